@@ -1,0 +1,1 @@
+"""``Plan`` -> ``Outcome`` per object: waves, prunes, fencing."""

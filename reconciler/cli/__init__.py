@@ -1,0 +1,1 @@
+"""The ``reconcile`` command: parse, call, print; exit codes live in ``cli.main``."""

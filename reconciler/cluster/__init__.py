@@ -1,0 +1,1 @@
+"""One member cluster's API: the only code that talks HTTP to it."""

@@ -1,0 +1,1 @@
+"""Health and live addresses -> DNS records, planned and applied by octoDNS."""

@@ -1,0 +1,173 @@
+"""Every error that this tool raises on purpose, with the exit code it ends in.
+
+    ReconcileError                      1
+    ├── BadInput                        1   what Git says is wrong; carries every Problem found
+    ├── SourceError                     1   the repository could not be read or trusted
+    ├── GuardViolation                  1   the plan is too dangerous to run; carries the figures
+    ├── StalePlan                       1   a saved plan no longer fits what is there
+    ├── LeaseLost                       1   another run holds the lock; nothing more is written
+    ├── ClusterError                    1   one member cluster; others go on
+    │   ├── ClusterUnreachable              no answer: DNS, refused, reset, timeout, TLS
+    │   ├── ClusterUnauthorized             401, or no usable credential: not a dead cluster
+    │   └── ApiError                        the API server answered with a Status
+    │       ├── Forbidden                   403
+    │       ├── NotFound                    404
+    │       ├── Conflict                    409; carries who owns which field
+    │       ├── Gone                        410
+    │       ├── Invalid                     400 or 422
+    │       └── Throttled                   429, 503 with Retry-After
+    └── UsageError                     64   the command line itself is wrong
+
+An error is raised where it is known and carries data; the command line turns it into words.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Position:
+    """A place in a file of the repository; line and column count from 1."""
+
+    file: str
+    line: int
+    column: int
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}:{self.column}"
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Problem:
+    """One thing that is wrong with the input, told so that it can be mended without a search.
+
+    ``path`` is the JSON path inside the document (``$.spec.replicas``, ``""`` when it is about
+    the whole file), ``message`` says what is wrong, ``expected`` what would be right, ``hint``
+    how to get there (a did-you-mean, the next command).
+    """
+
+    position: Position
+    path: str
+    message: str
+    expected: str = ""
+    hint: str = ""
+
+    def __str__(self) -> str:
+        where = f"{self.position}: " + (f"{self.path}: " if self.path else "")
+        text = where + self.message
+        if self.expected:
+            text += f"; expected {self.expected}"
+        if self.hint:
+            text += f" ({self.hint})"
+        return text
+
+
+class ReconcileError(Exception):
+    """Root of the tree above. ``hint`` names the next command or setting, if there is one."""
+
+    exit_code = 1
+
+    def __init__(self, message: str, *, hint: str = "") -> None:
+        super().__init__(message)
+        self.hint = hint
+
+
+class UsageError(ReconcileError):
+    exit_code = 64
+
+
+class BadInput(ReconcileError):
+    """The repository says something that cannot be meant. Nothing has been written anywhere."""
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        self.problems = tuple(sorted(set(problems)))
+        count = len(self.problems)
+        super().__init__(f"{count} problem{'s' if count != 1 else ''} in the repository")
+
+
+class SourceError(ReconcileError):
+    """The repository could not be fetched, read or trusted."""
+
+
+class GuardViolation(ReconcileError):
+    """The plan passes a limit; the run stops before its first write."""
+
+    def __init__(self, violations: Sequence[str], *, hint: str = "") -> None:
+        self.violations = tuple(violations)
+        super().__init__("; ".join(self.violations), hint=hint)
+
+
+class StalePlan(ReconcileError):
+    """A saved plan's commit, rules or objects have changed since it was made."""
+
+
+class LeaseLost(ReconcileError):
+    """This run no longer holds the lock and must not write any more."""
+
+
+class ClusterError(ReconcileError):
+    """Something went wrong in one member cluster; ``cluster`` is its name in the federation."""
+
+    def __init__(self, cluster: str, message: str, *, hint: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.cluster = cluster
+
+
+class ClusterUnreachable(ClusterError):
+    """No usable answer. ``cause`` is one of dns, refused, timeout, reset, tls, protocol."""
+
+    def __init__(self, cluster: str, message: str, *, cause: str, hint: str = "") -> None:
+        super().__init__(cluster, message, hint=hint)
+        self.cause = cause
+
+
+class ClusterUnauthorized(ClusterError):
+    """The credential is missing, expired or refused. The cluster may be perfectly well."""
+
+
+class ApiError(ClusterError):
+    """The API server's own refusal: HTTP ``code``, Status ``reason`` and ``details.causes``."""
+
+    def __init__(
+        self,
+        cluster: str,
+        message: str,
+        *,
+        code: int,
+        reason: str = "",
+        causes: Sequence[dict[str, Any]] = (),
+        retry_after: float | None = None,
+        hint: str = "",
+    ) -> None:
+        super().__init__(cluster, message, hint=hint)
+        self.code = code
+        self.reason = reason
+        self.causes = tuple(causes)
+        self.retry_after = retry_after
+
+
+class Forbidden(ApiError):
+    pass
+
+
+class NotFound(ApiError):
+    pass
+
+
+class Conflict(ApiError):
+    pass
+
+
+class Gone(ApiError):
+    pass
+
+
+class Invalid(ApiError):
+    pass
+
+
+class Throttled(ApiError):
+    pass

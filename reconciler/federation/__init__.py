@@ -1,0 +1,1 @@
+"""Documents -> ``DesiredState``: what Federation, Cluster, Placement and KubeFed kinds mean."""

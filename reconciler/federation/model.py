@@ -1,0 +1,286 @@
+"""What a repository says, once its documents are understood: plain values, no I/O.
+
+``DesiredState`` is the whole of it. Durations are seconds (float). Selectors with neither
+matchLabels nor matchExpressions select everything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from reconciler.errors import Position
+from reconciler.objects import GroupKind, Object, ObjectKey
+
+
+@dataclass(frozen=True, slots=True)
+class Requirement:
+    """One matchExpressions entry."""
+
+    key: str
+    operator: Literal["In", "NotIn", "Exists", "DoesNotExist"]
+    values: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Selector:
+    """A Kubernetes label selector."""
+
+    labels: Mapping[str, str] = field(default_factory=dict)
+    expressions: tuple[Requirement, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Taint:
+    key: str
+    value: str = ""
+    effect: Literal["NoSchedule", "PreferNoSchedule", "NoExecute"] = "NoSchedule"
+
+
+@dataclass(frozen=True, slots=True)
+class Toleration:
+    key: str = ""
+    operator: Literal["Equal", "Exists"] = "Equal"
+    value: str = ""
+    effect: str = ""
+    toleration_seconds: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SecretReference:
+    """A Secret of the host cluster that holds a credential; never the credential itself."""
+
+    name: str
+    namespace: str = ""
+    key: str = "kubeconfig"
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """How to reach a member: a kubeconfig context, a Secret, or KubeFed's endpoint + token Secret.
+
+    ``fallback_context`` is used when the Secret cannot be read (KubeFedCluster: its own name).
+    """
+
+    context: str | None = None
+    secret: SecretReference | None = None
+    api_endpoint: str = ""
+    ca_bundle: str = ""
+    proxy_url: str = ""
+    skip_tls_checks: tuple[str, ...] = ()
+    fallback_context: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Cluster:
+    """A member cluster. ``capacity`` is in replicas of any workload, None where unknown."""
+
+    name: str
+    position: Position
+    labels: Mapping[str, str] = field(default_factory=dict)
+    provider: str = ""
+    region: str = ""
+    zone: str = ""
+    weight: int = 1
+    capacity: int | None = None
+    taints: tuple[Taint, ...] = ()
+    access: Access = Access()
+
+
+@dataclass(frozen=True, slots=True)
+class PruneRules:
+    """What may be deleted. ``protected`` kinds and labels are never pruned."""
+
+    enabled: bool = True
+    removed_clusters: Literal["Orphan", "Prune"] = "Orphan"
+    protected_kinds: tuple[GroupKind, ...] = ()
+    protected_labels: Selector | None = None
+    propagation: Literal["Foreground", "Background", "Orphan"] = "Background"
+
+
+@dataclass(frozen=True, slots=True)
+class GuardRules:
+    """Limits past which a run stops before its first write.
+
+    ``max_deletions`` counts objects per cluster; ``max_deletion_share`` is 0..1 of that cluster's
+    inventory (applied only when the inventory has ``share_from`` objects or more, so that small
+    fleets are not stopped by one deletion out of two).
+    """
+
+    max_deletions: int | None = None
+    max_deletion_share: float | None = 0.5
+    share_from: int = 10
+    on_invalid: Literal["Stop", "Skip"] = "Stop"
+
+
+@dataclass(frozen=True, slots=True)
+class AdoptionRules:
+    """``take_over``: glob patterns of field managers whose fields become ours on adoption."""
+
+    policy: Literal["IfUnclaimed", "Never"] = "IfUnclaimed"
+    take_over: tuple[str, ...] = (
+        "kubectl*",
+        "before-first-apply",
+        "controller-manager",
+        "kubefed*",
+        "hyperfed*",
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeRules:
+    timeout: float = 5.0
+    attempts: int = 3
+    interval: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class FailoverRules:
+    """Failover, as `Federation.spec.failover` says; a Placement may narrow some of it.
+
+    ``max_unhealthy`` is a count, or a share 0..1 when ``max_unhealthy_is_share``.
+    """
+
+    enabled: bool = False
+    probe: ProbeRules = ProbeRules()
+    unhealthy_after: float = 180.0
+    healthy_after: float = 300.0
+    max_unhealthy: float = 0.5
+    max_unhealthy_is_share: bool = True
+    min_available_clusters: int = 1
+    min_ready_nodes: float = 0.5
+    action: Literal["Reschedule", "DNSOnly", "None"] = "Reschedule"
+    failback: Literal["Automatic", "Manual"] = "Automatic"
+    failback_max_moves: int | None = None
+    workload_unavailable_after: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Federation:
+    """The one Federation of a repository. ``namespace`` holds the inventory in each member."""
+
+    name: str
+    position: Position
+    namespace: str = "federation-system"
+    default_placement: PlacementTarget | None = None
+    kubefed_labels: bool = False
+    force_conflicts: bool = False
+    recreate: bool = False
+    verify_share: float = 0.0
+    prune: PruneRules = PruneRules()
+    guards: GuardRules = GuardRules()
+    adoption: AdoptionRules = AdoptionRules()
+    failover: FailoverRules = FailoverRules()
+    dns: Object = field(default_factory=dict)
+    notifications: tuple[Object, ...] = ()
+    source: Object = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Spread:
+    by: Literal["region", "provider", "zone", "cluster"]
+    min_groups: int = 1
+    max_groups: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PlacementTarget:
+    """Where something may go. ``clusters`` (even empty) wins over ``selector``; neither: nowhere.
+
+    ``placed_by`` names the rule, for reports: ``Placement web``, ``KubeFed placement`` ...
+    """
+
+    clusters: tuple[str, ...] | None = None
+    selector: Selector | None = None
+    spread: tuple[Spread, ...] = ()
+    tolerations: tuple[Toleration, ...] = ()
+    placed_by: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ReplicaShare:
+    """One cluster's part: ``maximum`` None means no limit."""
+
+    weight: int = 1
+    minimum: int = 0
+    maximum: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ReplicaRule:
+    """How replicas are shared out.
+
+    mode "Duplicated": every cluster runs the template's count (clamped by its share).
+    mode "Divided": ``total`` (None: the template's count) is divided by weight or by capacity.
+    mode "KubeFed": a ReplicaSchedulingPreference; KubeFed's planner decides.
+    ``shares`` maps a cluster name to its share; ``default_share`` serves the others (None: they
+    get 0, as KubeFed does without a ``*`` entry).
+    """
+
+    mode: Literal["Duplicated", "Divided", "KubeFed"] = "Duplicated"
+    total: int | None = None
+    weigh_by: Literal["Static", "Capacity"] = "Static"
+    shares: Mapping[str, ReplicaShare] = field(default_factory=dict)
+    default_share: ReplicaShare | None = ReplicaShare()
+    rebalance: bool = True
+    intersect_with_placement: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class PatchOperation:
+    """A JSON Patch (RFC 6902) operation; ``path`` is a JSON pointer."""
+
+    op: Literal["add", "remove", "replace"]
+    path: str
+    value: object = None
+    position: Position | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Override:
+    """Operations for the clusters named or selected, in order."""
+
+    operations: tuple[PatchOperation, ...]
+    clusters: tuple[str, ...] | None = None
+    selector: Selector | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Workload:
+    """One object to distribute: its template, where it may go, and how it differs by cluster.
+
+    ``key`` is the target object's; ``template`` a whole object (apiVersion, kind, metadata) as it
+    would be written to a cluster before overrides. ``position`` is its first line in Git.
+    ``retain`` are JSON pointers of fields that the member cluster owns once the object exists.
+    ``namespace_placement`` is the FederatedNamespace's placement which this one is narrowed to.
+    """
+
+    key: ObjectKey
+    template: Object
+    position: Position
+    target: PlacementTarget | None
+    namespace_placement: PlacementTarget | None = None
+    replicas: ReplicaRule = ReplicaRule()
+    overrides: tuple[Override, ...] = ()
+    retain: tuple[str, ...] = ()
+    force_conflicts: bool = False
+    recreate: bool = False
+    protect: bool = False
+    orphan: bool = False
+    prune_propagation: Literal["Foreground", "Background", "Orphan"] | None = None
+    failover: FailoverRules | None = None
+    kubefed: bool = False
+    substitute_variables: bool = False
+    other_placements: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class DesiredState:
+    """Everything that a repository asks for. ``other`` holds DNS manifests and the like."""
+
+    federation: Federation
+    clusters: tuple[Cluster, ...]
+    workloads: tuple[Workload, ...]
+    dns_manifests: tuple[Object, ...] = ()
+    warnings: tuple[str, ...] = ()

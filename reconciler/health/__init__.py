@@ -1,0 +1,1 @@
+"""Probes and remembered state -> which clusters count as down; health of single objects."""

@@ -1,0 +1,1 @@
+"""What a federation owns in a member: ApplySet membership and the records of past applies."""

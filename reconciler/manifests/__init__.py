@@ -1,0 +1,1 @@
+"""YAML bytes -> ``Document`` values with positions, checked against the schemas."""

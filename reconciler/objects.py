@@ -1,0 +1,66 @@
+"""What identifies a Kubernetes object, and the raw form in which objects travel.
+
+Objects are plain parsed JSON (``Object``), never typed models: the tool handles any kind.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+Object = dict[str, Any]
+"""A Kubernetes object as parsed JSON; the one place where ``Any`` is welcome."""
+
+
+class GroupKind(NamedTuple):
+    """A kind without its version: what an ApplySet lists. The core group is ``""``."""
+
+    group: str
+    kind: str
+
+    def __str__(self) -> str:
+        """``Deployment.apps``; ``ConfigMap`` for the core group (the ApplySet notation)."""
+        return f"{self.kind}.{self.group}" if self.group else self.kind
+
+    @classmethod
+    def parse(cls, text: str) -> GroupKind:
+        """The inverse of ``str``: ``Deployment.apps`` -> ``GroupKind("apps", "Deployment")``."""
+        kind, _, group = text.partition(".")
+        return cls(group, kind)
+
+
+class ObjectKey(NamedTuple):
+    """One object within one cluster, whatever API version it is written in.
+
+    ``namespace`` is ``""`` for cluster-scoped objects. Sorts by group, kind, namespace, name.
+    """
+
+    group: str
+    kind: str
+    namespace: str
+    name: str
+
+    @property
+    def group_kind(self) -> GroupKind:
+        return GroupKind(self.group, self.kind)
+
+    def __str__(self) -> str:
+        """``Deployment.apps shop/web``, ``ConfigMap shop/settings``, ``Namespace shop``."""
+        where = f"{self.namespace}/{self.name}" if self.namespace else self.name
+        return f"{self.group_kind} {where}"
+
+
+def api_group(api_version: str) -> str:
+    """``apps/v1`` -> ``apps``; ``v1`` -> ``""``."""
+    group, slash, _ = api_version.partition("/")
+    return group if slash else ""
+
+
+def key_of(obj: Object) -> ObjectKey:
+    """The identity of an object that has apiVersion, kind and metadata.name.
+
+    Raises KeyError when one of them is missing; manifests are checked before they get here.
+    """
+    metadata = obj["metadata"]
+    return ObjectKey(
+        api_group(obj["apiVersion"]), obj["kind"], metadata.get("namespace") or "", metadata["name"]
+    )

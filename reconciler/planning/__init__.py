@@ -1,0 +1,1 @@
+"""Desired x live -> ``Plan``: changes with fields, guards, prune decisions."""

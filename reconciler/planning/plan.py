@@ -1,0 +1,179 @@
+"""The plan: a value, sorted, the same for the same input, and complete.
+
+Everything that ``apply`` writes is a ``Change`` here; everything that reports show comes from
+here. Secret values never enter it (see ``planning.redaction``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, Literal
+
+from reconciler.objects import Object, ObjectKey
+
+
+class Action(StrEnum):
+    CREATE = "create"
+    UPDATE = "update"
+    ADOPT = "adopt"
+    RECREATE = "recreate"
+    PRUNE = "prune"
+    ORPHAN = "orphan"
+    UNCHANGED = "unchanged"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class FieldChange:
+    """One field's old and new value.
+
+    ``path`` is written as a person would: ``spec.template.spec.containers[name=web].image``.
+    ``before``/``after`` are JSON values; ``ABSENT`` where there is none. ``managers`` names the
+    field managers that own the field now, where they are not us.
+    """
+
+    path: str
+    before: Any
+    after: Any
+    managers: tuple[str, ...] = ()
+
+
+class _Absent:
+    """The value of a field that is not there (JSON null is a value of its own)."""
+
+    def __repr__(self) -> str:
+        return "absent"
+
+
+ABSENT = _Absent()
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What is to happen to one object in one cluster, and why.
+
+    ``reason`` is a sentence for people (``removed from Git``, ``drift: changed by kubectl-edit``).
+    ``error`` is set when action is FAILED: what the server refused. ``origin`` is the object's
+    file:line:column in Git (empty for a prune). ``request`` is the body to apply (None for prune);
+    ``uid``/``resource_version`` are the live object's preconditions.
+    """
+
+    action: Action
+    key: ObjectKey
+    api_version: str
+    fields: tuple[FieldChange, ...] = ()
+    reason: str = ""
+    error: str = ""
+    origin: str = ""
+    force: bool = False
+    verified: bool = True
+    request: Object | None = None
+    uid: str = ""
+    resource_version: str = ""
+    propagation: str = "Background"
+    take_over: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterPlan:
+    """One member's part of the plan; ``changes`` leave out the unchanged, which are counted.
+
+    ``reachable`` False: nothing is known and nothing will be written; ``problem`` says why.
+    ``prune_blocked`` is the reason why this cluster's prunes wait, or empty.
+    """
+
+    name: str
+    provider: str = ""
+    region: str = ""
+    zone: str = ""
+    reachable: bool = True
+    problem: str = ""
+    changes: tuple[Change, ...] = ()
+    unchanged: int = 0
+    prune_blocked: str = ""
+    requests: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class WorkloadRow:
+    """A workload with replicas over the fleet, for reports: before and after, by cluster."""
+
+    key: ObjectKey
+    before: Mapping[str, int]
+    after: Mapping[str, int]
+    shortfall: int = 0
+    placed_by: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """All clusters, sorted by name. ``violations`` non-empty: apply refuses to start."""
+
+    federation: str
+    clusters: tuple[ClusterPlan, ...]
+    commit: str = ""
+    warnings: tuple[str, ...] = ()
+    violations: tuple[str, ...] = ()
+    violation_hint: str = ""
+    workloads: tuple[WorkloadRow, ...] = ()
+    moves: tuple[str, ...] = ()
+    dns: tuple[Object, ...] = ()
+    simulated_outages: tuple[str, ...] = ()
+
+    def summary(self) -> dict[str, int]:
+        """Counts over all clusters: create, update, adopt, recreate, prune, orphan, unchanged, failed."""
+        counts = {str(action): 0 for action in Action}
+        for cluster in self.clusters:
+            counts[Action.UNCHANGED] += cluster.unchanged
+            for change in cluster.changes:
+                counts[change.action] += 1
+        return counts
+
+    @property
+    def has_changes(self) -> bool:
+        """Whether applying would write anything."""
+        quiet = (Action.UNCHANGED, Action.FAILED)
+        return any(c.action not in quiet for cl in self.clusters for c in cl.changes)
+
+    @property
+    def has_failures(self) -> bool:
+        """Whether some object was refused or some cluster could not be looked at."""
+        return any(
+            not cl.reachable or any(c.action is Action.FAILED for c in cl.changes)
+            for cl in self.clusters
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one change. ``skipped``: not tried (``message`` says why), e.g. a wave before
+    it failed, the run was stopped, or the lock was lost."""
+
+    cluster: str
+    action: Action
+    key: ObjectKey
+    status: Literal["done", "failed", "skipped"]
+    message: str = ""
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class RunResult:
+    """A plan and what came of it. ``outcomes`` empty: nothing was to be done."""
+
+    plan: Plan
+    outcomes: tuple[Outcome, ...] = ()
+    errors: tuple[str, ...] = ()
+    stopped: str = ""
+    requests: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def ok(self) -> bool:
+        return (
+            not self.errors
+            and not self.stopped
+            and not self.plan.has_failures
+            and all(o.status == "done" for o in self.outcomes)
+        )

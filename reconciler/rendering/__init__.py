@@ -1,0 +1,1 @@
+"""Template + overrides + replicas -> ``DesiredObject`` per member cluster. Pure."""

@@ -1,0 +1,28 @@
+"""An object as one member cluster should have it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from reconciler.errors import Position
+from reconciler.objects import Object, ObjectKey
+
+
+@dataclass(frozen=True, slots=True)
+class DesiredObject:
+    """The template with this cluster's overrides and replicas; the inventory's labels come later.
+
+    ``retain`` are JSON pointers of fields sent at creation only; afterwards the live value stands.
+    """
+
+    cluster: str
+    key: ObjectKey
+    body: Object
+    position: Position
+    retain: tuple[str, ...] = ()
+    force_conflicts: bool = False
+    recreate: bool = False
+    protect: bool = False
+    orphan: bool = False
+    prune_propagation: Literal["Foreground", "Background", "Orphan"] | None = None

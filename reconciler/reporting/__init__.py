@@ -1,0 +1,1 @@
+"""``Plan`` and ``RunResult`` -> terminal text, Markdown, JSON, HTML, metrics, Events."""

@@ -1,0 +1,1 @@
+"""Simulated member clusters inside the process; used by ``--sandbox``, the demo and tests."""

@@ -1,0 +1,1 @@
+"""``DesiredState`` + what the fleet looks like -> ``Assignment`` per workload. Pure."""

@@ -1,0 +1,26 @@
+"""The scheduler's answer: which cluster runs what, and how much of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from reconciler.objects import ObjectKey
+
+
+@dataclass(frozen=True, slots=True)
+class Assignment:
+    """Where one workload goes.
+
+    ``replicas`` maps each chosen cluster (in name order) to its replica count, or to None where
+    the template's own count stands. A chosen cluster may have 0. ``left_out`` says why clusters
+    that could have been chosen were not (``cluster -> reason``). ``shortfall`` counts replicas
+    that fit nowhere.
+    """
+
+    workload: ObjectKey
+    replicas: Mapping[str, int | None]
+    placed_by: str = ""
+    left_out: Mapping[str, str] = field(default_factory=dict)
+    shortfall: int = 0
+    warnings: tuple[str, ...] = ()

@@ -1,0 +1,1 @@
+"""Git repositories and directories -> ``Checkout``. The only door to Git and to files."""
