@@ -1,0 +1,91 @@
+# Every target first makes .venv fit the lock files. `make help` lists the targets.
+
+VENV := .venv
+PY := $(VENV)/bin/python
+PYTEST := $(PY) -m pytest
+
+# How many test processes. One with real clusters takes about 1.2 GB: etcd and three API servers.
+WORKERS ?= auto
+INTEGRATION_WORKERS ?= 2
+export INTEGRATION_WORKERS
+
+# The first Python that is new enough and able to make a virtual environment.
+PYTHON ?= $(shell for name in python3 python3.14 python3.13 python3.12 python3.11 python; do \
+	if $$name -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' \
+		>/dev/null 2>&1; then echo $$name; break; fi; done)
+
+INSTALL := $(PY) -m pip install --quiet --disable-pip-version-check --require-hashes
+INSTALL_SELF := $(PY) -m pip install --quiet --disable-pip-version-check \
+	--no-deps --no-build-isolation --editable .
+COMPILE = $(VENV)/bin/uv pip compile --quiet --universal --python-version 3.11 \
+	--generate-hashes --custom-compile-command "make lock" $(UPGRADE)
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check unit integration bench lock controlplane clean format venv
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: $(VENV)/.runtime ## The whole story on three simulated clusters, in seconds
+	@$(PY) -m reconciler.sandbox.demo
+
+test: check ## All that CI runs: check, unit, integration
+	@sh scripts/test.sh
+
+check: $(VENV)/.development ## Lint, formatting, types: a few seconds
+	@$(PY) -m ruff check .
+	@$(PY) -m ruff format --check --quiet .
+	@$(PY) -m mypy
+
+format: $(VENV)/.development ## Format, and mend what the linter can mend
+	@$(PY) -m ruff format .
+	@$(PY) -m ruff check --fix .
+
+unit: $(VENV)/.development ## The tests that need no API server
+	@$(PYTEST) -m "not integration" -n $(WORKERS) --dist worksteal
+
+integration: $(VENV)/.development controlplane ## The tests on real API servers
+	@$(PYTEST) -m integration -n $(INTEGRATION_WORKERS) --dist loadfile
+
+controlplane: $(VENV)/.development ## Build etcd, kube-apiserver, ... from Go modules (cached)
+	@$(PY) tests/controlplane/build.py || test $$? -eq 3
+
+bench: $(VENV)/.development controlplane ## Time this tool, beside kubectl, on real API servers
+	@$(PY) -m bench
+
+lock: $(VENV)/bin/python ## Renew the lock files; UPGRADE=--upgrade takes newer versions
+	@$(PY) -m pip install --quiet --disable-pip-version-check "uv>=0.8"
+	@$(COMPILE) pyproject.toml --extra dns --output-file requirements-runtime.lock
+	@$(COMPILE) pyproject.toml --extra dns --group dev --constraints requirements-runtime.lock \
+		--output-file requirements.lock
+	@$(COMPILE) --group build --constraints requirements.lock --output-file requirements-build.lock
+
+venv: $(VENV)/.development ## Only make .venv fit the lock files
+
+clean: ## Remove the virtual environment, caches and build output
+	@rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# -- the virtual environment -----------------------------------------------------------------
+
+$(VENV)/bin/python:
+	@test -n "$(PYTHON)" || { echo "There is no Python >= 3.11 with the modules venv and" \
+		"ensurepip (on Debian: apt install python3-venv). Or say: make PYTHON=..." >&2; exit 1; }
+	@echo "Making $(VENV) with $(PYTHON)"
+	@$(PYTHON) -m venv --clear $(VENV)
+
+$(VENV)/.pip: | $(VENV)/bin/python
+	@$(PY) -m pip --version >/dev/null 2>&1 || $(PY) -m ensurepip >/dev/null
+	@touch $@
+
+$(VENV)/.runtime: requirements-runtime.lock requirements-build.lock pyproject.toml | $(VENV)/.pip
+	@echo "Installing what is locked in requirements-runtime.lock"
+	@$(INSTALL) -r requirements-build.lock -r requirements-runtime.lock
+	@$(INSTALL_SELF)
+	@touch $@
+
+$(VENV)/.development: requirements.lock requirements-build.lock pyproject.toml | $(VENV)/.pip
+	@echo "Installing what is locked in requirements.lock"
+	@$(INSTALL) -r requirements-build.lock -r requirements.lock
+	@$(INSTALL_SELF)
+	@touch $(VENV)/.runtime $@

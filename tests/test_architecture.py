@@ -1,0 +1,236 @@
+"""The house rules that a test can hold: who imports whom, what a start loads, how long files get.
+
+The rules are explained in CONTRIBUTING.md.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+PACKAGE = ROOT / "reconciler"
+
+# A manifest's way through the program: each may import what stands before it, and itself.
+PIPELINE = (
+    "objects",
+    "errors",
+    "source",
+    "manifests",
+    "federation",
+    "health",
+    "scheduling",
+    "rendering",
+    "cluster",
+    "inventory",
+    "planning",
+    "applying",
+    "dns",
+    "reporting",
+    "pipeline",
+    "cli",
+)
+# Beside the pipeline, and known to the command line only.
+SANDBOX = "sandbox"
+
+# Doors to the member clusters. Others may talk HTTP to somebody else, for the reason given.
+CLIENTS_OF_MEMBERS = {"urllib3", "kubernetes", "http.client", "requests", "aiohttp", "httpx"}
+MAY_USE_THEM = {"cluster": "the one door to a member's API"}
+
+# What takes tens of milliseconds to import, and is therefore imported where it is needed.
+HEAVY = (
+    "boto3",
+    "deepdiff",
+    "git",
+    "google",
+    "jinja2",
+    "jsonschema",
+    "jsonschema_rs",
+    "kubernetes",
+    "octodns",
+    "prometheus_client",
+    "requests",
+    "rich",
+    "urllib3",
+    "yaml",
+)
+
+LONGEST = 400
+LONGER_FOR_A_REASON: dict[str, str] = {}
+
+
+@dataclass(frozen=True)
+class Import:
+    importer: Path
+    line: int
+    module: str
+
+    @property
+    def source(self) -> str:
+        """The part of the package that it stands in: ``planning``, ``objects``, ``""``."""
+        return _part(self.importer.relative_to(PACKAGE).with_suffix("").parts)
+
+    @property
+    def target(self) -> str | None:
+        """The part of the package that is imported; None for a module from elsewhere."""
+        names = tuple(self.module.split("."))
+        return _part(names[1:]) if names[0] == "reconciler" else None
+
+    def __str__(self) -> str:
+        return f"{self.importer.relative_to(ROOT)}:{self.line} imports {self.module}"
+
+
+def _part(names: tuple[str, ...]) -> str:
+    return names[0] if names and names[0] not in {"__init__", "__version__"} else ""
+
+
+@cache
+def imports() -> tuple[Import, ...]:
+    found: list[Import] = []
+    for path in sorted(PACKAGE.rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"), str(path))):
+            found += [Import(path, node.lineno, name) for name in _imported(node, path)]
+    return tuple(found)
+
+
+def _imported(node: ast.AST, path: Path) -> Iterator[str]:
+    if isinstance(node, ast.Import):
+        yield from (alias.name for alias in node.names)
+    elif isinstance(node, ast.ImportFrom):
+        base = node.module or ""
+        if node.level:
+            folder = path.relative_to(ROOT).parent.parts
+            above = folder[: len(folder) - node.level + 1]
+            base = ".".join([*above, *filter(None, [node.module])])
+        for alias in node.names:
+            # `from reconciler import sandbox` names a part; `from x.y import z` need not.
+            yield f"{base}.{alias.name}" if base == "reconciler" else base
+
+
+def test_every_part_of_the_package_has_its_place_in_the_pipeline() -> None:
+    parts = {
+        _part(path.relative_to(PACKAGE).with_suffix("").parts) for path in PACKAGE.rglob("*.py")
+    }
+    unknown = parts - {*PIPELINE, SANDBOX, "", "__main__"}
+    assert not unknown, f"add {sorted(unknown)} to PIPELINE, at the place where they belong"
+
+
+def test_imports_point_up_the_pipeline() -> None:
+    rank = {name: number for number, name in enumerate(PIPELINE)}
+    wrong = [
+        str(found)
+        for found in imports()
+        if found.source in rank and found.target in rank and rank[found.source] < rank[found.target]
+    ]
+    assert not wrong, "\n".join(wrong)
+
+
+def test_the_sandbox_is_imported_by_the_command_line_only() -> None:
+    allowed = {"cli", "__main__", SANDBOX}
+    wrong = [
+        str(found) for found in imports() if found.target == SANDBOX and found.source not in allowed
+    ]
+    assert not wrong, "\n".join(wrong)
+
+
+def test_only_the_cluster_package_can_talk_to_a_member_cluster() -> None:
+    wrong = [
+        str(found)
+        for found in imports()
+        if found.source not in {*MAY_USE_THEM, SANDBOX}
+        and any(
+            found.module == client or found.module.startswith(client + ".")
+            for client in CLIENTS_OF_MEMBERS
+        )
+    ]
+    assert not wrong, "\n".join(wrong)
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        pytest.param("import reconciler.cli", id="importing the command"),
+        pytest.param(
+            "import sys; sys.argv = ['reconcile', '--version']\n"
+            "from reconciler.cli import main\n"
+            "try: main()\n"
+            "except SystemExit: pass",
+            id="reconcile --version",
+        ),
+    ],
+)
+def test_a_start_loads_nothing_heavy(statement: str) -> None:
+    script = f"import sys\n{statement}\nprint('\\nloaded:', *sorted(sys.modules))"
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    loaded = done.stdout.rpartition("loaded:")[2].split()
+    assert "reconciler.cli" in loaded
+    assert not [name for name in loaded if name in HEAVY]
+
+
+@cache
+def tracked_files() -> tuple[str, ...]:
+    """Paths of everything in Git; where there is no Git, of everything that would be."""
+    listed = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if listed.returncode:
+        pytest.skip("not a Git work tree")
+    return tuple(name for name in listed.stdout.split("\0") if name and (ROOT / name).is_file())
+
+
+def test_no_file_is_longer_than_a_reader_can_hold() -> None:
+    lengths = {
+        name: len((ROOT / name).read_text(encoding="utf-8").splitlines())
+        for name in tracked_files()
+        if name.endswith(".py")
+    }
+    long = {name: length for name, length in lengths.items() if length > LONGEST}
+    assert long.keys() <= LONGER_FOR_A_REASON.keys(), f"split, or give a reason for: {long}"
+    needless = LONGER_FOR_A_REASON.keys() - long.keys()
+    assert not needless, f"no longer long: {sorted(needless)}"
+
+
+# Split in two, so that this file does not hold what it looks for.
+_MACHINE = [
+    "/ro" + r"ot/",
+    "/wo" + r"rk/",
+    "/ho" + r"me/(?!nonroot\b)[a-z]",
+    "/Us" + r"ers/[a-z]",
+]
+_REGISTRIES = [
+    "pypi" + r"\.org",
+    "pythonhosted" + r"\.org",
+    "npmjs" + r"\.(org|com)",
+    "proxy" + r"\.golang\.org",
+    "(extra-)?index" + r"-url",
+]
+
+
+@pytest.mark.parametrize(
+    ("what", "patterns"),
+    [("a path of somebody's machine", _MACHINE), ("a package registry", _REGISTRIES)],
+)
+def test_no_tracked_file_names(what: str, patterns: list[str]) -> None:
+    forbidden = re.compile("|".join(patterns))
+    found = []
+    for name in tracked_files():
+        text = (ROOT / name).read_text(encoding="utf-8", errors="replace")
+        for number, line in enumerate(text.splitlines(), 1):
+            if match := forbidden.search(line):
+                found.append(f"{name}:{number}: {match.group()}")
+    assert not found, f"{what}:\n" + "\n".join(found)
