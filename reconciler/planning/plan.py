@@ -123,7 +123,7 @@ class Plan:
     simulated_outages: tuple[str, ...] = ()
 
     def summary(self) -> dict[str, int]:
-        """Counts over all clusters: create, update, adopt, recreate, prune, orphan, unchanged, failed."""
+        """Counts over all clusters, for each Action (create, update, ...) and ``failed``."""
         counts = {str(action): 0 for action in Action}
         for cluster in self.clusters:
             counts[Action.UNCHANGED] += cluster.unchanged
