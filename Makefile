@@ -9,6 +9,9 @@ WORKERS ?= auto
 INTEGRATION_WORKERS ?= 2
 export INTEGRATION_WORKERS
 
+# Where Go's own installer puts it, which not every shell knows.
+export PATH := $(PATH):/usr/local/go/bin
+
 # The first Python that is new enough and able to make a virtual environment.
 PYTHON ?= $(shell for name in python3 python3.14 python3.13 python3.12 python3.11 python; do \
 	if $$name -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' \

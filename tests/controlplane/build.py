@@ -119,8 +119,7 @@ def _contents(directory: Path) -> dict[str, Path]:
 
 
 def _go(environment: Mapping[str, str]) -> str | None:
-    # The second place is where Go's own installer puts it, often without touching the PATH.
-    return shutil.which("go", path=environment.get("PATH")) or shutil.which("/usr/local/go/bin/go")
+    return shutil.which("go", path=environment.get("PATH", ""))
 
 
 def _cache(environment: Mapping[str, str]) -> Path:
@@ -128,7 +127,8 @@ def _cache(environment: Mapping[str, str]) -> Path:
     return Path(base) / "federation-reconciler" / "controlplane"
 
 
-def _sources_digest() -> str:
+def sources_digest() -> str:
+    """What a build depends on besides the Go version."""
     digest = hashlib.sha256(f"{LDFLAGS}\0{KWOK}\0{KWOK_STAGES}".encode())
     for name in SOURCE_FILES:
         digest.update(b"\0" + (SOURCES / name).read_bytes())
@@ -143,14 +143,14 @@ def _directory(environment: Mapping[str, str], go: str) -> Path:
     if asked.returncode:
         raise BuildFailed(f"Go is too old, or cannot fetch a newer one: {asked.stderr.strip()}")
     version = asked.stdout.strip().replace(" ", "-")
-    return _cache(environment) / f"{_sources_digest()}-{version}"
+    return _cache(environment) / f"{sources_digest()}-{version}"
 
 
 def _newest_build(environment: Mapping[str, str]) -> Path | None:
     """A build of the same sources from a time when there was Go."""
     complete = [
         directory
-        for directory in _cache(environment).glob(f"{_sources_digest()}-*")
+        for directory in _cache(environment).glob(f"{sources_digest()}-*")
         if {"etcd", "kube-apiserver"} <= _contents(directory).keys()
     ]
     return max(complete, key=lambda directory: directory.stat().st_mtime, default=None)

@@ -11,7 +11,9 @@ KUBEBUILDER_ASSETS they are skipped; with ``RECONCILER_REQUIRE_INTEGRATION=1`` t
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Generator, Iterator
+from contextlib import nullcontext
 from functools import cache
 from typing import Protocol
 
@@ -123,26 +125,31 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 def pytest_collection_finish(session: pytest.Session) -> None:
     """Builds here: within a fixture it would count against the first test's time limit."""
-    wanted = any("control_plane" in getattr(item, "fixturenames", ()) for item in session.items)
-    if not wanted or session.config.option.collectonly:
+    wanting = [
+        item for item in session.items if "control_plane" in getattr(item, "fixturenames", ())
+    ]
+    if not wanting or session.config.option.collectonly:
         return
     capture = session.config.pluginmanager.getplugin("capturemanager")
     try:
-        if capture is None:
+        with capture.global_and_fixture_disabled() if capture else nullcontext():
             programs()
-        else:
-            with capture.global_and_fixture_disabled():
-                programs()
-    except build.Unavailable:
-        pass  # The fixture says it, once for each test that it stops.
+    except build.Unavailable as error:
+        if not required():
+            for item in wanting:
+                item.add_marker(pytest.mark.skip(reason=f"{SKIPPED}: {error}"))
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    skipped = [
-        report
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> Generator[None]:
+    """The last words before pytest's own closing line."""
+    result = yield
+    reasons = Counter(
+        str(report.longrepr).partition(f"{SKIPPED}: ")[2].strip("')")
         for report in terminalreporter.stats.get("skipped", [])
         if SKIPPED in str(report.longrepr)
-    ]
-    if skipped:
-        text = f"{SKIPPED}: {len(skipped)} tests. Install Go, or set KUBEBUILDER_ASSETS."
+    )
+    for reason, count in reasons.items():
+        text = f"{SKIPPED}: {count} of them, because {reason}. See CONTRIBUTING.md."
         terminalreporter.write_line(text, red=True, bold=True)
+    return result

@@ -1,0 +1,61 @@
+"""Where the programs of a member cluster are taken from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.controlplane import build
+
+
+def programs_in(directory: Path, *names: str) -> Path:
+    directory.mkdir(parents=True)
+    for name in names:
+        (directory / name).touch(mode=0o755)
+    return directory
+
+
+def without_go(tmp_path: Path, **settings: str) -> dict[str, str]:
+    return {"PATH": str(tmp_path / "empty"), "XDG_CACHE_HOME": str(tmp_path / "cache"), **settings}
+
+
+def test_without_go_and_without_binaries_there_is_no_control_plane(tmp_path: Path) -> None:
+    with pytest.raises(build.Unavailable, match="neither Go"):
+        build.ensure(without_go(tmp_path))
+
+
+def test_binaries_of_kubebuilder_serve_without_go(tmp_path: Path) -> None:
+    assets = programs_in(tmp_path / "assets", "etcd", "kube-apiserver", "kubectl")
+    programs = build.ensure(without_go(tmp_path, KUBEBUILDER_ASSETS=str(assets)))
+    assert programs.kube_apiserver == assets / "kube-apiserver"
+    assert programs.kube_controller_manager is None
+    assert not programs.runs_pods
+
+
+def test_a_directory_that_lacks_etcd_is_named(tmp_path: Path) -> None:
+    assets = programs_in(tmp_path / "assets", "kube-apiserver")
+    with pytest.raises(build.Unavailable, match="assets lacks etcd"):
+        build.ensure(without_go(tmp_path, KUBEBUILDER_ASSETS=str(assets)))
+
+
+def test_an_earlier_build_of_the_same_sources_serves_without_go(tmp_path: Path) -> None:
+    environment = without_go(tmp_path)
+    cache = tmp_path / "cache" / "federation-reconciler" / "controlplane"
+    programs_in(cache / "0123456789abcdef-go1.26.0", *build.LINKED)
+    with pytest.raises(build.Unavailable):
+        build.ensure(environment)
+    names = (*build.LINKED, "kwok", "stages.yaml")
+    built = programs_in(cache / f"{build.sources_digest()}-go1.26.0", *names)
+    programs = build.ensure(environment)
+    assert programs.etcd == built / "etcd"
+    assert programs.runs_pods
+
+
+def test_binaries_of_kubebuilder_go_before_a_build(tmp_path: Path) -> None:
+    cache = tmp_path / "cache" / "federation-reconciler" / "controlplane"
+    built = programs_in(cache / f"{build.sources_digest()}-go1.26.0", *build.LINKED)
+    assets = programs_in(tmp_path / "assets", "etcd", "kube-apiserver")
+    programs = build.ensure(without_go(tmp_path, KUBEBUILDER_ASSETS=str(assets)))
+    assert programs.etcd == assets / "etcd"
+    assert programs.kube_scheduler == built / "kube-scheduler"
