@@ -1,0 +1,72 @@
+"""Where a member's API server is, and how to prove to it who we are."""
+
+from __future__ import annotations
+
+import base64
+import os
+import ssl
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """A resolved API server. PEM material is held in memory; ``repr`` shows none of it.
+
+    ``headers`` gives the authorization header for each request, so that tokens which rotate in a
+    file or come from an exec plugin are read anew. ``server_name`` overrides the name checked in
+    the server's certificate. ``verify`` False is only ever what a kubeconfig asks for.
+    """
+
+    server: str
+    headers: Callable[[], dict[str, str]] = field(repr=False, default=dict)
+    ca_pem: str = field(repr=False, default="")
+    client_certificate_pem: str = field(repr=False, default="")
+    client_key_pem: str = field(repr=False, default="")
+    server_name: str = ""
+    proxy_url: str = field(repr=False, default="")
+    verify: bool = True
+
+    def tls_context(self) -> ssl.SSLContext:
+        """A context that trusts this cluster's CA only (the system's when it names none)."""
+        context = ssl.create_default_context(cadata=self.ca_pem or None)
+        # API servers' own CAs are often made without the extensions that 3.13+ demands by default.
+        context.verify_flags &= ~getattr(ssl, "VERIFY_X509_STRICT", 0)
+        if not self.verify:
+            context.check_hostname = False
+            context.verify_mode = ssl.CERT_NONE
+        if self.client_certificate_pem:
+            _load_client_certificate(
+                context, self.client_certificate_pem + "\n" + self.client_key_pem
+            )
+        return context
+
+
+def _load_client_certificate(context: ssl.SSLContext, pem: str) -> None:
+    # OpenSSL takes a chain from a file only; this one is readable by us alone and gone at once.
+    descriptor, name = tempfile.mkstemp(suffix=".pem")
+    try:
+        with os.fdopen(descriptor, "w") as file:
+            file.write(pem)
+        context.load_cert_chain(name)
+    finally:
+        Path(name).unlink()
+
+
+def bearer(token: str) -> Callable[[], dict[str, str]]:
+    """Headers for a token that does not change."""
+    headers = {"authorization": f"Bearer {token}"}
+    return lambda: headers
+
+
+def bearer_file(path: Path) -> Callable[[], dict[str, str]]:
+    """Headers for a projected token, which the kubelet replaces while we run."""
+    return lambda: {"authorization": f"Bearer {path.read_text().strip()}"}
+
+
+def basic(username: str, password: str) -> Callable[[], dict[str, str]]:
+    """Headers for a user name and password (no current API server takes them; proxies do)."""
+    value = base64.b64encode(f"{username}:{password}".encode()).decode()
+    return lambda: {"authorization": f"Basic {value}"}

@@ -1,0 +1,199 @@
+"""Kubeconfig files -> ``Endpoint``.
+
+Credentials that lie in the file (tokens, certificates) are read right here; importing the
+``kubernetes`` package takes longer than a whole run that changes nothing, so it is used where it
+knows more than a file can say: exec plugins (EKS, GKE) and auth providers.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from reconciler.cluster.endpoint import Endpoint, basic, bearer, bearer_file
+from reconciler.errors import ClusterUnauthorized
+
+_SECTIONS = (("clusters", "cluster"), ("users", "user"), ("contexts", "context"))
+SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
+
+
+@dataclass(frozen=True, slots=True)
+class Kubeconfig:
+    """Merged kubeconfig content: ``contexts``/``clusters``/``users`` by name."""
+
+    contexts: dict[str, dict[str, Any]]
+    clusters: dict[str, dict[str, Any]]
+    users: dict[str, dict[str, Any]]
+    current_context: str = ""
+    origin: str = ""
+
+    def endpoint(self, context: str, cluster: str) -> Endpoint:
+        """The API server that ``context`` names.
+
+        Raises ClusterUnauthorized (in the name of member ``cluster``) when the context, its
+        cluster or its user is missing or unusable: such a member is not down, we cannot get in.
+        """
+        entry = self._entry("context", self.contexts, context, cluster)
+        server = self._entry("cluster", self.clusters, entry.get("cluster", ""), cluster)
+        user = self._entry("user", self.users, entry["user"], cluster) if entry.get("user") else {}
+        if "exec" in user or "auth-provider" in user:
+            return _by_plugin(self, context, cluster)
+        try:
+            return Endpoint(
+                server=server["server"].rstrip("/"),
+                headers=_headers(user),
+                ca_pem=_pem(server, "certificate-authority"),
+                client_certificate_pem=_pem(user, "client-certificate"),
+                client_key_pem=_pem(user, "client-key"),
+                server_name=server.get("tls-server-name", ""),
+                proxy_url=server.get("proxy-url", ""),
+                verify=not server.get("insecure-skip-tls-verify", False),
+            )
+        except (OSError, KeyError, binascii.Error) as error:
+            raise ClusterUnauthorized(
+                cluster, f"kubeconfig context {context!r} cannot be used: {error}"
+            ) from error
+
+    def _entry(
+        self, what: str, entries: dict[str, dict[str, Any]], name: str, cluster: str
+    ) -> dict[str, Any]:
+        if name in entries:
+            return entries[name]
+        known = ", ".join(sorted(entries)) or "none"
+        raise ClusterUnauthorized(
+            cluster,
+            f"{self.origin} has no {what} named {name!r}; it has: {known}",
+            hint="check spec.access.context, or name another file with --kubeconfig",
+        )
+
+
+def load_kubeconfig(path: str | None) -> Kubeconfig:
+    """Read ``path``, else the files of $KUBECONFIG (merged, the first to name a thing wins), else
+    ~/.kube/config. A file that is not there counts as empty, as it does for kubectl.
+
+    Raises ClusterUnauthorized when a file is not a kubeconfig.
+    """
+    chosen = path or os.environ.get("KUBECONFIG") or str(Path.home() / ".kube" / "config")
+    files = [Path(part).expanduser() for part in chosen.split(os.pathsep) if part]
+    contents = [(file, file.read_bytes()) for file in files if file.is_file()]
+    return _merge(contents, origin=chosen)
+
+
+def parse_kubeconfig(content: bytes, *, origin: str) -> Kubeconfig:
+    """A kubeconfig that came from a Secret; relative file names in it are refused by failing."""
+    return _merge([(Path("/"), content)], origin=origin)
+
+
+def in_cluster() -> Endpoint | None:
+    """The API server of the cluster that this process runs in as a pod, or None outside one."""
+    host, port = (
+        os.environ.get("KUBERNETES_SERVICE_HOST"),
+        os.environ.get("KUBERNETES_SERVICE_PORT"),
+    )
+    token = SERVICE_ACCOUNT / "token"
+    if not (host and port and token.is_file()):
+        return None
+    address = f"[{host}]" if ":" in host else host
+    return Endpoint(
+        server=f"https://{address}:{port}",
+        headers=bearer_file(token),
+        ca_pem=(SERVICE_ACCOUNT / "ca.crt").read_text(),
+    )
+
+
+def _merge(contents: list[tuple[Path, bytes]], *, origin: str) -> Kubeconfig:
+    import yaml
+
+    merged: dict[str, dict[str, dict[str, Any]]] = {section: {} for section, _ in _SECTIONS}
+    current = ""
+    for file, content in contents:
+        try:
+            document = yaml.load(content, yaml.CSafeLoader) or {}
+            for section, key in _SECTIONS:
+                for item in document.get(section) or ():
+                    entry = _absolute_paths(item.get(key) or {}, file.parent)
+                    merged[section].setdefault(item["name"], entry)
+            current = current or document.get("current-context") or ""
+        except (yaml.YAMLError, AttributeError, KeyError, TypeError) as error:
+            # The parser's message quotes the file, and the file holds credentials.
+            raise ClusterUnauthorized(
+                "", f"{origin}: not a kubeconfig ({type(error).__name__})"
+            ) from None
+    return Kubeconfig(
+        merged["contexts"], merged["clusters"], merged["users"], current, origin=origin
+    )
+
+
+def _absolute_paths(entry: dict[str, Any], folder: Path) -> dict[str, Any]:
+    names = ("certificate-authority", "client-certificate", "client-key", "tokenFile")
+    return {
+        key: str(folder / value) if key in names and value else value
+        for key, value in entry.items()
+    }
+
+
+def _pem(entry: dict[str, Any], key: str) -> str:
+    if entry.get(f"{key}-data"):
+        return base64.b64decode(entry[f"{key}-data"]).decode()
+    return Path(entry[key]).read_text() if entry.get(key) else ""
+
+
+def _headers(user: dict[str, Any]) -> Callable[[], dict[str, str]]:
+    headers: Callable[[], dict[str, str]] = dict
+    if user.get("tokenFile"):
+        headers = bearer_file(Path(user["tokenFile"]))
+    elif user.get("token"):
+        headers = bearer(user["token"])
+    elif user.get("username"):
+        headers = basic(user["username"], user.get("password", ""))
+    if not user.get("as"):
+        return headers
+    impersonation = {"impersonate-user": str(user["as"])}
+    return lambda: {**headers(), **impersonation}
+
+
+def _by_plugin(config: Kubeconfig, context: str, cluster: str) -> Endpoint:
+    from kubernetes.config import ConfigException, new_client_from_config_dict
+
+    document = {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "current-context": context,
+        **{
+            section: [{"name": name, key: value} for name, value in entries.items()]
+            for (section, key), entries in zip(
+                _SECTIONS, (config.clusters, config.users, config.contexts), strict=True
+            )
+        },
+    }
+    try:
+        settings = new_client_from_config_dict(document, context=context).configuration
+    except (ConfigException, OSError, ValueError) as error:
+        raise ClusterUnauthorized(
+            cluster,
+            f"the credential plugin of kubeconfig context {context!r} failed: {error}",
+            hint=f"try: kubectl --context {context} version",
+        ) from error
+
+    def headers() -> dict[str, str]:
+        value = settings.get_api_key_with_prefix("authorization")
+        return {"authorization": value} if value else {}
+
+    def read(name: str | None) -> str:
+        return Path(name).read_text() if name else ""
+
+    return Endpoint(
+        server=settings.host.rstrip("/"),
+        headers=headers,
+        ca_pem=read(settings.ssl_ca_cert),
+        client_certificate_pem=read(settings.cert_file),
+        client_key_pem=read(settings.key_file),
+        server_name=settings.tls_server_name or "",
+        proxy_url=settings.proxy or "",
+        verify=settings.verify_ssl,
+    )

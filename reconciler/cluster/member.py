@@ -1,0 +1,316 @@
+"""A member cluster's API in the verbs that the rest of the tool needs.
+
+Nothing else talks HTTP to a member. Objects go in and come out as plain JSON.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import orjson
+
+from reconciler.cluster.resources import (
+    AGGREGATED,
+    Discovery,
+    Resource,
+    VersionedKind,
+    parse_aggregated,
+    parse_resource_list,
+)
+from reconciler.cluster.transport import Response, Transport
+from reconciler.errors import (
+    ApiError,
+    ClusterUnauthorized,
+    ClusterUnreachable,
+    Conflict,
+    Forbidden,
+    Gone,
+    Invalid,
+    NotFound,
+    Throttled,
+)
+from reconciler.objects import Object, ObjectKey
+
+FIELD_MANAGER = "federation-reconciler"
+PAGE = 500
+
+_APPLY = {"content-type": "application/apply-patch+yaml"}
+_JSON = {"content-type": "application/json"}
+_JSON_PATCH = {"content-type": "application/json-patch+json"}
+_METADATA_LIST = {
+    "accept": "application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io,application/json"
+}
+
+
+class Member:
+    """One member cluster. ``fence`` is called before each try of each write and may raise."""
+
+    def __init__(
+        self, name: str, transport: Transport, *, fence: Callable[[], None] | None = None
+    ) -> None:
+        self.name = name
+        self.fence = fence
+        self._transport = transport
+
+    @property
+    def requests(self) -> int:
+        """How many requests were sent so far, retries included."""
+        return self._transport.requests
+
+    def close(self) -> None:
+        self._transport.close()
+
+    # -- reading ---------------------------------------------------------------------------
+
+    def get(self, resource: Resource, key: ObjectKey) -> Object | None:
+        """One object, or None when there is none."""
+        try:
+            return self._object("GET", resource.item(key))
+        except NotFound:
+            return None
+
+    def list_objects(
+        self,
+        resource: Resource,
+        *,
+        namespace: str = "",
+        label_selector: str = "",
+        metadata_only: bool = False,
+    ) -> list[Object]:
+        """All objects that match, from a consistent read.
+
+        Unpaginated when a label narrows it, as that is one request for the whole inventory of a
+        kind; in pages otherwise. A page token that expired (410) starts the listing over once.
+        Raises NotFound when the server does not serve the resource.
+        """
+        query = {"labelSelector": label_selector} if label_selector else {"limit": str(PAGE)}
+        headers = _METADATA_LIST if metadata_only else {}
+        path = resource.collection(namespace)
+        try:
+            items = self._pages(path, query, headers)
+        except Gone:
+            items = self._pages(path, query, headers)
+        for item in items:
+            # Lists leave these out of their items, unlike GET.
+            item["apiVersion"], item["kind"] = resource.api_version, resource.kind
+        return items
+
+    def _pages(self, path: str, query: dict[str, str], headers: Mapping[str, str]) -> list[Object]:
+        items: list[Object] = []
+        token = ""
+        while True:
+            page = self._object(
+                "GET", path, query={**query, "continue": token} if token else query, headers=headers
+            )
+            if not isinstance(page.get("items", []), list | None):
+                raise self._nonsense("a list without items")
+            items += page.get("items") or []
+            token = (page.get("metadata") or {}).get("continue") or ""
+            if not token:
+                return items
+
+    def discover(self) -> Discovery:
+        """Everything that the member serves: two requests, or one per group version before 1.26."""
+        found: dict[VersionedKind, Resource] = {}
+        failed: list[str] = []
+        for root in ("/api", "/apis"):
+            document = self._object("GET", root, headers={"accept": AGGREGATED})
+            if document.get("kind") == "APIGroupDiscoveryList":
+                resources, stale = parse_aggregated(document)
+                failed += stale
+            else:
+                resources, broken = self._discover_one_by_one(root, document)
+                failed += broken
+            for resource in resources:
+                found.setdefault(VersionedKind(resource.api_version, resource.kind), resource)
+        return Discovery(found, tuple(sorted(set(failed))))
+
+    def _discover_one_by_one(self, root: str, document: Object) -> tuple[list[Resource], list[str]]:
+        versions = [(f"{root}/{v}", v) for v in document.get("versions") or () if root == "/api"]
+        for group in document.get("groups") or ():
+            ordered = [group["preferredVersion"]["groupVersion"]]
+            ordered += [v["groupVersion"] for v in group["versions"]]
+            versions += [(f"{root}/{v}", v) for v in dict.fromkeys(ordered)]
+        resources: list[Resource] = []
+        failed = []
+        for path, api_version in versions:
+            try:
+                resources += parse_resource_list(api_version, self._object("GET", path))
+            except ApiError:
+                failed.append(api_version.partition("/")[0])
+        return resources, failed
+
+    def get_raw(
+        self, path: str, *, timeout: float, query: Mapping[str, str] | None = None
+    ) -> tuple[int, bytes]:
+        """One try without judgement: the HTTP status and the body, for health probes.
+
+        Raises ClusterUnreachable when there was no answer in ``timeout`` seconds.
+        """
+        answer = self._transport.request("GET", path, query=query, timeout=timeout, retry=False)
+        return answer.status, answer.body
+
+    # -- writing ---------------------------------------------------------------------------
+
+    def apply(
+        self,
+        resource: Resource,
+        key: ObjectKey,
+        body: Object,
+        *,
+        force: bool = False,
+        dry_run: bool = False,
+        manager: str = FIELD_MANAGER,
+    ) -> Object:
+        """Server-side apply; the object as the server now has it (or, dry, would have it).
+
+        Raises Conflict with ``causes`` when another manager owns a field, Invalid, Forbidden.
+        """
+        query = {"fieldManager": manager, "fieldValidation": "Strict"}
+        if force:
+            query["force"] = "true"
+        if dry_run:
+            query["dryRun"] = "All"
+        return self._object(
+            "PATCH", resource.item(key), query=query, body=body, headers=_APPLY, write=not dry_run
+        )
+
+    def create(self, resource: Resource, body: Object, *, namespace: str = "") -> Object:
+        return self._object(
+            "POST",
+            resource.collection(namespace),
+            query={"fieldManager": FIELD_MANAGER},
+            body=body,
+            headers=_JSON,
+            write=True,
+        )
+
+    def replace(self, resource: Resource, key: ObjectKey, body: Object) -> Object:
+        """PUT; ``metadata.resourceVersion`` in the body makes it conditional (Conflict)."""
+        return self._object(
+            "PUT",
+            resource.item(key),
+            query={"fieldManager": FIELD_MANAGER},
+            body=body,
+            headers=_JSON,
+            write=True,
+        )
+
+    def json_patch(
+        self, resource: Resource, key: ObjectKey, operations: list[dict[str, Any]]
+    ) -> Object:
+        return self._object(
+            "PATCH",
+            resource.item(key),
+            query={"fieldManager": FIELD_MANAGER},
+            body=operations,
+            headers=_JSON_PATCH,
+            write=True,
+        )
+
+    def delete(
+        self,
+        resource: Resource,
+        key: ObjectKey,
+        *,
+        uid: str,
+        resource_version: str = "",
+        propagation: str = "Background",
+        dry_run: bool = False,
+    ) -> bool:
+        """Delete exactly the object that was seen; False when it is gone already.
+
+        Raises Conflict when the object there now has another UID or resourceVersion.
+        """
+        preconditions = {"uid": uid}
+        if resource_version:
+            preconditions["resourceVersion"] = resource_version
+        body: Object = {
+            "kind": "DeleteOptions",
+            "apiVersion": "v1",
+            "preconditions": preconditions,
+            "propagationPolicy": propagation,
+        }
+        if dry_run:
+            body["dryRun"] = ["All"]
+        try:
+            self._object("DELETE", resource.item(key), body=body, headers=_JSON, write=not dry_run)
+        except NotFound:
+            return False
+        return True
+
+    # -- one request -----------------------------------------------------------------------
+
+    def _object(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Mapping[str, str] | None = None,
+        body: Any = None,
+        headers: Mapping[str, str] | None = None,
+        write: bool = False,
+    ) -> Object:
+        answer = self._transport.request(
+            method,
+            path,
+            query=query,
+            body=None if body is None else orjson.dumps(body),
+            headers=headers,
+            before_each_try=self.fence if write else None,
+        )
+        if answer.status >= 300:
+            raise _refusal(self.name, answer)
+        try:
+            document = orjson.loads(answer.body)
+        except orjson.JSONDecodeError:
+            raise self._nonsense("something that is not JSON") from None
+        if not isinstance(document, dict):
+            raise self._nonsense("JSON that is not an object")
+        return document
+
+    def _nonsense(self, what: str) -> ClusterUnreachable:
+        return ClusterUnreachable(
+            self.name,
+            f"the server answered {what}; is this address an API server's?",
+            cause="protocol",
+        )
+
+
+_ERRORS: dict[int, type[ApiError]] = {
+    400: Invalid,
+    403: Forbidden,
+    404: NotFound,
+    409: Conflict,
+    410: Gone,
+    422: Invalid,
+    429: Throttled,
+    503: Throttled,
+}
+
+
+def _refusal(cluster: str, answer: Response) -> ApiError | ClusterUnauthorized:
+    try:
+        status = orjson.loads(answer.body)
+    except orjson.JSONDecodeError:
+        status = None
+    if not isinstance(status, dict):
+        status = {"message": answer.body[:200].decode(errors="replace").strip()}
+    message = str(status.get("message") or f"HTTP {answer.status}")
+    if answer.status == 401:
+        return ClusterUnauthorized(
+            cluster,
+            f"the credential was refused: {message}",
+            hint="renew the credential; the cluster itself answers",
+        )
+    details = status.get("details")
+    causes = details.get("causes") if isinstance(details, dict) else None
+    return _ERRORS.get(answer.status, ApiError)(
+        cluster,
+        message,
+        code=answer.status,
+        reason=str(status.get("reason") or ""),
+        causes=causes if isinstance(causes, list) else (),
+        retry_after=answer.retry_after,
+    )

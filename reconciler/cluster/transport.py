@@ -1,0 +1,226 @@
+"""HTTP to one API server: connections kept alive, timeouts, retries, errors with a cause.
+
+Retries follow urllib3's ``Retry`` (exponential backoff with jitter, Retry-After honoured), but
+the loop is here, because a write must ask again whether it may still write before each try.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlencode, urlsplit
+from urllib.request import getproxies, proxy_bypass
+
+import urllib3
+from urllib3 import BaseHTTPResponse, HTTPConnectionPool
+from urllib3.exceptions import (
+    ConnectTimeoutError,
+    HTTPError,
+    MaxRetryError,
+    NameResolutionError,
+    NewConnectionError,
+    ProtocolError,
+    ProxyError,
+    ReadTimeoutError,
+    SSLError,
+)
+from urllib3.util import Retry, Timeout
+
+from reconciler import __version__
+from reconciler.cluster.endpoint import Endpoint
+from reconciler.errors import ClusterUnauthorized, ClusterUnreachable
+
+RETRIED_STATUS = frozenset({429, 500, 502, 503, 504})
+MAX_RETRY_AFTER_SECONDS = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """``status`` is the HTTP code; ``retry_after`` is in seconds, if the server said so."""
+
+    status: int
+    body: bytes
+    retry_after: float | None = None
+
+
+class Transport:
+    """One member's connection pool. Safe for use by several threads."""
+
+    def __init__(
+        self,
+        cluster: str,
+        endpoint: Endpoint,
+        *,
+        connections: int = 8,
+        connect_timeout: float = 5.0,
+        read_timeout: float = 30.0,
+        retries: int = 5,
+        seconds_left: Callable[[], float] | None = None,
+    ) -> None:
+        """``seconds_left`` tells what remains of the run's deadline; no request outlives it."""
+        self.cluster = cluster
+        self.requests = 0
+        self._endpoint = endpoint
+        self._timeouts = (connect_timeout, read_timeout)
+        self._retry = Retry(
+            total=retries,
+            connect=1,
+            read=2,
+            status_forcelist=RETRIED_STATUS,
+            allowed_methods=None,
+            backoff_factor=0.2,
+            backoff_max=10,
+            backoff_jitter=0.3,
+            raise_on_status=False,
+            retry_after_max=MAX_RETRY_AFTER_SECONDS,
+        )
+        self._seconds_left = seconds_left
+        self._lock = threading.Lock()
+        self._prefix = urlsplit(endpoint.server).path.rstrip("/")
+        self._pool = _pool(endpoint, connections)
+
+    def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Mapping[str, str] | None = None,
+        body: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
+        before_each_try: Callable[[], None] | None = None,
+        timeout: float | None = None,
+        retry: bool = True,
+    ) -> Response:
+        """Send until there is an answer that is not worth another try; ``timeout`` is per try.
+
+        Raises ClusterUnreachable when no answer came, and whatever ``before_each_try`` raises.
+        """
+        url = self._prefix + path + ("?" + urlencode(query) if query else "")
+        attempts = self._retry if retry else Retry(total=0, status=0, raise_on_status=False)
+        while True:
+            if before_each_try:
+                before_each_try()
+            try:
+                answer = self._send(method, url, body, headers or {}, timeout)
+            except HTTPError as error:
+                attempts = self._after_error(attempts, method, url, error)
+                attempts.sleep()
+                continue
+            pause = _retry_after(answer)
+            if not attempts.is_retry(method, answer.status, has_retry_after=pause is not None):
+                return Response(answer.status, answer.data, pause)
+            try:
+                attempts = attempts.increment(method, url, response=answer)
+            except MaxRetryError:
+                return Response(answer.status, answer.data, pause)
+            if pause is not None and pause > self._remaining():
+                return Response(answer.status, answer.data, pause)
+            attempts.sleep(answer)
+
+    def close(self) -> None:
+        self._pool.close()
+
+    def _send(
+        self,
+        method: str,
+        url: str,
+        body: bytes | None,
+        headers: Mapping[str, str],
+        timeout: float | None,
+    ) -> BaseHTTPResponse:
+        with self._lock:
+            self.requests += 1
+        connect, read = self._timeouts
+        remaining = self._remaining()
+        if remaining <= 0:
+            raise ClusterUnreachable(
+                self.cluster, "the run's deadline has passed", cause="timeout", hint="--deadline"
+            )
+        return self._pool.urlopen(
+            method,
+            url,
+            body=body,
+            headers={**_COMMON_HEADERS, **self._endpoint.headers(), **headers},
+            timeout=Timeout(
+                connect=min(timeout or connect, connect, remaining),
+                read=min(timeout or read, remaining),
+            ),
+            retries=False,
+            redirect=False,
+        )
+
+    def _remaining(self) -> float:
+        return self._seconds_left() if self._seconds_left else float("inf")
+
+    def _after_error(self, attempts: Retry, method: str, url: str, error: HTTPError) -> Retry:
+        cause, words = _cause_of(error)
+        if cause in ("tls", "dns"):
+            # Neither mends itself within seconds; a plan should not wait for it.
+            raise ClusterUnreachable(self.cluster, words, cause=cause) from error
+        try:
+            return attempts.increment(method, url, error=error)
+        except HTTPError:
+            raise ClusterUnreachable(self.cluster, words, cause=cause) from error
+
+
+_COMMON_HEADERS = {
+    "accept": "application/json",
+    "accept-encoding": "gzip",
+    "user-agent": f"federation-reconciler/{__version__}",
+}
+
+
+def _pool(endpoint: Endpoint, connections: int) -> HTTPConnectionPool:
+    parts = urlsplit(endpoint.server)
+    if not parts.hostname or parts.scheme not in ("http", "https"):
+        raise ClusterUnauthorized("", f"not a server address: {endpoint.server!r}")
+    settings: dict[str, Any] = {"maxsize": connections, "block": False}
+    if parts.scheme == "https":
+        settings["ssl_context"] = endpoint.tls_context()
+        if not endpoint.verify:
+            settings |= {"cert_reqs": "CERT_NONE", "assert_hostname": False}
+        if endpoint.server_name:
+            settings |= {
+                "server_hostname": endpoint.server_name,
+                "assert_hostname": endpoint.server_name,
+            }
+    proxy = endpoint.proxy_url or _proxy_from_environment(parts.scheme, parts.hostname)
+    if proxy:
+        manager = urllib3.ProxyManager(proxy, **settings)
+        return manager.connection_from_host(parts.hostname, parts.port, parts.scheme)
+    pool = urllib3.HTTPSConnectionPool if parts.scheme == "https" else urllib3.HTTPConnectionPool
+    return pool(parts.hostname, parts.port, **settings)
+
+
+def _proxy_from_environment(scheme: str, host: str) -> str:
+    """HTTPS_PROXY and NO_PROXY, as kubectl honours them."""
+    proxy = getproxies().get(scheme, "")
+    return "" if proxy and proxy_bypass(host) else proxy
+
+
+def _retry_after(answer: BaseHTTPResponse) -> float | None:
+    value = answer.headers.get("retry-after", "")
+    return float(value) if value.isdigit() else None
+
+
+def _cause_of(error: BaseException) -> tuple[str, str]:
+    """What went wrong on the wire, in one word for programs and a few for people."""
+    if isinstance(error, ProxyError):
+        return "proxy", f"the proxy cannot be reached: {error}"
+    if isinstance(error, NameResolutionError):
+        return "dns", "DNS: the server's name does not resolve"
+    if isinstance(error, SSLError):
+        inner = error.args[0] if error.args else error
+        return "tls", f"TLS: {getattr(inner, 'verify_message', None) or inner}"
+    if isinstance(error, ConnectTimeoutError):
+        return "timeout", "timeout: the server does not accept the connection"
+    if isinstance(error, ReadTimeoutError):
+        return "timeout", "timeout: the server accepted the request and does not answer"
+    if isinstance(error, NewConnectionError):
+        refused = "refused" in str(error).lower()
+        return ("refused", "connection refused") if refused else ("network", str(error))
+    if isinstance(error, ProtocolError):
+        return "reset", "the connection broke in mid-answer"
+    return "protocol", f"no usable answer ({type(error).__name__})"

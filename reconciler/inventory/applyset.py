@@ -1,0 +1,81 @@
+"""ApplySet membership (KEP-3659), so that kubectl understands what belongs to the federation.
+
+The parent is a Secret: the records beside it hold keyed digests of Secret values, and the key.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Iterable
+
+from reconciler import __version__
+from reconciler.objects import GroupKind, Object, ObjectKey, key_of
+
+PART_OF = "applyset.kubernetes.io/part-of"
+ID = "applyset.kubernetes.io/id"
+TOOLING = "applyset.kubernetes.io/tooling"
+GROUP_KINDS = "applyset.kubernetes.io/contains-group-kinds"
+NAMESPACES = "applyset.kubernetes.io/additional-namespaces"
+
+IDENTITY = "federation.reconciler.dev/object"
+"""Annotation that repeats an object's own identity. Some controllers copy labels to what they
+make (a Service's to its EndpointSlices); a copy does not carry its own identity and is not ours."""
+
+TOOL = "federation-reconciler"
+
+
+def applyset_id(name: str, namespace: str, group_kind: GroupKind) -> str:
+    """The ID that KEP-3659 derives from the parent's own identity."""
+    text = f"{name}.{namespace}.{group_kind.kind}.{group_kind.group}"
+    digest = hashlib.sha256(text.encode()).digest()
+    return f"applyset-{base64.urlsafe_b64encode(digest).decode().rstrip('=')}-v1"
+
+
+def identity_of(key: ObjectKey) -> str:
+    """``apps/Deployment/shop/web``; empty parts stay empty: ``/Namespace//shop``."""
+    return "/".join(key)
+
+
+def with_membership(body: Object, key: ObjectKey, applyset: str) -> Object:
+    """A copy of ``body`` (shallow where untouched) that says whose it is."""
+    metadata = dict(body["metadata"])
+    metadata["labels"] = {**(metadata.get("labels") or {}), PART_OF: applyset}
+    metadata["annotations"] = {
+        **(metadata.get("annotations") or {}),
+        IDENTITY: identity_of(key),
+    }
+    return {**body, "metadata": metadata}
+
+
+def owner_of(live: Object) -> str:
+    """The ApplySet ID that the object's label names, or empty."""
+    labels = live["metadata"].get("labels")
+    return str(labels.get(PART_OF, "")) if isinstance(labels, dict) else ""
+
+
+def is_member(live: Object, applyset: str) -> bool:
+    """Whether the object carries our label and its own identity, not a copied one."""
+    annotations = live["metadata"].get("annotations")
+    identity = annotations.get(IDENTITY) if isinstance(annotations, dict) else None
+    return owner_of(live) == applyset and identity == identity_of(key_of(live))
+
+
+def tooling() -> str:
+    """The parent's annotation that says which tool owns it: ``NAME/VERSION``."""
+    return f"{TOOL}/v{__version__}"
+
+
+def is_our_tooling(annotation: str) -> bool:
+    """Another tool's parent must not be touched, as KEP-3659 says; our other versions' may."""
+    return annotation.partition("/")[0] == TOOL
+
+
+def format_group_kinds(kinds: Iterable[GroupKind]) -> str:
+    """``ConfigMap,Deployment.apps``: sorted, so that equal sets are equal text."""
+    return ",".join(sorted(str(kind) for kind in kinds))
+
+
+def parse_group_kinds(annotation: str) -> frozenset[GroupKind]:
+    """The inverse of ``format_group_kinds``."""
+    return frozenset(GroupKind.parse(part) for part in annotation.split(",") if part)

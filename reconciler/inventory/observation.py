@@ -1,0 +1,136 @@
+"""What a member runs of ours: the inventory and one LIST per group-kind."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from reconciler.cluster.member import Member
+from reconciler.cluster.parallel import in_parallel
+from reconciler.cluster.resources import Discovery, Resource, VersionedKind
+from reconciler.errors import ApiError, NotFound
+from reconciler.inventory.applyset import PART_OF, is_member
+from reconciler.inventory.store import Inventory
+from reconciler.objects import GroupKind, Object, ObjectKey, key_of
+
+CONCURRENT_LISTS = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """One member as this run saw it.
+
+    live      objects with our label and their own identity, by the kind and version they were
+              read in
+    unserved  kinds that the server surely does not have
+    failed    kinds that could not be listed, with the reason; nothing may be pruned then
+    """
+
+    inventory: Inventory
+    discovery: Discovery
+    live: Mapping[VersionedKind, Mapping[ObjectKey, Object]] = field(default_factory=dict)
+    unserved: frozenset[VersionedKind] = frozenset()
+    failed: Mapping[VersionedKind, str] = field(default_factory=dict)
+
+    @property
+    def complete(self) -> bool:
+        """Whether everything that the inventory could hold has been seen."""
+        return not self.failed
+
+    def find(self, kind: VersionedKind, key: ObjectKey) -> Object | None:
+        return self.live.get(kind, {}).get(key)
+
+    def members(self) -> dict[ObjectKey, tuple[VersionedKind, Object]]:
+        """Every live object that is ours, once, whatever versions it was read in."""
+        return {
+            key: (kind, obj) for kind, objects in self.live.items() for key, obj in objects.items()
+        }
+
+
+def observe(member: Member, inventory: Inventory, wanted: Iterable[VersionedKind]) -> Observation:
+    """List every kind that is wanted or in the inventory, each in one version if possible.
+
+    Discovery is asked only when a kind is not in the inventory's memory of it, or when a LIST
+    finds that memory wrong. Raises ClusterError when the member stops answering altogether.
+    """
+    known = Discovery(inventory.resources, complete=False)
+    kinds = _kinds_to_list(inventory, wanted, known)
+    if kinds is None or any(known.find(kind) is None for kind in kinds):
+        known = member.discover()
+        kinds = _kinds_to_list(inventory, wanted, known) or []
+    lists = _list_all(member, [r for k in kinds if (r := known.find(k))], inventory.applyset)
+    if not known.complete and any(isinstance(r, NotFound) for r in lists.values()):
+        # A remembered resource is gone or has moved: ask once, then list what has changed.
+        known = member.discover()
+        kinds = _kinds_to_list(inventory, wanted, known) or []
+        again = [k for k in kinds if k not in lists or isinstance(lists[k], ApiError)]
+        lists = {k: v for k, v in lists.items() if not isinstance(v, ApiError)}
+        lists |= _list_all(member, [r for k in again if (r := known.find(k))], inventory.applyset)
+    return _gather(inventory, known, kinds, lists)
+
+
+def _kinds_to_list(
+    inventory: Inventory, wanted: Iterable[VersionedKind], known: Discovery
+) -> list[VersionedKind] | None:
+    """None when an inventory kind's version can only be told by discovery."""
+    kinds = dict.fromkeys(sorted(set(wanted)))
+    covered = {kind.group_kind for kind in kinds}
+    for key, record in sorted(inventory.rows.items()):
+        if key.group_kind not in covered and record.api_version:
+            kind = VersionedKind(record.api_version, key.kind)
+            if known.complete and known.find(kind) is None:
+                continue
+            kinds[kind] = None
+            covered.add(key.group_kind)
+    owned = inventory.group_kinds | {key.group_kind for key in inventory.rows}
+    for group_kind in sorted(owned - covered):
+        resource = known.preferred(group_kind)
+        if resource:
+            kinds[VersionedKind(resource.api_version, resource.kind)] = None
+        elif not known.complete:
+            return None
+        else:
+            kinds[VersionedKind(_any_version(group_kind), group_kind.kind)] = None
+    return list(kinds)
+
+
+def _any_version(kind: GroupKind) -> str:
+    return f"{kind.group}/v1" if kind.group else "v1"
+
+
+def _list_all(
+    member: Member, resources: Sequence[Resource], applyset: str
+) -> dict[VersionedKind, list[Object] | ApiError]:
+    def list_one(resource: Resource) -> list[Object] | ApiError:
+        try:
+            return member.list_objects(resource, label_selector=f"{PART_OF}={applyset}")
+        except ApiError as error:
+            return error
+
+    results = in_parallel(list_one, resources, CONCURRENT_LISTS)
+    return {
+        VersionedKind(resource.api_version, resource.kind): result
+        for resource, result in zip(resources, results, strict=True)
+    }
+
+
+def _gather(
+    inventory: Inventory,
+    discovery: Discovery,
+    kinds: Sequence[VersionedKind],
+    lists: Mapping[VersionedKind, list[Object] | ApiError],
+) -> Observation:
+    live: dict[VersionedKind, dict[ObjectKey, Object]] = {}
+    failed: dict[VersionedKind, str] = {}
+    unserved = set()
+    for kind in kinds:
+        result = lists.get(kind)
+        if isinstance(result, list):
+            live[kind] = {key_of(obj): obj for obj in result if is_member(obj, inventory.applyset)}
+        elif kind.group_kind.group in discovery.failed_groups:
+            failed[kind] = "the API group cannot be discovered (an aggregated API is down)"
+        elif result is None or isinstance(result, NotFound):
+            unserved.add(kind)
+        else:
+            failed[kind] = str(result)
+    return Observation(inventory, discovery, live, frozenset(unserved), failed)

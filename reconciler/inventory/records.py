@@ -1,0 +1,129 @@
+"""What is remembered of each apply, so that "unchanged" can be told without asking the server.
+
+A record is (H, E, V), digests of:
+  H  the exact request;
+  E  our Apply entry in the answer's managedFields, with its apiVersion and without its time;
+  V  the answer's values at E's paths.
+When all three match what is wanted and live now, the same request would change nothing: the
+server's answer to it was this very state, and every field that it wrote is as it was. Both sides
+of V are the server's own form, so defaults and quantities need no normalising. A stale record
+misses; it cannot lie. Digests are keyed, because V of a Secret is made from its values.
+"""
+
+from __future__ import annotations
+
+import base64
+import zlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from hashlib import blake2b
+from typing import Any, NamedTuple
+
+import orjson
+
+from reconciler.inventory.ownership import Fields, has_missing, our_entry, owned_values
+from reconciler.objects import Object, ObjectKey
+
+_DIGEST_BYTES = 15
+
+
+class Record(NamedTuple):
+    """Digests as URL-safe base64. All empty: written ahead of an apply that was never confirmed.
+
+    ``api_version`` is the version in which the object was applied and must be read.
+    """
+
+    request: str = ""
+    entry: str = ""
+    values: str = ""
+    api_version: str = ""
+
+    @property
+    def confirmed(self) -> bool:
+        return bool(self.request)
+
+
+@dataclass(frozen=True, slots=True)
+class Footprint:
+    """Digests of a live object's state as our apply sees it, and the entry's fields."""
+
+    entry: str
+    values: str
+    fields: Fields
+    has_missing: bool
+
+
+class Digester:
+    """Makes the digests of one inventory, with its key (32 random bytes)."""
+
+    def __init__(self, key: bytes) -> None:
+        self._key = key
+
+    def of(self, value: Any) -> str:
+        """A digest that is equal for equal JSON values, whatever the order of map keys."""
+        data = orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
+        digest = blake2b(data, key=self._key, digest_size=_DIGEST_BYTES).digest()
+        return base64.urlsafe_b64encode(digest).decode()
+
+    def footprint(self, live: Object) -> Footprint | None:
+        """E and V of a live object, or None when nothing in it was applied by us."""
+        entry = our_entry(live)
+        if entry is None:
+            return None
+        fields = entry.get("fieldsV1") or {}
+        values = owned_values(fields, live)
+        return Footprint(
+            entry=self.of([entry.get("apiVersion"), fields]),
+            values=self.of(values),
+            fields=fields,
+            has_missing=has_missing(values),
+        )
+
+
+def encode_rows(rows: Mapping[ObjectKey, Record]) -> bytes:
+    """Rows as sorted, compressed lines; the same rows give the same bytes."""
+    lines = ["\t".join((*key, *rows[key])) for key in sorted(rows)]
+    return zlib.compress("\n".join(lines).encode(), 6)
+
+
+def decode_rows(data: bytes) -> dict[ObjectKey, Record]:
+    """The inverse of ``encode_rows``. Raises ValueError for anything else."""
+    try:
+        text = _inflate(data).decode()
+    except (zlib.error, UnicodeDecodeError) as error:
+        raise ValueError(f"damaged inventory records: {error}") from None
+    rows = {}
+    for line in text.split("\n") if text else ():
+        parts = line.split("\t")
+        if len(parts) != len(ObjectKey._fields) + len(Record._fields):
+            raise ValueError("damaged inventory records: a row of the wrong length")
+        rows[ObjectKey(*parts[:4])] = Record(*parts[4:])
+    return rows
+
+
+def encode_fields(fields: Mapping[str, Fields]) -> bytes:
+    """The entries' field trees by E; many objects share one."""
+    return zlib.compress(orjson.dumps(dict(fields), option=orjson.OPT_SORT_KEYS), 6)
+
+
+def decode_fields(data: bytes) -> dict[str, Fields]:
+    """The inverse of ``encode_fields``; damaged data is as good as none."""
+    try:
+        decoded = orjson.loads(_inflate(data))
+    except (zlib.error, ValueError):
+        return {}
+    return decoded if isinstance(decoded, dict) else {}
+
+
+def used_fields(rows: Iterable[Record], fields: Mapping[str, Fields]) -> dict[str, Fields]:
+    """Only those field trees that some row still points to."""
+    return {row.entry: fields[row.entry] for row in rows if row.entry in fields}
+
+
+def _inflate(data: bytes) -> bytes:
+    # A Secret holds at most 1 MiB, which could still inflate to a gigabyte.
+    decompressor = zlib.decompressobj()
+    content = decompressor.decompress(data, 64 * 1024 * 1024)
+    if decompressor.unconsumed_tail:
+        raise ValueError("damaged inventory records: too large")
+    return content

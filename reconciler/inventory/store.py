@@ -1,0 +1,293 @@
+"""The inventory in a member: an ApplySet parent Secret that also holds the records.
+
+One LIST reads it all. Past a few thousand objects the records spread over further Secrets. Secrets
+are replaced under their resourceVersion, so that two runs cannot overwrite each other's records.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import secrets
+import zlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+
+import orjson
+
+from reconciler.cluster.member import Member
+from reconciler.cluster.resources import Resource, VersionedKind
+from reconciler.errors import ClusterError, Conflict, Forbidden
+from reconciler.inventory.applyset import (
+    GROUP_KINDS,
+    ID,
+    NAMESPACES,
+    TOOLING,
+    applyset_id,
+    format_group_kinds,
+    is_our_tooling,
+    parse_group_kinds,
+    tooling,
+)
+from reconciler.inventory.ownership import Fields
+from reconciler.inventory.records import (
+    Digester,
+    Record,
+    decode_fields,
+    decode_rows,
+    encode_fields,
+    encode_rows,
+    used_fields,
+)
+from reconciler.objects import GroupKind, Object, ObjectKey
+
+LABEL = "federation.reconciler.dev/inventory"
+FORMAT = 1
+ROWS_PER_SECRET = 4000
+MAX_SECRET_BYTES = 900_000
+
+SECRETS = Resource("v1", "Secret", "secrets", namespaced=True)
+NAMESPACE = Resource("v1", "Namespace", "namespaces", namespaced=False)
+
+
+@dataclass(frozen=True)
+class Inventory:
+    """What the federation owns in one member, as last written. ``parent`` None: nothing yet.
+
+    ``rows`` has every owned or soon-to-be-owned object; ``resources`` is the discovery that past
+    runs needed; ``damaged`` says what could not be read (records are then made anew).
+    """
+
+    federation: str
+    namespace: str
+    rows: Mapping[ObjectKey, Record] = field(default_factory=dict)
+    group_kinds: frozenset[GroupKind] = frozenset()
+    resources: Mapping[VersionedKind, Resource] = field(default_factory=dict)
+    commit: str = ""
+    key: bytes = b""
+    secrets: Mapping[str, Object] = field(default_factory=dict)
+    damaged: str = ""
+
+    @property
+    def parent_name(self) -> str:
+        return f"federation-{self.federation}"
+
+    @property
+    def applyset(self) -> str:
+        return applyset_id(self.parent_name, self.namespace, GroupKind("", "Secret"))
+
+    @property
+    def exists(self) -> bool:
+        return self.parent_name in self.secrets
+
+    @cached_property
+    def digester(self) -> Digester:
+        return Digester(self.key)
+
+    @cached_property
+    def fields(self) -> dict[str, Fields]:
+        """The field trees of past applies by E; read only when a conflict asks for them."""
+        merged: dict[str, Fields] = {}
+        for secret in self.secrets.values():
+            merged |= decode_fields(_data(secret, "fields"))
+        return merged
+
+
+def read_inventory(member: Member, federation: str, namespace: str) -> Inventory:
+    """One LIST. Raises ClusterError when the parent belongs to another tool."""
+    found = member.list_objects(
+        SECRETS, namespace=namespace, label_selector=f"{LABEL}={federation}"
+    )
+    held = {str(item["metadata"]["name"]): item for item in found}
+    empty = Inventory(federation, namespace, secrets=held, key=secrets.token_bytes(32))
+    parent = held.get(empty.parent_name)
+    if parent is None:
+        return replace(empty, rows=_all_rows(held)[0])
+    annotations = parent["metadata"].get("annotations") or {}
+    if not is_our_tooling(annotations.get(TOOLING, "")):
+        raise ClusterError(
+            member.name,
+            f"Secret {namespace}/{empty.parent_name} is the ApplySet of another tool "
+            f"({annotations.get(TOOLING, 'unnamed')!r})",
+            hint="name the Federation otherwise, or delete that ApplySet",
+        )
+    rows, damaged = _all_rows(held)
+    meta = _meta(parent)
+    return replace(
+        empty,
+        rows=rows,
+        group_kinds=parse_group_kinds(annotations.get(GROUP_KINDS, "")),
+        resources=_resources(meta),
+        commit=str(meta.get("commit", "")),
+        key=_data(parent, "key") or empty.key,
+        damaged=damaged,
+    )
+
+
+def write_inventory(
+    member: Member,
+    inventory: Inventory,
+    *,
+    rows: Mapping[ObjectKey, Record],
+    group_kinds: Iterable[GroupKind],
+    resources: Mapping[VersionedKind, Resource],
+    new_fields: Mapping[str, Fields],
+    commit: str,
+) -> Inventory:
+    """Write what changed, the parent last, and return the inventory as it now is.
+
+    Raises Conflict when somebody else wrote it since it was read.
+    """
+    if not inventory.exists:
+        _ensure_namespace(member, inventory.namespace)
+    wanted = replace(
+        inventory,
+        rows=dict(rows),
+        group_kinds=frozenset(group_kinds),
+        resources=dict(resources),
+        commit=commit,
+    )
+    fields = {**inventory.fields, **new_fields}
+    held = dict(inventory.secrets)
+    bodies = _bodies(wanted, fields)
+    for name in sorted(bodies, key=lambda n: (n == wanted.parent_name, n)):
+        held[name] = _put(member, wanted.namespace, bodies[name], held.get(name))
+    for name in sorted(set(held) - set(bodies)):
+        old = held.pop(name)["metadata"]
+        member.delete(SECRETS, ObjectKey("", "Secret", wanted.namespace, name), uid=str(old["uid"]))
+    return replace(wanted, secrets=held, damaged="")
+
+
+def delete_inventory(member: Member, inventory: Inventory) -> None:
+    """Forget everything (unjoin); the parent goes last."""
+    for name in sorted(inventory.secrets, key=lambda n: (n == inventory.parent_name, n)):
+        metadata = inventory.secrets[name]["metadata"]
+        key = ObjectKey("", "Secret", inventory.namespace, name)
+        member.delete(SECRETS, key, uid=str(metadata["uid"]))
+
+
+def _bodies(inventory: Inventory, fields: Mapping[str, Fields]) -> dict[str, Object]:
+    count = 1 + len(inventory.rows) // ROWS_PER_SECRET
+    while True:
+        bodies = {}
+        for index in range(count):
+            part = {k: r for k, r in inventory.rows.items() if _shard(k, count) == index}
+            content = {
+                "records": encode_rows(part),
+                "fields": encode_fields(used_fields(part.values(), fields)),
+            }
+            name = inventory.parent_name if index == 0 else f"{inventory.parent_name}-{index}"
+            bodies[name] = _secret(inventory, name, content)
+        if all(_size(body) <= MAX_SECRET_BYTES for body in bodies.values()) or count > 512:
+            return bodies
+        count *= 2
+
+
+def _shard(key: ObjectKey, count: int) -> int:
+    return zlib.crc32("/".join(key).encode()) % count if count > 1 else 0
+
+
+def _size(body: Object) -> int:
+    return sum(len(value) for value in body["data"].values())
+
+
+def _secret(inventory: Inventory, name: str, content: dict[str, bytes]) -> Object:
+    metadata: Object = {
+        "name": name,
+        "namespace": inventory.namespace,
+        "labels": {LABEL: inventory.federation},
+    }
+    if name == inventory.parent_name:
+        namespaces = sorted({key.namespace for key in inventory.rows if key.namespace})
+        metadata["labels"][ID] = inventory.applyset
+        metadata["annotations"] = {
+            TOOLING: tooling(),
+            GROUP_KINDS: format_group_kinds(inventory.group_kinds),
+            NAMESPACES: ",".join(n for n in namespaces if n != inventory.namespace),
+        }
+        content["key"] = inventory.key
+        content["meta"] = orjson.dumps(
+            {
+                "format": FORMAT,
+                "commit": inventory.commit,
+                "resources": sorted(
+                    [r.api_version, r.kind, r.plural, r.namespaced]
+                    for r in inventory.resources.values()
+                ),
+            }
+        )
+    return {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "type": "federation.reconciler.dev/inventory",
+        "metadata": metadata,
+        "data": {k: base64.b64encode(v).decode() for k, v in content.items()},
+    }
+
+
+def _put(member: Member, namespace: str, body: Object, held: Object | None) -> Object:
+    if held is None:
+        return member.create(SECRETS, body, namespace=namespace)
+    metadata = held["metadata"]
+    same = all(
+        (metadata.get(part) or {}) == (body["metadata"].get(part) or {})
+        for part in ("labels", "annotations")
+    )
+    if same and held.get("data") == body["data"]:
+        return held
+    metadata_now = {**body["metadata"], "resourceVersion": metadata["resourceVersion"]}
+    key = ObjectKey("", "Secret", namespace, str(metadata["name"]))
+    try:
+        return member.replace(SECRETS, key, {**body, "metadata": metadata_now})
+    except Conflict as error:
+        raise ClusterError(
+            member.name,
+            f"another run changed the inventory {namespace}/{metadata['name']} meanwhile",
+            hint="run again; a Lease keeps runs apart",
+        ) from error
+
+
+def _ensure_namespace(member: Member, namespace: str) -> None:
+    body = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}}
+    key = ObjectKey("", "Namespace", "", namespace)
+    try:
+        if member.get(NAMESPACE, key) is None:
+            member.create(NAMESPACE, body)
+    except (Conflict, Forbidden):
+        # There already, or made by an administrator who lets us use only what is inside.
+        return
+
+
+def _all_rows(held: Mapping[str, Object]) -> tuple[dict[ObjectKey, Record], str]:
+    rows: dict[ObjectKey, Record] = {}
+    damaged = ""
+    for name in sorted(held):
+        try:
+            rows |= decode_rows(_data(held[name], "records"))
+        except ValueError as error:
+            damaged = f"Secret {name}: {error}"
+    return rows, damaged
+
+
+def _meta(parent: Object) -> Object:
+    try:
+        meta = orjson.loads(_data(parent, "meta"))
+    except orjson.JSONDecodeError:
+        return {}
+    return meta if isinstance(meta, dict) and meta.get("format") == FORMAT else {}
+
+
+def _resources(meta: Object) -> dict[VersionedKind, Resource]:
+    return {
+        VersionedKind(row[0], row[1]): Resource(row[0], row[1], row[2], bool(row[3]))
+        for row in meta.get("resources", ())
+        if len(row) == 4
+    }
+
+
+def _data(secret: Object, name: str) -> bytes:
+    try:
+        return base64.b64decode((secret.get("data") or {}).get(name, ""))
+    except binascii.Error:
+        return b""

@@ -1,0 +1,210 @@
+"""Which fields differ between two states of an object, named as a person would name them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import orjson
+
+from reconciler.inventory.applyset import IDENTITY, PART_OF
+from reconciler.objects import Object
+from reconciler.planning.plan import ABSENT, FieldChange
+
+Step = str | Mapping[str, Any] | int
+"""A map key, a list item told by its identifying fields, or a list position."""
+
+_VOLATILE = frozenset(
+    {"managedFields", "resourceVersion", "generation", "creationTimestamp", "uid", "selfLink"}
+)
+_BOOKKEEPING = frozenset({PART_OF, IDENTITY})
+
+_ITEM_KEYS = (
+    ("name",),
+    ("containerPort", "protocol"),
+    ("port", "protocol"),
+    ("port",),
+    ("mountPath",),
+    ("devicePath",),
+    ("key",),
+    ("type",),
+    ("ip",),
+    ("topologyKey", "whenUnsatisfiable"),
+    ("uid",),
+)
+"""How items of Kubernetes lists are told apart, most usual first; only for naming them."""
+
+
+def changed_fields(before: Object, after: Object) -> tuple[FieldChange, ...]:
+    """Every field that differs, leaving out status, what servers count up, and our own marks.
+
+    ``before``'s managedFields say who owns a field now. Sorted by path.
+    """
+    found = (
+        FieldChange(path_text(steps), old, new, owners_of(before, steps))
+        for steps, old, new in _differences((), _plain(before), _plain(after))
+    )
+    return tuple(sorted(found, key=lambda change: change.path))
+
+
+def leaf_fields(obj: Object) -> tuple[FieldChange, ...]:
+    """The fields that creating ``obj`` would set, identity left out."""
+    plain = {k: v for k, v in _plain(obj).items() if k not in ("apiVersion", "kind")}
+    metadata = {
+        k: v for k, v in plain.get("metadata", {}).items() if k not in ("name", "namespace")
+    }
+    plain["metadata"] = metadata
+    found = [FieldChange(path_text(s), ABSENT, value) for s, value in _leaves((), plain)]
+    return tuple(sorted(found, key=lambda change: change.path))
+
+
+def path_text(steps: tuple[Step, ...]) -> str:
+    """``spec.template.spec.containers[name=web].image``; odd keys quoted: ``labels["a.b/c"]``."""
+    text = ""
+    for step in steps:
+        if isinstance(step, int):
+            text += f"[{step}]"
+        elif isinstance(step, str):
+            plain = step.replace("-", "").replace("_", "").isalnum()
+            text += (f".{step}" if text else step) if plain else f'["{step}"]'
+        else:
+            text += "[" + ",".join(f"{k}={v}" for k, v in step.items()) + "]"
+    return text
+
+
+def owners_of(live: Object, steps: tuple[Step, ...], *, ours: str = "") -> tuple[str, ...]:
+    """The field managers whose managedFields entries hold the path, sorted, ``ours`` left out."""
+    entries = live.get("metadata", {}).get("managedFields")
+    return tuple(
+        sorted(
+            {
+                str(entry.get("manager"))
+                for entry in (entries if isinstance(entries, list) else ())
+                if _holds(entry.get("fieldsV1") or {}, steps)
+            }
+            - {ours}
+        )
+    )
+
+
+def _holds(fields: Mapping[str, Any], steps: tuple[Step, ...]) -> bool:
+    for step in steps:
+        if not [name for name in fields if name != "."]:
+            return True
+        inner = None
+        if isinstance(step, str):
+            inner = fields.get(f"f:{step}")
+        elif isinstance(step, Mapping):
+            for name in fields:
+                if name.startswith("k:") and _same_item(orjson.loads(name[2:]), step):
+                    inner = fields[name]
+        if inner is None:
+            return False
+        fields = inner
+    return True
+
+
+def _same_item(keys: Mapping[str, Any], step: Mapping[str, Any]) -> bool:
+    return all(keys.get(k, v) == v for k, v in step.items()) and any(k in keys for k in step)
+
+
+def _plain(obj: Object) -> Object:
+    metadata = {k: v for k, v in obj.get("metadata", {}).items() if k not in _VOLATILE}
+    for part in ("labels", "annotations"):
+        if isinstance(metadata.get(part), dict):
+            kept = {k: v for k, v in metadata[part].items() if k not in _BOOKKEEPING}
+            metadata[part] = kept
+            if not kept:
+                del metadata[part]
+    return {**{k: v for k, v in obj.items() if k != "status"}, "metadata": metadata}
+
+
+def _differences(
+    steps: tuple[Step, ...], before: Any, after: Any
+) -> Iterator[tuple[tuple[Step, ...], Any, Any]]:
+    if _same(before, after):
+        return
+    if isinstance(before, dict) and isinstance(after, dict):
+        for key in sorted({*before, *after}):
+            yield from _differences((*steps, key), before.get(key, ABSENT), after.get(key, ABSENT))
+    elif isinstance(before, list) and isinstance(after, list):
+        yield from _item_differences(steps, before, after)
+    elif before is ABSENT and isinstance(after, dict) and after:
+        for inner, value in _leaves(steps, after):
+            yield inner, ABSENT, value
+    elif after is ABSENT and isinstance(before, dict) and before:
+        for inner, value in _leaves(steps, before):
+            yield inner, value, ABSENT
+    else:
+        yield steps, before, after
+
+
+def _same(one: Any, other: Any) -> bool:
+    """JSON equality: Python takes True for 1, which a reader of a plan must not."""
+    if one is ABSENT or other is ABSENT:
+        return one is other
+    if isinstance(one, dict | list):
+        return type(one) is type(other) and _dump(one) == _dump(other)
+    return type(one) is type(other) and bool(one == other)
+
+
+def _dump(value: Any) -> bytes:
+    return orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
+
+
+def _item_differences(
+    steps: tuple[Step, ...], before: list[Any], after: list[Any]
+) -> Iterator[tuple[tuple[Step, ...], Any, Any]]:
+    keys = _keys_of(before, after)
+    if keys is None:
+        yield steps, before, after
+        return
+    old = {_identity(item, keys): item for item in before}
+    new = {_identity(item, keys): item for item in after}
+    for identity in dict.fromkeys((*old, *new)):
+        step = dict(zip(keys, identity, strict=True))
+        yield from _differences(
+            (*steps, {k: v for k, v in step.items() if v is not None}),
+            old.get(identity, ABSENT),
+            new.get(identity, ABSENT),
+        )
+    order_before = [i for i in old if i in new]
+    order_after = [i for i in new if i in old]
+    if order_before != order_after:
+        yield (
+            (*steps, "order"),
+            [_short(i) for i in order_before],
+            [_short(i) for i in order_after],
+        )
+
+
+def _short(identity: tuple[Any, ...]) -> Any:
+    return identity[0] if len(identity) == 1 else list(identity)
+
+
+def _identity(item: Any, keys: tuple[str, ...]) -> tuple[Any, ...]:
+    return tuple(item.get(key) for key in keys)
+
+
+def _keys_of(before: list[Any], after: list[Any]) -> tuple[str, ...] | None:
+    items = [*before, *after]
+    if not items or not all(isinstance(item, dict) for item in items):
+        return None
+    for keys in _ITEM_KEYS:
+        if all(isinstance(item.get(keys[0]), str | int) for item in items) and all(
+            len({_identity(item, keys) for item in side}) == len(side) for side in (before, after)
+        ):
+            return keys
+    return None
+
+
+def _leaves(steps: tuple[Step, ...], value: Any) -> Iterator[tuple[tuple[Step, ...], Any]]:
+    if isinstance(value, dict) and value:
+        for key in sorted(value):
+            yield from _leaves((*steps, key), value[key])
+    elif isinstance(value, list) and (keys := _keys_of(value, [])):
+        for item in value:
+            step = {k: item[k] for k in keys if item.get(k) is not None}
+            yield from _leaves((*steps, step), item)
+    elif value != {} or not steps:
+        yield steps, value
