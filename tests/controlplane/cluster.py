@@ -226,6 +226,11 @@ class Cluster:
         query = {"fieldManager": manager}
         return self.call("PATCH", path, patch, content_type=content_type, query=query)
 
+    @property
+    def mutating_policy_version(self) -> str:
+        """The apiVersion under which this server has MutatingAdmissionPolicy."""
+        return f"admissionregistration.k8s.io/{_mutating_policy_version(self._program)}"
+
     def recorded(self) -> AbstractContextManager[list[audit.AuditedRequest]]:
         """The requests that the server answers inside the block, as its audit log has them."""
         assert self._audit_level is not None, "this cluster was started without an audit log"
@@ -366,12 +371,18 @@ def api_server_minor(program: Path) -> int:
     return int(text.split(".")[1])
 
 
-def _mutating_policy_flags(program: Path) -> list[str]:
-    """MutatingAdmissionPolicy: v1 and on by itself from 1.36; beta from 1.34, alpha from 1.32."""
+def _mutating_policy_version(program: Path) -> str:
+    """Alpha from 1.32, beta from 1.34, and from 1.36 on by itself."""
     minor = api_server_minor(program)
-    if minor >= 36 or minor < 32:
+    if minor >= 36:
+        return "v1"
+    return "v1beta1" if minor >= 34 else "v1alpha1"
+
+
+def _mutating_policy_flags(program: Path) -> list[str]:
+    version = _mutating_policy_version(program)
+    if version == "v1" or api_server_minor(program) < 32:
         return []
-    version = "v1beta1" if minor >= 34 else "v1alpha1"
     return [
         "--feature-gates=MutatingAdmissionPolicy=true",
         f"--runtime-config=admissionregistration.k8s.io/{version}=true",
