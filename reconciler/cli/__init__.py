@@ -1,1 +1,21 @@
-"""The ``reconcile`` command: parse, call, print; exit codes live in ``cli.main``."""
+"""The ``reconcile`` command: parse, call, print. One file for each command.
+
+Nothing is imported before it is known what to do, so that ``--version`` and completion are
+instant. Exit codes are in ``exits``, words for errors in ``failures``.
+"""
+
+from __future__ import annotations
+
+import sys
+
+
+def main() -> None:
+    """The entry point. Always ends in SystemExit, with a code of ``cli.exits``."""
+    if sys.argv[1:] == ["--version"]:
+        from reconciler import __version__
+
+        print(f"reconcile {__version__}")  # noqa: T201  (this is the command's output)
+        sys.exit(0)
+    from reconciler.cli.reconcile import reconcile
+
+    reconcile.main(prog_name="reconcile")

@@ -1,0 +1,127 @@
+"""How the commands hang together: found by name, imported when called, ending in one exit code."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import click
+
+from reconciler.cli.console import Console, open_console
+from reconciler.cli.exits import Exit
+from reconciler.cli.failures import report_defect, report_failure
+from reconciler.errors import ReconcileError
+
+COMMANDS = {
+    "completion": "Print the script that completes commands in your shell.",
+    "demo": "Tell the story of a small federation on simulated clusters.",
+    "explain": "Explain a field, as `kubectl explain` does.",
+    "schema": "Write the JSON Schemas for your editor.",
+    "validate": "Check a repository; needs no cluster.",
+}
+"""Every subcommand: ``validate`` is the function ``validate`` in ``cli/validate.py``."""
+
+
+def grouped_help(
+    command: click.Command, ctx: click.Context, formatter: click.HelpFormatter
+) -> None:
+    """Lists a command's options under their headings, in the order in which they are declared."""
+    headings: dict[str, list[tuple[str, str]]] = {}
+    for parameter in command.get_params(ctx):
+        record = parameter.get_help_record(ctx)
+        if record is not None:
+            heading = getattr(parameter, "heading", "Other")
+            headings.setdefault(heading, []).append(record)
+    for heading, records in headings.items():
+        with formatter.section(heading):
+            formatter.write_dl(records)
+
+
+class GroupedCommand(click.Command):
+    """A subcommand whose help lists options under headings."""
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        grouped_help(self, ctx, formatter)
+
+
+class CommandGroup(click.Group):
+    """`reconcile` itself: a command, and the parent of the others."""
+
+    command_class = GroupedCommand
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        del ctx
+        return sorted(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        del ctx
+        if cmd_name not in COMMANDS:
+            return None
+        module = import_module(f"reconciler.cli.{cmd_name.replace('-', '_')}")
+        command = getattr(module, cmd_name.replace("-", "_"))
+        assert isinstance(command, click.Command)  # noqa: S101  (COMMANDS says so)
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        name = args[0]
+        if name not in COMMANDS:
+            message = f"No such command {name!r}."
+            if close := difflib.get_close_matches(name, COMMANDS, 1):
+                message += f" Did you mean {close[0]!r}?"
+            elif Path(name).is_dir() or "://" in name:
+                message += f" To read that repository: --repo {name}"
+            ctx.fail(message)
+        return super().resolve_command(ctx, args)
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        grouped_help(self, ctx, formatter)
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, COMMANDS[name]) for name in self.list_commands(ctx)])
+
+    def main(
+        self,
+        args: Sequence[str] | None = None,
+        prog_name: str | None = None,
+        complete_var: str | None = None,
+        standalone_mode: bool = True,
+        **extra: Any,
+    ) -> Any:
+        """Runs a command and turns whatever comes of it into an exit code, and words on stderr."""
+        arguments = list(sys.argv[1:] if args is None else args)
+        console = open_console(
+            no_color="--no-color" in arguments,
+            debug="--debug" in arguments or bool(os.environ.get("RECONCILE_DEBUG")),
+        )
+        code = self._run(
+            arguments, console, prog_name=prog_name, complete_var=complete_var, **extra
+        )
+        if not standalone_mode:
+            return code
+        sys.exit(code)
+
+    def _run(self, arguments: list[str], console: Console, **given: Any) -> int:
+        try:
+            result = super().main(arguments, standalone_mode=False, **given)
+        except click.UsageError as error:
+            error.show()
+            return Exit.USAGE
+        except click.ClickException as error:
+            error.show()
+            return Exit.FAILED
+        except (click.Abort, KeyboardInterrupt):
+            console.note("Interrupted.")
+            return Exit.INTERRUPTED
+        except ReconcileError as error:
+            report_failure(error, console)
+            return error.exit_code
+        except Exception as error:  # noqa: BLE001  (a person gets words, never a traceback)
+            report_defect(error, console)
+            return Exit.FAILED
+        return int(result) if isinstance(result, int) else Exit.OK

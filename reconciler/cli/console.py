@@ -1,0 +1,69 @@
+"""What the terminal can do, and the few ways in which commands write to it.
+
+Results go to stdout; progress, questions and errors to stderr, so that a pipe carries results only.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TextIO
+
+import click
+
+
+@dataclass(frozen=True, slots=True)
+class Console:
+    """``stdout_colour``/``stderr_colour``: whether escape codes may be written there.
+
+    ``interactive``: somebody sits there and can be asked. ``debug``: show tracebacks.
+    """
+
+    stdout_colour: bool = False
+    stderr_colour: bool = False
+    interactive: bool = False
+    stderr_terminal: bool = False
+    width: int = 100
+    debug: bool = False
+    verbose: bool = False
+    colour_allowed: bool = True
+
+    def out(self, text: str, *, newline: bool = True) -> None:
+        """Writes a result."""
+        click.echo(text, nl=newline, color=self.stdout_colour)
+
+    def note(self, text: str) -> None:
+        """Writes what is for the person, not for the pipe."""
+        click.echo(text, err=True, color=self.stderr_colour)
+
+
+def open_console(
+    *,
+    no_color: bool = False,
+    debug: bool = False,
+    verbose: bool = False,
+    environment: Mapping[str, str] = os.environ,
+) -> Console:
+    """Looks at the terminal, NO_COLOR (no-color.org), FORCE_COLOR and TERM."""
+
+    def colourful(stream: TextIO) -> bool:
+        if no_color or environment.get("NO_COLOR"):
+            return False
+        if environment.get("FORCE_COLOR"):
+            return True
+        return stream.isatty() and environment.get("TERM") != "dumb"
+
+    import shutil
+
+    return Console(
+        stdout_colour=colourful(sys.stdout),
+        stderr_colour=colourful(sys.stderr),
+        interactive=sys.stdin.isatty() and sys.stderr.isatty(),
+        stderr_terminal=sys.stderr.isatty() and environment.get("TERM") != "dumb",
+        width=max(60, min(shutil.get_terminal_size((100, 24)).columns, 200)),
+        debug=debug,
+        verbose=verbose,
+        colour_allowed=not no_color,
+    )

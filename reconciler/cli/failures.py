@@ -1,0 +1,69 @@
+"""The one place where an error becomes words: what happened, where, and what to do next."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import click
+
+from reconciler.cli.console import Console
+from reconciler.errors import (
+    BadInput,
+    ClusterError,
+    GuardViolation,
+    Problem,
+    ReconcileError,
+)
+
+
+def describe(error: ReconcileError) -> Iterator[str]:
+    """Lines for stderr, with colour codes (the console drops them where it must).
+
+    The first line starts with ``Error:``; a hint comes last, as ``Next:``.
+    """
+    label = click.style("Error:", fg="red", bold=True)
+    if isinstance(error, BadInput):
+        for problem in error.problems:
+            yield from describe_problem(problem)
+        yield ""
+        yield f"{label} {error}. No cluster was touched."
+    elif isinstance(error, GuardViolation):
+        yield f"{label} the plan passes a limit. Nothing was written."
+        for violation in error.violations:
+            yield f"  - {violation}"
+    elif isinstance(error, ClusterError):
+        yield f"{label} {click.style(error.cluster, bold=True)}: {error}"
+    else:
+        yield f"{label} {error}"
+    if error.hint:
+        yield f"{click.style('Next:', fg='cyan')}  {error.hint}"
+
+
+def describe_problem(problem: Problem) -> Iterator[str]:
+    """``file:line:column: what`` (which editors and terminals make clickable), then the rest."""
+    position = click.style(str(problem.position), bold=True)
+    yield f"{position}: {problem.message}"
+    if problem.path:
+        yield f"    at        {problem.path}"
+    if problem.expected:
+        yield f"    expected  {problem.expected}"
+    if problem.hint:
+        yield f"    hint      {click.style(problem.hint, fg='cyan')}"
+
+
+def report_failure(error: ReconcileError, console: Console) -> None:
+    """Writes the words for ``error`` to stderr."""
+    for line in describe(error):
+        console.note(line)
+
+
+def report_defect(error: Exception, console: Console) -> None:
+    """Writes what to say when the tool itself is wrong; the traceback only where asked for."""
+    label = click.style("Error:", fg="red", bold=True)
+    if console.debug:
+        import traceback
+
+        console.note("".join(traceback.format_exception(error)).rstrip())
+    console.note(f"{label} this is a defect of reconcile: {type(error).__name__}: {error}")
+    if not console.debug:
+        console.note(f"{click.style('Next:', fg='cyan')}  run it again with --debug, and report it")

@@ -1,0 +1,213 @@
+"""`reconcile` without a subcommand: plan, and without --plan apply."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from reconciler.cli.command_group import CommandGroup
+from reconciler.cli.console import open_console
+from reconciler.cli.durations import DURATION
+from reconciler.cli.exits import Exit
+from reconciler.cli.settings import (
+    DEFAULT_PARALLEL,
+    Settings,
+    merged,
+    option,
+    repository_options,
+    terminal_options,
+)
+
+FLEET, RUN, OUTPUT = "Fleet", "What to do", "Output"
+OUTAGES = ("cluster", "region", "zone", "provider")
+REPORT_SUFFIXES = (".json", ".md", ".txt", ".html")
+
+EPILOG = """\b
+Examples:
+  reconcile --plan                          what would change, in every cluster
+  reconcile --plan --sandbox                the same on simulated clusters
+  reconcile --repo https://git.example.com/fleet.git --ref main --yes
+  reconcile --plan --simulate-outage region=eu-central-1
+  reconcile --plan --output markdown --report plan.json
+\b
+Every option is also read from the environment: --max-deletions from
+RECONCILE_MAX_DELETIONS. Exit codes: 0 done, 1 something failed, 2 the plan has
+changes (with --detailed-exitcode), 64 wrong command line, 130 interrupted.
+"""
+
+
+def _version(context: click.Context, _: click.Parameter, value: bool) -> None:
+    if value and not context.resilient_parsing:
+        from reconciler import __version__
+
+        click.echo(f"reconcile {__version__}")
+        context.exit()
+
+
+def _outages(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> tuple[str, ...]:
+    for value in values:
+        what, equals, name = value.partition("=")
+        if what not in OUTAGES or not equals or not name:
+            raise click.BadParameter(
+                f"{value!r} is none of " + ", ".join(f"{what}=NAME" for what in OUTAGES)
+            )
+    return values
+
+
+def _reports(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> tuple[Path, ...]:
+    for value in values:
+        if Path(value).suffix not in REPORT_SUFFIXES:
+            raise click.BadParameter(
+                f"{value!r}: the name's end tells the format, one of {', '.join(REPORT_SUFFIXES)}"
+            )
+        if not Path(value).absolute().parent.is_dir():
+            raise click.BadParameter(f"{value!r}: there is no such directory")
+    return tuple(Path(value) for value in values)
+
+
+@click.group(
+    cls=CommandGroup,
+    invoke_without_command=True,
+    epilog=EPILOG,
+    context_settings={
+        "auto_envvar_prefix": "RECONCILE",
+        "help_option_names": ["-h", "--help"],
+        "max_content_width": 100,
+    },
+)
+@option("--plan", is_flag=True, heading=RUN, help="Only show what would change.")
+@option("-y", "--yes", is_flag=True, heading=RUN, help="Do not ask before changing anything.")
+@option("--sandbox", is_flag=True, heading=RUN, help="Use simulated clusters of the same names.")
+@option("--sandbox-reset", is_flag=True, heading=RUN, help="The same, with new and empty clusters.")
+@option(
+    "--simulate-outage",
+    "simulate_outages",
+    multiple=True,
+    callback=_outages,
+    metavar="WHAT=NAME",
+    heading=RUN,
+    help="Plan as if a cluster, region, zone or provider were down. Repeatable.",
+)
+@repository_options
+@option(
+    "--cluster",
+    "clusters",
+    multiple=True,
+    metavar="NAME",
+    heading=FLEET,
+    help="Only this cluster. Repeatable.",
+)
+@option("--kubeconfig", metavar="FILE", heading=FLEET, help="[default: as kubectl finds it]")
+@option(
+    "--max-deletions",
+    type=click.IntRange(min=0),
+    metavar="N",
+    heading=FLEET,
+    help="Allow so many deletions in a cluster, whatever the Federation's guards say.",
+)
+@option(
+    "--force-conflicts",
+    is_flag=True,
+    heading=FLEET,
+    help="Take over fields that somebody else owns.",
+)
+@option(
+    "--deadline",
+    "--timeout",
+    "deadline",
+    type=DURATION,
+    heading=FLEET,
+    help="Give up after this time, such as 10m.",
+)
+@option(
+    "--parallel",
+    type=click.IntRange(1, 256),
+    metavar="N",
+    default=DEFAULT_PARALLEL,
+    show_default=True,
+    heading=FLEET,
+    help="Requests at once in a cluster.",
+)
+@option(
+    "-o",
+    "--output",
+    type=click.Choice(["text", "json", "markdown"]),
+    default="text",
+    show_default=True,
+    heading=OUTPUT,
+    help="What to print.",
+)
+@option(
+    "--report",
+    "reports",
+    multiple=True,
+    type=click.Path(dir_okay=False),
+    callback=_reports,
+    metavar="FILE",
+    heading=OUTPUT,
+    help="Also write it to FILE: .json, .md, .txt or .html. Repeatable.",
+)
+@option(
+    "--detailed-exitcode",
+    is_flag=True,
+    heading=OUTPUT,
+    help="With --plan: exit with 2 when there are changes.",
+)
+@terminal_options
+@option(
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    allow_from_autoenv=False,
+    callback=_version,
+    heading="Other",
+    help="Show the version and exit.",
+)
+@click.pass_context
+def reconcile(
+    context: click.Context,
+    *,
+    plan: bool,
+    yes: bool,
+    sandbox: bool,
+    sandbox_reset: bool,
+    output: str,
+    reports: tuple[Path, ...],
+    detailed_exitcode: bool,
+    verbose: bool,
+    no_color: bool,
+    debug: bool,
+    **given: Any,
+) -> int:
+    """Make every cluster of a fleet run what a Git repository says.
+
+    Reads Kubernetes manifests and the federation's rules, compares them with what each member
+    cluster runs, and makes it so. On a terminal it shows the plan and asks first.
+    """
+    console = open_console(no_color=no_color, debug=debug, verbose=verbose)
+    context.obj = Settings(console=console)
+    context.obj = merged(context, **given)
+    if context.invoked_subcommand is not None:
+        return Exit.OK
+    if not plan and context.obj.simulate_outages:
+        raise click.UsageError("--simulate-outage goes with --plan: an outage is not applied.")
+    if not plan and detailed_exitcode:
+        raise click.UsageError("--detailed-exitcode goes with --plan.")
+    if context.obj.kubeconfig and (sandbox or sandbox_reset):
+        raise click.UsageError("--sandbox has clusters of its own: leave out --kubeconfig.")
+
+    from reconciler.cli.run import Request, run
+
+    request = Request(
+        plan_only=plan,
+        ask=not yes and not plan,
+        sandbox=sandbox or sandbox_reset,
+        sandbox_reset=sandbox_reset,
+        output=output,
+        reports=reports,
+        detailed_exitcode=detailed_exitcode,
+    )
+    return run(context.obj, request)

@@ -1,0 +1,72 @@
+"""Where the JSON Schemas lie, in a wheel and in a checkout, and which file describes which kind."""
+
+from __future__ import annotations
+
+import difflib
+import json
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from reconciler.errors import ReconcileError, UsageError
+
+Schema = dict[str, Any]
+
+_PACKAGE = Path(__file__).resolve().parent.parent
+_PLACES = (_PACKAGE / "_schemas", _PACKAGE.parent / "schemas")
+
+
+@cache
+def schema_files() -> tuple[Path, ...]:
+    """Every schema file, sorted by name."""
+    for place in _PLACES:
+        files = tuple(sorted(place.glob("*.json")))
+        if files:
+            return files
+    raise ReconcileError("this installation has no schemas: it is damaged")
+
+
+@cache
+def _loaded(path: Path) -> Schema:
+    schema: Schema = json.loads(path.read_text(encoding="utf-8"))
+    return schema
+
+
+@cache
+def kinds() -> dict[str, Path]:
+    """Kind -> the file whose schema says that ``kind`` is exactly this."""
+    found: dict[str, Path] = {}
+    for path in schema_files():
+        kind = _loaded(path).get("properties", {}).get("kind", {})
+        for name in [kind["const"]] if "const" in kind else kind.get("enum", []):
+            found[name] = path
+    return found
+
+
+def file_of_kind(kind: str) -> Path:
+    """The schema file of a kind, however its letters are cased. Raises UsageError."""
+    names = {name.lower(): name for name in kinds()}
+    if kind.lower() in names:
+        return kinds()[names[kind.lower()]]
+    close = difflib.get_close_matches(kind.lower(), names, 1)
+    raise UsageError(
+        f"there is no schema of a kind {kind!r}; known are {', '.join(sorted(kinds()))}",
+        hint=f"did you mean {names[close[0]]}?" if close else "",
+    )
+
+
+def resolved(schema: Schema, file: Path) -> tuple[Schema, Path]:
+    """``schema`` with its ``$ref`` followed, and the file in which the result stands.
+
+    What stands beside a ``$ref`` (a description, say) wins over what it refers to.
+    """
+    while "$ref" in schema:
+        name, _, pointer = str(schema["$ref"]).partition("#")
+        if name:
+            file = file.parent / name.rpartition("/")[2]
+        target: Any = _loaded(file)
+        for part in filter(None, pointer.split("/")):
+            target = target[part.replace("~1", "/").replace("~0", "~")]
+        beside = {key: value for key, value in schema.items() if key != "$ref"}
+        schema = {**target, **beside}
+    return schema, file

@@ -1,0 +1,131 @@
+"""The options that commands share, and how those of a subcommand go before those of `reconcile`.
+
+``reconcile --repo X validate`` and ``reconcile validate --repo X`` are the same, and the
+environment variable RECONCILE_REPO serves every command.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from reconciler.cli.console import Console, open_console
+
+if TYPE_CHECKING:
+    from reconciler.pipeline import Options
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+DEFAULT_PARALLEL = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What the command line and the environment say about repository, fleet and limits."""
+
+    repo: str = "."
+    ref: str | None = None
+    path: str = "."
+    clusters: tuple[str, ...] = ()
+    kubeconfig: str | None = None
+    force_conflicts: bool = False
+    max_deletions: int | None = None
+    simulate_outages: tuple[str, ...] = ()
+    deadline: float | None = None
+    parallel: int = DEFAULT_PARALLEL
+    console: Console = field(default_factory=Console)
+
+    def options(self, *, plan_only: bool = True) -> Options:
+        """The same as the pipeline wants it."""
+        from reconciler.pipeline import Options
+
+        return Options(
+            repo=self.repo,
+            ref=self.ref,
+            path=self.path,
+            clusters=self.clusters,
+            kubeconfig=self.kubeconfig,
+            plan_only=plan_only,
+            force_conflicts=self.force_conflicts,
+            max_deletions=self.max_deletions,
+            simulate_outages=self.simulate_outages,
+            deadline=self.deadline,
+            parallel=self.parallel,
+        )
+
+
+class GroupedOption(click.Option):
+    """An option with the heading under which ``--help`` lists it."""
+
+    def __init__(self, *args: Any, heading: str = "Options", **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.heading = heading
+
+
+def option(*names: str, heading: str, **settings: Any) -> Callable[[Command], Command]:
+    """``click.option`` with a heading."""
+    return click.option(*names, cls=GroupedOption, heading=heading, **settings)
+
+
+REPOSITORY, TERMINAL = "Repository", "Terminal"
+
+
+def repository_options(command: Command) -> Command:
+    """Adds --repo, --ref and --path."""
+    for decorate in (
+        option(
+            "--path",
+            metavar="DIR",
+            heading=REPOSITORY,
+            help="The directory in it that holds the manifests. [default: all of it]",
+        ),
+        option("--ref", metavar="REF", heading=REPOSITORY, help="Branch, tag or commit."),
+        option(
+            "--repo",
+            metavar="PATH|URL",
+            heading=REPOSITORY,
+            help="A directory, read as it lies; or a Git URL. [default: .]",
+        ),
+    ):
+        command = decorate(command)
+    return command
+
+
+def terminal_options(command: Command) -> Command:
+    """Adds --verbose, --no-color and --debug."""
+    for decorate in (
+        option(
+            "--debug",
+            is_flag=True,
+            heading=TERMINAL,
+            help="Show Python's traceback when the tool itself fails.",
+        ),
+        option("--no-color", is_flag=True, heading=TERMINAL, help="As the variable NO_COLOR."),
+        option("-v", "--verbose", is_flag=True, heading=TERMINAL, help="Tell more."),
+    ):
+        command = decorate(command)
+    return command
+
+
+def merged(
+    context: click.Context,
+    *,
+    verbose: bool = False,
+    no_color: bool = False,
+    debug: bool = False,
+    **given: Any,
+) -> Settings:
+    """The settings of `reconcile`, with what a subcommand was given itself put over them."""
+    settings: Settings = context.obj or Settings()
+    over = {name: value for name, value in given.items() if value not in (None, ())}
+    if verbose or no_color or debug:
+        console = open_console(
+            no_color=no_color or not settings.console.colour_allowed,
+            debug=debug or settings.console.debug,
+            verbose=verbose or settings.console.verbose,
+        )
+        over["console"] = console
+    return replace(settings, **over)

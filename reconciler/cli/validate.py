@@ -1,0 +1,155 @@
+"""`reconcile validate`: everything that can be known of a repository without a cluster."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import click
+
+from reconciler.cli.command_group import GroupedCommand
+from reconciler.cli.exits import Exit
+from reconciler.cli.failures import describe_problem
+from reconciler.cli.settings import (
+    Settings,
+    merged,
+    option,
+    repository_options,
+    terminal_options,
+)
+from reconciler.errors import BadInput, Problem
+
+EPILOG = """\b
+Examples:
+  reconcile validate
+  reconcile validate --repo sample-repo --output json
+  reconcile validate --output github        annotations in a pull request
+"""
+
+
+@click.command(cls=GroupedCommand, epilog=EPILOG)
+@repository_options
+@option(
+    "-o",
+    "--output",
+    type=click.Choice(["text", "json", "github"]),
+    default="text",
+    show_default=True,
+    heading="Output",
+    help="What to print; github: workflow annotations.",
+)
+@terminal_options
+@click.pass_context
+def validate(context: click.Context, *, output: str, **given: Any) -> int:
+    """Check a repository; needs no cluster.
+
+    Reads every file, checks it against the schemas, resolves placements and overrides, and
+    shares out the replicas as if all clusters were empty. All problems are reported at once.
+    """
+    settings = merged(context, **given)
+    from reconciler import pipeline
+
+    problems: tuple[Problem, ...] = ()
+    warnings: tuple[str, ...] = ()
+    counts: dict[str, int] = {}
+    try:
+        repository = pipeline.validate(settings.options())
+    except BadInput as error:
+        problems = error.problems
+    else:
+        warnings = tuple(repository.warnings)
+        counts = {
+            "clusters": len(repository.state.clusters),
+            "manifests": len(repository.state.workloads),
+        }
+    if output == "json":
+        settings.console.out(_as_json(problems, warnings, counts))
+    elif output == "github":
+        for line in _annotations(problems, warnings):
+            settings.console.out(line)
+    else:
+        _as_text(settings, problems, warnings, counts)
+    return Exit.FAILED if problems else Exit.OK
+
+
+def _as_text(
+    settings: Settings,
+    problems: tuple[Problem, ...],
+    warnings: tuple[str, ...],
+    counts: dict[str, int],
+) -> None:
+    console = settings.console
+    for problem in problems:
+        for line in describe_problem(problem):
+            console.out(line)
+    for warning in warnings:
+        console.out(f"{click.style('Warning:', fg='yellow', bold=True)} {warning}")
+    if problems or warnings:
+        console.out("")
+    warned = f", {_count(len(warnings), 'warning')}" if warnings else ""
+    if problems:
+        verdict = click.style(_count(len(problems), "problem"), fg="red", bold=True)
+        console.out(f"{verdict}{warned}.")
+        return
+    verdict = click.style("Valid", fg="green", bold=True)
+    manifests = _count(counts["manifests"], "manifest")
+    clusters = _count(counts["clusters"], "cluster")
+    console.out(f"{verdict}: {manifests} for {clusters}{warned}.")
+
+
+def _as_json(
+    problems: tuple[Problem, ...], warnings: tuple[str, ...], counts: dict[str, int]
+) -> str:
+    body = {
+        "valid": not problems,
+        "summary": {"problems": len(problems), "warnings": len(warnings), **counts},
+        "problems": [
+            {
+                "file": problem.position.file,
+                "line": problem.position.line,
+                "column": problem.position.column,
+                "path": problem.path,
+                "message": problem.message,
+                "expected": problem.expected,
+                "hint": problem.hint,
+            }
+            for problem in problems
+        ],
+        "warnings": list(warnings),
+    }
+    return json.dumps(body, indent=2, ensure_ascii=False)
+
+
+def _annotations(problems: tuple[Problem, ...], warnings: tuple[str, ...]) -> list[str]:
+    """GitHub's workflow commands ``::error file=...::message``, with its escapes."""
+
+    def message(text: str) -> str:
+        return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+
+    def value(text: str) -> str:
+        return message(text).replace(":", "%3A").replace(",", "%2C")
+
+    lines = []
+    for problem in problems:
+        place = problem.position
+        details = "; ".join(
+            filter(
+                None,
+                [
+                    f"at {problem.path}" if problem.path else "",
+                    f"expected {problem.expected}" if problem.expected else "",
+                    problem.hint,
+                ],
+            )
+        )
+        text = message(problem.message + (f" ({details})" if details else ""))
+        lines.append(
+            f"::error file={value(place.file)},line={place.line},col={place.column},"
+            f"title=reconcile validate::{text}"
+        )
+    lines += [f"::warning title=reconcile validate::{message(text)}" for text in warnings]
+    return lines
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
