@@ -57,7 +57,7 @@ def _complete(_: click.Context, __: click.Parameter, incomplete: str) -> list[Co
 @option("--recursive", is_flag=True, heading="Output", help="Show all fields below it as a tree.")
 @terminal_options
 @click.pass_context
-def explain(context: click.Context, *, field: str, recursive: bool, **given: Any) -> None:
+def explain(context: click.Context, /, *, field: str, recursive: bool, **given: Any) -> None:
     """Explain a field, as `kubectl explain` does."""
     settings = merged(context, **given)
     for line in describe(field, find(field), settings.console.width, recursive=recursive):

@@ -169,6 +169,7 @@ def _reports(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> 
 @click.pass_context
 def reconcile(
     context: click.Context,
+    /,
     *,
     plan: bool,
     yes: bool,

@@ -23,7 +23,7 @@ Examples:
 @click.argument("folder", type=click.Path(file_okay=False, path_type=Path), default=".schemas")
 @terminal_options
 @click.pass_context
-def schema(context: click.Context, *, folder: Path, **given: Any) -> None:
+def schema(context: click.Context, /, *, folder: Path, **given: Any) -> None:
     """Write the JSON Schemas for your editor.
 
     Then either start a manifest with the line that is printed, or put the settings that are

@@ -40,7 +40,7 @@ Examples:
 )
 @terminal_options
 @click.pass_context
-def validate(context: click.Context, *, output: str, **given: Any) -> int:
+def validate(context: click.Context, /, *, output: str, **given: Any) -> int:
     """Check a repository; needs no cluster.
 
     Reads every file, checks it against the schemas, resolves placements and overrides, and
