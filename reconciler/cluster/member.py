@@ -176,14 +176,20 @@ class Member:
             "PATCH", resource.item(key), query=query, body=body, headers=_APPLY, write=not dry_run
         )
 
-    def create(self, resource: Resource, body: Object, *, namespace: str = "") -> Object:
+    def create(
+        self, resource: Resource, body: Object, *, namespace: str = "", dry_run: bool = False
+    ) -> Object:
+        """POST. Raises Conflict when there is one of that name already."""
+        query = {"fieldManager": FIELD_MANAGER, "fieldValidation": "Strict"}
+        if dry_run:
+            query["dryRun"] = "All"
         return self._object(
             "POST",
             resource.collection(namespace),
-            query={"fieldManager": FIELD_MANAGER},
+            query=query,
             body=body,
             headers=_JSON,
-            write=True,
+            write=not dry_run,
         )
 
     def replace(self, resource: Resource, key: ObjectKey, body: Object) -> Object:
@@ -217,7 +223,6 @@ class Member:
         uid: str,
         resource_version: str = "",
         propagation: str = "Background",
-        dry_run: bool = False,
     ) -> bool:
         """Delete exactly the object that was seen; False when it is gone already.
 
@@ -232,10 +237,8 @@ class Member:
             "preconditions": preconditions,
             "propagationPolicy": propagation,
         }
-        if dry_run:
-            body["dryRun"] = ["All"]
         try:
-            self._object("DELETE", resource.item(key), body=body, headers=_JSON, write=not dry_run)
+            self._object("DELETE", resource.item(key), body=body, headers=_JSON, write=True)
         except NotFound:
             return False
         return True

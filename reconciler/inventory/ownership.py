@@ -101,12 +101,23 @@ def owns(fields: Fields, path: tuple[str, ...]) -> bool:
     return True
 
 
-def owners(live: Object, path: tuple[str, ...]) -> tuple[str, ...]:
-    """The managers, ours left out, that own a field, sorted."""
-    entries = live["metadata"].get("managedFields")
-    names = {
-        str(entry.get("manager"))
-        for entry in (entries if isinstance(entries, list) else ())
-        if owns(entry.get("fieldsV1") or {}, path)
-    }
-    return tuple(sorted(names - {FIELD_MANAGER}))
+def owned_paths(fields: Fields, prefix: str = "") -> set[str]:
+    """Every path of the tree as API servers word it in conflicts: ``.spec.ports[port=80].name``."""
+    found: set[str] = set()
+    for step, inner in fields.items():
+        if step == ".":
+            continue
+        path = prefix + _step_text(step)
+        found.add(path)
+        found |= owned_paths(inner, path)
+    return found
+
+
+def _step_text(step: str) -> str:
+    kind, text = step[:2], step[2:]
+    if kind == "k:":
+        keys = orjson.loads(text)
+        return "[" + ",".join(f"{k}={orjson.dumps(keys[k]).decode()}" for k in sorted(keys)) + "]"
+    if kind == "v:":
+        return f"[={text}]"
+    return f"[{text}]" if kind == "i:" else f".{text}"

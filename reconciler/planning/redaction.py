@@ -16,6 +16,7 @@ _LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 
 
 def is_secret(key: ObjectKey) -> bool:
+    """Whether the object's values must never be shown."""
     return key.group == "" and key.kind == "Secret"
 
 

@@ -1,0 +1,98 @@
+"""Carrying out a plan over all members: apply everywhere, then prune, then remember.
+
+One member's failure never stops another's; only a lost lock or a stop request stops all.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+
+from reconciler.applying.member_run import MemberRun
+from reconciler.cluster.parallel import in_parallel
+from reconciler.errors import LeaseLost
+from reconciler.objects import ObjectKey
+from reconciler.planning.member_plan import MemberWork
+from reconciler.planning.plan import Action, Outcome, Plan, RunResult
+
+CONCURRENT_MEMBERS = 32
+
+
+def carry_out(
+    plan: Plan,
+    works: Sequence[MemberWork],
+    placed: Mapping[ObjectKey, frozenset[str]],
+    *,
+    stopped: Callable[[], str] = lambda: "",
+    written: Callable[[], None] = lambda: None,
+) -> RunResult:
+    """Write what the plan says. ``placed`` tells in which clusters each object is wanted.
+
+    ``stopped`` gives the reason why no further object may be begun, or an empty string.
+    """
+    runs = [MemberRun(work, plan.commit, stopped, written) for work in works]
+    lease_lost: list[str] = []
+
+    def phase(step: Callable[[MemberRun], None]) -> None:
+        def guarded(run: MemberRun) -> None:
+            if lease_lost:
+                return
+            try:
+                step(run)
+            except LeaseLost as error:
+                lease_lost.append(str(error))
+
+        in_parallel(guarded, runs, CONCURRENT_MEMBERS)
+
+    phase(MemberRun.apply)
+    waiting = _not_in_place(runs, placed)
+    phase(lambda run: run.prune(waiting))
+    phase(MemberRun.finish)
+    errors = [f"{run.work.cluster.name}: {run.lost}" for run in runs if run.lost]
+    outcomes = [outcome for run in runs for outcome in _complete(run)]
+    return RunResult(
+        plan,
+        outcomes=tuple(sorted(outcomes, key=lambda o: (o.cluster, o.key, o.action))),
+        errors=tuple(sorted(errors)),
+        stopped=lease_lost[0] if lease_lost else stopped(),
+        requests={run.work.cluster.name: run.work.member.requests for run in runs},
+    )
+
+
+def _not_in_place(
+    runs: Sequence[MemberRun], placed: Mapping[ObjectKey, frozenset[str]]
+) -> dict[ObjectKey, str]:
+    """Objects to be pruned in one member that are wanted in another but not (yet) there."""
+    looked_at = {run.work.cluster.name for run in runs}
+    failed: dict[ObjectKey, set[str]] = defaultdict(set)
+    for run in runs:
+        for outcome in run.outcomes:
+            if outcome.status != "done":
+                failed[outcome.key].add(run.work.cluster.name)
+        for change in run.work.plan.changes:
+            if change.action is Action.FAILED:
+                failed[change.key].add(run.work.cluster.name)
+    waiting = {}
+    for run in runs:
+        for change in run.work.plan.changes:
+            homes = placed.get(change.key, frozenset())
+            if change.action is not Action.PRUNE or not homes:
+                continue
+            missing = sorted((homes & failed[change.key]) or (homes - looked_at))
+            in_place = homes & looked_at - failed[change.key]
+            if missing and (homes & failed[change.key] or not in_place):
+                waiting[change.key] = (
+                    f"pruning waits: it moved to {', '.join(missing)} and is not in place there"
+                )
+    return waiting
+
+
+def _complete(run: MemberRun) -> list[Outcome]:
+    """The run's outcomes, and a "skipped" for each change that was never reached."""
+    done = {(outcome.key, outcome.action) for outcome in run.outcomes}
+    missed = [
+        Outcome(run.work.cluster.name, c.action, c.key, "skipped", run.lost or "not reached")
+        for c in run.work.plan.changes
+        if c.action not in (Action.FAILED, Action.UNCHANGED) and (c.key, c.action) not in done
+    ]
+    return run.outcomes + missed

@@ -1,0 +1,228 @@
+"""Carrying out one member's part of the plan, with the inventory written ahead of it.
+
+Before the first object is written, the inventory names every object and kind that will be ours,
+and afterwards it keeps whatever failed or was skipped: a run killed at any point orphans nothing.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from reconciler.applying.waves import apply_waves, prune_waves, wave_of
+from reconciler.applying.writing import Written, write
+from reconciler.cluster.parallel import in_parallel
+from reconciler.cluster.resources import Resource, VersionedKind
+from reconciler.errors import ClusterError, LeaseLost
+from reconciler.inventory.ownership import Fields
+from reconciler.inventory.records import Record
+from reconciler.inventory.store import Inventory, write_inventory
+from reconciler.objects import GroupKind, ObjectKey
+from reconciler.planning.member_plan import CRD, NAMESPACE, MemberWork
+from reconciler.planning.plan import Action, Change, Outcome
+from reconciler.planning.requests import crds_in
+
+CONCURRENT_WRITES = 8
+CRD_TIMEOUT_SECONDS = 30.0
+CRD_POLL_SECONDS = 0.1
+
+
+@dataclass
+class MemberRun:
+    """The state of one member's run; ``stopped`` is asked before each object.
+
+    ``written`` is called after each object, for progress.
+    """
+
+    work: MemberWork
+    commit: str
+    stopped: Callable[[], str] = lambda: ""
+    written: Callable[[], None] = lambda: None
+    outcomes: list[Outcome] = field(default_factory=list)
+    lost: str = ""
+
+    def __post_init__(self) -> None:
+        self._inventory: Inventory = self.work.observation.inventory
+        self._rows: dict[ObjectKey, Record] = dict(self._inventory.rows)
+        self._rows.update(self.work.rows)
+        self._fields: dict[str, Fields] = dict(self.work.fields)
+        self._resources: dict[VersionedKind, Resource] = dict(self.work.resources)
+        self._gone: set[ObjectKey] = set()
+
+    # -- phases ----------------------------------------------------------------------------
+
+    def apply(self) -> None:
+        """Write-ahead, then every wave. Raises LeaseLost; all else becomes outcomes."""
+        waves = apply_waves(self.work.plan.changes)
+        if not waves and not self._removals():
+            return
+        try:
+            self._write_ahead([change for _, wave in waves for change in wave])
+        except LeaseLost:
+            raise
+        except ClusterError as error:
+            self.lost = f"the inventory could not be written: {error}"
+            self._skip([c for _, wave in waves for c in wave], self.lost)
+            return
+        broken_namespaces: set[str] = set()
+        broken_kinds: set[GroupKind] = set()
+        for _, wave in waves:
+            held = [c for c in wave if self._waits_for(c, broken_namespaces, broken_kinds)]
+            self._skip(held, "its Namespace or CustomResourceDefinition failed")
+            outcomes = self._write_all([c for c in wave if c not in held])
+            failed = [o for o in outcomes if o.status != "done"]
+            broken_namespaces |= {o.key.name for o in failed if o.key.group_kind == NAMESPACE}
+            broken_kinds |= self._await_crds(wave, failed)
+
+    def prune(self, wait_for: Mapping[ObjectKey, str]) -> None:
+        """Delete what nobody wants, unless an apply failed here.
+
+        ``wait_for`` names objects that moved to another member where they are not in place yet,
+        with the reason: deleting the old one first could leave none.
+        """
+        removals = self._removals()
+        failed = [o for o in self.outcomes if o.status != "done"]
+        if self.lost or failed:
+            reason = self.lost or f"{len(failed)} objects could not be applied first"
+            self._skip(removals, f"pruning waits: {reason}")
+            return
+        for _, wave in prune_waves(removals):
+            held = [change for change in wave if change.key in wait_for]
+            for change in held:
+                self._skip([change], wait_for[change.key])
+            self._write_all([change for change in wave if change not in held])
+
+    def finish(self) -> None:
+        """Write the inventory as it is now. Raises LeaseLost; other trouble sets ``lost``."""
+        if self.lost or not (self.outcomes or self.work.stale):
+            return
+        wanted = self._wanted()
+        rows = {k: r for k, r in self._rows.items() if k in wanted and k not in self._gone}
+        try:
+            self._write(rows, {key.group_kind for key in rows})
+        except LeaseLost:
+            raise
+        except ClusterError as error:
+            self.lost = f"the inventory could not be written: {error}"
+
+    # -- steps -----------------------------------------------------------------------------
+
+    def _removals(self) -> list[Change]:
+        return [c for c in self.work.plan.changes if c.action in (Action.PRUNE, Action.ORPHAN)]
+
+    def _write_ahead(self, writing: Sequence[Change]) -> None:
+        ahead = dict(self._rows)
+        for change in writing:
+            ahead.setdefault(change.key, Record(api_version=change.api_version))
+            kind = VersionedKind(change.api_version, change.key.kind)
+            resource = self.work.observation.discovery.find(kind)
+            if resource:
+                self._resources[kind] = resource
+        kinds = self._inventory.group_kinds | {key.group_kind for key in ahead}
+        self._rows = ahead
+        grown = set(ahead) - set(self._inventory.rows)
+        if grown or kinds != self._inventory.group_kinds or not self._inventory.exists:
+            self._write(ahead, kinds)
+
+    def _write(self, rows: Mapping[ObjectKey, Record], kinds: Collection[GroupKind]) -> None:
+        used = {key.group_kind for key in rows}
+        known = {**self._inventory.resources, **self._resources}
+        self._inventory = write_inventory(
+            self.work.member,
+            self._inventory,
+            rows=rows,
+            group_kinds=kinds,
+            resources={k: r for k, r in known.items() if k.group_kind in used},
+            new_fields=self._fields,
+            commit=self.commit,
+        )
+
+    def _wanted(self) -> set[ObjectKey]:
+        """Everything that must stay in the inventory: what is wanted, live, or was not finished."""
+        touched = {c.key for c in self.work.plan.changes}
+        return touched | set(self.work.rows) | set(self.work.observation.members())
+
+    def _write_all(self, changes: Sequence[Change]) -> list[Outcome]:
+        def one(change: Change) -> Written:
+            reason = self.lost or self.stopped()
+            if reason:
+                return Written(self._skipped(change, reason))
+            try:
+                result = self._write_one(change)
+                # One lost connection is enough; a thousand more timeouts would teach nothing.
+                self.lost = self.lost or result.lost
+                return result
+            except LeaseLost as error:
+                return Written(self._skipped(change, str(error)))
+            finally:
+                self.written()
+
+        results = in_parallel(one, changes, CONCURRENT_WRITES)
+        for change, result in zip(changes, results, strict=True):
+            self.outcomes.append(result.outcome)
+            if result.outcome.status != "done":
+                continue
+            if change.action in (Action.PRUNE, Action.ORPHAN):
+                self._gone.add(change.key)
+            elif result.record is not None:
+                self._rows[change.key] = result.record
+                if result.fields is not None:
+                    self._fields[result.record.entry] = result.fields
+        return [result.outcome for result in results]
+
+    def _write_one(self, change: Change) -> Written:
+        resource = self._resource(change)
+        if resource is None:
+            message = f"the cluster does not serve {change.key.kind} in {change.api_version}"
+            outcome = Outcome(self.work.member.name, change.action, change.key, "failed", message)
+            return Written(outcome)
+        inventory = self._inventory
+        return write(self.work.member, resource, change, inventory.applyset, inventory.digester)
+
+    def _resource(self, change: Change) -> Resource | None:
+        kind = VersionedKind(change.api_version, change.key.kind)
+        return (
+            self._resources.get(kind)
+            or self.work.observation.discovery.find(kind)
+            or self._inventory.resources.get(kind)
+        )
+
+    def _skip(self, changes: Sequence[Change], reason: str) -> None:
+        for change in changes:
+            self.outcomes.append(self._skipped(change, reason))
+            self.written()
+
+    def _skipped(self, change: Change, reason: str) -> Outcome:
+        return Outcome(self.work.member.name, change.action, change.key, "skipped", reason)
+
+    def _waits_for(
+        self, change: Change, namespaces: Collection[str], kinds: Collection[GroupKind]
+    ) -> bool:
+        return change.key.namespace in namespaces or change.key.group_kind in kinds
+
+    def _await_crds(self, wave: Sequence[Change], failed: Sequence[Outcome]) -> set[GroupKind]:
+        """Wait until the CRDs of this wave are served; the kinds of those that are not."""
+        crds = [c for c in wave if c.key.group_kind == CRD and c.request]
+        if not crds or wave_of(crds[0].key) != 0:
+            return set()
+        broken = {o.key for o in failed}
+        introduced = {c.key: crds_in([c.request or {}]) for c in crds}
+        kinds = {k.group_kind for key in broken for k in introduced.get(key, {})}
+        pending = {key: found for key, found in introduced.items() if key not in broken}
+        give_up = time.monotonic() + CRD_TIMEOUT_SECONDS
+        while pending and time.monotonic() < give_up and not self.stopped():
+            for key, found in list(pending.items()):
+                if all(self._is_served(resource) for resource in found.values()):
+                    self._resources.update(found)
+                    del pending[key]
+            if pending:
+                time.sleep(CRD_POLL_SECONDS)
+        return kinds | {k.group_kind for found in pending.values() for k in found}
+
+    def _is_served(self, resource: Resource) -> bool:
+        try:
+            self.work.member.list_objects(resource, metadata_only=True)
+        except ClusterError:
+            return False
+        return True

@@ -1,0 +1,307 @@
+"""Asking a member's API server, by dry runs, what an apply of one object would do."""
+
+from __future__ import annotations
+
+import fnmatch
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+
+from reconciler.cluster.member import Member
+from reconciler.cluster.resources import Resource
+from reconciler.errors import ApiError, Conflict, Forbidden, Invalid, NotFound
+from reconciler.federation.model import AdoptionRules
+from reconciler.inventory.ownership import Fields, owned_paths
+from reconciler.inventory.records import Digester, Record
+from reconciler.objects import Object
+from reconciler.planning.comparing import Comparison, Question
+from reconciler.planning.fields import changed_fields, leaf_fields
+from reconciler.planning.immutability import immutable_fields, is_immutable
+from reconciler.planning.plan import Action, Change, FieldChange
+from reconciler.planning.redaction import redact_fields, redact_message
+from reconciler.planning.requests import DEFAULT_NAMESPACE, Target
+
+_OWNER = re.compile(r'conflict with "((?:[^"\\]|\\.)*)"')
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """The verdict on one object: a change, or (None) unchanged with the record to remember.
+
+    ``invalid`` marks a manifest that the server refuses as such, which is bad input rather than
+    one cluster's trouble.
+    """
+
+    target: Target
+    change: Change | None
+    record: Record | None = None
+    fields: Fields | None = None
+    invalid: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What the rules allow in this run. ``recorded`` gives a past apply's field tree by its E."""
+
+    digester: Digester
+    adoption: AdoptionRules
+    force_conflicts: bool
+    may_recreate: Callable[[Target, Object], str]
+    recorded: Callable[[str], Fields | None]
+
+
+def check_existing(
+    member: Member,
+    target: Target,
+    body: Object,
+    live: Object,
+    comparison: Comparison,
+    previous: Record | None,
+    terms: Terms,
+    *,
+    adopting: bool = False,
+) -> Checked:
+    """Dry-run the apply against the live object and say what would change."""
+    resource = _resource(target)
+    force, why_forced = False, ""
+    try:
+        try:
+            result = member.apply(resource, target.key, body, dry_run=True)
+        except Conflict as conflict:
+            why_forced = _may_force(conflict, target, previous, comparison, terms, adopting)
+            if not why_forced:
+                return _conflicting(target, conflict)
+            force = True
+            result = member.apply(resource, target.key, body, force=True, dry_run=True)
+    except Invalid as error:
+        return _refused(member, target, body, live, error, terms)
+    except ApiError as error:
+        return _failed(target, _words(target, error, body, live))
+    fields = changed_fields(live, result)
+    after = terms.digester.footprint(result)
+    same_entry = (
+        after is not None
+        and comparison.footprint is not None
+        and after.entry == comparison.footprint.entry
+    )
+    settled = same_entry and not fields and not adopting
+    if settled and comparison.question is not Question.TAKEN:
+        footprint = comparison.footprint
+        return Checked(target, None, comparison.record, footprint.fields if footprint else None)
+    action = Action.ADOPT if adopting else Action.UPDATE
+    reason = why_forced or _reason(comparison.question, fields, adopting)
+    change = Change(
+        action,
+        target.key,
+        target.kind.api_version,
+        fields=redact_fields(target.key, fields),
+        reason=reason,
+        origin=str(target.desired.position),
+        force=force,
+        request=body,
+        uid=str(live["metadata"].get("uid", "")),
+        resource_version=str(live["metadata"].get("resourceVersion", "")),
+        take_over=terms.adoption.take_over if adopting else _after_reset(live),
+    )
+    return Checked(target, change)
+
+
+def _after_reset(live: Object) -> tuple[str, ...]:
+    """When managedFields was emptied, the server names ``before-first-apply`` as co-owner of all
+    that was there; unless we fold that entry into ours, fields dropped from Git would stay."""
+    entries = live["metadata"].get("managedFields") or ()
+    return ("before-first-apply",) * any(
+        entry.get("manager") == "before-first-apply" for entry in entries
+    )
+
+
+def check_new(member: Member, target: Target, *, namespace_exists: bool) -> Checked:
+    """Dry-run a creation, so that the server's refusals are known before the first write.
+
+    Where the namespace is yet to be made, the object is tried under a generated name in
+    ``default``: its form is checked all the same.
+    """
+    change = _creation(target)
+    resource = _resource(target)
+    try:
+        if namespace_exists or not resource.namespaced:
+            member.apply(resource, target.key, target.body, dry_run=True)
+        else:
+            _try_as_new(member, resource, target.body, DEFAULT_NAMESPACE)
+    except Invalid as error:
+        return _failed(target, _words(target, error, target.body), invalid=True)
+    except (NotFound, Forbidden) as error:
+        if namespace_exists:
+            return _failed(target, _words(target, error, target.body))
+        return Checked(target, replace(change, verified=False))
+    except ApiError as error:
+        return _failed(target, _words(target, error, target.body))
+    return Checked(target, change)
+
+
+def unverified(target: Target) -> Checked:
+    """A custom resource whose CRD this very plan brings: nobody can check it yet."""
+    return Checked(target, replace(_creation(target), verified=False))
+
+
+def unserved(target: Target, known_versions: Iterable[str]) -> Checked:
+    """The member has no such kind, and nothing in this plan would bring it."""
+    versions = ", ".join(known_versions)
+    text = f"the cluster does not serve {target.kind.kind} in {target.kind.api_version}"
+    text += f"; it has it in {versions}" if versions else "; install its CRD or API first"
+    return _failed(target, text)
+
+
+def belongs_elsewhere(target: Target, owner: str) -> Checked:
+    """Another ApplySet claims the object; two masters would fight over it."""
+    return _failed(
+        target,
+        f"belongs to another inventory ({owner}); remove it there, or its label "
+        "applyset.kubernetes.io/part-of, before this federation takes it",
+    )
+
+
+def not_adopted(target: Target) -> Checked:
+    """It exists, is not ours, and the rules forbid to adopt."""
+    return _failed(target, "exists already and spec.adoption.policy is Never")
+
+
+def _creation(target: Target) -> Change:
+    return Change(
+        Action.CREATE,
+        target.key,
+        target.kind.api_version,
+        fields=redact_fields(target.key, leaf_fields(target.body)),
+        reason="not in the cluster",
+        origin=str(target.desired.position),
+        request=target.body,
+    )
+
+
+def _try_as_new(member: Member, resource: Resource, body: Object, namespace: str) -> None:
+    """Dry-run creating the object under a name that nothing has."""
+    metadata = {k: v for k, v in body["metadata"].items() if k != "name"}
+    metadata["generateName"] = body["metadata"]["name"][:50].rstrip(".") + "-"
+    if namespace:
+        metadata["namespace"] = namespace
+    member.create(resource, {**body, "metadata": metadata}, namespace=namespace, dry_run=True)
+
+
+def _may_force(
+    conflict: Conflict,
+    target: Target,
+    previous: Record | None,
+    comparison: Comparison,
+    terms: Terms,
+    adopting: bool,
+) -> str:
+    """Why the fields in conflict may be taken, or an empty string.
+
+    A field that our last apply owned and somebody else now holds has drifted: repairing that is
+    what this tool is for. A field that was never ours is its owner's until a person says otherwise.
+    """
+    owners = conflicting_managers(conflict)
+    if not owners:
+        return ""
+    if terms.force_conflicts or target.desired.force_conflicts:
+        return f"taken by force from {', '.join(owners)}"
+    if adopting:
+        patterns = terms.adoption.take_over
+        known = all(any(fnmatch.fnmatchcase(o, p) for p in patterns) for o in owners)
+        return f"adopted; taken over from {', '.join(owners)}" if known else ""
+    if previous is None or not previous.confirmed:
+        return ""
+    drifted = previous.request == comparison.record.request
+    if not drifted:
+        fields = terms.recorded(previous.entry)
+        taken = {str(cause.get("field", "")) for cause in conflict.causes}
+        drifted = fields is not None and taken <= owned_paths(fields)
+    return f"drift: changed by {', '.join(owners)}" if drifted else ""
+
+
+def conflicting_managers(conflict: Conflict) -> list[str]:
+    """The managers that a 409 names; empty when it is about something else than fields."""
+    found = {
+        match.group(1)
+        for cause in conflict.causes
+        if cause.get("reason") == "FieldManagerConflict"
+        and (match := _OWNER.search(str(cause.get("message", ""))))
+    }
+    return sorted(found)
+
+
+def _conflicting(target: Target, conflict: Conflict) -> Checked:
+    owners = conflicting_managers(conflict)
+    if not owners:
+        return _failed(target, _words(target, conflict, target.body))
+    fields = ", ".join(sorted({str(c.get("field", "")).lstrip(".") for c in conflict.causes}))
+    return _failed(
+        target,
+        f"conflict: {fields} is owned by {', '.join(owners)}; take it with --force-conflicts or "
+        'the annotation federation.reconciler.dev/force-conflicts: "true", or leave it out in Git',
+    )
+
+
+def _refused(
+    member: Member, target: Target, body: Object, live: Object, error: Invalid, terms: Terms
+) -> Checked:
+    if not is_immutable(error):
+        return _failed(target, _words(target, error, body, live), invalid=True)
+    fields = immutable_fields(error)
+    forbidden = terms.may_recreate(target, live)
+    if not forbidden:
+        try:
+            _try_as_new(member, _resource(target), body, target.key.namespace)
+        except ApiError as second:
+            forbidden = f"the new one would be refused too: {second}"
+    if forbidden:
+        return _failed(
+            target, f"needs recreate: {fields or error} cannot be changed in place; {forbidden}"
+        )
+    change = Change(
+        Action.RECREATE,
+        target.key,
+        target.kind.api_version,
+        fields=redact_fields(target.key, changed_fields(live, {**live, **body})),
+        reason=f"needs recreate: {fields or 'a field'} is immutable",
+        origin=str(target.desired.position),
+        request=body,
+        uid=str(live["metadata"].get("uid", "")),
+        resource_version=str(live["metadata"].get("resourceVersion", "")),
+    )
+    return Checked(target, change)
+
+
+def _reason(question: Question, fields: tuple[FieldChange, ...], adopting: bool) -> str:
+    if adopting:
+        return "exists and nobody's inventory claims it: adopted"
+    if question in (Question.DRIFTED, Question.TAKEN, Question.SAMPLED):
+        managers = sorted({name for field in fields for name in field.managers})
+        by = f": changed by {', '.join(managers)}" if managers else ""
+        if question is Question.TAKEN and not fields:
+            return "drift: ownership of fields was taken or dropped"
+        return f"drift{by}"
+    if question is Question.UNKNOWN:
+        return "differs from Git"
+    return str(question) if fields else "takes or gives back ownership of fields"
+
+
+def _failed(target: Target, error: str, *, invalid: bool = False) -> Checked:
+    change = Change(
+        Action.FAILED,
+        target.key,
+        target.kind.api_version,
+        error=error,
+        origin=str(target.desired.position),
+    )
+    return Checked(target, change, invalid=invalid)
+
+
+def _words(target: Target, error: ApiError, *bodies: Object | None) -> str:
+    return redact_message(target.key, str(error), *bodies)
+
+
+def _resource(target: Target) -> Resource:
+    if target.resource is None:
+        raise ValueError(f"{target.key} is not served")
+    return target.resource

@@ -1,0 +1,143 @@
+"""Every desired object of one member: settled at a glance where possible, else by asking.
+
+Comparing is quick and needs no thread; asking waits for the network, so it is done several at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from reconciler.cluster.member import Member
+from reconciler.cluster.parallel import in_parallel
+from reconciler.cluster.resources import Resource, VersionedKind
+from reconciler.inventory.applyset import owner_of
+from reconciler.inventory.observation import Observation
+from reconciler.inventory.records import Record
+from reconciler.objects import GroupKind, Object, ObjectKey
+from reconciler.planning import checking
+from reconciler.planning.checking import Checked, Terms
+from reconciler.planning.comparing import Comparison, Question, compare
+from reconciler.planning.missing import Sought, find_missing
+from reconciler.planning.requests import Target, request_body
+
+CONCURRENT_CHECKS = 8
+NAMESPACE = GroupKind("", "Namespace")
+
+
+@dataclass(frozen=True, slots=True)
+class Deciding:
+    """What the objects of one member share. ``crds`` are the kinds that this plan introduces;
+    ``sampled`` picks the unchanged ones to be verified by a dry run all the same."""
+
+    member: Member
+    observation: Observation
+    crds: Mapping[VersionedKind, Resource]
+    terms: Terms
+    sampled: Callable[[ObjectKey], bool]
+
+
+@dataclass(frozen=True, slots=True)
+class _Doubt:
+    """An object that only the server can settle. ``live`` None: it is to be created."""
+
+    target: Target
+    body: Object
+    live: Object | None = None
+    comparison: Comparison | None = None
+    record: Record | None = None
+    adopting: bool = False
+    namespace_exists: bool = True
+
+
+def decide_all(
+    shared: Deciding, targets: Sequence[Target], progress: Callable[[int], None]
+) -> list[Checked]:
+    """A verdict for each target, in their order. Raises ClusterError when the member is lost."""
+    listed = {t.key: shared.observation.find(t.kind, t.key) for t in targets}
+    found, absent_namespaces = _search(shared, targets, listed)
+    verdicts = [
+        _at_a_glance(shared, target, listed[target.key], found.get(target.key), absent_namespaces)
+        for target in targets
+    ]
+    progress(sum(isinstance(verdict, Checked) for verdict in verdicts))
+
+    def settle(verdict: Checked | _Doubt) -> Checked:
+        if isinstance(verdict, Checked):
+            return verdict
+        answer = _ask(shared, verdict)
+        progress(1)
+        return answer
+
+    doubts = [verdict for verdict in verdicts if isinstance(verdict, _Doubt)]
+    answers = iter(in_parallel(settle, doubts, CONCURRENT_CHECKS))
+    return [v if isinstance(v, Checked) else next(answers) for v in verdicts]
+
+
+def _search(
+    shared: Deciding, targets: Sequence[Target], listed: Mapping[ObjectKey, Object | None]
+) -> tuple[dict[ObjectKey, Object], set[str]]:
+    """What exists although the label query did not show it, and Namespaces that surely do not."""
+    unseen = [Sought(t.resource, t.key) for t in targets if t.resource and listed[t.key] is None]
+    namespaces = [item for item in unseen if item.key.group_kind == NAMESPACE]
+    found = find_missing(shared.member, namespaces)
+    absent = {item.key.name for item in namespaces if item.key not in found}
+    others = [
+        item
+        for item in unseen
+        if item.key.group_kind != NAMESPACE and item.key.namespace not in absent
+    ]
+    return {**found, **find_missing(shared.member, others)}, absent
+
+
+def _at_a_glance(
+    shared: Deciding,
+    target: Target,
+    listed: Object | None,
+    found: Object | None,
+    absent_namespaces: set[str],
+) -> Checked | _Doubt:
+    record = shared.observation.inventory.rows.get(target.key)
+    if target.resource is None:
+        if target.kind in shared.crds:
+            return checking.unverified(target)
+        versions = shared.observation.discovery.versions(target.kind.group_kind)
+        return checking.unserved(target, versions)
+    live = listed or found
+    if live is None:
+        exists = target.key.namespace not in absent_namespaces
+        return _Doubt(target, target.body, namespace_exists=exists)
+    adopting = False
+    if listed is None:
+        owner = owner_of(live)
+        if owner and owner != shared.observation.inventory.applyset:
+            return checking.belongs_elsewhere(target, owner)
+        adopting = record is None
+        if adopting and shared.terms.adoption.policy == "Never":
+            return checking.not_adopted(target)
+    body = request_body(target, live)
+    comparison = compare(shared.terms.digester, body, live, record)
+    if comparison.question is Question.NONE and listed is not None:
+        if not shared.sampled(target.key):
+            footprint = comparison.footprint
+            fields = footprint.fields if footprint else None
+            return Checked(target, None, comparison.record, fields)
+        comparison = replace(comparison, question=Question.SAMPLED)
+    return _Doubt(target, body, live, comparison, record, adopting)
+
+
+def _ask(shared: Deciding, doubt: _Doubt) -> Checked:
+    if doubt.live is None or doubt.comparison is None:
+        return checking.check_new(
+            shared.member, doubt.target, namespace_exists=doubt.namespace_exists
+        )
+    return checking.check_existing(
+        shared.member,
+        doubt.target,
+        doubt.body,
+        doubt.live,
+        doubt.comparison,
+        doubt.record,
+        shared.terms,
+        adopting=doubt.adopting,
+    )

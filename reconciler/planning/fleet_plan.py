@@ -1,0 +1,87 @@
+"""All members' parts put together: the Plan. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from reconciler.federation.model import Cluster, DesiredState
+from reconciler.objects import ObjectKey
+from reconciler.planning.member_plan import MemberWork
+from reconciler.planning.plan import ClusterPlan, Plan, WorkloadRow
+from reconciler.scheduling.assignment import Assignment
+
+HINT = "look at what would be deleted; raise spec.guards, or pass --max-deletions once"
+
+
+def unreachable_plan(cluster: Cluster, problem: str) -> ClusterPlan:
+    """The part of a member that could not be looked at: nothing is known, nothing is written."""
+    return ClusterPlan(
+        cluster.name,
+        cluster.provider,
+        cluster.region,
+        cluster.zone,
+        reachable=False,
+        problem=problem,
+    )
+
+
+def assemble(
+    state: DesiredState,
+    works: Sequence[MemberWork],
+    unreachable: Sequence[ClusterPlan],
+    rows: Sequence[WorkloadRow],
+    *,
+    commit: str = "",
+    warnings: Sequence[str] = (),
+    moves: Sequence[str] = (),
+    simulated_outages: Sequence[str] = (),
+) -> Plan:
+    """Sort everything, so that the same input gives the same plan, byte for byte."""
+    clusters = [work.plan for work in works] + list(unreachable)
+    violations = [text for work in works for text in work.violations]
+    hint = HINT if violations else ""
+    if state.federation.guards.on_invalid == "Stop":
+        # The same manifest is refused by every cluster alike; once is enough to read.
+        refused = {f"{c.key} ({c.origin}): {c.error}" for work in works for c in work.invalid}
+        if refused and not violations:
+            hint = "mend the manifests, or let the others through with spec.guards.onInvalid: Skip"
+        violations += [f"refused as invalid: {text}" for text in refused]
+    every = [*state.warnings, *warnings, *(text for work in works for text in work.warnings)]
+    return Plan(
+        federation=state.federation.name,
+        clusters=tuple(sorted(clusters, key=lambda c: c.name)),
+        commit=commit,
+        warnings=tuple(sorted(set(every))),
+        violations=tuple(sorted(violations)),
+        violation_hint=hint,
+        workloads=tuple(sorted(rows, key=lambda row: row.key)),
+        moves=tuple(moves),
+        simulated_outages=tuple(simulated_outages),
+    )
+
+
+def workload_rows(
+    assignments: Sequence[Assignment],
+    live_replicas: Mapping[ObjectKey, Mapping[str, int]],
+    template_replicas: Mapping[ObjectKey, int],
+) -> list[WorkloadRow]:
+    """Replicas of each workload that has any, by cluster, as they are and as they will be."""
+    rows = []
+    for assignment in assignments:
+        own = template_replicas.get(assignment.workload)
+        after = {
+            cluster: count if count is not None else own
+            for cluster, count in assignment.replicas.items()
+        }
+        if own is None and not any(count is not None for count in assignment.replicas.values()):
+            continue
+        rows.append(
+            WorkloadRow(
+                assignment.workload,
+                before=dict(sorted(live_replicas.get(assignment.workload, {}).items())),
+                after={c: n for c, n in sorted(after.items()) if n is not None},
+                shortfall=assignment.shortfall,
+                placed_by=assignment.placed_by,
+            )
+        )
+    return rows

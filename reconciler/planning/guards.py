@@ -1,0 +1,68 @@
+"""Limits on what one run may delete. Pure; a violation stops the run before its first write."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from reconciler.federation.model import GuardRules
+from reconciler.planning.plan import Action, Change
+
+
+@dataclass(frozen=True, slots=True)
+class Deletions:
+    """One cluster's figures: the inventory's size, what is wanted, and what would go."""
+
+    cluster: str
+    inventory: int
+    inventory_namespaces: int
+    wanted: int
+    wanted_namespaces: int
+    deleted: tuple[Change, ...]
+
+
+def deletions_of(changes: Sequence[Change]) -> tuple[Change, ...]:
+    """The changes that delete an object, recreations among them."""
+    return tuple(c for c in changes if c.action in (Action.PRUNE, Action.RECREATE))
+
+
+def violations(
+    figures: Deletions, rules: GuardRules, *, max_deletions: int | None = None
+) -> list[str]:
+    """What passes a limit in one cluster, each with the flag or rule that would let it.
+
+    ``max_deletions`` (``--max-deletions``) replaces both limits of the rules: whoever gives it has
+    looked. Deleting everything is never let through by a share.
+    """
+    count = len(figures.deleted)
+    if not count:
+        return []
+    allow = f"--max-deletions {count} lets it pass once"
+    if max_deletions is not None:
+        if count <= max_deletions:
+            return []
+        return [f"{figures.cluster}: {count} deletions, --max-deletions is {max_deletions}"]
+    found = []
+    if figures.wanted == 0 and figures.inventory > 1:
+        found.append(
+            f"{figures.cluster}: nothing is wanted any more where {figures.inventory} objects "
+            f"were; {allow}"
+        )
+    elif figures.wanted_namespaces == 0 and figures.inventory_namespaces >= 2:
+        found.append(
+            f"{figures.cluster}: all {figures.inventory_namespaces} Namespaces would go; {allow}"
+        )
+    if rules.max_deletions is not None and count > rules.max_deletions:
+        found.append(
+            f"{figures.cluster}: {count} deletions, spec.guards.maxDeletions is "
+            f"{rules.max_deletions}; {allow}"
+        )
+    share = rules.max_deletion_share
+    if share is not None and figures.inventory >= rules.share_from:
+        part = count / figures.inventory
+        if part > share:
+            found.append(
+                f"{figures.cluster}: {count} of {figures.inventory} objects ({part:.0%}) would be "
+                f"deleted, spec.guards.maxDeletionShare is {share:.0%}; {allow}"
+            )
+    return found

@@ -1,0 +1,233 @@
+"""One member's part of the plan: every desired object compared, every leftover decided on.
+
+Reads from the member (what is missing, dry runs) and writes nothing.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from reconciler.cluster.member import Member
+from reconciler.cluster.resources import Resource, VersionedKind
+from reconciler.errors import ApiError
+from reconciler.federation.model import Cluster, Federation
+from reconciler.federation.selectors import matches
+from reconciler.inventory.observation import Observation
+from reconciler.inventory.ownership import Fields
+from reconciler.inventory.records import Record
+from reconciler.objects import GroupKind, Object, ObjectKey
+from reconciler.planning import guards, pruning
+from reconciler.planning.checking import Terms
+from reconciler.planning.deciding import Deciding, decide_all
+from reconciler.planning.missing import Sought, find_missing
+from reconciler.planning.plan import Action, Change, ClusterPlan
+from reconciler.planning.requests import Target, crds_in, target_of
+from reconciler.rendering.desired import DesiredObject
+
+SAMPLE_PERIOD_SECONDS = 900
+
+NAMESPACE = GroupKind("", "Namespace")
+CRD = pruning.CRD
+PVC = GroupKind("", "PersistentVolumeClaim")
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What the command line adds to the rules. ``now`` is Unix time in seconds."""
+
+    force_conflicts: bool = False
+    max_deletions: int | None = None
+    now: float = 0.0
+    checked: Callable[[int], None] = lambda _count: None
+
+
+@dataclass(frozen=True)
+class MemberWork:
+    """A member's plan with all that carrying it out needs; never leaves the process.
+
+    ``rows``/``fields`` are the records of the objects that are as wanted; ``stale`` says whether
+    some of them differ from what the inventory holds. ``invalid`` are refusals of the manifests
+    themselves.
+    """
+
+    member: Member
+    cluster: Cluster
+    observation: Observation
+    plan: ClusterPlan
+    resources: Mapping[VersionedKind, Resource]
+    rows: Mapping[ObjectKey, Record] = field(default_factory=dict)
+    fields: Mapping[str, Fields] = field(default_factory=dict)
+    stale: bool = False
+    warnings: tuple[str, ...] = ()
+    violations: tuple[str, ...] = ()
+    invalid: tuple[Change, ...] = ()
+
+
+def plan_member(
+    member: Member,
+    cluster: Cluster,
+    observation: Observation,
+    desired: Sequence[DesiredObject],
+    wanted_anywhere: Collection[ObjectKey],
+    federation: Federation,
+    settings: Settings,
+) -> MemberWork:
+    """Compare, ask, decide. Raises ClusterError when the member stops answering."""
+    inventory = observation.inventory
+    crds = crds_in([d.body for d in desired])
+    targets = [target_of(d, observation.discovery, crds, inventory.applyset) for d in desired]
+    terms = Terms(
+        inventory.digester,
+        federation.adoption,
+        settings.force_conflicts or federation.force_conflicts,
+        lambda target, live: _forbids_recreation(target, live, federation),
+        inventory.fields.get,
+    )
+    sampled = _sampler(federation.verify_share, settings.now)
+    checked = decide_all(
+        Deciding(member, observation, crds, terms, sampled), targets, settings.checked
+    )
+    wanted_here = {target.key for target in targets}
+    prunes, warnings, blocked = _prunes(
+        member, observation, wanted_here, wanted_anywhere, federation
+    )
+    warnings += _lost_labels(observation, wanted_here, member)
+    if inventory.damaged:
+        warnings.append(f"the inventory was damaged and is made anew ({inventory.damaged})")
+    changes = sorted(
+        [c.change for c in checked if c.change] + prunes, key=lambda c: (c.key, c.action)
+    )
+    same = {c.target.key: c for c in checked if c.change is None}
+    rows = {key: c.record for key, c in same.items() if c.record}
+    return MemberWork(
+        member,
+        cluster,
+        observation,
+        ClusterPlan(
+            cluster.name,
+            cluster.provider,
+            cluster.region,
+            cluster.zone,
+            changes=tuple(changes),
+            unchanged=len(same),
+            prune_blocked=blocked,
+        ),
+        resources={t.kind: t.resource for t in targets if t.resource},
+        rows=rows,
+        fields={c.record.entry: c.fields for c in same.values() if c.record and c.fields},
+        stale=any(inventory.rows.get(key) != row for key, row in rows.items()),
+        warnings=tuple(f"{cluster.name}: {warning}" for warning in warnings),
+        violations=_violations(cluster, observation, targets, changes, federation, settings),
+        invalid=tuple(c.change for c in checked if c.invalid and c.change),
+    )
+
+
+def _forbids_recreation(target: Target, live: Object, federation: Federation) -> str:
+    """Why the object must not be deleted and made anew; empty: it may be."""
+    if not (federation.recreate or target.desired.recreate):
+        return (
+            "allow it with the annotation federation.reconciler.dev/recreate: "
+            '"true" or spec.defaults.recreate'
+        )
+    question = pruning.PruneQuestion(target.key, target.kind, live, "recreate")
+    verdict = pruning.decide(question, federation.prune, matches, federation.namespace)
+    if isinstance(verdict, str):
+        return f"but {verdict}"
+    if target.key.group_kind in (NAMESPACE, CRD, PVC):
+        return f"but recreating a {target.key.kind} would delete what it holds"
+    return "" if verdict.action is Action.PRUNE else "but it is marked to be orphaned"
+
+
+def _prunes(
+    member: Member,
+    observation: Observation,
+    wanted_here: Collection[ObjectKey],
+    wanted_anywhere: Collection[ObjectKey],
+    federation: Federation,
+) -> tuple[list[Change], list[str], str]:
+    """The prunes and orphanings, warnings about what is kept, and why all prunes must wait."""
+    members = observation.members()
+    questions = list(pruning.candidates(members, wanted_here, wanted_anywhere))
+    blocked = ""
+    if not observation.complete:
+        kind, reason = next(iter(sorted(observation.failed.items())))
+        blocked = f"{kind.kind} ({kind.api_version}) could not be listed: {reason}"
+    changes: list[Change] = []
+    warnings = [f"pruning waits: {blocked}"] if blocked else []
+    discovery = observation.discovery
+    for question in questions if not blocked else ():
+        verdict = pruning.decide(question, federation.prune, matches, federation.namespace)
+        if isinstance(verdict, Change) and question.key.group_kind in (NAMESPACE, CRD):
+            if not discovery.complete:
+                discovery = member.discover()
+            strangers = pruning.strangers_in(
+                member, verdict, question.live, discovery, observation.inventory.applyset
+            )
+            if strangers:
+                verdict = f"it holds objects that are not ours: {strangers}"
+        if isinstance(verdict, str):
+            warnings.append(f"{question.key} ({question.reason}) is kept: {verdict}")
+        else:
+            changes.append(verdict)
+    return changes, warnings, blocked
+
+
+def _lost_labels(
+    observation: Observation, wanted_here: Collection[ObjectKey], member: Member
+) -> list[str]:
+    """Unwanted objects whose label somebody took off: no longer ours to delete, but to mention."""
+    listed = observation.members()
+    gone = [
+        Sought(resource, key)
+        for key, record in sorted(observation.inventory.rows.items())
+        if key not in listed
+        and key not in wanted_here
+        and record.confirmed
+        and (resource := _resource_of(observation, key, record))
+    ]
+    try:
+        found = find_missing(member, gone)
+    except ApiError:
+        return []
+    return [
+        f"{key} is left alone: no longer wanted, but somebody removed its inventory label"
+        for key, live in found.items()
+        if not live["metadata"].get("deletionTimestamp")
+    ]
+
+
+def _resource_of(observation: Observation, key: ObjectKey, record: Record) -> Resource | None:
+    kind = VersionedKind(record.api_version, key.kind)
+    return observation.discovery.find(kind) if kind not in observation.unserved else None
+
+
+def _violations(
+    cluster: Cluster,
+    observation: Observation,
+    targets: Sequence[Target],
+    changes: Sequence[Change],
+    federation: Federation,
+    settings: Settings,
+) -> tuple[str, ...]:
+    members = observation.members()
+    figures = guards.Deletions(
+        cluster.name,
+        inventory=len(members),
+        inventory_namespaces=sum(key.group_kind == NAMESPACE for key in members),
+        wanted=len(targets),
+        wanted_namespaces=sum(t.key.group_kind == NAMESPACE for t in targets),
+        deleted=guards.deletions_of(changes),
+    )
+    found = guards.violations(figures, federation.guards, max_deletions=settings.max_deletions)
+    return tuple(found)
+
+
+def _sampler(share: float, now: float) -> Callable[[ObjectKey], bool]:
+    """Picks a share (0..1) of the objects, another part in each quarter of an hour."""
+    if share <= 0:
+        return lambda _key: False
+    parts = max(1, round(1 / share))
+    turn = int(now // SAMPLE_PERIOD_SECONDS) % parts
+    return lambda key: zlib.crc32("/".join(key).encode()) % parts == turn

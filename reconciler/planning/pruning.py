@@ -1,0 +1,161 @@
+"""What is ours, live, and no longer wanted: prune, leave orphaned, or keep with a warning.
+
+Pure but for ``strangers_in``, which looks into namespaces and CRDs that would take others' objects
+with them. When in doubt, keep.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass
+
+from reconciler.cluster.member import Member
+from reconciler.cluster.parallel import in_parallel
+from reconciler.cluster.resources import Discovery, Resource, VersionedKind
+from reconciler.errors import ApiError
+from reconciler.federation.model import PruneRules, Selector
+from reconciler.inventory.applyset import is_member
+from reconciler.objects import GroupKind, Object, ObjectKey, key_of
+from reconciler.planning.plan import Action, Change
+from reconciler.planning.requests import ORPHAN, PROTECT
+
+CRD = GroupKind("apiextensions.k8s.io", "CustomResourceDefinition")
+NAMESPACE = GroupKind("", "Namespace")
+
+SYSTEM_NAMESPACES = frozenset({"default", "kube-system", "kube-public", "kube-node-lease"})
+_KUBEFED_ORPHAN = "kubefed.io/orphan"
+
+_MADE_BY_THE_CLUSTER = frozenset(
+    {
+        GroupKind("", "Event"),
+        GroupKind("events.k8s.io", "Event"),
+        GroupKind("", "Endpoints"),
+        GroupKind("discovery.k8s.io", "EndpointSlice"),
+        GroupKind("metrics.k8s.io", "PodMetrics"),
+        GroupKind("coordination.k8s.io", "Lease"),
+    }
+)
+_MADE_IN_EVERY_NAMESPACE = frozenset(
+    {("ConfigMap", "kube-root-ca.crt"), ("ServiceAccount", "default")}
+)
+
+
+@dataclass(frozen=True, slots=True)
+class PruneQuestion:
+    """One live member of ours that nobody wants here any more."""
+
+    key: ObjectKey
+    kind: VersionedKind
+    live: Object
+    reason: str
+
+
+def candidates(
+    members: Mapping[ObjectKey, tuple[VersionedKind, Object]],
+    wanted_here: Collection[ObjectKey],
+    wanted_anywhere: Collection[ObjectKey],
+) -> Iterator[PruneQuestion]:
+    """Members that are not wanted in this cluster, in order; those already going are left out."""
+    for key in sorted(members):
+        kind, live = members[key]
+        if key in wanted_here or live["metadata"].get("deletionTimestamp"):
+            continue
+        reason = "no longer placed here" if key in wanted_anywhere else "removed from Git"
+        yield PruneQuestion(key, kind, live, reason)
+
+
+def decide(
+    question: PruneQuestion,
+    rules: PruneRules,
+    matches: Callable[[Selector, Mapping[str, str]], bool],
+    inventory_namespace: str,
+) -> Change | str:
+    """A PRUNE or ORPHAN change, or the reason why the object is kept."""
+    metadata = question.live["metadata"]
+    annotations = metadata.get("annotations") or {}
+    key = question.key
+    if "true" in (annotations.get(ORPHAN), annotations.get(_KUBEFED_ORPHAN)):
+        return _change(question, Action.ORPHAN, f"{question.reason}, and marked to be orphaned")
+    if not rules.enabled:
+        return "spec.prune.enabled is false"
+    if annotations.get(PROTECT) == "true":
+        return f"it is protected by the annotation {PROTECT}"
+    if key.group_kind in rules.protected_kinds:
+        return f"{key.group_kind} is a protected kind"
+    if rules.protected_labels and matches(rules.protected_labels, metadata.get("labels") or {}):
+        return "its labels are protected by spec.prune.protect.labels"
+    if metadata.get("ownerReferences"):
+        return "it has an owner, which will collect it"
+    if key.group_kind == NAMESPACE and key.name in {*SYSTEM_NAMESPACES, inventory_namespace}:
+        return "the cluster needs this namespace"
+    return _change(question, Action.PRUNE, question.reason, rules.propagation)
+
+
+def _change(
+    question: PruneQuestion, action: Action, reason: str, propagation: str = "Background"
+) -> Change:
+    metadata = question.live["metadata"]
+    return Change(
+        action,
+        question.key,
+        question.kind.api_version,
+        reason=reason,
+        uid=str(metadata.get("uid", "")),
+        resource_version=str(metadata.get("resourceVersion", "")),
+        propagation=propagation,
+    )
+
+
+def strangers_in(
+    member: Member, change: Change, live: Object, discovery: Discovery, applyset: str
+) -> str:
+    """What would be deleted along with a Namespace or CRD and is not ours; empty: nothing.
+
+    Costs one metadata LIST per kind that the member serves, and only for such prunes. What cannot
+    be looked at counts as a stranger.
+    """
+    if change.key.group_kind == CRD:
+        names = live.get("spec", {}).get("names", {})
+        kinds = [
+            r
+            for r in discovery.listable()
+            if r.kind == names.get("kind")
+            and r.api_version.partition("/")[0] == live.get("spec", {}).get("group")
+        ]
+        namespace = ""
+    elif change.key.group_kind == NAMESPACE:
+        kinds = [r for r in discovery.listable() if r.namespaced]
+        namespace = change.key.name
+    else:
+        return ""
+    if discovery.failed_groups:
+        return f"objects of API groups that are down ({', '.join(discovery.failed_groups)})"
+
+    def look(resource: Resource) -> list[str]:
+        if GroupKind(_group(resource), resource.kind) in _MADE_BY_THE_CLUSTER:
+            return []
+        try:
+            found = member.list_objects(resource, namespace=namespace, metadata_only=True)
+        except ApiError as error:
+            if error.code in (404, 405):
+                return []
+            return [f"{resource.plural} that cannot be listed"]
+        return [str(key_of(o)) for o in found if _is_stranger(o, applyset)]
+
+    strangers = [text for texts in in_parallel(look, kinds, 8) for text in texts]
+    shown = ", ".join(strangers[:3])
+    return shown + (f" and {len(strangers) - 3} more" if len(strangers) > 3 else "")
+
+
+def _group(resource: Resource) -> str:
+    group, slash, _ = resource.api_version.partition("/")
+    return group if slash else ""
+
+
+def _is_stranger(obj: Object, applyset: str) -> bool:
+    metadata = obj["metadata"]
+    if metadata.get("ownerReferences") or metadata.get("deletionTimestamp"):
+        return False
+    if (obj["kind"], metadata.get("name")) in _MADE_IN_EVERY_NAMESPACE:
+        return False
+    return not is_member(obj, applyset)
