@@ -60,7 +60,9 @@ def _complete(_: click.Context, __: click.Parameter, incomplete: str) -> list[Co
 def explain(context: click.Context, /, *, field: str, recursive: bool, **given: Any) -> None:
     """Explain a field, as `kubectl explain` does."""
     settings = merged(context, **given)
-    for line in describe(field, find(field), settings.console.width, recursive=recursive):
+    kind, dot, rest = field.partition(".")
+    path = schema_files.spelled(kind) + dot + rest
+    for line in describe(path, find(field), settings.console.width, recursive=recursive):
         settings.console.out(line)
 
 

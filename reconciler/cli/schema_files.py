@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import re
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -43,16 +44,35 @@ def kinds() -> dict[str, Path]:
     return found
 
 
+@cache
+def _patterns() -> dict[str, Path]:
+    """Regular expression -> the file for kinds like it: ``^Federated[A-Z]`` of KubeFed."""
+    found: dict[str, Path] = {}
+    for path in schema_files():
+        kind = _loaded(path).get("properties", {}).get("kind", {})
+        if "pattern" in kind:
+            found[kind["pattern"]] = path
+    return found
+
+
 def file_of_kind(kind: str) -> Path:
     """The schema file of a kind, however its letters are cased. Raises UsageError."""
     names = {name.lower(): name for name in kinds()}
     if kind.lower() in names:
         return kinds()[names[kind.lower()]]
+    for pattern, file in _patterns().items():
+        if re.search(pattern, kind):
+            return file
     close = difflib.get_close_matches(kind.lower(), names, 1)
     raise UsageError(
         f"there is no schema of a kind {kind!r}; known are {', '.join(sorted(kinds()))}",
         hint=f"did you mean {names[close[0]]}?" if close else "",
     )
+
+
+def spelled(kind: str) -> str:
+    """The kind with the capitals that it has in a manifest, if it is a known one."""
+    return next((name for name in kinds() if name.lower() == kind.lower()), kind)
 
 
 def resolved(schema: Schema, file: Path) -> tuple[Schema, Path]:
