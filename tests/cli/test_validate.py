@@ -123,7 +123,7 @@ def test_options_may_stand_before_the_command_or_in_the_environment(
 
 
 @pytest.mark.parametrize(
-
+    "arguments", [["validate"], ["--plan"], ["--yes"], ["--plan", "--sandbox"]]
 )
 def test_a_broken_repository_stops_every_command(
     reconcile: Command, repository: Write, arguments: list[str]
