@@ -1,1 +1,30 @@
-"""Simulated member clusters inside the process; used by ``--sandbox``, the demo and tests."""
+"""Simulated member clusters that speak HTTP as an API server does.
+
+Used by ``reconcile --sandbox``, the demo, tests and benchmarks; nothing in the core imports it.
+
+    with Sandbox(["aws-eu", "gcp-eu"]) as sandbox:
+        run(kubeconfig=sandbox.kubeconfig)
+        sandbox.cluster("aws-eu").edit("Deployment", "web", {"spec": {"replicas": 9}},
+                                       namespace="shop")
+        sandbox.cluster("gcp-eu").stop()
+"""
+
+from __future__ import annotations
+
+from reconciler.sandbox.cluster import LoggedRequest, Rejected, SimulatedCluster
+from reconciler.sandbox.faults import Fault, Faults
+from reconciler.sandbox.fleet import Sandbox, default_state, write_kubeconfig
+from reconciler.sandbox.server import Clock, ClusterSettings
+
+__all__ = [
+    "Clock",
+    "ClusterSettings",
+    "Fault",
+    "Faults",
+    "LoggedRequest",
+    "Rejected",
+    "Sandbox",
+    "SimulatedCluster",
+    "default_state",
+    "write_kubeconfig",
+]

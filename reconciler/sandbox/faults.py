@@ -1,0 +1,202 @@
+"""What can go wrong on purpose: per request, by method and path, for a number of times."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Literal
+
+from reconciler.sandbox import statuses
+from reconciler.sandbox.messages import Request
+from reconciler.sandbox.server import ApiServer, Mutation
+from reconciler.sandbox.statuses import Refusal
+
+_WRITES = frozenset({"POST", "PUT", "PATCH", "DELETE"})
+
+FaultKind = Literal["latency", "refusal", "reset-before", "reset-after", "truncate", "hang"]
+
+
+@dataclass(slots=True)
+class Fault:
+    """One rule. ``method`` and ``path`` (a regular expression, searched for) limit it; the first
+    ``skip`` matching requests are spared, the next ``count`` are hit (None: all of them)."""
+
+    kind: FaultKind
+    method: str = ""
+    path: str = ""
+    count: int | None = None
+    skip: int = 0
+    seconds: float = 0.0
+    share: float = 0.5
+    refusal: Refusal | None = None
+    writes_only: bool = False
+    hits: int = 0
+
+    def strikes(self, request: Request) -> bool:
+        if self.method and request.method != self.method:
+            return False
+        if self.writes_only and request.method not in _WRITES:
+            return False
+        if self.path:
+            query = "&".join(f"{key}={value}" for key, value in request.query.items())
+            if not re.search(self.path, f"{request.path}?{query}"):
+                return False
+        if self.skip > 0:
+            self.skip -= 1
+            return False
+        if self.count is not None and self.hits >= self.count:
+            return False
+        self.hits += 1
+        return True
+
+
+class Faults:
+    """The fault controls of one cluster. Each adds a rule and returns it (``rule.hits`` counts)."""
+
+    def __init__(self, server: ApiServer) -> None:
+        self._server = server
+        self._rules: list[Fault] = []
+
+    def __bool__(self) -> bool:
+        return bool(self._rules)
+
+    def striking(self, request: Request) -> list[Fault]:
+        """The rules that hit this request; counts them."""
+        return [rule for rule in self._rules if rule.strikes(request)]
+
+    @property
+    def hits(self) -> int:
+        """How many faults have been injected since the last ``clear``."""
+        return sum(rule.hits for rule in self._rules)
+
+    def add(self, fault: Fault) -> Fault:
+        self._rules.append(fault)
+        return fault
+
+    def remove(self, fault: Fault) -> None:
+        self._rules.remove(fault)
+
+    def clear(self) -> None:
+        """No faults, no mutations, no failing groups, no skew; tokens and pauses stay."""
+        self._rules.clear()
+        self._server.mutations.clear()
+        self._server.failing_groups = frozenset()
+        self._server.clock.skew = 0.0
+
+    def latency(
+        self, seconds: float, *, method: str = "", path: str = "", count: int | None = None
+    ) -> Fault:
+        """Answers come ``seconds`` late; other requests are not held up."""
+        return self.add(Fault("latency", method, path, count, seconds=seconds))
+
+    def hang(self, *, method: str = "", path: str = "", count: int | None = None) -> Fault:
+        """The request is read and never answered; the connection stays open."""
+        return self.add(Fault("hang", method, path, count))
+
+    def throttle(
+        self,
+        retry_after: float = 1,
+        *,
+        method: str = "",
+        path: str = "",
+        count: int | None = None,
+        skip: int = 0,
+    ) -> Fault:
+        """429 with Retry-After (whole seconds)."""
+        refusal = statuses.too_many_requests(retry_after)
+        return self.add(Fault("refusal", method, path, count, skip, refusal=refusal))
+
+    def error(
+        self,
+        code: int = 500,
+        *,
+        message: str = "",
+        reason: str = "",
+        retry_after: float | None = None,
+        method: str = "",
+        path: str = "",
+        count: int | None = None,
+        skip: int = 0,
+    ) -> Fault:
+        """Any other refusal: 500, 503, 504, 409 ..."""
+        known = {
+            500: ("InternalError", "Internal error occurred: injected"),
+            503: ("ServiceUnavailable", "the server is currently unable to handle the request"),
+            504: ("Timeout", "Timeout: request did not complete within the allotted timeout"),
+            409: ("Conflict", "the object has been modified"),
+        }.get(code, ("", "injected"))
+        headers = {} if retry_after is None else {"Retry-After": str(max(1, round(retry_after)))}
+        refusal = Refusal(code, reason or known[0], message or known[1], headers=headers)
+        return self.add(Fault("refusal", method, path, count, skip, refusal=refusal))
+
+    def reset(
+        self,
+        *,
+        when: Literal["before", "after"] = "before",
+        method: str = "",
+        path: str = "",
+        count: int | None = None,
+        skip: int = 0,
+    ) -> Fault:
+        """The connection breaks: before the request is processed, or after it, unanswered."""
+        kind: FaultKind = "reset-before" if when == "before" else "reset-after"
+        return self.add(Fault(kind, method, path, count, skip))
+
+    def truncate(
+        self,
+        share: float = 0.5,
+        *,
+        method: str = "",
+        path: str = "",
+        count: int | None = None,
+        skip: int = 0,
+    ) -> Fault:
+        """Only this share of the body is sent, then the connection closes."""
+        return self.add(Fault("truncate", method, path, count, skip, share=share))
+
+    def unauthorized(self, *, method: str = "", path: str = "", count: int | None = None) -> Fault:
+        """401, whatever the token."""
+        return self.add(Fault("refusal", method, path, count, refusal=statuses.unauthorized()))
+
+    def forbid(self, *, method: str = "", path: str = "", count: int | None = None) -> Fault:
+        """403, as RBAC gives it."""
+        message = 'User "sandbox" cannot do that: RBAC: injected'
+        refusal = Refusal(403, "Forbidden", message, details={})
+        return self.add(Fault("refusal", method, path, count, refusal=refusal))
+
+    def expire_lists(self, *, path: str = "", count: int | None = None, skip: int = 0) -> Fault:
+        """410 for the later pages of a paginated LIST."""
+        pattern = f"{path}.*[?&]continue="
+        refusal = statuses.expired()
+        return self.add(Fault("refusal", "GET", pattern, count, skip, refusal=refusal))
+
+    def deny(
+        self,
+        message: str = "not allowed",
+        *,
+        webhook: str = "policy.example.com",
+        code: int = 403,
+        method: str = "",
+        path: str = "",
+        count: int | None = None,
+    ) -> Fault:
+        """A validating webhook refuses writes."""
+        reason = {403: "Forbidden", 400: "BadRequest"}.get(code, "")
+        text = f'admission webhook "{webhook}" denied the request: {message}'
+        refusal = Refusal(code, reason, text)
+        return self.add(Fault("refusal", method, path, count, refusal=refusal, writes_only=True))
+
+    def mutate(self, mutation: Mutation) -> None:
+        """A mutating webhook: gets a copy of each object written, returns it changed, or None."""
+        self._server.mutations.append(mutation)
+
+    def fail_group(self, group: str = "metrics.k8s.io/v1beta1") -> None:
+        """An aggregated API whose own server is away: stale in discovery, 503 below its path."""
+        self._server.failing_groups |= {group}
+
+    def mend_group(self, group: str = "metrics.k8s.io/v1beta1") -> None:
+        self._server.failing_groups -= {group}
+
+    def skew_clock(self, seconds: float) -> None:
+        """What the server writes as times, and its Date header, are off by this much."""
+        self._server.clock.skew = seconds
