@@ -286,7 +286,7 @@ def establish(server: ApiServer, name: str) -> None:
         "message": "the initial names have been accepted",
     }
     status["conditions"] = [
-        {**condition, "status": "True", "lastTransitionTime": now, "observedGeneration": 1}
+        {**condition, "status": "True", "lastTransitionTime": now}
         for condition in (accepted, established)
     ]
     status["acceptedNames"] = obj["spec"]["names"]

@@ -27,6 +27,7 @@ _GO_TYPES = {
     "bytes": "[]uint8",
     "quantity": "resource.Quantity",
     "time": "v1.Time",
+    "microtime": "v1.MicroTime",
     "intstr": "intstr.IntOrString",
 }
 _ZEROS: dict[str, Any] = {
@@ -180,11 +181,14 @@ class Decoder:
             "intstr": given in (int, str),
             "bytes": given is str,
             "time": given is str,
+            "microtime": given is str,
         }[kind]
         if not fits:
             self._mismatch(value, shape, owner, go_path)
         if kind == "time":
-            return value if "Micro" in owner.name else _FRACTION.sub("", value)
+            return _FRACTION.sub("", value)
+        if kind == "microtime":
+            return _micro(value)
         return value
 
     def _mismatch(self, value: Any, shape: Shape, owner: Shape, go_path: str) -> Any:
@@ -203,6 +207,14 @@ class Decoder:
 
 _CONTAINERS = frozenset({"struct", "list", "map"})
 _ANY = frozenset({"raw", "deduced"})
+
+
+def _micro(text: str) -> str:
+    """With exactly six digits of the second's fraction."""
+    match = _FRACTION.search(text)
+    digits = (match[0][1:] if match else "")[:6].ljust(6, "0")
+    bare = _FRACTION.sub("", text)
+    return re.sub(r"(Z|[+-]\d\d:\d\d)$", rf".{digits}\1", bare)
 
 
 def _is_zero(value: Any) -> bool:
@@ -280,6 +292,7 @@ _EXPECTED: dict[str, tuple[str, tuple[type, ...]]] = {
     "string": ("string", (str,)),
     "bytes": ("string", (str,)),
     "time": ("string", (str,)),
+    "microtime": ("string", (str,)),
     "bool": ("boolean", (bool,)),
     "int32": _NUMERIC,
     "int64": _NUMERIC,

@@ -6,6 +6,7 @@ in place. Defaults that are constants of the OpenAPI document are in ``schema.js
 
 from __future__ import annotations
 
+import base64
 import math
 from typing import Any
 
@@ -13,6 +14,7 @@ from reconciler.objects import Object
 from reconciler.sandbox.decoding import Defaults
 from reconciler.sandbox.quantities import BadQuantity, amount
 
+TEMPLATE_GENERATION = "deprecated.daemonset.template.generation"
 _RBAC = "rbac.authorization.k8s.io"
 
 
@@ -61,11 +63,6 @@ def _pod_spec(obj: Object) -> None:
     account = obj.get("serviceAccountName") or obj.get("serviceAccount")
     if account:
         obj["serviceAccountName"] = obj["serviceAccount"] = account
-    if obj.get("hostNetwork") is True:
-        for container in [*obj.get("containers", ()), *obj.get("initContainers", ())]:
-            for port in container.get("ports", ()) if isinstance(container, dict) else ():
-                if isinstance(port, dict) and not port.get("hostPort"):
-                    port["hostPort"] = port.get("containerPort")
 
 
 def _pod(obj: Object) -> None:
@@ -79,6 +76,11 @@ def _pod(obj: Object) -> None:
             requests = resources.setdefault("requests", {})
             for name, quantity in resources["limits"].items():
                 requests.setdefault(name, quantity)
+    if spec.get("hostNetwork") is True:
+        for container in [*spec.get("containers", ()), *spec.get("initContainers", ())]:
+            for port in container.get("ports", ()) if isinstance(container, dict) else ():
+                if isinstance(port, dict) and not port.get("hostPort"):
+                    port["hostPort"] = port.get("containerPort")
 
 
 def _volume(obj: Object) -> None:
@@ -137,6 +139,9 @@ def _stateful_set_spec(obj: Object) -> None:
         replicas=1,
         revisionHistoryLimit=10,
     )
+    for claim in obj.get("volumeClaimTemplates") or ():
+        if isinstance(claim, dict):
+            _fill(claim, apiVersion="v1", kind="PersistentVolumeClaim")
 
 
 def _stateful_strategy(obj: Object) -> None:
@@ -212,6 +217,27 @@ def _namespace(obj: Object) -> None:
         labels = metadata.get("labels") or {}
         if isinstance(labels, dict):
             metadata["labels"] = {**labels, "kubernetes.io/metadata.name": metadata["name"]}
+
+
+def _secret(obj: Object) -> None:
+    """``stringData`` is for writing only: it becomes ``data`` as the object is read in."""
+    _fill(obj, type="Opaque")
+    plain = obj.pop("stringData", None)
+    if not plain:
+        return
+    data = dict(obj.get("data") or {})
+    for key, value in plain.items():
+        data[key] = base64.b64encode(str(value or "").encode()).decode()
+    obj["data"] = data
+
+
+def _daemon_set(obj: Object) -> None:
+    """A field of an older version of the API lives on in an annotation."""
+    metadata = obj.get("metadata")
+    if isinstance(metadata, dict):
+        annotations = metadata.get("annotations") or {}
+        if isinstance(annotations, dict):
+            metadata["annotations"] = {TEMPLATE_GENERATION: "0", **annotations}
 
 
 def _subject(obj: Object) -> None:
@@ -292,7 +318,7 @@ DEFAULTS: Defaults = {
     "core.v1.ResourceRequirements": _resource_requirements,
     "core.v1.ServiceSpec": _service,
     "core.v1.ServicePort": _service_port,
-    "core.v1.Secret": _constant(type="Opaque"),
+    "core.v1.Secret": _secret,
     "core.v1.PersistentVolumeClaimSpec": _claim_spec,
     "core.v1.PersistentVolumeClaimStatus": _constant(phase="Pending"),
     "core.v1.PersistentVolumeSpec": _constant(
@@ -308,6 +334,7 @@ DEFAULTS: Defaults = {
     ),
     "apps.v1.DeploymentStrategy": _deployment_strategy,
     "apps.v1.RollingUpdateDeployment": _constant(maxUnavailable="25%", maxSurge="25%"),
+    "apps.v1.DaemonSet": _daemon_set,
     "apps.v1.DaemonSetSpec": _constant(revisionHistoryLimit=10),
     "apps.v1.DaemonSetUpdateStrategy": _deployment_strategy,
     "apps.v1.RollingUpdateDaemonSet": _constant(maxUnavailable=1, maxSurge=0),
@@ -334,6 +361,7 @@ DEFAULTS: Defaults = {
     "networking.v1.IngressClassParametersReference": _constant(scope="Cluster"),
     "rbac.v1.RoleRef": _constant(apiGroup=_RBAC),
     "rbac.v1.Subject": _subject,
+    "scheduling.v1.PriorityClass": _constant(preemptionPolicy="PreemptLowerPriority"),
     "storage.v1.StorageClass": _constant(reclaimPolicy="Delete", volumeBindingMode="Immediate"),
     "storage.v1.CSIDriverSpec": _constant(
         attachRequired=True,

@@ -40,7 +40,7 @@ def delete(server: ApiServer, request: Request, target: Target) -> Response:
         server,
         target.resource,
         record,
-        str(asked.get("propagationPolicy") or "Background"),
+        str(asked.get("propagationPolicy") or _default_policy(target.resource)),
         dry_run="All" in (asked.get("dryRun") or ()),
     )
     if obj is not None:
@@ -50,6 +50,11 @@ def delete(server: ApiServer, request: Request, target: Target) -> Response:
     return Response.json(
         statuses.success(target.resource.plural, target.group, record.name, record.uid)
     )
+
+
+def _default_policy(resource: Resource) -> str:
+    """Jobs leave their Pods unless told otherwise; everything else takes its children along."""
+    return "Orphan" if resource.table == ("batch", "jobs") else "Background"
 
 
 def _check_preconditions(record: Record, resource: Resource, wanted: Object) -> None:
@@ -75,10 +80,10 @@ def remove(
     """Deletes one object; the object itself when it has to wait for finalizers, else None."""
     obj = record.obj
     metadata = obj["metadata"]
-    finalizers = [name for name in metadata.get("finalizers", ()) if name not in _PROTECTION]
-    if policy == "Foreground" and server.store.owned_by(record.uid):
+    finalizers = list(metadata.get("finalizers", ()))
+    if policy == "Foreground":
         finalizers.append("foregroundDeletion")
-    elif policy == "Orphan" and server.store.owned_by(record.uid):
+    elif policy == "Orphan":
         finalizers.append("orphan")
     if resource.table == DEFINITIONS and _CLEANUP not in finalizers:
         finalizers.append(_CLEANUP)
@@ -92,10 +97,10 @@ def remove(
         metadata["finalizers"] = list(dict.fromkeys(finalizers))
     if "deletionTimestamp" not in metadata:
         metadata["deletionTimestamp"] = server.clock.stamp()
-        if resource.table != NAMESPACES:
+        if resource.table not in (NAMESPACES, DEFINITIONS):
             metadata["deletionGracePeriodSeconds"] = 0
-        if "generation" in metadata:
-            metadata["generation"] += 1
+            if "generation" in metadata:
+                metadata["generation"] += 1
     if resource.table == NAMESPACES:
         obj["status"] = {"phase": "Terminating"}
     server.store.put(resource.table, obj)
@@ -119,7 +124,9 @@ def _finish_later(server: ApiServer, resource: Resource, namespace: str, name: s
 def _finish_finalizers(server: ApiServer, resource: Resource, record: Record) -> None:
     """Does what the built-in finalizers stand for; foreign ones stay."""
     obj = record.obj
-    finalizers = obj["metadata"].get("finalizers") or []
+    finalizers = [
+        name for name in obj["metadata"].get("finalizers") or () if name not in _PROTECTION
+    ]
     if "foregroundDeletion" in finalizers:
         for table, child in server.store.owned_by(record.uid):
             remove(server, server.kinds.of_table(table), child, "Foreground")

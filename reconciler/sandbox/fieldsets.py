@@ -119,13 +119,11 @@ def _without(fields: FieldSet, path: tuple[str, ...]) -> FieldSet:
 
 
 def members(fields: FieldSet, prefix: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
-    """Every path in the set, in the server's order."""
-    found: list[tuple[str, ...]] = []
-    for key, child in sorted(fields.items()):
-        if key == ".":
-            found.append(prefix)
-        else:
-            found += members(child, (*prefix, key))
+    """Every path in the set, in the server's order: members of a level before what is deeper."""
+    ordered = sorted(item for item in fields.items() if item[0] != ".")
+    found = [(*prefix, key) for key, child in ordered if "." in child]
+    for key, child in ordered:
+        found += members(child, (*prefix, key))
     return found
 
 

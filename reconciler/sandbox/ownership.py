@@ -119,15 +119,15 @@ def write(managers: Managers) -> list[Object]:
     return entries
 
 
-def is_reset(managed_fields: Any) -> bool:
-    """An empty list, or one empty entry, wipes the record."""
-    return isinstance(managed_fields, list) and managed_fields in ([], [{}])
+def is_reset(managed_fields: Any, *, custom: bool = False) -> bool:
+    """One empty entry wipes the record; so does an empty list, but not in a custom resource."""
+    return managed_fields == [{}] or (managed_fields == [] and not custom)
 
 
-def current(live: Object, new: Object) -> Managers:
+def current(live: Object, new: Object, *, custom: bool = False) -> Managers:
     """The entries to go on from: the request's if it has any, else the live object's."""
     sent = new.get("metadata", {}).get("managedFields")
-    if is_reset(sent):
+    if is_reset(sent, custom=custom):
         return {}
     return read(sent) or read(live.get("metadata", {}).get("managedFields"))
 
@@ -212,7 +212,7 @@ def applied(
         if fields:
             result[manager] = Entry(fields, entry.api_version, entry.time)
     if conflicts:
-        raise apply_conflict(sorted(conflicts))
+        raise apply_conflict(sorted(conflicts, key=lambda conflict: conflict[0]))
     return merged, _cap(result)
 
 

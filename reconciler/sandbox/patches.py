@@ -33,7 +33,10 @@ def _operate(document: Any, operation: Object) -> Any:
         return _remove(document, path)
     if name in ("add", "replace"):
         if name == "replace":
-            _read(document, path)
+            # The server's library lets a replacement add a key that is not there.
+            parent = _read(document, path[:-1])
+            if not isinstance(parent, dict):
+                _read(document, path)
         return _add(document, path, copy.deepcopy(operation.get("value")), name == "replace")
     if name in ("move", "copy"):
         source = _pointer(operation.get("from"))
@@ -133,7 +136,8 @@ def strategic_patch(target: Any, patch: Any, shape: Shape) -> Any:
         if key.startswith("$setElementOrder/"):
             field = key.partition("/")[2]
             if isinstance(result.get(field), list):
-                result[field] = _ordered(result[field], order, _below(shape, field))
+                live = target.get(field) if isinstance(target, dict) else None
+                result[field] = _ordered(result[field], order, _below(shape, field), live)
     return result
 
 
@@ -165,25 +169,46 @@ def _merge_items(target: list[Any], patch: list[Any], shape: Shape) -> list[Any]
     assert shape.item is not None
     if any(isinstance(item, dict) and item.get("$patch") == "replace" for item in patch):
         return [item for item in patch if "$patch" not in item]
-    result = list(target)
+    merged = {_name(old, key): old for old in target}
+    order: list[str] = []
     for item in patch:
         if not isinstance(item, dict) or key not in item:
             raise bad_request(f"map: {item} does not contain declared merge key: {key}")
-        at = next((i for i, old in enumerate(result) if old.get(key) == item[key]), None)
+        name = _name(item, key)
         if item.get("$patch") == "delete":
-            result = [old for old in result if old.get(key) != item[key]]
-        elif at is None:
-            result.append(strategic_patch({}, item, shape.item))
+            merged.pop(name, None)
+            continue
+        merged[name] = strategic_patch(merged.get(name, {}), item, shape.item)
+        if name not in order:
+            order.append(name)
+    return _interleave(merged, order, [_name(old, key) for old in target])
+
+
+def _name(item: Any, key: str) -> str:
+    return str(item.get(key)) if key and isinstance(item, dict) else str(item)
+
+
+def _interleave(merged: dict[str, Any], order: list[str], live: list[str]) -> list[Any]:
+    """The patch's items in its order, the live object's others put before the first that they
+    preceded there."""
+    places = {name: index for index, name in enumerate(live)}
+    others = [name for name in dict.fromkeys(live) if name in merged and name not in order]
+    wanted = [name for name in order if name in merged]
+    result: list[str] = []
+    while others or wanted:
+        if not wanted:
+            result += others
+            break
+        first = wanted[0]
+        if others and first in places and places[others[0]] < places[first]:
+            result.append(others.pop(0))
         else:
-            result[at] = strategic_patch(result[at], item, shape.item)
-    return result
+            result.append(wanted.pop(0))
+    return [merged[name] for name in result]
 
 
-def _ordered(items: list[Any], order: list[Any], shape: Shape | None) -> list[Any]:
-    key = shape.patch_key if shape is not None else ""
-
-    def name(item: Any) -> Any:
-        return item.get(key) if key and isinstance(item, dict) else item
-
-    places = {str(name(item)): index for index, item in enumerate(order)}
-    return sorted(items, key=lambda item: places.get(str(name(item)), len(places)))
+def _ordered(items: list[Any], order: list[Any], shape: Shape | None, live: Any) -> list[Any]:
+    key = (shape.patch_key if shape is not None else "") or ""
+    merged = {_name(item, key): item for item in items}
+    before = [_name(item, key) for item in live or ()]
+    return _interleave(merged, [_name(item, key) for item in order], before)

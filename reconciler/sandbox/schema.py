@@ -16,13 +16,13 @@ import orjson
 from reconciler.objects import Object
 
 ShapeKind = Literal[
-    "string", "int32", "int64", "number", "bool", "quantity", "intstr", "time", "bytes",
+    "string", "int32", "int64", "number", "bool", "quantity", "intstr", "time", "microtime", "bytes",
     "raw", "deduced", "struct", "list", "map",
 ]  # fmt: skip
 
 _SCALARS: dict[str, ShapeKind] = {
     "s": "string", "i": "int32", "l": "int64", "n": "number", "b": "bool", "q": "quantity",
-    "x": "intstr", "t": "time", "y": "bytes", "a": "raw",
+    "x": "intstr", "t": "time", "u": "microtime", "y": "bytes", "a": "raw",
 }  # fmt: skip
 
 # Keys of associative lists that the server fills in before it looks an item up.

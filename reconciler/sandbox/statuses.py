@@ -107,8 +107,9 @@ def method_not_allowed() -> Refusal:
     return Refusal(405, "MethodNotAllowed", message, details={})
 
 
-def already_exists(plural: str, group: str, name: str) -> Refusal:
-    message = f'{qualified(plural, group)} "{name}" already exists'
+def already_exists(plural: str, group: str, name: str, *, going: bool = False) -> Refusal:
+    prefix = "object is being deleted: " if going else ""
+    message = prefix + f'{qualified(plural, group)} "{name}" already exists'
     return Refusal(409, "AlreadyExists", message, details=_details(name, group, plural))
 
 

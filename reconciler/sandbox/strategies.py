@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import base64
 import copy
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from reconciler.objects import Object
+from reconciler.sandbox.decoding import Decoder
+from reconciler.sandbox.defaults import DEFAULTS, TEMPLATE_GENERATION
 from reconciler.sandbox.kinds import Resource
 from reconciler.sandbox.statuses import Fault, invalid_value
 
@@ -28,6 +29,7 @@ _COUNTED: frozenset[Table] = frozenset(
         ("networking.k8s.io", "networkpolicies"),
         ("networking.k8s.io", "ingressclasses"),
         ("policy", "poddisruptionbudgets"),
+        ("discovery.k8s.io", "endpointslices"),
         ("scheduling.k8s.io", "priorityclasses"),
         ("flowcontrol.apiserver.k8s.io", "flowschemas"),
         ("flowcontrol.apiserver.k8s.io", "prioritylevelconfigurations"),
@@ -149,9 +151,6 @@ def _reset_status(obj: Object, resource: Resource) -> None:
     if known.zero != "write":
         obj.pop("status", None)
         return
-    from reconciler.sandbox.decoding import Decoder
-    from reconciler.sandbox.defaults import DEFAULTS
-
     obj["status"] = Decoder(DEFAULTS).decode({}, known.shape)
 
 
@@ -167,19 +166,6 @@ def _namespace_create(obj: Object, _: Allocators) -> list[Fault]:
 def _namespace_update(old: Object, new: Object, _: Allocators) -> list[Fault]:
     new["spec"] = old.get("spec", {})
     return []
-
-
-def _secret(obj: Object, *_: object) -> list[Fault]:
-    plain = obj.pop("stringData", None)
-    if plain:
-        data = obj.setdefault("data", {})
-        for key, value in plain.items():
-            data[key] = base64.b64encode(value.encode()).decode()
-    return []
-
-
-def _secret_update(_: Object, new: Object, __: Allocators) -> list[Fault]:
-    return _secret(new)
 
 
 def _service_create(obj: Object, allocators: Allocators) -> list[Fault]:
@@ -286,24 +272,30 @@ def _pod_create(obj: Object, _: Allocators) -> list[Fault]:
     return []
 
 
-def _priority_class(obj: Object, _: Allocators) -> list[Fault]:
-    obj.setdefault("preemptionPolicy", "PreemptLowerPriority")
+def _daemon_set_create(obj: Object, _: Allocators) -> list[Fault]:
+    obj["metadata"]["annotations"][TEMPLATE_GENERATION] = "1"
+    return []
+
+
+def _daemon_set_update(old: Object, new: Object, _: Allocators) -> list[Fault]:
+    count = int(old["metadata"].get("annotations", {}).get(TEMPLATE_GENERATION, "1"))
+    changed = old["spec"].get("template") != new["spec"].get("template")
+    new["metadata"]["annotations"][TEMPLATE_GENERATION] = str(count + changed)
     return []
 
 
 _CREATE: dict[Table, Callable[[Object, Allocators], list[Fault]]] = {
     ("", "namespaces"): _namespace_create,
-    ("", "secrets"): _secret,
     ("", "services"): _service_create,
     ("", "persistentvolumeclaims"): _claim_create,
     ("", "persistentvolumes"): _volume_create,
     ("", "pods"): _pod_create,
     ("batch", "jobs"): _job_create,
-    ("scheduling.k8s.io", "priorityclasses"): _priority_class,
+    ("apps", "daemonsets"): _daemon_set_create,
     ("apiextensions.k8s.io", "customresourcedefinitions"): _definition_create,
 }
 _UPDATE: dict[Table, Callable[[Object, Object, Allocators], list[Fault]]] = {
     ("", "namespaces"): _namespace_update,
-    ("", "secrets"): _secret_update,
     ("", "services"): _service_update,
+    ("apps", "daemonsets"): _daemon_set_update,
 }

@@ -248,7 +248,10 @@ def _workload(obj: Object) -> list[Fault]:
         message = "`selector` does not match template `labels`"
         faults.append(invalid_value("spec.template.metadata.labels", labels, message))
     faults += _labels(labels, "spec.template.metadata.labels")
-    faults += _pod(spec.get("template", {}).get("spec") or {}, "spec.template.spec")
+    claims = {
+        (claim.get("metadata") or {}).get("name") for claim in spec.get("volumeClaimTemplates") or ()
+    }
+    faults += _pod(spec.get("template", {}).get("spec") or {}, "spec.template.spec", claims)
     policy = spec.get("template", {}).get("spec", {}).get("restartPolicy")
     if policy in ("Never", "OnFailure"):
         faults.append(unsupported("spec.template.spec.restartPolicy", policy, ["Always"]))
@@ -263,12 +266,17 @@ def _negative(path: str, value: int) -> Fault:
     return invalid_value(path, value, "must be greater than or equal to 0")
 
 
-def _pod(spec: Object, path: str) -> list[Fault]:
+def _pod(spec: Object, path: str, claims: frozenset[str] | set[Any] = frozenset()) -> list[Fault]:
     faults: list[Fault] = []
     if not spec.get("containers"):
         faults.append(required(f"{path}.containers"))
     names: set[str] = set()
-    volumes = {volume.get("name") for volume in spec.get("volumes") or ()}
+    volumes = {volume.get("name") for volume in spec.get("volumes") or ()} | claims
+    for index, volume in enumerate(spec.get("volumes") or ()):
+        types = [key for key in _VOLUME_ORDER if key in volume]
+        for extra in types[1:]:
+            message = "may not specify more than 1 volume type"
+            faults.append(forbidden_field(f"{path}.volumes[{index}].{extra}", message))
     for kind in ("containers", "initContainers"):
         for index, container in enumerate(spec.get(kind) or ()):
             where = f"{path}.{kind}[{index}]"
@@ -292,6 +300,12 @@ def _pod(spec: Object, path: str) -> list[Fault]:
     return faults
 
 
+_VOLUME_ORDER = (
+    "emptyDir", "hostPath", "gitRepo", "awsElasticBlockStore", "secret", "nfs",
+    "persistentVolumeClaim", "configMap", "downwardAPI", "csi", "projected", "ephemeral", "image",
+)  # fmt: skip
+
+
 def _port(port: Any, path: str) -> list[Fault]:
     if not port:
         return [required(path)]
@@ -309,7 +323,11 @@ def _service(obj: Object) -> list[Fault]:
         faults.append(required("spec.ports"))
     if kind == "ExternalName" and not spec.get("externalName"):
         faults.append(required("spec.externalName"))
+    names: set[str] = set()
     for index, port in enumerate(ports):
+        if port.get("name") in names:
+            faults.append(duplicate(f"spec.ports[{index}].name", port["name"]))
+        names.add(port.get("name") or "")
         if len(ports) > 1 and not port.get("name"):
             faults.append(required(f"spec.ports[{index}].name"))
         number = port.get("port")

@@ -223,8 +223,10 @@ def insert(
     faults += validation.validate(obj, resource)
     if faults:
         raise statuses.invalid(resource.kind, resource.group, name, faults)
-    if server.record(resource, obj["metadata"].get("namespace", ""), name) is not None:
-        raise statuses.already_exists(resource.plural, resource.group, name)
+    existing = server.record(resource, obj["metadata"].get("namespace", ""), name)
+    if existing is not None:
+        going = bool(existing.obj["metadata"].get("deletionTimestamp"))
+        raise statuses.already_exists(resource.plural, resource.group, name, going=going)
     if not obj["metadata"]["managedFields"]:
         del obj["metadata"]["managedFields"]
     if not dry_run:
@@ -270,6 +272,11 @@ def replace(server: ApiServer, request: Request, target: Target) -> Response:
     record = require(server, target)
     obj = parse_body(request, target.resource)
     check_identity(obj, target)
+    if target.resource.custom and not obj["metadata"].get("resourceVersion"):
+        fault = statuses.invalid_value(
+            "metadata.resourceVersion", 0, "must be specified for an update"
+        )
+        raise statuses.invalid(target.resource.plural, target.group, record.name, [fault])
     decoded, unknown = decode(server, obj, target.resource, request)
     by = writer(server, request, target)
     stored = change(server, target, record, decoded, by, dry_run=request.dry_run)
@@ -298,7 +305,7 @@ def change(
             metadata[key] = live["metadata"][key]
     metadata["resourceVersion"] = live["metadata"]["resourceVersion"]
     if managers is None:
-        entries = ownership.current(live, new)
+        entries = ownership.current(live, new, custom=resource.custom)
         managers = ownership.updated(live, new, resource.shape, entries, by)
     metadata["managedFields"] = ownership.write(managers)
     new = _mutate(server, new, live, resource)
@@ -357,10 +364,16 @@ def patch(server: ApiServer, request: Request, target: Target) -> Response:
     kind = request.content_type
     if kind == APPLY:
         return apply(server, request, target)
-    if kind not in (JSON_PATCH, MERGE_PATCH, STRATEGIC_PATCH) or (
-        kind == STRATEGIC_PATCH and target.resource.custom
-    ):
+    if kind not in (JSON_PATCH, MERGE_PATCH, STRATEGIC_PATCH):
         raise statuses.unsupported_media_type()
+    if kind == STRATEGIC_PATCH and target.resource.custom:
+        accepted = f"{JSON_PATCH}, {MERGE_PATCH}, {APPLY}"
+        raise Refusal(
+            415,
+            "UnsupportedMediaType",
+            "the body of the request was in an unknown format - accepted media types include:"
+            f" {accepted}",
+        )
     if request.query.get("force"):
         fault = statuses.forbidden_field("force", "may not be specified for non-apply patch")
         raise statuses.invalid("PatchOptions", "meta.k8s.io", "", [fault])
@@ -385,7 +398,7 @@ def patch(server: ApiServer, request: Request, target: Target) -> Response:
     check_identity(patched, target)
     wiped = metadata.get("managedFields")
     decoded, unknown = decode(server, patched, target.resource, request)
-    if ownership.is_reset(wiped):
+    if ownership.is_reset(wiped, custom=target.resource.custom):
         decoded["metadata"]["managedFields"] = wiped
     by = writer(server, request, target)
     stored = change(server, target, record, decoded, by, dry_run=request.dry_run)

@@ -30,7 +30,7 @@ SPECIAL = {
     "io.k8s.apimachinery.pkg.api.resource.Quantity": "q",
     "io.k8s.apimachinery.pkg.util.intstr.IntOrString": "x",
     "io.k8s.apimachinery.pkg.apis.meta.v1.Time": "t",
-    "io.k8s.apimachinery.pkg.apis.meta.v1.MicroTime": "t",
+    "io.k8s.apimachinery.pkg.apis.meta.v1.MicroTime": "u",
     "io.k8s.apimachinery.pkg.apis.meta.v1.FieldsV1": "a",
     "io.k8s.apimachinery.pkg.runtime.RawExtension": "a",
     "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1.JSON": "a",
@@ -179,7 +179,7 @@ class Tables:
             return ""
         if "omitzero" in options:
             return "z"
-        struct = isinstance(spec, str) and (spec.startswith("#") or spec in {"t", "q", "x"})
+        struct = isinstance(spec, str) and (spec.startswith("#") or spec in {"t", "u", "q", "x"})
         if struct and kind.startswith("[]"):
             struct = False
         if "omitempty" in options:
