@@ -44,7 +44,7 @@ def canonical(quantity: str | int | float) -> str:
             power -= 3
         number = int(value.scaleb(-power))
         if style == "exponent":
-            return f"{number}e{power}" if power else str(number)
+            return f"{number}e{power}"
         return f"{number}{_DECIMAL[power]}"
 
 

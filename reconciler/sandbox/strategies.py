@@ -57,6 +57,34 @@ RETURNED_WHEN_DELETED: frozenset[Table] = frozenset(
         ("storage.k8s.io", "volumeattachments"),
     }
 )
+_RBAC = "rbac.authorization.k8s.io"
+# Kinds that an update creates when they are not there (AllowCreateOnUpdate).
+CREATED_BY_UPDATE: frozenset[Table] = frozenset(
+    {
+        ("", "services"),
+        ("", "endpoints"),
+        ("", "events"),
+        ("", "limitranges"),
+        ("coordination.k8s.io", "leases"),
+        ("node.k8s.io", "runtimeclasses"),
+        (_RBAC, "roles"),
+        (_RBAC, "rolebindings"),
+        (_RBAC, "clusterroles"),
+        (_RBAC, "clusterrolebindings"),
+    }
+)
+# Groups in which an update must name the version that it replaces (AllowUnconditionalUpdate).
+_CONDITIONAL: frozenset[str] = frozenset(
+    {
+        "coordination.k8s.io", "policy", "node.k8s.io", "admissionregistration.k8s.io",
+        "apiextensions.k8s.io", "apiregistration.k8s.io",
+    }
+)  # fmt: skip
+
+
+def needs_version(resource: Resource) -> bool:
+    """Whether an update without metadata.resourceVersion is refused."""
+    return resource.custom or resource.group in _CONDITIONAL
 
 
 @dataclass(frozen=True, slots=True)

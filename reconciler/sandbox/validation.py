@@ -249,7 +249,8 @@ def _workload(obj: Object) -> list[Fault]:
         faults.append(invalid_value("spec.template.metadata.labels", labels, message))
     faults += _labels(labels, "spec.template.metadata.labels")
     claims = {
-        (claim.get("metadata") or {}).get("name") for claim in spec.get("volumeClaimTemplates") or ()
+        (claim.get("metadata") or {}).get("name")
+        for claim in spec.get("volumeClaimTemplates") or ()
     }
     faults += _pod(spec.get("template", {}).get("spec") or {}, "spec.template.spec", claims)
     policy = spec.get("template", {}).get("spec", {}).get("restartPolicy")
@@ -447,9 +448,9 @@ def _claim_update(old: Object, new: Object) -> list[Fault]:
     for spec in (before, after):
         spec.pop("resources", None)
         spec.pop("volumeAttributesClassName", None)
-    if not before.get("volumeName"):
-        before.pop("volumeName", None)
-        after.pop("volumeName", None)
+    for late in ("volumeName", "storageClassName"):
+        if before.get(late) is None:
+            after.pop(late, None)
     if before == after:
         return []
     message = (

@@ -269,10 +269,13 @@ def require(server: ApiServer, target: Target) -> Record:
 
 
 def replace(server: ApiServer, request: Request, target: Target) -> Response:
+    creates = target.resource.table in strategies.CREATED_BY_UPDATE and not target.subresource
+    if creates and server.record(target.resource, target.namespace, target.name) is None:
+        return create(server, request, target)
     record = require(server, target)
     obj = parse_body(request, target.resource)
     check_identity(obj, target)
-    if target.resource.custom and not obj["metadata"].get("resourceVersion"):
+    if strategies.needs_version(target.resource) and not obj["metadata"].get("resourceVersion"):
         fault = statuses.invalid_value(
             "metadata.resourceVersion", 0, "must be specified for an update"
         )
