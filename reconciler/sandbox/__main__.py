@@ -37,8 +37,13 @@ def main() -> None:
         sys.stdout.write(f"{len(names)} clusters are ready: {arguments.kubeconfig}\n")
         sys.stdout.flush()
         if arguments.until_stdin_closes:
-            threading.Thread(target=lambda: (sys.stdin.read(), done.set()), daemon=True).start()
+            threading.Thread(target=_wait_for_the_end, args=(done,), daemon=True).start()
         done.wait()
+
+
+def _wait_for_the_end(done: threading.Event) -> None:
+    sys.stdin.read()
+    done.set()
 
 
 def _raise_file_limit(clusters: int) -> None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from reconciler.objects import Object
 from reconciler.sandbox import ownership
+from reconciler.sandbox.bodies import Target
 from reconciler.sandbox.server import ApiServer
-from reconciler.sandbox.writes import Target, as_writer, insert
+from reconciler.sandbox.writes import as_writer, insert
 
 NAMESPACES = ("default", "kube-node-lease", "kube-public", "kube-system")
 

@@ -84,7 +84,6 @@ def _filled(value: Any) -> bool:
 def _compare_items(
     old: Any, new: Any, shape: Shape, path: tuple[str, ...], into: Comparison
 ) -> None:
-    assert shape.item is not None
     before, after = _by_element(old, shape), _by_element(new, shape)
     for element in {**before, **after}:
         left, right = before.get(element, []), after.get(element, [])
@@ -92,7 +91,7 @@ def _compare_items(
             _compare(
                 left[0] if left else MISSING,
                 right[0] if right else MISSING,
-                shape.item,
+                shape.of,
                 (*path, element),
                 into,
             )
@@ -138,7 +137,6 @@ def merge(live: Any, config: Any, shape: Shape) -> Any:
 
 def _merge_items(live: list[Any], config: list[Any], shape: Shape) -> list[Any]:
     """Walks both lists at once, as the server does: shared items follow the configuration."""
-    assert shape.item is not None
     left = [item_element(shape, item) for item in live]
     right = [item_element(shape, item) for item in config]
     mine: dict[str, Any] = {}
@@ -152,7 +150,7 @@ def _merge_items(live: list[Any], config: list[Any], shape: Shape) -> list[Any]:
 
     def take(element: str) -> None:
         done.add(element)
-        merged.append(merge(mine.get(element, MISSING), theirs[element], shape.item))  # type: ignore[arg-type]
+        merged.append(merge(mine.get(element, MISSING), theirs[element], shape.of))
 
     i = j = 0
     while i < len(left) or j < len(right):
@@ -187,13 +185,12 @@ def remove(value: Any, gone: FieldSet, shape: Shape) -> Any:
     if is_leaf(shape):
         return MISSING if shape.kind in ("list", "map", "struct") else value
     if shape.kind == "list":
-        assert shape.item is not None
         kept = []
         for item in value:
             below = gone.get(item_element(shape, item))
             if below is None:
                 kept.append(item)
-            elif "." not in below and (rest := remove(item, below, shape.item)) is not MISSING:
+            elif "." not in below and (rest := remove(item, below, shape.of)) is not MISSING:
                 kept.append(rest)
         return kept or MISSING
     left: dict[str, Any] = {}
@@ -222,7 +219,7 @@ def with_named_fields(fields: FieldSet, shape: Shape) -> FieldSet:
                 named = True
             below = child_shape(shape, key[2:]) or DEDUCED
         elif key.startswith("k:") and shape.item is not None:
-            below = shape.item
+            below = shape.of
         found[key] = with_named_fields(child, below)
         if named:
             found[key] = {".": MEMBER, **found[key]}

@@ -9,10 +9,11 @@ from collections.abc import Callable
 
 from reconciler.objects import Object
 from reconciler.sandbox import deletes, workloads
+from reconciler.sandbox.bodies import Target
 from reconciler.sandbox.kinds import Resource
 from reconciler.sandbox.server import DEFINITIONS, NAMESPACES, ApiServer
 from reconciler.sandbox.store import Event, Record, Table
-from reconciler.sandbox.writes import Target, as_writer, change
+from reconciler.sandbox.writes import as_writer, change
 
 NAME = "kube-controller-manager"
 NODES: Table = ("", "nodes")
@@ -121,7 +122,7 @@ class Controllers:
 
     def _status(self, resource: Resource, obj: Object, now: str, *, ready: bool) -> Object | None:
         if resource.table in _REPLICATED:
-            available = self._available(resource.table, obj, ready=ready)
+            available = self._available(obj, ready=ready)
             if resource.table == DEPLOYMENTS:
                 return self._deployment(obj, available, now, ready=ready)
             if resource.plural == "statefulsets":
@@ -156,7 +157,7 @@ class Controllers:
                 return datetime.fromisoformat(moment).timestamp() - self.server.clock.skew
         return 0.0 if (obj.get("status") or {}).get("conditions") else self.server.clock.now()
 
-    def _available(self, table: Table, obj: Object, *, ready: bool) -> int:
+    def _available(self, obj: Object, *, ready: bool) -> int:
         """How many replicas have room. Those that run already keep their place."""
         count = workloads.wanted(obj)
         running = int((obj.get("status") or {}).get("availableReplicas") or 0)

@@ -34,6 +34,8 @@ _ZEROS: dict[str, Any] = {
     "string": "", "int32": 0, "int64": 0, "bool": False, "number": 0, "quantity": "0",
     "intstr": 0,
 }  # fmt: skip
+_RFC3339 = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)")
+_MICRO = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}(Z|[+-]\d\d:\d\d)")
 _FRACTION = re.compile(r"\.\d+(?=(Z|[+-]\d\d:\d\d)$)")
 
 
@@ -140,8 +142,7 @@ class Decoder:
     def _list(
         self, value: list[Any], shape: Shape, owner: Shape, path: str, go_path: str
     ) -> list[Any]:
-        item_shape = shape.item
-        assert item_shape is not None
+        item_shape = shape.of
         return [
             self._value(
                 {} if item is None and item_shape.kind == "struct" else item,
@@ -154,14 +155,13 @@ class Decoder:
         ]
 
     def _map(self, value: Object, shape: Shape, owner: Shape, path: str, go_path: str) -> Object:
-        assert shape.item is not None
-        zero = _ZEROS.get(shape.item.kind)
+        zero = _ZEROS.get(shape.of.kind)
         decoded: Object = {}
         for key, child in value.items():
             if child is None and owner.name:
                 decoded[key] = zero
             else:
-                decoded[key] = self._value(child, shape.item, owner, f"{path}.{key}", go_path)
+                decoded[key] = self._value(child, shape.of, owner, f"{path}.{key}", go_path)
         return decoded
 
     def _scalar(self, value: Any, shape: Shape, owner: Shape, go_path: str) -> Any:
@@ -186,9 +186,9 @@ class Decoder:
         if not fits:
             self._mismatch(value, shape, owner, go_path)
         if kind == "time":
-            return _FRACTION.sub("", value)
+            return _time(value)
         if kind == "microtime":
-            return _micro(value)
+            return _micro_time(value)
         return value
 
     def _mismatch(self, value: Any, shape: Shape, owner: Shape, go_path: str) -> Any:
@@ -197,7 +197,7 @@ class Decoder:
         if shown == "number" and shape.kind in ("int32", "int64"):
             shown = f"number {value}"
         # A map's error names the type of its values.
-        inner = shape.item if shape.kind == "map" and isinstance(value, dict) else shape
+        inner = shape.of if shape.kind == "map" and isinstance(value, dict) else shape
         expected = _go_type(inner or shape)
         raise Undecodable(
             f"json: cannot unmarshal {shown} into Go struct field {name}.{go_path}"
@@ -209,12 +209,22 @@ _CONTAINERS = frozenset({"struct", "list", "map"})
 _ANY = frozenset({"raw", "deduced"})
 
 
-def _micro(text: str) -> str:
-    """With exactly six digits of the second's fraction."""
-    match = _FRACTION.search(text)
-    digits = (match[0][1:] if match else "")[:6].ljust(6, "0")
-    bare = _FRACTION.sub("", text)
-    return re.sub(r"(Z|[+-]\d\d:\d\d)$", rf".{digits}\1", bare)
+def _time(text: str) -> str:
+    """Whole seconds; a fraction is accepted and dropped."""
+    if not _RFC3339.fullmatch(text):
+        raise Undecodable(
+            f'parsing time "{text}" as "2006-01-02T15:04:05Z07:00": cannot parse "{text}"'
+        )
+    return _FRACTION.sub("", text)
+
+
+def _micro_time(text: str) -> str:
+    """Exactly six digits of a second's fraction, nothing else is read."""
+    if not _MICRO.fullmatch(text):
+        raise Undecodable(
+            f'parsing time "{text}" as "2006-01-02T15:04:05.000000Z07:00": cannot parse "{text}"'
+        )
+    return text
 
 
 def _is_zero(value: Any) -> bool:
@@ -240,9 +250,9 @@ def _go_type(shape: Shape) -> str:
         package, _, name = shape.name.rpartition(".")
         return f"{package.rpartition('.')[2]}.{name}"
     if shape.kind == "list" and shape.item is not None:
-        return f"[]{_go_type(shape.item)}"
+        return f"[]{_go_type(shape.of)}"
     if shape.kind == "map" and shape.item is not None:
-        return f"map[string]{_go_type(shape.item)}"
+        return f"map[string]{_go_type(shape.of)}"
     return _GO_TYPES.get(shape.kind, "interface {}")
 
 
@@ -270,11 +280,10 @@ def check_applied(value: Any, shape: Shape, path: tuple[str, ...] = ()) -> None:
 
 
 def _check_items(value: list[Any], shape: Shape, path: tuple[str, ...], where: str) -> None:
-    assert shape.item is not None
     seen: set[str] = set()
     for index, item in enumerate(value):
         if shape.atomic:
-            check_applied(item, shape.item, (*path, f"i:{index}"))
+            check_applied(item, shape.of, (*path, f"i:{index}"))
             continue
         try:
             element = fieldsets.item_element(shape, item)
@@ -284,7 +293,7 @@ def _check_items(value: list[Any], shape: Shape, path: tuple[str, ...], where: s
             shown = fieldsets.dotted((element,))
             raise SchemaMismatch(where, f"duplicate entries for key {shown}")
         seen.add(element)
-        check_applied(item, shape.item, (*path, element))
+        check_applied(item, shape.of, (*path, element))
 
 
 _NUMERIC: tuple[str, tuple[type, ...]] = ("numeric (int or float)", (int, float))

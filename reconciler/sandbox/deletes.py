@@ -6,12 +6,13 @@ import orjson
 
 from reconciler.objects import Object
 from reconciler.sandbox import statuses
+from reconciler.sandbox.bodies import Target
 from reconciler.sandbox.kinds import Resource
 from reconciler.sandbox.messages import Request, Response
 from reconciler.sandbox.server import DEFINITIONS, NAMESPACES, ApiServer
 from reconciler.sandbox.store import Record
 from reconciler.sandbox.strategies import RETURNED_WHEN_DELETED
-from reconciler.sandbox.writes import Target, require
+from reconciler.sandbox.writes import require
 
 _CLEANUP = "customresourcecleanup.apiextensions.k8s.io"
 _PROTECTION = ("kubernetes.io/pvc-protection", "kubernetes.io/pv-protection")

@@ -150,7 +150,7 @@ def child_shape(shape: Shape, name: str) -> Shape | None:
             return known.shape
         return DEDUCED if shape.preserve_unknown else None
     if shape.kind == "map":
-        return shape.item
+        return shape.of
     return DEDUCED
 
 
@@ -195,10 +195,9 @@ def fieldset_of(value: Any, shape: Shape) -> FieldSet:
         return {".": MEMBER}
     found: FieldSet = {}
     if shape.kind == "list":
-        assert shape.item is not None
         for item in value or ():
             element = item_element(shape, item)
-            found[element] = {".": MEMBER, **fieldset_of(item, shape.item)}
+            found[element] = {".": MEMBER, **fieldset_of(item, shape.of)}
         return found
     for name, child in (value or {}).items():
         below = child_shape(shape, name) or DEDUCED

@@ -10,7 +10,7 @@ import gzip
 import uuid
 from collections.abc import Callable
 from email.utils import formatdate
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from reconciler.sandbox.faults import Fault
 from reconciler.sandbox.messages import Request, Response
@@ -42,11 +42,10 @@ class Connection(asyncio.Protocol):
         self._cancel: Callable[[], None] | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast(asyncio.Transport, transport)
         self._cluster.connections.add(self)
 
-    def connection_lost(self, exc: Exception | None) -> None:
+    def connection_lost(self, _: Exception | None) -> None:
         self._cluster.connections.discard(self)
         self._transport = None
         if self._cancel is not None:
@@ -55,6 +54,10 @@ class Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         self._buffer += data
         self.proceed()
+
+    def _send(self, data: bytes) -> None:
+        if self._transport is not None:
+            self._transport.write(data)
 
     def abort(self) -> None:
         """A reset, from the client's side."""
@@ -92,8 +95,7 @@ class Connection(asyncio.Protocol):
             else:
                 length = int(headers.get("content-length") or 0)
                 if headers.get("expect", "").lower() == "100-continue" and len(buffer) == start:
-                    assert self._transport is not None
-                    self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+                    self._send(b"HTTP/1.1 100 Continue\r\n\r\n")
                 stop = start + length
                 if length > _MAX_BODY:
                     self.abort()
@@ -189,7 +191,8 @@ class Connection(asyncio.Protocol):
     def _stream(self, request: Request, response: Response) -> None:
         """A watch: chunks until timeoutSeconds, the client's leave, or the server's stop."""
         transport = self._transport
-        assert transport is not None and response.stream is not None
+        if transport is None or response.stream is None:
+            return
         self._busy = True
         self._cluster.note(request, 200, 0)
         head = (
@@ -214,7 +217,7 @@ class Connection(asyncio.Protocol):
                 self.proceed()
 
         with self._cluster.server.lock:
-            self._cancel = response.stream(send, end)
+            self._cancel = response.stream(send)
         timeout = request.query.get("timeoutSeconds", "")
         if timeout.isdigit():
             # After what is already due to be sent.

@@ -46,8 +46,8 @@ class Request:
         return self.query.get("dryRun") == "All"
 
 
-Stream = Callable[[Callable[[bytes], None], Callable[[], None]], Callable[[], None]]
-"""Given (send, end), starts to send; returns what cancels it."""
+Stream = Callable[[Callable[[bytes], None]], Callable[[], None]]
+"""Given a function that sends, starts to send; returns what cancels it."""
 
 
 @dataclass(slots=True)

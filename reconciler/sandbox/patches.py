@@ -148,7 +148,7 @@ def _plain(value: Any) -> Any:
 def _below(shape: Shape, key: str) -> Shape | None:
     if shape.kind == "struct" and key in shape.fields:
         return shape.fields[key].shape
-    return shape.item if shape.kind == "map" else None
+    return shape.of if shape.kind == "map" else None
 
 
 def _strategic_value(target: Any, value: Any, shape: Shape | None) -> Any:
@@ -166,7 +166,6 @@ def _strategic_value(target: Any, value: Any, shape: Shape | None) -> Any:
 
 def _merge_items(target: list[Any], patch: list[Any], shape: Shape) -> list[Any]:
     key = shape.patch_key or ""
-    assert shape.item is not None
     if any(isinstance(item, dict) and item.get("$patch") == "replace" for item in patch):
         return [item for item in patch if "$patch" not in item]
     merged = {_name(old, key): old for old in target}
@@ -178,7 +177,7 @@ def _merge_items(target: list[Any], patch: list[Any], shape: Shape) -> list[Any]
         if item.get("$patch") == "delete":
             merged.pop(name, None)
             continue
-        merged[name] = strategic_patch(merged.get(name, {}), item, shape.item)
+        merged[name] = strategic_patch(merged.get(name, {}), item, shape.of)
         if name not in order:
             order.append(name)
     return _interleave(merged, order, [_name(old, key) for old in target])

@@ -10,11 +10,12 @@ import orjson
 
 from reconciler.objects import Object
 from reconciler.sandbox import selectors, statuses
+from reconciler.sandbox.bodies import Target
 from reconciler.sandbox.kinds import Resource
 from reconciler.sandbox.messages import Request, Response
 from reconciler.sandbox.server import ApiServer
 from reconciler.sandbox.store import Event, Record
-from reconciler.sandbox.writes import Target, require
+from reconciler.sandbox.writes import require
 
 _PARTIAL = "as=PartialObjectMetadata"
 
@@ -151,7 +152,7 @@ def watch(server: ApiServer, request: Request, target: Target) -> Response:
             return line("MODIFIED" if before else "ADDED", record)
         return line("DELETED", record) if before else None
 
-    def stream(send: Callable[[bytes], None], end: Callable[[], None]) -> Callable[[], None]:
+    def stream(send: Callable[[bytes], None]) -> Callable[[], None]:
         if since:
             past = [event for event in server.store.history if event.resource_version > since]
             lines = [text for event in past if (text := report(event))]

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from reconciler.sandbox import deletes, discovery, reads, statuses, subresources, writes
+from reconciler.sandbox.bodies import Target, parse_body
 from reconciler.sandbox.messages import Request, Response
 from reconciler.sandbox.server import DEFINITIONS, ApiServer
 from reconciler.sandbox.statuses import Refusal
-from reconciler.sandbox.writes import Target
 
 _REVIEWS = frozenset({"authentication.k8s.io", "authorization.k8s.io"})
 _HEALTH = frozenset({"/readyz", "/livez", "/healthz"})
@@ -220,7 +220,7 @@ def _finalize(server: ApiServer, request: Request, target: Target) -> Response:
     """Sets a namespace's spec.finalizers; without any, a terminating one is gone."""
     record = writes.require(server, target)
     obj = record.obj
-    wanted = writes.parse_body(request, target.resource)
+    wanted = parse_body(request, target.resource)
     obj["spec"] = {"finalizers": (wanted.get("spec") or {}).get("finalizers") or []}
     if obj["metadata"].get("deletionTimestamp") and not obj["spec"]["finalizers"]:
         server.store.remove(target.resource.table, record)

@@ -16,8 +16,8 @@ import orjson
 from reconciler.objects import Object
 
 ShapeKind = Literal[
-    "string", "int32", "int64", "number", "bool", "quantity", "intstr", "time", "microtime", "bytes",
-    "raw", "deduced", "struct", "list", "map",
+    "string", "int32", "int64", "number", "bool", "quantity", "intstr", "time", "microtime",
+    "bytes", "raw", "deduced", "struct", "list", "map",
 ]  # fmt: skip
 
 _SCALARS: dict[str, ShapeKind] = {
@@ -73,8 +73,9 @@ class Shape:
         return self._fields
 
     @property
-    def is_composite(self) -> bool:
-        return self.kind in ("struct", "map", "deduced")
+    def of(self) -> Shape:
+        """What the items of a list, or the values of a map, are."""
+        return self.item or DEDUCED
 
 
 DEDUCED = Shape("deduced")

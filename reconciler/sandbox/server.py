@@ -85,7 +85,7 @@ class ApiServer:
         self.mutations: list[Mutation] = []
         self.tokens: set[str] = {f"sandbox-token-{name}"}
         self.failing_groups: frozenset[str] = frozenset()
-        self.on_due: Callable[[float], None] = lambda delay: None
+        self.on_due: Callable[[float], None] = lambda _: None
         self._due: list[tuple[float, int, Callable[[], None]]] = []
         self._order = itertools.count()
         self._addresses = itertools.count(10)

@@ -10,10 +10,11 @@ import orjson
 
 from reconciler.objects import Object
 from reconciler.sandbox import statuses
+from reconciler.sandbox.bodies import Target, parse_body
 from reconciler.sandbox.messages import APPLY, JSON_PATCH, MERGE_PATCH, Request, Response
 from reconciler.sandbox.patches import json_patch, merge_patch
 from reconciler.sandbox.server import ApiServer
-from reconciler.sandbox.writes import Target, change, decode, parse_body, require, writer
+from reconciler.sandbox.writes import change, decode, require, writer
 
 
 def _at(obj: Any, path: str) -> Any:
@@ -22,7 +23,7 @@ def _at(obj: Any, path: str) -> Any:
     return obj
 
 
-def _scale_of(server: ApiServer, target: Target, obj: Object) -> Object:
+def _scale_of(target: Target, obj: Object) -> Object:
     paths = target.resource.scale or {}
     metadata = obj["metadata"]
     selector = obj.get("spec", {}).get("selector") or {}
@@ -46,7 +47,7 @@ def _scale_of(server: ApiServer, target: Target, obj: Object) -> Object:
 def scale(server: ApiServer, request: Request, target: Target) -> Response:
     record = require(server, target)
     obj = server.in_version(record, target.resource)
-    shown = _scale_of(server, target, obj)
+    shown = _scale_of(target, obj)
     if request.method == "GET":
         return Response.json(shown)
     if request.method == "PUT":
@@ -74,7 +75,7 @@ def scale(server: ApiServer, request: Request, target: Target) -> Response:
     new, _ = decode(server, obj, target.resource, request)
     by = writer(server, request, target)
     stored = change(server, target, record, new, by, dry_run=request.dry_run)
-    return Response.json(_scale_of(server, target, stored))
+    return Response.json(_scale_of(target, stored))
 
 
 def token(server: ApiServer, request: Request, target: Target) -> Response:

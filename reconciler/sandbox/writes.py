@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import orjson
 
 from reconciler.objects import Object
-from reconciler.sandbox import ownership, patches, statuses, strategies, validation
+from reconciler.sandbox import immutables, ownership, patches, statuses, strategies, validation
+from reconciler.sandbox.bodies import Target, check_identity, parse_body, parse_yaml
 from reconciler.sandbox.decoding import Undecodable, check_applied
 from reconciler.sandbox.fieldsets import SchemaMismatch
 from reconciler.sandbox.kinds import Resource
@@ -24,20 +24,6 @@ from reconciler.sandbox.ownership import Managers, Writer
 from reconciler.sandbox.server import NAMESPACES, ApiServer
 from reconciler.sandbox.statuses import Refusal
 from reconciler.sandbox.store import Record
-
-
-@dataclass(frozen=True, slots=True)
-class Target:
-    """Where a request points: ``namespace`` and ``name`` are "" where the path has none."""
-
-    resource: Resource
-    namespace: str
-    name: str
-    subresource: str = ""
-
-    @property
-    def group(self) -> str:
-        return self.resource.group
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,84 +72,6 @@ def as_writer(server: ApiServer, target: Target, name: str) -> Writer:
     return Writer(
         name, resource.api_version, target.subresource, server.clock.stamp(), ignored, only
     )
-
-
-def parse_body(request: Request, resource: Resource) -> Object:
-    """A JSON or YAML body. Raises Refusal (400)."""
-    if "yaml" in request.content_type:
-        return _parse_yaml(request.body)
-    try:
-        body = orjson.loads(request.body)
-    except ValueError as error:
-        text = request.body.decode(errors="replace")[:200]
-        raise statuses.bad_request(
-            f"the object provided is unrecognized (must be of type {resource.kind}): couldn't get"
-            f" version/kind; json parse error: {error} ({text})"
-        ) from error
-    if not isinstance(body, dict):
-        raise statuses.bad_request(
-            f"the object provided is unrecognized (must be of type {resource.kind}): couldn't get"
-            " version/kind; json parse error: cannot unmarshal into Go value of type struct"
-        )
-    return body
-
-
-def _parse_yaml(body: bytes) -> Object:
-    if body[:1] == b"{":
-        try:
-            parsed: Any = orjson.loads(body)
-        except ValueError:
-            parsed = None
-        if isinstance(parsed, dict):
-            return parsed
-    import yaml
-
-    try:
-        found = yaml.load(body, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506
-        # Through JSON, as the server does: YAML dates become strings.
-        found = orjson.loads(orjson.dumps(found, default=str))
-    except (yaml.YAMLError, TypeError) as error:
-        message = f"error decoding YAML: error converting YAML to JSON: yaml: {error}"
-        raise statuses.bad_request(message) from error
-    if not isinstance(found, dict):
-        raise statuses.bad_request("error decoding YAML: the body must be one object")
-    return found
-
-
-def check_identity(obj: Object, target: Target, *, applying: bool = False) -> None:
-    """The object in the body must be the one of the path. Fills in its namespace."""
-    resource = target.resource
-    version, kind = obj.get("apiVersion"), obj.get("kind")
-    if applying or version or kind:
-        if (version, kind) != (resource.api_version, resource.kind):
-            if applying:
-                raise statuses.bad_request(f"invalid object type: {version}, Kind={kind}")
-            raise statuses.bad_request(
-                f'{kind} in version "{version}" cannot be handled as a {resource.kind}: no kind'
-                f' "{kind}" is registered for version "{version}"'
-            )
-    metadata = obj.setdefault("metadata", {})
-    if not isinstance(metadata, dict):
-        raise statuses.bad_request(
-            f'{resource.kind} in version "{resource.version}" cannot be handled as a'
-            f" {resource.kind}: json: cannot unmarshal into Go struct field .metadata of type"
-            " v1.ObjectMeta"
-        )
-    name = metadata.get("name")
-    if target.name and name and name != target.name:
-        raise statuses.bad_request(
-            f"the name of the object ({name}) does not match the name on the URL ({target.name})"
-        )
-    namespace = metadata.get("namespace")
-    if resource.namespaced:
-        if namespace and namespace != target.namespace:
-            raise statuses.bad_request(
-                "the namespace of the provided object does not match the namespace sent on the"
-                " request"
-            )
-        metadata["namespace"] = target.namespace
-    elif namespace:
-        metadata.pop("namespace")
 
 
 def decode(
@@ -315,7 +223,7 @@ def change(
     faults = strategies.prepare_update(live, new, resource, target.subresource, server.allocators)
     if target.subresource != "status":
         faults += validation.validate(new, resource)
-        faults += validation.validate_update(live, new, resource)
+        faults += immutables.validate_update(live, new, resource)
     if faults:
         raise statuses.invalid(resource.kind, resource.group, record.name, faults)
     if not new["metadata"]["managedFields"]:
@@ -413,7 +321,7 @@ def apply(server: ApiServer, request: Request, target: Target) -> Response:
     if not request.query.get("fieldManager"):
         fault = statuses.required("fieldManager", "is required for apply patch")
         raise statuses.invalid("PatchOptions", "meta.k8s.io", "", [fault])
-    config = _parse_yaml(request.body)
+    config = parse_yaml(request.body)
     record = server.record(resource, target.namespace, target.name)
     given_namespace = (config.get("metadata") or {}).get("namespace", "")
     check_identity(config, target, applying=True)

@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from tests.contract.sides import Api
-from tests.controlplane.fixtures import Fleet
 
 from reconciler.sandbox import ClusterSettings, Sandbox
+from tests.contract.sides import Api
+from tests.controlplane.fixtures import Fleet
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import yaml
+
 from tests.contract.sides import JSON_PATCH, MERGE, Api, path_of
 
 Object = dict[str, Any]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import yaml
+
 from tests.contract.sides import Api, path_of
 
 Object = dict[str, Any]

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import yaml
+
 from tests.contract.sides import DISCOVERY, Api, path_of
 
 Object = dict[str, Any]

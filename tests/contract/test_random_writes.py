@@ -6,6 +6,7 @@ import random
 from typing import Any
 
 import pytest
+
 from tests.contract.sides import APPLY, JSON_PATCH, MERGE, STRATEGIC, Answer, Api, path_of, stable
 
 Object = dict[str, Any]

@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 import pytest
+
 from tests.contract.sides import DISCOVERY, METADATA, METADATA_LIST, Api
 
 MAPS = "/api/v1/namespaces/default/configmaps"

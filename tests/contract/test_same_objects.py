@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import yaml
+
 from tests.contract.sides import Api, stable
 
 pytestmark = pytest.mark.integration

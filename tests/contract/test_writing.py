@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import yaml
+
 from tests.contract.sides import JSON_PATCH, MERGE, STRATEGIC, Api, path_of
 
 Object = dict[str, Any]
@@ -380,6 +381,13 @@ def test_a_lease_changes_hands_only_from_the_version_that_was_read(api: Api) -> 
     read = api.create(LEASE).body
     assert api("PUT", path_of(LEASE), changed(LEASE, holderIdentity="two")).status == 422
     two = changed(read, holderIdentity="two", renewTime="2026-01-01T00:00:00.123Z")
+    coarse = api("PUT", path_of(LEASE), two)
+    assert coarse.status == 400
+    assert (
+        'parsing time "2026-01-01T00:00:00.123Z" as "2006-01-02T15:04:05.000000Z07:00"'
+        in (coarse.body["message"])
+    )
+    two["spec"]["renewTime"] = "2026-01-01T00:00:00.123000Z"
     taken = api("PUT", path_of(LEASE), two)
     assert taken.status == 200
     assert taken.body["spec"]["renewTime"] == "2026-01-01T00:00:00.123000Z"
