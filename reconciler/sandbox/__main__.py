@@ -16,6 +16,7 @@ from reconciler.sandbox import ClusterSettings, Sandbox
 
 
 def main() -> None:
+    """Serves until it is told to end."""
     parser = argparse.ArgumentParser(prog="python -m reconciler.sandbox", description=__doc__)
     parser.add_argument("names", nargs="*", help="names of the clusters")
     parser.add_argument("--clusters", type=int, default=0, help="how many, named cluster-0001 ...")

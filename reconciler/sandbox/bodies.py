@@ -31,6 +31,14 @@ def parse_body(request: Request, resource: Resource) -> Object:
     """A JSON or YAML body. Raises Refusal (400)."""
     if "yaml" in request.content_type:
         return parse_yaml(request.body)
+    if "protobuf" in request.content_type:
+        accepted = "application/json, application/yaml"
+        raise statuses.Refusal(
+            415,
+            "UnsupportedMediaType",
+            "the body of the request was in an unknown format - accepted media types include:"
+            f" {accepted}",
+        )
     try:
         body = orjson.loads(request.body)
     except ValueError as error:
@@ -48,6 +56,7 @@ def parse_body(request: Request, resource: Resource) -> Object:
 
 
 def parse_yaml(body: bytes) -> Object:
+    """A YAML (or JSON) object. Raises Refusal (400)."""
     if body[:1] == b"{":
         try:
             parsed: Any = orjson.loads(body)
@@ -77,10 +86,10 @@ def check_identity(obj: Object, target: Target, *, applying: bool = False) -> No
     if given and (version, kind) != (resource.api_version, resource.kind):
         if applying:
             raise statuses.bad_request(f"invalid object type: {version}, Kind={kind}")
-            raise statuses.bad_request(
-                f'{kind} in version "{version}" cannot be handled as a {resource.kind}: no kind'
-                f' "{kind}" is registered for version "{version}"'
-            )
+        raise statuses.bad_request(
+            f'{kind} in version "{version}" cannot be handled as a {resource.kind}: no kind'
+            f' "{kind}" is registered for version "{version}"'
+        )
     metadata = obj.setdefault("metadata", {})
     if not isinstance(metadata, dict):
         raise statuses.bad_request(

@@ -52,6 +52,7 @@ def furnish(server: ApiServer) -> None:
 
 
 def add_node(server: ApiServer, number: int) -> None:
+    """A ready Node, labelled with the cluster's region and zone."""
     settings = server.settings
     name = f"{server.name}-node-{number}".lower()
     labels = {

@@ -316,6 +316,7 @@ class SimulatedCluster:
     def revoke(self) -> None:
         """Every token so far is refused (401)."""
         self.server.tokens.clear()
+        self.server.anonymous = False
 
     def accept(self, token: str = "") -> None:
         """Takes this token from now on; without one, the kubeconfig's own."""

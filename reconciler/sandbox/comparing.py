@@ -27,6 +27,7 @@ class Comparison:
 
 
 def compare(old: Any, new: Any, shape: Shape) -> Comparison:
+    """Which paths differ; MISSING on either side means all of the other."""
     comparison = Comparison()
     _compare(old, new, shape, (), comparison)
     return comparison

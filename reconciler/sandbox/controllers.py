@@ -184,10 +184,12 @@ class Controllers:
 
 
 def ready_nodes(server: ApiServer) -> int:
+    """How many Nodes are Ready."""
     return sum(1 for record in server.store.records(NODES) if is_ready(record.obj))
 
 
 def is_ready(node: Object) -> bool:
+    """Whether a Node's condition Ready is True."""
     conditions = (node.get("status") or {}).get("conditions") or ()
     return any(c["type"] == "Ready" and c["status"] == "True" for c in conditions)
 
@@ -273,6 +275,7 @@ def definition_changed(server: ApiServer, name: str) -> None:
 
 
 def establish(server: ApiServer, name: str) -> None:
+    """Accepts a definition's names and serves its kinds from now on."""
     record = server.store.get(DEFINITIONS, "", name)
     if record is None:
         return

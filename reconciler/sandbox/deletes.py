@@ -34,6 +34,7 @@ def options(request: Request) -> Object:
 
 
 def delete(server: ApiServer, request: Request, target: Target) -> Response:
+    """Answers DELETE of one object. Raises Refusal: 404, or 409 for a failed precondition."""
     record = require(server, target)
     asked = options(request)
     _check_preconditions(record, target.resource, asked.get("preconditions") or {})

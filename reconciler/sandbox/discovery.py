@@ -178,3 +178,40 @@ def _subresource(resource: Resource, name: str) -> Object:
             found["group"], found["version"] = "autoscaling", "v1"
         found["verbs"] = ["get", "patch", "update"]
     return found
+
+
+def openapi(kinds: Kinds, path: str) -> Object | None:
+    """``/openapi/v3``: not the types, only what kubectl looks for before it sends an object.
+
+    It asks whether PATCH of a kind knows the parameter fieldValidation; then the server validates.
+    """
+    versions: dict[str, list[Resource]] = {}
+    for resource in kinds.all():
+        prefix = "apis" if resource.group else "api"
+        versions.setdefault(f"{prefix}/{resource.api_version}", []).append(resource)
+    if not path:
+        return {
+            "paths": {
+                name: {"serverRelativeURL": f"/openapi/v3/{name}"} for name in sorted(versions)
+            }
+        }
+    if path not in versions:
+        return None
+    parameters = [
+        {"name": "fieldValidation", "in": "query", "schema": {"type": "string"}},
+        {"name": "dryRun", "in": "query", "schema": {"type": "string"}},
+    ]
+    paths: Object = {}
+    for resource in versions[path]:
+        where = "/namespaces/{namespace}" if resource.namespaced else ""
+        kind = {"group": resource.group, "version": resource.version, "kind": resource.kind}
+        operation = {"parameters": parameters, "responses": {}}
+        paths[f"/{path}{where}/{resource.plural}/{{name}}"] = {
+            "patch": {
+                **operation,
+                "x-kubernetes-action": "patch",
+                "x-kubernetes-group-version-kind": kind,
+            }
+        }
+    info = {"title": "Kubernetes", "version": "sandbox"}
+    return {"openapi": "3.0.0", "info": info, "paths": paths}

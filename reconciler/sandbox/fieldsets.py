@@ -46,6 +46,7 @@ def encode(fields: FieldSet) -> FieldSet:
 
 
 def union(left: FieldSet, right: FieldSet) -> FieldSet:
+    """Members of either set."""
     if not left or left is right:
         return right
     if not right:
@@ -72,6 +73,7 @@ def difference(left: FieldSet, right: FieldSet) -> FieldSet:
 
 
 def intersection(left: FieldSet, right: FieldSet) -> FieldSet:
+    """Members of both sets."""
     kept: FieldSet = {}
     for key, child in left.items():
         other = right.get(key)
@@ -92,6 +94,7 @@ def without_prefixes(fields: FieldSet, paths: tuple[tuple[str, ...], ...]) -> Fi
 
 
 def only_prefixes(fields: FieldSet, paths: tuple[tuple[str, ...], ...]) -> FieldSet:
+    """Keeps what is at or below one of the paths."""
     kept: FieldSet = {}
     for path in paths:
         node: Any = fields
@@ -185,6 +188,7 @@ def item_element(shape: Shape, item: Any) -> str:
 
 
 def is_leaf(shape: Shape) -> bool:
+    """Whether a value of this shape has one owner as a whole."""
     return shape.atomic or shape.kind not in ("struct", "map", "list", "deduced")
 
 

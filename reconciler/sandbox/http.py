@@ -247,4 +247,5 @@ def _chunked(buffer: bytearray, start: int) -> tuple[bytes, int] | None:
 
 
 def http_date(moment: float) -> str:
+    """``Mon, 23 Nov 2026 21:42:02 GMT`` for seconds since the epoch."""
     return formatdate(moment, usegmt=True)

@@ -115,7 +115,9 @@ _FIXED: dict[tuple[str, str], tuple[str, ...]] = {
     ("apps", "deployments"): ("spec.selector",),
     ("apps", "daemonsets"): ("spec.selector",),
     ("apps", "replicasets"): ("spec.selector",),
-    ("batch", "jobs"): ("spec.completions", "spec.selector", "spec.template", "spec.completionMode"),
+    ("batch", "jobs"): (
+        "spec.completions", "spec.selector", "spec.template", "spec.completionMode",
+    ),
     ("storage.k8s.io", "storageclasses"): (
         "provisioner", "parameters", "reclaimPolicy", "volumeBindingMode",
     ),

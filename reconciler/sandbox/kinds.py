@@ -66,6 +66,7 @@ def builtin_groups() -> list[Any]:
 
 @cache
 def builtin_resources() -> Registry:
+    """Every built-in resource; made once and shared by all clusters."""
     registry: Registry = {}
     for item in builtin_groups():
         group = item["metadata"].get("name", "")

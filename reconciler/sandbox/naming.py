@@ -43,6 +43,7 @@ _FREE_NAMES = frozenset({"rbac.authorization.k8s.io"})
 
 
 def check_metadata(metadata: Object, resource: Resource) -> list[Fault]:
+    """Faults in name, labels and annotations."""
     faults: list[Fault] = []
     name = metadata.get("name") or ""
     if not name:
@@ -72,6 +73,7 @@ def check_metadata(metadata: Object, resource: Resource) -> list[Fault]:
 
 
 def check_labels(labels: Any, path: str) -> list[Fault]:
+    """Faults in a map of labels that lies at ``path``."""
     faults: list[Fault] = []
     for key, value in (labels or {}).items():
         if not _qualified(key):

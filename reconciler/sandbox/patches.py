@@ -98,6 +98,7 @@ def _remove(document: Any, path: list[str]) -> Any:
 
 
 def merge_patch(target: Any, patch: Any) -> Any:
+    """A patched copy: maps merge, null removes, everything else replaces."""
     if not isinstance(patch, dict):
         return copy.deepcopy(patch)
     result = dict(target) if isinstance(target, dict) else {}

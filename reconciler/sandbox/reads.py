@@ -37,6 +37,7 @@ def _partial(raw: bytes) -> bytes:
 
 
 def get(server: ApiServer, request: Request, target: Target) -> Response:
+    """One object, or its metadata alone. Raises Refusal (404)."""
     record = require(server, target)
     raw = server.raw(record, target.resource)
     return Response(200, _partial(raw) if _metadata_only(request) else raw)
@@ -61,6 +62,7 @@ def selection(request: Request, resource: Resource) -> Filter | None:
 
 
 def list_objects(server: ApiServer, request: Request, target: Target) -> Response:
+    """A LIST: selected, in pages if asked. Raises Refusal (400)."""
     resource = target.resource
     wanted = selection(request, resource)
     records = server.store.records(resource.table, target.namespace)
@@ -153,7 +155,8 @@ def watch(server: ApiServer, request: Request, target: Target) -> Response:
         return line("DELETED", record) if before else None
 
     def stream(send: Callable[[bytes], None]) -> Callable[[], None]:
-        if since:
+        initial = request.flag("sendInitialEvents")
+        if since and not initial:
             past = [event for event in server.store.history if event.resource_version > since]
             lines = [text for event in past if (text := report(event))]
         else:
@@ -164,6 +167,8 @@ def watch(server: ApiServer, request: Request, target: Target) -> Response:
                 if (wanted is None or wanted(record))
                 and (not target.name or record.name == target.name)
             ]
+        if initial:
+            lines.append(_bookmark(server, resource, partial))
         if lines:
             send(b"".join(lines))
 
@@ -181,3 +186,16 @@ def watch(server: ApiServer, request: Request, target: Target) -> Response:
         return cancel
 
     return Response(200, stream=stream)
+
+
+def _bookmark(server: ApiServer, resource: Resource, partial: bool) -> bytes:
+    """The end of the initial events of a streamed list."""
+    obj = {
+        "kind": "PartialObjectMetadata" if partial else resource.kind,
+        "apiVersion": "meta.k8s.io/v1" if partial else resource.api_version,
+        "metadata": {
+            "resourceVersion": str(server.store.resource_version),
+            "annotations": {"k8s.io/initial-events-end": "true"},
+        },
+    }
+    return orjson.dumps({"type": "BOOKMARK", "object": obj}) + b"\n"

@@ -24,10 +24,17 @@ def handle(server: ApiServer, request: Request) -> Response:
 
 
 def authenticate(server: ApiServer, request: Request) -> None:
-    """Raises Refusal (401) unless the bearer token is one of the cluster's."""
+    """Raises Refusal (401) unless the bearer token is one of the cluster's.
+
+    No token at all passes as long as tokens have not been revoked: kubectl keeps its token to
+    itself on a connection without TLS.
+    """
     if request.path in _HEALTH or request.path == "/version":
         return
-    scheme, _, token = request.headers.get("authorization", "").partition(" ")
+    given = request.headers.get("authorization", "")
+    if not given and server.anonymous:
+        return
+    scheme, _, token = given.partition(" ")
     if scheme.lower() != "bearer" or token not in server.tokens:
         raise statuses.unauthorized()
 
@@ -90,7 +97,9 @@ def _discovery(server: ApiServer, request: Request, parts: list[str]) -> Respons
             )
         return Response.json(discovery.group_list(server.kinds, failing))
     found_list = None
-    if parts[0] == "api" and len(parts) == 2:
+    if parts[:2] == ["openapi", "v3"]:
+        found_list = discovery.openapi(server.kinds, "/".join(parts[2:]))
+    elif parts[0] == "api" and len(parts) == 2:
         found_list = discovery.resource_list(server.kinds, "", parts[1])
     elif parts[0] == "apis" and len(parts) >= 2:
         _refuse_failing(server, "/".join(parts[1:3]))

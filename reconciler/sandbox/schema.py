@@ -92,6 +92,7 @@ def tables() -> dict[str, Any]:
 
 
 def builtin_shape(group: str, version: str, kind: str) -> Shape | None:
+    """The shape of a built-in kind; None for any other."""
     name = tables()["kinds"].get(f"{group}/{version}/{kind}")
     return named_shape(name) if name else None
 

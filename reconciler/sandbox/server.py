@@ -84,6 +84,7 @@ class ApiServer:
         self.clock = Clock()
         self.mutations: list[Mutation] = []
         self.tokens: set[str] = {f"sandbox-token-{name}"}
+        self.anonymous = True
         self.failing_groups: frozenset[str] = frozenset()
         self.on_due: Callable[[float], None] = lambda _: None
         self._due: list[tuple[float, int, Callable[[], None]]] = []

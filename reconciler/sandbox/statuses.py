@@ -50,26 +50,31 @@ class Fault:
 
 
 def invalid_value(field: str, value: Any, message: str) -> Fault:
+    """A value that is not allowed."""
     return Fault(field, "FieldValueInvalid", f"Invalid value: {_shown(value)}: {message}")
 
 
 def required(field: str, message: str = "") -> Fault:
+    """A value that is missing."""
     return Fault(
         field, "FieldValueRequired", "Required value" + (f": {message}" if message else "")
     )
 
 
 def forbidden_field(field: str, message: str) -> Fault:
+    """A field that may not be there, or not change."""
     return Fault(field, "FieldValueForbidden", f"Forbidden: {message}")
 
 
 def unsupported(field: str, value: Any, supported: Sequence[str]) -> Fault:
+    """A value that is not one of a list."""
     known = ", ".join(_shown(choice) for choice in sorted(supported))
     text = f"Unsupported value: {_shown(value)}: supported values: {known}"
     return Fault(field, "FieldValueNotSupported", text)
 
 
 def duplicate(field: str, value: Any) -> Fault:
+    """A value that is there already."""
     return Fault(field, "FieldValueDuplicate", f"Duplicate value: {_shown(value)}")
 
 
@@ -93,27 +98,32 @@ def _details(name: str, group: str, kind: str) -> Object:
 
 
 def not_found(plural: str, group: str, name: str) -> Refusal:
+    """404 for an object."""
     message = f'{qualified(plural, group)} "{name}" not found'
     return Refusal(404, "NotFound", message, details=_details(name, group, plural))
 
 
 def no_such_resource() -> Refusal:
+    """404 for a path."""
     message = "the server could not find the requested resource"
     return Refusal(404, "NotFound", message, details={})
 
 
 def method_not_allowed() -> Refusal:
+    """405."""
     message = "the server does not allow this method on the requested resource"
     return Refusal(405, "MethodNotAllowed", message, details={})
 
 
 def already_exists(plural: str, group: str, name: str, *, going: bool = False) -> Refusal:
+    """409 for a create; ``going``: the one that exists is being deleted."""
     prefix = "object is being deleted: " if going else ""
     message = prefix + f'{qualified(plural, group)} "{name}" already exists'
     return Refusal(409, "AlreadyExists", message, details=_details(name, group, plural))
 
 
 def modified(plural: str, group: str, name: str, why: str = "") -> Refusal:
+    """409 for an outdated version or a failed precondition."""
     why = why or (
         "the object has been modified; please apply your changes to the latest version and try"
         " again"
@@ -141,6 +151,7 @@ def apply_conflict(conflicts: Sequence[tuple[str, str]]) -> Refusal:
 
 
 def invalid(kind: str, group: str, name: str, faults: Sequence[Fault]) -> Refusal:
+    """422 with a cause for each fault."""
     shown = [f"{fault.field}: {fault.message}" for fault in faults]
     text = shown[0] if len(shown) == 1 else "[" + ", ".join(shown) + "]"
     message = f'{qualified(kind, group)} "{name}" is invalid: {text}'
@@ -152,23 +163,23 @@ def invalid(kind: str, group: str, name: str, faults: Sequence[Fault]) -> Refusa
 
 
 def bad_request(message: str) -> Refusal:
+    """400."""
     return Refusal(400, "BadRequest", message)
 
 
-def internal(message: str) -> Refusal:
-    return Refusal(500, "", message)
-
-
 def unauthorized() -> Refusal:
+    """401."""
     return Refusal(401, "Unauthorized", "Unauthorized")
 
 
 def unsupported_media_type() -> Refusal:
+    """415."""
     message = "415: Unsupported Media Type"
     return Refusal(415, "UnsupportedMediaType", message, details={})
 
 
 def unprocessable() -> Refusal:
+    """422 for a patch that cannot be carried out."""
     message = "the server rejected our request due to an error in our request"
     return Refusal(422, "Invalid", message, details={})
 
@@ -176,6 +187,7 @@ def unprocessable() -> Refusal:
 def forbidden(
     plural: str, group: str, name: str, why: str, *, causes: Sequence[Object] = ()
 ) -> Refusal:
+    """403 from admission."""
     message = f'{qualified(plural, group)} "{name}" is forbidden: {why}'
     details = _details(name, group, plural)
     if causes:
@@ -184,6 +196,7 @@ def forbidden(
 
 
 def too_many_requests(retry_after: float) -> Refusal:
+    """429; Retry-After in whole seconds, at least one."""
     seconds = max(1, round(retry_after))
     message = "Too many requests, please try again later."
     return Refusal(
@@ -196,6 +209,7 @@ def too_many_requests(retry_after: float) -> Refusal:
 
 
 def expired(message: str = "") -> Refusal:
+    """410 for a continue token or a version that is too old."""
     message = message or (
         "The provided continue parameter is too old to display a consistent list result. You can"
         " start a new list without the continue parameter, or use the continue token in this"
@@ -205,6 +219,7 @@ def expired(message: str = "") -> Refusal:
 
 
 def success(plural: str, group: str, name: str, uid: str) -> Object:
+    """The Status that a deletion answers with."""
     details = _details(name, group, plural)
     details["uid"] = uid
     return {

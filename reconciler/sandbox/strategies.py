@@ -97,10 +97,12 @@ class Allocators:
 
 
 def has_status(resource: Resource) -> bool:
+    """Whether the status is written through a subresource of its own."""
     return "status" in resource.subresources
 
 
 def counts_generation(resource: Resource) -> bool:
+    """Whether changes of the spec are counted in metadata.generation."""
     return resource.custom or resource.table in _COUNTED
 
 

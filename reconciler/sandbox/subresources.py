@@ -45,6 +45,7 @@ def _scale_of(target: Target, obj: Object) -> Object:
 
 
 def scale(server: ApiServer, request: Request, target: Target) -> Response:
+    """Reads or sets the count of replicas through the Scale kind."""
     record = require(server, target)
     obj = server.in_version(record, target.resource)
     shown = _scale_of(target, obj)

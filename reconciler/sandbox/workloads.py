@@ -18,6 +18,7 @@ def revision(obj: Object) -> str:
 
 
 def wanted(obj: Object) -> int:
+    """The replicas asked for; 1 when the spec is silent."""
     replicas = obj["spec"].get("replicas")
     return 1 if replicas is None else int(replicas)
 
@@ -93,6 +94,7 @@ def deployment(obj: Object, available: int, now: str, *, late: bool) -> Object:
 
 
 def stateful_set(obj: Object, available: int) -> Object:
+    """All replicas are of the current revision."""
     replicas = wanted(obj)
     name = f"{obj['metadata']['name']}-{revision(obj)}"
     return {
@@ -111,6 +113,7 @@ def stateful_set(obj: Object, available: int) -> Object:
 
 
 def daemon_set(obj: Object, nodes: int, available: int) -> Object:
+    """One Pod on each node; ``available`` of them are ready."""
     return {
         "currentNumberScheduled": nodes,
         "numberMisscheduled": 0,
@@ -126,6 +129,7 @@ def daemon_set(obj: Object, nodes: int, available: int) -> Object:
 
 
 def replica_set(obj: Object, available: int) -> Object:
+    """The status of a ReplicaSet that nobody controls."""
     replicas = wanted(obj)
     return {
         "replicas": replicas,
@@ -137,6 +141,7 @@ def replica_set(obj: Object, available: int) -> Object:
 
 
 def job(obj: Object, now: str) -> Object:
+    """A Job that has completed at ``now``."""
     count = obj["spec"].get("completions") or 1
     reason, message = "CompletionsReached", "Reached expected number of succeeded pods"
     return {
@@ -161,6 +166,7 @@ def job(obj: Object, now: str) -> Object:
 
 
 def pod(now: str) -> Object:
+    """A Pod that runs and is ready since ``now``."""
     kinds = ("PodReadyToStartContainers", "Initialized", "Ready", "ContainersReady", "PodScheduled")
     return {
         "phase": "Running",
@@ -174,6 +180,7 @@ def pod(now: str) -> Object:
 
 
 def claim(obj: Object) -> Object:
+    """A claim that is bound to as much as it asked for."""
     spec = obj["spec"]
     requests = (spec.get("resources") or {}).get("requests") or {}
     return {

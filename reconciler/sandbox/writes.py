@@ -56,6 +56,7 @@ def writer(server: ApiServer, request: Request, target: Target) -> Writer:
 
 
 def as_writer(server: ApiServer, target: Target, name: str) -> Writer:
+    """A writer by that name, with the paths that the target's endpoint resets."""
     resource = target.resource
     ignored: ownership.Paths = ()
     only: ownership.Paths = ()
@@ -95,6 +96,7 @@ def decode(
 
 
 def create(server: ApiServer, request: Request, target: Target) -> Response:
+    """Answers POST. Raises Refusal."""
     obj = parse_body(request, target.resource)
     check_identity(obj, target)
     metadata = obj["metadata"]
@@ -143,6 +145,7 @@ def insert(
 
 
 def require_namespace(server: ApiServer, resource: Resource, namespace: str, name: str) -> None:
+    """Raises Refusal: 404 without the namespace, 403 while it is being deleted."""
     found = server.store.get(NAMESPACES, "", namespace)
     if found is None:
         raise statuses.not_found("namespaces", "", namespace)
@@ -170,6 +173,7 @@ def _mutate(server: ApiServer, obj: Object, old: Object | None, resource: Resour
 
 
 def require(server: ApiServer, target: Target) -> Record:
+    """The target's record. Raises Refusal (404)."""
     record = server.record(target.resource, target.namespace, target.name)
     if record is None:
         raise statuses.not_found(target.resource.plural, target.group, target.name)
@@ -177,6 +181,7 @@ def require(server: ApiServer, target: Target) -> Record:
 
 
 def replace(server: ApiServer, request: Request, target: Target) -> Response:
+    """Answers PUT. Raises Refusal."""
     creates = target.resource.table in strategies.CREATED_BY_UPDATE and not target.subresource
     if creates and server.record(target.resource, target.namespace, target.name) is None:
         return create(server, request, target)
@@ -272,6 +277,7 @@ def _keep_times(live: Object, new: Object) -> None:
 
 
 def patch(server: ApiServer, request: Request, target: Target) -> Response:
+    """Answers PATCH of any kind. Raises Refusal."""
     kind = request.content_type
     if kind == APPLY:
         return apply(server, request, target)
@@ -317,6 +323,7 @@ def patch(server: ApiServer, request: Request, target: Target) -> Response:
 
 
 def apply(server: ApiServer, request: Request, target: Target) -> Response:
+    """Answers a server-side apply. Raises Refusal."""
     resource = target.resource
     if not request.query.get("fieldManager"):
         fault = statuses.required("fieldManager", "is required for apply patch")
