@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import socket
+import struct
 import uuid
 from collections.abc import Callable
 from email.utils import formatdate
@@ -60,8 +62,10 @@ class Connection(asyncio.Protocol):
             self._transport.write(data)
 
     def abort(self) -> None:
-        """A reset, from the client's side."""
+        """A reset, from the client's side: closing without lingering sends RST instead of FIN."""
         if self._transport is not None:
+            open_socket = self._transport.get_extra_info("socket")
+            open_socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             self._transport.abort()
 
     def proceed(self) -> None:
