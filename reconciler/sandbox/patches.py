@@ -161,7 +161,9 @@ def _strategic_value(target: Any, value: Any, shape: Shape | None) -> Any:
         if shape.patch_key:
             return _merge_items(target or [], value, shape)
         existing = list(target or ())
-        return existing + [item for item in value if item not in existing]
+        merged = {_name(item, ""): item for item in [*existing, *value]}
+        order = list(dict.fromkeys(_name(item, "") for item in value))
+        return _interleave(merged, order, [_name(item, "") for item in existing])
     return copy.deepcopy(value)
 
 

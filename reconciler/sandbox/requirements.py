@@ -80,7 +80,11 @@ def _pod(spec: Object, path: str, claims: frozenset[str] | set[Any] = frozenset(
             names.add(name)
             if not container.get("image"):
                 faults.append(required(f"{where}.image"))
+            ports: set[str] = set()
             for number, port in enumerate(container.get("ports") or ()):
+                if port.get("name") in ports:
+                    faults.append(duplicate(f"{where}.ports[{number}].name", port["name"]))
+                ports.add(port.get("name") or "")
                 faults += _port(port.get("containerPort"), f"{where}.ports[{number}].containerPort")
             for number, mount in enumerate(container.get("volumeMounts") or ()):
                 if mount.get("name") not in volumes:
