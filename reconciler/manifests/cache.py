@@ -1,0 +1,84 @@
+"""Parsed manifests by Git blob: what did not change in Git need not be parsed again.
+
+The file holds JSON, made by the same version of this tool with the same schemas; anything else in
+it is ignored. It is only ever a shortcut.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from reconciler import __version__
+from reconciler.manifests.document import Document
+from reconciler.manifests.schema import schema_folder
+from reconciler.source.files import SourceFile
+
+MAX_CACHE_BYTES = 256 * 1024 * 1024
+
+
+class ParseCache:
+    """Reads ``path`` once, collects what ``load`` parses, writes what is still in use."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._old: dict[str, list[Any]] = self._read()
+        self._new: dict[str, list[Any]] = {}
+        self._grown = False
+
+    def documents(self, file: SourceFile) -> list[Document] | None:
+        """The documents of a file seen before, or None."""
+        if file.blob is None:
+            return None
+        entries = self._old.get(file.blob)
+        if entries is None:
+            return None
+        self._new[file.blob] = entries
+        return [
+            Document(file.path, index, line, body, file, tuple(prefix))
+            for index, line, prefix, body in entries
+        ]
+
+    def remember(self, file: SourceFile, documents: list[Document]) -> None:
+        """Keep the documents of a file without fault."""
+        if file.blob is not None:
+            self._new[file.blob] = [[d.index, d.line, d.prefix, d.body] for d in documents]
+            self._grown = True
+
+    def save(self) -> None:
+        """Replace the file, if anything is new or much of it is no longer needed."""
+        if not self._grown and len(self._new) * 2 > len(self._old):
+            return
+        data = orjson.dumps({"made": _stamp(), "blobs": self._new})
+        if len(data) > MAX_CACHE_BYTES:
+            return
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            descriptor, name = tempfile.mkstemp(dir=self._path.parent)
+            with os.fdopen(descriptor, "wb") as target:
+                target.write(data)
+            Path(name).replace(self._path)
+        except OSError:
+            # A read-only cache folder costs time, nothing else.
+            return
+
+    def _read(self) -> dict[str, list[Any]]:
+        try:
+            if self._path.stat().st_size > MAX_CACHE_BYTES:
+                return {}
+            content = orjson.loads(self._path.read_bytes())
+            return dict(content["blobs"]) if content["made"] == _stamp() else {}
+        except (OSError, ValueError, KeyError, TypeError):
+            return {}
+
+
+def _stamp() -> str:
+    digest = hashlib.sha256(__version__.encode())
+    for file in sorted(schema_folder().glob("*.json")):
+        digest.update(file.read_bytes())
+    return digest.hexdigest()

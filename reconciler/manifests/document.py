@@ -1,0 +1,56 @@
+"""One manifest with the place it came from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+from reconciler.errors import Position
+from reconciler.objects import Object
+from reconciler.source.files import SourceFile
+
+if TYPE_CHECKING:
+    from yaml.nodes import Node
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """A manifest: ``body`` is its JSON, ``line`` its first line, ``index`` its place in the file.
+
+    Positions within it are worked out only when asked for, by parsing the file once more; most
+    runs never ask. ``prefix`` leads to an item of a ``kind: List``.
+    """
+
+    file: str
+    index: int
+    line: int
+    body: Object = field(hash=False)
+    source: SourceFile = field(repr=False, hash=False, compare=False)
+    prefix: tuple[str | int, ...] = ()
+
+    def position(self, *path: str | int, key: bool = False) -> Position:
+        """Where the value at ``path`` begins, or (``key``) the key that names it.
+
+        A path that is not there gives its nearest parent.
+        """
+        from reconciler.manifests.nodes import find_node
+
+        roots = _roots(self.source)
+        if self.index >= len(roots):
+            return Position(self.file, self.line, 1)
+        node, key_node = find_node(roots[self.index], self.prefix + path)
+        mark = (key_node or node).start_mark if key else node.start_mark
+        return Position(self.file, mark.line + 1, mark.column + 1)
+
+
+@lru_cache(maxsize=64)
+def _roots(source: SourceFile) -> tuple[Node, ...]:
+    import yaml
+
+    from reconciler.manifests.nodes import compose
+
+    try:
+        return tuple(compose(source.content.decode("utf-8-sig")))
+    except (yaml.YAMLError, UnicodeDecodeError):
+        return ()

@@ -1,0 +1,199 @@
+"""Files -> documents. Bad content raises nothing: every fault of every file is collected."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from reconciler.errors import Position, Problem
+from reconciler.manifests.cache import ParseCache
+from reconciler.manifests.checks import identity_problems, without_server_fields
+from reconciler.manifests.document import Document
+from reconciler.manifests.schema import schema_problems
+from reconciler.objects import ObjectKey, key_of
+from reconciler.source.files import SourceFile
+
+if TYPE_CHECKING:
+    from yaml import YAMLError
+
+MANIFEST_SUFFIXES = (".yaml", ".yml", ".json")
+MAX_FILE_BYTES = 10 * 1024 * 1024
+MAX_DOCUMENTS = 10_000
+_KUSTOMIZATIONS = frozenset({"kustomization.yaml", "kustomization.yml", "Kustomization"})
+
+
+@dataclass(frozen=True, slots=True)
+class Manifests:
+    """What the files hold, in their order, and everything that is wrong with them."""
+
+    documents: tuple[Document, ...]
+    problems: tuple[Problem, ...]
+
+
+def load(files: Iterable[SourceFile], cache: ParseCache | None = None) -> Manifests:
+    """Parse and check every manifest. Files that are no manifests by name are passed over.
+
+    ``cache`` gives and takes the documents of files without fault, by their Git blob.
+    """
+    documents: list[Document] = []
+    problems: list[Problem] = []
+    for file in sorted(files, key=lambda f: f.path):
+        if not _is_manifest(file.path):
+            continue
+        remembered = cache.documents(file) if cache else None
+        if remembered is not None:
+            documents += remembered
+            continue
+        found, wrong = _load_file(file)
+        if cache and not wrong:
+            cache.remember(file, found)
+        documents += found
+        problems += wrong
+    problems += _duplicates(documents)
+    if cache:
+        cache.save()
+    return Manifests(tuple(documents), tuple(sorted(set(problems))))
+
+
+def _is_manifest(path: str) -> bool:
+    parts = path.split("/")
+    if any(part.startswith(".") for part in parts) or parts[-1] in _KUSTOMIZATIONS:
+        return False
+    return path.endswith(MANIFEST_SUFFIXES)
+
+
+def _load_file(file: SourceFile) -> tuple[list[Document], list[Problem]]:
+    start = Position(file.path, 1, 1)
+    if file.error:
+        return [], [Problem(start, "", file.error)]
+    if len(file.content) > MAX_FILE_BYTES:
+        message = f"the file has {len(file.content)} bytes"
+        expected = f"at most {MAX_FILE_BYTES}"
+        return [], [Problem(start, "", message, expected, "split it, or move it elsewhere")]
+    try:
+        text = file.content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = file.content.count(b"\n", 0, error.start) + 1
+        column = error.start - (file.content.rfind(b"\n", 0, error.start) + 1) + 1
+        position = Position(file.path, line, column)
+        return [], [Problem(position, "", "not UTF-8", "UTF-8 text", _encoding_hint(file.content))]
+    return _parse(file, text)
+
+
+def _encoding_hint(content: bytes) -> str:
+    if content[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        return "this is UTF-16; save the file as UTF-8"
+    return "convert it, for example with: iconv -f LATIN1 -t UTF-8"
+
+
+def _parse(file: SourceFile, text: str) -> tuple[list[Document], list[Problem]]:
+    import yaml
+
+    from reconciler.manifests.nodes import Builder, compose
+
+    builder = Builder(file.path)
+    documents: list[Document] = []
+    problems: list[Problem] = []
+    try:
+        for index, node in enumerate(compose(text)):
+            if index >= MAX_DOCUMENTS:
+                position = Position(file.path, node.start_mark.line + 1, 1)
+                problems.append(
+                    Problem(position, "", f"more than {MAX_DOCUMENTS} documents in one file")
+                )
+                break
+            value = builder.build(node)
+            if value is None:
+                continue
+            line = node.start_mark.line + 1
+            if not isinstance(value, dict):
+                position = Position(file.path, line, node.start_mark.column + 1)
+                problems.append(
+                    Problem(
+                        position,
+                        "$",
+                        "the document is not a map",
+                        "a manifest with apiVersion, kind and metadata",
+                        "list other files in .reconcileignore",
+                    )
+                )
+                continue
+            whole = Document(file.path, index, line, value, file)
+            for document in _unfold(whole):
+                faults = [*identity_problems(document)] or [*schema_problems(document)]
+                problems += faults
+                if not faults:
+                    without_server_fields(document.body)
+                documents.append(document)
+    except yaml.YAMLError as error:
+        problems.append(_syntax_problem(file, text, error))
+    usable = [d for d in documents if not any(_inside(p, d) for p in problems)]
+    return usable, [*builder.problems, *problems]
+
+
+def _inside(problem: Problem, document: Document) -> bool:
+    return problem.path.startswith("$") and problem.position >= document.position()
+
+
+def _unfold(document: Document) -> Iterator[Document]:
+    """The items of a ``kind: List`` (or any ``*List`` with items), or the document itself."""
+    body = document.body
+    items = body.get("items")
+    if not str(body.get("kind", "")).endswith("List") or not isinstance(items, list):
+        yield document
+        return
+    for number, item in enumerate(items):
+        if not isinstance(item, dict):
+            continue
+        kind = str(body["kind"]).removesuffix("List")
+        if kind:
+            item.setdefault("kind", kind)
+            item.setdefault("apiVersion", body.get("apiVersion"))
+        prefix = (*document.prefix, "items", number)
+        line = document.position("items", number).line
+        inner = Document(document.file, document.index, line, item, document.source, prefix)
+        yield from _unfold(inner)
+
+
+def _syntax_problem(file: SourceFile, text: str, error: YAMLError) -> Problem:
+    mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
+    line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
+    said = getattr(error, "problem", None) or str(error).splitlines()[0]
+    return Problem(
+        Position(file.path, line, column),
+        "",
+        f"not valid YAML: {said}",
+        hint=_syntax_hint(text, line),
+    )
+
+
+def _syntax_hint(text: str, line: int) -> str:
+    lines = text.splitlines()
+    here = lines[line - 1] if 0 < line <= len(lines) else ""
+    if "\t" in here[: len(here) - len(here.lstrip())]:
+        return "YAML is indented with spaces, never with tabs"
+    if "{{" in here or "{{" in "".join(lines[max(0, line - 2) : line]):
+        return "this looks like a template; render it first, or list it in .reconcileignore"
+    if "\x00" in here:
+        return "the file holds NUL bytes; is it binary?"
+    return ""
+
+
+def _duplicates(documents: list[Document]) -> list[Problem]:
+    first: dict[ObjectKey, Document] = {}
+    problems = []
+    for document in documents:
+        key = key_of(document.body)
+        other = first.setdefault(key, document)
+        if other is not document:
+            problems.append(
+                Problem(
+                    document.position(),
+                    "$",
+                    f"{key} is defined twice",
+                    "each object once",
+                    f"the other one is at {other.position()}",
+                )
+            )
+    return problems

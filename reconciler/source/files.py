@@ -1,0 +1,18 @@
+"""A file of the repository, as bytes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class SourceFile:
+    """``path`` is relative to the chosen folder, with ``/``; ``blob`` is the Git blob id, if known.
+
+    ``error`` is set instead of content when the file could not be read or is refused (too large).
+    """
+
+    path: str
+    content: bytes = field(repr=False, default=b"")
+    blob: str | None = None
+    error: str = ""
