@@ -18,7 +18,7 @@ from reconciler.cluster.resources import (
     parse_aggregated,
     parse_resource_list,
 )
-from reconciler.cluster.transport import Response, Transport
+from reconciler.cluster.transport import TYPED_PATCH, Response, Transport
 from reconciler.errors import (
     ApiError,
     ClusterUnauthorized,
@@ -309,7 +309,8 @@ def _refusal(cluster: str, answer: Response) -> ApiError | ClusterUnauthorized:
         )
     details = status.get("details")
     causes = details.get("causes") if isinstance(details, dict) else None
-    return _ERRORS.get(answer.status, ApiError)(
+    kind = Invalid if TYPED_PATCH in answer.body else _ERRORS.get(answer.status, ApiError)
+    return kind(
         cluster,
         message,
         code=answer.status,

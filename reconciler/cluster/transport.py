@@ -34,6 +34,8 @@ from reconciler.errors import ClusterUnauthorized, ClusterUnreachable
 
 RETRIED_STATUS = frozenset({429, 500, 502, 503, 504})
 MAX_RETRY_AFTER_SECONDS = 60
+TYPED_PATCH = b"failed to create typed patch object"
+"""How API servers answer an apply with unknown fields or wrong types: with a 500, of all codes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +111,9 @@ class Transport:
                 attempts.sleep()
                 continue
             pause = _retry_after(answer)
-            if not attempts.is_retry(method, answer.status, has_retry_after=pause is not None):
+            if not attempts.is_retry(
+                method, answer.status, has_retry_after=pause is not None
+            ) or _is_verdict(answer):
                 return Response(answer.status, answer.data, pause)
             try:
                 attempts = attempts.increment(method, url, response=answer)
@@ -198,6 +202,11 @@ def _proxy_from_environment(scheme: str, host: str) -> str:
     """HTTPS_PROXY and NO_PROXY, as kubectl honours them."""
     proxy = getproxies().get(scheme, "")
     return "" if proxy and proxy_bypass(host) else proxy
+
+
+def _is_verdict(answer: BaseHTTPResponse) -> bool:
+    """A 500 that no second try will change: the apply's body does not fit the kind's schema."""
+    return answer.status == 500 and TYPED_PATCH in answer.data
 
 
 def _retry_after(answer: BaseHTTPResponse) -> float | None:

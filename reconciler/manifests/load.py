@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
 MANIFEST_SUFFIXES = (".yaml", ".yml", ".json")
 MAX_FILE_BYTES = 10 * 1024 * 1024
 MAX_DOCUMENTS = 10_000
+MAX_NESTING = 1000
+_BRACKETS = re.compile(r"[\[\]{}]")
+_COMPACT_NESTING = re.compile(r"(?:[-?] ){200}|^ {1000}", re.MULTILINE)
 _KUSTOMIZATIONS = frozenset({"kustomization.yaml", "kustomization.yml", "Kustomization"})
 
 
@@ -87,11 +91,28 @@ def _encoding_hint(content: bytes) -> str:
     return "convert it, for example with: iconv -f LATIN1 -t UTF-8"
 
 
+def _nests_too_deeply(text: str) -> bool:
+    """A cheap look before libyaml's binding recurses: it overflows the C stack on hostile input."""
+    if _COMPACT_NESTING.search(text):
+        return True
+    if text.count("[") + text.count("{") <= MAX_NESTING:
+        return False
+    depth = 0
+    for match in _BRACKETS.finditer(text):
+        depth += 1 if match[0] in "[{" else -1
+        if depth > MAX_NESTING:
+            return True
+    return False
+
+
 def _parse(file: SourceFile, text: str) -> tuple[list[Document], list[Problem]]:
     import yaml
 
     from reconciler.manifests.nodes import Builder, compose
 
+    if _nests_too_deeply(text):
+        problem = Problem(Position(file.path, 1, 1), "", "nested too deeply", "less depth")
+        return [], [problem]
     builder = Builder(file.path)
     documents: list[Document] = []
     problems: list[Problem] = []

@@ -144,7 +144,7 @@ def _word(document: Document, error: Any) -> Iterator[Problem]:
         for key in missing:
             description = error.schema.get("properties", {}).get(key, {}).get("description", "")
             if error.message.startswith(repr(key)):
-                yield _problem(document, path, f"{key} is missing", expected=description)
+                yield _problem(document, path, f"{key} is missing", description)
     elif error.validator in ("anyOf", "oneOf"):
         yield _problem(document, path, f"not valid here: {_shown(error.instance)}", expected)
     elif error.validator == "enum":

@@ -1,0 +1,47 @@
+"""Collecting what is wrong with what the documents mean, each with its place."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
+
+from reconciler.errors import Problem
+from reconciler.manifests.document import Document
+
+
+@dataclass
+class Faults:
+    """Problems stop the run; warnings are shown in the plan."""
+
+    problems: list[Problem] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+
+    def problem(
+        self,
+        document: Document,
+        path: Sequence[str | int],
+        message: str,
+        expected: str = "",
+        hint: str = "",
+    ) -> None:
+        """Report a fault at ``path`` inside a document."""
+        text = "$" + "".join(f"[{s}]" if isinstance(s, int) else f".{s}" for s in path)
+        self.problems.append(Problem(document.position(*path), text, message, expected, hint))
+
+    def warn(self, document: Document, message: str) -> None:
+        """Report something odd that does not stop the run."""
+        self.warnings.append(f"{document.file}:{document.line}: {message}")
+
+    def unknown_cluster(
+        self, document: Document, path: Sequence[str | int], name: str, known: Collection[str]
+    ) -> None:
+        """Report a cluster name that no Cluster has."""
+        expected = ", ".join(sorted(known)) or "a Cluster manifest"
+        self.problem(document, path, f"there is no cluster {name!r}", expected, near(name, known))
+
+
+def near(name: str, known: Collection[str]) -> str:
+    """``did you mean …?``, or nothing."""
+    found = difflib.get_close_matches(name, sorted(known), n=1, cutoff=0.5)
+    return f"did you mean {found[0]}?" if found else ""

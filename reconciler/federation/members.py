@@ -1,0 +1,80 @@
+"""``Cluster`` and ``KubeFedCluster`` documents -> member clusters."""
+
+from __future__ import annotations
+
+from reconciler.federation.faults import Faults
+from reconciler.federation.model import Access, Cluster, SecretReference, Taint
+from reconciler.manifests.document import Document
+from reconciler.objects import Object
+
+
+def parse_clusters(documents: list[Document], faults: Faults) -> dict[str, Cluster]:
+    """Member clusters by name. Two of one name (a Cluster and a KubeFedCluster) are a problem."""
+    found: dict[str, Cluster] = {}
+    for document in documents:
+        kubefed = document.body["kind"] == "KubeFedCluster"
+        cluster = _kubefed_cluster(document) if kubefed else _cluster(document)
+        if cluster.name in found:
+            faults.problem(
+                document,
+                ("metadata", "name"),
+                f"there are two clusters named {cluster.name!r}",
+                "each cluster once",
+                f"the other one is at {found[cluster.name].position}",
+            )
+        found[cluster.name] = cluster
+    return dict(sorted(found.items()))
+
+
+def _cluster(document: Document) -> Cluster:
+    metadata, spec = document.body["metadata"], document.body.get("spec") or {}
+    access = spec.get("access") or {}
+    secret = access.get("secretRef")
+    return Cluster(
+        name=metadata["name"],
+        position=document.position(),
+        labels=dict(metadata.get("labels") or {}),
+        provider=spec.get("provider", ""),
+        region=spec.get("region", ""),
+        zone=spec.get("zone", ""),
+        weight=spec.get("weight", 1),
+        capacity=(spec.get("capacity") or {}).get("replicas"),
+        taints=tuple(
+            Taint(t["key"], t.get("value", ""), t["effect"]) for t in spec.get("taints") or ()
+        ),
+        access=Access(
+            context=access.get("context"),
+            secret=SecretReference(
+                secret["name"], secret.get("namespace", ""), secret.get("key", "kubeconfig")
+            )
+            if secret
+            else None,
+        ),
+    )
+
+
+def _kubefed_cluster(document: Document) -> Cluster:
+    """KubeFed: region and zones are in the status that its controller wrote; a Secret without use
+    falls back to the kubeconfig context of the cluster's own name."""
+    metadata = document.body["metadata"]
+    spec: Object = document.body.get("spec") or {}
+    status: Object = document.body.get("status") or {}
+    secret = (spec.get("secretRef") or {}).get("name")
+    zones = status.get("zones") or [""]
+    return Cluster(
+        name=metadata["name"],
+        position=document.position(),
+        labels=dict(metadata.get("labels") or {}),
+        region=status.get("region", ""),
+        zone=zones[0],
+        access=Access(
+            secret=SecretReference(secret, metadata.get("namespace", ""), "kubeconfig")
+            if secret
+            else None,
+            api_endpoint=spec.get("apiEndpoint", ""),
+            ca_bundle=spec.get("caBundle", ""),
+            proxy_url=spec.get("proxyURL", ""),
+            skip_tls_checks=tuple(spec.get("disabledTLSValidations") or ()),
+            fallback_context=metadata["name"],
+        ),
+    )

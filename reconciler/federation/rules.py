@@ -1,0 +1,193 @@
+"""The ``Federation`` document -> rules."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from reconciler.errors import Position
+from reconciler.federation.faults import Faults
+from reconciler.federation.model import (
+    AdoptionRules,
+    FailoverRules,
+    Federation,
+    GuardRules,
+    PlacementTarget,
+    ProbeRules,
+    PruneRules,
+    Toleration,
+)
+from reconciler.federation.quantities import parse_duration, parse_share
+from reconciler.federation.selectors import parse_selector
+from reconciler.manifests.document import Document
+from reconciler.objects import GroupKind, Object
+
+DEFAULT_NAME = "federation"
+
+
+def parse_federation(document: Document | None, faults: Faults, clusters: int) -> Federation:
+    """The rules, or defaults where the repository has no Federation."""
+    if document is None:
+        return Federation(DEFAULT_NAME, Position("", 1, 1))
+    spec: Object = document.body.get("spec") or {}
+    defaults = spec.get("defaults") or {}
+    target = defaults.get("placement")
+    failover = parse_failover(spec.get("failover"))
+    check_failover(document, ("spec", "failover"), failover, faults, clusters)
+    return Federation(
+        name=document.body["metadata"]["name"],
+        position=document.position(),
+        namespace=spec.get("namespace", "federation-system"),
+        default_placement=parse_target(target, "spec.defaults.placement") if target else None,
+        kubefed_labels=(spec.get("kubefed") or {}).get("labels", False),
+        force_conflicts=defaults.get("forceConflicts", False),
+        recreate=defaults.get("recreate", False),
+        verify_share=float((spec.get("verification") or {}).get("share", 0.0)),
+        prune=_prune(spec.get("prune") or {}),
+        guards=_guards(document, spec.get("guards") or {}, faults),
+        adoption=_adoption(spec.get("adoption") or {}),
+        failover=failover,
+        dns=spec.get("dns") or {},
+        notifications=tuple(spec.get("notifications") or ()),
+        source=spec.get("source") or {},
+    )
+
+
+def parse_target(body: Mapping[str, Any], placed_by: str) -> PlacementTarget:
+    """clusters/clusterSelector/tolerations; neither of the first two means every cluster."""
+    clusters = body.get("clusters")
+    return PlacementTarget(
+        clusters=tuple(clusters) if clusters is not None else None,
+        selector=None if clusters is not None else parse_selector(body.get("clusterSelector")),
+        tolerations=tuple(_toleration(t) for t in body.get("tolerations") or ()),
+        placed_by=placed_by,
+    )
+
+
+def _toleration(body: Mapping[str, Any]) -> Toleration:
+    return Toleration(
+        key=body.get("key", ""),
+        operator=body.get("operator", "Equal"),
+        value=body.get("value", ""),
+        effect=body.get("effect", ""),
+        toleration_seconds=body.get("tolerationSeconds"),
+    )
+
+
+def parse_failover(
+    body: Mapping[str, Any] | None, base: FailoverRules | None = None
+) -> FailoverRules:
+    """The rules; what is left out is as in ``base`` (a Placement narrows the Federation's)."""
+    base = base or FailoverRules()
+    body = body or {}
+    probe, failback = body.get("probe") or {}, body.get("failback") or {}
+    limit = body.get("maxUnhealthy")
+    is_share = base.max_unhealthy_is_share if limit is None else isinstance(limit, str)
+    return FailoverRules(
+        enabled=body.get("enabled", base.enabled),
+        probe=ProbeRules(
+            timeout=_seconds(probe, "timeout", base.probe.timeout),
+            attempts=probe.get("attempts", base.probe.attempts),
+            interval=_seconds(probe, "interval", base.probe.interval),
+        ),
+        unhealthy_after=_seconds(body, "unhealthyAfter", base.unhealthy_after),
+        healthy_after=_seconds(body, "healthyAfter", base.healthy_after),
+        max_unhealthy=(
+            base.max_unhealthy
+            if limit is None
+            else parse_share(limit)
+            if isinstance(limit, str)
+            else float(limit)
+        ),
+        max_unhealthy_is_share=is_share,
+        min_available_clusters=body.get("minAvailableClusters", base.min_available_clusters),
+        min_ready_nodes=(
+            parse_share(body["minReadyNodes"]) if "minReadyNodes" in body else base.min_ready_nodes
+        ),
+        action=body.get("action", base.action),
+        failback=failback.get("mode", base.failback),
+        failback_max_moves=failback.get("maxMovesPerRun", base.failback_max_moves),
+        workload_unavailable_after=(
+            parse_duration(body["workloadUnavailableAfter"])
+            if "workloadUnavailableAfter" in body
+            else base.workload_unavailable_after
+        ),
+    )
+
+
+def _seconds(body: Mapping[str, Any], name: str, default: float) -> float:
+    return parse_duration(body[name]) if name in body else default
+
+
+def check_failover(
+    document: Document,
+    path: tuple[str, ...],
+    rules: FailoverRules,
+    faults: Faults,
+    clusters: int,
+) -> None:
+    """Rules that contradict each other."""
+    body: Any = document.body
+    for step in path:
+        body = (body or {}).get(step) or {}
+    probing = rules.probe.timeout * rules.probe.attempts
+    for name, seconds in (
+        ("unhealthyAfter", rules.unhealthy_after),
+        ("healthyAfter", rules.healthy_after),
+    ):
+        if seconds < probing:
+            faults.problem(
+                document,
+                (*path, name),
+                f"{name} ({seconds:g} s) is shorter than one probe may take",
+                f"at least {probing:g} s: probe.timeout × probe.attempts",
+            )
+    if rules.max_unhealthy_is_share and rules.max_unhealthy > 1:
+        faults.problem(document, (*path, "maxUnhealthy"), "more than 100 %", "at most 100%")
+    allowed = rules.max_unhealthy * (clusters if rules.max_unhealthy_is_share else 1)
+    if "maxUnhealthy" in body and clusters and allowed >= clusters:
+        faults.problem(
+            document,
+            (*path, "maxUnhealthy"),
+            f"lets all {clusters} clusters be declared down at once",
+            "fewer: when all look down, it is this tool that is cut off",
+        )
+    if rules.min_ready_nodes > 1:
+        faults.problem(document, (*path, "minReadyNodes"), "more than 100 %", "at most 100%")
+    if "minAvailableClusters" in body and rules.min_available_clusters > clusters:
+        faults.problem(
+            document, (*path, "minAvailableClusters"), f"there are only {clusters} clusters"
+        )
+
+
+def _prune(body: Mapping[str, Any]) -> PruneRules:
+    protect = body.get("protect") or {}
+    return PruneRules(
+        enabled=body.get("enabled", True),
+        removed_clusters=body.get("removedClusters", "Orphan"),
+        protected_kinds=tuple(GroupKind.parse(kind) for kind in protect.get("kinds") or ()),
+        protected_labels=parse_selector(protect["labels"]) if protect.get("labels") else None,
+        propagation=body.get("propagation", "Background"),
+    )
+
+
+def _guards(document: Document, body: Mapping[str, Any], faults: Faults) -> GuardRules:
+    share = parse_share(body["maxDeletionShare"]) if "maxDeletionShare" in body else 0.5
+    if share > 1:
+        faults.problem(
+            document, ("spec", "guards", "maxDeletionShare"), "more than 100 %", "at most 100%"
+        )
+    return GuardRules(
+        max_deletions=body.get("maxDeletions"),
+        max_deletion_share=share,
+        share_from=body.get("shareFrom", 10),
+        on_invalid=body.get("onInvalid", "Stop"),
+    )
+
+
+def _adoption(body: Mapping[str, Any]) -> AdoptionRules:
+    default = AdoptionRules()
+    return AdoptionRules(
+        policy=body.get("policy", default.policy),
+        take_over=tuple(body.get("takeOver", default.take_over)),
+    )
