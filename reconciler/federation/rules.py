@@ -140,7 +140,7 @@ def check_failover(
                 document,
                 (*path, name),
                 f"{name} ({seconds:g} s) is shorter than one probe may take",
-                f"at least {probing:g} s: probe.timeout × probe.attempts",
+                f"at least {probing:g} s: probe.timeout times probe.attempts",
             )
     if rules.max_unhealthy_is_share and rules.max_unhealthy > 1:
         faults.problem(document, (*path, "maxUnhealthy"), "more than 100 %", "at most 100%")

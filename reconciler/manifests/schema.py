@@ -180,7 +180,7 @@ def _expected(error: Any) -> str:
     if validator == "const":
         return str(value)
     if validator == "type":
-        kinds = value if isinstance(value, list) else [value]
+        kinds: list[str] = value if isinstance(value, list) else [value]
         wanted = " or ".join(_TYPE_WORDS.get(kind, kind) for kind in kinds)
         return wanted + (f": {rule['description']}" if rule.get("description") else "")
     description = str(rule.get("description", ""))

@@ -1,0 +1,287 @@
+"""Documents -> ``DesiredState``: the one place where all kinds meet."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from reconciler.errors import Problem
+from reconciler.federation.faults import Faults, near
+from reconciler.federation.known_kinds import REPLICATED
+from reconciler.federation.kubefed import RETAINED, KubeFed, Surroundings, interpret_kubefed
+from reconciler.federation.model import (
+    Cluster,
+    DesiredState,
+    Federation,
+    PlacementTarget,
+    Workload,
+)
+from reconciler.federation.overrides import parse_placement_overrides
+from reconciler.federation.placements import Placement, choose, parse_placement
+from reconciler.federation.rules import parse_failover, parse_federation
+from reconciler.manifests.document import Document
+from reconciler.manifests.schema import OWN_GROUP
+from reconciler.objects import Object, ObjectKey, api_group, key_of
+
+PREFIX = "federation.reconciler.dev/"
+DNS_GROUP = "multiclusterdns.kubefed.io"
+
+
+@dataclass(frozen=True, slots=True)
+class Interpretation:
+    """``state`` is None when something is wrong; ``problems`` says what."""
+
+    state: DesiredState | None
+    problems: tuple[Problem, ...]
+
+
+@dataclass
+class _Sorted:
+    federations: list[Document]
+    clusters: list[Document]
+    placements: list[Document]
+    kubefed: KubeFed
+    dns: list[Document]
+    plain: list[Document]
+
+
+def interpret(documents: Sequence[Document]) -> Interpretation:
+    """Understand a whole repository. Pure; every problem and warning is collected."""
+    faults = Faults()
+    parts = _sort(documents)
+    clusters = parse_clusters_of(parts, faults)
+    for extra in parts.federations[1:]:
+        first = parts.federations[0].position()
+        faults.problem(extra, (), "a second Federation", "one per repository", f"first at {first}")
+    chosen = parts.federations[0] if parts.federations else None
+    federation = parse_federation(chosen, faults, len(clusters))
+    if chosen is None and documents:
+        faults.warnings.append(
+            "the repository has no Federation document: default rules hold, under the name "
+            f"{federation.name!r}"
+        )
+    placements = [parse_placement(d, clusters, federation, faults) for d in parts.placements]
+    _check_default_placement(chosen, clusters, faults)
+    namespaces = {
+        d.body["metadata"]["name"]: d for d in parts.plain if d.body["kind"] == "Namespace"
+    }
+    around = Surroundings(clusters, namespaces, federation.kubefed_labels, faults)
+    workloads = interpret_kubefed(parts.kubefed, around)
+    plain = [
+        d
+        for d in parts.plain
+        if not (d.body["kind"] == "Namespace" and _name(d) in parts.kubefed.namespaces)
+    ]
+    workloads += _plain_workloads(plain, placements, clusters, federation, faults)
+    workloads = _autoscaled(workloads, faults, plain)
+    _check_collisions(workloads, parts, faults)
+    if workloads and not clusters:
+        faults.problem(documents[0], (), "the repository has no Cluster", "at least one Cluster")
+    if faults.problems:
+        return Interpretation(None, tuple(sorted(set(faults.problems))))
+    return Interpretation(
+        DesiredState(
+            federation,
+            tuple(clusters.values()),
+            tuple(sorted(workloads, key=lambda w: w.key)),
+            dns_manifests=tuple(d.body for d in parts.dns),
+            warnings=tuple(sorted(set(faults.warnings))),
+        ),
+        (),
+    )
+
+
+def parse_clusters_of(parts: _Sorted, faults: Faults) -> dict[str, Cluster]:
+    """The member clusters by name."""
+    from reconciler.federation.members import parse_clusters
+
+    return parse_clusters(parts.clusters, faults)
+
+
+def _sort(documents: Sequence[Document]) -> _Sorted:
+    parts = _Sorted([], [], [], KubeFed(), [], [])
+    # Type configurations come first: they tell which other groups hold federated kinds.
+    ordered = sorted(documents, key=lambda d: d.body["kind"] != "FederatedTypeConfig")
+    for document in ordered:
+        group, kind = api_group(document.body["apiVersion"]), document.body["kind"]
+        if group == OWN_GROUP:
+            {
+                "Federation": parts.federations,
+                "Cluster": parts.clusters,
+                "Placement": parts.placements,
+            }[kind].append(document)
+        elif kind == "KubeFedCluster":
+            parts.clusters.append(document)
+        elif group == DNS_GROUP:
+            parts.dns.append(document)
+        elif not parts.kubefed.take(document):
+            parts.plain.append(document)
+    return parts
+
+
+def _name(document: Document) -> str:
+    return str(document.body["metadata"]["name"])
+
+
+def _check_default_placement(
+    document: Document | None, clusters: Mapping[str, Cluster], faults: Faults
+) -> None:
+    if document is None:
+        return
+    defaults = (document.body.get("spec") or {}).get("defaults") or {}
+    for index, name in enumerate((defaults.get("placement") or {}).get("clusters") or ()):
+        if name not in clusters:
+            path = ("spec", "defaults", "placement", "clusters", index)
+            faults.unknown_cluster(document, path, name, clusters)
+
+
+def _plain_workloads(
+    documents: Sequence[Document],
+    placements: list[Placement],
+    clusters: Mapping[str, Cluster],
+    federation: Federation,
+    faults: Faults,
+) -> list[Workload]:
+    by_name = {placement.name: placement for placement in placements}
+    used: set[str] = set()
+    found: list[Workload] = []
+    unplaced: list[tuple[Document, Workload]] = []
+    for document in documents:
+        wanted = _annotations(document.body).get(PREFIX + "placement")
+        if wanted and wanted not in by_name:
+            path = ("metadata", "annotations", PREFIX + "placement")
+            expected = ", ".join(sorted(by_name)) or "a Placement"
+            faults.problem(
+                document, path, f"there is no Placement {wanted!r}", expected, near(wanted, by_name)
+            )
+            continue
+        selected = [by_name[wanted]] if wanted else choose(placements, document.body)
+        used |= {placement.name for placement in selected}
+        workload = _workload(document, selected, clusters, federation, faults)
+        found.append(workload)
+        if workload.target is None:
+            unplaced.append((document, workload))
+    for placement in placements:
+        if placement.name not in used and placement.spec.get("select"):
+            faults.warn(placement.document, f"Placement {placement.name} selects no manifest")
+    return _place_namespaces(found, unplaced, faults)
+
+
+def _place_namespaces(
+    workloads: list[Workload], unplaced: list[tuple[Document, Workload]], faults: Faults
+) -> list[Workload]:
+    """A Namespace that nothing places follows the objects in it; other manifests go nowhere."""
+    result = {w.key: w for w in workloads}
+    for document, workload in unplaced:
+        inside = [w.target for w in workloads if w.key.namespace == workload.key.name and w.target]
+        if workload.key.kind == "Namespace" and inside:
+            result[workload.key] = replace(workload, target=_union(inside))
+        else:
+            faults.warn(
+                document,
+                f"{workload.key} goes nowhere: no Placement selects it; add one, or "
+                "spec.defaults.placement to the Federation",
+            )
+    return list(result.values())
+
+
+def _union(targets: Sequence[PlacementTarget]) -> PlacementTarget:
+    if all(t.clusters is not None for t in targets):
+        names = sorted({name for t in targets for name in t.clusters or ()})
+        return PlacementTarget(clusters=tuple(names), placed_by="the objects in it")
+    return PlacementTarget(selector=next(t.selector for t in targets if t.clusters is None))
+
+
+def _annotations(body: Object) -> dict[str, str]:
+    return dict(body["metadata"].get("annotations") or {})
+
+
+def _workload(
+    document: Document,
+    selected: list[Placement],
+    clusters: Mapping[str, Cluster],
+    federation: Federation,
+    faults: Faults,
+) -> Workload:
+    body, annotations = document.body, _annotations(document.body)
+    workload = Workload(
+        key=key_of(body),
+        template=body,
+        position=document.position(),
+        target=federation.default_placement,
+        retain=RETAINED.get(body["kind"], ()),
+        force_conflicts=annotations.get(PREFIX + "force-conflicts") == "true",
+        recreate=annotations.get(PREFIX + "recreate") == "true",
+        protect=annotations.get(PREFIX + "protect") == "true",
+        orphan="true" in (annotations.get(PREFIX + "orphan"), annotations.get("kubefed.io/orphan")),
+        substitute_variables=annotations.get(PREFIX + "substitute") == "true",
+    )
+    if not selected:
+        return workload
+    placement, spec = selected[0], selected[0].spec
+    if placement.replicas.mode == "Divided":
+        replicas = body.get("spec", {}).get("replicas", 1 if body["kind"] in REPLICATED else None)
+        if replicas is None:
+            faults.problem(
+                placement.document,
+                ("spec", "replicas", "mode"),
+                f"{body['kind']} {_name(document)} has no spec.replicas to divide",
+                "Duplicated, or a selection of workloads only",
+            )
+    prune = spec.get("prune") or {}
+    return replace(
+        workload,
+        target=placement.target,
+        replicas=placement.replicas,
+        overrides=parse_placement_overrides(placement.document, body, faults, clusters),
+        force_conflicts=workload.force_conflicts or spec.get("forceConflicts", False),
+        recreate=workload.recreate or spec.get("recreate", False),
+        protect=workload.protect or prune.get("protect", False),
+        prune_propagation=prune.get("propagation"),
+        failover=parse_failover(spec["failover"], federation.failover)
+        if "failover" in spec
+        else None,
+        other_placements=tuple(p.name for p in selected[1:]),
+    )
+
+
+def _autoscaled(
+    workloads: list[Workload], faults: Faults, plain: Sequence[Document]
+) -> list[Workload]:
+    """Leave replicas to a HorizontalPodAutoscaler that the repository itself has for a workload."""
+    scaled: dict[tuple[str, str, str], str] = {}
+    for workload in workloads:
+        if workload.key.kind == "HorizontalPodAutoscaler":
+            target = (workload.template.get("spec") or {}).get("scaleTargetRef") or {}
+            place = (workload.key.namespace, str(target.get("kind")), str(target.get("name")))
+            scaled[place] = workload.key.name
+    places: Mapping[ObjectKey, Document] = {key_of(d.body): d for d in plain}
+    result = []
+    for workload in workloads:
+        key = workload.key
+        autoscaler = scaled.get((key.namespace, key.kind, key.name))
+        if autoscaler and workload.replicas.mode == "Duplicated":
+            workload = replace(workload, retain=(*workload.retain, "/spec/replicas"))
+        elif autoscaler and key in places:
+            faults.warn(
+                places[key],
+                f"{key}: its replicas are divided, and HorizontalPodAutoscaler {autoscaler} scales "
+                "it too; they will fight",
+            )
+        result.append(workload)
+    return result
+
+
+def _check_collisions(workloads: Sequence[Workload], parts: _Sorted, faults: Faults) -> None:
+    seen: dict[ObjectKey, Workload] = {}
+    documents = {d.position(): d for d in [*parts.plain, *parts.kubefed.federated]}
+    for workload in workloads:
+        other = seen.setdefault(workload.key, workload)
+        if other is not workload and workload.position in documents:
+            faults.problem(
+                documents[workload.position],
+                (),
+                f"{workload.key} is defined twice, plainly and federated",
+                "each object once",
+                f"the other one is at {other.position}",
+            )

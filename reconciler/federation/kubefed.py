@@ -1,0 +1,293 @@
+"""KubeFed's kinds, with KubeFed's own semantics (v0.8.1).
+
+Sources: KubeFed's user guide and its sync controller. What differs is said where it does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from reconciler.federation.faults import Faults
+from reconciler.federation.known_kinds import API_VERSIONS, CLUSTER_SCOPED
+from reconciler.federation.model import (
+    Override,
+    PlacementTarget,
+    ReplicaRule,
+    ReplicaShare,
+    Workload,
+)
+from reconciler.federation.overrides import parse_operations
+from reconciler.federation.selectors import parse_selector, selector_faults
+from reconciler.manifests.document import Document
+from reconciler.objects import Object, api_group, key_of
+
+TYPES_GROUP = "types.kubefed.io"
+MANAGED = "kubefed.io/managed"
+ORPHAN = "kubefed.io/orphan"
+
+RETAINED: Mapping[str, tuple[str, ...]] = {
+    "Service": (
+        "/spec/clusterIP",
+        "/spec/clusterIPs",
+        "/spec/healthCheckNodePort",
+        "/spec/ports/*/nodePort",
+    ),
+    "ServiceAccount": ("/secrets",),
+    "PersistentVolumeClaim": ("/spec/volumeName",),
+}
+"""Fields that belong to the member once the object exists (KubeFed's RetainClusterFields)."""
+
+
+@dataclass
+class KubeFed:
+    """The KubeFed documents of a repository, sorted by what they are."""
+
+    federated: list[Document] = field(default_factory=list)
+    namespaces: dict[str, Document] = field(default_factory=dict)
+    type_configs: list[Document] = field(default_factory=list)
+    preferences: list[Document] = field(default_factory=list)
+
+    def take(self, document: Document) -> bool:
+        """Whether the document is one of KubeFed's, which is then kept."""
+        group, kind = api_group(document.body["apiVersion"]), document.body["kind"]
+        if group == TYPES_GROUP and kind == "FederatedNamespace":
+            self.namespaces[document.body["metadata"]["name"]] = document
+        elif group == TYPES_GROUP or self._is_configured(group, kind):
+            self.federated.append(document)
+        elif kind == "FederatedTypeConfig":
+            self.type_configs.append(document)
+        elif kind == "ReplicaSchedulingPreference":
+            self.preferences.append(document)
+        else:
+            return kind == "KubeFedConfig"
+        return True
+
+    def _is_configured(self, group: str, kind: str) -> bool:
+        return any(
+            config.body["spec"]["federatedType"].get("kind") == kind
+            and config.body["spec"]["federatedType"].get("group", TYPES_GROUP) == group
+            for config in self.type_configs
+        )
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """What a federated object needs to know of the rest. ``namespaces`` are plain Namespaces."""
+
+    clusters: Mapping[str, Any]
+    namespaces: Mapping[str, Document]
+    kubefed_labels: bool
+    faults: Faults
+
+
+def interpret_kubefed(kubefed: KubeFed, around: Surroundings) -> list[Workload]:
+    """The workloads that KubeFed's documents ask for."""
+    configs = {
+        c.body["spec"]["federatedType"]["kind"]: c.body["spec"] for c in kubefed.type_configs
+    }
+    workloads = [_namespace(doc, around) for doc in kubefed.namespaces.values()]
+    targets = {name: _placement(doc, around) for name, doc in kubefed.namespaces.items()}
+    preferences = {
+        (p.body["spec"]["targetKind"], p.body["metadata"].get("namespace", ""), _name(p)): p
+        for p in kubefed.preferences
+    }
+    for document in kubefed.federated:
+        config = configs.get(document.body["kind"])
+        if config and config.get("propagation") == "Disabled":
+            around.faults.warn(document, "its FederatedTypeConfig disables propagation: left out")
+            continue
+        workload = _federated(document, config, around)
+        if workload is None:
+            continue
+        workload = _within_namespace(workload, document, targets, around)
+        identity = (document.body["kind"], workload.key.namespace, workload.key.name)
+        preference = preferences.pop(identity, None)
+        if preference:
+            workload = _scheduled(workload, preference, around)
+        workloads.append(workload)
+    for preference in preferences.values():
+        kind = preference.body["spec"]["targetKind"]
+        around.faults.warn(
+            preference, f"ReplicaSchedulingPreference {_name(preference)} has no {kind} to schedule"
+        )
+    return workloads
+
+
+def _name(document: Document) -> str:
+    return str(document.body["metadata"]["name"])
+
+
+def _namespace(document: Document, around: Surroundings) -> Workload:
+    """A FederatedNamespace; a plain Namespace of that name is its template."""
+    name = _name(document)
+    plain = around.namespaces.get(name)
+    template: Object = dict(plain.body) if plain else {"apiVersion": "v1", "kind": "Namespace"}
+    own = ((document.body.get("spec") or {}).get("template") or {}).get("metadata") or {}
+    given = template.get("metadata") or {}
+    metadata: Object = {"name": name}
+    for part in ("labels", "annotations"):
+        merged = {**(given.get(part) or {}), **(own.get(part) or {})}
+        if merged:
+            metadata[part] = merged
+    template["metadata"] = metadata
+    return _workload(document, template, _placement(document, around), around)
+
+
+def _federated(
+    document: Document, config: Mapping[str, Any] | None, around: Surroundings
+) -> Workload | None:
+    """KubeFed names the object after the federated one and ignores the template's own name."""
+    spec = document.body.get("spec") or {}
+    template: Object = dict(spec.get("template") or {})
+    target = (config or {}).get("targetType") or {}
+    kind = target.get("kind") or document.body["kind"].removeprefix("Federated")
+    group, version = target.get("group", ""), target.get("version")
+    configured = (f"{group}/{version}" if group else version) if version else None
+    api_version = template.get("apiVersion") or configured or API_VERSIONS.get(kind)
+    if api_version is None:
+        around.faults.problem(
+            document,
+            ("kind",),
+            f"the apiVersion of {kind} is not known",
+            "spec.template.apiVersion, or a FederatedTypeConfig",
+        )
+        return None
+    metadata = dict(template.get("metadata") or {})
+    metadata["name"] = _name(document)
+    metadata.pop("namespace", None)
+    scoped = target.get("scope") == "Cluster" or kind in CLUSTER_SCOPED
+    if document.body["metadata"].get("namespace") and not scoped:
+        metadata["namespace"] = document.body["metadata"]["namespace"]
+    template |= {"apiVersion": api_version, "kind": kind, "metadata": metadata}
+    workload = _workload(document, template, _placement(document, around), around)
+    if spec.get("retainReplicas"):
+        workload = replace(workload, retain=(*workload.retain, "/spec/replicas"))
+    return workload
+
+
+def _workload(
+    document: Document, template: Object, target: PlacementTarget, around: Surroundings
+) -> Workload:
+    metadata = template["metadata"]
+    if around.kubefed_labels:
+        metadata["labels"] = {**(metadata.get("labels") or {}), MANAGED: "true"}
+    else:
+        labels = {k: v for k, v in (metadata.get("labels") or {}).items() if k != MANAGED}
+        metadata.pop("labels", None)
+        if labels:
+            metadata["labels"] = labels
+    annotations = document.body["metadata"].get("annotations") or {}
+    return Workload(
+        key=key_of(template),
+        template=template,
+        position=document.position(),
+        target=target,
+        overrides=_overrides(document, around),
+        retain=RETAINED.get(template["kind"], ()),
+        orphan=annotations.get(ORPHAN) == "true",
+        kubefed=True,
+    )
+
+
+def _placement(document: Document, around: Surroundings) -> PlacementTarget:
+    """``clusters``, even empty, wins over ``clusterSelector``; neither means nowhere."""
+    body = (document.body.get("spec") or {}).get("placement") or {}
+    if body.get("clusters") is not None:
+        names = [entry["name"] for entry in body["clusters"]]
+        for index, name in enumerate(names):
+            if name not in around.clusters:
+                path = ("spec", "placement", "clusters", index, "name")
+                around.faults.unknown_cluster(document, path, name, around.clusters)
+        return PlacementTarget(clusters=tuple(names), placed_by="KubeFed placement")
+    if body.get("clusterSelector") is not None:
+        for index, message, expected in selector_faults(body["clusterSelector"]):
+            path = ("spec", "placement", "clusterSelector", "matchExpressions", index)
+            around.faults.problem(document, path, message, expected)
+        selector = parse_selector(body["clusterSelector"])
+        return PlacementTarget(selector=selector, placed_by="KubeFed placement")
+    return PlacementTarget(clusters=(), placed_by="KubeFed placement")
+
+
+def _overrides(document: Document, around: Surroundings) -> tuple[Override, ...]:
+    found = []
+    for number, entry in enumerate((document.body.get("spec") or {}).get("overrides") or ()):
+        path = ("spec", "overrides", number)
+        name = entry["clusterName"]
+        if name not in around.clusters:
+            around.faults.unknown_cluster(document, (*path, "clusterName"), name, around.clusters)
+        operations = parse_operations(
+            document,
+            (*path, "clusterOverrides"),
+            entry.get("clusterOverrides") or (),
+            around.faults,
+        )
+        found.append(Override(tuple(operations), clusters=(name,)))
+    return tuple(found)
+
+
+def _within_namespace(
+    workload: Workload,
+    document: Document,
+    targets: Mapping[str, PlacementTarget],
+    around: Surroundings,
+) -> Workload:
+    """A namespaced object goes only where its FederatedNamespace goes.
+
+    KubeFed propagates nothing without one. Here a namespace that the repository does not mention
+    at all may exist in the members already (``default``), so that is a warning, not a refusal.
+    """
+    namespace = workload.key.namespace
+    if not namespace:
+        return workload
+    if namespace in targets:
+        return replace(workload, namespace_placement=targets[namespace])
+    if namespace not in around.namespaces and namespace != "default":
+        around.faults.warn(
+            document,
+            f"namespace {namespace!r} has no FederatedNamespace here; it must exist in the clusters",
+        )
+    return workload
+
+
+def _scheduled(workload: Workload, preference: Document, around: Surroundings) -> Workload:
+    """A ReplicaSchedulingPreference decides placement and replicas of its target."""
+    spec = preference.body["spec"]
+    shares: dict[str, ReplicaShare] = {}
+    default: ReplicaShare | None = None
+    for name, entry in (spec.get("clusters") or {}).items():
+        share = ReplicaShare(
+            entry.get("weight", 0), entry.get("minReplicas", 0), entry.get("maxReplicas")
+        )
+        if share.maximum is not None and share.minimum > share.maximum:
+            around.faults.problem(
+                preference,
+                ("spec", "clusters", name),
+                f"minReplicas {share.minimum} is more than maxReplicas {share.maximum}",
+                "min <= max",
+            )
+        if name == "*":
+            default = share
+        elif name in around.clusters:
+            shares[name] = share
+        else:
+            path = ("spec", "clusters", name)
+            around.faults.unknown_cluster(preference, path, name, around.clusters)
+    if not spec.get("clusters"):
+        default = ReplicaShare(1)
+    intersect = bool(spec.get("intersectWithClusterSelector"))
+    placed_by = f"ReplicaSchedulingPreference {_name(preference)}"
+    target = workload.target if intersect else PlacementTarget(selector=parse_selector({}))
+    return replace(
+        workload,
+        target=replace(target, placed_by=placed_by) if target else None,
+        replicas=ReplicaRule(
+            mode="KubeFed",
+            total=spec["totalReplicas"],
+            shares=shares,
+            default_share=default,
+            rebalance=bool(spec.get("rebalance", False)),
+            intersect_with_placement=intersect,
+        ),
+    )
