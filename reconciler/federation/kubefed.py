@@ -61,7 +61,7 @@ class KubeFed:
         elif kind == "ReplicaSchedulingPreference":
             self.preferences.append(document)
         else:
-            return kind == "KubeFedConfig"
+            return bool(kind == "KubeFedConfig")
         return True
 
     def _is_configured(self, group: str, kind: str) -> bool:
@@ -203,8 +203,8 @@ def _placement(document: Document, around: Surroundings) -> PlacementTarget:
         return PlacementTarget(clusters=tuple(names), placed_by="KubeFed placement")
     if body.get("clusterSelector") is not None:
         for index, message, expected in selector_faults(body["clusterSelector"]):
-            path = ("spec", "placement", "clusterSelector", "matchExpressions", index)
-            around.faults.problem(document, path, message, expected)
+            place = ("spec", "placement", "clusterSelector", "matchExpressions", index)
+            around.faults.problem(document, place, message, expected)
         selector = parse_selector(body["clusterSelector"])
         return PlacementTarget(selector=selector, placed_by="KubeFed placement")
     return PlacementTarget(clusters=(), placed_by="KubeFed placement")
@@ -246,7 +246,7 @@ def _within_namespace(
     if namespace not in around.namespaces and namespace != "default":
         around.faults.warn(
             document,
-            f"namespace {namespace!r} has no FederatedNamespace here; it must exist in the clusters",
+            f"namespace {namespace!r} has no FederatedNamespace; the clusters must have it",
         )
     return workload
 

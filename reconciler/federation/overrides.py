@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 from reconciler.federation.faults import Faults
 from reconciler.federation.model import Override, PatchOperation
@@ -121,7 +121,7 @@ def parse_operations(
                 "a path outside of the object's identity",
             )
             continue
-        op = entry.get("op") or "replace"
+        op: Literal["add", "remove", "replace"] = entry.get("op") or "replace"
         if op != "remove" and "value" not in entry:
             faults.problem(document, (*path, number), f"{op} without a value", "value")
             continue

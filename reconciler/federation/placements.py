@@ -77,8 +77,8 @@ def _check_selectors(document: Document, spec: Mapping[str, Any], faults: Faults
     for number, entry in enumerate(spec.get("select") or ()):
         places.append((("spec", "select", number, "labels"), entry.get("labels")))
     for number, entry in enumerate(spec.get("overrides") or ()):
-        path = ("spec", "overrides", number, "clusterSelector")
-        places.append((path, entry.get("clusterSelector")))
+        place = ("spec", "overrides", number, "clusterSelector")
+        places.append((place, entry.get("clusterSelector")))
     for path, selector in places:
         for index, message, expected in selector_faults(selector):
             faults.problem(document, (*path, "matchExpressions", index), message, expected)

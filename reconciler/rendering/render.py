@@ -1,0 +1,139 @@
+"""Assignments -> the objects that each member should have."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from reconciler.errors import Position, Problem
+from reconciler.federation.model import (
+    Cluster,
+    DesiredState,
+    Override,
+    PatchOperation,
+    Workload,
+)
+from reconciler.federation.selectors import matches
+from reconciler.objects import Object
+from reconciler.rendering.desired import DesiredObject
+from reconciler.rendering.patching import PatchFault, patched
+from reconciler.scheduling.assignment import Assignment
+
+_STEERING = ("federation.reconciler.dev/placement", "federation.reconciler.dev/substitute")
+_VARIABLE = re.compile(r"\$\{cluster\.([a-z]+(?:\.[A-Za-z0-9._/-]+)?)\}")
+
+
+@dataclass(frozen=True, slots=True)
+class Rendering:
+    """Objects per cluster, sorted by key; clusters with none have an entry too."""
+
+    objects: Mapping[str, tuple[DesiredObject, ...]]
+    problems: tuple[Problem, ...]
+
+
+def render(state: DesiredState, assignments: Sequence[Assignment]) -> Rendering:
+    """Make every object for every cluster it goes to. Inputs are never changed; bodies are shared
+    between clusters where nothing differs."""
+    clusters = {cluster.name: cluster for cluster in state.clusters}
+    workloads = {workload.key: workload for workload in state.workloads}
+    objects: dict[str, list[DesiredObject]] = {name: [] for name in clusters}
+    problems: list[Problem] = []
+    for assignment in assignments:
+        workload = workloads[assignment.workload]
+        base = _without_steering(workload.template)
+        for name, count in assignment.replicas.items():
+            body = _render_one(workload, base, clusters[name], count, problems)
+            objects[name].append(_desired(workload, name, body))
+    return Rendering(
+        {name: tuple(sorted(found, key=lambda d: d.key)) for name, found in objects.items()},
+        tuple(sorted(set(problems))),
+    )
+
+
+def _desired(workload: Workload, cluster: str, body: Object) -> DesiredObject:
+    return DesiredObject(
+        cluster=cluster,
+        key=workload.key,
+        body=body,
+        position=workload.position,
+        retain=workload.retain,
+        force_conflicts=workload.force_conflicts,
+        recreate=workload.recreate,
+        protect=workload.protect,
+        orphan=workload.orphan,
+        prune_propagation=workload.prune_propagation,
+    )
+
+
+def _without_steering(template: Object) -> Object:
+    annotations = template["metadata"].get("annotations") or {}
+    if not any(name in annotations for name in _STEERING):
+        return template
+    kept = {k: v for k, v in annotations.items() if k not in _STEERING}
+    metadata = {k: v for k, v in template["metadata"].items() if k != "annotations"}
+    if kept:
+        metadata["annotations"] = kept
+    return {**template, "metadata": metadata}
+
+
+def _render_one(
+    workload: Workload,
+    base: Object,
+    cluster: Cluster,
+    count: int | None,
+    problems: list[Problem],
+) -> Object:
+    body = base
+    if workload.substitute_variables:
+        body = _substituted(body, cluster)
+    if count is not None:
+        body = {**body, "spec": {**(body.get("spec") or {}), "replicas": count}}
+    for operation in _operations(workload.overrides, cluster):
+        try:
+            body = patched(body, operation)
+        except PatchFault as fault:
+            problems.append(_problem(workload, operation, fault))
+    return body
+
+
+def _operations(overrides: Iterable[Override], cluster: Cluster) -> Iterable[PatchOperation]:
+    for override in overrides:
+        if override.clusters is not None:
+            applies = cluster.name in override.clusters
+        else:
+            applies = override.selector is None or matches(override.selector, cluster.labels)
+        if applies:
+            yield from override.operations
+
+
+def _problem(workload: Workload, operation: PatchOperation, fault: PatchFault) -> Problem:
+    position: Position = operation.position or workload.position
+    return Problem(
+        position,
+        "",
+        f"the override path {operation.path} does not exist in {workload.key}: {fault}",
+        "a path that the template has",
+        "use op: add to make a new field" if operation.op == "replace" else "",
+    )
+
+
+def _substituted(value: Any, cluster: Cluster) -> Any:
+    if isinstance(value, dict):
+        return {k: _substituted(v, cluster) for k, v in value.items()}
+    if isinstance(value, list):
+        return [_substituted(item, cluster) for item in value]
+    if isinstance(value, str) and "${cluster." in value:
+        return _VARIABLE.sub(lambda match: _variable(match, cluster), value)
+    return value
+
+
+def _variable(match: re.Match[str], cluster: Cluster) -> str:
+    """The value of a variable; one that means nothing stays as it is written."""
+    name, _, label = match[1].partition(".")
+    if name == "labels" and label:
+        return cluster.labels.get(label, match[0])
+    if name in ("name", "provider", "region", "zone") and not label:
+        return str(getattr(cluster, name))
+    return match[0]

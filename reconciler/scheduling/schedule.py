@@ -1,0 +1,131 @@
+"""``DesiredState`` + what is seen of the fleet -> where everything goes. Pure and deterministic."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from reconciler.federation.model import Cluster, DesiredState, ReplicaShare, Workload
+from reconciler.objects import ObjectKey
+from reconciler.scheduling.assignment import Assignment
+from reconciler.scheduling.dividing import divide
+from reconciler.scheduling.eligible import eligible
+from reconciler.scheduling.fleet import FleetView
+from reconciler.scheduling.kubefed_planner import OTHERS, plan_replicas
+from reconciler.scheduling.spreading import spread
+
+
+def schedule(state: DesiredState, view: FleetView | None = None) -> tuple[Assignment, ...]:
+    """One assignment per workload, sorted by key.
+
+    A cluster that is unavailable gets none of the replicas that are divided, but stays in the
+    assignment (with 0, or None where nothing is divided), so that what it runs is not taken for
+    something to prune.
+    """
+    view = view or FleetView()
+    clusters = {cluster.name: cluster for cluster in state.clusters}
+    found = [_assign(workload, clusters, view) for workload in state.workloads]
+    return tuple(sorted(found, key=lambda assignment: assignment.workload))
+
+
+def _assign(workload: Workload, clusters: Mapping[str, Cluster], view: FleetView) -> Assignment:
+    if workload.target is None:
+        return Assignment(workload.key, {})
+    names, left_out = eligible(workload.target, clusters)
+    if workload.namespace_placement is not None:
+        inside, _ = eligible(workload.namespace_placement, clusters)
+        for name in set(names) - set(inside):
+            left_out[name] = f"FederatedNamespace {workload.key.namespace} does not go there"
+        names = [name for name in names if name in inside]
+    text = f"{workload.key.namespace}/{workload.key.name}"
+    rules = workload.target.spread
+    kept, crowded, warnings = spread(names, rules, clusters, view.unavailable, text)
+    left_out |= crowded
+    # What would run there but for the outage must not look abandoned.
+    usual, _, _ = spread(names, rules, clusters, (), text)
+    idle = [n for n in usual if n in view.unavailable and n not in kept]
+    replicas, shortfall = _replicas(workload, kept, clusters, view, text)
+    for name in idle:
+        left_out.pop(name, None)
+        replicas[name] = None if workload.replicas.mode == "Duplicated" else 0
+    return Assignment(
+        workload.key,
+        dict(sorted(replicas.items())),
+        placed_by=workload.target.placed_by,
+        left_out=dict(sorted(left_out.items())),
+        shortfall=shortfall,
+        warnings=tuple(f"{workload.key}: {warning}" for warning in warnings),
+    )
+
+
+def _replicas(
+    workload: Workload,
+    names: Sequence[str],
+    clusters: Mapping[str, Cluster],
+    view: FleetView,
+    key: str,
+) -> tuple[dict[str, int | None], int]:
+    rule = workload.replicas
+    if rule.mode == "Duplicated":
+        return {name: _clamped(workload, rule.shares.get(name)) for name in names}, 0
+    up = [name for name in names if name not in view.unavailable]
+    current = view.current.get(workload.key, {})
+    capacity = view.capacity.get(workload.key, {})
+    total = rule.total if rule.total is not None else _own_count(workload)
+    plan: dict[str, int | None] = {n: 0 for n in names if n in view.unavailable}
+    if rule.mode == "KubeFed":
+        preferences = dict(rule.shares)
+        if rule.default_share is not None:
+            preferences[OTHERS] = rule.default_share
+        counts, _ = plan_replicas(
+            total,
+            preferences,
+            up,
+            key=key,
+            rebalance=rule.rebalance,
+            current=current,
+            capacity=capacity,
+        )
+        placed = sum(counts.values())
+        # KubeFed writes a placement of just the clusters that get something.
+        plan.update({name: count for name, count in counts.items() if count > 0})
+        return plan, max(0, total - placed)
+    shares = {n: _share(workload, clusters[n], view) for n in up}
+    limits = {**{n: c for n in up if (c := clusters[n].capacity) is not None}, **capacity}
+    divided, missing = divide(total, shares, key=key, current=current, capacity=limits)
+    plan.update(divided)
+    return plan, missing
+
+
+def _share(workload: Workload, cluster: Cluster, view: FleetView) -> ReplicaShare:
+    rule = workload.replicas
+    share = rule.shares.get(cluster.name) or rule.default_share or ReplicaShare(0, 0, 0)
+    if rule.weigh_by == "Capacity":
+        room = view.spare.get(cluster.name, cluster.capacity)
+        if room is not None:
+            return ReplicaShare(room, share.minimum, share.maximum)
+    return share
+
+
+def _clamped(workload: Workload, share: ReplicaShare | None) -> int | None:
+    """A duplicated count within its cluster's bounds; None where the template's own stands."""
+    rule = workload.replicas
+    if share is None or (share.minimum == 0 and share.maximum is None):
+        return rule.total
+    count = rule.total if rule.total is not None else _own_count(workload)
+    count = max(count, share.minimum)
+    return count if share.maximum is None else min(count, share.maximum)
+
+
+def _own_count(workload: Workload) -> int:
+    """The template's replicas; a workload that does not say runs one."""
+    count = (workload.template.get("spec") or {}).get("replicas")
+    return count if isinstance(count, int) else 1
+
+
+def template_replicas(state: DesiredState) -> dict[ObjectKey, int]:
+    """The counts that templates themselves have, for those that have one."""
+    return {
+        w.key: count
+        for w in state.workloads
+        if isinstance(count := (w.template.get("spec") or {}).get("replicas"), int)
+    }
