@@ -88,14 +88,20 @@ def _render_one(
     body = base
     if workload.substitute_variables:
         body = _substituted(body, cluster)
-    if count is not None:
-        body = {**body, "spec": {**(body.get("spec") or {}), "replicas": count}}
+    # A count that was shared out is the sum's part and stands; any other may be overridden.
+    shared_out = workload.replicas.mode != "Duplicated"
+    if count is not None and not shared_out:
+        body = _with_replicas(body, count)
     for operation in _operations(workload.overrides, cluster):
         try:
             body = patched(body, operation)
         except PatchFault as fault:
             problems.append(_problem(workload, operation, fault))
-    return body
+    return _with_replicas(body, count) if count is not None and shared_out else body
+
+
+def _with_replicas(body: Object, count: int) -> Object:
+    return {**body, "spec": {**(body.get("spec") or {}), "replicas": count}}
 
 
 def _operations(overrides: Iterable[Override], cluster: Cluster) -> Iterable[PatchOperation]:

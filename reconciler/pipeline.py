@@ -1,0 +1,374 @@
+"""The steps strung together: repository -> state -> members -> plan -> result.
+
+Every step's own work is in its package; here is only the order, and what runs side by side.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Protocol
+
+from reconciler.cluster.connecting import Connector
+from reconciler.cluster.member import Member
+from reconciler.cluster.parallel import in_parallel
+from reconciler.cluster.resources import VersionedKind
+from reconciler.errors import BadInput, ClusterError, GuardViolation, UsageError
+from reconciler.federation import interpret
+from reconciler.federation.model import Cluster, DesiredState, Workload
+from reconciler.inventory.observation import Observation, observe
+from reconciler.inventory.store import read_inventory
+from reconciler.manifests import load
+from reconciler.objects import Object, ObjectKey
+from reconciler.planning.fleet_plan import assemble, unreachable_plan, workload_rows
+from reconciler.planning.member_plan import MemberWork, Settings, plan_member
+from reconciler.planning.missing import Sought, find_missing
+from reconciler.planning.plan import ClusterPlan, Plan, RunResult
+from reconciler.rendering import Rendering, render
+from reconciler.scheduling import Assignment, FleetView, schedule
+from reconciler.scheduling.schedule import template_replicas
+from reconciler.source import Checkout, open_source
+
+CONCURRENT_MEMBERS = 32
+
+
+class Progress(Protocol):
+    """Told how far a run has come; phases may overlap."""
+
+    def phase(self, name: str, total: int) -> None:
+        """A phase of ``total`` steps begins; called again with more when more turn up."""
+
+    def advance(self, name: str, n: int = 1) -> None:
+        """``n`` steps are done."""
+
+
+class NoProgress:
+    """Nobody watches."""
+
+    def phase(self, name: str, total: int) -> None:
+        """Nothing to show."""
+
+    def advance(self, name: str, n: int = 1) -> None:
+        """Nothing to show."""
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What one run is asked to do. ``deadline`` is in seconds, ``parallel`` in connections."""
+
+    repo: str = "."
+    ref: str | None = None
+    path: str = "."
+    clusters: tuple[str, ...] = ()
+    kubeconfig: str | None = None
+    plan_only: bool = True
+    force_conflicts: bool = False
+    max_deletions: int | None = None
+    simulate_outages: tuple[str, ...] = ()
+    deadline: float | None = None
+    parallel: int = 16
+    host_context: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Repository:
+    """A repository that was read and understood."""
+
+    checkout: Checkout
+    state: DesiredState
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        return self.state.warnings
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A plan with the members it was made for, ready to be carried out."""
+
+    plan: Plan
+    works: tuple[MemberWork, ...]
+    placed: Mapping[ObjectKey, frozenset[str]] = field(default_factory=dict)
+
+
+@dataclass
+class _Seen:
+    """One member while the plan is made; ``problem`` is set when it cannot be looked at."""
+
+    cluster: Cluster
+    member: Member | None = None
+    observation: Observation | None = None
+    problem: str = ""
+
+
+def read(options: Options) -> Repository:
+    """Read and understand. Raises SourceError, or BadInput with every problem there is."""
+    checkout = open_source(options.repo, ref=options.ref, path=options.path)
+    manifests = load(checkout.files)
+    found = interpret(manifests.documents)
+    problems = [*manifests.problems, *found.problems]
+    if problems or found.state is None:
+        raise BadInput(problems)
+    return Repository(checkout, found.state)
+
+
+def validate(options: Options) -> Repository:
+    """All that can be checked without a cluster. Raises SourceError or BadInput."""
+    repository = read(options)
+    _render(repository.state, FleetView())
+    return repository
+
+
+def _render(state: DesiredState, view: FleetView) -> tuple[tuple[Assignment, ...], Rendering]:
+    assignments = schedule(state, view)
+    rendering = render(state, assignments)
+    if rendering.problems:
+        raise BadInput(rendering.problems)
+    return assignments, rendering
+
+
+def make_plan(options: Options, progress: Progress | None = None) -> Prepared:
+    """Look at every member and say what a run would change. Writes nothing.
+
+    Raises SourceError, BadInput, UsageError; a member's own trouble is part of the plan.
+    """
+    progress = progress or NoProgress()
+    repository = read(options)
+    state = repository.state
+    _check_names(state, options.clusters)
+    outages = simulated(state, options.simulate_outages)
+    usual, rendering = _render(state, FleetView())
+    connector = _connector(options, state)
+    kinds = _kinds(rendering)
+    chosen = [c for c in state.clusters if not options.clusters or c.name in options.clusters]
+    progress.phase("observe", len(chosen))
+
+    def look(cluster: Cluster) -> _Seen:
+        seen = _look(connector, cluster, state, kinds, outages)
+        progress.advance("observe")
+        return seen
+
+    seen = in_parallel(look, chosen, CONCURRENT_MEMBERS)
+    live = _live_workloads(state, usual, seen)
+    view = FleetView(unavailable=outages, current=_counts(state, live))
+    assignments, rendering = (
+        _render(state, view) if view.current or view.unavailable else (usual, rendering)
+    )
+    placed = _placed(rendering)
+    settings = Settings(
+        force_conflicts=options.force_conflicts,
+        max_deletions=options.max_deletions,
+        now=time.time(),
+        checked=lambda count: progress.advance("compare", count),
+    )
+    progress.phase("compare", sum(len(rendering.objects[s.cluster.name]) for s in seen))
+    works = in_parallel(
+        lambda one: _plan_one(one, rendering, placed, state, settings), seen, CONCURRENT_MEMBERS
+    )
+    plan = assemble(
+        state,
+        [w for w in works if isinstance(w, MemberWork)],
+        [w for w in works if isinstance(w, ClusterPlan)],
+        workload_rows(assignments, _spec_replicas(live), template_replicas(state)),
+        commit=repository.checkout.commit,
+        warnings=[text for a in assignments for text in _remarks(a)],
+        simulated_outages=options.simulate_outages,
+    )
+    return Prepared(plan, tuple(w for w in works if isinstance(w, MemberWork)), placed)
+
+
+def apply_plan(
+    prepared: Prepared,
+    progress: Progress | None = None,
+    stopped: Callable[[], str] = lambda: "",
+) -> RunResult:
+    """Carry a plan out. Raises GuardViolation before the first write when it passes a limit."""
+    from reconciler.applying.fleet_run import carry_out
+
+    progress = progress or NoProgress()
+    plan = prepared.plan
+    if plan.simulated_outages:
+        raise UsageError("a simulated outage can only be planned", hint="add --plan")
+    if plan.violations:
+        raise GuardViolation(plan.violations, hint=plan.violation_hint)
+    progress.phase("apply", sum(len(cluster.changes) for cluster in plan.clusters))
+    return carry_out(
+        plan,
+        prepared.works,
+        prepared.placed,
+        stopped=stopped,
+        written=lambda: progress.advance("apply"),
+    )
+
+
+def simulated(state: DesiredState, outages: Sequence[str]) -> dict[str, str]:
+    """``region=eu-central-1`` and the like -> the clusters that would be down, with the reason."""
+    down: dict[str, str] = {}
+    for outage in outages:
+        what, _, value = outage.partition("=")
+        attribute = "name" if what == "cluster" else what
+        hit = [c.name for c in state.clusters if getattr(c, attribute, None) == value]
+        if not hit:
+            known = sorted({str(getattr(c, attribute, "")) for c in state.clusters} - {""})
+            raise UsageError(
+                f"--simulate-outage {outage}: no cluster has that {what}",
+                hint=f"there are: {', '.join(known)}",
+            )
+        down |= dict.fromkeys(hit, f"simulated outage of {outage}")
+    return down
+
+
+def _check_names(state: DesiredState, names: Sequence[str]) -> None:
+    from reconciler.federation.faults import near
+
+    known = {cluster.name for cluster in state.clusters}
+    for name in names:
+        if name not in known:
+            hint = near(name, known) or f"there are: {', '.join(sorted(known))}"
+            raise UsageError(f"--cluster {name}: the repository has no such cluster", hint=hint)
+
+
+def _connector(options: Options, state: DesiredState) -> Connector:
+    began = time.monotonic()
+    deadline = options.deadline
+    settings = (
+        {} if deadline is None else {"seconds_left": lambda: deadline - (time.monotonic() - began)}
+    )
+    return Connector.from_file(
+        options.kubeconfig,
+        state.federation.namespace,
+        host_context=options.host_context,
+        **settings,
+    )
+
+
+def _kinds(rendering: Rendering) -> dict[str, set[VersionedKind]]:
+    return {
+        name: {VersionedKind.of(desired.body) for desired in objects}
+        for name, objects in rendering.objects.items()
+    }
+
+
+def _look(
+    connector: Connector,
+    cluster: Cluster,
+    state: DesiredState,
+    kinds: Mapping[str, set[VersionedKind]],
+    outages: Mapping[str, str],
+) -> _Seen:
+    if cluster.name in outages:
+        return _Seen(cluster, problem=outages[cluster.name])
+    try:
+        member = connector.member(cluster)
+        federation = state.federation
+        inventory = read_inventory(member, federation.name, federation.namespace)
+        return _Seen(cluster, member, observe(member, inventory, kinds[cluster.name]))
+    except ClusterError as error:
+        return _Seen(cluster, problem=_words(error))
+
+
+def _words(error: ClusterError) -> str:
+    return f"{error}" + (f" ({error.hint})" if error.hint else "")
+
+
+def _live_workloads(
+    state: DesiredState, assignments: Sequence[Assignment], seen: Sequence[_Seen]
+) -> dict[ObjectKey, dict[str, Object]]:
+    """The live objects of workloads with replicas, by cluster.
+
+    Those whose replicas are shared out are looked for by name where the inventory does not have
+    them: what runs before a migration counts as running.
+    """
+    replicated = template_replicas(state)
+    shared = {w.key: w for w in state.workloads if w.replicas.mode != "Duplicated"}
+    possible = {a.workload: set(a.replicas) for a in assignments}
+    found: dict[ObjectKey, dict[str, Object]] = {}
+    for one in seen:
+        if one.member is None or one.observation is None:
+            continue
+        members = one.observation.members()
+        for key in {*replicated, *shared}:
+            if key in members:
+                found.setdefault(key, {})[one.cluster.name] = members[key][1]
+        sought = [
+            Sought(resource, key)
+            for key, workload in shared.items()
+            if key not in members
+            and one.cluster.name in possible.get(key, ())
+            and (resource := one.observation.discovery.find(VersionedKind.of(workload.template)))
+        ]
+        try:
+            for key, live in find_missing(one.member, sought).items():
+                found.setdefault(key, {})[one.cluster.name] = live
+        except ClusterError as error:
+            one.problem, one.observation = _words(error), None
+    return found
+
+
+def _counts(
+    state: DesiredState, live: Mapping[ObjectKey, Mapping[str, Object]]
+) -> dict[ObjectKey, dict[str, int]]:
+    """What the scheduler may build on: KubeFed counts ready replicas, division what was asked."""
+    counts: dict[ObjectKey, dict[str, int]] = {}
+    for workload in state.workloads:
+        if workload.replicas.mode == "Duplicated" or workload.key not in live:
+            continue
+        counts[workload.key] = {
+            cluster: _count(workload, obj) for cluster, obj in live[workload.key].items()
+        }
+    return counts
+
+
+def _count(workload: Workload, live: Object) -> int:
+    if workload.replicas.mode == "KubeFed":
+        return int((live.get("status") or {}).get("readyReplicas") or 0)
+    return int((live.get("spec") or {}).get("replicas") or 0)
+
+
+def _spec_replicas(
+    live: Mapping[ObjectKey, Mapping[str, Object]],
+) -> dict[ObjectKey, dict[str, int]]:
+    return {
+        key: {c: int((o.get("spec") or {}).get("replicas") or 0) for c, o in objects.items()}
+        for key, objects in live.items()
+    }
+
+
+def _placed(rendering: Rendering) -> dict[ObjectKey, frozenset[str]]:
+    homes: dict[ObjectKey, set[str]] = {}
+    for name, objects in rendering.objects.items():
+        for desired in objects:
+            homes.setdefault(desired.key, set()).add(name)
+    return {key: frozenset(names) for key, names in homes.items()}
+
+
+def _remarks(assignment: Assignment) -> list[str]:
+    remarks = list(assignment.warnings)
+    if assignment.shortfall:
+        remarks.append(f"{assignment.workload}: {assignment.shortfall} replicas fit nowhere")
+    return remarks
+
+
+def _plan_one(
+    one: _Seen,
+    rendering: Rendering,
+    placed: Mapping[ObjectKey, frozenset[str]],
+    state: DesiredState,
+    settings: Settings,
+) -> MemberWork | ClusterPlan:
+    if one.member is None or one.observation is None:
+        return unreachable_plan(one.cluster, one.problem)
+    desired = rendering.objects[one.cluster.name]
+    try:
+        observation = one.observation
+        wanted = {VersionedKind.of(d.body) for d in desired}
+        if not wanted <= {*observation.live, *observation.unserved, *observation.failed}:
+            # Rescheduling brought a kind here that the first look did not expect.
+            observation = observe(one.member, observation.inventory, wanted)
+        work = plan_member(
+            one.member, one.cluster, observation, desired, placed, state.federation, settings
+        )
+    except ClusterError as error:
+        return unreachable_plan(one.cluster, _words(error))
+    return replace(work, plan=replace(work.plan, requests=one.member.requests))

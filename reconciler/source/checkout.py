@@ -1,0 +1,22 @@
+"""What was read from a repository: its files, and which commit they are of."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from reconciler.source.files import SourceFile
+
+MAX_FILES = 20_000
+MAX_FILE_BYTES = 10 * 1024 * 1024
+MAX_TOTAL_BYTES = 512 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Checkout:
+    """``commit`` is empty for a folder that is no Git work tree; ``dirty`` says that files differ
+    from it. ``files`` are sorted by path, relative to the chosen folder."""
+
+    description: str
+    commit: str
+    dirty: bool
+    files: tuple[SourceFile, ...]

@@ -1,0 +1,84 @@
+"""A folder read as it lies, Git work tree or not."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+from reconciler.errors import SourceError
+from reconciler.source.checkout import MAX_FILE_BYTES, MAX_FILES, MAX_TOTAL_BYTES, Checkout
+from reconciler.source.files import SourceFile
+
+GIT_SECONDS = 20
+
+
+def read_directory(location: str, path: str) -> Checkout:
+    """Every file below ``location``/``path``. Raises SourceError when there is no such folder."""
+    root = Path(location).expanduser()
+    if not root.is_dir():
+        raise SourceError(f"there is no directory {location!r}", hint="name it with --repo")
+    folder = (root / path).resolve()
+    if not folder.is_relative_to(root.resolve()):
+        raise SourceError(f"--path {path!r} leads out of {location!r}")
+    if not folder.is_dir():
+        inside = ", ".join(sorted(p.name for p in root.iterdir() if p.is_dir())[:10])
+        raise SourceError(f"{location!r} has no folder {path!r}", hint=f"it has: {inside}")
+    files = tuple(sorted(_read_all(folder), key=lambda f: f.path))
+    commit, dirty = _commit_of(folder)
+    return Checkout(str(folder), commit, dirty, files)
+
+
+def _read_all(folder: Path) -> Iterator[SourceFile]:
+    count = total = 0
+    for here, folders, names in os.walk(folder, followlinks=False):
+        folders[:] = sorted(f for f in folders if not f.startswith("."))
+        for name in sorted(names):
+            if name.startswith("."):
+                continue
+            file = Path(here) / name
+            relative = file.relative_to(folder).as_posix()
+            count += 1
+            if count > MAX_FILES:
+                raise SourceError(f"more than {MAX_FILES} files in {folder.name}")
+            found = _read(file, relative, folder)
+            total += len(found.content)
+            if total > MAX_TOTAL_BYTES:
+                raise SourceError(f"more than {MAX_TOTAL_BYTES} bytes in {folder.name}")
+            yield found
+
+
+def _read(file: Path, relative: str, folder: Path) -> SourceFile:
+    if file.is_symlink() and not file.resolve().is_relative_to(folder):
+        return SourceFile(relative, error="a symbolic link that leads out of the repository")
+    try:
+        size = file.stat().st_size
+        if size > MAX_FILE_BYTES:
+            return SourceFile(
+                relative, error=f"the file has {size} bytes; {MAX_FILE_BYTES} at most"
+            )
+        return SourceFile(relative, file.read_bytes())
+    except OSError as error:
+        return SourceFile(relative, error=f"cannot be read: {error.strerror}")
+
+
+def _commit_of(folder: Path) -> tuple[str, bool]:
+    """HEAD and whether the work tree differs from it; nothing for a folder outside Git."""
+    head = _git(folder, "rev-parse", "--verify", "--quiet", "HEAD").strip()
+    if not head:
+        return "", False
+    changed = _git(folder, "status", "--porcelain", "--untracked-files=normal", "--", ".")
+    return head, bool(changed)
+
+
+def _git(folder: Path, *arguments: str) -> str:
+    # No hooks, no file-system monitor: the folder may be somebody else's repository.
+    command = ["git", "-C", str(folder), "-c", "core.fsmonitor=", "-c", "core.hooksPath=/dev/null"]
+    try:
+        done = subprocess.run(
+            [*command, *arguments], capture_output=True, timeout=GIT_SECONDS, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return done.stdout.decode(errors="replace") if done.returncode == 0 else ""
