@@ -30,7 +30,7 @@ help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: $(VENV)/.runtime ## The whole story on three simulated clusters, in seconds
-	@$(PY) -m reconciler.sandbox.demo
+	@$(PY) -m reconciler.cli demo
 
 test: check ## All that CI runs: check, unit, integration
 	@sh scripts/test.sh

@@ -138,9 +138,9 @@ def make_plan(options: Options, progress: Progress | None = None) -> Prepared:
     state = repository.state
     _check_names(state, options.clusters)
     outages = simulated(state, options.simulate_outages)
-    usual, rendering = _render(state, FleetView())
+    usual, usual_rendering = _render(state, FleetView())
     connector = _connector(options, state)
-    kinds = _kinds(rendering)
+    kinds = _kinds(usual_rendering)
     chosen = [c for c in state.clusters if not options.clusters or c.name in options.clusters]
     progress.phase("observe", len(chosen))
 
@@ -153,7 +153,7 @@ def make_plan(options: Options, progress: Progress | None = None) -> Prepared:
     live = _live_workloads(state, usual, seen)
     view = FleetView(unavailable=outages, current=_counts(state, live))
     assignments, rendering = (
-        _render(state, view) if view.current or view.unavailable else (usual, rendering)
+        _render(state, view) if view.current or view.unavailable else (usual, usual_rendering)
     )
     placed = _placed(rendering)
     settings = Settings(
@@ -170,7 +170,11 @@ def make_plan(options: Options, progress: Progress | None = None) -> Prepared:
         state,
         [w for w in works if isinstance(w, MemberWork)],
         [w for w in works if isinstance(w, ClusterPlan)],
-        workload_rows(assignments, _spec_replicas(live), template_replicas(state)),
+        workload_rows(
+            assignments,
+            _replicas_now(live, _replicas_in(usual_rendering), outages),
+            _replicas_to_be(rendering, live, outages),
+        ),
         commit=repository.checkout.commit,
         warnings=[text for a in assignments for text in _remarks(a)],
         simulated_outages=options.simulate_outages,
@@ -326,13 +330,49 @@ def _count(workload: Workload, live: Object) -> int:
     return int((live.get("spec") or {}).get("replicas") or 0)
 
 
-def _spec_replicas(
+def _replicas_in(rendering: Rendering) -> dict[ObjectKey, dict[str, int]]:
+    counts: dict[ObjectKey, dict[str, int]] = {}
+    for name, objects in rendering.objects.items():
+        for desired in objects:
+            replicas = (desired.body.get("spec") or {}).get("replicas")
+            if isinstance(replicas, int):
+                counts.setdefault(desired.key, {})[name] = replicas
+    return counts
+
+
+def _replicas_now(
     live: Mapping[ObjectKey, Mapping[str, Object]],
+    usual: Mapping[ObjectKey, Mapping[str, int]],
+    outages: Mapping[str, str],
 ) -> dict[ObjectKey, dict[str, int]]:
-    return {
+    """What runs; a cluster whose outage is only simulated is taken to run what it should."""
+    counts = {
         key: {c: int((o.get("spec") or {}).get("replicas") or 0) for c, o in objects.items()}
         for key, objects in live.items()
     }
+    for key, by_cluster in usual.items():
+        for name in by_cluster.keys() & outages.keys():
+            counts.setdefault(key, {})[name] = by_cluster[name]
+    return counts
+
+
+def _replicas_to_be(
+    rendering: Rendering,
+    live: Mapping[ObjectKey, Mapping[str, Object]],
+    outages: Mapping[str, str],
+) -> dict[ObjectKey, dict[str, int]]:
+    """What will run: nothing where it is down, the live count where an autoscaler sets it."""
+    counts = _replicas_in(rendering)
+    for name, objects in rendering.objects.items():
+        for desired in objects:
+            if desired.key not in counts or name not in counts[desired.key]:
+                continue
+            now = live.get(desired.key, {}).get(name)
+            if name in outages:
+                counts[desired.key][name] = 0
+            elif now is not None and "/spec/replicas" in desired.retain:
+                counts[desired.key][name] = int((now.get("spec") or {}).get("replicas") or 0)
+    return counts
 
 
 def _placed(rendering: Rendering) -> dict[ObjectKey, frozenset[str]]:

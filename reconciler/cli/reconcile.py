@@ -22,7 +22,7 @@ from reconciler.cli.settings import (
 
 FLEET, RUN, OUTPUT = "Fleet", "What to do", "Output"
 OUTAGES = ("cluster", "region", "zone", "provider")
-REPORT_SUFFIXES = (".json", ".md", ".txt", ".html")
+REPORT_SUFFIXES = (".json", ".md", ".txt")
 
 EPILOG = """\b
 Examples:
@@ -147,7 +147,7 @@ def _reports(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> 
     callback=_reports,
     metavar="FILE",
     heading=OUTPUT,
-    help="Also write it to FILE: .json, .md, .txt or .html. Repeatable.",
+    help="Also write it to FILE: .json, .md or .txt. Repeatable.",
 )
 @option(
     "--detailed-exitcode",

@@ -283,6 +283,8 @@ def _reason(question: Question, fields: tuple[FieldChange, ...], adopting: bool)
         return f"drift{by}"
     if question is Question.UNKNOWN:
         return "differs from Git"
+    if question is Question.EDITED and [field.path for field in fields] == ["spec.replicas"]:
+        return "its share of the replicas changes"
     return str(question) if fields else "takes or gives back ownership of fields"
 
 

@@ -62,26 +62,18 @@ def assemble(
 
 def workload_rows(
     assignments: Sequence[Assignment],
-    live_replicas: Mapping[ObjectKey, Mapping[str, int]],
-    template_replicas: Mapping[ObjectKey, int],
+    before: Mapping[ObjectKey, Mapping[str, int]],
+    after: Mapping[ObjectKey, Mapping[str, int]],
 ) -> list[WorkloadRow]:
     """Replicas of each workload that has any, by cluster, as they are and as they will be."""
-    rows = []
-    for assignment in assignments:
-        own = template_replicas.get(assignment.workload)
-        after = {
-            cluster: count if count is not None else own
-            for cluster, count in assignment.replicas.items()
-        }
-        if own is None and not any(count is not None for count in assignment.replicas.values()):
-            continue
-        rows.append(
-            WorkloadRow(
-                assignment.workload,
-                before=dict(sorted(live_replicas.get(assignment.workload, {}).items())),
-                after={c: n for c, n in sorted(after.items()) if n is not None},
-                shortfall=assignment.shortfall,
-                placed_by=assignment.placed_by,
-            )
+    return [
+        WorkloadRow(
+            assignment.workload,
+            before=dict(sorted(before.get(assignment.workload, {}).items())),
+            after=dict(sorted(after[assignment.workload].items())),
+            shortfall=assignment.shortfall,
+            placed_by=assignment.placed_by,
         )
-    return rows
+        for assignment in assignments
+        if assignment.workload in after
+    ]

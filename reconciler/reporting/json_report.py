@@ -1,0 +1,102 @@
+"""Plans and results as JSON, in the form that ``schemas/plan.json`` documents. Pure."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+
+from reconciler.planning.plan import ABSENT, Change, ClusterPlan, Plan, RunResult
+
+FORMAT_VERSION = 1
+
+
+def plan_document(plan: Plan) -> dict[str, Any]:
+    """The plan. A field without ``from`` (or ``to``) was (or will be) absent."""
+    return {
+        "formatVersion": FORMAT_VERSION,
+        "federation": plan.federation,
+        "commit": plan.commit,
+        "summary": plan.summary(),
+        "clusters": [_cluster(cluster) for cluster in plan.clusters],
+        "warnings": list(plan.warnings),
+        "violations": list(plan.violations),
+        "simulatedOutages": list(plan.simulated_outages),
+        "workloads": [
+            {
+                "kind": row.key.kind,
+                "namespace": row.key.namespace,
+                "name": row.key.name,
+                "placedBy": row.placed_by,
+                "before": dict(row.before),
+                "after": dict(row.after),
+                "shortfall": row.shortfall,
+            }
+            for row in plan.workloads
+        ],
+    }
+
+
+def result_document(result: RunResult) -> dict[str, Any]:
+    """The plan with what became of it."""
+    return {
+        **plan_document(result.plan),
+        "ok": result.ok,
+        "errors": list(result.errors),
+        "stopped": result.stopped,
+        "outcomes": [
+            {
+                "cluster": o.cluster,
+                "action": str(o.action),
+                "kind": o.key.kind,
+                "namespace": o.key.namespace,
+                "name": o.key.name,
+                "status": o.status,
+                "message": o.message,
+            }
+            for o in result.outcomes
+        ],
+    }
+
+
+def as_json(document: dict[str, Any]) -> str:
+    """Indented, keys in a fixed order."""
+    return orjson.dumps(document, option=orjson.OPT_INDENT_2).decode() + "\n"
+
+
+def _cluster(cluster: ClusterPlan) -> dict[str, Any]:
+    return {
+        "name": cluster.name,
+        "provider": cluster.provider,
+        "region": cluster.region,
+        "reachable": cluster.reachable,
+        "problem": cluster.problem,
+        "unchanged": cluster.unchanged,
+        "requests": cluster.requests,
+        "changes": [_change(change) for change in cluster.changes],
+    }
+
+
+def _change(change: Change) -> dict[str, Any]:
+    fields = []
+    for field in change.fields:
+        entry: dict[str, Any] = {"path": field.path}
+        if field.before is not ABSENT:
+            entry["from"] = field.before
+        if field.after is not ABSENT:
+            entry["to"] = field.after
+        if field.managers:
+            entry["managers"] = list(field.managers)
+        fields.append(entry)
+    return {
+        "action": str(change.action),
+        "apiVersion": change.api_version,
+        "kind": change.key.kind,
+        "namespace": change.key.namespace,
+        "name": change.key.name,
+        "fields": fields,
+        "reason": change.reason,
+        "error": change.error,
+        "origin": change.origin,
+        "verified": change.verified,
+    }
