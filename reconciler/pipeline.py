@@ -21,10 +21,16 @@ from reconciler.inventory.observation import Observation, observe
 from reconciler.inventory.store import read_inventory
 from reconciler.manifests import load
 from reconciler.objects import Object, ObjectKey
-from reconciler.planning.fleet_plan import assemble, unreachable_plan, workload_rows
+from reconciler.planning.fleet_plan import assemble, unreachable_plan
 from reconciler.planning.member_plan import MemberWork, Settings, plan_member
 from reconciler.planning.missing import Sought, find_missing
 from reconciler.planning.plan import ClusterPlan, Plan, RunResult
+from reconciler.planning.replica_rows import (
+    replicas_in,
+    replicas_now,
+    replicas_to_be,
+    workload_rows,
+)
 from reconciler.rendering import Rendering, render
 from reconciler.scheduling import Assignment, FleetView, schedule
 from reconciler.scheduling.schedule import template_replicas
@@ -172,8 +178,8 @@ def make_plan(options: Options, progress: Progress | None = None) -> Prepared:
         [w for w in works if isinstance(w, ClusterPlan)],
         workload_rows(
             assignments,
-            _replicas_now(live, _replicas_in(usual_rendering), outages),
-            _replicas_to_be(rendering, live, outages),
+            replicas_now(live, replicas_in(usual_rendering), outages),
+            replicas_to_be(rendering, live, outages),
         ),
         commit=repository.checkout.commit,
         warnings=[text for a in assignments for text in _remarks(a)],
@@ -328,51 +334,6 @@ def _count(workload: Workload, live: Object) -> int:
     if workload.replicas.mode == "KubeFed":
         return int((live.get("status") or {}).get("readyReplicas") or 0)
     return int((live.get("spec") or {}).get("replicas") or 0)
-
-
-def _replicas_in(rendering: Rendering) -> dict[ObjectKey, dict[str, int]]:
-    counts: dict[ObjectKey, dict[str, int]] = {}
-    for name, objects in rendering.objects.items():
-        for desired in objects:
-            replicas = (desired.body.get("spec") or {}).get("replicas")
-            if isinstance(replicas, int):
-                counts.setdefault(desired.key, {})[name] = replicas
-    return counts
-
-
-def _replicas_now(
-    live: Mapping[ObjectKey, Mapping[str, Object]],
-    usual: Mapping[ObjectKey, Mapping[str, int]],
-    outages: Mapping[str, str],
-) -> dict[ObjectKey, dict[str, int]]:
-    """What runs; a cluster whose outage is only simulated is taken to run what it should."""
-    counts = {
-        key: {c: int((o.get("spec") or {}).get("replicas") or 0) for c, o in objects.items()}
-        for key, objects in live.items()
-    }
-    for key, by_cluster in usual.items():
-        for name in by_cluster.keys() & outages.keys():
-            counts.setdefault(key, {})[name] = by_cluster[name]
-    return counts
-
-
-def _replicas_to_be(
-    rendering: Rendering,
-    live: Mapping[ObjectKey, Mapping[str, Object]],
-    outages: Mapping[str, str],
-) -> dict[ObjectKey, dict[str, int]]:
-    """What will run: nothing where it is down, the live count where an autoscaler sets it."""
-    counts = _replicas_in(rendering)
-    for name, objects in rendering.objects.items():
-        for desired in objects:
-            if desired.key not in counts or name not in counts[desired.key]:
-                continue
-            now = live.get(desired.key, {}).get(name)
-            if name in outages:
-                counts[desired.key][name] = 0
-            elif now is not None and "/spec/replicas" in desired.retain:
-                counts[desired.key][name] = int((now.get("spec") or {}).get("replicas") or 0)
-    return counts
 
 
 def _placed(rendering: Rendering) -> dict[ObjectKey, frozenset[str]]:

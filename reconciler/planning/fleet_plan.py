@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from reconciler.federation.model import Cluster, DesiredState
-from reconciler.objects import ObjectKey
 from reconciler.planning.member_plan import MemberWork
 from reconciler.planning.plan import ClusterPlan, Plan, WorkloadRow
-from reconciler.scheduling.assignment import Assignment
 
 HINT = "look at what would be deleted; raise spec.guards, or pass --max-deletions once"
 
@@ -58,22 +56,3 @@ def assemble(
         moves=tuple(moves),
         simulated_outages=tuple(simulated_outages),
     )
-
-
-def workload_rows(
-    assignments: Sequence[Assignment],
-    before: Mapping[ObjectKey, Mapping[str, int]],
-    after: Mapping[ObjectKey, Mapping[str, int]],
-) -> list[WorkloadRow]:
-    """Replicas of each workload that has any, by cluster, as they are and as they will be."""
-    return [
-        WorkloadRow(
-            assignment.workload,
-            before=dict(sorted(before.get(assignment.workload, {}).items())),
-            after=dict(sorted(after[assignment.workload].items())),
-            shortfall=assignment.shortfall,
-            placed_by=assignment.placed_by,
-        )
-        for assignment in assignments
-        if assignment.workload in after
-    ]

@@ -1,0 +1,75 @@
+"""Replicas before and after, by workload and cluster, for reports. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from reconciler.objects import Object, ObjectKey
+from reconciler.planning.plan import WorkloadRow
+from reconciler.rendering import Rendering
+from reconciler.scheduling.assignment import Assignment
+
+
+def workload_rows(
+    assignments: Sequence[Assignment],
+    before: Mapping[ObjectKey, Mapping[str, int]],
+    after: Mapping[ObjectKey, Mapping[str, int]],
+) -> list[WorkloadRow]:
+    """Replicas of each workload that has any, by cluster, as they are and as they will be."""
+    return [
+        WorkloadRow(
+            assignment.workload,
+            before=dict(sorted(before.get(assignment.workload, {}).items())),
+            after=dict(sorted(after[assignment.workload].items())),
+            shortfall=assignment.shortfall,
+            placed_by=assignment.placed_by,
+        )
+        for assignment in assignments
+        if assignment.workload in after
+    ]
+
+
+def replicas_in(rendering: Rendering) -> dict[ObjectKey, dict[str, int]]:
+    """spec.replicas of every rendered object that has it, by cluster."""
+    counts: dict[ObjectKey, dict[str, int]] = {}
+    for name, objects in rendering.objects.items():
+        for desired in objects:
+            replicas = (desired.body.get("spec") or {}).get("replicas")
+            if isinstance(replicas, int):
+                counts.setdefault(desired.key, {})[name] = replicas
+    return counts
+
+
+def replicas_now(
+    live: Mapping[ObjectKey, Mapping[str, Object]],
+    usual: Mapping[ObjectKey, Mapping[str, int]],
+    outages: Mapping[str, str],
+) -> dict[ObjectKey, dict[str, int]]:
+    """What runs; a cluster whose outage is only simulated is taken to run what it should."""
+    counts = {
+        key: {c: int((o.get("spec") or {}).get("replicas") or 0) for c, o in objects.items()}
+        for key, objects in live.items()
+    }
+    for key, by_cluster in usual.items():
+        for name in by_cluster.keys() & outages.keys():
+            counts.setdefault(key, {})[name] = by_cluster[name]
+    return counts
+
+
+def replicas_to_be(
+    rendering: Rendering,
+    live: Mapping[ObjectKey, Mapping[str, Object]],
+    outages: Mapping[str, str],
+) -> dict[ObjectKey, dict[str, int]]:
+    """What will run: nothing where it is down, the live count where an autoscaler sets it."""
+    counts = replicas_in(rendering)
+    for name, objects in rendering.objects.items():
+        for desired in objects:
+            if desired.key not in counts or name not in counts[desired.key]:
+                continue
+            now = live.get(desired.key, {}).get(name)
+            if name in outages:
+                counts[desired.key][name] = 0
+            elif now is not None and "/spec/replicas" in desired.retain:
+                counts[desired.key][name] = int((now.get("spec") or {}).get("replicas") or 0)
+    return counts
