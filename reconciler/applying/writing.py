@@ -98,7 +98,7 @@ def _apply(
 def _recreate(
     member: Member, resource: Resource, change: Change, applyset: str, digester: Digester
 ) -> _Result:
-    member.delete(resource, change.key, uid=change.uid, propagation="Foreground")
+    member.delete(resource, change.key, uid=change.uid)
     _wait_until_gone(member, resource, change)
     return _apply(member, resource, change, applyset, digester)
 
