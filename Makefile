@@ -85,10 +85,12 @@ $(VENV)/.runtime: requirements-runtime.lock requirements-build.lock pyproject.to
 	@echo "Installing what is locked in requirements-runtime.lock"
 	@$(INSTALL) -r requirements-build.lock -r requirements-runtime.lock
 	@$(INSTALL_SELF)
+	@$(PY) -m compileall -q reconciler
 	@touch $@
 
 $(VENV)/.development: requirements.lock requirements-build.lock pyproject.toml | $(VENV)/.pip
 	@echo "Installing what is locked in requirements.lock"
 	@$(INSTALL) -r requirements-build.lock -r requirements.lock
 	@$(INSTALL_SELF)
+	@$(PY) -m compileall -q reconciler
 	@touch $(VENV)/.runtime $@

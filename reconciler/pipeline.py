@@ -5,6 +5,7 @@ Every step's own work is in its package; here is only the order, and what runs s
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -20,6 +21,7 @@ from reconciler.federation.model import Cluster, DesiredState, Workload
 from reconciler.inventory.observation import Observation, observe
 from reconciler.inventory.store import read_inventory
 from reconciler.manifests import load
+from reconciler.manifests.cache import ParseCache
 from reconciler.objects import Object, ObjectKey
 from reconciler.planning.fleet_plan import assemble, unreachable_plan
 from reconciler.planning.member_plan import MemberWork, Settings, plan_member
@@ -34,7 +36,7 @@ from reconciler.planning.replica_rows import (
 from reconciler.rendering import Rendering, render
 from reconciler.scheduling import Assignment, FleetView, schedule
 from reconciler.scheduling.schedule import template_replicas
-from reconciler.source import Checkout, open_source
+from reconciler.source import Checkout, default_cache, open_source
 
 CONCURRENT_MEMBERS = 32
 
@@ -111,7 +113,8 @@ class _Seen:
 def read(options: Options) -> Repository:
     """Read and understand. Raises SourceError, or BadInput with every problem there is."""
     checkout = open_source(options.repo, ref=options.ref, path=options.path)
-    manifests = load(checkout.files)
+    name = hashlib.sha256(f"{options.repo}\0{options.path}".encode()).hexdigest()[:16]
+    manifests = load(checkout.files, ParseCache(default_cache() / "parsed" / f"{name}.json"))
     found = interpret(manifests.documents)
     problems = [*manifests.problems, *found.problems]
     if problems or found.state is None:

@@ -16,6 +16,10 @@ def main() -> None:
 
         print(f"reconcile {__version__}")  # noqa: T201  (this is the command's output)
         sys.exit(0)
+    import gc
+
+    # One short process that builds many small dicts and frees few: collecting often is all cost.
+    gc.set_threshold(100_000, 20, 20)
     from reconciler.cli.reconcile import reconcile
 
     reconcile.main(prog_name="reconcile")

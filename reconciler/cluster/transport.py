@@ -6,12 +6,12 @@ the loop is here, because a write must ask again whether it may still write befo
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode, urlsplit
-from urllib.request import getproxies, proxy_bypass
 
 import urllib3
 from urllib3 import BaseHTTPResponse, HTTPConnectionPool
@@ -200,6 +200,10 @@ def _pool(endpoint: Endpoint, connections: int) -> HTTPConnectionPool:
 
 def _proxy_from_environment(scheme: str, host: str) -> str:
     """HTTPS_PROXY and NO_PROXY, as kubectl honours them."""
+    if not any(name.lower().endswith("_proxy") for name in os.environ):
+        return ""
+    from urllib.request import getproxies, proxy_bypass
+
     proxy = getproxies().get(scheme, "")
     return "" if proxy and proxy_bypass(host) else proxy
 

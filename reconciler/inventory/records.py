@@ -45,12 +45,18 @@ class Record(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Footprint:
-    """Digests of a live object's state as our apply sees it, and the entry's fields."""
+    """Digests of a live object's state as our apply sees it; ``live`` are the values at the
+    entry's ``fields``."""
 
     entry: str
     values: str
     fields: Fields
-    has_missing: bool
+    live: Any
+
+    @property
+    def has_missing(self) -> bool:
+        """Whether the entry owns a path that has no value."""
+        return has_missing(self.live)
 
 
 class Digester:
@@ -76,7 +82,7 @@ class Digester:
             entry=self.of([entry.get("apiVersion"), fields]),
             values=self.of(values),
             fields=fields,
-            has_missing=has_missing(values),
+            live=values,
         )
 
 

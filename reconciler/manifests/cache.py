@@ -1,7 +1,7 @@
 """Parsed manifests by Git blob: what did not change in Git need not be parsed again.
 
 The file holds JSON, made by the same version of this tool with the same schemas; anything else in
-it is ignored. It is only ever a shortcut.
+it is ignored. It is only ever a shortcut, and never holds a Secret.
 """
 
 from __future__ import annotations
@@ -40,15 +40,16 @@ class ParseCache:
             return None
         self._new[file.blob] = entries
         return [
-            Document(file.path, index, line, body, file, tuple(prefix))
-            for index, line, prefix, body in entries
+            Document(file.path, index, line, body, file, tuple(prefix), column)
+            for index, line, column, prefix, body in entries
         ]
 
     def remember(self, file: SourceFile, documents: list[Document]) -> None:
-        """Keep the documents of a file without fault."""
-        if file.blob is not None:
-            self._new[file.blob] = [[d.index, d.line, d.prefix, d.body] for d in documents]
-            self._grown = True
+        """Keep the documents of a file without fault, unless there is a Secret among them."""
+        if file.blob is None or any("Secret" in d.body["kind"] for d in documents):
+            return
+        self._new[file.blob] = [[d.index, d.line, d.column, d.prefix, d.body] for d in documents]
+        self._grown = True
 
     def save(self) -> None:
         """Replace the file, if anything is new or much of it is no longer needed."""

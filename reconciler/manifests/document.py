@@ -28,12 +28,15 @@ class Document:
     body: Object = field(hash=False)
     source: SourceFile = field(repr=False, hash=False, compare=False)
     prefix: tuple[str | int, ...] = ()
+    column: int = 1
 
     def position(self, *path: str | int, key: bool = False) -> Position:
         """Where the value at ``path`` begins, or (``key``) the key that names it.
 
         A path that is not there gives its nearest parent.
         """
+        if not path:
+            return Position(self.file, self.line, self.column)
         from reconciler.manifests.nodes import find_node
 
         roots = _roots(self.source)

@@ -140,7 +140,8 @@ def _parse(file: SourceFile, text: str) -> tuple[list[Document], list[Problem]]:
                     )
                 )
                 continue
-            whole = Document(file.path, index, line, value, file)
+            column = node.start_mark.column + 1
+            whole = Document(file.path, index, line, value, file, column=column)
             for document in _unfold(whole):
                 faults = [*identity_problems(document)] or [*schema_problems(document)]
                 problems += faults
@@ -172,8 +173,10 @@ def _unfold(document: Document) -> Iterator[Document]:
             item.setdefault("kind", kind)
             item.setdefault("apiVersion", body.get("apiVersion"))
         prefix = (*document.prefix, "items", number)
-        line = document.position("items", number).line
-        inner = Document(document.file, document.index, line, item, document.source, prefix)
+        start = document.position("items", number)
+        inner = Document(
+            document.file, document.index, start.line, item, document.source, prefix, start.column
+        )
         yield from _unfold(inner)
 
 

@@ -159,7 +159,7 @@ def _word(document: Document, error: Any) -> Iterator[Problem]:
         quoting = (
             isinstance(error.instance, int | float | bool) and error.validator_value == "string"
         )
-        hint = f"quote it: \"{_shown(error.instance)}\"" if quoting else ""
+        hint = f'quote it: "{_shown(error.instance)}"' if quoting else ""
         yield _problem(document, path, f"{_shown(error.instance)} {text}", expected, hint)
     else:
         yield _problem(document, path, error.message[:200], expected)

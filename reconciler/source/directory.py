@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import subprocess
 from collections.abc import Iterator
@@ -58,9 +59,16 @@ def _read(file: Path, relative: str, folder: Path) -> SourceFile:
             return SourceFile(
                 relative, error=f"the file has {size} bytes; {MAX_FILE_BYTES} at most"
             )
-        return SourceFile(relative, file.read_bytes())
+        content = file.read_bytes()
     except OSError as error:
         return SourceFile(relative, error=f"cannot be read: {error.strerror}")
+    return SourceFile(relative, content, blob_id(content))
+
+
+def blob_id(content: bytes) -> str:
+    """The id that Git gives such a file."""
+    header = b"blob %d\0" % len(content)
+    return hashlib.sha1(header + content, usedforsecurity=False).hexdigest()
 
 
 def _commit_of(folder: Path) -> tuple[str, bool]:

@@ -51,6 +51,7 @@ _SERVERS_OWN = (
     "flowschemas/",
     "leases/kube-system/",
     "masterleases/",
+    "peerserverleases/",
     "prioritylevelconfigurations/",
 )
 # Admission policies are compiled anew by a loop of the server's that runs once a second, and

@@ -1,0 +1,137 @@
+"""Whatever is called unchanged, a dry run of the same apply must leave as it is.
+
+Objects are edited at random: by a person with kubectl's verbs, by a controller, by an apply under
+our own manager's name, by somebody who resets or reorders. Real servers have a mutating admission
+policy besides, which changes a field that we own during anybody's request.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+from typing import Any
+
+from reconciler.cluster.connecting import Connector
+from reconciler.cluster.member import FIELD_MANAGER, Member
+from reconciler.cluster.resources import Resource
+from reconciler.errors import ApiError, Position
+from reconciler.federation.model import Cluster
+from reconciler.objects import Object, key_of
+from reconciler.planning.fields import changed_fields
+from tests.scenarios.conftest import World
+from tests.scenarios.manifests import NAMESPACE, SERVICE, SETTINGS, WEB
+
+DEPLOYMENTS = Resource("apps/v1", "Deployment", "deployments", namespaced=True)
+SERVICES = Resource("v1", "Service", "services", namespaced=True)
+CONFIG_MAPS = Resource("v1", "ConfigMap", "configmaps", namespaced=True)
+ROUNDS = int(os.environ.get("RECONCILER_FUZZ_ROUNDS", "25"))
+
+_EDITS: dict[str, list[Any]] = {
+    "Deployment": [
+        {"spec": {"replicas": 5}},
+        {"spec": {"replicas": 2}},
+        {"spec": {"paused": True}},
+        {"spec": {"template": {"metadata": {"labels": {"extra": "yes"}}}}},
+        {"spec": {"template": {"spec": {"containers": [{"name": "web", "image": "other:1"}]}}}},
+        {"metadata": {"annotations": {"note": "x"}}},
+        {"metadata": {"labels": {"applyset.kubernetes.io/part-of": None}}},
+        {"metadata": {"managedFields": [{}]}},
+    ],
+    "Service": [
+        {"spec": {"ports": [{"name": "http", "port": 80, "targetPort": 9090}]}},
+        {"spec": {"selector": {"app": "other"}}},
+        {"spec": {"sessionAffinity": "ClientIP"}},
+        {"metadata": {"managedFields": [{}]}},
+    ],
+    "ConfigMap": [
+        {"data": {"colour": "red"}},
+        {"data": {"colour": None}},
+        {"data": {"other": "x"}},
+        {"data": {"size": "3"}},
+        {"metadata": {"labels": {"a": "b"}}},
+    ],
+}
+
+
+def test_what_is_called_unchanged_is_what_a_dry_run_leaves_alone(world: World) -> None:
+    chance = random.Random(20)
+    world.write("shop.yaml", "---".join([NAMESPACE, WEB, SETTINGS, SERVICE]))
+    assert world.apply().ok
+    member = _member(world)
+    claims = 0
+    for _ in range(ROUNDS):
+        for resource in (DEPLOYMENTS, SERVICES, CONFIG_MAPS):
+            if chance.random() < 0.7:
+                _edit(member, resource, chance)
+        claims += _check_claims(world, member)
+        if chance.random() < 0.4:
+            world.apply()
+            assert not world.plan().has_changes
+    assert claims > ROUNDS
+
+
+def _member(world: World) -> Member:
+    connector = Connector.from_file(str(world.kubeconfig), "federation-system")
+    return connector.member(Cluster("aws", Position("", 1, 1)))
+
+
+def _edit(member: Member, resource: Resource, chance: random.Random) -> None:
+    name = "settings" if resource.kind == "ConfigMap" else "web"
+    body: Object = {
+        "apiVersion": resource.api_version,
+        "kind": resource.kind,
+        "metadata": {"name": name, "namespace": "shop"},
+    }
+    key = key_of(body)
+    edit = chance.choice(_EDITS[resource.kind])
+    way = chance.choice(["patch", "apply as another", "apply as us"])
+    try:
+        if way == "patch":
+            member._object(
+                "PATCH",
+                resource.item(key),
+                query={"fieldManager": chance.choice(["kubectl-edit", "some-controller"])},
+                body=json.loads(json.dumps(edit)),
+                headers={"content-type": "application/merge-patch+json"},
+            )
+        elif "managedFields" not in edit.get("metadata", {}):
+            manager = FIELD_MANAGER if way == "apply as us" else "other-tool"
+            whole = {**body, **edit, "metadata": {**body["metadata"], **edit.get("metadata", {})}}
+            member.apply(resource, key, whole, force=True, manager=manager)
+    except ApiError:
+        return  # not every edit is valid in every state
+
+
+def _check_claims(world: World, member: Member) -> int:
+    """Every object that the plan calls unchanged, dry-run applied: nothing may differ."""
+    prepared = world.prepare()
+    work = next(w for w in prepared.works if w.cluster.name == "aws")
+    changed = {change.key for change in work.plan.changes}
+    desired = {change.key for change in work.plan.changes} | set(work.rows)
+    checked = 0
+    bodies = _bodies(world)
+    for key in desired - changed:
+        if key.kind not in ("Deployment", "Service", "ConfigMap"):
+            continue
+        kind, live = work.observation.members()[key]
+        resource = work.observation.discovery.find(kind)
+        assert resource is not None
+        body = _as_we_send_it(bodies[key], key, work.observation.inventory.applyset)
+        result = member.apply(resource, key, body, force=True, dry_run=True)
+        assert changed_fields(live, result) == (), f"{key} was called unchanged"
+        checked += 1
+    return checked
+
+
+def _bodies(world: World) -> dict[Any, Object]:
+    from reconciler.pipeline import Options, read
+
+    state = read(Options(repo=str(world.repository))).state
+    return {workload.key: workload.template for workload in state.workloads}
+
+
+def _as_we_send_it(body: Object, key: Any, applyset: str) -> Object:
+    from reconciler.inventory.applyset import with_membership
+
+    return with_membership(body, key, applyset)
