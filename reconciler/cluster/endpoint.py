@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import os
 import ssl
-import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -45,6 +44,8 @@ class Endpoint:
 
 
 def _load_client_certificate(context: ssl.SSLContext, pem: str) -> None:
+    import tempfile
+
     # OpenSSL takes a chain from a file only; this one is readable by us alone and gone at once.
     descriptor, name = tempfile.mkstemp(suffix=".pem")
     try:

@@ -80,7 +80,11 @@ class Transport:
         )
         self._seconds_left = seconds_left
         self._lock = threading.Lock()
-        self._prefix = urlsplit(endpoint.server).path.rstrip("/")
+        address = urlsplit(endpoint.server)
+        self._prefix = address.path.rstrip("/")
+        # Compressing costs both ends more than a loopback or a local tunnel gains by it.
+        local = address.hostname in ("127.0.0.1", "::1", "localhost")
+        self._headers = {**_COMMON_HEADERS, "accept-encoding": "identity" if local else "gzip"}
         self._pool = _pool(endpoint, connections)
 
     def request(
@@ -146,7 +150,7 @@ class Transport:
             method,
             url,
             body=body,
-            headers={**_COMMON_HEADERS, **self._endpoint.headers(), **headers},
+            headers={**self._headers, **self._endpoint.headers(), **headers},
             timeout=Timeout(
                 connect=min(timeout or connect, connect, remaining),
                 read=min(timeout or read, remaining),
@@ -171,7 +175,6 @@ class Transport:
 
 _COMMON_HEADERS = {
     "accept": "application/json",
-    "accept-encoding": "gzip",
     "user-agent": f"federation-reconciler/{__version__}",
 }
 
