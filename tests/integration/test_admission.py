@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from tests.controlplane.fixtures import Fleet
@@ -62,9 +64,8 @@ def test_a_value_that_admission_changed_under_another_request_is_drift(world: Wo
 
     eventually(mutated, "the policy acts")
     (change,) = world.changes()
-    assert [(f.path, f.before) for f in change.fields] == [
-        ("spec.replicas", 42)
-    ] or change.fields == ()
-    entries = world.get("deployment", "web")["metadata"]["managedFields"]
+    assert [(f.path, f.before, f.after) for f in change.fields] == [("spec.replicas", 42, 2)]
+    shown = world.kubectl("get", "deploy/web", "-n", "shop", "-o", "json", "--show-managed-fields")
+    entries = json.loads(shown)["metadata"]["managedFields"]
     ours = next(e for e in entries if e["manager"] == "federation-reconciler")
     assert "f:replicas" in ours["fieldsV1"]["f:spec"]
