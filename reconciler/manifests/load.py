@@ -136,7 +136,7 @@ def _parse(file: SourceFile, text: str) -> tuple[list[Document], list[Problem]]:
                         "$",
                         "the document is not a map",
                         "a manifest with apiVersion, kind and metadata",
-                        "list other files in .reconcileignore",
+                        "keep other YAML files out of the chosen --path",
                     )
                 )
                 continue
@@ -198,7 +198,7 @@ def _syntax_hint(text: str, line: int) -> str:
     if "\t" in here[: len(here) - len(here.lstrip())]:
         return "YAML is indented with spaces, never with tabs"
     if "{{" in here or "{{" in "".join(lines[max(0, line - 2) : line]):
-        return "this looks like a template; render it first, or list it in .reconcileignore"
+        return "this looks like a template; render it first"
     if "\x00" in here:
         return "the file holds NUL bytes; is it binary?"
     return ""

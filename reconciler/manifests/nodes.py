@@ -134,7 +134,12 @@ class Builder:
 
     def _key(self, node: Node) -> str | None:
         if not isinstance(node, ScalarNode):
-            self._report(node, "a map's key is itself a map or a list", expected="a string")
+            self._report(
+                node,
+                "a map's key is itself a map or a list",
+                expected="a string",
+                hint="if this is a template, render it first",
+            )
             return None
         if node.style not in (None, "") or node.value == _MERGE:
             return str(node.value)
