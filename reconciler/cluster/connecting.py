@@ -77,7 +77,10 @@ class Connector:
 
     def _endpoint(self, cluster: Cluster) -> Endpoint:
         access = cluster.access
-        if access.secret is not None:
+        # A person at a desk has contexts, not KubeFed's Secrets; asking the host for them first
+        # would cost a request per cluster and run.
+        at_a_desk = in_cluster() is None and access.fallback_context in self.kubeconfig.contexts
+        if access.secret is not None and not at_a_desk:
             try:
                 return self._from_secret(cluster.name, access, access.secret)
             except ClusterError as error:
