@@ -110,16 +110,35 @@ class _Seen:
     problem: str = ""
 
 
-def read(options: Options) -> Repository:
-    """Read and understand. Raises SourceError, or BadInput with every problem there is."""
+def read(options: Options, *, ask_members: bool = False) -> Repository:
+    """Read and understand. Raises SourceError, or BadInput with every problem there is.
+
+    ``ask_members``: a federated kind that the repository does not define is looked up in the
+    first member that answers.
+    """
     checkout = open_source(options.repo, ref=options.ref, path=options.path)
     name = hashlib.sha256(f"{options.repo}\0{options.path}".encode()).hexdigest()[:16]
     manifests = load(checkout.files, ParseCache(default_cache() / "parsed" / f"{name}.json"))
     found = interpret(manifests.documents)
+    if found.unknown_kinds and ask_members:
+        kinds = _discovered(options, found.clusters)
+        found = interpret(manifests.documents, kinds)
     problems = [*manifests.problems, *found.problems]
     if problems or found.state is None:
         raise BadInput(problems)
     return Repository(checkout, found.state)
+
+
+def _discovered(options: Options, clusters: Sequence[Cluster]) -> dict[str, str]:
+    connector = Connector.from_file(options.kubeconfig, "")
+    for cluster in clusters:
+        try:
+            served = connector.member(cluster).discover().resources
+        except ClusterError:
+            continue
+        # The preferred version of a kind comes first.
+        return {kind.kind: kind.api_version for kind in reversed(list(served))}
+    return {}
 
 
 def validate(options: Options) -> Repository:
@@ -143,7 +162,7 @@ def make_plan(options: Options, progress: Progress | None = None) -> Prepared:
     Raises SourceError, BadInput, UsageError; a member's own trouble is part of the plan.
     """
     progress = progress or NoProgress()
-    repository = read(options)
+    repository = read(options, ask_members=True)
     state = repository.state
     _check_names(state, options.clusters)
     outages = simulated(state, options.simulate_outages)

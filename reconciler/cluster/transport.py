@@ -230,13 +230,14 @@ def _cause_of(error: BaseException) -> tuple[str, str]:
     if isinstance(error, SSLError):
         inner = error.args[0] if error.args else error
         return "tls", f"TLS: {getattr(inner, 'verify_message', None) or inner}"
+    # A NewConnectionError is a ConnectTimeoutError to urllib3, so it is asked for first.
+    if isinstance(error, NewConnectionError):
+        refused = "refused" in str(error).lower()
+        return ("refused", "connection refused") if refused else ("network", str(error))
     if isinstance(error, ConnectTimeoutError):
         return "timeout", "timeout: the server does not accept the connection"
     if isinstance(error, ReadTimeoutError):
         return "timeout", "timeout: the server accepted the request and does not answer"
-    if isinstance(error, NewConnectionError):
-        refused = "refused" in str(error).lower()
-        return ("refused", "connection refused") if refused else ("network", str(error))
     if isinstance(error, ProtocolError):
         return "reset", "the connection broke in mid-answer"
     return "protocol", f"no usable answer ({type(error).__name__})"

@@ -12,10 +12,14 @@ from reconciler.manifests.document import Document
 
 @dataclass
 class Faults:
-    """Problems stop the run; warnings are shown in the plan."""
+    """Problems stop the run; warnings are shown in the plan.
+
+    ``unknown_kinds`` are federated kinds whose apiVersion only a cluster could tell.
+    """
 
     problems: list[Problem] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
+    unknown_kinds: set[str] = field(default_factory=set)
 
     def problem(
         self,

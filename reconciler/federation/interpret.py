@@ -29,10 +29,15 @@ DNS_GROUP = "multiclusterdns.kubefed.io"
 
 @dataclass(frozen=True, slots=True)
 class Interpretation:
-    """``state`` is None when something is wrong; ``problems`` says what."""
+    """``state`` is None when something is wrong; ``problems`` says what.
+
+    ``unknown_kinds`` are federated kinds without an apiVersion, which ``clusters`` may know.
+    """
 
     state: DesiredState | None
     problems: tuple[Problem, ...]
+    unknown_kinds: frozenset[str] = frozenset()
+    clusters: tuple[Cluster, ...] = ()
 
 
 @dataclass
@@ -45,8 +50,13 @@ class _Sorted:
     plain: list[Document]
 
 
-def interpret(documents: Sequence[Document]) -> Interpretation:
-    """Understand a whole repository. Pure; every problem and warning is collected."""
+def interpret(
+    documents: Sequence[Document], discovered: Mapping[str, str] | None = None
+) -> Interpretation:
+    """Understand a whole repository. Pure; every problem and warning is collected.
+
+    ``discovered`` gives the apiVersion of kinds that the members serve.
+    """
     faults = Faults()
     parts = _sort(documents)
     clusters = parse_clusters_of(parts, faults)
@@ -65,7 +75,8 @@ def interpret(documents: Sequence[Document]) -> Interpretation:
     namespaces = {
         d.body["metadata"]["name"]: d for d in parts.plain if d.body["kind"] == "Namespace"
     }
-    around = Surroundings(clusters, namespaces, federation.kubefed_labels, faults)
+    kinds = {**(discovered or {}), **_kinds_of_crds(parts.plain)}
+    around = Surroundings(clusters, namespaces, federation.kubefed_labels, faults, kinds)
     workloads = interpret_kubefed(parts.kubefed, around)
     plain = [
         d
@@ -78,7 +89,12 @@ def interpret(documents: Sequence[Document]) -> Interpretation:
     if workloads and not clusters:
         faults.problem(documents[0], (), "the repository has no Cluster", "at least one Cluster")
     if faults.problems:
-        return Interpretation(None, tuple(sorted(set(faults.problems))))
+        return Interpretation(
+            None,
+            tuple(sorted(set(faults.problems))),
+            frozenset(faults.unknown_kinds),
+            tuple(clusters.values()),
+        )
     return Interpretation(
         DesiredState(
             federation,
@@ -117,6 +133,18 @@ def _sort(documents: Sequence[Document]) -> _Sorted:
         elif not parts.kubefed.take(document):
             parts.plain.append(document)
     return parts
+
+
+def _kinds_of_crds(documents: Sequence[Document]) -> dict[str, str]:
+    """The kinds that the repository's own CRDs define, in their first served version."""
+    found: dict[str, str] = {}
+    for document in documents:
+        spec = document.body.get("spec") or {}
+        if document.body["kind"] == "CustomResourceDefinition":
+            served = [v["name"] for v in spec.get("versions") or () if v.get("served")]
+            if served:
+                found[str((spec.get("names") or {}).get("kind"))] = f"{spec['group']}/{served[0]}"
+    return found
 
 
 def _name(document: Document) -> str:

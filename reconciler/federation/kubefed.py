@@ -74,12 +74,14 @@ class KubeFed:
 
 @dataclass(frozen=True)
 class Surroundings:
-    """What a federated object needs to know of the rest. ``namespaces`` are plain Namespaces."""
+    """What a federated object needs to know of the rest. ``namespaces`` are plain Namespaces,
+    ``discovered`` kinds that CRDs of the repository or the members serve, with apiVersion."""
 
     clusters: Mapping[str, Any]
     namespaces: Mapping[str, Document]
     kubefed_labels: bool
     faults: Faults
+    discovered: Mapping[str, str] = field(default_factory=dict)
 
 
 def interpret_kubefed(kubefed: KubeFed, around: Surroundings) -> list[Workload]:
@@ -146,7 +148,9 @@ def _federated(
     group, version = target.get("group", ""), target.get("version")
     configured = (f"{group}/{version}" if group else version) if version else None
     api_version = template.get("apiVersion") or configured or API_VERSIONS.get(kind)
+    api_version = api_version or around.discovered.get(kind)
     if api_version is None:
+        around.faults.unknown_kinds.add(kind)
         around.faults.problem(
             document,
             ("kind",),

@@ -185,8 +185,19 @@ class Spread:
 
 
 @dataclass(frozen=True, slots=True)
+class Preference:
+    """Clusters that are liked better, by so much (1 to 100)."""
+
+    weight: int
+    selector: Selector
+
+
+@dataclass(frozen=True, slots=True)
 class PlacementTarget:
     """Where something may go. ``clusters`` (even empty) wins over ``selector``; neither: nowhere.
+
+    Of those, only clusters that match one of ``required`` (if there are any) are used, and where
+    ``spread`` has to choose, groups with more ``preferred`` weight come first.
 
     ``placed_by`` names the rule, for reports: ``Placement web``, ``KubeFed placement`` ...
     """
@@ -195,6 +206,8 @@ class PlacementTarget:
     selector: Selector | None = None
     spread: tuple[Spread, ...] = ()
     tolerations: tuple[Toleration, ...] = ()
+    required: tuple[Selector, ...] = ()
+    preferred: tuple[Preference, ...] = ()
     placed_by: str = ""
 
 

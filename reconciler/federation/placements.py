@@ -12,6 +12,7 @@ from reconciler.federation.model import (
     Cluster,
     Federation,
     PlacementTarget,
+    Preference,
     ReplicaRule,
     ReplicaShare,
     Spread,
@@ -60,8 +61,14 @@ def parse_placement(
     if "failover" in spec:
         narrowed = parse_failover(spec["failover"], federation.failover)
         check_failover(document, ("spec", "failover"), narrowed, faults, len(clusters))
+    affinity = spec.get("affinity") or {}
     target = replace(
         parse_target(spec, f"Placement {name}"),
+        required=tuple(parse_selector(s) for s in affinity.get("required") or ()),
+        preferred=tuple(
+            Preference(p["weight"], parse_selector(p["selector"]))
+            for p in affinity.get("preferred") or ()
+        ),
         spread=tuple(
             Spread(r["by"], r.get("minGroups", 1), r.get("maxGroups"))
             for r in spec.get("spread") or ()
@@ -79,6 +86,12 @@ def _check_selectors(document: Document, spec: Mapping[str, Any], faults: Faults
     for number, entry in enumerate(spec.get("overrides") or ()):
         place = ("spec", "overrides", number, "clusterSelector")
         places.append((place, entry.get("clusterSelector")))
+    affinity = spec.get("affinity") or {}
+    for number, selector in enumerate(affinity.get("required") or ()):
+        places.append((("spec", "affinity", "required", number), selector))
+    for number, entry in enumerate(affinity.get("preferred") or ()):
+        liked = ("spec", "affinity", "preferred", number, "selector")
+        places.append((liked, entry["selector"]))
     for path, selector in places:
         for index, message, expected in selector_faults(selector):
             faults.problem(document, (*path, "matchExpressions", index), message, expected)

@@ -131,7 +131,8 @@ def check_new(member: Member, target: Target, *, namespace_exists: bool) -> Chec
     except Invalid as error:
         return _failed(target, _words(target, error, target.body), invalid=True)
     except (NotFound, Forbidden) as error:
-        if namespace_exists:
+        # We may lack the right to create in ``default``; that says nothing about the object.
+        if namespace_exists or "cannot create resource" not in str(error):
             return _failed(target, _words(target, error, target.body))
         return Checked(target, replace(change, verified=False))
     except ApiError as error:

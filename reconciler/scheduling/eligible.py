@@ -24,10 +24,28 @@ def eligible(
     return chosen, left_out
 
 
+def labels_of(cluster: Cluster) -> dict[str, str]:
+    """A cluster's labels, with its place under the names that Kubernetes has for nodes."""
+    place = {
+        "topology.kubernetes.io/region": cluster.region,
+        "topology.kubernetes.io/zone": cluster.zone,
+        "federation.reconciler.dev/provider": cluster.provider,
+    }
+    return {**{k: v for k, v in place.items() if v}, **cluster.labels}
+
+
+def liking(target: PlacementTarget, cluster: Cluster) -> int:
+    """The sum of the preferences that a cluster meets."""
+    labels = labels_of(cluster)
+    return sum(p.weight for p in target.preferred if matches(p.selector, labels))
+
+
 def _selected(target: PlacementTarget, cluster: Cluster) -> bool:
+    if target.required and not any(matches(s, labels_of(cluster)) for s in target.required):
+        return False
     if target.clusters is not None:
         return cluster.name in target.clusters
-    return target.selector is not None and matches(target.selector, cluster.labels)
+    return target.selector is not None and matches(target.selector, labels_of(cluster))
 
 
 def _repels(taint: Taint, tolerations: tuple[Toleration, ...]) -> bool:

@@ -8,7 +8,7 @@ from reconciler.federation.model import Cluster, DesiredState, ReplicaShare, Wor
 from reconciler.objects import ObjectKey
 from reconciler.scheduling.assignment import Assignment
 from reconciler.scheduling.dividing import divide
-from reconciler.scheduling.eligible import eligible
+from reconciler.scheduling.eligible import eligible, liking
 from reconciler.scheduling.fleet import FleetView
 from reconciler.scheduling.kubefed_planner import OTHERS, plan_replicas
 from reconciler.scheduling.spreading import spread
@@ -38,10 +38,11 @@ def _assign(workload: Workload, clusters: Mapping[str, Cluster], view: FleetView
         names = [name for name in names if name in inside]
     text = f"{workload.key.namespace}/{workload.key.name}"
     rules = workload.target.spread
-    kept, crowded, warnings = spread(names, rules, clusters, view.unavailable, text)
+    likings = {name: liking(workload.target, clusters[name]) for name in names}
+    kept, crowded, warnings = spread(names, rules, clusters, view.unavailable, text, likings)
     left_out |= crowded
     # What would run there but for the outage must not look abandoned.
-    usual, _, _ = spread(names, rules, clusters, (), text)
+    usual, _, _ = spread(names, rules, clusters, (), text, likings)
     idle = [n for n in usual if n in view.unavailable and n not in kept]
     replicas, shortfall = _replicas(workload, kept, clusters, view, text)
     for name in idle:

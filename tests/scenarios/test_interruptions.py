@@ -1,0 +1,178 @@
+"""Runs that are killed, stopped, fenced off, or meet clusters that do not answer."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+import yaml
+
+from reconciler.errors import BadInput, LeaseLost
+from reconciler.pipeline import Options, apply_plan, make_plan
+from reconciler.planning.plan import Action
+from reconciler.sandbox import Sandbox
+from tests.controlplane.process import eventually
+from tests.scenarios.conftest import NAMES, World
+from tests.scenarios.manifests import NAMESPACE, SERVICE, SETTINGS, SHOP
+
+KEPT = SETTINGS.replace("shop}", "default}").replace("settings", "kept")
+
+
+class Killed(BaseException):
+    """Stands for SIGKILL: nobody catches it, nothing is cleaned up."""
+
+
+def kill_after(prepared, writes: int) -> None:
+    """Let so many writes through, over all members, and die at the next."""
+    left = threading.Semaphore(writes)
+
+    def fence() -> None:
+        if not left.acquire(blocking=False):
+            raise Killed
+
+    for work in prepared.works:
+        work.member.fence = fence
+
+
+@pytest.mark.parametrize("writes", range(12))
+def test_a_run_killed_at_any_write_orphans_nothing(simulated_world: World, writes: int) -> None:
+    world = simulated_world
+    world.write("kept.yaml", KEPT)
+    world.apply()
+    world.write("shop.yaml", SHOP)
+    prepared = world.prepare()
+    kill_after(prepared, writes)
+    with pytest.raises(Killed):
+        apply_plan(prepared)
+
+    world.remove("shop.yaml")
+    assert world.apply(max_deletions=10).ok
+    for cluster in NAMES:
+        for kind, name in (("configmap", "settings"), ("deployment", "web"), ("service", "web")):
+            assert not world.exists(kind, name, cluster)
+
+
+@pytest.mark.parametrize("writes", range(0, 14, 3))
+def test_the_next_run_finishes_what_a_killed_one_began(world: World, writes: int) -> None:
+    world.write("shop.yaml", SHOP)
+    prepared = world.prepare()
+    kill_after(prepared, writes)
+    with pytest.raises(Killed):
+        apply_plan(prepared)
+    assert world.apply().ok
+    assert not world.plan().has_changes
+
+
+def test_a_run_that_lost_the_lock_writes_nothing_more(world: World) -> None:
+    world.write("shop.yaml", SHOP)
+    prepared = world.prepare()
+
+    def fence() -> None:
+        raise LeaseLost("another run took over")
+
+    for work in prepared.works:
+        work.member.fence = fence
+    result = apply_plan(prepared)
+    assert result.stopped == "another run took over"
+    assert {outcome.status for outcome in result.outcomes} == {"skipped"}
+    assert not world.exists("namespace", "shop", namespace="default")
+
+
+def test_a_stop_request_ends_the_run_and_tells_what_is_left(world: World) -> None:
+    world.write("shop.yaml", SHOP)
+    result = apply_plan(world.prepare(), stopped=lambda: "SIGTERM")
+    assert not result.ok
+    assert {o.status for o in result.outcomes} == {"skipped"}
+    assert world.apply().ok
+
+
+@pytest.fixture
+def pair(repository):
+    with Sandbox(list(NAMES)) as sandbox:
+        options = Options(repo=str(repository), kubeconfig=str(sandbox.kubeconfig))
+        (repository / "shop.yaml").write_text(SHOP)
+        yield sandbox, options
+
+
+def test_one_cluster_that_is_down_does_not_stop_the_other(pair) -> None:
+    sandbox, options = pair
+    sandbox.cluster("aws").stop()
+    prepared = make_plan(options)
+    aws, gcp = prepared.plan.clusters
+    assert not aws.reachable
+    assert "connection refused" in aws.problem
+    result = apply_plan(prepared)
+    assert not result.ok
+    assert sum(o.status == "done" for o in result.outcomes) == len(gcp.changes) == 4
+
+
+def test_a_refused_credential_is_told_from_a_dead_cluster(pair) -> None:
+    sandbox, options = pair
+    sandbox.cluster("aws").revoke()
+    aws, _ = make_plan(options).plan.clusters
+    assert "the credential was refused" in aws.problem
+
+
+def test_nothing_is_pruned_where_a_kind_could_not_be_listed(pair, repository) -> None:
+    sandbox, options = pair
+    apply_plan(make_plan(options))
+    (repository / "shop.yaml").write_text("---".join([NAMESPACE, SERVICE]))
+    sandbox.cluster("aws").faults.error(500, path="/configmaps", method="GET")
+    aws, gcp = make_plan(options).plan.clusters
+    assert not [c for c in aws.changes if c.action is Action.PRUNE]
+    assert "could not be listed" in aws.prune_blocked
+    assert len([c for c in gcp.changes if c.action is Action.PRUNE]) == 2
+
+
+def test_throttled_and_broken_answers_are_tried_again(pair) -> None:
+    sandbox, options = pair
+    faults = sandbox.cluster("aws").faults
+    faults.throttle(count=2)
+    faults.error(503, count=1, method="PATCH")
+    assert apply_plan(make_plan(options)).ok
+    assert not make_plan(options).plan.has_changes
+
+
+def test_a_webhook_that_denies_fails_its_object_only(pair) -> None:
+    sandbox, options = pair
+    sandbox.cluster("aws").faults.deny("not on my watch", path="/services")
+    plan = make_plan(options).plan
+    failed = [c for c in plan.clusters[0].changes if c.action is Action.FAILED]
+    assert [c.key.kind for c in failed] == ["Service"]
+    assert "not on my watch" in failed[0].error
+
+
+def test_a_federated_kind_is_looked_up_in_the_members(pair, repository) -> None:
+    sandbox, options = pair
+    crd = """
+apiVersion: apiextensions.k8s.io/v1
+kind: CustomResourceDefinition
+metadata: {name: widgets.example.com}
+spec:
+  group: example.com
+  names: {kind: Widget, plural: widgets, singular: widget, listKind: WidgetList}
+  scope: Namespaced
+  versions:
+    - {name: v1, served: true, storage: true, schema: {openAPIV3Schema: {type: object,
+       x-kubernetes-preserve-unknown-fields: true}}}
+"""
+    for name in NAMES:
+        sandbox.cluster(name).create(yaml.safe_load(crd))
+    (repository / "shop.yaml").write_text(
+        """
+apiVersion: types.kubefed.io/v1beta1
+kind: FederatedWidget
+metadata: {name: one, namespace: default}
+spec: {template: {spec: {size: 1}}, placement: {clusterSelector: {}}}
+"""
+    )
+
+    def is_known() -> bool:
+        try:
+            return make_plan(options).plan.has_changes
+        except BadInput:
+            return False
+
+    eventually(is_known, "the API servers serve the new kind")
+    assert apply_plan(make_plan(options)).ok
+    assert sandbox.cluster("gcp").get("Widget", "one", "default")["spec"] == {"size": 1}
