@@ -17,7 +17,7 @@ from reconciler.cluster.parallel import in_parallel
 from reconciler.cluster.resources import VersionedKind
 from reconciler.errors import BadInput, ClusterError, GuardViolation, UsageError
 from reconciler.federation import interpret
-from reconciler.federation.model import Cluster, DesiredState, Workload
+from reconciler.federation.model import Cluster, DesiredState
 from reconciler.inventory.observation import Observation, observe
 from reconciler.inventory.store import read_inventory
 from reconciler.manifests import load
@@ -27,14 +27,16 @@ from reconciler.planning.fleet_plan import assemble, unreachable_plan
 from reconciler.planning.member_plan import MemberWork, Settings, plan_member
 from reconciler.planning.missing import Sought, find_missing
 from reconciler.planning.plan import ClusterPlan, Plan, RunResult
-from reconciler.planning.replica_rows import (
+from reconciler.planning.replicas import (
     replicas_in,
     replicas_now,
     replicas_to_be,
+    running_counts,
     workload_rows,
 )
 from reconciler.rendering import Rendering, render
 from reconciler.scheduling import Assignment, FleetView, schedule
+from reconciler.scheduling.outages import simulated_outages
 from reconciler.scheduling.schedule import template_replicas
 from reconciler.source import Checkout, default_cache, open_source
 
@@ -165,21 +167,28 @@ def make_plan(options: Options, progress: Progress | None = None) -> Prepared:
     repository = read(options, ask_members=True)
     state = repository.state
     _check_names(state, options.clusters)
-    outages = simulated(state, options.simulate_outages)
+    outages = simulated_outages(state, options.simulate_outages)
     usual, usual_rendering = _render(state, FleetView())
     connector = _connector(options, state)
     kinds = _kinds(usual_rendering)
     chosen = [c for c in state.clusters if not options.clusters or c.name in options.clusters]
-    progress.phase("observe", len(chosen))
+    # Replicas are shared out over all clusters, so all must be looked at, whichever are planned.
+    shared = any(w.replicas.mode != "Duplicated" for w in state.workloads)
+    looked_at = state.clusters if shared else chosen
+    progress.phase("observe", len(looked_at))
 
     def look(cluster: Cluster) -> _Seen:
         seen = _look(connector, cluster, state, kinds, outages)
         progress.advance("observe")
         return seen
 
-    seen = in_parallel(look, chosen, CONCURRENT_MEMBERS)
+    seen = in_parallel(look, looked_at, CONCURRENT_MEMBERS)
     live = _live_workloads(state, usual, seen)
-    view = FleetView(unavailable=outages, current=_counts(state, live))
+    unseen = {one.cluster.name for one in seen if one.observation is None}
+    view = FleetView(
+        unavailable=outages, current=running_counts(state, live, usual, unseen - outages.keys())
+    )
+    seen = [one for one in seen if one.cluster in chosen]
     assignments, rendering = (
         _render(state, view) if view.current or view.unavailable else (usual, usual_rendering)
     )
@@ -232,23 +241,6 @@ def apply_plan(
         stopped=stopped,
         written=lambda: progress.advance("apply"),
     )
-
-
-def simulated(state: DesiredState, outages: Sequence[str]) -> dict[str, str]:
-    """``region=eu-central-1`` and the like -> the clusters that would be down, with the reason."""
-    down: dict[str, str] = {}
-    for outage in outages:
-        what, _, value = outage.partition("=")
-        attribute = "name" if what == "cluster" else what
-        hit = [c.name for c in state.clusters if getattr(c, attribute, None) == value]
-        if not hit:
-            known = sorted({str(getattr(c, attribute, "")) for c in state.clusters} - {""})
-            raise UsageError(
-                f"--simulate-outage {outage}: no cluster has that {what}",
-                hint=f"there are: {', '.join(known)}",
-            )
-        down |= dict.fromkeys(hit, f"simulated outage of {outage}")
-    return down
 
 
 def _check_names(state: DesiredState, names: Sequence[str]) -> None:
@@ -336,26 +328,6 @@ def _live_workloads(
         except ClusterError as error:
             one.problem, one.observation = _words(error), None
     return found
-
-
-def _counts(
-    state: DesiredState, live: Mapping[ObjectKey, Mapping[str, Object]]
-) -> dict[ObjectKey, dict[str, int]]:
-    """What the scheduler may build on: KubeFed counts ready replicas, division what was asked."""
-    counts: dict[ObjectKey, dict[str, int]] = {}
-    for workload in state.workloads:
-        if workload.replicas.mode == "Duplicated" or workload.key not in live:
-            continue
-        counts[workload.key] = {
-            cluster: _count(workload, obj) for cluster, obj in live[workload.key].items()
-        }
-    return counts
-
-
-def _count(workload: Workload, live: Object) -> int:
-    if workload.replicas.mode == "KubeFed":
-        return int((live.get("status") or {}).get("readyReplicas") or 0)
-    return int((live.get("spec") or {}).get("replicas") or 0)
 
 
 def _placed(rendering: Rendering) -> dict[ObjectKey, frozenset[str]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 
 import pytest
 import yaml
@@ -176,3 +177,30 @@ spec: {template: {spec: {size: 1}}, placement: {clusterSelector: {}}}
     eventually(is_known, "the API servers serve the new kind")
     assert apply_plan(make_plan(options)).ok
     assert sandbox.cluster("gcp").get("Widget", "one", "default")["spec"] == {"size": 1}
+
+
+DIVIDED = """
+apiVersion: federation.reconciler.dev/v1alpha1
+kind: Placement
+metadata: {name: web}
+spec: {select: [{kind: Deployment}], replicas: {mode: Divided, total: 7}}
+---
+"""
+
+
+@pytest.mark.parametrize("chosen", [(), ("gcp",)])
+def test_replicas_do_not_move_because_a_cluster_did_not_answer(pair, repository, chosen) -> None:
+    sandbox, options = pair
+    (repository / "shop.yaml").write_text(DIVIDED + SHOP)
+    assert apply_plan(make_plan(options)).ok
+    sandbox.cluster("aws").stop()
+    plan = make_plan(replace(options, clusters=chosen)).plan
+    assert not next(c for c in plan.clusters if c.name == "gcp").changes
+
+
+def test_planning_one_cluster_gives_what_planning_all_gives_for_it(pair, repository) -> None:
+    _, options = pair
+    (repository / "shop.yaml").write_text(DIVIDED + SHOP)
+    whole = make_plan(options).plan.clusters[1]
+    (alone,) = make_plan(replace(options, clusters=("gcp",))).plan.clusters
+    assert alone.changes == whole.changes

@@ -1,9 +1,10 @@
-"""Replicas before and after, by workload and cluster, for reports. Pure."""
+"""Replicas by workload and cluster: what runs, for the scheduler; before and after, for reports."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
+from reconciler.federation.model import DesiredState, Workload
 from reconciler.objects import Object, ObjectKey
 from reconciler.planning.plan import WorkloadRow
 from reconciler.rendering import Rendering
@@ -73,3 +74,32 @@ def replicas_to_be(
             elif now is not None and "/spec/replicas" in desired.retain:
                 counts[desired.key][name] = int((now.get("spec") or {}).get("replicas") or 0)
     return counts
+
+
+def running_counts(
+    state: DesiredState,
+    live: Mapping[ObjectKey, Mapping[str, Object]],
+    usual: Sequence[Assignment],
+    unseen: Collection[str],
+) -> dict[ObjectKey, dict[str, int]]:
+    """What the scheduler may build on: KubeFed counts ready replicas, division what was asked.
+
+    A cluster that cannot be looked at is taken to run its usual share: not answering once is no
+    reason to move what it may well be running.
+    """
+    counts: dict[ObjectKey, dict[str, int]] = {}
+    shares = {assignment.workload: assignment.replicas for assignment in usual}
+    for workload in state.workloads:
+        if workload.replicas.mode == "Duplicated":
+            continue
+        seen = {c: _count(workload, obj) for c, obj in live.get(workload.key, {}).items()}
+        assumed = {c: n for c, n in shares[workload.key].items() if c in unseen and n}
+        if seen:
+            counts[workload.key] = {**seen, **assumed}
+    return counts
+
+
+def _count(workload: Workload, live: Object) -> int:
+    if workload.replicas.mode == "KubeFed":
+        return int((live.get("status") or {}).get("readyReplicas") or 0)
+    return int((live.get("spec") or {}).get("replicas") or 0)
