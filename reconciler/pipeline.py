@@ -34,6 +34,7 @@ from reconciler.planning.replicas import (
     running_counts,
     workload_rows,
 )
+from reconciler.planning.requests import DEFAULT_NAMESPACE
 from reconciler.rendering import Rendering, render
 from reconciler.scheduling import Assignment, FleetView, schedule
 from reconciler.scheduling.outages import simulated_outages
@@ -65,7 +66,7 @@ class NoProgress:
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What one run is asked to do. ``deadline`` is in seconds, ``parallel`` in connections."""
+    """What one run is asked to do. ``deadline`` is in seconds."""
 
     repo: str = "."
     ref: str | None = None
@@ -77,7 +78,6 @@ class Options:
     max_deletions: int | None = None
     simulate_outages: tuple[str, ...] = ()
     deadline: float | None = None
-    parallel: int = 16
     host_context: str = ""
 
 
@@ -335,6 +335,10 @@ def _placed(rendering: Rendering) -> dict[ObjectKey, frozenset[str]]:
     for name, objects in rendering.objects.items():
         for desired in objects:
             homes.setdefault(desired.key, set()).add(name)
+            if not desired.key.namespace:
+                # The member's discovery tells whether it is namespaced; here both are remembered.
+                at_home = desired.key._replace(namespace=DEFAULT_NAMESPACE)
+                homes.setdefault(at_home, set()).add(name)
     return {key: frozenset(names) for key, names in homes.items()}
 
 

@@ -12,7 +12,6 @@ from reconciler.cli.console import open_console
 from reconciler.cli.durations import DURATION
 from reconciler.cli.exits import Exit
 from reconciler.cli.settings import (
-    DEFAULT_PARALLEL,
     Settings,
     merged,
     option,
@@ -120,15 +119,6 @@ def _reports(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> 
     type=DURATION,
     heading=FLEET,
     help="Give up after this time, such as 10m.",
-)
-@option(
-    "--parallel",
-    type=click.IntRange(1, 256),
-    metavar="N",
-    default=DEFAULT_PARALLEL,
-    show_default=True,
-    heading=FLEET,
-    help="Requests at once in a cluster.",
 )
 @option(
     "-o",

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -59,10 +61,24 @@ def _run(settings: Settings, request: Request) -> Exit:
         if not _confirmed(plan):
             console.note("Nothing was changed.")
             return Exit.FAILED
-    with Bars(console, wanted=request.output != "json") as bars:
-        result = pipeline.apply_plan(prepared, bars)
+    with Bars(console, wanted=request.output != "json") as bars, stop_requests() as stopped:
+        result = pipeline.apply_plan(prepared, bars, stopped)
     printing.print_result(result, request.output, request.reports, console, plan_was_shown=asking)
     return Exit.OK if result.ok else Exit.FAILED
+
+
+@contextmanager
+def stop_requests() -> Iterator[Callable[[], str]]:
+    """While it lasts, SIGTERM stops nothing at once: what is in flight ends, nothing new begins.
+
+    Gives a function that tells why to stop, or an empty string.
+    """
+    received: list[str] = []
+    before = signal.signal(signal.SIGTERM, lambda *_: received.append("SIGTERM was received"))
+    try:
+        yield lambda: received[0] if received else ""
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _code_of_plan(plan: Plan, *, detailed: bool) -> Exit:

@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
-DEFAULT_PARALLEL = 16
-
 
 @dataclass(frozen=True, slots=True)
 class Settings:
@@ -35,7 +33,6 @@ class Settings:
     max_deletions: int | None = None
     simulate_outages: tuple[str, ...] = ()
     deadline: float | None = None
-    parallel: int = DEFAULT_PARALLEL
     console: Console = field(default_factory=Console)
 
     def options(self, *, plan_only: bool = True) -> Options:
@@ -53,7 +50,6 @@ class Settings:
             max_deletions=self.max_deletions,
             simulate_outages=self.simulate_outages,
             deadline=self.deadline,
-            parallel=self.parallel,
         )
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from reconciler.errors import Problem
 from reconciler.federation.faults import Faults, near
-from reconciler.federation.known_kinds import REPLICATED
+from reconciler.federation.known_kinds import API_VERSIONS, CLUSTER_SCOPED, REPLICATED
 from reconciler.federation.kubefed import RETAINED, KubeFed, Surroundings, interpret_kubefed
 from reconciler.federation.model import (
     Cluster,
@@ -304,12 +304,16 @@ def _check_collisions(workloads: Sequence[Workload], parts: _Sorted, faults: Fau
     seen: dict[ObjectKey, Workload] = {}
     documents = {d.position(): d for d in [*parts.plain, *parts.kubefed.federated]}
     for workload in workloads:
-        other = seen.setdefault(workload.key, workload)
+        key = workload.key
+        if not key.namespace and key.kind in API_VERSIONS and key.kind not in CLUSTER_SCOPED:
+            key = key._replace(namespace="default")
+        other = seen.setdefault(key, workload)
         if other is not workload and workload.position in documents:
+            how = "plainly and federated" if workload.kubefed != other.kubefed else "in default"
             faults.problem(
                 documents[workload.position],
                 (),
-                f"{workload.key} is defined twice, plainly and federated",
+                f"{key} is defined twice, {how}",
                 "each object once",
                 f"the other one is at {other.position}",
             )

@@ -93,7 +93,6 @@ class PruneRules:
     """What may be deleted. ``protected`` kinds and labels are never pruned."""
 
     enabled: bool = True
-    removed_clusters: Literal["Orphan", "Prune"] = "Orphan"
     protected_kinds: tuple[GroupKind, ...] = ()
     protected_labels: Selector | None = None
     propagation: Literal["Foreground", "Background", "Orphan"] = "Background"

@@ -32,6 +32,7 @@ def parse_federation(document: Document | None, faults: Faults, clusters: int) -
     spec: Object = document.body.get("spec") or {}
     defaults = spec.get("defaults") or {}
     target = defaults.get("placement")
+    _tell_what_is_not_done(document, spec, faults)
     failover = parse_failover(spec.get("failover"))
     check_failover(document, ("spec", "failover"), failover, faults, clusters)
     return Federation(
@@ -51,6 +52,29 @@ def parse_federation(document: Document | None, faults: Faults, clusters: int) -
         notifications=tuple(spec.get("notifications") or ()),
         source=spec.get("source") or {},
     )
+
+
+_NOT_DONE_YET = {
+    "failover": "health is not probed: outages can be simulated, but nothing moves by itself",
+    "dns": "no DNS records are written",
+    "notifications": "nobody is told",
+}
+
+
+def _tell_what_is_not_done(document: Document, spec: Object, faults: Faults) -> None:
+    """Rules that this version checks but does not carry out must not look as if they held."""
+    for name, meaning in _NOT_DONE_YET.items():
+        wanted = spec.get(name)
+        if wanted and not (isinstance(wanted, dict) and wanted.get("enabled") is False):
+            faults.warn(document, f"spec.{name} is not acted upon by this version: {meaning}")
+    for name in ("requireSignature", "sops"):
+        if (spec.get("source") or {}).get(name):
+            faults.problem(
+                document,
+                ("spec", "source", name),
+                f"{name} is not supported by this version",
+                "a repository that does without",
+            )
 
 
 def parse_target(body: Mapping[str, Any], placed_by: str) -> PlacementTarget:
@@ -164,7 +188,6 @@ def _prune(body: Mapping[str, Any]) -> PruneRules:
     protect = body.get("protect") or {}
     return PruneRules(
         enabled=body.get("enabled", True),
-        removed_clusters=body.get("removedClusters", "Orphan"),
         protected_kinds=tuple(GroupKind.parse(kind) for kind in protect.get("kinds") or ()),
         protected_labels=parse_selector(protect["labels"]) if protect.get("labels") else None,
         propagation=body.get("propagation", "Background"),

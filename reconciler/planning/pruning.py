@@ -17,7 +17,7 @@ from reconciler.federation.model import PruneRules, Selector
 from reconciler.inventory.applyset import is_member
 from reconciler.objects import GroupKind, Object, ObjectKey, key_of
 from reconciler.planning.plan import Action, Change
-from reconciler.planning.requests import ORPHAN, PROTECT
+from reconciler.planning.requests import ORPHAN, PROPAGATION, PROTECT
 
 CRD = GroupKind("apiextensions.k8s.io", "CustomResourceDefinition")
 NAMESPACE = GroupKind("", "Namespace")
@@ -88,7 +88,10 @@ def decide(
         return "it has an owner, which will collect it"
     if key.group_kind == NAMESPACE and key.name in {*SYSTEM_NAMESPACES, inventory_namespace}:
         return "the cluster needs this namespace"
-    return _change(question, Action.PRUNE, question.reason, rules.propagation)
+    propagation = annotations.get(PROPAGATION)
+    if propagation not in ("Background", "Foreground", "Orphan"):
+        propagation = rules.propagation
+    return _change(question, Action.PRUNE, question.reason, propagation)
 
 
 def _change(

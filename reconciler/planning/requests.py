@@ -15,6 +15,7 @@ from reconciler.rendering.desired import DesiredObject
 
 PROTECT = "federation.reconciler.dev/protect"
 ORPHAN = "federation.reconciler.dev/orphan"
+PROPAGATION = "federation.reconciler.dev/prune-propagation"
 DEFAULT_NAMESPACE = "default"
 
 
@@ -53,12 +54,15 @@ def target_of(
     metadata = {k: v for k, v in desired.body["metadata"].items() if k != "namespace"}
     if namespace:
         metadata["namespace"] = namespace
-    marks = {PROTECT: desired.protect, ORPHAN: desired.orphan}
-    if any(marks.values()):
+    marks = {
+        PROTECT: "true" if desired.protect else None,
+        ORPHAN: "true" if desired.orphan else None,
+        PROPAGATION: desired.prune_propagation,
+    }
+    wanted = {name: value for name, value in marks.items() if value}
+    if wanted:
         # Kept on the object, because its manifest will be gone when it is to be pruned.
-        annotations = dict(metadata.get("annotations") or {})
-        annotations |= {name: "true" for name, wanted in marks.items() if wanted}
-        metadata["annotations"] = annotations
+        metadata["annotations"] = {**(metadata.get("annotations") or {}), **wanted}
     body = {k: v for k, v in desired.body.items() if k != "status"}
     body["metadata"] = metadata
     return Target(desired, key, kind, resource, with_membership(body, key, applyset))

@@ -21,7 +21,6 @@ WRONG = [
     (["--max-deletions", "-1"], "--max-deletions"),
     (["--deadline", "soon"], "'soon' is not a duration"),
     (["--deadline", "0s"], "longer than nothing"),
-    (["--parallel", "0"], "--parallel"),
     (["--plan", "--simulate-outage", "aws-eu"], "cluster=NAME"),
     (["--plan", "--simulate-outage", "planet=mars"], "cluster=NAME"),
     (["--simulate-outage", "cluster=aws-eu"], "goes with --plan"),
