@@ -139,7 +139,7 @@ def _absolute_paths(entry: dict[str, Any], folder: Path) -> dict[str, Any]:
 
 def _pem(entry: dict[str, Any], key: str) -> str:
     if entry.get(f"{key}-data"):
-        return base64.b64decode(entry[f"{key}-data"]).decode()
+        return base64.b64decode(entry[f"{key}-data"], validate=True).decode()
     return Path(entry[key]).read_text() if entry.get(key) else ""
 
 
@@ -181,8 +181,17 @@ def _by_plugin(config: Kubeconfig, context: str, cluster: str) -> Endpoint:
         ) from error
 
     def headers() -> dict[str, str]:
-        value = settings.get_api_key_with_prefix("authorization")
-        return {"authorization": value} if value else {}
+        # Asked anew each time, so that the library can renew what is about to expire.
+        found = settings.auth_settings().values()
+        return {s["key"]: s["value"] for s in found if s["in"] == "header" and s["value"]}
+
+    if not headers() and not settings.cert_file:
+        # The library only logs that a plugin failed.
+        raise ClusterUnauthorized(
+            cluster,
+            f"the credential plugin of kubeconfig context {context!r} gave no credential",
+            hint=f"try: kubectl --context {context} version",
+        )
 
     def read(name: str | None) -> str:
         return Path(name).read_text() if name else ""

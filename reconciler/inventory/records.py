@@ -130,6 +130,6 @@ def _inflate(data: bytes) -> bytes:
     # A Secret holds at most 1 MiB, which could still inflate to a gigabyte.
     decompressor = zlib.decompressobj()
     content = decompressor.decompress(data, 64 * 1024 * 1024)
-    if decompressor.unconsumed_tail:
-        raise ValueError("damaged inventory records: too large")
+    if not decompressor.eof:
+        raise ValueError("damaged inventory records: cut short, or too large")
     return content

@@ -153,8 +153,8 @@ def _change_lines(change: Change, style: Style) -> Iterator[str]:
 
 
 def _field_text(field: FieldChange, style: Style) -> str:
-    room = max(20, (style.width - len(field.path) - 14) // 2)
-    before, after = _short(field.before, room), _short(field.after, room)
+    room = max(24, (style.width - len(field.path) - 12) // 2)
+    before, after = _contrast(_plain(field.before), _plain(field.after), room)
     if field.before is ABSENT:
         return f"{field.path}: {style.paint(after, '32')}"
     if field.after is ABSENT:
@@ -256,7 +256,24 @@ def _json(value: object) -> str:
     return "" if value is ABSENT else orjson.dumps(value).decode()
 
 
-def _short(value: object, room: int) -> str:
+def _plain(value: object) -> str:
     text = value if isinstance(value, str) and value else _json(value)
-    text = text.replace("\n", "⏎").replace("\x1b", "␛")
+    return text.replace("\n", "⏎").replace("\x1b", "␛")
+
+
+def _contrast(before: str, after: str, room: int) -> tuple[str, str]:
+    """Both cut to ``room`` characters, so that what differs is still to be seen."""
+    if max(len(before), len(after)) <= room:
+        return before, after
+    same = 0
+    while same < min(len(before), len(after)) and before[same] == after[same]:
+        same += 1
+    if before and after and same > room // 2:
+        word = max(before.rfind(sign, 0, same) for sign in "/ ,=") + 1
+        begin = word if same - word <= room // 2 else same - room // 3
+        before, after = f"…{before[begin:]}", f"…{after[begin:]}"
+    return _cut(before, room), _cut(after, room)
+
+
+def _cut(text: str, room: int) -> str:
     return text if len(text) <= room else text[: room - 1] + "…"

@@ -1,0 +1,105 @@
+"""Kubeconfig files, as kubectl reads them."""
+
+from __future__ import annotations
+
+import base64
+from pathlib import Path
+
+import pytest
+
+from reconciler.cluster.kubeconfig import load_kubeconfig
+from reconciler.errors import ClusterUnauthorized
+
+CONFIG = """
+apiVersion: v1
+kind: Config
+current-context: one
+contexts: [{name: one, context: {cluster: c, user: u}}]
+clusters: [{name: c, cluster: {server: "https://one.example:6443/", tls-server-name: api}}]
+users: [{name: u, user: {token: canary}}]
+"""
+
+
+def test_a_context_leads_to_server_and_credential(tmp_path: Path) -> None:
+    path = tmp_path / "config"
+    path.write_text(CONFIG)
+    endpoint = load_kubeconfig(str(path)).endpoint("one", "aws")
+    assert endpoint.server == "https://one.example:6443"
+    assert endpoint.server_name == "api"
+    assert endpoint.headers() == {"authorization": "Bearer canary"}
+    assert "canary" not in repr(endpoint)
+
+
+def test_files_of_the_environment_are_merged_the_first_wins(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "a").write_text(CONFIG)
+    (tmp_path / "b").write_text(
+        CONFIG.replace("name: one", "name: two").replace("canary", "second").replace(": one", ": x")
+    )
+    monkeypatch.setenv("KUBECONFIG", f"{tmp_path}/a:{tmp_path}/missing:{tmp_path}/b")
+    config = load_kubeconfig(None)
+    assert sorted(config.contexts) == ["one", "two"]
+    assert config.endpoint("two", "aws").headers() == {"authorization": "Bearer canary"}
+
+
+def test_files_named_in_it_are_found_beside_it_and_read_anew(tmp_path: Path) -> None:
+    (tmp_path / "token").write_text("first\n")
+    (tmp_path / "config").write_text(CONFIG.replace("token: canary", "tokenFile: token"))
+    endpoint = load_kubeconfig(str(tmp_path / "config")).endpoint("one", "aws")
+    assert endpoint.headers()["authorization"] == "Bearer first"
+    (tmp_path / "token").write_text("second")
+    assert endpoint.headers()["authorization"] == "Bearer second"
+
+
+def test_an_exec_plugin_is_asked(tmp_path: Path) -> None:
+    plugin = tmp_path / "plugin"
+    plugin.write_text(
+        '#!/bin/sh\necho \'{"apiVersion": "client.authentication.k8s.io/v1", '
+        '"kind": "ExecCredential", "status": {"token": "from-plugin"}}\'\n'
+    )
+    plugin.chmod(0o755)
+    user = f"exec: {{apiVersion: client.authentication.k8s.io/v1, command: {plugin}}}"
+    (tmp_path / "config").write_text(CONFIG.replace("token: canary", user))
+    endpoint = load_kubeconfig(str(tmp_path / "config")).endpoint("one", "aws")
+    assert endpoint.headers() == {"authorization": "Bearer from-plugin"}
+
+
+def test_a_plugin_that_fails_is_no_dead_cluster(tmp_path: Path) -> None:
+    user = "exec: {apiVersion: client.authentication.k8s.io/v1, command: /bin/false}"
+    (tmp_path / "config").write_text(CONFIG.replace("token: canary", user))
+    with pytest.raises(ClusterUnauthorized) as caught:
+        load_kubeconfig(str(tmp_path / "config")).endpoint("one", "aws")
+    assert "kubectl --context one version" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", "has no context named 'one'; it has: none"),
+        (CONFIG.replace("cluster: c, ", "cluster: d, "), "has no cluster named 'd'"),
+        (CONFIG.replace("user: u}", "user: v}"), "has no user named 'v'"),
+        ("contexts: {", "not a kubeconfig"),
+        (CONFIG.replace("token: canary", "client-certificate: nope"), "cannot be used"),
+        (
+            CONFIG.replace("tls-server-name: api", "certificate-authority-data: '%%%='"),
+            "cannot be used",
+        ),
+    ],
+)
+def test_what_is_wrong_is_no_dead_cluster_and_no_secret_is_told(
+    tmp_path: Path, text: str, said: str
+) -> None:
+    (tmp_path / "config").write_text(text)
+    with pytest.raises(ClusterUnauthorized) as caught:
+        load_kubeconfig(str(tmp_path / "config")).endpoint("one", "aws")
+    assert said in str(caught.value)
+    assert "canary" not in str(caught.value)
+
+
+def test_encoded_authorities_are_decoded(tmp_path: Path) -> None:
+    data = base64.b64encode(b"PEM").decode()
+    (tmp_path / "config").write_text(
+        CONFIG.replace("tls-server-name: api", f"certificate-authority-data: {data}")
+    )
+    assert load_kubeconfig(str(tmp_path / "config")).endpoint("one", "a").ca_pem == "PEM"
