@@ -211,6 +211,7 @@ def make_plan(options: Options, progress: Progress | None = None) -> Prepared:
             assignments,
             replicas_now(live, replicas_in(usual_rendering), outages),
             replicas_to_be(rendering, live, outages),
+            {c.name for c in state.clusters} - (unseen - outages.keys()),
         ),
         commit=repository.checkout.commit,
         warnings=[text for a in assignments for text in _remarks(a)],

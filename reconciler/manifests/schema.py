@@ -41,6 +41,20 @@ SCHEMA_OF: Mapping[tuple[str, str], str] = {
 }
 """Which schema file describes which kind. Any ``Federated<Kind>`` shares one."""
 
+BUILT_IN: Mapping[str, tuple[str, ...]] = {
+    "": (
+        "ConfigMap", "Endpoints", "Event", "LimitRange", "Namespace", "Node", "PersistentVolume",
+        "PersistentVolumeClaim", "Pod", "PodTemplate", "ReplicationController", "ResourceQuota",
+        "Secret", "Service", "ServiceAccount",
+    ),
+    "apps": ("ControllerRevision", "DaemonSet", "Deployment", "ReplicaSet", "StatefulSet"),
+    "batch": ("CronJob", "Job"),
+    "autoscaling": ("HorizontalPodAutoscaler",),
+    "policy": ("PodDisruptionBudget",),
+    "rbac.authorization.k8s.io": ("ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding"),
+}  # fmt: skip
+"""Groups in which a kind that is nearly one of these is a slip of the pen."""
+
 _RESERVED = frozenset(api_group(api_version) for api_version, _ in SCHEMA_OF)
 _KIND_HOMES = {kind: api_version for api_version, kind in SCHEMA_OF}
 
@@ -114,6 +128,16 @@ def _misplaced_kind(document: Document) -> Iterator[Problem]:
         )
     elif home in (_OWN,) or (home and not group):
         yield _problem(document, ("apiVersion",), f"{kind} does not belong to {api_version}", home)
+    elif group in BUILT_IN and kind not in BUILT_IN[group]:
+        near = difflib.get_close_matches(kind, BUILT_IN[group], n=1, cutoff=0.75)
+        if near:
+            yield _problem(
+                document,
+                ("kind",),
+                f"{api_version} has no kind {kind!r}",
+                near[0],
+                f"did you mean {near[0]}?",
+            )
     elif group.endswith("kubefed.io") or _is_close(group, OWN_GROUP):
         near = difflib.get_close_matches(api_version, sorted({v for v, _ in SCHEMA_OF}), n=1)
         hint = f"did you mean {near[0]}?" if near else ""

@@ -29,7 +29,8 @@ class Checked:
     """The verdict on one object: a change, or (None) unchanged with the record to remember.
 
     ``invalid`` marks a manifest that the server refuses as such, which is bad input rather than
-    one cluster's trouble.
+    one cluster's trouble. ``homeless`` marks one whose kind or namespace the cluster lacks, which
+    is bad input when it is so in every cluster.
     """
 
     target: Target
@@ -37,6 +38,7 @@ class Checked:
     record: Record | None = None
     fields: Fields | None = None
     invalid: bool = False
+    homeless: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +135,8 @@ def check_new(member: Member, target: Target, *, namespace_exists: bool) -> Chec
     except (NotFound, Forbidden) as error:
         # We may lack the right to create in ``default``; that says nothing about the object.
         if namespace_exists or "cannot create resource" not in str(error):
-            return _failed(target, _words(target, error, target.body))
+            failed = _failed(target, _words(target, error, target.body))
+            return replace(failed, homeless=isinstance(error, NotFound))
         return Checked(target, replace(change, verified=False))
     except ApiError as error:
         return _failed(target, _words(target, error, target.body))
@@ -150,7 +153,7 @@ def unserved(target: Target, known_versions: Iterable[str]) -> Checked:
     versions = ", ".join(known_versions)
     text = f"the cluster does not serve {target.kind.kind} in {target.kind.api_version}"
     text += f"; it has it in {versions}" if versions else "; install its CRD or API first"
-    return _failed(target, text)
+    return replace(_failed(target, text), homeless=True)
 
 
 def belongs_elsewhere(target: Target, owner: str) -> Checked:

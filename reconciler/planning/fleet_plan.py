@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from reconciler.federation.model import Cluster, DesiredState
 from reconciler.planning.member_plan import MemberWork
-from reconciler.planning.plan import ClusterPlan, Plan, WorkloadRow
+from reconciler.planning.plan import Change, ClusterPlan, Plan, WorkloadRow
 
 HINT = "look at what would be deleted; raise spec.guards, or pass --max-deletions once"
 
@@ -40,7 +40,8 @@ def assemble(
     hint = HINT if violations else ""
     if state.federation.guards.on_invalid == "Stop":
         # The same manifest is refused by every cluster alike; once is enough to read.
-        refused = {f"{c.key} ({c.origin}): {c.error}" for work in works for c in work.invalid}
+        wrong = [c for work in works for c in work.invalid] + _homeless_everywhere(works)
+        refused = {f"{c.key} ({c.origin}): {c.error}" for c in wrong}
         if refused and not violations:
             hint = "mend the manifests, or let the others through with spec.guards.onInvalid: Skip"
         violations += [f"refused as invalid: {text}" for text in refused]
@@ -56,3 +57,14 @@ def assemble(
         moves=tuple(moves),
         simulated_outages=tuple(simulated_outages),
     )
+
+
+def _homeless_everywhere(works: Sequence[MemberWork]) -> list[Change]:
+    """Manifests whose kind or namespace no member has: a mistake in Git, not in a cluster."""
+    homeless = {change.key: change for work in works for change in work.homeless}
+    at_home = {
+        key
+        for work in works
+        for key in (*work.rows, *(c.key for c in work.plan.changes if c not in work.homeless))
+    }
+    return [change for key, change in sorted(homeless.items()) if key not in at_home]

@@ -49,7 +49,7 @@ class MemberWork:
 
     ``rows``/``fields`` are the records of the objects that are as wanted; ``stale`` says whether
     some of them differ from what the inventory holds. ``invalid`` are refusals of the manifests
-    themselves.
+    themselves, ``homeless`` those whose kind or namespace is not there.
     """
 
     member: Member
@@ -63,6 +63,7 @@ class MemberWork:
     warnings: tuple[str, ...] = ()
     violations: tuple[str, ...] = ()
     invalid: tuple[Change, ...] = ()
+    homeless: tuple[Change, ...] = ()
 
 
 def plan_member(
@@ -121,6 +122,7 @@ def plan_member(
         warnings=tuple(f"{cluster.name}: {warning}" for warning in warnings),
         violations=_violations(cluster, observation, targets, changes, federation, settings),
         invalid=tuple(c.change for c in checked if c.invalid and c.change),
+        homeless=tuple(c.change for c in checked if c.homeless and c.change),
     )
 
 

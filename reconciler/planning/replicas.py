@@ -15,19 +15,27 @@ def workload_rows(
     assignments: Sequence[Assignment],
     before: Mapping[ObjectKey, Mapping[str, int]],
     after: Mapping[ObjectKey, Mapping[str, int]],
+    known: Collection[str],
 ) -> list[WorkloadRow]:
-    """Replicas of each workload that has any, by cluster, as they are and as they will be."""
+    """Replicas of each workload that has any, by cluster, as they are and as they will be.
+
+    Of clusters outside ``known``, which could not be looked at, nothing is said.
+    """
     return [
         WorkloadRow(
             assignment.workload,
-            before=dict(sorted(before.get(assignment.workload, {}).items())),
-            after=dict(sorted(after[assignment.workload].items())),
+            before=_of(known, before.get(assignment.workload, {})),
+            after=_of(known, after[assignment.workload]),
             shortfall=assignment.shortfall,
             placed_by=assignment.placed_by,
         )
         for assignment in assignments
         if assignment.workload in after
     ]
+
+
+def _of(known: Collection[str], counts: Mapping[str, int]) -> dict[str, int]:
+    return {name: count for name, count in sorted(counts.items()) if name in known}
 
 
 def replicas_in(rendering: Rendering) -> dict[ObjectKey, dict[str, int]]:

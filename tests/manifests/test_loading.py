@@ -80,6 +80,7 @@ BROKEN = {
         "apiVersion: federation.reconciler.dev/v1alpha1\nkind: Placment\nmetadata: {name: a}\n",
         "did you mean Placement?",
     ),
+    "nearly a kind": (CONFIG.replace("ConfigMap", "ConfgMap"), "did you mean ConfigMap?"),
     "unknown key": (
         "apiVersion: federation.reconciler.dev/v1alpha1\nkind: Cluster\n"
         "metadata: {name: a}\nspec: {regoin: x}\n",

@@ -248,3 +248,21 @@ def test_values_of_secrets_are_in_no_plan(world: World) -> None:
     assert [(f.before, f.after) for f in change.fields if f.path == "data.password"] == [
         ("*** (before)", "*** (after)")
     ]
+
+
+@pytest.mark.parametrize(
+    "lost",
+    [
+        SETTINGS.replace("namespace: shop", "namespace: nowhere"),
+        "\napiVersion: example.com/v1\nkind: Unheard\nmetadata: {name: of}\n",
+        WEB.replace("apps/v1", "apps/v1beta1"),
+    ],
+    ids=["namespace", "kind", "version"],
+)
+def test_what_no_cluster_has_a_place_for_stops_every_write(world: World, lost: str) -> None:
+    from reconciler.errors import GuardViolation
+
+    world.write("shop.yaml", NAMESPACE + "---" + lost)
+    with pytest.raises(GuardViolation):
+        world.apply()
+    assert not world.exists("namespace", "shop", namespace="default")
