@@ -17,7 +17,7 @@ from reconciler.cluster.parallel import in_parallel
 from reconciler.cluster.resources import VersionedKind
 from reconciler.errors import BadInput, ClusterError, GuardViolation, UsageError
 from reconciler.federation import interpret
-from reconciler.federation.model import Cluster, DesiredState
+from reconciler.federation.model import Access, Cluster, DesiredState
 from reconciler.inventory.observation import Observation, observe
 from reconciler.inventory.store import read_inventory
 from reconciler.manifests import load
@@ -79,6 +79,9 @@ class Options:
     simulate_outages: tuple[str, ...] = ()
     deadline: float | None = None
     host_context: str = ""
+    simulated: bool = False
+    """Members are contexts of ``kubeconfig`` by their own names, whatever the repository says
+    about access: no credential of a real cluster is ever looked up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,12 +126,20 @@ def read(options: Options, *, ask_members: bool = False) -> Repository:
     manifests = load(checkout.files, ParseCache(default_cache() / "parsed" / f"{name}.json"))
     found = interpret(manifests.documents)
     if found.unknown_kinds and ask_members:
-        kinds = _discovered(options, found.clusters)
+        kinds = _discovered(options, _reached(found.clusters, options))
         found = interpret(manifests.documents, kinds)
     problems = [*manifests.problems, *found.problems]
     if problems or found.state is None:
         raise BadInput(problems)
-    return Repository(checkout, found.state)
+    state = replace(found.state, clusters=_reached(found.state.clusters, options))
+    return Repository(checkout, state)
+
+
+def _reached(clusters: Sequence[Cluster], options: Options) -> tuple[Cluster, ...]:
+    """The clusters with the access by which this run reaches them."""
+    if not options.simulated:
+        return tuple(clusters)
+    return tuple(replace(cluster, access=Access(context=cluster.name)) for cluster in clusters)
 
 
 def _discovered(options: Options, clusters: Sequence[Cluster]) -> dict[str, str]:

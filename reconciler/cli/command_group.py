@@ -121,6 +121,10 @@ class CommandGroup(click.Group):
         except ReconcileError as error:
             report_failure(error, console)
             return error.exit_code
+        except OSError as error:
+            # A full disk, a directory that may not be written: the machine's words are the best.
+            report_failure(ReconcileError(str(error)), console)
+            return Exit.FAILED
         except Exception as error:  # noqa: BLE001  (a person gets words, never a traceback)
             report_defect(error, console)
             return Exit.FAILED

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from reconciler.cli.console import Console
+from reconciler.errors import ReconcileError
 
 if TYPE_CHECKING:
     from reconciler.planning.plan import Plan, RunResult
@@ -22,10 +23,10 @@ def plan_as_text(plan: Plan, console: Console) -> str:
 
 
 def print_plan(plan: Plan, output: str, reports: Sequence[Path], console: Console) -> None:
-    """Print a plan, and write the reports. Raises OSError when a report cannot be written."""
+    """Print a plan, and write the reports. Raises ReconcileError when one cannot be written."""
     console.out(_plan_in(output, plan, console), newline=False)
     for path in reports:
-        path.write_text(_plan_in(_format_of(path), plan, Console()))
+        _write(path, _plan_in(_format_of(path), plan, Console()))
 
 
 def print_result(
@@ -36,11 +37,18 @@ def print_result(
     *,
     plan_was_shown: bool = False,
 ) -> None:
-    """Print what a run did, and write the reports."""
+    """Print what a run did, and write the reports. Raises ReconcileError as above."""
     text = _result_in(output, result, console, with_plan=not plan_was_shown)
     console.out(text, newline=False)
     for path in reports:
-        path.write_text(_result_in(_format_of(path), result, Console()))
+        _write(path, _result_in(_format_of(path), result, Console()))
+
+
+def _write(path: Path, text: str) -> None:
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise ReconcileError(f"the report {path} was not written: {error.strerror}") from error
 
 
 def _format_of(path: Path) -> str:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from reconciler.cli import printing
+from reconciler.cli.console import Console
 from reconciler.cli.exits import Exit
 from reconciler.cli.progress import Bars
 from reconciler.cli.settings import Settings
@@ -40,7 +41,8 @@ def run(settings: Settings, request: Request) -> Exit:
             from reconciler.cli.simulated import simulated_members
 
             members = stack.enter_context(simulated_members(settings, reset=request.sandbox_reset))
-            settings = replace(settings, kubeconfig=str(members.kubeconfig))
+            kubeconfig = str(members.kubeconfig)
+            settings = replace(settings, kubeconfig=kubeconfig, simulated=True)
         return _run(settings, request)
 
 
@@ -61,24 +63,41 @@ def _run(settings: Settings, request: Request) -> Exit:
         if not _confirmed(plan):
             console.note("Nothing was changed.")
             return Exit.FAILED
-    with Bars(console, wanted=request.output != "json") as bars, stop_requests() as stopped:
+    with Bars(console, wanted=request.output != "json") as bars, stop_requests(console) as stopped:
         result = pipeline.apply_plan(prepared, bars, stopped)
     printing.print_result(result, request.output, request.reports, console, plan_was_shown=asking)
+    if stopped() == _CTRL_C:
+        return Exit.INTERRUPTED
     return Exit.OK if result.ok else Exit.FAILED
 
 
-@contextmanager
-def stop_requests() -> Iterator[Callable[[], str]]:
-    """While it lasts, SIGTERM stops nothing at once: what is in flight ends, nothing new begins.
+_CTRL_C = "Ctrl-C was pressed"
 
-    Gives a function that tells why to stop, or an empty string.
+
+@contextmanager
+def stop_requests(console: Console) -> Iterator[Callable[[], str]]:
+    """While it lasts, SIGTERM and Ctrl-C let what is in flight end, and nothing new begins.
+
+    A second Ctrl-C does not wait. Gives a function that tells why to stop, or an empty string.
     """
     received: list[str] = []
-    before = signal.signal(signal.SIGTERM, lambda *_: received.append("SIGTERM was received"))
+
+    def terminate(*_: object) -> None:
+        received.append("SIGTERM was received")
+
+    def interrupt(*_: object) -> None:
+        if _CTRL_C in received:
+            raise KeyboardInterrupt
+        received.append(_CTRL_C)
+        console.note("Finishing what is in flight; Ctrl-C again stops at once.")
+
+    handlers = {signal.SIGTERM: terminate, signal.SIGINT: interrupt}
+    before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
     try:
         yield lambda: received[0] if received else ""
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _code_of_plan(plan: Plan, *, detailed: bool) -> Exit:

@@ -33,6 +33,7 @@ class Settings:
     max_deletions: int | None = None
     simulate_outages: tuple[str, ...] = ()
     deadline: float | None = None
+    simulated: bool = False
     console: Console = field(default_factory=Console)
 
     def options(self, *, plan_only: bool = True) -> Options:
@@ -50,6 +51,7 @@ class Settings:
             max_deletions=self.max_deletions,
             simulate_outages=self.simulate_outages,
             deadline=self.deadline,
+            simulated=self.simulated,
         )
 
 
