@@ -247,6 +247,15 @@ def _workload(
     if not selected:
         return workload
     placement, spec = selected[0], selected[0].spec
+    beaten = [p.name for p in selected[1:]]
+    rivals = [p for p in selected[1:] if p.spec.get("priority", 0) == spec.get("priority", 0)]
+    if rivals:
+        faults.warn(
+            document,
+            f"{workload.key}: Placement {placement.name} wins over "
+            f"{', '.join(p.name for p in rivals)} by being more specific or first by name; "
+            "spec.priority would say which is meant",
+        )
     if placement.replicas.mode == "Divided":
         replicas = body.get("spec", {}).get("replicas", 1 if body["kind"] in REPLICATED else None)
         if replicas is None:
@@ -259,7 +268,7 @@ def _workload(
     prune = spec.get("prune") or {}
     return replace(
         workload,
-        target=placement.target,
+        target=replace(placement.target, placed_by=_winner(placement.name, beaten)),
         replicas=placement.replicas,
         overrides=parse_placement_overrides(placement.document, body, faults, clusters),
         force_conflicts=workload.force_conflicts or spec.get("forceConflicts", False),
@@ -269,8 +278,12 @@ def _workload(
         failover=parse_failover(spec["failover"], federation.failover)
         if "failover" in spec
         else None,
-        other_placements=tuple(p.name for p in selected[1:]),
+        other_placements=tuple(beaten),
     )
+
+
+def _winner(name: str, beaten: Sequence[str]) -> str:
+    return f"Placement {name}" + (f" (before {', '.join(beaten)})" if beaten else "")
 
 
 def _autoscaled(

@@ -79,3 +79,24 @@ def test_a_federated_and_a_plain_manifest_of_one_object_collide(understand) -> N
 def test_a_manifest_that_goes_nowhere_is_a_warning(understand) -> None:
     state = understand("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: lost}\n").state
     assert any("goes nowhere" in warning for warning in state.warnings)
+
+
+TWO = """
+apiVersion: federation.reconciler.dev/v1alpha1
+kind: Placement
+metadata: {name: all}
+spec: {select: [{apiVersion: apps/v1}], clusters: [aws], priority: %d}
+---
+"""
+
+
+@pytest.mark.parametrize(
+    ("priority", "winner", "warned"),
+    [(0, "Placement web (before all)", True), (5, "Placement all (before web)", False)],
+)
+def test_it_is_told_which_of_two_placements_wins(
+    understand, priority: int, winner: str, warned: bool
+) -> None:
+    state = understand(TWO % priority + PLACEMENT % "clusters: [gcp1]").state
+    assert state.workloads[0].target.placed_by == winner
+    assert any("wins over" in warning for warning in state.warnings) == warned
