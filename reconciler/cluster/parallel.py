@@ -14,14 +14,16 @@ def in_parallel(work: Callable[[T], R], items: Sequence[T], threads: int) -> lis
     """``work`` of every item, in the order of the items.
 
     The first item's error is raised once all that had begun have ended; the rest is not begun.
+    KeyboardInterrupt is raised at once: nobody who presses Ctrl-C waits for a timeout.
     """
     if len(items) <= 1 or threads <= 1:
         return [work(item) for item in items]
-    with ThreadPoolExecutor(min(threads, len(items))) as pool:
-        futures = [pool.submit(work, item) for item in items]
-        try:
-            return [future.result() for future in futures]
-        except BaseException:
-            for future in futures:
-                future.cancel()
-            raise
+    pool = ThreadPoolExecutor(min(threads, len(items)))
+    patient = True
+    try:
+        return [future.result() for future in [pool.submit(work, item) for item in items]]
+    except KeyboardInterrupt:
+        patient = False
+        raise
+    finally:
+        pool.shutdown(wait=patient, cancel_futures=True)

@@ -69,7 +69,8 @@ class Transport:
         self._retry = Retry(
             total=retries,
             connect=1,
-            read=2,
+            # A server that accepts and does not answer costs a whole read timeout each time.
+            read=1,
             status_forcelist=RETRIED_STATUS,
             allowed_methods=None,
             backoff_factor=0.2,

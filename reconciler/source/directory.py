@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -73,6 +72,8 @@ def blob_id(content: bytes) -> str:
 
 def _commit_of(folder: Path) -> tuple[str, bool]:
     """HEAD and whether the work tree differs from it; nothing for a folder outside Git."""
+    if not any((place / ".git").exists() for place in (folder, *folder.parents)):
+        return "", False
     head = _git(folder, "rev-parse", "--verify", "--quiet", "HEAD").strip()
     if not head:
         return "", False
@@ -81,6 +82,8 @@ def _commit_of(folder: Path) -> tuple[str, bool]:
 
 
 def _git(folder: Path, *arguments: str) -> str:
+    import subprocess
+
     # No hooks, no file-system monitor: the folder may be somebody else's repository.
     command = ["git", "-C", str(folder), "-c", "core.fsmonitor=", "-c", "core.hooksPath=/dev/null"]
     try:
