@@ -22,7 +22,7 @@ def main() -> None:
     import gc
 
     # One short process that builds many small dicts and frees few: collecting often is all cost.
-    gc.set_threshold(100_000, 20, 20)
+    gc.set_threshold(1_000_000, 20, 20)
     from reconciler.cli.reconcile import reconcile
 
     try:
