@@ -10,31 +10,7 @@ from tests.controlplane.fixtures import Fleet
 from tests.controlplane.plane import ControlPlane
 from tests.controlplane.process import eventually
 from tests.scenarios.conftest import CLUSTERS, FEDERATION, World
-from tests.scenarios.manifests import SHOP
-
-POLICY = """
-apiVersion: {version}
-kind: MutatingAdmissionPolicy
-metadata: {{name: forty-two}}
-spec:
-  matchConstraints:
-    resourceRules:
-      - {{apiGroups: [apps], apiVersions: [v1], operations: [UPDATE], resources: [deployments]}}
-  matchConditions:
-    - name: only-other-peoples-requests
-      expression: "request.options.?fieldManager.orValue('') != 'federation-reconciler'"
-  failurePolicy: Fail
-  reinvocationPolicy: Never
-  mutations:
-    - patchType: ApplyConfiguration
-      applyConfiguration:
-        expression: "Object{{spec: Object.spec{{replicas: 42}}}}"
----
-apiVersion: {version}
-kind: MutatingAdmissionPolicyBinding
-metadata: {{name: forty-two}}
-spec: {{policyName: forty-two}}
-"""
+from tests.scenarios.manifests import POLICY, SHOP
 
 
 @pytest.fixture

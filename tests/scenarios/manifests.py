@@ -40,3 +40,28 @@ spec:
 """
 
 SHOP = "---".join([NAMESPACE, WEB, SETTINGS, SERVICE])
+
+POLICY = """
+apiVersion: {version}
+kind: MutatingAdmissionPolicy
+metadata: {{name: forty-two}}
+spec:
+  matchConstraints:
+    resourceRules:
+      - {{apiGroups: [apps], apiVersions: [v1], operations: [UPDATE], resources: [deployments]}}
+  matchConditions:
+    - name: only-other-peoples-requests
+      expression: "request.options.?fieldManager.orValue('') != 'federation-reconciler'"
+  failurePolicy: Fail
+  reinvocationPolicy: Never
+  mutations:
+    - patchType: ApplyConfiguration
+      applyConfiguration:
+        expression: "Object{{spec: Object.spec{{replicas: 42}}}}"
+---
+apiVersion: {version}
+kind: MutatingAdmissionPolicyBinding
+metadata: {{name: forty-two}}
+spec: {{policyName: forty-two}}
+"""
+"""A mutating admission policy that sets replicas to 42 in everybody's requests but ours."""
