@@ -14,12 +14,14 @@ from reconciler.manifests.document import Document
 class Faults:
     """Problems stop the run; warnings are shown in the plan.
 
-    ``unknown_kinds`` are federated kinds whose apiVersion only a cluster could tell.
+    ``unknown_kinds`` are federated kinds whose apiVersion only a cluster could tell;
+    ``unknown_clusters`` are named by some document and have no Cluster.
     """
 
     problems: list[Problem] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     unknown_kinds: set[str] = field(default_factory=set)
+    unknown_clusters: set[str] = field(default_factory=set)
 
     def problem(
         self,
@@ -41,6 +43,7 @@ class Faults:
         self, document: Document, path: Sequence[str | int], name: str, known: Collection[str]
     ) -> None:
         """Report a cluster name that no Cluster has."""
+        self.unknown_clusters.add(name)
         expected = ", ".join(sorted(known)) or "a Cluster manifest"
         self.problem(document, path, f"there is no cluster {name!r}", expected, near(name, known))
 

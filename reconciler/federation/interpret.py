@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from reconciler.errors import Problem
+from reconciler.federation.failover_rules import narrowed
 from reconciler.federation.faults import Faults, near
 from reconciler.federation.known_kinds import API_VERSIONS, CLUSTER_SCOPED, REPLICATED
 from reconciler.federation.kubefed import RETAINED, KubeFed, Surroundings, interpret_kubefed
@@ -18,7 +19,7 @@ from reconciler.federation.model import (
 )
 from reconciler.federation.overrides import parse_placement_overrides
 from reconciler.federation.placements import Placement, choose, parse_placement
-from reconciler.federation.rules import parse_failover, parse_federation
+from reconciler.federation.rules import parse_federation
 from reconciler.manifests.document import Document
 from reconciler.manifests.schema import OWN_GROUP
 from reconciler.objects import Object, ObjectKey, api_group, key_of
@@ -31,13 +32,15 @@ DNS_GROUP = "multiclusterdns.kubefed.io"
 class Interpretation:
     """``state`` is None when something is wrong; ``problems`` says what.
 
-    ``unknown_kinds`` are federated kinds without an apiVersion, which ``clusters`` may know.
+    ``unknown_kinds`` are federated kinds without an apiVersion, which ``clusters`` may know;
+    ``unknown_clusters`` are named somewhere and have no Cluster.
     """
 
     state: DesiredState | None
     problems: tuple[Problem, ...]
     unknown_kinds: frozenset[str] = frozenset()
     clusters: tuple[Cluster, ...] = ()
+    unknown_clusters: frozenset[str] = frozenset()
 
 
 @dataclass
@@ -94,6 +97,7 @@ def interpret(
             tuple(sorted(set(faults.problems))),
             frozenset(faults.unknown_kinds),
             tuple(clusters.values()),
+            frozenset(faults.unknown_clusters),
         )
     return Interpretation(
         DesiredState(
@@ -275,9 +279,7 @@ def _workload(
         recreate=workload.recreate or spec.get("recreate", False),
         protect=workload.protect or prune.get("protect", False),
         prune_propagation=prune.get("propagation"),
-        failover=parse_failover(spec["failover"], federation.failover)
-        if "failover" in spec
-        else None,
+        failover=narrowed(spec["failover"], federation.failover) if "failover" in spec else None,
         other_placements=tuple(beaten),
     )
 

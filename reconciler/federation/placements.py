@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from reconciler.federation.failover_rules import check_narrowed, narrowed
 from reconciler.federation.faults import Faults
 from reconciler.federation.model import (
     Cluster,
@@ -17,7 +18,7 @@ from reconciler.federation.model import (
     ReplicaShare,
     Spread,
 )
-from reconciler.federation.rules import check_failover, parse_failover, parse_target
+from reconciler.federation.rules import parse_target
 from reconciler.federation.selectors import matches, parse_selector, selector_faults
 from reconciler.manifests.document import Document
 from reconciler.objects import Object
@@ -59,8 +60,8 @@ def parse_placement(
                 "min <= max",
             )
     if "failover" in spec:
-        narrowed = parse_failover(spec["failover"], federation.failover)
-        check_failover(document, ("spec", "failover"), narrowed, faults, len(clusters))
+        own = narrowed(spec["failover"], federation.failover)
+        check_narrowed(document, own, federation.failover, faults)
     affinity = spec.get("affinity") or {}
     target = replace(
         parse_target(spec, f"Placement {name}"),

@@ -6,18 +6,17 @@ from collections.abc import Mapping
 from typing import Any
 
 from reconciler.errors import Position
+from reconciler.federation.failover_rules import check_failover, parse_failover
 from reconciler.federation.faults import Faults
 from reconciler.federation.model import (
     AdoptionRules,
-    FailoverRules,
     Federation,
     GuardRules,
     PlacementTarget,
-    ProbeRules,
     PruneRules,
     Toleration,
 )
-from reconciler.federation.quantities import parse_duration, parse_share
+from reconciler.federation.quantities import parse_share
 from reconciler.federation.selectors import parse_selector
 from reconciler.manifests.document import Document
 from reconciler.objects import GroupKind, Object
@@ -34,7 +33,7 @@ def parse_federation(document: Document | None, faults: Faults, clusters: int) -
     target = defaults.get("placement")
     _tell_what_is_not_done(document, spec, faults)
     failover = parse_failover(spec.get("failover"))
-    check_failover(document, ("spec", "failover"), failover, faults, clusters)
+    check_failover(document, failover, faults, clusters)
     return Federation(
         name=document.body["metadata"]["name"],
         position=document.position(),
@@ -55,7 +54,6 @@ def parse_federation(document: Document | None, faults: Faults, clusters: int) -
 
 
 _NOT_DONE_YET = {
-    "failover": "health is not probed: outages can be simulated, but nothing moves by itself",
     "dns": "no DNS records are written",
     "notifications": "nobody is told",
 }
@@ -96,92 +94,6 @@ def _toleration(body: Mapping[str, Any]) -> Toleration:
         effect=body.get("effect", ""),
         toleration_seconds=body.get("tolerationSeconds"),
     )
-
-
-def parse_failover(
-    body: Mapping[str, Any] | None, base: FailoverRules | None = None
-) -> FailoverRules:
-    """The rules; what is left out is as in ``base`` (a Placement narrows the Federation's)."""
-    base = base or FailoverRules()
-    body = body or {}
-    probe, failback = body.get("probe") or {}, body.get("failback") or {}
-    limit = body.get("maxUnhealthy")
-    is_share = base.max_unhealthy_is_share if limit is None else isinstance(limit, str)
-    return FailoverRules(
-        enabled=body.get("enabled", base.enabled),
-        probe=ProbeRules(
-            timeout=_seconds(probe, "timeout", base.probe.timeout),
-            attempts=probe.get("attempts", base.probe.attempts),
-            interval=_seconds(probe, "interval", base.probe.interval),
-        ),
-        unhealthy_after=_seconds(body, "unhealthyAfter", base.unhealthy_after),
-        healthy_after=_seconds(body, "healthyAfter", base.healthy_after),
-        max_unhealthy=(
-            base.max_unhealthy
-            if limit is None
-            else parse_share(limit)
-            if isinstance(limit, str)
-            else float(limit)
-        ),
-        max_unhealthy_is_share=is_share,
-        min_available_clusters=body.get("minAvailableClusters", base.min_available_clusters),
-        min_ready_nodes=(
-            parse_share(body["minReadyNodes"]) if "minReadyNodes" in body else base.min_ready_nodes
-        ),
-        action=body.get("action", base.action),
-        failback=failback.get("mode", base.failback),
-        failback_max_moves=failback.get("maxMovesPerRun", base.failback_max_moves),
-        workload_unavailable_after=(
-            parse_duration(body["workloadUnavailableAfter"])
-            if "workloadUnavailableAfter" in body
-            else base.workload_unavailable_after
-        ),
-    )
-
-
-def _seconds(body: Mapping[str, Any], name: str, default: float) -> float:
-    return parse_duration(body[name]) if name in body else default
-
-
-def check_failover(
-    document: Document,
-    path: tuple[str, ...],
-    rules: FailoverRules,
-    faults: Faults,
-    clusters: int,
-) -> None:
-    """Rules that contradict each other."""
-    body: Any = document.body
-    for step in path:
-        body = (body or {}).get(step) or {}
-    probing = rules.probe.timeout * rules.probe.attempts
-    for name, seconds in (
-        ("unhealthyAfter", rules.unhealthy_after),
-        ("healthyAfter", rules.healthy_after),
-    ):
-        if seconds < probing:
-            faults.problem(
-                document,
-                (*path, name),
-                f"{name} ({seconds:g} s) is shorter than one probe may take",
-                f"at least {probing:g} s: probe.timeout times probe.attempts",
-            )
-    if rules.max_unhealthy_is_share and rules.max_unhealthy > 1:
-        faults.problem(document, (*path, "maxUnhealthy"), "more than 100 %", "at most 100%")
-    allowed = rules.max_unhealthy * (clusters if rules.max_unhealthy_is_share else 1)
-    if "maxUnhealthy" in body and clusters and allowed >= clusters:
-        faults.problem(
-            document,
-            (*path, "maxUnhealthy"),
-            f"lets all {clusters} clusters be declared down at once",
-            "fewer: when all look down, it is this tool that is cut off",
-        )
-    if rules.min_ready_nodes > 1:
-        faults.problem(document, (*path, "minReadyNodes"), "more than 100 %", "at most 100%")
-    if "minAvailableClusters" in body and rules.min_available_clusters > clusters:
-        faults.problem(
-            document, (*path, "minAvailableClusters"), f"there are only {clusters} clusters"
-        )
 
 
 def _prune(body: Mapping[str, Any]) -> PruneRules:

@@ -52,6 +52,9 @@ spec:
         (RULES % "failover: {maxUnhealthy: 3}", "lets all 3 clusters be declared down"),
         (RULES % 'failover: {minReadyNodes: "101%"}', "more than 100 %"),
         (RULES % "failover: {minAvailableClusters: 9}", "only 3 clusters"),
+        (RULES % 'failover: {maxUnhealthy: "120%"}', "more than 100 %"),
+        (PLACEMENT % "failover: {unhealthyAfter: 1m}", "sooner than the Federation"),
+        (PLACEMENT % "failover: {enabled: true}", "not enabled in the Federation"),
     ],
 )
 def test_says_what_is_wrong_and_where(understand, text: str, said: str) -> None:

@@ -1,0 +1,158 @@
+"""What a run remembers of the runs before it: a value, and its form in a file or a ConfigMap.
+
+A memory that is lost or damaged is an empty one, and an empty one never moves anything: nothing
+counts as down, and no cluster counts as known to run its share.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+import orjson
+
+VERSION = 1
+MAX_BYTES = 900_000
+"""A ConfigMap holds 1 MiB; what is remembered of single workloads is given up before that."""
+
+
+class Phase(StrEnum):
+    """What a cluster counts as. RETURNING: it takes over its share again, nobody gave theirs up."""
+
+    UP = "Up"
+    DOWN = "Down"
+    RETURNING = "Returning"
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterMemory:
+    """One cluster. Times are Unix seconds, ``streak`` is in seconds.
+
+    since     when the phase began; 0 when that is not known
+    streak    for how long the signal has spoken against the phase, as far as runs saw it
+    seen      when a run last saw it do so; 0: the last run did not
+    known     it was seen healthy while it was up: it can be taken to run its share
+    reason    why it was declared down, or last seemed to be
+    outages   how often it was declared down
+    released  a person allowed its return (failback Manual)
+    """
+
+    phase: Phase = Phase.UP
+    since: float = 0.0
+    streak: float = 0.0
+    seen: float = 0.0
+    known: bool = False
+    reason: str = ""
+    outages: int = 0
+    released: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class WorkloadMemory:
+    """One workload in one cluster: ``streak`` and ``seen`` as above, of its being unavailable.
+
+    away      since when it is kept away from there; 0: it is not
+    moves     how often it was moved away; each time it stays away twice as long
+    template  a digest of what it was then: a new version gets a new chance
+    """
+
+    streak: float = 0.0
+    seen: float = 0.0
+    away: float = 0.0
+    moves: int = 0
+    template: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class FleetMemory:
+    """All that is remembered. ``workloads``: cluster -> workload (its key as text) -> memory.
+
+    ``taints``: cluster -> taint (``key=value:effect``) -> when it was first seen.
+    ``commit`` is the commit that was last applied without a failure, ``applied_at`` when.
+    """
+
+    clusters: Mapping[str, ClusterMemory] = field(default_factory=dict)
+    workloads: Mapping[str, Mapping[str, WorkloadMemory]] = field(default_factory=dict)
+    taints: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    commit: str = ""
+    applied_at: float = 0.0
+
+
+class DamagedMemory(Exception):
+    """The bytes are no memory of a version that this program reads."""
+
+
+def encode(memory: FleetMemory) -> bytes:
+    """Sorted and indented JSON, so that people can read it and equal memories are equal bytes."""
+    document: dict[str, Any] = {
+        "version": VERSION,
+        "clusters": {name: _told(one) for name, one in memory.clusters.items()},
+        "workloads": {
+            name: {key: _told(one) for key, one in workloads.items()}
+            for name, workloads in memory.workloads.items()
+            if workloads
+        },
+        "taints": {name: dict(taints) for name, taints in memory.taints.items() if taints},
+        "commit": memory.commit,
+        "appliedAt": memory.applied_at,
+    }
+    text = orjson.dumps(document, option=orjson.OPT_SORT_KEYS | orjson.OPT_INDENT_2)
+    if len(text) > MAX_BYTES and document["workloads"]:
+        # Forgetting these only makes their clocks begin anew.
+        document["workloads"] = {}
+        text = orjson.dumps(document, option=orjson.OPT_SORT_KEYS)
+    return text
+
+
+def decode(data: bytes) -> FleetMemory:
+    """The inverse of ``encode``. Raises DamagedMemory, with the reason."""
+    try:
+        document = orjson.loads(data)
+    except orjson.JSONDecodeError as error:
+        raise DamagedMemory(f"not JSON: {error}") from None
+    if not isinstance(document, dict) or "version" not in document:
+        raise DamagedMemory("it has no version")
+    if document["version"] != VERSION:
+        raise DamagedMemory(f"version {document['version']!r} is not {VERSION}")
+    try:
+        return FleetMemory(
+            clusters={
+                str(name): _cluster(one) for name, one in document.get("clusters", {}).items()
+            },
+            workloads={
+                str(name): {str(key): WorkloadMemory(**_checked(one)) for key, one in found.items()}
+                for name, found in document.get("workloads", {}).items()
+            },
+            taints={
+                str(name): {str(taint): float(since) for taint, since in found.items()}
+                for name, found in document.get("taints", {}).items()
+            },
+            commit=str(document.get("commit", "")),
+            applied_at=float(document.get("appliedAt", 0)),
+        )
+    except (TypeError, ValueError, AttributeError, KeyError) as error:
+        raise DamagedMemory(f"a part of it is not as it should be: {error}") from None
+
+
+def _told(one: ClusterMemory | WorkloadMemory) -> dict[str, Any]:
+    """The fields that differ from their defaults."""
+    fields = {name: getattr(one, name) for name in one.__dataclass_fields__}
+    default = type(one)()
+    return {name: value for name, value in fields.items() if value != getattr(default, name)}
+
+
+def _cluster(one: dict[str, Any]) -> ClusterMemory:
+    given = _checked({k: v for k, v in one.items() if k != "phase"})
+    return ClusterMemory(phase=Phase(one.get("phase", Phase.UP)), **given)
+
+
+_NUMBERS = ("since", "streak", "seen", "away")
+
+
+def _checked(one: dict[str, Any]) -> dict[str, Any]:
+    for name in _NUMBERS:
+        if not isinstance(one.get(name, 0.0), int | float) or one.get(name, 0.0) < 0:
+            raise ValueError(f"{name} is {one[name]!r}")
+    return one
