@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from reconciler.source.checkout import Checkout
 from reconciler.source.files import SourceFile
+
+if TYPE_CHECKING:
+    from reconciler.source.credentials import SourceCredentials
 
 __all__ = ["Checkout", "SourceFile", "default_cache", "open_source"]
 
@@ -18,18 +22,32 @@ def default_cache() -> Path:
 
 
 def open_source(
-    location: str, *, ref: str | None = None, path: str = "", cache: Path | None = None
+    location: str,
+    *,
+    ref: str | None = None,
+    path: str = "",
+    cache: Path | None = None,
+    credentials: SourceCredentials | None = None,
+    seconds: float | None = None,
 ) -> Checkout:
     """Read a directory as it lies, or one commit of a repository (a URL, or given a ``ref``).
 
-    Raises SourceError when it cannot be read.
+    ``seconds`` bounds what is fetched. Raises SourceError when it cannot be read.
     """
-    from reconciler.source.git import is_url
+    from reconciler.source.location import FETCH_SECONDS, locate
 
-    if ref is None and not is_url(location):
+    where = locate(
+        location,
+        ref=ref,
+        path=path,
+        cache=(cache or default_cache()) / "git",
+        credentials=credentials,
+        seconds=FETCH_SECONDS if seconds is None else seconds,
+    )
+    if ref is None and not where.is_remote:
         from reconciler.source.directory import read_directory
 
         return read_directory(location, path)
     from reconciler.source.git import read_repository
 
-    return read_repository(location, ref, path, (cache or default_cache()) / "git")
+    return read_repository(where)

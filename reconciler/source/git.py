@@ -2,170 +2,176 @@
 
 from __future__ import annotations
 
-import fcntl
-import hashlib
 import os
+import posixpath
 import re
-import shutil
-import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from reconciler.errors import SourceError
 from reconciler.source.checkout import MAX_FILE_BYTES, MAX_FILES, MAX_TOTAL_BYTES, Checkout
+from reconciler.source.directory import blob_id
+from reconciler.source.fetching import Fetched, fetch, git_environment, git_here, with_clone
 from reconciler.source.files import SourceFile
+from reconciler.source.location import SourceLocation
 
-if TYPE_CHECKING:
-    from git import Repo
-
-_URL_SECRET = re.compile(r"(?<=://)[^/@\s]+@")
-_SAFE_ENVIRONMENT = {
-    "GIT_CONFIG_NOSYSTEM": "1",
-    "GIT_CONFIG_GLOBAL": os.devnull,
-    "GIT_TERMINAL_PROMPT": "0",
-    "GIT_ALLOW_PROTOCOL": "file:https:http:ssh",
-    "GIT_SSH_COMMAND": "ssh -oBatchMode=yes -oStrictHostKeyChecking=yes -oConnectTimeout=15",
-    "GIT_HTTP_LOW_SPEED_LIMIT": "1000",
-    "GIT_HTTP_LOW_SPEED_TIME": "30",
-    "GIT_CONFIG_COUNT": "2",
-    "GIT_CONFIG_KEY_0": "core.hooksPath",
-    "GIT_CONFIG_VALUE_0": os.devnull,
-    "GIT_CONFIG_KEY_1": "safe.directory",
-    "GIT_CONFIG_VALUE_1": "*",
-}
-FETCH_SECONDS = 120
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+_SYMLINK = 0o120000
 
 
-def is_url(location: str) -> bool:
-    """Whether a location names a remote: a URL, or ssh's short form ``host:path``."""
-    short = re.match(r"^[\w.-]+@?[\w.-]*:(?!\\)", location) and not Path(location).exists()
-    return "://" in location or bool(short)
-
-
-def read_repository(location: str, ref: str | None, path: str, cache: Path) -> Checkout:
+def read_repository(where: SourceLocation) -> Checkout:
     """Fetch what is needed of a remote (or of a local work tree, given a ref) and read one commit.
 
-    ``cache`` holds a bare clone, kept between runs and made anew when damaged.
     Raises SourceError when it cannot be reached or has no such ref or path.
     """
-    from git import Repo
-    from git.exc import GitError, InvalidGitRepositoryError, NoSuchPathError
+    if where.is_remote:
+        return _guarded(
+            where, lambda: with_clone(where, lambda folder: _fetch_and_read(where, folder))
+        )
+    return _guarded(where, lambda: _read_local(where))
 
-    try:
-        if not is_url(location):
-            repository = Repo(location, search_parent_directories=True)
-            folder = Path(location).resolve().relative_to(Path(repository.working_dir).resolve())
-            inside = (folder / path).as_posix()
-            return _read(repository, ref or "HEAD", inside, location)
-        with _clone(location, cache) as repository:
-            return _read(repository, _fetch(repository, location, ref), path, location)
-    except (InvalidGitRepositoryError, NoSuchPathError):
+
+def git_folder(where: SourceLocation) -> Path:
+    """The ``.git`` of a local work tree. Raises SourceError when there is none."""
+    done = git_here(Path(where.location), "rev-parse", "--absolute-git-dir")
+    if done.code:
         raise SourceError(
-            f"{redacted(location)} is not a Git repository", hint="leave --ref out to read it as is"
-        ) from None
-    except (GitError, OSError, ValueError) as error:
-        raise SourceError(f"{redacted(location)}: {_words(error)}") from None
+            f"{where.name} is not a Git repository", hint="leave --ref out to read it as is"
+        )
+    return Path(os.fsdecode(done.stdout.rstrip(b"\n")))
 
 
-def redacted(text: str) -> str:
-    """``text`` without the user and password of any URL in it."""
-    return _URL_SECRET.sub("", text)
+def read_commit(where: SourceLocation, folder: Path, commit: str) -> Checkout:
+    """One commit that is known to be in the repository at ``folder``, at the same path."""
+    inside = where.path if where.is_remote else _inside(where)
+    return _guarded(where, lambda: _read(where, folder, Fetched(commit), inside))
 
 
-def _words(error: Exception) -> str:
-    said = str(getattr(error, "stderr", "") or error).strip().strip("'")
-    lines = [line.strip() for line in said.splitlines() if line.strip()]
-    fatal = [line for line in lines if "fatal:" in line or "error:" in line]
-    return redacted((fatal or lines or [type(error).__name__])[-1].replace("stderr: '", ""))
-
-
-@contextmanager
-def _clone(location: str, cache: Path) -> Iterator[Repo]:
-    """The bare clone of a location, locked against other runs on this machine."""
-    from git import Repo
+def _guarded(where: SourceLocation, work: Any) -> Checkout:
     from git.exc import GitError
 
-    folder = cache / hashlib.sha256(location.encode()).hexdigest()[:20]
-    cache.mkdir(parents=True, exist_ok=True)
-    with (cache / f"{folder.name}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        try:
-            repository = Repo(folder)
-            repository.git.update_environment(**_SAFE_ENVIRONMENT)
-            repository.git.fsck("--connectivity-only", "--no-dangling", kill_after_timeout=60)
-        except (GitError, OSError, ValueError):
-            shutil.rmtree(folder, ignore_errors=True)
-            made = Path(tempfile.mkdtemp(dir=cache))
-            Repo.init(made, bare=True).close()
-            made.replace(folder)
-            repository = Repo(folder)
-            repository.git.update_environment(**_SAFE_ENVIRONMENT)
-        try:
-            yield repository
-        finally:
-            repository.close()
-
-
-def _fetch(repository: Repo, location: str, ref: str | None) -> str:
-    """Fetch one ref, shallowly; the commit that it points to."""
-    wanted = ref or "HEAD"
-    repository.git.fetch(
-        "--depth=1",
-        "--no-tags",
-        "--no-recurse-submodules",
-        "--force",
-        location,
-        wanted,
-        kill_after_timeout=FETCH_SECONDS,
-    )
-    return str(repository.git.rev_parse("FETCH_HEAD^{commit}"))
-
-
-def _read(repository: Repo, ref: str, path: str, location: str) -> Checkout:
-    from git.exc import BadName
-
     try:
-        commit = repository.commit(ref)
-    except (BadName, ValueError):
-        names = ", ".join(sorted(head.name for head in repository.heads)[:10])
+        checkout: Checkout = work()
+    except (GitError, OSError, ValueError) as error:
+        said = str(getattr(error, "stderr", "") or error).strip().strip("'")
+        line = (said.splitlines() or [type(error).__name__])[-1]
+        raise SourceError(f"{where.name}: {where.redact(line)}") from None
+    return checkout
+
+
+def _fetch_and_read(where: SourceLocation, folder: Path) -> Checkout:
+    return _read(where, folder, fetch(where, folder), where.path)
+
+
+def _read_local(where: SourceLocation) -> Checkout:
+    folder = git_folder(where)
+    ref = where.ref or "HEAD"
+    found = git_here(folder, "rev-parse", ref, f"{ref}^{{commit}}", "--")
+    ids = found.stdout.decode(errors="replace").split()
+    if found.code:
+        names = git_here(folder, "for-each-ref", "--format=%(refname:short)", "refs/heads")
+        listed = ", ".join(names.stdout.decode(errors="replace").split()[:10])
         raise SourceError(
-            f"{redacted(location)} has no ref {ref!r}", hint=f"branches: {names}" if names else ""
-        ) from None
-    tree: Any = commit.tree
-    inside = path.strip("/")
-    if inside not in ("", "."):
-        try:
-            tree = commit.tree / inside
-        except KeyError:
-            names = ", ".join(sorted(t.name for t in commit.tree.trees)[:10])
-            raise SourceError(
-                f"{redacted(location)} has no folder {path!r} at {ref}", hint=f"it has: {names}"
-            ) from None
-    files = tuple(sorted(_blobs(tree, inside), key=lambda f: f.path))
-    return Checkout(redacted(location), commit.hexsha, False, files)
+            f"{where.name} has no ref {ref!r}", hint=f"branches: {listed}" if listed else ""
+        )
+    name = git_here(folder, "rev-parse", "--symbolic-full-name", ref).stdout.decode().strip()
+    tag = ids[0] if ids[0] != ids[1] else ""
+    return _read(where, folder, Fetched(ids[1], name, tag), _inside(where))
 
 
-def _blobs(tree: Any, inside: str) -> Iterator[SourceFile]:
-    total = 0
-    prefix = "" if inside in ("", ".") else inside + "/"
+def _inside(where: SourceLocation) -> str:
+    """The chosen folder, relative to the top of a local work tree."""
+    found = git_here(Path(where.location), "rev-parse", "--show-prefix")
+    prefix = os.fsdecode(found.stdout.rstrip(b"\n"))
+    inside = posixpath.normpath(posixpath.join(prefix, where.path.strip("/")))
+    if inside.startswith(".."):
+        raise SourceError(f"--path {where.path!r} leads out of {where.name}")
+    return inside
+
+
+def _read(where: SourceLocation, folder: Path, found: Fetched, path: str) -> Checkout:
+    from git import Repo
+
+    with Repo(folder) as repository:
+        repository.git.update_environment(**git_environment())
+        tree: Any = repository.commit(found.commit).tree
+        inside = path.strip("/")
+        if inside not in ("", "."):
+            tree = _folder(tree, inside, where)
+        files, warnings = _files(tree, "" if inside in ("", ".") else f"{inside}/")
+    return Checkout(
+        where.name, found.commit, False, files, ref=found.name, tag=found.tag, warnings=warnings
+    )
+
+
+def _folder(tree: Any, inside: str, where: SourceLocation) -> Any:
+    try:
+        found = tree / inside
+    except KeyError:
+        found = None
+    if found is None or found.type != "tree":
+        names = ", ".join(sorted(t.name for t in tree.trees)[:10])
+        at = where.ref or "HEAD"
+        raise SourceError(f"{where.name} has no folder {inside!r} at {at}", hint=f"it has: {names}")
+    return found
+
+
+def _files(tree: Any, prefix: str) -> tuple[tuple[SourceFile, ...], tuple[str, ...]]:
+    blobs: dict[str, Any] = {}
+    warnings: list[str] = []
     for count, item in enumerate(tree.traverse()):
         if count > MAX_FILES:
             raise SourceError(f"more than {MAX_FILES} files in the repository")
-        if item.type != "blob":
-            continue
         relative = str(item.path).removeprefix(prefix)
         parts = relative.split("/")
-        if ".." in parts or any(part.startswith(".") for part in parts):
+        if ".." in parts or _CONTROL.search(relative):
+            raise SourceError(
+                f"the repository holds the path {relative!r}",
+                hint="names with .. or control characters are refused",
+            )
+        if any(part.startswith(".") for part in parts):
             continue
-        if item.mode == 0o120000:
-            yield SourceFile(relative, error="a symbolic link; only plain files are read from Git")
-            continue
+        if item.type == "submodule":
+            warnings.append(f"{relative} is a submodule: what is in it is not read")
+        elif item.type == "blob":
+            blobs[relative] = item
+    return tuple(sorted(_contents(blobs), key=lambda f: f.path)), tuple(sorted(warnings))
+
+
+def _contents(blobs: dict[str, Any]) -> Iterator[SourceFile]:
+    total = 0
+    for relative, found in blobs.items():
+        item = found
+        if item.mode == _SYMLINK:
+            item = _target(relative, found, blobs)
+            if item is None:
+                yield SourceFile(
+                    relative,
+                    error="a symbolic link that leads to no plain file of the repository",
+                    hint="copy the file instead",
+                )
+                continue
         if item.size > MAX_FILE_BYTES:
-            yield SourceFile(relative, error=f"the file has {item.size} bytes")
+            error = f"the file has {item.size} bytes; {MAX_FILE_BYTES} at most"
+            yield SourceFile(relative, error=error)
             continue
         total += item.size
         if total > MAX_TOTAL_BYTES:
             raise SourceError(f"more than {MAX_TOTAL_BYTES} bytes in the repository")
-        yield SourceFile(relative, item.data_stream.read(), item.hexsha)
+        content = item.data_stream.read()
+        if blob_id(content) != item.hexsha:
+            raise ValueError(f"object {item.hexsha} is damaged")
+        yield SourceFile(relative, content, item.hexsha)
+
+
+def _target(relative: str, link: Any, blobs: dict[str, Any]) -> Any | None:
+    """The plain file that a link leads to, among those read; not through another link."""
+    if link.size > 4096:
+        return None
+    leads_to = link.data_stream.read().decode(errors="replace")
+    if leads_to.startswith("/"):
+        return None
+    place = posixpath.normpath(posixpath.join(posixpath.dirname(relative), leads_to))
+    item = blobs.get(place)
+    return item if item is not None and item.mode != _SYMLINK else None

@@ -9,7 +9,7 @@ import pytest
 
 from reconciler.errors import SourceError
 from reconciler.source import open_source
-from reconciler.source.git import redacted
+from reconciler.source.location import redacted
 
 
 def git(folder: Path, *arguments: str) -> str:
