@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import html
 import re
 from collections.abc import Iterator
 
 from reconciler.planning.plan import Action, ClusterPlan, Plan, RunResult
-from reconciler.reporting.text import key_text, render_plan, summary_line
+from reconciler.reporting.text import render_plan
+from reconciler.reporting.wording import key_text, summary_line, visible
 
 LIMIT = 65_536
 _CUT = "\n\n*The rest was cut: it would not fit into a comment. Use `--report plan.json`.*\n"
@@ -98,7 +100,7 @@ def _details(cluster: ClusterPlan, plan: Plan) -> str:
     lines = [_diff_line(line) for line in body.splitlines()]
     count = len(cluster.changes)
     return (
-        f"\n<details><summary>{escape(cluster.name)}: {count} change{'s' * (count != 1)}"
+        f"\n<details><summary>{html.escape(visible(cluster.name))}: {count} change{'s' * (count != 1)}"
         f"</summary>\n\n{fence}diff\n" + "\n".join(lines) + f"\n{fence}\n\n</details>\n"
     )
 

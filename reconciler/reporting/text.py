@@ -1,16 +1,16 @@
-"""Plans and results for the terminal: what a reviewer can read in a minute. Pure."""
+"""Plans and results for the terminal: what a reviewer can read in a minute. Pure.
+
+Colours are plain escape codes, so that a run without changes pays for no terminal library.
+"""
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterator, Sequence
+import textwrap
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 
-import orjson
-
-from reconciler.objects import Object, ObjectKey
 from reconciler.planning.plan import (
-    ABSENT,
     Action,
     Change,
     ClusterPlan,
@@ -18,27 +18,55 @@ from reconciler.planning.plan import (
     Outcome,
     Plan,
     RunResult,
+    WorkloadRow,
+)
+from reconciler.reporting.grouping import (
+    ChangeGroup,
+    few,
+    group_title,
+    grouped,
+    is_text,
+    line_diff,
+    together,
+)
+from reconciler.reporting.wording import (
+    MARKS,
+    changed_rows,
+    contrast,
+    cut,
+    dns_action,
+    dns_line,
+    key_text,
+    kind_name,
+    note_of,
+    object_name,
+    plural,
+    replica_steps,
+    result_line,
+    summary_line,
+    value_text,
+    visible,
 )
 
-_MARKS = {
-    Action.CREATE: ("+", "32"),
-    Action.UPDATE: ("~", "33"),
-    Action.ADOPT: ("&", "36"),
-    Action.RECREATE: ("±", "35"),
-    Action.PRUNE: ("-", "31"),
-    Action.ORPHAN: ("o", "36"),
-    Action.FAILED: ("!", "31;1"),
-}
-_VERBS = {
-    Action.CREATE: "to create",
-    Action.UPDATE: "to update",
-    Action.ADOPT: "to adopt",
-    Action.RECREATE: "to recreate",
-    Action.PRUNE: "to prune",
-    Action.ORPHAN: "to orphan",
-    Action.FAILED: "failed",
+BOLD, DIM, RED, GREEN, YELLOW, MAGENTA, CYAN = "1", "2", "31", "32", "33", "35", "36"
+ALARM = "31;1"
+_COLOURS = {
+    Action.CREATE: GREEN,
+    Action.UPDATE: YELLOW,
+    Action.ADOPT: CYAN,
+    Action.RECREATE: MAGENTA,
+    Action.PRUNE: RED,
+    Action.ORPHAN: CYAN,
+    Action.FAILED: ALARM,
+    Action.UNCHANGED: DIM,
 }
 _SHOWN_FIELDS = 12
+_SHOWN_LINES = 10
+_SHOWN_CLUSTERS = 6
+_SHOWN_STEPS = 4
+_LEAST_WIDTH = 40
+_ARROW = "\u2007->\u2007"
+"""An arrow between two values, at which no line is broken."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,19 +78,38 @@ class Style:
     verbose: bool = False
 
     def paint(self, text: str, code: str) -> str:
-        return f"\x1b[{code}m{text}\x1b[0m" if self.colour else text
+        return f"\x1b[{code}m{text}\x1b[0m" if self.colour and text else text
+
+    def wrapped(self, first: str, text: str, hanging: int, code: str = "") -> Iterator[str]:
+        """``first`` and ``text`` in lines that fit, those after the first indented."""
+        lines = textwrap.wrap(
+            (first + visible(text)).replace(" -> ", _ARROW),
+            max(self.width, _LEAST_WIDTH),
+            subsequent_indent=" " * hanging,
+            break_long_words=False,
+            break_on_hyphens=False,
+        )
+        for line in lines:
+            yield self.paint(line.replace(_ARROW, " -> "), code)
 
 
 def render_plan(
-    plan: Plan, *, colour: bool = False, width: int = 100, verbose: bool = False
+    plan: Plan,
+    *,
+    colour: bool = False,
+    width: int = 100,
+    verbose: bool = False,
+    next_step: str = "",
 ) -> str:
-    """The whole plan, warnings first, the summary last."""
+    """The whole plan: warnings first, the summary last, and after it ``next_step`` if given."""
     style = Style(colour, width, verbose)
     blocks = [
         list(_notices(plan, style)),
-        *(_group_lines(names, part, style) for names, part in _grouped(plan)),
-        list(_workload_lines(plan, style)),
-        list(_closing(plan, style)),
+        *(_group_lines(group, plan.clusters, style) for group in grouped(plan)),
+        list(_replica_lines(plan.workloads, style)),
+        list(_move_lines(plan, style)),
+        list(_dns_lines(plan, style)),
+        list(_closing(plan, style, next_step)),
     ]
     return "\n\n".join("\n".join(block) for block in blocks if block) + "\n"
 
@@ -74,206 +121,198 @@ def render_result(
     width: int = 100,
     verbose: bool = False,
     with_plan: bool = True,
+    next_step: str = "",
 ) -> str:
     """What was done; ``with_plan`` shows first what was to be done."""
     style = Style(colour, width, verbose)
     plan = result.plan
     text = ""
-    if with_plan and (plan.has_changes or plan.has_failures or plan.warnings):
+    if with_plan and (plan.has_changes or plan.has_failures or plan.warnings or plan.violations):
         text = render_plan(plan, colour=colour, width=width, verbose=verbose) + "\n"
-    lines = [_outcome_line(o, style) for o in result.outcomes if o.status != "done"]
-    lines += [style.paint(f"! {error}", "31;1") for error in result.errors]
+    lines = list(_outcome_lines(result.outcomes, style))
+    for error in result.errors:
+        lines += style.wrapped("! ", error, 2, ALARM)
     if result.stopped:
-        lines.append(style.paint(f"Stopped: {result.stopped}", "31;1"))
-    lines.append(_result_summary(result, style))
+        lines += style.wrapped("Stopped: ", result.stopped, 2, ALARM)
+    if not with_plan:
+        lines += _unreachable(plan.clusters, style)
+    lines += style.wrapped("", result_line(result), 2, "32;1" if result.ok else ALARM)
+    if next_step:
+        lines += style.wrapped("", next_step, 2)
     return text + "\n".join(lines) + "\n"
 
 
 def _notices(plan: Plan, style: Style) -> Iterator[str]:
+    """What must be known before the rest is read."""
     for outage in plan.simulated_outages:
-        yield style.paint(f"Simulated: an outage of {outage}", "35;1")
-    for cluster in plan.clusters:
-        if not cluster.reachable:
-            yield style.paint(f"! {cluster.name} is left out: {cluster.problem}", "31;1")
+        yield from style.wrapped("Simulated: an outage of ", outage, 2, "35;1")
+    yield from _unreachable(plan.clusters, style)
+    for violation in plan.violations:
+        yield from style.wrapped("Stopped by a guard: ", violation, 2, ALARM)
+    blocked = ((c.prune_blocked, c.name) for c in plan.clusters if c.prune_blocked)
+    for reason, names in together(blocked):
+        who = ", ".join(names) if style.verbose else few(names)
+        yield from _warning(f"nothing is pruned in {who}: {reason}", style)
     for warning in plan.warnings:
-        yield style.paint("Warning: ", "33;1") + warning
+        yield from _warning(warning, style)
 
 
-def _grouped(plan: Plan) -> list[tuple[list[ClusterPlan], list[Change]]]:
-    """Changes that several clusters share word for word, told once."""
-    homes: dict[bytes, list[ClusterPlan]] = defaultdict(list)
-    samples: dict[bytes, Change] = {}
-    for cluster in plan.clusters:
-        for change in cluster.changes:
-            identity = _identity(change)
-            homes[identity].append(cluster)
-            samples[identity] = change
-    groups: dict[tuple[str, ...], list[Change]] = defaultdict(list)
-    clusters = {cluster.name: cluster for cluster in plan.clusters}
-    for identity, members in homes.items():
-        groups[tuple(c.name for c in members)].append(samples[identity])
-    return [
-        ([clusters[name] for name in names], sorted(part, key=lambda c: (c.key, c.action)))
-        for names, part in sorted(groups.items(), key=lambda item: (-len(item[0]), item[0]))
-    ]
+def _warning(text: str, style: Style) -> Iterator[str]:
+    first, *rest = style.wrapped("Warning: ", text, 2)
+    yield first.replace("Warning:", style.paint("Warning:", "33;1"), 1)
+    yield from rest
 
 
-def _identity(change: Change) -> bytes:
-    fields = [(f.path, _json(f.before), _json(f.after), f.managers) for f in change.fields]
-    return orjson.dumps([change.action, list(change.key), change.reason, change.error, fields])
+def _unreachable(clusters: Iterable[ClusterPlan], style: Style) -> Iterator[str]:
+    away = ((cluster.problem, cluster.name) for cluster in clusters if not cluster.reachable)
+    for problem, names in together(away):
+        who = ", ".join(names) if style.verbose else few(names)
+        text = f"{who} {'is' if len(names) == 1 else 'are'} left out: {problem}"
+        yield from style.wrapped("! ", text, 2, ALARM)
 
 
-def _group_lines(
-    clusters: Sequence[ClusterPlan], changes: Sequence[Change], style: Style
-) -> list[str]:
-    title = ", ".join(cluster.name for cluster in clusters)
-    if len(clusters) == 1:
-        place = " ".join(p for p in (clusters[0].provider, clusters[0].region) if p)
-        title += f" ({place})" if place else ""
-    lines = [style.paint(title, "1")]
-    for change in changes:
-        lines += _change_lines(change, style)
+def _group_lines(group: ChangeGroup, fleet: Sequence[ClusterPlan], style: Style) -> list[str]:
+    title = group_title(group.clusters, fleet, every_name=style.verbose)
+    lines = list(style.wrapped("", title, 2, BOLD))
+    for key, changes in group.by_kind():
+        lines.append(f"  {kind_name(key)}")
+        for change in changes:
+            lines += _change_lines(change, style)
     return lines
 
 
 def _change_lines(change: Change, style: Style) -> Iterator[str]:
-    mark, code = _MARKS[change.action]
-    line = style.paint(f"  {mark} {change.key}", code)
-    note = change.error or (_essence(change) if change.action is Action.CREATE else change.reason)
-    if note:
-        line += "  " + (style.paint(note, "31") if change.error else style.paint(note, "2"))
-    yield line
+    name = f"{MARKS[change.action]} {object_name(change.key)}"
+    mark = style.paint(name, _COLOURS[change.action])
+    note = note_of(change)
+    if note and len(name) + len(note) + 6 <= style.width:
+        yield f"    {mark}  {style.paint(note, DIM)}"
+    else:
+        yield f"    {mark}"
+        if note:
+            yield from style.wrapped(" " * 8, note, 8, DIM)
+    if change.error:
+        yield from style.wrapped(" " * 8, change.error, 8, RED)
+    if style.verbose and change.origin:
+        yield style.paint(f"        {visible(change.origin)}", DIM)
     if change.action is Action.CREATE and not style.verbose:
         return
     shown = change.fields if style.verbose else change.fields[:_SHOWN_FIELDS]
     for field in shown:
-        yield "      " + _field_text(field, style)
+        yield from _field_lines(field, change, style)
     if len(change.fields) > len(shown):
-        yield f"      … and {len(change.fields) - len(shown)} more fields (--verbose shows them)"
+        more = plural(len(change.fields) - len(shown), "more field")
+        yield style.paint(f"        … and {more} (--verbose shows all)", DIM)
 
 
-def _field_text(field: FieldChange, style: Style) -> str:
-    room = max(24, (style.width - len(field.path) - 12) // 2)
-    before, after = _contrast(_plain(field.before), _plain(field.after), room)
-    if field.before is ABSENT:
-        return f"{field.path}: {style.paint(after, '32')}"
-    if field.after is ABSENT:
-        return f"{field.path}: {style.paint(before, '31')} -> removed"
-    return f"{field.path}: {style.paint(before, '31')} -> {style.paint(after, '32')}"
-
-
-def _essence(change: Change) -> str:
-    """The few facts of a new object that a reviewer wants first."""
-    body = change.request or {}
-    given = body.get("spec")
-    spec: Object = given if isinstance(given, dict) else {}
-    facts = []
-    if isinstance(spec.get("replicas"), int):
-        facts.append(f"replicas {spec['replicas']}")
-    pod = (spec.get("template") or {}).get("spec") or {}
-    images = [str(c.get("image", "")).rpartition("/")[2] for c in pod.get("containers") or ()]
-    facts += images
-    ports = [str(p.get("port")) for p in spec.get("ports") or () if isinstance(p, dict)]
-    if ports:
-        facts.append("port " + ", ".join(ports))
-    if not change.verified:
-        facts.append("not checked: its CRD comes with this plan")
-    return ", ".join(facts)
-
-
-def _workload_lines(plan: Plan, style: Style) -> Iterator[str]:
-    rows = [row for row in plan.workloads if dict(row.before) != dict(row.after)]
-    if not rows:
+def _field_lines(field: FieldChange, change: Change, style: Style) -> Iterator[str]:
+    path, indent = visible(field.path), " " * 8
+    others = [name for name in field.managers if name not in change.reason]
+    owner = style.paint(f"  (owned by {visible(', '.join(others))})", DIM) if others else ""
+    if is_text(field):
+        yield f"{indent}{path}:{owner}"
+        lines = line_diff(field)
+        shown = lines if style.verbose else lines[:_SHOWN_LINES]
+        for sign, line in shown:
+            code = {"-": RED, "+": GREEN}.get(sign, DIM)
+            yield style.paint(f"{indent}  {sign} {cut(line, style.width - 12)}".rstrip(), code)
+        if len(lines) > len(shown):
+            yield style.paint(f"{indent}    … {plural(len(lines) - len(shown), 'more line')}", DIM)
         return
-    yield style.paint("Replicas", "1")
-    for row in rows:
-        parts = []
-        for cluster in sorted({*row.before, *row.after}):
-            old, new = row.before.get(cluster, 0), row.after.get(cluster, 0)
-            text = f"{cluster} {new}" if old == new else f"{cluster} {old} -> {new}"
-            parts.append(text if old == new else style.paint(text, "33"))
-        short = style.paint(f"  {row.shortfall} fit nowhere", "31;1") if row.shortfall else ""
-        yield f"  {row.key.namespace}/{row.key.name}: {', '.join(parts)}{short}"
-
-
-def _closing(plan: Plan, style: Style) -> Iterator[str]:
-    for violation in plan.violations:
-        yield style.paint(f"Stopped by a guard: {violation}", "31;1")
-    if plan.violation_hint:
-        yield f"  {plan.violation_hint}"
-    yield style.paint(summary_line(plan), "1")
-
-
-def summary_line(plan: Plan) -> str:
-    """``Plan: 3 to create, 1 to update over 3 clusters; 120 unchanged.``"""
-    counts = plan.summary()
-    parts = [f"{counts[action]} {verb}" for action, verb in _VERBS.items() if counts[action]]
-    away = sum(not cluster.reachable for cluster in plan.clusters)
-    over = f"over {len(plan.clusters)} cluster{'s' * (len(plan.clusters) != 1)}"
-    if not parts:
-        text = f"No changes {over}; {counts['unchanged']} objects are as Git says."
+    before, after = value_text(field.before), value_text(field.after)
+    new = change.action is Action.CREATE
+    room = style.width - len(indent) - len(path) - 2
+    wanted = len(before) + len(after) + 4
+    if wanted <= room or room >= 44:
+        yield f"{indent}{path}: {_values(before, after, room, style, creation=new)}{owner}"
     else:
-        text = f"Plan: {', '.join(parts)} {over}; {counts['unchanged']} unchanged."
-    return text + (f" {away} could not be looked at." if away else "")
+        # The path takes the line; the values follow on their own.
+        yield f"{indent}{path}:{owner}"
+        yield f"{indent}  {_values(before, after, style.width - 10, style, creation=new)}"
 
 
-def _outcome_line(outcome: Outcome, style: Style) -> str:
-    mark = "!" if outcome.status == "failed" else "·"
-    text = f"{mark} {outcome.cluster}: {outcome.key} {outcome.status} ({outcome.action})"
-    return style.paint(text, "31" if outcome.status == "failed" else "33") + f"  {outcome.message}"
+def _values(before: str, after: str, room: int, style: Style, *, creation: bool) -> str:
+    if creation:
+        return style.paint(cut(after, room), GREEN)
+    if len(before) + len(after) + 4 > room:
+        before, after = contrast(before, after, (room - 4) // 2)
+    return f"{style.paint(before, RED)} -> {style.paint(after, GREEN)}"
 
 
-def _result_summary(result: RunResult, style: Style) -> str:
-    done = [o for o in result.outcomes if o.status == "done"]
-    if not result.outcomes:
-        if result.ok:
-            return style.paint(summary_line(result.plan), "1")
-        return style.paint("Nothing was written. " + summary_line(result.plan), "31;1")
-    counts: dict[str, int] = defaultdict(int)
-    for outcome in done:
-        counts[outcome.action] += 1
-    past = {a: v.removeprefix("to ") for a, v in _VERBS.items()}
-    words = ", ".join(f"{n} {_past(past[Action(a)])}" for a, n in sorted(counts.items()))
-    failed = sum(o.status == "failed" for o in result.outcomes)
-    skipped = sum(o.status == "skipped" for o in result.outcomes)
-    refused = result.plan.summary()["failed"]
-    text = f"Done: {words or 'nothing'}"
-    for number, word in ((failed + refused, "failed"), (skipped, "skipped")):
-        text += f", {number} {word}" if number else ""
-    return style.paint(text + ".", "32;1" if result.ok else "31;1")
+def _replica_lines(rows: Sequence[WorkloadRow], style: Style) -> Iterator[str]:
+    changed = changed_rows(rows)
+    if not changed:
+        return
+    yield style.paint("Replicas", BOLD)
+    for row in changed:
+        text = "; ".join(_replica_parts(row, style))
+        yield from style.wrapped(f"  {object_name(row.key)}: ", text, 6)
+        if row.shortfall:
+            yield style.paint(f"      {row.shortfall} fit nowhere", ALARM)
 
 
-def _past(verb: str) -> str:
-    return verb + ("d" if verb.endswith("e") else "ed")
+def _replica_parts(row: WorkloadRow, style: Style) -> Iterator[str]:
+    homes = len({*row.before, *row.after})
+    steps = replica_steps(row)
+    changing = [step for step in steps if step[0] != step[1]]
+    same = [step for step in steps if step[0] == step[1]]
+    shown = changing if style.verbose else changing[:_SHOWN_STEPS]
+    for old, new, names in shown:
+        yield f"{', '.join(names) if style.verbose else few(names)} {_step(old, new)}"
+    if len(changing) > len(shown):
+        yield plural(sum(len(names) for _, _, names in changing[len(shown) :]), "more cluster")
+    if same and (homes <= _SHOWN_CLUSTERS or style.verbose):
+        yield from (f"{', '.join(names)} {count}" for count, _, names in same)
+    elif same:
+        yield f"{plural(sum(len(names) for _, _, names in same), 'cluster')} as before"
+    if homes > 1:
+        yield f"in all {_step(sum(row.before.values()), sum(row.after.values()))}"
 
 
-def key_text(key: ObjectKey) -> str:
-    """``Deployment shop/web``."""
-    return f"{key.kind} {key.namespace}/{key.name}" if key.namespace else f"{key.kind} {key.name}"
+def _step(old: int, new: int) -> str:
+    return str(new) if old == new else f"{old} -> {new}"
 
 
-def _json(value: object) -> str:
-    return "" if value is ABSENT else orjson.dumps(value).decode()
+def _move_lines(plan: Plan, style: Style) -> Iterator[str]:
+    if plan.moves:
+        yield style.paint("Moves", BOLD)
+    for move in plan.moves:
+        yield from style.wrapped("  ", move, 4)
 
 
-def _plain(value: object) -> str:
-    text = value if isinstance(value, str) and value else _json(value)
-    return text.replace("\n", "⏎").replace("\x1b", "␛")
+def _dns_lines(plan: Plan, style: Style) -> Iterator[str]:
+    if plan.dns:
+        yield style.paint("DNS", BOLD)
+    for record in plan.dns:
+        action = dns_action(record)
+        yield from style.wrapped(f"  {MARKS[action]} ", dns_line(record), 6, _COLOURS[action])
 
 
-def _contrast(before: str, after: str, room: int) -> tuple[str, str]:
-    """Both cut to ``room`` characters, so that what differs is still to be seen."""
-    if max(len(before), len(after)) <= room:
-        return before, after
-    same = 0
-    while same < min(len(before), len(after)) and before[same] == after[same]:
-        same += 1
-    if before and after and same > room // 2:
-        word = max(before.rfind(sign, 0, same) for sign in "/ ,=") + 1
-        begin = word if same - word <= room // 2 else same - room // 3
-        before, after = f"…{before[begin:]}", f"…{after[begin:]}"
-    return _cut(before, room), _cut(after, room)
+def _closing(plan: Plan, style: Style, next_step: str) -> Iterator[str]:
+    if plan.violations:
+        text = f"Nothing will be written. {_sentence(plan.violation_hint)}".strip()
+        yield from style.wrapped("", text, 2, ALARM)
+    yield from style.wrapped("", summary_line(plan), 2, BOLD)
+    if next_step:
+        yield from style.wrapped("", next_step, 2)
 
 
-def _cut(text: str, room: int) -> str:
-    return text if len(text) <= room else text[: room - 1] + "…"
+def _sentence(text: str) -> str:
+    return f"{text[0].upper()}{text[1:].rstrip('.')}." if text else ""
+
+
+def _outcome_lines(outcomes: Sequence[Outcome], style: Style) -> Iterator[str]:
+    """What failed and what was skipped; clusters in which the same happened are told together."""
+
+    def said(outcome: Outcome) -> tuple[bool, tuple[str, ...], str, str]:
+        return outcome.status != "failed", tuple(outcome.key), outcome.action, outcome.message
+
+    undone = sorted((o for o in outcomes if o.status != "done"), key=said)
+    for _, same in groupby(undone, key=said):
+        together = list(same)
+        first = together[0]
+        failed = first.status == "failed"
+        where = few([outcome.cluster for outcome in together])
+        text = f"{where}: {key_text(first.key)}: {first.action} {first.status}"
+        text += f": {first.message}" if first.message else ""
+        yield from style.wrapped("! " if failed else "· ", text, 2, RED if failed else YELLOW)

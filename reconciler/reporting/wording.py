@@ -1,0 +1,254 @@
+"""The words in which every report speaks of changes: marks, names, values, summary lines. Pure.
+
+Whatever comes from outside (names, values, a server's errors) passes through ``visible`` before a
+report shows it, so that no control or direction character can act on its reader.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import groupby
+from typing import Any
+
+import orjson
+
+from reconciler.objects import Object, ObjectKey
+from reconciler.planning.plan import ABSENT, Action, Change, Plan, RunResult, WorkloadRow
+
+MARKS: Mapping[Action, str] = {
+    Action.FAILED: "!",
+    Action.PRUNE: "-",
+    Action.RECREATE: "±",
+    Action.UPDATE: "~",
+    Action.ADOPT: "&",
+    Action.ORPHAN: "o",
+    Action.CREATE: "+",
+    Action.UNCHANGED: "=",
+}
+"""One sign per action, the most serious first."""
+
+PAST: Mapping[Action, str] = {
+    Action.CREATE: "created",
+    Action.UPDATE: "updated",
+    Action.ADOPT: "adopted",
+    Action.RECREATE: "recreated",
+    Action.PRUNE: "pruned",
+    Action.ORPHAN: "orphaned",
+}
+"""In the order in which summaries count."""
+
+_BUILT_IN_GROUPS = frozenset({"", "apps", "autoscaling", "batch", "policy"})
+_SHOWN_KEYS = 4
+
+
+def visible(text: str, *, keep_lines: bool = False) -> str:
+    """``text`` on one line with every control, direction and invisible character spelled out.
+
+    ``keep_lines`` leaves line feeds and tabs alone.
+    """
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(_shown(sign, keep_lines) for sign in text)
+
+
+def _shown(sign: str, keep_lines: bool) -> str:
+    if sign == "\n":
+        return sign if keep_lines else "⏎"
+    if sign == "\t":
+        return sign if keep_lines else " "
+    # Control, format (bidirectional overrides, zero width), private use, surrogates, separators.
+    if unicodedata.category(sign) in ("Cc", "Cf", "Co", "Cs", "Zl", "Zp"):
+        return f"\\u{ord(sign):04x}" if ord(sign) != 0x1B else "␛"
+    return sign
+
+
+def value_text(value: Any, *, keep_lines: bool = False) -> str:
+    """A JSON value for people: strings bare but the empty one; ``(absent)`` where there is none.
+
+    Maps have their keys sorted, so that equal values read alike.
+    """
+    if value is ABSENT:
+        return "(absent)"
+    if isinstance(value, str) and value:
+        return visible(value, keep_lines=keep_lines)
+    return visible(orjson.dumps(value, option=orjson.OPT_SORT_KEYS).decode())
+
+
+def cut(text: str, room: int) -> str:
+    """At most ``room`` characters, an ellipsis where some are missing."""
+    return text if len(text) <= room else text[: max(room - 1, 0)] + "…"
+
+
+def contrast(before: str, after: str, room: int) -> tuple[str, str]:
+    """Both cut to ``room`` characters, so that what differs is still to be seen."""
+    if max(len(before), len(after)) <= room:
+        return before, after
+    same = 0
+    while same < min(len(before), len(after)) and before[same] == after[same]:
+        same += 1
+    if before and after and same > room // 2:
+        word = max(before.rfind(sign, 0, same) for sign in "/ ,=") + 1
+        begin = word if same - word <= room // 2 else same - room // 3
+        before, after = f"…{before[begin:]}", f"…{after[begin:]}"
+    return cut(before, room), cut(after, room)
+
+
+def kind_name(key: ObjectKey) -> str:
+    """``Deployment`` for what Kubernetes brings along, ``Widget.example.com`` for the rest."""
+    known = key.group in _BUILT_IN_GROUPS or key.group.endswith(".k8s.io")
+    return visible(key.kind if known else str(key.group_kind))
+
+
+def object_name(key: ObjectKey) -> str:
+    """``shop/web``; ``web`` for what is in no namespace."""
+    return visible(f"{key.namespace}/{key.name}" if key.namespace else key.name)
+
+
+def key_text(key: ObjectKey) -> str:
+    """``Deployment shop/web``."""
+    return f"{kind_name(key)} {object_name(key)}"
+
+
+def note_of(change: Change) -> str:
+    """What a reviewer wants to know of a change in a line: a creation's essence, else its reason.
+
+    Errors are not told here.
+    """
+    if change.action is Action.CREATE:
+        facts = list(_essence(change))
+        if not change.verified:
+            facts.append("not checked: its CRD or namespace comes with this plan")
+        return visible(", ".join(facts))
+    note = change.reason
+    if change.action is Action.PRUNE and change.propagation != "Background":
+        note += f" ({change.propagation.lower()} deletion)"
+    return visible(note)
+
+
+def _essence(change: Change) -> Iterator[str]:
+    """The few facts of a new object that tell it from others of its kind."""
+    spec = _map((change.request or {}).get("spec"))
+    if isinstance(spec.get("replicas"), int):
+        yield f"replicas {spec['replicas']}"
+    if "maxReplicas" in spec:
+        yield f"replicas {spec.get('minReplicas', 1)} to {spec['maxReplicas']}"
+    if "schedule" in spec:
+        yield f"schedule {spec['schedule']}"
+    template = _map(_map(spec.get("jobTemplate")).get("spec")) or spec
+    pod = _map(_map(template.get("template")).get("spec"))
+    yield from (
+        str(container["image"]).rpartition("/")[2]
+        for container in _maps(pod.get("containers"))
+        if container.get("image")
+    )
+    ports = [str(port["port"]) for port in _maps(spec.get("ports")) if "port" in port]
+    if ports:
+        yield "port " + ", ".join(ports)
+    yield from (str(rule["host"]) for rule in _maps(spec.get("rules")) if rule.get("host"))
+    if change.key.kind in ("ConfigMap", "Secret"):
+        yield from _data_keys(change)
+
+
+def _data_keys(change: Change) -> Iterator[str]:
+    """Names of a ConfigMap's or Secret's entries, never what is in them."""
+    names = [f.path for f in change.fields if f.path.startswith(("data", "stringData"))]
+    bare = sorted({n.removeprefix("stringData").removeprefix("data").strip('.["]') for n in names})
+    bare = [name for name in bare if name]
+    if bare:
+        more = len(bare) - _SHOWN_KEYS
+        yield "keys " + ", ".join(bare[:_SHOWN_KEYS]) + (f" and {more} more" if more > 0 else "")
+
+
+def _map(value: object) -> Object:
+    return value if isinstance(value, dict) else {}
+
+
+def _maps(value: object) -> list[Object]:
+    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
+
+
+def plural(count: int, word: str) -> str:
+    """``1 cluster``, ``2 clusters``."""
+    return f"{count} {word}{'s' * (count != 1)}"
+
+
+def summary_line(plan: Plan) -> str:
+    """``Plan: 3 to create, 1 to update over 3 clusters; 120 unchanged.``"""
+    counts = plan.summary()
+    parts = [f"{counts[a]} to {a}" for a in PAST if counts[a]]
+    if counts[Action.FAILED]:
+        parts.append(f"{counts[Action.FAILED]} failed")
+    away = sum(not cluster.reachable for cluster in plan.clusters)
+    over = f"over {plural(len(plan.clusters), 'cluster')}"
+    if parts:
+        text = f"Plan: {', '.join(parts)} {over}; {counts['unchanged']} unchanged."
+    elif away and away == len(plan.clusters):
+        text = f"No plan {over}."
+    else:
+        text = f"No changes {over}; {plural(counts['unchanged'], 'object')} as Git says."
+    return text + (f" {away} could not be looked at." if away else "")
+
+
+def result_line(result: RunResult) -> str:
+    """``Done: 3 created, 1 failed, 2 skipped.``; the plan's line where nothing was to be done."""
+    if not result.outcomes:
+        line = summary_line(result.plan)
+        return line if result.ok else f"Nothing was written. {line}"
+    counts = dict.fromkeys(PAST, 0)
+    failed, skipped = result.plan.summary()[Action.FAILED], 0
+    for outcome in result.outcomes:
+        if outcome.status == "done":
+            counts[outcome.action] = counts.get(outcome.action, 0) + 1
+        failed += outcome.status == "failed"
+        skipped += outcome.status == "skipped"
+    words = [f"{n} {PAST.get(action, action)}" for action, n in counts.items() if n]
+    if not words:
+        words = ["nothing"]
+    words += [f"{n} {word}" for n, word in ((failed, "failed"), (skipped, "skipped")) if n]
+    away = sum(not cluster.reachable for cluster in result.plan.clusters)
+    text = f"Done: {', '.join(words)}."
+    return text + (f" {plural(away, 'cluster')} could not be looked at." if away else "")
+
+
+def changed_rows(rows: Iterable[WorkloadRow]) -> list[WorkloadRow]:
+    """The workloads whose replicas change somewhere, or do not all fit."""
+    return [row for row in rows if row.shortfall or _nonzero(row.before) != _nonzero(row.after)]
+
+
+def _nonzero(counts: Mapping[str, int]) -> dict[str, int]:
+    return {name: count for name, count in counts.items() if count}
+
+
+def replica_steps(row: WorkloadRow) -> list[tuple[int, int, tuple[str, ...]]]:
+    """(before, after, clusters) with those clusters together that change alike; changes first."""
+    names = sorted({*row.before, *row.after})
+    steps = [(row.before.get(name, 0), row.after.get(name, 0), name) for name in names]
+    ordered = sorted(steps, key=lambda s: (s[0] == s[1], s[0], s[1], s[2]))
+    return [
+        (old, new, tuple(name for _, _, name in same))
+        for (old, new), same in groupby(ordered, key=lambda s: (s[0], s[1]))
+    ]
+
+
+def dns_line(record: Object) -> str:
+    """``web.shop.example.com. A: 10.0.0.1 -> 10.0.0.2 (aws-eu is down)`` of one of Plan.dns."""
+    name, kind = str(record.get("name", "")), str(record.get("type", ""))
+    before, after = (_targets(record.get(side)) for side in ("from", "to"))
+    text = f"{name} {kind}: " + (f"{before} -> {after}" if before and after else before or after)
+    if record.get("reason"):
+        text += f" ({record['reason']})"
+    return visible(text)
+
+
+def _targets(values: object) -> str:
+    if values is None:
+        return ""
+    return ", ".join(str(v) for v in values) if isinstance(values, list | tuple) else str(values)
+
+
+def dns_action(record: Object) -> Action:
+    """create, update or prune, by which of ``from`` and ``to`` there is."""
+    if not record.get("from"):
+        return Action.CREATE
+    return Action.UPDATE if record.get("to") else Action.PRUNE

@@ -1,0 +1,65 @@
+"""Plans and results as JSON, against the published schema."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import jsonschema
+import pytest
+
+from reconciler.planning.plan import ABSENT, ClusterPlan, FieldChange, Plan
+from reconciler.reporting.json_report import as_json, plan_document, result_document
+from tests.reporting.changes import CANARY, CATALOG
+from tests.reporting.fleets import (
+    failover,
+    guarded,
+    large_fleet,
+    quiet,
+    run_of_web_shop,
+    web_shop,
+)
+from tests.reporting.hostile import hostile, run_of_hostile
+
+SCHEMA = json.loads((Path(__file__).parents[2] / "schemas" / "plan.json").read_text())
+VALIDATOR = jsonschema.Draft202012Validator(SCHEMA)
+
+
+@pytest.mark.parametrize("make", [web_shop, failover, guarded, quiet, large_fleet, hostile])
+def test_plans_follow_the_schema_and_are_the_same_each_time(make: object) -> None:
+    text = as_json(plan_document(make()))  # type: ignore[operator]
+    VALIDATOR.validate(json.loads(text))
+    assert text == as_json(plan_document(make()))  # type: ignore[operator]
+
+
+@pytest.mark.parametrize("make", [run_of_web_shop, run_of_hostile])
+def test_results_follow_the_schema(make: object) -> None:
+    VALIDATOR.validate(json.loads(as_json(result_document(make()))))  # type: ignore[operator]
+
+
+def test_a_field_says_what_it_was_what_it_will_be_and_whose_it_is() -> None:
+    document = plan_document(web_shop())
+    (drift,) = [
+        change
+        for change in document["clusters"][2]["changes"]
+        if change["reason"] == "drift: changed by kubectl-set"
+    ]
+    (field,) = drift["fields"]
+    assert field["from"].endswith("frontend:2.13.9-debug")
+    assert field["to"].endswith("frontend:2.14.0")
+    assert field["managers"] == ["kubectl-set"]
+    assert document["summary"]["update"] == 7
+
+
+def test_a_field_that_is_absent_has_no_value() -> None:
+    change = replace(CATALOG, fields=(FieldChange("a", ABSENT, None), FieldChange("b", 1, ABSENT)))
+    document = plan_document(Plan("shop", (ClusterPlan("aws", changes=(change,)),)))
+    assert document["clusters"][0]["changes"][0]["fields"] == [
+        {"path": "a", "to": None},
+        {"path": "b", "from": 1},
+    ]
+
+
+def test_what_is_in_a_secret_is_never_written() -> None:
+    assert CANARY not in as_json(result_document(run_of_web_shop()))
