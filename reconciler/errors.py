@@ -6,6 +6,8 @@
     ├── GuardViolation                  1   the plan is too dangerous to run; carries the figures
     ├── StalePlan                       1   a saved plan no longer fits what is there
     ├── LeaseLost                       1   another run holds the lock; nothing more is written
+    ├── MemoryChanged                   1   another run changed what is remembered of the fleet
+    ├── DnsError                        1   one zone or DNS provider; clusters and others go on
     ├── ClusterError                    1   one member cluster; others go on
     │   ├── ClusterUnreachable              no answer: DNS, refused, reset, timeout, TLS
     │   ├── ClusterUnauthorized             401, or no usable credential: not a dead cluster
@@ -108,6 +110,21 @@ class LeaseLost(ReconcileError):
     """This run no longer holds the lock and must not write any more."""
 
 
+class MemoryChanged(ReconcileError):
+    """What is remembered of the fleet was changed by another run since this one read it."""
+
+
+class DnsError(ReconcileError):
+    """A zone could not be read or must not be written; ``zone`` is its name.
+
+    What a provider's library says is part of the message, without credentials.
+    """
+
+    def __init__(self, zone: str, message: str, *, hint: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.zone = zone
+
+
 class ClusterError(ReconcileError):
     """Something went wrong in one member cluster; ``cluster`` is its name in the federation."""
 
@@ -117,7 +134,8 @@ class ClusterError(ReconcileError):
 
 
 class ClusterUnreachable(ClusterError):
-    """No usable answer. ``cause`` is one of dns, refused, timeout, reset, tls, protocol."""
+    """No usable answer. ``cause`` is one of dns, refused, timeout, reset, tls, certificate,
+    proxy, network, protocol."""
 
     def __init__(self, cluster: str, message: str, *, cause: str, hint: str = "") -> None:
         super().__init__(cluster, message, hint=hint)

@@ -118,6 +118,20 @@ class Connector:
         )
 
 
+class Connections:
+    """Members by cluster, each made once, so that one run's steps share connections."""
+
+    def __init__(self, connector: Connector) -> None:
+        self.connector = connector
+        self._members: dict[str, Member] = {}
+
+    def member(self, cluster: Cluster) -> Member:
+        """As ``Connector.member``. Two threads must not ask for the same cluster at once."""
+        if cluster.name not in self._members:
+            self._members[cluster.name] = self.connector.member(cluster)
+        return self._members[cluster.name]
+
+
 def _kubefed_endpoint(access: Access, data: dict[str, bytes]) -> Endpoint:
     """KubeFedCluster: the endpoint and CA in the manifest, the token in the Secret."""
     ca = base64.b64decode(access.ca_bundle) if access.ca_bundle else data.get("ca.crt", b"")

@@ -142,13 +142,20 @@ class Member:
         return resources, failed
 
     def get_raw(
-        self, path: str, *, timeout: float, query: Mapping[str, str] | None = None
+        self,
+        path: str,
+        *,
+        timeout: float,
+        query: Mapping[str, str] | None = None,
+        accept: str = "application/json",
     ) -> tuple[int, bytes]:
         """One try without judgement: the HTTP status and the body, for health probes.
 
         Raises ClusterUnreachable when there was no answer in ``timeout`` seconds.
         """
-        answer = self._transport.request("GET", path, query=query, timeout=timeout, retry=False)
+        answer = self._transport.request(
+            "GET", path, query=query, headers={"accept": accept}, timeout=timeout, retry=False
+        )
         return answer.status, answer.body
 
     # -- writing ---------------------------------------------------------------------------

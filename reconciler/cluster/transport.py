@@ -165,7 +165,7 @@ class Transport:
 
     def _after_error(self, attempts: Retry, method: str, url: str, error: HTTPError) -> Retry:
         cause, words = _cause_of(error)
-        if cause in ("tls", "dns"):
+        if cause in ("certificate", "tls", "dns"):
             # Neither mends itself within seconds; a plan should not wait for it.
             raise ClusterUnreachable(self.cluster, words, cause=cause) from error
         try:
@@ -230,7 +230,8 @@ def _cause_of(error: BaseException) -> tuple[str, str]:
         return "dns", "DNS: the server's name does not resolve"
     if isinstance(error, SSLError):
         inner = error.args[0] if error.args else error
-        return "tls", f"TLS: {getattr(inner, 'verify_message', None) or inner}"
+        distrust = getattr(inner, "verify_message", None)
+        return ("certificate", f"TLS: {distrust}") if distrust else ("tls", f"TLS: {inner}")
     # A NewConnectionError is a ConnectTimeoutError to urllib3, so it is asked for first.
     if isinstance(error, NewConnectionError):
         refused = "refused" in str(error).lower()

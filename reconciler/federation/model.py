@@ -37,6 +37,10 @@ class Taint:
     value: str = ""
     effect: Literal["NoSchedule", "PreferNoSchedule", "NoExecute"] = "NoSchedule"
 
+    def __str__(self) -> str:
+        """``key=value:effect``, as kubectl writes it."""
+        return f"{self.key}={self.value}:{self.effect}"
+
 
 @dataclass(frozen=True, slots=True)
 class Toleration:

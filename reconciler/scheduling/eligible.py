@@ -2,25 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from reconciler.federation.model import Cluster, PlacementTarget, Taint, Toleration
 from reconciler.federation.selectors import matches
 
 
 def eligible(
-    target: PlacementTarget, clusters: Mapping[str, Cluster]
+    target: PlacementTarget,
+    clusters: Mapping[str, Cluster],
+    tainted: Mapping[str, Mapping[str, float]] | None = None,
 ) -> tuple[list[str], dict[str, str]]:
-    """Names in order, and for those left out by a taint the reason why."""
+    """Names in order, and for those left out by a taint the reason why.
+
+    ``tainted``: cluster -> taint as text -> for how many seconds it has been there.
+    """
     chosen, left_out = [], {}
     for name, cluster in sorted(clusters.items()):
         if not _selected(target, cluster):
             continue
-        taint = next((t for t in cluster.taints if _repels(t, target.tolerations)), None)
+        ages = (tainted or {}).get(name, {})
+        taint = next(
+            (
+                t
+                for t in cluster.taints
+                if t.effect != "PreferNoSchedule"
+                and not tolerated(t, target.tolerations, ages.get(str(t), 0.0))
+            ),
+            None,
+        )
         if taint is None:
             chosen.append(name)
         else:
-            left_out[name] = f"taint {taint.key}={taint.value}:{taint.effect} is not tolerated"
+            left_out[name] = f"taint {taint} is not tolerated"
     return chosen, left_out
 
 
@@ -35,9 +49,14 @@ def labels_of(cluster: Cluster) -> dict[str, str]:
 
 
 def liking(target: PlacementTarget, cluster: Cluster) -> int:
-    """The sum of the preferences that a cluster meets."""
+    """The sum of the preferences that a cluster meets, less what its soft taints cost."""
     labels = labels_of(cluster)
-    return sum(p.weight for p in target.preferred if matches(p.selector, labels))
+    disliked = sum(
+        t.effect == "PreferNoSchedule" and not tolerated(t, target.tolerations, 0.0)
+        for t in cluster.taints
+    )
+    # A preference weighs 100 at most: a taint outweighs any ten of them.
+    return sum(p.weight for p in target.preferred if matches(p.selector, labels)) - 1000 * disliked
 
 
 def _selected(target: PlacementTarget, cluster: Cluster) -> bool:
@@ -48,10 +67,20 @@ def _selected(target: PlacementTarget, cluster: Cluster) -> bool:
     return target.selector is not None and matches(target.selector, labels_of(cluster))
 
 
-def _repels(taint: Taint, tolerations: tuple[Toleration, ...]) -> bool:
-    if taint.effect == "PreferNoSchedule":
-        return False
-    return not any(tolerates(toleration, taint) for toleration in tolerations)
+def tolerated(taint: Taint, tolerations: Iterable[Toleration], age: float) -> bool:
+    """Whether one of the tolerations still bears a taint that has been there for ``age`` seconds.
+
+    ``tolerationSeconds`` counts for NoExecute only, as in Kubernetes.
+    """
+    return any(
+        tolerates(toleration, taint)
+        and (
+            toleration.toleration_seconds is None
+            or taint.effect != "NoExecute"
+            or age < toleration.toleration_seconds
+        )
+        for toleration in tolerations
+    )
 
 
 def tolerates(toleration: Toleration, taint: Taint) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 from reconciler.objects import ObjectKey
@@ -13,12 +13,26 @@ class FleetView:
     """Observed facts, all optional; an empty view means that everything is up and nothing runs.
 
     unavailable  cluster -> why it gets no replicas (declared down, drained)
+    returning    clusters that take over their share again; what stood in for them stays so long
+    staying      workload -> unavailable clusters that it does not leave all the same
+    away         workload -> cluster that is up -> why this one workload gets no replicas there
+    tainted      cluster -> taint (``key=value:effect``) -> for how many seconds it has been there
     current      workload -> cluster -> replicas that run and are ready there now
     capacity     workload -> cluster -> the most replicas of it that the cluster can hold
     spare        cluster -> replicas' worth of free room, for weighing by capacity
     """
 
     unavailable: Mapping[str, str] = field(default_factory=dict)
+    returning: Collection[str] = ()
+    staying: Mapping[ObjectKey, Collection[str]] = field(default_factory=dict)
+    away: Mapping[ObjectKey, Mapping[str, str]] = field(default_factory=dict)
+    tainted: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     current: Mapping[ObjectKey, Mapping[str, int]] = field(default_factory=dict)
     capacity: Mapping[ObjectKey, Mapping[str, int]] = field(default_factory=dict)
     spare: Mapping[str, int] = field(default_factory=dict)
+
+    def unavailable_for(self, workload: ObjectKey) -> dict[str, str]:
+        """Cluster -> why this workload gets no replicas there."""
+        staying = self.staying.get(workload, ())
+        gone = {name: why for name, why in self.unavailable.items() if name not in staying}
+        return gone | dict(self.away.get(workload, {}))

@@ -11,6 +11,7 @@ from reconciler.scheduling.dividing import divide
 from reconciler.scheduling.eligible import eligible, liking
 from reconciler.scheduling.fleet import FleetView
 from reconciler.scheduling.kubefed_planner import OTHERS, plan_replicas
+from reconciler.scheduling.room import Room, own_count
 from reconciler.scheduling.spreading import spread
 
 
@@ -19,35 +20,48 @@ def schedule(state: DesiredState, view: FleetView | None = None) -> tuple[Assign
 
     A cluster that is unavailable gets none of the replicas that are divided, but stays in the
     assignment (with 0, or None where nothing is divided), so that what it runs is not taken for
-    something to prune.
+    something to prune. The capacity of a cluster is shared by all: what is duplicated comes first,
+    then what is divided, in the order of keys.
     """
     view = view or FleetView()
     clusters = {cluster.name: cluster for cluster in state.clusters}
-    found = [_assign(workload, clusters, view) for workload in state.workloads]
+    room = Room({c.name: c.capacity for c in state.clusters if c.capacity is not None})
+    # Divided ones take what the duplicated leave.
+    ordered = sorted(state.workloads, key=lambda w: (w.replicas.mode != "Duplicated", w.key))
+    found = [_assign(workload, clusters, view, room) for workload in ordered]
     return tuple(sorted(found, key=lambda assignment: assignment.workload))
 
 
-def _assign(workload: Workload, clusters: Mapping[str, Cluster], view: FleetView) -> Assignment:
+def _assign(
+    workload: Workload, clusters: Mapping[str, Cluster], view: FleetView, room: Room
+) -> Assignment:
     if workload.target is None:
         return Assignment(workload.key, {})
-    names, left_out = eligible(workload.target, clusters)
+    names, left_out = eligible(workload.target, clusters, view.tainted)
     if workload.namespace_placement is not None:
-        inside, _ = eligible(workload.namespace_placement, clusters)
+        inside, _ = eligible(workload.namespace_placement, clusters, view.tainted)
         for name in set(names) - set(inside):
             left_out[name] = f"FederatedNamespace {workload.key.namespace} does not go there"
         names = [name for name in names if name in inside]
     text = f"{workload.key.namespace}/{workload.key.name}"
     rules = workload.target.spread
     likings = {name: liking(workload.target, clusters[name]) for name in names}
-    kept, crowded, warnings = spread(names, rules, clusters, view.unavailable, text, likings)
+    gone = view.unavailable_for(workload.key)
+    kept, crowded, warnings = spread(names, rules, clusters, gone, text, likings)
     left_out |= crowded
-    # What would run there but for the outage must not look abandoned.
+    replicas, shortfall = _replicas(workload, kept, clusters, gone, view, room)
+    # What would run there but for the outage must not look abandoned; nor what stands in for a
+    # cluster that is not wholly back.
     usual, _, _ = spread(names, rules, clusters, (), text, likings)
-    idle = [n for n in usual if n in view.unavailable and n not in kept]
-    replicas, shortfall = _replicas(workload, kept, clusters, view, text)
+    idle = [n for n in usual if n in gone]
+    if view.returning:
+        stood_in, _, _ = spread(names, rules, clusters, {*gone, *view.returning}, text, likings)
+        idle += stood_in
     for name in idle:
         left_out.pop(name, None)
-        replicas[name] = None if workload.replicas.mode == "Duplicated" else 0
+        if name not in replicas:
+            replicas[name] = None if workload.replicas.mode == "Duplicated" else 0
+    warnings += room.take(workload, replicas, gone)
     return Assignment(
         workload.key,
         dict(sorted(replicas.items())),
@@ -62,17 +76,20 @@ def _replicas(
     workload: Workload,
     names: Sequence[str],
     clusters: Mapping[str, Cluster],
+    unavailable: Mapping[str, str],
     view: FleetView,
-    key: str,
+    room: Room,
 ) -> tuple[dict[str, int | None], int]:
     rule = workload.replicas
     if rule.mode == "Duplicated":
         return {name: _clamped(workload, rule.shares.get(name)) for name in names}, 0
-    up = [name for name in names if name not in view.unavailable]
+    key = f"{workload.key.namespace}/{workload.key.name}"
+    up = [name for name in names if name not in unavailable]
     current = view.current.get(workload.key, {})
     capacity = view.capacity.get(workload.key, {})
-    total = rule.total if rule.total is not None else _own_count(workload)
-    plan: dict[str, int | None] = {n: 0 for n in names if n in view.unavailable}
+    total = rule.total if rule.total is not None else own_count(workload)
+    plan: dict[str, int | None] = {n: 0 for n in names if n in unavailable}
+    limits = room.limits(up, capacity)
     if rule.mode == "KubeFed":
         preferences = dict(rule.shares)
         if rule.default_share is not None:
@@ -84,14 +101,13 @@ def _replicas(
             key=key,
             rebalance=rule.rebalance,
             current=current,
-            capacity=capacity,
+            capacity=limits,
         )
         placed = sum(counts.values())
         # KubeFed writes a placement of just the clusters that get something.
         plan.update({name: count for name, count in counts.items() if count > 0})
         return plan, max(0, total - placed)
     shares = {n: _share(workload, clusters[n], view) for n in up}
-    limits = {**{n: c for n in up if (c := clusters[n].capacity) is not None}, **capacity}
     divided, missing = divide(total, shares, key=key, current=current, capacity=limits)
     plan.update(divided)
     return plan, missing
@@ -112,15 +128,9 @@ def _clamped(workload: Workload, share: ReplicaShare | None) -> int | None:
     rule = workload.replicas
     if share is None or (share.minimum == 0 and share.maximum is None):
         return rule.total
-    count = rule.total if rule.total is not None else _own_count(workload)
+    count = rule.total if rule.total is not None else own_count(workload)
     count = max(count, share.minimum)
     return count if share.maximum is None else min(count, share.maximum)
-
-
-def _own_count(workload: Workload) -> int:
-    """The template's replicas; a workload that does not say runs one."""
-    count = (workload.template.get("spec") or {}).get("replicas")
-    return count if isinstance(count, int) else 1
 
 
 def template_replicas(state: DesiredState) -> dict[ObjectKey, int]:

@@ -1,0 +1,139 @@
+"""Asking clusters how they are: several tries each, all clusters at once."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+
+import orjson
+
+from reconciler.cluster.member import Member
+from reconciler.cluster.parallel import in_parallel
+from reconciler.errors import ClusterError, ClusterUnauthorized, ClusterUnreachable
+from reconciler.federation.model import Cluster, FailoverRules
+from reconciler.health.probe import Nodes, Probe, Signal, Try, judge
+
+CONCURRENT_PROBES = 256
+"""Waiting threads are cheap; a hundred dead clusters must cost one timeout, not a hundred."""
+DOUBTFUL = ("certificate",)
+"""Causes that speak of this machine's trust rather than of the cluster."""
+
+# The server prints the table that kubectl shows: some hundred bytes a node instead of kilobytes.
+_TABLE = "application/json;as=Table;v=v1;g=meta.k8s.io,application/json"
+
+
+def probe_all(
+    connect: Callable[[Cluster], Member],
+    clusters: Sequence[Cluster],
+    rules: FailoverRules,
+    *,
+    done: Callable[[], None] = lambda: None,
+    pause: Callable[[float], None] = time.sleep,
+) -> tuple[Probe, ...]:
+    """One probe per cluster, in the order given. ``connect`` may raise ClusterError; this never."""
+
+    def one(cluster: Cluster) -> Probe:
+        try:
+            return _probe(connect, cluster, rules, pause)
+        finally:
+            done()
+
+    return tuple(in_parallel(one, clusters, CONCURRENT_PROBES))
+
+
+def _probe(
+    connect: Callable[[Cluster], Member],
+    cluster: Cluster,
+    rules: FailoverRules,
+    pause: Callable[[float], None],
+) -> Probe:
+    try:
+        member = connect(cluster)
+    except ClusterError as error:
+        # Without a credential there is nothing to ask with; the cluster may be perfectly well.
+        return Probe(cluster.name, Signal.UNKNOWN, str(error), answers=False)
+    tries: list[Try] = []
+    for number in range(rules.probe.attempts):
+        if number:
+            pause(rules.probe.interval)
+        tries.append(_try(member, rules.probe.timeout))
+        if tries[-1].status in (200, 401, 403) or tries[-1].doubtful:
+            break
+    nodes = _nodes(member, rules.probe.timeout) if tries[-1].status in (200, 403) else None
+    return judge(cluster.name, tries, nodes, min_ready_nodes=rules.min_ready_nodes)
+
+
+def _try(member: Member, timeout: float) -> Try:
+    try:
+        status, body = member.get_raw("/readyz", timeout=timeout)
+        if status in (404, 405):
+            # A server or a gateway that knows only the older path.
+            status, body = member.get_raw("/healthz", timeout=timeout)
+        if status >= 500:
+            return Try(status, _failing(member, timeout) or _first_line(body))
+        return Try(status, "" if status == 200 else _message(body))
+    except ClusterUnreachable as error:
+        return Try(0, str(error), doubtful=error.cause in DOUBTFUL)
+    except ClusterUnauthorized as error:
+        return Try(0, str(error), doubtful=True)
+
+
+def _failing(member: Member, timeout: float) -> str:
+    """Which checks fail, in the server's words: ``[-]etcd failed: reason withheld``."""
+    try:
+        _, body = member.get_raw("/livez", timeout=timeout, query={"verbose": ""})
+    except ClusterError:
+        return ""
+    lines = body[:20_000].decode(errors="replace").splitlines()
+    failing = [line[3:].partition(":")[0] for line in lines if line.startswith("[-]")]
+    return ", ".join(failing[:4])
+
+
+def _first_line(body: bytes) -> str:
+    lines = body[:500].decode(errors="replace").strip().splitlines()
+    return lines[0] if lines else ""
+
+
+def _message(body: bytes) -> str:
+    try:
+        status = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return _first_line(body)
+    return str(status.get("message", "")) if isinstance(status, dict) else ""
+
+
+def _nodes(member: Member, timeout: float) -> Nodes | None:
+    """How many nodes are Ready; None when they cannot be listed, which is no sign of anything."""
+    query = {"limit": "500", "includeObject": "None", "resourceVersion": "0"}
+    ready = total = 0
+    try:
+        while True:
+            status, body = member.get_raw(
+                "/api/v1/nodes", timeout=timeout, query=query, accept=_TABLE
+            )
+            document = orjson.loads(body) if status == 200 else None
+            if not isinstance(document, dict):
+                return None
+            states = _node_states(document)
+            ready, total = ready + sum(states), total + len(states)
+            token = (document.get("metadata") or {}).get("continue")
+            if not token:
+                return Nodes(ready, total)
+            query = {**query, "continue": str(token), "resourceVersion": ""}
+    except (ClusterError, orjson.JSONDecodeError, AttributeError, TypeError, ValueError):
+        return None
+
+
+def _node_states(document: dict[str, object]) -> list[bool]:
+    """Ready or not, of a Table (column Status: ``Ready,SchedulingDisabled``) or of a NodeList."""
+    rows, columns = document.get("rows"), document.get("columnDefinitions")
+    if isinstance(rows, list) and isinstance(columns, list):
+        at = [column["name"] for column in columns].index("Status")
+        return ["Ready" in str(row["cells"][at]).split(",") for row in rows]
+    items = document.get("items")
+    return [_is_ready(node) for node in items] if isinstance(items, list) else []
+
+
+def _is_ready(node: dict[str, dict[str, list[dict[str, str]]]]) -> bool:
+    conditions = (node.get("status") or {}).get("conditions") or []
+    return any(c.get("type") == "Ready" and c.get("status") == "True" for c in conditions)
