@@ -1,0 +1,244 @@
+"""For clusters with external-dns: DNSEndpoint objects in the host cluster instead of zones.
+
+One object a name, in the federation's namespace; external-dns (``--source=crd``) writes the zone.
+What stands now is read from those objects, so the same rules hold as for zones.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from reconciler.cluster.member import Member
+from reconciler.cluster.resources import Resource
+from reconciler.dns.records import (
+    ADDRESS_TYPES,
+    Abilities,
+    Record,
+    Standing,
+    owner_text,
+    read_owner,
+)
+from reconciler.dns.rules import Thresholds
+from reconciler.dns.withdrawing import Decision
+from reconciler.dns.zones import Decide, DnsOutcome
+from reconciler.errors import DnsError, NotFound, ReconcileError
+from reconciler.objects import Object, ObjectKey, key_of
+
+API_VERSION = "externaldns.k8s.io/v1alpha1"
+OWNER_LABEL = "federation.reconciler.dev/dns-owner"
+NAME_ANNOTATION = "federation.reconciler.dev/dns-name"
+TARGETS_ANNOTATION = "federation.reconciler.dev/dns-targets-"
+RESOURCE = Resource(API_VERSION, "DNSEndpoint", "dnsendpoints", namespaced=True)
+WHERE = "external-dns"
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointPlan:
+    """What is to happen to the DNSEndpoint objects of the host cluster."""
+
+    changes: tuple[Object, ...] = ()
+    applied: tuple[Object, ...] = ()
+    deleted: tuple[Object, ...] = ()
+    warnings: tuple[str, ...] = field(default=())
+
+
+def plan_endpoints(
+    host: Member, namespace: str, owner: str, decide: Decide, limits: Thresholds
+) -> EndpointPlan:
+    """Read our DNSEndpoints and say what would change. Raises DnsError."""
+    try:
+        found = host.list_objects(
+            RESOURCE, namespace=namespace, label_selector=f"{OWNER_LABEL}={owner}"
+        )
+    except NotFound:
+        raise DnsError(
+            WHERE,
+            "the host cluster does not know DNSEndpoint objects",
+            hint="install external-dns with its CRD, or set spec.dns.output: octoDNS",
+        ) from None
+    except ReconcileError as error:
+        raise DnsError(WHERE, f"the host cluster: {error}", hint=error.hint) from None
+    existing = {_dns_name(obj): obj for obj in found}
+    standing = {name: standing_in(obj) for name, obj in existing.items()}
+    decision = decide(standing, Abilities())
+    wanted = {
+        name: body
+        for name, body in endpoints(decision, owner, namespace).items()
+        if name not in decision.kept
+    }
+    _hold_limits(existing, wanted, decision, limits)
+    applied = [b for n, b in wanted.items() if n not in existing or differs(existing[n], b)]
+    deleted = [o for n, o in existing.items() if n not in wanted and n not in decision.kept]
+    touched = {_dns_name(obj) for obj in (*applied, *deleted)}
+    rows = [
+        row
+        for name in sorted(touched)
+        for row in _rows(name, standing.get(name, ()), wanted.get(name), decision)
+    ]
+    return EndpointPlan(tuple(rows), tuple(applied), tuple(deleted), decision.warnings)
+
+
+def apply_endpoints(host: Member, plan: EndpointPlan) -> tuple[DnsOutcome, ...]:
+    """Write them, one object at a time; a name's records are in one object, so never torn."""
+    failed: dict[str, str] = {}
+    for body in plan.applied:
+        _try(failed, body, lambda key, b: host.apply(RESOURCE, key, b, force=True))
+    for body in plan.deleted:
+        _try(failed, body, lambda key, b: host.delete(RESOURCE, key, uid=b["metadata"]["uid"]))
+    return tuple(
+        DnsOutcome(
+            WHERE,
+            row["name"],
+            row["type"],
+            row["action"],
+            "failed" if row["name"] in failed else "done",
+            failed.get(row["name"], ""),
+        )
+        for row in plan.changes
+    )
+
+
+def _try(
+    failed: dict[str, str], body: Object, write: Callable[[ObjectKey, Object], object]
+) -> None:
+    try:
+        write(key_of(body), body)
+    except ReconcileError as error:
+        failed[_dns_name(body)] = str(error)
+
+
+# -- the objects -------------------------------------------------------------------------------
+
+
+def endpoints(decision: Decision, owner: str, namespace: str) -> dict[str, Object]:
+    """The objects that a decision asks for, by DNS name. Pure."""
+    by_name: dict[str, list[Record]] = {}
+    for record in decision.records:
+        by_name.setdefault(record.name, []).append(record)
+    return {name: _endpoint(name, rs, owner, namespace) for name, rs in sorted(by_name.items())}
+
+
+def _endpoint(name: str, records: list[Record], owner: str, namespace: str) -> Object:
+    memory = {
+        f"{TARGETS_ANNOTATION}{r.type.lower()}": owner_text(owner, r.by_cluster) for r in records
+    }
+    return {
+        "apiVersion": API_VERSION,
+        "kind": "DNSEndpoint",
+        "metadata": {
+            "name": object_name(owner, name),
+            "namespace": namespace,
+            "labels": {OWNER_LABEL: owner},
+            "annotations": {NAME_ANNOTATION: name, **memory},
+        },
+        "spec": {
+            "endpoints": [
+                {
+                    "dnsName": name.rstrip("."),
+                    "recordType": record.type,
+                    "recordTTL": record.ttl,
+                    "targets": [value.rstrip(".") for value in record.values],
+                }
+                for record in records
+            ]
+        },
+    }
+
+
+def object_name(owner: str, name: str) -> str:
+    """A Kubernetes name for a DNS name; a digest keeps apart what would look the same."""
+    plain = f"{owner}-{name.rstrip('.')}".lower()
+    text = plain.replace("*", "wildcard").replace("_", "-")
+    if text == plain and len(text) <= 253:
+        return text
+    digest = hashlib.sha256(name.encode()).hexdigest()[:8]
+    return f"{text[:240].strip('.-')}-{digest}"
+
+
+def differs(live: Object, wanted: Object) -> bool:
+    """Whether the object in the cluster says something else than we want it to."""
+    for part in ("labels", "annotations"):
+        have = live["metadata"].get(part) or {}
+        asked = wanted["metadata"][part]
+        if any(have.get(key) != value for key, value in asked.items()):
+            return True
+        ours = {key for key in have if key.startswith(TARGETS_ANNOTATION)}
+        if part == "annotations" and not ours <= asked.keys():
+            return True
+    given = [
+        {key: one.get(key) for key in ("dnsName", "recordType", "recordTTL", "targets")}
+        for one in (live.get("spec") or {}).get("endpoints") or ()
+    ]
+    return bool(given != wanted["spec"]["endpoints"])
+
+
+def standing_in(obj: Object) -> tuple[Standing, ...]:
+    """What one of our objects tells external-dns to write."""
+    annotations = obj["metadata"].get("annotations") or {}
+    found = []
+    for one in (obj.get("spec") or {}).get("endpoints") or ():
+        kind = one.get("recordType")
+        if kind in ADDRESS_TYPES:
+            dot = "." if kind in ("CNAME", "ALIAS") else ""
+            values = tuple(f"{value}{dot}" for value in one.get("targets") or ())
+            _, memory = read_owner(annotations.get(f"{TARGETS_ANNOTATION}{kind.lower()}", ""))
+            found.append(Standing(kind, values, memory))
+    return tuple(found)
+
+
+def _dns_name(obj: Object) -> str:
+    annotations = obj["metadata"].get("annotations") or {}
+    return str(annotations.get(NAME_ANNOTATION) or obj["metadata"]["name"])
+
+
+# -- reports and limits ------------------------------------------------------------------------
+
+
+def _rows(
+    name: str, before: tuple[Standing, ...], after: Object | None, decision: Decision
+) -> list[Object]:
+    old = {record.type: list(record.values) for record in before}
+    new = {record.type: list(record.values) for record in decision.records if record.name == name}
+    if after is None:
+        new = {}
+    rows: list[Object] = []
+    for kind in sorted({*old, *new}):
+        action = "create" if kind not in old else "prune" if kind not in new else "update"
+        rows.append(
+            {
+                "zone": WHERE,
+                "name": name,
+                "type": kind,
+                "action": action,
+                "from": old.get(kind),
+                "to": new.get(kind),
+                "reason": decision.reasons.get(name, "no longer wanted"),
+            }
+        )
+    return rows
+
+
+def _hold_limits(
+    existing: Mapping[str, Object],
+    wanted: Mapping[str, Object],
+    decision: Decision,
+    limits: Thresholds,
+) -> None:
+    if len(existing) < max(limits.min_existing, 1):
+        return
+    there = {name for name in existing if name not in decision.kept}
+    changed = {n for n in there & wanted.keys() if differs(existing[n], wanted[n])}
+    counts = (
+        ("updates", len(changed - decision.excused), limits.update_share),
+        ("deletes", len(there - wanted.keys() - decision.excused), limits.delete_share),
+    )
+    for what, count, limit in counts:
+        if count / len(existing) > limit:
+            raise DnsError(
+                WHERE,
+                f"the plan changes too much: too many {what}, {count} of {len(existing)} is over "
+                f"{limit:.0%}",
+                hint="spec.dns.thresholds sets the limits",
+            )

@@ -1,0 +1,239 @@
+"""The two doors of this package: plan the records of a federation, and write them.
+
+Neither raises for what a provider or a zone does: that becomes an error of the plan, or an outcome.
+A run whose DNS fails still reconciles its clusters, and ends with exit code 1.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from reconciler.cluster.member import Member
+from reconciler.dns.external_dns import WHERE, apply_endpoints, plan_endpoints
+from reconciler.dns.names import Homes, Wanted, at_home, wanted_names
+from reconciler.dns.providers import ReadSecret, open_provider
+from reconciler.dns.records import Abilities, Entry, Place, Standing
+from reconciler.dns.resolving import resolver
+from reconciler.dns.rules import DnsRules, SecretValue, ZoneRule, parse_dns
+from reconciler.dns.targets import ServiceView, Sought, sought
+from reconciler.dns.withdrawing import Decision, Fleet, Resolve, decide
+from reconciler.dns.zones import DnsOutcome, ZonePlan, apply_zone, plan_zone
+from reconciler.errors import DnsError, Problem, ReconcileError
+from reconciler.federation.model import DesiredState
+from reconciler.objects import Object, ObjectKey
+
+Write = Callable[[], tuple[DnsOutcome, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class DnsPlan:
+    """``changes`` are Plan.dns; ``errors`` are zones about which nothing could be planned."""
+
+    changes: tuple[Object, ...] = ()
+    warnings: tuple[str, ...] = ()
+    errors: tuple[str, ...] = ()
+    writes: tuple[tuple[str, tuple[Object, ...], Write], ...] = field(
+        default=(), repr=False, compare=False
+    )
+
+
+def check_dns(state: DesiredState) -> tuple[Problem, ...]:
+    """What is wrong with ``spec.dns``, beyond what its schema can say. Pure."""
+    return _rules(state)[1]
+
+
+def dns_needs(state: DesiredState, homes: Homes) -> Sought:
+    """What each member must be asked for; nothing when no zone is configured. Pure."""
+    rules, _ = _rules(state)
+    if not rules.zones:
+        return Sought()
+    return sought(state, wanted_names(state, rules, homes).entries.values())
+
+
+def plan_dns(
+    state: DesiredState,
+    seen: Mapping[str, ServiceView],
+    down: Mapping[str, str],
+    *,
+    homes: Homes | None = None,
+    environ: Mapping[str, str] | None = None,
+    read_secret: ReadSecret | None = None,
+    host: Callable[[], Member] | None = None,
+    resolve: Resolve | None = None,
+) -> DnsPlan:
+    """Say which records a run would write. Reads every zone once; writes nothing.
+
+    seen         the clusters that were looked at (``targets.look``)
+    down         the clusters that are declared down, or simulated to be, and why
+    homes        the clusters that each object is placed in; without it, all
+    environ      where ``env/NAME`` is looked up
+    read_secret  reads ``secretRef`` in the host cluster
+    host         connects to the host cluster, for the output DNSEndpoint
+    """
+    rules, _ = _rules(state)
+    wanted = wanted_names(state, rules, homes or {})
+    if not rules.zones:
+        return DnsPlan(warnings=tuple(wanted.warnings))
+    fleet = Fleet(seen, down, _weights(state, wanted), _steadfast(state, wanted))
+    planning = _Planning(
+        rules=rules,
+        entries=wanted.entries,
+        fleet=fleet,
+        environ=os.environ if environ is None else environ,
+        read_secret=read_secret or _no_secret,
+        resolve=resolve or resolver(),
+    )
+    if rules.output == "DNSEndpoint":
+        parts = [planning.endpoints(host, state.federation.namespace)]
+    else:
+        parts = [planning.zone(zone) for zone in sorted(rules.zones, key=lambda z: z.name)]
+    return DnsPlan(
+        changes=tuple(change for part in parts for change in part.changes),
+        warnings=tuple(dict.fromkeys([*wanted.warnings, *(w for p in parts for w in p.warnings)])),
+        errors=tuple(error for part in parts for error in part.errors),
+        writes=tuple(write for part in parts for write in part.writes),
+    )
+
+
+def apply_dns(
+    plan: DnsPlan,
+    *,
+    stopped: Callable[[], str] = lambda: "",
+    fence: Callable[[], None] = lambda: None,
+) -> tuple[DnsOutcome, ...]:
+    """Write the records, zone by zone. Never raises for a provider, a zone or a lost Lease.
+
+    ``stopped`` and ``fence`` are asked before each zone; what they forbid is skipped.
+    """
+    outcomes: list[DnsOutcome] = []
+    for _, changes, write in plan.writes:
+        reason = stopped()
+        try:
+            fence()
+        except ReconcileError as error:
+            reason = str(error)
+        if reason:
+            outcomes += [
+                DnsOutcome(c["zone"], c["name"], c["type"], c["action"], "skipped", reason)
+                for c in changes
+            ]
+        else:
+            outcomes += write()
+    return tuple(outcomes)
+
+
+def dns_errors(plan: DnsPlan, outcomes: tuple[DnsOutcome, ...] = ()) -> tuple[str, ...]:
+    """What went wrong, in sentences: one for each zone and cause. Empty: the run may end with 0."""
+    bad = [o for o in outcomes if o.status != "done"]
+    texts = list(plan.errors)
+    for zone, message in dict.fromkeys((o.zone, o.message) for o in bad):
+        count = sum((o.zone, o.message) == (zone, message) for o in bad)
+        records = f"{count} record{'s' * (count != 1)}"
+        texts.append(f"DNS {zone}: {records} not written, the next run tries again: {message}")
+    return tuple(texts)
+
+
+@dataclass(frozen=True)
+class _Planning:
+    rules: DnsRules
+    entries: Mapping[str, Entry]
+    fleet: Fleet
+    environ: Mapping[str, str]
+    read_secret: ReadSecret
+    resolve: Resolve
+
+    def decide(
+        self,
+        entries: Mapping[str, Entry],
+        standing: Mapping[str, tuple[Standing, ...]],
+        abilities: Abilities,
+    ) -> Decision:
+        return decide(entries, self.fleet, standing, abilities, self.resolve)
+
+    def zone(self, zone: ZoneRule) -> DnsPlan:
+        rules = self.rules
+        entries = {name: e for name, e in self.entries.items() if e.zone == zone.name}
+
+        def write(planned: ZonePlan) -> tuple[DnsOutcome, ...]:
+            try:
+                opened = open_provider(provider, zone.name, self.environ, self.read_secret)
+            except DnsError as error:
+                return tuple(
+                    DnsOutcome(zone.name, c["name"], c["type"], c["action"], "failed", str(error))
+                    for c in planned.changes
+                )
+            return apply_zone(opened, planned, rules.owner)
+
+        try:
+            provider = rules.providers[zone.provider]
+            opened = open_provider(provider, zone.name, self.environ, self.read_secret)
+            planned = plan_zone(
+                opened,
+                zone,
+                rules.owner,
+                lambda standing, abilities: self.decide(entries, standing, abilities),
+                rules.thresholds,
+            )
+        except DnsError as error:
+            return DnsPlan(errors=(_words(zone.name, error),))
+        writes = ((zone.name, planned.changes, lambda: write(planned)),) if planned.changes else ()
+        return DnsPlan(planned.changes, planned.warnings, writes=writes)
+
+    def endpoints(self, host: Callable[[], Member] | None, namespace: str) -> DnsPlan:
+        try:
+            if host is None:
+                raise DnsError(WHERE, "there is no host cluster to write DNSEndpoints to")
+            try:
+                member = host()
+            except DnsError:
+                raise
+            except ReconcileError as error:
+                raise DnsError(WHERE, str(error), hint=error.hint) from None
+            planned = plan_endpoints(
+                member,
+                namespace,
+                self.rules.owner,
+                lambda standing, abilities: self.decide(self.entries, standing, abilities),
+                self.rules.thresholds,
+            )
+        except DnsError as error:
+            return DnsPlan(errors=(_words(WHERE, error),))
+        write = (WHERE, planned.changes, lambda: apply_endpoints(member, planned))
+        return DnsPlan(
+            planned.changes, planned.warnings, writes=(write,) if planned.changes else ()
+        )
+
+
+def _rules(state: DesiredState) -> tuple[DnsRules, tuple[Problem, ...]]:
+    federation = state.federation
+    return parse_dns(federation.dns, federation.name, federation.position)
+
+
+def _words(zone: str, error: DnsError) -> str:
+    return f"DNS {zone}: {error}" + (f" ({error.hint})" if error.hint else "")
+
+
+def _no_secret(reference: SecretValue) -> str:
+    raise DnsError("", f"Secret {reference.name} cannot be read: no host cluster is connected")
+
+
+def _weights(state: DesiredState, wanted: Wanted) -> dict[Place, int]:
+    """The share that the object's Placement gives each cluster, else the cluster's own weight."""
+    shares = {at_home(w.key): w.replicas for w in state.workloads if w.replicas.mode == "Divided"}
+    own = {cluster.name: cluster.weight for cluster in state.clusters}
+    found = {}
+    for place in {place for entry in wanted.entries.values() for place in entry.places}:
+        rule = shares.get(place.key)
+        share = rule.shares.get(place.cluster) if rule else None
+        found[place] = share.weight if share else own.get(place.cluster, 1)
+    return found
+
+
+def _steadfast(state: DesiredState, wanted: Wanted) -> frozenset[ObjectKey]:
+    """Objects that an outage must not move: ``failover.action: None``."""
+    narrowed = {at_home(w.key): w.failover for w in state.workloads if w.failover}
+    keys = {place.key for entry in wanted.entries.values() for place in entry.places}
+    usual = state.federation.failover
+    return frozenset(key for key in keys if (narrowed.get(key) or usual).action == "None")

@@ -1,0 +1,154 @@
+"""Names, targets and records: what the rest of this package speaks of. Pure values.
+
+Names are lower case and end in a dot (``web.shop.example.com.``); addresses are in their
+shortest form; host names are names.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal, NamedTuple
+
+from reconciler.objects import ObjectKey
+
+RecordType = Literal["A", "AAAA", "CNAME", "ALIAS"]
+ADDRESS_TYPES: tuple[RecordType, ...] = ("A", "AAAA", "CNAME", "ALIAS")
+
+HERITAGE = "federation-reconciler"
+
+
+class Place(NamedTuple):
+    """An object in a cluster whose addresses may answer to a name."""
+
+    cluster: str
+    key: ObjectKey
+
+
+@dataclass(frozen=True, slots=True)
+class HealthCheck:
+    """How a provider that can check targets itself should do it."""
+
+    protocol: Literal["TCP", "HTTP", "HTTPS"] = "TCP"
+    port: int = 443
+    path: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.protocol}:{self.port}{self.path}"
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A name that Git wants, and whose addresses may stand behind it.
+
+    ``ready_only``: a cluster counts only when the object has ready endpoints there.
+    ``resolve``: host names are looked up and their addresses written (KubeFed).
+    ``above``: the name that this one points to by CNAME while no target counts here; an entry
+    without places is always that CNAME.
+    """
+
+    name: str
+    zone: str
+    ttl: int
+    places: frozenset[Place] = frozenset()
+    ready_only: bool = True
+    resolve: bool = False
+    above: str = ""
+    check: HealthCheck | None = None
+    origin: str = ""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Target:
+    """An address or host name, and the cluster that it leads to (empty: none in particular)."""
+
+    value: str
+    cluster: str = ""
+    weight: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """What a name should answer. ``targets`` are sorted; one for CNAME and ALIAS, unless the
+    provider weighs several (``check`` is then how it checks them)."""
+
+    name: str
+    type: RecordType
+    ttl: int
+    targets: tuple[Target, ...]
+    check: HealthCheck | None = None
+
+    @property
+    def values(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(target.value for target in self.targets))
+
+    @property
+    def by_cluster(self) -> dict[str, tuple[str, ...]]:
+        """Whose each value is; what belongs to no cluster is left out."""
+        found: dict[str, tuple[str, ...]] = {}
+        for target in self.targets:
+            if target.cluster:
+                found[target.cluster] = (*found.get(target.cluster, ()), target.value)
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """A record of ours that stands in the zone now, and whose each value was when written."""
+
+    type: RecordType
+    values: tuple[str, ...]
+    by_cluster: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Abilities:
+    """What a provider can do besides plain records.
+
+    alias    host names at the zone's apex, as ALIAS
+    weighted several targets with weights and health checks of its own, host names as well
+    """
+
+    alias: bool = False
+    weighted: bool = False
+
+
+def owner_text(owner: str, by_cluster: Mapping[str, tuple[str, ...]]) -> str:
+    """What the TXT record beside ours says.
+
+    The clusters' values are remembered in it: of a cluster that cannot be looked at but is not
+    known to be down, nothing may be withdrawn, and the zone alone does not say what is whose.
+    """
+    parts = [f"heritage={HERITAGE}", f"owner={owner}"]
+    parts += [f"{name}:{'+'.join(sorted(by_cluster[name]))}" for name in sorted(by_cluster)]
+    return ",".join(parts)
+
+
+def read_owner(text: str) -> tuple[str, dict[str, tuple[str, ...]]]:
+    """The inverse: owner and whose each value is; ("", {}) for a text that is not of this tool."""
+    heritage, *parts = text.strip('"').split(",")
+    if heritage != f"heritage={HERITAGE}" or not parts or not parts[0].startswith("owner="):
+        return "", {}
+    found = {}
+    for part in parts[1:]:
+        cluster, colon, values = part.partition(":")
+        if colon and values:
+            found[cluster] = tuple(values.split("+"))
+    return parts[0].removeprefix("owner="), found
+
+
+def marker_name(name: str, kind: str) -> str:
+    """Where the TXT record lies that says whose ``name``/``kind`` is.
+
+    It is below the name and not at it, because a CNAME tolerates no neighbours.
+    """
+    return f"_owner.{kind.lower()}.{name.replace('*', '_wildcard', 1)}"
+
+
+def marked(marker: str) -> tuple[str, str] | None:
+    """The inverse of ``marker_name``; None for any other name."""
+    first, _, rest = marker.partition(".")
+    kind, _, name = rest.partition(".")
+    if first != "_owner" or kind.upper() not in ADDRESS_TYPES or not name:
+        return None
+    return name.replace("_wildcard", "*", 1), kind.upper()

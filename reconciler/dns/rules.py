@@ -1,0 +1,200 @@
+"""``Federation.spec.dns`` -> rules, with everything that is wrong with them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from string import Formatter
+from typing import Any, Literal
+
+from reconciler.errors import Position, Problem
+from reconciler.federation.faults import near
+from reconciler.objects import Object
+
+DEFAULT_NAMING = "{service}.{namespace}.{zone}"
+_PLACEHOLDERS = ("service", "namespace", "cluster", "region", "zone")
+_CREDENTIAL = re.compile(r"secret|token|passw|credential|access_key|api_?key|private_key|\bkey\b")
+_PUBLIC = ("key_name", "key_algorithm")
+_PACKAGE = re.compile(r"^octodns[A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)+$")
+
+
+@dataclass(frozen=True, slots=True)
+class SecretValue:
+    """A setting whose value lies in a Secret of the host cluster."""
+
+    name: str
+    key: str
+    namespace: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class EnvironmentValue:
+    """A setting whose value is an environment variable's: ``env/NAME`` or ``env/NAME/default``."""
+
+    name: str
+    default: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderRule:
+    """An octoDNS provider: its class and settings; credentials only by reference."""
+
+    name: str
+    class_name: str
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class ZoneRule:
+    """A zone that is written to. ``weighted``: let the provider weigh and check targets itself."""
+
+    name: str
+    provider: str
+    naming: str = DEFAULT_NAMING
+    weighted: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Thresholds:
+    """Shares are 0..1 of the federation's own records in a zone."""
+
+    update_share: float = 0.3
+    delete_share: float = 0.3
+    min_existing: int = 10
+
+
+@dataclass(frozen=True, slots=True)
+class DnsRules:
+    """``zones`` empty: nothing is written."""
+
+    owner: str
+    ttl: int = 60
+    zones: tuple[ZoneRule, ...] = ()
+    providers: Mapping[str, ProviderRule] = field(default_factory=dict)
+    output: Literal["octoDNS", "DNSEndpoint"] = "octoDNS"
+    thresholds: Thresholds = Thresholds()
+
+    def zone_of(self, name: str) -> ZoneRule | None:
+        """The most specific zone that holds a name."""
+        holding = [z for z in self.zones if name == z.name or name.endswith("." + z.name)]
+        return max(holding, key=lambda z: len(z.name), default=None)
+
+
+def parse_dns(
+    spec: Object, federation: str, position: Position
+) -> tuple[DnsRules, tuple[Problem, ...]]:
+    """The rules of a ``spec.dns`` that fits the schema, and what its parts say of each other.
+
+    Problems carry the place of the Federation and the path inside it.
+    """
+    found: list[Problem] = []
+
+    def problem(path: str, message: str, expected: str = "", hint: str = "") -> None:
+        found.append(Problem(position, f"$.spec.dns.{path}", message, expected, hint))
+
+    limits = spec.get("thresholds") or {}
+    rules = DnsRules(
+        owner=spec.get("ownerId") or federation,
+        ttl=spec.get("ttl", 60),
+        zones=tuple(_zone(body) for body in spec.get("zones") or ()),
+        providers={
+            name: _provider(name, body) for name, body in (spec.get("providers") or {}).items()
+        },
+        output=spec.get("output", "octoDNS"),
+        thresholds=Thresholds(
+            update_share=limits.get("updatePercent", 30) / 100,
+            delete_share=limits.get("deletePercent", 30) / 100,
+            min_existing=limits.get("minExisting", 10),
+        ),
+    )
+    seen: set[str] = set()
+    for index, zone in enumerate(rules.zones):
+        where = f"zones[{index}]"
+        if zone.name in seen:
+            problem(f"{where}.name", f"zone {zone.name} is given twice", "each zone once")
+        seen.add(zone.name)
+        if rules.output == "octoDNS" and zone.provider not in rules.providers:
+            known = ", ".join(sorted(rules.providers)) or "an entry under spec.dns.providers"
+            problem(
+                f"{where}.provider",
+                f"there is no provider {zone.provider!r}",
+                known,
+                near(zone.provider, rules.providers),
+            )
+        for message, expected in _naming_faults(zone.naming):
+            problem(f"{where}.naming", message, expected)
+    for name, provider in rules.providers.items():
+        if not _PACKAGE.match(provider.class_name):
+            problem(
+                f"providers.{name}.class",
+                f"{provider.class_name!r} is not an octoDNS provider",
+                "octodns_route53.Route53Provider, octodns_bind.Rfc2136Provider, ...",
+            )
+        for setting, value in provider.settings.items():
+            for path in _literal_credentials(setting, value):
+                problem(
+                    f"providers.{name}.{path}",
+                    "a credential must not lie in Git",
+                    "env/NAME, or secretRef: {name, key}",
+                )
+    return rules, tuple(sorted(found))
+
+
+def _zone(body: Mapping[str, Any]) -> ZoneRule:
+    return ZoneRule(
+        name=body["name"].lower(),
+        provider=body["provider"],
+        naming=body.get("naming", DEFAULT_NAMING),
+        weighted=body.get("weighted", True),
+    )
+
+
+def _provider(name: str, body: Mapping[str, Any]) -> ProviderRule:
+    settings = {key: _setting(value) for key, value in body.items() if key != "class"}
+    return ProviderRule(name, body["class"], settings)
+
+
+def _setting(value: Any) -> Any:
+    if isinstance(value, str) and value.startswith("env/"):
+        name, slash, default = value.removeprefix("env/").partition("/")
+        return EnvironmentValue(name, default if slash else None)
+    if isinstance(value, dict) and isinstance(value.get("secretRef"), dict):
+        reference = value["secretRef"]
+        return SecretValue(
+            name=str(reference.get("name", "")),
+            key=str(reference.get("key", "")),
+            namespace=str(reference.get("namespace", "")),
+        )
+    return value
+
+
+def _literal_credentials(setting: str, value: Any) -> Iterator[str]:
+    """Settings that look like a credential and hold their value themselves."""
+    secret = bool(_CREDENTIAL.search(setting.lower())) and setting not in _PUBLIC
+    if isinstance(value, EnvironmentValue):
+        if secret and value.default:
+            yield setting
+    elif secret and not isinstance(value, SecretValue) and not _is_path(setting, value):
+        yield setting
+
+
+def _is_path(setting: str, value: Any) -> bool:
+    """``credentials_file: /var/run/...`` names a file; the file is not in Git."""
+    return setting.endswith(("_file", "_path")) and isinstance(value, str)
+
+
+def _naming_faults(naming: str) -> Iterator[tuple[str, str]]:
+    try:
+        used = [name for _, name, _, _ in Formatter().parse(naming) if name is not None]
+    except ValueError as error:
+        yield f"naming {naming!r} cannot be read: {error}", DEFAULT_NAMING
+        return
+    for name in used:
+        if name not in _PLACEHOLDERS:
+            known = ", ".join(f"{{{p}}}" for p in _PLACEHOLDERS)
+            yield f"naming {naming!r}: there is no {{{name}}}", known
+    if not naming.endswith("{zone}"):
+        yield f"naming {naming!r} leaves the zone", "a pattern that ends in {zone}"
+    if "service" not in used:
+        yield f"naming {naming!r} gives every Service one name", "a pattern with {service}"

@@ -1,0 +1,267 @@
+"""Which targets answer to each name now: the rule that names follow health. Pure.
+
+- A cluster that is down counts no more, nor one whose object has no ready endpoint.
+- Of a cluster that could not be looked at but is not down nothing is known: what the zone
+  remembers of it stays.
+- The last target is never withdrawn: where none counts, the records stay as they are.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import math
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+
+from reconciler.dns.records import Abilities, Entry, Place, Record, RecordType, Standing, Target
+from reconciler.dns.targets import ServiceView
+from reconciler.objects import ObjectKey
+
+Resolve = Callable[[str], tuple[str, ...]]
+"""A host name -> its addresses; none when it cannot be resolved."""
+
+HEAVIEST = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Fleet:
+    """What is known of the clusters.
+
+    views      those that were looked at
+    down       those that are declared down, and why
+    weights    how much of the load each place should get (1 where nothing is said)
+    steadfast  objects whose own rule is that an outage changes nothing
+    """
+
+    views: Mapping[str, ServiceView]
+    down: Mapping[str, str] = field(default_factory=dict)
+    weights: Mapping[Place, int] = field(default_factory=dict)
+    steadfast: frozenset[ObjectKey] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What one zone should hold.
+
+    records  wanted as they are here
+    kept     names whose records stay whatever they are, and why
+    reasons  why a name is not answered by all its clusters
+    excused  names that lose only targets of clusters that are down: not a sign of a mistake
+    """
+
+    records: tuple[Record, ...] = ()
+    kept: Mapping[str, str] = field(default_factory=dict)
+    reasons: Mapping[str, str] = field(default_factory=dict)
+    excused: frozenset[str] = frozenset()
+    warnings: tuple[str, ...] = ()
+
+
+def decide(
+    entries: Mapping[str, Entry],
+    fleet: Fleet,
+    standing: Mapping[str, tuple[Standing, ...]],
+    abilities: Abilities,
+    resolve: Resolve,
+) -> Decision:
+    """``standing`` are our records as they are in the zone now, by name.
+
+    The order of entries, clusters and addresses has no effect on the result.
+    """
+    return _Deciding(entries, fleet, standing, abilities, resolve).run()
+
+
+class _Deciding:
+    def __init__(
+        self,
+        entries: Mapping[str, Entry],
+        fleet: Fleet,
+        standing: Mapping[str, tuple[Standing, ...]],
+        abilities: Abilities,
+        resolve: Resolve,
+    ) -> None:
+        self.entries, self.fleet, self.standing = entries, fleet, standing
+        self.abilities, self.resolve = abilities, resolve
+        self.records: dict[str, tuple[Record, ...]] = {}
+        self.kept: dict[str, str] = {}
+        self.reasons: dict[str, str] = {}
+        self.warnings: list[str] = []
+
+    def run(self) -> Decision:
+        for name in sorted(self.entries):
+            self.settle(name)
+        return Decision(
+            records=tuple(r for name in sorted(self.records) for r in self.records[name]),
+            kept=dict(sorted(self.kept.items())),
+            reasons=dict(sorted(self.reasons.items())),
+            excused=frozenset(name for name in self.entries if self.excuses(name)),
+            warnings=tuple(sorted(self.warnings)),
+        )
+
+    def settle(self, name: str, below: frozenset[str] = frozenset()) -> str:
+        """``answered``, ``kept`` or ``absent``."""
+        entry = self.entries.get(name)
+        if entry is None or name in below:
+            return "absent"
+        if name in self.kept:
+            return "kept"
+        if name in self.records:
+            return "answered" if self.records[name] else "absent"
+        targets, remarks = self.count(entry)
+        self.reasons[name] = "; ".join(remarks)
+        shaped = shape(entry, targets, self.abilities, self.resolve)
+        if not shaped and entry.above:
+            above = self.settle(entry.above, below | {name})
+            here = self.standing.get(name, ())
+            if above == "answered" or (above == "kept" and not (here and entry.places)):
+                shaped = (Record(name, "CNAME", entry.ttl, (Target(entry.above),)),)
+        self.records[name] = shaped
+        if shaped:
+            return "answered"
+        if not entry.places:
+            return "absent"
+        why = self.reasons[name]
+        if self.standing.get(name):
+            self.kept[name] = why
+            if not entry.above:
+                self.warnings.append(
+                    f"{name}: no cluster is fit to answer ({why}); its records stay as they are"
+                )
+            return "kept"
+        if not entry.above:
+            self.warnings.append(f"{name}: no record yet, no cluster can answer ({why})")
+        return "absent"
+
+    def count(self, entry: Entry) -> tuple[list[Target], list[str]]:
+        """The targets of the clusters that count, and a remark on each that does not."""
+        targets: list[Target] = []
+        remarks: list[str] = []
+        for place in sorted(entry.places):
+            found, remark = self.targets_at(entry, place)
+            targets += found
+            if remark:
+                remarks.append(remark)
+        return targets, list(dict.fromkeys(remarks))
+
+    def targets_at(self, entry: Entry, place: Place) -> tuple[list[Target], str]:
+        cluster, key = place
+        what = f"{key.kind} {key.namespace}/{key.name}"
+        if cluster in self.fleet.down and key not in self.fleet.steadfast:
+            return [], f"{cluster} is down: {self.fleet.down[cluster]}"
+        view = self.fleet.views.get(cluster)
+        if view is None:
+            return self.remembered(entry, place), f"{cluster} could not be looked at"
+        exposed = view.get(key)
+        if exposed is None:
+            return [], f"{cluster} has no {what}"
+        if not (exposed.addresses or exposed.hosts):
+            return [], f"{cluster}: {what} has no address"
+        if entry.ready_only and not exposed.ready:
+            return [], f"{cluster}: {what} has no ready endpoint"
+        weight = self.fleet.weights.get(place, 1)
+        values = [*exposed.addresses, *exposed.hosts]
+        if self.unresolvable(entry, exposed.hosts):
+            return self.remembered(entry, place), f"{cluster}: {exposed.hosts[0]} does not resolve"
+        return [Target(value, cluster, weight) for value in values], ""
+
+    def remembered(self, entry: Entry, place: Place) -> list[Target]:
+        weight = self.fleet.weights.get(place, 1)
+        values = {
+            value
+            for record in self.standing.get(entry.name, ())
+            for value in record.by_cluster.get(place.cluster, ())
+        }
+        return [Target(value, place.cluster, weight) for value in sorted(values)]
+
+    def unresolvable(self, entry: Entry, hosts: Iterable[str]) -> bool:
+        """KubeFed's names have addresses only; a host name without any tells nothing."""
+        return entry.resolve and any(not self.resolve(host) for host in hosts)
+
+    def excuses(self, name: str) -> bool:
+        new = {value for record in self.records.get(name, ()) for value in record.values}
+        lost, of_down = set(), set()
+        for record in self.standing.get(name, ()):
+            lost |= set(record.values) - new
+            for cluster in self.fleet.down:
+                of_down |= set(record.by_cluster.get(cluster, ()))
+        # A pointer to the level above gives way to addresses; nobody's answer is lost by that.
+        lost.discard(self.entries[name].above)
+        return lost <= of_down
+
+
+def shape(
+    entry: Entry, targets: Iterable[Target], abilities: Abilities, resolve: Resolve
+) -> tuple[Record, ...]:
+    """The records of one name. Host names stay names where the provider can answer with them:
+    one of them as a CNAME, or as an ALIAS at the apex; several as weighted CNAMEs. Else they are
+    resolved and their addresses join the others."""
+    wanted = _joined(targets)
+    hosts = [t for t in wanted if not _is_address(t.value)]
+    if hosts and not entry.resolve:
+        kind = _kind_for_hosts(entry, wanted, hosts, abilities)
+        if kind:
+            check = entry.check if len(hosts) > 1 else None
+            return (Record(entry.name, kind, entry.ttl, weighed(hosts, abilities), check),)
+    resolved = [Target(address, t.cluster, t.weight) for t in hosts for address in resolve(t.value)]
+    addresses = _joined([*(t for t in wanted if t not in hosts), *resolved])
+    found: list[Record] = []
+    families: tuple[tuple[RecordType, int], ...] = (("A", 4), ("AAAA", 6))
+    for kind, version in families:
+        own = [t for t in addresses if ipaddress.ip_address(t.value).version == version]
+        if own:
+            check = entry.check if abilities.weighted and len(own) > 1 else None
+            found.append(Record(entry.name, kind, entry.ttl, weighed(own, abilities), check))
+    return tuple(found)
+
+
+def _kind_for_hosts(
+    entry: Entry, wanted: list[Target], hosts: list[Target], abilities: Abilities
+) -> RecordType | None:
+    if len(hosts) != len(wanted):
+        return None
+    if entry.name == entry.zone:
+        return "ALIAS" if len(hosts) == 1 and abilities.alias else None
+    return "CNAME" if len(hosts) == 1 or abilities.weighted else None
+
+
+def _is_address(value: str) -> bool:
+    try:
+        ipaddress.ip_address(value)
+    except ValueError:
+        return False
+    return True
+
+
+def _joined(targets: Iterable[Target]) -> list[Target]:
+    """One target a value; what two clusters share belongs to the first by name and weighs both."""
+    found: dict[str, Target] = {}
+    for target in sorted(targets):
+        known = found.get(target.value)
+        if known is None:
+            found[target.value] = target
+        elif known.cluster != target.cluster:
+            found[target.value] = Target(known.value, known.cluster, known.weight + target.weight)
+    return list(found.values())
+
+
+def weighed(targets: list[Target], abilities: Abilities) -> tuple[Target, ...]:
+    """Weights as small whole numbers from 1 to 100; a cluster's weight is shared by its values.
+
+    Where the provider does not weigh, all are 1.
+    """
+    if not abilities.weighted or len(targets) < 2:
+        return tuple(sorted(Target(t.value, t.cluster) for t in targets))
+    values_of: dict[str, int] = {}
+    for target in targets:
+        values_of[target.cluster] = values_of.get(target.cluster, 0) + 1
+    common = math.lcm(*values_of.values())
+    parts = [max(t.weight, 0) * common // values_of[t.cluster] for t in targets]
+    divisor = math.gcd(*parts) or 1
+    parts = [part // divisor for part in parts]
+    most = max(parts)
+    if most > HEAVIEST:
+        parts = [round(part * HEAVIEST / most) for part in parts]
+    return tuple(
+        sorted(
+            Target(t.value, t.cluster, max(part, 1)) for t, part in zip(targets, parts, strict=True)
+        )
+    )

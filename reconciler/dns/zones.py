@@ -1,0 +1,359 @@
+"""One zone, by octoDNS: what stands there, what would change, and the change itself.
+
+octoDNS reads the zone, compares and writes. Between reading and comparing, ``_Sharing`` hides from
+it every record that is not ours, so that it can neither change nor delete one. Ours is what has a
+TXT record with our owner's name beside it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from reconciler.dns.octodns_records import name_of, record_data, standing_of, values_of
+from reconciler.dns.providers import Opened, quiet
+from reconciler.dns.records import (
+    ADDRESS_TYPES,
+    Abilities,
+    Standing,
+    marked,
+    marker_name,
+    owner_text,
+    read_owner,
+)
+from reconciler.dns.rules import Thresholds, ZoneRule
+from reconciler.dns.withdrawing import Decision
+from reconciler.errors import DnsError
+from reconciler.objects import Object
+
+MARKER_TTL = 300
+# Small enough for every provider's own limit on one request; theirs is used where they have one.
+_CHANGES_IN_A_STEP = 100
+
+Decide = Callable[[Mapping[str, tuple[Standing, ...]], Abilities], Decision]
+
+
+@dataclass(frozen=True, slots=True)
+class ZonePlan:
+    """What is to happen to one zone. ``changes`` are for reports (Plan.dns).
+
+    ``expected`` is what octoDNS said would change: applying starts only while it still says so.
+    """
+
+    zone: ZoneRule
+    changes: tuple[Object, ...] = ()
+    decision: Decision = field(default_factory=Decision)
+    expected: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class DnsOutcome:
+    """What became of one record's change."""
+
+    zone: str
+    name: str
+    type: str
+    action: str
+    status: Literal["done", "failed", "skipped"]
+    message: str = ""
+    seconds: float = 0.0
+
+    def __str__(self) -> str:
+        text = f"DNS zone {self.zone}: {self.action} {self.name} {self.type}: {self.status}"
+        return f"{text}: {self.message}" if self.message else text
+
+
+def plan_zone(
+    opened: Opened, zone: ZoneRule, owner: str, decide: Decide, thresholds: Thresholds
+) -> ZonePlan:
+    """Read a zone and say what would change. Writes nothing.
+
+    Raises DnsError when the zone cannot be read, does not exist, or would change too much.
+    """
+    sharing = _Sharing(owner, zone, opened.abilities, decide)
+    plan = _planned(opened, zone, sharing)
+    if plan is None:
+        return ZonePlan(zone, decision=sharing.decision, warnings=sharing.warnings)
+    _hold_limits(plan, zone, sharing.decision, thresholds)
+    return ZonePlan(
+        zone,
+        changes=tuple(_rows(plan.changes, zone, sharing.decision)),
+        decision=sharing.decision,
+        expected=_signature(plan),
+        warnings=sharing.warnings,
+    )
+
+
+def apply_zone(opened: Opened, planned: ZonePlan, owner: str) -> tuple[DnsOutcome, ...]:
+    """Carry a plan out. ``opened`` must be fresh: some providers remember what they have read.
+
+    A name's records and their owner's marks are always written in one step, which the providers
+    carry out as a whole or not at all. Raises nothing but programming errors: a provider's
+    failure is an outcome, and what was not written is planned again by the next run.
+    """
+    began = time.monotonic()
+    zone = planned.zone
+    done: list[DnsOutcome] = []
+
+    def rest(changes: Iterable[Any], status: Literal["done", "failed"], message: str = "") -> None:
+        for row in _rows(changes, zone, planned.decision):
+            done.append(_outcome(zone, row, status, message, time.monotonic() - began))
+
+    sharing = _Sharing(owner, zone, opened.abilities, lambda *_: planned.decision)
+    try:
+        plan = _planned(opened, zone, sharing)
+    except DnsError as error:
+        seconds = time.monotonic() - began
+        return tuple(_outcome(zone, r, "failed", str(error), seconds) for r in planned.changes)
+    if plan is None or _signature(plan) != planned.expected:
+        message = "the zone has changed since it was looked at; nothing was written"
+        return tuple(_outcome(zone, row, "failed", message) for row in planned.changes)
+    steps = list(_steps(plan.changes, opened.provider))
+    for number, changes in enumerate(steps):
+        try:
+            _write(opened, plan, changes)
+        except DnsError as error:
+            rest(changes, "failed", str(error))
+            for row in _rows([c for s in steps[number + 1 :] for c in s], zone, planned.decision):
+                done.append(_outcome(zone, row, "skipped", "a step before it failed"))
+            break
+        rest(changes, "done")
+    return tuple(done)
+
+
+def _outcome(
+    zone: ZoneRule,
+    row: Object,
+    status: Literal["done", "failed", "skipped"],
+    message: str,
+    seconds: float = 0.0,
+) -> DnsOutcome:
+    return DnsOutcome(
+        zone.name, row["name"], row["type"], row["action"], status, message, round(seconds, 3)
+    )
+
+
+# -- octoDNS -----------------------------------------------------------------------------------
+
+
+def _planned(opened: Opened, zone: ZoneRule, sharing: _Sharing) -> Any:
+    """octoDNS' own plan for the zone, None when there is nothing to do."""
+    from octodns.zone import Zone
+
+    try:
+        with quiet():
+            plan = opened.provider.plan(Zone(zone.name, []), processors=[sharing])
+    except DnsError:
+        raise
+    except Exception as error:  # noqa: BLE001 - a provider's library may raise anything
+        raise DnsError(zone.name, _said(opened, error, "cannot be read")) from None
+    if plan is not None and not plan.exists:
+        raise DnsError(
+            zone.name,
+            f"provider {zone.provider} has no zone {zone.name}",
+            hint="create the zone; this tool writes records, not zones",
+        )
+    return plan
+
+
+def _write(opened: Opened, plan: Any, changes: list[Any]) -> None:
+    from octodns.provider.plan import Plan
+
+    try:
+        with quiet():
+            opened.provider.apply(Plan(plan.existing, plan.desired, changes, plan.exists))
+    except Exception as error:  # noqa: BLE001 - a provider's library may raise anything
+        raise DnsError(plan.desired.name, _said(opened, error, "was not written")) from None
+
+
+def _said(opened: Opened, error: Exception, what: str) -> str:
+    said = str(error).strip() or type(error).__name__
+    return f"the zone {what}: {opened.redacted(said)}"
+
+
+def _signature(plan: Any) -> tuple[str, ...]:
+    return tuple(repr(sorted(change.data.items(), key=str)) for change in plan.changes)
+
+
+def _steps(changes: Iterable[Any], provider: Any) -> Iterator[list[Any]]:
+    """The changes in requests of at most the provider's own size, no name torn apart."""
+    limit = getattr(provider, "update_batch_size", None) or getattr(provider, "batch_size", None)
+    by_name: dict[str, list[Any]] = {}
+    for change in changes:
+        by_name.setdefault(name_of(change.record), []).append(change)
+    step: list[Any] = []
+    for name in sorted(by_name):
+        if step and len(step) + len(by_name[name]) > int(limit or _CHANGES_IN_A_STEP):
+            yield step
+            step = []
+        step = [*step, *by_name[name]]
+    if step:
+        yield step
+
+
+def _hold_limits(plan: Any, zone: ZoneRule, decision: Decision, limits: Thresholds) -> None:
+    """octoDNS' own guard, over our records and over the changes that health does not explain.
+
+    A failover touches every name of the cluster that is down: that is what it is for.
+    """
+    from octodns.provider.plan import Plan, UnsafePlan
+
+    existing = plan.existing.copy()
+    for record in list(existing.records):
+        if record._type == "TXT":
+            existing.remove_record(record)
+    counted = [
+        c for c in plan.changes if c.record._type != "TXT" and c.record.fqdn not in decision.excused
+    ]
+    guarded = Plan(
+        existing,
+        plan.desired,
+        counted,
+        plan.exists,
+        update_pcent_threshold=limits.update_share,
+        delete_pcent_threshold=limits.delete_share,
+    )
+    guarded.MIN_EXISTING_RECORDS = limits.min_existing
+    try:
+        guarded.raise_if_unsafe()
+    except UnsafePlan as error:
+        text = str(error).removesuffix(", force required").partition("] ")[2] or str(error)
+        raise DnsError(
+            zone.name,
+            f"the plan changes too much of the zone: {text[:1].lower()}{text[1:]}",
+            hint="spec.dns.thresholds sets the limits",
+        ) from None
+
+
+def _rows(changes: Iterable[Any], zone: ZoneRule, decision: Decision) -> Iterator[Object]:
+    """The changes as reports show them; a mark is not shown beside its own record."""
+    changes = list(changes)
+    shown = {(c.record.fqdn, c.record._type) for c in changes if c.record._type != "TXT"}
+    types = {name for name, _ in shown}
+    for change in changes:
+        record = change.record
+        if record._type == "TXT" and name_of(record) in types:
+            continue
+        before, after = change.existing, change.new
+        action = "create" if before is None else "prune" if after is None else "update"
+        name = name_of(record)
+        yield {
+            "zone": zone.name,
+            "name": record.fqdn,
+            "type": record._type,
+            "action": action,
+            "from": values_of(before) if before else None,
+            "to": values_of(after) if after else None,
+            "reason": _reason(action, name, before, after, decision),
+        }
+
+
+def _reason(action: str, name: str, before: Any, after: Any, decision: Decision) -> str:
+    why = decision.reasons.get(name)
+    if why is None:
+        return "no longer wanted"
+    if not why and action == "update" and before.ttl != after.ttl:
+        return f"TTL {before.ttl} -> {after.ttl}"
+    return why
+
+
+class _Sharing:
+    """The step between octoDNS' reading and comparing; see the top of this file.
+
+    It also asks for the decision, which needs to know what stands there.
+    """
+
+    def __init__(self, owner: str, zone: ZoneRule, abilities: Abilities, decide: Decide) -> None:
+        self.owner, self.zone, self.decide = owner, zone, decide
+        self.abilities = Abilities(abilities.alias, abilities.weighted and zone.weighted)
+        self.decision = Decision()
+        self.warnings: tuple[str, ...] = ()
+
+    def process_target_zone(self, existing: Any, **_: Any) -> Any:
+        """Part of octoDNS' protocol; nothing to do here."""
+        return existing
+
+    def process_source_and_target_zones(
+        self, desired: Any, existing: Any, *_: Any, **__: Any
+    ) -> tuple[Any, Any]:
+        """octoDNS hands over both sides and goes on with what is returned."""
+        marks = dict(_marks(existing.records))
+        ours = {at: memory for at, (owner, memory) in marks.items() if owner == self.owner}
+        standing = standing_of(existing.records, ours)
+        self.decision = self.decide(standing, self.abilities)
+        warnings = list(self.decision.warnings)
+        foreign = _foreign(existing.records, ours)
+        for record in self.decision.records:
+            whose = _in_the_way(record.name, record.type, foreign, marks, self.owner)
+            if whose:
+                warnings.append(f"{record.name} {record.type}: not written: {whose}")
+                continue
+            self._want(desired, record.name, record.type, record_data(record, self.abilities))
+            text = owner_text(self.owner, record.by_cluster)
+            mark = {"type": "TXT", "ttl": MARKER_TTL, "value": text}
+            self._want(desired, marker_name(record.name, record.type), "TXT", mark)
+        for record in list(existing.records):
+            at = marked(record.fqdn) if record._type == "TXT" else (record.fqdn, record._type)
+            # What is to stay as it is must not be compared either: a provider's health checks
+            # cannot be read back with their settings, and would be written anew.
+            if at not in ours or at[0] in self.decision.kept:
+                existing.remove_record(record)
+        self.warnings = tuple(sorted(warnings))
+        return desired, existing
+
+    def _want(self, desired: Any, name: str, kind: str, data: Object) -> None:
+        from octodns.record import Record
+        from octodns.record.exception import ValidationError
+
+        try:
+            host = desired.hostname_from_fqdn(name)
+            lenient = kind == "TXT"
+            record = Record.new(desired, host, data, lenient=lenient)
+            desired.add_record(record, lenient=lenient)
+        except ValidationError as error:
+            reasons = "; ".join(str(reason) for reason in error.reasons)
+            raise DnsError(self.zone.name, f"{name} {kind} cannot be written: {reasons}") from None
+
+
+Mark = tuple[str, Mapping[str, tuple[str, ...]]]
+
+
+def _marks(records: Iterable[Any]) -> Iterator[tuple[tuple[str, str], Mark]]:
+    """Every mark in the zone: of which name and type, whose, and what it remembers."""
+    for record in records:
+        at = marked(record.fqdn) if record._type == "TXT" else None
+        if at:
+            owner, memory = read_owner(str(record.values[0])) if record.values else ("", {})
+            yield at, (owner, memory)
+
+
+def _foreign(records: Iterable[Any], ours: Mapping[tuple[str, str], object]) -> dict[str, set[str]]:
+    found: dict[str, set[str]] = {}
+    for record in records:
+        if (record.fqdn, record._type) not in ours:
+            found.setdefault(record.fqdn, set()).add(record._type)
+    return found
+
+
+def _in_the_way(
+    name: str,
+    kind: str,
+    foreign: Mapping[str, set[str]],
+    marks: Mapping[tuple[str, str], Mark],
+    owner: str,
+) -> str:
+    """Why a record cannot be ours; empty when it can."""
+    whose = marks.get((name, kind), (owner, {}))[0]
+    if whose != owner:
+        return f"it belongs to {whose!r}" if whose else "its name is marked by somebody else"
+    here = foreign.get(name, set())
+    # A CNAME tolerates nothing beside it, an ALIAS no other addresses.
+    clash = here & ({kind, "CNAME"} | ({*ADDRESS_TYPES} if kind == "ALIAS" else set()))
+    if kind == "CNAME":
+        clash = here
+    if clash:
+        return f"there is a record ({', '.join(sorted(clash))}) that is not ours"
+    return ""
