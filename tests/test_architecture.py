@@ -33,6 +33,7 @@ PIPELINE = (
     "inventory",
     "planning",
     "applying",
+    "joining",
     "dns",
     "reporting",
     "pipeline",

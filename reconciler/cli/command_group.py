@@ -21,6 +21,7 @@ COMMANDS = {
     "completion": "Print the script that completes commands in your shell.",
     "demo": "Tell the story of a small federation on simulated clusters.",
     "explain": "Explain a field, as `kubectl explain` does.",
+    "join": "Make a cluster a member of the federation.",
     "schema": "Write the JSON Schemas for your editor.",
     "validate": "Check a repository; needs no cluster.",
 }

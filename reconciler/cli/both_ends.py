@@ -1,0 +1,67 @@
+"""The member and the host that join and unjoin work between, and the repository beside them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from reconciler.cli.settings import Settings
+
+if TYPE_CHECKING:
+    from reconciler.cluster.connecting import Connector
+    from reconciler.cluster.endpoint import Endpoint
+    from reconciler.cluster.member import Member
+    from reconciler.source import Checkout
+
+
+@dataclass(frozen=True)
+class Ends:
+    """Both clusters by kubeconfig contexts. Nothing is sent before something is asked for."""
+
+    connector: Connector
+    name: str
+    context: str
+
+    @cached_property
+    def endpoint(self) -> Endpoint:
+        """The member's. Raises ClusterUnauthorized when the context is missing or unusable."""
+        return self.connector.kubeconfig.endpoint(self.context, self.name)
+
+    @cached_property
+    def member(self) -> Member:
+        from reconciler.cluster.member import Member
+        from reconciler.cluster.transport import Transport
+
+        return Member(self.name, Transport(self.name, self.endpoint))
+
+    @cached_property
+    def host(self) -> Member:
+        return self.connector.host()
+
+    @property
+    def host_name(self) -> str:
+        """What the host's context is called; ``host`` from within it."""
+        return self.connector.host_context or self.connector.kubeconfig.current_context or "host"
+
+
+def open_ends(settings: Settings, name: str, context: str, host_context: str) -> Ends:
+    """The ends, by the contexts of the kubeconfig. Raises ClusterUnauthorized when it is none."""
+    from reconciler.cluster.connecting import Connector
+
+    connector = Connector.from_file(settings.kubeconfig, "", host_context=host_context)
+    return Ends(connector, name, context)
+
+
+def read_repository(settings: Settings) -> tuple[Checkout, Path | None]:
+    """The repository's files, and the folder where manifests can be written (None: nowhere).
+
+    Raises SourceError.
+    """
+    from reconciler.source import open_source
+
+    checkout = open_source(settings.repo, ref=settings.ref, path=settings.path)
+    folder = Path(settings.repo).expanduser() / settings.path
+    on_disk = settings.ref is None and "://" not in settings.repo and folder.is_dir()
+    return checkout, folder.resolve() if on_disk else None

@@ -1,0 +1,312 @@
+"""`reconcile join`: a cluster becomes a member."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from reconciler.cli.both_ends import Ends, open_ends, read_repository
+from reconciler.cli.command_group import GroupedCommand
+from reconciler.cli.durations import DURATION
+from reconciler.cli.exits import Exit
+from reconciler.cli.settings import (
+    Settings,
+    merged,
+    option,
+    repository_options,
+    terminal_options,
+)
+from reconciler.cli.step_lines import as_json, as_yaml, lines_of
+
+if TYPE_CHECKING:
+    from reconciler.joining.join_plan import JoinPlan, JoinRequest
+    from reconciler.joining.steps import Step
+
+CLUSTER, CREDENTIAL, RIGHTS, MANIFEST, RUN = (
+    "Clusters",
+    "Credential",
+    "Rights in the member",
+    "Manifest",
+    "What to do",
+)
+SHORTEST_LIFETIME_SECONDS = 600
+
+EPILOG = """\b
+Examples:
+  reconcile join aws-eu --dry-run
+  reconcile join aws-eu --cluster-context arn:aws:eks:... --host-cluster-context gke_main
+  reconcile join gcp-eu --label env=production --token-lifetime 168h
+  reconcile join aws-eu --auth exec --group federation-reconciler
+\b
+Joining again is safe: what is there already is left or brought up to date. Do so
+after the repository got kinds that it did not have when the cluster joined.
+"""
+
+
+def _labels(
+    _: click.Context, __: click.Parameter, values: tuple[str, ...]
+) -> tuple[tuple[str, str], ...]:
+    pairs = []
+    for value in values:
+        name, equals, text = value.partition("=")
+        if not name or not equals:
+            raise click.BadParameter(f"{value!r} is not KEY=VALUE")
+        pairs.append((name, text))
+    return tuple(pairs)
+
+
+def _lifetime(context: click.Context, parameter: click.Parameter, value: str) -> float | None:
+    if value == "never":
+        return None
+    seconds = DURATION.convert(value, parameter, context)
+    if seconds < SHORTEST_LIFETIME_SECONDS:
+        raise click.BadParameter("API servers give no token for less than 10m")
+    return seconds
+
+
+@click.command(cls=GroupedCommand, epilog=EPILOG)
+@click.argument("name")
+@option("--dry-run", is_flag=True, heading=RUN, help="Only show the steps.")
+@option(
+    "-o",
+    "--output",
+    type=click.Choice(["text", "json", "yaml"]),
+    default="text",
+    show_default=True,
+    heading=RUN,
+    help="yaml: the objects, for whoever applies them otherwise (with --dry-run).",
+)
+@option(
+    "--force-conflicts",
+    is_flag=True,
+    heading=RUN,
+    help="Take over objects and fields that somebody else made.",
+)
+@option(
+    "--cluster-context",
+    metavar="CONTEXT",
+    heading=CLUSTER,
+    help="An administrator's context of the member. [default: NAME]",
+)
+@option(
+    "--host-cluster-context",
+    metavar="CONTEXT",
+    heading=CLUSTER,
+    help="The cluster that keeps the credential. [default: this pod's, or the current context]",
+)
+@option(
+    "--host-cluster-name",
+    metavar="NAME",
+    heading=CLUSTER,
+    help="What the ServiceAccount calls it: <cluster>-<host>. [default: its context]",
+)
+@option("--kubeconfig", metavar="FILE", heading=CLUSTER, help="[default: as kubectl finds it]")
+@option(
+    "--api-endpoint",
+    metavar="URL",
+    heading=CLUSTER,
+    help="Where the reconciler finds the member, if not where its context says.",
+)
+@option(
+    "--auth",
+    type=click.Choice(["token", "exec"]),
+    default="token",
+    show_default=True,
+    heading=CREDENTIAL,
+    help="exec: store nothing; the reconciler's own kubeconfig has a context with a plugin.",
+)
+@option(
+    "--token-lifetime",
+    default="720h",
+    show_default=True,
+    metavar="DURATION|never",
+    callback=_lifetime,
+    heading=CREDENTIAL,
+    help="Runs renew the token when half of it is over; the server may give less.",
+)
+@option("--user", metavar="NAME", heading=CREDENTIAL, help="exec: whom the member takes it for.")
+@option("--group", metavar="NAME", heading=CREDENTIAL, help="exec: or the group that it is in.")
+@option("--full-access", is_flag=True, heading=RIGHTS, help="All rights, as cluster-admin has.")
+@option(
+    "--see-everything",
+    is_flag=True,
+    heading=RIGHTS,
+    help="Let it read every object, which pruning Namespaces and CRDs asks for.",
+)
+@option(
+    "--label",
+    "labels",
+    multiple=True,
+    callback=_labels,
+    metavar="KEY=VALUE",
+    heading=MANIFEST,
+    help="A label of the Cluster, for selectors. Repeatable.",
+)
+@option("--provider", metavar="NAME", heading=MANIFEST, help="[default: as its nodes tell]")
+@option("--region", metavar="NAME", heading=MANIFEST, help="[default: as its nodes tell]")
+@option("--zone", metavar="NAME", heading=MANIFEST, help="[default: as its nodes tell]")
+@option(
+    "--overwrite",
+    is_flag=True,
+    heading=MANIFEST,
+    help="Write a manifest anew that is there already.",
+)
+@repository_options
+@terminal_options
+@click.pass_context
+def join(
+    context: click.Context,
+    /,
+    *,
+    name: str,
+    dry_run: bool,
+    output: str,
+    force_conflicts: bool,
+    overwrite: bool,
+    cluster_context: str | None,
+    host_cluster_context: str | None,
+    host_cluster_name: str | None,
+    api_endpoint: str | None,
+    auth: str,
+    token_lifetime: float | None,
+    user: str | None,
+    group: str | None,
+    full_access: bool,
+    see_everything: bool,
+    labels: tuple[tuple[str, str], ...],
+    provider: str | None,
+    region: str | None,
+    zone: str | None,
+    **given: Any,
+) -> int:
+    """Make a cluster a member of the federation.
+
+    In the member: a namespace, a ServiceAccount and the rights that the repository's kinds ask
+    for. In the host cluster: a Secret with a kubeconfig. In the repository: a Cluster manifest.
+    """
+    settings = merged(context, **given)
+    if output == "yaml" and not dry_run:
+        raise click.UsageError("--output yaml goes with --dry-run.")
+    from reconciler.joining.join_plan import JoinRequest
+    from reconciler.joining.surroundings import Surroundings
+
+    request = JoinRequest(
+        name=name,
+        host_name=host_cluster_name or host_cluster_context or "",
+        auth="exec" if auth == "exec" else "token",
+        subject=_subject(auth, user, group),
+        context=cluster_context or name,
+        token_lifetime=token_lifetime,
+        labels=dict(labels),
+        place=Surroundings(provider or "", region or "", zone or ""),
+        full_access=full_access,
+        see_everything=see_everything,
+        force_conflicts=force_conflicts or settings.force_conflicts,
+        overwrite=overwrite,
+    )
+    return _join(settings, request, host_cluster_context or "", api_endpoint or "", dry_run, output)
+
+
+def _subject(auth: str, user: str | None, group: str | None) -> Any:
+    from reconciler.joining.member_objects import Subject
+
+    if auth == "token":
+        if user or group:
+            raise click.UsageError("--user and --group go with --auth exec.")
+        return None
+    if bool(user) == bool(group):
+        raise click.UsageError(
+            "--auth exec needs --user or --group: whom the member's API server takes the plugin's "
+            "credential for (EKS: the access entry's user name or group; GKE: the Google account)."
+        )
+    return Subject("User", user) if user else Subject("Group", str(group))
+
+
+def _join(
+    settings: Settings,
+    request: JoinRequest,
+    host_context: str,
+    api_endpoint: str,
+    dry_run: bool,
+    output: str,
+) -> int:
+    from reconciler.joining.carrying_out import Hands, carry_out
+
+    ends = open_ends(settings, request.name, request.context, host_context)
+    plan, folder = _planned(settings, request, ends, api_endpoint)
+    steps: list[Step] = []
+
+    def done(step: Step) -> None:
+        steps.append(step)
+        if output == "text":
+            for line in lines_of(step, verbose=settings.console.verbose):
+                settings.console.out(line)
+
+    if dry_run:
+        for step in plan.steps:
+            done(step)
+    else:
+        hands = Hands(
+            ends.member,
+            None if request.auth == "exec" else ends.host,
+            plan.credentials,
+            folder,
+            plan.manifest,
+            force=request.force_conflicts,
+        )
+        carry_out(plan.steps, hands, done)
+    _report(settings, plan, steps, output, dry_run=dry_run)
+    if folder is None and output == "text":
+        settings.console.out(plan.manifest, newline=False)
+    return Exit.OK
+
+
+def _planned(
+    settings: Settings, request: JoinRequest, ends: Ends, api_endpoint: str
+) -> tuple[JoinPlan, Path | None]:
+    from reconciler.errors import BadInput
+    from reconciler.joining.join_plan import Clusters, plan_join
+    from reconciler.joining.understanding import discovered_versions, understand
+
+    checkout, folder = read_repository(settings)
+    discovery = ends.member.discover()
+    try:
+        known = understand(checkout, request.name, discovered_versions(discovery))
+    except BadInput as error:
+        error.hint = "join grants what the repository's kinds need, so it has to be understood"
+        raise
+    endpoint = ends.endpoint
+    if api_endpoint:
+        endpoint = replace(endpoint, server=api_endpoint.rstrip("/"))
+    host = None
+    if request.auth == "token":
+        host = ends.host
+        request = replace(request, host_name=request.host_name or ends.host_name)
+    clusters = Clusters(ends.member, endpoint, discovery, host)
+    return plan_join(request, known, clusters, folder, now=time.time()), folder
+
+
+def _report(
+    settings: Settings, plan: JoinPlan, steps: list[Step], output: str, *, dry_run: bool
+) -> None:
+    console = settings.console
+    if output == "json":
+        console.out(as_json(steps, plan.warnings))
+    elif output == "yaml":
+        console.out(as_yaml(steps), newline=False)
+    for warning in plan.warnings:
+        console.note(f"{click.style('Warning:', fg='yellow', bold=True)} {warning}")
+    if output != "text":
+        return
+    console.note("")
+    writing = sum(step.writes for step in steps)
+    if dry_run:
+        console.note(f"{writing} steps would be taken. Nothing was written.")
+    elif not writing:
+        console.note("It is a member already; nothing was to be done.")
+    else:
+        console.note("Joined. Next: commit the manifest, then reconcile --plan")

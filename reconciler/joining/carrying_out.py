@@ -1,0 +1,153 @@
+"""Steps, done one after the other. A failure leaves the rest undone; doing it again is safe."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from reconciler.cluster.member import Member
+from reconciler.errors import ClusterError, ClusterUnauthorized, ReconcileError
+from reconciler.joining.credentials import Token, await_token, request_token
+from reconciler.joining.explaining import explained
+from reconciler.joining.join_plan import Credentials, answer_to
+from reconciler.joining.steps import Effect, Step, Verb
+from reconciler.objects import key_of
+
+CHECK_TIMEOUT_SECONDS = 15.0
+CHECK_POLL_SECONDS = 0.25
+
+
+@dataclass
+class Hands:
+    """What steps are done with. ``member`` None: it is gone, and nothing is done there.
+
+    ``manifest`` is the text for the repository, in ``folder``.
+    """
+
+    member: Member | None = None
+    host: Member | None = None
+    credentials: Credentials | None = None
+    folder: Path | None = None
+    manifest: str = ""
+    force: bool = False
+    token: Token | None = None
+
+
+def carry_out(steps: Iterable[Step], hands: Hands, done: Callable[[Step], None]) -> None:
+    """Do every step that writes, and tell ``done`` of each. Raises ReconcileError at the first
+    that fails."""
+    for step in steps:
+        if step.writes:
+            step = _VERBS[step.verb](step, hands) or step
+        done(step)
+
+
+def _apply(step: Step, hands: Hands) -> None:
+    cluster, resource = _cluster(step, hands), step.resource
+    if resource is None:
+        raise ReconcileError(f"a step without a resource: {step.description}")
+    try:
+        cluster.apply(resource, key_of(step.object), step.object, force=hands.force)
+    except ClusterError as error:
+        raise explained(error, step.object) from error
+
+
+def _token(step: Step, hands: Hands) -> None:
+    credentials = _credentials(hands)
+    try:
+        hands.token = request_token(_cluster(step, hands), credentials.identity)
+    except ClusterError as error:
+        raise explained(error, step.object) from error
+
+
+def _await_token(step: Step, hands: Hands) -> None:
+    _apply(step, hands)
+    hands.token = await_token(_cluster(step, hands), step.object)
+
+
+def _keep(step: Step, hands: Hands) -> None:
+    credentials = _credentials(hands)
+    if hands.token is None or step.resource is None:
+        raise ReconcileError("there is no token to keep; join again")
+    body = credentials.secret(hands.token)
+    try:
+        # The Secret is ours (the survey has seen to it), whoever wrote its last token.
+        _cluster(step, hands).apply(step.resource, key_of(body), body, force=True)
+    except ClusterError as error:
+        raise explained(error, step.object) from error
+
+
+def _check(step: Step, hands: Hands) -> Step | None:
+    """The new token at the address in the Secret; authorizers follow their store after a while."""
+    credentials, token = _credentials(hands), hands.token
+    if token is None:
+        return None
+    give_up = time.monotonic() + CHECK_TIMEOUT_SECONDS
+    while (answer := answer_to(credentials, token.value)) == "refused":
+        if time.monotonic() > give_up:
+            raise ClusterUnauthorized(
+                credentials.identity.cluster,
+                "the new credential is refused",
+                hint="look at the member's authorization; join again does no harm",
+            )
+        time.sleep(CHECK_POLL_SECONDS)
+    if answer == "no answer":
+        note = f"{credentials.endpoint.server} does not answer from here"
+        return replace(step, effect=Effect.KEEP, details=(note,))
+    return None
+
+
+def _write_file(step: Step, hands: Hands) -> None:
+    file = _file(step, hands)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(hands.manifest, encoding="utf-8")
+
+
+def _remove_file(step: Step, hands: Hands) -> None:
+    _file(step, hands).unlink(missing_ok=True)
+
+
+def _delete(step: Step, hands: Hands) -> None:
+    if step.resource is None:
+        raise ReconcileError(f"a step without a resource: {step.description}")
+    metadata = step.object["metadata"]
+    cluster = _cluster(step, hands)
+    cluster.delete(step.resource, key_of(step.object), uid=str(metadata["uid"]))
+
+
+def _nothing(step: Step, hands: Hands) -> None:
+    del step, hands
+
+
+_VERBS: dict[Verb, Callable[[Step, Hands], Step | None]] = {
+    Verb.APPLY: _apply,
+    Verb.TOKEN: _token,
+    Verb.AWAIT_TOKEN: _await_token,
+    Verb.CREDENTIALS: _keep,
+    Verb.CHECK: _check,
+    Verb.DELETE: _delete,
+    Verb.WRITE_FILE: _write_file,
+    Verb.REMOVE_FILE: _remove_file,
+    Verb.NOTHING: _nothing,
+}
+
+
+def _cluster(step: Step, hands: Hands) -> Member:
+    cluster = hands.member if step.where == "member" else hands.host
+    if cluster is None:
+        raise ReconcileError(f"there is no {step.where} to do this in: {step.description}")
+    return cluster
+
+
+def _credentials(hands: Hands) -> Credentials:
+    if hands.credentials is None:
+        raise ReconcileError("there is no credential to make")
+    return hands.credentials
+
+
+def _file(step: Step, hands: Hands) -> Path:
+    if hands.folder is None:
+        raise ReconcileError(f"{step.path} is not on this disk")
+    return hands.folder / step.path

@@ -1,0 +1,160 @@
+"""Two real clusters and an empty repository: what somebody has who begins."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.controlplane.cluster import Cluster
+from tests.controlplane.fixtures import Fleet
+from tests.controlplane.plane import ControlPlane
+
+ROOT = Path(__file__).resolve().parents[2]
+KUBECTL = Path(sys.executable).with_name("kubectl")
+
+FEDERATION = """\
+apiVersion: federation.reconciler.dev/v1alpha1
+kind: Federation
+metadata: {name: shop}
+spec: {defaults: {placement: {clusterSelector: {}}}}
+"""
+SHOP = """\
+apiVersion: v1
+kind: Namespace
+metadata: {name: shop}
+---
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: settings, namespace: shop}
+data: {colour: green}
+---
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: web, namespace: shop}
+spec:
+  selector: {matchLabels: {app: web}}
+  template:
+    metadata: {labels: {app: web}}
+    spec: {containers: [{name: web, image: registry.example/web:1.0}]}
+"""
+
+
+@dataclass
+class Desk:
+    """A person's desk: a repository, a kubeconfig with the contexts ``host`` and ``aws-eu``."""
+
+    repository: Path
+    kubeconfig: Path
+    host: Cluster
+    member: Cluster
+    home: Path
+    environment: dict[str, str] = field(default_factory=dict)
+
+    def run(self, *arguments: str, code: int = 0) -> subprocess.CompletedProcess[str]:
+        """`reconcile ARGUMENTS` in the repository, as a process of its own."""
+        done = subprocess.run(
+            [sys.executable, "-m", "reconciler.cli", *arguments],
+            cwd=self.repository,
+            env={**os.environ, **self.environment, "PYTHONPATH": str(ROOT)},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=180,
+            check=False,
+        )
+        assert done.returncode == code, done.stdout + done.stderr
+        return done
+
+    def join(self, *arguments: str, code: int = 0) -> subprocess.CompletedProcess[str]:
+        return self.run("join", "aws-eu", *arguments, code=code)
+
+    def unjoin(self, *arguments: str, code: int = 0) -> subprocess.CompletedProcess[str]:
+        return self.run("unjoin", "aws-eu", *arguments, code=code)
+
+    def write(self, name: str, text: str) -> None:
+        path = self.repository / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+
+    def manifest(self, name: str = "clusters/aws-eu.yaml") -> Any:
+        return yaml.safe_load((self.repository / name).read_text(encoding="utf-8"))
+
+    def credential(self) -> Path:
+        """The kubeconfig that the host keeps, as a file for kubectl."""
+        import base64
+
+        secret = self.secret()
+        path = self.home / "joined.kubeconfig"
+        path.write_bytes(base64.b64decode(secret["data"]["kubeconfig"]))
+        return path
+
+    def secret(self) -> Any:
+        return self.host.call("GET", "/api/v1/namespaces/federation-system/secrets/aws-eu")
+
+    def as_joined(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """kubectl with nothing but the joined credential."""
+        return subprocess.run(
+            [KUBECTL, "--kubeconfig", self.credential(), *arguments],
+            env={**os.environ, "HOME": str(self.home)},
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+
+
+@pytest.fixture
+def desk(fleet: Fleet, control_plane: ControlPlane, tmp_path: Path) -> Desk:
+    host, member = fleet(2)
+    return _desk(control_plane, tmp_path, host, member)
+
+
+@pytest.fixture
+def running_desk(fleet: Fleet, control_plane: ControlPlane, tmp_path: Path) -> Desk:
+    """The same with controllers: namespaces go away, token Secrets are filled."""
+    host, member = fleet(2, controllers=True)
+    return _desk(control_plane, tmp_path, host, member)
+
+
+def _desk(plane: ControlPlane, folder: Path, host: Cluster, member: Cluster) -> Desk:
+    repository = folder / "repository"
+    repository.mkdir()
+    kubeconfig = plane.kubeconfig({"host": host, "aws-eu": member})
+    desk = Desk(repository, kubeconfig, host, member, folder)
+    kept = ("HOME", "XDG_STATE_HOME", "XDG_CACHE_HOME")
+    desk.environment = {name: str(folder / name.lower()) for name in kept}
+    desk.environment["KUBECONFIG"] = str(kubeconfig)
+    desk.write("federation.yaml", FEDERATION)
+    desk.write("shop.yaml", SHOP)
+    return desk
+
+
+def objects_of(cluster: Cluster) -> dict[str, Any]:
+    """Every object that the cluster serves, but for what its own machinery keeps renewing."""
+    found: dict[str, Any] = {}
+    groups = [("/api/v1", cluster.call("GET", "/api/v1"))]
+    for group in cluster.call("GET", "/apis")["groups"]:
+        for version in group["versions"]:
+            path = f"/apis/{version['groupVersion']}"
+            groups.append((path, cluster.call("GET", path)))
+    for path, listed in groups:
+        for resource in listed["resources"]:
+            if "list" not in resource["verbs"] or resource["kind"] in _RENEWED:
+                continue
+            items = cluster.call("GET", f"{path}/{resource['name']}")["items"]
+            for item in items:
+                metadata = item["metadata"]
+                name = f"{path} {resource['name']} {metadata.get('namespace')}/{metadata['name']}"
+                found[name] = json.dumps(metadata.get("uid"))
+    return found
+
+
+_RENEWED = frozenset({"Event", "Lease", "ComponentStatus", "IPAddress"})
