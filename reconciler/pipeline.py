@@ -11,37 +11,44 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
-from reconciler.cluster.connecting import Connector
+from reconciler.cluster.connecting import Connections, Connector
 from reconciler.cluster.member import Member
 from reconciler.cluster.parallel import in_parallel
+from reconciler.cluster.probing import probe_all
 from reconciler.cluster.resources import VersionedKind
 from reconciler.errors import BadInput, ClusterError, GuardViolation, UsageError
 from reconciler.federation import interpret
 from reconciler.federation.model import Access, Cluster, DesiredState
-from reconciler.inventory.observation import Observation, observe
-from reconciler.inventory.store import read_inventory
+from reconciler.health.probe import Probe, Signal
+from reconciler.inventory.observation import observe
 from reconciler.manifests import load
 from reconciler.manifests.cache import ParseCache
-from reconciler.objects import Object, ObjectKey
+from reconciler.objects import ObjectKey
+from reconciler.planning.availability import assess
 from reconciler.planning.fleet_plan import assemble, unreachable_plan
+from reconciler.planning.looking import (
+    CONCURRENT_MEMBERS,
+    Seen,
+    kinds_in,
+    live_workloads,
+    look_at_all,
+    words_of,
+)
 from reconciler.planning.member_plan import MemberWork, Settings, plan_member
-from reconciler.planning.missing import Sought, find_missing
+from reconciler.planning.placing import place
 from reconciler.planning.plan import ClusterPlan, Plan, RunResult
 from reconciler.planning.replicas import (
     replicas_in,
     replicas_now,
     replicas_to_be,
-    running_counts,
     workload_rows,
 )
 from reconciler.planning.requests import DEFAULT_NAMESPACE
+from reconciler.recall import Recall, recollect, remember, remember_commit
 from reconciler.rendering import Rendering, render
 from reconciler.scheduling import Assignment, FleetView, schedule
 from reconciler.scheduling.outages import simulated_outages
-from reconciler.scheduling.schedule import template_replicas
 from reconciler.source import Checkout, default_cache, open_source
-
-CONCURRENT_MEMBERS = 32
 
 
 class Progress(Protocol):
@@ -79,6 +86,10 @@ class Options:
     simulate_outages: tuple[str, ...] = ()
     deadline: float | None = None
     host_context: str = ""
+    state: str = "auto"
+    """Where the fleet's memory is: ``configmap``, a file's path, or ``auto``: see ``recall``."""
+    clock: Callable[[], float] = time.time
+    """Unix time in seconds."""
     simulated: bool = False
     """Members are contexts of ``kubeconfig`` by their own names, whatever the repository says
     about access: no credential of a real cluster is ever looked up."""
@@ -103,16 +114,7 @@ class Prepared:
     plan: Plan
     works: tuple[MemberWork, ...]
     placed: Mapping[ObjectKey, frozenset[str]] = field(default_factory=dict)
-
-
-@dataclass
-class _Seen:
-    """One member while the plan is made; ``problem`` is set when it cannot be looked at."""
-
-    cluster: Cluster
-    member: Member | None = None
-    observation: Observation | None = None
-    problem: str = ""
+    recall: Recall | None = None
 
 
 def read(options: Options, *, ask_members: bool = False) -> Repository:
@@ -163,10 +165,14 @@ def validate(options: Options) -> Repository:
 
 def _render(state: DesiredState, view: FleetView) -> tuple[tuple[Assignment, ...], Rendering]:
     assignments = schedule(state, view)
+    return assignments, _rendered(state, assignments)
+
+
+def _rendered(state: DesiredState, assignments: Sequence[Assignment]) -> Rendering:
     rendering = render(state, assignments)
     if rendering.problems:
         raise BadInput(rendering.problems)
-    return assignments, rendering
+    return rendering
 
 
 def make_plan(options: Options, progress: Progress | None = None) -> Prepared:
@@ -176,40 +182,42 @@ def make_plan(options: Options, progress: Progress | None = None) -> Prepared:
     """
     progress = progress or NoProgress()
     repository = read(options, ask_members=True)
-    state = repository.state
+    state, now = repository.state, options.clock()
     _check_names(state, options.clusters)
     outages = simulated_outages(state, options.simulate_outages)
     usual, usual_rendering = _render(state, FleetView())
     connector = _connector(options, state)
-    kinds = _kinds(usual_rendering)
+    connect = Connections(connector).member
+    recall = recollect(options, connector, state.federation)
+    probes = _probe(connect, state, outages, progress)
+    availability = assess(state, recall.memory, probes, outages, now)
     chosen = [c for c in state.clusters if not options.clusters or c.name in options.clusters]
     # Replicas are shared out over all clusters, so all must be looked at, whichever are planned.
     shared = any(w.replicas.mode != "Duplicated" for w in state.workloads)
     looked_at = state.clusters if shared else chosen
     progress.phase("observe", len(looked_at))
-
-    def look(cluster: Cluster) -> _Seen:
-        seen = _look(connector, cluster, state, kinds, outages)
-        progress.advance("observe")
-        return seen
-
-    seen = in_parallel(look, looked_at, CONCURRENT_MEMBERS)
-    live = _live_workloads(state, usual, seen)
-    unseen = {one.cluster.name for one in seen if one.observation is None}
-    view = FleetView(
-        unavailable=outages, current=running_counts(state, live, usual, unseen - outages.keys())
+    seen = look_at_all(
+        connect,
+        looked_at,
+        state,
+        kinds_in(usual_rendering),
+        availability.left_alone,
+        lambda: progress.advance("observe"),
     )
-    seen = [one for one in seen if one.cluster in chosen]
-    assignments, rendering = (
-        _render(state, view) if view.current or view.unavailable else (usual, usual_rendering)
-    )
+    live = live_workloads(state, usual, seen)
+    answered = {one.cluster.name for one in seen if one.observation is not None}
+    placing = place(state, availability, usual, live, answered, now)
+    rendering = usual_rendering
+    if placing.assignments != usual:
+        rendering = _rendered(state, placing.assignments)
     placed = _placed(rendering)
     settings = Settings(
         force_conflicts=options.force_conflicts,
         max_deletions=options.max_deletions,
-        now=time.time(),
+        now=now,
         checked=lambda count: progress.advance("compare", count),
     )
+    seen = [one for one in seen if one.cluster in chosen]
     progress.phase("compare", sum(len(rendering.objects[s.cluster.name]) for s in seen))
     works = in_parallel(
         lambda one: _plan_one(one, rendering, placed, state, settings), seen, CONCURRENT_MEMBERS
@@ -219,16 +227,43 @@ def make_plan(options: Options, progress: Progress | None = None) -> Prepared:
         [w for w in works if isinstance(w, MemberWork)],
         [w for w in works if isinstance(w, ClusterPlan)],
         workload_rows(
-            assignments,
-            replicas_now(live, replicas_in(usual_rendering), outages),
-            replicas_to_be(rendering, live, outages),
-            {c.name for c in state.clusters} - (unseen - outages.keys()),
+            placing.assignments,
+            replicas_now(live, replicas_in(usual_rendering), availability.lost),
+            replicas_to_be(rendering, live, availability.lost),
+            answered | availability.lost,
         ),
         commit=repository.checkout.commit,
-        warnings=[text for a in assignments for text in _remarks(a)],
+        warnings=[
+            *recall.warnings,
+            *availability.warnings,
+            *(text for a in placing.assignments for text in _remarks(a)),
+        ],
+        moves=placing.moves,
+        health=availability.health,
         simulated_outages=options.simulate_outages,
     )
-    return Prepared(plan, tuple(w for w in works if isinstance(w, MemberWork)), placed)
+    return Prepared(
+        plan,
+        tuple(w for w in works if isinstance(w, MemberWork)),
+        placed,
+        replace(recall, memory=placing.memory),
+    )
+
+
+def _probe(
+    connect: Callable[[Cluster], Member],
+    state: DesiredState,
+    simulated: Mapping[str, str],
+    progress: Progress,
+) -> tuple[Probe, ...]:
+    """One probe per cluster where failover is enabled; simulated outages are not asked."""
+    rules = state.federation.failover
+    if not rules.enabled:
+        return ()
+    asked = [cluster for cluster in state.clusters if cluster.name not in simulated]
+    progress.phase("probe", len(asked))
+    found = probe_all(connect, asked, rules, done=lambda: progress.advance("probe"))
+    return (*found, *(Probe(name, Signal.UNHEALTHY, why) for name, why in simulated.items()))
 
 
 def apply_plan(
@@ -245,14 +280,19 @@ def apply_plan(
         raise UsageError("a simulated outage can only be planned", hint="add --plan")
     if plan.violations:
         raise GuardViolation(plan.violations, hint=plan.violation_hint)
+    # What was decided is remembered before it is acted upon: a run that dies has not forgotten.
+    errors, recall = remember(prepared.recall)
     progress.phase("apply", sum(len(cluster.changes) for cluster in plan.clusters))
-    return carry_out(
+    result = carry_out(
         plan,
         prepared.works,
         prepared.placed,
         stopped=stopped,
         written=lambda: progress.advance("apply"),
     )
+    if result.ok and not errors:
+        errors += remember_commit(recall, plan.commit, time.time())
+    return replace(result, errors=(*result.errors, *errors)) if errors else result
 
 
 def _check_names(state: DesiredState, names: Sequence[str]) -> None:
@@ -279,69 +319,6 @@ def _connector(options: Options, state: DesiredState) -> Connector:
     )
 
 
-def _kinds(rendering: Rendering) -> dict[str, set[VersionedKind]]:
-    return {
-        name: {VersionedKind.of(desired.body) for desired in objects}
-        for name, objects in rendering.objects.items()
-    }
-
-
-def _look(
-    connector: Connector,
-    cluster: Cluster,
-    state: DesiredState,
-    kinds: Mapping[str, set[VersionedKind]],
-    outages: Mapping[str, str],
-) -> _Seen:
-    if cluster.name in outages:
-        return _Seen(cluster, problem=outages[cluster.name])
-    try:
-        member = connector.member(cluster)
-        federation = state.federation
-        inventory = read_inventory(member, federation.name, federation.namespace)
-        return _Seen(cluster, member, observe(member, inventory, kinds[cluster.name]))
-    except ClusterError as error:
-        return _Seen(cluster, problem=_words(error))
-
-
-def _words(error: ClusterError) -> str:
-    return f"{error}" + (f" ({error.hint})" if error.hint else "")
-
-
-def _live_workloads(
-    state: DesiredState, assignments: Sequence[Assignment], seen: Sequence[_Seen]
-) -> dict[ObjectKey, dict[str, Object]]:
-    """The live objects of workloads with replicas, by cluster.
-
-    Those whose replicas are shared out are looked for by name where the inventory does not have
-    them: what runs before a migration counts as running.
-    """
-    replicated = template_replicas(state)
-    shared = {w.key: w for w in state.workloads if w.replicas.mode != "Duplicated"}
-    possible = {a.workload: set(a.replicas) for a in assignments}
-    found: dict[ObjectKey, dict[str, Object]] = {}
-    for one in seen:
-        if one.member is None or one.observation is None:
-            continue
-        members = one.observation.members()
-        for key in {*replicated, *shared}:
-            if key in members:
-                found.setdefault(key, {})[one.cluster.name] = members[key][1]
-        sought = [
-            Sought(resource, key)
-            for key, workload in shared.items()
-            if key not in members
-            and one.cluster.name in possible.get(key, ())
-            and (resource := one.observation.discovery.find(VersionedKind.of(workload.template)))
-        ]
-        try:
-            for key, live in find_missing(one.member, sought).items():
-                found.setdefault(key, {})[one.cluster.name] = live
-        except ClusterError as error:
-            one.problem, one.observation = _words(error), None
-    return found
-
-
 def _placed(rendering: Rendering) -> dict[ObjectKey, frozenset[str]]:
     homes: dict[ObjectKey, set[str]] = {}
     for name, objects in rendering.objects.items():
@@ -362,7 +339,7 @@ def _remarks(assignment: Assignment) -> list[str]:
 
 
 def _plan_one(
-    one: _Seen,
+    one: Seen,
     rendering: Rendering,
     placed: Mapping[ObjectKey, frozenset[str]],
     state: DesiredState,
@@ -381,5 +358,5 @@ def _plan_one(
             one.member, one.cluster, observation, desired, placed, state.federation, settings
         )
     except ClusterError as error:
-        return unreachable_plan(one.cluster, _words(error))
+        return unreachable_plan(one.cluster, words_of(error))
     return replace(work, plan=replace(work.plan, requests=one.member.requests))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from reconciler.federation.model import Cluster, DesiredState
+from reconciler.health.decision import ClusterHealth
 from reconciler.planning.member_plan import MemberWork
 from reconciler.planning.plan import Change, ClusterPlan, Plan, WorkloadRow
 
@@ -32,6 +33,7 @@ def assemble(
     commit: str = "",
     warnings: Sequence[str] = (),
     moves: Sequence[str] = (),
+    health: Sequence[ClusterHealth] = (),
     simulated_outages: Sequence[str] = (),
 ) -> Plan:
     """Sort everything, so that the same input gives the same plan, byte for byte."""
@@ -55,6 +57,7 @@ def assemble(
         violation_hint=hint,
         workloads=tuple(sorted(rows, key=lambda row: row.key)),
         moves=tuple(moves),
+        health=tuple(health),
         simulated_outages=tuple(simulated_outages),
     )
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Literal
 
+from reconciler.health.decision import ClusterHealth
 from reconciler.objects import Object, ObjectKey
 
 
@@ -119,6 +120,7 @@ class Plan:
     violation_hint: str = ""
     workloads: tuple[WorkloadRow, ...] = ()
     moves: tuple[str, ...] = ()
+    health: tuple[ClusterHealth, ...] = ()
     dns: tuple[Object, ...] = ()
     simulated_outages: tuple[str, ...] = ()
 

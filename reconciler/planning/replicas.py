@@ -52,7 +52,7 @@ def replicas_in(rendering: Rendering) -> dict[ObjectKey, dict[str, int]]:
 def replicas_now(
     live: Mapping[ObjectKey, Mapping[str, Object]],
     usual: Mapping[ObjectKey, Mapping[str, int]],
-    outages: Mapping[str, str],
+    outages: Collection[str],
 ) -> dict[ObjectKey, dict[str, int]]:
     """What runs; a cluster whose outage is only simulated is taken to run what it should."""
     counts = {
@@ -60,7 +60,7 @@ def replicas_now(
         for key, objects in live.items()
     }
     for key, by_cluster in usual.items():
-        for name in by_cluster.keys() & outages.keys():
+        for name in by_cluster.keys() & set(outages):
             counts.setdefault(key, {})[name] = by_cluster[name]
     return counts
 
@@ -68,7 +68,7 @@ def replicas_now(
 def replicas_to_be(
     rendering: Rendering,
     live: Mapping[ObjectKey, Mapping[str, Object]],
-    outages: Mapping[str, str],
+    outages: Collection[str],
 ) -> dict[ObjectKey, dict[str, int]]:
     """What will run: nothing where it is down, the live count where an autoscaler sets it."""
     counts = replicas_in(rendering)

@@ -1,0 +1,193 @@
+"""Rules, memory, probes and clock -> what the scheduler and the members' plans respect. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from reconciler.federation.model import Cluster, DesiredState, FailoverRules, Taint, Workload
+from reconciler.health.decision import ClusterHealth, Decision, Transition, decide
+from reconciler.health.memory import ClusterMemory, FleetMemory, Phase
+from reconciler.health.probe import Probe, Signal
+from reconciler.objects import ObjectKey
+from reconciler.scheduling.eligible import tolerated
+
+DOWN_TAINT = Taint("federation.reconciler.dev/down", effect="NoExecute")
+"""As if every cluster that counts as down had it: a toleration keeps a workload there, or for so
+many seconds, as with Kubernetes' own node.kubernetes.io/unreachable."""
+
+
+@dataclass(frozen=True, slots=True)
+class Availability:
+    """What this run may use.
+
+    health       each cluster, for reports; empty where failover is not enabled
+    unavailable  cluster -> why its replicas run elsewhere
+    left_alone   cluster -> why it is neither looked at nor written to
+    lost         clusters whose replicas are gone as of this run: declared down now, or simulated
+    staying      workload -> unavailable clusters that it does not leave
+    returning    clusters that take over their share again
+    assumed      clusters that may be taken to run their share when they cannot be looked at
+    """
+
+    memory: FleetMemory
+    health: tuple[ClusterHealth, ...] = ()
+    unavailable: Mapping[str, str] = field(default_factory=dict)
+    left_alone: Mapping[str, str] = field(default_factory=dict)
+    lost: frozenset[str] = frozenset()
+    staying: Mapping[ObjectKey, frozenset[str]] = field(default_factory=dict)
+    returning: frozenset[str] = frozenset()
+    assumed: frozenset[str] = frozenset()
+    tainted: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    transitions: tuple[Transition, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+
+def assess(
+    state: DesiredState,
+    memory: FleetMemory,
+    probes: Sequence[Probe],
+    simulated: Mapping[str, str],
+    now: float,
+) -> Availability:
+    """``probes``: none where failover is not enabled. ``simulated``: cluster -> outage to imagine.
+
+    A simulated outage is one that has lasted long enough, and is judged by the same rules: what
+    they do not allow does not move.
+    """
+    rules = state.federation.failover
+    first_seen, ages = _taints(state.clusters, memory, now)
+    memory = replace(memory, taints=first_seen)
+    if not rules.enabled:
+        return _without_failover(state, memory, simulated, ages)
+    before = {
+        name: _long_unhealthy(rules, one, now) if name in simulated else one
+        for name, one in _with_all(memory.clusters, state.clusters).items()
+    }
+    told = [
+        Probe(p.cluster, Signal.UNHEALTHY, simulated[p.cluster], answers=False)
+        if p.cluster in simulated
+        else p
+        for p in probes
+    ]
+    decision = decide(rules, before, told, now)
+    down = decision.down
+    unavailable = {name: _why(one, name in simulated) for name, one in down.items()}
+    mute = {p.cluster: p.reason for p in told if not p.answers}
+    since = {n: 0.0 if n in simulated else one.since for n, one in down.items()}
+    return Availability(
+        memory=replace(memory, clusters=decision.memory),
+        health=decision.health,
+        unavailable=unavailable,
+        left_alone=mute | unavailable,
+        lost=frozenset(
+            {t.cluster for t in decision.transitions if t.after is Phase.DOWN} | simulated.keys()
+        ),
+        staying=_staying(state, since, now),
+        returning=frozenset(
+            n for n, one in decision.memory.items() if one.phase is Phase.RETURNING
+        ),
+        assumed=frozenset(
+            n for n, one in decision.memory.items() if one.known and n not in unavailable
+        )
+        - simulated.keys(),
+        tainted=ages,
+        transitions=decision.transitions,
+        warnings=tuple(_warnings(decision, simulated)),
+    )
+
+
+def rules_of(workload: Workload, state: DesiredState) -> FailoverRules:
+    """The failover rules of one workload: its Placement's, else the Federation's."""
+    return workload.failover or state.federation.failover
+
+
+def moves_away(rules: FailoverRules) -> bool:
+    """Whether replicas go elsewhere when a cluster is down."""
+    return rules.enabled and rules.action == "Reschedule"
+
+
+def _without_failover(
+    state: DesiredState,
+    memory: FleetMemory,
+    simulated: Mapping[str, str],
+    ages: Mapping[str, Mapping[str, float]],
+) -> Availability:
+    warnings = (
+        ("spec.failover is not enabled: in an outage nothing moves by itself",) if simulated else ()
+    )
+    return Availability(
+        memory=memory,
+        left_alone=simulated,
+        lost=frozenset(simulated),
+        assumed=frozenset(c.name for c in state.clusters) - simulated.keys(),
+        tainted=ages,
+        warnings=warnings,
+    )
+
+
+def _with_all(
+    memory: Mapping[str, ClusterMemory], clusters: Sequence[Cluster]
+) -> dict[str, ClusterMemory]:
+    return {c.name: memory.get(c.name, ClusterMemory()) for c in clusters}
+
+
+def _long_unhealthy(rules: FailoverRules, one: ClusterMemory, now: float) -> ClusterMemory:
+    if one.phase is Phase.DOWN:
+        return one
+    return replace(one, streak=rules.unhealthy_after, seen=now)
+
+
+def _why(one: ClusterMemory, simulated: bool) -> str:
+    return one.reason if simulated else f"down: {one.reason}"
+
+
+def _staying(
+    state: DesiredState, since: Mapping[str, float], now: float
+) -> dict[ObjectKey, frozenset[str]]:
+    """Workloads that stay in clusters that are down: by their rules, or as long as tolerated."""
+    found = {}
+    for workload in state.workloads if since else ():
+        rules = rules_of(workload, state)
+        later = rules.unhealthy_after - state.federation.failover.unhealthy_after
+        tolerations = workload.target.tolerations if workload.target else ()
+        named = [t for t in tolerations if t.key == DOWN_TAINT.key]
+        stays = frozenset(
+            name
+            for name, began in since.items()
+            if not moves_away(rules)
+            or now - began < later
+            or tolerated(DOWN_TAINT, named, now - began)
+        )
+        if stays:
+            found[workload.key] = stays
+    return found
+
+
+def _taints(
+    clusters: Sequence[Cluster], memory: FleetMemory, now: float
+) -> tuple[dict[str, dict[str, float]], dict[str, dict[str, float]]]:
+    """When each NoExecute taint was first seen, and for how many seconds it has been there."""
+    first: dict[str, dict[str, float]] = {}
+    for cluster in clusters:
+        known = memory.taints.get(cluster.name, {})
+        taints = [str(t) for t in cluster.taints if t.effect == "NoExecute"]
+        if taints:
+            first[cluster.name] = {t: min(known.get(t, now), now) for t in taints}
+    ages = {
+        name: {taint: now - began for taint, began in taints.items()}
+        for name, taints in first.items()
+    }
+    return first, ages
+
+
+def _warnings(decision: Decision, simulated: Collection[str]) -> list[str]:
+    found = [decision.frozen] if decision.frozen else []
+    for transition in decision.transitions:
+        if transition.cluster in simulated:
+            continue
+        if transition.after is Phase.DOWN:
+            found.append(f"{transition.cluster} counts as down from now on: {transition.reason}")
+        elif transition.after is Phase.RETURNING:
+            found.append(f"{transition.cluster} is back and takes over its share again")
+    return found

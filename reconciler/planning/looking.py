@@ -1,0 +1,117 @@
+"""Looking at every member side by side: inventory, live objects, what runs. Writes nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from reconciler.cluster.member import Member
+from reconciler.cluster.parallel import in_parallel
+from reconciler.cluster.resources import VersionedKind
+from reconciler.errors import ClusterError
+from reconciler.federation.model import Cluster, DesiredState
+from reconciler.inventory.observation import Observation, observe
+from reconciler.inventory.store import read_inventory
+from reconciler.objects import Object, ObjectKey
+from reconciler.planning.missing import Sought, find_missing
+from reconciler.rendering import Rendering
+from reconciler.scheduling.assignment import Assignment
+from reconciler.scheduling.schedule import template_replicas
+
+CONCURRENT_MEMBERS = 32
+
+Live = dict[ObjectKey, dict[str, Object]]
+"""Workload -> cluster -> its live object."""
+
+
+@dataclass
+class Seen:
+    """One member while the plan is made; ``problem`` is set when it cannot be looked at."""
+
+    cluster: Cluster
+    member: Member | None = None
+    observation: Observation | None = None
+    problem: str = ""
+
+
+def look_at_all(
+    connect: Callable[[Cluster], Member],
+    clusters: Sequence[Cluster],
+    state: DesiredState,
+    kinds: Mapping[str, set[VersionedKind]],
+    left_alone: Mapping[str, str],
+    done: Callable[[], None],
+) -> list[Seen]:
+    """Each member as it is, in the order given. ``left_alone``: cluster -> why it is not asked."""
+
+    def look(cluster: Cluster) -> Seen:
+        seen = _look(connect, cluster, state, kinds[cluster.name], left_alone.get(cluster.name))
+        done()
+        return seen
+
+    return in_parallel(look, clusters, CONCURRENT_MEMBERS)
+
+
+def _look(
+    connect: Callable[[Cluster], Member],
+    cluster: Cluster,
+    state: DesiredState,
+    kinds: set[VersionedKind],
+    left_alone: str | None,
+) -> Seen:
+    if left_alone is not None:
+        return Seen(cluster, problem=left_alone)
+    try:
+        member = connect(cluster)
+        federation = state.federation
+        inventory = read_inventory(member, federation.name, federation.namespace)
+        return Seen(cluster, member, observe(member, inventory, kinds))
+    except ClusterError as error:
+        return Seen(cluster, problem=words_of(error))
+
+
+def words_of(error: ClusterError) -> str:
+    """What went wrong, with the hint in brackets."""
+    return f"{error}" + (f" ({error.hint})" if error.hint else "")
+
+
+def kinds_in(rendering: Rendering) -> dict[str, set[VersionedKind]]:
+    """The kinds that each cluster should have."""
+    return {
+        name: {VersionedKind.of(desired.body) for desired in objects}
+        for name, objects in rendering.objects.items()
+    }
+
+
+def live_workloads(
+    state: DesiredState, assignments: Sequence[Assignment], seen: Sequence[Seen]
+) -> Live:
+    """The live objects of workloads with replicas, by cluster.
+
+    Those whose replicas are shared out are looked for by name where the inventory does not have
+    them: what runs before a migration counts as running.
+    """
+    replicated = template_replicas(state)
+    shared = {w.key: w for w in state.workloads if w.replicas.mode != "Duplicated"}
+    possible = {a.workload: set(a.replicas) for a in assignments}
+    found: Live = {}
+    for one in seen:
+        if one.member is None or one.observation is None:
+            continue
+        members = one.observation.members()
+        for key in {*replicated, *shared}:
+            if key in members:
+                found.setdefault(key, {})[one.cluster.name] = members[key][1]
+        sought = [
+            Sought(resource, key)
+            for key, workload in shared.items()
+            if key not in members
+            and one.cluster.name in possible.get(key, ())
+            and (resource := one.observation.discovery.find(VersionedKind.of(workload.template)))
+        ]
+        try:
+            for key, live in find_missing(one.member, sought).items():
+                found.setdefault(key, {})[one.cluster.name] = live
+        except ClusterError as error:
+            one.problem, one.observation = words_of(error), None
+    return found

@@ -1,0 +1,173 @@
+"""Everything that is known of the fleet -> where everything goes in this run. Pure."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import orjson
+
+from reconciler.federation.known_kinds import REPLICATED
+from reconciler.federation.model import DesiredState, Workload
+from reconciler.health import workload_decision
+from reconciler.health.decision import settle
+from reconciler.health.memory import FleetMemory
+from reconciler.health.object_status import is_unavailable, ready_replicas, wanted_replicas
+from reconciler.objects import Object, ObjectKey
+from reconciler.planning.availability import Availability, moves_away, rules_of
+from reconciler.planning.replicas import running_counts
+from reconciler.scheduling import Assignment, FleetView, schedule
+from reconciler.scheduling.handover import Running, has_settled, hold, return_limits
+
+Live = Mapping[ObjectKey, Mapping[str, Object]]
+
+
+@dataclass(frozen=True, slots=True)
+class Placing:
+    """The assignments of this run, what waits (for people), and what to remember after it."""
+
+    assignments: tuple[Assignment, ...]
+    memory: FleetMemory
+    moves: tuple[str, ...] = ()
+
+
+def place(
+    state: DesiredState,
+    availability: Availability,
+    usual: Sequence[Assignment],
+    live: Live,
+    looked_at: Collection[str],
+    now: float,
+) -> Placing:
+    """Schedule with all that was seen, then keep up what nobody else carries yet.
+
+    ``usual``: the assignments if everything were well. ``looked_at``: the clusters that answered.
+    """
+    memory, away = _workloads(state, availability, usual, live, looked_at, now)
+    # Not answering once is no reason to take that it runs less than its share.
+    standing = availability.assumed - set(looked_at)
+    view = FleetView(
+        unavailable=availability.unavailable,
+        returning=availability.returning,
+        staying=availability.staying,
+        away=away,
+        tainted=availability.tainted,
+        current=running_counts(state, live, usual, standing),
+    )
+    assignments = schedule(state, view)
+    asked = _counts(live, wanted_replicas)
+    limits = return_limits(
+        assignments,
+        asked,
+        availability.returning & set(looked_at),
+        state.federation.failover.failback_max_moves,
+    )
+    if limits:
+        assignments = schedule(state, replace(view, capacity=limits))
+    ready = _counts(live, ready_replicas)
+    moves: list[str] = [f"{_short(w)}: leaves {c}: {why}" for w, c, why in _left(away)]
+    if state.federation.failover.enabled:
+        workloads = {workload.key: workload for workload in state.workloads}
+        assignments = tuple(
+            _held(a, workloads[a.workload], state, standing, asked, ready, moves)
+            for a in assignments
+        )
+    settled = {
+        name
+        for name in availability.returning & set(looked_at)
+        if not any(name in limit for limit in limits.values())
+        and has_settled(name, [a for a in assignments if a.workload.kind in REPLICATED], ready)
+    }
+    clusters = {
+        name: settle(one, now) if name in settled else one for name, one in memory.clusters.items()
+    }
+    return Placing(assignments, replace(memory, clusters=clusters), tuple(moves))
+
+
+def _held(
+    assignment: Assignment,
+    workload: Workload,
+    state: DesiredState,
+    assumed: Collection[str],
+    asked: Mapping[ObjectKey, Mapping[str, int]],
+    ready: Mapping[ObjectKey, Mapping[str, int]],
+    moves: list[str],
+) -> Assignment:
+    shared = workload.replicas.mode != "Duplicated"
+    if not shared or not moves_away(rules_of(workload, state)):
+        return assignment
+    here = asked.get(assignment.workload, {})
+    held, waits = hold(
+        assignment,
+        Running(
+            asked=here,
+            ready=ready.get(assignment.workload, {}),
+            assumed={
+                name: count
+                for name, count in assignment.replicas.items()
+                if count and name in assumed
+            },
+        ),
+    )
+    moves += waits
+    return held
+
+
+def _workloads(
+    state: DesiredState,
+    availability: Availability,
+    usual: Sequence[Assignment],
+    live: Live,
+    looked_at: Collection[str],
+    now: float,
+) -> tuple[FleetMemory, dict[ObjectKey, dict[str, str]]]:
+    """Workloads that leave a cluster that is well, because they do not run there."""
+    homes = {assignment.workload: assignment.replicas for assignment in usual}
+    seen = [
+        one
+        for workload in state.workloads
+        for name in sorted(homes[workload.key])
+        if name in looked_at
+        and (one := _seen(workload, name, live.get(workload.key, {}).get(name), state))
+    ]
+    memory = availability.memory
+    if not seen and not memory.workloads:
+        return memory, {}
+    remembered, away = workload_decision.decide_workloads(memory, seen, looked_at, now)
+    known = {cluster.name for cluster in state.clusters}
+    return replace(
+        memory, workloads={name: found for name, found in remembered.items() if name in known}
+    ), away
+
+
+def _seen(
+    workload: Workload, cluster: str, live: Object | None, state: DesiredState
+) -> workload_decision.Seen | None:
+    rules = rules_of(workload, state)
+    after = rules.workload_unavailable_after
+    if after is None or workload.replicas.mode == "Duplicated" or not moves_away(rules):
+        return None
+    return workload_decision.Seen(
+        cluster,
+        workload.key,
+        available=live is not None and not is_unavailable(live),
+        wanted=wanted_replicas(live) if live is not None else 0,
+        unavailable_after=after,
+        healthy_after=rules.healthy_after if rules.failback == "Automatic" else None,
+        template=hashlib.sha256(
+            orjson.dumps(workload.template, option=orjson.OPT_SORT_KEYS)
+        ).hexdigest()[:12],
+    )
+
+
+def _counts(live: Live, count: Callable[[Object], int]) -> dict[ObjectKey, dict[str, int]]:
+    return {key: {name: count(obj) for name, obj in found.items()} for key, found in live.items()}
+
+
+def _left(away: Mapping[ObjectKey, Mapping[str, str]]) -> list[tuple[ObjectKey, str, str]]:
+    return [(w, c, why) for w, found in sorted(away.items()) for c, why in sorted(found.items())]
+
+
+def _short(key: ObjectKey) -> str:
+    return f"{key.namespace}/{key.name}" if key.namespace else key.name

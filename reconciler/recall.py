@@ -1,0 +1,99 @@
+"""Reading and keeping the fleet's memory around a run.
+
+``auto`` keeps it where the run is at home: in a pod, or where --host-context names a cluster, in a
+ConfigMap of the host cluster, so that every run sees the same; at a desk in a file of the user's.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Protocol
+
+from reconciler.cluster.connecting import Connector
+from reconciler.cluster.kubeconfig import in_cluster
+from reconciler.errors import MemoryChanged, ReconcileError
+from reconciler.federation.model import Federation
+from reconciler.health.memory import FleetMemory
+from reconciler.inventory.memory_store import ConfigMapStore, FileStore, MemoryStore
+
+AUTO, CONFIG_MAP = "auto", "configmap"
+
+
+class Asked(Protocol):
+    """What of a run's options matters here."""
+
+    @property
+    def repo(self) -> str: ...
+    @property
+    def path(self) -> str: ...
+    @property
+    def host_context(self) -> str: ...
+    @property
+    def state(self) -> str: ...
+    @property
+    def simulated(self) -> bool: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Recall:
+    """``memory`` is what to remember, ``before`` what was read; ``store`` None: nowhere to."""
+
+    memory: FleetMemory
+    before: FleetMemory
+    store: MemoryStore | None = None
+    version: str = ""
+    warnings: tuple[str, ...] = ()
+
+
+def recollect(asked: Asked, connector: Connector, federation: Federation) -> Recall:
+    """What earlier runs left. Never raises ReconcileError: without a memory nothing moves."""
+    empty = FleetMemory()
+    try:
+        store = open_store(asked, connector, federation)
+        found = store.read()
+    except ReconcileError as error:
+        warning = f"what earlier runs remember cannot be read, so nothing moves: {error}"
+        return Recall(empty, empty, warnings=(warning,))
+    told = f"{found.problem}; it is made anew, and nothing moves because of it"
+    warnings = (told,) if found.problem else ()
+    return Recall(found.memory, found.memory, store, found.version, warnings)
+
+
+def open_store(asked: Asked, connector: Connector, federation: Federation) -> MemoryStore:
+    """The place where this run remembers. Raises ReconcileError when the host has no address."""
+    at_home = in_cluster() is not None or bool(asked.host_context)
+    if asked.state == CONFIG_MAP or (asked.state == AUTO and at_home and not asked.simulated):
+        return ConfigMapStore(connector.host(), federation.name, federation.namespace)
+    if asked.state != AUTO:
+        return FileStore(Path(asked.state))
+    where = f"{asked.repo if '://' in asked.repo else Path(asked.repo).absolute()}\0{asked.path}"
+    name = hashlib.sha256(f"{where}\0{asked.simulated}".encode()).hexdigest()[:12]
+    base = os.environ.get("XDG_STATE_HOME") or str(Path.home() / ".local" / "state")
+    return FileStore(Path(base) / "federation-reconciler" / f"{federation.name}-{name}.json")
+
+
+def remember(recall: Recall | None) -> tuple[list[str], Recall | None]:
+    """Keeps what changed. Raises MemoryChanged; any other trouble is told, and the run goes on."""
+    if recall is None or recall.store is None or recall.memory == recall.before:
+        return [], recall
+    try:
+        version = recall.store.write(recall.memory, recall.version)
+    except MemoryChanged:
+        raise
+    except ReconcileError as error:
+        return [f"what this run saw could not be remembered: {error}"], recall
+    return [], replace(recall, version=version, before=recall.memory)
+
+
+def remember_commit(recall: Recall | None, commit: str, now: float) -> list[str]:
+    """Keeps the commit that was just applied, if it is another than before."""
+    if recall is None or not commit or recall.memory.commit == commit:
+        return []
+    memory = replace(recall.memory, commit=commit, applied_at=now)
+    try:
+        return remember(replace(recall, memory=memory))[0]
+    except MemoryChanged as error:
+        return [f"the applied commit could not be remembered: {error}"]
