@@ -25,6 +25,7 @@ PIPELINE = (
     "errors",
     "source",
     "manifests",
+    "reading",
     "federation",
     "health",
     "scheduling",
@@ -36,6 +37,7 @@ PIPELINE = (
     "joining",
     "dns",
     "reporting",
+    "recall",
     "pipeline",
     "cli",
 )

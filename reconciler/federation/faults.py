@@ -33,6 +33,7 @@ class Faults:
     ) -> None:
         """Report a fault at ``path`` inside a document."""
         text = "$" + "".join(f"[{s}]" if isinstance(s, int) else f".{s}" for s in path)
+        hint = "; ".join(filter(None, [hint, document.origin]))
         self.problems.append(Problem(document.position(*path), text, message, expected, hint))
 
     def warn(self, document: Document, message: str) -> None:

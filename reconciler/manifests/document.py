@@ -33,8 +33,11 @@ class Document:
     def position(self, *path: str | int, key: bool = False) -> Position:
         """Where the value at ``path`` begins, or (``key``) the key that names it.
 
-        A path that is not there gives its nearest parent.
+        A path that is not there gives its nearest parent. What was built of a file has no lines
+        in it: that file's beginning is the position.
         """
+        if self.source.built_by:
+            return Position(self.file, 1, 1)
         if not path:
             return Position(self.file, self.line, self.column)
         from reconciler.manifests.nodes import find_node
@@ -45,6 +48,16 @@ class Document:
         node, key_node = find_node(roots[self.index], self.prefix + path)
         mark = (key_node or node).start_mark if key else node.start_mark
         return Position(self.file, mark.line + 1, mark.column + 1)
+
+    @property
+    def origin(self) -> str:
+        """Where to look when the position is only that of a built file; else empty."""
+        if not self.source.built_by:
+            return ""
+        metadata = self.body.get("metadata")
+        name = metadata.get("name", "") if isinstance(metadata, dict) else ""
+        whose = f"{self.body.get('kind', 'document')} {name}".strip()
+        return f"{whose}, from line {self.line} of what `{self.source.built_by}` prints"
 
 
 @lru_cache(maxsize=64)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from reconciler.errors import Position, Problem
@@ -43,7 +43,7 @@ def load(files: Iterable[SourceFile], cache: ParseCache | None = None) -> Manife
     documents: list[Document] = []
     problems: list[Problem] = []
     for file in sorted(files, key=lambda f: f.path):
-        if not _is_manifest(file.path):
+        if not (file.built_by or _is_manifest(file.path)):
             continue
         remembered = cache.documents(file) if cache else None
         if remembered is not None:
@@ -70,7 +70,7 @@ def _is_manifest(path: str) -> bool:
 def _load_file(file: SourceFile) -> tuple[list[Document], list[Problem]]:
     start = Position(file.path, 1, 1)
     if file.error:
-        return [], [Problem(start, "", file.error)]
+        return [], [Problem(start, "", file.error, hint=file.hint)]
     if len(file.content) > MAX_FILE_BYTES:
         message = f"the file has {len(file.content)} bytes"
         expected = f"at most {MAX_FILE_BYTES}"
@@ -144,7 +144,7 @@ def _parse(file: SourceFile, text: str) -> tuple[list[Document], list[Problem]]:
             whole = Document(file.path, index, line, value, file, column=column)
             for document in _unfold(whole):
                 faults = [*identity_problems(document)] or [*schema_problems(document)]
-                problems += faults
+                problems += [_with_origin(fault, document) for fault in faults]
                 if not faults:
                     without_server_fields(document.body)
                 documents.append(document)
@@ -152,6 +152,12 @@ def _parse(file: SourceFile, text: str) -> tuple[list[Document], list[Problem]]:
         problems.append(_syntax_problem(file, text, error))
     usable = [d for d in documents if not any(_inside(p, d) for p in problems)]
     return usable, [*builder.problems, *problems]
+
+
+def _with_origin(problem: Problem, document: Document) -> Problem:
+    if not document.origin:
+        return problem
+    return replace(problem, hint="; ".join(filter(None, [problem.hint, document.origin])))
 
 
 def _inside(problem: Problem, document: Document) -> bool:
@@ -217,7 +223,9 @@ def _duplicates(documents: list[Document]) -> list[Problem]:
                     "$",
                     f"{key} is defined twice",
                     "each object once",
-                    f"the other one is at {other.position()}",
+                    "; ".join(
+                        filter(None, [f"the other one is at {other.position()}", document.origin])
+                    ),
                 )
             )
     return problems

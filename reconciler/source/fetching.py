@@ -183,10 +183,15 @@ def _is_exact(ref: str) -> bool:
     return ref == "HEAD" or ref.startswith("refs/") or is_full_id(ref)
 
 
+def has_commit(folder: Path, commit: str) -> bool:
+    """Whether a repository holds a commit with its tree."""
+    return git_here(folder, "cat-file", "-e", f"{commit}^{{tree}}").code == 0
+
+
 def fetch_commit(where: SourceLocation, folder: Path, commit: str) -> bool:
     """Have one commit in the clone, and keep it there; False when the server does not give it."""
     own = f"{_OWN_REFS}applied"
-    if git_here(folder, "cat-file", "-e", f"{commit}^{{tree}}").code == 0:
+    if has_commit(folder, commit):
         git_here(folder, "update-ref", own, commit)
         return True
     try:

@@ -12,7 +12,14 @@ from typing import Any
 from reconciler.errors import SourceError
 from reconciler.source.checkout import MAX_FILE_BYTES, MAX_FILES, MAX_TOTAL_BYTES, Checkout
 from reconciler.source.directory import blob_id
-from reconciler.source.fetching import Fetched, fetch, git_environment, git_here, with_clone
+from reconciler.source.fetching import (
+    Fetched,
+    fetch,
+    fetch_commit,
+    git_environment,
+    git_here,
+    with_clone,
+)
 from reconciler.source.files import SourceFile
 from reconciler.source.location import SourceLocation
 
@@ -46,6 +53,29 @@ def read_commit(where: SourceLocation, folder: Path, commit: str) -> Checkout:
     """One commit that is known to be in the repository at ``folder``, at the same path."""
     inside = where.path if where.is_remote else _inside(where)
     return _guarded(where, lambda: _read(where, folder, Fetched(commit), inside))
+
+
+def read_whole_commit(where: SourceLocation, commit: str) -> Checkout:
+    """All files of a commit that was read before, whatever the chosen path."""
+    if where.is_remote:
+        return _guarded(where, lambda: with_clone(where, lambda f: _read_again(where, f, commit)))
+    return _guarded(where, lambda: _read(where, git_folder(where), Fetched(commit), ""))
+
+
+def _read_again(where: SourceLocation, folder: Path, commit: str) -> Checkout:
+    # Another run may have thrown the clone away meanwhile.
+    if not fetch_commit(where, folder, commit):
+        raise SourceError(f"{where.name} has lost commit {commit[:12]}", hint="run it again")
+    return _read(where, folder, Fetched(commit), "")
+
+
+def read_blob(folder: Path, commit: str, path: str) -> bytes:
+    """A file of a commit by its path from the top; empty when it is not there or too large."""
+    name = f"{commit}:{posixpath.normpath(path)}"
+    size = git_here(folder, "cat-file", "-s", name)
+    if size.code or int(size.stdout) > MAX_FILE_BYTES:
+        return b""
+    return git_here(folder, "cat-file", "blob", name).stdout
 
 
 def _guarded(where: SourceLocation, work: Any) -> Checkout:

@@ -1,0 +1,13 @@
+"""A repository as this run takes it: fetched, trusted, and its files decoded."""
+
+from reconciler.reading.source_reading import ReadSource, SourceRequest, read_source
+from reconciler.reading.trust import LastApplied, applied_now, check_trust
+
+__all__ = [
+    "LastApplied",
+    "ReadSource",
+    "SourceRequest",
+    "applied_now",
+    "check_trust",
+    "read_source",
+]

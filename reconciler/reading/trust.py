@@ -1,0 +1,154 @@
+"""Whether a head may be applied: signed by whom we knew before, and no step back.
+
+Keys that lie in the very commit that is checked prove nothing: whoever may push could bring
+their own. So they come from outside: from ``--trusted-keys``, or from the commit that was applied
+last and had been trusted then. In the same way the last applied commit's demand binds the next
+one, which cannot simply leave it out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from reconciler.errors import SourceError
+from reconciler.reading.rules_of import rules_of
+from reconciler.reading.source_reading import ReadSource
+from reconciler.source import Checkout
+from reconciler.source.location import SourceLocation
+from reconciler.source.rules import SignatureRule, SourceRules
+from reconciler.source.trusted_keys import TrustedKeys, keys_in_repository
+
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True, slots=True)
+class LastApplied:
+    """What a run remembers for the next: the commit, and whether it demanded a ``signature``."""
+
+    commit: str
+    signature: bool = False
+
+
+def applied_now(source: ReadSource) -> LastApplied | None:
+    """What to remember once this source is applied; None when it is no commit as it stands."""
+    if not source.checkout.commit or source.checkout.dirty:
+        return None
+    demanded = source.rules.signature or source.request.require_signature
+    return LastApplied(source.checkout.commit, demanded is not None)
+
+
+def check_trust(source: ReadSource, last: LastApplied | None) -> tuple[str, ...]:
+    """Check descent and signature by the rules of the head and of the last applied commit.
+
+    Raises SourceError in a run that writes; in one that only plans its words are a warning.
+    """
+    try:
+        _check(source, last)
+    except SourceError as error:
+        if source.request.enforce:
+            raise
+        hint = f" ({error.hint})" if error.hint else ""
+        return (f"this could not be applied: {error}{hint}",)
+    return ()
+
+
+def verify(
+    where: SourceLocation, checkout: Checkout, rule: SignatureRule, keys: TrustedKeys
+) -> str:
+    """Who signed a checkout. Raises SourceError when nobody who is trusted did."""
+    from reconciler.source.signatures import verify_signature
+
+    if not checkout.commit:
+        raise SourceError(f"{where.name} is no Git repository; {rule} is demanded")
+    if not where.is_remote and where.ref is None:
+        raise SourceError(
+            f"{where.name} is read as its files lie, and {rule} is demanded",
+            hint="read the commit, with --ref HEAD",
+        )
+    return _in_repository(
+        where,
+        lambda folder: verify_signature(
+            folder, checkout.commit, checkout.tag, checkout.ref, rule, keys
+        ),
+    )
+
+
+def _in_repository(where: SourceLocation, work: Callable[[Path], Result]) -> Result:
+    from reconciler.source.fetching import with_clone
+    from reconciler.source.git import git_folder
+
+    return with_clone(where, work) if where.is_remote else work(git_folder(where))
+
+
+def _check(source: ReadSource, last: LastApplied | None) -> None:
+    where, checkout = source.where, source.checkout
+    before: SourceRules | None = None
+    if last and last.commit == checkout.commit:
+        before = source.rules
+    elif last and checkout.commit:
+        allowed = source.request.allow_rollback or source.rules.allow_rollback
+        before = _in_repository(
+            where, lambda folder: _rules_before(where, folder, checkout.commit, last, allowed)
+        )
+        if before is None and last.signature and not source.request.allow_rollback:
+            raise SourceError(
+                f"commit {last.commit[:12]}, which was applied last, is gone, and with it whom "
+                "it trusted to sign",
+                hint="if this is meant: --allow-rollback once, with --trusted-keys",
+            )
+    demanded = (before.signature if before else None) or source.rules.signature
+    if demanded is None:
+        return
+    if source.signer and source.request.require_signature and source.keys:
+        checked = source.request.require_signature
+        if (checked.type, checked.on) == (demanded.type, demanded.on):
+            return
+    keys = source.keys or _keys_before(where, before, last)
+    if keys is None:
+        raise SourceError(
+            f"the Federation demands {demanded}, and whom to trust must be known from outside "
+            "of the commit that is checked",
+            hint="give the public keys with --trusted-keys; without it the keys that the last "
+            "applied commit names are used, and there is no such commit yet",
+        )
+    verify(where, checkout, demanded, keys)
+
+
+def _rules_before(
+    where: SourceLocation, folder: Path, head: str, last: LastApplied, rollback_allowed: bool
+) -> SourceRules | None:
+    """The rules of the last applied commit, which ``head`` must continue; None when it is gone."""
+    from reconciler.source.descent import check_descent
+    from reconciler.source.fetching import fetch_commit, has_commit
+    from reconciler.source.git import read_commit
+
+    if not rollback_allowed:
+        check_descent(where, folder, last.commit, head)
+    known = (
+        fetch_commit(where, folder, last.commit)
+        if where.is_remote
+        else has_commit(folder, last.commit)
+    )
+    if not known:
+        return None
+    return rules_of(read_commit(where, folder, last.commit).files)
+
+
+def _keys_before(
+    where: SourceLocation, before: SourceRules | None, last: LastApplied | None
+) -> TrustedKeys | None:
+    """Those that the last applied commit names."""
+    from reconciler.source.git import read_blob
+
+    if before is None or before.signature is None or last is None:
+        return None
+    rule = before.signature
+    more = (
+        _in_repository(where, lambda folder: read_blob(folder, last.commit, rule.allowed_signers))
+        if rule.allowed_signers
+        else b""
+    )
+    return keys_in_repository(rule.keys, more, last.commit)
