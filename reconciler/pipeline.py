@@ -44,11 +44,21 @@ from reconciler.planning.replicas import (
     workload_rows,
 )
 from reconciler.planning.requests import DEFAULT_NAMESPACE
+from reconciler.reading import (
+    LastApplied,
+    ReadSource,
+    check_same_rules,
+    check_trust,
+    read_source,
+    request_of,
+    source_warnings,
+)
 from reconciler.recall import Recall, recollect, remember, remember_commit
 from reconciler.rendering import Rendering, render
 from reconciler.scheduling import Assignment, FleetView, schedule
 from reconciler.scheduling.outages import simulated_outages
-from reconciler.source import Checkout, default_cache, open_source
+from reconciler.source import Checkout, default_cache
+from reconciler.source.rules import SignatureRule
 
 
 class Progress(Protocol):
@@ -93,6 +103,11 @@ class Options:
     simulated: bool = False
     """Members are contexts of ``kubeconfig`` by their own names, whatever the repository says
     about access: no credential of a real cluster is ever looked up."""
+    git_credentials: str = ""
+    git_timeout: float = 120.0
+    require_signature: SignatureRule | None = None
+    trusted_keys: str = ""
+    allow_rollback: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +116,7 @@ class Repository:
 
     checkout: Checkout
     state: DesiredState
+    source: ReadSource
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -123,9 +139,9 @@ def read(options: Options, *, ask_members: bool = False) -> Repository:
     ``ask_members``: a federated kind that the repository does not define is looked up in the
     first member that answers.
     """
-    checkout = open_source(options.repo, ref=options.ref, path=options.path)
+    source = read_source(request_of(options))
     name = hashlib.sha256(f"{options.repo}\0{options.path}".encode()).hexdigest()[:16]
-    manifests = load(checkout.files, ParseCache(default_cache() / "parsed" / f"{name}.json"))
+    manifests = load(source.files, ParseCache(default_cache() / "parsed" / f"{name}.json"))
     found = interpret(manifests.documents)
     if found.unknown_kinds and ask_members:
         kinds = _discovered(options, _reached(found.clusters, options))
@@ -133,8 +149,13 @@ def read(options: Options, *, ask_members: bool = False) -> Repository:
     problems = [*manifests.problems, *found.problems]
     if problems or found.state is None:
         raise BadInput(problems)
-    state = replace(found.state, clusters=_reached(found.state.clusters, options))
-    return Repository(checkout, state)
+    check_same_rules(source, found.state.federation.source, found.state.federation.position)
+    state = replace(
+        found.state,
+        clusters=_reached(found.state.clusters, options),
+        warnings=(*found.state.warnings, *source_warnings(source, manifests.documents)),
+    )
+    return Repository(source.checkout, state, source)
 
 
 def _reached(clusters: Sequence[Cluster], options: Options) -> tuple[Cluster, ...]:
@@ -189,6 +210,7 @@ def make_plan(options: Options, progress: Progress | None = None) -> Prepared:
     connector = _connector(options, state)
     connect = Connections(connector).member
     recall = recollect(options, connector, state.federation)
+    distrust = check_trust(repository.source, LastApplied.of(recall.memory.commit))
     probes = _probe(connect, state, outages, progress)
     availability = assess(state, recall.memory, probes, outages, now)
     chosen = [c for c in state.clusters if not options.clusters or c.name in options.clusters]
@@ -234,6 +256,7 @@ def make_plan(options: Options, progress: Progress | None = None) -> Prepared:
         ),
         commit=repository.checkout.commit,
         warnings=[
+            *distrust,
             *recall.warnings,
             *availability.warnings,
             *(text for a in placing.assignments for text in _remarks(a)),

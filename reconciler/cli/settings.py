@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import click
 
 from reconciler.cli.console import Console, open_console
+from reconciler.cli.durations import DURATION
 
 if TYPE_CHECKING:
     from reconciler.pipeline import Options
@@ -34,12 +35,20 @@ class Settings:
     simulate_outages: tuple[str, ...] = ()
     deadline: float | None = None
     simulated: bool = False
+    git_credentials: str | None = None
+    git_timeout: float = 120.0
+    require_signature: Literal["gpg", "ssh"] | None = None
+    signature_on: Literal["commit", "tag"] = "commit"
+    trusted_keys: str | None = None
+    allow_rollback: bool = False
     console: Console = field(default_factory=Console)
 
     def options(self, *, plan_only: bool = True) -> Options:
         """The same as the pipeline wants it."""
         from reconciler.pipeline import Options
+        from reconciler.source.rules import SignatureRule
 
+        required = self.require_signature
         return Options(
             repo=self.repo,
             ref=self.ref,
@@ -52,6 +61,11 @@ class Settings:
             simulate_outages=self.simulate_outages,
             deadline=self.deadline,
             simulated=self.simulated,
+            git_credentials=self.git_credentials or "",
+            git_timeout=self.git_timeout,
+            require_signature=SignatureRule(required, self.signature_on) if required else None,
+            trusted_keys=self.trusted_keys or "",
+            allow_rollback=self.allow_rollback,
         )
 
 
@@ -72,8 +86,47 @@ REPOSITORY, TERMINAL = "Repository", "Terminal"
 
 
 def repository_options(command: Command) -> Command:
-    """Adds --repo, --ref and --path."""
+    """Adds --repo, --ref, --path, and what it takes to reach and to trust a Git repository."""
     for decorate in (
+        option(
+            "--allow-rollback",
+            is_flag=True,
+            default=None,
+            heading=REPOSITORY,
+            help="Accept a commit that does not come after the last applied one.",
+        ),
+        option(
+            "--trusted-keys",
+            metavar="PATH",
+            heading=REPOSITORY,
+            help="Public keys, or allowed signers, that signatures are checked with.",
+        ),
+        option(
+            "--signature-on",
+            type=click.Choice(["commit", "tag"]),
+            default=None,
+            heading=REPOSITORY,
+            help="What must carry it. [default: commit]",
+        ),
+        option(
+            "--require-signature",
+            type=click.Choice(["gpg", "ssh"]),
+            default=None,
+            heading=REPOSITORY,
+            help="Read nothing that is not so signed, whatever the repository's own rules say.",
+        ),
+        option(
+            "--git-timeout",
+            type=DURATION,
+            heading=REPOSITORY,
+            help="Give up fetching after this time. [default: 2m]",
+        ),
+        option(
+            "--git-credentials",
+            metavar="DIR",
+            heading=REPOSITORY,
+            help="A mounted Secret: username and password, or token; identity and known_hosts.",
+        ),
         option(
             "--path",
             metavar="DIR",

@@ -12,6 +12,7 @@ from typing import Literal
 
 from reconciler.errors import Position
 from reconciler.objects import GroupKind, Object, ObjectKey
+from reconciler.source.rules import SourceRules
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,7 +178,7 @@ class Federation:
     failover: FailoverRules = FailoverRules()
     dns: Object = field(default_factory=dict)
     notifications: tuple[Object, ...] = ()
-    source: Object = field(default_factory=dict)
+    source: SourceRules = field(default_factory=SourceRules)
 
 
 @dataclass(frozen=True, slots=True)

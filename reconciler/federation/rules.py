@@ -20,6 +20,7 @@ from reconciler.federation.quantities import parse_share
 from reconciler.federation.selectors import parse_selector
 from reconciler.manifests.document import Document
 from reconciler.objects import GroupKind, Object
+from reconciler.source.rules import parse_source_rules
 
 DEFAULT_NAME = "federation"
 
@@ -49,7 +50,7 @@ def parse_federation(document: Document | None, faults: Faults, clusters: int) -
         failover=failover,
         dns=spec.get("dns") or {},
         notifications=tuple(spec.get("notifications") or ()),
-        source=spec.get("source") or {},
+        source=parse_source_rules(spec.get("source")),
     )
 
 
@@ -65,14 +66,6 @@ def _tell_what_is_not_done(document: Document, spec: Object, faults: Faults) -> 
         wanted = spec.get(name)
         if wanted and not (isinstance(wanted, dict) and wanted.get("enabled") is False):
             faults.warn(document, f"spec.{name} is not acted upon by this version: {meaning}")
-    for name in ("requireSignature", "sops"):
-        if (spec.get("source") or {}).get(name):
-            faults.problem(
-                document,
-                ("spec", "source", name),
-                f"{name} is not supported by this version",
-                "a repository that does without",
-            )
 
 
 def parse_target(body: Mapping[str, Any], placed_by: str) -> PlacementTarget:

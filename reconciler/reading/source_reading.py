@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from typing import Protocol
 
-from reconciler.errors import SourceError, UsageError
+from reconciler.errors import BadInput, Position, Problem, SourceError, UsageError
+from reconciler.manifests.document import Document
 from reconciler.reading.rules_of import rules_of
 from reconciler.source import Checkout, SourceFile, default_cache
 from reconciler.source.location import FETCH_SECONDS, SourceLocation, locate
@@ -31,6 +33,44 @@ class SourceRequest:
     trusted_keys: str = ""
     allow_rollback: bool = False
     enforce: bool = False
+
+
+class Asked(Protocol):
+    """What of a run's options matters here."""
+
+    @property
+    def repo(self) -> str: ...
+    @property
+    def ref(self) -> str | None: ...
+    @property
+    def path(self) -> str: ...
+    @property
+    def plan_only(self) -> bool: ...
+    @property
+    def git_credentials(self) -> str: ...
+    @property
+    def git_timeout(self) -> float: ...
+    @property
+    def require_signature(self) -> SignatureRule | None: ...
+    @property
+    def trusted_keys(self) -> str: ...
+    @property
+    def allow_rollback(self) -> bool: ...
+
+
+def request_of(asked: Asked) -> SourceRequest:
+    """A run's options as this package wants them."""
+    return SourceRequest(
+        asked.repo,
+        asked.ref,
+        asked.path,
+        credentials=asked.git_credentials,
+        seconds=asked.git_timeout,
+        require_signature=asked.require_signature,
+        trusted_keys=asked.trusted_keys,
+        allow_rollback=asked.allow_rollback,
+        enforce=not asked.plan_only,
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +114,32 @@ def read_source(request: SourceRequest) -> ReadSource:
         where, checkout = _as_committed(where, checkout)
     files = _decoded(where, checkout, rules)
     return ReadSource(request, where, checkout, rules, files, keys, signer)
+
+
+def check_same_rules(source: ReadSource, meant: SourceRules, position: Position) -> None:
+    """Raises BadInput when the Federation has other rules for its source than those that held.
+
+    They are looked for in plain files, before anything is decrypted or built.
+    """
+    if meant != source.rules:
+        problem = Problem(
+            position,
+            "$.spec.source",
+            "these rules were not found when the repository was read",
+            "a Federation in a plain file: not encrypted, and not built by kustomize",
+        )
+        raise BadInput([problem])
+
+
+def source_warnings(source: ReadSource, documents: Iterable[Document]) -> tuple[str, ...]:
+    """What a reader of the plan should know of the files."""
+    shown = sorted(
+        f"{d.file}: {d.body['kind']} {d.body['metadata'].get('name', '')} is encrypted in Git, but "
+        "no Secret: its values are shown in plans"
+        for d in documents
+        if d.source.decrypted and d.body["kind"] != "Secret"
+    )
+    return (*source.checkout.warnings, *shown)
 
 
 def _locate(request: SourceRequest) -> SourceLocation:

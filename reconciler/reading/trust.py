@@ -26,10 +26,16 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True, slots=True)
 class LastApplied:
-    """What a run remembers for the next: the commit, and whether it demanded a ``signature``."""
+    """What a run remembers for the next: the commit, and whether it demanded a ``signature``
+    (True also where that was not remembered)."""
 
     commit: str
-    signature: bool = False
+    signature: bool = True
+
+    @staticmethod
+    def of(commit: str) -> LastApplied | None:
+        """Of what a memory holds; an empty one knows of no run before."""
+        return LastApplied(commit) if commit else None
 
 
 def applied_now(source: ReadSource) -> LastApplied | None:
