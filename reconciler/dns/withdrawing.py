@@ -133,16 +133,25 @@ class _Deciding:
 
     def count(self, entry: Entry) -> tuple[list[Target], list[str]]:
         """The targets of the clusters that count, and a remark on each that does not."""
+        targets, remarks = self.collect(entry, resolving=entry.resolve)
+        hosts = [t for t in targets if not _is_address(t.value)]
+        if hosts and not _kind_for_hosts(entry, targets, hosts, self.abilities):
+            targets, remarks = self.collect(entry, resolving=True)
+        return targets, remarks
+
+    def collect(self, entry: Entry, *, resolving: bool) -> tuple[list[Target], list[str]]:
         targets: list[Target] = []
         remarks: list[str] = []
         for place in sorted(entry.places):
-            found, remark = self.targets_at(entry, place)
+            found, remark = self.targets_at(entry, place, resolving=resolving)
             targets += found
             if remark:
                 remarks.append(remark)
-        return targets, list(dict.fromkeys(remarks))
+        return _joined(targets), list(dict.fromkeys(remarks))
 
-    def targets_at(self, entry: Entry, place: Place) -> tuple[list[Target], str]:
+    def targets_at(
+        self, entry: Entry, place: Place, *, resolving: bool
+    ) -> tuple[list[Target], str]:
         cluster, key = place
         what = f"{key.kind} {key.namespace}/{key.name}"
         if cluster in self.fleet.down and key not in self.fleet.steadfast:
@@ -157,11 +166,16 @@ class _Deciding:
             return [], f"{cluster}: {what} has no address"
         if entry.ready_only and not exposed.ready:
             return [], f"{cluster}: {what} has no ready endpoint"
+        values = {*exposed.addresses, *exposed.hosts}
+        if resolving:
+            mute = [host for host in exposed.hosts if not self.resolve(host)]
+            if mute:
+                # No answer is not an answer: the resolver here may be at fault.
+                return self.remembered(entry, place), f"{cluster}: {mute[0]} does not resolve"
+            resolved = {address for host in exposed.hosts for address in self.resolve(host)}
+            values = {*exposed.addresses, *resolved}
         weight = self.fleet.weights.get(place, 1)
-        values = [*exposed.addresses, *exposed.hosts]
-        if self.unresolvable(entry, exposed.hosts):
-            return self.remembered(entry, place), f"{cluster}: {exposed.hosts[0]} does not resolve"
-        return [Target(value, cluster, weight) for value in values], ""
+        return [Target(value, cluster, weight) for value in sorted(values)], ""
 
     def remembered(self, entry: Entry, place: Place) -> list[Target]:
         weight = self.fleet.weights.get(place, 1)
@@ -171,10 +185,6 @@ class _Deciding:
             for value in record.by_cluster.get(place.cluster, ())
         }
         return [Target(value, place.cluster, weight) for value in sorted(values)]
-
-    def unresolvable(self, entry: Entry, hosts: Iterable[str]) -> bool:
-        """KubeFed's names have addresses only; a host name without any tells nothing."""
-        return entry.resolve and any(not self.resolve(host) for host in hosts)
 
     def excuses(self, name: str) -> bool:
         new = {value for record in self.records.get(name, ()) for value in record.values}
