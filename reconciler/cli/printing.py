@@ -52,7 +52,7 @@ def _write(path: Path, text: str) -> None:
 
 
 def _format_of(path: Path) -> str:
-    return {".json": "json", ".md": "markdown"}.get(path.suffix, "text")
+    return {".html": "html", ".json": "json", ".md": "markdown"}.get(path.suffix, "text")
 
 
 def _plan_in(output: str, plan: Plan, console: Console) -> str:
@@ -64,6 +64,10 @@ def _plan_in(output: str, plan: Plan, console: Console) -> str:
         from reconciler.reporting.markdown import render_markdown
 
         return render_markdown(plan)
+    if output == "html":
+        from reconciler.reporting.html import render_html
+
+        return render_html(plan)
     from reconciler.reporting.text import render_plan
 
     return render_plan(
@@ -80,6 +84,10 @@ def _result_in(output: str, result: RunResult, console: Console, *, with_plan: b
         from reconciler.reporting.markdown import render_result_markdown
 
         return render_result_markdown(result)
+    if output == "html":
+        from reconciler.reporting.html import render_result_html
+
+        return render_result_html(result)
     from reconciler.reporting.text import render_result
 
     return render_result(

@@ -21,7 +21,7 @@ from reconciler.cli.settings import (
 
 FLEET, RUN, OUTPUT = "Fleet", "What to do", "Output"
 OUTAGES = ("cluster", "region", "zone", "provider")
-REPORT_SUFFIXES = (".json", ".md", ".txt")
+REPORT_SUFFIXES = (".html", ".json", ".md", ".txt")
 
 EPILOG = """\b
 Examples:
@@ -29,7 +29,7 @@ Examples:
   reconcile --plan --sandbox                the same on simulated clusters
   reconcile --repo https://git.example.com/fleet.git --ref main --yes
   reconcile --plan --simulate-outage region=eu-central-1
-  reconcile --plan --output markdown --report plan.json
+  reconcile --plan --report plan.html --report plan.md
 \b
 Every option is also read from the environment: --max-deletions from
 RECONCILE_MAX_DELETIONS. Exit codes: 0 done, 1 something failed, 2 the plan has
@@ -123,7 +123,7 @@ def _reports(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> 
 @option(
     "-o",
     "--output",
-    type=click.Choice(["text", "json", "markdown"]),
+    type=click.Choice(["text", "json", "markdown", "html"]),
     default="text",
     show_default=True,
     heading=OUTPUT,
@@ -137,7 +137,7 @@ def _reports(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> 
     callback=_reports,
     metavar="FILE",
     heading=OUTPUT,
-    help="Also write it to FILE: .json, .md or .txt. Repeatable.",
+    help="Also write it to FILE: .html, .json, .md or .txt. Repeatable.",
 )
 @option(
     "--detailed-exitcode",

@@ -99,8 +99,9 @@ def _details(cluster: ClusterPlan, plan: Plan) -> str:
     fence = "`" * max(3, longest + 1)
     lines = [_diff_line(line) for line in body.splitlines()]
     count = len(cluster.changes)
+    title = html.escape(visible(cluster.name))
     return (
-        f"\n<details><summary>{html.escape(visible(cluster.name))}: {count} change{'s' * (count != 1)}"
+        f"\n<details><summary>{title}: {count} change{'s' * (count != 1)}"
         f"</summary>\n\n{fence}diff\n" + "\n".join(lines) + f"\n{fence}\n\n</details>\n"
     )
 

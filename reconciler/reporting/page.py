@@ -1,0 +1,339 @@
+"""What the HTML page shows, in words and numbers that need no more thought. Pure."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from urllib.parse import quote
+
+from reconciler.planning.plan import Action, ClusterPlan, Plan, RunResult, WorkloadRow
+from reconciler.reporting.fleet_picture import Picture, draw
+from reconciler.reporting.grouping import few, together
+from reconciler.reporting.page_changes import ChangesView, changes_view
+from reconciler.reporting.wording import (
+    MARKS,
+    changed_rows,
+    dns_action,
+    dns_line,
+    key_text,
+    kind_name,
+    object_name,
+    plural,
+    result_line,
+    summary_line,
+    visible,
+)
+
+PICTURE_WIDTHS = {"wide": 1080, "medium": 640, "narrow": 330}
+"""The fleet is drawn for three widths of the window; the style sheet shows one."""
+
+MOST_CLUSTERS = 2_000
+MOST_NOTICES = 100
+MOST_WORKLOADS = 200
+MOST_BARS = 24
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """Something to know before the rest is read. ``level`` chooses its colour and sign."""
+
+    level: str
+    word: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """``sign`` is one of ok, degraded, down, unknown: what is drawn."""
+
+    sign: str
+    word: str
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Count:
+    """How many changes of one action."""
+
+    action: str
+    mark: str
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterView:
+    """One cluster; ``before`` and ``after`` are its replicas of all workloads together."""
+
+    name: str
+    search: str
+    provider: str
+    region: str
+    zone: str
+    health: Health
+    counts: tuple[Count, ...]
+    unchanged: int
+    before: int
+    after: int
+    before_width: float
+    after_width: float
+    label: str
+
+
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """One cluster's replicas of a workload; widths in percent of the longest bar."""
+
+    cluster: str
+    before: int
+    after: int
+    before_width: float
+    after_width: float
+
+
+@dataclass(frozen=True, slots=True)
+class WorkloadView:
+    """``same``: what is said of the clusters that have no bar."""
+
+    kind: str
+    name: str
+    placed_by: str
+    before: int
+    after: int
+    shortfall: int
+    bars: tuple[Bar, ...]
+    same: str
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """The whole page; ``of_a_run`` when it tells what was done rather than what would be."""
+
+    title: str
+    federation: str
+    headline: str
+    good: bool
+    of_a_run: bool
+    commit: str
+    counts: tuple[Count, ...]
+    notices: tuple[Notice, ...]
+    clusters: tuple[ClusterView, ...]
+    clusters_left_out: int
+    signs: tuple[Health, ...]
+    pictures: tuple[tuple[str, Picture], ...]
+    workloads: tuple[WorkloadView, ...]
+    workloads_left_out: int
+    steady: tuple[WorkloadView, ...]
+    moves: tuple[str, ...]
+    dns: tuple[tuple[str, str, str], ...]
+    changes: ChangesView
+
+
+def plan_page(plan: Plan) -> Page:
+    """What would be done."""
+    return _page(plan, None)
+
+
+def result_page(result: RunResult) -> Page:
+    """What was done; its failures come first."""
+    return _page(result.plan, result)
+
+
+def _page(plan: Plan, result: RunResult | None) -> Page:
+    moving, steady = _workloads(plan)
+    clusters = _clusters(plan)
+    shown = clusters[:MOST_CLUSTERS]
+    places = [(cluster.provider, cluster.region) for cluster in shown]
+    summary = plan.summary()
+    good = result.ok if result else not (plan.violations or plan.has_failures)
+    name = visible(plan.federation) or "without a name"
+    return Page(
+        title=f"{'Run' if result else 'Plan'} of {name}",
+        federation=name,
+        headline=visible(result_line(result) if result else summary_line(plan)),
+        good=good,
+        of_a_run=result is not None,
+        commit=visible(plan.commit),
+        counts=tuple(Count(str(a), mark, summary[a]) for a, mark in MARKS.items() if summary[a]),
+        notices=tuple(_notices(plan, result)),
+        clusters=shown,
+        clusters_left_out=len(clusters) - len(shown),
+        signs=_signs(shown),
+        pictures=tuple((size, draw(places, width)) for size, width in PICTURE_WIDTHS.items()),
+        workloads=moving[:MOST_WORKLOADS],
+        workloads_left_out=len(moving[MOST_WORKLOADS:]) + len(steady[MOST_WORKLOADS:]),
+        steady=steady[:MOST_WORKLOADS],
+        moves=tuple(visible(move) for move in plan.moves),
+        dns=tuple(
+            (str(dns_action(record)), MARKS[dns_action(record)], dns_line(record))
+            for record in plan.dns
+        ),
+        changes=changes_view(plan, result.outcomes if result else ()),
+    )
+
+
+# -- what must be known first ----------------------------------------------------------------
+
+
+def _notices(plan: Plan, result: RunResult | None) -> Iterator[Notice]:
+    for level, word, texts in (
+        ("stop", "Stopped by a guard", list(plan.violations)),
+        ("stop", "Run stopped", [result.stopped] if result and result.stopped else []),
+        ("stop", "Error", list(result.errors) if result else []),
+        ("outage", "Simulated outage", list(plan.simulated_outages)),
+        ("down", "Left out", list(_away(plan.clusters))),
+        ("stop", "Refused", list(_refused(plan))),
+        ("stop", "Failed", list(_undone(result, "failed"))),
+        ("warning", "Skipped", list(_undone(result, "skipped"))),
+        ("warning", "Nothing is pruned", list(_blocked(plan.clusters))),
+        ("warning", "Warning", list(plan.warnings)),
+    ):
+        yield from (Notice(level, word, visible(text)) for text in texts[:MOST_NOTICES])
+        if len(texts) > MOST_NOTICES:
+            yield Notice(level, word, f"and {len(texts) - MOST_NOTICES} more like these")
+    if plan.violations and plan.violation_hint:
+        yield Notice("stop", "Nothing will be written", visible(plan.violation_hint))
+
+
+def _away(clusters: Sequence[ClusterPlan]) -> Iterator[str]:
+    away = ((cluster.problem, cluster.name) for cluster in clusters if not cluster.reachable)
+    for problem, names in together(away):
+        yield f"{few(names)}: {problem}"
+
+
+def _blocked(clusters: Sequence[ClusterPlan]) -> Iterator[str]:
+    blocked = ((c.prune_blocked, c.name) for c in clusters if c.prune_blocked)
+    for reason, names in together(blocked):
+        yield f"in {few(names)}: {reason}"
+
+
+def _refused(plan: Plan) -> Iterator[str]:
+    refused = (
+        (f"{key_text(change.key)}: {change.error}", cluster.name)
+        for cluster in plan.clusters
+        for change in cluster.changes
+        if change.action is Action.FAILED
+    )
+    for text, names in together(refused):
+        yield f"{few(names)}: {text}"
+
+
+def _undone(result: RunResult | None, status: str) -> Iterator[str]:
+    outcomes = result.outcomes if result else ()
+    said = (
+        (f"{o.action} of {key_text(o.key)}" + (f": {o.message}" if o.message else ""), o.cluster)
+        for o in outcomes
+        if o.status == status
+    )
+    for text, names in together(said):
+        yield f"{few(names)}: {text}"
+
+
+# -- clusters --------------------------------------------------------------------------------
+
+
+def _clusters(plan: Plan) -> tuple[ClusterView, ...]:
+    before, after = _sums(plan.workloads)
+    longest = max([*before.values(), *after.values(), 1])
+    return tuple(_cluster(c, before[c.name], after[c.name], 100 / longest) for c in plan.clusters)
+
+
+def _sums(rows: Sequence[WorkloadRow]) -> tuple[Mapping[str, int], Mapping[str, int]]:
+    """Replicas of all workloads together, by cluster: before and after."""
+    before: dict[str, int] = defaultdict(int)
+    after: dict[str, int] = defaultdict(int)
+    for row in rows:
+        for counts, sums in ((row.before, before), (row.after, after)):
+            for name, count in counts.items():
+                sums[name] += count
+    return before, after
+
+
+def _cluster(cluster: ClusterPlan, before: int, after: int, scale: float) -> ClusterView:
+    health = health_of(cluster)
+    found = [change.action for change in cluster.changes]
+    counts = tuple(
+        Count(str(action), mark, found.count(action))
+        for action, mark in MARKS.items()
+        if action in found
+    )
+    said = [health.word, plural(len(found), "change") if found else "no changes"]
+    said.append(f"replicas {before} to {after}" if before != after else f"replicas {after}")
+    return ClusterView(
+        name=visible(cluster.name),
+        search=f"#search={quote(cluster.name)}",
+        provider=visible(cluster.provider),
+        region=visible(cluster.region),
+        zone=visible(cluster.zone),
+        health=health,
+        counts=counts,
+        unchanged=cluster.unchanged,
+        before=before,
+        after=after,
+        before_width=round(before * scale, 1),
+        after_width=round(after * scale, 1),
+        label=f"{visible(cluster.name)}: {', '.join(said)}",
+    )
+
+
+def health_of(cluster: ClusterPlan) -> Health:
+    """Whether the cluster could be looked at, and why not."""
+    if cluster.reachable:
+        return Health("ok", "reachable")
+    return Health("down", "unreachable", visible(cluster.problem))
+
+
+def _signs(clusters: Sequence[ClusterView]) -> tuple[Health, ...]:
+    """What the signs in the picture mean, best first; only those that are there."""
+    words = {cluster.health.sign: cluster.health.word for cluster in clusters}
+    order = ("ok", "degraded", "down", "unknown")
+    return tuple(Health(sign, words[sign]) for sign in order if sign in words)
+
+
+def middle_cut(text: str, room: int) -> str:
+    """Both ends of a name: clusters of one fleet often differ in the last letters only."""
+    if len(text) <= room:
+        return text
+    tail = room // 2
+    return f"{text[: room - tail - 1]}…{text[-tail:]}"
+
+
+# -- workloads -------------------------------------------------------------------------------
+
+
+def _workloads(plan: Plan) -> tuple[tuple[WorkloadView, ...], tuple[WorkloadView, ...]]:
+    """(those whose replicas change or do not fit, the others)."""
+    changed = changed_rows(plan.workloads)
+    keys = {row.key for row in changed}
+    steady = [row for row in plan.workloads if row.key not in keys]
+    return tuple(map(_workload, changed)), tuple(map(_workload, steady))
+
+
+def _workload(row: WorkloadRow) -> WorkloadView:
+    pairs = [
+        (name, row.before.get(name, 0), row.after.get(name, 0))
+        for name in sorted({*row.before, *row.after})
+    ]
+    ordered = sorted(pairs, key=lambda pair: (pair[1] == pair[2], pair[0]))
+    # Of many clusters only those that change are worth a bar.
+    shown = pairs if len(pairs) <= MOST_BARS else ordered[:MOST_BARS]
+    rest = ordered[MOST_BARS:] if len(pairs) > MOST_BARS else []
+    changing = sum(before != after for _, before, after in rest)
+    parts = [
+        f"{plural(changing, 'more cluster')} change" + "s" * (changing == 1) if changing else "",
+        f"{plural(len(rest) - changing, 'more cluster')} as before" if len(rest) > changing else "",
+    ]
+    scale = 100 / max([1, *(max(before, after) for _, before, after in pairs)])
+    return WorkloadView(
+        kind_name(row.key),
+        object_name(row.key),
+        visible(row.placed_by),
+        sum(row.before.values()),
+        sum(row.after.values()),
+        row.shortfall,
+        tuple(
+            Bar(visible(name), old, new, round(old * scale, 1), round(new * scale, 1))
+            for name, old, new in shown
+        ),
+        "; ".join(part for part in parts if part),
+    )
