@@ -79,8 +79,9 @@ class SourceCredentials:
         ]
         own: list[str] = []
         if self.identity:
-            own = ["-F", os.devnull, "-i", quoted(str(self.identity))]
+            own = ["-F", os.devnull]
             options += [
+                f"IdentityFile={quoted(_quoted_for_ssh(self.identity))}",
                 "IdentitiesOnly=yes",
                 "IdentityAgent=none",
                 "PreferredAuthentications=publickey",
@@ -106,7 +107,7 @@ class SourceCredentials:
 
 
 def _quoted_for_ssh(file: Path | None) -> str:
-    """ssh splits this option at spaces and knows ``%`` and quotes."""
+    """ssh splits such an option at spaces, and replaces ``%`` and what follows it."""
     return '"' + str(file).replace("%", "%%") + '"'
 
 
