@@ -170,7 +170,10 @@ def _write(opened: Opened, plan: Any, changes: list[Any]) -> None:
 
 
 def _said(opened: Opened, error: Exception, what: str) -> str:
-    said = str(error).strip() or type(error).__name__
+    said = str(error).strip()
+    if isinstance(error, LookupError | TypeError | AttributeError) or not said:
+        # A fault inside the library, whose text alone ("'IsTruncated'") tells nothing.
+        said = f"{type(error).__name__}: {said}"
     return f"the zone {what}: {opened.redacted(said)}"
 
 

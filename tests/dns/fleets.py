@@ -129,9 +129,9 @@ class World:
     def settle(self) -> None:
         """A run that must succeed, after which nothing is left to do."""
         plan, outcomes = self.run()
-        assert not plan.errors
-        assert [o for o in outcomes if o.status != "done"] == []
-        assert self.plan().changes == ()
+        assert plan.errors == ()
+        assert [str(o) for o in outcomes if o.status != "done"] == []
+        assert lines(self.plan()) == []
 
 
 def lines(plan: DnsPlan) -> list[str]:
