@@ -23,6 +23,7 @@ COMMANDS = {
     "explain": "Explain a field, as `kubectl explain` does.",
     "join": "Make a cluster a member of the federation.",
     "schema": "Write the JSON Schemas for your editor.",
+    "unjoin": "Take a cluster out of the federation.",
     "validate": "Check a repository; needs no cluster.",
 }
 """Every subcommand: ``validate`` is the function ``validate`` in ``cli/validate.py``."""

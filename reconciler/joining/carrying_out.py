@@ -10,8 +10,11 @@ from pathlib import Path
 from reconciler.cluster.member import Member
 from reconciler.errors import ClusterError, ClusterUnauthorized, ReconcileError
 from reconciler.joining.credentials import Token, await_token, request_token
+from reconciler.joining.emptying import Emptying, empty
 from reconciler.joining.explaining import explained
 from reconciler.joining.join_plan import Credentials, answer_to
+from reconciler.joining.leaving import contents_of
+from reconciler.joining.member_objects import NAMESPACE
 from reconciler.joining.steps import Effect, Step, Verb
 from reconciler.objects import key_of
 
@@ -21,9 +24,10 @@ CHECK_POLL_SECONDS = 0.25
 
 @dataclass
 class Hands:
-    """What steps are done with. ``member`` None: it is gone, and nothing is done there.
+    """What steps are done with. ``manifest`` is the text for the repository, in ``folder``.
 
-    ``manifest`` is the text for the repository, in ``folder``.
+    ``force``: an apply takes fields over. ``tolerant``: what a cluster refuses is left and told.
+    ``patience`` is how many seconds to wait until what was deleted is gone.
     """
 
     member: Member | None = None
@@ -31,8 +35,12 @@ class Hands:
     credentials: Credentials | None = None
     folder: Path | None = None
     manifest: str = ""
+    emptying: Emptying | None = None
     force: bool = False
+    tolerant: bool = False
+    patience: float = 60.0
     token: Token | None = None
+    emptied: bool = False
 
 
 def carry_out(steps: Iterable[Step], hands: Hands, done: Callable[[Step], None]) -> None:
@@ -40,7 +48,12 @@ def carry_out(steps: Iterable[Step], hands: Hands, done: Callable[[Step], None])
     that fails."""
     for step in steps:
         if step.writes:
-            step = _VERBS[step.verb](step, hands) or step
+            try:
+                step = _VERBS[step.verb](step, hands) or step
+            except ClusterError as error:
+                if not hands.tolerant:
+                    raise
+                step = replace(step, effect=Effect.KEEP, details=(str(error),))
         done(step)
 
 
@@ -117,6 +130,33 @@ def _delete(step: Step, hands: Hands) -> None:
     cluster.delete(step.resource, key_of(step.object), uid=str(metadata["uid"]))
 
 
+def _delete_namespace(step: Step, hands: Hands) -> Step | None:
+    """Only where nothing else is in it; waits a while until it is gone."""
+    cluster = _cluster(step, hands)
+    inside = contents_of(cluster, step.object, cluster.discover())
+    if inside:
+        return replace(step, effect=Effect.KEEP, details=(f"it holds {inside}",))
+    _delete(step, hands)
+    key = key_of(step.object)
+    give_up = time.monotonic() + hands.patience
+    while (live := cluster.get(NAMESPACE, key)) is not None:
+        if live["metadata"]["uid"] != step.object["metadata"]["uid"]:
+            break
+        if time.monotonic() > give_up:
+            return replace(step, details=("it is still being deleted",))
+        time.sleep(CHECK_POLL_SECONDS)
+    return None
+
+
+def _empty(step: Step, hands: Hands) -> Step | None:
+    """Deletes and releases at once: both are of one plan, and the later step has nothing to do."""
+    if hands.emptying is None or hands.emptied:
+        return None
+    hands.emptied = True
+    pending = empty(hands.emptying, hands.patience)
+    return replace(step, details=(*step.details, *pending))
+
+
 def _nothing(step: Step, hands: Hands) -> None:
     del step, hands
 
@@ -128,6 +168,8 @@ _VERBS: dict[Verb, Callable[[Step, Hands], Step | None]] = {
     Verb.CREDENTIALS: _keep,
     Verb.CHECK: _check,
     Verb.DELETE: _delete,
+    Verb.DELETE_NAMESPACE: _delete_namespace,
+    Verb.EMPTY: _empty,
     Verb.WRITE_FILE: _write_file,
     Verb.REMOVE_FILE: _remove_file,
     Verb.NOTHING: _nothing,

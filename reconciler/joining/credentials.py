@@ -7,6 +7,7 @@ by itself. Its life is in annotations of the Secret, because the token itself mu
 from __future__ import annotations
 
 import base64
+import json
 import time
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -28,6 +29,8 @@ ACCOUNT = "federation.reconciler.dev/service-account"
 ISSUED = "federation.reconciler.dev/token-issued"
 EXPIRES = "federation.reconciler.dev/token-expires"
 LIFETIME = "federation.reconciler.dev/token-lifetime"
+
+_LEGACY = "kubernetes.io/serviceaccount"
 
 TOKEN_TIMEOUT_SECONDS = 30.0
 TOKEN_POLL_SECONDS = 0.2
@@ -168,6 +171,18 @@ def token_in(secret: Object) -> str:
     """The token of a Secret of ours; empty where there is none."""
     users = held_config(secret).get("users") or ()
     return next((str((user.get("user") or {}).get("token", "")) for user in users), "")
+
+
+def account_uid(token: str) -> str:
+    """The UID of the ServiceAccount that a token was made for (a JSON Web Token's claims, old form
+    and new); empty where it does not say."""
+    try:
+        part = token.split(".")[1]
+        claims = json.loads(base64.urlsafe_b64decode(part + "=" * (-len(part) % 4)))
+    except (IndexError, ValueError):
+        return ""
+    bound = (claims.get("kubernetes.io") or {}).get("serviceaccount") or {}
+    return str(bound.get("uid") or claims.get(f"{_LEGACY}/service-account.uid") or "")
 
 
 def without_token(config: Object) -> Object:

@@ -25,6 +25,7 @@ from reconciler.joining.credentials import (
     LIFETIME,
     Identity,
     Token,
+    account_uid,
     credentials_secret,
     held_config,
     is_due,
@@ -59,7 +60,7 @@ from reconciler.joining.steps import (
 )
 from reconciler.joining.surroundings import NOWHERE, Surroundings, surroundings_of
 from reconciler.joining.understanding import Understanding, kinds_in, resources_of
-from reconciler.objects import GroupKind, Object, key_of
+from reconciler.objects import GroupKind, Object, ObjectKey, key_of
 from reconciler.planning.fields import changed_fields
 
 
@@ -266,9 +267,14 @@ class _Survey:
     def _is_good(self, held: Object, credentials: Credentials, now: float) -> bool:
         """Whether the Secret's token may live on: same account, same server, half its life left.
 
-        A token whose account was deleted and made anew is not let in, hence the question to the
-        member with the token itself.
+        The account must be the very one: of a token whose account was made anew, servers believe
+        for a while that it is good.
         """
+        identity = credentials.identity
+        key = ObjectKey("", "ServiceAccount", identity.namespace, identity.account)
+        account = self.clusters.member.get(SERVICE_ACCOUNT, key)
+        if account is None or account["metadata"]["uid"] != account_uid(token_in(held)):
+            return False
         wanted = credentials.secret(Token("x", now, None))
         asked = wanted["metadata"]["annotations"]
         annotations = held["metadata"].get("annotations") or {}

@@ -42,6 +42,8 @@ class Verb(StrEnum):
     AWAIT_TOKEN = "await token"  # noqa: S105
     CREDENTIALS = "credentials"
     DELETE = "delete"
+    DELETE_NAMESPACE = "delete namespace"
+    EMPTY = "empty"
     WRITE_FILE = "write file"
     REMOVE_FILE = "remove file"
     CHECK = "check"

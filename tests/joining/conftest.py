@@ -77,7 +77,9 @@ class Desk:
         return self.run("join", "aws-eu", *arguments, code=code)
 
     def unjoin(self, *arguments: str, code: int = 0) -> subprocess.CompletedProcess[str]:
-        return self.run("unjoin", "aws-eu", *arguments, code=code)
+        # Without controllers no namespace ever goes away.
+        wait = "60s" if self.member.controllers.running else "1s"
+        return self.run("unjoin", "aws-eu", "--wait", wait, *arguments, code=code)
 
     def write(self, name: str, text: str) -> None:
         path = self.repository / name

@@ -1,0 +1,246 @@
+"""`reconcile unjoin`: a cluster leaves, and nothing of ours stays behind."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from reconciler.cli.both_ends import Ends, open_ends, read_repository
+from reconciler.cli.command_group import GroupedCommand
+from reconciler.cli.durations import DURATION
+from reconciler.cli.exits import Exit
+from reconciler.cli.settings import (
+    Settings,
+    merged,
+    option,
+    repository_options,
+    terminal_options,
+)
+from reconciler.cli.step_lines import as_json, lines_of
+from reconciler.errors import ClusterError, ClusterUnauthorized, ClusterUnreachable, UsageError
+
+if TYPE_CHECKING:
+    from reconciler.cluster.member import Member
+    from reconciler.joining.carrying_out import Hands
+    from reconciler.joining.emptying import Fate
+    from reconciler.joining.leaving import LeavePlan, LeaveRequest
+    from reconciler.joining.steps import Step
+    from reconciler.joining.understanding import Understanding
+
+RUN, CLUSTER = "What to do", "Clusters"
+
+EPILOG = """\b
+Examples:
+  reconcile unjoin aws-eu --orphan --dry-run
+  reconcile unjoin aws-eu --orphan          what runs there goes on running
+  reconcile unjoin aws-eu --prune           what was made there is deleted
+  reconcile unjoin aws-eu --force           the cluster is gone already
+\b
+Stop the runs first, or commit the manifest's removal: a run that still knows the
+cluster fails to reach it.
+"""
+
+
+@click.command(cls=GroupedCommand, epilog=EPILOG)
+@click.argument("name")
+@option("--orphan", is_flag=True, heading=RUN, help="Leave the managed objects as they are.")
+@option("--prune", is_flag=True, heading=RUN, help="Delete the managed objects.")
+@option(
+    "--force",
+    is_flag=True,
+    heading=RUN,
+    help="Go on when the member does not answer, and past what it refuses.",
+)
+@option("--dry-run", is_flag=True, heading=RUN, help="Only show the steps.")
+@option(
+    "--wait",
+    "patience",
+    type=DURATION,
+    default="60s",
+    show_default=True,
+    heading=RUN,
+    help="How long to wait until what was deleted is gone.",
+)
+@option("-y", "--yes", is_flag=True, heading=RUN, help="Do not ask.")
+@option(
+    "--keep-manifest", is_flag=True, heading=RUN, help="Leave the Cluster manifest where it is."
+)
+@option(
+    "-o",
+    "--output",
+    type=click.Choice(["text", "json"]),
+    default="text",
+    show_default=True,
+    heading=RUN,
+    help="What to print.",
+)
+@option(
+    "--cluster-context",
+    metavar="CONTEXT",
+    heading=CLUSTER,
+    help="An administrator's context of the member. [default: NAME]",
+)
+@option(
+    "--host-cluster-context",
+    metavar="CONTEXT",
+    heading=CLUSTER,
+    help="The cluster that keeps the credential. [default: this pod's, or the current context]",
+)
+@option("--kubeconfig", metavar="FILE", heading=CLUSTER, help="[default: as kubectl finds it]")
+@repository_options
+@terminal_options
+@click.pass_context
+def unjoin(
+    context: click.Context,
+    /,
+    *,
+    name: str,
+    orphan: bool,
+    prune: bool,
+    force: bool,
+    dry_run: bool,
+    patience: float,
+    yes: bool,
+    keep_manifest: bool,
+    output: str,
+    cluster_context: str | None,
+    host_cluster_context: str | None,
+    **given: Any,
+) -> int:
+    """Take a cluster out of the federation: all that join made, in reverse.
+
+    What the member runs of ours is left (--orphan) or deleted (--prune); what is protected, and
+    namespaces that hold somebody else's objects, are left in both cases.
+    """
+    settings = merged(context, **given)
+    if orphan and prune:
+        raise click.UsageError("--orphan or --prune, not both.")
+    from reconciler.joining.leaving import LeaveRequest
+
+    fate: Fate | None = "orphan" if orphan else "prune" if prune else None
+    request = LeaveRequest(name, fate, keep_manifest)
+    ends = open_ends(settings, name, cluster_context or name, host_cluster_context or "")
+    plan, hands = _planned(settings, request, ends, force=force)
+    if plan.managed and fate is None and not dry_run:
+        raise UsageError(
+            f"{name} runs {plan.managed} objects of this federation",
+            hint="--orphan leaves them as they are, --prune deletes them",
+        )
+    if dry_run:
+        return _show(settings, plan, list(plan.steps), output, "Nothing was written.")
+    if not any(step.writes for step in plan.steps):
+        return _show(settings, plan, list(plan.steps), output, f"Nothing of {name} was found.")
+    if not yes and not _confirmed(settings, plan, name):
+        settings.console.note("Nothing was changed.")
+        return Exit.FAILED
+    hands.patience = patience
+    return _carry_out(settings, plan, hands, output)
+
+
+def _planned(
+    settings: Settings, request: LeaveRequest, ends: Ends, *, force: bool
+) -> tuple[LeavePlan, Hands]:
+    from reconciler.joining.carrying_out import Hands
+    from reconciler.joining.leaving import plan_leave
+    from reconciler.joining.understanding import understand
+
+    checkout, folder = read_repository(settings)
+    known = understand(checkout, request.name)
+    member = _reached_member(ends, force=force)
+    host = _reached_host(ends, known, request.name, force=force)
+    plan = plan_leave(request, known, checkout, member, host, folder)
+    hands = Hands(member, host, folder=folder, emptying=plan.emptying, tolerant=force)
+    return plan, hands
+
+
+def _reached_member(ends: Ends, *, force: bool) -> Member | None:
+    """The member, or None where it does not answer and that was foreseen."""
+    try:
+        ends.member.discover()
+    except (ClusterUnreachable, ClusterUnauthorized) as error:
+        if force:
+            return None
+        error.hint = error.hint or "if it is gone for good: --force"
+        raise
+    return ends.member
+
+
+def _reached_host(ends: Ends, known: Understanding, name: str, *, force: bool) -> Member | None:
+    """The host; None for a member of whom it keeps nothing."""
+    access = known.cluster(name).access
+    if known.manifest is not None and access.context and access.secret is None:
+        return None
+    try:
+        ends.host.discover()
+    except ClusterError:
+        if force:
+            return None
+        raise
+    return ends.host
+
+
+def _confirmed(settings: Settings, plan: LeavePlan, name: str) -> bool:
+    """Asks; where nobody can be asked, only a deletion of objects needs --yes."""
+    console = settings.console
+    if not console.interactive:
+        if plan.deletions:
+            raise UsageError(
+                f"{plan.deletions} objects would be deleted, and nobody can be asked",
+                hint="add --yes",
+            )
+        return True
+    for step in plan.steps:
+        for line in lines_of(step, verbose=console.verbose):
+            console.note(line)
+    question = f"Take {name} out of the federation"
+    if plan.deletions:
+        deleted = f", and delete {plan.deletions} objects in it"
+        question += click.style(deleted, fg="red", bold=True)
+    answer = click.prompt(
+        question + "? Only 'yes' is taken for a yes",
+        default="no",
+        show_default=False,
+        err=True,
+        prompt_suffix=": ",
+    )
+    return str(answer).strip().lower() == "yes"
+
+
+def _carry_out(settings: Settings, plan: LeavePlan, hands: Hands, output: str) -> int:
+    from reconciler.joining.carrying_out import carry_out
+
+    steps: list[Step] = []
+
+    def done(step: Step) -> None:
+        steps.append(step)
+        if output == "text":
+            for line in lines_of(step, verbose=settings.console.verbose):
+                settings.console.out(line)
+
+    carry_out(plan.steps, hands, done)
+    if output == "json":
+        settings.console.out(as_json(steps, plan.warnings))
+    _warn(settings, plan)
+    settings.console.note("")
+    settings.console.note("It is no member any more. Next: commit the repository")
+    return Exit.OK
+
+
+def _show(settings: Settings, plan: LeavePlan, steps: list[Step], output: str, last: str) -> int:
+    if output == "json":
+        settings.console.out(as_json(steps, plan.warnings))
+        return Exit.OK
+    for step in steps:
+        for line in lines_of(step, verbose=settings.console.verbose):
+            settings.console.out(line)
+    _warn(settings, plan)
+    settings.console.note("")
+    settings.console.note(last)
+    return Exit.OK
+
+
+def _warn(settings: Settings, plan: LeavePlan) -> None:
+    label = click.style("Warning:", fg="yellow", bold=True)
+    for warning in plan.warnings:
+        settings.console.note(f"{label} {warning}")

@@ -1,0 +1,154 @@
+"""What a leaving member runs of ours: deleted, or left as it is without our marks.
+
+The same decisions, waves and preconditions as in a run that prunes; what may not be deleted (a
+protected kind, a Namespace with somebody else's objects) is left, and told.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from reconciler.applying.fleet_run import carry_out
+from reconciler.cluster.member import Member
+from reconciler.cluster.resources import VersionedKind
+from reconciler.errors import ClusterError
+from reconciler.federation.model import Cluster, Federation
+from reconciler.federation.selectors import matches
+from reconciler.inventory.observation import Observation, observe
+from reconciler.inventory.store import read_inventory
+from reconciler.objects import Object, ObjectKey
+from reconciler.planning import pruning
+from reconciler.planning.member_plan import MemberWork
+from reconciler.planning.plan import Action, Change, ClusterPlan, Plan
+
+GONE_POLL_SECONDS = 0.25
+REASON = "the cluster leaves the federation"
+
+Fate = Literal["prune", "orphan"]
+
+
+@dataclass(frozen=True)
+class Emptying:
+    """What is to become of every managed object, and why some of them are not deleted."""
+
+    work: MemberWork
+    federation: str
+    kept: tuple[str, ...] = ()
+
+    @property
+    def changes(self) -> tuple[Change, ...]:
+        return self.work.plan.changes
+
+
+def plan_emptying(
+    member: Member, cluster: Cluster, federation: Federation, fate: Fate
+) -> Emptying | None:
+    """Decide on everything in the inventory; None where there is nothing.
+
+    Raises ClusterError when not every kind could be listed: nothing may be forgotten unseen.
+    """
+    inventory = read_inventory(member, federation.name, federation.namespace)
+    observation = observe(member, inventory, ())
+    if not observation.complete:
+        kind, reason = next(iter(sorted(observation.failed.items())))
+        raise ClusterError(
+            member.name, f"{kind.kind} ({kind.api_version}) could not be listed: {reason}"
+        )
+    if not inventory.rows and not observation.members():
+        return None
+    changes, kept = _decide(member, observation, federation, fate)
+    plan = ClusterPlan(cluster.name, changes=tuple(sorted(changes, key=lambda c: c.key)))
+    work = MemberWork(member, cluster, observation, plan, resources={})
+    return Emptying(work, federation.name, tuple(kept))
+
+
+def _decide(
+    member: Member, observation: Observation, federation: Federation, fate: Fate
+) -> tuple[list[Change], list[str]]:
+    questions = list(pruning.candidates(observation.members(), (), ()))
+    if fate == "orphan":
+        return [_release(question) for question in questions], []
+    # Somebody asks for it in so many words; what is protected stays protected.
+    rules = replace(federation.prune, enabled=True)
+    applyset = observation.inventory.applyset
+    discovery = member.discover()
+    changes: list[Change] = []
+    kept: dict[ObjectKey, str] = {}
+    holders = (pruning.NAMESPACE, pruning.CRD)
+    # What holds other objects is decided last, when it is known which of those stay.
+    for question in sorted(questions, key=lambda q: (q.key.group_kind in holders, q.key)):
+        verdict = pruning.decide(question, rules, matches, federation.namespace)
+        if isinstance(verdict, Change) and verdict.action is Action.PRUNE:
+            inside = _kept_inside(question, kept) or pruning.strangers_in(
+                member, verdict, question.live, discovery, applyset
+            )
+            verdict = f"it holds {inside}" if inside else verdict
+        if isinstance(verdict, Change) and verdict.action is Action.ORPHAN:
+            verdict = "it is marked to be orphaned"
+        if isinstance(verdict, str):
+            kept[question.key] = verdict
+            changes.append(_release(question))
+        else:
+            changes.append(replace(verdict, reason=REASON))
+    return changes, [f"{key} is left: {reason}" for key, reason in sorted(kept.items())]
+
+
+def _kept_inside(question: pruning.PruneQuestion, kept: Mapping[ObjectKey, str]) -> str:
+    key = question.key
+    if key.group_kind == pruning.NAMESPACE:
+        return next((str(k) for k in kept if k.namespace == key.name), "")
+    if key.group_kind == pruning.CRD:
+        spec = question.live.get("spec") or {}
+        group, kind = spec.get("group"), (spec.get("names") or {}).get("kind")
+        return next((str(k) for k in kept if (k.group, k.kind) == (group, kind)), "")
+    return ""
+
+
+def _release(question: pruning.PruneQuestion) -> Change:
+    metadata = question.live["metadata"]
+    return Change(
+        Action.ORPHAN,
+        question.key,
+        question.kind.api_version,
+        reason=REASON,
+        uid=str(metadata.get("uid", "")),
+        resource_version=str(metadata.get("resourceVersion", "")),
+    )
+
+
+def empty(emptying: Emptying, patience: float) -> tuple[str, ...]:
+    """Carry it out, and wait so many seconds until what was deleted is gone; gives what is not.
+
+    Raises ClusterError when something could not be deleted or released.
+    """
+    work = emptying.work
+    result = carry_out(Plan(emptying.federation, (work.plan,)), [work], {})
+    failed = [f"{o.key}: {o.message}" for o in result.outcomes if o.status != "done"]
+    if failed or result.errors:
+        words = "; ".join([*result.errors, *failed[:3]])
+        more = f" and {len(failed) - 3} more" if len(failed) > 3 else ""
+        raise ClusterError(
+            work.member.name,
+            f"not everything could be removed: {words}{more}",
+            hint="run unjoin again, or leave the rest behind with --force",
+        )
+    return _still_there(work, patience)
+
+
+def _still_there(work: MemberWork, patience: float) -> tuple[str, ...]:
+    pending = {c.key: c for c in work.plan.changes if c.action is Action.PRUNE}
+    discovery = work.member.discover()
+    give_up = time.monotonic() + patience
+    while pending:
+        for key, change in list(pending.items()):
+            resource = discovery.find(VersionedKind(change.api_version, key.kind))
+            live: Object | None = work.member.get(resource, key) if resource else None
+            if live is None or live["metadata"].get("uid") != change.uid:
+                del pending[key]
+        if not pending or time.monotonic() > give_up:
+            break
+        time.sleep(GONE_POLL_SECONDS)
+    return tuple(f"{key} is still being deleted" for key in sorted(pending))
