@@ -1,115 +1,244 @@
-"""Plans for a pull request's comment. Pure."""
+"""Plans and results for a pull request's comment. Pure.
+
+The first line is a hidden marker, by which the comment of an earlier run is found and updated.
+"""
 
 from __future__ import annotations
 
 import html
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 
-from reconciler.planning.plan import Action, ClusterPlan, Plan, RunResult
-from reconciler.reporting.text import render_plan
-from reconciler.reporting.wording import key_text, summary_line, visible
+from reconciler.planning.plan import Action, ClusterPlan, Plan, RunResult, WorkloadRow
+from reconciler.reporting.grouping import few, group_title, grouped
+from reconciler.reporting.markdown_diff import diff_of
+from reconciler.reporting.notices import notices
+from reconciler.reporting.wording import (
+    MARKS,
+    changed_rows,
+    cut,
+    dns_action,
+    dns_line,
+    kind_name,
+    object_name,
+    plural,
+    replica_steps,
+    result_line,
+    summary_line,
+    visible,
+)
 
 LIMIT = 65_536
-_CUT = "\n\n*The rest was cut: it would not fit into a comment. Use `--report plan.json`.*\n"
+"""What GitHub takes as a comment, in characters; GitLab takes a million."""
+
+LEAST_LIMIT = 2_000
+_SIGNS = {"stop": "🛑", "down": "❌", "outage": "🧪", "warning": "⚠️"}
+_MOST_COLUMNS = 8
+_LONGEST_TEXT = 600
+_LONGEST_NAME = 63
+_UNFOLDED_CLUSTERS = 12
+_ROOM_FOR_NOTE = 400
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """A piece of the comment that is whole with any number of its items.
+
+    ``share``: how much of the limit it may take at most. ``what`` its items are, for the note.
+    """
+
+    head: str
+    items: Sequence[str]
+    tail: str = ""
+    share: float = 1.0
+    what: str = "change"
+
+
+def marker(plan: Plan, kind: str = "plan") -> str:
+    """The first line; the same for each plan of a federation."""
+    name = re.sub("--+", "-", re.sub(r"[^A-Za-z0-9._-]", "", plan.federation))
+    return f"<!-- federation-reconciler:{kind}:{name[:_LONGEST_NAME]} -->"
 
 
 def render_markdown(plan: Plan, *, limit: int = LIMIT) -> str:
-    """Marker, warnings, tables, then each cluster's changes folded; whole blocks are cut at the end
-    when the limit (characters) is near."""
-    text = "\n".join(_head(plan))
-    for cluster in plan.clusters:
-        block = _details(cluster, plan)
-        if block and len(text) + len(block) + len(_CUT) > limit:
-            return text[: limit - len(_CUT)] + _CUT
-        text += block
-    return text
+    """What would be done: what must be known, tables, then each group's changes folded.
+
+    No longer than ``limit`` characters (at least ``LEAST_LIMIT``): what does not fit is left out
+    item by item, and a note at the end says how much.
+    """
+    return _fitted(marker(plan), summary_line(plan), _parts(plan, None), plan, limit)
 
 
-def render_result_markdown(result: RunResult) -> str:
-    """The plan, and what failed or was skipped."""
-    lines = [render_markdown(result.plan)]
-    lines += [
-        f"- **{o.status}** {escape(o.cluster)}: {escape(key_text(o.key))} {escape(o.message)}"
-        for o in result.outcomes
-        if o.status != "done"
-    ]
-    return "\n".join(lines) + "\n"
+def render_result_markdown(result: RunResult, *, limit: int = LIMIT) -> str:
+    """What was done; what failed and what was skipped come first. ``limit`` as above."""
+    plan = result.plan
+    parts = _parts(plan, result)
+    return _fitted(marker(plan, "run"), result_line(result), parts, plan, limit)
 
 
 def escape(text: str) -> str:
-    """Text that no Markdown or HTML in it can act through, on one line, mentioning nobody."""
-    text = re.sub(r"([\\`*_{}\[\]()#+!|<>~])", r"\\\1", text.replace("\n", " "))
-    return text.replace("@", "@\u200b")
+    """Text on one line that no Markdown or HTML in it can act through, mentioning nobody."""
+    text = cut(visible(text), _LONGEST_TEXT).replace("&", "&amp;")
+    return _unlinked(re.sub(r"([\\`*_\[\]|<>~$])", r"\\\1", text))
 
 
-def _head(plan: Plan) -> Iterator[str]:
-    name = re.sub(r"[^A-Za-z0-9._-]", "", plan.federation)
-    yield f"<!-- reconcile-plan:{name} -->"
-    yield f"### {escape(summary_line(plan))}"
-    yield ""
-    for violation in plan.violations:
-        yield f"- 🛑 {escape(violation)}"
-    for cluster in plan.clusters:
-        if not cluster.reachable:
-            yield f"- ❌ {escape(cluster.name)} is left out: {escape(cluster.problem)}"
-    for warning in plan.warnings:
-        yield f"- ⚠️ {escape(warning)}"
-    yield ""
-    yield from _action_table(plan)
-    yield from _replica_table(plan)
+def escape_html(text: str) -> str:
+    """The same where Markdown is not read, as in ``<summary>``."""
+    return _unlinked(html.escape(cut(visible(text), _LONGEST_TEXT)))
 
 
-def _action_table(plan: Plan) -> Iterator[str]:
-    actions = [a for a in Action if a is not Action.UNCHANGED]
-    used = [a for a in actions if plan.summary()[a]]
-    if not used:
-        return
-    yield "| cluster | " + " | ".join(used) + " | unchanged |"
-    yield "| --- |" + " ---: |" * (len(used) + 1)
-    for cluster in plan.clusters:
-        counts = [str(sum(c.action is a for c in cluster.changes)) for a in used]
-        yield f"| {escape(cluster.name)} | {' | '.join(counts)} | {cluster.unchanged} |"
-    yield ""
+def _unlinked(text: str) -> str:
+    """Nothing that a platform makes a mention, a reference or a link of after rendering."""
+    text = re.sub(r"([@#]|://)(?=\S)", "\\1\u200b", text)
+    return re.sub(r"(?i)\b(www|gh)(?=[.-])", "\\1\u200b", text)
 
 
-def _replica_table(plan: Plan) -> Iterator[str]:
-    rows = [row for row in plan.workloads if dict(row.before) != dict(row.after)]
-    if not rows:
-        return
-    names = [cluster.name for cluster in plan.clusters]
-    yield "| workload | " + " | ".join(escape(n) for n in names) + " | fits nowhere |"
-    yield "| --- |" + " ---: |" * (len(names) + 1)
-    for row in rows:
-        cells = []
-        for name in names:
-            old, new = row.before.get(name, 0), row.after.get(name, 0)
-            cells.append(str(new) if old == new else f"{old} → {new}")
-        text = escape(f"{row.key.namespace}/{row.key.name}")
-        yield f"| {text} | {' | '.join(cells)} | {row.shortfall or ''} |"
-    yield ""
+# -- fitting into the limit ------------------------------------------------------------------
 
 
-def _details(cluster: ClusterPlan, plan: Plan) -> str:
-    if not cluster.changes:
-        return ""
-    alone = Plan(plan.federation, (cluster,))
-    body = render_plan(alone, verbose=False)
-    longest = max((len(run) for run in re.findall(r"`+", body)), default=0)
-    fence = "`" * max(3, longest + 1)
-    lines = [_diff_line(line) for line in body.splitlines()]
-    count = len(cluster.changes)
-    title = html.escape(visible(cluster.name))
-    return (
-        f"\n<details><summary>{title}: {count} change{'s' * (count != 1)}"
-        f"</summary>\n\n{fence}diff\n" + "\n".join(lines) + f"\n{fence}\n\n</details>\n"
+def _fitted(first: str, headline: str, parts: Iterable[_Part], plan: Plan, limit: int) -> str:
+    if limit < LEAST_LIMIT:
+        raise ValueError(f"a comment has at least {LEAST_LIMIT} characters, not {limit}")
+    text = f"{first}\n### {escape(headline)}\n"
+    if plan.commit:
+        text += f"\nGit commit {escape(plan.commit[:12])}\n"
+    left_out: dict[str, int] = {}
+    for part in parts:
+        room = limit - _length(text) - _ROOM_FOR_NOTE
+        written, count = _as_much_as_fits(part, min(room, int(limit * part.share)))
+        text += written
+        if count < len(part.items):
+            left_out[part.what] = left_out.get(part.what, 0) + len(part.items) - count
+    if left_out:
+        missing = ", ".join(plural(count, f"more {what}") for what, count in left_out.items())
+        text += f"\n*Cut to what fits into a comment: {missing}. A JSON or HTML report has all.*\n"
+    return text
+
+
+def _as_much_as_fits(part: _Part, room: int) -> tuple[str, int]:
+    """(the part with as many of its items as fit into ``room``, how many those are)."""
+    size = _length(part.head) + _length(part.tail)
+    kept = []
+    for item in part.items:
+        size += _length(item)
+        if size > room:
+            break
+        kept.append(item)
+    return ("".join((part.head, *kept, part.tail)) if kept else ""), len(kept)
+
+
+def _length(text: str) -> int:
+    """As platforms count, in UTF-16 units."""
+    return len(text) + sum(ord(sign) > 0xFFFF for sign in text)
+
+
+# -- the parts -------------------------------------------------------------------------------
+
+
+def _parts(plan: Plan, result: RunResult | None) -> Iterator[_Part]:
+    lines = [
+        f"- {_SIGNS[notice.level]} **{notice.word}:** {escape(notice.text)}\n"
+        for notice in notices(plan, result)
+    ]
+    yield _Part("\n", lines, share=0.3, what="notice")
+    yield _cluster_table(plan)
+    yield from _replicas(plan)
+    yield _Part("\n**Moves**\n\n", [f"- {escape(m)}\n" for m in plan.moves], "", 0.1, "move")
+    records = [f"- `{MARKS[dns_action(r)]}` {escape(dns_line(r))}\n" for r in plan.dns]
+    yield _Part("\n**DNS**\n\n", records, "", 0.1, "record")
+    yield from _details(plan)
+
+
+def _cluster_table(plan: Plan) -> _Part:
+    """Who is there, and how much changes; clusters with trouble or changes first."""
+    summary = plan.summary()
+    used = [action for action in MARKS if summary[action] and action is not Action.UNCHANGED]
+    names = "".join(f" {action} |" for action in used)
+    many = len(plan.clusters) > _UNFOLDED_CLUSTERS
+    fold = f"\n<details><summary>{len(plan.clusters)} clusters</summary>\n" if many else ""
+    head = f"{fold}\n| cluster | health |{names} unchanged |\n"
+    head += "| --- | --- |" + " ---: |" * (len(used) + 1) + "\n"
+    ordered = sorted(plan.clusters, key=lambda c: (c.reachable, not c.changes))
+    return _Part(
+        head, [_cluster_row(c, used) for c in ordered], "\n</details>\n" * many, 0.15, "cluster"
     )
 
 
-def _diff_line(line: str) -> str:
-    """The mark of a change in the first column, where diff highlighting looks for it."""
-    match = re.match(r"^  ([-+~!&o±]) (.*)$", line)
-    if not match:
-        return " " + line
-    mark = {"~": "!", "&": "!", "o": "!", "±": "!"}.get(match[1], match[1])
-    return f"{mark} {match[2]}"
+def _cluster_row(cluster: ClusterPlan, used: Sequence[Action]) -> str:
+    found = [change.action for change in cluster.changes]
+    counts = "".join(f" {found.count(action) or ''} |" for action in used)
+    health = "✅ reachable" if cluster.reachable else "❌ unreachable"
+    return f"| {escape(cluster.name)} | {health} |{counts} {cluster.unchanged} |\n"
+
+
+def _replicas(plan: Plan) -> Iterator[_Part]:
+    """Workloads by clusters; where the fleet is too wide for a table, in sentences."""
+    names = [cluster.name for cluster in plan.clusters]
+    if len(names) > _MOST_COLUMNS:
+        lines = [_replica_line(row) for row in changed_rows(plan.workloads)]
+        yield _Part("\n**Replicas**\n\n", lines, "", 0.2, "workload")
+        return
+    actions = {(c.name, change.key): change.action for c in plan.clusters for change in c.changes}
+    moving = {row.key for row in changed_rows(plan.workloads)}
+    rows = [
+        row
+        for row in plan.workloads
+        if row.key in moving or any((name, row.key) in actions for name in names)
+    ]
+    columns = "".join(f" {escape(name)} |" for name in names)
+    nowhere = any(row.shortfall for row in rows)
+    head = f"\n| workload |{columns} in all |{' fit nowhere |' * nowhere}\n"
+    head += "| --- |" + " ---: |" * (len(names) + 1 + nowhere) + "\n"
+    lines = []
+    for row in rows:
+        cells = "".join(f" {_cell(row, name, actions.get((name, row.key)))} |" for name in names)
+        cells += f" {_step(sum(row.before.values()), sum(row.after.values()))} |"
+        cells += f" {row.shortfall or ''} |" * nowhere
+        lines.append(f"| {_workload_name(row)} |{cells}\n")
+    used = {action for (_, key), action in actions.items() if key in {row.key for row in rows}}
+    legend = ", ".join(f"`{mark}` {action}" for action, mark in MARKS.items() if action in used)
+    yield _Part(head, lines, f"\nReplicas{f'; {legend}' if legend else ''}\n", 0.2, "workload")
+
+
+def _cell(row: WorkloadRow, cluster: str, action: Action | None) -> str:
+    mark = f"`{MARKS[action]}` " if action else ""
+    if cluster not in row.before and cluster not in row.after:
+        return mark.strip()
+    return mark + _step(row.before.get(cluster, 0), row.after.get(cluster, 0))
+
+
+def _step(before: int, after: int) -> str:
+    return str(after) if before == after else f"{before} → **{after}**"
+
+
+def _workload_name(row: WorkloadRow) -> str:
+    kind = "" if row.key.kind == "Deployment" else f"{kind_name(row.key)} "
+    return escape(kind + object_name(row.key))
+
+
+def _replica_line(row: WorkloadRow) -> str:
+    changing = [step for step in replica_steps(row) if step[0] != step[1]]
+    parts = [f"{escape(few(names))} {_step(old, new)}" for old, new, names in changing[:4]]
+    if len(changing) > 4:
+        parts.append(plural(sum(len(names) for _, _, names in changing[4:]), "more cluster"))
+    parts.append(f"in all {_step(sum(row.before.values()), sum(row.after.values()))}")
+    if row.shortfall:
+        parts.append(f"**{row.shortfall} fit nowhere**")
+    return f"- {_workload_name(row)}: {'; '.join(parts)}\n"
+
+
+def _details(plan: Plan) -> Iterator[_Part]:
+    for group in grouped(plan):
+        blocks = [diff_of(change) for change in group.changes]
+        longest = max((len(run) for block in blocks for run in re.findall(r"`+", block)), default=0)
+        fence = "`" * max(3, longest + 1)
+        found = [change.action for change in group.changes]
+        counts = " ".join(f"{mark}{found.count(a)}" for a, mark in MARKS.items() if a in found)
+        title = escape_html(group_title(group.clusters, plan.clusters))
+        summary = f"<b>{title}</b>: {plural(len(found), 'change')} ({html.escape(counts)})"
+        yield _Part(
+            f"\n<details><summary>{summary}</summary>\n\n{fence}diff\n",
+            blocks,
+            f"{fence}\n\n</details>\n",
+        )

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from urllib.parse import quote
 
-from reconciler.planning.plan import Action, ClusterPlan, Plan, RunResult, WorkloadRow
+from reconciler.planning.plan import ClusterPlan, Plan, RunResult, WorkloadRow
 from reconciler.reporting.fleet_picture import Picture, draw
-from reconciler.reporting.grouping import few, together
+from reconciler.reporting.notices import Notice, notices
 from reconciler.reporting.page_changes import ChangesView, changes_view
 from reconciler.reporting.wording import (
     MARKS,
     changed_rows,
     dns_action,
     dns_line,
-    key_text,
     kind_name,
     object_name,
     plural,
@@ -29,18 +28,8 @@ PICTURE_WIDTHS = {"wide": 1080, "medium": 640, "narrow": 330}
 """The fleet is drawn for three widths of the window; the style sheet shows one."""
 
 MOST_CLUSTERS = 2_000
-MOST_NOTICES = 100
 MOST_WORKLOADS = 200
 MOST_BARS = 24
-
-
-@dataclass(frozen=True, slots=True)
-class Notice:
-    """Something to know before the rest is read. ``level`` chooses its colour and sign."""
-
-    level: str
-    word: str
-    text: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +144,7 @@ def _page(plan: Plan, result: RunResult | None) -> Page:
         of_a_run=result is not None,
         commit=visible(plan.commit),
         counts=tuple(Count(str(a), mark, summary[a]) for a, mark in MARKS.items() if summary[a]),
-        notices=tuple(_notices(plan, result)),
+        notices=tuple(notices(plan, result)),
         clusters=shown,
         clusters_left_out=len(clusters) - len(shown),
         signs=_signs(shown),
@@ -170,63 +159,6 @@ def _page(plan: Plan, result: RunResult | None) -> Page:
         ),
         changes=changes_view(plan, result.outcomes if result else ()),
     )
-
-
-# -- what must be known first ----------------------------------------------------------------
-
-
-def _notices(plan: Plan, result: RunResult | None) -> Iterator[Notice]:
-    for level, word, texts in (
-        ("stop", "Stopped by a guard", list(plan.violations)),
-        ("stop", "Run stopped", [result.stopped] if result and result.stopped else []),
-        ("stop", "Error", list(result.errors) if result else []),
-        ("outage", "Simulated outage", list(plan.simulated_outages)),
-        ("down", "Left out", list(_away(plan.clusters))),
-        ("stop", "Refused", list(_refused(plan))),
-        ("stop", "Failed", list(_undone(result, "failed"))),
-        ("warning", "Skipped", list(_undone(result, "skipped"))),
-        ("warning", "Nothing is pruned", list(_blocked(plan.clusters))),
-        ("warning", "Warning", list(plan.warnings)),
-    ):
-        yield from (Notice(level, word, visible(text)) for text in texts[:MOST_NOTICES])
-        if len(texts) > MOST_NOTICES:
-            yield Notice(level, word, f"and {len(texts) - MOST_NOTICES} more like these")
-    if plan.violations and plan.violation_hint:
-        yield Notice("stop", "Nothing will be written", visible(plan.violation_hint))
-
-
-def _away(clusters: Sequence[ClusterPlan]) -> Iterator[str]:
-    away = ((cluster.problem, cluster.name) for cluster in clusters if not cluster.reachable)
-    for problem, names in together(away):
-        yield f"{few(names)}: {problem}"
-
-
-def _blocked(clusters: Sequence[ClusterPlan]) -> Iterator[str]:
-    blocked = ((c.prune_blocked, c.name) for c in clusters if c.prune_blocked)
-    for reason, names in together(blocked):
-        yield f"in {few(names)}: {reason}"
-
-
-def _refused(plan: Plan) -> Iterator[str]:
-    refused = (
-        (f"{key_text(change.key)}: {change.error}", cluster.name)
-        for cluster in plan.clusters
-        for change in cluster.changes
-        if change.action is Action.FAILED
-    )
-    for text, names in together(refused):
-        yield f"{few(names)}: {text}"
-
-
-def _undone(result: RunResult | None, status: str) -> Iterator[str]:
-    outcomes = result.outcomes if result else ()
-    said = (
-        (f"{o.action} of {key_text(o.key)}" + (f": {o.message}" if o.message else ""), o.cluster)
-        for o in outcomes
-        if o.status == status
-    )
-    for text, names in together(said):
-        yield f"{few(names)}: {text}"
 
 
 # -- clusters --------------------------------------------------------------------------------

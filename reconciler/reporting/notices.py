@@ -1,0 +1,76 @@
+"""What must be known before the rest of a page or comment is read. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from reconciler.planning.plan import Action, ClusterPlan, Plan, RunResult
+from reconciler.reporting.grouping import few, together
+from reconciler.reporting.wording import key_text, visible
+
+MOST_NOTICES = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """``level`` is stop, down, outage or warning: it chooses the sign and the colour."""
+
+    level: str
+    word: str
+    text: str
+
+
+def notices(plan: Plan, result: RunResult | None = None) -> Iterator[Notice]:
+    """All of them, the gravest first, each sort up to a limit; what a run did if it is one."""
+    for level, word, texts in (
+        ("stop", "Stopped by a guard", list(plan.violations)),
+        ("stop", "Run stopped", [result.stopped] if result and result.stopped else []),
+        ("stop", "Error", list(result.errors) if result else []),
+        ("outage", "Simulated outage", list(plan.simulated_outages)),
+        ("down", "Left out", list(_away(plan.clusters))),
+        ("stop", "Refused", list(_refused(plan))),
+        ("stop", "Failed", list(_undone(result, "failed"))),
+        ("warning", "Skipped", list(_undone(result, "skipped"))),
+        ("warning", "Nothing is pruned", list(_blocked(plan.clusters))),
+        ("warning", "Warning", list(plan.warnings)),
+    ):
+        yield from (Notice(level, word, visible(text)) for text in texts[:MOST_NOTICES])
+        if len(texts) > MOST_NOTICES:
+            yield Notice(level, word, f"and {len(texts) - MOST_NOTICES} more like these")
+    if plan.violations and plan.violation_hint:
+        yield Notice("stop", "Nothing will be written", visible(plan.violation_hint))
+
+
+def _away(clusters: Sequence[ClusterPlan]) -> Iterator[str]:
+    away = ((cluster.problem, cluster.name) for cluster in clusters if not cluster.reachable)
+    for problem, names in together(away):
+        yield f"{few(names)}: {problem}"
+
+
+def _blocked(clusters: Sequence[ClusterPlan]) -> Iterator[str]:
+    blocked = ((c.prune_blocked, c.name) for c in clusters if c.prune_blocked)
+    for reason, names in together(blocked):
+        yield f"in {few(names)}: {reason}"
+
+
+def _refused(plan: Plan) -> Iterator[str]:
+    refused = (
+        (f"{key_text(change.key)}: {change.error}", cluster.name)
+        for cluster in plan.clusters
+        for change in cluster.changes
+        if change.action is Action.FAILED
+    )
+    for text, names in together(refused):
+        yield f"{few(names)}: {text}"
+
+
+def _undone(result: RunResult | None, status: str) -> Iterator[str]:
+    outcomes = result.outcomes if result else ()
+    said = (
+        (f"{o.action} of {key_text(o.key)}" + (f": {o.message}" if o.message else ""), o.cluster)
+        for o in outcomes
+        if o.status == status
+    )
+    for text, names in together(said):
+        yield f"{few(names)}: {text}"
