@@ -7,7 +7,7 @@ What stands now is read from those objects, so the same rules hold as for zones.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from reconciler.cluster.member import Member
@@ -49,9 +49,7 @@ def plan_endpoints(
 ) -> EndpointPlan:
     """Read our DNSEndpoints and say what would change. Raises DnsError."""
     try:
-        found = host.list_objects(
-            RESOURCE, namespace=namespace, label_selector=f"{OWNER_LABEL}={owner}"
-        )
+        found = host.list_objects(RESOURCE, namespace=namespace)
     except NotFound:
         raise DnsError(
             WHERE,
@@ -60,14 +58,18 @@ def plan_endpoints(
         ) from None
     except ReconcileError as error:
         raise DnsError(WHERE, f"the host cluster: {error}", hint=error.hint) from None
-    existing = {_dns_name(obj): obj for obj in found}
+    ours = [o for o in found if (o["metadata"].get("labels") or {}).get(OWNER_LABEL) == owner]
+    existing = {_dns_name(obj): obj for obj in ours}
+    theirs = [obj for obj in found if obj not in ours]
     standing = {name: standing_in(obj) for name, obj in existing.items()}
     decision = decide(standing, Abilities())
-    wanted = {
-        name: body
-        for name, body in endpoints(decision, owner, namespace).items()
-        if name not in decision.kept
-    }
+    wanted, warnings = {}, list(decision.warnings)
+    for name, body in endpoints(decision, owner, namespace).items():
+        other = _in_the_way(name, body["metadata"]["name"], theirs)
+        if other:
+            warnings.append(f"{name}: not written: DNSEndpoint {other} is not ours")
+        elif name not in decision.kept:
+            wanted[name] = body
     _hold_limits(existing, wanted, decision, limits)
     applied = [b for n, b in wanted.items() if n not in existing or differs(existing[n], b)]
     deleted = [o for n, o in existing.items() if n not in wanted and n not in decision.kept]
@@ -77,7 +79,16 @@ def plan_endpoints(
         for name in sorted(touched)
         for row in _rows(name, standing.get(name, ()), wanted.get(name), decision)
     ]
-    return EndpointPlan(tuple(rows), tuple(applied), tuple(deleted), decision.warnings)
+    return EndpointPlan(tuple(rows), tuple(applied), tuple(deleted), tuple(sorted(warnings)))
+
+
+def _in_the_way(name: str, object_name: str, theirs: Iterable[Object]) -> str:
+    """An object of somebody else that has this DNS name, or the name that ours would have."""
+    for obj in theirs:
+        names = {e.get("dnsName", "") for e in (obj.get("spec") or {}).get("endpoints") or ()}
+        if obj["metadata"]["name"] == object_name or name.rstrip(".") in names:
+            return str(obj["metadata"]["name"])
+    return ""
 
 
 def apply_endpoints(host: Member, plan: EndpointPlan) -> tuple[DnsOutcome, ...]:
