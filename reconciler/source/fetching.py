@@ -229,10 +229,26 @@ def _fetch_one(
         if done.code == 0 and not done.timed_out:
             return
         error = failure(where, done)
+        if _remove_leftovers(folder) >= MAX_PACK_BYTES // 512 * 512:
+            raise FetchFailed(
+                f"{where.name}: the repository is larger than may be fetched, which is "
+                f"{MAX_PACK_BYTES} bytes",
+                hint="--path does not help: Git sends it whole",
+                told_by_server=True,
+            )
         wait = FIRST_PAUSE * 2 ** (attempt - 1) * random.uniform(0.8, 1.2)  # noqa: S311
         if not error.passing or attempt == ATTEMPTS or time.monotonic() + wait >= ends:
             raise error
         pause(wait)
+
+
+def _remove_leftovers(folder: Path) -> int:
+    """Packs that were not finished; the size of the largest, in bytes."""
+    largest = 0
+    for file in (folder / "objects" / "pack").glob("tmp_*"):
+        largest = max(largest, file.stat().st_size)
+        file.unlink()
+    return largest
 
 
 def _git_to_server(

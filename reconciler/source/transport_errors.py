@@ -104,11 +104,6 @@ _KNOWN = (
         "use the address that it sends to",
     ),
     _Known(
-        r"File size limit exceeded|died of signal 25|File too large",
-        "the repository is larger than may be fetched",
-        "--path does not help: Git sends it whole",
-    ),
-    _Known(
         r"fsck error|hasDotdot|hasDotgit|hasDot\b|fullPathname|gitmodules"
         r"|error in (tree|blob)|invalid path",
         "holds names or objects that a repository must not have; it is refused",

@@ -9,6 +9,7 @@ import pytest
 
 from tests.source.repositories import config_map, new_repository
 from tests.source.servers import HttpServer, SshServer, http_server, ssh_server
+from tests.source.signing import Signer, gpg_signer, ssh_signer
 
 
 @pytest.fixture
@@ -46,3 +47,29 @@ def secret(tmp_path: Path) -> Path:
     (folder / "username").write_text("robot\n")
     (folder / "password").write_text("c4nary-t0ken\n")
     return folder
+
+
+@pytest.fixture(scope="session")
+def alice() -> Iterator[Signer]:
+    """Signs with GPG."""
+    with gpg_signer("alice") as signer:
+        yield signer
+
+
+@pytest.fixture(scope="session")
+def mallory() -> Iterator[Signer]:
+    """Signs with GPG, and is trusted by nobody."""
+    with gpg_signer("mallory") as signer:
+        yield signer
+
+
+@pytest.fixture(scope="session")
+def bob(tmp_path_factory: pytest.TempPathFactory) -> Signer:
+    """Signs with ssh."""
+    return ssh_signer(tmp_path_factory.mktemp("bob"), "bob")
+
+
+@pytest.fixture(scope="session")
+def eve(tmp_path_factory: pytest.TempPathFactory) -> Signer:
+    """Signs with ssh, and is trusted by nobody."""
+    return ssh_signer(tmp_path_factory.mktemp("eve"), "eve")
