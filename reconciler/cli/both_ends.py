@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from reconciler.cluster.connecting import Connector
     from reconciler.cluster.endpoint import Endpoint
     from reconciler.cluster.member import Member
-    from reconciler.source import Checkout
+    from reconciler.source import SourceFile
 
 
 @dataclass(frozen=True)
@@ -54,14 +54,15 @@ def open_ends(settings: Settings, name: str, context: str, host_context: str) ->
     return Ends(connector, name, context)
 
 
-def read_repository(settings: Settings) -> tuple[Checkout, Path | None]:
-    """The repository's files, and the folder where manifests can be written (None: nowhere).
+def read_repository(settings: Settings) -> tuple[tuple[SourceFile, ...], Path | None]:
+    """The repository's files, decoded, and the folder where manifests can be written (None: it is
+    not on this disk, or another commit than the one that lies there was asked for).
 
     Raises SourceError.
     """
-    from reconciler.source import open_source
+    from reconciler.reading import read_source, request_of
 
-    checkout = open_source(settings.repo, ref=settings.ref, path=settings.path)
-    folder = Path(settings.repo).expanduser() / settings.path
-    on_disk = settings.ref is None and "://" not in settings.repo and folder.is_dir()
-    return checkout, folder.resolve() if on_disk else None
+    source = read_source(request_of(settings.options()))
+    if source.where.is_remote or settings.ref is not None:
+        return source.files, None
+    return source.files, (Path(settings.repo).expanduser() / settings.path).resolve()

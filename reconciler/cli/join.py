@@ -272,10 +272,10 @@ def _planned(
     from reconciler.joining.join_plan import Clusters, plan_join
     from reconciler.joining.understanding import discovered_versions, understand
 
-    checkout, folder = read_repository(settings)
+    files, folder = read_repository(settings)
     discovery = ends.member.discover()
     try:
-        known = understand(checkout, request.name, discovered_versions(discovery))
+        known = understand(files, request.name, discovered_versions(discovery))
     except BadInput as error:
         error.hint = "join grants what the repository's kinds need, so it has to be understood"
         raise

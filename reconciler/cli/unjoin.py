@@ -145,11 +145,11 @@ def _planned(
     from reconciler.joining.leaving import plan_leave
     from reconciler.joining.understanding import understand
 
-    checkout, folder = read_repository(settings)
-    known = understand(checkout, request.name)
+    files, folder = read_repository(settings)
+    known = understand(files, request.name)
     member = _reached_member(ends, force=force)
     host = _reached_host(ends, known, request.name, force=force)
-    plan = plan_leave(request, known, checkout, member, host, folder)
+    plan = plan_leave(request, known, files, member, host, folder)
     hands = Hands(member, host, folder=folder, emptying=plan.emptying, tolerant=force)
     return plan, hands
 

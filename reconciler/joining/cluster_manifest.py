@@ -99,8 +99,7 @@ def manifest_step(
     if before == wanted:
         return replace(kept, effect=Effect.UNCHANGED), text
     diff = differences(manifest_text(existing.body, schema), text, path)
-    alone = is_alone(existing)
-    if overwrite and folder is not None and alone and not foreign:
+    if overwrite and not foreign and is_alone(existing, folder):
         return replace(step, effect=Effect.CHANGE, details=diff), text
     why = "edit it, or write it anew with --overwrite (its comments would go)"
     if foreign:
@@ -111,11 +110,13 @@ def manifest_step(
     return replace(kept, details=(note, *diff)), text
 
 
-def is_alone(document: Document) -> bool:
-    """Whether the document's file holds nothing else."""
+def is_alone(document: Document, folder: Path | None) -> bool:
+    """Whether the document is all that a file on disk holds (a kustomization may have made it)."""
     import yaml
 
-    if document.prefix:
+    file = folder / document.file if folder else None
+    content = document.source.content
+    if document.prefix or file is None or not file.is_file() or file.read_bytes() != content:
         return False
-    nodes = yaml.compose_all(document.source.content, yaml.CSafeLoader)
+    nodes = yaml.compose_all(content, yaml.CSafeLoader)
     return sum(node is not None for node in nodes) == 1

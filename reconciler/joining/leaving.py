@@ -33,7 +33,7 @@ from reconciler.manifests.document import Document
 from reconciler.objects import Object, ObjectKey
 from reconciler.planning import pruning
 from reconciler.planning.plan import Action, Change
-from reconciler.source import Checkout
+from reconciler.source import SourceFile
 
 _SHOWN = 200
 
@@ -68,7 +68,7 @@ class LeavePlan:
 def plan_leave(
     request: LeaveRequest,
     known: Understanding,
-    checkout: Checkout,
+    files: Sequence[SourceFile],
     member: Member | None,
     host: Member | None,
     folder: Path | None,
@@ -92,7 +92,7 @@ def plan_leave(
     if host is not None:
         steps += _namespace_step(host, "host", federation.namespace)
     steps += _manifest_steps(request, known, folder)
-    warnings = [] if request.keep_manifest else mentions(checkout, request.name)
+    warnings = [] if request.keep_manifest else mentions(files, request.name)
     return LeavePlan(tuple(steps), emptying, tuple(warnings))
 
 
@@ -208,7 +208,7 @@ def _manifest_steps(request: LeaveRequest, known: Understanding, folder: Path | 
         reason = "as --keep-manifest says"
     elif folder is None:
         reason = "the repository is not on this disk: remove it yourself"
-    elif not is_alone(document):
+    elif not is_alone(document, folder):
         reason = f"other documents are in that file: remove the one at {document.position()}"
     if reason:
         return [
@@ -224,9 +224,9 @@ def _manifest_steps(request: LeaveRequest, known: Understanding, folder: Path | 
     return [step]
 
 
-def mentions(checkout: Checkout, name: str) -> list[str]:
+def mentions(files: Sequence[SourceFile], name: str) -> list[str]:
     """Places of the repository that will be wrong once the cluster's manifest is gone."""
-    manifests = load(checkout.files)
+    manifests = load(files)
     before = _problems(manifests.documents)
     rest = [d for d in manifests.documents if not _is_manifest_of(d, name)]
     return [text for text in _problems(rest) if text not in before]

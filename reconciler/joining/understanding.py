@@ -16,7 +16,7 @@ from reconciler.federation.model import Cluster, DesiredState
 from reconciler.manifests import load
 from reconciler.manifests.document import Document
 from reconciler.objects import GroupKind, Object
-from reconciler.source import Checkout, SourceFile
+from reconciler.source import SourceFile
 
 _PLACEHOLDER = """\
 apiVersion: federation.reconciler.dev/v1alpha1
@@ -41,13 +41,13 @@ class Understanding:
 
 
 def understand(
-    checkout: Checkout, name: str, discovered: Mapping[str, str] | None = None
+    files: Sequence[SourceFile], name: str, discovered: Mapping[str, str] | None = None
 ) -> Understanding:
     """Read a repository as if cluster ``name`` had a manifest. Raises BadInput.
 
     ``discovered`` gives the apiVersion of kinds that the member serves.
     """
-    manifests = load(checkout.files)
+    manifests = load(files)
     manifest = _manifest_of(manifests.documents, name)
     added = [] if manifest else [name]
     found = _interpret(manifests.documents, added, discovered)
