@@ -19,6 +19,7 @@ from reconciler.inventory.ownership import Fields
 from reconciler.inventory.records import Record
 from reconciler.inventory.store import Inventory, write_inventory
 from reconciler.objects import GroupKind, ObjectKey
+from reconciler.planning import pruning
 from reconciler.planning.member_plan import CRD, NAMESPACE, MemberWork
 from reconciler.planning.plan import Action, Change, Outcome
 from reconciler.planning.requests import crds_in
@@ -88,10 +89,14 @@ class MemberRun:
             self._skip(removals, f"pruning waits: {reason}")
             return
         for _, wave in prune_waves(removals):
-            held = [change for change in wave if change.key in wait_for]
-            for change in held:
-                self._skip([change], wait_for[change.key])
-            self._write_all([change for change in wave if change not in held])
+            held = {c.key: wait_for[c.key] for c in wave if c.key in wait_for}
+            for change in wave:
+                if change.key not in held and (reason := self._still_holds(change)):
+                    held[change.key] = f"pruning waits: it holds {reason}"
+            for change in wave:
+                if change.key in held:
+                    self._skip([change], held[change.key])
+            self._write_all([change for change in wave if change.key not in held])
 
     def finish(self) -> None:
         """Write the inventory as it is now. Raises LeaseLost; other trouble sets ``lost``."""
@@ -110,6 +115,30 @@ class MemberRun:
 
     def _removals(self) -> list[Change]:
         return [c for c in self.work.plan.changes if c.action in (Action.PRUNE, Action.ORPHAN)]
+
+    def _still_holds(self, change: Change) -> str:
+        """What a Namespace or CRD would take along, looked at again right before it is deleted.
+
+        An object of ours whose own prune waits or failed, or a stranger that came since the plan.
+        """
+        if change.action is not Action.PRUNE or change.key.group_kind not in (NAMESPACE, CRD):
+            return ""
+        observation = self.work.observation
+        members = observation.members()
+        live = members[change.key][1]
+        staying = pruning.staying_in(change.key, live, members, self._gone)
+        if staying:
+            return f"objects that stay: {staying}"
+        try:
+            discovery = observation.discovery
+            if not discovery.complete:
+                discovery = self.work.member.discover()
+            strangers = pruning.strangers_in(
+                self.work.member, change, live, discovery, self._inventory.applyset
+            )
+        except ClusterError as error:
+            return f"what cannot be looked at: {error}"
+        return f"objects that are not ours: {strangers}" if strangers else ""
 
     def _write_ahead(self, writing: Sequence[Change]) -> None:
         ahead = dict(self._rows)

@@ -59,7 +59,13 @@ def _probe(
         tries.append(_try(member, rules.probe.timeout))
         if tries[-1].status in (200, 401, 403) or tries[-1].doubtful:
             break
-    nodes = _nodes(member, rules.probe.timeout) if tries[-1].status in (200, 403) else None
+    nodes = None
+    if tries[-1].status in (200, 403):
+        try:
+            nodes = _nodes(member, rules.probe.timeout)
+        except ClusterUnauthorized as error:
+            # Some let anybody read /readyz; whoever may list nodes must be known.
+            tries.append(Try(401, str(error)))
     return judge(cluster.name, tries, nodes, min_ready_nodes=rules.min_ready_nodes)
 
 
@@ -111,6 +117,8 @@ def _nodes(member: Member, timeout: float) -> Nodes | None:
             status, body = member.get_raw(
                 "/api/v1/nodes", timeout=timeout, query=query, accept=_TABLE
             )
+            if status == 401:
+                raise ClusterUnauthorized(member.name, _message(body))
             document = orjson.loads(body) if status == 200 else None
             if not isinstance(document, dict):
                 return None
@@ -120,7 +128,9 @@ def _nodes(member: Member, timeout: float) -> Nodes | None:
             if not token:
                 return Nodes(ready, total)
             query = {**query, "continue": str(token), "resourceVersion": ""}
-    except (ClusterError, orjson.JSONDecodeError, AttributeError, TypeError, ValueError):
+    except ClusterUnauthorized:
+        raise
+    except (ClusterError, AttributeError, KeyError, TypeError, ValueError):
         return None
 
 

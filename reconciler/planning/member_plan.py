@@ -159,16 +159,23 @@ def _prunes(
     changes: list[Change] = []
     warnings = [f"pruning waits: {blocked}"] if blocked else []
     discovery = observation.discovery
-    for question in questions if not blocked else ():
+    # Namespaces and CRDs last: whether they may go depends on what stays of their contents.
+    ordered = sorted(questions, key=lambda q: q.key.group_kind in (NAMESPACE, CRD))
+    for question in ordered if not blocked else ():
         verdict = pruning.decide(question, federation.prune, matches, federation.namespace)
         if isinstance(verdict, Change) and question.key.group_kind in (NAMESPACE, CRD):
-            if not discovery.complete:
-                discovery = member.discover()
-            strangers = pruning.strangers_in(
-                member, verdict, question.live, discovery, observation.inventory.applyset
-            )
-            if strangers:
-                verdict = f"it holds objects that are not ours: {strangers}"
+            going = {change.key for change in changes if change.action is Action.PRUNE}
+            staying = pruning.staying_in(question.key, question.live, members, going)
+            if staying:
+                verdict = f"it holds objects that stay: {staying}"
+            else:
+                if not discovery.complete:
+                    discovery = member.discover()
+                strangers = pruning.strangers_in(
+                    member, verdict, question.live, discovery, observation.inventory.applyset
+                )
+                if strangers:
+                    verdict = f"it holds objects that are not ours: {strangers}"
         if isinstance(verdict, str):
             warnings.append(f"{question.key} ({question.reason}) is kept: {verdict}")
         else:

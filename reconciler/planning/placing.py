@@ -67,6 +67,7 @@ def place(
         assignments = schedule(state, replace(view, capacity=limits))
     ready = _counts(live, ready_replicas)
     moves: list[str] = [f"{_short(w)}: leaves {c}: {why}" for w, c, why in _left(away)]
+    moves += _degraded(usual, state, availability)
     if state.federation.failover.enabled:
         workloads = {workload.key: workload for workload in state.workloads}
         assignments = tuple(
@@ -112,6 +113,23 @@ def _held(
     )
     moves += waits
     return held
+
+
+def _degraded(
+    usual: Sequence[Assignment], state: DesiredState, availability: Availability
+) -> list[str]:
+    """Workloads of which a down cluster ran a copy of its own that nobody else takes over."""
+    copied = {w.key for w in state.workloads if w.replicas.mode == "Duplicated"}
+    found = []
+    for cluster in sorted(availability.unavailable.keys() | availability.lost):
+        gone = [
+            _short(a.workload)
+            for a in usual
+            if a.workload in copied and a.workload.kind in REPLICATED and cluster in a.replicas
+        ]
+        if gone:
+            found.append(f"degraded without {cluster}: {', '.join(gone)}")
+    return found
 
 
 def _workloads(

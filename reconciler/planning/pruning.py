@@ -109,6 +109,24 @@ def _change(
     )
 
 
+def staying_in(
+    key: ObjectKey, live: Object, members: Collection[ObjectKey], going: Collection[ObjectKey]
+) -> str:
+    """Our own objects that the Namespace or CRD ``key`` would take along although they stay.
+
+    They are wanted, protected, orphaned, or not gone yet; empty: there are none.
+    """
+    inside = sorted(str(one) for one in members if _is_inside(one, key, live) and one not in going)
+    return ", ".join(inside[:3]) + (f" and {len(inside) - 3} more" if inside[3:] else "")
+
+
+def _is_inside(one: ObjectKey, key: ObjectKey, live: Object) -> bool:
+    if key.group_kind == NAMESPACE:
+        return one.namespace == key.name
+    spec = live.get("spec") or {}
+    return one.group_kind == GroupKind(spec.get("group", ""), spec.get("names", {}).get("kind", ""))
+
+
 def strangers_in(
     member: Member, change: Change, live: Object, discovery: Discovery, applyset: str
 ) -> str:

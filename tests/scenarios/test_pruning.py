@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from reconciler.errors import GuardViolation
+from reconciler.pipeline import apply_plan
 from reconciler.planning.plan import Action
 from tests.scenarios.conftest import FEDERATION, World
 from tests.scenarios.manifests import NAMESPACE, SERVICE, SETTINGS, SHOP, WEB
@@ -69,6 +70,41 @@ def test_a_namespace_with_foreign_objects_is_kept(world: World) -> None:
     assert world.apply().ok
     assert world.exists("configmap", "foreign")
     assert not world.exists("configmap", "settings")
+
+
+def test_a_namespace_goes_only_with_all_that_is_in_it(world: World) -> None:
+    """Protected, or still wanted here: the Namespace would take it along."""
+    keep = "  prune: {protect: {kinds: [ConfigMap]}}\n"
+    world.write("federation.yaml", FEDERATION + keep)
+    world.write("namespace.yaml", NAMESPACE)
+    world.write("settings.yaml", SETTINGS)
+    world.apply()
+    # Only the Namespace leaves; the ConfigMap in it is still wanted.
+    world.remove("namespace.yaml")
+    plan = world.plan()
+    assert not plan.has_changes
+    assert any("holds objects that stay: ConfigMap shop/settings" in w for w in plan.warnings)
+    # Both leave, but the ConfigMap is protected.
+    world.write("other.yaml", SETTINGS.replace("namespace: shop", "namespace: default"))
+    world.remove("settings.yaml")
+    result = world.apply()
+    assert any(
+        "holds objects that stay: ConfigMap shop/settings" in w for w in result.plan.warnings
+    )
+    assert world.exists("configmap", "settings")
+
+
+def test_a_namespace_that_got_a_foreign_object_since_the_plan_is_kept(world: World) -> None:
+    world.write("shop.yaml", "---".join([NAMESPACE, SETTINGS]))
+    world.write("other.yaml", SETTINGS.replace("namespace: shop", "namespace: default"))
+    world.apply()
+    world.remove("shop.yaml")
+    prepared = world.prepare()
+    world.create_config_map("foreign")
+    result = apply_plan(prepared)
+    assert not result.ok
+    assert any("not ours: ConfigMap shop/foreign" in o.message for o in result.outcomes)
+    assert world.exists("configmap", "foreign")
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,184 @@
+"""What rules, Placements, tolerations and nodes change in a failover."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from reconciler.sandbox import ClusterSettings, Sandbox
+from tests.scenarios.failover_world import (
+    CLUSTER,
+    CLUSTERS,
+    FEDERATION,
+    NAMES,
+    SHARES,
+    WEB,
+    FailoverWorld,
+    simulated,
+)
+
+__all__ = ["simulated"]
+
+OTHERS = ("gcp-eu", "gcp-us")
+MOVED, STAYED = {"gcp-eu": 3, "gcp-us": 3}, {"gcp-eu": 2, "gcp-us": 2}
+
+
+@pytest.mark.parametrize(
+    ("placement", "minutes", "counts"),
+    [
+        ("failover: {action: None}", 30, STAYED),
+        ("failover: {action: DNSOnly}", 30, STAYED),
+        ("failover: {enabled: false}", 30, STAYED),
+        ("failover: {unhealthyAfter: 10m}", 9, STAYED),
+        ("failover: {unhealthyAfter: 10m}", 12, MOVED),
+        ("tolerations: [{key: federation.reconciler.dev/down, operator: Exists}]", 30, STAYED),
+        (
+            "tolerations: [{key: federation.reconciler.dev/down, operator: Exists, "
+            "tolerationSeconds: 600}]",
+            9,
+            STAYED,
+        ),
+        (
+            "tolerations: [{key: federation.reconciler.dev/down, operator: Exists, "
+            "tolerationSeconds: 600}]",
+            15,
+            MOVED,
+        ),
+    ],
+)
+def test_a_placement_may_stay_or_wait_longer(
+    simulated: FailoverWorld, placement: str, minutes: int, counts: dict[str, int]
+) -> None:
+    simulated.begin(WEB + f"  {placement}\n")
+    simulated.hosts["aws-eu"].stop()
+    for _ in range(minutes):
+        simulated.run()
+    assert simulated.counts(*OTHERS) == counts
+
+
+def test_a_cluster_whose_nodes_are_not_ready_counts_as_down(simulated: FailoverWorld) -> None:
+    simulated.begin()
+    aws = simulated.hosts["aws-eu"]
+    aws.set_ready_nodes(0)  # type: ignore[attr-defined]
+    simulated.wait_for_pods = lambda: None
+    for _ in range(4):
+        result = simulated.run()
+    assert "0 of 2 nodes are ready" in result.plan.health[0].reason
+    assert simulated.counts() == {**MOVED, "aws-eu": 2}, "it is left alone, its others take over"
+    aws.set_ready_nodes(2)  # type: ignore[attr-defined]
+    simulated.wait_for_pods = simulated.until_ready
+    for _ in range(8):
+        simulated.run()
+    assert simulated.counts() == SHARES
+
+
+@pytest.fixture
+def tight(repository: Path) -> Iterator[FailoverWorld]:
+    """aws-eu has room for a single Pod."""
+    settings = {
+        "aws-eu": ClusterSettings(nodes=1, pods_per_node=1),
+        "gcp-eu": ClusterSettings(nodes=2),
+        "gcp-us": ClusterSettings(nodes=2),
+    }
+    with Sandbox(list(NAMES), settings=settings) as sandbox:
+        hosts = {name: sandbox.cluster(name) for name in NAMES}
+        yield FailoverWorld(repository, sandbox.kubeconfig, hosts=hosts)
+
+
+def test_a_workload_that_is_unavailable_in_a_healthy_cluster_moves(tight: FailoverWorld) -> None:
+    rules = FEDERATION + "    workloadUnavailableAfter: 3m\n"
+    tight.write("federation.yaml", rules)
+    tight.options |= {"clock": lambda: tight.now, "state": str(tight.state)}
+    tight.write("clusters.yaml", CLUSTERS)
+    tight.write("web.yaml", WEB)
+    seen = []
+    for _ in range(7):
+        result = tight.run()
+        seen.append(tight.counts())
+    assert seen[0] == SHARES
+    assert seen[-1] == {"aws-eu": 0, **MOVED}
+    assert any("shop/web: leaves aws-eu" in move for move in result.plan.moves)
+
+
+TAINTED = """
+apiVersion: federation.reconciler.dev/v1alpha1
+kind: Cluster
+metadata: {name: aws-eu}
+spec: {provider: aws, region: eu-central-1, taints: [{key: drain, value: "1", effect: NoExecute}]}
+"""
+
+
+def test_a_taint_with_toleration_seconds_drains_later(simulated: FailoverWorld) -> None:
+    tolerant = "  tolerations: [{key: drain, operator: Exists, tolerationSeconds: 300}]\n"
+    keeps = "placement: {clusterSelector: {}, tolerations: [{operator: Exists}]}"
+    federation = FEDERATION.replace("placement: {clusterSelector: {}}", keeps)
+    simulated.begin(WEB + tolerant, federation)
+    rest = CLUSTERS.replace(CLUSTER % ("aws-eu", "aws", "eu-central-1"), "")
+    simulated.write("clusters.yaml", TAINTED + "---\n" + rest)
+    for _ in range(5):
+        simulated.run()
+    assert simulated.counts() == SHARES
+    for _ in range(3):
+        simulated.run()
+    assert simulated.counts(*OTHERS) == MOVED
+    assert not simulated.exists("deployment", "web", cluster="aws-eu")
+
+
+def test_a_spread_workload_changes_its_region_and_comes_back_without_a_gap(
+    simulated: FailoverWorld,
+) -> None:
+    spread = "replicas: {mode: Divided}"
+    one_region = "spread: [{by: region, maxGroups: 1}]"
+    simulated.begin(WEB.replace(spread, one_region))
+    (home,) = [n for n in NAMES if simulated.exists("deployment", "web", cluster=n)]
+    simulated.hosts[home].stop()
+    for _ in range(4):
+        result = simulated.run()
+    others = [name for name in NAMES if name != home]
+    (stand_in,) = [n for n in others if simulated.exists("deployment", "web", cluster=n)]
+    assert any(f"degraded without {home}" in move for move in result.plan.moves) or stand_in
+    simulated.hosts[home].start()
+    for _ in range(8):
+        simulated.run()
+        ready = [
+            simulated.get("deployment", "web", cluster=name)["status"].get("readyReplicas", 0)
+            for name in NAMES
+            if simulated.exists("deployment", "web", cluster=name)
+        ]
+        assert 6 in ready
+    assert [n for n in NAMES if simulated.exists("deployment", "web", cluster=n)] == [home]
+
+
+def test_capacity_bounds_what_the_others_take_and_the_rest_is_told(
+    simulated: FailoverWorld,
+) -> None:
+    simulated.begin()
+    text = (simulated.repository / "clusters.yaml").read_text()
+    simulated.write(
+        "clusters.yaml",
+        text.replace(
+            "region: europe-west1", "region: europe-west1, capacity: {replicas: 3}"
+        ).replace("region: us-central1", "region: us-central1, capacity: {replicas: 2}"),
+    )
+    plan = simulated.plan(simulate_outages=("cluster=aws-eu",))
+    (row,) = plan.workloads
+    assert dict(row.after) == {"aws-eu": 0, "gcp-eu": 3, "gcp-us": 2}
+    assert row.shortfall == 1
+    assert any("1 replicas fit nowhere" in warning for warning in plan.warnings)
+
+
+def test_a_simulated_outage_obeys_the_rules(simulated: FailoverWorld) -> None:
+    simulated.begin()
+    plan = simulated.plan(simulate_outages=("provider=gcp",))
+    assert any("may itself be cut off" in warning for warning in plan.warnings)
+    (row,) = plan.workloads
+    assert dict(row.after) == {"aws-eu": 2, "gcp-eu": 0, "gcp-us": 0}
+    simulated.write("federation.yaml", FEDERATION.replace("maxUnhealthy: 1", "maxUnhealthy: 2"))
+    plan = simulated.plan(simulate_outages=("provider=gcp",))
+    assert dict(plan.workloads[0].after) == {"aws-eu": 6, "gcp-eu": 0, "gcp-us": 0}
+    simulated.write("federation.yaml", FEDERATION.replace("enabled: true", "enabled: false"))
+    plan = simulated.plan(simulate_outages=("region=eu-central-1",))
+    assert any("nothing moves by itself" in warning for warning in plan.warnings)
+    assert dict(plan.workloads[0].after) == {"aws-eu": 0, **STAYED}
