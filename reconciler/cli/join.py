@@ -94,6 +94,8 @@ def _lifetime(context: click.Context, parameter: click.Parameter, value: str) ->
 )
 @option(
     "--host-cluster-context",
+    "--host-context",
+    "host_context",
     metavar="CONTEXT",
     heading=CLUSTER,
     help="The cluster that keeps the credential. [default: this pod's, or the current context]",
@@ -168,7 +170,7 @@ def join(
     force_conflicts: bool,
     overwrite: bool,
     cluster_context: str | None,
-    host_cluster_context: str | None,
+    host_context: str | None,
     host_cluster_name: str | None,
     api_endpoint: str | None,
     auth: str,
@@ -196,7 +198,7 @@ def join(
 
     request = JoinRequest(
         name=name,
-        host_name=host_cluster_name or host_cluster_context or "",
+        host_name=host_cluster_name or host_context or settings.host_context or "",
         auth="exec" if auth == "exec" else "token",
         subject=_subject(auth, user, group),
         context=cluster_context or name,
@@ -208,7 +210,14 @@ def join(
         force_conflicts=force_conflicts or settings.force_conflicts,
         overwrite=overwrite,
     )
-    return _join(settings, request, host_cluster_context or "", api_endpoint or "", dry_run, output)
+    return _join(
+        settings,
+        request,
+        host_context or settings.host_context or "",
+        api_endpoint or "",
+        dry_run,
+        output,
+    )
 
 
 def _subject(auth: str, user: str | None, group: str | None) -> Any:

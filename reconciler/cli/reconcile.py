@@ -100,6 +100,12 @@ def _reports(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> 
 )
 @option("--kubeconfig", metavar="FILE", heading=FLEET, help="[default: as kubectl finds it]")
 @option(
+    "--host-context",
+    metavar="CONTEXT",
+    heading=FLEET,
+    help="The cluster that keeps credentials. [default: this pod's, or the current context]",
+)
+@option(
     "--max-deletions",
     type=click.IntRange(min=0),
     metavar="N",

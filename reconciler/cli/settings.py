@@ -30,6 +30,7 @@ class Settings:
     path: str = "."
     clusters: tuple[str, ...] = ()
     kubeconfig: str | None = None
+    host_context: str | None = None
     force_conflicts: bool = False
     max_deletions: int | None = None
     simulate_outages: tuple[str, ...] = ()
@@ -55,6 +56,7 @@ class Settings:
             path=self.path,
             clusters=self.clusters,
             kubeconfig=self.kubeconfig,
+            host_context=self.host_context or "",
             plan_only=plan_only,
             force_conflicts=self.force_conflicts,
             max_deletions=self.max_deletions,

@@ -83,6 +83,8 @@ cluster fails to reach it.
 )
 @option(
     "--host-cluster-context",
+    "--host-context",
+    "host_context",
     metavar="CONTEXT",
     heading=CLUSTER,
     help="The cluster that keeps the credential. [default: this pod's, or the current context]",
@@ -105,7 +107,7 @@ def unjoin(
     keep_manifest: bool,
     output: str,
     cluster_context: str | None,
-    host_cluster_context: str | None,
+    host_context: str | None,
     **given: Any,
 ) -> int:
     """Take a cluster out of the federation: all that join made, in reverse.
@@ -120,7 +122,9 @@ def unjoin(
 
     fate: Fate | None = "orphan" if orphan else "prune" if prune else None
     request = LeaveRequest(name, fate, keep_manifest)
-    ends = open_ends(settings, name, cluster_context or name, host_cluster_context or "")
+    ends = open_ends(
+        settings, name, cluster_context or name, host_context or settings.host_context or ""
+    )
     plan, hands = _planned(settings, request, ends, force=force)
     if plan.managed and fate is None and not dry_run:
         raise UsageError(
