@@ -8,7 +8,7 @@ a name for the whole federation, one for each region and one for each zone of a 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from reconciler.dns.records import Entry, HealthCheck, Place
@@ -32,7 +32,7 @@ _CHECK = re.compile(
 _LONGEST_NAME = 253 - len("_owner.cname.")
 
 Homes = Mapping[ObjectKey, frozenset[str]]
-"""The clusters that each object is placed in; for one that is not in it, every cluster."""
+"""The clusters that each object is placed in while all are well; what is not in it, is nowhere."""
 
 
 @dataclass
@@ -64,13 +64,24 @@ class Wanted:
         )
 
 
-def wanted_names(state: DesiredState, rules: DnsRules, homes: Homes) -> Wanted:
-    """Every name that the repository asks for. Pure; sorted by name."""
+def wanted_names(
+    state: DesiredState,
+    rules: DnsRules,
+    homes: Homes | None = None,
+    down: Collection[str] = (),
+) -> Wanted:
+    """Every name that the repository asks for. Pure; sorted by name.
+
+    ``homes`` None: every object is everywhere. An object without any home is not pruned from DNS
+    while a cluster is ``down``: it may have been at home there.
+    """
     wanted = Wanted()
     for workload in state.workloads:
         asked = _annotation(workload, ANNOTATION)
         if (workload.key.group, workload.key.kind) in _KINDS and asked not in ("", "false"):
-            for entry in _annotated(workload, asked, state.clusters, rules, homes, wanted.warnings):
+            at = None if homes is None else homes.get(workload.key) or frozenset(down)
+            here = [c for c in state.clusters if at is None or c.name in at]
+            for entry in _annotated(workload, asked, here, rules, wanted.warnings):
                 wanted.add(entry)
     domains = {m["metadata"]["name"]: m for m in state.dns_manifests if m["kind"] == "Domain"}
     for manifest in state.dns_manifests:
@@ -119,13 +130,14 @@ def _annotation(workload: Workload, name: str) -> str:
 def _annotated(
     workload: Workload,
     asked: str,
-    clusters: Iterable[Cluster],
+    here: list[Cluster],
     rules: DnsRules,
-    homes: Homes,
     warnings: list[str],
 ) -> Iterator[Entry]:
-    here = [c for c in clusters if c.name in homes.get(workload.key, frozenset({c.name}))]
     key = at_home(workload.key)
+    spec = workload.template.get("spec") or {}
+    if key.kind == "Service" and rules.zones and spec.get("type") != "LoadBalancer":
+        warnings.append(f"{key}: its type is not LoadBalancer, so it has no address for a record")
     check = _check(workload, warnings)
     for zone, name, cluster in _names(workload, asked, here, rules, warnings):
         yield Entry(

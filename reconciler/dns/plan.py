@@ -44,7 +44,7 @@ def check_dns(state: DesiredState) -> tuple[Problem, ...]:
     return _rules(state)[1]
 
 
-def dns_needs(state: DesiredState, homes: Homes) -> Sought:
+def dns_needs(state: DesiredState, homes: Homes | None = None) -> Sought:
     """What each member must be asked for; nothing when no zone is configured. Pure."""
     rules, _ = _rules(state)
     if not rules.zones:
@@ -67,13 +67,13 @@ def plan_dns(
 
     seen         the clusters that were looked at (``targets.look``)
     down         the clusters that are declared down, or simulated to be, and why
-    homes        the clusters that each object is placed in; without it, all
+    homes        the clusters that each object is placed in, outages aside; without it, all
     environ      where ``env/NAME`` is looked up
     read_secret  reads ``secretRef`` in the host cluster
     host         connects to the host cluster, for the output DNSEndpoint
     """
     rules, _ = _rules(state)
-    wanted = wanted_names(state, rules, homes or {})
+    wanted = wanted_names(state, rules, homes, down)
     if not rules.zones:
         return DnsPlan(warnings=tuple(wanted.warnings))
     fleet = Fleet(seen, down, _weights(state, wanted), _steadfast(state, wanted))

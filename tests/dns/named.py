@@ -28,6 +28,33 @@ _ZONE_FILE = f"""$TTL 300
 ns IN A 127.0.0.1
 """
 
+CREDENTIALS = {"TSIG_KEY": KEY, "TSIG_SECRET": SECRET}
+
+
+def federation(port: int, *, owner: str = "shop", batch: int = 1000, zone: str = ZONE) -> str:
+    """A Federation that writes to this server."""
+    return f"""
+apiVersion: federation.reconciler.dev/v1alpha1
+kind: Federation
+metadata: {{name: {owner}}}
+spec:
+  dns:
+    ttl: 60
+    providers:
+      bind:
+        class: octodns_bind.Rfc2136Provider
+        host: 127.0.0.1
+        port: {port}
+        timeout: 5
+        key_name: env/TSIG_KEY
+        key_secret: env/TSIG_SECRET
+        key_algorithm: hmac-sha256
+        update_batch_size: {batch}
+    zones:
+      - {{name: {zone}, provider: bind}}
+---
+"""
+
 
 def named_program() -> str:
     """The program, or a skip; where every test must run (CI), a failure."""

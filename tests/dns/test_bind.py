@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.dns.fleets import ADDRESSES, CLUSTERS, WEB, World, everywhere, lines, running, service
 from tests.dns.fleets import understood as read
-from tests.dns.named import EVERYTHING, KEY, READER, READER_SECRET, SECRET, ZONE, Named
+from tests.dns.named import (
+    CREDENTIALS,
+    EVERYTHING,
+    KEY,
+    READER,
+    READER_SECRET,
+    ZONE,
+    Named,
+    federation,
+)
 
 # octodns-bind still uses what octoDNS will drop in its next major version.
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:octodns_bind")
@@ -20,41 +28,6 @@ EMPTY = {
     (f"ns.{ZONE}", "A"): ["127.0.0.1"],
     (ZONE, "NS"): [f"ns.{ZONE}"],
 }
-
-
-def federation(port: int, *, owner: str = "shop", batch: int = 1000, zone: str = ZONE) -> str:
-    return f"""
-apiVersion: federation.reconciler.dev/v1alpha1
-kind: Federation
-metadata: {{name: {owner}}}
-spec:
-  dns:
-    ttl: 60
-    providers:
-      bind:
-        class: octodns_bind.Rfc2136Provider
-        host: 127.0.0.1
-        port: {port}
-        timeout: 5
-        key_name: env/TSIG_KEY
-        key_secret: env/TSIG_SECRET
-        key_algorithm: hmac-sha256
-        update_batch_size: {batch}
-    zones:
-      - {{name: {zone}, provider: bind}}
----
-"""
-
-
-CREDENTIALS = {"TSIG_KEY": KEY, "TSIG_SECRET": SECRET}
-
-
-@pytest.fixture
-def named(tmp_path: Path) -> Iterator[Named]:
-    server = Named(tmp_path)
-    server.start()
-    yield server
-    server.stop()
 
 
 @pytest.fixture

@@ -125,7 +125,7 @@ def test_addresses_and_readiness_cost_one_list_for_each_kind(cluster: Cluster) -
     expose(cluster, service("api", "lb.example.net"), ready=False)
     api = WEB.replace("name: web", "name: api")
     absent = WEB.replace("name: web", "name: absent")
-    needs = dns_needs(read(FEDERATION, CLUSTERS, WEB, api, absent), {})
+    needs = dns_needs(read(FEDERATION, CLUSTERS, WEB, api, absent))
     with cluster.recorded() as requests:
         view = look(connected(cluster), needs, {})
     assert view == {
@@ -138,7 +138,7 @@ def test_addresses_and_readiness_cost_one_list_for_each_kind(cluster: Cluster) -
 def test_what_was_read_already_is_not_asked_for_again(cluster: Cluster) -> None:
     expose(cluster, service("web", "52.29.10.1"))
     live = cluster.call("GET", "/api/v1/namespaces/shop/services/web")
-    needs = dns_needs(read(FEDERATION, CLUSTERS, WEB), {})
+    needs = dns_needs(read(FEDERATION, CLUSTERS, WEB))
     with cluster.recorded() as requests:
         view = look(connected(cluster), needs, {WEB_KEY: live})
     assert view[WEB_KEY].ready
@@ -148,7 +148,7 @@ def test_what_was_read_already_is_not_asked_for_again(cluster: Cluster) -> None:
 def test_a_federation_without_zones_asks_for_nothing(cluster: Cluster) -> None:
     bare = "apiVersion: federation.reconciler.dev/v1alpha1\nkind: Federation\nmetadata: {name: x}\n"
     with cluster.recorded() as requests:
-        assert look(connected(cluster), dns_needs(read(bare, CLUSTERS, WEB), {}), {}) == {}
+        assert look(connected(cluster), dns_needs(read(bare, CLUSTERS, WEB)), {}) == {}
     assert requests == []
 
 
@@ -162,7 +162,7 @@ def test_a_cluster_without_gateways_has_none(cluster: Cluster) -> None:
       annotations: {federation.reconciler.dev/dns: "true"}
     spec: {listeners: [{name: https, port: 443, hostname: shop.shop.example.com}]}
     """
-    needs = dns_needs(read(FEDERATION, CLUSTERS, gateway), {})
+    needs = dns_needs(read(FEDERATION, CLUSTERS, gateway))
     assert [key.kind for key in needs.objects] == ["Gateway"]
     assert look(connected(cluster), needs, {}) == {}
 

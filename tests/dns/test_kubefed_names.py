@@ -70,7 +70,7 @@ def decided(
     state = understood(DOMAIN, CLUSTERS, manifests)
     rules, problems = parse_dns(state.federation.dns, "shop", state.federation.position)
     assert not problems
-    wanted = wanted_names(state, rules, {})
+    wanted = wanted_names(state, rules)
     assert not wanted.warnings
     fleet = Fleet(seen, down or {})
     return decide(
@@ -238,7 +238,7 @@ def _ingress(address: str) -> Object:
 def test_a_domain_that_does_not_exist_is_told() -> None:
     state = understood(DOMAIN, CLUSTERS, RECORD.replace("test-domain", "tset-domain") % "")
     rules, _ = parse_dns(state.federation.dns, "shop", state.federation.position)
-    wanted = wanted_names(state, rules, {})
+    wanted = wanted_names(state, rules)
     assert wanted.entries == {}
     assert wanted.warnings == [
         "ServiceDNSRecord shop/web: there is no Domain 'tset-domain', so it gets no record"
