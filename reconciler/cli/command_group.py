@@ -24,6 +24,7 @@ COMMANDS = {
     "join": "Make a cluster a member of the federation.",
     "schema": "Write the JSON Schemas for your editor.",
     "unjoin": "Take a cluster out of the federation.",
+    "survivability": "Show which workloads outlive which outage.",
     "validate": "Check a repository; needs no cluster.",
 }
 """Every subcommand: ``validate`` is the function ``validate`` in ``cli/validate.py``."""

@@ -1,0 +1,114 @@
+"""`reconcile survivability`: which workloads outlive which outage, from Git alone."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from reconciler.cli.command_group import GroupedCommand
+from reconciler.cli.exits import Exit
+from reconciler.cli.settings import Settings, merged, option, repository_options, terminal_options
+
+if TYPE_CHECKING:
+    from reconciler.planning.survivability import Survivability
+
+OUTPUT, OUTAGES = "Output", "Outages"
+NEVER, DEGRADED, DOWN = "never", "degraded", "down"
+
+EPILOG = """\b
+Examples:
+  reconcile survivability
+  reconcile survivability --outage provider=aws --outage region=europe-west1
+  reconcile survivability --fail-on down               for CI: exit code 1
+  reconcile survivability --base main --fail-on degraded   only what this branch makes worse
+"""
+
+
+@click.command(cls=GroupedCommand, epilog=EPILOG)
+@option(
+    "--outage",
+    "outages",
+    multiple=True,
+    metavar="WHAT=NAME",
+    heading=OUTAGES,
+    help="Only this cluster=, zone=, region= or provider=. Repeatable. [default: every one]",
+)
+@option(
+    "--base",
+    metavar="REF",
+    heading=OUTAGES,
+    help="Show only workloads that are worse off than at this branch, tag or commit.",
+)
+@option(
+    "--fail-on",
+    type=click.Choice([NEVER, DEGRADED, DOWN]),
+    default=NEVER,
+    show_default=True,
+    heading=OUTPUT,
+    help="Exit with 1 when a workload that is shown loses replicas, or all of them.",
+)
+@option(
+    "-o",
+    "--output",
+    type=click.Choice(["text", "json", "markdown"]),
+    default="text",
+    show_default=True,
+    heading=OUTPUT,
+    help="What to print.",
+)
+@repository_options
+@terminal_options
+@click.pass_context
+def survivability(
+    context: click.Context,
+    /,
+    *,
+    outages: tuple[str, ...],
+    base: str | None,
+    fail_on: str,
+    output: str,
+    **given: Any,
+) -> int:
+    """Show which workloads outlive which outage; needs no cluster.
+
+    Goes through the outage of every cluster, zone, region and provider, with the rules and the
+    scheduler of a real run, and tells for each workload whether all its replicas run elsewhere
+    (survives), some (degraded) or none (down).
+    """
+    settings = merged(context, **given)
+    from reconciler.planning.survivability import worse_than
+
+    matrix = _matrix(settings, outages)
+    if base:
+        matrix = worse_than(_matrix(replace(settings, ref=base), outages), matrix)
+    settings.console.out(_rendered(matrix, output, settings), newline=False)
+    return Exit.FAILED if _fails(matrix, fail_on) else Exit.OK
+
+
+def _matrix(settings: Settings, outages: tuple[str, ...]) -> Survivability:
+    from reconciler import pipeline
+    from reconciler.planning.survivability import survivability as calculated
+
+    return calculated(pipeline.validate(settings.options()).state, outages)
+
+
+def _rendered(matrix: Survivability, output: str, settings: Settings) -> str:
+    from reconciler.reporting import survivability as report
+
+    if output == "json":
+        return report.render_json(matrix)
+    if output == "markdown":
+        return report.render_markdown(matrix)
+    console = settings.console
+    return report.render_text(matrix, colour=console.stdout_colour, width=console.width)
+
+
+def _fails(matrix: Survivability, fail_on: str) -> bool:
+    from reconciler.planning.survivability import Fate
+
+    worst = {row.worst for row in matrix.rows}
+    if fail_on == DOWN:
+        return Fate.DOWN in worst
+    return fail_on == DEGRADED and bool(worst & {Fate.DOWN, Fate.DEGRADED})
