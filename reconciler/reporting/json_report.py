@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
 import orjson
 
+from reconciler.health.decision import ClusterHealth
 from reconciler.planning.plan import ABSENT, Change, ClusterPlan, Plan, RunResult
 
 FORMAT_VERSION = 1
@@ -21,9 +23,14 @@ def plan_document(plan: Plan) -> dict[str, Any]:
         "clusters": [_cluster(cluster) for cluster in plan.clusters],
         "warnings": list(plan.warnings),
         "violations": list(plan.violations),
+        "violationHint": plan.violation_hint,
         "simulatedOutages": list(plan.simulated_outages),
+        "health": [_health(one) for one in plan.health],
+        "moves": list(plan.moves),
+        "dns": list(plan.dns),
         "workloads": [
             {
+                "group": row.key.group,
                 "kind": row.key.kind,
                 "namespace": row.key.namespace,
                 "name": row.key.name,
@@ -44,15 +51,18 @@ def result_document(result: RunResult) -> dict[str, Any]:
         "ok": result.ok,
         "errors": list(result.errors),
         "stopped": result.stopped,
+        "requests": dict(result.requests),
         "outcomes": [
             {
                 "cluster": o.cluster,
                 "action": str(o.action),
+                "group": o.key.group,
                 "kind": o.key.kind,
                 "namespace": o.key.namespace,
                 "name": o.key.name,
                 "status": o.status,
                 "message": o.message,
+                "seconds": round(o.seconds, 3),
             }
             for o in result.outcomes
         ],
@@ -69,11 +79,27 @@ def _cluster(cluster: ClusterPlan) -> dict[str, Any]:
         "name": cluster.name,
         "provider": cluster.provider,
         "region": cluster.region,
+        "zone": cluster.zone,
         "reachable": cluster.reachable,
         "problem": cluster.problem,
         "unchanged": cluster.unchanged,
+        "pruneBlocked": cluster.prune_blocked,
         "requests": cluster.requests,
         "changes": [_change(change) for change in cluster.changes],
+    }
+
+
+def _health(one: ClusterHealth) -> dict[str, Any]:
+    since = datetime.fromtimestamp(one.since, UTC) if one.since else None
+    return {
+        "cluster": one.cluster,
+        "phase": str(one.phase),
+        "signal": str(one.signal),
+        "reason": one.reason,
+        "outlook": one.outlook,
+        "since": since.isoformat(timespec="seconds") if since else None,
+        "readyNodes": one.ready_nodes,
+        "nodes": one.nodes,
     }
 
 
@@ -99,4 +125,6 @@ def _change(change: Change) -> dict[str, Any]:
         "error": change.error,
         "origin": change.origin,
         "verified": change.verified,
+        "force": change.force,
+        "propagation": change.propagation,
     }

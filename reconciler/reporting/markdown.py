@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from reconciler.planning.plan import Action, ClusterPlan, Plan, RunResult, WorkloadRow
 from reconciler.reporting.grouping import few, group_title, grouped
+from reconciler.reporting.health_words import Health, fleet_health
 from reconciler.reporting.markdown_diff import diff_of
 from reconciler.reporting.notices import notices
 from reconciler.reporting.wording import (
@@ -34,6 +35,7 @@ LIMIT = 65_536
 
 LEAST_LIMIT = 2_000
 _SIGNS = {"stop": "🛑", "down": "❌", "outage": "🧪", "warning": "⚠️"}
+_HEALTH = {"ok": "✅", "degraded": "⚠️", "down": "❌", "unknown": "❔"}
 _MOST_COLUMNS = 8
 _LONGEST_TEXT = 600
 _LONGEST_NAME = 63
@@ -160,16 +162,16 @@ def _cluster_table(plan: Plan) -> _Part:
     head = f"{fold}\n| cluster | health |{names} unchanged |\n"
     head += "| --- | --- |" + " ---: |" * (len(used) + 1) + "\n"
     ordered = sorted(plan.clusters, key=lambda c: (c.reachable, not c.changes))
-    return _Part(
-        head, [_cluster_row(c, used) for c in ordered], "\n</details>\n" * many, 0.15, "cluster"
-    )
+    health = fleet_health(plan)
+    rows = [_cluster_row(c, health[c.name], used) for c in ordered]
+    return _Part(head, rows, "\n</details>\n" * many, 0.15, "cluster")
 
 
-def _cluster_row(cluster: ClusterPlan, used: Sequence[Action]) -> str:
+def _cluster_row(cluster: ClusterPlan, health: Health, used: Sequence[Action]) -> str:
     found = [change.action for change in cluster.changes]
     counts = "".join(f" {found.count(action) or ''} |" for action in used)
-    health = "✅ reachable" if cluster.reachable else "❌ unreachable"
-    return f"| {escape(cluster.name)} | {health} |{counts} {cluster.unchanged} |\n"
+    how = f"{_HEALTH[health.sign]} {health.word}"
+    return f"| {escape(cluster.name)} | {how} |{counts} {cluster.unchanged} |\n"
 
 
 def _replicas(plan: Plan) -> Iterator[_Part]:

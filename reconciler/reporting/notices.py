@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from reconciler.planning.plan import Action, ClusterPlan, Plan, RunResult
 from reconciler.reporting.grouping import few, together
+from reconciler.reporting.health_words import away, health_notices
 from reconciler.reporting.wording import key_text, visible
 
 MOST_NOTICES = 100
@@ -28,7 +29,8 @@ def notices(plan: Plan, result: RunResult | None = None) -> Iterator[Notice]:
         ("stop", "Run stopped", [result.stopped] if result and result.stopped else []),
         ("stop", "Error", list(result.errors) if result else []),
         ("outage", "Simulated outage", list(plan.simulated_outages)),
-        ("down", "Left out", list(_away(plan.clusters))),
+        ("down", "Left out", [f"{few(names)}: {text}" for text, names in away(plan)]),
+        ("warning", "Health", list(health_notices(plan))),
         ("stop", "Refused", list(_refused(plan))),
         ("stop", "Failed", list(_undone(result, "failed"))),
         ("warning", "Skipped", list(_undone(result, "skipped"))),
@@ -40,12 +42,6 @@ def notices(plan: Plan, result: RunResult | None = None) -> Iterator[Notice]:
             yield Notice(level, word, f"and {len(texts) - MOST_NOTICES} more like these")
     if plan.violations and plan.violation_hint:
         yield Notice("stop", "Nothing will be written", visible(plan.violation_hint))
-
-
-def _away(clusters: Sequence[ClusterPlan]) -> Iterator[str]:
-    away = ((cluster.problem, cluster.name) for cluster in clusters if not cluster.reachable)
-    for problem, names in together(away):
-        yield f"{few(names)}: {problem}"
 
 
 def _blocked(clusters: Sequence[ClusterPlan]) -> Iterator[str]:

@@ -9,6 +9,7 @@ from urllib.parse import quote
 
 from reconciler.planning.plan import ClusterPlan, Plan, RunResult, WorkloadRow
 from reconciler.reporting.fleet_picture import Picture, draw
+from reconciler.reporting.health_words import Health, fleet_health
 from reconciler.reporting.notices import Notice, notices
 from reconciler.reporting.page_changes import ChangesView, changes_view
 from reconciler.reporting.wording import (
@@ -30,15 +31,6 @@ PICTURE_WIDTHS = {"wide": 1080, "medium": 640, "narrow": 330}
 MOST_CLUSTERS = 2_000
 MOST_WORKLOADS = 200
 MOST_BARS = 24
-
-
-@dataclass(frozen=True, slots=True)
-class Health:
-    """``sign`` is one of ok, degraded, down, unknown: what is drawn."""
-
-    sign: str
-    word: str
-    reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,7 +159,11 @@ def _page(plan: Plan, result: RunResult | None) -> Page:
 def _clusters(plan: Plan) -> tuple[ClusterView, ...]:
     before, after = _sums(plan.workloads)
     longest = max([*before.values(), *after.values(), 1])
-    return tuple(_cluster(c, before[c.name], after[c.name], 100 / longest) for c in plan.clusters)
+    health = fleet_health(plan)
+    return tuple(
+        _cluster(c, health[c.name], before[c.name], after[c.name], 100 / longest)
+        for c in plan.clusters
+    )
 
 
 def _sums(rows: Sequence[WorkloadRow]) -> tuple[Mapping[str, int], Mapping[str, int]]:
@@ -181,8 +177,9 @@ def _sums(rows: Sequence[WorkloadRow]) -> tuple[Mapping[str, int], Mapping[str, 
     return before, after
 
 
-def _cluster(cluster: ClusterPlan, before: int, after: int, scale: float) -> ClusterView:
-    health = health_of(cluster)
+def _cluster(
+    cluster: ClusterPlan, health: Health, before: int, after: int, scale: float
+) -> ClusterView:
     found = [change.action for change in cluster.changes]
     counts = tuple(
         Count(str(action), mark, found.count(action))
@@ -208,18 +205,13 @@ def _cluster(cluster: ClusterPlan, before: int, after: int, scale: float) -> Clu
     )
 
 
-def health_of(cluster: ClusterPlan) -> Health:
-    """Whether the cluster could be looked at, and why not."""
-    if cluster.reachable:
-        return Health("ok", "reachable")
-    return Health("down", "unreachable", visible(cluster.problem))
-
-
 def _signs(clusters: Sequence[ClusterView]) -> tuple[Health, ...]:
     """What the signs in the picture mean, best first; only those that are there."""
-    words = {cluster.health.sign: cluster.health.word for cluster in clusters}
     order = ("ok", "degraded", "down", "unknown")
-    return tuple(Health(sign, words[sign]) for sign in order if sign in words)
+    words: dict[str, set[str]] = {sign: set() for sign in order}
+    for cluster in clusters:
+        words[cluster.health.sign].add(cluster.health.word)
+    return tuple(Health(sign, " or ".join(sorted(words[sign]))) for sign in order if words[sign])
 
 
 def middle_cut(text: str, room: int) -> str:

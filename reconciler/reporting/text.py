@@ -6,7 +6,7 @@ Colours are plain escape codes, so that a run without changes pays for no termin
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
@@ -29,6 +29,7 @@ from reconciler.reporting.grouping import (
     line_diff,
     together,
 )
+from reconciler.reporting.health_words import away, health_notices
 from reconciler.reporting.wording import (
     MARKS,
     changed_rows,
@@ -135,7 +136,7 @@ def render_result(
     if result.stopped:
         lines += style.wrapped("Stopped: ", result.stopped, 2, ALARM)
     if not with_plan:
-        lines += _unreachable(plan.clusters, style)
+        lines += _unreachable(plan, style)
     lines += style.wrapped("", result_line(result), 2, "32;1" if result.ok else ALARM)
     if next_step:
         lines += style.wrapped("", next_step, 2)
@@ -146,9 +147,11 @@ def _notices(plan: Plan, style: Style) -> Iterator[str]:
     """What must be known before the rest is read."""
     for outage in plan.simulated_outages:
         yield from style.wrapped("Simulated: an outage of ", outage, 2, "35;1")
-    yield from _unreachable(plan.clusters, style)
+    yield from _unreachable(plan, style)
     for violation in plan.violations:
         yield from style.wrapped("Stopped by a guard: ", violation, 2, ALARM)
+    for text in health_notices(plan):
+        yield from _warning(text, style)
     blocked = ((c.prune_blocked, c.name) for c in plan.clusters if c.prune_blocked)
     for reason, names in together(blocked):
         who = ", ".join(names) if style.verbose else few(names)
@@ -163,9 +166,8 @@ def _warning(text: str, style: Style) -> Iterator[str]:
     yield from rest
 
 
-def _unreachable(clusters: Iterable[ClusterPlan], style: Style) -> Iterator[str]:
-    away = ((cluster.problem, cluster.name) for cluster in clusters if not cluster.reachable)
-    for problem, names in together(away):
+def _unreachable(plan: Plan, style: Style) -> Iterator[str]:
+    for problem, names in away(plan):
         who = ", ".join(names) if style.verbose else few(names)
         text = f"{who} {'is' if len(names) == 1 else 'are'} left out: {problem}"
         yield from style.wrapped("! ", text, 2, ALARM)

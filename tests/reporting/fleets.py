@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from reconciler.health.decision import ClusterHealth
+from reconciler.health.memory import Phase
+from reconciler.health.probe import Signal
 from reconciler.objects import ObjectKey
 from reconciler.planning.plan import (
     Action,
@@ -147,6 +150,45 @@ def failover() -> Plan:
             },
         ),
         simulated_outages=("region=eu-central-1",),
+    )
+
+
+def unwell() -> Plan:
+    """Clusters in every state of health: well, ailing, down, coming back, and nobody knows."""
+    noon = 1_772_366_400.0
+    refused = "10.0.0.1:6443 refused the connection"
+    return Plan(
+        "shop",
+        (
+            ClusterPlan(
+                "aws-eu", "aws", "eu-central-1", reachable=False, problem=f"down: {refused}"
+            ),
+            ClusterPlan("aws-us", "aws", "us-east-1", unchanged=30),
+            ClusterPlan("gcp-asia", "gcp", "asia-east1", unchanged=30),
+            ClusterPlan("gcp-eu", "gcp", "europe-west1", changes=(CATALOG,), unchanged=30),
+            ClusterPlan("gcp-us", "gcp", "us-central1", reachable=False, problem="no credential"),
+        ),
+        health=(
+            ClusterHealth("aws-eu", Phase.DOWN, Signal.UNHEALTHY, refused, noon),
+            ClusterHealth(
+                "aws-us",
+                Phase.UP,
+                Signal.UNHEALTHY,
+                "1 of 4 nodes is ready",
+                outlook="counts as down when it stays so for 2m more",
+                ready_nodes=1,
+                nodes=4,
+            ),
+            ClusterHealth("gcp-asia", Phase.RETURNING, Signal.HEALTHY, since=noon),
+            ClusterHealth("gcp-eu", Phase.UP, Signal.HEALTHY, ready_nodes=3, nodes=4),
+            ClusterHealth(
+                "gcp-us",
+                Phase.UP,
+                Signal.UNKNOWN,
+                "no credential",
+                outlook="its writes wait, nothing moves",
+            ),
+        ),
     )
 
 

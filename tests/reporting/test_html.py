@@ -22,6 +22,7 @@ from tests.reporting.fleets import (
     large_fleet,
     quiet,
     run_of_web_shop,
+    unwell,
     web_shop,
 )
 from tests.reporting.hostile import HOSTILE, hostile, run_of_hostile
@@ -34,6 +35,7 @@ PAGES = {
     "nothing to do": render_html(quiet()),
     "many clusters": render_html(large_fleet()),
     "no clusters": render_html(Plan("", ())),
+    "illness": render_html(unwell()),
     "a run": render_result_html(run_of_web_shop()),
     "a hostile plan": render_html(hostile()),
     "a hostile run": render_result_html(run_of_hostile()),

@@ -18,6 +18,7 @@ from tests.reporting.fleets import (
     large_fleet,
     quiet,
     run_of_web_shop,
+    unwell,
     web_shop,
 )
 from tests.reporting.hostile import hostile, run_of_hostile
@@ -26,7 +27,7 @@ SCHEMA = json.loads((Path(__file__).parents[2] / "schemas" / "plan.json").read_t
 VALIDATOR = jsonschema.Draft202012Validator(SCHEMA)
 
 
-@pytest.mark.parametrize("make", [web_shop, failover, guarded, quiet, large_fleet, hostile])
+@pytest.mark.parametrize("make", [web_shop, failover, guarded, quiet, large_fleet, unwell, hostile])
 def test_plans_follow_the_schema_and_are_the_same_each_time(make: object) -> None:
     text = as_json(plan_document(make()))  # type: ignore[operator]
     VALIDATOR.validate(json.loads(text))
@@ -63,3 +64,10 @@ def test_a_field_that_is_absent_has_no_value() -> None:
 
 def test_what_is_in_a_secret_is_never_written() -> None:
     assert CANARY not in as_json(result_document(run_of_web_shop()))
+
+
+def test_health_is_told_with_its_time() -> None:
+    down, ailing, *_ = plan_document(unwell())["health"]
+    assert (down["phase"], down["since"]) == ("Down", "2026-03-01T12:00:00+00:00")
+    assert (ailing["phase"], ailing["signal"], ailing["since"]) == ("Up", "Unhealthy", None)
+    assert (ailing["readyNodes"], ailing["nodes"]) == (1, 4)
