@@ -57,17 +57,17 @@ def _sign(probed: ClusterHealth) -> tuple[str, str]:
 
 
 def _reason(probed: ClusterHealth) -> str:
-    """``since 2026-03-01 10:00 UTC; connection refused; 2 of 4 nodes ready``."""
+    """``connection refused; since 2026-03-01 10:00 UTC``."""
     return "; ".join(part for part in _parts(probed) if part)
 
 
 def _parts(probed: ClusterHealth) -> Iterator[str]:
-    imagined = probed.reason.startswith("simulated outage")
-    if probed.phase is not Phase.UP and probed.since and not imagined:
-        yield f"since {datetime.fromtimestamp(probed.since, UTC):%Y-%m-%d %H:%M} UTC"
     yield probed.reason
     if probed.nodes and probed.ready_nodes != probed.nodes and "nodes" not in probed.reason:
         yield f"{probed.ready_nodes} of {probed.nodes} nodes ready"
+    imagined = probed.reason.startswith("simulated outage")
+    if probed.phase is not Phase.UP and probed.since and not imagined:
+        yield f"since {datetime.fromtimestamp(probed.since, UTC):%Y-%m-%d %H:%M} UTC"
     yield probed.outlook
 
 

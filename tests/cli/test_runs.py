@@ -61,13 +61,14 @@ def test_json_on_stdout_is_json_and_nothing_else(reconcile: Command, repository:
 def test_reports_are_written_beside_the_output(
     reconcile: Command, repository: Write, tmp_path: Path
 ) -> None:
-    files = [tmp_path / name for name in ("plan.json", "plan.md", "plan.txt")]
+    files = [tmp_path / name for name in ("plan.json", "plan.md", "plan.txt", "plan.html")]
     arguments = [word for file in files for word in ("--report", file)]
     done = reconcile("--plan", "--sandbox", "--repo", repository(config_maps("a")), *arguments)
     assert done.returncode == 0
     assert json.loads(files[0].read_text())["summary"]["create"] == 1
     assert "default/a" in files[1].read_text()
     assert files[2].read_text() == done.stdout
+    assert "default/a" in files[3].read_text()
 
 
 def test_a_report_that_cannot_be_written_fails_in_words(

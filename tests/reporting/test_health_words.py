@@ -15,7 +15,7 @@ from tests.reporting.fleets import unwell
 def test_every_state_has_a_sign_and_a_word() -> None:
     assert fleet_health(unwell()) == {
         "aws-eu": Health(
-            "down", "down", "since 2026-03-01 12:00 UTC; 10.0.0.1:6443 refused the connection"
+            "down", "down", "10.0.0.1:6443 refused the connection; since 2026-03-01 12:00 UTC"
         ),
         "aws-us": Health(
             "degraded",
@@ -45,7 +45,10 @@ def test_a_cluster_that_is_well_and_does_not_answer_is_unreachable() -> None:
 
 def test_the_terminal_tells_who_is_unwell_and_what_comes_of_it() -> None:
     text = render_plan(unwell(), width=200)
-    assert "! aws-eu is left out: since 2026-03-01 12:00 UTC; 10.0.0.1:6443 refused" in text
+    assert (
+        "! aws-eu is left out: 10.0.0.1:6443 refused the connection; since 2026-03-01 12:00 UTC"
+        in text
+    )
     assert "! gcp-us is left out: no credential; its writes wait, nothing moves\n" in text
     assert "Warning: aws-us is unhealthy: 1 of 4 nodes is ready; counts as down when" in text
     assert "Warning: gcp-asia is coming back: since 2026-03-01 12:00 UTC\n" in text
