@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
 from reconciler.errors import BadInput, Position, Problem, SourceError, UsageError
+from reconciler.manifests.cache import ParseCache
 from reconciler.manifests.document import Document
 from reconciler.reading.rules_of import rules_of
 from reconciler.source import Checkout, SourceFile, default_cache
@@ -109,7 +111,7 @@ def read_source(request: SourceRequest) -> ReadSource:
         from reconciler.reading.trust import verify
 
         signer = verify(where, checkout, demanded, keys)
-    rules = rules_of(checkout.files)
+    rules = rules_of(checkout.files, _rules_cache(where))
     if rules.signature and request.enforce and not where.is_remote and where.ref is None:
         where, checkout = _as_committed(where, checkout)
     files = _decoded(where, checkout, rules)
@@ -179,6 +181,11 @@ def _as_committed(where: SourceLocation, checkout: Checkout) -> tuple[SourceLoca
         )
     committed = replace(where, ref="HEAD")
     return committed, _open(committed)
+
+
+def _rules_cache(where: SourceLocation) -> ParseCache:
+    name = hashlib.sha256(f"{where.location}\0{where.path}".encode()).hexdigest()[:16]
+    return ParseCache(default_cache() / "parsed" / f"{name}-rules.json")
 
 
 def _decoded(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from reconciler.errors import SourceError
@@ -43,6 +42,8 @@ def decrypt(files: Sequence[SourceFile]) -> list[SourceFile]:
 
     Keys are found as sops finds them: SOPS_AGE_KEY_FILE, SOPS_AGE_KEY, a GnuPG home.
     """
+    from concurrent.futures import ThreadPoolExecutor
+
     with ThreadPoolExecutor(CONCURRENT) as pool:
         return list(pool.map(_decrypt, files))
 
