@@ -7,7 +7,7 @@ What stands now is read from those objects, so the same rules hold as for zones.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from reconciler.cluster.member import Member
@@ -20,6 +20,7 @@ from reconciler.dns.records import (
     owner_text,
     read_owner,
 )
+from reconciler.dns.rows import NOT_WANTED, rows
 from reconciler.dns.rules import Thresholds
 from reconciler.dns.withdrawing import Decision
 from reconciler.dns.zones import Decide, DnsOutcome
@@ -74,12 +75,33 @@ def plan_endpoints(
     applied = [b for n, b in wanted.items() if n not in existing or differs(existing[n], b)]
     deleted = [o for n, o in existing.items() if n not in wanted and n not in decision.kept]
     touched = {_dns_name(obj) for obj in (*applied, *deleted)}
-    rows = [
-        row
-        for name in sorted(touched)
-        for row in _rows(name, standing.get(name, ()), wanted.get(name), decision)
+    records: dict[str, list[Record]] = {}
+    for record in decision.records:
+        if record.name in wanted:
+            records.setdefault(record.name, []).append(record)
+    changes: list[Object] = []
+    for name in sorted(touched):
+        why = decision.reasons.get(name, NOT_WANTED)
+        before, after = standing.get(name, ()), records.get(name, ())
+        changes += rows(WHERE, name, before, after, why) or _rewritten(name, before)
+    return EndpointPlan(tuple(changes), tuple(applied), tuple(deleted), tuple(sorted(warnings)))
+
+
+def _rewritten(name: str, before: Sequence[Standing]) -> list[Object]:
+    """Rows of a name whose targets stay and whose object does not."""
+    reason = "its TTL, or what is remembered of its clusters"
+    return [
+        {
+            "zone": WHERE,
+            "name": name,
+            "type": record.type,
+            "action": "update",
+            "from": list(record.values),
+            "to": list(record.values),
+            "reason": reason,
+        }
+        for record in before
     ]
-    return EndpointPlan(tuple(rows), tuple(applied), tuple(deleted), tuple(sorted(warnings)))
 
 
 def _in_the_way(name: str, object_name: str, theirs: Iterable[Object]) -> str:
@@ -204,31 +226,7 @@ def _dns_name(obj: Object) -> str:
     return str(annotations.get(NAME_ANNOTATION) or obj["metadata"]["name"])
 
 
-# -- reports and limits ------------------------------------------------------------------------
-
-
-def _rows(
-    name: str, before: tuple[Standing, ...], after: Object | None, decision: Decision
-) -> list[Object]:
-    old = {record.type: list(record.values) for record in before}
-    new = {record.type: list(record.values) for record in decision.records if record.name == name}
-    if after is None:
-        new = {}
-    rows: list[Object] = []
-    for kind in sorted({*old, *new}):
-        action = "create" if kind not in old else "prune" if kind not in new else "update"
-        rows.append(
-            {
-                "zone": WHERE,
-                "name": name,
-                "type": kind,
-                "action": action,
-                "from": old.get(kind),
-                "to": new.get(kind),
-                "reason": decision.reasons.get(name, "no longer wanted"),
-            }
-        )
-    return rows
+# -- limits ------------------------------------------------------------------------------------
 
 
 def _hold_limits(

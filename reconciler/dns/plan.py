@@ -41,12 +41,18 @@ class DnsPlan:
 
 def check_dns(state: DesiredState) -> tuple[Problem, ...]:
     """What is wrong with ``spec.dns``, beyond what its schema can say. Pure."""
-    return _rules(state)[1]
+    return rules_of(state)[1]
+
+
+def rules_of(state: DesiredState) -> tuple[DnsRules, tuple[Problem, ...]]:
+    """The rules of ``spec.dns``, and what is wrong with them. Pure."""
+    federation = state.federation
+    return parse_dns(federation.dns, federation.name, federation.position)
 
 
 def dns_needs(state: DesiredState, homes: Homes | None = None) -> Sought:
     """What each member must be asked for; nothing when no zone is configured. Pure."""
-    rules, _ = _rules(state)
+    rules, _ = rules_of(state)
     if not rules.zones:
         return Sought()
     return sought(state, wanted_names(state, rules, homes).entries.values())
@@ -72,7 +78,7 @@ def plan_dns(
     read_secret  reads ``secretRef`` in the host cluster
     host         connects to the host cluster, for the output DNSEndpoint
     """
-    rules, _ = _rules(state)
+    rules, _ = rules_of(state)
     wanted = wanted_names(state, rules, homes, down)
     if not rules.zones:
         return DnsPlan(warnings=tuple(wanted.warnings))
@@ -204,11 +210,6 @@ class _Planning:
         return DnsPlan(
             planned.changes, planned.warnings, writes=(write,) if planned.changes else ()
         )
-
-
-def _rules(state: DesiredState) -> tuple[DnsRules, tuple[Problem, ...]]:
-    federation = state.federation
-    return parse_dns(federation.dns, federation.name, federation.position)
 
 
 def _words(zone: str, error: DnsError) -> str:

@@ -155,7 +155,7 @@ class _Deciding:
         cluster, key = place
         what = f"{key.kind} {key.namespace}/{key.name}"
         if cluster in self.fleet.down and key not in self.fleet.steadfast:
-            return [], f"{cluster} is down: {self.fleet.down[cluster]}"
+            return [], f"{cluster} is down: {self.fleet.down[cluster].removeprefix('down: ')}"
         view = self.fleet.views.get(cluster)
         if view is None:
             return self.remembered(entry, place), f"{cluster} could not be looked at"

@@ -23,6 +23,7 @@ from reconciler.dns.records import (
     owner_text,
     read_owner,
 )
+from reconciler.dns.rows import NOT_WANTED
 from reconciler.dns.rules import Thresholds, ZoneRule
 from reconciler.dns.withdrawing import Decision
 from reconciler.errors import DnsError
@@ -257,7 +258,7 @@ def _rows(changes: Iterable[Any], zone: ZoneRule, decision: Decision) -> Iterato
 def _reason(action: str, name: str, before: Any, after: Any, decision: Decision) -> str:
     why = decision.reasons.get(name)
     if why is None:
-        return "no longer wanted"
+        return NOT_WANTED
     if not why and action == "update" and before.ttl != after.ttl:
         return f"TTL {before.ttl} -> {after.ttl}"
     return why

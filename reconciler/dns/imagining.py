@@ -1,0 +1,56 @@
+"""What an outage would change in the zones of simulated clusters, which exist nowhere. Pure.
+
+The zones are taken to be as they should be while all is well; nobody is asked.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import replace
+
+from reconciler.dns.records import Abilities, Entry, Record, Standing
+from reconciler.dns.rows import rows
+from reconciler.dns.targets import ServiceView
+from reconciler.dns.withdrawing import Decision, Fleet, decide
+from reconciler.objects import Object
+
+
+def imagine(
+    entries: Mapping[str, Entry], views: Mapping[str, ServiceView], down: Mapping[str, str]
+) -> tuple[tuple[Object, ...], tuple[str, ...]]:
+    """The rows that the outages ``down`` would bring, and warnings.
+
+    ``views`` are all clusters, those that are down too. Simulated clusters have no endpoints, so
+    every Service counts as ready.
+    """
+    entries = {name: replace(entry, ready_only=False) for name, entry in entries.items()}
+    well = decide(entries, Fleet(views), {}, Abilities(), imagined_addresses)
+    standing = {
+        name: tuple(Standing(r.type, r.values, r.by_cluster) for r in records)
+        for name, records in _by_name(well).items()
+    }
+    left = {name: view for name, view in views.items() if name not in down}
+    worse = decide(entries, Fleet(left, down), standing, Abilities(), imagined_addresses)
+    after = _by_name(worse)
+    found = [
+        row
+        for name, entry in sorted(entries.items())
+        if name not in worse.kept
+        for row in rows(
+            entry.zone, name, standing.get(name, ()), after.get(name, ()), worse.reasons[name]
+        )
+    ]
+    return tuple(found), tuple(w for w in worse.warnings if "stay as they are" in w)
+
+
+def _by_name(decision: Decision) -> dict[str, list[Record]]:
+    found: dict[str, list[Record]] = {}
+    for record in decision.records:
+        found.setdefault(record.name, []).append(record)
+    return found
+
+
+def imagined_addresses(host: str) -> tuple[str, ...]:
+    """An address of the range for documentation (TEST-NET-2) for each host name."""
+    return (f"198.51.100.{hashlib.sha256(host.encode()).digest()[0]}",)

@@ -1,0 +1,120 @@
+"""DNS as one step of a run: between what was seen of the members and what is applied to them."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Callable, Mapping, Sequence
+
+from reconciler.cluster.connecting import Connector
+from reconciler.cluster.member import Member
+from reconciler.cluster.parallel import in_parallel
+from reconciler.cluster.resources import Resource
+from reconciler.dns.imagining import imagine
+from reconciler.dns.names import Homes, at_home, wanted_names
+from reconciler.dns.plan import DnsPlan, dns_needs, plan_dns, rules_of
+from reconciler.dns.rules import SecretValue
+from reconciler.dns.targets import ServiceView, Sought, look
+from reconciler.errors import ClusterError, DnsError
+from reconciler.federation.model import Cluster, DesiredState
+from reconciler.inventory.observation import Observation
+from reconciler.objects import Object, ObjectKey
+from reconciler.planning.looking import Seen
+
+CONCURRENT_MEMBERS = 32
+_SECRETS = Resource("v1", "Secret", "secrets", namespaced=True)
+
+
+def plan_dns_of_run(
+    state: DesiredState,
+    homes: Homes,
+    seen: Sequence[Seen],
+    down: Mapping[str, str],
+    connector: Connector,
+) -> DnsPlan:
+    """Ask the members that were looked at for their addresses, and plan the records.
+
+    ``homes``: where each object is placed while all is well (not with the outages of this run).
+    Sends nothing at all where no zone is configured. A member that does not tell keeps its records.
+    """
+    needs = dns_needs(state, homes)
+    looked_at = [(s.member, _live(s.observation)) for s in seen if s.member and s.observation]
+    views, warnings = _views(looked_at, needs)
+    plan = plan_dns(
+        state,
+        views,
+        down,
+        homes=homes,
+        read_secret=secrets_of(connector, state.federation.namespace),
+        host=connector.host,
+    )
+    return DnsPlan(plan.changes, (*warnings, *plan.warnings), plan.errors, plan.writes)
+
+
+def imagine_dns_of_run(
+    state: DesiredState,
+    homes: Homes,
+    connect: Callable[[Cluster], Member],
+    down: Mapping[str, str],
+) -> DnsPlan:
+    """For simulated clusters: what the outages would change. Asks no provider, writes nothing."""
+    rules, _ = rules_of(state)
+    if not rules.zones or not down:
+        return DnsPlan()
+    wanted = wanted_names(state, rules, homes, down)
+    needs = dns_needs(state, homes)
+    views, warnings = _views([(connect(cluster), {}) for cluster in state.clusters], needs)
+    changes, more = imagine(wanted.entries, views, down)
+    return DnsPlan(changes, (*warnings, *more))
+
+
+def _views(
+    members: Sequence[tuple[Member, Mapping[ObjectKey, Object]]], needs: Sought
+) -> tuple[dict[str, ServiceView], tuple[str, ...]]:
+    """Each member with what was read of it already -> its view, or a warning."""
+    if not needs.objects:
+        return {}, ()
+
+    def ask(one: tuple[Member, Mapping[ObjectKey, Object]]) -> ServiceView | ClusterError:
+        try:
+            return look(one[0], needs, one[1])
+        except ClusterError as error:
+            return error
+
+    answers = in_parallel(ask, members, CONCURRENT_MEMBERS)
+    views: dict[str, ServiceView] = {}
+    warnings = []
+    for (member, _), answer in zip(members, answers, strict=True):
+        if isinstance(answer, ClusterError):
+            why = f"its addresses cannot be read, so its DNS records stay: {answer}"
+            warnings.append(f"{member.name}: {why}")
+        else:
+            views[member.name] = answer
+    return views, tuple(warnings)
+
+
+def _live(observation: Observation) -> dict[ObjectKey, Object]:
+    return {at_home(key): obj for key, (_, obj) in observation.members().items()}
+
+
+def secrets_of(connector: Connector, namespace: str) -> Callable[[SecretValue], str]:
+    """Reads a key of a Secret in the host cluster, which is connected to when first needed."""
+    hosts: list[Member] = []
+
+    def read(reference: SecretValue) -> str:
+        if not hosts:
+            hosts.append(connector.host())
+        where = reference.namespace or namespace
+        secret = hosts[0].get(_SECRETS, ObjectKey("", "Secret", where, reference.name))
+        name = f"Secret {where}/{reference.name}"
+        if secret is None:
+            raise DnsError("", f"{name} does not exist")
+        value = (secret.get("data") or {}).get(reference.key)
+        if value is None:
+            raise DnsError("", f"{name} has no key {reference.key!r}")
+        try:
+            return base64.b64decode(value, validate=True).decode().strip()
+        except (binascii.Error, UnicodeDecodeError):
+            raise DnsError("", f"{name} is damaged at {reference.key!r}") from None
+
+    return read
