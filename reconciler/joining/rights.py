@@ -58,6 +58,8 @@ def workload_rules(needs: Needs, namespace: str) -> tuple[Rule, ...]:
     if needs.dns:
         rules.append(_rule("", ["services"], ("get", "list")))
         rules.append(_rule("networking.k8s.io", ["ingresses"], ("get", "list")))
+        rules.append(_rule("gateway.networking.k8s.io", ["gateways"], ("get", "list")))
+        rules.append(_rule("discovery.k8s.io", ["endpointslices"], ("get", "list")))
     if needs.see_everything:
         rules.append(_rule("*", ["*"], ("get", "list")))
     return tuple(_without_repetition([*rules, *_rules_of_roles(needs.templates)]))
