@@ -20,6 +20,7 @@ from reconciler.errors import BadInput, ClusterError, GuardViolation, UsageError
 from reconciler.federation import interpret
 from reconciler.federation.model import Access, Cluster, DesiredState
 from reconciler.health.probe import Probe, Signal
+from reconciler.inventory.memory_store import MemoryStore, Remembered
 from reconciler.inventory.observation import observe
 from reconciler.manifests import load
 from reconciler.manifests.cache import ParseCache
@@ -53,7 +54,7 @@ from reconciler.reading import (
     request_of,
     source_warnings,
 )
-from reconciler.recall import Recall, recollect, remember, remember_commit
+from reconciler.recall import Recall, open_store, recollect, remember, remember_commit
 from reconciler.rendering import Rendering, render
 from reconciler.scheduling import Assignment, FleetView, schedule
 from reconciler.scheduling.outages import simulated_outages
@@ -271,6 +272,13 @@ def make_plan(options: Options, progress: Progress | None = None) -> Prepared:
         placed,
         replace(recall, memory=placing.memory),
     )
+
+
+def open_memory(options: Options) -> tuple[MemoryStore, Remembered, tuple[str, ...]]:
+    """The fleet's memory, its content, and the names of the clusters. Raises ReconcileError."""
+    state = read(options).state
+    store = open_store(options, _connector(options, state), state.federation)
+    return store, store.read(), tuple(sorted(cluster.name for cluster in state.clusters))
 
 
 def _probe(

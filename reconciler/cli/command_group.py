@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import keyword
 import os
 import sys
 from collections.abc import Sequence
@@ -18,11 +19,15 @@ from reconciler.cli.failures import report_defect, report_failure
 from reconciler.errors import ReconcileError
 
 COMMANDS = {
+    "clusters": "List the members: how they are, and how far they are from Git.",
     "completion": "Print the script that completes commands in your shell.",
     "demo": "Tell the story of a small federation on simulated clusters.",
+    "failback": "Let a cluster that was down carry its share again.",
     "explain": "Explain a field, as `kubectl explain` does.",
+    "import": "Make a repository of what a KubeFed host has.",
     "join": "Make a cluster a member of the federation.",
     "schema": "Write the JSON Schemas for your editor.",
+    "status": "Show how workloads are over all clusters.",
     "unjoin": "Take a cluster out of the federation.",
     "survivability": "Show which workloads outlive which outage.",
     "validate": "Check a repository; needs no cluster.",
@@ -65,8 +70,9 @@ class CommandGroup(click.Group):
         del ctx
         if cmd_name not in COMMANDS:
             return None
-        module = import_module(f"reconciler.cli.{cmd_name.replace('-', '_')}")
-        command = getattr(module, cmd_name.replace("-", "_"))
+        # A keyword cannot be a function's name: ``import`` is ``import_``.
+        name = cmd_name.replace("-", "_") + ("_" if keyword.iskeyword(cmd_name) else "")
+        command = getattr(import_module(f"reconciler.cli.{name}"), name)
         assert isinstance(command, click.Command)  # noqa: S101  (COMMANDS says so)
         return command
 

@@ -36,7 +36,8 @@ def demo(context: click.Context, /, *, keep: Path | None, **given: Any) -> int:
     """Tell the story of a small federation on simulated clusters.
 
     A web shop on one AWS and two Google clusters: planned, applied, left alone, tampered with,
-    repaired, and pruned. Every step is checked; needs no cluster and no network.
+    repaired, pruned, and carried through the outage of a provider and back. Every step is checked;
+    needs no cluster and no network.
     """
     from reconciler.cli.demo_story import Story, StoryWentWrong
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
@@ -10,11 +11,16 @@ from typing import Self
 import click
 
 from reconciler.cli.console import Console
-from reconciler.pipeline import Options, Prepared, apply_plan, make_plan
-from reconciler.planning.plan import Action, Plan
+from reconciler.health.memory import Phase
+from reconciler.pipeline import Options, Prepared, apply_plan, make_plan, validate
+from reconciler.planning.plan import Action, Plan, RunResult
+from reconciler.planning.survivability import survivability
+from reconciler.reporting.survivability import render_text
 from reconciler.reporting.text import render_plan, render_result
 from reconciler.sandbox import ClusterSettings, Sandbox, SimulatedCluster
 
+_SETTLING_SECONDS = 0.2
+"""How long the simulated Pods take to become ready, and a little more."""
 _REMOVED = Path("shop/worker/reports.yaml")
 _PLACES = {
     "aws-eu": ("aws", "eu-central-1"),
@@ -32,6 +38,7 @@ class Story:
 
     def __init__(self, repository: Path, console: Console) -> None:
         self._repository = repository
+        _retry_at_once(repository / "federation.yaml")
         self._console = console
         self._sandbox = Sandbox(
             list(_PLACES),
@@ -41,6 +48,7 @@ class Story:
             },
         )
         self._chapter = 0
+        self._now = time.time()
 
     def __enter__(self) -> Self:
         self._sandbox.__enter__()
@@ -62,7 +70,9 @@ class Story:
             self._nothing_to_do,
             self._tampering,
             self._pruning,
+            self._what_if,
             self._outage,
+            self._return,
         ):
             chapter()
 
@@ -116,18 +126,43 @@ class Story:
         self._check(_count(prepared.plan, Action.PRUNE) > 0, "the report job is pruned")
         self._check(apply_plan(prepared).ok, "it is gone")
 
-    def _outage(self) -> None:
+    def _what_if(self) -> None:
         self._title("What if the region of the AWS cluster went down?")
         self._say("$ reconcile --plan --simulate-outage region=eu-central-1")
         plan = make_plan(self._options(("region=eu-central-1",))).plan
         self._show_plan(plan)
-        carried = {
-            row.key.name: sum(row.after.values()) == sum(row.before.values())
-            for row in plan.workloads
-        }
-        shared = ("catalog", "cart", "payments-api", "worker")
-        self._check(all(carried[name] for name in shared), "Google carries what AWS did")
-        self._say("A plan only: nothing was touched.")
+        self._check(_carried(plan), "Google carries what AWS did")
+        self._say("A plan only: nothing was touched. Every outage, workload by workload:")
+        self._say("$ reconcile survivability")
+        matrix = survivability(validate(self._options()).state)
+        self._show(render_text(matrix, colour=self._console.stdout_colour, width=self._width()))
+
+    def _outage(self) -> None:
+        self._title("The AWS cluster does go down: a run each minute")
+        self._cluster("aws-eu").stop()
+        for minute in range(1, 5):
+            self._now += 60
+            result = apply_plan(self._plan())
+            (health,) = [one for one in result.plan.health if one.cluster == "aws-eu"]
+            told = health.outlook or f"counts as down; {_done(result)} elsewhere"
+            self._say(f"minute {minute}: aws-eu does not answer ({health.reason}); {told}")
+        self._show_plan_of(result)
+        self._check(_carried(result.plan), "Google carries what AWS did")
+        self._check(not self._plan().plan.has_changes, "nothing moves twice")
+
+    def _return(self) -> None:
+        self._title("It is back: it takes over first, and only then the others give up")
+        self._cluster("aws-eu").start()
+        for minute in range(1, 15):
+            self._now += 60
+            result = apply_plan(self._plan())
+            time.sleep(_SETTLING_SECONDS)
+            (health,) = [one for one in result.plan.health if one.cluster == "aws-eu"]
+            self._say(f"minute {minute}: aws-eu is {health.phase}; {_done(result)}")
+            if health.phase == Phase.UP and not result.outcomes:
+                break
+        self._check(health.phase == Phase.UP, "the cluster is back")
+        self._check(not self._plan().plan.has_changes, "all is as it was before the outage")
 
     # -- telling ---------------------------------------------------------------------------
 
@@ -144,6 +179,10 @@ class Story:
     def _show_plan(self, plan: Plan) -> None:
         self._show(render_plan(plan, colour=self._console.stdout_colour, width=self._width()))
 
+    def _show_plan_of(self, result: RunResult) -> None:
+        text = render_result(result, colour=self._console.stdout_colour, width=self._width())
+        self._show(text)
+
     def _width(self) -> int:
         return self._console.width
 
@@ -158,6 +197,8 @@ class Story:
             repo=str(self._repository),
             kubeconfig=str(self._sandbox.kubeconfig),
             simulate_outages=outages,
+            state=str(self._repository.parent / "memory.json"),
+            clock=lambda: self._now,
         )
 
     def _plan(self) -> Prepared:
@@ -175,6 +216,26 @@ class Story:
 
 def _count(plan: Plan, action: Action) -> int:
     return plan.summary()[action]
+
+
+def _carried(plan: Plan) -> bool:
+    """Whether the workloads that are shared out run as many replicas as before, elsewhere."""
+    shared = ("catalog", "cart", "payments-api")
+    rows = [row for row in plan.workloads if row.key.name in shared]
+    return len(rows) == len(shared) and all(
+        sum(row.after.values()) == sum(row.before.values()) for row in rows
+    )
+
+
+def _done(result: RunResult) -> str:
+    done = sum(outcome.status == "done" for outcome in result.outcomes)
+    return f"{done} objects were changed" if done != 1 else "1 object was changed"
+
+
+def _retry_at_once(federation: Path) -> None:
+    """What refuses connections in the demo does so at once; pauses would only cost time."""
+    text = federation.read_text(encoding="utf-8")
+    federation.write_text(text.replace("interval: 1s", "interval: 10ms"), encoding="utf-8")
 
 
 def _with_image(image: str) -> Callable[[dict[str, object]], None]:

@@ -12,14 +12,16 @@ from reconciler.cli.console import open_console
 from reconciler.cli.durations import DURATION
 from reconciler.cli.exits import Exit
 from reconciler.cli.settings import (
+    FLEET,
     Settings,
+    memory_options,
     merged,
     option,
     repository_options,
     terminal_options,
 )
 
-FLEET, RUN, OUTPUT = "Fleet", "What to do", "Output"
+RUN, OUTPUT = "What to do", "Output"
 OUTAGES = ("cluster", "region", "zone", "provider")
 REPORT_SUFFIXES = (".html", ".json", ".md", ".txt")
 
@@ -98,13 +100,7 @@ def _reports(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> 
     heading=FLEET,
     help="Only this cluster. Repeatable.",
 )
-@option("--kubeconfig", metavar="FILE", heading=FLEET, help="[default: as kubectl finds it]")
-@option(
-    "--host-context",
-    metavar="CONTEXT",
-    heading=FLEET,
-    help="The cluster that keeps credentials. [default: this pod's, or the current context]",
-)
+@memory_options
 @option(
     "--max-deletions",
     type=click.IntRange(min=0),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -40,9 +40,7 @@ def run(settings: Settings, request: Request) -> Exit:
         if request.sandbox:
             from reconciler.cli.simulated import simulated_members
 
-            members = stack.enter_context(simulated_members(settings, reset=request.sandbox_reset))
-            kubeconfig = str(members.kubeconfig)
-            settings = replace(settings, kubeconfig=kubeconfig, simulated=True)
+            settings = stack.enter_context(simulated_members(settings, reset=request.sandbox_reset))
         return _run(settings, request)
 
 

@@ -31,6 +31,7 @@ class Settings:
     clusters: tuple[str, ...] = ()
     kubeconfig: str | None = None
     host_context: str | None = None
+    state: str | None = None
     force_conflicts: bool = False
     max_deletions: int | None = None
     simulate_outages: tuple[str, ...] = ()
@@ -57,6 +58,7 @@ class Settings:
             clusters=self.clusters,
             kubeconfig=self.kubeconfig,
             host_context=self.host_context or "",
+            state=self.state or "auto",
             plan_only=plan_only,
             force_conflicts=self.force_conflicts,
             max_deletions=self.max_deletions,
@@ -84,7 +86,7 @@ def option(*names: str, heading: str, **settings: Any) -> Callable[[Command], Co
     return click.option(*names, cls=GroupedOption, heading=heading, **settings)
 
 
-REPOSITORY, TERMINAL = "Repository", "Terminal"
+REPOSITORY, FLEET, TERMINAL = "Repository", "Fleet", "Terminal"
 
 
 def repository_options(command: Command) -> Command:
@@ -141,6 +143,31 @@ def repository_options(command: Command) -> Command:
             metavar="PATH|URL",
             heading=REPOSITORY,
             help="A directory, read as it lies; or a Git URL. [default: .]",
+        ),
+    ):
+        command = decorate(command)
+    return command
+
+
+def memory_options(command: Command) -> Command:
+    """Adds --kubeconfig, --host-context and --state: where a fleet is, and what it remembers."""
+    for decorate in (
+        option(
+            "--state",
+            metavar="configmap|FILE",
+            heading=FLEET,
+            help="Where it is remembered who is down, and since when. [default: a ConfigMap of the "
+            "host cluster in a pod or with --host-context, else a file of yours]",
+        ),
+        option(
+            "--host-context",
+            metavar="CONTEXT",
+            heading=FLEET,
+            help="The cluster that keeps credentials and what is remembered. [default: this pod's, "
+            "or the current context]",
+        ),
+        option(
+            "--kubeconfig", metavar="FILE", heading=FLEET, help="[default: as kubectl finds it]"
         ),
     ):
         command = decorate(command)

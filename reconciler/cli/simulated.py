@@ -5,20 +5,20 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from reconciler.cli.settings import Settings
 
-if TYPE_CHECKING:
-    from reconciler.sandbox import Sandbox
+MEMORY = "fleet-memory.json"
 
 
 @contextmanager
-def simulated_members(settings: Settings, *, reset: bool = False) -> Iterator[Sandbox]:
+def simulated_members(settings: Settings, *, reset: bool = False) -> Iterator[Settings]:
     """One simulated cluster for each of the repository's; their objects outlive the process.
 
-    ``reset`` forgets what earlier runs left in them. Raises BadInput, SourceError.
+    Gives the settings by which they are reached. ``reset`` forgets what earlier runs left in them,
+    and what is remembered of them. Raises BadInput, SourceError.
     """
     from reconciler.pipeline import read
     from reconciler.sandbox import ClusterSettings, Sandbox, default_state
@@ -26,7 +26,9 @@ def simulated_members(settings: Settings, *, reset: bool = False) -> Iterator[Sa
     state = read(settings.options()).state
     place = str(Path(settings.repo).resolve()) if Path(settings.repo).exists() else settings.repo
     folder = default_state(hashlib.sha256(f"{place}\0{settings.path}".encode()).hexdigest()[:16])
+    memory = folder / "memory" / MEMORY
     if reset:
+        memory.unlink(missing_ok=True)
         Sandbox.reset(folder)
     surroundings = {
         cluster.name: ClusterSettings(
@@ -36,4 +38,16 @@ def simulated_members(settings: Settings, *, reset: bool = False) -> Iterator[Sa
     }
     names = [cluster.name for cluster in state.clusters]
     with Sandbox(names, settings=surroundings, state=folder) as sandbox:
-        yield sandbox
+        kubeconfig = str(sandbox.kubeconfig)
+        where = settings.state or str(memory)
+        yield replace(settings, kubeconfig=kubeconfig, state=where, simulated=True)
+
+
+@contextmanager
+def seen_by(settings: Settings, *, sandbox: bool) -> Iterator[Settings]:
+    """The settings, or with ``sandbox`` those by which the simulated clusters are reached."""
+    if not sandbox:
+        yield settings
+        return
+    with simulated_members(settings) as members:
+        yield replace(settings, kubeconfig=str(members.kubeconfig), simulated=True)

@@ -7,6 +7,7 @@ from typing import Any
 
 import orjson
 
+from reconciler.cluster.member import FIELD_MANAGER
 from reconciler.inventory.applyset import IDENTITY, PART_OF
 from reconciler.objects import Object
 from reconciler.planning.plan import ABSENT, FieldChange
@@ -72,17 +73,20 @@ def path_text(steps: tuple[Step, ...]) -> str:
     return text
 
 
-def owners_of(live: Object, steps: tuple[Step, ...], *, ours: str = "") -> tuple[str, ...]:
-    """The field managers whose managedFields entries hold the path, sorted, ``ours`` left out."""
+def owners_of(live: Object, steps: tuple[Step, ...]) -> tuple[str, ...]:
+    """The field managers whose managedFields entries hold the path, sorted.
+
+    Our own applies are left out; somebody who edits under our name is not.
+    """
     entries = live.get("metadata", {}).get("managedFields")
     return tuple(
         sorted(
             {
                 str(entry.get("manager"))
                 for entry in (entries if isinstance(entries, list) else ())
-                if _holds(entry.get("fieldsV1") or {}, steps)
+                if (entry.get("manager"), entry.get("operation")) != (FIELD_MANAGER, "Apply")
+                and _holds(entry.get("fieldsV1") or {}, steps)
             }
-            - {ours}
         )
     )
 
