@@ -85,7 +85,9 @@ def draw(places: Sequence[tuple[str, str]], width: int) -> Picture:
     drawn = [
         _drawn(places, width, detail, min(tile, room), height, gap) for tile in reversed(widths)
     ]
-    return min(drawn, key=lambda picture: picture.height - 2 * picture.tile_width)
+    # A pixel of a label's width tells more than one of a card, on which names have room enough.
+    worth = 2 if detail == "label" else 0.5
+    return min(drawn, key=lambda picture: picture.height - worth * picture.tile_width)
 
 
 def _drawn(

@@ -52,7 +52,7 @@
     hideEmpty(".cards");
     const filtered = words.length > 0 || actions.length > 0;
     nothing.hidden = !filtered || rows.some((row) => !row.element.hidden);
-    found.textContent = filtered ? `${seen} of ${changes.length} changes` : "";
+    found.textContent = filtered ? `${seen} of ${changes.length} different changes` : "";
     document.documentElement.dataset.found = filtered ? String(seen) : "";
   }
 

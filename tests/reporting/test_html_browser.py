@@ -62,7 +62,7 @@ def test_a_search_in_the_address_leaves_what_matches(browser: Browser) -> None:
     assert len(browser.open(page).changes()) == 13
     seen = browser.open(page, "#search=cronjob")
     assert seen.changes() == ["shop/nightly-report"]
-    assert seen.status() == "1 of 13 changes"
+    assert seen.status() == "1 of 13 different changes"
     assert 'value="cronjob"' not in seen.dom, "the box is a property, not markup"
     assert "gcp-us (gcp us-central1)" in seen.dom
     assert re.search(r'data-also="gcp-us"[^>]* hidden', seen.dom)
