@@ -120,9 +120,7 @@ def read_credentials(folder: str | Path) -> SourceCredentials:
     place = Path(folder).expanduser()
     if not place.is_dir():
         raise SourceError(f"--git-credentials: there is no directory {str(place)!r}")
-    password = (
-        _secret(place, "password") or _secret(place, "token") or _secret(place, "bearerToken")
-    )
+    password = _secret(place, "password") or _secret(place, "token")
     identity = _file(place, "identity") or _file(place, "ssh-privatekey")
     known_hosts = _file(place, "known_hosts")
     ca = _file(place, "ca.crt")

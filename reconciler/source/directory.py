@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from reconciler.source.checkout import MAX_FILE_BYTES, MAX_FILES, MAX_TOTAL_BYTE
 from reconciler.source.files import SourceFile
 
 GIT_SECONDS = 20
+CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
 def read_directory(location: str, path: str) -> Checkout:
@@ -50,9 +52,17 @@ def _read_all(folder: Path) -> Iterator[SourceFile]:
 
 
 def _read(file: Path, relative: str, folder: Path) -> SourceFile:
+    if CONTROL.search(relative):
+        raise SourceError(
+            f"{folder.name} holds the path {relative!r}",
+            hint="names with control characters are refused",
+        )
     if file.is_symlink() and not file.resolve().is_relative_to(folder):
         return SourceFile(relative, error="a symbolic link that leads out of the repository")
     try:
+        if not file.is_file():
+            # A pipe would let nobody go who opens it.
+            return SourceFile(relative, error="no plain file")
         size = file.stat().st_size
         if size > MAX_FILE_BYTES:
             return SourceFile(

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import os
 import posixpath
-import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from reconciler.errors import SourceError
 from reconciler.source.checkout import MAX_FILE_BYTES, MAX_FILES, MAX_TOTAL_BYTES, Checkout
-from reconciler.source.directory import blob_id
+from reconciler.source.directory import CONTROL, blob_id
 from reconciler.source.fetching import (
     Fetched,
     fetch,
@@ -23,7 +22,6 @@ from reconciler.source.fetching import (
 from reconciler.source.files import SourceFile
 from reconciler.source.location import SourceLocation
 
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _SYMLINK = 0o120000
 
 
@@ -155,7 +153,7 @@ def _files(tree: Any, prefix: str) -> tuple[tuple[SourceFile, ...], tuple[str, .
             raise SourceError(f"more than {MAX_FILES} files in the repository")
         relative = str(item.path).removeprefix(prefix)
         parts = relative.split("/")
-        if ".." in parts or _CONTROL.search(relative):
+        if ".." in parts or CONTROL.search(relative):
             raise SourceError(
                 f"the repository holds the path {relative!r}",
                 hint="names with .. or control characters are refused",

@@ -6,14 +6,23 @@ import base64
 import getpass
 import os
 import socket
+import ssl
 import subprocess
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from ipaddress import ip_address
 from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import NameOID
 
 from tests.source.programs import needed
 
@@ -34,8 +43,10 @@ class HttpServer:
     port: int = 0
     released: threading.Event = field(default_factory=threading.Event)
 
+    scheme: str = "http"
+
     def url(self, name: str) -> str:
-        return f"http://127.0.0.1:{self.port}/{name}"
+        return f"{self.scheme}://127.0.0.1:{self.port}/{name}"
 
     def allows(self, header: str) -> bool:
         pair = base64.b64encode(f"{self.user}:{self.password}".encode()).decode()
@@ -43,7 +54,10 @@ class HttpServer:
 
 
 @contextmanager
-def http_server(root: Path, user: str = "", password: str = "") -> Iterator[HttpServer]:
+def http_server(
+    root: Path, user: str = "", password: str = "", certificate: Path | None = None
+) -> Iterator[HttpServer]:
+    """``certificate`` (with its key in the same file) makes it https."""
     state = HttpServer(root, user, password)
 
     class Handler(BaseHTTPRequestHandler):
@@ -116,6 +130,11 @@ def http_server(root: Path, user: str = "", password: str = "") -> Iterator[Http
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         state.port = server.server_address[1]
+        if certificate:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(certificate)
+            server.socket = context.wrap_socket(server.socket, server_side=True)
+            state.scheme = "https"
         thread = threading.Thread(target=server.serve_forever, daemon=True)
         thread.start()
         try:
@@ -123,6 +142,26 @@ def http_server(root: Path, user: str = "", password: str = "") -> Iterator[Http
         finally:
             state.released.set()
             server.shutdown()
+
+
+def own_certificate(file: Path) -> str:
+    """Writes a certificate for 127.0.0.1 with its key; the certificate alone, as text."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "git")])
+    now = datetime.now(UTC)
+    address = x509.IPAddress(ip_address("127.0.0.1"))
+    made = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+        .not_valid_before(now - timedelta(hours=1))
+        .not_valid_after(now + timedelta(hours=1))
+        .add_extension(x509.SubjectAlternativeName([address]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    text = made.public_bytes(Encoding.PEM)
+    secret = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    file.write_bytes(text + secret)
+    return text.decode()
 
 
 @contextmanager

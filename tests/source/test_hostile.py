@@ -178,3 +178,16 @@ def test_a_path_that_leads_out_is_refused(origin: Path, cache: Path, path: str) 
 def test_limits_are_those_that_the_documentation_names() -> None:
     assert (checkout.MAX_FILES, checkout.MAX_FILE_BYTES) == (20_000, 10 * 1024**2)
     assert (checkout.MAX_TOTAL_BYTES, fetching.MAX_PACK_BYTES) == (512 * 1024**2, 2 * 1024**3)
+
+
+def test_a_directory_with_a_pipe_in_it_does_not_hold_the_run(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.yaml")
+    (file,) = open_source(str(tmp_path)).files
+    assert file.error == "no plain file"
+
+
+def test_names_in_a_directory_do_not_paint_the_terminal(tmp_path: Path) -> None:
+    (tmp_path / "\x1b[31mred.yaml").write_text("a: 1\n")
+    with pytest.raises(SourceError) as caught:
+        open_source(str(tmp_path))
+    assert "\x1b" not in str(caught.value)

@@ -15,7 +15,7 @@ from reconciler.source import Checkout, open_source
 from reconciler.source.credentials import SourceCredentials, read_credentials, split_url
 from reconciler.source.fetching import git_environment
 from tests.source.repositories import commit, config_map, git
-from tests.source.servers import HttpServer, http_server, silent_server
+from tests.source.servers import HttpServer, http_server, own_certificate, silent_server
 
 TOKEN = "c4nary-t0ken"
 
@@ -99,6 +99,19 @@ def test_the_password_does_not_follow_a_redirect_to_another_server(
         http.faults = [f"http://localhost:{other.port}"] * 10
         refused(http.url("fleet"), cache, secret)
         assert not [header for _, _, header in other.seen if header]
+
+
+def test_https_wants_an_authority_that_is_trusted(
+    origin: Path, cache: Path, secret: Path, tmp_path: Path
+) -> None:
+    authority = own_certificate(tmp_path / "server.pem")
+    with http_server(origin.parent, "robot", TOKEN, tmp_path / "server.pem") as server:
+        error = refused(server.url("fleet"), cache, secret)
+        assert "certificate is not trusted" in str(error)
+        assert "ca.crt" in error.hint
+        assert not server.seen, "nothing was sent to it"
+        (secret / "ca.crt").write_text(authority)
+        assert fetched(server.url("fleet"), cache, secret).files
 
 
 def test_a_password_is_not_sent_over_plain_http_to_another_machine() -> None:
