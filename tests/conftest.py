@@ -1,5 +1,8 @@
 """Fixtures of the whole suite; those that start real API servers live in tests/controlplane."""
 
+import os
+import tempfile
+
 from tests.controlplane.fixtures import (  # noqa: F401
     audited_cluster,
     clean_clusters,
@@ -10,3 +13,6 @@ from tests.controlplane.fixtures import (  # noqa: F401
     pytest_collection_modifyitems,
     pytest_terminal_summary,
 )
+
+# What runs remember of their fleets is nobody's else, and least of all that of whoever tests.
+os.environ["XDG_STATE_HOME"] = tempfile.mkdtemp(prefix="reconciler-tests-")
