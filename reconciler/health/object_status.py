@@ -183,7 +183,8 @@ def _pod(obj: Object) -> ObjectStatus:
 
 def _waiting_reason(status: Mapping[str, Any]) -> str:
     for name in ("initContainerStatuses", "containerStatuses"):
-        for container in status.get(name) or ():
+        containers = status.get(name)
+        for container in containers if isinstance(containers, list) else ():
             reason = _map(_map(_map(container).get("state")).get("waiting")).get("reason")
             if reason:
                 return str(reason)
