@@ -25,7 +25,7 @@ from reconciler.reporting.wording import (
     visible,
 )
 
-PICTURE_WIDTHS = {"wide": 1080, "medium": 640, "narrow": 330}
+PICTURE_WIDTHS = {"wide": 1080, "medium": 760, "narrow": 330}
 """The fleet is drawn for three widths of the window; the style sheet shows one."""
 
 MOST_CLUSTERS = 2_000

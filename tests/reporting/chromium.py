@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-WAIT = 60
+WAIT = 120
 """Seconds for Chromium to start and draw one page."""
 
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from reconciler.reporting.fleet_picture import Frame, Picture, draw
 
-WIDTHS = st.sampled_from([330, 640, 1080])
+WIDTHS = st.sampled_from([330, 760, 1080])
 PLACES = st.lists(
     st.tuples(st.sampled_from(["", "aws", "gcp"]), st.sampled_from(["", "eu", "us", "asia-1"])),
     max_size=60,
@@ -73,7 +73,7 @@ def test_the_more_clusters_the_less_is_said_of_each() -> None:
 
 def test_three_clusters_stand_in_one_row() -> None:
     places = [("aws", "eu-central-1"), ("gcp", "europe-west1"), ("gcp", "us-central1")]
-    for width in (1080, 640):
+    for width in (1080, 760):
         picture = draw(places, width)
         assert len({tile.y for tile in picture.tiles}) == 1
         assert picture.width > 0.85 * width
