@@ -9,22 +9,26 @@ import hashlib
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Protocol
+from math import inf
 
 from reconciler.cluster.connecting import Connections, Connector
 from reconciler.cluster.member import Member
 from reconciler.cluster.parallel import in_parallel
 from reconciler.cluster.probing import probe_all
 from reconciler.cluster.resources import VersionedKind
-from reconciler.errors import BadInput, ClusterError, GuardViolation, UsageError
+from reconciler.errors import BadInput, ClusterError, GuardViolation, StalePlan, UsageError
 from reconciler.federation import interpret
 from reconciler.federation.model import Access, Cluster, DesiredState
 from reconciler.health.probe import Probe, Signal
 from reconciler.inventory.memory_store import MemoryStore, Remembered
 from reconciler.inventory.observation import observe
+from reconciler.locking import RunLock
 from reconciler.manifests import load
 from reconciler.manifests.cache import ParseCache
 from reconciler.objects import ObjectKey
+from reconciler.options import NoProgress as NoProgress
+from reconciler.options import Options as Options
+from reconciler.options import Progress as Progress
 from reconciler.planning.availability import assess
 from reconciler.planning.fleet_plan import assemble, unreachable_plan
 from reconciler.planning.looking import (
@@ -59,56 +63,6 @@ from reconciler.rendering import Rendering, render
 from reconciler.scheduling import Assignment, FleetView, schedule
 from reconciler.scheduling.outages import simulated_outages
 from reconciler.source import Checkout, default_cache
-from reconciler.source.rules import SignatureRule
-
-
-class Progress(Protocol):
-    """Told how far a run has come; phases may overlap."""
-
-    def phase(self, name: str, total: int) -> None:
-        """A phase of ``total`` steps begins; called again with more when more turn up."""
-
-    def advance(self, name: str, n: int = 1) -> None:
-        """``n`` steps are done."""
-
-
-class NoProgress:
-    """Nobody watches."""
-
-    def phase(self, name: str, total: int) -> None:
-        """Nothing to show."""
-
-    def advance(self, name: str, n: int = 1) -> None:
-        """Nothing to show."""
-
-
-@dataclass(frozen=True, slots=True)
-class Options:
-    """What one run is asked to do. ``deadline`` is in seconds."""
-
-    repo: str = "."
-    ref: str | None = None
-    path: str = "."
-    clusters: tuple[str, ...] = ()
-    kubeconfig: str | None = None
-    plan_only: bool = True
-    force_conflicts: bool = False
-    max_deletions: int | None = None
-    simulate_outages: tuple[str, ...] = ()
-    deadline: float | None = None
-    host_context: str = ""
-    state: str = "auto"
-    """Where the fleet's memory is: ``configmap``, a file's path, or ``auto``: see ``recall``."""
-    clock: Callable[[], float] = time.time
-    """Unix time in seconds."""
-    simulated: bool = False
-    """Members are contexts of ``kubeconfig`` by their own names, whatever the repository says
-    about access: no credential of a real cluster is ever looked up."""
-    git_credentials: str = ""
-    git_timeout: float = 120.0
-    require_signature: SignatureRule | None = None
-    trusted_keys: str = ""
-    allow_rollback: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,18 +151,21 @@ def _rendered(state: DesiredState, assignments: Sequence[Assignment]) -> Renderi
     return rendering
 
 
-def make_plan(options: Options, progress: Progress | None = None) -> Prepared:
+def make_plan(
+    options: Options, progress: Progress | None = None, lock: RunLock | None = None
+) -> Prepared:
     """Look at every member and say what a run would change. Writes nothing.
 
-    Raises SourceError, BadInput, UsageError; a member's own trouble is part of the plan.
+    ``lock`` is taken before anything is looked at: what is planned under it may be applied under
+    it. Raises SourceError, BadInput, UsageError, LeaseLost; a member's own trouble is part of the
+    plan.
     """
     progress = progress or NoProgress()
-    repository = read(options, ask_members=True)
+    repository, connector = _read_under(lock, options)
     state, now = repository.state, options.clock()
     _check_names(state, options.clusters)
     outages = simulated_outages(state, options.simulate_outages)
     usual, usual_rendering = _render(state, FleetView())
-    connector = _connector(options, state)
     connect = Connections(connector).member
     recall = recollect(options, connector, state.federation)
     distrust = check_trust(repository.source, LastApplied.of(recall.memory.commit))
@@ -281,6 +238,22 @@ def open_memory(options: Options) -> tuple[MemoryStore, Remembered, tuple[str, .
     return store, store.read(), tuple(sorted(cluster.name for cluster in state.clusters))
 
 
+def _read_under(lock: RunLock | None, options: Options) -> tuple[Repository, Connector]:
+    """The repository, read while the lock is held, and a connector that heeds it."""
+    repository = read(options, ask_members=True)
+    connector = _connector(options, repository.state)
+    if lock is None:
+        return repository, connector
+    federation = repository.state.federation
+    if lock.take(connector, federation):
+        # The run that had it may have applied a newer commit than the one that was read.
+        repository = read(options, ask_members=True)
+        now = repository.state.federation
+        if (now.name, now.namespace) != (federation.name, federation.namespace):
+            raise StalePlan("the Federation got another name while this run waited for the lock")
+    return repository, replace(connector, fence=lock.check)
+
+
 def _probe(
     connect: Callable[[Cluster], Member],
     state: DesiredState,
@@ -339,14 +312,16 @@ def _check_names(state: DesiredState, names: Sequence[str]) -> None:
 def _connector(options: Options, state: DesiredState) -> Connector:
     began = time.monotonic()
     deadline = options.deadline
-    settings = (
-        {} if deadline is None else {"seconds_left": lambda: deadline - (time.monotonic() - began)}
-    )
+
+    def seconds_left() -> float:
+        until_deadline = inf if deadline is None else deadline - (time.monotonic() - began)
+        return min(until_deadline, options.time_left())
+
     return Connector.from_file(
         options.kubeconfig,
         state.federation.namespace,
         host_context=options.host_context,
-        **settings,
+        seconds_left=seconds_left,
     )
 
 

@@ -38,6 +38,9 @@ PIPELINE = (
     "dns",
     "reporting",
     "recall",
+    "locking",
+    "options",
+    "overview",
     "pipeline",
     "cli",
 )

@@ -1,0 +1,123 @@
+"""Which lock keeps a run apart from others, and holding it from before the plan to after the run.
+
+``auto`` is a Lease where the fleet's memory is in the host cluster too (in a pod, or where
+--host-context names one), and a locked file at a desk, where no cluster is the obvious one to ask.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from types import TracebackType
+from typing import Protocol, Self
+
+from reconciler.applying.file_lock import FileLock
+from reconciler.applying.lease import Lease
+from reconciler.cluster.connecting import Connector
+from reconciler.cluster.kubeconfig import in_cluster
+from reconciler.federation.model import Federation
+from reconciler.recall import AUTO, CONFIG_MAP, Asked
+
+LEASE, FILE, NONE = "lease", "file", "none"
+CHOICES = (AUTO, LEASE, FILE, NONE)
+
+_QUICK = {"connect_timeout": 5.0, "read_timeout": 10.0, "retries": 1}
+"""A renewal is tried again by its own clock. The run's deadline does not hold for giving back."""
+
+
+class AskedToLock(Asked, Protocol):
+    """What of a run's options matters here. Times are in seconds."""
+
+    @property
+    def lock(self) -> str: ...
+    @property
+    def lock_timeout(self) -> float: ...
+    @property
+    def lease_duration(self) -> float: ...
+
+
+class Lock(Protocol):
+    """A Lease or a FileLock."""
+
+    def acquire(self, wait: float = 0.0) -> bool: ...
+    def check(self) -> None: ...
+    def release(self) -> str: ...
+
+
+class RunLock:
+    """``with RunLock(options) as lock:`` - taken by the pipeline once it knows the federation.
+
+    ``told`` is called with sentences for people: whom it waits for, what could not be given back.
+    """
+
+    def __init__(self, asked: AskedToLock, told: Callable[[str], None] = lambda _: None) -> None:
+        self._asked = asked
+        self._told = told
+        self._lock: Lock | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.release()
+
+    def take(self, connector: Connector, federation: Federation) -> bool:
+        """Hold it; True when another run had it first, so that what was read may be old.
+
+        Raises LeaseLost with the holder's name, ReconcileError where there can be no lock.
+        """
+        self._lock = _choose(self._asked, connector, federation, self._told)
+        return self._lock.acquire(self._asked.lock_timeout) if self._lock else False
+
+    def check(self) -> None:
+        """Raises LeaseLost when this run must not write any more."""
+        if self._lock is not None:
+            self._lock.check()
+
+    def release(self) -> None:
+        """Give it back, if it is ours; ``check`` raises from then on."""
+        if self._lock is not None and (trouble := self._lock.release()):
+            self._told(trouble)
+
+
+def _choose(
+    asked: AskedToLock,
+    connector: Connector,
+    federation: Federation,
+    told: Callable[[str], None],
+) -> Lock | None:
+    kind = asked.lock
+    if kind == AUTO:
+        at_home = in_cluster() is not None or bool(asked.host_context)
+        kind = LEASE if at_home and not asked.simulated else FILE
+    if kind == NONE:
+        return None
+    if kind == FILE:
+        return FileLock(_path(asked, federation), told=told)
+    host = replace(connector, fence=None, settings=tuple(sorted(_QUICK.items()))).host()
+    return Lease(
+        host, federation.name, federation.namespace, duration=asked.lease_duration, told=told
+    )
+
+
+def _path(asked: AskedToLock, federation: Federation) -> Path:
+    """Beside the fleet's memory; one for all copies of a repository, as they share their members.
+
+    Simulated members belong to one copy.
+    """
+    if asked.state not in (AUTO, CONFIG_MAP):
+        return Path(f"{asked.state}.run.lock")
+    base = os.environ.get("XDG_STATE_HOME") or str(Path.home() / ".local" / "state")
+    name = federation.name
+    if asked.simulated:
+        place = f"{Path(asked.repo).absolute()}\0{asked.path}".encode()
+        name += f"-simulated-{hashlib.sha256(place).hexdigest()[:12]}"
+    return Path(base) / "federation-reconciler" / f"{name}.lock"

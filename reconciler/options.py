@@ -1,0 +1,67 @@
+"""What a run is asked to do, and whom it tells how far it has come."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from math import inf
+from typing import Protocol
+
+from reconciler.applying.lease import DURATION_SECONDS
+from reconciler.source.rules import SignatureRule
+
+
+class Progress(Protocol):
+    """Told how far a run has come; phases may overlap."""
+
+    def phase(self, name: str, total: int) -> None:
+        """A phase of ``total`` steps begins; called again with more when more turn up."""
+
+    def advance(self, name: str, n: int = 1) -> None:
+        """``n`` steps are done."""
+
+
+class NoProgress:
+    """Nobody watches."""
+
+    def phase(self, name: str, total: int) -> None:
+        """Nothing to show."""
+
+    def advance(self, name: str, n: int = 1) -> None:
+        """Nothing to show."""
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What one run is asked to do. ``deadline`` is in seconds."""
+
+    repo: str = "."
+    ref: str | None = None
+    path: str = "."
+    clusters: tuple[str, ...] = ()
+    kubeconfig: str | None = None
+    plan_only: bool = True
+    force_conflicts: bool = False
+    max_deletions: int | None = None
+    simulate_outages: tuple[str, ...] = ()
+    deadline: float | None = None
+    host_context: str = ""
+    state: str = "auto"
+    """Where the fleet's memory is: ``configmap``, a file's path, or ``auto``: see ``recall``."""
+    clock: Callable[[], float] = time.time
+    """Unix time in seconds."""
+    simulated: bool = False
+    """Members are contexts of ``kubeconfig`` by their own names, whatever the repository says
+    about access: no credential of a real cluster is ever looked up."""
+    git_credentials: str = ""
+    git_timeout: float = 120.0
+    require_signature: SignatureRule | None = None
+    trusted_keys: str = ""
+    allow_rollback: bool = False
+    lock: str = "auto"
+    """What keeps runs apart: ``lease``, ``file``, ``none``, or ``auto``: see ``locking``."""
+    lock_timeout: float = 0.0
+    lease_duration: float = DURATION_SECONDS
+    time_left: Callable[[], float] = lambda: inf
+    """Seconds for which requests may still go on; asked before each of them."""
