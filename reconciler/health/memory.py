@@ -66,6 +66,20 @@ class WorkloadMemory:
 
 
 @dataclass(frozen=True, slots=True)
+class Told:
+    """What people were told, so that they are told of changes only.
+
+    source     a digest of repository and path: a run that cannot read them finds its memory by it
+    receivers  as the Federation last named them: where their address is, never the address
+    states     receiver/subject -> the state that it was last told; what is well has no entry
+    """
+
+    source: str = ""
+    receivers: tuple[Mapping[str, Any], ...] = ()
+    states: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class FleetMemory:
     """All that is remembered. ``workloads``: cluster -> workload (its key as text) -> memory.
 
@@ -78,6 +92,7 @@ class FleetMemory:
     taints: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     commit: str = ""
     applied_at: float = 0.0
+    told: Told = Told()
 
 
 class DamagedMemory(Exception):
@@ -98,6 +113,12 @@ def encode(memory: FleetMemory) -> bytes:
         "commit": memory.commit,
         "appliedAt": memory.applied_at,
     }
+    if memory.told != Told():
+        document["told"] = {
+            "source": memory.told.source,
+            "receivers": [dict(one) for one in memory.told.receivers],
+            "states": dict(memory.told.states),
+        }
     text = orjson.dumps(document, option=orjson.OPT_SORT_KEYS | orjson.OPT_INDENT_2)
     if len(text) > MAX_BYTES and document["workloads"]:
         # Forgetting these only makes their clocks begin anew.
@@ -131,6 +152,7 @@ def decode(data: bytes) -> FleetMemory:
             },
             commit=str(document.get("commit", "")),
             applied_at=float(document.get("appliedAt", 0)),
+            told=_what_was_told(document.get("told", {})),
         )
     except (TypeError, ValueError, AttributeError, KeyError) as error:
         raise DamagedMemory(f"a part of it is not as it should be: {error}") from None
@@ -141,6 +163,14 @@ def _told(one: ClusterMemory | WorkloadMemory) -> dict[str, Any]:
     fields = {name: getattr(one, name) for name in one.__dataclass_fields__}
     default = type(one)()
     return {name: value for name, value in fields.items() if value != getattr(default, name)}
+
+
+def _what_was_told(one: dict[str, Any]) -> Told:
+    return Told(
+        str(one.get("source", "")),
+        tuple(dict(receiver) for receiver in one.get("receivers", ())),
+        {str(name): str(state) for name, state in one.get("states", {}).items()},
+    )
 
 
 def _cluster(one: dict[str, Any]) -> ClusterMemory:

@@ -15,6 +15,7 @@ from reconciler.health.memory import (
     DamagedMemory,
     FleetMemory,
     Phase,
+    Told,
     WorkloadMemory,
     decode,
     encode,
@@ -36,6 +37,15 @@ CLUSTERS = st.builds(
 WORKLOADS = st.builds(
     WorkloadMemory, streak=TIMES, seen=TIMES, away=TIMES, moves=st.integers(0, 9), template=NAMES
 )
+RECEIVERS = st.fixed_dictionaries(
+    {"type": st.sampled_from(["Slack", "Webhook"]), "urlFrom": st.dictionaries(NAMES, NAMES)}
+)
+TOLD = st.builds(
+    Told,
+    source=NAMES,
+    receivers=st.lists(RECEIVERS, max_size=2).map(tuple),
+    states=st.dictionaries(NAMES, NAMES, max_size=3),
+)
 
 
 @given(
@@ -50,6 +60,7 @@ WORKLOADS = st.builds(
         ),
         commit=st.text("0123456789abcdef", max_size=40),
         applied_at=TIMES,
+        told=TOLD,
     )
 )
 def test_it_comes_back_as_it_was(memory: FleetMemory) -> None:
@@ -71,6 +82,9 @@ def test_it_comes_back_as_it_was(memory: FleetMemory) -> None:
         b'{"version": 1, "clusters": {"a": {"surprise": 1}}}',
         b'{"version": 1, "workloads": {"a": 1}}',
         b'{"version": 1, "appliedAt": null}',
+        b'{"version": 1, "told": []}',
+        b'{"version": 1, "told": {"receivers": [1]}}',
+        b'{"version": 1, "told": {"states": []}}',
     ],
 )
 def test_damage_is_told(data: bytes) -> None:
@@ -93,3 +107,8 @@ def test_single_workloads_are_forgotten_before_a_config_map_is_too_small() -> No
     assert len(data) < MAX_BYTES
     assert decode(data).clusters == clusters
     assert orjson.loads(data)["workloads"] == {}
+
+
+def test_a_memory_of_an_earlier_release_has_told_nothing() -> None:
+    assert decode(b'{"version": 1, "commit": "c0ffee"}').told == Told()
+    assert b"told" not in encode(FleetMemory(commit="c0ffee"))
