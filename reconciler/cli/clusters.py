@@ -1,0 +1,167 @@
+"""`reconcile clusters`: the members, how they are, and how far they are from Git."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from reconciler.cli.command_group import GroupedCommand
+from reconciler.cli.exits import Exit
+from reconciler.cli.progress import Bars
+from reconciler.cli.settings import (
+    FLEET,
+    Settings,
+    memory_options,
+    merged,
+    option,
+    repository_options,
+    terminal_options,
+)
+from reconciler.cli.simulated import seen_by
+from reconciler.cli.tables import age, table
+
+if TYPE_CHECKING:
+    from reconciler.overview.roster import MemberRow
+
+OUTPUT = "Output"
+_SHORT_COMMIT = 8
+
+EPILOG = """\b
+Examples:
+  reconcile clusters
+  reconcile clusters -o wide
+  reconcile clusters -o json | jq '.clusters[] | select(.drift > 0).name'
+\b
+Exit codes: 0 every cluster is ready, 1 one is not. DRIFT counts objects that somebody
+changed or deleted; PENDING those that the next run changes because Git did.
+"""
+
+
+@click.command(cls=GroupedCommand, epilog=EPILOG)
+@option(
+    "--cluster",
+    "clusters",
+    multiple=True,
+    metavar="NAME",
+    heading=FLEET,
+    help="Only this cluster. Repeatable.",
+)
+@option("--sandbox", is_flag=True, heading=FLEET, help="Use the simulated clusters.")
+@memory_options
+@option(
+    "-o",
+    "--output",
+    type=click.Choice(["table", "wide", "json", "yaml"]),
+    default="table",
+    show_default=True,
+    heading=OUTPUT,
+    help="What to print.",
+)
+@repository_options
+@terminal_options
+@click.pass_context
+def clusters(context: click.Context, /, *, output: str, sandbox: bool, **given: Any) -> int:
+    """List the members: how they are, and how far they are from Git.
+
+    Asks every member, and compares it with the repository as a plan does.
+    """
+    settings = merged(context, **given)
+    with seen_by(settings, sandbox=sandbox) as settings:
+        federation, commit, rows = _look(settings, quiet=output in ("json", "yaml"))
+    if output in ("json", "yaml"):
+        settings.console.out(_as_data(federation, commit, rows, output), newline=False)
+    else:
+        for line in _as_table(rows, time.time(), wide=output == "wide"):
+            settings.console.out(line)
+        for row in rows:
+            if not row.ready or row.problem:
+                reason = row.vitals.reason or row.problem or f"it counts as {row.phase}"
+                settings.console.note(f"{click.style(row.cluster.name, bold=True)}: {reason}")
+    return Exit.OK if all(row.ready for row in rows) else Exit.FAILED
+
+
+def _look(settings: Settings, *, quiet: bool) -> tuple[str, str, tuple[MemberRow, ...]]:
+    from reconciler import pipeline
+    from reconciler.cluster.connecting import Connections, Connector
+    from reconciler.overview.roster import roster
+    from reconciler.overview.vitals import take_vitals
+    from reconciler.recall import Recall
+
+    options = settings.options()
+    with Bars(settings.console, wanted=not quiet) as bars:
+        prepared = pipeline.make_plan(options, bars)
+        state = pipeline.read(options, ask_members=True).state
+        connector = Connector.from_file(
+            options.kubeconfig, state.federation.namespace, host_context=options.host_context
+        )
+        planned = {cluster.name for cluster in prepared.plan.clusters}
+        asked = [cluster for cluster in state.clusters if cluster.name in planned]
+        known = {health.cluster: health for health in prepared.plan.health}
+        rules = state.federation.failover
+        vitals = take_vitals(Connections(connector).member, asked, rules, known)
+    recall: Recall | None = prepared.recall
+    if recall is None:
+        raise AssertionError("a plan knows what is remembered")
+    rows = roster(asked, prepared.plan.clusters, prepared.works, recall.memory, vitals)
+    return state.federation.name, prepared.plan.commit, rows
+
+
+def _as_table(rows: Sequence[MemberRow], now: float, *, wide: bool) -> Iterator[str]:
+    headings = ["NAME", "PROVIDER", "REGION", "VERSION", "READY", "SINCE", "NODES", "MANAGED"]
+    headings += ["DRIFT", "PENDING", "COMMIT"]
+    if wide:
+        headings += ["ZONE", "COUNTS AS", "REFUSED", "LABELS"]
+    cells = []
+    for row in rows:
+        cluster, nodes = row.cluster, row.vitals.nodes
+        line = [
+            cluster.name,
+            cluster.provider or "-",
+            cluster.region or "-",
+            row.vitals.version or "-",
+            _readiness(row),
+            age(now - row.since) if row.since else "-",
+            f"{nodes[0]}/{nodes[1]}" if nodes else "-",
+            _number(row.managed),
+            _number(row.drift, "yellow"),
+            _number(row.pending),
+            row.commit[:_SHORT_COMMIT] or "-",
+        ]
+        if wide:
+            labels = ",".join(f"{k}={v}" for k, v in sorted(cluster.labels.items()))
+            line += [cluster.zone or "-", str(row.phase), _number(row.refused, "red"), labels]
+        cells.append(line)
+    yield from table(headings, cells)
+
+
+def _readiness(row: MemberRow) -> str:
+    if row.ready:
+        return click.style("yes", fg="green")
+    known = str(row.vitals.signal) != "Unknown" or str(row.phase) == "Down"
+    return click.style("no", fg="red") if known else click.style("unknown", fg="yellow")
+
+
+def _number(number: int | None, colour: str | None = None) -> str:
+    if number is None:
+        return "-"
+    return click.style(str(number), fg=colour) if number and colour else str(number)
+
+
+def _as_data(federation: str, commit: str, rows: Sequence[MemberRow], output: str) -> str:
+    from reconciler.overview.roster import document_of
+
+    document = {
+        "federation": federation,
+        "commit": commit,
+        "clusters": [document_of(row) for row in rows],
+    }
+    if output == "json":
+        return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
+    import yaml
+
+    text: str = yaml.safe_dump(document, sort_keys=False, allow_unicode=True)
+    return text

@@ -1,0 +1,172 @@
+"""`reconcile import`: a KubeFed host becomes a repository."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from reconciler.cli.command_group import GroupedCommand
+from reconciler.cli.exits import Exit
+from reconciler.cli.failures import describe_problem
+from reconciler.cli.settings import Settings, merged, option, terminal_options
+from reconciler.errors import BadInput, ReconcileError, UsageError
+
+if TYPE_CHECKING:
+    from reconciler.joining.kubefed_export import Export
+    from reconciler.objects import Object
+    from reconciler.source import SourceFile
+
+SOURCE, TARGET = "Where from", "Where to"
+
+EPILOG = """\b
+Examples:
+  reconcile import --context kubefed-host --to fleet
+  kubectl get federateddeployments,kubefedclusters -A -o yaml > export.yaml
+  reconcile import export.yaml --to fleet
+\b
+Then look at `reconcile --plan --repo fleet`, and stop KubeFed's controller manager before
+the first apply: docs/kubefed.md tells the way.
+"""
+
+
+@click.command("import", cls=GroupedCommand, epilog=EPILOG)
+@click.argument("exports", nargs=-1, type=click.Path(exists=True, path_type=Path))
+@option("--context", "host", metavar="CONTEXT", heading=SOURCE, help="A live KubeFed host.")
+@option("--kubeconfig", metavar="FILE", heading=SOURCE, help="[default: as kubectl finds it]")
+@option(
+    "--to",
+    "target",
+    type=click.Path(file_okay=False, path_type=Path),
+    required=True,
+    heading=TARGET,
+    help="The directory that becomes the repository.",
+)
+@option(
+    "--name",
+    default="federation",
+    show_default=True,
+    heading=TARGET,
+    help="What the federation is called.",
+)
+@option(
+    "--native-clusters",
+    is_flag=True,
+    heading=TARGET,
+    help="Write Clusters, reached by the context of their name, instead of KubeFedClusters.",
+)
+@option(
+    "--with-secrets",
+    is_flag=True,
+    heading=TARGET,
+    help="Write FederatedSecrets too: encrypt them before they are committed.",
+)
+@option("--overwrite", is_flag=True, heading=TARGET, help="Replace files that are there already.")
+@option("--dry-run", is_flag=True, heading=TARGET, help="Only name the files.")
+@terminal_options
+@click.pass_context
+def import_(
+    context: click.Context,
+    /,
+    *,
+    exports: tuple[Path, ...],
+    host: str | None,
+    target: Path,
+    name: str,
+    native_clusters: bool,
+    with_secrets: bool,
+    overwrite: bool,
+    dry_run: bool,
+    **given: Any,
+) -> int:
+    """Make a repository of what a KubeFed host has.
+
+    Reads a live host, or EXPORTS of it (YAML files, or directories of them), writes a repository
+    and checks it. The host is only read.
+    """
+    settings = merged(context, **given)
+    if bool(exports) == bool(host):
+        raise click.UsageError("Either --context, or files that were exported.")
+    from reconciler.joining.kubefed_export import ImportRequest, export_of
+
+    objects = _of_host(settings, str(host)) if host else _of_files(exports)
+    request = ImportRequest(name, with_secrets, native_clusters)
+    export = export_of(objects, request)
+    if not export.counts:
+        raise ReconcileError("there is nothing of KubeFed in it", hint="is it the host cluster?")
+    console = settings.console
+    for path in export.files:
+        console.out(path)
+    for text in export.left_out:
+        console.note(f"{click.style('Left out:', fg='yellow', bold=True)} {text}")
+    if dry_run:
+        console.note("\nNothing was written.")
+        return Exit.OK
+    _write(target, export, overwrite=overwrite)
+    console.note("")
+    return _validated(settings, target, export)
+
+
+def _of_host(settings: Settings, host: str) -> list[Object]:
+    from reconciler.cluster.connecting import Connector
+    from reconciler.joining.kubefed_export import read_host
+
+    member = Connector.from_file(settings.kubeconfig, "", host_context=host).host()
+    return read_host(member)
+
+
+def _of_files(exports: Sequence[Path]) -> list[Object]:
+    from reconciler.joining.kubefed_export import read_exports
+
+    return read_exports(file for path in exports for file in _files_in(path))
+
+
+def _files_in(path: Path) -> list[SourceFile]:
+    from reconciler.manifests.load import MANIFEST_SUFFIXES
+    from reconciler.source import SourceFile
+
+    if path.is_file():
+        return [SourceFile(path.name, path.read_bytes())]
+    found = sorted(p for p in path.rglob("*") if p.is_file() and p.suffix in MANIFEST_SUFFIXES)
+    return [SourceFile(p.relative_to(path).as_posix(), p.read_bytes()) for p in found]
+
+
+def _write(target: Path, export: Export, *, overwrite: bool) -> None:
+    different = [
+        path
+        for path, text in export.files.items()
+        if (target / path).is_file() and (target / path).read_text(encoding="utf-8") != text
+    ]
+    if different and not overwrite:
+        shown = ", ".join(different[:3]) + (", ..." if len(different) > 3 else "")
+        raise UsageError(
+            f"{target} has other files of the same names: {shown}",
+            hint="name an empty directory with --to, or replace them with --overwrite",
+        )
+    for path, text in export.files.items():
+        file = target / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text, encoding="utf-8")
+
+
+def _validated(settings: Settings, target: Path, export: Export) -> int:
+    from reconciler import pipeline
+
+    console = settings.console
+    try:
+        repository = pipeline.validate(pipeline.Options(repo=str(target)))
+    except BadInput as error:
+        for problem in error.problems:
+            for line in describe_problem(problem):
+                console.note(line)
+        console.note(f"\nWritten to {target}, but {error}: mend them there.")
+        return Exit.FAILED
+    for warning in repository.warnings:
+        console.note(f"{click.style('Warning:', fg='yellow', bold=True)} {warning}")
+    counts = ", ".join(f"{number} {kind}" for kind, number in export.counts.items())
+    verdict = click.style("Valid", fg="green", bold=True)
+    console.note(f"{verdict}: {counts}.")
+    console.note(f"Next: reconcile --plan --repo {target}")
+    return Exit.OK

@@ -1,0 +1,259 @@
+"""`reconcile status`: health over all clusters, as `kubectl rollout status` tells it of one."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from reconciler.cli.command_group import GroupedCommand
+from reconciler.cli.durations import DURATION
+from reconciler.cli.exits import Exit
+from reconciler.cli.progress import Bars
+from reconciler.cli.settings import (
+    FLEET,
+    Settings,
+    memory_options,
+    merged,
+    option,
+    repository_options,
+    terminal_options,
+)
+from reconciler.cli.simulated import seen_by
+from reconciler.cli.tables import table
+from reconciler.errors import UsageError
+
+if TYPE_CHECKING:
+    from reconciler.overview.fleet_status import ClusterStatus, WorkloadStatus
+
+WATCH, OUTPUT = "Watching", "Output"
+_COLOURS = {"Current": "green", "InProgress": "yellow", "Failed": "red", "NotFound": "red"}
+
+EPILOG = """\b
+Examples:
+  reconcile status                          every workload, and whatever is not well
+  reconcile status deployment/web           one, in all clusters
+  reconcile status web -n shop --watch      until it is as Git says, everywhere
+  reconcile status -o json | jq '.workloads[] | select(.status != "Current")'
+\b
+Exit codes: 0 all of it is as Git says, 1 something is not (or, with --watch and
+--timeout, not yet).
+"""
+
+
+@click.command(cls=GroupedCommand, epilog=EPILOG)
+@click.argument("workload", required=False, default="")
+@option("-n", "--namespace", default="", metavar="NAME", heading=FLEET, help="Only in this one.")
+@option(
+    "--cluster",
+    "clusters",
+    multiple=True,
+    metavar="NAME",
+    heading=FLEET,
+    help="Only this cluster. Repeatable.",
+)
+@option("--sandbox", is_flag=True, heading=FLEET, help="Use the simulated clusters.")
+@memory_options
+@option(
+    "-w", "--watch", is_flag=True, heading=WATCH, help="Look again until everything is as wanted."
+)
+@option(
+    "--interval",
+    type=DURATION,
+    default="5s",
+    show_default=True,
+    heading=WATCH,
+    help="How long to wait before looking again.",
+)
+@option("--timeout", type=DURATION, heading=WATCH, help="Give up watching after this time.")
+@option(
+    "-o",
+    "--output",
+    type=click.Choice(["table", "wide", "json", "yaml"]),
+    default="table",
+    show_default=True,
+    heading=OUTPUT,
+    help="wide: one row for each cluster.",
+)
+@repository_options
+@terminal_options
+@click.pass_context
+def status(
+    context: click.Context,
+    /,
+    *,
+    workload: str,
+    namespace: str,
+    sandbox: bool,
+    watch: bool,
+    interval: float,
+    timeout: float | None,
+    output: str,
+    **given: Any,
+) -> int:
+    """Show how workloads are over all clusters: wanted, ready, and what is wrong.
+
+    WORKLOAD is a name, KIND/NAME or NAMESPACE/NAME; globs work. Without it: everything with
+    replicas, and of the rest what is not as it should be.
+    """
+    settings = merged(context, **given)
+    if timeout is not None and not watch:
+        raise click.UsageError("--timeout goes with --watch.")
+    watching = Watching(interval, timeout) if watch else None
+    with seen_by(settings, sandbox=sandbox) as settings:
+        return _follow(settings, workload, namespace, output, watching)
+
+
+@dataclass(frozen=True, slots=True)
+class Watching:
+    """How often to look again, and for how long; both in seconds."""
+
+    interval: float
+    timeout: float | None
+
+
+def _follow(
+    settings: Settings, workload: str, namespace: str, output: str, watching: Watching | None
+) -> Exit:
+    began = time.monotonic()
+    shown: list[str] = []
+    while True:
+        quiet = watching is not None or output in ("json", "yaml")
+        rows = _look(settings, workload, namespace, quiet=quiet)
+        shown = _show(settings, rows, output, shown, watch=watching is not None)
+        if all(row.fine for row in rows):
+            return Exit.OK
+        if watching is None:
+            return Exit.FAILED
+        passed = time.monotonic() - began
+        if watching.timeout is not None and passed + watching.interval > watching.timeout:
+            settings.console.note("The time is over, and not everything is as wanted.")
+            return Exit.FAILED
+        time.sleep(watching.interval)
+
+
+def _look(settings: Settings, name: str, namespace: str, *, quiet: bool) -> list[WorkloadStatus]:
+    from reconciler import pipeline
+    from reconciler.overview.failing_pods import failing_pods
+    from reconciler.overview.fleet_status import fleet_status, select
+
+    with Bars(settings.console, wanted=not quiet) as bars:
+        prepared = pipeline.make_plan(settings.options(), bars)
+    every = fleet_status(prepared.plan, prepared.works, prepared.placed)
+    rows = select(every, name, namespace)
+    if name and not rows:
+        raise UsageError(
+            f"nothing that is placed somewhere is called {name!r}",
+            hint="a name, KIND/NAME or NAMESPACE/NAME; `reconcile status` lists the workloads",
+        )
+    members = {work.cluster.name: work.member for work in prepared.works}
+
+    def explained(row: WorkloadStatus, one: ClusterStatus) -> ClusterStatus:
+        if one.fine or one.live is None or one.wanted is None:
+            return one
+        words = failing_pods(members[one.cluster], row.key, one.live)
+        return replace(one, message="; ".join([one.message, *words]))
+
+    return [replace(r, clusters=tuple(explained(r, one) for one in r.clusters)) for r in rows]
+
+
+def _show(
+    settings: Settings,
+    rows: Sequence[WorkloadStatus],
+    output: str,
+    before: list[str],
+    *,
+    watch: bool,
+) -> list[str]:
+    """Print, unless nothing has changed; on a terminal the old picture makes way."""
+    lines = list(_lines(rows, output))
+    if lines == before:
+        return lines
+    if watch and output in ("table", "wide"):
+        if settings.console.stdout_colour:
+            click.clear()
+        elif before:
+            settings.console.out("")
+    for line in lines:
+        settings.console.out(line)
+    return lines
+
+
+def _lines(rows: Sequence[WorkloadStatus], output: str) -> Iterator[str]:
+    from reconciler.overview.fleet_status import document_of
+
+    if output in ("json", "yaml"):
+        document: Mapping[str, Any] = {"workloads": [document_of(row) for row in rows]}
+        if output == "json":
+            yield json.dumps(document, indent=2, ensure_ascii=False)
+            return
+        import yaml
+
+        yield yaml.safe_dump(document, sort_keys=False, allow_unicode=True).rstrip()
+        return
+    if not rows:
+        yield "Nothing is placed anywhere, or all of it is well and has no replicas."
+        return
+    yield from _wide(rows) if output == "wide" else _narrow(rows)
+    yield from _troubles(rows)
+
+
+def _narrow(rows: Sequence[WorkloadStatus]) -> Iterator[str]:
+    """One row for each workload; each cluster's part as ``aws-eu 3/3``."""
+    yield from table(
+        ["WORKLOAD", "STATUS", "READY", "CLUSTERS"],
+        [
+            [
+                str(row.key),
+                _styled(row.status),
+                f"{row.ready}/{row.wanted}" if row.replicated else "-",
+                ", ".join(_part(one) for one in row.clusters),
+            ]
+            for row in rows
+        ],
+    )
+
+
+def _part(one: ClusterStatus) -> str:
+    if one.status is None:
+        return f"{one.cluster} ?"
+    count = f" {one.ready}/{one.wanted}" if one.wanted is not None else ""
+    return one.cluster + (count if one.fine or count else f" {one.status}")
+
+
+def _wide(rows: Sequence[WorkloadStatus]) -> Iterator[str]:
+    cells = [
+        [
+            str(row.key),
+            one.cluster,
+            _styled(one.status),
+            "-" if one.wanted is None else str(one.wanted),
+            "-" if one.ready is None else str(one.ready),
+            one.message,
+        ]
+        for row in rows
+        for one in row.clusters
+    ]
+    yield from table(["WORKLOAD", "CLUSTER", "STATUS", "WANTED", "READY", "MESSAGE"], cells)
+
+
+def _troubles(rows: Sequence[WorkloadStatus]) -> Iterator[str]:
+    """What is wrong, in a line for each thing that is said of a workload, by whichever clusters."""
+    said: dict[tuple[str, str], list[str]] = {}
+    for row in rows:
+        for one in row.clusters:
+            if not one.fine:
+                said.setdefault((str(row.key), one.message), []).append(one.cluster)
+    if said:
+        yield ""
+    for (key, message), names in said.items():
+        yield f"{click.style(', '.join(names), bold=True)}: {key}: {message}"
+
+
+def _styled(status: object) -> str:
+    text = str(status) if status else "Unknown"
+    return click.style(text, fg=_COLOURS.get(text, "yellow"))

@@ -1,0 +1,123 @@
+"""The members of the federation, one row each. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from reconciler.federation.model import Cluster
+from reconciler.health.memory import ClusterMemory, FleetMemory, Phase
+from reconciler.health.probe import Signal
+from reconciler.objects import Object, ObjectKey
+from reconciler.overview.vitals import Vitals
+from reconciler.planning.member_plan import MemberWork
+from reconciler.planning.plan import Action, Change, ClusterPlan
+
+DRIFT = "drift"
+
+
+@dataclass(frozen=True, slots=True)
+class MemberRow:
+    """One member.
+
+    since    when it began to count as it does (Unix seconds), None where no run remembers it
+    managed  objects in its inventory; None: it could not be looked at, as for the next three
+    drift    objects that somebody changed or deleted since they were applied
+    pending  objects that differ from Git for another reason: the next run changes them
+    refused  objects that cannot be applied
+    commit   the commit that was written there last
+    problem  why it could not be looked at
+    """
+
+    cluster: Cluster
+    vitals: Vitals
+    phase: Phase
+    since: float | None = None
+    managed: int | None = None
+    drift: int | None = None
+    pending: int | None = None
+    refused: int | None = None
+    commit: str = ""
+    problem: str = ""
+
+    @property
+    def ready(self) -> bool:
+        """Whether it answers, is healthy, and counts as up."""
+        return self.vitals.signal is Signal.HEALTHY and self.phase is not Phase.DOWN
+
+
+def roster(
+    clusters: Sequence[Cluster],
+    plans: Sequence[ClusterPlan],
+    works: Sequence[MemberWork],
+    memory: FleetMemory,
+    vitals: Mapping[str, Vitals],
+) -> tuple[MemberRow, ...]:
+    """Rows in the order of the clusters' names. ``plans`` is what would be done now."""
+    plan_of = {plan.name: plan for plan in plans}
+    work_of = {work.cluster.name: work for work in works}
+    rows = []
+    for cluster in sorted(clusters, key=lambda c: c.name):
+        if cluster.name not in plan_of:
+            continue
+        remembered = memory.clusters.get(cluster.name, ClusterMemory())
+        row = MemberRow(
+            cluster,
+            vitals[cluster.name],
+            remembered.phase,
+            since=remembered.since or None,
+            problem=plan_of[cluster.name].problem,
+        )
+        work = work_of.get(cluster.name)
+        rows.append(_looked_into(row, work) if work else row)
+    return tuple(rows)
+
+
+def _looked_into(row: MemberRow, work: MemberWork) -> MemberRow:
+    inventory = work.observation.inventory
+    confirmed = {key for key, record in inventory.rows.items() if record.confirmed}
+    changes = work.plan.changes
+    drift = sum(_is_drift(change, confirmed) for change in changes)
+    refused = sum(change.action is Action.FAILED for change in changes)
+    return MemberRow(
+        row.cluster,
+        row.vitals,
+        row.phase,
+        row.since,
+        managed=len(inventory.rows),
+        drift=drift,
+        pending=len(changes) - drift - refused,
+        refused=refused,
+        commit=inventory.commit,
+        problem=work.plan.prune_blocked,
+    )
+
+
+def _is_drift(change: Change, confirmed: set[ObjectKey]) -> bool:
+    if change.action is Action.CREATE:
+        return change.key in confirmed
+    return change.action is Action.UPDATE and change.reason.startswith(DRIFT)
+
+
+def document_of(row: MemberRow) -> Object:
+    """The row as JSON."""
+    cluster, nodes = row.cluster, row.vitals.nodes
+    return {
+        "name": cluster.name,
+        "provider": cluster.provider,
+        "region": cluster.region,
+        "zone": cluster.zone,
+        "labels": dict(cluster.labels),
+        "version": row.vitals.version,
+        "ready": row.ready,
+        "health": str(row.vitals.signal),
+        "reason": row.vitals.reason or row.problem,
+        "phase": str(row.phase),
+        "since": row.since,
+        "nodes": {"ready": nodes[0], "total": nodes[1]} if nodes else None,
+        "managed": row.managed,
+        "drift": row.drift,
+        "pending": row.pending,
+        "refused": row.refused,
+        "commit": row.commit,
+    }
