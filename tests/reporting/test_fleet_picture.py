@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from itertools import combinations
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from reconciler.reporting.fleet_picture import Frame, Picture, draw
@@ -39,6 +39,7 @@ def overlap(one: Frame, other: Frame) -> bool:
     )
 
 
+@settings(deadline=None)
 @given(PLACES, WIDTHS)
 def test_each_cluster_stands_in_its_provider_and_region(
     places: list[tuple[str, str]], width: int
@@ -54,6 +55,7 @@ def test_each_cluster_stands_in_its_provider_and_region(
         assert inside(within, around)
 
 
+@settings(deadline=None)
 @given(PLACES, WIDTHS)
 def test_nothing_overlaps_and_nothing_is_outside(places: list[tuple[str, str]], width: int) -> None:
     picture = draw(places, width)
