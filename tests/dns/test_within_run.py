@@ -127,7 +127,8 @@ def test_an_imagined_outage_asks_no_provider(members: Members, state: DesiredSta
 
 
 def test_imagined_load_balancers_with_host_names_have_addresses() -> None:
-    settings = {"aws-eu": ClusterSettings(load_balancer_hostnames=True, region="eu-central-1")}
+    settings = dict.fromkeys(NAMES, ClusterSettings(nodes=1))
+    settings["aws-eu"] = ClusterSettings(nodes=1, load_balancer_hostnames=True, region="eu-west-1")
     with Sandbox(list(NAMES), settings=settings) as sandbox:
         state = understood(federation(1), CLUSTERS, WEB)
         plan = Members(sandbox).imagined(state, {"gcp-us": "simulated outage"})
