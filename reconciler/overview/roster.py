@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 from reconciler.federation.model import Cluster
 from reconciler.health.memory import ClusterMemory, FleetMemory, Phase
 from reconciler.health.probe import Signal
+from reconciler.inventory.store import Inventory
 from reconciler.objects import Object, ObjectKey
 from reconciler.overview.vitals import Vitals
 from reconciler.planning.member_plan import MemberWork
@@ -20,7 +22,8 @@ DRIFT = "drift"
 class MemberRow:
     """One member.
 
-    since    when it began to count as it does (Unix seconds), None where no run remembers it
+    since    when it began to count as it does (Unix seconds): as runs remember it, else since it
+             has an inventory; None where neither is known
     managed  objects in its inventory; None: it could not be looked at, as for the next three
     drift    objects that somebody changed or deleted since they were applied
     pending  objects that differ from Git for another reason: the next run changes them
@@ -83,7 +86,7 @@ def _looked_into(row: MemberRow, work: MemberWork) -> MemberRow:
         row.cluster,
         row.vitals,
         row.phase,
-        row.since,
+        row.since or _member_since(inventory),
         managed=len(inventory.rows),
         drift=drift,
         pending=len(changes) - drift - refused,
@@ -91,6 +94,15 @@ def _looked_into(row: MemberRow, work: MemberWork) -> MemberRow:
         commit=inventory.commit,
         problem=work.plan.prune_blocked,
     )
+
+
+def _member_since(inventory: Inventory) -> float | None:
+    parent = inventory.secrets.get(inventory.parent_name) or {"metadata": {}}
+    text = str(parent["metadata"].get("creationTimestamp", ""))
+    try:
+        return datetime.fromisoformat(text.replace("Z", "+00:00")).timestamp()
+    except ValueError:
+        return None
 
 
 def _is_drift(change: Change, confirmed: set[ObjectKey]) -> bool:

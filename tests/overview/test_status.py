@@ -1,0 +1,143 @@
+"""`reconcile status`: workloads over all clusters."""
+
+from __future__ import annotations
+
+import json
+import threading
+from typing import Any
+
+import pytest
+
+from reconciler.objects import ObjectKey
+from reconciler.overview.failing_pods import selector_text
+from reconciler.overview.fleet_status import ClusterStatus, Status, WorkloadStatus, select
+
+from .conftest import Fleet
+
+
+def workloads(fleet: Fleet, *arguments: str, code: int = 0) -> dict[str, Any]:
+    said = fleet.run("status", "-o", "json", *arguments, code=code).stdout
+    return {f"{row['kind']}/{row['name']}": row for row in json.loads(said)["workloads"]}
+
+
+def test_a_fleet_that_is_as_git_says_ends_in_0(shop_fleet: Fleet) -> None:
+    shop_fleet.run("--yes")
+    shop_fleet.run("status", "--watch", "--interval", "100ms", "--timeout", "20s")
+    (web,) = workloads(shop_fleet).values()
+    assert (web["status"], web["wanted"], web["ready"]) == ("Current", 4, 4)
+    assert [part["name"] for part in web["clusters"]] == ["aws", "gcp"]
+
+
+def test_what_was_never_applied_is_missing_everywhere(shop_fleet: Fleet) -> None:
+    found = workloads(shop_fleet, code=1)
+    assert found["Deployment/web"]["status"] == "NotFound"
+    assert found["ConfigMap/settings"]["status"] == "NotFound"
+    assert found["Deployment/web"]["ready"] == 0
+
+
+def test_a_change_in_git_is_in_progress_until_it_is_applied(shop_fleet: Fleet) -> None:
+    shop_fleet.run("--yes")
+    text = (shop_fleet.repository / "shop.yaml").read_text()
+    (shop_fleet.repository / "shop.yaml").write_text(text.replace("web:1.0", "web:2.0"))
+    web = workloads(shop_fleet, "web", code=1)["Deployment/web"]
+    assert {part["message"] for part in web["clusters"]} == {"not applied yet: changed in Git"}
+
+
+def test_one_workload_is_chosen_by_name_kind_or_namespace(shop_fleet: Fleet) -> None:
+    shop_fleet.run("--yes")
+    shop_fleet.run("status", "--watch", "--interval", "100ms", "--timeout", "20s")
+    assert set(workloads(shop_fleet, "deployment/web")) == {"Deployment/web"}
+    assert set(workloads(shop_fleet, "shop/web")) == {"Deployment/web", "Service/web"}
+    said = shop_fleet.run("status", "nothing", code=64).stderr
+    assert "called 'nothing'" in said
+
+
+def test_a_member_that_does_not_answer_is_unknown_not_well(shop_fleet: Fleet) -> None:
+    shop_fleet.run("--yes")
+    shop_fleet.sandbox.cluster("gcp").faults.error(500)
+    web = workloads(shop_fleet, "deployment/web", code=1)["Deployment/web"]
+    assert [part["status"] for part in web["clusters"]] == ["Current", "Unknown"]
+    assert web["status"] == "Unknown"
+
+
+def test_watching_ends_when_everything_is_there(shop_fleet: Fleet) -> None:
+    watcher: list[int] = []
+
+    def watch() -> None:
+        done = shop_fleet.run("status", "--watch", "--interval", "100ms", "--timeout", "40s")
+        watcher.append(done.returncode)
+
+    thread = threading.Thread(target=watch)
+    thread.start()
+    shop_fleet.run("--yes")
+    thread.join(timeout=50)
+    assert watcher == [0]
+
+
+def test_watching_gives_up_after_its_time(shop_fleet: Fleet) -> None:
+    said = shop_fleet.run("status", "-w", "--interval", "100ms", "--timeout", "500ms", code=1)
+    assert "The time is over" in said.stderr
+
+
+def test_a_timeout_without_watching_is_a_mistake(shop_fleet: Fleet) -> None:
+    assert "--watch" in shop_fleet.run("status", "--timeout", "5s", code=64).stderr
+
+
+def row(name: str, *statuses: Status | None, kind: str = "Deployment") -> WorkloadStatus:
+    clusters = tuple(ClusterStatus(str(i), s, wanted=1, ready=1) for i, s in enumerate(statuses))
+    return WorkloadStatus(ObjectKey("apps", kind, "shop", name), clusters)
+
+
+@pytest.mark.parametrize(
+    ("statuses", "worst"),
+    [
+        ((Status.CURRENT, Status.CURRENT), Status.CURRENT),
+        ((Status.CURRENT, Status.IN_PROGRESS), Status.IN_PROGRESS),
+        ((Status.IN_PROGRESS, None), None),
+        ((None, Status.FAILED), Status.FAILED),
+        ((Status.NOT_FOUND, Status.TERMINATING), Status.NOT_FOUND),
+    ],
+)
+def test_the_worst_cluster_speaks_for_the_fleet(
+    statuses: tuple[Status | None, ...], worst: Status | None
+) -> None:
+    assert row("web", *statuses).status is worst
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("web", {"web"}),
+        ("w*", {"web", "worker"}),
+        ("deployments/w*", {"web"}),
+        ("Job/*", {"worker"}),
+        ("shop/web", {"web"}),
+        ("other/web", set()),
+        ("", {"web", "worker"}),
+    ],
+)
+def test_names_choose(text: str, names: set[str]) -> None:
+    rows = [row("web", Status.CURRENT), row("worker", Status.CURRENT, kind="Job")]
+    assert {found.key.name for found in select(rows, text, "")} == names
+
+
+@pytest.mark.parametrize(
+    ("selector", "query"),
+    [
+        ({"matchLabels": {"app": "web"}}, "app=web"),
+        (
+            {
+                "matchLabels": {"a": "b"},
+                "matchExpressions": [
+                    {"key": "tier", "operator": "In", "values": ["x", "y"]},
+                    {"key": "canary", "operator": "DoesNotExist"},
+                ],
+            },
+            "a=b,tier in (x,y),!canary",
+        ),
+        ({"matchExpressions": [{"key": "a", "operator": "Resembles"}]}, ""),
+        (None, ""),
+    ],
+)
+def test_a_selector_is_a_query(selector: Any, query: str) -> None:
+    assert selector_text(selector) == query
