@@ -49,7 +49,10 @@ SANDBOX = "sandbox"
 
 # Doors to the member clusters. Others may talk HTTP to somebody else, for the reason given.
 CLIENTS_OF_MEMBERS = {"urllib3", "kubernetes", "http.client", "requests", "aiohttp", "httpx"}
-MAY_USE_THEM = {"cluster": "the one door to a member's API"}
+MAY_USE_THEM = {
+    "cluster": "the one door to a member's API",
+    "reporting": "tells webhooks and a Pushgateway; members only through the cluster package",
+}
 
 # What takes tens of milliseconds to import, and is therefore imported where it is needed.
 HEAVY = (
