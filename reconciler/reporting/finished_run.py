@@ -21,6 +21,7 @@ from reconciler.errors import (
     SourceError,
     StalePlan,
 )
+from reconciler.objects import ObjectKey
 from reconciler.planning.plan import Action, Plan, RunResult
 
 
@@ -47,12 +48,20 @@ NO_NEWS = frozenset({FailureKind.STOPPED, FailureKind.LOCKED})
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """``text`` is for people and may be worded otherwise in the next run; ``subject`` is not."""
+    """``text`` is for people and may be worded otherwise in the next run; ``subject`` is not.
+
+    ``named`` is what it is about where the text does not say so: an object.
+    """
 
     kind: FailureKind
     text: str
     cluster: str = ""
     subject: str = ""
+    named: str = ""
+
+    def __str__(self) -> str:
+        """``aws-eu: Deployment.apps shop/web: the server's words``."""
+        return ": ".join(filter(None, [self.cluster, self.named, self.text]))
 
     @property
     def identity(self) -> str:
@@ -164,13 +173,13 @@ def _planned(plan: Plan) -> Iterator[Failure]:
             yield Failure(FailureKind.CLUSTER, cluster.problem, cluster.name)
         for change in cluster.changes:
             if change.action is Action.FAILED:
-                yield Failure(FailureKind.OBJECT, change.error, cluster.name, str(change.key))
+                yield _of_object(change.error, cluster.name, change.key)
 
 
 def _resulting(result: RunResult) -> Iterator[Failure]:
     found = list(_planned(result.plan))
     found += [
-        Failure(FailureKind.OBJECT, outcome.message, outcome.cluster, str(outcome.key))
+        _of_object(outcome.message, outcome.cluster, outcome.key)
         for outcome in result.outcomes
         if outcome.status == "failed"
     ]
@@ -186,6 +195,10 @@ def _resulting(result: RunResult) -> Iterator[Failure]:
             here = [o for o in skipped if o.cluster == cluster]
             text = f"{len(here)} objects were not tried: {here[0].message}"
             yield Failure(FailureKind.OBJECT, text, cluster, "skipped")
+
+
+def _of_object(text: str, cluster: str, key: ObjectKey) -> Failure:
+    return Failure(FailureKind.OBJECT, text, cluster, str(key), named=str(key))
 
 
 def _guards(violations: tuple[str, ...]) -> tuple[Failure, ...]:
