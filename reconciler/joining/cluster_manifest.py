@@ -57,20 +57,21 @@ def manifest_text(manifest: Object, schema: str) -> str:
     return f"# yaml-language-server: $schema={schema}\n{body}"
 
 
-def schema_reference(folder: Path) -> str:
-    """The schema's path from ``folder``/clusters: the repository's own, if it has one.
+def schema_reference(folder: Path, path: str) -> str:
+    """The schema's path as seen from ``path`` in ``folder``: the repository's own, if it has one.
 
     ``reconcile schema`` writes ``.schemas`` by default; that is what a new repository will have.
     """
-    up = ".."
+    up = "../" * path.count("/")
+    above = ""
     for place in (folder, *folder.parents):
         for name in ("schemas", ".schemas"):
             if (place / name / _SCHEMA).is_file():
-                return f"{up}/{name}/{_SCHEMA}"
+                return f"{up}{above}{name}/{_SCHEMA}"
         if (place / ".git").exists():
             break
-        up += "/.."
-    return f"../.schemas/{_SCHEMA}"
+        above += "../"
+    return f"{up}.schemas/{_SCHEMA}"
 
 
 def differences(before: str, after: str, name: str) -> tuple[str, ...]:
@@ -89,7 +90,7 @@ def manifest_step(
     before = existing.body if existing and not foreign else None
     wanted = manifest_of(wish, before)
     path = existing.file if existing else f"{FOLDER}/{wish.name}.yaml"
-    schema = schema_reference(folder or Path())
+    schema = schema_reference(folder or Path(), path)
     text = manifest_text(wanted, schema)
     step = Step("", "repository", Verb.WRITE_FILE, Effect.CREATE, wanted, path=path)
     kept = replace(step, verb=Verb.NOTHING, effect=Effect.KEEP)
