@@ -18,6 +18,7 @@ from reconciler.applying.file_lock import FileLock
 from reconciler.applying.lease import Lease
 from reconciler.cluster.connecting import Connector
 from reconciler.cluster.kubeconfig import in_cluster
+from reconciler.errors import LeaseLost
 from reconciler.federation.model import Federation
 from reconciler.recall import AUTO, CONFIG_MAP, Asked
 
@@ -57,6 +58,7 @@ class RunLock:
         self._asked = asked
         self._told = told
         self._lock: Lock | None = None
+        self._left = False
 
     def __enter__(self) -> Self:
         return self
@@ -79,12 +81,20 @@ class RunLock:
 
     def check(self) -> None:
         """Raises LeaseLost when this run must not write any more."""
+        if self._left:
+            raise LeaseLost("the run was stopped")
         if self._lock is not None:
             self._lock.check()
 
+    def leave(self) -> None:
+        """Stop writing, and let others wait until it expires: something may still be in flight."""
+        self._left = True
+
     def release(self) -> None:
         """Give it back, if it is ours; ``check`` raises from then on."""
-        if self._lock is not None and (trouble := self._lock.release()):
+        if self._lock is None or self._left:
+            return
+        if trouble := self._lock.release():
             self._told(trouble)
 
 
@@ -97,7 +107,8 @@ def _choose(
     kind = asked.lock
     if kind == AUTO:
         at_home = in_cluster() is not None or bool(asked.host_context)
-        kind = LEASE if at_home and not asked.simulated else FILE
+        shared = asked.state == CONFIG_MAP or (at_home and not asked.simulated)
+        kind = LEASE if shared else FILE
     if kind == NONE:
         return None
     if kind == FILE:

@@ -20,3 +20,5 @@ class Exit(IntEnum):
     """The command line is wrong; nothing was read."""
     INTERRUPTED = 130
     """Ctrl-C: 128 + SIGINT, as shells have it."""
+    TERMINATED = 143
+    """SIGTERM: 128 + SIGTERM. What was in flight is done; the report says what is left."""

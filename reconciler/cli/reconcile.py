@@ -11,6 +11,7 @@ from reconciler.cli.command_group import CommandGroup
 from reconciler.cli.console import open_console
 from reconciler.cli.durations import DURATION
 from reconciler.cli.exits import Exit
+from reconciler.cli.lock_options import lock_options
 from reconciler.cli.settings import (
     FLEET,
     Settings,
@@ -35,7 +36,8 @@ Examples:
 \b
 Every option is also read from the environment: --max-deletions from
 RECONCILE_MAX_DELETIONS. Exit codes: 0 done, 1 something failed, 2 the plan has
-changes (with --detailed-exitcode), 64 wrong command line, 130 interrupted.
+changes (with --detailed-exitcode), 64 wrong command line, 130 interrupted, 143
+terminated.
 """
 
 
@@ -122,6 +124,7 @@ def _reports(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> 
     heading=FLEET,
     help="Give up after this time, such as 10m.",
 )
+@lock_options
 @option(
     "-o",
     "--output",

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import signal
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from reconciler.cli import printing
-from reconciler.cli.console import Console
 from reconciler.cli.exits import Exit
 from reconciler.cli.progress import Bars
 from reconciler.cli.settings import Settings
+from reconciler.cli.stopping import Stop
 
 if TYPE_CHECKING:
     from reconciler.planning.plan import Plan
@@ -36,66 +34,54 @@ class Request:
 
 def run(settings: Settings, request: Request) -> Exit:
     """Plans, and unless only a plan is wanted applies. Raises ReconcileError."""
-    with ExitStack() as stack:
-        if request.sandbox:
-            from reconciler.cli.simulated import simulated_members
+    with Stop(settings.console, settings.grace) as stop:
+        settings = replace(settings, time_left=stop.time_left)
+        try:
+            with ExitStack() as stack:
+                if request.sandbox:
+                    from reconciler.cli.simulated import simulated_members
 
-            settings = stack.enter_context(simulated_members(settings, reset=request.sandbox_reset))
-        return _run(settings, request)
+                    settings = stack.enter_context(
+                        simulated_members(settings, reset=request.sandbox_reset)
+                    )
+                return _run(settings, request, stop)
+        except (KeyboardInterrupt, click.Abort):
+            if stop.code is not Exit.TERMINATED:
+                raise
+            settings.console.note("SIGTERM was received before anything was written.")
+            return stop.code
 
 
-def _run(settings: Settings, request: Request) -> Exit:
+def _run(settings: Settings, request: Request, stop: Stop) -> Exit:
     from reconciler import pipeline
+    from reconciler.locking import RunLock
 
     console = settings.console
-    with Bars(console, wanted=request.output != "json") as bars:
-        prepared = pipeline.make_plan(settings.options(plan_only=request.plan_only), bars)
-    plan = prepared.plan
+    options = settings.options(plan_only=request.plan_only)
     if request.plan_only:
+        with Bars(console, wanted=request.output != "json") as bars:
+            plan = pipeline.make_plan(options, bars).plan
         printing.print_plan(plan, request.output, request.reports, console)
         return _code_of_plan(plan, detailed=request.detailed_exitcode)
 
-    asking = request.ask and console.interactive and plan.has_changes and not plan.violations
-    if asking:
-        console.note(printing.plan_as_text(plan, console))
-        if not _confirmed(plan):
-            console.note("Nothing was changed.")
-            return Exit.FAILED
-    with Bars(console, wanted=request.output != "json") as bars, stop_requests(console) as stopped:
-        result = pipeline.apply_plan(prepared, bars, stopped)
+    with RunLock(options, console.note) as lock:
+        with Bars(console, wanted=request.output != "json") as bars:
+            prepared = pipeline.make_plan(options, bars, lock)
+        plan = prepared.plan
+        asking = request.ask and console.interactive and plan.has_changes and not plan.violations
+        if asking:
+            console.note(printing.plan_as_text(plan, console))
+            if not _confirmed(plan):
+                console.note("Nothing was changed.")
+                return Exit.FAILED
+        with stop.in_order(), Bars(console, wanted=request.output != "json") as bars:
+            try:
+                result = pipeline.apply_plan(prepared, bars, lambda: stop.reason)
+            except KeyboardInterrupt:
+                lock.leave()
+                raise
     printing.print_result(result, request.output, request.reports, console, plan_was_shown=asking)
-    if stopped() == _CTRL_C:
-        return Exit.INTERRUPTED
-    return Exit.OK if result.ok else Exit.FAILED
-
-
-_CTRL_C = "Ctrl-C was pressed"
-
-
-@contextmanager
-def stop_requests(console: Console) -> Iterator[Callable[[], str]]:
-    """While it lasts, SIGTERM and Ctrl-C let what is in flight end, and nothing new begins.
-
-    A second Ctrl-C does not wait. Gives a function that tells why to stop, or an empty string.
-    """
-    received: list[str] = []
-
-    def terminate(*_: object) -> None:
-        received.append("SIGTERM was received")
-
-    def interrupt(*_: object) -> None:
-        if _CTRL_C in received:
-            raise KeyboardInterrupt
-        received.append(_CTRL_C)
-        console.note("Finishing what is in flight; Ctrl-C again stops at once.")
-
-    handlers = {signal.SIGTERM: terminate, signal.SIGINT: interrupt}
-    before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
-    try:
-        yield lambda: received[0] if received else ""
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+    return stop.code or (Exit.OK if result.ok else Exit.FAILED)
 
 
 def _code_of_plan(plan: Plan, *, detailed: bool) -> Exit:

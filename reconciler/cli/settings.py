@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from math import inf
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import click
 
 from reconciler.cli.console import Console, open_console
 from reconciler.cli.durations import DURATION
+from reconciler.cli.stopping import GRACE_SECONDS
 
 if TYPE_CHECKING:
     from reconciler.pipeline import Options
@@ -43,6 +45,11 @@ class Settings:
     signature_on: Literal["commit", "tag"] = "commit"
     trusted_keys: str | None = None
     allow_rollback: bool = False
+    lock: str = "auto"
+    lock_timeout: float = 0.0
+    lease_duration: float = 90.0
+    grace: float = GRACE_SECONDS
+    time_left: Callable[[], float] = lambda: inf
     console: Console = field(default_factory=Console)
 
     def options(self, *, plan_only: bool = True) -> Options:
@@ -70,6 +77,10 @@ class Settings:
             require_signature=SignatureRule(required, self.signature_on) if required else None,
             trusted_keys=self.trusted_keys or "",
             allow_rollback=self.allow_rollback,
+            lock=self.lock,
+            lock_timeout=self.lock_timeout,
+            time_left=self.time_left,
+            lease_duration=self.lease_duration,
         )
 
 

@@ -17,9 +17,6 @@ from pathlib import Path
 
 import pytest
 
-from reconciler.cli.console import Console
-from reconciler.cli.run import stop_requests
-
 from .conftest import FEDERATION, ROOT, SAMPLE, Command
 
 Write = Callable[[str], Path]
@@ -203,19 +200,6 @@ def test_ctrl_c_ends_a_plan_at_once_though_every_member_hangs(
     out, err = process.communicate(timeout=30)
     assert time.monotonic() - pressed < 2
     assert (process.returncode, out, err.strip()) == (130, "", "Interrupted.")
-
-
-def test_ctrl_c_while_applying_ends_in_order_and_the_second_at_once(
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    with stop_requests(Console()) as stopped:
-        assert not stopped()
-        signal.raise_signal(signal.SIGINT)
-        assert stopped() == "Ctrl-C was pressed"
-        with pytest.raises(KeyboardInterrupt):
-            signal.raise_signal(signal.SIGINT)
-    assert "Ctrl-C again stops at once" in capsys.readouterr().err
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
 class Terminal:

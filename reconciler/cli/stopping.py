@@ -1,0 +1,135 @@
+"""What Ctrl-C and SIGTERM do to a run: end it at once, or let what is in flight end first.
+
+As long as nothing is written there is nothing to finish, and a run that hangs on a dead member must
+not keep a pod from going. While it writes, it stops between objects, gives requests that are on
+their way the rest of the grace period, gives its lock back, and tells what was left undone.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from math import inf
+from types import FrameType, TracebackType
+from typing import Any, Self
+
+from reconciler.cli.console import Console
+from reconciler.cli.exits import Exit
+
+CTRL_C = "Ctrl-C was pressed"
+TERMINATED = "SIGTERM was received"
+GRACE_SECONDS = 25.0
+"""Below the 30 seconds after which Kubernetes kills a pod that says nothing else."""
+_FOR_REQUESTS = 0.8
+"""The share of the grace period for requests; reporting and giving the lock back have the rest."""
+
+
+class Stop:
+    """``with Stop(console) as stop:`` - from then on the signals are this object's.
+
+    ``grace`` is in seconds, from SIGTERM to the end of the process.
+    """
+
+    def __init__(
+        self,
+        console: Console,
+        grace: float = GRACE_SECONDS,
+        *,
+        end: Callable[[int], Any] = os._exit,
+    ) -> None:
+        self._console = console
+        self._grace = grace
+        self._end = end
+        self._in_order = False
+        self._reasons: list[str] = []
+        self._stopped = threading.Event()
+        self._terminated_at = inf
+        self._last_resort: threading.Timer | None = None
+        self._before: dict[signal.Signals, Any] = {}
+
+    def __enter__(self) -> Self:
+        handlers = {signal.SIGTERM: self._terminate, signal.SIGINT: self._interrupt}
+        self._before = {
+            number: signal.signal(number, handler) for number, handler in handlers.items()
+        }
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._last_resort is not None:
+            self._last_resort.cancel()
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    @property
+    def reason(self) -> str:
+        """Why no further object may be begun, or an empty string."""
+        return self._reasons[0] if self._reasons else ""
+
+    @property
+    def code(self) -> Exit | None:
+        """The exit code of a run that was stopped; None for one that was not."""
+        if TERMINATED in self._reasons:
+            return Exit.TERMINATED
+        return Exit.INTERRUPTED if self._reasons else None
+
+    def time_left(self) -> float:
+        """Seconds that requests still have; no end before SIGTERM."""
+        return self._terminated_at + self._grace * _FOR_REQUESTS - time.monotonic()
+
+    def wait(self, seconds: float) -> None:
+        """Sleep, unless and until there is a reason to stop."""
+        self._stopped.wait(seconds)
+
+    @contextmanager
+    def in_order(self) -> Iterator[None]:
+        """Inside, the first signal only sets ``reason``; a second Ctrl-C does not wait."""
+        self._in_order = True
+        try:
+            yield
+        finally:
+            self._in_order = False
+
+    def _terminate(self, number: int, frame: FrameType | None) -> None:
+        del number, frame
+        if TERMINATED in self._reasons:
+            return
+        self._terminated_at = time.monotonic()
+        self._last_resort = threading.Timer(self._grace, self._give_up)
+        self._last_resort.daemon = True
+        self._last_resort.start()
+        self._stop(TERMINATED)
+
+    def _interrupt(self, number: int, frame: FrameType | None) -> None:
+        del number, frame
+        again = CTRL_C in self._reasons
+        self._reasons.append(CTRL_C)
+        self._stopped.set()
+        if again or not self._in_order:
+            raise KeyboardInterrupt
+        self._console.note("Finishing what is in flight; Ctrl-C again stops at once.")
+
+    def _stop(self, reason: str) -> None:
+        self._reasons.append(reason)
+        self._stopped.set()
+        if not self._in_order:
+            raise KeyboardInterrupt
+
+    def _give_up(self) -> None:
+        """Somebody still waits for an answer, and whoever sent SIGTERM is about to send SIGKILL."""
+        self._console.note(
+            f"Error: {self._grace:.0f} s after SIGTERM some requests have no answer; ending "
+            "without them. The lock is not given back, and expires by itself."
+        )
+        sys.stderr.flush()
+        self._end(Exit.TERMINATED)
+        return
