@@ -100,12 +100,17 @@ class FileStore:
             return None
 
 
+def config_map_key(federation: str, namespace: str) -> ObjectKey:
+    """The ConfigMap that remembers, and that Events of a run are about."""
+    return ObjectKey("", "ConfigMap", namespace, f"federation-{federation}-memory")
+
+
 class ConfigMapStore:
     """The ConfigMap ``federation-<name>-memory`` of the host cluster."""
 
     def __init__(self, host: Member, federation: str, namespace: str) -> None:
         self._host = host
-        self._key = ObjectKey("", "ConfigMap", namespace, f"federation-{federation}-memory")
+        self._key = config_map_key(federation, namespace)
         self._federation = federation
 
     @property

@@ -245,13 +245,18 @@ def slack_message(run: FinishedRun, tidings: Sequence[Tiding]) -> Object:
     if len(tidings) > MOST_LINES:
         blocks.append(_section(f"and {len(tidings) - MOST_LINES} more"))
     about = ", ".join(filter(None, [run.federation, f"run {run.id}"]))
-    blocks.append({"type": "context", "elements": [{"type": "mrkdwn", "text": _slack(about)}]})
+    blocks.append({"type": "context", "elements": [_mrkdwn(_slack(about))]})
     text = "; ".join(one.title for one in tidings)
     return {"text": _slack(text)[:SLACK_SECTION], "blocks": blocks}
 
 
 def _section(text: str) -> Object:
-    return {"type": "section", "text": {"type": "mrkdwn", "text": text[:SLACK_SECTION]}}
+    return {"type": "section", "text": _mrkdwn(text)}
+
+
+def _mrkdwn(text: str) -> Object:
+    # Verbatim: an address in a server's words is not made a link.
+    return {"type": "mrkdwn", "text": text[:SLACK_SECTION], "verbatim": True}
 
 
 def _slack(text: str) -> str:
