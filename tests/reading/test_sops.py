@@ -17,6 +17,9 @@ from tests.source.programs import AGE_KEYGEN, SOPS, built
 from tests.source.repositories import CLUSTER, FEDERATION, config_map, write
 from tests.source.signing import Signer
 
+# The first run on a machine builds sops, from some hundred modules.
+pytestmark = pytest.mark.timeout(1500)
+
 PASSWORD = "c4nary-passw0rd"
 SECRET = f"""\
 apiVersion: v1

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+# Read once: tests point the variable elsewhere for what they run.
+CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "federation-reconciler"
 SOPS = ("github.com/getsops/sops/v3/cmd/sops", "v3.13.3")
 AGE_KEYGEN = ("filippo.io/age/cmd/age-keygen", "v1.3.2")
 
@@ -39,15 +41,14 @@ def built(module: str, version: str) -> Path:
     if ready:
         return Path(ready)
     go = needed("go", "golang-go")
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    folder = Path(base) / "federation-reconciler" / "programs" / f"{name}-{version}"
+    folder = CACHE / "programs" / f"{name}-{version}"
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not (folder / name).exists():
             subprocess.run(
                 [go, "install", f"{module}@{version}"],
-                env={**os.environ, "GOBIN": str(folder), "GOFLAGS": "-trimpath"},
+                env={**os.environ, "GOBIN": str(folder)},
                 check=True,
                 capture_output=True,
                 cwd=folder,
