@@ -1,0 +1,160 @@
+"""What happens once a run is over: it is measured, told and remembered as told.
+
+Nothing here can fail a run: whatever goes wrong is a warning.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from reconciler.cluster.member import Member
+from reconciler.cluster.resources import Resource
+from reconciler.errors import MemoryChanged, ReconcileError
+from reconciler.health.memory import Phase, Told
+from reconciler.inventory.memory_store import MemoryStore, config_map_key
+from reconciler.objects import ObjectKey
+from reconciler.planning.member_plan import MemberWork
+from reconciler.reporting.delivery import NotDelivered
+from reconciler.reporting.finished_run import FinishedRun
+from reconciler.reporting.metrics import LatestMetrics
+from reconciler.reporting.notifications import Receiver, address_from_environment
+
+TRIES = 3
+_SECRETS = Resource("v1", "Secret", "secrets", namespaced=True)
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """Where a run's news may go, as far as that could be found out.
+
+    ``told`` is what is to be remembered but for the states; ``before`` are the phases that the run
+    began with. ``host`` connects to the host cluster, or raises ReconcileError.
+    """
+
+    metrics_file: Path | None = None
+    metrics_push: str = ""
+    latest: LatestMetrics | None = None
+    host_events: bool = False
+    member_events: bool = False
+    host: Callable[[], Member] | None = None
+    namespace: str = ""
+    works: Sequence[MemberWork] = ()
+    receivers: Sequence[Receiver] = ()
+    told: Told = field(default_factory=Told)
+    store: MemoryStore | None = None
+    before: Mapping[str, Phase] = field(default_factory=dict)
+
+
+def after_run(run: FinishedRun, around: Surroundings) -> list[str]:
+    """Metrics, Events, notifications; gives warnings. A plan that is only looked at is measured."""
+    warnings = _measure(run, around)
+    if run.plan_only:
+        return warnings
+    return [*warnings, *_write_events(run, around), *_notify(run, around)]
+
+
+def _measure(run: FinishedRun, around: Surroundings) -> list[str]:
+    if not (around.metrics_file or around.metrics_push or around.latest):
+        return []
+    from reconciler.reporting.metrics import metrics_of, push, write_file
+
+    registry = metrics_of(run)
+    warnings = []
+    if around.metrics_file:
+        warnings.append(write_file(registry, around.metrics_file))
+    if around.metrics_push:
+        warnings.append(push(registry, around.metrics_push, run))
+    if around.latest:
+        around.latest.update(run, registry)
+    return [warning for warning in warnings if warning]
+
+
+def _write_events(run: FinishedRun, around: Surroundings) -> list[str]:
+    if not (around.host_events or around.member_events):
+        return []
+    from reconciler.reporting import events
+
+    warnings: list[str] = []
+    now = time.time()
+    happenings = events.happenings_of(run, around.before)
+    if around.host_events and around.host and happenings and run.federation:
+        try:
+            host = around.host()
+            key = config_map_key(run.federation, around.namespace)
+            regarding = events.Regarding("v1", key, _uid_of(host, key))
+        except ReconcileError as error:
+            warnings.append(f"no Events were written in the host cluster: {error}")
+        else:
+            warnings += events.write_host_events(host, regarding, happenings, now)
+    if around.member_events and run.result:
+        for work in around.works:
+            warnings += events.write_member_events(run.result, work, now)
+    return warnings
+
+
+def _uid_of(host: Member, key: ObjectKey) -> str:
+    from reconciler.inventory.memory_store import CONFIG_MAPS
+
+    found = host.get(CONFIG_MAPS, key)
+    return str(found["metadata"]["uid"]) if found else ""
+
+
+def _notify(run: FinishedRun, around: Surroundings) -> list[str]:
+    if not around.receivers and not around.told.states:
+        return []
+    from reconciler.reporting.notifications import tell
+
+    def address_of(receiver: Receiver) -> str:
+        if receiver.secret is None:
+            return address_from_environment(receiver)
+        return _address_in_secret(receiver, around)
+
+    if around.store is None:
+        # Telling the same in every run would be worse: metrics and Events still tell.
+        return ["nobody was told: what they were told before cannot be read"]
+    told, warnings = tell(run, around.receivers, around.told, address_of)
+    return [*warnings, *_remember(told, around.store)]
+
+
+def _address_in_secret(receiver: Receiver, around: Surroundings) -> str:
+    import base64
+    import binascii
+
+    secret = receiver.secret
+    assert secret is not None  # noqa: S101  (asked only where there is one)
+    where = f"Secret {secret.namespace or around.namespace}/{secret.name}"
+    if around.host is None:
+        raise NotDelivered(f"has its address in {where}, and no host cluster is known")
+    key = ObjectKey("", "Secret", secret.namespace or around.namespace, secret.name)
+    try:
+        found = around.host().get(_SECRETS, key)
+    except ReconcileError as error:
+        raise NotDelivered(f"has its address in {where}, which cannot be read: {error}") from None
+    if found is None:
+        raise NotDelivered(f"has its address in {where}, which does not exist")
+    value = (found.get("data") or {}).get(secret.key)
+    if value is None:
+        raise NotDelivered(f"has its address in {where}, which has no key {secret.key}")
+    try:
+        return base64.b64decode(value).decode().strip()
+    except (binascii.Error, UnicodeDecodeError):
+        raise NotDelivered(f"has its address in {where}, which is damaged") from None
+
+
+def _remember(told: Told, store: MemoryStore) -> list[str]:
+    """Keeps only what was told: the rest of the memory stays as whoever wrote it last left it."""
+    for _ in range(TRIES):
+        try:
+            found = store.read()
+            if found.memory.told != told:
+                # A damaged memory is made anew by this, as by any run that has news to remember.
+                store.write(replace(found.memory, told=told), found.version)
+        except MemoryChanged:
+            continue
+        except ReconcileError as error:
+            return [f"who was told what could not be remembered: {error}"]
+        return []
+    return [f"who was told what could not be remembered: {store.where} keeps changing"]
