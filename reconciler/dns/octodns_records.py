@@ -6,7 +6,7 @@ import ipaddress
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from reconciler.dns.records import ADDRESS_TYPES, Abilities, Record, Standing, Target, marked
+from reconciler.dns.records import ADDRESS_TYPES, Record, Standing, Target, marked
 from reconciler.objects import Object
 
 POOL = "fleet"
@@ -18,19 +18,18 @@ def name_of(record: Any) -> str:
     return at[0] if at else str(record.fqdn)
 
 
-def record_data(record: Record, abilities: Abilities) -> Object:
+def record_data(record: Record) -> Object:
     """What octoDNS makes a record of.
 
-    Where the provider weighs and there is something to weigh, the record is dynamic: one pool of
-    all targets with weights, checked by the provider; its plain values, which answer when every
-    check fails, are all targets again.
+    A weighted one is dynamic: one pool of all targets with weights, checked by the provider; its
+    plain values, which answer when every check fails, are all targets again.
     """
     data: Object = {"type": record.type, "ttl": record.ttl}
     if record.type in ("CNAME", "ALIAS"):
         data["value"] = max(record.targets, key=lambda t: (t.weight, t.value)).value
     else:
         data["values"] = list(record.values)
-    if abilities.weighted and len(record.targets) > 1:
+    if record.weighted:
         values = [
             {"value": t.value, "weight": t.weight, "status": _status(record, t)}
             for t in record.targets

@@ -69,13 +69,17 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """What a name should answer. ``targets`` are sorted; one for CNAME and ALIAS, unless the
-    provider weighs several (``check`` is then how it checks them)."""
+    """What a name should answer. ``targets`` are sorted; a CNAME or ALIAS has one.
+
+    ``weighted``: the provider answers with one of the targets by their weights, also a CNAME with
+    several, and checks their health as ``check`` says (None: not).
+    """
 
     name: str
     type: RecordType
     ttl: int
     targets: tuple[Target, ...]
+    weighted: bool = False
     check: HealthCheck | None = None
 
     @property

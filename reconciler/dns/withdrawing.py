@@ -45,7 +45,7 @@ class Decision:
 
     records  wanted as they are here
     kept     names whose records stay whatever they are, and why
-    reasons  why a name is not answered by all its clusters
+    reasons  why a name's records differ from what stands there
     excused  names that lose only targets of clusters that are down: not a sign of a mistake
     """
 
@@ -83,7 +83,7 @@ class _Deciding:
         self.abilities, self.resolve = abilities, resolve
         self.records: dict[str, tuple[Record, ...]] = {}
         self.kept: dict[str, str] = {}
-        self.reasons: dict[str, str] = {}
+        self.remarks: dict[str, dict[str, str]] = {}
         self.warnings: list[str] = []
 
     def run(self) -> Decision:
@@ -92,7 +92,7 @@ class _Deciding:
         return Decision(
             records=tuple(r for name in sorted(self.records) for r in self.records[name]),
             kept=dict(sorted(self.kept.items())),
-            reasons=dict(sorted(self.reasons.items())),
+            reasons={name: self.reason(name) for name in sorted(self.entries)},
             excused=frozenset(name for name in self.entries if self.excuses(name)),
             warnings=tuple(sorted(self.warnings)),
         )
@@ -106,8 +106,7 @@ class _Deciding:
             return "kept"
         if name in self.records:
             return "answered" if self.records[name] else "absent"
-        targets, remarks = self.count(entry)
-        self.reasons[name] = "; ".join(remarks)
+        targets, self.remarks[name] = self.count(entry)
         shaped = shape(entry, targets, self.abilities, self.resolve)
         if not shaped and entry.above:
             above = self.settle(entry.above, below | {name})
@@ -119,7 +118,7 @@ class _Deciding:
             return "answered"
         if not entry.places:
             return "absent"
-        why = self.reasons[name]
+        why = "; ".join(self.remarks[name].values())
         if self.standing.get(name):
             self.kept[name] = why
             if not entry.above:
@@ -131,7 +130,7 @@ class _Deciding:
             self.warnings.append(f"{name}: no record yet, no cluster can answer ({why})")
         return "absent"
 
-    def count(self, entry: Entry) -> tuple[list[Target], list[str]]:
+    def count(self, entry: Entry) -> tuple[list[Target], dict[str, str]]:
         """The targets of the clusters that count, and a remark on each that does not."""
         targets, remarks = self.collect(entry, resolving=entry.resolve)
         hosts = [t for t in targets if not _is_address(t.value)]
@@ -139,15 +138,15 @@ class _Deciding:
             targets, remarks = self.collect(entry, resolving=True)
         return targets, remarks
 
-    def collect(self, entry: Entry, *, resolving: bool) -> tuple[list[Target], list[str]]:
+    def collect(self, entry: Entry, *, resolving: bool) -> tuple[list[Target], dict[str, str]]:
         targets: list[Target] = []
-        remarks: list[str] = []
+        remarks: dict[str, str] = {}
         for place in sorted(entry.places):
             found, remark = self.targets_at(entry, place, resolving=resolving)
             targets += found
             if remark:
-                remarks.append(remark)
-        return _joined(targets), list(dict.fromkeys(remarks))
+                remarks[place.cluster] = remark
+        return _joined(targets), remarks
 
     def targets_at(
         self, entry: Entry, place: Place, *, resolving: bool
@@ -186,6 +185,19 @@ class _Deciding:
         }
         return [Target(value, place.cluster, weight) for value in sorted(values)]
 
+    def reason(self, name: str) -> str:
+        """Which clusters left and why, and which came; who asked for a name that is new."""
+        if name in self.kept:
+            return self.kept[name]
+        before = {c for record in self.standing.get(name, ()) for c in record.by_cluster}
+        now = {c for record in self.records.get(name, ()) for c in record.by_cluster}
+        if not self.standing.get(name):
+            return f"asked for by {self.entries[name].origin}"
+        told = self.remarks[name]
+        parts = [told.get(c, f"no longer placed in {c}") for c in sorted(before - now)]
+        parts += [f"{c} answers" for c in sorted(now - before)]
+        return "; ".join(parts) or "its targets changed"
+
     def excuses(self, name: str) -> bool:
         new = {value for record in self.records.get(name, ()) for value in record.values}
         lost, of_down = set(), set()
@@ -209,18 +221,24 @@ def shape(
     if hosts and not entry.resolve:
         kind = _kind_for_hosts(entry, wanted, hosts, abilities)
         if kind:
-            check = entry.check if len(hosts) > 1 else None
-            return (Record(entry.name, kind, entry.ttl, weighed(hosts, abilities), check),)
+            return (_record(entry, kind, hosts, abilities),)
     resolved = [Target(address, t.cluster, t.weight) for t in hosts for address in resolve(t.value)]
     addresses = _joined([*(t for t in wanted if t not in hosts), *resolved])
     found: list[Record] = []
     families: tuple[tuple[RecordType, int], ...] = (("A", 4), ("AAAA", 6))
-    for kind, version in families:
+    for family, version in families:
         own = [t for t in addresses if ipaddress.ip_address(t.value).version == version]
         if own:
-            check = entry.check if abilities.weighted and len(own) > 1 else None
-            found.append(Record(entry.name, kind, entry.ttl, weighed(own, abilities), check))
+            found.append(_record(entry, family, own, abilities))
     return tuple(found)
+
+
+def _record(entry: Entry, kind: RecordType, targets: list[Target], abilities: Abilities) -> Record:
+    """KubeFed's names answer with all their addresses, whatever the provider could do."""
+    if not abilities.weighted or entry.resolve or len(targets) < 2:
+        plain = tuple(sorted(Target(t.value, t.cluster) for t in targets))
+        return Record(entry.name, kind, entry.ttl, plain)
+    return Record(entry.name, kind, entry.ttl, weighed(targets), True, entry.check)
 
 
 def _kind_for_hosts(
@@ -253,13 +271,8 @@ def _joined(targets: Iterable[Target]) -> list[Target]:
     return list(found.values())
 
 
-def weighed(targets: list[Target], abilities: Abilities) -> tuple[Target, ...]:
-    """Weights as small whole numbers from 1 to 100; a cluster's weight is shared by its values.
-
-    Where the provider does not weigh, all are 1.
-    """
-    if not abilities.weighted or len(targets) < 2:
-        return tuple(sorted(Target(t.value, t.cluster) for t in targets))
+def weighed(targets: list[Target]) -> tuple[Target, ...]:
+    """Weights as small whole numbers from 1 to 100; a cluster's weight is shared by its values."""
     values_of: dict[str, int] = {}
     for target in targets:
         values_of[target.cluster] = values_of.get(target.cluster, 0) + 1

@@ -256,12 +256,9 @@ def _rows(changes: Iterable[Any], zone: ZoneRule, decision: Decision) -> Iterato
 
 
 def _reason(action: str, name: str, before: Any, after: Any, decision: Decision) -> str:
-    why = decision.reasons.get(name)
-    if why is None:
-        return NOT_WANTED
-    if not why and action == "update" and before.ttl != after.ttl:
+    if action == "update" and before.ttl != after.ttl and values_of(before) == values_of(after):
         return f"TTL {before.ttl} -> {after.ttl}"
-    return why
+    return decision.reasons.get(name, NOT_WANTED)
 
 
 class _Sharing:
@@ -295,7 +292,7 @@ class _Sharing:
             if whose:
                 warnings.append(f"{record.name} {record.type}: not written: {whose}")
                 continue
-            self._want(desired, record.name, record.type, record_data(record, self.abilities))
+            self._want(desired, record.name, record.type, record_data(record))
             text = owner_text(self.owner, record.by_cluster)
             mark = {"type": "TXT", "ttl": MARKER_TTL, "value": text}
             self._want(desired, marker_name(record.name, record.type), "TXT", mark)

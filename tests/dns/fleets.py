@@ -146,3 +146,12 @@ def lines(plan: DnsPlan) -> list[str]:
 def everywhere(name: str = "web") -> dict[str, ServiceView]:
     """Every cluster runs the Service at its own address."""
     return {cluster: running(service(name, address)) for cluster, address in ADDRESSES.items()}
+
+
+def many(count: int = 20) -> tuple[str, dict[str, ServiceView]]:
+    """So many more clusters that their owner's mark is longer than one string of a TXT record."""
+    cluster = CLUSTERS.split("---")[0]
+    names = [f"production-europe-{number:02}" for number in range(1, count + 1)]
+    manifests = "---".join(cluster.replace("aws-eu", name) for name in names) + "---"
+    seen = {name: running(service("web", f"192.0.2.{i}")) for i, name in enumerate(names, 1)}
+    return manifests, seen

@@ -124,7 +124,7 @@ zone "{ZONE}" {{ type primary; file "shop.zone"; update-policy {{ {self.policy} 
     def answer(self, name: str, kind: str = "A") -> list[str]:
         """What a resolver would be told."""
         question = dns.message.make_query(name, kind)
-        said = dns.query.udp(question, "127.0.0.1", port=self.port, timeout=5)
+        said = dns.query.tcp(question, "127.0.0.1", port=self.port, timeout=5)
         return sorted(
             item.to_text()
             for rrset in said.answer

@@ -6,7 +6,17 @@ from pathlib import Path
 
 import pytest
 
-from tests.dns.fleets import ADDRESSES, CLUSTERS, WEB, World, everywhere, lines, running, service
+from tests.dns.fleets import (
+    ADDRESSES,
+    CLUSTERS,
+    WEB,
+    World,
+    everywhere,
+    lines,
+    many,
+    running,
+    service,
+)
 from tests.dns.fleets import understood as read
 from tests.dns.named import (
     CREDENTIALS,
@@ -60,6 +70,7 @@ def test_a_cluster_that_is_down_is_withdrawn_and_comes_back(world: World, named:
     assert named.answer(NAME) == ["34.76.10.2", "35.185.10.3"]
     assert world.plan().changes == ()
     world.down = {}
+    assert world.plan().changes[0]["reason"] == "aws-eu answers"
     world.settle()
     assert named.answer(NAME) == ALL
 
@@ -129,6 +140,18 @@ def test_what_somebody_changed_by_hand_is_put_right(world: World, named: Named) 
     named.somebody_deletes(NAME, "A")
     world.settle()
     assert named.answer(NAME) == ALL
+
+
+def test_a_mark_of_many_clusters_is_longer_than_one_string(named: Named) -> None:
+    clusters, seen = many()
+    world = World(read(federation(named.port), clusters, CLUSTERS, WEB), seen, CREDENTIALS)
+    world.settle()
+    assert len(named.answer(f"_owner.a.{NAME}", "TXT")[0]) > 255
+    # It is read back as a whole: of a cluster that cannot be looked at, the address stays.
+    del world.seen["production-europe-20"]
+    world.down = {"production-europe-01": "gone"}
+    world.settle()
+    assert named.answer(NAME) == sorted(f"192.0.2.{number}" for number in range(2, 21))
 
 
 def test_addresses_give_way_to_a_cname_and_back_in_one_message(world: World, named: Named) -> None:

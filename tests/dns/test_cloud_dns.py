@@ -10,7 +10,17 @@ from google.cloud.dns._http import Connection
 
 from reconciler.dns.rules import SecretValue
 from tests.dns.cloud_dns import PROJECT, CloudDns
-from tests.dns.fleets import ADDRESSES, CLUSTERS, WEB, World, everywhere, lines, running, service
+from tests.dns.fleets import (
+    ADDRESSES,
+    CLUSTERS,
+    WEB,
+    World,
+    everywhere,
+    lines,
+    many,
+    running,
+    service,
+)
 from tests.dns.fleets import understood as read
 
 ZONE = "shop.example.com."
@@ -84,6 +94,15 @@ def test_a_host_name_at_the_apex_is_an_alias(world: World, google: CloudDns) -> 
     world.down = {"gcp-eu": "no answer", "gcp-us": "no answer"}
     world.settle()
     assert google.values(ZONE, "ALIAS") == ["lb.example.net."]
+
+
+def test_a_mark_of_many_clusters_is_longer_than_one_string(world: World, google: CloudDns) -> None:
+    clusters, world.seen = many()
+    world.state = read(FEDERATION, clusters, CLUSTERS, WEB)
+    world.settle()
+    [mark] = google.values(f"_owner.a.{NAME}", "TXT")
+    assert len(mark) > 255
+    assert '" "' in mark
 
 
 def test_a_refused_change_leaves_the_zone_whole(world: World, google: CloudDns) -> None:

@@ -14,7 +14,17 @@ from moto.route53.responses import Route53
 from moto.server import ThreadedMotoServer
 
 from tests.controlplane.process import free_port
-from tests.dns.fleets import ADDRESSES, CLUSTERS, WEB, World, everywhere, lines, running, service
+from tests.dns.fleets import (
+    ADDRESSES,
+    CLUSTERS,
+    WEB,
+    World,
+    everywhere,
+    lines,
+    many,
+    running,
+    service,
+)
 from tests.dns.fleets import understood as read
 
 ZONE = "shop.example.com."
@@ -192,6 +202,14 @@ def test_a_zone_may_ask_for_plain_records(world: World, route53: Witness) -> Non
     world.state = read(federation(), CLUSTERS, WEB)
     world.settle()
     assert len(route53.weights()) == 3
+
+
+def test_a_mark_of_many_clusters_is_longer_than_one_string(world: World, route53: Witness) -> None:
+    clusters, world.seen = many()
+    world.state = read(federation(), clusters, CLUSTERS, WEB)
+    world.settle()
+    [mark] = [s for s in route53.sets() if s["Type"] == "TXT"]
+    assert '" "' in mark["ResourceRecords"][0]["Value"]
 
 
 def test_a_zone_that_does_not_exist_is_not_made(route53: Witness) -> None:

@@ -159,8 +159,9 @@ def test_every_record_is_one_that_dns_allows(fleet: Fleet, can: Abilities, kubef
         if record.type in ("A", "AAAA"):
             version = 4 if record.type == "A" else 6
             assert all(ipaddress.ip_address(v).version == version for v in record.values)
-        elif not can.weighted:
+        elif not record.weighted:
             assert len(record.targets) == 1
+        assert can.weighted or not record.weighted
     for records in by_name.values():
         types = [record.type for record in records]
         assert len(set(types)) == len(types)
@@ -200,9 +201,13 @@ def test_weights_follow_the_placement_and_a_cluster_shares_its_weight() -> None:
         Target("192.0.2.2", "aws-eu", 3),
         Target("192.0.2.3", "gcp-eu", 1),
     ]
-    found = {t.value: t.weight for t in weighed(targets, Abilities(weighted=True))}
+    found = {t.value: t.weight for t in weighed(targets)}
     assert found == {"192.0.2.1": 3, "192.0.2.2": 3, "192.0.2.3": 2}
-    assert {t.weight for t in weighed(targets, Abilities())} == {1}
+    name = Entry(TOP, ZONE, 60)
+    [plain] = shape(name, targets, Abilities(), resolve)
+    [kubefed] = shape(replace(name, resolve=True), targets, Abilities(weighted=True), resolve)
+    assert plain == kubefed
+    assert (plain.weighted, {t.weight for t in plain.targets}) == (False, {1})
 
 
 def test_host_names_stay_names_where_the_provider_can_answer_with_them() -> None:
@@ -251,4 +256,3 @@ def test_a_host_name_that_does_not_resolve_now_withdraws_nothing() -> None:
     assert before.records[0].values == ("192.0.2.1", "203.0.113.1", "203.0.113.2")
     later = decide(entry, fleet, standing_after(before, {}), Abilities(), lambda _: ())
     assert later.records == before.records
-    assert "lb-1.example.net. does not resolve" in later.reasons[TOP]

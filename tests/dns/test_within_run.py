@@ -16,6 +16,7 @@ from reconciler.errors import DnsError
 from reconciler.federation.model import DesiredState
 from reconciler.planning.looking import look_at_all
 from reconciler.sandbox import ClusterSettings, Sandbox
+from tests.controlplane.process import eventually
 from tests.dns.fleets import CLUSTERS, WEB, endpoint_slice, lines, service, understood
 from tests.dns.named import CREDENTIALS, ZONE, Named, federation
 
@@ -39,6 +40,13 @@ class Members:
             cluster.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "shop"}})
             cluster.create({part: web[part] for part in web if part != "status"})
             cluster.create({**endpoint_slice("web"), "addressType": "IPv4"})
+        eventually(lambda: all(self.point(name) for name in NAMES), "load balancers")
+
+    def point(self, cluster: str) -> dict[str, str]:
+        """The load balancer's address, once there is one."""
+        live = self.sandbox.cluster(cluster).get("Service", "web", "shop")
+        points = (live.get("status") or {}).get("loadBalancer", {}).get("ingress") or [{}]
+        return dict(points[0])
 
     @property
     def connector(self) -> Connector:
@@ -75,12 +83,7 @@ def state(named: Named, monkeypatch: pytest.MonkeyPatch) -> DesiredState:
 
 
 def addresses(members: Members) -> dict[str, str]:
-    return {
-        name: members.sandbox.cluster(name).get("Service", "web", "shop")["status"]["loadBalancer"][
-            "ingress"
-        ][0]["ip"]
-        for name in NAMES
-    }
+    return {name: members.point(name)["ip"] for name in NAMES}
 
 
 def test_addresses_are_those_that_the_members_give(members: Members, state: DesiredState) -> None:
