@@ -18,7 +18,7 @@ from reconciler.cluster.probing import probe_all
 from reconciler.cluster.resources import VersionedKind
 from reconciler.errors import BadInput, ClusterError, GuardViolation, StalePlan, UsageError
 from reconciler.federation import interpret
-from reconciler.federation.model import Access, Cluster, DesiredState
+from reconciler.federation.model import Access, Cluster, DesiredState, Federation
 from reconciler.health.probe import Probe, Signal
 from reconciler.inventory.memory_store import MemoryStore, Remembered
 from reconciler.inventory.observation import observe
@@ -80,12 +80,17 @@ class Repository:
 
 @dataclass(frozen=True)
 class Prepared:
-    """A plan with the members it was made for, ready to be carried out."""
+    """A plan with the members it was made for, ready to be carried out.
+
+    ``federation`` and ``connector`` are for telling others of the run.
+    """
 
     plan: Plan
     works: tuple[MemberWork, ...]
     placed: Mapping[ObjectKey, frozenset[str]] = field(default_factory=dict)
     recall: Recall | None = None
+    federation: Federation | None = None
+    connector: Connector | None = None
 
 
 def read(options: Options, *, ask_members: bool = False) -> Repository:
@@ -228,6 +233,8 @@ def make_plan(
         tuple(w for w in works if isinstance(w, MemberWork)),
         placed,
         replace(recall, memory=placing.memory),
+        state.federation,
+        connector,
     )
 
 
