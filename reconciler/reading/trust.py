@@ -92,7 +92,7 @@ def _in_repository(where: SourceLocation, work: Callable[[Path], Result]) -> Res
 def _check(source: ReadSource, last: LastApplied | None) -> None:
     where, checkout = source.where, source.checkout
     before: SourceRules | None = None
-    if last and last.commit == checkout.commit:
+    if last and last.commit == checkout.commit and not checkout.dirty:
         before = source.rules
     elif last and checkout.commit:
         allowed = source.request.allow_rollback or source.rules.allow_rollback

@@ -62,6 +62,11 @@ _KNOWN = (
         "take it from the host's own documentation, or compare what ssh-keyscan prints with that",
     ),
     _Known(
+        r"No user exists for uid",
+        "ssh wants the user of this process to be in /etc/passwd",
+        "run as a user that the image knows",
+    ),
+    _Known(
         r"UNPROTECTED PRIVATE KEY FILE|bad permissions",
         "ssh refuses the key: others may read its file",
         "set its mode to 0400",
@@ -69,6 +74,7 @@ _KNOWN = (
     _Known(
         r"Load key .*(invalid format|error in libcrypto|incorrect passphrase)",
         "the ssh key cannot be read: damaged, or locked by a passphrase",
+        "does the file still end with a line break?",
     ),
     _Known(
         r"Permission denied \(|Too many authentication failures",

@@ -269,3 +269,14 @@ def test_a_folder_outside_of_git_cannot_fulfil_a_demand(tmp_path: Path, trusted:
     write(tmp_path / "plain", demanding())
     given = {"location": str(tmp_path / "plain"), "ref": None, "trusted_keys": trusted}
     assert "is no Git repository" in refused(tmp_path, **given)
+
+
+def test_an_edit_at_the_desk_does_not_switch_the_rule_off(
+    fleet: Path, alice: Signer, trusted: str
+) -> None:
+    write(fleet, demanding(alice))
+    alice.commit(fleet)
+    given = {"location": str(fleet), "ref": None}
+    last = applied(fleet, trusted_keys=trusted, **given)
+    write(fleet, {"federation.yaml": FEDERATION})
+    assert "read as its files lie" in refused(fleet, last, **given)

@@ -101,6 +101,13 @@ def test_the_password_does_not_follow_a_redirect_to_another_server(
         assert not [header for _, _, header in other.seen if header]
 
 
+def test_a_redirect_within_the_server_is_followed(
+    http: HttpServer, cache: Path, secret: Path
+) -> None:
+    http.faults = [http.url("").rstrip("/")]
+    assert fetched(http.url("fleet"), cache, secret).files
+
+
 def test_https_wants_an_authority_that_is_trusted(
     origin: Path, cache: Path, secret: Path, tmp_path: Path
 ) -> None:
