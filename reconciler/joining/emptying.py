@@ -7,7 +7,6 @@ protected kind, a Namespace with somebody else's objects) is left, and told.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -81,10 +80,11 @@ def _decide(
     # What holds other objects is decided last, when it is known which of those stay.
     for question in sorted(questions, key=lambda q: (q.key.group_kind in holders, q.key)):
         verdict = pruning.decide(question, rules, matches, federation.namespace)
-        if isinstance(verdict, Change) and verdict.action is Action.PRUNE:
-            inside = _kept_inside(question, kept) or pruning.strangers_in(
-                member, verdict, question.live, discovery, applyset
-            )
+        holds = question.key.group_kind in holders
+        if holds and isinstance(verdict, Change) and verdict.action is Action.PRUNE:
+            inside = pruning.staying_in(
+                question.key, question.live, kept, ()
+            ) or pruning.strangers_in(member, verdict, question.live, discovery, applyset)
             verdict = f"it holds {inside}" if inside else verdict
         if isinstance(verdict, Change) and verdict.action is Action.ORPHAN:
             verdict = "it is marked to be orphaned"
@@ -94,17 +94,6 @@ def _decide(
         else:
             changes.append(replace(verdict, reason=REASON))
     return changes, [f"{key} is left: {reason}" for key, reason in sorted(kept.items())]
-
-
-def _kept_inside(question: pruning.PruneQuestion, kept: Mapping[ObjectKey, str]) -> str:
-    key = question.key
-    if key.group_kind == pruning.NAMESPACE:
-        return next((str(k) for k in kept if k.namespace == key.name), "")
-    if key.group_kind == pruning.CRD:
-        spec = question.live.get("spec") or {}
-        group, kind = spec.get("group"), (spec.get("names") or {}).get("kind")
-        return next((str(k) for k in kept if (k.group, k.kind) == (group, kind)), "")
-    return ""
 
 
 def _release(question: pruning.PruneQuestion) -> Change:

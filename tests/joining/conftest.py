@@ -81,6 +81,15 @@ class Desk:
         wait = "60s" if self.member.controllers.running else "1s"
         return self.run("unjoin", "aws-eu", "--wait", wait, *arguments, code=code)
 
+    def become(self, user: str, context: str) -> None:
+        """The kubeconfig's context is another user's from now on."""
+        cluster = self.host if context == "host" else self.member
+        config = yaml.safe_load(self.kubeconfig.read_text(encoding="utf-8"))
+        for entry in config["users"]:
+            if entry["name"].endswith(f"@{context}"):
+                entry["user"]["token"] = cluster.tokens[user]
+        self.kubeconfig.write_text(yaml.safe_dump(config), encoding="utf-8")
+
     def write(self, name: str, text: str) -> None:
         path = self.repository / name
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -89,20 +89,45 @@ def test_joining_again_changes_nothing_and_keeps_the_token(desk: Desk) -> None:
     assert (desk.repository / "clusters/aws-eu.yaml").read_text() == text
 
 
-def test_a_join_that_broke_half_way_is_finished_by_the_next(desk: Desk) -> None:
-    desk.host.stop()
-    desk.join(code=1)
-    desk.host.start()
-    # The member has a part of it, as after a lost connection.
-    desk.join()
-    name = (
-        "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings/federation-reconciler:aws-eu-host"
+def test_a_join_that_broke_half_way_is_finished_by_the_next(desk: Desk, kubectl: Kubectl) -> None:
+    # In the host somebody may look, and make namespaces, but not keep a Secret.
+    kubectl(desk.host, "create", "clusterrole", "half", "--verb=get,list", "--resource=secrets")
+    kubectl(
+        desk.host,
+        "create",
+        "clusterrole",
+        "rest",
+        "--verb=get,create,patch",
+        "--resource=namespaces",
     )
-    desk.member.call("DELETE", name)
-    desk.host.call("DELETE", "/api/v1/namespaces/federation-system/secrets/aws-eu")
+    for role in ("half", "rest"):
+        kubectl(
+            desk.host,
+            "create",
+            "clusterrolebinding",
+            role,
+            f"--clusterrole={role}",
+            "--user=viewer",
+        )
+    desk.become("viewer", "host")
+    said = desk.join(code=1)
+    assert "create     ServiceAccount federation-system/aws-eu-host" in said.stdout
+    assert "Secret federation-system/aws-eu" in said.stderr
+    assert "administrator" in said.stderr
+    assert not (desk.repository / "clusters").exists()
+    desk.become("admin", "host")
+    said = desk.join()
+    assert "unchanged  ServiceAccount federation-system/aws-eu-host" in said.stdout
+    assert "create     Secret federation-system/aws-eu" in said.stdout
+    assert desk.as_joined("auth", "can-i", "create", "configmaps").stdout.strip() == "yes"
+
+
+def test_what_somebody_removed_is_put_back_by_joining_again(desk: Desk) -> None:
+    desk.join()
+    roles = "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings/"
+    desk.member.call("DELETE", roles + "federation-reconciler:aws-eu-host")
     said = desk.join().stdout
     assert "create     ClusterRoleBinding federation-reconciler:aws-eu-host" in said
-    assert "unchanged  ServiceAccount federation-system/aws-eu-host" in said
     assert desk.as_joined("auth", "can-i", "create", "configmaps").stdout.strip() == "yes"
 
 
@@ -149,11 +174,7 @@ def test_somebody_who_may_not_grant_learns_it_before_anything_is_written(
     kubectl(
         desk.member, "create", "clusterrolebinding", "half", "--clusterrole=half", "--user=viewer"
     )
-    config = yaml.safe_load(desk.kubeconfig.read_text())
-    for user in config["users"]:
-        if user["name"].endswith("aws-eu"):
-            user["user"]["token"] = desk.member.tokens["viewer"]
-    desk.kubeconfig.write_text(yaml.safe_dump(config))
+    desk.become("viewer", "aws-eu")
     before = objects_of(desk.member), objects_of(desk.host)
     said = desk.join(code=1).stderr
     assert "you can only grant what you hold yourself" in said

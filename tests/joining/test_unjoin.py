@@ -103,14 +103,67 @@ def test_a_member_that_is_gone_can_be_left(desk: Desk) -> None:
     assert not (desk.repository / "clusters/aws-eu.yaml").exists()
 
 
-def test_unjoin_can_be_repeated_after_a_failure(running_desk: Desk, kubectl: Kubectl) -> None:
+def as_somebody_who_may_not_delete(desk: Desk, kubectl: Kubectl, resource: str) -> None:
+    """The desk's user of the member loses the right to delete one kind."""
+    everything = {"apiGroups": ["*"], "resources": ["*"], "verbs": ["get", "list", "patch"]}
+    kinds = {
+        "": ["configmaps", "secrets", "serviceaccounts", "namespaces"],
+        "apps": ["deployments"],
+        "rbac.authorization.k8s.io": [
+            "clusterroles",
+            "clusterrolebindings",
+            "roles",
+            "rolebindings",
+        ],
+    }
+    deleting = [
+        {
+            "apiGroups": [group],
+            "resources": [name for name in names if name != resource],
+            "verbs": ["delete", "update"],
+        }
+        for group, names in kinds.items()
+    ]
+    role = {
+        "apiVersion": "rbac.authorization.k8s.io/v1",
+        "kind": "ClusterRole",
+        "metadata": {"name": "half"},
+        "rules": [everything, *deleting],
+    }
+    kubectl(desk.member, "apply", "-f", "-", input=json.dumps(role))
+    kubectl(
+        desk.member, "create", "clusterrolebinding", "half", "--clusterrole=half", "--user=viewer"
+    )
+    desk.become("viewer", "aws-eu")
+
+
+def test_unjoin_can_be_repeated_after_it_failed_half_way(
+    running_desk: Desk, kubectl: Kubectl
+) -> None:
     desk = running_desk
+    before = objects_of(desk.member), objects_of(desk.host)
     joined_and_reconciled(desk)
-    desk.member.stop()
-    desk.unjoin("--prune", "--yes", code=1)
-    desk.member.start()
+    as_somebody_who_may_not_delete(desk, kubectl, "configmaps")
+    said = desk.unjoin("--prune", "--yes", code=1)
+    assert "configmaps" in said.stderr
+    assert "run unjoin again" in said.stderr
+    # The credential went first, the manifest goes last.
+    assert "federation-system/aws-eu" in said.stdout
+    assert (desk.repository / "clusters/aws-eu.yaml").exists()
+    desk.become("admin", "aws-eu")
+    kubectl(desk.member, "delete", "clusterrole,clusterrolebinding", "half")
     desk.unjoin("--prune", "--yes")
-    assert "nothing" in desk.unjoin("--prune", "--yes").stderr.lower()
+    assert (objects_of(desk.member), objects_of(desk.host)) == before
+    assert "Nothing of aws-eu was found" in desk.unjoin("--prune", "--yes").stderr
+
+
+def test_force_goes_past_what_is_refused_and_tells_it(desk: Desk, kubectl: Kubectl) -> None:
+    joined_and_reconciled(desk)
+    as_somebody_who_may_not_delete(desk, kubectl, "configmaps")
+    said = desk.unjoin("--prune", "--yes", "--force").stdout
+    assert "not everything could be removed" in said
+    assert "configmaps" in said
+    assert not (desk.repository / "clusters/aws-eu.yaml").exists()
 
 
 def test_other_members_of_the_same_host_keep_theirs(desk: Desk, kubectl: Kubectl) -> None:
