@@ -9,11 +9,14 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Literal
 
 from reconciler.cluster.member import Member
+from reconciler.cluster.parallel import in_parallel
 from reconciler.dns.external_dns import WHERE, apply_endpoints, plan_endpoints
 from reconciler.dns.names import Homes, Wanted, at_home, wanted_names
-from reconciler.dns.providers import ReadSecret, open_provider
+from reconciler.dns.patience import LONGEST, within
+from reconciler.dns.providers import Opened, ReadSecret, open_provider
 from reconciler.dns.records import Abilities, Entry, Place, Standing
 from reconciler.dns.resolving import resolver
 from reconciler.dns.rules import DnsRules, SecretValue, ZoneRule, parse_dns
@@ -24,7 +27,26 @@ from reconciler.errors import DnsError, Problem, ReconcileError
 from reconciler.federation.model import DesiredState
 from reconciler.objects import Object, ObjectKey
 
-Write = Callable[[], tuple[DnsOutcome, ...]]
+ZONES_AT_ONCE = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Write:
+    """What is to be written to one zone.
+
+    ``carry_out`` raises nothing but DnsError, and begins no write once what it is given says so.
+    """
+
+    zone: str
+    changes: tuple[Object, ...]
+    carry_out: Callable[[Callable[[], bool]], tuple[DnsOutcome, ...]]
+
+    def all(self, status: Literal["failed", "skipped"], why: str) -> tuple[DnsOutcome, ...]:
+        """The outcome when nothing was done, or nobody knows what was."""
+        return tuple(
+            DnsOutcome(c["zone"], c["name"], c["type"], c["action"], status, why)
+            for c in self.changes
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,9 +56,7 @@ class DnsPlan:
     changes: tuple[Object, ...] = ()
     warnings: tuple[str, ...] = ()
     errors: tuple[str, ...] = ()
-    writes: tuple[tuple[str, tuple[Object, ...], Write], ...] = field(
-        default=(), repr=False, compare=False
-    )
+    writes: tuple[Write, ...] = field(default=(), repr=False, compare=False)
 
 
 def check_dns(state: DesiredState) -> tuple[Problem, ...]:
@@ -68,6 +88,7 @@ def plan_dns(
     read_secret: ReadSecret | None = None,
     host: Callable[[], Member] | None = None,
     resolve: Resolve | None = None,
+    patience: Callable[[], float] = lambda: LONGEST,
 ) -> DnsPlan:
     """Say which records a run would write. Reads every zone once; writes nothing.
 
@@ -77,6 +98,7 @@ def plan_dns(
     environ      where ``env/NAME`` is looked up
     read_secret  reads ``secretRef`` in the host cluster
     host         connects to the host cluster, for the output DNSEndpoint
+    patience     for how many seconds one zone is waited for
     """
     rules, _ = rules_of(state)
     wanted = wanted_names(state, rules, homes, down)
@@ -94,7 +116,8 @@ def plan_dns(
     if rules.output == "DNSEndpoint":
         parts = [planning.endpoints(host, state.federation.namespace)]
     else:
-        parts = [planning.zone(zone) for zone in sorted(rules.zones, key=lambda z: z.name)]
+        zones = sorted(rules.zones, key=lambda zone: zone.name)
+        parts = in_parallel(lambda zone: planning.zone(zone, patience()), zones, ZONES_AT_ONCE)
     return DnsPlan(
         changes=tuple(change for part in parts for change in part.changes),
         warnings=tuple(dict.fromkeys([*wanted.warnings, *(w for p in parts for w in p.warnings)])),
@@ -108,26 +131,29 @@ def apply_dns(
     *,
     stopped: Callable[[], str] = lambda: "",
     fence: Callable[[], None] = lambda: None,
+    patience: Callable[[], float] = lambda: LONGEST,
 ) -> tuple[DnsOutcome, ...]:
-    """Write the records, zone by zone. Never raises for a provider, a zone or a lost Lease.
+    """Write the records. Never raises for a provider, a zone or a lost Lease.
 
-    ``stopped`` and ``fence`` are asked before each zone; what they forbid is skipped.
+    ``stopped`` and ``fence`` are asked before each zone; what they forbid is skipped. For each
+    zone at most ``patience()`` seconds are waited.
     """
-    outcomes: list[DnsOutcome] = []
-    for _, changes, write in plan.writes:
+
+    def write(one: Write) -> tuple[DnsOutcome, ...]:
         reason = stopped()
         try:
             fence()
         except ReconcileError as error:
             reason = str(error)
         if reason:
-            outcomes += [
-                DnsOutcome(c["zone"], c["name"], c["type"], c["action"], "skipped", reason)
-                for c in changes
-            ]
-        else:
-            outcomes += write()
-    return tuple(outcomes)
+            return one.all("skipped", reason)
+        try:
+            return within(patience(), one.zone, one.carry_out)
+        except DnsError as error:
+            return one.all("failed", str(error))
+
+    done = in_parallel(write, plan.writes, ZONES_AT_ONCE)
+    return tuple(outcome for outcomes in done for outcome in outcomes)
 
 
 def dns_errors(plan: DnsPlan, outcomes: tuple[DnsOutcome, ...] = ()) -> tuple[str, ...]:
@@ -158,34 +184,35 @@ class _Planning:
     ) -> Decision:
         return decide(entries, self.fleet, standing, abilities, self.resolve)
 
-    def zone(self, zone: ZoneRule) -> DnsPlan:
+    def zone(self, zone: ZoneRule, seconds: float) -> DnsPlan:
         rules = self.rules
         entries = {name: e for name, e in self.entries.items() if e.zone == zone.name}
 
-        def write(planned: ZonePlan) -> tuple[DnsOutcome, ...]:
-            try:
-                opened = open_provider(provider, zone.name, self.environ, self.read_secret)
-            except DnsError as error:
-                return tuple(
-                    DnsOutcome(zone.name, c["name"], c["type"], c["action"], "failed", str(error))
-                    for c in planned.changes
-                )
-            return apply_zone(opened, planned, rules.owner)
-
-        try:
+        def opened() -> Opened:
             provider = rules.providers[zone.provider]
-            opened = open_provider(provider, zone.name, self.environ, self.read_secret)
-            planned = plan_zone(
-                opened,
+            return open_provider(provider, zone.name, self.environ, self.read_secret)
+
+        def plan(_: object) -> ZonePlan:
+            return plan_zone(
+                opened(),
                 zone,
                 rules.owner,
                 lambda standing, abilities: self.decide(entries, standing, abilities),
                 rules.thresholds,
             )
+
+        try:
+            planned = within(seconds, zone.name, plan)
         except DnsError as error:
             return DnsPlan(errors=(_words(zone.name, error),))
-        writes = ((zone.name, planned.changes, lambda: write(planned)),) if planned.changes else ()
-        return DnsPlan(planned.changes, planned.warnings, writes=writes)
+        write = Write(
+            zone.name,
+            planned.changes,
+            lambda left_behind: apply_zone(opened(), planned, rules.owner, left_behind),
+        )
+        return DnsPlan(
+            planned.changes, planned.warnings, writes=(write,) if planned.changes else ()
+        )
 
     def endpoints(self, host: Callable[[], Member] | None, namespace: str) -> DnsPlan:
         try:
@@ -206,7 +233,7 @@ class _Planning:
             )
         except DnsError as error:
             return DnsPlan(errors=(_words(WHERE, error),))
-        write = (WHERE, planned.changes, lambda: apply_endpoints(member, planned))
+        write = Write(WHERE, planned.changes, lambda _: apply_endpoints(member, planned))
         return DnsPlan(
             planned.changes, planned.warnings, writes=(write,) if planned.changes else ()
         )

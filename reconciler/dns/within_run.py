@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 from collections.abc import Callable, Mapping, Sequence
+from math import inf
 
 from reconciler.cluster.connecting import Connector
 from reconciler.cluster.member import Member
@@ -12,7 +13,8 @@ from reconciler.cluster.parallel import in_parallel
 from reconciler.cluster.resources import Resource
 from reconciler.dns.imagining import imagine
 from reconciler.dns.names import Homes, at_home, wanted_names
-from reconciler.dns.plan import DnsPlan, dns_needs, plan_dns, rules_of
+from reconciler.dns.patience import LONGEST
+from reconciler.dns.plan import DnsPlan, apply_dns, dns_errors, dns_needs, plan_dns, rules_of
 from reconciler.dns.rules import SecretValue
 from reconciler.dns.targets import ServiceView, Sought, look
 from reconciler.errors import ClusterError, DnsError
@@ -31,6 +33,7 @@ def plan_dns_of_run(
     seen: Sequence[Seen],
     down: Mapping[str, str],
     connector: Connector,
+    seconds_left: Callable[[], float] = lambda: inf,
 ) -> DnsPlan:
     """Ask the members that were looked at for their addresses, and plan the records.
 
@@ -47,8 +50,25 @@ def plan_dns_of_run(
         homes=homes,
         read_secret=secrets_of(connector, state.federation.namespace),
         host=connector.host,
+        patience=lambda: min(LONGEST, seconds_left()),
     )
     return DnsPlan(plan.changes, (*warnings, *plan.warnings), plan.errors, plan.writes)
+
+
+def apply_dns_of_run(
+    plan: DnsPlan,
+    stopped: Callable[[], str] = lambda: "",
+    fence: Callable[[], None] | None = None,
+    seconds_left: Callable[[], float] = lambda: inf,
+) -> tuple[str, ...]:
+    """Write the records; what went wrong, in sentences. Raises nothing for a provider or zone."""
+    done = apply_dns(
+        plan,
+        stopped=stopped,
+        fence=fence or (lambda: None),
+        patience=lambda: min(LONGEST, seconds_left()),
+    )
+    return dns_errors(plan, done)
 
 
 def imagine_dns_of_run(

@@ -88,12 +88,18 @@ def plan_zone(
     )
 
 
-def apply_zone(opened: Opened, planned: ZonePlan, owner: str) -> tuple[DnsOutcome, ...]:
+def apply_zone(
+    opened: Opened,
+    planned: ZonePlan,
+    owner: str,
+    left_behind: Callable[[], bool] = lambda: False,
+) -> tuple[DnsOutcome, ...]:
     """Carry a plan out. ``opened`` must be fresh: some providers remember what they have read.
 
     A name's records and their owner's marks are always written in one step, which the providers
     carry out as a whole or not at all. Raises nothing but programming errors: a provider's
-    failure is an outcome, and what was not written is planned again by the next run.
+    failure is an outcome, and what was not written is planned again by the next run. No step is
+    begun once ``left_behind`` says so.
     """
     began = time.monotonic()
     zone = planned.zone
@@ -115,6 +121,8 @@ def apply_zone(opened: Opened, planned: ZonePlan, owner: str) -> tuple[DnsOutcom
     steps = list(_steps(plan.changes, opened.provider))
     for number, changes in enumerate(steps):
         try:
+            if left_behind():
+                raise DnsError(zone.name, "nobody waits for it any more")
             _write(opened, plan, changes)
         except DnsError as error:
             rest(changes, "failed", str(error))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 from collections.abc import Callable
 from pathlib import Path
 
@@ -88,6 +89,15 @@ class Named:
     def stop(self) -> None:
         if self.server:
             self.server.kill()
+
+    def pause(self) -> None:
+        """It accepts connections and never answers."""
+        assert self.server is not None
+        self.server.signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        assert self.server is not None
+        self.server.signal(signal.SIGCONT)
 
     def restart(self) -> None:
         self.stop()

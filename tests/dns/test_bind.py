@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from reconciler.dns.plan import apply_dns, dns_errors
+from reconciler.errors import LeaseLost
 from tests.dns.fleets import (
     ADDRESSES,
     CLUSTERS,
@@ -209,8 +211,6 @@ def test_a_server_that_is_down_is_an_error_and_the_next_run_does_it(
 
 
 def test_a_server_that_dies_between_plan_and_apply(world: World, named: Named) -> None:
-    from reconciler.dns.plan import apply_dns, dns_errors
-
     plan = world.plan()
     named.stop()
     outcomes = apply_dns(plan)
@@ -218,6 +218,29 @@ def test_a_server_that_dies_between_plan_and_apply(world: World, named: Named) -
     assert dns_errors(plan, outcomes)[0].startswith(f"DNS {ZONE}: 1 record not written")
     named.start()
     world.settle()
+
+
+def test_a_server_that_never_answers_is_not_waited_for(world: World, named: Named) -> None:
+    plan = world.plan()
+    named.pause()
+    outcomes = apply_dns(plan, patience=lambda: 0.2)
+    assert [(o.status, o.message) for o in outcomes] == [("failed", "no answer within 0.2 s")]
+    world.options["patience"] = lambda: 0.2
+    assert world.plan().errors == (f"DNS {ZONE}: no answer within 0.2 s",)
+    # What was left behind may still read, but writes no more.
+    named.resume()
+    del world.options["patience"]
+    world.settle()
+
+
+def test_a_run_that_lost_its_lock_or_is_stopped_writes_nothing(world: World, named: Named) -> None:
+    def lost() -> None:
+        raise LeaseLost("another run holds the lock")
+
+    plan = world.plan()
+    for outcomes in (apply_dns(plan, fence=lost), apply_dns(plan, stopped=lambda: "SIGTERM")):
+        assert [o.status for o in outcomes] == ["skipped"]
+    assert named.transfer() == EMPTY
 
 
 def test_a_zone_that_the_server_does_not_have(named: Named) -> None:
@@ -230,8 +253,6 @@ def test_a_zone_that_the_server_does_not_have(named: Named) -> None:
 def test_a_zone_that_changed_since_the_plan_is_left_to_the_next_run(
     world: World, named: Named
 ) -> None:
-    from reconciler.dns.plan import apply_dns
-
     plan = world.plan()
     named.somebody_writes(NAME, "A", "192.0.2.66")
     before = named.transfer()
