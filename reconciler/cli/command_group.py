@@ -26,6 +26,7 @@ COMMANDS = {
     "explain": "Explain a field, as `kubectl explain` does.",
     "import": "Make a repository of what a KubeFed host has.",
     "join": "Make a cluster a member of the federation.",
+    "rotate": "Renew the tokens by which members are reached.",
     "schema": "Write the JSON Schemas for your editor.",
     "status": "Show how workloads are over all clusters.",
     "unjoin": "Take a cluster out of the federation.",
@@ -33,6 +34,14 @@ COMMANDS = {
     "validate": "Check a repository; needs no cluster.",
 }
 """Every subcommand: ``validate`` is the function ``validate`` in ``cli/validate.py``."""
+
+
+def _json_lines(arguments: list[str]) -> bool:
+    """Whether --log-format json is among them, or the environment says so."""
+    given = " ".join(arguments).replace("--log-format=", "--log-format ")
+    if "--log-format " in given:
+        return "--log-format json" in given
+    return os.environ.get("RECONCILE_LOG_FORMAT") == "json"
 
 
 def grouped_help(
@@ -107,6 +116,7 @@ class CommandGroup(click.Group):
         console = open_console(
             no_color="--no-color" in arguments,
             debug="--debug" in arguments or bool(os.environ.get("RECONCILE_DEBUG")),
+            json_lines=_json_lines(arguments),
         )
         code = self._run(
             arguments, console, prog_name=prog_name, complete_var=complete_var, **extra

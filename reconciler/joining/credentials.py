@@ -209,12 +209,14 @@ def rotate_tokens(
     *,
     now: float,
     clusters: Collection[str] | None = None,
+    every: bool = False,
 ) -> tuple[Rotation, ...]:
     """Renew every credential in the host that has lived half of its life, with itself.
 
     One LIST of Secrets in the host's ``namespace``, and two requests for each that is due; ``now``
-    is Unix time, ``clusters`` (None: all) the ones to look at. A member's trouble is told in its
-    Rotation. Raises ClusterError when the host does not answer or refuses.
+    is Unix time, ``clusters`` (None: all) the ones to look at, ``every``: also those that are not
+    due. Tokens without an end are left alone. A member's trouble is told in its Rotation.
+    Raises ClusterError when the host does not answer or refuses.
     """
     host = connector.host()
     selector = f"{MANAGED_BY}={TOOL},{FEDERATION_LABEL}={federation},{CLUSTER_LABEL}"
@@ -225,7 +227,7 @@ def rotate_tokens(
         is_ours = ACCOUNT in (secret["metadata"].get("annotations") or {})
         if not is_ours or (clusters is not None and name not in clusters):
             continue
-        if not is_due(secret, now):
+        if not (is_due(secret, now) or (every and _expiry(secret) is not None)):
             rotations.append(Rotation(name, expires=_expiry(secret)))
             continue
         try:

@@ -116,3 +116,22 @@ def test_the_kubeconfig_has_one_context_and_the_members_own_authority(desk: Desk
     assert "certificate-authority-data" in config["clusters"][0]["cluster"]
     assert list(config["users"][0]["user"]) == ["token"]
     assert json.dumps(desk.secret()["metadata"]["labels"]).count("aws-eu") == 1
+
+
+def test_the_command_renews_what_is_due_or_all(desk: Desk) -> None:
+    desk.join("--token-lifetime", "1h")
+    before = desk.secret()["data"]
+    said = desk.run("rotate", "--host-context", "host").stdout
+    assert said.splitlines()[1].split() == ["aws-eu", "kept", "59m"]
+    assert desk.secret()["data"] == before
+    said = desk.run("rotate", "--host-context", "host", "--all").stdout
+    assert said.splitlines()[1].split()[:2] == ["aws-eu", "renewed"]
+    assert desk.secret()["data"] != before
+    desk.member.stop()
+    said = desk.run("rotate", "--host-context", "host", "--all", code=1).stdout
+    assert "not renewed" in said
+
+
+def test_a_federation_without_tokens_has_nothing_to_renew(desk: Desk) -> None:
+    desk.join("--auth", "exec", "--user", "reconciler")
+    assert "No member" in desk.run("rotate", "--host-context", "host").stderr

@@ -1,0 +1,94 @@
+"""`reconcile rotate`: new tokens for members whose old ones have lived half of their life."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from reconciler.cli.command_group import GroupedCommand
+from reconciler.cli.exits import Exit
+from reconciler.cli.settings import (
+    FLEET,
+    memory_options,
+    merged,
+    option,
+    repository_options,
+    terminal_options,
+)
+from reconciler.cli.tables import age, table
+from reconciler.errors import UsageError
+
+if TYPE_CHECKING:
+    from reconciler.joining.credentials import Rotation
+
+EPILOG = """\b
+Examples:
+  reconcile rotate                    renew what has lived half of its life
+  reconcile rotate --all              renew all of them
+  reconcile rotate --cluster aws-eu --all
+\b
+Runs do this by themselves. An old token stays good until it ends; to end it at once,
+delete the member's ServiceAccount, and join again.
+"""
+
+
+@click.command(cls=GroupedCommand, epilog=EPILOG)
+@option(
+    "--cluster",
+    "clusters",
+    multiple=True,
+    metavar="NAME",
+    heading=FLEET,
+    help="Only this cluster. Repeatable.",
+)
+@option("--all", "every", is_flag=True, heading=FLEET, help="Young tokens, too.")
+@memory_options
+@repository_options
+@terminal_options
+@click.pass_context
+def rotate(context: click.Context, /, *, every: bool, **given: Any) -> int:
+    """Renew the tokens by which members are reached.
+
+    A token is renewed with itself, and kept in the host's Secret that `reconcile join` made.
+    """
+    settings = merged(context, **given)
+    from reconciler import pipeline
+    from reconciler.cluster.connecting import Connector
+    from reconciler.joining.credentials import rotate_tokens
+
+    state = pipeline.read(settings.options()).state
+    federation = state.federation
+    known = {cluster.name for cluster in state.clusters}
+    if unknown := sorted(set(settings.clusters) - known):
+        raise UsageError(f"--cluster {unknown[0]}: the repository has no such cluster")
+    connector = Connector.from_file(
+        settings.kubeconfig, federation.namespace, host_context=settings.host_context or ""
+    )
+    now = time.time()
+    rotations = rotate_tokens(
+        connector,
+        federation.name,
+        federation.namespace,
+        now=now,
+        clusters=settings.clusters or known,
+        every=every,
+    )
+    if not rotations:
+        settings.console.note("No member is reached by a token that join made.")
+        return Exit.OK
+    for line in table(["NAME", "TOKEN", "ENDS IN"], [_row(one, now) for one in rotations]):
+        settings.console.out(line)
+    return Exit.FAILED if any(one.problem for one in rotations) else Exit.OK
+
+
+def _row(rotation: Rotation, now: float) -> list[str]:
+    if rotation.problem:
+        what = click.style(f"not renewed: {rotation.problem}", fg="red")
+    else:
+        what = click.style("renewed", fg="green") if rotation.renewed else "kept"
+    ends = "never" if rotation.expires is None else age(rotation.expires - now)
+    if rotation.expires is not None and rotation.expires <= now:
+        ends = click.style("ended", fg="red")
+    return [rotation.cluster, what, ends]
