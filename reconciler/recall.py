@@ -64,15 +64,29 @@ def recollect(asked: Asked, connector: Connector, federation: Federation) -> Rec
 
 def open_store(asked: Asked, connector: Connector, federation: Federation) -> MemoryStore:
     """The place where this run remembers. Raises ReconcileError when the host has no address."""
-    at_home = in_cluster() is not None or bool(asked.host_context)
-    if asked.state == CONFIG_MAP or (asked.state == AUTO and at_home and not asked.simulated):
+    if in_host_cluster(asked):
         return ConfigMapStore(connector.host(), federation.name, federation.namespace)
     if asked.state != AUTO:
         return FileStore(Path(asked.state))
-    where = f"{asked.repo if '://' in asked.repo else Path(asked.repo).absolute()}\0{asked.path}"
-    name = hashlib.sha256(f"{where}\0{asked.simulated}".encode()).hexdigest()[:12]
+    return FileStore(default_file(asked, federation.name))
+
+
+def in_host_cluster(asked: Asked) -> bool:
+    """Whether the memory is a ConfigMap of the host cluster."""
+    at_home = in_cluster() is not None or bool(asked.host_context)
+    return asked.state == CONFIG_MAP or (asked.state == AUTO and at_home and not asked.simulated)
+
+
+def default_file(asked: Asked, federation: str) -> Path:
+    """Where ``auto`` remembers at a desk: a file for each federation, repository and path."""
+    name = hashlib.sha256(f"{source_of(asked)}\0{asked.simulated}".encode()).hexdigest()[:12]
     base = os.environ.get("XDG_STATE_HOME") or str(Path.home() / ".local" / "state")
-    return FileStore(Path(base) / "federation-reconciler" / f"{federation.name}-{name}.json")
+    return Path(base) / "federation-reconciler" / f"{federation}-{name}.json"
+
+
+def source_of(asked: Asked) -> str:
+    """The repository and the path in it, the same wherever a command is started."""
+    return f"{asked.repo if '://' in asked.repo else Path(asked.repo).absolute()}\0{asked.path}"
 
 
 def remember(recall: Recall | None) -> tuple[list[str], Recall | None]:

@@ -19,6 +19,7 @@ class Console:
     """``stdout_colour``/``stderr_colour``: whether escape codes may be written there.
 
     ``interactive``: somebody sits there and can be asked. ``debug``: show tracebacks.
+    ``json_lines``: what goes to stderr is a log for machines.
     """
 
     stdout_colour: bool = False
@@ -29,6 +30,7 @@ class Console:
     debug: bool = False
     verbose: bool = False
     colour_allowed: bool = True
+    json_lines: bool = False
 
     def out(self, text: str, *, newline: bool = True) -> None:
         """Writes a result."""
@@ -36,6 +38,11 @@ class Console:
 
     def note(self, text: str) -> None:
         """Writes what is for the person, not for the pipe."""
+        if self.json_lines:
+            from reconciler.reporting.logs import note
+
+            note(click.unstyle(text))
+            return
         click.echo(text, err=True, color=self.stderr_colour)
 
 
@@ -44,6 +51,7 @@ def open_console(
     no_color: bool = False,
     debug: bool = False,
     verbose: bool = False,
+    json_lines: bool = False,
     environment: Mapping[str, str] = os.environ,
 ) -> Console:
     """Looks at the terminal, NO_COLOR (no-color.org), FORCE_COLOR and TERM."""
@@ -59,11 +67,14 @@ def open_console(
 
     return Console(
         stdout_colour=colourful(sys.stdout),
-        stderr_colour=colourful(sys.stderr),
+        stderr_colour=colourful(sys.stderr) and not json_lines,
         interactive=sys.stdin.isatty() and sys.stderr.isatty(),
-        stderr_terminal=sys.stderr.isatty() and environment.get("TERM") != "dumb",
+        stderr_terminal=sys.stderr.isatty()
+        and environment.get("TERM") != "dumb"
+        and not json_lines,
         width=max(60, min(shutil.get_terminal_size((100, 24)).columns, 200)),
         debug=debug,
         verbose=verbose,
         colour_allowed=not no_color,
+        json_lines=json_lines,
     )

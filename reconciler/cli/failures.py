@@ -53,6 +53,11 @@ def describe_problem(problem: Problem) -> Iterator[str]:
 
 def report_failure(error: ReconcileError, console: Console) -> None:
     """Writes the words for ``error`` to stderr."""
+    if console.json_lines:
+        from reconciler.reporting.logs import failed
+
+        failed(error)
+        return
     for line in describe(error):
         console.note(line)
 

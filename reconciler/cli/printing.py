@@ -24,7 +24,8 @@ def plan_as_text(plan: Plan, console: Console) -> str:
 
 def print_plan(plan: Plan, output: str, reports: Sequence[Path], console: Console) -> None:
     """Print a plan, and write the reports. Raises ReconcileError when one cannot be written."""
-    console.out(_plan_in(output, plan, console), newline=False)
+    if output != "none":
+        console.out(_plan_in(output, plan, console), newline=False)
     for path in reports:
         _write(path, _plan_in(_format_of(path), plan, Console()))
 
@@ -38,8 +39,9 @@ def print_result(
     plan_was_shown: bool = False,
 ) -> None:
     """Print what a run did, and write the reports. Raises ReconcileError as above."""
-    text = _result_in(output, result, console, with_plan=not plan_was_shown)
-    console.out(text, newline=False)
+    if output != "none":
+        text = _result_in(output, result, console, with_plan=not plan_was_shown)
+        console.out(text, newline=False)
     for path in reports:
         _write(path, _result_in(_format_of(path), result, Console()))
 

@@ -6,12 +6,14 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from reconciler.cli.command_group import CommandGroup
 from reconciler.cli.console import open_console
 from reconciler.cli.durations import DURATION
 from reconciler.cli.exits import Exit
 from reconciler.cli.lock_options import lock_options
+from reconciler.cli.observing import observability_options
 from reconciler.cli.settings import (
     FLEET,
     Settings,
@@ -93,6 +95,20 @@ def _reports(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> 
     heading=RUN,
     help="Plan as if a cluster, region, zone or provider were down. Repeatable.",
 )
+@option(
+    "--every",
+    type=DURATION,
+    metavar="DURATION",
+    heading=RUN,
+    help="Do not end: run again and again, such as every 60s.",
+)
+@option(
+    "--listen",
+    metavar="[HOST]:PORT",
+    default="",
+    heading=RUN,
+    help="With --every: serve /healthz, /readyz and /metrics.",
+)
 @repository_options
 @option(
     "--cluster",
@@ -128,7 +144,7 @@ def _reports(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> 
 @option(
     "-o",
     "--output",
-    type=click.Choice(["text", "json", "markdown", "html"]),
+    type=click.Choice(["text", "json", "markdown", "html", "none"]),
     default="text",
     show_default=True,
     heading=OUTPUT,
@@ -150,6 +166,7 @@ def _reports(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> 
     heading=OUTPUT,
     help="With --plan: exit with 2 when there are changes.",
 )
+@observability_options
 @terminal_options
 @option(
     "--version",
@@ -170,6 +187,8 @@ def reconcile(
     yes: bool,
     sandbox: bool,
     sandbox_reset: bool,
+    every: float | None,
+    listen: str,
     output: str,
     reports: tuple[Path, ...],
     detailed_exitcode: bool,
@@ -183,7 +202,11 @@ def reconcile(
     Reads Kubernetes manifests and the federation's rules, compares them with what each member
     cluster runs, and makes it so. On a terminal it shows the plan and asks first.
     """
-    console = open_console(no_color=no_color, debug=debug, verbose=verbose)
+    json_lines = given["log_format"] == "json"
+    console = open_console(no_color=no_color, debug=debug, verbose=verbose, json_lines=json_lines)
+    if json_lines and context.get_parameter_source("output") is ParameterSource.DEFAULT:
+        # The log says it all; two languages in one stream help nobody.
+        output = "none"
     context.obj = Settings(console=console)
     context.obj = merged(context, **given)
     if context.invoked_subcommand is not None:
@@ -194,16 +217,24 @@ def reconcile(
         raise click.UsageError("--detailed-exitcode goes with --plan.")
     if context.obj.kubeconfig and (sandbox or sandbox_reset):
         raise click.UsageError("--sandbox has clusters of its own: leave out --kubeconfig.")
+    if every is not None and detailed_exitcode:
+        raise click.UsageError("--detailed-exitcode is for one plan: leave out --every.")
+    if listen and every is None:
+        raise click.UsageError("--listen goes with --every: one run ends too soon.")
 
     from reconciler.cli.run import Request, run
 
     request = Request(
         plan_only=plan,
-        ask=not yes and not plan,
+        ask=not (yes or plan or every),
         sandbox=sandbox or sandbox_reset,
         sandbox_reset=sandbox_reset,
         output=output,
         reports=reports,
         detailed_exitcode=detailed_exitcode,
     )
+    if every is not None:
+        from reconciler.cli.every import keep_running
+
+        return keep_running(context.obj, request, every=every, listen=listen)
     return run(context.obj, request)

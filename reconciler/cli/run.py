@@ -17,6 +17,7 @@ from reconciler.cli.stopping import Stop
 
 if TYPE_CHECKING:
     from reconciler.planning.plan import Plan
+    from reconciler.reporting.metrics import LatestMetrics
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +31,8 @@ class Request:
     output: str = "text"
     reports: tuple[Path, ...] = ()
     detailed_exitcode: bool = False
+    latest: LatestMetrics | None = None
+    """Told of each run where somebody may ask for metrics over HTTP."""
 
 
 def run(settings: Settings, request: Request) -> Exit:
@@ -44,7 +47,7 @@ def run(settings: Settings, request: Request) -> Exit:
                     settings = stack.enter_context(
                         simulated_members(settings, reset=request.sandbox_reset)
                     )
-                return _run(settings, request, stop)
+                return run_once(settings, request, stop)
         except (KeyboardInterrupt, click.Abort):
             if stop.code is not Exit.TERMINATED:
                 raise
@@ -52,21 +55,31 @@ def run(settings: Settings, request: Request) -> Exit:
             return stop.code
 
 
-def _run(settings: Settings, request: Request, stop: Stop) -> Exit:
+def run_once(settings: Settings, request: Request, stop: Stop) -> Exit:
+    """One run under the lock; ``stop`` has the signals. Raises ReconcileError."""
     from reconciler import pipeline
+    from reconciler.cli.observing import Watch
     from reconciler.locking import RunLock
 
     console = settings.console
     options = settings.options(plan_only=request.plan_only)
     if request.plan_only:
-        with Bars(console, wanted=request.output != "json") as bars:
-            plan = pipeline.make_plan(options, bars).plan
+        with (
+            Watch(settings, options, stop, request.latest) as watch,
+            Bars(console, wanted=request.output != "json") as bars,
+        ):
+            watch.prepared = pipeline.make_plan(options, watch.progress(bars))
+        plan = watch.prepared.plan
         printing.print_plan(plan, request.output, request.reports, console)
         return _code_of_plan(plan, detailed=request.detailed_exitcode)
 
-    with RunLock(options, console.note) as lock:
+    with (
+        RunLock(options, console.note) as lock,
+        Watch(settings, options, stop, request.latest) as watch,
+    ):
         with Bars(console, wanted=request.output != "json") as bars:
-            prepared = pipeline.make_plan(options, bars, lock)
+            prepared = pipeline.make_plan(options, watch.progress(bars), lock)
+        watch.prepared = prepared
         plan = prepared.plan
         asking = request.ask and console.interactive and plan.has_changes and not plan.violations
         if asking:
@@ -76,7 +89,8 @@ def _run(settings: Settings, request: Request, stop: Stop) -> Exit:
                 return Exit.FAILED
         with stop.in_order(), Bars(console, wanted=request.output != "json") as bars:
             try:
-                result = pipeline.apply_plan(prepared, bars, lambda: stop.reason)
+                result = pipeline.apply_plan(prepared, watch.progress(bars), lambda: stop.reason)
+                watch.result = result
             except KeyboardInterrupt:
                 lock.leave()
                 raise

@@ -18,6 +18,8 @@ from reconciler.cli.durations import DURATION
 from reconciler.cli.stopping import GRACE_SECONDS
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from reconciler.pipeline import Options
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -49,6 +51,11 @@ class Settings:
     lock_timeout: float = 0.0
     lease_duration: float = 90.0
     grace: float = GRACE_SECONDS
+    log_format: Literal["text", "json"] = "text"
+    metrics_file: Path | None = None
+    metrics_push: str | None = None
+    events: str | None = None
+    run_id: str = ""
     time_left: Callable[[], float] = lambda: inf
     console: Console = field(default_factory=Console)
 
@@ -217,6 +224,7 @@ def merged(
             no_color=no_color or not settings.console.colour_allowed,
             debug=debug or settings.console.debug,
             verbose=verbose or settings.console.verbose,
+            json_lines=settings.console.json_lines,
         )
         over["console"] = console
     return replace(settings, **over)

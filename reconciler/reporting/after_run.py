@@ -18,7 +18,7 @@ from reconciler.inventory.memory_store import MemoryStore, config_map_key
 from reconciler.objects import ObjectKey
 from reconciler.planning.member_plan import MemberWork
 from reconciler.reporting.delivery import NotDelivered
-from reconciler.reporting.finished_run import FinishedRun
+from reconciler.reporting.finished_run import FailureKind, FinishedRun
 from reconciler.reporting.metrics import LatestMetrics
 from reconciler.reporting.notifications import Receiver, address_from_environment
 
@@ -30,8 +30,9 @@ _SECRETS = Resource("v1", "Secret", "secrets", namespaced=True)
 class Surroundings:
     """Where a run's news may go, as far as that could be found out.
 
-    ``told`` is what is to be remembered but for the states; ``before`` are the phases that the run
-    began with. ``host`` connects to the host cluster, or raises ReconcileError.
+    ``known`` is what was remembered of the telling before, ``told`` the same as this run wants it
+    but for the states; ``before`` are the phases that the run began with. ``host`` connects to the
+    host cluster, or raises ReconcileError.
     """
 
     metrics_file: Path | None = None
@@ -43,6 +44,7 @@ class Surroundings:
     namespace: str = ""
     works: Sequence[MemberWork] = ()
     receivers: Sequence[Receiver] = ()
+    known: Told = field(default_factory=Told)
     told: Told = field(default_factory=Told)
     store: MemoryStore | None = None
     before: Mapping[str, Phase] = field(default_factory=dict)
@@ -50,8 +52,16 @@ class Surroundings:
 
 def after_run(run: FinishedRun, around: Surroundings) -> list[str]:
     """Metrics, Events, notifications; gives warnings. A plan that is only looked at is measured."""
+    kinds = {failure.kind for failure in run.failures}
+    if run.plan is None and kinds == {FailureKind.LOCKED}:
+        # The run that has the lock is the one to tell of.
+        return []
+    stopped = FailureKind.STOPPED in kinds
+    if stopped:
+        # Somebody waits for this process to end.
+        around = replace(around, metrics_push="")
     warnings = _measure(run, around)
-    if run.plan_only:
+    if run.plan_only or stopped:
         return warnings
     return [*warnings, *_write_events(run, around), *_notify(run, around)]
 
@@ -59,16 +69,15 @@ def after_run(run: FinishedRun, around: Surroundings) -> list[str]:
 def _measure(run: FinishedRun, around: Surroundings) -> list[str]:
     if not (around.metrics_file or around.metrics_push or around.latest):
         return []
-    from reconciler.reporting.metrics import metrics_of, push, write_file
+    from reconciler.reporting.metrics import push, write_file
 
-    registry = metrics_of(run)
     warnings = []
     if around.metrics_file:
-        warnings.append(write_file(registry, around.metrics_file))
+        warnings.append(write_file(run, around.metrics_file))
     if around.metrics_push:
-        warnings.append(push(registry, around.metrics_push, run))
+        warnings.append(push(run, around.metrics_push))
     if around.latest:
-        around.latest.update(run, registry)
+        around.latest.update(run)
     return [warning for warning in warnings if warning]
 
 
@@ -103,8 +112,9 @@ def _uid_of(host: Member, key: ObjectKey) -> str:
 
 
 def _notify(run: FinishedRun, around: Surroundings) -> list[str]:
-    if not around.receivers and not around.told.states:
-        return []
+    if not around.receivers:
+        told = Told()
+        return _remember(told, around.store) if around.store and around.known != told else []
     from reconciler.reporting.notifications import tell
 
     def address_of(receiver: Receiver) -> str:
@@ -116,7 +126,7 @@ def _notify(run: FinishedRun, around: Surroundings) -> list[str]:
         # Telling the same in every run would be worse: metrics and Events still tell.
         return ["nobody was told: what they were told before cannot be read"]
     told, warnings = tell(run, around.receivers, around.told, address_of)
-    return [*warnings, *_remember(told, around.store)]
+    return [*warnings, *(_remember(told, around.store) if told != around.known else [])]
 
 
 def _address_in_secret(receiver: Receiver, around: Surroundings) -> str:

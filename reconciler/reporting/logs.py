@@ -7,6 +7,7 @@ event. Values of objects are never logged, only which objects and which clusters
 from __future__ import annotations
 
 import logging
+import sys
 import threading
 import time
 from collections import Counter
@@ -17,8 +18,14 @@ from typing import Any, Protocol, TextIO
 
 import orjson
 
+from reconciler.errors import ReconcileError
 from reconciler.planning.plan import ClusterPlan, RunResult
-from reconciler.reporting.finished_run import NO_NEWS, FinishedRun
+from reconciler.reporting.finished_run import (
+    NO_NEWS,
+    Failure,
+    FinishedRun,
+    failures_of_error,
+)
 
 NAME = "reconciler"
 _FIELDS = "reconciler_fields"
@@ -73,7 +80,26 @@ def write(logger: logging.Logger, entry: Entry) -> None:
     logger.log(entry.level, "%s", entry.message, extra={_FIELDS: fields})
 
 
-def entries_of(run: FinishedRun, warnings: Sequence[str] = ()) -> Iterator[Entry]:
+def note(text: str) -> None:
+    """A sentence that is for people elsewhere; also before and after a run."""
+    logger = logging.getLogger(NAME)
+    if not logger.handlers:
+        logger = open_log("", sys.stderr)
+    write(logger, Entry(logging.INFO, "note", text, {}))
+
+
+def failed(error: ReconcileError) -> None:
+    """Why a command ended, a line for each failure; ``hint`` says what to do next."""
+    logger = logging.getLogger(NAME)
+    if not logger.handlers:
+        logger = open_log("", sys.stderr)
+    for failure in failures_of_error(error):
+        write(logger, _failure(failure, error.hint))
+
+
+def entries_of(
+    run: FinishedRun, warnings: Sequence[str] = (), *, with_failures: bool = True
+) -> Iterator[Entry]:
     """A finished run: one for each cluster, failure and warning, and the last for all of it."""
     if run.plan:
         for cluster in run.plan.clusters:
@@ -88,11 +114,21 @@ def entries_of(run: FinishedRun, warnings: Sequence[str] = ()) -> Iterator[Entry
             yield Entry(logging.INFO, "move", move, {})
     for warning in warnings:
         yield Entry(logging.WARNING, "warning", warning, {})
-    for failure in run.failures:
-        level = logging.WARNING if failure.kind in NO_NEWS else logging.ERROR
-        about = {"kind": str(failure.kind), "cluster": failure.cluster, "object": failure.named}
-        yield Entry(level, "failure", str(failure), {k: v for k, v in about.items() if v})
+    if with_failures:
+        for failure in run.failures:
+            yield _failure(failure)
     yield _end(run)
+
+
+def _failure(failure: Failure, hint: str = "") -> Entry:
+    level = logging.WARNING if failure.kind in NO_NEWS else logging.ERROR
+    about = {
+        "kind": str(failure.kind),
+        "cluster": failure.cluster,
+        "object": failure.named,
+        "hint": hint,
+    }
+    return Entry(level, "failure", str(failure), {k: v for k, v in about.items() if v})
 
 
 def _cluster(cluster: ClusterPlan, result: RunResult | None) -> Entry:

@@ -6,9 +6,9 @@ what a user did not name: clusters, zones and workloads come from the repository
 
 from __future__ import annotations
 
-import math
 import threading
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -168,75 +168,73 @@ def render(registry: CollectorRegistry) -> bytes:
     return generate_latest(registry)
 
 
-def write_file(registry: CollectorRegistry, path: Path) -> str:
+def write_file(run: FinishedRun, path: Path) -> str:
     """For the node exporter's textfile collector; replaced as a whole. Gives a warning, or ""."""
     from prometheus_client import write_to_textfile
 
     try:
-        write_to_textfile(str(path), registry)
+        write_to_textfile(str(path), metrics_of(run))
     except OSError as error:
         return f"the metrics were not written to {path}: {error.strerror}"
     return ""
 
 
-def push(registry: CollectorRegistry, address: str, run: FinishedRun) -> str:
+def push(run: FinishedRun, address: str) -> str:
     """To a Pushgateway, in the group of this federation. Gives a warning, or "".
 
-    A run with a plan replaces the group. One without only replaces what it knows, so that an
+    A run with a plan replaces the group. One without replaces only what it knows, so that an
     unreadable repository does not look like a fleet without clusters.
     """
     from prometheus_client.exposition import push_to_gateway, pushadd_to_gateway
 
     def deliver(
-        url: str,
-        method: str,
-        timeout: float | None,
-        headers: Iterable[tuple[str, str]],
-        data: bytes,
+        url: str, method: str, _seconds: float | None, headers: Headers, data: bytes
     ) -> Callable[[], None]:
-        del timeout
         return lambda: send(url, data, dict(headers), method=method)
 
     base = address if "://" in address else f"http://{address}"
     to_gateway = push_to_gateway if run.plan else pushadd_to_gateway
-    # An empty label is written as one that is not there, and then belongs to another group.
+    # An empty label is as one that is not there, and would be a group of its own.
     group = {"federation": run.federation} if run.federation else {}
     try:
-        to_gateway(base.rstrip("/"), JOB, registry, grouping_key=group, handler=deliver)
-    except (NotDelivered, ValueError) as error:
-        why = str(error) if isinstance(error, NotDelivered) else "its address is no URL"
-        return f"the metrics were not pushed: the Pushgateway {why}"
+        to_gateway(base.rstrip("/"), JOB, metrics_of(run), grouping_key=group, handler=deliver)
+    except NotDelivered as error:
+        return f"the metrics were not pushed: the Pushgateway {error}"
+    except ValueError:
+        return "the metrics were not pushed: the Pushgateway's address is no URL"
     return ""
 
 
 class LatestMetrics:
-    """What ``/metrics`` answers between two runs; safe to read while a run ends.
-
-    Also counts runs, as only a process that lives on can.
-    """
+    """What ``/metrics`` answers between two runs; safe to read while a run ends."""
 
     content_type = CONTENT_TYPE
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._runs = {True: 0, False: 0}
-        self._last_success = math.nan
+        self._planned: FinishedRun | None = None
+        self._last_success = 0.0
         self._text = b""
 
-    def update(self, run: FinishedRun, registry: CollectorRegistry) -> None:
-        """Takes over what ``metrics_of`` found. The registry gets the counts added."""
-        from prometheus_client import Counter, Gauge
+    def update(self, run: FinishedRun) -> None:
+        """A run ended. What only a plan tells stays as the last run with a plan found it."""
+        from prometheus_client import Gauge
 
         with self._lock:
-            self._runs[run.ok] += 1
-            if run.ok:
+            if run.plan:
+                self._planned = run
+            elif before := self._planned:
+                run = replace(
+                    run,
+                    federation=before.federation,
+                    plan=before.plan,
+                    applied_commit=before.applied_commit,
+                    applied_at=before.applied_at,
+                )
+            if run.ok and not run.plan_only:
                 self._last_success = run.finished
-            runs = Counter(
-                PREFIX + "runs", "Runs of this process.", ["federation", "ok"], registry=registry
-            )
-            for ok, count in self._runs.items():
-                runs.labels(run.federation, "true" if ok else "false").inc(count)
-            if not math.isnan(self._last_success):
+            registry = metrics_of(run)
+            if self._last_success:
                 Gauge(
                     PREFIX + "last_success_timestamp_seconds",
                     "When a run of this process last did all it should.",

@@ -1,0 +1,284 @@
+"""Watching a run from its first second to its end, whichever end that is, and telling of it."""
+
+from __future__ import annotations
+
+import time
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Protocol, Self
+
+import click
+
+from reconciler.cli.settings import Settings, option
+
+if TYPE_CHECKING:
+    import logging
+    from contextlib import AbstractContextManager
+
+    from reconciler.cluster.connecting import Connector
+    from reconciler.cluster.member import Member
+    from reconciler.pipeline import Options, Prepared, Progress
+    from reconciler.planning.plan import RunResult
+    from reconciler.reporting.after_run import Surroundings
+    from reconciler.reporting.finished_run import Failure, FinishedRun
+    from reconciler.reporting.metrics import LatestMetrics
+
+HEADING = "Observability"
+EVENTS = ("auto", "none", "host", "members")
+
+_QUICK: tuple[tuple[str, Any], ...] = (
+    ("connect_timeout", 3.0),
+    ("read_timeout", 5.0),
+    ("retries", 1),
+)
+"""What is told after a run must not take longer than the run."""
+
+
+def observability_options(command: Any) -> Any:
+    """Adds --log-format, --metrics-file, --metrics-push and --events."""
+    for decorate in (
+        option(
+            "--events",
+            type=click.Choice(EVENTS),
+            heading=HEADING,
+            help="Kubernetes Events of failures, outages and prunes: on the host cluster, or also "
+            "on the changed objects in the members. [default: auto: on the host in a pod or with "
+            "--host-context]",
+        ),
+        option(
+            "--metrics-push",
+            metavar="URL",
+            heading=HEADING,
+            help="Push metrics of the run to this Pushgateway.",
+        ),
+        option(
+            "--metrics-file",
+            metavar="FILE",
+            type=click.Path(dir_okay=False, path_type=Path),
+            heading=HEADING,
+            help="Write metrics of the run here, for the node exporter: a name that ends in .prom.",
+        ),
+        option(
+            "--log-format",
+            type=click.Choice(["text", "json"]),
+            heading=HEADING,
+            help="json: one object for each line on stderr, and nothing on stdout unless --output "
+            "says what. [default: text]",
+        ),
+    ):
+        command = decorate(command)
+    return command
+
+
+class Stopping(Protocol):
+    """What of ``cli.stopping.Stop`` matters here."""
+
+    @property
+    def reason(self) -> str: ...
+    def in_order(self) -> AbstractContextManager[None]: ...
+
+
+@dataclass
+class Watch:
+    """``with Watch(settings, options, stop) as watch:`` around one run.
+
+    ``prepared`` and ``result`` are set as soon as there are any. However the block ends, the run
+    is logged, measured and told; that never raises, and never changes how the block ended.
+    """
+
+    settings: Settings
+    options: Options
+    stop: Stopping | None = None
+    latest: LatestMetrics | None = None
+    prepared: Prepared | None = None
+    result: RunResult | None = None
+
+    def __enter__(self) -> Self:
+        self._started = time.time()
+        self._began = time.monotonic()
+        self._logger: logging.Logger | None = None
+        self._id = self.settings.run_id
+        if not self._id:
+            from reconciler.reporting.finished_run import new_run_id
+
+            self._id = new_run_id(self._started)
+        if self.settings.console.json_lines:
+            import sys
+
+            from reconciler.reporting import logs
+
+            self._logger = logs.open_log(self._id, sys.stderr)
+        self._phases: Any = None
+        return self
+
+    def progress(self, bars: Progress) -> Progress:
+        """``bars``, or where JSON lines are written what logs each phase."""
+        if self._logger is None:
+            return bars
+        if self._phases is None:
+            from reconciler.reporting.logs import LoggedProgress
+
+            self._phases = LoggedProgress(self._logger, bars)
+        progress: Progress = self._phases
+        return progress
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        with self.stop.in_order() if self.stop else nullcontext():
+            self._end(error)
+
+    def _end(self, error: BaseException | None) -> None:
+        from reconciler.errors import ReconcileError, UsageError
+        from reconciler.reporting.after_run import after_run
+
+        if isinstance(error, UsageError):
+            return
+        run, around = self._finished(error)
+        warnings = after_run(run, around)
+        if self._logger is None:
+            for warning in warnings:
+                self.settings.console.note(f"{click.style('Warning:', fg='yellow')} {warning}")
+            return
+        from reconciler.reporting import logs
+
+        if self._phases is not None:
+            self._phases.close()
+        # A ReconcileError becomes words, here lines, in one place: where the command ends.
+        told_there = isinstance(error, ReconcileError)
+        for entry in logs.entries_of(run, warnings, with_failures=not told_there):
+            logs.write(self._logger, entry)
+
+    def _finished(self, error: BaseException | None) -> tuple[FinishedRun, Surroundings]:
+        from reconciler.reporting.finished_run import FinishedRun
+
+        seconds = time.monotonic() - self._began
+        only_planned = self.options.plan_only or (self.result is None and error is None)
+        run = FinishedRun(
+            self._id,
+            self._started,
+            seconds,
+            failures=self._failures(error),
+            plan_only=only_planned,
+        )
+        if self.prepared is None:
+            return self._without_plan(run)
+        return self._with_plan(run, self.prepared)
+
+    def _failures(self, error: BaseException | None) -> tuple[Failure, ...]:
+        from reconciler.reporting import finished_run as over
+
+        if error is not None:
+            stopped = self.stop.reason if self.stop else ""
+            if stopped and isinstance(error, KeyboardInterrupt):
+                return (over.Failure(over.FailureKind.STOPPED, stopped),)
+            return over.failures_of_error(error)
+        if self.result is not None:
+            return over.failures_of_result(self.result)
+        return over.failures_of_plan(self.prepared.plan) if self.prepared else ()
+
+    def _with_plan(self, run: FinishedRun, prepared: Prepared) -> tuple[FinishedRun, Surroundings]:
+        from reconciler.recall import source_of
+        from reconciler.reporting.finished_run import digest
+        from reconciler.reporting.notifications import receivers_of
+
+        plan, recall, federation = prepared.plan, prepared.recall, prepared.federation
+        run = replace(run, federation=plan.federation, plan=plan, result=self.result)
+        if recall:
+            commit, since = recall.memory.commit, recall.memory.applied_at
+            if self.result and run.ok and plan.commit and plan.commit != commit:
+                commit, since = plan.commit, run.finished
+            run = replace(run, applied_commit=commit, applied_at=since)
+        around = self._surroundings(prepared.connector)
+        if recall is None or federation is None:
+            return run, around
+        told = recall.memory.told
+        receivers = () if self.options.simulated else tuple(federation.notifications)
+        around = replace(
+            around,
+            namespace=federation.namespace,
+            works=prepared.works,
+            before={name: one.phase for name, one in recall.before.clusters.items()},
+            receivers=receivers_of(receivers),
+            known=told,
+            told=replace(
+                told,
+                source=digest(source_of(self.options)),
+                federation=federation.name,
+                receivers=receivers,
+            ),
+            store=recall.store,
+        )
+        return run, around
+
+    def _without_plan(self, run: FinishedRun) -> tuple[FinishedRun, Surroundings]:
+        """As far as the last run that got further left something to know it by."""
+        from reconciler.cli.last_known import last_known
+        from reconciler.cluster.connecting import Connector
+        from reconciler.errors import ReconcileError
+        from reconciler.reporting.notifications import receivers_of
+
+        options = self.options
+        try:
+            connector = Connector.from_file(
+                options.kubeconfig, "", host_context=options.host_context
+            )
+        except ReconcileError:
+            return run, self._surroundings(None)
+        connector = replace(connector, settings=_QUICK)
+        known = last_known(options, connector)
+        memory = known.memory
+        run = replace(
+            run,
+            federation=known.federation,
+            applied_commit=memory.commit,
+            applied_at=memory.applied_at,
+        )
+        around = replace(
+            self._surroundings(connector),
+            namespace=known.namespace,
+            receivers=() if options.simulated else receivers_of(memory.told.receivers),
+            known=memory.told,
+            told=memory.told,
+            store=known.store,
+        )
+        return run, around
+
+    def _surroundings(self, connector: Connector | None) -> Surroundings:
+        from reconciler.cluster.kubeconfig import in_cluster
+        from reconciler.reporting.after_run import Surroundings
+
+        settings = self.settings
+        wanted = settings.events or "auto"
+        at_home = in_cluster() is not None or bool(self.options.host_context)
+        real = not self.options.simulated
+        host = None
+        if connector is not None:
+            # Neither the lock nor the deadline of the run keep it from being told of.
+            quick = replace(connector, fence=None, settings=_QUICK)
+            host = _once(quick)
+        return Surroundings(
+            metrics_file=settings.metrics_file,
+            metrics_push=settings.metrics_push or "",
+            latest=self.latest,
+            host_events=real and (wanted in ("host", "members") or (wanted == "auto" and at_home)),
+            member_events=real and wanted == "members",
+            host=host,
+        )
+
+
+def _once(connector: Connector) -> Any:
+    """The host cluster, connected when it is first asked for."""
+    made: list[Member] = []
+
+    def host() -> Member:
+        if not made:
+            made.append(connector.host())
+        return made[0]
+
+    return host
