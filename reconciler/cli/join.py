@@ -130,6 +130,12 @@ def _lifetime(context: click.Context, parameter: click.Parameter, value: str) ->
     heading=CREDENTIAL,
     help="Runs renew the token when half of it is over; the server may give less.",
 )
+@option(
+    "--access-context",
+    metavar="CONTEXT",
+    heading=CREDENTIAL,
+    help="exec: the context in the reconciler's kubeconfig. [default: --cluster-context]",
+)
 @option("--user", metavar="NAME", heading=CREDENTIAL, help="exec: whom the member takes it for.")
 @option("--group", metavar="NAME", heading=CREDENTIAL, help="exec: or the group that it is in.")
 @option("--full-access", is_flag=True, heading=RIGHTS, help="All rights, as cluster-admin has.")
@@ -175,6 +181,7 @@ def join(
     api_endpoint: str | None,
     auth: str,
     token_lifetime: float | None,
+    access_context: str | None,
     user: str | None,
     group: str | None,
     full_access: bool,
@@ -201,7 +208,7 @@ def join(
         host_name=host_cluster_name or host_context or settings.host_context or "",
         auth="exec" if auth == "exec" else "token",
         subject=_subject(auth, user, group),
-        context=cluster_context or name,
+        context=access_context or cluster_context or name,
         token_lifetime=token_lifetime,
         labels=dict(labels),
         place=Surroundings(provider or "", region or "", zone or ""),
@@ -210,14 +217,9 @@ def join(
         force_conflicts=force_conflicts or settings.force_conflicts,
         overwrite=overwrite,
     )
-    return _join(
-        settings,
-        request,
-        host_context or settings.host_context or "",
-        api_endpoint or "",
-        dry_run,
-        output,
-    )
+    host = host_context or settings.host_context or ""
+    ends = open_ends(settings, name, cluster_context or name, host)
+    return _join(settings, request, ends, api_endpoint or "", dry_run, output)
 
 
 def _subject(auth: str, user: str | None, group: str | None) -> Any:
@@ -238,14 +240,13 @@ def _subject(auth: str, user: str | None, group: str | None) -> Any:
 def _join(
     settings: Settings,
     request: JoinRequest,
-    host_context: str,
+    ends: Ends,
     api_endpoint: str,
     dry_run: bool,
     output: str,
 ) -> int:
     from reconciler.joining.carrying_out import Hands, carry_out
 
-    ends = open_ends(settings, request.name, request.context, host_context)
     plan, folder = _planned(settings, request, ends, api_endpoint)
     steps: list[Step] = []
 

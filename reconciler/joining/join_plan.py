@@ -49,6 +49,7 @@ from reconciler.joining.member_objects import (
     token_secret,
 )
 from reconciler.joining.steps import (
+    FEDERATION_LABEL,
     Effect,
     Place,
     Step,
@@ -138,6 +139,11 @@ def plan_join(
         f"no Cluster manifest yet for {name}, which some placement names"
         for name in known.not_joined
     ]
+    if not federation.position.file:
+        warnings.append(
+            f"the repository has no Federation: the cluster joins one named {federation.name!r}, "
+            "and has to join again when it gets another name"
+        )
     survey = _Survey(request, federation, clusters, labels)
     account = survey.account()
     needs, unknown = survey.needs(known)
@@ -228,11 +234,7 @@ class _Survey:
         shown = credentials.secret(Token("", now, None))
         held = host.get(SECRET, key_of(shown))
         if held is not None and not is_marked(held, self.labels):
-            raise ReconcileError(
-                f"the host has a Secret {self.federation.namespace}/{self.request.name} that join "
-                "did not make",
-                hint="delete it, or give the cluster another name",
-            )
+            self._refuse("host", held)
         good = held is not None and self._is_good(held, credentials, now)
         steps += self._token_steps(membership, credentials, good)
         effect = Effect.UNCHANGED if good else Effect.CHANGE if held else Effect.CREATE
@@ -279,7 +281,8 @@ class _Survey:
         asked = wanted["metadata"]["annotations"]
         annotations = held["metadata"].get("annotations") or {}
         return (
-            without_token(held_config(held)) == without_token(held_config(wanted))
+            is_marked(held, self.labels)
+            and without_token(held_config(held)) == without_token(held_config(wanted))
             and all(annotations.get(name) == asked.get(name) for name in (ACCOUNT, LIFETIME))
             and not is_due(held, now)
             and answer_to(credentials, token_in(held)) == "let in"
@@ -310,15 +313,24 @@ class _Survey:
             if key.kind == "ClusterRole":
                 self._rehearse(cluster, step)
             return step
-        if not is_marked(live, self.labels) and not self.request.force_conflicts:
-            raise ReconcileError(
-                f"the {where} has a {title(body)} that join did not make",
-                hint="--force-conflicts takes it over (unjoin would then delete it)",
-            )
+        if not is_marked(live, self.labels):
+            self._refuse(where, live)
         after = self._rehearse(cluster, step)
         paths = tuple(change.path for change in changed_fields(live, after))
         effect = Effect.CHANGE if paths else Effect.UNCHANGED
         return replace(step, effect=effect, details=paths)
+
+    def _refuse(self, where: Place, live: Object) -> None:
+        """Stop before somebody else's object is overwritten, unless that is asked for."""
+        if self.request.force_conflicts:
+            return
+        other = (live["metadata"].get("labels") or {}).get(FEDERATION_LABEL)
+        whose = f"of the federation {other!r}" if other else "that join did not make"
+        raise ReconcileError(
+            f"the {where} has a {title(live)} {whose}",
+            hint="give the cluster another name; or --force-conflicts takes it over, and unjoin "
+            "will delete it",
+        )
 
     def _rehearse(self, cluster: Member, step: Step) -> Object:
         assert step.resource is not None  # noqa: S101  (object steps have one)

@@ -10,7 +10,7 @@ import yaml
 
 from tests.controlplane.fixtures import Kubectl
 
-from .conftest import Desk, objects_of
+from .conftest import FEDERATION, Desk, objects_of
 
 
 def label_node(desk: Desk, name: str = "node-0", zone: str = "eu-central-1a") -> None:
@@ -232,3 +232,23 @@ def test_the_repositorys_own_roles_can_be_written_without_escalation(desk: Desk)
     desk.join()
     desk.run("--yes")
     assert desk.as_joined("auth", "can-i", "escalate", "clusterroles").stdout.strip() == "no"
+
+
+def test_the_reconcilers_context_may_be_called_otherwise(desk: Desk) -> None:
+    desk.join("--auth", "exec", "--user", "robot", "--access-context", "eks")
+    assert desk.manifest()["spec"]["access"] == {"context": "eks"}
+
+
+def test_another_federations_member_is_not_taken_over_unasked(desk: Desk) -> None:
+    desk.join()
+    desk.write("federation.yaml", FEDERATION.replace("shop", "other"))
+    refused = desk.join(code=1).stderr
+    assert "of the federation 'shop'" in refused
+    desk.join("--force-conflicts")
+    labels = desk.secret()["metadata"]["labels"]
+    assert labels["federation.reconciler.dev/federation"] == "other"
+
+
+def test_a_repository_without_a_federation_is_told_what_that_means(desk: Desk) -> None:
+    (desk.repository / "federation.yaml").unlink()
+    assert "has no Federation" in desk.join("--dry-run").stderr

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 
+import pytest
+
+from tests.cli.test_runs import Terminal
 from tests.controlplane.fixtures import Kubectl
 
 from .conftest import SHOP, Desk, objects_of
@@ -194,3 +198,23 @@ def test_places_that_still_name_the_cluster_are_told(desk: Desk) -> None:
     said = desk.unjoin("--orphan").stderr
     assert "placements.yaml:4" in said
     assert "there is no cluster 'aws-eu'" in said
+
+
+@pytest.mark.parametrize(
+    ("answer", "code", "gone"),
+    [("yes\n", 0, True), ("y\n", 1, False), ("\n", 1, False)],
+    ids=["yes", "y is not yes", "just Enter"],
+)
+def test_on_a_terminal_it_shows_the_steps_and_asks(
+    desk: Desk, answer: str, code: int, gone: bool
+) -> None:
+    joined_and_reconciled(desk)
+    options = ("--prune", "--wait", "1s", "--repo", desk.repository)
+    terminal = Terminal({**os.environ, **desk.environment}, "unjoin", "aws-eu", *options)
+    terminal.read_until("Only 'yes' is taken for a yes")
+    assert "and delete 3 objects in it" in terminal.text
+    assert "Deployment.apps shop/web" in terminal.text
+    terminal.type(answer)
+    assert terminal.end() == code, terminal.text
+    answered = desk.member.request("GET", "/apis/apps/v1/namespaces/shop/deployments/web")
+    assert (answered.status == 404) is gone
