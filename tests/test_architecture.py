@@ -42,6 +42,7 @@ PIPELINE = (
     "options",
     "overview",
     "pipeline",
+    "serving",
     "cli",
 )
 # Beside the pipeline, and known to the command line only.

@@ -1,0 +1,97 @@
+"""``--every 60s``: run after run in one process, as a Deployment, for quicker failover.
+
+Each run stands for itself: it reads the repository, takes the lock, plans, applies, and gives the
+lock back. Whatever one fails of, the next begins anew.
+"""
+
+from __future__ import annotations
+
+import gc
+import random
+import time
+from contextlib import ExitStack
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import click
+
+from reconciler.cli.exits import Exit
+from reconciler.cli.failures import report_defect, report_failure
+from reconciler.cli.run import Request, run_once
+from reconciler.cli.settings import Settings
+from reconciler.cli.stopping import Stop
+from reconciler.errors import LeaseLost, ReconcileError
+from reconciler.serving.journal import Journal, OutcomeName
+
+if TYPE_CHECKING:
+    from reconciler.reporting.metrics import LatestMetrics
+
+JITTER = 0.1
+"""The share by which pauses differ, so that many such processes do not ask in step."""
+STUCK_SECONDS = 900.0
+"""How long a run without --deadline may take before the process counts as stuck."""
+
+
+def keep_running(settings: Settings, request: Request, *, every: float, listen: str) -> Exit:
+    """Runs every so many seconds until a signal ends it; ``listen``: an address, or empty.
+
+    OK when SIGTERM came between two runs, as then nothing was left undone. Raises UsageError when
+    nobody can listen there.
+    """
+    journal = Journal(settings.deadline + every if settings.deadline else STUCK_SECONDS)
+    try:
+        with Stop(settings.console, settings.grace) as stop, ExitStack() as stack:
+            settings = replace(settings, time_left=stop.time_left)
+            if request.sandbox:
+                from reconciler.cli.simulated import simulated_members
+
+                settings = stack.enter_context(
+                    simulated_members(settings, reset=request.sandbox_reset)
+                )
+            if listen:
+                request = replace(request, latest=_serve(stack, settings, journal, listen))
+            while True:
+                began = time.monotonic()
+                _one_run(settings, request, stop, journal)
+                if stop.code is not None:
+                    return stop.code
+                # The usual collector hardly ever runs here: see ``cli.main``.
+                gc.collect()
+                spread = 1 + random.uniform(-JITTER, JITTER)  # noqa: S311  (no secret)
+                stop.wait(max(began + every * spread - time.monotonic(), min(every, 1.0)))
+    except (KeyboardInterrupt, click.Abort):
+        if stop.code is not Exit.TERMINATED:
+            raise
+        return Exit.OK if journal.standing.running_since is None else Exit.TERMINATED
+
+
+def _serve(stack: ExitStack, settings: Settings, journal: Journal, listen: str) -> LatestMetrics:
+    from reconciler.reporting.metrics import LatestMetrics
+    from reconciler.serving.endpoints import endpoints
+
+    latest = LatestMetrics()
+    port = stack.enter_context(endpoints(listen, journal, [latest]))
+    settings.console.note(f"Listening on port {port}: /healthz /readyz /metrics")
+    return latest
+
+
+def _one_run(settings: Settings, request: Request, stop: Stop, journal: Journal) -> None:
+    journal.begin()
+    outcome: OutcomeName = "failed"
+    problem = ""
+    try:
+        code = run_once(settings, request, stop)
+        outcome = "failed" if code is Exit.FAILED else "ok"
+    except LeaseLost as error:
+        report_failure(error, settings.console)
+        outcome, problem = "locked", str(error)
+    except ReconcileError as error:
+        report_failure(error, settings.console)
+        problem = str(error)
+    except OSError as error:
+        report_failure(ReconcileError(str(error)), settings.console)
+        problem = str(error)
+    except Exception as error:  # noqa: BLE001  (the next run may do better; this one is told)
+        report_defect(error, settings.console)
+        problem = type(error).__name__
+    journal.end(outcome, problem)
