@@ -33,7 +33,6 @@ def plan_dns_of_run(
     seen: Sequence[Seen],
     down: Mapping[str, str],
     connector: Connector,
-    seconds_left: Callable[[], float] = lambda: inf,
 ) -> DnsPlan:
     """Ask the members that were looked at for their addresses, and plan the records.
 
@@ -50,25 +49,30 @@ def plan_dns_of_run(
         homes=homes,
         read_secret=secrets_of(connector, state.federation.namespace),
         host=connector.host,
-        patience=lambda: min(LONGEST, seconds_left()),
+        patience=_patience(connector),
     )
     return DnsPlan(plan.changes, (*warnings, *plan.warnings), plan.errors, plan.writes)
 
 
 def apply_dns_of_run(
-    plan: DnsPlan,
-    stopped: Callable[[], str] = lambda: "",
-    fence: Callable[[], None] | None = None,
-    seconds_left: Callable[[], float] = lambda: inf,
+    plan: DnsPlan, connector: Connector, stopped: Callable[[], str] = lambda: ""
 ) -> tuple[str, ...]:
-    """Write the records; what went wrong, in sentences. Raises nothing for a provider or zone."""
+    """Write the records; what went wrong, in sentences. Raises nothing for a provider or zone.
+
+    The connector's fence and time limit hold here as well.
+    """
     done = apply_dns(
         plan,
         stopped=stopped,
-        fence=fence or (lambda: None),
-        patience=lambda: min(LONGEST, seconds_left()),
+        fence=connector.fence or (lambda: None),
+        patience=_patience(connector),
     )
     return dns_errors(plan, done)
+
+
+def _patience(connector: Connector) -> Callable[[], float]:
+    seconds_left: Callable[[], float] = dict(connector.settings).get("seconds_left", lambda: inf)
+    return lambda: min(LONGEST, seconds_left())
 
 
 def imagine_dns_of_run(

@@ -122,6 +122,7 @@ class Plan:
     moves: tuple[str, ...] = ()
     health: tuple[ClusterHealth, ...] = ()
     dns: tuple[Object, ...] = ()
+    dns_errors: tuple[str, ...] = ()
     simulated_outages: tuple[str, ...] = ()
 
     def summary(self) -> dict[str, int]:
@@ -137,12 +138,14 @@ class Plan:
     def has_changes(self) -> bool:
         """Whether applying would write anything."""
         quiet = (Action.UNCHANGED, Action.FAILED)
-        return any(c.action not in quiet for cl in self.clusters for c in cl.changes)
+        return bool(self.dns) or any(
+            c.action not in quiet for cl in self.clusters for c in cl.changes
+        )
 
     @property
     def has_failures(self) -> bool:
         """Whether some object was refused or some cluster could not be looked at."""
-        return any(
+        return bool(self.dns_errors) or any(
             not cl.reachable or any(c.action is Action.FAILED for c in cl.changes)
             for cl in self.clusters
         )

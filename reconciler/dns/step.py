@@ -1,0 +1,81 @@
+"""DNS as the pipeline calls it. Nothing of it is loaded before a repository asks for records."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from reconciler.errors import BadInput
+from reconciler.federation.model import Cluster, DesiredState
+from reconciler.objects import ObjectKey
+
+if TYPE_CHECKING:
+    from reconciler.cluster.connecting import Connector
+    from reconciler.cluster.member import Member
+    from reconciler.dns.plan import DnsPlan
+    from reconciler.planning.looking import Seen
+    from reconciler.planning.plan import Plan
+
+
+def asks_for_records(state: DesiredState) -> bool:
+    """Whether there is anything to do at all. Pure."""
+    return bool(state.federation.dns or state.dns_manifests)
+
+
+def check_rules(state: DesiredState) -> None:
+    """Raises BadInput with everything that is wrong with ``spec.dns``."""
+    if state.federation.dns:
+        from reconciler.dns.plan import check_dns
+
+        if problems := check_dns(state):
+            raise BadInput(problems)
+
+
+def plan_records(
+    state: DesiredState,
+    homes: Mapping[ObjectKey, frozenset[str]],
+    seen: Sequence[Seen],
+    down: Mapping[str, str],
+    connect: Callable[[Cluster], Member],
+    connector: Connector,
+    *,
+    simulated: bool,
+) -> DnsPlan | None:
+    """What would change; None where nothing asks for records. Raises nothing for a provider.
+
+    homes      where each object is placed while all is well, not with this run's outages
+    seen       the members that were looked at
+    down       the clusters that are declared down, or imagined to be, and why
+    simulated  the clusters are: no provider is asked, only outages are imagined
+    """
+    if not asks_for_records(state):
+        return None
+    from reconciler.dns.within_run import imagine_dns_of_run, plan_dns_of_run
+
+    if simulated:
+        return imagine_dns_of_run(state, homes, connect, down)
+    return plan_dns_of_run(state, homes, seen, down, connector)
+
+
+def with_records(plan: Plan, dns: DnsPlan | None) -> Plan:
+    """The plan with its records, and with what could not be planned among the warnings. Pure."""
+    if dns is None:
+        return plan
+    return replace(
+        plan,
+        dns=dns.changes,
+        dns_errors=dns.errors,
+        warnings=(*plan.warnings, *dns.warnings, *dns.errors),
+    )
+
+
+def write_records(
+    dns: DnsPlan | None, connector: Connector | None, stopped: Callable[[], str]
+) -> tuple[str, ...]:
+    """Carry a plan out; what went wrong, in sentences. Raises nothing for a provider or zone."""
+    if dns is None or connector is None:
+        return ()
+    from reconciler.dns.within_run import apply_dns_of_run
+
+    return apply_dns_of_run(dns, connector, stopped)
