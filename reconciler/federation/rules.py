@@ -16,6 +16,7 @@ from reconciler.federation.model import (
     PruneRules,
     Toleration,
 )
+from reconciler.federation.notification_rules import check_notifications
 from reconciler.federation.quantities import parse_share
 from reconciler.federation.selectors import parse_selector
 from reconciler.manifests.document import Document
@@ -35,6 +36,7 @@ def parse_federation(document: Document | None, faults: Faults, clusters: int) -
     _tell_what_is_not_done(document, spec, faults)
     failover = parse_failover(spec.get("failover"))
     check_failover(document, failover, faults, clusters)
+    check_notifications(document, spec, faults)
     return Federation(
         name=document.body["metadata"]["name"],
         position=document.position(),
@@ -56,7 +58,6 @@ def parse_federation(document: Document | None, faults: Faults, clusters: int) -
 
 _NOT_DONE_YET = {
     "dns": "no DNS records are written",
-    "notifications": "nobody is told",
 }
 
 

@@ -21,6 +21,10 @@ MAX_DEPTH = 100
 MAX_VALUES = 500_000
 """Values in one file, aliases expanded: real manifests have thousands, "billion laughs" more."""
 
+_OURS = "federation.reconciler.dev/"
+_OUR_WORD = "on"
+"""A field of our own kinds that YAML 1.1 takes for true. They are read by nobody but this tool, so
+it is a word there, as in YAML 1.2; in other manifests it would be "true" for kubectl."""
 _IMPLICIT = "implicit"
 _MERGE = "<<"
 
@@ -60,6 +64,7 @@ class Builder:
     file: str
     problems: list[Problem] = field(default_factory=list)
     values: int = 0
+    ours: bool = False
 
     def build(self, node: Node, depth: int = 0) -> Any:
         """The JSON value of a node; parts that are wrong become None after being reported."""
@@ -102,6 +107,11 @@ class Builder:
         result: dict[str, Any] = {}
         seen: dict[str, Node] = {}
         merged: list[Node] = []
+        if depth == 0:
+            self.ours = any(
+                key.value == "apiVersion" and str(value.value).startswith(_OURS)
+                for key, value in node.value
+            )
         for key_node, value_node in node.value:
             key = self._key(key_node)
             if key is None:
@@ -147,7 +157,9 @@ class Builder:
             value = resolve_plain(node.value)
         except NotJson:
             value = None
-        if value is None or isinstance(value, bool):
+        if (value is None or isinstance(value, bool)) and not (
+            self.ours and node.value == _OUR_WORD
+        ):
             self._report(
                 node,
                 f"the key {node.value or 'null'} is read as {_json_word(value)}, not as text",

@@ -196,8 +196,10 @@ def push(run: FinishedRun, address: str) -> str:
     to_gateway = push_to_gateway if run.plan else pushadd_to_gateway
     # An empty label is as one that is not there, and would be a group of its own.
     group = {"federation": run.federation} if run.federation else {}
+    # A plan made elsewhere must not look like what the fleet's own runs come to.
+    job = f"{JOB}-plan" if run.plan_only else JOB
     try:
-        to_gateway(base.rstrip("/"), JOB, metrics_of(run), grouping_key=group, handler=deliver)
+        to_gateway(base.rstrip("/"), job, metrics_of(run), grouping_key=group, handler=deliver)
     except NotDelivered as error:
         return f"the metrics were not pushed: the Pushgateway {error}"
     except ValueError:

@@ -53,6 +53,24 @@ spec:
         (RULES % 'failover: {minReadyNodes: "101%"}', "more than 100 %"),
         (RULES % "failover: {minAvailableClusters: 9}", "only 3 clusters"),
         (RULES % 'failover: {maxUnhealthy: "120%"}', "more than 100 %"),
+        (RULES % "notifications: [{type: Slack, urlFrom: {}}]", r":19:42: .*no place where"),
+        (
+            RULES % "notifications: [{type: Slack, urlFrom: {env: X, secretRef: {name: hook}}}]",
+            "both an environment variable and a Secret",
+        ),
+        (
+            RULES % 'notifications: [{type: Slack, urlFrom: {env: "https://hooks.invalid/T0"}}]',
+            "not the name of an environment variable; .*does not belong in Git",
+        ),
+        (
+            RULES % "notifications: [{type: Webhook, urlFrom: {env: HOOK}, on: []}]",
+            "never told",
+        ),
+        (
+            RULES % "notifications: [{type: Slack, urlFrom: &u {env: A}}, "
+            "{type: Slack, urlFrom: *u, on: [failure]}]",
+            "the same receiver twice",
+        ),
         (PLACEMENT % "failover: {unhealthyAfter: 1m}", "sooner than the Federation"),
         (PLACEMENT % "failover: {enabled: true}", "not enabled in the Federation"),
     ],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from pathlib import Path
 
 import pytest
@@ -168,3 +169,22 @@ def test_no_content_whatever_raises(content: str | bytes) -> None:
     lines = data.count(b"\n") + data.count(b"\r") + 2
     for problem in load([SourceFile("a.yaml", data)]).problems:
         assert 1 <= problem.position.line <= lines + 1
+
+
+def test_on_is_a_word_in_our_own_kinds_and_a_question_elsewhere() -> None:
+    ours = """
+    apiVersion: federation.reconciler.dev/v1alpha1
+    kind: Federation
+    metadata: {name: shop}
+    spec:
+      notifications:
+        - {type: Slack, urlFrom: {env: SLACK}, on: [failure]}
+    """
+    theirs = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\ndata: {on: x}\n"
+    found = load([SourceFile("f.yaml", textwrap.dedent(ours).encode())])
+    assert found.problems == ()
+    (document,) = found.documents
+    assert document.body["spec"]["notifications"][0]["on"] == ["failure"]
+    both = textwrap.dedent(ours) + "---\n" + theirs
+    (problem,) = load([SourceFile("f.yaml", both.encode())]).problems
+    assert str(problem).startswith("f.yaml:12:8: the key on is read as true")
