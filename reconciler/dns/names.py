@@ -42,8 +42,13 @@ class Wanted:
     entries: dict[str, Entry] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
 
-    def add(self, entry: Entry) -> None:
-        """Entries of one name are joined: Ingresses may share a host."""
+    def add(self, entry: Entry, rules: DnsRules) -> None:
+        """Entries of one name are joined: Ingresses may share a host.
+
+        A name lies in the most specific zone, whatever made it: the one above only delegates.
+        """
+        zone = rules.zone_of(entry.name)
+        entry = replace(entry, zone=zone.name if zone else entry.zone)
         fault = name_fault(entry.name)
         if fault:
             self.warnings.append(f"{entry.origin}: no record for {entry.name!r}: {fault}")
@@ -82,7 +87,7 @@ def wanted_names(
             at = None if homes is None else homes.get(workload.key) or frozenset(down)
             here = [c for c in state.clusters if at is None or c.name in at]
             for entry in _annotated(workload, asked, here, rules, wanted.warnings):
-                wanted.add(entry)
+                wanted.add(entry, rules)
     domains = {m["metadata"]["name"]: m for m in state.dns_manifests if m["kind"] == "Domain"}
     for manifest in state.dns_manifests:
         found: Iterable[Entry]
@@ -93,7 +98,7 @@ def wanted_names(
         else:
             continue
         for entry in found:
-            wanted.add(entry)
+            wanted.add(entry, rules)
     wanted.entries = dict(sorted(wanted.entries.items()))
     wanted.warnings.sort()
     return wanted
@@ -227,8 +232,11 @@ def _check(workload: Workload, warnings: list[str]) -> HealthCheck | None:
     spec = workload.template.get("spec") or {}
     if workload.key.kind == "Ingress":
         return HealthCheck(port=443 if spec.get("tls") else 80)
-    ports = [p.get("port") for p in (*(spec.get("ports") or ()), *(spec.get("listeners") or ()))]
-    return HealthCheck(port=int(ports[0])) if ports and ports[0] else HealthCheck()
+    ports = [*(spec.get("ports") or ()), *(spec.get("listeners") or ())]
+    open_to_checks = [p for p in ports if p.get("protocol") != "UDP" and p.get("port")]
+    if ports and not open_to_checks:
+        return None
+    return HealthCheck(port=int(open_to_checks[0]["port"])) if ports else HealthCheck()
 
 
 # -- KubeFed -----------------------------------------------------------------------------------

@@ -70,11 +70,11 @@ def rules_of(state: DesiredState) -> tuple[DnsRules, tuple[Problem, ...]]:
     return parse_dns(federation.dns, federation.name, federation.position)
 
 
-def dns_needs(state: DesiredState, homes: Homes | None = None) -> Sought:
-    """What each member must be asked for; nothing when no zone is configured. Pure."""
+def dns_needs(state: DesiredState, homes: Homes | None = None) -> dict[str, Sought]:
+    """What each member must be asked for, by cluster; nothing without a zone. Pure."""
     rules, _ = rules_of(state)
     if not rules.zones:
-        return Sought()
+        return {}
     return sought(state, wanted_names(state, rules, homes).entries.values())
 
 

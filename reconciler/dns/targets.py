@@ -51,22 +51,30 @@ ServiceView = Mapping[ObjectKey, Exposed]
 
 @dataclass(frozen=True, slots=True)
 class Sought:
-    """What to look for: the objects that names point to, and the Services whose endpoints tell
-    whether those are ready (namespace and name)."""
+    """What to look for in a cluster: the objects that names point to, and the Services whose
+    endpoints tell whether those are ready (namespace and name)."""
 
     objects: frozenset[ObjectKey] = frozenset()
     services: frozenset[tuple[str, str]] = frozenset()
 
 
-def sought(state: DesiredState, entries: Iterable[Entry]) -> Sought:
-    """The objects behind the wanted names. Pure."""
-    objects = frozenset(place.key for entry in entries for place in entry.places)
-    services = {(key.namespace, key.name) for key in objects if key.kind == "Service"}
-    for workload in state.workloads:
-        key = at_home(workload.key)
-        if key in objects and key.kind == "Ingress":
-            services |= {(key.namespace, name) for name in _backends(workload.template)}
-    return Sought(objects, frozenset(services))
+def sought(state: DesiredState, entries: Iterable[Entry]) -> dict[str, Sought]:
+    """What to look for in each cluster: the objects behind the wanted names. Pure."""
+    by_cluster: dict[str, set[ObjectKey]] = {}
+    for place in {place for entry in entries for place in entry.places}:
+        by_cluster.setdefault(place.cluster, set()).add(place.key)
+    behind = {
+        at_home(w.key): {(at_home(w.key).namespace, name) for name in _backends(w.template)}
+        for w in state.workloads
+        if w.key.kind == "Ingress"
+    }
+    found = {}
+    for cluster, keys in by_cluster.items():
+        services = {(key.namespace, key.name) for key in keys if key.kind == "Service"}
+        for key in keys & behind.keys():
+            services |= behind[key]
+        found[cluster] = Sought(frozenset(keys), frozenset(services))
+    return found
 
 
 def look(member: Member, wanted: Sought, live: Mapping[ObjectKey, Object]) -> ServiceView:

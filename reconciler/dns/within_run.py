@@ -93,15 +93,15 @@ def imagine_dns_of_run(
 
 
 def _views(
-    members: Sequence[tuple[Member, Mapping[ObjectKey, Object]]], needs: Sought
+    members: Sequence[tuple[Member, Mapping[ObjectKey, Object]]], needs: Mapping[str, Sought]
 ) -> tuple[dict[str, ServiceView], tuple[str, ...]]:
     """Each member with what was read of it already -> its view, or a warning."""
-    if not needs.objects:
+    if not needs:
         return {}, ()
 
     def ask(one: tuple[Member, Mapping[ObjectKey, Object]]) -> ServiceView | ClusterError:
         try:
-            return look(one[0], needs, one[1])
+            return look(one[0], needs.get(one[0].name, Sought()), one[1])
         except ClusterError as error:
             return error
 

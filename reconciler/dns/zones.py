@@ -118,7 +118,7 @@ def apply_zone(
     if plan is None or _signature(plan) != planned.expected:
         message = "the zone has changed since it was looked at; nothing was written"
         return tuple(_outcome(zone, row, "failed", message) for row in planned.changes)
-    steps = list(_steps(plan.changes, opened.provider))
+    steps = list(steps_of(plan.changes, opened.provider))
     for number, changes in enumerate(steps):
         try:
             if left_behind():
@@ -190,7 +190,7 @@ def _signature(plan: Any) -> tuple[str, ...]:
     return tuple(repr(sorted(change.data.items(), key=str)) for change in plan.changes)
 
 
-def _steps(changes: Iterable[Any], provider: Any) -> Iterator[list[Any]]:
+def steps_of(changes: Iterable[Any], provider: Any) -> Iterator[list[Any]]:
     """The changes in requests of at most the provider's own size, no name torn apart."""
     limit = getattr(provider, "update_batch_size", None) or getattr(provider, "batch_size", None)
     by_name: dict[str, list[Any]] = {}

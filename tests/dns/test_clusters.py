@@ -10,7 +10,7 @@ from reconciler.cluster.connecting import Connector
 from reconciler.cluster.member import Member
 from reconciler.dns.external_dns import OWNER_LABEL
 from reconciler.dns.plan import dns_needs
-from reconciler.dns.targets import Exposed, look
+from reconciler.dns.targets import Exposed, Sought, look
 from reconciler.objects import Object, ObjectKey
 from tests.controlplane.cluster import Cluster
 from tests.controlplane.fixtures import Fleet
@@ -127,7 +127,7 @@ def test_addresses_and_readiness_cost_one_list_for_each_kind(cluster: Cluster) -
     absent = WEB.replace("name: web", "name: absent")
     needs = dns_needs(read(FEDERATION, CLUSTERS, WEB, api, absent))
     with cluster.recorded() as requests:
-        view = look(connected(cluster), needs, {})
+        view = look(connected(cluster), needs["aws-eu"], {})
     assert view == {
         WEB_KEY: Exposed(("2a05:d014::1", "52.29.10.1"), (), ready=True),
         WEB_KEY._replace(name="api"): Exposed((), ("lb.example.net.",), ready=False),
@@ -140,15 +140,16 @@ def test_what_was_read_already_is_not_asked_for_again(cluster: Cluster) -> None:
     live = cluster.call("GET", "/api/v1/namespaces/shop/services/web")
     needs = dns_needs(read(FEDERATION, CLUSTERS, WEB))
     with cluster.recorded() as requests:
-        view = look(connected(cluster), needs, {WEB_KEY: live})
+        view = look(connected(cluster), needs["aws-eu"], {WEB_KEY: live})
     assert view[WEB_KEY].ready
     assert len(requests) == 1
 
 
 def test_a_federation_without_zones_asks_for_nothing(cluster: Cluster) -> None:
     bare = "apiVersion: federation.reconciler.dev/v1alpha1\nkind: Federation\nmetadata: {name: x}\n"
+    assert dns_needs(read(bare, CLUSTERS, WEB)) == {}
     with cluster.recorded() as requests:
-        assert look(connected(cluster), dns_needs(read(bare, CLUSTERS, WEB)), {}) == {}
+        assert look(connected(cluster), Sought(), {}) == {}
     assert requests == []
 
 
@@ -163,8 +164,8 @@ def test_a_cluster_without_gateways_has_none(cluster: Cluster) -> None:
     spec: {listeners: [{name: https, port: 443, hostname: shop.shop.example.com}]}
     """
     needs = dns_needs(read(FEDERATION, CLUSTERS, gateway))
-    assert [key.kind for key in needs.objects] == ["Gateway"]
-    assert look(connected(cluster), needs, {}) == {}
+    assert [key.kind for key in needs["aws-eu"].objects] == ["Gateway"]
+    assert look(connected(cluster), needs["aws-eu"], {}) == {}
 
 
 # -- external-dns ------------------------------------------------------------------------------

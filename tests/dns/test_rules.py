@@ -181,6 +181,30 @@ def test_a_naming_by_region_or_cluster_gives_each_its_own_name() -> None:
     assert found["web-gcp-eu.shop.example.com."] == {"gcp-eu"}
 
 
+def test_a_name_lies_in_the_most_specific_zone_whatever_made_it() -> None:
+    web = WEB.replace("name: web", "name: eu").replace('"true"', '"true, eu"')
+    state = understood(FEDERATION % ("", ', naming: "{service}.{zone}"'), CLUSTERS, web)
+    rules, _ = parse_dns(state.federation.dns, "shop", Position("", 1, 1))
+    zones = {name: entry.zone for name, entry in wanted_names(state, rules).entries.items()}
+    # Below shop.example.com., "eu" is a zone of its own.
+    assert zones["eu.shop.example.com."] == "eu.shop.example.com."
+
+
+@pytest.mark.parametrize(
+    ("ports", "check"),
+    [
+        ("[{port: 443}]", "TCP:443"),
+        ("[{port: 53, protocol: UDP}, {port: 853}]", "TCP:853"),
+        ("[{port: 53, protocol: UDP}]", "None"),
+    ],
+)
+def test_health_checks_connect_to_the_first_port_that_they_can(ports: str, check: str) -> None:
+    state = understood(PLAIN, CLUSTERS, WEB.replace("[{port: 443}]", ports))
+    rules, _ = parse_dns(state.federation.dns, "shop", Position("", 1, 1))
+    found = {str(entry.check) for entry in wanted_names(state, rules).entries.values()}
+    assert found == {check}
+
+
 def test_only_the_clusters_that_a_service_is_placed_in_count() -> None:
     state = understood(PLAIN, CLUSTERS, WEB)
     key = next(w.key for w in state.workloads if w.key.kind == "Service")
@@ -228,7 +252,7 @@ def test_an_ingress_has_its_own_hosts_and_counts_while_a_backend_is_ready() -> N
     wanted = wanted_names(state, rules)
     [entry] = wanted.entries.values()
     assert (entry.name, str(entry.check)) == ("www.shop.example.com.", "TCP:443")
-    assert sought(state, [entry]).services == {("shop", "web"), ("shop", "api")}
+    assert sought(state, [entry])["gcp-eu"].services == {("shop", "web"), ("shop", "api")}
     [workload] = [w for w in state.workloads if w.key.kind == "Ingress"]
     live = {**workload.template, "status": {"loadBalancer": {"ingress": [{"ip": "192.0.2.1"}]}}}
     key = ObjectKey("networking.k8s.io", "Ingress", "shop", "front")
