@@ -153,7 +153,7 @@ def _look(settings: Settings, name: str, namespace: str, *, quiet: bool) -> list
     members = {work.cluster.name: work.member for work in prepared.works}
 
     def explained(row: WorkloadStatus, one: ClusterStatus) -> ClusterStatus:
-        if one.fine or one.live is None or one.wanted is None:
+        if one.fine or one.live is None:
             return one
         words = failing_pods(members[one.cluster], row.key, one.live)
         return replace(one, message="; ".join([one.message, *words]))

@@ -101,6 +101,9 @@ def _one(
     cluster: str, live: Object | None, change: Change | None, wanted: int | None
 ) -> ClusterStatus:
     status = object_status(live)
+    if wanted is None and live is not None and live.get("kind") == "DaemonSet":
+        # As many as there are nodes for it, which only the cluster knows.
+        wanted = int((live.get("status") or {}).get("desiredNumberScheduled") or 0)
     if change is not None and change.action is Action.FAILED:
         status = ObjectStatus(Status.FAILED, change.error)
     elif change is not None and change.action is Action.ADOPT:

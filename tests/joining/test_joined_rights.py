@@ -13,7 +13,7 @@ import yaml
 
 from tests.controlplane.fixtures import Kubectl
 
-from .conftest import ROOT, SHOP, Desk
+from .conftest import ROOT, SHOP, Desk, objects_of
 
 ACCOUNT = "system:serviceaccount:federation-system:aws-eu-host"
 
@@ -161,3 +161,28 @@ def test_another_address_can_be_given_for_the_reconciler(desk: Desk) -> None:
     assert "this machine's own" in said.stderr
     config = yaml.safe_load(desk.credential().read_text())
     assert config["clusters"][0]["cluster"]["server"] == address
+
+
+def test_two_bare_clusters_become_a_federation_and_two_bare_clusters_again(
+    running_desk: Desk,
+) -> None:
+    """The host is a member, too, as in many a small fleet."""
+    desk = running_desk
+    before = objects_of(desk.member), objects_of(desk.host)
+    desk.join("--label", "env=production")
+    desk.run("join", "main", "--cluster-context", "host", "--host-cluster-context", "host")
+    without_member_context(desk)
+    desk.run("--yes", "--host-context", "host")
+    desk.run(
+        "status", "--host-context", "host", "--watch", "--interval", "500ms", "--timeout", "60s"
+    )
+    found = json.loads(desk.run("clusters", "--host-context", "host", "-o", "json").stdout)
+    assert [(row["name"], row["ready"], row["managed"]) for row in found["clusters"]] == [
+        ("aws-eu", True, 3),
+        ("main", True, 3),
+    ]
+    assert {row["nodes"]["ready"] for row in found["clusters"]} == {1}
+    desk.environment["KUBECONFIG"] = str(desk.kubeconfig)
+    desk.unjoin("--prune", "--yes")
+    desk.run("unjoin", "main", "--prune", "--yes", "--cluster-context", "host")
+    assert (objects_of(desk.member), objects_of(desk.host)) == before

@@ -14,6 +14,17 @@ from reconciler.overview.fleet_status import ClusterStatus, Status, WorkloadStat
 
 from .conftest import Fleet
 
+AGENT = """
+apiVersion: apps/v1
+kind: DaemonSet
+metadata: {name: agent, namespace: shop}
+spec:
+  selector: {matchLabels: {app: agent}}
+  template:
+    metadata: {labels: {app: agent}}
+    spec: {containers: [{name: agent, image: registry.example/agent:1.0}]}
+"""
+
 
 def workloads(fleet: Fleet, *arguments: str, code: int = 0) -> dict[str, Any]:
     said = fleet.run("status", "-o", "json", *arguments, code=code).stdout
@@ -77,6 +88,14 @@ def test_watching_ends_when_everything_is_there(shop_fleet: Fleet) -> None:
 def test_watching_gives_up_after_its_time(shop_fleet: Fleet) -> None:
     said = shop_fleet.run("status", "-w", "--interval", "100ms", "--timeout", "500ms", code=1)
     assert "The time is over" in said.stderr
+
+
+def test_a_daemon_set_is_wanted_on_as_many_nodes_as_there_are(shop_fleet: Fleet) -> None:
+    (shop_fleet.repository / "agent.yaml").write_text(AGENT)
+    shop_fleet.run("--yes")
+    shop_fleet.run("status", "--watch", "--interval", "100ms", "--timeout", "20s")
+    agent = workloads(shop_fleet, "daemonset/agent")["DaemonSet/agent"]
+    assert (agent["wanted"], agent["ready"]) == (4, 4)
 
 
 def test_a_timeout_without_watching_is_a_mistake(shop_fleet: Fleet) -> None:
