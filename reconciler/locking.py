@@ -20,7 +20,7 @@ from reconciler.cluster.connecting import Connector
 from reconciler.cluster.kubeconfig import in_cluster
 from reconciler.errors import LeaseLost
 from reconciler.federation.model import Federation
-from reconciler.recall import AUTO, CONFIG_MAP, Asked
+from reconciler.recall import AUTO, CONFIG_MAP, Asked, host_namespace
 
 LEASE, FILE, NONE = "lease", "file", "none"
 CHOICES = (AUTO, LEASE, FILE, NONE)
@@ -115,7 +115,7 @@ def _choose(
         return FileLock(_path(asked, federation), told=told)
     host = replace(connector, fence=None, settings=tuple(sorted(_QUICK.items()))).host()
     return Lease(
-        host, federation.name, federation.namespace, duration=asked.lease_duration, told=told
+        host, federation.name, host_namespace(federation), duration=asked.lease_duration, told=told
     )
 
 

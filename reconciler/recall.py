@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Protocol
 
 from reconciler.cluster.connecting import Connector
-from reconciler.cluster.kubeconfig import in_cluster
-from reconciler.errors import MemoryChanged, ReconcileError
+from reconciler.cluster.kubeconfig import in_cluster, own_namespace
+from reconciler.errors import MemoryChanged, ReconcileError, SourceError
 from reconciler.federation.model import Federation
 from reconciler.health.memory import FleetMemory
 from reconciler.inventory.memory_store import ConfigMapStore, FileStore, MemoryStore
@@ -35,6 +35,10 @@ class Asked(Protocol):
     def state(self) -> str: ...
     @property
     def simulated(self) -> bool: ...
+    @property
+    def plan_only(self) -> bool: ...
+    @property
+    def allow_rollback(self) -> bool: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,26 +53,67 @@ class Recall:
 
 
 def recollect(asked: Asked, connector: Connector, federation: Federation) -> Recall:
-    """What earlier runs left. Never raises ReconcileError: without a memory nothing moves."""
+    """What earlier runs left; a damaged memory is an empty one, with a warning.
+
+    A run that writes must have read it: what it may apply depends on what was applied before. So
+    it raises ReconcileError when it cannot, or when the repository was applied under another name
+    before; one that only plans gets warnings.
+    """
     empty = FleetMemory()
     try:
         store = open_store(asked, connector, federation)
         found = store.read()
     except ReconcileError as error:
+        if not asked.plan_only:
+            raise ReconcileError(
+                f"what earlier runs remember cannot be read: {error}",
+                hint=error.hint or "keep it elsewhere, with --state",
+            ) from error
         warning = f"what earlier runs remember cannot be read, so nothing moves: {error}"
         return Recall(empty, empty, warnings=(warning,))
-    told = f"{found.problem}; it is made anew, and nothing moves because of it"
-    warnings = (told,) if found.problem else ()
-    return Recall(found.memory, found.memory, store, found.version, warnings)
+    warnings = []
+    if found.problem:
+        warnings.append(f"{found.problem}; it is made anew, and nothing moves because of it")
+    if not found.version and not asked.allow_rollback:
+        warnings += _renamed(asked, store, federation)
+    return Recall(found.memory, found.memory, store, found.version, tuple(warnings))
+
+
+def _renamed(asked: Asked, store: MemoryStore, federation: Federation) -> list[str]:
+    """A head that gives the Federation another name must not thereby shake off what is known."""
+    try:
+        before = store.namesakes()
+    except ReconcileError:
+        # Who may not list cannot be told; who may not read was stopped before.
+        return []
+    if not before:
+        return []
+    text = (
+        f"this repository was applied before under another name than {federation.name!r}: "
+        f"{', '.join(before)} remembers it"
+    )
+    hint = "if the Federation was renamed on purpose: --allow-rollback, once"
+    if not asked.plan_only:
+        raise SourceError(text, hint=hint)
+    return [f"this could not be applied: {text} ({hint})"]
 
 
 def open_store(asked: Asked, connector: Connector, federation: Federation) -> MemoryStore:
     """The place where this run remembers. Raises ReconcileError when the host has no address."""
     if in_host_cluster(asked):
-        return ConfigMapStore(connector.host(), federation.name, federation.namespace)
+        namespace = host_namespace(federation)
+        return ConfigMapStore(connector.host(), federation.name, namespace, digest_of(asked))
     if asked.state != AUTO:
         return FileStore(Path(asked.state))
-    return FileStore(default_file(asked, federation.name))
+    return FileStore(default_file(asked, federation.name), f"*-{digest_of(asked)}.json")
+
+
+def host_namespace(federation: Federation) -> str:
+    """Where a run keeps what is its own in the host cluster: in a pod, the pod's namespace.
+
+    Not what the repository says, which would let a head choose what is remembered of it.
+    """
+    return own_namespace() or federation.namespace
 
 
 def in_host_cluster(asked: Asked) -> bool:
@@ -79,9 +124,14 @@ def in_host_cluster(asked: Asked) -> bool:
 
 def default_file(asked: Asked, federation: str) -> Path:
     """Where ``auto`` remembers at a desk: a file for each federation, repository and path."""
-    name = hashlib.sha256(f"{source_of(asked)}\0{asked.simulated}".encode()).hexdigest()[:12]
+    name = digest_of(asked)
     base = os.environ.get("XDG_STATE_HOME") or str(Path.home() / ".local" / "state")
     return Path(base) / "federation-reconciler" / f"{federation}-{name}.json"
+
+
+def digest_of(asked: Asked) -> str:
+    """Stands for repository and path in a label or a file's name."""
+    return hashlib.sha256(f"{source_of(asked)}\0{asked.simulated}".encode()).hexdigest()[:12]
 
 
 def source_of(asked: Asked) -> str:

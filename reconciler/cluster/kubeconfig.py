@@ -106,6 +106,16 @@ def in_cluster() -> Endpoint | None:
     )
 
 
+def own_namespace() -> str:
+    """The namespace of the pod that this process runs in; empty outside one."""
+    if in_cluster() is None:
+        return ""
+    try:
+        return (SERVICE_ACCOUNT / "namespace").read_text(encoding="utf-8").strip()
+    except OSError:
+        return ""
+
+
 def _merge(contents: list[tuple[Path, bytes]], *, origin: str) -> Kubeconfig:
     import yaml
 

@@ -22,6 +22,7 @@ from reconciler.objects import Object, ObjectKey
 
 CONFIG_MAPS = Resource("v1", "ConfigMap", "configmaps", namespaced=True)
 ENTRY = "memory.json"
+SOURCE = "federation.reconciler.dev/source"
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,12 +51,20 @@ class MemoryStore(Protocol):
         """The new version. Raises MemoryChanged when ``version`` is not what is there."""
         ...
 
+    def namesakes(self) -> tuple[str, ...]:
+        """Where memories of the same repository lie under other names of its Federation."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class FileStore:
-    """One JSON file, replaced as a whole, readable by its owner only."""
+    """One JSON file, replaced as a whole, readable by its owner only.
+
+    ``siblings`` is a glob pattern for the names of the same repository's files.
+    """
 
     path: Path
+    siblings: str = ""
 
     @property
     def where(self) -> str:
@@ -91,6 +100,12 @@ class FileStore:
             raise ReconcileError(f"{self.where} cannot be written: {error.strerror}") from error
         return _digest(data)
 
+    def namesakes(self) -> tuple[str, ...]:
+        if not self.siblings or not self.path.parent.is_dir():
+            return ()
+        found = {path.name for path in self.path.parent.glob(self.siblings)}
+        return tuple(sorted(found - {self.path.name}))
+
     def _bytes(self) -> bytes | None:
         try:
             with self.path.open("rb") as file:
@@ -106,10 +121,14 @@ def config_map_key(federation: str, namespace: str) -> ObjectKey:
 
 
 class ConfigMapStore:
-    """The ConfigMap ``federation-<name>-memory`` of the host cluster."""
+    """The ConfigMap ``federation-<name>-memory`` of the host cluster.
 
-    def __init__(self, host: Member, federation: str, namespace: str) -> None:
+    ``source`` stands for the repository, as a label's value.
+    """
+
+    def __init__(self, host: Member, federation: str, namespace: str, source: str = "") -> None:
         self._host = host
+        self._source = source
         self._key = config_map_key(federation, namespace)
         self._federation = federation
 
@@ -150,7 +169,19 @@ class ConfigMapStore:
             ) from error
         return str(written["metadata"]["resourceVersion"])
 
+    def namesakes(self) -> tuple[str, ...]:
+        if not self._source:
+            return ()
+        found = self._host.list_objects(
+            CONFIG_MAPS,
+            namespace=self._key.namespace,
+            label_selector=f"{SOURCE}={self._source}",
+            metadata_only=True,
+        )
+        return tuple(sorted({obj["metadata"]["name"] for obj in found} - {self._key.name}))
+
     def _body(self, memory: FleetMemory) -> Object:
+        labels = {SOURCE: self._source} if self._source else {}
         return {
             "apiVersion": "v1",
             "kind": "ConfigMap",
@@ -160,6 +191,7 @@ class ConfigMapStore:
                 "labels": {
                     "app.kubernetes.io/managed-by": "federation-reconciler",
                     "federation.reconciler.dev/federation": self._federation,
+                    **labels,
                 },
             },
             "data": {ENTRY: encode(memory).decode()},

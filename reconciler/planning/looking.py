@@ -18,7 +18,8 @@ from reconciler.rendering import Rendering
 from reconciler.scheduling.assignment import Assignment
 from reconciler.scheduling.schedule import template_replicas
 
-CONCURRENT_MEMBERS = 32
+CONCURRENT_MEMBERS = 128
+"""Threads mostly wait; those that wait for dead members must not hold up the others."""
 
 Live = dict[ObjectKey, dict[str, Object]]
 """Workload -> cluster -> its live object."""
