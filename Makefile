@@ -17,7 +17,9 @@ PYTHON ?= $(shell for name in python3 python3.14 python3.13 python3.12 python3.1
 	if $$name -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' \
 		>/dev/null 2>&1; then echo $$name; break; fi; done)
 
-INSTALL := $(PY) -m pip install --quiet --disable-pip-version-check --require-hashes
+# The lock files are complete. Left to resolve, pip would ask for the newest of what is wanted with an
+# extra (coverage[toml]), and then refuse it for its missing hash.
+INSTALL := $(PY) -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps
 INSTALL_SELF := $(PY) -m pip install --quiet --disable-pip-version-check \
 	--no-deps --no-build-isolation --editable .
 COMPILE = $(VENV)/bin/uv pip compile --quiet --universal --python-version 3.11 \
