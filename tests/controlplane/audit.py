@@ -21,6 +21,8 @@ INTERNAL_USERS = (
     "system:kube-controller-manager",
     "system:kube-scheduler",
 )
+# Controllers' accounts, not those that a reconciler joins with.
+INTERNAL_GROUPS = ("system:serviceaccounts:kube-system", "system:nodes")
 MARKING_USER = "audit-marker"
 _WRITES = frozenset({"create", "update", "patch", "delete", "deletecollection"})
 
@@ -64,7 +66,7 @@ def policy(level: Level) -> dict[str, Any]:
         "omitStages": ["RequestReceived", "ResponseStarted"],
         "rules": [
             {"level": "None", "users": list(INTERNAL_USERS)},
-            {"level": "None", "userGroups": ["system:serviceaccounts", "system:nodes"]},
+            {"level": "None", "userGroups": list(INTERNAL_GROUPS)},
             {"level": level},
         ],
     }

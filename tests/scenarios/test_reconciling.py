@@ -6,6 +6,7 @@ import pytest
 
 from reconciler.errors import BadInput
 from reconciler.planning.plan import Action
+from tests.controlplane.process import eventually
 from tests.scenarios.conftest import World
 from tests.scenarios.manifests import NAMESPACE, SERVICE, SETTINGS, SHOP, WEB
 
@@ -218,7 +219,11 @@ def test_custom_resources_come_after_their_definition_in_the_same_run(world: Wor
     assert not world.plan().has_changes
     world.write("widgets.yaml", "# all gone\n")
     assert world.apply(max_deletions=10).ok
-    assert not world.exists("crd", "widgets.example.com", namespace="default")
+    # A server finalises the definition after it has accepted its deletion.
+    eventually(
+        lambda: not world.exists("crd", "widgets.example.com", namespace="default"),
+        "the CRD is gone",
+    )
 
 
 def test_values_of_secrets_are_in_no_plan(world: World) -> None:
