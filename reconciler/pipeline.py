@@ -10,12 +10,14 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from math import inf
+from typing import TYPE_CHECKING
 
 from reconciler.cluster.connecting import Connections, Connector
 from reconciler.cluster.member import Member
 from reconciler.cluster.parallel import in_parallel
 from reconciler.cluster.probing import probe_all
 from reconciler.cluster.resources import VersionedKind
+from reconciler.dns.step import check_rules, plan_records, with_records, write_records
 from reconciler.errors import BadInput, ClusterError, GuardViolation, StalePlan, UsageError
 from reconciler.federation import interpret
 from reconciler.federation.model import Access, Cluster, DesiredState, Federation
@@ -64,6 +66,9 @@ from reconciler.scheduling import Assignment, FleetView, schedule
 from reconciler.scheduling.outages import simulated_outages
 from reconciler.source import Checkout, default_cache
 
+if TYPE_CHECKING:
+    from reconciler.dns.plan import DnsPlan
+
 
 @dataclass(frozen=True, slots=True)
 class Repository:
@@ -91,6 +96,7 @@ class Prepared:
     recall: Recall | None = None
     federation: Federation | None = None
     connector: Connector | None = None
+    records: DnsPlan | None = None
 
 
 def read(options: Options, *, ask_members: bool = False) -> Repository:
@@ -115,6 +121,7 @@ def read(options: Options, *, ask_members: bool = False) -> Repository:
         clusters=_reached(found.state.clusters, options),
         warnings=(*found.state.warnings, *source_warnings(source, manifests.documents)),
     )
+    check_rules(state)
     return Repository(source.checkout, state, source)
 
 
@@ -196,6 +203,16 @@ def make_plan(
     if placing.assignments != usual:
         rendering = _rendered(state, placing.assignments)
     placed = _placed(rendering)
+    records = plan_records(
+        state,
+        _placed(usual_rendering),
+        seen,
+        # With action None an outage is only told of.
+        {} if state.federation.failover.action == "None" else availability.unavailable,
+        connect,
+        connector,
+        simulated=options.simulated,
+    )
     settings = Settings(
         force_conflicts=options.force_conflicts,
         max_deletions=options.max_deletions,
@@ -229,12 +246,13 @@ def make_plan(
         simulated_outages=options.simulate_outages,
     )
     return Prepared(
-        plan,
+        with_records(plan, records),
         tuple(w for w in works if isinstance(w, MemberWork)),
         placed,
         replace(recall, memory=placing.memory),
         state.federation,
         connector,
+        records,
     )
 
 
@@ -301,6 +319,8 @@ def apply_plan(
         stopped=stopped,
         written=lambda: progress.advance("apply"),
     )
+    if not result.stopped:
+        errors += write_records(prepared.records, prepared.connector, stopped)
     if result.ok and not errors:
         errors += remember_commit(recall, plan.commit, time.time())
     return replace(result, errors=(*result.errors, *errors)) if errors else result

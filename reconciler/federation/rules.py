@@ -33,7 +33,6 @@ def parse_federation(document: Document | None, faults: Faults, clusters: int) -
     spec: Object = document.body.get("spec") or {}
     defaults = spec.get("defaults") or {}
     target = defaults.get("placement")
-    _tell_what_is_not_done(document, spec, faults)
     failover = parse_failover(spec.get("failover"))
     check_failover(document, failover, faults, clusters)
     check_notifications(document, spec, faults)
@@ -54,19 +53,6 @@ def parse_federation(document: Document | None, faults: Faults, clusters: int) -
         notifications=tuple(spec.get("notifications") or ()),
         source=parse_source_rules(spec.get("source")),
     )
-
-
-_NOT_DONE_YET = {
-    "dns": "no DNS records are written",
-}
-
-
-def _tell_what_is_not_done(document: Document, spec: Object, faults: Faults) -> None:
-    """Rules that this version checks but does not carry out must not look as if they held."""
-    for name, meaning in _NOT_DONE_YET.items():
-        wanted = spec.get(name)
-        if wanted and not (isinstance(wanted, dict) and wanted.get("enabled") is False):
-            faults.warn(document, f"spec.{name} is not acted upon by this version: {meaning}")
 
 
 def parse_target(body: Mapping[str, Any], placed_by: str) -> PlacementTarget:

@@ -198,6 +198,17 @@ def test_a_variable_that_is_not_set_is_named(world: World) -> None:
     )
 
 
+def test_a_secret_that_cannot_be_read_is_named(world: World, named: Named) -> None:
+    text = federation(named.port).replace(
+        "key_secret: env/TSIG_SECRET", "key_secret: {secretRef: {name: tsig, key: secret}}"
+    )
+    world.state = read(text, CLUSTERS, WEB)
+    assert world.plan().errors == (
+        f"DNS {ZONE}: provider setting key_secret: Secret tsig cannot be read: no host cluster is "
+        "connected",
+    )
+
+
 def test_a_server_that_is_down_is_an_error_and_the_next_run_does_it(
     world: World, named: Named
 ) -> None:
