@@ -50,11 +50,12 @@ def carry_out(
     phase(MemberRun.finish)
     errors = [f"{run.work.cluster.name}: {run.lost}" for run in runs if run.lost]
     outcomes = [outcome for run in runs for outcome in _complete(run)]
+    unfinished = any(outcome.status == "skipped" for outcome in outcomes)
     return RunResult(
         plan,
         outcomes=tuple(sorted(outcomes, key=lambda o: (o.cluster, o.key, o.action))),
         errors=tuple(sorted(errors)),
-        stopped=lease_lost[0] if lease_lost else stopped(),
+        stopped=lease_lost[0] if lease_lost else stopped() if unfinished else "",
         requests={run.work.cluster.name: run.work.member.requests for run in runs},
     )
 

@@ -52,13 +52,16 @@ def keep_running(settings: Settings, request: Request, *, every: float, listen: 
                 request = replace(request, latest=_serve(stack, settings, journal, listen))
             while True:
                 began = time.monotonic()
-                _one_run(settings, request, stop, journal)
+                code = _one_run(settings, request, stop, journal)
                 if stop.code is not None:
-                    return stop.code
+                    return Exit.OK if code is Exit.OK else stop.code
                 # The usual collector hardly ever runs here: see ``cli.main``.
                 gc.collect()
+                stop.at_once()
                 spread = 1 + random.uniform(-JITTER, JITTER)  # noqa: S311  (no secret)
                 stop.wait(max(began + every * spread - time.monotonic(), min(every, 1.0)))
+                if stop.code is not None:
+                    return Exit.OK
     except (KeyboardInterrupt, click.Abort):
         if stop.code is not Exit.TERMINATED:
             raise
@@ -75,8 +78,9 @@ def _serve(stack: ExitStack, settings: Settings, journal: Journal, listen: str) 
     return latest
 
 
-def _one_run(settings: Settings, request: Request, stop: Stop, journal: Journal) -> None:
+def _one_run(settings: Settings, request: Request, stop: Stop, journal: Journal) -> Exit:
     journal.begin()
+    code = Exit.FAILED
     outcome: OutcomeName = "failed"
     problem = ""
     try:
@@ -95,3 +99,4 @@ def _one_run(settings: Settings, request: Request, stop: Stop, journal: Journal)
         report_defect(error, settings.console)
         problem = type(error).__name__
     journal.end(outcome, problem)
+    return code

@@ -11,13 +11,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from reconciler.cluster.connecting import Connector
-from reconciler.cluster.kubeconfig import SERVICE_ACCOUNT
+from reconciler.cluster.kubeconfig import own_namespace
 from reconciler.errors import ReconcileError
 from reconciler.health.memory import FleetMemory
-from reconciler.inventory.memory_store import CONFIG_MAPS, ConfigMapStore, FileStore, MemoryStore
+from reconciler.inventory.memory_store import (
+    CONFIG_MAPS,
+    SOURCE,
+    ConfigMapStore,
+    FileStore,
+    MemoryStore,
+)
 from reconciler.pipeline import Options
-from reconciler.recall import AUTO, default_file, in_host_cluster, source_of
-from reconciler.reporting.finished_run import digest
+from reconciler.recall import AUTO, default_file, digest_of, in_host_cluster
 
 DEFAULT_NAMESPACE = "federation-system"
 _FEDERATION = "federation.reconciler.dev/federation"
@@ -34,51 +39,38 @@ class LastKnown:
 
 
 def last_known(options: Options, connector: Connector) -> LastKnown:
-    """The memory that belongs to this repository. Never raises ReconcileError."""
+    """The one memory of this repository; nothing where there are several, or none.
+
+    Never raises ReconcileError.
+    """
     try:
         found = list(_memories(options, connector))
     except ReconcileError:
         return LastKnown()
-    source = digest(source_of(options))
-    ours = [one for one in found if one.memory.told.source == source]
-    # One that nobody was told of does not say whose it is; if there is no other it is ours.
-    unsaid = [one for one in found if not one.memory.told.source]
-    if not ours and len(found) == 1:
-        ours = unsaid
-    return ours[0] if len(ours) == 1 else LastKnown()
+    return found[0] if len(found) == 1 else LastKnown()
 
 
 def _memories(options: Options, connector: Connector) -> Iterator[LastKnown]:
     if in_host_cluster(options):
-        yield from _config_maps(connector)
-        return
-    if options.state != AUTO:
-        files = [FileStore(Path(options.state))]
+        yield from _config_maps(options, connector)
+    elif options.state != AUTO:
+        store = FileStore(Path(options.state))
+        memory = store.read().memory
+        yield LastKnown(memory.told.federation, memory=memory, store=store)
     else:
         pattern = default_file(options, "*")
-        files = [FileStore(path) for path in sorted(pattern.parent.glob(pattern.name))]
-    for store in files:
-        memory = store.read().memory
-        # The names of default files begin with the federation's.
-        name = store.path.stem.rpartition("-")[0] if options.state == AUTO else ""
-        yield LastKnown(memory.told.federation or name, memory=memory, store=store)
+        for path in sorted(pattern.parent.glob(pattern.name)):
+            store = FileStore(path)
+            # The file's name begins with the federation's.
+            yield LastKnown(path.stem.rpartition("-")[0], memory=store.read().memory, store=store)
 
 
-def _config_maps(connector: Connector) -> Iterator[LastKnown]:
-    namespace = pod_namespace() or DEFAULT_NAMESPACE
-    host = connector.host()
+def _config_maps(options: Options, connector: Connector) -> Iterator[LastKnown]:
+    namespace = own_namespace() or DEFAULT_NAMESPACE
+    host, source = connector.host(), digest_of(options)
     for found in host.list_objects(
-        CONFIG_MAPS, namespace=namespace, label_selector=_FEDERATION, metadata_only=True
+        CONFIG_MAPS, namespace=namespace, label_selector=f"{SOURCE}={source}", metadata_only=True
     ):
         name = found["metadata"]["labels"][_FEDERATION]
-        store = ConfigMapStore(host, name, namespace)
+        store = ConfigMapStore(host, name, namespace, source)
         yield LastKnown(name, namespace, store.read().memory, store)
-
-
-def pod_namespace() -> str:
-    """The namespace that this process runs in as a pod, or ""."""
-    file = SERVICE_ACCOUNT / "namespace"
-    try:
-        return file.read_text().strip()
-    except OSError:
-        return ""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
@@ -15,7 +14,6 @@ from reconciler.cli.settings import Settings, option
 
 if TYPE_CHECKING:
     import logging
-    from contextlib import AbstractContextManager
 
     from reconciler.cluster.connecting import Connector
     from reconciler.cluster.member import Member
@@ -77,7 +75,7 @@ class Stopping(Protocol):
 
     @property
     def reason(self) -> str: ...
-    def in_order(self) -> AbstractContextManager[None]: ...
+    def in_order(self) -> object: ...
 
 
 @dataclass
@@ -130,8 +128,10 @@ class Watch:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        with self.stop.in_order() if self.stop else nullcontext():
-            self._end(error)
+        if self.stop:
+            # A signal must not cut the telling short, nor make a run that is done look undone.
+            self.stop.in_order()
+        self._end(error)
 
     def _end(self, error: BaseException | None) -> None:
         from reconciler.errors import ReconcileError, UsageError
@@ -183,8 +183,8 @@ class Watch:
         return over.failures_of_plan(self.prepared.plan) if self.prepared else ()
 
     def _with_plan(self, run: FinishedRun, prepared: Prepared) -> tuple[FinishedRun, Surroundings]:
-        from reconciler.recall import source_of
-        from reconciler.reporting.finished_run import digest
+        from reconciler.inventory.memory_store import config_map_key
+        from reconciler.recall import host_namespace
         from reconciler.reporting.notifications import receivers_of
 
         plan, recall, federation = prepared.plan, prepared.recall, prepared.federation
@@ -202,13 +202,13 @@ class Watch:
         around = replace(
             around,
             namespace=federation.namespace,
+            regarding=config_map_key(federation.name, host_namespace(federation)),
             works=prepared.works,
             before={name: one.phase for name, one in recall.before.clusters.items()},
             receivers=receivers_of(receivers),
             known=told,
             told=replace(
                 told,
-                source=digest(source_of(self.options)),
                 federation=federation.name,
                 receivers=receivers,
             ),
@@ -221,6 +221,7 @@ class Watch:
         from reconciler.cli.last_known import last_known
         from reconciler.cluster.connecting import Connector
         from reconciler.errors import ReconcileError
+        from reconciler.inventory.memory_store import config_map_key
         from reconciler.reporting.notifications import receivers_of
 
         options = self.options
@@ -242,6 +243,9 @@ class Watch:
         around = replace(
             self._surroundings(connector),
             namespace=known.namespace,
+            regarding=config_map_key(known.federation, known.namespace)
+            if known.federation
+            else None,
             receivers=() if options.simulated else receivers_of(memory.told.receivers),
             known=memory.told,
             told=memory.told,

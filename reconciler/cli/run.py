@@ -61,6 +61,7 @@ def run_once(settings: Settings, request: Request, stop: Stop) -> Exit:
     from reconciler.cli.observing import Watch
     from reconciler.locking import RunLock
 
+    stop.at_once()
     console = settings.console
     options = settings.options(plan_only=request.plan_only)
     if request.plan_only:
@@ -87,7 +88,9 @@ def run_once(settings: Settings, request: Request, stop: Stop) -> Exit:
             if not _confirmed(plan):
                 console.note("Nothing was changed.")
                 return Exit.FAILED
-        with stop.in_order(), Bars(console, wanted=request.output != "json") as bars:
+        # It stays so: what follows is to give the lock back, and to tell what was done.
+        stop.in_order()
+        with Bars(console, wanted=request.output != "json") as bars:
             try:
                 result = pipeline.apply_plan(prepared, watch.progress(bars), lambda: stop.reason)
                 watch.result = result
@@ -95,7 +98,8 @@ def run_once(settings: Settings, request: Request, stop: Stop) -> Exit:
                 lock.leave()
                 raise
     printing.print_result(result, request.output, request.reports, console, plan_was_shown=asking)
-    return stop.code or (Exit.OK if result.ok else Exit.FAILED)
+    # A signal that came when all was done left nothing undone.
+    return Exit.OK if result.ok else stop.code or Exit.FAILED
 
 
 def _code_of_plan(plan: Plan, *, detailed: bool) -> Exit:

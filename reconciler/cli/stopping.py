@@ -12,8 +12,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from math import inf
 from types import FrameType, TracebackType
 from typing import Any, Self
@@ -90,14 +89,13 @@ class Stop:
         """Sleep, unless and until there is a reason to stop."""
         self._stopped.wait(seconds)
 
-    @contextmanager
-    def in_order(self) -> Iterator[None]:
-        """Inside, the first signal only sets ``reason``; a second Ctrl-C does not wait."""
+    def in_order(self) -> None:
+        """From now on the first signal only sets ``reason``; a second Ctrl-C does not wait."""
         self._in_order = True
-        try:
-            yield
-        finally:
-            self._in_order = False
+
+    def at_once(self) -> None:
+        """From now on, as at first, a signal raises KeyboardInterrupt."""
+        self._in_order = False
 
     def _terminate(self, number: int, frame: FrameType | None) -> None:
         del number, frame

@@ -69,13 +69,11 @@ class WorkloadMemory:
 class Told:
     """What people were told, so that they are told of changes only.
 
-    source     a digest of repository and path: a run that cannot read them finds its memory by it
-    federation its name, for such a run
-    receivers  as the Federation last named them: where their address is, never the address
+    federation  its name, for a run that cannot read the repository
+    receivers   as it last named them: where their address is, never the address
     states     receiver/subject -> the state that it was last told; what is well has no entry
     """
 
-    source: str = ""
     federation: str = ""
     receivers: tuple[Mapping[str, Any], ...] = ()
     states: Mapping[str, str] = field(default_factory=dict)
@@ -117,7 +115,6 @@ def encode(memory: FleetMemory) -> bytes:
     }
     if memory.told != Told():
         document["told"] = {
-            "source": memory.told.source,
             "federation": memory.told.federation,
             "receivers": [dict(one) for one in memory.told.receivers],
             "states": dict(memory.told.states),
@@ -170,7 +167,6 @@ def _told(one: ClusterMemory | WorkloadMemory) -> dict[str, Any]:
 
 def _what_was_told(one: dict[str, Any]) -> Told:
     return Told(
-        str(one.get("source", "")),
         str(one.get("federation", "")),
         tuple(dict(receiver) for receiver in one.get("receivers", ())),
         {str(name): str(state) for name, state in one.get("states", {}).items()},

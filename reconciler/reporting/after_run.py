@@ -14,7 +14,7 @@ from reconciler.cluster.member import Member
 from reconciler.cluster.resources import Resource
 from reconciler.errors import MemoryChanged, ReconcileError
 from reconciler.health.memory import Phase, Told
-from reconciler.inventory.memory_store import MemoryStore, config_map_key
+from reconciler.inventory.memory_store import MemoryStore
 from reconciler.objects import ObjectKey
 from reconciler.planning.member_plan import MemberWork
 from reconciler.reporting.delivery import NotDelivered
@@ -32,7 +32,8 @@ class Surroundings:
 
     ``known`` is what was remembered of the telling before, ``told`` the same as this run wants it
     but for the states; ``before`` are the phases that the run began with. ``host`` connects to the
-    host cluster, or raises ReconcileError.
+    host cluster, or raises ReconcileError. ``namespace`` is where the receivers' Secrets are, and
+    ``regarding`` the ConfigMap that the host's Events are about.
     """
 
     metrics_file: Path | None = None
@@ -42,6 +43,7 @@ class Surroundings:
     member_events: bool = False
     host: Callable[[], Member] | None = None
     namespace: str = ""
+    regarding: ObjectKey | None = None
     works: Sequence[MemberWork] = ()
     receivers: Sequence[Receiver] = ()
     known: Told = field(default_factory=Told)
@@ -89,11 +91,11 @@ def _write_events(run: FinishedRun, around: Surroundings) -> list[str]:
     warnings: list[str] = []
     now = time.time()
     happenings = events.happenings_of(run, around.before)
-    if around.host_events and around.host and happenings and run.federation:
+    if around.host_events and around.host and happenings and around.regarding:
         try:
             host = around.host()
-            key = config_map_key(run.federation, around.namespace)
-            regarding = events.Regarding("v1", key, _uid_of(host, key))
+            uid = _uid_of(host, around.regarding)
+            regarding = events.Regarding("v1", around.regarding, uid)
         except ReconcileError as error:
             warnings.append(f"no Events were written in the host cluster: {error}")
         else:

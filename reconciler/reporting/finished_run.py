@@ -168,6 +168,8 @@ _KINDS: tuple[tuple[type[ReconcileError], FailureKind], ...] = (
 
 
 def _planned(plan: Plan) -> Iterator[Failure]:
+    for text in plan.dns_errors:
+        yield Failure(FailureKind.DNS, text, subject=_without_figures(text))
     for cluster in plan.clusters:
         if not cluster.reachable:
             yield Failure(FailureKind.CLUSTER, cluster.problem, cluster.name)

@@ -40,7 +40,8 @@ WRITES = "^(?!.*dryRun).*/configmaps/settings-"
 
 
 def test_ctrl_c_in_order_waits_and_the_second_does_not(capsys: pytest.CaptureFixture[str]) -> None:
-    with Stop(Console()) as stop, stop.in_order():
+    with Stop(Console()) as stop:
+        stop.in_order()
         assert not stop.reason
         signal.raise_signal(signal.SIGINT)
         assert stop.reason == "Ctrl-C was pressed"
@@ -59,7 +60,8 @@ def test_before_anything_is_written_both_end_at_once(number: signal.Signals) -> 
 
 
 def test_sigterm_in_order_leaves_requests_a_part_of_the_grace_period() -> None:
-    with Stop(Console(), grace=10) as stop, stop.in_order():
+    with Stop(Console(), grace=10) as stop:
+        stop.in_order()
         assert stop.time_left() == float("inf")
         signal.raise_signal(signal.SIGTERM)
         signal.raise_signal(signal.SIGTERM)
@@ -77,7 +79,8 @@ def test_what_hangs_beyond_the_grace_period_is_left_behind(
         codes.append(code)
         ended.set()
 
-    with Stop(Console(), grace=0.05, end=end) as stop, stop.in_order():
+    with Stop(Console(), grace=0.05, end=end) as stop:
+        stop.in_order()
         signal.raise_signal(signal.SIGTERM)
         assert ended.wait(20)
     assert codes == [143]
@@ -85,7 +88,8 @@ def test_what_hangs_beyond_the_grace_period_is_left_behind(
 
 
 def test_waiting_ends_with_the_signal() -> None:
-    with Stop(Console()) as stop, stop.in_order():
+    with Stop(Console()) as stop:
+        stop.in_order()
         threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGTERM)).start()
         began = time.monotonic()
         stop.wait(60)

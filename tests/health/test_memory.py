@@ -42,7 +42,6 @@ RECEIVERS = st.fixed_dictionaries(
 )
 TOLD = st.builds(
     Told,
-    source=NAMES,
     federation=NAMES,
     receivers=st.lists(RECEIVERS, max_size=2).map(tuple),
     states=st.dictionaries(NAMES, NAMES, max_size=3),
