@@ -55,8 +55,8 @@ integration: $(VENV)/.development controlplane ## The tests on real API servers
 controlplane: $(VENV)/.development ## Build etcd, kube-apiserver, ... from Go modules (cached)
 	@$(PY) tests/controlplane/build.py || test $$? -eq 3
 
-bench: $(VENV)/.development controlplane ## Time this tool, beside kubectl, on real API servers
-	@$(PY) -m bench
+bench: $(VENV)/.development controlplane ## Time this tool, beside kubectl; QUICK=1 for a look
+	@$(PY) -m bench $(if $(QUICK),--quick) $(if $(ONLY),--only $(ONLY))
 
 lock: $(VENV)/bin/python ## Renew the lock files; UPGRADE=--upgrade takes newer versions
 	@$(PY) -m pip install --quiet --disable-pip-version-check "uv>=0.8"

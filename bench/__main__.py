@@ -1,133 +1,133 @@
-"""Times whole processes on one real API server, this tool beside kubectl, in one run.
+"""``python -m bench [--quick] [--only PART ...]``: measures, prints a table, writes JSON.
 
-``python -m bench [OBJECTS]``: a quarter each of Deployments, Services, ConfigMaps, ServiceAccounts.
-Prints a table of medians and writes ``bench/results.json``.
+What cannot be measured here (no Go to build the API servers with, say) is skipped, with the reason.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
-import statistics
-import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
+from bench import machine, rows, simulated_fleet, starting
+from bench.commands import ROOT, Commands
+from bench.counting import requests_of_nothing_to_do
+from bench.growth import grow
+from bench.real_clusters import RealClusters
+from bench.rows import Row
+from bench.sizes import FULL, QUICK, Sizes
+from bench.timing import CommandFailed
 from tests.controlplane import build
+from tests.controlplane.audit import Level
 from tests.controlplane.plane import ControlPlane
 
-ROOT = Path(__file__).resolve().parent.parent
-KUBECTL = Path(sys.executable).with_name("kubectl")
-RUNS = 3
-
-FEDERATION = """\
-apiVersion: federation.reconciler.dev/v1alpha1
-kind: Federation
-metadata: {name: bench}
-spec: {defaults: {placement: {clusterSelector: {}}}}
----
-apiVersion: federation.reconciler.dev/v1alpha1
-kind: Cluster
-metadata: {name: one}
-"""
-OBJECTS = """\
-apiVersion: apps/v1
-kind: Deployment
-metadata: {{name: web-{n}, namespace: bench, labels: {{app: web-{n}}}}}
-spec:
-  replicas: 2
-  selector: {{matchLabels: {{app: web-{n}}}}}
-  template:
-    metadata: {{labels: {{app: web-{n}}}}}
-    spec:
-      containers:
-        - name: web
-          image: registry.example/web:1.0
-          ports: [{{containerPort: 8080}}]
-          env: [{{name: LEVEL, value: info}}, {{name: NUMBER, value: "{n}"}}]
-          resources: {{requests: {{cpu: 100m, memory: 64Mi}}}}
----
-apiVersion: v1
-kind: Service
-metadata: {{name: web-{n}, namespace: bench}}
-spec:
-  selector: {{app: web-{n}}}
-  ports: [{{name: http, port: 80, targetPort: 8080}}]
----
-apiVersion: v1
-kind: ConfigMap
-metadata: {{name: web-{n}, namespace: bench}}
-data: {{number: "{n}", colour: green}}
----
-apiVersion: v1
-kind: ServiceAccount
-metadata: {{name: web-{n}, namespace: bench}}
-"""
+RESULTS = ROOT / "bench" / "results.json"
+PARTS = ("start", "loading", "real", "requests", "fleet", "growth")
 
 
-def timed(command: list[str | Path]) -> float:
-    """Seconds of one whole process. Raises when it fails (kubectl diff may answer 1)."""
-    began = time.perf_counter()
-    done = subprocess.run(command, capture_output=True, cwd=ROOT)
-    seconds = time.perf_counter() - began
-    if done.returncode > 1 or (done.returncode and "diff" not in command):
-        raise SystemExit(done.stderr.decode()[-2000:])
-    return seconds
+class Skipped(Exception):
+    """A part that cannot be measured on this machine, with the reason."""
 
 
-def median(command: list[str | Path]) -> float:
-    return statistics.median(timed(command) for _ in range(RUNS))
+class Bench:
+    """Runs the parts one after the other, so that none disturbs another; keeps what they find."""
+
+    def __init__(self, folder: Path, sizes: Sizes) -> None:
+        self.folder, self.sizes = folder, sizes
+        self.rows: list[Row] = []
+        self.growth: dict[str, list[dict[str, Any]]] = {}
+        self.skipped: dict[str, str] = {}
+
+    def part(self, name: str) -> None:
+        """Raises nothing for what may be missing; a command that fails is an error."""
+        parts: dict[str, Callable[[Commands], None]] = {
+            "start": lambda commands: self.rows.extend(starting.start_up(commands, self.sizes)),
+            "loading": lambda commands: self.rows.extend(starting.loading(commands, self.sizes)),
+            "real": self._real,
+            "requests": self._requests,
+            "fleet": self._fleet,
+            "growth": self._growth,
+        }
+        began = time.monotonic()
+        note(f"{name} ...")
+        folder = self.folder / name
+        folder.mkdir()
+        try:
+            parts[name](Commands(folder))
+        except Skipped as reason:
+            self.skipped[name] = str(reason)
+            note(f"{name}: skipped: {reason}")
+        else:
+            note(f"{name}: {time.monotonic() - began:.0f} s")
+
+    def _real(self, commands: Commands) -> None:
+        with self._servers(None) as plane:
+            self.rows += RealClusters(plane, commands, self.sizes).measure()
+
+    def _requests(self, commands: Commands) -> None:
+        with self._servers("Metadata") as plane:
+            self.rows += requests_of_nothing_to_do(plane, commands, (1, self.sizes.clusters))
+
+    def _fleet(self, commands: Commands) -> None:
+        found, points = simulated_fleet.measure(commands, self.sizes)
+        self.rows += found
+        self.growth["clusters"] = [asdict(point) for point in points]
+
+    def _growth(self, commands: Commands) -> None:
+        with self._servers(None) as plane:
+            self.growth["objects"] = [asdict(p) for p in grow(plane, commands, self.sizes)]
+
+    def _servers(self, level: Level | None) -> ControlPlane:
+        try:
+            programs = build.ensure(os.environ)
+        except build.Unavailable as reason:
+            raise Skipped(str(reason)) from reason
+        folder = Path(tempfile.mkdtemp(dir=self.folder, prefix="servers-"))
+        return ControlPlane(programs, folder, audit_level=level)
+
+    def as_json(self) -> dict[str, Any]:
+        """For ``bench.publish``, and for comparing with other runs."""
+        return {
+            "machine": machine.describe(),
+            "quick": not self.sizes.judged,
+            "rows": [asdict(row) | {"met": row.met} for row in self.rows],
+            "growth": self.growth,
+            "skipped": self.skipped,
+        }
+
+
+def note(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
 
 
 def main() -> None:
-    count = int(sys.argv[1]) if len(sys.argv) > 1 else 1000
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        ControlPlane(build.ensure(os.environ), Path(folder), audit_level=None) as plane,
-    ):
-        (cluster, other) = plane.clusters(2)
-        results = measure(count, Path(folder), plane.kubeconfig({"one": cluster}), plane, other)
-    print(f"{count} objects on one real API server; seconds, whole process, median of {RUNS}")
-    for name, seconds in results.items():
-        print(f"  {name:<44} {seconds:8.3f}")
-    ratio = (
-        results["kubectl apply --server-side, nothing to do"] / results["reconcile, nothing to do"]
-    )
-    print(f"  reconcile is {ratio:.1f} times as fast as kubectl apply when nothing changed")
-    results["ratio"] = ratio
-    (ROOT / "bench" / "results.json").write_text(json.dumps(results, indent=2) + "\n")
-
-
-def measure(
-    count: int, folder: Path, kubeconfig: Path, plane: ControlPlane, other: object
-) -> dict[str, float]:
-    repository, plain = folder / "repository", folder / "plain"
-    repository.mkdir()
-    plain.mkdir()
-    namespace = "apiVersion: v1\nkind: Namespace\nmetadata: {name: bench}\n---\n"
-    text = namespace + "---\n".join(OBJECTS.format(n=n) for n in range(count // 4))
-    (repository / "federation.yaml").write_text(FEDERATION)
-    (repository / "objects.yaml").write_text(text)
-    (plain / "objects.yaml").write_text(text)
-    second = plane.kubeconfig({"one": other})  # type: ignore[dict-item]
-    reconcile: list[str | Path] = [sys.executable, "-m", "reconciler.cli"]
-    run = [*reconcile, "--repo", repository, "--kubeconfig", kubeconfig, "--yes"]
-    apply = [KUBECTL, "--kubeconfig", second, "apply", "--server-side", "-f", plain]
-    diff = [KUBECTL, "--kubeconfig", second, "diff", "--server-side", "-f", plain]
-    results = {
-        "reconcile --version": median([*reconcile, "--version"]),
-        "reconcile, first apply": timed(run),
-        "kubectl apply --server-side, first": timed(apply),
-        "reconcile, nothing to do": median(run),
-        "kubectl apply --server-side, nothing to do": median(apply),
-        "kubectl diff --server-side, nothing to do": timed(diff),
-    }
-    changed = text.replace('number: "7", colour: green', 'number: "7", colour: red')
-    (repository / "objects.yaml").write_text(changed)
-    results["reconcile, one object changed"] = timed(run)
-    return results
+    """Exits with 0 whatever the figures say: they are for people to judge."""
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="small sizes, no judgement")
+    parser.add_argument("--only", nargs="+", choices=PARTS, default=PARTS, metavar="PART")
+    arguments = parser.parse_args()
+    before = machine.describe()
+    with tempfile.TemporaryDirectory(prefix="bench-") as folder:
+        bench = Bench(Path(folder), QUICK if arguments.quick else FULL)
+        for name in arguments.only:
+            try:
+                bench.part(name)
+            except CommandFailed as error:
+                raise SystemExit(f"{name}: {error}") from None
+    print(f"{before['processor']}, {before['cores']} cores, load before: {before['load']}")
+    print("Medians (lowest and highest); ratios are of runs side by side.\n")
+    print(rows.as_text(bench.rows))
+    for name, reason in bench.skipped.items():
+        print(f"Skipped: {name}: {reason}")
+    RESULTS.write_text(json.dumps(bench.as_json(), indent=2) + "\n")
+    note(f"\nwritten: {RESULTS.relative_to(ROOT)}")
 
 
 if __name__ == "__main__":

@@ -34,6 +34,8 @@ from reconciler.errors import ClusterUnauthorized, ClusterUnreachable
 
 RETRIED_STATUS = frozenset({429, 500, 502, 503, 504})
 MAX_RETRY_AFTER_SECONDS = 60
+CONNECT_TIMEOUT_SECONDS = 5.0
+READ_TIMEOUT_SECONDS = 30.0
 TYPED_PATCH = b"failed to create typed patch object"
 """How API servers answer an apply with unknown fields or wrong types: with a 500, of all codes."""
 
@@ -56,8 +58,8 @@ class Transport:
         endpoint: Endpoint,
         *,
         connections: int = 8,
-        connect_timeout: float = 5.0,
-        read_timeout: float = 30.0,
+        connect_timeout: float = CONNECT_TIMEOUT_SECONDS,
+        read_timeout: float = READ_TIMEOUT_SECONDS,
         retries: int = 5,
         seconds_left: Callable[[], float] | None = None,
     ) -> None:

@@ -1,0 +1,60 @@
+"""How a run on one real cluster grows with the number of its objects."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from bench.commands import Commands
+from bench.repositories import write_objects, write_repository
+from bench.sizes import Sizes
+from bench.timing import Figure, in_turns, run, seconds
+from tests.controlplane.plane import ControlPlane
+
+PER_FILE = 10
+"""Applications in a file; a repository may have no more than 20,000 files."""
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectsPoint:
+    """Seconds with so many objects; ``added`` of them are new in the apply. None: not measured."""
+
+    objects: int
+    added: int
+    apply: float
+    unchanged: float
+    floor: float
+    kubectl: float | None
+    peak_bytes: int
+
+
+def grow(plane: ControlPlane, commands: Commands, sizes: Sizes) -> list[ObjectsPoint]:
+    """The same cluster is filled further and further; kubectl has another one."""
+    ours, theirs = plane.clusters(2)
+    for one in (ours, theirs):
+        one.clean()
+    kubeconfig = plane.kubeconfig({"member-1": ours})
+    points: list[ObjectsPoint] = []
+    for count in sizes.growth_objects:
+        folder = commands.folder / f"growth-{count}"
+        repository = write_repository(folder, count, ["member-1"], per_file=PER_FILE)
+        command = commands.reconcile("--yes", repository=repository, kubeconfig=kubeconfig)
+        applied = run(command)
+        found = in_turns(sizes.slow_rounds, ours=command, floor=commands.floor(ours))
+        kubectl = None
+        if count <= sizes.kubectl_up_to:
+            plain = write_objects(commands.folder / f"plain-{count}", count, per_file=PER_FILE)
+            again = commands.kubectl_apply(theirs, plain)
+            run(again)
+            kubectl = run(again).seconds
+        points.append(
+            ObjectsPoint(
+                count,
+                count - (points[-1].objects if points else 0),
+                applied.seconds,
+                Figure.of(seconds(found["ours"])).median,
+                Figure.of(seconds(found["floor"])).median,
+                kubectl,
+                max(one.peak_bytes for one in found["ours"]),
+            )
+        )
+    return points

@@ -1,0 +1,132 @@
+"""Repositories to measure with: a Federation, its clusters, and any number of plain objects."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+
+NAMESPACE = "bench"
+KINDS = 4
+"""An application is one each of Deployment, Service, ConfigMap, ServiceAccount."""
+
+_FEDERATION = """\
+apiVersion: federation.reconciler.dev/v1alpha1
+kind: Federation
+metadata: {name: bench}
+spec: {defaults: {placement: {clusterSelector: {}}}}
+"""
+_CLUSTER = """\
+---
+apiVersion: federation.reconciler.dev/v1alpha1
+kind: Cluster
+metadata: {{name: {name}}}
+"""
+_NAMESPACE = f"""\
+apiVersion: v1
+kind: Namespace
+metadata: {{name: {NAMESPACE}}}
+"""
+_APPLICATION = """\
+apiVersion: apps/v1
+kind: Deployment
+metadata:
+  name: web-{n}
+  namespace: bench
+  labels: {{app: web-{n}}}
+spec:
+  replicas: 2
+  selector:
+    matchLabels: {{app: web-{n}}}
+  template:
+    metadata:
+      labels: {{app: web-{n}}}
+    spec:
+      containers:
+        - name: web
+          image: registry.example/web:1.0
+          ports:
+            - containerPort: 8080
+          env:
+            - name: LEVEL
+              value: info
+            - name: NUMBER
+              value: "{n}"
+          resources:
+            requests: {{cpu: 100m, memory: 64Mi}}
+---
+apiVersion: v1
+kind: Service
+metadata:
+  name: web-{n}
+  namespace: bench
+spec:
+  selector: {{app: web-{n}}}
+  ports:
+    - name: http
+      port: 80
+      targetPort: 8080
+---
+apiVersion: v1
+kind: ConfigMap
+metadata:
+  name: web-{n}
+  namespace: bench
+data:
+  number: "{n}"
+  colour: {colour}
+---
+apiVersion: v1
+kind: ServiceAccount
+metadata:
+  name: web-{n}
+  namespace: bench
+"""
+
+
+def application(number: int, *, colour: str = "green") -> str:
+    """The four manifests of one application."""
+    return _APPLICATION.format(n=number, colour=colour)
+
+
+def write_repository(
+    folder: Path, objects: int, clusters: Sequence[str], *, per_file: int = 1
+) -> Path:
+    """A Git work tree with ``objects`` manifests, which all go to every cluster."""
+    folder.mkdir(parents=True, exist_ok=True)
+    members = "".join(_CLUSTER.format(name=name) for name in clusters)
+    (folder / "federation.yaml").write_text(_FEDERATION + members)
+    if objects:
+        write_objects(folder / "apps", objects, per_file=per_file)
+    commit(folder)
+    return folder
+
+
+def write_objects(folder: Path, objects: int, *, per_file: int = 1) -> Path:
+    """Only the manifests, as kubectl takes them: a file for every ``per_file`` applications.
+
+    The Namespace sorts before what is in it.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "0-namespace.yaml").write_text(_NAMESPACE)
+    numbers = range(-(-objects // KINDS))
+    manifests = [part for n in numbers for part in application(n).split("---\n")][:objects]
+    step = KINDS * per_file
+    for first in range(0, len(manifests), step):
+        part = "---\n".join(manifests[first : first + step])
+        (folder / f"web-{first // KINDS}.yaml").write_text(part)
+    return folder
+
+
+def paint(repository: Path, colour: str) -> None:
+    """Change one ConfigMap of many, and commit that."""
+    (repository / "apps" / "web-0.yaml").write_text(application(0, colour=colour))
+    commit(repository)
+
+
+def commit(folder: Path) -> None:
+    """Everything as it lies, whatever the user's own configuration of Git."""
+    git = ["git", "-C", str(folder), "-c", "user.name=bench", "-c", "user.email=bench@localhost"]
+    subprocess.run([*git, "init", "--quiet"], check=True)
+    subprocess.run([*git, "add", "--all"], check=True)
+    subprocess.run([*git, "commit", "--quiet", "--allow-empty", "--message=bench"], check=True)
