@@ -29,6 +29,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+LONGEST_WORDS = 1000
+
 
 @dataclass(frozen=True, slots=True, order=True)
 class Position:
@@ -48,7 +50,8 @@ class Problem:
 
     ``path`` is the JSON path inside the document (``$.spec.replicas``, ``""`` when it is about
     the whole file), ``message`` says what is wrong, ``expected`` what would be right, ``hint``
-    how to get there (a did-you-mean, the next command).
+    how to get there (a did-you-mean, the next command). Each is cut where nobody would read on:
+    what a file quotes may be megabytes.
     """
 
     position: Position
@@ -56,6 +59,12 @@ class Problem:
     message: str
     expected: str = ""
     hint: str = ""
+
+    def __post_init__(self) -> None:
+        for name in ("path", "message", "expected", "hint"):
+            text: str = getattr(self, name)
+            if len(text) > LONGEST_WORDS:
+                object.__setattr__(self, name, text[:LONGEST_WORDS] + " …")
 
     def __str__(self) -> str:
         where = f"{self.position}: " + (f"{self.path}: " if self.path else "")

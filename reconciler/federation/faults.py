@@ -9,10 +9,13 @@ from dataclasses import dataclass, field
 from reconciler.errors import Problem
 from reconciler.manifests.document import Document
 
+MAX_PROBLEMS = 1000
+"""Each is looked up to be told its place, and compared with every name that might be meant."""
+
 
 @dataclass
 class Faults:
-    """Problems stop the run; warnings are shown in the plan.
+    """Problems stop the run; warnings are shown in the plan. Past MAX_PROBLEMS, none are added.
 
     ``unknown_kinds`` are federated kinds whose apiVersion only a cluster could tell;
     ``unknown_clusters`` are named by some document and have no Cluster.
@@ -32,6 +35,8 @@ class Faults:
         hint: str = "",
     ) -> None:
         """Report a fault at ``path`` inside a document."""
+        if len(self.problems) >= MAX_PROBLEMS:
+            return
         text = "$" + "".join(f"[{s}]" if isinstance(s, int) else f".{s}" for s in path)
         hint = "; ".join(filter(None, [hint, document.origin]))
         self.problems.append(Problem(document.position(*path), text, message, expected, hint))
@@ -45,6 +50,8 @@ class Faults:
     ) -> None:
         """Report a cluster name that no Cluster has."""
         self.unknown_clusters.add(name)
+        if len(self.problems) >= MAX_PROBLEMS:
+            return
         expected = ", ".join(sorted(known)) or "a Cluster manifest"
         self.problem(document, path, f"there is no cluster {name!r}", expected, near(name, known))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from reconciler.errors import Position, Problem
@@ -22,6 +23,8 @@ MANIFEST_SUFFIXES = (".yaml", ".yml", ".json")
 MAX_FILE_BYTES = 10 * 1024 * 1024
 MAX_DOCUMENTS = 10_000
 MAX_NESTING = 1000
+MAX_PROBLEMS = 100
+"""Of one file. Nobody mends more at a time, and each has to be looked up to be told its place."""
 _BRACKETS = re.compile(r"[\[\]{}]")
 _COMPACT_NESTING = re.compile(r"(?:[-?] ){200}|^ {1000}", re.MULTILINE)
 _KUSTOMIZATIONS = frozenset({"kustomization.yaml", "kustomization.yml", "Kustomization"})
@@ -54,7 +57,7 @@ def load(files: Iterable[SourceFile], cache: ParseCache | None = None) -> Manife
             cache.remember(file, found)
         documents += found
         problems += wrong
-    problems += _duplicates(documents)
+    problems += islice(_duplicates(documents), MAX_PROBLEMS)
     if cache:
         cache.save()
     return Manifests(tuple(documents), tuple(sorted(set(problems))))
@@ -113,55 +116,71 @@ def _parse(file: SourceFile, text: str) -> tuple[list[Document], list[Problem]]:
     if _nests_too_deeply(text):
         problem = Problem(Position(file.path, 1, 1), "", "nested too deeply", "less depth")
         return [], [problem]
-    builder = Builder(file.path)
+    builder = Builder(file.path, MAX_PROBLEMS)
     documents: list[Document] = []
     problems: list[Problem] = []
     try:
         for index, node in enumerate(compose(text)):
+            position = Position(file.path, node.start_mark.line + 1, node.start_mark.column + 1)
             if index >= MAX_DOCUMENTS:
-                position = Position(file.path, node.start_mark.line + 1, 1)
-                problems.append(
-                    Problem(position, "", f"more than {MAX_DOCUMENTS} documents in one file")
-                )
+                message = f"more than {MAX_DOCUMENTS} documents in one file"
+                problems.append(Problem(position, "", message))
                 break
             value = builder.build(node)
             if value is None:
                 continue
-            line = node.start_mark.line + 1
             if not isinstance(value, dict):
-                position = Position(file.path, line, node.start_mark.column + 1)
-                problems.append(
-                    Problem(
-                        position,
-                        "$",
-                        "the document is not a map",
-                        "a manifest with apiVersion, kind and metadata",
-                        "keep other YAML files out of the chosen --path",
-                    )
-                )
+                problems.append(_no_map(position))
                 continue
-            column = node.start_mark.column + 1
-            whole = Document(file.path, index, line, value, file, column=column)
+            whole = Document(file.path, index, position.line, value, file, column=position.column)
             for document in _unfold(whole):
-                faults = [*identity_problems(document)] or [*schema_problems(document)]
-                problems += [_with_origin(fault, document) for fault in faults]
-                if not faults:
-                    without_server_fields(document.body)
+                problems += _faults(document, MAX_PROBLEMS + 1 - len(problems))
                 documents.append(document)
+                if len(problems) > MAX_PROBLEMS:
+                    break
+            if len(problems) > MAX_PROBLEMS:
+                break
     except yaml.YAMLError as error:
         problems.append(_syntax_problem(file, text, error))
-    usable = [d for d in documents if not any(_inside(p, d) for p in problems)]
-    return usable, [*builder.problems, *problems]
+    last = max((p.position for p in problems if p.path.startswith("$")), default=None)
+    usable = [d for d in documents if last is None or d.position() > last]
+    return usable, _bounded([*builder.problems, *problems])
+
+
+def _no_map(position: Position) -> Problem:
+    return Problem(
+        position,
+        "$",
+        "the document is not a map",
+        "a manifest with apiVersion, kind and metadata",
+        "keep other YAML files out of the chosen --path",
+    )
+
+
+def _faults(document: Document, most: int) -> list[Problem]:
+    """What is wrong with a document, ``most`` of it; one without fault is cleaned of what servers
+    add."""
+    found = list(islice(identity_problems(document), most))
+    found = found or list(islice(schema_problems(document), most))
+    if not found:
+        without_server_fields(document.body)
+    return [_with_origin(fault, document) for fault in found]
+
+
+def _bounded(problems: list[Problem]) -> list[Problem]:
+    """The first of them, and that there are more."""
+    ordered = sorted(set(problems))
+    if len(ordered) <= MAX_PROBLEMS:
+        return ordered
+    position = ordered[MAX_PROBLEMS].position
+    more = Problem(position, "", "there are more problems in this file; mend the others first")
+    return [*ordered[:MAX_PROBLEMS], more]
 
 
 def _with_origin(problem: Problem, document: Document) -> Problem:
     if not document.origin:
         return problem
     return replace(problem, hint="; ".join(filter(None, [problem.hint, document.origin])))
-
-
-def _inside(problem: Problem, document: Document) -> bool:
-    return problem.path.startswith("$") and problem.position >= document.position()
 
 
 def _unfold(document: Document) -> Iterator[Document]:
@@ -210,22 +229,18 @@ def _syntax_hint(text: str, line: int) -> str:
     return ""
 
 
-def _duplicates(documents: list[Document]) -> list[Problem]:
+def _duplicates(documents: list[Document]) -> Iterator[Problem]:
     first: dict[ObjectKey, Document] = {}
-    problems = []
     for document in documents:
         key = key_of(document.body)
         other = first.setdefault(key, document)
         if other is not document:
-            problems.append(
-                Problem(
-                    document.position(),
-                    "$",
-                    f"{key} is defined twice",
-                    "each object once",
-                    "; ".join(
-                        filter(None, [f"the other one is at {other.position()}", document.origin])
-                    ),
-                )
+            yield Problem(
+                document.position(),
+                "$",
+                f"{key} is defined twice",
+                "each object once",
+                "; ".join(
+                    filter(None, [f"the other one is at {other.position()}", document.origin])
+                ),
             )
-    return problems

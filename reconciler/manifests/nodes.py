@@ -12,6 +12,7 @@ from typing import Any
 
 import yaml
 from yaml.cyaml import CParser  # type: ignore[attr-defined]
+from yaml.error import MarkedYAMLError
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from reconciler.errors import Position, Problem
@@ -19,7 +20,10 @@ from reconciler.manifests.scalars import NotJson, resolve_plain
 
 MAX_DEPTH = 100
 MAX_VALUES = 500_000
-"""Values in one file, aliases expanded: real manifests have thousands, "billion laughs" more."""
+"""Values in one file, aliases expanded: real manifests have thousands, "billion laughs" more. The
+file itself may have as many, its keys counted."""
+MAX_TEXT = 20 * 1024 * 1024
+"""Characters in one file, aliases expanded; without them no file that is read has as many."""
 
 _OURS = "federation.reconciler.dev/"
 _OUR_WORD = "on"
@@ -30,13 +34,25 @@ _MERGE = "<<"
 
 
 class _Composer(CParser):
-    """libyaml's composer, with tag resolution left out: it is done once a value is wanted."""
+    """libyaml's composer, with tag resolution left out: it is done once a value is wanted.
+
+    Every node of the file passes ``descend_resolver``, so that is where they are counted: millions
+    of empty lists fit into a file, and their nodes would take gigabytes.
+    """
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self._nodes = 0
 
     def resolve(self, _kind: type[Node], _value: Any, _implicit: Any) -> str:
         return _IMPLICIT
 
-    def descend_resolver(self, _node: Any, _index: Any) -> None:
-        pass
+    def descend_resolver(self, parent: Node | None, _index: Any) -> None:
+        self._nodes += 1
+        if self._nodes > MAX_VALUES:
+            mark = parent.start_mark if parent else None
+            problem = f"more than {MAX_VALUES} values and keys in one file"
+            raise MarkedYAMLError(problem=problem, problem_mark=mark)
 
     def ascend_resolver(self) -> None:
         pass
@@ -59,11 +75,14 @@ def compose(text: str) -> Iterator[Node]:
 
 @dataclass
 class Builder:
-    """Turns nodes of one file into values; what is wrong goes to ``problems``."""
+    """Turns nodes of one file into values; what is wrong goes to ``problems``, one more than
+    ``most`` of it."""
 
     file: str
+    most: int = 100
     problems: list[Problem] = field(default_factory=list)
     values: int = 0
+    text: int = 0
     ours: bool = False
 
     def build(self, node: Node, depth: int = 0) -> Any:
@@ -71,12 +90,7 @@ class Builder:
         self.values += 1
         if self.values > MAX_VALUES:
             if self.values == MAX_VALUES + 1:
-                self._report(
-                    node,
-                    f"the file unfolds into more than {MAX_VALUES} values",
-                    expected="aliases that do not multiply",
-                    hint="anchors that refer to anchors explode; write the values out",
-                )
+                self._explodes(node, f"{MAX_VALUES} values")
             return None
         if node.tag != _IMPLICIT:
             self._report(
@@ -94,7 +108,21 @@ class Builder:
             return [self.build(item, depth + 1) for item in node.value]
         return self._mapping(node, depth) if isinstance(node, MappingNode) else None
 
+    def _explodes(self, node: Node, what: str) -> None:
+        self._report(
+            node,
+            f"the file unfolds into more than {what}",
+            expected="aliases that do not multiply",
+            hint="anchors that refer to anchors explode; write the values out",
+        )
+
     def _scalar(self, node: ScalarNode) -> Any:
+        # One long text, referred to a thousand times, is a thousand texts once it is sent.
+        before, self.text = self.text, self.text + len(node.value)
+        if self.text > MAX_TEXT:
+            if before <= MAX_TEXT:
+                self._explodes(node, f"{MAX_TEXT} characters")
+            return None
         if node.style in (None, ""):
             try:
                 return resolve_plain(node.value)
@@ -170,6 +198,8 @@ class Builder:
         return str(node.value)
 
     def _report(self, node: Node, message: str, *, expected: str = "", hint: str = "") -> None:
+        if len(self.problems) > self.most:
+            return
         mark = node.start_mark
         position = Position(self.file, mark.line + 1, mark.column + 1)
         self.problems.append(Problem(position, "", message, expected, hint))

@@ -25,6 +25,8 @@ _INTEGER = re.compile(
 )
 _NOT_FINITE = re.compile(r"^(?:[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN))$")
 _LARGEST = 2**64
+_MOST_DIGITS = 20
+"""No decimal number below has more; Python refuses to read those of thousands."""
 
 
 class NotJson(ValueError):
@@ -55,7 +57,7 @@ def _integer(match: re.Match[str], digits: str) -> int:
         if match[name]:
             value = int(match[name], base)
             return -value if digits.startswith("-") else value
-    return int(digits)
+    return int(digits) if len(digits) <= _MOST_DIGITS + 1 else _LARGEST
 
 
 def _float(text: str, digits: str) -> int | float:
