@@ -19,8 +19,11 @@ from reconciler.errors import (
 def describe(error: ReconcileError) -> Iterator[str]:
     """Lines for stderr, with colour codes (the console drops them where it must).
 
-    The first line starts with ``Error:``; a hint comes last, as ``Next:``.
+    The first line starts with ``Error:``; a hint comes last, as ``Next:``. What files and servers
+    said is shown, and never acts on a terminal.
     """
+    from reconciler.reporting.wording import visible
+
     label = click.style("Error:", fg="red", bold=True)
     if isinstance(error, BadInput):
         for problem in error.problems:
@@ -30,25 +33,28 @@ def describe(error: ReconcileError) -> Iterator[str]:
     elif isinstance(error, GuardViolation):
         yield f"{label} the plan passes a limit. Nothing was written."
         for violation in error.violations:
-            yield f"  - {violation}"
+            yield f"  - {visible(violation)}"
     elif isinstance(error, ClusterError):
-        yield f"{label} {click.style(error.cluster, bold=True)}: {error}"
+        cluster = click.style(visible(error.cluster), bold=True)
+        yield f"{label} {cluster}: {visible(str(error), keep_lines=True)}"
     else:
-        yield f"{label} {error}"
+        yield f"{label} {visible(str(error), keep_lines=True)}"
     if error.hint:
-        yield f"{click.style('Next:', fg='cyan')}  {error.hint}"
+        yield f"{click.style('Next:', fg='cyan')}  {visible(error.hint)}"
 
 
 def describe_problem(problem: Problem) -> Iterator[str]:
     """``file:line:column: what`` (which editors and terminals make clickable), then the rest."""
-    position = click.style(str(problem.position), bold=True)
-    yield f"{position}: {problem.message}"
+    from reconciler.reporting.wording import visible
+
+    position = click.style(visible(str(problem.position)), bold=True)
+    yield f"{position}: {visible(problem.message, keep_lines=True)}"
     if problem.path:
-        yield f"    at        {problem.path}"
+        yield f"    at        {visible(problem.path)}"
     if problem.expected:
-        yield f"    expected  {problem.expected}"
+        yield f"    expected  {visible(problem.expected)}"
     if problem.hint:
-        yield f"    hint      {click.style(problem.hint, fg='cyan')}"
+        yield f"    hint      {click.style(visible(problem.hint), fg='cyan')}"
 
 
 def report_failure(error: ReconcileError, console: Console) -> None:

@@ -78,11 +78,13 @@ def _as_text(
     warnings: tuple[str, ...],
     counts: dict[str, int],
 ) -> None:
+    from reconciler.reporting.wording import visible
+
     console = settings.console
     for problem in problems:
         for line in describe_problem(problem):
             console.out(line)
-    for warning in warnings:
+    for warning in map(visible, warnings):
         console.out(f"{click.style('Warning:', fg='yellow', bold=True)} {warning}")
     if problems or warnings:
         console.out("")
@@ -123,8 +125,15 @@ def _as_json(
 def _annotations(problems: tuple[Problem, ...], warnings: tuple[str, ...]) -> list[str]:
     """GitHub's workflow commands ``::error file=...::message``, with its escapes."""
 
+    from reconciler.reporting.wording import visible
+
     def message(text: str) -> str:
-        return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+        return (
+            visible(text, keep_lines=True)
+            .replace("%", "%25")
+            .replace("\r", "%0D")
+            .replace("\n", "%0A")
+        )
 
     def value(text: str) -> str:
         return message(text).replace(":", "%3A").replace(",", "%2C")
