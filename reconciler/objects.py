@@ -55,6 +55,21 @@ def api_group(api_version: str) -> str:
     return group if slash else ""
 
 
+def map_of(value: object) -> Object:
+    """The value if it is a map, else an empty one: whoever wrote it may have meant anything."""
+    return value if isinstance(value, dict) else {}
+
+
+def maps_of(value: object) -> list[Object]:
+    """The maps in a list; none where it is no list."""
+    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
+
+
+def number_of(value: object) -> int:
+    """The value if it is a whole number, else 0."""
+    return value if isinstance(value, int) and not isinstance(value, bool) else 0
+
+
 def key_of(obj: Object) -> ObjectKey:
     """The identity of an object that has apiVersion, kind and metadata.name.
 

@@ -21,8 +21,8 @@ from reconciler.federation.overrides import parse_placement_overrides
 from reconciler.federation.placements import Placement, choose, parse_placement
 from reconciler.federation.rules import parse_federation
 from reconciler.manifests.document import Document
-from reconciler.manifests.schema import OWN_GROUP
-from reconciler.objects import Object, ObjectKey, api_group, key_of
+from reconciler.manifests.schema import OWN_GROUP, schema_name, schema_problems
+from reconciler.objects import Object, ObjectKey, api_group, key_of, map_of, maps_of
 
 PREFIX = "federation.reconciler.dev/"
 DNS_GROUP = "multiclusterdns.kubefed.io"
@@ -61,7 +61,7 @@ def interpret(
     ``discovered`` gives the apiVersion of kinds that the members serve.
     """
     faults = Faults()
-    parts = _sort(documents)
+    parts = _sort(documents, faults)
     clusters = parse_clusters_of(parts, faults)
     for extra in parts.federations[1:]:
         first = parts.federations[0].position()
@@ -118,7 +118,7 @@ def parse_clusters_of(parts: _Sorted, faults: Faults) -> dict[str, Cluster]:
     return parse_clusters(parts.clusters, faults)
 
 
-def _sort(documents: Sequence[Document]) -> _Sorted:
+def _sort(documents: Sequence[Document], faults: Faults) -> _Sorted:
     parts = _Sorted([], [], [], KubeFed(), [], [])
     # Type configurations come first: they tell which other groups hold federated kinds.
     ordered = sorted(documents, key=lambda d: d.body["kind"] != "FederatedTypeConfig")
@@ -136,6 +136,11 @@ def _sort(documents: Sequence[Document]) -> _Sorted:
             parts.dns.append(document)
         elif not parts.kubefed.take(document):
             parts.plain.append(document)
+    unchecked = [d for d in parts.kubefed.federated if schema_name(d.body) is None]
+    for document in unchecked:
+        if problems := list(schema_problems(document, federated=True)):
+            faults.problems += problems
+            parts.kubefed.federated.remove(document)
     return parts
 
 
@@ -143,11 +148,12 @@ def _kinds_of_crds(documents: Sequence[Document]) -> dict[str, str]:
     """The kinds that the repository's own CRDs define, in their first served version."""
     found: dict[str, str] = {}
     for document in documents:
-        spec = document.body.get("spec") or {}
         if document.body["kind"] == "CustomResourceDefinition":
-            served = [v["name"] for v in spec.get("versions") or () if v.get("served")]
+            spec = map_of(document.body.get("spec"))
+            served = [v.get("name") for v in maps_of(spec.get("versions")) if v.get("served")]
             if served:
-                found[str((spec.get("names") or {}).get("kind"))] = f"{spec['group']}/{served[0]}"
+                kind = str(map_of(spec.get("names")).get("kind"))
+                found[kind] = f"{spec.get('group')}/{served[0]}"
     return found
 
 
@@ -261,7 +267,8 @@ def _workload(
             "spec.priority would say which is meant",
         )
     if placement.replicas.mode == "Divided":
-        replicas = body.get("spec", {}).get("replicas", 1 if body["kind"] in REPLICATED else None)
+        default = 1 if body["kind"] in REPLICATED else None
+        replicas = map_of(body.get("spec")).get("replicas", default)
         if replicas is None:
             faults.problem(
                 placement.document,
@@ -295,7 +302,7 @@ def _autoscaled(
     scaled: dict[tuple[str, str, str], str] = {}
     for workload in workloads:
         if workload.key.kind == "HorizontalPodAutoscaler":
-            target = (workload.template.get("spec") or {}).get("scaleTargetRef") or {}
+            target = map_of(map_of(workload.template.get("spec")).get("scaleTargetRef"))
             place = (workload.key.namespace, str(target.get("kind")), str(target.get("name")))
             scaled[place] = workload.key.name
     places: Mapping[ObjectKey, Document] = {key_of(d.body): d for d in plain}

@@ -21,7 +21,7 @@ from reconciler.federation.model import (
 from reconciler.federation.overrides import parse_operations
 from reconciler.federation.selectors import parse_selector, selector_faults
 from reconciler.manifests.document import Document
-from reconciler.objects import Object, api_group, key_of
+from reconciler.objects import Object, api_group, key_of, map_of
 
 TYPES_GROUP = "types.kubefed.io"
 MANAGED = "kubefed.io/managed"
@@ -126,11 +126,11 @@ def _namespace(document: Document, around: Surroundings) -> Workload:
     name = _name(document)
     plain = around.namespaces.get(name)
     template: Object = dict(plain.body) if plain else {"apiVersion": "v1", "kind": "Namespace"}
-    own = ((document.body.get("spec") or {}).get("template") or {}).get("metadata") or {}
+    own = map_of(((document.body.get("spec") or {}).get("template") or {}).get("metadata"))
     given = template.get("metadata") or {}
     metadata: Object = {"name": name}
     for part in ("labels", "annotations"):
-        merged = {**(given.get(part) or {}), **(own.get(part) or {})}
+        merged = {**(given.get(part) or {}), **map_of(own.get(part))}
         if merged:
             metadata[part] = merged
     template["metadata"] = metadata
@@ -158,7 +158,7 @@ def _federated(
             "spec.template.apiVersion, or a FederatedTypeConfig",
         )
         return None
-    metadata = dict(template.get("metadata") or {})
+    metadata = dict(map_of(template.get("metadata")))
     metadata["name"] = _name(document)
     metadata.pop("namespace", None)
     scoped = target.get("scope") == "Cluster" or kind in CLUSTER_SCOPED

@@ -9,7 +9,7 @@ from reconciler.federation.faults import Faults
 from reconciler.federation.model import Override, PatchOperation
 from reconciler.federation.selectors import parse_selector
 from reconciler.manifests.document import Document
-from reconciler.objects import Object
+from reconciler.objects import Object, map_of, maps_of
 
 _FORBIDDEN = (
     ("metadata", "name"),
@@ -18,6 +18,7 @@ _FORBIDDEN = (
     ("kind",),
     ("apiVersion",),
 )
+_MAPS = (("spec",), ("metadata", "labels"), ("metadata", "annotations"))
 _POD_SPECS = (
     ("spec", "template", "spec"),
     ("spec", "jobTemplate", "spec", "template", "spec"),
@@ -100,7 +101,7 @@ def _operations(
             elif form == "args":
                 yield PatchOperation("add", join_pointer((*at, "args")), value, place)
             else:
-                merged = _merged_env(_at(template, at).get("env") or [], value)
+                merged = _merged_env(maps_of(_at(template, at).get("env")), value)
                 yield PatchOperation("add", join_pointer((*at, "env")), merged, place)
 
 
@@ -125,23 +126,27 @@ def parse_operations(
         if op != "remove" and "value" not in entry:
             faults.problem(document, (*path, number), f"{op} without a value", "value")
             continue
+        if split_pointer(pointer) in _MAPS and not isinstance(entry.get("value") or {}, dict):
+            faults.problem(document, (*path, number, "value"), f"{pointer} is a map", "a map")
+            continue
         yield PatchOperation(op, pointer, entry.get("value"), document.position(*path, number))
 
 
-def _merged_env(env: list[Any], wanted: Mapping[str, str]) -> list[Any]:
+def _merged_env(env: list[Object], wanted: Mapping[str, str]) -> list[Object]:
+    names = [str(e.get("name")) for e in env]
     kept = [
-        {"name": e["name"], "value": wanted[e["name"]]} if e["name"] in wanted else e for e in env
+        {"name": name, "value": wanted[name]} if name in wanted else e
+        for name, e in zip(names, env, strict=True)
     ]
-    names = {e["name"] for e in env}
     return kept + [{"name": k, "value": v} for k, v in wanted.items() if k not in names]
 
 
 def _container(template: Object, name: str) -> tuple[str | int, ...] | None:
     for pod_spec in _POD_SPECS:
         for part in ("containers", "initContainers"):
-            containers = (_at(template, pod_spec) or {}).get(part)
-            for index, container in enumerate(containers or ()):
-                if container.get("name") == name:
+            containers = map_of(_at(template, pod_spec)).get(part)
+            for index, container in enumerate(containers if isinstance(containers, list) else ()):
+                if map_of(container).get("name") == name:
                     return (*pod_spec, part, index)
     return None
 
@@ -150,7 +155,7 @@ def _container_names(template: Object) -> list[str]:
     return [
         str(c.get("name"))
         for pod_spec in _POD_SPECS
-        for c in (_at(template, pod_spec) or {}).get("containers") or ()
+        for c in maps_of(map_of(_at(template, pod_spec)).get("containers"))
     ]
 
 

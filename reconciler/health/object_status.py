@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from reconciler.objects import GroupKind, Object, api_group
+from reconciler.objects import GroupKind, Object, api_group, map_of, number_of
 
 
 class Status(StrEnum):
@@ -36,7 +36,7 @@ def object_status(obj: Object | None) -> ObjectStatus:
     """The status of one live object; None stands for an object that is not there."""
     if obj is None:
         return ObjectStatus(Status.NOT_FOUND, "it does not exist")
-    metadata = _map(obj.get("metadata"))
+    metadata = map_of(obj.get("metadata"))
     if metadata.get("deletionTimestamp"):
         return ObjectStatus(Status.TERMINATING, "it is being deleted")
     kind = GroupKind(api_group(str(obj.get("apiVersion", ""))), str(obj.get("kind", "")))
@@ -45,10 +45,10 @@ def object_status(obj: Object | None) -> ObjectStatus:
 
 def ready_replicas(obj: Object) -> int:
     """How many replicas of a workload can serve now."""
-    status = _map(obj.get("status"))
+    status = map_of(obj.get("status"))
     for name in ("availableReplicas", "readyReplicas", "numberAvailable"):
         if name in status:
-            return _number(status[name])
+            return number_of(status[name])
     return 0
 
 
@@ -67,14 +67,14 @@ def is_unavailable(obj: Object) -> bool:
 
 def wanted_replicas(obj: Object) -> int:
     """``spec.replicas``; 1 where it is not given."""
-    replicas = _map(obj.get("spec")).get("replicas")
-    return 1 if replicas is None else _number(replicas)
+    replicas = map_of(obj.get("spec")).get("replicas")
+    return 1 if replicas is None else number_of(replicas)
 
 
 def _behind(obj: Object) -> ObjectStatus | None:
     """The controller has not looked at the newest spec yet."""
-    observed = _map(obj.get("status")).get("observedGeneration")
-    generation = _map(obj.get("metadata")).get("generation")
+    observed = map_of(obj.get("status")).get("observedGeneration")
+    generation = map_of(obj.get("metadata")).get("generation")
     if isinstance(observed, int) and isinstance(generation, int) and observed < generation:
         return ObjectStatus(
             Status.IN_PROGRESS, f"generation {generation} is not observed yet, only {observed}"
@@ -83,7 +83,7 @@ def _behind(obj: Object) -> ObjectStatus | None:
 
 
 def _deployment(obj: Object) -> ObjectStatus:
-    status, wanted = _map(obj.get("status")), wanted_replicas(obj)
+    status, wanted = map_of(obj.get("status")), wanted_replicas(obj)
     conditions = _conditions(obj)
     progressing = conditions.get("Progressing", {})
     if progressing.get("reason") == "ProgressDeadlineExceeded":
@@ -91,12 +91,12 @@ def _deployment(obj: Object) -> ObjectStatus:
     failure = conditions.get("ReplicaFailure", {})
     if failure.get("status") == "True":
         return ObjectStatus(Status.FAILED, _words(failure, "replicas cannot be created"))
-    updated, available = _number(status.get("updatedReplicas")), ready_replicas(obj)
+    updated, available = number_of(status.get("updatedReplicas")), ready_replicas(obj)
     if updated < wanted:
         return _progress(f"{updated} of {wanted} replicas are updated")
-    if _number(status.get("replicas")) > updated:
+    if number_of(status.get("replicas")) > updated:
         return _progress(
-            f"{_number(status.get('replicas')) - updated} old replicas are still there"
+            f"{number_of(status.get('replicas')) - updated} old replicas are still there"
         )
     if available < wanted:
         return _progress(f"{available} of {wanted} replicas are available")
@@ -106,15 +106,15 @@ def _deployment(obj: Object) -> ObjectStatus:
 
 
 def _stateful_set(obj: Object) -> ObjectStatus:
-    spec, status, wanted = _map(obj.get("spec")), _map(obj.get("status")), wanted_replicas(obj)
-    strategy = _map(spec.get("updateStrategy"))
+    spec, status, wanted = map_of(obj.get("spec")), map_of(obj.get("status")), wanted_replicas(obj)
+    strategy = map_of(spec.get("updateStrategy"))
     if strategy.get("type") == "OnDelete":
         return _current("updated when its Pods are deleted")
-    ready = _number(status.get("readyReplicas"))
+    ready = number_of(status.get("readyReplicas"))
     if ready < wanted:
         return _progress(f"{ready} of {wanted} replicas are ready")
-    partition = _number(_map(strategy.get("rollingUpdate")).get("partition"))
-    updated = _number(status.get("updatedReplicas"))
+    partition = number_of(map_of(strategy.get("rollingUpdate")).get("partition"))
+    updated = number_of(status.get("updatedReplicas"))
     if partition:
         if updated < wanted - partition:
             return _progress(f"{updated} of {wanted - partition} replicas are updated")
@@ -124,18 +124,18 @@ def _stateful_set(obj: Object) -> ObjectStatus:
 
 
 def _daemon_set(obj: Object) -> ObjectStatus:
-    status = _map(obj.get("status"))
+    status = map_of(obj.get("status"))
     if "observedGeneration" not in status:
         return _progress("not observed yet")
-    wanted = _number(status.get("desiredNumberScheduled"))
+    wanted = number_of(status.get("desiredNumberScheduled"))
     for name, words in (
         ("currentNumberScheduled", "scheduled"),
         ("updatedNumberScheduled", "updated"),
         ("numberAvailable", "available"),
         ("numberReady", "ready"),
     ):
-        if _number(status.get(name)) < wanted:
-            return _progress(f"{_number(status.get(name))} of {wanted} Pods are {words}")
+        if number_of(status.get(name)) < wanted:
+            return _progress(f"{number_of(status.get(name))} of {wanted} Pods are {words}")
     return _current(f"{wanted} of {wanted} Pods are available")
 
 
@@ -149,7 +149,7 @@ def _replica_set(obj: Object) -> ObjectStatus:
 
 
 def _job(obj: Object) -> ObjectStatus:
-    conditions, status = _conditions(obj), _map(obj.get("status"))
+    conditions, status = _conditions(obj), map_of(obj.get("status"))
     failed = conditions.get("Failed", {})
     if failed.get("status") == "True":
         return ObjectStatus(Status.FAILED, _words(failed, "the Job failed"))
@@ -160,11 +160,11 @@ def _job(obj: Object) -> ObjectStatus:
     if "startTime" not in status:
         return _progress("the Job has not begun")
     # A Job that runs does what was asked; that it ends is not for the reconciler to wait for.
-    return _current(f"the Job runs ({_number(status.get('active'))} Pods are active)")
+    return _current(f"the Job runs ({number_of(status.get('active'))} Pods are active)")
 
 
 def _pod(obj: Object) -> ObjectStatus:
-    status, conditions = _map(obj.get("status")), _conditions(obj)
+    status, conditions = map_of(obj.get("status")), _conditions(obj)
     phase = status.get("phase")
     if phase == "Succeeded":
         return _current("the Pod has succeeded")
@@ -185,14 +185,14 @@ def _waiting_reason(status: Mapping[str, Any]) -> str:
     for name in ("initContainerStatuses", "containerStatuses"):
         containers = status.get(name)
         for container in containers if isinstance(containers, list) else ():
-            reason = _map(_map(_map(container).get("state")).get("waiting")).get("reason")
+            reason = map_of(map_of(map_of(container).get("state")).get("waiting")).get("reason")
             if reason:
                 return str(reason)
     return ""
 
 
 def _claim(obj: Object) -> ObjectStatus:
-    phase = _map(obj.get("status")).get("phase")
+    phase = map_of(obj.get("status")).get("phase")
     if phase == "Bound":
         return _current("the claim is bound")
     if phase == "Lost":
@@ -201,9 +201,9 @@ def _claim(obj: Object) -> ObjectStatus:
 
 
 def _service(obj: Object) -> ObjectStatus:
-    if _map(obj.get("spec")).get("type") != "LoadBalancer":
+    if map_of(obj.get("spec")).get("type") != "LoadBalancer":
         return _current("the Service is ready")
-    if _map(_map(obj.get("status")).get("loadBalancer")).get("ingress"):
+    if map_of(map_of(obj.get("status")).get("loadBalancer")).get("ingress"):
         return _current("the load balancer has an address")
     return _progress("the load balancer has no address yet")
 
@@ -219,16 +219,19 @@ def _definition(obj: Object) -> ObjectStatus:
 
 
 def _budget(obj: Object) -> ObjectStatus:
-    status = _map(obj.get("status"))
+    status = map_of(obj.get("status"))
     if "observedGeneration" not in status:
         return _progress("not observed yet")
-    healthy, wanted = _number(status.get("currentHealthy")), _number(status.get("desiredHealthy"))
+    healthy, wanted = (
+        number_of(status.get("currentHealthy")),
+        number_of(status.get("desiredHealthy")),
+    )
     text = f"{healthy} healthy Pods, at least {wanted} wanted"
     return _current(text) if healthy >= wanted else _progress(text)
 
 
 def _namespace(obj: Object) -> ObjectStatus:
-    if _map(obj.get("status")).get("phase") == "Terminating":
+    if map_of(obj.get("status")).get("phase") == "Terminating":
         return ObjectStatus(Status.TERMINATING, "it is being deleted")
     return _current("the Namespace is active")
 
@@ -278,16 +281,7 @@ def _words(condition: Mapping[str, Any], otherwise: str) -> str:
 
 
 def _conditions(obj: Object) -> dict[str, Mapping[str, Any]]:
-    found = _map(obj.get("status")).get("conditions")
+    found = map_of(obj.get("status")).get("conditions")
     if not isinstance(found, list):
         return {}
     return {str(c.get("type")): c for c in found if isinstance(c, dict)}
-
-
-def _map(value: object) -> Mapping[str, Any]:
-    """A hostile or half-written status must not end a run."""
-    return value if isinstance(value, dict) else {}
-
-
-def _number(value: object) -> int:
-    return value if isinstance(value, int) and not isinstance(value, bool) else 0

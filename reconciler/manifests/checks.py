@@ -70,6 +70,8 @@ def identity_problems(document: Document) -> Iterator[Problem]:
             yield _problem(
                 document, (name,), f"not a valid {name}: {value!r}", f"such as {example}"
             )
+    if not isinstance(body.get("spec") or {}, dict):
+        yield _problem(document, ("spec",), "spec is no map", "names and values")
     metadata = body.get("metadata")
     if not isinstance(metadata, dict):
         place = ("metadata",) if "metadata" in body else ()
@@ -88,7 +90,7 @@ def identity_problems(document: Document) -> Iterator[Problem]:
 
 
 def _name_problems(document: Document, metadata: Object) -> Iterator[Problem]:
-    kind = document.body.get("kind")
+    kind = str(document.body.get("kind"))
     name = metadata.get("name")
     if name is None or name == "":
         yield _problem(document, ("metadata",), "metadata.name is missing", "a name")
@@ -121,7 +123,7 @@ def _name_problems(document: Document, metadata: Object) -> Iterator[Problem]:
     yield from _map_problems(document, metadata)
 
 
-def _is_name(name: str, kind: object) -> bool:
+def _is_name(name: str, kind: str) -> bool:
     if kind in _ANY_SEGMENT:
         return name not in (".", "..") and "/" not in name and "%" not in name
     if kind in _DNS_LABEL_NAMES:

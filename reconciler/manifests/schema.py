@@ -84,9 +84,12 @@ def schema_name(body: Object) -> str | None:
     return name
 
 
-def schema_problems(document: Document) -> Iterator[Problem]:
-    """Everything that the kind's schema has against a document, worded for people."""
-    name = schema_name(document.body)
+def schema_problems(document: Document, *, federated: bool = False) -> Iterator[Problem]:
+    """Everything that the kind's schema has against a document, worded for people.
+
+    ``federated``: a FederatedTypeConfig makes it a federated kind, whatever its group.
+    """
+    name = _FEDERATED if federated else schema_name(document.body)
     if name is None:
         yield from _misplaced_kind(document)
     elif not _compiled(name).is_valid(document.body):

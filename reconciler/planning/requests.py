@@ -10,7 +10,7 @@ from typing import Any
 from reconciler.cluster.resources import Discovery, Resource, VersionedKind
 from reconciler.inventory.applyset import with_membership
 from reconciler.inventory.ownership import Fields, our_entry, owns
-from reconciler.objects import Object, ObjectKey
+from reconciler.objects import Object, ObjectKey, map_of, maps_of
 from reconciler.rendering.desired import DesiredObject
 
 PROTECT = "federation.reconciler.dev/protect"
@@ -74,9 +74,9 @@ def crds_in(bodies: list[Object]) -> dict[VersionedKind, Resource]:
     for body in bodies:
         if body.get("kind") != "CustomResourceDefinition":
             continue
-        spec = body.get("spec") or {}
-        names = spec.get("names") or {}
-        for version in spec.get("versions") or ():
+        spec = map_of(body.get("spec"))
+        names = map_of(spec.get("names"))
+        for version in maps_of(spec.get("versions")):
             api_version = f"{spec.get('group')}/{version.get('name')}"
             resource = Resource(
                 api_version,

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
 from reconciler.federation.model import PatchOperation
 from reconciler.federation.overrides import split_pointer
+
+_INDEX = re.compile(r"0|[1-9][0-9]{0,8}")
 
 
 class PatchFault(ValueError):
@@ -66,10 +69,11 @@ def _patch_list(
     if step == "-" and not rest and operation.op == "add":
         return [*result, operation.value]
     inserting = operation.op == "add" and not rest
-    if not step.isdigit() or int(step) >= len(value) + inserting:
+    # As a JSON pointer writes them; str.isdigit() also likes what int() does not.
+    index = int(step) if _INDEX.fullmatch(step) else len(value) + 1
+    if index >= len(value) + inserting:
         where = "/" + "/".join(seen)
         raise PatchFault(f"{where} has {len(value)} items, and no item {step}")
-    index = int(step)
     if rest:
         result[index] = _patch(value[index], rest, operation, (*seen, step))
     elif operation.op == "add":

@@ -13,7 +13,7 @@ from typing import Any
 
 import orjson
 
-from reconciler.objects import Object, ObjectKey
+from reconciler.objects import Object, ObjectKey, map_of, maps_of
 from reconciler.planning.plan import ABSENT, Action, Change, Plan, RunResult, WorkloadRow
 
 MARKS: Mapping[Action, str] = {
@@ -128,24 +128,24 @@ def note_of(change: Change) -> str:
 
 def _essence(change: Change) -> Iterator[str]:
     """The few facts of a new object that tell it from others of its kind."""
-    spec = _map((change.request or {}).get("spec"))
+    spec = map_of((change.request or {}).get("spec"))
     if isinstance(spec.get("replicas"), int):
         yield f"replicas {spec['replicas']}"
     if "maxReplicas" in spec:
         yield f"replicas {spec.get('minReplicas', 1)} to {spec['maxReplicas']}"
     if "schedule" in spec:
         yield f"schedule {spec['schedule']}"
-    template = _map(_map(spec.get("jobTemplate")).get("spec")) or spec
-    pod = _map(_map(template.get("template")).get("spec"))
+    template = map_of(map_of(spec.get("jobTemplate")).get("spec")) or spec
+    pod = map_of(map_of(template.get("template")).get("spec"))
     yield from (
         str(container["image"]).rpartition("/")[2]
-        for container in _maps(pod.get("containers"))
+        for container in maps_of(pod.get("containers"))
         if container.get("image")
     )
-    ports = [str(port["port"]) for port in _maps(spec.get("ports")) if "port" in port]
+    ports = [str(port["port"]) for port in maps_of(spec.get("ports")) if "port" in port]
     if ports:
         yield "port " + ", ".join(ports)
-    yield from (str(rule["host"]) for rule in _maps(spec.get("rules")) if rule.get("host"))
+    yield from (str(rule["host"]) for rule in maps_of(spec.get("rules")) if rule.get("host"))
     if change.key.kind in ("ConfigMap", "Secret"):
         yield from _data_keys(change)
 
@@ -158,14 +158,6 @@ def _data_keys(change: Change) -> Iterator[str]:
     if bare:
         more = len(bare) - _SHOWN_KEYS
         yield "keys " + ", ".join(bare[:_SHOWN_KEYS]) + (f" and {more} more" if more > 0 else "")
-
-
-def _map(value: object) -> Object:
-    return value if isinstance(value, dict) else {}
-
-
-def _maps(value: object) -> list[Object]:
-    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
 
 
 def plural(count: int, word: str) -> str:
