@@ -239,6 +239,7 @@ def make_plan(
             *distrust,
             *recall.warnings,
             *availability.warnings,
+            *placing.warnings,
             *(text for a in placing.assignments for text in _remarks(a)),
         ],
         moves=placing.moves,
@@ -311,6 +312,8 @@ def apply_plan(
         raise GuardViolation(plan.violations, hint=plan.violation_hint)
     # What was decided is remembered before it is acted upon: a run that dies has not forgotten.
     errors, recall = remember(prepared.recall)
+    # A name leaves what is down, or about to be pruned, before anything else is done.
+    records = write_records(prepared.records, prepared.connector, stopped)
     progress.phase("apply", sum(len(cluster.changes) for cluster in plan.clusters))
     result = carry_out(
         plan,
@@ -319,8 +322,7 @@ def apply_plan(
         stopped=stopped,
         written=lambda: progress.advance("apply"),
     )
-    if not result.stopped:
-        errors += write_records(prepared.records, prepared.connector, stopped)
+    result = replace(result, records=records)
     if result.ok and not errors:
         errors += remember_commit(recall, plan.commit, time.time())
     return replace(result, errors=(*result.errors, *errors)) if errors else result

@@ -23,9 +23,10 @@ from reconciler.dns.records import (
 from reconciler.dns.rows import NOT_WANTED, rows
 from reconciler.dns.rules import Thresholds
 from reconciler.dns.withdrawing import Decision
-from reconciler.dns.zones import Decide, DnsOutcome
+from reconciler.dns.zones import Decide
 from reconciler.errors import DnsError, NotFound, ReconcileError
 from reconciler.objects import Object, ObjectKey, key_of
+from reconciler.planning.plan import RecordOutcome
 
 API_VERSION = "externaldns.k8s.io/v1alpha1"
 OWNER_LABEL = "federation.reconciler.dev/dns-owner"
@@ -113,7 +114,7 @@ def _in_the_way(name: str, object_name: str, theirs: Iterable[Object]) -> str:
     return ""
 
 
-def apply_endpoints(host: Member, plan: EndpointPlan) -> tuple[DnsOutcome, ...]:
+def apply_endpoints(host: Member, plan: EndpointPlan) -> tuple[RecordOutcome, ...]:
     """Write them, one object at a time; a name's records are in one object, so never torn."""
     failed: dict[str, str] = {}
     for body in plan.applied:
@@ -121,7 +122,7 @@ def apply_endpoints(host: Member, plan: EndpointPlan) -> tuple[DnsOutcome, ...]:
     for body in plan.deleted:
         _try(failed, body, lambda key, b: host.delete(RESOURCE, key, uid=b["metadata"]["uid"]))
     return tuple(
-        DnsOutcome(
+        RecordOutcome(
             WHERE,
             row["name"],
             row["type"],

@@ -22,10 +22,11 @@ from reconciler.dns.resolving import resolver
 from reconciler.dns.rules import DnsRules, SecretValue, ZoneRule, parse_dns
 from reconciler.dns.targets import ServiceView, Sought, sought
 from reconciler.dns.withdrawing import Decision, Fleet, Resolve, decide
-from reconciler.dns.zones import DnsOutcome, ZonePlan, apply_zone, plan_zone
+from reconciler.dns.zones import ZonePlan, apply_zone, plan_zone
 from reconciler.errors import DnsError, Problem, ReconcileError
 from reconciler.federation.model import DesiredState
 from reconciler.objects import Object, ObjectKey
+from reconciler.planning.plan import RecordOutcome
 
 ZONES_AT_ONCE = 8
 
@@ -39,12 +40,12 @@ class Write:
 
     zone: str
     changes: tuple[Object, ...]
-    carry_out: Callable[[Callable[[], bool]], tuple[DnsOutcome, ...]]
+    carry_out: Callable[[Callable[[], bool]], tuple[RecordOutcome, ...]]
 
-    def all(self, status: Literal["failed", "skipped"], why: str) -> tuple[DnsOutcome, ...]:
+    def all(self, status: Literal["failed", "skipped"], why: str) -> tuple[RecordOutcome, ...]:
         """The outcome when nothing was done, or nobody knows what was."""
         return tuple(
-            DnsOutcome(c["zone"], c["name"], c["type"], c["action"], status, why)
+            RecordOutcome(c["zone"], c["name"], c["type"], c["action"], status, why)
             for c in self.changes
         )
 
@@ -132,14 +133,14 @@ def apply_dns(
     stopped: Callable[[], str] = lambda: "",
     fence: Callable[[], None] = lambda: None,
     patience: Callable[[], float] = lambda: LONGEST,
-) -> tuple[DnsOutcome, ...]:
+) -> tuple[RecordOutcome, ...]:
     """Write the records. Never raises for a provider, a zone or a lost Lease.
 
     ``stopped`` and ``fence`` are asked before each zone; what they forbid is skipped. For each
     zone at most ``patience()`` seconds are waited.
     """
 
-    def write(one: Write) -> tuple[DnsOutcome, ...]:
+    def write(one: Write) -> tuple[RecordOutcome, ...]:
         reason = stopped()
         try:
             fence()
@@ -154,17 +155,6 @@ def apply_dns(
 
     done = in_parallel(write, plan.writes, ZONES_AT_ONCE)
     return tuple(outcome for outcomes in done for outcome in outcomes)
-
-
-def dns_errors(plan: DnsPlan, outcomes: tuple[DnsOutcome, ...] = ()) -> tuple[str, ...]:
-    """What went wrong, in sentences: one for each zone and cause. Empty: the run may end with 0."""
-    bad = [o for o in outcomes if o.status != "done"]
-    texts = list(plan.errors)
-    for zone, message in dict.fromkeys((o.zone, o.message) for o in bad):
-        count = sum((o.zone, o.message) == (zone, message) for o in bad)
-        records = f"{count} record{'s' * (count != 1)}"
-        texts.append(f"DNS {zone}: {records} not written, the next run tries again: {message}")
-    return tuple(texts)
 
 
 @dataclass(frozen=True)

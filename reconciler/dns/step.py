@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from reconciler.cluster.member import Member
     from reconciler.dns.plan import DnsPlan
     from reconciler.planning.looking import Seen
-    from reconciler.planning.plan import Plan
+    from reconciler.planning.plan import Plan, RecordOutcome
 
 
 def asks_for_records(state: DesiredState) -> bool:
@@ -59,21 +59,21 @@ def plan_records(
 
 
 def with_records(plan: Plan, dns: DnsPlan | None) -> Plan:
-    """The plan with its records, and with what could not be planned among the warnings. Pure."""
+    """The plan with its records, and with what could not be planned. Pure."""
     if dns is None:
         return plan
     return replace(
         plan,
         dns=dns.changes,
         dns_errors=dns.errors,
-        warnings=(*plan.warnings, *dns.warnings, *dns.errors),
+        warnings=(*plan.warnings, *dns.warnings),
     )
 
 
 def write_records(
     dns: DnsPlan | None, connector: Connector | None, stopped: Callable[[], str]
-) -> tuple[str, ...]:
-    """Carry a plan out; what went wrong, in sentences. Raises nothing for a provider or zone."""
+) -> tuple[RecordOutcome, ...]:
+    """Carry a plan out. Raises nothing for a provider or zone."""
     if dns is None or connector is None:
         return ()
     from reconciler.dns.within_run import apply_dns_of_run

@@ -14,7 +14,7 @@ from reconciler.cluster.resources import Resource
 from reconciler.dns.imagining import imagine
 from reconciler.dns.names import Homes, at_home, wanted_names
 from reconciler.dns.patience import LONGEST
-from reconciler.dns.plan import DnsPlan, apply_dns, dns_errors, dns_needs, plan_dns, rules_of
+from reconciler.dns.plan import DnsPlan, apply_dns, dns_needs, plan_dns, rules_of
 from reconciler.dns.rules import SecretValue
 from reconciler.dns.targets import ServiceView, Sought, look
 from reconciler.errors import ClusterError, DnsError
@@ -22,6 +22,7 @@ from reconciler.federation.model import Cluster, DesiredState
 from reconciler.inventory.observation import Observation
 from reconciler.objects import Object, ObjectKey
 from reconciler.planning.looking import Seen
+from reconciler.planning.plan import RecordOutcome
 
 CONCURRENT_MEMBERS = 32
 _SECRETS = Resource("v1", "Secret", "secrets", namespaced=True)
@@ -56,18 +57,17 @@ def plan_dns_of_run(
 
 def apply_dns_of_run(
     plan: DnsPlan, connector: Connector, stopped: Callable[[], str] = lambda: ""
-) -> tuple[str, ...]:
-    """Write the records; what went wrong, in sentences. Raises nothing for a provider or zone.
+) -> tuple[RecordOutcome, ...]:
+    """Write the records. Raises nothing for a provider or zone.
 
     The connector's fence and time limit hold here as well.
     """
-    done = apply_dns(
+    return apply_dns(
         plan,
         stopped=stopped,
         fence=connector.fence or (lambda: None),
         patience=_patience(connector),
     )
-    return dns_errors(plan, done)
 
 
 def _patience(connector: Connector) -> Callable[[], float]:

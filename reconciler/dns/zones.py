@@ -28,6 +28,7 @@ from reconciler.dns.rules import Thresholds, ZoneRule
 from reconciler.dns.withdrawing import Decision
 from reconciler.errors import DnsError
 from reconciler.objects import Object
+from reconciler.planning.plan import RecordOutcome
 
 MARKER_TTL = 300
 # Small enough for every provider's own limit on one request; theirs is used where they have one.
@@ -48,23 +49,6 @@ class ZonePlan:
     decision: Decision = field(default_factory=Decision)
     expected: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class DnsOutcome:
-    """What became of one record's change."""
-
-    zone: str
-    name: str
-    type: str
-    action: str
-    status: Literal["done", "failed", "skipped"]
-    message: str = ""
-    seconds: float = 0.0
-
-    def __str__(self) -> str:
-        text = f"DNS zone {self.zone}: {self.action} {self.name} {self.type}: {self.status}"
-        return f"{text}: {self.message}" if self.message else text
 
 
 def plan_zone(
@@ -93,7 +77,7 @@ def apply_zone(
     planned: ZonePlan,
     owner: str,
     left_behind: Callable[[], bool] = lambda: False,
-) -> tuple[DnsOutcome, ...]:
+) -> tuple[RecordOutcome, ...]:
     """Carry a plan out. ``opened`` must be fresh: some providers remember what they have read.
 
     A name's records and their owner's marks are always written in one step, which the providers
@@ -103,7 +87,7 @@ def apply_zone(
     """
     began = time.monotonic()
     zone = planned.zone
-    done: list[DnsOutcome] = []
+    done: list[RecordOutcome] = []
 
     def rest(changes: Iterable[Any], status: Literal["done", "failed"], message: str = "") -> None:
         for row in _rows(changes, zone, planned.decision):
@@ -139,8 +123,8 @@ def _outcome(
     status: Literal["done", "failed", "skipped"],
     message: str,
     seconds: float = 0.0,
-) -> DnsOutcome:
-    return DnsOutcome(
+) -> RecordOutcome:
+    return RecordOutcome(
         zone.name, row["name"], row["type"], row["action"], status, message, round(seconds, 3)
     )
 

@@ -34,3 +34,6 @@ CLUSTER_SCOPED = frozenset(
 
 REPLICATED = frozenset({"Deployment", "StatefulSet", "ReplicaSet", "ReplicationController"})
 """Built-in kinds whose spec.replicas says how many pods there are."""
+
+RUN_PODS = REPLICATED | {"DaemonSet", "Job", "CronJob", "Pod"}
+"""Built-in kinds that run something."""

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from reconciler.federation.model import Cluster, DesiredState
 from reconciler.health.decision import ClusterHealth
 from reconciler.planning.member_plan import MemberWork
 from reconciler.planning.plan import Change, ClusterPlan, Plan, WorkloadRow
+from reconciler.scheduling.outages import simulated_outages as clusters_hit
 
 HINT = "look at what would be deleted; raise spec.guards, or pass --max-deletions once"
 
@@ -37,7 +39,9 @@ def assemble(
     simulated_outages: Sequence[str] = (),
 ) -> Plan:
     """Sort everything, so that the same input gives the same plan, byte for byte."""
-    clusters = [work.plan for work in works] + list(unreachable)
+    imagined = clusters_hit(state, simulated_outages)
+    clusters = [work.plan for work in works]
+    clusters += [replace(one, imagined=one.name in imagined) for one in unreachable]
     violations = [text for work in works for text in work.violations]
     hint = HINT if violations else ""
     if state.federation.guards.on_invalid == "Stop":

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 import orjson
 
-from reconciler.federation.known_kinds import REPLICATED
+from reconciler.federation.known_kinds import REPLICATED, RUN_PODS
 from reconciler.federation.model import DesiredState, Workload
 from reconciler.health import workload_decision
 from reconciler.health.decision import settle
@@ -25,11 +25,15 @@ Live = Mapping[ObjectKey, Mapping[str, Object]]
 
 @dataclass(frozen=True, slots=True)
 class Placing:
-    """The assignments of this run, what waits (for people), and what to remember after it."""
+    """The assignments of this run, and what to remember after it.
+
+    ``moves`` tell people what waits, what left and what is short; ``warnings`` what is down.
+    """
 
     assignments: tuple[Assignment, ...]
     memory: FleetMemory
     moves: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
 
 
 def place(
@@ -67,7 +71,9 @@ def place(
         assignments = schedule(state, replace(view, capacity=limits))
     ready = _counts(live, ready_replicas)
     moves: list[str] = [f"{_short(w)}: leaves {c}: {why}" for w, c, why in _left(away)]
-    moves += _degraded(usual, state, availability)
+    out = frozenset(availability.unavailable.keys() | availability.lost)
+    homeless = _homeless(usual, assignments, out)
+    moves += _degraded(usual, state, out, homeless)
     if state.federation.failover.enabled:
         workloads = {workload.key: workload for workload in state.workloads}
         assignments = tuple(
@@ -83,7 +89,12 @@ def place(
     clusters = {
         name: settle(one, now) if name in settled else one for name, one in memory.clusters.items()
     }
-    return Placing(assignments, replace(memory, clusters=clusters), tuple(moves))
+    return Placing(
+        assignments,
+        replace(memory, clusters=clusters),
+        tuple(moves),
+        tuple(_down(usual, homeless, out)),
+    )
 
 
 def _held(
@@ -115,13 +126,49 @@ def _held(
     return held
 
 
+def _homeless(
+    usual: Sequence[Assignment], assignments: Sequence[Assignment], out: Collection[str]
+) -> frozenset[ObjectKey]:
+    """Workloads that ran in clusters which are ``out``, and that no other cluster runs."""
+    left = {a.workload for a in assignments if _homes(a) - set(out)}
+    return frozenset(
+        a.workload
+        for a in usual
+        if a.workload.kind in RUN_PODS and _homes(a) and a.workload not in left
+    )
+
+
+def _homes(assignment: Assignment) -> set[str]:
+    return {name for name, count in assignment.replicas.items() if count is None or count > 0}
+
+
+def _down(
+    usual: Sequence[Assignment], homeless: Collection[ObjectKey], out: Collection[str]
+) -> list[str]:
+    """What an outage takes away altogether, by the clusters that it is gone with."""
+    gone: dict[str, list[str]] = {}
+    for one in usual:
+        if one.workload in homeless:
+            kind = "" if one.workload.kind == "Deployment" else f"{one.workload.kind} "
+            where = ", ".join(sorted(_homes(one) & set(out)))
+            gone.setdefault(where, []).append(kind + _short(one.workload))
+    return [
+        f"DOWN without {where}: {', '.join(names)} (nothing else runs "
+        f"{'it' if len(names) == 1 else 'them'})"
+        for where, names in sorted(gone.items())
+    ]
+
+
 def _degraded(
-    usual: Sequence[Assignment], state: DesiredState, availability: Availability
+    usual: Sequence[Assignment],
+    state: DesiredState,
+    out: Collection[str],
+    homeless: Collection[ObjectKey],
 ) -> list[str]:
     """Workloads of which a down cluster ran a copy of its own that nobody else takes over."""
-    copied = {w.key for w in state.workloads if w.replicas.mode == "Duplicated"}
+    copied = {w.key for w in state.workloads if w.replicas.mode == "Duplicated"} - set(homeless)
     found = []
-    for cluster in sorted(availability.unavailable.keys() | availability.lost):
+    for cluster in sorted(out):
         gone = [
             _short(a.workload)
             for a in usual

@@ -82,6 +82,7 @@ class ClusterPlan:
     """One member's part of the plan; ``changes`` leave out the unchanged, which are counted.
 
     ``reachable`` False: nothing is known and nothing will be written; ``problem`` says why.
+    ``imagined``: it is not reachable because its outage is simulated.
     ``prune_blocked`` is the reason why this cluster's prunes wait, or empty.
     """
 
@@ -90,6 +91,7 @@ class ClusterPlan:
     region: str = ""
     zone: str = ""
     reachable: bool = True
+    imagined: bool = False
     problem: str = ""
     changes: tuple[Change, ...] = ()
     unchanged: int = 0
@@ -144,9 +146,10 @@ class Plan:
 
     @property
     def has_failures(self) -> bool:
-        """Whether some object was refused or some cluster could not be looked at."""
+        """Whether some object was refused, or some cluster that should answer did not."""
         return bool(self.dns_errors) or any(
-            not cl.reachable or any(c.action is Action.FAILED for c in cl.changes)
+            (not cl.reachable and not cl.imagined)
+            or any(c.action is Action.FAILED for c in cl.changes)
             for cl in self.clusters
         )
 
@@ -165,11 +168,25 @@ class Outcome:
 
 
 @dataclass(frozen=True, slots=True)
+class RecordOutcome:
+    """What became of one DNS record's change; ``zone`` is external-dns where that writes zones."""
+
+    zone: str
+    name: str
+    type: str
+    action: str
+    status: Literal["done", "failed", "skipped"]
+    message: str = ""
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
 class RunResult:
-    """A plan and what came of it. ``outcomes`` empty: nothing was to be done."""
+    """A plan and what came of it. ``outcomes`` and ``records`` empty: nothing was to be done."""
 
     plan: Plan
     outcomes: tuple[Outcome, ...] = ()
+    records: tuple[RecordOutcome, ...] = ()
     errors: tuple[str, ...] = ()
     stopped: str = ""
     requests: Mapping[str, int] = field(default_factory=dict)
@@ -181,4 +198,5 @@ class RunResult:
             and not self.stopped
             and not self.plan.has_failures
             and all(o.status == "done" for o in self.outcomes)
+            and all(r.status == "done" for r in self.records)
         )

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from reconciler.federation.known_kinds import REPLICATED
+from reconciler.federation.known_kinds import REPLICATED, RUN_PODS
 from reconciler.federation.model import DesiredState, Workload
 from reconciler.health.memory import FleetMemory
 from reconciler.health.probe import Probe, Signal
@@ -20,9 +20,6 @@ from reconciler.planning.availability import assess
 from reconciler.scheduling import Assignment, FleetView, schedule
 from reconciler.scheduling.outages import simulated_outages
 from reconciler.scheduling.room import own_count
-
-RUN_PODS = REPLICATED | {"DaemonSet", "Job", "CronJob", "Pod"}
-"""What is looked at: kinds that run something, and whatever else has its replicas divided."""
 
 _WIDER = ("cluster", "zone", "region", "provider")
 _MUCH_LATER = 1e9
@@ -187,6 +184,7 @@ def _view(state: DesiredState, outage: Outage) -> tuple[FleetView, str]:
 
 
 def _matters(workload: Workload) -> bool:
+    """Kinds that run something, and whatever else has its replicas divided."""
     return workload.key.kind in RUN_PODS or workload.replicas.mode != "Duplicated"
 
 

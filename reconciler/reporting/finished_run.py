@@ -23,6 +23,7 @@ from reconciler.errors import (
 )
 from reconciler.objects import ObjectKey
 from reconciler.planning.plan import Action, Plan, RunResult
+from reconciler.reporting.wording import unwritten_records
 
 
 class FailureKind(StrEnum):
@@ -184,6 +185,10 @@ def _resulting(result: RunResult) -> Iterator[Failure]:
         _of_object(outcome.message, outcome.cluster, outcome.key)
         for outcome in result.outcomes
         if outcome.status == "failed"
+    ]
+    found += [
+        Failure(FailureKind.DNS, f"DNS {zone}: {text}", subject=zone)
+        for zone, text in unwritten_records(result)
     ]
     found += [
         Failure(FailureKind.OTHER, text, subject=_without_figures(text)) for text in result.errors

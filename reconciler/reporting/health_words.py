@@ -72,9 +72,13 @@ def _parts(probed: ClusterHealth) -> Iterator[str]:
 
 
 def away(plan: Plan) -> list[tuple[str, list[str]]]:
-    """(why, the clusters' names) of those that could not be looked at."""
+    """(``down: ...`` or ``left out: ...``, the clusters' names) of those not looked at."""
     health = fleet_health(plan)
-    return together((health[c.name].reason, c.name) for c in plan.clusters if not c.reachable)
+    return together((_absence(health[c.name]), c.name) for c in plan.clusters if not c.reachable)
+
+
+def _absence(health: Health) -> str:
+    return f"{'down' if health.word == 'down' else 'left out'}: {health.reason}"
 
 
 def health_notices(plan: Plan) -> Iterator[str]:

@@ -28,6 +28,7 @@ def plan_document(plan: Plan) -> dict[str, Any]:
         "health": [_health(one) for one in plan.health],
         "moves": list(plan.moves),
         "dns": list(plan.dns),
+        "dnsErrors": list(plan.dns_errors),
         "workloads": [
             {
                 "group": row.key.group,
@@ -65,6 +66,18 @@ def result_document(result: RunResult) -> dict[str, Any]:
                 "seconds": round(o.seconds, 3),
             }
             for o in result.outcomes
+        ],
+        "records": [
+            {
+                "zone": r.zone,
+                "name": r.name,
+                "type": r.type,
+                "action": r.action,
+                "status": r.status,
+                "message": r.message,
+                "seconds": round(r.seconds, 3),
+            }
+            for r in result.records
         ],
     }
 

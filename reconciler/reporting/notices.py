@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from reconciler.planning.plan import Action, ClusterPlan, Plan, RunResult
 from reconciler.reporting.grouping import few, together
 from reconciler.reporting.health_words import away, health_notices
-from reconciler.reporting.wording import key_text, visible
+from reconciler.reporting.wording import key_text, unwritten_records, visible
 
 MOST_NOTICES = 100
 
@@ -29,9 +29,10 @@ def notices(plan: Plan, result: RunResult | None = None) -> Iterator[Notice]:
         ("stop", "Run stopped", [result.stopped] if result and result.stopped else []),
         ("stop", "Error", list(result.errors) if result else []),
         ("outage", "Simulated outage", list(plan.simulated_outages)),
-        ("down", "Left out", [f"{few(names)}: {text}" for text, names in away(plan)]),
+        ("down", "Cluster", [f"{few(names)} {_is(names)} {text}" for text, names in away(plan)]),
         ("warning", "Health", list(health_notices(plan))),
         ("stop", "Refused", list(_refused(plan))),
+        ("stop", "DNS", list(_dns(plan, result))),
         ("stop", "Failed", list(_undone(result, "failed"))),
         ("warning", "Skipped", list(_undone(result, "skipped"))),
         ("warning", "Nothing is pruned", list(_blocked(plan.clusters))),
@@ -44,10 +45,20 @@ def notices(plan: Plan, result: RunResult | None = None) -> Iterator[Notice]:
         yield Notice("stop", "Nothing will be written", visible(plan.violation_hint))
 
 
+def _is(names: Sequence[str]) -> str:
+    return "is" if len(names) == 1 else "are"
+
+
 def _blocked(clusters: Sequence[ClusterPlan]) -> Iterator[str]:
     blocked = ((c.prune_blocked, c.name) for c in clusters if c.prune_blocked)
     for reason, names in together(blocked):
         yield f"in {few(names)}: {reason}"
+
+
+def _dns(plan: Plan, result: RunResult | None) -> Iterator[str]:
+    yield from (text.removeprefix("DNS ") for text in plan.dns_errors)
+    if result:
+        yield from (f"{zone}: {text}" for zone, text in unwritten_records(result))
 
 
 def _refused(plan: Plan) -> Iterator[str]:

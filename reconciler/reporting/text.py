@@ -45,6 +45,7 @@ from reconciler.reporting.wording import (
     replica_steps,
     result_line,
     summary_line,
+    unwritten_records,
     value_text,
     visible,
 )
@@ -128,19 +129,29 @@ def render_result(
     style = Style(colour, width, verbose)
     plan = result.plan
     text = ""
-    if with_plan and (plan.has_changes or plan.has_failures or plan.warnings or plan.violations):
+    if with_plan and _is_worth_telling(plan):
         text = render_plan(plan, colour=colour, width=width, verbose=verbose) + "\n"
     lines = list(_outcome_lines(result.outcomes, style))
+    for zone, text in unwritten_records(result):
+        lines += style.wrapped("! ", f"DNS {zone}: {text}", 2, RED)
     for error in result.errors:
         lines += style.wrapped("! ", error, 2, ALARM)
     if result.stopped:
         lines += style.wrapped("Stopped: ", result.stopped, 2, ALARM)
     if not with_plan:
         lines += _unreachable(plan, style)
+        for error in plan.dns_errors:
+            lines += style.wrapped("! ", error, 2, ALARM)
     lines += style.wrapped("", result_line(result), 2, "32;1" if result.ok else ALARM)
     if next_step:
         lines += style.wrapped("", next_step, 2)
     return text + "\n".join(lines) + "\n"
+
+
+def _is_worth_telling(plan: Plan) -> bool:
+    """Whether a run that may have had nothing to do still has something to say."""
+    found = plan.has_changes or plan.has_failures or plan.warnings or plan.violations or plan.moves
+    return bool(found) or any(health_notices(plan))
 
 
 def _notices(plan: Plan, style: Style) -> Iterator[str]:
@@ -150,6 +161,8 @@ def _notices(plan: Plan, style: Style) -> Iterator[str]:
     yield from _unreachable(plan, style)
     for violation in plan.violations:
         yield from style.wrapped("Stopped by a guard: ", violation, 2, ALARM)
+    for error in plan.dns_errors:
+        yield from style.wrapped("! ", error, 2, ALARM)
     for text in health_notices(plan):
         yield from _warning(text, style)
     blocked = ((c.prune_blocked, c.name) for c in plan.clusters if c.prune_blocked)
@@ -169,7 +182,7 @@ def _warning(text: str, style: Style) -> Iterator[str]:
 def _unreachable(plan: Plan, style: Style) -> Iterator[str]:
     for problem, names in away(plan):
         who = ", ".join(names) if style.verbose else few(names)
-        text = f"{who} {'is' if len(names) == 1 else 'are'} left out: {problem}"
+        text = f"{who} {'is' if len(names) == 1 else 'are'} {problem}"
         yield from style.wrapped("! ", text, 2, ALARM)
 
 

@@ -7,6 +7,7 @@ report shows it, so that no control or direction character can act on its reader
 from __future__ import annotations
 
 import unicodedata
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import groupby
 from typing import Any
@@ -173,8 +174,12 @@ def summary_line(plan: Plan) -> str:
         parts.append(f"{counts[Action.FAILED]} failed")
     away = sum(not cluster.reachable for cluster in plan.clusters)
     over = f"over {plural(len(plan.clusters), 'cluster')}"
+    records = f"{plural(len(plan.dns), 'DNS record')} to change" if plan.dns else ""
     if parts:
         text = f"Plan: {', '.join(parts)} {over}; {counts['unchanged']} unchanged."
+        text += f" {records}." if records else ""
+    elif records:
+        text = f"Plan: {records}; {plural(counts['unchanged'], 'object')} {over} as Git says."
     elif away and away == len(plan.clusters):
         text = f"No plan {over}."
     else:
@@ -184,7 +189,7 @@ def summary_line(plan: Plan) -> str:
 
 def result_line(result: RunResult) -> str:
     """``Done: 3 created, 1 failed, 2 skipped.``; the plan's line where nothing was to be done."""
-    if not result.outcomes:
+    if not result.outcomes and not result.records:
         line = summary_line(result.plan)
         return line if result.ok else f"Nothing was written. {line}"
     counts = dict.fromkeys(PAST, 0)
@@ -195,12 +200,29 @@ def result_line(result: RunResult) -> str:
         failed += outcome.status == "failed"
         skipped += outcome.status == "skipped"
     words = [f"{n} {PAST.get(action, action)}" for action, n in counts.items() if n]
+    written = sum(record.status == "done" for record in result.records)
+    if written:
+        words.append(f"{plural(written, 'DNS record')} written")
     if not words:
         words = ["nothing"]
     words += [f"{n} {word}" for n, word in ((failed, "failed"), (skipped, "skipped")) if n]
+    if written < len(result.records):
+        words.append(f"{plural(len(result.records) - written, 'DNS record')} not written")
     away = sum(not cluster.reachable for cluster in result.plan.clusters)
     text = f"Done: {', '.join(words)}."
     return text + (f" {plural(away, 'cluster')} could not be looked at." if away else "")
+
+
+def unwritten_records(result: RunResult) -> list[tuple[str, str]]:
+    """(zone, what happened to how many of its records), once for each cause."""
+    bad = [(record.zone, record.message) for record in result.records if record.status != "done"]
+    return [
+        (
+            zone,
+            f"{plural(count, 'record')} not written, the next run tries again: {message}",
+        )
+        for (zone, message), count in Counter(bad).items()
+    ]
 
 
 def changed_rows(rows: Iterable[WorkloadRow]) -> list[WorkloadRow]:

@@ -9,11 +9,11 @@ from typing import Any
 
 from reconciler.dns.plan import DnsPlan, apply_dns, check_dns, plan_dns
 from reconciler.dns.targets import ServiceView, view_of
-from reconciler.dns.zones import DnsOutcome
 from reconciler.federation import interpret
 from reconciler.federation.model import DesiredState
 from reconciler.manifests import load
 from reconciler.objects import Object, ObjectKey
+from reconciler.planning.plan import RecordOutcome
 from reconciler.source import SourceFile
 
 CLUSTERS = """
@@ -121,7 +121,7 @@ class World:
         seen = {name: view for name, view in self.seen.items() if name not in self.down}
         return plan_dns(self.state, seen, self.down, environ=self.environ, **self.options)
 
-    def run(self) -> tuple[DnsPlan, tuple[DnsOutcome, ...]]:
+    def run(self) -> tuple[DnsPlan, tuple[RecordOutcome, ...]]:
         """What a whole run does."""
         plan = self.plan()
         return plan, apply_dns(plan)
@@ -130,7 +130,7 @@ class World:
         """A run that must succeed, after which nothing is left to do."""
         plan, outcomes = self.run()
         assert plan.errors == ()
-        assert [str(o) for o in outcomes if o.status != "done"] == []
+        assert [o for o in outcomes if o.status != "done"] == []
         assert lines(self.plan()) == []
 
 

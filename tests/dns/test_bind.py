@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from reconciler.dns.plan import apply_dns, dns_errors
+from reconciler.dns.plan import apply_dns
 from reconciler.errors import LeaseLost
 from tests.dns.fleets import (
     ADDRESSES,
@@ -226,7 +226,6 @@ def test_a_server_that_dies_between_plan_and_apply(world: World, named: Named) -
     named.stop()
     outcomes = apply_dns(plan)
     assert [o.status for o in outcomes] == ["failed"]
-    assert dns_errors(plan, outcomes)[0].startswith(f"DNS {ZONE}: 1 record not written")
     named.start()
     world.settle()
 

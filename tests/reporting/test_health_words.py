@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from reconciler.planning.plan import ClusterPlan, Plan
+from reconciler.planning.plan import ClusterPlan, Plan, RunResult
 from reconciler.reporting.health_words import Health, fleet_health
 from reconciler.reporting.html import render_html
 from reconciler.reporting.markdown import render_markdown
-from reconciler.reporting.text import render_plan
-from tests.reporting.fleets import unwell
+from reconciler.reporting.text import render_plan, render_result
+from tests.reporting.fleets import quiet, unwell
 
 
 def test_every_state_has_a_sign_and_a_word() -> None:
@@ -46,13 +46,23 @@ def test_a_cluster_that_is_well_and_does_not_answer_is_unreachable() -> None:
 def test_the_terminal_tells_who_is_unwell_and_what_comes_of_it() -> None:
     text = render_plan(unwell(), width=200)
     assert (
-        "! aws-eu is left out: 10.0.0.1:6443 refused the connection; since 2026-03-01 12:00 UTC"
-        in text
+        "! aws-eu is down: 10.0.0.1:6443 refused the connection; since 2026-03-01 12:00 UTC" in text
     )
     assert "! gcp-us is left out: no credential; its writes wait, nothing moves\n" in text
     assert "Warning: aws-us is unhealthy: 1 of 4 nodes is ready; counts as down when" in text
     assert "Warning: gcp-asia is coming back: since 2026-03-01 12:00 UTC\n" in text
     assert "gcp-eu is" not in text
+
+
+def test_a_run_with_nothing_to_do_tells_all_the_same_who_is_unwell() -> None:
+    plan = unwell()
+    names = ("aws-us", "gcp-asia")
+    well = tuple(replace(c, changes=()) for c in plan.clusters if c.name in names)
+    text = render_result(RunResult(replace(plan, clusters=well, warnings=())), width=200)
+    assert "Warning: aws-us is unhealthy: 1 of 4 nodes is ready" in text
+    assert "Warning: gcp-asia is coming back" in text
+    waiting = replace(quiet(), moves=("shop/web: aws-eu keeps 3",))
+    assert "shop/web: aws-eu keeps 3" in render_result(RunResult(waiting))
 
 
 def test_the_comment_has_a_sign_for_each_cluster() -> None:

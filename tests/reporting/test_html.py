@@ -134,7 +134,7 @@ def test_what_must_be_known_comes_before_everything_else() -> None:
         assert page.index(before) < page.index(after)
     outage = PAGES["an outage"]
     assert "<b>Simulated outage:</b> region=eu-central-1" in outage
-    assert "<b>Left out:</b> aws-eu: simulated outage" in outage
+    assert "<b>Cluster:</b> aws-eu is left out: simulated outage" in outage
 
 
 def test_the_fleet_is_drawn_by_provider_and_region_for_three_widths() -> None:

@@ -169,6 +169,57 @@ def test_capacity_bounds_what_the_others_take_and_the_rest_is_told(
     assert any("1 replicas fit nowhere" in warning for warning in plan.warnings)
 
 
+CRON = """
+---
+apiVersion: batch/v1
+kind: CronJob
+metadata: {name: report, namespace: shop}
+spec:
+  schedule: "0 3 * * *"
+  jobTemplate:
+    spec: {template: {spec: {restartPolicy: Never, containers: [{name: report, image: report}]}}}
+---
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: api, namespace: shop}
+spec:
+  replicas: 2
+  selector: {matchLabels: {app: api}}
+  template:
+    metadata: {labels: {app: api}}
+    spec: {containers: [{name: api, image: api}]}
+---
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: solo, namespace: shop}
+spec:
+  replicas: 3
+  selector: {matchLabels: {app: solo}}
+  template:
+    metadata: {labels: {app: solo}}
+    spec: {containers: [{name: solo, image: solo}]}
+---
+apiVersion: federation.reconciler.dev/v1alpha1
+kind: Placement
+metadata: {name: one-home}
+spec: {select: [{kind: CronJob}, {kind: Deployment, name: solo}], clusters: [aws-eu]}
+"""
+
+
+def test_a_simulated_outage_tells_what_does_not_survive_it_and_is_no_failure(
+    simulated: FailoverWorld,
+) -> None:
+    simulated.begin(WEB + CRON)
+    plan = simulated.plan(simulate_outages=("cluster=aws-eu",))
+    assert "DOWN without aws-eu: solo, CronJob report (nothing else runs them)" in [
+        warning.replace("shop/", "") for warning in plan.warnings
+    ]
+    assert "degraded without aws-eu: shop/api" in plan.moves
+    assert not plan.has_failures, "that it does not answer is what was asked for"
+    simulated.hosts["gcp-eu"].stop()
+    assert simulated.plan(simulate_outages=("cluster=aws-eu",)).has_failures
+
+
 def test_a_simulated_outage_obeys_the_rules(simulated: FailoverWorld) -> None:
     simulated.begin()
     plan = simulated.plan(simulate_outages=("provider=gcp",))

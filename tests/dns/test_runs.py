@@ -1,0 +1,148 @@
+"""Whole runs with records: simulated clusters, a real BIND, and the pipeline as a user calls it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from reconciler.options import NoProgress
+from reconciler.pipeline import apply_plan
+from reconciler.reporting.finished_run import FailureKind, failures_of_result
+from reconciler.reporting.json_report import result_document
+from reconciler.reporting.markdown import render_result_markdown
+from reconciler.reporting.text import render_result
+from reconciler.sandbox import ClusterSettings, Sandbox
+from tests.controlplane.process import eventually
+from tests.dns.fleets import endpoint_slice
+from tests.dns.named import CREDENTIALS, ZONE, Named, federation
+from tests.scenarios.failover_world import FEDERATION, NAMES, WEB, FailoverWorld
+
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:octodns_bind")
+
+NAME = f"web.shop.{ZONE}"
+SERVICE = """
+---
+apiVersion: v1
+kind: Service
+metadata:
+  name: web
+  namespace: shop
+  annotations: {federation.reconciler.dev/dns: "true"}
+spec: {type: LoadBalancer, ports: [{port: 443}], selector: {app: web}}
+---
+apiVersion: federation.reconciler.dev/v1alpha1
+kind: Placement
+metadata: {name: service}
+spec: {select: [{kind: Service}], clusters: [aws-eu, gcp-eu, gcp-us]}
+"""
+
+
+class DnsWorld(FailoverWorld):
+    """``addresses`` are those that the clusters gave to the Service."""
+
+    def begin_with(self, named: Named) -> None:
+        rules = federation(named.port).partition("spec:\n")[2].partition("---")[0]
+        self.begin(WEB + SERVICE, FEDERATION + rules)
+        for name in NAMES:
+            slice_ = {**endpoint_slice("web"), "addressType": "IPv4"}
+            self.hosts[name].create(slice_)  # type: ignore[attr-defined]
+        eventually(lambda: all(self.address(name) for name in NAMES), "load balancers")
+        assert self.run().ok
+
+    def address(self, cluster: str) -> str:
+        live = self.hosts[cluster].get("Service", "web", "shop")  # type: ignore[attr-defined]
+        points = (live.get("status") or {}).get("loadBalancer", {}).get("ingress") or [{}]
+        return str(points[0].get("ip", ""))
+
+    def addresses(self, *clusters: str) -> list[str]:
+        return sorted(self.address(name) for name in clusters)
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Path:
+    folder = tmp_path / "repository"
+    folder.mkdir()
+    return folder
+
+
+@pytest.fixture
+def world(repository: Path, named: Named, monkeypatch: pytest.MonkeyPatch) -> Iterator[DnsWorld]:
+    for name, value in CREDENTIALS.items():
+        monkeypatch.setenv(name, value)
+    with Sandbox(list(NAMES), settings=ClusterSettings(nodes=2)) as sandbox:
+        hosts = {name: sandbox.cluster(name) for name in NAMES}
+        world = DnsWorld(repository, sandbox.kubeconfig, hosts=hosts)
+        world.begin_with(named)
+        yield world
+
+
+def test_a_run_tells_how_many_records_it_wrote(world: DnsWorld, named: Named) -> None:
+    assert named.answer(NAME) == world.addresses(*NAMES)
+    named.somebody_deletes(NAME, "A")
+    text = render_result(world.apply())
+    assert "\nPlan: 1 DNS record to change; 9 objects over 3 clusters as Git says.\n" in text
+    assert text.endswith("\nDone: 1 DNS record written.\n")
+    assert named.answer(NAME) == world.addresses(*NAMES)
+    assert "\nNo changes over 3 clusters" in f"\n{render_result(world.apply())}"
+
+
+def test_names_leave_what_is_down_before_anything_else_is_written(
+    world: DnsWorld, named: Named
+) -> None:
+    world.hosts["aws-eu"].stop()
+    for _ in range(3):
+        world.run()
+        assert len(named.answer(NAME)) == 3, "within the grace period nothing is withdrawn"
+    world.now += 60
+    asked: list[list[str]] = []
+
+    class Watching(NoProgress):
+        def advance(self, name: str, n: int = 1) -> None:
+            asked.append(named.answer(NAME))
+
+    assert apply_plan(world.prepare(), Watching()).records
+    assert asked
+    assert all(answer == world.addresses("gcp-eu", "gcp-us") for answer in asked)
+
+
+def test_a_name_leaves_a_cluster_before_its_service_is_pruned(
+    world: DnsWorld, named: Named
+) -> None:
+    world.write("web.yaml", WEB + SERVICE.replace("[aws-eu, gcp-eu, gcp-us]", "[gcp-eu, gcp-us]"))
+    before = world.address("aws-eu")
+    asked: list[list[str]] = []
+
+    class Watching(NoProgress):
+        def advance(self, name: str, n: int = 1) -> None:
+            asked.append(named.answer(NAME))
+
+    assert apply_plan(world.prepare(), Watching()).ok
+    assert not world.exists("service", "web", cluster="aws-eu")
+    assert asked
+    assert not any(before in answer for answer in asked)
+
+
+@pytest.mark.parametrize("when", ["before the plan", "before the write"])
+def test_a_run_whose_dns_fails_still_does_the_rest_and_says_so(
+    world: DnsWorld, named: Named, when: str
+) -> None:
+    named.somebody_deletes(NAME, "A")
+    world.write("web.yaml", (WEB + SERVICE).replace("replicas: 6", "replicas: 9"))
+    if when == "before the plan":
+        named.stop()
+    prepared = world.prepare()
+    named.stop()
+    result = apply_plan(prepared)
+    assert world.counts() == dict.fromkeys(NAMES, 3)
+    assert not result.ok
+    assert [one.kind for one in failures_of_result(result)] == [FailureKind.DNS]
+    for text in (render_result(result), render_result_markdown(result)):
+        assert "refused" in text.lower()
+        assert "3 updated" in text
+    document = result_document(result)
+    assert document["dnsErrors"] or [r["status"] for r in document["records"]] == ["failed"]
+    named.start()
+    assert world.run().ok
+    assert named.answer(NAME) == world.addresses(*NAMES)
