@@ -4,7 +4,7 @@
     ├── BadInput                        1   what Git says is wrong; carries every Problem found
     ├── SourceError                     1   the repository could not be read or trusted
     ├── GuardViolation                  1   the plan is too dangerous to run; carries the figures
-    ├── StalePlan                       1   a saved plan no longer fits what is there
+    ├── StalePlan                       1   a plan no longer fits what is there; carries how
     ├── LeaseLost                       1   another run holds the lock; nothing more is written
     ├── MemoryChanged                   1   another run changed what is remembered of the fleet
     ├── DnsError                        1   one zone or DNS provider; clusters and others go on
@@ -112,7 +112,11 @@ class GuardViolation(ReconcileError):
 
 
 class StalePlan(ReconcileError):
-    """A saved plan's commit, rules or objects have changed since it was made."""
+    """What a plan was made of is no longer so; each of ``differences`` says one thing."""
+
+    def __init__(self, differences: Sequence[str], *, hint: str = "") -> None:
+        self.differences = tuple(differences)
+        super().__init__("; ".join(self.differences), hint=hint)
 
 
 class LeaseLost(ReconcileError):

@@ -51,6 +51,9 @@ class Options:
     """Where the fleet's memory is: ``configmap``, a file's path, or ``auto``: see ``recall``."""
     clock: Callable[[], float] = time.time
     """Unix time in seconds."""
+    sample_at: float | None = None
+    """The time (Unix seconds) that tells which unchanged objects are verified all the same; without
+    it, the clock's."""
     simulated: bool = False
     """Members are contexts of ``kubeconfig`` by their own names, whatever the repository says
     about access: no credential of a real cluster is ever looked up."""

@@ -87,7 +87,8 @@ class Repository:
 class Prepared:
     """A plan with the members it was made for, ready to be carried out.
 
-    ``federation`` and ``connector`` are for telling others of the run.
+    ``federation`` and ``connector`` are for telling others of the run, ``repository`` for knowing
+    the plan again.
     """
 
     plan: Plan
@@ -97,6 +98,7 @@ class Prepared:
     federation: Federation | None = None
     connector: Connector | None = None
     records: DnsPlan | None = None
+    repository: Repository | None = None
 
 
 def read(options: Options, *, ask_members: bool = False) -> Repository:
@@ -216,7 +218,7 @@ def make_plan(
     settings = Settings(
         force_conflicts=options.force_conflicts,
         max_deletions=options.max_deletions,
-        now=now,
+        now=now if options.sample_at is None else options.sample_at,
         checked=lambda count: progress.advance("compare", count),
     )
     seen = [one for one in seen if one.cluster in chosen]
@@ -254,6 +256,7 @@ def make_plan(
         state.federation,
         connector,
         records,
+        repository,
     )
 
 
@@ -276,7 +279,7 @@ def _read_under(lock: RunLock | None, options: Options) -> tuple[Repository, Con
         repository = read(options, ask_members=True)
         now = repository.state.federation
         if (now.name, now.namespace) != (federation.name, federation.namespace):
-            raise StalePlan("the Federation got another name while this run waited for the lock")
+            raise StalePlan(["the Federation got another name while this run waited for the lock"])
     return repository, replace(connector, fence=lock.check)
 
 

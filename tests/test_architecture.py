@@ -42,6 +42,7 @@ PIPELINE = (
     "options",
     "overview",
     "pipeline",
+    "saved_plans",
     "serving",
     "cli",
 )

@@ -13,7 +13,11 @@ from reconciler.errors import (
     GuardViolation,
     Problem,
     ReconcileError,
+    StalePlan,
 )
+
+_MOST = 100
+"""Of a plan that no longer fits, the first differences say enough."""
 
 
 def describe(error: ReconcileError) -> Iterator[str]:
@@ -34,6 +38,12 @@ def describe(error: ReconcileError) -> Iterator[str]:
         yield f"{label} the plan passes a limit. Nothing was written."
         for violation in error.violations:
             yield f"  - {visible(violation)}"
+    elif isinstance(error, StalePlan):
+        yield f"{label} what the plan was made of is no longer so. Nothing was written."
+        for difference in error.differences[:_MOST]:
+            yield f"  - {visible(difference)}"
+        if (more := len(error.differences) - _MOST) > 0:
+            yield f"  - and {more} more"
     elif isinstance(error, ClusterError):
         cluster = click.style(visible(error.cluster), bold=True)
         yield f"{label} {cluster}: {visible(str(error), keep_lines=True)}"

@@ -35,6 +35,8 @@ Examples:
   reconcile --repo https://git.example.com/fleet.git --ref main --yes
   reconcile --plan --simulate-outage region=eu-central-1
   reconcile --plan --report plan.html --report plan.md
+  reconcile --plan --out plan.json          and later, if nothing has changed:
+  reconcile --apply-plan plan.json
 \b
 Every option is also read from the environment: --max-deletions from
 RECONCILE_MAX_DELETIONS. Exit codes: 0 done, 1 something failed, 2 the plan has
@@ -72,6 +74,12 @@ def _reports(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> 
     return tuple(Path(value) for value in values)
 
 
+def _out(_: click.Context, __: click.Parameter, value: Path | None) -> Path | None:
+    if value is not None and not value.absolute().parent.is_dir():
+        raise click.BadParameter(f"{str(value)!r}: there is no such directory")
+    return value
+
+
 @click.group(
     cls=CommandGroup,
     invoke_without_command=True,
@@ -84,6 +92,21 @@ def _reports(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> 
 )
 @option("--plan", is_flag=True, heading=RUN, help="Only show what would change.")
 @option("-y", "--yes", is_flag=True, heading=RUN, help="Do not ask before changing anything.")
+@option(
+    "--out",
+    type=click.Path(dir_okay=False, path_type=Path),
+    callback=_out,
+    metavar="FILE",
+    heading=RUN,
+    help="With --plan: save the plan, to be applied later by --apply-plan.",
+)
+@option(
+    "--apply-plan",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    heading=RUN,
+    help="Do exactly what a saved plan says, if everything is still as it was.",
+)
 @option("--sandbox", is_flag=True, heading=RUN, help="Use simulated clusters of the same names.")
 @option("--sandbox-reset", is_flag=True, heading=RUN, help="The same, with new and empty clusters.")
 @option(
@@ -184,6 +207,8 @@ def reconcile(
     /,
     *,
     plan: bool,
+    out: Path | None,
+    apply_plan: Path | None,
     yes: bool,
     sandbox: bool,
     sandbox_reset: bool,
@@ -211,22 +236,37 @@ def reconcile(
     context.obj = merged(context, **given)
     if context.invoked_subcommand is not None:
         return Exit.OK
-    if not plan and context.obj.simulate_outages:
-        raise click.UsageError("--simulate-outage goes with --plan: an outage is not applied.")
-    if not plan and detailed_exitcode:
-        raise click.UsageError("--detailed-exitcode goes with --plan.")
-    if context.obj.kubeconfig and (sandbox or sandbox_reset):
-        raise click.UsageError("--sandbox has clusters of its own: leave out --kubeconfig.")
-    if every is not None and detailed_exitcode:
-        raise click.UsageError("--detailed-exitcode is for one plan: leave out --every.")
-    if listen and every is None:
-        raise click.UsageError("--listen goes with --every: one run ends too soon.")
+    outages = bool(context.obj.simulate_outages)
+    for wrong, why in (
+        (apply_plan and plan, "--apply-plan does what was planned: leave out --plan."),
+        (not plan and outages, "--simulate-outage goes with --plan: an outage is not applied."),
+        (not plan and detailed_exitcode, "--detailed-exitcode goes with --plan."),
+        (out and not plan, "--out goes with --plan: it saves a plan to be applied later."),
+        (
+            out and outages,
+            "--out saves a plan to be applied, and an outage is not: write a --report instead.",
+        ),
+        (
+            context.obj.kubeconfig and (sandbox or sandbox_reset),
+            "--sandbox has clusters of its own: leave out --kubeconfig.",
+        ),
+        (
+            every is not None and (detailed_exitcode or out or apply_plan),
+            "--detailed-exitcode, --out and --apply-plan are for one run: leave out --every.",
+        ),
+        (listen and every is None, "--listen goes with --every: one run ends too soon."),
+    ):
+        if wrong:
+            raise click.UsageError(why)
 
     from reconciler.cli.run import Request, run
 
     request = Request(
         plan_only=plan,
-        ask=not (yes or plan or every),
+        # A saved plan was seen and agreed to.
+        ask=not (yes or plan or every or apply_plan),
+        out=out,
+        apply_plan=apply_plan,
         sandbox=sandbox or sandbox_reset,
         sandbox_reset=sandbox_reset,
         output=output,

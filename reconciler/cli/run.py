@@ -18,6 +18,7 @@ from reconciler.cli.stopping import Stop
 if TYPE_CHECKING:
     from reconciler.planning.plan import Plan
     from reconciler.reporting.metrics import LatestMetrics
+    from reconciler.saved_plans import SavedPlan
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +26,8 @@ class Request:
     """What one call of `reconcile` is to do. ``ask``: confirm first, where somebody can answer."""
 
     plan_only: bool
+    out: Path | None = None
+    apply_plan: Path | None = None
     ask: bool = False
     sandbox: bool = False
     sandbox_reset: bool = False
@@ -37,6 +40,7 @@ class Request:
 
 def run(settings: Settings, request: Request) -> Exit:
     """Plans, and unless only a plan is wanted applies. Raises ReconcileError."""
+    saved = _saved_plan(settings, request)
     with Stop(settings.console, settings.grace) as stop:
         settings = replace(settings, time_left=stop.time_left)
         try:
@@ -47,7 +51,7 @@ def run(settings: Settings, request: Request) -> Exit:
                     settings = stack.enter_context(
                         simulated_members(settings, reset=request.sandbox_reset)
                     )
-                return run_once(settings, request, stop)
+                return run_once(settings, request, stop, saved)
         except (KeyboardInterrupt, click.Abort):
             if stop.code is not Exit.TERMINATED:
                 raise
@@ -55,25 +59,44 @@ def run(settings: Settings, request: Request) -> Exit:
             return stop.code
 
 
-def run_once(settings: Settings, request: Request, stop: Stop) -> Exit:
+def run_once(
+    settings: Settings, request: Request, stop: Stop, saved: SavedPlan | None = None
+) -> Exit:
     """One run under the lock; ``stop`` has the signals. Raises ReconcileError."""
+    stop.at_once()
+    if request.plan_only:
+        return _only_plan(settings, request, stop)
+    return _apply(settings, request, stop, saved)
+
+
+def _only_plan(settings: Settings, request: Request, stop: Stop) -> Exit:
+    from reconciler import pipeline
+    from reconciler.cli.observing import Watch
+
+    console, options = settings.console, settings.options(plan_only=True)
+    with (
+        Watch(settings, options, stop, request.latest) as watch,
+        Bars(console, wanted=request.output != "json") as bars,
+    ):
+        watch.prepared = pipeline.make_plan(options, watch.progress(bars))
+    plan = watch.prepared.plan
+    printing.print_plan(plan, request.output, request.reports, console)
+    if request.out:
+        from reconciler.saved_plans import save_plan
+
+        save_plan(request.out, watch.prepared, options)
+        console.note(_what_was_saved(plan, request.out))
+    return _code_of_plan(plan, detailed=request.detailed_exitcode)
+
+
+def _apply(settings: Settings, request: Request, stop: Stop, saved: SavedPlan | None) -> Exit:
     from reconciler import pipeline
     from reconciler.cli.observing import Watch
     from reconciler.locking import RunLock
 
-    stop.at_once()
-    console = settings.console
-    options = settings.options(plan_only=request.plan_only)
-    if request.plan_only:
-        with (
-            Watch(settings, options, stop, request.latest) as watch,
-            Bars(console, wanted=request.output != "json") as bars,
-        ):
-            watch.prepared = pipeline.make_plan(options, watch.progress(bars))
-        plan = watch.prepared.plan
-        printing.print_plan(plan, request.output, request.reports, console)
-        return _code_of_plan(plan, detailed=request.detailed_exitcode)
-
+    console, options = settings.console, settings.options(plan_only=False)
+    if saved:
+        options = replace(options, sample_at=saved.seal.made_at)
     with (
         RunLock(options, console.note) as lock,
         Watch(settings, options, stop, request.latest) as watch,
@@ -82,6 +105,10 @@ def run_once(settings: Settings, request: Request, stop: Stop) -> Exit:
             prepared = pipeline.make_plan(options, watch.progress(bars), lock)
         watch.prepared = prepared
         plan = prepared.plan
+        if saved:
+            from reconciler.saved_plans import check_fresh
+
+            check_fresh(saved, prepared, options)
         asking = request.ask and console.interactive and plan.has_changes and not plan.violations
         if asking:
             console.note(printing.plan_as_text(plan, console))
@@ -100,6 +127,24 @@ def run_once(settings: Settings, request: Request, stop: Stop) -> Exit:
     printing.print_result(result, request.output, request.reports, console, plan_was_shown=asking)
     # A signal that came when all was done left nothing undone.
     return Exit.OK if result.ok else stop.code or Exit.FAILED
+
+
+def _saved_plan(settings: Settings, request: Request) -> SavedPlan | None:
+    """What ``--apply-plan`` names, if this run can come to it. Raises ReconcileError."""
+    if request.apply_plan is None:
+        return None
+    from reconciler.saved_plans import check_options, read_plan
+
+    saved = read_plan(request.apply_plan)
+    here = replace(settings, simulated=settings.simulated or request.sandbox)
+    check_options(saved, here.options(plan_only=False), str(request.apply_plan))
+    return saved
+
+
+def _what_was_saved(plan: Plan, file: Path) -> str:
+    if plan.violations:
+        return f"\nSaved in {file}; it passes a limit, and cannot be applied."
+    return f"\nSaved in {file}. To do exactly this: the same options, with --apply-plan {file}"
 
 
 def _code_of_plan(plan: Plan, *, detailed: bool) -> Exit:

@@ -8,6 +8,8 @@ from dataclasses import dataclass, replace
 from itertools import islice
 from typing import TYPE_CHECKING
 
+import orjson
+
 from reconciler.errors import Position, Problem
 from reconciler.manifests.cache import ParseCache
 from reconciler.manifests.checks import identity_problems, without_server_fields
@@ -27,6 +29,7 @@ MAX_PROBLEMS = 100
 """Of one file. Nobody mends more at a time, and each has to be looked up to be told its place."""
 _BRACKETS = re.compile(r"[\[\]{}]")
 _COMPACT_NESTING = re.compile(r"(?:[-?] ){200}|^ {1000}", re.MULTILINE)
+_REPORT = re.compile(rb'\s*\{\s*"formatVersion"\s*:')
 _KUSTOMIZATIONS = frozenset({"kustomization.yaml", "kustomization.yml", "Kustomization"})
 
 
@@ -46,7 +49,7 @@ def load(files: Iterable[SourceFile], cache: ParseCache | None = None) -> Manife
     documents: list[Document] = []
     problems: list[Problem] = []
     for file in sorted(files, key=lambda f: f.path):
-        if not (file.built_by or _is_manifest(file.path)):
+        if not (file.built_by or is_manifest(file.path)) or is_report(file):
             continue
         remembered = cache.documents(file) if cache else None
         if remembered is not None:
@@ -63,7 +66,21 @@ def load(files: Iterable[SourceFile], cache: ParseCache | None = None) -> Manife
     return Manifests(tuple(documents), tuple(sorted(set(problems))))
 
 
-def _is_manifest(path: str) -> bool:
+def is_report(file: SourceFile) -> bool:
+    """Whether it is a plan in JSON that this tool itself wrote beside the manifests."""
+    if not file.path.endswith(".json") or not _REPORT.match(file.content):
+        return False
+    try:
+        found = orjson.loads(file.content)
+    except orjson.JSONDecodeError:
+        return False
+    return (
+        not {"apiVersion", "kind"} & found.keys() and {"plan", "clusters"} & found.keys() != set()
+    )
+
+
+def is_manifest(path: str) -> bool:
+    """Whether a file is read as a manifest, by its name."""
     parts = path.split("/")
     if any(part.startswith(".") for part in parts) or parts[-1] in _KUSTOMIZATIONS:
         return False

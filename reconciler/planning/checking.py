@@ -104,6 +104,8 @@ def check_existing(
         uid=str(live["metadata"].get("uid", "")),
         resource_version=str(live["metadata"].get("resourceVersion", "")),
         take_over=terms.adoption.take_over if adopting else _after_reset(live),
+        live=live,
+        retained=target.desired.retain,
     )
     return Checked(target, change)
 
@@ -272,6 +274,8 @@ def _refused(
         request=body,
         uid=str(live["metadata"].get("uid", "")),
         resource_version=str(live["metadata"].get("resourceVersion", "")),
+        live=live,
+        retained=target.desired.retain,
     )
     return Checked(target, change)
 

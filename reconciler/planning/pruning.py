@@ -106,6 +106,7 @@ def _change(
         uid=str(metadata.get("uid", "")),
         resource_version=str(metadata.get("resourceVersion", "")),
         propagation=propagation,
+        live=question.live,
     )
 
 

@@ -11,6 +11,7 @@ from reconciler.source.credentials import SourceCredentials, split_url
 
 FETCH_SECONDS = 120.0
 _URL_SECRET = re.compile(r"(?<=://)[^/@\s]+@")
+_USER_PASSWORD = re.compile(r"(?<=://)([^/@:\s]*):[^/@\s]*@")
 _FULL_ID = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 _SHORT_ID = re.compile(r"[0-9a-f]{7,39}")
 # What git itself forbids in a name (git help check-ref-format), and a leading dash.
@@ -95,6 +96,11 @@ def is_url(location: str) -> bool:
     """Whether a location names a remote: a URL, or ssh's short form ``host:path``."""
     short = re.match(r"^[\w.-]+@?[\w.-]*:(?!\\)", location) and not Path(location).exists()
     return "://" in location or bool(short)
+
+
+def without_password(location: str) -> str:
+    """A location as it can be written down and given again: an ssh user stays, a password not."""
+    return _USER_PASSWORD.sub(r"\1@", split_url(location)[0])
 
 
 def redacted(text: str) -> str:

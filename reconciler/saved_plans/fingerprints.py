@@ -1,0 +1,80 @@
+"""What tells whether an object is still as it was planned for, without saying what is in it. Pure.
+
+Digests are salted, anew for each plan. That keeps two plans from being compared, not a value of few
+possibilities from being found by trying; so of Secrets there are none. A live Secret is known
+again by its uid and resourceVersion, which every write to it moves; what would be sent is known
+by the commit that it is made from.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from typing import Any
+
+from reconciler.inventory.records import Digester
+from reconciler.objects import Object
+from reconciler.planning.plan import Action, Change
+from reconciler.planning.redaction import is_secret
+
+_COUNTED_BY_SERVERS = ("managedFields", "resourceVersion", "generation", "selfLink")
+_RESTLESS_ANNOTATIONS = (
+    # Leader elections of old, and what autoscaling/v1 keeps of newer versions' status.
+    "control-plane.alpha.kubernetes.io/leader",
+    "autoscaling.alpha.kubernetes.io/",
+    "endpoints.kubernetes.io/last-change-trigger-time",
+    # The controller's number of a rollout, which comes some time after what was rolled out.
+    "deployment.kubernetes.io/revision",
+)
+
+
+def fingerprint(change: Change, digester: Digester) -> dict[str, Any]:
+    """What must be the same when the change is carried out; empty for one that is not."""
+    if change.action in (Action.FAILED, Action.UNCHANGED):
+        return {}
+    found: dict[str, Any] = {}
+    if change.live is not None:
+        found["uid"] = change.uid
+        if is_secret(change.key):
+            found["resourceVersion"] = change.resource_version
+        else:
+            found["live"] = digester.of(resting_state(change.live, change.retained))
+    if change.request is not None and not is_secret(change.key):
+        found["request"] = digester.of(change.request)
+    if change.take_over:
+        found["takeOver"] = list(change.take_over)
+    return found
+
+
+def resting_state(live: Object, retained: Sequence[str]) -> Object:
+    """A live object without what moves by itself: status, servers' counters, heartbeats.
+
+    ``retained``: JSON pointers of what is the member's own to set, such as the replicas of a
+    workload that an autoscaler scales.
+    """
+    state = copy.deepcopy({name: value for name, value in live.items() if name != "status"})
+    metadata = state.get("metadata") or {}
+    for name in _COUNTED_BY_SERVERS:
+        metadata.pop(name, None)
+    annotations = metadata.get("annotations") or {}
+    for name in [n for n in annotations if n.startswith(_RESTLESS_ANNOTATIONS)]:
+        del annotations[name]
+    if not annotations:
+        metadata.pop("annotations", None)
+    for pointer in retained:
+        _drop(state, [p.replace("~1", "/").replace("~0", "~") for p in pointer.split("/")[1:]])
+    return state
+
+
+def _drop(value: Any, path: Sequence[str]) -> None:
+    head, rest = path[0], path[1:]
+    if isinstance(value, list):
+        found = range(len(value)) if head == "*" else [int(head)] if head.isdigit() else []
+        for index in found:
+            if rest and index < len(value):
+                _drop(value[index], rest)
+    elif isinstance(value, dict) and head in value:
+        if rest:
+            _drop(value[head], rest)
+        else:
+            del value[head]

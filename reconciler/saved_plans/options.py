@@ -1,0 +1,84 @@
+"""Whether a run was started as the one that made the plan. Pure."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from reconciler.errors import GuardViolation, UsageError
+from reconciler.options import Options
+from reconciler.saved_plans.document import SavedPlan, options_document
+from reconciler.source.location import is_url, without_password
+
+_FLAGS = {
+    "path": "--path",
+    "clusters": "--cluster",
+    "forceConflicts": "--force-conflicts",
+    "maxDeletions": "--max-deletions",
+    "sandbox": "--sandbox",
+}
+
+
+def check_options(saved: SavedPlan, options: Options, file: str) -> None:
+    """Before anything is looked at: whether this run can come to the saved plan at all.
+
+    What loosens a limit or chooses the repository is never taken from the file, as whoever wrote
+    it may be somebody else. Raises UsageError with the options that are needed, GuardViolation
+    when the plan itself passes a limit.
+    """
+    plan = saved.plan
+    if plan["simulatedOutages"]:
+        raise UsageError(f"{file} assumes an outage, and cannot be applied")
+    differing = list(_differing(saved, options))
+    if differing:
+        raise UsageError(
+            f"{file} was made with other options: {'; '.join(differing)}",
+            hint=f"if that is what you want: {command(saved, file)}",
+        )
+    if plan["violations"]:
+        raise GuardViolation(plan["violations"], hint=plan["violationHint"])
+
+
+def command(saved: SavedPlan, file: str) -> str:
+    """The command that applies the plan, as a shell takes it."""
+    source, options = saved.document["source"], saved.document["options"]
+    words = ["reconcile"]
+    if is_url(source["repository"]):
+        words += ["--repo", source["repository"]]
+        words += ["--ref", source["ref"]] if source["ref"] else []
+    for name, flag in _FLAGS.items():
+        words += _words(flag, options[name], is_default=options[name] == "." and name == "path")
+    return shlex.join([*words, "--apply-plan", file])
+
+
+def _words(flag: str, value: Any, *, is_default: bool) -> Iterator[str]:
+    if is_default or value is None or value is False:
+        return
+    if value is True:
+        yield flag
+    elif isinstance(value, list):
+        for one in value:
+            yield from (flag, str(one))
+    else:
+        yield from (flag, str(value))
+
+
+def _differing(saved: SavedPlan, options: Options) -> Iterator[str]:
+    before: Mapping[str, Any] = saved.document["options"]
+    now = options_document(options)
+    for name, flag in _FLAGS.items():
+        if before[name] != now[name]:
+            yield f"{flag} {_told(before[name])}, here {_told(now[name])}"
+    then, here = saved.document["source"]["repository"], without_password(options.repo)
+    # A directory may lie elsewhere on another machine; its commit tells whether it is the same.
+    if (is_url(then) or is_url(here)) and then != here:
+        yield f"--repo {then}, here {here}"
+
+
+def _told(value: Any) -> str:
+    if isinstance(value, list):
+        return ", ".join(value) or "not given"
+    if isinstance(value, bool) or value is None:
+        return "given" if value else "not given"
+    return str(value)

@@ -1,0 +1,228 @@
+"""What is no longer as it was when a plan was saved: two documents, compared. Pure.
+
+Everything that a run would do is compared, and the live state of every object that it would touch.
+Words that only explain (reasons, warnings, since when a cluster is unwell) are not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import orjson
+
+from reconciler.objects import GroupKind, ObjectKey, api_group
+from reconciler.planning.plan import ABSENT
+from reconciler.reporting.grouping import few, together
+from reconciler.reporting.wording import PAST, dns_line, value_text, visible
+from reconciler.saved_plans.document import SavedPlan
+
+_NO_WRITE = ("failed", "unchanged")
+_SHOWN_FIELDS = 3
+_BETWEEN = (
+    ("uid", "it was deleted and made again"),
+    ("live", "it was changed in the cluster"),
+    ("resourceVersion", "it was written to in the cluster"),
+    ("request", "something else would be sent"),
+    ("takeOver", "fields of other managers would be taken over"),
+)
+
+
+def differences_of(saved: SavedPlan, now: SavedPlan) -> Iterator[str]:
+    """In sentences, what it was made of first; nothing for the same plan."""
+    yield from _of_sources(saved, now)
+    yield from _of_violations(saved.plan, now.plan)
+    planned = _writes(saved.plan)
+    said = list(together(_of_fleet(saved, now)))
+    all_seen = all(cluster["reachable"] for cluster in now.plan["clusters"])
+    if said and planned and all_seen and not _writes(now.plan):
+        yield f"none of its {planned} changes is to be made any more: was it applied meanwhile?"
+    else:
+        yield from (visible(f"{few(names)}: {text}") for text, names in said)
+    yield from _of_records(saved.plan["dns"], now.plan["dns"])
+
+
+def _writes(plan: Mapping[str, Any]) -> int:
+    return sum(plan["summary"][action] for action in PAST)
+
+
+def _of_fleet(saved: SavedPlan, now: SavedPlan) -> Iterator[tuple[str, str]]:
+    """(what is otherwise, in which cluster)."""
+    then_by_name = {cluster["name"]: cluster for cluster in saved.plan["clusters"]}
+    now_by_name = {cluster["name"]: cluster for cluster in now.plan["clusters"]}
+    for name in sorted({*then_by_name, *now_by_name}):
+        before, after = then_by_name.get(name), now_by_name.get(name)
+        for text in _of_clusters(saved, now, before, after):
+            yield text, name
+
+
+# -- what it was made of ---------------------------------------------------------------------
+
+
+def _of_sources(saved: SavedPlan, now: SavedPlan) -> Iterator[str]:
+    made_by, running = saved.document["madeBy"], now.document["madeBy"]
+    if made_by != running:
+        yield f"it was made by reconcile {made_by}, and this is {running}"
+    name, named_now = saved.plan["federation"], now.plan["federation"]
+    if name != named_now:
+        yield visible(f"it was made for the Federation {name!r}, which is now {named_now!r}")
+    before, after = saved.document["source"], now.document["source"]
+    if before["commit"] != after["commit"]:
+        ref = f" ({after['ref']})" if after["ref"] else ""
+        text = f"the commit: it was {_commit(before)}, and is now {_commit(after)}{ref}"
+        yield visible(text)
+    elif sorted(before["uncommitted"]) != sorted(after["uncommitted"]) and before["commit"]:
+        yield visible(
+            f"files that are not as in the commit: {_some(before['uncommitted'])} then, "
+            f"{_some(after['uncommitted'])} now"
+        )
+    # A commit that vouches for all of them needs no rules beside it.
+    if before["rules"] and after["rules"]:
+        yield from _of_rules(before["rules"], after["rules"])
+
+
+def _commit(source: Mapping[str, Any]) -> str:
+    return source["commit"][:12] or "none"
+
+
+def _some(names: Sequence[str]) -> str:
+    if not names:
+        return "none"
+    more = f" and {len(names) - _SHOWN_FIELDS} more" if len(names) > _SHOWN_FIELDS else ""
+    return ", ".join(names[:_SHOWN_FIELDS]) + more
+
+
+def _of_rules(before: Mapping[str, str], after: Mapping[str, str]) -> Iterator[str]:
+    for name in sorted({*before, *after}):
+        if name not in after:
+            yield visible(f"the rules: {name} is gone")
+        elif name not in before:
+            yield visible(f"the rules: {name} is new")
+        elif before[name] != after[name]:
+            yield visible(f"the rules: {name} was edited")
+
+
+def _of_violations(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[str]:
+    for text in after["violations"]:
+        if text not in before["violations"]:
+            yield visible(f"a limit is passed now: {text}")
+
+
+# -- clusters and their objects --------------------------------------------------------------
+
+
+def _of_clusters(
+    saved: SavedPlan,
+    now: SavedPlan,
+    before: Mapping[str, Any] | None,
+    after: Mapping[str, Any] | None,
+) -> Iterator[str]:
+    if after is None:
+        yield "the plan no longer has this cluster"
+    elif before is None:
+        yield "the plan did not have this cluster"
+    elif before["reachable"] and not after["reachable"]:
+        yield f"it cannot be looked at now: {after['problem']}"
+    elif after["reachable"] and not before["reachable"]:
+        yield "it could not be looked at when the plan was made, and can be now"
+    else:
+        if bool(before["pruneBlocked"]) != bool(after["pruneBlocked"]):
+            why = after["pruneBlocked"]
+            yield f"nothing is pruned there now: {why}" if why else "pruning need not wait now"
+        name = before["name"]
+        seals = saved.document["touched"].get(name, {}), now.document["touched"].get(name, {})
+        yield from _of_changes(before["changes"], after["changes"], *seals)
+
+
+def _of_changes(
+    before: Sequence[Mapping[str, Any]],
+    after: Sequence[Mapping[str, Any]],
+    sealed: Mapping[str, Any],
+    sealed_now: Mapping[str, Any],
+) -> Iterator[str]:
+    then = {_key(change): change for change in before}
+    now = {_key(change): change for change in after}
+    for key in sorted({*then, *now}):
+        name = str(key)
+        old, new = then.get(key), now.get(key)
+        if new is None:
+            if old and old["action"] not in _NO_WRITE:
+                yield f"{name}: no longer to {old['action']}: it is as wanted, or is kept"
+            elif old:
+                yield f"{name}: was refused when the plan was made, and is not now"
+        elif old is None:
+            why = new["reason"] or new["error"]
+            yield f"{name}: now to {new['action']}, which was not planned: {why}"
+        elif old["action"] != new["action"]:
+            why = new["reason"] or new["error"]
+            yield f"{name}: now to {new['action']}, not to {old['action']}: {why}"
+        elif new["action"] not in _NO_WRITE:
+            found = list(_of_one(old, new, sealed.get(name, {}), sealed_now.get(name, {})))
+            if found:
+                yield f"{name}: {', '.join(found)}"
+
+
+def _of_one(
+    old: Mapping[str, Any],
+    new: Mapping[str, Any],
+    seal: Mapping[str, Any],
+    seal_now: Mapping[str, Any],
+) -> Iterator[str]:
+    for name, told in _BETWEEN:
+        if seal.get(name) != seal_now.get(name):
+            yield told
+    for name in ("apiVersion", "force", "propagation"):
+        if old[name] != new[name]:
+            yield f"{name} is {new[name]}, not {old[name]}"
+    fields = list(_of_fields(old["fields"], new["fields"]))
+    yield from fields[:_SHOWN_FIELDS]
+    if len(fields) > _SHOWN_FIELDS:
+        yield f"and {len(fields) - _SHOWN_FIELDS} more fields"
+
+
+def _of_fields(
+    before: Sequence[Mapping[str, Any]], after: Sequence[Mapping[str, Any]]
+) -> Iterator[str]:
+    then = {field["path"]: field for field in before}
+    now = {field["path"]: field for field in after}
+    for path in sorted({*then, *now}):
+        old, new = then.get(path), now.get(path)
+        if new is None:
+            yield f"{path} does not change now"
+        elif old is None:
+            yield f"{path} changes now: {_step(new)}"
+        elif _values(old) != _values(new):
+            yield f"{path} is now {_step(new)}, not {_step(old)}"
+
+
+def _values(field: Mapping[str, Any]) -> bytes:
+    """JSON tells 1 from true, which Python does not."""
+    told = {side: field[side] for side in ("from", "to") if side in field}
+    return orjson.dumps(told, option=orjson.OPT_SORT_KEYS)
+
+
+def _step(field: Mapping[str, Any]) -> str:
+    return f"{value_text(field.get('from', ABSENT))} -> {value_text(field.get('to', ABSENT))}"
+
+
+def _key(change: Mapping[str, Any]) -> ObjectKey:
+    kind = GroupKind(api_group(change["apiVersion"]), change["kind"])
+    return ObjectKey(*kind, change["namespace"], change["name"])
+
+
+def _of_records(
+    before: Sequence[Mapping[str, Any]], after: Sequence[Mapping[str, Any]]
+) -> Iterator[str]:
+    then = {_record_key(record): record for record in before}
+    now = {_record_key(record): record for record in after}
+    for key in sorted({*then, *now}):
+        old, new = then.get(key), now.get(key)
+        if old is None or new is None:
+            told = "not planned" if old is None else "no longer to be written"
+            yield f"DNS, {told}: {dns_line({**(new or old or {}), 'reason': ''})}"
+        elif (old.get("from"), old.get("to")) != (new.get("from"), new.get("to")):
+            yield f"DNS, otherwise than planned: {dns_line({**new, 'reason': ''})}"
+
+
+def _record_key(record: Mapping[str, Any]) -> tuple[str, str, str]:
+    return str(record.get("zone", "")), str(record["name"]), str(record["type"])
