@@ -67,8 +67,7 @@ def check_dns(state: DesiredState) -> tuple[Problem, ...]:
 
 def rules_of(state: DesiredState) -> tuple[DnsRules, tuple[Problem, ...]]:
     """The rules of ``spec.dns``, and what is wrong with them. Pure."""
-    federation = state.federation
-    return parse_dns(federation.dns, federation.name, federation.position)
+    return parse_dns(state.federation)
 
 
 def dns_needs(state: DesiredState, homes: Homes | None = None) -> dict[str, Sought]:

@@ -8,14 +8,16 @@ from dataclasses import dataclass, field
 from string import Formatter
 from typing import Any, Literal
 
-from reconciler.errors import Position, Problem
-from reconciler.federation.faults import near
-from reconciler.objects import Object
+from reconciler.errors import Problem
+from reconciler.federation.faults import Faults, near
+from reconciler.federation.model import Federation
 
 DEFAULT_NAMING = "{service}.{namespace}.{zone}"
 _PLACEHOLDERS = ("service", "namespace", "cluster", "region", "zone")
 _CREDENTIAL = re.compile(r"secret|token|passw|credential|access_key|api_?key|private_key|\bkey\b")
 _PUBLIC = ("key_name", "key_algorithm")
+Path = tuple[str | int, ...]
+
 _PACKAGE = re.compile(r"^octodns[A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)+$")
 
 
@@ -81,21 +83,17 @@ class DnsRules:
         return max(holding, key=lambda z: len(z.name), default=None)
 
 
-def parse_dns(
-    spec: Object, federation: str, position: Position
-) -> tuple[DnsRules, tuple[Problem, ...]]:
-    """The rules of a ``spec.dns`` that fits the schema, and what its parts say of each other.
+def parse_dns(federation: Federation) -> tuple[DnsRules, tuple[Problem, ...]]:
+    """The rules of a ``spec.dns`` that fits the schema, and what its parts say of each other."""
+    spec, faults = federation.dns, Faults()
 
-    Problems carry the place of the Federation and the path inside it.
-    """
-    found: list[Problem] = []
-
-    def problem(path: str, message: str, expected: str = "", hint: str = "") -> None:
-        found.append(Problem(position, f"$.spec.dns.{path}", message, expected, hint))
+    def problem(path: Path, message: str, expected: str = "", hint: str = "") -> None:
+        if federation.document is not None:
+            faults.problem(federation.document, ("spec", "dns", *path), message, expected, hint)
 
     limits = spec.get("thresholds") or {}
     rules = DnsRules(
-        owner=spec.get("ownerId") or federation,
+        owner=spec.get("ownerId") or federation.name,
         ttl=spec.get("ttl", 60),
         zones=tuple(_zone(body) for body in spec.get("zones") or ()),
         providers={
@@ -110,35 +108,34 @@ def parse_dns(
     )
     seen: set[str] = set()
     for index, zone in enumerate(rules.zones):
-        where = f"zones[{index}]"
         if zone.name in seen:
-            problem(f"{where}.name", f"zone {zone.name} is given twice", "each zone once")
+            problem(("zones", index, "name"), f"zone {zone.name} is given twice", "each zone once")
         seen.add(zone.name)
         if rules.output == "octoDNS" and zone.provider not in rules.providers:
             known = ", ".join(sorted(rules.providers)) or "an entry under spec.dns.providers"
             problem(
-                f"{where}.provider",
+                ("zones", index, "provider"),
                 f"there is no provider {zone.provider!r}",
                 known,
                 near(zone.provider, rules.providers),
             )
         for message, expected in _naming_faults(zone.naming):
-            problem(f"{where}.naming", message, expected)
+            problem(("zones", index, "naming"), message, expected)
     for name, provider in rules.providers.items():
         if not _PACKAGE.match(provider.class_name):
             problem(
-                f"providers.{name}.class",
+                ("providers", name, "class"),
                 f"{provider.class_name!r} is not an octoDNS provider",
                 "octodns_route53.Route53Provider, octodns_bind.Rfc2136Provider, ...",
             )
         for setting, value in provider.settings.items():
-            for path in _literal_credentials(setting, value):
+            if _is_literal_credential(setting, value):
                 problem(
-                    f"providers.{name}.{path}",
+                    ("providers", name, setting),
                     "a credential must not lie in Git",
                     "env/NAME, or secretRef: {name, key}",
                 )
-    return rules, tuple(sorted(found))
+    return rules, tuple(sorted(faults.problems))
 
 
 def _zone(body: Mapping[str, Any]) -> ZoneRule:
@@ -169,14 +166,13 @@ def _setting(value: Any) -> Any:
     return value
 
 
-def _literal_credentials(setting: str, value: Any) -> Iterator[str]:
-    """Settings that look like a credential and hold their value themselves."""
-    secret = bool(_CREDENTIAL.search(setting.lower())) and setting not in _PUBLIC
+def _is_literal_credential(setting: str, value: Any) -> bool:
+    """Whether a setting looks like a credential and holds its value itself."""
+    if not _CREDENTIAL.search(setting.lower()) or setting in _PUBLIC:
+        return False
     if isinstance(value, EnvironmentValue):
-        if secret and value.default:
-            yield setting
-    elif secret and not isinstance(value, SecretValue) and not _is_path(setting, value):
-        yield setting
+        return bool(value.default)
+    return not isinstance(value, SecretValue) and not _is_path(setting, value)
 
 
 def _is_path(setting: str, value: Any) -> bool:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from reconciler.errors import Position
+from reconciler.manifests.document import Document
 from reconciler.objects import GroupKind, Object, ObjectKey
 from reconciler.source.rules import SourceRules
 
@@ -162,7 +163,10 @@ class FailoverRules:
 
 @dataclass(frozen=True, slots=True)
 class Federation:
-    """The one Federation of a repository. ``namespace`` holds the inventory in each member."""
+    """The one Federation of a repository. ``namespace`` holds the inventory in each member.
+
+    ``document`` is where it is written, for faults that only later steps can find.
+    """
 
     name: str
     position: Position
@@ -179,6 +183,7 @@ class Federation:
     dns: Object = field(default_factory=dict)
     notifications: tuple[Object, ...] = ()
     source: SourceRules = field(default_factory=SourceRules)
+    document: Document | None = field(default=None, repr=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

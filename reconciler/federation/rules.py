@@ -52,6 +52,7 @@ def parse_federation(document: Document | None, faults: Faults, clusters: int) -
         dns=spec.get("dns") or {},
         notifications=tuple(spec.get("notifications") or ()),
         source=parse_source_rules(spec.get("source")),
+        document=document,
     )
 
 

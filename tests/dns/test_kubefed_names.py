@@ -68,7 +68,7 @@ def decided(
     standing: Mapping[str, tuple[Standing, ...]] | None = None,
 ) -> Decision:
     state = understood(DOMAIN, CLUSTERS, manifests)
-    rules, problems = parse_dns(state.federation.dns, "shop", state.federation.position)
+    rules, problems = parse_dns(state.federation)
     assert not problems
     wanted = wanted_names(state, rules)
     assert not wanted.warnings
@@ -237,7 +237,7 @@ def _ingress(address: str) -> Object:
 
 def test_a_domain_that_does_not_exist_is_told() -> None:
     state = understood(DOMAIN, CLUSTERS, RECORD.replace("test-domain", "tset-domain") % "")
-    rules, _ = parse_dns(state.federation.dns, "shop", state.federation.position)
+    rules, _ = parse_dns(state.federation)
     wanted = wanted_names(state, rules)
     assert wanted.entries == {}
     assert wanted.warnings == [

@@ -11,7 +11,6 @@ import pytest
 from reconciler.dns.names import wanted_names
 from reconciler.dns.plan import check_dns, plan_dns
 from reconciler.dns.rules import parse_dns
-from reconciler.errors import Position
 from tests.dns.fleets import CLUSTERS, WEB, everywhere, running, understood
 
 FEDERATION = """
@@ -74,6 +73,18 @@ def test_a_naming_that_cannot_be_meant(naming: str, message: str) -> None:
     assert found
     assert message in found[0]
     assert found[0].startswith("$.spec.dns.zones[0].naming: ")
+
+
+def test_each_problem_is_told_with_its_line_and_column() -> None:
+    text = PLAIN.replace("bind}", "bnid, naming: x}", 1).replace("1}", "1, key_secret: abc}")
+    lines = text.lstrip().splitlines()
+    found = check_dns(understood(text, CLUSTERS, WEB))
+    assert len(found) == 4
+    for problem in found:
+        line = lines[problem.position.line - 1]
+        expected = {"provider": "bnid", "naming": "x}", "key_secret": "abc"}
+        value = expected[problem.path.rpartition(".")[2]]
+        assert line[problem.position.column - 1 :].startswith(value), str(problem)
 
 
 def test_zones_and_providers_fit_together() -> None:
@@ -145,7 +156,7 @@ def names(annotation: str, naming: str = "", homes: Mapping | None = None) -> di
     zone = f', naming: "{naming}"' if naming else ""
     web = WEB.replace('"true"', f'"{annotation}"')
     state = understood(FEDERATION % ("", zone), CLUSTERS, web)
-    rules, found = parse_dns(state.federation.dns, "shop", Position("", 1, 1))
+    rules, found = parse_dns(state.federation)
     assert not found
     wanted = wanted_names(state, rules, homes)
     return {name: {p.cluster for p in e.places} for name, e in wanted.entries.items()}
@@ -184,7 +195,7 @@ def test_a_naming_by_region_or_cluster_gives_each_its_own_name() -> None:
 def test_a_name_lies_in_the_most_specific_zone_whatever_made_it() -> None:
     web = WEB.replace("name: web", "name: eu").replace('"true"', '"true, eu"')
     state = understood(FEDERATION % ("", ', naming: "{service}.{zone}"'), CLUSTERS, web)
-    rules, _ = parse_dns(state.federation.dns, "shop", Position("", 1, 1))
+    rules, _ = parse_dns(state.federation)
     zones = {name: entry.zone for name, entry in wanted_names(state, rules).entries.items()}
     # Below shop.example.com., "eu" is a zone of its own.
     assert zones["eu.shop.example.com."] == "eu.shop.example.com."
@@ -200,7 +211,7 @@ def test_a_name_lies_in_the_most_specific_zone_whatever_made_it() -> None:
 )
 def test_health_checks_connect_to_the_first_port_that_they_can(ports: str, check: str) -> None:
     state = understood(PLAIN, CLUSTERS, WEB.replace("[{port: 443}]", ports))
-    rules, _ = parse_dns(state.federation.dns, "shop", Position("", 1, 1))
+    rules, _ = parse_dns(state.federation)
     found = {str(entry.check) for entry in wanted_names(state, rules).entries.values()}
     assert found == {check}
 
@@ -211,7 +222,7 @@ def test_only_the_clusters_that_a_service_is_placed_in_count() -> None:
     assert names("www", homes={key: frozenset({"gcp-eu"})})["www.shop.example.com."] == {"gcp-eu"}
     assert names("www", homes={}) == {}
     # Nowhere while a cluster is down may mean: there.
-    rules, _ = parse_dns(state.federation.dns, "shop", Position("", 1, 1))
+    rules, _ = parse_dns(state.federation)
     kept = wanted_names(state, rules, {}, down={"aws-eu"})
     assert {p.cluster for e in kept.entries.values() for p in e.places} == {"aws-eu"}
 
@@ -220,7 +231,7 @@ def test_what_cannot_have_a_record_is_told() -> None:
     internal = WEB.replace("LoadBalancer", "ClusterIP")
     elsewhere = WEB.replace('"true"', "a.example.org").replace("name: web", "name: api")
     state = understood(PLAIN, CLUSTERS, internal, elsewhere)
-    rules, _ = parse_dns(state.federation.dns, "shop", Position("", 1, 1))
+    rules, _ = parse_dns(state.federation)
     assert wanted_names(state, rules).warnings == [
         "Service shop/api: a.example.org lies in none of the zones of spec.dns.zones",
         "Service shop/web: its type is not LoadBalancer, so it has no address for a record",
@@ -248,7 +259,7 @@ def test_an_ingress_has_its_own_hosts_and_counts_while_a_backend_is_ready() -> N
               - {path: /api, pathType: Prefix, backend: {service: {name: api, port: {number: 80}}}}
     """
     state = understood(PLAIN, CLUSTERS, ingress)
-    rules, _ = parse_dns(state.federation.dns, "shop", Position("", 1, 1))
+    rules, _ = parse_dns(state.federation)
     wanted = wanted_names(state, rules)
     [entry] = wanted.entries.values()
     assert (entry.name, str(entry.check)) == ("www.shop.example.com.", "TCP:443")
