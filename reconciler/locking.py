@@ -18,9 +18,11 @@ from reconciler.applying.file_lock import FileLock
 from reconciler.applying.lease import Lease
 from reconciler.cluster.connecting import Connector
 from reconciler.cluster.kubeconfig import in_cluster
-from reconciler.errors import LeaseLost
+from reconciler.errors import LeaseLost, ReconcileError, UsageError
 from reconciler.federation.model import Federation
 from reconciler.recall import AUTO, CONFIG_MAP, Asked, host_namespace
+from reconciler.sharding.round import Round
+from reconciler.sharding.split import Shard
 
 LEASE, FILE, NONE = "lease", "file", "none"
 CHOICES = (AUTO, LEASE, FILE, NONE)
@@ -38,6 +40,8 @@ class AskedToLock(Asked, Protocol):
     def lock_timeout(self) -> float: ...
     @property
     def lease_duration(self) -> float: ...
+    @property
+    def shard(self) -> Shard | None: ...
 
 
 class Lock(Protocol):
@@ -52,11 +56,13 @@ class RunLock:
     """``with RunLock(options) as lock:`` - taken by the pipeline once it knows the federation.
 
     ``told`` is called with sentences for people: whom it waits for, what could not be given back.
+    ``round`` is there once it is taken, where several pods share the run; they share the lock, too.
     """
 
     def __init__(self, asked: AskedToLock, told: Callable[[str], None] = lambda _: None) -> None:
         self._asked = asked
         self._told = told
+        self.round: Round | None = None
         self._lock: Lock | None = None
         self._left = False
 
@@ -76,8 +82,17 @@ class RunLock:
 
         Raises LeaseLost with the holder's name, ReconcileError where there can be no lock.
         """
-        self._lock = _choose(self._asked, connector, federation, self._told)
-        return self._lock.acquire(self._asked.lock_timeout) if self._lock else False
+        asked = self._asked
+        self._lock = _choose(asked, connector, federation, self._told)
+        waited = self._lock.acquire(asked.lock_timeout) if self._lock else False
+        if asked.shard and isinstance(self._lock, Lease):
+            host = replace(connector, fence=self.check).host()
+            namespace = host_namespace(federation)
+            epoch = self._lock.epoch
+            self.round = Round(
+                host, federation.name, namespace, asked.shard, epoch, check=self.check
+            )
+        return waited
 
     def check(self) -> None:
         """Raises LeaseLost when this run must not write any more."""
@@ -94,8 +109,18 @@ class RunLock:
         """Give it back, if it is ours; ``check`` raises from then on."""
         if self._lock is None or self._left:
             return
-        if trouble := self._lock.release():
+        if self.round and isinstance(self._lock, Lease) and not self._is_last(self.round):
+            self._lock.step_back()
+        elif trouble := self._lock.release():
             self._told(trouble)
+
+    def _is_last(self, shared: Round) -> bool:
+        """Whether no other pod needs the lock any more. One that ended early says so only now."""
+        try:
+            state = shared.state if shared.ended else shared.end(well=False)
+        except ReconcileError:
+            return False
+        return state.all_ended
 
 
 def _choose(
@@ -105,6 +130,10 @@ def _choose(
     told: Callable[[str], None],
 ) -> Lock | None:
     kind = asked.lock
+    if asked.shard:
+        if kind in (FILE, NONE):
+            raise UsageError(f"--shard needs a Lease that the pods share, not --lock {kind}")
+        kind = LEASE
     if kind == AUTO:
         at_home = in_cluster() is not None or bool(asked.host_context)
         shared = asked.state == CONFIG_MAP or (at_home and not asked.simulated)
@@ -115,7 +144,12 @@ def _choose(
         return FileLock(_path(asked, federation), told=told)
     host = replace(connector, fence=None, settings=tuple(sorted(_QUICK.items()))).host()
     return Lease(
-        host, federation.name, host_namespace(federation), duration=asked.lease_duration, told=told
+        host,
+        federation.name,
+        host_namespace(federation),
+        holder=f"round-{asked.shard.round}" if asked.shard else "",
+        duration=asked.lease_duration,
+        told=told,
     )
 
 

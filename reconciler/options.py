@@ -9,6 +9,7 @@ from math import inf
 from typing import Protocol
 
 from reconciler.applying.lease import DURATION_SECONDS
+from reconciler.sharding.split import Shard
 from reconciler.source.rules import SignatureRule
 
 
@@ -66,5 +67,7 @@ class Options:
     """What keeps runs apart: ``lease``, ``file``, ``none``, or ``auto``: see ``locking``."""
     lock_timeout: float = 0.0
     lease_duration: float = DURATION_SECONDS
+    shard: Shard | None = None
+    """Which of the pods that share the run this is; None: it does all of it."""
     time_left: Callable[[], float] = lambda: inf
     """Seconds for which requests may still go on; asked before each of them."""

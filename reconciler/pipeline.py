@@ -5,44 +5,35 @@ Every step's own work is in its package; here is only the order, and what runs s
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from math import inf
 from typing import TYPE_CHECKING
 
 from reconciler.cluster.connecting import Connections, Connector
-from reconciler.cluster.member import Member
 from reconciler.cluster.parallel import in_parallel
-from reconciler.cluster.probing import probe_all
 from reconciler.cluster.resources import VersionedKind
-from reconciler.dns.step import check_rules, plan_records, with_records, write_records
-from reconciler.errors import BadInput, ClusterError, GuardViolation, StalePlan, UsageError
-from reconciler.federation import interpret
-from reconciler.federation.model import Access, Cluster, DesiredState, Federation
-from reconciler.health.probe import Probe, Signal
+from reconciler.deciding import Connect, Decided, Fleet, decide, follow
+from reconciler.dns.step import plan_records, with_records, write_records
+from reconciler.errors import (
+    ClusterError,
+    GuardViolation,
+    ReconcileError,
+    StalePlan,
+    UsageError,
+)
+from reconciler.federation.model import DesiredState, Federation
 from reconciler.inventory.memory_store import MemoryStore, Remembered
 from reconciler.inventory.observation import observe
 from reconciler.locking import RunLock
-from reconciler.manifests import load
-from reconciler.manifests.cache import ParseCache
 from reconciler.objects import ObjectKey
 from reconciler.options import NoProgress as NoProgress
 from reconciler.options import Options as Options
 from reconciler.options import Progress as Progress
-from reconciler.planning.availability import assess
 from reconciler.planning.fleet_plan import assemble, unreachable_plan
-from reconciler.planning.looking import (
-    CONCURRENT_MEMBERS,
-    Seen,
-    kinds_in,
-    live_workloads,
-    look_at_all,
-    words_of,
-)
+from reconciler.planning.looking import CONCURRENT_MEMBERS, Seen, words_of
 from reconciler.planning.member_plan import MemberWork, Settings, plan_member
-from reconciler.planning.placing import place
 from reconciler.planning.plan import ClusterPlan, Plan, RunResult
 from reconciler.planning.replicas import (
     replicas_in,
@@ -51,213 +42,168 @@ from reconciler.planning.replicas import (
     workload_rows,
 )
 from reconciler.planning.requests import DEFAULT_NAMESPACE
-from reconciler.reading import (
-    LastApplied,
-    ReadSource,
-    check_same_rules,
-    check_trust,
-    read_source,
-    request_of,
-    source_warnings,
+from reconciler.reading import LastApplied, check_trust
+from reconciler.recall import (
+    Recall,
+    in_host_cluster,
+    open_store,
+    recollect,
+    remember,
+    remember_commit,
 )
-from reconciler.recall import Recall, open_store, recollect, remember, remember_commit
-from reconciler.rendering import Rendering, render
-from reconciler.scheduling import Assignment, FleetView, schedule
+from reconciler.rendering import Rendering
+from reconciler.repository import Repository as Repository
+from reconciler.repository import read as read
+from reconciler.repository import rendered
+from reconciler.repository import validate as validate
+from reconciler.scheduling import schedule
 from reconciler.scheduling.outages import simulated_outages
-from reconciler.source import Checkout, default_cache
+from reconciler.sharding.decision import commit_of, decode, encode
+from reconciler.sharding.round import PATIENCE_SECONDS, Round
 
 if TYPE_CHECKING:
     from reconciler.dns.plan import DnsPlan
-
-
-@dataclass(frozen=True, slots=True)
-class Repository:
-    """A repository that was read and understood."""
-
-    checkout: Checkout
-    state: DesiredState
-    source: ReadSource
-
-    @property
-    def warnings(self) -> tuple[str, ...]:
-        return self.state.warnings
 
 
 @dataclass(frozen=True)
 class Prepared:
     """A plan with the members it was made for, ready to be carried out.
 
-    ``federation`` and ``connector`` are for telling others of the run, ``repository`` for knowing
-    the plan again.
+    ``repository`` and ``connector`` are for telling others of the run, and for knowing the plan
+    again; ``connect`` makes members of any cluster of ``state``. ``round`` is there where several
+    pods share the run.
     """
 
     plan: Plan
     works: tuple[MemberWork, ...]
-    placed: Mapping[ObjectKey, frozenset[str]] = field(default_factory=dict)
-    recall: Recall | None = None
-    federation: Federation | None = None
-    connector: Connector | None = None
+    placed: Mapping[ObjectKey, frozenset[str]]
+    recall: Recall
+    repository: Repository
+    connector: Connector
+    connect: Connect
     records: DnsPlan | None = None
-    repository: Repository | None = None
+    round: Round | None = None
 
+    @property
+    def state(self) -> DesiredState:
+        return self.repository.state
 
-def read(options: Options, *, ask_members: bool = False) -> Repository:
-    """Read and understand. Raises SourceError, or BadInput with every problem there is.
-
-    ``ask_members``: a federated kind that the repository does not define is looked up in the
-    first member that answers.
-    """
-    source = read_source(request_of(options))
-    name = hashlib.sha256(f"{options.repo}\0{options.path}".encode()).hexdigest()[:16]
-    manifests = load(source.files, ParseCache(default_cache() / "parsed" / f"{name}.json"))
-    found = interpret(manifests.documents)
-    if found.unknown_kinds and ask_members:
-        kinds = _discovered(options, _reached(found.clusters, options))
-        found = interpret(manifests.documents, kinds)
-    problems = [*manifests.problems, *found.problems]
-    if problems or found.state is None:
-        raise BadInput(problems)
-    check_same_rules(source, found.state.federation.source, found.state.federation.position)
-    state = replace(
-        found.state,
-        clusters=_reached(found.state.clusters, options),
-        warnings=(*found.state.warnings, *source_warnings(source, manifests.documents)),
-    )
-    check_rules(state)
-    return Repository(source.checkout, state, source)
-
-
-def _reached(clusters: Sequence[Cluster], options: Options) -> tuple[Cluster, ...]:
-    """The clusters with the access by which this run reaches them."""
-    if not options.simulated:
-        return tuple(clusters)
-    return tuple(replace(cluster, access=Access(context=cluster.name)) for cluster in clusters)
-
-
-def _discovered(options: Options, clusters: Sequence[Cluster]) -> dict[str, str]:
-    connector = Connector.from_file(options.kubeconfig, "")
-    for cluster in clusters:
-        try:
-            served = connector.member(cluster).discover().resources
-        except ClusterError:
-            continue
-        # The preferred version of a kind comes first.
-        return {kind.kind: kind.api_version for kind in reversed(list(served))}
-    return {}
-
-
-def validate(options: Options) -> Repository:
-    """All that can be checked without a cluster. Raises SourceError or BadInput."""
-    repository = read(options)
-    _render(repository.state, FleetView())
-    return repository
-
-
-def _render(state: DesiredState, view: FleetView) -> tuple[tuple[Assignment, ...], Rendering]:
-    assignments = schedule(state, view)
-    return assignments, _rendered(state, assignments)
-
-
-def _rendered(state: DesiredState, assignments: Sequence[Assignment]) -> Rendering:
-    rendering = render(state, assignments)
-    if rendering.problems:
-        raise BadInput(rendering.problems)
-    return rendering
+    @property
+    def federation(self) -> Federation:
+        return self.state.federation
 
 
 def make_plan(
     options: Options, progress: Progress | None = None, lock: RunLock | None = None
 ) -> Prepared:
-    """Look at every member and say what a run would change. Writes nothing.
+    """Look at every member and say what a run would change. Writes to no member.
 
     ``lock`` is taken before anything is looked at: what is planned under it may be applied under
     it. Raises SourceError, BadInput, UsageError, LeaseLost; a member's own trouble is part of the
     plan.
     """
     progress = progress or NoProgress()
-    repository, connector = _read_under(lock, options)
+    repository, connector, published = _read_under(lock, options)
     state, now = repository.state, options.clock()
     _check_names(state, options.clusters)
     outages = simulated_outages(state, options.simulate_outages)
-    usual, usual_rendering = _render(state, FleetView())
+    usual = schedule(state)
+    fleet = Fleet(
+        state, usual, rendered(state, usual), _mine(options, state), repository.checkout.commit
+    )
     connect = Connections(connector).member
     recall = recollect(options, connector, state.federation)
     distrust = check_trust(repository.source, LastApplied.of(recall.memory.commit))
-    probes = _probe(connect, state, outages, progress)
-    availability = assess(state, recall.memory, probes, outages, now)
-    chosen = [c for c in state.clusters if not options.clusters or c.name in options.clusters]
-    # Replicas are shared out over all clusters, so all must be looked at, whichever are planned.
-    shared = any(w.replicas.mode != "Duplicated" for w in state.workloads)
-    looked_at = state.clusters if shared else chosen
-    progress.phase("observe", len(looked_at))
-    seen = look_at_all(
-        connect,
-        looked_at,
-        state,
-        kinds_in(usual_rendering),
-        availability.left_alone,
-        lambda: progress.advance("observe"),
-    )
-    live = live_workloads(state, usual, seen)
-    answered = {one.cluster.name for one in seen if one.observation is not None}
-    placing = place(state, availability, usual, live, answered, now)
-    rendering = usual_rendering
-    if placing.assignments != usual:
-        rendering = _rendered(state, placing.assignments)
+    if published:
+        decided = follow(fleet, decode(published, usual), connect, progress)
+    else:
+        decided = decide(fleet, recall.memory, outages, connect, now, progress)
+    recall = replace(recall, memory=decided.memory or recall.memory)
+    if lock and lock.round and not published:
+        recall = _announce(lock.round, fleet, decided, recall)
+    rendering = fleet.rendering
+    if decided.decision.assignments != usual:
+        rendering = rendered(state, decided.decision.assignments)
     placed = _placed(rendering)
-    records = plan_records(
-        state,
-        _placed(usual_rendering),
-        seen,
-        # With action None an outage is only told of.
-        {} if state.federation.failover.action == "None" else availability.unavailable,
-        connect,
-        connector,
-        simulated=options.simulated,
-    )
-    settings = Settings(
-        force_conflicts=options.force_conflicts,
-        max_deletions=options.max_deletions,
-        now=now if options.sample_at is None else options.sample_at,
-        checked=lambda count: progress.advance("compare", count),
-    )
-    seen = [one for one in seen if one.cluster in chosen]
-    progress.phase("compare", sum(len(rendering.objects[s.cluster.name]) for s in seen))
-    works = in_parallel(
-        lambda one: _plan_one(one, rendering, placed, state, settings), seen, CONCURRENT_MEMBERS
-    )
+    # One pod of many writes the names that all clusters answer to.
+    records = None
+    if not published:
+        records = plan_records(
+            state,
+            _placed(fleet.rendering),
+            decided.seen,
+            # With action None an outage is only told of.
+            {} if state.federation.failover.action == "None" else decided.unavailable,
+            connect,
+            connector,
+            simulated=options.simulated,
+        )
+    works = _plan_all(fleet, decided, rendering, placed, options, now, progress)
     plan = assemble(
         state,
         [w for w in works if isinstance(w, MemberWork)],
         [w for w in works if isinstance(w, ClusterPlan)],
         workload_rows(
-            placing.assignments,
-            replicas_now(live, replicas_in(usual_rendering), availability.lost),
-            replicas_to_be(rendering, live, availability.lost),
-            answered | availability.lost,
+            decided.decision.assignments,
+            replicas_now(decided.live, replicas_in(fleet.rendering), decided.decision.lost),
+            replicas_to_be(rendering, decided.live, decided.decision.lost),
+            decided.answered | decided.decision.lost,
         ),
-        commit=repository.checkout.commit,
-        warnings=[
-            *distrust,
-            *recall.warnings,
-            *availability.warnings,
-            *placing.warnings,
-            *(text for a in placing.assignments for text in _remarks(a)),
-        ],
-        moves=placing.moves,
-        health=availability.health,
+        commit=fleet.commit,
+        warnings=[*distrust, *recall.warnings, *decided.warnings],
+        moves=decided.decision.moves,
+        health=decided.health,
         simulated_outages=options.simulate_outages,
     )
     return Prepared(
         with_records(plan, records),
         tuple(w for w in works if isinstance(w, MemberWork)),
         placed,
-        replace(recall, memory=placing.memory),
-        state.federation,
-        connector,
-        records,
+        recall,
         repository,
+        connector,
+        connect,
+        records,
+        lock.round if lock else None,
     )
+
+
+def _mine(options: Options, state: DesiredState) -> frozenset[str]:
+    """The clusters that this run plans: all, unless --cluster or --shard says otherwise."""
+    names = frozenset(cluster.name for cluster in state.clusters)
+    mine = options.shard.clusters_of(names) if options.shard else names
+    return mine & set(options.clusters) if options.clusters else mine
+
+
+def _plan_all(
+    fleet: Fleet,
+    decided: Decided,
+    rendering: Rendering,
+    placed: Mapping[ObjectKey, frozenset[str]],
+    options: Options,
+    now: float,
+    progress: Progress,
+) -> list[MemberWork | ClusterPlan]:
+    settings = Settings(
+        force_conflicts=options.force_conflicts,
+        max_deletions=options.max_deletions,
+        now=now if options.sample_at is None else options.sample_at,
+        checked=lambda count: progress.advance("compare", count),
+    )
+    seen = [one for one in decided.seen if one.cluster.name in fleet.mine]
+    progress.phase("compare", sum(len(rendering.objects[s.cluster.name]) for s in seen))
+    return in_parallel(
+        lambda one: _plan_one(one, rendering, placed, fleet.state, settings),
+        seen,
+        CONCURRENT_MEMBERS,
+    )
+
+
+def _announce(shared: Round, fleet: Fleet, decided: Decided, recall: Recall) -> Recall:
+    """Remember what was decided, and only then let the other pods act upon it."""
+    errors, recall = remember(recall)
+    shared.publish(encode(decided.decision, fleet.usual))
+    return replace(recall, warnings=(*recall.warnings, *errors))
 
 
 def open_memory(options: Options) -> tuple[MemoryStore, Remembered, tuple[str, ...]]:
@@ -267,36 +213,50 @@ def open_memory(options: Options) -> tuple[MemoryStore, Remembered, tuple[str, .
     return store, store.read(), tuple(sorted(cluster.name for cluster in state.clusters))
 
 
-def _read_under(lock: RunLock | None, options: Options) -> tuple[Repository, Connector]:
-    """The repository, read while the lock is held, and a connector that heeds it."""
+def _read_under(lock: RunLock | None, options: Options) -> tuple[Repository, Connector, bytes]:
+    """The repository, read while the lock is held; a connector that heeds it; what was decided.
+
+    Nothing was decided yet unless several pods share the run, and another one of them did.
+    """
+    if options.shard and not (lock is None or in_host_cluster(options)):
+        raise UsageError(
+            "--shard needs a memory that the pods share, in the host cluster",
+            hint="--state configmap, or --host-context",
+        )
     repository = read(options, ask_members=True)
     connector = _connector(options, repository.state)
     if lock is None:
-        return repository, connector
-    federation = repository.state.federation
-    if lock.take(connector, federation):
+        return repository, connector, b""
+    if lock.take(connector, repository.state.federation):
         # The run that had it may have applied a newer commit than the one that was read.
-        repository = read(options, ask_members=True)
-        now = repository.state.federation
-        if (now.name, now.namespace) != (federation.name, federation.namespace):
-            raise StalePlan(["the Federation got another name while this run waited for the lock"])
-    return repository, replace(connector, fence=lock.check)
+        repository = _again(repository, options)
+    connector = replace(connector, fence=lock.check)
+    if lock.round is None:
+        return repository, connector, b""
+    if not repository.checkout.commit or repository.checkout.dirty:
+        raise UsageError("--shard needs a commit, so that all pods read the same")
+    published = _decision_of(lock.round, connector)
+    if published and commit_of(published) != repository.checkout.commit:
+        # The branch has moved on since.
+        repository = _again(repository, replace(options, ref=commit_of(published)))
+    return repository, connector, published
 
 
-def _probe(
-    connect: Callable[[Cluster], Member],
-    state: DesiredState,
-    simulated: Mapping[str, str],
-    progress: Progress,
-) -> tuple[Probe, ...]:
-    """One probe per cluster where failover is enabled; simulated outages are not asked."""
-    rules = state.federation.failover
-    if not rules.enabled:
-        return ()
-    asked = [cluster for cluster in state.clusters if cluster.name not in simulated]
-    progress.phase("probe", len(asked))
-    found = probe_all(connect, asked, rules, done=lambda: progress.advance("probe"))
-    return (*found, *(Probe(name, Signal.UNHEALTHY, why) for name, why in simulated.items()))
+def _again(before: Repository, options: Options) -> Repository:
+    repository = read(options, ask_members=True)
+    old, new = before.state.federation, repository.state.federation
+    if (new.name, new.namespace) != (old.name, old.namespace):
+        raise StalePlan(["the Federation got another name while this run waited"])
+    return repository
+
+
+def _decision_of(shared: Round, connector: Connector) -> bytes:
+    """What another pod decided; nothing where that is up to this one."""
+    if shared.shard.decides:
+        # A pod that is repeated stays with what its forerunner decided.
+        return shared.decision()
+    seconds_left: Callable[[], float] = dict(connector.settings)["seconds_left"]
+    return shared.await_decision(min(PATIENCE_SECONDS, seconds_left()))
 
 
 def apply_plan(
@@ -305,6 +265,7 @@ def apply_plan(
     stopped: Callable[[], str] = lambda: "",
 ) -> RunResult:
     """Carry a plan out. Raises GuardViolation before the first write when it passes a limit."""
+    from reconciler.applying.elsewhere import Elsewhere
     from reconciler.applying.fleet_run import carry_out
 
     progress = progress or NoProgress()
@@ -318,17 +279,33 @@ def apply_plan(
     # A name leaves what is down, or about to be pruned, before anything else is done.
     records = write_records(prepared.records, prepared.connector, stopped)
     progress.phase("apply", sum(len(cluster.changes) for cluster in plan.clusters))
+    planned = {cluster.name for cluster in plan.clusters}
     result = carry_out(
         plan,
         prepared.works,
         prepared.placed,
+        elsewhere=Elsewhere(
+            [c for c in prepared.state.clusters if c.name not in planned], prepared.connect
+        ),
         stopped=stopped,
         written=lambda: progress.advance("apply"),
     )
     result = replace(result, records=records)
-    if result.ok and not errors:
+    well = result.ok and not errors
+    if prepared.round:
+        well, trouble = _ended(prepared.round, well=well)
+        errors += trouble
+    if well:
         errors += remember_commit(recall, plan.commit, time.time())
     return replace(result, errors=(*result.errors, *errors)) if errors else result
+
+
+def _ended(shared: Round, *, well: bool) -> tuple[bool, list[str]]:
+    """Whether all pods have ended well, as far as this one can tell; what hinders it."""
+    try:
+        return shared.end(well=well).all_well, []
+    except ReconcileError as error:
+        return False, [f"the other shards could not be told that this one has ended: {error}"]
 
 
 def _check_names(state: DesiredState, names: Sequence[str]) -> None:
@@ -367,13 +344,6 @@ def _placed(rendering: Rendering) -> dict[ObjectKey, frozenset[str]]:
                 at_home = desired.key._replace(namespace=DEFAULT_NAMESPACE)
                 homes.setdefault(at_home, set()).add(name)
     return {key: frozenset(names) for key, names in homes.items()}
-
-
-def _remarks(assignment: Assignment) -> list[str]:
-    remarks = list(assignment.warnings)
-    if assignment.shortfall:
-        remarks.append(f"{assignment.workload}: {assignment.shortfall} replicas fit nowhere")
-    return remarks
 
 
 def _plan_one(

@@ -17,7 +17,7 @@ from reconciler.cluster.kubeconfig import in_cluster, own_namespace
 from reconciler.errors import MemoryChanged, ReconcileError, SourceError
 from reconciler.federation.model import Federation
 from reconciler.health.memory import FleetMemory
-from reconciler.inventory.memory_store import ConfigMapStore, FileStore, MemoryStore
+from reconciler.inventory.memory_store import ConfigMapStore, FileStore, MemoryStore, update
 
 AUTO, CONFIG_MAP = "auto", "configmap"
 
@@ -139,9 +139,9 @@ def source_of(asked: Asked) -> str:
     return f"{asked.repo if '://' in asked.repo else Path(asked.repo).absolute()}\0{asked.path}"
 
 
-def remember(recall: Recall | None) -> tuple[list[str], Recall | None]:
+def remember(recall: Recall) -> tuple[list[str], Recall]:
     """Keeps what changed. Raises MemoryChanged; any other trouble is told, and the run goes on."""
-    if recall is None or recall.store is None or recall.memory == recall.before:
+    if recall.store is None or recall.memory == recall.before:
         return [], recall
     try:
         version = recall.store.write(recall.memory, recall.version)
@@ -152,12 +152,12 @@ def remember(recall: Recall | None) -> tuple[list[str], Recall | None]:
     return [], replace(recall, version=version, before=recall.memory)
 
 
-def remember_commit(recall: Recall | None, commit: str, now: float) -> list[str]:
+def remember_commit(recall: Recall, commit: str, now: float) -> list[str]:
     """Keeps the commit that was just applied, if it is another than before."""
-    if recall is None or not commit or recall.memory.commit == commit:
+    if recall.store is None or not commit or recall.memory.commit == commit:
         return []
-    memory = replace(recall.memory, commit=commit, applied_at=now)
     try:
-        return remember(replace(recall, memory=memory))[0]
-    except MemoryChanged as error:
+        update(recall.store, lambda memory: replace(memory, commit=commit, applied_at=now))
+    except ReconcileError as error:
         return [f"the applied commit could not be remembered: {error}"]
+    return []

@@ -8,12 +8,13 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 
+from reconciler.applying.elsewhere import Elsewhere
 from reconciler.applying.member_run import MemberRun
 from reconciler.cluster.parallel import in_parallel
 from reconciler.errors import LeaseLost
 from reconciler.objects import ObjectKey
 from reconciler.planning.member_plan import MemberWork
-from reconciler.planning.plan import Action, Outcome, Plan, RunResult
+from reconciler.planning.plan import Action, Change, Outcome, Plan, RunResult
 
 CONCURRENT_MEMBERS = 32
 
@@ -23,10 +24,12 @@ def carry_out(
     works: Sequence[MemberWork],
     placed: Mapping[ObjectKey, frozenset[str]],
     *,
+    elsewhere: Elsewhere | None = None,
     stopped: Callable[[], str] = lambda: "",
     written: Callable[[], None] = lambda: None,
 ) -> RunResult:
-    """Write what the plan says. ``placed`` tells in which clusters each object is wanted.
+    """Write what the plan says. ``placed`` tells in which clusters each object is wanted, and
+    ``elsewhere`` knows those of them that are no part of this run.
 
     ``stopped`` gives the reason why no further object may be begun, or an empty string.
     """
@@ -45,7 +48,7 @@ def carry_out(
         in_parallel(guarded, runs, CONCURRENT_MEMBERS)
 
     phase(MemberRun.apply)
-    waiting = _not_in_place(runs, placed)
+    waiting = _not_in_place(runs, placed, elsewhere)
     phase(lambda run: run.prune(waiting))
     phase(MemberRun.finish)
     errors = [f"{run.work.cluster.name}: {run.lost}" for run in runs if run.lost]
@@ -61,7 +64,9 @@ def carry_out(
 
 
 def _not_in_place(
-    runs: Sequence[MemberRun], placed: Mapping[ObjectKey, frozenset[str]]
+    runs: Sequence[MemberRun],
+    placed: Mapping[ObjectKey, frozenset[str]],
+    elsewhere: Elsewhere | None,
 ) -> dict[ObjectKey, str]:
     """Objects to be pruned in one member that are wanted in another but not (yet) there."""
     looked_at = {run.work.cluster.name for run in runs}
@@ -79,13 +84,25 @@ def _not_in_place(
             homes = placed.get(change.key, frozenset())
             if change.action is not Action.PRUNE or not homes:
                 continue
-            missing = sorted((homes & failed[change.key]) or (homes - looked_at))
-            in_place = homes & looked_at - failed[change.key]
-            if missing and (homes & failed[change.key] or not in_place):
+            missing = homes & failed[change.key]
+            if not (missing or homes & looked_at or _is_elsewhere(run, change, homes, elsewhere)):
+                missing = homes
+            if missing:
+                names = ", ".join(sorted(missing))
                 waiting[change.key] = (
-                    f"pruning waits: it moved to {', '.join(missing)} and is not in place there"
+                    f"pruning waits: it moved to {names} and is not in place there"
                 )
     return waiting
+
+
+def _is_elsewhere(
+    run: MemberRun, change: Change, homes: frozenset[str], elsewhere: Elsewhere | None
+) -> bool:
+    resource = run.resource_of(change)
+    if elsewhere is None or resource is None:
+        return False
+    applyset = run.work.observation.inventory.applyset
+    return elsewhere.holds(resource, change.key, applyset, homes)
 
 
 def _complete(run: MemberRun) -> list[Outcome]:

@@ -109,6 +109,8 @@ class Lease:
     ``host`` must have no fence of its own. ``duration`` is in seconds: others wait so long before
     they take over from a holder that is silent; it renews eight times within it. ``told`` is
     called with a sentence for people when there is something to wait for.
+
+    Processes with the same ``holder`` hold it together: each renews it and has a fence of its own.
     """
 
     def __init__(
@@ -133,6 +135,8 @@ class Lease:
         self._federation = federation
         self._clock, self._now, self._pause, self._told = clock, now, pause, told
         self._lock = threading.Lock()
+        self.epoch = 0
+        """How often it changed hands until it was acquired: the same for those that share it."""
         self._lost = "it was not acquired"
         self._renewed_at = 0.0
         self._current: Object = {}
@@ -217,6 +221,7 @@ class Lease:
             written = self._put(found, spec)
         except Conflict:
             return False
+        self.epoch = Record.of(written).transitions
         with self._lock:
             self._current, self._renewed_at, self._lost = written, sent_at, ""
         return True
@@ -282,10 +287,12 @@ class Lease:
                 found = self._host.get(LEASES, self.key)
                 if found is None:
                     self._lose(f"{self.where} was deleted")
-                elif Record.of(found).holder != self.holder:
-                    self._lose(f"another run took the lock over: {Record.of(found).told}")
-                else:
-                    self._current = found
+                record = Record.of(found)
+                if record.holder != self.holder:
+                    self._lose(f"another run took the lock over: {record.told}")
+                if record.transitions != self.epoch:
+                    self._lose(f"another run held the lock meanwhile ({self.where})")
+                self._current = found
             else:
                 with self._lock:
                     self._current, self._renewed_at = written, sent_at
@@ -298,16 +305,20 @@ class Lease:
 
     # -- giving it back --------------------------------------------------------------------
 
-    def release(self) -> str:
-        """Let the next run have it at once; why that was not possible, or an empty string.
-
-        Safe to call at any time, also when ``acquire`` was interrupted half way.
-        """
+    def step_back(self) -> None:
+        """Renew it no longer and write no more, and leave it to those that share it."""
         self._ended.set()
         if self._thread is not None:
             self._thread.join(RELEASE_SECONDS)
         with self._lock:
             self._lost = self._lost or "it was released"
+
+    def release(self) -> str:
+        """Let the next run have it at once; why that was not possible, or an empty string.
+
+        Safe to call at any time, also when ``acquire`` was interrupted half way.
+        """
+        self.step_back()
         try:
             found = self._host.get(LEASES, self.key)
             if found is None or Record.of(found).holder != self.holder:

@@ -201,7 +201,7 @@ class MemberRun:
         return [result.outcome for result in results]
 
     def _write_one(self, change: Change) -> Written:
-        resource = self._resource(change)
+        resource = self.resource_of(change)
         if resource is None:
             message = f"the cluster does not serve {change.key.kind} in {change.api_version}"
             outcome = Outcome(self.work.member.name, change.action, change.key, "failed", message)
@@ -209,7 +209,8 @@ class MemberRun:
         inventory = self._inventory
         return write(self.work.member, resource, change, inventory.applyset, inventory.digester)
 
-    def _resource(self, change: Change) -> Resource | None:
+    def resource_of(self, change: Change) -> Resource | None:
+        """How the member serves the kind of a change; None: not at all."""
         kind = VersionedKind(change.api_version, change.key.kind)
         return (
             self._resources.get(kind)

@@ -1,4 +1,4 @@
-"""The options that keep runs apart and end them in time."""
+"""The options that keep runs apart, let pods share one, and end them in time."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ HEADING = "Other runs, and the end of this one"
 
 
 def lock_options(command: Command) -> Command:
-    """Adds --lock, --lock-timeout, --lease-duration and --grace."""
+    """Adds --shard, --round, --lock, --lock-timeout, --lease-duration and --grace."""
     for decorate in (
         option(
             "--grace",
@@ -34,6 +34,21 @@ def lock_options(command: Command) -> Command:
             type=DURATION,
             heading=HEADING,
             help="Wait so long for another run to end. [default: fail when it is seen alive]",
+        ),
+        option(
+            "--round",
+            default="",
+            metavar="ID",
+            heading=HEADING,
+            help="What the pods of one run have in common and no other run has, such as their "
+            "Job's UID.",
+        ),
+        option(
+            "--shard",
+            metavar="INDEX/COUNT",
+            heading=HEADING,
+            help="Only this pod's share of the clusters, such as 0/4: the pods of one Job share "
+            "a run. [default: $JOB_COMPLETION_INDEX/$JOB_COMPLETIONS, if both are set]",
         ),
         option(
             "--lock",

@@ -102,6 +102,8 @@ class Watch:
             from reconciler.reporting.finished_run import new_run_id
 
             self._id = new_run_id(self._started)
+        if shard := self.options.shard:
+            self._id += f"-{shard.index}of{shard.count}"
         if self.settings.console.json_lines:
             import sys
 
@@ -165,6 +167,7 @@ class Watch:
             seconds,
             failures=self._failures(error),
             plan_only=only_planned,
+            shard=self.options.shard,
         )
         if self.prepared is None:
             return self._without_plan(run)
@@ -189,14 +192,12 @@ class Watch:
 
         plan, recall, federation = prepared.plan, prepared.recall, prepared.federation
         run = replace(run, federation=plan.federation, plan=plan, result=self.result)
-        if recall:
-            commit, since = recall.memory.commit, recall.memory.applied_at
-            if self.result and run.ok and plan.commit and plan.commit != commit:
-                commit, since = plan.commit, run.finished
-            run = replace(run, applied_commit=commit, applied_at=since)
+        commit, since = recall.memory.commit, recall.memory.applied_at
+        # Of several pods each knows only of itself.
+        if self.result and run.ok and plan.commit and not prepared.round and plan.commit != commit:
+            commit, since = plan.commit, run.finished
+        run = replace(run, applied_commit=commit, applied_at=since)
         around = self._surroundings(prepared.connector)
-        if recall is None or federation is None:
-            return run, around
         told = recall.memory.told
         receivers = () if self.options.simulated else tuple(federation.notifications)
         around = replace(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from os import environ
 from pathlib import Path
 from typing import Any
 
@@ -78,6 +80,13 @@ def _out(_: click.Context, __: click.Parameter, value: Path | None) -> Path | No
     if value is not None and not value.absolute().parent.is_dir():
         raise click.BadParameter(f"{str(value)!r}: there is no such directory")
     return value
+
+
+def _sharded(settings: Settings) -> Settings:
+    """With the share of this pod, which an Indexed Job tells by the environment."""
+    index, count = (environ.get(f"JOB_COMPLETION{name}", "") for name in ("_INDEX", "S"))
+    shard = settings.shard or (f"{index}/{count}" if index and count else None)
+    return replace(settings, shard=shard)
 
 
 @click.group(
@@ -236,6 +245,8 @@ def reconcile(
     context.obj = merged(context, **given)
     if context.invoked_subcommand is not None:
         return Exit.OK
+    context.obj = _sharded(context.obj)
+    shard = context.obj.shard
     outages = bool(context.obj.simulate_outages)
     for wrong, why in (
         (apply_plan and plan, "--apply-plan does what was planned: leave out --plan."),
@@ -255,6 +266,14 @@ def reconcile(
             "--detailed-exitcode, --out and --apply-plan are for one run: leave out --every.",
         ),
         (listen and every is None, "--listen goes with --every: one run ends too soon."),
+        (
+            shard and (every is not None or apply_plan or out),
+            "--shard is for the pods of one Job: leave out --every, --out and --apply-plan.",
+        ),
+        (
+            shard and not (plan or context.obj.round),
+            "--shard needs a --round that all pods of the Job have, and no other Job has.",
+        ),
     ):
         if wrong:
             raise click.UsageError(why)

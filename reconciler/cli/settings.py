@@ -50,6 +50,8 @@ class Settings:
     lock: str = "auto"
     lock_timeout: float = 0.0
     lease_duration: float = 90.0
+    shard: str | None = None
+    round: str = ""
     grace: float = GRACE_SECONDS
     log_format: Literal["text", "json"] = "text"
     metrics_file: Path | None = None
@@ -62,6 +64,7 @@ class Settings:
     def options(self, *, plan_only: bool = True) -> Options:
         """The same as the pipeline wants it."""
         from reconciler.pipeline import Options
+        from reconciler.sharding.split import parse_shard
         from reconciler.source.rules import SignatureRule
 
         required = self.require_signature
@@ -88,6 +91,7 @@ class Settings:
             lock_timeout=self.lock_timeout,
             time_left=self.time_left,
             lease_duration=self.lease_duration,
+            shard=parse_shard(self.shard, self.round) if self.shard else None,
         )
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import os
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,7 @@ from reconciler.objects import Object, ObjectKey
 
 CONFIG_MAPS = Resource("v1", "ConfigMap", "configmaps", namespaced=True)
 ENTRY = "memory.json"
+TRIES = 5
 SOURCE = "federation.reconciler.dev/source"
 
 
@@ -113,6 +115,24 @@ class FileStore:
                 return file.read(MAX_BYTES * 2)
         except FileNotFoundError:
             return None
+
+
+def update(store: MemoryStore, change: Callable[[FleetMemory], FleetMemory]) -> None:
+    """Change a part of what is remembered, and leave the rest as whoever wrote it last left it.
+
+    A damaged memory is made anew by this. Raises ReconcileError; MemoryChanged when others are
+    quicker again and again.
+    """
+    for _ in range(TRIES):
+        found = store.read()
+        memory = change(found.memory)
+        try:
+            if memory != found.memory:
+                store.write(memory, found.version)
+        except MemoryChanged:
+            continue
+        return
+    raise MemoryChanged(f"{store.where} keeps changing")
 
 
 def config_map_key(federation: str, namespace: str) -> ObjectKey:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from reconciler.cluster.member import Member
 from reconciler.cluster.parallel import in_parallel
@@ -47,22 +47,26 @@ class Observation:
         }
 
 
-def observe(member: Member, inventory: Inventory, wanted: Iterable[VersionedKind]) -> Observation:
+def observe(
+    member: Member, inventory: Inventory, wanted: Iterable[VersionedKind], *, whole: bool = True
+) -> Observation:
     """List every kind that is wanted or in the inventory, each in one version if possible.
 
+    Not ``whole``: only what is wanted, which is not enough to plan this member.
     Discovery is asked only when a kind is not in the inventory's memory of it, or when a LIST
     finds that memory wrong. Raises ClusterError when the member stops answering altogether.
     """
     known = Discovery(inventory.resources, complete=False)
-    kinds = _kinds_to_list(inventory, wanted, known)
+    held = inventory if whole else replace(inventory, rows={}, group_kinds=frozenset())
+    kinds = _kinds_to_list(held, wanted, known)
     if kinds is None or any(known.find(kind) is None for kind in kinds):
         known = member.discover()
-        kinds = _kinds_to_list(inventory, wanted, known) or []
+        kinds = _kinds_to_list(held, wanted, known) or []
     lists = _list_all(member, [r for k in kinds if (r := known.find(k))], inventory.applyset)
     if not known.complete and any(isinstance(r, NotFound) for r in lists.values()):
         # A remembered resource is gone or has moved: ask once, then list what has changed.
         known = member.discover()
-        kinds = _kinds_to_list(inventory, wanted, known) or []
+        kinds = _kinds_to_list(held, wanted, known) or []
         again = [k for k in kinds if k not in lists or isinstance(lists[k], ApiError)]
         lists = {k: v for k, v in lists.items() if not isinstance(v, ApiError)}
         lists |= _list_all(member, [r for k in again if (r := known.find(k))], inventory.applyset)

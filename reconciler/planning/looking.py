@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from reconciler.cluster.member import Member
 from reconciler.cluster.parallel import in_parallel
 from reconciler.cluster.resources import VersionedKind
 from reconciler.errors import ClusterError
-from reconciler.federation.model import Cluster, DesiredState
+from reconciler.federation.model import Cluster, DesiredState, Workload
 from reconciler.inventory.observation import Observation, observe
 from reconciler.inventory.store import read_inventory
 from reconciler.objects import Object, ObjectKey
@@ -41,12 +41,21 @@ def look_at_all(
     state: DesiredState,
     kinds: Mapping[str, set[VersionedKind]],
     left_alone: Mapping[str, str],
+    partly: Collection[str],
     done: Callable[[], None],
 ) -> list[Seen]:
-    """Each member as it is, in the order given. ``left_alone``: cluster -> why it is not asked."""
+    """Each member as it is, in the order given. ``left_alone``: cluster -> why it is not asked.
+
+    ``partly``: clusters that this run does not plan, of which only the workloads matter whose
+    replicas are shared out over all.
+    """
+    shared = {VersionedKind.of(w.template) for w in shared_workloads(state)}
 
     def look(cluster: Cluster) -> Seen:
-        seen = _look(connect, cluster, state, kinds[cluster.name], left_alone.get(cluster.name))
+        whole = cluster.name not in partly
+        wanted = kinds[cluster.name] if whole else kinds[cluster.name] & shared
+        why = left_alone.get(cluster.name)
+        seen = _look(connect, cluster, state, wanted, why, whole=whole)
         done()
         return seen
 
@@ -59,6 +68,8 @@ def _look(
     state: DesiredState,
     kinds: set[VersionedKind],
     left_alone: str | None,
+    *,
+    whole: bool,
 ) -> Seen:
     if left_alone is not None:
         return Seen(cluster, problem=left_alone)
@@ -66,9 +77,14 @@ def _look(
         member = connect(cluster)
         federation = state.federation
         inventory = read_inventory(member, federation.name, federation.namespace)
-        return Seen(cluster, member, observe(member, inventory, kinds))
+        return Seen(cluster, member, observe(member, inventory, kinds, whole=whole))
     except ClusterError as error:
         return Seen(cluster, problem=words_of(error))
+
+
+def shared_workloads(state: DesiredState) -> list[Workload]:
+    """Those whose replicas are shared out over the clusters."""
+    return [w for w in state.workloads if w.replicas.mode != "Duplicated"]
 
 
 def words_of(error: ClusterError) -> str:
@@ -93,7 +109,7 @@ def live_workloads(
     them: what runs before a migration counts as running.
     """
     replicated = template_replicas(state)
-    shared = {w.key: w for w in state.workloads if w.replicas.mode != "Duplicated"}
+    shared = {w.key: w for w in shared_workloads(state)}
     possible = {a.workload: set(a.replicas) for a in assignments}
     found: Live = {}
     for one in seen:

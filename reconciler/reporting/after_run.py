@@ -12,9 +12,9 @@ from pathlib import Path
 
 from reconciler.cluster.member import Member
 from reconciler.cluster.resources import Resource
-from reconciler.errors import MemoryChanged, ReconcileError
-from reconciler.health.memory import Phase, Told
-from reconciler.inventory.memory_store import MemoryStore
+from reconciler.errors import ReconcileError
+from reconciler.health.memory import FleetMemory, Phase, Told
+from reconciler.inventory.memory_store import MemoryStore, update
 from reconciler.objects import ObjectKey
 from reconciler.planning.member_plan import MemberWork
 from reconciler.reporting.delivery import NotDelivered
@@ -22,7 +22,6 @@ from reconciler.reporting.finished_run import FailureKind, FinishedRun
 from reconciler.reporting.metrics import LatestMetrics
 from reconciler.reporting.notifications import Receiver, address_from_environment
 
-TRIES = 3
 _SECRETS = Resource("v1", "Secret", "secrets", namespaced=True)
 
 
@@ -115,8 +114,7 @@ def _uid_of(host: Member, key: ObjectKey) -> str:
 
 def _notify(run: FinishedRun, around: Surroundings) -> list[str]:
     if not around.receivers:
-        told = Told()
-        return _remember(told, around.store) if around.store and around.known != told else []
+        return _remember(around.known, Told(), around.store) if around.store else []
     from reconciler.reporting.notifications import tell
 
     def address_of(receiver: Receiver) -> str:
@@ -128,7 +126,7 @@ def _notify(run: FinishedRun, around: Surroundings) -> list[str]:
         # Telling the same in every run would be worse: metrics and Events still tell.
         return ["nobody was told: what they were told before cannot be read"]
     told, warnings = tell(run, around.receivers, around.told, address_of)
-    return [*warnings, *(_remember(told, around.store) if told != around.known else [])]
+    return [*warnings, *_remember(around.known, told, around.store)]
 
 
 def _address_in_secret(receiver: Receiver, around: Surroundings) -> str:
@@ -156,17 +154,19 @@ def _address_in_secret(receiver: Receiver, around: Surroundings) -> str:
         raise NotDelivered(f"has its address in {where}, which is damaged") from None
 
 
-def _remember(told: Told, store: MemoryStore) -> list[str]:
-    """Keeps only what was told: the rest of the memory stays as whoever wrote it last left it."""
-    for _ in range(TRIES):
-        try:
-            found = store.read()
-            if found.memory.told != told:
-                # A damaged memory is made anew by this, as by any run that has news to remember.
-                store.write(replace(found.memory, told=told), found.version)
-        except MemoryChanged:
-            continue
-        except ReconcileError as error:
-            return [f"who was told what could not be remembered: {error}"]
+def _remember(known: Told, told: Told, store: MemoryStore) -> list[str]:
+    """Keeps what was told in this run, and leaves the rest to whoever wrote it last."""
+    if told == known:
         return []
-    return [f"who was told what could not be remembered: {store.where} keeps changing"]
+    gone = known.states.keys() - told.states.keys()
+    news = {k: state for k, state in told.states.items() if known.states.get(k) != state}
+
+    def with_news(memory: FleetMemory) -> FleetMemory:
+        states = {k: s for k, s in memory.told.states.items() if k not in gone} | news
+        return replace(memory, told=replace(told, states=states))
+
+    try:
+        update(store, with_news)
+    except ReconcileError as error:
+        return [f"who was told what could not be remembered: {error}"]
+    return []

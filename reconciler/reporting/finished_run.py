@@ -24,6 +24,7 @@ from reconciler.errors import (
 from reconciler.objects import ObjectKey
 from reconciler.planning.plan import Action, Plan, RunResult
 from reconciler.reporting.wording import unwritten_records
+from reconciler.sharding.split import Shard
 
 
 class FailureKind(StrEnum):
@@ -77,6 +78,7 @@ class FinishedRun:
     plan            None: the run ended before there was one
     result          None: nothing was applied, because of ``failures`` or as only a plan was wanted
     applied_commit  the commit that was last applied without a failure, ``applied_at`` since when
+    shard           which of the pods that share the run this was; None: it was the whole run
     """
 
     id: str
@@ -89,6 +91,7 @@ class FinishedRun:
     plan_only: bool = False
     applied_commit: str = ""
     applied_at: float = 0.0
+    shard: Shard | None = None
 
     @property
     def ok(self) -> bool:

@@ -196,6 +196,9 @@ def push(run: FinishedRun, address: str) -> str:
     to_gateway = push_to_gateway if run.plan else pushadd_to_gateway
     # An empty label is as one that is not there, and would be a group of its own.
     group = {"federation": run.federation} if run.federation else {}
+    if run.shard:
+        # Each pod tells of its own clusters, and must not replace what the others told.
+        group["shard"] = str(run.shard)
     # A plan made elsewhere must not look like what the fleet's own runs come to.
     job = f"{JOB}-plan" if run.plan_only else JOB
     try:

@@ -23,6 +23,7 @@ from reconciler.objects import Object
 from reconciler.planning.plan import ClusterPlan, Plan
 from reconciler.reporting.delivery import NotDelivered, send
 from reconciler.reporting.finished_run import NO_NEWS, FinishedRun, digest
+from reconciler.sharding.split import Shard
 
 FORMAT_VERSION = 1
 DEFAULT_KEY = "url"
@@ -127,8 +128,8 @@ def tidings_of(
 ) -> tuple[tuple[Tiding, ...], dict[str, str]]:
     """What a receiver who knows ``before`` does not know yet, and what it knows afterwards.
 
-    States are by subject: ``run`` -> a digest of what fails, ``cluster/NAME`` -> ``Down``. What
-    is well has none. Pure.
+    States are by subject: ``run`` -> a digest of what fails (``run/1`` where that is of shard 1
+    only), ``cluster/NAME`` -> ``Down``. What is well has none. Pure.
     """
     after = dict(before)
     tidings = []
@@ -139,14 +140,26 @@ def tidings_of(
         for one in run.plan.health:
             tidings += _of_cluster(run.plan, one, after)
     trouble = run.trouble
-    if trouble and after.get("run") != trouble:
-        tidings.append(_failure(run, again="run" in after))
-        after["run"] = trouble
-    elif trouble == "" and after.pop("run", ""):
-        tidings.append(
-            Tiding(Occasion.RECOVERY, f"{_fleet(run)} runs as Git says again", (_commit(run),))
-        )
+    subject = f"run/{run.shard.index}" if run.shard else "run"
+    if trouble and after.get(subject) != trouble:
+        tidings.append(_failure(run, again=subject in after))
+        after[subject] = trouble
+    elif trouble == "":
+        mended = [key for key in after if key == subject or _is_left_over(key, run.shard)]
+        for key in mended:
+            del after[key]
+        if mended:
+            title = f"{_fleet(run)} runs as Git says again"
+            tidings.append(Tiding(Occasion.RECOVERY, title, (_commit(run),)))
     return tuple(tidings), after
+
+
+def _is_left_over(subject: str, shard: Shard | None) -> bool:
+    """Whether it is of runs that were shared out otherwise; the first pod speaks for those."""
+    what, _, index = subject.partition("/")
+    if what != "run" or (shard and not shard.decides):
+        return False
+    return shard is None or not index or int(index) >= shard.count
 
 
 def _of_cluster(plan: Plan, health: ClusterHealth, states: dict[str, str]) -> list[Tiding]:
@@ -173,7 +186,8 @@ def _failure(run: FinishedRun, *, again: bool) -> Tiding:
 
 
 def _fleet(run: FinishedRun) -> str:
-    return f"Federation {run.federation}" if run.federation else "A federation"
+    fleet = f"Federation {run.federation}" if run.federation else "A federation"
+    return f"{fleet} (shard {run.shard})" if run.shard else fleet
 
 
 def _commit(run: FinishedRun) -> str:

@@ -143,10 +143,7 @@ def _unknowable(plan: Plan, origin: Origin) -> str:
 def _origin(prepared: Prepared, options: Options) -> Origin:
     from reconciler.source.uncommitted import uncommitted_files
 
-    repository = prepared.repository
-    if repository is None:
-        raise ValueError("a plan without its repository")
-    source, checkout = repository.source, repository.checkout
+    source, checkout = prepared.repository.source, prepared.repository.checkout
     uncommitted: tuple[str, ...] = ()
     if checkout.commit:
         found = uncommitted_files(source.where, checkout, is_manifest)

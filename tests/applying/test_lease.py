@@ -294,3 +294,51 @@ def test_a_lease_that_others_made_is_understood(simulated_runs: Runs, spec: Any)
     simulated_runs.lease("new").acquire()
     assert simulated_runs.record.holder == "new"
     assert simulated_runs.clock.now - 1000 < 3700
+
+
+# -- held together by the pods of a Job --------------------------------------------------------
+
+
+def test_pods_of_one_round_hold_it_together_until_the_last_gives_it_back(runs: Runs) -> None:
+    one, two = runs.lease("round-7"), runs.lease("round-7")
+    assert one.acquire() is False
+    assert two.acquire() is False
+    assert one.epoch == two.epoch
+    one.step_back()
+    with pytest.raises(LeaseLost, match="released"):
+        one.check()
+    two._renew()
+    two.check()
+    assert runs.record.holder == "round-7"
+    two.release()
+    assert runs.record.holder == ""
+
+
+def test_a_pod_that_slept_must_not_write_though_another_keeps_the_lock(runs: Runs) -> None:
+    one, two = runs.lease("round-7"), runs.lease("round-7")
+    one.acquire()
+    two.acquire()
+    for _ in range(8):
+        runs.clock.now += 5
+        two._renew()
+    two.check()
+    with pytest.raises(LeaseLost, match="last renewed 40 s ago"):
+        one.check()
+
+
+def test_a_pod_loses_it_when_another_run_had_it_though_a_late_pod_took_it_again(
+    runs: Runs,
+) -> None:
+    early = runs.lease("round-7")
+    early.acquire()
+    another = runs.lease("another")
+    assert another.acquire() is True
+    another.release()
+    late = runs.lease("round-7")
+    late.acquire()
+    assert late.epoch == early.epoch + 2
+    with pytest.raises(LeaseLost, match="another run held the lock meanwhile"):
+        early._renew()
+    with pytest.raises(LeaseLost):
+        early.check()
+    late.check()

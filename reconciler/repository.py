@@ -1,0 +1,99 @@
+"""A repository, read and understood: what the clusters should run, before anybody looks at them."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from reconciler.cluster.connecting import Connector
+from reconciler.dns.step import check_rules
+from reconciler.errors import BadInput, ClusterError
+from reconciler.federation import interpret
+from reconciler.federation.model import Access, Cluster, DesiredState
+from reconciler.manifests import load
+from reconciler.manifests.cache import ParseCache
+from reconciler.options import Options
+from reconciler.reading import (
+    ReadSource,
+    check_same_rules,
+    read_source,
+    request_of,
+    source_warnings,
+)
+from reconciler.rendering import Rendering, render
+from reconciler.scheduling import Assignment, FleetView, schedule
+from reconciler.source import Checkout, default_cache
+
+
+@dataclass(frozen=True, slots=True)
+class Repository:
+    """A repository that was read and understood."""
+
+    checkout: Checkout
+    state: DesiredState
+    source: ReadSource
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        return self.state.warnings
+
+
+def read(options: Options, *, ask_members: bool = False) -> Repository:
+    """Read and understand. Raises SourceError, or BadInput with every problem there is.
+
+    ``ask_members``: a federated kind that the repository does not define is looked up in the
+    first member that answers.
+    """
+    source = read_source(request_of(options))
+    name = hashlib.sha256(f"{options.repo}\0{options.path}".encode()).hexdigest()[:16]
+    manifests = load(source.files, ParseCache(default_cache() / "parsed" / f"{name}.json"))
+    found = interpret(manifests.documents)
+    if found.unknown_kinds and ask_members:
+        kinds = _discovered(options, _reached(found.clusters, options))
+        found = interpret(manifests.documents, kinds)
+    problems = [*manifests.problems, *found.problems]
+    if problems or found.state is None:
+        raise BadInput(problems)
+    check_same_rules(source, found.state.federation.source, found.state.federation.position)
+    state = replace(
+        found.state,
+        clusters=_reached(found.state.clusters, options),
+        warnings=(*found.state.warnings, *source_warnings(source, manifests.documents)),
+    )
+    check_rules(state)
+    return Repository(source.checkout, state, source)
+
+
+def _reached(clusters: Sequence[Cluster], options: Options) -> tuple[Cluster, ...]:
+    """The clusters with the access by which this run reaches them."""
+    if not options.simulated:
+        return tuple(clusters)
+    return tuple(replace(cluster, access=Access(context=cluster.name)) for cluster in clusters)
+
+
+def _discovered(options: Options, clusters: Sequence[Cluster]) -> dict[str, str]:
+    connector = Connector.from_file(options.kubeconfig, "")
+    for cluster in clusters:
+        try:
+            served = connector.member(cluster).discover().resources
+        except ClusterError:
+            continue
+        # The preferred version of a kind comes first.
+        return {kind.kind: kind.api_version for kind in reversed(list(served))}
+    return {}
+
+
+def validate(options: Options) -> Repository:
+    """All that can be checked without a cluster. Raises SourceError or BadInput."""
+    repository = read(options)
+    rendered(repository.state, schedule(repository.state, FleetView()))
+    return repository
+
+
+def rendered(state: DesiredState, assignments: Sequence[Assignment]) -> Rendering:
+    """The objects that each cluster should have. Raises BadInput for overrides that do not fit."""
+    rendering = render(state, assignments)
+    if rendering.problems:
+        raise BadInput(rendering.problems)
+    return rendering
