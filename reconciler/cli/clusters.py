@@ -86,27 +86,19 @@ def clusters(context: click.Context, /, *, output: str, sandbox: bool, **given: 
 
 def _look(settings: Settings, *, quiet: bool) -> tuple[str, str, tuple[MemberRow, ...]]:
     from reconciler import pipeline
-    from reconciler.cluster.connecting import Connections, Connector
     from reconciler.overview.roster import roster
     from reconciler.overview.vitals import take_vitals
-    from reconciler.recall import Recall
 
-    options = settings.options()
     with Bars(settings.console, wanted=not quiet) as bars:
-        prepared = pipeline.make_plan(options, bars)
-        state = pipeline.read(options, ask_members=True).state
-        connector = Connector.from_file(
-            options.kubeconfig, state.federation.namespace, host_context=options.host_context
-        )
+        prepared = pipeline.make_plan(settings.options(), bars)
+        state = prepared.state
         planned = {cluster.name for cluster in prepared.plan.clusters}
         asked = [cluster for cluster in state.clusters if cluster.name in planned]
         known = {health.cluster: health for health in prepared.plan.health}
         rules = state.federation.failover
-        vitals = take_vitals(Connections(connector).member, asked, rules, known)
-    recall: Recall | None = prepared.recall
-    if recall is None:
-        raise AssertionError("a plan knows what is remembered")
-    rows = roster(asked, prepared.plan.clusters, prepared.works, recall.memory, vitals)
+        vitals = take_vitals(prepared.connect, asked, rules, known)
+    memory = prepared.recall.memory
+    rows = roster(asked, prepared.plan.clusters, prepared.works, memory, vitals)
     return state.federation.name, prepared.plan.commit, rows
 
 
