@@ -3,6 +3,8 @@
 VENV := .venv
 PY := $(VENV)/bin/python
 PYTEST := $(PY) -m pytest
+# Apart from what it looks at.
+AUDIT := $(VENV)/audit
 
 # How many test processes. One with real clusters takes about 1.2 GB: etcd and three API servers.
 WORKERS ?= auto
@@ -26,7 +28,7 @@ COMPILE = $(VENV)/bin/uv pip compile --quiet --universal --python-version 3.11 \
 	--generate-hashes --custom-compile-command "make lock" $(UPGRADE)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check unit integration bench lock controlplane clean format venv
+.PHONY: help demo test check unit integration bench lock controlplane audit sbom clean format venv
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -64,6 +66,20 @@ lock: $(VENV)/bin/python ## Renew the lock files; UPGRADE=--upgrade takes newer 
 	@$(COMPILE) pyproject.toml --extra dns --group dev --constraints requirements-runtime.lock \
 		--output-file requirements.lock
 	@$(COMPILE) --group build --constraints requirements.lock --output-file requirements-build.lock
+	@$(COMPILE) --group audit --output-file requirements-audit.lock
+
+audit: $(AUDIT)/.installed ## Known vulnerabilities in what is locked, by PyPI's advisories
+	@for lock in requirements-runtime.lock requirements-build.lock requirements.lock; do \
+		echo "$$lock"; \
+		$(AUDIT)/bin/pip-audit --strict --progress-spinner off --disable-pip --require-hashes \
+			--requirement $$lock || exit 1; \
+	done
+
+sbom: $(AUDIT)/.installed ## A software bill of materials of the tool, in dist/ (CycloneDX)
+	@mkdir -p dist
+	@$(AUDIT)/bin/cyclonedx-py requirements --pyproject pyproject.toml --mc-type application \
+		--output-reproducible --of JSON --output-file dist/sbom.cdx.json requirements-runtime.lock
+	@echo dist/sbom.cdx.json
 
 venv: $(VENV)/.development ## Only make .venv fit the lock files
 
@@ -96,3 +112,10 @@ $(VENV)/.development: requirements.lock requirements-build.lock pyproject.toml |
 	@$(INSTALL_SELF)
 	@$(PY) -m compileall -q reconciler
 	@touch $(VENV)/.runtime $@
+
+$(AUDIT)/.installed: requirements-audit.lock | $(VENV)/.pip
+	@echo "Installing what is locked in requirements-audit.lock"
+	@$(PY) -m venv --clear $(AUDIT)
+	@$(AUDIT)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes \
+		--no-deps -r requirements-audit.lock
+	@touch $@
