@@ -42,6 +42,7 @@ PIPELINE = (
     "locking",
     "options",
     "repository",
+    "deciding",
     "overview",
     "pipeline",
     "saved_plans",

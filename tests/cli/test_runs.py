@@ -283,12 +283,10 @@ def test_nothing_is_asked_when_there_is_nothing_to_do(
     assert "taken for a yes" not in terminal.text
 
 
-def test_the_demo_tells_its_story_in_time(reconcile: Command) -> None:
-    started = time.monotonic()
+def test_the_demo_tells_its_story(reconcile: Command) -> None:
     done = reconcile("demo")
     assert done.returncode == 0, done.stdout + done.stderr
     assert "Every step was checked" in done.stdout
-    assert time.monotonic() - started < 20
 
 
 def test_the_demo_leaves_its_repository_where_it_is_told_to(

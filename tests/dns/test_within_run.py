@@ -57,7 +57,7 @@ class Members:
         connector = self.connector
         kinds: dict[str, set] = {name: set() for name in NAMES}
         connect = Connections(connector).member
-        seen = look_at_all(connect, state.clusters, state, kinds, down, lambda: None)
+        seen = look_at_all(connect, state.clusters, state, kinds, down, (), lambda: None)
         return plan_dns_of_run(state, everywhere(state), seen, down, connector)
 
     def imagined(self, state: DesiredState, down: dict[str, str]) -> DnsPlan:
