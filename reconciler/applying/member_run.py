@@ -124,7 +124,7 @@ class MemberRun:
         if change.action is not Action.PRUNE or change.key.group_kind not in (NAMESPACE, CRD):
             return ""
         observation = self.work.observation
-        members = observation.members()
+        members = observation.members
         live = members[change.key][1]
         staying = pruning.staying_in(change.key, live, members, self._gone)
         if staying:
@@ -170,7 +170,7 @@ class MemberRun:
     def _wanted(self) -> set[ObjectKey]:
         """Everything that must stay in the inventory: what is wanted, live, or was not finished."""
         touched = {c.key for c in self.work.plan.changes}
-        return touched | set(self.work.rows) | set(self.work.observation.members())
+        return touched | set(self.work.rows) | set(self.work.observation.members)
 
     def _write_all(self, changes: Sequence[Change]) -> list[Outcome]:
         def one(change: Change) -> Written:

@@ -118,7 +118,7 @@ def _views(
 
 
 def _live(observation: Observation) -> dict[ObjectKey, Object]:
-    return {at_home(key): obj for key, (_, obj) in observation.members().items()}
+    return {at_home(key): obj for key, (_, obj) in observation.members.items()}
 
 
 def secrets_of(connector: Connector, namespace: str) -> Callable[[SecretValue], str]:

@@ -54,11 +54,14 @@ def owner_of(live: Object) -> str:
     return str(labels.get(PART_OF, "")) if isinstance(labels, dict) else ""
 
 
-def is_member(live: Object, applyset: str) -> bool:
-    """Whether the object carries our label and its own identity, not a copied one."""
+def is_member(live: Object, applyset: str, key: ObjectKey | None = None) -> bool:
+    """Whether the object carries our label and its own identity, not a copied one.
+
+    ``key`` is that identity, where the caller knows it.
+    """
     annotations = live["metadata"].get("annotations")
     identity = annotations.get(IDENTITY) if isinstance(annotations, dict) else None
-    return owner_of(live) == applyset and identity == identity_of(key_of(live))
+    return owner_of(live) == applyset and identity == identity_of(key or key_of(live))
 
 
 def tooling() -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 from reconciler.cluster.member import Member
 from reconciler.cluster.parallel import in_parallel
@@ -16,7 +17,7 @@ from reconciler.objects import GroupKind, Object, ObjectKey, key_of
 CONCURRENT_LISTS = 4
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Observation:
     """One member as this run saw it.
 
@@ -40,7 +41,8 @@ class Observation:
     def find(self, kind: VersionedKind, key: ObjectKey) -> Object | None:
         return self.live.get(kind, {}).get(key)
 
-    def members(self) -> dict[ObjectKey, tuple[VersionedKind, Object]]:
+    @cached_property
+    def members(self) -> Mapping[ObjectKey, tuple[VersionedKind, Object]]:
         """Every live object that is ours, once, whatever versions it was read in."""
         return {
             key: (kind, obj) for kind, objects in self.live.items() for key, obj in objects.items()
@@ -79,14 +81,15 @@ def _kinds_to_list(
     """None when an inventory kind's version can only be told by discovery."""
     kinds = dict.fromkeys(sorted(set(wanted)))
     covered = {kind.group_kind for kind in kinds}
-    for key, record in sorted(inventory.rows.items()):
+    uncovered = [(k, r) for k, r in inventory.rows.items() if k[:2] not in covered]
+    for key, record in sorted(uncovered):
         if key.group_kind not in covered and record.api_version:
             kind = VersionedKind(record.api_version, key.kind)
             if known.complete and known.find(kind) is None:
                 continue
             kinds[kind] = None
             covered.add(key.group_kind)
-    owned = inventory.group_kinds | {key.group_kind for key in inventory.rows}
+    owned = inventory.group_kinds | {key.group_kind for key, _ in uncovered}
     for group_kind in sorted(owned - covered):
         resource = known.preferred(group_kind)
         if resource:
@@ -130,7 +133,9 @@ def _gather(
     for kind in kinds:
         result = lists.get(kind)
         if isinstance(result, list):
-            live[kind] = {key_of(obj): obj for obj in result if is_member(obj, inventory.applyset)}
+            keyed = ((key_of(obj), obj) for obj in result)
+            applyset = inventory.applyset
+            live[kind] = {key: obj for key, obj in keyed if is_member(obj, applyset, key)}
         elif kind.group_kind.group in discovery.failed_groups:
             failed[kind] = "the API group cannot be discovered (an aggregated API is down)"
         elif result is None or isinstance(result, NotFound):

@@ -7,6 +7,7 @@ takes the whole value, as an atomic list or map does.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import orjson
@@ -36,50 +37,90 @@ def our_entry(live: Object, manager: str = FIELD_MANAGER) -> Object | None:
     return None
 
 
+Reader = Callable[[Any], Any]
+"""Takes a live value apart as a tree of fields says."""
+
+
 def owned_values(fields: Fields, value: Any) -> Any:
     """The live values at every path of ``fields``, in a shape that can be compared or digested.
 
     Maps become ``{step: value}``; items found by key keep the live order among themselves, so
     that a reordering shows. ``MISSING`` stands where an owned path has no value.
     """
-    steps = [step for step in fields if step != "."]
+    return reader_of(fields)(value)
+
+
+def reader_of(fields: Fields) -> Reader:
+    """``owned_values`` of one tree, prepared for many objects: most of a kind share their tree."""
+    steps = [(step, inner) for step, inner in fields.items() if step != "."]
     if not steps:
-        return value
-    if isinstance(value, list):
-        return _owned_items(fields, steps, value)
-    if not isinstance(value, dict):
-        return MISSING
-    found: dict[str, Any] = {}
-    for step in steps:
-        name = step[2:]
-        found[name] = owned_values(fields[step], value[name]) if name in value else MISSING
-    return found
+        return _whole
+    named = [(step[2:], _inner_reader(inner)) for step, inner in steps]
+    finders = [_finder(step, _inner_reader(inner)) for step, inner in steps]
+
+    def read(value: Any) -> Any:
+        if isinstance(value, dict):
+            found = {}
+            for name, inner in named:
+                if name not in value:
+                    found[name] = MISSING
+                elif inner is None:
+                    found[name] = value[name]
+                else:
+                    found[name] = inner(value[name])
+            return found
+        if not isinstance(value, list):
+            return MISSING
+        items = [find(value) for find in finders]
+        items.sort(key=_place)
+        return [item for _, item in items]
+
+    return read
 
 
-def _owned_items(fields: Fields, steps: list[str], items: list[Any]) -> list[Any]:
-    found: list[tuple[int, Any]] = []
-    for step in steps:
-        if step.startswith("k:"):
-            index = _index_by_keys(orjson.loads(step[2:]), items)
-            inner = owned_values(fields[step], items[index]) if index >= 0 else None
-        elif step.startswith("v:"):
-            member = orjson.loads(step[2:])
-            index = items.index(member) if member in items else -1
-            inner = member
-        else:
-            position = int(step[2:]) if step.startswith("i:") else -1
-            index = position if 0 <= position < len(items) else -1
-            inner = items[index] if index >= 0 else None
-        found.append((index, [step, inner] if index >= 0 else [step, MISSING]))
-    found.sort(key=lambda item: item[0])
-    return [value for _, value in found]
+def _whole(value: Any) -> Any:
+    return value
 
 
-def _index_by_keys(keys: dict[str, Any], items: list[Any]) -> int:
-    for index, item in enumerate(items):
-        if isinstance(item, dict) and all(item.get(k) == v for k, v in keys.items()):
-            return index
-    return -1
+def _inner_reader(fields: Fields) -> Reader | None:
+    """None where the path ends: the whole value is taken, without a call."""
+    return reader_of(fields) if fields.keys() - {"."} else None
+
+
+_Found = tuple[int, list[Any]]
+"""Where an item is in its list (-1: nowhere), and its step with its owned values."""
+
+
+def _place(found: _Found) -> int:
+    return found[0]
+
+
+def _finder(step: str, inner: Reader | None) -> Callable[[list[Any]], _Found]:
+    """Finds the item that a step means: ``k:`` by keys, ``v:`` by value, ``i:`` by index."""
+    kind, text = step[:2], step[2:]
+    keys = list(orjson.loads(text).items()) if kind == "k:" else []
+    member = orjson.loads(text) if kind == "v:" else None
+    position = int(text) if kind == "i:" else -1
+
+    def by_keys(items: list[Any]) -> _Found:
+        for index, item in enumerate(items):
+            if not isinstance(item, dict):
+                continue
+            for key, wanted in keys:
+                if item.get(key) != wanted:
+                    break
+            else:
+                return index, [step, inner(item) if inner else item]
+        return -1, [step, MISSING]
+
+    def by_value(items: list[Any]) -> _Found:
+        return (items.index(member), [step, member]) if member in items else (-1, [step, MISSING])
+
+    def by_index(items: list[Any]) -> _Found:
+        there = 0 <= position < len(items)
+        return (position, [step, items[position]]) if there else (-1, [step, MISSING])
+
+    return {"k:": by_keys, "v:": by_value}.get(kind, by_index)
 
 
 def has_missing(values: Any) -> bool:

@@ -12,19 +12,21 @@ misses; it cannot lie. Digests are keyed, because V of a Secret is made from its
 
 from __future__ import annotations
 
-import base64
 import zlib
+from binascii import b2a_base64
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from hashlib import blake2b
 from typing import Any, NamedTuple
 
 import orjson
 
-from reconciler.inventory.ownership import Fields, has_missing, our_entry, owned_values
+from reconciler.inventory.ownership import Fields, Reader, has_missing, our_entry, reader_of
 from reconciler.objects import Object, ObjectKey
 
 _DIGEST_BYTES = 15
+_URL_SAFE = bytes.maketrans(b"+/", b"-_")
 
 
 class Record(NamedTuple):
@@ -63,13 +65,24 @@ class Digester:
     """Makes the digests of one inventory, with its key (32 random bytes)."""
 
     def __init__(self, key: bytes) -> None:
-        self._key = key
+        self._keyed = blake2b(key=key, digest_size=_DIGEST_BYTES)
+        # Most objects of a kind share their entry.
+        self._entries: dict[bytes, str] = {}
 
     def of(self, value: Any) -> str:
         """A digest that is equal for equal JSON values, whatever the order of map keys."""
-        data = orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
-        digest = blake2b(data, key=self._key, digest_size=_DIGEST_BYTES).digest()
-        return base64.urlsafe_b64encode(digest).decode()
+        return self._of_bytes(_canonical(value))
+
+    def _of_bytes(self, data: bytes) -> str:
+        digest = self._keyed.copy()
+        digest.update(data)
+        return b2a_base64(digest.digest(), newline=False).translate(_URL_SAFE).decode()
+
+    def _of_entry(self, canonical: bytes) -> str:
+        found = self._entries.get(canonical)
+        if found is None:
+            found = self._entries[canonical] = self._of_bytes(canonical)
+        return found
 
     def footprint(self, live: Object) -> Footprint | None:
         """E and V of a live object, or None when nothing in it was applied by us."""
@@ -77,13 +90,23 @@ class Digester:
         if entry is None:
             return None
         fields = entry.get("fieldsV1") or {}
-        values = owned_values(fields, live)
+        canonical = _canonical([entry.get("apiVersion"), fields])
+        values = _reader(canonical)(live)
         return Footprint(
-            entry=self.of([entry.get("apiVersion"), fields]),
+            entry=self._of_entry(canonical),
             values=self.of(values),
             fields=fields,
             live=values,
         )
+
+
+def _canonical(value: Any) -> bytes:
+    return orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
+
+
+@lru_cache(maxsize=4096)
+def _reader(entry: bytes) -> Reader:
+    return reader_of(orjson.loads(entry)[1])
 
 
 def encode_rows(rows: Mapping[ObjectKey, Record]) -> bytes:

@@ -73,7 +73,7 @@ class Inventory:
     def parent_name(self) -> str:
         return f"federation-{self.federation}"
 
-    @property
+    @cached_property
     def applyset(self) -> str:
         return applyset_id(self.parent_name, self.namespace, GroupKind("", "Secret"))
 

@@ -56,7 +56,7 @@ def plan_emptying(
         raise ClusterError(
             member.name, f"{kind.kind} ({kind.api_version}) could not be listed: {reason}"
         )
-    if not inventory.rows and not observation.members():
+    if not inventory.rows and not observation.members:
         return None
     changes, kept = _decide(member, observation, federation, fate)
     plan = ClusterPlan(cluster.name, changes=tuple(sorted(changes, key=lambda c: c.key)))
@@ -67,7 +67,7 @@ def plan_emptying(
 def _decide(
     member: Member, observation: Observation, federation: Federation, fate: Fate
 ) -> tuple[list[Change], list[str]]:
-    questions = list(pruning.candidates(observation.members(), (), ()))
+    questions = list(pruning.candidates(observation.members, (), ()))
     if fate == "orphan":
         return [_release(question) for question in questions], []
     # Somebody asks for it in so many words; what is protected stays protected.

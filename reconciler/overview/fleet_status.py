@@ -74,7 +74,7 @@ def fleet_status(
 ) -> tuple[WorkloadStatus, ...]:
     """Everything that is placed somewhere, by key. ``placed`` is the pipeline's."""
     work_of = {work.cluster.name: work for work in works}
-    live = {name: work.observation.members() for name, work in work_of.items()}
+    live = {name: work.observation.members for name, work in work_of.items()}
     problems = {cluster.name: cluster.problem for cluster in plan.clusters}
     wanted = {row.key: row.after for row in plan.workloads}
     changes = {name: {c.key: c for c in work.plan.changes} for name, work in work_of.items()}

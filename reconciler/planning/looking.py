@@ -115,7 +115,7 @@ def live_workloads(
     for one in seen:
         if one.member is None or one.observation is None:
             continue
-        members = one.observation.members()
+        members = one.observation.members
         for key in {*replicated, *shared}:
             if key in members:
                 found.setdefault(key, {})[one.cluster.name] = members[key][1]

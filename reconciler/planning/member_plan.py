@@ -150,7 +150,7 @@ def _prunes(
     federation: Federation,
 ) -> tuple[list[Change], list[str], str]:
     """The prunes and orphanings, warnings about what is kept, and why all prunes must wait."""
-    members = observation.members()
+    members = observation.members
     questions = list(pruning.candidates(members, wanted_here, wanted_anywhere))
     blocked = ""
     if not observation.complete:
@@ -187,14 +187,13 @@ def _lost_labels(
     observation: Observation, wanted_here: Collection[ObjectKey], member: Member
 ) -> list[str]:
     """Unwanted objects whose label somebody took off: no longer ours to delete, but to mention."""
-    listed = observation.members()
+    listed = observation.members
+    rows = observation.inventory.rows
+    unseen = sorted(key for key in rows if key not in listed and key not in wanted_here)
     gone = [
         Sought(resource, key)
-        for key, record in sorted(observation.inventory.rows.items())
-        if key not in listed
-        and key not in wanted_here
-        and record.confirmed
-        and (resource := _resource_of(observation, key, record))
+        for key in unseen
+        if rows[key].confirmed and (resource := _resource_of(observation, key, rows[key]))
     ]
     try:
         found = find_missing(member, gone)
@@ -220,13 +219,13 @@ def _violations(
     federation: Federation,
     settings: Settings,
 ) -> tuple[str, ...]:
-    members = observation.members()
+    members = observation.members
     figures = guards.Deletions(
         cluster.name,
         inventory=len(members),
-        inventory_namespaces=sum(key.group_kind == NAMESPACE for key in members),
+        inventory_namespaces=sum(key[:2] == NAMESPACE for key in members),
         wanted=len(targets),
-        wanted_namespaces=sum(t.key.group_kind == NAMESPACE for t in targets),
+        wanted_namespaces=sum(t.key[:2] == NAMESPACE for t in targets),
         deleted=guards.deletions_of(changes),
     )
     found = guards.violations(figures, federation.guards, max_deletions=settings.max_deletions)

@@ -56,9 +56,9 @@ def candidates(
     wanted_anywhere: Collection[ObjectKey],
 ) -> Iterator[PruneQuestion]:
     """Members that are not wanted in this cluster, in order; those already going are left out."""
-    for key in sorted(members):
+    for key in sorted(key for key in members if key not in wanted_here):
         kind, live = members[key]
-        if key in wanted_here or live["metadata"].get("deletionTimestamp"):
+        if live["metadata"].get("deletionTimestamp"):
             continue
         reason = "no longer placed here" if key in wanted_anywhere else "removed from Git"
         yield PruneQuestion(key, kind, live, reason)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from reconciler.cluster.resources import Discovery, Resource, VersionedKind
@@ -50,22 +51,28 @@ def target_of(
     namespace = desired.key.namespace
     if scope is not None:
         namespace = (namespace or DEFAULT_NAMESPACE) if scope.namespaced else ""
-    key = desired.key._replace(namespace=namespace)
-    metadata = {k: v for k, v in desired.body["metadata"].items() if k != "namespace"}
+    key = desired.key
+    if namespace != key.namespace:
+        key = key._replace(namespace=namespace)
+    metadata = dict(desired.body["metadata"])
+    metadata.pop("namespace", None)
     if namespace:
         metadata["namespace"] = namespace
-    marks = {
-        PROTECT: "true" if desired.protect else None,
-        ORPHAN: "true" if desired.orphan else None,
-        PROPAGATION: desired.prune_propagation,
-    }
-    wanted = {name: value for name, value in marks.items() if value}
-    if wanted:
+    if marks := _marks(desired):
         # Kept on the object, because its manifest will be gone when it is to be pruned.
-        metadata["annotations"] = {**(metadata.get("annotations") or {}), **wanted}
-    body = {k: v for k, v in desired.body.items() if k != "status"}
-    body["metadata"] = metadata
+        metadata["annotations"] = {**(metadata.get("annotations") or {}), **marks}
+    body = {**desired.body, "metadata": metadata}
+    body.pop("status", None)
     return Target(desired, key, kind, resource, with_membership(body, key, applyset))
+
+
+def _marks(desired: DesiredObject) -> dict[str, str]:
+    marks = {PROTECT: "true"} if desired.protect else {}
+    if desired.orphan:
+        marks[ORPHAN] = "true"
+    if desired.prune_propagation:
+        marks[PROPAGATION] = desired.prune_propagation
+    return marks
 
 
 def crds_in(bodies: list[Object]) -> dict[VersionedKind, Resource]:
@@ -97,16 +104,19 @@ def request_body(target: Target, live: Object | None) -> Object:
     """
     if live is None or not target.desired.retain:
         return target.body
-    entry = our_entry(live)
-    fields: Fields = (entry or {}).get("fieldsV1") or {}
     body = target.body
-    for pointer in target.desired.retain:
-        path = tuple(p.replace("~1", "/").replace("~0", "~") for p in pointer.split("/")[1:])
+    for path in map(_steps, target.desired.retain):
         if _matches(body, path) and _matches(live, path):
             if body is target.body:
                 body = copy.deepcopy(body)
+            fields: Fields = (our_entry(live) or {}).get("fieldsV1") or {}
             _retain(body, live, path, owned=owns(fields, path) or "*" in path)
     return body
+
+
+@cache
+def _steps(pointer: str) -> tuple[str, ...]:
+    return tuple(p.replace("~1", "/").replace("~0", "~") for p in pointer.split("/")[1:])
 
 
 def _matches(value: Any, path: tuple[str, ...]) -> bool:

@@ -125,7 +125,7 @@ def _check_claims(world: World, member: Member) -> int:
     for key in desired - changed:
         if key.kind not in ("Deployment", "Service", "ConfigMap"):
             continue
-        kind, live = work.observation.members()[key]
+        kind, live = work.observation.members[key]
         resource = work.observation.discovery.find(kind)
         assert resource is not None
         body = _as_we_send_it(bodies[key], key, work.observation.inventory.applyset)
