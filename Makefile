@@ -62,8 +62,8 @@ bench: $(VENV)/.development controlplane ## Time this tool, beside kubectl; QUIC
 
 lock: $(VENV)/bin/python ## Renew the lock files; UPGRADE=--upgrade takes newer versions
 	@$(PY) -m pip install --quiet --disable-pip-version-check "uv>=0.8"
-	@$(COMPILE) pyproject.toml --extra dns --output-file requirements-runtime.lock
-	@$(COMPILE) pyproject.toml --extra dns --group dev --constraints requirements-runtime.lock \
+	@$(COMPILE) pyproject.toml --extra cloud --extra dns --output-file requirements-runtime.lock
+	@$(COMPILE) pyproject.toml --extra cloud --extra dns --group dev --constraints requirements-runtime.lock \
 		--output-file requirements.lock
 	@$(COMPILE) --group build --constraints requirements.lock --output-file requirements-build.lock
 	@$(COMPILE) --group audit --output-file requirements-audit.lock

@@ -21,6 +21,7 @@ from reconciler.errors import ReconcileError
 COMMANDS = {
     "clusters": "List the members: how they are, and how far they are from Git.",
     "completion": "Print the script that completes commands in your shell.",
+    "credential": "Print a token for a member on EKS or GKE, as kubeconfigs ask for one.",
     "demo": "Tell the story of a small federation on simulated clusters.",
     "failback": "Let a cluster that was down carry its share again.",
     "explain": "Explain a field, as `kubectl explain` does.",
