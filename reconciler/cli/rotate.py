@@ -21,6 +21,10 @@ from reconciler.cli.tables import age, table
 from reconciler.errors import UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from reconciler.cluster.connecting import Connector
+    from reconciler.federation.model import DesiredState
     from reconciler.joining.credentials import Rotation
 
 EPILOG = """\b
@@ -29,8 +33,9 @@ Examples:
   reconcile rotate --all              renew all of them
   reconcile rotate --cluster aws-eu --all
 \b
-Runs do this by themselves. An old token stays good until it ends; to end it at once,
-delete the member's ServiceAccount, and join again.
+Runs do not do this: start it hourly, as the CronJob reconcile-rotate does. An old token
+stays good until it ends; to end it at once, delete the member's ServiceAccount, and join
+again.
 """
 
 
@@ -56,6 +61,7 @@ def rotate(context: click.Context, /, *, every: bool, **given: Any) -> int:
     settings = merged(context, **given)
     from reconciler import pipeline
     from reconciler.cluster.connecting import Connector
+    from reconciler.cluster.kubeconfig import in_cluster
     from reconciler.joining.credentials import rotate_tokens
 
     state = pipeline.read(settings.options()).state
@@ -80,7 +86,39 @@ def rotate(context: click.Context, /, *, every: bool, **given: Any) -> int:
         return Exit.OK
     for line in table(["NAME", "TOKEN", "ENDS IN"], [_row(one, now) for one in rotations]):
         settings.console.out(line)
-    return Exit.FAILED if any(one.problem for one in rotations) else Exit.OK
+    failed = [one for one in rotations if one.problem]
+    at_home = in_cluster() is not None or settings.host_context
+    if failed and at_home and settings.events != "none":
+        for warning in _write_events(connector, state, failed, now):
+            settings.console.note(f"{click.style('Warning:', fg='yellow')} {warning}")
+    return Exit.FAILED if failed else Exit.OK
+
+
+def _write_events(
+    connector: Connector, state: DesiredState, failed: Iterable[Rotation], now: float
+) -> list[str]:
+    """One about each Secret whose token was not renewed. Gives warnings."""
+    from reconciler.errors import ClusterError
+    from reconciler.objects import ObjectKey
+    from reconciler.reporting.events import Happening, Regarding, write_host_events
+
+    places = {cluster.name: cluster.access.secret for cluster in state.clusters}
+    try:
+        host = connector.host()
+    except ClusterError as error:
+        return [f"no Events were written in the host cluster: {error}"]
+    warnings: list[str] = []
+    for one in failed:
+        place = places.get(one.cluster)
+        name = place.name if place else one.cluster
+        namespace = (place.namespace if place else "") or state.federation.namespace
+        ended = one.expires is not None and one.expires <= now
+        ends = "has ended" if ended else f"ends in {age((one.expires or now) - now)}"
+        note = f"the token of {one.cluster} {ends} and was not renewed: {one.problem}"
+        what = Happening("Warning", "TokenNotRenewed", "Rotate", note, one.cluster)
+        secret = Regarding("v1", ObjectKey("", "Secret", namespace, name))
+        warnings += write_host_events(host, secret, (what,), now)
+    return warnings
 
 
 def _row(rotation: Rotation, now: float) -> list[str]:
