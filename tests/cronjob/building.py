@@ -41,14 +41,17 @@ class Image:
 
         ``volumes`` are writable; the working copy that it was built from is hidden.
         """
-        root = self.folder / "root"
-        root.mkdir(exist_ok=True)
+        root, work = self.folder / "root", self.folder / "root-work"
+        for place in (root, work):
+            place.mkdir(exist_ok=True)
         user = self.stage.only("USER").split(":")
         entry = json.loads(self.stage.only("ENTRYPOINT"))
         lines = [
             "set -eu",
-            f"{_OVERLAY} lowerdir={self.added}:/ {root}",
+            f"{_OVERLAY} lowerdir=/,upperdir={self.added},workdir={work} {root}",
+            f"mount -o remount,ro {root}",
             *(f"mount -t tmpfs tmpfs {root}{place}" for place in ("/tmp", *_hidden())),
+            *_readable_python(root),
             *(f"mkdir -p {root}{path}" for path in volumes if path.startswith("/tmp")),
             *(f"mount --bind {source} {root}{path}" for path, source in volumes.items()),
             f"mount --rbind /proc {root}/proc",
@@ -71,6 +74,25 @@ class Image:
 def _hidden() -> list[str]:
     """Where a process must not find what it was built from."""
     return [str(ROOT)]
+
+
+def _readable_python(root: Path) -> list[str]:
+    """The Python under the virtual environment may lie in a home that is its owner's alone."""
+    base = Path(sys.base_prefix).resolve()
+    named = [f"mount -t tmpfs -o mode=755 tmpfs {root}/mnt", _named_python(root)]
+    if base.is_relative_to("/usr"):
+        return named
+    return [
+        *named,
+        f"mount -t tmpfs -o mode=755 tmpfs {root}/{base.parts[1]}",
+        f"mkdir -p {root}{base}",
+        f"mount --bind {base} {root}{base}",
+    ]
+
+
+def _named_python(root: Path) -> str:
+    """By the name that Python's own image has for it."""
+    return f"ln -s {Path(sys.executable).resolve()} {root}/mnt/python"
 
 
 def build(target: str, folder: Path, file: Path = DOCKERFILE) -> Image:
@@ -126,15 +148,14 @@ def _carry_out(image: Image, context: Path, images: dict[str, Image], work: Path
 def _run(
     instruction: Instruction, image: Image, values: dict[str, str], directory: str, work: Path
 ) -> None:
-    root, python = image.folder / "building", Path(sys.executable).resolve()
+    root = image.folder / "building"
     for place in (root, work):
         place.mkdir(exist_ok=True)
     lines = [
         "set -eu",
         f"{_OVERLAY} lowerdir=/,upperdir={image.added},workdir={work} {root}",
         *(f"mount -t tmpfs tmpfs {root}{place}" for place in ("/tmp", "/mnt", *_hidden())),
-        # The name that Python's own image has for it.
-        f"ln -s {python} {root}/mnt/python",
+        _named_python(root),
         f"mount --rbind /proc {root}/proc",
         f"mount --rbind /dev {root}/dev",
         f"exec chroot {root} /bin/sh -c {shlex.quote(f'cd {directory}; {instruction.text}')}",

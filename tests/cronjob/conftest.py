@@ -20,6 +20,7 @@ from tests.cronjob.pods import NAMESPACE, Pod, admitted
 from tests.joining.conftest import (  # noqa: F401
     KUBECTL,
     ROOT,
+    SHOP,
     Desk,
     desk,
     running_desk,
