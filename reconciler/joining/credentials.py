@@ -256,7 +256,7 @@ def _renew(connector: Connector, host: Member, secret: Object, name: str) -> Rot
     try:
         host.apply(SECRET, ObjectKey("", "Secret", *_place(body)), body, force=True)
     except Conflict:
-        # Another shard of this run has just renewed it.
+        # Another rotation has just renewed it.
         return Rotation(name, expires=_expiry(secret))
     return Rotation(name, renewed=True, expires=token.expires)
 

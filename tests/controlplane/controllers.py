@@ -99,7 +99,7 @@ def _condition(conditions: list[dict[str, str]], kind: str) -> dict[str, str]:
 
 
 def _create_node(cluster: Cluster, name: str) -> None:
-    room = {"cpu": "32", "memory": "256Gi", "pods": "500"}
+    room = {"cpu": "32", "memory": "256Gi", "ephemeral-storage": "1Ti", "pods": "500"}
     body = {
         "apiVersion": "v1",
         "kind": "Node",
