@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import click
@@ -65,7 +66,7 @@ def validate(context: click.Context, /, *, output: str, **given: Any) -> int:
     if output == "json":
         settings.console.out(_as_json(problems, warnings, counts))
     elif output == "github":
-        for line in _annotations(problems, warnings):
+        for line in _annotations(problems, warnings, _folder(settings)):
             settings.console.out(line)
     else:
         _as_text(settings, problems, warnings, counts)
@@ -122,7 +123,22 @@ def _as_json(
     return json.dumps(body, indent=2, ensure_ascii=False)
 
 
-def _annotations(problems: tuple[Problem, ...], warnings: tuple[str, ...]) -> list[str]:
+def _folder(settings: Settings) -> Path:
+    """Where the files lie, from where the command was started: what the checkout of a workflow is.
+
+    Nothing for a repository that is elsewhere.
+    """
+    from reconciler.source.location import is_url
+
+    here, root = Path.cwd().resolve(), Path(settings.repo).expanduser()
+    chosen = (Path() if is_url(settings.repo) else root) / settings.path
+    folder = (here / chosen).resolve()
+    return folder.relative_to(here) if folder.is_relative_to(here) else Path()
+
+
+def _annotations(
+    problems: tuple[Problem, ...], warnings: tuple[str, ...], folder: Path
+) -> list[str]:
     """GitHub's workflow commands ``::error file=...::message``, with its escapes."""
 
     from reconciler.reporting.wording import visible
@@ -141,6 +157,7 @@ def _annotations(problems: tuple[Problem, ...], warnings: tuple[str, ...]) -> li
     lines = []
     for problem in problems:
         place = problem.position
+        file = value((folder / place.file).as_posix())
         details = "; ".join(
             filter(
                 None,
@@ -153,7 +170,7 @@ def _annotations(problems: tuple[Problem, ...], warnings: tuple[str, ...]) -> li
         )
         text = message(problem.message + (f" ({details})" if details else ""))
         lines.append(
-            f"::error file={value(place.file)},line={place.line},col={place.column},"
+            f"::error file={file},line={place.line},col={place.column},"
             f"title=reconcile validate::{text}"
         )
     lines += [f"::warning title=reconcile validate::{message(text)}" for text in warnings]

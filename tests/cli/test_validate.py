@@ -111,6 +111,22 @@ def test_github_gets_annotations(reconcile: Command, repository: Write) -> None:
     assert line.startswith("::error file=manifests.yaml,line=6,col=3,title=reconcile validate::")
 
 
+def test_annotations_name_files_from_where_the_checkout_is(
+    reconcile: Command, repository: Write, tmp_path: Path
+) -> None:
+    folder = repository("{}\n")
+    (folder / "fleet").mkdir()
+    (folder / "fleet" / "broken.yaml").write_text(MISSPELT)
+    for where, arguments in {
+        tmp_path: ("--repo", "repository", "--path", "fleet"),
+        folder: ("--path", "fleet"),
+        folder / "fleet": (),
+    }.items():
+        done = reconcile("validate", "--output", "github", *arguments, cwd=where)
+        named = (folder / "fleet" / "broken.yaml").relative_to(where)
+        assert f"::error file={named},line=6," in done.stdout
+
+
 def test_options_may_stand_before_the_command_or_in_the_environment(
     reconcile: Command, repository: Write
 ) -> None:
