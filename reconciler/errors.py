@@ -3,6 +3,7 @@
     ReconcileError                      1
     ├── BadInput                        1   what Git says is wrong; carries every Problem found
     ├── SourceError                     1   the repository could not be read or trusted
+    │   └── NoSuchFolder                    the commit was read, and has no such path
     ├── GuardViolation                  1   the plan is too dangerous to run; carries the figures
     ├── StalePlan                       1   a plan no longer fits what is there; carries how
     ├── LeaseLost                       1   another run holds the lock; nothing more is written
@@ -101,6 +102,10 @@ class BadInput(ReconcileError):
 
 class SourceError(ReconcileError):
     """The repository could not be fetched, read or trusted."""
+
+
+class NoSuchFolder(SourceError):
+    """A commit, or a directory, has no folder where the manifests should be."""
 
 
 class GuardViolation(ReconcileError):

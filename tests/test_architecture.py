@@ -45,6 +45,7 @@ PIPELINE = (
     "deciding",
     "overview",
     "pipeline",
+    "two_plans",
     "saved_plans",
     "serving",
     "cli",

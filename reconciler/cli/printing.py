@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,28 +22,34 @@ def plan_as_text(plan: Plan, console: Console) -> str:
     )
 
 
-def print_plan(plan: Plan, output: str, reports: Sequence[Path], console: Console) -> None:
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What to print and which files to write; Markdown has at most so many characters."""
+
+    output: str = "text"
+    reports: tuple[Path, ...] = ()
+    markdown_limit: int = 65_536
+
+
+def print_plan(plan: Plan, wanted: Wanted, console: Console) -> None:
     """Print a plan, and write the reports. Raises ReconcileError when one cannot be written."""
-    if output != "none":
-        console.out(_plan_in(output, plan, console), newline=False)
-    for path in reports:
-        _write(path, _plan_in(_format_of(path), plan, Console()))
+    limit = wanted.markdown_limit
+    if wanted.output != "none":
+        console.out(_plan_in(wanted.output, plan, console, limit), newline=False)
+    for path in wanted.reports:
+        _write(path, _plan_in(_format_of(path), plan, Console(), limit))
 
 
 def print_result(
-    result: RunResult,
-    output: str,
-    reports: Sequence[Path],
-    console: Console,
-    *,
-    plan_was_shown: bool = False,
+    result: RunResult, wanted: Wanted, console: Console, *, plan_was_shown: bool = False
 ) -> None:
     """Print what a run did, and write the reports. Raises ReconcileError as above."""
-    if output != "none":
-        text = _result_in(output, result, console, with_plan=not plan_was_shown)
+    limit = wanted.markdown_limit
+    if wanted.output != "none":
+        text = _result_in(wanted.output, result, console, limit, with_plan=not plan_was_shown)
         console.out(text, newline=False)
-    for path in reports:
-        _write(path, _result_in(_format_of(path), result, Console()))
+    for path in wanted.reports:
+        _write(path, _result_in(_format_of(path), result, Console(), limit))
 
 
 def _write(path: Path, text: str) -> None:
@@ -57,7 +63,7 @@ def _format_of(path: Path) -> str:
     return {".html": "html", ".json": "json", ".md": "markdown"}.get(path.suffix, "text")
 
 
-def _plan_in(output: str, plan: Plan, console: Console) -> str:
+def _plan_in(output: str, plan: Plan, console: Console, limit: int) -> str:
     if output == "json":
         from reconciler.reporting.json_report import as_json, plan_document
 
@@ -65,7 +71,7 @@ def _plan_in(output: str, plan: Plan, console: Console) -> str:
     if output == "markdown":
         from reconciler.reporting.markdown import render_markdown
 
-        return render_markdown(plan)
+        return render_markdown(plan, limit=limit)
     if output == "html":
         from reconciler.reporting.html import render_html
 
@@ -77,7 +83,9 @@ def _plan_in(output: str, plan: Plan, console: Console) -> str:
     )
 
 
-def _result_in(output: str, result: RunResult, console: Console, *, with_plan: bool = True) -> str:
+def _result_in(
+    output: str, result: RunResult, console: Console, limit: int, *, with_plan: bool = True
+) -> str:
     if output == "json":
         from reconciler.reporting.json_report import as_json, result_document
 
@@ -85,7 +93,7 @@ def _result_in(output: str, result: RunResult, console: Console, *, with_plan: b
     if output == "markdown":
         from reconciler.reporting.markdown import render_result_markdown
 
-        return render_result_markdown(result)
+        return render_result_markdown(result, limit=limit)
     if output == "html":
         from reconciler.reporting.html import render_result_html
 

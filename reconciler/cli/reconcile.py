@@ -37,6 +37,7 @@ Examples:
   reconcile --repo https://git.example.com/fleet.git --ref main --yes
   reconcile --plan --simulate-outage region=eu-central-1
   reconcile --plan --report plan.html --report plan.md
+  reconcile --plan --base main              only what this branch changes
   reconcile --plan --out plan.json          and later, if nothing has changed:
   reconcile --apply-plan plan.json
 \b
@@ -101,6 +102,12 @@ def _sharded(settings: Settings) -> Settings:
 )
 @option("--plan", is_flag=True, heading=RUN, help="Only show what would change.")
 @option("-y", "--yes", is_flag=True, heading=RUN, help="Do not ask before changing anything.")
+@option(
+    "--base",
+    metavar="REF",
+    heading=RUN,
+    help="With --plan: show only what differs from the plan of this branch, tag or commit.",
+)
 @option(
     "--out",
     type=click.Path(dir_okay=False, path_type=Path),
@@ -193,6 +200,14 @@ def _sharded(settings: Settings) -> Settings:
     help="Also write it to FILE: .html, .json, .md or .txt. Repeatable.",
 )
 @option(
+    "--markdown-limit",
+    type=click.IntRange(min=2_000),
+    default=65_536,
+    metavar="N",
+    heading=OUTPUT,
+    help="Cut Markdown to so many characters. [default: 65536, what GitHub takes]",
+)
+@option(
     "--detailed-exitcode",
     is_flag=True,
     heading=OUTPUT,
@@ -216,6 +231,7 @@ def reconcile(
     /,
     *,
     plan: bool,
+    base: str | None,
     out: Path | None,
     apply_plan: Path | None,
     yes: bool,
@@ -225,6 +241,7 @@ def reconcile(
     listen: str,
     output: str,
     reports: tuple[Path, ...],
+    markdown_limit: int,
     detailed_exitcode: bool,
     verbose: bool,
     no_color: bool,
@@ -252,6 +269,8 @@ def reconcile(
         (apply_plan and plan, "--apply-plan does what was planned: leave out --plan."),
         (not plan and outages, "--simulate-outage goes with --plan: an outage is not applied."),
         (not plan and detailed_exitcode, "--detailed-exitcode goes with --plan."),
+        (base and not plan, "--base goes with --plan: a part of a plan cannot be applied."),
+        (base and out, "--out saves a whole plan: leave out --base."),
         (out and not plan, "--out goes with --plan: it saves a plan to be applied later."),
         (
             out and outages,
@@ -262,8 +281,8 @@ def reconcile(
             "--sandbox has clusters of its own: leave out --kubeconfig.",
         ),
         (
-            every is not None and (detailed_exitcode or out or apply_plan),
-            "--detailed-exitcode, --out and --apply-plan are for one run: leave out --every.",
+            every is not None and (detailed_exitcode or out or apply_plan or base),
+            "--detailed-exitcode, --out, --apply-plan, --base are for one run: leave out --every.",
         ),
         (listen and every is None, "--listen goes with --every: one run ends too soon."),
         (
@@ -284,12 +303,14 @@ def reconcile(
         plan_only=plan,
         # A saved plan was seen and agreed to.
         ask=not (yes or plan or every or apply_plan),
+        base=base,
         out=out,
         apply_plan=apply_plan,
         sandbox=sandbox or sandbox_reset,
         sandbox_reset=sandbox_reset,
         output=output,
         reports=reports,
+        markdown_limit=markdown_limit,
         detailed_exitcode=detailed_exitcode,
     )
     if every is not None:

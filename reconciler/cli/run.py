@@ -26,6 +26,7 @@ class Request:
     """What one call of `reconcile` is to do. ``ask``: confirm first, where somebody can answer."""
 
     plan_only: bool
+    base: str | None = None
     out: Path | None = None
     apply_plan: Path | None = None
     ask: bool = False
@@ -33,6 +34,7 @@ class Request:
     sandbox_reset: bool = False
     output: str = "text"
     reports: tuple[Path, ...] = ()
+    markdown_limit: int = 65_536
     detailed_exitcode: bool = False
     latest: LatestMetrics | None = None
     """Told of each run where somebody may ask for metrics over HTTP."""
@@ -78,9 +80,15 @@ def _only_plan(settings: Settings, request: Request, stop: Stop) -> Exit:
         Watch(settings, options, stop, request.latest) as watch,
         Bars(console, wanted=request.output != "json") as bars,
     ):
-        watch.prepared = pipeline.make_plan(options, watch.progress(bars))
+        progress = watch.progress(bars)
+        if request.base:
+            from reconciler.two_plans import make_plan_against
+
+            watch.prepared = make_plan_against(options, request.base, progress)
+        else:
+            watch.prepared = pipeline.make_plan(options, progress)
     plan = watch.prepared.plan
-    printing.print_plan(plan, request.output, request.reports, console)
+    printing.print_plan(plan, _wanted(request), console)
     if request.out:
         from reconciler.saved_plans import save_plan
 
@@ -124,9 +132,13 @@ def _apply(settings: Settings, request: Request, stop: Stop, saved: SavedPlan | 
             except KeyboardInterrupt:
                 lock.leave()
                 raise
-    printing.print_result(result, request.output, request.reports, console, plan_was_shown=asking)
+    printing.print_result(result, _wanted(request), console, plan_was_shown=asking)
     # A signal that came when all was done left nothing undone.
     return Exit.OK if result.ok else stop.code or Exit.FAILED
+
+
+def _wanted(request: Request) -> printing.Wanted:
+    return printing.Wanted(request.output, request.reports, request.markdown_limit)
 
 
 def _saved_plan(settings: Settings, request: Request) -> SavedPlan | None:
@@ -150,7 +162,10 @@ def _what_was_saved(plan: Plan, file: Path) -> str:
 def _code_of_plan(plan: Plan, *, detailed: bool) -> Exit:
     if plan.has_failures or plan.violations:
         return Exit.FAILED
-    return Exit.CHANGES if detailed and plan.has_changes else Exit.OK
+    changes = plan.has_changes or bool(
+        plan.base and (plan.base.avoided or plan.base.avoided_records)
+    )
+    return Exit.CHANGES if detailed and changes else Exit.OK
 
 
 def _confirmed(plan: Plan) -> bool:

@@ -115,8 +115,44 @@ class WorkloadRow:
 
 
 @dataclass(frozen=True, slots=True)
+class Avoided:
+    """What the base would do in one cluster, and the head of the branch no longer does."""
+
+    cluster: str
+    change: Change
+
+
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """How much a plan does not show because the base has it as well."""
+
+    changes: int = 0
+    refused: int = 0
+    records: int = 0
+    warnings: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class AgainstBase:
+    """What a plan was compared with: the branch, tag or commit ``ref``, which is now ``commit``.
+
+    ``problem`` says why there was nothing to compare with; then everything is shown.
+    """
+
+    ref: str
+    commit: str = ""
+    left_out: LeftOut = LeftOut()
+    avoided: tuple[Avoided, ...] = ()
+    avoided_records: tuple[Object, ...] = ()
+    problem: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
-    """All clusters, sorted by name. ``violations`` non-empty: apply refuses to start."""
+    """All clusters, sorted by name. ``violations`` non-empty: apply refuses to start.
+
+    ``base`` set: only what differs from another commit's plan is shown; nothing to be applied.
+    """
 
     federation: str
     clusters: tuple[ClusterPlan, ...]
@@ -130,6 +166,7 @@ class Plan:
     dns: tuple[Object, ...] = ()
     dns_errors: tuple[str, ...] = ()
     simulated_outages: tuple[str, ...] = ()
+    base: AgainstBase | None = None
 
     def summary(self) -> dict[str, int]:
         """Counts over all clusters, for each Action (create, update, ...) and ``failed``."""

@@ -8,17 +8,19 @@ from typing import Any
 import orjson
 
 from reconciler.health.decision import ClusterHealth
-from reconciler.planning.plan import ABSENT, Change, ClusterPlan, Plan, RunResult
+from reconciler.planning.plan import ABSENT, AgainstBase, Change, ClusterPlan, Plan, RunResult
 
 FORMAT_VERSION = 1
 
 
 def plan_document(plan: Plan) -> dict[str, Any]:
     """The plan. A field without ``from`` (or ``to``) was (or will be) absent."""
+    compared = {"base": _base(plan.base)} if plan.base else {}
     return {
         "formatVersion": FORMAT_VERSION,
         "federation": plan.federation,
         "commit": plan.commit,
+        **compared,
         "summary": plan.summary(),
         "clusters": [_cluster(cluster) for cluster in plan.clusters],
         "warnings": list(plan.warnings),
@@ -99,6 +101,24 @@ def _cluster(cluster: ClusterPlan) -> dict[str, Any]:
         "pruneBlocked": cluster.prune_blocked,
         "requests": cluster.requests,
         "changes": [_change(change) for change in cluster.changes],
+    }
+
+
+def _base(base: AgainstBase) -> dict[str, Any]:
+    return {
+        "ref": base.ref,
+        "commit": base.commit,
+        "problem": base.problem,
+        "leftOut": {
+            "changes": base.left_out.changes,
+            "refused": base.left_out.refused,
+            "records": base.left_out.records,
+            "warnings": base.left_out.warnings,
+        },
+        "avoided": [
+            {"cluster": one.cluster, "change": _change(one.change)} for one in base.avoided
+        ],
+        "avoidedRecords": list(base.avoided_records),
     }
 
 

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from reconciler.planning.plan import Action, ClusterPlan, Plan, RunResult, WorkloadRow
+from reconciler.reporting.base_words import avoided, comparison
 from reconciler.reporting.grouping import few, group_title, grouped
 from reconciler.reporting.health_words import Health, fleet_health
 from reconciler.reporting.markdown_diff import diff_of
@@ -105,6 +106,8 @@ def _fitted(first: str, headline: str, parts: Iterable[_Part], plan: Plan, limit
     text = f"{first}\n### {escape(headline)}\n"
     if plan.commit:
         text += f"\nGit commit {escape(plan.commit[:12])}\n"
+    if plan.base:
+        text += f"\nCompared with {escape(comparison(plan.base))}\n"
     left_out: dict[str, int] = {}
     for part in parts:
         room = limit - _length(text) - _ROOM_FOR_NOTE
@@ -149,6 +152,10 @@ def _parts(plan: Plan, result: RunResult | None) -> Iterator[_Part]:
     yield _Part("\n**Moves**\n\n", [f"- {escape(m)}\n" for m in plan.moves], "", 0.1, "move")
     records = [f"- `{MARKS[dns_action(r)]}` {escape(dns_line(r))}\n" for r in plan.dns]
     yield _Part("\n**DNS**\n\n", records, "", 0.1, "record")
+    gone = [f"- `{MARKS[action]}` {escape(text)}\n" for action, text in avoided(plan)]
+    if gone and plan.base:
+        head = f"\n**No longer, as {escape(plan.base.ref)} would**\n\n"
+        yield _Part(head, gone, "", 0.1, "change that is avoided")
     yield from _details(plan)
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from urllib.parse import quote
 
 from reconciler.planning.plan import ClusterPlan, Plan, RunResult, WorkloadRow
+from reconciler.reporting.base_words import avoided, comparison
 from reconciler.reporting.fleet_picture import Picture, draw
 from reconciler.reporting.health_words import Health, fleet_health
 from reconciler.reporting.notices import Notice, notices
@@ -96,6 +97,7 @@ class Page:
     good: bool
     of_a_run: bool
     commit: str
+    compared: str
     counts: tuple[Count, ...]
     notices: tuple[Notice, ...]
     clusters: tuple[ClusterView, ...]
@@ -107,6 +109,8 @@ class Page:
     steady: tuple[WorkloadView, ...]
     moves: tuple[str, ...]
     dns: tuple[tuple[str, str, str], ...]
+    base: str
+    avoided: tuple[tuple[str, str, str], ...]
     changes: ChangesView
 
 
@@ -135,6 +139,7 @@ def _page(plan: Plan, result: RunResult | None) -> Page:
         good=good,
         of_a_run=result is not None,
         commit=visible(plan.commit),
+        compared=comparison(plan.base) if plan.base else "",
         counts=tuple(Count(str(a), mark, summary[a]) for a, mark in MARKS.items() if summary[a]),
         notices=tuple(notices(plan, result)),
         clusters=shown,
@@ -149,6 +154,8 @@ def _page(plan: Plan, result: RunResult | None) -> Page:
             (str(dns_action(record)), MARKS[dns_action(record)], dns_line(record))
             for record in plan.dns
         ),
+        base=visible(plan.base.ref) if plan.base else "",
+        avoided=tuple((str(action), MARKS[action], text) for action, text in avoided(plan)),
         changes=changes_view(plan, result.outcomes if result else ()),
     )
 

@@ -20,6 +20,7 @@ from reconciler.planning.plan import (
     RunResult,
     WorkloadRow,
 )
+from reconciler.reporting.base_words import avoided, comparison
 from reconciler.reporting.grouping import (
     ChangeGroup,
     few,
@@ -111,6 +112,7 @@ def render_plan(
         list(_replica_lines(plan.workloads, style)),
         list(_move_lines(plan, style)),
         list(_dns_lines(plan, style)),
+        list(_avoided_lines(plan, style)),
         list(_closing(plan, style, next_step)),
     ]
     return "\n\n".join("\n".join(block) for block in blocks if block) + "\n"
@@ -156,6 +158,8 @@ def _is_worth_telling(plan: Plan) -> bool:
 
 def _notices(plan: Plan, style: Style) -> Iterator[str]:
     """What must be known before the rest is read."""
+    if plan.base:
+        yield from style.wrapped("Compared with ", comparison(plan.base), 2, CYAN)
     for outage in plan.simulated_outages:
         yield from style.wrapped("Simulated: an outage of ", outage, 2, "35;1")
     yield from _unreachable(plan, style)
@@ -301,6 +305,14 @@ def _dns_lines(plan: Plan, style: Style) -> Iterator[str]:
     for record in plan.dns:
         action = dns_action(record)
         yield from style.wrapped(f"  {MARKS[action]} ", dns_line(record), 6, _COLOURS[action])
+
+
+def _avoided_lines(plan: Plan, style: Style) -> Iterator[str]:
+    found = avoided(plan)
+    if found and plan.base:
+        yield style.paint(f"No longer, as {visible(plan.base.ref)} would", BOLD)
+    for action, text in found:
+        yield from style.wrapped(f"  {MARKS[action]} ", text, 6, DIM)
 
 
 def _closing(plan: Plan, style: Style, next_step: str) -> Iterator[str]:

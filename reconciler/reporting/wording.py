@@ -167,7 +167,10 @@ def plural(count: int, word: str) -> str:
 
 
 def summary_line(plan: Plan) -> str:
-    """``Plan: 3 to create, 1 to update over 3 clusters; 120 unchanged.``"""
+    """``Plan: 3 to create, 1 to update over 3 clusters; 120 unchanged.``
+
+    Of a plan that was compared with another commit's: ``Against main: ...``.
+    """
     counts = plan.summary()
     parts = [f"{counts[a]} to {a}" for a in PAST if counts[a]]
     if counts[Action.FAILED]:
@@ -175,11 +178,17 @@ def summary_line(plan: Plan) -> str:
     away = sum(not cluster.reachable for cluster in plan.clusters)
     over = f"over {plural(len(plan.clusters), 'cluster')}"
     records = f"{plural(len(plan.dns), 'DNS record')} to change" if plan.dns else ""
+    compared = plan.base is not None and not plan.base.problem
+    begin = f"Against {visible(plan.base.ref)}" if plan.base and compared else "Plan"
     if parts:
-        text = f"Plan: {', '.join(parts)} {over}; {counts['unchanged']} unchanged."
+        text = f"{begin}: {', '.join(parts)} {over}; {counts['unchanged']} unchanged."
         text += f" {records}." if records else ""
+    elif records and compared:
+        text = f"{begin}: {records} {over}."
     elif records:
-        text = f"Plan: {records}; {plural(counts['unchanged'], 'object')} {over} as Git says."
+        text = f"{begin}: {records}; {plural(counts['unchanged'], 'object')} {over} as Git says."
+    elif compared and away < len(plan.clusters):
+        text = f"{begin}: no changes {over}."
     elif away and away == len(plan.clusters):
         text = f"No plan {over}."
     else:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from reconciler.errors import SourceError
+from reconciler.errors import NoSuchFolder, SourceError
 from reconciler.source.checkout import MAX_FILE_BYTES, MAX_FILES, MAX_TOTAL_BYTES, Checkout
 from reconciler.source.directory import CONTROL, blob_id
 from reconciler.source.fetching import (
@@ -141,7 +141,9 @@ def _folder(tree: Any, inside: str, where: SourceLocation) -> Any:
     if found is None or found.type != "tree":
         names = ", ".join(sorted(t.name for t in tree.trees)[:10])
         at = where.ref or "HEAD"
-        raise SourceError(f"{where.name} has no folder {inside!r} at {at}", hint=f"it has: {names}")
+        raise NoSuchFolder(
+            f"{where.name} has no folder {inside!r} at {at}", hint=f"it has: {names}"
+        )
     return found
 
 

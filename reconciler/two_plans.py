@@ -1,0 +1,43 @@
+"""A plan of two commits against one fleet, for what a branch changes."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from reconciler.errors import BadInput, NoSuchFolder, SourceError, UsageError
+from reconciler.options import Options, Progress
+from reconciler.pipeline import Prepared, make_plan, read
+from reconciler.planning.against_base import against_base
+from reconciler.planning.plan import AgainstBase, Plan
+
+
+def make_plan_against(options: Options, base: str, progress: Progress | None = None) -> Prepared:
+    """The plan of ``options`` with only what that of the branch, tag or commit ``base`` has not.
+
+    Both are made one after the other, by the same clock; the memory of the fleet is the same, as
+    plans write none. A base that is not valid itself leaves nothing out. Raises what ``make_plan``
+    does for the head, SourceError for a base that cannot be read.
+    """
+    now = options.clock()
+    options = replace(options, clock=lambda: now)
+    prepared = make_plan(options, progress)
+    return replace(prepared, plan=_compared(prepared.plan, replace(options, ref=base), base))
+
+
+def _compared(head: Plan, options: Options, ref: str) -> Plan:
+    try:
+        if options.clusters:
+            known = {cluster.name for cluster in read(options).state.clusters}
+            clusters = tuple(name for name in options.clusters if name in known)
+            if not clusters:
+                return replace(head, base=AgainstBase(ref, problem="it has none of the clusters"))
+            options = replace(options, clusters=clusters)
+        base = make_plan(options).plan
+    except BadInput as error:
+        first = error.problems[0]
+        return replace(head, base=AgainstBase(ref, problem=f"it is not valid: {error}, {first}"))
+    except (NoSuchFolder, UsageError) as error:
+        return replace(head, base=AgainstBase(ref, problem=str(error)))
+    except SourceError as error:
+        raise SourceError(f"the base {ref!r} cannot be read: {error}", hint=error.hint) from error
+    return against_base(head, base, ref)
