@@ -87,10 +87,11 @@ def _try(
         raise NotDelivered("cannot be reached through the proxy") from None
     except broken.NameResolutionError:
         raise NotDelivered("has a name that does not resolve") from None
-    except broken.TimeoutError:
-        raise NotDelivered("does not answer in time") from None
+    # A NewConnectionError is a TimeoutError to urllib3, so it is asked for first.
     except broken.NewConnectionError:
         raise NotDelivered("refuses connections") from None
+    except broken.TimeoutError:
+        raise NotDelivered("does not answer in time") from None
     except (broken.HTTPError, ValueError, OSError):
         raise NotDelivered("broke the connection or does not speak HTTP") from None
     status = answer.status

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 import socket
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Literal
 
@@ -179,7 +179,7 @@ def event(regarding: Regarding, what: Happening, now: float) -> Object:
         "apiVersion": EVENTS.api_version,
         "kind": EVENTS.kind,
         "metadata": {
-            "name": f"{stem}.{digest(str(key), regarding.uid, what.reason, what.key)}",
+            "name": f"{stem}.{digest(str(key), what.reason, what.key)}",
             "namespace": key.namespace or "default",
         },
         "eventTime": stamp,
@@ -217,7 +217,10 @@ def write_member_events(result: RunResult, work: MemberWork, now: float) -> list
     member = work.member
     try:
         for outcome, change, what in changes_of(result, work):
-            write_event(member, _regarding(work, outcome, change), what, now)
+            regarding = _regarding(work, outcome, change)
+            # An object that was made anew is another one, and so are its Events.
+            of_this = replace(what, key=f"{what.key} {regarding.uid}")
+            write_event(member, regarding, of_this, now)
     except ReconcileError as error:
         return [f"{work.cluster.name}: no Events were written on changed objects: {error}"]
     return []

@@ -188,8 +188,9 @@ def push(run: FinishedRun, address: str) -> str:
     from prometheus_client.exposition import push_to_gateway, pushadd_to_gateway
 
     def deliver(
-        url: str, method: str, _seconds: float | None, headers: Headers, data: bytes
+        url: str, method: str, timeout: float | None, headers: Headers, data: bytes
     ) -> Callable[[], None]:
+        del timeout  # Every request here has the same.
         return lambda: send(url, data, dict(headers), method=method)
 
     base = address if "://" in address else f"http://{address}"
