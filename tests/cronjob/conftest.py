@@ -23,7 +23,6 @@ from tests.joining.conftest import (  # noqa: F401
     SHOP,
     Desk,
     desk,
-    running_desk,
 )
 from tests.source.repositories import commit, git
 from tests.source.servers import HttpServer, http_server, own_certificate
@@ -59,6 +58,10 @@ class Host:
     def commit(self) -> str:
         """What lies on the desk becomes the head of main."""
         return commit(self.desk.repository, {})
+
+    def commit_id(self) -> str:
+        """The head of main."""
+        return git(self.desk.repository, "rev-parse", "HEAD")
 
     def overlay(self, base: str = "base", *lines: str) -> Path:
         """A user's own overlay: their repository, and whatever else ``lines`` say."""
@@ -112,7 +115,7 @@ class Host:
 
 @pytest.fixture
 def host(desk: Desk, tmp_path: Path) -> Iterator[Host]:  # noqa: F811
-    with _host(desk, tmp_path) as host:
+    with serving(desk, tmp_path) as host:
         publish_authority(host.cluster)
         yield host
 
@@ -126,15 +129,9 @@ def federation(host: Host) -> Host:
     return host
 
 
-@pytest.fixture
-def running_host(running_desk: Desk, tmp_path: Path) -> Iterator[Host]:  # noqa: F811
-    """With controllers: Jobs make pods."""
-    with _host(running_desk, tmp_path) as host:
-        yield host
-
-
 @contextmanager
-def _host(desk: Desk, folder: Path) -> Iterator[Host]:  # noqa: F811
+def serving(desk: Desk, folder: Path) -> Iterator[Host]:  # noqa: F811
+    """The desk's repository behind https, with a credential."""
     git(desk.repository, "init", "-q", "-b", "main")
     file = folder / "git.pem"
     certificate = own_certificate(file)

@@ -173,7 +173,10 @@ def test_each_alert_has_a_case_in_which_it_fires() -> None:
 
 
 def test_names_and_labels_are_those_that_runs_expose(address: str) -> None:
-    """By the words of the queries: holds where Prometheus is not installed, too."""
+    """By the words of the queries: holds where Prometheus is not installed, too.
+
+    Scraping adds job and instance, a Pushgateway the shard.
+    """
 
     def text() -> str:
         with urlopen(f"http://{address}/metrics") as answer:
@@ -188,7 +191,7 @@ def test_names_and_labels_are_those_that_runs_expose(address: str) -> None:
     for title, query in {**expressions(), **rule_expressions()}.items():
         found = re.findall(rf"\b({PREFIX}\w+)(?:\{{(.*?)\}})?", query)
         assert {name for name, _ in found} <= set(labels), title
-        known = {"job", "instance"}.union(*(labels[name] for name, _ in found))
+        known = {"job", "instance", "shard"}.union(*(labels[name] for name, _ in found))
         named = re.findall(r"(\w+)(?:=~|!~|!=|=)\"", query)
         for names in re.findall(r"\b(?:by|on) \((.*?)\)", query):
             named += names.split(", ")

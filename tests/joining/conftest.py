@@ -125,17 +125,17 @@ class Desk:
 @pytest.fixture
 def desk(fleet: Fleet, control_plane: ControlPlane, tmp_path: Path) -> Desk:
     host, member = fleet(2)
-    return _desk(control_plane, tmp_path, host, member)
+    return desk_of(control_plane, tmp_path, host, member)
 
 
 @pytest.fixture
 def running_desk(fleet: Fleet, control_plane: ControlPlane, tmp_path: Path) -> Desk:
     """The same with controllers: namespaces go away, token Secrets are filled."""
     host, member = fleet(2, controllers=True)
-    return _desk(control_plane, tmp_path, host, member)
+    return desk_of(control_plane, tmp_path, host, member)
 
 
-def _desk(plane: ControlPlane, folder: Path, host: Cluster, member: Cluster) -> Desk:
+def desk_of(plane: ControlPlane, folder: Path, host: Cluster, member: Cluster) -> Desk:
     repository = folder / "repository"
     repository.mkdir()
     kubeconfig = plane.kubeconfig({"host": host, "aws-eu": member})
