@@ -66,6 +66,7 @@ class Transport:
         """``seconds_left`` tells what remains of the run's deadline; no request outlives it."""
         self.cluster = cluster
         self.requests = 0
+        self._answered = False
         self._endpoint = endpoint
         self._timeouts = (connect_timeout, read_timeout)
         self._retry = Retry(
@@ -117,6 +118,7 @@ class Transport:
                 attempts = self._after_error(attempts, method, url, error)
                 attempts.sleep()
                 continue
+            self._answered = True
             pause = _retry_after(answer)
             if not attempts.is_retry(
                 method, answer.status, has_retry_after=pause is not None
@@ -169,6 +171,9 @@ class Transport:
         cause, words = _cause_of(error)
         if cause in ("certificate", "tls", "dns"):
             # Neither mends itself within seconds; a plan should not wait for it.
+            raise ClusterUnreachable(self.cluster, words, cause=cause) from error
+        if cause == "timeout" and not self._answered:
+            # To learn that a server is dead, one timeout is enough.
             raise ClusterUnreachable(self.cluster, words, cause=cause) from error
         try:
             return attempts.increment(method, url, error=error)
