@@ -25,6 +25,7 @@ from reconciler.cli.settings import (
     repository_options,
     terminal_options,
 )
+from reconciler.cli.variables import check_variables
 
 RUN, OUTPUT = "What to do", "Output"
 OUTAGES = ("cluster", "region", "zone", "provider")
@@ -253,6 +254,7 @@ def reconcile(
     Reads Kubernetes manifests and the federation's rules, compares them with what each member
     cluster runs, and makes it so. On a terminal it shows the plan and asks first.
     """
+    check_variables(environ, context.command.params)
     json_lines = given["log_format"] == "json"
     console = open_console(no_color=no_color, debug=debug, verbose=verbose, json_lines=json_lines)
     if json_lines and context.get_parameter_source("output") is ParameterSource.DEFAULT:

@@ -56,6 +56,37 @@ def test_a_wrong_value_in_the_environment_is_64(reconcile: Command) -> None:
     assert "--max-deletions" in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("variable", "meant"),
+    [
+        ("RECONCILE_REQUIRE_SIGNATUR", "RECONCILE_REQUIRE_SIGNATURE"),
+        ("RECONCILE_CLUSTER", "RECONCILE_CLUSTERS"),
+    ],
+)
+def test_a_variable_that_sets_nothing_is_64(reconcile: Command, variable: str, meant: str) -> None:
+    """What was meant to protect a run, say, must not be left out unheard."""
+    done = reconcile("--plan", "--sandbox", env={variable: "gpg"})
+    assert done.returncode == 64
+    assert f"The variable {variable} sets no option. Did you mean {meant}?" in done.stderr
+
+
+def test_variables_of_others_do_not_matter(reconcile: Command) -> None:
+    """Kubernetes tells each pod of the Services around it; options of one command are its own."""
+    others = {
+        "RECONCILE_SERVICE_HOST": "10.0.0.1",
+        "RECONCILE_SERVICE_PORT_HTTP": "80",
+        "RECONCILE_PORT": "tcp://10.0.0.1:80",
+        "RECONCILE_METRICS_PORT_8080_TCP_ADDR": "10.0.0.2",
+        "RECONCILE_ROTATE_EVERY": "1",
+        "RECONCILE_DEBUG": "1",
+        "RECONCILER_OF_SOMEBODY": "1",
+    }
+    assert reconcile("schema", "--help", env=others).returncode == 0
+    done = reconcile("--plan", "--repo", "nowhere", env=others)
+    assert done.returncode == 1
+    assert "sets no option" not in done.stderr
+
+
 def test_a_directory_in_the_place_of_a_command_is_understood(tmp_path: Path) -> None:
     result = CliRunner().invoke(command, [str(tmp_path)], prog_name="reconcile")
     assert result.exit_code == 64

@@ -50,7 +50,8 @@ class Image:
             "set -eu",
             f"{_OVERLAY} lowerdir=/,upperdir={self.added},workdir={work} {root}",
             f"mount -o remount,ro {root}",
-            *(f"mount -t tmpfs tmpfs {root}{place}" for place in ("/tmp", *_hidden())),
+            f"mount -t tmpfs tmpfs {root}/tmp",
+            _without_source(root),
             *_readable_python(root),
             *(f"mkdir -p {root}{path}" for path in volumes if path.startswith("/tmp")),
             *(f"mount --bind {source} {root}{path}" for path, source in volumes.items()),
@@ -71,9 +72,9 @@ class Image:
         )
 
 
-def _hidden() -> list[str]:
-    """Where a process must not find what it was built from."""
-    return [str(ROOT)]
+def _without_source(root: Path) -> str:
+    """A process must not find what it was built from; on another file system it does not anyway."""
+    return f"if [ -d {root}{ROOT} ]; then mount -t tmpfs tmpfs {root}{ROOT}; fi"
 
 
 def _readable_python(root: Path) -> list[str]:
@@ -154,7 +155,8 @@ def _run(
     lines = [
         "set -eu",
         f"{_OVERLAY} lowerdir=/,upperdir={image.added},workdir={work} {root}",
-        *(f"mount -t tmpfs tmpfs {root}{place}" for place in ("/tmp", "/mnt", *_hidden())),
+        *(f"mount -t tmpfs tmpfs {root}{place}" for place in ("/tmp", "/mnt")),
+        _without_source(root),
         _named_python(root),
         f"mount --rbind /proc {root}/proc",
         f"mount --rbind /dev {root}/dev",
