@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -12,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from reconciler import __version__
-from tests.source.programs import SOPS
+from tests.source.programs import SOPS, needed
 
 from .building import Image, build
 from .containers import ROOT, USER
@@ -53,6 +55,26 @@ def test_what_is_built_by_default_is_the_slim_image() -> None:
 def test_the_programs_are_those_that_the_tests_use() -> None:
     text = stages()["programs"].only("RUN")
     assert f"{SOPS[0]}@{SOPS[1]}" in text
+
+
+def test_the_programs_are_old_enough_for_the_go_that_builds_them(tmp_path: Path) -> None:
+    """Go's own image takes no newer tool chain than its own."""
+    go = needed("go", "golang-go")
+    stage = stages()["programs"]
+    has = re.search(r":(\d+)\.(\d+)", stage.base)
+    assert has
+    for package, version in re.findall(r"(\S+)@(v\S+)", stage.only("RUN")):
+        module = re.sub(r"/cmd/\w+$", "", package)
+        done = subprocess.run(
+            [go, "list", "-m", "-json", f"{module}@{version}"],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        needs = json.loads(done.stdout)["GoVersion"].split(".")
+        assert tuple(map(int, needs[:2])) <= tuple(map(int, has.groups())), module
 
 
 def test_every_package_that_is_installed_is_checked_by_its_hash() -> None:
