@@ -138,11 +138,25 @@ def check_new(member: Member, target: Target, *, namespace_exists: bool) -> Chec
         # We may lack the right to create in ``default``; that says nothing about the object.
         if namespace_exists or "cannot create resource" not in str(error):
             failed = _failed(target, _words(target, error, target.body))
-            return replace(failed, homeless=isinstance(error, NotFound))
+            homeless = isinstance(error, NotFound) and not _says_a_role_is_missing(target, error)
+            return replace(failed, homeless=homeless)
         return Checked(target, replace(change, verified=False))
     except ApiError as error:
         return _failed(target, _words(target, error, target.body))
     return Checked(target, change)
+
+
+def _says_a_role_is_missing(target: Target, error: ApiError) -> bool:
+    """Of an account that may not bind any role, the server looks into the one that a binding names.
+
+    That role may be yet to come, so this is the account's trouble and not the manifest's.
+    """
+    binding = target.key.kind in ("RoleBinding", "ClusterRoleBinding")
+    return (
+        binding
+        and f'"{target.key.name}" not found' in str(error)
+        and "namespaces" not in str(error)
+    )
 
 
 def unverified(target: Target) -> Checked:
