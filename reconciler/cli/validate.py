@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -66,10 +67,10 @@ def validate(context: click.Context, /, *, output: str, **given: Any) -> int:
     if output == "json":
         settings.console.out(_as_json(problems, warnings, counts))
     elif output == "github":
-        for line in _annotations(problems, warnings, _folder(settings)):
+        for line in _annotations(_from_here(problems, settings), warnings):
             settings.console.out(line)
     else:
-        _as_text(settings, problems, warnings, counts)
+        _as_text(settings, _from_here(problems, settings), warnings, counts)
     return Exit.FAILED if problems else Exit.OK
 
 
@@ -123,22 +124,26 @@ def _as_json(
     return json.dumps(body, indent=2, ensure_ascii=False)
 
 
-def _folder(settings: Settings) -> Path:
-    """Where the files lie, from where the command was started: what the checkout of a workflow is.
+def _from_here(problems: tuple[Problem, ...], settings: Settings) -> tuple[Problem, ...]:
+    """With files named from where the command was started, so that terminals and GitHub find them.
 
-    Nothing for a repository that is elsewhere.
+    Those of a repository that is elsewhere keep their names.
     """
     from reconciler.source.location import is_url
 
     here, root = Path.cwd().resolve(), Path(settings.repo).expanduser()
     chosen = (Path() if is_url(settings.repo) else root) / settings.path
     folder = (here / chosen).resolve()
-    return folder.relative_to(here) if folder.is_relative_to(here) else Path()
+    if not folder.is_relative_to(here):
+        return problems
+    inside = folder.relative_to(here)
+    return tuple(
+        replace(one, position=replace(one.position, file=(inside / one.position.file).as_posix()))
+        for one in problems
+    )
 
 
-def _annotations(
-    problems: tuple[Problem, ...], warnings: tuple[str, ...], folder: Path
-) -> list[str]:
+def _annotations(problems: tuple[Problem, ...], warnings: tuple[str, ...]) -> list[str]:
     """GitHub's workflow commands ``::error file=...::message``, with its escapes."""
 
     from reconciler.reporting.wording import visible
@@ -157,7 +162,6 @@ def _annotations(
     lines = []
     for problem in problems:
         place = problem.position
-        file = value((folder / place.file).as_posix())
         details = "; ".join(
             filter(
                 None,
@@ -170,7 +174,7 @@ def _annotations(
         )
         text = message(problem.message + (f" ({details})" if details else ""))
         lines.append(
-            f"::error file={file},line={place.line},col={place.column},"
+            f"::error file={value(place.file)},line={place.line},col={place.column},"
             f"title=reconcile validate::{text}"
         )
     lines += [f"::warning title=reconcile validate::{message(text)}" for text in warnings]

@@ -108,10 +108,12 @@ def test_github_gets_annotations(reconcile: Command, repository: Write) -> None:
     done = reconcile("validate", "--repo", repository(MISSPELT), "--output", "github")
     assert done.returncode == 1
     [line] = [line for line in done.stdout.splitlines() if line.startswith("::error ")]
-    assert line.startswith("::error file=manifests.yaml,line=6,col=3,title=reconcile validate::")
+    assert line.startswith(
+        "::error file=repository/manifests.yaml,line=6,col=3,title=reconcile validate::"
+    )
 
 
-def test_annotations_name_files_from_where_the_checkout_is(
+def test_files_are_named_from_where_the_command_was_started(
     reconcile: Command, repository: Write, tmp_path: Path
 ) -> None:
     folder = repository("{}\n")
@@ -125,6 +127,8 @@ def test_annotations_name_files_from_where_the_checkout_is(
         done = reconcile("validate", "--output", "github", *arguments, cwd=where)
         named = (folder / "fleet" / "broken.yaml").relative_to(where)
         assert f"::error file={named},line=6," in done.stdout
+        done = reconcile("validate", *arguments, cwd=where)
+        assert done.stdout.startswith(f"{named}:6:3: ")
 
 
 def test_options_may_stand_before_the_command_or_in_the_environment(
