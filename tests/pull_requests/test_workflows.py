@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
+from reconciler.cli.reconcile import reconcile
 from tests.pull_requests.conftest import FILES
 from tests.source.programs import built
 
@@ -85,6 +86,15 @@ def test_every_variable_that_a_job_sets_is_one_that_the_script_reads(name: str) 
     for variable in ("SURVIVABILITY", "REPORT_URL", "GITHUB_TOKEN", "GITLAB_TOKEN", "COMMENT_NAME"):
         if variable in text:
             assert variable in script
+
+
+@pytest.mark.parametrize(
+    "name", ["github-actions.yml", "gitlab-ci.yml", "README.md", "pull-request.sh"]
+)
+def test_every_variable_that_is_called_an_option_is_one(name: str) -> None:
+    options = {f"RECONCILE_{option.name}".upper() for option in reconcile.params}
+    named = set(re.findall(r"RECONCILE_[A-Z_]+", (FILES / name).read_text(encoding="utf-8")))
+    assert named <= options
 
 
 def test_the_files_that_are_named_are_there() -> None:
