@@ -29,6 +29,7 @@ from urllib3.exceptions import (
 from urllib3.util import Retry, Timeout
 
 from reconciler import __version__
+from reconciler.cluster.bounds import TooLarge, TooSlow, body_of, bound
 from reconciler.cluster.endpoint import Endpoint
 from reconciler.errors import ClusterUnauthorized, ClusterUnreachable
 
@@ -90,6 +91,7 @@ class Transport:
         local = address.hostname in ("127.0.0.1", "::1", "localhost")
         self._headers = {**_COMMON_HEADERS, "accept-encoding": "identity" if local else "gzip"}
         self._pool = _pool(endpoint, connections)
+        bound(self._pool)
 
     def request(
         self,
@@ -114,22 +116,25 @@ class Transport:
                 before_each_try()
             try:
                 answer = self._send(method, url, body, headers or {}, timeout)
+                content = body_of(answer)
             except HTTPError as error:
                 attempts = self._after_error(attempts, method, url, error)
                 attempts.sleep()
                 continue
+            except TooLarge as error:
+                raise ClusterUnreachable(self.cluster, str(error), cause="protocol") from None
             self._answered = True
             pause = _retry_after(answer)
             if not attempts.is_retry(
                 method, answer.status, has_retry_after=pause is not None
-            ) or _is_verdict(answer):
-                return Response(answer.status, answer.data, pause)
+            ) or _is_verdict(answer, content):
+                return Response(answer.status, content, pause)
             try:
                 attempts = attempts.increment(method, url, response=answer)
             except MaxRetryError:
-                return Response(answer.status, answer.data, pause)
+                return Response(answer.status, content, pause)
             if pause is not None and pause > self._remaining():
-                return Response(answer.status, answer.data, pause)
+                return Response(answer.status, content, pause)
             attempts.sleep(answer)
 
     def close(self) -> None:
@@ -162,6 +167,7 @@ class Transport:
             ),
             retries=False,
             redirect=False,
+            preload_content=False,
         )
 
     def _remaining(self) -> float:
@@ -219,9 +225,9 @@ def _proxy_from_environment(scheme: str, host: str) -> str:
     return "" if proxy and proxy_bypass(host) else proxy
 
 
-def _is_verdict(answer: BaseHTTPResponse) -> bool:
+def _is_verdict(answer: BaseHTTPResponse, content: bytes) -> bool:
     """A 500 that no second try will change: the apply's body does not fit the kind's schema."""
-    return answer.status == 500 and TYPED_PATCH in answer.data
+    return answer.status == 500 and TYPED_PATCH in content
 
 
 def _retry_after(answer: BaseHTTPResponse) -> float | None:
@@ -245,6 +251,8 @@ def _cause_of(error: BaseException) -> tuple[str, str]:
         return ("refused", "connection refused") if refused else ("network", str(error))
     if isinstance(error, ConnectTimeoutError):
         return "timeout", "timeout: the server does not accept the connection"
+    if isinstance(error.__cause__, TooSlow):
+        return "timeout", str(error.__cause__)
     if isinstance(error, ReadTimeoutError):
         return "timeout", "timeout: the server accepted the request and does not answer"
     if isinstance(error, ProtocolError):
