@@ -205,12 +205,15 @@ def _deleted(cluster: ClusterPlan) -> set[ObjectKey]:
 
 
 def _rows(ours: Sequence[WorkloadRow], theirs: Sequence[WorkloadRow]) -> tuple[WorkloadRow, ...]:
-    """Without workloads whose replicas change, but would with the base to the same numbers."""
-    known = {row.key: row for row in theirs}
-    return tuple(
-        row
-        for row in ours
-        if row.before == row.after
-        or (other := known.get(row.key)) is None
-        or (row.after, row.shortfall) != (other.after, other.shortfall)
-    )
+    """Replicas that the base would bring to the same numbers count as there already.
+
+    What the base has no room for either is left out.
+    """
+    known = {row.key: (row.after, row.shortfall) for row in theirs}
+    found = []
+    for row in ours:
+        if known.get(row.key) != (row.after, row.shortfall):
+            found.append(row)
+        elif not row.shortfall:
+            found.append(replace(row, before=row.after))
+    return tuple(found)

@@ -39,7 +39,7 @@ def differences_of(saved: SavedPlan, now: SavedPlan) -> Iterator[str]:
         yield f"none of its {planned} changes is to be made any more: was it applied meanwhile?"
     else:
         yield from (visible(f"{few(names)}: {text}") for text, names in said)
-    yield from _of_records(saved.plan["dns"], now.plan["dns"])
+    yield from _of_records(saved.plan["dns"], now.plan["dns"], now.plan.get("dnsErrors", ()))
 
 
 def _writes(plan: Mapping[str, Any]) -> int:
@@ -211,10 +211,15 @@ def _key(change: Mapping[str, Any]) -> ObjectKey:
 
 
 def _of_records(
-    before: Sequence[Mapping[str, Any]], after: Sequence[Mapping[str, Any]]
+    before: Sequence[Mapping[str, Any]],
+    after: Sequence[Mapping[str, Any]],
+    errors: Sequence[str],
 ) -> Iterator[str]:
     then = {_record_key(record): record for record in before}
     now = {_record_key(record): record for record in after}
+    if then.keys() - now.keys():
+        # A zone that cannot be read is worded otherwise each time; that its records are gone tells.
+        yield from map(visible, errors)
     for key in sorted({*then, *now}):
         old, new = then.get(key), now.get(key)
         if old is None or new is None:

@@ -7,13 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from reconciler.options import NoProgress
+from reconciler.errors import StalePlan
+from reconciler.options import NoProgress, Options
 from reconciler.pipeline import apply_plan
 from reconciler.reporting.finished_run import FailureKind, failures_of_result
 from reconciler.reporting.json_report import result_document
 from reconciler.reporting.markdown import render_result_markdown
 from reconciler.reporting.text import render_result
 from reconciler.sandbox import ClusterSettings, Sandbox
+from reconciler.saved_plans import check_fresh, read_plan, save_plan
 from tests.controlplane.process import eventually
 from tests.dns.fleets import endpoint_slice
 from tests.dns.named import CREDENTIALS, ZONE, Named, federation
@@ -145,4 +147,38 @@ def test_a_run_whose_dns_fails_still_does_the_rest_and_says_so(
     assert document["dnsErrors"] or [r["status"] for r in document["records"]] == ["failed"]
     named.start()
     assert world.run().ok
+    assert named.answer(NAME) == world.addresses(*NAMES)
+
+
+def test_a_saved_plan_writes_its_records_unless_somebody_else_did(
+    world: DnsWorld, named: Named, tmp_path: Path
+) -> None:
+    file = tmp_path / "plan.json"
+    options = Options(**{"repo": str(world.repository), **world.options})
+
+    def apply() -> None:
+        prepared = world.prepare(plan_only=False)
+        check_fresh(read_plan(file), prepared, options)
+        assert apply_plan(prepared).ok
+
+    named.somebody_deletes(NAME, "A")
+    save_plan(file, world.prepare(), options)
+    named.somebody_writes(NAME, "A", "192.0.2.9")
+    with pytest.raises(StalePlan) as caught:
+        apply()
+    assert any(text.startswith("DNS, ") for text in caught.value.differences)
+    assert named.answer(NAME) == ["192.0.2.9"]
+
+    named.somebody_deletes(NAME, "A")
+    named.stop()
+    with pytest.raises(StalePlan) as caught:
+        apply()
+    reason, *records = caught.value.differences
+    assert "refused" in reason.lower()
+    assert records == [
+        f"DNS, no longer to be written: {NAME} A: {', '.join(world.addresses(*NAMES))}"
+    ]
+
+    named.start()
+    apply()
     assert named.answer(NAME) == world.addresses(*NAMES)

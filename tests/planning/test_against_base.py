@@ -140,6 +140,8 @@ def test_replicas_and_records_that_the_base_changes_alike_are_left_out() -> None
     more = replace(row, after={**row.after, "aws-eu": 99})
     found = against_base(replace(head, workloads=(more, *head.workloads[1:])), base, "main")
     assert [r for r in found.workloads if r.before != r.after] == [more]
+    unplaced = {row.key for row in head.workloads if row.shortfall}
+    assert {row.key for row in found.workloads} == {r.key for r in head.workloads} - unplaced
     assert found.dns == ({**record, "to": ["3"]},)
     assert found.base
     assert found.base.left_out.records == 1
