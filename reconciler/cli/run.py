@@ -155,8 +155,8 @@ def _saved_plan(settings: Settings, request: Request) -> SavedPlan | None:
 
 def _what_was_saved(plan: Plan, file: Path) -> str:
     if plan.violations:
-        return f"\nSaved in {file}; it passes a limit, and cannot be applied."
-    return f"\nSaved in {file}. To do exactly this: the same options, with --apply-plan {file}"
+        return f"Saved in {file}; it passes a limit, and cannot be applied."
+    return f"Saved in {file}. To do exactly this: the same options, with --apply-plan {file}"
 
 
 def _code_of_plan(plan: Plan, *, detailed: bool) -> Exit:

@@ -8,7 +8,6 @@ by the commit that it is made from.
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Sequence
 from typing import Any
 
@@ -52,29 +51,28 @@ def resting_state(live: Object, retained: Sequence[str]) -> Object:
     ``retained``: JSON pointers of what is the member's own to set, such as the replicas of a
     workload that an autoscaler scales.
     """
-    state = copy.deepcopy({name: value for name, value in live.items() if name != "status"})
-    metadata = state.get("metadata") or {}
-    for name in _COUNTED_BY_SERVERS:
-        metadata.pop(name, None)
-    annotations = metadata.get("annotations") or {}
-    for name in [n for n in annotations if n.startswith(_RESTLESS_ANNOTATIONS)]:
-        del annotations[name]
-    if not annotations:
-        metadata.pop("annotations", None)
+    state: Object = {name: value for name, value in live.items() if name != "status"}
+    metadata = {k: v for k, v in live["metadata"].items() if k not in _COUNTED_BY_SERVERS}
+    annotations = metadata.pop("annotations", None) or {}
+    if kept := {k: v for k, v in annotations.items() if not k.startswith(_RESTLESS_ANNOTATIONS)}:
+        metadata["annotations"] = kept
+    state["metadata"] = metadata
     for pointer in retained:
-        _drop(state, [p.replace("~1", "/").replace("~0", "~") for p in pointer.split("/")[1:]])
+        path = [p.replace("~1", "/").replace("~0", "~") for p in pointer.split("/")[1:]]
+        state = _without(state, path)
     return state
 
 
-def _drop(value: Any, path: Sequence[str]) -> None:
+def _without(value: Any, path: Sequence[str]) -> Any:
+    """A copy without what is at the path, ``*`` being every item of a list."""
     head, rest = path[0], path[1:]
     if isinstance(value, list):
-        found = range(len(value)) if head == "*" else [int(head)] if head.isdigit() else []
-        for index in found:
-            if rest and index < len(value):
-                _drop(value[index], rest)
-    elif isinstance(value, dict) and head in value:
-        if rest:
-            _drop(value[head], rest)
-        else:
-            del value[head]
+        return [
+            _without(item, rest) if rest and head in ("*", str(at)) else item
+            for at, item in enumerate(value)
+        ]
+    if not isinstance(value, dict) or head not in value:
+        return value
+    if rest:
+        return {**value, head: _without(value[head], rest)}
+    return {name: inner for name, inner in value.items() if name != head}
