@@ -170,7 +170,8 @@ class MemberRun:
     def _wanted(self) -> set[ObjectKey]:
         """Everything that must stay in the inventory: what is wanted, live, or was not finished."""
         touched = {c.key for c in self.work.plan.changes}
-        return touched | set(self.work.rows) | set(self.work.observation.members)
+        seen = set(self.work.rows) | set(self.work.observation.members)
+        return touched | seen | self.work.unlisted
 
     def _write_all(self, changes: Sequence[Change]) -> list[Outcome]:
         def one(change: Change) -> Written:

@@ -138,7 +138,7 @@ def _gather(
             live[kind] = {key: obj for key, obj in keyed if is_member(obj, applyset, key)}
         elif kind.group_kind.group in discovery.failed_groups:
             failed[kind] = "the API group cannot be discovered (an aggregated API is down)"
-        elif result is None or isinstance(result, NotFound):
+        elif result is None or (isinstance(result, NotFound) and discovery.find(kind) is None):
             unserved.add(kind)
         else:
             failed[kind] = str(result)

@@ -14,6 +14,7 @@ from reconciler.cluster.resources import Resource, VersionedKind
 from reconciler.errors import ApiError
 from reconciler.federation.model import Cluster, Federation
 from reconciler.federation.selectors import matches
+from reconciler.inventory.applyset import is_member
 from reconciler.inventory.observation import Observation
 from reconciler.inventory.ownership import Fields
 from reconciler.inventory.records import Record
@@ -48,8 +49,9 @@ class MemberWork:
     """A member's plan with all that carrying it out needs; never leaves the process.
 
     ``rows``/``fields`` are the records of the objects that are as wanted; ``stale`` says whether
-    some of them differ from what the inventory holds. ``invalid`` are refusals of the manifests
-    themselves, ``homeless`` those whose kind or namespace is not there.
+    some of them differ from what the inventory holds. ``unlisted`` are unwanted objects that the
+    inventory must not forget although no LIST showed them. ``invalid`` are refusals of the
+    manifests themselves, ``homeless`` those whose kind or namespace is not there.
     """
 
     member: Member
@@ -59,6 +61,7 @@ class MemberWork:
     resources: Mapping[VersionedKind, Resource]
     rows: Mapping[ObjectKey, Record] = field(default_factory=dict)
     fields: Mapping[str, Fields] = field(default_factory=dict)
+    unlisted: frozenset[ObjectKey] = frozenset()
     stale: bool = False
     warnings: tuple[str, ...] = ()
     violations: tuple[str, ...] = ()
@@ -91,10 +94,11 @@ def plan_member(
         Deciding(member, observation, crds, terms, sampled), targets, settings.checked
     )
     wanted_here = {target.key for target in targets}
+    unlisted = _look_for_unlisted(observation, wanted_here, member)
     prunes, warnings, blocked = _prunes(
-        member, observation, wanted_here, wanted_anywhere, federation
+        member, observation, unlisted, wanted_here, wanted_anywhere, federation
     )
-    warnings += _lost_labels(observation, wanted_here, member)
+    warnings += unlisted.warnings
     if inventory.damaged:
         warnings.append(f"the inventory was damaged and is made anew ({inventory.damaged})")
     changes = sorted(
@@ -118,6 +122,7 @@ def plan_member(
         resources={t.kind: t.resource for t in targets if t.resource},
         rows=rows,
         fields={c.record.entry: c.fields for c in same.values() if c.record and c.fields},
+        unlisted=unlisted.ours,
         stale=any(inventory.rows.get(key) != row for key, row in rows.items()),
         warnings=tuple(f"{cluster.name}: {warning}" for warning in warnings),
         violations=_violations(cluster, observation, targets, changes, federation, settings),
@@ -145,6 +150,7 @@ def _forbids_recreation(target: Target, live: Object, federation: Federation) ->
 def _prunes(
     member: Member,
     observation: Observation,
+    unlisted: _Unlisted,
     wanted_here: Collection[ObjectKey],
     wanted_anywhere: Collection[ObjectKey],
     federation: Federation,
@@ -156,6 +162,8 @@ def _prunes(
     if not observation.complete:
         kind, reason = next(iter(sorted(observation.failed.items())))
         blocked = f"{kind.kind} ({kind.api_version}) could not be listed: {reason}"
+    elif unlisted.contradicted:
+        blocked = f"{unlisted.contradicted} is there and ours, but was not in the list of its kind"
     changes: list[Change] = []
     warnings = [f"pruning waits: {blocked}"] if blocked else []
     discovery = observation.discovery
@@ -183,27 +191,44 @@ def _prunes(
     return changes, warnings, blocked
 
 
-def _lost_labels(
+@dataclass(frozen=True, slots=True)
+class _Unlisted:
+    """Objects of the inventory that nobody wants and no LIST showed.
+
+    ``ours`` are those that may still be there and ours; ``contradicted`` is one of them that surely
+    is, against what the LIST of its kind said.
+    """
+
+    ours: frozenset[ObjectKey]
+    contradicted: str = ""
+    warnings: tuple[str, ...] = ()
+
+
+def _look_for_unlisted(
     observation: Observation, wanted_here: Collection[ObjectKey], member: Member
-) -> list[str]:
-    """Unwanted objects whose label somebody took off: no longer ours to delete, but to mention."""
+) -> _Unlisted:
+    """Only what is known to be gone, or somebody else's by now, may be forgotten."""
     listed = observation.members
     rows = observation.inventory.rows
-    unseen = sorted(key for key in rows if key not in listed and key not in wanted_here)
-    gone = [
-        Sought(resource, key)
-        for key in unseen
-        if rows[key].confirmed and (resource := _resource_of(observation, key, rows[key]))
-    ]
+    unlistable = {kind.group_kind for kind in observation.failed}
+    sought, ours = [], set()
+    for key in sorted(key for key in rows if key not in listed and key not in wanted_here):
+        if key.group_kind in unlistable:
+            ours.add(key)
+        elif rows[key].confirmed and (resource := _resource_of(observation, key, rows[key])):
+            sought.append(Sought(resource, key))
     try:
-        found = find_missing(member, gone)
+        found = find_missing(member, sought)
     except ApiError:
-        return []
-    return [
+        return _Unlisted(frozenset({*ours, *(one.key for one in sought)}))
+    applyset = observation.inventory.applyset
+    still = sorted(key for key, live in found.items() if is_member(live, applyset))
+    warnings = tuple(
         f"{key} is left alone: no longer wanted, but somebody removed its inventory label"
         for key, live in found.items()
-        if not live["metadata"].get("deletionTimestamp")
-    ]
+        if key not in still and not live["metadata"].get("deletionTimestamp")
+    )
+    return _Unlisted(frozenset({*ours, *still}), str(still[0]) if still else "", warnings)
 
 
 def _resource_of(observation: Observation, key: ObjectKey, record: Record) -> Resource | None:

@@ -6,6 +6,9 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
+import orjson
+
+from reconciler.objects import Object
 from reconciler.sandbox import statuses
 from reconciler.sandbox.messages import Request
 from reconciler.sandbox.server import ApiServer, Mutation
@@ -13,7 +16,9 @@ from reconciler.sandbox.statuses import Refusal
 
 _WRITES = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 
-FaultKind = Literal["latency", "refusal", "reset-before", "reset-after", "truncate", "hang"]
+FaultKind = Literal[
+    "latency", "refusal", "answer", "reset-before", "reset-after", "truncate", "hang"
+]
 
 
 @dataclass(slots=True)
@@ -29,6 +34,7 @@ class Fault:
     seconds: float = 0.0
     share: float = 0.5
     refusal: Refusal | None = None
+    body: bytes = b""
     writes_only: bool = False
     hits: int = 0
 
@@ -128,6 +134,12 @@ class Faults:
         headers = {} if retry_after is None else {"Retry-After": str(max(1, round(retry_after)))}
         refusal = Refusal(code, reason or known[0], message or known[1], headers=headers)
         return self.add(Fault("refusal", method, path, count, skip, refusal=refusal))
+
+    def answer(
+        self, body: Object, *, method: str = "", path: str = "", count: int | None = None
+    ) -> Fault:
+        """This, with 200, whatever was asked: a server that lies."""
+        return self.add(Fault("answer", method, path, count, body=orjson.dumps(body)))
 
     def reset(
         self,

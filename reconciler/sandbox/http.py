@@ -143,6 +143,8 @@ class Connection(asyncio.Protocol):
         refusals = [fault.refusal for fault in struck if fault.refusal is not None]
         if refusals:
             response = Response.refusal(refusals[0])
+        elif "answer" in kinds:
+            response = Response(200, next(f.body for f in struck if f.kind == "answer"))
         else:
             response = self._cluster.handle(request)
         if "reset-after" in kinds:

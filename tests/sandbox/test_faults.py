@@ -181,3 +181,9 @@ def test_401_and_403_on_request(cluster: SimulatedCluster) -> None:
     assert ask(cluster).status == 401
     assert ask(cluster).status == 200
     assert ask(cluster, path="/api/v1/namespaces/default/secrets").status == 403
+
+
+def test_a_server_that_lies(cluster: SimulatedCluster) -> None:
+    cluster.faults.answer({"kind": "ConfigMapList", "items": []}, method="GET", count=1)
+    assert ask(cluster).json()["items"] == []
+    assert ask(cluster).json()["items"] != []

@@ -125,6 +125,37 @@ def test_nothing_is_pruned_where_a_kind_could_not_be_listed(pair, repository) ->
     assert len([c for c in gcp.changes if c.action is Action.PRUNE]) == 2
 
 
+@pytest.mark.parametrize("code", [403, 404])
+def test_what_could_not_be_listed_is_not_forgotten(pair, repository, code: int) -> None:
+    sandbox, options = pair
+    apply_plan(make_plan(options))
+    # The inventory is written in this run, without the only ConfigMap in Git.
+    (repository / "shop.yaml").write_text("---".join([NAMESPACE, SERVICE.replace("8080", "9090")]))
+    aws = sandbox.cluster("aws")
+    aws.faults.error(code, path="/configmaps.*part-of", method="GET")
+    prepared = make_plan(options)
+    assert "could not be listed" in prepared.plan.clusters[0].prune_blocked
+    apply_plan(prepared)
+    aws.faults.clear()
+    assert apply_plan(make_plan(options)).ok
+    assert aws.find("ConfigMap", "settings", "shop") is None
+
+
+def test_an_object_that_its_kinds_list_leaves_out_is_not_forgotten(pair, repository) -> None:
+    sandbox, options = pair
+    apply_plan(make_plan(options))
+    (repository / "shop.yaml").write_text("---".join([NAMESPACE, SERVICE.replace("8080", "9090")]))
+    aws = sandbox.cluster("aws")
+    empty = {"kind": "ConfigMapList", "apiVersion": "v1", "metadata": {}, "items": []}
+    aws.faults.answer(empty, path="/configmaps.*part-of", method="GET")
+    prepared = make_plan(options)
+    assert "was not in the list of its kind" in prepared.plan.clusters[0].prune_blocked
+    apply_plan(prepared)
+    aws.faults.clear()
+    assert apply_plan(make_plan(options)).ok
+    assert aws.find("ConfigMap", "settings", "shop") is None
+
+
 def test_throttled_and_broken_answers_are_tried_again(pair) -> None:
     sandbox, options = pair
     faults = sandbox.cluster("aws").faults
