@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from math import inf
 from typing import TYPE_CHECKING
 
+from reconciler.cluster.answers import understanding
 from reconciler.cluster.connecting import Connections, Connector
 from reconciler.cluster.parallel import in_parallel
 from reconciler.cluster.resources import VersionedKind
@@ -356,15 +357,16 @@ def _plan_one(
     if one.member is None or one.observation is None:
         return unreachable_plan(one.cluster, one.problem)
     desired = rendering.objects[one.cluster.name]
+    observation = one.observation
+    wanted = {VersionedKind.of(d.body) for d in desired}
     try:
-        observation = one.observation
-        wanted = {VersionedKind.of(d.body) for d in desired}
-        if not wanted <= {*observation.live, *observation.unserved, *observation.failed}:
-            # Rescheduling brought a kind here that the first look did not expect.
-            observation = observe(one.member, observation.inventory, wanted)
-        work = plan_member(
-            one.member, one.cluster, observation, desired, placed, state.federation, settings
-        )
+        with understanding(one.cluster.name):
+            if not wanted <= {*observation.live, *observation.unserved, *observation.failed}:
+                # Rescheduling brought a kind here that the first look did not expect.
+                observation = observe(one.member, observation.inventory, wanted)
+            work = plan_member(
+                one.member, one.cluster, observation, desired, placed, state.federation, settings
+            )
     except ClusterError as error:
         return unreachable_plan(one.cluster, words_of(error))
     return replace(work, plan=replace(work.plan, requests=one.member.requests))

@@ -10,8 +10,9 @@ from collections.abc import Callable, Mapping, Sequence
 
 from reconciler.applying.elsewhere import Elsewhere
 from reconciler.applying.member_run import MemberRun
+from reconciler.cluster.answers import understanding
 from reconciler.cluster.parallel import in_parallel
-from reconciler.errors import LeaseLost
+from reconciler.errors import ClusterError, LeaseLost
 from reconciler.objects import ObjectKey
 from reconciler.planning.member_plan import MemberWork
 from reconciler.planning.plan import Action, Change, Outcome, Plan, RunResult
@@ -41,9 +42,12 @@ def carry_out(
             if lease_lost:
                 return
             try:
-                step(run)
+                with understanding(run.work.cluster.name):
+                    step(run)
             except LeaseLost as error:
                 lease_lost.append(str(error))
+            except ClusterError as error:
+                run.lost = run.lost or str(error)
 
         in_parallel(guarded, runs, CONCURRENT_MEMBERS)
 

@@ -21,7 +21,7 @@ import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, NoReturn
+from typing import NoReturn
 
 from reconciler.cluster.member import Member
 from reconciler.cluster.resources import Resource
@@ -34,7 +34,7 @@ from reconciler.errors import (
     NotFound,
     ReconcileError,
 )
-from reconciler.objects import Object, ObjectKey
+from reconciler.objects import Object, ObjectKey, map_of, number_of
 
 LEASES = Resource("coordination.k8s.io/v1", "Lease", "leases", namespaced=True)
 DURATION_SECONDS = 90.0
@@ -84,14 +84,14 @@ class Record:
     @classmethod
     def of(cls, lease: Object) -> Record:
         """Reads one that anybody may have written."""
-        spec: dict[str, Any] = lease.get("spec") or {}
-        duration = spec.get("leaseDurationSeconds")
+        spec = map_of(lease.get("spec"))
+        duration = number_of(spec.get("leaseDurationSeconds"))
         return cls(
             str(spec.get("holderIdentity") or ""),
             str(spec.get("renewTime") or ""),
             str(spec.get("acquireTime") or ""),
-            min(float(duration or DURATION_SECONDS), LONGEST_SECONDS),
-            int(spec.get("leaseTransitions") or 0),
+            min(float(duration), LONGEST_SECONDS) if duration > 0 else DURATION_SECONDS,
+            number_of(spec.get("leaseTransitions")),
         )
 
     @property

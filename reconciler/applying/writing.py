@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from reconciler.cluster.answers import understanding
 from reconciler.cluster.member import FIELD_MANAGER, Member
 from reconciler.cluster.resources import Resource
 from reconciler.errors import (
@@ -50,9 +51,10 @@ def write(
     """Carry out ``change``. Refusals become a failed outcome; LeaseLost is raised."""
     started = time.monotonic()
     try:
-        record, fields, message = _VERBS[change.action](
-            member, resource, change, applyset, digester
-        )
+        with understanding(member.name):
+            record, fields, message = _VERBS[change.action](
+                member, resource, change, applyset, digester
+            )
     except LeaseLost:
         raise
     except ClusterError as error:

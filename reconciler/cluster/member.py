@@ -10,6 +10,7 @@ from typing import Any
 
 import orjson
 
+from reconciler.cluster.answers import fault_of, nonsense, understanding
 from reconciler.cluster.resources import (
     AGGREGATED,
     Discovery,
@@ -22,7 +23,6 @@ from reconciler.cluster.transport import TYPED_PATCH, Response, Transport
 from reconciler.errors import (
     ApiError,
     ClusterUnauthorized,
-    ClusterUnreachable,
     Conflict,
     Forbidden,
     Gone,
@@ -30,10 +30,15 @@ from reconciler.errors import (
     NotFound,
     Throttled,
 )
-from reconciler.objects import Object, ObjectKey
+from reconciler.objects import Object, ObjectKey, map_of, maps_of
 
 FIELD_MANAGER = "federation-reconciler"
 PAGE = 500
+MAX_PAGES = 4000
+"""Two million objects of a kind; a server that still has more will never end."""
+
+LONGEST_MESSAGE = 20_000
+"""Of a refusal, in characters: an API server's own are a fraction of that."""
 
 _APPLY = {"content-type": "application/apply-patch+yaml"}
 _JSON = {"content-type": "application/json"}
@@ -66,7 +71,7 @@ class Member:
     def get(self, resource: Resource, key: ObjectKey) -> Object | None:
         """One object, or None when there is none."""
         try:
-            return self._object("GET", resource.item(key))
+            return self._one(resource, key, self._object("GET", resource.item(key)))
         except NotFound:
             return None
 
@@ -92,6 +97,8 @@ class Member:
         except Gone:
             items = self._pages(path, query, headers)
         for item in items:
+            if fault := fault_of(item):
+                raise nonsense(self.name, f"a list with {fault}")
             # Lists leave these out of their items, unlike GET.
             item["apiVersion"], item["kind"] = resource.api_version, resource.kind
         return items
@@ -99,16 +106,18 @@ class Member:
     def _pages(self, path: str, query: dict[str, str], headers: Mapping[str, str]) -> list[Object]:
         items: list[Object] = []
         token = ""
-        while True:
+        for _ in range(MAX_PAGES):
             page = self._object(
                 "GET", path, query={**query, "continue": token} if token else query, headers=headers
             )
-            if not isinstance(page.get("items", []), list | None):
-                raise self._nonsense("a list without items")
-            items += page.get("items") or []
-            token = (page.get("metadata") or {}).get("continue") or ""
+            # An empty one has them as well, though perhaps as null.
+            if not isinstance(page.get("items", 0), list | None):
+                raise nonsense(self.name, "a list without items")
+            items += page["items"] or []
+            token = str(map_of(page.get("metadata")).get("continue") or "")
             if not token:
                 return items
+        raise nonsense(self.name, "a list without end")
 
     def discover(self) -> Discovery:
         """Everything that the member serves: two requests, or one per group version before 1.26."""
@@ -116,12 +125,12 @@ class Member:
         failed: list[str] = []
         for root in ("/api", "/apis"):
             document = self._object("GET", root, headers={"accept": AGGREGATED})
-            if document.get("kind") == "APIGroupDiscoveryList":
-                resources, stale = parse_aggregated(document)
-                failed += stale
-            else:
-                resources, broken = self._discover_one_by_one(root, document)
-                failed += broken
+            with understanding(self.name):
+                if document.get("kind") == "APIGroupDiscoveryList":
+                    resources, broken = parse_aggregated(document)
+                else:
+                    resources, broken = self._discover_one_by_one(root, document)
+            failed += broken
             for resource in resources:
                 found.setdefault(VersionedKind(resource.api_version, resource.kind), resource)
         return Discovery(found, tuple(sorted(set(failed))))
@@ -179,9 +188,10 @@ class Member:
             query["force"] = "true"
         if dry_run:
             query["dryRun"] = "All"
-        return self._object(
+        answer = self._object(
             "PATCH", resource.item(key), query=query, body=body, headers=_APPLY, write=not dry_run
         )
+        return self._one(resource, key, answer)
 
     def create(
         self, resource: Resource, body: Object, *, namespace: str = "", dry_run: bool = False
@@ -190,7 +200,7 @@ class Member:
         query = {"fieldManager": FIELD_MANAGER, "fieldValidation": "Strict"}
         if dry_run:
             query["dryRun"] = "All"
-        return self._object(
+        answer = self._object(
             "POST",
             resource.collection(namespace),
             query=query,
@@ -198,10 +208,11 @@ class Member:
             headers=_JSON,
             write=not dry_run,
         )
+        return self._one(resource, None, answer)
 
     def replace(self, resource: Resource, key: ObjectKey, body: Object) -> Object:
         """PUT; ``metadata.resourceVersion`` in the body makes it conditional (Conflict)."""
-        return self._object(
+        answer = self._object(
             "PUT",
             resource.item(key),
             query={"fieldManager": FIELD_MANAGER},
@@ -209,11 +220,12 @@ class Member:
             headers=_JSON,
             write=True,
         )
+        return self._one(resource, key, answer)
 
     def json_patch(
         self, resource: Resource, key: ObjectKey, operations: list[dict[str, Any]]
     ) -> Object:
-        return self._object(
+        answer = self._object(
             "PATCH",
             resource.item(key),
             query={"fieldManager": FIELD_MANAGER},
@@ -221,6 +233,7 @@ class Member:
             headers=_JSON_PATCH,
             write=True,
         )
+        return self._one(resource, key, answer)
 
     def delete(
         self,
@@ -275,17 +288,24 @@ class Member:
         try:
             document = orjson.loads(answer.body)
         except orjson.JSONDecodeError:
-            raise self._nonsense("something that is not JSON") from None
+            raise nonsense(self.name, "something that is not JSON") from None
         if not isinstance(document, dict):
-            raise self._nonsense("JSON that is not an object")
+            raise nonsense(self.name, "JSON that is not an object")
         return document
 
-    def _nonsense(self, what: str) -> ClusterUnreachable:
-        return ClusterUnreachable(
-            self.name,
-            f"the server answered {what}; is this address an API server's?",
-            cause="protocol",
-        )
+    def _one(self, resource: Resource, key: ObjectKey | None, answer: Object) -> Object:
+        """The answer, which must be an object of that kind, with the key's name."""
+        fault = fault_of(answer)
+        if not fault and (answer.get("apiVersion"), answer.get("kind")) != (
+            resource.api_version,
+            resource.kind,
+        ):
+            fault = f"something else than a {resource.kind}"
+        if not fault and key is not None and answer["metadata"]["name"] != key.name:
+            fault = f"another {resource.kind} than {key.name}"
+        if fault:
+            raise nonsense(self.name, fault)
+        return answer
 
 
 _ERRORS: dict[int, type[ApiError]] = {
@@ -307,21 +327,19 @@ def _refusal(cluster: str, answer: Response) -> ApiError | ClusterUnauthorized:
         status = None
     if not isinstance(status, dict):
         status = {"message": answer.body[:200].decode(errors="replace").strip()}
-    message = str(status.get("message") or f"HTTP {answer.status}")
+    message = str(status.get("message") or f"HTTP {answer.status}")[:LONGEST_MESSAGE]
     if answer.status == 401:
         return ClusterUnauthorized(
             cluster,
             f"the credential was refused: {message}",
             hint="renew the credential; the cluster itself answers",
         )
-    details = status.get("details")
-    causes = details.get("causes") if isinstance(details, dict) else None
     kind = Invalid if TYPED_PATCH in answer.body else _ERRORS.get(answer.status, ApiError)
     return kind(
         cluster,
         message,
         code=answer.status,
         reason=str(status.get("reason") or ""),
-        causes=causes if isinstance(causes, list) else (),
+        causes=maps_of(map_of(status.get("details")).get("causes")),
         retry_after=answer.retry_after,
     )

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
@@ -81,7 +83,6 @@ class Transport:
             backoff_max=10,
             backoff_jitter=0.3,
             raise_on_status=False,
-            retry_after_max=MAX_RETRY_AFTER_SECONDS,
         )
         self._seconds_left = seconds_left
         self._lock = threading.Lock()
@@ -133,9 +134,12 @@ class Transport:
                 attempts = attempts.increment(method, url, response=answer)
             except MaxRetryError:
                 return Response(answer.status, content, pause)
-            if pause is not None and pause > self._remaining():
+            if pause is None:
+                attempts.sleep()
+                continue
+            if pause > self._remaining():
                 return Response(answer.status, content, pause)
-            attempts.sleep(answer)
+            time.sleep(min(pause, MAX_RETRY_AFTER_SECONDS))
 
     def close(self) -> None:
         self._pool.close()
@@ -231,8 +235,14 @@ def _is_verdict(answer: BaseHTTPResponse, content: bytes) -> bool:
 
 
 def _retry_after(answer: BaseHTTPResponse) -> float | None:
+    """Seconds, as a number or until a date; what is neither, gateways invent, counts as nothing."""
     value = answer.headers.get("retry-after", "")
-    return float(value) if value.isdigit() else None
+    if value.isascii() and value.isdigit():
+        return float(value)
+    try:
+        return max(0.0, parsedate_to_datetime(value).timestamp() - time.time())
+    except (ValueError, OverflowError):
+        return None
 
 
 def _cause_of(error: BaseException) -> tuple[str, str]:

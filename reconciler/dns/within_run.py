@@ -7,6 +7,7 @@ import binascii
 from collections.abc import Callable, Mapping, Sequence
 from math import inf
 
+from reconciler.cluster.answers import understanding
 from reconciler.cluster.connecting import Connector
 from reconciler.cluster.member import Member
 from reconciler.cluster.parallel import in_parallel
@@ -101,7 +102,8 @@ def _views(
 
     def ask(one: tuple[Member, Mapping[ObjectKey, Object]]) -> ServiceView | ClusterError:
         try:
-            return look(one[0], needs.get(one[0].name, Sought()), one[1])
+            with understanding(one[0].name):
+                return look(one[0], needs.get(one[0].name, Sought()), one[1])
         except ClusterError as error:
             return error
 

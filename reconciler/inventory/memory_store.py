@@ -19,7 +19,7 @@ from reconciler.cluster.member import Member
 from reconciler.cluster.resources import Resource
 from reconciler.errors import ApiError, Conflict, MemoryChanged, NotFound, ReconcileError
 from reconciler.health.memory import MAX_BYTES, DamagedMemory, FleetMemory, decode, encode
-from reconciler.objects import Object, ObjectKey
+from reconciler.objects import Object, ObjectKey, map_of
 
 CONFIG_MAPS = Resource("v1", "ConfigMap", "configmaps", namespaced=True)
 ENTRY = "memory.json"
@@ -161,7 +161,7 @@ class ConfigMapStore:
         if found is None:
             return Remembered(FleetMemory())
         version = str(found["metadata"].get("resourceVersion", ""))
-        text = (found.get("data") or {}).get(ENTRY)
+        text = map_of(found.get("data")).get(ENTRY)
         if not isinstance(text, str):
             return Remembered(FleetMemory(), version, f"{self.where} has no {ENTRY}")
         return _remembered(text.encode(), version, self.where)
@@ -187,7 +187,7 @@ class ConfigMapStore:
             raise ReconcileError(
                 f"{self.where} cannot be written: {error}", hint=error.hint
             ) from error
-        return str(written["metadata"]["resourceVersion"])
+        return str(written["metadata"].get("resourceVersion", ""))
 
     def namesakes(self) -> tuple[str, ...]:
         if not self._source:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
+from reconciler.cluster.answers import understanding
 from reconciler.cluster.member import Member
 from reconciler.cluster.parallel import in_parallel
 from reconciler.cluster.resources import VersionedKind
@@ -76,8 +77,9 @@ def _look(
     try:
         member = connect(cluster)
         federation = state.federation
-        inventory = read_inventory(member, federation.name, federation.namespace)
-        return Seen(cluster, member, observe(member, inventory, kinds, whole=whole))
+        with understanding(cluster.name):
+            inventory = read_inventory(member, federation.name, federation.namespace)
+            return Seen(cluster, member, observe(member, inventory, kinds, whole=whole))
     except ClusterError as error:
         return Seen(cluster, problem=words_of(error))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 
 from reconciler.federation.model import DesiredState, Workload
-from reconciler.objects import Object, ObjectKey
+from reconciler.objects import Object, ObjectKey, map_of, number_of
 from reconciler.planning.plan import WorkloadRow
 from reconciler.rendering import Rendering
 from reconciler.scheduling.assignment import Assignment
@@ -55,10 +55,7 @@ def replicas_now(
     outages: Collection[str],
 ) -> dict[ObjectKey, dict[str, int]]:
     """What runs; a cluster whose outage is only simulated is taken to run what it should."""
-    counts = {
-        key: {c: int((o.get("spec") or {}).get("replicas") or 0) for c, o in objects.items()}
-        for key, objects in live.items()
-    }
+    counts = {key: {c: _asked(o) for c, o in objects.items()} for key, objects in live.items()}
     for key, by_cluster in usual.items():
         for name in by_cluster.keys() & set(outages):
             counts.setdefault(key, {})[name] = by_cluster[name]
@@ -80,7 +77,7 @@ def replicas_to_be(
             if name in outages:
                 counts[desired.key][name] = 0
             elif now is not None and "/spec/replicas" in desired.retain:
-                counts[desired.key][name] = int((now.get("spec") or {}).get("replicas") or 0)
+                counts[desired.key][name] = _asked(now)
     return counts
 
 
@@ -109,5 +106,9 @@ def running_counts(
 
 def _count(workload: Workload, live: Object) -> int:
     if workload.replicas.mode == "KubeFed":
-        return int((live.get("status") or {}).get("readyReplicas") or 0)
-    return int((live.get("spec") or {}).get("replicas") or 0)
+        return number_of(map_of(live.get("status")).get("readyReplicas"))
+    return _asked(live)
+
+
+def _asked(live: Object) -> int:
+    return number_of(map_of(live.get("spec")).get("replicas"))

@@ -15,7 +15,7 @@ from reconciler.cluster.resources import Resource
 from reconciler.errors import ReconcileError
 from reconciler.health.memory import FleetMemory, Phase, Told
 from reconciler.inventory.memory_store import MemoryStore, update
-from reconciler.objects import ObjectKey
+from reconciler.objects import ObjectKey, map_of
 from reconciler.planning.member_plan import MemberWork
 from reconciler.reporting.delivery import NotDelivered
 from reconciler.reporting.finished_run import FailureKind, FinishedRun
@@ -109,7 +109,7 @@ def _uid_of(host: Member, key: ObjectKey) -> str:
     from reconciler.inventory.memory_store import CONFIG_MAPS
 
     found = host.get(CONFIG_MAPS, key)
-    return str(found["metadata"]["uid"]) if found else ""
+    return str(found["metadata"].get("uid", "")) if found else ""
 
 
 def _notify(run: FinishedRun, around: Surroundings) -> list[str]:
@@ -145,8 +145,8 @@ def _address_in_secret(receiver: Receiver, around: Surroundings) -> str:
         raise NotDelivered(f"has its address in {where}, which cannot be read: {error}") from None
     if found is None:
         raise NotDelivered(f"has its address in {where}, which does not exist")
-    value = (found.get("data") or {}).get(secret.key)
-    if value is None:
+    value = map_of(found.get("data")).get(secret.key)
+    if not isinstance(value, str):
         raise NotDelivered(f"has its address in {where}, which has no key {secret.key}")
     try:
         return base64.b64decode(value).decode().strip()

@@ -18,7 +18,7 @@ from reconciler.cluster.member import FIELD_MANAGER, Member
 from reconciler.cluster.resources import Resource, VersionedKind
 from reconciler.errors import Conflict, ReconcileError
 from reconciler.health.memory import Phase
-from reconciler.objects import Object, ObjectKey
+from reconciler.objects import Object, ObjectKey, map_of, number_of
 from reconciler.planning.member_plan import MemberWork
 from reconciler.planning.plan import Action, Change, Outcome, Plan, RunResult
 from reconciler.reporting.finished_run import NO_NEWS, Failure, FailureKind, FinishedRun, digest
@@ -160,7 +160,7 @@ def write_event(member: Member, regarding: Regarding, what: Happening, now: floa
         # It ended its hour in this very moment.
         member.create(EVENTS, body, namespace=namespace)
         return
-    count = int((found.get("series") or {}).get("count") or 1) + 1
+    count = (number_of(map_of(found.get("series")).get("count")) or 1) + 1
     series = {"count": count, "lastObservedTime": body["eventTime"]}
     member.json_patch(EVENTS, key, [{"op": "add", "path": "/series", "value": series}])
 
@@ -234,5 +234,5 @@ def _regarding(work: MemberWork, outcome: Outcome, change: Change | None) -> Reg
         # The plan could not know it.
         resource = work.resources.get(VersionedKind(api_version, outcome.key.kind))
         live = work.member.get(resource, outcome.key) if resource else None
-        uid = live["metadata"]["uid"] if live else ""
+        uid = str(live["metadata"].get("uid", "")) if live else ""
     return Regarding(api_version, outcome.key, uid)

@@ -1,0 +1,75 @@
+"""What an API server's answer must look like before anybody works with it.
+
+A member may be broken, or hostile. Its nonsense is its own trouble: it becomes an error of that
+cluster, and the others go on.
+"""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from reconciler.errors import ClusterUnreachable
+
+_NONSENSE = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
+
+
+def nonsense(cluster: str, what: str) -> ClusterUnreachable:
+    """The error for an answer that is ``what``."""
+    return ClusterUnreachable(
+        cluster, f"the server answered {what}; is this address an API server's?", cause="protocol"
+    )
+
+
+def fault_of(obj: Any) -> str:
+    """What makes a value no Kubernetes object; empty: it may be one.
+
+    Only what every kind has is looked at, as this is done for each object of each LIST.
+    """
+    metadata = obj.get("metadata") if isinstance(obj, dict) else None
+    if not isinstance(metadata, dict):
+        return "an object without metadata"
+    name = metadata.get("name")
+    if not isinstance(name, str) or not name:
+        return "an object without a name"
+    for part in ("namespace", "uid", "resourceVersion"):
+        if not isinstance(metadata.get(part) or "", str):
+            return f"an object whose {part} is no text"
+    for part in ("labels", "annotations"):
+        entries = metadata.get(part)
+        if entries is not None and not (
+            isinstance(entries, dict) and all(isinstance(v, str) for v in entries.values())
+        ):
+            return f"an object whose {part} are no texts"
+    managers = metadata.get("managedFields")
+    if managers is not None and not (
+        isinstance(managers, list)
+        and all(isinstance(m, dict) and isinstance(m.get("fieldsV1") or {}, dict) for m in managers)
+    ):
+        return "an object with damaged managedFields"
+    return ""
+
+
+@contextmanager
+def understanding(cluster: str) -> Iterator[None]:
+    """What was read from a cluster is worked with inside. Raises ClusterUnreachable for whatever
+    cannot be understood of it, with the place in this program that could not.
+    """
+    try:
+        yield
+    except _NONSENSE as error:
+        raise ClusterUnreachable(
+            cluster,
+            f"what the server answered cannot be understood ({type(error).__name__} at "
+            f"{_place(error)})",
+            cause="protocol",
+            hint="if it is a sound API server, this is a defect of reconcile: report it",
+        ) from error
+
+
+def _place(error: BaseException) -> str:
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{Path(last.filename).name}:{last.lineno}"
