@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import copy
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -61,7 +62,7 @@ def target_of(
     if marks := _marks(desired):
         # Kept on the object, because its manifest will be gone when it is to be pruned.
         metadata["annotations"] = {**(metadata.get("annotations") or {}), **marks}
-    body = {**desired.body, "metadata": metadata}
+    body = {**_as_kept(desired.body), "metadata": metadata}
     body.pop("status", None)
     return Target(desired, key, kind, resource, with_membership(body, key, applyset))
 
@@ -73,6 +74,23 @@ def _marks(desired: DesiredObject) -> dict[str, str]:
     if desired.prune_propagation:
         marks[PROPAGATION] = desired.prune_propagation
     return marks
+
+
+def _as_kept(body: Object) -> Object:
+    """A Secret with the values of ``stringData`` in ``data``, where the server keeps them.
+
+    Sent as they are, the server would count ``stringData`` as ours and not what it makes of it:
+    nobody would see that a value was changed, and one that leaves Git would stay for ever.
+    """
+    plain = body.get("stringData")
+    if (body["apiVersion"], body["kind"]) != ("v1", "Secret") or not isinstance(plain, dict):
+        return body
+    data = body.get("data") or {}
+    if not isinstance(data, dict) or not all(isinstance(value, str) for value in plain.values()):
+        return body  # The server will say what is wrong with it.
+    encoded = {key: base64.b64encode(value.encode()).decode() for key, value in plain.items()}
+    kept = {key: value for key, value in body.items() if key != "stringData"}
+    return {**kept, "data": {**data, **encoded}} if encoded else kept
 
 
 def crds_in(bodies: list[Object]) -> dict[VersionedKind, Resource]:

@@ -255,6 +255,28 @@ def test_values_of_secrets_are_in_no_plan(world: World) -> None:
     ]
 
 
+def test_values_of_string_data_are_watched_and_removed_like_all_others(world: World) -> None:
+    import base64
+
+    secret = """
+    apiVersion: v1
+    kind: Secret
+    metadata: {name: key, namespace: shop}
+    stringData: {password: canary-one, other: canary-two}
+    """
+    world.write("shop.yaml", NAMESPACE)
+    world.write("secret.yaml", secret)
+    assert world.apply().ok
+    stolen = '{"stringData": {"password": "stolen"}}'
+    world.kubectl("patch", "secret", "key", "-n", "shop", "--patch", stolen)
+    (change,) = world.changes()
+    assert change.reason == "drift: changed by kubectl-patch"
+    world.write("secret.yaml", secret.replace(", other: canary-two", ""))
+    assert world.apply().ok
+    kept = {k: base64.b64decode(v) for k, v in world.get("secret", "key")["data"].items()}
+    assert kept == {"password": b"canary-one"}
+
+
 @pytest.mark.parametrize(
     "lost",
     [
