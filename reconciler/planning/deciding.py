@@ -112,7 +112,8 @@ def _at_a_glance(
         owner = owner_of(live)
         if owner and owner != shared.observation.inventory.applyset:
             return checking.belongs_elsewhere(target, owner)
-        adopting = record is None
+        # A row that was written ahead of an adoption that never came does not make it ours.
+        adopting = record is None or not record.confirmed
         if adopting and shared.terms.adoption.policy == "Never":
             return checking.not_adopted(target)
     body = request_body(target, live)

@@ -187,9 +187,11 @@ class Plan:
 
     @property
     def has_failures(self) -> bool:
-        """Whether some object was refused, or some cluster that should answer did not."""
+        """Whether some object was refused, or some cluster that should answer did not, or not to
+        everything."""
         return bool(self.dns_errors) or any(
             (not cl.reachable and not cl.imagined)
+            or cl.prune_blocked
             or any(c.action is Action.FAILED for c in cl.changes)
             for cl in self.clusters
         )

@@ -177,6 +177,9 @@ def _planned(plan: Plan) -> Iterator[Failure]:
     for cluster in plan.clusters:
         if not cluster.reachable:
             yield Failure(FailureKind.CLUSTER, cluster.problem, cluster.name)
+        if cluster.prune_blocked:
+            text = f"pruning waits: {cluster.prune_blocked}"
+            yield Failure(FailureKind.CLUSTER, text, cluster.name, "pruning waits")
         for change in cluster.changes:
             if change.action is Action.FAILED:
                 yield _of_object(change.error, cluster.name, change.key)

@@ -64,6 +64,21 @@ def test_the_next_run_finishes_what_a_killed_one_began(world: World, writes: int
     assert not world.plan().has_changes
 
 
+@pytest.mark.parametrize("writes", range(3, 9))
+def test_the_next_run_finishes_an_adoption(world: World, writes: int) -> None:
+    by_hand = world.repository.parent / "by-hand.yaml"
+    by_hand.write_text(NAMESPACE + "---" + SETTINGS.replace("green", "red"))
+    for cluster in NAMES:
+        world.kubectl("apply", "--server-side", "-f", str(by_hand), cluster=cluster)
+    world.write("shop.yaml", SHOP)
+    prepared = world.prepare()
+    kill_after(prepared, writes)
+    with pytest.raises(Killed):
+        apply_plan(prepared)
+    assert world.apply().ok
+    assert not world.plan().has_changes
+
+
 def test_a_run_that_lost_the_lock_writes_nothing_more(world: World) -> None:
     world.write("shop.yaml", SHOP)
     prepared = world.prepare()
@@ -135,7 +150,7 @@ def test_what_could_not_be_listed_is_not_forgotten(pair, repository, code: int) 
     aws.faults.error(code, path="/configmaps.*part-of", method="GET")
     prepared = make_plan(options)
     assert "could not be listed" in prepared.plan.clusters[0].prune_blocked
-    apply_plan(prepared)
+    assert not apply_plan(prepared).ok
     aws.faults.clear()
     assert apply_plan(make_plan(options)).ok
     assert aws.find("ConfigMap", "settings", "shop") is None
@@ -150,7 +165,7 @@ def test_an_object_that_its_kinds_list_leaves_out_is_not_forgotten(pair, reposit
     aws.faults.answer(empty, path="/configmaps.*part-of", method="GET")
     prepared = make_plan(options)
     assert "was not in the list of its kind" in prepared.plan.clusters[0].prune_blocked
-    apply_plan(prepared)
+    assert not apply_plan(prepared).ok
     aws.faults.clear()
     assert apply_plan(make_plan(options)).ok
     assert aws.find("ConfigMap", "settings", "shop") is None
