@@ -1,23 +1,38 @@
-"""HTTP to one API server: timeouts, retries, errors with a cause.
+"""HTTP to one API server: connections kept alive, timeouts, retries, errors with a cause.
 
-The loop that tries again is here, because a write must ask before each try whether it may still
-write.
+Retries follow urllib3's ``Retry`` (exponential backoff with jitter, Retry-After honoured), but
+the loop is here, because a write must ask again whether it may still write before each try.
 """
 
 from __future__ import annotations
 
 import os
-import random
 import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+from typing import Any
 from urllib.parse import urlencode, urlsplit
 
+import urllib3
+from urllib3 import BaseHTTPResponse, HTTPConnectionPool
+from urllib3.exceptions import (
+    ConnectTimeoutError,
+    HTTPError,
+    MaxRetryError,
+    NameResolutionError,
+    NewConnectionError,
+    ProtocolError,
+    ProxyError,
+    ReadTimeoutError,
+    SSLError,
+)
+from urllib3.util import Retry, Timeout
+
 from reconciler import __version__
+from reconciler.cluster.bounds import TooLarge, TooSlow, body_of, bound
 from reconciler.cluster.endpoint import Endpoint
-from reconciler.cluster.http1 import Answer
-from reconciler.cluster.wire import Address, Pool, WireError, parse_proxy
 from reconciler.errors import ClusterUnauthorized, ClusterUnreachable
 
 RETRIED_STATUS = frozenset({429, 500, 502, 503, 504})
@@ -26,10 +41,6 @@ CONNECT_TIMEOUT_SECONDS = 5.0
 READ_TIMEOUT_SECONDS = 30.0
 TYPED_PATCH = b"failed to create typed patch object"
 """How API servers answer an apply with unknown fields or wrong types: with a 500, of all codes."""
-
-_BACKOFF_SECONDS = 0.4
-_JITTER_SECONDS = 0.3
-_LONGEST_BACKOFF_SECONDS = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,15 +72,27 @@ class Transport:
         self._answered = False
         self._endpoint = endpoint
         self._timeouts = (connect_timeout, read_timeout)
-        self._retries = retries
+        self._retry = Retry(
+            total=retries,
+            connect=1,
+            # A server that accepts and does not answer costs a whole read timeout each time.
+            read=1,
+            status_forcelist=RETRIED_STATUS,
+            allowed_methods=None,
+            backoff_factor=0.2,
+            backoff_max=10,
+            backoff_jitter=0.3,
+            raise_on_status=False,
+        )
         self._seconds_left = seconds_left
         self._lock = threading.Lock()
-        address = _address(cluster, endpoint)
-        self._prefix = urlsplit(endpoint.server).path.rstrip("/")
+        address = urlsplit(endpoint.server)
+        self._prefix = address.path.rstrip("/")
         # Compressing costs both ends more than a loopback or a local tunnel gains by it.
-        local = address.host in ("127.0.0.1", "::1", "localhost")
+        local = address.hostname in ("127.0.0.1", "::1", "localhost")
         self._headers = {**_COMMON_HEADERS, "accept-encoding": "identity" if local else "gzip"}
-        self._pool = Pool(address, connections)
+        self._pool = _pool(endpoint, connections)
+        bound(self._pool)
 
     def request(
         self,
@@ -87,29 +110,36 @@ class Transport:
 
         Raises ClusterUnreachable when no answer came, and whatever ``before_each_try`` raises.
         """
-        target = self._prefix + path + ("?" + urlencode(query) if query else "")
-        tries = _Tries(self._retries) if retry else _Tries(0, 0, 0)
+        url = self._prefix + path + ("?" + urlencode(query) if query else "")
+        attempts = self._retry if retry else Retry(total=0, status=0, raise_on_status=False)
         while True:
             if before_each_try:
                 before_each_try()
             try:
-                answer = self._send(method, target, body, headers or {}, timeout)
-            except WireError as error:
-                if not self._worth_another_try(tries, error):
-                    words = str(error)
-                    raise ClusterUnreachable(self.cluster, words, cause=error.cause) from error
-                self._wait(tries.pause())
+                answer = self._send(method, url, body, headers or {}, timeout)
+                content = body_of(answer)
+            except HTTPError as error:
+                attempts = self._after_error(attempts, method, url, error)
+                attempts.sleep()
                 continue
+            except TooLarge as error:
+                raise ClusterUnreachable(self.cluster, str(error), cause="protocol") from None
             self._answered = True
-            response = Response(answer.status, answer.body, _retry_after(answer))
-            if _is_final(response) or not tries.after_refusal():
-                return response
-            if response.retry_after is None:
-                self._wait(tries.pause())
-            elif response.retry_after > self._remaining():
-                return response
-            else:
-                self._wait(min(response.retry_after, MAX_RETRY_AFTER_SECONDS))
+            pause = _retry_after(answer)
+            if not attempts.is_retry(
+                method, answer.status, has_retry_after=pause is not None
+            ) or _is_verdict(answer, content):
+                return Response(answer.status, content, pause)
+            try:
+                attempts = attempts.increment(method, url, response=answer)
+            except MaxRetryError:
+                return Response(answer.status, content, pause)
+            if pause is None:
+                attempts.sleep()
+                continue
+            if pause > self._remaining():
+                return Response(answer.status, content, pause)
+            time.sleep(min(pause, MAX_RETRY_AFTER_SECONDS))
 
     def close(self) -> None:
         self._pool.close()
@@ -117,11 +147,11 @@ class Transport:
     def _send(
         self,
         method: str,
-        target: str,
+        url: str,
         body: bytes | None,
         headers: Mapping[str, str],
         timeout: float | None,
-    ) -> Answer:
+    ) -> BaseHTTPResponse:
         with self._lock:
             self.requests += 1
         connect, read = self._timeouts
@@ -130,70 +160,35 @@ class Transport:
             raise ClusterUnreachable(
                 self.cluster, "the run's deadline has passed", cause="timeout", hint="--deadline"
             )
-        try:
-            return self._pool.exchange(
-                method,
-                target,
-                {**self._headers, **self._endpoint.headers(), **headers},
-                body,
-                connect_timeout=min(timeout or connect, connect, remaining),
-                read_timeout=min(timeout or read, remaining),
-            )
-        except ValueError:
-            # Of all that is sent, only a credential comes from elsewhere unchecked.
-            raise ClusterUnauthorized(
-                self.cluster, "the credential has characters that cannot be sent"
-            ) from None
-
-    def _worth_another_try(self, tries: _Tries, error: WireError) -> bool:
-        if error.cause in ("certificate", "tls", "dns"):
-            # None of them mends itself within seconds; a plan should not wait for it.
-            return False
-        if error.cause == "timeout" and not self._answered:
-            # To learn that a server is dead, one timeout is enough.
-            return False
-        return tries.after_error(connected=error.connected)
+        return self._pool.urlopen(
+            method,
+            url,
+            body=body,
+            headers={**self._headers, **self._endpoint.headers(), **headers},
+            timeout=Timeout(
+                connect=min(timeout or connect, connect, remaining),
+                read=min(timeout or read, remaining),
+            ),
+            retries=False,
+            redirect=False,
+            preload_content=False,
+        )
 
     def _remaining(self) -> float:
         return self._seconds_left() if self._seconds_left else float("inf")
 
-    def _wait(self, seconds: float) -> None:
-        time.sleep(max(0.0, min(seconds, self._remaining())))
-
-
-@dataclass
-class _Tries:
-    """How often one request may still be sent again, after any trouble and after some kinds.
-
-    A server that accepts and does not answer costs a whole read timeout each time.
-    """
-
-    left: int
-    unconnected_left: int = 1
-    unanswered_left: int = 1
-    failed: int = 0
-
-    def after_refusal(self) -> bool:
-        """Whether to try again after an answer that asks for it."""
-        self.failed += 1
-        self.left -= 1
-        return self.left >= 0
-
-    def after_error(self, *, connected: bool) -> bool:
-        """Whether to try again without an answer."""
-        if connected:
-            self.unanswered_left -= 1
-        else:
-            self.unconnected_left -= 1
-        return self.after_refusal() and min(self.unanswered_left, self.unconnected_left) >= 0
-
-    def pause(self) -> float:
-        """Seconds until the next try: none at first, then twice as long each time, with jitter."""
-        if self.failed <= 1:
-            return 0.0
-        backoff = _BACKOFF_SECONDS * 2.0 ** (self.failed - 2)
-        jitter = random.random() * _JITTER_SECONDS  # noqa: S311  (no secret)
-        return min(backoff + jitter, _LONGEST_BACKOFF_SECONDS)
+    def _after_error(self, attempts: Retry, method: str, url: str, error: HTTPError) -> Retry:
+        cause, words = _cause_of(error)
+        if cause in ("certificate", "tls", "dns"):
+            # Neither mends itself within seconds; a plan should not wait for it.
+            raise ClusterUnreachable(self.cluster, words, cause=cause) from error
+        if cause == "timeout" and not self._answered:
+            # To learn that a server is dead, one timeout is enough.
+            raise ClusterUnreachable(self.cluster, words, cause=cause) from error
+        try:
+            return attempts.increment(method, url, error=error)
+        except HTTPError:
+            raise ClusterUnreachable(self.cluster, words, cause=cause) from error
 
 
 _COMMON_HEADERS = {
@@ -202,28 +197,26 @@ _COMMON_HEADERS = {
 }
 
 
-def _address(cluster: str, endpoint: Endpoint) -> Address:
-    """Raises ClusterUnauthorized for what is no address: nothing could be sent there."""
-    try:
-        parts = urlsplit(endpoint.server)
-        host, port = parts.hostname or "", parts.port
-    except ValueError:
-        host, port = "", None
-    if not host or parts.scheme not in ("http", "https"):
-        raise ClusterUnauthorized(cluster, f"not a server address: {endpoint.server!r}")
-    secure = parts.scheme == "https"
-    url = endpoint.proxy_url or _proxy_from_environment(parts.scheme, host)
-    try:
-        proxy = parse_proxy(url) if url else None
-    except ValueError as error:
-        raise ClusterUnauthorized(cluster, str(error)) from None
-    return Address(
-        host,
-        port or (443 if secure else 80),
-        server_name=endpoint.server_name or host,
-        tls=endpoint.tls_context() if secure else None,
-        proxy=proxy,
-    )
+def _pool(endpoint: Endpoint, connections: int) -> HTTPConnectionPool:
+    parts = urlsplit(endpoint.server)
+    if not parts.hostname or parts.scheme not in ("http", "https"):
+        raise ClusterUnauthorized("", f"not a server address: {endpoint.server!r}")
+    settings: dict[str, Any] = {"maxsize": connections, "block": False}
+    if parts.scheme == "https":
+        settings["ssl_context"] = endpoint.tls_context()
+        if not endpoint.verify:
+            settings |= {"cert_reqs": "CERT_NONE", "assert_hostname": False}
+        if endpoint.server_name:
+            settings |= {
+                "server_hostname": endpoint.server_name,
+                "assert_hostname": endpoint.server_name,
+            }
+    proxy = endpoint.proxy_url or _proxy_from_environment(parts.scheme, parts.hostname)
+    if proxy:
+        manager = urllib3.ProxyManager(proxy, **settings)
+        return manager.connection_from_host(parts.hostname, parts.port, parts.scheme)
+    pool = urllib3.HTTPSConnectionPool if parts.scheme == "https" else urllib3.HTTPConnectionPool
+    return pool(parts.hostname, parts.port, **settings)
 
 
 def _proxy_from_environment(scheme: str, host: str) -> str:
@@ -236,24 +229,42 @@ def _proxy_from_environment(scheme: str, host: str) -> str:
     return "" if proxy and proxy_bypass(host) else proxy
 
 
-def _is_final(response: Response) -> bool:
-    """Whether a second try would change nothing: an apply's body that does not fit the kind's
-    schema is one, although it is a 500."""
-    if response.status not in RETRIED_STATUS:
-        return True
-    return response.status == 500 and TYPED_PATCH in response.body
+def _is_verdict(answer: BaseHTTPResponse, content: bytes) -> bool:
+    """A 500 that no second try will change: the apply's body does not fit the kind's schema."""
+    return answer.status == 500 and TYPED_PATCH in content
 
 
-def _retry_after(answer: Answer) -> float | None:
+def _retry_after(answer: BaseHTTPResponse) -> float | None:
     """Seconds, as a number or until a date; what is neither, gateways invent, counts as nothing."""
     value = answer.headers.get("retry-after", "")
-    if not value:
-        return None
     if value.isascii() and value.isdigit():
         return float(value)
-    from email.utils import parsedate_to_datetime
-
     try:
         return max(0.0, parsedate_to_datetime(value).timestamp() - time.time())
     except (ValueError, OverflowError):
         return None
+
+
+def _cause_of(error: BaseException) -> tuple[str, str]:
+    """What went wrong on the wire, in one word for programs and a few for people."""
+    if isinstance(error, ProxyError):
+        return "proxy", f"the proxy cannot be reached: {error}"
+    if isinstance(error, NameResolutionError):
+        return "dns", "DNS: the server's name does not resolve"
+    if isinstance(error, SSLError):
+        inner = error.args[0] if error.args else error
+        distrust = getattr(inner, "verify_message", None)
+        return ("certificate", f"TLS: {distrust}") if distrust else ("tls", f"TLS: {inner}")
+    # A NewConnectionError is a ConnectTimeoutError to urllib3, so it is asked for first.
+    if isinstance(error, NewConnectionError):
+        refused = "refused" in str(error).lower()
+        return ("refused", "connection refused") if refused else ("network", str(error))
+    if isinstance(error, ConnectTimeoutError):
+        return "timeout", "timeout: the server does not accept the connection"
+    if isinstance(error.__cause__, TooSlow):
+        return "timeout", str(error.__cause__)
+    if isinstance(error, ReadTimeoutError):
+        return "timeout", "timeout: the server accepted the request and does not answer"
+    if isinstance(error, ProtocolError):
+        return "reset", "the connection broke in mid-answer"
+    return "protocol", f"no usable answer ({type(error).__name__})"
