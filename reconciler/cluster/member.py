@@ -71,7 +71,7 @@ class Member:
     def get(self, resource: Resource, key: ObjectKey) -> Object | None:
         """One object, or None when there is none."""
         try:
-            return self._one(resource, key, self._object("GET", resource.item(key)))
+            return self._one(_kind(resource), key, self._object("GET", resource.item(key)))
         except NotFound:
             return None
 
@@ -191,7 +191,7 @@ class Member:
         answer = self._object(
             "PATCH", resource.item(key), query=query, body=body, headers=_APPLY, write=not dry_run
         )
-        return self._one(resource, key, answer)
+        return self._one(_kind(resource), key, answer)
 
     def create(
         self, resource: Resource, body: Object, *, namespace: str = "", dry_run: bool = False
@@ -208,7 +208,8 @@ class Member:
             headers=_JSON,
             write=not dry_run,
         )
-        return self._one(resource, None, answer)
+        # A subresource (TokenRequest) is of another group than the path that it is posted to.
+        return self._one(VersionedKind.of(body), None, answer)
 
     def replace(self, resource: Resource, key: ObjectKey, body: Object) -> Object:
         """PUT; ``metadata.resourceVersion`` in the body makes it conditional (Conflict)."""
@@ -220,7 +221,7 @@ class Member:
             headers=_JSON,
             write=True,
         )
-        return self._one(resource, key, answer)
+        return self._one(_kind(resource), key, answer)
 
     def json_patch(
         self, resource: Resource, key: ObjectKey, operations: list[dict[str, Any]]
@@ -233,7 +234,7 @@ class Member:
             headers=_JSON_PATCH,
             write=True,
         )
-        return self._one(resource, key, answer)
+        return self._one(_kind(resource), key, answer)
 
     def delete(
         self,
@@ -293,16 +294,13 @@ class Member:
             raise nonsense(self.name, "JSON that is not an object")
         return document
 
-    def _one(self, resource: Resource, key: ObjectKey | None, answer: Object) -> Object:
+    def _one(self, kind: VersionedKind, key: ObjectKey | None, answer: Object) -> Object:
         """The answer, which must be an object of that kind, with the key's name."""
         fault = fault_of(answer)
-        if not fault and (answer.get("apiVersion"), answer.get("kind")) != (
-            resource.api_version,
-            resource.kind,
-        ):
-            fault = f"something else than a {resource.kind}"
+        if not fault and (answer.get("apiVersion"), answer.get("kind")) != kind:
+            fault = f"something else than a {kind.kind}"
         if not fault and key is not None and answer["metadata"]["name"] != key.name:
-            fault = f"another {resource.kind} than {key.name}"
+            fault = f"another {kind.kind} than {key.name}"
         if fault:
             raise nonsense(self.name, fault)
         return answer
@@ -318,6 +316,10 @@ _ERRORS: dict[int, type[ApiError]] = {
     429: Throttled,
     503: Throttled,
 }
+
+
+def _kind(resource: Resource) -> VersionedKind:
+    return VersionedKind(resource.api_version, resource.kind)
 
 
 def _refusal(cluster: str, answer: Response) -> ApiError | ClusterUnauthorized:

@@ -159,7 +159,7 @@ def test_changed_objects_have_events_of_their_own(world: World) -> None:
     assert applied(world, STARTED + 60) == []
     assert notes(world)["settings"] == f"Updated by {settings} changed in Git; data.colour"
     everything = world.kubectl("get", "events.events.k8s.io", "-A", "-o", "yaml")
-    assert "stringData.token" in everything
+    assert "data.token" in everything
     assert "CANARY" not in everything
 
 
