@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import base64
-import os
-import ssl
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,33 +25,6 @@ class Endpoint:
     server_name: str = ""
     proxy_url: str = field(repr=False, default="")
     verify: bool = True
-
-    def tls_context(self) -> ssl.SSLContext:
-        """A context that trusts this cluster's CA only (the system's when it names none)."""
-        context = ssl.create_default_context(cadata=self.ca_pem or None)
-        # API servers' own CAs are often made without the extensions that 3.13+ demands by default.
-        context.verify_flags &= ~getattr(ssl, "VERIFY_X509_STRICT", 0)
-        if not self.verify:
-            context.check_hostname = False
-            context.verify_mode = ssl.CERT_NONE
-        if self.client_certificate_pem:
-            _load_client_certificate(
-                context, self.client_certificate_pem + "\n" + self.client_key_pem
-            )
-        return context
-
-
-def _load_client_certificate(context: ssl.SSLContext, pem: str) -> None:
-    import tempfile
-
-    # OpenSSL takes a chain from a file only; this one is readable by us alone and gone at once.
-    descriptor, name = tempfile.mkstemp(suffix=".pem")
-    try:
-        with os.fdopen(descriptor, "w") as file:
-            file.write(pem)
-        context.load_cert_chain(name)
-    finally:
-        Path(name).unlink()
 
 
 def bearer(token: str) -> Callable[[], dict[str, str]]:

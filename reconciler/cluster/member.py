@@ -11,6 +11,7 @@ from typing import Any
 import orjson
 
 from reconciler.cluster.answers import fault_of, nonsense, understanding
+from reconciler.cluster.exchange import Response
 from reconciler.cluster.resources import (
     AGGREGATED,
     Discovery,
@@ -19,7 +20,7 @@ from reconciler.cluster.resources import (
     parse_aggregated,
     parse_resource_list,
 )
-from reconciler.cluster.transport import TYPED_PATCH, Response, Transport
+from reconciler.cluster.transport import TYPED_PATCH, Transport
 from reconciler.errors import (
     ApiError,
     ClusterUnauthorized,

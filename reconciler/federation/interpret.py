@@ -279,7 +279,10 @@ def _workload(
     prune = spec.get("prune") or {}
     return replace(
         workload,
-        target=replace(placement.target, placed_by=_winner(placement.name, beaten)),
+        # Who shares a Placement shares its target, so that clusters are chosen once for all.
+        target=replace(placement.target, placed_by=_winner(placement.name, beaten))
+        if beaten
+        else placement.target,
         replicas=placement.replicas,
         overrides=parse_placement_overrides(placement.document, body, faults, clusters),
         force_conflicts=workload.force_conflicts or spec.get("forceConflicts", False),

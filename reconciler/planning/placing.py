@@ -59,7 +59,7 @@ def place(
         tainted=availability.tainted,
         current=running_counts(state, live, usual, standing),
     )
-    assignments = schedule(state, view)
+    assignments = tuple(usual) if view.is_empty else schedule(state, view)
     asked = _counts(live, wanted_replicas)
     limits = return_limits(
         assignments,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 
 from reconciler.objects import ObjectKey
 
@@ -30,6 +30,11 @@ class FleetView:
     current: Mapping[ObjectKey, Mapping[str, int]] = field(default_factory=dict)
     capacity: Mapping[ObjectKey, Mapping[str, int]] = field(default_factory=dict)
     spare: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether all is as Git alone would have it."""
+        return not any(getattr(self, each.name) for each in fields(self))
 
     def unavailable_for(self, workload: ObjectKey) -> dict[str, str]:
         """Cluster -> why this workload gets no replicas there."""

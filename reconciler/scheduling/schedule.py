@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from reconciler.federation.model import Cluster, DesiredState, ReplicaShare, Workload
+from reconciler.federation.model import (
+    Cluster,
+    DesiredState,
+    PlacementTarget,
+    ReplicaShare,
+    Workload,
+)
 from reconciler.objects import ObjectKey
 from reconciler.scheduling.assignment import Assignment
 from reconciler.scheduling.dividing import divide
@@ -28,32 +34,56 @@ def schedule(state: DesiredState, view: FleetView | None = None) -> tuple[Assign
     room = Room({c.name: c.capacity for c in state.clusters if c.capacity is not None})
     # Divided ones take what the duplicated leave.
     ordered = sorted(state.workloads, key=lambda w: (w.replicas.mode != "Duplicated", w.key))
-    found = [_assign(workload, clusters, view, room) for workload in ordered]
+    homes = _Homes(clusters, view)
+    found = [_assign(workload, clusters, view, room, homes) for workload in ordered]
     return tuple(sorted(found, key=lambda assignment: assignment.workload))
 
 
+class _Homes:
+    """The clusters that targets may use, found once for each: many workloads share a Placement."""
+
+    def __init__(self, clusters: Mapping[str, Cluster], view: FleetView) -> None:
+        self._clusters, self._view = clusters, view
+        # With the target, or another one could get its number.
+        self._found: dict[int, tuple[PlacementTarget, list[str], dict[str, str]]] = {}
+
+    def of(self, target: PlacementTarget) -> tuple[list[str], dict[str, str]]:
+        """Names in order, and why others are left out."""
+        if id(target) not in self._found:
+            found = eligible(target, self._clusters, self._view.tainted)
+            self._found[id(target)] = (target, *found)
+        _, names, left_out = self._found[id(target)]
+        return list(names), dict(left_out)
+
+
 def _assign(
-    workload: Workload, clusters: Mapping[str, Cluster], view: FleetView, room: Room
+    workload: Workload,
+    clusters: Mapping[str, Cluster],
+    view: FleetView,
+    room: Room,
+    homes: _Homes,
 ) -> Assignment:
     if workload.target is None:
         return Assignment(workload.key, {})
-    names, left_out = eligible(workload.target, clusters, view.tainted)
+    names, left_out = homes.of(workload.target)
     if workload.namespace_placement is not None:
-        inside, _ = eligible(workload.namespace_placement, clusters, view.tainted)
+        inside, _ = homes.of(workload.namespace_placement)
         for name in set(names) - set(inside):
             left_out[name] = f"FederatedNamespace {workload.key.namespace} does not go there"
         names = [name for name in names if name in inside]
     text = f"{workload.key.namespace}/{workload.key.name}"
     rules = workload.target.spread
-    likings = {name: liking(workload.target, clusters[name]) for name in names}
+    likings = {name: liking(workload.target, clusters[name]) for name in names if rules}
     gone = view.unavailable_for(workload.key)
     kept, crowded, warnings = spread(names, rules, clusters, gone, text, likings)
     left_out |= crowded
     replicas, shortfall = _replicas(workload, kept, clusters, gone, view, room)
     # What would run there but for the outage must not look abandoned; nor what stands in for a
     # cluster that is not wholly back.
-    usual, _, _ = spread(names, rules, clusters, (), text, likings)
-    idle = [n for n in usual if n in gone]
+    idle: list[str] = []
+    if gone:
+        usual, _, _ = spread(names, rules, clusters, (), text, likings)
+        idle += [n for n in usual if n in gone]
     if view.returning:
         stood_in, _, _ = spread(names, rules, clusters, {*gone, *view.returning}, text, likings)
         idle += stood_in

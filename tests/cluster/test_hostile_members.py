@@ -11,7 +11,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from reconciler.cluster import bounds, transport
+from reconciler.cluster import exchange
 from reconciler.cluster.endpoint import Endpoint, bearer
 from reconciler.cluster.transport import Transport
 from reconciler.errors import ClusterUnreachable
@@ -48,7 +48,7 @@ def server(answer: Answer) -> Iterator[str]:
         listening.close()
 
 
-def ask(address: str, **settings: float) -> transport.Response:
+def ask(address: str, **settings: float) -> exchange.Response:
     endpoint = Endpoint(address, bearer("TOKEN"))
     return Transport("aws", endpoint, retries=0, **settings).request("GET", "/")  # type: ignore[arg-type]
 
@@ -80,7 +80,7 @@ def bomb(connection: socket.socket) -> None:
 
 @pytest.mark.parametrize("answer", [endless, huge, bomb])
 def test_an_answer_without_end_is_cut_off(answer: Answer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bounds, "LARGEST_ANSWER", 4 * 1024 * 1024)
+    monkeypatch.setattr(exchange, "LARGEST_ANSWER", 4 * 1024 * 1024)
     error = refused(answer)
     assert error.cause == "protocol"
     assert "larger than 4 MiB" in str(error)
