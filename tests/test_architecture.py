@@ -54,7 +54,15 @@ PIPELINE = (
 SANDBOX = "sandbox"
 
 # Doors to the member clusters. Others may talk HTTP to somebody else, for the reason given.
-CLIENTS_OF_MEMBERS = {"urllib3", "kubernetes", "http.client", "requests", "aiohttp", "httpx"}
+CLIENTS_OF_MEMBERS = {
+    "pycurl",
+    "urllib3",
+    "kubernetes",
+    "http.client",
+    "requests",
+    "aiohttp",
+    "httpx",
+}
 MAY_USE_THEM = {
     "cluster": "the one door to a member's API",
     "reporting": "tells webhooks and a Pushgateway; members only through the cluster package",

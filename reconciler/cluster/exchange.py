@@ -235,14 +235,17 @@ _BROKEN = {
 def _failure(curl: pycurl.Curl, answer: _Body, code: int, said: str) -> NoAnswer:
     """What went wrong on the wire, in one word for programs and a few for people."""
     # What follows is a hint about libcurl's own command line.
-    said = said.partition("\n")[0].removeprefix("SSL certificate problem: ")
+    said = said.partition("\n")[0]
+    for preamble in ("SSL certificate problem: ", "SSL certificate OpenSSL verify result: "):
+        said = said.removeprefix(preamble)
     if code == pycurl.E_COULDNT_RESOLVE_HOST:
         return NoAnswer("dns", "DNS: the server's name does not resolve")
     if code in (pycurl.E_COULDNT_RESOLVE_PROXY, _PROXY):
         return NoAnswer("proxy", f"the proxy cannot be reached: {said}")
     if code in _DISTRUST:
         return NoAnswer("certificate", f"TLS: {said}")
-    if code in _TLS:
+    # A key that cannot be read is a bad argument to libcurl.
+    if code in _TLS or "private key" in said:
         return NoAnswer("tls", f"TLS: {said}")
     if code == pycurl.E_COULDNT_CONNECT:
         refused = curl.getinfo(pycurl.OS_ERRNO) == errno.ECONNREFUSED
