@@ -12,7 +12,7 @@ Used by ``reconcile --sandbox``, the demo, tests and benchmarks; nothing in the 
 from __future__ import annotations
 
 from reconciler.sandbox.cluster import LoggedRequest, Rejected, SimulatedCluster
-from reconciler.sandbox.faults import Fault, Faults
+from reconciler.sandbox.faults import Fault, Faults, Rules
 from reconciler.sandbox.fleet import Sandbox, default_state, write_kubeconfig
 from reconciler.sandbox.server import Clock, ClusterSettings
 
@@ -23,6 +23,7 @@ __all__ = [
     "Faults",
     "LoggedRequest",
     "Rejected",
+    "Rules",
     "Sandbox",
     "SimulatedCluster",
     "default_state",

@@ -26,7 +26,8 @@ _LOG_LENGTH = 100_000
 
 @dataclass(frozen=True, slots=True)
 class LoggedRequest:
-    """One request that reached the cluster. ``status`` is 0 when it was never answered.
+    """One request that reached the cluster. ``status`` is 0 when it was never answered, or not to
+    the end.
 
     ``bytes`` is the length of the body as it was sent (compressed, if so).
     """

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+import threading
+from dataclasses import dataclass, field
 from typing import Literal
 
 import orjson
@@ -17,14 +18,25 @@ from reconciler.sandbox.statuses import Refusal
 _WRITES = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 
 FaultKind = Literal[
-    "latency", "refusal", "answer", "reset-before", "reset-after", "truncate", "hang"
+    "latency",
+    "refusal",
+    "answer",
+    "reset-before",
+    "reset-after",
+    "truncate",
+    "hang",
+    "hold-before",
+    "hold-after",
+    "small-pages",
 ]
 
 
 @dataclass(slots=True)
 class Fault:
     """One rule. ``method`` and ``path`` (a regular expression, searched for) limit it; the first
-    ``skip`` matching requests are spared, the next ``count`` are hit (None: all of them)."""
+    ``skip`` matching requests are spared, the next ``count`` are hit (None: all of them).
+    ``writes_only`` spares dry runs as well. A request that is held sets ``reached``, and goes on
+    when somebody sets ``released``."""
 
     kind: FaultKind
     method: str = ""
@@ -35,13 +47,16 @@ class Fault:
     share: float = 0.5
     refusal: Refusal | None = None
     body: bytes = b""
+    limit: int = 0
     writes_only: bool = False
     hits: int = 0
+    reached: threading.Event = field(default_factory=threading.Event, repr=False)
+    released: threading.Event = field(default_factory=threading.Event, repr=False)
 
     def strikes(self, request: Request) -> bool:
         if self.method and request.method != self.method:
             return False
-        if self.writes_only and request.method not in _WRITES:
+        if self.writes_only and (request.method not in _WRITES or request.dry_run):
             return False
         if self.path:
             query = "&".join(f"{key}={value}" for key, value in request.query.items())
@@ -56,11 +71,11 @@ class Fault:
         return True
 
 
-class Faults:
-    """The fault controls of one cluster. Each adds a rule and returns it (``rule.hits`` counts)."""
+class Rules:
+    """What can befall requests on their way. Each verb adds a rule and returns it (``rule.hits``
+    counts)."""
 
-    def __init__(self, server: ApiServer) -> None:
-        self._server = server
+    def __init__(self) -> None:
         self._rules: list[Fault] = []
 
     def __bool__(self) -> bool:
@@ -83,11 +98,10 @@ class Faults:
         self._rules.remove(fault)
 
     def clear(self) -> None:
-        """No faults, no mutations, no failing groups, no skew; tokens and pauses stay."""
+        """No rules any more; what is held goes on."""
+        for rule in self._rules:
+            rule.released.set()
         self._rules.clear()
-        self._server.mutations.clear()
-        self._server.failing_groups = frozenset()
-        self._server.clock.skew = 0.0
 
     def latency(
         self, seconds: float, *, method: str = "", path: str = "", count: int | None = None
@@ -95,9 +109,21 @@ class Faults:
         """Answers come ``seconds`` late; other requests are not held up."""
         return self.add(Fault("latency", method, path, count, seconds=seconds))
 
-    def hang(self, *, method: str = "", path: str = "", count: int | None = None) -> Fault:
+    def hang(
+        self, *, method: str = "", path: str = "", count: int | None = None, skip: int = 0
+    ) -> Fault:
         """The request is read and never answered; the connection stays open."""
-        return self.add(Fault("hang", method, path, count))
+        return self.add(Fault("hang", method, path, count, skip))
+
+    def hold_write(self, number: int, *, when: Literal["before", "after"] = "before") -> Fault:
+        """The write of this number (from 1) waits to be processed, or its answer to be sent, until
+        ``rule.released`` is set; ``rule.reached`` tells that it has come so far."""
+        kind: FaultKind = "hold-before" if when == "before" else "hold-after"
+        return self.add(Fault(kind, count=1, skip=number - 1, writes_only=True))
+
+    def small_pages(self, limit: int, *, path: str = "") -> Fault:
+        """Lists that are asked for in pages come in smaller ones."""
+        return self.add(Fault("small-pages", "GET", path + r".*[?&]limit=", limit=limit))
 
     def throttle(
         self,
@@ -197,6 +223,21 @@ class Faults:
         text = f'admission webhook "{webhook}" denied the request: {message}'
         refusal = Refusal(code, reason, text)
         return self.add(Fault("refusal", method, path, count, refusal=refusal, writes_only=True))
+
+
+class Faults(Rules):
+    """The fault controls of one simulated cluster: what befalls requests, and the server itself."""
+
+    def __init__(self, server: ApiServer) -> None:
+        super().__init__()
+        self._server = server
+
+    def clear(self) -> None:
+        """No faults, no mutations, no failing groups, no skew; tokens and pauses stay."""
+        super().clear()
+        self._server.mutations.clear()
+        self._server.failing_groups = frozenset()
+        self._server.clock.skew = 0.0
 
     def mutate(self, mutation: Mutation) -> None:
         """A mutating webhook: gets a copy of each object written, returns it changed, or None."""

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 _GZIP_FROM = 128 * 1024  # bytes: the server's own threshold
 _MAX_HEADER = 64 * 1024
 _MAX_BODY = 12 * 1024 * 1024
+_LOOK_AGAIN = 0.005  # seconds
 _REASONS = {
     200: "OK", 201: "Created", 202: "Accepted", 400: "Bad Request", 401: "Unauthorized",
     403: "Forbidden", 404: "Not Found", 405: "Method Not Allowed", 409: "Conflict", 410: "Gone",
@@ -117,12 +118,31 @@ class Connection(asyncio.Protocol):
     def _serve(self, request: Request) -> None:
         cluster = self._cluster
         struck = cluster.faults.striking(request) if cluster.faults else []
+        for fault in struck:
+            if fault.kind == "small-pages":
+                request.query["limit"] = str(fault.limit)
+            elif fault.kind == "hold-before":
+                self._hold(fault, lambda: self._late(request, struck))
+                return
         delay = sum(fault.seconds for fault in struck if fault.kind == "latency")
         if delay:
             self._busy = True
             self._loop.call_later(delay, self._late, request, struck)
         else:
             self._answer(request, struck)
+
+    def _hold(self, fault: Fault, then: Callable[[], None]) -> None:
+        """Goes on when somebody says so; a client that has left ends the waiting."""
+        self._busy = True
+        fault.reached.set()
+
+        def look() -> None:
+            if fault.released.is_set() or self._transport is None:
+                then()
+            else:
+                self._loop.call_later(_LOOK_AGAIN, look)
+
+        look()
 
     def _late(self, request: Request, struck: list[Fault]) -> None:
         self._busy = False
@@ -152,10 +172,19 @@ class Connection(asyncio.Protocol):
             self.abort()
             return
         share = next((fault.share for fault in struck if fault.kind == "truncate"), None)
+        held = next((fault for fault in struck if fault.kind == "hold-after"), None)
+        if held is not None:
+            self._hold(held, lambda: self._let_go(request, response))
+            return
         if response.stream is not None:
             self._stream(request, response)
         else:
             self._write(response, request, share)
+
+    def _let_go(self, request: Request, response: Response) -> None:
+        self._busy = False
+        self._write(response, request)
+        self.proceed()
 
     def _write(
         self, response: Response, request: Request | None, share: float | None = None
@@ -183,7 +212,7 @@ class Connection(asyncio.Protocol):
             f"Date: {self._cluster.date()}\r\nContent-Length: {len(body)}\r\n\r\n"
         ).encode("latin-1")
         if request is not None:
-            self._cluster.note(request, response.status, len(body))
+            self._cluster.note(request, response.status if share is None else 0, len(body))
             if request.method == "HEAD":
                 body = b""
         if share is not None:

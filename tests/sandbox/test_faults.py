@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from email.utils import parsedate_to_datetime
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 import urllib3
@@ -100,6 +101,7 @@ def test_a_truncated_answer(cluster: SimulatedCluster) -> None:
     cluster.faults.truncate(0.5, count=1)
     with pytest.raises(ProtocolError):
         ask(cluster)
+    assert cluster.requests[-1].status == 0
     assert ask(cluster).json()["kind"] == "ConfigMapList"
 
 
@@ -187,3 +189,39 @@ def test_a_server_that_lies(cluster: SimulatedCluster) -> None:
     cluster.faults.answer({"kind": "ConfigMapList", "items": []}, method="GET", count=1)
     assert ask(cluster).json()["items"] == []
     assert ask(cluster).json()["items"] != []
+
+
+def test_a_list_comes_in_smaller_pages(cluster: SimulatedCluster) -> None:
+    create(cluster)
+    cluster.faults.small_pages(1)
+    page = ask(cluster, path=f"{MAPS}?limit=500").json()
+    assert len(page["items"]) == 1
+    assert page["metadata"]["continue"]
+    assert len(ask(cluster).json()["items"]) == 2
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_a_write_is_held_until_it_is_let_go(
+    cluster: SimulatedCluster, when: Literal["before", "after"]
+) -> None:
+    held = cluster.faults.hold_write(2, when=when)
+    create(cluster)
+    assert ask(cluster, "PATCH", f"{MAPS}/settings?dryRun=All", json={}).status == 415
+    with ThreadPoolExecutor(1) as pool:
+        deleted = pool.submit(ask, cluster, "DELETE", f"{MAPS}/settings")
+        assert held.reached.wait(10)
+        assert not deleted.done()
+        assert there(cluster) is (when == "before")
+        held.released.set()
+        assert deleted.result(10).status == 200
+    assert not there(cluster)
+
+
+def test_a_held_write_whose_client_has_left_is_not_processed(cluster: SimulatedCluster) -> None:
+    held = cluster.faults.hold_write(1)
+    with pytest.raises(ReadTimeoutError):
+        ask(cluster, "POST", json=SETTINGS, timeout=0.2)
+    assert held.reached.is_set()
+    cluster.faults.clear()
+    assert ask(cluster).status == 200
+    assert not there(cluster)
