@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from reconciler.cluster.member import Member
-from reconciler.cluster.resources import Resource, VersionedKind
+from reconciler.cluster.resources import Discovery, Resource, VersionedKind
 from reconciler.errors import ApiError
 from reconciler.federation.model import Cluster, Federation
 from reconciler.federation.selectors import matches
@@ -179,16 +179,34 @@ def _prunes(
             else:
                 if not discovery.complete:
                     discovery = member.discover()
-                strangers = pruning.strangers_in(
-                    member, verdict, question.live, discovery, observation.inventory.applyset
-                )
-                if strangers:
-                    verdict = f"it holds objects that are not ours: {strangers}"
+                applyset = observation.inventory.applyset
+                verdict = _unless_shared(member, question, verdict, discovery, applyset)
         if isinstance(verdict, str):
             warnings.append(f"{question.key} ({question.reason}) is kept: {verdict}")
         else:
             changes.append(verdict)
     return changes, warnings, blocked
+
+
+def _unless_shared(
+    member: Member,
+    question: pruning.PruneQuestion,
+    prune: Change,
+    discovery: Discovery,
+    applyset: str,
+) -> Change | str:
+    """The prune of a Namespace or CRD, or why it is kept. Where that cannot be told now, the prune
+    is one that failed: a run that leaves it for later has not done what it was to do."""
+    error = ""
+    try:
+        strangers = pruning.strangers_in(member, prune, question.live, discovery, applyset)
+        if discovery.failed_groups:
+            error = f"it may hold {strangers}"
+    except ApiError as refusal:
+        error = f"what it holds cannot be listed: {refusal}"
+    if error:
+        return replace(prune, action=Action.FAILED, error=error)
+    return f"it holds objects that are not ours: {strangers}" if strangers else prune
 
 
 @dataclass(frozen=True, slots=True)

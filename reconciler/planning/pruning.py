@@ -133,8 +133,8 @@ def strangers_in(
 ) -> str:
     """What would be deleted along with a Namespace or CRD and is not ours; empty: nothing.
 
-    Costs one metadata LIST per kind that the member serves, and only for such prunes. What cannot
-    be looked at counts as a stranger.
+    Costs one metadata LIST per kind that the member serves, and only for such prunes. What the
+    account may not look at counts as a stranger. Raises ApiError where a list failed otherwise.
     """
     if change.key.group_kind == CRD:
         names = live.get("spec", {}).get("names", {})
@@ -161,7 +161,9 @@ def strangers_in(
         except ApiError as error:
             if error.code in (404, 405):
                 return []
-            return [f"{resource.plural} that cannot be listed"]
+            if error.code == 403:
+                return [f"{resource.plural} that cannot be listed"]
+            raise
         return [str(key_of(o)) for o in found if _is_stranger(o, applyset)]
 
     strangers = [text for texts in in_parallel(look, kinds, 8) for text in texts]

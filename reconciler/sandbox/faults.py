@@ -35,8 +35,9 @@ FaultKind = Literal[
 class Fault:
     """One rule. ``method`` and ``path`` (a regular expression, searched for) limit it; the first
     ``skip`` matching requests are spared, the next ``count`` are hit (None: all of them).
-    ``writes_only`` spares dry runs as well. A request that is held sets ``reached``, and goes on
-    when somebody sets ``released``."""
+    ``writes_only`` spares dry runs as well, ``admission`` hits them like other writes. A request
+    that is held sets ``reached``, and goes on when somebody sets ``released``.
+    """
 
     kind: FaultKind
     method: str = ""
@@ -49,6 +50,7 @@ class Fault:
     body: bytes = b""
     limit: int = 0
     writes_only: bool = False
+    admission: bool = False
     hits: int = 0
     reached: threading.Event = field(default_factory=threading.Event, repr=False)
     released: threading.Event = field(default_factory=threading.Event, repr=False)
@@ -56,7 +58,9 @@ class Fault:
     def strikes(self, request: Request) -> bool:
         if self.method and request.method != self.method:
             return False
-        if self.writes_only and (request.method not in _WRITES or request.dry_run):
+        if (self.writes_only or self.admission) and request.method not in _WRITES:
+            return False
+        if self.writes_only and request.dry_run:
             return False
         if self.path:
             query = "&".join(f"{key}={value}" for key, value in request.query.items())
@@ -110,10 +114,16 @@ class Rules:
         return self.add(Fault("latency", method, path, count, seconds=seconds))
 
     def hang(
-        self, *, method: str = "", path: str = "", count: int | None = None, skip: int = 0
+        self,
+        *,
+        method: str = "",
+        path: str = "",
+        count: int | None = None,
+        skip: int = 0,
+        writes_only: bool = False,
     ) -> Fault:
         """The request is read and never answered; the connection stays open."""
-        return self.add(Fault("hang", method, path, count, skip))
+        return self.add(Fault("hang", method, path, count, skip, writes_only=writes_only))
 
     def hold_write(self, number: int, *, when: Literal["before", "after"] = "before") -> Fault:
         """The write of this number (from 1) waits to be processed, or its answer to be sent, until
@@ -149,6 +159,7 @@ class Rules:
         path: str = "",
         count: int | None = None,
         skip: int = 0,
+        writes_only: bool = False,
     ) -> Fault:
         """Any other refusal: 500, 503, 504, 409 ..."""
         known = {
@@ -159,7 +170,9 @@ class Rules:
         }.get(code, ("", "injected"))
         headers = {} if retry_after is None else {"Retry-After": str(max(1, round(retry_after)))}
         refusal = Refusal(code, reason or known[0], message or known[1], headers=headers)
-        return self.add(Fault("refusal", method, path, count, skip, refusal=refusal))
+        return self.add(
+            Fault("refusal", method, path, count, skip, refusal=refusal, writes_only=writes_only)
+        )
 
     def answer(
         self, body: Object, *, method: str = "", path: str = "", count: int | None = None
@@ -175,10 +188,11 @@ class Rules:
         path: str = "",
         count: int | None = None,
         skip: int = 0,
+        writes_only: bool = False,
     ) -> Fault:
         """The connection breaks: before the request is processed, or after it, unanswered."""
         kind: FaultKind = "reset-before" if when == "before" else "reset-after"
-        return self.add(Fault(kind, method, path, count, skip))
+        return self.add(Fault(kind, method, path, count, skip, writes_only=writes_only))
 
     def truncate(
         self,
@@ -188,13 +202,26 @@ class Rules:
         path: str = "",
         count: int | None = None,
         skip: int = 0,
+        writes_only: bool = False,
     ) -> Fault:
         """Only this share of the body is sent, then the connection closes."""
-        return self.add(Fault("truncate", method, path, count, skip, share=share))
+        return self.add(
+            Fault("truncate", method, path, count, skip, share=share, writes_only=writes_only)
+        )
 
-    def unauthorized(self, *, method: str = "", path: str = "", count: int | None = None) -> Fault:
+    def unauthorized(
+        self,
+        *,
+        method: str = "",
+        path: str = "",
+        count: int | None = None,
+        writes_only: bool = False,
+    ) -> Fault:
         """401, whatever the token."""
-        return self.add(Fault("refusal", method, path, count, refusal=statuses.unauthorized()))
+        refusal = statuses.unauthorized()
+        return self.add(
+            Fault("refusal", method, path, count, refusal=refusal, writes_only=writes_only)
+        )
 
     def forbid(self, *, method: str = "", path: str = "", count: int | None = None) -> Fault:
         """403, as RBAC gives it."""
@@ -222,7 +249,7 @@ class Rules:
         reason = {403: "Forbidden", 400: "BadRequest"}.get(code, "")
         text = f'admission webhook "{webhook}" denied the request: {message}'
         refusal = Refusal(code, reason, text)
-        return self.add(Fault("refusal", method, path, count, refusal=refusal, writes_only=True))
+        return self.add(Fault("refusal", method, path, count, refusal=refusal, admission=True))
 
 
 class Faults(Rules):

@@ -171,6 +171,31 @@ def test_an_object_that_its_kinds_list_leaves_out_is_not_forgotten(pair, reposit
     assert aws.find("ConfigMap", "settings", "shop") is None
 
 
+@pytest.mark.parametrize("down", ["a list", "a group"])
+def test_a_namespace_that_nobody_can_look_into_is_not_pruned_and_not_called_done(
+    pair, repository, down: str
+) -> None:
+    sandbox, options = pair
+    apply_plan(make_plan(options))
+    (repository / "shop.yaml").write_text(KEPT)
+    aws = sandbox.cluster("aws")
+    if down == "a list":
+        aws.faults.error(410, path="/namespaces/shop/endpoints|/namespaces/shop/pods", method="GET")
+    else:
+        aws.faults.fail_group()
+    prepared = make_plan(replace(options, max_deletions=10))
+    (namespace,) = [c for c in prepared.plan.clusters[0].changes if c.key.kind == "Namespace"]
+    assert namespace.action is Action.FAILED
+    assert ("cannot be listed" if down == "a list" else "that are down") in namespace.error
+    assert not apply_plan(prepared).ok
+    assert aws.find("Namespace", "shop") is not None
+    assert aws.find("Service", "web", "shop") is None
+    aws.faults.clear()
+    prepared = make_plan(replace(options, max_deletions=10))
+    assert apply_plan(prepared).ok
+    eventually(lambda: aws.find("Namespace", "shop") is None, "it is gone")
+
+
 def test_throttled_and_broken_answers_are_tried_again(pair) -> None:
     sandbox, options = pair
     faults = sandbox.cluster("aws").faults
