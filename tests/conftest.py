@@ -3,6 +3,8 @@
 import os
 import tempfile
 
+import pytest
+
 from tests.controlplane.fixtures import (  # noqa: F401
     audited_cluster,
     clean_clusters,
@@ -13,6 +15,12 @@ from tests.controlplane.fixtures import (  # noqa: F401
     pytest_collection_modifyitems,
     pytest_terminal_summary,
 )
+from tests.faults import tally
 
 # What runs remember of their fleets is nobody's else, and least of all that of whoever tests.
 os.environ["XDG_STATE_HOME"] = tempfile.mkdtemp(prefix="reconciler-tests-")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    # Counts what all test processes did: said by the one that has their reports.
+    config.pluginmanager.register(tally)

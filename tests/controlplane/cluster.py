@@ -90,7 +90,7 @@ class Cluster:
         self.service_account_key = service_account_key
         self.controllers = controllers
         self._number = number
-        self._etcd = etcd
+        self.etcd = etcd
         self._program = program
         self._audit_level = audit_level
         self._server: Server | None = None
@@ -134,8 +134,8 @@ class Cluster:
                 break
         if not self._baseline:
             eventually(self._settled, f"system objects in {self.name}")
-            self._baseline_revisions = self._etcd.revisions(self._prefix)
-            self._baseline = self._etcd.contents(self._prefix)
+            self._baseline_revisions = self.etcd.revisions(self._prefix)
+            self._baseline = self.etcd.contents(self._prefix)
 
     def start(self) -> None:
         """After ``stop``: the same port, the same data. Does nothing when it is running."""
@@ -257,7 +257,7 @@ class Cluster:
         prefix = self._prefix + "/"
         now = {
             key: revision
-            for key, revision in self._etcd.revisions(self._prefix).items()
+            for key, revision in self.etcd.revisions(self._prefix).items()
             if not key.removeprefix(prefix).startswith(_SERVERS_OWN)
         }
         added = [key for key in now if key not in self._baseline]
@@ -269,8 +269,8 @@ class Cluster:
         }
         if not added and not changed:
             return
-        self._etcd.change(put=changed, delete=added)
-        after = self._etcd.revisions(self._prefix)
+        self.etcd.change(put=changed, delete=added)
+        after = self.etcd.revisions(self._prefix)
         self._baseline_revisions |= {key: after[key] for key in changed}
         self._wait_for_derived(removed=[key.removeprefix(prefix) for key in added])
 
@@ -320,7 +320,7 @@ class Cluster:
             ]
         return [
             self._program,
-            f"--etcd-servers={self._etcd.url}",
+            f"--etcd-servers={self.etcd.url}",
             f"--etcd-prefix={self._prefix}",
             f"--secure-port={self.port}",
             "--bind-address=127.0.0.1",
@@ -347,7 +347,7 @@ class Cluster:
             return False
 
     def _settled(self) -> bool:
-        keys = self._etcd.revisions(self._prefix)
+        keys = self.etcd.revisions(self._prefix)
         return all(f"{self._prefix}/{key}" in keys for key in _SETTLED)
 
     def _mark(self, text: str) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import signal
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -52,6 +53,15 @@ class Etcd:
 
     def stop(self) -> None:
         self._server.kill()
+
+    def pause(self) -> None:
+        """SIGSTOP: what API servers ask for comes when it is resumed, if they still wait."""
+        self._server.signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """SIGCONT, and waits until it answers again."""
+        self._server.signal(signal.SIGCONT)
+        self._server.wait_until(self._healthy, "etcd", timeout=60)
 
     def revisions(self, prefix: str) -> dict[str, int]:
         """Every key below the prefix, with the revision of its last change."""
