@@ -24,6 +24,7 @@ from reconciler.planning.looking import (
     live_workloads,
     look_at_all,
     shared_workloads,
+    spread_workloads,
 )
 from reconciler.planning.placing import place
 from reconciler.rendering import Rendering
@@ -84,8 +85,9 @@ def decide(
     """
     state = fleet.state
     availability = assess(state, memory, _probe(connect, state, outages, progress), outages, now)
-    # Replicas are shared out over all clusters, and names answer for all of them.
-    everywhere = bool(shared_workloads(state)) or asks_for_records(state)
+    # Replicas are shared out over all clusters, what is spread stands in for others, and names
+    # answer for all of them.
+    everywhere = bool(shared_workloads(state) or spread_workloads(state)) or asks_for_records(state)
     looked_at = [c for c in state.clusters if everywhere or c.name in fleet.mine]
     others = {c.name for c in looked_at} - fleet.mine
     seen, live = _look(

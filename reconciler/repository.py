@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from reconciler.cluster.connecting import Connector
-from reconciler.dns.step import check_rules
+from reconciler.dns.step import faults_of_rules
 from reconciler.errors import BadInput, ClusterError
 from reconciler.federation import interpret
 from reconciler.federation.model import Access, Cluster, DesiredState
@@ -52,7 +52,7 @@ def read(options: Options, *, ask_members: bool = False) -> Repository:
     if found.unknown_kinds and ask_members:
         kinds = _discovered(options, _reached(found.clusters, options))
         found = interpret(manifests.documents, kinds)
-    problems = [*manifests.problems, *found.problems]
+    problems = [*manifests.problems, *found.problems, *faults_of_rules(found.federation)]
     if problems or found.state is None:
         raise BadInput(problems)
     check_same_rules(source, found.state.federation.source, found.state.federation.position)
@@ -61,7 +61,6 @@ def read(options: Options, *, ask_members: bool = False) -> Repository:
         clusters=_reached(found.state.clusters, options),
         warnings=(*found.state.warnings, *source_warnings(source, manifests.documents)),
     )
-    check_rules(state)
     return Repository(source.checkout, state, source)
 
 

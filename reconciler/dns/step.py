@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from reconciler.errors import BadInput
-from reconciler.federation.model import Cluster, DesiredState
+from reconciler.errors import Problem
+from reconciler.federation.model import Cluster, DesiredState, Federation
 from reconciler.objects import ObjectKey
 
 if TYPE_CHECKING:
@@ -23,13 +23,13 @@ def asks_for_records(state: DesiredState) -> bool:
     return bool(state.federation.dns or state.dns_manifests)
 
 
-def check_rules(state: DesiredState) -> None:
-    """Raises BadInput with everything that is wrong with ``spec.dns``."""
-    if state.federation.dns:
-        from reconciler.dns.plan import check_dns
+def faults_of_rules(federation: Federation | None) -> tuple[Problem, ...]:
+    """Everything that is wrong with ``spec.dns``, beyond what its schema can say. Pure."""
+    if federation is None or not federation.dns:
+        return ()
+    from reconciler.dns.rules import parse_dns
 
-        if problems := check_dns(state):
-            raise BadInput(problems)
+    return parse_dns(federation)[1]
 
 
 def plan_records(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -88,11 +89,28 @@ def check_failover(document: Document, rules: FailoverRules, faults: Faults, clu
             f"lets {every} be declared down at once",
             "fewer: when all look down, it is this tool that is cut off",
         )
+    if rules.enabled and "maxUnhealthy" in body and clusters > 1 and allowed + 1e-9 < 1:
+        faults.problem(
+            document,
+            (*PATH, "maxUnhealthy"),
+            f"of {clusters} clusters it lets none be declared down, so nothing ever moves",
+            f"at least 1, or {math.ceil(100 / clusters)}%; or enabled: false",
+        )
     if rules.min_ready_nodes > 1:
         faults.problem(document, (*PATH, "minReadyNodes"), "more than 100 %", "at most 100%")
     if "minAvailableClusters" in body and rules.min_available_clusters > clusters:
         faults.problem(
-            document, (*PATH, "minAvailableClusters"), f"there are only {clusters} clusters"
+            document,
+            (*PATH, "minAvailableClusters"),
+            f"there are only {clusters} clusters",
+            f"at most {max(1, clusters - 1)}",
+        )
+    elif rules.enabled and clusters > 1 and rules.min_available_clusters == clusters:
+        faults.problem(
+            document,
+            (*PATH, "minAvailableClusters"),
+            f"all {clusters} clusters must remain, so that none can be declared down",
+            f"at most {clusters - 1}; or enabled: false",
         )
 
 

@@ -33,7 +33,8 @@ class Interpretation:
     """``state`` is None when something is wrong; ``problems`` says what.
 
     ``unknown_kinds`` are federated kinds without an apiVersion, which ``clusters`` may know;
-    ``unknown_clusters`` are named somewhere and have no Cluster.
+    ``unknown_clusters`` are named somewhere and have no Cluster. ``federation`` is there in any
+    case, for those who look after its other rules.
     """
 
     state: DesiredState | None
@@ -41,6 +42,7 @@ class Interpretation:
     unknown_kinds: frozenset[str] = frozenset()
     clusters: tuple[Cluster, ...] = ()
     unknown_clusters: frozenset[str] = frozenset()
+    federation: Federation | None = None
 
 
 @dataclass
@@ -98,6 +100,7 @@ def interpret(
             frozenset(faults.unknown_kinds),
             tuple(clusters.values()),
             frozenset(faults.unknown_clusters),
+            federation,
         )
     return Interpretation(
         DesiredState(
@@ -108,6 +111,7 @@ def interpret(
             warnings=tuple(sorted(set(faults.warnings))),
         ),
         (),
+        federation=federation,
     )
 
 

@@ -77,7 +77,11 @@ def decide(
     for probe in probes:
         one = after[probe.cluster]
         if one.phase is Phase.UP and probe.signal is Signal.HEALTHY and not one.known:
-            after[probe.cluster] = replace(one, known=True)
+            # Never seen well: others may stand in for it, and the memory of that be lost.
+            late = probe.cluster in memory
+            after[probe.cluster] = (
+                replace(one, phase=Phase.RETURNING, since=now) if late else replace(one, known=True)
+            )
     transitions = tuple(
         Transition(name, before[name].phase, one.phase, one.reason)
         for name, one in after.items()

@@ -28,6 +28,7 @@ class Availability:
     staying      workload -> unavailable clusters that it does not leave
     returning    clusters that take over their share again
     assumed      clusters that may be taken to run their share when they cannot be looked at
+    silent       clusters that looked unhealthy to this run, whatever they count as
     """
 
     memory: FleetMemory
@@ -38,6 +39,7 @@ class Availability:
     staying: Mapping[ObjectKey, frozenset[str]] = field(default_factory=dict)
     returning: frozenset[str] = frozenset()
     assumed: frozenset[str] = frozenset()
+    silent: frozenset[str] = frozenset()
     tainted: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     transitions: tuple[Transition, ...] = ()
     warnings: tuple[str, ...] = ()
@@ -91,6 +93,7 @@ def assess(
             n for n, one in decision.memory.items() if one.known and n not in unavailable
         )
         - simulated.keys(),
+        silent=frozenset(p.cluster for p in told if p.signal is Signal.UNHEALTHY),
         tainted=ages,
         transitions=decision.transitions,
         warnings=tuple(_warnings(decision, simulated)),
@@ -149,15 +152,15 @@ def _staying(
     found = {}
     for workload in state.workloads if since else ():
         rules = rules_of(workload, state)
+        # A clock that went back since does not bring anything back.
+        ages = {name: max(0.0, now - began) for name, began in since.items()}
         later = rules.unhealthy_after - state.federation.failover.unhealthy_after
         tolerations = workload.target.tolerations if workload.target else ()
         named = [t for t in tolerations if t.key == DOWN_TAINT.key]
         stays = frozenset(
             name
-            for name, began in since.items()
-            if not moves_away(rules)
-            or now - began < later
-            or tolerated(DOWN_TAINT, named, now - began)
+            for name, age in ages.items()
+            if not moves_away(rules) or age < later or tolerated(DOWN_TAINT, named, age)
         )
         if stays:
             found[workload.key] = stays

@@ -50,7 +50,9 @@ def look_at_all(
     ``partly``: clusters that this run does not plan, of which only the workloads matter whose
     replicas are shared out over all.
     """
-    shared = {VersionedKind.of(w.template) for w in shared_workloads(state)}
+    shared = {
+        VersionedKind.of(w.template) for w in [*shared_workloads(state), *spread_workloads(state)]
+    }
 
     def look(cluster: Cluster) -> Seen:
         whole = cluster.name not in partly
@@ -89,6 +91,11 @@ def shared_workloads(state: DesiredState) -> list[Workload]:
     return [w for w in state.workloads if w.replicas.mode != "Duplicated"]
 
 
+def spread_workloads(state: DesiredState) -> list[Workload]:
+    """Those that run in some of the clusters that they may run in."""
+    return [w for w in state.workloads if w.target is not None and w.target.spread]
+
+
 def words_of(error: ClusterError) -> str:
     """What went wrong, with the hint in brackets."""
     return f"{error}" + (f" ({error.hint})" if error.hint else "")
@@ -105,20 +112,21 @@ def kinds_in(rendering: Rendering) -> dict[str, set[VersionedKind]]:
 def live_workloads(
     state: DesiredState, assignments: Sequence[Assignment], seen: Sequence[Seen]
 ) -> Live:
-    """The live objects of workloads with replicas, by cluster.
+    """The live objects of workloads with replicas, and of those that are spread, by cluster.
 
     Those whose replicas are shared out are looked for by name where the inventory does not have
     them: what runs before a migration counts as running.
     """
     replicated = template_replicas(state)
     shared = {w.key: w for w in shared_workloads(state)}
+    spread = {w.key for w in spread_workloads(state)}
     possible = {a.workload: set(a.replicas) for a in assignments}
     found: Live = {}
     for one in seen:
         if one.member is None or one.observation is None:
             continue
         members = one.observation.members
-        for key in {*replicated, *shared}:
+        for key in {*replicated, *shared, *spread}:
             if key in members:
                 found.setdefault(key, {})[one.cluster.name] = members[key][1]
         sought = [

@@ -54,30 +54,43 @@ def place(
     view = FleetView(
         unavailable=availability.unavailable,
         returning=availability.returning,
+        doubtful=_doubtful(state, availability, looked_at),
+        present=_present(state, live),
         staying=availability.staying,
         away=away,
         tainted=availability.tainted,
         current=running_counts(state, live, usual, standing),
     )
     assignments = tuple(usual) if view.is_empty else schedule(state, view)
-    asked = _counts(live, wanted_replicas)
+    asked, ready = _counts(live, wanted_replicas), _counts(live, ready_replicas)
     limits = return_limits(
         assignments,
         asked,
+        ready,
         availability.returning & set(looked_at),
         state.federation.failover.failback_max_moves,
     )
     if limits:
         assignments = schedule(state, replace(view, capacity=limits))
-    ready = _counts(live, ready_replicas)
     moves: list[str] = [f"{_short(w)}: leaves {c}: {why}" for w, c, why in _left(away)]
     out = frozenset(availability.unavailable.keys() | availability.lost)
     homeless = _homeless(usual, assignments, out)
     moves += _degraded(usual, state, out, homeless)
     if state.federation.failover.enabled:
+        serving = standing - availability.silent - availability.returning
         workloads = {workload.key: workload for workload in state.workloads}
+        shares = {a.workload: a.replicas for a in usual}
         assignments = tuple(
-            _held(a, workloads[a.workload], state, standing, asked, ready, moves)
+            _held(
+                a,
+                workloads[a.workload],
+                state,
+                # Its share at most: it cannot have been told yet to stand in for others.
+                {name: shares[a.workload].get(name) or 0 for name in serving},
+                asked,
+                ready,
+                moves,
+            )
             for a in assignments
         )
     settled = {
@@ -97,11 +110,34 @@ def place(
     )
 
 
+def _doubtful(
+    state: DesiredState, availability: Availability, looked_at: Collection[str]
+) -> frozenset[str]:
+    """Clusters that may be dead, as nobody remembers to have seen them well."""
+    known = availability.assumed | availability.unavailable.keys() | availability.lost
+    well = set(looked_at) - availability.silent
+    return frozenset(c.name for c in state.clusters) - known - well
+
+
+def _present(state: DesiredState, live: Live) -> dict[ObjectKey, dict[str, bool]]:
+    """Where workloads that are spread are now, and whether all of their replicas serve there."""
+    if not state.federation.failover.enabled:
+        return {}
+    return {
+        w.key: {
+            name: w.key.kind not in REPLICATED or ready_replicas(obj) >= wanted_replicas(obj)
+            for name, obj in live.get(w.key, {}).items()
+        }
+        for w in state.workloads
+        if w.target is not None and w.target.spread
+    }
+
+
 def _held(
     assignment: Assignment,
     workload: Workload,
     state: DesiredState,
-    assumed: Collection[str],
+    assumed: Mapping[str, int],
     asked: Mapping[ObjectKey, Mapping[str, int]],
     ready: Mapping[ObjectKey, Mapping[str, int]],
     moves: list[str],
@@ -116,7 +152,7 @@ def _held(
             asked=here,
             ready=ready.get(assignment.workload, {}),
             assumed={
-                name: count
+                name: min(count, assumed[name])
                 for name, count in assignment.replicas.items()
                 if count and name in assumed
             },

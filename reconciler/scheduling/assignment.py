@@ -15,7 +15,7 @@ class Assignment:
     ``replicas`` maps each chosen cluster (in name order) to its replica count, or to None where
     the template's own count stands. A chosen cluster may have 0. ``left_out`` says why clusters
     that could have been chosen were not (``cluster -> reason``). ``shortfall`` counts replicas
-    that fit nowhere.
+    that fit nowhere. ``spare`` are clusters that may run it and have no part in it now.
     """
 
     workload: ObjectKey
@@ -23,4 +23,5 @@ class Assignment:
     placed_by: str = ""
     left_out: Mapping[str, str] = field(default_factory=dict)
     shortfall: int = 0
+    spare: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()

@@ -34,7 +34,8 @@ def hold(assignment: Assignment, running: Running) -> tuple[Assignment, list[str
     What is not ready serves nobody and may go at once; of what is ready only the excess over the
     total that is wanted.
     """
-    wanted = {name: count or 0 for name, count in assignment.replicas.items()}
+    wanted = dict.fromkeys(assignment.spare, 0)
+    wanted |= {name: count or 0 for name, count in assignment.replicas.items()}
     serving = sum(min(running.ready.get(c, 0), n) for c, n in running.asked.items())
     excess = serving + sum(running.assumed.values()) - sum(wanted.values()) - assignment.shortfall
     excess = max(0, excess)
@@ -55,12 +56,17 @@ def hold(assignment: Assignment, running: Running) -> tuple[Assignment, list[str
         "until as many are ready elsewhere)"
         for name, count in kept.items()
     ]
-    return replace(assignment, replicas={**assignment.replicas, **kept}), waits
+    replicas = dict(sorted({**assignment.replicas, **kept}.items()))
+    spare = tuple(name for name in assignment.spare if name not in kept)
+    more = sum(kept.values()) - sum(wanted[name] for name in kept)
+    short = max(0, assignment.shortfall - more)
+    return replace(assignment, replicas=replicas, spare=spare, shortfall=short), waits
 
 
 def return_limits(
     assignments: Sequence[Assignment],
     asked: Mapping[ObjectKey, Mapping[str, int]],
+    ready: Mapping[ObjectKey, Mapping[str, int]],
     returning: Collection[str],
     moves: int | None,
 ) -> dict[ObjectKey, dict[str, int]]:
@@ -68,19 +74,28 @@ def return_limits(
 
     ``asked``: what its live objects ask for now; clusters without an entry there at all could not
     be looked at and are not limited. ``moves``: how many replicas may return in one run, or None.
+    Only those count that serve elsewhere for it: what serves nowhere is not to wait.
     """
     limits: dict[ObjectKey, dict[str, int]] = {}
     if moves is None:
         return limits
     left = moves
     for assignment in assignments:
+        here = asked.get(assignment.workload, {})
+        serving = ready.get(assignment.workload, {})
+        stand_ins = sum(
+            max(0, min(count, serving.get(c, 0)) - (assignment.replicas.get(c) or 0))
+            for c, count in here.items()
+        )
         for name in sorted(set(returning) & assignment.replicas.keys()):
             wanted = assignment.replicas[name]
-            now = asked.get(assignment.workload, {}).get(name, 0)
+            now = here.get(name, 0)
             if wanted is None or wanted <= now:
                 continue
-            granted = min(wanted - now, left)
-            left -= granted
+            moved = min(wanted - now, stand_ins)
+            stand_ins -= moved
+            granted = wanted - now - max(0, moved - left)
+            left -= min(moved, left)
             if now + granted < wanted:
                 limits.setdefault(assignment.workload, {})[name] = now + granted
     return limits

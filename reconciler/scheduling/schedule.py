@@ -79,14 +79,15 @@ def _assign(
     left_out |= crowded
     replicas, shortfall = _replicas(workload, kept, clusters, gone, view, room)
     # What would run there but for the outage must not look abandoned; nor what stands in for a
-    # cluster that is not wholly back.
+    # cluster that is not wholly back, or that may be dead: it may be all that there is.
     idle: list[str] = []
     if gone:
         usual, _, _ = spread(names, rules, clusters, (), text, likings)
         idle += [n for n in usual if n in gone]
-    if view.returning:
-        stood_in, _, _ = spread(names, rules, clusters, {*gone, *view.returning}, text, likings)
-        idle += stood_in
+    here = view.present.get(workload.key, {})
+    settled = {name for name, serves in here.items() if serves} - {*view.returning, *view.doubtful}
+    if not settled.issuperset(set(kept) - gone.keys()):
+        idle += [name for name in crowded if name in here]
     for name in idle:
         left_out.pop(name, None)
         if name not in replicas:
@@ -98,6 +99,7 @@ def _assign(
         placed_by=workload.target.placed_by,
         left_out=dict(sorted(left_out.items())),
         shortfall=shortfall,
+        spare=tuple(name for name in names if name not in replicas),
         warnings=tuple(f"{workload.key}: {warning}" for warning in warnings),
     )
 
@@ -115,7 +117,9 @@ def _replicas(
         return {name: _clamped(workload, rule.shares.get(name)) for name in names}, 0
     key = f"{workload.key.namespace}/{workload.key.name}"
     up = [name for name in names if name not in unavailable]
-    current = view.current.get(workload.key, {})
+    # A fleet that recovers goes back to what it was, wherever replicas stand in the meantime.
+    settled = not view.returning or rule.mode == "KubeFed"
+    current = view.current.get(workload.key, {}) if settled else {}
     capacity = view.capacity.get(workload.key, {})
     total = rule.total if rule.total is not None else own_count(workload)
     plan: dict[str, int | None] = {n: 0 for n in names if n in unavailable}

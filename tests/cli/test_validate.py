@@ -52,6 +52,63 @@ spec:
 """
 
 
+CONTRADICTIONS = """\
+apiVersion: federation.reconciler.dev/v1alpha1
+kind: Federation
+metadata: {name: shop}
+spec:
+  failover:
+    enabled: true
+    probe: {timeout: 5s, attempts: 3}
+    healthyAfter: 10s
+    maxUnhealthy: 1
+    minReadyNodes: "150%"
+  dns:
+    providers: {bind: {class: octodns_bind.Rfc2136Provider, host: localhost, key_secret: abc}}
+    zones:
+      - {name: shop.example.com., provider: bnid}
+      - {name: shop.example.com., provider: bind, naming: "{service}"}
+---
+apiVersion: federation.reconciler.dev/v1alpha1
+kind: Cluster
+metadata: {name: one}
+---
+apiVersion: federation.reconciler.dev/v1alpha1
+kind: Placement
+metadata: {name: web}
+spec:
+  select: [{kind: Deployment}]
+  replicas: {mode: Divided, clusters: [{name: one, min: 3, max: 1}]}
+  failover: {unhealthyAfter: 1m}
+---
+"""
+
+
+@pytest.mark.parametrize("command", [("validate",), ("--plan",), ("--yes",)])
+def test_rules_that_contradict_each_other_are_told_all_at_once(
+    reconcile: Command, tmp_path: Path, command: tuple[str, ...]
+) -> None:
+    (tmp_path / "all.yaml").write_text(CONTRADICTIONS + DEPLOYMENT)
+    simulated = () if command == ("validate",) else ("--sandbox",)
+    done = reconcile(*command, *simulated, "--repo", tmp_path)
+    assert done.returncode == 1
+    told = done.stdout + done.stderr
+    for place, message in {
+        "8:19": "healthyAfter (10 s) is shorter than one probe may take",
+        "9:19": "lets the only cluster be declared down at once",
+        "10:20": "more than 100 %",
+        "12:90": "a credential must not lie in Git",
+        "14:45": "there is no provider 'bnid'",
+        "15:16": "zone shop.example.com. is given twice",
+        "15:59": "naming '{service}' leaves the zone",
+        "26:40": "min 3 is more than max 1",
+        "27:30": "1m is sooner than the Federation declares a cluster down",
+    }.items():
+        assert f":{place}: {message}" in told
+    assert "did you mean bind?" in told
+    assert "so long do 3 tries of probe.timeout take" in told
+
+
 def test_the_sample_repository_is_valid(reconcile: Command) -> None:
     done = reconcile("validate", "--repo", SAMPLE)
     assert done.returncode == 0, done.stdout + done.stderr

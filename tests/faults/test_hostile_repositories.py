@@ -20,8 +20,8 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from reconciler.dns.step import check_rules
-from reconciler.errors import BadInput, Problem
+from reconciler.dns.step import faults_of_rules
+from reconciler.errors import Problem
 from reconciler.federation import interpret
 from reconciler.manifests import load
 from reconciler.rendering import render
@@ -51,12 +51,9 @@ def understood(*texts: str) -> tuple[Problem, ...]:
     files = [SourceFile(f"{n}.yaml", t.encode("utf-8", "replace")) for n, t in enumerate(texts)]
     manifests = load(files)
     found = interpret(manifests.documents)
-    if manifests.problems or found.state is None:
-        return (*manifests.problems, *found.problems)
-    try:
-        check_rules(found.state)
-    except BadInput as error:
-        return error.problems
+    problems = (*manifests.problems, *found.problems, *faults_of_rules(found.federation))
+    if problems or found.state is None:
+        return problems
     return render(found.state, schedule(found.state)).problems
 
 

@@ -53,6 +53,19 @@ spec:
         (RULES % 'failover: {minReadyNodes: "101%"}', "more than 100 %"),
         (RULES % "failover: {minAvailableClusters: 9}", "only 3 clusters"),
         (RULES % 'failover: {maxUnhealthy: "120%"}', "more than 100 %"),
+        (RULES % 'failover: {maxUnhealthy: "100%"}', r":19:28: .*lets all 3 clusters be"),
+        (
+            RULES % 'failover: {enabled: true, maxUnhealthy: "20%"}',
+            r":19:43: .*of 3 clusters it lets none be declared down.*at least 1, or 34%",
+        ),
+        (
+            RULES % "failover: {enabled: true, minAvailableClusters: 3}",
+            r":19:51: .*all 3 clusters must remain.*at most 2",
+        ),
+        (
+            RULES % "failover: {unhealthyAfter: 16s, probe: {timeout: 5s, attempts: 3}}",
+            r":19:30: .*unhealthyAfter \(16 s\) is shorter.*at least 17 s",
+        ),
         (RULES % "notifications: [{type: Slack, urlFrom: {}}]", r":19:42: .*no place where"),
         (
             RULES % "notifications: [{type: Slack, urlFrom: {env: X, secretRef: {name: hook}}}]",

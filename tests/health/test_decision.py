@@ -67,7 +67,7 @@ def test_a_cluster_counts_as_down_after_the_grace_period_and_not_before() -> Non
 
 def test_one_good_answer_begins_the_grace_period_anew() -> None:
     runs = Runs()
-    for signs in ("-++", "-++", "-++", "+++", "-++", "-++", "-++"):
+    for signs in ("+++", "-++", "-++", "-++", "+++", "-++", "-++", "-++"):
         runs.see(signs)
     assert runs.phases == "Up Up Up"
 
@@ -138,6 +138,19 @@ def test_a_clock_that_jumps_declares_nothing_by_itself(jump: float) -> None:
     runs.see("-++")
     runs.see("-++", after=jump)
     assert runs.phases == "Up Up Up"
+
+
+def test_one_that_was_never_seen_well_comes_back_like_one_that_was_down() -> None:
+    """Its stand-ins may run, and the memory of that be lost."""
+    runs = Runs()
+    assert [runs.see(s).memory["aws-eu"].phase for s in ("-++", "?++", "+++")] == [
+        Phase.UP,
+        Phase.UP,
+        Phase.RETURNING,
+    ]
+    runs.settle()
+    assert runs.phases == "Up Up Up"
+    assert Runs().see("+++").memory["aws-eu"].phase is Phase.UP, "nor is a new one late"
 
 
 def test_without_a_memory_nothing_is_down() -> None:

@@ -151,6 +151,50 @@ def test_a_spread_workload_changes_its_region_and_comes_back_without_a_gap(
     assert [n for n in NAMES if simulated.exists("deployment", "web", cluster=n)] == [home]
 
 
+SETTINGS = """
+---
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: web, namespace: shop}
+data: {a: b}
+"""
+
+
+@pytest.mark.parametrize("mode", ["Duplicated", "Divided"])
+def test_what_stands_in_for_a_dead_region_outlives_the_memory_of_it(
+    simulated: FailoverWorld, mode: str
+) -> None:
+    """The replicas and what they need: nobody remembers why they are there."""
+    web = WEB.replace("kind: Deployment, name: web", "name: web").replace(
+        "replicas: {mode: Divided}",
+        f"replicas: {{mode: {mode}}}\n  spread: [{{by: region, maxGroups: 1}}]",
+    )
+    if mode == "Duplicated":
+        web = web.replace("replicas: {mode: Duplicated}", "") + SETTINGS
+    simulated.begin(web)
+    (home,) = [n for n in NAMES if simulated.exists("deployment", "web", cluster=n)]
+    simulated.hosts[home].stop()
+    others = [name for name in NAMES if name != home]
+
+    def there(kind: str, *names: str) -> list[str]:
+        return [name for name in names if simulated.exists(kind, "web", cluster=name)]
+
+    for _ in range(4):
+        simulated.run()
+    stand_in = there("deployment", *others)
+    assert len(stand_in) == 1
+    simulated.state.unlink()
+    for _ in range(5):
+        simulated.run()
+        assert there("deployment", *others) == stand_in
+        assert simulated.ready(*stand_in) == 6
+        assert there("configmap", *others) == (stand_in if mode == "Duplicated" else [])
+    simulated.hosts[home].start()
+    for _ in range(8):
+        simulated.run()
+    assert there("deployment", *NAMES) == [home]
+
+
 def test_capacity_bounds_what_the_others_take_and_the_rest_is_told(
     simulated: FailoverWorld,
 ) -> None:

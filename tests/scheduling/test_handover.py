@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -41,6 +42,18 @@ def test_without_a_memory_the_stand_in_stays() -> None:
     assert held({"aws": 5, "gcp": 5}, {"gcp": 10}, {"gcp": 10}, aws=5)["gcp"] == 5
 
 
+def test_a_stand_in_that_has_no_part_in_it_any_more_is_held_like_others() -> None:
+    """Where a workload is in one region, the other is not even in the assignment."""
+    home = Assignment(WEB, {"aws": 5}, spare=("gcp",), shortfall=2)
+    kept, told = hold(home, Running({"gcp": 7}, {"gcp": 7}, {}))
+    assert (dict(kept.replicas), kept.spare, kept.shortfall) == ({"aws": 5, "gcp": 7}, (), 0)
+    assert told == [
+        "shop/web: gcp keeps 7 (of which 7 until as many are ready elsewhere)",
+    ]
+    kept, _ = hold(home, Running({"aws": 5, "gcp": 7}, {"aws": 5, "gcp": 7}, {}))
+    assert (dict(kept.replicas), kept.shortfall) == ({"aws": 5, "gcp": 2}, 0)
+
+
 COUNTS = st.dictionaries(st.sampled_from("abcd"), st.integers(0, 9), min_size=1)
 
 
@@ -70,11 +83,27 @@ def test_run_after_run_it_ends_at_what_is_wanted(
 def test_only_so_many_replicas_return_in_one_run() -> None:
     api = ObjectKey("apps", "Deployment", "shop", "api")
     assignments = [Assignment(api, {"aws": 4, "gcp": 1}), Assignment(WEB, {"aws": 5, "gcp": 5})]
-    asked = {api: {"aws": 0}, WEB: {"aws": 1}}
-    assert return_limits(assignments, asked, {"aws"}, 6) == {WEB: {"aws": 3}}
-    assert return_limits(assignments, asked, {"aws"}, 2) == {api: {"aws": 2}, WEB: {"aws": 1}}
-    assert return_limits(assignments, asked, {"aws"}, None) == {}
-    assert return_limits(assignments, asked, {"gcp"}, 60) == {}
+    asked = {api: {"aws": 0, "gcp": 5}, WEB: {"aws": 1, "gcp": 9}}
+    ready = asked
+    assert return_limits(assignments, asked, ready, {"aws"}, 6) == {WEB: {"aws": 3}}
+    assert return_limits(assignments, asked, ready, {"aws"}, 2) == {
+        api: {"aws": 2},
+        WEB: {"aws": 1},
+    }
+    assert return_limits(assignments, asked, ready, {"aws"}, None) == {}
+    assert return_limits(assignments, asked, ready, {"gcp"}, 60) == {}
+
+
+@pytest.mark.parametrize(
+    ("ready_in_gcp", "limits"),
+    [(10, {WEB: {"aws": 1}}), (7, {WEB: {"aws": 4}}), (5, {})],
+)
+def test_what_serves_nowhere_returns_without_a_limit(
+    ready_in_gcp: int, limits: dict[ObjectKey, dict[str, int]]
+) -> None:
+    wanted = [Assignment(WEB, {"aws": 5, "gcp": 5})]
+    asked, ready = {WEB: {"aws": 0, "gcp": 10}}, {WEB: {"gcp": ready_in_gcp}}
+    assert return_limits(wanted, asked, ready, {"aws"}, 1) == limits
 
 
 def test_a_cluster_has_settled_when_all_its_replicas_are_ready() -> None:
