@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from reconciler.planning.plan import Action
 from reconciler.sandbox import ClusterSettings, Sandbox
 from tests.scenarios.failover_world import (
     CLUSTER,
@@ -185,7 +186,9 @@ def test_what_stands_in_for_a_dead_region_outlives_the_memory_of_it(
     assert len(stand_in) == 1
     simulated.state.unlink()
     for _ in range(5):
-        simulated.run()
+        result = simulated.run()
+        pruned = [o.key for o in result.outcomes if o.action is Action.PRUNE]
+        assert not pruned, "it is not even tried"
         assert there("deployment", *others) == stand_in
         assert simulated.ready(*stand_in) == 6
         assert there("configmap", *others) == (stand_in if mode == "Duplicated" else [])
