@@ -1,0 +1,216 @@
+"""What holds for any repository and any members: plans are true, complete, and always the same.
+
+Each seed is one fleet with a past: RECONCILER_RANDOM_FLEETS=500 tries more of them.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from reconciler.pipeline import Options, apply_plan, make_plan
+from reconciler.planning.plan import Action, Change, Plan, RunResult
+from reconciler.reporting.json_report import as_json, plan_document
+from reconciler.sandbox import ClusterSettings, LoggedRequest, Sandbox, SimulatedCluster
+from tests.controlplane.audit import AuditedRequest
+from tests.controlplane.cluster import Cluster
+from tests.controlplane.plane import ControlPlane
+from tests.faults import chance
+from tests.faults.chance import NAMES, Draw, Object
+from tests.faults.invariants import SYSTEM
+from tests.faults.world import is_write
+
+SEEDS = range(int(os.environ.get("RECONCILER_RANDOM_FLEETS", "20")))
+
+
+@dataclass(frozen=True)
+class Fleet:
+    """Two clusters, and a repository of random files; ``sandbox`` where they are simulated."""
+
+    folder: Path
+    kubeconfig: Path
+    sandbox: Sandbox | None = None
+
+    def cluster(self, name: str) -> SimulatedCluster:
+        assert self.sandbox is not None
+        return self.sandbox.cluster(name)
+
+    def write(self, documents: Sequence[Object], shares: Any = lambda number: number % 3) -> None:
+        for old in self.folder.glob("*.yaml"):
+            old.unlink()
+        for name, text in chance.files(documents, shares).items():
+            (self.folder / name).write_text(text, encoding="utf-8")
+
+    def options(self, *, force: bool = False) -> Options:
+        return Options(
+            repo=str(self.folder),
+            kubeconfig=str(self.kubeconfig),
+            state=str(self.folder.parent / "state.json"),
+            lock="none",
+            max_deletions=1000,
+            force_conflicts=force,
+        )
+
+    def plan(self, *, force: bool = False) -> Plan:
+        return make_plan(self.options(force=force)).plan
+
+    def apply(self, *, force: bool = False) -> RunResult:
+        return apply_plan(make_plan(self.options(force=force)))
+
+    def requests(self, name: str) -> list[LoggedRequest]:
+        return list(self.cluster(name).requests)
+
+
+@contextmanager
+def fleet() -> Iterator[Fleet]:
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        Sandbox(NAMES, settings=ClusterSettings(nodes=1, ready_after=0.0)) as sandbox,
+    ):
+        (Path(folder) / "repository").mkdir()
+        yield Fleet(Path(folder) / "repository", sandbox.kubeconfig, sandbox)
+
+
+@contextmanager
+def lived_in(draw: Draw) -> Iterator[tuple[Fleet, list[Object]]]:
+    """A fleet to which one repository was applied, in which others had their hands, before the next
+    repository is to be applied; and that one's documents."""
+    with fleet() as found:
+        found.write(chance.repository(draw))
+        if draw.maybe():
+            for name in NAMES:
+                chance.meddle(draw, found.cluster(name))
+        found.apply()
+        for name in NAMES:
+            chance.meddle(draw, found.cluster(name))
+        documents = chance.repository(draw)
+        found.write(documents)
+        yield found, documents
+
+
+def planned(plan: Plan, result: RunResult, fleet: Fleet, name: str) -> set[tuple[str, str]]:
+    """(verb, path) of what the plan lists for a cluster, but for what was skipped in the end."""
+    skipped = {(o.key, o.action) for o in result.outcomes if o.status == "skipped"}
+    cluster = fleet.cluster(name)
+    found = set()
+    for change in next(c for c in plan.clusters if c.name == name).changes:
+        key = change.key
+        if change.action is Action.FAILED or (key, change.action) in skipped:
+            continue
+        path = cluster.path(str(key.group_kind), key.name, key.namespace)
+        if change.action in (Action.PRUNE, Action.RECREATE):
+            found.add(("DELETE", path))
+        if change.action is not Action.PRUNE:
+            found.add(("PATCH", path))
+    return found
+
+
+def sent(requests: Sequence[LoggedRequest]) -> set[tuple[str, str]]:
+    """(verb, path) of every write that is not the tool's own housekeeping."""
+    writes = {(r.method, r.path) for r in requests if is_write(r)}
+    return {(verb, path) for verb, path in writes if f"/namespaces/{SYSTEM}" not in path} - {
+        # The Namespace for the inventory.
+        ("POST", "/api/v1/namespaces")
+    }
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_a_run_does_what_its_plan_lists_and_leaves_nothing_to_do(seed: int) -> None:
+    draw = Draw(seed)
+    with lived_in(draw) as (fleet, _):
+        force = draw.maybe()
+        before = {name: len(fleet.requests(name)) for name in NAMES}
+        prepared = make_plan(fleet.options(force=force))
+        result = apply_plan(prepared)
+        for name in NAMES:
+            requests = fleet.requests(name)[before[name] :]
+            assert sent(requests) == planned(prepared.plan, result, fleet, name)
+        refused = {
+            (cluster.name, change.key)
+            for cluster in prepared.plan.clusters
+            for change in cluster.changes
+            if change.action is Action.FAILED
+        }
+        refused |= {(o.cluster, o.key) for o in result.outcomes if o.status != "done"}
+        left = {
+            (cluster.name, change.key)
+            for cluster in fleet.plan(force=force).clusters
+            for change in cluster.changes
+        }
+        assert left <= refused
+        assert result.ok is not bool(refused)
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_a_real_server_is_sent_what_the_plan_lists_to_the_letter(
+    seed: int, tmp_path: Path, two_audited: Mapping[str, Cluster], control_plane: ControlPlane
+) -> None:
+    draw = Draw(seed)
+    (tmp_path / "repository").mkdir()
+    fleet = Fleet(tmp_path / "repository", control_plane.kubeconfig(two_audited))
+    for step in range(2):
+        fleet.write(chance.repository(draw))
+        prepared = make_plan(fleet.options())
+        with ExitStack() as stack:
+            recorded = {n: stack.enter_context(c.recorded()) for n, c in two_audited.items()}
+            result = apply_plan(prepared)
+        assert result.ok, (step, result.outcomes, result.errors)
+        for cluster in prepared.plan.clusters:
+            listed = sorted(told(change) for change in cluster.changes)
+            assert listed, "nothing to do is nothing to compare"
+            assert sorted(seen(r) for r in recorded[cluster.name] if is_of_a_plan(r)) == listed
+    assert not fleet.plan().has_changes
+
+
+@pytest.fixture
+def two_audited(audited_cluster: Callable[..., Cluster]) -> Mapping[str, Cluster]:
+    """Whose audit logs have the bodies of requests."""
+    return {name: audited_cluster("Request") for name in NAMES}
+
+
+def told(change: Change) -> tuple[str, ...]:
+    verb = "delete" if change.action is Action.PRUNE else "patch"
+    body = "" if change.action is Action.PRUNE else json.dumps(change.request, sort_keys=True)
+    return (verb, *change.key[:1], *change.key[2:], body)
+
+
+def seen(request: AuditedRequest) -> tuple[str, ...]:
+    body = json.dumps(request.body, sort_keys=True) if request.verb == "patch" else ""
+    # A Namespace is within itself to an API server.
+    namespace = "" if request.resource == "namespaces" else request.namespace
+    return (request.verb, request.group, namespace, request.name, body)
+
+
+def is_of_a_plan(request: AuditedRequest) -> bool:
+    """The inventory, and the Namespace for it, are the tool's own."""
+    housekeeping = SYSTEM in (request.namespace, request.name) or request.verb == "create"
+    return request.writes and not housekeeping
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_the_same_world_gives_the_same_plan_in_whatever_files_it_is_written(
+    seed: int,
+) -> None:
+    draw = Draw(seed)
+    with lived_in(draw) as (fleet, documents):
+        first = plan_document(fleet.plan())
+        assert as_json(plan_document(fleet.plan())) == as_json(first)
+        shuffled = draw.shuffled(documents)
+        fleet.write(shuffled, lambda number: number * 7 % 4)
+        assert without_places(plan_document(fleet.plan())) == without_places(first)
+
+
+def without_places(document: dict[str, Any]) -> dict[str, Any]:
+    """Where in Git something stands is what does differ, and with it the order of warnings."""
+    text = re.sub(r"\b\d\.yaml:\d+(:\d+)?", "somewhere", as_json(document))
+    found: dict[str, Any] = json.loads(text)
+    return found | {"warnings": sorted(found["warnings"])}
