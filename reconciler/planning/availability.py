@@ -27,6 +27,7 @@ class Availability:
     lost         clusters whose replicas are gone as of this run: declared down now, or simulated
     staying      workload -> unavailable clusters that it does not leave
     returning    clusters that take over their share again
+    new          clusters that were seen well for the first time, or since the memory was lost
     assumed      clusters that may be taken to run their share when they cannot be looked at
     silent       clusters that looked unhealthy to this run, whatever they count as
     """
@@ -38,6 +39,7 @@ class Availability:
     lost: frozenset[str] = frozenset()
     staying: Mapping[ObjectKey, frozenset[str]] = field(default_factory=dict)
     returning: frozenset[str] = frozenset()
+    new: frozenset[str] = frozenset()
     assumed: frozenset[str] = frozenset()
     silent: frozenset[str] = frozenset()
     tainted: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
@@ -62,9 +64,9 @@ def assess(
     memory = replace(memory, taints=first_seen)
     if not rules.enabled:
         return _without_failover(state, memory, simulated, ages)
-    before = {
-        name: _long_unhealthy(rules, one, now) if name in simulated else one
-        for name, one in _with_all(memory.clusters, state.clusters).items()
+    before = dict(memory.clusters) | {
+        name: _long_unhealthy(rules, memory.clusters.get(name, ClusterMemory()), now)
+        for name in simulated
     }
     told = [
         Probe(p.cluster, Signal.UNHEALTHY, simulated[p.cluster], answers=False)
@@ -88,6 +90,11 @@ def assess(
         staying=_staying(state, since, now),
         returning=frozenset(
             n for n, one in decision.memory.items() if one.phase is Phase.RETURNING
+        ),
+        new=frozenset(
+            n
+            for n, one in decision.memory.items()
+            if one.known and not memory.clusters.get(n, ClusterMemory()).known
         ),
         assumed=frozenset(
             n for n, one in decision.memory.items() if one.known and n not in unavailable
@@ -127,12 +134,6 @@ def _without_failover(
         tainted=ages,
         warnings=warnings,
     )
-
-
-def _with_all(
-    memory: Mapping[str, ClusterMemory], clusters: Sequence[Cluster]
-) -> dict[str, ClusterMemory]:
-    return {c.name: memory.get(c.name, ClusterMemory()) for c in clusters}
 
 
 def _long_unhealthy(rules: FailoverRules, one: ClusterMemory, now: float) -> ClusterMemory:

@@ -53,7 +53,7 @@ def place(
     standing = availability.assumed - set(looked_at)
     view = FleetView(
         unavailable=availability.unavailable,
-        returning=availability.returning,
+        returning=availability.returning | availability.new,
         doubtful=_doubtful(state, availability, looked_at),
         present=_present(state, live),
         staying=availability.staying,

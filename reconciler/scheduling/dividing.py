@@ -21,8 +21,8 @@ def divide(
 
     The ideal is ``weight * level`` clamped to each cluster's minimum and maximum, with one level
     for all such that the sum is ``total``. It is rounded down; what is left over goes first to
-    clusters that run more than that now, then to the largest fractions, then by a hash of workload
-    and cluster, so that the same input gives the same result and little moves.
+    clusters that run more than that now (while none runs less), then to the largest fractions, then
+    by a hash of workload and cluster: the same input gives the same result, and little moves.
     """
     current = current or {}
     bounds = {c: _bounds(share, (capacity or {}).get(c)) for c, share in shares.items()}
@@ -31,9 +31,16 @@ def divide(
         return _minima(total, bounds, shares, key)
     ideal = _ideal(min(total, highs), shares, bounds)
     plan = {c: int(value) for c, value in ideal.items()}
+    # Where one runs less than it should, what others run more is no reason to leave it there.
+    settled = all(current.get(c, 0) >= plan[c] for c in shares)
     order = sorted(
         shares,
-        key=lambda c: (current.get(c, 0) <= plan[c], -(ideal[c] - plan[c]), -rank(key, c), c),
+        key=lambda c: (
+            not settled or current.get(c, 0) <= plan[c],
+            -(ideal[c] - plan[c]),
+            -rank(key, c),
+            c,
+        ),
     )
     left = total - sum(plan.values())
     while left > 0:

@@ -13,7 +13,8 @@ class FleetView:
     """Observed facts, all optional; an empty view means that everything is up and nothing runs.
 
     unavailable  cluster -> why it gets no replicas (declared down, drained)
-    returning    clusters that take over their share again; what stood in for them stays so long
+    returning    clusters that take over their share again, or may have to; what stood in for them
+                 stays so long
     doubtful     clusters that may be dead, as nobody remembers to have seen them well
     present      workload -> cluster that has it now -> whether it serves there, of workloads
                  that are spread

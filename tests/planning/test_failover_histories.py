@@ -151,6 +151,13 @@ def recover(fleet: Fleet) -> None:
             return
 
 
+def test_a_fleet_that_is_well_is_up_from_its_first_run_on() -> None:
+    run = Fleet().run()
+    assert not run.availability.transitions
+    assert not run.availability.warnings
+    assert set(run.phases.values()) == {Phase.UP}
+
+
 @settings(max_examples=EXAMPLES, deadline=None)
 @given(
     events=st.lists(EVENTS, max_size=14),
