@@ -211,19 +211,19 @@ def _outlook(rules: FailoverRules, one: ClusterMemory, probe: Probe, frozen: str
             return ""
         left = max(0.0, rules.healthy_after - one.streak)
         if left > 0:
-            return f"answers again; counts as back when it stays so for {_duration(left)} more"
+            return f"answers again; counts as back when it stays so for {duration_words(left)} more"
         return "answers again; waits to be released: reconcile failback " + probe.cluster
     if probe.signal is Signal.UNHEALTHY:
         if frozen:
             return "not declared down"
         left = max(0.0, rules.unhealthy_after - one.streak)
-        return f"counts as down when it stays so for {_duration(left)} more"
+        return f"counts as down when it stays so for {duration_words(left)} more"
     if probe.signal is Signal.UNKNOWN:
         return "its writes wait, nothing moves"
     return ""
 
 
-def _duration(seconds: float) -> str:
+def duration_words(seconds: float) -> str:
     """``2m30s``."""
     whole = max(1, round(seconds))
     hours, rest = divmod(whole, 3600)

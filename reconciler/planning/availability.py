@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from reconciler.federation.model import Cluster, DesiredState, FailoverRules, Taint, Workload
-from reconciler.health.decision import ClusterHealth, Decision, Transition, decide
+from reconciler.health.decision import ClusterHealth, Decision, Transition, decide, duration_words
 from reconciler.health.memory import ClusterMemory, FleetMemory, Phase
 from reconciler.health.probe import Probe, Signal
 from reconciler.objects import ObjectKey
@@ -25,7 +25,7 @@ class Availability:
     unavailable  cluster -> why its replicas run elsewhere
     left_alone   cluster -> why it is neither looked at nor written to
     lost         clusters whose replicas are gone as of this run: declared down now, or simulated
-    staying      workload -> unavailable clusters that it does not leave
+    staying      workload -> unavailable cluster that it does not leave -> why
     returning    clusters that take over their share again
     new          clusters that were seen well for the first time, or since the memory was lost
     assumed      clusters that may be taken to run their share when they cannot be looked at
@@ -37,7 +37,7 @@ class Availability:
     unavailable: Mapping[str, str] = field(default_factory=dict)
     left_alone: Mapping[str, str] = field(default_factory=dict)
     lost: frozenset[str] = frozenset()
-    staying: Mapping[ObjectKey, frozenset[str]] = field(default_factory=dict)
+    staying: Mapping[ObjectKey, Mapping[str, str]] = field(default_factory=dict)
     returning: frozenset[str] = frozenset()
     new: frozenset[str] = frozenset()
     assumed: frozenset[str] = frozenset()
@@ -148,24 +148,36 @@ def _why(one: ClusterMemory, simulated: bool) -> str:
 
 def _staying(
     state: DesiredState, since: Mapping[str, float], now: float
-) -> dict[ObjectKey, frozenset[str]]:
-    """Workloads that stay in clusters that are down: by their rules, or as long as tolerated."""
+) -> dict[ObjectKey, dict[str, str]]:
+    """Workloads that stay in clusters that are down, by their rules or as long as tolerated: why.
+
+    ``since``: cluster -> when it was declared down.
+    """
     found = {}
+    # A clock that went back since does not bring anything back.
+    ages = {name: max(0.0, now - began) for name, began in since.items()}
     for workload in state.workloads if since else ():
-        rules = rules_of(workload, state)
-        # A clock that went back since does not bring anything back.
-        ages = {name: max(0.0, now - began) for name, began in since.items()}
-        later = rules.unhealthy_after - state.federation.failover.unhealthy_after
-        tolerations = workload.target.tolerations if workload.target else ()
-        named = [t for t in tolerations if t.key == DOWN_TAINT.key]
-        stays = frozenset(
-            name
-            for name, age in ages.items()
-            if not moves_away(rules) or age < later or tolerated(DOWN_TAINT, named, age)
-        )
+        stays = {name: why for name, age in ages.items() if (why := _stays(workload, state, age))}
         if stays:
             found[workload.key] = stays
     return found
+
+
+def _stays(workload: Workload, state: DesiredState, age: float) -> str:
+    """Why a workload does not leave a cluster that is down for ``age`` seconds; or nothing."""
+    rules = rules_of(workload, state)
+    if not rules.enabled:
+        return "its failover is not enabled"
+    if not moves_away(rules):
+        return f"its failover.action is {rules.action}"
+    tolerations = workload.target.tolerations if workload.target else ()
+    named = [t for t in tolerations if t.key == DOWN_TAINT.key and tolerated(DOWN_TAINT, [t], age)]
+    if any(t.toleration_seconds is None for t in named):
+        return f"it tolerates {DOWN_TAINT.key}"
+    ends = [rules.unhealthy_after - state.federation.failover.unhealthy_after]
+    ends += [float(t.toleration_seconds or 0) for t in named]
+    left = max(ends) - age
+    return f"by its Placement, for {duration_words(left)} more" if left > 0 else ""
 
 
 def _taints(

@@ -76,6 +76,7 @@ def place(
     out = frozenset(availability.unavailable.keys() | availability.lost)
     homeless = _homeless(usual, assignments, out)
     moves += _degraded(usual, state, out, homeless)
+    moves += _staying(usual, state, availability.staying)
     if state.federation.failover.enabled:
         serving = standing - availability.silent - availability.returning
         workloads = {workload.key: workload for workload in state.workloads}
@@ -213,6 +214,24 @@ def _degraded(
         if gone:
             found.append(f"degraded without {cluster}: {', '.join(gone)}")
     return found
+
+
+def _staying(
+    usual: Sequence[Assignment],
+    state: DesiredState,
+    staying: Mapping[ObjectKey, Mapping[str, str]],
+) -> list[str]:
+    """Divided workloads that do not leave a cluster that is down, by cluster and reason."""
+    divided = {w.key for w in state.workloads if w.replicas.mode != "Duplicated"}
+    found: dict[tuple[str, str], list[str]] = {}
+    for one in usual:
+        for cluster, why in sorted(staying.get(one.workload, {}).items()):
+            if one.workload in divided and one.replicas.get(cluster):
+                found.setdefault((cluster, why), []).append(_short(one.workload))
+    return [
+        f"not moved from {cluster}: {', '.join(names)} ({why})"
+        for (cluster, why), names in sorted(found.items())
+    ]
 
 
 def _workloads(

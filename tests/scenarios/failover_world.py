@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -143,6 +145,12 @@ class FailoverWorld(World):
                     break
                 assert time.monotonic() < deadline, f"{name}: {said}"
                 time.sleep(0.1)
+
+    def allow_failback(self, name: str) -> None:
+        """As a person does at a desk."""
+        command = [sys.executable, "-m", "reconciler.cli", "failback", name]
+        where = ["--repo", str(self.repository), "--state", str(self.state)]
+        subprocess.run([*command, *where], check=True, capture_output=True)
 
     def refuse_credential(self, name: str) -> None:
         """Another token, which no server knows, from now on."""

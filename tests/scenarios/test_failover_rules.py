@@ -55,8 +55,27 @@ def test_a_placement_may_stay_or_wait_longer(
     simulated.begin(WEB + f"  {placement}\n")
     simulated.hosts["aws-eu"].stop()
     for _ in range(minutes):
-        simulated.run()
+        result = simulated.run()
     assert simulated.counts(*OTHERS) == counts
+    told = [m for m in result.plan.moves if m.startswith("not moved from aws-eu: shop/web (")]
+    assert bool(told) == (counts == STAYED), "and it is told why"
+
+
+def test_with_manual_failback_a_person_lets_it_return(simulated: FailoverWorld) -> None:
+    simulated.begin(federation=FEDERATION + "    failback: {mode: Manual}\n")
+    simulated.hosts["aws-eu"].stop()
+    for _ in range(4):
+        simulated.run()
+    simulated.hosts["aws-eu"].start()
+    for _ in range(8):
+        result = simulated.run()
+    assert simulated.counts(*OTHERS) == MOVED
+    assert "reconcile failback aws-eu" in result.plan.health[0].outlook
+    simulated.allow_failback("aws-eu")
+    for _ in range(3):
+        simulated.run()
+        assert simulated.ready() >= 6
+    assert simulated.counts() == SHARES
 
 
 def test_a_cluster_whose_nodes_are_not_ready_counts_as_down(simulated: FailoverWorld) -> None:
