@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol, Self
@@ -97,21 +98,22 @@ class Watch:
         self._started = time.time()
         self._began = time.monotonic()
         self._logger: logging.Logger | None = None
-        self._id = self.settings.run_id
-        if not self._id:
-            from reconciler.reporting.finished_run import new_run_id
-
-            self._id = new_run_id(self._started)
-        if shard := self.options.shard:
-            self._id += f"-{shard.index}of{shard.count}"
         if self.settings.console.json_lines:
             import sys
 
             from reconciler.reporting import logs
 
-            self._logger = logs.open_log(self._id, sys.stderr)
+            self._logger = logs.open_log(self._run_id, sys.stderr)
         self._phases: Any = None
         return self
+
+    @cached_property
+    def _run_id(self) -> str:
+        from reconciler.reporting.finished_run import new_run_id
+
+        shard = self.options.shard
+        part = f"-{shard.index}of{shard.count}" if shard else ""
+        return (self.settings.run_id or new_run_id(self._started)) + part
 
     def progress(self, bars: Progress) -> Progress:
         """``bars``, or where JSON lines are written what logs each phase."""
@@ -136,6 +138,8 @@ class Watch:
         self._end(error)
 
     def _end(self, error: BaseException | None) -> None:
+        if error is None and self._nobody_listens:
+            return
         from reconciler.errors import ReconcileError, UsageError
         from reconciler.reporting.after_run import after_run
 
@@ -156,13 +160,34 @@ class Watch:
         for entry in logs.entries_of(run, warnings, with_failures=not told_there):
             logs.write(self._logger, entry)
 
+    @property
+    def _nobody_listens(self) -> bool:
+        """Whether nobody measures this run, or is told of it: so it is at most desks."""
+        from reconciler.health.memory import Told
+
+        settings, prepared = self.settings, self.prepared
+        measured = settings.metrics_file or settings.metrics_push or self.latest or self._logger
+        if measured or prepared is None or self._wants_events:
+            return False
+        return not prepared.federation.notifications and prepared.recall.memory.told == Told()
+
+    @property
+    def _wants_events(self) -> bool:
+        """Whether Events are to be written, in the host cluster at least."""
+        from reconciler.cluster.kubeconfig import in_cluster
+
+        wanted = self.settings.events or "auto"
+        at_home = in_cluster() is not None or bool(self.options.host_context)
+        wished = wanted in ("host", "members") or (wanted == "auto" and at_home)
+        return wished and not self.options.simulated
+
     def _finished(self, error: BaseException | None) -> tuple[FinishedRun, Surroundings]:
         from reconciler.reporting.finished_run import FinishedRun
 
         seconds = time.monotonic() - self._began
         only_planned = self.options.plan_only or (self.result is None and error is None)
         run = FinishedRun(
-            self._id,
+            self._run_id,
             self._started,
             seconds,
             failures=self._failures(error),
@@ -255,13 +280,9 @@ class Watch:
         return run, around
 
     def _surroundings(self, connector: Connector | None) -> Surroundings:
-        from reconciler.cluster.kubeconfig import in_cluster
         from reconciler.reporting.after_run import Surroundings
 
         settings = self.settings
-        wanted = settings.events or "auto"
-        at_home = in_cluster() is not None or bool(self.options.host_context)
-        real = not self.options.simulated
         host = None
         if connector is not None:
             # Neither the lock nor the deadline of the run keep it from being told of.
@@ -271,8 +292,8 @@ class Watch:
             metrics_file=settings.metrics_file,
             metrics_push=settings.metrics_push or "",
             latest=self.latest,
-            host_events=real and (wanted in ("host", "members") or (wanted == "auto" and at_home)),
-            member_events=real and wanted == "members",
+            host_events=self._wants_events,
+            member_events=self._wants_events and settings.events == "members",
             host=host,
         )
 

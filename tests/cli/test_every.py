@@ -188,7 +188,8 @@ def test_it_does_not_grow(serve: Callable[..., Service]) -> None:
     memory, descriptors = service.memory, service.descriptors
     eventually(lambda: service.runs("ok") >= 40, "thirty more runs", timeout=120)
     assert service.memory - memory < 8 * 1024 * 1024
-    assert service.descriptors <= descriptors + 2
+    # In mid-run there are connections that between two runs there are not; a leak would be thirty.
+    assert service.descriptors <= descriptors + 10
     assert service.runs("failed") == 0
 
 
