@@ -5,14 +5,11 @@ from __future__ import annotations
 import os
 import posixpath
 import re
-import shutil
-import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from reconciler.source.commands import run
 from reconciler.source.directory import blob_id
 from reconciler.source.files import SourceFile
 
@@ -184,6 +181,11 @@ def build(
             "what it builds",
             built_by=name,
         )
+    # Most repositories have nothing to build.
+    import tempfile
+
+    from reconciler.source.commands import run
+
     with tempfile.TemporaryDirectory(prefix="reconcile-kustomize-") as place:
         top = Path(place) / "repository"
         _write(top, [file for file in files if is_below(file.path, folders)])
@@ -212,6 +214,8 @@ def _closure(one: Kustomization, found: Mapping[str, Kustomization]) -> set[str]
 
 
 def _command() -> list[str] | None:
+    import shutil
+
     if kustomize := shutil.which("kustomize"):
         return [kustomize, "build"]
     if kubectl := shutil.which("kubectl"):

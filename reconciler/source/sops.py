@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from reconciler.errors import SourceError
-from reconciler.source.commands import run
 from reconciler.source.files import SourceFile
 
 SECONDS = 30
@@ -49,6 +48,9 @@ def decrypt(files: Sequence[SourceFile]) -> list[SourceFile]:
 
 
 def _decrypt(file: SourceFile) -> SourceFile:
+    # Most repositories have nothing to decrypt.
+    from reconciler.source.commands import run
+
     kind = "json" if file.path.endswith(".json") else "yaml"
     command = ["sops", "--decrypt", "--input-type", kind, "--output-type", kind, "/dev/stdin"]
     try:
