@@ -6,7 +6,6 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from reconciler.cluster.connecting import Connector
 from reconciler.dns.step import faults_of_rules
 from reconciler.errors import BadInput, ClusterError
 from reconciler.federation import interpret
@@ -72,6 +71,9 @@ def _reached(clusters: Sequence[Cluster], options: Options) -> tuple[Cluster, ..
 
 
 def _discovered(options: Options, clusters: Sequence[Cluster]) -> dict[str, str]:
+    # Most repositories can be understood without asking anybody.
+    from reconciler.cluster.connecting import Connector
+
     connector = Connector.from_file(options.kubeconfig, "")
     for cluster in clusters:
         try:

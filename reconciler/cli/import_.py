@@ -152,11 +152,12 @@ def _write(target: Path, export: Export, *, overwrite: bool) -> None:
 
 
 def _validated(settings: Settings, target: Path, export: Export) -> int:
-    from reconciler import pipeline
+    from reconciler import repository as repositories
+    from reconciler.options import Options
 
     console = settings.console
     try:
-        repository = pipeline.validate(pipeline.Options(repo=str(target)))
+        repository = repositories.validate(Options(repo=str(target)))
     except BadInput as error:
         for problem in error.problems:
             for line in describe_problem(problem):

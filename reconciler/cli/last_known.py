@@ -21,7 +21,7 @@ from reconciler.inventory.memory_store import (
     FileStore,
     MemoryStore,
 )
-from reconciler.pipeline import Options
+from reconciler.options import Options
 from reconciler.recall import AUTO, default_file, digest_of, in_host_cluster
 
 DEFAULT_NAMESPACE = "federation-system"

@@ -20,7 +20,7 @@ from reconciler.cli.stopping import GRACE_SECONDS
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from reconciler.pipeline import Options
+    from reconciler.options import Options
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -63,7 +63,7 @@ class Settings:
 
     def options(self, *, plan_only: bool = True) -> Options:
         """The same as the pipeline wants it."""
-        from reconciler.pipeline import Options
+        from reconciler.options import Options
         from reconciler.sharding.split import parse_shard
         from reconciler.source.rules import SignatureRule
 

@@ -20,7 +20,7 @@ def simulated_members(settings: Settings, *, reset: bool = False) -> Iterator[Se
     Gives the settings by which they are reached. ``reset`` forgets what earlier runs left in them,
     and what is remembered of them. Raises BadInput, SourceError.
     """
-    from reconciler.pipeline import read
+    from reconciler.repository import read
     from reconciler.sandbox import ClusterSettings, Sandbox, default_state
 
     state = read(settings.options()).state

@@ -49,13 +49,13 @@ def validate(context: click.Context, /, *, output: str, **given: Any) -> int:
     shares out the replicas as if all clusters were empty. All problems are reported at once.
     """
     settings = merged(context, **given)
-    from reconciler import pipeline
+    from reconciler import repository as repositories
 
     problems: tuple[Problem, ...] = ()
     warnings: tuple[str, ...] = ()
     counts: dict[str, int] = {}
     try:
-        repository = pipeline.validate(settings.options())
+        repository = repositories.validate(settings.options())
     except BadInput as error:
         problems = error.problems
     else:
