@@ -13,7 +13,7 @@ from reconciler.cluster.probing import probe_all
 from reconciler.dns.step import asks_for_records
 from reconciler.federation.model import Cluster, DesiredState
 from reconciler.health.decision import ClusterHealth
-from reconciler.health.memory import FleetMemory
+from reconciler.health.memory import FleetMemory, Phase
 from reconciler.health.probe import Probe, Signal
 from reconciler.objects import Object, ObjectKey
 from reconciler.options import Progress
@@ -64,6 +64,12 @@ class Decided:
     health: tuple[ClusterHealth, ...] = ()
     memory: FleetMemory | None = None
     warnings: tuple[str, ...] = ()
+
+    @property
+    def returning(self) -> frozenset[str]:
+        """The clusters that take over their share again, and have not taken over all of it."""
+        known = self.memory.clusters if self.memory else {}
+        return frozenset(n for n, one in known.items() if one.phase is Phase.RETURNING)
 
     @property
     def answered(self) -> frozenset[str]:

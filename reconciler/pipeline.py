@@ -16,7 +16,7 @@ from reconciler.cluster.connecting import Connections, Connector
 from reconciler.cluster.parallel import in_parallel
 from reconciler.cluster.resources import VersionedKind
 from reconciler.deciding import Connect, Decided, Fleet, decide, follow
-from reconciler.dns.step import plan_records, with_records, write_records
+from reconciler.dns.step import late_records, plan_records, with_records, write_records
 from reconciler.errors import (
     ClusterError,
     GuardViolation,
@@ -131,10 +131,11 @@ def make_plan(
     if not published:
         records = plan_records(
             state,
-            _placed(fleet.rendering),
+            _either(_placed(fleet.rendering), placed),
             decided.seen,
             # With action None an outage is only told of.
             {} if state.federation.failover.action == "None" else decided.unavailable,
+            late_records(state, usual, decided.live, decided.returning),
             connect,
             connector,
             simulated=options.simulated,
@@ -370,3 +371,12 @@ def _plan_one(
     except ClusterError as error:
         return unreachable_plan(one.cluster, words_of(error))
     return replace(work, plan=replace(work.plan, requests=one.member.requests))
+
+
+def _either(
+    one: Mapping[ObjectKey, frozenset[str]], other: Mapping[ObjectKey, frozenset[str]]
+) -> dict[ObjectKey, frozenset[str]]:
+    return {
+        key: one.get(key, frozenset()) | other.get(key, frozenset())
+        for key in one.keys() | other.keys()
+    }

@@ -89,22 +89,25 @@ def plan_dns(
     host: Callable[[], Member] | None = None,
     resolve: Resolve | None = None,
     patience: Callable[[], float] = lambda: LONGEST,
+    late: Mapping[str, frozenset[ObjectKey]] | None = None,
 ) -> DnsPlan:
     """Say which records a run would write. Reads every zone once; writes nothing.
 
     seen         the clusters that were looked at (``targets.look``)
     down         the clusters that are declared down, or simulated to be, and why
-    homes        the clusters that each object is placed in, outages aside; without it, all
+    homes        the clusters that each object is placed in, with or without outages; without it,
+                 all
     environ      where ``env/NAME`` is looked up
     read_secret  reads ``secretRef`` in the host cluster
     host         connects to the host cluster, for the output DNSEndpoint
     patience     for how many seconds one zone is waited for
+    late         cluster -> objects whose addresses do not come back yet (``returning``)
     """
     rules, _ = rules_of(state)
     wanted = wanted_names(state, rules, homes, down)
     if not rules.zones:
         return DnsPlan(warnings=tuple(wanted.warnings))
-    fleet = Fleet(seen, down, _weights(state, wanted), _steadfast(state, wanted))
+    fleet = Fleet(seen, down, _weights(state, wanted), _steadfast(state, wanted), late or {})
     planning = _Planning(
         rules=rules,
         entries=wanted.entries,

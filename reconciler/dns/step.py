@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from reconciler.errors import Problem
 from reconciler.federation.model import Cluster, DesiredState, Federation
-from reconciler.objects import ObjectKey
+from reconciler.objects import Object, ObjectKey
 
 if TYPE_CHECKING:
     from reconciler.cluster.connecting import Connector
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from reconciler.dns.plan import DnsPlan
     from reconciler.planning.looking import Seen
     from reconciler.planning.plan import Plan, RecordOutcome
+    from reconciler.scheduling import Assignment
 
 
 def asks_for_records(state: DesiredState) -> bool:
@@ -32,11 +33,26 @@ def faults_of_rules(federation: Federation | None) -> tuple[Problem, ...]:
     return parse_dns(federation)[1]
 
 
+def late_records(
+    state: DesiredState,
+    usual: Sequence[Assignment],
+    live: Mapping[ObjectKey, Mapping[str, Object]],
+    returning: Collection[str],
+) -> Mapping[str, frozenset[ObjectKey]]:
+    """Cluster -> objects whose names wait until it carries its share again. Pure."""
+    if not returning or not asks_for_records(state):
+        return {}
+    from reconciler.dns.returning import late_objects
+
+    return late_objects(state, usual, live, returning)
+
+
 def plan_records(
     state: DesiredState,
     homes: Mapping[ObjectKey, frozenset[str]],
     seen: Sequence[Seen],
     down: Mapping[str, str],
+    late: Mapping[str, frozenset[ObjectKey]],
     connect: Callable[[Cluster], Member],
     connector: Connector,
     *,
@@ -44,9 +60,11 @@ def plan_records(
 ) -> DnsPlan | None:
     """What would change; None where nothing asks for records. Raises nothing for a provider.
 
-    homes      where each object is placed while all is well, not with this run's outages
+    homes      where each object is placed, while all is well or in this run: a name stays with what
+               is down, and goes with what stands in for it
     seen       the members that were looked at
     down       the clusters that are declared down, or imagined to be, and why
+    late       cluster -> objects whose addresses do not come back yet
     simulated  the clusters are: no provider is asked, only outages are imagined
     """
     if not asks_for_records(state):
@@ -55,7 +73,7 @@ def plan_records(
 
     if simulated:
         return imagine_dns_of_run(state, homes, connect, down)
-    return plan_dns_of_run(state, homes, seen, down, connector)
+    return plan_dns_of_run(state, homes, seen, down, connector, late)
 
 
 def with_records(plan: Plan, dns: DnsPlan | None) -> Plan:

@@ -64,7 +64,7 @@ def sought(state: DesiredState, entries: Iterable[Entry]) -> dict[str, Sought]:
     for place in {place for entry in entries for place in entry.places}:
         by_cluster.setdefault(place.cluster, set()).add(place.key)
     behind = {
-        at_home(w.key): {(at_home(w.key).namespace, name) for name in _backends(w.template)}
+        at_home(w.key): {(at_home(w.key).namespace, name) for name in backends_of(w.template)}
         for w in state.workloads
         if w.key.kind == "Ingress"
     }
@@ -153,7 +153,7 @@ def exposed(key: ObjectKey, obj: Object, ready: frozenset[tuple[str, str]]) -> E
     points = (status.get("loadBalancer") or {}).get("ingress") or ()
     given = [str(point[part]) for point in points for part in ("ip", "hostname") if point.get(part)]
     if key.kind == "Ingress":
-        behind = _backends(obj)
+        behind = backends_of(obj)
         return _sorted(given, not behind or any((key.namespace, n) in ready for n in behind))
     return _sorted(given, (key.namespace, key.name) in ready)
 
@@ -168,7 +168,7 @@ def _sorted(given: Iterable[str], ready: bool) -> Exposed:
     return Exposed(tuple(sorted(addresses)), tuple(sorted(hosts - {"."})), ready)
 
 
-def _backends(ingress: Object) -> frozenset[str]:
+def backends_of(ingress: Object) -> frozenset[str]:
     """The Services that an Ingress sends requests to."""
     spec = ingress.get("spec") or {}
     backends = [spec.get("defaultBackend") or {}]

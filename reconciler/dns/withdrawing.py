@@ -31,12 +31,14 @@ class Fleet:
     down       those that are declared down, and why
     weights    how much of the load each place should get (1 where nothing is said)
     steadfast  objects whose own rule is that an outage changes nothing
+    late       cluster -> objects that do not carry their share there yet, after an outage
     """
 
     views: Mapping[str, ServiceView]
     down: Mapping[str, str] = field(default_factory=dict)
     weights: Mapping[Place, int] = field(default_factory=dict)
     steadfast: frozenset[ObjectKey] = frozenset()
+    late: Mapping[str, frozenset[ObjectKey]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +160,8 @@ class _Deciding:
         view = self.fleet.views.get(cluster)
         if view is None:
             return self.remembered(entry, place), f"{cluster} could not be looked at"
+        if key in self.fleet.late.get(cluster, ()):
+            return self.remembered(entry, place), f"{cluster} does not carry its share yet"
         exposed = view.get(key)
         if exposed is None:
             return [], f"{cluster} has no {what}"

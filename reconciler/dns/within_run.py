@@ -35,10 +35,11 @@ def plan_dns_of_run(
     seen: Sequence[Seen],
     down: Mapping[str, str],
     connector: Connector,
+    late: Mapping[str, frozenset[ObjectKey]] | None = None,
 ) -> DnsPlan:
     """Ask the members that were looked at for their addresses, and plan the records.
 
-    ``homes``: where each object is placed while all is well (not with the outages of this run).
+    ``homes``: where each object is placed, while all is well or in this run.
     Sends nothing at all where no zone is configured. A member that does not tell keeps its records.
     """
     needs = dns_needs(state, homes)
@@ -52,6 +53,7 @@ def plan_dns_of_run(
         read_secret=secrets_of(connector, state.federation.namespace),
         host=connector.host,
         patience=_patience(connector),
+        late=late,
     )
     return DnsPlan(plan.changes, (*warnings, *plan.warnings), plan.errors, plan.writes)
 

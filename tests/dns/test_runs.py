@@ -42,11 +42,16 @@ spec: {select: [{kind: Service}], clusters: [aws-eu, gcp-eu, gcp-us]}
 
 
 class DnsWorld(FailoverWorld):
-    """``addresses`` are those that the clusters gave to the Service."""
+    """``addresses`` are those that the clusters gave to the Service; ``rules`` the Federation."""
+
+    rules = ""
 
     def begin_with(self, named: Named) -> None:
         rules = federation(named.port).partition("spec:\n")[2].partition("---")[0]
-        self.begin(WEB + SERVICE, FEDERATION + rules)
+        # The failover rules last, for tests that add to them.
+        head, spec, failover = FEDERATION.partition("spec:\n")
+        self.rules = head + spec + rules + failover
+        self.begin(WEB + SERVICE, self.rules)
         for name in NAMES:
             slice_ = {**endpoint_slice("web"), "addressType": "IPv4"}
             self.hosts[name].create(slice_)  # type: ignore[attr-defined]
@@ -124,6 +129,62 @@ def test_a_name_leaves_a_cluster_before_its_service_is_pruned(
     assert not world.exists("service", "web", cluster="aws-eu")
     assert asked
     assert not any(before in answer for answer in asked)
+
+
+def test_a_name_goes_to_what_stands_in_for_a_region_and_back(world: DnsWorld, named: Named) -> None:
+    """The Service runs in one region only: another is asked for its address once it has one."""
+    spread = "clusterSelector: {}, spread: [{by: region, maxGroups: 1}]"
+    everywhere = "clusters: [aws-eu, gcp-eu, gcp-us]"
+    divided = "replicas: {mode: Divided}"
+    world.write(
+        "web.yaml",
+        WEB.replace(divided, "spread: [{by: region, maxGroups: 1}]")
+        + SERVICE.replace(everywhere, spread),
+    )
+
+    def there() -> list[str]:
+        return [n for n in NAMES if world.exists("service", "web", cluster=n)]
+
+    for _ in range(3):
+        world.run()
+    (home,) = there()
+    at_home = world.address(home)
+    assert named.answer(NAME) == [at_home]
+    world.hosts[home].stop()
+    for _ in range(4):
+        world.run()
+    (stand_in,) = [n for n in NAMES if n != home and world.exists("service", "web", cluster=n)]
+    eventually(lambda: world.address(stand_in), "a load balancer")
+    instead = world.address(stand_in)
+    world.run()
+    assert named.answer(NAME) == [instead]
+    world.hosts[home].start()
+    for _ in range(8):
+        world.run()
+        assert set(named.answer(NAME)) & {at_home, instead}, "one of them always answers"
+    assert there() == [home]
+    assert named.answer(NAME) == [at_home]
+
+
+def test_a_name_comes_back_when_the_returned_cluster_carries_its_share(
+    world: DnsWorld, named: Named
+) -> None:
+    world.write("federation.yaml", world.rules + "    failback: {maxMovesPerRun: 1}\n")
+    world.hosts["aws-eu"].stop()
+    for _ in range(4):
+        world.run()
+    assert named.answer(NAME) == world.addresses("gcp-eu", "gcp-us")
+    world.hosts["aws-eu"].start()
+    # What it ran is gone, as after a rebuilt cluster.
+    world.kubectl("scale", "deployment/web", "-n", "shop", "--replicas=0", cluster="aws-eu")
+    world.until_ready()
+    seen = []
+    for _ in range(9):
+        ready_before = world.ready("aws-eu")
+        world.run()
+        seen.append((ready_before, world.address("aws-eu") in named.answer(NAME)))
+    assert (1, False) in seen, "a part of its replicas is not enough"
+    assert seen[-1] == (2, True)
 
 
 @pytest.mark.parametrize("when", ["before the plan", "before the write"])
