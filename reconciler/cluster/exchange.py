@@ -94,9 +94,11 @@ class Exchange:
             return _beside_main(lambda: self._send(method, path, body, headers, limits))
         return self._send(method, path, body, headers, limits)
 
-    def close(self) -> None:
-        while self._idle:
-            self._idle.pop().close()
+    def close(self, *, but: int = 0) -> None:
+        """All connections that nothing is asked over; ``but`` so many."""
+        for curl in self._idle[but:]:
+            curl.close()
+        del self._idle[but:]
 
     def _send(
         self,

@@ -67,6 +67,10 @@ class Member:
     def close(self) -> None:
         self._transport.close()
 
+    def rest(self) -> None:
+        """Nothing much is asked for a while."""
+        self._transport.rest()
+
     # -- reading ---------------------------------------------------------------------------
 
     def get(self, resource: Resource, key: ObjectKey) -> Object | None:

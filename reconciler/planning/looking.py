@@ -81,7 +81,9 @@ def _look(
         federation = state.federation
         with understanding(cluster.name):
             inventory = read_inventory(member, federation.name, federation.namespace)
-            return Seen(cluster, member, observe(member, inventory, kinds, whole=whole))
+            observation = observe(member, inventory, kinds, whole=whole)
+            member.rest()
+            return Seen(cluster, member, observation)
     except ClusterError as error:
         return Seen(cluster, problem=words_of(error))
 
