@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from reconciler.dns.step import faults_of_rules
+from reconciler.dns.step import doubts_about_names, faults_of_names, faults_of_rules
 from reconciler.errors import BadInput, ClusterError
 from reconciler.federation import interpret
 from reconciler.federation.model import Access, Cluster, DesiredState
@@ -51,7 +51,12 @@ def read(options: Options, *, ask_members: bool = False) -> Repository:
     if found.unknown_kinds and ask_members:
         kinds = _discovered(options, _reached(found.clusters, options))
         found = interpret(manifests.documents, kinds)
-    problems = [*manifests.problems, *found.problems, *faults_of_rules(found.federation)]
+    problems = [
+        *manifests.problems,
+        *found.problems,
+        *faults_of_rules(found.federation),
+        *faults_of_names(found.state),
+    ]
     if problems or found.state is None:
         raise BadInput(problems)
     check_same_rules(source, found.state.federation.source, found.state.federation.position)
@@ -88,8 +93,10 @@ def _discovered(options: Options, clusters: Sequence[Cluster]) -> dict[str, str]
 def validate(options: Options) -> Repository:
     """All that can be checked without a cluster. Raises SourceError or BadInput."""
     repository = read(options)
-    rendered(repository.state, schedule(repository.state, FleetView()))
-    return repository
+    state = repository.state
+    rendered(state, schedule(state, FleetView()))
+    warnings = (*state.warnings, *doubts_about_names(state))
+    return replace(repository, state=replace(state, warnings=warnings))
 
 
 def rendered(state: DesiredState, assignments: Sequence[Assignment]) -> Rendering:

@@ -6,14 +6,14 @@ The zones are taken to be as they should be while all is well; nobody is asked.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from reconciler.dns.records import Abilities, Entry, Record, Standing
 from reconciler.dns.rows import rows
-from reconciler.dns.targets import ServiceView
+from reconciler.dns.targets import Exposed, ServiceView
 from reconciler.dns.withdrawing import Decision, Fleet, decide
-from reconciler.objects import Object
+from reconciler.objects import Object, ObjectKey
 
 
 def imagine(
@@ -44,6 +44,13 @@ def imagine(
     return tuple(found), tuple(w for w in worse.warnings if "stay as they are" in w)
 
 
+def imagined_view(cluster: str, keys: Iterable[ObjectKey]) -> ServiceView:
+    """A cluster in which each of the objects has an address and is ready."""
+    return {
+        key: Exposed((_address(19, f"{cluster}/{key}"),), (), ready=True) for key in sorted(keys)
+    }
+
+
 def _by_name(decision: Decision) -> dict[str, list[Record]]:
     found: dict[str, list[Record]] = {}
     for record in decision.records:
@@ -52,5 +59,11 @@ def _by_name(decision: Decision) -> dict[str, list[Record]]:
 
 
 def imagined_addresses(host: str) -> tuple[str, ...]:
-    """An address of the range for documentation (TEST-NET-2) for each host name."""
-    return (f"198.51.100.{hashlib.sha256(host.encode()).digest()[0]}",)
+    """An address for each host name."""
+    return (_address(18, host),)
+
+
+def _address(second: int, text: str) -> str:
+    """Of 198.18.0.0/15, which nobody routes (RFC 2544); those for documentation are too few."""
+    third, fourth = hashlib.sha256(text.encode()).digest()[:2]
+    return f"198.{second}.{third}.{fourth}"

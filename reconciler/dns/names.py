@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 
 from reconciler.dns.records import Entry, HealthCheck, Place
 from reconciler.dns.rules import DnsRules, ZoneRule
+from reconciler.errors import Problem
 from reconciler.federation.model import Cluster, DesiredState, Workload
 from reconciler.objects import Object, ObjectKey, key_of
 
@@ -100,8 +101,25 @@ def wanted_names(
         for entry in found:
             wanted.add(entry, rules)
     wanted.entries = dict(sorted(wanted.entries.items()))
-    wanted.warnings.sort()
+    wanted.warnings = sorted(set(wanted.warnings))
     return wanted
+
+
+def annotation_faults(state: DesiredState, rules: DnsRules) -> tuple[Problem, ...]:
+    """Names in our annotation that no zone could hold, each with its manifest. Pure."""
+    found = []
+    for workload in state.workloads if rules.zones else ():
+        asked = _annotation(workload, ANNOTATION)
+        if (workload.key.group, workload.key.kind) not in _KINDS or asked == "false":
+            continue
+        for host in filter(None, (part.strip() for part in asked.split(","))):
+            fault = "" if host in ("true", "@") else name_fault(host.lower())
+            if fault:
+                path = f"$.metadata.annotations['{ANNOTATION}']"
+                expected = "a name such as www or www.shop.example.com, '@', or 'true'"
+                message = f"{host!r} cannot be a name: {fault}"
+                found.append(Problem(workload.position, path, message, expected))
+    return tuple(found)
 
 
 def name_fault(name: str) -> str:

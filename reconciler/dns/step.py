@@ -33,6 +33,26 @@ def faults_of_rules(federation: Federation | None) -> tuple[Problem, ...]:
     return parse_dns(federation)[1]
 
 
+def faults_of_names(state: DesiredState | None) -> tuple[Problem, ...]:
+    """Names that Git asks for and that cannot be. Pure."""
+    if state is None or not state.federation.dns:
+        return ()
+    from reconciler.dns.names import annotation_faults
+    from reconciler.dns.rules import parse_dns
+
+    return annotation_faults(state, parse_dns(state.federation)[0])
+
+
+def doubts_about_names(state: DesiredState) -> tuple[str, ...]:
+    """What a plan would warn of, as far as Git alone tells: names without a zone, and the like."""
+    if not asks_for_records(state):
+        return ()
+    from reconciler.dns.names import wanted_names
+    from reconciler.dns.rules import parse_dns
+
+    return tuple(wanted_names(state, parse_dns(state.federation)[0]).warnings)
+
+
 def late_records(
     state: DesiredState,
     usual: Sequence[Assignment],

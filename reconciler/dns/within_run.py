@@ -12,7 +12,7 @@ from reconciler.cluster.connecting import Connector
 from reconciler.cluster.member import Member
 from reconciler.cluster.parallel import in_parallel
 from reconciler.cluster.resources import Resource
-from reconciler.dns.imagining import imagine
+from reconciler.dns.imagining import imagine, imagined_view
 from reconciler.dns.names import Homes, at_home, wanted_names
 from reconciler.dns.patience import LONGEST
 from reconciler.dns.plan import DnsPlan, apply_dns, dns_needs, plan_dns, rules_of
@@ -21,7 +21,7 @@ from reconciler.dns.targets import ServiceView, Sought, look
 from reconciler.errors import ClusterError, DnsError
 from reconciler.federation.model import Cluster, DesiredState
 from reconciler.inventory.observation import Observation
-from reconciler.objects import Object, ObjectKey
+from reconciler.objects import Object, ObjectKey, map_of
 from reconciler.planning.looking import Seen
 from reconciler.planning.plan import RecordOutcome
 
@@ -86,13 +86,25 @@ def imagine_dns_of_run(
 ) -> DnsPlan:
     """For simulated clusters: what the outages would change. Asks no provider, writes nothing."""
     rules, _ = rules_of(state)
-    if not rules.zones or not down:
-        return DnsPlan()
     wanted = wanted_names(state, rules, homes, down)
+    if not rules.zones or not down:
+        return DnsPlan(warnings=tuple(wanted.warnings))
     needs = dns_needs(state, homes)
     views, warnings = _views([(connect(cluster), {}) for cluster in state.clusters], needs)
+    # Where nothing was applied yet, what would have an address gets one.
+    closed = {
+        at_home(w.key)
+        for w in state.workloads
+        if w.key.kind == "Service" and map_of(w.template.get("spec")).get("type") != "LoadBalancer"
+    }
+    views = {
+        name: {**imagined_view(name, needs[name].objects - closed), **view}
+        if name in needs
+        else view
+        for name, view in views.items()
+    }
     changes, more = imagine(wanted.entries, views, down)
-    return DnsPlan(changes, (*warnings, *more))
+    return DnsPlan(changes, (*wanted.warnings, *warnings, *more))
 
 
 def _views(

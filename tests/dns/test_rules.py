@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 import pytest
 
-from reconciler.dns.names import wanted_names
+from reconciler.dns.names import annotation_faults, wanted_names
 from reconciler.dns.plan import check_dns, plan_dns
 from reconciler.dns.rules import parse_dns
 from tests.dns.fleets import CLUSTERS, WEB, everywhere, running, understood
@@ -182,6 +182,25 @@ def test_names_that_an_annotation_asks_for() -> None:
     assert names("*.web.shop.example.com") == {"*.web.shop.example.com.": ALL}
     assert names("in_valid-.shop.example.com") == {}
     assert names("x" * 64) == {}
+
+
+@pytest.mark.parametrize(
+    ("asked", "name"),
+    [("www, in_valid-", "in_valid-"), ("a..example.com", ""), ("x" * 64, "x" * 64)],
+)
+def test_a_name_that_no_zone_could_hold_is_told_with_its_manifest(asked: str, name: str) -> None:
+    state = understood(PLAIN, CLUSTERS, WEB.replace('"true"', f'"{asked}"'))
+    (problem,) = annotation_faults(state, parse_dns(state.federation)[0])
+    (service,) = [w for w in state.workloads if w.key.kind == "Service"]
+    assert problem.position == service.position
+    assert f"{name!r} is not a label" in problem.message
+    assert "www.shop.example.com" in problem.expected
+
+
+@pytest.mark.parametrize("asked", ["true", "@", "www", "*.shop.example.com", "Www.Example.com."])
+def test_a_name_that_can_be_is_no_fault(asked: str) -> None:
+    state = understood(PLAIN, CLUSTERS, WEB.replace('"true"', f'"{asked}"'))
+    assert annotation_faults(state, parse_dns(state.federation)[0]) == ()
 
 
 def test_a_naming_by_region_or_cluster_gives_each_its_own_name() -> None:

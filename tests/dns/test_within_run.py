@@ -137,7 +137,24 @@ def test_imagined_load_balancers_with_host_names_have_addresses() -> None:
         plan = Members(sandbox).imagined(state, {"gcp-us": "simulated outage"})
     (row,) = plan.changes
     assert len(row["from"]) == 3
-    assert any(value.startswith("198.51.100.") for value in row["to"])
+    assert any(value.startswith("198.18.") for value in row["to"])
+
+
+def test_what_was_never_applied_is_imagined_with_addresses() -> None:
+    closed = WEB.replace("name: web", "name: closed").replace("LoadBalancer", "ClusterIP")
+    state = understood(federation(1), CLUSTERS, WEB, closed.replace('"true"', '"never, in_valid-"'))
+    with Sandbox(list(NAMES)) as sandbox:
+        members = Members.__new__(Members)
+        members.sandbox = sandbox
+        plan = members.imagined(state, {"gcp-us": "simulated outage"})
+        well = members.imagined(state, {})
+    (row,) = plan.changes
+    assert (row["name"], len(set(row["from"])), len(set(row["to"]))) == (NAME, 3, 2)
+    assert all(value.startswith("198.19.") for value in row["from"])
+    assert set(row["to"]) < set(row["from"])
+    assert well.changes == ()
+    for told in (plan.warnings, well.warnings):
+        assert [warning.partition(": ")[2].partition(" ")[0] for warning in told] == ["its", "no"]
 
 
 def test_credentials_from_secrets_of_the_host_cluster(members: Members) -> None:
