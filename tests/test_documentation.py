@@ -1,12 +1,20 @@
-"""What the documentation points to is there."""
+"""What the documentation points to is there, and what it shows holds."""
 
 from __future__ import annotations
 
 import ast
+import json
 import re
+import textwrap
 from pathlib import Path
+from typing import Any
 
 import pytest
+
+from reconciler.dns.step import faults_of_rules
+from reconciler.federation import interpret
+from reconciler.manifests import load
+from reconciler.source import SourceFile
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = sorted(
@@ -41,3 +49,69 @@ def test_every_threat_is_held_by_tests_that_there_are() -> None:
             tree = ast.parse((ROOT / "tests" / file).read_text(encoding="utf-8"))
             functions = {n.name for n in ast.walk(tree) if isinstance(n, ast.FunctionDef)}
             assert not name or name in functions, f"{file}::{name}"
+
+
+def _rows(page: str) -> dict[str, str]:
+    """First column -> last column of a page's tables, without backquotes."""
+    lines = [line for line in (ROOT / page).read_text().splitlines() if line.startswith("| `")]
+    cells = [[cell.strip().strip("`") for cell in line.strip("|").split(" | ")] for line in lines]
+    return {row[0]: row[-1] for row in cells}
+
+
+def _defaults(schema: dict[str, Any], path: str = "") -> dict[str, str]:
+    """Each field of a schema, with its default as a user would write it."""
+    found: dict[str, str] = {}
+    for name, field in schema["properties"].items():
+        if "properties" in field:
+            found |= _defaults(field, f"{path}{name}.")
+        else:
+            default = field.get("default", "")
+            found[path + name] = str(default).lower() if isinstance(default, bool) else str(default)
+    return found
+
+
+def test_every_field_of_failover_is_told_with_its_default() -> None:
+    schema = json.loads((ROOT / "schemas" / "federation.json").read_text())
+    rules = schema["properties"]["spec"]["properties"]["failover"]
+    told = _rows("docs/failover.md")
+    for field, default in _defaults(rules).items():
+        assert field in told
+        assert told[field] == (default or told[field]), field
+
+
+@pytest.mark.parametrize("page", ["docs/failover.md", "docs/dns.md"])
+def test_examples_are_valid(page: str) -> None:
+    """Fragments are put where they belong: below a Federation, a Placement, or spec.dns."""
+    blocks = re.findall(r"```yaml\n(.*?)```", (ROOT / page).read_text(), re.DOTALL)
+    assert len(blocks) > 1
+    clusters = "".join(CLUSTER % name for name in ("aws-eu", "gcp-eu", "gcp-us"))
+    federation = FEDERATION + "spec: {failover: {enabled: true}}\n"
+    for block in blocks:
+        if block.startswith("providers:"):
+            block = f"{FEDERATION}spec:\n  dns:\n{textwrap.indent(block, '    ')}"
+        elif "tolerations:" in block:
+            block = f"{federation}---\n{PLACEMENT}{block}"
+        elif block.startswith("spec:"):
+            block = FEDERATION + block
+        manifests = load([SourceFile("example.yaml", f"{clusters}{block}".encode())])
+        found = interpret(manifests.documents)
+        problems = [*manifests.problems, *found.problems, *faults_of_rules(found.federation)]
+        assert not problems, [str(problem) for problem in problems]
+
+
+CLUSTER = """\
+apiVersion: federation.reconciler.dev/v1alpha1
+kind: Cluster
+metadata: {name: %s}
+---
+"""
+FEDERATION = """\
+apiVersion: federation.reconciler.dev/v1alpha1
+kind: Federation
+metadata: {name: shop}
+"""
+PLACEMENT = """\
+apiVersion: federation.reconciler.dev/v1alpha1
+kind: Placement
+metadata: {name: web}
+"""
