@@ -28,7 +28,7 @@ COMPILE = $(VENV)/bin/uv pip compile --quiet --universal --python-version 3.11 \
 	--generate-hashes --custom-compile-command "make lock" $(UPGRADE)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check unit integration bench lock controlplane audit sbom clean format venv
+.PHONY: help demo test check unit integration bench faults soak lock controlplane audit sbom clean format venv
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -59,6 +59,14 @@ controlplane: $(VENV)/.development ## Build etcd, kube-apiserver, ... from Go mo
 
 bench: $(VENV)/.development controlplane ## Time this tool, beside kubectl; QUICK=1 for a look
 	@$(PY) -m bench $(if $(QUICK),--quick) $(if $(ONLY),--only $(ONLY))
+
+faults: $(VENV)/.development controlplane ## All that can break, times all scenarios, also on real servers
+	@RECONCILER_FAULTS=all RECONCILER_RANDOM_FLEETS=$(or $(FLEETS),200) \
+		$(PYTEST) tests/faults -n $(INTEGRATION_WORKERS) --dist worksteal
+
+soak: $(VENV)/.development ## RUNS=500 runs in one simulated fleet, each with something broken; SEED=1
+	@RECONCILER_SOAK_RUNS=$(or $(RUNS),500) RECONCILER_SOAK_SEED=$(or $(SEED),1) \
+		$(PYTEST) tests/faults/test_soak.py
 
 lock: $(VENV)/bin/python ## Renew the lock files; UPGRADE=--upgrade takes newer versions
 	@$(PY) -m pip install --quiet --disable-pip-version-check "uv>=0.8"

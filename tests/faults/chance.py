@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import random
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from reconciler.sandbox import Rejected, SimulatedCluster
+from tests.faults.invariants import CANARY
 from tests.faults.scenarios import clusters
 
 Object = dict[str, Any]
@@ -84,6 +86,10 @@ def files(documents: Sequence[Object], shares: Callable[[int], int]) -> dict[str
     return rules | {name: "---\n".join(parts) for name, parts in texts.items()}
 
 
+def documents_in(texts: Sequence[str]) -> list[Object]:
+    return [json.loads(part) for text in texts for part in text.split("---\n")]
+
+
 def _headed(kind: str, metadata: Object) -> Object:
     return {"apiVersion": _HEADS[kind], "kind": kind, "metadata": metadata}
 
@@ -106,8 +112,10 @@ def _config_map(draw: Draw) -> Object:
 
 
 def _secret(draw: Draw) -> Object:
-    found: Object = {"stringData": _map(draw, "ef")}
-    return found | ({"data": {"g": draw.one(("cmVk", "Ymx1ZQ=="))}} if draw.maybe() else {})
+    values = [f"{CANARY}-{number}" for number in range(4)]
+    found: Object = {"stringData": _map(draw, "ef", values)}
+    encoded = base64.b64encode(draw.one(values).encode()).decode()
+    return found | ({"data": {"g": encoded}} if draw.maybe() else {})
 
 
 def _service(draw: Draw) -> Object:

@@ -8,6 +8,8 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
+import yaml
+
 from reconciler.objects import ObjectKey
 from tests.faults.hosts import Host
 from tests.faults.invariants import CANARY
@@ -203,9 +205,10 @@ class Scenario:
         return (VICTIM, STAND_IN, *self.away)
 
     @property
-    def texts(self) -> list[str]:
-        """Every manifest that has a part in it."""
-        return [text for text in (*self.before.values(), *self.change.values()) if text]
+    def objects(self) -> set[str]:
+        """The name of everything that has a part in it."""
+        texts = [text for text in (*self.before.values(), *self.change.values()) if text]
+        return {d["metadata"]["name"] for text in texts for d in yaml.safe_load_all(text)}
 
 
 SCENARIOS = (

@@ -29,6 +29,9 @@ class Breakage:
     core: bool = True
     failover: bool = False
 
+    def __str__(self) -> str:
+        return self.name
+
     def happens_in(self, scenario: str) -> bool:
         if scenario == "failover":
             # Which takes seconds, as it is about time.

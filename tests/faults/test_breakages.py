@@ -74,7 +74,7 @@ def until_settled(world: World, scenario: Scenario) -> Run:
     for _ in range(scenario.patience):
         run = world.apply()
         nothing_was_pruned_blindly(run)
-        only_its_own_was_written(run, scenario.texts)
+        only_its_own_was_written(run, scenario.objects)
         assert bool(run.code) is bool(scenario.away), run.out + run.err
         assert run.told == scenario.away
         plan = world.plan()
@@ -103,18 +103,20 @@ def test_whatever_breaks(
         count(runs=world.runs)
 
 
-def survive(world: World, breakage: Breakage, scenario: Scenario) -> tuple[int, bool]:
+def survive(
+    world: World, breakage: Breakage, scenario: Scenario, victim: str = VICTIM
+) -> tuple[int, bool]:
     """How many faults there were, and whether the disturbed run did all that it was to do."""
     furnish(world, scenario)
     up = [name for name in world.hosts if name not in scenario.away]
     before = {name: strangers(world.hosts[name]) for name in up}
     world.write(scenario.change)
     deadline = ("--deadline", breakage.deadline) if breakage.deadline else ()
-    with breakage.strike(world.hosts[VICTIM]) as injected:
+    with breakage.strike(world.hosts[victim]) as injected:
         run = world.apply("--log-format", "json", "--output", "text", *deadline)
         faults = injected()
     nothing_was_pruned_blindly(run)
-    only_its_own_was_written(run, scenario.texts)
+    only_its_own_was_written(run, scenario.objects)
     if not scenario.away:
         it_told_the_truth(run, world.plan())
     until_settled(world, scenario)
@@ -122,3 +124,20 @@ def survive(world: World, breakage: Breakage, scenario: Scenario) -> tuple[int, 
     no_stranger_was_touched(before, world.hosts)
     no_value_is_told(world)
     return faults, run.told <= scenario.away
+
+
+# The lock is waited for longer than a run may take: it is given back when its deadline has passed.
+QUICK = [breakage for breakage in BREAKAGES if not breakage.deadline]
+
+
+@pytest.mark.parametrize("breakage", BREAKAGES if ALL else QUICK[::3], ids=str)
+def test_whatever_breaks_where_lock_and_memory_are(
+    breakage: Breakage, worlds: Worlds, count: Callable[..., None]
+) -> None:
+    scenario = next(s for s in SCENARIOS if s.name == (breakage.only or (USUAL,))[0])
+    world = worlds("simulated", scenario.names)
+    try:
+        faults, unharmed = survive(world, breakage, scenario, HOST)
+        count(faults=faults, unharmed=int(unharmed))
+    finally:
+        count(runs=world.runs)

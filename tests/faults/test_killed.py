@@ -55,7 +55,7 @@ def killed_at(world: World, scenario: Scenario, number: int) -> bool:
     world.hosts[VICTIM].faults.clear()
     assert run.code == (-signal.SIGKILL if reached else 0), run.out + run.err
     nothing_was_pruned_blindly(run)
-    only_its_own_was_written(run, scenario.texts)
+    only_its_own_was_written(run, scenario.objects)
     return reached
 
 
