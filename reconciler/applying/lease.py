@@ -139,6 +139,7 @@ class Lease:
         """How often it changed hands until it was acquired: the same for those that share it."""
         self._lost = "it was not acquired"
         self._renewed_at = 0.0
+        self._asked_for = False
         self._current: Object = {}
         self._ended = threading.Event()
         self._thread: threading.Thread | None = None
@@ -217,6 +218,7 @@ class Lease:
             "renewTime": time_now,
             "leaseTransitions": before.transitions + (0 if mine or not found else 1),
         }
+        self._asked_for = True
         try:
             written = self._put(found, spec)
         except Conflict:
@@ -319,6 +321,9 @@ class Lease:
         Safe to call at any time, also when ``acquire`` was interrupted half way.
         """
         self.step_back()
+        if not self._asked_for:
+            # Nothing to give back; what is held by this name is held by others that share it.
+            return ""
         try:
             found = self._host.get(LEASES, self.key)
             if found is None or Record.of(found).holder != self.holder:

@@ -278,6 +278,22 @@ def test_an_interrupted_acquisition_gives_back_what_it_may_have_got(simulated_ru
     assert simulated_runs.record.holder == ""
 
 
+def test_what_was_never_asked_for_is_not_given_back(simulated_runs: Runs, sandbox: Sandbox) -> None:
+    early, late = simulated_runs.lease("round-7"), simulated_runs.lease("round-7")
+    early.acquire()
+    faults = sandbox.cluster("host").faults
+    faults.error(500, path="/leases")
+    with pytest.raises(ReconcileError):
+        late.acquire()
+    faults.clear()
+    faults.unauthorized()
+    assert late.release() == ""
+    faults.clear()
+    assert late.release() == ""
+    assert simulated_runs.record.holder == "round-7"
+    early.check()
+
+
 @pytest.mark.parametrize(
     "spec",
     [
