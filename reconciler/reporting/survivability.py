@@ -45,13 +45,15 @@ def render_markdown(matrix: Survivability) -> str:
     lines += [f"> **Warning:** {_escaped(text)}" for text in matrix.warnings]
     lines += [_escaped(summary(matrix)), ""]
     if matrix.rows:
-        lines.append("| workload | " + " | ".join(_escaped(o.title) for o in matrix.outages) + " |")
+        lines.append(
+            "| workload | " + " | ".join(_escaped(_heading(o)) for o in matrix.outages) + " |"
+        )
         lines.append("|---" * (len(matrix.outages) + 1) + "|")
         for row in matrix.rows:
             cells = [f"{_SIGNS[cell.fate]} {_escaped(_detail(cell))}".strip() for cell in row.cells]
             lines.append(f"| {_escaped(_name(row))} | " + " | ".join(cells) + " |")
-    remarks = [f"- {_escaped(o.title)}: {_escaped(o.remark)}" for o in matrix.outages if o.remark]
-    return "\n".join([*lines, "", *remarks]).rstrip() + "\n"
+        lines += ["", *(f"- {_escaped(text)}" for text in _legend(matrix))]
+    return "\n".join(lines).rstrip() + "\n"
 
 
 def render_json(matrix: Survivability) -> str:
@@ -93,7 +95,7 @@ def _detail(cell: Cell) -> str:
         return f"-{cell.before - cell.after} of {cell.before}"
     if cell.fate is Fate.SURVIVES:
         return f"{cell.lost} moved" if cell.after == cell.before else f"{cell.after} run"
-    return ""
+    return "DOWN" if cell.fate is Fate.DOWN else ""
 
 
 def _words(cell: Cell) -> str:
@@ -147,12 +149,16 @@ def _by_outage(matrix: Survivability, colour: bool) -> list[str]:
 
 
 def _legend(matrix: Survivability) -> Iterator[str]:
+    if any(cell.fate is Fate.UNTOUCHED for row in matrix.rows for cell in row.cells):
+        yield f"{_WORDS[Fate.UNTOUCHED]}: nothing of it runs there"
     for outage in matrix.outages:
         if len(outage.clusters) > 1:
             yield f"{_heading(outage)}: {', '.join(outage.clusters)}"
     for outage in matrix.outages:
         if outage.remark:
             yield f"{_heading(outage)}: {visible(outage.remark)}"
+    if any(cell.fate is Fate.DEGRADED for row in matrix.rows for cell in row.cells):
+        yield "-2 of 9: two of nine replicas would run nowhere"
 
 
 def _painted(text: str, fate: Fate, colour: bool) -> str:

@@ -135,8 +135,14 @@ def test_reports_say_the_same_in_three_forms(matrix: Matrix) -> None:
     )
     narrow = report.render_text(found, width=40)
     assert "aws-eu:" in narrow
-    tokens = MarkdownIt("commonmark").enable("table").parse(report.render_markdown(found))
+    page = report.render_markdown(found)
+    tokens = MarkdownIt("commonmark").enable("table").parse(page)
     assert sum(token.type == "tr_open" for token in tokens) == 3
+    assert "| workload | aws-eu | gcp-eu | gcp-us | provider gcp |" in page
+    assert "❌ DOWN" in page
+    for told in (text, page):
+        assert "·: nothing of it runs there" in told
+        assert "provider gcp: gcp-eu, gcp-us" in told
     document = orjson.loads(report.render_json(found))
     schema = orjson.loads((ROOT / "schemas" / "survivability.json").read_bytes())
     Draft202012Validator(schema).validate(document)
