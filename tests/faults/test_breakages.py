@@ -122,6 +122,8 @@ def survive(
     until_settled(world, scenario)
     scenario.holds(world)
     no_stranger_was_touched(before, world.hosts)
+    for name in scenario.away:
+        world.hosts[name].revive()
     no_value_is_told(world)
     return faults, run.told <= scenario.away
 
