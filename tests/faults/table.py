@@ -169,7 +169,7 @@ BREAKAGES = (
     Breakage(
         "the third write is not answered",
         ruled(lambda f: f.hang(writes_only=True, skip=2)),
-        deadline="2s",
+        deadline="4s",
     ),
     Breakage("429 with Retry-After", ruled(lambda f: f.throttle(1, count=1)), failover=True),
     Breakage("429 for longer than the run", ruled(lambda f: f.throttle(60)), deadline="1s"),
@@ -182,12 +182,12 @@ BREAKAGES = (
     Breakage(
         "500 for every list of settings",
         ruled(lambda f: f.error(500, path=f"configmaps.*{LISTS}")),
-        deadline="1s",
+        deadline="2s",
     ),
     Breakage(
         "503 for all writes",
         ruled(lambda f: f.error(503, writes_only=True)),
-        deadline="1s",
+        deadline="3s",
         failover=True,
     ),
     Breakage(
@@ -241,7 +241,7 @@ BREAKAGES = (
     Breakage(
         "the store is paused in mid-apply",
         _while_held(2, Host.freeze_store, Host.thaw_store),
-        deadline="2s",
+        deadline="4s",
         failover=True,
     ),
     Breakage("an aggregated API is away", _aggregated_api_away, failover=True),
