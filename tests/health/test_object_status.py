@@ -90,6 +90,18 @@ a custom resource that is not ready: InProgress waits for DNS
 a custom resource that is stuck: Failed no such issuer
   {apiVersion: example.com/v1, kind: Certificate, metadata: {}, status: {conditions: [
    {type: Stalled, status: "True", message: no such issuer}]}}
+a ReplicaSet with a replica too few: InProgress 1 of 2 replicas
+  {apiVersion: apps/v1, kind: ReplicaSet, metadata: {}, spec: {replicas: 2},
+   status: {availableReplicas: 1}}
+a ReplicaSet as it should be: Current 2 of 2 replicas
+  {apiVersion: apps/v1, kind: ReplicaSet, metadata: {}, spec: {replicas: 2},
+   status: {availableReplicas: 2}}
+a ReplicaSet beyond its quota: Failed exceeded quota
+  {apiVersion: apps/v1, kind: ReplicaSet, metadata: {}, spec: {replicas: 2}, status: {conditions: [
+   {type: ReplicaFailure, status: "True", message: exceeded quota}]}}
+a ReplicaSet whose newest spec nobody looked at: InProgress generation 2 is not observed
+  {apiVersion: apps/v1, kind: ReplicaSet, metadata: {generation: 2}, spec: {replicas: 1},
+   status: {observedGeneration: 1, availableReplicas: 1}}
 an object without a status: Current
   {apiVersion: v1, kind: ConfigMap, metadata: {}}
 an object that goes: Terminating
