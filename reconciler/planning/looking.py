@@ -48,15 +48,19 @@ def look_at_all(
     """Each member as it is, in the order given. ``left_alone``: cluster -> why it is not asked.
 
     ``partly``: clusters that this run does not plan, of which only the workloads matter whose
-    replicas are shared out over all.
+    replicas are shared out over all, or that may stand in for others.
     """
-    shared = {
-        VersionedKind.of(w.template) for w in [*shared_workloads(state), *spread_workloads(state)]
+    shared = {VersionedKind.of(w.template) for w in shared_workloads(state)}
+    # Such may be where they usually are not.
+    wandering = {VersionedKind.of(w.template) for w in spread_workloads(state)} | {
+        VersionedKind.of(w.template)
+        for w in shared_workloads(state)
+        if w.replicas.mode == "KubeFed"
     }
 
     def look(cluster: Cluster) -> Seen:
         whole = cluster.name not in partly
-        wanted = kinds[cluster.name] if whole else kinds[cluster.name] & shared
+        wanted = kinds[cluster.name] if whole else (kinds[cluster.name] & shared) | wandering
         why = left_alone.get(cluster.name)
         seen = _look(connect, cluster, state, wanted, why, whole=whole)
         done()

@@ -115,9 +115,10 @@ class ShardedWorld(World):
         return Record.of(found).holder if found else ""
 
     def replicas(self) -> dict[str, int]:
-        return {
-            name: self.get("deployment", "web", cluster=name)["spec"]["replicas"] for name in NAMES
-        }
+        return {name: self.replicas_at(name) for name in NAMES}
+
+    def replicas_at(self, cluster: str) -> int:
+        return int(self.get("deployment", "web", cluster=cluster)["spec"]["replicas"])
 
 
 @dataclass

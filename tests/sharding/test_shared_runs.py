@@ -13,6 +13,7 @@ from reconciler.locking import RunLock
 from reconciler.pipeline import Prepared, apply_plan, make_plan
 from reconciler.sandbox import Sandbox
 from reconciler.sharding.split import Shard, split
+from tests.controlplane.process import eventually
 from tests.sharding.conftest import NAMES, ShardedWorld, git
 
 WEB = """
@@ -106,6 +107,44 @@ def test_replicas_of_a_dead_cluster_run_elsewhere_whoever_looks_after_it(
     for _ in range(8):
         simulated.run()
     assert simulated.replicas() == dict.fromkeys(NAMES, 2)
+
+
+@pytest.mark.parametrize("mode", ["Duplicated", "Divided"])
+def test_what_stands_in_serves_until_the_returned_cluster_does_whoever_looks_after_them(
+    simulated: ShardedWorld, simulated_fleet: Sandbox, mode: str
+) -> None:
+    spread = f"{{mode: {mode}}}\n  spread: [{{by: region, maxGroups: 1}}]"
+    simulated.commit("web.yaml", WEB.replace("{mode: Divided}", spread))
+
+    def homes() -> dict[str, int]:
+        found = {n: simulated_fleet.cluster(n).find("Deployment", "web", "shop") for n in NAMES}
+        return {
+            name: (live.get("status") or {}).get("readyReplicas", 0)
+            for name, live in found.items()
+            if live
+        }
+
+    simulated.run()
+    eventually(lambda: list(homes().values()) == [6], "Pods")
+    (home,) = homes()
+    simulated.run()
+    simulated_fleet.cluster(home).stop()
+    for _ in range(4):
+        simulated.run()
+    eventually(lambda: list(homes().values()).count(6) == 2, "Pods of the stand-in")
+    simulated_fleet.cluster(home).start()
+    # What it ran is gone, as after a rebuilt cluster, and nothing starts at once.
+    scaled = ("scale", "deployment/web", "-n", "shop", "--replicas=0")
+    simulated.kubectl(*scaled, cluster=home)
+    eventually(lambda: homes()[home] == 0, "the loss")
+    asked = 0
+    for _ in range(8):
+        simulated.run()
+        assert sum(homes().values()) >= 6
+        before, asked = asked, simulated.replicas_at(home)
+        assert before == asked or len(homes()) == 2, "nobody left before it was asked to serve"
+    assert asked == 6
+    eventually(lambda: homes() == {home: 6}, "everything at home")
 
 
 def test_pods_that_begin_early_wait_for_the_decision(simulated: ShardedWorld) -> None:
