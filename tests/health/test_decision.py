@@ -214,7 +214,7 @@ HISTORIES = st.lists(
 )
 
 
-@settings(max_examples=300)
+@settings(max_examples=300, deadline=None)
 @given(history=HISTORIES, limit=st.integers(1, 2), least=st.integers(0, 2))
 def test_whatever_happens(history: list[tuple[str, float, str]], limit: int, least: int) -> None:
     """Outages, recoveries, clock jumps, lost memories and partial probes, in any order."""
