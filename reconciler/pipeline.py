@@ -370,6 +370,8 @@ def _plan_one(
             )
     except ClusterError as error:
         return unreachable_plan(one.cluster, words_of(error))
+    finally:
+        one.member.rest()
     return replace(work, plan=replace(work.plan, requests=one.member.requests))
 
 

@@ -48,6 +48,8 @@ def carry_out(
                 lease_lost.append(str(error))
             except ClusterError as error:
                 run.lost = run.lost or str(error)
+            finally:
+                run.work.member.rest()
 
         in_parallel(guarded, runs, CONCURRENT_MEMBERS)
 
