@@ -68,6 +68,8 @@ def test_run_after_run(worlds: Worlds, count: Callable[..., None]) -> None:
                     all_comes_to_be_as_it_should(world)
                 no_value_is_told(world)
             world.texts.clear()
+            for host in world.hosts.values():
+                forget_events(host)
     finally:
         count(faults=faults, runs=world.runs, unharmed=unharmed)
 
@@ -89,6 +91,17 @@ def change(draw: Draw, world: World, known: set[str]) -> list[Object]:
     world.write(chance.files(documents, lambda number: number % 3))
     known |= {document["metadata"]["name"] for document in documents}
     return documents
+
+
+def forget_events(host: Host) -> None:
+    """As API servers do after an hour; else each run would have more to look through."""
+    assert isinstance(host, SimulatedHost)
+    for obj in host.objects():
+        if obj["kind"] == "Event":
+            kind = f"Event.{obj['apiVersion'].rpartition('/')[0]}".rstrip(".")
+            host.cluster.delete(
+                kind, obj["metadata"]["name"], namespace=obj["metadata"]["namespace"]
+            )
 
 
 def others(host: Host, documents: list[Object]) -> Snapshot:
