@@ -6,7 +6,6 @@ cluster, and the others go on.
 
 from __future__ import annotations
 
-import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -71,5 +70,7 @@ def understanding(cluster: str) -> Iterator[None]:
 
 
 def _place(error: BaseException) -> str:
+    import traceback
+
     last = traceback.extract_tb(error.__traceback__)[-1]
     return f"{Path(last.filename).name}:{last.lineno}"

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +59,8 @@ class ParseCache:
             return
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
+            import tempfile
+
             descriptor, name = tempfile.mkstemp(dir=self._path.parent)
             with os.fdopen(descriptor, "wb") as target:
                 target.write(data)
