@@ -7,6 +7,7 @@ from collections.abc import Iterable
 
 from tests.controlplane.audit import AuditedRequest
 from tests.controlplane.fixtures import Kubectl
+from tests.controlplane.process import eventually
 
 from .conftest import Host
 
@@ -87,6 +88,11 @@ def test_a_revoked_token_is_told_and_moves_nothing(federation: Host, kubectl: Ku
     assert host.pod("first").run().code == 0
     account = "/api/v1/namespaces/federation-system/serviceaccounts/aws-eu-host"
     host.desk.member.call("DELETE", account)
+    # API servers remember for ten seconds that they took a token for good.
+    eventually(
+        lambda: "nauthorized" in host.desk.as_joined("get", "--raw", "/version").stderr,
+        "the token is refused",
+    )
     ended = host.pod("second").run()
     assert ended.code == 1
     assert "aws-eu" in ended.said
