@@ -171,7 +171,7 @@ class Watch:
             return False
         return not prepared.federation.notifications and prepared.recall.memory.told == Told()
 
-    @property
+    @cached_property
     def _wants_events(self) -> bool:
         """Whether Events are to be written, in the host cluster at least."""
         from reconciler.cluster.kubeconfig import in_cluster

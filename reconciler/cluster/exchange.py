@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import errno
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass
 from math import ceil
@@ -88,26 +88,7 @@ class Exchange:
         headers: Mapping[str, str],
         limits: Limits,
     ) -> Response:
-        """Raises NoAnswer."""
-        if threading.current_thread() is threading.main_thread():
-            # The main thread alone hears signals, and not while libcurl waits in it.
-            return _beside_main(lambda: self._send(method, path, body, headers, limits))
-        return self._send(method, path, body, headers, limits)
-
-    def close(self, *, but: int = 0) -> None:
-        """All connections that nothing is asked over; ``but`` so many."""
-        for curl in self._idle[but:]:
-            curl.close()
-        del self._idle[but:]
-
-    def _send(
-        self,
-        method: str,
-        path: str,
-        body: bytes | None,
-        headers: Mapping[str, str],
-        limits: Limits,
-    ) -> Response:
+        """Raises NoAnswer, and ClusterUnauthorized for a credential that is none."""
         try:
             curl = self._idle.pop()
             # Keeps the connections, forgets what was asked of them.
@@ -123,7 +104,7 @@ class Exchange:
         if method != "GET" or body is not None:
             curl.setopt(pycurl.CUSTOMREQUEST, method)
         try:
-            curl.perform()
+            _perform(curl)
         except pycurl.error as error:
             failure = _failure(curl, answer, *error.args)
             curl.close()
@@ -132,6 +113,12 @@ class Exchange:
         response = Response(curl.getinfo(pycurl.RESPONSE_CODE), answer.whole(), pause or None)
         self._idle.append(curl)
         return response
+
+    def close(self, *, but: int = 0) -> None:
+        """All connections that nothing is asked over; ``but`` so many."""
+        for curl in self._idle[but:]:
+            curl.close()
+        del self._idle[but:]
 
     def _prepare(self, curl: pycurl.Curl, limits: Limits) -> None:
         curl.setopt(pycurl.NOSIGNAL, 1)
@@ -274,15 +261,20 @@ _PROXY = 97
 """CURLE_PROXY, for which pycurl has no name."""
 
 
-def _beside_main(work: Callable[[], Response]) -> Response:
-    """``work`` in a thread of its own, left behind there when a signal ends the waiting for it."""
-    done: Future[Response] = Future()
+def _perform(curl: pycurl.Curl) -> None:
+    """Raises pycurl.error. The main thread alone hears signals, and not while libcurl waits in it:
+    there the transfer has a thread of its own, and is left behind when a signal ends the waiting.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        curl.perform()
+        return
+    done: Future[None] = Future()
 
     def run() -> None:
         try:
-            done.set_result(work())
+            done.set_result(curl.perform())
         except BaseException as error:  # noqa: BLE001  (it is raised where it is waited for)
             done.set_exception(error)
 
     threading.Thread(target=run, name="request", daemon=True).start()
-    return done.result()
+    done.result()

@@ -86,7 +86,7 @@ class Transport:
             if not retry or answer.status not in RETRIED_STATUS or _is_verdict(answer):
                 return answer
             pause = answer.retry_after
-            attempts = self._once_more(attempts or self._attempts(), None)
+            attempts = self._once_more(attempts, None)
             if attempts is None or (pause is not None and pause > self._remaining()):
                 return answer
             if pause is None:
@@ -134,16 +134,18 @@ class Transport:
         is_dead = failure.cause == "timeout" and not self._answered
         left = None
         if retry and not is_dead and failure.cause not in LASTING:
-            left = self._once_more(attempts or self._attempts(), failure)
+            left = self._once_more(attempts, failure)
         if left is None:
             raise ClusterUnreachable(self.cluster, str(failure), cause=failure.cause) from failure
         return left
 
-    def _attempts(self) -> Retry:
+    def _once_more(self, attempts: Retry | None, failure: NoAnswer | None) -> Retry | None:
+        """One try less, of those that an answer or a failure of this sort has; None: no more."""
         # Most runs need none.
+        from urllib3.exceptions import ConnectTimeoutError, HTTPError, ProtocolError
         from urllib3.util import Retry
 
-        return Retry(
+        attempts = attempts or Retry(
             total=self._retries,
             connect=1,
             # A server that accepts and does not answer costs a whole timeout each time.
@@ -153,11 +155,6 @@ class Transport:
             backoff_max=10,
             backoff_jitter=0.3,
         )
-
-    def _once_more(self, attempts: Retry, failure: NoAnswer | None) -> Retry | None:
-        """One try less, of those that an answer or a failure of this sort has; None: no more."""
-        from urllib3.exceptions import ConnectTimeoutError, HTTPError, ProtocolError
-
         sort: HTTPError | None = None
         if failure is not None:
             sort = ConnectTimeoutError() if failure.before_sending else ProtocolError()

@@ -16,6 +16,7 @@ from reconciler.health.memory import FleetMemory
 from reconciler.health.object_status import is_unavailable, ready_replicas, wanted_replicas
 from reconciler.objects import Object, ObjectKey
 from reconciler.planning.availability import Availability, moves_away, rules_of
+from reconciler.planning.looking import shared_workloads, spread_workloads
 from reconciler.planning.replicas import running_counts
 from reconciler.scheduling import Assignment, FleetView, schedule
 from reconciler.scheduling.handover import Running, has_settled, hold, return_limits
@@ -129,8 +130,7 @@ def _present(state: DesiredState, live: Live) -> dict[ObjectKey, dict[str, bool]
             name: w.key.kind not in REPLICATED or ready_replicas(obj) >= wanted_replicas(obj)
             for name, obj in live.get(w.key, {}).items()
         }
-        for w in state.workloads
-        if w.target is not None and w.target.spread
+        for w in spread_workloads(state)
     }
 
 
@@ -222,7 +222,7 @@ def _staying(
     staying: Mapping[ObjectKey, Mapping[str, str]],
 ) -> list[str]:
     """Divided workloads that do not leave a cluster that is down, by cluster and reason."""
-    divided = {w.key for w in state.workloads if w.replicas.mode != "Duplicated"}
+    divided = {w.key for w in shared_workloads(state)}
     found: dict[tuple[str, str], list[str]] = {}
     for one in usual:
         for cluster, why in sorted(staying.get(one.workload, {}).items()):
