@@ -6,7 +6,8 @@ Made once for a run; of pods that share one, the first makes it for all (``shard
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from reconciler.cluster.member import Member
 from reconciler.cluster.probing import probe_all
@@ -34,8 +35,7 @@ from reconciler.sharding.decision import FleetDecision
 Connect = Callable[[Cluster], Member]
 
 
-@dataclass(frozen=True, slots=True)
-class Fleet:
+class Fleet(Struct, frozen=True):
     """What a run begins with.
 
     usual   the assignments if everything were well, and what they come to
@@ -49,8 +49,7 @@ class Fleet:
     commit: str = ""
 
 
-@dataclass(frozen=True)
-class Decided:
+class Decided(Struct, frozen=True):
     """A decision, and what this process saw and knows besides.
 
     unavailable  cluster -> why its DNS records are withdrawn

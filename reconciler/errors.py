@@ -27,14 +27,15 @@ An error is raised where it is known and carries data; the command line turns it
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
+from msgspec.structs import force_setattr
 
 LONGEST_WORDS = 1000
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Position:
+class Position(Struct, frozen=True, order=True):
     """A place in a file of the repository; line and column count from 1."""
 
     file: str
@@ -45,8 +46,7 @@ class Position:
         return f"{self.file}:{self.line}:{self.column}"
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Problem:
+class Problem(Struct, frozen=True, order=True):
     """One thing that is wrong with the input, told so that it can be mended without a search.
 
     ``path`` is the JSON path inside the document (``$.spec.replicas``, ``""`` when it is about
@@ -65,7 +65,7 @@ class Problem:
         for name in ("path", "message", "expected", "hint"):
             text: str = getattr(self, name)
             if len(text) > LONGEST_WORDS:
-                object.__setattr__(self, name, text[:LONGEST_WORDS] + " …")
+                force_setattr(self, name, text[:LONGEST_WORDS] + " …")
 
     def __str__(self) -> str:
         where = f"{self.position}: " + (f"{self.path}: " if self.path else "")

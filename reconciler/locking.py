@@ -9,10 +9,11 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Protocol, Self
+
+from msgspec.structs import replace
 
 from reconciler.applying.file_lock import FileLock
 from reconciler.applying.lease import Lease

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from math import inf
 from typing import Protocol
+
+from msgspec import Struct
 
 from reconciler.applying.lease import DURATION_SECONDS
 from reconciler.sharding.split import Shard
@@ -33,8 +34,7 @@ class NoProgress:
         """Nothing to show."""
 
 
-@dataclass(frozen=True, slots=True)
-class Options:
+class Options(Struct, frozen=True):
     """What one run is asked to do. ``deadline`` is in seconds."""
 
     repo: str = "."

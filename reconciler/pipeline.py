@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
 from math import inf
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from reconciler.cluster.answers import understanding
 from reconciler.cluster.connecting import Connections, Connector
@@ -66,8 +68,7 @@ if TYPE_CHECKING:
     from reconciler.dns.plan import DnsPlan
 
 
-@dataclass(frozen=True)
-class Prepared:
+class Prepared(Struct, frozen=True):
     """A plan with the members it was made for, ready to be carried out.
 
     ``repository`` and ``connector`` are for telling others of the run, and for knowing the plan

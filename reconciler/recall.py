@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import hashlib
 import os
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from reconciler.cluster.connecting import Connector
 from reconciler.cluster.kubeconfig import in_cluster, own_namespace
@@ -41,8 +43,7 @@ class Asked(Protocol):
     def allow_rollback(self) -> bool: ...
 
 
-@dataclass(frozen=True, slots=True)
-class Recall:
+class Recall(Struct, frozen=True):
     """``memory`` is what to remember, ``before`` what was read; ``store`` None: nowhere to."""
 
     memory: FleetMemory

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from reconciler.dns.step import doubts_about_names, faults_of_names, faults_of_rules
 from reconciler.errors import BadInput, ClusterError
@@ -25,8 +27,7 @@ from reconciler.scheduling import Assignment, FleetView, schedule
 from reconciler.source import Checkout, default_cache
 
 
-@dataclass(frozen=True, slots=True)
-class Repository:
+class Repository(Struct, frozen=True):
     """A repository that was read and understood."""
 
     checkout: Checkout

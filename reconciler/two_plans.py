@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from msgspec.structs import replace
 
 from reconciler.errors import BadInput, NoSuchFolder, SourceError, UsageError
 from reconciler.options import Options, Progress

@@ -19,9 +19,10 @@ import threading
 import time
 import uuid
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import NoReturn
+
+from msgspec import Struct
 
 from reconciler.cluster.member import Member
 from reconciler.cluster.resources import Resource
@@ -68,8 +69,7 @@ def holder_name() -> str:
     return f"{who}_{os.getpid()}_{uuid.uuid4().hex[:8]}"
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
+class Record(Struct, frozen=True):
     """What a Lease says. ``duration`` is in seconds; ``holder`` is empty when it is free.
 
     The times are the holder's own words (RFC 3339): compared with one another, shown, not trusted.

@@ -5,8 +5,9 @@ from __future__ import annotations
 import fnmatch
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from reconciler.cluster.answers import understanding
 from reconciler.cluster.member import FIELD_MANAGER, Member
@@ -32,8 +33,7 @@ DELETION_TIMEOUT_SECONDS = 60.0
 DELETION_POLL_SECONDS = 0.25
 
 
-@dataclass(frozen=True, slots=True)
-class Written:
+class Written(Struct, frozen=True):
     """The outcome, and the record to keep (None: nothing to remember, or no longer ours).
 
     ``lost`` says that the member itself cannot be reached any more, so that the rest can be spared.

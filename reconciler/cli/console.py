@@ -8,14 +8,13 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import TextIO
 
 import click
+from msgspec import Struct
 
 
-@dataclass(frozen=True, slots=True)
-class Console:
+class Console(Struct, frozen=True):
     """``stdout_colour``/``stderr_colour``: whether escape codes may be written there.
 
     ``interactive``: somebody sits there and can be asked. ``debug``: show tracebacks.

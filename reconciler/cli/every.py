@@ -10,10 +10,10 @@ import gc
 import random
 import time
 from contextlib import ExitStack
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import click
+from msgspec.structs import replace
 
 from reconciler.cli.exits import Exit
 from reconciler.cli.failures import report_defect, report_failure

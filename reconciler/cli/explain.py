@@ -6,12 +6,12 @@ import difflib
 import json
 import textwrap
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import click
 from click.shell_completion import CompletionItem
+from msgspec import Struct
 
 from reconciler.cli import schema_files
 from reconciler.cli.command_group import GroupedCommand
@@ -27,8 +27,7 @@ Examples:
 """
 
 
-@dataclass(frozen=True, slots=True)
-class Field:
+class Field(Struct, frozen=True):
     """One place in a schema, with references followed and list items looked into."""
 
     name: str

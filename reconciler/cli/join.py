@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from msgspec.structs import replace
 
 from reconciler.cli.both_ends import Ends, open_ends, read_repository
 from reconciler.cli.command_group import GroupedCommand
@@ -291,7 +292,7 @@ def _planned(
         raise
     endpoint = ends.endpoint
     if api_endpoint:
-        endpoint = replace(endpoint, server=api_endpoint.rstrip("/"))
+        endpoint = dataclasses.replace(endpoint, server=api_endpoint.rstrip("/"))
     host = None
     if request.auth == "token":
         host = ends.host

@@ -7,8 +7,9 @@ their address is, but never an address.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
+
+from msgspec import Struct, field
 
 from reconciler.cluster.connecting import Connector
 from reconciler.cluster.kubeconfig import own_namespace
@@ -28,8 +29,7 @@ DEFAULT_NAMESPACE = "federation-system"
 _FEDERATION = "federation.reconciler.dev/federation"
 
 
-@dataclass(frozen=True, slots=True)
-class LastKnown:
+class LastKnown(Struct, frozen=True):
     """``federation`` is "" where nothing was found."""
 
     federation: str = ""

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from reconciler.cli.console import Console
 from reconciler.errors import ReconcileError
@@ -22,8 +23,7 @@ def plan_as_text(plan: Plan, console: Console) -> str:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Wanted:
+class Wanted(Struct, frozen=True):
     """What to print and which files to write; Markdown has at most so many characters."""
 
     output: str = "text"

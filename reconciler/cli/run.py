@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+from msgspec import Struct
+from msgspec.structs import replace
 
 from reconciler.cli import printing
 from reconciler.cli.exits import Exit
@@ -21,8 +22,7 @@ if TYPE_CHECKING:
     from reconciler.saved_plans import SavedPlan
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(Struct, frozen=True):
     """What one call of `reconcile` is to do. ``ask``: confirm first, where somebody can answer."""
 
     plan_only: bool

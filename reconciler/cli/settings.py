@@ -7,11 +7,12 @@ environment variable RECONCILE_REPO serves every command.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
 from math import inf
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import click
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from reconciler.cli.console import Console, open_console
 from reconciler.cli.durations import DURATION
@@ -25,8 +26,7 @@ if TYPE_CHECKING:
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 
-@dataclass(frozen=True, slots=True)
-class Settings:
+class Settings(Struct, frozen=True):
     """What the command line and the environment say about repository, fleet and limits."""
 
     repo: str = "."

@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import click
+from msgspec import Struct
+from msgspec.structs import replace
 
 from reconciler.cli.command_group import GroupedCommand
 from reconciler.cli.durations import DURATION
@@ -108,8 +109,7 @@ def status(
         return _follow(settings, workload, namespace, output, watching)
 
 
-@dataclass(frozen=True, slots=True)
-class Watching:
+class Watching(Struct, frozen=True):
     """How often to look again, and for how long; both in seconds."""
 
     interval: float

@@ -8,8 +8,10 @@ from __future__ import annotations
 import base64
 import binascii
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
+
+from msgspec import Struct
 
 from reconciler.cluster.endpoint import Endpoint, bearer
 from reconciler.cluster.kubeconfig import (
@@ -29,8 +31,7 @@ HOST = "host cluster"
 _SECRETS = Resource("v1", "Secret", "secrets", namespaced=True)
 
 
-@dataclass(frozen=True, slots=True)
-class Connector:
+class Connector(Struct, frozen=True):
     """Makes members. ``namespace`` is where credential Secrets lie in the host cluster.
 
     ``host_context`` names the host cluster's kubeconfig context; without it, it is the cluster that

@@ -9,11 +9,11 @@ import errno
 import threading
 from collections.abc import Mapping
 from concurrent.futures import Future
-from dataclasses import dataclass
 from math import ceil
 from urllib.parse import urlsplit
 
 import pycurl
+from msgspec import Struct
 
 from reconciler import __version__
 from reconciler.cluster.endpoint import Endpoint
@@ -27,8 +27,7 @@ CHUNK = 512 * 1024
 """Bytes that libcurl hands over at a time, at the most."""
 
 
-@dataclass(frozen=True, slots=True)
-class Response:
+class Response(Struct, frozen=True):
     """``status`` is the HTTP code; ``retry_after`` is in seconds, if the server said so."""
 
     status: int
@@ -36,8 +35,7 @@ class Response:
     retry_after: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
+class Limits(Struct, frozen=True):
     """Seconds: until there is a connection, of silence from the server, and for all of it."""
 
     connect: float

@@ -11,9 +11,10 @@ import base64
 import binascii
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from msgspec import Struct
 
 from reconciler.cluster.endpoint import Endpoint, basic, bearer, bearer_file
 from reconciler.errors import ClusterUnauthorized
@@ -22,8 +23,7 @@ _SECTIONS = (("clusters", "cluster"), ("users", "user"), ("contexts", "context")
 SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 
 
-@dataclass(frozen=True, slots=True)
-class Kubeconfig:
+class Kubeconfig(Struct, frozen=True):
     """Merged kubeconfig content: ``contexts``/``clusters``/``users`` by name."""
 
     contexts: dict[str, dict[str, Any]]

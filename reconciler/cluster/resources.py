@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 from urllib.parse import quote
+
+from msgspec import Struct
 
 from reconciler.objects import GroupKind, Object, ObjectKey, api_group
 
@@ -31,8 +32,7 @@ class VersionedKind(NamedTuple):
         return cls(obj["apiVersion"], obj["kind"])
 
 
-@dataclass(frozen=True, slots=True)
-class Resource:
+class Resource(Struct, frozen=True):
     """One kind as one member serves it."""
 
     api_version: str
@@ -59,8 +59,7 @@ class Resource:
         return f"{self.collection(quote(key.namespace, safe=''))}/{quote(key.name, safe=':')}"
 
 
-@dataclass(frozen=True, slots=True)
-class Discovery:
+class Discovery(Struct, frozen=True):
     """What a member serves. ``failed_groups`` could not be listed (a broken aggregated API).
 
     ``complete`` False means that these are only remembered or partial: a kind that is missing

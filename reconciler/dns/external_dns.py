@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+
+from msgspec import Struct
 
 from reconciler.cluster.member import Member
 from reconciler.cluster.resources import Resource
@@ -36,14 +37,13 @@ RESOURCE = Resource(API_VERSION, "DNSEndpoint", "dnsendpoints", namespaced=True)
 WHERE = "external-dns"
 
 
-@dataclass(frozen=True, slots=True)
-class EndpointPlan:
+class EndpointPlan(Struct, frozen=True):
     """What is to happen to the DNSEndpoint objects of the host cluster."""
 
     changes: tuple[Object, ...] = ()
     applied: tuple[Object, ...] = ()
     deleted: tuple[Object, ...] = ()
-    warnings: tuple[str, ...] = field(default=())
+    warnings: tuple[str, ...] = ()
 
 
 def plan_endpoints(

@@ -11,6 +11,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from msgspec import Struct
+
 from reconciler.cluster.member import Member
 from reconciler.cluster.parallel import in_parallel
 from reconciler.dns.external_dns import WHERE, apply_endpoints, plan_endpoints
@@ -31,8 +33,7 @@ from reconciler.planning.plan import RecordOutcome
 ZONES_AT_ONCE = 8
 
 
-@dataclass(frozen=True, slots=True)
-class Write:
+class Write(Struct, frozen=True):
     """What is to be written to one zone.
 
     ``carry_out`` raises nothing but DnsError, and begins no write once what it is given says so.
@@ -159,8 +160,7 @@ def apply_dns(
     return tuple(outcome for outcomes in done for outcome in outcomes)
 
 
-@dataclass(frozen=True)
-class _Planning:
+class _Planning(Struct, frozen=True):
     rules: DnsRules
     entries: Mapping[str, Entry]
     fleet: Fleet

@@ -7,8 +7,9 @@ shortest form; host names are names.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
+
+from msgspec import Struct, field
 
 from reconciler.objects import ObjectKey
 
@@ -25,8 +26,7 @@ class Place(NamedTuple):
     key: ObjectKey
 
 
-@dataclass(frozen=True, slots=True)
-class HealthCheck:
+class HealthCheck(Struct, frozen=True):
     """How a provider that can check targets itself should do it."""
 
     protocol: Literal["TCP", "HTTP", "HTTPS"] = "TCP"
@@ -37,8 +37,7 @@ class HealthCheck:
         return f"{self.protocol}:{self.port}{self.path}"
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(Struct, frozen=True):
     """A name that Git wants, and whose addresses may stand behind it.
 
     ``ready_only``: a cluster counts only when the object has ready endpoints there.
@@ -58,8 +57,7 @@ class Entry:
     origin: str = ""
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Target:
+class Target(Struct, frozen=True, order=True):
     """An address or host name, and the cluster that it leads to (empty: none in particular)."""
 
     value: str
@@ -67,8 +65,7 @@ class Target:
     weight: int = 1
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
+class Record(Struct, frozen=True):
     """What a name should answer. ``targets`` are sorted; a CNAME or ALIAS has one.
 
     ``weighted``: the provider answers with one of the targets by their weights, also a CNAME with
@@ -96,8 +93,7 @@ class Record:
         return found
 
 
-@dataclass(frozen=True, slots=True)
-class Standing:
+class Standing(Struct, frozen=True):
     """A record of ours that stands in the zone now, and whose each value was when written."""
 
     type: RecordType
@@ -105,8 +101,7 @@ class Standing:
     by_cluster: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class Abilities:
+class Abilities(Struct, frozen=True):
     """What a provider can do besides plain records.
 
     alias    host names at the zone's apex, as ALIAS

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from string import Formatter
 from typing import Any, Literal
+
+from msgspec import Struct, field
 
 from reconciler.errors import Problem
 from reconciler.federation.faults import Faults, near
@@ -21,8 +22,7 @@ Path = tuple[str | int, ...]
 _PACKAGE = re.compile(r"^octodns[A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)+$")
 
 
-@dataclass(frozen=True, slots=True)
-class SecretValue:
+class SecretValue(Struct, frozen=True):
     """A setting whose value lies in a Secret of the host cluster."""
 
     name: str
@@ -30,16 +30,14 @@ class SecretValue:
     namespace: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class EnvironmentValue:
+class EnvironmentValue(Struct, frozen=True):
     """A setting whose value is an environment variable's: ``env/NAME`` or ``env/NAME/default``."""
 
     name: str
     default: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class ProviderRule:
+class ProviderRule(Struct, frozen=True):
     """An octoDNS provider: its class and settings; credentials only by reference."""
 
     name: str
@@ -47,8 +45,7 @@ class ProviderRule:
     settings: Mapping[str, Any] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class ZoneRule:
+class ZoneRule(Struct, frozen=True):
     """A zone that is written to. ``weighted``: let the provider weigh and check targets itself."""
 
     name: str
@@ -57,8 +54,7 @@ class ZoneRule:
     weighted: bool = True
 
 
-@dataclass(frozen=True, slots=True)
-class Thresholds:
+class Thresholds(Struct, frozen=True):
     """Shares are 0..1 of the federation's own records in a zone."""
 
     update_share: float = 0.3
@@ -66,8 +62,7 @@ class Thresholds:
     min_existing: int = 10
 
 
-@dataclass(frozen=True, slots=True)
-class DnsRules:
+class DnsRules(Struct, frozen=True):
     """``zones`` empty: nothing is written."""
 
     owner: str

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from reconciler.cluster.member import Member
 from reconciler.cluster.resources import Resource
@@ -33,8 +34,7 @@ _OF_SERVICE = "kubernetes.io/service-name"
 _NAMES_IN_A_SELECTOR = 60
 
 
-@dataclass(frozen=True, slots=True)
-class Exposed:
+class Exposed(Struct, frozen=True):
     """Where one object can be reached in one cluster, and whether anything answers there.
 
     ``addresses`` are IPv4 and IPv6 in their shortest form, ``hosts`` names with a final dot.
@@ -49,8 +49,7 @@ ServiceView = Mapping[ObjectKey, Exposed]
 """One cluster as DNS sees it: what of the sought objects there is."""
 
 
-@dataclass(frozen=True, slots=True)
-class Sought:
+class Sought(Struct, frozen=True):
     """What to look for in a cluster: the objects that names point to, and the Services whose
     endpoints tell whether those are ready (namespace and name)."""
 

@@ -11,7 +11,8 @@ from __future__ import annotations
 import ipaddress
 import math
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from reconciler.dns.records import Abilities, Entry, Place, Record, RecordType, Standing, Target
 from reconciler.dns.targets import ServiceView
@@ -23,8 +24,7 @@ Resolve = Callable[[str], tuple[str, ...]]
 HEAVIEST = 100
 
 
-@dataclass(frozen=True, slots=True)
-class Fleet:
+class Fleet(Struct, frozen=True):
     """What is known of the clusters.
 
     views      those that were looked at
@@ -41,8 +41,7 @@ class Fleet:
     late: Mapping[str, frozenset[ObjectKey]] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class Decision:
+class Decision(Struct, frozen=True):
     """What one zone should hold.
 
     records  wanted as they are here

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
 from typing import Any, Literal
+
+from msgspec import Struct, field
 
 from reconciler.dns.octodns_records import name_of, record_data, standing_of, values_of
 from reconciler.dns.providers import Opened, quiet
@@ -37,8 +38,7 @@ _CHANGES_IN_A_STEP = 100
 Decide = Callable[[Mapping[str, tuple[Standing, ...]], Abilities], Decision]
 
 
-@dataclass(frozen=True, slots=True)
-class ZonePlan:
+class ZonePlan(Struct, frozen=True):
     """What is to happen to one zone. ``changes`` are for reports (Plan.dns).
 
     ``expected`` is what octoDNS said would change: applying starts only while it still says so.

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from reconciler.errors import Problem
 from reconciler.federation.failover_rules import narrowed
@@ -28,8 +31,7 @@ PREFIX = "federation.reconciler.dev/"
 DNS_GROUP = "multiclusterdns.kubefed.io"
 
 
-@dataclass(frozen=True, slots=True)
-class Interpretation:
+class Interpretation(Struct, frozen=True):
     """``state`` is None when something is wrong; ``problems`` says what.
 
     ``unknown_kinds`` are federated kinds without an apiVersion, which ``clusters`` may know;

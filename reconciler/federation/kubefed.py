@@ -5,9 +5,12 @@ Sources: KubeFed's user guide and its sync controller. What differs is said wher
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
 from typing import Any
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from reconciler.federation.faults import Faults
 from reconciler.federation.known_kinds import API_VERSIONS, CLUSTER_SCOPED
@@ -40,14 +43,14 @@ RETAINED: Mapping[str, tuple[str, ...]] = {
 """Fields that belong to the member once the object exists (KubeFed's RetainClusterFields)."""
 
 
-@dataclass
+@dataclasses.dataclass
 class KubeFed:
     """The KubeFed documents of a repository, sorted by what they are."""
 
-    federated: list[Document] = field(default_factory=list)
-    namespaces: dict[str, Document] = field(default_factory=dict)
-    type_configs: list[Document] = field(default_factory=list)
-    preferences: list[Document] = field(default_factory=list)
+    federated: list[Document] = dataclasses.field(default_factory=list)
+    namespaces: dict[str, Document] = dataclasses.field(default_factory=dict)
+    type_configs: list[Document] = dataclasses.field(default_factory=list)
+    preferences: list[Document] = dataclasses.field(default_factory=list)
 
     def take(self, document: Document) -> bool:
         """Whether the document is one of KubeFed's, which is then kept."""
@@ -72,8 +75,7 @@ class KubeFed:
         )
 
 
-@dataclass(frozen=True)
-class Surroundings:
+class Surroundings(Struct, frozen=True):
     """What a federated object needs to know of the rest. ``namespaces`` are plain Namespaces,
     ``discovered`` kinds that CRDs of the repository or the members serve, with apiVersion."""
 

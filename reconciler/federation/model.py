@@ -6,9 +6,11 @@ matchLabels nor matchExpressions select everything.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Literal
+
+from msgspec import Struct, field
 
 from reconciler.errors import Position
 from reconciler.manifests.document import Document
@@ -16,8 +18,7 @@ from reconciler.objects import GroupKind, Object, ObjectKey
 from reconciler.source.rules import SourceRules
 
 
-@dataclass(frozen=True, slots=True)
-class Requirement:
+class Requirement(Struct, frozen=True):
     """One matchExpressions entry."""
 
     key: str
@@ -25,16 +26,14 @@ class Requirement:
     values: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Selector:
+class Selector(Struct, frozen=True):
     """A Kubernetes label selector."""
 
     labels: Mapping[str, str] = field(default_factory=dict)
     expressions: tuple[Requirement, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Taint:
+class Taint(Struct, frozen=True):
     key: str
     value: str = ""
     effect: Literal["NoSchedule", "PreferNoSchedule", "NoExecute"] = "NoSchedule"
@@ -44,8 +43,7 @@ class Taint:
         return f"{self.key}={self.value}:{self.effect}"
 
 
-@dataclass(frozen=True, slots=True)
-class Toleration:
+class Toleration(Struct, frozen=True):
     key: str = ""
     operator: Literal["Equal", "Exists"] = "Equal"
     value: str = ""
@@ -53,8 +51,7 @@ class Toleration:
     toleration_seconds: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class SecretReference:
+class SecretReference(Struct, frozen=True):
     """A Secret of the host cluster that holds a credential; never the credential itself."""
 
     name: str
@@ -62,8 +59,7 @@ class SecretReference:
     key: str = "kubeconfig"
 
 
-@dataclass(frozen=True, slots=True)
-class Access:
+class Access(Struct, frozen=True):
     """How to reach a member: a kubeconfig context, a Secret, or KubeFed's endpoint + token Secret.
 
     ``fallback_context`` is used when the Secret cannot be read (KubeFedCluster: its own name).
@@ -78,8 +74,7 @@ class Access:
     fallback_context: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Cluster:
+class Cluster(Struct, frozen=True):
     """A member cluster. ``capacity`` is in replicas of any workload, None where unknown."""
 
     name: str
@@ -94,8 +89,7 @@ class Cluster:
     access: Access = Access()
 
 
-@dataclass(frozen=True, slots=True)
-class PruneRules:
+class PruneRules(Struct, frozen=True):
     """What may be deleted. ``protected`` kinds and labels are never pruned."""
 
     enabled: bool = True
@@ -104,8 +98,7 @@ class PruneRules:
     propagation: Literal["Foreground", "Background", "Orphan"] = "Background"
 
 
-@dataclass(frozen=True, slots=True)
-class GuardRules:
+class GuardRules(Struct, frozen=True):
     """Limits past which a run stops before its first write.
 
     ``max_deletions`` counts objects per cluster; ``max_deletion_share`` is 0..1 of that cluster's
@@ -119,8 +112,7 @@ class GuardRules:
     on_invalid: Literal["Stop", "Skip"] = "Stop"
 
 
-@dataclass(frozen=True, slots=True)
-class AdoptionRules:
+class AdoptionRules(Struct, frozen=True):
     """``take_over``: glob patterns of field managers whose fields become ours on adoption."""
 
     policy: Literal["IfUnclaimed", "Never"] = "IfUnclaimed"
@@ -133,15 +125,13 @@ class AdoptionRules:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class ProbeRules:
+class ProbeRules(Struct, frozen=True):
     timeout: float = 5.0
     attempts: int = 3
     interval: float = 1.0
 
 
-@dataclass(frozen=True, slots=True)
-class FailoverRules:
+class FailoverRules(Struct, frozen=True):
     """Failover, as `Federation.spec.failover` says; a Placement may narrow some of it.
 
     ``max_unhealthy`` is a count, or a share 0..1 when ``max_unhealthy_is_share``.
@@ -161,7 +151,7 @@ class FailoverRules:
     workload_unavailable_after: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclasses.dataclass(frozen=True, slots=True)
 class Federation:
     """The one Federation of a repository. ``namespace`` holds the inventory in each member.
 
@@ -176,33 +166,30 @@ class Federation:
     force_conflicts: bool = False
     recreate: bool = False
     verify_share: float = 0.0
-    prune: PruneRules = PruneRules()
-    guards: GuardRules = GuardRules()
-    adoption: AdoptionRules = AdoptionRules()
-    failover: FailoverRules = FailoverRules()
-    dns: Object = field(default_factory=dict)
+    prune: PruneRules = dataclasses.field(default_factory=PruneRules)
+    guards: GuardRules = dataclasses.field(default_factory=GuardRules)
+    adoption: AdoptionRules = dataclasses.field(default_factory=AdoptionRules)
+    failover: FailoverRules = dataclasses.field(default_factory=FailoverRules)
+    dns: Object = dataclasses.field(default_factory=dict)
     notifications: tuple[Object, ...] = ()
-    source: SourceRules = field(default_factory=SourceRules)
-    document: Document | None = field(default=None, repr=False, compare=False)
+    source: SourceRules = dataclasses.field(default_factory=SourceRules)
+    document: Document | None = dataclasses.field(default=None, repr=False, compare=False)
 
 
-@dataclass(frozen=True, slots=True)
-class Spread:
+class Spread(Struct, frozen=True):
     by: Literal["region", "provider", "zone", "cluster"]
     min_groups: int = 1
     max_groups: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Preference:
+class Preference(Struct, frozen=True):
     """Clusters that are liked better, by so much (1 to 100)."""
 
     weight: int
     selector: Selector
 
 
-@dataclass(frozen=True, slots=True)
-class PlacementTarget:
+class PlacementTarget(Struct, frozen=True):
     """Where something may go. ``clusters`` (even empty) wins over ``selector``; neither: nowhere.
 
     Of those, only clusters that match one of ``required`` (if there are any) are used, and where
@@ -220,8 +207,7 @@ class PlacementTarget:
     placed_by: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class ReplicaShare:
+class ReplicaShare(Struct, frozen=True):
     """One cluster's part: ``maximum`` None means no limit."""
 
     weight: int = 1
@@ -229,8 +215,7 @@ class ReplicaShare:
     maximum: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class ReplicaRule:
+class ReplicaRule(Struct, frozen=True):
     """How replicas are shared out.
 
     mode "Duplicated": every cluster runs the template's count (clamped by its share).
@@ -249,8 +234,7 @@ class ReplicaRule:
     intersect_with_placement: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class PatchOperation:
+class PatchOperation(Struct, frozen=True):
     """A JSON Patch (RFC 6902) operation; ``path`` is a JSON pointer."""
 
     op: Literal["add", "remove", "replace"]
@@ -259,8 +243,7 @@ class PatchOperation:
     position: Position | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Override:
+class Override(Struct, frozen=True):
     """Operations for the clusters named or selected, in order."""
 
     operations: tuple[PatchOperation, ...]
@@ -268,8 +251,7 @@ class Override:
     selector: Selector | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Workload:
+class Workload(Struct, frozen=True):
     """One object to distribute: its template, where it may go, and how it differs by cluster.
 
     ``key`` is the target object's; ``template`` a whole object (apiVersion, kind, metadata) as it
@@ -297,8 +279,7 @@ class Workload:
     other_placements: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class DesiredState:
+class DesiredState(Struct, frozen=True):
     """Everything that a repository asks for. ``other`` holds DNS manifests and the like."""
 
     federation: Federation

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import fnmatch
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
 from typing import Any
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from reconciler.federation.failover_rules import check_narrowed, narrowed
 from reconciler.federation.faults import Faults
@@ -24,8 +26,7 @@ from reconciler.manifests.document import Document
 from reconciler.objects import Object
 
 
-@dataclass(frozen=True)
-class Placement:
+class Placement(Struct, frozen=True):
     """One Placement, parsed but for its overrides, which depend on the manifest."""
 
     document: Document

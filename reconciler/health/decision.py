@@ -8,15 +8,16 @@ as down, and neither a clock that jumps nor a tool that slept for a day declares
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from reconciler.federation.model import FailoverRules
 from reconciler.health.memory import ClusterMemory, Phase
 from reconciler.health.probe import Probe, Signal
 
 
-@dataclass(frozen=True, slots=True)
-class ClusterHealth:
+class ClusterHealth(Struct, frozen=True):
     """One cluster as this run sees it, for people and for the scheduler.
 
     ``outlook`` says what would change the phase. ``since`` is when the phase began (0: unknown).
@@ -32,8 +33,7 @@ class ClusterHealth:
     nodes: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Transition:
+class Transition(Struct, frozen=True):
     """A cluster's phase changed in this run."""
 
     cluster: str
@@ -42,8 +42,7 @@ class Transition:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class Decision:
+class Decision(Struct, frozen=True):
     """``memory`` is what to remember; ``frozen`` why nothing is declared down, or empty."""
 
     health: tuple[ClusterHealth, ...]

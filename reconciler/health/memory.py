@@ -7,11 +7,11 @@ counts as down, and no cluster counts as known to run its share.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
 import orjson
+from msgspec import Struct, field
 
 VERSION = 1
 MAX_BYTES = 900_000
@@ -26,8 +26,7 @@ class Phase(StrEnum):
     RETURNING = "Returning"
 
 
-@dataclass(frozen=True, slots=True)
-class ClusterMemory:
+class ClusterMemory(Struct, frozen=True):
     """One cluster. Times are Unix seconds, ``streak`` is in seconds.
 
     since     when the phase began; 0 when that is not known
@@ -49,8 +48,7 @@ class ClusterMemory:
     released: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class WorkloadMemory:
+class WorkloadMemory(Struct, frozen=True):
     """One workload in one cluster: ``streak`` and ``seen`` as above, of its being unavailable.
 
     away      since when it is kept away from there; 0: it is not
@@ -65,8 +63,7 @@ class WorkloadMemory:
     template: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Told:
+class Told(Struct, frozen=True):
     """What people were told, so that they are told of changes only.
 
     federation  its name, for a run that cannot read the repository
@@ -79,8 +76,7 @@ class Told:
     states: Mapping[str, str] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class FleetMemory:
+class FleetMemory(Struct, frozen=True):
     """All that is remembered. ``workloads``: cluster -> workload (its key as text) -> memory.
 
     ``taints``: cluster -> taint (``key=value:effect``) -> when it was first seen.
@@ -160,7 +156,7 @@ def decode(data: bytes) -> FleetMemory:
 
 def _told(one: ClusterMemory | WorkloadMemory) -> dict[str, Any]:
     """The fields that differ from their defaults."""
-    fields = {name: getattr(one, name) for name in one.__dataclass_fields__}
+    fields = {name: getattr(one, name) for name in one.__struct_fields__}
     default = type(one)()
     return {name: value for name, value in fields.items() if value != getattr(default, name)}
 

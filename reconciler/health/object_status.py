@@ -7,9 +7,10 @@ rules for built-in kinds that sigs.k8s.io/cli-utils, package kstatus, describes 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
+
+from msgspec import Struct
 
 from reconciler.objects import GroupKind, Object, api_group, map_of, number_of
 
@@ -24,8 +25,7 @@ class Status(StrEnum):
     NOT_FOUND = "NotFound"
 
 
-@dataclass(frozen=True, slots=True)
-class ObjectStatus:
+class ObjectStatus(Struct, frozen=True):
     """``message`` is a sentence for people, in the server's words where it has some."""
 
     status: Status

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from enum import StrEnum
+
+from msgspec import Struct
 
 
 class Signal(StrEnum):
@@ -15,8 +16,7 @@ class Signal(StrEnum):
     UNKNOWN = "Unknown"
 
 
-@dataclass(frozen=True, slots=True)
-class Try:
+class Try(Struct, frozen=True):
     """One request to /readyz: ``status`` is the HTTP code, 0 when there was no answer.
 
     ``words`` are for people. ``doubtful``: what went wrong says nothing about the cluster, such as
@@ -28,16 +28,14 @@ class Try:
     doubtful: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Nodes:
+class Nodes(Struct, frozen=True):
     """How many nodes are Ready; ``total`` 0 where a cluster has none (or all are serverless)."""
 
     ready: int
     total: int
 
 
-@dataclass(frozen=True, slots=True)
-class Probe:
+class Probe(Struct, frozen=True):
     """One cluster in this run. ``answers``: requests can be sent to it at all.
 
     ``remark`` is something worth telling of a healthy cluster.

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, replace
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from reconciler.health.memory import FleetMemory, WorkloadMemory
 from reconciler.objects import ObjectKey
@@ -13,8 +15,7 @@ LONGEST_BREAK = 24 * 3600.0
 """Seconds; however often it was moved away, it gets another chance every day."""
 
 
-@dataclass(frozen=True, slots=True)
-class Seen:
+class Seen(Struct, frozen=True):
     """A workload in a cluster that this run could look at.
 
     ``unavailable_after`` is its rule, in seconds; ``healthy_after`` how long it stays away at

@@ -11,9 +11,10 @@ import hashlib
 import os
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
+
+from msgspec import Struct
 
 from reconciler.cluster.member import Member
 from reconciler.cluster.resources import Resource
@@ -27,8 +28,7 @@ TRIES = 5
 SOURCE = "federation.reconciler.dev/source"
 
 
-@dataclass(frozen=True, slots=True)
-class Remembered:
+class Remembered(Struct, frozen=True):
     """``version`` is what a later write must still find; "" where there was nothing.
 
     ``problem`` says why the memory counts as empty although there was one.
@@ -58,8 +58,7 @@ class MemoryStore(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class FileStore:
+class FileStore(Struct, frozen=True):
     """One JSON file, replaced as a whole, readable by its owner only.
 
     ``siblings`` is a glob pattern for the names of the same repository's files.

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from functools import cached_property
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from reconciler.cluster.member import Member
 from reconciler.cluster.parallel import in_parallel
@@ -17,8 +19,7 @@ from reconciler.objects import GroupKind, Object, ObjectKey, key_of
 CONCURRENT_LISTS = 4
 
 
-@dataclass(frozen=True)
-class Observation:
+class Observation(Struct, frozen=True, dict=True):
     """One member as this run saw it.
 
     live      objects with our label and their own identity, by the kind and version they were

@@ -15,12 +15,12 @@ from __future__ import annotations
 import zlib
 from binascii import b2a_base64
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import blake2b
 from typing import Any, NamedTuple
 
 import orjson
+from msgspec import Struct
 
 from reconciler.inventory.ownership import Fields, Reader, has_missing, our_entry, reader_of
 from reconciler.objects import Object, ObjectKey
@@ -45,8 +45,7 @@ class Record(NamedTuple):
         return bool(self.request)
 
 
-@dataclass(frozen=True, slots=True)
-class Footprint:
+class Footprint(Struct, frozen=True):
     """Digests of a live object's state as our apply sees it; ``live`` are the values at the
     entry's ``fields``."""
 

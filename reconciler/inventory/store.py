@@ -11,10 +11,11 @@ import binascii
 import secrets
 import zlib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import orjson
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from reconciler.cluster.member import Member
 from reconciler.cluster.resources import Resource, VersionedKind
@@ -51,8 +52,7 @@ SECRETS = Resource("v1", "Secret", "secrets", namespaced=True)
 NAMESPACE = Resource("v1", "Namespace", "namespaces", namespaced=False)
 
 
-@dataclass(frozen=True)
-class Inventory:
+class Inventory(Struct, frozen=True, dict=True):
     """What the federation owns in one member, as last written. ``parent`` None: nothing yet.
 
     ``rows`` has every owned or soon-to-be-owned object; ``resources`` is the discovery that past

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec.structs import replace
 
 from reconciler.cluster.member import Member
 from reconciler.errors import ClusterError, ClusterUnauthorized, ReconcileError

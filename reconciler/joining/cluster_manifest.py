@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
 from pathlib import Path
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from reconciler.joining.steps import Effect, Step, Verb
 from reconciler.joining.surroundings import Surroundings
@@ -19,8 +21,7 @@ FOLDER = "clusters"
 _SCHEMA = "cluster.json"
 
 
-@dataclass(frozen=True, slots=True)
-class Wish:
+class Wish(Struct, frozen=True):
     """What join knows of a cluster. ``access`` is ``spec.access`` as it is to be."""
 
     name: str

@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from msgspec import Struct
+
 from reconciler.cluster.connecting import Connector
 from reconciler.cluster.endpoint import Endpoint
 from reconciler.cluster.member import Member
@@ -48,8 +50,7 @@ class Token:
         return f"Token(issued={self.issued}, expires={self.expires})"
 
 
-@dataclass(frozen=True, slots=True)
-class Identity:
+class Identity(Struct, frozen=True):
     """The ServiceAccount whose token it is. ``lifetime`` is what is asked for, in seconds (the
     server may grant less), None for a token that never expires."""
 
@@ -59,8 +60,7 @@ class Identity:
     lifetime: float | None
 
 
-@dataclass(frozen=True, slots=True)
-class Rotation:
+class Rotation(Struct, frozen=True):
     """What came of one credential. ``problem`` empty and not ``renewed``: it still lives long."""
 
     cluster: str

@@ -6,9 +6,12 @@ protected kind, a Namespace with somebody else's objects) is left, and told.
 
 from __future__ import annotations
 
+import dataclasses
 import time
-from dataclasses import dataclass, replace
 from typing import Literal
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from reconciler.applying.fleet_run import carry_out
 from reconciler.cluster.member import Member
@@ -29,8 +32,7 @@ REASON = "the cluster leaves the federation"
 Fate = Literal["prune", "orphan"]
 
 
-@dataclass(frozen=True)
-class Emptying:
+class Emptying(Struct, frozen=True):
     """What is to become of every managed object, and why some of them are not deleted."""
 
     work: MemberWork
@@ -92,7 +94,7 @@ def _decide(
             kept[question.key] = verdict
             changes.append(_release(question))
         else:
-            changes.append(replace(verdict, reason=REASON))
+            changes.append(dataclasses.replace(verdict, reason=REASON))
     return changes, [f"{key} is left: {reason}" for key, reason in sorted(kept.items())]
 
 

@@ -7,11 +7,14 @@ them learns it before anything is written.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from reconciler.cluster.endpoint import Endpoint
 from reconciler.cluster.member import Member
@@ -65,8 +68,7 @@ from reconciler.objects import GroupKind, Object, ObjectKey, key_of
 from reconciler.planning.fields import changed_fields
 
 
-@dataclass(frozen=True, slots=True)
-class JoinRequest:
+class JoinRequest(Struct, frozen=True):
     """What join was asked for. ``token_lifetime`` in seconds, None for a token without an end;
     ``subject`` and ``context`` are for ``auth`` "exec", where no credential is stored."""
 
@@ -84,8 +86,7 @@ class JoinRequest:
     overwrite: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Clusters:
+class Clusters(Struct, frozen=True):
     """The two ends. ``endpoint`` is where the member is found by whoever reconciles; ``host`` is
     None where nothing is stored in one."""
 
@@ -95,8 +96,7 @@ class Clusters:
     host: Member | None
 
 
-@dataclass(frozen=True, slots=True)
-class Credentials:
+class Credentials(Struct, frozen=True):
     """What the host's Secret is made of, but for the token."""
 
     identity: Identity
@@ -113,8 +113,7 @@ class Credentials:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class JoinPlan:
+class JoinPlan(Struct, frozen=True):
     """``manifest`` is the text of the Cluster manifest, for repositories that are not on disk."""
 
     steps: tuple[Step, ...]
@@ -180,8 +179,7 @@ def plan_join(
     return JoinPlan((*steps, manifest), credentials, text, tuple(warnings))
 
 
-@dataclass(frozen=True, slots=True)
-class _Survey:
+class _Survey(Struct, frozen=True):
     request: JoinRequest
     federation: Federation
     clusters: Clusters
@@ -360,7 +358,7 @@ def member_with(credentials: Credentials, token: str) -> Member:
     from reconciler.cluster.endpoint import bearer
     from reconciler.cluster.transport import Transport
 
-    endpoint = replace(
+    endpoint = dataclasses.replace(
         credentials.endpoint,
         headers=bearer(token),
         client_certificate_pem="",

@@ -9,8 +9,9 @@ from __future__ import annotations
 import copy
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
+
+from msgspec import Struct, field
 
 from reconciler.cluster.member import Member
 from reconciler.cluster.resources import Discovery, Resource
@@ -36,8 +37,7 @@ _NAME_LABEL = "kubernetes.io/metadata.name"
 _UNSAFE = re.compile(r"[^a-z0-9._-]+")
 
 
-@dataclass(frozen=True, slots=True)
-class ImportRequest:
+class ImportRequest(Struct, frozen=True):
     """``federation`` is the name of the new Federation; ``native``: KubeFedClusters become
     Clusters, reached by the kubeconfig context of their name."""
 
@@ -46,8 +46,7 @@ class ImportRequest:
     native: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Export:
+class Export(Struct, frozen=True):
     """``files``: path -> YAML. ``left_out`` says what is not among them, and why."""
 
     files: Mapping[str, str]

@@ -7,8 +7,9 @@ join made is found by its labels, not by its names.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from reconciler.cluster.member import Member
 from reconciler.cluster.resources import Discovery, Resource
@@ -38,8 +39,7 @@ from reconciler.source import SourceFile
 _SHOWN = 200
 
 
-@dataclass(frozen=True, slots=True)
-class LeaveRequest:
+class LeaveRequest(Struct, frozen=True):
     """``fate`` of the managed objects; None: it is an error if there are any."""
 
     name: str
@@ -47,8 +47,7 @@ class LeaveRequest:
     keep_manifest: bool = False
 
 
-@dataclass(frozen=True)
-class LeavePlan:
+class LeavePlan(Struct, frozen=True):
     """``managed`` counts the objects that the member runs of ours."""
 
     steps: tuple[Step, ...]

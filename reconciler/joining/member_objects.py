@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Literal
+
+from msgspec import Struct
 
 from reconciler.cluster.resources import Resource
 from reconciler.joining.rights import RBAC_GROUP, Rule
@@ -48,8 +49,7 @@ _MAX_NAME = 253
 _NOT_IN_NAMES = re.compile(r"[^a-z0-9.-]+")
 
 
-@dataclass(frozen=True, slots=True)
-class Subject:
+class Subject(Struct, frozen=True):
     """Who may use the rights: a ServiceAccount of ours, or the user or group that a cloud's
     credential plugin makes of somebody."""
 
@@ -57,8 +57,7 @@ class Subject:
     name: str
 
 
-@dataclass(frozen=True, slots=True)
-class Membership:
+class Membership(Struct, frozen=True):
     """All that the member's objects are made of."""
 
     namespace: str

@@ -16,7 +16,8 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from reconciler.cluster.resources import Resource
 from reconciler.objects import Object
@@ -29,8 +30,7 @@ _ROLES = ("ClusterRole", "Role")
 _BINDINGS = ("ClusterRoleBinding", "RoleBinding")
 
 
-@dataclass(frozen=True, slots=True)
-class Needs:
+class Needs(Struct, frozen=True):
     """What a member must allow. ``resources`` are those of the repository and the inventory,
     ``templates`` the repository's objects, ``dns`` whether DNS targets are read from Services."""
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Literal
+
+from msgspec import Struct, field
 
 from reconciler.cluster.resources import Resource
 from reconciler.errors import UsageError
@@ -50,8 +51,7 @@ class Verb(StrEnum):
     NOTHING = "nothing"
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+class Step(Struct, frozen=True):
     """``object`` is the body to write (or the object to delete); Secrets' values are not in it.
 
     ``details`` are lines for people: the fields that change, why something is kept.

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from reconciler.objects import Object
 
@@ -32,8 +33,7 @@ _PROVIDERS = {
 """Scheme of ``spec.providerID`` -> the name by which people call the cloud."""
 
 
-@dataclass(frozen=True, slots=True)
-class Surroundings:
+class Surroundings(Struct, frozen=True):
     """``zone`` is empty when the nodes are spread over several: the cluster is then in none.
 
     ``zones`` has them all.

@@ -6,7 +6,8 @@ A repository whose placements name three clusters is no mistake while the first 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from reconciler.cluster.resources import Discovery, Resource
 from reconciler.errors import BadInput
@@ -26,8 +27,7 @@ metadata: {name: "%s"}
 _CLUSTER_KINDS = ("Cluster", "KubeFedCluster")
 
 
-@dataclass(frozen=True, slots=True)
-class Understanding:
+class Understanding(Struct, frozen=True):
     """``manifest`` is the cluster's own document, None where the repository has none yet;
     ``not_joined`` are clusters that are named somewhere and have no manifest."""
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
 from itertools import islice
 from typing import TYPE_CHECKING
 
 import orjson
+from msgspec import Struct
+from msgspec.structs import replace
 
 from reconciler.errors import Position, Problem
 from reconciler.manifests.cache import ParseCache
@@ -33,8 +34,7 @@ _REPORT = re.compile(rb'\s*\{\s*"formatVersion"\s*:')
 _KUSTOMIZATIONS = frozenset({"kustomization.yaml", "kustomization.yml", "Kustomization"})
 
 
-@dataclass(frozen=True, slots=True)
-class Manifests:
+class Manifests(Struct, frozen=True):
     """What the files hold, in their order, and everything that is wrong with them."""
 
     documents: tuple[Document, ...]

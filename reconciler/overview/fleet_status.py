@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import fnmatch
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from reconciler.health.object_status import ObjectStatus, Status, object_status, ready_replicas
 from reconciler.objects import Object, ObjectKey
@@ -12,8 +13,7 @@ from reconciler.planning.member_plan import MemberWork
 from reconciler.planning.plan import Action, Change, Plan
 
 
-@dataclass(frozen=True, slots=True)
-class ClusterStatus:
+class ClusterStatus(Struct, frozen=True):
     """One object in one cluster. ``wanted``/``ready`` are replicas, None for what has none, or
     where the cluster does not answer. ``live`` is the object there."""
 
@@ -29,8 +29,7 @@ class ClusterStatus:
         return self.status is Status.CURRENT
 
 
-@dataclass(frozen=True, slots=True)
-class WorkloadStatus:
+class WorkloadStatus(Struct, frozen=True):
     """One object over the fleet; ``clusters`` are those where it is wanted, by name."""
 
     key: ObjectKey

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
+
+from msgspec import Struct
 
 from reconciler.federation.model import Cluster
 from reconciler.health.memory import ClusterMemory, FleetMemory, Phase
@@ -18,8 +19,7 @@ from reconciler.planning.plan import Action, Change, ClusterPlan
 DRIFT = "drift"
 
 
-@dataclass(frozen=True, slots=True)
-class MemberRow:
+class MemberRow(Struct, frozen=True):
     """One member.
 
     since    when it began to count as it does (Unix seconds): as runs remember it, else since it

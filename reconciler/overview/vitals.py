@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 
 import orjson
+from msgspec import Struct
 
 from reconciler.cluster.member import Member
 from reconciler.cluster.parallel import in_parallel
@@ -18,8 +18,7 @@ from reconciler.health.probe import Signal
 VERSION_TIMEOUT_SECONDS = 5.0
 
 
-@dataclass(frozen=True, slots=True)
-class Vitals:
+class Vitals(Struct, frozen=True):
     """``version`` is the server's gitVersion, empty where it did not tell; ``nodes`` are Ready
     ones and all, None where they cannot be listed."""
 

@@ -6,12 +6,14 @@ business of the branch, and is left out; what the base would do and the head no 
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
 from typing import TypeVar
 
 import orjson
+from msgspec import Struct
+from msgspec.structs import replace
 
 from reconciler.objects import Object, ObjectKey
 from reconciler.planning.guards import deletions_of
@@ -87,8 +89,7 @@ def _incomparable(head: Plan, theirs: Mapping[str, ClusterPlan], ref: str) -> It
             yield f"{cluster.name}: nothing is left out there, as for {ref}: {other.problem}"
 
 
-@dataclass(frozen=True, slots=True)
-class _Part:
+class _Part(Struct, frozen=True):
     plan: ClusterPlan
     left_out: int = 0
     refused: int = 0
@@ -148,11 +149,11 @@ def _beyond(change: Change, other: Change, ref: str) -> Change:
     if dropped:
         more = f" and {len(dropped) - _SHOWN_PATHS} more" if dropped[_SHOWN_PATHS:] else ""
         told.append(f"no longer, as {ref} would: {', '.join(dropped[:_SHOWN_PATHS])}{more}")
-    return _explained(replace(change, fields=fields), "; ".join(told))
+    return _explained(dataclasses.replace(change, fields=fields), "; ".join(told))
 
 
 def _explained(change: Change, text: str) -> Change:
-    return replace(change, reason=f"{change.reason} ({text})") if text else change
+    return dataclasses.replace(change, reason=f"{change.reason} ({text})") if text else change
 
 
 def _essence(field: FieldChange) -> tuple[str, bytes, bytes]:

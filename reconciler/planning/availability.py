@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from reconciler.federation.model import Cluster, DesiredState, FailoverRules, Taint, Workload
 from reconciler.health.decision import ClusterHealth, Decision, Transition, decide, duration_words
@@ -17,8 +19,7 @@ DOWN_TAINT = Taint("federation.reconciler.dev/down", effect="NoExecute")
 many seconds, as with Kubernetes' own node.kubernetes.io/unreachable."""
 
 
-@dataclass(frozen=True, slots=True)
-class Availability:
+class Availability(Struct, frozen=True):
     """What this run may use.
 
     health       each cluster, for reports; empty where failover is not enabled

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 import fnmatch
 import re
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from reconciler.cluster.member import Member
 from reconciler.cluster.resources import Resource
@@ -24,8 +27,7 @@ from reconciler.planning.requests import DEFAULT_NAMESPACE, Target
 _OWNER = re.compile(r'conflict with "((?:[^"\\]|\\.)*)"')
 
 
-@dataclass(frozen=True, slots=True)
-class Checked:
+class Checked(Struct, frozen=True):
     """The verdict on one object: a change, or (None) unchanged with the record to remember.
 
     ``invalid`` marks a manifest that the server refuses as such, which is bad input rather than
@@ -41,8 +43,7 @@ class Checked:
     homeless: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Terms:
+class Terms(Struct, frozen=True):
     """What the rules allow in this run. ``recorded`` gives a past apply's field tree by its E."""
 
     digester: Digester
@@ -140,7 +141,7 @@ def check_new(member: Member, target: Target, *, namespace_exists: bool) -> Chec
             failed = _failed(target, _words(target, error, target.body))
             homeless = isinstance(error, NotFound) and not _says_a_role_is_missing(target, error)
             return replace(failed, homeless=homeless)
-        return Checked(target, replace(change, verified=False))
+        return Checked(target, dataclasses.replace(change, verified=False))
     except ApiError as error:
         return _failed(target, _words(target, error, target.body))
     return Checked(target, change)
@@ -161,7 +162,7 @@ def _says_a_role_is_missing(target: Target, error: ApiError) -> bool:
 
 def unverified(target: Target) -> Checked:
     """A custom resource whose CRD this very plan brings: nobody can check it yet."""
-    return Checked(target, replace(_creation(target), verified=False))
+    return Checked(target, dataclasses.replace(_creation(target), verified=False))
 
 
 def unserved(target: Target, known_versions: Iterable[str]) -> Checked:

@@ -5,11 +5,11 @@ The rule and why it is sound are told in ``inventory.records``.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
 import orjson
+from msgspec import Struct
 
 from reconciler.cluster.member import FIELD_MANAGER
 from reconciler.inventory.applyset import IDENTITY, PART_OF
@@ -29,8 +29,7 @@ class Question(StrEnum):
     SAMPLED = "sampled for verification"
 
 
-@dataclass(frozen=True, slots=True)
-class Comparison:
+class Comparison(Struct, frozen=True):
     """``record`` is what should be remembered if the object turns out to be as wanted."""
 
     question: Question

@@ -6,7 +6,9 @@ Comparing is quick and needs no thread; asking waits for the network, so it is d
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from reconciler.cluster.member import Member
 from reconciler.cluster.parallel import in_parallel
@@ -25,8 +27,7 @@ CONCURRENT_CHECKS = 8
 NAMESPACE = GroupKind("", "Namespace")
 
 
-@dataclass(frozen=True, slots=True)
-class Deciding:
+class Deciding(Struct, frozen=True):
     """What the objects of one member share. ``crds`` are the kinds that this plan introduces;
     ``sampled`` picks the unchanged ones to be verified by a dry run all the same."""
 
@@ -37,8 +38,7 @@ class Deciding:
     sampled: Callable[[ObjectKey], bool]
 
 
-@dataclass(frozen=True, slots=True)
-class _Doubt:
+class _Doubt(Struct, frozen=True):
     """An object that only the server can settle. ``live`` None: it is to be created."""
 
     target: Target

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from reconciler.federation.model import Cluster, DesiredState
 from reconciler.health.decision import ClusterHealth

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from reconciler.federation.model import GuardRules
 from reconciler.planning.plan import Action, Change
 
 
-@dataclass(frozen=True, slots=True)
-class Deletions:
+class Deletions(Struct, frozen=True):
     """One cluster's figures: the inventory's size, what is wanted, and what would go."""
 
     cluster: str

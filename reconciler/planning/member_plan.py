@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
+
+from msgspec import Struct, field
 
 from reconciler.cluster.member import Member
 from reconciler.cluster.resources import Discovery, Resource, VersionedKind
@@ -34,8 +36,7 @@ CRD = pruning.CRD
 PVC = GroupKind("", "PersistentVolumeClaim")
 
 
-@dataclass(frozen=True, slots=True)
-class Settings:
+class Settings(Struct, frozen=True):
     """What the command line adds to the rules. ``now`` is Unix time in seconds."""
 
     force_conflicts: bool = False
@@ -44,8 +45,7 @@ class Settings:
     checked: Callable[[int], None] = lambda _count: None
 
 
-@dataclass(frozen=True)
-class MemberWork:
+class MemberWork(Struct, frozen=True):
     """A member's plan with all that carrying it out needs; never leaves the process.
 
     ``rows``/``fields`` are the records of the objects that are as wanted; ``stale`` says whether
@@ -209,8 +209,7 @@ def _unless_shared(
     return f"it holds objects that are not ours: {strangers}" if strangers else prune
 
 
-@dataclass(frozen=True, slots=True)
-class _Unlisted:
+class _Unlisted(Struct, frozen=True):
     """Objects of the inventory that nobody wants and no LIST showed.
 
     ``ours`` are those that may still be there and ours; ``contradicted`` is one of them that surely

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
 
 import orjson
+from msgspec import Struct
+from msgspec.structs import replace
 
 from reconciler.federation.known_kinds import REPLICATED, RUN_PODS
 from reconciler.federation.model import DesiredState, Workload
@@ -24,8 +25,7 @@ from reconciler.scheduling.handover import Running, has_settled, hold, return_li
 Live = Mapping[ObjectKey, Mapping[str, Object]]
 
 
-@dataclass(frozen=True, slots=True)
-class Placing:
+class Placing(Struct, frozen=True):
     """The assignments of this run, and what to remember after it.
 
     ``moves`` tell people what waits, what left and what is short; ``warnings`` what is down.

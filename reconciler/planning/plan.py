@@ -6,10 +6,12 @@ here. Secret values never enter it (see ``planning.redaction``).
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Literal
+
+from msgspec import Struct, field
 
 from reconciler.health.decision import ClusterHealth
 from reconciler.objects import Object, ObjectKey
@@ -26,8 +28,7 @@ class Action(StrEnum):
     FAILED = "failed"
 
 
-@dataclass(frozen=True, slots=True)
-class FieldChange:
+class FieldChange(Struct, frozen=True):
     """One field's old and new value.
 
     ``path`` is written as a person would: ``spec.template.spec.containers[name=web].image``.
@@ -51,7 +52,7 @@ class _Absent:
 ABSENT = _Absent()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclasses.dataclass(frozen=True, slots=True)
 class Change:
     """What is to happen to one object in one cluster, and why.
 
@@ -77,12 +78,11 @@ class Change:
     resource_version: str = ""
     propagation: str = "Background"
     take_over: tuple[str, ...] = ()
-    live: Object | None = field(default=None, repr=False, compare=False)
+    live: Object | None = dataclasses.field(default=None, repr=False, compare=False)
     retained: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class ClusterPlan:
+class ClusterPlan(Struct, frozen=True):
     """One member's part of the plan; ``changes`` leave out the unchanged, which are counted.
 
     ``reachable`` False: nothing is known and nothing will be written; ``problem`` says why.
@@ -103,8 +103,7 @@ class ClusterPlan:
     requests: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class WorkloadRow:
+class WorkloadRow(Struct, frozen=True):
     """A workload with replicas over the fleet, for reports: before and after, by cluster."""
 
     key: ObjectKey
@@ -114,16 +113,14 @@ class WorkloadRow:
     placed_by: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Avoided:
+class Avoided(Struct, frozen=True):
     """What the base would do in one cluster, and the head of the branch no longer does."""
 
     cluster: str
     change: Change
 
 
-@dataclass(frozen=True, slots=True)
-class LeftOut:
+class LeftOut(Struct, frozen=True):
     """How much a plan does not show because the base has it as well."""
 
     changes: int = 0
@@ -132,8 +129,7 @@ class LeftOut:
     warnings: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class AgainstBase:
+class AgainstBase(Struct, frozen=True):
     """What a plan was compared with: the branch, tag or commit ``ref``, which is now ``commit``.
 
     ``problem`` says why there was nothing to compare with; then everything is shown.
@@ -147,8 +143,7 @@ class AgainstBase:
     problem: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
+class Plan(Struct, frozen=True):
     """All clusters, sorted by name. ``violations`` non-empty: apply refuses to start.
 
     ``base`` set: only what differs from another commit's plan is shown; nothing to be applied.
@@ -197,8 +192,7 @@ class Plan:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(Struct, frozen=True):
     """What became of one change. ``skipped``: not tried (``message`` says why), e.g. a wave before
     it failed, the run was stopped, or the lock was lost."""
 
@@ -210,8 +204,7 @@ class Outcome:
     seconds: float = 0.0
 
 
-@dataclass(frozen=True, slots=True)
-class RecordOutcome:
+class RecordOutcome(Struct, frozen=True):
     """What became of one DNS record's change; ``zone`` is external-dns where that writes zones."""
 
     zone: str
@@ -223,8 +216,7 @@ class RecordOutcome:
     seconds: float = 0.0
 
 
-@dataclass(frozen=True, slots=True)
-class RunResult:
+class RunResult(Struct, frozen=True):
     """A plan and what came of it. ``outcomes`` and ``records`` empty: nothing was to be done."""
 
     plan: Plan

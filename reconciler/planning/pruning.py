@@ -7,7 +7,8 @@ with them. When in doubt, keep.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from reconciler.cluster.member import Member
 from reconciler.cluster.parallel import in_parallel
@@ -40,8 +41,7 @@ _MADE_IN_EVERY_NAMESPACE = frozenset(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class PruneQuestion:
+class PruneQuestion(Struct, frozen=True):
     """One live member of ours that nobody wants here any more."""
 
     key: ObjectKey

@@ -6,7 +6,8 @@ import base64
 import binascii
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from reconciler.objects import Object, ObjectKey
 from reconciler.planning.plan import ABSENT, FieldChange

@@ -5,9 +5,10 @@ from __future__ import annotations
 import base64
 import copy
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import cache
 from typing import Any
+
+from msgspec import Struct
 
 from reconciler.cluster.resources import Discovery, Resource, VersionedKind
 from reconciler.inventory.applyset import with_membership
@@ -21,8 +22,7 @@ PROPAGATION = "federation.reconciler.dev/prune-propagation"
 DEFAULT_NAMESPACE = "default"
 
 
-@dataclass(frozen=True, slots=True)
-class Target:
+class Target(Struct, frozen=True):
     """A desired object with its identity as the member sees it.
 
     ``resource`` is None where the member does not serve the kind (yet).

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
 from enum import StrEnum
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from reconciler.federation.known_kinds import REPLICATED, RUN_PODS
 from reconciler.federation.model import DesiredState, Workload
@@ -39,8 +41,7 @@ SEVERITY = tuple(Fate)
 """The least serious first."""
 
 
-@dataclass(frozen=True, slots=True)
-class Outage:
+class Outage(Struct, frozen=True):
     """Clusters that fail together; ``names``, such as ``provider=aws``, with the widest last."""
 
     names: tuple[str, ...]
@@ -53,8 +54,7 @@ class Outage:
         return self.names[-1]
 
 
-@dataclass(frozen=True, slots=True)
-class Cell:
+class Cell(Struct, frozen=True):
     """One workload in one outage: replicas without it, lost with it, and placed after it."""
 
     fate: Fate
@@ -63,8 +63,7 @@ class Cell:
     after: int
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(Struct, frozen=True):
     """One workload, with a cell for each outage in order."""
 
     workload: ObjectKey
@@ -75,8 +74,7 @@ class Row:
         return max((cell.fate for cell in self.cells), key=SEVERITY.index, default=Fate.UNTOUCHED)
 
 
-@dataclass(frozen=True, slots=True)
-class Survivability:
+class Survivability(Struct, frozen=True):
     """The matrix. Rows are sorted by workload, outages from narrow to wide."""
 
     federation: str

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
 from typing import Protocol
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from reconciler.errors import BadInput, Position, Problem, SourceError, UsageError
 from reconciler.manifests.cache import ParseCache
@@ -17,8 +19,7 @@ from reconciler.source.rules import SignatureRule, SourceRules
 from reconciler.source.trusted_keys import TrustedKeys, read_trusted_keys
 
 
-@dataclass(frozen=True, slots=True)
-class SourceRequest:
+class SourceRequest(Struct, frozen=True):
     """What the command line says about a repository. ``seconds`` bounds what is fetched.
 
     ``require_signature`` is demanded whatever the repository says, and checked with the keys at
@@ -75,8 +76,7 @@ def request_of(asked: Asked) -> SourceRequest:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class ReadSource:
+class ReadSource(Struct, frozen=True):
     """A checkout with its decoded ``files``. ``keys`` are the mounted ones; ``signer`` is who
     signed what the command line demands."""
 

@@ -9,9 +9,10 @@ one, which cannot simply leave it out.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
+
+from msgspec import Struct
 
 from reconciler.errors import SourceError
 from reconciler.reading.rules_of import rules_of
@@ -24,8 +25,7 @@ from reconciler.source.trusted_keys import TrustedKeys, keys_in_repository
 Result = TypeVar("Result")
 
 
-@dataclass(frozen=True, slots=True)
-class LastApplied:
+class LastApplied(Struct, frozen=True):
     """What a run remembers for the next: the commit, and whether it demanded a ``signature``
     (True also where that was not remembered)."""
 

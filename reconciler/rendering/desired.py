@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal
+
+from msgspec import Struct
 
 from reconciler.errors import Position
 from reconciler.objects import Object, ObjectKey
 
 
-@dataclass(frozen=True, slots=True)
-class DesiredObject:
+class DesiredObject(Struct, frozen=True):
     """The template with this cluster's overrides and replicas; the inventory's labels come later.
 
     ``retain`` are JSON pointers of fields sent at creation only; afterwards the live value stands.

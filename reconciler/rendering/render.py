@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from reconciler.errors import Position, Problem
 from reconciler.federation.model import (
@@ -25,8 +26,7 @@ _STEERING = ("federation.reconciler.dev/placement", "federation.reconciler.dev/s
 _VARIABLE = re.compile(r"\$\{cluster\.([a-z]+(?:\.[A-Za-z0-9._/-]+)?)\}")
 
 
-@dataclass(frozen=True, slots=True)
-class Rendering:
+class Rendering(Struct, frozen=True):
     """Objects per cluster, sorted by key; clusters with none have an entry too."""
 
     objects: Mapping[str, tuple[DesiredObject, ...]]

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from pathlib import Path
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from reconciler.cluster.member import Member
 from reconciler.cluster.resources import Resource
@@ -25,8 +27,7 @@ from reconciler.reporting.notifications import Receiver, address_from_environmen
 _SECRETS = Resource("v1", "Secret", "secrets", namespaced=True)
 
 
-@dataclass(frozen=True)
-class Surroundings:
+class Surroundings(Struct, frozen=True):
     """Where a run's news may go, as far as that could be found out.
 
     ``known`` is what was remembered of the telling before, ``told`` the same as this run wants it

@@ -10,9 +10,11 @@ from __future__ import annotations
 import re
 import socket
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Literal
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from reconciler.cluster.member import FIELD_MANAGER, Member
 from reconciler.cluster.resources import Resource, VersionedKind
@@ -31,8 +33,7 @@ MOST_IN_A_MEMBER = 50
 MOST_NAMED = 10
 
 
-@dataclass(frozen=True, slots=True)
-class Happening:
+class Happening(Struct, frozen=True):
     """``key`` tells it apart from others of the same reason; ``note`` is for people."""
 
     type: Literal["Normal", "Warning"]
@@ -42,8 +43,7 @@ class Happening:
     key: str
 
 
-@dataclass(frozen=True, slots=True)
-class Regarding:
+class Regarding(Struct, frozen=True):
     """The object that an Event is about; ``uid`` lets `kubectl describe` find it."""
 
     api_version: str

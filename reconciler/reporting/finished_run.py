@@ -6,9 +6,10 @@ import hashlib
 import re
 import secrets
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
+
+from msgspec import Struct
 
 from reconciler.errors import (
     BadInput,
@@ -48,8 +49,7 @@ class FailureKind(StrEnum):
 NO_NEWS = frozenset({FailureKind.STOPPED, FailureKind.LOCKED})
 
 
-@dataclass(frozen=True, slots=True)
-class Failure:
+class Failure(Struct, frozen=True):
     """``text`` is for people and may be worded otherwise in the next run; ``subject`` is not.
 
     ``named`` is what it is about where the text does not say so: an object.
@@ -71,8 +71,7 @@ class Failure:
         return f"{self.kind}|{self.cluster}|{self.subject}"
 
 
-@dataclass(frozen=True, slots=True)
-class FinishedRun:
+class FinishedRun(Struct, frozen=True):
     """One run. ``started`` is Unix time, ``seconds`` how long it took.
 
     plan            None: the run ended before there was one

@@ -6,10 +6,11 @@ Only geometry, in pixels; the page draws it. Pure.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import groupby
 from math import ceil, sqrt
 from typing import Literal, NamedTuple
+
+from msgspec import Struct
 
 Detail = Literal["card", "label", "dot"]
 
@@ -47,8 +48,7 @@ class Tile(NamedTuple):
     cluster: int
 
 
-@dataclass(frozen=True, slots=True)
-class Picture:
+class Picture(Struct, frozen=True):
     """A drawing of ``width`` by ``height``; all tiles are of one size."""
 
     width: int
@@ -61,8 +61,7 @@ class Picture:
     tiles: tuple[Tile, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class _Block:
+class _Block(Struct, frozen=True):
     """Something drawn around its own origin, to be put somewhere."""
 
     width: int

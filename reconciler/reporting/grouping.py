@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from itertools import groupby
 
 import orjson
+from msgspec import Struct
 
 from reconciler.objects import ObjectKey
 from reconciler.planning.plan import ABSENT, Change, ClusterPlan, FieldChange, Plan
@@ -16,8 +16,7 @@ from reconciler.reporting.wording import note_of, visible
 _SHOWN_CLUSTERS = 6
 
 
-@dataclass(frozen=True, slots=True)
-class ChangeGroup:
+class ChangeGroup(Struct, frozen=True):
     """The same changes in the same clusters, sorted by kind, namespace and name."""
 
     clusters: tuple[ClusterPlan, ...]

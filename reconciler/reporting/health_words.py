@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import UTC, datetime
+
+from msgspec import Struct
 
 from reconciler.health.decision import ClusterHealth
 from reconciler.health.memory import Phase
@@ -14,8 +15,7 @@ from reconciler.reporting.grouping import together
 from reconciler.reporting.wording import visible
 
 
-@dataclass(frozen=True, slots=True)
-class Health:
+class Health(Struct, frozen=True):
     """``sign`` is one of ok, degraded, down, unknown: what is drawn. ``reason`` is for people."""
 
     sign: str

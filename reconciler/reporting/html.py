@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from reconciler.planning.plan import Plan, RunResult
 from reconciler.reporting.page import Page, middle_cut, plan_page, result_page
@@ -43,8 +44,7 @@ def _rendered(page: Page) -> str:
     return text if text.endswith("\n") else text + "\n"
 
 
-@dataclass(frozen=True, slots=True)
-class _Fixed:
+class _Fixed(Struct, frozen=True):
     """What is the same in every page."""
 
     template: Template

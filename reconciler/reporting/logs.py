@@ -17,6 +17,7 @@ from datetime import UTC, datetime
 from typing import Any, Protocol, TextIO
 
 import orjson
+from msgspec import Struct
 
 from reconciler.errors import ReconcileError
 from reconciler.planning.plan import ClusterPlan, RunResult
@@ -64,8 +65,7 @@ def open_log(run: str, stream: TextIO) -> logging.Logger:
     return logger
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(Struct, frozen=True):
     """One line. ``fields`` are added to it."""
 
     level: int

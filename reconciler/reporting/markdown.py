@@ -8,7 +8,8 @@ from __future__ import annotations
 import html
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from reconciler.planning.plan import Action, ClusterPlan, Plan, RunResult, WorkloadRow
 from reconciler.reporting.base_words import avoided, comparison
@@ -44,8 +45,7 @@ _UNFOLDED_CLUSTERS = 12
 _ROOM_FOR_NOTE = 400
 
 
-@dataclass(frozen=True, slots=True)
-class _Part:
+class _Part(Struct, frozen=True):
     """A piece of the comment that is whole with any number of its items.
 
     ``share``: how much of the limit it may take at most. ``what`` its items are, for the note.

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from reconciler.planning.plan import Action, ClusterPlan, Plan, RunResult
 from reconciler.reporting.grouping import few, together
@@ -13,8 +14,7 @@ from reconciler.reporting.wording import key_text, unwritten_records, visible
 MOST_NOTICES = 100
 
 
-@dataclass(frozen=True, slots=True)
-class Notice:
+class Notice(Struct, frozen=True):
     """``level`` is stop, down, outage or warning: it chooses the sign and the colour."""
 
     level: str

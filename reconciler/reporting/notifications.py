@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
 
 import orjson
+from msgspec import Struct
+from msgspec.structs import replace
 
 from reconciler.federation.model import SecretReference
 from reconciler.health.decision import ClusterHealth
@@ -39,8 +40,7 @@ class Occasion(StrEnum):
     RECOVERY = "recovery"
 
 
-@dataclass(frozen=True, slots=True)
-class Receiver:
+class Receiver(Struct, frozen=True):
     """Who is told. Its address is in the environment variable ``env`` or in ``secret``."""
 
     type: str
@@ -62,8 +62,7 @@ class Receiver:
         return digest(self.type, self.env, secret.namespace, secret.name, secret.key)
 
 
-@dataclass(frozen=True, slots=True)
-class Tiding:
+class Tiding(Struct, frozen=True):
     """One change worth telling. ``cluster`` is empty where it is about the run as a whole."""
 
     occasion: Occasion

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from urllib.parse import quote
+
+from msgspec import Struct
 
 from reconciler.planning.plan import ClusterPlan, Plan, RunResult, WorkloadRow
 from reconciler.reporting.base_words import avoided, comparison
@@ -34,8 +35,7 @@ MOST_WORKLOADS = 200
 MOST_BARS = 24
 
 
-@dataclass(frozen=True, slots=True)
-class Count:
+class Count(Struct, frozen=True):
     """How many changes of one action."""
 
     action: str
@@ -43,8 +43,7 @@ class Count:
     count: int
 
 
-@dataclass(frozen=True, slots=True)
-class ClusterView:
+class ClusterView(Struct, frozen=True):
     """One cluster; ``before`` and ``after`` are its replicas of all workloads together."""
 
     name: str
@@ -62,8 +61,7 @@ class ClusterView:
     label: str
 
 
-@dataclass(frozen=True, slots=True)
-class Bar:
+class Bar(Struct, frozen=True):
     """One cluster's replicas of a workload; widths in percent of the longest bar."""
 
     cluster: str
@@ -73,8 +71,7 @@ class Bar:
     after_width: float
 
 
-@dataclass(frozen=True, slots=True)
-class WorkloadView:
+class WorkloadView(Struct, frozen=True):
     """``same``: what is said of the clusters that have no bar."""
 
     kind: str
@@ -87,8 +84,7 @@ class WorkloadView:
     same: str
 
 
-@dataclass(frozen=True, slots=True)
-class Page:
+class Page(Struct, frozen=True):
     """The whole page; ``of_a_run`` when it tells what was done rather than what would be."""
 
     title: str

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from itertools import groupby
+
+from msgspec import Struct
 
 from reconciler.objects import ObjectKey
 from reconciler.planning.plan import ABSENT, Action, Change, FieldChange, Outcome, Plan
@@ -30,8 +31,7 @@ _ORDER = {action: rank for rank, action in enumerate(MARKS)}
 Outcomes = Mapping[tuple[str, ObjectKey, Action], Outcome]
 
 
-@dataclass(frozen=True, slots=True)
-class FieldView:
+class FieldView(Struct, frozen=True):
     """One field: either ``lines`` of a diff, or what it was and will be (None: absent)."""
 
     path: str
@@ -42,8 +42,7 @@ class FieldView:
     left_out: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class ChangeView:
+class ChangeView(Struct, frozen=True):
     action: str
     mark: str
     kind: str
@@ -57,8 +56,7 @@ class ChangeView:
     outcome_class: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class GroupView:
+class GroupView(Struct, frozen=True):
     """What the same clusters share. ``names`` are all of them, for the search."""
 
     title: str
@@ -67,8 +65,7 @@ class GroupView:
     kinds: tuple[tuple[str, tuple[ChangeView, ...]], ...]
 
 
-@dataclass(frozen=True, slots=True)
-class ChangesView:
+class ChangesView(Struct, frozen=True):
     """``left_out`` changes do not fit on the page; the least serious are left out first."""
 
     groups: tuple[GroupView, ...]

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from itertools import groupby
+
+from msgspec import Struct
 
 from reconciler.planning.plan import (
     Action,
@@ -72,8 +73,7 @@ _ARROW = "\u2007->\u2007"
 """An arrow between two values, at which no line is broken."""
 
 
-@dataclass(frozen=True, slots=True)
-class Style:
+class Style(Struct, frozen=True):
     """How to write: with colours or not, how wide, every field of a creation or its essence."""
 
     colour: bool = False

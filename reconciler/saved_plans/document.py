@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+from msgspec import Struct
+
 from reconciler import __version__
 from reconciler.inventory.records import Digester
 from reconciler.manifests.document import Document
@@ -25,8 +27,7 @@ from reconciler.saved_plans.fingerprints import fingerprint
 FORMAT_VERSION = 1
 
 
-@dataclass(frozen=True, slots=True)
-class Seal:
+class Seal(Struct, frozen=True):
     """What two documents of one plan have in common: the ``salt`` of their digests (bytes), and
     when the plan was made (Unix seconds)."""
 
@@ -56,8 +57,7 @@ class Origin:
         return bool(self.commit) and not self.uncommitted
 
 
-@dataclass(frozen=True)
-class SavedPlan:
+class SavedPlan(Struct, frozen=True):
     """A saved plan as its file has it, which fits the schema."""
 
     document: Mapping[str, Any]

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field, fields
+
+from msgspec import Struct, field
 
 from reconciler.objects import ObjectKey
 
 
-@dataclass(frozen=True, slots=True)
-class FleetView:
+class FleetView(Struct, frozen=True):
     """Observed facts, all optional; an empty view means that everything is up and nothing runs.
 
     unavailable  cluster -> why it gets no replicas (declared down, drained)
@@ -40,7 +40,7 @@ class FleetView:
     @property
     def is_empty(self) -> bool:
         """Whether all is as Git alone would have it."""
-        return not any(getattr(self, each.name) for each in fields(self))
+        return not any(getattr(self, name) for name in self.__struct_fields__)
 
     def unavailable_for(self, workload: ObjectKey) -> dict[str, str]:
         """Cluster -> why this workload gets no replicas there."""

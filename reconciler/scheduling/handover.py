@@ -8,14 +8,15 @@ same rule makes a lost memory harmless: what stands in for a dead cluster stays.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from reconciler.objects import ObjectKey
 from reconciler.scheduling.assignment import Assignment
 
 
-@dataclass(frozen=True, slots=True)
-class Running:
+class Running(Struct, frozen=True):
     """Replicas of one workload by cluster, of clusters that could be looked at.
 
     asked    ``spec.replicas`` of the live objects

@@ -5,15 +5,16 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
 from typing import Literal
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 OutcomeName = Literal["ok", "failed", "locked"]
 """failed: an object, a cluster or the run itself; locked: another run was at work."""
 
 
-@dataclass(frozen=True, slots=True)
-class Standing:
+class Standing(Struct, frozen=True):
     """How the process stands. Times are seconds of a clock that only goes forward.
 
     ``running_since`` None: it waits for the next run. ``came_through``: some run could be made, be

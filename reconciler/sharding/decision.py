@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from typing import Any
 
 import orjson
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from reconciler.errors import ReconcileError
 from reconciler.objects import ObjectKey
@@ -17,8 +18,7 @@ VERSION = 1
 MAX_INFLATED = 64 * 1024 * 1024
 
 
-@dataclass(frozen=True, slots=True)
-class FleetDecision:
+class FleetDecision(Struct, frozen=True):
     """Where everything goes in this run, whoever carries it out.
 
     commit       what was decided upon; "" for a repository that is no commit

@@ -14,10 +14,11 @@ import base64
 import random
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
 from typing import Any
 
 import orjson
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from reconciler.cluster.member import Member
 from reconciler.cluster.resources import Resource
@@ -34,8 +35,7 @@ PATIENCE_SECONDS = 300.0
 """How long the others wait for the decision, unless their own deadline is nearer."""
 
 
-@dataclass(frozen=True, slots=True)
-class RoundState:
+class RoundState(Struct, frozen=True):
     """What the ConfigMap says. ``ended``: pod -> whether all that it had to do was done."""
 
     round: str = ""

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from hashlib import blake2b
+
+from msgspec import Struct
 
 from reconciler.errors import UsageError
 
 
-@dataclass(frozen=True, slots=True)
-class Shard:
+class Shard(Struct, frozen=True):
     """One of ``count`` pods, counted from 0, in the run that ``round`` names.
 
     All pods of one Job have the same round, and no two Jobs do. It is empty where only a plan is

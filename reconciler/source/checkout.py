@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from reconciler.source.files import SourceFile
 
@@ -11,8 +11,7 @@ MAX_FILE_BYTES = 10 * 1024 * 1024
 MAX_TOTAL_BYTES = 512 * 1024 * 1024
 
 
-@dataclass(frozen=True, slots=True)
-class Checkout:
+class Checkout(Struct, frozen=True):
     """``commit`` is empty for a folder that is no Git work tree; ``dirty`` says that files differ
     from it. ``files`` are sorted by path, relative to the chosen folder.
 

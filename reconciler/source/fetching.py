@@ -11,9 +11,10 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
+
+from msgspec import Struct
 
 from reconciler.errors import SourceError
 from reconciler.source.commands import Finished, run
@@ -47,8 +48,7 @@ _SETTINGS = (
 _KEPT_VARIABLES = ("GIT_SSL_CAINFO", "GIT_SSL_CAPATH")
 
 
-@dataclass(frozen=True, slots=True)
-class Fetched:
+class Fetched(Struct, frozen=True):
     """What a ref pointed to: ``name`` in full; ``tag`` is the id of an annotated tag's object."""
 
     commit: str

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
 from pathlib import Path
+
+from msgspec import Struct, field
 
 from reconciler.errors import SourceError
 from reconciler.source.credentials import SourceCredentials, split_url
@@ -18,8 +19,7 @@ _SHORT_ID = re.compile(r"[0-9a-f]{7,39}")
 _NO_REF = re.compile(r"^[-/]|[\x00-\x20\x7f~^:?*\[\\]|\.\.|@\{|//|/$|\.$|\.lock$")
 
 
-@dataclass(frozen=True, slots=True)
-class SourceLocation:
+class SourceLocation(Struct, frozen=True):
     """``cache`` keeps the clones; ``seconds`` is for everything that one step fetches, retries
     included."""
 

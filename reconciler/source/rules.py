@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Literal
+
+from msgspec import Struct
 
 SignatureType = Literal["gpg", "ssh"]
 SignedThing = Literal["commit", "tag"]
 
 
-@dataclass(frozen=True, slots=True)
-class SignatureRule:
+class SignatureRule(Struct, frozen=True):
     """A signature that the head must carry. ``keys`` and the file ``allowed_signers`` say whom the
     *next* commits are to be signed by; see ``trust``."""
 
@@ -24,8 +24,7 @@ class SignatureRule:
         return f"a {self.on} signed with {self.type}"
 
 
-@dataclass(frozen=True, slots=True)
-class SourceRules:
+class SourceRules(Struct, frozen=True):
     """``sops`` and ``kustomize`` say whether such files are decrypted and built."""
 
     signature: SignatureRule | None = None

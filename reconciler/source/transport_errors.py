@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from reconciler.errors import SourceError
 from reconciler.source.commands import Finished
@@ -31,8 +32,7 @@ class FetchFailed(SourceError):
         self.no_such_ref = no_such_ref
 
 
-@dataclass(frozen=True, slots=True)
-class _Known:
+class _Known(Struct, frozen=True):
     """A pattern in what git and ssh print, and what it means."""
 
     pattern: str

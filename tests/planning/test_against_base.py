@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+import dataclasses
 
 import pytest
+from msgspec.structs import replace
 
 from reconciler.planning.against_base import against_base
 from reconciler.planning.plan import Action, Change, ClusterPlan, Plan
@@ -37,18 +38,20 @@ def test_a_plan_against_itself_has_nothing_but_what_could_not_be_looked_at(make:
 
 
 def test_words_and_lines_do_not_make_a_change_another() -> None:
-    reworded = replace(CATALOG, reason="drift", origin="b.yaml:9:1", resource_version="9")
+    reworded = dataclasses.replace(
+        CATALOG, reason="drift", origin="b.yaml:9:1", resource_version="9"
+    )
     assert shown(plan(reworded), plan(CATALOG)) == ()
 
 
 @pytest.mark.parametrize(
     "other",
     [
-        replace(CATALOG, request={"spec": 2}),
-        replace(CATALOG, force=True),
-        replace(CATALOG, take_over=("kubectl*",)),
-        replace(CATALOG, uid="another"),
-        replace(CATALOG, fields=(replicas(4, 6),)),
+        dataclasses.replace(CATALOG, request={"spec": 2}),
+        dataclasses.replace(CATALOG, force=True),
+        dataclasses.replace(CATALOG, take_over=("kubectl*",)),
+        dataclasses.replace(CATALOG, uid="another"),
+        dataclasses.replace(CATALOG, fields=(replicas(4, 6),)),
     ],
 )
 def test_whatever_would_be_done_otherwise_is_shown(other: Change) -> None:
@@ -57,14 +60,14 @@ def test_whatever_would_be_done_otherwise_is_shown(other: Change) -> None:
 
 
 def test_another_action_is_shown_with_that_of_the_base() -> None:
-    (change,) = shown(plan(replace(CREATE, action=Action.ADOPT)), plan(CREATE))
+    (change,) = shown(plan(dataclasses.replace(CREATE, action=Action.ADOPT)), plan(CREATE))
     assert change.reason.endswith("(main would create it)")
     assert change.fields == CREATE.fields
 
 
 def test_fields_that_only_the_base_changes_are_named() -> None:
-    base = replace(CATALOG, fields=(replicas(4, 5), image("catalog", "1", "2")))
-    (change,) = shown(plan(replace(CATALOG, fields=(replicas(4, 5),))), plan(base))
+    base = dataclasses.replace(CATALOG, fields=(replicas(4, 5), image("catalog", "1", "2")))
+    (change,) = shown(plan(dataclasses.replace(CATALOG, fields=(replicas(4, 5),))), plan(base))
     assert change.fields == ()
     assert change.reason == (
         "changed in Git (1 more as main; no longer, as main would: "
@@ -76,7 +79,7 @@ def test_a_refusal_that_both_have_is_counted_and_fails_nothing() -> None:
     found = against_base(plan(CONFLICT), plan(CONFLICT), "main")
     assert found.base
     assert (found.base.left_out.refused, found.has_failures) == (1, False)
-    other = replace(CONFLICT, error="another reason")
+    other = dataclasses.replace(CONFLICT, error="another reason")
     assert against_base(plan(other), plan(CONFLICT), "main").has_failures
 
 
@@ -110,11 +113,19 @@ INVALID = "refused as invalid: Deployment.apps shop/web ({}): no such field"
         ),
         (
             plan(PRUNE, violations=(TOO_MANY.format(1),)),
-            plan(PRUNE, replace(CATALOG, action=Action.PRUNE), violations=(TOO_MANY.format(2),)),
+            plan(
+                PRUNE,
+                dataclasses.replace(CATALOG, action=Action.PRUNE),
+                violations=(TOO_MANY.format(2),),
+            ),
             False,
         ),
         (
-            plan(PRUNE, replace(CATALOG, action=Action.PRUNE), violations=(TOO_MANY.format(2),)),
+            plan(
+                PRUNE,
+                dataclasses.replace(CATALOG, action=Action.PRUNE),
+                violations=(TOO_MANY.format(2),),
+            ),
             plan(PRUNE, violations=(TOO_MANY.format(1),)),
             True,
         ),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from msgspec.structs import replace
 
 from reconciler.health.decision import ClusterHealth
 from reconciler.health.memory import Phase

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from msgspec.structs import replace
 
 from reconciler.planning.plan import ClusterPlan, Plan, RunResult
 from reconciler.reporting.health_words import Health, fleet_health

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import base64
+import dataclasses
 import hashlib
 import re
-from dataclasses import replace
 from html.parser import HTMLParser
 from itertools import pairwise
 
@@ -191,8 +191,11 @@ def test_a_big_plan_is_cut_to_its_most_serious_changes_and_says_so() -> None:
             "edge",
             f"site-{number % 50}",
             changes=(
-                *(replace(CATALOG, key=deployment(f"web-{number}-{n}")) for n in range(19)),
-                replace(PRUNE, key=PRUNE.key._replace(name=f"job-{number}")),
+                *(
+                    dataclasses.replace(CATALOG, key=deployment(f"web-{number}-{n}"))
+                    for n in range(19)
+                ),
+                dataclasses.replace(PRUNE, key=PRUNE.key._replace(name=f"job-{number}")),
             ),
         )
         for number in range(1000)
@@ -208,7 +211,7 @@ def test_long_values_and_many_fields_are_cut() -> None:
     many = (FieldChange(f"data.key{n}", n, n + 1) for n in range(100))
     fields = (FieldChange("data.blob", "x" * 50_000, "y" * 50_000), *many)
     page = render_html(
-        Plan("shop", (ClusterPlan("a", changes=(replace(CATALOG, fields=fields),)),))
+        Plan("shop", (ClusterPlan("a", changes=(dataclasses.replace(CATALOG, fields=fields),)),))
     )
     assert "41 more fields" in page
     assert "x" * 2_001 not in page

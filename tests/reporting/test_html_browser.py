@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 import struct
 import zlib
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -154,7 +154,9 @@ def test_twenty_thousand_changes_stay_usable(browser: Browser) -> None:
             f"edge-{number:04}",
             "edge",
             f"site-{number % 50:02}",
-            changes=tuple(replace(CATALOG, key=deployment(f"web-{number}-{n}")) for n in range(20)),
+            changes=tuple(
+                dataclasses.replace(CATALOG, key=deployment(f"web-{number}-{n}")) for n in range(20)
+            ),
         )
         for number in range(1000)
     )

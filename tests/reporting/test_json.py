@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
-from dataclasses import replace
 from pathlib import Path
 
 import jsonschema
@@ -54,7 +54,9 @@ def test_a_field_says_what_it_was_what_it_will_be_and_whose_it_is() -> None:
 
 
 def test_a_field_that_is_absent_has_no_value() -> None:
-    change = replace(CATALOG, fields=(FieldChange("a", ABSENT, None), FieldChange("b", 1, ABSENT)))
+    change = dataclasses.replace(
+        CATALOG, fields=(FieldChange("a", ABSENT, None), FieldChange("b", 1, ABSENT))
+    )
     document = plan_document(Plan("shop", (ClusterPlan("aws", changes=(change,)),)))
     assert document["clusters"][0]["changes"][0]["fields"] == [
         {"path": "a", "to": None},

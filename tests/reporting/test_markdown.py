@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
-from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
@@ -57,7 +57,7 @@ def assert_whole(text: str) -> None:
 
 
 def many_changes(count: int) -> Plan:
-    changes = tuple(replace(CATALOG, key=deployment(f"web-{n}")) for n in range(count))
+    changes = tuple(dataclasses.replace(CATALOG, key=deployment(f"web-{n}")) for n in range(count))
     return Plan("shop", (ClusterPlan("aws-eu", changes=changes), ClusterPlan("gcp-eu")))
 
 
@@ -179,7 +179,9 @@ def test_a_plan_that_fits_says_nothing_of_cutting() -> None:
 
 def test_a_thousand_clusters_with_different_changes_fit_as_well() -> None:
     clusters = tuple(
-        ClusterPlan(f"edge-{n:04}", changes=(replace(PRUNE, key=deployment(f"web-{n}")),))
+        ClusterPlan(
+            f"edge-{n:04}", changes=(dataclasses.replace(PRUNE, key=deployment(f"web-{n}")),)
+        )
         for n in range(1000)
     )
     rows = tuple(

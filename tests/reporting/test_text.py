@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+import dataclasses
 
 import pytest
+from msgspec.structs import replace
 
 from reconciler.planning.plan import ClusterPlan, FieldChange, Plan, WorkloadRow
 from reconciler.reporting.text import render_plan, render_result
@@ -21,7 +22,7 @@ from tests.reporting.hostile import hostile, run_of_hostile
 
 
 def one_cluster(*fields: FieldChange) -> Plan:
-    change = replace(FRONTEND_DRIFT, fields=fields)
+    change = dataclasses.replace(FRONTEND_DRIFT, fields=fields)
     return Plan("shop", (ClusterPlan("aws-eu", changes=(change,)),))
 
 

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import jsonschema
 import pytest
 import referencing
+from msgspec.structs import replace
 
 from reconciler.errors import ReconcileError
 from reconciler.inventory.records import Digester
@@ -262,7 +263,9 @@ LIVE = {
 
 
 def sealed(live: dict[str, Any], *retained: str, of: Change = CATALOG) -> dict[str, Any]:
-    return fingerprint(replace(of, live=live, uid="u", retained=retained), Digester(SEAL.salt))
+    return fingerprint(
+        dataclasses.replace(of, live=live, uid="u", retained=retained), Digester(SEAL.salt)
+    )
 
 
 @pytest.mark.parametrize(
@@ -292,7 +295,9 @@ def test_a_live_object_is_known_again_by_all_that_does_not_move_by_itself(
 
 def test_of_a_secret_no_digest_is_kept() -> None:
     request = {"stringData": {"password": CANARY}}
-    found = sealed(LIVE, of=replace(SECRET_UPDATE, request=request, resource_version="7"))
+    found = sealed(
+        LIVE, of=dataclasses.replace(SECRET_UPDATE, request=request, resource_version="7")
+    )
     assert found == {"uid": "u", "resourceVersion": "7"}
     assert sealed(LIVE, of=PRUNE).keys() == {"uid", "live"}
 

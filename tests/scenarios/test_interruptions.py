@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import threading
-from dataclasses import replace
 
 import pytest
 import yaml
+from msgspec.structs import replace
 
 from reconciler.errors import BadInput, LeaseLost
 from reconciler.pipeline import Options, apply_plan, make_plan
