@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 
 from bench.commands import Commands
@@ -28,7 +29,10 @@ class ObjectsPoint:
 
 
 def grow(plane: ControlPlane, commands: Commands, sizes: Sizes) -> list[ObjectsPoint]:
-    """The same cluster is filled further and further; kubectl has another one."""
+    """The same cluster is filled further and further; kubectl has another one.
+
+    Services are headless: an API server finds each an address the more slowly, the more there are.
+    """
     ours, theirs = plane.clusters(2)
     for one in (ours, theirs):
         one.clean()
@@ -36,13 +40,16 @@ def grow(plane: ControlPlane, commands: Commands, sizes: Sizes) -> list[ObjectsP
     points: list[ObjectsPoint] = []
     for count in sizes.growth_objects:
         folder = commands.folder / f"growth-{count}"
-        repository = write_repository(folder, count, ["member-1"], per_file=PER_FILE)
+        repository = write_repository(
+            folder, count, ["member-1"], per_file=PER_FILE, addresses=False
+        )
         command = commands.reconcile("--yes", repository=repository, kubeconfig=kubeconfig)
         applied = run(command)
         found = in_turns(sizes.slow_rounds, ours=command, floor=commands.floor(ours))
         kubectl = None
         if count <= sizes.kubectl_up_to:
-            plain = write_objects(commands.folder / f"plain-{count}", count, per_file=PER_FILE)
+            plain = commands.folder / f"plain-{count}"
+            write_objects(plain, count, per_file=PER_FILE, addresses=False)
             again = commands.kubectl_apply(theirs, plain)
             run(again)
             kubectl = run(again).seconds
@@ -57,4 +64,5 @@ def grow(plane: ControlPlane, commands: Commands, sizes: Sizes) -> list[ObjectsP
                 max(one.peak_bytes for one in found["ours"]),
             )
         )
+        print(f"  {points[-1]}", file=sys.stderr, flush=True)
     return points

@@ -61,7 +61,7 @@ metadata:
   name: web-{n}
   namespace: bench
 spec:
-  selector: {{app: web-{n}}}
+  {address}selector: {{app: web-{n}}}
   ports:
     - name: http
       port: 80
@@ -84,25 +84,31 @@ metadata:
 """
 
 
-def application(number: int, *, colour: str = "green") -> str:
-    """The four manifests of one application."""
-    return _APPLICATION.format(n=number, colour=colour)
+def application(number: int, *, colour: str = "green", addresses: bool = True) -> str:
+    """The four manifests of one application; without ``addresses`` its Service is headless."""
+    address = "" if addresses else "clusterIP: None\n  "
+    return _APPLICATION.format(n=number, colour=colour, address=address)
 
 
 def write_repository(
-    folder: Path, objects: int, clusters: Sequence[str], *, per_file: int = 1
+    folder: Path,
+    objects: int,
+    clusters: Sequence[str],
+    *,
+    per_file: int = 1,
+    addresses: bool = True,
 ) -> Path:
     """A Git work tree with ``objects`` manifests, which all go to every cluster."""
     folder.mkdir(parents=True, exist_ok=True)
     members = "".join(_CLUSTER.format(name=name) for name in clusters)
     (folder / "federation.yaml").write_text(_FEDERATION + members)
     if objects:
-        write_objects(folder / "apps", objects, per_file=per_file)
+        write_objects(folder / "apps", objects, per_file=per_file, addresses=addresses)
     commit(folder)
     return folder
 
 
-def write_objects(folder: Path, objects: int, *, per_file: int = 1) -> Path:
+def write_objects(folder: Path, objects: int, *, per_file: int = 1, addresses: bool = True) -> Path:
     """Only the manifests, as kubectl takes them: a file for every ``per_file`` applications.
 
     The Namespace sorts before what is in it.
@@ -110,7 +116,8 @@ def write_objects(folder: Path, objects: int, *, per_file: int = 1) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "0-namespace.yaml").write_text(_NAMESPACE)
     numbers = range(-(-objects // KINDS))
-    manifests = [part for n in numbers for part in application(n).split("---\n")][:objects]
+    applications = (application(n, addresses=addresses) for n in numbers)
+    manifests = [part for each in applications for part in each.split("---\n")][:objects]
     step = KINDS * per_file
     for first in range(0, len(manifests), step):
         part = "---\n".join(manifests[first : first + step])
