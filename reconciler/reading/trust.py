@@ -97,7 +97,7 @@ def _check(source: ReadSource, last: LastApplied | None) -> None:
     elif last and checkout.commit:
         allowed = source.request.allow_rollback or source.rules.allow_rollback
         before = _in_repository(
-            where, lambda folder: _rules_before(where, folder, checkout.commit, last, allowed)
+            where, lambda folder: _rules_before(where, folder, checkout, last, allowed)
         )
         if before is None and last.signature and not source.request.allow_rollback:
             raise SourceError(
@@ -124,15 +124,19 @@ def _check(source: ReadSource, last: LastApplied | None) -> None:
 
 
 def _rules_before(
-    where: SourceLocation, folder: Path, head: str, last: LastApplied, rollback_allowed: bool
+    where: SourceLocation,
+    folder: Path,
+    head: Checkout,
+    last: LastApplied,
+    rollback_allowed: bool,
 ) -> SourceRules | None:
     """The rules of the last applied commit, which ``head`` must continue; None when it is gone."""
     from reconciler.source.descent import check_descent
     from reconciler.source.fetching import fetch_commit, has_commit
-    from reconciler.source.git import read_commit
+    from reconciler.source.git import read_commit_beside
 
     if not rollback_allowed:
-        check_descent(where, folder, last.commit, head)
+        check_descent(where, folder, last.commit, head.commit)
     known = (
         fetch_commit(where, folder, last.commit)
         if where.is_remote
@@ -140,7 +144,7 @@ def _rules_before(
     )
     if not known:
         return None
-    return rules_of(read_commit(where, folder, last.commit).files)
+    return rules_of(read_commit_beside(where, folder, last.commit, head.files))
 
 
 def _keys_before(

@@ -90,9 +90,12 @@ def git_environment(
     return environment
 
 
-def git_here(folder: Path, *arguments: str, seconds: float = LOCAL_SECONDS) -> Finished:
+def git_here(
+    folder: Path, *arguments: str, seconds: float = LOCAL_SECONDS, given: bytes = b""
+) -> Finished:
     """A git command that needs no server; its exit code is the caller's to judge."""
-    return run(["git", "-C", folder, *arguments], git_environment(), seconds=seconds)
+    command: list[str | Path] = ["git", "-C", folder, *arguments]
+    return run(command, git_environment(), seconds=seconds, given=given)
 
 
 def with_clone(where: SourceLocation, work: Callable[[Path], Result]) -> Result:

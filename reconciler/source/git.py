@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import posixpath
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from reconciler.source.files import SourceFile
 from reconciler.source.location import SourceLocation
 
 _SYMLINK = 0o120000
+_SUBMODULE = 0o160000
 
 
 def read_repository(where: SourceLocation) -> Checkout:
@@ -51,6 +52,50 @@ def read_commit(where: SourceLocation, folder: Path, commit: str) -> Checkout:
     """One commit that is known to be in the repository at ``folder``, at the same path."""
     inside = where.path if where.is_remote else _inside(where)
     return _guarded(where, lambda: _read(where, folder, Fetched(commit), inside))
+
+
+def read_commit_beside(
+    where: SourceLocation, folder: Path, commit: str, beside: Iterable[SourceFile]
+) -> tuple[SourceFile, ...]:
+    """The files of ``read_commit``, most of which lie ``beside`` unchanged and are not read again.
+
+    Git is asked twice, whatever the number of files; what is not plain is left to ``read_commit``.
+    """
+    inside = where.path if where.is_remote else _inside(where)
+    top = f"{commit}:{'' if inside == '.' else inside.strip('/')}"
+    listed = git_here(folder, "ls-tree", "-r", "-z", "--long", top)
+    names: dict[str, str] = {}
+    sizes: dict[str, int] = {}
+    plain = not listed.code
+    for line in listed.stdout.split(b"\0")[:-1]:
+        about, _, name = line.partition(b"\t")
+        octal, _, blob, size = about.decode().split()
+        mode = int(octal, 8)
+        if mode == _SUBMODULE or b"/." in b"/" + name:
+            continue
+        plain &= mode != _SYMLINK
+        names[os.fsdecode(name)] = blob
+        sizes[blob] = int(size)
+    known = {file.blob or "": file.content for file in beside}
+    missing = [blob for blob in sizes if blob not in known]
+    if not plain or sum(sizes[blob] for blob in missing) > MAX_FILE_BYTES:
+        return read_commit(where, folder, commit).files
+    known |= _blobs(folder, missing)
+    return tuple(SourceFile(name, known[blob], blob) for name, blob in sorted(names.items()))
+
+
+def _blobs(folder: Path, ids: Sequence[str]) -> dict[str, bytes]:
+    """Contents by id. Raises SourceError when one is missing or damaged."""
+    given = "".join(f"{blob}\n" for blob in ids).encode()
+    said = git_here(folder, "cat-file", "--batch", given=given).stdout if ids else b""
+    found: dict[str, bytes] = {}
+    for blob in ids:
+        header, _, said = said.partition(b"\n")
+        size = int(header.split()[-1]) if header.startswith(f"{blob} blob ".encode()) else 0
+        found[blob], said = said[:size], said[size + 1 :]
+        if blob_id(found[blob]) != blob:
+            raise SourceError(f"object {blob} is missing or damaged", hint="try git fsck")
+    return found
 
 
 def read_whole_commit(where: SourceLocation, commit: str) -> Checkout:
