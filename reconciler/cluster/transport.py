@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from typing import TYPE_CHECKING
 from urllib.parse import urlencode
 
@@ -71,7 +72,7 @@ class Transport:
 
         Raises ClusterUnreachable when no answer came, and whatever ``before_each_try`` raises.
         """
-        url = path + ("?" + urlencode(query) if query else "")
+        url = path + (_encoded(tuple(query.items())) if query else "")
         attempts: Retry | None = None
         while True:
             if before_each_try:
@@ -162,6 +163,12 @@ class Transport:
             return attempts.increment("GET", "/", error=sort)
         except HTTPError:
             return None
+
+
+@lru_cache(maxsize=32)
+def _encoded(query: tuple[tuple[str, str], ...]) -> str:
+    """The same few are sent thousands of times."""
+    return "?" + urlencode(query)
 
 
 def _is_verdict(answer: Response) -> bool:

@@ -126,9 +126,9 @@ def _finder(step: str, inner: Reader | None) -> Callable[[list[Any]], _Found]:
 def has_missing(values: Any) -> bool:
     """Whether some owned path had no value (see ``owned_values``)."""
     if isinstance(values, dict):
-        return any(has_missing(value) for value in values.values())
+        return any(map(has_missing, values.values()))
     if isinstance(values, list):
-        return any(has_missing(value) for value in values)
+        return any(map(has_missing, values))
     return bool(values == MISSING)
 
 
