@@ -111,7 +111,7 @@ def read_source(request: SourceRequest) -> ReadSource:
         from reconciler.reading.trust import verify
 
         signer = verify(where, checkout, demanded, keys)
-    rules = rules_of(checkout.files, _rules_cache(where))
+    rules = rules_of(checkout.files, rules_cache(where))
     if rules.signature and request.enforce and not where.is_remote and where.ref is None:
         where, checkout = _as_committed(where, checkout)
     files = _decoded(where, checkout, rules)
@@ -183,7 +183,8 @@ def _as_committed(where: SourceLocation, checkout: Checkout) -> tuple[SourceLoca
     return committed, _open(committed)
 
 
-def _rules_cache(where: SourceLocation) -> ParseCache:
+def rules_cache(where: SourceLocation) -> ParseCache:
+    """What Federations said before, apart from what all files hold."""
     name = hashlib.sha256(f"{where.location}\0{where.path}".encode()).hexdigest()[:16]
     return ParseCache(default_cache() / "parsed" / f"{name}-rules.json")
 

@@ -16,7 +16,7 @@ from msgspec import Struct
 
 from reconciler.errors import SourceError
 from reconciler.reading.rules_of import rules_of
-from reconciler.reading.source_reading import ReadSource
+from reconciler.reading.source_reading import ReadSource, rules_cache
 from reconciler.source import Checkout
 from reconciler.source.location import SourceLocation
 from reconciler.source.rules import SignatureRule, SourceRules
@@ -136,15 +136,16 @@ def _rules_before(
     from reconciler.source.git import read_commit_beside
 
     if not rollback_allowed:
+        # Whose descendant the head is, that is there.
         check_descent(where, folder, last.commit, head.commit)
-    known = (
+    elif not (
         fetch_commit(where, folder, last.commit)
         if where.is_remote
         else has_commit(folder, last.commit)
-    )
-    if not known:
+    ):
         return None
-    return rules_of(read_commit_beside(where, folder, last.commit, head.files))
+    files = read_commit_beside(where, folder, last.commit, head.files)
+    return rules_of(files, rules_cache(where))
 
 
 def _keys_before(
