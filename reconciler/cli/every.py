@@ -55,7 +55,7 @@ def keep_running(settings: Settings, request: Request, *, every: float, listen: 
                 code = _one_run(settings, request, stop, journal)
                 if stop.code is not None:
                     return Exit.OK if code is Exit.OK else stop.code
-                # The usual collector hardly ever runs here: see ``cli.main``.
+                # Nothing else collects here: see ``cli.main``.
                 gc.collect()
                 stop.at_once()
                 spread = 1 + random.uniform(-JITTER, JITTER)  # noqa: S311  (no secret)
