@@ -82,7 +82,10 @@ class Bench:
 
     def _growth(self, commands: Commands) -> None:
         with self._servers(None) as plane:
-            self.growth["objects"] = [asdict(p) for p in grow(plane, commands, self.sizes)]
+            points = self.growth["objects"] = []
+            for point in grow(plane, commands, self.sizes):
+                note(f"  {point}")
+                points.append(asdict(point))
 
     def _servers(self, level: Level | None) -> ControlPlane:
         try:

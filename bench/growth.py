@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from bench.commands import Commands
@@ -28,7 +28,7 @@ class ObjectsPoint:
     peak_bytes: int
 
 
-def grow(plane: ControlPlane, commands: Commands, sizes: Sizes) -> list[ObjectsPoint]:
+def grow(plane: ControlPlane, commands: Commands, sizes: Sizes) -> Iterator[ObjectsPoint]:
     """The same cluster is filled further and further; kubectl has another one.
 
     Services are headless: an API server finds each an address the more slowly, the more there are.
@@ -37,7 +37,7 @@ def grow(plane: ControlPlane, commands: Commands, sizes: Sizes) -> list[ObjectsP
     for one in (ours, theirs):
         one.clean()
     kubeconfig = plane.kubeconfig({"member-1": ours})
-    points: list[ObjectsPoint] = []
+    before = 0
     for count in sizes.growth_objects:
         folder = commands.folder / f"growth-{count}"
         repository = write_repository(
@@ -53,16 +53,13 @@ def grow(plane: ControlPlane, commands: Commands, sizes: Sizes) -> list[ObjectsP
             again = commands.kubectl_apply(theirs, plain)
             run(again)
             kubectl = run(again).seconds
-        points.append(
-            ObjectsPoint(
-                count,
-                count - (points[-1].objects if points else 0),
-                applied.seconds,
-                Figure.of(seconds(found["ours"])).median,
-                Figure.of(seconds(found["floor"])).median,
-                kubectl,
-                max(one.peak_bytes for one in found["ours"]),
-            )
+        yield ObjectsPoint(
+            count,
+            count - before,
+            applied.seconds,
+            Figure.of(seconds(found["ours"])).median,
+            Figure.of(seconds(found["floor"])).median,
+            kubectl,
+            max(one.peak_bytes for one in found["ours"]),
         )
-        print(f"  {points[-1]}", file=sys.stderr, flush=True)
-    return points
+        before = count

@@ -86,7 +86,7 @@ HEAVY = (
     "yaml",
 )
 
-LONGEST = 400
+LONGEST = 800
 LONGER_FOR_A_REASON: dict[str, str] = {}
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import posixpath
 from collections.abc import Iterable, Iterator, Sequence
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -87,12 +88,13 @@ def read_commit_beside(
 def _blobs(folder: Path, ids: Sequence[str]) -> dict[str, bytes]:
     """Contents by id. Raises SourceError when one is missing or damaged."""
     given = "".join(f"{blob}\n" for blob in ids).encode()
-    said = git_here(folder, "cat-file", "--batch", given=given).stdout if ids else b""
+    said = BytesIO(git_here(folder, "cat-file", "--batch", given=given).stdout if ids else b"")
     found: dict[str, bytes] = {}
     for blob in ids:
-        header, _, said = said.partition(b"\n")
-        size = int(header.split()[-1]) if header.startswith(f"{blob} blob ".encode()) else 0
-        found[blob], said = said[:size], said[size + 1 :]
+        header = said.readline().decode(errors="replace").split()
+        size = int(header[2]) if header[:2] == [blob, "blob"] else 0
+        found[blob] = said.read(size)
+        said.readline()
         if blob_id(found[blob]) != blob:
             raise SourceError(f"object {blob} is missing or damaged", hint="try git fsck")
     return found
