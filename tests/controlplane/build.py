@@ -7,6 +7,9 @@ the kubelets) is installed next to it. The result is cached under
 ``${XDG_CACHE_HOME:-~/.cache}/federation-reconciler/controlplane/<sources>-<go version>/``: about
 250 MB. Cold, on two cores, it takes some eight minutes.
 
+``KUBERNETES`` (such as ``1.34.4``) names another version: its go.mod is written beside the build,
+and Go settles the rest of it. Tried with 1.33.13 and 1.37.2. The default's is in this directory.
+
 ``KUBEBUILDER_ASSETS`` (a directory with at least etcd and kube-apiserver) comes first; only what it
 lacks is built. Standard library only, so that it runs before the virtual environment exists:
 
@@ -19,6 +22,7 @@ import fcntl
 import hashlib
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -29,20 +33,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 SOURCES = Path(__file__).resolve().parent
-SOURCE_FILES = ("main.go", "go.mod", "go.sum")
+MODULE_FILES = ("go.mod", "go.sum")
 KUBERNETES = "1.36.3"
 KWOK_MODULE = "sigs.k8s.io/kwok"
 KWOK = "v0.8.0"
 KWOK_STAGES = ("pod/fast", "node/fast", "node/heartbeat-with-lease")
 LINKED = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler")
 UNUSED_AFTER = 30 * 24 * 3600  # seconds after which another build's directory is removed
-
-_VERSION = "k8s.io/component-base/version"
-LDFLAGS = (
-    f"-s -w -X {_VERSION}.gitVersion=v{KUBERNETES} "
-    f"-X {_VERSION}.gitMajor={KUBERNETES.split('.')[0]} "
-    f"-X {_VERSION}.gitMinor={KUBERNETES.split('.')[1]}"
-)
 
 
 class Unavailable(Exception):
@@ -73,6 +70,35 @@ class Programs:
             self.kwok,
             self.kwok_stages,
         )
+
+
+def kubernetes_version(environment: Mapping[str, str] = os.environ) -> str:
+    """The version to build: ``KUBERNETES``, or the default. Raises ValueError for another text."""
+    version = environment.get("KUBERNETES") or KUBERNETES
+    if not re.fullmatch(r"1\.\d+\.\d+(-[a-z]+\.\d+)?", version):
+        raise ValueError(f"KUBERNETES={version}: a version such as {KUBERNETES} is wanted")
+    return version
+
+
+def linker_flags(version: str) -> str:
+    """Without the version in it, kubectl and the API server disagree about what they are."""
+    package = "k8s.io/component-base/version"
+    major, minor, *_ = version.split(".")
+    settings = {"gitVersion": f"v{version}", "gitMajor": major, "gitMinor": minor}
+    return " ".join(["-s -w", *(f"-X {package}.{k}={v}" for k, v in settings.items())])
+
+
+def module_file(version: str, kubernetes_own: str) -> str:
+    """The go.mod that builds ``version``; its indirect requirements are Go's to add.
+
+    ``kubernetes_own`` is that of k8s.io/kubernetes, which asks for its parts in version v0.0.0.
+    """
+    staged = f"v0.{version.partition('.')[2]}"
+    parts = re.findall(r"^\s+(k8s\.io/\S+) v0\.0\.0$", kubernetes_own, re.MULTILINE)
+    lines = ["module controlplane", "", "go 1.24", "", "require ("]
+    lines += [f"\tk8s.io/component-base {staged}", f"\tk8s.io/kubernetes v{version}", ")", ""]
+    lines += [f"replace {part} => {part} {staged}" for part in parts]
+    return "\n".join(lines) + "\n"
 
 
 def ensure(environment: Mapping[str, str] = os.environ) -> Programs:
@@ -127,12 +153,34 @@ def _cache(environment: Mapping[str, str]) -> Path:
     return Path(base) / "federation-reconciler" / "controlplane"
 
 
-def sources_digest() -> str:
+def sources_digest(version: str = KUBERNETES) -> str:
     """What a build depends on besides the Go version."""
-    digest = hashlib.sha256(f"{LDFLAGS}\0{KWOK}\0{KWOK_STAGES}".encode())
-    for name in SOURCE_FILES:
-        digest.update(b"\0" + (SOURCES / name).read_bytes())
+    digest = hashlib.sha256(f"{linker_flags(version)}\0{KWOK}\0{KWOK_STAGES}".encode())
+    digest.update(b"\0" + (SOURCES / "main.go").read_bytes())
+    if version == KUBERNETES:
+        for name in MODULE_FILES:
+            digest.update(b"\0" + (SOURCES / name).read_bytes())
+    else:
+        digest.update(f"\0{module_file(version, '')}".encode())
     return digest.hexdigest()[:16]
+
+
+def _sources(directory: Path, go: str, version: str, environment: Mapping[str, str]) -> Path:
+    """Where ``go build`` finds main.go and the go.mod of a version."""
+    if version == KUBERNETES:
+        return SOURCES
+    sources = directory / "sources"
+    sources.mkdir(exist_ok=True)
+    shutil.copy(SOURCES / "main.go", sources)
+    asked = [go, "mod", "download", "-json", f"k8s.io/kubernetes@v{version}"]
+    found = subprocess.run(asked, cwd=sources, capture_output=True, text=True, check=False)
+    if found.returncode:
+        raise BuildFailed(f"Kubernetes {version}: {found.stdout}{found.stderr}")
+    own = Path(json.loads(found.stdout)["GoMod"]).read_text(encoding="utf-8")
+    (sources / "go.mod").write_text(module_file(version, own), encoding="utf-8")
+    # -e: tests of dependencies, which nobody builds, ask for packages that are no more.
+    _run([go, "mod", "tidy", "-e"], f"go.mod of {version}", 0, sources, environment)
+    return sources
 
 
 def _directory(environment: Mapping[str, str], go: str) -> Path:
@@ -143,14 +191,15 @@ def _directory(environment: Mapping[str, str], go: str) -> Path:
     if asked.returncode:
         raise BuildFailed(f"Go is too old, or cannot fetch a newer one: {asked.stderr.strip()}")
     version = asked.stdout.strip().replace(" ", "-")
-    return _cache(environment) / f"{sources_digest()}-{version}"
+    return _cache(environment) / f"{sources_digest(kubernetes_version(environment))}-{version}"
 
 
 def _newest_build(environment: Mapping[str, str]) -> Path | None:
     """A build of the same sources from a time when there was Go."""
+    digest = sources_digest(kubernetes_version(environment))
     complete = [
         directory
-        for directory in _cache(environment).glob(f"{sources_digest()}-*")
+        for directory in _cache(environment).glob(f"{digest}-*")
         if {"etcd", "kube-apiserver"} <= _contents(directory).keys()
     ]
     return max(complete, key=lambda directory: directory.stat().st_mtime, default=None)
@@ -162,11 +211,14 @@ def _build(directory: Path, go: str, environment: Mapping[str, str]) -> None:
     with _locked(directory.parent / f"{directory.name}.lock"):
         # Looked at under the lock: whoever held it may have built everything.
         if not (directory / "controlplane").exists():
+            version = kubernetes_version(environment)
+            sources = _sources(directory, go, version, environment)
             with _partial(directory) as output:
-                flags = ["-trimpath", "-buildvcs=false", "-mod=readonly", "-ldflags", LDFLAGS]
+                flags = ["-trimpath", "-buildvcs=false", "-mod=readonly"]
+                flags += ["-ldflags", linker_flags(version)]
                 command = [go, "build", "-v", *flags, "-o", str(output / "controlplane"), "."]
-                total = _packages(go)
-                _run(command, f"control plane {KUBERNETES}", total, SOURCES, environment)
+                total = _packages(go, sources)
+                _run(command, f"control plane {version}", total, sources, environment)
                 (output / "controlplane").replace(directory / "controlplane")
         for name in LINKED:
             if not (directory / name).exists():
@@ -205,12 +257,12 @@ def _install_kwok(go: str, output: Path, environment: Mapping[str, str]) -> None
     (output / "stages.yaml").write_text("\n---\n".join(texts) + "\n", encoding="utf-8")
 
 
-def _packages(go: str) -> int:
+def _packages(go: str, sources: Path) -> int:
     """How many packages the build compiles at most; this downloads the modules, too."""
     say("control plane: fetching Go modules")
     listed = subprocess.run(
         [go, "list", "-mod=readonly", "-deps", "."],
-        cwd=SOURCES,
+        cwd=sources,
         capture_output=True,
         text=True,
         check=False,
@@ -292,7 +344,7 @@ def main() -> int:
     except Unavailable as error:
         print(f"no control plane: {error}", file=sys.stderr)
         return 3
-    except BuildFailed as error:
+    except (BuildFailed, ValueError) as error:
         print(f"\n{error}", file=sys.stderr)
         return 1
     if sys.stderr.isatty():

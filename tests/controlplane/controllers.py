@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,9 +13,11 @@ from tests.controlplane.process import Server, StartFailed, eventually
 if TYPE_CHECKING:
     from tests.controlplane.cluster import Cluster
 
-# Those that need a cloud or an address plan for nodes.
-_WITHOUT = ("node-ipam", "node-route", "service-lb", "cloud-node-lifecycle")
-_CONTROLLERS = ",".join(["*", *(f"-{name}-controller" for name in _WITHOUT)])
+# Those that need an address plan for nodes, or a cloud. The latter left with 1.37, which ends at
+# once when it is told to do without a controller that it does not know.
+_NO_ADDRESSES = ("node-ipam",)
+_NO_CLOUD = ("node-route", "service-lb", "cloud-node-lifecycle")
+_LAST_WITH_CLOUD = (1, 36)
 
 
 class MissingProgram(Exception):
@@ -61,7 +65,7 @@ class Controllers:
                 "--secure-port=0",
                 "--kube-api-qps=200",
                 "--kube-api-burst=400",
-                f"--controllers={_CONTROLLERS}",
+                f"--controllers={_controllers(programs.kube_controller_manager)}",
             ],
             [
                 str(programs.kube_scheduler),
@@ -92,6 +96,20 @@ class Controllers:
             and not node["spec"].get("taints")
         ]
         return len(ready) >= count
+
+
+def _controllers(program: Path | None) -> str:
+    clouds = _NO_CLOUD if _version_of(program) <= _LAST_WITH_CLOUD else ()
+    without = (*_NO_ADDRESSES, *clouds)
+    return ",".join(["*", *(f"-{name}-controller" for name in without)])
+
+
+@cache
+def _version_of(program: Path | None) -> tuple[int, int]:
+    """Major and minor, of ``Kubernetes v1.37.2``."""
+    asked = subprocess.run([str(program), "--version"], capture_output=True, text=True, check=True)
+    major, minor = asked.stdout.split("v", 1)[1].split(".")[:2]
+    return int(major), int(minor)
 
 
 def _condition(conditions: list[dict[str, str]], kind: str) -> dict[str, str]:

@@ -59,3 +59,27 @@ def test_binaries_of_kubebuilder_go_before_a_build(tmp_path: Path) -> None:
     programs = build.ensure(without_go(tmp_path, KUBEBUILDER_ASSETS=str(assets)))
     assert programs.etcd == assets / "etcd"
     assert programs.kube_scheduler == built / "kube-scheduler"
+
+
+def test_another_version_of_kubernetes_has_a_build_of_its_own(tmp_path: Path) -> None:
+    environment = without_go(tmp_path, KUBERNETES="1.33.13")
+    cache = tmp_path / "cache" / "federation-reconciler" / "controlplane"
+    programs_in(cache / f"{build.sources_digest()}-go1.26.0", *build.LINKED)
+    with pytest.raises(build.Unavailable):
+        build.ensure(environment)
+    built = programs_in(cache / f"{build.sources_digest('1.33.13')}-go1.26.0", *build.LINKED)
+    assert build.ensure(environment).etcd == built / "etcd"
+
+
+@pytest.mark.parametrize("text", ["1.34", "v1.34.4", "latest", "1.34.4 "])
+def test_what_is_no_version_of_kubernetes_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match=r"a version such as 1\.\d+\.\d+ is wanted"):
+        build.kubernetes_version({"KUBERNETES": text})
+
+
+def test_the_parts_of_kubernetes_are_taken_in_the_version_of_the_whole() -> None:
+    own = "require (\n\tk8s.io/api v0.0.0\n\tk8s.io/utils v0.0.0-2026\n)\n"
+    written = build.module_file("1.38.0-beta.0", own)
+    assert "k8s.io/kubernetes v1.38.0-beta.0" in written
+    assert "replace k8s.io/api => k8s.io/api v0.38.0-beta.0" in written
+    assert "k8s.io/utils" not in written
