@@ -170,22 +170,31 @@ def _code_of_plan(plan: Plan, *, detailed: bool) -> Exit:
 
 def _confirmed(plan: Plan) -> bool:
     """Asks on the terminal; anything but a plain yes is a no, and so is the end of input."""
-    counts = plan.summary()
-    writes = sum(
-        number for action, number in counts.items() if action not in ("unchanged", "failed")
-    )
-    clusters = sum(1 for cluster in plan.clusters if cluster.changes)
-    deletions = counts["prune"]
-    question = (
-        f"Make {writes} change{'s' * (writes != 1)} in {clusters} cluster{'s' * (clusters != 1)}"
-    )
+    asked, deletions = question(plan)
     if deletions:
-        question += click.style(f", {deletions} of them deletions", fg="red", bold=True)
+        asked += click.style(f", {deletions}", fg="red", bold=True)
     answer = click.prompt(
-        question + "? Only 'yes' is taken for a yes",
+        asked + "? Only 'yes' is taken for a yes",
         default="no",
         show_default=False,
         err=True,
         prompt_suffix=": ",
     )
     return str(answer).strip().lower() == "yes"
+
+
+def question(plan: Plan) -> tuple[str, str]:
+    """What a yes will do, and how much of it deletes: ``Make 3 changes in 2 clusters``."""
+    from reconciler.planning.guards import deletions_of
+    from reconciler.reporting.wording import dns_action, plural
+
+    writes = list(plan.writes())
+    parts = []
+    if writes:
+        clusters = len({cluster.name for cluster, _ in writes})
+        parts.append(f"Make {plural(len(writes), 'change')} in {plural(clusters, 'cluster')}")
+    if plan.dns:
+        parts.append(f"{'change' if parts else 'Change'} {plural(len(plan.dns), 'DNS record')}")
+    deleted = len(deletions_of([change for _, change in writes]))
+    deleted += sum(dns_action(record) == "prune" for record in plan.dns)
+    return " and ".join(parts), f"{plural(deleted, 'deletion')} among them" if deleted else ""

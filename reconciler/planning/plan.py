@@ -7,7 +7,7 @@ here. Secret values never enter it (see ``planning.redaction``).
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from enum import StrEnum
 from typing import Any, Literal
 
@@ -175,10 +175,14 @@ class Plan(Struct, frozen=True):
     @property
     def has_changes(self) -> bool:
         """Whether applying would write anything."""
-        quiet = (Action.UNCHANGED, Action.FAILED)
-        return bool(self.dns) or any(
-            c.action not in quiet for cl in self.clusters for c in cl.changes
-        )
+        return bool(self.dns) or any(True for _ in self.writes())
+
+    def writes(self) -> Iterator[tuple[ClusterPlan, Change]]:
+        """What applying would write into clusters, in order."""
+        for cluster in self.clusters:
+            for change in cluster.changes:
+                if change.action not in (Action.UNCHANGED, Action.FAILED):
+                    yield cluster, change
 
     @property
     def has_failures(self) -> bool:

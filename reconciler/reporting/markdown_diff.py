@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from reconciler.planning.plan import ABSENT, Action, Change, FieldChange
 from reconciler.reporting.grouping import is_text, line_diff
-from reconciler.reporting.wording import MARKS, cut, key_text, note_of, plural, value_text, visible
+from reconciler.reporting.wording import MARKS, cut, key_text, note_of, plural, value_texts, visible
 
 _MOST_FIELDS = 40
 _MOST_LINES = 40
@@ -44,7 +44,8 @@ def _field(field: FieldChange) -> Iterator[str]:
         if len(lines) > _MOST_LINES:
             yield f"        … {plural(len(lines) - _MOST_LINES, 'more line')}"
         return
+    before, after = value_texts(field.before, field.after)
     if field.before is not ABSENT:
-        yield f"-     {path}: {value_text(field.before)}{owner}"
+        yield f"-     {path}: {before}{owner}"
     if field.after is not ABSENT:
-        yield f"+     {path}: {value_text(field.after)}"
+        yield f"+     {path}: {after}"

@@ -12,11 +12,12 @@ from reconciler.planning.plan import ABSENT, Action, Change, FieldChange, Outcom
 from reconciler.reporting.grouping import ChangeGroup, group_title, grouped, is_text, line_diff
 from reconciler.reporting.wording import (
     MARKS,
+    contrast,
     cut,
     kind_name,
     note_of,
     object_name,
-    value_text,
+    value_texts,
     visible,
 )
 
@@ -153,10 +154,13 @@ def _field(field: FieldChange) -> FieldView:
         lines = line_diff(field)
         shown = tuple((sign, cut(text, LONGEST_VALUE)) for sign, text in lines[:MOST_LINES])
         return FieldView(path, None, None, shown, owners, len(lines) - len(shown))
-    return FieldView(path, _value(field.before), _value(field.after), (), owners)
-
-
-def _value(value: object) -> str | None:
-    if value is ABSENT:
-        return None
-    return cut(value_text(value, keep_lines=True), LONGEST_VALUE)
+    before, after = contrast(
+        *value_texts(field.before, field.after, keep_lines=True), LONGEST_VALUE
+    )
+    return FieldView(
+        path,
+        None if field.before is ABSENT else before,
+        None if field.after is ABSENT else after,
+        (),
+        owners,
+    )

@@ -48,7 +48,7 @@ from reconciler.reporting.wording import (
     result_line,
     summary_line,
     unwritten_records,
-    value_text,
+    value_texts,
     visible,
 )
 
@@ -134,8 +134,8 @@ def render_result(
     if with_plan and _is_worth_telling(plan):
         text = render_plan(plan, colour=colour, width=width, verbose=verbose) + "\n"
     lines = list(_outcome_lines(result.outcomes, style))
-    for zone, text in unwritten_records(result):
-        lines += style.wrapped("! ", f"DNS {zone}: {text}", 2, RED)
+    for zone, trouble in unwritten_records(result):
+        lines += style.wrapped("! ", f"DNS {zone}: {trouble}", 2, RED)
     for error in result.errors:
         lines += style.wrapped("! ", error, 2, ALARM)
     if result.stopped:
@@ -238,7 +238,7 @@ def _field_lines(field: FieldChange, change: Change, style: Style) -> Iterator[s
         if len(lines) > len(shown):
             yield style.paint(f"{indent}    … {plural(len(lines) - len(shown), 'more line')}", DIM)
         return
-    before, after = value_text(field.before), value_text(field.after)
+    before, after = value_texts(field.before, field.after)
     new = change.action is Action.CREATE
     room = style.width - len(indent) - len(path) - 2
     wanted = len(before) + len(after) + 4

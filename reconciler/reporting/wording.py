@@ -76,6 +76,23 @@ def value_text(value: Any, *, keep_lines: bool = False) -> str:
     return visible(orjson.dumps(value, option=orjson.OPT_SORT_KEYS).decode())
 
 
+def value_texts(before: Any, after: Any, *, keep_lines: bool = False) -> tuple[str, str]:
+    """Two different JSON values, written so that the difference is seen.
+
+    ``1`` and ``"1"``, or two ways to write é, look alike until they are quoted as in JSON.
+    """
+    texts = value_text(before, keep_lines=keep_lines), value_text(after, keep_lines=keep_lines)
+    if unicodedata.normalize("NFKC", texts[0]) != unicodedata.normalize("NFKC", texts[1]):
+        return texts
+    return _quoted(before), _quoted(after)
+
+
+def _quoted(value: Any) -> str:
+    import json  # orjson does not escape what looks alike.
+
+    return "(absent)" if value is ABSENT else json.dumps(value, sort_keys=True)
+
+
 def cut(text: str, room: int) -> str:
     """At most ``room`` characters, an ellipsis where some are missing."""
     return text if len(text) <= room else text[: max(room - 1, 0)] + "…"

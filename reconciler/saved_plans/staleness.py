@@ -14,7 +14,7 @@ import orjson
 from reconciler.objects import GroupKind, ObjectKey, api_group
 from reconciler.planning.plan import ABSENT
 from reconciler.reporting.grouping import few, together
-from reconciler.reporting.wording import PAST, dns_line, value_text, visible
+from reconciler.reporting.wording import PAST, dns_line, value_texts, visible
 from reconciler.saved_plans.document import SavedPlan
 
 _NO_WRITE = ("failed", "unchanged")
@@ -202,7 +202,7 @@ def _values(field: Mapping[str, Any]) -> bytes:
 
 
 def _step(field: Mapping[str, Any]) -> str:
-    return f"{value_text(field.get('from', ABSENT))} -> {value_text(field.get('to', ABSENT))}"
+    return " -> ".join(value_texts(field.get("from", ABSENT), field.get("to", ABSENT)))
 
 
 def _key(change: Mapping[str, Any]) -> ObjectKey:

@@ -17,6 +17,10 @@ from pathlib import Path
 
 import pytest
 
+from reconciler.cli.run import question
+from reconciler.objects import ObjectKey
+from reconciler.planning.plan import Action, Change, ClusterPlan, Plan
+
 from .conftest import FEDERATION, ROOT, SAMPLE, Command
 
 Write = Callable[[str], Path]
@@ -263,6 +267,27 @@ def test_on_a_terminal_it_shows_the_plan_and_asks(
     assert terminal.end() == code, terminal.text
     assert words in terminal.text
     assert "Traceback" not in terminal.text
+
+
+def test_the_question_says_all_that_a_yes_will_do() -> None:
+    frontend = Change(Action.RECREATE, ObjectKey("batch", "Job", "shop", "import"), "batch/v1")
+    leftover = Change(Action.PRUNE, ObjectKey("", "ConfigMap", "shop", "old"), "v1")
+    refused = Change(Action.FAILED, ObjectKey("", "ConfigMap", "shop", "new"), "v1")
+    there = ClusterPlan("aws-eu", changes=(frontend, leftover, refused))
+    quiet = ClusterPlan("gcp-eu", changes=(refused,))
+    withdrawn = {"name": "web.example.com.", "type": "A", "from": ["192.0.2.1"], "to": None}
+    for plan, asked in (
+        (Plan("shop", (there, quiet)), ("Make 2 changes in 1 cluster", "2 deletions among them")),
+        (
+            Plan("shop", (quiet,), dns=(withdrawn,)),
+            ("Change 1 DNS record", "1 deletion among them"),
+        ),
+        (
+            Plan("shop", (there,), dns=(withdrawn,)),
+            ("Make 2 changes in 1 cluster and change 1 DNS record", "3 deletions among them"),
+        ),
+    ):
+        assert question(plan) == asked
 
 
 def test_with_yes_nobody_is_asked(environment: dict[str, str], repository: Write) -> None:

@@ -7,7 +7,16 @@ import dataclasses
 import pytest
 from msgspec.structs import replace
 
-from reconciler.planning.plan import ClusterPlan, FieldChange, Plan, WorkloadRow
+from reconciler.planning.plan import (
+    ABSENT,
+    ClusterPlan,
+    FieldChange,
+    Plan,
+    RecordOutcome,
+    RunResult,
+    WorkloadRow,
+)
+from reconciler.reporting.markdown import render_markdown
 from reconciler.reporting.text import render_plan, render_result
 from tests.reporting.changes import CANARY, CATALOG, FRONTEND_DRIFT, SECRET_UPDATE, deployment
 from tests.reporting.fleets import (
@@ -103,6 +112,36 @@ def test_long_values_are_cut_where_they_are_alike() -> None:
     name = "registry.example.com/a/very/long/path/to/the/image/of/web"
     plan = one_cluster(FieldChange("spec.image", f"{name}:1", f"{name}:2"))
     assert "…web:1 -> …web:2" in render_plan(plan, width=80)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "line"),
+    [
+        (1, "1", 'data.x: 1 -> "1"'),
+        ("true", True, 'data.x: "true" -> true'),
+        ("null", None, 'data.x: "null" -> null'),
+        ("[1]", [1], 'data.x: "[1]" -> [1]'),
+        ("(absent)", ABSENT, 'data.x: "(absent)" -> (absent)'),
+        ("caf\u00e9", "cafe\u0301", 'data.x: "caf\\u00e9" -> "cafe\\u0301"'),
+        ("1", "2", "data.x: 1 -> 2"),
+    ],
+)
+def test_values_that_differ_are_written_differently(
+    before: object, after: object, line: str
+) -> None:
+    plan = one_cluster(FieldChange("data.x", before, after))
+    assert f"{line}\n" in render_plan(plan)
+    sides = line.removeprefix("data.x: ").split(" -> ")
+    markdown = render_markdown(plan)
+    for sign, value, text in zip("-+", (before, after), sides, strict=True):
+        assert (f"{sign}     data.x: {text}" in markdown) is (value is not ABSENT)
+
+
+def test_a_record_that_was_not_written_hides_nothing_of_the_plan() -> None:
+    refused = RecordOutcome("example.com.", "web", "A", "update", "failed", "refused")
+    text = render_result(RunResult(web_shop(), records=(refused,)))
+    assert text.startswith(render_plan(web_shop()))
+    assert "! DNS example.com.: 1 record not written, the next run tries again: refused" in text
 
 
 def test_many_fields_are_counted_unless_all_are_asked_for() -> None:
