@@ -101,8 +101,9 @@ def _at_a_glance(
     if target.resource is None:
         if target.kind in shared.crds:
             return checking.unverified(target)
-        versions = shared.observation.discovery.versions(target.kind.group_kind)
-        return checking.unserved(target, versions)
+        kind = target.kind.group_kind
+        coming = [crd.api_version for crd in shared.crds if crd.group_kind == kind]
+        return checking.unserved(target, coming or shared.observation.discovery.versions(kind))
     live = listed or found
     if live is None:
         exists = target.key.namespace not in absent_namespaces

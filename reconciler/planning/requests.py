@@ -94,7 +94,10 @@ def _as_kept(body: Object) -> Object:
 
 
 def crds_in(bodies: list[Object]) -> dict[VersionedKind, Resource]:
-    """The kinds that the CustomResourceDefinitions among ``bodies`` introduce."""
+    """The kinds that the CustomResourceDefinitions among ``bodies`` introduce.
+
+    A version that is not served is kept for what is stored, and nobody can ask for it.
+    """
     found = {}
     for body in bodies:
         if body.get("kind") != "CustomResourceDefinition":
@@ -102,6 +105,8 @@ def crds_in(bodies: list[Object]) -> dict[VersionedKind, Resource]:
         spec = map_of(body.get("spec"))
         names = map_of(spec.get("names"))
         for version in maps_of(spec.get("versions")):
+            if not version.get("served"):
+                continue
             api_version = f"{spec.get('group')}/{version.get('name')}"
             resource = Resource(
                 api_version,
