@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from msgspec import Struct
 
@@ -11,6 +11,7 @@ from reconciler.health.object_status import ObjectStatus, Status, object_status,
 from reconciler.objects import Object, ObjectKey
 from reconciler.planning.member_plan import MemberWork
 from reconciler.planning.plan import Action, Change, Plan
+from reconciler.planning.requests import DEFAULT_NAMESPACE
 
 
 class ClusterStatus(Struct, frozen=True):
@@ -77,8 +78,11 @@ def fleet_status(
     problems = {cluster.name: cluster.problem for cluster in plan.clusters}
     wanted = {row.key: row.after for row in plan.workloads}
     changes = {name: {c.key: c for c in work.plan.changes} for name, work in work_of.items()}
+    known = {key for name in live for key in (*live[name], *changes[name])}
     rows = []
     for key in sorted(placed):
+        if not _is_its_own(key, placed, known):
+            continue
         parts = []
         for name in sorted(placed[key] & problems.keys()):
             count = wanted.get(key, {}).get(name)
@@ -87,13 +91,28 @@ def fleet_status(
                 parts.append(ClusterStatus(name, None, message, wanted=count))
                 continue
             if key not in live[name] and key not in changes[name]:
-                # Not this key: what is placed is also remembered by the namespace it may get.
                 continue
             obj = live[name][key][1] if key in live[name] else None
             parts.append(_one(name, obj, changes[name].get(key), count))
         if parts:
             rows.append(WorkloadStatus(key, tuple(parts)))
     return tuple(rows)
+
+
+def _is_its_own(
+    key: ObjectKey, placed: Collection[ObjectKey], known: Collection[ObjectKey]
+) -> bool:
+    """Whether an object has this key, and not that of the twin.
+
+    What Git gives no namespace is placed under two keys, as only a member's discovery tells whether
+    it is namespaced. ``known`` are the keys seen in members; where none was, Git's own counts.
+    """
+    if key.namespace not in ("", DEFAULT_NAMESPACE):
+        return True
+    twin = key._replace(namespace="" if key.namespace else DEFAULT_NAMESPACE)
+    if twin not in placed or key in known:
+        return True
+    return twin not in known and not key.namespace
 
 
 def _one(

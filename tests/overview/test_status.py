@@ -24,6 +24,16 @@ spec:
     metadata: {labels: {app: agent}}
     spec: {containers: [{name: agent, image: registry.example/agent:1.0}]}
 """
+SCOPES = """
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRole
+metadata: {name: readers}
+rules: []
+---
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: flags}
+"""
 
 
 def workloads(fleet: Fleet, *arguments: str, code: int = 0) -> dict[str, Any]:
@@ -69,6 +79,18 @@ def test_a_member_that_does_not_answer_is_unknown_not_well(shop_fleet: Fleet) ->
     web = workloads(shop_fleet, "deployment/web", code=1)["Deployment/web"]
     assert [part["status"] for part in web["clusters"]] == ["Current", "Unknown"]
     assert web["status"] == "Unknown"
+
+
+def test_what_has_no_namespace_in_git_is_told_once_of_each_member(shop_fleet: Fleet) -> None:
+    (shop_fleet.repository / "scopes.yaml").write_text(SCOPES)
+    shop_fleet.run("--yes")
+    # One member knows that a ConfigMap has a namespace and a ClusterRole has none; then nobody.
+    for down, namespace in (("gcp", "default"), ("aws", "")):
+        shop_fleet.sandbox.cluster(down).faults.error(500)
+        for name, told in (("readers", ""), ("flags", namespace)):
+            said = shop_fleet.run("status", name, "-o", "json", code=1).stdout
+            (row,) = json.loads(said)["workloads"]
+            assert (row["namespace"], len(row["clusters"])) == (told, 2)
 
 
 def test_watching_ends_when_everything_is_there(shop_fleet: Fleet) -> None:
