@@ -49,6 +49,19 @@ class Document:
         mark = (key_node or node).start_mark if key else node.start_mark
         return Position(self.file, mark.line + 1, mark.column + 1)
 
+    def written(self, *path: str | int) -> str:
+        """The scalar at ``path`` as the file has it (``1.10``, ``0777``, ``yes``), unquoted.
+
+        Empty where there is none, or the file was built.
+        """
+        from reconciler.manifests.nodes import find_node
+
+        roots = () if self.source.built_by else _roots(self.source)
+        if self.index >= len(roots):
+            return ""
+        node, _ = find_node(roots[self.index], self.prefix + path)
+        return node.value if isinstance(node.value, str) else ""
+
     @property
     def origin(self) -> str:
         """Where to look when the position is only that of a built file; else empty."""

@@ -12,6 +12,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from reconciler.errors import Position, Problem
+from reconciler.manifests.builtin_types import type_problems
 from reconciler.manifests.cache import ParseCache
 from reconciler.manifests.checks import identity_problems, without_server_fields
 from reconciler.manifests.document import Document
@@ -151,6 +152,9 @@ def _parse(file: SourceFile, text: str) -> tuple[list[Document], list[Problem]]:
                 continue
             whole = Document(file.path, index, position.line, value, file, column=position.column)
             for document in _unfold(whole):
+                if isinstance(document, Problem):
+                    problems.append(document)
+                    continue
                 problems += _faults(document, MAX_PROBLEMS + 1 - len(problems))
                 documents.append(document)
                 if len(problems) > MAX_PROBLEMS:
@@ -164,11 +168,11 @@ def _parse(file: SourceFile, text: str) -> tuple[list[Document], list[Problem]]:
     return usable, _bounded([*builder.problems, *problems])
 
 
-def _no_map(position: Position) -> Problem:
+def _no_map(position: Position, what: str = "the document") -> Problem:
     return Problem(
         position,
         "$",
-        "the document is not a map",
+        f"{what} is not a map",
         "a manifest with apiVersion, kind and metadata",
         "keep other YAML files out of the chosen --path",
     )
@@ -179,6 +183,7 @@ def _faults(document: Document, most: int) -> list[Problem]:
     add."""
     found = list(islice(identity_problems(document), most))
     found = found or list(islice(schema_problems(document), most))
+    found = found or list(islice(type_problems(document), most))
     if not found:
         without_server_fields(document.body)
     return [_with_origin(fault, document) for fault in found]
@@ -200,8 +205,11 @@ def _with_origin(problem: Problem, document: Document) -> Problem:
     return replace(problem, hint="; ".join(filter(None, [problem.hint, document.origin])))
 
 
-def _unfold(document: Document) -> Iterator[Document]:
-    """The items of a ``kind: List`` (or any ``*List`` with items), or the document itself."""
+def _unfold(document: Document) -> Iterator[Document | Problem]:
+    """The items of a ``kind: List`` (or any ``*List`` with items), or the document itself.
+
+    A problem for an item that is no manifest.
+    """
     body = document.body
     items = body.get("items")
     if not str(body.get("kind", "")).endswith("List") or not isinstance(items, list):
@@ -209,6 +217,8 @@ def _unfold(document: Document) -> Iterator[Document]:
         return
     for number, item in enumerate(items):
         if not isinstance(item, dict):
+            problem = _no_map(document.position("items", number), "an item of the list")
+            yield _with_origin(problem, document)
             continue
         kind = str(body["kind"]).removesuffix("List")
         if kind:

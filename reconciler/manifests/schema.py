@@ -20,7 +20,7 @@ from reconciler.objects import Object, api_group
 
 OWN_GROUP = "federation.reconciler.dev"
 _OWN = f"{OWN_GROUP}/v1alpha1"
-_TYPES, _CORE = "types.kubefed.io/v1beta1", "core.kubefed.io/v1beta1"
+KUBEFED_TYPES, _CORE = "types.kubefed.io/v1beta1", "core.kubefed.io/v1beta1"
 _DNS = "multiclusterdns.kubefed.io/v1alpha1"
 _FEDERATED = "kubefed-federated.json"
 
@@ -28,7 +28,7 @@ SCHEMA_OF: Mapping[tuple[str, str], str] = {
     (_OWN, "Federation"): "federation.json",
     (_OWN, "Cluster"): "cluster.json",
     (_OWN, "Placement"): "placement.json",
-    (_TYPES, "FederatedNamespace"): "kubefed-namespace.json",
+    (KUBEFED_TYPES, "FederatedNamespace"): "kubefed-namespace.json",
     (_CORE, "KubeFedCluster"): "kubefed-cluster.json",
     (_CORE, "KubeFedConfig"): "kubefed-config.json",
     (_CORE, "FederatedTypeConfig"): "kubefed-type-config.json",
@@ -79,7 +79,7 @@ def schema_name(body: Object) -> str | None:
     if not isinstance(api_version, str) or not isinstance(kind, str):
         return None
     name = SCHEMA_OF.get((api_version, kind))
-    if name is None and api_version == _TYPES and kind.startswith("Federated"):
+    if name is None and api_version == KUBEFED_TYPES and kind.startswith("Federated"):
         return _FEDERATED
     return name
 
@@ -120,7 +120,7 @@ def _misplaced_kind(document: Document) -> Iterator[Problem]:
             return
         near = difflib.get_close_matches(kind, list(_KIND_HOMES), n=1)
         kinds = sorted(k for v, k in SCHEMA_OF if api_group(v) == group)
-        if api_version == _TYPES:
+        if api_version == KUBEFED_TYPES:
             kinds.append("Federated<Kind>")
         yield _problem(
             document,
@@ -182,7 +182,7 @@ def _word(document: Document, error: Any) -> Iterator[Problem]:
     elif error.validator == "pattern":
         yield _problem(document, path, f"not valid: {_shown(error.instance)}", expected)
     elif error.validator == "type":
-        text = f"is {_kind_of(error.instance)}"
+        text = f"is {json_type(error.instance)}"
         quoting = (
             isinstance(error.instance, int | float | bool) and error.validator_value == "string"
         )
@@ -233,7 +233,8 @@ _TYPE_WORDS = {
 }
 
 
-def _kind_of(value: Any) -> str:
+def json_type(value: Any) -> str:
+    """``a whole number``, ``a map``, ...: what a JSON value is, for people."""
     for python, word in (
         (bool, "a boolean"),
         (str, "text"),

@@ -1,7 +1,7 @@
 """What the server writes where a manifest says nothing, by type (pkg/apis/*/defaults.go).
 
 Each function gets one struct as it was given, before its children are decoded, and completes it
-in place. Defaults that are constants of the OpenAPI document are in ``schema.json``.
+in place. Defaults that are constants of the OpenAPI document are in ``kubernetes_types.json``.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """What the API server knows about the shape of an object: types, merge keys, atomic parts.
 
-Built-in kinds come from ``schema.json``, made from a real server's OpenAPI and the Go types
-(``tests/sandbox/generate_tables.py``); custom resources from their own structural schema.
+Built-in kinds come from the table by which manifests are checked, made from a real server's OpenAPI
+and the Go types (``tests/sandbox/generate_tables.py``); custom resources from their own structural
+schema.
 """
 
 from __future__ import annotations
@@ -78,6 +79,8 @@ class Shape:
         return self.item or DEDUCED
 
 
+_TABLES = Path(__file__).resolve().parents[1] / "manifests" / "kubernetes_types.json"
+
 DEDUCED = Shape("deduced")
 DEDUCED_LIST = Shape("list", atomic=True, item=DEDUCED)
 RAW = Shape("raw", atomic=True)
@@ -87,7 +90,7 @@ STRING = Shape("string")
 @cache
 def tables() -> dict[str, Any]:
     """``kinds``: group/version/Kind -> type name; ``types``: type name -> its fields."""
-    found: dict[str, Any] = orjson.loads(Path(__file__).with_name("schema.json").read_bytes())
+    found: dict[str, Any] = orjson.loads(_TABLES.read_bytes())
     return found
 
 
