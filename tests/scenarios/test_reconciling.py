@@ -158,11 +158,11 @@ def test_an_immutable_field_needs_recreation_which_must_be_allowed(world: World)
 @pytest.mark.parametrize(
     "wrong",
     [
-        WEB.replace("replicas: 2", "replicas: many"),
+        WEB.replace("replicas: 2", "replicas: -1"),
         WEB.replace("replicas: 2", "replicsa: 2"),
         SERVICE.replace("port: 80", "port: 99999999"),
     ],
-    ids=["type", "field", "value"],
+    ids=["sign", "field", "value"],
 )
 def test_what_a_server_refuses_as_invalid_stops_every_write(world: World, wrong: str) -> None:
     from reconciler.errors import GuardViolation
