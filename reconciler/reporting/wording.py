@@ -15,7 +15,15 @@ from typing import Any
 import orjson
 
 from reconciler.objects import Object, ObjectKey, map_of, maps_of
-from reconciler.planning.plan import ABSENT, Action, Change, Plan, RunResult, WorkloadRow
+from reconciler.planning.plan import (
+    ABSENT,
+    Action,
+    Change,
+    Plan,
+    RunResult,
+    Staying,
+    WorkloadRow,
+)
 
 MARKS: Mapping[Action, str] = {
     Action.FAILED: "!",
@@ -40,6 +48,7 @@ PAST: Mapping[Action, str] = {
 """In the order in which summaries count."""
 
 _BUILT_IN_GROUPS = frozenset({"", "apps", "autoscaling", "batch", "policy"})
+_LONGEST_STAYING = 60
 _SHOWN_KEYS = 4
 
 
@@ -74,6 +83,13 @@ def value_text(value: Any, *, keep_lines: bool = False) -> str:
     if isinstance(value, str) and value:
         return visible(value, keep_lines=keep_lines)
     return visible(orjson.dumps(value, option=orjson.OPT_SORT_KEYS).decode())
+
+
+def staying_text(field: Staying) -> str:
+    """``data.b stays: 2  (not in Git; owned by kubectl-create)``."""
+    owner = f"; owned by {', '.join(field.managers)}" if field.managers else ""
+    value = value_text(field.value)
+    return f"{visible(field.path)} stays: {cut(value, _LONGEST_STAYING)}  ({field.note}{visible(owner)})"
 
 
 def cut(text: str, room: int) -> str:

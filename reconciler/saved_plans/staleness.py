@@ -155,6 +155,8 @@ def _of_changes(
             yield f"{name}: now to {new['action']}, which was not planned: {why}"
         elif old["action"] != new["action"]:
             why = new["reason"] or new["error"]
+            if sealed.get(name, {}).get("uid") != sealed_now.get(name, {}).get("uid"):
+                why = f"{_BETWEEN[0][1]}; {why}"
             yield f"{name}: now to {new['action']}, not to {old['action']}: {why}"
         elif new["action"] not in _NO_WRITE:
             found = list(_of_one(old, new, sealed.get(name, {}), sealed_now.get(name, {})))
