@@ -209,8 +209,8 @@ def _claim(member: Member, resource: Resource, change: Change) -> None:
     body, key = _request(change), change.key
     after = member.apply(resource, key, body, force=change.force, dry_run=True)
     fields = redact_fields(key, changed_fields(before[0], after))
-    if _values(fields) != _values(change.fields):
-        paths = sorted({f.path for f in (*fields, *change.fields)})
+    if differing := _values(fields) ^ _values(change.fields):
+        paths = sorted({path for path, _, _ in differing})
         raise ClusterError(
             member.name,
             f"it would not become what was planned any more ({', '.join(paths)}); left as it is",
@@ -218,8 +218,8 @@ def _claim(member: Member, resource: Resource, change: Change) -> None:
         )
 
 
-def _values(fields: Sequence[FieldChange]) -> list[tuple[str, str, str]]:
-    return [(f.path, repr(f.before), repr(f.after)) for f in fields]
+def _values(fields: Sequence[FieldChange]) -> set[tuple[str, str, str]]:
+    return {(f.path, repr(f.before), repr(f.after)) for f in fields}
 
 
 def _make_ours_alone(member: Member, resource: Resource, change: Change, live: Object) -> Object:

@@ -287,7 +287,16 @@ def _refused(
     member: Member, target: Target, body: Object, live: Object, error: Invalid, terms: Terms
 ) -> Checked:
     if not is_immutable(error):
-        return _failed(target, _words(target, error, body, live), invalid=True)
+        text = _words(target, error, body, live)
+        try:
+            fresh = _try_as_new(member, _resource(target), body, target.key.namespace)
+        except ApiError:
+            return _failed(target, text, invalid=True)
+        # The manifest is fine; it is refused for what the object has besides.
+        beyond = ", ".join(field.path for field in claims.beyond_git(live, fresh)[:6])
+        text += f"; it has what Git does not say: {beyond}" if beyond else ""
+        hint = "; take the object over whole by spec.adoption.takeOver, or take these fields out"
+        return _failed(target, text + hint * bool(beyond))
     fields = immutable_fields(error)
     forbidden = terms.may_recreate(target, live)
     if not forbidden:

@@ -14,6 +14,7 @@ from reconciler.federation.model import AdoptionRules
 from reconciler.inventory.ownership import (
     Fields,
     difference,
+    disowned,
     entries_of,
     fields_of,
     is_former,
@@ -61,12 +62,12 @@ def foresee(
     former_entries = [e for e in entries_of(result) if is_former(e, former, str(version))]
     own_before = [e for e in entries_of(live) if is_ours(e) and e.get("apiVersion") == version]
     given_up = difference(union(recorded, fields_of(own_before)), fields_of(ours))
-    others = [entry for entry in entries_of(result) if entry not in former_entries]
-    kept = fields_of(others)
     claim = given_up
     if adoption:
         claim = fields_of(former_entries) if adoption.whole else {}
-    claim = difference(claim, kept)
+    others = [entry for entry in entries_of(result) if entry not in former_entries]
+    claim = difference(claim, fields_of(others))
+    kept = fields_of(disowned(entries_of(result), former, claim, str(version)))
     after = without(result, claim, kept)
     patterns = tuple(former) if former_entries else ()
     if after == result:

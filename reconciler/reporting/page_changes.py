@@ -8,7 +8,7 @@ from itertools import groupby
 from msgspec import Struct
 
 from reconciler.objects import ObjectKey
-from reconciler.planning.plan import ABSENT, Action, Change, FieldChange, Outcome, Plan
+from reconciler.planning.plan import ABSENT, Action, Change, FieldChange, Outcome, Plan, Staying
 from reconciler.reporting.grouping import ChangeGroup, group_title, grouped, is_text, line_diff
 from reconciler.reporting.wording import (
     MARKS,
@@ -117,6 +117,8 @@ def _group(
 
 def _change(change: Change, group: ChangeGroup, outcomes: Outcomes) -> ChangeView:
     outcome, outcome_class = _outcome(change, group, outcomes)
+    fields = [*map(_field, change.fields[:MOST_FIELDS]), *map(_staying, change.stays[:MOST_FIELDS])]
+    count = len(change.fields) + len(change.stays)
     return ChangeView(
         str(change.action),
         MARKS[change.action],
@@ -125,8 +127,8 @@ def _change(change: Change, group: ChangeGroup, outcomes: Outcomes) -> ChangeVie
         note_of(change),
         visible(change.error),
         visible(change.origin),
-        tuple(_field(field) for field in change.fields[:MOST_FIELDS]),
-        max(len(change.fields) - MOST_FIELDS, 0),
+        tuple(fields),
+        count - len(fields),
         outcome,
         outcome_class,
     )
@@ -154,6 +156,12 @@ def _field(field: FieldChange) -> FieldView:
         shown = tuple((sign, cut(text, LONGEST_VALUE)) for sign, text in lines[:MOST_LINES])
         return FieldView(path, None, None, shown, owners, len(lines) - len(shown))
     return FieldView(path, _value(field.before), _value(field.after), (), owners)
+
+
+def _staying(field: Staying) -> FieldView:
+    path = f"{visible(field.path)} stays ({field.note})"
+    value = _value(field.value) or ""
+    return FieldView(path, None, None, ((" ", value),), visible(", ".join(field.managers)))
 
 
 def _value(value: object) -> str | None:

@@ -177,6 +177,9 @@ def _of_one(
         if old[name] != new[name]:
             yield f"{name} is {new[name]}, not {old[name]}"
     fields = list(_of_fields(old["fields"], new["fields"]))
+    stays, stay_now = ({field["path"] for field in one["stays"]} for one in (old, new))
+    fields += [f"{path} does not stay now" for path in sorted(stays - stay_now)]
+    fields += [f"{path} stays now" for path in sorted(stay_now - stays)]
     yield from fields[:_SHOWN_FIELDS]
     if len(fields) > _SHOWN_FIELDS:
         yield f"and {len(fields) - _SHOWN_FIELDS} more fields"

@@ -108,7 +108,12 @@ def test_what_was_in_git_goes_when_it_leaves_git_and_the_rest_stays(world: World
 
 
 def test_take_over_lets_what_git_does_not_say_go_as_the_plan_says(world: World) -> None:
-    by_hand(world, NAMESPACE + "---" + SETTINGS.replace("namespace: shop", "namespace: shop, labels: {team: web}"))
+    by_hand(
+        world,
+        NAMESPACE
+        + "---"
+        + SETTINGS.replace("namespace: shop", "namespace: shop, labels: {team: web}"),
+    )
     world.write("federation.yaml", TAKE_OVER)
     world.write("shop.yaml", NAMESPACE + "---" + BARE_SETTINGS)
     change = change_of(world, "ConfigMap")
@@ -126,22 +131,29 @@ def test_take_over_lets_what_git_does_not_say_go_as_the_plan_says(world: World) 
     assert "team" not in live["metadata"]["labels"]
 
 
-RICH = WEB.replace(
-    "    spec:\n",
-    "    spec:\n      nodeSelector: {disk: ssd}\n      terminationGracePeriodSeconds: 60\n",
-) + """\
+RICH = (
+    WEB.replace(
+        "    spec:\n",
+        "    spec:\n      nodeSelector: {disk: ssd}\n      terminationGracePeriodSeconds: 60\n",
+    )
+    + """\
         - name: sidecar
           image: registry.example/sidecar:1
           ports: [{name: admin, containerPort: 9000}]
 """
-RICH_SERVICE = SERVICE.replace("}]", "}, {name: admin, port: 81}, {name: dns, port: 81, protocol: UDP}]")
+)
+RICH_SERVICE = SERVICE.replace(
+    "}]", "}, {name: admin, port: 81}, {name: dns, port: 81, protocol: UDP}]"
+)
 
 
 @pytest.mark.parametrize("manager", ["create", "apply", "kubefed"])
 def test_a_deployment_keeps_its_sidecar_limits_and_node_selector(
     world: World, manager: str
 ) -> None:
-    world.write("shop.yaml", "---".join([NAMESPACE, WEB.replace("cpu: 1000m", "memory: 1Gi"), SERVICE]))
+    world.write(
+        "shop.yaml", "---".join([NAMESPACE, WEB.replace("cpu: 1000m", "memory: 1Gi"), SERVICE])
+    )
     make(world, manager)
     before = {kind: world.get(kind, "web") for kind in ("deployment", "service")}
     change = change_of(world, "Deployment")
@@ -155,7 +167,8 @@ def test_a_deployment_keeps_its_sidecar_limits_and_node_selector(
     assert not {path for path in listed if "revisionHistory" in path}, "a default is no news"
     ports = stays(change_of(world, "Service"))
     assert {path for path in ports if "name" in path} >= {
-        "spec.ports[name=admin].port", "spec.ports[name=dns].port"
+        "spec.ports[name=admin].port",
+        "spec.ports[name=dns].port",
     }
     plan = promised(world)
     settle(world)
@@ -187,9 +200,7 @@ def promised(world: World) -> dict[str, Change]:
 
 def told(fields: Any) -> list[tuple[str, str, str]]:
     """Without the number that the Deployment's controller counts up afterwards."""
-    return [
-        (f.path, repr(f.before), repr(f.after)) for f in fields if "revision" not in f.path
-    ]
+    return [(f.path, repr(f.before), repr(f.after)) for f in fields if "revision" not in f.path]
 
 
 def test_what_kubefed_made_is_adopted_and_nothing_else_changes(world: World) -> None:
@@ -209,7 +220,9 @@ def test_a_deployment_taken_over_becomes_just_what_the_plan_says(
 ) -> None:
     make(world, manager)
     world.write("federation.yaml", TAKE_OVER)
-    world.write("shop.yaml", "---".join([NAMESPACE, WEB.replace("cpu: 1000m", "memory: 1Gi"), SERVICE]))
+    world.write(
+        "shop.yaml", "---".join([NAMESPACE, WEB.replace("cpu: 1000m", "memory: 1Gi"), SERVICE])
+    )
     before = {kind: world.get(kind, "web") for kind in ("deployment", "service")}
     plan = promised(world)
     gone = {f.path: f.after for f in plan["deployment"].fields}
@@ -258,7 +271,8 @@ def test_emptied_managed_fields_are_repaired_so_that_a_later_removal_works(world
     change = change_of(world, "ConfigMap")
     assert change.reason == "drift: ownership of fields was taken or dropped"
     assert {(f.path, f.note) for f in change.stays} == {
-        ("data.colour", "becomes ours"), ("data.size", "becomes ours")
+        ("data.colour", "becomes ours"),
+        ("data.size", "becomes ours"),
     }
     settle(world)
     world.write("shop.yaml", NAMESPACE + "---" + BARE_SETTINGS)
@@ -312,7 +326,9 @@ def test_an_object_without_managed_fields_is_adopted_and_loses_nothing(world: Wo
     change = change_of(world, "ConfigMap")
     assert stays(change)["data.size"] == ("3", ("before-first-apply",))
     settle(world)
-    world.write("shop.yaml", NAMESPACE + "---" + BARE_SETTINGS.replace("colour: green", "tone: red"))
+    world.write(
+        "shop.yaml", NAMESPACE + "---" + BARE_SETTINGS.replace("colour: green", "tone: red")
+    )
     assert [f.path for f in change_of(world, "ConfigMap").fields] == ["data.colour", "data.tone"]
     settle(world)
     assert world.get("configmap", "settings")["data"] == {"size": "3", "tone": "red"}
@@ -370,7 +386,9 @@ stringData: {password: canary-one, other: canary-two}
     for rules in (FEDERATION, TAKE_OVER):
         world.write("federation.yaml", rules)
         plan = world.plan()
-        said = as_json(plan_document(plan)) + render_markdown(plan) + render_plan(plan, verbose=True)
+        said = (
+            as_json(plan_document(plan)) + render_markdown(plan) + render_plan(plan, verbose=True)
+        )
         assert "data.other" in said
         assert "canary" not in said
         assert "Y2FuYXJ5" not in said
