@@ -82,7 +82,7 @@ def _apply(
     member: Member, resource: Resource, change: Change, applyset: str, digester: Digester
 ) -> _Result:
     del applyset
-    body = _request(change)
+    body = _for_that_object(change)
     if change.claim:
         _claim(member, resource, change)
     live = member.apply(resource, change.key, body, force=change.force)
@@ -100,7 +100,7 @@ def _apply(
     if footprint is None:
         return Record(api_version=change.api_version, uid=uid), None, ""
     record = Record(
-        request_digest(digester, body),
+        request_digest(digester, _request(change)),
         footprint.entry,
         footprint.values,
         change.api_version,
@@ -206,7 +206,7 @@ def _claim(member: Member, resource: Resource, change: Change) -> None:
         return claimed(known, change.take_over, dict(change.claim), change.api_version)
 
     _rewrite_entries(member, resource, change, entries)
-    body, key = _request(change), change.key
+    body, key = _for_that_object(change), change.key
     after = member.apply(resource, key, body, force=change.force, dry_run=True)
     fields = redact_fields(key, changed_fields(before[0], after))
     if differing := _values(fields) ^ _values(change.fields):
@@ -260,6 +260,15 @@ def _rewrite_entries(
     raise ClusterError(
         member.name, "was changed or made anew since it was planned", hint="run again"
     )
+
+
+def _for_that_object(change: Change) -> Object:
+    """The request with the UID of the object that was looked at: the server refuses it for another
+    of its name, and where there is none by now."""
+    body = _request(change)
+    if change.action not in (Action.UPDATE, Action.ADOPT):
+        return body
+    return {**body, "metadata": {**body["metadata"], "uid": change.uid}}
 
 
 def _request(change: Change) -> Object:

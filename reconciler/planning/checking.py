@@ -68,14 +68,16 @@ def check_existing(
     """Dry-run the apply against the live object and say what would change."""
     resource = _resource(target)
     force, why_forced = False, ""
-    recorded = (previous and terms.recorded(previous.entry)) or {}
+    recorded: Fields = {}
+    if previous is not None and previous.api_version == body["apiVersion"]:
+        recorded = terms.recorded(previous.entry) or {}
     try:
         try:
             result = member.apply(resource, target.key, body, dry_run=True)
         except Conflict as conflict:
             why_forced = _may_force(conflict, target, previous, comparison, terms, adopting)
             if not why_forced:
-                return _conflicting(target, conflict)
+                return _conflicting(target, conflict, adopting)
             force = True
             result = member.apply(resource, target.key, body, force=True, dry_run=True)
         adoption = terms.adoption if adopting else None
@@ -93,7 +95,7 @@ def check_existing(
         and comparison.footprint is not None
         and after.entry == comparison.footprint.entry
     )
-    stays = claims.still_there(foreseen, result)
+    stays = claims.still_there(foreseen, result, target.body)
     if adopting or not (recorded or comparison.footprint):
         stays += claims.beyond_git(result, _made_from_git(member, resource, target, body))
     if same_entry and not (fields or stays or adopting):
@@ -101,7 +103,7 @@ def check_existing(
         return Checked(target, None, comparison.record, footprint.fields if footprint else None)
     action = Action.ADOPT if adopting else Action.UPDATE
     if not (fields or stays or adopting):
-        stays = claims.changing_hands(live, result, foreseen.given_up)
+        stays = claims.becoming_ours(live, result)
     reason = why_forced or _reason(comparison.question, fields, adopting)
     change = Change(
         action,
@@ -271,14 +273,16 @@ def conflicting_managers(conflict: Conflict) -> list[str]:
     return sorted(found)
 
 
-def _conflicting(target: Target, conflict: Conflict) -> Checked:
+def _conflicting(target: Target, conflict: Conflict, adopting: bool) -> Checked:
     owners = conflicting_managers(conflict)
     if not owners:
         return _failed(target, _words(target, conflict, target.body))
     fields = ", ".join(sorted({str(c.get("field", "")).lstrip(".") for c in conflict.causes}))
     return _failed(
         target,
-        f"conflict: {fields} is owned by {', '.join(owners)}; take it with --force-conflicts or "
+        f"conflict: {fields} is owned by {', '.join(owners)}; take it with "
+        + ("spec.adoption.takeOver, " if adopting else "")
+        + "--force-conflicts or "
         'the annotation federation.reconciler.dev/force-conflicts: "true", or leave it out in Git',
     )
 
@@ -312,7 +316,7 @@ def _refused(
         Action.RECREATE,
         target.key,
         target.kind.api_version,
-        fields=redact_fields(target.key, changed_fields(live, {**live, **body})),
+        fields=redact_fields(target.key, changed_fields(live, body)),
         reason=f"needs recreate: {fields or 'a field'} is immutable",
         origin=str(target.desired.position),
         request=body,

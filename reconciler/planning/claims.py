@@ -23,7 +23,7 @@ from reconciler.inventory.ownership import (
     without,
 )
 from reconciler.objects import Object
-from reconciler.planning.fields import fields_at, staying_fields
+from reconciler.planning.fields import fields_at, leaf_fields, staying_fields
 from reconciler.planning.plan import Staying
 
 BEFORE_FIRST_APPLY = "before-first-apply"
@@ -60,9 +60,10 @@ def foresee(
         return Foreseen(result, (), {}, {})
     version = ours[0].get("apiVersion")
     former_entries = [e for e in entries_of(result) if is_former(e, former, str(version))]
-    own_before = [e for e in entries_of(live) if is_ours(e) and e.get("apiVersion") == version]
+    own_before = [entry for entry in entries_of(live) if is_ours(entry)]
     given_up = difference(union(recorded, fields_of(own_before)), fields_of(ours))
-    claim = given_up
+    same_version = all(entry.get("apiVersion") == version for entry in own_before)
+    claim = given_up if same_version else {}
     if adoption:
         claim = fields_of(former_entries) if adoption.whole else {}
     others = [entry for entry in entries_of(result) if entry not in former_entries]
@@ -75,10 +76,14 @@ def foresee(
     return Foreseen(after, tuple(former), claim, given_up)
 
 
-def still_there(foreseen: Foreseen, result: Object) -> tuple[Staying, ...]:
-    """What left Git and stays, because somebody else owns it too, or by now."""
+def still_there(foreseen: Foreseen, result: Object, body: Object) -> tuple[Staying, ...]:
+    """What left Git and stays: somebody else owns it too, or by now, or it is a default.
+
+    ``body`` is what Git says. A field in it is not sent where it is the member's own to set.
+    """
+    said = {field.path for field in leaf_fields(body)}
     there = fields_at(result, foreseen.given_up, NO_LONGER_IN_GIT)
-    return tuple(field for field in there if field.managers)
+    return tuple(field for field in there if field.path not in said)
 
 
 def beyond_git(result: Object, fresh: Object) -> tuple[Staying, ...]:
@@ -93,10 +98,8 @@ def beyond_git(result: Object, fresh: Object) -> tuple[Staying, ...]:
     return tuple(field for field in there if field.managers and field.value != names[1])
 
 
-def changing_hands(live: Object, result: Object, given_up: Fields) -> tuple[Staying, ...]:
-    """The fields that become ours or cease to be, while their values stay."""
+def becoming_ours(live: Object, result: Object) -> tuple[Staying, ...]:
+    """The fields that become ours while their values stay."""
     before = fields_of(filter(is_ours, entries_of(live)))
     after = fields_of(filter(is_ours, entries_of(result)))
-    gained = fields_at(result, difference(after, before), "becomes ours")
-    lost = fields_at(result, given_up, "no longer ours")
-    return (*gained, *lost)
+    return fields_at(result, difference(after, before), "becomes ours")

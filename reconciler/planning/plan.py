@@ -46,7 +46,7 @@ class Staying(Struct, frozen=True):
     """A field that keeps its value, and of which a reviewer should know that.
 
     ``managers`` are the field managers that own it, where they are not us; ``note`` says what there
-    is to know: ``not in Git``, ``becomes ours``, ``no longer ours``.
+    is to know: ``not in Git``, ``no longer in Git``, ``becomes ours``.
     """
 
     path: str

@@ -43,7 +43,8 @@ def _lines(change: Change) -> Iterator[str]:
         yield f"      … {plural(len(change.fields) - _MOST_FIELDS, 'more field')}"
     yield from (f"      {staying_text(field)}" for field in change.stays[:_MOST_FIELDS])
     if len(change.stays) > _MOST_FIELDS:
-        yield f"      … {plural(len(change.stays) - _MOST_FIELDS, 'more field')} that stay as they are"
+        more = plural(len(change.stays) - _MOST_FIELDS, "more field")
+        yield f"      … {more} that stay as they are"
 
 
 def _field(field: FieldChange) -> Iterator[str]:

@@ -87,9 +87,9 @@ def value_text(value: Any, *, keep_lines: bool = False) -> str:
 
 def staying_text(field: Staying) -> str:
     """``data.b stays: 2  (not in Git; owned by kubectl-create)``."""
-    owner = f"; owned by {', '.join(field.managers)}" if field.managers else ""
-    value = value_text(field.value)
-    return f"{visible(field.path)} stays: {cut(value, _LONGEST_STAYING)}  ({field.note}{visible(owner)})"
+    note = field.note + (f"; owned by {', '.join(field.managers)}" if field.managers else "")
+    value = cut(value_text(field.value), _LONGEST_STAYING)
+    return f"{visible(field.path)} stays: {value}  ({visible(note)})"
 
 
 def cut(text: str, room: int) -> str:

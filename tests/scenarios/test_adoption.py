@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import json
+import zlib
 from typing import Any
 
 import pytest
@@ -10,7 +12,9 @@ import pytest
 from reconciler.cluster.connecting import Connector
 from reconciler.errors import Position
 from reconciler.federation.model import Cluster
+from reconciler.inventory.records import decode_rows
 from reconciler.objects import Object, key_of
+from reconciler.pipeline import apply_plan
 from reconciler.planning.fields import changed_fields
 from reconciler.planning.plan import ABSENT, Action, Change
 from reconciler.reporting.json_report import as_json, plan_document
@@ -18,6 +22,7 @@ from reconciler.reporting.markdown import render_markdown
 from reconciler.reporting.text import render_plan
 from tests.scenarios.conftest import FEDERATION, World
 from tests.scenarios.manifests import NAMESPACE, SERVICE, SETTINGS, SHOP, WEB
+from tests.scenarios.test_interruptions import Killed, kill_after
 
 TAKE_OVER = FEDERATION + '  adoption: {takeOver: ["kubectl*", "before-first-apply"]}\n'
 BARE_SETTINGS = SETTINGS.replace(', size: "3"', "")
@@ -418,3 +423,117 @@ def test_a_shop_made_by_kubectl_is_adopted_without_a_single_value_changing(world
     world.write("shop.yaml", SHOP)
     assert {change.fields for change in world.changes()} == {()}
     settle(world)
+
+
+@pytest.mark.parametrize("made_anew", [True, False], ids=["made anew", "deleted"])
+def test_an_object_that_was_deleted_since_it_was_planned_is_not_written(
+    world: World, made_anew: bool
+) -> None:
+    world.write("shop.yaml", NAMESPACE + "---" + SETTINGS)
+    settle(world)
+    world.write("shop.yaml", NAMESPACE + "---" + SETTINGS.replace("green", "blue"))
+    prepared = world.prepare()
+    world.kubectl("delete", "configmap/settings", "-n", "shop")
+    if made_anew:
+        by_hand(world, SETTINGS.replace("green", "red"))
+    result = apply_plan(prepared)
+    assert [o.status for o in result.outcomes if o.cluster == "aws"] == ["failed"]
+    if made_anew:
+        assert world.get("configmap", "settings")["data"]["colour"] == "red"
+    settle(world)
+    assert world.get("configmap", "settings")["data"]["colour"] == "blue"
+
+
+def test_a_claim_that_would_do_other_than_planned_writes_no_value(world: World) -> None:
+    by_hand(world, NAMESPACE + "---" + SETTINGS)
+    world.write("federation.yaml", TAKE_OVER)
+    world.write("shop.yaml", NAMESPACE + "---" + BARE_SETTINGS)
+    prepared = world.prepare()
+    world.kubectl("patch", "configmap/settings", "-n", "shop", "-p", '{"data": {"size": "4"}}')
+    result = apply_plan(prepared)
+    (failed,) = [o for o in result.outcomes if o.status == "failed"]
+    assert "would not become what was planned any more (data.size)" in failed.message
+    assert world.get("configmap", "settings")["data"] == {"colour": "green", "size": "4"}
+    assert [f.before for f in change_of(world, "ConfigMap").fields if f.path == "data.size"] == [
+        "4"
+    ]
+    settle(world)
+
+
+def test_a_run_that_was_cut_off_before_it_remembered_what_it_made_still_knows_it(
+    world: World,
+) -> None:
+    world.write("shop.yaml", NAMESPACE + "---" + SETTINGS)
+    world.write("federation.yaml", FEDERATION + "  adoption: {policy: Never}\n")
+    settle(world)
+    world.kubectl("delete", "configmap/settings", "-n", "shop")
+    prepared = world.prepare()
+    kill_after(prepared, 1)
+    with pytest.raises(Killed):
+        apply_plan(prepared)
+    assert world.exists("configmap", "settings")
+    settle(world)
+
+
+def test_rows_without_a_uid_are_read_and_learn_it(simulated_world: World) -> None:
+    world = simulated_world
+    world.write("shop.yaml", NAMESPACE + "---" + SETTINGS)
+    settle(world)
+    secret = world.get("secret", "federation-shop", namespace="federation-system")
+    rows = decode_rows(base64.b64decode(secret["data"]["records"]))
+    old = "\n".join("\t".join((*key, *row[:4])) for key, row in sorted(rows.items()))
+    records = base64.b64encode(zlib.compress(old.encode())).decode()
+    patch = json.dumps({"data": {"records": records}})
+    world.kubectl("patch", "secret", "federation-shop", "-n", "federation-system", "-p", patch)
+    assert not world.plan().has_changes
+    assert world.apply().ok
+    again = world.get("secret", "federation-shop", namespace="federation-system")
+    assert decode_rows(base64.b64decode(again["data"]["records"])) == rows
+    assert {len(row.uid) for row in rows.values()} == {36}
+
+
+def test_a_default_that_leaves_git_is_told_to_stay(world: World) -> None:
+    world.write(
+        "shop.yaml", NAMESPACE + "---" + SERVICE.replace("port: 80,", "port: 80, protocol: TCP,")
+    )
+    settle(world)
+    world.write(
+        "shop.yaml", NAMESPACE + "---" + SERVICE.replace("spec:", "spec:\n  sessionAffinity: None")
+    )
+    settle(world)
+    world.write("shop.yaml", NAMESPACE + "---" + SERVICE)
+    change = change_of(world, "Service")
+    assert change.fields == ()
+    assert stays(change) == {"spec.sessionAffinity": ("None", ())}
+    settle(world)
+
+
+def test_a_namespace_with_a_copy_of_an_object_of_ours_is_kept(world: World) -> None:
+    world.write("shop.yaml", NAMESPACE + "---" + SETTINGS)
+    settle(world)
+    live = world.get("configmap", "settings")
+    del live["metadata"]["uid"], live["metadata"]["resourceVersion"]
+    path = world.repository.parent / "backup.json"
+    path.write_text(json.dumps(live))
+    world.kubectl("replace", "--force", "-f", str(path))
+    world.write("shop.yaml", "# all gone\n")
+    plan = world.plan(max_deletions=10)
+    assert [c.action for c in plan.clusters[0].changes] == []
+    assert any("Namespace shop" in w and "not ours" in w for w in plan.warnings), plan.warnings
+
+
+def test_a_leftover_that_does_not_go_with_git_is_named_and_stops_no_other_object(
+    world: World,
+) -> None:
+    strategy = "spec:\n  strategy: {rollingUpdate: {maxSurge: 2}}\n  replicas"
+    by_hand(world, NAMESPACE + "---" + WEB.replace("spec:\n  replicas", strategy, 1))
+    recreate = WEB.replace(
+        "spec:\n  replicas", "spec:\n  strategy: {type: Recreate}\n  replicas", 1
+    )
+    world.write("shop.yaml", "---".join([NAMESPACE, recreate, SETTINGS]))
+    change = change_of(world, "Deployment")
+    assert change.action is Action.FAILED
+    assert "it has what Git does not say: " in change.error
+    assert "spec.strategy.rollingUpdate.maxSurge" in change.error
+    assert not world.apply().ok
+    assert world.exists("configmap", "settings")

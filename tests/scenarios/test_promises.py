@@ -1,7 +1,7 @@
 """A plan is a promise: what it shows of an object is what becomes of it, field by field.
 
 Objects are made at random by kubectl, by controllers and by other appliers, with more and with
-other fields than Git; then adopted by random rules, edited in Git, interfered with, and edited again.
+other fields than Git; then adopted by random rules, edited in Git, interfered with, edited again.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from reconciler.errors import ApiError, Position
 from reconciler.federation.model import Cluster
 from reconciler.objects import Object, key_of
 from reconciler.planning.fields import changed_fields, path_text
-from reconciler.planning.plan import Action, Change
+from reconciler.planning.plan import Action
 from tests.scenarios.conftest import FEDERATION, World
 from tests.scenarios.manifests import NAMESPACE
 
