@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fnmatch
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -10,10 +9,9 @@ from typing import Any
 from msgspec import Struct
 
 from reconciler.cluster.answers import understanding
-from reconciler.cluster.member import FIELD_MANAGER, Member
+from reconciler.cluster.member import Member
 from reconciler.cluster.resources import Resource
 from reconciler.errors import (
-    ApiError,
     ClusterError,
     ClusterUnauthorized,
     ClusterUnreachable,
@@ -21,13 +19,20 @@ from reconciler.errors import (
     LeaseLost,
 )
 from reconciler.inventory.applyset import IDENTITY, PART_OF, is_member
-from reconciler.inventory.ownership import Fields
+from reconciler.inventory.ownership import (
+    Fields,
+    claimed,
+    disowned,
+    entries_of,
+    fields_of,
+    is_ours,
+)
 from reconciler.inventory.records import Digester, Record
 from reconciler.objects import Object
 from reconciler.planning.comparing import request_digest
 from reconciler.planning.fields import changed_fields
-from reconciler.planning.plan import Action, Change, Outcome
-from reconciler.planning.redaction import redact_message
+from reconciler.planning.plan import Action, Change, FieldChange, Outcome
+from reconciler.planning.redaction import redact_fields, redact_message
 
 DELETION_TIMEOUT_SECONDS = 60.0
 DELETION_POLL_SECONDS = 0.25
@@ -77,10 +82,12 @@ def _apply(
     member: Member, resource: Resource, change: Change, applyset: str, digester: Digester
 ) -> _Result:
     del applyset
-    body = _request(change)
-    if change.take_over:
-        _fold_managers(member, resource, change)
+    body = _for_that_object(change)
+    if change.claim:
+        _claim(member, resource, change)
     live = member.apply(resource, change.key, body, force=change.force)
+    if change.take_over:
+        live = _make_ours_alone(member, resource, change, live)
     footprint = digester.footprint(live)
     if footprint is not None and footprint.has_missing:
         # Server-side apply is not always idempotent: an empty struct may leave a field owned but
@@ -89,10 +96,15 @@ def _apply(
         if changed_fields(live, again):
             live = member.apply(resource, change.key, body, force=change.force)
             footprint = digester.footprint(live)
+    uid = str(live["metadata"].get("uid", ""))
     if footprint is None:
-        return Record(api_version=change.api_version), None, ""
+        return Record(api_version=change.api_version, uid=uid), None, ""
     record = Record(
-        request_digest(digester, body), footprint.entry, footprint.values, change.api_version
+        request_digest(digester, _request(change)),
+        footprint.entry,
+        footprint.values,
+        change.api_version,
+        uid,
     )
     return record, footprint.fields, ""
 
@@ -181,68 +193,82 @@ _VERBS: dict[Action, Callable[[Member, Resource, Change, str, Digester], _Result
 }
 
 
-def _fold_managers(member: Member, resource: Resource, change: Change) -> None:
-    """Make what ``kubectl apply`` and the like set ours, so that it can be removed later.
+def _claim(member: Member, resource: Resource, change: Change) -> None:
+    """Make ours what is to go with the apply, and see that the apply then does what was planned.
 
-    A field that only such a manager owns would otherwise survive its removal from Git for ever.
-    Their entries are merged into one Apply entry of ours, under the object's resourceVersion.
+    Raises ClusterError where it would not; nothing but ownership has been written then.
     """
-    live = member.get(resource, change.key)
-    if live is None:
-        return
-    entries = live["metadata"].get("managedFields") or []
-    merged = merge_managers(entries, change.take_over)
-    if merged == entries:
-        return
-    operations: list[dict[str, Any]] = [
-        {
-            "op": "test",
-            "path": "/metadata/resourceVersion",
-            "value": live["metadata"]["resourceVersion"],
-        },
-        {"op": "replace", "path": "/metadata/managedFields", "value": merged},
-    ]
-    try:
-        member.json_patch(resource, change.key, operations)
-    except ApiError as error:
-        # Losing this race costs cleanliness, not correctness: the apply itself decides.
-        if not isinstance(error, Conflict):
-            raise
+    before: list[Object] = []
+
+    def entries(live: Object) -> list[Object]:
+        before[:] = [live]
+        known = entries_of(live)
+        return claimed(known, change.take_over, dict(change.claim), change.api_version)
+
+    _rewrite_entries(member, resource, change, entries)
+    body, key = _for_that_object(change), change.key
+    after = member.apply(resource, key, body, force=change.force, dry_run=True)
+    fields = redact_fields(key, changed_fields(before[0], after))
+    if differing := _values(fields) ^ _values(change.fields):
+        paths = sorted({path for path, _, _ in differing})
+        raise ClusterError(
+            member.name,
+            f"it would not become what was planned any more ({', '.join(paths)}); left as it is",
+            hint="run again",
+        )
 
 
-def merge_managers(entries: Sequence[Object], patterns: Sequence[str]) -> list[Object]:
-    """managedFields in which the named managers' entries are part of our Apply entry. Pure.
-
-    Entries for a subresource (status, scale) stay as they are: they are not ours to set.
-    """
-
-    def is_taken(entry: Object) -> bool:
-        name = str(entry.get("manager", ""))
-        ours = name == FIELD_MANAGER and entry.get("operation") == "Apply"
-        known = any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)
-        return not entry.get("subresource") and (ours or known)
-
-    taken = [entry for entry in entries if is_taken(entry)]
-    if not taken or (len(taken) == 1 and taken[0].get("manager") == FIELD_MANAGER):
-        return list(entries)
-    fields: Fields = {}
-    for entry in taken:
-        fields = _union(fields, entry.get("fieldsV1") or {})
-    ours = {
-        **taken[-1],
-        "manager": FIELD_MANAGER,
-        "operation": "Apply",
-        "fieldsType": "FieldsV1",
-        "fieldsV1": fields,
-    }
-    return [entry for entry in entries if not is_taken(entry)] + [ours]
+def _values(fields: Sequence[FieldChange]) -> set[tuple[str, str, str]]:
+    return {(f.path, repr(f.before), repr(f.after)) for f in fields}
 
 
-def _union(one: Fields, other: Fields) -> Fields:
-    return {
-        step: _union(one.get(step, {}), other.get(step, {}))
-        for step in dict.fromkeys([*one, *other])
-    }
+def _make_ours_alone(member: Member, resource: Resource, change: Change, live: Object) -> Object:
+    """End the part of former managers in what is ours: it shall go when it leaves Git."""
+
+    def entries(now: Object) -> list[Object]:
+        known = entries_of(now)
+        ours = fields_of(filter(is_ours, known))
+        return disowned(known, change.take_over, ours, change.api_version)
+
+    return _rewrite_entries(member, resource, change, entries, live)
+
+
+def _rewrite_entries(
+    member: Member,
+    resource: Resource,
+    change: Change,
+    entries: Callable[[Object], list[Object]],
+    live: Object | None = None,
+) -> Object:
+    """Replace managedFields of the very object that was planned for, in the state it is in."""
+    for _ in range(5):
+        live = live or member.get(resource, change.key)
+        if live is None or live["metadata"].get("uid") != change.uid:
+            break
+        wanted = entries(live)
+        if wanted == entries_of(live):
+            return live
+        version = live["metadata"].get("resourceVersion")
+        operations: list[dict[str, Any]] = [
+            {"op": "replace", "path": "/metadata/resourceVersion", "value": version},
+            {"op": "add", "path": "/metadata/managedFields", "value": wanted},
+        ]
+        try:
+            return member.json_patch(resource, change.key, operations)
+        except Conflict:
+            live = None
+    raise ClusterError(
+        member.name, "was changed or made anew since it was planned", hint="run again"
+    )
+
+
+def _for_that_object(change: Change) -> Object:
+    """The request with the UID of the object that was looked at: the server refuses it for another
+    of its name, and where there is none by now."""
+    body = _request(change)
+    if change.action not in (Action.UPDATE, Action.ADOPT):
+        return body
+    return {**body, "metadata": {**body["metadata"], "uid": change.uid}}
 
 
 def _request(change: Change) -> Object:

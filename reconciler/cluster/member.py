@@ -229,15 +229,25 @@ class Member:
         return self._one(_kind(resource), key, answer)
 
     def json_patch(
-        self, resource: Resource, key: ObjectKey, operations: list[dict[str, Any]]
+        self,
+        resource: Resource,
+        key: ObjectKey,
+        operations: list[dict[str, Any]],
+        *,
+        dry_run: bool = False,
     ) -> Object:
+        """A patch by JSON pointers (RFC 6902). One that replaces ``/metadata/resourceVersion``
+        raises Conflict where the object has another."""
+        query = {"fieldManager": FIELD_MANAGER}
+        if dry_run:
+            query["dryRun"] = "All"
         answer = self._object(
             "PATCH",
             resource.item(key),
-            query={"fieldManager": FIELD_MANAGER},
+            query=query,
             body=operations,
             headers=_JSON_PATCH,
-            write=True,
+            write=not dry_run,
         )
         return self._one(_kind(resource), key, answer)
 

@@ -113,7 +113,10 @@ class GuardRules(Struct, frozen=True):
 
 
 class AdoptionRules(Struct, frozen=True):
-    """``take_over``: glob patterns of field managers whose fields become ours on adoption."""
+    """``take_over``: glob patterns of field managers that give up, on adoption, what Git says.
+
+    ``whole``: they give up the rest as well, so that what Git does not say goes.
+    """
 
     policy: Literal["IfUnclaimed", "Never"] = "IfUnclaimed"
     take_over: tuple[str, ...] = (
@@ -123,6 +126,7 @@ class AdoptionRules(Struct, frozen=True):
         "kubefed*",
         "hyperfed*",
     )
+    whole: bool = False
 
 
 class ProbeRules(Struct, frozen=True):

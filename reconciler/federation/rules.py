@@ -106,4 +106,5 @@ def _adoption(body: Mapping[str, Any]) -> AdoptionRules:
     return AdoptionRules(
         policy=body.get("policy", default.policy),
         take_over=tuple(body.get("takeOver", default.take_over)),
+        whole="takeOver" in body,
     )

@@ -13,6 +13,7 @@ from reconciler.cluster.parallel import in_parallel
 from reconciler.cluster.resources import Discovery, Resource, VersionedKind
 from reconciler.errors import ApiError, NotFound
 from reconciler.inventory.applyset import PART_OF, is_member
+from reconciler.inventory.records import made_by_another
 from reconciler.inventory.store import Inventory
 from reconciler.objects import GroupKind, Object, ObjectKey, key_of
 
@@ -23,7 +24,7 @@ class Observation(Struct, frozen=True, dict=True):
     """One member as this run saw it.
 
     live      objects with our label and their own identity, by the kind and version they were
-              read in
+              read in; without those that another hand made, marks and all
     unserved  kinds that the server surely does not have
     failed    kinds that could not be listed, with the reason; nothing may be pruned then
     """
@@ -136,7 +137,12 @@ def _gather(
         if isinstance(result, list):
             keyed = ((key_of(obj), obj) for obj in result)
             applyset = inventory.applyset
-            live[kind] = {key: obj for key, obj in keyed if is_member(obj, applyset, key)}
+            rows = inventory.rows
+            live[kind] = {
+                key: obj
+                for key, obj in keyed
+                if is_member(obj, applyset, key) and not made_by_another(obj, rows.get(key))
+            }
         elif kind.group_kind.group in discovery.failed_groups:
             failed[kind] = "the API group cannot be discovered (an aggregated API is down)"
         elif result is None or (isinstance(result, NotFound) and discovery.find(kind) is None):

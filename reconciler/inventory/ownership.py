@@ -7,7 +7,8 @@ takes the whole value, as an atomic list or map does.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import fnmatch
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import orjson
@@ -123,6 +124,12 @@ def _finder(step: str, inner: Reader | None) -> Callable[[list[Any]], _Found]:
     return {"k:": by_keys, "v:": by_value}.get(kind, by_index)
 
 
+def item_at(step: str, items: list[Any]) -> Any:
+    """The item of a list that a step means, or None."""
+    at = _finder(step, None)(items)[0]
+    return items[at] if at >= 0 else None
+
+
 def has_missing(values: Any) -> bool:
     """Whether some owned path had no value (see ``owned_values``)."""
     if isinstance(values, dict):
@@ -162,3 +169,152 @@ def _step_text(step: str) -> str:
     if kind == "v:":
         return f"[={text}]"
     return f"[{text}]" if kind == "i:" else f".{text}"
+
+
+# -- trees as sets of paths ----------------------------------------------------------------------
+
+
+def union(*trees: Fields) -> Fields:
+    """The paths of any of the trees."""
+    found: Fields = {}
+    for tree in trees:
+        found = _union(found, _spelled_out(tree))
+    return _written(found)
+
+
+def difference(tree: Fields, other: Fields) -> Fields:
+    """The paths of ``tree`` that ``other`` does not have; what is below them stays."""
+    return _written(_difference(_spelled_out(tree), _spelled_out(other)))
+
+
+def is_member(fields: Fields) -> bool:
+    """Whether the path up to this subtree is itself in the set, not only what is below it."""
+    return not fields or "." in fields
+
+
+def _spelled_out(fields: Fields) -> Fields:
+    """With ``.`` in every path that is in the set, also in those that end."""
+    return {
+        step: {} if step == "." else (_spelled_out(inner) or {".": {}})
+        for step, inner in fields.items()
+    }
+
+
+def _written(fields: Fields) -> Fields:
+    """The inverse of ``_spelled_out``."""
+    return {
+        step: {} if step == "." or inner.keys() == {"."} else _written(inner)
+        for step, inner in fields.items()
+    }
+
+
+def _union(one: Fields, other: Fields) -> Fields:
+    return {
+        step: _union(one.get(step, {}), other.get(step, {}))
+        for step in dict.fromkeys([*one, *other])
+    }
+
+
+def _difference(tree: Fields, other: Fields) -> Fields:
+    found = {}
+    for step, inner in tree.items():
+        if step == "." and step in other:
+            continue
+        rest = _difference(inner, other[step]) if step in other else inner
+        if rest or step == ".":
+            found[step] = rest
+    return found
+
+
+def without(value: Any, given_up: Fields, kept: Fields) -> Any:
+    """``value`` as a server-side apply leaves it whose manager gives up some paths.
+
+    ``kept`` are the paths that it or somebody else still owns. As servers do it: a field goes with
+    all below it unless something in it is kept, an item of a list unless the item itself is.
+    """
+    if isinstance(value, dict):
+        found = dict(value)
+        for step, inner in given_up.items():
+            name = step[2:]
+            if step[:2] != "f:" or name not in found:
+                continue
+            if step not in kept:
+                del found[name]
+            elif found[name] and not (rest := without(found[name], inner, kept[step])):
+                # Emptied maps and lists go.
+                del found[name]
+            elif found[name]:
+                found[name] = rest
+        return found
+    if not isinstance(value, list):
+        return value
+    places: dict[int, Any] = {}
+    for step, inner in given_up.items():
+        if step == ".":
+            continue
+        at = _finder(step, None)(value)[0]
+        if at < 0:
+            continue
+        held = kept.get(step)
+        gone = is_member(inner) and (held is None or not is_member(held))
+        places[at] = MISSING if gone else without(value[at], inner, held or {})
+    items = [places.get(at, item) for at, item in enumerate(value)]
+    return [item for item in items if not (isinstance(item, str) and item == MISSING)]
+
+
+# -- entries of managedFields --------------------------------------------------------------------
+
+
+def entries_of(live: Object) -> list[Object]:
+    """The entries of managedFields; none where there are none, or they make no sense."""
+    entries = live["metadata"].get("managedFields")
+    return [e for e in entries if isinstance(e, dict)] if isinstance(entries, list) else []
+
+
+def is_ours(entry: Object) -> bool:
+    """Whether it is the entry of our applies."""
+    ours = (entry.get("manager"), entry.get("operation")) == (FIELD_MANAGER, "Apply")
+    return ours and not entry.get("subresource")
+
+
+def is_former(entry: Object, patterns: Iterable[str], api_version: str) -> bool:
+    """Whether it belongs to one of the managers, names fields as ``api_version`` does, and is not
+    about a subresource (status, scale), which is not ours to set."""
+    name = str(entry.get("manager", ""))
+    return (
+        not is_ours(entry)
+        and not entry.get("subresource")
+        and entry.get("apiVersion") == api_version
+        and any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)
+    )
+
+
+def fields_of(entries: Iterable[Object]) -> Fields:
+    """The paths of all the entries."""
+    return union(*(entry.get("fieldsV1") or {} for entry in entries))
+
+
+def disowned(
+    entries: Sequence[Object], former: Sequence[str], fields: Fields, api_version: str
+) -> list[Object]:
+    """The entries in which the former managers no longer hold ``fields``."""
+    found = []
+    for entry in entries:
+        if is_former(entry, former, api_version):
+            rest = difference(entry.get("fieldsV1") or {}, fields)
+            if not rest:
+                continue
+            entry = {**entry, "fieldsV1": rest}
+        found.append(entry)
+    return found
+
+
+def claimed(
+    entries: Sequence[Object], former: Sequence[str], fields: Fields, api_version: str
+) -> list[Object]:
+    """The entries in which ``fields`` are ours, and no longer the former managers'."""
+    ours: Object = {"manager": FIELD_MANAGER, "operation": "Apply", "apiVersion": api_version}
+    ours = next((entry for entry in entries if is_ours(entry)), ours)
+    whole = union(ours.get("fieldsV1") or {}, fields)
+    others = [e for e in disowned(entries, former, fields, api_version) if not is_ours(e)]
+    return [*others, {**ours, "fieldsType": "FieldsV1", "fieldsV1": whole}]

@@ -4,7 +4,8 @@ A record is (H, E, V), digests of:
   H  the exact request;
   E  our Apply entry in the answer's managedFields, with its apiVersion and without its time;
   V  the answer's values at E's paths.
-When all three match what is wanted and live now, the same request would change nothing: the
+and the UID of the object that answered, as one that was deleted and made anew is another object.
+When H, E and V match what is wanted and live now, the same request would change nothing: the
 server's answer to it was this very state, and every field that it wrote is as it was. Both sides
 of V are the server's own form, so defaults and quantities need no normalising. A stale record
 misses; it cannot lie. Digests are keyed, because V of a Secret is made from its values.
@@ -32,17 +33,37 @@ _URL_SAFE = bytes.maketrans(b"+/", b"-_")
 class Record(NamedTuple):
     """Digests as URL-safe base64. All empty: written ahead of an apply that was never confirmed.
 
-    ``api_version`` is the version in which the object was applied and must be read.
+    ``api_version`` is the version in which the object was applied and must be read. ``uid`` is
+    empty in rows of versions that did not keep it. New columns go last, with a default.
     """
 
     request: str = ""
     entry: str = ""
     values: str = ""
     api_version: str = ""
+    uid: str = ""
 
     @property
     def confirmed(self) -> bool:
         return bool(self.request)
+
+
+_FEWEST_COLUMNS = len(ObjectKey._fields) + 4
+_MOST_COLUMNS = len(ObjectKey._fields) + len(Record._fields)
+"""Of the rows that are read: older versions wrote no UID, and newer ones may write more."""
+
+
+def made_by_another(live: Object, record: Record | None) -> bool:
+    """Whether an object with our marks is a copy of one that we applied.
+
+    Labels and annotations are copied by backups and by people. Our Apply entry is not, and what
+    had it taken away is known by its UID.
+    """
+    if our_entry(live) is not None:
+        return False
+    if record is None:
+        return True
+    return record.uid != live["metadata"].get("uid") and bool(record.uid or not record.confirmed)
 
 
 class Footprint(Struct, frozen=True):
@@ -123,9 +144,9 @@ def decode_rows(data: bytes) -> dict[ObjectKey, Record]:
     rows = {}
     for line in text.split("\n") if text else ():
         parts = line.split("\t")
-        if len(parts) != len(ObjectKey._fields) + len(Record._fields):
+        if len(parts) < _FEWEST_COLUMNS:
             raise ValueError("damaged inventory records: a row of the wrong length")
-        rows[ObjectKey(*parts[:4])] = Record(*parts[4:])
+        rows[ObjectKey(*parts[:4])] = Record(*parts[4:_MOST_COLUMNS])
     return rows
 
 

@@ -124,6 +124,7 @@ def _same(one: Change, other: Change) -> bool:
 
     def essence(change: Change) -> tuple[object, ...]:
         fields = [_essence(field) for field in change.fields]
+        fields += [(f.path, _json(f.value), f.note.encode()) for f in change.stays]
         about = (change.action, change.api_version, change.error, change.force, change.uid)
         return (*about, change.propagation, change.take_over, fields, _json(change.request))
 

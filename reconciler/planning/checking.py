@@ -17,11 +17,12 @@ from reconciler.federation.model import AdoptionRules
 from reconciler.inventory.ownership import Fields, owned_paths
 from reconciler.inventory.records import Digester, Record
 from reconciler.objects import Object
+from reconciler.planning import claims
 from reconciler.planning.comparing import Comparison, Question
 from reconciler.planning.fields import changed_fields, leaf_fields
 from reconciler.planning.immutability import immutable_fields, is_immutable
 from reconciler.planning.plan import Action, Change, FieldChange
-from reconciler.planning.redaction import redact_fields, redact_message
+from reconciler.planning.redaction import redact_fields, redact_message, redact_staying
 from reconciler.planning.requests import DEFAULT_NAMESPACE, Target
 
 _OWNER = re.compile(r'conflict with "((?:[^"\\]|\\.)*)"')
@@ -67,15 +68,22 @@ def check_existing(
     """Dry-run the apply against the live object and say what would change."""
     resource = _resource(target)
     force, why_forced = False, ""
+    recorded: Fields = {}
+    if previous is not None and previous.api_version == body["apiVersion"]:
+        recorded = terms.recorded(previous.entry) or {}
     try:
         try:
             result = member.apply(resource, target.key, body, dry_run=True)
         except Conflict as conflict:
             why_forced = _may_force(conflict, target, previous, comparison, terms, adopting)
             if not why_forced:
-                return _conflicting(target, conflict)
+                return _conflicting(target, conflict, adopting)
             force = True
             result = member.apply(resource, target.key, body, force=True, dry_run=True)
+        adoption = terms.adoption if adopting else None
+        foreseen = claims.foresee(live, result, recorded, adoption)
+        if foreseen.claim:
+            result = _as_kept(member, resource, target, foreseen.result)
     except Invalid as error:
         return _refused(member, target, body, live, error, terms)
     except ApiError as error:
@@ -87,37 +95,49 @@ def check_existing(
         and comparison.footprint is not None
         and after.entry == comparison.footprint.entry
     )
-    settled = same_entry and not fields and not adopting
-    if settled and comparison.question is not Question.TAKEN:
+    stays = claims.still_there(foreseen, result, target.body)
+    if adopting or not (recorded or comparison.footprint):
+        stays += claims.beyond_git(result, _made_from_git(member, resource, target, body))
+    if same_entry and not (fields or stays or adopting):
         footprint = comparison.footprint
         return Checked(target, None, comparison.record, footprint.fields if footprint else None)
     action = Action.ADOPT if adopting else Action.UPDATE
+    if not (fields or stays or adopting):
+        stays = claims.becoming_ours(live, result)
     reason = why_forced or _reason(comparison.question, fields, adopting)
     change = Change(
         action,
         target.key,
         target.kind.api_version,
         fields=redact_fields(target.key, fields),
+        stays=redact_staying(target.key, stays),
         reason=reason,
         origin=str(target.desired.position),
         force=force,
         request=body,
         uid=str(live["metadata"].get("uid", "")),
         resource_version=str(live["metadata"].get("resourceVersion", "")),
-        take_over=terms.adoption.take_over if adopting else _after_reset(live),
+        take_over=foreseen.former,
+        claim=foreseen.claim,
         live=live,
         retained=target.desired.retain,
     )
     return Checked(target, change)
 
 
-def _after_reset(live: Object) -> tuple[str, ...]:
-    """When managedFields was emptied, the server names ``before-first-apply`` as co-owner of all
-    that was there; unless we fold that entry into ours, fields dropped from Git would stay."""
-    entries = live["metadata"].get("managedFields") or ()
-    return ("before-first-apply",) * any(
-        entry.get("manager") == "before-first-apply" for entry in entries
-    )
+def _as_kept(member: Member, resource: Resource, target: Target, wanted: Object) -> Object:
+    """What the server makes of ``wanted`` in the place of the object: with its defaults."""
+    metadata = {k: v for k, v in wanted["metadata"].items() if k != "managedFields"}
+    operations = [{"op": "replace", "path": "", "value": {**wanted, "metadata": metadata}}]
+    return member.json_patch(resource, target.key, operations, dry_run=True)
+
+
+def _made_from_git(member: Member, resource: Resource, target: Target, body: Object) -> Object:
+    """The object as it would be if there were none yet, or as Git has it if that is refused."""
+    try:
+        return _try_as_new(member, resource, body, target.key.namespace)
+    except ApiError:
+        return body
 
 
 def check_new(member: Member, target: Target, *, namespace_exists: bool) -> Checked:
@@ -182,9 +202,10 @@ def belongs_elsewhere(target: Target, owner: str) -> Checked:
     )
 
 
-def not_adopted(target: Target) -> Checked:
-    """It exists, is not ours, and the rules forbid to adopt."""
-    return _failed(target, "exists already and spec.adoption.policy is Never")
+def not_adopted(target: Target, *, made_anew: bool) -> Checked:
+    """It exists, is not ours (any more), and the rules forbid to adopt."""
+    again = " (it is not the one that this federation made)" * made_anew
+    return _failed(target, f"exists already{again} and spec.adoption.policy is Never")
 
 
 def _creation(target: Target) -> Change:
@@ -199,13 +220,14 @@ def _creation(target: Target) -> Change:
     )
 
 
-def _try_as_new(member: Member, resource: Resource, body: Object, namespace: str) -> None:
+def _try_as_new(member: Member, resource: Resource, body: Object, namespace: str) -> Object:
     """Dry-run creating the object under a name that nothing has."""
     metadata = {k: v for k, v in body["metadata"].items() if k != "name"}
     metadata["generateName"] = body["metadata"]["name"][:50].rstrip(".") + "-"
     if namespace:
         metadata["namespace"] = namespace
-    member.create(resource, {**body, "metadata": metadata}, namespace=namespace, dry_run=True)
+    new = {**body, "metadata": metadata}
+    return member.create(resource, new, namespace=namespace, dry_run=True)
 
 
 def _may_force(
@@ -251,14 +273,16 @@ def conflicting_managers(conflict: Conflict) -> list[str]:
     return sorted(found)
 
 
-def _conflicting(target: Target, conflict: Conflict) -> Checked:
+def _conflicting(target: Target, conflict: Conflict, adopting: bool) -> Checked:
     owners = conflicting_managers(conflict)
     if not owners:
         return _failed(target, _words(target, conflict, target.body))
     fields = ", ".join(sorted({str(c.get("field", "")).lstrip(".") for c in conflict.causes}))
     return _failed(
         target,
-        f"conflict: {fields} is owned by {', '.join(owners)}; take it with --force-conflicts or "
+        f"conflict: {fields} is owned by {', '.join(owners)}; take it with "
+        + ("spec.adoption.takeOver, " if adopting else "")
+        + "--force-conflicts or "
         'the annotation federation.reconciler.dev/force-conflicts: "true", or leave it out in Git',
     )
 
@@ -267,7 +291,16 @@ def _refused(
     member: Member, target: Target, body: Object, live: Object, error: Invalid, terms: Terms
 ) -> Checked:
     if not is_immutable(error):
-        return _failed(target, _words(target, error, body, live), invalid=True)
+        text = _words(target, error, body, live)
+        try:
+            fresh = _try_as_new(member, _resource(target), body, target.key.namespace)
+        except ApiError:
+            return _failed(target, text, invalid=True)
+        # The manifest is fine; it is refused for what the object has besides.
+        beyond = ", ".join(field.path for field in claims.beyond_git(live, fresh)[:6])
+        text += f"; it has what Git does not say: {beyond}" if beyond else ""
+        hint = "; take the object over whole by spec.adoption.takeOver, or take these fields out"
+        return _failed(target, text + hint * bool(beyond))
     fields = immutable_fields(error)
     forbidden = terms.may_recreate(target, live)
     if not forbidden:
@@ -283,7 +316,7 @@ def _refused(
         Action.RECREATE,
         target.key,
         target.kind.api_version,
-        fields=redact_fields(target.key, changed_fields(live, {**live, **body})),
+        fields=redact_fields(target.key, changed_fields(live, body)),
         reason=f"needs recreate: {fields or 'a field'} is immutable",
         origin=str(target.desired.position),
         request=body,

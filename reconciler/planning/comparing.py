@@ -51,6 +51,7 @@ def compare(digester: Digester, body: Object, live: Object, record: Record | Non
         footprint.entry if footprint else "",
         footprint.values if footprint else "",
         body["apiVersion"],
+        str(live["metadata"].get("uid", "")),
     )
     return Comparison(_question(fresh, footprint, body, live, record), fresh, footprint)
 
@@ -62,7 +63,7 @@ def _question(
         if footprint and not footprint.has_missing and _applied_as_written(footprint, body, live):
             return Question.NONE
         return Question.UNKNOWN
-    if record == fresh:
+    if record._replace(uid=fresh.uid) == fresh:
         return Question.NONE
     if record.request != fresh.request:
         return Question.EDITED

@@ -98,6 +98,7 @@ def _at_a_glance(
     absent_namespaces: set[str],
 ) -> Checked | _Doubt:
     record = shared.observation.inventory.rows.get(target.key)
+    made_anew = False
     if target.resource is None:
         if target.kind in shared.crds:
             return checking.unverified(target)
@@ -108,6 +109,9 @@ def _at_a_glance(
     if live is None:
         exists = target.key.namespace not in absent_namespaces
         return _Doubt(target, target.body, namespace_exists=exists)
+    if record and record.uid and record.uid != live["metadata"].get("uid"):
+        # What is remembered is of another object, which had this one's name.
+        record, made_anew = None, True
     adopting = False
     if listed is None:
         owner = owner_of(live)
@@ -116,7 +120,7 @@ def _at_a_glance(
         # A row that was written ahead of an adoption that never came does not make it ours.
         adopting = record is None or not record.confirmed
         if adopting and shared.terms.adoption.policy == "Never":
-            return checking.not_adopted(target)
+            return checking.not_adopted(target, made_anew=made_anew)
     body = request_body(target, live)
     comparison = compare(shared.terms.digester, body, live, record)
     if comparison.question is Question.NONE and listed is not None:

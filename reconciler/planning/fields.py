@@ -9,8 +9,16 @@ import orjson
 
 from reconciler.cluster.member import FIELD_MANAGER
 from reconciler.inventory.applyset import IDENTITY, PART_OF
+from reconciler.inventory.ownership import (
+    Fields,
+    difference,
+    entries_of,
+    fields_of,
+    is_ours,
+    item_at,
+)
 from reconciler.objects import Object
-from reconciler.planning.plan import ABSENT, FieldChange
+from reconciler.planning.plan import ABSENT, FieldChange, Staying
 
 Step = str | Mapping[str, Any] | int
 """A map key, a list item told by its identifying fields, or a list position."""
@@ -46,6 +54,57 @@ def changed_fields(before: Object, after: Object) -> tuple[FieldChange, ...]:
         for steps, old, new in _differences((), _plain(before), _plain(after))
     )
     return tuple(sorted(found, key=lambda change: change.path))
+
+
+def staying_fields(live: Object, other: Object, note: str) -> tuple[Staying, ...]:
+    """What ``live`` has and ``other`` has not, or has otherwise, with a note on each field.
+
+    Their managers are those that hold more of the field than our applies do. Sorted by path.
+    """
+    beyond_ours = _without_ours(live)
+    found = (
+        Staying(path_text(steps), value, owners_of(beyond_ours, steps), note)
+        for steps, value, _ in _differences((), _plain(live), _plain(other))
+        if value is not ABSENT
+    )
+    return tuple(sorted(found, key=lambda field: field.path))
+
+
+def fields_at(live: Object, tree: Fields, note: str) -> tuple[Staying, ...]:
+    """The fields of ``live`` at which the paths of a fieldsV1 tree end. Sorted by path."""
+    plain = _plain(live)
+    found = (
+        Staying(path_text(steps), value, owners_of(live, steps), note)
+        for steps, value in _ends((), tree, plain)
+        if steps
+    )
+    return tuple(sorted(found, key=lambda field: field.path))
+
+
+def _ends(
+    steps: tuple[Step, ...], tree: Fields, value: Any
+) -> Iterator[tuple[tuple[Step, ...], Any]]:
+    inner = [step for step in tree if step != "."]
+    if not inner:
+        yield steps, value
+    for step in inner:
+        if isinstance(value, dict) and step[2:] in value:
+            yield from _ends((*steps, step[2:]), tree[step], value[step[2:]])
+        elif isinstance(value, list) and (item := item_at(step, value)) is not None:
+            keys = _keys_of(value, []) or ()
+            told = {k: item[k] for k in keys if item.get(k) is not None} or {"": item}
+            below = {s: t for s, t in tree[step].items() if s[2:] not in told}
+            yield from _ends((*steps, told), below, item)
+
+
+def _without_ours(live: Object) -> Object:
+    ours = fields_of(filter(is_ours, entries_of(live)))
+    entries = [
+        {**entry, "fieldsV1": difference(entry.get("fieldsV1") or {}, ours)}
+        for entry in entries_of(live)
+        if not entry.get("subresource")
+    ]
+    return {**live, "metadata": {**live["metadata"], "managedFields": entries}}
 
 
 def leaf_fields(obj: Object) -> tuple[FieldChange, ...]:
@@ -85,31 +144,38 @@ def owners_of(live: Object, steps: tuple[Step, ...]) -> tuple[str, ...]:
                 str(entry.get("manager"))
                 for entry in (entries if isinstance(entries, list) else ())
                 if (entry.get("manager"), entry.get("operation")) != (FIELD_MANAGER, "Apply")
-                and _holds(entry.get("fieldsV1") or {}, steps)
+                and _holds(entry.get("fieldsV1") or {}, live, steps)
             }
         )
     )
 
 
-def _holds(fields: Mapping[str, Any], steps: tuple[Step, ...]) -> bool:
-    for step in steps:
-        if not [name for name in fields if name != "."]:
+def _holds(fields: Mapping[str, Any], value: Any, steps: tuple[Step, ...]) -> bool:
+    """Whether the tree has the path in ``value``, or a part of it that has one owner as a whole."""
+    for at, step in enumerate(steps):
+        if at and not [name for name in fields if name != "."]:
             return True
         inner = None
         if isinstance(step, str):
             inner = fields.get(f"f:{step}")
+            value = value.get(step) if isinstance(value, dict) else None
         elif isinstance(step, Mapping):
-            for name in fields:
-                if name.startswith("k:") and _same_item(orjson.loads(name[2:]), step):
-                    inner = fields[name]
+            # A plan tells a Service's ports by their names, the server by number and protocol.
+            value = next((item for item in _items(value) if _has(item, step)), step)
+            keyed = (name for name in fields if name.startswith("k:"))
+            inner = next((fields[n] for n in keyed if _has(value, orjson.loads(n[2:]))), None)
         if inner is None:
             return False
         fields = inner
     return True
 
 
-def _same_item(keys: Mapping[str, Any], step: Mapping[str, Any]) -> bool:
-    return all(keys.get(k, v) == v for k, v in step.items()) and any(k in keys for k in step)
+def _items(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
+
+
+def _has(item: Any, keys: Mapping[str, Any]) -> bool:
+    return isinstance(item, Mapping) and all(item.get(k) == v for k, v in keys.items())
 
 
 def _plain(obj: Object) -> Object:

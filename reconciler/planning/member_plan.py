@@ -19,7 +19,7 @@ from reconciler.federation.selectors import matches
 from reconciler.inventory.applyset import is_member
 from reconciler.inventory.observation import Observation
 from reconciler.inventory.ownership import Fields
-from reconciler.inventory.records import Record
+from reconciler.inventory.records import Record, made_by_another
 from reconciler.objects import GroupKind, Object, ObjectKey
 from reconciler.planning import guards, pruning
 from reconciler.planning.checking import Terms
@@ -239,9 +239,11 @@ def _look_for_unlisted(
     except ApiError:
         return _Unlisted(frozenset({*ours, *(one.key for one in sought)}))
     applyset = observation.inventory.applyset
-    still = sorted(key for key, live in found.items() if is_member(live, applyset))
+    marked = {key for key, live in found.items() if is_member(live, applyset)}
+    still = sorted(key for key in marked if not made_by_another(found[key], rows[key]))
     warnings = tuple(
-        f"{key} is left alone: no longer wanted, but somebody removed its inventory label"
+        f"{key} is left alone: no longer wanted, but somebody "
+        + ("deleted it and made it anew" if key in marked else "removed its inventory label")
         for key, live in found.items()
         if key not in still and not live["metadata"].get("deletionTimestamp")
     )

@@ -42,6 +42,19 @@ class FieldChange(Struct, frozen=True):
     managers: tuple[str, ...] = ()
 
 
+class Staying(Struct, frozen=True):
+    """A field that keeps its value, and of which a reviewer should know that.
+
+    ``managers`` are the field managers that own it, where they are not us; ``note`` says what there
+    is to know: ``not in Git``, ``no longer in Git``, ``becomes ours``.
+    """
+
+    path: str
+    value: Any
+    managers: tuple[str, ...]
+    note: str
+
+
 class _Absent:
     """The value of a field that is not there (JSON null is a value of its own)."""
 
@@ -62,12 +75,17 @@ class Change:
     ``uid``/``resource_version`` are the live object's preconditions. ``live`` is the object as it
     was looked at (None: there is none), and ``retained`` are JSON pointers of what in it is the
     member's own to set; like ``request``, no report shows them.
+
+    ``stays`` are fields whose values stay although Git does not have them, or whose owner alone
+    changes. ``claim`` are fields that go with the apply and are not ours yet, as a fieldsV1 tree;
+    ``take_over`` are patterns of the managers that give up their part in what is ours.
     """
 
     action: Action
     key: ObjectKey
     api_version: str
     fields: tuple[FieldChange, ...] = ()
+    stays: tuple[Staying, ...] = ()
     reason: str = ""
     error: str = ""
     origin: str = ""
@@ -78,6 +96,7 @@ class Change:
     resource_version: str = ""
     propagation: str = "Background"
     take_over: tuple[str, ...] = ()
+    claim: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     live: Object | None = dataclasses.field(default=None, repr=False, compare=False)
     retained: tuple[str, ...] = ()
 

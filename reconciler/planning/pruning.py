@@ -16,6 +16,7 @@ from reconciler.cluster.resources import Discovery, Resource, VersionedKind
 from reconciler.errors import ApiError
 from reconciler.federation.model import PruneRules, Selector
 from reconciler.inventory.applyset import is_member
+from reconciler.inventory.ownership import our_entry
 from reconciler.objects import GroupKind, Object, ObjectKey, key_of
 from reconciler.planning.plan import Action, Change
 from reconciler.planning.requests import ORPHAN, PROPAGATION, PROTECT
@@ -182,4 +183,5 @@ def _is_stranger(obj: Object, applyset: str) -> bool:
         return False
     if (obj["kind"], metadata.get("name")) in _MADE_IN_EVERY_NAMESPACE:
         return False
-    return not is_member(obj, applyset)
+    # Our marks without an apply of ours may have been copied from an object of ours.
+    return not is_member(obj, applyset) or our_entry(obj) is None

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from msgspec.structs import replace
 
 from reconciler.objects import Object, ObjectKey
-from reconciler.planning.plan import ABSENT, FieldChange
+from reconciler.planning.plan import ABSENT, FieldChange, Staying
 
 BEFORE, AFTER = "*** (before)", "*** (after)"
 _LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
@@ -29,6 +29,13 @@ def redact_fields(key: ObjectKey, fields: Iterable[FieldChange]) -> tuple[FieldC
     if not is_secret(key):
         return tuple(fields)
     return tuple(_mask(field) if _is_sensitive(field.path) else field for field in fields)
+
+
+def redact_staying(key: ObjectKey, fields: Iterable[Staying]) -> tuple[Staying, ...]:
+    """Masks the same values where they stay as they are."""
+    if not is_secret(key):
+        return tuple(fields)
+    return tuple(replace(f, value="***") if _is_sensitive(f.path) else f for f in fields)
 
 
 def redact_message(key: ObjectKey, message: str, *bodies: Object | None) -> str:

@@ -154,6 +154,15 @@ def _change(change: Change) -> dict[str, Any]:
         "namespace": change.key.namespace,
         "name": change.key.name,
         "fields": fields,
+        "stays": [
+            {
+                "path": field.path,
+                "value": field.value,
+                "managers": list(field.managers),
+                "note": field.note,
+            }
+            for field in change.stays
+        ],
         "reason": change.reason,
         "error": change.error,
         "origin": change.origin,

@@ -6,7 +6,16 @@ from collections.abc import Iterator
 
 from reconciler.planning.plan import ABSENT, Action, Change, FieldChange
 from reconciler.reporting.grouping import is_text, line_diff
-from reconciler.reporting.wording import MARKS, cut, key_text, note_of, plural, value_texts, visible
+from reconciler.reporting.wording import (
+    MARKS,
+    cut,
+    key_text,
+    note_of,
+    plural,
+    staying_text,
+    value_texts,
+    visible,
+)
 
 _MOST_FIELDS = 40
 _MOST_LINES = 40
@@ -32,6 +41,10 @@ def _lines(change: Change) -> Iterator[str]:
         yield from _field(field)
     if len(change.fields) > _MOST_FIELDS:
         yield f"      … {plural(len(change.fields) - _MOST_FIELDS, 'more field')}"
+    yield from (f"      {staying_text(field)}" for field in change.stays[:_MOST_FIELDS])
+    if len(change.stays) > _MOST_FIELDS:
+        more = plural(len(change.stays) - _MOST_FIELDS, "more field")
+        yield f"      … {more} that stay as they are"
 
 
 def _field(field: FieldChange) -> Iterator[str]:

@@ -8,7 +8,7 @@ from itertools import groupby
 from msgspec import Struct
 
 from reconciler.objects import ObjectKey
-from reconciler.planning.plan import ABSENT, Action, Change, FieldChange, Outcome, Plan
+from reconciler.planning.plan import ABSENT, Action, Change, FieldChange, Outcome, Plan, Staying
 from reconciler.reporting.grouping import ChangeGroup, group_title, grouped, is_text, line_diff
 from reconciler.reporting.wording import (
     MARKS,
@@ -17,6 +17,7 @@ from reconciler.reporting.wording import (
     kind_name,
     note_of,
     object_name,
+    value_text,
     value_texts,
     visible,
 )
@@ -118,6 +119,8 @@ def _group(
 
 def _change(change: Change, group: ChangeGroup, outcomes: Outcomes) -> ChangeView:
     outcome, outcome_class = _outcome(change, group, outcomes)
+    fields = [*map(_field, change.fields[:MOST_FIELDS]), *map(_staying, change.stays[:MOST_FIELDS])]
+    count = len(change.fields) + len(change.stays)
     return ChangeView(
         str(change.action),
         MARKS[change.action],
@@ -126,8 +129,8 @@ def _change(change: Change, group: ChangeGroup, outcomes: Outcomes) -> ChangeVie
         note_of(change),
         visible(change.error),
         visible(change.origin),
-        tuple(_field(field) for field in change.fields[:MOST_FIELDS]),
-        max(len(change.fields) - MOST_FIELDS, 0),
+        tuple(fields),
+        count - len(fields),
         outcome,
         outcome_class,
     )
@@ -164,3 +167,9 @@ def _field(field: FieldChange) -> FieldView:
         (),
         owners,
     )
+
+
+def _staying(field: Staying) -> FieldView:
+    path = f"{visible(field.path)} stays ({field.note})"
+    value = cut(value_text(field.value, keep_lines=True), LONGEST_VALUE)
+    return FieldView(path, None, None, ((" ", value),), visible(", ".join(field.managers)))

@@ -46,6 +46,7 @@ from reconciler.reporting.wording import (
     plural,
     replica_steps,
     result_line,
+    staying_text,
     summary_line,
     unwritten_records,
     value_texts,
@@ -222,6 +223,12 @@ def _change_lines(change: Change, style: Style) -> Iterator[str]:
     if len(change.fields) > len(shown):
         more = plural(len(change.fields) - len(shown), "more field")
         yield style.paint(f"        … and {more} (--verbose shows all)", DIM)
+    staying = change.stays if style.verbose else change.stays[:_SHOWN_FIELDS]
+    yield from (style.paint(f"        {staying_text(field)}", DIM) for field in staying)
+    if len(change.stays) > len(staying):
+        more = plural(len(change.stays) - len(staying), "more field")
+        text = f"… and {more} that stay as they are (--verbose shows all)"
+        yield style.paint(f"        {text}", DIM)
 
 
 def _field_lines(field: FieldChange, change: Change, style: Style) -> Iterator[str]:

@@ -15,7 +15,15 @@ from typing import Any
 import orjson
 
 from reconciler.objects import Object, ObjectKey, map_of, maps_of
-from reconciler.planning.plan import ABSENT, Action, Change, Plan, RunResult, WorkloadRow
+from reconciler.planning.plan import (
+    ABSENT,
+    Action,
+    Change,
+    Plan,
+    RunResult,
+    Staying,
+    WorkloadRow,
+)
 
 MARKS: Mapping[Action, str] = {
     Action.FAILED: "!",
@@ -40,6 +48,7 @@ PAST: Mapping[Action, str] = {
 """In the order in which summaries count."""
 
 _BUILT_IN_GROUPS = frozenset({"", "apps", "autoscaling", "batch", "policy"})
+_LONGEST_STAYING = 60
 _SHOWN_KEYS = 4
 
 
@@ -91,6 +100,13 @@ def _quoted(value: Any) -> str:
     import json  # orjson does not escape what looks alike.
 
     return "(absent)" if value is ABSENT else json.dumps(value, sort_keys=True)
+
+
+def staying_text(field: Staying) -> str:
+    """``data.b stays: 2  (not in Git; owned by kubectl-create)``."""
+    note = field.note + (f"; owned by {', '.join(field.managers)}" if field.managers else "")
+    value = cut(value_text(field.value), _LONGEST_STAYING)
+    return f"{visible(field.path)} stays: {value}  ({visible(note)})"
 
 
 def cut(text: str, room: int) -> str:

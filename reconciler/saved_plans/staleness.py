@@ -155,6 +155,8 @@ def _of_changes(
             yield f"{name}: now to {new['action']}, which was not planned: {why}"
         elif old["action"] != new["action"]:
             why = new["reason"] or new["error"]
+            if sealed.get(name, {}).get("uid") != sealed_now.get(name, {}).get("uid"):
+                why = f"{_BETWEEN[0][1]}; {why}"
             yield f"{name}: now to {new['action']}, not to {old['action']}: {why}"
         elif new["action"] not in _NO_WRITE:
             found = list(_of_one(old, new, sealed.get(name, {}), sealed_now.get(name, {})))
@@ -175,6 +177,9 @@ def _of_one(
         if old[name] != new[name]:
             yield f"{name} is {new[name]}, not {old[name]}"
     fields = list(_of_fields(old["fields"], new["fields"]))
+    stays, stay_now = ({field["path"] for field in one["stays"]} for one in (old, new))
+    fields += [f"{path} does not stay now" for path in sorted(stays - stay_now)]
+    fields += [f"{path} stays now" for path in sorted(stay_now - stays)]
     yield from fields[:_SHOWN_FIELDS]
     if len(fields) > _SHOWN_FIELDS:
         yield f"and {len(fields) - _SHOWN_FIELDS} more fields"

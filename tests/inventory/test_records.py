@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import zlib
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -13,12 +15,19 @@ from reconciler.objects import GroupKind, ObjectKey
 
 names = st.text("abc-.", min_size=1, max_size=6)
 keys = st.builds(ObjectKey, names, names, names, names)
-rows = st.dictionaries(keys, st.builds(Record, names, names, names, names), max_size=20)
+rows = st.dictionaries(keys, st.builds(Record, names, names, names, names, names), max_size=20)
 
 
 @given(rows)
 def test_rows_survive_being_written_and_read(given_rows) -> None:
     assert decode_rows(encode_rows(given_rows)) == given_rows
+
+
+@pytest.mark.parametrize(("more", "uid"), [("", ""), ("\tu1", "u1"), ("\tu1\tnewer\tmore", "u1")])
+def test_rows_of_older_and_newer_versions_are_read(more: str, uid: str) -> None:
+    data = zlib.compress(f"apps\tDeployment\tshop\tweb\tH\tE\tV\tapps/v1{more}".encode())
+    key = ObjectKey("apps", "Deployment", "shop", "web")
+    assert decode_rows(data) == {key: Record("H", "E", "V", "apps/v1", uid)}
 
 
 @pytest.mark.parametrize("data", [b"", b"nonsense", encode_rows({})[:-3]])

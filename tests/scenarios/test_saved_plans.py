@@ -96,7 +96,8 @@ def test_an_object_that_was_made_again_is_another_one(desk: Desk) -> None:
     copy = desk.file.with_name("copy.json")
     copy.write_text(json.dumps(live))
     desk.world.kubectl("replace", "--force", "-f", str(copy))
-    assert "aws: ConfigMap shop/settings: it was deleted and made again" in desk.refused()
+    told = desk.refused()
+    assert "aws: ConfigMap shop/settings: now to adopt, not to update: it was deleted" in told
 
 
 def test_drift_elsewhere_is_a_change_that_was_not_planned(
