@@ -22,7 +22,7 @@ from reconciler.planning.fields import changed_fields, leaf_fields
 from reconciler.planning.immutability import immutable_fields, is_immutable
 from reconciler.planning.plan import Action, Change, FieldChange
 from reconciler.planning.redaction import redact_fields, redact_message
-from reconciler.planning.requests import DEFAULT_NAMESPACE, Target
+from reconciler.planning.requests import DEFAULT_NAMESPACE, Target, with_running_replicas
 
 _OWNER = re.compile(r'conflict with "((?:[^"\\]|\\.)*)"')
 
@@ -44,12 +44,13 @@ class Checked(Struct, frozen=True):
 
 
 class Terms(Struct, frozen=True):
-    """What the rules allow in this run. ``recorded`` gives a past apply's field tree by its E."""
+    """What the rules allow in this run. ``recorded`` gives a past apply's field tree by its E,
+    ``recreation`` the deletion that a recreation begins with, or why there must be none."""
 
     digester: Digester
     adoption: AdoptionRules
     force_conflicts: bool
-    may_recreate: Callable[[Target, Object], str]
+    recreation: Callable[[Target, Object], Change | str]
     recorded: Callable[[str], Fields | None]
 
 
@@ -269,26 +270,30 @@ def _refused(
     if not is_immutable(error):
         return _failed(target, _words(target, error, body, live), invalid=True)
     fields = immutable_fields(error)
-    forbidden = terms.may_recreate(target, live)
+    deletion = terms.recreation(target, live)
+    forbidden = deletion if isinstance(deletion, str) else ""
     if not forbidden:
         try:
             _try_as_new(member, _resource(target), body, target.key.namespace)
         except ApiError as second:
             forbidden = f"the new one would be refused too: {second}"
-    if forbidden:
+    if forbidden or isinstance(deletion, str):
         return _failed(
             target, f"needs recreate: {fields or error} cannot be changed in place; {forbidden}"
         )
+    first, replicas = with_running_replicas(body, live)
     change = Change(
         Action.RECREATE,
         target.key,
         target.kind.api_version,
-        fields=redact_fields(target.key, changed_fields(live, {**live, **body})),
+        fields=redact_fields(target.key, changed_fields(live, {**live, **first})),
         reason=f"needs recreate: {fields or 'a field'} is immutable",
         origin=str(target.desired.position),
         request=body,
         uid=str(live["metadata"].get("uid", "")),
         resource_version=str(live["metadata"].get("resourceVersion", "")),
+        propagation=deletion.propagation,
+        replicas=replicas,
         live=live,
         retained=target.desired.retain,
     )
