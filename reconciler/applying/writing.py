@@ -24,6 +24,7 @@ from reconciler.inventory.applyset import IDENTITY, PART_OF
 from reconciler.inventory.ownership import Fields
 from reconciler.inventory.records import Digester, Record
 from reconciler.objects import Object
+from reconciler.planning.checking import try_as_new
 from reconciler.planning.comparing import request_digest
 from reconciler.planning.fields import changed_fields
 from reconciler.planning.plan import Action, Change, Outcome
@@ -110,6 +111,8 @@ def _apply(
 def _recreate(
     member: Member, resource: Resource, change: Change, otherwise: Otherwise, digester: Digester
 ) -> _Result:
+    # What refuses the new one since the plan must be known before the old one is gone.
+    try_as_new(member, resource, _request(change), change.key.namespace)
     _delete(member, resource, change, otherwise)
     _wait_until_gone(member, resource, change)
     if change.replicas is not None:

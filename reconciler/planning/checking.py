@@ -133,7 +133,7 @@ def check_new(member: Member, target: Target, *, namespace_exists: bool) -> Chec
         if namespace_exists or not resource.namespaced:
             member.apply(resource, target.key, target.body, dry_run=True)
         else:
-            _try_as_new(member, resource, target.body, DEFAULT_NAMESPACE)
+            try_as_new(member, resource, target.body, DEFAULT_NAMESPACE)
     except Invalid as error:
         return _failed(target, _words(target, error, target.body), invalid=True)
     except (NotFound, Forbidden) as error:
@@ -200,8 +200,8 @@ def _creation(target: Target) -> Change:
     )
 
 
-def _try_as_new(member: Member, resource: Resource, body: Object, namespace: str) -> None:
-    """Dry-run creating the object under a name that nothing has."""
+def try_as_new(member: Member, resource: Resource, body: Object, namespace: str) -> None:
+    """Dry-run creating the object under a name that nothing has. Raises ApiError."""
     metadata = {k: v for k, v in body["metadata"].items() if k != "name"}
     metadata["generateName"] = body["metadata"]["name"][:50].rstrip(".") + "-"
     if namespace:
@@ -274,7 +274,7 @@ def _refused(
     forbidden = deletion if isinstance(deletion, str) else ""
     if not forbidden:
         try:
-            _try_as_new(member, _resource(target), body, target.key.namespace)
+            try_as_new(member, _resource(target), body, target.key.namespace)
         except ApiError as second:
             forbidden = f"the new one would be refused too: {second}"
     if forbidden or isinstance(deletion, str):
