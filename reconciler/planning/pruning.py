@@ -288,7 +288,15 @@ def strangers_in(
 
     found = in_parallel(look, kinds, 8)
     inside = [obj for one in found if not isinstance(one, str) for obj in one]
-    leaving = _with_dependents({*going, change.uid}, inside)
+    gone = {*going, change.uid}
+    if change.key.group_kind == NAMESPACE:
+        listed = {
+            GroupKind(api_group(r.api_version), r.kind)
+            for r, one in zip(kinds, found, strict=True)
+            if not isinstance(one, str)
+        }
+        gone |= _owners_gone(inside, listed - _MADE_BY_THE_CLUSTER)
+    leaving = _with_dependents(gone, inside)
     strangers = [one for one in found if isinstance(one, str)]
     strangers += [str(key_of(o)) for o in inside if _is_stranger(o, applyset, leaving)]
     shown = ", ".join(strangers[:3])
@@ -308,6 +316,19 @@ def uids_going(changes: Iterable[Change]) -> set[str]:
 def owners_of(obj: Object) -> list[Object]:
     """The object's ownerReferences, as they are."""
     return maps_of(obj["metadata"].get("ownerReferences"))
+
+
+def _owners_gone(objects: Collection[Object], listed: Collection[GroupKind]) -> set[str]:
+    """The UIDs of owners that are no longer there, of kinds of which all in a namespace are seen:
+    the garbage collector has yet to come to what they owned."""
+    there = {_uid(o) for o in objects}
+    return {
+        str(r.get("uid"))
+        for o in objects
+        for r in owners_of(o)
+        if r.get("uid") not in there
+        and GroupKind(api_group(str(r.get("apiVersion", ""))), str(r.get("kind"))) in listed
+    }
 
 
 def _with_dependents(going: set[str], objects: Collection[Object]) -> set[str]:

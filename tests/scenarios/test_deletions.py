@@ -11,6 +11,8 @@ import pytest
 from reconciler.pipeline import apply_plan
 from reconciler.planning.plan import Action, Change
 from reconciler.sandbox import Sandbox
+from tests.controlplane.fixtures import Fleet
+from tests.controlplane.plane import ControlPlane
 from tests.scenarios.conftest import FEDERATION, NAMES, World
 from tests.scenarios.manifests import NAMESPACE, SERVICE, SETTINGS, SHOP, WEB
 
@@ -477,6 +479,65 @@ def test_what_is_left_by_an_orphaning_deletion_keeps_its_namespace(world: World)
     put(world, config_map("child", world.get("deployment", "web")))
     world.remove("shop.yaml")
     assert prunes(world) == ["web"]
+
+
+def test_what_an_owner_that_is_gone_left_behind_keeps_no_namespace(world: World) -> None:
+    """The garbage collector has not come to it yet; for one that was never there it will."""
+    world.write("kept.yaml", SETTINGS.replace("shop}", "default}").replace("settings", "kept"))
+    world.write("shop.yaml", SHOP)
+    world.apply()
+    uid = "00000000-0000-4000-8000-000000000000"
+    gone = {"apiVersion": "apps/v1", "kind": "ReplicaSet", "metadata": {"name": "x", "uid": uid}}
+    put(world, config_map("left-behind", gone))
+    world.remove("shop.yaml")
+    assert "shop" in prunes(world)
+    # What a cluster-wide object owns is not known to be going.
+    metadata = {"name": "x", "uid": uid.replace("4", "5", 1)}
+    outside = {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole"}
+    put(world, config_map("owned-from-outside", {**outside, "metadata": metadata}))
+    assert "shop" not in prunes(world)
+
+
+@pytest.fixture
+def running_world(repository: Path, fleet: Fleet, control_plane: ControlPlane) -> World:
+    """Real servers with the garbage collector and the controllers of workloads."""
+    clusters = fleet(len(NAMES), controllers=True, nodes=1)
+    return World(repository, control_plane.kubeconfig(dict(zip(NAMES, clusters, strict=True))))
+
+
+@pytest.mark.integration
+def test_a_namespace_goes_in_one_run_with_workloads_that_run(running_world: World) -> None:
+    world = running_world
+    world.write("kept.yaml", SETTINGS.replace("shop}", "default}").replace("settings", "kept"))
+    world.write("shop.yaml", SHOP)
+    world.apply()
+    for cluster in NAMES:
+        world.kubectl("-n", "shop", "rollout", "status", "deployment/web", cluster=cluster)
+    world.remove("shop.yaml")
+    result = world.apply(max_deletions=9)
+    assert result.ok, [o.message for o in result.outcomes if o.status != "done"]
+    for cluster in NAMES:
+        world.kubectl("wait", "--for=delete", "namespace/shop", "--timeout=50s", cluster=cluster)
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize("how", ["Orphan", "Foreground"])
+def test_dependents_of_what_is_recreated_go_or_stay_as_it_is_said(
+    running_world: World, how: str
+) -> None:
+    world = running_world
+    world.write("shop.yaml", SHOP)
+    world.apply()
+    put(world, config_map("child", world.get("deployment", "web")))
+    notes = f"{RECREATE}, {OURS}/prune-propagation: {how}"
+    again = with_selector("other", annotations=notes)
+    world.write("shop.yaml", join(NAMESPACE, again, SETTINGS, SERVICE))
+    result = world.apply()
+    assert result.ok, [o.message for o in result.outcomes if o.status != "done"]
+    if how == "Orphan":
+        assert "ownerReferences" not in world.get("configmap", "child")["metadata"]
+    else:
+        assert not world.exists("configmap", "child")
 
 
 # -- recreations -----------------------------------------------------------------------------------
