@@ -34,7 +34,7 @@ from reconciler.objects import ObjectKey
 from reconciler.options import NoProgress as NoProgress
 from reconciler.options import Options as Options
 from reconciler.options import Progress as Progress
-from reconciler.planning.fleet_plan import assemble, unreachable_plan
+from reconciler.planning.fleet_plan import assemble, hold_moved, unreachable_plan
 from reconciler.planning.looking import CONCURRENT_MEMBERS, Seen, words_of
 from reconciler.planning.member_plan import MemberWork, Settings, plan_member
 from reconciler.planning.plan import ClusterPlan, Plan, RunResult
@@ -141,11 +141,13 @@ def make_plan(
             connector,
             simulated=options.simulated,
         )
-    works = _plan_all(fleet, decided, rendering, placed, options, now, progress)
+    planned = _plan_all(fleet, decided, rendering, placed, options, now, progress)
+    unreachable = [w for w in planned if isinstance(w, ClusterPlan)]
+    works = hold_moved([w for w in planned if isinstance(w, MemberWork)], unreachable, placed)
     plan = assemble(
         state,
-        [w for w in works if isinstance(w, MemberWork)],
-        [w for w in works if isinstance(w, ClusterPlan)],
+        works,
+        unreachable,
         workload_rows(
             decided.decision.assignments,
             replicas_now(decided.live, replicas_in(fleet.rendering), decided.decision.lost),
@@ -160,7 +162,7 @@ def make_plan(
     )
     return Prepared(
         with_records(plan, records),
-        tuple(w for w in works if isinstance(w, MemberWork)),
+        tuple(works),
         placed,
         recall,
         repository,

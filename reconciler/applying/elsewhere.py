@@ -9,32 +9,47 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 
 from reconciler.cluster.member import Member
+from reconciler.cluster.parallel import in_parallel
 from reconciler.cluster.resources import Resource
 from reconciler.errors import ClusterError
 from reconciler.federation.model import Cluster
-from reconciler.inventory.applyset import is_member
-from reconciler.objects import ObjectKey
+from reconciler.inventory.applyset import PART_OF, is_member
+from reconciler.objects import ObjectKey, key_of
+
+CONCURRENT_CLUSTERS = 16
 
 
 class Elsewhere:
-    """Asks ``clusters`` by ``connect``, and only for what is to be deleted."""
+    """Asks ``clusters`` by ``connect``, and only about what is to be deleted: one LIST a kind."""
 
     def __init__(self, clusters: Sequence[Cluster], connect: Callable[[Cluster], Member]) -> None:
         self._clusters = {cluster.name: cluster for cluster in clusters}
         self._connect = connect
+        self._held: dict[tuple[str, Resource], frozenset[ObjectKey]] = {}
 
-    def holds(
+    def missing(
         self, resource: Resource, key: ObjectKey, applyset: str, names: Collection[str]
-    ) -> bool:
-        """Whether one of the clusters ``names`` has the object, as ours and to stay.
+    ) -> set[str]:
+        """Those of the clusters ``names`` that do not have the object, as ours and to stay.
 
-        One that does not answer does not have it.
+        One that does not answer, or that nobody knows, does not have it.
         """
-        for name in sorted(self._clusters.keys() & set(names)):
-            try:
-                live = self._connect(self._clusters[name]).get(resource, key)
-            except ClusterError:
-                continue
-            if live and is_member(live, applyset) and not live["metadata"].get("deletionTimestamp"):
-                return True
-        return False
+        unasked = [n for n in names if n in self._clusters and (n, resource) not in self._held]
+        held = in_parallel(
+            lambda name: self._held_by(name, resource, applyset), unasked, CONCURRENT_CLUSTERS
+        )
+        self._held.update(zip(((name, resource) for name in unasked), held, strict=True))
+        return {name for name in names if key not in self._held.get((name, resource), ())}
+
+    def _held_by(self, name: str, resource: Resource, applyset: str) -> frozenset[ObjectKey]:
+        try:
+            found = self._connect(self._clusters[name]).list_objects(
+                resource, label_selector=f"{PART_OF}={applyset}", metadata_only=True
+            )
+        except ClusterError:
+            return frozenset()
+        return frozenset(
+            key_of(live)
+            for live in found
+            if is_member(live, applyset) and not live["metadata"].get("deletionTimestamp")
+        )

@@ -5,8 +5,7 @@ One member's failure never stops another's; only a lost lock or a stop request s
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 from reconciler.applying.elsewhere import Elsewhere
 from reconciler.applying.member_run import MemberRun
@@ -74,41 +73,38 @@ def _not_in_place(
     placed: Mapping[ObjectKey, frozenset[str]],
     elsewhere: Elsewhere | None,
 ) -> dict[ObjectKey, str]:
-    """Objects to be pruned in one member that are wanted in another but not (yet) there."""
-    looked_at = {run.work.cluster.name for run in runs}
-    failed: dict[ObjectKey, set[str]] = defaultdict(set)
-    for run in runs:
-        for outcome in run.outcomes:
-            if outcome.status != "done":
-                failed[outcome.key].add(run.work.cluster.name)
-        for change in run.work.plan.changes:
-            if change.action is Action.FAILED:
-                failed[change.key].add(run.work.cluster.name)
-    waiting = {}
+    """Objects to be pruned in one member that are wanted in others but not in place in them all.
+
+    In place is what a run knows to be there: not what it failed to look at, or never came to.
+    """
+    looked_at = {run.work.cluster.name: run.in_place() for run in runs}
+    waiting: dict[ObjectKey, str] = {}
     for run in runs:
         for change in run.work.plan.changes:
             homes = placed.get(change.key, frozenset())
-            if change.action is not Action.PRUNE or not homes:
+            if change.action is not Action.PRUNE or not homes or change.key in waiting:
                 continue
-            missing = homes & failed[change.key]
-            if not (missing or homes & looked_at or _is_elsewhere(run, change, homes, elsewhere)):
-                missing = homes
+            missing: Collection[str] = [
+                name for name in homes & looked_at.keys() if change.key not in looked_at[name]
+            ]
+            if not missing:
+                missing = _missing_elsewhere(run, change, homes - looked_at.keys(), elsewhere)
             if missing:
                 names = ", ".join(sorted(missing))
                 waiting[change.key] = (
-                    f"pruning waits: it moved to {names} and is not in place there"
+                    f"pruning waits: it is wanted in {names} and is not in place there"
                 )
     return waiting
 
 
-def _is_elsewhere(
+def _missing_elsewhere(
     run: MemberRun, change: Change, homes: frozenset[str], elsewhere: Elsewhere | None
-) -> bool:
+) -> Collection[str]:
     resource = run.resource_of(change)
-    if elsewhere is None or resource is None:
-        return False
+    if not homes or elsewhere is None or resource is None:
+        return homes
     applyset = run.work.observation.inventory.applyset
-    return elsewhere.holds(resource, change.key, applyset, homes)
+    return elsewhere.missing(resource, change.key, applyset, homes)
 
 
 def _complete(run: MemberRun) -> list[Outcome]:

@@ -18,7 +18,7 @@ from reconciler.errors import ClusterError, LeaseLost
 from reconciler.inventory.ownership import Fields
 from reconciler.inventory.records import Record
 from reconciler.inventory.store import Inventory, write_inventory
-from reconciler.objects import GroupKind, ObjectKey
+from reconciler.objects import GroupKind, Object, ObjectKey
 from reconciler.planning import pruning
 from reconciler.planning.member_plan import CRD, NAMESPACE, MemberWork
 from reconciler.planning.plan import Action, Change, Outcome
@@ -72,7 +72,7 @@ class MemberRun:
         for _, wave in waves:
             held = [c for c in wave if self._waits_for(c, broken_namespaces, broken_kinds)]
             self._skip(held, "its Namespace or CustomResourceDefinition failed")
-            outcomes = self._write_all([c for c in wave if c not in held])
+            outcomes = self._write_wave([c for c in wave if c not in held])
             failed = [o for o in outcomes if o.status != "done"]
             broken_namespaces |= {o.key.name for o in failed if o.key.group_kind == NAMESPACE}
             broken_kinds |= self._await_crds(wave, failed)
@@ -112,6 +112,18 @@ class MemberRun:
         except ClusterError as error:
             self.lost = f"the inventory could not be written: {error}"
 
+    def in_place(self) -> frozenset[ObjectKey]:
+        """What is wanted, there and as it should be: written by this run, or found so."""
+        changing = {c.key for c in self.work.plan.changes}
+        found = {
+            key
+            for key, (_, live) in self.work.observation.members.items()
+            if key not in changing and not live["metadata"].get("deletionTimestamp")
+        }
+        removing = (Action.PRUNE, Action.ORPHAN)
+        done = {o.key for o in self.outcomes if o.status == "done" and o.action not in removing}
+        return frozenset(found | done)
+
     # -- steps -----------------------------------------------------------------------------
 
     def _removals(self) -> list[Change]:
@@ -122,7 +134,7 @@ class MemberRun:
 
         An object of ours whose own prune waits or failed, or a stranger that came since the plan.
         """
-        if change.action is not Action.PRUNE or change.key.group_kind not in (NAMESPACE, CRD):
+        if change.action is not Action.PRUNE or change.key.group_kind not in pruning.HOLDERS:
             return ""
         observation = self.work.observation
         members = observation.members
@@ -134,8 +146,14 @@ class MemberRun:
             discovery = observation.discovery
             if not discovery.complete:
                 discovery = self.work.member.discover()
+            gone = [c for c in self.work.plan.changes if c.key in self._gone]
             strangers = pruning.strangers_in(
-                self.work.member, change, live, discovery, self._inventory.applyset
+                self.work.member,
+                change,
+                live,
+                discovery,
+                self._inventory.applyset,
+                pruning.uids_going(gone),
             )
         except ClusterError as error:
             return f"what cannot be looked at: {error}"
@@ -174,6 +192,19 @@ class MemberRun:
         seen = set(self.work.rows) | set(self.work.observation.members)
         return touched | seen | self.work.unlisted
 
+    def _write_wave(self, wave: Sequence[Change]) -> list[Outcome]:
+        """The recreations last: they delete, so they wait as prunes do where something failed."""
+        recreations = [c for c in wave if c.action is Action.RECREATE]
+        outcomes = self._write_all([c for c in wave if c.action is not Action.RECREATE])
+        for change in recreations:
+            if failed := [o for o in self.outcomes if o.status != "done"]:
+                reason = f"recreation waits: {failed[0].key} could not be applied first"
+                self._skip([change], reason)
+                outcomes.append(self.outcomes[-1])
+            else:
+                outcomes += self._write_all([change])
+        return outcomes
+
     def _write_all(self, changes: Sequence[Change]) -> list[Outcome]:
         def one(change: Change) -> Written:
             reason = self.lost or self.stopped()
@@ -208,8 +239,20 @@ class MemberRun:
             message = f"the cluster does not serve {change.key.kind} in {change.api_version}"
             outcome = Outcome(self.work.member.name, change.action, change.key, "failed", message)
             return Written(outcome)
-        inventory = self._inventory
-        return write(self.work.member, resource, change, inventory.applyset, inventory.digester)
+        return write(
+            self.work.member,
+            resource,
+            change,
+            lambda live: self._otherwise(change, live),
+            self._inventory.digester,
+        )
+
+    def _otherwise(self, change: Change, live: Object) -> str:
+        """Why an object that was written to since the plan must not go; empty: it may."""
+        reason = pruning.otherwise(change, live, self.work.rules, self._inventory.applyset)
+        if not reason and (holds := self._still_holds(change)):
+            reason = f"it holds {holds}"
+        return reason
 
     def resource_of(self, change: Change) -> Resource | None:
         """How the member serves the kind of a change; None: not at all."""

@@ -18,7 +18,7 @@ from reconciler.errors import (
     Conflict,
     LeaseLost,
 )
-from reconciler.inventory.applyset import IDENTITY, PART_OF, is_member
+from reconciler.inventory.applyset import IDENTITY, PART_OF
 from reconciler.inventory.ownership import (
     Fields,
     claimed,
@@ -29,13 +29,20 @@ from reconciler.inventory.ownership import (
 )
 from reconciler.inventory.records import Digester, Record
 from reconciler.objects import Object
+from reconciler.planning.checking import try_as_new
 from reconciler.planning.comparing import request_digest
 from reconciler.planning.fields import changed_fields
 from reconciler.planning.plan import Action, Change, FieldChange, Outcome
 from reconciler.planning.redaction import redact_fields, redact_message
+from reconciler.planning.requests import with_running_replicas
 
 DELETION_TIMEOUT_SECONDS = 60.0
 DELETION_POLL_SECONDS = 0.25
+DISOWN_TRIES = 10
+
+
+Otherwise = Callable[[Object], str]
+"""Why an object that was written to since the plan must not go; empty: it may."""
 
 
 class Written(Struct, frozen=True):
@@ -51,14 +58,18 @@ class Written(Struct, frozen=True):
 
 
 def write(
-    member: Member, resource: Resource, change: Change, applyset: str, digester: Digester
+    member: Member,
+    resource: Resource,
+    change: Change,
+    otherwise: Otherwise,
+    digester: Digester,
 ) -> Written:
     """Carry out ``change``. Refusals become a failed outcome; LeaseLost is raised."""
     started = time.monotonic()
     try:
         with understanding(member.name):
             record, fields, message = _VERBS[change.action](
-                member, resource, change, applyset, digester
+                member, resource, change, otherwise, digester
             )
     except LeaseLost:
         raise
@@ -79,9 +90,9 @@ _Result = tuple[Record | None, Fields | None, str]
 
 
 def _apply(
-    member: Member, resource: Resource, change: Change, applyset: str, digester: Digester
+    member: Member, resource: Resource, change: Change, otherwise: Otherwise, digester: Digester
 ) -> _Result:
-    del applyset
+    del otherwise
     body = _for_that_object(change)
     if change.claim:
         _claim(member, resource, change)
@@ -110,19 +121,89 @@ def _apply(
 
 
 def _recreate(
-    member: Member, resource: Resource, change: Change, applyset: str, digester: Digester
+    member: Member, resource: Resource, change: Change, otherwise: Otherwise, digester: Digester
 ) -> _Result:
-    member.delete(resource, change.key, uid=change.uid)
+    # What refuses the new one since the plan must be known before the old one is gone.
+    try_as_new(member, resource, _request(change), change.key.namespace)
+    _delete(member, resource, change, otherwise)
     _wait_until_gone(member, resource, change)
-    return _apply(member, resource, change, applyset, digester)
+    if change.replicas is not None:
+        _start_with_replicas(member, resource, change)
+    return _apply(member, resource, change, otherwise, digester)
+
+
+def _delete(member: Member, resource: Resource, change: Change, otherwise: Otherwise) -> bool:
+    return member.delete_as_decided(
+        resource,
+        change.key,
+        otherwise,
+        uid=change.uid,
+        resource_version=change.resource_version,
+        propagation=change.propagation,
+    )
+
+
+def _start_with_replicas(member: Member, resource: Resource, change: Change) -> None:
+    """Create the workload with as many replicas as ran, and disown the field.
+
+    As ours, the next apply without it would set the field back to one; owned by nobody it stands
+    until whoever scales the workload writes it.
+    """
+    first, _ = with_running_replicas(_request(change), change.live or {})
+    live: Object | None = member.apply(resource, change.key, first, force=change.force)
+    for _ in range(DISOWN_TRIES):
+        if live is None:
+            return
+        operations: list[dict[str, Any]] = [
+            # As a field of the patch, and not as a test of it, a mismatch is a Conflict.
+            {
+                "op": "replace",
+                "path": "/metadata/resourceVersion",
+                "value": live["metadata"]["resourceVersion"],
+            },
+            {
+                "op": "replace",
+                "path": "/metadata/managedFields",
+                "value": without_replicas(live["metadata"].get("managedFields") or []),
+            },
+        ]
+        try:
+            member.json_patch(resource, change.key, operations)
+            return
+        except Conflict:
+            live = member.get(resource, change.key)
+    raise ClusterError(
+        member.name,
+        f"runs with {change.replicas} replicas as before, which could not be left to others",
+        hint="run again",
+    )
+
+
+def without_replicas(entries: Sequence[Object]) -> list[Object]:
+    """managedFields in which our Apply entry does not own ``spec.replicas``. Pure."""
+    found = []
+    for entry in entries:
+        fields: Fields = entry.get("fieldsV1") or {}
+        spec: Fields = fields.get("f:spec") or {}
+        if is_ours(entry) and "f:replicas" in spec:
+            kept = {name: inner for name, inner in spec.items() if name != "f:replicas"}
+            entry = {**entry, "fieldsV1": {**fields, "f:spec": kept}}
+        found.append(entry)
+    return found
 
 
 def _wait_until_gone(member: Member, resource: Resource, change: Change) -> None:
     give_up = time.monotonic() + DELETION_TIMEOUT_SECONDS
     while time.monotonic() < give_up:
         live = member.get(resource, change.key)
-        if live is None or live["metadata"].get("uid") != change.uid:
+        if live is None:
             return
+        if live["metadata"].get("uid") != change.uid:
+            raise ClusterError(
+                member.name,
+                "was deleted, and somebody else made it anew meanwhile",
+                hint="run again: it is adopted, or refused, as spec.adoption says",
+            )
         time.sleep(DELETION_POLL_SECONDS)
     raise ClusterError(
         member.name,
@@ -132,39 +213,15 @@ def _wait_until_gone(member: Member, resource: Resource, change: Change) -> None
 
 
 def _prune(
-    member: Member, resource: Resource, change: Change, applyset: str, digester: Digester
+    member: Member, resource: Resource, change: Change, otherwise: Otherwise, digester: Digester
 ) -> _Result:
-    """Delete the very object that was planned; one that changed meanwhile is looked at again.
-
-    Status updates move resourceVersion all the time, so a mismatch is no reason to give up as long
-    as the object is the same one (UID) and still ours.
-    """
     del digester
-    version = change.resource_version
-    for _ in range(5):
-        try:
-            existed = member.delete(
-                resource,
-                change.key,
-                uid=change.uid,
-                resource_version=version,
-                propagation=change.propagation,
-            )
-            return None, None, "" if existed else "was gone already"
-        except Conflict:
-            live = member.get(resource, change.key)
-            if live is None:
-                return None, None, "was gone already"
-            if live["metadata"].get("uid") != change.uid or not is_member(live, applyset):
-                raise
-            version = str(live["metadata"].get("resourceVersion", ""))
-    raise ClusterError(
-        member.name, "changes too fast to be deleted safely; a later run tries again"
-    )
+    existed = _delete(member, resource, change, otherwise)
+    return None, None, "" if existed else "was gone already"
 
 
 def _orphan(
-    member: Member, resource: Resource, change: Change, applyset: str, digester: Digester
+    member: Member, resource: Resource, change: Change, otherwise: Otherwise, digester: Digester
 ) -> _Result:
     """Take our marks off and let go: the object stays as it is."""
     del digester
@@ -172,8 +229,14 @@ def _orphan(
     if live is None:
         return None, None, "was gone already"
     metadata = live["metadata"]
-    if metadata.get("uid") != change.uid or not is_member(live, applyset):
+    if metadata.get("uid") != change.uid:
         return None, None, "is no longer ours"
+    if reason := otherwise(live):
+        raise ClusterError(
+            member.name,
+            f"{change.key} is not released: {reason}",
+            hint="run again: the next plan decides anew",
+        )
     operations = [
         {"op": "test", "path": "/metadata/resourceVersion", "value": metadata["resourceVersion"]},
         {"op": "remove", "path": f"/metadata/labels/{_escape(PART_OF)}"},
@@ -183,7 +246,7 @@ def _orphan(
     return None, None, ""
 
 
-_VERBS: dict[Action, Callable[[Member, Resource, Change, str, Digester], _Result]] = {
+_VERBS: dict[Action, Callable[[Member, Resource, Change, Otherwise, Digester], _Result]] = {
     Action.CREATE: _apply,
     Action.UPDATE: _apply,
     Action.ADOPT: _apply,

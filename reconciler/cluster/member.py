@@ -23,6 +23,7 @@ from reconciler.cluster.resources import (
 from reconciler.cluster.transport import TYPED_PATCH, Transport
 from reconciler.errors import (
     ApiError,
+    ClusterError,
     ClusterUnauthorized,
     Conflict,
     Forbidden,
@@ -37,6 +38,8 @@ FIELD_MANAGER = "federation-reconciler"
 PAGE = 500
 MAX_PAGES = 4000
 """Two million objects of a kind; a server that still has more will never end."""
+
+DELETE_TRIES = 5
 
 LONGEST_MESSAGE = 20_000
 """Of a refusal, in characters: an API server's own are a fraction of that."""
@@ -257,20 +260,17 @@ class Member:
         key: ObjectKey,
         *,
         uid: str,
-        resource_version: str = "",
+        resource_version: str,
         propagation: str = "Background",
     ) -> bool:
         """Delete exactly the object that was seen; False when it is gone already.
 
         Raises Conflict when the object there now has another UID or resourceVersion.
         """
-        preconditions = {"uid": uid}
-        if resource_version:
-            preconditions["resourceVersion"] = resource_version
         body: Object = {
             "kind": "DeleteOptions",
             "apiVersion": "v1",
-            "preconditions": preconditions,
+            "preconditions": {"uid": uid, "resourceVersion": resource_version},
             "propagationPolicy": propagation,
         }
         try:
@@ -278,6 +278,51 @@ class Member:
         except NotFound:
             return False
         return True
+
+    def delete_as_decided(
+        self,
+        resource: Resource,
+        key: ObjectKey,
+        otherwise: Callable[[Object], str],
+        *,
+        uid: str,
+        resource_version: str,
+        propagation: str = "Background",
+    ) -> bool:
+        """Delete the object that was seen; one that was written to since is looked at again.
+
+        Status updates move the resourceVersion all the time, so a mismatch is no reason to give up.
+        ``otherwise`` says why the object as it is now must stay, or nothing. False when it is gone
+        already. Raises ClusterError when it stays.
+        """
+        version = resource_version
+        for _ in range(DELETE_TRIES):
+            try:
+                return self.delete(
+                    resource, key, uid=uid, resource_version=version, propagation=propagation
+                )
+            except Conflict:
+                live = self.get(resource, key)
+                if live is None:
+                    return False
+                if live["metadata"].get("uid") != uid:
+                    reason = "it was deleted and made again meanwhile"
+                else:
+                    reason = otherwise(live)
+                if reason:
+                    raise ClusterError(
+                        self.name,
+                        f"{key} is not deleted: {reason}",
+                        hint="run again: the next plan decides anew",
+                    ) from None
+                if live["metadata"].get("deletionTimestamp"):
+                    return True
+                version = str(live["metadata"].get("resourceVersion", ""))
+        raise ClusterError(
+            self.name,
+            f"{key} is written to too often to be deleted safely",
+            hint="a later run tries again",
+        )
 
     # -- one request -----------------------------------------------------------------------
 

@@ -120,7 +120,7 @@ def apply_endpoints(host: Member, plan: EndpointPlan) -> tuple[RecordOutcome, ..
     for body in plan.applied:
         _try(failed, body, lambda key, b: host.apply(RESOURCE, key, b, force=True))
     for body in plan.deleted:
-        _try(failed, body, lambda key, b: host.delete(RESOURCE, key, uid=b["metadata"]["uid"]))
+        _try(failed, body, lambda key, b: _delete(host, key, b))
     return tuple(
         RecordOutcome(
             WHERE,
@@ -131,6 +131,18 @@ def apply_endpoints(host: Member, plan: EndpointPlan) -> tuple[RecordOutcome, ..
             failed.get(row["name"], ""),
         )
         for row in plan.changes
+    )
+
+
+def _delete(host: Member, key: ObjectKey, body: Object) -> None:
+    metadata = body["metadata"]
+    ours = metadata.get("labels") or {}
+    host.delete_as_decided(
+        RESOURCE,
+        key,
+        lambda live: "" if (live["metadata"].get("labels") or {}) == ours else "it changed hands",
+        uid=str(metadata["uid"]),
+        resource_version=str(metadata["resourceVersion"]),
     )
 
 

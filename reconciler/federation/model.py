@@ -159,7 +159,8 @@ class FailoverRules(Struct, frozen=True):
 class Federation:
     """The one Federation of a repository. ``namespace`` holds the inventory in each member.
 
-    ``document`` is where it is written, for faults that only later steps can find.
+    ``data_loss`` are the kinds that may be recreated even where data goes along. ``document`` is
+    where it is written, for faults that only later steps can find.
     """
 
     name: str
@@ -169,6 +170,7 @@ class Federation:
     kubefed_labels: bool = False
     force_conflicts: bool = False
     recreate: bool = False
+    data_loss: tuple[GroupKind, ...] = ()
     verify_share: float = 0.0
     prune: PruneRules = dataclasses.field(default_factory=PruneRules)
     guards: GuardRules = dataclasses.field(default_factory=GuardRules)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from reconciler.errors import Position
@@ -44,6 +44,7 @@ def parse_federation(document: Document | None, faults: Faults, clusters: int) -
         kubefed_labels=(spec.get("kubefed") or {}).get("labels", False),
         force_conflicts=defaults.get("forceConflicts", False),
         recreate=defaults.get("recreate", False),
+        data_loss=_kinds((spec.get("recreation") or {}).get("allowDataLoss")),
         verify_share=float((spec.get("verification") or {}).get("share", 0.0)),
         prune=_prune(spec.get("prune") or {}),
         guards=_guards(document, spec.get("guards") or {}, faults),
@@ -81,10 +82,14 @@ def _prune(body: Mapping[str, Any]) -> PruneRules:
     protect = body.get("protect") or {}
     return PruneRules(
         enabled=body.get("enabled", True),
-        protected_kinds=tuple(GroupKind.parse(kind) for kind in protect.get("kinds") or ()),
+        protected_kinds=_kinds(protect.get("kinds")),
         protected_labels=parse_selector(protect["labels"]) if protect.get("labels") else None,
         propagation=body.get("propagation", "Background"),
     )
+
+
+def _kinds(names: Sequence[str] | None) -> tuple[GroupKind, ...]:
+    return tuple(GroupKind.parse(name) for name in names or ())
 
 
 def _guards(document: Document, body: Mapping[str, Any], faults: Faults) -> GuardRules:

@@ -154,17 +154,30 @@ def write_inventory(
     for name in sorted(bodies, key=lambda n: (n == wanted.parent_name, n)):
         held[name] = _put(member, wanted.namespace, bodies[name], held.get(name))
     for name in sorted(set(held) - set(bodies)):
-        old = held.pop(name)["metadata"]
-        member.delete(SECRETS, ObjectKey("", "Secret", wanted.namespace, name), uid=str(old["uid"]))
+        _delete(member, wanted.namespace, held.pop(name))
     return replace(wanted, secrets=held, damaged="")
 
 
-def delete_inventory(member: Member, inventory: Inventory) -> None:
-    """Forget everything (unjoin); the parent goes last."""
-    for name in sorted(inventory.secrets, key=lambda n: (n == inventory.parent_name, n)):
-        metadata = inventory.secrets[name]["metadata"]
-        key = ObjectKey("", "Secret", inventory.namespace, name)
-        member.delete(SECRETS, key, uid=str(metadata["uid"]))
+def _delete(member: Member, namespace: str, secret: Object) -> None:
+    metadata = secret["metadata"]
+    key = ObjectKey("", "Secret", namespace, str(metadata["name"]))
+    try:
+        member.delete(
+            SECRETS,
+            key,
+            uid=str(metadata["uid"]),
+            resource_version=str(metadata["resourceVersion"]),
+        )
+    except Conflict as error:
+        raise _meanwhile(member, key) from error
+
+
+def _meanwhile(member: Member, key: ObjectKey) -> ClusterError:
+    return ClusterError(
+        member.name,
+        f"another run changed the inventory {key.namespace}/{key.name} meanwhile",
+        hint="run again; a Lease keeps runs apart",
+    )
 
 
 def _bodies(inventory: Inventory, fields: Mapping[str, Fields]) -> dict[str, Object]:
@@ -241,11 +254,7 @@ def _put(member: Member, namespace: str, body: Object, held: Object | None) -> O
     try:
         return member.replace(SECRETS, key, {**body, "metadata": metadata_now})
     except Conflict as error:
-        raise ClusterError(
-            member.name,
-            f"another run changed the inventory {namespace}/{metadata['name']} meanwhile",
-            hint="run again; a Lease keeps runs apart",
-        ) from error
+        raise _meanwhile(member, key) from error
 
 
 def _ensure_namespace(member: Member, namespace: str) -> None:

@@ -18,7 +18,7 @@ from reconciler.joining.join_plan import Credentials, answer_to
 from reconciler.joining.leaving import contents_of
 from reconciler.joining.member_objects import NAMESPACE
 from reconciler.joining.steps import Effect, Step, Verb
-from reconciler.objects import key_of
+from reconciler.objects import Object, key_of
 
 CHECK_TIMEOUT_SECONDS = 15.0
 CHECK_POLL_SECONDS = 0.25
@@ -128,8 +128,20 @@ def _delete(step: Step, hands: Hands) -> None:
     if step.resource is None:
         raise ReconcileError(f"a step without a resource: {step.description}")
     metadata = step.object["metadata"]
-    cluster = _cluster(step, hands)
-    cluster.delete(step.resource, key_of(step.object), uid=str(metadata["uid"]))
+
+    def otherwise(live: Object) -> str:
+        """The step chose the object by its labels; it may go as long as it has them."""
+        chosen = (metadata.get("labels") or {}).items()
+        kept = chosen <= (live["metadata"].get("labels") or {}).items()
+        return "" if kept else "its labels were changed meanwhile"
+
+    _cluster(step, hands).delete_as_decided(
+        step.resource,
+        key_of(step.object),
+        otherwise,
+        uid=str(metadata["uid"]),
+        resource_version=str(metadata["resourceVersion"]),
+    )
 
 
 def _delete_namespace(step: Step, hands: Hands) -> Step | None:

@@ -18,13 +18,13 @@ from reconciler.cluster.member import Member
 from reconciler.cluster.resources import VersionedKind
 from reconciler.errors import ClusterError
 from reconciler.federation.model import Cluster, Federation
-from reconciler.federation.selectors import matches
 from reconciler.inventory.observation import Observation, observe
 from reconciler.inventory.store import read_inventory
 from reconciler.objects import Object, ObjectKey
 from reconciler.planning import pruning
-from reconciler.planning.member_plan import MemberWork
+from reconciler.planning.member_plan import MemberWork, deletion_rules
 from reconciler.planning.plan import Action, Change, ClusterPlan, Plan
+from reconciler.planning.pruning import DeletionRules
 
 GONE_POLL_SECONDS = 0.25
 REASON = "the cluster leaves the federation"
@@ -62,8 +62,14 @@ def plan_emptying(
         return None
     changes, kept = _decide(member, observation, federation, fate)
     plan = ClusterPlan(cluster.name, changes=tuple(sorted(changes, key=lambda c: c.key)))
-    work = MemberWork(member, cluster, observation, plan, resources={})
+    work = MemberWork(member, cluster, observation, plan, resources={}, rules=_rules(federation))
     return Emptying(work, federation.name, tuple(kept))
+
+
+def _rules(federation: Federation) -> DeletionRules:
+    """Somebody asks for it in so many words; what is protected stays protected."""
+    rules = deletion_rules(federation)
+    return replace(rules, prune=replace(rules.prune, enabled=True))
 
 
 def _decide(
@@ -72,21 +78,21 @@ def _decide(
     questions = list(pruning.candidates(observation.members, (), ()))
     if fate == "orphan":
         return [_release(question) for question in questions], []
-    # Somebody asks for it in so many words; what is protected stays protected.
-    rules = replace(federation.prune, enabled=True)
+    rules = _rules(federation)
     applyset = observation.inventory.applyset
     discovery = member.discover()
     changes: list[Change] = []
     kept: dict[ObjectKey, str] = {}
-    holders = (pruning.NAMESPACE, pruning.CRD)
     # What holds other objects is decided last, when it is known which of those stay.
-    for question in sorted(questions, key=lambda q: (q.key.group_kind in holders, q.key)):
-        verdict = pruning.decide(question, rules, matches, federation.namespace)
-        holds = question.key.group_kind in holders
+    for question in sorted(questions, key=lambda q: (q.key.group_kind in pruning.HOLDERS, q.key)):
+        verdict = pruning.decide(question, rules)
+        holds = question.key.group_kind in pruning.HOLDERS
         if holds and isinstance(verdict, Change) and verdict.action is Action.PRUNE:
             inside = pruning.staying_in(
                 question.key, question.live, kept, ()
-            ) or pruning.strangers_in(member, verdict, question.live, discovery, applyset)
+            ) or pruning.strangers_in(
+                member, verdict, question.live, discovery, applyset, pruning.uids_going(changes)
+            )
             verdict = f"it holds {inside}" if inside else verdict
         if isinstance(verdict, Change) and verdict.action is Action.ORPHAN:
             verdict = "it is marked to be orphaned"
@@ -107,6 +113,7 @@ def _release(question: pruning.PruneQuestion) -> Change:
         reason=REASON,
         uid=str(metadata.get("uid", "")),
         resource_version=str(metadata.get("resourceVersion", "")),
+        live=question.live,
     )
 
 

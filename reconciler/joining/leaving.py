@@ -157,7 +157,8 @@ def _deletions(
 
 def _shown(obj: Object) -> Object:
     """Identity only: what is deleted needs no more, and a Secret's values must not travel."""
-    metadata = {k: v for k, v in obj["metadata"].items() if k in ("name", "namespace", "uid")}
+    shown = ("name", "namespace", "uid", "resourceVersion", "labels")
+    metadata = {k: v for k, v in obj["metadata"].items() if k in shown}
     return {"apiVersion": obj["apiVersion"], "kind": obj["kind"], "metadata": metadata}
 
 
@@ -183,7 +184,7 @@ def contents_of(cluster: Member, namespace: Object, discovery: Discovery) -> str
     """What is in a namespace that nobody could miss; empty: nothing."""
     name = str(namespace["metadata"]["name"])
     change = Change(Action.PRUNE, ObjectKey("", "Namespace", "", name), "v1")
-    return pruning.strangers_in(cluster, change, namespace, discovery, applyset="")
+    return pruning.strangers_in(cluster, change, namespace, discovery, applyset="", going=())
 
 
 def _left_behind(name: str, federation: Federation) -> Step:

@@ -23,7 +23,7 @@ from reconciler.planning.fields import changed_fields, leaf_fields
 from reconciler.planning.immutability import immutable_fields, is_immutable
 from reconciler.planning.plan import Action, Change, FieldChange
 from reconciler.planning.redaction import redact_fields, redact_message, redact_staying
-from reconciler.planning.requests import DEFAULT_NAMESPACE, Target
+from reconciler.planning.requests import DEFAULT_NAMESPACE, Target, with_running_replicas
 
 _OWNER = re.compile(r'conflict with "((?:[^"\\]|\\.)*)"')
 
@@ -45,12 +45,13 @@ class Checked(Struct, frozen=True):
 
 
 class Terms(Struct, frozen=True):
-    """What the rules allow in this run. ``recorded`` gives a past apply's field tree by its E."""
+    """What the rules allow in this run. ``recorded`` gives a past apply's field tree by its E,
+    ``recreation`` the deletion that a recreation begins with, or why there must be none."""
 
     digester: Digester
     adoption: AdoptionRules
     force_conflicts: bool
-    may_recreate: Callable[[Target, Object], str]
+    recreation: Callable[[Target, Object], Change | str]
     recorded: Callable[[str], Fields | None]
 
 
@@ -135,7 +136,7 @@ def _as_kept(member: Member, resource: Resource, target: Target, wanted: Object)
 def _made_from_git(member: Member, resource: Resource, target: Target, body: Object) -> Object:
     """The object as it would be if there were none yet, or as Git has it if that is refused."""
     try:
-        return _try_as_new(member, resource, body, target.key.namespace)
+        return try_as_new(member, resource, body, target.key.namespace)
     except ApiError:
         return body
 
@@ -152,7 +153,7 @@ def check_new(member: Member, target: Target, *, namespace_exists: bool) -> Chec
         if namespace_exists or not resource.namespaced:
             member.apply(resource, target.key, target.body, dry_run=True)
         else:
-            _try_as_new(member, resource, target.body, DEFAULT_NAMESPACE)
+            try_as_new(member, resource, target.body, DEFAULT_NAMESPACE)
     except Invalid as error:
         return _failed(target, _words(target, error, target.body), invalid=True)
     except (NotFound, Forbidden) as error:
@@ -220,8 +221,8 @@ def _creation(target: Target) -> Change:
     )
 
 
-def _try_as_new(member: Member, resource: Resource, body: Object, namespace: str) -> Object:
-    """Dry-run creating the object under a name that nothing has."""
+def try_as_new(member: Member, resource: Resource, body: Object, namespace: str) -> Object:
+    """Dry-run creating the object under a name that nothing has. Raises ApiError."""
     metadata = {k: v for k, v in body["metadata"].items() if k != "name"}
     metadata["generateName"] = body["metadata"]["name"][:50].rstrip(".") + "-"
     if namespace:
@@ -293,7 +294,7 @@ def _refused(
     if not is_immutable(error):
         text = _words(target, error, body, live)
         try:
-            fresh = _try_as_new(member, _resource(target), body, target.key.namespace)
+            fresh = try_as_new(member, _resource(target), body, target.key.namespace)
         except ApiError:
             return _failed(target, text, invalid=True)
         # The manifest is fine; it is refused for what the object has besides.
@@ -302,26 +303,30 @@ def _refused(
         hint = "; take the object over whole by spec.adoption.takeOver, or take these fields out"
         return _failed(target, text + hint * bool(beyond))
     fields = immutable_fields(error)
-    forbidden = terms.may_recreate(target, live)
+    deletion = terms.recreation(target, live)
+    forbidden = deletion if isinstance(deletion, str) else ""
     if not forbidden:
         try:
-            _try_as_new(member, _resource(target), body, target.key.namespace)
+            try_as_new(member, _resource(target), body, target.key.namespace)
         except ApiError as second:
             forbidden = f"the new one would be refused too: {second}"
-    if forbidden:
+    if forbidden or isinstance(deletion, str):
         return _failed(
             target, f"needs recreate: {fields or error} cannot be changed in place; {forbidden}"
         )
+    first, replicas = with_running_replicas(body, live)
     change = Change(
         Action.RECREATE,
         target.key,
         target.kind.api_version,
-        fields=redact_fields(target.key, changed_fields(live, body)),
+        fields=redact_fields(target.key, changed_fields(live, first)),
         reason=f"needs recreate: {fields or 'a field'} is immutable",
         origin=str(target.desired.position),
         request=body,
         uid=str(live["metadata"].get("uid", "")),
         resource_version=str(live["metadata"].get("resourceVersion", "")),
+        propagation=deletion.propagation,
+        replicas=replicas,
         live=live,
         retained=target.desired.retain,
     )

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from msgspec.structs import replace
 
 from reconciler.federation.model import Cluster, DesiredState
 from reconciler.health.decision import ClusterHealth
+from reconciler.objects import ObjectKey
 from reconciler.planning.member_plan import MemberWork
-from reconciler.planning.plan import Change, ClusterPlan, Plan, WorkloadRow
+from reconciler.planning.plan import Action, Change, ClusterPlan, Plan, WorkloadRow
+from reconciler.planning.pruning import HOLDERS, staying_in
 from reconciler.scheduling.outages import simulated_outages as clusters_hit
 
 HINT = "look at what would be deleted; raise spec.guards, or pass --max-deletions once"
@@ -25,6 +27,52 @@ def unreachable_plan(cluster: Cluster, problem: str) -> ClusterPlan:
         reachable=False,
         problem=problem,
     )
+
+
+def hold_moved(
+    works: Sequence[MemberWork],
+    unreachable: Sequence[ClusterPlan],
+    placed: Mapping[ObjectKey, frozenset[str]],
+) -> list[MemberWork]:
+    """Without the prunes of objects that are wanted in other clusters and will not get there.
+
+    Nobody can write to those that cannot be looked at, and some refuse. ``placed`` tells in which
+    clusters each object is wanted. What holds an object that stays, stays.
+    """
+    away = {one.name for one in unreachable}
+    refused: dict[ObjectKey, set[str]] = {}
+    for work in works:
+        for change in work.plan.changes:
+            if change.action is Action.FAILED:
+                refused.setdefault(change.key, set()).add(work.cluster.name)
+
+    def missing(change: Change) -> str:
+        homes = placed.get(change.key, frozenset())
+        unseen, unwilling = homes & away, homes & refused.get(change.key, set())
+        told = [f"{', '.join(sorted(unseen))} cannot be looked at"] if unseen else []
+        told += [f"it is refused in {', '.join(sorted(unwilling))}"] if unwilling else []
+        return " and ".join(told)
+
+    return [_without(work, missing) for work in works]
+
+
+def _without(work: MemberWork, missing: Callable[[Change], str]) -> MemberWork:
+    prunes = [c for c in work.plan.changes if c.action is Action.PRUNE]
+    held = {
+        c.key: f"it is wanted in other clusters as well, and {why}"
+        for c in prunes
+        if (why := missing(c))
+    }
+    for change in prunes if held else ():
+        if change.key.group_kind in HOLDERS and change.key not in held:
+            inside = staying_in(change.key, change.live or {}, held, ())
+            if inside:
+                held[change.key] = f"it holds objects that stay: {inside}"
+    if not held:
+        return work
+    kept = tuple(c for c in work.plan.changes if c.action is not Action.PRUNE or c.key not in held)
+    told = (f"{work.cluster.name}: pruning waits: {key}: {why}" for key, why in held.items())
+    return replace(work, plan=replace(work.plan, changes=kept), warnings=(*work.warnings, *told))
 
 
 def assemble(

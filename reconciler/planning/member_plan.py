@@ -9,23 +9,23 @@ import zlib
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 
-from msgspec import Struct, field
+from msgspec import Struct, field, structs
 
 from reconciler.cluster.member import Member
 from reconciler.cluster.resources import Discovery, Resource, VersionedKind
 from reconciler.errors import ApiError
 from reconciler.federation.model import Cluster, Federation
-from reconciler.federation.selectors import matches
 from reconciler.inventory.applyset import is_member
 from reconciler.inventory.observation import Observation
 from reconciler.inventory.ownership import Fields
 from reconciler.inventory.records import Record, made_by_another
 from reconciler.objects import GroupKind, Object, ObjectKey
 from reconciler.planning import guards, pruning
-from reconciler.planning.checking import Terms
+from reconciler.planning.checking import Checked, Terms
 from reconciler.planning.deciding import Deciding, decide_all
 from reconciler.planning.missing import Sought, find_missing
 from reconciler.planning.plan import Action, Change, ClusterPlan
+from reconciler.planning.pruning import DeletionRules
 from reconciler.planning.requests import Target, crds_in, target_of
 from reconciler.rendering.desired import DesiredObject
 
@@ -33,7 +33,6 @@ SAMPLE_PERIOD_SECONDS = 900
 
 NAMESPACE = GroupKind("", "Namespace")
 CRD = pruning.CRD
-PVC = GroupKind("", "PersistentVolumeClaim")
 
 
 class Settings(Struct, frozen=True):
@@ -51,7 +50,8 @@ class MemberWork(Struct, frozen=True):
     ``rows``/``fields`` are the records of the objects that are as wanted; ``stale`` says whether
     some of them differ from what the inventory holds. ``unlisted`` are unwanted objects that the
     inventory must not forget although no LIST showed them. ``invalid`` are refusals of the
-    manifests themselves, ``homeless`` those whose kind or namespace is not there.
+    manifests themselves, ``homeless`` those whose kind or namespace is not there. By ``rules``
+    every deletion is decided on again when its object was written to since.
     """
 
     member: Member
@@ -59,6 +59,7 @@ class MemberWork(Struct, frozen=True):
     observation: Observation
     plan: ClusterPlan
     resources: Mapping[VersionedKind, Resource]
+    rules: DeletionRules
     rows: Mapping[ObjectKey, Record] = field(default_factory=dict)
     fields: Mapping[str, Fields] = field(default_factory=dict)
     unlisted: frozenset[ObjectKey] = frozenset()
@@ -86,7 +87,7 @@ def plan_member(
         inventory.digester,
         federation.adoption,
         settings.force_conflicts or federation.force_conflicts,
-        lambda target, live: _forbids_recreation(target, live, federation),
+        lambda target, live: _recreation(member, target, live, federation, inventory.applyset),
         inventory.fields.get,
     )
     sampled = _sampler(federation.verify_share, settings.now)
@@ -95,8 +96,10 @@ def plan_member(
     )
     wanted_here = {target.key for target in targets}
     unlisted = _look_for_unlisted(observation, wanted_here, member)
+    checked, refused = _hold_recreations(checked)
+    rules = deletion_rules(federation)
     prunes, warnings, blocked = _prunes(
-        member, observation, unlisted, wanted_here, wanted_anywhere, federation
+        member, observation, unlisted, wanted_here, wanted_anywhere, rules, refused
     )
     warnings += unlisted.warnings
     if inventory.damaged:
@@ -120,6 +123,7 @@ def plan_member(
             prune_blocked=blocked,
         ),
         resources={t.kind: t.resource for t in targets if t.resource},
+        rules=rules,
         rows=rows,
         fields={c.record.entry: c.fields for c in same.values() if c.record and c.fields},
         unlisted=unlisted.ours,
@@ -131,20 +135,57 @@ def plan_member(
     )
 
 
-def _forbids_recreation(target: Target, live: Object, federation: Federation) -> str:
-    """Why the object must not be deleted and made anew; empty: it may be."""
+def deletion_rules(federation: Federation) -> DeletionRules:
+    """What the federation says of deletions."""
+    return DeletionRules(federation.prune, federation.namespace, federation.data_loss)
+
+
+def _recreation(
+    member: Member, target: Target, live: Object, federation: Federation, applyset: str
+) -> Change | str:
+    """The deletion with which an object is made anew, or why it must not be."""
     if not (federation.recreate or target.desired.recreate):
         return (
             "allow it with the annotation federation.reconciler.dev/recreate: "
             '"true" or spec.defaults.recreate'
         )
+    rules = deletion_rules(federation)
     question = pruning.PruneQuestion(target.key, target.kind, live, "recreate")
-    verdict = pruning.decide(question, federation.prune, matches, federation.namespace)
-    if isinstance(verdict, str):
-        return f"but {verdict}"
-    if target.key.group_kind in (NAMESPACE, CRD, PVC):
-        return f"but recreating a {target.key.kind} would delete what it holds"
-    return "" if verdict.action is Action.PRUNE else "but it is marked to be orphaned"
+    verdict = pruning.decide_recreation(question, target.body, rules, applyset)
+    named = target.key.group_kind in rules.data_loss
+    if isinstance(verdict, Change) and verdict.propagation != "Orphan" and not named:
+        claims = pruning.owned_claims(member, target.key, live)
+        verdict = pruning.data_loss(target.key, claims, rules) or verdict
+    return f"but {verdict}" if isinstance(verdict, str) else verdict
+
+
+def _hold_recreations(checked: Sequence[Checked]) -> tuple[list[Checked], str]:
+    """A recreation deletes, so it waits as prunes do while something is refused; and for what.
+
+    What it is to run with may be just what was refused.
+    """
+    refused = [c.target.key for c in checked if c.change and c.change.action is Action.FAILED]
+    if not refused:
+        return list(checked), ""
+    more = f" and {len(refused) - 1} more" if refused[1:] else ""
+    reason = f"{min(refused)}{more} could not be applied first"
+    held = [
+        structs.replace(c, change=_held(c.change, reason))
+        if c.change and c.change.action is Action.RECREATE
+        else c
+        for c in checked
+    ]
+    return held, reason
+
+
+def _held(recreation: Change, reason: str) -> Change:
+    return Change(
+        Action.FAILED,
+        recreation.key,
+        recreation.api_version,
+        error=f"{recreation.reason}; recreation waits: {reason}",
+        origin=recreation.origin,
+    )
 
 
 def _prunes(
@@ -153,9 +194,13 @@ def _prunes(
     unlisted: _Unlisted,
     wanted_here: Collection[ObjectKey],
     wanted_anywhere: Collection[ObjectKey],
-    federation: Federation,
+    rules: DeletionRules,
+    refused: str,
 ) -> tuple[list[Change], list[str], str]:
-    """The prunes and orphanings, warnings about what is kept, and why all prunes must wait."""
+    """The prunes and orphanings, warnings about what is kept, and why all prunes must wait.
+
+    ``refused`` says what of this cluster's changes will not be made, for which prunes wait.
+    """
     members = observation.members
     questions = list(pruning.candidates(members, wanted_here, wanted_anywhere))
     blocked = ""
@@ -168,10 +213,10 @@ def _prunes(
     warnings = [f"pruning waits: {blocked}"] if blocked else []
     discovery = observation.discovery
     # Namespaces and CRDs last: whether they may go depends on what stays of their contents.
-    ordered = sorted(questions, key=lambda q: q.key.group_kind in (NAMESPACE, CRD))
+    ordered = sorted(questions, key=lambda q: q.key.group_kind in pruning.HOLDERS)
     for question in ordered if not blocked else ():
-        verdict = pruning.decide(question, federation.prune, matches, federation.namespace)
-        if isinstance(verdict, Change) and question.key.group_kind in (NAMESPACE, CRD):
+        verdict = pruning.decide(question, rules)
+        if isinstance(verdict, Change) and question.key.group_kind in pruning.HOLDERS:
             going = {change.key for change in changes if change.action is Action.PRUNE}
             staying = pruning.staying_in(question.key, question.live, members, going)
             if staying:
@@ -180,11 +225,18 @@ def _prunes(
                 if not discovery.complete:
                     discovery = member.discover()
                 applyset = observation.inventory.applyset
-                verdict = _unless_shared(member, question, verdict, discovery, applyset)
+                uids = pruning.uids_going(changes)
+                verdict = _unless_shared(member, question, verdict, discovery, applyset, uids)
         if isinstance(verdict, str):
             warnings.append(f"{question.key} ({question.reason}) is kept: {verdict}")
         else:
             changes.append(verdict)
+    waiting = [str(c.key) for c in changes if c.action is not Action.FAILED]
+    if refused and waiting:
+        blocked = refused
+        more = f" and {len(waiting) - 3} more" if waiting[3:] else ""
+        warnings.append(f"pruning waits: {refused}; then go {', '.join(waiting[:3])}{more}")
+        changes = [c for c in changes if c.action is Action.FAILED]
     return changes, warnings, blocked
 
 
@@ -194,12 +246,13 @@ def _unless_shared(
     prune: Change,
     discovery: Discovery,
     applyset: str,
+    going: Collection[str],
 ) -> Change | str:
     """The prune of a Namespace or CRD, or why it is kept. Where that cannot be told now, the prune
     is one that failed: a run that leaves it for later has not done what it was to do."""
     error = ""
     try:
-        strangers = pruning.strangers_in(member, prune, question.live, discovery, applyset)
+        strangers = pruning.strangers_in(member, prune, question.live, discovery, applyset, going)
         if discovery.failed_groups:
             error = f"it may hold {strangers}"
     except ApiError as refusal:

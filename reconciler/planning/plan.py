@@ -72,13 +72,14 @@ class Change:
     ``reason`` is a sentence for people (``removed from Git``, ``drift: changed by kubectl-edit``).
     ``error`` is set when action is FAILED: what the server refused. ``origin`` is the object's
     file:line:column in Git (empty for a prune). ``request`` is the body to apply (None for prune);
-    ``uid``/``resource_version`` are the live object's preconditions. ``live`` is the object as it
-    was looked at (None: there is none), and ``retained`` are JSON pointers of what in it is the
-    member's own to set; like ``request``, no report shows them.
-
     ``stays`` are fields whose values stay although Git does not have them, or whose owner alone
     changes. ``claim`` are fields that go with the apply and are not ours yet, as a fieldsV1 tree;
     ``take_over`` are patterns of the managers that give up their part in what is ours.
+
+    ``uid``/``resource_version`` are the live object's preconditions. ``replicas`` is the count
+    that a recreated workload starts with where the request leaves it to others. ``live`` is the
+    object as it was looked at (None: there is none), and ``retained`` are JSON pointers of what in
+    it is the member's own to set; like ``request``, no report shows them.
     """
 
     action: Action
@@ -97,6 +98,7 @@ class Change:
     propagation: str = "Background"
     take_over: tuple[str, ...] = ()
     claim: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    replicas: int | None = None
     live: Object | None = dataclasses.field(default=None, repr=False, compare=False)
     retained: tuple[str, ...] = ()
 

@@ -137,6 +137,17 @@ def request_body(target: Target, live: Object | None) -> Object:
     return body
 
 
+def with_running_replicas(body: Object, live: Object) -> tuple[Object, int | None]:
+    """The body with which a workload is made anew, and the count that it starts with if not Git but
+    somebody else, such as an autoscaler, says how many: as many as run, where the server would
+    start with one."""
+    running = map_of(live.get("spec")).get("replicas")
+    spec = map_of(body.get("spec"))
+    if "replicas" in spec or not isinstance(running, int):
+        return body, None
+    return {**body, "spec": {**spec, "replicas": running}}, running
+
+
 @cache
 def _steps(pointer: str) -> tuple[str, ...]:
     return tuple(p.replace("~1", "/").replace("~0", "~") for p in pointer.split("/")[1:])

@@ -155,7 +155,7 @@ def note_of(change: Change) -> str:
             facts.append("not checked: its CRD or namespace comes with this plan")
         return visible(", ".join(facts))
     note = change.reason
-    if change.action is Action.PRUNE and change.propagation != "Background":
+    if change.action in (Action.PRUNE, Action.RECREATE) and change.propagation != "Background":
         note += f" ({change.propagation.lower()} deletion)"
     return visible(note)
 

@@ -228,7 +228,9 @@ def test_deleting_the_lease_breaks_the_lock(runs: Runs) -> None:
     lease.acquire()
     found = runs.host.get(LEASES, KEY)
     assert found is not None
-    runs.host.delete(LEASES, KEY, uid=found["metadata"]["uid"])
+    metadata = found["metadata"]
+    version = metadata["resourceVersion"]
+    runs.host.delete(LEASES, KEY, uid=metadata["uid"], resource_version=version)
     with pytest.raises(LeaseLost, match="was deleted"):
         lease._renew()
     with pytest.raises(LeaseLost):

@@ -111,9 +111,15 @@ def repository(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def sandbox_kubeconfig() -> Iterator[Path]:
-    with Sandbox(list(NAMES), settings=ClusterSettings(nodes=1)) as sandbox:
-        yield sandbox.kubeconfig
+def sandbox() -> Iterator[Sandbox]:
+    """The simulated clusters of a world, to stop them; ``far`` is one more for who needs it."""
+    with Sandbox([*NAMES, "far"], settings=ClusterSettings(nodes=1)) as sandbox:
+        yield sandbox
+
+
+@pytest.fixture
+def sandbox_kubeconfig(sandbox: Sandbox) -> Path:
+    return sandbox.kubeconfig
 
 
 @pytest.fixture

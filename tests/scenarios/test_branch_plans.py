@@ -11,7 +11,7 @@ import pytest
 
 from tests.scenarios.conftest import CLUSTERS, FEDERATION
 from tests.scenarios.desk import BLUE, Desk, desk, simulated_desk
-from tests.scenarios.manifests import SETTINGS, SHOP
+from tests.scenarios.manifests import SERVICE, SETTINGS, SHOP
 from tests.source.repositories import git
 
 __all__ = ["desk", "simulated_desk"]
@@ -124,7 +124,7 @@ def test_a_limit_that_the_base_passes_alike_is_no_fault_of_the_branch(
     assert "Warning: main passes a limit as well: aws: 1 deletions" in told
     assert "Stopped by a guard" not in told
 
-    desk.commit(shop=WITHOUT_SETTINGS.replace("kind: Service", "kind: ConfigMap").split("spec:")[0])
+    desk.commit(shop=WITHOUT_SETTINGS.replace(SERVICE, "\n# gone\n"))
     told = against_main(desk, code=1)
     assert "Stopped by a guard: aws: " in told
 
