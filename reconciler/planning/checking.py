@@ -236,7 +236,9 @@ def _may_force(
     if not drifted:
         fields = terms.recorded(previous.entry)
         taken = {str(cause.get("field", "")) for cause in conflict.causes}
-        drifted = fields is not None and taken <= owned_paths(fields)
+        # Nothing keeps it: an autoscaler that is gone, or a person's ``kubectl scale``.
+        taken -= {".spec.replicas"} if target.takes_count else set()
+        drifted = not taken or (fields is not None and taken <= owned_paths(fields))
     return f"drift: changed by {', '.join(owners)}" if drifted else ""
 
 

@@ -50,7 +50,8 @@ class MemberWork(Struct, frozen=True):
 
     ``rows``/``fields`` are the records of the objects that are as wanted; ``stale`` says whether
     some of them differ from what the inventory holds. ``unlisted`` are unwanted objects that the
-    inventory must not forget although no LIST showed them. ``invalid`` are refusals of the
+    inventory must not forget although no LIST showed them. ``left`` are workloads whose replicas
+    are left to an autoscaler that is not in Git. ``invalid`` are refusals of the
     manifests themselves, ``homeless`` those whose kind or namespace is not there.
     """
 
@@ -62,6 +63,7 @@ class MemberWork(Struct, frozen=True):
     rows: Mapping[ObjectKey, Record] = field(default_factory=dict)
     fields: Mapping[str, Fields] = field(default_factory=dict)
     unlisted: frozenset[ObjectKey] = frozenset()
+    left: frozenset[ObjectKey] = frozenset()
     stale: bool = False
     warnings: tuple[str, ...] = ()
     violations: tuple[str, ...] = ()
@@ -90,15 +92,20 @@ def plan_member(
         inventory.fields.get,
     )
     sampled = _sampler(federation.verify_share, settings.now)
-    checked = decide_all(
-        Deciding(member, observation, crds, terms, sampled), targets, settings.checked
-    )
     wanted_here = {target.key for target in targets}
+
+    def leaving() -> frozenset[str]:
+        return _leaving(observation, wanted_here, federation)
+
+    verdicts = decide_all(
+        Deciding(member, observation, crds, terms, sampled, leaving), targets, settings.checked
+    )
+    checked = verdicts.checked
     unlisted = _look_for_unlisted(observation, wanted_here, member)
     prunes, warnings, blocked = _prunes(
         member, observation, unlisted, wanted_here, wanted_anywhere, federation
     )
-    warnings += unlisted.warnings
+    warnings += [*unlisted.warnings, *verdicts.remarks]
     if inventory.damaged:
         warnings.append(f"the inventory was damaged and is made anew ({inventory.damaged})")
     changes = sorted(
@@ -123,11 +130,26 @@ def plan_member(
         rows=rows,
         fields={c.record.entry: c.fields for c in same.values() if c.record and c.fields},
         unlisted=unlisted.ours,
+        left=verdicts.left,
         stale=any(inventory.rows.get(key) != row for key, row in rows.items()),
         warnings=tuple(f"{cluster.name}: {warning}" for warning in warnings),
         violations=_violations(cluster, observation, targets, changes, federation, settings),
         invalid=tuple(c.change for c in checked if c.invalid and c.change),
         homeless=tuple(c.change for c in checked if c.homeless and c.change),
+    )
+
+
+def _leaving(
+    observation: Observation, wanted_here: Collection[ObjectKey], federation: Federation
+) -> frozenset[str]:
+    """The UIDs of what this run may prune, by the object's own marks and the rules."""
+    verdicts = (
+        pruning.decide(question, federation.prune, matches, federation.namespace)
+        for question in pruning.candidates(observation.members, wanted_here, ())
+        if observation.complete
+    )
+    return frozenset(
+        one.uid for one in verdicts if isinstance(one, Change) and one.action is Action.PRUNE
     )
 
 
