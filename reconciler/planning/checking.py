@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import fnmatch
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -15,7 +15,7 @@ from reconciler.cluster.resources import Resource
 from reconciler.errors import ApiError, Conflict, Forbidden, Invalid, NotFound
 from reconciler.federation.model import AdoptionRules
 from reconciler.inventory.ownership import Fields, owned_paths
-from reconciler.inventory.records import Digester, Record
+from reconciler.inventory.records import Digester, Footprint, Record
 from reconciler.objects import Object
 from reconciler.planning.comparing import Comparison, Question
 from reconciler.planning.fields import changed_fields, leaf_fields
@@ -93,6 +93,8 @@ def check_existing(
         return Checked(target, None, comparison.record, footprint.fields if footprint else None)
     action = Action.ADOPT if adopting else Action.UPDATE
     reason = why_forced or _reason(comparison.question, fields, adopting)
+    if not reason:
+        reason = _ownership(comparison.footprint, after)
     change = Change(
         action,
         target.key,
@@ -310,7 +312,31 @@ def _reason(question: Question, fields: tuple[FieldChange, ...], adopting: bool)
         return "differs from Git"
     if question is Question.EDITED and [field.path for field in fields] == ["spec.replicas"]:
         return "its share of the replicas changes"
-    return str(question) if fields else "takes or gives back ownership of fields"
+    return str(question) if fields else ""
+
+
+def _ownership(before: Footprint | None, after: Footprint | None) -> str:
+    """What an apply that changes no field does: fields are stated, or no longer stated, in Git."""
+    old = owned_paths(before.fields) if before else set()
+    new = owned_paths(after.fields) if after else set()
+    parts = [
+        f"{words}: {', '.join(leaves)}"
+        for words, leaves in (
+            ("no longer in Git, and stays as it is", _leaves(old - new)),
+            ("in Git now, and is so already", _leaves(new - old)),
+        )
+        if leaves
+    ]
+    return "; ".join(parts)
+
+
+def _leaves(paths: Collection[str]) -> list[str]:
+    """Sorted, without those that others continue."""
+    return sorted(
+        path.lstrip(".")
+        for path in paths
+        if not any(other.startswith((f"{path}.", f"{path}[")) for other in paths)
+    )
 
 
 def _failed(target: Target, error: str, *, invalid: bool = False) -> Checked:
