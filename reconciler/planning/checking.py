@@ -20,6 +20,7 @@ from reconciler.objects import Object
 from reconciler.planning.comparing import Comparison, Question
 from reconciler.planning.fields import changed_fields, leaf_fields
 from reconciler.planning.immutability import immutable_fields, is_immutable
+from reconciler.planning.once import is_collected
 from reconciler.planning.plan import Action, Change, FieldChange
 from reconciler.planning.redaction import redact_fields, redact_message
 from reconciler.planning.requests import DEFAULT_NAMESPACE, Target
@@ -132,9 +133,9 @@ def check_new(member: Member, target: Target, *, namespace_exists: bool) -> Chec
     resource = _resource(target)
     try:
         if namespace_exists or not resource.namespaced:
-            member.apply(resource, target.key, target.body, dry_run=True)
+            made = member.apply(resource, target.key, target.body, dry_run=True)
         else:
-            _try_as_new(member, resource, target.body, DEFAULT_NAMESPACE)
+            made = _try_as_new(member, resource, target.body, DEFAULT_NAMESPACE)
     except Invalid as error:
         return _failed(target, _words(target, error, target.body), invalid=True)
     except (NotFound, Forbidden) as error:
@@ -146,7 +147,7 @@ def check_new(member: Member, target: Target, *, namespace_exists: bool) -> Chec
         return Checked(target, dataclasses.replace(change, verified=False))
     except ApiError as error:
         return _failed(target, _words(target, error, target.body))
-    return Checked(target, change)
+    return Checked(target, dataclasses.replace(change, collected=is_collected(made)))
 
 
 def _says_a_role_is_missing(target: Target, error: ApiError) -> bool:
@@ -201,13 +202,15 @@ def _creation(target: Target) -> Change:
     )
 
 
-def _try_as_new(member: Member, resource: Resource, body: Object, namespace: str) -> None:
+def _try_as_new(member: Member, resource: Resource, body: Object, namespace: str) -> Object:
     """Dry-run creating the object under a name that nothing has."""
     metadata = {k: v for k, v in body["metadata"].items() if k != "name"}
     metadata["generateName"] = body["metadata"]["name"][:50].rstrip(".") + "-"
     if namespace:
         metadata["namespace"] = namespace
-    member.create(resource, {**body, "metadata": metadata}, namespace=namespace, dry_run=True)
+    return member.create(
+        resource, {**body, "metadata": metadata}, namespace=namespace, dry_run=True
+    )
 
 
 def _may_force(

@@ -22,6 +22,7 @@ from reconciler.planning.autoscaling import with_autoscalers
 from reconciler.planning.checking import Checked, Terms
 from reconciler.planning.comparing import Comparison, Question, compare
 from reconciler.planning.missing import Sought, find_missing
+from reconciler.planning.once import content_digest, may_rerun, runs_once
 from reconciler.planning.requests import RESET, Target, request_for
 
 CONCURRENT_CHECKS = 8
@@ -69,11 +70,16 @@ def decide_all(
 ) -> Verdicts:
     """What is to happen to each target. Raises ClusterError when the member is lost."""
     listed = {t.key: shared.observation.find(t.kind, t.key) for t in targets}
-    found, absent_namespaces = _search(shared, targets, listed)
+    ran = {t.key for t in targets if listed[t.key] is None and _has_run(shared, t)}
+    found, absent_namespaces = _search(shared, [t for t in targets if t.key not in ran], listed)
+    # With its namespace, all that it had done is gone.
+    ran = {key for key in ran if key.namespace not in absent_namespaces}
     live = [listed[target.key] or found.get(target.key) for target in targets]
     targets, left, remarks = with_autoscalers(shared.member, targets, live, shared.leaving)
     verdicts = [
-        _at_a_glance(
+        Checked(target, None, shared.observation.inventory.rows.get(target.key))
+        if target.key in ran
+        else _at_a_glance(
             shared, target, listed[target.key], found.get(target.key), absent_namespaces, remarks
         )
         for target in targets
@@ -91,6 +97,19 @@ def decide_all(
     answers = iter(in_parallel(settle, doubts, CONCURRENT_CHECKS))
     checked = [v if isinstance(v, Checked) else next(answers) for v in verdicts]
     return Verdicts(checked, tuple(remarks), left)
+
+
+def _has_run(shared: Deciding, target: Target) -> bool:
+    """Whether it was applied with this content, has done what it was to do, and may be gone."""
+    inventory = shared.observation.inventory
+    digest = inventory.ran.get(target.key)
+    return (
+        digest is not None
+        and target.resource is not None
+        and runs_once(target.body)
+        and not may_rerun(target.body)
+        and digest == content_digest(inventory.digester, target.body)
+    )
 
 
 def _search(

@@ -21,7 +21,7 @@ from reconciler.inventory.observation import Observation
 from reconciler.inventory.ownership import Fields
 from reconciler.inventory.records import Record
 from reconciler.objects import GroupKind, Object, ObjectKey
-from reconciler.planning import guards, pruning
+from reconciler.planning import guards, once, pruning
 from reconciler.planning.checking import Terms
 from reconciler.planning.deciding import Deciding, decide_all
 from reconciler.planning.missing import Sought, find_missing
@@ -48,8 +48,9 @@ class Settings(Struct, frozen=True):
 class MemberWork(Struct, frozen=True):
     """A member's plan with all that carrying it out needs; never leaves the process.
 
-    ``rows``/``fields`` are the records of the objects that are as wanted; ``stale`` says whether
-    some of them differ from what the inventory holds. ``unlisted`` are unwanted objects that the
+    ``rows``/``fields`` are the records of the objects that are as wanted; ``ran`` are Jobs and
+    the like that have run. ``stale`` says whether some of that differs from what the inventory
+    holds. ``unlisted`` are unwanted objects that the
     inventory must not forget although no LIST showed them. ``left`` are workloads whose replicas
     are left to an autoscaler that is not in Git. ``invalid`` are refusals of the
     manifests themselves, ``homeless`` those whose kind or namespace is not there.
@@ -64,6 +65,7 @@ class MemberWork(Struct, frozen=True):
     fields: Mapping[str, Fields] = field(default_factory=dict)
     unlisted: frozenset[ObjectKey] = frozenset()
     left: frozenset[ObjectKey] = frozenset()
+    ran: Mapping[ObjectKey, str] = field(default_factory=dict)
     stale: bool = False
     warnings: tuple[str, ...] = ()
     violations: tuple[str, ...] = ()
@@ -113,6 +115,8 @@ def plan_member(
     )
     same = {c.target.key: c for c in checked if c.change is None}
     rows = {key: c.record for key, c in same.items() if c.record}
+    ran = _ran(observation, targets, same)
+    forgotten = inventory.rows.keys() - wanted_here - observation.members.keys() - unlisted.ours
     return MemberWork(
         member,
         cluster,
@@ -131,12 +135,33 @@ def plan_member(
         fields={c.record.entry: c.fields for c in same.values() if c.record and c.fields},
         unlisted=unlisted.ours,
         left=verdicts.left,
-        stale=any(inventory.rows.get(key) != row for key, row in rows.items()),
+        ran=ran,
+        stale=bool(forgotten)
+        or ran != inventory.ran
+        or any(inventory.rows.get(key) != row for key, row in rows.items()),
         warnings=tuple(f"{cluster.name}: {warning}" for warning in warnings),
         violations=_violations(cluster, observation, targets, changes, federation, settings),
         invalid=tuple(c.change for c in checked if c.invalid and c.change),
         homeless=tuple(c.change for c in checked if c.homeless and c.change),
     )
+
+
+def _ran(
+    observation: Observation, targets: Sequence[Target], same: Collection[ObjectKey]
+) -> dict[ObjectKey, str]:
+    """What has run of all that is wanted, as remembered and as seen. ``same``: is as wanted."""
+    inventory, members = observation.inventory, observation.members
+    found: dict[ObjectKey, str] = {}
+    for target in targets:
+        if not once.runs_once(target.body):
+            continue
+        known = inventory.ran.get(target.key)
+        if target.key in members and target.key in same:
+            seen = once.counts_as_run(members[target.key][1])
+            known = once.content_digest(inventory.digester, target.body) if seen else None
+        if known is not None:
+            found[target.key] = known
+    return found
 
 
 def _leaving(

@@ -60,7 +60,8 @@ class Change:
     ``error`` is set when action is FAILED: what the server refused. ``origin`` is the object's
     file:line:column in Git (empty for a prune). ``request`` is the body to apply (None for prune);
     ``uid``/``resource_version`` are the live object's preconditions. ``live`` is the object as it
-    was looked at (None: there is none), and ``retained`` are JSON pointers of what in it is the
+    was looked at (None: there is none), ``collected`` says that the cluster will delete it by
+    itself once it has finished, and ``retained`` are JSON pointers of what in it is the
     member's own to set; like ``request``, no report shows them.
     """
 
@@ -78,6 +79,7 @@ class Change:
     resource_version: str = ""
     propagation: str = "Background"
     take_over: tuple[str, ...] = ()
+    collected: bool = False
     live: Object | None = dataclasses.field(default=None, repr=False, compare=False)
     retained: tuple[str, ...] = ()
 
