@@ -113,7 +113,7 @@ def test_a_job_that_was_seen_finished_does_not_run_again(world: World, condition
 
 
 def test_a_job_that_was_deleted_while_it_ran_is_made_again(world: World) -> None:
-    world.write("job.yaml", job("completions: 1"))
+    world.write("job.yaml", job("suspend: true"))
     assert world.apply().ok
     assert world.apply().ok
     collect(world)
