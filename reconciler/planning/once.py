@@ -38,8 +38,9 @@ def may_rerun(body: Object) -> bool:
 
 
 def is_collected(obj: Object) -> bool:
-    """Whether the cluster deletes it by itself once it has finished."""
-    return map_of(obj.get("spec")).get("ttlSecondsAfterFinished") is not None
+    """Whether it may begin, and the cluster deletes it by itself once it has finished."""
+    spec = map_of(obj.get("spec"))
+    return spec.get("ttlSecondsAfterFinished") is not None and not spec.get("suspend")
 
 
 def content_digest(digester: Digester, body: Object) -> str:

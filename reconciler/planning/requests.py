@@ -167,6 +167,8 @@ def _count_remarks(desired: DesiredObject, now: int, *, kept: bool) -> Iterator[
     stated, scaler = stated_count(desired.body), desired.autoscaler
     if stated is not None and scaler and now == 0 and scaler.startswith("Horizontal"):
         yield f"spec.replicas stays at 0, where {scaler} does nothing; Git says {stated}"
+    elif stated not in (None, now) and not scaler:
+        yield f"spec.replicas stays {now}, as KubeFed keeps it (retainReplicas); Git says {stated}"
     elif stated is None and kept and scaler:
         yield f"spec.replicas is handed over to {scaler}; {now} stays until it sets another"
     elif stated is None and kept:

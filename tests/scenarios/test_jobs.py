@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from reconciler.overview.fleet_status import fleet_status
 from reconciler.planning.plan import Action
 from tests.controlplane.fixtures import Fleet
 from tests.controlplane.plane import ControlPlane
@@ -73,6 +74,9 @@ def test_a_job_that_was_collected_does_not_run_again(world: World) -> None:
     assert not prepared.plan.has_changes
     # The inventory, Namespaces, Jobs; the Job that is gone is not asked for.
     assert {work.member.requests for work in prepared.works} == {3}
+    rows = fleet_status(prepared.plan, prepared.works, prepared.placed)
+    (row,) = [row for row in rows if row.key.kind == "Job"]
+    assert (row.fine, row.clusters[0].message) == (True, "it has run, and is gone since")
     assert world.apply().ok
     assert not world.exists("job", "migrate")
     assert not world.plan().has_changes
@@ -118,6 +122,18 @@ def test_a_job_that_was_deleted_while_it_ran_is_made_again(world: World) -> None
     assert world.apply().ok
     collect(world)
     assert created(world) == ["aws", "gcp"]
+
+
+def test_a_job_that_was_suspended_has_not_run(world: World) -> None:
+    world.write("job.yaml", job(TTL + "\n  suspend: true"))
+    assert world.apply().ok
+    collect(world)
+    assert created(world) == ["aws", "gcp"]
+    assert world.apply().ok
+    world.write("job.yaml", job())
+    assert world.apply().ok
+    collect(world)
+    assert created(world) == []
 
 
 def test_a_job_that_leaves_git_is_forgotten_and_runs_when_it_comes_back(world: World) -> None:

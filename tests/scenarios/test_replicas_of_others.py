@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 
 from reconciler.planning.plan import Action, Plan
-from tests.scenarios.conftest import World
+from tests.controlplane.fixtures import Fleet
+from tests.controlplane.plane import ControlPlane
+from tests.controlplane.process import eventually
+from tests.scenarios.conftest import CLUSTERS, World
 from tests.scenarios.manifests import NAMESPACE
 
 WEB = """
@@ -255,3 +259,34 @@ def test_a_count_that_leaves_git_after_managed_fields_were_cleared_stays(world: 
     world.write("web.yaml", web("# dropped"))
     assert world.apply().ok
     assert replicas(world) == 6
+
+
+@pytest.mark.integration
+def test_a_real_autoscaler_takes_over_and_gives_back(
+    fleet: Fleet, control_plane: ControlPlane, repository: Path
+) -> None:
+    (aws,) = fleet(1, controllers=True, nodes=1)
+    world = World(repository, control_plane.kubeconfig({"aws": aws}))
+    world.write("clusters.yaml", CLUSTERS.partition("---")[0])
+    world.write("web.yaml", web("replicas: 3"))
+    assert world.apply().ok
+    path = world.repository.parent / "scaler.yaml"
+    path.write_text(scaler().replace("minReplicas: 2", "minReplicas: 5"))
+    world.kubectl("apply", "-f", str(path))
+    eventually(lambda: replicas(world) == 5, "the autoscaler scales", 60)
+    plan = world.plan()
+    assert not plan.has_changes
+    assert told(plan, "is left at 5 to HorizontalPodAutoscaler web, which is not in Git")
+
+    # Into Git with it, and the count out of it; then out of Git with it, and the count back.
+    world.write("scaler.yaml", path.read_text())
+    world.write("web.yaml", web("# the autoscaler's"))
+    assert world.apply().ok
+    assert replicas(world) == 5
+    assert not world.plan().has_changes
+    world.remove("scaler.yaml")
+    world.write("web.yaml", web("replicas: 4"))
+    assert world.apply().ok
+    assert not world.exists("horizontalpodautoscaler", "web")
+    assert world.apply().ok
+    assert replicas(world) == 4
