@@ -290,3 +290,76 @@ def test_a_real_autoscaler_takes_over_and_gives_back(
     assert not world.exists("horizontalpodautoscaler", "web")
     assert world.apply().ok
     assert replicas(world) == 4
+
+
+FEDERATED = """
+apiVersion: types.kubefed.io/v1beta1
+kind: FederatedDeployment
+metadata: {name: web, namespace: shop}
+spec:
+  retainReplicas: true
+  placement: {clusterSelector: {}}
+  template:
+    spec:
+      replicas: 3
+      selector: {matchLabels: {app: web}}
+      template:
+        metadata: {labels: {app: web}}
+        spec: {containers: [{name: web, image: "registry.example/web:1.0"}]}
+---
+apiVersion: types.kubefed.io/v1beta1
+kind: FederatedNamespace
+metadata: {name: shop, namespace: shop}
+spec: {placement: {clusterSelector: {}}}
+"""
+
+
+def test_replicas_that_kubefed_retains_are_told(world: World) -> None:
+    world.write("web.yaml", FEDERATED)
+    assert world.apply().ok
+    assert not told(world.plan(), "spec.replicas")
+    scale(world, 5, "kubectl")
+    plan = world.plan()
+    assert not plan.has_changes
+    assert told(plan, "spec.replicas stays 5, as KubeFed keeps it (retainReplicas); Git says 3")
+
+
+ROLLOUTS = """
+apiVersion: apiextensions.k8s.io/v1
+kind: CustomResourceDefinition
+metadata: {name: rollouts.example.com}
+spec:
+  group: example.com
+  scope: Namespaced
+  names: {kind: Rollout, plural: rollouts, singular: rollout, listKind: RolloutList}
+  versions:
+    - name: v1
+      served: true
+      storage: true
+      subresources:
+        scale: {specReplicasPath: .spec.replicas, statusReplicasPath: .status.replicas}
+      schema:
+        openAPIV3Schema:
+          type: object
+          properties:
+            spec: {type: object, properties: {replicas: {type: integer}, image: {type: string}}}
+            status: {type: object, properties: {replicas: {type: integer}}}
+"""
+ROLLOUT = """
+apiVersion: example.com/v1
+kind: Rollout
+metadata: {name: web, namespace: shop}
+spec: {image: web, replicas: 6}
+"""
+
+
+def test_replicas_of_a_custom_resource_are_handed_over(world: World) -> None:
+    world.write("web.yaml", NAMESPACE + "---" + ROLLOUTS)
+    assert world.apply().ok
+    world.write("rollout.yaml", ROLLOUT)
+    assert world.apply().ok
+    world.write("rollout.yaml", ROLLOUT.replace(", replicas: 6", ""))
+    world.write("scaler.yaml", scaler("Rollout").replace("apps/v1", "example.com/v1"))
+    assert told(world.plan(), "spec.replicas is handed over to HorizontalPodAutoscaler web; 6")
+    assert world.apply().ok
+    assert world.get("rollout", "web")["spec"]["replicas"] == 6
