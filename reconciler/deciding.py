@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 
 from msgspec import Struct, field
+from msgspec.structs import replace
 
 from reconciler.cluster.member import Member
 from reconciler.cluster.probing import probe_all
@@ -18,6 +19,7 @@ from reconciler.health.memory import FleetMemory, Phase
 from reconciler.health.probe import Probe, Signal
 from reconciler.objects import Object, ObjectKey
 from reconciler.options import Progress
+from reconciler.planning import once
 from reconciler.planning.availability import assess
 from reconciler.planning.looking import (
     Seen,
@@ -119,13 +121,28 @@ def decide(
         live,
         unavailable=availability.unavailable,
         health=availability.health,
-        memory=placing.memory,
+        memory=_with_ran(placing.memory, fleet, seen),
         warnings=(
             *availability.warnings,
             *placing.warnings,
             *(text for a in placing.assignments for text in _remarks(a)),
         ),
     )
+
+
+def _with_ran(memory: FleetMemory, fleet: Fleet, seen: Sequence[Seen]) -> FleetMemory:
+    """What each cluster has done of the Jobs that others could stand in for: it is not done again
+    elsewhere when that cluster is down."""
+    jobs = [w for w in spread_workloads(fleet.state) if once.runs_once(w.template)]
+    if not fleet.state.federation.failover.enabled or not (jobs or memory.ran):
+        return memory
+    known = {cluster.name for cluster in fleet.state.clusters}
+    ran = {name: found for name, found in memory.ran.items() if name in known and jobs}
+    for one in seen:
+        if one.observation is not None:
+            name = one.cluster.name
+            ran[name] = dict(once.finished_in(one.observation, fleet.rendering.objects[name], jobs))
+    return replace(memory, ran={name: found for name, found in ran.items() if found})
 
 
 def follow(fleet: Fleet, decision: FleetDecision, connect: Connect, progress: Progress) -> Decided:

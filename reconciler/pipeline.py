@@ -151,7 +151,12 @@ def make_plan(
         workload_rows(
             decided.decision.assignments,
             replicas_now(decided.live, replicas_in(fleet.rendering), decided.decision.lost),
-            replicas_to_be(rendering, decided.live, decided.decision.lost),
+            replicas_to_be(
+                rendering,
+                decided.live,
+                decided.decision.lost,
+                {w.cluster.name: w.left for w in works if isinstance(w, MemberWork)},
+            ),
             decided.answered | decided.decision.lost,
         ),
         commit=fleet.commit,

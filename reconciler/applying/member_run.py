@@ -19,7 +19,7 @@ from reconciler.inventory.ownership import Fields
 from reconciler.inventory.records import Record
 from reconciler.inventory.store import Inventory, write_inventory
 from reconciler.objects import GroupKind, Object, ObjectKey
-from reconciler.planning import pruning
+from reconciler.planning import once, pruning
 from reconciler.planning.member_plan import CRD, NAMESPACE, MemberWork
 from reconciler.planning.plan import Action, Change, Outcome
 from reconciler.planning.requests import crds_in
@@ -48,6 +48,7 @@ class MemberRun:
         self._inventory: Inventory = self.work.observation.inventory
         self._rows: dict[ObjectKey, Record] = dict(self._inventory.rows)
         self._rows.update(self.work.rows)
+        self._ran: dict[ObjectKey, str] = dict(self.work.ran)
         self._fields: dict[str, Fields] = dict(self.work.fields)
         self._resources: dict[VersionedKind, Resource] = dict(self.work.resources)
         self._gone: set[ObjectKey] = set()
@@ -180,6 +181,7 @@ class MemberRun:
             self.work.member,
             self._inventory,
             rows=rows,
+            ran=self._ran,
             group_kinds=kinds,
             resources={k: r for k, r in known.items() if k.group_kind in used},
             new_fields=self._fields,
@@ -229,9 +231,20 @@ class MemberRun:
                 self._gone.add(change.key)
             elif result.record is not None:
                 self._rows[change.key] = result.record
+                self._note_run(change)
                 if result.fields is not None:
                     self._fields[result.record.entry] = result.fields
         return [result.outcome for result in results]
+
+    def _note_run(self, change: Change) -> None:
+        """Remember that a Job which the cluster will delete by itself was given its work."""
+        body = change.request
+        if body is None or not once.runs_once(body):
+            return
+        if change.collected or once.is_collected(body):
+            self._ran[change.key] = once.content_digest(self._inventory.digester, body)
+        elif change.action in (Action.CREATE, Action.RECREATE):
+            self._ran.pop(change.key, None)
 
     def _write_one(self, change: Change) -> Written:
         resource = self.resource_of(change)

@@ -9,10 +9,11 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from reconciler.errors import Problem
+from reconciler.federation.autoscalers import scale_target, scaled_as
 from reconciler.federation.failover_rules import narrowed
 from reconciler.federation.faults import Faults, near
 from reconciler.federation.known_kinds import API_VERSIONS, CLUSTER_SCOPED, REPLICATED
-from reconciler.federation.kubefed import RETAINED, KubeFed, Surroundings, interpret_kubefed
+from reconciler.federation.kubefed import KubeFed, Surroundings, interpret_kubefed
 from reconciler.federation.model import (
     Cluster,
     DesiredState,
@@ -91,7 +92,7 @@ def interpret(
         if not (d.body["kind"] == "Namespace" and _name(d) in parts.kubefed.namespaces)
     ]
     workloads += _plain_workloads(plain, placements, clusters, federation, faults)
-    workloads = _autoscaled(workloads, faults, plain)
+    _check_autoscalers(workloads, plain, faults)
     _check_collisions(workloads, parts, faults)
     if workloads and not clusters:
         faults.problem(documents[0], (), "the repository has no Cluster", "at least one Cluster")
@@ -253,7 +254,6 @@ def _workload(
         template=body,
         position=document.position(),
         target=federation.default_placement,
-        retain=RETAINED.get(body["kind"], ()),
         force_conflicts=annotations.get(PREFIX + "force-conflicts") == "true",
         recreate=annotations.get(PREFIX + "recreate") == "true",
         protect=annotations.get(PREFIX + "protect") == "true",
@@ -304,31 +304,20 @@ def _winner(name: str, beaten: Sequence[str]) -> str:
     return f"Placement {name}" + (f" (before {', '.join(beaten)})" if beaten else "")
 
 
-def _autoscaled(
-    workloads: list[Workload], faults: Faults, plain: Sequence[Document]
-) -> list[Workload]:
-    """Leave replicas to a HorizontalPodAutoscaler that the repository itself has for a workload."""
-    scaled: dict[tuple[str, str, str], str] = {}
-    for workload in workloads:
-        if workload.key.kind == "HorizontalPodAutoscaler":
-            target = map_of(map_of(workload.template.get("spec")).get("scaleTargetRef"))
-            place = (workload.key.namespace, str(target.get("kind")), str(target.get("name")))
-            scaled[place] = workload.key.name
-    places: Mapping[ObjectKey, Document] = {key_of(d.body): d for d in plain}
-    result = []
-    for workload in workloads:
-        key = workload.key
-        autoscaler = scaled.get((key.namespace, key.kind, key.name))
-        if autoscaler and workload.replicas.mode == "Duplicated":
-            workload = replace(workload, retain=(*workload.retain, "/spec/replicas"))
-        elif autoscaler and key in places:
+def _check_autoscalers(
+    workloads: Sequence[Workload], plain: Sequence[Document], faults: Faults
+) -> None:
+    """Warn of replicas that are divided where an autoscaler of the repository sets them."""
+    scalers = {target: w.key for w in workloads if (target := scale_target(w.template))}
+    places: Mapping[ObjectKey, Document] = {key_of(d.body): d for d in plain if scalers}
+    for workload in workloads if scalers else ():
+        scaler = scalers.get(scaled_as(workload.key))
+        if scaler and workload.replicas.mode != "Duplicated" and workload.key in places:
             faults.warn(
-                places[key],
-                f"{key}: its replicas are divided, and HorizontalPodAutoscaler {autoscaler} scales "
-                "it too; they will fight",
+                places[workload.key],
+                f"{workload.key}: its replicas are divided, and {scaler.kind} {scaler.name} scales "
+                "it too: the division says where it starts and stops, the autoscaler how many run",
             )
-        result.append(workload)
-    return result
 
 
 def _check_collisions(workloads: Sequence[Workload], parts: _Sorted, faults: Faults) -> None:

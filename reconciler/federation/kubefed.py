@@ -37,7 +37,6 @@ RETAINED: Mapping[str, tuple[str, ...]] = {
         "/spec/healthCheckNodePort",
         "/spec/ports/*/nodePort",
     ),
-    "ServiceAccount": ("/secrets",),
     "PersistentVolumeClaim": ("/spec/volumeName",),
 }
 """Fields that belong to the member once the object exists (KubeFed's RetainClusterFields)."""

@@ -79,12 +79,14 @@ class Told(Struct, frozen=True):
 class FleetMemory(Struct, frozen=True):
     """All that is remembered. ``workloads``: cluster -> workload (its key as text) -> memory.
 
+    ``ran``: cluster -> spread Job (its key as text) that has finished there -> digest of its spec.
     ``taints``: cluster -> taint (``key=value:effect``) -> when it was first seen.
     ``commit`` is the commit that was last applied without a failure, ``applied_at`` when.
     """
 
     clusters: Mapping[str, ClusterMemory] = field(default_factory=dict)
     workloads: Mapping[str, Mapping[str, WorkloadMemory]] = field(default_factory=dict)
+    ran: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     taints: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     commit: str = ""
     applied_at: float = 0.0
@@ -105,6 +107,7 @@ def encode(memory: FleetMemory) -> bytes:
             for name, workloads in memory.workloads.items()
             if workloads
         },
+        "ran": {name: dict(ran) for name, ran in memory.ran.items() if ran},
         "taints": {name: dict(taints) for name, taints in memory.taints.items() if taints},
         "commit": memory.commit,
         "appliedAt": memory.applied_at,
@@ -141,6 +144,10 @@ def decode(data: bytes) -> FleetMemory:
             workloads={
                 str(name): {str(key): WorkloadMemory(**_checked(one)) for key, one in found.items()}
                 for name, found in document.get("workloads", {}).items()
+            },
+            ran={
+                str(name): {str(key): str(digest) for key, digest in found.items()}
+                for name, found in document.get("ran", {}).items()
             },
             taints={
                 str(name): {str(taint): float(since) for taint, since in found.items()}

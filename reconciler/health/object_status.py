@@ -52,6 +52,14 @@ def ready_replicas(obj: Object) -> int:
     return 0
 
 
+def has_finished(obj: Object) -> bool:
+    """Whether a Job or a Pod has ended, well or not, and will not begin again by itself."""
+    if obj.get("kind") == "Pod":
+        return map_of(obj.get("status")).get("phase") in ("Succeeded", "Failed")
+    conditions = _conditions(obj)
+    return any(conditions.get(name, {}).get("status") == "True" for name in ("Complete", "Failed"))
+
+
 def is_unavailable(obj: Object) -> bool:
     """Whether a workload that should run does not serve as it must.
 

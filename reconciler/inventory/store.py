@@ -55,13 +55,15 @@ NAMESPACE = Resource("v1", "Namespace", "namespaces", namespaced=False)
 class Inventory(Struct, frozen=True, dict=True):
     """What the federation owns in one member, as last written. ``parent`` None: nothing yet.
 
-    ``rows`` has every owned or soon-to-be-owned object; ``resources`` is the discovery that past
-    runs needed; ``damaged`` says what could not be read (records are then made anew).
+    ``rows`` has every owned or soon-to-be-owned object; ``ran`` the Jobs and Pods among them that
+    have run, with a digest of what they did; ``resources`` is the discovery that past runs needed;
+    ``damaged`` says what could not be read (records are then made anew).
     """
 
     federation: str
     namespace: str
     rows: Mapping[ObjectKey, Record] = field(default_factory=dict)
+    ran: Mapping[ObjectKey, str] = field(default_factory=dict)
     group_kinds: frozenset[GroupKind] = frozenset()
     resources: Mapping[VersionedKind, Resource] = field(default_factory=dict)
     commit: str = ""
@@ -117,6 +119,7 @@ def read_inventory(member: Member, federation: str, namespace: str) -> Inventory
     return replace(
         empty,
         rows=rows,
+        ran=_ran(meta),
         group_kinds=parse_group_kinds(annotations.get(GROUP_KINDS, "")),
         resources=_resources(meta),
         commit=str(meta.get("commit", "")),
@@ -130,6 +133,7 @@ def write_inventory(
     inventory: Inventory,
     *,
     rows: Mapping[ObjectKey, Record],
+    ran: Mapping[ObjectKey, str],
     group_kinds: Iterable[GroupKind],
     resources: Mapping[VersionedKind, Resource],
     new_fields: Mapping[str, Fields],
@@ -144,6 +148,7 @@ def write_inventory(
     wanted = replace(
         inventory,
         rows=dict(rows),
+        ran={key: digest for key, digest in ran.items() if key in rows},
         group_kinds=frozenset(group_kinds),
         resources=dict(resources),
         commit=commit,
@@ -228,6 +233,7 @@ def _secret(inventory: Inventory, name: str, content: dict[str, bytes]) -> Objec
                     [r.api_version, r.kind, r.plural, r.namespaced]
                     for r in inventory.resources.values()
                 ),
+                "ran": sorted([*key, digest] for key, digest in inventory.ran.items()),
             }
         )
     return {
@@ -292,6 +298,14 @@ def _resources(meta: Object) -> dict[VersionedKind, Resource]:
         VersionedKind(row[0], row[1]): Resource(row[0], row[1], row[2], bool(row[3]))
         for row in meta.get("resources", ())
         if len(row) == 4
+    }
+
+
+def _ran(meta: Object) -> dict[ObjectKey, str]:
+    return {
+        ObjectKey(*(str(part) for part in row[:4])): str(row[4])
+        for row in meta.get("ran", ())
+        if len(row) == 5
     }
 
 

@@ -91,6 +91,9 @@ def fleet_status(
                 parts.append(ClusterStatus(name, None, message, wanted=count))
                 continue
             if key not in live[name] and key not in changes[name]:
+                if key in work_of[name].ran:
+                    told = "it has run, and is gone since"
+                    parts.append(ClusterStatus(name, Status.CURRENT, told))
                 continue
             obj = live[name][key][1] if key in live[name] else None
             parts.append(_one(name, obj, changes[name].get(key), count))

@@ -12,11 +12,15 @@ from reconciler.health.decision import ClusterHealth, Decision, Transition, deci
 from reconciler.health.memory import ClusterMemory, FleetMemory, Phase
 from reconciler.health.probe import Probe, Signal
 from reconciler.objects import ObjectKey
+from reconciler.planning.once import template_digest
 from reconciler.scheduling.eligible import tolerated
 
 DOWN_TAINT = Taint("federation.reconciler.dev/down", effect="NoExecute")
 """As if every cluster that counts as down had it: a toleration keeps a workload there, or for so
 many seconds, as with Kubernetes' own node.kubernetes.io/unreachable."""
+
+
+HAS_RUN = "it has run there"
 
 
 class Availability(Struct, frozen=True):
@@ -88,7 +92,7 @@ def assess(
         lost=frozenset(
             {t.cluster for t in decision.transitions if t.after is Phase.DOWN} | simulated.keys()
         ),
-        staying=_staying(state, since, now),
+        staying=_staying(state, memory, since, now),
         returning=frozenset(
             n for n, one in decision.memory.items() if one.phase is Phase.RETURNING
         ),
@@ -148,7 +152,7 @@ def _why(one: ClusterMemory, simulated: bool) -> str:
 
 
 def _staying(
-    state: DesiredState, since: Mapping[str, float], now: float
+    state: DesiredState, memory: FleetMemory, since: Mapping[str, float], now: float
 ) -> dict[ObjectKey, dict[str, str]]:
     """Workloads that stay in clusters that are down, by their rules or as long as tolerated: why.
 
@@ -159,9 +163,16 @@ def _staying(
     ages = {name: max(0.0, now - began) for name, began in since.items()}
     for workload in state.workloads if since else ():
         stays = {name: why for name, age in ages.items() if (why := _stays(workload, state, age))}
+        stays |= {name: HAS_RUN for name in ages if has_run(workload, memory.ran.get(name, {}))}
         if stays:
             found[workload.key] = stays
     return found
+
+
+def has_run(workload: Workload, ran: Mapping[str, str]) -> bool:
+    """Whether it is a Job or the like of which a cluster's ``ran`` says that it is done."""
+    known = ran.get(str(workload.key))
+    return known is not None and known == template_digest(workload)
 
 
 def _stays(workload: Workload, state: DesiredState, age: float) -> str:

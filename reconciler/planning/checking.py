@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import fnmatch
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -15,12 +15,13 @@ from reconciler.cluster.resources import Resource
 from reconciler.errors import ApiError, Conflict, Forbidden, Invalid, NotFound
 from reconciler.federation.model import AdoptionRules
 from reconciler.inventory.ownership import Fields, owned_paths
-from reconciler.inventory.records import Digester, Record
+from reconciler.inventory.records import Digester, Footprint, Record
 from reconciler.objects import Object
 from reconciler.planning import claims
 from reconciler.planning.comparing import Comparison, Question
 from reconciler.planning.fields import changed_fields, leaf_fields
 from reconciler.planning.immutability import immutable_fields, is_immutable
+from reconciler.planning.once import is_collected
 from reconciler.planning.plan import Action, Change, FieldChange
 from reconciler.planning.redaction import redact_fields, redact_message, redact_staying
 from reconciler.planning.requests import DEFAULT_NAMESPACE, Target, with_running_replicas
@@ -106,6 +107,8 @@ def check_existing(
     if not (fields or stays or adopting):
         stays = claims.becoming_ours(live, result)
     reason = why_forced or _reason(comparison.question, fields, adopting)
+    if not reason:
+        reason = _ownership(comparison.footprint, after)
     change = Change(
         action,
         target.key,
@@ -151,9 +154,9 @@ def check_new(member: Member, target: Target, *, namespace_exists: bool) -> Chec
     resource = _resource(target)
     try:
         if namespace_exists or not resource.namespaced:
-            member.apply(resource, target.key, target.body, dry_run=True)
+            made = member.apply(resource, target.key, target.body, dry_run=True)
         else:
-            try_as_new(member, resource, target.body, DEFAULT_NAMESPACE)
+            made = try_as_new(member, resource, target.body, DEFAULT_NAMESPACE)
     except Invalid as error:
         return _failed(target, _words(target, error, target.body), invalid=True)
     except (NotFound, Forbidden) as error:
@@ -165,7 +168,7 @@ def check_new(member: Member, target: Target, *, namespace_exists: bool) -> Chec
         return Checked(target, dataclasses.replace(change, verified=False))
     except ApiError as error:
         return _failed(target, _words(target, error, target.body))
-    return Checked(target, change)
+    return Checked(target, dataclasses.replace(change, collected=is_collected(made)))
 
 
 def _says_a_role_is_missing(target: Target, error: ApiError) -> bool:
@@ -259,7 +262,9 @@ def _may_force(
     if not drifted:
         fields = terms.recorded(previous.entry)
         taken = {str(cause.get("field", "")) for cause in conflict.causes}
-        drifted = fields is not None and taken <= owned_paths(fields)
+        # Nothing keeps it: an autoscaler that is gone, or a person's ``kubectl scale``.
+        taken -= {".spec.replicas"} if target.takes_count else set()
+        drifted = not taken or (fields is not None and taken <= owned_paths(fields))
     return f"drift: changed by {', '.join(owners)}" if drifted else ""
 
 
@@ -346,7 +351,31 @@ def _reason(question: Question, fields: tuple[FieldChange, ...], adopting: bool)
         return "differs from Git"
     if question is Question.EDITED and [field.path for field in fields] == ["spec.replicas"]:
         return "its share of the replicas changes"
-    return str(question) if fields else "takes or gives back ownership of fields"
+    return str(question) if fields else ""
+
+
+def _ownership(before: Footprint | None, after: Footprint | None) -> str:
+    """What an apply that changes no field does: fields are stated, or no longer stated, in Git."""
+    old = owned_paths(before.fields) if before else set()
+    new = owned_paths(after.fields) if after else set()
+    parts = [
+        f"{words}: {', '.join(leaves)}"
+        for words, leaves in (
+            ("no longer in Git, and stays as it is", _leaves(old - new)),
+            ("in Git now, and is so already", _leaves(new - old)),
+        )
+        if leaves
+    ]
+    return "; ".join(parts)
+
+
+def _leaves(paths: Collection[str]) -> list[str]:
+    """Sorted, without those that others continue."""
+    return sorted(
+        path.lstrip(".")
+        for path in paths
+        if not any(other.startswith((f"{path}.", f"{path}[")) for other in paths)
+    )
 
 
 def _failed(target: Target, error: str, *, invalid: bool = False) -> Checked:

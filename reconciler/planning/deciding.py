@@ -5,7 +5,7 @@ Comparing is quick and needs no thread; asking waits for the network, so it is d
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -18,10 +18,12 @@ from reconciler.inventory.observation import Observation
 from reconciler.inventory.records import Record
 from reconciler.objects import GroupKind, Object, ObjectKey
 from reconciler.planning import checking
+from reconciler.planning.autoscaling import with_autoscalers
 from reconciler.planning.checking import Checked, Terms
 from reconciler.planning.comparing import Comparison, Question, compare
 from reconciler.planning.missing import Sought, find_missing
-from reconciler.planning.requests import Target, request_body
+from reconciler.planning.once import content_digest, may_rerun, runs_once
+from reconciler.planning.requests import RESET, Target, request_for
 
 CONCURRENT_CHECKS = 8
 NAMESPACE = GroupKind("", "Namespace")
@@ -29,13 +31,26 @@ NAMESPACE = GroupKind("", "Namespace")
 
 class Deciding(Struct, frozen=True):
     """What the objects of one member share. ``crds`` are the kinds that this plan introduces;
-    ``sampled`` picks the unchanged ones to be verified by a dry run all the same."""
+    ``sampled`` picks the unchanged ones to be verified by a dry run all the same; ``leaving`` gives
+    the UIDs of what this run prunes."""
 
     member: Member
     observation: Observation
     crds: Mapping[VersionedKind, Resource]
     terms: Terms
     sampled: Callable[[ObjectKey], bool]
+    leaving: Callable[[], Collection[str]]
+
+
+class Verdicts(Struct, frozen=True):
+    """A verdict for each target, in their order, and what people should know besides.
+
+    ``left`` are workloads whose replicas are left to an autoscaler that is not in Git.
+    """
+
+    checked: Sequence[Checked]
+    remarks: tuple[str, ...]
+    left: frozenset[ObjectKey]
 
 
 class _Doubt(Struct, frozen=True):
@@ -52,12 +67,21 @@ class _Doubt(Struct, frozen=True):
 
 def decide_all(
     shared: Deciding, targets: Sequence[Target], progress: Callable[[int], None]
-) -> list[Checked]:
-    """A verdict for each target, in their order. Raises ClusterError when the member is lost."""
+) -> Verdicts:
+    """What is to happen to each target. Raises ClusterError when the member is lost."""
     listed = {t.key: shared.observation.find(t.kind, t.key) for t in targets}
-    found, absent_namespaces = _search(shared, targets, listed)
+    ran = {t.key for t in targets if listed[t.key] is None and _has_run(shared, t)}
+    found, absent_namespaces = _search(shared, [t for t in targets if t.key not in ran], listed)
+    # With its namespace, all that it had done is gone.
+    ran = {key for key in ran if key.namespace not in absent_namespaces}
+    live = [listed[target.key] or found.get(target.key) for target in targets]
+    targets, left, remarks = with_autoscalers(shared.member, targets, live, shared.leaving)
     verdicts = [
-        _at_a_glance(shared, target, listed[target.key], found.get(target.key), absent_namespaces)
+        Checked(target, None, shared.observation.inventory.rows.get(target.key))
+        if target.key in ran
+        else _at_a_glance(
+            shared, target, listed[target.key], found.get(target.key), absent_namespaces, remarks
+        )
         for target in targets
     ]
     progress(sum(isinstance(verdict, Checked) for verdict in verdicts))
@@ -71,7 +95,21 @@ def decide_all(
 
     doubts = [verdict for verdict in verdicts if isinstance(verdict, _Doubt)]
     answers = iter(in_parallel(settle, doubts, CONCURRENT_CHECKS))
-    return [v if isinstance(v, Checked) else next(answers) for v in verdicts]
+    checked = [v if isinstance(v, Checked) else next(answers) for v in verdicts]
+    return Verdicts(checked, tuple(remarks), left)
+
+
+def _has_run(shared: Deciding, target: Target) -> bool:
+    """Whether it was applied with this content, has done what it was to do, and may be gone."""
+    inventory = shared.observation.inventory
+    digest = inventory.ran.get(target.key)
+    return (
+        digest is not None
+        and target.resource is not None
+        and runs_once(target.body)
+        and not may_rerun(target.body)
+        and digest == content_digest(inventory.digester, target.body)
+    )
 
 
 def _search(
@@ -96,6 +134,7 @@ def _at_a_glance(
     listed: Object | None,
     found: Object | None,
     absent_namespaces: set[str],
+    remarks: list[str],
 ) -> Checked | _Doubt:
     record = shared.observation.inventory.rows.get(target.key)
     made_anew = False
@@ -121,7 +160,9 @@ def _at_a_glance(
         adopting = record is None or not record.confirmed
         if adopting and shared.terms.adoption.policy == "Never":
             return checking.not_adopted(target, made_anew=made_anew)
-    body = request_body(target, live)
+    take_over = shared.terms.adoption.take_over if adopting else (RESET,)
+    body, told = request_for(target, live, take_over)
+    remarks += [f"{target.key}: {text}" for text in told]
     comparison = compare(shared.terms.digester, body, live, record)
     if comparison.question is Question.NONE and listed is not None:
         if not shared.sampled(target.key):

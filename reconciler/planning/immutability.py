@@ -11,7 +11,8 @@ import re
 from reconciler.errors import Invalid
 
 _SAYINGS = re.compile(
-    r"field is immutable|is immutable|may not be changed|cannot be changed|"
+    r"field is immutable|is immutable|may not (?:be changed|change once set)|"
+    r"cannot be changed|"
     r"updates to [\w .,'\"]+ are forbidden|can not be (?:changed|updated)|"
     r"spec is immutable after creation|may not change|Forbidden: updates",
     re.IGNORECASE,

@@ -20,7 +20,7 @@ from reconciler.inventory.observation import Observation
 from reconciler.inventory.ownership import Fields
 from reconciler.inventory.records import Record, made_by_another
 from reconciler.objects import GroupKind, Object, ObjectKey
-from reconciler.planning import guards, pruning
+from reconciler.planning import guards, once, pruning
 from reconciler.planning.checking import Checked, Terms
 from reconciler.planning.deciding import Deciding, decide_all
 from reconciler.planning.missing import Sought, find_missing
@@ -47,11 +47,13 @@ class Settings(Struct, frozen=True):
 class MemberWork(Struct, frozen=True):
     """A member's plan with all that carrying it out needs; never leaves the process.
 
-    ``rows``/``fields`` are the records of the objects that are as wanted; ``stale`` says whether
-    some of them differ from what the inventory holds. ``unlisted`` are unwanted objects that the
-    inventory must not forget although no LIST showed them. ``invalid`` are refusals of the
-    manifests themselves, ``homeless`` those whose kind or namespace is not there. By ``rules``
-    every deletion is decided on again when its object was written to since.
+    ``rows``/``fields`` are the records of the objects that are as wanted; ``ran`` are Jobs and
+    the like that have run. ``stale`` says whether some of that differs from what the inventory
+    holds. ``unlisted`` are unwanted objects that the inventory must not forget although no LIST
+    showed them. ``left`` are workloads whose replicas are left to an autoscaler that is not in Git.
+    ``invalid`` are refusals of the manifests themselves, ``homeless`` those whose kind or namespace
+    is not there. By ``rules`` every deletion is decided on again when its object was written to
+    since.
     """
 
     member: Member
@@ -63,6 +65,8 @@ class MemberWork(Struct, frozen=True):
     rows: Mapping[ObjectKey, Record] = field(default_factory=dict)
     fields: Mapping[str, Fields] = field(default_factory=dict)
     unlisted: frozenset[ObjectKey] = frozenset()
+    left: frozenset[ObjectKey] = frozenset()
+    ran: Mapping[ObjectKey, str] = field(default_factory=dict)
     stale: bool = False
     warnings: tuple[str, ...] = ()
     violations: tuple[str, ...] = ()
@@ -91,17 +95,22 @@ def plan_member(
         inventory.fields.get,
     )
     sampled = _sampler(federation.verify_share, settings.now)
-    checked = decide_all(
-        Deciding(member, observation, crds, terms, sampled), targets, settings.checked
-    )
     wanted_here = {target.key for target in targets}
+
+    def leaving() -> frozenset[str]:
+        return _leaving(observation, wanted_here, federation)
+
+    verdicts = decide_all(
+        Deciding(member, observation, crds, terms, sampled, leaving), targets, settings.checked
+    )
+    checked = verdicts.checked
     unlisted = _look_for_unlisted(observation, wanted_here, member)
     checked, refused = _hold_recreations(checked)
     rules = deletion_rules(federation)
     prunes, warnings, blocked = _prunes(
         member, observation, unlisted, wanted_here, wanted_anywhere, rules, refused
     )
-    warnings += unlisted.warnings
+    warnings += [*unlisted.warnings, *verdicts.remarks]
     if inventory.damaged:
         warnings.append(f"the inventory was damaged and is made anew ({inventory.damaged})")
     changes = sorted(
@@ -109,6 +118,8 @@ def plan_member(
     )
     same = {c.target.key: c for c in checked if c.change is None}
     rows = {key: c.record for key, c in same.items() if c.record}
+    ran = _ran(observation, targets, same)
+    forgotten = inventory.rows.keys() - wanted_here - observation.members.keys() - unlisted.ours
     return MemberWork(
         member,
         cluster,
@@ -127,7 +138,11 @@ def plan_member(
         rows=rows,
         fields={c.record.entry: c.fields for c in same.values() if c.record and c.fields},
         unlisted=unlisted.ours,
-        stale=any(inventory.rows.get(key) != row for key, row in rows.items()),
+        left=verdicts.left,
+        ran=ran,
+        stale=bool(forgotten)
+        or ran != inventory.ran
+        or any(inventory.rows.get(key) != row for key, row in rows.items()),
         warnings=tuple(f"{cluster.name}: {warning}" for warning in warnings),
         violations=_violations(cluster, observation, targets, changes, federation, settings),
         invalid=tuple(c.change for c in checked if c.invalid and c.change),
@@ -138,6 +153,39 @@ def plan_member(
 def deletion_rules(federation: Federation) -> DeletionRules:
     """What the federation says of deletions."""
     return DeletionRules(federation.prune, federation.namespace, federation.data_loss)
+
+
+def _ran(
+    observation: Observation, targets: Sequence[Target], same: Collection[ObjectKey]
+) -> dict[ObjectKey, str]:
+    """What has run of all that is wanted, as remembered and as seen. ``same``: is as wanted."""
+    inventory, members = observation.inventory, observation.members
+    found: dict[ObjectKey, str] = {}
+    for target in targets:
+        if not once.runs_once(target.body):
+            continue
+        known = inventory.ran.get(target.key)
+        if target.key in members and target.key in same:
+            seen = once.counts_as_run(members[target.key][1])
+            known = once.content_digest(inventory.digester, target.body) if seen else None
+        if known is not None:
+            found[target.key] = known
+    return found
+
+
+def _leaving(
+    observation: Observation, wanted_here: Collection[ObjectKey], federation: Federation
+) -> frozenset[str]:
+    """The UIDs of what this run may prune, by the object's own marks and the rules."""
+    rules = deletion_rules(federation)
+    verdicts = (
+        pruning.decide(question, rules)
+        for question in pruning.candidates(observation.members, wanted_here, ())
+        if observation.complete
+    )
+    return frozenset(
+        one.uid for one in verdicts if isinstance(one, Change) and one.action is Action.PRUNE
+    )
 
 
 def _recreation(

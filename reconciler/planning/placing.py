@@ -16,7 +16,7 @@ from reconciler.health.decision import settle
 from reconciler.health.memory import FleetMemory
 from reconciler.health.object_status import is_unavailable, ready_replicas, wanted_replicas
 from reconciler.objects import Object, ObjectKey
-from reconciler.planning.availability import Availability, moves_away, rules_of
+from reconciler.planning.availability import HAS_RUN, Availability, moves_away, rules_of
 from reconciler.planning.looking import shared_workloads, spread_workloads
 from reconciler.planning.replicas import running_counts
 from reconciler.scheduling import Assignment, FleetView, schedule
@@ -75,7 +75,9 @@ def place(
         assignments = schedule(state, replace(view, capacity=limits))
     moves: list[str] = [f"{_short(w)}: leaves {c}: {why}" for w, c, why in _left(away)]
     out = frozenset(availability.unavailable.keys() | availability.lost)
-    homeless = _homeless(usual, assignments, out)
+    homeless = _homeless(usual, assignments, out) - {
+        w for w, stays in availability.staying.items() if HAS_RUN in stays.values()
+    }
     moves += _degraded(usual, state, out, homeless)
     moves += _staying(usual, state, availability.staying)
     if state.federation.failover.enabled:

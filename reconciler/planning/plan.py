@@ -79,7 +79,8 @@ class Change:
     ``uid``/``resource_version`` are the live object's preconditions. ``replicas`` is the count
     that a recreated workload starts with where the request leaves it to others. ``live`` is the
     object as it was looked at (None: there is none), and ``retained`` are JSON pointers of what in
-    it is the member's own to set; like ``request``, no report shows them.
+    it is the member's own to set; like ``request``, no report shows them. ``collected`` says that
+    the cluster will delete the object by itself once it has finished.
     """
 
     action: Action
@@ -99,6 +100,7 @@ class Change:
     take_over: tuple[str, ...] = ()
     claim: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     replicas: int | None = None
+    collected: bool = False
     live: Object | None = dataclasses.field(default=None, repr=False, compare=False)
     retained: tuple[str, ...] = ()
 

@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from reconciler.federation.model import DesiredState, Workload
 from reconciler.objects import Object, ObjectKey, map_of, number_of
 from reconciler.planning.plan import WorkloadRow
+from reconciler.planning.requests import leaves_count
 from reconciler.rendering import Rendering
 from reconciler.scheduling.assignment import Assignment
 
@@ -66,8 +67,12 @@ def replicas_to_be(
     rendering: Rendering,
     live: Mapping[ObjectKey, Mapping[str, Object]],
     outages: Collection[str],
+    left: Mapping[str, Collection[ObjectKey]],
 ) -> dict[ObjectKey, dict[str, int]]:
-    """What will run: nothing where it is down, the live count where an autoscaler sets it."""
+    """What will run: nothing where it is down, the live count where an autoscaler sets it.
+
+    ``left``: cluster -> workloads whose count is left to an autoscaler that is not in Git.
+    """
     counts = replicas_in(rendering)
     for name, objects in rendering.objects.items():
         for desired in objects:
@@ -76,7 +81,9 @@ def replicas_to_be(
             now = live.get(desired.key, {}).get(name)
             if name in outages:
                 counts[desired.key][name] = 0
-            elif now is not None and "/spec/replicas" in desired.retain:
+            elif now is not None and (
+                leaves_count(desired, now) or desired.key in left.get(name, ())
+            ):
                 counts[desired.key][name] = _asked(now)
     return counts
 

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import base64
 import copy
-from collections.abc import Mapping
+import fnmatch
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
+import orjson
 from msgspec import Struct
 
 from reconciler.cluster.resources import Discovery, Resource, VersionedKind
+from reconciler.federation.known_kinds import REPLICATED
 from reconciler.inventory.applyset import with_membership
 from reconciler.inventory.ownership import Fields, our_entry, owns
 from reconciler.objects import Object, ObjectKey, map_of, maps_of
@@ -20,12 +23,16 @@ PROTECT = "federation.reconciler.dev/protect"
 ORPHAN = "federation.reconciler.dev/orphan"
 PROPAGATION = "federation.reconciler.dev/prune-propagation"
 DEFAULT_NAMESPACE = "default"
+REPLICAS = "/spec/replicas"
+RESET = "before-first-apply"
+"""The manager that the server names as owner of all where managedFields was emptied."""
 
 
 class Target(Struct, frozen=True):
     """A desired object with its identity as the member sees it.
 
-    ``resource`` is None where the member does not serve the kind (yet).
+    ``resource`` is None where the member does not serve the kind (yet). ``takes_count``: its
+    replicas were scaled by somebody else, who does not do so any more, and are Git's again.
     """
 
     desired: DesiredObject
@@ -33,6 +40,7 @@ class Target(Struct, frozen=True):
     kind: VersionedKind
     resource: Resource | None
     body: Object
+    takes_count: bool = False
 
 
 def target_of(
@@ -118,23 +126,106 @@ def crds_in(bodies: list[Object]) -> dict[VersionedKind, Resource]:
     return found
 
 
-def request_body(target: Target, live: Object | None) -> Object:
-    """The body with retained fields settled.
+class Request(NamedTuple):
+    """The body to apply, and what people should know of fields in it that Git does not settle."""
 
-    A retained field (an allocated clusterIP, replicas that an autoscaler moves) is sent as written
-    only at creation. Later the live value is repeated while our apply still owns the field, since
-    leaving it out would reset it; once another manager owns it, it is left out.
+    body: Object
+    remarks: tuple[str, ...] = ()
+
+
+def request_for(
+    target: Target, live: Object | None, take_over: Sequence[str] = (RESET,)
+) -> Request:
+    """The body with the fields settled that are the member's to keep.
+
+    A retained field (KubeFed's, or replicas that an autoscaler sets) is sent as written only at
+    creation. Later the live value is repeated while our apply still owns the field, since leaving
+    it out would reset it; once another manager owns it, it is left out. Replicas that Git does not
+    state are retained, too: who dropped them wants them handed over, and not one replica.
+    ``take_over``: patterns of managers whose fields the apply will make ours.
     """
-    if live is None or not target.desired.retain:
-        return target.body
+    if live is None:
+        return Request(target.body)
     body = target.body
-    for path in map(_steps, target.desired.retain):
-        if _matches(body, path) and _matches(live, path):
+    remarks: list[str] = []
+    for pointer in target.desired.retain:
+        path = _steps(pointer)
+        if pointer != REPLICAS and _matches(body, path) and _matches(live, path):
             if body is target.body:
                 body = copy.deepcopy(body)
             fields: Fields = (our_entry(live) or {}).get("fieldsV1") or {}
-            _retain(body, live, path, owned=owns(fields, path) or "*" in path)
-    return body
+            remarks += _retain(body, live, path, owned=owns(fields, path) or "*" in path)
+    now = _count(live)
+    if now is None or (stated_count(body) is not None and not leaves_count(target.desired, live)):
+        return Request(body, tuple(remarks))
+    spec = {k: v for k, v in map_of(body.get("spec")).items() if k != "replicas"}
+    default = 1 if target.key.kind in REPLICATED else None
+    if _would_reset(live, take_over) and (now != default or stated_count(body) is not None):
+        spec["replicas"] = now
+    remarks += _count_remarks(target.desired, now, kept="replicas" in spec)
+    if "replicas" in spec or "replicas" in map_of(body.get("spec")):
+        body = {**body, "spec": spec}
+    return Request(body, tuple(remarks))
+
+
+def _count_remarks(desired: DesiredObject, now: int, *, kept: bool) -> Iterator[str]:
+    stated, scaler = stated_count(desired.body), desired.autoscaler
+    if stated is not None and scaler and now == 0 and scaler.startswith("Horizontal"):
+        yield f"spec.replicas stays at 0, where {scaler} does nothing; Git says {stated}"
+    elif stated not in (None, now) and not scaler:
+        yield f"spec.replicas stays {now}, as KubeFed keeps it (retainReplicas); Git says {stated}"
+    elif stated is None and kept and scaler:
+        yield f"spec.replicas is handed over to {scaler}; {now} stays until it sets another"
+    elif stated is None and kept:
+        yield (
+            f"spec.replicas is no longer in Git; {now} stays, as nothing else sets it (a new "
+            "cluster would begin with the default)"
+        )
+
+
+def stated_count(body: Object) -> int | None:
+    """spec.replicas as Git states it; null says no more than leaving it out."""
+    return _count(body)
+
+
+def _count(obj: Object) -> int | None:
+    count = map_of(obj.get("spec")).get("replicas")
+    return count if isinstance(count, int) else None
+
+
+def leaves_count(desired: DesiredObject, live: Object) -> bool:
+    """Whether the live replicas stand against those in Git.
+
+    An autoscaler says how many run, and not whether any do: Git's 0 is written, and a 0 of ours
+    ends when Git says so.
+    """
+    if REPLICAS not in desired.retain:
+        return False
+    if not desired.autoscaler:
+        return True
+    ours = _count(live) == 0 and not count_owners(live)
+    return stated_count(desired.body) != 0 and not ours
+
+
+def count_owners(live: Object) -> list[Object]:
+    """The managedFields entries of others that hold spec.replicas."""
+    ours = our_entry(live)
+    entries = live["metadata"].get("managedFields")
+    return [
+        entry
+        for entry in (entries if isinstance(entries, list) else ())
+        if entry != ours and owns(entry.get("fieldsV1") or {}, ("spec", "replicas"))
+    ]
+
+
+def _would_reset(live: Object, take_over: Sequence[str]) -> bool:
+    """Whether nobody but us holds spec.replicas once the managers ``take_over`` are ours."""
+    others = count_owners(live)
+    return all(
+        not entry.get("subresource")
+        and any(fnmatch.fnmatchcase(str(entry.get("manager")), p) for p in take_over)
+        for entry in others
+    ) and bool(others or owns((our_entry(live) or {}).get("fieldsV1") or {}, ("spec", "replicas")))
 
 
 def with_running_replicas(body: Object, live: Object) -> tuple[Object, int | None]:
@@ -164,19 +255,35 @@ def _matches(value: Any, path: tuple[str, ...]) -> bool:
     return isinstance(value, dict) and head in value and _matches(value[head], rest)
 
 
-def _retain(wanted: Any, live: Any, path: tuple[str, ...], *, owned: bool) -> None:
+def _retain(
+    wanted: Any, live: Any, path: tuple[str, ...], *, owned: bool, at: str = ""
+) -> Iterator[str]:
+    """Settle one path in ``wanted``; what Git states and the cluster does not have is told."""
     head, rest = path[0], path[1:]
     if isinstance(wanted, list):
         for item in wanted:
             twin = _twin(item, live)
             if twin is not None and _matches(item, rest) and _matches(twin, rest):
-                _retain(item, twin, rest, owned=owned)
-    elif rest:
-        _retain(wanted[head], live[head], rest, owned=owned)
-    elif owned:
+                here = f"{at}[port={item.get('port')}]"
+                yield from _retain(item, twin, rest, owned=owned, at=here)
+        return
+    here = f"{at}.{head}" if at else head
+    if rest:
+        yield from _retain(wanted[head], live[head], rest, owned=owned, at=here)
+        return
+    if wanted[head] != live[head]:
+        yield (
+            f"{here} stays {_text(live[head])}, as KubeFed keeps it; Git says "
+            f"{_text(wanted[head])} (an override would set it)"
+        )
+    if owned:
         wanted[head] = live[head]
     else:
         del wanted[head]
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else orjson.dumps(value).decode()
 
 
 def _twin(item: Any, live: Any) -> Any:

@@ -14,6 +14,7 @@ class DesiredObject(Struct, frozen=True):
     """The template with this cluster's overrides and replicas; the inventory's labels come later.
 
     ``retain`` are JSON pointers of fields sent at creation only; afterwards the live value stands.
+    ``autoscaler`` is what sets spec.replicas there, as the repository itself says: ``kind name``.
     """
 
     cluster: str
@@ -21,6 +22,7 @@ class DesiredObject(Struct, frozen=True):
     body: Object
     position: Position
     retain: tuple[str, ...] = ()
+    autoscaler: str = ""
     force_conflicts: bool = False
     recreate: bool = False
     protect: bool = False

@@ -7,8 +7,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from reconciler.errors import Position, Problem
+from reconciler.federation.autoscalers import scale_target, scaled_as
 from reconciler.federation.model import (
     Cluster,
     DesiredState,
@@ -16,6 +18,7 @@ from reconciler.federation.model import (
     PatchOperation,
     Workload,
 )
+from reconciler.federation.overrides import split_pointer
 from reconciler.federation.selectors import matches
 from reconciler.objects import Object
 from reconciler.rendering.desired import DesiredObject
@@ -23,6 +26,7 @@ from reconciler.rendering.patching import PatchFault, patched
 from reconciler.scheduling.assignment import Assignment
 
 _STEERING = ("federation.reconciler.dev/placement", "federation.reconciler.dev/substitute")
+REPLICAS = "/spec/replicas"
 _VARIABLE = re.compile(r"\$\{cluster\.([a-z]+(?:\.[A-Za-z0-9._/-]+)?)\}")
 
 
@@ -46,6 +50,8 @@ def render(state: DesiredState, assignments: Sequence[Assignment]) -> Rendering:
         for name, count in assignment.replicas.items():
             body = _render_one(workload, base, clusters[name], count, problems)
             objects[name].append(_desired(workload, name, body))
+    if any(scale_target(workload.template) for workload in state.workloads):
+        objects = {name: _left_to_autoscalers(found) for name, found in objects.items()}
     return Rendering(
         {name: tuple(sorted(found, key=lambda d: d.key)) for name, found in objects.items()},
         tuple(sorted(set(problems))),
@@ -58,13 +64,53 @@ def _desired(workload: Workload, cluster: str, body: Object) -> DesiredObject:
         key=workload.key,
         body=body,
         position=workload.position,
-        retain=workload.retain,
+        retain=_retained(workload, body) if workload.retain else (),
         force_conflicts=workload.force_conflicts,
         recreate=workload.recreate,
         protect=workload.protect,
         orphan=workload.orphan,
         prune_propagation=workload.prune_propagation,
     )
+
+
+def _retained(workload: Workload, body: Object) -> tuple[str, ...]:
+    """The retained fields that neither an override nor a share of the replicas sets.
+
+    As in KubeFed: template, then what the cluster keeps, then overrides.
+    """
+    return tuple(
+        pointer
+        for pointer in workload.retain
+        if _values(body, split_pointer(pointer))
+        == _values(workload.template, split_pointer(pointer))
+        and not (pointer == REPLICAS and workload.replicas.mode != "Duplicated")
+    )
+
+
+def _values(value: Any, steps: Sequence[str]) -> list[Any]:
+    """What is at a path, ``*`` being every item of a list."""
+    if not steps:
+        return [value]
+    if isinstance(value, list) and steps[0] == "*":
+        return [found for item in value for found in _values(item, steps[1:])]
+    if isinstance(value, dict) and steps[0] in value:
+        return _values(value[steps[0]], steps[1:])
+    return []
+
+
+def _left_to_autoscalers(objects: Sequence[DesiredObject]) -> list[DesiredObject]:
+    """The objects of one cluster; replicas that one of them scales there are retained."""
+    scalers = {target: d.key for d in objects if (target := scale_target(d.body))}
+    return [
+        replace(
+            desired,
+            retain=tuple(dict.fromkeys((*desired.retain, REPLICAS))),
+            autoscaler=f"{scaler.kind} {scaler.name}",
+        )
+        if (scaler := scalers.get(scaled_as(desired.key)))
+        else desired
+        for desired in objects
+    ]
 
 
 def _without_steering(template: Object) -> Object:

@@ -39,7 +39,9 @@ def fingerprint(change: Change, digester: Digester) -> dict[str, Any]:
         else:
             found["live"] = digester.of(resting_state(change.live, change.retained))
     if change.request is not None and not is_secret(change.key):
-        found["request"] = digester.of(change.request)
+        # Of a new object all is sent; in one that exists, the member's own is only repeated.
+        retained = change.retained if change.live is not None else ()
+        found["request"] = digester.of(_without_all(change.request, retained))
     if change.take_over:
         found["takeOver"] = list(change.take_over)
     return found
@@ -57,10 +59,14 @@ def resting_state(live: Object, retained: Sequence[str]) -> Object:
     if kept := {k: v for k, v in annotations.items() if not k.startswith(_RESTLESS_ANNOTATIONS)}:
         metadata["annotations"] = kept
     state["metadata"] = metadata
-    for pointer in retained:
+    return _without_all(state, retained)
+
+
+def _without_all(obj: Object, pointers: Sequence[str]) -> Object:
+    for pointer in pointers:
         path = [p.replace("~1", "/").replace("~0", "~") for p in pointer.split("/")[1:]]
-        state = _without(state, path)
-    return state
+        obj = _without(obj, path)
+    return obj
 
 
 def _without(value: Any, path: Sequence[str]) -> Any:

@@ -55,6 +55,9 @@ TOLD = st.builds(
         workloads=st.dictionaries(
             NAMES, st.dictionaries(NAMES, WORKLOADS, min_size=1, max_size=3), max_size=3
         ),
+        ran=st.dictionaries(
+            NAMES, st.dictionaries(NAMES, NAMES, min_size=1, max_size=2), max_size=2
+        ),
         taints=st.dictionaries(
             NAMES, st.dictionaries(NAMES, TIMES, min_size=1, max_size=2), max_size=2
         ),

@@ -111,16 +111,18 @@ def test_drift_elsewhere_is_a_change_that_was_not_planned(
     assert "gcp: Deployment.apps shop/web: now to update, which was not planned: drift" in told
 
 
+AUTOSCALER = """
+apiVersion: autoscaling/v2
+kind: HorizontalPodAutoscaler
+metadata: {name: web, namespace: shop}
+spec:
+  scaleTargetRef: {apiVersion: apps/v1, kind: Deployment, name: web}
+  maxReplicas: 9
+"""
+
+
 def test_what_moves_by_itself_does_not_matter(desk: Desk) -> None:
-    autoscaler = """
-    apiVersion: autoscaling/v2
-    kind: HorizontalPodAutoscaler
-    metadata: {name: web, namespace: shop}
-    spec:
-      scaleTargetRef: {apiVersion: apps/v1, kind: Deployment, name: web}
-      maxReplicas: 9
-    """
-    desk.world.write("autoscaler.yaml", autoscaler)
+    desk.world.write("autoscaler.yaml", AUTOSCALER)
     desk.commit()
     assert desk.reconcile("--yes").returncode == 0
     desk.world.kubectl("-n", "shop", "scale", "deploy/web", "--replicas=3")
@@ -137,6 +139,19 @@ def test_what_moves_by_itself_does_not_matter(desk: Desk) -> None:
     live = desk.world.get("deployment", "web")["spec"]
     assert live["replicas"] == 7
     assert live["template"]["spec"]["containers"][0]["image"] == "registry.example/web:2.0"
+
+
+def test_a_count_that_is_only_handed_over_does_not_matter(simulated_desk: Desk) -> None:
+    desk = simulated_desk
+    desk.world.write("autoscaler.yaml", AUTOSCALER)
+    desk.commit()
+    assert desk.reconcile("--yes").returncode == 0
+    desk.commit(shop=SHOP.replace("web:1.0", "web:2.0"))
+    desk.save()
+    desk.world.kubectl("-n", "shop", "scale", "deploy/web", "--replicas=7")
+    done = desk.apply()
+    assert done.returncode == 0, done.stderr
+    assert desk.world.get("deployment", "web")["spec"]["replicas"] == 7
 
 
 def test_a_prune_is_refused_for_an_object_that_holds_something_new(desk: Desk) -> None:
