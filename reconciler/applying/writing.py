@@ -27,7 +27,7 @@ from reconciler.objects import Object
 from reconciler.planning.comparing import request_digest
 from reconciler.planning.fields import changed_fields
 from reconciler.planning.plan import Action, Change, Outcome
-from reconciler.planning.redaction import redact_message
+from reconciler.planning.redaction import refusal_words
 
 DELETION_TIMEOUT_SECONDS = 60.0
 DELETION_POLL_SECONDS = 0.25
@@ -58,7 +58,7 @@ def write(
     except LeaseLost:
         raise
     except ClusterError as error:
-        text = redact_message(change.key, str(error), change.request)
+        text = refusal_words(error, change.hidden, change.request, change.live)
         gone = isinstance(error, ClusterUnreachable | ClusterUnauthorized)
         outcome = _outcome(member, change, "failed", text, started)
         return Written(outcome, lost=text if gone else "")

@@ -172,6 +172,7 @@ class Federation:
     failover: FailoverRules = dataclasses.field(default_factory=FailoverRules)
     dns: Object = dataclasses.field(default_factory=dict)
     notifications: tuple[Object, ...] = ()
+    sensitive: Mapping[GroupKind, tuple[str, ...]] = dataclasses.field(default_factory=dict)
     source: SourceRules = dataclasses.field(default_factory=SourceRules)
     document: Document | None = dataclasses.field(default=None, repr=False, compare=False)
 
@@ -258,6 +259,7 @@ class Workload(Struct, frozen=True):
     would be written to a cluster before overrides. ``position`` is its first line in Git.
     ``retain`` are JSON pointers of fields that the member cluster owns once the object exists.
     ``namespace_placement`` is the FederatedNamespace's placement which this one is narrowed to.
+    ``hidden`` are JSON pointers of what no output may show (see ``federation.sensitive``).
     """
 
     key: ObjectKey
@@ -277,6 +279,7 @@ class Workload(Struct, frozen=True):
     kubefed: bool = False
     substitute_variables: bool = False
     other_placements: tuple[str, ...] = ()
+    hidden: tuple[str, ...] = ()
 
 
 class DesiredState(Struct, frozen=True):

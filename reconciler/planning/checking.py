@@ -19,9 +19,9 @@ from reconciler.inventory.records import Digester, Record
 from reconciler.objects import Object
 from reconciler.planning.comparing import Comparison, Question
 from reconciler.planning.fields import changed_fields, leaf_fields
-from reconciler.planning.immutability import immutable_fields, is_immutable
+from reconciler.planning.immutability import is_immutable
 from reconciler.planning.plan import Action, Change, FieldChange
-from reconciler.planning.redaction import redact_fields, redact_message
+from reconciler.planning.redaction import refusal_words, refused_fields
 from reconciler.planning.requests import DEFAULT_NAMESPACE, Target
 
 _OWNER = re.compile(r'conflict with "((?:[^"\\]|\\.)*)"')
@@ -97,7 +97,7 @@ def check_existing(
         action,
         target.key,
         target.kind.api_version,
-        fields=redact_fields(target.key, fields),
+        fields=fields,
         reason=reason,
         origin=str(target.desired.position),
         force=force,
@@ -192,7 +192,7 @@ def _creation(target: Target) -> Change:
         Action.CREATE,
         target.key,
         target.kind.api_version,
-        fields=redact_fields(target.key, leaf_fields(target.body)),
+        fields=leaf_fields(target.body),
         reason="not in the cluster",
         origin=str(target.desired.position),
         request=target.body,
@@ -255,7 +255,7 @@ def _conflicting(target: Target, conflict: Conflict) -> Checked:
     owners = conflicting_managers(conflict)
     if not owners:
         return _failed(target, _words(target, conflict, target.body))
-    fields = ", ".join(sorted({str(c.get("field", "")).lstrip(".") for c in conflict.causes}))
+    fields = refused_fields(conflict, target.desired.hidden, target.body)
     return _failed(
         target,
         f"conflict: {fields} is owned by {', '.join(owners)}; take it with --force-conflicts or "
@@ -268,22 +268,24 @@ def _refused(
 ) -> Checked:
     if not is_immutable(error):
         return _failed(target, _words(target, error, body, live), invalid=True)
-    fields = immutable_fields(error)
+    fields = refused_fields(error, target.desired.hidden, body, live)
     forbidden = terms.may_recreate(target, live)
     if not forbidden:
         try:
             _try_as_new(member, _resource(target), body, target.key.namespace)
         except ApiError as second:
-            forbidden = f"the new one would be refused too: {second}"
+            forbidden = f"the new one would be refused too: {_words(target, second, body, live)}"
     if forbidden:
         return _failed(
-            target, f"needs recreate: {fields or error} cannot be changed in place; {forbidden}"
+            target,
+            f"needs recreate: {fields or _words(target, error, body, live)} cannot be changed in "
+            f"place; {forbidden}",
         )
     change = Change(
         Action.RECREATE,
         target.key,
         target.kind.api_version,
-        fields=redact_fields(target.key, changed_fields(live, {**live, **body})),
+        fields=changed_fields(live, {**live, **body}),
         reason=f"needs recreate: {fields or 'a field'} is immutable",
         origin=str(target.desired.position),
         request=body,
@@ -323,7 +325,7 @@ def _failed(target: Target, error: str, *, invalid: bool = False) -> Checked:
 
 
 def _words(target: Target, error: ApiError, *bodies: Object | None) -> str:
-    return redact_message(target.key, str(error), *bodies)
+    return refusal_words(error, target.desired.hidden, *bodies)
 
 
 def _resource(target: Target) -> Resource:

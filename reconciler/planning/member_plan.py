@@ -26,6 +26,7 @@ from reconciler.planning.checking import Terms
 from reconciler.planning.deciding import Deciding, decide_all
 from reconciler.planning.missing import Sought, find_missing
 from reconciler.planning.plan import Action, Change, ClusterPlan
+from reconciler.planning.redaction import without_values
 from reconciler.planning.requests import Target, crds_in, target_of
 from reconciler.rendering.desired import DesiredObject
 
@@ -94,6 +95,11 @@ def plan_member(
         Deciding(member, observation, crds, terms, sampled), targets, settings.checked
     )
     wanted_here = {target.key for target in targets}
+    hidden = {target.key: target.desired.hidden for target in targets if target.desired.hidden}
+
+    def shown(change: Change) -> Change:
+        return without_values(change, federation.sensitive, hidden.get(change.key, ()))
+
     unlisted = _look_for_unlisted(observation, wanted_here, member)
     prunes, warnings, blocked = _prunes(
         member, observation, unlisted, wanted_here, wanted_anywhere, federation
@@ -102,7 +108,8 @@ def plan_member(
     if inventory.damaged:
         warnings.append(f"the inventory was damaged and is made anew ({inventory.damaged})")
     changes = sorted(
-        [c.change for c in checked if c.change] + prunes, key=lambda c: (c.key, c.action)
+        [shown(c.change) for c in checked if c.change] + [shown(prune) for prune in prunes],
+        key=lambda c: (c.key, c.action),
     )
     same = {c.target.key: c for c in checked if c.change is None}
     rows = {key: c.record for key, c in same.items() if c.record}
@@ -126,8 +133,8 @@ def plan_member(
         stale=any(inventory.rows.get(key) != row for key, row in rows.items()),
         warnings=tuple(f"{cluster.name}: {warning}" for warning in warnings),
         violations=_violations(cluster, observation, targets, changes, federation, settings),
-        invalid=tuple(c.change for c in checked if c.invalid and c.change),
-        homeless=tuple(c.change for c in checked if c.homeless and c.change),
+        invalid=tuple(shown(c.change) for c in checked if c.invalid and c.change),
+        homeless=tuple(shown(c.change) for c in checked if c.homeless and c.change),
     )
 
 

@@ -1,7 +1,7 @@
 """The plan: a value, sorted, the same for the same input, and complete.
 
 Everything that ``apply`` writes is a ``Change`` here; everything that reports show comes from
-here. Secret values never enter it (see ``planning.redaction``).
+here. Secret values never enter what is shown of it (see ``planning.redaction``).
 """
 
 from __future__ import annotations
@@ -61,7 +61,8 @@ class Change:
     file:line:column in Git (empty for a prune). ``request`` is the body to apply (None for prune);
     ``uid``/``resource_version`` are the live object's preconditions. ``live`` is the object as it
     was looked at (None: there is none), and ``retained`` are JSON pointers of what in it is the
-    member's own to set; like ``request``, no report shows them.
+    member's own to set; like ``request``, no report shows them. ``hidden`` are JSON pointers of
+    what must not be shown: ``fields`` and ``error`` are without it (see ``planning.redaction``).
     """
 
     action: Action
@@ -73,13 +74,19 @@ class Change:
     origin: str = ""
     force: bool = False
     verified: bool = True
-    request: Object | None = None
+    request: Object | None = dataclasses.field(default=None, repr=False)
     uid: str = ""
     resource_version: str = ""
     propagation: str = "Background"
     take_over: tuple[str, ...] = ()
     live: Object | None = dataclasses.field(default=None, repr=False, compare=False)
     retained: tuple[str, ...] = ()
+    hidden: tuple[str, ...] = ()
+
+    @property
+    def is_sensitive(self) -> bool:
+        """Whether some of its values must not be shown, in no digest either."""
+        return bool(self.hidden) or self.key[:2] == ("", "Secret")
 
 
 class ClusterPlan(Struct, frozen=True):

@@ -11,6 +11,7 @@ from typing import Any
 from msgspec import Struct
 
 from reconciler.cluster.resources import Discovery, Resource, VersionedKind
+from reconciler.federation.sensitive import SENSITIVE
 from reconciler.inventory.applyset import with_membership
 from reconciler.inventory.ownership import Fields, our_entry, owns
 from reconciler.objects import Object, ObjectKey, map_of, maps_of
@@ -71,6 +72,8 @@ def _marks(desired: DesiredObject) -> dict[str, str]:
     marks = {PROTECT: "true"} if desired.protect else {}
     if desired.orphan:
         marks[ORPHAN] = "true"
+    if "" in desired.hidden and (desired.key.group, desired.key.kind) != ("", "Secret"):
+        marks[SENSITIVE] = "true"
     if desired.prune_propagation:
         marks[PROPAGATION] = desired.prune_propagation
     return marks

@@ -14,6 +14,7 @@ class DesiredObject(Struct, frozen=True):
     """The template with this cluster's overrides and replicas; the inventory's labels come later.
 
     ``retain`` are JSON pointers of fields sent at creation only; afterwards the live value stands.
+    ``hidden`` are those of fields whose values no output may show.
     """
 
     cluster: str
@@ -26,3 +27,4 @@ class DesiredObject(Struct, frozen=True):
     protect: bool = False
     orphan: bool = False
     prune_propagation: Literal["Foreground", "Background", "Orphan"] | None = None
+    hidden: tuple[str, ...] = ()

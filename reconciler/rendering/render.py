@@ -64,6 +64,7 @@ def _desired(workload: Workload, cluster: str, body: Object) -> DesiredObject:
         protect=workload.protect,
         orphan=workload.orphan,
         prune_propagation=workload.prune_propagation,
+        hidden=workload.hidden,
     )
 
 
