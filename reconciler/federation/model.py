@@ -14,7 +14,7 @@ from msgspec import Struct, field
 
 from reconciler.errors import Position
 from reconciler.manifests.document import Document
-from reconciler.objects import GroupKind, Object, ObjectKey
+from reconciler.objects import GroupKind, Object, ObjectKey, Unshown
 from reconciler.source.rules import SourceRules
 
 
@@ -235,7 +235,7 @@ class ReplicaRule(Struct, frozen=True):
     intersect_with_placement: bool = False
 
 
-class PatchOperation(Struct, frozen=True):
+class PatchOperation(Unshown, frozen=True):
     """A JSON Patch (RFC 6902) operation; ``path`` is a JSON pointer."""
 
     op: Literal["add", "remove", "replace"]
@@ -252,7 +252,7 @@ class Override(Struct, frozen=True):
     selector: Selector | None = None
 
 
-class Workload(Struct, frozen=True):
+class Workload(Unshown, frozen=True):
     """One object to distribute: its template, where it may go, and how it differs by cluster.
 
     ``key`` is the target object's; ``template`` a whole object (apiVersion, kind, metadata) as it

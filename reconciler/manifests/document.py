@@ -25,7 +25,7 @@ class Document:
     file: str
     index: int
     line: int
-    body: Object = field(hash=False)
+    body: Object = field(hash=False, repr=False)
     source: SourceFile = field(repr=False, hash=False, compare=False)
     prefix: tuple[str | int, ...] = ()
     column: int = 1
@@ -48,6 +48,11 @@ class Document:
         node, key_node = find_node(roots[self.index], self.prefix + path)
         mark = (key_node or node).start_mark if key else node.start_mark
         return Position(self.file, mark.line + 1, mark.column + 1)
+
+    @property
+    def is_sensitive(self) -> bool:
+        """Whether no value of it may be quoted: of a Secret, or of anything that was encrypted."""
+        return self.source.decrypted or "Secret" in str(self.body.get("kind"))
 
     @property
     def origin(self) -> str:

@@ -8,12 +8,12 @@ from collections.abc import Mapping, Sequence
 from msgspec import Struct
 
 from reconciler.health.object_status import ObjectStatus, Status, object_status, ready_replicas
-from reconciler.objects import Object, ObjectKey
+from reconciler.objects import Object, ObjectKey, Unshown
 from reconciler.planning.member_plan import MemberWork
 from reconciler.planning.plan import Action, Change, Plan
 
 
-class ClusterStatus(Struct, frozen=True):
+class ClusterStatus(Unshown, frozen=True):
     """One object in one cluster. ``wanted``/``ready`` are replicas, None for what has none, or
     where the cluster does not answer. ``live`` is the object there."""
 

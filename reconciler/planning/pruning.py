@@ -8,15 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping
 
-from msgspec import Struct
-
 from reconciler.cluster.member import Member
 from reconciler.cluster.parallel import in_parallel
 from reconciler.cluster.resources import Discovery, Resource, VersionedKind
 from reconciler.errors import ApiError
 from reconciler.federation.model import PruneRules, Selector
 from reconciler.inventory.applyset import is_member
-from reconciler.objects import GroupKind, Object, ObjectKey, key_of
+from reconciler.objects import GroupKind, Object, ObjectKey, Unshown, key_of
 from reconciler.planning.plan import Action, Change
 from reconciler.planning.requests import ORPHAN, PROPAGATION, PROTECT
 
@@ -41,7 +39,7 @@ _MADE_IN_EVERY_NAMESPACE = frozenset(
 )
 
 
-class PruneQuestion(Struct, frozen=True):
+class PruneQuestion(Unshown, frozen=True):
     """One live member of ours that nobody wants here any more."""
 
     key: ObjectKey

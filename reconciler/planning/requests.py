@@ -8,13 +8,11 @@ from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
-from msgspec import Struct
-
 from reconciler.cluster.resources import Discovery, Resource, VersionedKind
 from reconciler.federation.sensitive import SENSITIVE
 from reconciler.inventory.applyset import with_membership
 from reconciler.inventory.ownership import Fields, our_entry, owns
-from reconciler.objects import Object, ObjectKey, map_of, maps_of
+from reconciler.objects import Object, ObjectKey, Unshown, map_of, maps_of
 from reconciler.rendering.desired import DesiredObject
 
 PROTECT = "federation.reconciler.dev/protect"
@@ -23,7 +21,7 @@ PROPAGATION = "federation.reconciler.dev/prune-propagation"
 DEFAULT_NAMESPACE = "default"
 
 
-class Target(Struct, frozen=True):
+class Target(Unshown, frozen=True):
     """A desired object with its identity as the member sees it.
 
     ``resource`` is None where the member does not serve the kind (yet).

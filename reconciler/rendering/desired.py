@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from typing import Literal
 
-from msgspec import Struct
-
 from reconciler.errors import Position
-from reconciler.objects import Object, ObjectKey
+from reconciler.objects import Object, ObjectKey, Unshown
 
 
-class DesiredObject(Struct, frozen=True):
+class DesiredObject(Unshown, frozen=True):
     """The template with this cluster's overrides and replicas; the inventory's labels come later.
 
     ``retain`` are JSON pointers of fields sent at creation only; afterwards the live value stands.
