@@ -378,4 +378,5 @@ def _refusal(
         reason=str(status.get("reason") or ""),
         causes=causes,
         retry_after=answer.retry_after,
+        in_our_words=unquoted is not None,
     )

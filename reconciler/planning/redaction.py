@@ -55,7 +55,7 @@ def refusal_words(error: ClusterError, hidden: Hidden, *bodies: Object | None) -
     """What to say of a server's refusal of an object; ``bodies`` are what was sent and what is."""
     if not (hidden or any(map(is_marked, bodies))):
         return str(error)
-    if isinstance(error, ApiError):
+    if isinstance(error, ApiError) and not error.in_our_words:
         return own_words(error.code, str(error), error.causes, *bodies)
     if isinstance(error, ClusterUnauthorized):
         return "the credential was refused"
