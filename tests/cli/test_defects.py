@@ -7,6 +7,8 @@ import pytest
 from reconciler.cli.console import Console
 from reconciler.cli.failures import report_defect
 
+CANARY = "c4nary"
+
 
 def spoiled(value: str) -> None:
     try:
@@ -19,11 +21,11 @@ def spoiled(value: str) -> None:
 def test_the_words_of_a_defect_are_not_written(
     debug: bool, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with pytest.raises(ValueError, match="c4nary") as caught:
-        spoiled("c4nary")
-    caught.value.add_note("c4nary")
+    with pytest.raises(ValueError, match=CANARY) as caught:
+        spoiled(CANARY)
+    caught.value.add_note(CANARY)
     report_defect(caught.value, Console(debug=debug))
     said = capsys.readouterr().err
     assert "this is a defect of reconcile: ValueError at test_defects.py:" in said
-    assert "c4nary" not in said
+    assert CANARY not in said
     assert ("in spoiled" in said) == ("KeyError" in said) == debug

@@ -103,21 +103,21 @@ def outputs(world: World) -> str:
         git(world.repository, "init", "-q", "-b", "main")
     git(world.repository, "add", "-A")
     git(world.repository, "commit", "-q", "--allow-empty", "-m", "change")
-    world.kubectl("create", "namespace", SYSTEM, check=False)
+    system = folder.with_name("system.yaml")
+    system.write_text(NAMESPACE.replace("shop", SYSTEM))
+    world.kubectl("apply", "--server-side", "-f", str(system))
     reports = [f"--report={folder / f'report.{end}'}" for end in ("json", "md", "html", "txt")]
-    host = ("--host-context", "aws", "--state", "configmap", "--events", "members")
-    told = [command(world, "validate", "-o", form) for form in ("text", "json", "github")]
+    reports.append(f"--metrics-file={folder / 'run.prom'}")
+    host = ("--host-context", "aws", "--state", "configmap")
+    told = [command(world, "validate")]
     told.append(command(world, "--plan", "-v", *reports, f"--out={folder / 'plan.json'}"))
     told += [file.read_text() for file in sorted(folder.iterdir())]
-    told.append(command(world, "--plan", "--log-format", "json", "--debug", *host))
-    metrics = f"--metrics-file={folder / 'run.prom'}"
-    told.append(command(world, "--yes", "-v", "--debug", metrics, *reports, *host))
+    run = ("--yes", "-v", "--debug", "--events", "members", *reports, *host)
+    told.append(command(world, *run, "--log-format", "json", "-o", "markdown"))
     told += [file.read_text() for file in sorted(folder.iterdir())]
-    told.append(command(world, "--yes", "--log-format", "json", *host))
-    told.append(command(world, "status", "--host-context", "aws", "--state", "configmap"))
-    for name in NAMES:
-        told.append(world.kubectl("get", "events", "-A", "-o", "json", cluster=name))
-        told.append(world.kubectl("get", "cm,leases", "-n", SYSTEM, "-o", "json", cluster=name))
+    told.append(command(world, "status", *host))
+    told.append(world.kubectl("get", "events", "-A", "-o", "json"))
+    told.append(world.kubectl("get", "cm,leases", "-n", SYSTEM, "-o", "json"))
     return "\n".join(told)
 
 
