@@ -274,9 +274,8 @@ def _shown_fields(path: Path) -> Iterator[str]:
                 continue
             names = {n.id for n in ast.walk(part.annotation) if isinstance(n, ast.Name)}
             holds = "Object" in names or "bytes" in names or secret.search(part.target.id)
-            if holds and not (
-                {"bool", "float", "Callable"} & names or "repr=False" in ast.unparse(part)
-            ):
+            harmless = {"bool", "float", "Callable", "Token"} & names
+            if holds and not harmless and "repr=False" not in ast.unparse(part):
                 yield f"{path.stem}.{node.name}.{part.target.id}"
 
 

@@ -124,7 +124,6 @@ def test_a_build_that_fails_names_the_file(tmp_path: Path) -> None:
     "files",
     [
         {"kustomization.yaml": "secretGenerator: [{name: a, literals: [c4nary]}]\n"},
-        {"kustomization.yaml": "secretGenerator: [{name: a, envs: [e]}]\n", "e": "c4nary w\n"},
         {"kustomization.yaml": "secretGenerator:\n- name: a\n  literals: [!c4nary a]\n"},
         {"kustomization.yaml": "secretGenerator:\n- name: a: c4nary\n"},
         {

@@ -178,7 +178,7 @@ REFUSED = {
     ),
     "a key that is none": (
         secret(stringData={"not/a key": "c4nary", **CANARIES}),
-        "data[not/a key] is not valid",
+        "data.not/a key is not valid",
     ),
     "a field that is not known": (
         secret(unknown={"pin": 48151623, "password": "c4nary"}),
