@@ -17,7 +17,7 @@ from reconciler.federation.model import Cluster, DesiredState
 from reconciler.health.decision import ClusterHealth
 from reconciler.health.memory import FleetMemory, Phase
 from reconciler.health.probe import Probe, Signal
-from reconciler.objects import Object, ObjectKey
+from reconciler.objects import Object, ObjectKey, Unshown
 from reconciler.options import Progress
 from reconciler.planning import once
 from reconciler.planning.availability import assess
@@ -51,7 +51,7 @@ class Fleet(Struct, frozen=True):
     commit: str = ""
 
 
-class Decided(Struct, frozen=True):
+class Decided(Unshown, frozen=True):
     """A decision, and what this process saw and knows besides.
 
     unavailable  cluster -> why its DNS records are withdrawn

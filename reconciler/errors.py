@@ -165,7 +165,10 @@ class ClusterUnauthorized(ClusterError):
 
 
 class ApiError(ClusterError):
-    """The API server's own refusal: HTTP ``code``, Status ``reason`` and ``details.causes``."""
+    """The API server's own refusal: HTTP ``code``, Status ``reason`` and ``details.causes``.
+
+    ``in_our_words``: the message quotes nothing of what the server said.
+    """
 
     def __init__(
         self,
@@ -177,9 +180,11 @@ class ApiError(ClusterError):
         causes: Sequence[dict[str, Any]] = (),
         retry_after: float | None = None,
         hint: str = "",
+        in_our_words: bool = False,
     ) -> None:
         super().__init__(cluster, message, hint=hint)
         self.code = code
+        self.in_our_words = in_our_words
         self.reason = reason
         self.causes = tuple(causes)
         self.retry_after = retry_after

@@ -7,8 +7,18 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+from msgspec import Struct
+
 Object = dict[str, Any]
 """A Kubernetes object as parsed JSON; the one place where ``Any`` is welcome."""
+
+
+class Unshown(Struct, frozen=True):
+    """Base of values that hold whole objects or credentials: their ``repr`` tells none of it, not
+    in the words of an error either."""
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__}>"
 
 
 class GroupKind(NamedTuple):

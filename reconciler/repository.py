@@ -20,7 +20,6 @@ from reconciler.reading import (
     check_same_rules,
     read_source,
     request_of,
-    source_warnings,
 )
 from reconciler.rendering import Rendering, render
 from reconciler.scheduling import Assignment, FleetView, schedule
@@ -64,7 +63,7 @@ def read(options: Options, *, ask_members: bool = False) -> Repository:
     state = replace(
         found.state,
         clusters=_reached(found.state.clusters, options),
-        warnings=(*found.state.warnings, *source_warnings(source, manifests.documents)),
+        warnings=(*found.state.warnings, *source.checkout.warnings),
     )
     return Repository(source.checkout, state, source)
 

@@ -257,3 +257,40 @@ def test_no_tracked_file_names(what: str, patterns: list[str]) -> None:
             if match := forbidden.search(line):
                 found.append(f"{name}:{number}: {match.group()}")
     assert not found, f"{what}:\n" + "\n".join(found)
+
+
+def _shown_fields(path: Path) -> Iterator[str]:
+    """Fields with whole objects, bytes or credentials in values whose ``repr`` would show them."""
+    secret = re.compile(r"token|password|_pem$|stdout|stderr")
+    for node in ast.walk(ast.parse(path.read_text())):
+        bases = {ast.unparse(base) for base in getattr(node, "bases", ())}
+        decorated = "dataclass" in " ".join(map(ast.unparse, getattr(node, "decorator_list", ())))
+        if not isinstance(node, ast.ClassDef) or not (decorated or "Struct" in bases):
+            continue
+        if any(isinstance(part, ast.FunctionDef) and part.name == "__repr__" for part in node.body):
+            continue
+        for part in node.body:
+            if not isinstance(part, ast.AnnAssign) or not isinstance(part.target, ast.Name):
+                continue
+            names = {n.id for n in ast.walk(part.annotation) if isinstance(n, ast.Name)}
+            holds = "Object" in names or "bytes" in names or secret.search(part.target.id)
+            harmless = {"bool", "float", "Callable", "Token"} & names
+            if holds and not harmless and "repr=False" not in ast.unparse(part):
+                yield f"{path.stem}.{node.name}.{part.target.id}"
+
+
+def test_what_holds_objects_or_credentials_does_not_show_them() -> None:
+    """An error that nobody foresaw may have the ``repr`` of anything in its words."""
+    # What is public: names and addresses in DNS, the rules of a repository, what reports show.
+    public = {
+        *("EndpointPlan", "Write", "DnsPlan", "ZonePlan", "AgainstBase", "Plan", "DesiredState"),
+        *("Federation", "Wish", "Seal", "RoundState"),
+    }
+    shown = [
+        field
+        for file in sorted(PACKAGE.rglob("*.py"))
+        if SANDBOX not in file.parts
+        for field in _shown_fields(file)
+        if field.split(".")[1] not in public
+    ]
+    assert not shown, "make it an Unshown, or its field one with repr=False"

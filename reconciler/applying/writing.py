@@ -33,7 +33,7 @@ from reconciler.planning.checking import try_as_new
 from reconciler.planning.comparing import request_digest
 from reconciler.planning.fields import changed_fields
 from reconciler.planning.plan import Action, Change, FieldChange, Outcome
-from reconciler.planning.redaction import redact_fields, redact_message
+from reconciler.planning.redaction import mask, refusal_words
 from reconciler.planning.requests import with_running_replicas
 
 DELETION_TIMEOUT_SECONDS = 60.0
@@ -74,7 +74,7 @@ def write(
     except LeaseLost:
         raise
     except ClusterError as error:
-        text = redact_message(change.key, str(error), change.request)
+        text = refusal_words(error, change.hidden, change.request, change.live)
         gone = isinstance(error, ClusterUnreachable | ClusterUnauthorized)
         outcome = _outcome(member, change, "failed", text, started)
         return Written(outcome, lost=text if gone else "")
@@ -271,7 +271,7 @@ def _claim(member: Member, resource: Resource, change: Change) -> None:
     _rewrite_entries(member, resource, change, entries)
     body, key = _for_that_object(change), change.key
     after = member.apply(resource, key, body, force=change.force, dry_run=True)
-    fields = redact_fields(key, changed_fields(before[0], after))
+    fields = mask(changed_fields(before[0], after), change.hidden)
     if differing := _values(fields) ^ _values(change.fields):
         paths = sorted({path for path, _, _ in differing})
         raise ClusterError(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import click
 
@@ -79,12 +80,36 @@ def report_failure(error: ReconcileError, console: Console) -> None:
 
 
 def report_defect(error: Exception, console: Console) -> None:
-    """Writes what to say when the tool itself is wrong; the traceback only where asked for."""
+    """Writes what to say when the tool itself is wrong; the way there only where asked for.
+
+    The words of an error that nobody foresaw may quote anything, a Secret's value as well: they
+    are never written, only what sort it is and where it came up.
+    """
     label = click.style("Error:", fg="red", bold=True)
     if console.debug:
-        import traceback
-
-        console.note("".join(traceback.format_exception(error)).rstrip())
-    console.note(f"{label} this is a defect of reconcile: {type(error).__name__}: {error}")
+        console.note("\n".join(_way_to(error)))
+    console.note(f"{label} this is a defect of reconcile: {type(error).__name__}{_place_of(error)}")
     if not console.debug:
         console.note(f"{click.style('Next:', fg='cyan')}  run it again with --debug, and report it")
+
+
+def _way_to(error: BaseException) -> Iterator[str]:
+    """A traceback without the words of any exception in it; what caused it comes first."""
+    import traceback
+
+    cause = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+    if cause is not None:
+        yield from _way_to(cause)
+        yield "which led to:"
+    if isinstance(error, BaseExceptionGroup):
+        for inner in error.exceptions:
+            yield from _way_to(inner)
+    yield from "".join(traceback.format_tb(error.__traceback__)).splitlines()
+    yield type(error).__name__
+
+
+def _place_of(error: BaseException) -> str:
+    import traceback
+
+    frames = traceback.extract_tb(error.__traceback__)
+    return f" at {Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""

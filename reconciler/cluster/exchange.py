@@ -18,6 +18,7 @@ from msgspec import Struct
 from reconciler import __version__
 from reconciler.cluster.endpoint import Endpoint
 from reconciler.errors import ClusterUnauthorized
+from reconciler.objects import Unshown
 
 LARGEST_ANSWER = 256 * 1024 * 1024
 """Bytes, inflated: a LIST of some hundred thousand objects."""
@@ -27,7 +28,7 @@ CHUNK = 512 * 1024
 """Bytes that libcurl hands over at a time, at the most."""
 
 
-class Response(Struct, frozen=True):
+class Response(Unshown, frozen=True):
     """``status`` is the HTTP code; ``retry_after`` is in seconds, if the server said so."""
 
     status: int

@@ -14,16 +14,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from msgspec import Struct
-
 from reconciler.cluster.endpoint import Endpoint, basic, bearer, bearer_file
 from reconciler.errors import ClusterUnauthorized
+from reconciler.objects import Unshown
 
 _SECTIONS = (("clusters", "cluster"), ("users", "user"), ("contexts", "context"))
 SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 
 
-class Kubeconfig(Struct, frozen=True):
+class Kubeconfig(Unshown, frozen=True):
     """Merged kubeconfig content: ``contexts``/``clusters``/``users`` by name."""
 
     contexts: dict[str, dict[str, Any]]

@@ -12,6 +12,7 @@ import orjson
 
 from reconciler.cluster.answers import fault_of, nonsense, understanding
 from reconciler.cluster.exchange import Response
+from reconciler.cluster.refusals import own_words
 from reconciler.cluster.resources import (
     AGGREGATED,
     Discovery,
@@ -197,7 +198,13 @@ class Member:
         if dry_run:
             query["dryRun"] = "All"
         answer = self._object(
-            "PATCH", resource.item(key), query=query, body=body, headers=_APPLY, write=not dry_run
+            "PATCH",
+            resource.item(key),
+            query=query,
+            body=body,
+            headers=_APPLY,
+            write=not dry_run,
+            quoted=_quotable(resource),
         )
         return self._one(_kind(resource), key, answer)
 
@@ -215,6 +222,7 @@ class Member:
             body=body,
             headers=_JSON,
             write=not dry_run,
+            quoted=_quotable(resource),
         )
         # A subresource (TokenRequest) is of another group than the path that it is posted to.
         return self._one(VersionedKind.of(body), None, answer)
@@ -228,6 +236,7 @@ class Member:
             body=body,
             headers=_JSON,
             write=True,
+            quoted=_quotable(resource),
         )
         return self._one(_kind(resource), key, answer)
 
@@ -251,6 +260,7 @@ class Member:
             body=operations,
             headers=_JSON_PATCH,
             write=not dry_run,
+            quoted=_quotable(resource),
         )
         return self._one(_kind(resource), key, answer)
 
@@ -274,7 +284,14 @@ class Member:
             "propagationPolicy": propagation,
         }
         try:
-            self._object("DELETE", resource.item(key), body=body, headers=_JSON, write=True)
+            self._object(
+                "DELETE",
+                resource.item(key),
+                body=body,
+                headers=_JSON,
+                write=True,
+                quoted=_quotable(resource),
+            )
         except NotFound:
             return False
         return True
@@ -335,7 +352,9 @@ class Member:
         body: Any = None,
         headers: Mapping[str, str] | None = None,
         write: bool = False,
+        quoted: bool = True,
     ) -> Object:
+        """``quoted`` False: what the server says of a refusal may quote a Secret."""
         answer = self._transport.request(
             method,
             path,
@@ -345,7 +364,7 @@ class Member:
             before_each_try=self.fence if write else None,
         )
         if answer.status >= 300:
-            raise _refusal(self.name, answer)
+            raise _refusal(self.name, answer, None if quoted else map_of(body))
         try:
             document = orjson.loads(answer.body)
         except orjson.JSONDecodeError:
@@ -382,7 +401,14 @@ def _kind(resource: Resource) -> VersionedKind:
     return VersionedKind(resource.api_version, resource.kind)
 
 
-def _refusal(cluster: str, answer: Response) -> ApiError | ClusterUnauthorized:
+def _quotable(resource: Resource) -> bool:
+    return (resource.api_version, resource.kind) != ("v1", "Secret")
+
+
+def _refusal(
+    cluster: str, answer: Response, unquoted: Object | None = None
+) -> ApiError | ClusterUnauthorized:
+    """``unquoted`` is what was sent where no value of it may be told."""
     try:
         status = orjson.loads(answer.body)
     except orjson.JSONDecodeError:
@@ -390,6 +416,9 @@ def _refusal(cluster: str, answer: Response) -> ApiError | ClusterUnauthorized:
     if not isinstance(status, dict):
         status = {"message": answer.body[:200].decode(errors="replace").strip()}
     message = str(status.get("message") or f"HTTP {answer.status}")[:LONGEST_MESSAGE]
+    causes = maps_of(map_of(status.get("details")).get("causes"))
+    if unquoted is not None:
+        message = own_words(answer.status, message, causes, unquoted)
     if answer.status == 401:
         return ClusterUnauthorized(
             cluster,
@@ -402,6 +431,7 @@ def _refusal(cluster: str, answer: Response) -> ApiError | ClusterUnauthorized:
         message,
         code=answer.status,
         reason=str(status.get("reason") or ""),
-        causes=maps_of(map_of(status.get("details")).get("causes")),
+        causes=causes,
         retry_after=answer.retry_after,
+        in_our_words=unquoted is not None,
     )

@@ -24,6 +24,7 @@ from reconciler.federation.model import (
 from reconciler.federation.overrides import parse_placement_overrides
 from reconciler.federation.placements import Placement, choose, parse_placement
 from reconciler.federation.rules import parse_federation
+from reconciler.federation.sensitive import with_hidden
 from reconciler.manifests.document import Document
 from reconciler.manifests.schema import OWN_GROUP, schema_name, schema_problems
 from reconciler.objects import Object, ObjectKey, api_group, key_of, map_of, maps_of
@@ -93,6 +94,7 @@ def interpret(
     ]
     workloads += _plain_workloads(plain, placements, clusters, federation, faults)
     _check_autoscalers(workloads, plain, faults)
+    workloads = with_hidden(workloads, documents, federation.sensitive)
     _check_collisions(workloads, parts, faults)
     if workloads and not clusters:
         faults.problem(documents[0], (), "the repository has no Cluster", "at least one Cluster")

@@ -14,7 +14,7 @@ from msgspec import Struct, field
 
 from reconciler.errors import Position
 from reconciler.manifests.document import Document
-from reconciler.objects import GroupKind, Object, ObjectKey
+from reconciler.objects import GroupKind, Object, ObjectKey, Unshown
 from reconciler.source.rules import SourceRules
 
 
@@ -178,6 +178,7 @@ class Federation:
     failover: FailoverRules = dataclasses.field(default_factory=FailoverRules)
     dns: Object = dataclasses.field(default_factory=dict)
     notifications: tuple[Object, ...] = ()
+    sensitive: Mapping[GroupKind, tuple[str, ...]] = dataclasses.field(default_factory=dict)
     source: SourceRules = dataclasses.field(default_factory=SourceRules)
     document: Document | None = dataclasses.field(default=None, repr=False, compare=False)
 
@@ -240,7 +241,7 @@ class ReplicaRule(Struct, frozen=True):
     intersect_with_placement: bool = False
 
 
-class PatchOperation(Struct, frozen=True):
+class PatchOperation(Unshown, frozen=True):
     """A JSON Patch (RFC 6902) operation; ``path`` is a JSON pointer."""
 
     op: Literal["add", "remove", "replace"]
@@ -257,13 +258,14 @@ class Override(Struct, frozen=True):
     selector: Selector | None = None
 
 
-class Workload(Struct, frozen=True):
+class Workload(Unshown, frozen=True):
     """One object to distribute: its template, where it may go, and how it differs by cluster.
 
     ``key`` is the target object's; ``template`` a whole object (apiVersion, kind, metadata) as it
     would be written to a cluster before overrides. ``position`` is its first line in Git.
     ``retain`` are JSON pointers of fields that the member cluster owns once the object exists.
     ``namespace_placement`` is the FederatedNamespace's placement which this one is narrowed to.
+    ``hidden`` are JSON pointers of what no output may show (see ``federation.sensitive``).
     """
 
     key: ObjectKey
@@ -283,6 +285,7 @@ class Workload(Struct, frozen=True):
     kubefed: bool = False
     substitute_variables: bool = False
     other_placements: tuple[str, ...] = ()
+    hidden: tuple[str, ...] = ()
 
 
 class DesiredState(Struct, frozen=True):

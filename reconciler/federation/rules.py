@@ -19,6 +19,7 @@ from reconciler.federation.model import (
 from reconciler.federation.notification_rules import check_notifications
 from reconciler.federation.quantities import parse_share
 from reconciler.federation.selectors import parse_selector
+from reconciler.federation.sensitive import parse_sensitive
 from reconciler.manifests.document import Document
 from reconciler.objects import GroupKind, Object
 from reconciler.source.rules import parse_source_rules
@@ -52,6 +53,7 @@ def parse_federation(document: Document | None, faults: Faults, clusters: int) -
         failover=failover,
         dns=spec.get("dns") or {},
         notifications=tuple(spec.get("notifications") or ()),
+        sensitive=parse_sensitive(spec.get("sensitive") or ()),
         source=parse_source_rules(spec.get("source")),
         document=document,
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 
-from msgspec import Struct, field
+from msgspec import field
 from msgspec.structs import replace
 
 from reconciler.cluster.member import Member
@@ -15,12 +15,12 @@ from reconciler.errors import ApiError, NotFound
 from reconciler.inventory.applyset import PART_OF, is_member
 from reconciler.inventory.records import made_by_another
 from reconciler.inventory.store import Inventory
-from reconciler.objects import GroupKind, Object, ObjectKey, key_of
+from reconciler.objects import GroupKind, Object, ObjectKey, Unshown, key_of
 
 CONCURRENT_LISTS = 4
 
 
-class Observation(Struct, frozen=True, dict=True):
+class Observation(Unshown, frozen=True, dict=True):
     """One member as this run saw it.
 
     live      objects with our label and their own identity, by the kind and version they were

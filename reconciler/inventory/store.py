@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping
 from functools import cached_property
 
 import orjson
-from msgspec import Struct, field
+from msgspec import field
 from msgspec.structs import replace
 
 from reconciler.cluster.member import Member
@@ -41,7 +41,7 @@ from reconciler.inventory.records import (
     encode_rows,
     used_fields,
 )
-from reconciler.objects import GroupKind, Object, ObjectKey
+from reconciler.objects import GroupKind, Object, ObjectKey, Unshown
 
 LABEL = "federation.reconciler.dev/inventory"
 FORMAT = 1
@@ -52,7 +52,7 @@ SECRETS = Resource("v1", "Secret", "secrets", namespaced=True)
 NAMESPACE = Resource("v1", "Namespace", "namespaces", namespaced=False)
 
 
-class Inventory(Struct, frozen=True, dict=True):
+class Inventory(Unshown, frozen=True, dict=True):
     """What the federation owns in one member, as last written. ``parent`` None: nothing yet.
 
     ``rows`` has every owned or soon-to-be-owned object; ``ran`` the Jobs and Pods among them that

@@ -17,10 +17,8 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
-from msgspec import Struct
-
 from reconciler.cluster.resources import Resource
-from reconciler.objects import Object
+from reconciler.objects import Object, Unshown
 
 RBAC_GROUP = "rbac.authorization.k8s.io"
 VERBS = ("get", "list", "watch", "create", "patch", "update", "delete")
@@ -30,7 +28,7 @@ _ROLES = ("ClusterRole", "Role")
 _BINDINGS = ("ClusterRoleBinding", "RoleBinding")
 
 
-class Needs(Struct, frozen=True):
+class Needs(Unshown, frozen=True):
     """What a member must allow. ``resources`` are those of the repository and the inventory,
     ``templates`` the repository's objects, ``dns`` whether DNS targets are read from Services."""
 

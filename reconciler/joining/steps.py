@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from enum import StrEnum
 from typing import Any, Literal
 
-from msgspec import Struct, field
+from msgspec import field
 
 from reconciler.cluster.resources import Resource
 from reconciler.errors import UsageError
-from reconciler.objects import Object, key_of
+from reconciler.objects import Object, Unshown, key_of
 
 MANAGED_BY = "app.kubernetes.io/managed-by"
 TOOL = "federation-reconciler"
@@ -51,7 +51,7 @@ class Verb(StrEnum):
     NOTHING = "nothing"
 
 
-class Step(Struct, frozen=True):
+class Step(Unshown, frozen=True):
     """``object`` is the body to write (or the object to delete); Secrets' values are not in it.
 
     ``details`` are lines for people: the fields that change, why something is kept.

@@ -20,8 +20,9 @@ import orjson
 from msgspec import Struct
 
 from reconciler.errors import Problem
+from reconciler.manifests.contents import kind_of
 from reconciler.manifests.document import Document
-from reconciler.manifests.schema import KUBEFED_TYPES, json_path, json_type
+from reconciler.manifests.schema import KUBEFED_TYPES, json_path
 from reconciler.objects import map_of
 
 Steps = tuple[str | int, ...]
@@ -162,7 +163,7 @@ class _Checking(Struct, frozen=True):
         written = "" if self.secret else self.document.written(*at)
         scalar = isinstance(value, bool | int | float)
         hint = f'quote it: "{written}"' if written and scalar and "text" in expected else ""
-        told = f"{written} is {json_type(value)}" if written and scalar else json_type(value)
+        told = f"{written} is {kind_of(value)}" if written and scalar else kind_of(value)
         if isinstance(value, str):
             told = f"not valid: {written[:60]}" if written else "the text is not valid"
         return self._problem(told, expected, hint, at)

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from reconciler.errors import Problem
+from reconciler.manifests.contents import kind_of
 from reconciler.manifests.document import Document
 from reconciler.objects import Object
 
@@ -146,7 +147,11 @@ def _map_problems(document: Document, metadata: Object) -> Iterator[Problem]:
             continue
         for key, value in entries.items():
             where = ("metadata", part, key)
-            if not isinstance(value, str):
+            if not isinstance(value, str) and document.is_sensitive:
+                yield _problem(
+                    document, where, f"the value is {kind_of(value)}", "text", "quote it"
+                )
+            elif not isinstance(value, str):
                 yield _problem(
                     document, where, f"the value is {_shown(value)}", "text", f'quote it: "{value}"'
                 )
@@ -154,7 +159,8 @@ def _map_problems(document: Document, metadata: Object) -> Iterator[Problem]:
                 yield _problem(
                     document,
                     where,
-                    f"not a valid label value: {value[:80]!r}",
+                    "not a valid label value"
+                    + ("" if document.is_sensitive else f": {value[:80]!r}"),
                     "at most 63 letters, digits, '-', '_' and '.'",
                 )
             prefix, slash, name = key.rpartition("/")

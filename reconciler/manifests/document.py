@@ -25,7 +25,7 @@ class Document:
     file: str
     index: int
     line: int
-    body: Object = field(hash=False)
+    body: Object = field(hash=False, repr=False)
     source: SourceFile = field(repr=False, hash=False, compare=False)
     prefix: tuple[str | int, ...] = ()
     column: int = 1
@@ -61,6 +61,11 @@ class Document:
             return ""
         node, _ = find_node(roots[self.index], self.prefix + path)
         return node.value if isinstance(node.value, str) else ""
+
+    @property
+    def is_sensitive(self) -> bool:
+        """Whether no value of it may be quoted: of a Secret, or of anything that was encrypted."""
+        return self.source.decrypted or "Secret" in str(self.body.get("kind"))
 
     @property
     def origin(self) -> str:

@@ -29,6 +29,7 @@ MAX_DOCUMENTS = 10_000
 MAX_NESTING = 1000
 MAX_PROBLEMS = 100
 """Of one file. Nobody mends more at a time, and each has to be looked up to be told its place."""
+_QUOTED = re.compile(r"""\s*(?:'(?!<)[^']*\w[^']*'|"(?!<)[^"]*\w[^"]*")""")
 _BRACKETS = re.compile(r"[\[\]{}]")
 _COMPACT_NESTING = re.compile(r"(?:[-?] ){200}|^ {1000}", re.MULTILINE)
 _REPORT = re.compile(rb'\s*\{\s*"formatVersion"\s*:')
@@ -235,7 +236,8 @@ def _unfold(document: Document) -> Iterator[Document | Problem]:
 def _syntax_problem(file: SourceFile, text: str, error: YAMLError) -> Problem:
     mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
     line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
-    said = getattr(error, "problem", None) or str(error).splitlines()[0]
+    # A word in quotes is the file's own: an anchor, or a password that begins with * or &.
+    said = _QUOTED.sub("", getattr(error, "problem", None) or str(error).splitlines()[0])
     return Problem(
         Position(file.path, line, column),
         "",

@@ -95,7 +95,7 @@ class Builder:
         if node.tag != _IMPLICIT:
             self._report(
                 node,
-                f"the YAML tag {_short_tag(node.tag)} is not allowed",
+                f"{_tag_words(node.tag)} is not allowed",
                 expected="a plain value",
                 hint="remove the tag; quote the value to make it a string",
             )
@@ -127,7 +127,7 @@ class Builder:
             try:
                 return resolve_plain(node.value)
             except NotJson:
-                self._report(node, f"{node.value} is not a JSON number", expected="a finite number")
+                self._report(node, "this is not a JSON number", expected="a finite number")
                 return None
         return node.value
 
@@ -209,8 +209,14 @@ def _json_word(value: bool | None) -> str:
     return {True: "true", False: "false", None: "null"}[value]
 
 
-def _short_tag(tag: str) -> str:
-    return tag.replace("tag:yaml.org,2002:", "!!")
+_TAGS = ("binary", "bool", "float", "int", "map", "merge", "null", "omap", "pairs", "seq", "set",
+         "str", "timestamp")  # fmt: skip
+
+
+def _tag_words(tag: str) -> str:
+    """Which tag it is where YAML knows it; any other may be a password that begins with ``!``."""
+    name = tag.removeprefix("tag:yaml.org,2002:")
+    return f"the YAML tag !!{name}" if name in _TAGS else "what begins with ! is a YAML tag, which"
 
 
 def find_node(root: Node, path: tuple[str | int, ...]) -> tuple[Node, Node | None]:

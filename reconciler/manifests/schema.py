@@ -15,6 +15,7 @@ from typing import Any
 import orjson
 
 from reconciler.errors import Problem
+from reconciler.manifests.contents import QUOTE_IT, content_faults, kind_of
 from reconciler.manifests.document import Document
 from reconciler.objects import Object, api_group
 
@@ -94,6 +95,12 @@ def schema_problems(document: Document, *, federated: bool = False) -> Iterator[
         yield from _misplaced_kind(document)
     elif not _compiled(name).is_valid(document.body):
         yield from _explain(document, name)
+        return
+    for fault in content_faults(document.body, final=False):
+        hint = fault.hint
+        if hint == QUOTE_IT and not document.body["kind"].endswith("Secret"):
+            hint = f'{hint}: "{document.written(*fault.steps)}"'
+        yield _problem(document, fault.steps, fault.message, fault.expected, hint)
 
 
 @cache
@@ -160,6 +167,7 @@ def _explain(document: Document, name: str) -> Iterator[Problem]:
 
 def _word(document: Document, error: Any) -> Iterator[Problem]:
     path = tuple(error.absolute_path)
+    shown = "this" if _is_unquotable(document, path) else _shown(error.instance)
     expected = _expected(error)
     if error.validator == "additionalProperties" and isinstance(error.instance, dict):
         known = list(error.schema.get("properties", {}))
@@ -173,23 +181,29 @@ def _word(document: Document, error: Any) -> Iterator[Problem]:
             if error.message.startswith(repr(key)):
                 yield _problem(document, path, f"{key} is missing", description)
     elif error.validator in ("anyOf", "oneOf"):
-        yield _problem(document, path, f"not valid here: {_shown(error.instance)}", expected)
+        yield _problem(document, path, f"not valid here: {shown}", expected)
     elif error.validator == "enum":
         allowed = [str(v) for v in error.validator_value]
-        near = difflib.get_close_matches(str(error.instance), allowed, n=1, cutoff=0.5)
+        near = difflib.get_close_matches(shown.strip('"'), allowed, n=1, cutoff=0.5)
         hint = f"did you mean {near[0]}?" if near else ""
-        yield _problem(document, path, f"unknown value {_shown(error.instance)}", expected, hint)
+        yield _problem(document, path, f"unknown value {shown}", expected, hint)
     elif error.validator == "pattern":
-        yield _problem(document, path, f"not valid: {_shown(error.instance)}", expected)
+        yield _problem(document, path, f"not valid: {shown}", expected)
     elif error.validator == "type":
-        text = f"is {json_type(error.instance)}"
+        text = f"is {kind_of(error.instance)}"
         quoting = (
             isinstance(error.instance, int | float | bool) and error.validator_value == "string"
         )
-        hint = f'quote it: "{_shown(error.instance)}"' if quoting else ""
-        yield _problem(document, path, f"{_shown(error.instance)} {text}", expected, hint)
+        hint = ("quote it" if shown == "this" else f'quote it: "{shown}"') if quoting else ""
+        yield _problem(document, path, f"{shown} {text}", expected, hint)
     else:
-        yield _problem(document, path, error.message[:200], expected)
+        said = f"not valid ({error.validator})" if shown == "this" else error.message[:200]
+        yield _problem(document, path, said, expected)
+
+
+def _is_unquotable(document: Document, path: tuple[Any, ...]) -> bool:
+    """What is somebody's value, or a Secret's, and not a word of the schema."""
+    return document.is_sensitive or "value" in path or path[:2] == ("spec", "template")
 
 
 def _unknown_key(document: Document, path: tuple[Any, ...], key: str, known: list[str]) -> Problem:
@@ -231,21 +245,6 @@ _TYPE_WORDS = {
     "array": "a list",
     "null": "nothing",
 }
-
-
-def json_type(value: Any) -> str:
-    """``a whole number``, ``a map``, ...: what a JSON value is, for people."""
-    for python, word in (
-        (bool, "a boolean"),
-        (str, "text"),
-        (int, "a whole number"),
-        (float, "a number"),
-        (dict, "a map"),
-        (list, "a list"),
-    ):
-        if isinstance(value, python):
-            return word
-    return "nothing"
 
 
 def _shown(value: Any) -> str:

@@ -8,13 +8,13 @@ from collections.abc import Collection, Mapping, Sequence
 from msgspec import Struct
 
 from reconciler.health.object_status import ObjectStatus, Status, object_status, ready_replicas
-from reconciler.objects import Object, ObjectKey
+from reconciler.objects import Object, ObjectKey, Unshown
 from reconciler.planning.member_plan import MemberWork
 from reconciler.planning.plan import Action, Change, Plan
 from reconciler.planning.requests import DEFAULT_NAMESPACE
 
 
-class ClusterStatus(Struct, frozen=True):
+class ClusterStatus(Unshown, frozen=True):
     """One object in one cluster. ``wanted``/``ready`` are replicas, None for what has none, or
     where the cluster does not answer. ``live`` is the object there."""
 

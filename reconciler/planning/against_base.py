@@ -29,7 +29,6 @@ from reconciler.planning.plan import (
     Plan,
     WorkloadRow,
 )
-from reconciler.planning.redaction import is_secret
 
 Item = TypeVar("Item")
 _NO_WRITE = (Action.FAILED, Action.UNCHANGED)
@@ -134,11 +133,11 @@ def _same(one: Change, other: Change) -> bool:
 def _beyond(change: Change, other: Change, ref: str) -> Change:
     """The change without those of its fields that the base changes alike.
 
-    Of a Secret every field stays, as masked values all look alike.
+    Where values are hidden every field stays, as masked ones all look alike.
     """
     if change.action is not other.action:
         return _explained(change, f"{ref} would {other.action} it")
-    if is_secret(change.key) or change.action is Action.FAILED:
+    if change.is_sensitive or change.action is Action.FAILED:
         return change
     alike = {_essence(field) for field in other.fields}
     fields = tuple(field for field in change.fields if _essence(field) not in alike)

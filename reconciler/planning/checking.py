@@ -20,10 +20,10 @@ from reconciler.objects import Object
 from reconciler.planning import claims
 from reconciler.planning.comparing import Comparison, Question
 from reconciler.planning.fields import changed_fields, leaf_fields
-from reconciler.planning.immutability import immutable_fields, is_immutable
+from reconciler.planning.immutability import is_immutable
 from reconciler.planning.once import is_collected
 from reconciler.planning.plan import Action, Change, FieldChange
-from reconciler.planning.redaction import redact_fields, redact_message, redact_staying
+from reconciler.planning.redaction import refusal_words, refused_fields
 from reconciler.planning.requests import DEFAULT_NAMESPACE, Target, with_running_replicas
 
 _OWNER = re.compile(r'conflict with "((?:[^"\\]|\\.)*)"')
@@ -113,8 +113,8 @@ def check_existing(
         action,
         target.key,
         target.kind.api_version,
-        fields=redact_fields(target.key, fields),
-        stays=redact_staying(target.key, stays),
+        fields=fields,
+        stays=stays,
         reason=reason,
         origin=str(target.desired.position),
         force=force,
@@ -217,7 +217,7 @@ def _creation(target: Target) -> Change:
         Action.CREATE,
         target.key,
         target.kind.api_version,
-        fields=redact_fields(target.key, leaf_fields(target.body)),
+        fields=leaf_fields(target.body),
         reason="not in the cluster",
         origin=str(target.desired.position),
         request=target.body,
@@ -283,7 +283,7 @@ def _conflicting(target: Target, conflict: Conflict, adopting: bool) -> Checked:
     owners = conflicting_managers(conflict)
     if not owners:
         return _failed(target, _words(target, conflict, target.body))
-    fields = ", ".join(sorted({str(c.get("field", "")).lstrip(".") for c in conflict.causes}))
+    fields = refused_fields(conflict, target.desired.hidden, target.body)
     return _failed(
         target,
         f"conflict: {fields} is owned by {', '.join(owners)}; take it with "
@@ -307,24 +307,26 @@ def _refused(
         text += f"; it has what Git does not say: {beyond}" if beyond else ""
         hint = "; take the object over whole by spec.adoption.takeOver, or take these fields out"
         return _failed(target, text + hint * bool(beyond))
-    fields = immutable_fields(error)
+    fields = refused_fields(error, target.desired.hidden, body, live)
     deletion = terms.recreation(target, live)
     forbidden = deletion if isinstance(deletion, str) else ""
     if not forbidden:
         try:
             try_as_new(member, _resource(target), body, target.key.namespace)
         except ApiError as second:
-            forbidden = f"the new one would be refused too: {second}"
+            forbidden = f"the new one would be refused too: {_words(target, second, body, live)}"
     if forbidden or isinstance(deletion, str):
         return _failed(
-            target, f"needs recreate: {fields or error} cannot be changed in place; {forbidden}"
+            target,
+            f"needs recreate: {fields or _words(target, error, body, live)} cannot be changed in "
+            f"place; {forbidden}",
         )
     first, replicas = with_running_replicas(body, live)
     change = Change(
         Action.RECREATE,
         target.key,
         target.kind.api_version,
-        fields=redact_fields(target.key, changed_fields(live, first)),
+        fields=changed_fields(live, first),
         reason=f"needs recreate: {fields or 'a field'} is immutable",
         origin=str(target.desired.position),
         request=body,
@@ -390,7 +392,7 @@ def _failed(target: Target, error: str, *, invalid: bool = False) -> Checked:
 
 
 def _words(target: Target, error: ApiError, *bodies: Object | None) -> str:
-    return redact_message(target.key, str(error), *bodies)
+    return refusal_words(error, target.desired.hidden, *bodies)
 
 
 def _resource(target: Target) -> Resource:

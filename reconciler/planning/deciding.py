@@ -16,7 +16,7 @@ from reconciler.cluster.resources import Resource, VersionedKind
 from reconciler.inventory.applyset import owner_of
 from reconciler.inventory.observation import Observation
 from reconciler.inventory.records import Record
-from reconciler.objects import GroupKind, Object, ObjectKey
+from reconciler.objects import GroupKind, Object, ObjectKey, Unshown
 from reconciler.planning import checking
 from reconciler.planning.autoscaling import with_autoscalers
 from reconciler.planning.checking import Checked, Terms
@@ -53,7 +53,7 @@ class Verdicts(Struct, frozen=True):
     left: frozenset[ObjectKey]
 
 
-class _Doubt(Struct, frozen=True):
+class _Doubt(Unshown, frozen=True):
     """An object that only the server can settle. ``live`` None: it is to be created."""
 
     target: Target

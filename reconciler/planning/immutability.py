@@ -28,8 +28,3 @@ def is_immutable(error: Invalid) -> bool:
         return False
     messages = [str(cause.get("message", "")) for cause in error.causes] or [str(error)]
     return all(_SAYINGS.search(message) for message in messages)
-
-
-def immutable_fields(error: Invalid) -> str:
-    """The fields named by the causes: ``spec.selector, spec.clusterIP``."""
-    return ", ".join(sorted({str(c["field"]) for c in error.causes if c.get("field")}))

@@ -26,6 +26,7 @@ from reconciler.planning.deciding import Deciding, decide_all
 from reconciler.planning.missing import Sought, find_missing
 from reconciler.planning.plan import Action, Change, ClusterPlan
 from reconciler.planning.pruning import DeletionRules
+from reconciler.planning.redaction import without_values
 from reconciler.planning.requests import Target, crds_in, target_of
 from reconciler.rendering.desired import DesiredObject
 
@@ -96,6 +97,10 @@ def plan_member(
     )
     sampled = _sampler(federation.verify_share, settings.now)
     wanted_here = {target.key for target in targets}
+    hidden = {target.key: target.desired.hidden for target in targets if target.desired.hidden}
+
+    def shown(change: Change) -> Change:
+        return without_values(change, federation.sensitive, hidden.get(change.key, ()))
 
     def leaving() -> frozenset[str]:
         return _leaving(observation, wanted_here, federation)
@@ -114,7 +119,8 @@ def plan_member(
     if inventory.damaged:
         warnings.append(f"the inventory was damaged and is made anew ({inventory.damaged})")
     changes = sorted(
-        [c.change for c in checked if c.change] + prunes, key=lambda c: (c.key, c.action)
+        [shown(c.change) for c in checked if c.change] + [shown(prune) for prune in prunes],
+        key=lambda c: (c.key, c.action),
     )
     same = {c.target.key: c for c in checked if c.change is None}
     rows = {key: c.record for key, c in same.items() if c.record}
@@ -145,8 +151,8 @@ def plan_member(
         or any(inventory.rows.get(key) != row for key, row in rows.items()),
         warnings=tuple(f"{cluster.name}: {warning}" for warning in warnings),
         violations=_violations(cluster, observation, targets, changes, federation, settings),
-        invalid=tuple(c.change for c in checked if c.invalid and c.change),
-        homeless=tuple(c.change for c in checked if c.homeless and c.change),
+        invalid=tuple(shown(c.change) for c in checked if c.invalid and c.change),
+        homeless=tuple(shown(c.change) for c in checked if c.homeless and c.change),
     )
 
 

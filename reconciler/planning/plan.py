@@ -1,7 +1,7 @@
 """The plan: a value, sorted, the same for the same input, and complete.
 
 Everything that ``apply`` writes is a ``Change`` here; everything that reports show comes from
-here. Secret values never enter it (see ``planning.redaction``).
+here. Secret values never enter what is shown of it (see ``planning.redaction``).
 """
 
 from __future__ import annotations
@@ -80,7 +80,9 @@ class Change:
     that a recreated workload starts with where the request leaves it to others. ``live`` is the
     object as it was looked at (None: there is none), and ``retained`` are JSON pointers of what in
     it is the member's own to set; like ``request``, no report shows them. ``collected`` says that
-    the cluster will delete the object by itself once it has finished.
+    the cluster will delete the object by itself once it has finished. ``hidden`` are JSON pointers
+    of what must not be shown: ``fields``, ``stays`` and ``error`` are without it (see
+    ``planning.redaction``).
     """
 
     action: Action
@@ -93,7 +95,7 @@ class Change:
     origin: str = ""
     force: bool = False
     verified: bool = True
-    request: Object | None = None
+    request: Object | None = dataclasses.field(default=None, repr=False)
     uid: str = ""
     resource_version: str = ""
     propagation: str = "Background"
@@ -103,6 +105,12 @@ class Change:
     collected: bool = False
     live: Object | None = dataclasses.field(default=None, repr=False, compare=False)
     retained: tuple[str, ...] = ()
+    hidden: tuple[str, ...] = ()
+
+    @property
+    def is_sensitive(self) -> bool:
+        """Whether some of its values must not be shown, in no digest either."""
+        return bool(self.hidden) or self.key[:2] == ("", "Secret")
 
 
 class ClusterPlan(Struct, frozen=True):

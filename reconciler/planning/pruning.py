@@ -19,7 +19,16 @@ from reconciler.federation.model import PruneRules
 from reconciler.federation.selectors import matches
 from reconciler.inventory.applyset import is_member
 from reconciler.inventory.ownership import our_entry
-from reconciler.objects import GroupKind, Object, ObjectKey, api_group, key_of, map_of, maps_of
+from reconciler.objects import (
+    GroupKind,
+    Object,
+    ObjectKey,
+    Unshown,
+    api_group,
+    key_of,
+    map_of,
+    maps_of,
+)
 from reconciler.planning.plan import Action, Change
 from reconciler.planning.requests import ORPHAN, PROPAGATION, PROTECT
 
@@ -61,7 +70,7 @@ class DeletionRules(Struct, frozen=True):
     data_loss: tuple[GroupKind, ...] = ()
 
 
-class PruneQuestion(Struct, frozen=True):
+class PruneQuestion(Unshown, frozen=True):
     """One live member of ours that nobody wants here any more."""
 
     key: ObjectKey

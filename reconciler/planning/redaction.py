@@ -1,75 +1,100 @@
-"""Keeps the values of Secrets out of plans, reports and errors."""
+"""Keeps values that must not be shown out of plans, reports and errors.
+
+By structure: a hidden field loses its values, whatever they are, and of what servers say about an
+object with hidden fields nothing is passed on.
+"""
 
 from __future__ import annotations
 
-import base64
-import binascii
+import dataclasses
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Mapping, Sequence
 
 from msgspec.structs import replace
 
-from reconciler.objects import Object, ObjectKey
-from reconciler.planning.plan import ABSENT, FieldChange, Staying
+from reconciler.cluster.refusals import known_fields, own_words
+from reconciler.errors import ApiError, ClusterError, ClusterUnauthorized
+from reconciler.federation.sensitive import Hidden, hidden_in, is_marked
+from reconciler.objects import GroupKind, Object
+from reconciler.planning.plan import ABSENT, Change, FieldChange, Staying
 
 BEFORE, AFTER = "*** (before)", "*** (after)"
 _LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
+_STEP = re.compile(r'\["([^"]*)"\]|(\[[^\]]*\])|([^.\[\]]+)')
+_ITEM_VALUES = re.compile(r"=[^,\]]*")
 
 
-def is_secret(key: ObjectKey) -> bool:
-    """Whether the object's values must never be shown."""
-    return key.group == "" and key.kind == "Secret"
+def without_values(
+    change: Change, rules: Mapping[GroupKind, Hidden], hidden: Hidden = ()
+) -> Change:
+    """The change as it may be shown; ``hidden`` is what its manifest hides.
 
-
-def redact_fields(key: ObjectKey, fields: Iterable[FieldChange]) -> tuple[FieldChange, ...]:
-    """Masks data and stringData of Secrets, and the annotation in which kubectl repeats them.
-
-    Whether a value changes can still be seen; what it is, or how long, cannot.
+    Every change of a plan passes here. Whether a value changes can still be seen; what it is, or
+    how long, cannot.
     """
-    if not is_secret(key):
-        return tuple(fields)
-    return tuple(_mask(field) if _is_sensitive(field.path) else field for field in fields)
+    found = hidden_in(change.key.group_kind, rules, change.request, change.live)
+    hidden = tuple(sorted({*hidden, *found}))
+    if not hidden:
+        return change
+    return dataclasses.replace(
+        change,
+        hidden=hidden,
+        fields=mask(change.fields, hidden),
+        stays=tuple(
+            _masked_staying(one) if _is_hidden(one.path, hidden) else one for one in change.stays
+        ),
+    )
 
 
-def redact_staying(key: ObjectKey, fields: Iterable[Staying]) -> tuple[Staying, ...]:
-    """Masks the same values where they stay as they are."""
-    if not is_secret(key):
-        return tuple(fields)
-    return tuple(replace(f, value="***") if _is_sensitive(f.path) else f for f in fields)
+def mask(fields: Iterable[FieldChange], hidden: Hidden) -> tuple[FieldChange, ...]:
+    """The fields without the values that are hidden, nor the annotation in which kubectl repeats
+    them."""
+    return tuple(_masked(field) if _is_hidden(field.path, hidden) else field for field in fields)
 
 
-def redact_message(key: ObjectKey, message: str, *bodies: Object | None) -> str:
-    """A server's words about a Secret, without any of the values that were sent or are live.
-
-    API servers quote what they refuse; so does a hostile one.
-    """
-    if not is_secret(key):
-        return message
-    values = sorted({v for body in bodies if body for v in _values(body)}, key=len, reverse=True)
-    for value in values:
-        message = message.replace(value, "***")
-    return re.sub(r'(Invalid value: )(?:"(?:[^"\\]|\\.)*"|\S+)', r"\1***", message)
+def _is_hidden(path: str, hidden: Hidden) -> bool:
+    return _LAST_APPLIED in path or any(_meet(path, one.split("/")[1:]) for one in hidden)
 
 
-def _is_sensitive(path: str) -> bool:
-    return path.startswith(("data", "stringData")) or _LAST_APPLIED in path
+def refusal_words(error: ClusterError, hidden: Hidden, *bodies: Object | None) -> str:
+    """What to say of a server's refusal of an object; ``bodies`` are what was sent and what is."""
+    if not (hidden or any(map(is_marked, bodies))):
+        return str(error)
+    if isinstance(error, ApiError) and not error.in_our_words:
+        return own_words(error.code, str(error), error.causes, *bodies)
+    if isinstance(error, ClusterUnauthorized):
+        return "the credential was refused"
+    return str(error)
 
 
-def _mask(field: FieldChange) -> FieldChange:
+def refused_fields(error: ApiError, hidden: Hidden, *bodies: Object | None) -> str:
+    """The fields that a refusal names: ``spec.selector, spec.clusterIP``."""
+    if hidden or any(map(is_marked, bodies)):
+        return known_fields(error.causes, *bodies)
+    named = {str(cause["field"]).lstrip(".") for cause in error.causes if cause.get("field")}
+    return ", ".join(sorted(named))
+
+
+def _meet(path: str, pointer: Sequence[str]) -> bool:
+    """Whether what lies at the path holds, or is part of, what the pointer names."""
+    steps = [quoted or item or plain for quoted, item, plain in _STEP.findall(path)]
+    return all(_is_step(one, other) for one, other in zip(steps, pointer, strict=False))
+
+
+def _is_step(step: str, wanted: str) -> bool:
+    if wanted == "*" or (step.startswith("[") and (wanted.isdecimal() or wanted == "-")):
+        return True
+    return step == wanted.replace("~1", "/").replace("~0", "~")
+
+
+def _masked(field: FieldChange) -> FieldChange:
     return replace(
         field,
+        path=_ITEM_VALUES.sub("=***", field.path),
         before=ABSENT if field.before is ABSENT else BEFORE,
         after=ABSENT if field.after is ABSENT else AFTER,
     )
 
 
-def _values(body: Object) -> Iterator[str]:
-    for part in ("data", "stringData"):
-        for value in (body.get(part) or {}).values():
-            if not isinstance(value, str) or len(value) < 3:
-                continue
-            yield value
-            try:
-                yield base64.b64decode(value, validate=True).decode()
-            except (binascii.Error, UnicodeDecodeError):
-                yield base64.b64encode(value.encode()).decode()
+def _masked_staying(field: Staying) -> Staying:
+    return replace(field, path=_ITEM_VALUES.sub("=***", field.path), value="***")

@@ -10,13 +10,13 @@ from functools import cache
 from typing import Any, NamedTuple
 
 import orjson
-from msgspec import Struct
 
 from reconciler.cluster.resources import Discovery, Resource, VersionedKind
 from reconciler.federation.known_kinds import REPLICATED
+from reconciler.federation.sensitive import SENSITIVE
 from reconciler.inventory.applyset import with_membership
 from reconciler.inventory.ownership import Fields, our_entry, owns
-from reconciler.objects import Object, ObjectKey, map_of, maps_of
+from reconciler.objects import Object, ObjectKey, Unshown, map_of, maps_of
 from reconciler.rendering.desired import DesiredObject
 
 PROTECT = "federation.reconciler.dev/protect"
@@ -28,7 +28,7 @@ RESET = "before-first-apply"
 """The manager that the server names as owner of all where managedFields was emptied."""
 
 
-class Target(Struct, frozen=True):
+class Target(Unshown, frozen=True):
     """A desired object with its identity as the member sees it.
 
     ``resource`` is None where the member does not serve the kind (yet). ``takes_count``: its
@@ -79,6 +79,8 @@ def _marks(desired: DesiredObject) -> dict[str, str]:
     marks = {PROTECT: "true"} if desired.protect else {}
     if desired.orphan:
         marks[ORPHAN] = "true"
+    if "" in desired.hidden and (desired.key.group, desired.key.kind) != ("", "Secret"):
+        marks[SENSITIVE] = "true"
     if desired.prune_propagation:
         marks[PROPAGATION] = desired.prune_propagation
     return marks

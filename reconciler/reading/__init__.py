@@ -6,7 +6,6 @@ from reconciler.reading.source_reading import (
     check_same_rules,
     read_source,
     request_of,
-    source_warnings,
 )
 from reconciler.reading.trust import LastApplied, applied_now, check_trust
 
@@ -19,5 +18,4 @@ __all__ = [
     "check_trust",
     "read_source",
     "request_of",
-    "source_warnings",
 ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Protocol
 
 from msgspec import Struct
@@ -11,7 +11,6 @@ from msgspec.structs import replace
 
 from reconciler.errors import BadInput, Position, Problem, SourceError, UsageError
 from reconciler.manifests.cache import ParseCache
-from reconciler.manifests.document import Document
 from reconciler.reading.rules_of import rules_of
 from reconciler.source import Checkout, SourceFile, default_cache
 from reconciler.source.location import FETCH_SECONDS, SourceLocation, locate
@@ -131,17 +130,6 @@ def check_same_rules(source: ReadSource, meant: SourceRules, position: Position)
             "a Federation in a plain file: not encrypted, and not built by kustomize",
         )
         raise BadInput([problem])
-
-
-def source_warnings(source: ReadSource, documents: Iterable[Document]) -> tuple[str, ...]:
-    """What a reader of the plan should know of the files."""
-    shown = sorted(
-        f"{d.file}: {d.body['kind']} {d.body['metadata'].get('name', '')} is encrypted in Git, but "
-        "no Secret: its values are shown in plans"
-        for d in documents
-        if d.source.decrypted and d.body["kind"] != "Secret"
-    )
-    return (*source.checkout.warnings, *shown)
 
 
 def _locate(request: SourceRequest) -> SourceLocation:

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from typing import Literal
 
-from msgspec import Struct
-
 from reconciler.errors import Position
-from reconciler.objects import Object, ObjectKey
+from reconciler.objects import Object, ObjectKey, Unshown
 
 
-class DesiredObject(Struct, frozen=True):
+class DesiredObject(Unshown, frozen=True):
     """The template with this cluster's overrides and replicas; the inventory's labels come later.
 
     ``retain`` are JSON pointers of fields sent at creation only; afterwards the live value stands.
     ``autoscaler`` is what sets spec.replicas there, as the repository itself says: ``kind name``.
+    ``hidden`` are those of fields whose values no output may show.
     """
 
     cluster: str
@@ -28,3 +27,4 @@ class DesiredObject(Struct, frozen=True):
     protect: bool = False
     orphan: bool = False
     prune_propagation: Literal["Foreground", "Background", "Orphan"] | None = None
+    hidden: tuple[str, ...] = ()

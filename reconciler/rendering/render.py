@@ -18,8 +18,9 @@ from reconciler.federation.model import (
     PatchOperation,
     Workload,
 )
-from reconciler.federation.overrides import split_pointer
+from reconciler.federation.overrides import join_pointer, split_pointer
 from reconciler.federation.selectors import matches
+from reconciler.manifests.contents import content_faults
 from reconciler.objects import Object
 from reconciler.rendering.desired import DesiredObject
 from reconciler.rendering.patching import PatchFault, patched
@@ -49,6 +50,8 @@ def render(state: DesiredState, assignments: Sequence[Assignment]) -> Rendering:
         base = _without_steering(workload.template)
         for name, count in assignment.replicas.items():
             body = _render_one(workload, base, clusters[name], count, problems)
+            if body is not base or workload.kubefed:
+                problems += _content_problems(workload, clusters[name], body)
             objects[name].append(_desired(workload, name, body))
     if any(scale_target(workload.template) for workload in state.workloads):
         objects = {name: _left_to_autoscalers(found) for name, found in objects.items()}
@@ -70,6 +73,7 @@ def _desired(workload: Workload, cluster: str, body: Object) -> DesiredObject:
         protect=workload.protect,
         orphan=workload.orphan,
         prune_propagation=workload.prune_propagation,
+        hidden=workload.hidden,
     )
 
 
@@ -169,6 +173,24 @@ def _problem(workload: Workload, operation: PatchOperation, fault: PatchFault) -
         "a path that the template has",
         "use op: add to make a new field" if operation.op == "replace" else "",
     )
+
+
+def _content_problems(workload: Workload, cluster: Cluster, body: Object) -> Iterable[Problem]:
+    """What overrides and variables made of a Secret or ConfigMap that no server would take."""
+    for fault in content_faults(body):
+        pointer = join_pointer(fault.steps)
+        places = [
+            operation.position
+            for operation in _operations(workload.overrides, cluster)
+            if operation.position and f"{pointer}/".startswith(f"{operation.path}/")
+        ]
+        yield Problem(
+            (places or [workload.position])[-1],
+            "",
+            f"{pointer} of {workload.key} in {cluster.name}: {fault.message}",
+            fault.expected,
+            fault.hint,
+        )
 
 
 def _substituted(value: Any, cluster: Cluster) -> Any:

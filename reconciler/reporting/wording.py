@@ -162,7 +162,7 @@ def note_of(change: Change) -> str:
 
 def _essence(change: Change) -> Iterator[str]:
     """The few facts of a new object that tell it from others of its kind."""
-    spec = map_of((change.request or {}).get("spec"))
+    spec = {} if change.is_sensitive else map_of((change.request or {}).get("spec"))
     if isinstance(spec.get("replicas"), int):
         yield f"replicas {spec['replicas']}"
     if "maxReplicas" in spec:

@@ -19,7 +19,6 @@ from reconciler.manifests.schema import json_path, schema
 from reconciler.options import Options
 from reconciler.pipeline import Prepared
 from reconciler.planning.plan import Plan
-from reconciler.planning.redaction import is_secret
 from reconciler.reporting.json_report import as_json
 from reconciler.saved_plans.document import Origin, SavedPlan, Seal, as_saved, is_rule
 from reconciler.saved_plans.staleness import differences_of
@@ -127,7 +126,7 @@ def _unknowable(plan: Plan, origin: Origin) -> str:
             str(change.key)
             for cluster in plan.clusters
             for change in cluster.changes
-            if change.request is not None and is_secret(change.key)
+            if change.request is not None and change.is_sensitive
         }
     )
     if not hidden:

@@ -1,9 +1,9 @@
 """What tells whether an object is still as it was planned for, without saying what is in it. Pure.
 
 Digests are salted, anew for each plan. That keeps two plans from being compared, not a value of few
-possibilities from being found by trying; so of Secrets there are none. A live Secret is known
-again by its uid and resourceVersion, which every write to it moves; what would be sent is known
-by the commit that it is made from.
+possibilities from being found by trying; so of Secrets and other sensitive objects there are none.
+A live one is known again by its uid and resourceVersion, which every write to it moves; what would
+be sent is known by the commit that it is made from.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ from typing import Any
 from reconciler.inventory.records import Digester
 from reconciler.objects import Object
 from reconciler.planning.plan import Action, Change
-from reconciler.planning.redaction import is_secret
 
 _COUNTED_BY_SERVERS = ("managedFields", "resourceVersion", "generation", "selfLink")
 _RESTLESS_ANNOTATIONS = (
@@ -34,11 +33,11 @@ def fingerprint(change: Change, digester: Digester) -> dict[str, Any]:
     found: dict[str, Any] = {}
     if change.live is not None:
         found["uid"] = change.uid
-        if is_secret(change.key):
+        if change.is_sensitive:
             found["resourceVersion"] = change.resource_version
         else:
             found["live"] = digester.of(resting_state(change.live, change.retained))
-    if change.request is not None and not is_secret(change.key):
+    if change.request is not None and not change.is_sensitive:
         # Of a new object all is sent; in one that exists, the member's own is only repeated.
         retained = change.retained if change.live is not None else ()
         found["request"] = digester.of(_without_all(change.request, retained))

@@ -9,12 +9,11 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from msgspec import Struct
-
 from reconciler.errors import SourceError
+from reconciler.objects import Unshown
 
 
-class Finished(Struct, frozen=True):
+class Finished(Unshown, frozen=True):
     """How a program ended; ``timed_out``: it was killed, and ``code`` is negative."""
 
     code: int

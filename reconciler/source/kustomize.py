@@ -12,6 +12,7 @@ from typing import Any
 
 from reconciler.source.directory import blob_id
 from reconciler.source.files import SourceFile
+from reconciler.source.location import without_password
 
 NAMES = frozenset({"kustomization.yaml", "kustomization.yml", "Kustomization"})
 SECONDS = 60
@@ -77,8 +78,7 @@ def _read(file: SourceFile, known: set[str], folders: set[str]) -> Kustomization
         # Not libyaml's loader, whose recursion no exception ends.
         body = yaml.load(file.content, Loader=yaml.SafeLoader) or {}
     except (yaml.YAMLError, UnicodeDecodeError, RecursionError, ValueError) as error:
-        said = _CONTROL.sub(" ", str(error))[:200]
-        return Kustomization(folder, file.path, error=f"not valid YAML: {said}")
+        return Kustomization(folder, file.path, error=f"not valid YAML{_place_of(error)}")
     if not isinstance(body, dict):
         return Kustomization(folder, file.path, error="the document is not a map")
     fault, hint = _fault(body, folder, known, folders)
@@ -116,7 +116,8 @@ def _fault(
             if place is not None and (place in known or place in folders):
                 continue
             if _URL.search(entry):
-                return f"{name}: {entry!r} lies elsewhere, and nothing is fetched", _VENDOR
+                shown = without_password(entry)
+                return f"{name}: {shown!r} lies elsewhere, and nothing is fetched", _VENDOR
             if place is None:
                 return f"{name}: {entry!r} leads out of the repository", ""
             return f"{name}: the repository has no {place!r}", ""
@@ -124,7 +125,10 @@ def _fault(
         if re.match(r"(https?|git|ssh|oci)://", text):
             field_of_link = next((n for n in _PATHS if _mentions(body.get(n), text)), "")
             if field_of_link:
-                return f"{field_of_link}: {text!r} lies elsewhere, and nothing is fetched", _VENDOR
+                what = (
+                    "this" if field_of_link == "secretGenerator" else repr(without_password(text))
+                )
+                return f"{field_of_link}: {what} lies elsewhere, and nothing is fetched", _VENDOR
     return "", ""
 
 
@@ -196,9 +200,27 @@ def build(
     if done.timed_out:
         return SourceFile(one.path, error=f"{name} did not end in {SECONDS} s", built_by=name)
     if done.code:
-        reason = _CONTROL.sub(" ", said).strip().removeprefix("Error: ").removeprefix("error: ")
-        return SourceFile(one.path, error=f"cannot be built: {reason[:500]}", built_by=name)
+        return _unbuilt(one, name, said, [file for file in files if is_below(file.path, folders)])
     return SourceFile(one.path, done.stdout, blob_id(done.stdout), built_by=name)
+
+
+def _unbuilt(one: Kustomization, name: str, said: str, files: Sequence[SourceFile]) -> SourceFile:
+    """Why it was not built. kustomize quotes what it reads, in snippets and as options of its own:
+    where there may be a Secret, only which files it names is passed on."""
+    if any(word in file.content.lower() for file in files for word in (b"secret", b"sensitive")):
+        named = sorted(file.path for file in files if file.path in said)
+        reason = f"kustomize refuses {', '.join(named[:3]) or 'what it refers to'}"
+        hint = f"`{name}` says why; it may quote values of Secrets, so it is not repeated here"
+    else:
+        reason = _CONTROL.sub(" ", said).strip().removeprefix("Error: ").removeprefix("error: ")
+        hint = ""
+    return SourceFile(one.path, error=f"cannot be built: {reason[:500]}", hint=hint, built_by=name)
+
+
+def _place_of(error: Exception) -> str:
+    """Where a file is no YAML; its words and snippets would quote the file."""
+    mark = getattr(error, "problem_mark", None)
+    return f" at line {mark.line + 1}, column {mark.column + 1}" if mark else ""
 
 
 def _closure(one: Kustomization, found: Mapping[str, Kustomization]) -> set[str]:

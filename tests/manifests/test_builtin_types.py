@@ -36,27 +36,27 @@ REFUSED = {
     "a number in data": (
         CONFIG_MAP + "data: {answer: 0777}\n",
         "4:16",
-        'data.answer: 0777 is a whole number; text; quote it: "0777"',
+        'data.answer: the value is a whole number; text; quote it: "0777"',
     ),
     "a word that YAML takes for a boolean": (
         CONFIG_MAP + "data:\n  debug: yes\n",
         "5:10",
-        'data.debug: yes is a boolean; text; quote it: "yes"',
+        'data.debug: the value is a boolean; text; quote it: "yes"',
     ),
     "a decimal that loses its zero": (
         CONFIG_MAP + "data: {version: 1.10}\n",
         "4:17",
-        'data.version: 1.10 is a number; text; quote it: "1.10"',
+        'data.version: the value is a number; text; quote it: "1.10"',
     ),
     "a map in data": (
         CONFIG_MAP + "data: {conf: {x: y}}\n",
         "4:14",
-        "data.conf: a map; text",
+        "data.conf: the value is a map; text; write it as one text, after |",
     ),
     "binary data that is no base64": (
         CONFIG_MAP + "binaryData: {blob: not-base64}\n",
         "4:20",
-        "binaryData.blob: not valid: not-base64; text in base64",
+        "binaryData.blob: the value is not base64; base64; plain text belongs into data",
     ),
     "a number in the environment": (
         POD + "      env: [{name: PORT, value: 8080}]\n",
@@ -125,7 +125,7 @@ REFUSED = {
         "metadata: {name: web, namespace: default}\n"
         "spec:\n  template:\n    data: {debug: on}\n  placement: {clusters: []}\n",
         "6:19",
-        'spec.template.data.debug: on is a boolean; text; quote it: "on"',
+        'spec.template.data.debug: the value is a boolean; text; quote it: "on"',
     ),
 }
 

@@ -121,6 +121,29 @@ def test_a_build_that_fails_names_the_file(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    "files",
+    [
+        {"kustomization.yaml": "secretGenerator: [{name: a, literals: [c4nary]}]\n"},
+        {"kustomization.yaml": "secretGenerator:\n- name: a\n  literals: [!c4nary a]\n"},
+        {"kustomization.yaml": "secretGenerator:\n- name: a: c4nary\n"},
+        {
+            "kustomization.yaml": "resources: [s.yaml]\n",
+            "s.yaml": "kind: Secret\napiVersion: v1\nstringData: {a: c4nary: c4nary}\n",
+        },
+        {
+            "kustomization.yaml": "secretGenerator: [{name: a, literals: ['https://u:c4nary@h']}]\n",
+        },
+    ],
+)
+def test_a_build_that_reads_secrets_and_fails_quotes_nothing(
+    tmp_path: Path, files: dict[str, str]
+) -> None:
+    said = problems(fleet(tmp_path, {f"shop/{name}": text for name, text in files.items()}))
+    assert said.startswith("shop/kustomization.yaml:1:1: ")
+    assert "c4nary" not in said
+
+
+@pytest.mark.parametrize(
     ("text", "said"),
     [
         ("resources: ['https://example.com/x.yaml']", "lies elsewhere, and nothing is fetched"),

@@ -212,11 +212,12 @@ def test_a_fault_in_clear_text_is_told_by_line_but_not_by_value(
     assert PASSWORD not in repr(file)
 
 
-def test_an_encrypted_config_map_is_warned_of(tmp_path: Path, encrypt: Encrypt) -> None:
+def test_of_whatever_was_encrypted_all_is_hidden(tmp_path: Path, encrypt: Encrypt) -> None:
     text = encrypt(config_map("settings", key="value"))
-    found = understood(repository(tmp_path / "fleet", {"settings.yaml": text}))
-    (warning,) = [text for text in found.warnings if "settings.yaml" in text]
-    assert "no Secret: its values are shown in plans" in warning
+    files = {"settings.yaml": text, "plain.yaml": config_map("plain", key="value")}
+    found = understood(repository(tmp_path / "fleet", files))
+    assert not [text for text in found.warnings if "settings.yaml" in text]
+    assert {w.key.name: w.hidden for w in found.state.workloads} == {"settings": ("",), "plain": ()}
 
 
 def test_only_files_of_sops_are_taken_for_such() -> None:

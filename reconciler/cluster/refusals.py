@@ -1,0 +1,137 @@
+"""A server's refusal of what must not be quoted, in our own words.
+
+A server, a webhook or a policy may quote any value that it was sent, in any form. So nothing that
+it says is passed on: only the HTTP code, fields that are in the object itself, and sentences of
+this file.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from reconciler.objects import Object
+
+_NAME = r"([a-z0-9](?:[a-z0-9.-]{0,251}[a-z0-9])?)"
+_SAYINGS = tuple(
+    (re.compile(pattern), words)
+    for pattern, words in (
+        (rf'^admission webhook "{_NAME}" denied the request', "the webhook {} denied it"),
+        (
+            rf'^Internal error occurred: failed calling webhook "{_NAME}"',
+            "the webhook {} could not be asked",
+        ),
+        (
+            rf"^[a-z0-9.]+ \"[^\"]*\" is forbidden: ValidatingAdmissionPolicy '{_NAME}' ",
+            "the ValidatingAdmissionPolicy {} denied it",
+        ),
+        (
+            r'^[a-z0-9.]+ (?:"[^"]*" )?is forbidden: User "[^"]*" '
+            r'cannot ([a-z]+) resource "([a-z0-9/]+)"',
+            'the account cannot {} resource "{}"',
+        ),
+        (
+            rf'^[a-z0-9.]+ "[^"]*" is forbidden: exceeded quota: {_NAME}',
+            "the quota {} is used up",
+        ),
+        (r"^[^:]* is forbidden: unable to create new content", "its namespace is being deleted"),
+        (rf'^namespaces "{_NAME}" not found', "the namespace {} is not there"),
+        (r"the object has been modified", "it was changed meanwhile"),
+        (r"^failed to create typed patch object", "a field is unknown or has the wrong type"),
+        (r"Too long|request is too large|[Rr]equest entity too large", "it is too large"),
+    )
+)
+"""What API servers say at the beginning of a message, and the names that they put there. The rest
+of it is the webhook's or the policy's, which may be anything."""
+
+_REASONS = {
+    "FieldValueInvalid": "is not valid",
+    "FieldValueRequired": "is required",
+    "FieldValueDuplicate": "is there twice",
+    "FieldValueNotFound": "names what is not there",
+    "FieldValueNotSupported": "has a value that is not supported",
+    "FieldValueForbidden": "may not be so",
+    "FieldValueTooLong": "is too long",
+    "FieldValueTooMany": "has too many items",
+    "FieldValueTypeInvalid": "has the wrong type",
+    "FieldManagerConflict": "is owned by another field manager",
+}
+_IMMUTABLE = re.compile(r"is immutable|cannot be changed|may not be changed|may not change")
+_PATH_IN_TEXT = re.compile(r"(?:^|\s)(\.[^\s:;]+):")
+_STEP = re.compile(r"\[([^\]]*)\]|([^.\[\]]+)")
+_TOP = frozenset({"data", "stringData", "type", "immutable", "metadata", "spec"})
+_ASKED_OF_SECRETS = frozenset(
+    {"tls.crt", "tls.key", ".dockerconfigjson", ".dockercfg", "ssh-privatekey"}
+)
+"""Keys of Secrets' types, which the server misses where they are not in the object."""
+_MOST_FIELDS = 10
+
+
+def own_words(
+    code: int, said: str, causes: Sequence[Mapping[str, Any]], *bodies: Object | None
+) -> str:
+    """What a refusal is about. ``said`` and ``causes`` are only compared with what is known here;
+    ``bodies`` are what was sent and what is there: a field is told as far as it is in one of them.
+    """
+    told = dict.fromkeys(_facts(said, causes, [body for body in bodies if body]))
+    what = f": {', '.join(list(told)[:_MOST_FIELDS])}" if told else ""
+    return f"refused with HTTP {code}{what} (the server's own words may quote values: not shown)"
+
+
+def known_fields(causes: Sequence[Mapping[str, Any]], *bodies: Object | None) -> str:
+    """The fields that the causes are about: ``spec.selector, data.pin``; "" where none is known."""
+    known = [body for body in bodies if body]
+    found = {_known(str(cause.get("field") or ""), known) for cause in causes}
+    return ", ".join(sorted(found - {""}))
+
+
+def _facts(
+    said: str, causes: Sequence[Mapping[str, Any]], bodies: Sequence[Object]
+) -> Iterator[str]:
+    for pattern, words in _SAYINGS:
+        if match := pattern.search(said):
+            yield words.format(*match.groups())
+    for cause in causes:
+        field = _known(str(cause.get("field") or ""), bodies)
+        words = _REASONS.get(str(cause.get("reason")), "")
+        if _IMMUTABLE.search(str(cause.get("message"))):
+            words = "cannot be changed"
+        if field and words:
+            yield f"{field} {words}"
+    if not causes:
+        for path in _PATH_IN_TEXT.findall(said):
+            if field := _known(path, bodies):
+                yield f"see {field}"
+
+
+def _known(path: str, bodies: Sequence[Object]) -> str:
+    """The path as far as it is in one of the bodies, or is known to be asked for."""
+    steps = [one or other for one, other in _STEP.findall(path)]
+    if len(steps) == 2 and steps[0] == "data" and steps[1] in _ASKED_OF_SECRETS:
+        return f"data[{steps[1]}]"
+    if not steps:
+        return ""
+    found = max((_walked(body, steps) for body in bodies), key=len, default="")
+    return found or (steps[0] if steps[0] in _TOP else "")
+
+
+def _walked(value: Any, steps: Sequence[str]) -> str:
+    """How far the steps lead, as text. A key with dots may have been taken for several."""
+    text = ""
+    while steps:
+        taken = 1
+        if isinstance(value, dict):
+            ends = range(len(steps), 0, -1)
+            taken = next((end for end in ends if ".".join(steps[:end]) in value), 0)
+            step = ".".join(steps[:taken])
+            value = value.get(step)
+            step = f"[{step}]" if "." in step else f".{step}"
+        elif isinstance(value, list) and steps[0].isdecimal() and int(steps[0]) < len(value):
+            step, value = f"[{steps[0]}]", value[int(steps[0])]
+        else:
+            break
+        if not taken:
+            break
+        text, steps = text + step, steps[taken:]
+    return text.removeprefix(".")
