@@ -77,6 +77,8 @@ def _not_in_place(
 
     In place is what a run knows to be there: not what it failed to look at, or never came to.
     """
+    if not any(c.action is Action.PRUNE for run in runs for c in run.work.plan.changes):
+        return {}
     looked_at = {run.work.cluster.name: run.in_place() for run in runs}
     waiting: dict[ObjectKey, str] = {}
     for run in runs:
