@@ -8,8 +8,6 @@ apply, which then removes them. What it will remove is told from the trees in ma
 
 from __future__ import annotations
 
-from msgspec import Struct
-
 from reconciler.federation.model import AdoptionRules
 from reconciler.inventory.ownership import (
     Fields,
@@ -22,7 +20,7 @@ from reconciler.inventory.ownership import (
     union,
     without,
 )
-from reconciler.objects import Object
+from reconciler.objects import Object, Unshown
 from reconciler.planning.fields import fields_at, leaf_fields, staying_fields
 from reconciler.planning.plan import Staying
 
@@ -33,7 +31,7 @@ NOT_IN_GIT = "not in Git"
 NO_LONGER_IN_GIT = "no longer in Git"
 
 
-class Foreseen(Struct, frozen=True):
+class Foreseen(Unshown, frozen=True):
     """What becomes of one object.
 
     ``result`` is the object after the apply; ``claim`` the paths to be made ours before it (empty:

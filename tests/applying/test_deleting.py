@@ -105,7 +105,7 @@ def test_what_is_written_to_all_the_time_is_left_to_a_later_run(host: Member) ->
 
 def test_a_part_of_the_inventory_that_another_run_wrote_is_not_deleted(host: Member) -> None:
     inventory = read_inventory(host, "shop", "federation-system")
-    same = {"group_kinds": (), "resources": {}, "new_fields": {}, "commit": ""}
+    same = {"ran": {}, "group_kinds": (), "resources": {}, "new_fields": {}, "commit": ""}
     inventory = write_inventory(host, inventory, rows={}, **same)
     part = ObjectKey("", "Secret", "federation-system", "federation-shop-1")
     secret = {"apiVersion": "v1", "kind": "Secret", "type": "federation.reconciler.dev/inventory"}
