@@ -32,8 +32,8 @@ def divide(
     """Replicas per cluster, and how many fit nowhere.
 
     Clusters with equal claims to the last replicas are told apart by who runs more than that
-    already (``current``, while none runs less than is certainly its own), then by a hash of workload
-    and cluster. ``current`` decides nothing else, so that it cannot outweigh the rule above.
+    already (``current``, while none runs less than is certainly its own), then by a hash of
+    workload and cluster. ``current`` decides nothing else: it cannot outweigh the rule above.
     ``capacity`` bounds a cluster as its maximum does.
     """
     bounds = {c: _bounds(share, (capacity or {}).get(c)) for c, share in shares.items()}

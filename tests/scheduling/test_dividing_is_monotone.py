@@ -1,4 +1,4 @@
-"""A larger total lowers nobody, a smaller one raises nobody: by Webster's method, replica by replica."""
+"""A larger total lowers nobody, a smaller one raises nobody: Webster's method, one by one."""
 
 from __future__ import annotations
 
