@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 
-from msgspec import Struct, field
+from msgspec import Struct
 from msgspec.structs import replace
 
 from reconciler.cluster.answers import understanding
@@ -18,7 +18,7 @@ from reconciler.dns.step import asks_for_records
 from reconciler.errors import ClusterError
 from reconciler.federation.model import Cluster, DesiredState, Workload
 from reconciler.health.decision import ClusterHealth
-from reconciler.health.memory import FleetMemory, Phase
+from reconciler.health.memory import FleetMemory
 from reconciler.health.probe import Probe, Signal
 from reconciler.inventory.applyset import IDENTITY, identity_of
 from reconciler.objects import Object, ObjectKey, map_of
@@ -60,23 +60,15 @@ class Fleet(Struct, frozen=True):
 class Decided(Struct, frozen=True):
     """A decision, and what this process saw and knows besides.
 
-    unavailable  cluster -> why its DNS records are withdrawn
     memory       what to remember; None where another pod does that
     """
 
     decision: FleetDecision
     seen: Sequence[Seen]
     live: Mapping[ObjectKey, Mapping[str, Object]]
-    unavailable: Mapping[str, str] = field(default_factory=dict)
     health: tuple[ClusterHealth, ...] = ()
     memory: FleetMemory | None = None
     warnings: tuple[str, ...] = ()
-
-    @property
-    def returning(self) -> frozenset[str]:
-        """The clusters that take over their share again, and have not taken over all of it."""
-        known = self.memory.clusters if self.memory else {}
-        return frozenset(n for n, one in known.items() if one.phase is Phase.RETURNING)
 
     @property
     def answered(self) -> frozenset[str]:
@@ -122,12 +114,12 @@ def decide(
         placing.moves,
         placing.doubtful | availability.silent,
         availability.tainted,
+        availability.unavailable,
     )
     return Decided(
         _with_what_stays(fleet, decision, seen, connect),
         seen,
         live,
-        unavailable=availability.unavailable,
         health=tuple(
             replace(one, outlook=f"waits for {placing.waits[one.cluster]}")
             if one.cluster in placing.waits
@@ -143,10 +135,17 @@ def decide(
     )
 
 
-def follow(fleet: Fleet, decision: FleetDecision, connect: Connect, progress: Progress) -> Decided:
-    """What another pod decided, with a look at the clusters that are this one's."""
-    looked_at = [c for c in fleet.state.clusters if c.name in fleet.mine]
-    seen, live, _ = _look(fleet, looked_at, decision.left_alone, (), connect, progress)
+def follow(
+    fleet: Fleet, decision: FleetDecision, connect: Connect, progress: Progress, *, names: bool
+) -> Decided:
+    """What another pod decided, with a look at the clusters that are this one's.
+
+    ``names``: this pod writes the DNS records, which all clusters answer to.
+    """
+    everywhere = names and asks_for_records(fleet.state)
+    looked_at = [c for c in fleet.state.clusters if everywhere or c.name in fleet.mine]
+    others = {c.name for c in looked_at} - fleet.mine
+    seen, live, _ = _look(fleet, looked_at, decision.left_alone, others, connect, progress)
     return Decided(_with_what_stays(fleet, decision, seen, connect), seen, live)
 
 
@@ -158,7 +157,7 @@ def _with_what_stays(
     looked = {n: one.observation for n, one in mine.items() if one.observation is not None}
     clusters = {cluster.name: cluster for cluster in fleet.state.clusters}
 
-    def not_ready(workload: Workload, key: ObjectKey, name: str) -> str:
+    def not_ready(workload: Workload, key: ObjectKey, name: str, due: int) -> str:
         if name in decision.doubtful:
             why = "the cluster looks unhealthy"
         elif name in looked:
@@ -166,11 +165,11 @@ def _with_what_stays(
             if live is None and serves_at_once(workload.template):
                 # This run puts it there, and prunes only then.
                 return ""
-            why = is_current(live)
+            why = is_current(live, due)
         elif name in mine or name in decision.left_alone:
             why = decision.left_alone.get(name) or mine[name].problem
         else:
-            why = _state_elsewhere(connect, clusters[name], workload, key)
+            why = _state_elsewhere(connect, clusters[name], workload, key, due)
         return f"it is ready in {name}: {why}" if why else ""
 
     here = {name: observation.members for name, observation in looked.items()}
@@ -178,7 +177,9 @@ def _with_what_stays(
     return replace(decision, assignments=assignments, moves=(*decision.moves, *told))
 
 
-def _state_elsewhere(connect: Connect, cluster: Cluster, workload: Workload, key: ObjectKey) -> str:
+def _state_elsewhere(
+    connect: Connect, cluster: Cluster, workload: Workload, key: ObjectKey, due: int
+) -> str:
     """Why an object is not ready in a cluster that this run does not plan; nothing: it is."""
     try:
         member = connect(cluster)
@@ -190,7 +191,7 @@ def _state_elsewhere(connect: Connect, cluster: Cluster, workload: Workload, key
     marks = map_of(map_of((live or {}).get("metadata")).get("annotations"))
     if live is not None and marks.get(IDENTITY) != identity_of(key):
         return "what is there is not ours"
-    return is_current(live)
+    return is_current(live, due)
 
 
 def _look(

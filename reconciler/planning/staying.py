@@ -18,22 +18,23 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from msgspec.structs import replace
 
 from reconciler.cluster.resources import VersionedKind
-from reconciler.federation.known_kinds import API_VERSIONS, CLUSTER_SCOPED
+from reconciler.federation.known_kinds import API_VERSIONS, CLUSTER_SCOPED, REPLICATED
 from reconciler.federation.model import DesiredState, Workload
-from reconciler.health.object_status import Status, object_status
+from reconciler.health.object_status import Status, object_status, ready_replicas
 from reconciler.objects import Object, ObjectKey
 from reconciler.planning.requests import DEFAULT_NAMESPACE
 from reconciler.scheduling.assignment import Assignment
 from reconciler.scheduling.eligible import eligible
 from reconciler.scheduling.handover import leave_reason, short
-from reconciler.scheduling.room import is_given_up
+from reconciler.scheduling.room import REPLICAS, is_given_up, own_count
 from reconciler.scheduling.schedule import duplicated_count
 
 Here = Mapping[str, Mapping[ObjectKey, tuple[VersionedKind, Object]]]
 """Cluster that was looked at -> its live objects that are ours."""
 
-NotReady = Callable[[Workload, ObjectKey, str], str]
-"""Workload, its key in a member, cluster -> why it does not serve there; nothing: it does."""
+NotReady = Callable[[Workload, ObjectKey, str, int], str]
+"""Workload, its key in a member, cluster, replicas due there -> why it does not serve there;
+nothing: it does."""
 
 NAMED = 3
 """So many objects of a group are named to people."""
@@ -60,10 +61,12 @@ def stay(
         for workload, key in workloads:
             if workload.key in kept:
                 continue
-            homes = [n for n, count in found[workload.key].replicas.items() if count != 0]
+            homes = {n: c for n, c in found[workload.key].replicas.items() if c != 0}
             if not homes:
                 homeless[key] = leave_reason(found[workload.key], cluster)
-            elif why := next((w for n in homes if (w := not_ready(workload, key, n))), ""):
+                continue
+            states = (not_ready(workload, key, n, _due(workload, c)) for n, c in homes.items())
+            if why := next(filter(None, states), ""):
                 waits[key] = why
         spaces = {_space(key) for key in (*waits, *homeless)}
         spaces |= {_space(a.workload) for a in assignments if cluster in a.leaving}
@@ -138,6 +141,13 @@ def _keep(
     )
 
 
+def _due(workload: Workload, count: int | None) -> int:
+    """How many replicas must be ready: none is asked of other kinds, or of an autoscaler."""
+    if workload.key.kind not in REPLICATED or REPLICAS in workload.retain:
+        return 0
+    return own_count(workload) if count is None else count
+
+
 def _space(key: ObjectKey) -> str:
     """The namespace that an object belongs to; empty where it is the whole cluster's."""
     return key.name if key.kind == "Namespace" else key.namespace
@@ -168,9 +178,15 @@ def _names(keys: Sequence[ObjectKey]) -> str:
     return shown + (f" and {len(keys) - NAMED} more" if keys[NAMED:] else "")
 
 
-def is_current(live: Object | None) -> str:
-    """Why an object is not ready, by its own status; nothing: it is Current."""
+def is_current(live: Object | None, due: int = 0) -> str:
+    """Why an object is not ready, by its own status and by the replicas that are due; nothing: it
+    is Current.
+
+    What asks for no replicas is Current with none, and serves nobody.
+    """
     status = object_status(live)
+    if live is not None and status.status is Status.CURRENT and ready_replicas(live) < due:
+        return f"{ready_replicas(live)} of {due} replicas are ready"
     return "" if status.status is Status.CURRENT else status.message or str(status.status)
 
 

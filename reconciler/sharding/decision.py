@@ -28,6 +28,7 @@ class FleetDecision(Struct, frozen=True):
     moves        what moves or waits, for people
     doubtful     clusters whose word is not taken for it that something serves there
     tainted      cluster -> taint -> for how many seconds it has been there
+    down         cluster -> why its DNS records are withdrawn
     """
 
     commit: str
@@ -37,6 +38,7 @@ class FleetDecision(Struct, frozen=True):
     moves: tuple[str, ...] = ()
     doubtful: frozenset[str] = frozenset()
     tainted: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    down: Mapping[str, str] = field(default_factory=dict)
 
 
 def encode(decision: FleetDecision, usual: Sequence[Assignment]) -> bytes:
@@ -54,6 +56,7 @@ def encode(decision: FleetDecision, usual: Sequence[Assignment]) -> bytes:
         "lost": sorted(decision.lost),
         "moves": list(decision.moves),
         "doubtful": sorted(decision.doubtful),
+        "down": dict(decision.down),
         "tainted": {name: dict(ages) for name, ages in decision.tainted.items()},
     }
     return zlib.compress(orjson.dumps(document, option=orjson.OPT_SORT_KEYS))
@@ -88,6 +91,7 @@ def decode(data: bytes, usual: Sequence[Assignment]) -> FleetDecision:
                 str(name): {str(taint): float(age) for taint, age in ages.items()}
                 for name, ages in document["tainted"].items()
             },
+            {str(name): str(why) for name, why in document["down"].items()},
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise _unreadable(f"a part of it is not as it should be: {error}") from None

@@ -258,10 +258,10 @@ class Fleet:
         placing = place(self.state, availability, self.usual, live, answered, self.now)
         doubtful = placing.doubtful | availability.silent
 
-        def not_ready(_: Workload, key: ObjectKey, home: str) -> str:
+        def not_ready(_: Workload, key: ObjectKey, home: str, due: int) -> str:
             if home in doubtful:
                 return "the cluster looks unhealthy"
-            return is_current(live.get(key, {}).get(home))
+            return is_current(live.get(key, {}).get(home), due)
 
         kind = VersionedKind("apps/v1", "Deployment")
         here = {n: {k: (kind, found[n]) for k, found in live.items() if n in found} for n in NAMES}

