@@ -26,6 +26,7 @@ from reconciler.dns.step import (
     write_records,
 )
 from reconciler.errors import (
+    BadInput,
     ClusterError,
     GuardViolation,
     ReconcileError,
@@ -137,7 +138,13 @@ def make_plan(
         recall = _announce(lock.round, fleet, decided, recall)
     rendering = fleet.rendering
     if decided.decision.assignments != usual:
-        rendering = rendered(state, decided.decision.assignments)
+        try:
+            rendering = rendered(state, decided.decision.assignments)
+        except BadInput:
+            if lock:
+                # Or no grace period would ever end while the fault is there.
+                remember(recall)
+            raise
     placed = _placed(rendering)
     # One pod of many writes the names that all clusters answer to.
     records = None
