@@ -7,29 +7,36 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 
-from msgspec import Struct, field
+from msgspec import Struct
 from msgspec.structs import replace
 
+from reconciler.cluster.answers import understanding
 from reconciler.cluster.member import Member
 from reconciler.cluster.probing import probe_all
+from reconciler.cluster.resources import VersionedKind
 from reconciler.dns.step import asks_for_records
-from reconciler.federation.model import Cluster, DesiredState
+from reconciler.errors import ClusterError
+from reconciler.federation.model import Cluster, DesiredState, Workload
 from reconciler.health.decision import ClusterHealth
-from reconciler.health.memory import FleetMemory, Phase
+from reconciler.health.memory import FleetMemory
 from reconciler.health.probe import Probe, Signal
-from reconciler.objects import Object, ObjectKey, Unshown
+from reconciler.inventory.applyset import IDENTITY, identity_of
+from reconciler.objects import Object, ObjectKey, Unshown, map_of
 from reconciler.options import Progress
 from reconciler.planning import once
 from reconciler.planning.availability import assess
 from reconciler.planning.looking import (
+    Live,
     Seen,
     kinds_in,
     live_workloads,
     look_at_all,
     shared_workloads,
     spread_workloads,
+    words_of,
 )
 from reconciler.planning.placing import place
+from reconciler.planning.staying import is_current, serves_at_once, stay
 from reconciler.rendering import Rendering
 from reconciler.scheduling import Assignment
 from reconciler.sharding.decision import FleetDecision
@@ -54,23 +61,15 @@ class Fleet(Struct, frozen=True):
 class Decided(Unshown, frozen=True):
     """A decision, and what this process saw and knows besides.
 
-    unavailable  cluster -> why its DNS records are withdrawn
     memory       what to remember; None where another pod does that
     """
 
     decision: FleetDecision
     seen: Sequence[Seen]
     live: Mapping[ObjectKey, Mapping[str, Object]]
-    unavailable: Mapping[str, str] = field(default_factory=dict)
     health: tuple[ClusterHealth, ...] = ()
     memory: FleetMemory | None = None
     warnings: tuple[str, ...] = ()
-
-    @property
-    def returning(self) -> frozenset[str]:
-        """The clusters that take over their share again, and have not taken over all of it."""
-        known = self.memory.clusters if self.memory else {}
-        return frozenset(n for n, one in known.items() if one.phase is Phase.RETURNING)
 
     @property
     def answered(self) -> frozenset[str]:
@@ -97,7 +96,7 @@ def decide(
     everywhere = bool(shared_workloads(state) or spread_workloads(state)) or asks_for_records(state)
     looked_at = [c for c in state.clusters if everywhere or c.name in fleet.mine]
     others = {c.name for c in looked_at} - fleet.mine
-    seen, live = _look(
+    seen, live, strangers = _look(
         fleet,
         looked_at,
         availability.left_alone,
@@ -107,20 +106,27 @@ def decide(
         progress,
     )
     answered = {one.cluster.name for one in seen if one.observation is not None}
-    placing = place(state, availability, fleet.usual, live, answered, now)
+    placing = place(state, availability, fleet.usual, live, answered, now, strangers)
     decision = FleetDecision(
         fleet.commit,
         placing.assignments,
         availability.left_alone,
         availability.lost,
         placing.moves,
+        placing.doubtful | availability.silent,
+        availability.tainted,
+        availability.unavailable,
     )
     return Decided(
-        decision,
+        _with_what_stays(fleet, decision, seen, connect),
         seen,
         live,
-        unavailable=availability.unavailable,
-        health=availability.health,
+        health=tuple(
+            replace(one, outlook=f"waits for {placing.waits[one.cluster]}")
+            if one.cluster in placing.waits
+            else one
+            for one in availability.health
+        ),
         memory=_with_ran(placing.memory, fleet, seen),
         warnings=(
             *availability.warnings,
@@ -145,11 +151,63 @@ def _with_ran(memory: FleetMemory, fleet: Fleet, seen: Sequence[Seen]) -> FleetM
     return replace(memory, ran={name: found for name, found in ran.items() if found})
 
 
-def follow(fleet: Fleet, decision: FleetDecision, connect: Connect, progress: Progress) -> Decided:
-    """What another pod decided, with a look at the clusters that are this one's."""
-    looked_at = [c for c in fleet.state.clusters if c.name in fleet.mine]
-    seen, live = _look(fleet, looked_at, decision.left_alone, (), connect, progress)
-    return Decided(decision, seen, live)
+def follow(
+    fleet: Fleet, decision: FleetDecision, connect: Connect, progress: Progress, *, names: bool
+) -> Decided:
+    """What another pod decided, with a look at the clusters that are this one's.
+
+    ``names``: this pod writes the DNS records, which all clusters answer to.
+    """
+    everywhere = names and asks_for_records(fleet.state)
+    looked_at = [c for c in fleet.state.clusters if everywhere or c.name in fleet.mine]
+    others = {c.name for c in looked_at} - fleet.mine
+    seen, live, _ = _look(fleet, looked_at, decision.left_alone, others, connect, progress)
+    return Decided(_with_what_stays(fleet, decision, seen, connect), seen, live)
+
+
+def _with_what_stays(
+    fleet: Fleet, decision: FleetDecision, seen: Sequence[Seen], connect: Connect
+) -> FleetDecision:
+    """The decision with what stays in this run's clusters until it is ready elsewhere."""
+    mine = {one.cluster.name: one for one in seen if one.cluster.name in fleet.mine}
+    looked = {n: one.observation for n, one in mine.items() if one.observation is not None}
+    clusters = {cluster.name: cluster for cluster in fleet.state.clusters}
+
+    def not_ready(workload: Workload, key: ObjectKey, name: str, due: int) -> str:
+        if name in decision.doubtful:
+            why = "the cluster looks unhealthy"
+        elif name in looked:
+            _, live = looked[name].members.get(key, (None, None))
+            if live is None and serves_at_once(workload.template):
+                # This run puts it there, and prunes only then.
+                return ""
+            why = is_current(live, due)
+        elif name in mine or name in decision.left_alone:
+            why = decision.left_alone.get(name) or mine[name].problem
+        else:
+            why = _state_elsewhere(connect, clusters[name], workload, key, due)
+        return f"it is ready in {name}: {why}" if why else ""
+
+    here = {name: observation.members for name, observation in looked.items()}
+    assignments, told = stay(fleet.state, decision.assignments, here, not_ready, decision.tainted)
+    return replace(decision, assignments=assignments, moves=(*decision.moves, *told))
+
+
+def _state_elsewhere(
+    connect: Connect, cluster: Cluster, workload: Workload, key: ObjectKey, due: int
+) -> str:
+    """Why an object is not ready in a cluster that this run does not plan; nothing: it is."""
+    try:
+        member = connect(cluster)
+        with understanding(cluster.name):
+            resource = member.discover().find(VersionedKind.of(workload.template))
+            live = member.get(resource, key) if resource else None
+    except ClusterError as error:
+        return words_of(error)
+    marks = map_of(map_of((live or {}).get("metadata")).get("annotations"))
+    if live is not None and marks.get(IDENTITY) != identity_of(key):
+        return "what is there is not ours"
+    return is_current(live, due)
 
 
 def _look(
@@ -159,7 +217,7 @@ def _look(
     partly: Collection[str],
     connect: Connect,
     progress: Progress,
-) -> tuple[list[Seen], Mapping[ObjectKey, Mapping[str, Object]]]:
+) -> tuple[list[Seen], Live, frozenset[tuple[ObjectKey, str]]]:
     progress.phase("observe", len(clusters))
     seen = look_at_all(
         connect,
@@ -170,7 +228,8 @@ def _look(
         partly,
         lambda: progress.advance("observe"),
     )
-    return seen, live_workloads(fleet.state, fleet.usual, seen)
+    live, strangers = live_workloads(fleet.state, fleet.usual, seen)
+    return seen, live, strangers
 
 
 def _probe(

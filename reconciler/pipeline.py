@@ -18,8 +18,15 @@ from reconciler.cluster.connecting import Connections, Connector
 from reconciler.cluster.parallel import in_parallel
 from reconciler.cluster.resources import VersionedKind
 from reconciler.deciding import Connect, Decided, Fleet, decide, follow
-from reconciler.dns.step import late_records, plan_records, with_records, write_records
+from reconciler.dns.step import (
+    asks_for_records,
+    late_records,
+    plan_records,
+    with_records,
+    write_records,
+)
 from reconciler.errors import (
+    BadInput,
     ClusterError,
     GuardViolation,
     ReconcileError,
@@ -36,8 +43,8 @@ from reconciler.options import Options as Options
 from reconciler.options import Progress as Progress
 from reconciler.planning.fleet_plan import assemble, hold_moved, unreachable_plan
 from reconciler.planning.looking import CONCURRENT_MEMBERS, Seen, words_of
-from reconciler.planning.member_plan import MemberWork, Settings, plan_member
-from reconciler.planning.plan import ClusterPlan, Plan, RunResult
+from reconciler.planning.member_plan import MemberWork, Settings, plan_member, rescue_of
+from reconciler.planning.plan import ClusterPlan, Outcome, Plan, RecordOutcome, RunResult
 from reconciler.planning.replicas import (
     replicas_in,
     replicas_now,
@@ -59,7 +66,7 @@ from reconciler.repository import Repository as Repository
 from reconciler.repository import read as read
 from reconciler.repository import rendered
 from reconciler.repository import validate as validate
-from reconciler.scheduling import schedule
+from reconciler.scheduling import Assignment, schedule
 from reconciler.scheduling.outages import simulated_outages
 from reconciler.sharding.decision import commit_of, decode, encode
 from reconciler.sharding.round import PATIENCE_SECONDS, Round
@@ -72,13 +79,15 @@ class Prepared(Struct, frozen=True):
     """A plan with the members it was made for, ready to be carried out.
 
     ``repository`` and ``connector`` are for telling others of the run, and for knowing the plan
-    again; ``connect`` makes members of any cluster of ``state``. ``round`` is there where several
+    again; ``moving`` are the workloads of which a cluster is to run more than when all is well;
+    ``connect`` makes members of any cluster of ``state``. ``round`` is there where several
     pods share the run.
     """
 
     plan: Plan
     works: tuple[MemberWork, ...]
     placed: Mapping[ObjectKey, frozenset[str]]
+    moving: Mapping[str, frozenset[ObjectKey]]
     recall: Recall
     repository: Repository
     connector: Connector
@@ -116,8 +125,12 @@ def make_plan(
     connect = Connections(connector).member
     recall = recollect(options, connector, state.federation)
     distrust = check_trust(repository.source, LastApplied.of(recall.memory.commit))
+    names = False
     if published:
-        decided = follow(fleet, decode(published, usual), connect, progress)
+        # A repeated pod 0 writes the names that its forerunner may have left unwritten.
+        names = bool(lock and lock.round and lock.round.shard.decides)
+        decision = decode(published, usual)
+        decided = follow(fleet, decision, connect, progress, names=names)
     else:
         decided = decide(fleet, recall.memory, outages, connect, now, progress)
     recall = replace(recall, memory=decided.memory or recall.memory)
@@ -125,18 +138,24 @@ def make_plan(
         recall = _announce(lock.round, fleet, decided, recall)
     rendering = fleet.rendering
     if decided.decision.assignments != usual:
-        rendering = rendered(state, decided.decision.assignments)
+        try:
+            rendering = rendered(state, decided.decision.assignments)
+        except BadInput:
+            if lock:
+                # Or no grace period would ever end while the fault is there.
+                remember(recall)
+            raise
     placed = _placed(rendering)
     # One pod of many writes the names that all clusters answer to.
     records = None
-    if not published:
+    if not published or names:
         records = plan_records(
             state,
             _either(_placed(fleet.rendering), placed),
             decided.seen,
             # With action None an outage is only told of.
-            {} if state.federation.failover.action == "None" else decided.unavailable,
-            late_records(state, usual, decided.live, decided.returning),
+            {} if state.federation.failover.action == "None" else decided.decision.down,
+            late_records(state, usual, decided.live, recall.memory.returning),
             connect,
             connector,
             simulated=options.simulated,
@@ -169,6 +188,7 @@ def make_plan(
         with_records(plan, records),
         tuple(works),
         placed,
+        _moving(usual, decided.decision.assignments),
         recall,
         repository,
         connector,
@@ -176,6 +196,20 @@ def make_plan(
         records,
         lock.round if lock else None,
     )
+
+
+def _moving(
+    usual: Sequence[Assignment], assignments: Sequence[Assignment]
+) -> dict[str, frozenset[ObjectKey]]:
+    """Cluster -> what it is to run, or to run more of, only because others do not."""
+    shares = {a.workload: a.replicas for a in usual}
+    found: dict[str, set[ObjectKey]] = {}
+    for one in assignments:
+        for name, count in one.replicas.items() if one.replicas != shares[one.workload] else ():
+            share = shares[one.workload].get(name, 0)
+            if name not in one.leaving and share is not None and (count is None or count > share):
+                found.setdefault(name, set()).add(one.workload)
+    return {name: frozenset(keys) for name, keys in found.items()}
 
 
 def _mine(options: Options, state: DesiredState) -> frozenset[str]:
@@ -273,8 +307,15 @@ def apply_plan(
     prepared: Prepared,
     progress: Progress | None = None,
     stopped: Callable[[], str] = lambda: "",
+    *,
+    unattended: bool = True,
 ) -> RunResult:
-    """Carry a plan out. Raises GuardViolation before the first write when it passes a limit."""
+    """Carry a plan out.
+
+    Raises GuardViolation when it passes a limit, after what no limit may hold up: what was seen is
+    remembered, or no grace period would ever end; and where nobody is there to be asked
+    (``unattended``), names leave the clusters that are down and replicas move from there.
+    """
     from reconciler.applying.elsewhere import Elsewhere
     from reconciler.applying.fleet_run import carry_out
 
@@ -282,12 +323,15 @@ def apply_plan(
     plan = prepared.plan
     if plan.simulated_outages:
         raise UsageError("a simulated outage can only be planned", hint="add --plan")
-    if plan.violations:
-        raise GuardViolation(plan.violations, hint=plan.violation_hint)
     # What was decided is remembered before it is acted upon: a run that dies has not forgotten.
     errors, recall = remember(prepared.recall)
+    if plan.violations:
+        if unattended:
+            errors += _rescue(prepared, stopped)
+        raise GuardViolation((*plan.violations, *errors), hint=plan.violation_hint)
     # A name leaves what is down, or about to be pruned, before anything else is done.
     records = write_records(prepared.records, prepared.connector, stopped)
+    names = _names_of(prepared, records)
     progress.phase("apply", sum(len(cluster.changes) for cluster in plan.clusters))
     planned = {cluster.name for cluster in plan.clusters}
     result = carry_out(
@@ -297,6 +341,7 @@ def apply_plan(
         elsewhere=Elsewhere(
             [c for c in prepared.state.clusters if c.name not in planned], prepared.connect
         ),
+        names=names,
         stopped=stopped,
         written=lambda: progress.advance("apply"),
     )
@@ -308,6 +353,43 @@ def apply_plan(
     if well:
         errors += remember_commit(recall, plan.commit, time.time())
     return replace(result, errors=(*result.errors, *errors)) if errors else result
+
+
+def _rescue(prepared: Prepared, stopped: Callable[[], str]) -> list[str]:
+    """Only what an outage asks for: DNS records leave what is down, and others take over what it
+    ran. What became of it, for people."""
+    from reconciler.applying.fleet_run import carry_out
+    from reconciler.dns.step import withdrawals
+
+    records = write_records(withdrawals(prepared.records), prepared.connector, stopped)
+    if prepared.round and prepared.round.shard.decides:
+        prepared.round.tell_names("a guard stops shard 0")
+    works = [rescue_of(work, prepared.moving) for work in prepared.works]
+    plan = replace(prepared.plan, clusters=tuple(work.plan for work in works), violations=())
+    outcomes: tuple[Outcome, ...] = ()
+    if any(cluster.changes for cluster in plan.clusters):
+        outcomes = carry_out(plan, works, prepared.placed, stopped=stopped).outcomes
+    undone = [f"DNS {r.name} {r.type}: {r.message}" for r in records if r.status != "done"]
+    undone += [f"{o.cluster}: {o.key}: {o.message}" for o in outcomes if o.status != "done"]
+    did = [f"{r.name} {r.type}" for r in records if r.status == "done"]
+    did += [f"{o.key} in {o.cluster}" for o in outcomes if o.status == "done"]
+    told = [f"all the same, because of what is down: {', '.join(did)}"] if did else []
+    return [*told, *(f"not done for what is down: {text}" for text in undone)]
+
+
+def _names_of(prepared: Prepared, records: Sequence[RecordOutcome]) -> Callable[[], str]:
+    """Why what a DNS name points to must stay, for whoever is to delete it; nothing: it may go."""
+    shared = prepared.round
+    if not asks_for_records(prepared.state):
+        return lambda: ""
+    if shared and not shared.shard.decides:
+        seconds_left: Callable[[], float] = dict(prepared.connector.settings)["seconds_left"]
+        return lambda: shared.await_names(min(PATIENCE_SECONDS, seconds_left()))
+    undone = [f"DNS {r.name} {r.type}: {r.message}" for r in records if r.status != "done"]
+    failed = "; ".join([*prepared.plan.dns_errors, *undone][:3])
+    if shared:
+        shared.tell_names(failed)
+    return lambda: failed
 
 
 def _ended(shared: Round, *, well: bool) -> tuple[bool, list[str]]:

@@ -25,13 +25,16 @@ def carry_out(
     placed: Mapping[ObjectKey, frozenset[str]],
     *,
     elsewhere: Elsewhere | None = None,
+    names: Callable[[], str] = lambda: "",
     stopped: Callable[[], str] = lambda: "",
     written: Callable[[], None] = lambda: None,
 ) -> RunResult:
     """Write what the plan says. ``placed`` tells in which clusters each object is wanted, and
     ``elsewhere`` knows those of them that are no part of this run.
 
-    ``stopped`` gives the reason why no further object may be begun, or an empty string.
+    ``names`` tells why DNS records may still lead to what is to go; it is asked, and may wait, only
+    where a Service or an Ingress is to go. ``stopped`` gives the reason why no further object may
+    be begun, or an empty string.
     """
     runs = [MemberRun(work, plan.commit, stopped, written) for work in works]
     lease_lost: list[str] = []
@@ -54,6 +57,9 @@ def carry_out(
 
     phase(MemberRun.apply)
     waiting = _not_in_place(runs, placed, elsewhere)
+    if exposed := _exposed(runs):
+        why = names()
+        waiting |= dict.fromkeys(exposed, f"pruning waits: {why}") if why else {}
     phase(lambda run: run.prune(waiting))
     phase(MemberRun.finish)
     errors = [f"{run.work.cluster.name}: {run.lost}" for run in runs if run.lost]
@@ -97,6 +103,17 @@ def _not_in_place(
                     f"pruning waits: it is wanted in {names} and is not in place there"
                 )
     return waiting
+
+
+def _exposed(runs: Sequence[MemberRun]) -> set[ObjectKey]:
+    """What is to go of namespaces of which a Service or an Ingress is to go: a DNS name may still
+    lead there."""
+    found: set[ObjectKey] = set()
+    for run in runs:
+        going = [c.key for c in run.work.plan.changes if c.action is Action.PRUNE]
+        spaces = {key.namespace for key in going if key.kind in ("Service", "Ingress")}
+        found |= {key for key in going if key.namespace in spaces}
+    return found
 
 
 def _missing_elsewhere(

@@ -127,7 +127,13 @@ def _apply(settings: Settings, request: Request, stop: Stop, saved: SavedPlan | 
         stop.in_order()
         with Bars(console, wanted=request.output != "json") as bars:
             try:
-                result = pipeline.apply_plan(prepared, watch.progress(bars), lambda: stop.reason)
+                result = pipeline.apply_plan(
+                    prepared,
+                    watch.progress(bars),
+                    lambda: stop.reason,
+                    # What nobody was asked about, and no saved plan says, is not done.
+                    unattended=saved is None and not (request.ask and console.interactive),
+                )
                 watch.result = result
             except KeyboardInterrupt:
                 lock.leave()

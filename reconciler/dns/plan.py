@@ -37,11 +37,14 @@ class Write(Struct, frozen=True):
     """What is to be written to one zone.
 
     ``carry_out`` raises nothing but DnsError, and begins no write once what it is given says so.
+    ``rescue`` is the part of it that only follows an outage: targets of clusters that are down
+    leave records, and others may come.
     """
 
     zone: str
     changes: tuple[Object, ...]
     carry_out: Callable[[Callable[[], bool]], tuple[RecordOutcome, ...]]
+    rescue: Write | None = None
 
     def all(self, status: Literal["failed", "skipped"], why: str) -> tuple[RecordOutcome, ...]:
         """The outcome when nothing was done, or nobody knows what was."""
@@ -197,10 +200,24 @@ class _Planning(Struct, frozen=True):
             planned = within(seconds, zone.name, plan)
         except DnsError as error:
             return DnsPlan(errors=(_words(zone.name, error),))
+        urgent = tuple(
+            change
+            for change in planned.changes
+            if self.fleet.down
+            and change["action"] == "update"
+            and change["name"] in planned.decision.excused
+        )
+        names = {change["name"] for change in urgent}
+        rescue = Write(
+            zone.name,
+            urgent,
+            lambda left_behind: apply_zone(opened(), planned, rules.owner, left_behind, names),
+        )
         write = Write(
             zone.name,
             planned.changes,
             lambda left_behind: apply_zone(opened(), planned, rules.owner, left_behind),
+            rescue if urgent else None,
         )
         return DnsPlan(
             planned.changes, planned.warnings, writes=(write,) if planned.changes else ()

@@ -11,7 +11,7 @@ from reconciler.federation.model import DesiredState, Workload
 from reconciler.health.object_status import ready_replicas
 from reconciler.objects import Object, ObjectKey, map_of
 from reconciler.scheduling import Assignment
-from reconciler.scheduling.room import own_count
+from reconciler.scheduling.room import replicas_due
 
 
 def late_objects(
@@ -56,10 +56,9 @@ def _is_short(
 ) -> bool:
     if cluster not in shares:
         return False
-    share = shares[cluster]
     there = live.get(workload.key, {}).get(cluster)
     ready = 0 if there is None else ready_replicas(there)
-    return ready < (own_count(workload) if share is None else share)
+    return ready < replicas_due(workload, shares[cluster], there)
 
 
 def _is_behind(workload: Workload, service: Workload) -> bool:

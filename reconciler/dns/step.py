@@ -109,6 +109,16 @@ def with_records(plan: Plan, dns: DnsPlan | None) -> Plan:
     )
 
 
+def withdrawals(dns: DnsPlan | None) -> DnsPlan | None:
+    """Of a plan only what follows an outage: records leave the clusters that are down."""
+    if dns is None:
+        return None
+    from reconciler.dns.plan import DnsPlan
+
+    writes = tuple(write.rescue for write in dns.writes if write.rescue)
+    return DnsPlan(tuple(c for w in writes for c in w.changes), writes=writes)
+
+
 def write_records(
     dns: DnsPlan | None, connector: Connector | None, stopped: Callable[[], str]
 ) -> tuple[RecordOutcome, ...]:

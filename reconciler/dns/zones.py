@@ -8,7 +8,7 @@ TXT record with our owner's name beside it.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import Any, Literal
 
 from msgspec import Struct, field
@@ -77,13 +77,14 @@ def apply_zone(
     planned: ZonePlan,
     owner: str,
     left_behind: Callable[[], bool] = lambda: False,
+    only: Collection[str] | None = None,
 ) -> tuple[RecordOutcome, ...]:
     """Carry a plan out. ``opened`` must be fresh: some providers remember what they have read.
 
     A name's records and their owner's marks are always written in one step, which the providers
     carry out as a whole or not at all. Raises nothing but programming errors: a provider's
     failure is an outcome, and what was not written is planned again by the next run. No step is
-    begun once ``left_behind`` says so.
+    begun once ``left_behind`` says so. ``only``: names that alone are written.
     """
     began = time.monotonic()
     zone = planned.zone
@@ -102,7 +103,8 @@ def apply_zone(
     if plan is None or _signature(plan) != planned.expected:
         message = "the zone has changed since it was looked at; nothing was written"
         return tuple(_outcome(zone, row, "failed", message) for row in planned.changes)
-    steps = list(steps_of(plan.changes, opened.provider))
+    wanted = [c for c in plan.changes if only is None or name_of(c.record) in only]
+    steps = list(steps_of(wanted, opened.provider))
     for number, changes in enumerate(steps):
         try:
             if left_behind():

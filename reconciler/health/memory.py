@@ -92,6 +92,11 @@ class FleetMemory(Struct, frozen=True):
     applied_at: float = 0.0
     told: Told = Told()
 
+    @property
+    def returning(self) -> frozenset[str]:
+        """The clusters that take over their share again, and have not taken over all of it."""
+        return frozenset(n for n, one in self.clusters.items() if one.phase is Phase.RETURNING)
+
 
 class DamagedMemory(Exception):
     """The bytes are no memory of a version that this program reads."""

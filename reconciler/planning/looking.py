@@ -10,6 +10,7 @@ from reconciler.cluster.member import Member
 from reconciler.cluster.parallel import in_parallel
 from reconciler.cluster.resources import VersionedKind
 from reconciler.errors import ClusterError
+from reconciler.federation.known_kinds import REPLICATED
 from reconciler.federation.model import Cluster, DesiredState, Workload
 from reconciler.inventory.observation import Observation, observe
 from reconciler.inventory.store import read_inventory
@@ -117,17 +118,20 @@ def kinds_in(rendering: Rendering) -> dict[str, set[VersionedKind]]:
 
 def live_workloads(
     state: DesiredState, assignments: Sequence[Assignment], seen: Sequence[Seen]
-) -> Live:
-    """The live objects of workloads with replicas, and of those that are spread, by cluster.
+) -> tuple[Live, frozenset[tuple[ObjectKey, str]]]:
+    """The live objects of workloads with replicas, and of those that are spread, by cluster; and
+    which of them are not ours.
 
     Those whose replicas are shared out are looked for by name where the inventory does not have
     them: what runs before a migration counts as running.
     """
-    replicated = template_replicas(state)
+    replicated = {w.key for w in state.workloads if w.key.kind in REPLICATED}
+    replicated |= template_replicas(state).keys()
     shared = {w.key: w for w in shared_workloads(state)}
     spread = {w.key for w in spread_workloads(state)}
     possible = {a.workload: set(a.replicas) for a in assignments}
     found: Live = {}
+    strangers: set[tuple[ObjectKey, str]] = set()
     for one in seen:
         if one.member is None or one.observation is None:
             continue
@@ -145,6 +149,7 @@ def live_workloads(
         try:
             for key, live in find_missing(one.member, sought).items():
                 found.setdefault(key, {})[one.cluster.name] = live
+                strangers.add((key, one.cluster.name))
         except ClusterError as error:
             one.problem, one.observation = words_of(error), None
-    return found
+    return found, frozenset(strangers)

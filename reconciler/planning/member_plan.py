@@ -31,6 +31,7 @@ from reconciler.planning.requests import Target, crds_in, target_of
 from reconciler.rendering.desired import DesiredObject
 
 SAMPLE_PERIOD_SECONDS = 900
+REPLICAS = "spec.replicas"
 
 NAMESPACE = GroupKind("", "Namespace")
 CRD = pruning.CRD
@@ -191,6 +192,30 @@ def _leaving(
     )
     return frozenset(
         one.uid for one in verdicts if isinstance(one, Change) and one.action is Action.PRUNE
+    )
+
+
+def rescue_of(work: MemberWork, moving: Mapping[str, Collection[ObjectKey]]) -> MemberWork:
+    """Only what an outage asks of this member: objects that stand in here, and replicas.
+
+    ``moving``: cluster -> what it is to run more of than when all is well. A change that does more
+    than that stays with what a guard stops. The inventory keeps what the rest is about.
+    """
+    keys = moving.get(work.cluster.name, ())
+    kept = tuple(
+        change
+        for change in work.plan.changes
+        if change.key in keys
+        and (
+            change.action is Action.CREATE
+            or (change.action is Action.UPDATE and {f.path for f in change.fields} == {REPLICAS})
+        )
+    )
+    rest = frozenset(change.key for change in work.plan.changes if change not in kept)
+    return structs.replace(
+        work,
+        plan=structs.replace(work.plan, changes=kept),
+        unlisted=work.unlisted | rest,
     )
 
 

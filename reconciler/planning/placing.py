@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Callable, Collection, Mapping, Sequence
 
 import orjson
-from msgspec import Struct
+from msgspec import Struct, field
 from msgspec.structs import replace
 
 from reconciler.federation.known_kinds import REPLICATED, RUN_PODS
@@ -20,7 +20,8 @@ from reconciler.planning.availability import HAS_RUN, Availability, moves_away, 
 from reconciler.planning.looking import shared_workloads, spread_workloads
 from reconciler.planning.replicas import running_counts
 from reconciler.scheduling import Assignment, FleetView, schedule
-from reconciler.scheduling.handover import Running, has_settled, hold, return_limits
+from reconciler.scheduling.handover import Running, hold, return_limits, short
+from reconciler.scheduling.room import is_given_up, replicas_due
 
 Live = Mapping[ObjectKey, Mapping[str, Object]]
 
@@ -29,12 +30,16 @@ class Placing(Struct, frozen=True):
     """The assignments of this run, and what to remember after it.
 
     ``moves`` tell people what waits, what left and what is short; ``warnings`` what is down.
+    ``waits``: returning cluster -> the workloads that do not run there yet. ``doubtful`` are
+    clusters that may be dead, as nobody remembers to have seen them well.
     """
 
     assignments: tuple[Assignment, ...]
     memory: FleetMemory
     moves: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+    waits: Mapping[str, str] = field(default_factory=dict)
+    doubtful: frozenset[str] = frozenset()
 
 
 def place(
@@ -44,19 +49,21 @@ def place(
     live: Live,
     looked_at: Collection[str],
     now: float,
+    strangers: Collection[tuple[ObjectKey, str]] = (),
 ) -> Placing:
     """Schedule with all that was seen, then keep up what nobody else carries yet.
 
     ``usual``: the assignments if everything were well. ``looked_at``: the clusters that answered.
+    ``strangers``: workloads and clusters where what is ``live`` is not ours.
     """
     memory, away = _workloads(state, availability, usual, live, looked_at, now)
     # Not answering once is no reason to take that it runs less than its share.
     standing = availability.assumed - set(looked_at)
+    doubtful = _doubtful(state, availability, looked_at)
     view = FleetView(
         unavailable=availability.unavailable,
         returning=availability.returning | availability.new,
-        doubtful=_doubtful(state, availability, looked_at),
-        present=_present(state, live),
+        present=_present(state, live, strangers),
         staying=availability.staying,
         away=away,
         tainted=availability.tainted,
@@ -73,45 +80,91 @@ def place(
     )
     if limits:
         assignments = schedule(state, replace(view, capacity=limits))
-    moves: list[str] = [f"{_short(w)}: leaves {c}: {why}" for w, c, why in _left(away)]
+    moves: list[str] = [f"{short(w)}: leaves {c}: {why}" for w, c, why in _left(away)]
     out = frozenset(availability.unavailable.keys() | availability.lost)
     homeless = _homeless(usual, assignments, out) - {
         w for w, stays in availability.staying.items() if HAS_RUN in stays.values()
     }
     moves += _degraded(usual, state, out, homeless)
     moves += _staying(usual, state, availability.staying)
-    if state.federation.failover.enabled:
-        serving = standing - availability.silent - availability.returning
-        workloads = {workload.key: workload for workload in state.workloads}
-        shares = {a.workload: a.replicas for a in usual}
-        assignments = tuple(
-            _held(
-                a,
-                workloads[a.workload],
-                state,
+    serving = standing - availability.silent - availability.returning
+    workloads = {workload.key: workload for workload in state.workloads}
+    shares = {a.workload: a.replicas for a in usual}
+    assignments = tuple(
+        _held(
+            a,
+            workloads[a.workload],
+            Running(
+                asked=_ours(a, asked.get(a.workload, {}), strangers),
+                ready=ready.get(a.workload, {}),
                 # Its share at most: it cannot have been told yet to stand in for others.
-                {name: shares[a.workload].get(name) or 0 for name in serving},
-                asked,
-                ready,
-                moves,
-            )
-            for a in assignments
+                assumed={
+                    name: min(count, shares[a.workload].get(name) or 0)
+                    for name, count in a.replicas.items()
+                    if count and name in serving
+                },
+                doubtful=doubtful,
+            ),
+            moves,
         )
-    settled = {
-        name
-        for name in availability.returning & set(looked_at)
-        if not any(name in limit for limit in limits.values())
-        and has_settled(name, [a for a in assignments if a.workload.kind in REPLICATED], ready)
-    }
+        for a in assignments
+    )
+    waits: dict[str, str] = {}
+    for name in sorted(availability.returning & set(looked_at)):
+        late = any(name in limit for limit in limits.values())
+        waits[name] = _missing(name, assignments, workloads, live) or (
+            "the rest of its share, in later runs" if late else ""
+        )
     clusters = {
-        name: settle(one, now) if name in settled else one for name, one in memory.clusters.items()
+        name: settle(one, now) if waits.get(name) == "" else one
+        for name, one in memory.clusters.items()
     }
+    waits = {name: what for name, what in waits.items() if what}
+    moves += [f"{name} is returning: waits for {what}" for name, what in waits.items()]
     return Placing(
         assignments,
         replace(memory, clusters=clusters),
         tuple(moves),
         tuple(_down(usual, homeless, out)),
+        waits,
+        doubtful,
     )
+
+
+def _ours(
+    assignment: Assignment,
+    asked: Mapping[str, int],
+    strangers: Collection[tuple[ObjectKey, str]],
+) -> dict[str, int]:
+    """Without what is not ours in clusters that are to be left: it is not ours to keep either."""
+    return {
+        name: count
+        for name, count in asked.items()
+        if name in assignment.replicas or (assignment.workload, name) not in strangers
+    }
+
+
+def _missing(
+    cluster: str,
+    assignments: Sequence[Assignment],
+    workloads: Mapping[ObjectKey, Workload],
+    live: Live,
+) -> str:
+    """The workloads whose replicas are not all ready in a cluster; nothing: all are.
+
+    Of a count that is not shared out, what the live object asks for must be ready: an autoscaler
+    may have set it.
+    """
+    found = []
+    for one in assignments:
+        if one.workload.kind not in REPLICATED or cluster not in one.replicas.keys() - one.leaving:
+            continue
+        workload, there = workloads[one.workload], live.get(one.workload, {}).get(cluster)
+        must = replicas_due(workload, one.replicas[cluster], there)
+        ready = 0 if there is None else ready_replicas(there)
+        if ready < must:
+            found.append(f"{short(one.workload)} ({ready} of {must} ready)")
+    return ", ".join(found[:5]) + (f" and {len(found) - 5} more" if found[5:] else "")
 
 
 def _doubtful(
@@ -123,44 +176,28 @@ def _doubtful(
     return frozenset(c.name for c in state.clusters) - known - well
 
 
-def _present(state: DesiredState, live: Live) -> dict[ObjectKey, dict[str, bool]]:
-    """Where workloads that are spread are now, and whether all of their replicas serve there."""
-    if not state.federation.failover.enabled:
-        return {}
-    return {
-        w.key: {
-            name: w.key.kind not in REPLICATED or ready_replicas(obj) >= wanted_replicas(obj)
-            for name, obj in live.get(w.key, {}).items()
-        }
-        for w in spread_workloads(state)
-    }
+def _present(
+    state: DesiredState, live: Live, strangers: Collection[tuple[ObjectKey, str]]
+) -> dict[ObjectKey, dict[str, int]]:
+    """Where workloads that are divided or spread are now, and what they ask for there."""
+    found = {}
+    for w in (*shared_workloads(state), *spread_workloads(state)):
+        here = live.get(w.key, {})
+        if here:
+            found[w.key] = {
+                name: wanted_replicas(obj)
+                for name, obj in here.items()
+                if (w.key, name) not in strangers
+            }
+    return found
 
 
 def _held(
-    assignment: Assignment,
-    workload: Workload,
-    state: DesiredState,
-    assumed: Mapping[str, int],
-    asked: Mapping[ObjectKey, Mapping[str, int]],
-    ready: Mapping[ObjectKey, Mapping[str, int]],
-    moves: list[str],
+    assignment: Assignment, workload: Workload, running: Running, moves: list[str]
 ) -> Assignment:
-    shared = workload.replicas.mode != "Duplicated"
-    if not shared or not moves_away(rules_of(workload, state)):
+    if workload.replicas.mode == "Duplicated" or is_given_up(workload):
         return assignment
-    here = asked.get(assignment.workload, {})
-    held, waits = hold(
-        assignment,
-        Running(
-            asked=here,
-            ready=ready.get(assignment.workload, {}),
-            assumed={
-                name: min(count, assumed[name])
-                for name, count in assignment.replicas.items()
-                if count and name in assumed
-            },
-        ),
-    )
+    held, waits = hold(assignment, running)
     moves += waits
     return held
 
@@ -190,7 +227,7 @@ def _down(
         if one.workload in homeless:
             kind = "" if one.workload.kind == "Deployment" else f"{one.workload.kind} "
             where = ", ".join(sorted(_homes(one) & set(out)))
-            gone.setdefault(where, []).append(kind + _short(one.workload))
+            gone.setdefault(where, []).append(kind + short(one.workload))
     return [
         f"DOWN without {where}: {', '.join(names)} (nothing else runs "
         f"{'it' if len(names) == 1 else 'them'})"
@@ -209,7 +246,7 @@ def _degraded(
     found = []
     for cluster in sorted(out):
         gone = [
-            _short(a.workload)
+            short(a.workload)
             for a in usual
             if a.workload in copied and a.workload.kind in REPLICATED and cluster in a.replicas
         ]
@@ -229,7 +266,7 @@ def _staying(
     for one in usual:
         for cluster, why in sorted(staying.get(one.workload, {}).items()):
             if one.workload in divided and one.replicas.get(cluster):
-                found.setdefault((cluster, why), []).append(_short(one.workload))
+                found.setdefault((cluster, why), []).append(short(one.workload))
     return [
         f"not moved from {cluster}: {', '.join(names)} ({why})"
         for (cluster, why), names in sorted(found.items())
@@ -289,7 +326,3 @@ def _counts(live: Live, count: Callable[[Object], int]) -> dict[ObjectKey, dict[
 
 def _left(away: Mapping[ObjectKey, Mapping[str, str]]) -> list[tuple[ObjectKey, str, str]]:
     return [(w, c, why) for w, found in sorted(away.items()) for c, why in sorted(found.items())]
-
-
-def _short(key: ObjectKey) -> str:
-    return f"{key.namespace}/{key.name}" if key.namespace else key.name

@@ -1,12 +1,24 @@
-"""Dividing replicas by weight within minima and maxima, moving as few as possible."""
+"""Dividing replicas by weight within minima and maxima: more for all never means fewer for one.
+
+The divisor method of Webster and Sainte-Laguë. Every cluster begins with its minimum; each further
+replica goes to the cluster below its maximum with the largest ``weight / (2 * replicas + 1)``. As
+the replicas come one after the other, a larger total only adds to what a smaller one gives, a new
+cluster only takes from the others, and one that leaves only gives to them. Largest remainders, the
+common other way, promises none of this.
+"""
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Mapping
 from fractions import Fraction
+from heapq import heapify, heappop, heappush
 
 from reconciler.federation.model import ReplicaShare
 from reconciler.scheduling.spreading import rank
+
+Bounds = Mapping[str, tuple[int, int | None]]
+"""Cluster -> its least and most replicas; None: no limit."""
 
 
 def divide(
@@ -19,40 +31,81 @@ def divide(
 ) -> tuple[dict[str, int], int]:
     """Replicas per cluster, and how many fit nowhere.
 
-    The ideal is ``weight * level`` clamped to each cluster's minimum and maximum, with one level
-    for all such that the sum is ``total``. It is rounded down; what is left over goes first to
-    clusters that run more than that now (while none runs less), then to the largest fractions, then
-    by a hash of workload and cluster: the same input gives the same result, and little moves.
+    Clusters with equal claims to the last replicas are told apart by who runs more than that
+    already (``current``, while none runs less than is certainly its own), then by a hash of
+    workload and cluster. ``current`` decides nothing else: it cannot outweigh the rule above.
+    ``capacity`` bounds a cluster as its maximum does.
     """
-    current = current or {}
     bounds = {c: _bounds(share, (capacity or {}).get(c)) for c, share in shares.items()}
-    highs = sum(high if high is not None else total for _, high in bounds.values())
     if sum(low for low, _ in bounds.values()) >= total:
         return _minima(total, bounds, shares, key)
-    ideal = _ideal(min(total, highs), shares, bounds)
-    plan = {c: int(value) for c, value in ideal.items()}
-    # Where one runs less than it should, what others run more is no reason to leave it there.
-    settled = all(current.get(c, 0) >= plan[c] for c in shares)
-    order = sorted(
-        shares,
-        key=lambda c: (
-            not settled or current.get(c, 0) <= plan[c],
-            -(ideal[c] - plan[c]),
-            -rank(key, c),
-            c,
-        ),
-    )
+    weights = {c: share.weight for c, share in shares.items() if share.weight > 0}
+    plan = {c: low for c, (low, _) in bounds.items()} | _certain(total, weights, bounds)
     left = total - sum(plan.values())
-    while left > 0:
-        before = left
-        for cluster in order:
-            high = bounds[cluster][1]
-            if left and shares[cluster].weight > 0 and (high is None or plan[cluster] < high):
+    claims = [(_claim(weights[c], plan[c]), c) for c in weights if _has_room(plan[c], bounds[c])]
+    heapify(claims)
+    while left and claims:
+        equal = [heappop(claims)]
+        while claims and claims[0][0] == equal[0][0]:
+            equal.append(heappop(claims))
+        if len(equal) > left:
+            names = [c for _, c in equal]
+            for cluster in _preferred(names, plan, current or {}, key)[:left]:
                 plan[cluster] += 1
-                left -= 1
-        if left == before:
-            break
+            return plan, 0
+        for _, cluster in equal:
+            plan[cluster] += 1
+            if _has_room(plan[cluster], bounds[cluster]):
+                heappush(claims, (_claim(weights[cluster], plan[cluster]), cluster))
+        left -= len(equal)
     return plan, left
+
+
+def _claim(weight: int, replicas: int) -> Fraction:
+    """The smaller, the sooner a cluster with so many replicas gets another one."""
+    return Fraction(2 * replicas + 1, weight)
+
+
+def _has_room(replicas: int, bounds: tuple[int, int | None]) -> bool:
+    return bounds[1] is None or replicas < bounds[1]
+
+
+def _certain(total: int, weights: Mapping[str, int], bounds: Bounds) -> dict[str, int]:
+    """What the first replicas come to, nearly all of them, without giving them out one by one.
+
+    All claims up to one limit are met: ``weight * level`` rounded to the nearest, within bounds,
+    at the highest level (in steps of one by the sum of weights) where that is not too much.
+    """
+    step = sum(weights.values())
+
+    def met(level: int) -> dict[str, int]:
+        return {
+            c: _within((2 * weight * level + step) // (2 * step), bounds[c])
+            for c, weight in weights.items()
+        }
+
+    if not weights:
+        return {}
+    fixed = sum(low for c, (low, _) in bounds.items() if c not in weights)
+    levels = range((total + 1) * step)
+    beyond = bisect_right(levels, total - fixed, key=lambda level: sum(met(level).values()))
+    return met(beyond - 1)
+
+
+def _within(replicas: int, bounds: tuple[int, int | None]) -> int:
+    low, high = bounds
+    return max(low, replicas if high is None else min(replicas, high))
+
+
+def _preferred(
+    names: list[str], plan: Mapping[str, int], current: Mapping[str, int], key: str
+) -> list[str]:
+    """Clusters with equal claims, in order."""
+    # Where one runs less than it should, what others run more is no reason to leave it there.
+    settled = all(current.get(c, 0) >= count for c, count in plan.items())
+    return sorted(
+        names, key=lambda c: (not settled or current.get(c, 0) <= plan[c], -rank(key, c), c)
+    )
 
 
 def _bounds(share: ReplicaShare, capacity: int | None) -> tuple[int, int | None]:
@@ -62,10 +115,7 @@ def _bounds(share: ReplicaShare, capacity: int | None) -> tuple[int, int | None]
 
 
 def _minima(
-    total: int,
-    bounds: Mapping[str, tuple[int, int | None]],
-    shares: Mapping[str, ReplicaShare],
-    key: str,
+    total: int, bounds: Bounds, shares: Mapping[str, ReplicaShare], key: str
 ) -> tuple[dict[str, int], int]:
     """Too few for all minima: the heavier first."""
     plan = {}
@@ -73,47 +123,3 @@ def _minima(
         plan[cluster] = min(bounds[cluster][0], total)
         total -= plan[cluster]
     return plan, 0
-
-
-def _ideal(
-    total: int,
-    shares: Mapping[str, ReplicaShare],
-    bounds: Mapping[str, tuple[int, int | None]],
-) -> dict[str, Fraction]:
-    """The clamped shares at the level where they sum to ``total``, exactly."""
-    weighted = {c: s.weight for c, s in shares.items() if s.weight > 0}
-    fixed = sum(bounds[c][0] for c in shares if c not in weighted)
-    # The sum grows piecewise linearly with the level; its corners are where a bound is met.
-    corners = sorted(
-        {Fraction(b, w) for c, w in weighted.items() for b in bounds[c] if b is not None}
-    )
-    level = Fraction(0)
-    for corner in [*corners, None]:
-        at_corner = None if corner is None else fixed + _sum_at(corner, weighted, bounds)
-        if at_corner is None or at_corner >= total:
-            slope = sum(w for c, w in weighted.items() if _grows(level, w, bounds[c]))
-            here = fixed + _sum_at(level, weighted, bounds)
-            level += Fraction(total - here, 1) / slope if slope else Fraction(0)
-            break
-        level = corner or level
-    return {c: _clamp(level * weighted.get(c, 0), bounds[c]) for c in shares}
-
-
-def _sum_at(
-    level: Fraction,
-    weighted: Mapping[str, int],
-    bounds: Mapping[str, tuple[int, int | None]],
-) -> Fraction:
-    return sum((_clamp(level * w, bounds[c]) for c, w in weighted.items()), Fraction(0))
-
-
-def _grows(level: Fraction, weight: int, bounds: tuple[int, int | None]) -> bool:
-    """Whether a share grows right above ``level``."""
-    low, high = bounds
-    return level * weight >= low and (high is None or level * weight < high)
-
-
-def _clamp(value: Fraction, bounds: tuple[int, int | None]) -> Fraction:
-    low, high = bounds
-    value = max(value, Fraction(low))
-    return value if high is None else min(value, Fraction(high))

@@ -4,38 +4,51 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
+from msgspec import Struct
+
 from reconciler.federation.model import Cluster, PlacementTarget, Taint, Toleration
 from reconciler.federation.selectors import matches
+
+
+class Eligible(Struct, frozen=True):
+    """The clusters that a target may use.
+
+    names     in order
+    left_out  cluster -> the taint that keeps it out, in words
+    closed    those of ``left_out`` that are kept out by NoSchedule alone: nothing new goes there,
+              and what is there stays
+    """
+
+    names: tuple[str, ...]
+    left_out: Mapping[str, str]
+    closed: frozenset[str]
 
 
 def eligible(
     target: PlacementTarget,
     clusters: Mapping[str, Cluster],
     tainted: Mapping[str, Mapping[str, float]] | None = None,
-) -> tuple[list[str], dict[str, str]]:
-    """Names in order, and for those left out by a taint the reason why.
-
-    ``tainted``: cluster -> taint as text -> for how many seconds it has been there.
-    """
-    chosen, left_out = [], {}
+) -> Eligible:
+    """``tainted``: cluster -> taint as text -> for how many seconds it has been there."""
+    chosen, left_out, closed = [], {}, set()
     for name, cluster in sorted(clusters.items()):
         if not _selected(target, cluster):
             continue
         ages = (tainted or {}).get(name, {})
-        taint = next(
-            (
-                t
-                for t in cluster.taints
-                if t.effect != "PreferNoSchedule"
-                and not tolerated(t, target.tolerations, ages.get(str(t), 0.0))
-            ),
-            None,
-        )
-        if taint is None:
+        taints = [
+            t
+            for t in cluster.taints
+            if t.effect != "PreferNoSchedule"
+            and not tolerated(t, target.tolerations, ages.get(str(t), 0.0))
+        ]
+        if not taints:
             chosen.append(name)
-        else:
-            left_out[name] = f"taint {taint} is not tolerated"
-    return chosen, left_out
+            continue
+        drains = [t for t in taints if t.effect == "NoExecute"]
+        left_out[name] = f"taint {(drains or taints)[0]} is not tolerated"
+        if not drains:
+            closed.add(name)
+    return Eligible(tuple(chosen), left_out, frozenset(closed))
 
 
 def labels_of(cluster: Cluster) -> dict[str, str]:

@@ -13,11 +13,9 @@ class FleetView(Struct, frozen=True):
     """Observed facts, all optional; an empty view means that everything is up and nothing runs.
 
     unavailable  cluster -> why it gets no replicas (declared down, drained)
-    returning    clusters that take over their share again, or may have to; what stood in for them
-                 stays so long
-    doubtful     clusters that may be dead, as nobody remembers to have seen them well
-    present      workload -> cluster that has it now -> whether it serves there, of workloads
-                 that are spread
+    returning    clusters that take over their share again, or may have to
+    present      workload -> cluster that has it now, as ours -> replicas that it asks for there, of
+                 workloads that are divided or spread
     staying      workload -> unavailable clusters that it does not leave all the same
     away         workload -> cluster that is up -> why this one workload gets no replicas there
     tainted      cluster -> taint (``key=value:effect``) -> for how many seconds it has been there
@@ -28,8 +26,7 @@ class FleetView(Struct, frozen=True):
 
     unavailable: Mapping[str, str] = field(default_factory=dict)
     returning: Collection[str] = ()
-    doubtful: Collection[str] = ()
-    present: Mapping[ObjectKey, Mapping[str, bool]] = field(default_factory=dict)
+    present: Mapping[ObjectKey, Mapping[str, int]] = field(default_factory=dict)
     staying: Mapping[ObjectKey, Collection[str]] = field(default_factory=dict)
     away: Mapping[ObjectKey, Mapping[str, str]] = field(default_factory=dict)
     tainted: Mapping[str, Mapping[str, float]] = field(default_factory=dict)

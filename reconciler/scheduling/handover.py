@@ -1,8 +1,9 @@
 """From what runs to what should, without a dip: nobody gives up what nobody else carries yet.
 
-These two rules bring a cluster back after an outage: it grows first, by so many replicas a run as
-the rules allow, and the others shrink only by what is ready beyond the total that is wanted. The
-same rule makes a lost memory harmless: what stands in for a dead cluster stays.
+Whatever moves replicas (a weight, a taint, a placement, a cluster that is back after an outage):
+one grows first, and the others shrink only by what is ready beyond the total that is wanted. Of a
+cluster that is back, the rules say by how many replicas a run. The same rule makes a lost memory
+harmless: what stands in for a dead cluster stays.
 """
 
 from __future__ import annotations
@@ -19,49 +20,75 @@ from reconciler.scheduling.assignment import Assignment
 class Running(Struct, frozen=True):
     """Replicas of one workload by cluster, of clusters that could be looked at.
 
-    asked    ``spec.replicas`` of the live objects
-    ready    those that serve
-    assumed  what clusters that could not be looked at are taken to serve
+    asked     ``spec.replicas`` of the live objects
+    ready     those that serve
+    assumed   what clusters that could not be looked at are taken to serve
+    doubtful  clusters whose word is not taken for it that they serve
     """
 
     asked: Mapping[str, int]
     ready: Mapping[str, int]
     assumed: Mapping[str, int]
+    doubtful: Collection[str] = ()
 
 
 def hold(assignment: Assignment, running: Running) -> tuple[Assignment, list[str]]:
     """The assignment with counts kept up where they may not fall yet, and why, for people.
 
     What is not ready serves nobody and may go at once; of what is ready only the excess over the
-    total that is wanted.
+    total that is wanted. A cluster outside the assignment is to be left, and gives up its own
+    first; what is not ready there may still become so, and goes only once all are served.
     """
-    wanted = dict.fromkeys(assignment.spare, 0)
+    wanted = dict.fromkeys([*running.asked, *assignment.spare], 0)
     wanted |= {name: count or 0 for name, count in assignment.replicas.items()}
-    serving = sum(min(running.ready.get(c, 0), n) for c, n in running.asked.items())
+    leaving = running.asked.keys() - assignment.replicas.keys() - set(assignment.spare)
+    serving = sum(
+        min(running.ready.get(c, 0), n)
+        for c, n in running.asked.items()
+        if c not in running.doubtful
+    )
     excess = serving + sum(running.assumed.values()) - sum(wanted.values()) - assignment.shortfall
-    excess = max(0, excess)
+    lacking, excess = excess < 0, max(0, excess)
     kept: dict[str, int] = {}
-    for name, asked in sorted(running.asked.items()):
-        if name not in wanted or asked <= wanted[name]:
+    for name in sorted(running.asked, key=lambda name: (name not in leaving, name)):
+        asked = running.asked[name]
+        if asked <= wanted[name]:
             continue
         drop = asked - wanted[name]
         idle = min(drop, max(0, asked - running.ready.get(name, 0)))
+        if lacking and name in leaving:
+            idle = 0
         given = min(drop - idle, excess)
         excess -= given
         if asked - idle - given > wanted[name]:
             kept[name] = asked - idle - given
     if not kept:
         return assignment, []
-    waits = [
-        f"{_short(assignment.workload)}: {name} keeps {count} (of which {count - wanted[name]} "
-        "until as many are ready elsewhere)"
-        for name, count in kept.items()
-    ]
-    replicas = dict(sorted({**assignment.replicas, **kept}.items()))
-    spare = tuple(name for name in assignment.spare if name not in kept)
-    more = sum(kept.values()) - sum(wanted[name] for name in kept)
-    short = max(0, assignment.shortfall - more)
-    return replace(assignment, replicas=replicas, spare=spare, shortfall=short), waits
+    waits = [_wait(assignment, name, count, wanted[name]) for name, count in sorted(kept.items())]
+    more = sum(n - wanted[name] for name, n in kept.items() if name not in leaving)
+    return replace(
+        assignment,
+        replicas=dict(sorted({**assignment.replicas, **kept}.items())),
+        spare=tuple(name for name in assignment.spare if name not in kept),
+        shortfall=max(0, assignment.shortfall - more),
+        leaving=frozenset(leaving & kept.keys()),
+    ), waits
+
+
+def _wait(assignment: Assignment, name: str, count: int, wanted: int) -> str:
+    who = short(assignment.workload)
+    part = f"of which {count - wanted} until as many are ready elsewhere"
+    if name in assignment.replicas or name in assignment.spare:
+        return f"{who}: {name} keeps {count} ({part})"
+    part = f"until as many are ready elsewhere; {leave_reason(assignment, name)}"
+    if assignment.shortfall:
+        part += f"; {assignment.shortfall} have no other place"
+    return f"{who}: {name} keeps {count} ({part})"
+
+
+def leave_reason(assignment: Assignment, cluster: str) -> str:
+    """Why a workload is to leave a cluster that is not in its assignment."""
+    return assignment.left_out.get(cluster) or "its placement does not name or select the cluster"
 
 
 def return_limits(
@@ -102,18 +129,6 @@ def return_limits(
     return limits
 
 
-def has_settled(
-    name: str,
-    assignments: Sequence[Assignment],
-    ready: Mapping[ObjectKey, Mapping[str, int]],
-) -> bool:
-    """Whether a returning cluster serves all the replicas that it should."""
-    return all(
-        ready.get(assignment.workload, {}).get(name, 0) >= count
-        for assignment in assignments
-        if (count := assignment.replicas.get(name))
-    )
-
-
-def _short(key: ObjectKey) -> str:
+def short(key: ObjectKey) -> str:
+    """Namespace and name, as people write them."""
     return f"{key.namespace}/{key.name}" if key.namespace else key.name

@@ -6,6 +6,10 @@ from collections.abc import Collection, Mapping, Sequence
 
 from reconciler.federation.known_kinds import REPLICATED
 from reconciler.federation.model import Workload
+from reconciler.health.object_status import wanted_replicas
+from reconciler.objects import Object
+
+REPLICAS = "/spec/replicas"
 
 
 class Room:
@@ -45,6 +49,30 @@ def own_count(workload: Workload) -> int:
     """The template's replicas; a workload that does not say runs one."""
     count = (workload.template.get("spec") or {}).get("replicas")
     return count if isinstance(count, int) else 1
+
+
+def replicas_due(workload: Workload, count: int | None, live: Object | None) -> int:
+    """How many replicas must be ready in a cluster where an assignment says ``count``.
+
+    Of a count that is not shared out, or is left to an autoscaler, it is what the live object asks
+    for. An object that is not there yet lacks one at least.
+    """
+    if workload.replicas.mode != "Duplicated" and REPLICAS not in workload.retain:
+        return count or 0
+    if count == 0:
+        return 0
+    return 1 if live is None else wanted_replicas(live)
+
+
+def is_given_up(workload: Workload) -> bool:
+    """Whether its own placement says that it goes nowhere: no cluster is named or selected.
+
+    A selector that happens to match nothing does not say so.
+    """
+    target = workload.target
+    if target is None:
+        return False
+    return target.selector is None if target.clusters is None else not target.clusters
 
 
 def _runs_replicas(workload: Workload) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from reconciler.federation.model import (
     Cluster,
@@ -14,7 +14,7 @@ from reconciler.federation.model import (
 from reconciler.objects import ObjectKey
 from reconciler.scheduling.assignment import Assignment
 from reconciler.scheduling.dividing import divide
-from reconciler.scheduling.eligible import eligible, liking
+from reconciler.scheduling.eligible import Eligible, eligible, liking
 from reconciler.scheduling.fleet import FleetView
 from reconciler.scheduling.kubefed_planner import OTHERS, plan_replicas
 from reconciler.scheduling.room import Room, own_count
@@ -45,15 +45,23 @@ class _Homes:
     def __init__(self, clusters: Mapping[str, Cluster], view: FleetView) -> None:
         self._clusters, self._view = clusters, view
         # With the target, or another one could get its number.
-        self._found: dict[int, tuple[PlacementTarget, list[str], dict[str, str]]] = {}
+        self._found: dict[int, tuple[PlacementTarget, Eligible]] = {}
 
-    def of(self, target: PlacementTarget) -> tuple[list[str], dict[str, str]]:
-        """Names in order, and why others are left out."""
+    def of(
+        self, target: PlacementTarget, here: Collection[str]
+    ) -> tuple[list[str], dict[str, str]]:
+        """Names in order, and why others are left out. ``here``: where the workload is now."""
         if id(target) not in self._found:
             found = eligible(target, self._clusters, self._view.tainted)
-            self._found[id(target)] = (target, *found)
-        _, names, left_out = self._found[id(target)]
-        return list(names), dict(left_out)
+            self._found[id(target)] = (target, found)
+        found = self._found[id(target)][1]
+        staying = found.closed & set(here) if found.closed and here else frozenset()
+        left_out = {n: why for n, why in found.left_out.items() if n not in staying}
+        return sorted({*found.names, *staying}) if staying else list(found.names), left_out
+
+    def closed(self, target: PlacementTarget) -> frozenset[str]:
+        """The clusters that take nothing new."""
+        return self._found[id(target)][1].closed
 
 
 def _assign(
@@ -65,9 +73,12 @@ def _assign(
 ) -> Assignment:
     if workload.target is None:
         return Assignment(workload.key, {})
-    names, left_out = homes.of(workload.target)
+    here = view.present.get(workload.key, {})
+    names, left_out = homes.of(workload.target, here)
+    closed = homes.closed(workload.target)
     if workload.namespace_placement is not None:
-        inside, _ = homes.of(workload.namespace_placement)
+        inside, _ = homes.of(workload.namespace_placement, here)
+        closed |= homes.closed(workload.namespace_placement)
         for name in set(names) - set(inside):
             left_out[name] = f"FederatedNamespace {workload.key.namespace} does not go there"
         names = [name for name in names if name in inside]
@@ -77,21 +88,15 @@ def _assign(
     gone = view.unavailable_for(workload.key)
     kept, crowded, warnings = spread(names, rules, clusters, gone, text, likings)
     left_out |= crowded
-    replicas, shortfall = _replicas(workload, kept, clusters, gone, view, room)
-    # What would run there but for the outage must not look abandoned; nor what stands in for a
-    # cluster that is not wholly back, or that may be dead: it may be all that there is.
-    idle: list[str] = []
+    most = {name: here[name] for name in closed if name in here}
+    replicas, shortfall = _replicas(workload, kept, clusters, gone, view, room, most)
+    # What would run there but for the outage must not look abandoned.
     if gone:
         usual, _, _ = spread(names, rules, clusters, (), text, likings)
-        idle += [n for n in usual if n in gone]
-    here = view.present.get(workload.key, {})
-    settled = {name for name, serves in here.items() if serves} - {*view.returning, *view.doubtful}
-    if not settled.issuperset(set(kept) - gone.keys()):
-        idle += [name for name in crowded if name in here]
-    for name in idle:
-        left_out.pop(name, None)
-        if name not in replicas:
-            replicas[name] = None if workload.replicas.mode == "Duplicated" else 0
+        for name in (n for n in usual if n in gone):
+            left_out.pop(name, None)
+            if name not in replicas:
+                replicas[name] = None if workload.replicas.mode == "Duplicated" else 0
     warnings += room.take(workload, replicas, gone)
     return Assignment(
         workload.key,
@@ -111,10 +116,12 @@ def _replicas(
     unavailable: Mapping[str, str],
     view: FleetView,
     room: Room,
+    most: Mapping[str, int],
 ) -> tuple[dict[str, int | None], int]:
+    """``most``: clusters that take nothing new, and what they have."""
     rule = workload.replicas
     if rule.mode == "Duplicated":
-        return {name: _clamped(workload, rule.shares.get(name)) for name in names}, 0
+        return {name: duplicated_count(workload, name) for name in names}, 0
     key = f"{workload.key.namespace}/{workload.key.name}"
     up = [name for name in names if name not in unavailable]
     # A fleet that recovers goes back to what it was, wherever replicas stand in the meantime.
@@ -124,6 +131,7 @@ def _replicas(
     total = rule.total if rule.total is not None else own_count(workload)
     plan: dict[str, int | None] = {n: 0 for n in names if n in unavailable}
     limits = room.limits(up, capacity)
+    limits |= {name: min(count, limits.get(name, count)) for name, count in most.items()}
     if rule.mode == "KubeFed":
         preferences = dict(rule.shares)
         if rule.default_share is not None:
@@ -157,9 +165,10 @@ def _share(workload: Workload, cluster: Cluster, view: FleetView) -> ReplicaShar
     return share
 
 
-def _clamped(workload: Workload, share: ReplicaShare | None) -> int | None:
+def duplicated_count(workload: Workload, cluster: str) -> int | None:
     """A duplicated count within its cluster's bounds; None where the template's own stands."""
     rule = workload.replicas
+    share = rule.shares.get(cluster)
     if share is None or (share.minimum == 0 and share.maximum is None):
         return rule.total
     count = rule.total if rule.total is not None else own_count(workload)

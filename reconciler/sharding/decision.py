@@ -14,7 +14,7 @@ from reconciler.errors import ReconcileError
 from reconciler.objects import ObjectKey
 from reconciler.scheduling import Assignment
 
-VERSION = 1
+VERSION = 2
 MAX_INFLATED = 64 * 1024 * 1024
 
 
@@ -26,6 +26,9 @@ class FleetDecision(Struct, frozen=True):
     left_alone   cluster -> why it is neither looked at nor written to
     lost         clusters whose replicas are gone as of this run
     moves        what moves or waits, for people
+    doubtful     clusters whose word is not taken for it that something serves there
+    tainted      cluster -> taint -> for how many seconds it has been there
+    down         cluster -> why its DNS records are withdrawn
     """
 
     commit: str
@@ -33,6 +36,9 @@ class FleetDecision(Struct, frozen=True):
     left_alone: Mapping[str, str] = field(default_factory=dict)
     lost: frozenset[str] = frozenset()
     moves: tuple[str, ...] = ()
+    doubtful: frozenset[str] = frozenset()
+    tainted: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    down: Mapping[str, str] = field(default_factory=dict)
 
 
 def encode(decision: FleetDecision, usual: Sequence[Assignment]) -> bytes:
@@ -42,13 +48,16 @@ def encode(decision: FleetDecision, usual: Sequence[Assignment]) -> bytes:
         "version": VERSION,
         "commit": decision.commit,
         "assignments": [
-            [list(a.workload), dict(a.replicas), a.shortfall]
+            [list(a.workload), dict(a.replicas), a.shortfall, sorted(a.leaving)]
             for a in decision.assignments
-            if (a.replicas, a.shortfall) != (same[a.workload].replicas, same[a.workload].shortfall)
+            if _told(a) != _told(same[a.workload])
         ],
         "leftAlone": dict(decision.left_alone),
         "lost": sorted(decision.lost),
         "moves": list(decision.moves),
+        "doubtful": sorted(decision.doubtful),
+        "down": dict(decision.down),
+        "tainted": {name: dict(ages) for name, ages in decision.tainted.items()},
     }
     return zlib.compress(orjson.dumps(document, option=orjson.OPT_SORT_KEYS))
 
@@ -63,13 +72,13 @@ def decode(data: bytes, usual: Sequence[Assignment]) -> FleetDecision:
     document = _document(data)
     try:
         changed = {
-            ObjectKey(*key): (_counts(replicas), int(shortfall))
-            for key, replicas, shortfall in document["assignments"]
+            ObjectKey(*key): (_counts(replicas), int(shortfall), frozenset(map(str, leaving)))
+            for key, replicas, shortfall, leaving in document["assignments"]
         }
         return FleetDecision(
             str(document["commit"]),
             tuple(
-                replace(a, replicas=changed[a.workload][0], shortfall=changed[a.workload][1])
+                replace(a, **dict(zip(_TOLD, changed[a.workload], strict=True)))
                 if a.workload in changed
                 else a
                 for a in usual
@@ -77,9 +86,22 @@ def decode(data: bytes, usual: Sequence[Assignment]) -> FleetDecision:
             {str(name): str(why) for name, why in document["leftAlone"].items()},
             frozenset(str(name) for name in document["lost"]),
             tuple(str(move) for move in document["moves"]),
+            frozenset(str(name) for name in document["doubtful"]),
+            {
+                str(name): {str(taint): float(age) for taint, age in ages.items()}
+                for name, ages in document["tainted"].items()
+            },
+            {str(name): str(why) for name, why in document["down"].items()},
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise _unreadable(f"a part of it is not as it should be: {error}") from None
+
+
+_TOLD = ("replicas", "shortfall", "leaving")
+
+
+def _told(assignment: Assignment) -> tuple[Any, ...]:
+    return tuple(getattr(assignment, name) for name in _TOLD)
 
 
 def _counts(replicas: Mapping[str, Any]) -> dict[str, int | None]:

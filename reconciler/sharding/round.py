@@ -2,7 +2,8 @@
 
 They meet in the ConfigMap ``federation-<name>-round`` of the host cluster. The pod with index 0
 publishes what it decided, the others read it, and each says when it has ended. Nobody waits for
-anything but the decision: a pod that dies holds up no other.
+anything but the decision, and, before deleting a Service or an Ingress, for the DNS records to be
+written: a pod that dies holds up nothing else.
 
 A round is of one Job and one holding of the lock (its epoch, ``Lease.epoch``): what was decided
 before somebody else held it is not acted upon any more.
@@ -27,7 +28,7 @@ from reconciler.objects import Object, ObjectKey
 from reconciler.sharding.split import Shard
 
 CONFIG_MAPS = Resource("v1", "ConfigMap", "configmaps", namespaced=True)
-VERSION = 1
+VERSION = 2
 MAX_BYTES = 900_000
 TRIES = 30
 POLL_SECONDS = 1.0
@@ -36,13 +37,18 @@ PATIENCE_SECONDS = 300.0
 
 
 class RoundState(Struct, frozen=True):
-    """What the ConfigMap says. ``ended``: pod -> whether all that it had to do was done."""
+    """What the ConfigMap says. ``ended``: pod -> whether all that it had to do was done.
+
+    ``names``: what became of the DNS records: None not yet written, "" all are as planned, else
+    what failed.
+    """
 
     round: str = ""
     epoch: int = 0
     count: int = 0
     decision: bytes = b""
     ended: Mapping[int, bool] = field(default_factory=dict)
+    names: str | None = None
 
     @property
     def all_ended(self) -> bool:
@@ -122,6 +128,25 @@ class Round:
             )
         self._update(lambda state: replace(state, decision=decision))
 
+    def tell_names(self, failed: str) -> None:
+        """The DNS records are written, or ``failed`` says what is not. Raises ReconcileError."""
+        self._update(lambda state: replace(state, names=failed))
+
+    def await_names(self, patience: float = PATIENCE_SECONDS) -> str:
+        """Why what a DNS name points to must stay; nothing once shard 0 has written the records.
+
+        ``patience`` is in seconds. Raises StalePlan when the lock was another run's since.
+        """
+        give_up = self._clock() + patience
+        while True:
+            self._check()
+            self.state = self._read()[0]
+            if self.state.names is not None:
+                return self.state.names
+            if 0 in self.state.ended or self._clock() >= give_up:
+                return f"shard 0 of {self.shard.count} has not written the DNS records"
+            self._pause(POLL_SECONDS)
+
     def end(self, *, well: bool) -> RoundState:
         """This pod has ended; what is known of all of them. Raises ReconcileError."""
         mine = {self.shard.index: well}
@@ -169,6 +194,7 @@ class Round:
                 "round": state.round,
                 "epoch": state.epoch,
                 "shards": state.count,
+                "names": state.names,
                 "ended": {str(index): well for index, well in sorted(state.ended.items())},
             },
             option=orjson.OPT_INDENT_2,
@@ -204,6 +230,7 @@ def _parsed(found: Object | None) -> RoundState:
             int(document["shards"]),
             base64.b64decode(encoded),
             {int(index): bool(well) for index, well in document["ended"].items()},
+            None if document["names"] is None else str(document["names"]),
         )
     except (KeyError, TypeError, ValueError, AttributeError):
         return RoundState()

@@ -45,7 +45,16 @@ def test_a_name_waits_for_all_replicas_behind_it(
 ) -> None:
     state = understood(CLUSTERS, WEB, DEPLOYMENT % ((deployment,) * 3), INGRESS)
     key = ObjectKey("apps", "Deployment", "shop", deployment)
-    there = {"status": {"readyReplicas": ready}} if ready is not None else None
+    spec = {"replicas": 3}
+    there = {"spec": spec, "status": {"readyReplicas": ready}} if ready is not None else None
     live = {key: {"aws-eu": there, "gcp-eu": {"status": {}}}} if there else {}
     assert late_objects(state, schedule(state), live, ["aws-eu"]) == late
     assert late_objects(state, schedule(state), live, []) == {}
+
+
+def test_a_name_waits_for_what_the_live_object_asks_for_not_for_what_git_once_said() -> None:
+    """An autoscaler asks for two of the three; nobody will ever make it three."""
+    state = understood(CLUSTERS, WEB, DEPLOYMENT % (("web",) * 3), INGRESS)
+    key = ObjectKey("apps", "Deployment", "shop", "web")
+    live = {key: {"aws-eu": {"spec": {"replicas": 2}, "status": {"readyReplicas": 2}}}}
+    assert late_objects(state, schedule(state), live, ["aws-eu"]) == {}

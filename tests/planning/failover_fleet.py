@@ -10,12 +10,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 
-from reconciler.federation.model import DesiredState
+from msgspec.structs import replace
+
+from reconciler.cluster.resources import VersionedKind
+from reconciler.federation.model import DesiredState, Workload
 from reconciler.health.memory import DamagedMemory, FleetMemory, Phase, decode, encode
 from reconciler.health.probe import Nodes, Probe, Try, judge
 from reconciler.objects import Object, ObjectKey
 from reconciler.planning.availability import Availability, assess
 from reconciler.planning.placing import Placing, place
+from reconciler.planning.staying import is_current, stay
 from reconciler.scheduling import Assignment, schedule
 from tests.dns.fleets import understood
 
@@ -241,9 +245,30 @@ class Fleet:
         for name in answered:
             member = self.members[name]
             for key, asked in member.asked.items():
-                status = {"readyReplicas": member.ready.get(key, 0)}
-                live.setdefault(key, {})[name] = {"spec": {"replicas": asked}, "status": status}
+                ready = member.ready.get(key, 0)
+                # As a Deployment tells it whose Pods all are of the newest version.
+                counts = dict.fromkeys(("replicas", "updatedReplicas"), asked)
+                live.setdefault(key, {})[name] = {
+                    "apiVersion": "apps/v1",
+                    "kind": "Deployment",
+                    "metadata": {},
+                    "spec": {"replicas": asked},
+                    "status": {**counts, "readyReplicas": ready, "availableReplicas": ready},
+                }
         placing = place(self.state, availability, self.usual, live, answered, self.now)
+        doubtful = placing.doubtful | availability.silent
+
+        def not_ready(_: Workload, key: ObjectKey, home: str, due: int) -> str:
+            if home in doubtful:
+                return "the cluster looks unhealthy"
+            return is_current(live.get(key, {}).get(home), due)
+
+        kind = VersionedKind("apps/v1", "Deployment")
+        here = {n: {k: (kind, found[n]) for k, found in live.items() if n in found} for n in NAMES}
+        assignments, told = stay(
+            self.state, placing.assignments, here, not_ready, availability.tainted
+        )
+        placing = replace(placing, assignments=assignments, moves=(*placing.moves, *told))
         # A later run has only the bytes.
         self.memory = decode(encode(placing.memory))
         for name in answered:
