@@ -31,6 +31,7 @@ from reconciler.planning.placing import place
 from reconciler.rendering import Rendering
 from reconciler.scheduling import Assignment
 from reconciler.sharding.decision import FleetDecision
+from reconciler.source.owner import Claimant
 
 Connect = Callable[[Cluster], Member]
 
@@ -40,12 +41,14 @@ class Fleet(Struct, frozen=True):
 
     usual   the assignments if everything were well, and what they come to
     mine    the clusters that this run plans; others are looked at where that matters
+    claimant  whose inventories are this run's
     """
 
     state: DesiredState
     usual: tuple[Assignment, ...]
     rendering: Rendering
     mine: frozenset[str]
+    claimant: Claimant
     commit: str = ""
 
 
@@ -151,6 +154,7 @@ def _look(
         kinds_in(fleet.rendering),
         left_alone,
         partly,
+        fleet.claimant,
         lambda: progress.advance("observe"),
     )
     return seen, live_workloads(fleet.state, fleet.usual, seen)

@@ -48,6 +48,7 @@ from reconciler.planning.requests import DEFAULT_NAMESPACE
 from reconciler.reading import LastApplied, check_trust
 from reconciler.recall import (
     Recall,
+    check_owner,
     in_host_cluster,
     open_store,
     recollect,
@@ -110,11 +111,17 @@ def make_plan(
     _check_names(state, options.clusters)
     outages = simulated_outages(state, options.simulate_outages)
     usual = schedule(state)
+    claimant = repository.claimant(take_over=options.take_over)
     fleet = Fleet(
-        state, usual, rendered(state, usual), _mine(options, state), repository.checkout.commit
+        state,
+        usual,
+        rendered(state, usual),
+        _mine(options, state),
+        claimant,
+        repository.checkout.commit,
     )
     connect = Connections(connector).member
-    recall = recollect(options, connector, state.federation)
+    recall = recollect(options, connector, state.federation, claimant)
     distrust = check_trust(repository.source, LastApplied.of(recall.memory.commit))
     if published:
         decided = follow(fleet, decode(published, usual), connect, progress)
@@ -211,9 +218,12 @@ def _announce(shared: Round, fleet: Fleet, decided: Decided, recall: Recall) -> 
 
 def open_memory(options: Options) -> tuple[MemoryStore, Remembered, tuple[str, ...]]:
     """The fleet's memory, its content, and the names of the clusters. Raises ReconcileError."""
-    state = read(options).state
+    repository = read(options)
+    state = repository.state
     store = open_store(options, _connector(options, state), state.federation)
-    return store, store.read(), tuple(sorted(cluster.name for cluster in state.clusters))
+    found = store.read()
+    check_owner(found.memory, store, repository.claimant())
+    return store, found, tuple(sorted(cluster.name for cluster in state.clusters))
 
 
 def _read_under(lock: RunLock | None, options: Options) -> tuple[Repository, Connector, bytes]:

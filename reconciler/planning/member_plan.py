@@ -101,6 +101,8 @@ def plan_member(
     warnings += unlisted.warnings
     if inventory.damaged:
         warnings.append(f"the inventory was damaged and is made anew ({inventory.damaged})")
+    if inventory.news:
+        warnings.append(inventory.news)
     changes = sorted(
         [c.change for c in checked if c.change] + prunes, key=lambda c: (c.key, c.action)
     )
@@ -123,7 +125,8 @@ def plan_member(
         rows=rows,
         fields={c.record.entry: c.fields for c in same.values() if c.record and c.fields},
         unlisted=unlisted.ours,
-        stale=any(inventory.rows.get(key) != row for key, row in rows.items()),
+        stale=bool(inventory.news)
+        or any(inventory.rows.get(key) != row for key, row in rows.items()),
         warnings=tuple(f"{cluster.name}: {warning}" for warning in warnings),
         violations=_violations(cluster, observation, targets, changes, federation, settings),
         invalid=tuple(c.change for c in checked if c.invalid and c.change),
