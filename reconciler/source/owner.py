@@ -81,7 +81,7 @@ class Claimant(Struct, frozen=True, dict=True):
 
     @property
     def _has_address(self) -> bool:
-        return not self.sources[0].startswith("/")
+        return self.where is not None or not self.sources[0].startswith("/")
 
     @cached_property
     def _answers(self) -> tuple[Lock, dict[str, bool]]:

@@ -146,9 +146,8 @@ def test_the_url_of_a_repository_and_a_clone_of_it_are_one(world: World, tmp_pat
     assert not World(clone, world.kubeconfig).plan().has_failures
 
 
-@pytest.mark.parametrize("shallow", [False, True])
 def test_a_mirror_and_a_new_address_are_known_by_the_last_applied_commit(
-    world: World, tmp_path: Path, shallow: bool
+    world: World, tmp_path: Path
 ) -> None:
     world.write("shop.yaml", SHOP)
     published(world)
@@ -158,10 +157,9 @@ def test_a_mirror_and_a_new_address_are_known_by_the_last_applied_commit(
     world.write("more.yaml", SETTINGS.replace("name: settings", "name: more"))
     published(world)
     git(tmp_path, "clone", "-q", "--bare", str(world.repository), str(new))
-    if shallow:
-        clone = tmp_path / "laptop"
-        git(tmp_path, "clone", "-q", new.as_uri(), str(clone))
-        assert not World(clone, world.kubeconfig).plan().has_failures
+    clone = tmp_path / "laptop"
+    git(tmp_path, "clone", "-q", new.as_uri(), str(clone))
+    assert not World(clone, world.kubeconfig).plan().has_failures
     assert world.apply(repo=new.as_uri()).ok
     # What is frozen now no longer has a say.
     world.write("last.yaml", SETTINGS.replace("name: settings", "name: last"))
