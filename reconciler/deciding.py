@@ -11,6 +11,7 @@ from msgspec import Struct, field
 
 from reconciler.cluster.member import Member
 from reconciler.cluster.probing import probe_all
+from reconciler.cluster.resources import VersionedKind
 from reconciler.dns.step import asks_for_records
 from reconciler.federation.model import Cluster, DesiredState
 from reconciler.health.decision import ClusterHealth
@@ -107,7 +108,11 @@ def decide(
         connect,
         progress,
     )
-    answered = {one.cluster.name for one in seen if one.observation is not None}
+    # Of a cluster whose workloads could not be listed nobody knows what it runs.
+    moving = {
+        VersionedKind.of(w.template) for w in (*shared_workloads(state), *spread_workloads(state))
+    }
+    answered = {one.cluster.name for one in seen if one.answers_for(moving)}
     placing = place(state, availability, fleet.usual, live, answered, now)
     decision = FleetDecision(
         fleet.commit,

@@ -25,7 +25,7 @@ class Observation(Struct, frozen=True, dict=True):
     live      objects with our label and their own identity, by the kind and version they were
               read in
     unserved  kinds that the server surely does not have
-    failed    kinds that could not be listed, with the reason; nothing may be pruned then
+    failed    kinds that could not be listed, with the reason; nothing of them is known
     """
 
     inventory: Inventory

@@ -23,6 +23,7 @@ from reconciler.inventory.observation import Observation, observe
 from reconciler.inventory.store import read_inventory
 from reconciler.objects import Object, ObjectKey
 from reconciler.planning import pruning
+from reconciler.planning.checking import could_not_be_listed
 from reconciler.planning.member_plan import MemberWork
 from reconciler.planning.plan import Action, Change, ClusterPlan, Plan
 
@@ -54,10 +55,8 @@ def plan_emptying(
     inventory = read_inventory(member, federation.name, federation.namespace)
     observation = observe(member, inventory, ())
     if not observation.complete:
-        kind, reason = next(iter(sorted(observation.failed.items())))
-        raise ClusterError(
-            member.name, f"{kind.kind} ({kind.api_version}) could not be listed: {reason}"
-        )
+        failed = next(iter(sorted(observation.failed.items())))
+        raise ClusterError(member.name, could_not_be_listed(*failed))
     if not inventory.rows and not observation.members:
         return None
     changes, kept = _decide(member, observation, federation, fate)

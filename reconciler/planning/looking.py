@@ -39,6 +39,10 @@ class Seen:
     observation: Observation | None = None
     problem: str = ""
 
+    def answers_for(self, kinds: Collection[VersionedKind]) -> bool:
+        """Whether it could be looked at, and all of these kinds could be listed."""
+        return self.observation is not None and not any(k in self.observation.failed for k in kinds)
+
 
 def look_at_all(
     connect: Callable[[Cluster], Member],
@@ -162,6 +166,7 @@ def live_workloads(
             Sought(resource, key)
             for key, workload in shared.items()
             if key not in members
+            and VersionedKind.of(workload.template) not in one.observation.failed
             and one.cluster.name in possible.get(key, ())
             and (resource := one.observation.discovery.find(VersionedKind.of(workload.template)))
         ]

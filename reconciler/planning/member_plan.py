@@ -22,7 +22,7 @@ from reconciler.inventory.ownership import Fields
 from reconciler.inventory.records import Record
 from reconciler.objects import GroupKind, Object, ObjectKey
 from reconciler.planning import guards, pruning
-from reconciler.planning.checking import Terms
+from reconciler.planning.checking import Terms, could_not_be_listed
 from reconciler.planning.deciding import Deciding, decide_all
 from reconciler.planning.missing import Sought, find_missing
 from reconciler.planning.plan import Action, Change, ClusterPlan
@@ -158,21 +158,31 @@ def _prunes(
     wanted_anywhere: Collection[ObjectKey],
     federation: Federation,
 ) -> tuple[list[Change], list[str], str]:
-    """The prunes and orphanings, warnings about what is kept, and why all prunes must wait."""
+    """The prunes and orphanings, warnings about what is kept, and why prunes must wait.
+
+    Those of a kind that could not be listed, and of what its objects may use; all of them where
+    Git wants objects of such a kind, as nobody knows whether those are as they should be.
+    """
     members = observation.members
     questions = list(pruning.candidates(members, wanted_here, wanted_anywhere))
-    blocked = ""
-    if not observation.complete:
-        kind, reason = next(iter(sorted(observation.failed.items())))
-        blocked = f"{kind.kind} ({kind.api_version}) could not be listed: {reason}"
-    elif unlisted.contradicted:
+    blocked = "; ".join(could_not_be_listed(*one) for one in sorted(observation.failed.items()))
+    # What cannot be seen may use what is about to go, and a Namespace would take it along.
+    unseen = {kind.group_kind for kind in observation.failed}
+    held: Collection[GroupKind] = pruning.USED_BY_OTHERS if unseen else ()
+    all_wait = any(key.group_kind in unseen for key in wanted_here)
+    if not blocked and unlisted.contradicted:
+        all_wait = True
         blocked = f"{unlisted.contradicted} is there and ours, but was not in the list of its kind"
     changes: list[Change] = []
+    if blocked and not all_wait:
+        blocked += "; what it may use waits with it"
     warnings = [f"pruning waits: {blocked}"] if blocked else []
     discovery = observation.discovery
     # Namespaces and CRDs last: whether they may go depends on what stays of their contents.
     ordered = sorted(questions, key=lambda q: q.key.group_kind in (NAMESPACE, CRD))
-    for question in ordered if not blocked else ():
+    for question in ordered if not all_wait else ():
+        if question.key.group_kind in held:
+            continue
         verdict = pruning.decide(question, federation.prune, matches, federation.namespace)
         if isinstance(verdict, Change) and question.key.group_kind in (NAMESPACE, CRD):
             going = {change.key for change in changes if change.action is Action.PRUNE}
