@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 
 from msgspec import Struct, field
+from msgspec.structs import replace
 
 from reconciler.cluster.member import Member
 from reconciler.cluster.probing import probe_all
@@ -17,6 +18,7 @@ from reconciler.federation.model import Cluster, DesiredState
 from reconciler.health.decision import ClusterHealth
 from reconciler.health.memory import FleetMemory, Phase
 from reconciler.health.probe import Probe, Signal
+from reconciler.inventory.belonging import changed_servers
 from reconciler.objects import Object, ObjectKey
 from reconciler.options import Progress
 from reconciler.planning.availability import assess
@@ -114,6 +116,9 @@ def decide(
     }
     answered = {one.cluster.name for one in seen if one.answers_for(moving)}
     placing = place(state, availability, fleet.usual, live, answered, now)
+    servers, changed = changed_servers(
+        memory.servers, {o.cluster.name: o.observation.inventory for o in seen if o.observation}
+    )
     decision = FleetDecision(
         fleet.commit,
         placing.assignments,
@@ -127,9 +132,10 @@ def decide(
         live,
         unavailable=availability.unavailable,
         health=availability.health,
-        memory=placing.memory,
+        memory=replace(placing.memory, servers=servers),
         warnings=(
             *availability.warnings,
+            *changed,
             *placing.warnings,
             *(text for a in placing.assignments for text in _remarks(a)),
         ),

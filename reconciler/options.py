@@ -35,7 +35,7 @@ class NoProgress:
 
 
 class Options(Struct, frozen=True):
-    """What one run is asked to do. ``deadline`` is in seconds."""
+    """What one run is asked to do. ``deadline`` is in seconds; None: as usual."""
 
     repo: str = "."
     ref: str | None = None

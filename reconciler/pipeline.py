@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from math import inf
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
@@ -67,6 +66,10 @@ from reconciler.sharding.round import PATIENCE_SECONDS, Round
 
 if TYPE_CHECKING:
     from reconciler.dns.plan import DnsPlan
+
+
+RUN_SECONDS, PLAN_SECONDS = 600.0, 300.0
+"""How long a run, and what only reads, may take where --deadline does not say."""
 
 
 class Prepared(Struct, frozen=True):
@@ -333,11 +336,11 @@ def _check_names(state: DesiredState, names: Sequence[str]) -> None:
 
 def _connector(options: Options, state: DesiredState) -> Connector:
     began = time.monotonic()
-    deadline = options.deadline
+    usual = PLAN_SECONDS if options.plan_only else RUN_SECONDS
+    deadline = began + (options.deadline or usual)
 
     def seconds_left() -> float:
-        until_deadline = inf if deadline is None else deadline - (time.monotonic() - began)
-        return min(until_deadline, options.time_left())
+        return min(deadline - time.monotonic(), options.time_left())
 
     return Connector.from_file(
         options.kubeconfig,

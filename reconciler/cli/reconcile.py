@@ -185,7 +185,7 @@ def _sharded(settings: Settings) -> Settings:
     "deadline",
     type=DURATION,
     heading=FLEET,
-    help="Give up after this time, such as 10m.",
+    help="Give up after this time. [default: 10m, with --plan and what only reads 5m]",
 )
 @lock_options
 @option(

@@ -83,6 +83,7 @@ class FleetMemory(Struct, frozen=True):
 
     ``taints``: cluster -> taint (``key=value:effect``) -> when it was first seen.
     ``commit`` is the commit that was last applied without a failure, ``applied_at`` when.
+    ``servers``: cluster -> the UID of its kube-system, which tells its API server from others.
     ``owner`` is the repository that all this is about; None: nobody has recorded it.
     """
 
@@ -92,6 +93,7 @@ class FleetMemory(Struct, frozen=True):
     commit: str = ""
     applied_at: float = 0.0
     told: Told = Told()
+    servers: Mapping[str, str] = field(default_factory=dict)
     owner: Owner | None = None
 
 
@@ -113,6 +115,8 @@ def encode(memory: FleetMemory) -> bytes:
         "commit": memory.commit,
         "appliedAt": memory.applied_at,
     }
+    if memory.servers:
+        document["servers"] = dict(memory.servers)
     if memory.owner is not None:
         document["owner"] = to_builtins(memory.owner)
     if memory.told != Told():
@@ -155,6 +159,7 @@ def decode(data: bytes) -> FleetMemory:
             commit=str(document.get("commit", "")),
             applied_at=float(document.get("appliedAt", 0)),
             told=_what_was_told(document.get("told", {})),
+            servers=convert(document.get("servers", {}), dict[str, str]),
             owner=convert(document.get("owner"), Owner | None),
         )
     except (TypeError, ValueError, AttributeError, KeyError) as error:

@@ -79,6 +79,21 @@ def doubts_about_clusters(
     return found
 
 
+def changed_servers(
+    before: Mapping[str, str], inventories: Mapping[str, Inventory]
+) -> tuple[dict[str, str], list[str]]:
+    """Which API server each cluster is now, to be remembered; and what to tell of those that
+    changed. A cluster that was built anew is filled anew: nothing can be lost in it."""
+    now = {name: one.cluster_uid for name, one in inventories.items() if one.cluster_uid}
+    told = [
+        f"{name} is another API server than before (the UID of kube-system was {before[name]}, now "
+        f"it is {uid}); what runs in the one before is left there"
+        for name, uid in sorted(now.items())
+        if before.get(name, uid) != uid
+    ]
+    return {**before, **now}, told
+
+
 def _uid_of_kube_system(member: Member) -> str:
     """Empty where the member does not say."""
     try:

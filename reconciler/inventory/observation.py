@@ -142,5 +142,5 @@ def _gather(
         elif result is None or (isinstance(result, NotFound) and discovery.find(kind) is None):
             unserved.add(kind)
         else:
-            failed[kind] = str(result)
+            failed[kind] = f"{result} (HTTP {result.code})"
     return Observation(inventory, discovery, live, frozenset(unserved), failed)

@@ -11,8 +11,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from reconciler.cluster.member import Member
-from reconciler.cluster.resources import Resource
-from reconciler.cluster.resources import VersionedKind
+from reconciler.cluster.resources import Resource, VersionedKind
 from reconciler.errors import ApiError, Conflict, Forbidden, Invalid, NotFound
 from reconciler.federation.model import AdoptionRules
 from reconciler.inventory.ownership import Fields, owned_paths

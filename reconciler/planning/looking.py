@@ -11,11 +11,11 @@ from reconciler.cluster.answers import understanding
 from reconciler.cluster.member import Member
 from reconciler.cluster.parallel import in_parallel
 from reconciler.cluster.resources import VersionedKind
-from reconciler.errors import ClusterError
-from reconciler.federation.model import Cluster, DesiredState, Workload
+from reconciler.errors import ApiError, ClusterError
+from reconciler.federation.model import Cluster, DesiredState, Federation, Workload
 from reconciler.inventory.belonging import claimed, doubts_about_clusters
 from reconciler.inventory.observation import Observation, observe
-from reconciler.inventory.store import read_inventory
+from reconciler.inventory.store import Inventory, read_inventory
 from reconciler.objects import Object, ObjectKey
 from reconciler.planning.missing import Sought, find_missing
 from reconciler.rendering import Rendering
@@ -110,13 +110,26 @@ def _look(
         member = connect(cluster)
         federation = state.federation
         with understanding(cluster.name):
-            inventory = read_inventory(member, federation.name, federation.namespace)
+            inventory = _inventory(member, federation)
             inventory = claimed(member, inventory, cluster.name, claimant)
             observation = observe(member, inventory, kinds, whole=whole)
             member.rest()
             return Seen(cluster, member, observation)
     except ClusterError as error:
         return Seen(cluster, problem=words_of(error))
+
+
+def _inventory(member: Member, federation: Federation) -> Inventory:
+    """Raises ClusterError that names what could not be listed."""
+    try:
+        return read_inventory(member, federation.name, federation.namespace)
+    except ApiError as error:
+        raise ClusterError(
+            member.name,
+            f"the inventory (Secrets in {federation.namespace}) could not be listed: {error} "
+            f"(HTTP {error.code})",
+            hint=error.hint,
+        ) from error
 
 
 def shared_workloads(state: DesiredState) -> list[Workload]:

@@ -109,8 +109,8 @@ def claimant_of(where: SourceLocation, head: str, *, take_over: bool = False) ->
     """Every name that a repository has, without asking any server."""
     if where.is_remote:
         path = posixpath.normpath(where.path.strip("/") or ".")
-        names = (normalised(where.location),)
-        return Claimant(names, path, where=where, head=head, take_over=take_over)
+        name = normalised(where.location)
+        return Claimant((name,), path, where=where, head=head, take_over=take_over)
     folder = (Path(where.location).expanduser() / where.path).resolve()
     top = next((one for one in (folder, *folder.parents) if (one / ".git").exists()), None)
     if top is None:

@@ -40,7 +40,7 @@ def test_the_rest_of_the_cluster_is_reconciled(pair, repository, code: int, firs
     assert change.action is Action.FAILED
     assert FAILED_LIST in change.error
     assert not apply_plan(make_plan(options)).ok
-    assert aws.get("Service", "web", "shop")["spec"]["ports"][0]["port"] == (
+    assert aws.get("Service", "web", "shop")["spec"]["ports"][0]["targetPort"] == (
         8080 if first else 9090
     )
     aws.faults.clear()
