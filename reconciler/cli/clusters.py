@@ -36,8 +36,9 @@ Examples:
   reconcile clusters -o wide
   reconcile clusters -o json | jq '.clusters[] | select(.drift > 0).name'
 \b
-Exit codes: 0 every cluster is ready and answered all, 1 one is or did not. DRIFT counts objects that somebody
-changed or deleted; PENDING those that the next run changes because Git did.
+Exit codes: 0 every cluster is ready and could be looked at, 1 one is not, or a kind in
+it could not be listed. DRIFT counts objects that somebody changed or deleted; PENDING
+those that the next run changes because Git did.
 """
 
 
