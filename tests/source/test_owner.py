@@ -71,7 +71,7 @@ def test_the_identity_is_kept_when_the_repository_gets_another_address() -> None
     here = Claimant(("git.example.org/org/fleet", "git.example.com/org/fleet"))
     assert here.recorded_over(old, "") == old
     assert here.recorded_over(None, "").id
-    assert Claimant(("/home/me/fleet",)).owner.id != here.owner.id
+    assert Claimant(("/srv/fleet",)).owner.id != here.owner.id
 
 
 @pytest.mark.parametrize("commit", ["", "main", "--upload-pack=x", "0" * 40])
