@@ -9,7 +9,8 @@ import pytest
 from reconciler.pipeline import Options, apply_plan, make_plan
 from reconciler.planning.plan import Action
 from reconciler.sandbox import Sandbox
-from tests.scenarios.conftest import NAMES
+from tests.scenarios.conftest import NAMES, World
+from tests.scenarios.desk import Desk
 from tests.scenarios.manifests import NAMESPACE, SERVICE, SETTINGS, SHOP, WEB
 
 FAILED_LIST = "ConfigMap (v1) could not be listed"
@@ -84,3 +85,14 @@ def test_a_server_that_puts_everybody_off_is_given_up_on_soon(pair) -> None:
 
 def _given(options: Options) -> dict[str, str]:
     return {"repo": options.repo, "kubeconfig": options.kubeconfig or ""}
+
+
+def test_status_and_clusters_name_the_list_that_failed(pair, repository, tmp_path) -> None:
+    sandbox, options = pair
+    apply_plan(make_plan(options))
+    sandbox.cluster("aws").faults.error(403, path=TARGETS, method="GET")
+    desk = Desk(World(repository, sandbox.kubeconfig), tmp_path / "plan.json")
+    for command in (["--plan"], ["status"], ["clusters"]):
+        done = desk.reconcile(*command)
+        assert FAILED_LIST in done.stdout + done.stderr, command
+        assert done.returncode == 1, command

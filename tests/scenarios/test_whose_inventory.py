@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -10,6 +13,7 @@ from reconciler.errors import SourceError
 from reconciler.pipeline import Options, make_plan
 from reconciler.planning.plan import Action, Plan
 from tests.scenarios.conftest import CLUSTERS, FEDERATION, World
+from tests.scenarios.desk import ROOT, Desk
 from tests.scenarios.manifests import NAMESPACE, SETTINGS, SHOP
 from tests.source.repositories import commit, git
 
@@ -184,9 +188,7 @@ def test_a_repository_that_shares_only_its_beginning_is_another(
     assert refused(other.plan())
 
 
-def test_an_inventory_without_an_owner_gets_one_and_says_so(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_inventory_without_an_owner_gets_one_and_says_so(world: World) -> None:
     world.write("shop.yaml", SHOP)
     world.apply()
     forget(world)
@@ -235,3 +237,32 @@ def forget(world: World) -> None:
             *("--type=merge", "-p", patch),
             cluster=cluster,
         )
+
+
+def test_a_cluster_does_not_leave_with_what_another_repository_applied(
+    world: World, tmp_path: Path
+) -> None:
+    world.write("shop.yaml", SHOP)
+    world.apply()
+    other = beside(world, "blog")
+    done = Desk(other, tmp_path / "plan.json").reconcile("unjoin", "aws", "--prune", "--yes")
+    assert done.returncode == 1
+    assert "belongs to another repository" in done.stderr
+    assert world.exists("deployment", "web")
+
+
+def test_taking_over_is_never_left_to_the_environment(
+    simulated_world: World, tmp_path: Path
+) -> None:
+    desk = Desk(simulated_world, tmp_path / "plan.json")
+    assert desk.reconcile("--take-over", "--every", "60s").returncode == 64
+    done = subprocess.run(
+        [sys.executable, "-m", "reconciler.cli", "--plan"],
+        cwd=simulated_world.repository,
+        env={**os.environ, "RECONCILE_TAKE_OVER": "true", "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 64
+    assert "RECONCILE_TAKE_OVER sets no option" in done.stderr
