@@ -21,6 +21,7 @@ from reconciler.health.decision import ClusterHealth
 from reconciler.health.memory import FleetMemory
 from reconciler.health.probe import Probe, Signal
 from reconciler.inventory.applyset import IDENTITY, identity_of
+from reconciler.inventory.belonging import changed_servers
 from reconciler.objects import Object, ObjectKey, Unshown, map_of
 from reconciler.options import Progress
 from reconciler.planning import once
@@ -40,6 +41,7 @@ from reconciler.planning.staying import is_current, serves_at_once, stay
 from reconciler.rendering import Rendering
 from reconciler.scheduling import Assignment
 from reconciler.sharding.decision import FleetDecision
+from reconciler.source.owner import Claimant
 
 Connect = Callable[[Cluster], Member]
 
@@ -49,12 +51,14 @@ class Fleet(Struct, frozen=True):
 
     usual   the assignments if everything were well, and what they come to
     mine    the clusters that this run plans; others are looked at where that matters
+    claimant  whose inventories are this run's
     """
 
     state: DesiredState
     usual: tuple[Assignment, ...]
     rendering: Rendering
     mine: frozenset[str]
+    claimant: Claimant
     commit: str = ""
 
 
@@ -105,8 +109,15 @@ def decide(
         connect,
         progress,
     )
-    answered = {one.cluster.name for one in seen if one.observation is not None}
+    # Of a cluster whose workloads could not be listed nobody knows what it runs.
+    moving = {
+        VersionedKind.of(w.template) for w in (*shared_workloads(state), *spread_workloads(state))
+    }
+    answered = {one.cluster.name for one in seen if one.answers_for(moving)}
     placing = place(state, availability, fleet.usual, live, answered, now, strangers)
+    servers, changed = changed_servers(
+        memory.servers, {o.cluster.name: o.observation.inventory for o in seen if o.observation}
+    )
     decision = FleetDecision(
         fleet.commit,
         placing.assignments,
@@ -127,9 +138,10 @@ def decide(
             else one
             for one in availability.health
         ),
-        memory=_with_ran(placing.memory, fleet, seen),
+        memory=replace(_with_ran(placing.memory, fleet, seen), servers=servers),
         warnings=(
             *availability.warnings,
+            *changed,
             *placing.warnings,
             *(text for a in placing.assignments for text in _remarks(a)),
         ),
@@ -226,6 +238,7 @@ def _look(
         kinds_in(fleet.rendering),
         left_alone,
         partly,
+        fleet.claimant,
         lambda: progress.advance("observe"),
     )
     live, strangers = live_workloads(fleet.state, fleet.usual, seen)

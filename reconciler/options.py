@@ -35,7 +35,7 @@ class NoProgress:
 
 
 class Options(Struct, frozen=True):
-    """What one run is asked to do. ``deadline`` is in seconds."""
+    """What one run is asked to do. ``deadline`` is in seconds; None: as usual."""
 
     repo: str = "."
     ref: str | None = None
@@ -63,6 +63,8 @@ class Options(Struct, frozen=True):
     require_signature: SignatureRule | None = None
     trusted_keys: str = ""
     allow_rollback: bool = False
+    take_over: bool = False
+    """What another repository, or a Cluster of another name, has is to be this one's."""
     lock: str = "auto"
     """What keeps runs apart: ``lease``, ``file``, ``none``, or ``auto``: see ``locking``."""
     lock_timeout: float = 0.0

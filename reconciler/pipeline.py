@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from math import inf
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
@@ -55,6 +54,7 @@ from reconciler.planning.requests import DEFAULT_NAMESPACE
 from reconciler.reading import LastApplied, check_trust
 from reconciler.recall import (
     Recall,
+    check_owner,
     in_host_cluster,
     open_store,
     recollect,
@@ -73,6 +73,10 @@ from reconciler.sharding.round import PATIENCE_SECONDS, Round
 
 if TYPE_CHECKING:
     from reconciler.dns.plan import DnsPlan
+
+
+RUN_SECONDS, PLAN_SECONDS = 600.0, 300.0
+"""How long a run, and what only reads, may take where --deadline does not say."""
 
 
 class Prepared(Struct, frozen=True):
@@ -119,11 +123,17 @@ def make_plan(
     _check_names(state, options.clusters)
     outages = simulated_outages(state, options.simulate_outages)
     usual = schedule(state)
+    claimant = repository.claimant(take_over=options.take_over)
     fleet = Fleet(
-        state, usual, rendered(state, usual), _mine(options, state), repository.checkout.commit
+        state,
+        usual,
+        rendered(state, usual),
+        _mine(options, state),
+        claimant,
+        repository.checkout.commit,
     )
     connect = Connections(connector).member
-    recall = recollect(options, connector, state.federation)
+    recall = recollect(options, connector, state.federation, claimant)
     distrust = check_trust(repository.source, LastApplied.of(recall.memory.commit))
     names = False
     if published:
@@ -252,9 +262,12 @@ def _announce(shared: Round, fleet: Fleet, decided: Decided, recall: Recall) -> 
 
 def open_memory(options: Options) -> tuple[MemoryStore, Remembered, tuple[str, ...]]:
     """The fleet's memory, its content, and the names of the clusters. Raises ReconcileError."""
-    state = read(options).state
+    repository = read(options)
+    state = repository.state
     store = open_store(options, _connector(options, state), state.federation)
-    return store, store.read(), tuple(sorted(cluster.name for cluster in state.clusters))
+    found = store.read()
+    check_owner(found.memory, store, repository.claimant())
+    return store, found, tuple(sorted(cluster.name for cluster in state.clusters))
 
 
 def _read_under(lock: RunLock | None, options: Options) -> tuple[Repository, Connector, bytes]:
@@ -412,11 +425,11 @@ def _check_names(state: DesiredState, names: Sequence[str]) -> None:
 
 def _connector(options: Options, state: DesiredState) -> Connector:
     began = time.monotonic()
-    deadline = options.deadline
+    usual = PLAN_SECONDS if options.plan_only else RUN_SECONDS
+    deadline = began + (options.deadline or usual)
 
     def seconds_left() -> float:
-        until_deadline = inf if deadline is None else deadline - (time.monotonic() - began)
-        return min(until_deadline, options.time_left())
+        return min(deadline - time.monotonic(), options.time_left())
 
     return Connector.from_file(
         options.kubeconfig,

@@ -19,7 +19,9 @@ from reconciler.cluster.kubeconfig import in_cluster, own_namespace
 from reconciler.errors import MemoryChanged, ReconcileError, SourceError
 from reconciler.federation.model import Federation
 from reconciler.health.memory import FleetMemory
+from reconciler.inventory.belonging import how_to_take_over
 from reconciler.inventory.memory_store import ConfigMapStore, FileStore, MemoryStore, update
+from reconciler.source.owner import Claimant, Owner
 
 AUTO, CONFIG_MAP = "auto", "configmap"
 
@@ -44,21 +46,27 @@ class Asked(Protocol):
 
 
 class Recall(Struct, frozen=True):
-    """``memory`` is what to remember, ``before`` what was read; ``store`` None: nowhere to."""
+    """``memory`` is what to remember, ``before`` what was read; ``store`` None: nowhere to.
+
+    ``owner`` is recorded with whatever is remembered next.
+    """
 
     memory: FleetMemory
     before: FleetMemory
     store: MemoryStore | None = None
     version: str = ""
     warnings: tuple[str, ...] = ()
+    owner: Owner | None = None
 
 
-def recollect(asked: Asked, connector: Connector, federation: Federation) -> Recall:
+def recollect(
+    asked: Asked, connector: Connector, federation: Federation, claimant: Claimant
+) -> Recall:
     """What earlier runs left; a damaged memory is an empty one, with a warning.
 
     A run that writes must have read it: what it may apply depends on what was applied before. So
-    it raises ReconcileError when it cannot, or when the repository was applied under another name
-    before; one that only plans gets warnings.
+    it raises ReconcileError when it cannot, when the repository was applied under another name
+    before, or when another repository remembers there; one that only plans gets warnings.
     """
     empty = FleetMemory()
     try:
@@ -72,12 +80,31 @@ def recollect(asked: Asked, connector: Connector, federation: Federation) -> Rec
             ) from error
         warning = f"what earlier runs remember cannot be read, so nothing moves: {error}"
         return Recall(empty, empty, warnings=(warning,))
+    try:
+        check_owner(found.memory, store, claimant)
+    except SourceError as error:
+        if not asked.plan_only:
+            raise
+        return Recall(empty, empty, warnings=(f"this could not be applied: {error}",))
     warnings = []
     if found.problem:
         warnings.append(f"{found.problem}; it is made anew, and nothing moves because of it")
     if not found.version and not asked.allow_rollback:
         warnings += _renamed(asked, store, federation)
-    return Recall(found.memory, found.memory, store, found.version, tuple(warnings))
+    owner = claimant.recorded_over(found.memory.owner, found.memory.commit)
+    return Recall(found.memory, found.memory, store, found.version, tuple(warnings), owner)
+
+
+def check_owner(memory: FleetMemory, store: MemoryStore, claimant: Claimant) -> None:
+    """Raises SourceError when another repository remembers there: two would forget for each other,
+    and neither's last applied commit says anything about the other's."""
+    if claimant.take_over or claimant.is_of(memory.owner, memory.commit):
+        return
+    raise SourceError(
+        f"{store.where} is the memory of another repository: {memory.owner}; "
+        f"this is {claimant.owner}",
+        hint=how_to_take_over(),
+    )
 
 
 def _renamed(asked: Asked, store: MemoryStore, federation: Federation) -> list[str]:
@@ -145,7 +172,8 @@ def remember(recall: Recall) -> tuple[list[str], Recall]:
     if recall.store is None or recall.memory == recall.before:
         return [], recall
     try:
-        version = recall.store.write(recall.memory, recall.version)
+        memory = replace(recall.memory, owner=recall.owner)
+        version = recall.store.write(memory, recall.version)
     except MemoryChanged:
         raise
     except ReconcileError as error:
@@ -157,8 +185,12 @@ def remember_commit(recall: Recall, commit: str, now: float) -> list[str]:
     """Keeps the commit that was just applied, if it is another than before."""
     if recall.store is None or not commit or recall.memory.commit == commit:
         return []
+
+    def change(memory: FleetMemory) -> FleetMemory:
+        return replace(memory, commit=commit, applied_at=now, owner=recall.owner)
+
     try:
-        update(recall.store, lambda memory: replace(memory, commit=commit, applied_at=now))
+        update(recall.store, change)
     except ReconcileError as error:
         return [f"the applied commit could not be remembered: {error}"]
     return []

@@ -24,6 +24,7 @@ from reconciler.reading import (
 from reconciler.rendering import Rendering, render
 from reconciler.scheduling import Assignment, FleetView, schedule
 from reconciler.source import Checkout, default_cache
+from reconciler.source.owner import Claimant, claimant_of
 
 
 class Repository(Struct, frozen=True):
@@ -36,6 +37,10 @@ class Repository(Struct, frozen=True):
     @property
     def warnings(self) -> tuple[str, ...]:
         return self.state.warnings
+
+    def claimant(self, *, take_over: bool = False) -> Claimant:
+        """Whose inventories and memory are this repository's."""
+        return claimant_of(self.source.where, self.checkout.commit, take_over=take_over)
 
 
 def read(options: Options, *, ask_members: bool = False) -> Repository:

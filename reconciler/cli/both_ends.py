@@ -13,7 +13,9 @@ if TYPE_CHECKING:
     from reconciler.cluster.connecting import Connector
     from reconciler.cluster.endpoint import Endpoint
     from reconciler.cluster.member import Member
+    from reconciler.reading.source_reading import ReadSource
     from reconciler.source import SourceFile
+    from reconciler.source.owner import Claimant
 
 
 @dataclass(frozen=True)
@@ -62,7 +64,24 @@ def read_repository(settings: Settings) -> tuple[tuple[SourceFile, ...], Path | 
     """
     from reconciler.reading import read_source, request_of
 
+    return _files_of(read_source(request_of(settings.options())), settings)
+
+
+def read_repository_and_claimant(
+    settings: Settings,
+) -> tuple[tuple[SourceFile, ...], Path | None, Claimant]:
+    """The same, and whose inventories are this repository's."""
+    from reconciler.reading import read_source, request_of
+    from reconciler.source.owner import claimant_of
+
     source = read_source(request_of(settings.options()))
+    claimant = claimant_of(
+        source.where, source.checkout.commit, take_over=settings.options().take_over
+    )
+    return (*_files_of(source, settings), claimant)
+
+
+def _files_of(source: ReadSource, settings: Settings) -> tuple[tuple[SourceFile, ...], Path | None]:
     if source.where.is_remote or settings.ref is not None:
         return source.files, None
     return source.files, (Path(settings.repo).expanduser() / settings.path).resolve()

@@ -36,8 +36,9 @@ Examples:
   reconcile clusters -o wide
   reconcile clusters -o json | jq '.clusters[] | select(.drift > 0).name'
 \b
-Exit codes: 0 every cluster is ready, 1 one is not. DRIFT counts objects that somebody
-changed or deleted; PENDING those that the next run changes because Git did.
+Exit codes: 0 every cluster is ready and could be looked at, 1 one is not, or a kind in
+it could not be listed. DRIFT counts objects that somebody changed or deleted; PENDING
+those that the next run changes because Git did.
 """
 
 
@@ -81,7 +82,7 @@ def clusters(context: click.Context, /, *, output: str, sandbox: bool, **given: 
             if not row.ready or row.problem:
                 reason = row.vitals.reason or row.problem or f"it counts as {row.phase}"
                 settings.console.note(f"{click.style(row.cluster.name, bold=True)}: {reason}")
-    return Exit.OK if all(row.ready for row in rows) else Exit.FAILED
+    return Exit.OK if all(row.ready and not row.problem for row in rows) else Exit.FAILED
 
 
 def _look(settings: Settings, *, quiet: bool) -> tuple[str, str, tuple[MemberRow, ...]]:

@@ -173,12 +173,19 @@ def _sharded(settings: Settings) -> Settings:
     help="Take over fields that somebody else owns.",
 )
 @option(
+    "--take-over",
+    is_flag=True,
+    allow_from_autoenv=False,
+    heading=FLEET,
+    help="Take over, once, what an inventory says another repository, path or cluster name has.",
+)
+@option(
     "--deadline",
     "--timeout",
     "deadline",
     type=DURATION,
     heading=FLEET,
-    help="Give up after this time, such as 10m.",
+    help="Give up after this time. [default: 10m, with --plan and what only reads 5m]",
 )
 @lock_options
 @option(
@@ -285,6 +292,10 @@ def reconcile(
         (
             every is not None and (detailed_exitcode or out or apply_plan or base),
             "--detailed-exitcode, --out, --apply-plan, --base are for one run: leave out --every.",
+        ),
+        (
+            every is not None and context.obj.take_over,
+            "--take-over is for one run: leave out --every.",
         ),
         (listen and every is None, "--listen goes with --every: one run ends too soon."),
         (

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from reconciler.cli.both_ends import Ends, open_ends, read_repository
+from reconciler.cli.both_ends import Ends, open_ends, read_repository_and_claimant
 from reconciler.cli.command_group import GroupedCommand
 from reconciler.cli.durations import DURATION
 from reconciler.cli.exits import Exit
@@ -149,11 +149,11 @@ def _planned(
     from reconciler.joining.leaving import plan_leave
     from reconciler.joining.understanding import understand
 
-    files, folder = read_repository(settings)
+    files, folder, claimant = read_repository_and_claimant(settings)
     known = understand(files, request.name)
     member = _reached_member(ends, force=force)
     host = _reached_host(ends, known, request.name, force=force)
-    plan = plan_leave(request, known, files, member, host, folder)
+    plan = plan_leave(request, known, files, member, host, folder, claimant)
     hands = Hands(member, host, folder=folder, emptying=plan.emptying, tolerant=force)
     return plan, hands
 

@@ -21,7 +21,8 @@ _OTHERS = (f"{PREFIX}COMPLETE", *(f"{PREFIX}{name.upper()}_" for name in COMMAND
 
 def check_variables(environment: Mapping[str, str], options: Iterable[click.Parameter]) -> None:
     """Raises click.UsageError for the first variable that sets nothing."""
-    known = {f"{PREFIX}{option.name}".upper() for option in options}
+    read = (one for one in options if getattr(one, "allow_from_autoenv", True))
+    known = {f"{PREFIX}{option.name}".upper() for option in read}
     for name in sorted(environment):
         if not name.startswith(PREFIX) or name in known or name.startswith(_OTHERS):
             continue

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from urllib3.util import Retry
 
 RETRIED_STATUS = frozenset({429, 500, 502, 503, 504})
-MAX_RETRY_AFTER_SECONDS = 60
+PATIENCE_SECONDS = 30.0
+"""For so long a server may answer nothing but "later"; then it has not answered."""
 CONNECT_TIMEOUT_SECONDS = 5.0
 READ_TIMEOUT_SECONDS = 30.0
 LASTING = frozenset({"certificate", "tls", "dns", "protocol"})
@@ -50,6 +51,7 @@ class Transport:
         self.cluster = cluster
         self.requests = 0
         self._answered = False
+        self._put_off_since: float | None = None
         self._timeouts = (connect_timeout, read_timeout)
         self._retries = retries
         self._seconds_left = seconds_left
@@ -84,16 +86,18 @@ class Transport:
                 attempts.sleep()
                 continue
             self._answered = True
+            pause = answer.retry_after
+            if pause is None:
+                self._put_off_since = None
             if not retry or answer.status not in RETRIED_STATUS or _is_verdict(answer):
                 return answer
-            pause = answer.retry_after
             attempts = self._once_more(attempts, None)
-            if attempts is None or (pause is not None and pause > self._remaining()):
+            if attempts is None or (pause is not None and pause > self._patience_left()):
                 return answer
             if pause is None:
                 attempts.sleep()
             else:
-                time.sleep(min(pause, MAX_RETRY_AFTER_SECONDS))
+                time.sleep(pause)
 
     def close(self) -> None:
         self._exchange.close()
@@ -125,6 +129,12 @@ class Transport:
             whole=min(timeout or SLOWNESS * silence, remaining),
         )
         return self._exchange.send(method, url, body, headers, limits)
+
+    def _patience_left(self) -> float:
+        """Seconds for which the server may still put us off; all requests share them."""
+        now = time.monotonic()
+        self._put_off_since = self._put_off_since or now
+        return min(PATIENCE_SECONDS - (now - self._put_off_since), self._remaining())
 
     def _remaining(self) -> float:
         return self._seconds_left() if self._seconds_left else float("inf")

@@ -11,7 +11,9 @@ from enum import StrEnum
 from typing import Any
 
 import orjson
-from msgspec import Struct, field
+from msgspec import Struct, convert, field, to_builtins
+
+from reconciler.source.owner import Owner
 
 VERSION = 1
 MAX_BYTES = 900_000
@@ -82,6 +84,8 @@ class FleetMemory(Struct, frozen=True):
     ``ran``: cluster -> spread Job (its key as text) that has finished there -> digest of its spec.
     ``taints``: cluster -> taint (``key=value:effect``) -> when it was first seen.
     ``commit`` is the commit that was last applied without a failure, ``applied_at`` when.
+    ``servers``: cluster -> the UID of its kube-system, which tells its API server from others.
+    ``owner`` is the repository that all this is about; None: nobody has recorded it.
     """
 
     clusters: Mapping[str, ClusterMemory] = field(default_factory=dict)
@@ -91,6 +95,8 @@ class FleetMemory(Struct, frozen=True):
     commit: str = ""
     applied_at: float = 0.0
     told: Told = Told()
+    servers: Mapping[str, str] = field(default_factory=dict)
+    owner: Owner | None = None
 
     @property
     def returning(self) -> frozenset[str]:
@@ -117,6 +123,10 @@ def encode(memory: FleetMemory) -> bytes:
         "commit": memory.commit,
         "appliedAt": memory.applied_at,
     }
+    if memory.servers:
+        document["servers"] = dict(memory.servers)
+    if memory.owner is not None:
+        document["owner"] = to_builtins(memory.owner)
     if memory.told != Told():
         document["told"] = {
             "federation": memory.told.federation,
@@ -161,6 +171,8 @@ def decode(data: bytes) -> FleetMemory:
             commit=str(document.get("commit", "")),
             applied_at=float(document.get("appliedAt", 0)),
             told=_what_was_told(document.get("told", {})),
+            servers=convert(document.get("servers", {}), dict[str, str]),
+            owner=convert(document.get("owner"), Owner | None),
         )
     except (TypeError, ValueError, AttributeError, KeyError) as error:
         raise DamagedMemory(f"a part of it is not as it should be: {error}") from None

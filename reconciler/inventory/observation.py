@@ -26,7 +26,7 @@ class Observation(Unshown, frozen=True, dict=True):
     live      objects with our label and their own identity, by the kind and version they were
               read in; without those that another hand made, marks and all
     unserved  kinds that the server surely does not have
-    failed    kinds that could not be listed, with the reason; nothing may be pruned then
+    failed    kinds that could not be listed, with the reason; nothing of them is known
     """
 
     inventory: Inventory
@@ -148,5 +148,5 @@ def _gather(
         elif result is None or (isinstance(result, NotFound) and discovery.find(kind) is None):
             unserved.add(kind)
         else:
-            failed[kind] = str(result)
+            failed[kind] = f"{result} (HTTP {result.code})"
     return Observation(inventory, discovery, live, frozenset(unserved), failed)

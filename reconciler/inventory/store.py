@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping
 from functools import cached_property
 
 import orjson
-from msgspec import field
+from msgspec import ValidationError, convert, field, to_builtins
 from msgspec.structs import replace
 
 from reconciler.cluster.member import Member
@@ -42,6 +42,7 @@ from reconciler.inventory.records import (
     used_fields,
 )
 from reconciler.objects import GroupKind, Object, ObjectKey, Unshown
+from reconciler.source.owner import Owner
 
 LABEL = "federation.reconciler.dev/inventory"
 FORMAT = 1
@@ -58,6 +59,8 @@ class Inventory(Unshown, frozen=True, dict=True):
     ``rows`` has every owned or soon-to-be-owned object; ``ran`` the Jobs and Pods among them that
     have run, with a digest of what they did; ``resources`` is the discovery that past runs needed;
     ``damaged`` says what could not be read (records are then made anew).
+    ``owner`` is the repository that it belongs to, ``cluster`` the name that the federation has
+    for this API server, ``cluster_uid`` the UID of its kube-system; empty: not recorded yet.
     """
 
     federation: str
@@ -67,6 +70,9 @@ class Inventory(Unshown, frozen=True, dict=True):
     group_kinds: frozenset[GroupKind] = frozenset()
     resources: Mapping[VersionedKind, Resource] = field(default_factory=dict)
     commit: str = ""
+    owner: Owner | None = None
+    cluster: str = ""
+    cluster_uid: str = ""
     key: bytes = b""
     secrets: Mapping[str, Object] = field(default_factory=dict)
     damaged: str = ""
@@ -82,6 +88,28 @@ class Inventory(Unshown, frozen=True, dict=True):
     @property
     def exists(self) -> bool:
         return self.parent_name in self.secrets
+
+    @property
+    def parent_uid(self) -> str:
+        """The UID of the parent Secret: no two API servers have the same."""
+        parent = self.secrets.get(self.parent_name)
+        return str(parent["metadata"].get("uid", "")) if parent else ""
+
+    @property
+    def news(self) -> str:
+        """What the next write records of whose it is, where it says something else; else empty."""
+        parent = self.secrets.get(self.parent_name)
+        if parent is None or self.owner is None:
+            return ""
+        meta = _meta(parent)
+        before, cluster = _owner(meta), str(meta.get("cluster", ""))
+        if before is None:
+            return f"the inventory does not say yet whose it is: it becomes that of {self.owner}"
+        if (before.id, before.path) != (self.owner.id, self.owner.path):
+            return f"the inventory is taken over from {before}, for {self.owner}"
+        if cluster and cluster != self.cluster:
+            return f"the inventory is taken over from the cluster {cluster}"
+        return ""
 
     @cached_property
     def digester(self) -> Digester:
@@ -123,6 +151,9 @@ def read_inventory(member: Member, federation: str, namespace: str) -> Inventory
         group_kinds=parse_group_kinds(annotations.get(GROUP_KINDS, "")),
         resources=_resources(meta),
         commit=str(meta.get("commit", "")),
+        owner=_owner(meta),
+        cluster=str(meta.get("cluster", "")),
+        cluster_uid=str(meta.get("clusterUid", "")),
         key=_data(parent, "key") or empty.key,
         damaged=damaged,
     )
@@ -229,6 +260,9 @@ def _secret(inventory: Inventory, name: str, content: dict[str, bytes]) -> Objec
             {
                 "format": FORMAT,
                 "commit": inventory.commit,
+                "owner": to_builtins(inventory.owner),
+                "cluster": inventory.cluster,
+                "clusterUid": inventory.cluster_uid,
                 "resources": sorted(
                     [r.api_version, r.kind, r.plural, r.namespaced]
                     for r in inventory.resources.values()
@@ -291,6 +325,13 @@ def _meta(parent: Object) -> Object:
     except orjson.JSONDecodeError:
         return {}
     return meta if isinstance(meta, dict) and meta.get("format") == FORMAT else {}
+
+
+def _owner(meta: Object) -> Owner | None:
+    try:
+        return convert(meta.get("owner"), Owner | None)
+    except ValidationError:
+        return None
 
 
 def _resources(meta: Object) -> dict[VersionedKind, Resource]:

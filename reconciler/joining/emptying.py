@@ -18,13 +18,16 @@ from reconciler.cluster.member import Member
 from reconciler.cluster.resources import VersionedKind
 from reconciler.errors import ClusterError
 from reconciler.federation.model import Cluster, Federation
+from reconciler.inventory.belonging import claimed, doubts_about_clusters
 from reconciler.inventory.observation import Observation, observe
 from reconciler.inventory.store import read_inventory
 from reconciler.objects import Object, ObjectKey
 from reconciler.planning import pruning
+from reconciler.planning.checking import could_not_be_listed
 from reconciler.planning.member_plan import MemberWork, deletion_rules
 from reconciler.planning.plan import Action, Change, ClusterPlan, Plan
 from reconciler.planning.pruning import DeletionRules
+from reconciler.source.owner import Claimant
 
 GONE_POLL_SECONDS = 0.25
 REASON = "the cluster leaves the federation"
@@ -45,19 +48,22 @@ class Emptying(Struct, frozen=True):
 
 
 def plan_emptying(
-    member: Member, cluster: Cluster, federation: Federation, fate: Fate
+    member: Member, cluster: Cluster, federation: Federation, fate: Fate, claimant: Claimant
 ) -> Emptying | None:
     """Decide on everything in the inventory; None where there is nothing.
 
-    Raises ClusterError when not every kind could be listed: nothing may be forgotten unseen.
+    Raises ClusterError when not every kind could be listed, as nothing may be forgotten unseen, and
+    when the inventory is another repository's or another cluster's.
     """
     inventory = read_inventory(member, federation.name, federation.namespace)
+    inventory = claimed(member, inventory, cluster.name, claimant)
+    doubts = doubts_about_clusters({cluster.name: inventory}, take_over=claimant.take_over)
+    if doubts:
+        raise ClusterError(member.name, f"{cluster.name} is {doubts[cluster.name]}")
     observation = observe(member, inventory, ())
     if not observation.complete:
-        kind, reason = next(iter(sorted(observation.failed.items())))
-        raise ClusterError(
-            member.name, f"{kind.kind} ({kind.api_version}) could not be listed: {reason}"
-        )
+        failed = next(iter(sorted(observation.failed.items())))
+        raise ClusterError(member.name, could_not_be_listed(*failed))
     if not inventory.rows and not observation.members:
         return None
     changes, kept = _decide(member, observation, federation, fate)

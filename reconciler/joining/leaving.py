@@ -35,6 +35,7 @@ from reconciler.objects import Object, ObjectKey
 from reconciler.planning import pruning
 from reconciler.planning.plan import Action, Change
 from reconciler.source import SourceFile
+from reconciler.source.owner import Claimant
 
 _SHOWN = 200
 
@@ -71,6 +72,7 @@ def plan_leave(
     member: Member | None,
     host: Member | None,
     folder: Path | None,
+    claimant: Claimant,
 ) -> LeavePlan:
     """The steps in their order. ``member`` None: it is gone; ``host`` None: it keeps nothing.
 
@@ -84,7 +86,7 @@ def plan_leave(
         steps += _deletions(host, "host", (SECRET,), federation.namespace, labels)
     if member is not None:
         cluster = _cluster(known, request.name)
-        emptying = plan_emptying(member, cluster, federation, request.fate or "orphan")
+        emptying = plan_emptying(member, cluster, federation, request.fate or "orphan", claimant)
         steps += _member_steps(member, federation, labels, emptying)
     else:
         steps.append(_left_behind(request.name, federation))

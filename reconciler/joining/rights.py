@@ -51,8 +51,9 @@ def workload_rules(needs: Needs, namespace: str) -> tuple[Rule, ...]:
     if needs.full_access:
         return FULL_ACCESS
     rules = [_rule(group, plurals, VERBS) for group, plurals in _by_group(needs.resources)]
-    # A first run looks whether the inventory's namespace is there.
-    rules.append({**_rule("", ["namespaces"], ["get"]), "resourceNames": [namespace]})
+    # A first run looks whether the inventory's namespace is there, and which API server this is.
+    names = sorted({namespace, "kube-system"})
+    rules.append({**_rule("", ["namespaces"], ["get"]), "resourceNames": names})
     if needs.dns:
         rules.append(_rule("", ["services"], ("get", "list")))
         rules.append(_rule("networking.k8s.io", ["ingresses"], ("get", "list")))

@@ -29,7 +29,7 @@ class MemberRow(Struct, frozen=True):
     pending  objects that differ from Git for another reason: the next run changes them
     refused  objects that cannot be applied
     commit   the commit that was written there last
-    problem  why it could not be looked at
+    problem  why it could not be looked at, or not at all of it
     """
 
     cluster: Cluster

@@ -11,7 +11,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from reconciler.cluster.member import Member
-from reconciler.cluster.resources import Resource
+from reconciler.cluster.resources import Resource, VersionedKind
 from reconciler.errors import ApiError, Conflict, Forbidden, Invalid, NotFound
 from reconciler.federation.model import AdoptionRules
 from reconciler.inventory.ownership import Fields, owned_paths
@@ -195,6 +195,16 @@ def unserved(target: Target, known_versions: Iterable[str]) -> Checked:
     text = f"the cluster does not serve {target.kind.kind} in {target.kind.api_version}"
     text += f"; it has it in {versions}" if versions else "; install its CRD or API first"
     return replace(_failed(target, text), homeless=True)
+
+
+def unlisted(target: Target, reason: str) -> Checked:
+    """Its kind could not be listed, so there is nothing to compare with."""
+    return _failed(target, f"cannot be compared: {could_not_be_listed(target.kind, reason)}")
+
+
+def could_not_be_listed(kind: VersionedKind, reason: str) -> str:
+    """The words for a LIST that failed."""
+    return f"{kind.kind} ({kind.api_version}) could not be listed: {reason}"
 
 
 def belongs_elsewhere(target: Target, owner: str) -> Checked:

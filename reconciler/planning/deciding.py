@@ -116,7 +116,12 @@ def _search(
     shared: Deciding, targets: Sequence[Target], listed: Mapping[ObjectKey, Object | None]
 ) -> tuple[dict[ObjectKey, Object], set[str]]:
     """What exists although the label query did not show it, and Namespaces that surely do not."""
-    unseen = [Sought(t.resource, t.key) for t in targets if t.resource and listed[t.key] is None]
+    failed = shared.observation.failed
+    unseen = [
+        Sought(t.resource, t.key)
+        for t in targets
+        if t.resource and listed[t.key] is None and t.kind not in failed
+    ]
     namespaces = [item for item in unseen if item.key.group_kind == NAMESPACE]
     found = find_missing(shared.member, namespaces)
     absent = {item.key.name for item in namespaces if item.key not in found}
@@ -138,6 +143,9 @@ def _at_a_glance(
 ) -> Checked | _Doubt:
     record = shared.observation.inventory.rows.get(target.key)
     made_anew = False
+    if target.kind in shared.observation.failed:
+        # Nobody knows whether it is there: it is neither new nor as it should be.
+        return checking.unlisted(target, shared.observation.failed[target.kind])
     if target.resource is None:
         if target.kind in shared.crds:
             return checking.unverified(target)

@@ -5,20 +5,24 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
+from msgspec.structs import replace
+
 from reconciler.cluster.answers import understanding
 from reconciler.cluster.member import Member
 from reconciler.cluster.parallel import in_parallel
 from reconciler.cluster.resources import VersionedKind
-from reconciler.errors import ClusterError
+from reconciler.errors import ApiError, ClusterError
 from reconciler.federation.known_kinds import REPLICATED
-from reconciler.federation.model import Cluster, DesiredState, Workload
+from reconciler.federation.model import Cluster, DesiredState, Federation, Workload
+from reconciler.inventory.belonging import claimed, doubts_about_clusters
 from reconciler.inventory.observation import Observation, observe
-from reconciler.inventory.store import read_inventory
+from reconciler.inventory.store import Inventory, read_inventory
 from reconciler.objects import Object, ObjectKey
 from reconciler.planning.missing import Sought, find_missing
 from reconciler.rendering import Rendering
 from reconciler.scheduling.assignment import Assignment
 from reconciler.scheduling.schedule import template_replicas
+from reconciler.source.owner import Claimant
 
 CONCURRENT_MEMBERS = 128
 """Threads mostly wait; those that wait for dead members must not hold up the others."""
@@ -36,6 +40,10 @@ class Seen:
     observation: Observation | None = None
     problem: str = ""
 
+    def answers_for(self, kinds: Collection[VersionedKind]) -> bool:
+        """Whether it could be looked at, and all of these kinds could be listed."""
+        return self.observation is not None and not any(k in self.observation.failed for k in kinds)
+
 
 def look_at_all(
     connect: Callable[[Cluster], Member],
@@ -44,9 +52,13 @@ def look_at_all(
     kinds: Mapping[str, set[VersionedKind]],
     left_alone: Mapping[str, str],
     partly: Collection[str],
+    claimant: Claimant,
     done: Callable[[], None],
 ) -> list[Seen]:
     """Each member as it is, in the order given. ``left_alone``: cluster -> why it is not asked.
+
+    One whose inventory belongs to another repository than ``claimant``, or to another Cluster, is
+    not looked into.
 
     ``partly``: clusters that this run does not plan, of which only the workloads matter whose
     replicas are shared out over all, or that may stand in for others.
@@ -63,11 +75,24 @@ def look_at_all(
         whole = cluster.name not in partly
         wanted = kinds[cluster.name] if whole else (kinds[cluster.name] & shared) | wandering
         why = left_alone.get(cluster.name)
-        seen = _look(connect, cluster, state, wanted, why, whole=whole)
+        seen = _look(connect, cluster, state, wanted, why, claimant, whole=whole)
         done()
         return seen
 
-    return in_parallel(look, clusters, CONCURRENT_MEMBERS)
+    return _told_apart(in_parallel(look, clusters, CONCURRENT_MEMBERS), claimant)
+
+
+def _told_apart(seen: list[Seen], claimant: Claimant) -> list[Seen]:
+    """What is not the cluster that Git means counts as not looked at; the rest is what it is."""
+    inventories = {one.cluster.name: one.observation.inventory for one in seen if one.observation}
+    doubts = doubts_about_clusters(inventories, take_over=claimant.take_over)
+    for one in seen:
+        if one.cluster.name in doubts:
+            one.problem, one.observation = doubts[one.cluster.name], None
+        elif one.observation:
+            inventory = replace(one.observation.inventory, cluster=one.cluster.name)
+            one.observation = replace(one.observation, inventory=inventory)
+    return seen
 
 
 def _look(
@@ -76,6 +101,7 @@ def _look(
     state: DesiredState,
     kinds: set[VersionedKind],
     left_alone: str | None,
+    claimant: Claimant,
     *,
     whole: bool,
 ) -> Seen:
@@ -85,12 +111,26 @@ def _look(
         member = connect(cluster)
         federation = state.federation
         with understanding(cluster.name):
-            inventory = read_inventory(member, federation.name, federation.namespace)
+            inventory = _inventory(member, federation)
+            inventory = claimed(member, inventory, cluster.name, claimant)
             observation = observe(member, inventory, kinds, whole=whole)
             member.rest()
             return Seen(cluster, member, observation)
     except ClusterError as error:
         return Seen(cluster, problem=words_of(error))
+
+
+def _inventory(member: Member, federation: Federation) -> Inventory:
+    """Raises ClusterError that names what could not be listed."""
+    try:
+        return read_inventory(member, federation.name, federation.namespace)
+    except ApiError as error:
+        raise ClusterError(
+            member.name,
+            f"the inventory (Secrets in {federation.namespace}) could not be listed: {error} "
+            f"(HTTP {error.code})",
+            hint=error.hint,
+        ) from error
 
 
 def shared_workloads(state: DesiredState) -> list[Workload]:
@@ -143,6 +183,7 @@ def live_workloads(
             Sought(resource, key)
             for key, workload in shared.items()
             if key not in members
+            and VersionedKind.of(workload.template) not in one.observation.failed
             and one.cluster.name in possible.get(key, ())
             and (resource := one.observation.discovery.find(VersionedKind.of(workload.template)))
         ]

@@ -21,7 +21,7 @@ from reconciler.inventory.ownership import Fields
 from reconciler.inventory.records import Record, made_by_another
 from reconciler.objects import GroupKind, Object, ObjectKey
 from reconciler.planning import guards, once, pruning
-from reconciler.planning.checking import Checked, Terms
+from reconciler.planning.checking import Checked, Terms, could_not_be_listed
 from reconciler.planning.deciding import Deciding, decide_all
 from reconciler.planning.missing import Sought, find_missing
 from reconciler.planning.plan import Action, Change, ClusterPlan
@@ -119,6 +119,8 @@ def plan_member(
     warnings += [*unlisted.warnings, *verdicts.remarks]
     if inventory.damaged:
         warnings.append(f"the inventory was damaged and is made anew ({inventory.damaged})")
+    if inventory.news:
+        warnings.append(inventory.news)
     changes = sorted(
         [shown(c.change) for c in checked if c.change] + [shown(prune) for prune in prunes],
         key=lambda c: (c.key, c.action),
@@ -147,7 +149,7 @@ def plan_member(
         unlisted=unlisted.ours,
         left=verdicts.left,
         ran=ran,
-        stale=bool(forgotten)
+        stale=bool(forgotten or inventory.news)
         or ran != inventory.ran
         or any(inventory.rows.get(key) != row for key, row in rows.items()),
         warnings=tuple(f"{cluster.name}: {warning}" for warning in warnings),
@@ -276,24 +278,32 @@ def _prunes(
     rules: DeletionRules,
     refused: str,
 ) -> tuple[list[Change], list[str], str]:
-    """The prunes and orphanings, warnings about what is kept, and why all prunes must wait.
+    """The prunes and orphanings, warnings about what is kept, and why prunes must wait.
 
-    ``refused`` says what of this cluster's changes will not be made, for which prunes wait.
+    Those of a kind that could not be listed, and of what its objects may use; all of them where
+    Git wants objects of such a kind, as nobody knows whether those are as they should be, and where
+    something is ``refused``: what of this cluster's changes will not be made.
     """
     members = observation.members
     questions = list(pruning.candidates(members, wanted_here, wanted_anywhere))
-    blocked = ""
-    if not observation.complete:
-        kind, reason = next(iter(sorted(observation.failed.items())))
-        blocked = f"{kind.kind} ({kind.api_version}) could not be listed: {reason}"
-    elif unlisted.contradicted:
+    blocked = "; ".join(could_not_be_listed(*one) for one in sorted(observation.failed.items()))
+    # What cannot be seen may use what is about to go, and a Namespace would take it along.
+    unseen = {kind.group_kind for kind in observation.failed}
+    held: Collection[GroupKind] = pruning.USED_BY_OTHERS if unseen else ()
+    all_wait = any(key.group_kind in unseen for key in wanted_here)
+    if not blocked and unlisted.contradicted:
+        all_wait = True
         blocked = f"{unlisted.contradicted} is there and ours, but was not in the list of its kind"
     changes: list[Change] = []
+    if blocked and not all_wait:
+        blocked += "; what it may use waits with it"
     warnings = [f"pruning waits: {blocked}"] if blocked else []
     discovery = observation.discovery
     # Namespaces and CRDs last: whether they may go depends on what stays of their contents.
     ordered = sorted(questions, key=lambda q: q.key.group_kind in pruning.HOLDERS)
-    for question in ordered if not blocked else ():
+    for question in ordered if not all_wait else ():
+        if question.key.group_kind in held:
+            continue
         verdict = pruning.decide(question, rules)
         if isinstance(verdict, Change) and question.key.group_kind in pruning.HOLDERS:
             going = {change.key for change in changes if change.action is Action.PRUNE}
@@ -312,7 +322,7 @@ def _prunes(
             changes.append(verdict)
     waiting = [str(c.key) for c in changes if c.action is not Action.FAILED]
     if refused and waiting:
-        blocked = refused
+        blocked = "; ".join(filter(None, (blocked, refused)))
         more = f" and {len(waiting) - 3} more" if waiting[3:] else ""
         warnings.append(f"pruning waits: {refused}; then go {', '.join(waiting[:3])}{more}")
         changes = [c for c in changes if c.action is Action.FAILED]

@@ -43,6 +43,26 @@ HOLDERS = (NAMESPACE, CRD)
 _SNAPSHOT_GROUPS = ("snapshot.storage.k8s.io", "groupsnapshot.storage.k8s.io")
 _LONGEST_LINE_OF_OWNERS = 8
 
+USED_BY_OTHERS = frozenset(
+    {
+        CRD,
+        NAMESPACE,
+        GroupKind("", "ConfigMap"),
+        GroupKind("", "Secret"),
+        GroupKind("", "ServiceAccount"),
+        GroupKind("", "PersistentVolume"),
+        GroupKind("", "PersistentVolumeClaim"),
+        GroupKind("rbac.authorization.k8s.io", "Role"),
+        GroupKind("rbac.authorization.k8s.io", "RoleBinding"),
+        GroupKind("rbac.authorization.k8s.io", "ClusterRole"),
+        GroupKind("rbac.authorization.k8s.io", "ClusterRoleBinding"),
+        GroupKind("storage.k8s.io", "StorageClass"),
+        GroupKind("scheduling.k8s.io", "PriorityClass"),
+        GroupKind("networking.k8s.io", "IngressClass"),
+    }
+)
+"""Kinds that are gone before what uses them: they wait for whatever may still be there."""
+
 SYSTEM_NAMESPACES = frozenset({"default", "kube-system", "kube-public", "kube-node-lease"})
 _KUBEFED_ORPHAN = "kubefed.io/orphan"
 

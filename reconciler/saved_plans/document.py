@@ -111,6 +111,7 @@ def options_document(options: Options) -> dict[str, Any]:
         "clusters": sorted(set(options.clusters)),
         "forceConflicts": options.force_conflicts,
         "maxDeletions": options.max_deletions,
+        "takeOver": options.take_over,
         "sandbox": options.simulated,
     }
 

@@ -16,6 +16,7 @@ _FLAGS = {
     "clusters": "--cluster",
     "forceConflicts": "--force-conflicts",
     "maxDeletions": "--max-deletions",
+    "takeOver": "--take-over",
     "sandbox": "--sandbox",
 }
 

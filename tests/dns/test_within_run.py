@@ -16,6 +16,7 @@ from reconciler.errors import DnsError
 from reconciler.federation.model import DesiredState
 from reconciler.planning.looking import look_at_all
 from reconciler.sandbox import ClusterSettings, Sandbox
+from reconciler.source.owner import Claimant
 from tests.controlplane.process import eventually
 from tests.dns.fleets import CLUSTERS, WEB, endpoint_slice, lines, service, understood
 from tests.dns.named import CREDENTIALS, ZONE, Named, federation
@@ -57,7 +58,7 @@ class Members:
         connector = self.connector
         kinds: dict[str, set] = {name: set() for name in NAMES}
         connect = Connections(connector).member
-        seen = look_at_all(connect, state.clusters, state, kinds, down, (), lambda: None)
+        seen = look_at_all(connect, state.clusters, state, kinds, down, (), CLAIMANT, lambda: None)
         return plan_dns_of_run(state, everywhere(state), seen, down, connector)
 
     def imagined(self, state: DesiredState, down: dict[str, str]) -> DnsPlan:
@@ -67,6 +68,9 @@ class Members:
 
 def everywhere(state: DesiredState) -> dict:
     return {w.key: frozenset(NAMES) for w in state.workloads}
+
+
+CLAIMANT = Claimant(("git.example.com/org/fleet",))
 
 
 @pytest.fixture

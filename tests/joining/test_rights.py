@@ -74,13 +74,13 @@ def test_secrets_are_not_among_them_unless_the_repository_has_some() -> None:
     assert "secrets" in str(rules(Resource("v1", "Secret", "secrets", namespaced=True)))
 
 
-def test_the_one_namespace_that_is_looked_at_is_named() -> None:
+def test_the_namespaces_that_are_looked_at_are_named() -> None:
     (rule,) = rules()
     assert rule == {
         "apiGroups": [""],
         "resources": ["namespaces"],
         "verbs": ["get"],
-        "resourceNames": ["federation-system"],
+        "resourceNames": ["federation-system", "kube-system"],
     }
 
 

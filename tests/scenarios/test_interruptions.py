@@ -129,17 +129,6 @@ def test_a_refused_credential_is_told_from_a_dead_cluster(pair) -> None:
     assert "the credential was refused" in aws.problem
 
 
-def test_nothing_is_pruned_where_a_kind_could_not_be_listed(pair, repository) -> None:
-    sandbox, options = pair
-    apply_plan(make_plan(options))
-    (repository / "shop.yaml").write_text("---".join([NAMESPACE, SERVICE]))
-    sandbox.cluster("aws").faults.error(500, path="/configmaps", method="GET")
-    aws, gcp = make_plan(options).plan.clusters
-    assert not [c for c in aws.changes if c.action is Action.PRUNE]
-    assert "could not be listed" in aws.prune_blocked
-    assert len([c for c in gcp.changes if c.action is Action.PRUNE]) == 2
-
-
 @pytest.mark.parametrize("code", [403, 404])
 def test_what_could_not_be_listed_is_not_forgotten(pair, repository, code: int) -> None:
     sandbox, options = pair

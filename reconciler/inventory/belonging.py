@@ -1,0 +1,103 @@
+"""Whose an inventory is, and of which cluster: looked at before anything in it is believed.
+
+Two repositories whose Federations have one name would prune each other's objects, and two Clusters
+that are one API server would take turns at it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from msgspec.structs import replace
+
+from reconciler.cluster.member import Member
+from reconciler.errors import ApiError, ClusterError
+from reconciler.inventory.store import NAMESPACE, Inventory
+from reconciler.objects import ObjectKey
+from reconciler.source.owner import Claimant
+
+KUBE_SYSTEM = ObjectKey("", "Namespace", "", "kube-system")
+TAKE_OVER = "--take-over"
+
+
+def claimed(member: Member, inventory: Inventory, cluster: str, claimant: Claimant) -> Inventory:
+    """The inventory as this run would write it. What is not known yet is asked for: one request
+    at first contact, none later. Raises ClusterError when it is another repository's."""
+    owner = inventory.owner
+    if not claimant.take_over and not claimant.is_of(owner, inventory.commit):
+        raise ClusterError(
+            member.name,
+            f"the inventory {inventory.namespace}/{inventory.parent_name} belongs to another "
+            f"repository: {owner}; this is {claimant.owner}",
+            hint=how_to_take_over(f"--cluster {cluster}"),
+        )
+    uid = inventory.cluster_uid or _uid_of_kube_system(member)
+    return replace(
+        inventory, owner=claimant.recorded_over(owner, inventory.commit), cluster_uid=uid
+    )
+
+
+def how_to_take_over(*options: str) -> str:
+    """The hint for what is another's."""
+    words = " ".join(("reconcile --plan", TAKE_OVER, *options))
+    return (
+        "name the Federation otherwise; a clone of that repository needs it as a remote; to take "
+        f"over all that is there, once: {words}, and without --plan"
+    )
+
+
+def doubts_about_clusters(
+    inventories: Mapping[str, Inventory], *, take_over: bool
+) -> dict[str, str]:
+    """Cluster -> why it cannot be the one that Git means.
+
+    Two names of one API server show the same inventory, or where there is none the same
+    kube-system; of a restored copy, the inventory's name tells it from the original.
+    """
+    found: dict[str, str] = {}
+    servers: dict[tuple[str, str], list[str]] = {}
+    for name, inventory in sorted(inventories.items()):
+        server = inventory.parent_uid or inventory.cluster_uid
+        if server:
+            servers.setdefault((server, inventory.cluster), []).append(name)
+    for (_, recorded), names in servers.items():
+        for name in names if len(names) > 1 else ():
+            others = ", ".join(sorted(set(names) - {name}))
+            found[name] = (
+                f"the same API server as {others} (the UID of kube-system is "
+                f"{inventories[name].cluster_uid or 'not known'}), so nothing is written to it; "
+                "correct the access of one of them, or take one Cluster out of Git; if one was "
+                "restored from a copy of the other, delete its Secret "
+                f"{inventories[name].namespace}/{inventories[name].parent_name}"
+            )
+        if len(names) == 1 and recorded not in ("", names[0]) and not take_over:
+            found[names[0]] = (
+                f"the API server of the cluster {recorded!r}, as its inventory says, so nothing "
+                f"is written to it; correct the access of {names[0]}; if the Cluster was renamed "
+                f"on purpose: reconcile --plan {TAKE_OVER} --cluster {names[0]}, and without --plan"
+            )
+    return found
+
+
+def changed_servers(
+    before: Mapping[str, str], inventories: Mapping[str, Inventory]
+) -> tuple[dict[str, str], list[str]]:
+    """Which API server each cluster is now, to be remembered; and what to tell of those that
+    changed. A cluster that was built anew is filled anew: nothing can be lost in it."""
+    now = {name: one.cluster_uid for name, one in inventories.items() if one.cluster_uid}
+    told = [
+        f"{name} is another API server than before (the UID of kube-system was {before[name]}, now "
+        f"it is {uid}); what runs in the one before is left there"
+        for name, uid in sorted(now.items())
+        if before.get(name, uid) != uid
+    ]
+    return {**before, **now}, told
+
+
+def _uid_of_kube_system(member: Member) -> str:
+    """Empty where the member does not say."""
+    try:
+        found = member.get(NAMESPACE, KUBE_SYSTEM)
+    except ApiError:
+        return ""
+    return str(found["metadata"].get("uid", "")) if found else ""
