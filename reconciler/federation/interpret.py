@@ -20,7 +20,6 @@ from reconciler.federation.model import (
     PlacementTarget,
     Workload,
 )
-from reconciler.federation.overrides import parse_placement_overrides
 from reconciler.federation.placements import Placement, choose, parse_placement
 from reconciler.federation.rules import parse_federation
 from reconciler.manifests.document import Document
@@ -290,7 +289,7 @@ def _workload(
         if beaten
         else placement.target,
         replicas=placement.replicas,
-        overrides=parse_placement_overrides(placement.document, body, faults, clusters),
+        overrides=placement.overrides,
         force_conflicts=workload.force_conflicts or spec.get("forceConflicts", False),
         recreate=workload.recreate or spec.get("recreate", False),
         protect=workload.protect or prune.get("protect", False),

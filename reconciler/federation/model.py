@@ -243,10 +243,23 @@ class PatchOperation(Struct, frozen=True):
     position: Position | None = None
 
 
-class Override(Struct, frozen=True):
-    """Operations for the clusters named or selected, in order."""
+class ContainerOperation(Struct, frozen=True):
+    """A change of the container of that name, wherever it then stands in the object.
 
-    operations: tuple[PatchOperation, ...]
+    ``image`` and ``args`` replace the field by ``value``; ``env`` sets the variables in ``value`` (a
+    map of strings) and leaves the others.
+    """
+
+    field: Literal["image", "env", "args"]
+    container: str
+    value: object
+    position: Position
+
+
+class Override(Struct, frozen=True):
+    """Operations for the clusters named or selected, done one after the other."""
+
+    operations: tuple[PatchOperation | ContainerOperation, ...]
     clusters: tuple[str, ...] | None = None
     selector: Selector | None = None
 

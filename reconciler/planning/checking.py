@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from reconciler.cluster.member import Member
 from reconciler.cluster.resources import Resource
-from reconciler.errors import ApiError, Conflict, Forbidden, Invalid, NotFound
+from reconciler.errors import ApiError, Conflict, Invalid, NotFound, Throttled
 from reconciler.federation.model import AdoptionRules
 from reconciler.inventory.ownership import Fields, owned_paths
 from reconciler.inventory.records import Digester, Record
@@ -24,6 +24,7 @@ from reconciler.planning.plan import Action, Change, FieldChange
 from reconciler.planning.redaction import redact_fields, redact_message
 from reconciler.planning.requests import DEFAULT_NAMESPACE, Target
 
+_ADMISSION = re.compile(r"admission webhook|(Validating|Mutating)AdmissionPolicy")
 _OWNER = re.compile(r'conflict with "((?:[^"\\]|\\.)*)"')
 
 
@@ -123,28 +124,40 @@ def _after_reset(live: Object) -> tuple[str, ...]:
 def check_new(member: Member, target: Target, *, namespace_exists: bool) -> Checked:
     """Dry-run a creation, so that the server's refusals are known before the first write.
 
-    Where the namespace is yet to be made, the object is tried under a generated name in
-    ``default``: its form is checked all the same.
+    Where the namespace is yet to be made, the object is tried in ``default``: its form is checked
+    all the same. What else that says (policies, quotas, accounts) holds for ``default`` only.
     """
     change = _creation(target)
     resource = _resource(target)
+    tried_elsewhere = resource.namespaced and not namespace_exists
     try:
-        if namespace_exists or not resource.namespaced:
-            member.apply(resource, target.key, target.body, dry_run=True)
-        else:
+        if tried_elsewhere:
             _try_as_new(member, resource, target.body, DEFAULT_NAMESPACE)
-    except Invalid as error:
-        return _failed(target, _words(target, error, target.body), invalid=True)
-    except (NotFound, Forbidden) as error:
-        # We may lack the right to create in ``default``; that says nothing about the object.
-        if namespace_exists or "cannot create resource" not in str(error):
-            failed = _failed(target, _words(target, error, target.body))
-            homeless = isinstance(error, NotFound) and not _says_a_role_is_missing(target, error)
-            return replace(failed, homeless=homeless)
-        return Checked(target, dataclasses.replace(change, verified=False))
-    except ApiError as error:
+        else:
+            member.apply(resource, target.key, target.body, dry_run=True)
+    except Throttled as error:
         return _failed(target, _words(target, error, target.body))
+    except ApiError as error:
+        words = _words(target, error, target.body)
+        if tried_elsewhere and not _is_about_form(error):
+            remark = f"to be checked once its namespace is there ({DEFAULT_NAMESPACE}: {words})"
+            reason = f"{change.reason}; {remark}"
+            return Checked(target, dataclasses.replace(change, verified=False, reason=reason))
+        homeless = isinstance(error, NotFound) and not _says_a_role_is_missing(target, error)
+        failed = _failed(target, words, invalid=isinstance(error, Invalid))
+        return replace(failed, homeless=homeless)
     return Checked(target, change)
+
+
+def _is_about_form(error: ApiError) -> bool:
+    """Whether the server found a fault in the object itself, so that any namespace would do.
+
+    A validation names fields; what cannot be decoded is a 400. Webhooks and policies answer with
+    either code, and look at the namespace.
+    """
+    if not isinstance(error, Invalid) or _ADMISSION.search(str(error)):
+        return False
+    return error.code == 400 or any(cause.get("field") for cause in error.causes)
 
 
 def _says_a_role_is_missing(target: Target, error: ApiError) -> bool:
@@ -200,9 +213,11 @@ def _creation(target: Target) -> Change:
 
 
 def _try_as_new(member: Member, resource: Resource, body: Object, namespace: str) -> None:
-    """Dry-run creating the object under a name that nothing has."""
+    """Dry-run creating the object under a name that nothing has, as long as its own."""
     metadata = {k: v for k, v in body["metadata"].items() if k != "name"}
-    metadata["generateName"] = body["metadata"]["name"][:50].rstrip(".") + "-"
+    # The server adds five characters, and keeps 58 of what it is given.
+    name = body["metadata"]["name"]
+    metadata["generateName"] = name[: min(max(len(name) - 6, 1), 57)].rstrip(".") + "-"
     if namespace:
         metadata["namespace"] = namespace
     member.create(resource, {**body, "metadata": metadata}, namespace=namespace, dry_run=True)

@@ -11,6 +11,7 @@ from msgspec import Struct
 from reconciler.errors import Position, Problem
 from reconciler.federation.model import (
     Cluster,
+    ContainerOperation,
     DesiredState,
     Override,
     PatchOperation,
@@ -19,11 +20,14 @@ from reconciler.federation.model import (
 from reconciler.federation.selectors import matches
 from reconciler.objects import Object
 from reconciler.rendering.desired import DesiredObject
-from reconciler.rendering.patching import PatchFault, patched
+from reconciler.rendering.patching import PatchFault, changed
 from reconciler.scheduling.assignment import Assignment
+from reconciler.scheduling.schedule import duplicated_count
 
 _STEERING = ("federation.reconciler.dev/placement", "federation.reconciler.dev/substitute")
 _VARIABLE = re.compile(r"\$\{cluster\.([a-z]+(?:\.[A-Za-z0-9._/-]+)?)\}")
+
+Operation = PatchOperation | ContainerOperation
 
 
 class Rendering(Struct, frozen=True):
@@ -35,7 +39,11 @@ class Rendering(Struct, frozen=True):
 
 def render(state: DesiredState, assignments: Sequence[Assignment]) -> Rendering:
     """Make every object for every cluster it goes to. Inputs are never changed; bodies are shared
-    between clusters where nothing differs."""
+    between clusters where nothing differs.
+
+    Overrides are tried for every cluster that a workload might ever go to, too: an outage is no
+    time to find that one does not fit.
+    """
     clusters = {cluster.name: cluster for cluster in state.clusters}
     workloads = {workload.key: workload for workload in state.workloads}
     objects: dict[str, list[DesiredObject]] = {name: [] for name in clusters}
@@ -46,6 +54,10 @@ def render(state: DesiredState, assignments: Sequence[Assignment]) -> Rendering:
         for name, count in assignment.replicas.items():
             body = _render_one(workload, base, clusters[name], count, problems)
             objects[name].append(_desired(workload, name, body))
+        if workload.overrides:
+            for name in assignment.spare:
+                count = duplicated_count(workload, name)
+                _render_one(workload, base, clusters[name], count, problems)
     return Rendering(
         {name: tuple(sorted(found, key=lambda d: d.key)) for name, found in objects.items()},
         tuple(sorted(set(problems))),
@@ -94,7 +106,7 @@ def _render_one(
         body = _with_replicas(body, count)
     for operation in _operations(workload.overrides, cluster):
         try:
-            body = patched(body, operation)
+            body = changed(body, operation)
         except PatchFault as fault:
             problems.append(_problem(workload, operation, fault))
     return _with_replicas(body, count) if count is not None and shared_out else body
@@ -104,7 +116,7 @@ def _with_replicas(body: Object, count: int) -> Object:
     return {**body, "spec": {**(body.get("spec") or {}), "replicas": count}}
 
 
-def _operations(overrides: Iterable[Override], cluster: Cluster) -> Iterable[PatchOperation]:
+def _operations(overrides: Iterable[Override], cluster: Cluster) -> Iterable[Operation]:
     for override in overrides:
         if override.clusters is not None:
             applies = cluster.name in override.clusters
@@ -114,15 +126,9 @@ def _operations(overrides: Iterable[Override], cluster: Cluster) -> Iterable[Pat
             yield from override.operations
 
 
-def _problem(workload: Workload, operation: PatchOperation, fault: PatchFault) -> Problem:
+def _problem(workload: Workload, operation: Operation, fault: PatchFault) -> Problem:
     position: Position = operation.position or workload.position
-    return Problem(
-        position,
-        "",
-        f"the override path {operation.path} does not exist in {workload.key}: {fault}",
-        "a path that the template has",
-        "use op: add to make a new field" if operation.op == "replace" else "",
-    )
+    return Problem(position, "", f"{workload.key}: {fault}", fault.expected, fault.hint)
 
 
 def _substituted(value: Any, cluster: Cluster) -> Any:

@@ -91,7 +91,8 @@ def _assign(
     for name in idle:
         left_out.pop(name, None)
         if name not in replicas:
-            replicas[name] = None if workload.replicas.mode == "Duplicated" else 0
+            duplicated = workload.replicas.mode == "Duplicated"
+            replicas[name] = duplicated_count(workload, name) if duplicated else 0
     warnings += room.take(workload, replicas, gone)
     return Assignment(
         workload.key,
@@ -114,7 +115,7 @@ def _replicas(
 ) -> tuple[dict[str, int | None], int]:
     rule = workload.replicas
     if rule.mode == "Duplicated":
-        return {name: _clamped(workload, rule.shares.get(name)) for name in names}, 0
+        return {name: duplicated_count(workload, name) for name in names}, 0
     key = f"{workload.key.namespace}/{workload.key.name}"
     up = [name for name in names if name not in unavailable]
     # A fleet that recovers goes back to what it was, wherever replicas stand in the meantime.
@@ -157,9 +158,13 @@ def _share(workload: Workload, cluster: Cluster, view: FleetView) -> ReplicaShar
     return share
 
 
-def _clamped(workload: Workload, share: ReplicaShare | None) -> int | None:
-    """A duplicated count within its cluster's bounds; None where the template's own stands."""
+def duplicated_count(workload: Workload, cluster: str) -> int | None:
+    """A count within the cluster's bounds; None where the template's own stands, or what is shared
+    out decides."""
     rule = workload.replicas
+    if rule.mode != "Duplicated":
+        return None
+    share = rule.shares.get(cluster)
     if share is None or (share.minimum == 0 and share.maximum is None):
         return rule.total
     count = rule.total if rule.total is not None else own_count(workload)
