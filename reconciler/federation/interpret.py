@@ -23,10 +23,10 @@ from reconciler.federation.model import (
 from reconciler.federation.placements import Placement, choose, parse_placement
 from reconciler.federation.rules import parse_federation
 from reconciler.manifests.document import Document
+from reconciler.manifests.marks import ANNOTATIONS, PREFIX, STEERING, faults_of
 from reconciler.manifests.schema import OWN_GROUP, schema_name, schema_problems
 from reconciler.objects import Object, ObjectKey, api_group, key_of, map_of, maps_of
 
-PREFIX = "federation.reconciler.dev/"
 DNS_GROUP = "multiclusterdns.kubefed.io"
 
 
@@ -65,6 +65,7 @@ def interpret(
     """
     faults = Faults()
     parts = _sort(documents, faults)
+    _check_marks(parts, faults)
     clusters = parse_clusters_of(parts, faults)
     for extra in parts.federations[1:]:
         first = parts.federations[0].position()
@@ -89,7 +90,7 @@ def interpret(
         for d in parts.plain
         if not (d.body["kind"] == "Namespace" and _name(d) in parts.kubefed.namespaces)
     ]
-    workloads += _plain_workloads(plain, placements, clusters, federation, faults)
+    workloads += _plain_workloads(plain, placements, federation, faults)
     workloads = _autoscaled(workloads, faults, plain)
     _check_collisions(workloads, parts, faults)
     if workloads and not clusters:
@@ -149,6 +150,23 @@ def _sort(documents: Sequence[Document], faults: Faults) -> _Sorted:
     return parts
 
 
+def _check_marks(parts: _Sorted, faults: Faults) -> None:
+    """Our annotations and labels: all of them on manifests, what KubeFed's templates have no other
+    way to say in these, none on documents that never reach a cluster."""
+    federated = [*parts.kubefed.federated, *parts.kubefed.namespaces.values()]
+    rules = [*parts.federations, *parts.clusters, *parts.placements, *parts.dns]
+    rules += [*parts.kubefed.type_configs, *parts.kubefed.preferences]
+    in_templates = tuple(name for name in ANNOTATIONS if name not in STEERING)
+    for documents, allowed in ((parts.plain, tuple(ANNOTATIONS)), (federated + rules, ())):
+        for document in documents:
+            for path, fault in faults_of(document.body, allowed):
+                faults.mark(document, path, fault)
+    for document in federated:
+        template = map_of(map_of(document.body.get("spec")).get("template"))
+        for path, fault in faults_of(template, in_templates):
+            faults.mark(document, ("spec", "template", *path), fault)
+
+
 def _kinds_of_crds(documents: Sequence[Document]) -> dict[str, str]:
     """The kinds that the repository's own CRDs define, in their first served version."""
     found: dict[str, str] = {}
@@ -181,7 +199,6 @@ def _check_default_placement(
 def _plain_workloads(
     documents: Sequence[Document],
     placements: list[Placement],
-    clusters: Mapping[str, Cluster],
     federation: Federation,
     faults: Faults,
 ) -> list[Workload]:
@@ -200,7 +217,7 @@ def _plain_workloads(
             continue
         selected = [by_name[wanted]] if wanted else choose(placements, document.body)
         used |= {placement.name for placement in selected}
-        workload = _workload(document, selected, clusters, federation, faults)
+        workload = _workload(document, selected, federation, faults)
         found.append(workload)
         if workload.target is None:
             unplaced.append((document, workload))
@@ -242,7 +259,6 @@ def _annotations(body: Object) -> dict[str, str]:
 def _workload(
     document: Document,
     selected: list[Placement],
-    clusters: Mapping[str, Cluster],
     federation: Federation,
     faults: Faults,
 ) -> Workload:
@@ -253,10 +269,6 @@ def _workload(
         position=document.position(),
         target=federation.default_placement,
         retain=RETAINED.get(body["kind"], ()),
-        force_conflicts=annotations.get(PREFIX + "force-conflicts") == "true",
-        recreate=annotations.get(PREFIX + "recreate") == "true",
-        protect=annotations.get(PREFIX + "protect") == "true",
-        orphan="true" in (annotations.get(PREFIX + "orphan"), annotations.get("kubefed.io/orphan")),
         substitute_variables=annotations.get(PREFIX + "substitute") == "true",
     )
     if not selected:
@@ -290,9 +302,9 @@ def _workload(
         else placement.target,
         replicas=placement.replicas,
         overrides=placement.overrides,
-        force_conflicts=workload.force_conflicts or spec.get("forceConflicts", False),
-        recreate=workload.recreate or spec.get("recreate", False),
-        protect=workload.protect or prune.get("protect", False),
+        force_conflicts=spec.get("forceConflicts", False),
+        recreate=spec.get("recreate", False),
+        protect=prune.get("protect", False),
         prune_propagation=prune.get("propagation"),
         failover=narrowed(spec["failover"], federation.failover) if "failover" in spec else None,
         other_placements=tuple(beaten),

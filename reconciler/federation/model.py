@@ -246,8 +246,8 @@ class PatchOperation(Struct, frozen=True):
 class ContainerOperation(Struct, frozen=True):
     """A change of the container of that name, wherever it then stands in the object.
 
-    ``image`` and ``args`` replace the field by ``value``; ``env`` sets the variables in ``value`` (a
-    map of strings) and leaves the others.
+    ``image`` and ``args`` replace the field by ``value``; ``env`` sets the variables in ``value``
+    (a map of strings) and leaves the others.
     """
 
     field: Literal["image", "env", "args"]

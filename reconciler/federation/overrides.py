@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal
 
+from msgspec.structs import replace
+
 from reconciler.federation.faults import Faults
 from reconciler.federation.model import ContainerOperation, Override, PatchOperation
 from reconciler.federation.selectors import parse_selector
 from reconciler.manifests.document import Document
+from reconciler.manifests.marks import ANNOTATIONS, STEERING, entry_fault
 
 _FORBIDDEN = (
     ("metadata", "name"),
@@ -17,7 +20,9 @@ _FORBIDDEN = (
     ("kind",),
     ("apiVersion",),
 )
-_MAPS = (("spec",), ("metadata", "labels"), ("metadata", "annotations"))
+_METADATA = (("metadata", "labels"), ("metadata", "annotations"))
+_MAPS = (("spec",), *_METADATA)
+_SAYABLE = tuple(name for name in ANNOTATIONS if name not in STEERING)
 _CONTAINER_FORMS: Mapping[str, Literal["image", "env", "args"]] = {
     "images": "image",
     "env": "env",
@@ -75,6 +80,8 @@ def _operations(
         yield PatchOperation("add", "/spec/replicas", entry["replicas"], position)
     for part in ("labels", "annotations"):
         for key, value in (entry.get(part) or {}).items():
+            if fault := entry_fault(part, key, value, _SAYABLE):
+                faults.mark(document, (*path, part, key), fault)
             pointer = join_pointer(("metadata", part, key))
             yield PatchOperation("add", pointer, value, document.position(*path, part, key))
     for form, name in _CONTAINER_FORMS.items():
@@ -108,4 +115,19 @@ def parse_operations(
         if split_pointer(pointer) in _MAPS and value is not None and not isinstance(value, dict):
             faults.problem(document, (*path, number, "value"), f"{pointer} is a map", "a map")
             continue
+        for part, key, entry_value in _marks_in(split_pointer(pointer), value, op):
+            if not isinstance(entry_value, str):
+                message = f"the value of {key} in the {part} is no text"
+                faults.problem(document, (*path, number, "value"), message, "text", "quote it")
+            elif fault := entry_fault(part, key, entry_value, _SAYABLE):
+                faults.mark(document, (*path, number), replace(fault, at_key=False))
         yield PatchOperation(op, pointer, value, document.position(*path, number))
+
+
+def _marks_in(steps: Sequence[str], value: Any, op: str) -> Iterator[tuple[str, str, Any]]:
+    """The labels and annotations that an operation sets: which of both, key, value."""
+    if op == "remove" or (steps[:-1] not in _METADATA and steps not in _METADATA):
+        return
+    entries = value if steps in _METADATA else {steps[-1]: value}
+    for key, one in (entries or {}).items():
+        yield steps[1], key, one

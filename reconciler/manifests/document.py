@@ -49,6 +49,14 @@ class Document:
         mark = (key_node or node).start_mark if key else node.start_mark
         return Position(self.file, mark.line + 1, mark.column + 1)
 
+    def written(self, *path: str | int) -> str:
+        """The scalar at ``path`` as it is written in the file, which YAML may take for no text."""
+        from reconciler.manifests.nodes import find_node
+
+        roots = _roots(self.source)
+        node = find_node(roots[self.index], self.prefix + path)[0] if roots else None
+        return node.value if node is not None and isinstance(node.value, str) else ""
+
     @property
     def origin(self) -> str:
         """Where to look when the position is only that of a built file; else empty."""

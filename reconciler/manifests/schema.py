@@ -16,6 +16,7 @@ import orjson
 
 from reconciler.errors import Problem
 from reconciler.manifests.document import Document
+from reconciler.manifests.marks import value_hint
 from reconciler.objects import Object, api_group
 
 OWN_GROUP = "federation.reconciler.dev"
@@ -186,7 +187,7 @@ def _word(document: Document, error: Any) -> Iterator[Problem]:
         quoting = (
             isinstance(error.instance, int | float | bool) and error.validator_value == "string"
         )
-        hint = f'quote it: "{_shown(error.instance)}"' if quoting else ""
+        hint = value_hint(str(path[-1]), document.written(*path)) if quoting and path else ""
         yield _problem(document, path, f"{_shown(error.instance)} {text}", expected, hint)
     else:
         yield _problem(document, path, error.message[:200], expected)

@@ -139,6 +139,9 @@ def check_new(member: Member, target: Target, *, namespace_exists: bool) -> Chec
         return _failed(target, _words(target, error, target.body))
     except ApiError as error:
         words = _words(target, error, target.body)
+        if tried_elsewhere:
+            generated = re.escape(_prefix(target.key.name)) + "[a-z0-9]{5}"
+            words = re.sub(generated, target.key.name, words)
         if tried_elsewhere and not _is_about_form(error):
             remark = f"to be checked once its namespace is there ({DEFAULT_NAMESPACE}: {words})"
             reason = f"{change.reason}; {remark}"
@@ -215,12 +218,15 @@ def _creation(target: Target) -> Change:
 def _try_as_new(member: Member, resource: Resource, body: Object, namespace: str) -> None:
     """Dry-run creating the object under a name that nothing has, as long as its own."""
     metadata = {k: v for k, v in body["metadata"].items() if k != "name"}
-    # The server adds five characters, and keeps 58 of what it is given.
-    name = body["metadata"]["name"]
-    metadata["generateName"] = name[: min(max(len(name) - 6, 1), 57)].rstrip(".") + "-"
+    metadata["generateName"] = _prefix(body["metadata"]["name"])
     if namespace:
         metadata["namespace"] = namespace
     member.create(resource, {**body, "metadata": metadata}, namespace=namespace, dry_run=True)
+
+
+def _prefix(name: str) -> str:
+    """To it the server adds five characters, and it keeps 58 of what it is given."""
+    return name[: min(max(len(name) - 6, 1), 57)].rstrip(".") + "-"
 
 
 def _may_force(

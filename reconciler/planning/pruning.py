@@ -16,6 +16,7 @@ from reconciler.cluster.resources import Discovery, Resource, VersionedKind
 from reconciler.errors import ApiError
 from reconciler.federation.model import PruneRules, Selector
 from reconciler.inventory.applyset import is_member
+from reconciler.manifests.marks import ANNOTATIONS, BOOLEAN, KUBEFED_ORPHAN
 from reconciler.objects import GroupKind, Object, ObjectKey, key_of
 from reconciler.planning.plan import Action, Change
 from reconciler.planning.requests import ORPHAN, PROPAGATION, PROTECT
@@ -24,7 +25,6 @@ CRD = GroupKind("apiextensions.k8s.io", "CustomResourceDefinition")
 NAMESPACE = GroupKind("", "Namespace")
 
 SYSTEM_NAMESPACES = frozenset({"default", "kube-system", "kube-public", "kube-node-lease"})
-_KUBEFED_ORPHAN = "kubefed.io/orphan"
 
 _MADE_BY_THE_CLUSTER = frozenset(
     {
@@ -74,7 +74,19 @@ def decide(
     metadata = question.live["metadata"]
     annotations = metadata.get("annotations") or {}
     key = question.key
-    if "true" in (annotations.get(ORPHAN), annotations.get(_KUBEFED_ORPHAN)):
+    # Anybody may have written these: what is neither yes nor no keeps the object.
+    unclear = {
+        name: value
+        for name in (PROTECT, ORPHAN, KUBEFED_ORPHAN)
+        if (value := annotations.get(name, "false")) not in BOOLEAN
+    }
+    propagation = annotations.get(PROPAGATION, rules.propagation)
+    if propagation not in ANNOTATIONS["prune-propagation"]:
+        unclear[PROPAGATION] = propagation
+    if unclear:
+        name, value = next(iter(unclear.items()))
+        return f"its annotation {name} is {value!r}, and in doubt it stays"
+    if "true" in (annotations.get(ORPHAN), annotations.get(KUBEFED_ORPHAN)):
         return _change(question, Action.ORPHAN, f"{question.reason}, and marked to be orphaned")
     if not rules.enabled:
         return "spec.prune.enabled is false"
@@ -88,9 +100,6 @@ def decide(
         return "it has an owner, which will collect it"
     if key.group_kind == NAMESPACE and key.name in {*SYSTEM_NAMESPACES, inventory_namespace}:
         return "the cluster needs this namespace"
-    propagation = annotations.get(PROPAGATION)
-    if propagation not in ("Background", "Foreground", "Orphan"):
-        propagation = rules.propagation
     return _change(question, Action.PRUNE, question.reason, propagation)
 
 

@@ -18,13 +18,14 @@ from reconciler.federation.model import (
     Workload,
 )
 from reconciler.federation.selectors import matches
+from reconciler.manifests.marks import PREFIX, STEERING
 from reconciler.objects import Object
 from reconciler.rendering.desired import DesiredObject
 from reconciler.rendering.patching import PatchFault, changed
 from reconciler.scheduling.assignment import Assignment
 from reconciler.scheduling.schedule import duplicated_count
 
-_STEERING = ("federation.reconciler.dev/placement", "federation.reconciler.dev/substitute")
+_STEERING = tuple(PREFIX + name for name in STEERING)
 _VARIABLE = re.compile(r"\$\{cluster\.([a-z]+(?:\.[A-Za-z0-9._/-]+)?)\}")
 
 Operation = PatchOperation | ContainerOperation
@@ -65,17 +66,23 @@ def render(state: DesiredState, assignments: Sequence[Assignment]) -> Rendering:
 
 
 def _desired(workload: Workload, cluster: str, body: Object) -> DesiredObject:
+    """With what the object's own annotations say, which an override may have set."""
+    says = body["metadata"].get("annotations") or {}
+
+    def asked(name: str) -> bool:
+        return says.get(PREFIX + name) == "true"
+
     return DesiredObject(
         cluster=cluster,
         key=workload.key,
         body=body,
         position=workload.position,
         retain=workload.retain,
-        force_conflicts=workload.force_conflicts,
-        recreate=workload.recreate,
-        protect=workload.protect,
-        orphan=workload.orphan,
-        prune_propagation=workload.prune_propagation,
+        force_conflicts=workload.force_conflicts or asked("force-conflicts"),
+        recreate=workload.recreate or asked("recreate"),
+        protect=workload.protect or asked("protect"),
+        orphan=workload.orphan or asked("orphan"),
+        prune_propagation=says.get(PREFIX + "prune-propagation") or workload.prune_propagation,
     )
 
 

@@ -45,9 +45,7 @@ spec:
         - {name: other, image: "other:1"}
 ---
 """
-INSERT = (
-    "{op: add, path: /spec/template/spec/containers/0, value: {name: proxy, image: 'proxy:1'}}"
-)
+INSERT = "{op: add, path: /spec/template/spec/containers/0, value: {name: proxy, image: 'proxy:1'}}"
 
 
 def rendering(overrides: str, more: str = "clusters: [aws]", fleet: str = FLEET) -> Rendering:
@@ -120,7 +118,10 @@ def test_entries_of_env_add_up_and_variables_are_filled_in_first() -> None:
 def test_env_stands_on_what_a_patch_made_of_it() -> None:
     found = pod(
         """\
-        - patch: [{op: add, path: /spec/template/spec/containers/1/env, value: [{name: X, value: x}]}]
+        - patch:
+            - op: add
+              path: /spec/template/spec/containers/1/env
+              value: [{name: X, value: x}]
           env: {other: {Y: "y"}}
         """
     )
