@@ -23,7 +23,7 @@ from reconciler.federation.model import (
 from reconciler.federation.placements import Placement, choose, parse_placement
 from reconciler.federation.rules import parse_federation
 from reconciler.manifests.document import Document
-from reconciler.manifests.marks import ANNOTATIONS, PREFIX, STEERING, faults_of
+from reconciler.manifests.marks import ANNOTATIONS, PREFIX, STEERING, faults_in_metadata, faults_of
 from reconciler.manifests.schema import OWN_GROUP, schema_name, schema_problems
 from reconciler.objects import Object, ObjectKey, api_group, key_of, map_of, maps_of
 
@@ -157,10 +157,12 @@ def _check_marks(parts: _Sorted, faults: Faults) -> None:
     rules = [*parts.federations, *parts.clusters, *parts.placements, *parts.dns]
     rules += [*parts.kubefed.type_configs, *parts.kubefed.preferences]
     in_templates = tuple(name for name in ANNOTATIONS if name not in STEERING)
-    for documents, allowed in ((parts.plain, tuple(ANNOTATIONS)), (federated + rules, ())):
-        for document in documents:
-            for path, fault in faults_of(document.body, allowed):
-                faults.mark(document, path, fault)
+    for document in parts.plain:
+        for path, fault in faults_of(document.body):
+            faults.mark(document, path, fault)
+    for document in federated + rules:
+        for path, fault in faults_in_metadata(document.body):
+            faults.mark(document, path, fault)
     for document in federated:
         template = map_of(map_of(document.body.get("spec")).get("template"))
         for path, fault in faults_of(template, in_templates):

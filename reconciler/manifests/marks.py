@@ -111,18 +111,19 @@ def faults_of(
     body: Object, allowed: Collection[str] = tuple(ANNOTATIONS)
 ) -> Iterator[tuple[tuple[str, ...], Fault]]:
     """What is wrong with our marks in the metadata of ``body`` and its Pod templates, by path."""
-    yield from _in_metadata(body, (), allowed)
+    yield from faults_in_metadata(body, (), allowed)
     for path in _POD_TEMPLATES:
         inner: Any = body
         for step in path:
             inner = inner.get(step) if isinstance(inner, dict) else None
         if isinstance(inner, dict):
-            yield from _in_metadata(inner, path, ())
+            yield from faults_in_metadata(inner, path)
 
 
-def _in_metadata(
-    body: Object, path: tuple[str, ...], allowed: Collection[str]
+def faults_in_metadata(
+    body: Object, path: tuple[str, ...] = (), allowed: Collection[str] = ()
 ) -> Iterator[tuple[tuple[str, ...], Fault]]:
+    """The same of the metadata alone; ``path`` leads to ``body``."""
     metadata = map_of(body.get("metadata"))
     for part in ("annotations", "labels"):
         for key, value in map_of(metadata.get(part)).items():
