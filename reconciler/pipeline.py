@@ -61,6 +61,7 @@ from reconciler.repository import rendered
 from reconciler.repository import validate as validate
 from reconciler.scheduling import schedule
 from reconciler.scheduling.outages import simulated_outages
+from reconciler.scheduling.unplaced import Unplaced, unplaced
 from reconciler.sharding.decision import commit_of, decode, encode
 from reconciler.sharding.round import PATIENCE_SECONDS, Round
 
@@ -141,7 +142,8 @@ def make_plan(
             connector,
             simulated=options.simulated,
         )
-    works = _plan_all(fleet, decided, rendering, placed, options, now, progress)
+    absent = unplaced(state, decided.decision.assignments)
+    works = _plan_all(fleet, decided, rendering, absent, options, now, progress)
     plan = assemble(
         state,
         [w for w in works if isinstance(w, MemberWork)],
@@ -153,7 +155,7 @@ def make_plan(
             decided.answered | decided.decision.lost,
         ),
         commit=fleet.commit,
-        warnings=[*distrust, *recall.warnings, *decided.warnings],
+        warnings=[*distrust, *recall.warnings, *decided.warnings, *absent.warnings()],
         moves=decided.decision.moves,
         health=decided.health,
         simulated_outages=options.simulate_outages,
@@ -182,7 +184,7 @@ def _plan_all(
     fleet: Fleet,
     decided: Decided,
     rendering: Rendering,
-    placed: Mapping[ObjectKey, frozenset[str]],
+    absent: Unplaced,
     options: Options,
     now: float,
     progress: Progress,
@@ -196,7 +198,7 @@ def _plan_all(
     seen = [one for one in decided.seen if one.cluster.name in fleet.mine]
     progress.phase("compare", sum(len(rendering.objects[s.cluster.name]) for s in seen))
     return in_parallel(
-        lambda one: _plan_one(one, rendering, placed, fleet.state, settings),
+        lambda one: _plan_one(one, rendering, absent, fleet.state, settings),
         seen,
         CONCURRENT_MEMBERS,
     )
@@ -352,7 +354,7 @@ def _placed(rendering: Rendering) -> dict[ObjectKey, frozenset[str]]:
 def _plan_one(
     one: Seen,
     rendering: Rendering,
-    placed: Mapping[ObjectKey, frozenset[str]],
+    absent: Unplaced,
     state: DesiredState,
     settings: Settings,
 ) -> MemberWork | ClusterPlan:
@@ -367,7 +369,7 @@ def _plan_one(
                 # Rescheduling brought a kind here that the first look did not expect.
                 observation = observe(one.member, observation.inventory, wanted)
             work = plan_member(
-                one.member, one.cluster, observation, desired, placed, state.federation, settings
+                one.member, one.cluster, observation, desired, absent, state.federation, settings
             )
     except ClusterError as error:
         return unreachable_plan(one.cluster, words_of(error))

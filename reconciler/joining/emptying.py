@@ -25,6 +25,7 @@ from reconciler.objects import Object, ObjectKey
 from reconciler.planning import pruning
 from reconciler.planning.member_plan import MemberWork
 from reconciler.planning.plan import Action, Change, ClusterPlan, Plan
+from reconciler.scheduling.unplaced import REMOVED
 
 GONE_POLL_SECONDS = 0.25
 REASON = "the cluster leaves the federation"
@@ -69,7 +70,7 @@ def plan_emptying(
 def _decide(
     member: Member, observation: Observation, federation: Federation, fate: Fate
 ) -> tuple[list[Change], list[str]]:
-    questions = list(pruning.candidates(observation.members, (), ()))
+    questions = list(pruning.candidates(observation.members, (), lambda _key: REMOVED))
     if fate == "orphan":
         return [_release(question) for question in questions], []
     # Somebody asks for it in so many words; what is protected stays protected.

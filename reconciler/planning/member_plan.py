@@ -28,6 +28,7 @@ from reconciler.planning.missing import Sought, find_missing
 from reconciler.planning.plan import Action, Change, ClusterPlan
 from reconciler.planning.requests import Target, crds_in, target_of
 from reconciler.rendering.desired import DesiredObject
+from reconciler.scheduling.unplaced import Unplaced
 
 SAMPLE_PERIOD_SECONDS = 900
 
@@ -74,7 +75,7 @@ def plan_member(
     cluster: Cluster,
     observation: Observation,
     desired: Sequence[DesiredObject],
-    wanted_anywhere: Collection[ObjectKey],
+    unplaced: Unplaced,
     federation: Federation,
     settings: Settings,
 ) -> MemberWork:
@@ -96,7 +97,12 @@ def plan_member(
     wanted_here = {target.key for target in targets}
     unlisted = _look_for_unlisted(observation, wanted_here, member)
     prunes, warnings, blocked = _prunes(
-        member, observation, unlisted, wanted_here, wanted_anywhere, federation
+        member,
+        observation,
+        unlisted,
+        wanted_here,
+        lambda key: unplaced.reason(key, cluster.name),
+        federation,
     )
     warnings += unlisted.warnings
     if inventory.damaged:
@@ -125,7 +131,9 @@ def plan_member(
         unlisted=unlisted.ours,
         stale=any(inventory.rows.get(key) != row for key, row in rows.items()),
         warnings=tuple(f"{cluster.name}: {warning}" for warning in warnings),
-        violations=_violations(cluster, observation, targets, changes, federation, settings),
+        violations=_violations(
+            cluster, observation, targets, changes, unplaced, federation, settings
+        ),
         invalid=tuple(c.change for c in checked if c.invalid and c.change),
         homeless=tuple(c.change for c in checked if c.homeless and c.change),
     )
@@ -152,16 +160,16 @@ def _prunes(
     observation: Observation,
     unlisted: _Unlisted,
     wanted_here: Collection[ObjectKey],
-    wanted_anywhere: Collection[ObjectKey],
+    reason: Callable[[ObjectKey], str],
     federation: Federation,
 ) -> tuple[list[Change], list[str], str]:
     """The prunes and orphanings, warnings about what is kept, and why all prunes must wait."""
     members = observation.members
-    questions = list(pruning.candidates(members, wanted_here, wanted_anywhere))
+    questions = list(pruning.candidates(members, wanted_here, reason))
     blocked = ""
     if not observation.complete:
-        kind, reason = next(iter(sorted(observation.failed.items())))
-        blocked = f"{kind.kind} ({kind.api_version}) could not be listed: {reason}"
+        kind, why = next(iter(sorted(observation.failed.items())))
+        blocked = f"{kind.kind} ({kind.api_version}) could not be listed: {why}"
     elif unlisted.contradicted:
         blocked = f"{unlisted.contradicted} is there and ours, but was not in the list of its kind"
     changes: list[Change] = []
@@ -258,6 +266,7 @@ def _violations(
     observation: Observation,
     targets: Sequence[Target],
     changes: Sequence[Change],
+    unplaced: Unplaced,
     federation: Federation,
     settings: Settings,
 ) -> tuple[str, ...]:
@@ -269,6 +278,11 @@ def _violations(
         wanted=len(targets),
         wanted_namespaces=sum(t.key[:2] == NAMESPACE for t in targets),
         deleted=guards.deletions_of(changes),
+        unplaced=tuple(
+            f"{c.key} ({unplaced.nowhere[c.key]})"
+            for c in changes
+            if c.action is Action.PRUNE and c.key in unplaced.nowhere
+        ),
     )
     found = guards.violations(figures, federation.guards, max_deletions=settings.max_deletions)
     return tuple(found)

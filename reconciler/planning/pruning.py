@@ -53,15 +53,15 @@ class PruneQuestion(Struct, frozen=True):
 def candidates(
     members: Mapping[ObjectKey, tuple[VersionedKind, Object]],
     wanted_here: Collection[ObjectKey],
-    wanted_anywhere: Collection[ObjectKey],
+    reason: Callable[[ObjectKey], str],
 ) -> Iterator[PruneQuestion]:
-    """Members that are not wanted in this cluster, in order; those already going are left out."""
+    """Members that are not wanted in this cluster, in order, and the ``reason`` of each; those
+    already going are left out."""
     for key in sorted(key for key in members if key not in wanted_here):
         kind, live = members[key]
         if live["metadata"].get("deletionTimestamp"):
             continue
-        reason = "no longer placed here" if key in wanted_anywhere else "removed from Git"
-        yield PruneQuestion(key, kind, live, reason)
+        yield PruneQuestion(key, kind, live, reason(key))
 
 
 def decide(
