@@ -37,7 +37,7 @@ from reconciler.options import Progress as Progress
 from reconciler.planning.fleet_plan import assemble, unreachable_plan
 from reconciler.planning.looking import CONCURRENT_MEMBERS, Seen, words_of
 from reconciler.planning.member_plan import MemberWork, Settings, plan_member
-from reconciler.planning.plan import ClusterPlan, Plan, RunResult
+from reconciler.planning.plan import Change, ClusterPlan, Plan, RunResult
 from reconciler.planning.replicas import (
     replicas_in,
     replicas_now,
@@ -144,6 +144,7 @@ def make_plan(
         )
     absent = unplaced(state, decided.decision.assignments)
     works = _plan_all(fleet, decided, rendering, absent, options, now, progress)
+    works = [_forgiving(work, _placed(fleet.rendering)) for work in works]
     plan = assemble(
         state,
         [w for w in works if isinstance(w, MemberWork)],
@@ -376,6 +377,19 @@ def _plan_one(
     finally:
         one.member.rest()
     return replace(work, plan=replace(work.plan, requests=one.member.requests))
+
+
+def _forgiving(
+    work: MemberWork | ClusterPlan, usual: Mapping[ObjectKey, frozenset[str]]
+) -> MemberWork | ClusterPlan:
+    """What a cluster refuses of that which it only stands in for fails there, and stops nobody."""
+    if isinstance(work, ClusterPlan):
+        return work
+
+    def at_home(changes: Sequence[Change]) -> tuple[Change, ...]:
+        return tuple(c for c in changes if work.cluster.name in usual.get(c.key, ()))
+
+    return replace(work, invalid=at_home(work.invalid), homeless=at_home(work.homeless))
 
 
 def _either(
