@@ -17,6 +17,7 @@ from reconciler.federation.model import (
     Cluster,
     DesiredState,
     Federation,
+    PatchOperation,
     PlacementTarget,
     Workload,
 )
@@ -295,6 +296,8 @@ def _workload(
                 f"{body['kind']} {_name(document)} has no spec.replicas to divide",
                 "Duplicated, or a selection of workloads only",
             )
+    if placement.replicas.mode == "Divided":
+        _warn_of_counts(placement, faults)
     prune = spec.get("prune") or {}
     return replace(
         workload,
@@ -311,6 +314,16 @@ def _workload(
         failover=narrowed(spec["failover"], federation.failover) if "failover" in spec else None,
         other_placements=tuple(beaten),
     )
+
+
+def _warn_of_counts(placement: Placement, faults: Faults) -> None:
+    for operation in (one for override in placement.overrides for one in override.operations):
+        if isinstance(operation, PatchOperation) and operation.path == "/spec/replicas":
+            place = operation.position or placement.document.position()
+            faults.warnings.append(
+                f"{place.file}:{place.line}: Placement {placement.name} divides the replicas: this "
+                "override of them has no effect; spec.replicas.clusters has weight, min and max"
+            )
 
 
 def _winner(name: str, beaten: Sequence[str]) -> str:

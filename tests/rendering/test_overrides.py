@@ -184,3 +184,23 @@ def test_cron_jobs_and_pods_have_containers_too() -> None:
     cron = body(override, fleet=CRON)["spec"]["jobTemplate"]["spec"]["template"]["spec"]
     assert cron["containers"] == [{"name": "a", "image": digest}]
     assert body(override, fleet=POD)["spec"]["containers"] == [{"name": "a", "image": digest}]
+
+
+def test_an_override_of_replicas_that_are_divided_is_told() -> None:
+    text = FLEET + (
+        "apiVersion: federation.reconciler.dev/v1alpha1\nkind: Placement\nmetadata: {name: web}\n"
+        "spec:\n  select: [{name: web}]\n  replicas: {mode: Divided, total: 2}\n"
+        "  overrides: [{replicas: 3}]\n"
+    )
+    found = interpret(load([SourceFile("fleet.yaml", text.encode())]).documents)
+    assert found.state
+    assert any("fleet.yaml:37: Placement web divides" in one for one in found.state.warnings)
+
+
+def test_an_annotation_that_an_override_sets_counts() -> None:
+    mark = "federation.reconciler.dev/recreate"
+    found = rendering(f"- annotations: {{{mark}: 'true'}}\n  clusters: [aws]", "")
+    assert {name: one[0].recreate for name, one in found.objects.items()} == {
+        "aws": True,
+        "gcp": False,
+    }
