@@ -18,13 +18,13 @@ from reconciler.cluster.connecting import Connector
 from reconciler.federation.model import Cluster, DesiredState
 from reconciler.inventory.observation import observe
 from reconciler.inventory.store import read_inventory
-from reconciler.objects import ObjectKey
 from reconciler.options import Options
 from reconciler.pipeline import read
 from reconciler.planning.looking import kinds_in
 from reconciler.planning.member_plan import Settings, plan_member
 from reconciler.rendering import Rendering, render
 from reconciler.scheduling import FleetView, schedule
+from reconciler.scheduling.unplaced import Unplaced
 
 
 def main() -> None:
@@ -60,8 +60,7 @@ def look_and_compare(
     inventory = read_inventory(member, federation.name, federation.namespace)
     observation = observe(member, inventory, kinds_in(rendering)[cluster.name])
     desired = rendering.objects[cluster.name]
-    wanted = {ObjectKey(*one.key) for one in desired}
-    work = plan_member(member, cluster, observation, desired, wanted, federation, Settings())
+    work = plan_member(member, cluster, observation, desired, Unplaced(), federation, Settings())
     member.close()
     return work.plan.unchanged
 

@@ -43,7 +43,7 @@ from reconciler.options import Progress as Progress
 from reconciler.planning.fleet_plan import assemble, hold_moved, unreachable_plan
 from reconciler.planning.looking import CONCURRENT_MEMBERS, Seen, words_of
 from reconciler.planning.member_plan import MemberWork, Settings, plan_member, rescue_of
-from reconciler.planning.plan import ClusterPlan, Outcome, Plan, RecordOutcome, RunResult
+from reconciler.planning.plan import Change, ClusterPlan, Outcome, Plan, RecordOutcome, RunResult
 from reconciler.planning.replicas import (
     replicas_in,
     replicas_now,
@@ -68,6 +68,7 @@ from reconciler.repository import rendered
 from reconciler.repository import validate as validate
 from reconciler.scheduling import Assignment, schedule
 from reconciler.scheduling.outages import simulated_outages
+from reconciler.scheduling.unplaced import Unplaced, unplaced
 from reconciler.sharding.decision import commit_of, decode, encode
 from reconciler.sharding.round import PATIENCE_SECONDS, Round
 
@@ -170,9 +171,12 @@ def make_plan(
             connector,
             simulated=options.simulated,
         )
-    planned = _plan_all(fleet, decided, rendering, placed, options, now, progress)
+    absent = unplaced(state, decided.decision.assignments)
+    planned = _plan_all(fleet, decided, rendering, absent, options, now, progress)
     unreachable = [w for w in planned if isinstance(w, ClusterPlan)]
-    works = hold_moved([w for w in planned if isinstance(w, MemberWork)], unreachable, placed)
+    usually = _placed(fleet.rendering)
+    found = [_forgiving(work, usually) for work in planned if isinstance(work, MemberWork)]
+    works = hold_moved(found, unreachable, placed)
     plan = assemble(
         state,
         works,
@@ -189,7 +193,7 @@ def make_plan(
             decided.answered | decided.decision.lost,
         ),
         commit=fleet.commit,
-        warnings=[*distrust, *recall.warnings, *decided.warnings],
+        warnings=[*distrust, *recall.warnings, *decided.warnings, *absent.warnings()],
         moves=decided.decision.moves,
         health=decided.health,
         simulated_outages=options.simulate_outages,
@@ -233,7 +237,7 @@ def _plan_all(
     fleet: Fleet,
     decided: Decided,
     rendering: Rendering,
-    placed: Mapping[ObjectKey, frozenset[str]],
+    absent: Unplaced,
     options: Options,
     now: float,
     progress: Progress,
@@ -247,7 +251,7 @@ def _plan_all(
     seen = [one for one in decided.seen if one.cluster.name in fleet.mine]
     progress.phase("compare", sum(len(rendering.objects[s.cluster.name]) for s in seen))
     return in_parallel(
-        lambda one: _plan_one(one, rendering, placed, fleet.state, settings),
+        lambda one: _plan_one(one, rendering, absent, fleet.state, settings),
         seen,
         CONCURRENT_MEMBERS,
     )
@@ -454,7 +458,7 @@ def _placed(rendering: Rendering) -> dict[ObjectKey, frozenset[str]]:
 def _plan_one(
     one: Seen,
     rendering: Rendering,
-    placed: Mapping[ObjectKey, frozenset[str]],
+    absent: Unplaced,
     state: DesiredState,
     settings: Settings,
 ) -> MemberWork | ClusterPlan:
@@ -469,13 +473,22 @@ def _plan_one(
                 # Rescheduling brought a kind here that the first look did not expect.
                 observation = observe(one.member, observation.inventory, wanted)
             work = plan_member(
-                one.member, one.cluster, observation, desired, placed, state.federation, settings
+                one.member, one.cluster, observation, desired, absent, state.federation, settings
             )
     except ClusterError as error:
         return unreachable_plan(one.cluster, words_of(error))
     finally:
         one.member.rest()
     return replace(work, plan=replace(work.plan, requests=one.member.requests))
+
+
+def _forgiving(work: MemberWork, usual: Mapping[ObjectKey, frozenset[str]]) -> MemberWork:
+    """What a cluster refuses of that which it only stands in for fails there, and stops nobody."""
+
+    def at_home(changes: Sequence[Change]) -> tuple[Change, ...]:
+        return tuple(c for c in changes if work.cluster.name in usual.get(c.key, ()))
+
+    return replace(work, invalid=at_home(work.invalid), homeless=at_home(work.homeless))
 
 
 def _either(

@@ -23,6 +23,7 @@ from reconciler.reading import (
 )
 from reconciler.rendering import Rendering, render
 from reconciler.scheduling import Assignment, FleetView, schedule
+from reconciler.scheduling.unplaced import unplaced
 from reconciler.source import Checkout, default_cache
 from reconciler.source.owner import Claimant, claimant_of
 
@@ -99,8 +100,10 @@ def validate(options: Options) -> Repository:
     """All that can be checked without a cluster. Raises SourceError or BadInput."""
     repository = read(options)
     state = repository.state
-    rendered(state, schedule(state, FleetView()))
-    warnings = (*state.warnings, *doubts_about_names(state))
+    assignments = schedule(state, FleetView())
+    rendered(state, assignments)
+    nowhere = unplaced(state, assignments).warnings()
+    warnings = (*state.warnings, *nowhere, *doubts_about_names(state))
     return replace(repository, state=replace(state, warnings=warnings))
 
 

@@ -42,6 +42,7 @@ PIPELINE = (
     "locking",
     "options",
     "repository",
+    "stand_ins",
     "deciding",
     "overview",
     "pipeline",

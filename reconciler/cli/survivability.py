@@ -9,7 +9,14 @@ from msgspec.structs import replace
 
 from reconciler.cli.command_group import GroupedCommand
 from reconciler.cli.exits import Exit
-from reconciler.cli.settings import Settings, merged, option, repository_options, terminal_options
+from reconciler.cli.settings import (
+    Settings,
+    memory_options,
+    merged,
+    option,
+    repository_options,
+    terminal_options,
+)
 
 if TYPE_CHECKING:
     from reconciler.planning.survivability import Survivability
@@ -22,6 +29,7 @@ Examples:
   reconcile survivability
   reconcile survivability --outage provider=aws --outage region=europe-west1
   reconcile survivability --fail-on down               for CI: exit code 1
+  reconcile survivability --live                       would the clusters take it?
   reconcile survivability --base main --fail-on degraded   only what this branch makes worse
 """
 
@@ -58,7 +66,14 @@ Examples:
     heading=OUTPUT,
     help="What to print.",
 )
+@option(
+    "--live",
+    is_flag=True,
+    heading=OUTAGES,
+    help="Ask the clusters, by dry runs, whether they would take what they stand in for.",
+)
 @repository_options
+@memory_options
 @terminal_options
 @click.pass_context
 def survivability(
@@ -69,9 +84,10 @@ def survivability(
     base: str | None,
     fail_on: str,
     output: str,
+    live: bool,
     **given: Any,
 ) -> int:
-    """Show which workloads outlive which outage; needs no cluster.
+    """Show which workloads outlive which outage; needs no cluster, unless --live asks them.
 
     Goes through the outage of every cluster, zone, region and provider, with the rules and the
     scheduler of a real run, and tells for each workload whether all its replicas run elsewhere
@@ -83,7 +99,14 @@ def survivability(
     matrix = _matrix(settings, outages)
     if base:
         matrix = worse_than(_matrix(replace(settings, ref=base), outages), matrix)
+    if live:
+        from reconciler.stand_ins import try_stand_ins
+
+        matrix = replace(matrix, live=try_stand_ins(settings.options()))
     settings.console.out(_rendered(matrix, output, settings), newline=False)
+    refused = matrix.live is not None and any(one.certain for one in matrix.live.refused)
+    if fail_on != NEVER and refused:
+        return Exit.FAILED
     return Exit.FAILED if _fails(matrix, fail_on) else Exit.OK
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from reconciler.errors import Problem
 from reconciler.manifests.document import Document
+from reconciler.manifests.marks import Fault
 
 MAX_PROBLEMS = 1000
 """Each is looked up to be told its place, and compared with every name that might be meant."""
@@ -33,13 +34,20 @@ class Faults:
         message: str,
         expected: str = "",
         hint: str = "",
+        *,
+        at_key: bool = False,
     ) -> None:
-        """Report a fault at ``path`` inside a document."""
+        """Report a fault at ``path`` inside a document, or (``at_key``) at its last key."""
         if len(self.problems) >= MAX_PROBLEMS:
             return
         text = "$" + "".join(f"[{s}]" if isinstance(s, int) else f".{s}" for s in path)
         hint = "; ".join(filter(None, [hint, document.origin]))
-        self.problems.append(Problem(document.position(*path), text, message, expected, hint))
+        position = document.position(*path, key=at_key)
+        self.problems.append(Problem(position, text, message, expected, hint))
+
+    def mark(self, document: Document, path: Sequence[str | int], fault: Fault) -> None:
+        """Report one of our annotations or labels."""
+        self.problem(document, path, fault.message, fault.expected, fault.hint, at_key=fault.at_key)
 
     def warn(self, document: Document, message: str) -> None:
         """Report something odd that does not stop the run."""

@@ -18,18 +18,18 @@ from reconciler.federation.model import (
     Cluster,
     DesiredState,
     Federation,
+    PatchOperation,
     PlacementTarget,
     Workload,
 )
-from reconciler.federation.overrides import parse_placement_overrides
 from reconciler.federation.placements import Placement, choose, parse_placement
 from reconciler.federation.rules import parse_federation
 from reconciler.federation.sensitive import with_hidden
 from reconciler.manifests.document import Document
+from reconciler.manifests.marks import ANNOTATIONS, PREFIX, STEERING, faults_in_metadata, faults_of
 from reconciler.manifests.schema import OWN_GROUP, schema_name, schema_problems
 from reconciler.objects import Object, ObjectKey, api_group, key_of, map_of, maps_of
 
-PREFIX = "federation.reconciler.dev/"
 DNS_GROUP = "multiclusterdns.kubefed.io"
 
 
@@ -68,6 +68,7 @@ def interpret(
     """
     faults = Faults()
     parts = _sort(documents, faults)
+    _check_marks(parts, faults)
     clusters = parse_clusters_of(parts, faults)
     for extra in parts.federations[1:]:
         first = parts.federations[0].position()
@@ -92,7 +93,7 @@ def interpret(
         for d in parts.plain
         if not (d.body["kind"] == "Namespace" and _name(d) in parts.kubefed.namespaces)
     ]
-    workloads += _plain_workloads(plain, placements, clusters, federation, faults)
+    workloads += _plain_workloads(plain, placements, federation, faults)
     _check_autoscalers(workloads, plain, faults)
     workloads = with_hidden(workloads, documents, federation.sensitive)
     _check_collisions(workloads, parts, faults)
@@ -153,6 +154,25 @@ def _sort(documents: Sequence[Document], faults: Faults) -> _Sorted:
     return parts
 
 
+def _check_marks(parts: _Sorted, faults: Faults) -> None:
+    """Our annotations and labels: all of them on manifests, what KubeFed's templates have no other
+    way to say in these, none on documents that never reach a cluster."""
+    federated = [*parts.kubefed.federated, *parts.kubefed.namespaces.values()]
+    rules = [*parts.federations, *parts.clusters, *parts.placements, *parts.dns]
+    rules += [*parts.kubefed.type_configs, *parts.kubefed.preferences]
+    in_templates = tuple(name for name in ANNOTATIONS if name not in STEERING)
+    for document in parts.plain:
+        for path, fault in faults_of(document.body):
+            faults.mark(document, path, fault)
+    for document in federated + rules:
+        for path, fault in faults_in_metadata(document.body):
+            faults.mark(document, path, fault)
+    for document in federated:
+        template = map_of(map_of(document.body.get("spec")).get("template"))
+        for path, fault in faults_of(template, in_templates):
+            faults.mark(document, ("spec", "template", *path), fault)
+
+
 def _kinds_of_crds(documents: Sequence[Document]) -> dict[str, str]:
     """The kinds that the repository's own CRDs define, in their first served version."""
     found: dict[str, str] = {}
@@ -185,7 +205,6 @@ def _check_default_placement(
 def _plain_workloads(
     documents: Sequence[Document],
     placements: list[Placement],
-    clusters: Mapping[str, Cluster],
     federation: Federation,
     faults: Faults,
 ) -> list[Workload]:
@@ -204,7 +223,7 @@ def _plain_workloads(
             continue
         selected = [by_name[wanted]] if wanted else choose(placements, document.body)
         used |= {placement.name for placement in selected}
-        workload = _workload(document, selected, clusters, federation, faults)
+        workload = _workload(document, selected, federation, faults)
         found.append(workload)
         if workload.target is None:
             unplaced.append((document, workload))
@@ -246,7 +265,6 @@ def _annotations(body: Object) -> dict[str, str]:
 def _workload(
     document: Document,
     selected: list[Placement],
-    clusters: Mapping[str, Cluster],
     federation: Federation,
     faults: Faults,
 ) -> Workload:
@@ -256,10 +274,6 @@ def _workload(
         template=body,
         position=document.position(),
         target=federation.default_placement,
-        force_conflicts=annotations.get(PREFIX + "force-conflicts") == "true",
-        recreate=annotations.get(PREFIX + "recreate") == "true",
-        protect=annotations.get(PREFIX + "protect") == "true",
-        orphan="true" in (annotations.get(PREFIX + "orphan"), annotations.get("kubefed.io/orphan")),
         substitute_variables=annotations.get(PREFIX + "substitute") == "true",
     )
     if not selected:
@@ -284,6 +298,8 @@ def _workload(
                 f"{body['kind']} {_name(document)} has no spec.replicas to divide",
                 "Duplicated, or a selection of workloads only",
             )
+    if placement.replicas.mode == "Divided":
+        _warn_of_counts(placement, faults)
     prune = spec.get("prune") or {}
     return replace(
         workload,
@@ -292,14 +308,24 @@ def _workload(
         if beaten
         else placement.target,
         replicas=placement.replicas,
-        overrides=parse_placement_overrides(placement.document, body, faults, clusters),
-        force_conflicts=workload.force_conflicts or spec.get("forceConflicts", False),
-        recreate=workload.recreate or spec.get("recreate", False),
-        protect=workload.protect or prune.get("protect", False),
+        overrides=placement.overrides,
+        force_conflicts=spec.get("forceConflicts", False),
+        recreate=spec.get("recreate", False),
+        protect=prune.get("protect", False),
         prune_propagation=prune.get("propagation"),
         failover=narrowed(spec["failover"], federation.failover) if "failover" in spec else None,
         other_placements=tuple(beaten),
     )
+
+
+def _warn_of_counts(placement: Placement, faults: Faults) -> None:
+    for operation in (one for override in placement.overrides for one in override.operations):
+        if isinstance(operation, PatchOperation) and operation.path == "/spec/replicas":
+            place = operation.position or placement.document.position()
+            faults.warnings.append(
+                f"{place.file}:{place.line}: Placement {placement.name} divides the replicas: this "
+                "override of them has no effect; spec.replicas.clusters has weight, min and max"
+            )
 
 
 def _winner(name: str, beaten: Sequence[str]) -> str:

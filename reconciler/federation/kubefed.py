@@ -212,7 +212,7 @@ def _placement(document: Document, around: Surroundings) -> PlacementTarget:
             around.faults.problem(document, place, message, expected)
         selector = parse_selector(body["clusterSelector"])
         return PlacementTarget(selector=selector, placed_by="KubeFed placement")
-    return PlacementTarget(clusters=(), placed_by="KubeFed placement")
+    return PlacementTarget(placed_by="KubeFed placement")
 
 
 def _overrides(document: Document, around: Surroundings) -> tuple[Override, ...]:

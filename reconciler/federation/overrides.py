@@ -1,15 +1,17 @@
-"""Overrides: JSON Patch as it is, and the friendly forms compiled to it."""
+"""Overrides: JSON Patch as it is; what is by container name stays so until it is rendered."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal
 
+from msgspec.structs import replace
+
 from reconciler.federation.faults import Faults
-from reconciler.federation.model import Override, PatchOperation
+from reconciler.federation.model import ContainerOperation, Override, PatchOperation
 from reconciler.federation.selectors import parse_selector
 from reconciler.manifests.document import Document
-from reconciler.objects import Object, map_of, maps_of
+from reconciler.manifests.marks import ANNOTATIONS, STEERING, entry_fault
 
 _FORBIDDEN = (
     ("metadata", "name"),
@@ -18,12 +20,22 @@ _FORBIDDEN = (
     ("kind",),
     ("apiVersion",),
 )
-_MAPS = (("spec",), ("metadata", "labels"), ("metadata", "annotations"))
-_POD_SPECS = (
+_METADATA = (("metadata", "labels"), ("metadata", "annotations"))
+_MAPS = (("spec",), *_METADATA)
+_SAYABLE = tuple(name for name in ANNOTATIONS if name not in STEERING)
+POD_SPECS = (
     ("spec", "template", "spec"),
     ("spec", "jobTemplate", "spec", "template", "spec"),
+    ("template", "spec"),
     ("spec",),
 )
+"""Where workloads, CronJobs, PodTemplates and Pods have their containers."""
+CONTAINERS = ("containers", "initContainers", "ephemeralContainers")
+_CONTAINER_FORMS: Mapping[str, Literal["image", "env", "args"]] = {
+    "images": "image",
+    "env": "env",
+    "args": "args",
+}
 
 
 def split_pointer(pointer: str) -> tuple[str, ...]:
@@ -36,6 +48,17 @@ def join_pointer(steps: Sequence[str | int]) -> str:
     return "".join("/" + str(s).replace("~", "~0").replace("/", "~1") for s in steps)
 
 
+def pointers_of(operation: PatchOperation | ContainerOperation) -> list[str]:
+    """The JSON pointers of all that an operation may set, ``*`` for any item of a list."""
+    if isinstance(operation, PatchOperation):
+        return [operation.path]
+    return [
+        join_pointer((*path, part, "*", operation.field))
+        for path in POD_SPECS
+        for part in CONTAINERS
+    ]
+
+
 def is_forbidden(pointer: str) -> bool:
     """Whether the path is part of what identifies an object, which no override may touch."""
     steps = split_pointer(pointer)
@@ -43,16 +66,16 @@ def is_forbidden(pointer: str) -> bool:
 
 
 def parse_placement_overrides(
-    document: Document, template: Object, faults: Faults, known: Mapping[str, Any]
+    document: Document, faults: Faults, known: Mapping[str, Any]
 ) -> tuple[Override, ...]:
-    """A Placement's overrides for one manifest; faults are at their place in the Placement."""
+    """A Placement's overrides; faults are at their place in the Placement."""
     found = []
     for number, entry in enumerate(document.body["spec"].get("overrides") or ()):
         path = ("spec", "overrides", number)
         for index, name in enumerate(entry.get("clusters") or ()):
             if name not in known:
                 faults.unknown_cluster(document, (*path, "clusters", index), name, known)
-        operations = tuple(_operations(document, path, entry, template, faults))
+        operations = tuple(_operations(document, path, entry, faults))
         clusters = entry.get("clusters")
         found.append(
             Override(
@@ -67,42 +90,23 @@ def parse_placement_overrides(
 
 
 def _operations(
-    document: Document,
-    path: tuple[str | int, ...],
-    entry: Mapping[str, Any],
-    template: Object,
-    faults: Faults,
-) -> Iterator[PatchOperation]:
+    document: Document, path: tuple[str | int, ...], entry: Mapping[str, Any], faults: Faults
+) -> Iterator[PatchOperation | ContainerOperation]:
+    """One entry's operations in the documented order: the patch first, what is by name after it."""
     yield from parse_operations(document, (*path, "patch"), entry.get("patch") or (), faults)
-    position = document.position(*path)
     if "replicas" in entry:
+        position = document.position(*path, "replicas")
         yield PatchOperation("add", "/spec/replicas", entry["replicas"], position)
     for part in ("labels", "annotations"):
         for key, value in (entry.get(part) or {}).items():
+            if fault := entry_fault(part, key, value, _SAYABLE):
+                faults.mark(document, (*path, part, key), fault)
             pointer = join_pointer(("metadata", part, key))
             yield PatchOperation("add", pointer, value, document.position(*path, part, key))
-    for form in ("images", "env", "args"):
+    for form, name in _CONTAINER_FORMS.items():
         for container, value in (entry.get(form) or {}).items():
-            where = (*path, form, container)
-            at = _container(template, container)
-            if at is None:
-                names = ", ".join(_container_names(template)) or "no containers"
-                faults.problem(
-                    document,
-                    where,
-                    f"{template['kind']} {template['metadata']['name']} has no container "
-                    f"{container!r}",
-                    names,
-                )
-                continue
-            place = document.position(*where)
-            if form == "images":
-                yield PatchOperation("add", join_pointer((*at, "image")), value, place)
-            elif form == "args":
-                yield PatchOperation("add", join_pointer((*at, "args")), value, place)
-            else:
-                merged = _merged_env(maps_of(_at(template, at).get("env")), value)
-                yield PatchOperation("add", join_pointer((*at, "env")), merged, place)
+            position = document.position(*path, form, container)
+            yield ContainerOperation(name, container, value, position)
 
 
 def parse_operations(
@@ -126,45 +130,23 @@ def parse_operations(
         if op != "remove" and "value" not in entry:
             faults.problem(document, (*path, number), f"{op} without a value", "value")
             continue
-        if split_pointer(pointer) in _MAPS and not isinstance(entry.get("value") or {}, dict):
+        value = entry.get("value")
+        if split_pointer(pointer) in _MAPS and value is not None and not isinstance(value, dict):
             faults.problem(document, (*path, number, "value"), f"{pointer} is a map", "a map")
             continue
-        yield PatchOperation(op, pointer, entry.get("value"), document.position(*path, number))
+        for part, key, entry_value in _marks_in(split_pointer(pointer), value, op):
+            if not isinstance(entry_value, str):
+                message = f"the value of {key} in the {part} is no text"
+                faults.problem(document, (*path, number, "value"), message, "text", "quote it")
+            elif fault := entry_fault(part, key, entry_value, _SAYABLE):
+                faults.mark(document, (*path, number), replace(fault, at_key=False))
+        yield PatchOperation(op, pointer, value, document.position(*path, number))
 
 
-def _merged_env(env: list[Object], wanted: Mapping[str, str]) -> list[Object]:
-    names = [str(e.get("name")) for e in env]
-    kept = [
-        {"name": name, "value": wanted[name]} if name in wanted else e
-        for name, e in zip(names, env, strict=True)
-    ]
-    return kept + [{"name": k, "value": v} for k, v in wanted.items() if k not in names]
-
-
-def _container(template: Object, name: str) -> tuple[str | int, ...] | None:
-    for pod_spec in _POD_SPECS:
-        for part in ("containers", "initContainers"):
-            containers = map_of(_at(template, pod_spec)).get(part)
-            for index, container in enumerate(containers if isinstance(containers, list) else ()):
-                if map_of(container).get("name") == name:
-                    return (*pod_spec, part, index)
-    return None
-
-
-def _container_names(template: Object) -> list[str]:
-    return [
-        str(c.get("name"))
-        for pod_spec in _POD_SPECS
-        for c in maps_of(map_of(_at(template, pod_spec)).get("containers"))
-    ]
-
-
-def _at(value: Any, path: Sequence[str | int]) -> Any:
-    for step in path:
-        if isinstance(step, int):
-            value = value[step]
-        elif isinstance(value, dict):
-            value = value.get(step)
-        else:
-            return None
-    return value
+def _marks_in(steps: Sequence[str], value: Any, op: str) -> Iterator[tuple[str, str, Any]]:
+    """The labels and annotations that an operation sets: which of both, key, value."""
+    if op == "remove" or (steps[:-1] not in _METADATA and steps not in _METADATA):
+        return
+    entries = value if steps in _METADATA else {steps[-1]: value}
+    for key, one in (entries or {}).items():
+        yield steps[1], key, one

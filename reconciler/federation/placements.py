@@ -14,12 +14,14 @@ from reconciler.federation.faults import Faults
 from reconciler.federation.model import (
     Cluster,
     Federation,
+    Override,
     PlacementTarget,
     Preference,
     ReplicaRule,
     ReplicaShare,
     Spread,
 )
+from reconciler.federation.overrides import parse_placement_overrides
 from reconciler.federation.rules import parse_target
 from reconciler.federation.selectors import matches, parse_selector, selector_faults
 from reconciler.manifests.document import Document
@@ -27,11 +29,12 @@ from reconciler.objects import Object
 
 
 class Placement(Struct, frozen=True):
-    """One Placement, parsed but for its overrides, which depend on the manifest."""
+    """One Placement, parsed."""
 
     document: Document
     target: PlacementTarget
     replicas: ReplicaRule
+    overrides: tuple[Override, ...] = ()
 
     @property
     def name(self) -> str:
@@ -76,7 +79,12 @@ def parse_placement(
             for r in spec.get("spread") or ()
         ),
     )
-    return Placement(document, target, _replicas(document, clusters, faults))
+    return Placement(
+        document,
+        target,
+        _replicas(document, clusters, faults),
+        parse_placement_overrides(document, faults, clusters),
+    )
 
 
 def _check_selectors(document: Document, spec: Mapping[str, Any], faults: Faults) -> None:

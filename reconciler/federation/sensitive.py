@@ -11,6 +11,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from reconciler.federation.model import Workload
+from reconciler.federation.overrides import pointers_of
 from reconciler.manifests.document import Document
 from reconciler.objects import GroupKind, Object, map_of
 
@@ -61,10 +62,11 @@ def with_hidden(
         if workload.position.file in decrypted:
             hidden.update(WHOLE)
         hidden.update(
-            operation.path
+            pointer
             for override in workload.overrides
             for operation in override.operations
             if operation.position and operation.position.file in decrypted
+            for pointer in pointers_of(operation)
         )
         sensitive.append(replace(workload, hidden=tuple(sorted(hidden))) if hidden else workload)
     return sensitive

@@ -27,6 +27,7 @@ from reconciler.planning.checking import could_not_be_listed
 from reconciler.planning.member_plan import MemberWork, deletion_rules
 from reconciler.planning.plan import Action, Change, ClusterPlan, Plan
 from reconciler.planning.pruning import DeletionRules
+from reconciler.scheduling.unplaced import REMOVED
 from reconciler.source.owner import Claimant
 
 GONE_POLL_SECONDS = 0.25
@@ -81,7 +82,7 @@ def _rules(federation: Federation) -> DeletionRules:
 def _decide(
     member: Member, observation: Observation, federation: Federation, fate: Fate
 ) -> tuple[list[Change], list[str]]:
-    questions = list(pruning.candidates(observation.members, (), ()))
+    questions = list(pruning.candidates(observation.members, (), lambda _key: REMOVED))
     if fate == "orphan":
         return [_release(question) for question in questions], []
     rules = _rules(federation)

@@ -13,6 +13,7 @@ from typing import Any
 from reconciler.errors import Problem
 from reconciler.manifests.contents import kind_of
 from reconciler.manifests.document import Document
+from reconciler.manifests.marks import value_hint
 from reconciler.objects import Object
 
 _SUBDOMAIN = re.compile(r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$")
@@ -101,7 +102,7 @@ def _name_problems(document: Document, metadata: Object) -> Iterator[Problem]:
             ("metadata", "name"),
             f"metadata.name is {name!r}",
             "text",
-            f'quote it: "{name}"',
+            f'quote it: "{document.written("metadata", "name")}"',
         )
     elif not _is_name(name, kind):
         yield _problem(
@@ -152,9 +153,8 @@ def _map_problems(document: Document, metadata: Object) -> Iterator[Problem]:
                     document, where, f"the value is {kind_of(value)}", "text", "quote it"
                 )
             elif not isinstance(value, str):
-                yield _problem(
-                    document, where, f"the value is {_shown(value)}", "text", f'quote it: "{value}"'
-                )
+                hint = value_hint(key, document.written(*where))
+                yield _problem(document, where, f"the value is {_shown(value)}", "text", hint)
             elif part == "labels" and value and not (len(value) <= 63 and _QUALIFIED.match(value)):
                 yield _problem(
                     document,

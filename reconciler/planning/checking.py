@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from reconciler.cluster.member import Member
 from reconciler.cluster.resources import Resource, VersionedKind
-from reconciler.errors import ApiError, Conflict, Forbidden, Invalid, NotFound
+from reconciler.errors import ApiError, Conflict, Invalid, NotFound, Throttled
 from reconciler.federation.model import AdoptionRules
 from reconciler.inventory.ownership import Fields, owned_paths
 from reconciler.inventory.records import Digester, Footprint, Record
@@ -26,6 +26,7 @@ from reconciler.planning.plan import Action, Change, FieldChange
 from reconciler.planning.redaction import refusal_words, refused_fields
 from reconciler.planning.requests import DEFAULT_NAMESPACE, Target, with_running_replicas
 
+_ADMISSION = re.compile(r"admission webhook|(Validating|Mutating)AdmissionPolicy")
 _OWNER = re.compile(r'conflict with "((?:[^"\\]|\\.)*)"')
 
 
@@ -147,28 +148,43 @@ def _made_from_git(member: Member, resource: Resource, target: Target, body: Obj
 def check_new(member: Member, target: Target, *, namespace_exists: bool) -> Checked:
     """Dry-run a creation, so that the server's refusals are known before the first write.
 
-    Where the namespace is yet to be made, the object is tried under a generated name in
-    ``default``: its form is checked all the same.
+    Where the namespace is yet to be made, the object is tried in ``default``: its form is checked
+    all the same. What else that says (policies, quotas, accounts) holds for ``default`` only.
     """
     change = _creation(target)
     resource = _resource(target)
+    tried_elsewhere = resource.namespaced and not namespace_exists
     try:
-        if namespace_exists or not resource.namespaced:
-            made = member.apply(resource, target.key, target.body, dry_run=True)
-        else:
+        if tried_elsewhere:
             made = try_as_new(member, resource, target.body, DEFAULT_NAMESPACE)
-    except Invalid as error:
-        return _failed(target, _words(target, error, target.body), invalid=True)
-    except (NotFound, Forbidden) as error:
-        # We may lack the right to create in ``default``; that says nothing about the object.
-        if namespace_exists or "cannot create resource" not in str(error):
-            failed = _failed(target, _words(target, error, target.body))
-            homeless = isinstance(error, NotFound) and not _says_a_role_is_missing(target, error)
-            return replace(failed, homeless=homeless)
-        return Checked(target, dataclasses.replace(change, verified=False))
-    except ApiError as error:
+        else:
+            made = member.apply(resource, target.key, target.body, dry_run=True)
+    except Throttled as error:
         return _failed(target, _words(target, error, target.body))
+    except ApiError as error:
+        words = _words(target, error, target.body)
+        if tried_elsewhere:
+            generated = re.escape(_prefix(target.key.name)) + "[a-z0-9]{5}"
+            words = re.sub(generated, target.key.name, words)
+        if tried_elsewhere and not _is_about_form(error):
+            remark = f"to be checked once its namespace is there ({DEFAULT_NAMESPACE}: {words})"
+            reason = f"{change.reason}; {remark}"
+            return Checked(target, dataclasses.replace(change, verified=False, reason=reason))
+        homeless = isinstance(error, NotFound) and not _says_a_role_is_missing(target, error)
+        failed = _failed(target, words, invalid=isinstance(error, Invalid))
+        return replace(failed, homeless=homeless)
     return Checked(target, dataclasses.replace(change, collected=is_collected(made)))
+
+
+def _is_about_form(error: ApiError) -> bool:
+    """Whether the server found a fault in the object itself, so that any namespace would do.
+
+    A validation names fields; what cannot be decoded is a 400. Webhooks and policies answer with
+    either code, and look at the namespace.
+    """
+    if not isinstance(error, Invalid) or _ADMISSION.search(str(error)):
+        return False
+    return error.code == 400 or any(cause.get("field") for cause in error.causes)
 
 
 def _says_a_role_is_missing(target: Target, error: ApiError) -> bool:
@@ -235,13 +251,21 @@ def _creation(target: Target) -> Change:
 
 
 def try_as_new(member: Member, resource: Resource, body: Object, namespace: str) -> Object:
-    """Dry-run creating the object under a name that nothing has. Raises ApiError."""
+    """Dry-run creating the object under a name that nothing has, as long as its own.
+
+    Raises ApiError.
+    """
     metadata = {k: v for k, v in body["metadata"].items() if k != "name"}
-    metadata["generateName"] = body["metadata"]["name"][:50].rstrip(".") + "-"
+    metadata["generateName"] = _prefix(body["metadata"]["name"])
     if namespace:
         metadata["namespace"] = namespace
     new = {**body, "metadata": metadata}
     return member.create(resource, new, namespace=namespace, dry_run=True)
+
+
+def _prefix(name: str) -> str:
+    """To it the server adds five characters, and it keeps 58 of what it is given."""
+    return name[: min(max(len(name) - 6, 1), 57)].rstrip(".") + "-"
 
 
 def _may_force(

@@ -29,6 +29,7 @@ from reconciler.planning.pruning import DeletionRules
 from reconciler.planning.redaction import without_values
 from reconciler.planning.requests import Target, crds_in, target_of
 from reconciler.rendering.desired import DesiredObject
+from reconciler.scheduling.unplaced import Unplaced
 
 SAMPLE_PERIOD_SECONDS = 900
 REPLICAS = "spec.replicas"
@@ -81,7 +82,7 @@ def plan_member(
     cluster: Cluster,
     observation: Observation,
     desired: Sequence[DesiredObject],
-    wanted_anywhere: Collection[ObjectKey],
+    unplaced: Unplaced,
     federation: Federation,
     settings: Settings,
 ) -> MemberWork:
@@ -93,7 +94,7 @@ def plan_member(
         inventory.digester,
         federation.adoption,
         settings.force_conflicts or federation.force_conflicts,
-        lambda target, live: _recreation(member, target, live, federation, inventory.applyset),
+        lambda target, live: recreation(member, target, live, federation, inventory.applyset),
         inventory.fields.get,
     )
     sampled = _sampler(federation.verify_share, settings.now)
@@ -114,7 +115,13 @@ def plan_member(
     checked, refused = _hold_recreations(checked)
     rules = deletion_rules(federation)
     prunes, warnings, blocked = _prunes(
-        member, observation, unlisted, wanted_here, wanted_anywhere, rules, refused
+        member,
+        observation,
+        unlisted,
+        wanted_here,
+        lambda key: unplaced.reason(key, cluster.name),
+        rules,
+        refused,
     )
     warnings += [*unlisted.warnings, *verdicts.remarks]
     if inventory.damaged:
@@ -153,7 +160,9 @@ def plan_member(
         or ran != inventory.ran
         or any(inventory.rows.get(key) != row for key, row in rows.items()),
         warnings=tuple(f"{cluster.name}: {warning}" for warning in warnings),
-        violations=_violations(cluster, observation, targets, changes, federation, settings),
+        violations=_violations(
+            cluster, observation, targets, changes, unplaced, federation, settings
+        ),
         invalid=tuple(shown(c.change) for c in checked if c.invalid and c.change),
         homeless=tuple(shown(c.change) for c in checked if c.homeless and c.change),
     )
@@ -189,7 +198,7 @@ def _leaving(
     rules = deletion_rules(federation)
     verdicts = (
         pruning.decide(question, rules)
-        for question in pruning.candidates(observation.members, wanted_here, ())
+        for question in pruning.candidates(observation.members, wanted_here, lambda _key: "")
         if observation.complete
     )
     return frozenset(
@@ -221,7 +230,7 @@ def rescue_of(work: MemberWork, moving: Mapping[str, Collection[ObjectKey]]) -> 
     )
 
 
-def _recreation(
+def recreation(
     member: Member, target: Target, live: Object, federation: Federation, applyset: str
 ) -> Change | str:
     """The deletion with which an object is made anew, or why it must not be."""
@@ -274,7 +283,7 @@ def _prunes(
     observation: Observation,
     unlisted: _Unlisted,
     wanted_here: Collection[ObjectKey],
-    wanted_anywhere: Collection[ObjectKey],
+    reason: Callable[[ObjectKey], str],
     rules: DeletionRules,
     refused: str,
 ) -> tuple[list[Change], list[str], str]:
@@ -285,7 +294,7 @@ def _prunes(
     something is ``refused``: what of this cluster's changes will not be made.
     """
     members = observation.members
-    questions = list(pruning.candidates(members, wanted_here, wanted_anywhere))
+    questions = list(pruning.candidates(members, wanted_here, reason))
     blocked = "; ".join(could_not_be_listed(*one) for one in sorted(observation.failed.items()))
     # What cannot be seen may use what is about to go, and a Namespace would take it along.
     unseen = {kind.group_kind for kind in observation.failed}
@@ -402,6 +411,7 @@ def _violations(
     observation: Observation,
     targets: Sequence[Target],
     changes: Sequence[Change],
+    unplaced: Unplaced,
     federation: Federation,
     settings: Settings,
 ) -> tuple[str, ...]:
@@ -413,6 +423,11 @@ def _violations(
         wanted=len(targets),
         wanted_namespaces=sum(t.key[:2] == NAMESPACE for t in targets),
         deleted=guards.deletions_of(changes),
+        unplaced=tuple(
+            f"{c.key} ({unplaced.nowhere[c.key]})"
+            for c in changes
+            if c.action is Action.PRUNE and c.key in unplaced.nowhere
+        ),
     )
     found = guards.violations(figures, federation.guards, max_deletions=settings.max_deletions)
     return tuple(found)

@@ -6,7 +6,7 @@ with them. When in doubt, keep.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -19,6 +19,7 @@ from reconciler.federation.model import PruneRules
 from reconciler.federation.selectors import matches
 from reconciler.inventory.applyset import is_member
 from reconciler.inventory.ownership import our_entry
+from reconciler.manifests.marks import ANNOTATIONS, BOOLEAN, KUBEFED_ORPHAN
 from reconciler.objects import (
     GroupKind,
     Object,
@@ -64,7 +65,6 @@ USED_BY_OTHERS = frozenset(
 """Kinds that are gone before what uses them: they wait for whatever may still be there."""
 
 SYSTEM_NAMESPACES = frozenset({"default", "kube-system", "kube-public", "kube-node-lease"})
-_KUBEFED_ORPHAN = "kubefed.io/orphan"
 
 _MADE_BY_THE_CLUSTER = frozenset(
     {
@@ -102,15 +102,15 @@ class PruneQuestion(Unshown, frozen=True):
 def candidates(
     members: Mapping[ObjectKey, tuple[VersionedKind, Object]],
     wanted_here: Collection[ObjectKey],
-    wanted_anywhere: Collection[ObjectKey],
+    reason: Callable[[ObjectKey], str],
 ) -> Iterator[PruneQuestion]:
-    """Members that are not wanted in this cluster, in order; those already going are left out."""
+    """Members that are not wanted in this cluster, in order, and the ``reason`` of each; those
+    already going are left out."""
     for key in sorted(key for key in members if key not in wanted_here):
         kind, live = members[key]
         if live["metadata"].get("deletionTimestamp"):
             continue
-        reason = "no longer placed here" if key in wanted_anywhere else "removed from Git"
-        yield PruneQuestion(key, kind, live, reason)
+        yield PruneQuestion(key, kind, live, reason(key))
 
 
 def decide(question: PruneQuestion, rules: DeletionRules) -> Change | str:
@@ -122,7 +122,19 @@ def decide(question: PruneQuestion, rules: DeletionRules) -> Change | str:
     metadata = question.live["metadata"]
     annotations = metadata.get("annotations") or {}
     key, prune = question.key, rules.prune
-    if "true" in (annotations.get(ORPHAN), annotations.get(_KUBEFED_ORPHAN)):
+    # Anybody may have written these: what is neither yes nor no keeps the object.
+    unclear = {
+        name: value
+        for name in (PROTECT, ORPHAN, KUBEFED_ORPHAN)
+        if (value := annotations.get(name, "false")) not in BOOLEAN
+    }
+    propagation = annotations.get(PROPAGATION, prune.propagation)
+    if propagation not in ANNOTATIONS["prune-propagation"]:
+        unclear[PROPAGATION] = propagation
+    if unclear:
+        name, value = next(iter(unclear.items()))
+        return f"its annotation {name} is {value!r}, and in doubt it stays"
+    if "true" in (annotations.get(ORPHAN), annotations.get(KUBEFED_ORPHAN)):
         return _change(question, Action.ORPHAN, f"{question.reason}, and marked to be orphaned")
     if not prune.enabled:
         return "spec.prune.enabled is false"
@@ -134,9 +146,6 @@ def decide(question: PruneQuestion, rules: DeletionRules) -> Change | str:
         return "its labels are protected by spec.prune.protect.labels"
     if key.group_kind == NAMESPACE and key.name in {*SYSTEM_NAMESPACES, rules.namespace}:
         return "the cluster needs this namespace"
-    propagation = annotations.get(PROPAGATION)
-    if propagation not in ("Background", "Foreground", "Orphan"):
-        propagation = prune.propagation
     owners = ", ".join(f"{o.get('kind')} {o.get('name')}" for o in owners_of(question.live))
     told = [question.reason, f"owned by {owners}" if owners else ""]
     if key.group_kind not in HOLDERS:

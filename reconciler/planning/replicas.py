@@ -26,12 +26,12 @@ def workload_rows(
         WorkloadRow(
             assignment.workload,
             before=_of(known, before.get(assignment.workload, {})),
-            after=_of(known, after[assignment.workload]),
+            after=_of(known, after.get(assignment.workload, {})),
             shortfall=assignment.shortfall,
             placed_by=assignment.placed_by,
         )
         for assignment in assignments
-        if assignment.workload in after
+        if assignment.workload in after or before.get(assignment.workload)
     ]
 
 

@@ -74,13 +74,32 @@ class Row(Struct, frozen=True):
         return max((cell.fate for cell in self.cells), key=SEVERITY.index, default=Fate.UNTOUCHED)
 
 
+class Refused(Struct, frozen=True, order=True):
+    """A workload that ``cluster`` would refuse, or (``certain`` False) that it cannot judge yet."""
+
+    workload: ObjectKey
+    cluster: str
+    message: str
+    certain: bool = True
+
+
+class Live(Struct, frozen=True):
+    """What the clusters say; ``unanswered``: cluster -> why it says nothing."""
+
+    refused: tuple[Refused, ...] = ()
+    unanswered: Mapping[str, str] = {}
+    tried: int = 0
+
+
 class Survivability(Struct, frozen=True):
-    """The matrix. Rows are sorted by workload, outages from narrow to wide."""
+    """The matrix. Rows are sorted by workload, outages from narrow to wide. ``live`` None: nobody
+    was asked."""
 
     federation: str
     outages: tuple[Outage, ...]
     rows: tuple[Row, ...]
     warnings: tuple[str, ...] = ()
+    live: Live | None = None
 
     def count(self, fate: Fate) -> int:
         """How many workloads have this as their worst."""

@@ -6,14 +6,86 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from reconciler.federation.model import PatchOperation
-from reconciler.federation.overrides import split_pointer
+from reconciler.federation.faults import near
+from reconciler.federation.model import ContainerOperation, PatchOperation
+from reconciler.federation.overrides import CONTAINERS, POD_SPECS, split_pointer
+from reconciler.objects import Object
 
 _INDEX = re.compile(r"0|[1-9][0-9]{0,8}")
 
 
 class PatchFault(ValueError):
-    """The path does not exist; the message says where it ends."""
+    """What an operation is about does not exist; ``expected`` names what does."""
+
+    def __init__(self, message: str, expected: str = "", hint: str = "") -> None:
+        super().__init__(message)
+        self.expected, self.hint = expected, hint
+
+
+def changed(body: Object, operation: PatchOperation | ContainerOperation) -> Object:
+    """A copy of an object with one operation of an override done. Raises PatchFault."""
+    if isinstance(operation, PatchOperation):
+        try:
+            return dict(patched(body, operation))
+        except PatchFault as fault:
+            raise PatchFault(
+                f"the override path {operation.path} does not exist: {fault}",
+                "a path that is there once the operations before it are done",
+                "use op: add to make a new field" if operation.op == "replace" else "",
+            ) from None
+    return _with_container(body, operation)
+
+
+def _with_container(body: Object, operation: ContainerOperation) -> Object:
+    names = []
+    for path in POD_SPECS:
+        pod_spec = _at(body, path)
+        for part in CONTAINERS if isinstance(pod_spec, dict) else ():
+            containers = pod_spec.get(part)
+            for index, one in enumerate(containers if isinstance(containers, list) else ()):
+                if not isinstance(one, dict):
+                    continue
+                if one.get("name") == operation.container:
+                    made = [*containers]
+                    made[index] = _container(one, operation)
+                    return dict(_put(body, (*path, part), made))
+                names.append(str(one.get("name")))
+    raise PatchFault(
+        f"there is no container {operation.container!r}",
+        ", ".join(names) or "no container: it has none",
+        near(operation.container, names),
+    )
+
+
+def _container(container: Object, operation: ContainerOperation) -> Object:
+    value = operation.value
+    if operation.field == "env" and isinstance(value, dict):
+        value = _merged(container.get("env"), value)
+    return {**container, operation.field: value}
+
+
+def _merged(env: Any, wanted: Object) -> list[Any]:
+    """Variables in their order, those that are new last. One with a ``valueFrom`` gets a value
+    instead, as the server takes only either; of a name that is there twice, one is left."""
+    left = dict(wanted)
+    merged = []
+    for entry in env if isinstance(env, list) else ():
+        name = entry.get("name") if isinstance(entry, dict) else None
+        if name not in wanted:
+            merged.append(entry)
+        elif name in left:
+            merged.append({"name": name, "value": left.pop(name)})
+    return merged + [{"name": name, "value": value} for name, value in left.items()]
+
+
+def _at(value: Any, path: Sequence[str]) -> Any:
+    for step in path:
+        value = value.get(step) if isinstance(value, dict) else None
+    return value
+
+
+def _put(value: Any, path: Sequence[str], new: Any) -> Any:
+    return {**value, path[0]: _put(value[path[0]], path[1:], new)} if path else new
 
 
 def patched(value: Any, operation: PatchOperation) -> Any:

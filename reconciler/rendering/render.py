@@ -13,6 +13,7 @@ from reconciler.errors import Position, Problem
 from reconciler.federation.autoscalers import scale_target, scaled_as
 from reconciler.federation.model import (
     Cluster,
+    ContainerOperation,
     DesiredState,
     Override,
     PatchOperation,
@@ -21,14 +22,18 @@ from reconciler.federation.model import (
 from reconciler.federation.overrides import join_pointer, split_pointer
 from reconciler.federation.selectors import matches
 from reconciler.manifests.contents import content_faults
+from reconciler.manifests.marks import PREFIX, STEERING
 from reconciler.objects import Object
 from reconciler.rendering.desired import DesiredObject
-from reconciler.rendering.patching import PatchFault, patched
+from reconciler.rendering.patching import PatchFault, changed
 from reconciler.scheduling.assignment import Assignment
+from reconciler.scheduling.schedule import duplicated_count
 
-_STEERING = ("federation.reconciler.dev/placement", "federation.reconciler.dev/substitute")
+_STEERING = tuple(PREFIX + name for name in STEERING)
 REPLICAS = "/spec/replicas"
 _VARIABLE = re.compile(r"\$\{cluster\.([a-z]+(?:\.[A-Za-z0-9._/-]+)?)\}")
+
+Operation = PatchOperation | ContainerOperation
 
 
 class Rendering(Struct, frozen=True):
@@ -40,7 +45,11 @@ class Rendering(Struct, frozen=True):
 
 def render(state: DesiredState, assignments: Sequence[Assignment]) -> Rendering:
     """Make every object for every cluster it goes to. Inputs are never changed; bodies are shared
-    between clusters where nothing differs."""
+    between clusters where nothing differs.
+
+    Overrides are tried for every cluster that a workload might ever go to, too: an outage is no
+    time to find that one does not fit.
+    """
     clusters = {cluster.name: cluster for cluster in state.clusters}
     workloads = {workload.key: workload for workload in state.workloads}
     objects: dict[str, list[DesiredObject]] = {name: [] for name in clusters}
@@ -53,6 +62,10 @@ def render(state: DesiredState, assignments: Sequence[Assignment]) -> Rendering:
             if body is not base or workload.kubefed:
                 problems += _content_problems(workload, clusters[name], body)
             objects[name].append(_desired(workload, name, body))
+        if workload.overrides:
+            for name in assignment.spare:
+                count = duplicated_count(workload, name)
+                _render_one(workload, base, clusters[name], count, problems)
     if any(scale_target(workload.template) for workload in state.workloads):
         objects = {name: _left_to_autoscalers(found) for name, found in objects.items()}
     return Rendering(
@@ -62,17 +75,23 @@ def render(state: DesiredState, assignments: Sequence[Assignment]) -> Rendering:
 
 
 def _desired(workload: Workload, cluster: str, body: Object) -> DesiredObject:
+    """With what the object's own annotations say, which an override may have set."""
+    says = body["metadata"].get("annotations") or {}
+
+    def asked(name: str) -> bool:
+        return says.get(PREFIX + name) == "true"
+
     return DesiredObject(
         cluster=cluster,
         key=workload.key,
         body=body,
         position=workload.position,
         retain=_retained(workload, body) if workload.retain else (),
-        force_conflicts=workload.force_conflicts,
-        recreate=workload.recreate,
-        protect=workload.protect,
-        orphan=workload.orphan,
-        prune_propagation=workload.prune_propagation,
+        force_conflicts=workload.force_conflicts or asked("force-conflicts"),
+        recreate=workload.recreate or asked("recreate"),
+        protect=workload.protect or asked("protect"),
+        orphan=workload.orphan or asked("orphan"),
+        prune_propagation=says.get(PREFIX + "prune-propagation") or workload.prune_propagation,
         hidden=workload.hidden,
     )
 
@@ -144,7 +163,7 @@ def _render_one(
         body = _with_replicas(body, count)
     for operation in _operations(workload.overrides, cluster):
         try:
-            body = patched(body, operation)
+            body = changed(body, operation)
         except PatchFault as fault:
             problems.append(_problem(workload, operation, fault))
     return _with_replicas(body, count) if count is not None and shared_out else body
@@ -154,7 +173,7 @@ def _with_replicas(body: Object, count: int) -> Object:
     return {**body, "spec": {**(body.get("spec") or {}), "replicas": count}}
 
 
-def _operations(overrides: Iterable[Override], cluster: Cluster) -> Iterable[PatchOperation]:
+def _operations(overrides: Iterable[Override], cluster: Cluster) -> Iterable[Operation]:
     for override in overrides:
         if override.clusters is not None:
             applies = cluster.name in override.clusters
@@ -164,15 +183,9 @@ def _operations(overrides: Iterable[Override], cluster: Cluster) -> Iterable[Pat
             yield from override.operations
 
 
-def _problem(workload: Workload, operation: PatchOperation, fault: PatchFault) -> Problem:
+def _problem(workload: Workload, operation: Operation, fault: PatchFault) -> Problem:
     position: Position = operation.position or workload.position
-    return Problem(
-        position,
-        "",
-        f"the override path {operation.path} does not exist in {workload.key}: {fault}",
-        "a path that the template has",
-        "use op: add to make a new field" if operation.op == "replace" else "",
-    )
+    return Problem(position, "", f"{workload.key}: {fault}", fault.expected, fault.hint)
 
 
 def _content_problems(workload: Workload, cluster: Cluster, body: Object) -> Iterable[Problem]:
@@ -182,7 +195,9 @@ def _content_problems(workload: Workload, cluster: Cluster, body: Object) -> Ite
         places = [
             operation.position
             for operation in _operations(workload.overrides, cluster)
-            if operation.position and f"{pointer}/".startswith(f"{operation.path}/")
+            if isinstance(operation, PatchOperation)
+            and operation.position
+            and f"{pointer}/".startswith(f"{operation.path}/")
         ]
         yield Problem(
             (places or [workload.position])[-1],

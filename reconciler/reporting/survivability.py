@@ -26,6 +26,7 @@ def render_text(matrix: Survivability, *, colour: bool = False, width: int = 100
         lines += _table(matrix, colour, width) or _by_outage(matrix, colour)
         lines += ["", *_legend(matrix)]
     lines.append(summary(matrix))
+    lines += [visible(text) for text in _live(matrix)]
     return "\n".join(lines) + "\n"
 
 
@@ -53,12 +54,13 @@ def render_markdown(matrix: Survivability) -> str:
             cells = [f"{_SIGNS[cell.fate]} {_escaped(_detail(cell))}".strip() for cell in row.cells]
             lines.append(f"| {_escaped(_name(row))} | " + " | ".join(cells) + " |")
         lines += ["", *(f"- {_escaped(text)}" for text in _legend(matrix))]
+    lines += ["", *(f"- {_escaped(text)}" for text in _live(matrix))]
     return "\n".join(lines).rstrip() + "\n"
 
 
 def render_json(matrix: Survivability) -> str:
     """Versioned; ``schemas/survivability.json`` describes it."""
-    document = {
+    document: dict[str, object] = {
         "apiVersion": f"federation.reconciler.dev/survivability.v{VERSION}",
         "federation": matrix.federation,
         "warnings": list(matrix.warnings),
@@ -87,7 +89,37 @@ def render_json(matrix: Survivability) -> str:
         ],
         "summary": {str(fate): count for fate, count in fates(matrix).items()},
     }
+    if matrix.live is not None:
+        document["live"] = {
+            "tried": matrix.live.tried,
+            "refused": [
+                {
+                    "kind": str(one.workload.group_kind),
+                    "namespace": one.workload.namespace,
+                    "name": one.workload.name,
+                    "cluster": one.cluster,
+                    "message": one.message,
+                    "certain": one.certain,
+                }
+                for one in matrix.live.refused
+            ],
+            "unanswered": dict(sorted(matrix.live.unanswered.items())),
+        }
     return orjson.dumps(document, option=orjson.OPT_INDENT_2).decode() + "\n"
+
+
+def _live(matrix: Survivability) -> Iterator[str]:
+    """What the clusters said to what they would have to take over."""
+    if (live := matrix.live) is None:
+        return
+    certain = sum(one.certain for one in live.refused)
+    yield f"{live.tried} stand-ins tried in the clusters, {certain} refused."
+    for one in live.refused:
+        verb = "refused" if one.certain else "not sure"
+        name = f"{kind_name(one.workload)} {object_name(one.workload)}"
+        yield f"{one.cluster}: {name} {verb}: {one.message}"
+    for cluster, why in sorted(live.unanswered.items()):
+        yield f"{cluster}: not asked: {why}"
 
 
 def _detail(cell: Cell) -> str:

@@ -96,7 +96,8 @@ def _assign(
         for name in (n for n in usual if n in gone):
             left_out.pop(name, None)
             if name not in replicas:
-                replicas[name] = None if workload.replicas.mode == "Duplicated" else 0
+                duplicated = workload.replicas.mode == "Duplicated"
+                replicas[name] = duplicated_count(workload, name) if duplicated else 0
     warnings += room.take(workload, replicas, gone)
     return Assignment(
         workload.key,
@@ -166,8 +167,11 @@ def _share(workload: Workload, cluster: Cluster, view: FleetView) -> ReplicaShar
 
 
 def duplicated_count(workload: Workload, cluster: str) -> int | None:
-    """A duplicated count within its cluster's bounds; None where the template's own stands."""
+    """A count within the cluster's bounds; None where the template's own stands, or what is shared
+    out decides."""
     rule = workload.replicas
+    if rule.mode != "Duplicated":
+        return None
     share = rule.shares.get(cluster)
     if share is None or (share.minimum == 0 and share.maximum is None):
         return rule.total

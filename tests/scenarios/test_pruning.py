@@ -177,3 +177,24 @@ def test_a_cluster_that_leaves_git_keeps_its_objects(world: World) -> None:
     world.write("clusters.yaml", text.partition("---")[0])
     assert world.apply().ok
     assert world.exists("deployment", "web", "gcp")
+
+
+@pytest.mark.parametrize(
+    "mark",
+    [
+        "federation.reconciler.dev/protect=True",
+        "federation.reconciler.dev/protect=yes",
+        "federation.reconciler.dev/orphan=1",
+        "kubefed.io/orphan=True",
+        "federation.reconciler.dev/prune-propagation=orphan",
+    ],
+)
+def test_what_somebody_wrote_on_a_live_object_keeps_it_in_doubt(world: World, mark: str) -> None:
+    world.write("shop.yaml", SHOP)
+    world.apply()
+    world.kubectl("annotate", "configmap", "settings", "-n", "shop", mark)
+    world.write("shop.yaml", "---".join([NAMESPACE, WEB, SERVICE]))
+    plan = world.plan()
+    assert not [c for c in world.changes() if c.action in (Action.PRUNE, Action.ORPHAN)]
+    name, _, value = mark.partition("=")
+    assert any(f"its annotation {name} is {value!r}" in text for text in plan.warnings)

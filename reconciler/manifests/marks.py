@@ -1,0 +1,133 @@
+"""Our own annotations and labels: a schema, so that none is ignored for its spelling.
+
+On a live object, where anybody may write, the same words are read by ``planning.pruning``.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Collection, Iterator, Mapping
+from typing import Any
+
+from msgspec import Struct
+
+from reconciler.objects import Object, map_of
+
+PREFIX = "federation.reconciler.dev/"
+KUBEFED_ORPHAN = "kubefed.io/orphan"
+PART_OF = "applyset.kubernetes.io/part-of"
+
+BOOLEAN = ("true", "false")
+ANNOTATIONS: Mapping[str, tuple[str, ...]] = {
+    "placement": (),
+    "protect": BOOLEAN,
+    "orphan": BOOLEAN,
+    "recreate": BOOLEAN,
+    "force-conflicts": BOOLEAN,
+    "prune-propagation": ("Background", "Foreground", "Orphan"),
+    "rerun-when-gone": BOOLEAN,
+    "sensitive": BOOLEAN,
+    "substitute": BOOLEAN,
+    "dns": (),
+    "dns-health-check": (),
+}
+"""What a manifest may say to us, and with which values; without any, a text of its own kind."""
+STEERING = ("placement", "substitute")
+"""Read before anything is rendered: they mean nothing in a template of KubeFed or an override."""
+_RESERVED = (
+    *("object", "inventory", "source", "cluster", "federation", "made-by", "service-account"),
+    *("dns-owner", "dns-name", "dns-targets-", "token-"),
+)
+_SPELLINGS = {
+    **dict.fromkeys(("true", "yes", "y", "on", "1", "t"), "true"),
+    **dict.fromkeys(("false", "no", "n", "off", "0", "f"), "false"),
+}
+_JOB = ("spec", "jobTemplate")
+_POD_TEMPLATES = (("spec", "template"), _JOB, (*_JOB, "spec", "template"))
+
+
+class Fault(Struct, frozen=True):
+    """What is wrong with one entry: with its key, or (``at_key`` False) with its value."""
+
+    message: str
+    expected: str
+    hint: str = ""
+    at_key: bool = True
+
+
+def entry_fault(
+    part: str, key: str, value: Any, allowed: Collection[str] = tuple(ANNOTATIONS)
+) -> Fault | None:
+    """What is wrong with one of the ``part`` labels or annotations; None: it is right, or not ours.
+
+    ``allowed`` are the annotations that mean something there.
+    """
+    if key == KUBEFED_ORPHAN and part == "annotations":
+        return _value_fault(key, value, BOOLEAN)
+    name = key.removeprefix(PREFIX)
+    if key == PART_OF or (name != key and name.startswith(_RESERVED)):
+        hint = "take it out; an export of a live object carries it along"
+        return Fault(f"only reconcile writes {key}", f"no such {part[:-1]}", hint)
+    if name == key:
+        return None
+    if name not in ANNOTATIONS:
+        close = difflib.get_close_matches(name, allowed, 1, 0.5)
+        hint = f"did you mean {PREFIX}{close[0]}?" if close else ""
+        expected = ", ".join(allowed) or f"nothing that begins with {PREFIX}"
+        return Fault(f"{key} is none of our annotations", expected, hint)
+    if part == "labels":
+        return Fault(f"{key} is an annotation, not a label", "it among the annotations")
+    if name not in allowed:
+        return Fault(f"{key} has no effect here", "it in the metadata of the manifest itself")
+    return _value_fault(key, value, ANNOTATIONS[name])
+
+
+def _value_fault(key: str, value: Any, values: tuple[str, ...]) -> Fault | None:
+    text = value if isinstance(value, str) else ""
+    if key == PREFIX + "dns" and spelled(text, BOOLEAN):
+        values = BOOLEAN  # A word for yes or no is hardly a name.
+    if text in values or (text and not values):
+        return None
+    meant = spelled(text, values)
+    expected = " or ".join(f'"{one}"' for one in values) or "text"
+    return Fault(f"{key} is {value!r}", expected, f'write "{meant}"' if meant else "", at_key=False)
+
+
+def spelled(text: str, values: Collection[str]) -> str:
+    """The value that is meant by a word such as ``True``, ``yes`` or ``foreground``; else empty."""
+    word = _SPELLINGS.get(text.strip().lower(), "") if "true" in values else ""
+    return word or next((one for one in values if one.lower() == text.strip().lower()), "")
+
+
+def value_hint(key: str, written: str) -> str:
+    """How to write a value that YAML does not take for text: as it was written, in quotes."""
+    if key.startswith(PREFIX) or key == KUBEFED_ORPHAN:
+        name = key.removeprefix(PREFIX)
+        values = BOOLEAN if key == KUBEFED_ORPHAN else ANNOTATIONS.get(name, ())
+        if meant := spelled(written, values):
+            return f'write "{meant}"'
+    return f'quote it: "{written}"'
+
+
+def faults_of(
+    body: Object, allowed: Collection[str] = tuple(ANNOTATIONS)
+) -> Iterator[tuple[tuple[str, ...], Fault]]:
+    """What is wrong with our marks in the metadata of ``body`` and its Pod templates, by path."""
+    yield from faults_in_metadata(body, (), allowed)
+    for path in _POD_TEMPLATES:
+        inner: Any = body
+        for step in path:
+            inner = inner.get(step) if isinstance(inner, dict) else None
+        if isinstance(inner, dict):
+            yield from faults_in_metadata(inner, path)
+
+
+def faults_in_metadata(
+    body: Object, path: tuple[str, ...] = (), allowed: Collection[str] = ()
+) -> Iterator[tuple[tuple[str, ...], Fault]]:
+    """The same of the metadata alone; ``path`` leads to ``body``."""
+    metadata = map_of(body.get("metadata"))
+    for part in ("annotations", "labels"):
+        for key, value in map_of(metadata.get(part)).items():
+            if fault := entry_fault(part, key, value, allowed):
+                yield (*path, "metadata", part, key), fault

@@ -1,0 +1,111 @@
+"""Whether clusters would take what only an outage brings to them: dry runs, nothing written."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from msgspec.structs import replace
+
+from reconciler.cluster.answers import understanding
+from reconciler.cluster.connecting import Connections, Connector
+from reconciler.cluster.parallel import in_parallel
+from reconciler.errors import ClusterError
+from reconciler.federation.model import DesiredState, Workload
+from reconciler.objects import ObjectKey
+from reconciler.options import Options
+from reconciler.planning.checking import Terms
+from reconciler.planning.deciding import Deciding, decide_all
+from reconciler.planning.looking import CONCURRENT_MEMBERS, Seen, kinds_in, look_at_all, words_of
+from reconciler.planning.member_plan import recreation
+from reconciler.planning.plan import Action
+from reconciler.planning.requests import crds_in, target_of
+from reconciler.planning.survivability import Live, Refused
+from reconciler.rendering import DesiredObject
+from reconciler.repository import read, rendered
+from reconciler.scheduling import Assignment, schedule
+from reconciler.scheduling.room import own_count
+from reconciler.scheduling.schedule import duplicated_count
+
+
+def try_stand_ins(options: Options) -> Live:
+    """Ask each cluster for what it might have to take over. Raises as ``read`` does."""
+    repository = read(options, ask_members=True)
+    state = repository.state
+    usual = schedule(state)
+    workloads = {workload.key: workload for workload in state.workloads}
+    rendering = rendered(state, [_everywhere(a, workloads[a.workload]) for a in usual])
+    spare = {a.workload: frozenset(a.spare) for a in usual}
+    connector = Connector.from_file(
+        options.kubeconfig,
+        state.federation.namespace,
+        host_context=options.host_context,
+        seconds_left=options.time_left,
+    )
+    hosts = {name for names in spare.values() for name in names}
+    seen = look_at_all(
+        Connections(connector).member,
+        [cluster for cluster in state.clusters if cluster.name in hosts],
+        state,
+        kinds_in(rendering),
+        {},
+        (),
+        repository.claimant(),
+        lambda: None,
+    )
+    answers = in_parallel(
+        lambda one: _try(one, rendering.objects[one.cluster.name], spare, state),
+        seen,
+        CONCURRENT_MEMBERS,
+    )
+    return Live(
+        tuple(sorted(refused for answer in answers for refused in answer.refused)),
+        {name: why for answer in answers for name, why in answer.unanswered.items()},
+        sum(answer.tried for answer in answers),
+    )
+
+
+def _everywhere(assignment: Assignment, workload: Workload) -> Assignment:
+    """With a count wherever it might go: all that it has, where replicas are shared out."""
+    total = workload.replicas.total if workload.replicas.total is not None else own_count(workload)
+    shared = workload.replicas.mode != "Duplicated"
+    more = {n: total if shared else duplicated_count(workload, n) for n in assignment.spare}
+    return replace(assignment, replicas={**assignment.replicas, **more}, spare=())
+
+
+def _try(
+    one: Seen,
+    desired: tuple[DesiredObject, ...],
+    spare: Mapping[ObjectKey, frozenset[str]],
+    state: DesiredState,
+) -> Live:
+    name, member, observation = one.cluster.name, one.member, one.observation
+    if member is None or observation is None:
+        return Live(unanswered={name: one.problem})
+    crds = crds_in([d.body for d in desired])
+    applyset = observation.inventory.applyset
+    # With all that is there anyway, whose Namespaces and kinds they need.
+    targets = [target_of(d, observation.discovery, crds, applyset) for d in desired]
+    terms = Terms(
+        observation.inventory.digester,
+        state.federation.adoption,
+        state.federation.force_conflicts,
+        lambda target, live: recreation(member, target, live, state.federation, applyset),
+        observation.inventory.fields.get,
+    )
+    shared = Deciding(member, observation, crds, terms, lambda _key: False, frozenset)
+    try:
+        with understanding(name):
+            checked = decide_all(shared, targets, lambda _count: None).checked
+    except ClusterError as error:
+        return Live(unanswered={name: words_of(error)})
+    finally:
+        member.rest()
+    tried = [c for c in checked if name in spare.get(c.target.desired.key, ())]
+    refused = []
+    for verdict in tried:
+        change, key = verdict.change, verdict.target.desired.key
+        if change is not None and change.action is Action.FAILED:
+            refused.append(Refused(key, name, change.error))
+        elif change is not None and not change.verified:
+            refused.append(Refused(key, name, change.reason, certain=False))
+    return Live(tuple(refused), tried=len(tried))

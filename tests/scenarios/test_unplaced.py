@@ -1,0 +1,107 @@
+"""What Git still has and no rule places any more: told as such, and not deleted without a word."""
+
+from __future__ import annotations
+
+import pytest
+
+from reconciler.errors import GuardViolation
+from reconciler.pipeline import Options, apply_plan, validate
+from reconciler.planning.plan import Action, Change
+from tests.scenarios.conftest import CLUSTERS, FEDERATION, World
+from tests.scenarios.manifests import NAMESPACE, WEB
+
+PLACEMENT = """
+apiVersion: federation.reconciler.dev/v1alpha1
+kind: Placement
+metadata: {name: web}
+spec:
+  select: [{kind: Deployment}]
+  clusterSelector: {matchLabels: {cloud: aws}}
+"""
+BARE = FEDERATION.replace("  defaults: {placement: {clusterSelector: {}}}\n", "  dns: {}\n")
+SPACE = """
+apiVersion: federation.reconciler.dev/v1alpha1
+kind: Placement
+metadata: {name: spaces}
+spec: {select: [{kind: Namespace}]}
+"""
+
+
+@pytest.fixture
+def placed(world: World) -> World:
+    """The Deployment runs in aws by its Placement, and no default would keep it."""
+    world.write("federation.yaml", BARE)
+    world.write("shop.yaml", "---".join([NAMESPACE, WEB, SPACE]))
+    world.write("placement.yaml", PLACEMENT)
+    assert world.apply().ok
+    return world
+
+
+def pruned(world: World, cluster: str = "aws") -> Change:
+    (change,) = [c for c in world.changes(cluster) if c.action is Action.PRUNE]
+    assert change.key.kind == "Deployment"
+    return change
+
+
+def no_match(world: World) -> None:
+    world.write("placement.yaml", PLACEMENT.replace("cloud: aws", "cloud: asw"))
+
+
+def relabelled(world: World) -> None:
+    world.write("clusters.yaml", CLUSTERS.replace("cloud: aws", "cloud: other"))
+
+
+def no_placement(world: World) -> None:
+    world.remove("placement.yaml")
+
+
+def other_selection(world: World) -> None:
+    world.write("placement.yaml", PLACEMENT.replace("Deployment", "StatefulSet"))
+
+
+@pytest.mark.parametrize(
+    ("edit", "why"),
+    [
+        (no_match, "Placement web matches no cluster"),
+        (relabelled, "Placement web matches no cluster"),
+        (no_placement, "no Placement selects it"),
+        (other_selection, "no Placement selects it"),
+    ],
+)
+def test_it_is_told_and_stopped_by_a_guard_of_its_own(placed: World, edit, why: str) -> None:
+    edit(placed)
+    prepared = placed.prepare()
+    plan = prepared.plan
+    assert pruned(placed).reason.startswith("no longer placed anywhere")
+    (violation,) = plan.violations
+    assert violation.startswith(
+        f"aws: still in Git, and no longer placed anywhere: Deployment.apps shop/web ({why})"
+    )
+    with pytest.raises(GuardViolation):
+        apply_plan(prepared)
+    assert placed.exists("deployment", "web")
+    row = next(row for row in plan.workloads if row.key.name == "web")
+    assert (dict(row.before), dict(row.after)) == ({"aws": 2}, {})
+    said = validate(Options(repo=str(placed.repository))).warnings
+    assert any("web" in text and ("goes nowhere" in text) for text in said), said
+    assert any("web" in text and ("goes nowhere" in text) for text in plan.warnings)
+    assert not placed.plan(max_deletions=1).violations
+    placed.write("federation.yaml", BARE + "  guards: {unplaced: Allow}\n")
+    assert placed.apply().ok
+    assert not placed.exists("deployment", "web")
+
+
+def test_an_empty_list_of_clusters_says_that_it_is_to_go(placed: World) -> None:
+    placed.write(
+        "placement.yaml",
+        PLACEMENT.replace("clusterSelector: {matchLabels: {cloud: aws}}", "clusters: []"),
+    )
+    assert not placed.plan().violations
+    assert "no longer placed anywhere" in pruned(placed).reason
+
+
+def test_what_moves_elsewhere_is_told_with_its_rule(placed: World) -> None:
+    placed.write("placement.yaml", PLACEMENT.replace("cloud: aws", "cloud: gcp"))
+    plan = placed.plan()
+    assert not plan.violations
+    assert pruned(placed).reason == "no longer placed here (Placement web does not choose aws)"
