@@ -243,3 +243,20 @@ def test_a_saved_plan_writes_its_records_unless_somebody_else_did(
     named.start()
     apply()
     assert named.answer(NAME) == world.addresses(*NAMES)
+
+
+def test_what_a_name_still_points_to_stays_until_the_name_has_left_it(
+    world: DnsWorld, named: Named
+) -> None:
+    world.write("web.yaml", (WEB + SERVICE).replace("aws-eu, gcp-eu, gcp-us", "gcp-eu, gcp-us"))
+    prepared = world.prepare()
+    named.stop()
+    result = apply_plan(prepared)
+    assert not result.ok
+    assert world.exists("service", "web", cluster="aws-eu")
+    (kept,) = [o for o in result.outcomes if o.key.kind == "Service"]
+    assert "pruning waits: DNS" in kept.message
+    named.start()
+    assert world.run().ok
+    assert not world.exists("service", "web", cluster="aws-eu")
+    assert named.answer(NAME) == world.addresses("gcp-eu", "gcp-us")

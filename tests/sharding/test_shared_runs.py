@@ -305,3 +305,21 @@ def test_a_directory_that_is_no_commit_cannot_be_shared(simulated: ShardedWorld)
     options = replace(simulated.given(Shard(0, 2, "round")), repo=str(simulated.repository))
     with pytest.raises(UsageError, match="needs a commit"), RunLock(options) as lock:
         make_plan(options, lock=lock)
+
+
+def test_others_wait_for_the_names_and_learn_what_failed(
+    simulated: ShardedWorld,
+) -> None:
+    simulated.commit("web.yaml", WEB)
+    job = simulated.job(2)
+    with RunLock(job.options(0)) as first:
+        make_plan(job.options(0), lock=first)
+        with RunLock(job.options(1)) as other:
+            make_plan(job.options(1), lock=other)
+            assert first.round
+            assert other.round
+            assert "has not written the DNS records" in other.round.await_names(0)
+            first.round.tell_names("DNS web A: refused")
+            assert other.round.await_names(0) == "DNS web A: refused"
+            first.round.tell_names("")
+            assert other.round.await_names(0) == ""
