@@ -167,7 +167,8 @@ def test_a_base_without_the_chosen_folder_is_told_and_everything_is_shown(
     for name in ("federation.yaml", "clusters.yaml", "shop.yaml"):
         git(desk.world.repository, "mv", name, f"fleet/{name}")
     desk.commit()
-    told = against_main(desk, "--path", "fleet")
+    # Manifests that move to another folder are another inventory's until somebody says otherwise.
+    told = against_main(desk, "--path", "fleet", "--take-over")
     assert "everything is shown, as . has no folder 'fleet' at main" in told
 
 
