@@ -86,7 +86,8 @@ def _value_fault(key: str, value: Any, values: tuple[str, ...]) -> Fault | None:
     text = value if isinstance(value, str) else ""
     if key == PREFIX + "dns" and spelled(text, BOOLEAN):
         values = BOOLEAN  # A word for yes or no is hardly a name.
-    if text in values or (text and not values):
+    may_be_empty = key.startswith(PREFIX + "dns")  # No names at all.
+    if text in values or (not values and (text or (may_be_empty and value == ""))):
         return None
     meant = spelled(text, values)
     expected = " or ".join(f'"{one}"' for one in values) or "text"

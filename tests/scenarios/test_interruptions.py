@@ -198,6 +198,11 @@ def test_a_webhook_that_denies_fails_its_object_only(pair) -> None:
     sandbox, options = pair
     sandbox.cluster("aws").faults.deny("not on my watch", path="/services")
     plan = make_plan(options).plan
+    assert not plan.violations, (
+        "its namespace is yet to come, and the webhook may let it pass there"
+    )
+    assert not apply_plan(make_plan(options)).ok
+    plan = make_plan(options).plan
     failed = [c for c in plan.clusters[0].changes if c.action is Action.FAILED]
     assert [c.key.kind for c in failed] == ["Service"]
     assert "not on my watch" in failed[0].error
