@@ -71,6 +71,7 @@ from reconciler.scheduling.outages import simulated_outages
 from reconciler.scheduling.unplaced import Unplaced, unplaced
 from reconciler.sharding.decision import commit_of, decode, encode
 from reconciler.sharding.round import PATIENCE_SECONDS, Round
+from reconciler.source.owner import Claimant, Owner
 
 if TYPE_CHECKING:
     from reconciler.dns.plan import DnsPlan
@@ -169,7 +170,9 @@ def make_plan(
             late_records(state, usual, decided.live, recall.memory.returning),
             connect,
             connector,
+            _owners(recall.owner, claimant, decided.seen),
             simulated=options.simulated,
+            take_over=options.take_over,
         )
     absent = unplaced(state, decided.decision.assignments)
     planned = _plan_all(fleet, decided, rendering, absent, options, now, progress)
@@ -210,6 +213,12 @@ def make_plan(
         records,
         lock.round if lock else None,
     )
+
+
+def _owners(remembered: Owner | None, claimant: Claimant, seen: Sequence[Seen]) -> list[Owner]:
+    """This repository as the memory and the members' inventories have it, or would now."""
+    recorded = [one.observation.inventory.owner for one in seen if one.observation]
+    return [owner for owner in (remembered, claimant.owner, *recorded) if owner is not None]
 
 
 def _moving(

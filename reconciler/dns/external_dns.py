@@ -229,8 +229,8 @@ def standing_in(obj: Object) -> tuple[Standing, ...]:
         if kind in ADDRESS_TYPES:
             dot = "." if kind in ("CNAME", "ALIAS") else ""
             values = tuple(f"{value}{dot}" for value in one.get("targets") or ())
-            _, memory = read_owner(annotations.get(f"{TARGETS_ANNOTATION}{kind.lower()}", ""))
-            found.append(Standing(kind, values, memory))
+            mark = read_owner(annotations.get(f"{TARGETS_ANNOTATION}{kind.lower()}", ""))
+            found.append(Standing(kind, values, mark.by_cluster))
     return tuple(found)
 
 

@@ -19,7 +19,7 @@ from reconciler.dns.external_dns import WHERE, apply_endpoints, plan_endpoints
 from reconciler.dns.names import Homes, Wanted, at_home, wanted_names
 from reconciler.dns.patience import LONGEST, within
 from reconciler.dns.providers import Opened, ReadSecret, open_provider
-from reconciler.dns.records import Abilities, Entry, Place, Standing
+from reconciler.dns.records import Abilities, Entry, Ownership, Place, Standing
 from reconciler.dns.resolving import resolver
 from reconciler.dns.rules import DnsRules, SecretValue, ZoneRule, parse_dns
 from reconciler.dns.targets import ServiceView, Sought, sought
@@ -94,6 +94,8 @@ def plan_dns(
     resolve: Resolve | None = None,
     patience: Callable[[], float] = lambda: LONGEST,
     late: Mapping[str, frozenset[ObjectKey]] | None = None,
+    repositories: tuple[str, ...] = (),
+    take_over: bool = False,
 ) -> DnsPlan:
     """Say which records a run would write. Reads every zone once; writes nothing.
 
@@ -106,6 +108,8 @@ def plan_dns(
     host         connects to the host cluster, for the output DNSEndpoint
     patience     for how many seconds one zone is waited for
     late         cluster -> objects whose addresses do not come back yet (``returning``)
+    repositories the ids of the repository that the federation is of; records that another one
+                 wrote under the same name are not ours, unless ``take_over``
     """
     rules, _ = rules_of(state)
     wanted = wanted_names(state, rules, homes, down)
@@ -114,6 +118,7 @@ def plan_dns(
     fleet = Fleet(seen, down, _weights(state, wanted), _steadfast(state, wanted), late or {})
     planning = _Planning(
         rules=rules,
+        owner=Ownership(rules.owner, () if rules.is_named else repositories, take_over),
         entries=wanted.entries,
         fleet=fleet,
         environ=os.environ if environ is None else environ,
@@ -165,6 +170,7 @@ def apply_dns(
 
 class _Planning(Struct, frozen=True):
     rules: DnsRules
+    owner: Ownership
     entries: Mapping[str, Entry]
     fleet: Fleet
     environ: Mapping[str, str]
@@ -191,7 +197,7 @@ class _Planning(Struct, frozen=True):
             return plan_zone(
                 opened(),
                 zone,
-                rules.owner,
+                self.owner,
                 lambda standing, abilities: self.decide(entries, standing, abilities),
                 rules.thresholds,
             )
@@ -211,12 +217,12 @@ class _Planning(Struct, frozen=True):
         rescue = Write(
             zone.name,
             urgent,
-            lambda left_behind: apply_zone(opened(), planned, rules.owner, left_behind, names),
+            lambda left_behind: apply_zone(opened(), planned, self.owner, left_behind, names),
         )
         write = Write(
             zone.name,
             planned.changes,
-            lambda left_behind: apply_zone(opened(), planned, rules.owner, left_behind),
+            lambda left_behind: apply_zone(opened(), planned, self.owner, left_behind),
             rescue if urgent else None,
         )
         return DnsPlan(

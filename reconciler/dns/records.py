@@ -17,6 +17,7 @@ RecordType = Literal["A", "AAAA", "CNAME", "ALIAS"]
 ADDRESS_TYPES: tuple[RecordType, ...] = ("A", "AAAA", "CNAME", "ALIAS")
 
 HERITAGE = "federation-reconciler"
+_REPOSITORY = "repository="
 
 
 class Place(NamedTuple):
@@ -112,28 +113,71 @@ class Abilities(Struct, frozen=True):
     weighted: bool = False
 
 
-def owner_text(owner: str, by_cluster: Mapping[str, tuple[str, ...]]) -> str:
+class Mark(NamedTuple):
+    """What the TXT record beside a record says: whose it is, and whose each of its values.
+
+    ``repository`` is the id of the repository that wrote it; empty where it does not say.
+    """
+
+    owner: str
+    by_cluster: Mapping[str, tuple[str, ...]]
+    repository: str = ""
+
+
+class Ownership(Struct, frozen=True):
+    """Which marks are this federation's: those of its ``name`` and of one of its ``repositories``.
+
+    The first of these ids is written; without any, as with an ``ownerId`` of its own, the name
+    alone counts. A mark that does not say which repository wrote it is ours by name.
+    ``take_over``: so is any other's.
+    """
+
+    name: str
+    repositories: tuple[str, ...] = ()
+    take_over: bool = False
+
+    def owns(self, mark: Mark) -> bool:
+        return mark.owner == self.name and (self.take_over or self._is_ours(mark.repository))
+
+    def text(self, by_cluster: Mapping[str, tuple[str, ...]], standing: Mark | None) -> str:
+        """What the mark is to say. One of ours that is true stays as it is: an id alone is no news
+        to write."""
+        if standing is not None and self._is_ours(standing.repository):
+            same = owner_text(self.name, by_cluster, standing.repository)
+            if same == owner_text(*standing):
+                return same
+        return owner_text(self.name, by_cluster, next(iter(self.repositories), ""))
+
+    def _is_ours(self, repository: str) -> bool:
+        return not (repository and self.repositories) or repository in self.repositories
+
+
+def owner_text(owner: str, by_cluster: Mapping[str, tuple[str, ...]], repository: str = "") -> str:
     """What the TXT record beside ours says.
 
     The clusters' values are remembered in it: of a cluster that cannot be looked at but is not
     known to be down, nothing may be withdrawn, and the zone alone does not say what is whose.
     """
     parts = [f"heritage={HERITAGE}", f"owner={owner}"]
+    parts += [f"{_REPOSITORY}{repository}"] if repository else []
     parts += [f"{name}:{'+'.join(sorted(by_cluster[name]))}" for name in sorted(by_cluster)]
     return ",".join(parts)
 
 
-def read_owner(text: str) -> tuple[str, dict[str, tuple[str, ...]]]:
-    """The inverse: owner and whose each value is; ("", {}) for a text that is not of this tool."""
+def read_owner(text: str) -> Mark:
+    """The inverse; without an owner for a text that is not of this tool."""
     heritage, *parts = text.strip('"').split(",")
     if heritage != f"heritage={HERITAGE}" or not parts or not parts[0].startswith("owner="):
-        return "", {}
+        return Mark("", {})
     found = {}
+    repository = ""
     for part in parts[1:]:
         cluster, colon, values = part.partition(":")
         if colon and values:
             found[cluster] = tuple(values.split("+"))
-    return parts[0].removeprefix("owner="), found
+        elif part.startswith(_REPOSITORY):
+            repository = part.removeprefix(_REPOSITORY)
+    return Mark(parts[0].removeprefix("owner="), found, repository)
 
 
 def marker_name(name: str, kind: str) -> str:

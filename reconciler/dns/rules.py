@@ -63,9 +63,11 @@ class Thresholds(Struct, frozen=True):
 
 
 class DnsRules(Struct, frozen=True):
-    """``zones`` empty: nothing is written."""
+    """``zones`` empty: nothing is written. ``is_named``: ``owner`` is not just the Federation's
+    name."""
 
     owner: str
+    is_named: bool = False
     ttl: int = 60
     zones: tuple[ZoneRule, ...] = ()
     providers: Mapping[str, ProviderRule] = field(default_factory=dict)
@@ -89,6 +91,7 @@ def parse_dns(federation: Federation) -> tuple[DnsRules, tuple[Problem, ...]]:
     limits = spec.get("thresholds") or {}
     rules = DnsRules(
         owner=spec.get("ownerId") or federation.name,
+        is_named=bool(spec.get("ownerId")),
         ttl=spec.get("ttl", 60),
         zones=tuple(_zone(body) for body in spec.get("zones") or ()),
         providers={

@@ -10,6 +10,7 @@ from msgspec.structs import replace
 from reconciler.errors import Problem
 from reconciler.federation.model import Cluster, DesiredState, Federation
 from reconciler.objects import Object, ObjectKey
+from reconciler.source.owner import Owner
 
 if TYPE_CHECKING:
     from reconciler.cluster.connecting import Connector
@@ -76,8 +77,10 @@ def plan_records(
     late: Mapping[str, frozenset[ObjectKey]],
     connect: Callable[[Cluster], Member],
     connector: Connector,
+    owners: Sequence[Owner],
     *,
     simulated: bool,
+    take_over: bool = False,
 ) -> DnsPlan | None:
     """What would change; None where nothing asks for records. Raises nothing for a provider.
 
@@ -86,6 +89,8 @@ def plan_records(
     seen       the members that were looked at
     down       the clusters that are declared down, or imagined to be, and why
     late       cluster -> objects whose addresses do not come back yet
+    owners     what is recorded of the repository that all this is of, the record to keep first;
+               what another one wrote is ``take_over``n only when asked for
     simulated  the clusters are: no provider is asked, only outages are imagined
     """
     if not asks_for_records(state):
@@ -94,7 +99,8 @@ def plan_records(
 
     if simulated:
         return imagine_dns_of_run(state, homes, connect, down)
-    return plan_dns_of_run(state, homes, seen, down, connector, late)
+    ids = tuple(dict.fromkeys(owner.id for owner in owners if owner.id))
+    return plan_dns_of_run(state, homes, seen, down, connector, late, ids, take_over=take_over)
 
 
 def with_records(plan: Plan, dns: DnsPlan | None) -> Plan:

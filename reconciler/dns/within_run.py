@@ -36,6 +36,9 @@ def plan_dns_of_run(
     down: Mapping[str, str],
     connector: Connector,
     late: Mapping[str, frozenset[ObjectKey]] | None = None,
+    repositories: tuple[str, ...] = (),
+    *,
+    take_over: bool = False,
 ) -> DnsPlan:
     """Ask the members that were looked at for their addresses, and plan the records.
 
@@ -54,6 +57,8 @@ def plan_dns_of_run(
         host=connector.host,
         patience=_patience(connector),
         late=late,
+        repositories=repositories,
+        take_over=take_over,
     )
     return DnsPlan(plan.changes, (*warnings, *plan.warnings), plan.errors, plan.writes)
 

@@ -18,10 +18,11 @@ from reconciler.dns.providers import Opened, quiet
 from reconciler.dns.records import (
     ADDRESS_TYPES,
     Abilities,
+    Mark,
+    Ownership,
     Standing,
     marked,
     marker_name,
-    owner_text,
     read_owner,
 )
 from reconciler.dns.rows import NOT_WANTED
@@ -52,7 +53,7 @@ class ZonePlan(Struct, frozen=True):
 
 
 def plan_zone(
-    opened: Opened, zone: ZoneRule, owner: str, decide: Decide, thresholds: Thresholds
+    opened: Opened, zone: ZoneRule, owner: Ownership, decide: Decide, thresholds: Thresholds
 ) -> ZonePlan:
     """Read a zone and say what would change. Writes nothing.
 
@@ -75,7 +76,7 @@ def plan_zone(
 def apply_zone(
     opened: Opened,
     planned: ZonePlan,
-    owner: str,
+    owner: Ownership,
     left_behind: Callable[[], bool] = lambda: False,
     only: Collection[str] | None = None,
 ) -> tuple[RecordOutcome, ...]:
@@ -261,7 +262,9 @@ class _Sharing:
     It also asks for the decision, which needs to know what stands there.
     """
 
-    def __init__(self, owner: str, zone: ZoneRule, abilities: Abilities, decide: Decide) -> None:
+    def __init__(
+        self, owner: Ownership, zone: ZoneRule, abilities: Abilities, decide: Decide
+    ) -> None:
         self.owner, self.zone, self.decide = owner, zone, decide
         self.abilities = Abilities(abilities.alias, abilities.weighted and zone.weighted)
         self.decision = Decision()
@@ -276,7 +279,7 @@ class _Sharing:
     ) -> tuple[Any, Any]:
         """octoDNS hands over both sides and goes on with what is returned."""
         marks = dict(_marks(existing.records))
-        ours = {at: memory for at, (owner, memory) in marks.items() if owner == self.owner}
+        ours = {at: mark.by_cluster for at, mark in marks.items() if self.owner.owns(mark)}
         standing = standing_of(existing.records, ours)
         self.decision = self.decide(standing, self.abilities)
         warnings = list(self.decision.warnings)
@@ -287,7 +290,7 @@ class _Sharing:
                 warnings.append(f"{record.name} {record.type}: not written: {whose}")
                 continue
             self._want(desired, record.name, record.type, record_data(record))
-            text = owner_text(self.owner, record.by_cluster)
+            text = self.owner.text(record.by_cluster, marks.get((record.name, record.type)))
             mark = {"type": "TXT", "ttl": MARKER_TTL, "value": text}
             self._want(desired, marker_name(record.name, record.type), "TXT", mark)
         for record in list(existing.records):
@@ -313,16 +316,12 @@ class _Sharing:
             raise DnsError(self.zone.name, f"{name} {kind} cannot be written: {reasons}") from None
 
 
-Mark = tuple[str, Mapping[str, tuple[str, ...]]]
-
-
 def _marks(records: Iterable[Any]) -> Iterator[tuple[tuple[str, str], Mark]]:
     """Every mark in the zone: of which name and type, whose, and what it remembers."""
     for record in records:
         at = marked(record.fqdn) if record._type == "TXT" else None
         if at:
-            owner, memory = read_owner(str(record.values[0])) if record.values else ("", {})
-            yield at, (owner, memory)
+            yield at, read_owner(str(record.values[0]) if record.values else "")
 
 
 def _foreign(records: Iterable[Any], ours: Mapping[tuple[str, str], object]) -> dict[str, set[str]]:
@@ -338,12 +337,19 @@ def _in_the_way(
     kind: str,
     foreign: Mapping[str, set[str]],
     marks: Mapping[tuple[str, str], Mark],
-    owner: str,
+    owner: Ownership,
 ) -> str:
     """Why a record cannot be ours; empty when it can."""
-    whose = marks.get((name, kind), (owner, {}))[0]
-    if whose != owner:
-        return f"it belongs to {whose!r}" if whose else "its name is marked by somebody else"
+    mark = marks.get((name, kind))
+    if mark is not None and not owner.owns(mark):
+        if not mark.owner:
+            return "its name is marked by somebody else"
+        if mark.owner != owner.name:
+            return f"it belongs to {mark.owner!r}"
+        return (
+            f"it belongs to the {mark.owner!r} of another repository; give spec.dns.ownerId, or "
+            "take all over that is there, once: reconcile --plan --take-over, and without --plan"
+        )
     here = foreign.get(name, set())
     # A CNAME tolerates nothing beside it, an ALIAS no other addresses.
     clash = here & ({kind, "CNAME"} | ({*ADDRESS_TYPES} if kind == "ALIAS" else set()))

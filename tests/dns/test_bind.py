@@ -58,6 +58,39 @@ def test_a_name_answers_with_every_cluster(world: World, named: Named) -> None:
     ]
 
 
+def test_another_repository_s_federation_of_the_same_name_is_left_alone(
+    world: World, named: Named
+) -> None:
+    world.options = {"repositories": ("mine", "known-as-this-before")}
+    world.settle()
+    mark = named.answer(f"_owner.a.{NAME}", "TXT")
+    assert "owner=shop,repository=mine,aws-eu:" in mark[0]
+    state = read(federation(named.port), CLUSTERS)
+    other = World(state, everywhere(), CREDENTIALS, options={"repositories": ("theirs",)})
+    assert lines(other.plan()) == []
+    other.state = world.state
+    plan = other.plan()
+    assert lines(plan) == []
+    assert "it belongs to the 'shop' of another repository" in plan.warnings[0]
+    other.options["take_over"] = True
+    other.settle()
+    assert "repository=theirs" in named.answer(f"_owner.a.{NAME}", "TXT")[0]
+    assert named.answer(NAME) == ALL
+
+
+def test_a_mark_from_before_repositories_were_told_stays_as_it_is(
+    world: World, named: Named
+) -> None:
+    world.settle()
+    serial = named.serial()
+    world.options = {"repositories": ("mine",)}
+    world.settle()
+    assert named.serial() == serial
+    world.down = {"aws-eu": "no answer for 3m"}
+    world.settle()
+    assert "owner=shop,repository=mine,gcp-eu:" in named.answer(f"_owner.a.{NAME}", "TXT")[0]
+
+
 def test_a_plan_writes_nothing(world: World, named: Named) -> None:
     serial = named.serial()
     assert lines(world.plan()) == [f"create {NAME} A - -> {','.join(ALL)}"]

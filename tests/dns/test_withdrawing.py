@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Mapping
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
@@ -12,6 +13,8 @@ from msgspec.structs import replace
 from reconciler.dns.records import (
     Abilities,
     Entry,
+    Mark,
+    Ownership,
     Place,
     Record,
     Standing,
@@ -174,10 +177,50 @@ def test_every_record_is_one_that_dns_allows(fleet: Fleet, can: Abilities, kubef
         st.lists(st.one_of(addresses, hosts), min_size=1, unique=True),
     ),
     st.from_regex(r"[A-Za-z0-9._-]+", fullmatch=True),
+    st.from_regex(r"([0-9a-f]{12})?", fullmatch=True),
 )
-def test_what_a_mark_says_can_be_read_again(memory: dict[str, list[str]], owner: str) -> None:
+def test_what_a_mark_says_can_be_read_again(
+    memory: dict[str, list[str]], owner: str, repository: str
+) -> None:
     written = {name: tuple(sorted(values)) for name, values in memory.items()}
-    assert read_owner(owner_text(owner, written)) == (owner, written)
+    assert read_owner(owner_text(owner, written, repository)) == (owner, written, repository)
+
+
+HERE = {"aws": ("192.0.2.1",)}
+
+
+@pytest.mark.parametrize(
+    ("mark", "ours"),
+    [
+        (Mark("shop", HERE, "ours"), True),
+        (Mark("shop", HERE, "once-ours"), True),
+        (Mark("shop", HERE), True),
+        (Mark("shop", HERE, "theirs"), False),
+        (Mark("other", HERE, "ours"), False),
+    ],
+)
+def test_a_mark_of_another_repository_is_not_ours(mark: Mark, ours: bool) -> None:
+    assert Ownership("shop", ("ours", "once-ours")).owns(mark) is ours
+    named = mark.owner == "shop"
+    assert Ownership("shop").owns(mark) is named
+    assert Ownership("shop", ("ours",), take_over=True).owns(mark) is named
+
+
+@pytest.mark.parametrize(
+    ("standing", "repository"),
+    [
+        (None, "ours"),
+        (Mark("shop", HERE), ""),
+        (Mark("shop", HERE, "once-ours"), "once-ours"),
+        (Mark("shop", {"aws": ("192.0.2.2",)}), "ours"),
+        (Mark("shop", HERE, "theirs"), "ours"),
+    ],
+)
+def test_a_mark_that_is_true_is_not_written_for_its_repository_alone(
+    standing: Mark | None, repository: str
+) -> None:
+    owner = Ownership("shop", ("ours", "once-ours"), take_over=True)
+    assert owner.text(HERE, standing) == owner_text("shop", HERE, repository)
 
 
 @given(
@@ -190,7 +233,7 @@ def test_a_marks_name_says_what_it_marks(name: str, kind: str) -> None:
 
 def test_texts_of_others_are_no_marks() -> None:
     for text in ("v=spf1 -all", "heritage=external-dns,external-dns/owner=x", "", "*octodns*"):
-        assert read_owner(text) == ("", {})
+        assert read_owner(text) == ("", {}, "")
     for name in ("web.example.com.", "_owner.mx.example.com.", "_owner.a.", "_owner."):
         assert marked(name) is None
 
