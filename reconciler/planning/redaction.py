@@ -53,7 +53,9 @@ def mask(fields: Iterable[FieldChange], hidden: Hidden) -> tuple[FieldChange, ..
 
 
 def _is_hidden(path: str, hidden: Hidden) -> bool:
-    return _LAST_APPLIED in path or any(_meet(path, one.split("/")[1:]) for one in hidden)
+    return bool(hidden) and (
+        _LAST_APPLIED in path or any(_meet(path, one.split("/")[1:]) for one in hidden)
+    )
 
 
 def refusal_words(error: ClusterError, hidden: Hidden, *bodies: Object | None) -> str:

@@ -103,7 +103,7 @@ def server(request: pytest.FixtureRequest) -> Server:
 
 
 def repository(folder: Path, colour: str) -> Path:
-    folder.mkdir()
+    folder.mkdir(exist_ok=True)
     settings = "".join(SETTINGS % (number, colour) for number in range(OBJECTS))
     (folder / "all.yaml").write_text(FEDERATION + settings)
     return folder
@@ -137,12 +137,11 @@ def start(home: Path, *arguments: object) -> subprocess.Popen[str]:
 def test_a_run_paused_past_its_lease_writes_nothing_when_it_wakes_up(
     server: Server, tmp_path: Path
 ) -> None:
-    first_folder = repository(tmp_path / "first", "first")
-    second_folder = repository(tmp_path / "second", "second")
+    folder = repository(tmp_path / "repository", "first")
     with forwarder(server.port, delay=0.1) as relay:
         kubeconfig = behind(relay.port, server.kubeconfig, tmp_path / "config")
         common = ("--kubeconfig", kubeconfig, "--host-context", "direct", "--lease-duration", "4s")
-        first = start(tmp_path, "--repo", first_folder, *common)
+        first = start(tmp_path, "--repo", folder, *common)
         eventually(lambda: "first" in server.colours(), "the first run writes")
         # Every thread of the first run waits for an answer: what it sent has been carried out.
         relay.hold_answers()
@@ -150,7 +149,8 @@ def test_a_run_paused_past_its_lease_writes_nothing_when_it_wakes_up(
         first.send_signal(signal.SIGSTOP)
         try:
             direct = ("--kubeconfig", server.kubeconfig, "--host-context", "host")
-            second = start(tmp_path, "--repo", second_folder, *direct)
+            repository(folder, "second")
+            second = start(tmp_path, "--repo", folder, *direct)
             out, err = second.communicate(timeout=120)
             assert second.returncode == 0, out + err
             assert f"The lock is held by {holder}" in err

@@ -269,5 +269,6 @@ def clear(world: World, member: Member) -> None:
         write(member, "PATCH", resource.item(key), patch, "somebody", "merge-patch+json")
         live = member.get(resource, key)
         if live is not None:
-            member.delete(resource, key, uid=live["metadata"]["uid"])
+            now = live["metadata"]
+            member.delete(resource, key, uid=now["uid"], resource_version=now["resourceVersion"])
     world.remove("objects.yaml")

@@ -220,7 +220,7 @@ def test_an_immutable_secret_that_changes_is_not_quoted(shop: World) -> None:
 
 
 @pytest.fixture
-def sandbox(repository: Path) -> Iterator[tuple[World, Sandbox]]:
+def servers_of(repository: Path) -> Iterator[tuple[World, Sandbox]]:
     with Sandbox(list(NAMES), settings=ClusterSettings(nodes=1)) as sandbox:
         world = World(repository, sandbox.kubeconfig)
         world.write("shop.yaml", NAMESPACE)
@@ -230,9 +230,9 @@ def sandbox(repository: Path) -> Iterator[tuple[World, Sandbox]]:
 
 @pytest.mark.parametrize("code", [400, 403, 422, 500])
 def test_a_webhook_that_quotes_a_value_is_not_repeated(
-    sandbox: tuple[World, Sandbox], code: int
+    servers_of: tuple[World, Sandbox], code: int
 ) -> None:
-    world, servers = sandbox
+    world, servers = servers_of
     world.write("secret.yaml", secret())
     faults = servers.cluster("aws").faults
     for value in CANARIES.values():
@@ -246,8 +246,8 @@ def test_a_webhook_that_quotes_a_value_is_not_repeated(
     no_canary_in(outputs(world))
 
 
-def test_the_second_refusal_of_a_recreation_is_not_quoted(sandbox: tuple[World, Sandbox]) -> None:
-    world, servers = sandbox
+def test_the_second_refusal_of_a_recreation_is_not_quoted(servers_of: tuple[World, Sandbox]) -> None:
+    world, servers = servers_of
     mark = {"federation.reconciler.dev/recreate": "true"}
     metadata = {"name": "key", "namespace": "shop", "annotations": mark}
     world.write("secret.yaml", secret(immutable=True, metadata=metadata))
@@ -261,9 +261,9 @@ def test_the_second_refusal_of_a_recreation_is_not_quoted(sandbox: tuple[World, 
 
 
 def test_a_webhook_that_refuses_the_write_alone_or_the_prune_is_not_repeated(
-    sandbox: tuple[World, Sandbox],
+    servers_of: tuple[World, Sandbox],
 ) -> None:
-    world, servers = sandbox
+    world, servers = servers_of
     faults = servers.cluster("aws").faults
     world.write("secret.yaml", secret())
     refusal = faults.error(403, message="no c4nary", path="/shop/secrets/", writes_only=True)
@@ -278,9 +278,9 @@ def test_a_webhook_that_refuses_the_write_alone_or_the_prune_is_not_repeated(
 
 
 def test_a_webhook_that_quotes_our_own_inventory_is_not_repeated(
-    sandbox: tuple[World, Sandbox],
+    servers_of: tuple[World, Sandbox],
 ) -> None:
-    world, servers = sandbox
+    world, servers = servers_of
     for name in NAMES:
         path = f"/namespaces/{SYSTEM}/secrets"
         servers.cluster(name).faults.error(403, message="no c4nary", path=path, writes_only=True)
@@ -486,8 +486,8 @@ def test_a_placement_that_spoils_a_secret_is_told_with_its_line(simulated_world:
     assert "c4nary" not in told
 
 
-def test_words_that_are_also_values_stay_readable(sandbox: tuple[World, Sandbox]) -> None:
-    world, servers = sandbox
+def test_words_that_are_also_values_stay_readable(servers_of: tuple[World, Sandbox]) -> None:
+    world, servers = servers_of
     words = {"a": "data", "b": "Secret", "c": "refused", "d": "HTTP", "e": "shop", "f": "e"}
     world.write("secret.yaml", secret(stringData=words))
     servers.cluster("aws").faults.deny("no", path="/namespaces/shop/secrets/")
