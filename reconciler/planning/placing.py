@@ -9,6 +9,7 @@ import orjson
 from msgspec import Struct, field
 from msgspec.structs import replace
 
+from reconciler.federation.autoscalers import scale_target, scaled_as
 from reconciler.federation.known_kinds import REPLICATED, RUN_PODS
 from reconciler.federation.model import DesiredState, Workload
 from reconciler.health import workload_decision
@@ -19,6 +20,7 @@ from reconciler.objects import Object, ObjectKey
 from reconciler.planning.availability import HAS_RUN, Availability, moves_away, rules_of
 from reconciler.planning.looking import shared_workloads, spread_workloads
 from reconciler.planning.replicas import running_counts
+from reconciler.planning.requests import count_owners
 from reconciler.scheduling import Assignment, FleetView, schedule
 from reconciler.scheduling.handover import Running, hold, return_limits, short
 from reconciler.scheduling.room import is_given_up, replicas_due
@@ -90,6 +92,7 @@ def place(
     serving = standing - availability.silent - availability.returning
     workloads = {workload.key: workload for workload in state.workloads}
     shares = {a.workload: a.replicas for a in usual}
+    scaled = {scale_target(workload.template) for workload in state.workloads}
     assignments = tuple(
         _held(
             a,
@@ -104,6 +107,7 @@ def place(
                     if count and name in serving
                 },
                 doubtful=doubtful,
+                scaled=scaled_as(a.workload) in scaled or _is_scaled(live.get(a.workload, {})),
             ),
             moves,
         )
@@ -129,6 +133,10 @@ def place(
         waits,
         doubtful,
     )
+
+
+def _is_scaled(live: Mapping[str, Object]) -> bool:
+    return any(entry.get("subresource") for obj in live.values() for entry in count_owners(obj))
 
 
 def _ours(

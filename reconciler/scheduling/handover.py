@@ -24,12 +24,14 @@ class Running(Struct, frozen=True):
     ready     those that serve
     assumed   what clusters that could not be looked at are taken to serve
     doubtful  clusters whose word is not taken for it that they serve
+    scaled    an autoscaler sets the counts: where some are to run, its count is what is wanted
     """
 
     asked: Mapping[str, int]
     ready: Mapping[str, int]
     assumed: Mapping[str, int]
     doubtful: Collection[str] = ()
+    scaled: bool = False
 
 
 def hold(assignment: Assignment, running: Running) -> tuple[Assignment, list[str]]:
@@ -41,6 +43,8 @@ def hold(assignment: Assignment, running: Running) -> tuple[Assignment, list[str
     """
     wanted = dict.fromkeys([*running.asked, *assignment.spare], 0)
     wanted |= {name: count or 0 for name, count in assignment.replicas.items()}
+    if running.scaled:
+        wanted |= {n: running.asked[n] for n, w in wanted.items() if w and running.asked.get(n)}
     leaving = running.asked.keys() - assignment.replicas.keys() - set(assignment.spare)
     serving = sum(
         min(running.ready.get(c, 0), n)

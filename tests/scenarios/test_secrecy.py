@@ -246,7 +246,9 @@ def test_a_webhook_that_quotes_a_value_is_not_repeated(
     no_canary_in(outputs(world))
 
 
-def test_the_second_refusal_of_a_recreation_is_not_quoted(servers_of: tuple[World, Sandbox]) -> None:
+def test_the_second_refusal_of_a_recreation_is_not_quoted(
+    servers_of: tuple[World, Sandbox],
+) -> None:
     world, servers = servers_of
     mark = {"federation.reconciler.dev/recreate": "true"}
     metadata = {"name": "key", "namespace": "shop", "annotations": mark}
