@@ -63,6 +63,8 @@ class Options(Struct, frozen=True):
     require_signature: SignatureRule | None = None
     trusted_keys: str = ""
     allow_rollback: bool = False
+    allow_access: tuple[str, ...] = ()
+    """What of a credential's ways is taken that is refused otherwise: ``cluster.connecting``."""
     take_over: bool = False
     """What another repository, or a Cluster of another name, has is to be this one's."""
     lock: str = "auto"

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from reconciler.dns.step import doubts_about_names, faults_of_names, faults_of_rules
 from reconciler.errors import BadInput, ClusterError
 from reconciler.federation import interpret
-from reconciler.federation.model import Access, Cluster, DesiredState
+from reconciler.federation.model import Access, Cluster, DesiredState, Federation
 from reconciler.manifests import load
 from reconciler.manifests.cache import ParseCache
 from reconciler.options import Options
@@ -55,7 +55,7 @@ def read(options: Options, *, ask_members: bool = False) -> Repository:
     manifests = load(source.files, ParseCache(default_cache() / "parsed" / f"{name}.json"))
     found = interpret(manifests.documents)
     if found.unknown_kinds and ask_members:
-        kinds = _discovered(options, _reached(found.clusters, options))
+        kinds = _discovered(options, _reached(found.clusters, options), found.federation)
         found = interpret(manifests.documents, kinds)
     problems = [
         *manifests.problems,
@@ -81,11 +81,21 @@ def _reached(clusters: Sequence[Cluster], options: Options) -> tuple[Cluster, ..
     return tuple(replace(cluster, access=Access(context=cluster.name)) for cluster in clusters)
 
 
-def _discovered(options: Options, clusters: Sequence[Cluster]) -> dict[str, str]:
+def _discovered(
+    options: Options, clusters: Sequence[Cluster], federation: Federation
+) -> dict[str, str]:
     # Most repositories can be understood without asking anybody.
-    from reconciler.cluster.connecting import Connector
+    from reconciler.cluster.connecting import Bindings, Connector
+    from reconciler.recall import known_bindings
 
-    connector = Connector.from_file(options.kubeconfig, "")
+    connector = Connector.from_file(
+        options.kubeconfig,
+        federation.namespace,
+        host_context=options.host_context,
+        allow=options.allow_access,
+    )
+    known = known_bindings(options, connector, federation)
+    connector = replace(connector, bindings=Bindings(known))
     for cluster in clusters:
         try:
             served = connector.member(cluster).discover().resources

@@ -70,7 +70,10 @@ def rotate(context: click.Context, /, *, every: bool, **given: Any) -> int:
     if unknown := sorted(set(settings.clusters) - known):
         raise UsageError(f"--cluster {unknown[0]}: the repository has no such cluster")
     connector = Connector.from_file(
-        settings.kubeconfig, federation.namespace, host_context=settings.host_context or ""
+        settings.kubeconfig,
+        federation.namespace,
+        host_context=settings.host_context or "",
+        allow=settings.allow_access,
     )
     now = time.time()
     rotations = rotate_tokens(

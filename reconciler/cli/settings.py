@@ -47,6 +47,7 @@ class Settings(Struct, frozen=True):
     signature_on: Literal["commit", "tag"] = "commit"
     trusted_keys: str | None = None
     allow_rollback: bool = False
+    allow_access: tuple[str, ...] = ()
     take_over: bool = False
     lock: str = "auto"
     lock_timeout: float = 0.0
@@ -88,6 +89,7 @@ class Settings(Struct, frozen=True):
             require_signature=SignatureRule(required, self.signature_on) if required else None,
             trusted_keys=self.trusted_keys or "",
             allow_rollback=self.allow_rollback,
+            allow_access=self.allow_access,
             take_over=self.take_over,
             lock=self.lock,
             lock_timeout=self.lock_timeout,
@@ -114,8 +116,17 @@ REPOSITORY, FLEET, TERMINAL = "Repository", "Fleet", "Terminal"
 
 
 def repository_options(command: Command) -> Command:
-    """Adds --repo, --ref, --path, and what it takes to reach and to trust a Git repository."""
+    """Adds --repo, --ref, --path, and what it takes to reach and to trust a Git repository, and the
+    credentials that it names."""
     for decorate in (
+        option(
+            "--allow-access",
+            type=click.Choice(["insecure-tls", "other-namespaces"]),
+            multiple=True,
+            heading=FLEET,
+            help="Use credentials of the host for servers that are not verified, or out of other "
+            "namespaces. Repeatable.",
+        ),
         option(
             "--allow-rollback",
             is_flag=True,

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Callable
-from dataclasses import replace
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
+import msgspec
 from msgspec import Struct
 
 from reconciler.cluster.endpoint import Endpoint, bearer
@@ -31,6 +33,23 @@ HOST = "host cluster"
 _SECRETS = Resource("v1", "Secret", "secrets", namespaced=True)
 
 
+INSECURE_TLS, OTHER_NAMESPACES = "insecure-tls", "other-namespaces"
+"""What ``--allow-access`` allows: servers whose certificate is not verified, and credentials in
+other namespaces of the host than the federation's own and KubeFed's."""
+KUBEFED_NAMESPACE = "kube-federation-system"
+BOUND_TO = "federation.reconciler.dev/bound-to"
+"""On a Secret with a bare token: the only server that it may be sent to (``binding``)."""
+
+
+@dataclass(slots=True)
+class Bindings:
+    """Which server each KubeFedCluster's token was sent to in earlier runs (``known``; None: nobody
+    can tell), and by this run for the first time (``new``); both cluster -> ``binding``."""
+
+    known: Mapping[str, str] | None = None
+    new: dict[str, str] = field(default_factory=dict)
+
+
 class Connector(Struct, frozen=True):
     """Makes members. ``namespace`` is where credential Secrets lie in the host cluster.
 
@@ -43,13 +62,17 @@ class Connector(Struct, frozen=True):
     host_context: str = ""
     fence: Callable[[], None] | None = None
     settings: tuple[tuple[str, Any], ...] = ()
+    allow: frozenset[str] = frozenset()
+    bindings: Bindings = msgspec.field(default_factory=Bindings)
 
     @classmethod
     def from_file(cls, path: str | None, namespace: str, **settings: Any) -> Connector:
         """Read the kubeconfig at ``path`` (None: where kubectl would look)."""
         fence = settings.pop("fence", None)
         host = settings.pop("host_context", "")
-        return cls(load_kubeconfig(path), namespace, host, fence, tuple(sorted(settings.items())))
+        allow = frozenset(settings.pop("allow", ()))
+        given = tuple(sorted(settings.items()))
+        return cls(load_kubeconfig(path), namespace, host, fence, given, allow)
 
     def member(self, cluster: Cluster) -> Member:
         """A member to talk to; nothing is sent yet, but Secrets may be read from the host.
@@ -90,10 +113,27 @@ class Connector(Struct, frozen=True):
                     raise _no_credential(cluster.name, error, access) from error
         context = access.context or access.fallback_context or cluster.name
         endpoint = self.kubeconfig.endpoint(context, cluster.name)
-        return replace(endpoint, proxy_url=access.proxy_url) if access.proxy_url else endpoint
+        if not access.proxy_url:
+            return endpoint
+        if not (endpoint.verify and endpoint.server.startswith("https://")):
+            raise ClusterUnauthorized(
+                cluster.name,
+                "spec.proxyURL could read the credential, as the server's certificate is not "
+                "verified; nothing was sent",
+                hint=f"give kubeconfig context {context!r} an https:// server and its CA",
+            )
+        return replace(endpoint, proxy_url=access.proxy_url)
 
     def _from_secret(self, name: str, access: Access, reference: SecretReference) -> Endpoint:
         namespace = reference.namespace or self.namespace
+        usual = {self.namespace, KUBEFED_NAMESPACE if access.api_endpoint else self.namespace}
+        if namespace not in usual and OTHER_NAMESPACES not in self.allow:
+            raise ClusterUnauthorized(
+                name,
+                f"Git names Secret {namespace}/{reference.name}, and credentials are only taken "
+                f"from {' and '.join(sorted(usual))}",
+                hint=f"move the Secret, or run with --allow-access {OTHER_NAMESPACES}",
+            )
         key = ObjectKey("", "Secret", namespace, reference.name)
         secret = self.host().get(_SECRETS, key)
         if secret is None:
@@ -106,17 +146,53 @@ class Connector(Struct, frozen=True):
             ) from None
         if reference.key in data:
             config = parse_kubeconfig(
-                data[reference.key], origin=f"Secret {namespace}/{reference.name}"
+                data[reference.key],
+                origin=f"Secret {namespace}/{reference.name}",
+                insecure=INSECURE_TLS in self.allow,
             )
             context = config.current_context or next(iter(config.contexts), "")
             return config.endpoint(context, name)
         if "token" in data and access.api_endpoint:
-            return _kubefed_endpoint(access, data)
+            endpoint = _kubefed_endpoint(name, access, data, insecure=INSECURE_TLS in self.allow)
+            annotations = secret["metadata"].get("annotations") or {}
+            self._check_binding(name, endpoint, key, annotations.get(BOUND_TO, ""))
+            return endpoint
         raise ClusterUnauthorized(
             name,
             f"Secret {namespace}/{reference.name} has neither {reference.key!r} nor a token for "
             "an apiEndpoint",
         )
+
+    def _check_binding(self, name: str, endpoint: Endpoint, key: ObjectKey, bound: str) -> None:
+        """A bare token goes to one server, whatever Git says later. The Secret itself says to
+        which, else the first run that used it."""
+        wanted = binding(endpoint)
+        earlier = self.bindings.known
+        known = bound or (earlier or {}).get(name, "")
+        if not known and earlier is None:
+            raise ClusterUnauthorized(
+                name,
+                f"whether the token in Secret {key.namespace}/{key.name} is for {wanted}, as Git "
+                "says, nobody can tell here; it was not sent",
+                hint="let this read what runs remember (--state), or say it once: kubectl annotate "
+                f"secret -n {key.namespace} {key.name} {BOUND_TO}='{wanted}'",
+            )
+        if not known:
+            self.bindings.new[name] = wanted
+        elif wanted != known and not (bound and wanted.startswith(f"{bound} ")):
+            raise ClusterUnauthorized(
+                name,
+                f"Git names the API server {wanted} for the token in Secret {key.namespace}/"
+                f"{key.name}, which is for {known}; it was not sent",
+                hint="if the server has moved: kubectl annotate --overwrite secret "
+                f"-n {key.namespace} {key.name} {BOUND_TO}='{wanted}'",
+            )
+
+
+def binding(endpoint: Endpoint) -> str:
+    """A server and its CA as text: ``https://10.0.0.1:6443 ca:1f2e3d...``."""
+    trusted = endpoint.ca_pem if endpoint.verify else "not verified"
+    return f"{endpoint.server} ca:{hashlib.sha256(trusted.strip().encode()).hexdigest()[:32]}"
 
 
 class Connections:
@@ -133,14 +209,40 @@ class Connections:
         return self._members[cluster.name]
 
 
-def _kubefed_endpoint(access: Access, data: dict[str, bytes]) -> Endpoint:
+def _kubefed_endpoint(
+    name: str, access: Access, data: dict[str, bytes], *, insecure: bool
+) -> Endpoint:
     """KubeFedCluster: the endpoint and CA in the manifest, the token in the Secret."""
-    ca = base64.b64decode(access.ca_bundle) if access.ca_bundle else data.get("ca.crt", b"")
-    server = access.api_endpoint
+    given = access.api_endpoint
+    server = (given if "://" in given else f"https://{given}").rstrip("/")
+    if not server.startswith("https://"):
+        raise ClusterUnauthorized(
+            name, f"spec.apiEndpoint {given} is no https:// address; nothing was sent"
+        )
+    skipped = [check for check in access.skip_tls_checks if check != "*"]
+    if skipped or (access.skip_tls_checks and not insecure):
+        raise ClusterUnauthorized(
+            name,
+            "spec.disabledTLSValidations would send the token to whoever answers at the address; "
+            "nothing was sent",
+            hint="single checks cannot be left out: give caBundle"
+            if skipped
+            else f"give caBundle, or run with --allow-access {INSECURE_TLS}",
+        )
+    try:
+        ca = base64.b64decode(access.ca_bundle, validate=True) if access.ca_bundle else b""
+        ca_pem = (ca or data.get("ca.crt", b"")).decode()
+        token = data["token"].decode().strip()
+    except (binascii.Error, UnicodeDecodeError):
+        raise ClusterUnauthorized(
+            name,
+            "spec.caBundle, or the Secret's ca.crt or token, cannot be read",
+            hint="caBundle is a PEM certificate in base64",
+        ) from None
     return Endpoint(
-        server=(server if "://" in server else f"https://{server}").rstrip("/"),
-        headers=bearer(data["token"].decode().strip()),
-        ca_pem=ca.decode(),
+        server=server,
+        headers=bearer(token),
+        ca_pem=ca_pem,
         proxy_url=access.proxy_url,
         verify="*" not in access.skip_tls_checks,
     )

@@ -10,15 +10,44 @@ from __future__ import annotations
 import base64
 import binascii
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from reconciler.cluster.endpoint import Endpoint, basic, bearer, bearer_file
 from reconciler.errors import ClusterUnauthorized
 from reconciler.objects import Unshown
 
 _SECTIONS = (("clusters", "cluster"), ("users", "user"), ("contexts", "context"))
+_FROM_A_SECRET = {
+    "cluster": frozenset(
+        {
+            "server",
+            "certificate-authority-data",
+            "tls-server-name",
+            "proxy-url",
+            "disable-compression",
+            "extensions",
+        }
+    ),
+    "user": frozenset(
+        {
+            "token",
+            "client-certificate-data",
+            "client-key-data",
+            "username",
+            "password",
+            "as",
+            "as-groups",
+            "as-uid",
+            "as-user-extra",
+            "extensions",
+        }
+    ),
+    "context": frozenset({"cluster", "user", "namespace", "extensions"}),
+}
+"""What a kubeconfig in a Secret may say, by kind of entry."""
 SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 
 
@@ -40,6 +69,8 @@ class Kubeconfig(Unshown, frozen=True):
         entry = self._entry("context", self.contexts, context, cluster)
         server = self._entry("cluster", self.clusters, entry.get("cluster", ""), cluster)
         user = self._entry("user", self.users, entry["user"], cluster) if entry.get("user") else {}
+        if fault := _impersonation_fault(user):
+            raise ClusterUnauthorized(cluster, f"kubeconfig context {context!r}: {fault}")
         if "exec" in user or "auth-provider" in user:
             return _by_plugin(self, context, cluster)
         try:
@@ -83,9 +114,40 @@ def load_kubeconfig(path: str | None) -> Kubeconfig:
     return _merge(contents, origin=chosen)
 
 
-def parse_kubeconfig(content: bytes, *, origin: str) -> Kubeconfig:
-    """A kubeconfig that came from a Secret; relative file names in it are refused by failing."""
-    return _merge([(Path("/"), content)], origin=origin)
+def parse_kubeconfig(content: bytes, *, origin: str, insecure: bool = False) -> Kubeconfig:
+    """A kubeconfig that came from a Secret: whoever may write the Secret must not make this
+    process run programs, read its own files, or send the credential where anybody can read it.
+
+    Only what ``_FROM_A_SECRET`` lists is taken. ``insecure``: also a server whose certificate is
+    not verified. Raises ClusterUnauthorized, which names each fault and quotes no value.
+    """
+    config = _merge([(Path("/"), content)], origin=origin)
+    faults = list(_faults_of_secret(config, insecure=insecure))
+    if faults:
+        raise ClusterUnauthorized(
+            "",
+            f"{origin}: not taken from a Secret: {'; '.join(faults)}",
+            hint="give server, certificate-authority-data, and a token or client-*-data; what "
+            "needs programs or files belongs into the reconciler's own kubeconfig "
+            "(spec.access.context)",
+        )
+    return config
+
+
+def _faults_of_secret(config: Kubeconfig, *, insecure: bool) -> Iterator[str]:
+    for (section, what), entries in zip(
+        _SECTIONS, (config.clusters, config.users, config.contexts), strict=True
+    ):
+        for name, entry in sorted(entries.items()):
+            for key in sorted(entry):
+                if key not in _FROM_A_SECRET[what] and entry[key] not in (None, False, "", [], {}):
+                    if key != "insecure-skip-tls-verify":
+                        yield f"{section}[{name}].{key}"
+                    elif not insecure:
+                        yield f"{section}[{name}].{key} (--allow-access insecure-tls would take it)"
+            server = entry.get("server", "") if what == "cluster" else "https://"
+            if not (isinstance(server, str) and server.startswith("https://")):
+                yield f"{section}[{name}].server, which is no https:// address"
 
 
 def in_cluster() -> Endpoint | None:
@@ -160,10 +222,37 @@ def _headers(user: dict[str, Any]) -> Callable[[], dict[str, str]]:
         headers = bearer(user["token"])
     elif user.get("username"):
         headers = basic(user["username"], user.get("password", ""))
-    if not user.get("as"):
-        return headers
-    impersonation = {"impersonate-user": str(user["as"])}
-    return lambda: {**headers(), **impersonation}
+    impersonation = _impersonation(user)
+    return (lambda: {**headers(), **impersonation}) if impersonation else headers
+
+
+def _impersonation(user: dict[str, Any]) -> dict[str, str]:
+    """The headers that ask to be somebody else; see ``_impersonation_fault``."""
+    found = {"impersonate-user": user.get("as"), "impersonate-uid": user.get("as-uid")}
+    found["impersonate-group"] = next(iter(user.get("as-groups") or ()), None)
+    for key, values in (user.get("as-user-extra") or {}).items():
+        found[f"impersonate-extra-{quote(str(key), safe='')}"] = next(iter(values), None)
+    return {name: str(value) for name, value in found.items() if value}
+
+
+def _impersonation_fault(user: dict[str, Any]) -> str:
+    """Why a user's impersonation cannot be done as it is written; empty: it can.
+
+    To leave a part out would be to act with other rights than somebody decided on.
+    """
+    parts = [key for key in ("as-groups", "as-uid", "as-user-extra") if user.get(key)]
+    if parts and not user.get("as"):
+        return f"{', '.join(parts)} without as"
+    groups, extra = user.get("as-groups") or [], user.get("as-user-extra") or {}
+    if not isinstance(groups, list) or not isinstance(extra, dict):
+        return "as-groups is a list, as-user-extra a map of lists"
+    several = ["as-groups"] if len(groups) > 1 else []
+    several += [f"as-user-extra.{k}" for k, v in extra.items() if not _is_single(v)]
+    return f"{', '.join(several)}: only one value each can be sent" if several else ""
+
+
+def _is_single(values: object) -> bool:
+    return isinstance(values, list) and len(values) == 1
 
 
 def _by_plugin(config: Kubeconfig, context: str, cluster: str) -> Endpoint:
@@ -189,10 +278,15 @@ def _by_plugin(config: Kubeconfig, context: str, cluster: str) -> Endpoint:
             hint=f"try: kubectl --context {context} version",
         ) from error
 
+    user = config.users.get(config.contexts[context].get("user", ""), {})
+    # The library does not know of it.
+    impersonation = _impersonation(user)
+
     def headers() -> dict[str, str]:
         # Asked anew each time, so that the library can renew what is about to expire.
         found = settings.auth_settings().values()
-        return {s["key"]: s["value"] for s in found if s["in"] == "header" and s["value"]}
+        given = {s["key"]: s["value"] for s in found if s["in"] == "header" and s["value"]}
+        return {**given, **impersonation} if given else {}
 
     if not headers() and not settings.cert_file:
         # The library only logs that a plugin failed.
