@@ -54,7 +54,7 @@ def read(options: Options, *, ask_members: bool = False) -> Repository:
     name = hashlib.sha256(f"{options.repo}\0{options.path}".encode()).hexdigest()[:16]
     manifests = load(source.files, ParseCache(default_cache() / "parsed" / f"{name}.json"))
     found = interpret(manifests.documents)
-    if found.unknown_kinds and ask_members:
+    if found.unknown_kinds and ask_members and found.federation:
         kinds = _discovered(options, _reached(found.clusters, options), found.federation)
         found = interpret(manifests.documents, kinds)
     problems = [
