@@ -48,7 +48,9 @@ def without_values(
 
 def mask(fields: Iterable[FieldChange], hidden: Hidden) -> tuple[FieldChange, ...]:
     """The fields without the values that are hidden, nor the annotation in which kubectl repeats
-    them."""
+    them. Where nothing is hidden they are as they are."""
+    if not hidden:
+        return tuple(fields)
     return tuple(_masked(field) if _is_hidden(field.path, hidden) else field for field in fields)
 
 

@@ -15,7 +15,7 @@ from reconciler.cluster.resources import Discovery, Resource, VersionedKind
 from reconciler.federation.known_kinds import REPLICATED
 from reconciler.federation.sensitive import SENSITIVE
 from reconciler.inventory.applyset import with_membership
-from reconciler.inventory.ownership import Fields, our_entry, owns
+from reconciler.inventory.ownership import our_entry, owns
 from reconciler.objects import Object, ObjectKey, Unshown, map_of, maps_of
 from reconciler.rendering.desired import DesiredObject
 
@@ -155,8 +155,7 @@ def request_for(
         if pointer != REPLICAS and _matches(body, path) and _matches(live, path):
             if body is target.body:
                 body = copy.deepcopy(body)
-            fields: Fields = (our_entry(live) or {}).get("fieldsV1") or {}
-            remarks += _retain(body, live, path, owned=owns(fields, path) or "*" in path)
+            remarks += _retain(body, live, path, owned=_may_be_ours(live, path) or "*" in path)
     now = _count(live)
     if now is None or (stated_count(body) is not None and not leaves_count(target.desired, live)):
         return Request(body, tuple(remarks))
@@ -227,7 +226,14 @@ def _would_reset(live: Object, take_over: Sequence[str]) -> bool:
         not entry.get("subresource")
         and any(fnmatch.fnmatchcase(str(entry.get("manager")), p) for p in take_over)
         for entry in others
-    ) and bool(others or owns((our_entry(live) or {}).get("fieldsV1") or {}, ("spec", "replicas")))
+    ) and bool(others or _may_be_ours(live, ("spec", "replicas")))
+
+
+def _may_be_ours(live: Object, path: tuple[str, ...]) -> bool:
+    """Whether our apply owns the field, or did before somebody took its entry out: what was ours
+    and is not sent goes in either case."""
+    entry = our_entry(live)
+    return entry is None or owns(entry.get("fieldsV1") or {}, path)
 
 
 def with_running_replicas(body: Object, live: Object) -> tuple[Object, int | None]:
