@@ -27,7 +27,6 @@ from reconciler.planning.redaction import refusal_words, refused_fields
 from reconciler.planning.requests import (
     DEFAULT_NAMESPACE,
     Target,
-    stated_count,
     with_running_replicas,
 )
 
@@ -104,9 +103,6 @@ def check_existing(
         and after.entry == comparison.footprint.entry
     )
     stays = claims.still_there(foreseen, result, target.body)
-    if stated_count(target.body) is None:
-        # Handed over, which is told besides.
-        stays = tuple(field for field in stays if field.path != "spec.replicas")
     if adopting or not (recorded or comparison.footprint):
         stays += claims.beyond_git(result, _made_from_git(member, resource, target, body))
     if same_entry and not (fields or stays or adopting):

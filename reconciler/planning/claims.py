@@ -77,9 +77,10 @@ def foresee(
 def still_there(foreseen: Foreseen, result: Object, body: Object) -> tuple[Staying, ...]:
     """What left Git and stays: somebody else owns it too, or by now, or it is a default.
 
-    ``body`` is what Git says. A field in it is not sent where it is the member's own to set.
+    ``body`` is what Git says. A field in it is not sent where it is the member's own to set. A
+    count of replicas that Git dropped is its setter's, and told of where nobody else sets it.
     """
-    said = {field.path for field in leaf_fields(body)}
+    said = {field.path for field in leaf_fields(body)} | {"spec.replicas"}
     there = fields_at(result, foreseen.given_up, NO_LONGER_IN_GIT)
     return tuple(field for field in there if field.path not in said)
 

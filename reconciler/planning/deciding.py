@@ -15,7 +15,6 @@ from reconciler.cluster.parallel import in_parallel
 from reconciler.cluster.resources import Resource, VersionedKind
 from reconciler.inventory.applyset import owner_of
 from reconciler.inventory.observation import Observation
-from reconciler.inventory.ownership import Fields
 from reconciler.inventory.records import Record
 from reconciler.objects import GroupKind, Object, ObjectKey, Unshown
 from reconciler.planning import checking
@@ -170,11 +169,7 @@ def _at_a_glance(
         if adopting and shared.terms.adoption.policy == "Never":
             return checking.not_adopted(target, made_anew=made_anew)
     take_over = shared.terms.adoption.take_over if adopting else (RESET,)
-
-    def recorded() -> Fields:
-        return (shared.terms.recorded(record.entry) if record else None) or {}
-
-    body, told = request_for(target, live, take_over, recorded)
+    body, told = request_for(target, live, take_over)
     remarks += [f"{target.key}: {text}" for text in told]
     comparison = compare(shared.terms.digester, body, live, record)
     if comparison.question is Question.NONE and listed is not None:

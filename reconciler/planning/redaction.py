@@ -48,14 +48,14 @@ def without_values(
 
 def mask(fields: Iterable[FieldChange], hidden: Hidden) -> tuple[FieldChange, ...]:
     """The fields without the values that are hidden, nor the annotation in which kubectl repeats
-    them."""
+    them. Where nothing is hidden they are as they are."""
+    if not hidden:
+        return tuple(fields)
     return tuple(_masked(field) if _is_hidden(field.path, hidden) else field for field in fields)
 
 
 def _is_hidden(path: str, hidden: Hidden) -> bool:
-    return bool(hidden) and (
-        _LAST_APPLIED in path or any(_meet(path, one.split("/")[1:]) for one in hidden)
-    )
+    return _LAST_APPLIED in path or any(_meet(path, one.split("/")[1:]) for one in hidden)
 
 
 def refusal_words(error: ClusterError, hidden: Hidden, *bodies: Object | None) -> str:

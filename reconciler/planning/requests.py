@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import copy
 import fnmatch
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -15,7 +15,7 @@ from reconciler.cluster.resources import Discovery, Resource, VersionedKind
 from reconciler.federation.known_kinds import REPLICATED
 from reconciler.federation.sensitive import SENSITIVE
 from reconciler.inventory.applyset import with_membership
-from reconciler.inventory.ownership import Fields, our_entry, owns
+from reconciler.inventory.ownership import our_entry, owns
 from reconciler.objects import Object, ObjectKey, Unshown, map_of, maps_of
 from reconciler.rendering.desired import DesiredObject
 
@@ -136,10 +136,7 @@ class Request(NamedTuple):
 
 
 def request_for(
-    target: Target,
-    live: Object | None,
-    take_over: Sequence[str] = (RESET,),
-    recorded: Callable[[], Fields] = dict,
+    target: Target, live: Object | None, take_over: Sequence[str] = (RESET,)
 ) -> Request:
     """The body with the fields settled that are the member's to keep.
 
@@ -147,8 +144,7 @@ def request_for(
     creation. Later the live value is repeated while our apply still owns the field, since leaving
     it out would reset it; once another manager owns it, it is left out. Replicas that Git does not
     state are retained, too: who dropped them wants them handed over, and not one replica.
-    ``take_over``: patterns of managers whose fields the apply will make ours. ``recorded`` gives
-    the fields of our last apply; asked for only where nobody owns the count any more.
+    ``take_over``: patterns of managers whose fields the apply will make ours.
     """
     if live is None:
         return Request(target.body)
@@ -159,16 +155,13 @@ def request_for(
         if pointer != REPLICAS and _matches(body, path) and _matches(live, path):
             if body is target.body:
                 body = copy.deepcopy(body)
-            fields: Fields = (our_entry(live) or {}).get("fieldsV1") or {}
-            remarks += _retain(body, live, path, owned=owns(fields, path) or "*" in path)
+            remarks += _retain(body, live, path, owned=_may_be_ours(live, path) or "*" in path)
     now = _count(live)
     if now is None or (stated_count(body) is not None and not leaves_count(target.desired, live)):
         return Request(body, tuple(remarks))
     spec = {k: v for k, v in map_of(body.get("spec")).items() if k != "replicas"}
     default = 1 if target.key.kind in REPLICATED else None
-    if _would_reset(live, take_over, recorded) and (
-        now != default or stated_count(body) is not None
-    ):
+    if _would_reset(live, take_over) and (now != default or stated_count(body) is not None):
         spec["replicas"] = now
     remarks += _count_remarks(target.desired, now, kept="replicas" in spec)
     if "replicas" in spec or "replicas" in map_of(body.get("spec")):
@@ -226,20 +219,21 @@ def count_owners(live: Object) -> list[Object]:
     ]
 
 
-def _would_reset(live: Object, take_over: Sequence[str], recorded: Callable[[], Fields]) -> bool:
-    """Whether nobody but us holds, or held, spec.replicas once the managers ``take_over`` are
-    ours."""
+def _would_reset(live: Object, take_over: Sequence[str]) -> bool:
+    """Whether nobody but us holds spec.replicas once the managers ``take_over`` are ours."""
     others = count_owners(live)
-    path = ("spec", "replicas")
     return all(
         not entry.get("subresource")
         and any(fnmatch.fnmatchcase(str(entry.get("manager")), p) for p in take_over)
         for entry in others
-    ) and bool(
-        others
-        or owns((our_entry(live) or {}).get("fieldsV1") or {}, path)
-        or owns(recorded(), path)
-    )
+    ) and bool(others or _may_be_ours(live, ("spec", "replicas")))
+
+
+def _may_be_ours(live: Object, path: tuple[str, ...]) -> bool:
+    """Whether our apply owns the field, or did before somebody took its entry out: what was ours
+    and is not sent goes in either case."""
+    entry = our_entry(live)
+    return entry is None or owns(entry.get("fieldsV1") or {}, path)
 
 
 def with_running_replicas(body: Object, live: Object) -> tuple[Object, int | None]:
