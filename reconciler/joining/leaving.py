@@ -15,6 +15,7 @@ from reconciler.cluster.member import Member
 from reconciler.cluster.resources import Discovery, Resource
 from reconciler.federation import interpret
 from reconciler.federation.model import Cluster, Federation
+from reconciler.inventory.memory_store import CONFIG_MAPS, config_map_key
 from reconciler.inventory.store import read_inventory
 from reconciler.joining.cluster_manifest import is_alone
 from reconciler.joining.emptying import Emptying, Fate, plan_emptying
@@ -84,10 +85,14 @@ def plan_leave(
     emptying = None
     if host is not None:
         steps += _deletions(host, "host", (SECRET,), federation.namespace, labels)
+    # With the last cluster goes what runs remember, wherever that is.
+    is_last = len(known.state.clusters) == 1
+    if is_last and host is not None:
+        steps += _memory_step(host, "host", federation)
     if member is not None:
         cluster = _cluster(known, request.name)
         emptying = plan_emptying(member, cluster, federation, request.fate or "orphan", claimant)
-        steps += _member_steps(member, federation, labels, emptying)
+        steps += _member_steps(member, federation, labels, emptying, is_last=is_last)
     else:
         steps.append(_left_behind(request.name, federation))
     if host is not None:
@@ -102,7 +107,12 @@ def _cluster(known: Understanding, name: str) -> Cluster:
 
 
 def _member_steps(
-    member: Member, federation: Federation, labels: str, emptying: Emptying | None
+    member: Member,
+    federation: Federation,
+    labels: str,
+    emptying: Emptying | None,
+    *,
+    is_last: bool,
 ) -> list[Step]:
     namespace = federation.namespace
     bindings = (CLUSTER_ROLE_BINDING, ROLE_BINDING)
@@ -117,7 +127,17 @@ def _member_steps(
     ]
     rest = (CLUSTER_ROLE, ROLE, SECRET, SERVICE_ACCOUNT)
     steps += _deletions(member, "member", rest, namespace, labels)
+    if is_last:
+        steps += _memory_step(member, "member", federation)
     return steps + _namespace_step(member, "member", namespace)
+
+
+def _memory_step(cluster: Member, where: Place, federation: Federation) -> list[Step]:
+    live = cluster.get(CONFIG_MAPS, config_map_key(federation.name, federation.namespace))
+    if live is None:
+        return []
+    text = "what runs remember: this is the last cluster"
+    return [Step(text, where, Verb.DELETE, Effect.DELETE, _shown(live), CONFIG_MAPS)]
 
 
 def _emptying_steps(emptying: Emptying | None) -> list[Step]:
