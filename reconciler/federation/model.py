@@ -103,13 +103,15 @@ class GuardRules(Struct, frozen=True):
 
     ``max_deletions`` counts objects per cluster; ``max_deletion_share`` is 0..1 of that cluster's
     inventory (applied only when the inventory has ``share_from`` objects or more, so that small
-    fleets are not stopped by one deletion out of two).
+    fleets are not stopped by one deletion out of two). ``unplaced``: whether what Git still has may
+    be deleted because its placement matches no cluster any more.
     """
 
     max_deletions: int | None = None
     max_deletion_share: float | None = 0.5
     share_from: int = 10
     on_invalid: Literal["Stop", "Skip"] = "Stop"
+    unplaced: Literal["Stop", "Allow"] = "Stop"
 
 
 class AdoptionRules(Struct, frozen=True):

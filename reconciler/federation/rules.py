@@ -105,6 +105,7 @@ def _guards(document: Document, body: Mapping[str, Any], faults: Faults) -> Guar
         max_deletion_share=share,
         share_from=body.get("shareFrom", 10),
         on_invalid=body.get("onInvalid", "Stop"),
+        unplaced=body.get("unplaced", "Stop"),
     )
 
 

@@ -8,10 +8,14 @@ from msgspec import Struct
 
 from reconciler.federation.model import GuardRules
 from reconciler.planning.plan import Action, Change
+from reconciler.scheduling.unplaced import listed
 
 
 class Deletions(Struct, frozen=True):
-    """One cluster's figures: the inventory's size, what is wanted, and what would go."""
+    """One cluster's figures: the inventory's size, what is wanted, and what would go.
+
+    ``unplaced``: of what would go, that which Git has and no rule places anywhere.
+    """
 
     cluster: str
     inventory: int
@@ -19,6 +23,7 @@ class Deletions(Struct, frozen=True):
     wanted: int
     wanted_namespaces: int
     deleted: tuple[Change, ...]
+    unplaced: tuple[str, ...] = ()
 
 
 def deletions_of(changes: Sequence[Change]) -> tuple[Change, ...]:
@@ -43,6 +48,12 @@ def violations(
             return []
         return [f"{figures.cluster}: {count} deletions, --max-deletions is {max_deletions}"]
     found = []
+    if figures.unplaced and rules.unplaced == "Stop":
+        found.append(
+            f"{figures.cluster}: still in Git, and no longer placed anywhere: "
+            f"{listed(figures.unplaced)}; place it again, or take it out of Git; {allow}, "
+            "spec.guards.unplaced: Allow always"
+        )
     if figures.wanted == 0 and figures.inventory > 1:
         found.append(
             f"{figures.cluster}: nothing is wanted any more where {figures.inventory} objects "

@@ -160,7 +160,9 @@ def plan_member(
         or ran != inventory.ran
         or any(inventory.rows.get(key) != row for key, row in rows.items()),
         warnings=tuple(f"{cluster.name}: {warning}" for warning in warnings),
-        violations=_violations(cluster, observation, targets, changes, federation, settings),
+        violations=_violations(
+            cluster, observation, targets, changes, unplaced, federation, settings
+        ),
         invalid=tuple(shown(c.change) for c in checked if c.invalid and c.change),
         homeless=tuple(shown(c.change) for c in checked if c.homeless and c.change),
     )
@@ -409,6 +411,7 @@ def _violations(
     observation: Observation,
     targets: Sequence[Target],
     changes: Sequence[Change],
+    unplaced: Unplaced,
     federation: Federation,
     settings: Settings,
 ) -> tuple[str, ...]:
@@ -420,6 +423,11 @@ def _violations(
         wanted=len(targets),
         wanted_namespaces=sum(t.key[:2] == NAMESPACE for t in targets),
         deleted=guards.deletions_of(changes),
+        unplaced=tuple(
+            f"{c.key} ({unplaced.nowhere[c.key]})"
+            for c in changes
+            if c.action is Action.PRUNE and c.key in unplaced.nowhere
+        ),
     )
     found = guards.violations(figures, federation.guards, max_deletions=settings.max_deletions)
     return tuple(found)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from reconciler.pipeline import Options, validate
+from reconciler.errors import GuardViolation
+from reconciler.pipeline import Options, apply_plan, validate
 from reconciler.planning.plan import Action, Change
 from tests.scenarios.conftest import CLUSTERS, FEDERATION, World
 from tests.scenarios.manifests import NAMESPACE, WEB
@@ -67,17 +68,27 @@ def other_selection(world: World) -> None:
         (other_selection, "no Placement selects it"),
     ],
 )
-def test_it_is_told_and_stays(placed: World, edit, why: str) -> None:
+def test_it_is_told_and_stopped_by_a_guard_of_its_own(placed: World, edit, why: str) -> None:
     edit(placed)
-    plan = placed.plan()
-    assert not plan.has_changes
-    assert any(text.startswith("aws keeps Deployment shop/web") for text in plan.moves), plan.moves
-    assert placed.apply().ok
+    prepared = placed.prepare()
+    plan = prepared.plan
+    assert pruned(placed).reason.startswith("no longer placed anywhere")
+    (violation,) = plan.violations
+    assert violation.startswith(
+        f"aws: still in Git, and no longer placed anywhere: Deployment.apps shop/web ({why})"
+    )
+    with pytest.raises(GuardViolation):
+        apply_plan(prepared)
     assert placed.exists("deployment", "web")
     row = next(row for row in plan.workloads if row.key.name == "web")
-    assert (dict(row.before), dict(row.after)) == ({"aws": 2}, {"aws": 2})
+    assert (dict(row.before), dict(row.after)) == ({"aws": 2}, {})
     said = validate(Options(repo=str(placed.repository))).warnings
-    assert any("web" in text and why in text for text in said), said
+    assert any("web" in text and ("goes nowhere" in text) for text in said), said
+    assert any("web" in text and ("goes nowhere" in text) for text in plan.warnings)
+    assert not placed.plan(max_deletions=1).violations
+    placed.write("federation.yaml", BARE + "  guards: {unplaced: Allow}\n")
+    assert placed.apply().ok
+    assert not placed.exists("deployment", "web")
 
 
 def test_an_empty_list_of_clusters_says_that_it_is_to_go(placed: World) -> None:
@@ -92,4 +103,5 @@ def test_an_empty_list_of_clusters_says_that_it_is_to_go(placed: World) -> None:
 def test_what_moves_elsewhere_is_told_with_its_rule(placed: World) -> None:
     placed.write("placement.yaml", PLACEMENT.replace("cloud: aws", "cloud: gcp"))
     plan = placed.plan()
-    assert any(text.startswith("aws keeps Deployment shop/web until") for text in plan.moves)
+    assert not plan.violations
+    assert pruned(placed).reason == "no longer placed here (Placement web does not choose aws)"
