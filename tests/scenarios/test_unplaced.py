@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from reconciler.pipeline import Options, validate
+from reconciler.errors import GuardViolation
+from reconciler.pipeline import Options, apply_plan, validate
 from reconciler.planning.plan import Action, Change
 from tests.scenarios.conftest import CLUSTERS, FEDERATION, World
 from tests.scenarios.manifests import NAMESPACE, WEB
@@ -96,3 +97,30 @@ def test_what_moves_elsewhere_is_no_matter_for_the_guard(placed: World) -> None:
     assert not plan.violations
     assert any("aws keeps Deployment shop/web until" in text for text in plan.moves)
     assert not any("goes nowhere" in text for text in plan.warnings)
+
+
+KUBEFED = """
+apiVersion: types.kubefed.io/v1beta1
+kind: FederatedConfigMap
+metadata: {name: settings, namespace: shop}
+spec:
+  template: {data: {a: b}}
+  placement: %s
+"""
+
+
+def test_a_kubefed_placement_that_no_longer_says_where_is_stopped_by_the_guard(
+    placed: World,
+) -> None:
+    placed.write("settings.yaml", KUBEFED % "{clusterSelector: {matchLabels: {cloud: aws}}}")
+    assert placed.apply().ok
+    placed.write("settings.yaml", KUBEFED % "{}")
+    prepared = placed.prepare()
+    (violation,) = prepared.plan.violations
+    assert "no longer placed anywhere: ConfigMap shop/settings" in violation
+    with pytest.raises(GuardViolation):
+        apply_plan(prepared)
+    assert placed.exists("configmap", "settings")
+    placed.write("federation.yaml", BARE + "  guards: {unplaced: Allow}\n")
+    assert placed.apply().ok
+    assert not placed.exists("configmap", "settings")
