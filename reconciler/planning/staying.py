@@ -53,6 +53,7 @@ def stay(
     if not leaving:
         return tuple(assignments), []
     closed = _closed(state, tainted)
+    wanted = dict(found)  # A copy that stays is not the new home of another one.
     told: list[str] = []
     for cluster, workloads in sorted(leaving.items()):
         kept = {w.key for w, _ in workloads if cluster in closed(w)}
@@ -61,9 +62,9 @@ def stay(
         for workload, key in workloads:
             if workload.key in kept:
                 continue
-            homes = {n: c for n, c in found[workload.key].replicas.items() if c != 0}
+            homes = {n: c for n, c in wanted[workload.key].replicas.items() if c != 0}
             if not homes:
-                homeless[key] = leave_reason(found[workload.key], cluster)
+                homeless[key] = leave_reason(wanted[workload.key], cluster)
                 continue
             states = (not_ready(workload, key, n, _due(workload, c)) for n, c in homes.items())
             if why := next(filter(None, states), ""):

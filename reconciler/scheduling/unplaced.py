@@ -52,7 +52,9 @@ def unplaced(state: DesiredState, assignments: Sequence[Assignment]) -> Unplaced
         # Whether a kind is namespaced, only a cluster can tell.
         for one in (key,) if key.namespace else (key, key._replace(namespace="default")):
             placed[one] = (workload, assignment)
-            if not (assignment.replicas or assignment.spare or meant):
+            # What only stays for want of another place has none.
+            home = set(assignment.replicas) - assignment.leaving or assignment.spare
+            if not (home or meant):
                 nowhere[one] = _why_nowhere(workload, assignment)
     return Unplaced(placed, nowhere)
 

@@ -168,3 +168,23 @@ def test_a_guard_stops_deletions_and_no_outage(world: FailoverWorld) -> None:
     assert world.memory().clusters["aws-eu"].phase is Phase.DOWN
     assert world.counts("gcp-eu", "gcp-us") == {"gcp-eu": 3, "gcp-us": 3}
     assert world.exists("configmap", "a", cluster="gcp-eu")
+
+
+@pytest.mark.parametrize("edit", ["selector", "no placement"])
+def test_what_goes_nowhere_stays_in_every_cluster_that_has_it(
+    world: FailoverWorld, edit: str
+) -> None:
+    """A copy that stays is not the new home of another one."""
+    where = "clusterSelector: {matchExpressions: [{key: %s, operator: Exists}]}"
+    region = "topology.kubernetes.io/region"
+    world.begin(MANIFESTS + placed(where % region), CALM)
+    everywhere = homes(world)
+    assert len(everywhere) == 3
+    if edit == "selector":
+        world.write("web.yaml", MANIFESTS + placed(where % "topology.kubernetes.io/regoin"))
+    else:
+        world.write("web.yaml", MANIFESTS)
+        world.write("federation.yaml", CALM.partition("  defaults:")[0] + "  dns: {}\n")
+    for _ in range(3):
+        world.run()
+        assert homes(world) == homes(world, "configmap", "settings") == everywhere
