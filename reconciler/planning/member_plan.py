@@ -234,7 +234,7 @@ def recreation(
     member: Member, target: Target, live: Object, federation: Federation, applyset: str
 ) -> Change | str:
     """The deletion with which an object is made anew, or why it must not be."""
-    if not (federation.recreate or target.desired.recreate):
+    if not (federation.recreate or target.desired.recreate) and is_member(live, applyset):
         return (
             "allow it with the annotation federation.reconciler.dev/recreate: "
             '"true" or spec.defaults.recreate'
