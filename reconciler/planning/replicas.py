@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 
+from reconciler.federation.known_kinds import REPLICATED
 from reconciler.federation.model import DesiredState, Workload
 from reconciler.objects import Object, ObjectKey, map_of, number_of
 from reconciler.planning.plan import WorkloadRow
@@ -69,16 +70,19 @@ def replicas_to_be(
     outages: Collection[str],
     left: Mapping[str, Collection[ObjectKey]],
 ) -> dict[ObjectKey, dict[str, int]]:
-    """What will run: nothing where it is down, the live count where an autoscaler sets it.
+    """What will run: nothing where it is down, the live count where an autoscaler sets it, or where
+    Git does not say any; of what is new, then, the server's default of one.
 
     ``left``: cluster -> workloads whose count is left to an autoscaler that is not in Git.
     """
     counts = replicas_in(rendering)
     for name, objects in rendering.objects.items():
         for desired in objects:
-            if desired.key not in counts or name not in counts[desired.key]:
-                continue
             now = live.get(desired.key, {}).get(name)
+            if name not in counts.get(desired.key, {}):
+                if desired.key.kind not in REPLICATED:
+                    continue
+                counts.setdefault(desired.key, {})[name] = 1 if now is None else _asked(now)
             if name in outages:
                 counts[desired.key][name] = 0
             elif now is not None and (

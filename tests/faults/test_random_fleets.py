@@ -141,10 +141,13 @@ def test_a_run_does_what_its_plan_lists_and_leaves_nothing_to_do(seed: int) -> N
             if change.action is Action.FAILED
         }
         refused |= {(o.cluster, o.key) for o in result.outcomes if o.status != "done"}
+        # What moves leaves a cluster in a later run, when it is ready elsewhere.
+        waits = " ".join(prepared.plan.moves)
         left = {
             (cluster.name, change.key)
             for cluster in fleet.plan(force=force).clusters
             for change in cluster.changes
+            if f"{cluster.name} keeps {change.key.kind} shop/{change.key.name} until" not in waits
         }
         assert left <= refused
         assert result.ok is not bool(refused)

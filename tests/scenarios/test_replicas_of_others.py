@@ -96,6 +96,8 @@ def test_a_count_that_leaves_git_for_nobody_stays_and_the_plan_says_so(world: Wo
     plan = world.plan()
     assert paths(plan) == {"spec.template.spec.containers[name=web].image"}
     assert told(plan, "spec.replicas is no longer in Git; 6 stays")
+    (row,) = plan.workloads
+    assert row.after == row.before == {"aws": 6, "gcp": 6}
     assert world.apply().ok
     assert replicas(world) == 6
     assert not world.plan().has_changes
