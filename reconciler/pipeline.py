@@ -13,7 +13,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from reconciler.cluster.answers import understanding
-from reconciler.cluster.connecting import Bindings, Connections, Connector
+from reconciler.cluster.connecting import Connections, Connector
 from reconciler.cluster.parallel import in_parallel
 from reconciler.cluster.resources import VersionedKind
 from reconciler.deciding import Connect, Decided, Fleet, decide, follow
@@ -135,9 +135,6 @@ def make_plan(
         repository.checkout.commit,
     )
     recall = recollect(options, connector, state.federation, claimant)
-    connector = replace(
-        connector, bindings=Bindings(recall.memory.bindings if recall.store else None)
-    )
     connect = Connections(connector).member
     distrust = check_trust(repository.source, LastApplied.of(recall.memory.commit))
     names = False
@@ -149,7 +146,6 @@ def make_plan(
     else:
         decided = decide(fleet, recall.memory, outages, connect, now, progress)
     recall = replace(recall, memory=decided.memory or recall.memory)
-    recall, sent = _remember_bindings(recall, connector.bindings, decided.seen)
     if lock and lock.round and not published:
         recall = _announce(lock.round, fleet, decided, recall)
     rendering = fleet.rendering
@@ -200,7 +196,13 @@ def make_plan(
             decided.answered | decided.decision.lost,
         ),
         commit=fleet.commit,
-        warnings=[*distrust, *recall.warnings, *sent, *decided.warnings, *absent.warnings()],
+        warnings=[
+            *distrust,
+            *recall.warnings,
+            *sorted(connector.told),
+            *decided.warnings,
+            *absent.warnings(),
+        ],
         moves=decided.decision.moves,
         health=decided.health,
         simulated_outages=options.simulate_outages,
@@ -217,23 +219,6 @@ def make_plan(
         records,
         lock.round if lock else None,
     )
-
-
-def _remember_bindings(
-    recall: Recall, bindings: Bindings, seen: Sequence[Seen]
-) -> tuple[Recall, list[str]]:
-    """Where bare tokens were sent for the first time, and taken: they are sent nowhere else any
-    more. Also for people."""
-    answered = {one.cluster.name for one in seen if one.observation is not None}
-    new = {name: where for name, where in sorted(bindings.new.items()) if name in answered}
-    if not new:
-        return recall, []
-    memory = replace(recall.memory, bindings={**recall.memory.bindings, **new})
-    return replace(recall, memory=memory), [
-        f"{name}: the token in its Secret was sent to {where}, for the first time that is "
-        "remembered; from then on it is sent nowhere else"
-        for name, where in new.items()
-    ]
 
 
 def _owners(remembered: Owner | None, claimant: Claimant, seen: Sequence[Seen]) -> list[Owner]:
@@ -471,6 +456,7 @@ def _connector(options: Options, state: DesiredState) -> Connector:
         host_context=options.host_context,
         seconds_left=seconds_left,
         allow=options.allow_access,
+        first_use="tell" if options.plan_only else "pin",
     )
 
 

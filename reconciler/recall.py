@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Protocol
 
@@ -94,16 +93,6 @@ def recollect(
         warnings += _renamed(asked, store, federation)
     owner = claimant.recorded_over(found.memory.owner, found.memory.commit)
     return Recall(found.memory, found.memory, store, found.version, tuple(warnings), owner)
-
-
-def known_bindings(
-    asked: Asked, connector: Connector, federation: Federation
-) -> Mapping[str, str] | None:
-    """Where earlier runs sent bare tokens (``Bindings.known``); None where that cannot be read."""
-    try:
-        return open_store(asked, connector, federation).read().memory.bindings
-    except ReconcileError:
-        return None
 
 
 def check_owner(memory: FleetMemory, store: MemoryStore, claimant: Claimant) -> None:

@@ -85,17 +85,16 @@ def _discovered(
     options: Options, clusters: Sequence[Cluster], federation: Federation
 ) -> dict[str, str]:
     # Most repositories can be understood without asking anybody.
-    from reconciler.cluster.connecting import Bindings, Connector
-    from reconciler.recall import known_bindings
+    from reconciler.cluster.connecting import Connector
 
     connector = Connector.from_file(
         options.kubeconfig,
         federation.namespace,
         host_context=options.host_context,
         allow=options.allow_access,
+        # The plan that is made next says so.
+        first_use="tell",
     )
-    known = known_bindings(options, connector, federation)
-    connector = replace(connector, bindings=Bindings(known))
     for cluster in clusters:
         try:
             served = connector.member(cluster).discover().resources

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from msgspec.structs import replace
 
 from reconciler.cluster.answers import understanding
-from reconciler.cluster.connecting import Bindings, Connections, Connector
+from reconciler.cluster.connecting import Connections, Connector
 from reconciler.cluster.parallel import in_parallel
 from reconciler.errors import ClusterError
 from reconciler.federation.model import DesiredState, Workload
@@ -20,7 +20,6 @@ from reconciler.planning.member_plan import recreation
 from reconciler.planning.plan import Action
 from reconciler.planning.requests import crds_in, target_of
 from reconciler.planning.survivability import Live, Refused
-from reconciler.recall import known_bindings
 from reconciler.rendering import DesiredObject
 from reconciler.repository import read, rendered
 from reconciler.scheduling import Assignment, schedule
@@ -43,8 +42,6 @@ def try_stand_ins(options: Options) -> Live:
         seconds_left=options.time_left,
         allow=options.allow_access,
     )
-    remembered = known_bindings(options, connector, state.federation)
-    connector = replace(connector, bindings=Bindings(remembered))
     hosts = {name for names in spare.values() for name in names}
     seen = look_at_all(
         Connections(connector).member,

@@ -12,9 +12,10 @@ from reconciler.cli.command_group import GroupedCommand
 from reconciler.cli.exits import Exit
 from reconciler.cli.failures import describe_problem
 from reconciler.cli.settings import Settings, merged, option, terminal_options
-from reconciler.errors import BadInput, ReconcileError, UsageError
+from reconciler.errors import BadInput, ClusterError, ReconcileError, UsageError
 
 if TYPE_CHECKING:
+    from reconciler.cluster.member import Member
     from reconciler.joining.kubefed_export import Export
     from reconciler.objects import Object
     from reconciler.source import SourceFile
@@ -84,14 +85,16 @@ def import_(
     """Make a repository of what a KubeFed host has.
 
     Reads a live host, or EXPORTS of it (YAML files, or directories of them), writes a repository
-    and checks it. The host is only read.
+    and checks it. In a live host each token of a KubeFedCluster is bound to its API server, by an
+    annotation of its Secret; else it is only read.
     """
     settings = merged(context, **given)
     if bool(exports) == bool(host):
         raise click.UsageError("Either --context, or files that were exported.")
-    from reconciler.joining.kubefed_export import ImportRequest, export_of
+    from reconciler.joining.kubefed_export import ImportRequest, export_of, read_host
 
-    objects = _of_host(settings, str(host)) if host else _of_files(exports)
+    member = _host(settings, host) if host else None
+    objects = read_host(member) if member else _of_files(exports)
     request = ImportRequest(name, with_secrets, native_clusters)
     export = export_of(objects, request)
     if not export.counts:
@@ -106,15 +109,36 @@ def import_(
         return Exit.OK
     _write(target, export, overwrite=overwrite)
     console.note("")
+    if member and not native_clusters:
+        _bind(settings, member, objects)
     return _validated(settings, target, export)
 
 
-def _of_host(settings: Settings, host: str) -> list[Object]:
+def _host(settings: Settings, host: str) -> Member:
     from reconciler.cluster.connecting import Connector
-    from reconciler.joining.kubefed_export import read_host
 
-    member = Connector.from_file(settings.kubeconfig, "", host_context=host).host()
-    return read_host(member)
+    return Connector.from_file(settings.kubeconfig, "", host_context=host).host()
+
+
+def _bind(settings: Settings, host: Member, objects: Sequence[Object]) -> None:
+    """Tell each token's Secret which server it is for, while nobody but KubeFed says so."""
+    from reconciler.cluster.connecting import bind_token
+    from reconciler.federation.members import access_of
+
+    for obj in objects:
+        if obj["kind"] != "KubeFedCluster":
+            continue
+        name = obj["metadata"]["name"]
+        try:
+            server = bind_token(host, name, access_of(obj))
+        except ClusterError as error:
+            settings.console.note(
+                f"{click.style('Warning:', fg='yellow', bold=True)} {name}: its token is not bound "
+                f"to its API server yet; the first run does so: {error}"
+            )
+            continue
+        if server:
+            settings.console.note(f"{name}: its token is from now on sent to {server} only")
 
 
 def _of_files(exports: Sequence[Path]) -> list[Object]:

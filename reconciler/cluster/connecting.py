@@ -8,9 +8,11 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
+import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
-from typing import Any
+from dataclasses import replace
+from shlex import quote
+from typing import Any, Literal
 
 import msgspec
 from msgspec import Struct
@@ -20,34 +22,27 @@ from reconciler.cluster.kubeconfig import (
     Kubeconfig,
     in_cluster,
     load_kubeconfig,
+    own_namespace,
     parse_kubeconfig,
 )
 from reconciler.cluster.member import Member
 from reconciler.cluster.resources import Resource
 from reconciler.cluster.transport import Transport
-from reconciler.errors import ClusterError, ClusterUnauthorized
+from reconciler.errors import ApiError, ClusterError, ClusterUnauthorized, Conflict
 from reconciler.federation.model import Access, Cluster, SecretReference
-from reconciler.objects import ObjectKey
+from reconciler.objects import Object, ObjectKey
 
 HOST = "host cluster"
 _SECRETS = Resource("v1", "Secret", "secrets", namespaced=True)
+_CONFIG_MAPS = Resource("v1", "ConfigMap", "configmaps", namespaced=True)
 
-
-INSECURE_TLS, OTHER_NAMESPACES = "insecure-tls", "other-namespaces"
-"""What ``--allow-access`` allows: servers whose certificate is not verified, and credentials in
-other namespaces of the host than the federation's own and KubeFed's."""
+INSECURE_TLS, OTHER_NAMESPACES, PROXY = "insecure-tls", "other-namespaces", "proxy"
+"""What ``--allow-access`` allows: servers whose certificate is not verified; credentials in other
+namespaces of the host than the federation's own and KubeFed's; proxies that Git or a Secret name.
+"""
 KUBEFED_NAMESPACE = "kube-federation-system"
 BOUND_TO = "federation.reconciler.dev/bound-to"
 """On a Secret with a bare token: the only server that it may be sent to (``binding``)."""
-
-
-@dataclass(slots=True)
-class Bindings:
-    """Which server each KubeFedCluster's token was sent to in earlier runs (``known``; None: nobody
-    can tell), and by this run for the first time (``new``); both cluster -> ``binding``."""
-
-    known: Mapping[str, str] | None = None
-    new: dict[str, str] = field(default_factory=dict)
 
 
 class Connector(Struct, frozen=True):
@@ -55,6 +50,10 @@ class Connector(Struct, frozen=True):
 
     ``host_context`` names the host cluster's kubeconfig context; without it, it is the cluster that
     this process runs in, else the kubeconfig's current context.
+
+    ``first_use`` is what becomes of a bare token of which nobody has said yet which server it is
+    for: ``pin`` it to the one that Git names, only ``tell`` that it was sent there, or ``refuse``.
+    ``told`` collects what people should know of that.
     """
 
     kubeconfig: Kubeconfig
@@ -63,7 +62,8 @@ class Connector(Struct, frozen=True):
     fence: Callable[[], None] | None = None
     settings: tuple[tuple[str, Any], ...] = ()
     allow: frozenset[str] = frozenset()
-    bindings: Bindings = msgspec.field(default_factory=Bindings)
+    first_use: Literal["pin", "tell", "refuse"] = "refuse"
+    told: list[str] = msgspec.field(default_factory=list)
 
     @classmethod
     def from_file(cls, path: str | None, namespace: str, **settings: Any) -> Connector:
@@ -71,8 +71,9 @@ class Connector(Struct, frozen=True):
         fence = settings.pop("fence", None)
         host = settings.pop("host_context", "")
         allow = frozenset(settings.pop("allow", ()))
+        first_use = settings.pop("first_use", "refuse")
         given = tuple(sorted(settings.items()))
-        return cls(load_kubeconfig(path), namespace, host, fence, given, allow)
+        return cls(load_kubeconfig(path), namespace, host, fence, given, allow, first_use)
 
     def member(self, cluster: Cluster) -> Member:
         """A member to talk to; nothing is sent yet, but Secrets may be read from the host.
@@ -107,6 +108,9 @@ class Connector(Struct, frozen=True):
         if access.secret is not None and not at_a_desk:
             try:
                 return self._from_secret(cluster.name, access, access.secret)
+            except _NotSent:
+                # Another credential would hide it.
+                raise
             except ClusterError as error:
                 known = access.fallback_context in self.kubeconfig.contexts
                 if not (access.fallback_context and known):
@@ -122,11 +126,26 @@ class Connector(Struct, frozen=True):
                 "verified; nothing was sent",
                 hint=f"give kubeconfig context {context!r} an https:// server and its CA",
             )
+        if access.proxy_url != endpoint.proxy_url:
+            self._check_proxy(cluster.name, "spec.proxyURL")
         return replace(endpoint, proxy_url=access.proxy_url)
+
+    def _check_proxy(self, name: str, where: str) -> None:
+        if PROXY not in self.allow:
+            raise _NotSent(
+                name,
+                f"{where} names a proxy, and nothing was sent through it",
+                hint=f"run with --allow-access {PROXY}, or let HTTPS_PROXY name the proxy",
+            )
+
+    @property
+    def _own(self) -> str:
+        """The namespace of our credentials; a pod's own, which is not for Git to choose."""
+        return own_namespace() or self.namespace
 
     def _from_secret(self, name: str, access: Access, reference: SecretReference) -> Endpoint:
         namespace = reference.namespace or self.namespace
-        usual = {self.namespace, KUBEFED_NAMESPACE if access.api_endpoint else self.namespace}
+        usual = {self._own, KUBEFED_NAMESPACE if access.api_endpoint else self._own}
         if namespace not in usual and OTHER_NAMESPACES not in self.allow:
             raise ClusterUnauthorized(
                 name,
@@ -135,7 +154,8 @@ class Connector(Struct, frozen=True):
                 hint=f"move the Secret, or run with --allow-access {OTHER_NAMESPACES}",
             )
         key = ObjectKey("", "Secret", namespace, reference.name)
-        secret = self.host().get(_SECRETS, key)
+        host = self.host()
+        secret = host.get(_SECRETS, key)
         if secret is None:
             raise ClusterUnauthorized(name, f"Secret {namespace}/{reference.name} does not exist")
         try:
@@ -149,13 +169,14 @@ class Connector(Struct, frozen=True):
                 data[reference.key],
                 origin=f"Secret {namespace}/{reference.name}",
                 insecure=INSECURE_TLS in self.allow,
+                proxy=PROXY in self.allow,
             )
-            context = config.current_context or next(iter(config.contexts), "")
-            return config.endpoint(context, name)
+            return config.endpoint(config.current_context, name)
         if "token" in data and access.api_endpoint:
             endpoint = _kubefed_endpoint(name, access, data, insecure=INSECURE_TLS in self.allow)
-            annotations = secret["metadata"].get("annotations") or {}
-            self._check_binding(name, endpoint, key, annotations.get(BOUND_TO, ""))
+            if access.proxy_url:
+                self._check_proxy(name, "spec.proxyURL")
+            self._check_binding(name, endpoint, host, secret, data)
             return endpoint
         raise ClusterUnauthorized(
             name,
@@ -163,30 +184,153 @@ class Connector(Struct, frozen=True):
             "an apiEndpoint",
         )
 
-    def _check_binding(self, name: str, endpoint: Endpoint, key: ObjectKey, bound: str) -> None:
+    def _check_binding(
+        self,
+        name: str,
+        endpoint: Endpoint,
+        host: Member,
+        secret: Object,
+        data: Mapping[str, bytes],
+    ) -> None:
         """A bare token goes to one server, whatever Git says later. The Secret itself says to
-        which, else the first run that used it."""
-        wanted = binding(endpoint)
-        earlier = self.bindings.known
-        known = bound or (earlier or {}).get(name, "")
-        if not known and earlier is None:
-            raise ClusterUnauthorized(
+        which, else a ConfigMap beside it, which the first run made that used it: what Git names
+        (cluster, federation, where runs remember) makes no other token of it."""
+        metadata, wanted = secret["metadata"], binding(endpoint)
+        key = ObjectKey("", "Secret", metadata["namespace"], metadata["name"])
+        where = f"Secret {key.namespace}/{key.name}"
+        annotate = (
+            f"kubectl annotate --overwrite secret -n {key.namespace} {key.name} "
+            f"{BOUND_TO}={quote(wanted)}"
+        )
+        said = str((metadata.get("annotations") or {}).get(BOUND_TO, ""))
+        try:
+            known = said or _pinned(host, key)
+            if not known and (doubt := _doubt(secret, data, self._own) or self._refusal()):
+                raise _NotSent(
+                    name,
+                    f"nobody has said yet whether the token in {where} is for {wanted}, as Git "
+                    f"says; it was not sent, as {doubt}",
+                    hint=f"if it is: {annotate}",
+                )
+            if not known and self.first_use == "pin":
+                known = _pin(host, key, wanted)
+                self.told.append(
+                    f"{name}: the token in {where} was used for the first time, for {wanted}; "
+                    "from now on it is sent nowhere else"
+                )
+            elif not known:
+                self.told.append(
+                    f"{name}: the token in {where} was used for the first time, for {wanted}; a "
+                    "run will bind it to that server"
+                )
+                return
+        except ApiError as error:
+            raise _NotSent(
                 name,
-                f"whether the token in Secret {key.namespace}/{key.name} is for {wanted}, as Git "
-                "says, nobody can tell here; it was not sent",
-                hint="let this read what runs remember (--state), or say it once: kubectl annotate "
-                f"secret -n {key.namespace} {key.name} {BOUND_TO}='{wanted}'",
-            )
-        if not known:
-            self.bindings.new[name] = wanted
-        elif wanted != known and not (bound and wanted.startswith(f"{bound} ")):
-            raise ClusterUnauthorized(
+                f"which server the token in {where} is for cannot be looked up or kept: {error}; "
+                "it was not sent",
+                hint=f"allow get and create of ConfigMaps there, or: {annotate}",
+            ) from error
+        if wanted != known and not (said and wanted.startswith(f"{said} ")):
+            raise _NotSent(
                 name,
-                f"Git names the API server {wanted} for the token in Secret {key.namespace}/"
-                f"{key.name}, which is for {known}; it was not sent",
-                hint="if the server has moved: kubectl annotate --overwrite secret "
-                f"-n {key.namespace} {key.name} {BOUND_TO}='{wanted}'",
+                f"Git names the API server {wanted} for the token in {where}, which is for "
+                f"{known}; it was not sent",
+                hint=f"if the server has moved: {annotate}",
             )
+
+    def _refusal(self) -> str:
+        return "this command uses no token for the first time" if self.first_use == "refuse" else ""
+
+
+class _NotSent(ClusterUnauthorized):
+    """There is a credential, and it is not for where it would go."""
+
+
+def _pinned(host: Member, secret: ObjectKey) -> str:
+    """The server that a token was used for first; empty where none is known."""
+    found = host.get(_CONFIG_MAPS, _pin_key(secret))
+    if found is None:
+        return ""
+    return str((found.get("data") or {}).get("server") or "nothing that can be read")
+
+
+def _pin(host: Member, secret: ObjectKey, wanted: str) -> str:
+    """Keep it before anything is sent; what another run has just kept counts. Raises ApiError."""
+    key = _pin_key(secret)
+    body = {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {
+            "name": key.name,
+            "namespace": key.namespace,
+            "labels": {"app.kubernetes.io/managed-by": "federation-reconciler"},
+        },
+        "data": {"server": wanted},
+    }
+    try:
+        host.create(_CONFIG_MAPS, body, namespace=key.namespace)
+    except Conflict:
+        return _pinned(host, secret)
+    return wanted
+
+
+def _pin_key(secret: ObjectKey) -> ObjectKey:
+    return ObjectKey("", "ConfigMap", secret.namespace, f"{secret.name}-bound-to")
+
+
+def _doubt(secret: Object, data: Mapping[str, bytes], own: str) -> str:
+    """Why a Secret may be no member's at all, but another token that Git has no business to send
+    anywhere: that of the Git server, a DNS provider, an account of the host. Empty: it looks as
+    KubeFed's do."""
+    if secret.get("type", "Opaque") != "Opaque":
+        return f"the Secret is of type {secret['type']}"
+    if other := sorted(set(data) - {"token", "ca.crt"}):
+        return f"the Secret has other keys, too: {', '.join(other)}"
+    namespace = secret["metadata"]["namespace"]
+    if namespace == own != KUBEFED_NAMESPACE and not _is_of_an_account(data["token"]):
+        return "it is no ServiceAccount's"
+    return ""
+
+
+def _is_of_an_account(token: bytes) -> bool:
+    """Whether it is a JSON Web Token of a ServiceAccount, as KubeFed's are."""
+    try:
+        part = token.split(b".")[1]
+        claims = json.loads(base64.urlsafe_b64decode(part + b"=" * (-len(part) % 4)))
+        return str(claims["sub"]).startswith("system:serviceaccount:")
+    except (IndexError, ValueError, KeyError, TypeError):
+        return False
+
+
+def bind_token(host: Member, name: str, access: Access) -> str:
+    """Write into the Secret of a KubeFedCluster which server its bare token is for; that server, or
+    empty where there is no such token, or it says so already. Raises ClusterError."""
+    reference = access.secret
+    if reference is None or not access.api_endpoint:
+        return ""
+    key = ObjectKey("", "Secret", reference.namespace, reference.name)
+    secret = host.get(_SECRETS, key)
+    if secret is None or "token" not in (secret.get("data") or {}):
+        return ""
+    metadata = secret["metadata"]
+    if (metadata.get("annotations") or {}).get(BOUND_TO):
+        return ""
+    data = {k: base64.b64decode(v) for k, v in secret["data"].items()}
+    wanted = binding(_kubefed_endpoint(name, access, data, insecure=True))
+    # With the UID, none is made where it has gone meanwhile.
+    body = {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": {
+            "name": key.name,
+            "namespace": key.namespace,
+            "uid": metadata["uid"],
+            "annotations": {BOUND_TO: wanted},
+        },
+    }
+    host.apply(_SECRETS, key, body)
+    return wanted
 
 
 def binding(endpoint: Endpoint) -> str:

@@ -15,39 +15,38 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from msgspec.structs import replace
+
 from reconciler.cluster.endpoint import Endpoint, basic, bearer, bearer_file
 from reconciler.errors import ClusterUnauthorized
 from reconciler.objects import Unshown
 
 _SECTIONS = (("clusters", "cluster"), ("users", "user"), ("contexts", "context"))
-_FROM_A_SECRET = {
-    "cluster": frozenset(
-        {
-            "server",
-            "certificate-authority-data",
-            "tls-server-name",
-            "proxy-url",
-            "disable-compression",
-            "extensions",
-        }
-    ),
-    "user": frozenset(
-        {
-            "token",
-            "client-certificate-data",
-            "client-key-data",
-            "username",
-            "password",
-            "as",
-            "as-groups",
-            "as-uid",
-            "as-user-extra",
-            "extensions",
-        }
-    ),
-    "context": frozenset({"cluster", "user", "namespace", "extensions"}),
+_FROM_A_SECRET: dict[str, dict[str, type]] = {
+    "cluster": {
+        "server": str,
+        "certificate-authority-data": str,
+        "tls-server-name": str,
+        "proxy-url": str,
+        "insecure-skip-tls-verify": bool,
+        "disable-compression": bool,
+        "extensions": list,
+    },
+    "user": {
+        "token": str,
+        "client-certificate-data": str,
+        "client-key-data": str,
+        "username": str,
+        "password": str,
+        "as": str,
+        "as-groups": list,
+        "as-uid": str,
+        "as-user-extra": dict,
+        "extensions": list,
+    },
+    "context": {"cluster": str, "user": str, "namespace": str, "extensions": list},
 }
-"""What a kubeconfig in a Secret may say, by kind of entry."""
+"""What a kubeconfig in a Secret may say, by kind of entry; and of which type it is."""
 SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 
 
@@ -84,6 +83,10 @@ class Kubeconfig(Unshown, frozen=True):
                 proxy_url=server.get("proxy-url", ""),
                 verify=not server.get("insecure-skip-tls-verify", False),
             )
+        except UnicodeDecodeError:
+            raise ClusterUnauthorized(
+                cluster, f"kubeconfig context {context!r} cannot be used: a PEM in it is no text"
+            ) from None
         except (OSError, KeyError, binascii.Error) as error:
             raise ClusterUnauthorized(
                 cluster, f"kubeconfig context {context!r} cannot be used: {error}"
@@ -114,15 +117,20 @@ def load_kubeconfig(path: str | None) -> Kubeconfig:
     return _merge(contents, origin=chosen)
 
 
-def parse_kubeconfig(content: bytes, *, origin: str, insecure: bool = False) -> Kubeconfig:
+def parse_kubeconfig(
+    content: bytes, *, origin: str, insecure: bool = False, proxy: bool = False
+) -> Kubeconfig:
     """A kubeconfig that came from a Secret: whoever may write the Secret must not make this
     process run programs, read its own files, or send the credential where anybody can read it.
 
-    Only what ``_FROM_A_SECRET`` lists is taken. ``insecure``: also a server whose certificate is
-    not verified. Raises ClusterUnauthorized, which names each fault and quotes no value.
+    Only what ``_FROM_A_SECRET`` lists is taken, and only where one context is meant:
+    ``current_context`` names it. ``insecure``: also a server whose certificate is not verified,
+    ``proxy``: also a proxy. Raises ClusterUnauthorized, which names each fault and quotes no value.
     """
     config = _merge([(Path("/"), content)], origin=origin)
-    faults = list(_faults_of_secret(config, insecure=insecure))
+    faults = list(_faults_of_secret(config, insecure=insecure, proxy=proxy))
+    if not config.current_context and len(config.contexts) != 1:
+        faults.append(f"{len(config.contexts)} contexts and no current-context")
     if faults:
         raise ClusterUnauthorized(
             "",
@@ -131,23 +139,37 @@ def parse_kubeconfig(content: bytes, *, origin: str, insecure: bool = False) -> 
             "needs programs or files belongs into the reconciler's own kubeconfig "
             "(spec.access.context)",
         )
-    return config
+    return replace(config, current_context=config.current_context or next(iter(config.contexts)))
 
 
-def _faults_of_secret(config: Kubeconfig, *, insecure: bool) -> Iterator[str]:
+def _faults_of_secret(config: Kubeconfig, *, insecure: bool, proxy: bool) -> Iterator[str]:
+    allowed = {"insecure-skip-tls-verify": insecure, "proxy-url": proxy}
+    options = {"insecure-skip-tls-verify": "insecure-tls", "proxy-url": "proxy"}
     for (section, what), entries in zip(
         _SECTIONS, (config.clusters, config.users, config.contexts), strict=True
     ):
+        known = _FROM_A_SECRET[what]
         for name, entry in sorted(entries.items()):
-            for key in sorted(entry):
-                if key not in _FROM_A_SECRET[what] and entry[key] not in (None, False, "", [], {}):
-                    if key != "insecure-skip-tls-verify":
-                        yield f"{section}[{name}].{key}"
-                    elif not insecure:
-                        yield f"{section}[{name}].{key} (--allow-access insecure-tls would take it)"
-            server = entry.get("server", "") if what == "cluster" else "https://"
-            if not (isinstance(server, str) and server.startswith("https://")):
-                yield f"{section}[{name}].server, which is no https:// address"
+            for key, value in sorted(entry.items(), key=lambda item: str(item[0])):
+                where = f"{section}[{name}].{key}"
+                if key not in known:
+                    yield where
+                elif not isinstance(value, known[key]):
+                    yield f"{where}, which is no {_WORDS[known[key]]}"
+                elif value and not allowed.get(key, True):
+                    yield f"{where} (--allow-access {options[key]} would take it)"
+            if what == "cluster" and not _is_https(entry.get("server")):
+                yield f"{section}[{name}].server, which is no https:// address of a server alone"
+
+
+_WORDS: dict[type, str] = {str: "text", bool: "true or false", list: "list", dict: "map"}
+
+
+def _is_https(server: object) -> bool:
+    """Whether it is an address of a server, without a credential or a query in it."""
+    if not isinstance(server, str) or not server.startswith("https://"):
+        return False
+    return not set(server) & set("@?#\\ ")
 
 
 def in_cluster() -> Endpoint | None:
@@ -187,9 +209,13 @@ def _merge(contents: list[tuple[Path, bytes]], *, origin: str) -> Kubeconfig:
             document = yaml.load(content, yaml.CSafeLoader) or {}
             for section, key in _SECTIONS:
                 for item in document.get(section) or ():
+                    if not isinstance(item["name"], str):
+                        raise TypeError
                     entry = _absolute_paths(item.get(key) or {}, file.parent)
                     merged[section].setdefault(item["name"], entry)
             current = current or document.get("current-context") or ""
+            if not isinstance(current, str):
+                raise TypeError
         except (yaml.YAMLError, AttributeError, KeyError, TypeError) as error:
             # The parser's message quotes the file, and the file holds credentials.
             raise ClusterUnauthorized(
@@ -246,13 +272,19 @@ def _impersonation_fault(user: dict[str, Any]) -> str:
     groups, extra = user.get("as-groups") or [], user.get("as-user-extra") or {}
     if not isinstance(groups, list) or not isinstance(extra, dict):
         return "as-groups is a list, as-user-extra a map of lists"
-    several = ["as-groups"] if len(groups) > 1 else []
-    several += [f"as-user-extra.{k}" for k, v in extra.items() if not _is_single(v)]
-    return f"{', '.join(several)}: only one value each can be sent" if several else ""
+    unfit = [key for key in ("as", "as-uid") if not isinstance(user.get(key), str | None)]
+    unfit += ["as-groups"] if groups and not _is_single(groups) else []
+    unfit += [f"as-user-extra.{k}" for k, v in extra.items() if not _is_single(v)]
+    return f"{', '.join(unfit)}: exactly one text can be sent for each" if unfit else ""
 
 
 def _is_single(values: object) -> bool:
-    return isinstance(values, list) and len(values) == 1
+    return (
+        isinstance(values, list)
+        and len(values) == 1
+        and isinstance(values[0], str)
+        and bool(values[0])
+    )
 
 
 def _by_plugin(config: Kubeconfig, context: str, cluster: str) -> Endpoint:
@@ -286,9 +318,9 @@ def _by_plugin(config: Kubeconfig, context: str, cluster: str) -> Endpoint:
         # Asked anew each time, so that the library can renew what is about to expire.
         found = settings.auth_settings().values()
         given = {s["key"]: s["value"] for s in found if s["in"] == "header" and s["value"]}
-        return {**given, **impersonation} if given else {}
+        return {**given, **impersonation}
 
-    if not headers() and not settings.cert_file:
+    if headers() == impersonation and not settings.cert_file:
         # The library only logs that a plugin failed.
         raise ClusterUnauthorized(
             cluster,

@@ -57,9 +57,7 @@ def _kubefed_cluster(document: Document) -> Cluster:
     """KubeFed: region and zones are in the status that its controller wrote; a Secret without use
     falls back to the kubeconfig context of the cluster's own name."""
     metadata = document.body["metadata"]
-    spec: Object = document.body.get("spec") or {}
     status: Object = document.body.get("status") or {}
-    secret = (spec.get("secretRef") or {}).get("name")
     zones = status.get("zones") or [""]
     return Cluster(
         name=metadata["name"],
@@ -67,14 +65,22 @@ def _kubefed_cluster(document: Document) -> Cluster:
         labels=dict(metadata.get("labels") or {}),
         region=status.get("region", ""),
         zone=zones[0],
-        access=Access(
-            secret=SecretReference(secret, metadata.get("namespace", ""), "kubeconfig")
-            if secret
-            else None,
-            api_endpoint=spec.get("apiEndpoint", ""),
-            ca_bundle=spec.get("caBundle", ""),
-            proxy_url=spec.get("proxyURL", ""),
-            skip_tls_checks=tuple(spec.get("disabledTLSValidations") or ()),
-            fallback_context=metadata["name"],
-        ),
+        access=access_of(document.body),
+    )
+
+
+def access_of(kubefed_cluster: Object) -> Access:
+    """How KubeFed reaches a cluster: endpoint and CA in the manifest, a token in the Secret."""
+    metadata = kubefed_cluster["metadata"]
+    spec: Object = kubefed_cluster.get("spec") or {}
+    secret = (spec.get("secretRef") or {}).get("name")
+    return Access(
+        secret=SecretReference(secret, metadata.get("namespace", ""), "kubeconfig")
+        if secret
+        else None,
+        api_endpoint=spec.get("apiEndpoint", ""),
+        ca_bundle=spec.get("caBundle", ""),
+        proxy_url=spec.get("proxyURL", ""),
+        skip_tls_checks=tuple(spec.get("disabledTLSValidations") or ()),
+        fallback_context=metadata["name"],
     )

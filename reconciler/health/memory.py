@@ -85,7 +85,6 @@ class FleetMemory(Struct, frozen=True):
     ``taints``: cluster -> taint (``key=value:effect``) -> when it was first seen.
     ``commit`` is the commit that was last applied without a failure, ``applied_at`` when.
     ``servers``: cluster -> the UID of its kube-system, which tells its API server from others.
-    ``bindings``: cluster -> the server that its bare token was sent to first, and alone is sent to.
     ``owner`` is the repository that all this is about; None: nobody has recorded it.
     """
 
@@ -97,7 +96,6 @@ class FleetMemory(Struct, frozen=True):
     applied_at: float = 0.0
     told: Told = Told()
     servers: Mapping[str, str] = field(default_factory=dict)
-    bindings: Mapping[str, str] = field(default_factory=dict)
     owner: Owner | None = None
 
     @property
@@ -127,8 +125,6 @@ def encode(memory: FleetMemory) -> bytes:
     }
     if memory.servers:
         document["servers"] = dict(memory.servers)
-    if memory.bindings:
-        document["bindings"] = dict(memory.bindings)
     if memory.owner is not None:
         document["owner"] = to_builtins(memory.owner)
     if memory.told != Told():
@@ -176,7 +172,6 @@ def decode(data: bytes) -> FleetMemory:
             applied_at=float(document.get("appliedAt", 0)),
             told=_what_was_told(document.get("told", {})),
             servers=convert(document.get("servers", {}), dict[str, str]),
-            bindings=convert(document.get("bindings", {}), dict[str, str]),
             owner=convert(document.get("owner"), Owner | None),
         )
     except (TypeError, ValueError, AttributeError, KeyError) as error:

@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 from msgspec import Struct, field
 from msgspec.structs import replace
 
+from reconciler.cluster.connecting import INSECURE_TLS, PROXY
 from reconciler.cluster.endpoint import Endpoint
 from reconciler.cluster.member import Member
 from reconciler.cluster.resources import Discovery
@@ -384,10 +385,18 @@ def _place(request: JoinRequest, member: Member) -> Surroundings:
 
 
 def _address_warnings(endpoint: Endpoint) -> list[str]:
-    host = urlsplit(endpoint.server).hostname or ""
+    warnings = []
+    address = urlsplit(endpoint.server)
+    host = address.hostname or ""
     if host in ("localhost", "::1") or host.startswith("127."):
-        return [
+        warnings.append(
             f"its address {endpoint.server} is this machine's own: a pod in the host cluster "
             "cannot reach it; --api-endpoint gives another"
-        ]
-    return []
+        )
+    if address.scheme != "https":
+        warnings.append(f"runs send no credential to {endpoint.server}, which is no https:// one")
+    if endpoint.proxy_url:
+        warnings.append(f"it is reached through a proxy: runs need --allow-access {PROXY}")
+    if not endpoint.verify:
+        warnings.append(f"its certificate is not verified: runs need --allow-access {INSECURE_TLS}")
+    return warnings

@@ -5,18 +5,21 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 import yaml
 from msgspec.structs import replace
 
+from reconciler.cluster import kubeconfig as kubeconfigs
 from reconciler.cluster.connecting import (
     BOUND_TO,
     INSECURE_TLS,
     KUBEFED_NAMESPACE,
     OTHER_NAMESPACES,
-    Bindings,
+    PROXY,
     Connector,
 )
 from reconciler.cluster.kubeconfig import load_kubeconfig, parse_kubeconfig
@@ -55,6 +58,15 @@ def kubeconfig(cluster: dict[str, Any] | None = None, user: dict[str, Any] | Non
         ({"server": None}, {}, "clusters[aws].server, which is no https://"),
         ({"insecure-skip-tls-verify": True}, {}, "clusters[aws].insecure-skip-tls-verify"),
         ({"comes-later": CANARY}, {}, "clusters[aws].comes-later"),
+        ({}, {"exec": {}}, "users[us].exec"),
+        ({}, {"auth-provider": None}, "users[us].auth-provider"),
+        ({}, {5: CANARY}, "users[us].5"),
+        ({}, {"token": {CANARY: CANARY}}, "users[us].token, which is no text"),
+        ({}, {"username": [CANARY]}, "users[us].username, which is no text"),
+        ({"certificate-authority-data": 5}, {}, "authority-data, which is no text"),
+        ({"insecure-skip-tls-verify": "yes"}, {}, "verify, which is no true or false"),
+        ({"server": f"https://{CANARY}:x@aws.example"}, {}, "clusters[aws].server, which is no"),
+        ({"proxy-url": f"http://{CANARY}:3128"}, {}, "proxy-url (--allow-access proxy would"),
     ],
 )
 def test_what_runs_programs_reads_files_or_trusts_anybody_is_not_taken_from_a_secret(
@@ -80,6 +92,50 @@ def test_a_plain_kubeconfig_is_taken_from_a_secret() -> None:
     assert endpoint.verify
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"certificate-authority-data": "%%%"},
+        {"certificate-authority-data": base64.b64encode(bytes([0x30, 0xFF])).decode()},
+    ],
+)
+def test_an_authority_that_cannot_be_read_is_the_clusters_own_trouble(
+    change: dict[str, Any],
+) -> None:
+    with pytest.raises(ClusterUnauthorized, match="cannot be used"):
+        parse_kubeconfig(kubeconfig(change), origin="Secret x/y").endpoint("aws", "aws")
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"current-context": None, "contexts": []}, "0 contexts and no current-context"),
+        ({"current-context": ["aws"]}, "not a kubeconfig"),
+        ({"users": [{"name": 5, "user": {}}]}, "not a kubeconfig"),
+    ],
+)
+def test_what_leaves_open_who_is_meant_is_not_taken(change: dict[str, Any], said: str) -> None:
+    text = yaml.safe_dump({**yaml.safe_load(kubeconfig()), **change}).encode()
+    with pytest.raises(ClusterUnauthorized, match=said):
+        parse_kubeconfig(text, origin="Secret x/y")
+
+
+def test_of_several_contexts_the_current_one_counts_and_without_it_none() -> None:
+    document = yaml.safe_load(kubeconfig())
+    document["contexts"].insert(0, {"name": "b", "context": {"cluster": "b", "user": "us"}})
+    config = parse_kubeconfig(yaml.safe_dump(document).encode(), origin="Secret x/y")
+    assert config.current_context == "aws"
+    del document["current-context"]
+    with pytest.raises(ClusterUnauthorized, match="2 contexts and no current-context"):
+        parse_kubeconfig(yaml.safe_dump(document).encode(), origin="Secret x/y")
+
+
+def test_the_job_may_allow_a_proxy() -> None:
+    given = kubeconfig({"proxy-url": "http://proxy:3128"})
+    config = parse_kubeconfig(given, origin="Secret x/y", proxy=True)
+    assert config.endpoint("aws", "aws").proxy_url == "http://proxy:3128"
+
+
 def test_the_job_may_allow_servers_that_are_not_verified() -> None:
     given = kubeconfig({"insecure-skip-tls-verify": True})
     config = parse_kubeconfig(given, origin="Secret x/y", insecure=True)
@@ -93,12 +149,13 @@ def test_the_job_may_allow_servers_that_are_not_verified() -> None:
         {"as": "robot", "as-groups": ["ops", "more"]},
         {"as": "robot", "as-user-extra": {"a": ["x", "y"]}},
         {"as": "robot", "as-groups": "ops"},
+        {"as": "robot", "as-groups": [""]},
+        {"as": "robot", "as-user-extra": {"a": []}},
     ],
 )
 def test_impersonation_that_cannot_be_done_whole_is_refused(user: dict[str, Any]) -> None:
-    config = parse_kubeconfig(kubeconfig(user=user), origin="Secret x/y")
     with pytest.raises(ClusterUnauthorized, match=r"as-(groups|user-extra)"):
-        config.endpoint("aws", "aws")
+        parse_kubeconfig(kubeconfig(user=user), origin="Secret x/y").endpoint("aws", "aws")
 
 
 # -- tokens whose server is in Git -----------------------------------------------------------------
@@ -108,18 +165,27 @@ def test_impersonation_that_cannot_be_done_whole_is_refused(user: dict[str, Any]
 def host() -> Iterator[Connector]:
     with Sandbox(["host"]) as sandbox:
         kubeconfig = load_kubeconfig(str(sandbox.kubeconfig))
-        yield Connector(kubeconfig, NAMESPACE, "host", bindings=Bindings({}))
+        yield Connector(kubeconfig, NAMESPACE, "host", first_use="pin")
 
 
-def keep(host: Connector, namespace: str = KUBEFED_NAMESPACE, **annotations: str) -> None:
+def keep(
+    host: Connector,
+    namespace: str = KUBEFED_NAMESPACE,
+    token: str = CANARY,
+    kind: str = "Opaque",
+    also: str = "",
+    **annotations: str,
+) -> None:
     """KubeFed's Secret with a token."""
     member = host.host()
     space = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}}
+    data = {name: base64.b64encode(token.encode()).decode() for name in ("token", also) if name}
     secret = {
         "apiVersion": "v1",
         "kind": "Secret",
+        "type": kind,
         "metadata": {"name": "aws", "namespace": namespace, "annotations": annotations},
-        "data": {"token": base64.b64encode(CANARY.encode()).decode()},
+        "data": data,
     }
     for body, plural in ((space, "namespaces"), (secret, "secrets")):
         resource = Resource("v1", str(body["kind"]), plural, namespaced=plural == "secrets")
@@ -149,37 +215,124 @@ OTHERS = {
 }
 
 
+def afresh(connector: Connector, **changes: Any) -> Connector:
+    """The next command, which remembers nothing by itself."""
+    return replace(connector, told=[], **changes)
+
+
 @pytest.mark.parametrize("change", OTHERS)
 def test_a_token_goes_only_where_it_went_first(host: Connector, change: str) -> None:
     keep(host)
     host.member(kubefed())
-    assert list(host.bindings.new) == ["aws"]
-    later = replace_bindings(host, dict(host.bindings.new))
+    assert "used for the first time, for https://aws.example:6443" in host.told[0]
+    later = afresh(host)
     later.member(kubefed())
     said = refusal(later, kubefed(**OTHERS[change]))
     assert "it was not sent" in said
-    moved = said.partition(f"{BOUND_TO}='")[2].rstrip("'")
+    moved = said.partition(f"{BOUND_TO}=")[2].strip().strip("'")
     keep(host, **{BOUND_TO: moved})
     later.member(kubefed(**OTHERS[change]))
     assert "it was not sent" in refusal(later, kubefed())
-    assert later.bindings.new == {}
+    assert later.told == []
 
 
-def replace_bindings(connector: Connector, known: dict[str, str] | None) -> Connector:
-    return replace(connector, bindings=Bindings(known))
+ELSEWHERE: dict[str, Any] = {"api_endpoint": "https://elsewhere.example"}
+
+
+def test_the_token_is_bound_whatever_git_calls_the_cluster_or_its_own_namespace(
+    host: Connector,
+) -> None:
+    keep(host)
+    host.member(kubefed())
+    another = msgspec.structs.replace(kubefed(**ELSEWHERE), name="another")
+    assert "it was not sent" in refusal(afresh(host), another)
+    assert "it was not sent" in refusal(afresh(host, namespace=KUBEFED_NAMESPACE), another)
+
+
+def test_two_clusters_of_one_run_do_not_share_a_token_between_servers(host: Connector) -> None:
+    keep(host)
+    host.member(kubefed())
+    assert "it was not sent" in refusal(host, kubefed(**ELSEWHERE))
+
+
+def test_a_plan_tells_of_a_first_use_and_binds_nothing(host: Connector) -> None:
+    keep(host)
+    for _ in range(2):
+        plan = afresh(host, first_use="tell")
+        plan.member(kubefed())
+        assert "a run will bind it to that server" in plan.told[0]
+    afresh(host).member(kubefed())
+    assert "it was not sent" in refusal(afresh(host, first_use="tell"), kubefed(**ELSEWHERE))
+
+
+@pytest.mark.parametrize(
+    ("kept", "said"),
+    [
+        ({"kind": "kubernetes.io/service-account-token"}, "is of type kubernetes.io/service"),
+        ({"also": "username"}, "has other keys, too: username"),
+        ({"namespace": NAMESPACE}, "it is no ServiceAccount's"),
+    ],
+)
+def test_a_token_that_may_be_no_members_is_sent_nowhere(
+    host: Connector, kept: dict[str, Any], said: str
+) -> None:
+    """The Git server's, a DNS provider's, one of the host's own accounts."""
+    keep(host, **kept)
+    cluster = kubefed(kept.get("namespace", KUBEFED_NAMESPACE))
+    assert said in refusal(host, cluster)
+    keep(host, **kept, **{BOUND_TO: "https://aws.example:6443"})
+    host.member(cluster)
+
+
+def test_a_token_of_an_account_is_taken_from_the_federations_namespace(host: Connector) -> None:
+    claims = base64.urlsafe_b64encode(b'{"sub": "system:serviceaccount:kube:aws-host"}').decode()
+    keep(host, NAMESPACE, f"e30.{claims.rstrip('=')}.{CANARY}")
+    host.member(kubefed(NAMESPACE))
 
 
 def test_the_secret_itself_may_say_which_server_it_is_for(host: Connector) -> None:
     keep(host, **{BOUND_TO: "https://aws.example:6443"})
     host.member(kubefed())
-    assert host.bindings.new == {}
+    assert host.told == []
     refusal(host, kubefed(**OTHERS["address"]))
 
 
-def test_where_nobody_remembers_an_unbound_token_is_not_sent(host: Connector) -> None:
+def test_a_command_that_may_not_bind_an_unbound_token_does_not_send_it(host: Connector) -> None:
     keep(host)
-    said = refusal(replace_bindings(host, None), kubefed())
-    assert "nobody can tell here; it was not sent" in said
+    assert "it was not sent" in refusal(afresh(host, first_use="refuse"), kubefed())
+
+
+@pytest.fixture
+def in_a_pod(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A pod in the namespace ``jobs``."""
+    for name, text in (("token", CANARY), ("ca.crt", ""), ("namespace", "jobs")):
+        (tmp_path / name).write_text(text)
+    monkeypatch.setattr(kubeconfigs, "SERVICE_ACCOUNT", tmp_path)
+    monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "127.0.0.1")
+    monkeypatch.setenv("KUBERNETES_SERVICE_PORT", "1")
+
+
+@pytest.mark.usefixtures("in_a_pod")
+def test_another_credential_does_not_hide_that_one_was_not_sent(host: Connector) -> None:
+    keep(host)
+    host.member(kubefed())
+    assert "it was not sent" in refusal(host, kubefed(**ELSEWHERE, fallback_context="host"))
+
+
+@pytest.mark.usefixtures("in_a_pod")
+def test_in_a_pod_git_does_not_choose_the_namespace_of_credentials(host: Connector) -> None:
+    keep(host, "kube-system")
+    choosing = replace(host, namespace="kube-system")
+    assert "only taken from jobs" in refusal(choosing, kubefed("kube-system"))
+    keep(host, "jobs", **{BOUND_TO: "https://aws.example:6443"})
+    host.member(kubefed("jobs"))
+
+
+def test_a_proxy_of_git_is_used_only_where_the_job_allows_it(host: Connector) -> None:
+    keep(host)
+    through = kubefed(proxy_url="http://proxy:3128")
+    assert f"--allow-access {PROXY}" in refusal(host, through)
+    afresh(host, allow=frozenset({PROXY})).member(through)
 
 
 @pytest.mark.parametrize(

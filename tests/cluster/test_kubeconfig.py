@@ -103,3 +103,17 @@ def test_encoded_authorities_are_decoded(tmp_path: Path) -> None:
         CONFIG.replace("tls-server-name: api", f"certificate-authority-data: {data}")
     )
     assert load_kubeconfig(str(tmp_path / "config")).endpoint("one", "a").ca_pem == "PEM"
+
+
+def test_a_plugin_that_gives_a_certificate_does_not_drop_whom_to_act_as(tmp_path: Path) -> None:
+    plugin = tmp_path / "plugin"
+    plugin.write_text(
+        '#!/bin/sh\necho \'{"apiVersion": "client.authentication.k8s.io/v1", "kind": '
+        '"ExecCredential", "status": {"clientCertificateData": "C", "clientKeyData": "K"}}\'\n'
+    )
+    plugin.chmod(0o755)
+    user = f"exec: {{apiVersion: client.authentication.k8s.io/v1, command: {plugin}}}, as: robot"
+    (tmp_path / "config").write_text(CONFIG.replace("token: canary", user))
+    endpoint = load_kubeconfig(str(tmp_path / "config")).endpoint("one", "aws")
+    assert endpoint.client_certificate_pem == "C"
+    assert endpoint.headers() == {"impersonate-user": "robot"}

@@ -100,6 +100,34 @@ def test_a_live_host_becomes_a_valid_repository(desk: Desk, kubefed_host: Cluste
     assert "Left out: FederatedSecret.types.kubefed.io shop/password" in said.stderr
 
 
+def test_tokens_of_a_live_host_are_bound_to_their_servers(
+    desk: Desk, kubefed_host: Cluster, kubectl: Kubectl
+) -> None:
+    system = "kube-federation-system"
+    kubectl(
+        kubefed_host,
+        "-n",
+        system,
+        "create",
+        "secret",
+        "generic",
+        "aws-7xk",
+        "--from-literal=token=t",
+    )
+    path = f"/api/v1/namespaces/{system}/secrets/aws-7xk"
+    before = kubefed_host.call("GET", path)
+    command = ("import", "--context", "host", "--to", str(desk.home / "fleet"))
+    desk.run(*command, "--dry-run")
+    assert kubefed_host.call("GET", path) == before
+    said = desk.run(*command)
+    after = kubefed_host.call("GET", path)
+    bound = after["metadata"]["annotations"]["federation.reconciler.dev/bound-to"]
+    assert bound.startswith("https://aws.example.com ca:")
+    assert f"aws: its token is from now on sent to {bound} only" in said.stderr
+    assert after["data"] == before["data"]
+    assert "from now on" not in desk.run(*command).stderr
+
+
 def test_an_export_gives_the_same_repository(
     desk: Desk, kubefed_host: Cluster, kubectl: Kubectl
 ) -> None:
