@@ -182,7 +182,11 @@ def two_audited(audited_cluster: Callable[..., Cluster]) -> Mapping[str, Cluster
 
 def told(change: Change) -> tuple[str, ...]:
     verb = "delete" if change.action is Action.PRUNE else "patch"
-    body = "" if change.action is Action.PRUNE else json.dumps(change.request, sort_keys=True)
+    request = change.request
+    if request is not None and change.action in (Action.UPDATE, Action.ADOPT):
+        # Only the very object that was looked at is written.
+        request = {**request, "metadata": {**request["metadata"], "uid": change.uid}}
+    body = "" if change.action is Action.PRUNE else json.dumps(request, sort_keys=True)
     return (verb, *change.key[:1], *change.key[2:], body)
 
 
