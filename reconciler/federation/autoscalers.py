@@ -14,7 +14,10 @@ rather than too little."""
 
 def scale_target(body: Object) -> ScaleTarget | None:
     """The workload that the object scales; None: it is no autoscaler."""
-    reference = map_of(map_of(body.get("spec")).get("scaleTargetRef"))
+    spec = body.get("spec")
+    if not isinstance(spec, dict) or "scaleTargetRef" not in spec:
+        return None
+    reference = map_of(spec["scaleTargetRef"])
     name = reference.get("name")
     if not isinstance(name, str) or not name:
         return None

@@ -12,7 +12,7 @@ from reconciler.errors import Problem
 from reconciler.federation.autoscalers import scale_target, scaled_as
 from reconciler.federation.failover_rules import narrowed
 from reconciler.federation.faults import Faults, near
-from reconciler.federation.known_kinds import API_VERSIONS, CLUSTER_SCOPED, REPLICATED
+from reconciler.federation.known_kinds import API_VERSIONS, CLUSTER_SCOPED, REPLICAS, REPLICATED
 from reconciler.federation.kubefed import KubeFed, Surroundings, interpret_kubefed
 from reconciler.federation.model import (
     Cluster,
@@ -320,7 +320,7 @@ def _workload(
 
 def _warn_of_counts(placement: Placement, faults: Faults) -> None:
     for operation in (one for override in placement.overrides for one in override.operations):
-        if isinstance(operation, PatchOperation) and operation.path == "/spec/replicas":
+        if isinstance(operation, PatchOperation) and operation.path == REPLICAS:
             place = operation.position or placement.document.position()
             faults.warnings.append(
                 f"{place.file}:{place.line}: Placement {placement.name} divides the replicas: this "

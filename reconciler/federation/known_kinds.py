@@ -35,5 +35,8 @@ CLUSTER_SCOPED = frozenset(
 REPLICATED = frozenset({"Deployment", "StatefulSet", "ReplicaSet", "ReplicationController"})
 """Built-in kinds whose spec.replicas says how many pods there are."""
 
+REPLICAS = "/spec/replicas"
+"""The JSON pointer to that count."""
+
 RUN_PODS = REPLICATED | {"DaemonSet", "Job", "CronJob", "Pod"}
 """Built-in kinds that run something."""

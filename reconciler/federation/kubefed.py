@@ -13,7 +13,7 @@ from msgspec import Struct, field
 from msgspec.structs import replace
 
 from reconciler.federation.faults import Faults
-from reconciler.federation.known_kinds import API_VERSIONS, CLUSTER_SCOPED
+from reconciler.federation.known_kinds import API_VERSIONS, CLUSTER_SCOPED, REPLICAS
 from reconciler.federation.model import (
     Override,
     PlacementTarget,
@@ -168,7 +168,7 @@ def _federated(
     template |= {"apiVersion": api_version, "kind": kind, "metadata": metadata}
     workload = _workload(document, template, _placement(document, around), around)
     if spec.get("retainReplicas"):
-        workload = replace(workload, retain=(*workload.retain, "/spec/replicas"))
+        workload = replace(workload, retain=(*workload.retain, REPLICAS))
     return workload
 
 

@@ -8,6 +8,7 @@ from typing import Any, Literal
 from msgspec.structs import replace
 
 from reconciler.federation.faults import Faults
+from reconciler.federation.known_kinds import REPLICAS
 from reconciler.federation.model import ContainerOperation, Override, PatchOperation
 from reconciler.federation.selectors import parse_selector
 from reconciler.manifests.document import Document
@@ -96,7 +97,7 @@ def _operations(
     yield from parse_operations(document, (*path, "patch"), entry.get("patch") or (), faults)
     if "replicas" in entry:
         position = document.position(*path, "replicas")
-        yield PatchOperation("add", "/spec/replicas", entry["replicas"], position)
+        yield PatchOperation("add", REPLICAS, entry["replicas"], position)
     for part in ("labels", "annotations"):
         for key, value in (entry.get(part) or {}).items():
             if fault := entry_fault(part, key, value, _SAYABLE):

@@ -8,8 +8,6 @@ the servers, which may be newer. The table has the types of Kubernetes 1.36, as
 
 from __future__ import annotations
 
-import base64
-import binascii
 import re
 from collections.abc import Iterator, Mapping
 from functools import cache
@@ -20,7 +18,7 @@ import orjson
 from msgspec import Struct
 
 from reconciler.errors import Problem
-from reconciler.manifests.contents import kind_of
+from reconciler.manifests.contents import is_base64, kind_of
 from reconciler.manifests.document import Document
 from reconciler.manifests.schema import KUBEFED_TYPES, json_path
 from reconciler.objects import map_of
@@ -56,10 +54,8 @@ def type_problems(document: Document) -> Iterator[Problem]:
     api_version, kind = str(body.get("apiVersion")), str(body.get("kind"))
     if api_version == KUBEFED_TYPES and kind.startswith("Federated"):
         at = ("spec", "template")
-        body, kind = (
-            map_of(map_of(body.get("spec")).get("template")),
-            kind.removeprefix("Federated"),
-        )
+        body = map_of(map_of(body.get("spec")).get("template"))
+        kind = kind.removeprefix("Federated")
         api_version = str(body.get("apiVersion") or _only_version(kind))
     full = api_version if "/" in api_version else f"/{api_version}"
     name = _table()["kinds"].get(f"{full}/{kind}")
@@ -131,7 +127,7 @@ class _Checking(Struct, frozen=True):
             "n": number,
             "q": (text and bool(_QUANTITY.fullmatch(value))) or number,
             "x": text or (number and isinstance(value, int)),
-            "y": text and _is_base64(value),
+            "y": text and is_base64(value),
         }.get(letter, text):
             yield self._wrong(value, _EXPECTED[letter], at)
 
@@ -170,12 +166,3 @@ class _Checking(Struct, frozen=True):
 
     def _problem(self, message: str, expected: str, hint: str, at: Steps) -> Problem:
         return Problem(self.document.position(*at), json_path(at), message, expected, hint)
-
-
-def _is_base64(text: str) -> bool:
-    """As Go decodes it, which passes over line breaks."""
-    try:
-        base64.b64decode(text.replace("\n", "").replace("\r", ""), validate=True)
-    except (binascii.Error, ValueError):
-        return False
-    return True

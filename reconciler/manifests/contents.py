@@ -67,12 +67,12 @@ def _part_faults(
         where = (*path, key)
         if not isinstance(value, str):
             yield ContentFault(where, f"the value is {kind_of(value)}", "text", _hint(value))
-        elif encoded and (final or "${cluster." not in value) and not _is_base64(value):
+        elif encoded and (final or "${cluster." not in value) and not is_base64(value):
             hint = f"plain text belongs into {plain}"
             yield ContentFault(where, "the value is not base64", "base64", hint)
 
 
-def _is_base64(value: str) -> bool:
+def is_base64(value: str) -> bool:
     """As Go decodes it: line breaks do not count, spaces do."""
     try:
         base64.b64decode(value.replace("\n", "").replace("\r", ""), validate=True)

@@ -16,9 +16,9 @@ from reconciler.cluster.member import Member
 from reconciler.cluster.resources import Resource
 from reconciler.errors import ApiError
 from reconciler.federation.autoscalers import ScaleTarget, scale_target, scaled_as
+from reconciler.federation.known_kinds import REPLICAS
 from reconciler.objects import Object, ObjectKey, map_of, maps_of
 from reconciler.planning.requests import (
-    REPLICAS,
     Target,
     count_owners,
     stated_count,

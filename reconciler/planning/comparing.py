@@ -12,7 +12,6 @@ import orjson
 from msgspec import Struct
 
 from reconciler.cluster.member import FIELD_MANAGER
-from reconciler.inventory.applyset import IDENTITY, PART_OF
 from reconciler.inventory.ownership import Fields, owned_values
 from reconciler.inventory.records import Digester, Footprint, Record
 from reconciler.objects import Object
@@ -114,11 +113,3 @@ def _covers_item(fields: Fields, steps: list[str], item: Any) -> bool:
 
 def _dump(value: Any) -> bytes:
     return orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
-
-
-def lost_membership(live: Object) -> bool:
-    """Whether our label or our identity mark was taken off an object that we applied."""
-    metadata = live["metadata"]
-    return PART_OF not in (metadata.get("labels") or {}) or IDENTITY not in (
-        metadata.get("annotations") or {}
-    )

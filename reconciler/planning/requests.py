@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import orjson
 
 from reconciler.cluster.resources import Discovery, Resource, VersionedKind
-from reconciler.federation.known_kinds import REPLICATED
+from reconciler.federation.known_kinds import REPLICAS, REPLICATED
 from reconciler.federation.sensitive import SENSITIVE
 from reconciler.inventory.applyset import with_membership
 from reconciler.inventory.ownership import our_entry, owns
@@ -23,7 +23,6 @@ PROTECT = "federation.reconciler.dev/protect"
 ORPHAN = "federation.reconciler.dev/orphan"
 PROPAGATION = "federation.reconciler.dev/prune-propagation"
 DEFAULT_NAMESPACE = "default"
-REPLICAS = "/spec/replicas"
 RESET = "before-first-apply"
 """The manager that the server names as owner of all where managedFields was emptied."""
 

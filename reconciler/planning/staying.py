@@ -18,7 +18,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from msgspec.structs import replace
 
 from reconciler.cluster.resources import VersionedKind
-from reconciler.federation.known_kinds import API_VERSIONS, CLUSTER_SCOPED, REPLICATED
+from reconciler.federation.known_kinds import API_VERSIONS, CLUSTER_SCOPED, REPLICAS, REPLICATED
 from reconciler.federation.model import DesiredState, Workload
 from reconciler.health.object_status import Status, object_status, ready_replicas
 from reconciler.objects import Object, ObjectKey
@@ -26,7 +26,7 @@ from reconciler.planning.requests import DEFAULT_NAMESPACE
 from reconciler.scheduling.assignment import Assignment
 from reconciler.scheduling.eligible import eligible
 from reconciler.scheduling.handover import leave_reason, short
-from reconciler.scheduling.room import REPLICAS, is_given_up, own_count
+from reconciler.scheduling.room import is_given_up, own_count
 from reconciler.scheduling.schedule import duplicated_count
 
 Here = Mapping[str, Mapping[ObjectKey, tuple[VersionedKind, Object]]]

@@ -11,6 +11,7 @@ from msgspec.structs import replace
 
 from reconciler.errors import Position, Problem
 from reconciler.federation.autoscalers import scale_target, scaled_as
+from reconciler.federation.known_kinds import REPLICAS
 from reconciler.federation.model import (
     Cluster,
     ContainerOperation,
@@ -30,7 +31,6 @@ from reconciler.scheduling.assignment import Assignment
 from reconciler.scheduling.schedule import duplicated_count
 
 _STEERING = tuple(PREFIX + name for name in STEERING)
-REPLICAS = "/spec/replicas"
 _VARIABLE = re.compile(r"\$\{cluster\.([a-z]+(?:\.[A-Za-z0-9._/-]+)?)\}")
 
 Operation = PatchOperation | ContainerOperation

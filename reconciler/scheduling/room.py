@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 
-from reconciler.federation.known_kinds import REPLICATED
+from reconciler.federation.known_kinds import REPLICAS, REPLICATED
 from reconciler.federation.model import Workload
 from reconciler.health.object_status import wanted_replicas
 from reconciler.objects import Object
-
-REPLICAS = "/spec/replicas"
 
 
 class Room:
