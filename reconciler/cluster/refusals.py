@@ -14,36 +14,34 @@ from typing import Any
 from reconciler.objects import Object
 
 _NAME = r"([a-z0-9](?:[a-z0-9.-]{0,251}[a-z0-9])?)"
-_SAYINGS = tuple(
-    (re.compile(pattern), words)
-    for pattern, words in (
-        (rf'^admission webhook "{_NAME}" denied the request', "the webhook {} denied it"),
-        (
-            rf'^Internal error occurred: failed calling webhook "{_NAME}"',
-            "the webhook {} could not be asked",
-        ),
-        (
-            rf"^[a-z0-9.]+ \"[^\"]*\" is forbidden: ValidatingAdmissionPolicy '{_NAME}' ",
-            "the ValidatingAdmissionPolicy {} denied it",
-        ),
-        (
-            r'^[a-z0-9.]+ (?:"[^"]*" )?is forbidden: User "[^"]*" '
-            r'cannot ([a-z]+) resource "([a-z0-9/]+)"',
-            'the account cannot {} resource "{}"',
-        ),
-        (
-            rf'^[a-z0-9.]+ "[^"]*" is forbidden: exceeded quota: {_NAME}',
-            "the quota {} is used up",
-        ),
-        (r"^[^:]* is forbidden: unable to create new content", "its namespace is being deleted"),
-        (rf'^namespaces "{_NAME}" not found', "the namespace {} is not there"),
-        (r"the object has been modified", "it was changed meanwhile"),
-        (r"^failed to create typed patch object", "a field is unknown or has the wrong type"),
-        (r"Too long|request is too large|[Rr]equest entity too large", "it is too large"),
-    )
+_SAYINGS = (
+    (rf'^admission webhook "{_NAME}" denied the request', "the webhook {} denied it"),
+    (
+        rf'^Internal error occurred: failed calling webhook "{_NAME}"',
+        "the webhook {} could not be asked",
+    ),
+    (
+        rf"^[a-z0-9.]+ \"[^\"]*\" is forbidden: ValidatingAdmissionPolicy '{_NAME}' ",
+        "the ValidatingAdmissionPolicy {} denied it",
+    ),
+    (
+        r'^[a-z0-9.]+ (?:"[^"]*" )?is forbidden: User "[^"]*" '
+        r'cannot ([a-z]+) resource "([a-z0-9/]+)"',
+        'the account cannot {} resource "{}"',
+    ),
+    (
+        rf'^[a-z0-9.]+ "[^"]*" is forbidden: exceeded quota: {_NAME}',
+        "the quota {} is used up",
+    ),
+    (r"^[^:]* is forbidden: unable to create new content", "its namespace is being deleted"),
+    (rf'^namespaces "{_NAME}" not found', "the namespace {} is not there"),
+    (r"the object has been modified", "it was changed meanwhile"),
+    (r"^failed to create typed patch object", "a field is unknown or has the wrong type"),
+    (r"Too long|request is too large|[Rr]equest entity too large", "it is too large"),
 )
 """What API servers say at the beginning of a message, and the names that they put there. The rest
-of it is the webhook's or the policy's, which may be anything."""
+of it is the webhook's or the policy's, which may be anything. Patterns are compiled when a refusal
+is looked at, not at every start."""
 
 _REASONS = {
     "FieldValueInvalid": "is not valid",
@@ -57,9 +55,9 @@ _REASONS = {
     "FieldValueTypeInvalid": "has the wrong type",
     "FieldManagerConflict": "is owned by another field manager",
 }
-_IMMUTABLE = re.compile(r"is immutable|cannot be changed|may not be changed|may not change")
-_PATH_IN_TEXT = re.compile(r"(?:^|\s)(\.[^\s:;]+):")
-_STEP = re.compile(r"\[([^\]]*)\]|([^.\[\]]+)")
+_IMMUTABLE = r"is immutable|cannot be changed|may not be changed|may not change"
+_PATH_IN_TEXT = r"(?:^|\s)(\.[^\s:;]+):"
+_STEP = r"\[([^\]]*)\]|([^.\[\]]+)"
 _TOP = frozenset({"data", "stringData", "type", "immutable", "metadata", "spec"})
 _ASKED_OF_SECRETS = frozenset(
     {"tls.crt", "tls.key", ".dockerconfigjson", ".dockercfg", "ssh-privatekey"}
@@ -90,24 +88,24 @@ def _facts(
     said: str, causes: Sequence[Mapping[str, Any]], bodies: Sequence[Object]
 ) -> Iterator[str]:
     for pattern, words in _SAYINGS:
-        if match := pattern.search(said):
+        if match := re.search(pattern, said):
             yield words.format(*match.groups())
     for cause in causes:
         field = _known(str(cause.get("field") or ""), bodies)
         words = _REASONS.get(str(cause.get("reason")), "")
-        if _IMMUTABLE.search(str(cause.get("message"))):
+        if re.search(_IMMUTABLE, str(cause.get("message"))):
             words = "cannot be changed"
         if field and words:
             yield f"{field} {words}"
     if not causes:
-        for path in _PATH_IN_TEXT.findall(said):
+        for path in re.findall(_PATH_IN_TEXT, said):
             if field := _known(path, bodies):
                 yield f"see {field}"
 
 
 def _known(path: str, bodies: Sequence[Object]) -> str:
     """The path as far as it is in one of the bodies, or is known to be asked for."""
-    steps = [one or other for one, other in _STEP.findall(path)]
+    steps = [one or other for one, other in re.findall(_STEP, path)]
     if len(steps) == 2 and steps[0] == "data" and steps[1] in _ASKED_OF_SECRETS:
         return f"data[{steps[1]}]"
     if not steps:

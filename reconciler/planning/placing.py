@@ -93,26 +93,23 @@ def place(
     workloads = {workload.key: workload for workload in state.workloads}
     shares = {a.workload: a.replicas for a in usual}
     scaled = {scale_target(workload.template) for workload in state.workloads}
-    assignments = tuple(
-        _held(
-            a,
-            workloads[a.workload],
-            Running(
-                asked=_ours(a, asked.get(a.workload, {}), strangers),
-                ready=ready.get(a.workload, {}),
-                # Its share at most: it cannot have been told yet to stand in for others.
-                assumed={
-                    name: min(count, shares[a.workload].get(name) or 0)
-                    for name, count in a.replicas.items()
-                    if count and name in serving
-                },
-                doubtful=doubtful,
-                scaled=scaled_as(a.workload) in scaled or _is_scaled(live.get(a.workload, {})),
-            ),
-            moves,
+
+    def running(a: Assignment) -> Running:
+        return Running(
+            asked=_ours(a, asked.get(a.workload, {}), strangers),
+            ready=ready.get(a.workload, {}),
+            # Its share at most: it cannot have been told yet to stand in for others.
+            assumed={
+                name: min(count, shares[a.workload].get(name) or 0)
+                for name, count in a.replicas.items()
+                if count and name in serving
+            },
+            doubtful=doubtful,
+            scaled=scaled_as(a.workload) in scaled or _is_scaled(live.get(a.workload, {})),
         )
-        for a in assignments
-    )
+
+    assignments, kept = _held(assignments, workloads, running)
+    moves += kept
     waits: dict[str, str] = {}
     for name in sorted(availability.returning & set(looked_at)):
         late = any(name in limit for limit in limits.values())
@@ -201,13 +198,20 @@ def _present(
 
 
 def _held(
-    assignment: Assignment, workload: Workload, running: Running, moves: list[str]
-) -> Assignment:
-    if workload.replicas.mode == "Duplicated" or is_given_up(workload):
-        return assignment
-    held, waits = hold(assignment, running)
-    moves += waits
-    return held
+    assignments: Sequence[Assignment],
+    workloads: Mapping[ObjectKey, Workload],
+    running: Callable[[Assignment], Running],
+) -> tuple[tuple[Assignment, ...], list[str]]:
+    """With the replicas that may not go yet, of what is shared out; and why, for people."""
+    held, told = [], []
+    for assignment in assignments:
+        workload = workloads[assignment.workload]
+        waits: list[str] = []
+        if workload.replicas.mode != "Duplicated" and not is_given_up(workload):
+            assignment, waits = hold(assignment, running(assignment))
+        held.append(assignment)
+        told += waits
+    return tuple(held), told
 
 
 def _homeless(
