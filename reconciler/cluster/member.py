@@ -195,17 +195,8 @@ class Member:
         query = {"fieldManager": manager, "fieldValidation": "Strict"}
         if force:
             query["force"] = "true"
-        if dry_run:
-            query["dryRun"] = "All"
-        answer = self._object(
-            "PATCH",
-            resource.item(key),
-            query=query,
-            body=body,
-            headers=_APPLY,
-            write=not dry_run,
-            quoted=_quotable(resource),
-        )
+        path = resource.item(key)
+        answer = self._write("PATCH", resource, path, body, _APPLY, query, dry_run=dry_run)
         return self._one(_kind(resource), key, answer)
 
     def create(
@@ -213,31 +204,15 @@ class Member:
     ) -> Object:
         """POST. Raises Conflict when there is one of that name already."""
         query = {"fieldManager": FIELD_MANAGER, "fieldValidation": "Strict"}
-        if dry_run:
-            query["dryRun"] = "All"
-        answer = self._object(
-            "POST",
-            resource.collection(namespace),
-            query=query,
-            body=body,
-            headers=_JSON,
-            write=not dry_run,
-            quoted=_quotable(resource),
-        )
+        path = resource.collection(namespace)
+        answer = self._write("POST", resource, path, body, _JSON, query, dry_run=dry_run)
         # A subresource (TokenRequest) is of another group than the path that it is posted to.
         return self._one(VersionedKind.of(body), None, answer)
 
     def replace(self, resource: Resource, key: ObjectKey, body: Object) -> Object:
         """PUT; ``metadata.resourceVersion`` in the body makes it conditional (Conflict)."""
-        answer = self._object(
-            "PUT",
-            resource.item(key),
-            query={"fieldManager": FIELD_MANAGER},
-            body=body,
-            headers=_JSON,
-            write=True,
-            quoted=_quotable(resource),
-        )
+        query = {"fieldManager": FIELD_MANAGER}
+        answer = self._write("PUT", resource, resource.item(key), body, _JSON, query)
         return self._one(_kind(resource), key, answer)
 
     def json_patch(
@@ -251,16 +226,9 @@ class Member:
         """A patch by JSON pointers (RFC 6902). One that replaces ``/metadata/resourceVersion``
         raises Conflict where the object has another."""
         query = {"fieldManager": FIELD_MANAGER}
-        if dry_run:
-            query["dryRun"] = "All"
-        answer = self._object(
-            "PATCH",
-            resource.item(key),
-            query=query,
-            body=operations,
-            headers=_JSON_PATCH,
-            write=not dry_run,
-            quoted=_quotable(resource),
+        path = resource.item(key)
+        answer = self._write(
+            "PATCH", resource, path, operations, _JSON_PATCH, query, dry_run=dry_run
         )
         return self._one(_kind(resource), key, answer)
 
@@ -284,14 +252,7 @@ class Member:
             "propagationPolicy": propagation,
         }
         try:
-            self._object(
-                "DELETE",
-                resource.item(key),
-                body=body,
-                headers=_JSON,
-                write=True,
-                quoted=_quotable(resource),
-            )
+            self._write("DELETE", resource, resource.item(key), body, _JSON)
         except NotFound:
             return False
         return True
@@ -342,6 +303,28 @@ class Member:
         )
 
     # -- one request -----------------------------------------------------------------------
+
+    def _write(
+        self,
+        method: str,
+        resource: Resource,
+        path: str,
+        body: Any,
+        headers: Mapping[str, str],
+        query: Mapping[str, str] | None = None,
+        *,
+        dry_run: bool = False,
+    ) -> Object:
+        """What writes, or would: fenced unless it is dry, and no refusal of it quotes a Secret."""
+        return self._object(
+            method,
+            path,
+            query={**(query or {}), "dryRun": "All"} if dry_run else query,
+            body=body,
+            headers=headers,
+            write=not dry_run,
+            quoted=(resource.api_version, resource.kind) != ("v1", "Secret"),
+        )
 
     def _object(
         self,
@@ -399,10 +382,6 @@ _ERRORS: dict[int, type[ApiError]] = {
 
 def _kind(resource: Resource) -> VersionedKind:
     return VersionedKind(resource.api_version, resource.kind)
-
-
-def _quotable(resource: Resource) -> bool:
-    return (resource.api_version, resource.kind) != ("v1", "Secret")
 
 
 def _refusal(
