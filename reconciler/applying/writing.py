@@ -22,6 +22,7 @@ from reconciler.inventory.applyset import IDENTITY, PART_OF
 from reconciler.inventory.ownership import (
     Fields,
     claimed,
+    difference,
     disowned,
     entries_of,
     fields_of,
@@ -38,7 +39,8 @@ from reconciler.planning.requests import with_running_replicas
 
 DELETION_TIMEOUT_SECONDS = 60.0
 DELETION_POLL_SECONDS = 0.25
-DISOWN_TRIES = 10
+REWRITE_TRIES = 10
+_REPLICAS: Fields = {"f:spec": {"f:replicas": {}}}
 
 
 Otherwise = Callable[[Object], str]
@@ -150,46 +152,29 @@ def _start_with_replicas(member: Member, resource: Resource, change: Change) -> 
     until whoever scales the workload writes it.
     """
     first, _ = with_running_replicas(_request(change), change.live or {})
-    live: Object | None = member.apply(resource, change.key, first, force=change.force)
-    for _ in range(DISOWN_TRIES):
-        if live is None:
-            return
-        operations: list[dict[str, Any]] = [
-            # As a field of the patch, and not as a test of it, a mismatch is a Conflict.
-            {
-                "op": "replace",
-                "path": "/metadata/resourceVersion",
-                "value": live["metadata"]["resourceVersion"],
-            },
-            {
-                "op": "replace",
-                "path": "/metadata/managedFields",
-                "value": without_replicas(live["metadata"].get("managedFields") or []),
-            },
-        ]
-        try:
-            member.json_patch(resource, change.key, operations)
-            return
-        except Conflict:
-            live = member.get(resource, change.key)
-    raise ClusterError(
-        member.name,
-        f"runs with {change.replicas} replicas as before, which could not be left to others",
-        hint="run again",
-    )
+    live = member.apply(resource, change.key, first, force=change.force)
+    uid = str(live["metadata"]["uid"])
+
+    def entries(now: Object) -> list[Object]:
+        return without_replicas(entries_of(now))
+
+    if _rewrite_entries(member, resource, change, uid, entries, live) is None:
+        raise ClusterError(
+            member.name,
+            f"was made with {change.replicas} replicas as before, which could not be left to "
+            "others",
+            hint="run again",
+        )
 
 
 def without_replicas(entries: Sequence[Object]) -> list[Object]:
     """managedFields in which our Apply entry does not own ``spec.replicas``. Pure."""
-    found = []
-    for entry in entries:
-        fields: Fields = entry.get("fieldsV1") or {}
-        spec: Fields = fields.get("f:spec") or {}
-        if is_ours(entry) and "f:replicas" in spec:
-            kept = {name: inner for name, inner in spec.items() if name != "f:replicas"}
-            entry = {**entry, "fieldsV1": {**fields, "f:spec": kept}}
-        found.append(entry)
-    return found
+    return [
+        {**entry, "fieldsV1": difference(entry.get("fieldsV1") or {}, _REPLICAS)}
+        if is_ours(entry)
+        else entry
+        for entry in entries
+    ]
 
 
 def _wait_until_gone(member: Member, resource: Resource, change: Change) -> None:
@@ -268,7 +253,8 @@ def _claim(member: Member, resource: Resource, change: Change) -> None:
         known = entries_of(live)
         return claimed(known, change.take_over, dict(change.claim), change.api_version)
 
-    _rewrite_entries(member, resource, change, entries)
+    if _rewrite_entries(member, resource, change, change.uid, entries) is None:
+        raise _changed(member)
     body, key = _for_that_object(change), change.key
     after = member.apply(resource, key, body, force=change.force, dry_run=True)
     fields = mask(changed_fields(before[0], after), change.hidden)
@@ -293,26 +279,34 @@ def _make_ours_alone(member: Member, resource: Resource, change: Change, live: O
         ours = fields_of(filter(is_ours, known))
         return disowned(known, change.take_over, ours, change.api_version)
 
-    return _rewrite_entries(member, resource, change, entries, live)
+    alone = _rewrite_entries(member, resource, change, change.uid, entries, live)
+    if alone is None:
+        raise _changed(member)
+    return alone
 
 
 def _rewrite_entries(
     member: Member,
     resource: Resource,
     change: Change,
+    uid: str,
     entries: Callable[[Object], list[Object]],
     live: Object | None = None,
-) -> Object:
-    """Replace managedFields of the very object that was planned for, in the state it is in."""
-    for _ in range(5):
+) -> Object | None:
+    """Replace managedFields of the very object, in the state that it is in.
+
+    None where it is gone, or another one by now, or written to too often.
+    """
+    for _ in range(REWRITE_TRIES):
         live = live or member.get(resource, change.key)
-        if live is None or live["metadata"].get("uid") != change.uid:
-            break
+        if live is None or live["metadata"].get("uid") != uid:
+            return None
         wanted = entries(live)
         if wanted == entries_of(live):
             return live
         version = live["metadata"].get("resourceVersion")
         operations: list[dict[str, Any]] = [
+            # As a field of the patch, and not as a test of it, a mismatch is a Conflict.
             {"op": "replace", "path": "/metadata/resourceVersion", "value": version},
             {"op": "add", "path": "/metadata/managedFields", "value": wanted},
         ]
@@ -320,9 +314,12 @@ def _rewrite_entries(
             return member.json_patch(resource, change.key, operations)
         except Conflict:
             live = None
-    raise ClusterError(
-        member.name, "was changed or made anew since it was planned", hint="run again"
-    )
+    return None
+
+
+def _changed(member: Member) -> ClusterError:
+    text = "was changed or made anew since it was planned"
+    return ClusterError(member.name, text, hint="run again")
 
 
 def _for_that_object(change: Change) -> Object:
