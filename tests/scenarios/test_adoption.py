@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 import zlib
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 import pytest
 
 from reconciler.cluster.connecting import Connector
-from reconciler.errors import Position
+from reconciler.errors import Conflict, Position
 from reconciler.federation.model import Cluster
 from reconciler.inventory.records import decode_rows
 from reconciler.objects import Object, key_of
@@ -36,10 +37,15 @@ def by_hand(world: World, text: str, *arguments: str, cluster: str = "aws") -> N
 
 
 def put(world: World, kind: str, name: str, change: Any, manager: str) -> None:
-    """A controller reads an object, changes it and puts it back, as KubeFed's does."""
-    live = world.get(kind, name)
-    change(live)
-    call(world, "PUT", live, live, manager, "application/json")
+    """A controller reads an object, changes it and puts it back, as KubeFed's does: again, when
+    another one has written to it meanwhile."""
+    for _ in range(20):
+        live = world.get(kind, name)
+        change(live)
+        with contextlib.suppress(Conflict):
+            call(world, "PUT", live, live, manager, "application/json")
+            return
+    raise AssertionError(f"{kind} {name} never stays as it is for long enough")
 
 
 def call(
