@@ -73,6 +73,12 @@ def is_unavailable(obj: Object) -> bool:
     return ready_replicas(obj) == 0
 
 
+def stated_replicas(obj: Object) -> int | None:
+    """``spec.replicas``; None where there is none: null says no more than leaving it out."""
+    count = map_of(obj.get("spec")).get("replicas")
+    return count if isinstance(count, int) else None
+
+
 def wanted_replicas(obj: Object) -> int:
     """``spec.replicas``; 1 where it is not given."""
     replicas = map_of(obj.get("spec")).get("replicas")

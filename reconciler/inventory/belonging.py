@@ -20,7 +20,7 @@ KUBE_SYSTEM = ObjectKey("", "Namespace", "", "kube-system")
 TAKE_OVER = "--take-over"
 
 
-def claimed(member: Member, inventory: Inventory, cluster: str, claimant: Claimant) -> Inventory:
+def as_ours(member: Member, inventory: Inventory, cluster: str, claimant: Claimant) -> Inventory:
     """The inventory as this run would write it. What is not known yet is asked for: one request
     at first contact, none later. Raises ClusterError when it is another repository's."""
     owner = inventory.owner

@@ -23,21 +23,6 @@ MISSING = "\x00missing"
 """Stands for an owned path with no value; no JSON string of an API server can be equal to it."""
 
 
-def our_entry(live: Object, manager: str = FIELD_MANAGER) -> Object | None:
-    """Our own server-side-apply entry of an object, or None when it has none."""
-    entries = live["metadata"].get("managedFields")
-    if not isinstance(entries, list):
-        return None
-    for entry in entries:
-        if (
-            entry.get("manager") == manager
-            and entry.get("operation") == "Apply"
-            and not entry.get("subresource")
-        ):
-            return dict(entry)
-    return None
-
-
 Reader = Callable[[Any], Any]
 """Takes a live value apart as a tree of fields says."""
 
@@ -187,7 +172,7 @@ def difference(tree: Fields, other: Fields) -> Fields:
     return _written(_difference(_spelled_out(tree), _spelled_out(other)))
 
 
-def is_member(fields: Fields) -> bool:
+def holds_itself(fields: Fields) -> bool:
     """Whether the path up to this subtree is itself in the set, not only what is below it."""
     return not fields or "." in fields
 
@@ -256,7 +241,7 @@ def without(value: Any, given_up: Fields, kept: Fields) -> Any:
         if at < 0:
             continue
         held = kept.get(step)
-        gone = is_member(inner) and (held is None or not is_member(held))
+        gone = holds_itself(inner) and (held is None or not holds_itself(held))
         places[at] = MISSING if gone else without(value[at], inner, held or {})
     items = [places.get(at, item) for at, item in enumerate(value)]
     return [item for item in items if not (isinstance(item, str) and item == MISSING)]
@@ -264,11 +249,19 @@ def without(value: Any, given_up: Fields, kept: Fields) -> Any:
 
 # -- entries of managedFields --------------------------------------------------------------------
 
+BEFORE_FIRST_APPLY = "before-first-apply"
+"""The name under which the server keeps what it finds at an apply when managedFields is empty."""
+
 
 def entries_of(live: Object) -> list[Object]:
     """The entries of managedFields; none where there are none, or they make no sense."""
     entries = live["metadata"].get("managedFields")
     return [e for e in entries if isinstance(e, dict)] if isinstance(entries, list) else []
+
+
+def our_entry(live: Object) -> Object | None:
+    """The entry of our applies, or None when the object has none."""
+    return next((entry for entry in entries_of(live) if is_ours(entry)), None)
 
 
 def is_ours(entry: Object) -> bool:

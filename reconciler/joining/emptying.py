@@ -18,7 +18,7 @@ from reconciler.cluster.member import Member
 from reconciler.cluster.resources import VersionedKind
 from reconciler.errors import ClusterError
 from reconciler.federation.model import Cluster, Federation
-from reconciler.inventory.belonging import claimed, doubts_about_clusters
+from reconciler.inventory.belonging import as_ours, doubts_about_clusters
 from reconciler.inventory.observation import Observation, observe
 from reconciler.inventory.store import read_inventory
 from reconciler.objects import Object, ObjectKey
@@ -57,7 +57,7 @@ def plan_emptying(
     when the inventory is another repository's or another cluster's.
     """
     inventory = read_inventory(member, federation.name, federation.namespace)
-    inventory = claimed(member, inventory, cluster.name, claimant)
+    inventory = as_ours(member, inventory, cluster.name, claimant)
     doubts = doubts_about_clusters({cluster.name: inventory}, take_over=claimant.take_over)
     if doubts:
         raise ClusterError(member.name, f"{cluster.name} is {doubts[cluster.name]}")

@@ -17,12 +17,9 @@ from reconciler.cluster.resources import Resource
 from reconciler.errors import ApiError
 from reconciler.federation.autoscalers import ScaleTarget, scale_target, scaled_as
 from reconciler.federation.known_kinds import REPLICAS
-from reconciler.objects import Object, ObjectKey, map_of, maps_of
-from reconciler.planning.requests import (
-    Target,
-    count_owners,
-    stated_count,
-)
+from reconciler.health.object_status import stated_replicas
+from reconciler.objects import Object, ObjectKey, maps_of
+from reconciler.planning.requests import Target, count_owners
 
 AUTOSCALERS = Resource(
     "autoscaling/v1", "HorizontalPodAutoscaler", "horizontalpodautoscalers", namespaced=True
@@ -61,12 +58,12 @@ def with_autoscalers(
 def _is_anothers(target: Target, live: Object | None) -> bool:
     """Whether the live count is not Git's, and somebody else has set it."""
     desired = target.desired
-    stated = stated_count(target.body)
+    stated = stated_replicas(target.body)
     if live is None or stated is None or desired.force_conflicts:
         return False
     if REPLICAS in desired.retain and stated:
         return False
-    return map_of(live.get("spec")).get("replicas") != stated and bool(count_owners(live))
+    return stated_replicas(live) != stated and bool(count_owners(live))
 
 
 def _scalers(
@@ -103,14 +100,14 @@ def _settled(
         for entry in count_owners(live)
         if entry.get("subresource") == "scale"
     ]
-    stated = stated_count(target.body)
+    stated = stated_replicas(target.body)
     if scalers is None:
         scaler = next((name for name in holders if _is_one_of(name, _ASK_FOR)), "")
     else:
         scaler = scalers.get(scaled_as(target.key), "")
     scaler = scaler or next((name for name in holders if _is_one_of(name, _OTHERS)), "")
     if scaler and stated:
-        now = map_of(live.get("spec")).get("replicas")
+        now = stated_replicas(live)
         remarks.append(
             f"{target.key}: spec.replicas is left at {now} to {scaler}, which is not in Git; Git "
             f"says {stated}: leave it out there, or take it with the annotation "

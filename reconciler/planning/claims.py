@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from reconciler.federation.model import AdoptionRules
 from reconciler.inventory.ownership import (
+    BEFORE_FIRST_APPLY,
     Fields,
     difference,
     disowned,
@@ -23,9 +24,6 @@ from reconciler.inventory.ownership import (
 from reconciler.objects import Object, Unshown
 from reconciler.planning.fields import fields_at, leaf_fields, staying_fields
 from reconciler.planning.plan import Staying
-
-BEFORE_FIRST_APPLY = "before-first-apply"
-"""The name under which the server keeps what it finds at an apply when managedFields is empty."""
 
 NOT_IN_GIT = "not in Git"
 NO_LONGER_IN_GIT = "no longer in Git"

@@ -15,6 +15,7 @@ from reconciler.cluster.parallel import in_parallel
 from reconciler.cluster.resources import Resource, VersionedKind
 from reconciler.inventory.applyset import owner_of
 from reconciler.inventory.observation import Observation
+from reconciler.inventory.ownership import BEFORE_FIRST_APPLY
 from reconciler.inventory.records import Record
 from reconciler.objects import GroupKind, Object, ObjectKey, Unshown
 from reconciler.planning import checking
@@ -23,7 +24,7 @@ from reconciler.planning.checking import Checked, Terms
 from reconciler.planning.comparing import Comparison, Question, compare
 from reconciler.planning.missing import Sought, find_missing
 from reconciler.planning.once import content_digest, may_rerun, runs_once
-from reconciler.planning.requests import RESET, Target, request_for
+from reconciler.planning.requests import Target, request_for
 
 CONCURRENT_CHECKS = 8
 NAMESPACE = GroupKind("", "Namespace")
@@ -168,7 +169,7 @@ def _at_a_glance(
         adopting = record is None or not record.confirmed
         if adopting and shared.terms.adoption.policy == "Never":
             return checking.not_adopted(target, made_anew=made_anew)
-    take_over = shared.terms.adoption.take_over if adopting else (RESET,)
+    take_over = shared.terms.adoption.take_over if adopting else (BEFORE_FIRST_APPLY,)
     body, told = request_for(target, live, take_over)
     remarks += [f"{target.key}: {text}" for text in told]
     comparison = compare(shared.terms.digester, body, live, record)

@@ -137,12 +137,11 @@ def owners_of(live: Object, steps: tuple[Step, ...]) -> tuple[str, ...]:
 
     Our own applies are left out; somebody who edits under our name is not.
     """
-    entries = live.get("metadata", {}).get("managedFields")
     return tuple(
         sorted(
             {
                 str(entry.get("manager"))
-                for entry in (entries if isinstance(entries, list) else ())
+                for entry in entries_of(live)
                 if (entry.get("manager"), entry.get("operation")) != (FIELD_MANAGER, "Apply")
                 and _holds(entry.get("fieldsV1") or {}, live, steps)
             }

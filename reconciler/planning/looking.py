@@ -14,7 +14,7 @@ from reconciler.cluster.resources import VersionedKind
 from reconciler.errors import ApiError, ClusterError
 from reconciler.federation.known_kinds import REPLICATED
 from reconciler.federation.model import Cluster, DesiredState, Federation, Workload
-from reconciler.inventory.belonging import claimed, doubts_about_clusters
+from reconciler.inventory.belonging import as_ours, doubts_about_clusters
 from reconciler.inventory.observation import Observation, observe
 from reconciler.inventory.store import Inventory, read_inventory
 from reconciler.objects import Object, ObjectKey
@@ -112,7 +112,7 @@ def _look(
         federation = state.federation
         with understanding(cluster.name):
             inventory = _inventory(member, federation)
-            inventory = claimed(member, inventory, cluster.name, claimant)
+            inventory = as_ours(member, inventory, cluster.name, claimant)
             observation = observe(member, inventory, kinds, whole=whole)
             member.rest()
             return Seen(cluster, member, observation)

@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 
 from reconciler.federation.known_kinds import REPLICATED
 from reconciler.federation.model import DesiredState, Workload
+from reconciler.health.object_status import stated_replicas
 from reconciler.objects import Object, ObjectKey, map_of, number_of
 from reconciler.planning.plan import WorkloadRow
 from reconciler.planning.requests import leaves_count
@@ -45,8 +46,8 @@ def replicas_in(rendering: Rendering) -> dict[ObjectKey, dict[str, int]]:
     counts: dict[ObjectKey, dict[str, int]] = {}
     for name, objects in rendering.objects.items():
         for desired in objects:
-            replicas = (desired.body.get("spec") or {}).get("replicas")
-            if isinstance(replicas, int):
+            replicas = stated_replicas(desired.body)
+            if replicas is not None:
                 counts.setdefault(desired.key, {})[name] = replicas
     return counts
 

@@ -14,8 +14,9 @@ import orjson
 from reconciler.cluster.resources import Discovery, Resource, VersionedKind
 from reconciler.federation.known_kinds import REPLICAS, REPLICATED
 from reconciler.federation.sensitive import SENSITIVE
+from reconciler.health.object_status import stated_replicas
 from reconciler.inventory.applyset import with_membership
-from reconciler.inventory.ownership import our_entry, owns
+from reconciler.inventory.ownership import BEFORE_FIRST_APPLY, entries_of, our_entry, owns
 from reconciler.objects import Object, ObjectKey, Unshown, map_of, maps_of
 from reconciler.rendering.desired import DesiredObject
 
@@ -23,8 +24,6 @@ PROTECT = "federation.reconciler.dev/protect"
 ORPHAN = "federation.reconciler.dev/orphan"
 PROPAGATION = "federation.reconciler.dev/prune-propagation"
 DEFAULT_NAMESPACE = "default"
-RESET = "before-first-apply"
-"""The manager that the server names as owner of all where managedFields was emptied."""
 
 
 class Target(Unshown, frozen=True):
@@ -135,7 +134,7 @@ class Request(NamedTuple):
 
 
 def request_for(
-    target: Target, live: Object | None, take_over: Sequence[str] = (RESET,)
+    target: Target, live: Object | None, take_over: Sequence[str] = (BEFORE_FIRST_APPLY,)
 ) -> Request:
     """The body with the fields settled that are the member's to keep.
 
@@ -155,12 +154,12 @@ def request_for(
             if body is target.body:
                 body = copy.deepcopy(body)
             remarks += _retain(body, live, path, owned=_may_be_ours(live, path) or "*" in path)
-    now = _count(live)
-    if now is None or (stated_count(body) is not None and not leaves_count(target.desired, live)):
+    now, stated = stated_replicas(live), stated_replicas(body)
+    if now is None or (stated is not None and not leaves_count(target.desired, live)):
         return Request(body, tuple(remarks))
     spec = {k: v for k, v in map_of(body.get("spec")).items() if k != "replicas"}
     default = 1 if target.key.kind in REPLICATED else None
-    if _would_reset(live, take_over) and (now != default or stated_count(body) is not None):
+    if _would_reset(live, take_over) and (now != default or stated is not None):
         spec["replicas"] = now
     remarks += _count_remarks(target.desired, now, kept="replicas" in spec)
     if "replicas" in spec or "replicas" in map_of(body.get("spec")):
@@ -169,7 +168,7 @@ def request_for(
 
 
 def _count_remarks(desired: DesiredObject, now: int, *, kept: bool) -> Iterator[str]:
-    stated, scaler = stated_count(desired.body), desired.autoscaler
+    stated, scaler = stated_replicas(desired.body), desired.autoscaler
     if stated is not None and scaler and now == 0 and scaler.startswith("Horizontal"):
         yield f"spec.replicas stays at 0, where {scaler} does nothing; Git says {stated}"
     elif stated not in (None, now) and not scaler:
@@ -183,16 +182,6 @@ def _count_remarks(desired: DesiredObject, now: int, *, kept: bool) -> Iterator[
         )
 
 
-def stated_count(body: Object) -> int | None:
-    """spec.replicas as Git states it; null says no more than leaving it out."""
-    return _count(body)
-
-
-def _count(obj: Object) -> int | None:
-    count = map_of(obj.get("spec")).get("replicas")
-    return count if isinstance(count, int) else None
-
-
 def leaves_count(desired: DesiredObject, live: Object) -> bool:
     """Whether the live replicas stand against those in Git.
 
@@ -203,17 +192,16 @@ def leaves_count(desired: DesiredObject, live: Object) -> bool:
         return False
     if not desired.autoscaler:
         return True
-    ours = _count(live) == 0 and not count_owners(live)
-    return stated_count(desired.body) != 0 and not ours
+    ours = stated_replicas(live) == 0 and not count_owners(live)
+    return stated_replicas(desired.body) != 0 and not ours
 
 
 def count_owners(live: Object) -> list[Object]:
     """The managedFields entries of others that hold spec.replicas."""
     ours = our_entry(live)
-    entries = live["metadata"].get("managedFields")
     return [
         entry
-        for entry in (entries if isinstance(entries, list) else ())
+        for entry in entries_of(live)
         if entry != ours and owns(entry.get("fieldsV1") or {}, ("spec", "replicas"))
     ]
 
@@ -239,9 +227,9 @@ def with_running_replicas(body: Object, live: Object) -> tuple[Object, int | Non
     """The body with which a workload is made anew, and the count that it starts with if not Git but
     somebody else, such as an autoscaler, says how many: as many as run, where the server would
     start with one."""
-    running = map_of(live.get("spec")).get("replicas")
+    running = stated_replicas(live)
     spec = map_of(body.get("spec"))
-    if "replicas" in spec or not isinstance(running, int):
+    if "replicas" in spec or running is None:
         return body, None
     return {**body, "spec": {**spec, "replicas": running}}, running
 

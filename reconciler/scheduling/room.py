@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 
 from reconciler.federation.known_kinds import REPLICAS, REPLICATED
 from reconciler.federation.model import Workload
-from reconciler.health.object_status import wanted_replicas
+from reconciler.health.object_status import stated_replicas, wanted_replicas
 from reconciler.objects import Object
 
 
@@ -45,8 +45,8 @@ class Room:
 
 def own_count(workload: Workload) -> int:
     """The template's replicas; a workload that does not say runs one."""
-    count = (workload.template.get("spec") or {}).get("replicas")
-    return count if isinstance(count, int) else 1
+    count = stated_replicas(workload.template)
+    return 1 if count is None else count
 
 
 def replicas_due(workload: Workload, count: int | None, live: Object | None) -> int:

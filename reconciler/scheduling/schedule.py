@@ -11,6 +11,7 @@ from reconciler.federation.model import (
     ReplicaShare,
     Workload,
 )
+from reconciler.health.object_status import stated_replicas
 from reconciler.objects import ObjectKey
 from reconciler.scheduling.assignment import Assignment
 from reconciler.scheduling.dividing import divide
@@ -183,7 +184,5 @@ def duplicated_count(workload: Workload, cluster: str) -> int | None:
 def template_replicas(state: DesiredState) -> dict[ObjectKey, int]:
     """The counts that templates themselves have, for those that have one."""
     return {
-        w.key: count
-        for w in state.workloads
-        if isinstance(count := (w.template.get("spec") or {}).get("replicas"), int)
+        w.key: count for w in state.workloads if (count := stated_replicas(w.template)) is not None
     }
