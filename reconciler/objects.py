@@ -13,6 +13,9 @@ Object = dict[str, Any]
 """A Kubernetes object as parsed JSON; the one place where ``Any`` is welcome."""
 
 
+DEFAULT_NAMESPACE = "default"
+
+
 class Unshown(Struct, frozen=True):
     """Base of values that hold whole objects or credentials: their ``repr`` tells none of it, not
     in the words of an error either."""
@@ -53,10 +56,19 @@ class ObjectKey(NamedTuple):
     def group_kind(self) -> GroupKind:
         return GroupKind(self.group, self.kind)
 
+    @property
+    def namespaced_name(self) -> str:
+        """``shop/web``; ``web`` for what is in no namespace."""
+        return f"{self.namespace}/{self.name}" if self.namespace else self.name
+
+    @property
+    def with_namespace(self) -> ObjectKey:
+        """As a cluster knows what Git gives no namespace, if its kind has them: in ``default``."""
+        return self if self.namespace else self._replace(namespace=DEFAULT_NAMESPACE)
+
     def __str__(self) -> str:
         """``Deployment.apps shop/web``, ``ConfigMap shop/settings``, ``Namespace shop``."""
-        where = f"{self.namespace}/{self.name}" if self.namespace else self.name
-        return f"{self.group_kind} {where}"
+        return f"{self.group_kind} {self.namespaced_name}"
 
 
 def api_group(api_version: str) -> str:

@@ -50,7 +50,6 @@ from reconciler.planning.replicas import (
     replicas_to_be,
     workload_rows,
 )
-from reconciler.planning.requests import DEFAULT_NAMESPACE
 from reconciler.reading import LastApplied, check_trust
 from reconciler.recall import (
     Recall,
@@ -467,8 +466,7 @@ def _placed(rendering: Rendering) -> dict[ObjectKey, frozenset[str]]:
             homes.setdefault(desired.key, set()).add(name)
             if not desired.key.namespace:
                 # The member's discovery tells whether it is namespaced; here both are remembered.
-                at_home = desired.key._replace(namespace=DEFAULT_NAMESPACE)
-                homes.setdefault(at_home, set()).add(name)
+                homes.setdefault(desired.key.with_namespace, set()).add(name)
     return {key: frozenset(names) for key, names in homes.items()}
 
 

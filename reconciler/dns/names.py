@@ -134,11 +134,6 @@ def name_fault(name: str) -> str:
     return ""
 
 
-def at_home(key: ObjectKey) -> ObjectKey:
-    """The key under which a cluster knows an object; without a namespace it is in ``default``."""
-    return key if key.namespace else key._replace(namespace="default")
-
-
 def absolute(name: str) -> str:
     """Lower case with a final dot."""
     return name.strip().lower().rstrip(".") + "."
@@ -159,7 +154,7 @@ def _annotated(
     rules: DnsRules,
     warnings: list[str],
 ) -> Iterator[Entry]:
-    key = at_home(workload.key)
+    key = workload.key.with_namespace
     spec = workload.template.get("spec") or {}
     if key.kind == "Service" and rules.zones and spec.get("type") != "LoadBalancer":
         warnings.append(f"{key}: its type is not LoadBalancer, so it has no address for a record")
@@ -191,7 +186,7 @@ def _names(
         if host == "true":
             for zone in rules.zones:
                 for cluster in clusters:
-                    name = _by_naming(zone, at_home(workload.key), cluster)
+                    name = _by_naming(zone, workload.key.with_namespace, cluster)
                     if name:
                         yield zone, name, cluster
             continue
@@ -269,7 +264,7 @@ def _service_record(
     rules: DnsRules,
     warnings: list[str],
 ) -> list[Entry]:
-    key = at_home(key_of(manifest)._replace(group="", kind="Service"))
+    key = key_of(manifest)._replace(group="", kind="Service").with_namespace
     spec = manifest["spec"]
     origin = f"ServiceDNSRecord {key.namespace}/{key.name}"
     domain = domains.get(spec["domainRef"])
@@ -321,7 +316,7 @@ def _levels(
 def _ingress_record(
     manifest: Object, clusters: Iterable[Cluster], rules: DnsRules, warnings: list[str]
 ) -> Iterator[Entry]:
-    key = at_home(key_of(manifest)._replace(group="networking.k8s.io", kind="Ingress"))
+    key = key_of(manifest)._replace(group="networking.k8s.io", kind="Ingress").with_namespace
     origin = f"IngressDNSRecord {key.namespace}/{key.name}"
     spec = manifest["spec"]
     for host in spec.get("hosts") or ():

@@ -16,7 +16,7 @@ from msgspec import Struct
 from reconciler.cluster.member import Member
 from reconciler.cluster.parallel import in_parallel
 from reconciler.dns.external_dns import WHERE, apply_endpoints, plan_endpoints
-from reconciler.dns.names import Homes, Wanted, at_home, wanted_names
+from reconciler.dns.names import Homes, Wanted, wanted_names
 from reconciler.dns.patience import LONGEST, within
 from reconciler.dns.providers import Opened, ReadSecret, open_provider
 from reconciler.dns.records import Abilities, Entry, Ownership, Place, Standing
@@ -264,7 +264,9 @@ def _no_secret(reference: SecretValue) -> str:
 
 def _weights(state: DesiredState, wanted: Wanted) -> dict[Place, int]:
     """The share that the object's Placement gives each cluster, else the cluster's own weight."""
-    shares = {at_home(w.key): w.replicas for w in state.workloads if w.replicas.mode == "Divided"}
+    shares = {
+        w.key.with_namespace: w.replicas for w in state.workloads if w.replicas.mode == "Divided"
+    }
     own = {cluster.name: cluster.weight for cluster in state.clusters}
     found = {}
     for place in {place for entry in wanted.entries.values() for place in entry.places}:
@@ -276,7 +278,7 @@ def _weights(state: DesiredState, wanted: Wanted) -> dict[Place, int]:
 
 def _steadfast(state: DesiredState, wanted: Wanted) -> frozenset[ObjectKey]:
     """Objects that an outage must not move: ``failover.action: None``."""
-    narrowed = {at_home(w.key): w.failover for w in state.workloads if w.failover}
+    narrowed = {w.key.with_namespace: w.failover for w in state.workloads if w.failover}
     keys = {place.key for entry in wanted.entries.values() for place in entry.places}
     usual = state.federation.failover
     return frozenset(key for key in keys if (narrowed.get(key) or usual).action == "None")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
-from reconciler.dns.names import at_home
 from reconciler.dns.targets import backends_of
 from reconciler.federation.known_kinds import REPLICATED
 from reconciler.federation.model import DesiredState, Workload
@@ -34,12 +33,12 @@ def late_objects(
             if w.key.kind in REPLICATED and _is_short(w, cluster, shares[w.key], live)
         ]
         services = {
-            at_home(w.key)
+            w.key.with_namespace
             for w in state.workloads
             if w.key.kind == "Service" and any(_is_behind(one, w) for one in short)
         }
         ingresses = {
-            at_home(w.key)
+            w.key.with_namespace
             for w in state.workloads
             if w.key.kind == "Ingress" and _leads_to(w, services)
         }
@@ -63,7 +62,7 @@ def _is_short(
 
 def _is_behind(workload: Workload, service: Workload) -> bool:
     """Whether a Service selects a workload's Pods."""
-    if at_home(workload.key).namespace != at_home(service.key).namespace:
+    if workload.key.with_namespace.namespace != service.key.with_namespace.namespace:
         return False
     selector = map_of(map_of(service.template.get("spec")).get("selector"))
     pods = map_of(map_of(map_of(workload.template.get("spec")).get("template")).get("metadata"))
@@ -71,6 +70,6 @@ def _is_behind(workload: Workload, service: Workload) -> bool:
 
 
 def _leads_to(ingress: Workload, services: Collection[ObjectKey]) -> bool:
-    namespace = at_home(ingress.key).namespace
+    namespace = ingress.key.with_namespace.namespace
     behind = {(namespace, name) for name in backends_of(ingress.template)}
     return any((key.namespace, key.name) in behind for key in services)

@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from reconciler.cluster.member import Member
 from reconciler.cluster.resources import Resource
-from reconciler.dns.names import absolute, at_home
+from reconciler.dns.names import absolute
 from reconciler.dns.records import Entry
 from reconciler.errors import NotFound
 from reconciler.federation.model import DesiredState
@@ -63,7 +63,9 @@ def sought(state: DesiredState, entries: Iterable[Entry]) -> dict[str, Sought]:
     for place in {place for entry in entries for place in entry.places}:
         by_cluster.setdefault(place.cluster, set()).add(place.key)
     behind = {
-        at_home(w.key): {(at_home(w.key).namespace, name) for name in backends_of(w.template)}
+        w.key.with_namespace: {
+            (w.key.with_namespace.namespace, name) for name in backends_of(w.template)
+        }
         for w in state.workloads
         if w.key.kind == "Ingress"
     }

@@ -13,7 +13,7 @@ from reconciler.cluster.member import Member
 from reconciler.cluster.parallel import in_parallel
 from reconciler.cluster.resources import Resource
 from reconciler.dns.imagining import imagine, imagined_view
-from reconciler.dns.names import Homes, at_home, wanted_names
+from reconciler.dns.names import Homes, wanted_names
 from reconciler.dns.patience import LONGEST
 from reconciler.dns.plan import DnsPlan, apply_dns, dns_needs, plan_dns, rules_of
 from reconciler.dns.rules import SecretValue
@@ -98,7 +98,7 @@ def imagine_dns_of_run(
     views, warnings = _views([(connect(cluster), {}) for cluster in state.clusters], needs)
     # Where nothing was applied yet, what would have an address gets one.
     closed = {
-        at_home(w.key)
+        w.key.with_namespace
         for w in state.workloads
         if w.key.kind == "Service" and map_of(w.template.get("spec")).get("type") != "LoadBalancer"
     }
@@ -139,7 +139,7 @@ def _views(
 
 
 def _live(observation: Observation) -> dict[ObjectKey, Object]:
-    return {at_home(key): obj for key, (_, obj) in observation.members.items()}
+    return {key.with_namespace: obj for key, (_, obj) in observation.members.items()}
 
 
 def secrets_of(connector: Connector, namespace: str) -> Callable[[SecretValue], str]:

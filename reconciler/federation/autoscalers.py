@@ -5,7 +5,7 @@ So it is with a HorizontalPodAutoscaler, with KEDA's ScaledObject, and with thos
 
 from __future__ import annotations
 
-from reconciler.objects import Object, ObjectKey, map_of
+from reconciler.objects import DEFAULT_NAMESPACE, Object, ObjectKey, map_of
 
 ScaleTarget = tuple[str, str, str]
 """Namespace, kind and name of a workload. Without its group: too much is left to an autoscaler
@@ -23,9 +23,9 @@ def scale_target(body: Object) -> ScaleTarget | None:
         return None
     # KEDA takes a Deployment where it is not said.
     kind = str(reference.get("kind") or "Deployment")
-    return str(body["metadata"].get("namespace") or "default"), kind, name
+    return str(body["metadata"].get("namespace") or DEFAULT_NAMESPACE), kind, name
 
 
 def scaled_as(key: ObjectKey) -> ScaleTarget:
     """A workload as ``scale_target`` would name it."""
-    return key.namespace or "default", key.kind, key.name
+    return key.namespace or DEFAULT_NAMESPACE, key.kind, key.name

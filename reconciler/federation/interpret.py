@@ -354,7 +354,7 @@ def _check_collisions(workloads: Sequence[Workload], parts: _Sorted, faults: Fau
     for workload in workloads:
         key = workload.key
         if not key.namespace and key.kind in API_VERSIONS and key.kind not in CLUSTER_SCOPED:
-            key = key._replace(namespace="default")
+            key = key.with_namespace
         other = seen.setdefault(key, workload)
         if other is not workload and workload.position in documents:
             how = "plainly and federated" if workload.kubefed != other.kubefed else "in default"

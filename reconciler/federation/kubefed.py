@@ -24,7 +24,7 @@ from reconciler.federation.model import (
 from reconciler.federation.overrides import parse_operations
 from reconciler.federation.selectors import parse_selector, selector_faults
 from reconciler.manifests.document import Document
-from reconciler.objects import Object, api_group, key_of, map_of
+from reconciler.objects import DEFAULT_NAMESPACE, Object, api_group, key_of, map_of
 
 TYPES_GROUP = "types.kubefed.io"
 MANAGED = "kubefed.io/managed"
@@ -248,7 +248,7 @@ def _within_namespace(
         return workload
     if namespace in targets:
         return replace(workload, namespace_placement=targets[namespace])
-    if namespace not in around.namespaces and namespace != "default":
+    if namespace not in around.namespaces and namespace != DEFAULT_NAMESPACE:
         around.faults.warn(
             document,
             f"namespace {namespace!r} has no FederatedNamespace; the clusters must have it",

@@ -95,4 +95,4 @@ def is_marked(obj: Object, labels: Mapping[str, str]) -> bool:
 def title(obj: Object) -> str:
     """``ServiceAccount federation-system/aws-eu-host``."""
     key = key_of(obj)
-    return f"{key.kind} {key.namespace}/{key.name}" if key.namespace else f"{key.kind} {key.name}"
+    return f"{key.kind} {key.namespaced_name}"

@@ -8,10 +8,9 @@ from collections.abc import Collection, Mapping, Sequence
 from msgspec import Struct
 
 from reconciler.health.object_status import ObjectStatus, Status, object_status, ready_replicas
-from reconciler.objects import Object, ObjectKey, Unshown
+from reconciler.objects import DEFAULT_NAMESPACE, Object, ObjectKey, Unshown
 from reconciler.planning.member_plan import MemberWork
 from reconciler.planning.plan import Action, Change, Plan
-from reconciler.planning.requests import DEFAULT_NAMESPACE
 
 
 class ClusterStatus(Unshown, frozen=True):

@@ -16,7 +16,7 @@ from reconciler.errors import ApiError, Conflict, Invalid, NotFound, Throttled
 from reconciler.federation.model import AdoptionRules
 from reconciler.inventory.ownership import Fields, owned_paths
 from reconciler.inventory.records import Digester, Footprint, Record
-from reconciler.objects import Object
+from reconciler.objects import DEFAULT_NAMESPACE, Object
 from reconciler.planning import claims
 from reconciler.planning.comparing import Comparison, Question
 from reconciler.planning.fields import changed_fields, leaf_fields
@@ -25,7 +25,6 @@ from reconciler.planning.once import is_collected
 from reconciler.planning.plan import Action, Change, FieldChange
 from reconciler.planning.redaction import refusal_words, refused_fields
 from reconciler.planning.requests import (
-    DEFAULT_NAMESPACE,
     Target,
     with_running_replicas,
 )

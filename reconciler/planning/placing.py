@@ -22,7 +22,7 @@ from reconciler.planning.looking import shared_workloads, spread_workloads
 from reconciler.planning.replicas import running_counts
 from reconciler.planning.requests import count_owners
 from reconciler.scheduling import Assignment, FleetView, schedule
-from reconciler.scheduling.handover import Running, hold, return_limits, short
+from reconciler.scheduling.handover import Running, hold, return_limits
 from reconciler.scheduling.room import is_given_up, replicas_due
 
 Live = Mapping[ObjectKey, Mapping[str, Object]]
@@ -82,7 +82,7 @@ def place(
     )
     if limits:
         assignments = schedule(state, replace(view, capacity=limits))
-    moves: list[str] = [f"{short(w)}: leaves {c}: {why}" for w, c, why in _left(away)]
+    moves: list[str] = [f"{w.namespaced_name}: leaves {c}: {why}" for w, c, why in _left(away)]
     out = frozenset(availability.unavailable.keys() | availability.lost)
     homeless = _homeless(usual, assignments, out) - {
         w for w, stays in availability.staying.items() if HAS_RUN in stays.values()
@@ -168,7 +168,7 @@ def _missing(
         must = replicas_due(workload, one.replicas[cluster], there)
         ready = 0 if there is None else ready_replicas(there)
         if ready < must:
-            found.append(f"{short(one.workload)} ({ready} of {must} ready)")
+            found.append(f"{one.workload.namespaced_name} ({ready} of {must} ready)")
     return ", ".join(found[:5]) + (f" and {len(found) - 5} more" if found[5:] else "")
 
 
@@ -239,7 +239,7 @@ def _down(
         if one.workload in homeless:
             kind = "" if one.workload.kind == "Deployment" else f"{one.workload.kind} "
             where = ", ".join(sorted(_homes(one) & set(out)))
-            gone.setdefault(where, []).append(kind + short(one.workload))
+            gone.setdefault(where, []).append(kind + one.workload.namespaced_name)
     return [
         f"DOWN without {where}: {', '.join(names)} (nothing else runs "
         f"{'it' if len(names) == 1 else 'them'})"
@@ -258,7 +258,7 @@ def _degraded(
     found = []
     for cluster in sorted(out):
         gone = [
-            short(a.workload)
+            a.workload.namespaced_name
             for a in usual
             if a.workload in copied and a.workload.kind in REPLICATED and cluster in a.replicas
         ]
@@ -278,7 +278,7 @@ def _staying(
     for one in usual:
         for cluster, why in sorted(staying.get(one.workload, {}).items()):
             if one.workload in divided and one.replicas.get(cluster):
-                found.setdefault((cluster, why), []).append(short(one.workload))
+                found.setdefault((cluster, why), []).append(one.workload.namespaced_name)
     return [
         f"not moved from {cluster}: {', '.join(names)} ({why})"
         for (cluster, why), names in sorted(found.items())

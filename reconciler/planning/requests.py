@@ -17,13 +17,12 @@ from reconciler.federation.sensitive import SENSITIVE
 from reconciler.health.object_status import stated_replicas
 from reconciler.inventory.applyset import with_membership
 from reconciler.inventory.ownership import BEFORE_FIRST_APPLY, entries_of, our_entry, owns
-from reconciler.objects import Object, ObjectKey, Unshown, map_of, maps_of
+from reconciler.objects import DEFAULT_NAMESPACE, Object, ObjectKey, Unshown, map_of, maps_of
 from reconciler.rendering.desired import DesiredObject
 
 PROTECT = "federation.reconciler.dev/protect"
 ORPHAN = "federation.reconciler.dev/orphan"
 PROPAGATION = "federation.reconciler.dev/prune-propagation"
-DEFAULT_NAMESPACE = "default"
 
 
 class Target(Unshown, frozen=True):

@@ -22,10 +22,9 @@ from reconciler.federation.known_kinds import API_VERSIONS, CLUSTER_SCOPED, REPL
 from reconciler.federation.model import DesiredState, Workload
 from reconciler.health.object_status import Status, object_status, ready_replicas
 from reconciler.objects import Object, ObjectKey
-from reconciler.planning.requests import DEFAULT_NAMESPACE
 from reconciler.scheduling.assignment import Assignment
 from reconciler.scheduling.eligible import eligible
-from reconciler.scheduling.handover import leave_reason, short
+from reconciler.scheduling.handover import leave_reason
 from reconciler.scheduling.room import is_given_up, own_count
 from reconciler.scheduling.schedule import duplicated_count
 
@@ -90,7 +89,7 @@ def _leaving(
     workloads = {w.key: w for w in state.workloads}
     # Whether a kind of somebody's own has namespaces, only a member knows.
     workloads |= {
-        w.key._replace(namespace=DEFAULT_NAMESPACE): w
+        w.key.with_namespace: w
         for w in state.workloads
         if not w.key.namespace and w.key.kind not in CLUSTER_SCOPED
     }
@@ -175,7 +174,7 @@ def _words(
 
 
 def _names(keys: Sequence[ObjectKey]) -> str:
-    shown = ", ".join(f"{key.kind} {short(key)}" for key in keys[:NAMED])
+    shown = ", ".join(f"{key.kind} {key.namespaced_name}" for key in keys[:NAMED])
     return shown + (f" and {len(keys) - NAMED} more" if keys[NAMED:] else "")
 
 

@@ -180,7 +180,7 @@ def event(regarding: Regarding, what: Happening, now: float) -> Object:
         "kind": EVENTS.kind,
         "metadata": {
             "name": f"{stem}.{digest(str(key), what.reason, what.key)}",
-            "namespace": key.namespace or "default",
+            "namespace": key.with_namespace.namespace,
         },
         "eventTime": stamp,
         "reportingController": FIELD_MANAGER,

@@ -136,7 +136,7 @@ def kind_name(key: ObjectKey) -> str:
 
 def object_name(key: ObjectKey) -> str:
     """``shop/web``; ``web`` for what is in no namespace."""
-    return visible(f"{key.namespace}/{key.name}" if key.namespace else key.name)
+    return visible(key.namespaced_name)
 
 
 def key_text(key: ObjectKey) -> str:

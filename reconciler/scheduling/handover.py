@@ -80,7 +80,7 @@ def hold(assignment: Assignment, running: Running) -> tuple[Assignment, list[str
 
 
 def _wait(assignment: Assignment, name: str, count: int, wanted: int) -> str:
-    who = short(assignment.workload)
+    who = assignment.workload.namespaced_name
     part = f"of which {count - wanted} until as many are ready elsewhere"
     if name in assignment.replicas or name in assignment.spare:
         return f"{who}: {name} keeps {count} ({part})"
@@ -131,8 +131,3 @@ def return_limits(
             if now + granted < wanted:
                 limits.setdefault(assignment.workload, {})[name] = now + granted
     return limits
-
-
-def short(key: ObjectKey) -> str:
-    """Namespace and name, as people write them."""
-    return f"{key.namespace}/{key.name}" if key.namespace else key.name

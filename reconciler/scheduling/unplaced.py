@@ -50,7 +50,7 @@ def unplaced(state: DesiredState, assignments: Sequence[Assignment]) -> Unplaced
         workload = workloads[key]
         meant = workload.target is not None and workload.target.clusters == ()
         # Whether a kind is namespaced, only a cluster can tell.
-        for one in (key,) if key.namespace else (key, key._replace(namespace="default")):
+        for one in dict.fromkeys((key, key.with_namespace)):
             placed[one] = (workload, assignment)
             # What only stays for want of another place has none.
             home = set(assignment.replicas) - assignment.leaving or assignment.spare
