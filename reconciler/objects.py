@@ -5,6 +5,7 @@ Objects are plain parsed JSON (``Object``), never typed models: the tool handles
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from msgspec import Struct
@@ -85,6 +86,12 @@ def map_of(value: object) -> Object:
 def maps_of(value: object) -> list[Object]:
     """The maps in a list; none where it is no list."""
     return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
+
+
+def first_few(names: Sequence[str], shown: int = 3) -> str:
+    """The first few, and how many more: ``a, b, c and 4 more``."""
+    more = f" and {len(names) - shown} more" if len(names) > shown else ""
+    return ", ".join(names[:shown]) + more
 
 
 def number_of(value: object) -> int:

@@ -20,8 +20,9 @@ from reconciler.inventory.records import Record
 from reconciler.inventory.store import Inventory, write_inventory
 from reconciler.objects import GroupKind, Object, ObjectKey
 from reconciler.planning import once, pruning
-from reconciler.planning.member_plan import CRD, NAMESPACE, MemberWork
+from reconciler.planning.member_plan import MemberWork
 from reconciler.planning.plan import Action, Change, Outcome
+from reconciler.planning.pruning import CRD, NAMESPACE
 from reconciler.planning.requests import crds_in
 
 CONCURRENT_WRITES = 16

@@ -18,6 +18,7 @@ from reconciler.errors import (
     Conflict,
     LeaseLost,
 )
+from reconciler.federation.overrides import join_pointer
 from reconciler.inventory.applyset import IDENTITY, PART_OF
 from reconciler.inventory.ownership import (
     Fields,
@@ -224,8 +225,8 @@ def _orphan(
         )
     operations = [
         {"op": "test", "path": "/metadata/resourceVersion", "value": metadata["resourceVersion"]},
-        {"op": "remove", "path": f"/metadata/labels/{_escape(PART_OF)}"},
-        {"op": "remove", "path": f"/metadata/annotations/{_escape(IDENTITY)}"},
+        {"op": "remove", "path": join_pointer(("metadata", "labels", PART_OF))},
+        {"op": "remove", "path": join_pointer(("metadata", "annotations", IDENTITY))},
     ]
     member.json_patch(resource, change.key, operations)
     return None, None, ""
@@ -335,7 +336,3 @@ def _request(change: Change) -> Object:
     if change.request is None:
         raise ValueError(f"{change.key}: a {change.action} without a request")
     return change.request
-
-
-def _escape(name: str) -> str:
-    return name.replace("~", "~0").replace("/", "~1")

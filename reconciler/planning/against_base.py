@@ -15,7 +15,7 @@ import orjson
 from msgspec import Struct
 from msgspec.structs import replace
 
-from reconciler.objects import Object, ObjectKey
+from reconciler.objects import Object, ObjectKey, first_few
 from reconciler.planning.guards import deletions_of
 from reconciler.planning.plan import (
     ABSENT,
@@ -32,7 +32,6 @@ from reconciler.planning.plan import (
 
 Item = TypeVar("Item")
 _NO_WRITE = (Action.FAILED, Action.UNCHANGED)
-_SHOWN_PATHS = 3
 _POSITION = re.compile(r" \([^()\s]+:\d+:\d+\)")
 """Where a refused manifest lies, which an edit above it moves."""
 
@@ -147,8 +146,7 @@ def _beyond(change: Change, other: Change, ref: str) -> Change:
     if count := len(change.fields) - len(fields):
         told.append(f"{count} more as {ref}")
     if dropped:
-        more = f" and {len(dropped) - _SHOWN_PATHS} more" if dropped[_SHOWN_PATHS:] else ""
-        told.append(f"no longer, as {ref} would: {', '.join(dropped[:_SHOWN_PATHS])}{more}")
+        told.append(f"no longer, as {ref} would: {first_few(dropped)}")
     return _explained(dataclasses.replace(change, fields=fields), "; ".join(told))
 
 

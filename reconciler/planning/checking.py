@@ -19,7 +19,7 @@ from reconciler.inventory.records import Digester, Footprint, Record
 from reconciler.objects import DEFAULT_NAMESPACE, Object
 from reconciler.planning import claims
 from reconciler.planning.comparing import Comparison, Question
-from reconciler.planning.fields import changed_fields, leaf_fields
+from reconciler.planning.fields import REPLICAS_FIELD, changed_fields, leaf_fields
 from reconciler.planning.immutability import is_immutable
 from reconciler.planning.once import is_collected
 from reconciler.planning.plan import Action, Change, FieldChange
@@ -300,7 +300,7 @@ def _may_force(
         fields = terms.recorded(previous.entry)
         taken = {str(cause.get("field", "")) for cause in conflict.causes}
         # Nothing keeps it: an autoscaler that is gone, or a person's ``kubectl scale``.
-        taken -= {".spec.replicas"} if target.takes_count else set()
+        taken -= {f".{REPLICAS_FIELD}"} if target.takes_count else set()
         drifted = not taken or (fields is not None and taken <= owned_paths(fields))
     return f"drift: changed by {', '.join(owners)}" if drifted else ""
 
@@ -388,7 +388,7 @@ def _reason(question: Question, fields: tuple[FieldChange, ...], adopting: bool)
         return f"drift{by}"
     if question is Question.UNKNOWN:
         return "differs from Git"
-    if question is Question.EDITED and [field.path for field in fields] == ["spec.replicas"]:
+    if question is Question.EDITED and [field.path for field in fields] == [REPLICAS_FIELD]:
         return "its share of the replicas changes"
     return str(question) if fields else ""
 

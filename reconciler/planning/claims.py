@@ -22,7 +22,7 @@ from reconciler.inventory.ownership import (
     without,
 )
 from reconciler.objects import Object, Unshown
-from reconciler.planning.fields import fields_at, leaf_fields, staying_fields
+from reconciler.planning.fields import REPLICAS_FIELD, fields_at, leaf_fields, staying_fields
 from reconciler.planning.plan import Staying
 
 NOT_IN_GIT = "not in Git"
@@ -78,7 +78,7 @@ def still_there(foreseen: Foreseen, result: Object, body: Object) -> tuple[Stayi
     ``body`` is what Git says. A field in it is not sent where it is the member's own to set. A
     count of replicas that Git dropped is its setter's, and told of where nobody else sets it.
     """
-    said = {field.path for field in leaf_fields(body)} | {"spec.replicas"}
+    said = {field.path for field in leaf_fields(body)} | {REPLICAS_FIELD}
     there = fields_at(result, foreseen.given_up, NO_LONGER_IN_GIT)
     return tuple(field for field in there if field.path not in said)
 

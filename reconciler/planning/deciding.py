@@ -17,17 +17,17 @@ from reconciler.inventory.applyset import owner_of
 from reconciler.inventory.observation import Observation
 from reconciler.inventory.ownership import BEFORE_FIRST_APPLY
 from reconciler.inventory.records import Record
-from reconciler.objects import GroupKind, Object, ObjectKey, Unshown
+from reconciler.objects import Object, ObjectKey, Unshown
 from reconciler.planning import checking
 from reconciler.planning.autoscaling import with_autoscalers
 from reconciler.planning.checking import Checked, Terms
 from reconciler.planning.comparing import Comparison, Question, compare
 from reconciler.planning.missing import Sought, find_missing
 from reconciler.planning.once import content_digest, may_rerun, runs_once
+from reconciler.planning.pruning import NAMESPACE
 from reconciler.planning.requests import Target, request_for
 
 CONCURRENT_CHECKS = 8
-NAMESPACE = GroupKind("", "Namespace")
 
 
 class Deciding(Struct, frozen=True):

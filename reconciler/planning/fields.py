@@ -20,6 +20,9 @@ from reconciler.inventory.ownership import (
 from reconciler.objects import Object
 from reconciler.planning.plan import ABSENT, FieldChange, Staying
 
+REPLICAS_FIELD = "spec.replicas"
+"""As plans write the path of the count that ``federation.known_kinds.REPLICAS`` points to."""
+
 Step = str | Mapping[str, Any] | int
 """A map key, a list item told by its identifying fields, or a list position."""
 

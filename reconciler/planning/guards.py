@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from msgspec import Struct
 
 from reconciler.federation.model import GuardRules
+from reconciler.objects import first_few
 from reconciler.planning.plan import Action, Change
-from reconciler.scheduling.unplaced import listed
 
 
 class Deletions(Struct, frozen=True):
@@ -51,7 +51,7 @@ def violations(
     if figures.unplaced and rules.unplaced == "Stop":
         found.append(
             f"{figures.cluster}: still in Git, and no longer placed anywhere: "
-            f"{listed(figures.unplaced)}; place it again, or take it out of Git; {allow}, "
+            f"{first_few(figures.unplaced)}; place it again, or take it out of Git; {allow}, "
             "spec.guards.unplaced: Allow always"
         )
     if figures.wanted == 0 and figures.inventory > 1:

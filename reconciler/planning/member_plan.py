@@ -19,23 +19,20 @@ from reconciler.inventory.applyset import is_member
 from reconciler.inventory.observation import Observation
 from reconciler.inventory.ownership import Fields
 from reconciler.inventory.records import Record, made_by_another
-from reconciler.objects import GroupKind, Object, ObjectKey
+from reconciler.objects import GroupKind, Object, ObjectKey, first_few
 from reconciler.planning import guards, once, pruning
 from reconciler.planning.checking import Checked, Terms, could_not_be_listed
 from reconciler.planning.deciding import Deciding, decide_all
+from reconciler.planning.fields import REPLICAS_FIELD
 from reconciler.planning.missing import Sought, find_missing
 from reconciler.planning.plan import Action, Change, ClusterPlan
-from reconciler.planning.pruning import DeletionRules
+from reconciler.planning.pruning import NAMESPACE, DeletionRules
 from reconciler.planning.redaction import without_values
 from reconciler.planning.requests import Target, crds_in, target_of
 from reconciler.rendering.desired import DesiredObject
 from reconciler.scheduling.unplaced import Unplaced
 
 SAMPLE_PERIOD_SECONDS = 900
-REPLICAS = "spec.replicas"
-
-NAMESPACE = GroupKind("", "Namespace")
-CRD = pruning.CRD
 
 
 class Settings(Struct, frozen=True):
@@ -219,7 +216,10 @@ def rescue_of(work: MemberWork, moving: Mapping[str, Collection[ObjectKey]]) -> 
         if change.key in keys
         and (
             change.action is Action.CREATE
-            or (change.action is Action.UPDATE and {f.path for f in change.fields} == {REPLICAS})
+            or (
+                change.action is Action.UPDATE
+                and {f.path for f in change.fields} == {REPLICAS_FIELD}
+            )
         )
     )
     rest = frozenset(change.key for change in work.plan.changes if change not in kept)
@@ -257,8 +257,7 @@ def _hold_recreations(checked: Sequence[Checked]) -> tuple[list[Checked], str]:
     refused = [c.target.key for c in checked if c.change and c.change.action is Action.FAILED]
     if not refused:
         return list(checked), ""
-    more = f" and {len(refused) - 1} more" if refused[1:] else ""
-    reason = f"{min(refused)}{more} could not be applied first"
+    reason = f"{first_few([str(key) for key in sorted(refused)], 1)} could not be applied first"
     held = [
         structs.replace(c, change=_held(c.change, reason))
         if c.change and c.change.action is Action.RECREATE
@@ -332,8 +331,7 @@ def _prunes(
     waiting = [str(c.key) for c in changes if c.action is not Action.FAILED]
     if refused and waiting:
         blocked = "; ".join(filter(None, (blocked, refused)))
-        more = f" and {len(waiting) - 3} more" if waiting[3:] else ""
-        warnings.append(f"pruning waits: {refused}; then go {', '.join(waiting[:3])}{more}")
+        warnings.append(f"pruning waits: {refused}; then go {first_few(waiting)}")
         changes = [c for c in changes if c.action is Action.FAILED]
     return changes, warnings, blocked
 

@@ -16,7 +16,7 @@ from reconciler.health import workload_decision
 from reconciler.health.decision import settle
 from reconciler.health.memory import FleetMemory
 from reconciler.health.object_status import is_unavailable, ready_replicas, wanted_replicas
-from reconciler.objects import Object, ObjectKey
+from reconciler.objects import Object, ObjectKey, first_few
 from reconciler.planning.availability import HAS_RUN, Availability, moves_away, rules_of
 from reconciler.planning.looking import shared_workloads, spread_workloads
 from reconciler.planning.replicas import running_counts
@@ -169,7 +169,7 @@ def _missing(
         ready = 0 if there is None else ready_replicas(there)
         if ready < must:
             found.append(f"{one.workload.namespaced_name} ({ready} of {must} ready)")
-    return ", ".join(found[:5]) + (f" and {len(found) - 5} more" if found[5:] else "")
+    return first_few(found, 5)
 
 
 def _doubtful(

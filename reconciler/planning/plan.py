@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 from msgspec import Struct, field
 
+from reconciler.federation.sensitive import SECRET
 from reconciler.health.decision import ClusterHealth
 from reconciler.objects import Object, ObjectKey
 
@@ -110,7 +111,7 @@ class Change:
     @property
     def is_sensitive(self) -> bool:
         """Whether some of its values must not be shown, in no digest either."""
-        return bool(self.hidden) or self.key[:2] == ("", "Secret")
+        return bool(self.hidden) or self.key[:2] == SECRET
 
 
 class ClusterPlan(Struct, frozen=True):

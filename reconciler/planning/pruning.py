@@ -26,6 +26,7 @@ from reconciler.objects import (
     ObjectKey,
     Unshown,
     api_group,
+    first_few,
     key_of,
     map_of,
     maps_of,
@@ -270,7 +271,7 @@ def staying_in(
     They are wanted, protected, orphaned, or not gone yet; empty: there are none.
     """
     inside = sorted(str(one) for one in members if _is_inside(one, key, live) and one not in going)
-    return ", ".join(inside[:3]) + (f" and {len(inside) - 3} more" if inside[3:] else "")
+    return first_few(inside)
 
 
 def _is_inside(one: ObjectKey, key: ObjectKey, live: Object) -> bool:
@@ -338,8 +339,7 @@ def strangers_in(
     leaving = _with_dependents(gone, inside)
     strangers = [one for one in found if isinstance(one, str)]
     strangers += [str(key_of(o)) for o in inside if _is_stranger(o, applyset, leaving)]
-    shown = ", ".join(strangers[:3])
-    return shown + (f" and {len(strangers) - 3} more" if len(strangers) > 3 else "")
+    return first_few(strangers)
 
 
 def _is_established(crd: Object) -> bool:
@@ -443,8 +443,7 @@ def owned_claims(member: Member, key: ObjectKey, live: Object) -> str:
         return False
 
     found = [str(key_of(claim)) for claim in claims if descends(claim)]
-    more = f" and {len(found) - 3} more" if len(found) > 3 else ""
-    return f"{', '.join(found[:3])}{more} would go along" if found else ""
+    return f"{first_few(found)} would go along" if found else ""
 
 
 def _owner(member: Member, reference: Object, owned: Object, discovery: Discovery) -> list[Object]:

@@ -14,6 +14,7 @@ from msgspec.structs import replace
 
 from reconciler.cluster.refusals import known_fields, own_words
 from reconciler.errors import ApiError, ClusterError, ClusterUnauthorized
+from reconciler.federation.overrides import split_pointer
 from reconciler.federation.sensitive import Hidden, hidden_in, is_marked
 from reconciler.objects import GroupKind, Object
 from reconciler.planning.plan import ABSENT, Change, FieldChange, Staying
@@ -55,7 +56,7 @@ def mask(fields: Iterable[FieldChange], hidden: Hidden) -> tuple[FieldChange, ..
 
 
 def _is_hidden(path: str, hidden: Hidden) -> bool:
-    return _LAST_APPLIED in path or any(_meet(path, one.split("/")[1:]) for one in hidden)
+    return _LAST_APPLIED in path or any(_meet(path, split_pointer(one)) for one in hidden)
 
 
 def refusal_words(error: ClusterError, hidden: Hidden, *bodies: Object | None) -> str:
@@ -84,9 +85,8 @@ def _meet(path: str, pointer: Sequence[str]) -> bool:
 
 
 def _is_step(step: str, wanted: str) -> bool:
-    if wanted == "*" or (step.startswith("[") and (wanted.isdecimal() or wanted == "-")):
-        return True
-    return step == wanted.replace("~1", "/").replace("~0", "~")
+    is_item = step.startswith("[") and (wanted.isdecimal() or wanted == "-")
+    return step == wanted or wanted == "*" or is_item
 
 
 def _masked(field: FieldChange) -> FieldChange:

@@ -6,14 +6,14 @@ import base64
 import copy
 import fnmatch
 from collections.abc import Iterator, Mapping, Sequence
-from functools import cache
 from typing import Any, NamedTuple
 
 import orjson
 
 from reconciler.cluster.resources import Discovery, Resource, VersionedKind
 from reconciler.federation.known_kinds import REPLICAS, REPLICATED
-from reconciler.federation.sensitive import SENSITIVE
+from reconciler.federation.overrides import split_pointer
+from reconciler.federation.sensitive import SECRET, SENSITIVE
 from reconciler.health.object_status import stated_replicas
 from reconciler.inventory.applyset import with_membership
 from reconciler.inventory.ownership import BEFORE_FIRST_APPLY, entries_of, our_entry, owns
@@ -76,7 +76,7 @@ def _marks(desired: DesiredObject) -> dict[str, str]:
     marks = {PROTECT: "true"} if desired.protect else {}
     if desired.orphan:
         marks[ORPHAN] = "true"
-    if "" in desired.hidden and (desired.key.group, desired.key.kind) != ("", "Secret"):
+    if "" in desired.hidden and desired.key[:2] != SECRET:
         marks[SENSITIVE] = "true"
     if desired.prune_propagation:
         marks[PROPAGATION] = desired.prune_propagation
@@ -148,7 +148,7 @@ def request_for(
     body = target.body
     remarks: list[str] = []
     for pointer in target.desired.retain:
-        path = _steps(pointer)
+        path = split_pointer(pointer)
         if pointer != REPLICAS and _matches(body, path) and _matches(live, path):
             if body is target.body:
                 body = copy.deepcopy(body)
@@ -231,11 +231,6 @@ def with_running_replicas(body: Object, live: Object) -> tuple[Object, int | Non
     if "replicas" in spec or running is None:
         return body, None
     return {**body, "spec": {**spec, "replicas": running}}, running
-
-
-@cache
-def _steps(pointer: str) -> tuple[str, ...]:
-    return tuple(p.replace("~1", "/").replace("~0", "~") for p in pointer.split("/")[1:])
 
 
 def _matches(value: Any, path: tuple[str, ...]) -> bool:

@@ -21,7 +21,7 @@ from reconciler.cluster.resources import VersionedKind
 from reconciler.federation.known_kinds import API_VERSIONS, CLUSTER_SCOPED, REPLICAS, REPLICATED
 from reconciler.federation.model import DesiredState, Workload
 from reconciler.health.object_status import Status, object_status, ready_replicas
-from reconciler.objects import Object, ObjectKey
+from reconciler.objects import Object, ObjectKey, first_few
 from reconciler.scheduling.assignment import Assignment
 from reconciler.scheduling.eligible import eligible
 from reconciler.scheduling.handover import leave_reason
@@ -34,9 +34,6 @@ Here = Mapping[str, Mapping[ObjectKey, tuple[VersionedKind, Object]]]
 NotReady = Callable[[Workload, ObjectKey, str, int], str]
 """Workload, its key in a member, cluster, replicas due there -> why it does not serve there;
 nothing: it does."""
-
-NAMED = 3
-"""So many objects of a group are named to people."""
 
 
 def stay(
@@ -174,8 +171,7 @@ def _words(
 
 
 def _names(keys: Sequence[ObjectKey]) -> str:
-    shown = ", ".join(f"{key.kind} {key.namespaced_name}" for key in keys[:NAMED])
-    return shown + (f" and {len(keys) - NAMED} more" if keys[NAMED:] else "")
+    return first_few([f"{key.kind} {key.namespaced_name}" for key in keys])
 
 
 def is_current(live: Object | None, due: int = 0) -> str:

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from reconciler.federation.overrides import split_pointer
 from reconciler.inventory.records import Digester
 from reconciler.objects import Object
 from reconciler.planning.plan import Action, Change
@@ -63,8 +64,7 @@ def resting_state(live: Object, retained: Sequence[str]) -> Object:
 
 def _without_all(obj: Object, pointers: Sequence[str]) -> Object:
     for pointer in pointers:
-        path = [p.replace("~1", "/").replace("~0", "~") for p in pointer.split("/")[1:]]
-        obj = _without(obj, path)
+        obj = _without(obj, split_pointer(pointer))
     return obj
 
 

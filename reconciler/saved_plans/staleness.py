@@ -11,7 +11,7 @@ from typing import Any
 
 import orjson
 
-from reconciler.objects import GroupKind, ObjectKey, api_group
+from reconciler.objects import GroupKind, ObjectKey, api_group, first_few
 from reconciler.planning.plan import ABSENT
 from reconciler.reporting.grouping import few, together
 from reconciler.reporting.wording import PAST, dns_line, value_texts, visible
@@ -86,10 +86,7 @@ def _commit(source: Mapping[str, Any]) -> str:
 
 
 def _some(names: Sequence[str]) -> str:
-    if not names:
-        return "none"
-    more = f" and {len(names) - _SHOWN_FIELDS} more" if len(names) > _SHOWN_FIELDS else ""
-    return ", ".join(names[:_SHOWN_FIELDS]) + more
+    return first_few(names, _SHOWN_FIELDS) or "none"
 
 
 def _of_rules(before: Mapping[str, str], after: Mapping[str, str]) -> Iterator[str]:

@@ -7,11 +7,10 @@ from collections.abc import Mapping, Sequence
 from msgspec import Struct
 
 from reconciler.federation.model import DesiredState, Workload
-from reconciler.objects import ObjectKey
+from reconciler.objects import ObjectKey, first_few
 from reconciler.scheduling.assignment import Assignment
 
 REMOVED = "removed from Git"
-_SHOWN = 3
 
 
 class Unplaced(Struct, frozen=True):
@@ -37,7 +36,7 @@ class Unplaced(Struct, frozen=True):
             workload, _ = self.placed[key]
             if workload.target is not None and workload.key == key:  # Else it was told of already.
                 found.setdefault(why, []).append(str(key))
-        return [f"{why}: {listed(keys)} goes nowhere" for why, keys in found.items()]
+        return [f"{why}: {first_few(keys)} goes nowhere" for why, keys in found.items()]
 
 
 def unplaced(state: DesiredState, assignments: Sequence[Assignment]) -> Unplaced:
@@ -59,12 +58,6 @@ def unplaced(state: DesiredState, assignments: Sequence[Assignment]) -> Unplaced
     return Unplaced(placed, nowhere)
 
 
-def listed(names: Sequence[str]) -> str:
-    """The first few, and how many more."""
-    more = f" and {len(names) - _SHOWN} more" if names[_SHOWN:] else ""
-    return ", ".join(names[:_SHOWN]) + more
-
-
 def _why_not(workload: Workload, cluster: str) -> str:
     if workload.target is None:
         return "no Placement selects it"
@@ -77,5 +70,5 @@ def _why_nowhere(workload: Workload, assignment: Assignment) -> str:
     rule = workload.target.placed_by or "its placement"
     if assignment.left_out:
         left_out = [f"{name}: {why}" for name, why in sorted(assignment.left_out.items())]
-        return f"{rule} leaves out every cluster ({listed(left_out)})"
+        return f"{rule} leaves out every cluster ({first_few(left_out)})"
     return f"{rule} matches no cluster"
