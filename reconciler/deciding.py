@@ -22,7 +22,7 @@ from reconciler.health.memory import FleetMemory
 from reconciler.health.probe import Probe, Signal
 from reconciler.inventory.applyset import IDENTITY, identity_of
 from reconciler.inventory.belonging import changed_servers
-from reconciler.objects import Object, ObjectKey, Unshown, map_of
+from reconciler.objects import ObjectKey, Unshown, map_of
 from reconciler.options import Progress
 from reconciler.planning import once
 from reconciler.planning.availability import assess
@@ -70,7 +70,7 @@ class Decided(Unshown, frozen=True):
 
     decision: FleetDecision
     seen: Sequence[Seen]
-    live: Mapping[ObjectKey, Mapping[str, Object]]
+    live: Live
     health: tuple[ClusterHealth, ...] = ()
     memory: FleetMemory | None = None
     warnings: tuple[str, ...] = ()

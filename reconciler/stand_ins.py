@@ -13,13 +13,12 @@ from reconciler.errors import ClusterError
 from reconciler.federation.model import DesiredState, Workload
 from reconciler.objects import ObjectKey
 from reconciler.options import Options
-from reconciler.planning.checking import Terms
 from reconciler.planning.deciding import Deciding, decide_all
 from reconciler.planning.looking import CONCURRENT_MEMBERS, Seen, kinds_in, look_at_all, words_of
-from reconciler.planning.member_plan import recreation
+from reconciler.planning.member_plan import terms_of
 from reconciler.planning.plan import Action
 from reconciler.planning.requests import crds_in, target_of
-from reconciler.planning.survivability import Live, Refused
+from reconciler.planning.survivability import Refused, StandIns
 from reconciler.rendering import DesiredObject
 from reconciler.repository import read, rendered
 from reconciler.scheduling import Assignment, schedule
@@ -27,7 +26,7 @@ from reconciler.scheduling.room import own_count
 from reconciler.scheduling.schedule import duplicated_count
 
 
-def try_stand_ins(options: Options) -> Live:
+def try_stand_ins(options: Options) -> StandIns:
     """Ask each cluster for what it might have to take over. Raises as ``read`` does."""
     repository = read(options, ask_members=True)
     state = repository.state
@@ -58,7 +57,7 @@ def try_stand_ins(options: Options) -> Live:
         seen,
         CONCURRENT_MEMBERS,
     )
-    return Live(
+    return StandIns(
         tuple(sorted(refused for answer in answers for refused in answer.refused)),
         {name: why for answer in answers for name, why in answer.unanswered.items()},
         sum(answer.tried for answer in answers),
@@ -78,27 +77,21 @@ def _try(
     desired: tuple[DesiredObject, ...],
     spare: Mapping[ObjectKey, frozenset[str]],
     state: DesiredState,
-) -> Live:
+) -> StandIns:
     name, member, observation = one.cluster.name, one.member, one.observation
     if member is None or observation is None:
-        return Live(unanswered={name: one.problem})
+        return StandIns(unanswered={name: one.problem})
     crds = crds_in([d.body for d in desired])
     applyset = observation.inventory.applyset
     # With all that is there anyway, whose Namespaces and kinds they need.
     targets = [target_of(d, observation.discovery, crds, applyset) for d in desired]
-    terms = Terms(
-        observation.inventory.digester,
-        state.federation.adoption,
-        state.federation.force_conflicts,
-        lambda target, live: recreation(member, target, live, state.federation, applyset),
-        observation.inventory.fields.get,
-    )
+    terms = terms_of(member, observation.inventory, state.federation)
     shared = Deciding(member, observation, crds, terms, lambda _key: False, frozenset)
     try:
         with understanding(name):
             checked = decide_all(shared, targets, lambda _count: None).checked
     except ClusterError as error:
-        return Live(unanswered={name: words_of(error)})
+        return StandIns(unanswered={name: words_of(error)})
     finally:
         member.rest()
     tried = [c for c in checked if name in spare.get(c.target.desired.key, ())]
@@ -109,4 +102,4 @@ def _try(
             refused.append(Refused(key, name, change.error))
         elif change is not None and not change.verified:
             refused.append(Refused(key, name, change.reason, certain=False))
-    return Live(tuple(refused), tried=len(tried))
+    return StandIns(tuple(refused), tried=len(tried))

@@ -13,7 +13,8 @@ from reconciler.cluster.parallel import in_parallel
 from reconciler.cluster.resources import Resource
 from reconciler.errors import ClusterError
 from reconciler.federation.model import Cluster
-from reconciler.inventory.applyset import PART_OF, is_member
+from reconciler.inventory.applyset import is_member
+from reconciler.manifests.marks import PART_OF
 from reconciler.objects import ObjectKey, key_of
 
 CONCURRENT_CLUSTERS = 16

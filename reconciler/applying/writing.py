@@ -19,7 +19,7 @@ from reconciler.errors import (
     LeaseLost,
 )
 from reconciler.federation.overrides import join_pointer
-from reconciler.inventory.applyset import IDENTITY, PART_OF
+from reconciler.inventory.applyset import IDENTITY
 from reconciler.inventory.ownership import (
     Fields,
     claimed,
@@ -30,6 +30,7 @@ from reconciler.inventory.ownership import (
     is_ours,
 )
 from reconciler.inventory.records import Digester, Record
+from reconciler.manifests.marks import PART_OF
 from reconciler.objects import Object
 from reconciler.planning.checking import try_as_new
 from reconciler.planning.comparing import request_digest

@@ -10,9 +10,9 @@ import hashlib
 from collections.abc import Iterable
 
 from reconciler import __version__
+from reconciler.manifests.marks import PART_OF
 from reconciler.objects import GroupKind, Object, ObjectKey, key_of
 
-PART_OF = "applyset.kubernetes.io/part-of"
 ID = "applyset.kubernetes.io/id"
 TOOLING = "applyset.kubernetes.io/tooling"
 GROUP_KINDS = "applyset.kubernetes.io/contains-group-kinds"

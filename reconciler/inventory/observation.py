@@ -12,9 +12,10 @@ from reconciler.cluster.member import Member
 from reconciler.cluster.parallel import in_parallel
 from reconciler.cluster.resources import Discovery, Resource, VersionedKind
 from reconciler.errors import ApiError, NotFound
-from reconciler.inventory.applyset import PART_OF, is_member
+from reconciler.inventory.applyset import is_member
 from reconciler.inventory.records import made_by_another
 from reconciler.inventory.store import Inventory
+from reconciler.manifests.marks import PART_OF
 from reconciler.objects import GroupKind, Object, ObjectKey, Unshown, key_of
 
 CONCURRENT_LISTS = 4

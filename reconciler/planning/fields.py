@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 
 from reconciler.cluster.member import FIELD_MANAGER
-from reconciler.inventory.applyset import IDENTITY, PART_OF
+from reconciler.inventory.applyset import IDENTITY
 from reconciler.inventory.ownership import (
     Fields,
     difference,
@@ -17,6 +17,7 @@ from reconciler.inventory.ownership import (
     is_ours,
     item_at,
 )
+from reconciler.manifests.marks import PART_OF
 from reconciler.objects import Object
 from reconciler.planning.plan import ABSENT, FieldChange, Staying
 

@@ -27,7 +27,8 @@ from reconciler.source.owner import Claimant
 CONCURRENT_MEMBERS = 128
 """Threads mostly wait; those that wait for dead members must not hold up the others."""
 
-Live = dict[ObjectKey, dict[str, Object]]
+Live = Mapping[ObjectKey, Mapping[str, Object]]
+"""Workload -> cluster -> the object as it is there."""
 """Workload -> cluster -> its live object."""
 
 
@@ -170,7 +171,7 @@ def live_workloads(
     shared = {w.key: w for w in shared_workloads(state)}
     spread = {w.key for w in spread_workloads(state)}
     possible = {a.workload: set(a.replicas) for a in assignments}
-    found: Live = {}
+    found: dict[ObjectKey, dict[str, Object]] = {}
     strangers: set[tuple[ObjectKey, str]] = set()
     for one in seen:
         if one.member is None or one.observation is None:

@@ -19,6 +19,7 @@ from reconciler.inventory.applyset import is_member
 from reconciler.inventory.observation import Observation
 from reconciler.inventory.ownership import Fields
 from reconciler.inventory.records import Record, made_by_another
+from reconciler.inventory.store import Inventory
 from reconciler.objects import GroupKind, Object, ObjectKey, first_few
 from reconciler.planning import guards, once, pruning
 from reconciler.planning.checking import Checked, Terms, could_not_be_listed
@@ -87,13 +88,7 @@ def plan_member(
     inventory = observation.inventory
     crds = crds_in([d.body for d in desired])
     targets = [target_of(d, observation.discovery, crds, inventory.applyset) for d in desired]
-    terms = Terms(
-        inventory.digester,
-        federation.adoption,
-        settings.force_conflicts or federation.force_conflicts,
-        lambda target, live: recreation(member, target, live, federation, inventory.applyset),
-        inventory.fields.get,
-    )
+    terms = terms_of(member, inventory, federation, force_conflicts=settings.force_conflicts)
     sampled = _sampler(federation.verify_share, settings.now)
     wanted_here = {target.key for target in targets}
     hidden = {target.key: target.desired.hidden for target in targets if target.desired.hidden}
@@ -165,6 +160,19 @@ def plan_member(
     )
 
 
+def terms_of(
+    member: Member, inventory: Inventory, federation: Federation, *, force_conflicts: bool = False
+) -> Terms:
+    """What the federation allows to be done to the objects of a member."""
+    return Terms(
+        inventory.digester,
+        federation.adoption,
+        force_conflicts or federation.force_conflicts,
+        lambda target, live: _recreation(member, target, live, federation, inventory.applyset),
+        inventory.fields.get,
+    )
+
+
 def deletion_rules(federation: Federation) -> DeletionRules:
     """What the federation says of deletions."""
     return DeletionRules(federation.prune, federation.namespace, federation.data_loss)
@@ -230,7 +238,7 @@ def rescue_of(work: MemberWork, moving: Mapping[str, Collection[ObjectKey]]) -> 
     )
 
 
-def recreation(
+def _recreation(
     member: Member, target: Target, live: Object, federation: Federation, applyset: str
 ) -> Change | str:
     """The deletion with which an object is made anew, or why it must not be."""

@@ -18,14 +18,12 @@ from reconciler.health.memory import FleetMemory
 from reconciler.health.object_status import is_unavailable, ready_replicas, wanted_replicas
 from reconciler.objects import Object, ObjectKey, first_few
 from reconciler.planning.availability import HAS_RUN, Availability, moves_away, rules_of
-from reconciler.planning.looking import shared_workloads, spread_workloads
+from reconciler.planning.looking import Live, shared_workloads, spread_workloads
 from reconciler.planning.replicas import running_counts
 from reconciler.planning.requests import count_owners
 from reconciler.scheduling import Assignment, FleetView, schedule
 from reconciler.scheduling.handover import Running, hold, return_limits
 from reconciler.scheduling.room import is_given_up, replicas_due
-
-Live = Mapping[ObjectKey, Mapping[str, Object]]
 
 
 class Placing(Struct, frozen=True):

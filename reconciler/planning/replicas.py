@@ -8,6 +8,7 @@ from reconciler.federation.known_kinds import REPLICATED
 from reconciler.federation.model import DesiredState, Workload
 from reconciler.health.object_status import stated_replicas
 from reconciler.objects import Object, ObjectKey, map_of, number_of
+from reconciler.planning.looking import Live
 from reconciler.planning.plan import WorkloadRow
 from reconciler.planning.requests import leaves_count
 from reconciler.rendering import Rendering
@@ -53,7 +54,7 @@ def replicas_in(rendering: Rendering) -> dict[ObjectKey, dict[str, int]]:
 
 
 def replicas_now(
-    live: Mapping[ObjectKey, Mapping[str, Object]],
+    live: Live,
     usual: Mapping[ObjectKey, Mapping[str, int]],
     outages: Collection[str],
 ) -> dict[ObjectKey, dict[str, int]]:
@@ -67,7 +68,7 @@ def replicas_now(
 
 def replicas_to_be(
     rendering: Rendering,
-    live: Mapping[ObjectKey, Mapping[str, Object]],
+    live: Live,
     outages: Collection[str],
     left: Mapping[str, Collection[ObjectKey]],
 ) -> dict[ObjectKey, dict[str, int]]:
@@ -95,7 +96,7 @@ def replicas_to_be(
 
 def running_counts(
     state: DesiredState,
-    live: Mapping[ObjectKey, Mapping[str, Object]],
+    live: Live,
     usual: Sequence[Assignment],
     unseen: Collection[str],
 ) -> dict[ObjectKey, dict[str, int]]:

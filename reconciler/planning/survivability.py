@@ -83,8 +83,9 @@ class Refused(Struct, frozen=True, order=True):
     certain: bool = True
 
 
-class Live(Struct, frozen=True):
-    """What the clusters say; ``unanswered``: cluster -> why it says nothing."""
+class StandIns(Struct, frozen=True):
+    """What clusters say to what they would stand in for; ``unanswered``: cluster -> why it says
+    nothing."""
 
     refused: tuple[Refused, ...] = ()
     unanswered: Mapping[str, str] = {}
@@ -99,7 +100,7 @@ class Survivability(Struct, frozen=True):
     outages: tuple[Outage, ...]
     rows: tuple[Row, ...]
     warnings: tuple[str, ...] = ()
-    live: Live | None = None
+    live: StandIns | None = None
 
     def count(self, fate: Fate) -> int:
         """How many workloads have this as their worst."""

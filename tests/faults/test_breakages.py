@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from reconciler.inventory.applyset import PART_OF
+from reconciler.manifests.marks import PART_OF
 from reconciler.objects import Object
 from tests.faults.conftest import Worlds
 from tests.faults.invariants import (
