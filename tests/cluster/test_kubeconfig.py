@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from reconciler.cluster.endpoint import Endpoint
 from reconciler.cluster.kubeconfig import load_kubeconfig
 from reconciler.errors import ClusterUnauthorized
 
@@ -52,16 +53,21 @@ def test_files_named_in_it_are_found_beside_it_and_read_anew(tmp_path: Path) -> 
     assert endpoint.headers()["authorization"] == "Bearer second"
 
 
-def test_an_exec_plugin_is_asked(tmp_path: Path) -> None:
-    plugin = tmp_path / "plugin"
+def by_plugin(folder: Path, status: str, more: str = "") -> Endpoint:
+    """The endpoint of a user whose plugin answers with ``status``."""
+    plugin = folder / "plugin"
     plugin.write_text(
         '#!/bin/sh\necho \'{"apiVersion": "client.authentication.k8s.io/v1", '
-        '"kind": "ExecCredential", "status": {"token": "from-plugin"}}\'\n'
+        f'"kind": "ExecCredential", "status": {status}}}\'\n'
     )
     plugin.chmod(0o755)
-    user = f"exec: {{apiVersion: client.authentication.k8s.io/v1, command: {plugin}}}"
-    (tmp_path / "config").write_text(CONFIG.replace("token: canary", user))
-    endpoint = load_kubeconfig(str(tmp_path / "config")).endpoint("one", "aws")
+    user = f"exec: {{apiVersion: client.authentication.k8s.io/v1, command: {plugin}}}{more}"
+    (folder / "config").write_text(CONFIG.replace("token: canary", user))
+    return load_kubeconfig(str(folder / "config")).endpoint("one", "aws")
+
+
+def test_an_exec_plugin_is_asked(tmp_path: Path) -> None:
+    endpoint = by_plugin(tmp_path, '{"token": "from-plugin"}')
     assert endpoint.headers() == {"authorization": "Bearer from-plugin"}
 
 
@@ -106,14 +112,7 @@ def test_encoded_authorities_are_decoded(tmp_path: Path) -> None:
 
 
 def test_a_plugin_that_gives_a_certificate_does_not_drop_whom_to_act_as(tmp_path: Path) -> None:
-    plugin = tmp_path / "plugin"
-    plugin.write_text(
-        '#!/bin/sh\necho \'{"apiVersion": "client.authentication.k8s.io/v1", "kind": '
-        '"ExecCredential", "status": {"clientCertificateData": "C", "clientKeyData": "K"}}\'\n'
-    )
-    plugin.chmod(0o755)
-    user = f"exec: {{apiVersion: client.authentication.k8s.io/v1, command: {plugin}}}, as: robot"
-    (tmp_path / "config").write_text(CONFIG.replace("token: canary", user))
-    endpoint = load_kubeconfig(str(tmp_path / "config")).endpoint("one", "aws")
+    status = '{"clientCertificateData": "C", "clientKeyData": "K"}'
+    endpoint = by_plugin(tmp_path, status, ", as: robot")
     assert endpoint.client_certificate_pem == "C"
     assert endpoint.headers() == {"impersonate-user": "robot"}
