@@ -58,23 +58,23 @@ def type_problems(document: Document) -> Iterator[Problem]:
         kind = kind.removeprefix("Federated")
         api_version = str(body.get("apiVersion") or _only_version(kind))
     full = api_version if "/" in api_version else f"/{api_version}"
-    name = type_table()["kinds"].get(f"{full}/{kind}")
+    name = _table()["kinds"].get(f"{full}/{kind}")
     if name is None:
         return
     checking = _Checking(document, secret=(full, kind) == ("/v1", "Secret"))
-    for field, spec in type_table()["types"][name]["f"].items():
+    for field, spec in _table()["types"][name]["f"].items():
         if field != "metadata" and field in body:
             yield from checking.value(body[field], _shape(spec), (*at, field))
 
 
 def _only_version(kind: str) -> str:
     """The apiVersion of a built-in kind that has but one; else empty."""
-    found = [name.rpartition("/")[0] for name in type_table()["kinds"] if name.endswith(f"/{kind}")]
+    found = [name.rpartition("/")[0] for name in _table()["kinds"] if name.endswith(f"/{kind}")]
     return found[0] if len(found) == 1 else ""
 
 
 @cache
-def type_table() -> Mapping[str, Any]:
+def _table() -> Mapping[str, Any]:
     """``kinds``: group/version/Kind -> type name; ``types``: type name -> ``f``: its fields."""
     found = orjson.loads(Path(__file__).with_name("kubernetes_types.json").read_bytes())
     return dict(found)
@@ -110,7 +110,7 @@ class _Checking(Struct, frozen=True):
             for key, item in value.items():
                 yield from self.value(item, shape["m"], (*at, key))
         else:
-            fields = type_table()["types"][shape.strip("#!")]["f"]
+            fields = _table()["types"][shape.strip("#!")]["f"]
             for key, item in value.items():
                 if key in fields:
                     yield from self.value(item, _shape(fields[key]), (*at, key))

@@ -9,9 +9,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import cache
+from pathlib import Path
 from typing import Any, Literal
 
-from reconciler.manifests.builtin_types import type_table
+import orjson
+
 from reconciler.objects import Object
 
 ShapeKind = Literal[
@@ -77,15 +79,24 @@ class Shape:
         return self.item or DEDUCED
 
 
+_TABLES = Path(__file__).resolve().parents[1] / "manifests" / "kubernetes_types.json"
+
 DEDUCED = Shape("deduced")
 DEDUCED_LIST = Shape("list", atomic=True, item=DEDUCED)
 RAW = Shape("raw", atomic=True)
 STRING = Shape("string")
 
 
+@cache
+def tables() -> dict[str, Any]:
+    """``kinds``: group/version/Kind -> type name; ``types``: type name -> its fields."""
+    found: dict[str, Any] = orjson.loads(_TABLES.read_bytes())
+    return found
+
+
 def builtin_shape(group: str, version: str, kind: str) -> Shape | None:
     """The shape of a built-in kind; None for any other."""
-    name = type_table()["kinds"].get(f"{group}/{version}/{kind}")
+    name = tables()["kinds"].get(f"{group}/{version}/{kind}")
     return named_shape(name) if name else None
 
 
@@ -93,7 +104,7 @@ def builtin_shape(group: str, version: str, kind: str) -> Shape | None:
 def named_shape(name: str) -> Shape:
     """The shape of a built-in type such as ``core.v1.PodSpec``; a final ``!`` makes it atomic."""
     plain = name.removesuffix("!")
-    required = tuple(type_table()["types"][plain].get("r", ()))
+    required = tuple(tables()["types"][plain].get("r", ()))
     return Shape("struct", name=plain, atomic=name.endswith("!"), required=required)
 
 
@@ -101,7 +112,7 @@ def _fields_of(shape: Shape) -> dict[str, Field]:
     if not shape.name:
         return {}
     found: dict[str, Field] = {}
-    for name, spec in type_table()["types"][shape.name]["f"].items():
+    for name, spec in tables()["types"][shape.name]["f"].items():
         if isinstance(spec, list):
             flags, more = spec[1], spec[2] if len(spec) > 2 else {}
             found[name] = Field(
