@@ -9,6 +9,8 @@ AUDIT := $(VENV)/audit
 # How many test processes. One with real clusters takes about 1.2 GB: etcd and three API servers.
 WORKERS ?= auto
 INTEGRATION_WORKERS ?= 2
+# The oldest that is supported, and it beside the newest, which `make test` has alone.
+VERSIONS ?= 1.33.13 1.33.13,1.37.2
 export INTEGRATION_WORKERS
 
 # Where Go's own installer puts it, which not every shell knows.
@@ -28,7 +30,7 @@ COMPILE = $(VENV)/bin/uv pip compile --quiet --universal --python-version 3.11 \
 	--generate-hashes --custom-compile-command "make lock" $(UPGRADE)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check unit integration bench faults soak lock controlplane audit sbom clean format venv
+.PHONY: help demo test check unit integration skew bench faults soak lock controlplane audit sbom clean format venv
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -53,6 +55,15 @@ unit: $(VENV)/.development ## The tests that need no API server
 
 integration: $(VENV)/.development controlplane ## The tests on real API servers
 	@$(PYTEST) -m integration -n $(INTEGRATION_WORKERS) --dist loadfile
+
+# The contract compares the simulated API with one version, byte for byte.
+skew: $(VENV)/.development ## Those on the oldest Kubernetes, and on a fleet of old and new; VERSIONS="1.33.13 1.33.13,1.37.2"
+	@failed=; for versions in $(VERSIONS); do \
+		echo "Kubernetes $$versions"; \
+		KUBERNETES=$$versions $(PY) tests/controlplane/build.py && \
+		KUBERNETES=$$versions $(PYTEST) -m integration -n $(INTEGRATION_WORKERS) --dist loadfile \
+			--ignore tests/contract || failed="$$failed $$versions"; \
+	done; test -z "$$failed" || { echo "Failed with:$$failed" >&2; exit 1; }
 
 controlplane: $(VENV)/.development ## Build etcd, kube-apiserver, ... from Go modules (cached)
 	@$(PY) tests/controlplane/build.py || test $$? -eq 3

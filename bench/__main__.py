@@ -89,7 +89,7 @@ class Bench:
 
     def _servers(self, level: Level | None) -> ControlPlane:
         try:
-            programs = build.ensure(os.environ)
+            programs = build.ensure_each(os.environ)
         except build.Unavailable as reason:
             raise Skipped(str(reason)) from reason
         folder = Path(tempfile.mkdtemp(dir=self.folder, prefix="servers-"))

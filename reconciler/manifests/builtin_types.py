@@ -2,7 +2,7 @@
 
 Only what every server refuses: values of the wrong type, and two items of a list with one key
 (which a POST lets pass, and server-side apply does not). Fields that the table lacks are left to
-the servers, which may be newer. The table has the types of Kubernetes 1.36, as
+the servers, which may be newer. The table has the types of Kubernetes 1.37, as
 ``tests/sandbox/generate_tables.py`` writes it.
 """
 

@@ -340,7 +340,7 @@ DEFAULTS: Defaults = {
     "apps.v1.RollingUpdateDaemonSet": _constant(maxUnavailable=1, maxSurge=0),
     "apps.v1.StatefulSetSpec": _stateful_set_spec,
     "apps.v1.StatefulSetUpdateStrategy": _stateful_strategy,
-    "apps.v1.RollingUpdateStatefulSetStrategy": _constant(partition=0),
+    "apps.v1.RollingUpdateStatefulSetStrategy": _constant(partition=0, maxUnavailable=1),
     "apps.v1.StatefulSetPersistentVolumeClaimRetentionPolicy": _constant(
         whenDeleted="Retain", whenScaled="Retain"
     ),

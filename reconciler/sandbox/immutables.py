@@ -64,16 +64,12 @@ _SET_MAY = (
 
 
 def _stateful_set_update(old: Object, new: Object) -> list[Fault]:
-    before = {k: v for k, v in old["spec"].items() if k not in _SET_MAY}
-    after = {k: v for k, v in new["spec"].items() if k not in _SET_MAY}
-    if before == after:
-        return []
-    message = (
-        "updates to statefulset spec for fields other than 'replicas', 'ordinals', 'template',"
-        " 'updateStrategy', 'revisionHistoryLimit', 'persistentVolumeClaimRetentionPolicy' and"
-        " 'minReadySeconds' are forbidden"
-    )
-    return [forbidden_field("spec", message)]
+    before, after = old["spec"], new["spec"]
+    return [
+        invalid_value(f"spec.{key}", after.get(key), _IMMUTABLE)
+        for key in sorted(before.keys() | after.keys())
+        if key not in _SET_MAY and before.get(key) != after.get(key)
+    ]
 
 
 def _claim_update(old: Object, new: Object) -> list[Fault]:
@@ -104,12 +100,6 @@ def _pod_update(old: Object, new: Object) -> list[Fault]:
     return [forbidden_field("spec", message)]
 
 
-def _role_ref_update(old: Object, new: Object) -> list[Fault]:
-    if old.get("roleRef") == new.get("roleRef"):
-        return []
-    return [invalid_value("roleRef", new.get("roleRef"), "cannot change roleRef")]
-
-
 _RBAC = "rbac.authorization.k8s.io"
 _FIXED: dict[tuple[str, str], tuple[str, ...]] = {
     ("apps", "deployments"): ("spec.selector",),
@@ -123,6 +113,8 @@ _FIXED: dict[tuple[str, str], tuple[str, ...]] = {
     ),
     ("scheduling.k8s.io", "priorityclasses"): ("value", "preemptionPolicy"),
     ("apiextensions.k8s.io", "customresourcedefinitions"): ("spec.group", "spec.scope"),
+    (_RBAC, "rolebindings"): ("roleRef",),
+    (_RBAC, "clusterrolebindings"): ("roleRef",),
 }  # fmt: skip
 _UPDATES: dict[tuple[str, str], Callable[[Object, Object], list[Fault]]] = {
     ("", "configmaps"): _config_map_update,
@@ -130,6 +122,4 @@ _UPDATES: dict[tuple[str, str], Callable[[Object, Object], list[Fault]]] = {
     ("", "persistentvolumeclaims"): _claim_update,
     ("", "pods"): _pod_update,
     ("apps", "statefulsets"): _stateful_set_update,
-    (_RBAC, "rolebindings"): _role_ref_update,
-    (_RBAC, "clusterrolebindings"): _role_ref_update,
 }

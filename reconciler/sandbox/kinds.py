@@ -1,4 +1,4 @@
-"""The resources that an API server serves: the built-in ones of v1.36, and custom ones."""
+"""The resources that an API server serves: the built-in ones of v1.37, and custom ones."""
 
 from __future__ import annotations
 

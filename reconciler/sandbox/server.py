@@ -34,7 +34,7 @@ class ClusterSettings:
     number. ``load_balancer_prefix``: the first three parts of the addresses it gives out.
     """
 
-    version: str = "v1.36.3"
+    version: str = "v1.37.2"
     region: str = ""
     zone: str = ""
     provider: str = ""

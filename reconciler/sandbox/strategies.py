@@ -25,6 +25,7 @@ _COUNTED: frozenset[Table] = frozenset(
         ("", "pods"),
         ("batch", "jobs"),
         ("batch", "cronjobs"),
+        ("autoscaling", "horizontalpodautoscalers"),
         ("networking.k8s.io", "ingresses"),
         ("networking.k8s.io", "networkpolicies"),
         ("networking.k8s.io", "ingressclasses"),

@@ -8,7 +8,8 @@ the kubelets) is installed next to it. The result is cached under
 250 MB. Cold, on two cores, it takes some eight minutes.
 
 ``KUBERNETES`` (such as ``1.34.4``) names another version: its go.mod is written beside the build,
-and Go settles the rest of it. Tried with 1.33.13 and 1.37.2. The default's is in this directory.
+and Go settles the rest of it. The default's is in this directory. ``1.33.13,1.37.2`` are several,
+for a fleet in which the first cluster is of the first version, the second of the second.
 
 ``KUBEBUILDER_ASSETS`` (a directory with at least etcd and kube-apiserver) comes first; only what it
 lacks is built. Standard library only, so that it runs before the virtual environment exists:
@@ -34,7 +35,7 @@ from pathlib import Path
 
 SOURCES = Path(__file__).resolve().parent
 MODULE_FILES = ("go.mod", "go.sum")
-KUBERNETES = "1.36.3"
+KUBERNETES = "1.37.2"
 KWOK_MODULE = "sigs.k8s.io/kwok"
 KWOK = "v0.8.0"
 KWOK_STAGES = ("pod/fast", "node/fast", "node/heartbeat-with-lease")
@@ -99,6 +100,12 @@ def module_file(version: str, kubernetes_own: str) -> str:
     lines += [f"\tk8s.io/component-base {staged}", f"\tk8s.io/kubernetes v{version}", ")", ""]
     lines += [f"replace {part} => {part} {staged}" for part in parts]
     return "\n".join(lines) + "\n"
+
+
+def ensure_each(environment: Mapping[str, str] = os.environ) -> tuple[Programs, ...]:
+    """The programs of each version that ``KUBERNETES`` names. Raises as ``ensure`` does."""
+    versions = environment.get("KUBERNETES", "").split(",")
+    return tuple(ensure({**environment, "KUBERNETES": version}) for version in versions)
 
 
 def ensure(environment: Mapping[str, str] = os.environ) -> Programs:
@@ -340,7 +347,7 @@ def main() -> int:
     """Builds; prints one line. Exit codes: 0 done, 1 the build failed, 3 there is no Go."""
     started = time.monotonic()
     try:
-        programs = ensure()
+        directories = [str(programs.kube_apiserver.parent) for programs in ensure_each()]
     except Unavailable as error:
         print(f"no control plane: {error}", file=sys.stderr)
         return 3
@@ -350,7 +357,7 @@ def main() -> int:
     if sys.stderr.isatty():
         print("\r\x1b[K", end="", file=sys.stderr)
     seconds = time.monotonic() - started
-    print(f"control plane ready in {seconds:.1f} s: {programs.kube_apiserver.parent}")
+    print(f"control plane ready in {seconds:.1f} s: {' '.join(directories)}")
     return 0
 
 

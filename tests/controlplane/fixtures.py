@@ -47,9 +47,9 @@ def required() -> bool:
 
 
 @cache
-def programs() -> build.Programs:
+def programs() -> tuple[build.Programs, ...]:
     """Builds at the first call. Raises Unavailable where that is not possible."""
-    return build.ensure()
+    return build.ensure_each()
 
 
 def give_up(reason: str) -> None:

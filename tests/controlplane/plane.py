@@ -1,6 +1,6 @@
 """A fleet of member clusters on one etcd; also usable without pytest, as the benchmarks do.
 
-with ControlPlane(build.ensure(), directory) as plane:
+with ControlPlane(build.ensure_each(), directory) as plane:
     aws, gcp = plane.clusters(2)
     plane.kubeconfig({"aws-eu": aws, "gcp-eu": gcp})
 """
@@ -11,7 +11,7 @@ import itertools
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -27,10 +27,17 @@ _NAMES = ("alpha", "beta", "gamma")
 
 
 class ControlPlane:
-    """Starts nothing before the first cluster is asked for; each takes some 290 MB."""
+    """Starts nothing before the first cluster is asked for; each takes some 290 MB.
+
+    The clusters are of the versions in ``programs`` by turns, on the etcd of the last of them.
+    """
 
     def __init__(
-        self, programs: Programs, directory: Path, *, audit_level: audit.Level | None = "Metadata"
+        self,
+        programs: Sequence[Programs],
+        directory: Path,
+        *,
+        audit_level: audit.Level | None = "Metadata",
     ) -> None:
         self.programs = programs
         self.directory = directory
@@ -84,17 +91,18 @@ class ControlPlane:
 
     def _launch(self, audit_level: audit.Level | None) -> Cluster:
         if self._etcd is None:
-            self._etcd = Etcd(self.programs.etcd, self.directory)
+            self._etcd = Etcd(self.programs[-1].etcd, self.directory)
         number = next(self._numbers)
         name = _NAMES[number - 1] if number <= len(_NAMES) else f"member-{number}"
         directory = self.directory / name
+        programs = self.programs[(number - 1) % len(self.programs)]
         cluster = Cluster(
             name,
             number=number,
             directory=directory,
             etcd=self._etcd,
-            controllers=Controllers(self.programs, directory),
-            program=self.programs.kube_apiserver,
+            controllers=Controllers(programs, directory),
+            program=programs.kube_apiserver,
             service_account_key=self._service_account_key(),
             audit_level=audit_level,
         )

@@ -71,6 +71,16 @@ def test_another_version_of_kubernetes_has_a_build_of_its_own(tmp_path: Path) ->
     assert build.ensure(environment).etcd == built / "etcd"
 
 
+def test_several_versions_of_kubernetes_have_a_build_each(tmp_path: Path) -> None:
+    cache = tmp_path / "cache" / "federation-reconciler" / "controlplane"
+    built = [
+        programs_in(cache / f"{build.sources_digest(version)}-go1.26.0", *build.LINKED)
+        for version in ("1.33.13", "1.34.4")
+    ]
+    programs = build.ensure_each(without_go(tmp_path, KUBERNETES="1.33.13,1.34.4"))
+    assert [each.kube_apiserver.parent for each in programs] == built
+
+
 @pytest.mark.parametrize("text", ["1.34", "v1.34.4", "latest", "1.34.4 "])
 def test_what_is_no_version_of_kubernetes_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r"a version such as 1\.\d+\.\d+ is wanted"):
