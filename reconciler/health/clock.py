@@ -78,6 +78,8 @@ def _moved(moment: float, shift: float) -> float:
 def _something_ages(memory: FleetMemory) -> bool:
     return (
         any(one.seen or one.phase is Phase.DOWN for one in memory.clusters.values())
-        or any(one.seen or one.away for found in memory.workloads.values() for one in found.values())
+        or any(
+            one.seen or one.away for found in memory.workloads.values() for one in found.values()
+        )
         or any(memory.taints.values())
     )

@@ -8,7 +8,14 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from reconciler.health.clock import aligned, looked
-from reconciler.health.memory import ClusterMemory, FleetMemory, Phase, WorkloadMemory, decode, encode
+from reconciler.health.memory import (
+    ClusterMemory,
+    FleetMemory,
+    Phase,
+    WorkloadMemory,
+    decode,
+    encode,
+)
 
 START = 1_000_000.0
 MINUTE = 60.0
