@@ -17,6 +17,7 @@ from reconciler.cluster.resources import VersionedKind
 from reconciler.dns.step import asks_for_records
 from reconciler.errors import ClusterError
 from reconciler.federation.model import Cluster, DesiredState, Workload
+from reconciler.health.clock import aligned, looked
 from reconciler.health.decision import ClusterHealth
 from reconciler.health.memory import FleetMemory
 from reconciler.health.probe import Probe, Signal
@@ -94,6 +95,7 @@ def decide(
     ``outages``: cluster -> the outage to imagine. ``now`` is Unix time in seconds.
     """
     state = fleet.state
+    memory = aligned(memory, now)
     availability = assess(state, memory, _probe(connect, state, outages, progress), outages, now)
     # Replicas are shared out over all clusters, what is spread stands in for others, and names
     # answer for all of them.
@@ -138,7 +140,9 @@ def decide(
             else one
             for one in availability.health
         ),
-        memory=replace(_with_ran(placing.memory, fleet, seen), servers=servers),
+        memory=_with_clock(
+            replace(_with_ran(placing.memory, fleet, seen), servers=servers), state, now
+        ),
         warnings=(
             *availability.warnings,
             *changed,
@@ -146,6 +150,11 @@ def decide(
             *(text for a in placing.assignments for text in _remarks(a)),
         ),
     )
+
+
+def _with_clock(memory: FleetMemory, state: DesiredState, now: float) -> FleetMemory:
+    """Where no rule measures an age, a run need not remember when it was."""
+    return looked(memory, now) if state.federation.failover.enabled or memory.taints else memory
 
 
 def _with_ran(memory: FleetMemory, fleet: Fleet, seen: Sequence[Seen]) -> FleetMemory:

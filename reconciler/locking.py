@@ -40,6 +40,8 @@ class AskedToLock(Asked, Protocol):
     @property
     def lock_timeout(self) -> float: ...
     @property
+    def time_left(self) -> Callable[[], float]: ...
+    @property
     def lease_duration(self) -> float: ...
     @property
     def shard(self) -> Shard | None: ...
@@ -85,7 +87,9 @@ class RunLock:
         """
         asked = self._asked
         self._lock = _choose(asked, connector, federation, self._told)
-        waited = self._lock.acquire(asked.lock_timeout) if self._lock else False
+        waited = (
+            self._lock.acquire(min(asked.lock_timeout, asked.time_left())) if self._lock else False
+        )
         if asked.shard and isinstance(self._lock, Lease):
             host = replace(connector, fence=self.check).host()
             namespace = host_namespace(federation)

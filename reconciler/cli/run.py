@@ -66,6 +66,7 @@ def run_once(
 ) -> Exit:
     """One run under the lock; ``stop`` has the signals. Raises ReconcileError."""
     stop.at_once()
+    settings = settings.until_deadline()
     if request.plan_only:
         return _only_plan(settings, request, stop)
     return _apply(settings, request, stop, saved)

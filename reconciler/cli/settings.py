@@ -6,6 +6,7 @@ environment variable RECONCILE_REPO serves every command.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from math import inf
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
@@ -62,6 +63,17 @@ class Settings(Struct, frozen=True):
     run_id: str = ""
     time_left: Callable[[], float] = lambda: inf
     console: Console = field(default_factory=Console)
+
+    def until_deadline(self) -> Settings:
+        """With a ``--deadline`` that begins now, and holds for Git and the lock as well."""
+        if self.deadline is None:
+            return self
+        ends, others = time.monotonic() + self.deadline, self.time_left
+        return replace(
+            self,
+            time_left=lambda: min(ends - time.monotonic(), others()),
+            git_timeout=min(self.git_timeout, self.deadline),
+        )
 
     def options(self, *, plan_only: bool = True) -> Options:
         """The same as the pipeline wants it."""

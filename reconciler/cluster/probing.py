@@ -11,7 +11,7 @@ from reconciler.cluster.member import Member
 from reconciler.cluster.parallel import in_parallel
 from reconciler.errors import ClusterError, ClusterUnauthorized, ClusterUnreachable
 from reconciler.federation.model import Cluster, FailoverRules
-from reconciler.health.probe import Nodes, Probe, Signal, Try, judge
+from reconciler.health.probe import A_PAGE, Nodes, Probe, Signal, Try, judge
 
 CONCURRENT_PROBES = 256
 """Waiting threads are cheap; a hundred dead clusters must cost one timeout, not a hundred."""
@@ -77,6 +77,8 @@ def _try(member: Member, timeout: float) -> Try:
             status, body = member.get_raw("/healthz", timeout=timeout)
         if status >= 500:
             return Try(status, _failing(member, timeout) or _first_line(body))
+        if status == 200 and body.lstrip()[:1] == b"<":
+            return Try(A_PAGE)
         return Try(status, "" if status == 200 else _message(body))
     except ClusterUnreachable as error:
         return Try(0, str(error), doubtful=error.cause in DOUBTFUL)

@@ -83,7 +83,7 @@ class Transport:
                 answer = self._send(method, url, body, headers or {}, timeout)
             except NoAnswer as failure:
                 attempts = self._after_failure(attempts, failure, retry)
-                attempts.sleep()
+                self._pause(attempts.get_backoff_time())
                 continue
             self._answered = True
             pause = answer.retry_after
@@ -94,10 +94,7 @@ class Transport:
             attempts = self._once_more(attempts, None)
             if attempts is None or (pause is not None and pause > self._patience_left()):
                 return answer
-            if pause is None:
-                attempts.sleep()
-            else:
-                time.sleep(pause)
+            self._pause(attempts.get_backoff_time() if pause is None else pause)
 
     def close(self) -> None:
         self._exchange.close()
@@ -135,6 +132,10 @@ class Transport:
         now = time.monotonic()
         self._put_off_since = self._put_off_since or now
         return min(PATIENCE_SECONDS - (now - self._put_off_since), self._remaining())
+
+    def _pause(self, seconds: float) -> None:
+        """Not beyond the deadline; the try after it tells that it has passed."""
+        time.sleep(max(0.0, min(seconds, self._remaining())))
 
     def _remaining(self) -> float:
         return self._seconds_left() if self._seconds_left else float("inf")

@@ -218,7 +218,7 @@ def _outlook(rules: FailoverRules, one: ClusterMemory, probe: Probe, frozen: str
         left = max(0.0, rules.unhealthy_after - one.streak)
         return f"counts as down when it stays so for {duration_words(left)} more"
     if probe.signal is Signal.UNKNOWN:
-        return "its writes wait, nothing moves"
+        return "nothing moves" if probe.answers else "its writes wait, nothing moves"
     return ""
 
 

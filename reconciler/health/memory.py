@@ -78,6 +78,14 @@ class Told(Struct, frozen=True):
     states: Mapping[str, str] = field(default_factory=dict)
 
 
+class Clock(Struct, frozen=True):
+    """``last``: when a run last looked (Unix seconds), 0 where the next need not know; ``gaps``:
+    seconds between the last few runs that did, the latest at the end."""
+
+    last: float = 0.0
+    gaps: tuple[float, ...] = ()
+
+
 class FleetMemory(Struct, frozen=True):
     """All that is remembered. ``workloads``: cluster -> workload (its key as text) -> memory.
 
@@ -85,6 +93,7 @@ class FleetMemory(Struct, frozen=True):
     ``taints``: cluster -> taint (``key=value:effect``) -> when it was first seen.
     ``commit`` is the commit that was last applied without a failure, ``applied_at`` when.
     ``servers``: cluster -> the UID of its kube-system, which tells its API server from others.
+    ``clock`` tells how much of the time between two runs counts.
     ``owner`` is the repository that all this is about; None: nobody has recorded it.
     """
 
@@ -97,6 +106,7 @@ class FleetMemory(Struct, frozen=True):
     told: Told = Told()
     servers: Mapping[str, str] = field(default_factory=dict)
     owner: Owner | None = None
+    clock: Clock = Clock()
 
     @property
     def returning(self) -> frozenset[str]:
@@ -125,6 +135,8 @@ def encode(memory: FleetMemory) -> bytes:
     }
     if memory.servers:
         document["servers"] = dict(memory.servers)
+    if memory.clock != Clock():
+        document["clock"] = to_builtins(memory.clock)
     if memory.owner is not None:
         document["owner"] = to_builtins(memory.owner)
     if memory.told != Told():
@@ -173,6 +185,7 @@ def decode(data: bytes) -> FleetMemory:
             told=_what_was_told(document.get("told", {})),
             servers=convert(document.get("servers", {}), dict[str, str]),
             owner=convert(document.get("owner"), Owner | None),
+            clock=convert(document.get("clock", {}), Clock),
         )
     except (TypeError, ValueError, AttributeError, KeyError) as error:
         raise DamagedMemory(f"a part of it is not as it should be: {error}") from None

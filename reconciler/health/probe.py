@@ -49,15 +49,27 @@ class Probe(Struct, frozen=True):
     remark: str = ""
 
 
+A_PAGE = 299
+"""Stands for a 200 whose body no API server sends: the page of a proxy or of a login."""
+_OTHER = "what answers does not say how the cluster is; is its address that of an API server?"
+_UNSAID = {
+    A_PAGE: "a web page answers instead of an API server; does a proxy want a login?",
+    429: "the server is there, and too busy to say how it is",
+}
+
+
 def judge(
     cluster: str, tries: Sequence[Try], nodes: Nodes | None = None, *, min_ready_nodes: float = 0.0
 ) -> Probe:
     """What the tries of one run and the nodes say together. ``min_ready_nodes`` is a share 0..1.
 
-    One good answer is enough: a server that answers at the third try is not down. A refused
-    credential (401) proves that a server answers, so it never makes a cluster unhealthy.
+    One good answer is enough: a server that answers at the third try is not down. Any answer below
+    500 proves that a server or a proxy answers, so it never makes a cluster unhealthy, whatever
+    the tries after it came to.
     """
     last = tries[-1]
+    if last.status != 200 and not last.doubtful:
+        last = next((t for t in reversed(tries) if 0 < t.status < 500), last)
     if last.status == 200:
         late = f"answered only at try {len(tries)}" if len(tries) > 1 else ""
         if nodes and nodes.total and nodes.ready < min_ready_nodes * nodes.total:
@@ -72,7 +84,12 @@ def judge(
         return Probe(cluster, Signal.UNKNOWN, reason, nodes=nodes)
     if last.doubtful:
         return Probe(cluster, Signal.UNKNOWN, last.words, answers=False)
+    if 0 < last.status < 500:
+        reason = _UNSAID.get(last.status, _OTHER)
+        reason += f" (HTTP {200 if last.status == A_PAGE else last.status})"
+        reason += f": {last.words}" if last.words else ""
+        return Probe(cluster, Signal.UNKNOWN, reason)
     if last.status:
         reason = f"not ready (HTTP {last.status}){': ' + last.words if last.words else ''}"
-        return Probe(cluster, Signal.UNHEALTHY, reason, answers=last.status < 500)
+        return Probe(cluster, Signal.UNHEALTHY, reason, answers=False)
     return Probe(cluster, Signal.UNHEALTHY, last.words, answers=False)

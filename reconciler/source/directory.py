@@ -12,7 +12,6 @@ from reconciler.errors import SourceError
 from reconciler.source.checkout import MAX_FILE_BYTES, MAX_FILES, MAX_TOTAL_BYTES, Checkout
 from reconciler.source.files import SourceFile
 
-GIT_SECONDS = 20
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
@@ -81,25 +80,38 @@ def blob_id(content: bytes) -> str:
 
 
 def _commit_of(folder: Path) -> tuple[str, bool]:
-    """HEAD and whether the work tree differs from it; nothing for a folder outside Git."""
+    """HEAD and whether the work tree differs from it; nothing for a folder outside Git, or without
+    a first commit. Raises SourceError where Git cannot say: that is not a clean work tree."""
     if not any((place / ".git").exists() for place in (folder, *folder.parents)):
         return "", False
-    head = _git(folder, "rev-parse", "--verify", "--quiet", "HEAD").strip()
-    if not head:
+    if _is_unborn(folder):
         return "", False
+    head = _git(folder, "rev-parse", "--verify", "HEAD^{commit}").strip()
     changed = _git(folder, "status", "--porcelain", "--untracked-files=normal", "--", ".")
     return head, bool(changed)
 
 
-def _git(folder: Path, *arguments: str) -> str:
-    import subprocess
+def _is_unborn(folder: Path) -> bool:
+    """Whether HEAD is a branch that has no commit yet."""
+    from reconciler.source.fetching import git_here
 
+    branch = git_here(folder, "symbolic-ref", "--quiet", "HEAD")
+    if branch.code:
+        return False
+    found = git_here(folder, "for-each-ref", branch.stdout.decode().strip())
+    # Of a branch whose file is damaged it says so, and lists nothing.
+    return not (found.code or found.stdout or found.stderr)
+
+
+def _git(folder: Path, *arguments: str) -> str:
     # No hooks, no file-system monitor: the folder may be somebody else's repository.
-    command = ["git", "-C", str(folder), "-c", "core.fsmonitor=", "-c", "core.hooksPath=/dev/null"]
-    try:
-        done = subprocess.run(
-            [*command, *arguments], capture_output=True, timeout=GIT_SECONDS, check=False
+    from reconciler.source.fetching import git_here
+
+    done = git_here(folder, *arguments)
+    if done.code or done.timed_out:
+        said = (done.stderr.strip().splitlines() or ["it did not end"])[0]
+        raise SourceError(
+            f"{folder}: Git cannot say what its commit is, or whether it was changed: {said}",
+            hint=f"git -C {folder} status and git -C {folder} fsck say more",
         )
-    except (OSError, subprocess.TimeoutExpired):
-        return ""
-    return done.stdout.decode(errors="replace") if done.returncode == 0 else ""
+    return done.stdout.decode(errors="replace")

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TypeVar
+from typing import TextIO, TypeVar
 
 from msgspec import Struct
 
@@ -28,6 +28,7 @@ ATTEMPTS = 3
 FIRST_PAUSE = 0.5  # seconds before the second attempt; doubled after each
 MAX_PACK_BYTES = 2 * 1024**3
 LOCAL_SECONDS = 60
+LOCK_POLL_SECONDS = 0.1
 _OWN_REFS = "refs/reconcile/"
 _SETTINGS = (
     ("core.hooksPath", os.devnull),
@@ -129,8 +130,24 @@ def _locked(where: SourceLocation) -> Iterator[Path]:
     name = hashlib.sha256(where.location.encode()).hexdigest()[:20]
     where.cache.mkdir(parents=True, exist_ok=True, mode=0o700)
     with (where.cache / f"{name}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+        _take(lock, where)
         yield where.cache / name
+
+
+def _take(lock: TextIO, where: SourceLocation) -> None:
+    """Another run that hangs must not make this one hang."""
+    ends = time.monotonic() + where.seconds
+    while True:
+        try:
+            return fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() >= ends:
+                raise SourceError(
+                    f"{where.name}: another run has used its clone in {where.cache} for more than "
+                    f"{where.seconds:g} s",
+                    hint="look what that run does; --git-timeout waits for longer",
+                ) from None
+        time.sleep(LOCK_POLL_SECONDS)
 
 
 def _usable(folder: Path) -> bool:

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from reconciler.federation.model import FailoverRules
 from reconciler.health.decision import Decision, decide, limit_of, settle
 from reconciler.health.memory import ClusterMemory, Phase
-from reconciler.health.probe import Nodes, Probe, Signal, Try, judge
+from reconciler.health.probe import A_PAGE, Nodes, Probe, Signal, Try, judge
 
 RULES = FailoverRules(
     enabled=True,
@@ -187,6 +187,17 @@ def test_the_limit_is_never_all_clusters(
         ([Try(500, "etcd")] * 3, None, Signal.UNHEALTHY, "not ready (HTTP 500): etcd"),
         ([Try(401, "Unauthorized")], None, Signal.UNKNOWN, "credential was refused"),
         ([Try(403)], None, Signal.UNKNOWN, "/readyz"),
+        ([Try(302)] * 3, None, Signal.UNKNOWN, "does not say how the cluster is"),
+        ([Try(404, "not found")] * 3, None, Signal.UNKNOWN, "(HTTP 404): not found"),
+        ([Try(400)] * 3, None, Signal.UNKNOWN, "does not say how the cluster is"),
+        ([Try(204)] * 3, None, Signal.UNKNOWN, "does not say how the cluster is"),
+        ([Try(A_PAGE)] * 3, None, Signal.UNKNOWN, "a web page answers"),
+        ([Try(429)] * 3, None, Signal.UNKNOWN, "too busy to say how it is (HTTP 429)"),
+        ([Try(429), Try(0, "timeout"), Try(0, "timeout")], None, Signal.UNKNOWN, "HTTP 429"),
+        ([Try(0, "timeout"), Try(404), Try(503)], None, Signal.UNKNOWN, "HTTP 404"),
+        ([Try(429), Try(429), Try(200)], None, Signal.HEALTHY, ""),
+        ([Try(502)] * 3, None, Signal.UNHEALTHY, "not ready (HTTP 502)"),
+        ([Try(503, "etcd")] * 3, None, Signal.UNHEALTHY, "not ready (HTTP 503): etcd"),
         ([Try(0, "TLS: expired", doubtful=True)], None, Signal.UNKNOWN, "TLS: expired"),
         ([Try(200)], Nodes(1, 3), Signal.UNHEALTHY, "1 of 3 nodes are ready"),
         ([Try(200)], Nodes(2, 3), Signal.HEALTHY, ""),

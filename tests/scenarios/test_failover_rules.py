@@ -299,3 +299,18 @@ def test_a_simulated_outage_obeys_the_rules(simulated: FailoverWorld) -> None:
     plan = simulated.plan(simulate_outages=("region=eu-central-1",))
     assert any("nothing moves by itself" in warning for warning in plan.warnings)
     assert dict(plan.workloads[0].after) == {"aws-eu": 0, **STAYED}
+
+
+@pytest.mark.parametrize("step", [60 * 24 * 365.0, -60 * 24.0])
+def test_a_step_of_the_clock_drains_nothing_and_ends_no_toleration(
+    simulated: FailoverWorld, step: float
+) -> None:
+    tolerant = "  tolerations: [{key: drain, operator: Exists, tolerationSeconds: 300}]\n"
+    keeps = "placement: {clusterSelector: {}, tolerations: [{operator: Exists}]}"
+    simulated.begin(WEB + tolerant, FEDERATION.replace("placement: {clusterSelector: {}}", keeps))
+    rest = CLUSTERS.replace(CLUSTER % ("aws-eu", "aws", "eu-central-1"), "")
+    simulated.write("clusters.yaml", TAINTED + "---\n" + rest)
+    simulated.run()
+    simulated.run(minutes=step)
+    simulated.run()
+    assert simulated.counts() == SHARES
