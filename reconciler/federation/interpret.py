@@ -15,11 +15,13 @@ from reconciler.federation.faults import Faults, near
 from reconciler.federation.known_kinds import API_VERSIONS, CLUSTER_SCOPED, REPLICAS, REPLICATED
 from reconciler.federation.kubefed import KubeFed, Surroundings, interpret_kubefed
 from reconciler.federation.model import (
+    PLACE_LABELS,
     Cluster,
     DesiredState,
     Federation,
     PatchOperation,
     PlacementTarget,
+    Selector,
     Workload,
 )
 from reconciler.federation.placements import Placement, choose, parse_placement
@@ -31,6 +33,7 @@ from reconciler.manifests.schema import OWN_GROUP, schema_name, schema_problems
 from reconciler.objects import Object, ObjectKey, api_group, key_of, map_of, maps_of
 
 DNS_GROUP = "multiclusterdns.kubefed.io"
+_CONTENT = "what lies in it"
 
 
 class Interpretation(Struct, frozen=True):
@@ -94,6 +97,7 @@ def interpret(
         if not (d.body["kind"] == "Namespace" and _name(d) in parts.kubefed.namespaces)
     ]
     workloads += _plain_workloads(plain, placements, federation, faults)
+    workloads = _place_namespaces(workloads, plain, faults)
     _check_autoscalers(workloads, plain, faults)
     workloads = with_hidden(workloads, documents, federation.sensitive)
     _check_collisions(workloads, parts, faults)
@@ -166,7 +170,9 @@ def _check_marks(parts: _Sorted, faults: Faults) -> None:
             faults.mark(document, path, fault)
     for document in federated + rules:
         for path, fault in faults_in_metadata(document.body):
-            faults.mark(document, path, fault)
+            # KubeFed's clusters have no other way to say whose they are.
+            if not (document in parts.clusters and path[-1] == PLACE_LABELS["provider"]):
+                faults.mark(document, path, fault)
     for document in federated:
         template = map_of(map_of(document.body.get("spec")).get("template"))
         for path, fault in faults_of(template, in_templates):
@@ -211,7 +217,6 @@ def _plain_workloads(
     by_name = {placement.name: placement for placement in placements}
     used: set[str] = set()
     found: list[Workload] = []
-    unplaced: list[tuple[Document, Workload]] = []
     for document in documents:
         wanted = _annotations(document.body).get(PREFIX + "placement")
         if wanted and wanted not in by_name:
@@ -223,39 +228,45 @@ def _plain_workloads(
             continue
         selected = [by_name[wanted]] if wanted else choose(placements, document.body)
         used |= {placement.name for placement in selected}
-        workload = _workload(document, selected, federation, faults)
-        found.append(workload)
-        if workload.target is None:
-            unplaced.append((document, workload))
+        found.append(_workload(document, selected, federation, faults))
     for placement in placements:
         if placement.name not in used and placement.spec.get("select"):
             faults.warn(placement.document, f"Placement {placement.name} selects no manifest")
-    return _place_namespaces(found, unplaced, faults)
+    return found
 
 
 def _place_namespaces(
-    workloads: list[Workload], unplaced: list[tuple[Document, Workload]], faults: Faults
+    workloads: Sequence[Workload], plain: Sequence[Document], faults: Faults
 ) -> list[Workload]:
-    """A Namespace that nothing places follows the objects in it; other manifests go nowhere."""
-    result = {w.key: w for w in workloads}
-    for document, workload in unplaced:
-        inside = [w.target for w in workloads if w.key.namespace == workload.key.name and w.target]
-        if workload.key.kind == "Namespace" and inside:
-            result[workload.key] = replace(workload, target=_union(inside))
-        else:
+    """A Namespace that nothing places follows what lies in it; other manifests go nowhere."""
+    documents = {key_of(d.body): d for d in plain}
+    inside: dict[str, list[Workload]] = {}
+    for workload in workloads:
+        if workload.target is not None:
+            inside.setdefault(workload.key.namespace, []).append(workload)
+    found = []
+    for workload in workloads:
+        there = inside.get(workload.key.name) if workload.key.kind == "Namespace" else None
+        if workload.target is None and there:
+            workload = _following(workload, there)
+        elif workload.target is None and workload.key in documents:
             faults.warn(
-                document,
+                documents[workload.key],
                 f"{workload.key} goes nowhere: no Placement selects it; add one, or "
                 "spec.defaults.placement to the Federation",
             )
-    return list(result.values())
+        found.append(workload)
+    return found
 
 
-def _union(targets: Sequence[PlacementTarget]) -> PlacementTarget:
-    if all(t.clusters is not None for t in targets):
-        names = sorted({name for t in targets for name in t.clusters or ()})
-        return PlacementTarget(clusters=tuple(names), placed_by="the objects in it")
-    return PlacementTarget(selector=next(t.selector for t in targets if t.clusters is None))
+def _following(namespace: Workload, inside: Sequence[Workload]) -> Workload:
+    """What is in it may all be given up: then the Namespace is as well."""
+    targets = [w.target for w in inside if w.target and w.is_given_up]
+    if len(targets) == len(inside):
+        given_up = next((t for t in targets if t.clusters is None), targets[0])
+        return replace(namespace, target=replace(given_up, placed_by=_CONTENT))
+    target = PlacementTarget(selector=Selector(), placed_by=_CONTENT)
+    return replace(namespace, target=target, follows=True)
 
 
 def _annotations(body: Object) -> dict[str, str]:

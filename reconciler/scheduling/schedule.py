@@ -18,6 +18,7 @@ from reconciler.scheduling.dividing import divide
 from reconciler.scheduling.eligible import Eligible, eligible, liking
 from reconciler.scheduling.fleet import FleetView
 from reconciler.scheduling.kubefed_planner import OTHERS, plan_replicas
+from reconciler.scheduling.namespaces import with_namespaces
 from reconciler.scheduling.room import Room, own_count
 from reconciler.scheduling.spreading import spread
 
@@ -28,7 +29,7 @@ def schedule(state: DesiredState, view: FleetView | None = None) -> tuple[Assign
     A cluster that is unavailable gets none of the replicas that are divided, but stays in the
     assignment (with 0, or None where nothing is divided), so that what it runs is not taken for
     something to prune. The capacity of a cluster is shared by all: what is duplicated comes first,
-    then what is divided, in the order of keys.
+    then what is divided, in the order of keys. Namespaces that no rule places come last.
     """
     view = view or FleetView()
     clusters = {cluster.name: cluster for cluster in state.clusters}
@@ -37,7 +38,7 @@ def schedule(state: DesiredState, view: FleetView | None = None) -> tuple[Assign
     ordered = sorted(state.workloads, key=lambda w: (w.replicas.mode != "Duplicated", w.key))
     homes = _Homes(clusters, view)
     found = [_assign(workload, clusters, view, room, homes) for workload in ordered]
-    return tuple(sorted(found, key=lambda assignment: assignment.workload))
+    return with_namespaces(state, sorted(found, key=lambda assignment: assignment.workload))
 
 
 class _Homes:
@@ -74,6 +75,8 @@ def _assign(
 ) -> Assignment:
     if workload.target is None:
         return Assignment(workload.key, {})
+    if workload.follows:
+        return Assignment(workload.key, {}, placed_by=workload.target.placed_by)
     here = view.present.get(workload.key, {})
     names, left_out = homes.of(workload.target, here)
     closed = homes.closed(workload.target)
