@@ -119,7 +119,8 @@ def _replicas(document: Document, clusters: Mapping[str, Cluster], faults: Fault
             faults.unknown_cluster(document, (*path, "name"), entry["name"], clusters)
         selector = parse_selector(entry.get("selector"))
         for name, cluster in clusters.items():
-            chosen = name == entry["name"] if "name" in entry else matches(selector, cluster.labels)
+            named = name == entry["name"] if "name" in entry else None
+            chosen = matches(selector, cluster.all_labels) if named is None else named
             if chosen and name not in shares:
                 shares[name] = ReplicaShare(entry.get("weight", cluster.weight), low, high)
     total = body.get("total")

@@ -178,7 +178,7 @@ def _operations(overrides: Iterable[Override], cluster: Cluster) -> Iterable[Ope
         if override.clusters is not None:
             applies = cluster.name in override.clusters
         else:
-            applies = override.selector is None or matches(override.selector, cluster.labels)
+            applies = override.selector is None or matches(override.selector, cluster.all_labels)
         if applies:
             yield from override.operations
 
@@ -222,7 +222,7 @@ def _variable(match: re.Match[str], cluster: Cluster) -> str:
     """The value of a variable; one that means nothing stays as it is written."""
     name, _, label = match[1].partition(".")
     if name == "labels" and label:
-        return cluster.labels.get(label, match[0])
+        return cluster.all_labels.get(label, match[0])
     if name in ("name", "provider", "region", "zone") and not label:
         return str(getattr(cluster, name))
     return match[0]
