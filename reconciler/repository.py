@@ -23,6 +23,7 @@ from reconciler.reading import (
 )
 from reconciler.rendering import Rendering, render
 from reconciler.scheduling import Assignment, FleetView, schedule
+from reconciler.scheduling.remarks import remarks, separations
 from reconciler.scheduling.unplaced import unplaced
 from reconciler.source import Checkout, default_cache
 from reconciler.source.owner import Claimant, claimant_of
@@ -112,7 +113,8 @@ def validate(options: Options) -> Repository:
     assignments = schedule(state, FleetView())
     rendered(state, assignments)
     nowhere = unplaced(state, assignments).warnings()
-    warnings = (*state.warnings, *nowhere, *doubts_about_names(state))
+    odd = [*remarks(state, assignments), *separations(state, assignments)]
+    warnings = (*state.warnings, *odd, *nowhere, *doubts_about_names(state))
     return replace(repository, state=replace(state, warnings=warnings))
 
 

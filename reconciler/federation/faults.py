@@ -49,9 +49,10 @@ class Faults:
         """Report one of our annotations or labels."""
         self.problem(document, path, fault.message, fault.expected, fault.hint, at_key=fault.at_key)
 
-    def warn(self, document: Document, message: str) -> None:
-        """Report something odd that does not stop the run."""
-        self.warnings.append(f"{document.file}:{document.line}: {message}")
+    def warn(self, document: Document, message: str, path: Sequence[str | int] = ()) -> None:
+        """Report something odd at ``path`` inside a document that does not stop the run."""
+        position = document.position(*path)
+        self.warnings.append(f"{position.file}:{position.line}: {message}")
 
     def unknown_cluster(
         self, document: Document, path: Sequence[str | int], name: str, known: Collection[str]
@@ -64,7 +65,7 @@ class Faults:
         self.problem(document, path, f"there is no cluster {name!r}", expected, near(name, known))
 
 
-def near(name: str, known: Collection[str]) -> str:
+def near(name: str, known: Collection[str], cutoff: float = 0.5) -> str:
     """``did you mean …?``, or nothing."""
-    found = difflib.get_close_matches(name, sorted(known), n=1, cutoff=0.5)
+    found = difflib.get_close_matches(name, sorted(known), n=1, cutoff=cutoff)
     return f"did you mean {found[0]}?" if found else ""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from msgspec import Struct
@@ -10,16 +10,22 @@ from msgspec.structs import replace
 
 from reconciler.errors import Problem
 from reconciler.federation.autoscalers import scale_target, scaled_as
+from reconciler.federation.doubts import (
+    both,
+    check_selectors,
+    check_tolerations,
+    check_variables,
+    doubt_counts,
+)
 from reconciler.federation.failover_rules import narrowed
 from reconciler.federation.faults import Faults, near
-from reconciler.federation.known_kinds import API_VERSIONS, CLUSTER_SCOPED, REPLICAS, REPLICATED
+from reconciler.federation.known_kinds import API_VERSIONS, CLUSTER_SCOPED, REPLICATED
 from reconciler.federation.kubefed import KubeFed, Surroundings, interpret_kubefed
 from reconciler.federation.model import (
     PLACE_LABELS,
     Cluster,
     DesiredState,
     Federation,
-    PatchOperation,
     PlacementTarget,
     Selector,
     Workload,
@@ -83,6 +89,8 @@ def interpret(
             "the repository has no Federation document: default rules hold, under the name "
             f"{federation.name!r}"
         )
+    for document in [*parts.federations, *parts.placements, *parts.kubefed.documents]:
+        check_selectors(document, faults)
     placements = [parse_placement(d, clusters, federation, faults) for d in parts.placements]
     _check_default_placement(chosen, clusters, faults)
     namespaces = {
@@ -96,7 +104,7 @@ def interpret(
         for d in parts.plain
         if not (d.body["kind"] == "Namespace" and _name(d) in parts.kubefed.namespaces)
     ]
-    workloads += _plain_workloads(plain, placements, federation, faults)
+    workloads += _plain_workloads(plain, placements, clusters, federation, faults)
     workloads = _place_namespaces(workloads, plain, faults)
     _check_autoscalers(workloads, plain, faults)
     workloads = with_hidden(workloads, documents, federation.sensitive)
@@ -171,7 +179,8 @@ def _check_marks(parts: _Sorted, faults: Faults) -> None:
     for document in federated + rules:
         for path, fault in faults_in_metadata(document.body):
             # KubeFed's clusters have no other way to say whose they are.
-            if not (document in parts.clusters and path[-1] == PLACE_LABELS["provider"]):
+            kubefed = document.body["kind"] == "KubeFedCluster"
+            if not (kubefed and path[-1] == PLACE_LABELS["provider"]):
                 faults.mark(document, path, fault)
     for document in federated:
         template = map_of(map_of(document.body.get("spec")).get("template"))
@@ -202,20 +211,24 @@ def _check_default_placement(
     if document is None:
         return
     defaults = (document.body.get("spec") or {}).get("defaults") or {}
-    for index, name in enumerate((defaults.get("placement") or {}).get("clusters") or ()):
+    body, path = defaults.get("placement") or {}, ("spec", "defaults", "placement")
+    for index, name in enumerate(body.get("clusters") or ()):
         if name not in clusters:
-            path = ("spec", "defaults", "placement", "clusters", index)
-            faults.unknown_cluster(document, path, name, clusters)
+            faults.unknown_cluster(document, (*path, "clusters", index), name, clusters)
+    check_tolerations(document, (*path, "tolerations"), body.get("tolerations") or (), faults)
+    for inside, message in both(body):
+        faults.warn(document, f"spec.defaults.placement: {message}", (*path, *inside))
 
 
 def _plain_workloads(
     documents: Sequence[Document],
     placements: list[Placement],
+    clusters: Mapping[str, Cluster],
     federation: Federation,
     faults: Faults,
 ) -> list[Workload]:
     by_name = {placement.name: placement for placement in placements}
-    used: set[str] = set()
+    used: set[tuple[str, int]] = set()
     found: list[Workload] = []
     for document in documents:
         wanted = _annotations(document.body).get(PREFIX + "placement")
@@ -226,13 +239,30 @@ def _plain_workloads(
                 document, path, f"there is no Placement {wanted!r}", expected, near(wanted, by_name)
             )
             continue
-        selected = [by_name[wanted]] if wanted else choose(placements, document.body)
-        used |= {placement.name for placement in selected}
-        found.append(_workload(document, selected, federation, faults))
+        selected = [by_name[wanted]] if wanted else choose(placements, document.body, used)
+        if wanted:
+            used.add((wanted, -1))
+        workload = _workload(document, selected, federation, faults)
+        if workload.substitute_variables:
+            check_variables(workload, document, clusters, faults)
+        found.append(workload)
     for placement in placements:
-        if placement.name not in used and placement.spec.get("select"):
-            faults.warn(placement.document, f"Placement {placement.name} selects no manifest")
+        _check_used(placement, used, faults)
     return found
+
+
+def _check_used(placement: Placement, used: Collection[tuple[str, int]], faults: Faults) -> None:
+    """Warn of a Placement, or a part of its selection, that no manifest follows."""
+    name, document = placement.name, placement.document
+    entries = placement.spec.get("select") or ()
+    unused = [n for n in range(len(entries)) if (name, n) not in used]
+    if len(unused) == len(entries) and (name, -1) not in used:
+        how = "selects no manifest" if entries else "has no select, and no manifest asks for it"
+        faults.warn(document, f"Placement {name} {how}")
+    elif len(unused) < len(entries):
+        for number in unused:
+            path = ("spec", "select", number)
+            faults.warn(document, f"Placement {name}: this selects no manifest", path)
 
 
 def _place_namespaces(
@@ -309,10 +339,8 @@ def _workload(
                 f"{body['kind']} {_name(document)} has no spec.replicas to divide",
                 "Duplicated, or a selection of workloads only",
             )
-    if placement.replicas.mode == "Divided":
-        _warn_of_counts(placement, faults)
     prune = spec.get("prune") or {}
-    return replace(
+    workload = replace(
         workload,
         # Who shares a Placement shares its target, so that clusters are chosen once for all.
         target=replace(placement.target, placed_by=_winner(placement.name, beaten))
@@ -327,16 +355,9 @@ def _workload(
         failover=narrowed(spec["failover"], federation.failover) if "failover" in spec else None,
         other_placements=tuple(beaten),
     )
-
-
-def _warn_of_counts(placement: Placement, faults: Faults) -> None:
-    for operation in (one for override in placement.overrides for one in override.operations):
-        if isinstance(operation, PatchOperation) and operation.path == REPLICAS:
-            place = operation.position or placement.document.position()
-            faults.warnings.append(
-                f"{place.file}:{place.line}: Placement {placement.name} divides the replicas: this "
-                "override of them has no effect; spec.replicas.clusters has weight, min and max"
-            )
+    if placement.replicas.mode == "Divided":
+        doubt_counts(workload, placement.document, f"Placement {placement.name}", faults)
+    return workload
 
 
 def _winner(name: str, beaten: Sequence[str]) -> str:
@@ -346,7 +367,8 @@ def _winner(name: str, beaten: Sequence[str]) -> str:
 def _check_autoscalers(
     workloads: Sequence[Workload], plain: Sequence[Document], faults: Faults
 ) -> None:
-    """Warn of replicas that are divided where an autoscaler of the repository sets them."""
+    """Warn of replicas that are divided where an autoscaler of the repository sets them, and of
+    one that scales nothing that the repository has."""
     scalers = {target: w.key for w in workloads if (target := scale_target(w.template))}
     places: Mapping[ObjectKey, Document] = {key_of(d.body): d for d in plain if scalers}
     for workload in workloads if scalers else ():
@@ -356,6 +378,14 @@ def _check_autoscalers(
                 places[workload.key],
                 f"{workload.key}: its replicas are divided, and {scaler.kind} {scaler.name} scales "
                 "it too: the division says where it starts and stops, the autoscaler how many run",
+            )
+    for target in scalers.keys() - {scaled_as(w.key) for w in workloads}:
+        if scalers[target] in places:
+            namespace, kind, name = target
+            faults.warn(
+                places[scalers[target]],
+                f"{scalers[target]}: the repository has no {kind} {namespace}/{name} to scale",
+                ("spec", "scaleTargetRef"),
             )
 
 
@@ -367,10 +397,18 @@ def _check_collisions(workloads: Sequence[Workload], parts: _Sorted, faults: Fau
         if not key.namespace and key.kind in API_VERSIONS and key.kind not in CLUSTER_SCOPED:
             key = key.with_namespace
         other = seen.setdefault(key, workload)
-        if other is not workload and workload.position in documents:
-            how = "plainly and federated" if workload.kubefed != other.kubefed else "in default"
+        here, there = documents.get(workload.position), documents.get(other.position)
+        if other is workload or here is None or there is None:
+            continue
+        # One document twice was told when they were read. (All that was built has one position.)
+        plain = not (workload.kubefed or other.kubefed)
+        if not (plain and workload.key == other.key) and (
+            here is there or key_of(here.body) != key_of(there.body)
+        ):
+            plainly = "plainly and federated" if workload.kubefed != other.kubefed else "in default"
+            how = "by two federated objects" if workload.kubefed and other.kubefed else plainly
             faults.problem(
-                documents[workload.position],
+                here,
                 (),
                 f"{key} is defined twice, {how}",
                 "each object once",

@@ -102,6 +102,7 @@ def _assign(
             if name not in replicas:
                 duplicated = workload.replicas.mode == "Duplicated"
                 replicas[name] = duplicated_count(workload, name) if duplicated else 0
+    warnings += _doubts_of_minima(workload, [n for n in kept if n not in gone])
     warnings += room.take(workload, replicas, gone)
     return Assignment(
         workload.key,
@@ -158,6 +159,19 @@ def _replicas(
     divided, missing = divide(total, shares, key=key, current=current, capacity=limits)
     plan.update(divided)
     return plan, missing
+
+
+def _doubts_of_minima(workload: Workload, names: Sequence[str]) -> list[str]:
+    """Whether the clusters' minima are more than there is to share out. 0 says: none at all."""
+    rule = workload.replicas
+    if rule.mode == "Duplicated":
+        return []
+    total = rule.total if rule.total is not None else own_count(workload)
+    shares = [rule.shares.get(name) or rule.default_share or ReplicaShare(0) for name in names]
+    least = sum(share.minimum for share in shares)
+    if not 0 < total < least:
+        return []
+    return [f"the minima of its clusters add up to {least}, more than its {total} replicas"]
 
 
 def _share(workload: Workload, cluster: Cluster, view: FleetView) -> ReplicaShare:
