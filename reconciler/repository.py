@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from reconciler.dns.step import doubts_about_names, faults_of_names, faults_of_rules
 from reconciler.errors import BadInput, ClusterError
 from reconciler.federation import interpret
+from reconciler.federation.faults import Unsure
 from reconciler.federation.model import Access, Cluster, DesiredState, Federation
 from reconciler.manifests import load
 from reconciler.manifests.cache import ParseCache
@@ -54,10 +55,11 @@ def read(options: Options, *, ask_members: bool = False) -> Repository:
     source = read_source(request_of(options))
     name = hashlib.sha256(f"{options.repo}\0{options.path}".encode()).hexdigest()[:16]
     manifests = load(source.files, ParseCache(default_cache() / "parsed" / f"{name}.json"))
-    found = interpret(manifests.documents)
+    unsure = Unsure.about(manifests.broken, manifests.unread)
+    found = interpret(manifests.documents, unsure=unsure)
     if found.unknown_kinds and ask_members and found.federation:
         kinds = _discovered(options, _reached(found.clusters, options), found.federation)
-        found = interpret(manifests.documents, kinds)
+        found = interpret(manifests.documents, kinds, unsure)
     problems = [
         *manifests.problems,
         *found.problems,
@@ -65,6 +67,9 @@ def read(options: Options, *, ask_members: bool = False) -> Repository:
         *faults_of_names(found.state),
     ]
     if problems or found.state is None:
+        # All at once: what is wrong with overrides shows when they are tried.
+        if found.partial:
+            problems += render(found.partial, schedule(found.partial)).problems
         raise BadInput(problems)
     check_same_rules(source, found.state.federation.source, found.state.federation.position)
     state = replace(

@@ -18,7 +18,7 @@ from reconciler.federation.doubts import (
     doubt_counts,
 )
 from reconciler.federation.failover_rules import narrowed
-from reconciler.federation.faults import Faults, near
+from reconciler.federation.faults import Faults, Unsure, near
 from reconciler.federation.known_kinds import API_VERSIONS, CLUSTER_SCOPED, REPLICATED
 from reconciler.federation.kubefed import KubeFed, Surroundings, interpret_kubefed
 from reconciler.federation.model import (
@@ -43,7 +43,8 @@ _CONTENT = "what lies in it"
 
 
 class Interpretation(Struct, frozen=True):
-    """``state`` is None when something is wrong; ``problems`` says what.
+    """``state`` is None when something is wrong; ``problems`` says what. ``partial`` is what it
+    would be without that, to find what else is wrong.
 
     ``unknown_kinds`` are federated kinds without an apiVersion, which ``clusters`` may know;
     ``unknown_clusters`` are named somewhere and have no Cluster. ``federation`` is there in any
@@ -56,6 +57,7 @@ class Interpretation(Struct, frozen=True):
     clusters: tuple[Cluster, ...] = ()
     unknown_clusters: frozenset[str] = frozenset()
     federation: Federation | None = None
+    partial: DesiredState | None = None
 
 
 @dataclass
@@ -69,13 +71,17 @@ class _Sorted:
 
 
 def interpret(
-    documents: Sequence[Document], discovered: Mapping[str, str] | None = None
+    documents: Sequence[Document],
+    discovered: Mapping[str, str] | None = None,
+    unsure: Unsure | None = None,
 ) -> Interpretation:
     """Understand a whole repository. Pure; every problem and warning is collected.
 
-    ``discovered`` gives the apiVersion of kinds that the members serve.
+    ``discovered`` gives the apiVersion of kinds that the members serve; ``unsure`` is what else
+    may be in the repository, but for faults that are told already.
     """
-    faults = Faults()
+    unsure = unsure or Unsure()
+    faults = Faults(unsure=unsure)
     parts = _sort(documents, faults)
     _check_marks(parts, faults)
     clusters = parse_clusters_of(parts, faults)
@@ -83,7 +89,8 @@ def interpret(
         first = parts.federations[0].position()
         faults.problem(extra, (), "a second Federation", "one per repository", f"first at {first}")
     chosen = parts.federations[0] if parts.federations else None
-    federation = parse_federation(chosen, faults, len(clusters))
+    all_known = not unsure.of_any("Cluster", "KubeFedCluster")
+    federation = parse_federation(chosen, faults, len(clusters) if all_known else None)
     if chosen is None and documents:
         faults.warnings.append(
             "the repository has no Federation document: default rules hold, under the name "
@@ -109,27 +116,23 @@ def interpret(
     _check_autoscalers(workloads, plain, faults)
     workloads = with_hidden(workloads, documents, federation.sensitive)
     _check_collisions(workloads, parts, faults)
-    if workloads and not clusters:
+    if workloads and not clusters and all_known:
         faults.problem(documents[0], (), "the repository has no Cluster", "at least one Cluster")
-    if faults.problems:
-        return Interpretation(
-            None,
-            tuple(sorted(set(faults.problems))),
-            frozenset(faults.unknown_kinds),
-            tuple(clusters.values()),
-            frozenset(faults.unknown_clusters),
-            federation,
-        )
+    state = DesiredState(
+        federation,
+        tuple(clusters.values()),
+        tuple(sorted(workloads, key=lambda w: w.key)),
+        dns_manifests=tuple(d.body for d in parts.dns),
+        warnings=tuple(sorted(set(faults.warnings))),
+    )
     return Interpretation(
-        DesiredState(
-            federation,
-            tuple(clusters.values()),
-            tuple(sorted(workloads, key=lambda w: w.key)),
-            dns_manifests=tuple(d.body for d in parts.dns),
-            warnings=tuple(sorted(set(faults.warnings))),
-        ),
-        (),
-        federation=federation,
+        None if faults.problems else state,
+        tuple(sorted(set(faults.problems))),
+        frozenset(faults.unknown_kinds),
+        tuple(clusters.values()),
+        frozenset(faults.unknown_clusters),
+        federation,
+        state,
     )
 
 
@@ -233,6 +236,8 @@ def _plain_workloads(
     for document in documents:
         wanted = _annotations(document.body).get(PREFIX + "placement")
         if wanted and wanted not in by_name:
+            if faults.unsure.of("Placement", wanted):
+                continue
             path = ("metadata", "annotations", PREFIX + "placement")
             expected = ", ".join(sorted(by_name)) or "a Placement"
             faults.problem(
@@ -243,7 +248,7 @@ def _plain_workloads(
         if wanted:
             used.add((wanted, -1))
         workload = _workload(document, selected, federation, faults)
-        if workload.substitute_variables:
+        if workload.substitute_variables and not faults.unsure.of_any("Cluster", "KubeFedCluster"):
             check_variables(workload, document, clusters, faults)
         found.append(workload)
     for placement in placements:

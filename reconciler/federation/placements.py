@@ -64,7 +64,7 @@ def parse_placement(
                 "minGroups is more than maxGroups",
                 "min <= max",
             )
-    if "failover" in spec:
+    if "failover" in spec and not faults.unsure.of_any("Federation"):
         own = narrowed(spec["failover"], federation.failover)
         check_narrowed(document, own, federation.failover, faults)
     affinity = spec.get("affinity") or {}

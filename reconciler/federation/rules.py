@@ -29,8 +29,11 @@ from reconciler.source.rules import parse_source_rules
 DEFAULT_NAME = "federation"
 
 
-def parse_federation(document: Document | None, faults: Faults, clusters: int) -> Federation:
-    """The rules, or defaults where the repository has no Federation."""
+def parse_federation(document: Document | None, faults: Faults, clusters: int | None) -> Federation:
+    """The rules, or defaults where the repository has no Federation.
+
+    ``clusters`` is their number, None where it is not known.
+    """
     if document is None:
         return Federation(DEFAULT_NAME, Position("", 1, 1))
     spec: Object = document.body.get("spec") or {}

@@ -37,10 +37,16 @@ _KUSTOMIZATIONS = frozenset({"kustomization.yaml", "kustomization.yml", "Kustomi
 
 
 class Manifests(Struct, frozen=True):
-    """What the files hold, in their order, and everything that is wrong with them."""
+    """What the files hold, in their order, and everything that is wrong with them.
+
+    ``broken`` are documents with faults, which are not among ``documents``; ``unread`` files of
+    which not all could be read: who refers to what may be there is not at fault.
+    """
 
     documents: tuple[Document, ...]
     problems: tuple[Problem, ...]
+    broken: tuple[Document, ...] = ()
+    unread: tuple[SourceFile, ...] = ()
 
 
 def load(files: Iterable[SourceFile], cache: ParseCache | None = None) -> Manifests:
@@ -50,6 +56,8 @@ def load(files: Iterable[SourceFile], cache: ParseCache | None = None) -> Manife
     """
     documents: list[Document] = []
     problems: list[Problem] = []
+    broken: list[Document] = []
+    unread: list[SourceFile] = []
     for file in sorted(files, key=lambda f: f.path):
         if not (file.built_by or is_manifest(file.path)) or is_report(file):
             continue
@@ -57,15 +65,17 @@ def load(files: Iterable[SourceFile], cache: ParseCache | None = None) -> Manife
         if remembered is not None:
             documents += remembered
             continue
-        found, wrong = _load_file(file)
-        if cache and not wrong:
-            cache.remember(file, found)
-        documents += found
-        problems += wrong
+        read = _load_file(file)
+        if cache and not read.problems:
+            cache.remember(file, read.documents)
+        documents += read.documents
+        problems += read.problems
+        broken += read.broken
+        unread += [] if read.whole else [file]
     problems += islice(_duplicates(documents), MAX_PROBLEMS)
     if cache:
         cache.save()
-    return Manifests(tuple(documents), tuple(sorted(set(problems))))
+    return Manifests(tuple(documents), tuple(sorted(set(problems))), tuple(broken), tuple(unread))
 
 
 def is_report(file: SourceFile) -> bool:
@@ -89,21 +99,35 @@ def is_manifest(path: str) -> bool:
     return path.endswith(MANIFEST_SUFFIXES)
 
 
-def _load_file(file: SourceFile) -> tuple[list[Document], list[Problem]]:
+class _Read(Struct):
+    """What one file holds; ``whole``: nothing of it had to be left unread."""
+
+    documents: list[Document] = []
+    problems: list[Problem] = []
+    broken: list[Document] = []
+    whole: bool = True
+
+
+def _unread(problem: Problem) -> _Read:
+    return _Read(problems=[problem], whole=False)
+
+
+def _load_file(file: SourceFile) -> _Read:
     start = Position(file.path, 1, 1)
     if file.error:
-        return [], [Problem(start, "", file.error, hint=file.hint)]
+        return _unread(Problem(start, "", file.error, hint=file.hint))
     if len(file.content) > MAX_FILE_BYTES:
         message = f"the file has {len(file.content)} bytes"
         expected = f"at most {MAX_FILE_BYTES}"
-        return [], [Problem(start, "", message, expected, "split it, or move it elsewhere")]
+        return _unread(Problem(start, "", message, expected, "split it, or move it elsewhere"))
     try:
         text = file.content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = file.content.count(b"\n", 0, error.start) + 1
         column = error.start - (file.content.rfind(b"\n", 0, error.start) + 1) + 1
         position = Position(file.path, line, column)
-        return [], [Problem(position, "", "not UTF-8", "UTF-8 text", _encoding_hint(file.content))]
+        hint = _encoding_hint(file.content)
+        return _unread(Problem(position, "", "not UTF-8", "UTF-8 text", hint))
     return _parse(file, text)
 
 
@@ -127,23 +151,23 @@ def _nests_too_deeply(text: str) -> bool:
     return False
 
 
-def _parse(file: SourceFile, text: str) -> tuple[list[Document], list[Problem]]:
+def _parse(file: SourceFile, text: str) -> _Read:
     import yaml
 
     from reconciler.manifests.nodes import Builder, compose
 
     if _nests_too_deeply(text):
-        problem = Problem(Position(file.path, 1, 1), "", "nested too deeply", "less depth")
-        return [], [problem]
+        return _unread(Problem(Position(file.path, 1, 1), "", "nested too deeply", "less depth"))
     builder = Builder(file.path, MAX_PROBLEMS)
-    documents: list[Document] = []
-    problems: list[Problem] = []
+    read = _Read()
+    problems = read.problems
     try:
         for index, node in enumerate(compose(text)):
             position = Position(file.path, node.start_mark.line + 1, node.start_mark.column + 1)
             if index >= MAX_DOCUMENTS:
                 message = f"more than {MAX_DOCUMENTS} documents in one file"
                 problems.append(Problem(position, "", message))
+                read.whole = False
                 break
             value = builder.build(node)
             if value is None:
@@ -156,17 +180,19 @@ def _parse(file: SourceFile, text: str) -> tuple[list[Document], list[Problem]]:
                 if isinstance(document, Problem):
                     problems.append(document)
                     continue
-                problems += _faults(document, MAX_PROBLEMS + 1 - len(problems))
-                documents.append(document)
+                faults = _faults(document, MAX_PROBLEMS + 1 - len(problems))
+                problems += faults
+                (read.broken if faults else read.documents).append(document)
                 if len(problems) > MAX_PROBLEMS:
                     break
             if len(problems) > MAX_PROBLEMS:
+                read.whole = False
                 break
     except yaml.YAMLError as error:
         problems.append(_syntax_problem(file, text, error))
-    last = max((p.position for p in problems if p.path.startswith("$")), default=None)
-    usable = [d for d in documents if last is None or d.position() > last]
-    return usable, _bounded([*builder.problems, *problems])
+        read.whole = False
+    read.problems = _bounded([*builder.problems, *problems])
+    return read
 
 
 def _no_map(position: Position, what: str = "the document") -> Problem:

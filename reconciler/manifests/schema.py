@@ -190,12 +190,12 @@ def _word(document: Document, error: Any) -> Iterator[Problem]:
     elif error.validator == "pattern":
         yield _problem(document, path, f"not valid: {shown}", expected)
     elif error.validator == "type":
-        text = f"is {kind_of(error.instance)}"
-        quoting = (
-            isinstance(error.instance, int | float | bool) and error.validator_value == "string"
-        )
+        scalar = isinstance(error.instance, int | float | bool)
+        if scalar and shown != "this":  # As it is written: yes, 0777.
+            shown = document.written(*path) or shown
+        quoting = scalar and error.validator_value == "string"
         hint = ("quote it" if shown == "this" else f'quote it: "{shown}"') if quoting else ""
-        yield _problem(document, path, f"{shown} {text}", expected, hint)
+        yield _problem(document, path, f"{shown} is {kind_of(error.instance)}", expected, hint)
     else:
         said = f"not valid ({error.validator})" if shown == "this" else error.message[:200]
         yield _problem(document, path, said, expected)
