@@ -6,6 +6,7 @@ only after others had been written.
 
 from __future__ import annotations
 
+import difflib
 import re
 from collections.abc import Iterator
 from typing import Any
@@ -35,6 +36,11 @@ _SERVER_SIDE = (
     "generation",
     "selfLink",
 )
+_METADATA = (
+    *("name", "namespace", "labels", "annotations", "finalizers", "ownerReferences"),
+    *("generateName", "deletionTimestamp", "deletionGracePeriodSeconds", *_SERVER_SIDE),
+)
+"""What the metadata of any object may have: server-side apply refuses all else."""
 _LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 
 
@@ -122,6 +128,17 @@ def _name_problems(document: Document, metadata: Object) -> Iterator[Problem]:
             f"not a valid namespace: {namespace!r}",
             "lower case letters, digits and '-'",
         )
+    for key in metadata:
+        if key not in _METADATA:
+            close = difflib.get_close_matches(key, _METADATA, 1)
+            yield _problem(
+                document,
+                ("metadata", key),
+                f"unknown key {key!r}",
+                "one of " + ", ".join(_METADATA[:6]),
+                f"did you mean {close[0]}?" if close else "",
+                at_key=True,
+            )
     yield from _map_problems(document, metadata)
 
 
