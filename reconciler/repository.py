@@ -13,7 +13,7 @@ from reconciler.errors import BadInput, ClusterError
 from reconciler.federation import interpret
 from reconciler.federation.faults import Unsure
 from reconciler.federation.model import Access, Cluster, DesiredState, Federation
-from reconciler.manifests import load
+from reconciler.manifests import Document, load
 from reconciler.manifests.cache import ParseCache
 from reconciler.options import Options
 from reconciler.reading import (
@@ -36,6 +36,7 @@ class Repository(Struct, frozen=True):
     checkout: Checkout
     state: DesiredState
     source: ReadSource
+    documents: tuple[Document, ...] = ()
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -77,7 +78,7 @@ def read(options: Options, *, ask_members: bool = False) -> Repository:
         clusters=_reached(found.state.clusters, options),
         warnings=(*found.state.warnings, *source.checkout.warnings),
     )
-    return Repository(source.checkout, state, source)
+    return Repository(source.checkout, state, source, manifests.documents)
 
 
 def _reached(clusters: Sequence[Cluster], options: Options) -> tuple[Cluster, ...]:
@@ -113,13 +114,19 @@ def _discovered(
 
 def validate(options: Options) -> Repository:
     """All that can be checked without a cluster. Raises SourceError or BadInput."""
+    from reconciler.closer_look import closer_problems, closer_warnings
+
     repository = read(options)
-    state = repository.state
+    state, documents = repository.state, repository.documents
     assignments = schedule(state, FleetView())
-    rendered(state, assignments)
+    problems = [*render(state, assignments).problems]
+    problems += closer_problems(documents, state, assignments)
+    if problems:
+        raise BadInput(problems)
     nowhere = unplaced(state, assignments).warnings()
     odd = [*remarks(state, assignments), *separations(state, assignments)]
-    warnings = (*state.warnings, *odd, *nowhere, *doubts_about_names(state))
+    warnings = (*state.warnings, *closer_warnings(documents), *odd, *nowhere)
+    warnings = (*warnings, *doubts_about_names(state))
     return replace(repository, state=replace(state, warnings=warnings))
 
 

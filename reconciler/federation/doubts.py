@@ -130,7 +130,7 @@ def _doubts_of_override(
         if not found:
             yield ("clusterSelector",), "this override has no effect: it matches no cluster"
         yield from ((("clusterSelector",), message) for message in _unchosen(found, chosen))
-    for path, text in _texts(entry):
+    for path, text in texts_of(entry):
         if VARIABLE.search(text):
             yield path, "variables in overrides are not filled in"
 
@@ -210,7 +210,7 @@ def check_variables(
     target = workload.target
     homes = [c for c in clusters.values() if target is not None and selects(target, c)]
     known = {"name", *PLACE_LABELS}
-    for path, text in _texts(document.body):
+    for path, text in texts_of(document.body):
         for found in _ALMOST.finditer(text):
             match = VARIABLE.fullmatch(found[0])
             name, _, label = match[1].partition(".") if match else ("", "", "")
@@ -244,14 +244,14 @@ def check_variables(
                 faults.problem(document, path, message, ", ".join(names), near(said, names))
 
 
-def _texts(value: Any, path: Path = ()) -> Iterator[tuple[Path, str]]:
+def texts_of(value: Any, path: Path = ()) -> Iterator[tuple[Path, str]]:
     """Each text with ``${`` in it, and where."""
     if isinstance(value, dict):
         for key, one in value.items():
-            yield from _texts(one, (*path, key))
+            yield from texts_of(one, (*path, key))
     elif isinstance(value, list):
         for number, one in enumerate(value):
-            yield from _texts(one, (*path, number))
+            yield from texts_of(one, (*path, number))
     elif isinstance(value, str) and "${" in value:
         yield path, value
 

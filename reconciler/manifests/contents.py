@@ -35,6 +35,11 @@ class ContentFault(Struct, frozen=True):
     hint: str = ""
 
 
+def holds_contents(body: Object) -> bool:
+    """Whether it is of a kind that is looked at here."""
+    return GroupKind(api_group(str(body.get("apiVersion"))), str(body.get("kind"))) in _PARTS
+
+
 def content_faults(body: Object, *, final: bool = True) -> Iterator[ContentFault]:
     """What no server would take of a Secret or ConfigMap, or of a KubeFed template of one.
 

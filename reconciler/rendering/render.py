@@ -192,20 +192,26 @@ def _content_problems(workload: Workload, cluster: Cluster, body: Object) -> Ite
     """What overrides and variables made of a Secret or ConfigMap that no server would take."""
     for fault in content_faults(body):
         pointer = join_pointer(fault.steps)
-        places = [
-            operation.position
-            for operation in _operations(workload.overrides, cluster)
-            if isinstance(operation, PatchOperation)
-            and operation.position
-            and f"{pointer}/".startswith(f"{operation.path}/")
-        ]
         yield Problem(
-            (places or [workload.position])[-1],
+            place_of(workload, cluster, pointer),
             "",
             f"{pointer} of {workload.key} in {cluster.name}: {fault.message}",
             fault.expected,
             fault.hint,
         )
+
+
+def place_of(workload: Workload, cluster: Cluster, pointer: str) -> Position:
+    """Where an object's value in that cluster comes from: the last override of it, or its
+    manifest."""
+    places = [
+        operation.position
+        for operation in _operations(workload.overrides, cluster)
+        if isinstance(operation, PatchOperation)
+        and operation.position
+        and f"{pointer}/".startswith(f"{operation.path.removesuffix('/-')}/")
+    ]
+    return (places or [workload.position])[-1]
 
 
 def _substituted(value: Any, cluster: Cluster) -> Any:
