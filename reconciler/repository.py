@@ -76,7 +76,7 @@ def read(options: Options, *, ask_members: bool = False) -> Repository:
     state = replace(
         found.state,
         clusters=_reached(found.state.clusters, options),
-        warnings=(*found.state.warnings, *source.checkout.warnings),
+        warnings=(*found.state.warnings, *manifests.warnings, *source.checkout.warnings),
     )
     return Repository(source.checkout, state, source, manifests.documents)
 

@@ -18,7 +18,7 @@ import orjson
 from msgspec import Struct
 
 from reconciler.errors import Problem
-from reconciler.manifests.contents import is_base64, kind_of, read_as
+from reconciler.manifests.contents import QUOTE_IT, is_base64, kind_of, read_as
 from reconciler.manifests.document import Document
 from reconciler.manifests.schema import KUBEFED_TYPES, json_path
 from reconciler.objects import Object, map_of
@@ -217,6 +217,7 @@ def problem_of(fault: TypeFault, document: Document, at: Steps = ()) -> Problem:
     hint = ""
     if not written:
         told = "the text is not valid" if isinstance(fault.value, str) else kind_of(fault.value)
+        hint = QUOTE_IT if scalar and "text" in fault.expected else ""
     elif scalar:
         told = read_as(fault.value, written)
         hint = f'quote it: "{written}"' if "text" in fault.expected else ""

@@ -40,13 +40,15 @@ class Manifests(Struct, frozen=True):
     """What the files hold, in their order, and everything that is wrong with them.
 
     ``broken`` are documents with faults, which are not among ``documents``; ``unread`` files of
-    which not all could be read: who refers to what may be there is not at fault.
+    which not all could be read: who refers to what may be there is not at fault. ``warnings`` are
+    of files that are not read as they look, with file and line.
     """
 
     documents: tuple[Document, ...]
     problems: tuple[Problem, ...]
     broken: tuple[Document, ...] = ()
     unread: tuple[SourceFile, ...] = ()
+    warnings: tuple[str, ...] = ()
 
 
 def load(files: Iterable[SourceFile], cache: ParseCache | None = None) -> Manifests:
@@ -58,7 +60,12 @@ def load(files: Iterable[SourceFile], cache: ParseCache | None = None) -> Manife
     problems: list[Problem] = []
     broken: list[Document] = []
     unread: list[SourceFile] = []
+    warnings: list[str] = []
     for file in sorted(files, key=lambda f: f.path):
+        if looks_like_manifest(file.path):
+            warnings.append(
+                f"{file.path}:1: not read: names of manifests end in {', '.join(MANIFEST_SUFFIXES)}"
+            )
         if not (file.built_by or is_manifest(file.path)) or is_report(file):
             continue
         remembered = cache.documents(file) if cache else None
@@ -66,6 +73,10 @@ def load(files: Iterable[SourceFile], cache: ParseCache | None = None) -> Manife
             documents += remembered
             continue
         read = _load_file(file)
+        if file.decrypted:
+            from reconciler.manifests.sops_scalars import rewritten_scalars
+
+            warnings += rewritten_scalars(file)
         if cache and not read.problems:
             cache.remember(file, read.documents)
         documents += read.documents
@@ -75,7 +86,13 @@ def load(files: Iterable[SourceFile], cache: ParseCache | None = None) -> Manife
     problems += islice(_duplicates(documents), MAX_PROBLEMS)
     if cache:
         cache.save()
-    return Manifests(tuple(documents), tuple(sorted(set(problems))), tuple(broken), tuple(unread))
+    return Manifests(
+        tuple(documents),
+        tuple(sorted(set(problems))),
+        tuple(broken),
+        tuple(unread),
+        tuple(warnings),
+    )
 
 
 def is_report(file: SourceFile) -> bool:
@@ -110,6 +127,12 @@ class _Read(Struct):
 
 def _unread(problem: Problem) -> _Read:
     return _Read(problems=[problem], whole=False)
+
+
+def looks_like_manifest(path: str) -> bool:
+    """Whether a file that is passed over has a name that may be meant for a manifest's: as its
+    suffix is written, it is none for kubectl either."""
+    return is_manifest(path.lower()) and not is_manifest(path)
 
 
 def _load_file(file: SourceFile) -> _Read:
