@@ -22,7 +22,6 @@ from reconciler.federation.faults import Faults, Unsure, near
 from reconciler.federation.known_kinds import API_VERSIONS, CLUSTER_SCOPED, REPLICATED
 from reconciler.federation.kubefed import KubeFed, Surroundings, interpret_kubefed
 from reconciler.federation.model import (
-    PLACE_LABELS,
     Cluster,
     DesiredState,
     Federation,
@@ -33,8 +32,9 @@ from reconciler.federation.model import (
 from reconciler.federation.placements import Placement, choose, parse_placement
 from reconciler.federation.rules import parse_federation
 from reconciler.federation.sensitive import with_hidden
+from reconciler.manifests.checks import mark_problems
 from reconciler.manifests.document import Document
-from reconciler.manifests.marks import ANNOTATIONS, PREFIX, STEERING, faults_in_metadata, faults_of
+from reconciler.manifests.marks import PREFIX
 from reconciler.manifests.schema import OWN_GROUP, schema_name, schema_problems
 from reconciler.objects import Object, ObjectKey, api_group, key_of, map_of, maps_of
 
@@ -83,7 +83,6 @@ def interpret(
     unsure = unsure or Unsure()
     faults = Faults(unsure=unsure)
     parts = _sort(documents, faults)
-    _check_marks(parts, faults)
     clusters = parse_clusters_of(parts, faults)
     for extra in parts.federations[1:]:
         first = parts.federations[0].position()
@@ -163,32 +162,11 @@ def _sort(documents: Sequence[Document], faults: Faults) -> _Sorted:
             parts.plain.append(document)
     unchecked = [d for d in parts.kubefed.federated if schema_name(d.body) is None]
     for document in unchecked:
-        if problems := list(schema_problems(document, federated=True)):
+        problems = list(schema_problems(document, federated=True))
+        if problems := problems or list(mark_problems(document, federated=True)):
             faults.problems += problems
             parts.kubefed.federated.remove(document)
     return parts
-
-
-def _check_marks(parts: _Sorted, faults: Faults) -> None:
-    """Our annotations and labels: all of them on manifests, what KubeFed's templates have no other
-    way to say in these, none on documents that never reach a cluster."""
-    federated = [*parts.kubefed.federated, *parts.kubefed.namespaces.values()]
-    rules = [*parts.federations, *parts.clusters, *parts.placements, *parts.dns]
-    rules += [*parts.kubefed.type_configs, *parts.kubefed.preferences]
-    in_templates = tuple(name for name in ANNOTATIONS if name not in STEERING)
-    for document in parts.plain:
-        for path, fault in faults_of(document.body):
-            faults.mark(document, path, fault)
-    for document in federated + rules:
-        for path, fault in faults_in_metadata(document.body):
-            # KubeFed's clusters have no other way to say whose they are.
-            kubefed = document.body["kind"] == "KubeFedCluster"
-            if not (kubefed and path[-1] == PLACE_LABELS["provider"]):
-                faults.mark(document, path, fault)
-    for document in federated:
-        template = map_of(map_of(document.body.get("spec")).get("template"))
-        for path, fault in faults_of(template, in_templates):
-            faults.mark(document, ("spec", "template", *path), fault)
 
 
 def _kinds_of_crds(documents: Sequence[Document]) -> dict[str, str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from itertools import islice
+from itertools import chain, islice
 from typing import TYPE_CHECKING
 
 import orjson
@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from reconciler.errors import Position, Problem
 from reconciler.manifests.builtin_types import type_problems
 from reconciler.manifests.cache import ParseCache
-from reconciler.manifests.checks import identity_problems, without_server_fields
+from reconciler.manifests.checks import identity_problems, mark_problems, without_server_fields
 from reconciler.manifests.document import Document
 from reconciler.manifests.schema import schema_problems
 from reconciler.objects import ObjectKey, key_of
@@ -233,7 +233,7 @@ def _faults(document: Document, most: int) -> list[Problem]:
     add."""
     found = list(islice(identity_problems(document), most))
     found = found or list(islice(schema_problems(document), most))
-    found = found or list(islice(type_problems(document), most))
+    found = found or list(islice(chain(mark_problems(document), type_problems(document)), most))
     if not found:
         without_server_fields(document.body)
     return [_with_origin(fault, document) for fault in found]
