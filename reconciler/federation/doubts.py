@@ -29,7 +29,7 @@ Path = tuple[str | int, ...]
 Clusters = Mapping[str, Cluster]
 
 VARIABLE = re.compile(r"\$\{cluster\.([a-z]+(?:\.[A-Za-z0-9._/-]+)?)\}")
-_ALMOST = re.compile(r"\$\{\s*cluster\b[^}\n]*\}?", re.IGNORECASE)
+_ALMOST = r"(?i)\$\{\s*cluster\b[^}\n]*\}?"
 _OPERATIONS = ("patch", "replicas", "labels", "annotations", "images", "env", "args")
 
 
@@ -211,7 +211,7 @@ def check_variables(
     homes = [c for c in clusters.values() if target is not None and selects(target, c)]
     known = {"name", *PLACE_LABELS}
     for path, text in texts_of(document.body):
-        for found in _ALMOST.finditer(text):
+        for found in re.finditer(_ALMOST, text):
             match = VARIABLE.fullmatch(found[0])
             name, _, label = match[1].partition(".") if match else ("", "", "")
             if name == "labels" and label:

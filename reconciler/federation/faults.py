@@ -13,7 +13,7 @@ from reconciler.manifests.marks import Fault
 from reconciler.objects import map_of
 from reconciler.source.files import SourceFile
 
-_NAME = re.compile(rb"""\bname["']?:[ \t]*["']?([A-Za-z0-9.-]+)""")
+_NAME = rb"""\bname["']?:[ \t]*["']?([A-Za-z0-9.-]+)"""
 MAX_PROBLEMS = 1000
 """Each is looked up to be told its place, and compared with every name that might be meant."""
 
@@ -36,7 +36,7 @@ class Unsure:
             for d in broken
         }
         for file in unread:
-            names |= {("", name.decode()) for name in _NAME.findall(file.content)}
+            names |= {("", name.decode()) for name in re.findall(_NAME, file.content)}
         return cls(frozenset(names), bool(unread))
 
     def of(self, kind: str, name: str) -> bool:

@@ -252,6 +252,8 @@ def _place_namespaces(
     workloads: Sequence[Workload], plain: Sequence[Document], faults: Faults
 ) -> list[Workload]:
     """A Namespace that nothing places follows what lies in it; other manifests go nowhere."""
+    if all(workload.target is not None for workload in workloads):
+        return list(workloads)
     documents = {key_of(d.body): d for d in plain}
     inside: dict[str, list[Workload]] = {}
     for workload in workloads:

@@ -11,6 +11,7 @@ from msgspec.structs import replace
 
 from reconciler.errors import Position, Problem
 from reconciler.federation.autoscalers import scale_target, scaled_as
+from reconciler.federation.doubts import VARIABLE
 from reconciler.federation.known_kinds import REPLICAS
 from reconciler.federation.model import (
     Cluster,
@@ -31,7 +32,6 @@ from reconciler.scheduling.assignment import Assignment
 from reconciler.scheduling.schedule import duplicated_count
 
 _STEERING = tuple(PREFIX + name for name in STEERING)
-_VARIABLE = re.compile(r"\$\{cluster\.([a-z]+(?:\.[A-Za-z0-9._/-]+)?)\}")
 
 Operation = PatchOperation | ContainerOperation
 
@@ -220,7 +220,7 @@ def _substituted(value: Any, cluster: Cluster) -> Any:
     if isinstance(value, list):
         return [_substituted(item, cluster) for item in value]
     if isinstance(value, str) and "${cluster." in value:
-        return _VARIABLE.sub(lambda match: _variable(match, cluster), value)
+        return VARIABLE.sub(lambda match: _variable(match, cluster), value)
     return value
 
 
