@@ -41,6 +41,7 @@ from reconciler.planning.placing import place
 from reconciler.planning.staying import is_current, serves_at_once, stay
 from reconciler.rendering import Rendering
 from reconciler.scheduling import Assignment
+from reconciler.scheduling.remarks import remarks, separations
 from reconciler.sharding.decision import FleetDecision
 from reconciler.source.owner import Claimant
 
@@ -147,7 +148,8 @@ def decide(
             *availability.warnings,
             *changed,
             *placing.warnings,
-            *(text for a in placing.assignments for text in _remarks(a)),
+            *remarks(state, placing.assignments),
+            *separations(state, fleet.usual),
         ),
     )
 
@@ -268,10 +270,3 @@ def _probe(
     progress.phase("probe", len(asked))
     found = probe_all(connect, asked, rules, done=lambda: progress.advance("probe"))
     return (*found, *(Probe(name, Signal.UNHEALTHY, why) for name, why in simulated.items()))
-
-
-def _remarks(assignment: Assignment) -> list[str]:
-    remarks = list(assignment.warnings)
-    if assignment.shortfall:
-        remarks.append(f"{assignment.workload}: {assignment.shortfall} replicas fit nowhere")
-    return remarks

@@ -5,7 +5,7 @@ Objects are plain parsed JSON (``Object``), never typed models: the tool handles
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 from msgspec import Struct
@@ -86,6 +86,18 @@ def map_of(value: object) -> Object:
 def maps_of(value: object) -> list[Object]:
     """The maps in a list; none where it is no list."""
     return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
+
+
+def value_at(value: Any, steps: Iterable[str | int]) -> Any:
+    """What is at a path; None where nothing is."""
+    for step in steps:
+        if isinstance(value, dict):
+            value = value.get(step)
+        elif isinstance(value, list) and isinstance(step, int) and step < len(value):
+            value = value[step]
+        else:
+            return None
+    return value
 
 
 def first_few(names: Sequence[str], shown: int = 3) -> str:

@@ -11,8 +11,9 @@ from msgspec.structs import replace
 from reconciler.dns.step import doubts_about_names, faults_of_names, faults_of_rules
 from reconciler.errors import BadInput, ClusterError
 from reconciler.federation import interpret
+from reconciler.federation.faults import Unsure
 from reconciler.federation.model import Access, Cluster, DesiredState, Federation
-from reconciler.manifests import load
+from reconciler.manifests import Document, load
 from reconciler.manifests.cache import ParseCache
 from reconciler.options import Options
 from reconciler.reading import (
@@ -23,6 +24,7 @@ from reconciler.reading import (
 )
 from reconciler.rendering import Rendering, render
 from reconciler.scheduling import Assignment, FleetView, schedule
+from reconciler.scheduling.remarks import remarks, separations
 from reconciler.scheduling.unplaced import unplaced
 from reconciler.source import Checkout, default_cache
 from reconciler.source.owner import Claimant, claimant_of
@@ -34,6 +36,7 @@ class Repository(Struct, frozen=True):
     checkout: Checkout
     state: DesiredState
     source: ReadSource
+    documents: tuple[Document, ...] = ()
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -53,10 +56,11 @@ def read(options: Options, *, ask_members: bool = False) -> Repository:
     source = read_source(request_of(options))
     name = hashlib.sha256(f"{options.repo}\0{options.path}".encode()).hexdigest()[:16]
     manifests = load(source.files, ParseCache(default_cache() / "parsed" / f"{name}.json"))
-    found = interpret(manifests.documents)
+    unsure = Unsure.about(manifests.broken, manifests.unread)
+    found = interpret(manifests.documents, unsure=unsure)
     if found.unknown_kinds and ask_members and found.federation:
         kinds = _discovered(options, _reached(found.clusters, options), found.federation)
-        found = interpret(manifests.documents, kinds)
+        found = interpret(manifests.documents, kinds, unsure)
     problems = [
         *manifests.problems,
         *found.problems,
@@ -64,14 +68,17 @@ def read(options: Options, *, ask_members: bool = False) -> Repository:
         *faults_of_names(found.state),
     ]
     if problems or found.state is None:
+        # All at once: what is wrong with overrides shows when they are tried.
+        if found.partial:
+            problems += render(found.partial, schedule(found.partial)).problems
         raise BadInput(problems)
     check_same_rules(source, found.state.federation.source, found.state.federation.position)
     state = replace(
         found.state,
         clusters=_reached(found.state.clusters, options),
-        warnings=(*found.state.warnings, *source.checkout.warnings),
+        warnings=(*found.state.warnings, *manifests.warnings, *source.checkout.warnings),
     )
-    return Repository(source.checkout, state, source)
+    return Repository(source.checkout, state, source, manifests.documents)
 
 
 def _reached(clusters: Sequence[Cluster], options: Options) -> tuple[Cluster, ...]:
@@ -107,12 +114,19 @@ def _discovered(
 
 def validate(options: Options) -> Repository:
     """All that can be checked without a cluster. Raises SourceError or BadInput."""
+    from reconciler.closer_look import closer_problems, closer_warnings
+
     repository = read(options)
-    state = repository.state
+    state, documents = repository.state, repository.documents
     assignments = schedule(state, FleetView())
-    rendered(state, assignments)
+    problems = [*render(state, assignments).problems]
+    problems += closer_problems(documents, state, assignments)
+    if problems:
+        raise BadInput(problems)
     nowhere = unplaced(state, assignments).warnings()
-    warnings = (*state.warnings, *nowhere, *doubts_about_names(state))
+    odd = [*remarks(state, assignments), *separations(state, assignments)]
+    warnings = (*state.warnings, *closer_warnings(documents), *odd, *nowhere)
+    warnings = (*warnings, *doubts_about_names(state))
     return replace(repository, state=replace(state, warnings=warnings))
 
 

@@ -41,6 +41,7 @@ PIPELINE = (
     "recall",
     "locking",
     "options",
+    "closer_look",
     "repository",
     "stand_ins",
     "deciding",

@@ -63,8 +63,10 @@ def _unavailable_after(body: Mapping[str, Any], default: float | None) -> float 
     return parse_duration(body[name]) if name in body else default
 
 
-def check_failover(document: Document, rules: FailoverRules, faults: Faults, clusters: int) -> None:
-    """Rules that contradict each other, or that could never act."""
+def check_failover(
+    document: Document, rules: FailoverRules, faults: Faults, clusters: int | None
+) -> None:
+    """Rules that contradict each other, or that could never act with that many ``clusters``."""
     body: Object = (document.body.get("spec") or {}).get("failover") or {}
     attempts = rules.probe.attempts
     probing = rules.probe.timeout * attempts + rules.probe.interval * (attempts - 1)
@@ -81,6 +83,10 @@ def check_failover(document: Document, rules: FailoverRules, faults: Faults, clu
             )
     if rules.max_unhealthy_is_share and rules.max_unhealthy > 1:
         faults.problem(document, (*PATH, "maxUnhealthy"), "more than 100 %", "at most 100%")
+    if rules.min_ready_nodes > 1:
+        faults.problem(document, (*PATH, "minReadyNodes"), "more than 100 %", "at most 100%")
+    if clusters is None:
+        return
     allowed = rules.max_unhealthy * (clusters if rules.max_unhealthy_is_share else 1)
     if "maxUnhealthy" in body and clusters and allowed >= clusters:
         every = "the only cluster" if clusters == 1 else f"all {clusters} clusters"
@@ -97,8 +103,6 @@ def check_failover(document: Document, rules: FailoverRules, faults: Faults, clu
             f"of {clusters} clusters it lets none be declared down, so nothing ever moves",
             f"at least 1, or {math.ceil(100 / clusters)}%; or enabled: false",
         )
-    if rules.min_ready_nodes > 1:
-        faults.problem(document, (*PATH, "minReadyNodes"), "more than 100 %", "at most 100%")
     if "minAvailableClusters" in body and rules.min_available_clusters > clusters:
         faults.problem(
             document,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from msgspec import Struct
@@ -10,31 +10,41 @@ from msgspec.structs import replace
 
 from reconciler.errors import Problem
 from reconciler.federation.autoscalers import scale_target, scaled_as
+from reconciler.federation.doubts import (
+    both,
+    check_selectors,
+    check_tolerations,
+    check_variables,
+    doubt_counts,
+)
 from reconciler.federation.failover_rules import narrowed
-from reconciler.federation.faults import Faults, near
-from reconciler.federation.known_kinds import API_VERSIONS, CLUSTER_SCOPED, REPLICAS, REPLICATED
+from reconciler.federation.faults import Faults, Unsure, near
+from reconciler.federation.known_kinds import API_VERSIONS, CLUSTER_SCOPED, REPLICATED
 from reconciler.federation.kubefed import KubeFed, Surroundings, interpret_kubefed
 from reconciler.federation.model import (
     Cluster,
     DesiredState,
     Federation,
-    PatchOperation,
     PlacementTarget,
+    Selector,
     Workload,
 )
 from reconciler.federation.placements import Placement, choose, parse_placement
 from reconciler.federation.rules import parse_federation
 from reconciler.federation.sensitive import with_hidden
+from reconciler.manifests.checks import mark_problems
 from reconciler.manifests.document import Document
-from reconciler.manifests.marks import ANNOTATIONS, PREFIX, STEERING, faults_in_metadata, faults_of
+from reconciler.manifests.marks import PREFIX
 from reconciler.manifests.schema import OWN_GROUP, schema_name, schema_problems
 from reconciler.objects import Object, ObjectKey, api_group, key_of, map_of, maps_of
 
 DNS_GROUP = "multiclusterdns.kubefed.io"
+_CONTENT = "what lies in it"
 
 
 class Interpretation(Struct, frozen=True):
-    """``state`` is None when something is wrong; ``problems`` says what.
+    """``state`` is None when something is wrong; ``problems`` says what. ``partial`` is what it
+    would be without that, to find what else is wrong.
 
     ``unknown_kinds`` are federated kinds without an apiVersion, which ``clusters`` may know;
     ``unknown_clusters`` are named somewhere and have no Cluster. ``federation`` is there in any
@@ -47,6 +57,7 @@ class Interpretation(Struct, frozen=True):
     clusters: tuple[Cluster, ...] = ()
     unknown_clusters: frozenset[str] = frozenset()
     federation: Federation | None = None
+    partial: DesiredState | None = None
 
 
 @dataclass
@@ -60,26 +71,32 @@ class _Sorted:
 
 
 def interpret(
-    documents: Sequence[Document], discovered: Mapping[str, str] | None = None
+    documents: Sequence[Document],
+    discovered: Mapping[str, str] | None = None,
+    unsure: Unsure | None = None,
 ) -> Interpretation:
     """Understand a whole repository. Pure; every problem and warning is collected.
 
-    ``discovered`` gives the apiVersion of kinds that the members serve.
+    ``discovered`` gives the apiVersion of kinds that the members serve; ``unsure`` is what else
+    may be in the repository, but for faults that are told already.
     """
-    faults = Faults()
+    unsure = unsure or Unsure()
+    faults = Faults(unsure=unsure)
     parts = _sort(documents, faults)
-    _check_marks(parts, faults)
     clusters = parse_clusters_of(parts, faults)
     for extra in parts.federations[1:]:
         first = parts.federations[0].position()
         faults.problem(extra, (), "a second Federation", "one per repository", f"first at {first}")
     chosen = parts.federations[0] if parts.federations else None
-    federation = parse_federation(chosen, faults, len(clusters))
+    all_known = not unsure.of_any("Cluster", "KubeFedCluster")
+    federation = parse_federation(chosen, faults, len(clusters) if all_known else None)
     if chosen is None and documents:
         faults.warnings.append(
             "the repository has no Federation document: default rules hold, under the name "
             f"{federation.name!r}"
         )
+    for document in [*parts.federations, *parts.placements, *parts.kubefed.documents]:
+        check_selectors(document, faults)
     placements = [parse_placement(d, clusters, federation, faults) for d in parts.placements]
     _check_default_placement(chosen, clusters, faults)
     namespaces = {
@@ -93,31 +110,28 @@ def interpret(
         for d in parts.plain
         if not (d.body["kind"] == "Namespace" and _name(d) in parts.kubefed.namespaces)
     ]
-    workloads += _plain_workloads(plain, placements, federation, faults)
+    workloads += _plain_workloads(plain, placements, clusters, federation, faults)
+    workloads = _place_namespaces(workloads, plain, faults)
     _check_autoscalers(workloads, plain, faults)
     workloads = with_hidden(workloads, documents, federation.sensitive)
     _check_collisions(workloads, parts, faults)
-    if workloads and not clusters:
+    if workloads and not clusters and all_known:
         faults.problem(documents[0], (), "the repository has no Cluster", "at least one Cluster")
-    if faults.problems:
-        return Interpretation(
-            None,
-            tuple(sorted(set(faults.problems))),
-            frozenset(faults.unknown_kinds),
-            tuple(clusters.values()),
-            frozenset(faults.unknown_clusters),
-            federation,
-        )
+    state = DesiredState(
+        federation,
+        tuple(clusters.values()),
+        tuple(sorted(workloads, key=lambda w: w.key)),
+        dns_manifests=tuple(d.body for d in parts.dns),
+        warnings=tuple(sorted(set(faults.warnings))),
+    )
     return Interpretation(
-        DesiredState(
-            federation,
-            tuple(clusters.values()),
-            tuple(sorted(workloads, key=lambda w: w.key)),
-            dns_manifests=tuple(d.body for d in parts.dns),
-            warnings=tuple(sorted(set(faults.warnings))),
-        ),
-        (),
-        federation=federation,
+        None if faults.problems else state,
+        tuple(sorted(set(faults.problems))),
+        frozenset(faults.unknown_kinds),
+        tuple(clusters.values()),
+        frozenset(faults.unknown_clusters),
+        federation,
+        state,
     )
 
 
@@ -148,29 +162,11 @@ def _sort(documents: Sequence[Document], faults: Faults) -> _Sorted:
             parts.plain.append(document)
     unchecked = [d for d in parts.kubefed.federated if schema_name(d.body) is None]
     for document in unchecked:
-        if problems := list(schema_problems(document, federated=True)):
+        problems = list(schema_problems(document, federated=True))
+        if problems := problems or list(mark_problems(document, federated=True)):
             faults.problems += problems
             parts.kubefed.federated.remove(document)
     return parts
-
-
-def _check_marks(parts: _Sorted, faults: Faults) -> None:
-    """Our annotations and labels: all of them on manifests, what KubeFed's templates have no other
-    way to say in these, none on documents that never reach a cluster."""
-    federated = [*parts.kubefed.federated, *parts.kubefed.namespaces.values()]
-    rules = [*parts.federations, *parts.clusters, *parts.placements, *parts.dns]
-    rules += [*parts.kubefed.type_configs, *parts.kubefed.preferences]
-    in_templates = tuple(name for name in ANNOTATIONS if name not in STEERING)
-    for document in parts.plain:
-        for path, fault in faults_of(document.body):
-            faults.mark(document, path, fault)
-    for document in federated + rules:
-        for path, fault in faults_in_metadata(document.body):
-            faults.mark(document, path, fault)
-    for document in federated:
-        template = map_of(map_of(document.body.get("spec")).get("template"))
-        for path, fault in faults_of(template, in_templates):
-            faults.mark(document, ("spec", "template", *path), fault)
 
 
 def _kinds_of_crds(documents: Sequence[Document]) -> dict[str, str]:
@@ -196,66 +192,96 @@ def _check_default_placement(
     if document is None:
         return
     defaults = (document.body.get("spec") or {}).get("defaults") or {}
-    for index, name in enumerate((defaults.get("placement") or {}).get("clusters") or ()):
+    body, path = defaults.get("placement") or {}, ("spec", "defaults", "placement")
+    for index, name in enumerate(body.get("clusters") or ()):
         if name not in clusters:
-            path = ("spec", "defaults", "placement", "clusters", index)
-            faults.unknown_cluster(document, path, name, clusters)
+            faults.unknown_cluster(document, (*path, "clusters", index), name, clusters)
+    check_tolerations(document, (*path, "tolerations"), body.get("tolerations") or (), faults)
+    for inside, message in both(body):
+        faults.warn(document, f"spec.defaults.placement: {message}", (*path, *inside))
 
 
 def _plain_workloads(
     documents: Sequence[Document],
     placements: list[Placement],
+    clusters: Mapping[str, Cluster],
     federation: Federation,
     faults: Faults,
 ) -> list[Workload]:
     by_name = {placement.name: placement for placement in placements}
-    used: set[str] = set()
+    used: set[tuple[str, int]] = set()
     found: list[Workload] = []
-    unplaced: list[tuple[Document, Workload]] = []
     for document in documents:
         wanted = _annotations(document.body).get(PREFIX + "placement")
         if wanted and wanted not in by_name:
+            if faults.unsure.of("Placement", wanted):
+                continue
             path = ("metadata", "annotations", PREFIX + "placement")
             expected = ", ".join(sorted(by_name)) or "a Placement"
             faults.problem(
                 document, path, f"there is no Placement {wanted!r}", expected, near(wanted, by_name)
             )
             continue
-        selected = [by_name[wanted]] if wanted else choose(placements, document.body)
-        used |= {placement.name for placement in selected}
+        selected = [by_name[wanted]] if wanted else choose(placements, document.body, used)
+        if wanted:
+            used.add((wanted, -1))
         workload = _workload(document, selected, federation, faults)
+        if workload.substitute_variables and not faults.unsure.of_any("Cluster", "KubeFedCluster"):
+            check_variables(workload, document, clusters, faults)
         found.append(workload)
-        if workload.target is None:
-            unplaced.append((document, workload))
     for placement in placements:
-        if placement.name not in used and placement.spec.get("select"):
-            faults.warn(placement.document, f"Placement {placement.name} selects no manifest")
-    return _place_namespaces(found, unplaced, faults)
+        _check_used(placement, used, faults)
+    return found
+
+
+def _check_used(placement: Placement, used: Collection[tuple[str, int]], faults: Faults) -> None:
+    """Warn of a Placement, or a part of its selection, that no manifest follows."""
+    name, document = placement.name, placement.document
+    entries = placement.spec.get("select") or ()
+    unused = [n for n in range(len(entries)) if (name, n) not in used]
+    if len(unused) == len(entries) and (name, -1) not in used:
+        how = "selects no manifest" if entries else "has no select, and no manifest asks for it"
+        faults.warn(document, f"Placement {name} {how}")
+    elif len(unused) < len(entries):
+        for number in unused:
+            path = ("spec", "select", number)
+            faults.warn(document, f"Placement {name}: this selects no manifest", path)
 
 
 def _place_namespaces(
-    workloads: list[Workload], unplaced: list[tuple[Document, Workload]], faults: Faults
+    workloads: Sequence[Workload], plain: Sequence[Document], faults: Faults
 ) -> list[Workload]:
-    """A Namespace that nothing places follows the objects in it; other manifests go nowhere."""
-    result = {w.key: w for w in workloads}
-    for document, workload in unplaced:
-        inside = [w.target for w in workloads if w.key.namespace == workload.key.name and w.target]
-        if workload.key.kind == "Namespace" and inside:
-            result[workload.key] = replace(workload, target=_union(inside))
-        else:
+    """A Namespace that nothing places follows what lies in it; other manifests go nowhere."""
+    if all(workload.target is not None for workload in workloads):
+        return list(workloads)
+    documents = {key_of(d.body): d for d in plain}
+    inside: dict[str, list[Workload]] = {}
+    for workload in workloads:
+        if workload.target is not None:
+            inside.setdefault(workload.key.namespace, []).append(workload)
+    found = []
+    for workload in workloads:
+        there = inside.get(workload.key.name) if workload.key.kind == "Namespace" else None
+        if workload.target is None and there:
+            workload = _following(workload, there)
+        elif workload.target is None and workload.key in documents:
             faults.warn(
-                document,
+                documents[workload.key],
                 f"{workload.key} goes nowhere: no Placement selects it; add one, or "
                 "spec.defaults.placement to the Federation",
             )
-    return list(result.values())
+        found.append(workload)
+    return found
 
 
-def _union(targets: Sequence[PlacementTarget]) -> PlacementTarget:
-    if all(t.clusters is not None for t in targets):
-        names = sorted({name for t in targets for name in t.clusters or ()})
-        return PlacementTarget(clusters=tuple(names), placed_by="the objects in it")
-    return PlacementTarget(selector=next(t.selector for t in targets if t.clusters is None))
+def _following(namespace: Workload, inside: Sequence[Workload]) -> Workload:
+    """What is in it may all be given up: then the Namespace is as well."""
+    targets = [w.target for w in inside if w.target and w.is_given_up]
+    if len(targets) == len(inside):
+        given_up = next((t for t in targets if t.clusters is None), targets[0])
+        return replace(namespace, target=replace(given_up, placed_by=_CONTENT))
+    target = PlacementTarget(selector=Selector(), placed_by=_CONTENT)
+    return replace(namespace, target=target, follows=True)
 
 
 def _annotations(body: Object) -> dict[str, str]:
@@ -298,10 +324,8 @@ def _workload(
                 f"{body['kind']} {_name(document)} has no spec.replicas to divide",
                 "Duplicated, or a selection of workloads only",
             )
-    if placement.replicas.mode == "Divided":
-        _warn_of_counts(placement, faults)
     prune = spec.get("prune") or {}
-    return replace(
+    workload = replace(
         workload,
         # Who shares a Placement shares its target, so that clusters are chosen once for all.
         target=replace(placement.target, placed_by=_winner(placement.name, beaten))
@@ -316,16 +340,9 @@ def _workload(
         failover=narrowed(spec["failover"], federation.failover) if "failover" in spec else None,
         other_placements=tuple(beaten),
     )
-
-
-def _warn_of_counts(placement: Placement, faults: Faults) -> None:
-    for operation in (one for override in placement.overrides for one in override.operations):
-        if isinstance(operation, PatchOperation) and operation.path == REPLICAS:
-            place = operation.position or placement.document.position()
-            faults.warnings.append(
-                f"{place.file}:{place.line}: Placement {placement.name} divides the replicas: this "
-                "override of them has no effect; spec.replicas.clusters has weight, min and max"
-            )
+    if placement.replicas.mode == "Divided":
+        doubt_counts(workload, placement.document, f"Placement {placement.name}", faults)
+    return workload
 
 
 def _winner(name: str, beaten: Sequence[str]) -> str:
@@ -335,7 +352,8 @@ def _winner(name: str, beaten: Sequence[str]) -> str:
 def _check_autoscalers(
     workloads: Sequence[Workload], plain: Sequence[Document], faults: Faults
 ) -> None:
-    """Warn of replicas that are divided where an autoscaler of the repository sets them."""
+    """Warn of replicas that are divided where an autoscaler of the repository sets them, and of
+    one that scales nothing that the repository has."""
     scalers = {target: w.key for w in workloads if (target := scale_target(w.template))}
     places: Mapping[ObjectKey, Document] = {key_of(d.body): d for d in plain if scalers}
     for workload in workloads if scalers else ():
@@ -345,6 +363,14 @@ def _check_autoscalers(
                 places[workload.key],
                 f"{workload.key}: its replicas are divided, and {scaler.kind} {scaler.name} scales "
                 "it too: the division says where it starts and stops, the autoscaler how many run",
+            )
+    for target in scalers.keys() - {scaled_as(w.key) for w in workloads}:
+        if scalers[target] in places:
+            namespace, kind, name = target
+            faults.warn(
+                places[scalers[target]],
+                f"{scalers[target]}: the repository has no {kind} {namespace}/{name} to scale",
+                ("spec", "scaleTargetRef"),
             )
 
 
@@ -356,10 +382,18 @@ def _check_collisions(workloads: Sequence[Workload], parts: _Sorted, faults: Fau
         if not key.namespace and key.kind in API_VERSIONS and key.kind not in CLUSTER_SCOPED:
             key = key.with_namespace
         other = seen.setdefault(key, workload)
-        if other is not workload and workload.position in documents:
-            how = "plainly and federated" if workload.kubefed != other.kubefed else "in default"
+        here, there = documents.get(workload.position), documents.get(other.position)
+        if other is workload or here is None or there is None:
+            continue
+        # One document twice was told when they were read. (All that was built has one position.)
+        plain = not (workload.kubefed or other.kubefed)
+        if not (plain and workload.key == other.key) and (
+            here is there or key_of(here.body) != key_of(there.body)
+        ):
+            plainly = "plainly and federated" if workload.kubefed != other.kubefed else "in default"
+            how = "by two federated objects" if workload.kubefed and other.kubefed else plainly
             faults.problem(
-                documents[workload.position],
+                here,
                 (),
                 f"{key} is defined twice, {how}",
                 "each object once",

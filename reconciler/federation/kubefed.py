@@ -12,6 +12,12 @@ from typing import Any
 from msgspec import Struct, field
 from msgspec.structs import replace
 
+from reconciler.federation.doubts import (
+    both,
+    doubt_counts,
+    doubt_federated,
+    doubt_preference,
+)
 from reconciler.federation.faults import Faults
 from reconciler.federation.known_kinds import API_VERSIONS, CLUSTER_SCOPED, REPLICAS
 from reconciler.federation.model import (
@@ -22,7 +28,7 @@ from reconciler.federation.model import (
     Workload,
 )
 from reconciler.federation.overrides import parse_operations
-from reconciler.federation.selectors import parse_selector, selector_faults
+from reconciler.federation.selectors import parse_selector
 from reconciler.manifests.document import Document
 from reconciler.objects import DEFAULT_NAMESPACE, Object, api_group, key_of, map_of
 
@@ -50,12 +56,20 @@ class KubeFed:
     namespaces: dict[str, Document] = dataclasses.field(default_factory=dict)
     type_configs: list[Document] = dataclasses.field(default_factory=list)
     preferences: list[Document] = dataclasses.field(default_factory=list)
+    twice: list[Document] = dataclasses.field(default_factory=list)
+
+    @property
+    def documents(self) -> list[Document]:
+        """Those that say where objects go, and how many replicas."""
+        return [*self.federated, *self.namespaces.values(), *self.preferences]
 
     def take(self, document: Document) -> bool:
         """Whether the document is one of KubeFed's, which is then kept."""
         group, kind = api_group(document.body["apiVersion"]), document.body["kind"]
         if group == TYPES_GROUP and kind == "FederatedNamespace":
-            self.namespaces[document.body["metadata"]["name"]] = document
+            name = document.body["metadata"]["name"]
+            if self.namespaces.setdefault(name, document) is not document:
+                self.twice.append(document)
         elif group == TYPES_GROUP or self._is_configured(group, kind):
             self.federated.append(document)
         elif kind == "FederatedTypeConfig":
@@ -87,10 +101,22 @@ class Surroundings(Struct, frozen=True):
 
 def interpret_kubefed(kubefed: KubeFed, around: Surroundings) -> list[Workload]:
     """The workloads that KubeFed's documents ask for."""
-    configs = {
-        c.body["spec"]["federatedType"]["kind"]: c.body["spec"] for c in kubefed.type_configs
-    }
+    configs = {}
+    for one in kubefed.type_configs:
+        kind = one.body["spec"]["federatedType"]["kind"]
+        if kind in configs:
+            around.faults.problem(
+                one, ("spec", "federatedType"), f"a second FederatedTypeConfig of {kind}"
+            )
+        configs[kind] = one.body["spec"]
+    for document in kubefed.twice:
+        around.faults.problem(
+            document, (), f"there are two FederatedNamespaces named {_name(document)}", "one"
+        )
     workloads = [_namespace(doc, around) for doc in kubefed.namespaces.values()]
+    for space, document in zip(workloads, kubefed.namespaces.values(), strict=True):
+        if space.target:
+            doubt_federated(document, space.target, around.clusters, around.faults)
     targets = {name: _placement(doc, around) for name, doc in kubefed.namespaces.items()}
     preferences = {
         (p.body["spec"]["targetKind"], p.body["metadata"].get("namespace", ""), _name(p)): p
@@ -107,8 +133,13 @@ def interpret_kubefed(kubefed: KubeFed, around: Surroundings) -> list[Workload]:
         workload = _within_namespace(workload, document, targets, around)
         identity = (document.body["kind"], workload.key.namespace, workload.key.name)
         preference = preferences.pop(identity, None)
+        for path, message in both((document.body.get("spec") or {}).get("placement") or {}):
+            if not preference:  # Else KubeFed itself has written the names.
+                around.faults.warn(document, message, ("spec", "placement", *path))
         if preference:
             workload = _scheduled(workload, preference, around)
+        if workload.target:
+            doubt_federated(document, workload.target, around.clusters, around.faults)
         workloads.append(workload)
     for preference in preferences.values():
         kind = preference.body["spec"]["targetKind"]
@@ -152,6 +183,8 @@ def _federated(
     api_version = api_version or around.discovered.get(kind)
     if api_version is None:
         around.faults.unknown_kinds.add(kind)
+        if around.faults.unsure.of_any("FederatedTypeConfig", "CustomResourceDefinition"):
+            return None
         around.faults.problem(
             document,
             ("kind",),
@@ -159,6 +192,10 @@ def _federated(
             "spec.template.apiVersion, or a FederatedTypeConfig",
         )
         return None
+    if template.get("kind", kind) != kind:
+        path = ("spec", "template", "kind")
+        message = f"a {document.body['kind']} with a template of another kind"
+        around.faults.problem(document, path, message, kind)
     metadata = dict(map_of(template.get("metadata")))
     metadata["name"] = _name(document)
     metadata.pop("namespace", None)
@@ -207,9 +244,6 @@ def _placement(document: Document, around: Surroundings) -> PlacementTarget:
                 around.faults.unknown_cluster(document, path, name, around.clusters)
         return PlacementTarget(clusters=tuple(names), placed_by="KubeFed placement")
     if body.get("clusterSelector") is not None:
-        for index, message, expected in selector_faults(body["clusterSelector"]):
-            place = ("spec", "placement", "clusterSelector", "matchExpressions", index)
-            around.faults.problem(document, place, message, expected)
         selector = parse_selector(body["clusterSelector"])
         return PlacementTarget(selector=selector, placed_by="KubeFed placement")
     return PlacementTarget(placed_by="KubeFed placement")
@@ -284,7 +318,9 @@ def _scheduled(workload: Workload, preference: Document, around: Surroundings) -
     intersect = bool(spec.get("intersectWithClusterSelector"))
     placed_by = f"ReplicaSchedulingPreference {_name(preference)}"
     target = workload.target if intersect else PlacementTarget(selector=parse_selector({}))
-    return replace(
+    if target:
+        doubt_preference(preference, target, around.clusters, around.faults)
+    scheduled = replace(
         workload,
         target=replace(target, placed_by=placed_by) if target else None,
         replicas=ReplicaRule(
@@ -296,3 +332,5 @@ def _scheduled(workload: Workload, preference: Document, around: Surroundings) -
             intersect_with_placement=intersect,
         ),
     )
+    doubt_counts(scheduled, preference, placed_by, around.faults)
+    return scheduled

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from msgspec.structs import replace
+
 from reconciler.federation.faults import Faults
-from reconciler.federation.model import Access, Cluster, SecretReference, Taint
+from reconciler.federation.model import PLACE_LABELS, Access, Cluster, SecretReference, Taint
 from reconciler.manifests.document import Document
 from reconciler.objects import Object
 
@@ -14,6 +16,7 @@ def parse_clusters(documents: list[Document], faults: Faults) -> dict[str, Clust
     for document in documents:
         kubefed = document.body["kind"] == "KubeFedCluster"
         cluster = _kubefed_cluster(document) if kubefed else _cluster(document)
+        cluster = _with_place(document, cluster, faults)
         if cluster.name in found:
             faults.problem(
                 document,
@@ -24,6 +27,21 @@ def parse_clusters(documents: list[Document], faults: Faults) -> dict[str, Clust
             )
         found[cluster.name] = cluster
     return dict(sorted(found.items()))
+
+
+def _with_place(document: Document, cluster: Cluster, faults: Faults) -> Cluster:
+    """Its place from its labels, where it says nothing else."""
+    said = {part: cluster.labels.get(label, "") for part, label in PLACE_LABELS.items()}
+    for part, value in said.items():
+        own = getattr(cluster, part)
+        if own and value and own != value:
+            faults.warn(
+                document,
+                f"{cluster.name}: its {part} is {own}, and its label {PLACE_LABELS[part]} says "
+                f"{value}: selectors see the label, spread and --simulate-outage the {part}",
+            )
+    place = {part: getattr(cluster, part) or value for part, value in said.items()}
+    return replace(cluster, **place)
 
 
 def _cluster(document: Document) -> Cluster:

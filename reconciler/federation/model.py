@@ -74,6 +74,14 @@ class Access(Struct, frozen=True):
     fallback_context: str | None = None
 
 
+PLACE_LABELS = {
+    "provider": "federation.reconciler.dev/provider",
+    "region": "topology.kubernetes.io/region",
+    "zone": "topology.kubernetes.io/zone",
+}
+"""Where a cluster is: the field that says so, and the label."""
+
+
 class Cluster(Struct, frozen=True):
     """A member cluster. ``capacity`` is in replicas of any workload, None where unknown."""
 
@@ -87,6 +95,13 @@ class Cluster(Struct, frozen=True):
     capacity: int | None = None
     taints: tuple[Taint, ...] = ()
     access: Access = Access()
+
+    @property
+    def all_labels(self) -> dict[str, str]:
+        """What selectors and variables see: its labels, with its place under the names that
+        Kubernetes has for nodes. A label of its own goes first."""
+        place = {label: getattr(self, part) for part, label in PLACE_LABELS.items()}
+        return {**{label: value for label, value in place.items() if value}, **self.labels}
 
 
 class PruneRules(Struct, frozen=True):
@@ -280,6 +295,7 @@ class Workload(Unshown, frozen=True):
     would be written to a cluster before overrides. ``position`` is its first line in Git.
     ``retain`` are JSON pointers of fields that the member cluster owns once the object exists.
     ``namespace_placement`` is the FederatedNamespace's placement which this one is narrowed to.
+    ``follows``: it is a Namespace that no rule places, and goes wherever anything in it goes.
     ``hidden`` are JSON pointers of what no output may show (see ``federation.sensitive``).
     """
 
@@ -288,6 +304,7 @@ class Workload(Unshown, frozen=True):
     position: Position
     target: PlacementTarget | None
     namespace_placement: PlacementTarget | None = None
+    follows: bool = False
     replicas: ReplicaRule = ReplicaRule()
     overrides: tuple[Override, ...] = ()
     retain: tuple[str, ...] = ()
@@ -301,6 +318,17 @@ class Workload(Unshown, frozen=True):
     substitute_variables: bool = False
     other_placements: tuple[str, ...] = ()
     hidden: tuple[str, ...] = ()
+
+    @property
+    def is_given_up(self) -> bool:
+        """Whether its own placement says that it goes nowhere: no cluster is named or selected.
+
+        A selector that happens to match nothing does not say so.
+        """
+        target = self.target
+        if target is None:
+            return False
+        return target.selector is None if target.clusters is None else not target.clusters
 
 
 class DesiredState(Struct, frozen=True):

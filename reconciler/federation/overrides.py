@@ -12,7 +12,7 @@ from reconciler.federation.known_kinds import REPLICAS
 from reconciler.federation.model import ContainerOperation, Override, PatchOperation
 from reconciler.federation.selectors import parse_selector
 from reconciler.manifests.document import Document
-from reconciler.manifests.marks import ANNOTATIONS, STEERING, entry_fault
+from reconciler.manifests.marks import IN_TEMPLATES, entry_fault
 
 _FORBIDDEN = (
     ("metadata", "name"),
@@ -23,7 +23,6 @@ _FORBIDDEN = (
 )
 _METADATA = (("metadata", "labels"), ("metadata", "annotations"))
 _MAPS = (("spec",), *_METADATA)
-_SAYABLE = tuple(name for name in ANNOTATIONS if name not in STEERING)
 POD_SPECS = (
     ("spec", "template", "spec"),
     ("spec", "jobTemplate", "spec", "template", "spec"),
@@ -100,7 +99,7 @@ def _operations(
         yield PatchOperation("add", REPLICAS, entry["replicas"], position)
     for part in ("labels", "annotations"):
         for key, value in (entry.get(part) or {}).items():
-            if fault := entry_fault(part, key, value, _SAYABLE):
+            if fault := entry_fault(part, key, value, IN_TEMPLATES):
                 faults.mark(document, (*path, part, key), fault)
             pointer = join_pointer(("metadata", part, key))
             yield PatchOperation("add", pointer, value, document.position(*path, part, key))
@@ -139,7 +138,7 @@ def parse_operations(
             if not isinstance(entry_value, str):
                 message = f"the value of {key} in the {part} is no text"
                 faults.problem(document, (*path, number, "value"), message, "text", "quote it")
-            elif fault := entry_fault(part, key, entry_value, _SAYABLE):
+            elif fault := entry_fault(part, key, entry_value, IN_TEMPLATES):
                 faults.mark(document, (*path, number), replace(fault, at_key=False))
         yield PatchOperation(op, pointer, value, document.position(*path, number))
 

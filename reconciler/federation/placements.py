@@ -9,6 +9,7 @@ from typing import Any
 from msgspec import Struct
 from msgspec.structs import replace
 
+from reconciler.federation.doubts import check_tolerations, doubt_placement
 from reconciler.federation.failover_rules import check_narrowed, narrowed
 from reconciler.federation.faults import Faults
 from reconciler.federation.model import (
@@ -23,7 +24,7 @@ from reconciler.federation.model import (
 )
 from reconciler.federation.overrides import parse_placement_overrides
 from reconciler.federation.rules import parse_target
-from reconciler.federation.selectors import matches, parse_selector, selector_faults
+from reconciler.federation.selectors import matches, parse_selector, selects
 from reconciler.manifests.document import Document
 from reconciler.objects import Object
 
@@ -54,7 +55,7 @@ def parse_placement(
     for index, cluster in enumerate(spec.get("clusters") or ()):
         if cluster not in clusters:
             faults.unknown_cluster(document, ("spec", "clusters", index), cluster, clusters)
-    _check_selectors(document, spec, faults)
+    check_tolerations(document, ("spec", "tolerations"), spec.get("tolerations") or (), faults)
     for number, rule in enumerate(spec.get("spread") or ()):
         if rule.get("maxGroups") is not None and rule.get("minGroups", 1) > rule["maxGroups"]:
             faults.problem(
@@ -63,7 +64,7 @@ def parse_placement(
                 "minGroups is more than maxGroups",
                 "min <= max",
             )
-    if "failover" in spec:
+    if "failover" in spec and not faults.unsure.of_any("Federation"):
         own = narrowed(spec["failover"], federation.failover)
         check_narrowed(document, own, federation.failover, faults)
     affinity = spec.get("affinity") or {}
@@ -79,35 +80,18 @@ def parse_placement(
             for r in spec.get("spread") or ()
         ),
     )
+    doubt_placement(document, target, clusters, faults)
     return Placement(
         document,
         target,
-        _replicas(document, clusters, faults),
+        _replicas(document, target, clusters, faults),
         parse_placement_overrides(document, faults, clusters),
     )
 
 
-def _check_selectors(document: Document, spec: Mapping[str, Any], faults: Faults) -> None:
-    places: list[tuple[tuple[str | int, ...], Any]] = [
-        (("spec", "clusterSelector"), spec.get("clusterSelector"))
-    ]
-    for number, entry in enumerate(spec.get("select") or ()):
-        places.append((("spec", "select", number, "labels"), entry.get("labels")))
-    for number, entry in enumerate(spec.get("overrides") or ()):
-        place = ("spec", "overrides", number, "clusterSelector")
-        places.append((place, entry.get("clusterSelector")))
-    affinity = spec.get("affinity") or {}
-    for number, selector in enumerate(affinity.get("required") or ()):
-        places.append((("spec", "affinity", "required", number), selector))
-    for number, entry in enumerate(affinity.get("preferred") or ()):
-        liked = ("spec", "affinity", "preferred", number, "selector")
-        places.append((liked, entry["selector"]))
-    for path, selector in places:
-        for index, message, expected in selector_faults(selector):
-            faults.problem(document, (*path, "matchExpressions", index), message, expected)
-
-
-def _replicas(document: Document, clusters: Mapping[str, Cluster], faults: Faults) -> ReplicaRule:
+def _replicas(
+    document: Document, target: PlacementTarget, clusters: Mapping[str, Cluster], faults: Faults
+) -> ReplicaRule:
     body = document.body["spec"].get("replicas") or {}
     shares: dict[str, ReplicaShare] = {}
     for number, entry in enumerate(body.get("clusters") or ()):
@@ -119,12 +103,15 @@ def _replicas(document: Document, clusters: Mapping[str, Cluster], faults: Fault
             faults.unknown_cluster(document, (*path, "name"), entry["name"], clusters)
         selector = parse_selector(entry.get("selector"))
         for name, cluster in clusters.items():
-            chosen = name == entry["name"] if "name" in entry else matches(selector, cluster.labels)
+            named = name == entry["name"] if "name" in entry else None
+            chosen = matches(selector, cluster.all_labels) if named is None else named
             if chosen and name not in shares:
                 shares[name] = ReplicaShare(entry.get("weight", cluster.weight), low, high)
     total = body.get("total")
-    least = sum(share.minimum for share in shares.values())
-    if total is not None and least > total:
+    least = sum(share.minimum for name, share in shares.items() if selects(target, clusters[name]))
+    # Of clusters that a spread chooses from, only those count that are chosen.
+    spread_thin = any(rule.max_groups is not None for rule in target.spread)
+    if total is not None and least > total and not spread_thin and body.get("mode") == "Divided":
         faults.problem(
             document,
             ("spec", "replicas", "total"),
@@ -140,15 +127,20 @@ def _replicas(document: Document, clusters: Mapping[str, Cluster], faults: Fault
     )
 
 
-def choose(placements: list[Placement], manifest: Object) -> list[Placement]:
+def choose(
+    placements: list[Placement], manifest: Object, used: set[tuple[str, int]] | None = None
+) -> list[Placement]:
     """The Placements that select a manifest, the one that counts first.
 
     By priority, then how much of the manifest is named (name, namespace, kind, labels), then name.
+    ``used`` gets each Placement's name with the numbers of its entries that select it.
     """
     scored = []
     for placement in placements:
         scores = [_score(entry, manifest) for entry in placement.spec.get("select") or ()]
         best = max((s for s in scores if s is not None), default=None)
+        if used is not None:
+            used |= {(placement.name, n) for n, s in enumerate(scores) if s is not None}
         if best is not None:
             scored.append((-placement.spec.get("priority", 0), -best, placement.name, placement))
     return [item[3] for item in sorted(scored, key=lambda item: item[:3])]

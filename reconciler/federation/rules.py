@@ -7,7 +7,8 @@ from typing import Any
 
 from reconciler.errors import Position
 from reconciler.federation.failover_rules import check_failover, parse_failover
-from reconciler.federation.faults import Faults
+from reconciler.federation.faults import Faults, near
+from reconciler.federation.known_kinds import API_VERSIONS
 from reconciler.federation.model import (
     AdoptionRules,
     Federation,
@@ -21,14 +22,18 @@ from reconciler.federation.quantities import parse_share
 from reconciler.federation.selectors import parse_selector
 from reconciler.federation.sensitive import parse_sensitive
 from reconciler.manifests.document import Document
-from reconciler.objects import GroupKind, Object
+from reconciler.manifests.schema import BUILT_IN
+from reconciler.objects import GroupKind, Object, api_group
 from reconciler.source.rules import parse_source_rules
 
 DEFAULT_NAME = "federation"
 
 
-def parse_federation(document: Document | None, faults: Faults, clusters: int) -> Federation:
-    """The rules, or defaults where the repository has no Federation."""
+def parse_federation(document: Document | None, faults: Faults, clusters: int | None) -> Federation:
+    """The rules, or defaults where the repository has no Federation.
+
+    ``clusters`` is their number, None where it is not known.
+    """
     if document is None:
         return Federation(DEFAULT_NAME, Position("", 1, 1))
     spec: Object = document.body.get("spec") or {}
@@ -37,6 +42,7 @@ def parse_federation(document: Document | None, faults: Faults, clusters: int) -
     failover = parse_failover(spec.get("failover"))
     check_failover(document, failover, faults, clusters)
     check_notifications(document, spec, faults)
+    _check_kinds(document, spec, faults)
     return Federation(
         name=document.body["metadata"]["name"],
         position=document.position(),
@@ -88,6 +94,41 @@ def _prune(body: Mapping[str, Any]) -> PruneRules:
         protected_labels=parse_selector(protect["labels"]) if protect.get("labels") else None,
         propagation=body.get("propagation", "Background"),
     )
+
+
+def _check_kinds(document: Document, spec: Object, faults: Faults) -> None:
+    """Names of built-in kinds in a group that has them not: such a rule would never hold."""
+    protect = (spec.get("prune") or {}).get("protect") or {}
+    named: list[tuple[tuple[str | int, ...], str]] = [
+        *_numbered(("prune", "protect", "kinds"), protect.get("kinds")),
+        *_numbered(
+            ("recreation", "allowDataLoss"), (spec.get("recreation") or {}).get("allowDataLoss")
+        ),
+    ]
+    for number, entry in enumerate(spec.get("sensitive") or ()):
+        named.append((("sensitive", number, "kind"), entry["kind"]))
+    for path, text in named:
+        kind = GroupKind.parse(text)
+        home = API_VERSIONS.get(kind.kind)
+        known = BUILT_IN.get(kind.group, ())
+        if kind.kind in known or (home and api_group(home) == kind.group):
+            continue
+        if not kind.group and home:
+            right = str(GroupKind(api_group(home), kind.kind))
+            message = f"the core group has no kind {kind.kind}"
+            faults.problem(document, ("spec", *path), message, right, f"write {right}")
+        elif not kind.group or near(kind.kind, known, 0.75):
+            group = kind.group or "the core group"
+            message = f"{group} has no kind {kind.kind}"
+            expected = "Kind of the core group, or Kind.group"
+            hint = near(kind.kind, known, 0.75)
+            faults.problem(document, ("spec", *path), message, expected, hint)
+
+
+def _numbered(
+    path: tuple[str, ...], names: Sequence[str] | None
+) -> list[tuple[tuple[str | int, ...], str]]:
+    return [((*path, number), name) for number, name in enumerate(names or ())]
 
 
 def _kinds(names: Sequence[str] | None) -> tuple[GroupKind, ...]:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
-from reconciler.federation.model import Requirement, Selector
+from reconciler.federation.model import Cluster, PlacementTarget, Requirement, Selector
 
 
 def parse_selector(body: Mapping[str, Any] | None) -> Selector:
@@ -40,11 +40,10 @@ def _holds(requirement: Requirement, labels: Mapping[str, str]) -> bool:
             return value is None
 
 
-def selector_faults(body: Mapping[str, Any] | None) -> Iterator[tuple[int, str, str]]:
-    """(index, message, expected) for each matchExpressions entry that cannot be meant."""
-    for index, entry in enumerate((body or {}).get("matchExpressions") or ()):
-        needs = entry["operator"] in ("In", "NotIn")
-        if needs and not entry.get("values"):
-            yield index, f"{entry['operator']} without values", "at least one value"
-        if not needs and entry.get("values"):
-            yield index, f"{entry['operator']} with values", "no values"
+def selects(target: PlacementTarget, cluster: Cluster) -> bool:
+    """Whether a cluster may be used at all, but for its taints."""
+    if target.required and not any(matches(s, cluster.all_labels) for s in target.required):
+        return False
+    if target.clusters is not None:
+        return cluster.name in target.clusters
+    return target.selector is not None and matches(target.selector, cluster.all_labels)

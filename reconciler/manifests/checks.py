@@ -6,15 +6,24 @@ only after others had been written.
 
 from __future__ import annotations
 
+import difflib
 import re
 from collections.abc import Iterator
+from itertools import chain
 from typing import Any
 
 from reconciler.errors import Problem
 from reconciler.manifests.contents import kind_of
 from reconciler.manifests.document import Document
-from reconciler.manifests.marks import value_hint
-from reconciler.objects import Object
+from reconciler.manifests.marks import (
+    IN_TEMPLATES,
+    PREFIX,
+    faults_in_metadata,
+    faults_of,
+    value_hint,
+)
+from reconciler.manifests.schema import KUBEFED_TYPES, schema_name
+from reconciler.objects import Object, map_of
 
 _SUBDOMAIN = re.compile(r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$")
 _LABEL_NAME = re.compile(r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$")
@@ -35,6 +44,11 @@ _SERVER_SIDE = (
     "generation",
     "selfLink",
 )
+_METADATA = (
+    *("name", "namespace", "labels", "annotations", "finalizers", "ownerReferences"),
+    *("generateName", "deletionTimestamp", "deletionGracePeriodSeconds", *_SERVER_SIDE),
+)
+"""What the metadata of any object may have: server-side apply refuses all else."""
 _LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 
 
@@ -122,7 +136,41 @@ def _name_problems(document: Document, metadata: Object) -> Iterator[Problem]:
             f"not a valid namespace: {namespace!r}",
             "lower case letters, digits and '-'",
         )
+    for key in metadata:
+        if key not in _METADATA:
+            close = difflib.get_close_matches(key, _METADATA, 1)
+            yield _problem(
+                document,
+                ("metadata", key),
+                f"unknown key {key!r}",
+                "one of " + ", ".join(_METADATA[:6]),
+                f"did you mean {close[0]}?" if close else "",
+                at_key=True,
+            )
     yield from _map_problems(document, metadata)
+
+
+def mark_problems(document: Document, *, federated: bool = False) -> Iterator[Problem]:
+    """Our annotations and labels: all of them on manifests, what KubeFed's templates have no other
+    way to say in these, none on documents that never reach a cluster.
+
+    ``federated``: a FederatedTypeConfig makes it a federated kind, whatever its group.
+    """
+    body = document.body
+    if not federated and schema_name(body) is None:
+        found = faults_of(body)
+    else:
+        found = faults_in_metadata(body)
+        if federated or body["apiVersion"] == KUBEFED_TYPES:
+            template = map_of(map_of(body.get("spec")).get("template"))
+            inside = faults_of(template, IN_TEMPLATES, ("spec", "template"))
+            found = chain(found, inside)
+    for path, fault in found:
+        # KubeFed's clusters have no other way to say whose they are.
+        if not (body["kind"] == "KubeFedCluster" and path[-1] == PREFIX + "provider"):
+            yield _problem(
+                document, path, fault.message, fault.expected, fault.hint, at_key=fault.at_key
+            )
 
 
 def _is_name(name: str, kind: str) -> bool:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -21,6 +22,8 @@ _PARTS = {
 """Kind -> its maps, and whether their values are base64."""
 _FEDERATED = "types.kubefed.io"
 QUOTE_IT = "quote it"
+_ODD_NUMBER = re.compile(r"[-+]?0[0-9xXbBoO_]|[^_]*_")
+"""Octal, hexadecimal and binary ones, and those with underscores."""
 
 
 class ContentFault(Struct, frozen=True):
@@ -30,6 +33,11 @@ class ContentFault(Struct, frozen=True):
     message: str
     expected: str
     hint: str = ""
+
+
+def holds_contents(body: Object) -> bool:
+    """Whether it is of a kind that is looked at here."""
+    return GroupKind(api_group(str(body.get("apiVersion"))), str(body.get("kind"))) in _PARTS
 
 
 def content_faults(body: Object, *, final: bool = True) -> Iterator[ContentFault]:
@@ -85,6 +93,16 @@ def _hint(value: Any) -> str:
     if value is None:
         return 'write "" if it is to be empty'
     return "write it as one text, after |" if isinstance(value, dict | list) else QUOTE_IT
+
+
+def read_as(value: Any, written: str) -> str:
+    """What a plain scalar is, and that YAML reads it so where it does not look like it."""
+    kind = kind_of(value)
+    if isinstance(value, bool) and written.lower() not in ("true", "false"):
+        return f"{written} is a boolean in YAML 1.1"
+    if kind.endswith("number") and _ODD_NUMBER.match(written):
+        return f"{written} is the number {value} in YAML 1.1"
+    return f"{written} is {kind}"
 
 
 def kind_of(value: Any) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from itertools import islice
+from itertools import chain, islice
 from typing import TYPE_CHECKING
 
 import orjson
@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from reconciler.errors import Position, Problem
 from reconciler.manifests.builtin_types import type_problems
 from reconciler.manifests.cache import ParseCache
-from reconciler.manifests.checks import identity_problems, without_server_fields
+from reconciler.manifests.checks import identity_problems, mark_problems, without_server_fields
 from reconciler.manifests.document import Document
 from reconciler.manifests.schema import schema_problems
 from reconciler.objects import ObjectKey, key_of
@@ -37,10 +37,18 @@ _KUSTOMIZATIONS = frozenset({"kustomization.yaml", "kustomization.yml", "Kustomi
 
 
 class Manifests(Struct, frozen=True):
-    """What the files hold, in their order, and everything that is wrong with them."""
+    """What the files hold, in their order, and everything that is wrong with them.
+
+    ``broken`` are documents with faults, which are not among ``documents``; ``unread`` files of
+    which not all could be read: who refers to what may be there is not at fault. ``warnings`` are
+    of files that are not read as they look, with file and line.
+    """
 
     documents: tuple[Document, ...]
     problems: tuple[Problem, ...]
+    broken: tuple[Document, ...] = ()
+    unread: tuple[SourceFile, ...] = ()
+    warnings: tuple[str, ...] = ()
 
 
 def load(files: Iterable[SourceFile], cache: ParseCache | None = None) -> Manifests:
@@ -50,22 +58,41 @@ def load(files: Iterable[SourceFile], cache: ParseCache | None = None) -> Manife
     """
     documents: list[Document] = []
     problems: list[Problem] = []
+    broken: list[Document] = []
+    unread: list[SourceFile] = []
+    warnings: list[str] = []
     for file in sorted(files, key=lambda f: f.path):
+        if looks_like_manifest(file.path):
+            warnings.append(
+                f"{file.path}:1: not read: names of manifests end in {', '.join(MANIFEST_SUFFIXES)}"
+            )
         if not (file.built_by or is_manifest(file.path)) or is_report(file):
             continue
         remembered = cache.documents(file) if cache else None
         if remembered is not None:
             documents += remembered
             continue
-        found, wrong = _load_file(file)
-        if cache and not wrong:
-            cache.remember(file, found)
-        documents += found
-        problems += wrong
+        read = _load_file(file)
+        if file.decrypted:
+            from reconciler.manifests.sops_scalars import rewritten_scalars
+
+            warnings += rewritten_scalars(file)
+        if cache and not read.problems:
+            cache.remember(file, read.documents)
+        documents += read.documents
+        problems += read.problems
+        broken += read.broken
+        unread += [] if read.whole else [file]
     problems += islice(_duplicates(documents), MAX_PROBLEMS)
     if cache:
         cache.save()
-    return Manifests(tuple(documents), tuple(sorted(set(problems))))
+    return Manifests(
+        tuple(documents),
+        tuple(sorted(set(problems))),
+        tuple(broken),
+        tuple(unread),
+        tuple(warnings),
+    )
 
 
 def is_report(file: SourceFile) -> bool:
@@ -89,21 +116,41 @@ def is_manifest(path: str) -> bool:
     return path.endswith(MANIFEST_SUFFIXES)
 
 
-def _load_file(file: SourceFile) -> tuple[list[Document], list[Problem]]:
+class _Read(Struct):
+    """What one file holds; ``whole``: nothing of it had to be left unread."""
+
+    documents: list[Document] = []
+    problems: list[Problem] = []
+    broken: list[Document] = []
+    whole: bool = True
+
+
+def _unread(problem: Problem) -> _Read:
+    return _Read(problems=[problem], whole=False)
+
+
+def looks_like_manifest(path: str) -> bool:
+    """Whether a file that is passed over has a name that may be meant for a manifest's: as its
+    suffix is written, it is none for kubectl either."""
+    return is_manifest(path.lower()) and not is_manifest(path)
+
+
+def _load_file(file: SourceFile) -> _Read:
     start = Position(file.path, 1, 1)
     if file.error:
-        return [], [Problem(start, "", file.error, hint=file.hint)]
+        return _unread(Problem(start, "", file.error, hint=file.hint))
     if len(file.content) > MAX_FILE_BYTES:
         message = f"the file has {len(file.content)} bytes"
         expected = f"at most {MAX_FILE_BYTES}"
-        return [], [Problem(start, "", message, expected, "split it, or move it elsewhere")]
+        return _unread(Problem(start, "", message, expected, "split it, or move it elsewhere"))
     try:
         text = file.content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = file.content.count(b"\n", 0, error.start) + 1
         column = error.start - (file.content.rfind(b"\n", 0, error.start) + 1) + 1
         position = Position(file.path, line, column)
-        return [], [Problem(position, "", "not UTF-8", "UTF-8 text", _encoding_hint(file.content))]
+        hint = _encoding_hint(file.content)
+        return _unread(Problem(position, "", "not UTF-8", "UTF-8 text", hint))
     return _parse(file, text)
 
 
@@ -127,23 +174,23 @@ def _nests_too_deeply(text: str) -> bool:
     return False
 
 
-def _parse(file: SourceFile, text: str) -> tuple[list[Document], list[Problem]]:
+def _parse(file: SourceFile, text: str) -> _Read:
     import yaml
 
     from reconciler.manifests.nodes import Builder, compose
 
     if _nests_too_deeply(text):
-        problem = Problem(Position(file.path, 1, 1), "", "nested too deeply", "less depth")
-        return [], [problem]
+        return _unread(Problem(Position(file.path, 1, 1), "", "nested too deeply", "less depth"))
     builder = Builder(file.path, MAX_PROBLEMS)
-    documents: list[Document] = []
-    problems: list[Problem] = []
+    read = _Read()
+    problems = read.problems
     try:
         for index, node in enumerate(compose(text)):
             position = Position(file.path, node.start_mark.line + 1, node.start_mark.column + 1)
             if index >= MAX_DOCUMENTS:
                 message = f"more than {MAX_DOCUMENTS} documents in one file"
                 problems.append(Problem(position, "", message))
+                read.whole = False
                 break
             value = builder.build(node)
             if value is None:
@@ -156,17 +203,19 @@ def _parse(file: SourceFile, text: str) -> tuple[list[Document], list[Problem]]:
                 if isinstance(document, Problem):
                     problems.append(document)
                     continue
-                problems += _faults(document, MAX_PROBLEMS + 1 - len(problems))
-                documents.append(document)
+                faults = _faults(document, MAX_PROBLEMS + 1 - len(problems))
+                problems += faults
+                (read.broken if faults else read.documents).append(document)
                 if len(problems) > MAX_PROBLEMS:
                     break
             if len(problems) > MAX_PROBLEMS:
+                read.whole = False
                 break
     except yaml.YAMLError as error:
         problems.append(_syntax_problem(file, text, error))
-    last = max((p.position for p in problems if p.path.startswith("$")), default=None)
-    usable = [d for d in documents if last is None or d.position() > last]
-    return usable, _bounded([*builder.problems, *problems])
+        read.whole = False
+    read.problems = _bounded([*builder.problems, *problems])
+    return read
 
 
 def _no_map(position: Position, what: str = "the document") -> Problem:
@@ -184,7 +233,7 @@ def _faults(document: Document, most: int) -> list[Problem]:
     add."""
     found = list(islice(identity_problems(document), most))
     found = found or list(islice(schema_problems(document), most))
-    found = found or list(islice(type_problems(document), most))
+    found = found or list(islice(chain(mark_problems(document), type_problems(document)), most))
     if not found:
         without_server_fields(document.body)
     return [_with_origin(fault, document) for fault in found]

@@ -11,7 +11,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from reconciler.objects import Object, map_of
+from reconciler.objects import Object, map_of, value_at
 
 PREFIX = "federation.reconciler.dev/"
 KUBEFED_ORPHAN = "kubefed.io/orphan"
@@ -44,6 +44,10 @@ _SPELLINGS = {
 }
 _JOB = ("spec", "jobTemplate")
 _POD_TEMPLATES = (("spec", "template"), _JOB, (*_JOB, "spec", "template"))
+
+
+IN_TEMPLATES = tuple(name for name in ANNOTATIONS if name not in STEERING)
+"""What may be said there."""
 
 
 class Fault(Struct, frozen=True):
@@ -111,16 +115,15 @@ def value_hint(key: str, written: str) -> str:
 
 
 def faults_of(
-    body: Object, allowed: Collection[str] = tuple(ANNOTATIONS)
+    body: Object, allowed: Collection[str] = tuple(ANNOTATIONS), path: tuple[str, ...] = ()
 ) -> Iterator[tuple[tuple[str, ...], Fault]]:
-    """What is wrong with our marks in the metadata of ``body`` and its Pod templates, by path."""
-    yield from faults_in_metadata(body, (), allowed)
-    for path in _POD_TEMPLATES:
-        inner: Any = body
-        for step in path:
-            inner = inner.get(step) if isinstance(inner, dict) else None
+    """What is wrong with our marks in the metadata of ``body`` and its Pod templates, by path;
+    ``path`` leads to ``body``."""
+    yield from faults_in_metadata(body, path, allowed)
+    for steps in _POD_TEMPLATES:
+        inner = value_at(body, steps)
         if isinstance(inner, dict):
-            yield from faults_in_metadata(inner, path)
+            yield from faults_in_metadata(inner, (*path, *steps))
 
 
 def faults_in_metadata(

@@ -15,9 +15,9 @@ from typing import Any
 import orjson
 
 from reconciler.errors import Problem
-from reconciler.manifests.contents import QUOTE_IT, content_faults, kind_of
+from reconciler.manifests.contents import QUOTE_IT, content_faults, kind_of, read_as
 from reconciler.manifests.document import Document
-from reconciler.objects import Object, api_group
+from reconciler.objects import Object, api_group, value_at
 
 OWN_GROUP = "federation.reconciler.dev"
 _OWN = f"{OWN_GROUP}/v1alpha1"
@@ -97,10 +97,12 @@ def schema_problems(document: Document, *, federated: bool = False) -> Iterator[
         yield from _explain(document, name)
         return
     for fault in content_faults(document.body, final=False):
-        hint = fault.hint
-        if hint == QUOTE_IT and not document.body["kind"].endswith("Secret"):
-            hint = f'{hint}: "{document.written(*fault.steps)}"'
-        yield _problem(document, fault.steps, fault.message, fault.expected, hint)
+        hint, message = fault.hint, fault.message
+        written = "" if document.is_sensitive else document.written(*fault.steps)
+        if hint == QUOTE_IT and written:
+            hint = f'{hint}: "{written}"'
+            message = read_as(value_at(document.body, fault.steps), written)
+        yield _problem(document, fault.steps, message, fault.expected, hint)
 
 
 @cache
@@ -190,12 +192,14 @@ def _word(document: Document, error: Any) -> Iterator[Problem]:
     elif error.validator == "pattern":
         yield _problem(document, path, f"not valid: {shown}", expected)
     elif error.validator == "type":
-        text = f"is {kind_of(error.instance)}"
-        quoting = (
-            isinstance(error.instance, int | float | bool) and error.validator_value == "string"
-        )
+        scalar = isinstance(error.instance, int | float | bool)
+        said = f"{shown} is {kind_of(error.instance)}"
+        if scalar and shown != "this":
+            shown = document.written(*path) or shown
+            said = read_as(error.instance, shown)
+        quoting = scalar and error.validator_value == "string"
         hint = ("quote it" if shown == "this" else f'quote it: "{shown}"') if quoting else ""
-        yield _problem(document, path, f"{shown} {text}", expected, hint)
+        yield _problem(document, path, said, expected, hint)
     else:
         said = f"not valid ({error.validator})" if shown == "this" else error.message[:200]
         yield _problem(document, path, said, expected)

@@ -23,7 +23,8 @@ from reconciler.planning.replicas import running_counts
 from reconciler.planning.requests import count_owners
 from reconciler.scheduling import Assignment, FleetView, schedule
 from reconciler.scheduling.handover import Running, hold, return_limits
-from reconciler.scheduling.room import is_given_up, replicas_due
+from reconciler.scheduling.namespaces import with_namespaces
+from reconciler.scheduling.room import replicas_due
 
 
 class Placing(Struct, frozen=True):
@@ -107,6 +108,7 @@ def place(
         )
 
     assignments, kept = _held(assignments, workloads, running)
+    assignments = with_namespaces(state, assignments)
     moves += kept
     waits: dict[str, str] = {}
     for name in sorted(availability.returning & set(looked_at)):
@@ -205,7 +207,7 @@ def _held(
     for assignment in assignments:
         workload = workloads[assignment.workload]
         waits: list[str] = []
-        if workload.replicas.mode != "Duplicated" and not is_given_up(workload):
+        if workload.replicas.mode != "Duplicated" and not workload.is_given_up:
             assignment, waits = hold(assignment, running(assignment))
         held.append(assignment)
         told += waits

@@ -25,7 +25,8 @@ from reconciler.objects import Object, ObjectKey, first_few
 from reconciler.scheduling.assignment import Assignment
 from reconciler.scheduling.eligible import eligible
 from reconciler.scheduling.handover import leave_reason
-from reconciler.scheduling.room import is_given_up, own_count
+from reconciler.scheduling.namespaces import with_namespaces
+from reconciler.scheduling.room import own_count
 from reconciler.scheduling.schedule import duplicated_count
 
 Here = Mapping[str, Mapping[ObjectKey, tuple[VersionedKind, Object]]]
@@ -75,7 +76,7 @@ def stay(
             elif key in waits or key in homeless or together:
                 _keep(found, workload, cluster, leaving=True)
         told += _words(cluster, waits, homeless)
-    return tuple(found[a.workload] for a in assignments), told
+    return with_namespaces(state, [found[a.workload] for a in assignments]), told
 
 
 def _leaving(
@@ -98,7 +99,7 @@ def _leaving(
                 and cluster not in found[workload.key].replicas
                 and workload.replicas.mode == "Duplicated"
                 and not objects[key][1]["metadata"].get("deletionTimestamp")
-                and not (workload.orphan or is_given_up(workload))
+                and not (workload.orphan or workload.follows or workload.is_given_up)
             ):
                 result[cluster].append((workload, key))
     return result

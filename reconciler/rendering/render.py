@@ -11,6 +11,7 @@ from msgspec.structs import replace
 
 from reconciler.errors import Position, Problem
 from reconciler.federation.autoscalers import scale_target, scaled_as
+from reconciler.federation.doubts import VARIABLE
 from reconciler.federation.known_kinds import REPLICAS
 from reconciler.federation.model import (
     Cluster,
@@ -31,7 +32,6 @@ from reconciler.scheduling.assignment import Assignment
 from reconciler.scheduling.schedule import duplicated_count
 
 _STEERING = tuple(PREFIX + name for name in STEERING)
-_VARIABLE = re.compile(r"\$\{cluster\.([a-z]+(?:\.[A-Za-z0-9._/-]+)?)\}")
 
 Operation = PatchOperation | ContainerOperation
 
@@ -178,7 +178,7 @@ def _operations(overrides: Iterable[Override], cluster: Cluster) -> Iterable[Ope
         if override.clusters is not None:
             applies = cluster.name in override.clusters
         else:
-            applies = override.selector is None or matches(override.selector, cluster.labels)
+            applies = override.selector is None or matches(override.selector, cluster.all_labels)
         if applies:
             yield from override.operations
 
@@ -192,20 +192,26 @@ def _content_problems(workload: Workload, cluster: Cluster, body: Object) -> Ite
     """What overrides and variables made of a Secret or ConfigMap that no server would take."""
     for fault in content_faults(body):
         pointer = join_pointer(fault.steps)
-        places = [
-            operation.position
-            for operation in _operations(workload.overrides, cluster)
-            if isinstance(operation, PatchOperation)
-            and operation.position
-            and f"{pointer}/".startswith(f"{operation.path}/")
-        ]
         yield Problem(
-            (places or [workload.position])[-1],
+            place_of(workload, cluster, pointer),
             "",
             f"{pointer} of {workload.key} in {cluster.name}: {fault.message}",
             fault.expected,
             fault.hint,
         )
+
+
+def place_of(workload: Workload, cluster: Cluster, pointer: str) -> Position:
+    """Where an object's value in that cluster comes from: the last override of it, or its
+    manifest."""
+    places = [
+        operation.position
+        for operation in _operations(workload.overrides, cluster)
+        if isinstance(operation, PatchOperation)
+        and operation.position
+        and f"{pointer}/".startswith(f"{operation.path.removesuffix('/-')}/")
+    ]
+    return (places or [workload.position])[-1]
 
 
 def _substituted(value: Any, cluster: Cluster) -> Any:
@@ -214,7 +220,7 @@ def _substituted(value: Any, cluster: Cluster) -> Any:
     if isinstance(value, list):
         return [_substituted(item, cluster) for item in value]
     if isinstance(value, str) and "${cluster." in value:
-        return _VARIABLE.sub(lambda match: _variable(match, cluster), value)
+        return VARIABLE.sub(lambda match: _variable(match, cluster), value)
     return value
 
 
@@ -222,7 +228,7 @@ def _variable(match: re.Match[str], cluster: Cluster) -> str:
     """The value of a variable; one that means nothing stays as it is written."""
     name, _, label = match[1].partition(".")
     if name == "labels" and label:
-        return cluster.labels.get(label, match[0])
+        return cluster.all_labels.get(label, match[0])
     if name in ("name", "provider", "region", "zone") and not label:
         return str(getattr(cluster, name))
     return match[0]

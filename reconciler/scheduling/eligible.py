@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from msgspec import Struct
 
 from reconciler.federation.model import Cluster, PlacementTarget, Taint, Toleration
-from reconciler.federation.selectors import matches
+from reconciler.federation.selectors import matches, selects
 
 
 class Eligible(Struct, frozen=True):
@@ -32,7 +32,7 @@ def eligible(
     """``tainted``: cluster -> taint as text -> for how many seconds it has been there."""
     chosen, left_out, closed = [], {}, set()
     for name, cluster in sorted(clusters.items()):
-        if not _selected(target, cluster):
+        if not selects(target, cluster):
             continue
         ages = (tainted or {}).get(name, {})
         taints = [
@@ -51,33 +51,15 @@ def eligible(
     return Eligible(tuple(chosen), left_out, frozenset(closed))
 
 
-def labels_of(cluster: Cluster) -> dict[str, str]:
-    """A cluster's labels, with its place under the names that Kubernetes has for nodes."""
-    place = {
-        "topology.kubernetes.io/region": cluster.region,
-        "topology.kubernetes.io/zone": cluster.zone,
-        "federation.reconciler.dev/provider": cluster.provider,
-    }
-    return {**{k: v for k, v in place.items() if v}, **cluster.labels}
-
-
 def liking(target: PlacementTarget, cluster: Cluster) -> int:
     """The sum of the preferences that a cluster meets, less what its soft taints cost."""
-    labels = labels_of(cluster)
     disliked = sum(
         t.effect == "PreferNoSchedule" and not tolerated(t, target.tolerations, 0.0)
         for t in cluster.taints
     )
     # A preference weighs 100 at most: a taint outweighs any ten of them.
+    labels = cluster.all_labels
     return sum(p.weight for p in target.preferred if matches(p.selector, labels)) - 1000 * disliked
-
-
-def _selected(target: PlacementTarget, cluster: Cluster) -> bool:
-    if target.required and not any(matches(s, labels_of(cluster)) for s in target.required):
-        return False
-    if target.clusters is not None:
-        return cluster.name in target.clusters
-    return target.selector is not None and matches(target.selector, labels_of(cluster))
 
 
 def tolerated(taint: Taint, tolerations: Iterable[Toleration], age: float) -> bool:

@@ -62,16 +62,5 @@ def replicas_due(workload: Workload, count: int | None, live: Object | None) -> 
     return 1 if live is None else wanted_replicas(live)
 
 
-def is_given_up(workload: Workload) -> bool:
-    """Whether its own placement says that it goes nowhere: no cluster is named or selected.
-
-    A selector that happens to match nothing does not say so.
-    """
-    target = workload.target
-    if target is None:
-        return False
-    return target.selector is None if target.clusters is None else not target.clusters
-
-
 def _runs_replicas(workload: Workload) -> bool:
     return workload.key.kind in REPLICATED

@@ -18,6 +18,7 @@ from reconciler.scheduling.dividing import divide
 from reconciler.scheduling.eligible import Eligible, eligible, liking
 from reconciler.scheduling.fleet import FleetView
 from reconciler.scheduling.kubefed_planner import OTHERS, plan_replicas
+from reconciler.scheduling.namespaces import with_namespaces
 from reconciler.scheduling.room import Room, own_count
 from reconciler.scheduling.spreading import spread
 
@@ -28,7 +29,7 @@ def schedule(state: DesiredState, view: FleetView | None = None) -> tuple[Assign
     A cluster that is unavailable gets none of the replicas that are divided, but stays in the
     assignment (with 0, or None where nothing is divided), so that what it runs is not taken for
     something to prune. The capacity of a cluster is shared by all: what is duplicated comes first,
-    then what is divided, in the order of keys.
+    then what is divided, in the order of keys. Namespaces that no rule places come last.
     """
     view = view or FleetView()
     clusters = {cluster.name: cluster for cluster in state.clusters}
@@ -37,7 +38,7 @@ def schedule(state: DesiredState, view: FleetView | None = None) -> tuple[Assign
     ordered = sorted(state.workloads, key=lambda w: (w.replicas.mode != "Duplicated", w.key))
     homes = _Homes(clusters, view)
     found = [_assign(workload, clusters, view, room, homes) for workload in ordered]
-    return tuple(sorted(found, key=lambda assignment: assignment.workload))
+    return with_namespaces(state, sorted(found, key=lambda assignment: assignment.workload))
 
 
 class _Homes:
@@ -74,6 +75,8 @@ def _assign(
 ) -> Assignment:
     if workload.target is None:
         return Assignment(workload.key, {})
+    if workload.follows:
+        return Assignment(workload.key, {}, placed_by=workload.target.placed_by)
     here = view.present.get(workload.key, {})
     names, left_out = homes.of(workload.target, here)
     closed = homes.closed(workload.target)
@@ -99,6 +102,7 @@ def _assign(
             if name not in replicas:
                 duplicated = workload.replicas.mode == "Duplicated"
                 replicas[name] = duplicated_count(workload, name) if duplicated else 0
+    warnings += _doubts_of_minima(workload, [n for n in kept if n not in gone])
     warnings += room.take(workload, replicas, gone)
     return Assignment(
         workload.key,
@@ -155,6 +159,19 @@ def _replicas(
     divided, missing = divide(total, shares, key=key, current=current, capacity=limits)
     plan.update(divided)
     return plan, missing
+
+
+def _doubts_of_minima(workload: Workload, names: Sequence[str]) -> list[str]:
+    """Whether the clusters' minima are more than there is to share out. 0 says: none at all."""
+    rule = workload.replicas
+    if rule.mode == "Duplicated":
+        return []
+    total = rule.total if rule.total is not None else own_count(workload)
+    shares = [rule.shares.get(name) or rule.default_share or ReplicaShare(0) for name in names]
+    least = sum(share.minimum for share in shares)
+    if not 0 < total < least:
+        return []
+    return [f"the minima of its clusters add up to {least}, more than its {total} replicas"]
 
 
 def _share(workload: Workload, cluster: Cluster, view: FleetView) -> ReplicaShare:

@@ -67,6 +67,8 @@ def _why_not(workload: Workload, cluster: str) -> str:
 def _why_nowhere(workload: Workload, assignment: Assignment) -> str:
     if workload.target is None:
         return "no Placement selects it"
+    if workload.follows:
+        return "nothing in it goes anywhere"
     rule = workload.target.placed_by or "its placement"
     if assignment.left_out:
         left_out = [f"{name}: {why}" for name, why in sorted(assignment.left_out.items())]

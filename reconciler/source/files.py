@@ -11,7 +11,8 @@ class SourceFile:
 
     ``error`` is set instead of content when the file could not be read or is refused (too large),
     with ``hint`` telling what to do. ``built_by`` is the command whose output the content is (then
-    no line of ``path`` can be named); ``decrypted`` content is kept in memory only.
+    no line of ``path`` can be named); ``decrypted`` content is kept in memory only, beside the
+    ``encrypted`` one as it lies in Git.
     """
 
     path: str
@@ -21,3 +22,4 @@ class SourceFile:
     hint: str = ""
     built_by: str = ""
     decrypted: bool = False
+    encrypted: bytes = field(repr=False, default=b"")

@@ -63,7 +63,7 @@ def _decrypt(file: SourceFile) -> SourceFile:
         return SourceFile(
             file.path, error=f"cannot be decrypted: {_reason(done.stderr)}", hint=_HINT
         )
-    return SourceFile(file.path, done.stdout, decrypted=True)
+    return SourceFile(file.path, done.stdout, decrypted=True, encrypted=file.content)
 
 
 _HINT = "name the key with SOPS_AGE_KEY_FILE, or a GnuPG home with GNUPGHOME"

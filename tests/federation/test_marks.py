@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from reconciler.federation import interpret
+from reconciler.federation.faults import Unsure
 from reconciler.manifests import load
 from reconciler.source import SourceFile
 
@@ -45,7 +46,8 @@ spec:
 
 def problems(text: str) -> list[str]:
     manifests = load([SourceFile("all.yaml", (FLEET + text).encode())])
-    found = interpret(manifests.documents)
+    unsure = Unsure.about(manifests.broken, manifests.unread)
+    found = interpret(manifests.documents, unsure=unsure)
     return [str(problem) for problem in (*manifests.problems, *found.problems)]
 
 

@@ -34,7 +34,10 @@ spec:
         (PLACEMENT % "clusters: [aws, gpc1]", "there is no cluster 'gpc1'.*did you mean gcp1"),
         (PLACEMENT % "overrides: [{clusters: [awss], replicas: 1}]", "no cluster 'awss'"),
         (PLACEMENT % "replicas: {clusters: [{name: aws, min: 3, max: 1}]}", "min 3 is more than"),
-        (PLACEMENT % "replicas: {total: 1, clusters: [{name: aws, min: 3}]}", "minima add up to 3"),
+        (
+            PLACEMENT % "replicas: {mode: Divided, total: 1, clusters: [{name: aws, min: 3}]}",
+            "minima add up to 3",
+        ),
         (PLACEMENT % "spread: [{by: region, minGroups: 3, maxGroups: 1}]", "minGroups is more"),
         (
             PLACEMENT % "clusterSelector: {matchExpressions: [{key: a, operator: In}]}",

@@ -36,17 +36,17 @@ REFUSED = {
     "a number in data": (
         CONFIG_MAP + "data: {answer: 0777}\n",
         "4:16",
-        'data.answer: the value is a whole number; text; quote it: "0777"',
+        'data.answer: 0777 is the number 511 in YAML 1.1; text; quote it: "0777"',
     ),
     "a word that YAML takes for a boolean": (
         CONFIG_MAP + "data:\n  debug: yes\n",
         "5:10",
-        'data.debug: the value is a boolean; text; quote it: "yes"',
+        'data.debug: yes is a boolean in YAML 1.1; text; quote it: "yes"',
     ),
     "a decimal that loses its zero": (
         CONFIG_MAP + "data: {version: 1.10}\n",
         "4:17",
-        'data.version: the value is a number; text; quote it: "1.10"',
+        'data.version: 1.10 is a number; text; quote it: "1.10"',
     ),
     "a map in data": (
         CONFIG_MAP + "data: {conf: {x: y}}\n",
@@ -83,7 +83,7 @@ REFUSED = {
     "a port as text": (
         SERVICE + '    - port: "80"\n',
         "6:13",
-        "spec.ports[0].port: not valid: 80; a whole number",
+        'spec.ports[0].port: "80" is text; a whole number; write it without quotes: 80',
     ),
     "a port twice, where TCP need not be said": (
         SERVICE + "    - {name: a, port: 80}\n    - {name: b, port: 80, protocol: TCP}\n",
@@ -95,7 +95,7 @@ REFUSED = {
         "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: web, namespace: default}\n"
         'spec:\n  replicas: "3"\n',
         "5:13",
-        "spec.replicas: not valid: 3; a whole number",
+        'spec.replicas: "3" is text; a whole number; write it without quotes: 3',
     ),
     "a label of the pods that is a number": (
         "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: web, namespace: default}\n"
@@ -125,7 +125,7 @@ REFUSED = {
         "metadata: {name: web, namespace: default}\n"
         "spec:\n  template:\n    data: {debug: on}\n  placement: {clusters: []}\n",
         "6:19",
-        'spec.template.data.debug: the value is a boolean; text; quote it: "on"',
+        'spec.template.data.debug: on is a boolean in YAML 1.1; text; quote it: "on"',
     ),
 }
 

@@ -107,7 +107,7 @@ def test_a_list_and_a_template_of_kubefed_are_looked_into() -> None:
 def test_a_config_map_holds_text_and_base64() -> None:
     head = HEAD.replace("Secret", "ConfigMap")
     (found,) = problems(head + "data: {port: 8080}\n")
-    assert (found.path, found.message) == ("$.data.port", "the value is a whole number")
+    assert (found.path, found.message) == ("$.data.port", "8080 is a whole number")
     (found,) = problems(head + "binaryData: {logo: no base64}\n")
     assert (found.path, found.hint) == ("$.binaryData.logo", "plain text belongs into data")
 

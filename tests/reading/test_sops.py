@@ -233,3 +233,41 @@ def test_only_files_of_sops_are_taken_for_such() -> None:
     assert taken('{"a": "ENC[x]", "sops": {"mac": "x"}}', "a.json")
     assert not taken('{"a": "ENC[x]", "spec": {"sops": {"mac": "x"}}}', "a.json")
     assert not taken('{"a": "ENC[x]", "sops": ', "a.json")
+
+
+PLAIN = """\
+apiVersion: example.com/v1
+kind: Widget
+metadata: {name: a, namespace: shop}
+spec:
+  day: 2026-01-01
+  other: "yes"
+  flag: yes
+  mode: 0123
+  size: 1_000
+  text: 2026
+data: {password: %s, year: 2026-01-01, quoted: "2026-01-01"}
+"""
+
+
+def test_plain_scalars_that_sops_reads_otherwise_are_told(tmp_path: Path, encrypt: Encrypt) -> None:
+    """Edited by hand beside the encrypted ones, as a MAC of these alone allows."""
+    options = ("--mac-only-encrypted", "--encrypted-regex", "^data$")
+    plain = PLAIN % PASSWORD
+    sealed = encrypt(plain, "--age", recipient(Path(os.environ["SOPS_AGE_KEY_FILE"])), *options)
+    by_hand = plain[: plain.index("\ndata:")] + sealed[sealed.index("\ndata:") :]
+    folder = repository(tmp_path / "fleet", {"a.yaml": by_hand})
+    told = [w for w in understood(folder).warnings if "sops" in w]
+    other = "is not encrypted, and sops, which reads YAML 1.2, hands out something else: quote it"
+    assert told == [
+        f"a.yaml:5: spec.day {other}",
+        f"a.yaml:7: spec.flag {other}",
+        "a.yaml:13: data.year was encrypted as a date without quotes, which sops writes as a "
+        "time: encrypt it in quotes",
+    ]
+    assert PASSWORD not in "".join(understood(folder).warnings)
+
+
+def test_a_file_as_sops_wrote_it_needs_no_warning(tmp_path: Path, encrypt: Encrypt) -> None:
+    folder = repository(tmp_path / "fleet", {"a.yaml": encrypt(SECRET)})
+    assert not [w for w in understood(folder).warnings if "sops" in w]

@@ -36,7 +36,7 @@ data:
   several: "${cluster.provider}/${cluster.region}/${cluster.zone}"
   label: ${cluster.labels.env}
   long: ${cluster.labels.example.com/tier}
-  other: "${HOME} ${cluster.nothing} $cluster.name {{ cluster.name }}"
+  other: "${HOME} $cluster.name {{ cluster.name }}"
 """
 ASKED = '{federation.reconciler.dev/substitute: "true"}'
 
@@ -62,7 +62,7 @@ def test_each_cluster_gets_its_own_values() -> None:
 
 def test_what_is_no_variable_of_ours_stays_as_it_is() -> None:
     data = settings(ASKED)["aws-eu"]["data"]
-    assert data["other"] == "${HOME} ${cluster.nothing} $cluster.name {{ cluster.name }}"
+    assert data["other"] == "${HOME} $cluster.name {{ cluster.name }}"
 
 
 def test_nothing_is_filled_in_unasked() -> None:

@@ -1,0 +1,66 @@
+"""Where sops does not hand out what lies in Git: plain scalars, which it reads as YAML 1.2.
+
+It writes back what it read, so that ``yes`` beside an encrypted value becomes text, and
+``2026-01-01`` a time; an unquoted date becomes one when it is encrypted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import yaml
+from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
+
+from reconciler.manifests.nodes import compose
+from reconciler.manifests.scalars import NotJson, resolve_plain
+from reconciler.manifests.schema import json_path
+from reconciler.source.files import SourceFile
+
+Steps = tuple[str | int, ...]
+_SEALED, _DATE = "ENC[", ",type:time]"
+
+
+def rewritten_scalars(file: SourceFile) -> list[str]:
+    """Warnings about a decrypted file, with the lines of the encrypted one; no values."""
+    if not file.encrypted or file.path.endswith(".json"):
+        return []
+    try:
+        before = list(compose(file.encrypted.decode("utf-8-sig")))
+        after = list(compose(file.content.decode("utf-8-sig")))
+    except (yaml.YAMLError, UnicodeDecodeError):
+        return []  # Told when it is loaded.
+    found = []
+    for one, other in zip(before, after, strict=False):
+        for node, steps, what in _changes(one, other, ()):
+            line = node.start_mark.line + 1
+            found.append(f"{file.path}:{line}: {json_path(steps)[2:]} {what}")
+    return found
+
+
+def _changes(before: Node, after: Node, at: Steps) -> Iterator[tuple[Node, Steps, str]]:
+    if isinstance(before, MappingNode) and isinstance(after, MappingNode):
+        kept = {str(key.value): value for key, value in after.value}
+        for key, value in before.value:
+            if str(key.value) in kept:
+                yield from _changes(value, kept[str(key.value)], (*at, str(key.value)))
+    elif isinstance(before, SequenceNode) and isinstance(after, SequenceNode):
+        for number, (one, other) in enumerate(zip(before.value, after.value, strict=False)):
+            yield from _changes(one, other, (*at, number))
+    elif isinstance(before, ScalarNode) and isinstance(after, ScalarNode):
+        if before.value.startswith(_SEALED):
+            if before.value.endswith(_DATE):
+                what = "was encrypted as a date without quotes, which sops writes as a time"
+                yield before, at, f"{what}: encrypt it in quotes"
+        elif repr(_read(before)) != repr(_read(after)):
+            what = "is not encrypted, and sops, which reads YAML 1.2, hands out something else"
+            yield before, at, f"{what}: quote it"
+
+
+def _read(node: ScalarNode) -> Any:
+    if node.style not in (None, ""):
+        return node.value
+    try:
+        return resolve_plain(node.value)
+    except NotJson:
+        return None

@@ -1,0 +1,72 @@
+"""What is odd in where things go: told by ``validate`` and in the plan, in the same words. Pure."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+
+from reconciler.federation.autoscalers import scale_target, scaled_as
+from reconciler.federation.model import DesiredState, Workload
+from reconciler.objects import ObjectKey, first_few
+from reconciler.scheduling.assignment import Assignment
+
+
+def remarks(state: DesiredState, assignments: Sequence[Assignment]) -> list[str]:
+    """Counts and spreads that cannot be as they are asked for, with file and line."""
+    workloads = {workload.key: workload for workload in state.workloads}
+    found = []
+    for one in assignments:
+        said = list(one.warnings)
+        if one.shortfall:
+            said.append(f"{one.workload}: {one.shortfall} replicas fit nowhere")
+        found += [_at(workloads[one.workload], text) for text in said]
+    return found
+
+
+def separations(state: DesiredState, usual: Sequence[Assignment]) -> list[str]:
+    """What does not go everywhere where it is needed, if everything is well: autoscalers and what
+    they scale, Namespaces and what lies in them."""
+    homes = {a.workload: {n for n in a.replicas if n not in a.leaving} for a in usual}
+    return [*_of_autoscalers(state, homes), *_of_namespaces(state, homes)]
+
+
+def _of_autoscalers(state: DesiredState, homes: Mapping[ObjectKey, set[str]]) -> Iterator[str]:
+    scaled = {scaled_as(w.key): w for w in state.workloads}
+    for scaler in state.workloads:
+        target = scale_target(scaler.template)
+        workload = scaled.get(target) if target else None
+        if workload is None:
+            continue
+        here, there = homes[scaler.key], homes[workload.key]
+        if alone := sorted(there - here):
+            yield _at(
+                scaler,
+                f"{scaler.key} does not go to {first_few(alone)}, where nothing else scales "
+                f"{workload.key}",
+            )
+        if alone := sorted(here - there):
+            yield _at(
+                scaler,
+                f"{scaler.key} has nothing to scale in {first_few(alone)}: {workload.key} does "
+                "not go there",
+            )
+
+
+def _of_namespaces(state: DesiredState, homes: Mapping[ObjectKey, set[str]]) -> Iterator[str]:
+    spaces = {w.key.name: w for w in state.workloads if w.key.group_kind == ("", "Namespace")}
+    outside: dict[str, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
+    for workload in state.workloads:
+        space = spaces.get(workload.key.namespace)
+        for name in homes[workload.key] - homes[space.key] if space else ():
+            outside[workload.key.namespace][name].append(str(workload.key))
+    for namespace, clusters in sorted(outside.items()):
+        for name, keys in sorted(clusters.items()):
+            yield _at(
+                spaces[namespace],
+                f"Namespace {namespace} does not go to {name}, where {first_few(keys)} "
+                f"{'goes' if len(keys) == 1 else 'go'}",
+            )
+
+
+def _at(workload: Workload, text: str) -> str:
+    return f"{workload.position.file}:{workload.position.line}: {text}"
