@@ -17,7 +17,7 @@ from reconciler.cluster.resources import VersionedKind
 from reconciler.dns.step import asks_for_records
 from reconciler.errors import ClusterError
 from reconciler.federation.model import Cluster, DesiredState, Workload
-from reconciler.health.clock import aligned, looked
+from reconciler.health.clock import aligned, step_of, witnessed
 from reconciler.health.decision import ClusterHealth
 from reconciler.health.memory import FleetMemory
 from reconciler.health.probe import Probe, Signal
@@ -96,8 +96,13 @@ def decide(
     ``outages``: cluster -> the outage to imagine. ``now`` is Unix time in seconds.
     """
     state = fleet.state
-    memory = aligned(memory, now)
-    availability = assess(state, memory, _probe(connect, state, outages, progress), outages, now)
+    probes = _probe(connect, state, outages, progress)
+    ahead = {one.cluster: one.ahead for one in probes if one.ahead is not None}
+    step = step_of(memory, ahead)
+    memory = aligned(memory, step)
+    availability = assess(
+        state, memory, probes if state.federation.failover.enabled else (), outages, now
+    )
     # Replicas are shared out over all clusters, what is spread stands in for others, and names
     # answer for all of them.
     everywhere = bool(shared_workloads(state) or spread_workloads(state)) or asks_for_records(state)
@@ -141,10 +146,11 @@ def decide(
             else one
             for one in availability.health
         ),
-        memory=_with_clock(
-            replace(_with_ran(placing.memory, fleet, seen), servers=servers), state, now
+        memory=witnessed(
+            replace(_with_ran(placing.memory, fleet, seen), servers=servers), ahead
         ),
         warnings=(
+            *_clock_was_set(step),
             *availability.warnings,
             *changed,
             *placing.warnings,
@@ -154,9 +160,14 @@ def decide(
     )
 
 
-def _with_clock(memory: FleetMemory, state: DesiredState, now: float) -> FleetMemory:
-    """Where no rule measures an age, a run need not remember when it was."""
-    return looked(memory, now) if state.federation.failover.enabled or memory.taints else memory
+def _clock_was_set(step: int) -> list[str]:
+    if not step:
+        return []
+    where = f"{duration_words(abs(step))} {'forward' if step > 0 else 'back'}"
+    return [
+        f"this machine's clock was set {where} since an earlier run, by the clocks of the clusters;"
+        " no period is longer or shorter for it"
+    ]
 
 
 def _with_ran(memory: FleetMemory, fleet: Fleet, seen: Sequence[Seen]) -> FleetMemory:
@@ -262,10 +273,16 @@ def _probe(
     simulated: Mapping[str, str],
     progress: Progress,
 ) -> tuple[Probe, ...]:
-    """One probe per cluster where failover is enabled; simulated outages are not asked."""
+    """One probe per cluster where failover is enabled, or an age is measured without it.
+
+    Simulated outages are not asked.
+    """
     rules = state.federation.failover
     if not rules.enabled:
-        return ()
+        if not any(t.effect == "NoExecute" for cluster in state.clusters for t in cluster.taints):
+            return ()
+        # Of these only the clocks are of interest.
+        rules = replace(rules, probe=replace(rules.probe, attempts=1))
     asked = [cluster for cluster in state.clusters if cluster.name not in simulated]
     progress.phase("probe", len(asked))
     found = probe_all(connect, asked, rules, done=lambda: progress.advance("probe"))

@@ -1,78 +1,85 @@
-"""How much of the time between two runs counts. Pure.
+"""Whether this machine's clock was set between two runs. Pure.
 
 No process lives from one run to the next, so only the wall clock spans the time between them, and
-that may be set, forward or back. The spacing of the runs is the witness: a gap counts only as far
-as the gaps around it are as long. What does not count is added to every moment from which an age
-is measured, so that all ages are of counted time, whatever the clock did.
+that may be set, forward or back. The API servers are its witnesses: each of their answers carries
+their own time. How far each is ahead of this machine is remembered as long as an age is measured.
+When most of them have moved against this machine's clock, it was this clock that was set, and all
+remembered moments are moved along: no age changes by it.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from msgspec.structs import replace
 
-from reconciler.health.memory import Clock, FleetMemory, Phase
+from reconciler.health.memory import FleetMemory, Phase
 
-KEPT_GAPS = 9
-ENOUGH_GAPS = 3
-"""With so many, one that the clock made up does not change their median."""
+NOTICED_SECONDS = 10
+"""Servers say their time in whole seconds, and an answer is on its way for some."""
 
 
-def aligned(memory: FleetMemory, now: float) -> FleetMemory:
-    """``memory`` with its moments moved, so that ``now`` minus each of them is counted time."""
-    clock = memory.clock
-    if not clock.last:
-        return memory
-    gap = now - clock.last
-    shift = gap - _counted(gap, clock.gaps)
-    if not shift:
+def step_of(memory: FleetMemory, ahead: Mapping[str, int]) -> int:
+    """By how many seconds this machine's clock was set forward (negative: back); 0 for not at all.
+
+    ``ahead``: cluster -> seconds by which its clock is ahead of this machine's now.
+    """
+    moved = sorted((memory.ahead[n] - ahead[n] for n in memory.ahead if n in ahead), key=abs)
+    step = moved[(len(moved) - 1) // 2] if moved else 0
+    return step if abs(step) > NOTICED_SECONDS else 0
+
+
+def aligned(memory: FleetMemory, step: int) -> FleetMemory:
+    """``memory`` with all moments from which an age is measured moved by ``step`` seconds."""
+    if not step:
         return memory
     return replace(
         memory,
         clusters={
             name: replace(
                 one,
-                since=_moved(one.since, shift) if one.phase is Phase.DOWN else one.since,
-                seen=_moved(one.seen, shift),
+                since=_moved(one.since, step) if one.phase is Phase.DOWN else one.since,
+                seen=_moved(one.seen, step),
             )
             for name, one in memory.clusters.items()
         },
         workloads={
             name: {
-                key: replace(one, seen=_moved(one.seen, shift), away=_moved(one.away, shift))
+                key: replace(one, seen=_moved(one.seen, step), away=_moved(one.away, step))
                 for key, one in found.items()
             }
             for name, found in memory.workloads.items()
         },
         taints={
-            name: {taint: _moved(first, shift) for taint, first in taints.items()}
+            name: {taint: _moved(first, step) for taint, first in taints.items()}
             for name, taints in memory.taints.items()
+        },
+        ahead={name: seconds - step for name, seconds in memory.ahead.items()},
+    )
+
+
+def witnessed(memory: FleetMemory, ahead: Mapping[str, int]) -> FleetMemory:
+    """An ``aligned`` memory with the witnesses for the next run; without any where nothing ages.
+
+    What is within the usual deviation stays, so that a run with nothing new has nothing to write.
+    """
+    if not _something_ages(memory):
+        return replace(memory, ahead={}) if memory.ahead else memory
+    known = memory.ahead
+    return replace(
+        memory,
+        ahead={
+            name: known[name]
+            if name in known and abs(known[name] - ahead.get(name, known[name])) <= NOTICED_SECONDS
+            else ahead[name]
+            for name in known.keys() | ahead.keys()
         },
     )
 
 
-def looked(memory: FleetMemory, now: float) -> FleetMemory:
-    """``memory`` with this run's moment, as long as an age is measured or the spacing is unknown.
-
-    Otherwise without one: a run that finds all well has nothing to write.
-    """
-    last, gaps = memory.clock.last, memory.clock.gaps
-    if last and now > last:
-        gaps = (*gaps, now - last)[-KEPT_GAPS:]
-    going_on = len(gaps) < ENOUGH_GAPS or _something_ages(memory)
-    return replace(memory, clock=Clock(now if going_on else 0.0, gaps))
-
-
-def _counted(gap: float, gaps: tuple[float, ...]) -> float:
-    """Of ``gap`` seconds, those that earlier ``gaps`` make plausible; none without any."""
-    if not gaps:
-        return 0.0
-    usual = sorted(gaps)[len(gaps) // 2] if len(gaps) >= ENOUGH_GAPS else min(gaps)
-    return min(max(0.0, gap), usual)
-
-
-def _moved(moment: float, shift: float) -> float:
+def _moved(moment: float, step: int) -> float:
     """0 means that there is none, and stays."""
-    return max(moment + shift, 1.0) if moment else 0.0
+    return max(moment + step, 1.0) if moment else 0.0
 
 
 def _something_ages(memory: FleetMemory) -> bool:

@@ -78,14 +78,6 @@ class Told(Struct, frozen=True):
     states: Mapping[str, str] = field(default_factory=dict)
 
 
-class Clock(Struct, frozen=True):
-    """``last``: when a run last looked (Unix seconds), 0 where the next need not know; ``gaps``:
-    seconds between the last few runs that did, the latest at the end."""
-
-    last: float = 0.0
-    gaps: tuple[float, ...] = ()
-
-
 class FleetMemory(Struct, frozen=True):
     """All that is remembered. ``workloads``: cluster -> workload (its key as text) -> memory.
 
@@ -93,7 +85,8 @@ class FleetMemory(Struct, frozen=True):
     ``taints``: cluster -> taint (``key=value:effect``) -> when it was first seen.
     ``commit`` is the commit that was last applied without a failure, ``applied_at`` when.
     ``servers``: cluster -> the UID of its kube-system, which tells its API server from others.
-    ``clock`` tells how much of the time between two runs counts.
+    ``ahead``: cluster -> seconds by which its clock was ahead of this machine's; of no cluster
+    where no age is measured.
     ``owner`` is the repository that all this is about; None: nobody has recorded it.
     """
 
@@ -106,7 +99,7 @@ class FleetMemory(Struct, frozen=True):
     told: Told = Told()
     servers: Mapping[str, str] = field(default_factory=dict)
     owner: Owner | None = None
-    clock: Clock = Clock()
+    ahead: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def returning(self) -> frozenset[str]:
@@ -135,8 +128,8 @@ def encode(memory: FleetMemory) -> bytes:
     }
     if memory.servers:
         document["servers"] = dict(memory.servers)
-    if memory.clock != Clock():
-        document["clock"] = to_builtins(memory.clock)
+    if memory.ahead:
+        document["ahead"] = dict(memory.ahead)
     if memory.owner is not None:
         document["owner"] = to_builtins(memory.owner)
     if memory.told != Told():
@@ -185,7 +178,7 @@ def decode(data: bytes) -> FleetMemory:
             told=_what_was_told(document.get("told", {})),
             servers=convert(document.get("servers", {}), dict[str, str]),
             owner=convert(document.get("owner"), Owner | None),
-            clock=convert(document.get("clock", {}), Clock),
+            ahead=convert(document.get("ahead", {}), dict[str, int]),
         )
     except (TypeError, ValueError, AttributeError, KeyError) as error:
         raise DamagedMemory(f"a part of it is not as it should be: {error}") from None
