@@ -39,9 +39,11 @@ class Repository(Struct, frozen=True):
     def warnings(self) -> tuple[str, ...]:
         return self.state.warnings
 
-    def claimant(self, *, take_over: bool = False) -> Claimant:
-        """Whose inventories and memory are this repository's."""
-        return claimant_of(self.source.where, self.checkout.commit, take_over=take_over)
+    def claimant(self, *, take_over: bool = False, clusters: Sequence[str] = ()) -> Claimant:
+        """Whose inventories and memory are this repository's. ``take_over``: also what is
+        another's, in ``clusters`` only where there are some."""
+        found = claimant_of(self.source.where, self.checkout.commit, take_over=take_over)
+        return replace(found, clusters=frozenset(clusters))
 
 
 def read(options: Options, *, ask_members: bool = False) -> Repository:

@@ -14,6 +14,7 @@ from reconciler.dns.rules import SecretValue
 from reconciler.dns.within_run import imagine_dns_of_run, plan_dns_of_run, secrets_of
 from reconciler.errors import DnsError
 from reconciler.federation.model import DesiredState
+from reconciler.inventory.belonging import Servers
 from reconciler.planning.looking import look_at_all
 from reconciler.sandbox import ClusterSettings, Sandbox
 from reconciler.source.owner import Claimant
@@ -58,7 +59,9 @@ class Members:
         connector = self.connector
         kinds: dict[str, set] = {name: set() for name in NAMES}
         connect = Connections(connector).member
-        seen = look_at_all(connect, state.clusters, state, kinds, down, (), CLAIMANT, lambda: None)
+        seen = look_at_all(
+            connect, state.clusters, state, kinds, down, (), CLAIMANT, Servers(), lambda: None
+        )
         return plan_dns_of_run(state, everywhere(state), seen, down, connector)
 
     def imagined(self, state: DesiredState, down: dict[str, str]) -> DnsPlan:
