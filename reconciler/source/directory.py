@@ -81,17 +81,19 @@ def blob_id(content: bytes) -> str:
 
 
 def _commit_of(folder: Path) -> tuple[str, bool]:
-    """HEAD and whether the work tree differs from it; nothing for a folder outside Git."""
+    """HEAD and whether the work tree differs from it; nothing for a folder outside Git, or before
+    its first commit. Raises SourceError when Git cannot tell, which is not the same as clean."""
     if not any((place / ".git").exists() for place in (folder, *folder.parents)):
         return "", False
-    head = _git(folder, "rev-parse", "--verify", "--quiet", "HEAD").strip()
+    head = _git(folder, "rev-parse", "--verify", "--quiet", "HEAD", unborn=True).strip()
     if not head:
         return "", False
     changed = _git(folder, "status", "--porcelain", "--untracked-files=normal", "--", ".")
     return head, bool(changed)
 
 
-def _git(folder: Path, *arguments: str) -> str:
+def _git(folder: Path, *arguments: str, unborn: bool = False) -> str:
+    """What Git says; ``unborn``: nothing where it quietly says no."""
     import subprocess
 
     # No hooks, no file-system monitor: the folder may be somebody else's repository.
@@ -100,6 +102,21 @@ def _git(folder: Path, *arguments: str) -> str:
         done = subprocess.run(
             [*command, *arguments], capture_output=True, timeout=GIT_SECONDS, check=False
         )
-    except (OSError, subprocess.TimeoutExpired):
+    except (OSError, subprocess.TimeoutExpired) as error:
+        why = f"gave no answer within {GIT_SECONDS} s"
+        if isinstance(error, OSError):
+            why = f"cannot be run ({error.strerror})"
+        raise _trouble(folder, f"git {why}") from None
+    if unborn and done.returncode == 1 and not done.stderr.strip():
         return ""
-    return done.stdout.decode(errors="replace") if done.returncode == 0 else ""
+    if done.returncode:
+        said = done.stderr.decode(errors="replace").strip().splitlines()
+        raise _trouble(folder, said[0] if said else f"git ended with {done.returncode}")
+    return done.stdout.decode(errors="replace")
+
+
+def _trouble(folder: Path, why: str) -> SourceError:
+    return SourceError(
+        f"Git cannot tell which commit {folder} is, and whether it was changed: {why}",
+        hint=f"mend it until this works: git -C {folder} status; or read a copy without its .git",
+    )
