@@ -136,7 +136,7 @@ def make_plan(
         rendered(state, usual),
         _mine(options, state),
         claimant,
-        repository.checkout.commit,
+        repository.commit(),
         servers,
     )
     connect = Connections(connector).member
@@ -204,7 +204,7 @@ def make_plan(
         warnings=[
             *distrust,
             *recall.warnings,
-            *sorted(connector.told),
+            *sorted(set(connector.told)),
             *decided.warnings,
             *absent.warnings(),
         ],

@@ -9,11 +9,12 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from reconciler.dns.step import doubts_about_names, faults_of_names, faults_of_rules
-from reconciler.errors import BadInput, ClusterError
+from reconciler.errors import BadInput, ClusterError, SourceError
 from reconciler.federation import interpret
 from reconciler.federation.model import Access, Cluster, DesiredState, Federation
 from reconciler.manifests import load
 from reconciler.manifests.cache import ParseCache
+from reconciler.manifests.load import is_manifest
 from reconciler.options import Options
 from reconciler.reading import (
     ReadSource,
@@ -34,6 +35,17 @@ class Repository(Struct, frozen=True):
     checkout: Checkout
     state: DesiredState
     source: ReadSource
+
+    def commit(self) -> str:
+        """The commit that is read as it is; empty where files differ from it, or there is none."""
+        from reconciler.source.uncommitted import uncommitted_files
+
+        checkout = self.checkout
+        if not checkout.commit or checkout.dirty:
+            return ""
+        return (
+            "" if uncommitted_files(self.source.where, checkout, is_manifest) else checkout.commit
+        )
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -59,6 +71,11 @@ def read(options: Options, *, ask_members: bool = False) -> Repository:
     if found.unknown_kinds and ask_members and found.federation:
         kinds = _discovered(options, _reached(found.clusters, options), found.federation)
         found = interpret(manifests.documents, kinds)
+    if found.state and not found.state.clusters and not manifests.problems:
+        # A repository may be checked before its first cluster joins.
+        is_fleet = found.federation is not None and bool(found.federation.position.file)
+        if ask_members or not is_fleet:
+            raise _no_fleet(source, options, len(manifests.documents))
     problems = [
         *manifests.problems,
         *found.problems,
@@ -74,6 +91,19 @@ def read(options: Options, *, ask_members: bool = False) -> Repository:
         warnings=(*found.state.warnings, *source.checkout.warnings),
     )
     return Repository(source.checkout, state, source)
+
+
+def _no_fleet(source: ReadSource, options: Options, documents: int) -> SourceError:
+    where = source.where.name + (
+        f", path {options.path!r}" if options.path not in ("", ".") else ""
+    )
+    holds = f"{documents} manifests, and no Cluster" if documents else "no manifest"
+    return SourceError(
+        f"{where} holds {holds}; expected Cluster (or KubeFedCluster) manifests beside those that "
+        "they are to run, and a Federation with its rules",
+        hint="name the right place with --repo and --path; a cluster gets its manifest by: "
+        "reconcile join NAME",
+    )
 
 
 def _reached(clusters: Sequence[Cluster], options: Options) -> tuple[Cluster, ...]:
@@ -107,14 +137,21 @@ def _discovered(
     return {}
 
 
-def validate(options: Options) -> Repository:
-    """All that can be checked without a cluster. Raises SourceError or BadInput."""
+def validate(options: Options, *, members: bool = True) -> Repository:
+    """All that can be checked without a cluster. Raises SourceError or BadInput.
+
+    ``members``: that a single member cannot be reached as Git says is an error, too, not a warning.
+    """
     repository = read(options)
     state = repository.state
+    faults = [fault for cluster in state.clusters for fault in cluster.faults]
+    if faults and members:
+        raise BadInput(faults)
     assignments = schedule(state, FleetView())
     rendered(state, assignments)
     nowhere = unplaced(state, assignments).warnings()
-    warnings = (*state.warnings, *nowhere, *doubts_about_names(state))
+    unreached = [f"{fault.position}: {fault.message}" for fault in faults]
+    warnings = (*state.warnings, *unreached, *nowhere, *doubts_about_names(state))
     return replace(repository, state=replace(state, warnings=warnings))
 
 
