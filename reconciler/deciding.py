@@ -18,11 +18,17 @@ from reconciler.dns.step import asks_for_records
 from reconciler.errors import ClusterError
 from reconciler.federation.model import Cluster, DesiredState, Workload
 from reconciler.health.clock import aligned, step_of, witnessed
-from reconciler.health.decision import ClusterHealth
-from reconciler.health.memory import FleetMemory
+from reconciler.health.decision import ClusterHealth, duration_words
+from reconciler.health.memory import FleetMemory, Phase
 from reconciler.health.probe import Probe, Signal
 from reconciler.inventory.applyset import IDENTITY, identity_of
-from reconciler.inventory.belonging import changed_servers
+from reconciler.inventory.belonging import (
+    Servers,
+    changed,
+    identified,
+    servers_now,
+    uid_of_kube_system,
+)
 from reconciler.objects import ObjectKey, Unshown, map_of
 from reconciler.options import Progress
 from reconciler.planning import once
@@ -54,6 +60,7 @@ class Fleet(Struct, frozen=True):
     usual   the assignments if everything were well, and what they come to
     mine    the clusters that this run plans; others are looked at where that matters
     claimant  whose inventories are this run's
+    servers  which API server each cluster was
     """
 
     state: DesiredState
@@ -62,12 +69,14 @@ class Fleet(Struct, frozen=True):
     mine: frozenset[str]
     claimant: Claimant
     commit: str = ""
+    servers: Servers = Servers()
 
 
 class Decided(Unshown, frozen=True):
     """A decision, and what this process saw and knows besides.
 
     memory       what to remember; None where another pod does that
+    servers      which API server each cluster is, to be remembered whichever pod this is
     """
 
     decision: FleetDecision
@@ -75,6 +84,7 @@ class Decided(Unshown, frozen=True):
     live: Live
     health: tuple[ClusterHealth, ...] = ()
     memory: FleetMemory | None = None
+    servers: Mapping[str, str] = {}
     warnings: tuple[str, ...] = ()
 
     @property
@@ -100,6 +110,7 @@ def decide(
     ahead = {one.cluster: one.ahead for one in probes if one.ahead is not None}
     step = step_of(memory, ahead)
     memory = aligned(memory, step)
+    probes, returned = _identified(fleet, memory, probes, connect)
     availability = assess(
         state, memory, probes if state.federation.failover.enabled else (), outages, now
     )
@@ -117,15 +128,18 @@ def decide(
         connect,
         progress,
     )
+    if mistaken := {one.cluster.name: one.problem for one in seen if one.mistaken}:
+        # How another cluster is says nothing of this one, which may be down or not.
+        probes = tuple(_unknown(p, mistaken.get(p.cluster, "")) for p in probes)
+        availability = assess(state, memory, probes, outages, now)
     # Of a cluster whose workloads could not be listed nobody knows what it runs.
     moving = {
         VersionedKind.of(w.template) for w in (*shared_workloads(state), *spread_workloads(state))
     }
     answered = {one.cluster.name for one in seen if one.answers_for(moving)}
     placing = place(state, availability, fleet.usual, live, answered, now, strangers)
-    servers, changed = changed_servers(
-        memory.servers, {o.cluster.name: o.observation.inventory for o in seen if o.observation}
-    )
+    servers, moved = _servers(fleet, seen)
+    servers |= returned
     decision = FleetDecision(
         fleet.commit,
         placing.assignments,
@@ -146,13 +160,12 @@ def decide(
             else one
             for one in availability.health
         ),
-        memory=witnessed(
-            replace(_with_ran(placing.memory, fleet, seen), servers=servers), ahead
-        ),
+        memory=witnessed(replace(_with_ran(placing.memory, fleet, seen), servers=servers), ahead),
+        servers=servers,
         warnings=(
             *_clock_was_set(step),
             *availability.warnings,
-            *changed,
+            *moved,
             *placing.warnings,
             *remarks(state, placing.assignments),
             *separations(state, fleet.usual),
@@ -196,7 +209,9 @@ def follow(
     looked_at = [c for c in fleet.state.clusters if everywhere or c.name in fleet.mine]
     others = {c.name for c in looked_at} - fleet.mine
     seen, live, _ = _look(fleet, looked_at, decision.left_alone, others, connect, progress)
-    return Decided(_with_what_stays(fleet, decision, seen, connect), seen, live)
+    servers, moved = _servers(fleet, seen)
+    decision = _with_what_stays(fleet, decision, seen, connect)
+    return Decided(decision, seen, live, servers=servers, warnings=tuple(moved))
 
 
 def _with_what_stays(
@@ -206,6 +221,7 @@ def _with_what_stays(
     mine = {one.cluster.name: one for one in seen if one.cluster.name in fleet.mine}
     looked = {n: one.observation for n, one in mine.items() if one.observation is not None}
     clusters = {cluster.name: cluster for cluster in fleet.state.clusters}
+    sure = identified(connect, fleet.claimant, fleet.servers)
 
     def not_ready(workload: Workload, key: ObjectKey, name: str, due: int) -> str:
         if name in decision.doubtful:
@@ -219,7 +235,7 @@ def _with_what_stays(
         elif name in mine or name in decision.left_alone:
             why = decision.left_alone.get(name) or mine[name].problem
         else:
-            why = _state_elsewhere(connect, clusters[name], workload, key, due)
+            why = _state_elsewhere(sure, clusters[name], workload, key, due)
         return f"it is ready in {name}: {why}" if why else ""
 
     here = {name: observation.members for name, observation in looked.items()}
@@ -261,6 +277,7 @@ def _look(
         left_alone,
         partly,
         fleet.claimant,
+        fleet.servers,
         lambda: progress.advance("observe"),
     )
     live, strangers = live_workloads(fleet.state, fleet.usual, seen)
@@ -287,3 +304,37 @@ def _probe(
     progress.phase("probe", len(asked))
     found = probe_all(connect, asked, rules, done=lambda: progress.advance("probe"))
     return (*found, *(Probe(name, Signal.UNHEALTHY, why) for name, why in simulated.items()))
+
+
+def _identified(
+    fleet: Fleet, memory: FleetMemory, probes: tuple[Probe, ...], connect: Connect
+) -> tuple[tuple[Probe, ...], dict[str, str]]:
+    """The probes without those of another API server that answers where a cluster is down: such
+    does not make it return. And which ones are taken for it from now on. A request for each
+    cluster that counts as down and answers; of the others, the inventory tells."""
+    clusters = {cluster.name: cluster for cluster in fleet.state.clusters}
+    found, taken = [], {}
+    for probe in probes:
+        name, uid = probe.cluster, ""
+        one = memory.clusters.get(name)
+        back = one is not None and one.phase is Phase.DOWN and probe.signal is Signal.HEALTHY
+        if back and name in fleet.servers.uids:
+            try:
+                uid = uid_of_kube_system(connect(clusters[name]))
+            except ClusterError as error:
+                found.append(_unknown(probe, words_of(error)))
+                continue
+            probe = _unknown(probe, changed(name, uid, fleet.claimant, fleet.servers))
+        if uid and probe.answers:
+            taken[name] = uid
+        found.append(probe)
+    return tuple(found), taken
+
+
+def _unknown(probe: Probe, why: str) -> Probe:
+    return Probe(probe.cluster, Signal.UNKNOWN, why, answers=False) if why else probe
+
+
+def _servers(fleet: Fleet, seen: Sequence[Seen]) -> tuple[dict[str, str], list[str]]:
+    inventories = {o.cluster.name: o.observation.inventory for o in seen if o.observation}
+    return servers_now(fleet.servers, inventories, fleet.claimant)

@@ -33,6 +33,7 @@ from reconciler.errors import (
     UsageError,
 )
 from reconciler.federation.model import DesiredState, Federation
+from reconciler.inventory.belonging import Servers, identified
 from reconciler.inventory.memory_store import MemoryStore, Remembered
 from reconciler.inventory.observation import observe
 from reconciler.locking import RunLock
@@ -85,7 +86,8 @@ class Prepared(Struct, frozen=True):
 
     ``repository`` and ``connector`` are for telling others of the run, and for knowing the plan
     again; ``moving`` are the workloads of which a cluster is to run more than when all is well;
-    ``connect`` makes members of any cluster of ``state``. ``round`` is there where several
+    ``connect`` makes members of any cluster of ``state``, ``identified`` those that are the API
+    server that they were. ``round`` is there where several
     pods share the run.
     """
 
@@ -97,6 +99,7 @@ class Prepared(Struct, frozen=True):
     repository: Repository
     connector: Connector
     connect: Connect
+    identified: Connect
     records: DnsPlan | None = None
     round: Round | None = None
 
@@ -124,16 +127,18 @@ def make_plan(
     _check_names(state, options.clusters)
     outages = simulated_outages(state, options.simulate_outages)
     usual = schedule(state)
-    claimant = repository.claimant(take_over=options.take_over)
+    claimant = repository.claimant(take_over=options.take_over, clusters=options.clusters)
+    recall = recollect(options, connector, state.federation, claimant)
+    servers = recall.known_servers if not options.simulated else Servers()
     fleet = Fleet(
         state,
         usual,
         rendered(state, usual),
         _mine(options, state),
         claimant,
-        repository.checkout.commit,
+        repository.commit(),
+        servers,
     )
-    recall = recollect(options, connector, state.federation, claimant)
     connect = Connections(connector).member
     distrust = check_trust(repository.source, LastApplied.of(recall.memory.commit))
     names = False
@@ -144,7 +149,8 @@ def make_plan(
         decided = follow(fleet, decision, connect, progress, names=names)
     else:
         decided = decide(fleet, recall.memory, outages, connect, now, progress)
-    recall = replace(recall, memory=decided.memory or recall.memory)
+    memory = decided.memory or recall.memory
+    recall = replace(recall, memory=memory, servers=decided.servers)
     if lock and lock.round and not published:
         recall = _announce(lock.round, fleet, decided, recall)
     rendering = fleet.rendering
@@ -198,7 +204,7 @@ def make_plan(
         warnings=[
             *distrust,
             *recall.warnings,
-            *sorted(connector.told),
+            *sorted(set(connector.told)),
             *decided.warnings,
             *absent.warnings(),
         ],
@@ -215,6 +221,7 @@ def make_plan(
         repository,
         connector,
         connect,
+        identified(connect, claimant, servers),
         records,
         lock.round if lock else None,
     )
@@ -370,7 +377,8 @@ def apply_plan(
         prepared.works,
         prepared.placed,
         elsewhere=Elsewhere(
-            [c for c in prepared.state.clusters if c.name not in planned], prepared.connect
+            [c for c in prepared.state.clusters if c.name not in planned],
+            prepared.identified,
         ),
         names=names,
         stopped=stopped,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Protocol
 
@@ -19,7 +20,7 @@ from reconciler.cluster.kubeconfig import in_cluster, own_namespace
 from reconciler.errors import MemoryChanged, ReconcileError, SourceError
 from reconciler.federation.model import Federation
 from reconciler.health.memory import FleetMemory
-from reconciler.inventory.belonging import how_to_take_over
+from reconciler.inventory.belonging import Servers, how_to_take_over
 from reconciler.inventory.memory_store import ConfigMapStore, FileStore, MemoryStore, update
 from reconciler.source.owner import Claimant, Owner
 
@@ -48,7 +49,8 @@ class Asked(Protocol):
 class Recall(Struct, frozen=True):
     """``memory`` is what to remember, ``before`` what was read; ``store`` None: nowhere to.
 
-    ``owner`` is recorded with whatever is remembered next.
+    ``owner`` is recorded with whatever is remembered next. ``servers``: which API server each
+    cluster is, which each of several pods remembers of its own.
     """
 
     memory: FleetMemory
@@ -57,6 +59,12 @@ class Recall(Struct, frozen=True):
     version: str = ""
     warnings: tuple[str, ...] = ()
     owner: Owner | None = None
+    servers: Mapping[str, str] = {}
+
+    @property
+    def known_servers(self) -> Servers:
+        """Which API server each cluster was when this was read."""
+        return Servers(self.before.servers, self.store.where if self.store else "")
 
 
 def recollect(
@@ -169,9 +177,14 @@ def source_of(asked: Asked) -> str:
 
 def remember(recall: Recall) -> tuple[list[str], Recall]:
     """Keeps what changed. Raises MemoryChanged; any other trouble is told, and the run goes on."""
-    if recall.store is None or recall.memory == recall.before:
+    new = dict(recall.servers.items() - recall.memory.servers.items())
+    if recall.store is None or (recall.memory == recall.before and not new):
         return [], recall
     try:
+        if recall.memory == recall.before:
+            # The rest is another pod's to remember.
+            update(recall.store, lambda m: replace(m, servers={**m.servers, **new}))
+            return [], recall
         memory = replace(recall.memory, owner=recall.owner)
         version = recall.store.write(memory, recall.version)
     except MemoryChanged:

@@ -9,12 +9,13 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from reconciler.dns.step import doubts_about_names, faults_of_names, faults_of_rules
-from reconciler.errors import BadInput, ClusterError
+from reconciler.errors import BadInput, ClusterError, SourceError
 from reconciler.federation import interpret
 from reconciler.federation.faults import Unsure
 from reconciler.federation.model import Access, Cluster, DesiredState, Federation
 from reconciler.manifests import Document, load
 from reconciler.manifests.cache import ParseCache
+from reconciler.manifests.load import is_manifest
 from reconciler.options import Options
 from reconciler.reading import (
     ReadSource,
@@ -38,13 +39,26 @@ class Repository(Struct, frozen=True):
     source: ReadSource
     documents: tuple[Document, ...] = ()
 
+    def commit(self) -> str:
+        """The commit that is read as it is; empty where files differ from it, or there is none."""
+        from reconciler.source.uncommitted import uncommitted_files
+
+        checkout = self.checkout
+        if not checkout.commit or checkout.dirty:
+            return ""
+        return (
+            "" if uncommitted_files(self.source.where, checkout, is_manifest) else checkout.commit
+        )
+
     @property
     def warnings(self) -> tuple[str, ...]:
         return self.state.warnings
 
-    def claimant(self, *, take_over: bool = False) -> Claimant:
-        """Whose inventories and memory are this repository's."""
-        return claimant_of(self.source.where, self.checkout.commit, take_over=take_over)
+    def claimant(self, *, take_over: bool = False, clusters: Sequence[str] = ()) -> Claimant:
+        """Whose inventories and memory are this repository's. ``take_over``: also what is
+        another's, in ``clusters`` only where there are some."""
+        found = claimant_of(self.source.where, self.checkout.commit, take_over=take_over)
+        return replace(found, clusters=frozenset(clusters))
 
 
 def read(options: Options, *, ask_members: bool = False) -> Repository:
@@ -61,6 +75,11 @@ def read(options: Options, *, ask_members: bool = False) -> Repository:
     if found.unknown_kinds and ask_members and found.federation:
         kinds = _discovered(options, _reached(found.clusters, options), found.federation)
         found = interpret(manifests.documents, kinds, unsure)
+    if found.state and not found.state.clusters and not manifests.problems:
+        # A repository may be checked before its first cluster joins.
+        is_fleet = found.federation is not None and bool(found.federation.position.file)
+        if ask_members or not is_fleet:
+            raise _no_fleet(source, options, len(manifests.documents))
     problems = [
         *manifests.problems,
         *found.problems,
@@ -79,6 +98,19 @@ def read(options: Options, *, ask_members: bool = False) -> Repository:
         warnings=(*found.state.warnings, *manifests.warnings, *source.checkout.warnings),
     )
     return Repository(source.checkout, state, source, manifests.documents)
+
+
+def _no_fleet(source: ReadSource, options: Options, documents: int) -> SourceError:
+    where = source.where.name + (
+        f", path {options.path!r}" if options.path not in ("", ".") else ""
+    )
+    holds = f"{documents} manifests, and no Cluster" if documents else "no manifest"
+    return SourceError(
+        f"{where} holds {holds}; expected Cluster (or KubeFedCluster) manifests beside those that "
+        "they are to run, and a Federation with its rules",
+        hint="name the right place with --repo and --path; a cluster gets its manifest by: "
+        "reconcile join NAME",
+    )
 
 
 def _reached(clusters: Sequence[Cluster], options: Options) -> tuple[Cluster, ...]:
@@ -112,20 +144,25 @@ def _discovered(
     return {}
 
 
-def validate(options: Options) -> Repository:
-    """All that can be checked without a cluster. Raises SourceError or BadInput."""
+def validate(options: Options, *, members: bool = True) -> Repository:
+    """All that can be checked without a cluster. Raises SourceError or BadInput.
+
+    ``members``: that a single member cannot be reached as Git says is an error, too, not a warning.
+    """
     from reconciler.closer_look import closer_problems, closer_warnings
 
     repository = read(options)
     state, documents = repository.state, repository.documents
+    faults = [fault for cluster in state.clusters for fault in cluster.faults]
     assignments = schedule(state, FleetView())
-    problems = [*render(state, assignments).problems]
+    problems = [*(faults if members else ()), *render(state, assignments).problems]
     problems += closer_problems(documents, state, assignments)
     if problems:
         raise BadInput(problems)
     nowhere = unplaced(state, assignments).warnings()
+    unreached = [f"{fault.position}: {fault.message}" for fault in faults]
     odd = [*remarks(state, assignments), *separations(state, assignments)]
-    warnings = (*state.warnings, *closer_warnings(documents), *odd, *nowhere)
+    warnings = (*state.warnings, *unreached, *closer_warnings(documents), *odd, *nowhere)
     warnings = (*warnings, *doubts_about_names(state))
     return replace(repository, state=replace(state, warnings=warnings))
 

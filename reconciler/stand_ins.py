@@ -19,6 +19,7 @@ from reconciler.planning.member_plan import terms_of
 from reconciler.planning.plan import Action
 from reconciler.planning.requests import crds_in, target_of
 from reconciler.planning.survivability import Refused, StandIns
+from reconciler.recall import recollect
 from reconciler.rendering import DesiredObject
 from reconciler.repository import read, rendered
 from reconciler.scheduling import Assignment, schedule
@@ -41,6 +42,7 @@ def try_stand_ins(options: Options) -> StandIns:
         seconds_left=options.time_left,
         allow=options.allow_access,
     )
+    claimant = repository.claimant()
     hosts = {name for names in spare.values() for name in names}
     seen = look_at_all(
         Connections(connector).member,
@@ -49,7 +51,8 @@ def try_stand_ins(options: Options) -> StandIns:
         kinds_in(rendering),
         {},
         (),
-        repository.claimant(),
+        claimant,
+        recollect(options, connector, state.federation, claimant).known_servers,
         lambda: None,
     )
     answers = in_parallel(

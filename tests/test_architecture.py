@@ -68,6 +68,7 @@ CLIENTS_OF_MEMBERS = {
 MAY_USE_THEM = {
     "cluster": "the one door to a member's API",
     "reporting": "tells webhooks and a Pushgateway; members only through the cluster package",
+    "dns": "keeps the providers' libraries from following redirects",
 }
 
 # What takes tens of milliseconds to import, and is therefore imported where it is needed.

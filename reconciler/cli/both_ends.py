@@ -7,13 +7,17 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from msgspec.structs import replace
+
 from reconciler.cli.settings import Settings
 
 if TYPE_CHECKING:
     from reconciler.cluster.connecting import Connector
     from reconciler.cluster.endpoint import Endpoint
     from reconciler.cluster.member import Member
+    from reconciler.federation.model import Federation
     from reconciler.reading.source_reading import ReadSource
+    from reconciler.recall import Recall
     from reconciler.source import SourceFile
     from reconciler.source.owner import Claimant
 
@@ -56,21 +60,24 @@ def open_ends(settings: Settings, name: str, context: str, host_context: str) ->
     return Ends(connector, name, context)
 
 
-def read_repository(settings: Settings) -> tuple[tuple[SourceFile, ...], Path | None]:
+def recalled(settings: Settings, ends: Ends, federation: Federation, claimant: Claimant) -> Recall:
+    """What runs remember, as far as it can be found from here; nothing where it cannot be read."""
+    from reconciler.recall import recollect
+
+    connector = ends.connector
+    asked = replace(settings.options(), host_context=connector.host_context)
+    return recollect(asked, connector, federation, claimant)
+
+
+def read_repository(
+    settings: Settings,
+) -> tuple[tuple[SourceFile, ...], Path | None, Claimant]:
     """The repository's files, decoded, and the folder where manifests can be written (None: it is
-    not on this disk, or another commit than the one that lies there was asked for).
+    not on this disk, or another commit than the one that lies there was asked for); and whose
+    inventories are this repository's.
 
     Raises SourceError.
     """
-    from reconciler.reading import read_source, request_of
-
-    return _files_of(read_source(request_of(settings.options())), settings)
-
-
-def read_repository_and_claimant(
-    settings: Settings,
-) -> tuple[tuple[SourceFile, ...], Path | None, Claimant]:
-    """The same, and whose inventories are this repository's."""
     from reconciler.reading import read_source, request_of
     from reconciler.source.owner import claimant_of
 

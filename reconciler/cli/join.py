@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from msgspec.structs import replace
 
-from reconciler.cli.both_ends import Ends, open_ends, read_repository
+from reconciler.cli.both_ends import Ends, open_ends, read_repository, recalled
 from reconciler.cli.command_group import GroupedCommand
 from reconciler.cli.durations import DURATION
 from reconciler.cli.exits import Exit
@@ -280,10 +280,11 @@ def _planned(
     settings: Settings, request: JoinRequest, ends: Ends, api_endpoint: str
 ) -> tuple[JoinPlan, Path | None]:
     from reconciler.errors import BadInput
+    from reconciler.inventory.belonging import changed, uid_of_kube_system
     from reconciler.joining.join_plan import Clusters, plan_join
     from reconciler.joining.understanding import discovered_versions, understand
 
-    files, folder = read_repository(settings)
+    files, folder, claimant = read_repository(settings)
     discovery = ends.member.discover()
     try:
         known = understand(files, request.name, discovered_versions(discovery))
@@ -298,7 +299,11 @@ def _planned(
         host = ends.host
         request = replace(request, host_name=request.host_name or ends.host_name)
     clusters = Clusters(ends.member, endpoint, discovery, host)
-    return plan_join(request, known, clusters, folder, now=time.time()), folder
+    plan = plan_join(request, known, clusters, folder, now=time.time())
+    servers = recalled(settings, ends, known.state.federation, claimant).known_servers
+    if doubt := changed(request.name, uid_of_kube_system(ends.member), claimant, servers):
+        plan = replace(plan, warnings=(*plan.warnings, f"{request.name} is {doubt}"))
+    return plan, folder
 
 
 def _report(

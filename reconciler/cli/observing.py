@@ -229,6 +229,7 @@ class Watch:
         around = replace(
             around,
             namespace=federation.namespace,
+            own_namespace=host_namespace(federation),
             regarding=config_map_key(federation.name, host_namespace(federation)),
             works=prepared.works,
             before={name: one.phase for name, one in recall.before.clusters.items()},
@@ -270,6 +271,7 @@ class Watch:
         around = replace(
             self._surroundings(connector),
             namespace=known.namespace,
+            own_namespace=known.namespace,
             regarding=config_map_key(known.federation, known.namespace)
             if known.federation
             else None,
@@ -290,6 +292,7 @@ class Watch:
             quick = replace(connector, fence=None, settings=_QUICK)
             host = _once(quick)
         return Surroundings(
+            allow=frozenset(settings.allow_access),
             metrics_file=settings.metrics_file,
             metrics_push=settings.metrics_push or "",
             latest=self.latest,

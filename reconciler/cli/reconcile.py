@@ -177,7 +177,8 @@ def _sharded(settings: Settings) -> Settings:
     is_flag=True,
     allow_from_autoenv=False,
     heading=FLEET,
-    help="Take over, once, what an inventory says another repository, path or cluster name has.",
+    help="Take over, once, what an inventory says another repository, path or cluster name has, "
+    "and a cluster that was built anew; only --cluster NAME, where given.",
 )
 @option(
     "--deadline",

@@ -133,11 +133,11 @@ def repository_options(command: Command) -> Command:
     for decorate in (
         option(
             "--allow-access",
-            type=click.Choice(["insecure-tls", "other-namespaces", "proxy"]),
+            type=click.Choice(["insecure-tls", "other-namespaces", "plain-http", "proxy"]),
             multiple=True,
             heading=FLEET,
             help="Use credentials of the host for servers that are not verified, out of other "
-            "namespaces, or through proxies that Git or they name. Repeatable.",
+            "namespaces, in the clear, or through proxies that Git or they name. Repeatable.",
         ),
         option(
             "--allow-rollback",

@@ -114,7 +114,11 @@ def _matrix(settings: Settings, outages: tuple[str, ...]) -> Survivability:
     from reconciler import pipeline
     from reconciler.planning.survivability import survivability as calculated
 
-    return calculated(pipeline.validate(settings.options()).state, outages)
+    state = pipeline.validate(settings.options(), members=False).state
+    for cluster in state.clusters:
+        for fault in cluster.faults:
+            settings.console.note(f"Warning: {cluster.name}: {fault.position}: {fault.message}")
+    return calculated(state, outages)
 
 
 def _rendered(matrix: Survivability, output: str, settings: Settings) -> str:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from reconciler.cli.both_ends import Ends, open_ends, read_repository_and_claimant
+from reconciler.cli.both_ends import Ends, open_ends, read_repository, recalled
 from reconciler.cli.command_group import GroupedCommand
 from reconciler.cli.durations import DURATION
 from reconciler.cli.exits import Exit
@@ -149,11 +149,12 @@ def _planned(
     from reconciler.joining.leaving import plan_leave
     from reconciler.joining.understanding import understand
 
-    files, folder, claimant = read_repository_and_claimant(settings)
+    files, folder, claimant = read_repository(settings)
     known = understand(files, request.name)
     member = _reached_member(ends, force=force)
     host = _reached_host(ends, known, request.name, force=force)
-    plan = plan_leave(request, known, files, member, host, folder, claimant)
+    servers = recalled(settings, ends, known.state.federation, claimant).known_servers
+    plan = plan_leave(request, known, files, member, host, folder, claimant, servers)
     hands = Hands(member, host, folder=folder, emptying=plan.emptying, tolerant=force)
     return plan, hands
 

@@ -9,7 +9,7 @@ import base64
 import binascii
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from shlex import quote
 from typing import Any, Literal
@@ -21,6 +21,8 @@ from reconciler.cluster.endpoint import Endpoint, bearer
 from reconciler.cluster.kubeconfig import (
     Kubeconfig,
     in_cluster,
+    is_https,
+    is_local,
     load_kubeconfig,
     own_namespace,
     parse_kubeconfig,
@@ -36,9 +38,11 @@ HOST = "host cluster"
 _SECRETS = Resource("v1", "Secret", "secrets", namespaced=True)
 _CONFIG_MAPS = Resource("v1", "ConfigMap", "configmaps", namespaced=True)
 
-INSECURE_TLS, OTHER_NAMESPACES, PROXY = "insecure-tls", "other-namespaces", "proxy"
+INSECURE_TLS, OTHER_NAMESPACES = "insecure-tls", "other-namespaces"
+PROXY, PLAIN_HTTP = "proxy", "plain-http"
 """What ``--allow-access`` allows: servers whose certificate is not verified; credentials in other
-namespaces of the host than the federation's own and KubeFed's; proxies that Git or a Secret name.
+namespaces of the host than the federation's own and KubeFed's; proxies that Git or a Secret name;
+credentials in the clear.
 """
 KUBEFED_NAMESPACE = "kube-federation-system"
 BOUND_TO = "federation.reconciler.dev/bound-to"
@@ -73,28 +77,35 @@ class Connector(Struct, frozen=True):
         allow = frozenset(settings.pop("allow", ()))
         first_use = settings.pop("first_use", "refuse")
         given = tuple(sorted(settings.items()))
-        return cls(load_kubeconfig(path), namespace, host, fence, given, allow, first_use)
+        try:
+            config = load_kubeconfig(path)
+        except ClusterUnauthorized as error:
+            config = Kubeconfig({}, {}, {}, problem=str(error))
+        return cls(config, namespace, host, fence, given, allow, first_use)
 
     def member(self, cluster: Cluster) -> Member:
         """A member to talk to; nothing is sent yet, but Secrets may be read from the host.
 
-        Raises ClusterUnauthorized when no credential can be had.
+        Raises ClusterUnauthorized when no credential can be had, or Git has a fault there.
         """
+        if cluster.faults:
+            said = "; ".join(f"{one.position}: {one.message}" for one in cluster.faults)
+            raise ClusterUnauthorized(cluster.name, said, hint=cluster.faults[0].hint)
         return self._member(cluster.name, self._endpoint(cluster))
 
     def host(self) -> Member:
         """The cluster that holds credentials, state and the Lease."""
         if self.host_context:
-            return self._member(HOST, self.kubeconfig.endpoint(self.host_context, HOST))
+            return self._member(HOST, self._of_context(self.host_context, HOST))
         endpoint = in_cluster()
         if endpoint is None:
-            if not self.kubeconfig.current_context:
+            if not (self.kubeconfig.current_context or self.kubeconfig.problem):
                 raise ClusterUnauthorized(
                     HOST,
                     "no host cluster: not in a pod, and the kubeconfig has no current context",
                     hint="name one with --host-context",
                 )
-            endpoint = self.kubeconfig.endpoint(self.kubeconfig.current_context, HOST)
+            endpoint = self._of_context(self.kubeconfig.current_context, HOST)
         return self._member(HOST, endpoint)
 
     def _member(self, name: str, endpoint: Endpoint) -> Member:
@@ -116,7 +127,7 @@ class Connector(Struct, frozen=True):
                 if not (access.fallback_context and known):
                     raise _no_credential(cluster.name, error, access) from error
         context = access.context or access.fallback_context or cluster.name
-        endpoint = self.kubeconfig.endpoint(context, cluster.name)
+        endpoint = self._of_context(context, cluster.name)
         if not access.proxy_url:
             return endpoint
         if not (endpoint.verify and endpoint.server.startswith("https://")):
@@ -129,6 +140,17 @@ class Connector(Struct, frozen=True):
         if access.proxy_url != endpoint.proxy_url:
             self._check_proxy(cluster.name, "spec.proxyURL")
         return replace(endpoint, proxy_url=access.proxy_url)
+
+    def _of_context(self, context: str, name: str) -> Endpoint:
+        endpoint = self.kubeconfig.endpoint(context, name)
+        if not (is_https(endpoint.server, plain=PLAIN_HTTP in self.allow) or is_local(endpoint)):
+            raise ClusterUnauthorized(
+                name,
+                f"kubeconfig context {context!r} has the server {endpoint.server}, which is no "
+                "https:// address of a server alone; nothing was sent",
+                hint=f"give it an https:// server, or run with --allow-access {PLAIN_HTTP}",
+            )
+        return endpoint
 
     def _check_proxy(self, name: str, where: str) -> None:
         if PROXY not in self.allow:
@@ -144,15 +166,8 @@ class Connector(Struct, frozen=True):
         return own_namespace() or self.namespace
 
     def _from_secret(self, name: str, access: Access, reference: SecretReference) -> Endpoint:
-        namespace = reference.namespace or self.namespace
-        usual = {self._own, KUBEFED_NAMESPACE if access.api_endpoint else self._own}
-        if namespace not in usual and OTHER_NAMESPACES not in self.allow:
-            raise ClusterUnauthorized(
-                name,
-                f"Git names Secret {namespace}/{reference.name}, and credentials are only taken "
-                f"from {' and '.join(sorted(usual))}",
-                hint=f"move the Secret, or run with --allow-access {OTHER_NAMESPACES}",
-            )
+        kubefeds = (KUBEFED_NAMESPACE,) if access.api_endpoint else ()
+        namespace = self.namespace_of(name, reference.namespace, reference.name, *kubefeds)
         key = ObjectKey("", "Secret", namespace, reference.name)
         host = self.host()
         secret = host.get(_SECRETS, key)
@@ -170,13 +185,22 @@ class Connector(Struct, frozen=True):
                 origin=f"Secret {namespace}/{reference.name}",
                 insecure=INSECURE_TLS in self.allow,
                 proxy=PROXY in self.allow,
+                plain=PLAIN_HTTP in self.allow,
             )
             return config.endpoint(config.current_context, name)
         if "token" in data and access.api_endpoint:
-            endpoint = _kubefed_endpoint(name, access, data, insecure=INSECURE_TLS in self.allow)
+            endpoint = _kubefed_endpoint(name, access, data, self.allow)
             if access.proxy_url:
                 self._check_proxy(name, "spec.proxyURL")
-            self._check_binding(name, endpoint, host, secret, data)
+            annotations = secret["metadata"].get("annotations") or {}
+            self.check_binding(
+                name,
+                host,
+                key,
+                binding(endpoint),
+                said=str(annotations.get(BOUND_TO, "")),
+                doubt=_doubt(secret, data, self._own),
+            )
             return endpoint
         raise ClusterUnauthorized(
             name,
@@ -184,60 +208,110 @@ class Connector(Struct, frozen=True):
             "an apiEndpoint",
         )
 
-    def _check_binding(
+    def check_binding(
         self,
         name: str,
-        endpoint: Endpoint,
         host: Member,
-        secret: Object,
-        data: Mapping[str, bytes],
+        secret: ObjectKey,
+        wanted: str,
+        *,
+        said: str = "",
+        doubt: str = "",
+        what: str = "the token",
     ) -> None:
-        """A bare token goes to one server, whatever Git says later. The Secret itself says to
-        which, else a ConfigMap beside it, which the first run made that used it: what Git names
-        (cluster, federation, where runs remember) makes no other token of it."""
-        metadata, wanted = secret["metadata"], binding(endpoint)
-        key = ObjectKey("", "Secret", metadata["namespace"], metadata["name"])
-        where = f"Secret {key.namespace}/{key.name}"
+        """Raises ClusterUnauthorized unless the credential in a Secret is for ``wanted``.
+
+        It goes to one place, whatever Git says later. The Secret itself says to which (``said``),
+        else a ConfigMap beside it, which the first run made that used it: what Git names (cluster,
+        federation, where runs remember) makes no other credential of it. ``doubt`` is why its first
+        use must be allowed by somebody.
+        """
+        where = f"Secret {secret.namespace}/{secret.name}"
         annotate = (
-            f"kubectl annotate --overwrite secret -n {key.namespace} {key.name} "
+            f"kubectl annotate --overwrite secret -n {secret.namespace} {secret.name} "
             f"{BOUND_TO}={quote(wanted)}"
         )
-        said = str((metadata.get("annotations") or {}).get(BOUND_TO, ""))
         try:
-            known = said or _pinned(host, key)
-            if not known and (doubt := _doubt(secret, data, self._own) or self._refusal()):
+            known = said or _pinned(host, secret)
+            if not known and (doubt := doubt or self._refusal()):
                 raise _NotSent(
                     name,
-                    f"nobody has said yet whether the token in {where} is for {wanted}, as Git "
+                    f"nobody has said yet whether {what} in {where} is for {wanted}, as Git "
                     f"says; it was not sent, as {doubt}",
                     hint=f"if it is: {annotate}",
                 )
             if not known and self.first_use == "pin":
-                known = _pin(host, key, wanted)
+                known = _pin(host, secret, wanted)
                 self.told.append(
-                    f"{name}: the token in {where} was used for the first time, for {wanted}; "
+                    f"{name}: {what} in {where} was used for the first time, for {wanted}; "
                     "from now on it is sent nowhere else"
                 )
             elif not known:
                 self.told.append(
-                    f"{name}: the token in {where} was used for the first time, for {wanted}; a "
+                    f"{name}: {what} in {where} was used for the first time, for {wanted}; a "
                     "run will bind it to that server"
                 )
                 return
         except ApiError as error:
             raise _NotSent(
                 name,
-                f"which server the token in {where} is for cannot be looked up or kept: {error}; "
+                f"what {what} in {where} is for cannot be looked up or kept: {error}; "
                 "it was not sent",
                 hint=f"allow get and create of ConfigMaps there, or: {annotate}",
             ) from error
         if wanted != known and not (said and wanted.startswith(f"{said} ")):
             raise _NotSent(
                 name,
-                f"Git names the API server {wanted} for the token in {where}, which is for "
-                f"{known}; it was not sent",
-                hint=f"if the server has moved: {annotate}",
+                f"Git names {wanted} for {what} in {where}, which is for {known}; it was not sent",
+                hint=f"if it has moved: {annotate}",
             )
+
+    def check_variable(self, name: str, variable: str, wanted: str, said: str) -> None:
+        """The same for an environment variable of this process, which ``said`` tells where it may
+        go; else a ConfigMap in the host cluster, as far as there is one."""
+        if said:
+            if wanted != said and not wanted.startswith(f"{said} "):
+                raise _NotSent(
+                    name,
+                    f"Git names {wanted} for ${variable}, which is for {said}; it was not sent",
+                )
+            return
+        pin = ObjectKey("", "Secret", self._own, f"env-{variable.lower().replace('_', '-')}")
+        remark = f"{name}: ${variable} is sent to {wanted}, as Git says, and nothing keeps it there"
+        try:
+            host = self.host()
+            known = _pinned(host, pin)
+            if not known and self.first_use == "pin":
+                known = _pin(host, pin, wanted)
+                remark = (
+                    f"{name}: ${variable} was used for the first time, for {wanted}; from now on "
+                    "it is sent nowhere else"
+                )
+                self.told.append(remark)
+        except ClusterError:
+            known = ""
+        if known and wanted != known:
+            raise _NotSent(
+                name,
+                f"Git names {wanted} for ${variable}, which is for {known}; it was not sent",
+                hint=f"if it has moved: set {variable}_BOUND_TO={quote(wanted)}",
+            )
+        if not known:
+            self.told.append(f"{remark}: set {variable}_BOUND_TO={quote(wanted)}")
+
+    def namespace_of(self, name: str, reference_namespace: str, secret: str, *more: str) -> str:
+        """Where a Secret that Git names is taken from. Raises ClusterUnauthorized for another
+        namespace than our own, and ``more``, unless the job allows it."""
+        namespace = reference_namespace or self.namespace
+        usual = {self._own, *more}
+        if namespace not in usual and OTHER_NAMESPACES not in self.allow:
+            raise ClusterUnauthorized(
+                name,
+                f"Git names Secret {namespace}/{secret}, and credentials are only taken "
+                f"from {' and '.join(sorted(usual))}",
+                hint=f"move the Secret, or run with --allow-access {OTHER_NAMESPACES}",
+            )
+        return namespace
 
     def _refusal(self) -> str:
         return "this command uses no token for the first time" if self.first_use == "refuse" else ""
@@ -293,6 +367,18 @@ def _doubt(secret: Object, data: Mapping[str, bytes], own: str) -> str:
     return ""
 
 
+def doubt_of_dns(secret: Object, value: str) -> str:
+    """Why a Secret may be another's than a DNS provider's, as above."""
+    if secret.get("type", "Opaque") != "Opaque":
+        return f"the Secret is of type {secret['type']}"
+    labels = secret["metadata"].get("labels") or {}
+    if labels.get("app.kubernetes.io/managed-by") == "federation-reconciler":
+        return "the Secret is what join, or a run, made for itself"
+    if "kubeconfig" in (secret.get("data") or {}) or "kind: Config" in value:
+        return "it is a kubeconfig"
+    return "it is a ServiceAccount's token" if _is_of_an_account(value.encode()) else ""
+
+
 def _is_of_an_account(token: bytes) -> bool:
     """Whether it is a JSON Web Token of a ServiceAccount, as KubeFed's are."""
     try:
@@ -317,7 +403,7 @@ def bind_token(host: Member, name: str, access: Access) -> str:
     if (metadata.get("annotations") or {}).get(BOUND_TO):
         return ""
     data = {k: base64.b64decode(v) for k, v in secret["data"].items()}
-    wanted = binding(_kubefed_endpoint(name, access, data, insecure=True))
+    wanted = binding(_kubefed_endpoint(name, access, data, frozenset({INSECURE_TLS, PLAIN_HTTP})))
     # With the UID, none is made where it has gone meanwhile.
     body = {
         "apiVersion": "v1",
@@ -354,17 +440,22 @@ class Connections:
 
 
 def _kubefed_endpoint(
-    name: str, access: Access, data: dict[str, bytes], *, insecure: bool
+    name: str, access: Access, data: dict[str, bytes], allow: Collection[str]
 ) -> Endpoint:
     """KubeFedCluster: the endpoint and CA in the manifest, the token in the Secret."""
     given = access.api_endpoint
     server = (given if "://" in given else f"https://{given}").rstrip("/")
-    if not server.startswith("https://"):
+    if not is_https(server, plain=PLAIN_HTTP in allow):
+        plain = server.startswith("http://")
         raise ClusterUnauthorized(
-            name, f"spec.apiEndpoint {given} is no https:// address; nothing was sent"
+            name,
+            f"spec.apiEndpoint {given} is no https:// address of a server alone; nothing was sent",
+            hint=f"run with --allow-access {PLAIN_HTTP} to send the token in the clear"
+            if plain
+            else "",
         )
     skipped = [check for check in access.skip_tls_checks if check != "*"]
-    if skipped or (access.skip_tls_checks and not insecure):
+    if skipped or (access.skip_tls_checks and INSECURE_TLS not in allow):
         raise ClusterUnauthorized(
             name,
             "spec.disabledTLSValidations would send the token to whoever answers at the address; "
@@ -374,7 +465,7 @@ def _kubefed_endpoint(
             else f"give caBundle, or run with --allow-access {INSECURE_TLS}",
         )
     try:
-        ca = base64.b64decode(access.ca_bundle, validate=True) if access.ca_bundle else b""
+        ca = base64.b64decode("".join(access.ca_bundle.split()), validate=True)
         ca_pem = (ca or data.get("ca.crt", b"")).decode()
         token = data["token"].decode().strip()
     except (binascii.Error, UnicodeDecodeError):

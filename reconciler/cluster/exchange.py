@@ -145,7 +145,14 @@ class Exchange:
             curl.setopt(pycurl.SSLKEY_BLOB, endpoint.client_key_pem.encode())
 
     def _address(self, curl: pycurl.Curl, path: str, headers: Mapping[str, str]) -> None:
-        given = {**_COMMON_HEADERS, **self._endpoint.headers(), **headers}
+        try:
+            given = {**_COMMON_HEADERS, **self._endpoint.headers(), **headers}
+        except (OSError, ValueError) as error:
+            # A token that the kubelet, or a plugin, writes anew may be gone for now.
+            said = getattr(error, "strerror", None) or type(error).__name__
+            raise ClusterUnauthorized(
+                self._cluster, f"the credential cannot be read: {said}"
+            ) from None
         url = self._server + path
         if self._endpoint.server_name:
             # The name in the URL is the one that the certificate is checked for.
@@ -157,6 +164,8 @@ class Exchange:
         lines = [f"{name}: {value}" for name, value in given.items()]
         if any("\n" in line or "\r" in line for line in lines):
             raise ClusterUnauthorized(self._cluster, "the credential has a line break in it")
+        if not all(line.isascii() and "\0" not in line for line in lines):
+            raise ClusterUnauthorized(self._cluster, "the credential is not plain ASCII text")
         curl.setopt(pycurl.URL, url)
         # A hostile server's object of the name ".." must not become a request for its namespace.
         curl.setopt(pycurl.PATH_AS_IS, 1)
@@ -205,12 +214,9 @@ def _trust_system(curl: pycurl.Curl) -> None:
 
 
 _DISTRUST = {pycurl.E_PEER_FAILED_VERIFICATION, pycurl.E_SSL_CACERT, pycurl.E_SSL_ISSUER_ERROR}
-_TLS = {
-    pycurl.E_SSL_CONNECT_ERROR,
-    pycurl.E_SSL_CERTPROBLEM,
-    pycurl.E_SSL_CACERT_BADFILE,
-    pycurl.E_SSL_CIPHER,
-}
+_UNUSABLE = {pycurl.E_SSL_CERTPROBLEM, pycurl.E_SSL_CACERT_BADFILE}
+"""The CA, the certificate or its key that we were given; the server may be perfectly well."""
+_TLS = {pycurl.E_SSL_CONNECT_ERROR, pycurl.E_SSL_CIPHER}
 _BROKEN = {
     pycurl.E_GOT_NOTHING,
     pycurl.E_PARTIAL_FILE,
@@ -233,7 +239,9 @@ def _failure(curl: pycurl.Curl, answer: _Body, code: int, said: str) -> NoAnswer
     if code in _DISTRUST:
         return NoAnswer("certificate", f"TLS: {said}")
     # A key that cannot be read is a bad argument to libcurl.
-    if code in _TLS or "private key" in said:
+    if code in _UNUSABLE or "private key" in said:
+        return NoAnswer("certificate", f"TLS: the CA or client certificate is unusable: {said}")
+    if code in _TLS:
         return NoAnswer("tls", f"TLS: {said}")
     if code == pycurl.E_COULDNT_CONNECT:
         refused = curl.getinfo(pycurl.OS_ERRNO) == errno.ECONNREFUSED

@@ -13,7 +13,7 @@ import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 from msgspec.structs import replace
 
@@ -47,17 +47,21 @@ _FROM_A_SECRET: dict[str, dict[str, type]] = {
     "context": {"cluster": str, "user": str, "namespace": str, "extensions": list},
 }
 """What a kubeconfig in a Secret may say, by kind of entry; and of which type it is."""
+_NO_MAP = "(not a map)"
+_FILES = ("certificate-authority", "client-certificate", "client-key", "tokenFile")
 SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 
 
 class Kubeconfig(Unshown, frozen=True):
-    """Merged kubeconfig content: ``contexts``/``clusters``/``users`` by name."""
+    """Merged kubeconfig content: ``contexts``/``clusters``/``users`` by name. ``problem`` says why
+    there is none: the trouble of those members whose contexts it should hold."""
 
     contexts: dict[str, dict[str, Any]]
     clusters: dict[str, dict[str, Any]]
     users: dict[str, dict[str, Any]]
     current_context: str = ""
     origin: str = ""
+    problem: str = ""
 
     def endpoint(self, context: str, cluster: str) -> Endpoint:
         """The API server that ``context`` names.
@@ -65,29 +69,31 @@ class Kubeconfig(Unshown, frozen=True):
         Raises ClusterUnauthorized (in the name of member ``cluster``) when the context, its
         cluster or its user is missing or unusable: such a member is not down, we cannot get in.
         """
+        if self.problem:
+            raise ClusterUnauthorized(cluster, self.problem)
         entry = self._entry("context", self.contexts, context, cluster)
-        server = self._entry("cluster", self.clusters, entry.get("cluster", ""), cluster)
+        server = self._entry("cluster", self.clusters, entry.get("cluster") or "", cluster)
         user = self._entry("user", self.users, entry["user"], cluster) if entry.get("user") else {}
-        if fault := _impersonation_fault(user):
+        if fault := _impersonation_fault(user) or _credential_fault(user):
             raise ClusterUnauthorized(cluster, f"kubeconfig context {context!r}: {fault}")
         if "exec" in user or "auth-provider" in user:
             return _by_plugin(self, context, cluster)
         try:
             return Endpoint(
-                server=server["server"].rstrip("/"),
+                server=(server.get("server") or "").rstrip("/"),
                 headers=_headers(user),
                 ca_pem=_pem(server, "certificate-authority"),
                 client_certificate_pem=_pem(user, "client-certificate"),
                 client_key_pem=_pem(user, "client-key"),
-                server_name=server.get("tls-server-name", ""),
-                proxy_url=server.get("proxy-url", ""),
+                server_name=server.get("tls-server-name") or "",
+                proxy_url=server.get("proxy-url") or "",
                 verify=not server.get("insecure-skip-tls-verify", False),
             )
         except UnicodeDecodeError:
             raise ClusterUnauthorized(
                 cluster, f"kubeconfig context {context!r} cannot be used: a PEM in it is no text"
             ) from None
-        except (OSError, KeyError, binascii.Error) as error:
+        except (OSError, binascii.Error) as error:
             raise ClusterUnauthorized(
                 cluster, f"kubeconfig context {context!r} cannot be used: {error}"
             ) from error
@@ -96,6 +102,10 @@ class Kubeconfig(Unshown, frozen=True):
         self, what: str, entries: dict[str, dict[str, Any]], name: str, cluster: str
     ) -> dict[str, Any]:
         if name in entries:
+            if faults := _type_faults(what, entries[name]):
+                raise ClusterUnauthorized(
+                    cluster, f"{self.origin}: the {what} {name!r}: {'; '.join(faults)}"
+                )
             return entries[name]
         known = ", ".join(sorted(entries)) or "none"
         raise ClusterUnauthorized(
@@ -105,30 +115,55 @@ class Kubeconfig(Unshown, frozen=True):
         )
 
 
+def _type_faults(what: str, entry: dict[str, Any]) -> list[str]:
+    """What of an entry is not of its type, as far as anybody reads it here. No value is told."""
+    if _NO_MAP in entry:
+        return ["it is not a map"]
+    types = {**_FROM_A_SECRET[what], **dict.fromkeys(_FILES, str), "auth-provider": dict}
+    if what == "user":
+        types["exec"] = dict
+    found = [
+        f"{key} is no {_WORDS[types[key]]}"
+        for key, value in entry.items()
+        if key in types and value is not None and not isinstance(value, types[key])
+    ]
+    needed = {"cluster": ("server",), "context": ("cluster",)}.get(what, ())
+    return found + [f"it has no {key}" for key in needed if not entry.get(key)]
+
+
 def load_kubeconfig(path: str | None) -> Kubeconfig:
     """Read ``path``, else the files of $KUBECONFIG (merged, the first to name a thing wins), else
     ~/.kube/config. A file that is not there counts as empty, as it does for kubectl.
 
-    Raises ClusterUnauthorized when a file is not a kubeconfig.
+    Raises ClusterUnauthorized when a file cannot be read, or is not a kubeconfig.
     """
     chosen = path or os.environ.get("KUBECONFIG") or str(Path.home() / ".kube" / "config")
     files = [Path(part).expanduser() for part in chosen.split(os.pathsep) if part]
-    contents = [(file, file.read_bytes()) for file in files if file.is_file()]
+    try:
+        contents = [(file, file.read_bytes()) for file in files if file.is_file()]
+    except OSError as error:
+        raise ClusterUnauthorized("", f"{chosen} cannot be read: {error.strerror}") from None
     return _merge(contents, origin=chosen)
 
 
 def parse_kubeconfig(
-    content: bytes, *, origin: str, insecure: bool = False, proxy: bool = False
+    content: bytes,
+    *,
+    origin: str,
+    insecure: bool = False,
+    proxy: bool = False,
+    plain: bool = False,
 ) -> Kubeconfig:
     """A kubeconfig that came from a Secret: whoever may write the Secret must not make this
     process run programs, read its own files, or send the credential where anybody can read it.
 
     Only what ``_FROM_A_SECRET`` lists is taken, and only where one context is meant:
     ``current_context`` names it. ``insecure``: also a server whose certificate is not verified,
-    ``proxy``: also a proxy. Raises ClusterUnauthorized, which names each fault and quotes no value.
+    ``proxy``: also a proxy, ``plain``: also ``http://``. Raises ClusterUnauthorized, which names
+    each fault and quotes no value.
     """
     config = _merge([(Path("/"), content)], origin=origin)
-    faults = list(_faults_of_secret(config, insecure=insecure, proxy=proxy))
+    faults = list(_faults_of_secret(config, insecure=insecure, proxy=proxy, plain=plain))
     if not config.current_context and len(config.contexts) != 1:
         faults.append(f"{len(config.contexts)} contexts and no current-context")
     if faults:
@@ -142,7 +177,9 @@ def parse_kubeconfig(
     return replace(config, current_context=config.current_context or next(iter(config.contexts)))
 
 
-def _faults_of_secret(config: Kubeconfig, *, insecure: bool, proxy: bool) -> Iterator[str]:
+def _faults_of_secret(
+    config: Kubeconfig, *, insecure: bool, proxy: bool, plain: bool
+) -> Iterator[str]:
     allowed = {"insecure-skip-tls-verify": insecure, "proxy-url": proxy}
     options = {"insecure-skip-tls-verify": "insecure-tls", "proxy-url": "proxy"}
     for (section, what), entries in zip(
@@ -158,18 +195,30 @@ def _faults_of_secret(config: Kubeconfig, *, insecure: bool, proxy: bool) -> Ite
                     yield f"{where}, which is no {_WORDS[known[key]]}"
                 elif value and not allowed.get(key, True):
                     yield f"{where} (--allow-access {options[key]} would take it)"
-            if what == "cluster" and not _is_https(entry.get("server")):
-                yield f"{section}[{name}].server, which is no https:// address of a server alone"
+            if what == "cluster" and not is_https(entry.get("server"), plain=plain):
+                might = is_https(entry.get("server"), plain=True)
+                yield (
+                    f"{section}[{name}].server, which is no https:// address of a server alone"
+                    + (" (--allow-access plain-http would take it)" if might else "")
+                )
 
 
 _WORDS: dict[type, str] = {str: "text", bool: "true or false", list: "list", dict: "map"}
 
 
-def _is_https(server: object) -> bool:
-    """Whether it is an address of a server, without a credential or a query in it."""
-    if not isinstance(server, str) or not server.startswith("https://"):
+def is_https(server: object, *, plain: bool = False) -> bool:
+    """Whether it is an address of a server, without a credential or a query in it. ``plain``:
+    ``http://`` will do."""
+    schemes = ("https://", "http://") if plain else ("https://",)
+    if not isinstance(server, str) or not server.lower().startswith(schemes):
         return False
     return not set(server) & set("@?#\\ ")
+
+
+def is_local(endpoint: Endpoint) -> bool:
+    """Whether it is this machine, as with ``kubectl proxy``: nobody else can listen."""
+    host = urlsplit(endpoint.server).hostname or ""
+    return host in ("localhost", "::1") or host.startswith("127.")
 
 
 def in_cluster() -> Endpoint | None:
@@ -226,10 +275,12 @@ def _merge(contents: list[tuple[Path, bytes]], *, origin: str) -> Kubeconfig:
     )
 
 
-def _absolute_paths(entry: dict[str, Any], folder: Path) -> dict[str, Any]:
-    names = ("certificate-authority", "client-certificate", "client-key", "tokenFile")
+def _absolute_paths(entry: Any, folder: Path) -> dict[str, Any]:
+    if not isinstance(entry, dict):
+        # Its own trouble: other entries of the file may be used.
+        return {_NO_MAP: True}
     return {
-        key: str(folder / value) if key in names and value else value
+        key: str(folder / value) if key in _FILES and value and isinstance(value, str) else value
         for key, value in entry.items()
     }
 
@@ -261,6 +312,27 @@ def _impersonation(user: dict[str, Any]) -> dict[str, str]:
     return {name: str(value) for name, value in found.items() if value}
 
 
+def _credential_fault(user: dict[str, Any]) -> str:
+    """Why a user's credential cannot be used as it is written; empty: it may be one."""
+    has = {
+        part
+        for part in ("certificate", "key")
+        for end in ("", "-data")
+        if user.get(f"client-{part}{end}")
+    }
+    if len(has) == 1:
+        given = has.pop()
+        return f"client-{given} without client-{'key' if given == 'certificate' else 'certificate'}"
+    if user.get("tokenFile"):
+        try:
+            Path(user["tokenFile"]).read_text(encoding="utf-8")
+        except OSError as error:
+            return f"tokenFile {user['tokenFile']} cannot be read: {error.strerror}"
+        except UnicodeDecodeError:
+            return f"tokenFile {user['tokenFile']} is no text"
+    return ""
+
+
 def _impersonation_fault(user: dict[str, Any]) -> str:
     """Why a user's impersonation cannot be done as it is written; empty: it can.
 
@@ -288,7 +360,24 @@ def _is_single(values: object) -> bool:
 
 
 def _by_plugin(config: Kubeconfig, context: str, cluster: str) -> Endpoint:
+    import logging
+
     from kubernetes.config import ConfigException, new_client_from_config_dict
+
+    # The library logs what a plugin says, which is for us to tell, and may quote a credential.
+    logging.getLogger().addHandler(logging.NullHandler())
+    troubles = (ConfigException, OSError, ValueError, KeyError, TypeError, AttributeError)
+    hint = f"try: kubectl --context {context} version"
+
+    def failed(error: Exception) -> ClusterUnauthorized:
+        # What the plugin printed may be a credential.
+        said = str(error) if isinstance(error, OSError) else type(error).__name__
+        return ClusterUnauthorized(
+            cluster,
+            f"the credential plugin of kubeconfig context {context!r} failed, or printed no "
+            f"ExecCredential: {said}",
+            hint=hint,
+        )
 
     document = {
         "apiVersion": "v1",
@@ -303,12 +392,8 @@ def _by_plugin(config: Kubeconfig, context: str, cluster: str) -> Endpoint:
     }
     try:
         settings = new_client_from_config_dict(document, context=context).configuration
-    except (ConfigException, OSError, ValueError) as error:
-        raise ClusterUnauthorized(
-            cluster,
-            f"the credential plugin of kubeconfig context {context!r} failed: {error}",
-            hint=f"try: kubectl --context {context} version",
-        ) from error
+    except troubles as error:
+        raise failed(error) from None
 
     user = config.users.get(config.contexts[context].get("user", ""), {})
     # The library does not know of it.
@@ -316,7 +401,10 @@ def _by_plugin(config: Kubeconfig, context: str, cluster: str) -> Endpoint:
 
     def headers() -> dict[str, str]:
         # Asked anew each time, so that the library can renew what is about to expire.
-        found = settings.auth_settings().values()
+        try:
+            found = settings.auth_settings().values()
+        except troubles as error:
+            raise failed(error) from None
         given = {s["key"]: s["value"] for s in found if s["in"] == "header" and s["value"]}
         return {**given, **impersonation}
 
@@ -325,7 +413,7 @@ def _by_plugin(config: Kubeconfig, context: str, cluster: str) -> Endpoint:
         raise ClusterUnauthorized(
             cluster,
             f"the credential plugin of kubeconfig context {context!r} gave no credential",
-            hint=f"try: kubectl --context {context} version",
+            hint=hint,
         )
 
     def read(name: str | None) -> str:

@@ -18,7 +18,7 @@ from reconciler.cluster.parallel import in_parallel
 from reconciler.dns.external_dns import WHERE, apply_endpoints, plan_endpoints
 from reconciler.dns.names import Homes, Wanted, wanted_names
 from reconciler.dns.patience import LONGEST, within
-from reconciler.dns.providers import Opened, ReadSecret, open_provider
+from reconciler.dns.providers import Opened, ReadSecret, Vet, open_provider, trust_all
 from reconciler.dns.records import Abilities, Entry, Ownership, Place, Standing
 from reconciler.dns.resolving import resolver
 from reconciler.dns.rules import DnsRules, SecretValue, ZoneRule, parse_dns
@@ -90,6 +90,7 @@ def plan_dns(
     homes: Homes | None = None,
     environ: Mapping[str, str] | None = None,
     read_secret: ReadSecret | None = None,
+    vet: Vet = trust_all,
     host: Callable[[], Member] | None = None,
     resolve: Resolve | None = None,
     patience: Callable[[], float] = lambda: LONGEST,
@@ -105,6 +106,7 @@ def plan_dns(
                  all
     environ      where ``env/NAME`` is looked up
     read_secret  reads ``secretRef`` in the host cluster
+    vet          says whether a provider may be given its credentials
     host         connects to the host cluster, for the output DNSEndpoint
     patience     for how many seconds one zone is waited for
     late         cluster -> objects whose addresses do not come back yet (``returning``)
@@ -123,6 +125,7 @@ def plan_dns(
         fleet=fleet,
         environ=os.environ if environ is None else environ,
         read_secret=read_secret or _no_secret,
+        vet=vet,
         resolve=resolve or resolver(),
     )
     if rules.output == "DNSEndpoint":
@@ -175,6 +178,7 @@ class _Planning(Struct, frozen=True):
     fleet: Fleet
     environ: Mapping[str, str]
     read_secret: ReadSecret
+    vet: Vet
     resolve: Resolve
 
     def decide(
@@ -191,7 +195,7 @@ class _Planning(Struct, frozen=True):
 
         def opened() -> Opened:
             provider = rules.providers[zone.provider]
-            return open_provider(provider, zone.name, self.environ, self.read_secret)
+            return open_provider(provider, zone.name, self.environ, self.read_secret, self.vet)
 
         def plan(_: object) -> ZonePlan:
             return plan_zone(

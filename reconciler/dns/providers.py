@@ -29,6 +29,14 @@ _SHORTEST_SECRET = 4
 ReadSecret = Callable[[SecretValue], str]
 """A key of a Secret in the host cluster -> its value, decoded. Raises ReconcileError."""
 
+Vet = Callable[[ProviderRule, EnvironmentValue | None], None]
+"""Asked before anything is sent, with each variable that holds a credential, and once without.
+Raises ReconcileError where Git has no business to send it there."""
+
+
+def trust_all(_rule: ProviderRule, _value: EnvironmentValue | None) -> None:
+    """Nothing is asked."""
+
 
 @dataclass(frozen=True, slots=True)
 class Opened:
@@ -52,13 +60,24 @@ def redacted(text: str, secrets: tuple[str, ...]) -> str:
 
 
 def open_provider(
-    rule: ProviderRule, zone: str, environ: Mapping[str, str], read_secret: ReadSecret
+    rule: ProviderRule,
+    zone: str,
+    environ: Mapping[str, str],
+    read_secret: ReadSecret,
+    vet: Vet = trust_all,
 ) -> Opened:
     """Make the provider of ``zone``.
 
     Raises DnsError when its package is missing, a credential is, or the library refuses a setting.
     """
     made = _class_of(rule, zone)
+    try:
+        variables = [v for v in rule.settings.values() if isinstance(v, EnvironmentValue)]
+        for variable in (None, *(v for v in variables if v.goes_to and v.name in environ)):
+            vet(rule, variable)
+    except ReconcileError as error:
+        raise DnsError(zone, f"provider {rule.name}: {error}", hint=error.hint) from None
+    stay_where_it_was_sent()
     secrets: list[str] = []
     with contextlib.ExitStack() as temporary:
         settings = {
@@ -75,6 +94,18 @@ def open_provider(
         alias="ALIAS" in provider.SUPPORTS, weighted=bool(provider.SUPPORTS_DYNAMIC)
     )
     return Opened(provider, abilities, tuple(secrets))
+
+
+def stay_where_it_was_sent() -> None:
+    """From now on no library follows a redirect by ``requests``, which takes a provider's own
+    headers, and the key in them, along to any server."""
+    import requests
+
+    def refuse(_: requests.Session, response: requests.Response) -> None:
+        if response.is_redirect:
+            raise requests.TooManyRedirects("the server redirects, which is not followed")
+
+    requests.sessions.SessionRedirectMixin.get_redirect_target = refuse  # type: ignore[method-assign, assignment]
 
 
 def _class_of(rule: ProviderRule, zone: str) -> Any:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator, Mapping
 from string import Formatter
 from typing import Any, Literal
 
 from msgspec import Struct, field
+from msgspec.structs import replace
 
 from reconciler.errors import Problem
 from reconciler.federation.faults import Faults, near
@@ -17,6 +19,10 @@ DEFAULT_NAMING = "{service}.{namespace}.{zone}"
 _PLACEHOLDERS = ("service", "namespace", "cluster", "region", "zone")
 _CREDENTIAL = re.compile(r"secret|token|passw|credential|access_key|api_?key|private_key|\bkey\b")
 _PUBLIC = ("key_name", "key_algorithm")
+_ADDRESS = re.compile(
+    r"host|server|ur[li]|endpoint|addr|domain|prox|scheme|protocol|verify|ssl|tls|insecure"
+    r"|(^|_)port($|_)"
+)
 Path = tuple[str | int, ...]
 
 _PACKAGE = re.compile(r"^octodns[A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)+$")
@@ -28,13 +34,18 @@ class SecretValue(Struct, frozen=True):
     name: str
     key: str
     namespace: str = ""
+    goes_to: str = ""
 
 
 class EnvironmentValue(Struct, frozen=True):
-    """A setting whose value is an environment variable's: ``env/NAME`` or ``env/NAME/default``."""
+    """A setting whose value is an environment variable's: ``env/NAME`` or ``env/NAME/default``.
+
+    ``goes_to``, here and above: the provider and the addresses that Git says it is for.
+    """
 
     name: str
     default: str | None = None
+    goes_to: str = ""
 
 
 class ProviderRule(Struct, frozen=True):
@@ -146,15 +157,49 @@ def _zone(body: Mapping[str, Any]) -> ZoneRule:
 
 
 def _provider(name: str, body: Mapping[str, Any]) -> ProviderRule:
-    settings = {key: _setting(value) for key, value in body.items() if key != "class"}
+    given = {key: value for key, value in body.items() if key != "class"}
+    goes_to = " ".join([body["class"], *_addresses(given)])
+    settings = {
+        key: replace(setting, goes_to=goes_to)
+        if isinstance(setting, SecretValue)
+        or (isinstance(setting, EnvironmentValue) and not _ADDRESS.search(key.lower()))
+        else setting
+        for key, setting in ((key, _setting(value)) for key, value in given.items())
+    }
     return ProviderRule(name, body["class"], settings)
+
+
+def _addresses(settings: Mapping[str, Any]) -> Iterator[str]:
+    """What of a provider's settings may tell where it sends its credential, in Git's words."""
+    for key, value in sorted(settings.items()):
+        text = value if isinstance(value, str) else json.dumps(value, sort_keys=True, default=str)
+        named = _ADDRESS.search(key.lower()) is not None
+        # Whatever it is called: names of hosts, addresses and URLs have dots or colons.
+        looks = (
+            isinstance(value, str) and not value.startswith("env/") and bool(set(value) & set(".:"))
+        )
+        if (named or looks) and not _is_reference(value):
+            yield f"{key}={text}"
+
+
+def _is_reference(value: Any) -> bool:
+    return isinstance(value, dict) and isinstance(value.get("secretRef"), dict)
+
+
+def in_the_clear(provider: ProviderRule) -> str:
+    """The setting that makes a provider send its credential over plain http; empty: none."""
+    for key, value in sorted(provider.settings.items()):
+        text = value.lower() if isinstance(value, str) else ""
+        if text.startswith("http://") or (text == "http" and _ADDRESS.search(key.lower())):
+            return key
+    return ""
 
 
 def _setting(value: Any) -> Any:
     if isinstance(value, str) and value.startswith("env/"):
         name, slash, default = value.removeprefix("env/").partition("/")
         return EnvironmentValue(name, default if slash else None)
-    if isinstance(value, dict) and isinstance(value.get("secretRef"), dict):
+    if _is_reference(value):
         reference = value["secretRef"]
         return SecretValue(
             name=str(reference.get("name", "")),

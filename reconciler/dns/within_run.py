@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import base64
 import binascii
+import os
 from collections.abc import Callable, Mapping, Sequence
 from math import inf
 
 from reconciler.cluster.answers import understanding
-from reconciler.cluster.connecting import Connector
+from reconciler.cluster.connecting import BOUND_TO, PLAIN_HTTP, Connector, doubt_of_dns
 from reconciler.cluster.member import Member
 from reconciler.cluster.parallel import in_parallel
 from reconciler.cluster.resources import Resource
@@ -16,7 +17,8 @@ from reconciler.dns.imagining import imagine, imagined_view
 from reconciler.dns.names import Homes, wanted_names
 from reconciler.dns.patience import LONGEST
 from reconciler.dns.plan import DnsPlan, apply_dns, dns_needs, plan_dns, rules_of
-from reconciler.dns.rules import SecretValue
+from reconciler.dns.providers import Vet
+from reconciler.dns.rules import EnvironmentValue, ProviderRule, SecretValue, in_the_clear
 from reconciler.dns.targets import ServiceView, Sought, look
 from reconciler.errors import ClusterError, DnsError
 from reconciler.federation.model import Cluster, DesiredState
@@ -53,7 +55,8 @@ def plan_dns_of_run(
         views,
         down,
         homes=homes,
-        read_secret=secrets_of(connector, state.federation.namespace),
+        read_secret=secrets_of(connector),
+        vet=vetting_of(connector),
         host=connector.host,
         patience=_patience(connector),
         late=late,
@@ -142,24 +145,50 @@ def _live(observation: Observation) -> dict[ObjectKey, Object]:
     return {key.with_namespace: obj for key, (_, obj) in observation.members.items()}
 
 
-def secrets_of(connector: Connector, namespace: str) -> Callable[[SecretValue], str]:
-    """Reads a key of a Secret in the host cluster, which is connected to when first needed."""
+def secrets_of(connector: Connector) -> Callable[[SecretValue], str]:
+    """Reads a key of a Secret in the host cluster, which is connected to when first needed, and
+    only for the provider and server that it is bound to."""
     hosts: list[Member] = []
 
     def read(reference: SecretValue) -> str:
         if not hosts:
             hosts.append(connector.host())
-        where = reference.namespace or namespace
-        secret = hosts[0].get(_SECRETS, ObjectKey("", "Secret", where, reference.name))
+        where = connector.namespace_of("DNS", reference.namespace, reference.name)
+        key = ObjectKey("", "Secret", where, reference.name)
+        secret = hosts[0].get(_SECRETS, key)
         name = f"Secret {where}/{reference.name}"
         if secret is None:
             raise DnsError("", f"{name} does not exist")
-        value = (secret.get("data") or {}).get(reference.key)
+        value = map_of(secret.get("data")).get(reference.key)
         if value is None:
             raise DnsError("", f"{name} has no key {reference.key!r}")
         try:
-            return base64.b64decode(value, validate=True).decode().strip()
-        except (binascii.Error, UnicodeDecodeError):
+            text = base64.b64decode(value, validate=True).decode().strip()
+        except (binascii.Error, UnicodeDecodeError, TypeError):
             raise DnsError("", f"{name} is damaged at {reference.key!r}") from None
+        said = str(map_of(secret["metadata"].get("annotations")).get(BOUND_TO, ""))
+        doubt = doubt_of_dns(secret, text)
+        what = "the credential"
+        connector.check_binding(
+            "DNS", hosts[0], key, reference.goes_to, said=said, doubt=doubt, what=what
+        )
+        return text
 
     return read
+
+
+def vetting_of(connector: Connector) -> Vet:
+    """Whether a provider may be given its credentials, as this run is allowed to."""
+
+    def vet(rule: ProviderRule, variable: EnvironmentValue | None) -> None:
+        if variable is not None:
+            said = os.environ.get(f"{variable.name}_BOUND_TO", "")
+            connector.check_variable("DNS", variable.name, variable.goes_to, said)
+        elif (setting := in_the_clear(rule)) and PLAIN_HTTP not in connector.allow:
+            raise DnsError(
+                "",
+                f"its setting {setting} is plain http, and nothing was sent",
+                hint=f"use https, or run with --allow-access {PLAIN_HTTP}",
+            )
+
+    return vet

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import base64
+import binascii
+
 from msgspec.structs import replace
 
 from reconciler.federation.faults import Faults
@@ -75,16 +78,56 @@ def _kubefed_cluster(document: Document) -> Cluster:
     """KubeFed: region and zones are in the status that its controller wrote; a Secret without use
     falls back to the kubeconfig context of the cluster's own name."""
     metadata = document.body["metadata"]
-    status: Object = document.body.get("status") or {}
-    zones = status.get("zones") or [""]
+    found = Faults()
+    status = _status(document, found)
+    _check_ca(document, found)
     return Cluster(
         name=metadata["name"],
         position=document.position(),
         labels=dict(metadata.get("labels") or {}),
-        region=status.get("region", ""),
-        zone=zones[0],
+        region=status.get("region") or "",
+        zone=(status.get("zones") or [""])[0],
         access=access_of(document.body),
+        faults=tuple(found.problems),
     )
+
+
+def _status(document: Document, faults: Faults) -> Object:
+    """The status, as far as it is read here. What is none is told, and counts as empty."""
+    status = document.body.get("status")
+    if status is None:
+        return {}
+    if not isinstance(status, dict):
+        faults.problem(document, ("status",), "the status is no map", "region and zones")
+        return {}
+    region, zones = status.get("region"), status.get("zones")
+    if not isinstance(region, str | None):
+        faults.problem(document, ("status", "region"), "the region is no text", "europe-west1")
+        region = ""
+    are_zones = isinstance(zones, list) and all(isinstance(zone, str) for zone in zones)
+    if zones is not None and not are_zones:
+        faults.problem(document, ("status", "zones"), "the zones are no list of texts", "[a, b]")
+        zones = []
+    return {"region": region, "zones": zones}
+
+
+def _check_ca(document: Document, faults: Faults) -> None:
+    given = "".join(str((document.body.get("spec") or {}).get("caBundle") or "").split())
+    if not given:
+        return
+    path, expected = ("spec", "caBundle"), "PEM certificates, in base64 as a whole"
+    try:
+        decoded = base64.b64decode(given, validate=True)
+    except binascii.Error:
+        faults.problem(document, path, "the caBundle is no base64", expected)
+        return
+    if b"-----BEGIN CERTIFICATE-----" not in decoded:
+        der = decoded[:1] == b"\x30"
+        message = (
+            "the caBundle is a DER certificate" if der else "the caBundle holds no certificate"
+        )
+        hint = "openssl x509 -inform der -in FILE | base64 -w0" if der else ""
+        faults.problem(document, path, message, expected, hint)
 
 
 def access_of(kubefed_cluster: Object) -> Access:

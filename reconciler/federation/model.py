@@ -12,7 +12,7 @@ from typing import Literal
 
 from msgspec import Struct, field
 
-from reconciler.errors import Position
+from reconciler.errors import Position, Problem
 from reconciler.manifests.document import Document
 from reconciler.objects import GroupKind, Object, ObjectKey, Unshown
 from reconciler.source.rules import SourceRules
@@ -83,7 +83,10 @@ PLACE_LABELS = {
 
 
 class Cluster(Struct, frozen=True):
-    """A member cluster. ``capacity`` is in replicas of any workload, None where unknown."""
+    """A member cluster. ``capacity`` is in replicas of any workload, None where unknown.
+
+    ``faults`` are why it cannot be reached as Git says: its own trouble, and nobody else's.
+    """
 
     name: str
     position: Position
@@ -95,6 +98,7 @@ class Cluster(Struct, frozen=True):
     capacity: int | None = None
     taints: tuple[Taint, ...] = ()
     access: Access = Access()
+    faults: tuple[Problem, ...] = ()
 
     @property
     def all_labels(self) -> dict[str, str]:

@@ -38,8 +38,8 @@ class Nodes(Struct, frozen=True):
 class Probe(Struct, frozen=True):
     """One cluster in this run. ``answers``: requests can be sent to it at all.
 
-    ``remark`` is something worth telling of a healthy cluster. ``ahead``: seconds by which its clock
-    is ahead of this machine's; None when it did not say.
+    ``remark`` is something worth telling of a healthy cluster. ``ahead``: seconds by which its
+    clock is ahead of this machine's; None when it did not say.
     """
 
     cluster: str

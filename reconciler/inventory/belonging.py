@@ -6,12 +6,14 @@ that are one API server would take turns at it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
+from msgspec import Struct, field
 from msgspec.structs import replace
 
 from reconciler.cluster.member import Member
 from reconciler.errors import ApiError, ClusterError
+from reconciler.federation.model import Cluster
 from reconciler.inventory.store import NAMESPACE, Inventory
 from reconciler.objects import ObjectKey
 from reconciler.source.owner import Claimant
@@ -20,18 +22,25 @@ KUBE_SYSTEM = ObjectKey("", "Namespace", "", "kube-system")
 TAKE_OVER = "--take-over"
 
 
+class Servers(Struct, frozen=True):
+    """Which API server each cluster was, by the UID of its kube-system, as ``where`` remembers."""
+
+    uids: Mapping[str, str] = field(default_factory=dict)
+    where: str = ""
+
+
 def as_ours(member: Member, inventory: Inventory, cluster: str, claimant: Claimant) -> Inventory:
     """The inventory as this run would write it. What is not known yet is asked for: one request
     at first contact, none later. Raises ClusterError when it is another repository's."""
     owner = inventory.owner
-    if not claimant.take_over and not claimant.is_of(owner, inventory.commit):
+    if not claimant.takes_over(cluster) and not claimant.is_of(owner, inventory.commit):
         raise ClusterError(
             member.name,
             f"the inventory {inventory.namespace}/{inventory.parent_name} belongs to another "
             f"repository: {owner}; this is {claimant.owner}",
             hint=how_to_take_over(f"--cluster {cluster}"),
         )
-    uid = inventory.cluster_uid or _uid_of_kube_system(member)
+    uid = inventory.cluster_uid or uid_of_kube_system(member)
     return replace(
         inventory, owner=claimant.recorded_over(owner, inventory.commit), cluster_uid=uid
     )
@@ -47,12 +56,14 @@ def how_to_take_over(*options: str) -> str:
 
 
 def doubts_about_clusters(
-    inventories: Mapping[str, Inventory], *, take_over: bool
+    inventories: Mapping[str, Inventory], claimant: Claimant, known: Servers
 ) -> dict[str, str]:
-    """Cluster -> why it cannot be the one that Git means.
+    """Cluster -> why it cannot be the one that Git means: the end of a sentence that begins with
+    its name and "is".
 
     Two names of one API server show the same inventory, or where there is none the same
-    kube-system; of a restored copy, the inventory's name tells it from the original.
+    kube-system; of a restored copy, the inventory's name tells it from the original. ``known``
+    tells a cluster from another one under its name, be that empty.
     """
     found: dict[str, str] = {}
     servers: dict[tuple[str, str], list[str]] = {}
@@ -60,6 +71,8 @@ def doubts_about_clusters(
         server = inventory.parent_uid or inventory.cluster_uid
         if server:
             servers.setdefault((server, inventory.cluster), []).append(name)
+        if doubt := changed(name, inventory.cluster_uid, claimant, known):
+            found[name] = doubt
     for (_, recorded), names in servers.items():
         for name in names if len(names) > 1 else ():
             others = ", ".join(sorted(set(names) - {name}))
@@ -70,31 +83,67 @@ def doubts_about_clusters(
                 "restored from a copy of the other, delete its Secret "
                 f"{inventories[name].namespace}/{inventories[name].parent_name}"
             )
-        if len(names) == 1 and recorded not in ("", names[0]) and not take_over:
+        if len(names) == 1 and recorded not in ("", names[0]) and not claimant.takes_over(names[0]):
             found[names[0]] = (
                 f"the API server of the cluster {recorded!r}, as its inventory says, so nothing "
                 f"is written to it; correct the access of {names[0]}; if the Cluster was renamed "
-                f"on purpose: reconcile --plan {TAKE_OVER} --cluster {names[0]}, and without --plan"
+                f"on purpose: {_once(names[0])}"
             )
     return found
 
 
-def changed_servers(
-    before: Mapping[str, str], inventories: Mapping[str, Inventory]
+def changed(name: str, uid: str, claimant: Claimant, known: Servers) -> str:
+    """Why an API server is not the one that this cluster was before; empty: it is, or nobody knows,
+    or it is to be taken for it from now on. ``uid`` is its kube-system's, empty where not told."""
+    before = known.uids.get(name, uid)
+    if before == uid or claimant.takes_over(name):
+        return ""
+    now = f"now it is {uid}" if uid else "now it cannot be read"
+    return (
+        f"not known to be the API server that it was (the UID of kube-system was {before}, as "
+        f"{known.where} remembers, {now}), so nothing is written to it; correct the access of "
+        f"{name}; if the cluster was built anew, or moved on purpose: {_once(name)}"
+    )
+
+
+def _once(name: str) -> str:
+    return f"reconcile --plan {TAKE_OVER} --cluster {name}, and once without --plan"
+
+
+def servers_now(
+    known: Servers, inventories: Mapping[str, Inventory], claimant: Claimant
 ) -> tuple[dict[str, str], list[str]]:
-    """Which API server each cluster is now, to be remembered; and what to tell of those that
-    changed. A cluster that was built anew is filled anew: nothing can be lost in it."""
-    now = {name: one.cluster_uid for name, one in inventories.items() if one.cluster_uid}
+    """Which API server each cluster is from now on, and what to tell of those that are taken over.
+    ``inventories`` are those of clusters that nothing speaks against."""
+    now = {name: one.cluster_uid for name, one in inventories.items()}
     told = [
-        f"{name} is another API server than before (the UID of kube-system was {before[name]}, now "
-        f"it is {uid}); what runs in the one before is left there"
+        f"{name} is another API server from now on (the UID of kube-system was {known.uids[name]}, "
+        f"now it is {uid or 'not told'}); what runs in the one before is left there"
         for name, uid in sorted(now.items())
-        if before.get(name, uid) != uid
+        if known.uids.get(name, uid) != uid and claimant.takes_over(name)
     ]
-    return {**before, **now}, told
+    return {name: uid for name, uid in {**known.uids, **now}.items() if uid}, told
 
 
-def _uid_of_kube_system(member: Member) -> str:
+def identified(
+    connect: Callable[[Cluster], Member], claimant: Claimant, known: Servers
+) -> Callable[[Cluster], Member]:
+    """``connect`` for clusters of which no inventory is read: a request each, once. The result
+    raises ClusterError for one that is another API server than it was."""
+    checked: set[str] = set()
+
+    def identify(cluster: Cluster) -> Member:
+        member, name = connect(cluster), cluster.name
+        if name in known.uids and name not in checked:
+            if doubt := changed(name, uid_of_kube_system(member), claimant, known):
+                raise ClusterError(name, f"{name} is {doubt}")
+            checked.add(name)
+        return member
+
+    return identify
+
+
+def uid_of_kube_system(member: Member) -> str:
     """Empty where the member does not say."""
     try:
         found = member.get(NAMESPACE, KUBE_SYSTEM)

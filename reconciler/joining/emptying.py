@@ -18,7 +18,7 @@ from reconciler.cluster.member import Member
 from reconciler.cluster.resources import VersionedKind
 from reconciler.errors import ClusterError
 from reconciler.federation.model import Cluster, Federation
-from reconciler.inventory.belonging import as_ours, doubts_about_clusters
+from reconciler.inventory.belonging import Servers, as_ours, doubts_about_clusters
 from reconciler.inventory.observation import Observation, observe
 from reconciler.inventory.store import read_inventory
 from reconciler.objects import Object, ObjectKey
@@ -49,7 +49,12 @@ class Emptying(Struct, frozen=True):
 
 
 def plan_emptying(
-    member: Member, cluster: Cluster, federation: Federation, fate: Fate, claimant: Claimant
+    member: Member,
+    cluster: Cluster,
+    federation: Federation,
+    fate: Fate,
+    claimant: Claimant,
+    known: Servers,
 ) -> Emptying | None:
     """Decide on everything in the inventory; None where there is nothing.
 
@@ -58,7 +63,7 @@ def plan_emptying(
     """
     inventory = read_inventory(member, federation.name, federation.namespace)
     inventory = as_ours(member, inventory, cluster.name, claimant)
-    doubts = doubts_about_clusters({cluster.name: inventory}, take_over=claimant.take_over)
+    doubts = doubts_about_clusters({cluster.name: inventory}, claimant, known)
     if doubts:
         raise ClusterError(member.name, f"{cluster.name} is {doubts[cluster.name]}")
     observation = observe(member, inventory, ())

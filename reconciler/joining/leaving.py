@@ -15,6 +15,7 @@ from reconciler.cluster.member import Member
 from reconciler.cluster.resources import Discovery, Resource
 from reconciler.federation import interpret
 from reconciler.federation.model import Cluster, Federation
+from reconciler.inventory.belonging import Servers
 from reconciler.inventory.memory_store import CONFIG_MAPS, config_map_key
 from reconciler.inventory.store import read_inventory
 from reconciler.joining.cluster_manifest import is_alone
@@ -74,8 +75,10 @@ def plan_leave(
     host: Member | None,
     folder: Path | None,
     claimant: Claimant,
+    servers: Servers,
 ) -> LeavePlan:
     """The steps in their order. ``member`` None: it is gone; ``host`` None: it keeps nothing.
+    ``servers``: which API server each cluster was.
 
     Raises ClusterError, BadInput.
     """
@@ -91,7 +94,8 @@ def plan_leave(
         steps += _memory_step(host, "host", federation)
     if member is not None:
         cluster = _cluster(known, request.name)
-        emptying = plan_emptying(member, cluster, federation, request.fate or "orphan", claimant)
+        fate = request.fate or "orphan"
+        emptying = plan_emptying(member, cluster, federation, fate, claimant, servers)
         steps += _member_steps(member, federation, labels, emptying, is_last=is_last)
     else:
         steps.append(_left_behind(request.name, federation))

@@ -45,8 +45,9 @@ class MemberRow(Struct, frozen=True):
 
     @property
     def ready(self) -> bool:
-        """Whether it answers, is healthy, and counts as up."""
-        return self.vitals.signal is Signal.HEALTHY and self.phase is not Phase.DOWN
+        """Whether it answers, is healthy, counts as up, and could be looked at."""
+        looked_at = self.managed is not None
+        return looked_at and self.vitals.signal is Signal.HEALTHY and self.phase is not Phase.DOWN
 
 
 def roster(

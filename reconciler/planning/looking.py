@@ -14,7 +14,7 @@ from reconciler.cluster.resources import VersionedKind
 from reconciler.errors import ApiError, ClusterError
 from reconciler.federation.known_kinds import REPLICATED
 from reconciler.federation.model import Cluster, DesiredState, Federation, Workload
-from reconciler.inventory.belonging import as_ours, doubts_about_clusters
+from reconciler.inventory.belonging import Servers, as_ours, doubts_about_clusters
 from reconciler.inventory.observation import Observation, observe
 from reconciler.inventory.store import Inventory, read_inventory
 from reconciler.objects import Object, ObjectKey
@@ -34,12 +34,14 @@ Live = Mapping[ObjectKey, Mapping[str, Object]]
 
 @dataclass
 class Seen:
-    """One member while the plan is made; ``problem`` is set when it cannot be looked at."""
+    """One member while the plan is made; ``problem`` is set when it cannot be looked at,
+    ``mistaken`` when that is because it is not the cluster that Git means."""
 
     cluster: Cluster
     member: Member | None = None
     observation: Observation | None = None
     problem: str = ""
+    mistaken: bool = False
 
     def answers_for(self, kinds: Collection[VersionedKind]) -> bool:
         """Whether it could be looked at, and all of these kinds could be listed."""
@@ -54,12 +56,13 @@ def look_at_all(
     left_alone: Mapping[str, str],
     partly: Collection[str],
     claimant: Claimant,
+    known: Servers,
     done: Callable[[], None],
 ) -> list[Seen]:
     """Each member as it is, in the order given. ``left_alone``: cluster -> why it is not asked.
 
-    One whose inventory belongs to another repository than ``claimant``, or to another Cluster, is
-    not looked into.
+    One whose inventory belongs to another repository than ``claimant``, or to another Cluster, or
+    which is another API server than ``known``, is not looked into.
 
     ``partly``: clusters that this run does not plan, of which only the workloads matter whose
     replicas are shared out over all, or that may stand in for others.
@@ -80,16 +83,16 @@ def look_at_all(
         done()
         return seen
 
-    return _told_apart(in_parallel(look, clusters, CONCURRENT_MEMBERS), claimant)
+    return _told_apart(in_parallel(look, clusters, CONCURRENT_MEMBERS), claimant, known)
 
 
-def _told_apart(seen: list[Seen], claimant: Claimant) -> list[Seen]:
+def _told_apart(seen: list[Seen], claimant: Claimant, known: Servers) -> list[Seen]:
     """What is not the cluster that Git means counts as not looked at; the rest is what it is."""
     inventories = {one.cluster.name: one.observation.inventory for one in seen if one.observation}
-    doubts = doubts_about_clusters(inventories, take_over=claimant.take_over)
+    doubts = doubts_about_clusters(inventories, claimant, known)
     for one in seen:
         if one.cluster.name in doubts:
-            one.problem, one.observation = doubts[one.cluster.name], None
+            one.problem, one.observation, one.mistaken = doubts[one.cluster.name], None, True
         elif one.observation:
             inventory = replace(one.observation.inventory, cluster=one.cluster.name)
             one.observation = replace(one.observation, inventory=inventory)

@@ -11,6 +11,7 @@ from dataclasses import replace
 
 from msgspec import Struct, field, structs
 
+from reconciler.cluster.kubeconfig import own_namespace
 from reconciler.cluster.member import Member
 from reconciler.cluster.resources import Discovery, Resource, VersionedKind
 from reconciler.errors import ApiError
@@ -175,7 +176,8 @@ def terms_of(
 
 def deletion_rules(federation: Federation) -> DeletionRules:
     """What the federation says of deletions."""
-    return DeletionRules(federation.prune, federation.namespace, federation.data_loss)
+    own = frozenset({federation.namespace, own_namespace() or federation.namespace})
+    return DeletionRules(federation.prune, own, federation.data_loss)
 
 
 def _ran(

@@ -67,6 +67,18 @@ USED_BY_OTHERS = frozenset(
 
 SYSTEM_NAMESPACES = frozenset({"default", "kube-system", "kube-public", "kube-node-lease"})
 
+MANAGED_BY, NAME = "app.kubernetes.io/managed-by", "federation-reconciler"
+_OWN_KINDS = frozenset(
+    {
+        GroupKind("", "Secret"),
+        GroupKind("", "ConfigMap"),
+        GroupKind("", "ServiceAccount"),
+        GroupKind("coordination.k8s.io", "Lease"),
+        GroupKind("rbac.authorization.k8s.io", "Role"),
+        GroupKind("rbac.authorization.k8s.io", "RoleBinding"),
+    }
+)
+
 _MADE_BY_THE_CLUSTER = frozenset(
     {
         GroupKind("", "Event"),
@@ -83,11 +95,12 @@ _MADE_IN_EVERY_NAMESPACE = frozenset(
 
 
 class DeletionRules(Struct, frozen=True):
-    """What decides on a deletion beside the object. ``namespace`` holds the inventory; of the kinds
-    ``data_loss``, even what takes data along may be recreated."""
+    """What decides on a deletion beside the object. ``own`` are the namespaces where this program
+    keeps what it needs (inventory, memory, credentials, lock); of the kinds ``data_loss``, even
+    what takes data along may be recreated."""
 
     prune: PruneRules
-    namespace: str
+    own: frozenset[str]
     data_loss: tuple[GroupKind, ...] = ()
 
 
@@ -145,13 +158,24 @@ def decide(question: PruneQuestion, rules: DeletionRules) -> Change | str:
         return f"{key.group_kind} is a protected kind"
     if prune.protected_labels and matches(prune.protected_labels, metadata.get("labels") or {}):
         return "its labels are protected by spec.prune.protect.labels"
-    if key.group_kind == NAMESPACE and key.name in {*SYSTEM_NAMESPACES, rules.namespace}:
+    if key.group_kind == NAMESPACE and key.name in SYSTEM_NAMESPACES:
         return "the cluster needs this namespace"
+    if _is_our_own(key, metadata.get("labels") or {}, rules.own):
+        return "reconcile itself needs it; for a member that leaves there is: reconcile unjoin"
     owners = ", ".join(f"{o.get('kind')} {o.get('name')}" for o in owners_of(question.live))
     told = [question.reason, f"owned by {owners}" if owners else ""]
     if key.group_kind not in HOLDERS:
         told.append(taken_along(key, question.live, propagation))
     return _change(question, Action.PRUNE, "; ".join(filter(None, told)), propagation)
+
+
+def _is_our_own(key: ObjectKey, labels: Mapping[str, str], own: Collection[str]) -> bool:
+    """Whether runs keep something in it, or get their rights by it, wherever else it comes from."""
+    if labels.get(MANAGED_BY) == NAME:
+        return True
+    if key.group_kind == NAMESPACE:
+        return key.name in own
+    return key.namespace in own and key.group_kind in _OWN_KINDS
 
 
 def decide_recreation(

@@ -12,6 +12,7 @@ from pathlib import Path
 from msgspec import Struct, field
 from msgspec.structs import replace
 
+from reconciler.cluster.connecting import OTHER_NAMESPACES, PLAIN_HTTP
 from reconciler.cluster.member import Member
 from reconciler.cluster.resources import Resource
 from reconciler.errors import ReconcileError
@@ -32,8 +33,9 @@ class Surroundings(Struct, frozen=True):
 
     ``known`` is what was remembered of the telling before, ``told`` the same as this run wants it
     but for the states; ``before`` are the phases that the run began with. ``host`` connects to the
-    host cluster, or raises ReconcileError. ``namespace`` is where the receivers' Secrets are, and
-    ``regarding`` the ConfigMap that the host's Events are about.
+    host cluster, or raises ReconcileError. ``namespace`` is where the receivers' Secrets are,
+    ``own_namespace`` where they may be without ``allow`` (``--allow-access``), and ``regarding``
+    the ConfigMap that the host's Events are about.
     """
 
     metrics_file: Path | None = None
@@ -43,6 +45,8 @@ class Surroundings(Struct, frozen=True):
     member_events: bool = False
     host: Callable[[], Member] | None = None
     namespace: str = ""
+    own_namespace: str = ""
+    allow: frozenset[str] = frozenset()
     regarding: ObjectKey | None = None
     works: Sequence[MemberWork] = ()
     receivers: Sequence[Receiver] = ()
@@ -118,16 +122,27 @@ def _notify(run: FinishedRun, around: Surroundings) -> list[str]:
         return _remember(around.known, Told(), around.store) if around.store else []
     from reconciler.reporting.notifications import tell
 
-    def address_of(receiver: Receiver) -> str:
-        if receiver.secret is None:
-            return address_from_environment(receiver)
-        return _address_in_secret(receiver, around)
-
     if around.store is None:
         # Telling the same in every run would be worse: metrics and Events still tell.
         return ["nobody was told: what they were told before cannot be read"]
-    told, warnings = tell(run, around.receivers, around.told, address_of)
+    told, warnings = tell(
+        run, around.receivers, around.told, lambda receiver: address_of(receiver, around)
+    )
     return [*warnings, *_remember(around.known, told, around.store)]
+
+
+def address_of(receiver: Receiver, around: Surroundings) -> str:
+    """Where a receiver is. Raises NotDelivered where nobody knows, or the job does not allow it."""
+    if receiver.secret is None:
+        address = address_from_environment(receiver)
+    else:
+        address = _address_in_secret(receiver, around)
+    if address.lower().startswith("http://") and PLAIN_HTTP not in around.allow:
+        raise NotDelivered(
+            "has an address in the clear (http://), and nothing was sent to it; give it an "
+            f"https:// one, or run with --allow-access {PLAIN_HTTP}"
+        )
+    return address
 
 
 def _address_in_secret(receiver: Receiver, around: Surroundings) -> str:
@@ -136,10 +151,16 @@ def _address_in_secret(receiver: Receiver, around: Surroundings) -> str:
 
     secret = receiver.secret
     assert secret is not None  # noqa: S101  (asked only where there is one)
-    where = f"Secret {secret.namespace or around.namespace}/{secret.name}"
+    namespace = secret.namespace or around.namespace
+    where = f"Secret {namespace}/{secret.name}"
+    if namespace != around.own_namespace and OTHER_NAMESPACES not in around.allow:
+        raise NotDelivered(
+            f"has its address in {where}, and Secrets are only taken from {around.own_namespace}; "
+            f"move it, or run with --allow-access {OTHER_NAMESPACES}"
+        )
     if around.host is None:
         raise NotDelivered(f"has its address in {where}, and no host cluster is known")
-    key = ObjectKey("", "Secret", secret.namespace or around.namespace, secret.name)
+    key = ObjectKey("", "Secret", namespace, secret.name)
     try:
         found = around.host().get(_SECRETS, key)
     except ReconcileError as error:

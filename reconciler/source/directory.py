@@ -111,7 +111,7 @@ def _git(folder: Path, *arguments: str) -> str:
     if done.code or done.timed_out:
         said = (done.stderr.strip().splitlines() or ["it did not end"])[0]
         raise SourceError(
-            f"{folder}: Git cannot say what its commit is, or whether it was changed: {said}",
-            hint=f"git -C {folder} status and git -C {folder} fsck say more",
+            f"Git cannot tell which commit {folder} is, and whether it was changed: {said}",
+            hint=f"mend it until this works: git -C {folder} status; or read a copy without .git",
         )
     return done.stdout.decode(errors="replace")

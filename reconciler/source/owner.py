@@ -46,7 +46,8 @@ class Claimant(Struct, frozen=True, dict=True):
     """For whom a run acts. ``sources`` are all names of the repository, the best one first.
 
     ``folder`` is the top of a local work tree, ``where`` a remote whose commit ``head`` was read;
-    both are None for a folder outside Git. ``take_over``: what is another's is to be this one's.
+    both are None for a folder outside Git. ``take_over``: what is another's is to be this one's,
+    in ``clusters`` only where there are some.
     """
 
     sources: tuple[str, ...]
@@ -55,6 +56,11 @@ class Claimant(Struct, frozen=True, dict=True):
     where: SourceLocation | None = None
     head: str = ""
     take_over: bool = False
+    clusters: frozenset[str] = frozenset()
+
+    def takes_over(self, cluster: str) -> bool:
+        """Whether somebody asked to take this cluster over."""
+        return self.take_over and (not self.clusters or cluster in self.clusters)
 
     @property
     def owner(self) -> Owner:

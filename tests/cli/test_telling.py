@@ -96,7 +96,7 @@ def run(
         done = reconcile(
             *("--yes", "--repo", folder, "--kubeconfig", sandbox.kubeconfig),
             *("--host-context", "host", *arguments),
-            env={"HOOK_URL": f"{hook.url}/H00K"},
+            env={"HOOK_URL": f"{hook.url}/H00K", "RECONCILE_ALLOW_ACCESS": "plain-http"},
         )
         assert done.returncode == code, done.stdout + done.stderr
         assert "CANARY" not in done.stdout + done.stderr

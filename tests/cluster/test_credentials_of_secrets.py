@@ -373,3 +373,19 @@ def test_a_proxy_of_git_sees_no_credential(host: Connector) -> None:
         "host", Position("", 1, 1), access=Access(context="host", proxy_url="http://proxy:3128")
     )
     assert "spec.proxyURL could read the credential" in refusal(host, cluster)
+
+
+def test_nothing_is_sent_in_the_clear_unless_the_job_allows_it(tmp_path: Path) -> None:
+    given = kubeconfig({"server": "http://aws.example:8080"})
+    with pytest.raises(ClusterUnauthorized, match="--allow-access plain-http would take it"):
+        parse_kubeconfig(given, origin="Secret x/y")
+    parse_kubeconfig(given, origin="Secret x/y", plain=True)
+    (tmp_path / "config").write_bytes(given)
+    aws = Cluster("aws", Position("aws.yaml", 1, 1), access=Access(context="aws"))
+    with pytest.raises(ClusterUnauthorized, match="nothing was sent") as caught:
+        Connector.from_file(str(tmp_path / "config"), NAMESPACE).member(aws)
+    assert "plain-http" in caught.value.hint
+    Connector.from_file(str(tmp_path / "config"), NAMESPACE, allow=("plain-http",)).member(aws)
+    # Nobody else listens to what stays on this machine (kubectl proxy).
+    (tmp_path / "config").write_bytes(kubeconfig({"server": "http://127.0.0.1:8001"}))
+    Connector.from_file(str(tmp_path / "config"), NAMESPACE).member(aws)

@@ -86,7 +86,10 @@ def test_a_plugin_that_fails_is_no_dead_cluster(tmp_path: Path) -> None:
         (CONFIG.replace("cluster: c, ", "cluster: d, "), "has no cluster named 'd'"),
         (CONFIG.replace("user: u}", "user: v}"), "has no user named 'v'"),
         ("contexts: {", "not a kubeconfig"),
-        (CONFIG.replace("token: canary", "client-certificate: nope"), "cannot be used"),
+        (
+            CONFIG.replace("token: canary", "client-certificate: nope, client-key: nope"),
+            "cannot be used",
+        ),
         (
             CONFIG.replace("tls-server-name: api", "certificate-authority-data: '%%%='"),
             "cannot be used",

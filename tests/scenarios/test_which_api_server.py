@@ -1,4 +1,5 @@
-"""A cluster is known by its API server: doubles and mix-ups are refused, a rebuilt one is not."""
+"""A cluster is known by its API server: doubles, mix-ups and another one under its name are
+refused; a wanted move is one command."""
 
 from __future__ import annotations
 
@@ -8,10 +9,23 @@ from pathlib import Path
 import pytest
 import yaml
 
+from reconciler.health.memory import Phase
+from reconciler.health.probe import Signal
 from reconciler.planning.plan import Action, Plan
 from reconciler.sandbox import ClusterSettings, Sandbox
+from tests.controlplane.fixtures import Fleet
+from tests.controlplane.plane import ControlPlane
 from tests.scenarios.conftest import World
+from tests.scenarios.failover_world import FailoverWorld
+from tests.scenarios.failover_world import simulated as simulated
 from tests.scenarios.manifests import SHOP
+
+MORE = """
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: more, namespace: shop}
+data: {a: b}
+"""
 
 
 def point(world: World, **servers: str) -> None:
@@ -103,30 +117,93 @@ def spare(tmp_path: Path) -> Iterator[Sandbox]:
         yield sandbox
 
 
-def test_a_rebuilt_cluster_is_filled_anew_and_that_is_told(
-    simulated_world: World, spare: Sandbox, tmp_path: Path
-) -> None:
+@pytest.fixture
+def remembering(simulated_world: World, tmp_path: Path) -> World:
+    """What was applied is remembered in a file."""
     world = simulated_world
     world.write("shop.yaml", SHOP)
-    memory = str(tmp_path / "memory.json")
-    assert world.apply(state=memory, plan_only=False).ok
+    world.options |= {"state": str(tmp_path / "memory.json"), "plan_only": False}
+    assert world.apply().ok
+    return world
+
+
+def rebuild(world: World, spare: Sandbox, name: str = "aws") -> None:
+    """Let the context ``name`` lead to an empty cluster."""
     document = yaml.safe_load(world.kubeconfig.read_text())
     new = yaml.safe_load(spare.kubeconfig.read_text())
-    for part in ("clusters", "users", "contexts"):
-        kept = [one for one in document[part] if part != "contexts" or one["name"] != "aws"]
-        document[part] = kept + [{**one} for one in new[part]]
-    (context,) = new["contexts"]
-    document["contexts"][-1] = {"name": "aws", "context": context["context"]}
-    elsewhere = tmp_path / "kubeconfig"
+    for part in ("clusters", "users"):
+        document[part] += new[part]
+    (led,) = new["contexts"]
+    others = [one for one in document["contexts"] if one["name"] != name]
+    document["contexts"] = [*others, {"name": name, "context": led["context"]}]
+    elsewhere = world.repository.parent / "rebuilt"
     elsewhere.write_text(yaml.safe_dump(document))
     world.options["kubeconfig"] = str(elsewhere)
-    plan = world.plan(state=memory)
+
+
+def test_an_empty_cluster_under_a_known_name_is_left_out_and_the_others_go_on(
+    remembering: World, spare: Sandbox
+) -> None:
+    world = remembering
+    rebuild(world, spare)
+    world.write("more.yaml", MORE)
+    for _ in range(2):
+        plan = world.plan()
+        assert "not known to be the API server that it was" in problems(plan)["aws"]
+        assert "memory.json remembers" in problems(plan)["aws"]
+        assert "reconcile --plan --take-over --cluster aws" in problems(plan)["aws"]
+        assert not problems(plan)["gcp"]
+    result = world.apply()
+    assert not result.ok
+    assert {(o.cluster, o.status) for o in result.outcomes} == {("gcp", "done")}
+    # The new cluster is as empty as before, and is asked for again.
+    assert "now it is" in problems(world.plan())["aws"]
+
+
+def test_a_wanted_move_is_one_command_and_only_once(remembering: World, spare: Sandbox) -> None:
+    world = remembering
+    rebuild(world, spare)
+    plan = world.plan(take_over=True, clusters=("aws",))
     assert {c.action for c in plan.clusters[0].changes} == {Action.CREATE}
-    assert any("aws is another API server than before" in w for w in plan.warnings)
-    assert world.apply(state=memory, plan_only=False).ok
-    plan = world.plan(state=memory)
+    assert any("aws is another API server from now on" in w for w in plan.warnings)
+    # A plan is no promise of the future.
+    assert problems(world.plan())["aws"]
+    assert world.apply(take_over=True, clusters=("aws",)).ok
+    plan = world.plan()
     assert not plan.has_changes
-    assert not [w for w in plan.warnings if "another API server" in w]
+    assert not plan.has_failures
+    assert not [w for w in plan.warnings if "API server" in w]
+
+
+def test_taking_one_cluster_over_says_nothing_of_the_others(
+    remembering: World, spare: Sandbox
+) -> None:
+    world = remembering
+    rebuild(world, spare)
+    assert problems(world.plan(take_over=True, clusters=("gcp",)))["gcp"] == ""
+    assert world.apply(take_over=True, clusters=("gcp",)).ok
+    assert problems(world.plan())["aws"]
+
+
+def test_without_a_memory_an_empty_cluster_is_a_new_one(
+    remembering: World, spare: Sandbox, tmp_path: Path
+) -> None:
+    rebuild(remembering, spare)
+    remembering.options["state"] = str(tmp_path / "another.json")
+    assert remembering.apply().ok
+
+
+def test_a_cluster_that_may_not_be_identified_any_more_is_left_out(
+    remembering: World, spare: Sandbox
+) -> None:
+    rebuild(remembering, spare)
+    spare.cluster("spare").faults.forbid(path="/namespaces/kube-system")
+    assert "now it cannot be read" in problems(remembering.plan())["aws"]
+
+
+def test_a_simulated_fleet_is_a_new_one_each_time(remembering: World, spare: Sandbox) -> None:
+    rebuild(remembering, spare)
+    assert not remembering.plan(simulated=True).has_failures
 
 
 def test_nothing_more_is_asked_once_it_is_known(simulated_world: World) -> None:
@@ -134,3 +211,64 @@ def test_nothing_more_is_asked_once_it_is_known(simulated_world: World) -> None:
     assert simulated_world.apply().ok
     # The inventory, and one LIST for each of the four kinds.
     assert {cluster.requests for cluster in simulated_world.plan().clusters} == {5}
+
+
+def test_a_mistaken_context_moves_nothing_and_ends_no_grace_period(
+    simulated: FailoverWorld, spare: Sandbox
+) -> None:
+    world = simulated
+    world.begin()
+    rebuild(world, spare, "aws-eu")
+    for _ in range(6):
+        plan = world.run().plan
+    (health,) = (one for one in plan.health if one.cluster == "aws-eu")
+    assert health.signal is Signal.UNKNOWN
+    assert "that it was" in health.reason
+    assert world.counts("gcp-eu", "gcp-us") == {"gcp-eu": 2, "gcp-us": 2}
+
+
+def test_a_cluster_built_anew_after_an_outage_returns_only_when_it_is_taken_over(
+    simulated: FailoverWorld, spare: Sandbox
+) -> None:
+    world = simulated
+    world.begin()
+    world.hosts["aws-eu"].stop()
+    for _ in range(5):
+        world.run()
+    assert world.counts("gcp-eu", "gcp-us") == {"gcp-eu": 3, "gcp-us": 3}
+    rebuild(world, spare, "aws-eu")
+    for _ in range(6):
+        plan = world.run().plan
+    assert world.counts("gcp-eu", "gcp-us") == {"gcp-eu": 3, "gcp-us": 3}
+    (health,) = (one for one in plan.health if one.cluster == "aws-eu")
+    assert "reconcile --plan --take-over --cluster aws-eu" in health.reason
+    assert world.memory().clusters["aws-eu"].phase is Phase.DOWN
+    world.options |= {"take_over": True, "clusters": ("aws-eu",)}
+    world.run()
+    del world.options["take_over"], world.options["clusters"]
+    for _ in range(8):
+        plan = world.run().plan
+    assert world.memory().clusters["aws-eu"].phase is Phase.UP
+    assert world.counts("gcp-eu", "gcp-us") == {"gcp-eu": 2, "gcp-us": 2}
+
+
+@pytest.mark.integration
+def test_real_servers_are_known_as_well(
+    repository: Path, fleet: Fleet, control_plane: ControlPlane, tmp_path: Path
+) -> None:
+    aws, gcp, new = fleet(3)
+    world = World(repository, control_plane.kubeconfig({"aws": aws, "gcp": gcp}))
+    world.options |= {"state": str(tmp_path / "memory.json"), "plan_only": False}
+    world.write("shop.yaml", SHOP)
+    assert world.apply().ok
+    world.kubeconfig = control_plane.kubeconfig({"aws": new, "gcp": gcp})
+    world.write("more.yaml", MORE)
+    with new.recorded() as requests:
+        result = world.apply()
+    assert {(o.cluster, o.status) for o in result.outcomes} == {("gcp", "done")}
+    assert not [request for request in requests if request.writes]
+    assert "--take-over --cluster aws" in problems(result.plan)["aws"]
+    assert world.apply(take_over=True, clusters=("aws",)).ok
+    plan = world.plan()
+    assert not plan.has_changes
+    assert not plan.has_failures
