@@ -34,6 +34,7 @@ from reconciler.manifests.marks import PART_OF
 from reconciler.objects import Object
 from reconciler.planning.checking import try_as_new
 from reconciler.planning.comparing import request_digest
+from reconciler.planning.custom_kinds import moved_on
 from reconciler.planning.fields import changed_fields
 from reconciler.planning.plan import Action, Change, FieldChange, Outcome
 from reconciler.planning.redaction import mask, refusal_words
@@ -317,6 +318,31 @@ def _rewrite_entries(
         except Conflict:
             live = None
     return None
+
+
+def move_entries(member: Member, resource: Resource, change: Change) -> str:
+    """Move our entries on from a version that is dropped; why that failed, or nothing.
+
+    Raises LeaseLost.
+    """
+    try:
+        for _ in range(REWRITE_TRIES):
+            live = member.get(resource, change.key)
+            if live is None or live["metadata"].get("uid") != change.uid:
+                raise _changed(member)
+            operations = moved_on(live, change.old_entry, change.new_entry)
+            try:
+                if operations:
+                    member.json_patch(resource, change.key, operations)
+            except Conflict:
+                continue
+            return ""
+        raise _changed(member)
+    except LeaseLost:
+        raise
+    except ClusterError as error:
+        told = refusal_words(error, change.hidden, change.request, change.live)
+        return f"its managedFields could not be moved on from {change.old_entry}: {told}"
 
 
 def _changed(member: Member) -> ClusterError:

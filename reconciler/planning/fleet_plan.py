@@ -43,14 +43,15 @@ def hold_moved(
     refused: dict[ObjectKey, set[str]] = {}
     for work in works:
         for change in work.plan.changes:
-            if change.action is Action.FAILED:
+            if change.action in (Action.FAILED, Action.TERMINATING):
                 refused.setdefault(change.key, set()).add(work.cluster.name)
 
     def missing(change: Change) -> str:
         homes = placed.get(change.key, frozenset())
         unseen, unwilling = homes & away, homes & refused.get(change.key, set())
         told = [f"{', '.join(sorted(unseen))} cannot be looked at"] if unseen else []
-        told += [f"it is refused in {', '.join(sorted(unwilling))}"] if unwilling else []
+        names = ", ".join(sorted(unwilling))
+        told += [f"it is refused, or being deleted, in {names}"] if unwilling else []
         return " and ".join(told)
 
     return [_without(work, missing) for work in works]

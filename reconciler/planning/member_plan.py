@@ -16,7 +16,7 @@ from reconciler.cluster.resources import Discovery, Resource, VersionedKind
 from reconciler.errors import ApiError
 from reconciler.federation.model import Cluster, Federation
 from reconciler.inventory.applyset import is_member
-from reconciler.inventory.observation import Observation
+from reconciler.inventory.observation import Observation, observe
 from reconciler.inventory.ownership import Fields
 from reconciler.inventory.records import Record, made_by_another
 from reconciler.inventory.store import Inventory
@@ -26,7 +26,7 @@ from reconciler.planning.checking import Checked, Terms, could_not_be_listed
 from reconciler.planning.deciding import Deciding, decide_all
 from reconciler.planning.fields import REPLICAS_FIELD
 from reconciler.planning.missing import Sought, find_missing
-from reconciler.planning.plan import Action, Change, ClusterPlan
+from reconciler.planning.plan import NOT_WRITTEN, Action, Change, ClusterPlan
 from reconciler.planning.pruning import NAMESPACE, DeletionRules
 from reconciler.planning.redaction import without_values
 from reconciler.planning.requests import Target, crds_in, target_of
@@ -45,6 +45,12 @@ class Settings(Struct, frozen=True):
     checked: Callable[[int], None] = lambda _count: None
 
 
+CheckAgain = Callable[
+    [Collection[ObjectKey], Mapping[VersionedKind, Resource]], Mapping[ObjectKey, Checked]
+]
+"""Looks at some wanted objects again, of kinds of which some are served as given, and decides."""
+
+
 class MemberWork(Struct, frozen=True):
     """A member's plan with all that carrying it out needs; never leaves the process.
 
@@ -53,7 +59,8 @@ class MemberWork(Struct, frozen=True):
     holds. ``unlisted`` are unwanted objects that the inventory must not forget although no LIST
     showed them. ``left`` are workloads whose replicas are left to an autoscaler that is not in Git.
     ``invalid`` are refusals of the manifests themselves, ``homeless`` those whose kind or namespace
-    is not there. By ``rules`` every deletion is decided on again when its object was written to
+    is not there. ``check_again`` is asked right before what could not be checked is
+    written. By ``rules`` every deletion is decided on again when its object was written to
     since.
     """
 
@@ -73,6 +80,7 @@ class MemberWork(Struct, frozen=True):
     violations: tuple[str, ...] = ()
     invalid: tuple[Change, ...] = ()
     homeless: tuple[Change, ...] = ()
+    check_again: CheckAgain = lambda _keys, _resources: {}
 
 
 def plan_member(
@@ -157,7 +165,30 @@ def plan_member(
         ),
         invalid=tuple(shown(c.change) for c in checked if c.invalid and c.change),
         homeless=tuple(shown(c.change) for c in checked if c.homeless and c.change),
+        check_again=lambda keys, resources: {
+            key: structs.replace(one, change=one.change and shown(one.change))
+            for key, one in _check_again(
+                member, inventory, [t for t in targets if t.key in keys], resources, terms, leaving
+            ).items()
+        },
     )
+
+
+def _check_again(
+    member: Member,
+    inventory: Inventory,
+    targets: Sequence[Target],
+    resources: Mapping[VersionedKind, Resource],
+    terms: Terms,
+    leaving: Callable[[], frozenset[str]],
+) -> dict[ObjectKey, Checked]:
+    """What is to be done with ``targets`` as their kinds are now. Raises ClusterError."""
+    known = structs.replace(inventory, resources={**inventory.resources, **resources})
+    now = observe(member, known, {target.kind for target in targets}, whole=False)
+    fresh = [target_of(t.desired, now.discovery, {}, inventory.applyset) for t in targets]
+    shared = Deciding(member, now, {}, terms, lambda _key: False, leaving)
+    verdicts = decide_all(shared, fresh, lambda _count: None)
+    return {verdict.target.key: verdict for verdict in verdicts.checked}
 
 
 def terms_of(
@@ -262,7 +293,8 @@ def _hold_recreations(checked: Sequence[Checked]) -> tuple[list[Checked], str]:
 
     What it is to run with may be just what was refused.
     """
-    refused = [c.target.key for c in checked if c.change and c.change.action is Action.FAILED]
+    undone = (Action.FAILED, Action.TERMINATING)
+    refused = [c.target.key for c in checked if c.change and c.change.action in undone]
     if not refused:
         return list(checked), ""
     reason = f"{first_few([str(key) for key in sorted(refused)], 1)} could not be applied first"
@@ -317,13 +349,14 @@ def _prunes(
     discovery = observation.discovery
     # Namespaces and CRDs last: whether they may go depends on what stays of their contents.
     ordered = sorted(questions, key=lambda q: q.key.group_kind in pruning.HOLDERS)
-    for question in ordered if not all_wait else ():
-        if question.key.group_kind in held:
+    for question in ordered:
+        going = pruning.is_going(question.live)
+        if not going and (all_wait or question.key.group_kind in held):
             continue
         verdict = pruning.decide(question, rules)
-        if isinstance(verdict, Change) and question.key.group_kind in pruning.HOLDERS:
-            going = {change.key for change in changes if change.action is Action.PRUNE}
-            staying = pruning.staying_in(question.key, question.live, members, going)
+        if isinstance(verdict, Change) and not going and question.key.group_kind in pruning.HOLDERS:
+            pruned = {change.key for change in changes if change.action is Action.PRUNE}
+            staying = pruning.staying_in(question.key, question.live, members, pruned)
             if staying:
                 verdict = f"it holds objects that stay: {staying}"
             else:
@@ -336,11 +369,11 @@ def _prunes(
             warnings.append(f"{question.key} ({question.reason}) is kept: {verdict}")
         else:
             changes.append(verdict)
-    waiting = [str(c.key) for c in changes if c.action is not Action.FAILED]
+    waiting = [str(c.key) for c in changes if c.action not in NOT_WRITTEN]
     if refused and waiting:
         blocked = "; ".join(filter(None, (blocked, refused)))
         warnings.append(f"pruning waits: {refused}; then go {first_few(waiting)}")
-        changes = [c for c in changes if c.action is Action.FAILED]
+        changes = [c for c in changes if c.action in NOT_WRITTEN]
     return changes, warnings, blocked
 
 
