@@ -8,6 +8,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
+from functools import cache
 
 from msgspec import Struct, field, structs
 
@@ -21,7 +22,7 @@ from reconciler.inventory.ownership import Fields
 from reconciler.inventory.records import Record, made_by_another
 from reconciler.inventory.store import Inventory
 from reconciler.objects import GroupKind, Object, ObjectKey, first_few
-from reconciler.planning import guards, once, pruning
+from reconciler.planning import guards, in_use, once, pruning
 from reconciler.planning.checking import Checked, Terms, could_not_be_listed
 from reconciler.planning.deciding import Deciding, decide_all
 from reconciler.planning.fields import REPLICAS_FIELD
@@ -118,7 +119,7 @@ def plan_member(
         member,
         observation,
         unlisted,
-        wanted_here,
+        {target.key: target for target in targets},
         lambda key: unplaced.reason(key, cluster.name),
         rules,
         refused,
@@ -321,7 +322,7 @@ def _prunes(
     member: Member,
     observation: Observation,
     unlisted: _Unlisted,
-    wanted_here: Collection[ObjectKey],
+    targets: Mapping[ObjectKey, Target],
     reason: Callable[[ObjectKey], str],
     rules: DeletionRules,
     refused: str,
@@ -333,12 +334,11 @@ def _prunes(
     something is ``refused``: what of this cluster's changes will not be made.
     """
     members = observation.members
-    questions = list(pruning.candidates(members, wanted_here, reason))
     blocked = "; ".join(could_not_be_listed(*one) for one in sorted(observation.failed.items()))
     # What cannot be seen may use what is about to go, and a Namespace would take it along.
     unseen = {kind.group_kind for kind in observation.failed}
     held: Collection[GroupKind] = pruning.USED_BY_OTHERS if unseen else ()
-    all_wait = any(key.group_kind in unseen for key in wanted_here)
+    all_wait = any(key.group_kind in unseen for key in targets)
     if not blocked and unlisted.contradicted:
         all_wait = True
         blocked = f"{unlisted.contradicted} is there and ours, but was not in the list of its kind"
@@ -346,35 +346,70 @@ def _prunes(
     if blocked and not all_wait:
         blocked += "; what it may use waits with it"
     warnings = [f"pruning waits: {blocked}"] if blocked else []
-    discovery = observation.discovery
-    # Namespaces and CRDs last: whether they may go depends on what stays of their contents.
-    ordered = sorted(questions, key=lambda q: q.key.group_kind in pruning.HOLDERS)
-    for question in ordered:
-        going = pruning.is_going(question.live)
-        if not going and (all_wait or question.key.group_kind in held):
-            continue
+
+    @cache
+    def discovery() -> Discovery:
+        known = observation.discovery
+        return known if known.complete else member.discover()
+
+    def take(question: pruning.PruneQuestion, verdict: Change | str) -> None:
+        if isinstance(verdict, str):
+            warnings.append(f"{question.key} ({question.reason}) is kept: {verdict}")
+        else:
+            changes.append(verdict)
+
+    asked = [
+        question
+        for question in pruning.candidates(members, targets.keys(), reason)
+        if pruning.is_going(question.live) or not (all_wait or question.key.group_kind in held)
+    ]
+    holders = [q for q in asked if q.key.group_kind in pruning.HOLDERS]
+    for question in asked:
+        if question.key.group_kind not in pruning.HOLDERS:
+            take(question, pruning.decide(question, rules))
+    if not refused:
+        changes = _unless_in_use(member, changes, members, targets)
+    # Whether these may go depends on what stays of their contents.
+    for question in holders:
         verdict = pruning.decide(question, rules)
-        if isinstance(verdict, Change) and not going and question.key.group_kind in pruning.HOLDERS:
+        if isinstance(verdict, Change) and verdict.action is not Action.TERMINATING:
             pruned = {change.key for change in changes if change.action is Action.PRUNE}
             staying = pruning.staying_in(question.key, question.live, members, pruned)
             if staying:
                 verdict = f"it holds objects that stay: {staying}"
             else:
-                if not discovery.complete:
-                    discovery = member.discover()
                 applyset = observation.inventory.applyset
                 uids = pruning.uids_going(changes)
-                verdict = _unless_shared(member, question, verdict, discovery, applyset, uids)
-        if isinstance(verdict, str):
-            warnings.append(f"{question.key} ({question.reason}) is kept: {verdict}")
-        else:
-            changes.append(verdict)
+                verdict = _unless_shared(member, question, verdict, discovery(), applyset, uids)
+        take(question, verdict)
     waiting = [str(c.key) for c in changes if c.action not in NOT_WRITTEN]
     if refused and waiting:
         blocked = "; ".join(filter(None, (blocked, refused)))
         warnings.append(f"pruning waits: {refused}; then go {first_few(waiting)}")
         changes = [c for c in changes if c.action in NOT_WRITTEN]
     return changes, warnings, blocked
+
+
+def _unless_in_use(
+    member: Member,
+    changes: Sequence[Change],
+    members: Mapping[ObjectKey, tuple[VersionedKind, Object]],
+    targets: Mapping[ObjectKey, Target],
+) -> list[Change]:
+    """The changes, of which prunes wait that would take what an old revision still needs."""
+    prunes = [change for change in changes if change.action is Action.PRUNE]
+    users = in_use.Users(
+        {key: live for key, (_, live) in members.items()},
+        {key: target.body for key, target in targets.items()},
+        {change.key for change in prunes},
+    )
+    held = in_use.waiting(member, prunes, users)
+    return [
+        replace(c, action=Action.WAITING, reason=f"{c.reason}; it stays {held[c.key]}")
+        if c.key in held
+        else c
+        for c in changes
+    ]
 
 
 def _unless_shared(

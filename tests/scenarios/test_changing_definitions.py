@@ -124,7 +124,7 @@ def test_what_the_check_finds_is_told_as_in_a_plan(world: World) -> None:
     assert result.ok, result.outcomes
     found = one(result.plan.clusters[0].changes)
     assert found.verified
-    assert [f.path for f in found.fields] == ["spec.host"]
+    assert "spec.host" in [f.path for f in found.fields]
     assert spec_of(world) == {"host": "b.example.com", "size": 7}
     told = render_result(result, with_plan=False)
     assert "Route.example.com, as checked before it was written" in told
