@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from reconciler.applying.waves import apply_waves, prune_waves, wave_of
+from reconciler.applying.waves import DELETING, apply_waves, prune_waves, wave_of
 from reconciler.applying.writing import Written, move_entries, write
 from reconciler.cluster.parallel import in_parallel
 from reconciler.cluster.resources import Resource, VersionedKind
@@ -19,7 +19,7 @@ from reconciler.errors import ClusterError, LeaseLost
 from reconciler.inventory.ownership import Fields
 from reconciler.inventory.records import Record
 from reconciler.inventory.store import Inventory, write_inventory
-from reconciler.objects import GroupKind, Object, ObjectKey
+from reconciler.objects import GroupKind, Object, ObjectKey, first_few
 from reconciler.planning import once, pruning
 from reconciler.planning.checking import Checked
 from reconciler.planning.custom_kinds import kind_defined_by
@@ -28,6 +28,8 @@ from reconciler.planning.plan import NOT_WRITTEN, Action, Change, Outcome
 from reconciler.planning.pruning import CRD, NAMESPACE
 from reconciler.planning.requests import crds_in
 
+RELEASE_SECONDS = 60.0
+"""How long servers may keep ports and addresses of what is gone."""
 CONCURRENT_WRITES = 16
 """Twice as many as questions: a write also waits for the server's disk."""
 CRD_TIMEOUT_SECONDS = 30.0
@@ -66,11 +68,11 @@ class MemberRun:
 
     def apply(self) -> None:
         """Write-ahead, then every wave. Raises LeaseLost; all else becomes outcomes."""
-        waves = apply_waves(self.work.plan.changes)
+        waves = apply_waves([c for c in self.work.plan.changes if not c.after])
         if not waves and not self._removals():
             return
         try:
-            self._write_ahead([change for _, wave in waves for change in wave])
+            self._write_ahead([*(c for _, wave in waves for c in wave), *self._successors()])
         except LeaseLost:
             raise
         except ClusterError as error:
@@ -99,11 +101,27 @@ class MemberRun:
         with the reason: deleting the old one first could leave none.
         """
         removals = self._removals()
+        successors = self._successors()
+        first = {key for change in successors for key in change.after}
+        if self._skip_after_failure([*removals, *successors]):
+            return
+        self._prune([c for c in removals if c.key in first], wait_for)
+        self._write_successors(successors)
+        rest = [c for c in removals if c.key not in first]
+        if not self._skip_after_failure(rest):
+            self._prune(rest, wait_for)
+
+    def _skip_after_failure(self, changes: Sequence[Change]) -> bool:
+        """Whether something could not be applied here, so that ``changes`` wait."""
         failed = [o for o in self.outcomes if o.status != "done"]
         if self.lost or failed:
             reason = self.lost or f"{len(failed)} objects could not be applied first"
-            self._skip(removals, f"pruning waits: {reason}")
-            return
+            for change in changes:
+                waits = "pruning waits" if change.action in DELETING else "it waits"
+                self._skip([change], f"{waits}: {reason}")
+        return bool(self.lost or failed)
+
+    def _prune(self, removals: Sequence[Change], wait_for: Mapping[ObjectKey, str]) -> None:
         for _, wave in prune_waves(removals):
             held = {c.key: wait_for[c.key] for c in wave if c.key in wait_for}
             for change in wave:
@@ -140,6 +158,25 @@ class MemberRun:
         return frozenset(found | done)
 
     # -- steps -----------------------------------------------------------------------------
+
+    def _successors(self) -> list[Change]:
+        """What can be made only when other objects are gone, or have let go."""
+        return [c for c in self.work.plan.changes if c.after]
+
+    def _write_successors(self, successors: Sequence[Change]) -> None:
+        """In the order in which each follows the others; those whose forerunners stay, wait."""
+        left = list(successors)
+        while left:
+            keys = {change.key for change in left}
+            ready = [c for c in left if not keys.intersection(c.after)]
+            done = {o.key for o in self.outcomes if o.status == "done"}
+            for change in ready:
+                if missing := [str(key) for key in change.after if key not in done]:
+                    self._skip([change], f"it waits: {first_few(missing)} is still there")
+            self._write_all(
+                self._check_again([c for c in ready if all(key in done for key in c.after)])
+            )
+            left = [change for change in left if change not in ready]
 
     def _removals(self) -> list[Change]:
         return [c for c in self.work.plan.changes if c.action in (Action.PRUNE, Action.ORPHAN)]
@@ -259,6 +296,8 @@ class MemberRun:
         # It takes a moment to judge by a definition that was just written.
         written = (self._redefined.get(key.group_kind, 0.0) for key in unsure)
         give_up = max(written, default=0.0) + CRD_SETTLE_SECONDS
+        if any(change.after for change in unsure.values()):
+            give_up = max(give_up, time.monotonic() + RELEASE_SECONDS)
         while True:
             verdicts = self.work.check_again(unsure.keys(), self._resources)
             stuck = [v.change for v in verdicts.values() if v.change and v.change.old_entry]

@@ -22,7 +22,7 @@ from reconciler.inventory.ownership import Fields
 from reconciler.inventory.records import Record, made_by_another
 from reconciler.inventory.store import Inventory
 from reconciler.objects import GroupKind, Object, ObjectKey, first_few
-from reconciler.planning import guards, in_use, once, pruning
+from reconciler.planning import exclusive, guards, in_use, once, pruning
 from reconciler.planning.checking import Checked, Terms, could_not_be_listed
 from reconciler.planning.deciding import Deciding, decide_all
 from reconciler.planning.fields import REPLICAS_FIELD
@@ -111,19 +111,29 @@ def plan_member(
     verdicts = decide_all(
         Deciding(member, observation, crds, terms, sampled, leaving), targets, settings.checked
     )
-    checked = verdicts.checked
+    rules = deletion_rules(federation)
+
+    def why_gone(key: ObjectKey) -> str:
+        return unplaced.reason(key, cluster.name)
+
+    checked, notes = exclusive.in_order(
+        member,
+        verdicts.checked,
+        {key: live for key, (_, live) in observation.members.items()},
+        lambda key: _prune_of(key, observation, rules, why_gone),
+    )
     unlisted = _look_for_unlisted(observation, wanted_here, member)
     checked, refused = _hold_recreations(checked)
-    rules = deletion_rules(federation)
     prunes, warnings, blocked = _prunes(
         member,
         observation,
         unlisted,
         {target.key: target for target in targets},
-        lambda key: unplaced.reason(key, cluster.name),
+        why_gone,
         rules,
         refused,
     )
+    prunes = exclusive.with_notes(prunes, notes)
     warnings += [*unlisted.warnings, *verdicts.remarks]
     if inventory.damaged:
         warnings.append(f"the inventory was damaged and is made anew ({inventory.damaged})")
@@ -432,6 +442,18 @@ def _unless_shared(
     if error:
         return replace(prune, action=Action.FAILED, error=error)
     return f"it holds objects that are not ours: {strangers}" if strangers else prune
+
+
+def _prune_of(
+    key: ObjectKey,
+    observation: Observation,
+    rules: DeletionRules,
+    reason: Callable[[ObjectKey], str],
+) -> Change | None:
+    """The prune of an object that is not wanted, if nothing forbids it."""
+    kind, live = observation.members[key]
+    verdict = pruning.decide(pruning.PruneQuestion(key, kind, live, reason(key)), rules)
+    return verdict if isinstance(verdict, Change) and observation.complete else None
 
 
 class _Unlisted(Struct, frozen=True):

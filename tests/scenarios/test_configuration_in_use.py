@@ -244,7 +244,7 @@ def test_a_rollout_that_does_not_get_ready_holds_what_its_old_pods_name(
             "-n", "shop", "rollout", "status", "deployment/web", "--timeout=60s", cluster=cluster
         )
     # The new Pods find no node.
-    nowhere = pod + ", nodeSelector: {no: such-node}"
+    nowhere = pod + ", nodeSelector: {disk: none}"
     write(world, configuration("configmap", "settings-2"), deployment("settings-2", nowhere))
     assert world.apply().ok
     for _ in range(2):
