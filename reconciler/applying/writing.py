@@ -37,6 +37,7 @@ from reconciler.planning.comparing import request_digest
 from reconciler.planning.custom_kinds import moved_on
 from reconciler.planning.fields import changed_fields
 from reconciler.planning.plan import Action, Change, FieldChange, Outcome
+from reconciler.planning.pruning import deletion_words
 from reconciler.planning.redaction import mask, refusal_words
 from reconciler.planning.requests import with_running_replicas
 
@@ -182,10 +183,12 @@ def without_replicas(entries: Sequence[Object]) -> list[Object]:
 
 def _wait_until_gone(member: Member, resource: Resource, change: Change) -> None:
     give_up = time.monotonic() + DELETION_TIMEOUT_SECONDS
+    words = ""
     while time.monotonic() < give_up:
         live = member.get(resource, change.key)
         if live is None:
             return
+        words = deletion_words(live)
         if live["metadata"].get("uid") != change.uid:
             raise ClusterError(
                 member.name,
@@ -195,7 +198,7 @@ def _wait_until_gone(member: Member, resource: Resource, change: Change) -> None
         time.sleep(DELETION_POLL_SECONDS)
     raise ClusterError(
         member.name,
-        f"still terminating after {DELETION_TIMEOUT_SECONDS:.0f} s; it is created by a later run",
+        f"still there after {DELETION_TIMEOUT_SECONDS:.0f} s: {words}; it is made by a later run",
         hint="look for finalizers that nobody removes",
     )
 

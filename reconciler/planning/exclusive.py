@@ -25,7 +25,7 @@ from reconciler.objects import (
     map_of,
     maps_of,
 )
-from reconciler.planning.checking import Checked, try_as_new
+from reconciler.planning.checking import Checked, refused, try_as_new
 from reconciler.planning.fields import changed_fields, leaf_fields
 from reconciler.planning.plan import Action, Change
 from reconciler.planning.pruning import NAMESPACE
@@ -139,6 +139,12 @@ def in_order(
                 told.setdefault(before, []).append(f"{key}, which takes its {_named(values)}")
         if not found:
             break
+    for key, verdict in verdicts.items():
+        if verdict.change is None or not _may_wait(verdict.change):
+            continue
+        if text := _kept_by_others(verdict, live):
+            error = "; ".join(filter(None, (verdict.change.error, text)))
+            verdicts[key] = replace(refused(verdict.target, error), invalid=verdict.invalid)
     notes = {
         key: f"it goes before {first_few(names)}: for a moment neither is there"
         for key, names in told.items()
@@ -162,15 +168,7 @@ def _waiting(
     """The change that can be made once others let go of their values; None: it stays refused."""
     target = verdict.target
     kind, resource = target.key.group_kind, target.resource
-    wanted = values_of(kind, target.body)
-    if verdict.change and verdict.change.action is not Action.FAILED:
-        wanted = frozenset(value for value in wanted if value[0] == "address")
-    held: dict[ObjectKey, frozenset[Value]] = {
-        key: values
-        for key, obj in live.items()
-        if wanted and key != target.key and key.group_kind == kind
-        if (values := wanted & values_of(kind, obj))
-    }
+    held = _held(verdict, live)
     if not held or resource is None:
         return None
     if not all(_lets_go(key, values, verdicts, prune_of) for key, values in held.items()):
@@ -210,6 +208,20 @@ def _waiting(
     return change, values
 
 
+def _held(verdict: Checked, live: Mapping[ObjectKey, Object]) -> dict[ObjectKey, frozenset[Value]]:
+    """The other objects that have what this one states, and what that is."""
+    key, change = verdict.target.key, verdict.change
+    wanted = values_of(key.group_kind, verdict.target.body)
+    if change is None or change.action is not Action.FAILED:
+        wanted = frozenset(value for value in wanted if value[0] == "address")
+    return {
+        other: values
+        for other, obj in (live.items() if wanted else ())
+        if other != key and other.group_kind == key.group_kind
+        if (values := wanted & values_of(key.group_kind, obj))
+    }
+
+
 def _lets_go(
     key: ObjectKey,
     values: frozenset[Value],
@@ -228,6 +240,15 @@ def _lets_go(
         gone = {field.before for field in change.fields if field.after != field.before}
         return all(value in gone for _, value in values if isinstance(value, int | str))
     return not values & values_of(key.group_kind, change.request or {})
+
+
+def _kept_by_others(verdict: Checked, live: Mapping[ObjectKey, Object]) -> str:
+    """Who of ours has the values that the object cannot get; empty: nobody."""
+    held = {} if verdict.target.desired.hidden else _held(verdict, live)
+    named = [
+        f"its {_named(values)} is that of {key}, which keeps it" for key, values in held.items()
+    ]
+    return "; ".join(named)
 
 
 def _namespace(key: ObjectKey, verdicts: Mapping[ObjectKey, Checked]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from reconciler.planning.plan import Action, Change, Plan
-from tests.scenarios.conftest import NAMES, World
+from tests.scenarios.conftest import FEDERATION, NAMES, World
 from tests.scenarios.manifests import NAMESPACE, SETTINGS
 
 pytestmark = pytest.mark.integration
@@ -118,6 +118,7 @@ def test_a_service_takes_what_another_one_lets_go_of(world: World) -> None:
 
 
 def test_a_value_of_somebody_else_is_still_refused_and_holds_the_prunes(world: World) -> None:
+    world.write("federation.yaml", FEDERATION + "  guards: {onInvalid: Skip}\n")
     write(world, service("a", NODE_PORT, "31085"), SETTINGS)
     assert world.apply().ok
     path = world.repository.parent / "by-hand.yaml"
@@ -157,6 +158,27 @@ def test_a_protected_holder_keeps_its_value(world: World) -> None:
     assert world.apply().ok
     write(world, service("b", NODE_PORT, "31088"))
     assert of(world.plan(), "b").action is Action.FAILED
+
+
+def test_two_services_that_exchange_their_ports_are_told_of_each_other(world: World) -> None:
+    write(world, service("a", NODE_PORT, "31089"), service("b", NODE_PORT, "31090"))
+    assert world.apply().ok
+    write(world, service("a", NODE_PORT, "31090"), service("b", NODE_PORT, "31089"))
+    plan = world.plan()
+    assert {of(plan, name).action for name in "ab"} == {Action.FAILED}
+    assert "its node port 31090 is that of Service shop/b, which keeps it" in of(plan, "a").error
+
+
+def test_an_address_that_another_service_keeps_is_refused_before_the_first_write(
+    world: World,
+) -> None:
+    write(world, service("a"))
+    assert world.apply().ok
+    addresses = {name: world.get("service", "a", name)["spec"]["clusterIP"] for name in NAMES}
+    write(world, service("a"), service("b", f"  clusterIP: {addresses['aws']}"))
+    change = of(world.plan(), "b")
+    assert change.action is Action.FAILED
+    assert change.error.endswith("is that of Service shop/a, which keeps it")
 
 
 def test_the_place_as_the_default_priority_moves(world: World) -> None:
