@@ -72,12 +72,14 @@ class _Doubt(Unshown, frozen=True):
 class _Known(Unshown, frozen=True):
     """What was found out before the objects are looked at one by one.
 
-    ``going``: Namespaces that are being deleted, as told. ``remarks`` are added to.
+    ``going``: Namespaces that are being deleted, as told. ``coming``: the versions in which Git's
+    CustomResourceDefinitions serve a kind. ``remarks`` are added to.
     """
 
     found: Mapping[ObjectKey, Object]
     absent_namespaces: Collection[str]
     going: Mapping[str, str]
+    coming: Mapping[GroupKind, Sequence[str]]
     definitions: Mapping[GroupKind, Definition]
     remarks: list[str]
 
@@ -98,7 +100,10 @@ def decide_all(
         for t, obj in zip(targets, live, strict=True)
         if t.key.group_kind == NAMESPACE and obj is not None and is_going(obj)
     }
-    known = _Known(found, absent_namespaces, going, {}, remarks)
+    coming: dict[GroupKind, list[str]] = {}
+    for crd in shared.crds:
+        coming.setdefault(crd.group_kind, []).append(crd.api_version)
+    known = _Known(found, absent_namespaces, going, coming, {}, remarks)
 
     def settle(some: Sequence[Target]) -> dict[ObjectKey, Checked]:
         verdicts = [
@@ -242,7 +247,7 @@ def _at_a_glance(
         return checking.terminating(target, deletion_words(live), live)
     if going := known.going.get(target.key.namespace) or definition.going:
         return checking.terminating(target, going, live)
-    coming = [crd.api_version for crd in shared.crds if crd.group_kind == kind]
+    coming = known.coming.get(kind, ())
     if target.kind not in shared.crds and (coming or target.resource is None):
         return checking.unserved(target, coming or shared.observation.discovery.versions(kind))
     if live is None:

@@ -8,6 +8,7 @@ import pytest
 
 from reconciler.planning.plan import Action, Change
 from reconciler.reporting.text import render_plan
+from tests.controlplane.process import eventually
 from tests.scenarios.conftest import NAMES, World
 from tests.scenarios.manifests import NAMESPACE, SERVICE, SETTINGS, SHOP
 from tests.scenarios.test_changing_definitions import definition, route
@@ -113,3 +114,26 @@ def test_what_is_to_lie_in_a_namespace_of_others_that_hangs_waits_for_it(world: 
     assert change.action is Action.TERMINATING
     assert "its Namespace shop is being deleted" in change.error
     assert not plan.violations
+
+
+def test_what_a_definition_that_hangs_defines_waits_for_it(world: World) -> None:
+    world.write("shop.yaml", "---".join([NAMESPACE, definition(), route()]))
+    assert world.apply().ok
+    patch(world, "routes.example.com", "web", HOLD)
+    for cluster in NAMES:
+        world.kubectl("delete", "crd", "routes.example.com", "--wait=false", cluster=cluster)
+    world.write("shop.yaml", "---".join([NAMESPACE, definition(), route(), route(name="api")]))
+
+    def told() -> bool:
+        return {c.action for c in world.changes()} == {Action.TERMINATING}
+
+    eventually(told, "the server deletes what the definition defines")
+    going = one(world.changes(), "api").error
+    assert "its CustomResourceDefinition.apiextensions.k8s.io routes.example.com" in going
+    patch(world, "routes.example.com", "web", FREE)
+
+    def made_anew() -> bool:
+        return world.apply().ok and not world.plan().has_changes
+
+    eventually(made_anew, "both are made anew")
+    assert world.exists("routes.example.com", "api")
