@@ -37,7 +37,7 @@ from reconciler.planning.comparing import request_digest
 from reconciler.planning.custom_kinds import moved_on
 from reconciler.planning.fields import changed_fields
 from reconciler.planning.plan import Action, Change, FieldChange, Outcome
-from reconciler.planning.pruning import deletion_words
+from reconciler.planning.pruning import deletion_words, is_going
 from reconciler.planning.redaction import mask, refusal_words
 from reconciler.planning.requests import with_running_replicas
 
@@ -138,7 +138,9 @@ def _recreate(
     return _apply(member, resource, change, otherwise, digester)
 
 
-def _delete(member: Member, resource: Resource, change: Change, otherwise: Otherwise) -> bool:
+def _delete(
+    member: Member, resource: Resource, change: Change, otherwise: Otherwise
+) -> Object | None:
     return member.delete_as_decided(
         resource,
         change.key,
@@ -207,8 +209,12 @@ def _prune(
     member: Member, resource: Resource, change: Change, otherwise: Otherwise, digester: Digester
 ) -> _Result:
     del digester
-    existed = _delete(member, resource, change, otherwise)
-    return None, None, "" if existed else "was gone already"
+    deleted = _delete(member, resource, change, otherwise)
+    if deleted is None:
+        return None, None, "was gone already"
+    # Foreground deletion and Namespaces end by themselves.
+    waits = set(deleted["metadata"].get("finalizers") or ()) - {"foregroundDeletion", "orphan"}
+    return None, None, deletion_words(deleted) if waits and is_going(deleted) else ""
 
 
 def _orphan(

@@ -347,12 +347,13 @@ def _checked_lines(result: RunResult, style: Style) -> Iterator[str]:
 
 
 def _outcome_lines(outcomes: Sequence[Outcome], style: Style) -> Iterator[str]:
-    """What failed and what was skipped; clusters in which the same happened are told together."""
+    """What failed, was skipped, or did not come to its end; clusters in which the same happened are
+    told together."""
 
     def said(outcome: Outcome) -> tuple[bool, tuple[str, ...], str, str]:
         return outcome.status != "failed", tuple(outcome.key), outcome.action, outcome.message
 
-    undone = sorted((o for o in outcomes if o.status != "done"), key=said)
+    undone = sorted((o for o in outcomes if o.status != "done" or o.message), key=said)
     for _, same in groupby(undone, key=said):
         together = list(same)
         first = together[0]

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from reconciler.planning.plan import Action, Change
-from reconciler.reporting.text import render_plan
+from reconciler.reporting.text import render_plan, render_result
 from tests.controlplane.process import eventually
 from tests.scenarios.conftest import NAMES, World
 from tests.scenarios.manifests import NAMESPACE, SERVICE, SETTINGS, SHOP
@@ -72,7 +72,8 @@ def test_a_prune_that_does_not_end_is_told_by_every_plan(world: World) -> None:
     assert world.apply().ok
     patch(world, "configmap", "other", HOLD)
     world.write("shop.yaml", "---".join([NAMESPACE, SETTINGS]))
-    world.apply()
+    told = render_result(world.apply(), with_plan=False)
+    assert "ConfigMap shop/other: prune done: it is being deleted since" in told
     for _ in range(2):
         plan = world.plan()
         change = one(plan.clusters[0].changes, "other")
