@@ -17,7 +17,7 @@ from msgspec import Struct
 from reconciler.cluster.member import Member
 from reconciler.cluster.parallel import in_parallel
 from reconciler.cluster.resources import Resource
-from reconciler.errors import ApiError
+from reconciler.errors import ApiError, Forbidden
 from reconciler.health.object_status import Status, has_finished, object_status
 from reconciler.objects import (
     GroupKind,
@@ -106,7 +106,8 @@ def _named(value: Any) -> Iterator[tuple[GroupKind, str]]:
 
 def waiting(member: Member, prunes: Sequence[Change], users: Users) -> dict[ObjectKey, str]:
     """Which of the prunes must wait, and for what. Costs four LISTs for each namespace with such a
-    prune and workloads of ours. What cannot be listed counts as using all."""
+    prune and workloads of ours. Where these may not be listed, every rollout in the namespace
+    is waited for."""
     found: dict[ObjectKey, str] = {}
     asked = [c.key for c in prunes if c.key.group_kind in USED_BY_PODS]
     for namespace in sorted({key.namespace for key in asked}):
@@ -117,16 +118,17 @@ def waiting(member: Member, prunes: Sequence[Change], users: Users) -> dict[Obje
             continue
         left = _left_by_this_run(here, users)
         still = [key for key in keys if _as_named(key) not in left]
-        old = _named_by_old_revisions(member, namespace, here, users) if still else {}
+        old, unknown = (
+            _named_by_old_revisions(member, namespace, here, users) if still else ({}, "")
+        )
         for key in keys:
             if names := left.get(_as_named(key)):
                 found[key] = f"until the rollout that leaves it is done: {first_few(names)}"
-            elif names := old.get(_as_named(key), old.get(_EVERYTHING)):
+            elif names := old.get(_as_named(key)):
                 found[key] = f"while it is still named by {first_few(names)}"
+            elif unknown:
+                found[key] = unknown
     return found
-
-
-_EVERYTHING = (GroupKind("", ""), "")
 
 
 def _as_named(key: ObjectKey) -> tuple[GroupKind, str]:
@@ -148,17 +150,21 @@ def _left_by_this_run(
 
 def _named_by_old_revisions(
     member: Member, namespace: str, here: Mapping[ObjectKey, Object], users: Users
-) -> dict[tuple[GroupKind, str], list[str]]:
+) -> tuple[dict[tuple[GroupKind, str], list[str]], str]:
     """What is named by Pods, by revisions of workloads that are being rolled out, and by Jobs that
-    run, and not by Git's version of what they belong to."""
+    run, and not by Git's version of what they belong to; and why anything may be (else empty)."""
 
     def look(resource: Resource) -> list[Object]:
         return member.list_objects(resource, namespace=namespace)
 
     try:
         pods, replica_sets, revisions, jobs = in_parallel(look, [_PODS, *_REVISIONS, _JOBS], 4)
+    except Forbidden:
+        unfinished = [str(key) for key, obj in sorted(here.items()) if _is_unfinished(obj)]
+        why = f"until these are rolled out, as Pods may not be listed: {first_few(unfinished)}"
+        return {}, why if unfinished else ""
     except ApiError as error:
-        return {_EVERYTHING: [f"Pods that cannot be looked at ({error})"]}
+        return {}, f"as the Pods that may use it cannot be listed: {error}"
     by_uid = {_uid(obj): obj for obj in (*here.values(), *replica_sets, *jobs)}
     found: dict[tuple[GroupKind, str], list[str]] = {}
     for obj in (*pods, *replica_sets, *revisions, *jobs):
@@ -172,7 +178,7 @@ def _named_by_old_revisions(
         git = named_in(users.wanted[key].get("spec")) if key in users.wanted else frozenset()
         for named in named_in(content) - git:
             found.setdefault(named, []).append(str(key_of(obj)))
-    return found
+    return found, ""
 
 
 def _may_run(obj: Object, top: Object) -> bool:
@@ -185,6 +191,17 @@ def _may_run(obj: Object, top: Object) -> bool:
         return True
     # While a rollout is under way, its controller may go back to an older revision.
     return obj is not top and object_status(top).status is not Status.CURRENT
+
+
+def _is_unfinished(obj: Object) -> bool:
+    """Whether a workload is being rolled out, or has Jobs that run, by its own words."""
+    kind = key_of(obj).group_kind
+    if kind not in _RUNS_PODS:
+        return False
+    if kind.kind in ("Pod", "Job"):
+        return not has_finished(obj)
+    active = bool(map_of(obj.get("status")).get("active"))
+    return active or object_status(obj).status is not Status.CURRENT
 
 
 def _is_job(obj: Object) -> bool:

@@ -11,6 +11,7 @@ import pytest
 
 from reconciler.planning.plan import Action, Change
 from reconciler.reporting.text import render_plan
+from reconciler.sandbox import Sandbox
 from tests.controlplane.fixtures import Fleet
 from tests.controlplane.plane import ControlPlane
 from tests.controlplane.process import eventually
@@ -227,6 +228,34 @@ def test_what_leaves_with_its_workload_does_not_wait(world: World) -> None:
     assert {c.action for c in world.changes()} == {Action.PRUNE}
     assert world.apply().ok
     assert not world.exists("configmap", "settings-1")
+
+
+def test_an_account_that_may_not_list_pods_waits_for_the_rollouts(
+    simulated_world: World, sandbox: Sandbox
+) -> None:
+    world, pod = simulated_world, REFERENCES["envFrom"][1]
+    write(world, configuration("configmap", "settings-1"), deployment("settings-1", pod))
+    assert world.apply().ok
+    for name in NAMES:
+        sandbox.cluster(name).controllers.frozen = True
+        sandbox.cluster(name).faults.error(403, path="/namespaces/shop/pods", method="GET")
+    write(world, configuration("configmap", "settings-2"), deployment("settings-2", pod))
+    assert world.apply().ok
+    change = of(world.changes(), "settings-1")
+    assert change is not None
+    assert change.action is Action.WAITING
+    assert change.reason.endswith(
+        "until these are rolled out, as Pods may not be listed: Deployment.apps shop/web"
+    )
+    for name in NAMES:
+        sandbox.cluster(name).controllers.frozen = False
+        sandbox.cluster(name).controllers.settle_all()
+
+    def pruned() -> bool:
+        world.apply()
+        return not world.exists("configmap", "settings-1")
+
+    eventually(pruned, "the rollout is done")
 
 
 @pytest.mark.integration
