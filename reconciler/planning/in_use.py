@@ -12,8 +12,6 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
-from msgspec import Struct
-
 from reconciler.cluster.member import Member
 from reconciler.cluster.parallel import in_parallel
 from reconciler.cluster.resources import Resource
@@ -23,6 +21,7 @@ from reconciler.objects import (
     GroupKind,
     Object,
     ObjectKey,
+    Unshown,
     first_few,
     key_of,
     map_of,
@@ -74,7 +73,7 @@ _NAMES = {
 Named = frozenset[tuple[GroupKind, str]]
 
 
-class Users(Struct, frozen=True):
+class Users(Unshown, frozen=True):
     """What is ours in one member: ``live`` objects, those that Git ``wanted``, as it has them, and
     the keys of those that this plan prunes."""
 
