@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 
+from msgspec.structs import replace
+
 from reconciler.applying.elsewhere import Elsewhere
 from reconciler.applying.member_run import MemberRun
 from reconciler.cluster.answers import understanding
@@ -14,7 +16,15 @@ from reconciler.cluster.parallel import in_parallel
 from reconciler.errors import ClusterError, LeaseLost
 from reconciler.objects import ObjectKey
 from reconciler.planning.member_plan import MemberWork
-from reconciler.planning.plan import Action, Change, Outcome, Plan, RunResult
+from reconciler.planning.plan import (
+    NOT_WRITTEN,
+    Action,
+    Change,
+    ClusterPlan,
+    Outcome,
+    Plan,
+    RunResult,
+)
 
 CONCURRENT_MEMBERS = 32
 
@@ -65,13 +75,25 @@ def carry_out(
     errors = [f"{run.work.cluster.name}: {run.lost}" for run in runs if run.lost]
     outcomes = [outcome for run in runs for outcome in _complete(run)]
     unfinished = any(outcome.status == "skipped" for outcome in outcomes)
+    checked = {run.work.cluster.name: run.checked for run in runs}
     return RunResult(
-        plan,
+        _as_checked(plan, checked),
         outcomes=tuple(sorted(outcomes, key=lambda o: (o.cluster, o.key, o.action))),
         errors=tuple(sorted(errors)),
         stopped=lease_lost[0] if lease_lost else stopped() if unfinished else "",
         requests={run.work.cluster.name: run.work.member.requests for run in runs},
+        checked=tuple((name, found[key]) for name, found in checked.items() for key in found),
     )
+
+
+def _as_checked(plan: Plan, checked: Mapping[str, Mapping[ObjectKey, Change]]) -> Plan:
+    """The plan with what was found when its unchecked changes were checked."""
+
+    def of(cluster: ClusterPlan) -> ClusterPlan:
+        found = checked.get(cluster.name, {})
+        return replace(cluster, changes=tuple(found.get(c.key, c) for c in cluster.changes))
+
+    return replace(plan, clusters=tuple(map(of, plan.clusters))) if any(checked.values()) else plan
 
 
 def _not_in_place(
@@ -132,6 +154,6 @@ def _complete(run: MemberRun) -> list[Outcome]:
     missed = [
         Outcome(run.work.cluster.name, c.action, c.key, "skipped", run.lost or "not reached")
         for c in run.work.plan.changes
-        if c.action not in (Action.FAILED, Action.UNCHANGED) and (c.key, c.action) not in done
+        if c.action not in NOT_WRITTEN and (c.key, c.action) not in done
     ]
     return run.outcomes + missed

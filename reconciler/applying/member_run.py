@@ -9,33 +9,41 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Literal
 
-from reconciler.applying.waves import apply_waves, prune_waves, wave_of
-from reconciler.applying.writing import Written, write
+from reconciler.applying.waves import DELETING, apply_waves, prune_waves, wave_of
+from reconciler.applying.writing import Written, move_entries, write
 from reconciler.cluster.parallel import in_parallel
 from reconciler.cluster.resources import Resource, VersionedKind
 from reconciler.errors import ClusterError, LeaseLost
 from reconciler.inventory.ownership import Fields
 from reconciler.inventory.records import Record
 from reconciler.inventory.store import Inventory, write_inventory
-from reconciler.objects import GroupKind, Object, ObjectKey
+from reconciler.objects import GroupKind, Object, ObjectKey, first_few
 from reconciler.planning import once, pruning
+from reconciler.planning.checking import Checked
+from reconciler.planning.custom_kinds import kind_defined_by
 from reconciler.planning.member_plan import MemberWork
-from reconciler.planning.plan import Action, Change, Outcome
+from reconciler.planning.plan import NOT_WRITTEN, Action, Change, Outcome
 from reconciler.planning.pruning import CRD, NAMESPACE
 from reconciler.planning.requests import crds_in
 
+RELEASE_SECONDS = 60.0
+"""How long servers may keep ports and addresses of what is gone."""
 CONCURRENT_WRITES = 16
 """Twice as many as questions: a write also waits for the server's disk."""
 CRD_TIMEOUT_SECONDS = 30.0
 CRD_POLL_SECONDS = 0.1
+CRD_SETTLE_SECONDS = 5.0
+"""How long a server may judge objects by the definition that was there before."""
 
 
 @dataclass
 class MemberRun:
     """The state of one member's run; ``stopped`` is asked before each object.
 
-    ``written`` is called after each object, for progress.
+    ``written`` is called after each object, for progress. ``checked`` are changes that the plan
+    could not check, as they were found right before they were made.
     """
 
     work: MemberWork
@@ -43,6 +51,7 @@ class MemberRun:
     stopped: Callable[[], str] = lambda: ""
     written: Callable[[], None] = lambda: None
     outcomes: list[Outcome] = field(default_factory=list)
+    checked: dict[ObjectKey, Change] = field(default_factory=dict)
     lost: str = ""
 
     def __post_init__(self) -> None:
@@ -53,16 +62,17 @@ class MemberRun:
         self._fields: dict[str, Fields] = dict(self.work.fields)
         self._resources: dict[VersionedKind, Resource] = dict(self.work.resources)
         self._gone: set[ObjectKey] = set()
+        self._redefined: dict[GroupKind, float] = {}
 
     # -- phases ----------------------------------------------------------------------------
 
     def apply(self) -> None:
         """Write-ahead, then every wave. Raises LeaseLost; all else becomes outcomes."""
-        waves = apply_waves(self.work.plan.changes)
+        waves = apply_waves([c for c in self.work.plan.changes if not c.after])
         if not waves and not self._removals():
             return
         try:
-            self._write_ahead([change for _, wave in waves for change in wave])
+            self._write_ahead([*(c for _, wave in waves for c in wave), *self._successors()])
         except LeaseLost:
             raise
         except ClusterError as error:
@@ -70,14 +80,19 @@ class MemberRun:
             self._skip([c for _, wave in waves for c in wave], self.lost)
             return
         broken_namespaces: set[str] = set()
-        broken_kinds: set[GroupKind] = set()
+        broken_kinds = self._move_entries([c for _, wave in waves for c in wave if c.old_entry])
         for _, wave in waves:
-            held = [c for c in wave if self._waits_for(c, broken_namespaces, broken_kinds)]
-            self._skip(held, "its Namespace or CustomResourceDefinition failed")
-            outcomes = self._write_wave([c for c in wave if c not in held])
+            held = {c.key: why for c in wave if (why := broken_kinds.get(_kind_behind(c)))}
+            for change in wave:
+                if change.key.namespace in broken_namespaces:
+                    held[change.key] = "its Namespace failed"
+                if change.key in held:
+                    self._skip([change], held[change.key])
+            outcomes = self._write_wave(self._check_again([c for c in wave if c.key not in held]))
             failed = [o for o in outcomes if o.status != "done"]
             broken_namespaces |= {o.key.name for o in failed if o.key.group_kind == NAMESPACE}
-            broken_kinds |= self._await_crds(wave, failed)
+            unserved = self._await_crds(wave, failed)
+            broken_kinds |= dict.fromkeys(unserved, "its CustomResourceDefinition failed")
 
     def prune(self, wait_for: Mapping[ObjectKey, str]) -> None:
         """Delete what nobody wants, unless an apply failed here.
@@ -86,11 +101,27 @@ class MemberRun:
         with the reason: deleting the old one first could leave none.
         """
         removals = self._removals()
+        successors = self._successors()
+        first = {key for change in successors for key in change.after}
+        if self._skip_after_failure([*removals, *successors]):
+            return
+        self._prune([c for c in removals if c.key in first], wait_for)
+        self._write_successors(successors)
+        rest = [c for c in removals if c.key not in first]
+        if not self._skip_after_failure(rest):
+            self._prune(rest, wait_for)
+
+    def _skip_after_failure(self, changes: Sequence[Change]) -> bool:
+        """Whether something could not be applied here, so that ``changes`` wait."""
         failed = [o for o in self.outcomes if o.status != "done"]
         if self.lost or failed:
             reason = self.lost or f"{len(failed)} objects could not be applied first"
-            self._skip(removals, f"pruning waits: {reason}")
-            return
+            for change in changes:
+                waits = "pruning waits" if change.action in DELETING else "it waits"
+                self._skip([change], f"{waits}: {reason}")
+        return bool(self.lost or failed)
+
+    def _prune(self, removals: Sequence[Change], wait_for: Mapping[ObjectKey, str]) -> None:
         for _, wave in prune_waves(removals):
             held = {c.key: wait_for[c.key] for c in wave if c.key in wait_for}
             for change in wave:
@@ -127,6 +158,25 @@ class MemberRun:
         return frozenset(found | done)
 
     # -- steps -----------------------------------------------------------------------------
+
+    def _successors(self) -> list[Change]:
+        """What can be made only when other objects are gone, or have let go."""
+        return [c for c in self.work.plan.changes if c.after]
+
+    def _write_successors(self, successors: Sequence[Change]) -> None:
+        """In the order in which each follows the others; those whose forerunners stay, wait."""
+        left = list(successors)
+        while left:
+            keys = {change.key for change in left}
+            ready = [c for c in left if not keys.intersection(c.after)]
+            done = {o.key for o in self.outcomes if o.status == "done"}
+            for change in ready:
+                if missing := [str(key) for key in change.after if key not in done]:
+                    self._skip([change], f"it waits: {first_few(missing)} is still there")
+            self._write_all(
+                self._check_again([c for c in ready if all(key in done for key in c.after)])
+            )
+            left = [change for change in left if change not in ready]
 
     def _removals(self) -> list[Change]:
         return [c for c in self.work.plan.changes if c.action in (Action.PRUNE, Action.ORPHAN)]
@@ -195,6 +245,69 @@ class MemberRun:
         seen = set(self.work.rows) | set(self.work.observation.members)
         return touched | seen | self.work.unlisted
 
+    def _move_entries(self, changes: Sequence[Change]) -> dict[GroupKind, str]:
+        """Before a CustomResourceDefinition drops a version, of which entries would then stop every
+        apply: the kinds of which this failed, with the reason."""
+        failed: dict[GroupKind, str] = {}
+        for change in changes:
+            if reason := self.lost or self.stopped() or self._move_entry(change):
+                failed[change.key.group_kind] = f"{change.key}: {reason}"
+        return failed
+
+    def _move_entry(self, change: Change) -> str:
+        kind = VersionedKind.of(change.live or change.request or {})
+        resource = self._served(kind)
+        if resource is None:
+            return f"the cluster does not serve {kind.kind} in {kind.api_version}"
+        return move_entries(self.work.member, resource, change)
+
+    def _check_again(self, wave: Sequence[Change]) -> list[Change]:
+        """The wave with what its unchecked changes turn out to be, now that what they need is
+        there; without those that are refused, or would be something else than was planned."""
+        unsure = {c.key: c for c in wave if not c.verified}
+        if not unsure or self.lost or self.stopped():
+            return list(wave)
+        try:
+            verdicts = self._verdicts(unsure)
+        except LeaseLost:
+            raise
+        except ClusterError as error:
+            for change in unsure.values():
+                self._settle(change, "failed", f"it could not be checked: {error}")
+            return [c for c in wave if c.verified]
+        ready = []
+        for change in wave:
+            verdict = verdicts.get(change.key)
+            if verdict is None:
+                ready.append(change)
+            elif refusal := _refusal(change, verdict):
+                self._settle(change, "failed", refusal)
+            elif verdict.change is None:
+                self._settle(change, "done", "is as Git says already")
+                if verdict.record is not None:
+                    self._remember(change, verdict.record, verdict.fields)
+            else:
+                self.checked[change.key] = verdict.change
+                ready.append(verdict.change)
+        return ready
+
+    def _verdicts(self, unsure: Mapping[ObjectKey, Change]) -> Mapping[ObjectKey, Checked]:
+        """What the server says now of changes that nobody could check before."""
+        # It takes a moment to judge by a definition that was just written.
+        written = (self._redefined.get(key.group_kind, 0.0) for key in unsure)
+        give_up = max(written, default=0.0) + CRD_SETTLE_SECONDS
+        if any(change.after for change in unsure.values()):
+            give_up = max(give_up, time.monotonic() + RELEASE_SECONDS)
+        while True:
+            verdicts = self.work.check_again(unsure.keys(), self._resources)
+            stuck = [v.change for v in verdicts.values() if v.change and v.change.old_entry]
+            moved = [change for change in stuck if not self._move_entry(change)]
+            refused = any(_refusal(unsure[key], verdict) for key, verdict in verdicts.items())
+            late = time.monotonic() > give_up and not moved
+            if not refused or late or self.lost or self.stopped():
+                return verdicts
+            time.sleep(CRD_POLL_SECONDS)
+
     def _write_wave(self, wave: Sequence[Change]) -> list[Outcome]:
         """The recreations last: they delete, so they wait as prunes do where something failed."""
         recreations = [c for c in wave if c.action is Action.RECREATE]
@@ -231,11 +344,14 @@ class MemberRun:
             if change.action in (Action.PRUNE, Action.ORPHAN):
                 self._gone.add(change.key)
             elif result.record is not None:
-                self._rows[change.key] = result.record
-                self._note_run(change)
-                if result.fields is not None:
-                    self._fields[result.record.entry] = result.fields
+                self._remember(change, result.record, result.fields)
         return [result.outcome for result in results]
+
+    def _remember(self, change: Change, record: Record, fields: Fields | None) -> None:
+        self._rows[change.key] = record
+        self._note_run(change)
+        if fields is not None:
+            self._fields[record.entry] = fields
 
     def _note_run(self, change: Change) -> None:
         """Remember that a Job which the cluster will delete by itself was given its work."""
@@ -270,12 +386,20 @@ class MemberRun:
 
     def resource_of(self, change: Change) -> Resource | None:
         """How the member serves the kind of a change; None: not at all."""
-        kind = VersionedKind(change.api_version, change.key.kind)
+        return self._served(VersionedKind(change.api_version, change.key.kind))
+
+    def _served(self, kind: VersionedKind) -> Resource | None:
         return (
             self._resources.get(kind)
             or self.work.observation.discovery.find(kind)
             or self._inventory.resources.get(kind)
         )
+
+    def _settle(self, change: Change, status: Literal["done", "failed"], message: str) -> None:
+        """The outcome of a change for which nothing is written."""
+        name = self.work.member.name
+        self.outcomes.append(Outcome(name, change.action, change.key, status, message))
+        self.written()
 
     def _skip(self, changes: Sequence[Change], reason: str) -> None:
         for change in changes:
@@ -284,11 +408,6 @@ class MemberRun:
 
     def _skipped(self, change: Change, reason: str) -> Outcome:
         return Outcome(self.work.member.name, change.action, change.key, "skipped", reason)
-
-    def _waits_for(
-        self, change: Change, namespaces: Collection[str], kinds: Collection[GroupKind]
-    ) -> bool:
-        return change.key.namespace in namespaces or change.key.group_kind in kinds
 
     def _await_crds(self, wave: Sequence[Change], failed: Sequence[Outcome]) -> set[GroupKind]:
         """Wait until the CRDs of this wave are served; the kinds of those that are not."""
@@ -304,6 +423,8 @@ class MemberRun:
             for key, found in list(pending.items()):
                 if all(self._is_served(resource) for resource in found.values()):
                     self._resources.update(found)
+                    kinds_defined = {kind.group_kind for kind in found}
+                    self._redefined |= dict.fromkeys(kinds_defined, time.monotonic())
                     del pending[key]
             if pending:
                 time.sleep(CRD_POLL_SECONDS)
@@ -315,3 +436,23 @@ class MemberRun:
         except ClusterError:
             return False
         return True
+
+
+def _kind_behind(change: Change) -> GroupKind:
+    """The kind that a definition is about, or the object's own."""
+    if change.key.group_kind == CRD and change.request:
+        return kind_defined_by(change.request)
+    return change.key.group_kind
+
+
+def _refusal(planned: Change, verdict: Checked) -> str:
+    """Why a change that was checked late must not be made; empty: it is what was planned, or
+    nothing is to be done any more."""
+    found = verdict.change
+    if found is None or (found.action is planned.action and found.verified):
+        return ""
+    if found.action in NOT_WRITTEN:
+        return found.error
+    if not found.verified:
+        return f"it could not be checked: {found.reason}"
+    return f"it would be to {found.action} now, which was not planned: {found.reason}; run again"

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from itertools import groupby
 
 from reconciler.objects import GroupKind, ObjectKey
-from reconciler.planning.plan import Action, Change
+from reconciler.planning.plan import NOT_WRITTEN, Action, Change
 
 _WAVES: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("CRDs and Namespaces", ("CustomResourceDefinition.apiextensions.k8s.io", "Namespace")),
@@ -75,7 +75,7 @@ def wave_name(number: int) -> str:
 
 def apply_waves(changes: Sequence[Change]) -> list[tuple[int, list[Change]]]:
     """The changes that write, by wave in order; within a wave by key."""
-    writing = [c for c in changes if c.action not in (*DELETING, Action.FAILED, Action.UNCHANGED)]
+    writing = [c for c in changes if c.action not in {*DELETING, *NOT_WRITTEN}]
     writing.sort(key=lambda c: (wave_of(c.key), c.key))
     return [(number, list(part)) for number, part in groupby(writing, lambda c: wave_of(c.key))]
 

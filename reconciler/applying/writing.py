@@ -34,8 +34,10 @@ from reconciler.manifests.marks import PART_OF
 from reconciler.objects import Object
 from reconciler.planning.checking import try_as_new
 from reconciler.planning.comparing import request_digest
+from reconciler.planning.custom_kinds import moved_on
 from reconciler.planning.fields import changed_fields
 from reconciler.planning.plan import Action, Change, FieldChange, Outcome
+from reconciler.planning.pruning import deletion_words, is_going
 from reconciler.planning.redaction import mask, refusal_words
 from reconciler.planning.requests import with_running_replicas
 
@@ -136,7 +138,9 @@ def _recreate(
     return _apply(member, resource, change, otherwise, digester)
 
 
-def _delete(member: Member, resource: Resource, change: Change, otherwise: Otherwise) -> bool:
+def _delete(
+    member: Member, resource: Resource, change: Change, otherwise: Otherwise
+) -> Object | None:
     return member.delete_as_decided(
         resource,
         change.key,
@@ -181,10 +185,12 @@ def without_replicas(entries: Sequence[Object]) -> list[Object]:
 
 def _wait_until_gone(member: Member, resource: Resource, change: Change) -> None:
     give_up = time.monotonic() + DELETION_TIMEOUT_SECONDS
+    words = ""
     while time.monotonic() < give_up:
         live = member.get(resource, change.key)
         if live is None:
             return
+        words = deletion_words(live)
         if live["metadata"].get("uid") != change.uid:
             raise ClusterError(
                 member.name,
@@ -194,7 +200,7 @@ def _wait_until_gone(member: Member, resource: Resource, change: Change) -> None
         time.sleep(DELETION_POLL_SECONDS)
     raise ClusterError(
         member.name,
-        f"still terminating after {DELETION_TIMEOUT_SECONDS:.0f} s; it is created by a later run",
+        f"still there after {DELETION_TIMEOUT_SECONDS:.0f} s: {words}; it is made by a later run",
         hint="look for finalizers that nobody removes",
     )
 
@@ -203,8 +209,12 @@ def _prune(
     member: Member, resource: Resource, change: Change, otherwise: Otherwise, digester: Digester
 ) -> _Result:
     del digester
-    existed = _delete(member, resource, change, otherwise)
-    return None, None, "" if existed else "was gone already"
+    deleted = _delete(member, resource, change, otherwise)
+    if deleted is None:
+        return None, None, "was gone already"
+    # Foreground deletion and Namespaces end by themselves.
+    waits = set(deleted["metadata"].get("finalizers") or ()) - {"foregroundDeletion", "orphan"}
+    return None, None, deletion_words(deleted) if waits and is_going(deleted) else ""
 
 
 def _orphan(
@@ -317,6 +327,31 @@ def _rewrite_entries(
         except Conflict:
             live = None
     return None
+
+
+def move_entries(member: Member, resource: Resource, change: Change) -> str:
+    """Move our entries on from a version that is dropped; why that failed, or nothing.
+
+    Raises LeaseLost.
+    """
+    try:
+        for _ in range(REWRITE_TRIES):
+            live = member.get(resource, change.key)
+            if live is None or live["metadata"].get("uid") != change.uid:
+                raise _changed(member)
+            operations = moved_on(live, change.old_entry, change.new_entry)
+            try:
+                if operations:
+                    member.json_patch(resource, change.key, operations)
+            except Conflict:
+                continue
+            return ""
+        raise _changed(member)
+    except LeaseLost:
+        raise
+    except ClusterError as error:
+        told = refusal_words(error, change.hidden, change.request, change.live)
+        return f"its managedFields could not be moved on from {change.old_entry}: {told}"
 
 
 def _changed(member: Member) -> ClusterError:

@@ -240,9 +240,10 @@ class Member:
         uid: str,
         resource_version: str,
         propagation: str = "Background",
-    ) -> bool:
-        """Delete exactly the object that was seen; False when it is gone already.
+    ) -> Object | None:
+        """Delete exactly the object that was seen; None when it is gone already.
 
+        The answer is the object where it stays until its finalizers are done, else a Status.
         Raises Conflict when the object there now has another UID or resourceVersion.
         """
         body: Object = {
@@ -252,10 +253,9 @@ class Member:
             "propagationPolicy": propagation,
         }
         try:
-            self._write("DELETE", resource, resource.item(key), body, _JSON)
+            return self._write("DELETE", resource, resource.item(key), body, _JSON)
         except NotFound:
-            return False
-        return True
+            return None
 
     def delete_as_decided(
         self,
@@ -266,11 +266,11 @@ class Member:
         uid: str,
         resource_version: str,
         propagation: str = "Background",
-    ) -> bool:
+    ) -> Object | None:
         """Delete the object that was seen; one that was written to since is looked at again.
 
         Status updates move the resourceVersion all the time, so a mismatch is no reason to give up.
-        ``otherwise`` says why the object as it is now must stay, or nothing. False when it is gone
+        ``otherwise`` says why the object as it is now must stay, or nothing. None when it is gone
         already. Raises ClusterError when it stays.
         """
         version = resource_version
@@ -282,7 +282,7 @@ class Member:
             except Conflict:
                 live = self.get(resource, key)
                 if live is None:
-                    return False
+                    return None
                 if live["metadata"].get("uid") != uid:
                     reason = "it was deleted and made again meanwhile"
                 else:
@@ -294,7 +294,7 @@ class Member:
                         hint="run again: the next plan decides anew",
                     ) from None
                 if live["metadata"].get("deletionTimestamp"):
-                    return True
+                    return live
                 version = str(live["metadata"].get("resourceVersion", ""))
         raise ClusterError(
             self.name,

@@ -83,7 +83,8 @@ def _kinds_to_list(
 ) -> list[VersionedKind] | None:
     """None when an inventory kind's version can only be told by discovery."""
     kinds = dict.fromkeys(sorted(set(wanted)))
-    covered = {kind.group_kind for kind in kinds}
+    # What is wanted in a version that is not served (yet) may be there in another.
+    covered = {kind.group_kind for kind in kinds if known.find(kind) or not known.complete}
     uncovered = [(k, r) for k, r in inventory.rows.items() if k[:2] not in covered]
     for key, record in sorted(uncovered):
         if key.group_kind not in covered and record.api_version:

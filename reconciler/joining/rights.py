@@ -1,6 +1,7 @@
 """The RBAC rules that a reconciler needs in a member: what the repository's kinds ask for. Pure.
 
-Nothing is granted that no manifest needs. Two things follow from how RBAC works:
+Nothing is granted that no manifest needs; whoever writes workloads may read what comes of them, as
+nothing is pruned under an old Pod or a Job that runs. Two things follow from how RBAC works:
 
 - Whoever writes a Role must hold what is in it ("escalation"), so the rules of the repository's own
   Roles and ClusterRoles are part of what is granted; ``escalate`` is never given.
@@ -24,6 +25,8 @@ RBAC_GROUP = "rbac.authorization.k8s.io"
 VERBS = ("get", "list", "watch", "create", "patch", "update", "delete")
 Rule = dict[str, list[str]]
 
+_READ = ("get", "list")
+_MAKE_PODS = ("deployments", "statefulsets", "daemonsets", "cronjobs")
 _ROLES = ("ClusterRole", "Role")
 _BINDINGS = ("ClusterRoleBinding", "RoleBinding")
 
@@ -54,6 +57,10 @@ def workload_rules(needs: Needs, namespace: str) -> tuple[Rule, ...]:
     # A first run looks whether the inventory's namespace is there, and which API server this is.
     names = sorted({namespace, "kube-system"})
     rules.append({**_rule("", ["namespaces"], ["get"]), "resourceNames": names})
+    if any(resource.plural in _MAKE_PODS for resource in needs.resources):
+        rules.append(_rule("", ["pods"], _READ))
+        rules.append(_rule("apps", ["controllerrevisions", "replicasets"], _READ))
+        rules.append(_rule("batch", ["jobs"], _READ))
     if needs.dns:
         rules.append(_rule("", ["services"], ("get", "list")))
         rules.append(_rule("networking.k8s.io", ["ingresses"], ("get", "list")))

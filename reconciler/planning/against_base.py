@@ -19,6 +19,7 @@ from reconciler.objects import Object, ObjectKey, first_few
 from reconciler.planning.guards import deletions_of
 from reconciler.planning.plan import (
     ABSENT,
+    NOT_WRITTEN,
     Action,
     AgainstBase,
     Avoided,
@@ -31,7 +32,6 @@ from reconciler.planning.plan import (
 )
 
 Item = TypeVar("Item")
-_NO_WRITE = (Action.FAILED, Action.UNCHANGED)
 _POSITION = re.compile(r" \([^()\s]+:\d+:\d+\)")
 """Where a refused manifest lies, which an edit above it moves."""
 
@@ -114,7 +114,7 @@ def _of_cluster(head: ClusterPlan, base: ClusterPlan | None, ref: str) -> _Part:
 
 
 def _writing(changes: Iterable[Change]) -> list[Change]:
-    return [change for change in changes if change.action not in _NO_WRITE]
+    return [change for change in changes if change.action not in NOT_WRITTEN]
 
 
 def _same(one: Change, other: Change) -> bool:

@@ -14,11 +14,19 @@ from reconciler.cluster.member import Member
 from reconciler.cluster.resources import Resource, VersionedKind
 from reconciler.errors import ApiError, Conflict, Invalid, NotFound, Throttled
 from reconciler.federation.model import AdoptionRules
-from reconciler.inventory.ownership import Fields, owned_paths
+from reconciler.inventory.ownership import Fields, our_entry, owned_paths
 from reconciler.inventory.records import Digester, Footprint, Record
 from reconciler.objects import DEFAULT_NAMESPACE, Object
 from reconciler.planning import claims
 from reconciler.planning.comparing import Comparison, Question
+from reconciler.planning.custom_kinds import (
+    NO_CHANGE,
+    Definition,
+    as_git_says,
+    left_in,
+    stuck_at,
+    way_out,
+)
 from reconciler.planning.fields import REPLICAS_FIELD, changed_fields, leaf_fields
 from reconciler.planning.immutability import is_immutable
 from reconciler.planning.once import is_collected
@@ -29,6 +37,8 @@ from reconciler.planning.requests import (
     with_running_replicas,
 )
 
+_CHECKED_LATER = "to be checked by the server once its CustomResourceDefinition is written"
+_CHECKED_THEN = "to be checked by the server then"
 _ADMISSION = re.compile(r"admission webhook|(Validating|Mutating)AdmissionPolicy")
 _OWNER = re.compile(r'conflict with "((?:[^"\\]|\\.)*)"')
 
@@ -68,10 +78,17 @@ def check_existing(
     comparison: Comparison,
     previous: Record | None,
     terms: Terms,
+    definition: Definition = NO_CHANGE,
     *,
     adopting: bool = False,
 ) -> Checked:
-    """Dry-run the apply against the live object and say what would change."""
+    """Dry-run the apply against the live object and say what would change.
+
+    Where ``definition`` changes, the server judges by the old one: what it says is told as not
+    checked yet, and no refusal of it counts.
+    """
+    if left_in(live, definition.dropped).ours:
+        return unchecked(target, body, live, definition, adopting=adopting)
     resource = _resource(target)
     force, why_forced = False, ""
     recorded: Fields = {}
@@ -91,8 +108,13 @@ def check_existing(
         if foreseen.claim:
             result = _as_kept(member, resource, target, foreseen.result)
     except Invalid as error:
+        if definition.changes:
+            return unchecked(target, body, live, definition, adopting=adopting)
         return _refused(member, target, body, live, error, terms)
     except ApiError as error:
+        if version := stuck_at(error):
+            stuck = Definition(dropped=frozenset({version}), stays=target.kind.api_version)
+            return _unstuck(target, body, live, stuck, error, adopting=adopting)
         return _failed(target, _words(target, error, body, live))
     fields = changed_fields(live, result)
     after = terms.digester.footprint(result)
@@ -112,7 +134,9 @@ def check_existing(
         stays = claims.becoming_ours(live, result)
     reason = why_forced or _reason(comparison.question, fields, adopting)
     if not reason:
-        reason = _ownership(comparison.footprint, after)
+        reason = _ownership(comparison.footprint, after) or _version(live, target)
+    if definition.changes:
+        reason = f"{reason}; {_CHECKED_LATER}" if reason else _CHECKED_LATER
     change = Change(
         action,
         target.key,
@@ -122,6 +146,7 @@ def check_existing(
         reason=reason,
         origin=str(target.desired.position),
         force=force,
+        verified=not definition.changes,
         request=body,
         uid=str(live["metadata"].get("uid", "")),
         resource_version=str(live["metadata"].get("resourceVersion", "")),
@@ -173,6 +198,9 @@ def check_new(member: Member, target: Target, *, namespace_exists: bool) -> Chec
             remark = f"to be checked once its namespace is there ({DEFAULT_NAMESPACE}: {words})"
             reason = f"{change.reason}; {remark}"
             return Checked(target, dataclasses.replace(change, verified=False, reason=reason))
+        if any(cause.get("reason") == "NamespaceTerminating" for cause in error.causes):
+            going = f"its Namespace {target.key.namespace} is being deleted"
+            return terminating(target, going, None)
         homeless = isinstance(error, NotFound) and not _says_a_role_is_missing(target, error)
         failed = _failed(target, words, invalid=isinstance(error, Invalid))
         return replace(failed, homeless=homeless)
@@ -206,6 +234,81 @@ def _says_a_role_is_missing(target: Target, error: ApiError) -> bool:
 def unverified(target: Target) -> Checked:
     """A custom resource whose CRD this very plan brings: nobody can check it yet."""
     return Checked(target, dataclasses.replace(_creation(target), verified=False))
+
+
+def unchecked(
+    target: Target, body: Object, live: Object, definition: Definition, *, adopting: bool
+) -> Checked:
+    """An object that is there, and of which no server can say yet what would become of it: as Git
+    says, with all else that it has."""
+    apart = {"apiVersion": live["apiVersion"]}
+    old = left_in(live, definition.dropped).ours
+    told = [
+        "adopted" if adopting else "",
+        f"applied in {target.kind.api_version}, no longer in {old}" if old else "",
+        _CHECKED_LATER if definition.changes else _CHECKED_THEN,
+    ]
+    return Checked(
+        target,
+        Change(
+            Action.ADOPT if adopting else Action.UPDATE,
+            target.key,
+            target.kind.api_version,
+            fields=changed_fields(live, {**as_git_says(live, body), **apart}),
+            reason="; ".join(filter(None, told)),
+            origin=str(target.desired.position),
+            verified=False,
+            request=body,
+            uid=str(live["metadata"].get("uid", "")),
+            resource_version=str(live["metadata"].get("resourceVersion", "")),
+            live=live,
+            retained=target.desired.retain,
+            old_entry=old,
+            new_entry=definition.stays if old else "",
+        ),
+    )
+
+
+def _unstuck(
+    target: Target,
+    body: Object,
+    live: Object,
+    stuck: Definition,
+    error: ApiError,
+    *,
+    adopting: bool,
+) -> Checked:
+    """An object that nobody can apply any more, as managedFields name a version that is no more:
+    our own entries can be moved on."""
+    left = left_in(live, stuck.dropped)
+    if left.ours and not left.others:
+        return unchecked(target, body, live, stuck, adopting=adopting)
+    text = _words(target, error, body, live)
+    if left.others:
+        text += (
+            f"; managedFields name that version for {', '.join(left.others)}; move the entries on: "
+            f"{way_out(live, stuck)}"
+        )
+    return _failed(target, text)
+
+
+def refused(target: Target, error: str) -> Checked:
+    """What must not be written, for a reason of ours."""
+    return _failed(target, error)
+
+
+def terminating(target: Target, going: str, live: Object | None) -> Checked:
+    """It is being deleted, or what it lies in is: nothing can be applied before it is gone."""
+    change = Change(
+        Action.TERMINATING,
+        target.key,
+        target.kind.api_version,
+        error=f"{going}; it is made anew by a later run, once that is gone",
+        origin=str(target.desired.position),
+        uid=str(live["metadata"].get("uid", "")) if live else "",
+        live=live,
+    )
+    return Checked(target, change)
 
 
 def unserved(target: Target, known_versions: Iterable[str]) -> Checked:
@@ -406,6 +509,14 @@ def _ownership(before: Footprint | None, after: Footprint | None) -> str:
         if leaves
     ]
     return "; ".join(parts)
+
+
+def _version(live: Object, target: Target) -> str:
+    """What an apply does that changes nothing but the version in which its fields are kept."""
+    entry = our_entry(live)
+    before = str(entry.get("apiVersion")) if entry else ""
+    after = target.kind.api_version
+    return f"applied in {after}, no longer in {before}" if before not in ("", after) else ""
 
 
 def _leaves(paths: Collection[str]) -> list[str]:

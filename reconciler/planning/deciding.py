@@ -13,18 +13,20 @@ from msgspec.structs import replace
 from reconciler.cluster.member import Member
 from reconciler.cluster.parallel import in_parallel
 from reconciler.cluster.resources import Resource, VersionedKind
+from reconciler.errors import ApiError
 from reconciler.inventory.applyset import owner_of
 from reconciler.inventory.observation import Observation
 from reconciler.inventory.ownership import BEFORE_FIRST_APPLY
 from reconciler.inventory.records import Record
-from reconciler.objects import Object, ObjectKey, Unshown
-from reconciler.planning import checking
+from reconciler.objects import GroupKind, Object, ObjectKey, Unshown, key_of
+from reconciler.planning import checking, custom_kinds
 from reconciler.planning.autoscaling import with_autoscalers
 from reconciler.planning.checking import Checked, Terms
 from reconciler.planning.comparing import Comparison, Question, compare
+from reconciler.planning.custom_kinds import NO_CHANGE, Definition
 from reconciler.planning.missing import Sought, find_missing
 from reconciler.planning.once import content_digest, may_rerun, runs_once
-from reconciler.planning.pruning import NAMESPACE
+from reconciler.planning.pruning import CRD, NAMESPACE, deletion_words, is_going
 from reconciler.planning.requests import Target, request_for
 
 CONCURRENT_CHECKS = 8
@@ -64,40 +66,130 @@ class _Doubt(Unshown, frozen=True):
     record: Record | None = None
     adopting: bool = False
     namespace_exists: bool = True
+    definition: Definition = NO_CHANGE
+
+
+class _Known(Unshown, frozen=True):
+    """What was found out before the objects are looked at one by one.
+
+    ``going``: Namespaces that are being deleted, as told. ``coming``: the versions in which Git's
+    CustomResourceDefinitions serve a kind. ``remarks`` are added to.
+    """
+
+    found: Mapping[ObjectKey, Object]
+    absent_namespaces: Collection[str]
+    going: Mapping[str, str]
+    coming: Mapping[GroupKind, Sequence[str]]
+    definitions: Mapping[GroupKind, Definition]
+    remarks: list[str]
 
 
 def decide_all(
     shared: Deciding, targets: Sequence[Target], progress: Callable[[int], None]
 ) -> Verdicts:
     """What is to happen to each target. Raises ClusterError when the member is lost."""
-    listed = {t.key: shared.observation.find(t.kind, t.key) for t in targets}
+    listed = {t.key: _listed(shared.observation, t) for t in targets}
     ran = {t.key for t in targets if listed[t.key] is None and _has_run(shared, t)}
     found, absent_namespaces = _search(shared, [t for t in targets if t.key not in ran], listed)
     # With its namespace, all that it had done is gone.
     ran = {key for key in ran if key.namespace not in absent_namespaces}
     live = [listed[target.key] or found.get(target.key) for target in targets]
     targets, left, remarks = with_autoscalers(shared.member, targets, live, shared.leaving)
-    verdicts = [
-        Checked(target, None, shared.observation.inventory.rows.get(target.key))
-        if target.key in ran
-        else _at_a_glance(
-            shared, target, listed[target.key], found.get(target.key), absent_namespaces, remarks
-        )
-        for target in targets
-    ]
-    progress(sum(isinstance(verdict, Checked) for verdict in verdicts))
+    going = {
+        t.key.name: f"its Namespace {t.key.name}: {deletion_words(obj)}"
+        for t, obj in zip(targets, live, strict=True)
+        if t.key.group_kind == NAMESPACE and obj is not None and is_going(obj)
+    }
+    coming: dict[GroupKind, list[str]] = {}
+    for crd in shared.crds:
+        coming.setdefault(crd.group_kind, []).append(crd.api_version)
+    known = _Known(found, absent_namespaces, going, coming, {}, remarks)
 
-    def settle(verdict: Checked | _Doubt) -> Checked:
-        if isinstance(verdict, Checked):
-            return verdict
-        answer = _ask(shared, verdict)
-        progress(1)
-        return answer
+    def settle(some: Sequence[Target]) -> dict[ObjectKey, Checked]:
+        verdicts = [
+            Checked(target, None, shared.observation.inventory.rows.get(target.key))
+            if target.key in ran
+            else _at_a_glance(shared, target, listed[target.key], known)
+            for target in some
+        ]
+        progress(sum(isinstance(verdict, Checked) for verdict in verdicts))
 
-    doubts = [verdict for verdict in verdicts if isinstance(verdict, _Doubt)]
-    answers = iter(in_parallel(settle, doubts, CONCURRENT_CHECKS))
-    checked = [v if isinstance(v, Checked) else next(answers) for v in verdicts]
-    return Verdicts(checked, tuple(remarks), left)
+        def ask(verdict: Checked | _Doubt) -> Checked:
+            if isinstance(verdict, Checked):
+                return verdict
+            answer = _ask(shared, verdict)
+            progress(1)
+            return answer
+
+        doubts = [verdict for verdict in verdicts if isinstance(verdict, _Doubt)]
+        answers = iter(in_parallel(ask, doubts, CONCURRENT_CHECKS))
+        checked = [v if isinstance(v, Checked) else next(answers) for v in verdicts]
+        return {one.target.key: one for one in checked}
+
+    # The definitions say what can be asked of the objects that they define.
+    verdicts = settle([t for t in targets if t.key.group_kind == CRD])
+    verdicts, defined = _judge_definitions(shared, targets, verdicts, remarks)
+    known = replace(known, definitions=defined)
+    verdicts |= settle([t for t in targets if t.key.group_kind != CRD])
+    return Verdicts([verdicts[t.key] for t in targets], tuple(remarks), left)
+
+
+def _listed(observation: Observation, target: Target) -> Object | None:
+    """The object as the label query showed it; in another version where Git's is yet to come."""
+    if target.resource is None and target.key in observation.members:
+        return observation.members[target.key][1]
+    return observation.find(target.kind, target.key)
+
+
+def _judge_definitions(
+    shared: Deciding,
+    targets: Sequence[Target],
+    verdicts: dict[ObjectKey, Checked],
+    remarks: list[str],
+) -> tuple[dict[ObjectKey, Checked], dict[GroupKind, Definition]]:
+    """The verdicts on definitions, and what they mean for the objects that these define.
+
+    One that drops a version of which others keep entries in objects that Git wants is refused: none
+    of these could be applied any more. Those in objects of others are told of.
+    """
+    wanted = {t.key for t in targets}
+    changes = {key: v.change for key, v in verdicts.items() if v.change is not None}
+    found = custom_kinds.definitions(targets, changes)
+    verdicts = dict(verdicts)
+    for key, verdict in verdicts.items():
+        kind = custom_kinds.kind_defined_by(verdict.target.body)
+        definition = found.get(kind, NO_CHANGE)
+        if not definition.dropped:
+            continue
+        told = f"it drops {', '.join(sorted(definition.dropped))}"
+        try:
+            left = custom_kinds.look_for_left(
+                shared.member, shared.observation.discovery, kind, definition
+            )
+        except ApiError as error:
+            why = f"{told}, and the objects that were written in it cannot be listed: {error}"
+            verdicts[key] = checking.refused(verdict.target, why)
+            del found[kind]
+            continue
+        named = custom_kinds.managers_told(one for one in left if key_of(one[0]) in wanted)
+        if named:
+            live = next(obj for obj, one in left if one.others and key_of(obj) in wanted)
+            command = custom_kinds.way_out(live, definition)
+            verdicts[key] = checking.refused(
+                verdict.target,
+                f"{told}, which managedFields of objects in Git still name: {named}; no apply of "
+                "these would pass any more; let these managers write in another version, or move "
+                f"their entries on: {command}",
+            )
+            del found[kind]
+        members = shared.observation.members
+        foreign = [one for one in left if key_of(one[0]) not in {*wanted, *members}]
+        if theirs := custom_kinds.managers_told(foreign):
+            remarks.append(
+                f"{key}: {told}, which managedFields of objects that are not in Git still name: "
+                f"{theirs}; no server-side apply of these passes then"
+            )
+    return verdicts, found
 
 
 def _has_run(shared: Deciding, target: Target) -> bool:
@@ -118,10 +210,13 @@ def _search(
 ) -> tuple[dict[ObjectKey, Object], set[str]]:
     """What exists although the label query did not show it, and Namespaces that surely do not."""
     failed = shared.observation.failed
+    discovery = shared.observation.discovery
     unseen = [
-        Sought(t.resource, t.key)
+        Sought(resource, t.key)
         for t in targets
-        if t.resource and listed[t.key] is None and t.kind not in failed
+        if listed[t.key] is None
+        and t.kind not in failed
+        and (resource := t.resource or discovery.preferred(t.kind.group_kind))
     ]
     namespaces = [item for item in unseen if item.key.group_kind == NAMESPACE]
     found = find_missing(shared.member, namespaces)
@@ -138,24 +233,27 @@ def _at_a_glance(
     shared: Deciding,
     target: Target,
     listed: Object | None,
-    found: Object | None,
-    absent_namespaces: set[str],
-    remarks: list[str],
+    known: _Known,
 ) -> Checked | _Doubt:
     record = shared.observation.inventory.rows.get(target.key)
+    kind = target.kind.group_kind
+    definition = known.definitions.get(kind, NO_CHANGE)
     made_anew = False
     if target.kind in shared.observation.failed:
         # Nobody knows whether it is there: it is neither new nor as it should be.
         return checking.unlisted(target, shared.observation.failed[target.kind])
-    if target.resource is None:
-        if target.kind in shared.crds:
-            return checking.unverified(target)
-        kind = target.kind.group_kind
-        coming = [crd.api_version for crd in shared.crds if crd.group_kind == kind]
+    live = listed or known.found.get(target.key)
+    if live is not None and is_going(live):
+        return checking.terminating(target, deletion_words(live), live)
+    if going := known.going.get(target.key.namespace) or definition.going:
+        return checking.terminating(target, going, live)
+    coming = known.coming.get(kind, ())
+    if target.kind not in shared.crds and (coming or target.resource is None):
         return checking.unserved(target, coming or shared.observation.discovery.versions(kind))
-    live = listed or found
     if live is None:
-        exists = target.key.namespace not in absent_namespaces
+        if target.resource is None or definition.changes:
+            return checking.unverified(target)
+        exists = target.key.namespace not in known.absent_namespaces
         return _Doubt(target, target.body, namespace_exists=exists)
     if record and record.uid and record.uid != live["metadata"].get("uid"):
         # What is remembered is of another object, which had this one's name.
@@ -171,7 +269,9 @@ def _at_a_glance(
             return checking.not_adopted(target, made_anew=made_anew)
     take_over = shared.terms.adoption.take_over if adopting else (BEFORE_FIRST_APPLY,)
     body, told = request_for(target, live, take_over)
-    remarks += [f"{target.key}: {text}" for text in told]
+    known.remarks.extend(f"{target.key}: {text}" for text in told)
+    if target.resource is None:
+        return checking.unchecked(target, body, live, definition, adopting=adopting)
     comparison = compare(shared.terms.digester, body, live, record)
     if comparison.question is Question.NONE and listed is not None:
         if not shared.sampled(target.key):
@@ -179,7 +279,7 @@ def _at_a_glance(
             fields = footprint.fields if footprint else None
             return Checked(target, None, comparison.record, fields)
         comparison = replace(comparison, question=Question.SAMPLED)
-    return _Doubt(target, body, live, comparison, record, adopting)
+    return _Doubt(target, body, live, comparison, record, adopting, definition=definition)
 
 
 def _ask(shared: Deciding, doubt: _Doubt) -> Checked:
@@ -195,5 +295,6 @@ def _ask(shared: Deciding, doubt: _Doubt) -> Checked:
         doubt.comparison,
         doubt.record,
         shared.terms,
+        doubt.definition,
         adopting=doubt.adopting,
     )

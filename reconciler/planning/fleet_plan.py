@@ -14,6 +14,7 @@ from reconciler.planning.plan import Action, Change, ClusterPlan, Plan, Workload
 from reconciler.planning.pruning import HOLDERS, staying_in
 from reconciler.scheduling.outages import simulated_outages as clusters_hit
 
+_UNDONE = {Action.FAILED: "refused", Action.TERMINATING: "being deleted"}
 HINT = "look at what would be deleted; raise spec.guards, or pass --max-deletions once"
 
 
@@ -40,17 +41,21 @@ def hold_moved(
     clusters each object is wanted. What holds an object that stays, stays.
     """
     away = {one.name for one in unreachable}
-    refused: dict[ObjectKey, set[str]] = {}
+    undone: dict[ObjectKey, dict[str, str]] = {}
     for work in works:
         for change in work.plan.changes:
-            if change.action is Action.FAILED:
-                refused.setdefault(change.key, set()).add(work.cluster.name)
+            if why := _UNDONE.get(change.action):
+                undone.setdefault(change.key, {})[work.cluster.name] = why
 
     def missing(change: Change) -> str:
         homes = placed.get(change.key, frozenset())
-        unseen, unwilling = homes & away, homes & refused.get(change.key, set())
+        unseen = homes & away
+        found = {n: why for n, why in undone.get(change.key, {}).items() if n in homes}
         told = [f"{', '.join(sorted(unseen))} cannot be looked at"] if unseen else []
-        told += [f"it is refused in {', '.join(sorted(unwilling))}"] if unwilling else []
+        told += [
+            f"it is {why} in {', '.join(sorted(n for n in found if found[n] == why))}"
+            for why in dict.fromkeys(found.values())
+        ]
         return " and ".join(told)
 
     return [_without(work, missing) for work in works]

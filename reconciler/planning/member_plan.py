@@ -8,6 +8,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
+from functools import cache
 
 from msgspec import Struct, field, structs
 
@@ -17,17 +18,17 @@ from reconciler.cluster.resources import Discovery, Resource, VersionedKind
 from reconciler.errors import ApiError
 from reconciler.federation.model import Cluster, Federation
 from reconciler.inventory.applyset import is_member
-from reconciler.inventory.observation import Observation
+from reconciler.inventory.observation import Observation, observe
 from reconciler.inventory.ownership import Fields
 from reconciler.inventory.records import Record, made_by_another
 from reconciler.inventory.store import Inventory
 from reconciler.objects import GroupKind, Object, ObjectKey, first_few
-from reconciler.planning import guards, once, pruning
+from reconciler.planning import exclusive, guards, in_use, once, pruning
 from reconciler.planning.checking import Checked, Terms, could_not_be_listed
 from reconciler.planning.deciding import Deciding, decide_all
 from reconciler.planning.fields import REPLICAS_FIELD
 from reconciler.planning.missing import Sought, find_missing
-from reconciler.planning.plan import Action, Change, ClusterPlan
+from reconciler.planning.plan import NOT_WRITTEN, Action, Change, ClusterPlan
 from reconciler.planning.pruning import NAMESPACE, DeletionRules
 from reconciler.planning.redaction import without_values
 from reconciler.planning.requests import Target, crds_in, target_of
@@ -46,6 +47,12 @@ class Settings(Struct, frozen=True):
     checked: Callable[[int], None] = lambda _count: None
 
 
+CheckAgain = Callable[
+    [Collection[ObjectKey], Mapping[VersionedKind, Resource]], Mapping[ObjectKey, Checked]
+]
+"""Looks at some wanted objects again, of kinds of which some are served as given, and decides."""
+
+
 class MemberWork(Struct, frozen=True):
     """A member's plan with all that carrying it out needs; never leaves the process.
 
@@ -54,7 +61,8 @@ class MemberWork(Struct, frozen=True):
     holds. ``unlisted`` are unwanted objects that the inventory must not forget although no LIST
     showed them. ``left`` are workloads whose replicas are left to an autoscaler that is not in Git.
     ``invalid`` are refusals of the manifests themselves, ``homeless`` those whose kind or namespace
-    is not there. By ``rules`` every deletion is decided on again when its object was written to
+    is not there. ``check_again`` is asked right before what could not be checked is
+    written. By ``rules`` every deletion is decided on again when its object was written to
     since.
     """
 
@@ -74,6 +82,7 @@ class MemberWork(Struct, frozen=True):
     violations: tuple[str, ...] = ()
     invalid: tuple[Change, ...] = ()
     homeless: tuple[Change, ...] = ()
+    check_again: CheckAgain = lambda _keys, _resources: {}
 
 
 def plan_member(
@@ -103,19 +112,29 @@ def plan_member(
     verdicts = decide_all(
         Deciding(member, observation, crds, terms, sampled, leaving), targets, settings.checked
     )
-    checked = verdicts.checked
+    rules = deletion_rules(federation)
+
+    def why_gone(key: ObjectKey) -> str:
+        return unplaced.reason(key, cluster.name)
+
+    checked, notes = exclusive.in_order(
+        member,
+        verdicts.checked,
+        {key: live for key, (_, live) in observation.members.items()},
+        lambda key: _prune_of(key, observation, rules, why_gone),
+    )
     unlisted = _look_for_unlisted(observation, wanted_here, member)
     checked, refused = _hold_recreations(checked)
-    rules = deletion_rules(federation)
     prunes, warnings, blocked = _prunes(
         member,
         observation,
         unlisted,
-        wanted_here,
-        lambda key: unplaced.reason(key, cluster.name),
+        {target.key: target for target in targets},
+        why_gone,
         rules,
         refused,
     )
+    prunes = exclusive.with_notes(prunes, notes)
     warnings += [*unlisted.warnings, *verdicts.remarks]
     if inventory.damaged:
         warnings.append(f"the inventory was damaged and is made anew ({inventory.damaged})")
@@ -158,7 +177,30 @@ def plan_member(
         ),
         invalid=tuple(shown(c.change) for c in checked if c.invalid and c.change),
         homeless=tuple(shown(c.change) for c in checked if c.homeless and c.change),
+        check_again=lambda keys, resources: {
+            key: structs.replace(one, change=one.change and shown(one.change))
+            for key, one in _check_again(
+                member, inventory, [t for t in targets if t.key in keys], resources, terms, leaving
+            ).items()
+        },
     )
+
+
+def _check_again(
+    member: Member,
+    inventory: Inventory,
+    targets: Sequence[Target],
+    resources: Mapping[VersionedKind, Resource],
+    terms: Terms,
+    leaving: Callable[[], frozenset[str]],
+) -> dict[ObjectKey, Checked]:
+    """What is to be done with ``targets`` as their kinds are now. Raises ClusterError."""
+    known = structs.replace(inventory, resources={**inventory.resources, **resources})
+    now = observe(member, known, {target.kind for target in targets}, whole=False)
+    fresh = [target_of(t.desired, now.discovery, {}, inventory.applyset) for t in targets]
+    shared = Deciding(member, now, {}, terms, lambda _key: False, leaving)
+    verdicts = decide_all(shared, fresh, lambda _count: None)
+    return {verdict.target.key: verdict for verdict in verdicts.checked}
 
 
 def terms_of(
@@ -264,7 +306,8 @@ def _hold_recreations(checked: Sequence[Checked]) -> tuple[list[Checked], str]:
 
     What it is to run with may be just what was refused.
     """
-    refused = [c.target.key for c in checked if c.change and c.change.action is Action.FAILED]
+    undone = (Action.FAILED, Action.TERMINATING)
+    refused = [c.target.key for c in checked if c.change and c.change.action in undone]
     if not refused:
         return list(checked), ""
     reason = f"{first_few([str(key) for key in sorted(refused)], 1)} could not be applied first"
@@ -291,7 +334,7 @@ def _prunes(
     member: Member,
     observation: Observation,
     unlisted: _Unlisted,
-    wanted_here: Collection[ObjectKey],
+    targets: Mapping[ObjectKey, Target],
     reason: Callable[[ObjectKey], str],
     rules: DeletionRules,
     refused: str,
@@ -303,12 +346,11 @@ def _prunes(
     something is ``refused``: what of this cluster's changes will not be made.
     """
     members = observation.members
-    questions = list(pruning.candidates(members, wanted_here, reason))
     blocked = "; ".join(could_not_be_listed(*one) for one in sorted(observation.failed.items()))
     # What cannot be seen may use what is about to go, and a Namespace would take it along.
     unseen = {kind.group_kind for kind in observation.failed}
     held: Collection[GroupKind] = pruning.USED_BY_OTHERS if unseen else ()
-    all_wait = any(key.group_kind in unseen for key in wanted_here)
+    all_wait = any(key.group_kind in unseen for key in targets)
     if not blocked and unlisted.contradicted:
         all_wait = True
         blocked = f"{unlisted.contradicted} is there and ours, but was not in the list of its kind"
@@ -316,34 +358,70 @@ def _prunes(
     if blocked and not all_wait:
         blocked += "; what it may use waits with it"
     warnings = [f"pruning waits: {blocked}"] if blocked else []
-    discovery = observation.discovery
-    # Namespaces and CRDs last: whether they may go depends on what stays of their contents.
-    ordered = sorted(questions, key=lambda q: q.key.group_kind in pruning.HOLDERS)
-    for question in ordered if not all_wait else ():
-        if question.key.group_kind in held:
-            continue
-        verdict = pruning.decide(question, rules)
-        if isinstance(verdict, Change) and question.key.group_kind in pruning.HOLDERS:
-            going = {change.key for change in changes if change.action is Action.PRUNE}
-            staying = pruning.staying_in(question.key, question.live, members, going)
-            if staying:
-                verdict = f"it holds objects that stay: {staying}"
-            else:
-                if not discovery.complete:
-                    discovery = member.discover()
-                applyset = observation.inventory.applyset
-                uids = pruning.uids_going(changes)
-                verdict = _unless_shared(member, question, verdict, discovery, applyset, uids)
+
+    @cache
+    def discovery() -> Discovery:
+        known = observation.discovery
+        return known if known.complete else member.discover()
+
+    def take(question: pruning.PruneQuestion, verdict: Change | str) -> None:
         if isinstance(verdict, str):
             warnings.append(f"{question.key} ({question.reason}) is kept: {verdict}")
         else:
             changes.append(verdict)
-    waiting = [str(c.key) for c in changes if c.action is not Action.FAILED]
+
+    asked = [
+        question
+        for question in pruning.candidates(members, targets.keys(), reason)
+        if pruning.is_going(question.live) or not (all_wait or question.key.group_kind in held)
+    ]
+    holders = [q for q in asked if q.key.group_kind in pruning.HOLDERS]
+    for question in asked:
+        if question.key.group_kind not in pruning.HOLDERS:
+            take(question, pruning.decide(question, rules))
+    if not refused:
+        changes = _unless_in_use(member, changes, members, targets)
+    # Whether these may go depends on what stays of their contents.
+    for question in holders:
+        verdict = pruning.decide(question, rules)
+        if isinstance(verdict, Change) and verdict.action is not Action.TERMINATING:
+            pruned = {change.key for change in changes if change.action is Action.PRUNE}
+            staying = pruning.staying_in(question.key, question.live, members, pruned)
+            if staying:
+                verdict = f"it holds objects that stay: {staying}"
+            else:
+                applyset = observation.inventory.applyset
+                uids = pruning.uids_going(changes)
+                verdict = _unless_shared(member, question, verdict, discovery(), applyset, uids)
+        take(question, verdict)
+    waiting = [str(c.key) for c in changes if c.action not in NOT_WRITTEN]
     if refused and waiting:
         blocked = "; ".join(filter(None, (blocked, refused)))
         warnings.append(f"pruning waits: {refused}; then go {first_few(waiting)}")
-        changes = [c for c in changes if c.action is Action.FAILED]
+        changes = [c for c in changes if c.action in NOT_WRITTEN]
     return changes, warnings, blocked
+
+
+def _unless_in_use(
+    member: Member,
+    changes: Sequence[Change],
+    members: Mapping[ObjectKey, tuple[VersionedKind, Object]],
+    targets: Mapping[ObjectKey, Target],
+) -> list[Change]:
+    """The changes, of which prunes wait that would take what an old revision still needs."""
+    prunes = [change for change in changes if change.action is Action.PRUNE]
+    users = in_use.Users(
+        {key: live for key, (_, live) in members.items()},
+        {key: target.body for key, target in targets.items()},
+        {change.key for change in prunes},
+    )
+    held = in_use.waiting(member, prunes, users)
+    return [
+        replace(c, action=Action.WAITING, reason=f"{c.reason}; it stays {held[c.key]}")
+        if c.key in held
+        else c
+        for c in changes
+    ]
 
 
 def _unless_shared(
@@ -366,6 +444,18 @@ def _unless_shared(
     if error:
         return replace(prune, action=Action.FAILED, error=error)
     return f"it holds objects that are not ours: {strangers}" if strangers else prune
+
+
+def _prune_of(
+    key: ObjectKey,
+    observation: Observation,
+    rules: DeletionRules,
+    reason: Callable[[ObjectKey], str],
+) -> Change | None:
+    """The prune of an object that is not wanted, if nothing forbids it."""
+    kind, live = observation.members[key]
+    verdict = pruning.decide(pruning.PruneQuestion(key, kind, live, reason(key)), rules)
+    return verdict if isinstance(verdict, Change) and observation.complete else None
 
 
 class _Unlisted(Struct, frozen=True):

@@ -27,6 +27,13 @@ class Action(StrEnum):
     ORPHAN = "orphan"
     UNCHANGED = "unchanged"
     FAILED = "failed"
+    TERMINATING = "terminating"
+    WAITING = "waiting"
+
+
+NOT_WRITTEN = frozenset({Action.UNCHANGED, Action.FAILED, Action.TERMINATING, Action.WAITING})
+"""TERMINATING: the object is being deleted, and nothing can be done until it is gone. WAITING: a
+prune that a later run makes, when nothing uses the object any more."""
 
 
 class FieldChange(Struct, frozen=True):
@@ -77,6 +84,12 @@ class Change:
     changes. ``claim`` are fields that go with the apply and are not ours yet, as a fieldsV1 tree;
     ``take_over`` are patterns of the managers that give up their part in what is ours.
 
+    ``verified`` False: the server could not be asked yet, as a CRD, a Namespace or another object
+    has to be written first; what a custom resource would become is then as Git and the object say.
+    ``after`` are the objects that must be pruned before this one can be made. ``old_entry`` is the
+    version in which our entry of managedFields is kept, where no apply passes before that is moved
+    on to ``new_entry``.
+
     ``uid``/``resource_version`` are the live object's preconditions. ``replicas`` is the count
     that a recreated workload starts with where the request leaves it to others. ``live`` is the
     object as it was looked at (None: there is none), and ``retained`` are JSON pointers of what in
@@ -107,6 +120,9 @@ class Change:
     live: Object | None = dataclasses.field(default=None, repr=False, compare=False)
     retained: tuple[str, ...] = ()
     hidden: tuple[str, ...] = ()
+    after: tuple[ObjectKey, ...] = ()
+    old_entry: str = ""
+    new_entry: str = ""
 
     @property
     def is_sensitive(self) -> bool:
@@ -213,17 +229,17 @@ class Plan(Struct, frozen=True):
         """What applying would write into clusters, in order."""
         for cluster in self.clusters:
             for change in cluster.changes:
-                if change.action not in (Action.UNCHANGED, Action.FAILED):
+                if change.action not in NOT_WRITTEN:
                     yield cluster, change
 
     @property
     def has_failures(self) -> bool:
-        """Whether some object was refused, or some cluster that should answer did not, or not to
-        everything."""
+        """Whether some object was refused or hangs in deletion, or some cluster that should answer
+        did not, or not to everything."""
         return bool(self.dns_errors) or any(
             (not cl.reachable and not cl.imagined)
             or cl.prune_blocked
-            or any(c.action is Action.FAILED for c in cl.changes)
+            or any(c.action in (Action.FAILED, Action.TERMINATING) for c in cl.changes)
             for cl in self.clusters
         )
 
@@ -253,7 +269,11 @@ class RecordOutcome(Struct, frozen=True):
 
 
 class RunResult(Struct, frozen=True):
-    """A plan and what came of it. ``outcomes`` and ``records`` empty: nothing was to be done."""
+    """A plan and what came of it. ``outcomes`` and ``records`` empty: nothing was to be done.
+
+    ``checked``: what could not be checked before, by cluster, as the server then said; the plan has
+    it so as well.
+    """
 
     plan: Plan
     outcomes: tuple[Outcome, ...] = ()
@@ -261,6 +281,7 @@ class RunResult(Struct, frozen=True):
     errors: tuple[str, ...] = ()
     stopped: str = ""
     requests: Mapping[str, int] = field(default_factory=dict)
+    checked: tuple[tuple[str, Change], ...] = ()
 
     @property
     def ok(self) -> bool:

@@ -6,6 +6,7 @@ with them. When in doubt, keep.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 
 from msgspec import Struct
@@ -89,9 +90,39 @@ _MADE_BY_THE_CLUSTER = frozenset(
         GroupKind("coordination.k8s.io", "Lease"),
     }
 )
+_NAMESPACE_HOLDS = frozenset(
+    {
+        "NamespaceContentRemaining",
+        "NamespaceFinalizersRemaining",
+        "NamespaceDeletionContentFailure",
+        "NamespaceDeletionDiscoveryFailure",
+        "NamespaceDeletionGroupVersionParsingFailure",
+    }
+)
 _MADE_IN_EVERY_NAMESPACE = frozenset(
     {("ConfigMap", "kube-root-ca.crt"), ("ServiceAccount", "default")}
 )
+
+
+def is_going(obj: Object) -> bool:
+    """Whether it was deleted, and is still there."""
+    return bool(obj["metadata"].get("deletionTimestamp"))
+
+
+def deletion_words(obj: Object) -> str:
+    """Since when it is being deleted, and for what that waits."""
+    metadata = obj["metadata"]
+    text = f"it is being deleted since {metadata.get('deletionTimestamp')}"
+    finalizers = list(metadata.get("finalizers") or ())
+    if finalizers:
+        text += f", and waits for its finalizers: {', '.join(map(str, finalizers))}"
+    # A Namespace says itself what is left of its content.
+    left = [
+        str(condition.get("message"))
+        for condition in maps_of(map_of(obj.get("status")).get("conditions"))
+        if condition.get("status") == "True" and condition.get("type") in _NAMESPACE_HOLDS
+    ]
+    return "; ".join([text, *left])
 
 
 class DeletionRules(Struct, frozen=True):
@@ -118,17 +149,15 @@ def candidates(
     wanted_here: Collection[ObjectKey],
     reason: Callable[[ObjectKey], str],
 ) -> Iterator[PruneQuestion]:
-    """Members that are not wanted in this cluster, in order, and the ``reason`` of each; those
-    already going are left out."""
+    """Members that are not wanted in this cluster, in order, and the ``reason`` of each."""
     for key in sorted(key for key in members if key not in wanted_here):
         kind, live = members[key]
-        if live["metadata"].get("deletionTimestamp"):
-            continue
         yield PruneQuestion(key, kind, live, reason(key))
 
 
 def decide(question: PruneQuestion, rules: DeletionRules) -> Change | str:
-    """A PRUNE or ORPHAN change, or the reason why the object is kept.
+    """A PRUNE or ORPHAN change, or the reason why the object is kept. One that is being deleted by
+    now is TERMINATING, whatever the rules say.
 
     An owner that somebody gave to an object of ours is told of, and keeps nothing: where it goes
     too both do, and where it stays the object has left Git all the same.
@@ -136,6 +165,9 @@ def decide(question: PruneQuestion, rules: DeletionRules) -> Change | str:
     metadata = question.live["metadata"]
     annotations = metadata.get("annotations") or {}
     key, prune = question.key, rules.prune
+    if is_going(question.live):
+        going = _change(question, Action.TERMINATING, question.reason)
+        return dataclasses.replace(going, error=deletion_words(question.live))
     # Anybody may have written these: what is neither yes nor no keeps the object.
     unclear = {
         name: value
@@ -245,6 +277,8 @@ def otherwise(change: Change, live: Object, rules: DeletionRules, applyset: str)
     """
     if live["metadata"].get("uid") != change.uid:
         return "it was deleted and made again since the plan"
+    if is_going(live):
+        return ""
     if not is_member(live, applyset):
         return "it is no longer ours"
     if change.action is Action.RECREATE:

@@ -180,7 +180,7 @@ def _planned(plan: Plan) -> Iterator[Failure]:
             text = f"pruning waits: {cluster.prune_blocked}"
             yield Failure(FailureKind.CLUSTER, text, cluster.name, "pruning waits")
         for change in cluster.changes:
-            if change.action is Action.FAILED:
+            if change.action in (Action.FAILED, Action.TERMINATING):
                 yield _of_object(change.error, cluster.name, change.key)
 
 

@@ -15,7 +15,7 @@ from msgspec.structs import replace
 
 from reconciler import __version__
 from reconciler.health.memory import Phase
-from reconciler.planning.plan import Action, Plan, RunResult
+from reconciler.planning.plan import NOT_WRITTEN, Action, Plan, RunResult
 from reconciler.reporting.delivery import NotDelivered, send
 from reconciler.reporting.finished_run import FailureKind, FinishedRun
 
@@ -152,7 +152,7 @@ def _of_result(run: FinishedRun, result: RunResult, gauge: _Make) -> None:
     )
     for cluster in result.plan.clusters:
         for action in Action:
-            if action in (Action.UNCHANGED, Action.FAILED):
+            if action in NOT_WRITTEN:
                 continue
             for status in STATUSES:
                 count = sum(

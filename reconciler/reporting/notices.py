@@ -66,7 +66,7 @@ def _refused(plan: Plan) -> Iterator[str]:
         (f"{key_text(change.key)}: {change.error}", cluster.name)
         for cluster in plan.clusters
         for change in cluster.changes
-        if change.action is Action.FAILED
+        if change.action in (Action.FAILED, Action.TERMINATING)
     )
     for text, names in together(refused):
         yield f"{few(names)}: {text}"

@@ -63,6 +63,8 @@ _COLOURS = {
     Action.PRUNE: RED,
     Action.ORPHAN: CYAN,
     Action.FAILED: ALARM,
+    Action.TERMINATING: ALARM,
+    Action.WAITING: YELLOW,
     Action.UNCHANGED: DIM,
 }
 _SHOWN_FIELDS = 12
@@ -134,7 +136,8 @@ def render_result(
     text = ""
     if with_plan and _is_worth_telling(plan):
         text = render_plan(plan, colour=colour, width=width, verbose=verbose) + "\n"
-    lines = list(_outcome_lines(result.outcomes, style))
+    lines = [] if with_plan else list(_checked_lines(result, style))
+    lines += _outcome_lines(result.outcomes, style)
     for zone, trouble in unwritten_records(result):
         lines += style.wrapped("! ", f"DNS {zone}: {trouble}", 2, RED)
     for error in result.errors:
@@ -335,13 +338,22 @@ def _sentence(text: str) -> str:
     return f"{text[0].upper()}{text[1:].rstrip('.')}." if text else ""
 
 
+def _checked_lines(result: RunResult, style: Style) -> Iterator[str]:
+    """What the server said of changes that nobody could check when the plan was shown."""
+    for cluster, change in result.checked:
+        name = f"{visible(cluster)}: {kind_name(change.key)}, as checked before it was written"
+        yield from style.wrapped("", name, 2, BOLD)
+        yield from _change_lines(change, style)
+
+
 def _outcome_lines(outcomes: Sequence[Outcome], style: Style) -> Iterator[str]:
-    """What failed and what was skipped; clusters in which the same happened are told together."""
+    """What failed, was skipped, or did not come to its end; clusters in which the same happened are
+    told together."""
 
     def said(outcome: Outcome) -> tuple[bool, tuple[str, ...], str, str]:
         return outcome.status != "failed", tuple(outcome.key), outcome.action, outcome.message
 
-    undone = sorted((o for o in outcomes if o.status != "done"), key=said)
+    undone = sorted((o for o in outcomes if o.status != "done" or o.message), key=said)
     for _, same in groupby(undone, key=said):
         together = list(same)
         first = together[0]

@@ -27,12 +27,14 @@ from reconciler.planning.plan import (
 
 MARKS: Mapping[Action, str] = {
     Action.FAILED: "!",
+    Action.TERMINATING: "†",
     Action.PRUNE: "-",
     Action.RECREATE: "±",
     Action.UPDATE: "~",
     Action.ADOPT: "&",
     Action.ORPHAN: "o",
     Action.CREATE: "+",
+    Action.WAITING: "…",
     Action.UNCHANGED: "=",
 }
 """One sign per action, the most serious first."""
@@ -208,6 +210,7 @@ def summary_line(plan: Plan) -> str:
     parts = [f"{counts[a]} to {a}" for a in PAST if counts[a]]
     if counts[Action.FAILED]:
         parts.append(f"{counts[Action.FAILED]} failed")
+    parts += [f"{counts[a]} {a}" for a in (Action.TERMINATING, Action.WAITING) if counts[a]]
     away = sum(not cluster.reachable for cluster in plan.clusters)
     over = f"over {plural(len(plan.clusters), 'cluster')}"
     records = f"{plural(len(plan.dns), 'DNS record')} to change" if plan.dns else ""
@@ -247,7 +250,10 @@ def result_line(result: RunResult) -> str:
         words.append(f"{plural(written, 'DNS record')} written")
     if not words:
         words = ["nothing"]
-    words += [f"{n} {word}" for n, word in ((failed, "failed"), (skipped, "skipped")) if n]
+    found = result.plan.summary()
+    idle = [(found[action], str(action)) for action in (Action.TERMINATING, Action.WAITING)]
+    told = ((failed, "failed"), (skipped, "skipped"), *idle)
+    words += [f"{n} {word}" for n, word in told if n]
     if written < len(result.records):
         words.append(f"{plural(len(result.records) - written, 'DNS record')} not written")
     away = sum(not cluster.reachable for cluster in result.plan.clusters)

@@ -94,7 +94,10 @@ class ApiServer:
         self._balancers = itertools.count(10)
         self._empty: dict[str, Object] = {}
         self.allocators = Allocators(
-            self._cluster_ip, lambda: 30000 + next(self._ports) % 2768, self._in_service_range
+            self._cluster_ip,
+            lambda: 30000 + next(self._ports) % 2768,
+            self._in_service_range,
+            self._is_taken,
         )
 
     # -- time ---------------------------------------------------------------------------------
@@ -164,6 +167,13 @@ class ApiServer:
             if address not in taken:
                 return address
         raise AssertionError("the counter never ends")
+
+    def _is_taken(self, node_port: int) -> bool:
+        return any(
+            port.get("nodePort") == node_port
+            for record in self.store.records(("", "services"))
+            for port in record.obj["spec"].get("ports") or ()
+        )
 
     def _in_service_range(self, address: str) -> bool:
         return address.startswith(f"10.{self.number % 200}.")

@@ -95,6 +95,7 @@ class Allocators:
     cluster_ip: Callable[[str], str]
     node_port: Callable[[], int]
     in_service_range: Callable[[str], bool]
+    is_taken: Callable[[int], bool] = lambda _port: False
 
 
 def has_status(resource: Resource) -> bool:
@@ -217,17 +218,24 @@ def _service_create(obj: Object, allocators: Allocators) -> list[Fault]:
     elif wanted != "None":
         allocators.cluster_ip(wanted)
     spec["clusterIPs"] = [spec["clusterIP"]]
-    _node_ports(spec, allocators)
-    return []
+    return _node_ports(spec, allocators, {})
 
 
-def _node_ports(spec: Object, allocators: Allocators) -> None:
+def _node_ports(spec: Object, allocators: Allocators, before: Object) -> list[Fault]:
+    """Hands out node ports; one that another Service has is refused."""
+    own = {port.get("nodePort") for port in before.get("ports") or ()}
+    for index, port in enumerate(spec.get("ports") or ()):
+        wanted = port.get("nodePort")
+        if wanted and wanted not in own and allocators.is_taken(wanted):
+            where = f"spec.ports[{index}].nodePort"
+            return [invalid_value(where, wanted, "provided port is already allocated")]
     external = spec.get("type") == "NodePort" or (
         spec.get("type") == "LoadBalancer" and spec.get("allocateLoadBalancerNodePorts", True)
     )
     for port in spec.get("ports") or ():
         if external and not port.get("nodePort"):
             port["nodePort"] = allocators.node_port()
+    return []
 
 
 def _service_update(old: Object, new: Object, allocators: Allocators) -> list[Fault]:
@@ -254,8 +262,7 @@ def _service_update(old: Object, new: Object, allocators: Allocators) -> list[Fa
     if after.get("type") == "ClusterIP" and before.get("type") != "ClusterIP":
         for port in after.get("ports") or ():
             port.pop("nodePort", None)
-    _node_ports(after, allocators)
-    return []
+    return _node_ports(after, allocators, before)
 
 
 def _job_create(obj: Object, _: Allocators) -> list[Fault]:

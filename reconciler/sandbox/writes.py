@@ -21,7 +21,7 @@ from reconciler.sandbox.messages import (
     Response,
 )
 from reconciler.sandbox.ownership import Managers, Writer
-from reconciler.sandbox.server import NAMESPACES, ApiServer
+from reconciler.sandbox.server import DEFINITIONS, NAMESPACES, ApiServer
 from reconciler.sandbox.statuses import Refusal
 from reconciler.sandbox.store import Record
 
@@ -342,6 +342,7 @@ def apply(server: ApiServer, request: Request, target: Target) -> Response:
         raise statuses.modified(resource.plural, resource.group, target.name)
     live = empty if record is None else server.in_version(record, resource)
     managers = ownership.read(live["metadata"].get("managedFields"))
+    _check_versions(server, resource, managers)
     bare = dict(live)
     bare["metadata"] = {k: v for k, v in live["metadata"].items() if k != "managedFields"}
     merged, managers = ownership.applied(
@@ -353,6 +354,18 @@ def apply(server: ApiServer, request: Request, target: Target) -> Response:
         return Written(stored, 201, unknown).response(request)
     stored = change(server, target, record, decoded, by, dry_run=request.dry_run, managers=managers)
     return Written(stored, 200, unknown).response(request)
+
+
+def _check_versions(server: ApiServer, resource: Resource, managers: ownership.Managers) -> None:
+    """Refuses to convert to a version that the definition no longer lists."""
+    definition = server.store.get(DEFINITIONS, "", f"{resource.plural}.{resource.group}")
+    if definition is None:
+        return
+    listed = {f"{resource.group}/{v['name']}" for v in definition.obj["spec"]["versions"]}
+    for entry in managers.values():
+        if entry.api_version not in listed:
+            message = f"request to convert CR to an invalid group/version: {entry.api_version}"
+            raise Refusal(500, "", message)
 
 
 def _check_typed(config: Object, resource: Resource, namespace: str) -> None:

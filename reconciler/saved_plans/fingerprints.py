@@ -14,7 +14,7 @@ from typing import Any
 from reconciler.federation.overrides import split_pointer
 from reconciler.inventory.records import Digester
 from reconciler.objects import Object
-from reconciler.planning.plan import Action, Change
+from reconciler.planning.plan import NOT_WRITTEN, Change
 
 _COUNTED_BY_SERVERS = ("managedFields", "resourceVersion", "generation", "selfLink")
 _RESTLESS_ANNOTATIONS = (
@@ -29,7 +29,7 @@ _RESTLESS_ANNOTATIONS = (
 
 def fingerprint(change: Change, digester: Digester) -> dict[str, Any]:
     """What must be the same when the change is carried out; empty for one that is not."""
-    if change.action in (Action.FAILED, Action.UNCHANGED):
+    if change.action in NOT_WRITTEN:
         return {}
     found: dict[str, Any] = {}
     if change.live is not None:

@@ -12,12 +12,12 @@ from typing import Any
 import orjson
 
 from reconciler.objects import GroupKind, ObjectKey, api_group, first_few
-from reconciler.planning.plan import ABSENT
+from reconciler.planning.plan import ABSENT, NOT_WRITTEN
 from reconciler.reporting.grouping import few, together
 from reconciler.reporting.wording import PAST, dns_line, value_texts, visible
 from reconciler.saved_plans.document import SavedPlan
 
-_NO_WRITE = ("failed", "unchanged")
+_NO_WRITE = frozenset(str(action) for action in NOT_WRITTEN)
 _SHOWN_FIELDS = 3
 _BETWEEN = (
     ("uid", "it was deleted and made again"),

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import pytest
 import yaml
 
-from tests.contract.sides import DISCOVERY, Api, path_of
+from tests.contract.sides import DISCOVERY, JSON_PATCH, Api, path_of
 
 Object = dict[str, Any]
 
@@ -168,3 +169,20 @@ def test_deleting_the_definition_deletes_the_instances(served: Api) -> None:
     served.apply(DEFINITION)
     served.eventually(lambda: established(served))
     assert served("GET", "/apis/example.com/v1/gadgets").body["items"] == []
+
+
+def test_an_entry_of_a_version_that_is_dropped_stops_every_apply(served: Api) -> None:
+    before = copy.deepcopy(DEFINITION)
+    (version,) = before["spec"]["versions"]
+    before["spec"]["versions"].append({**version, "name": "v1beta1", "storage": False})
+    served.apply(before)
+    old = {**gadget(size=2), "apiVersion": "example.com/v1beta1"}
+    served.eventually(lambda: served.apply(old).status < 300)
+    served.apply(DEFINITION)
+    refused = "request to convert CR to an invalid group/version: example.com/v1beta1"
+    served.eventually(lambda: served.apply(gadget(size=3)).status == 500)
+    assert served.apply(gadget(size=3), dryRun="All").body["message"] == refused
+    moved = [{"op": "replace", "path": "/metadata/managedFields/0/apiVersion"}]
+    moved[0]["value"] = "example.com/v1"
+    assert served("PATCH", path_of(gadget()), moved, content_type=JSON_PATCH).status == 200
+    assert served.apply(gadget(size=3)).status == 200

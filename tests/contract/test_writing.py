@@ -398,3 +398,25 @@ def test_a_lease_changes_hands_only_from_the_version_that_was_read(api: Api) -> 
 @pytest.mark.parametrize(("obj", "status"), [(SERVICE, 201), (SETTINGS, 404)])
 def test_an_update_creates_some_kinds(api: Api, obj: Object, status: int) -> None:
     assert api("PUT", path_of(obj), obj).status == status
+
+
+def test_a_node_port_has_one_service(api: Api) -> None:
+    ports = [{"port": 80, "nodePort": 31999}]
+    one, other = (
+        {
+            "apiVersion": "v1",
+            "kind": "Service",
+            "metadata": {"name": name, "namespace": "default"},
+            "spec": {"type": "NodePort", "ports": ports},
+        }
+        for name in ("one", "other")
+    )
+    assert api.apply(one).status == 201
+    assert api.apply(one).status == 200
+    refused = api.apply(other, dryRun="All")
+    assert refused.status == 422
+    assert refused.causes == [
+        ("spec.ports[0].nodePort", "Invalid value: 31999: provided port is already allocated")
+    ]
+    api("DELETE", path_of(one))
+    api.eventually(lambda: api.apply(other).status == 201)

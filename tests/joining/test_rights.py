@@ -69,6 +69,16 @@ def test_a_rule_for_each_group_with_its_resources_and_no_star() -> None:
     assert "*" not in str(found)
 
 
+def test_whoever_writes_workloads_may_read_what_comes_of_them() -> None:
+    read = [rule for rule in rules(DEPLOYMENTS, CONFIG_MAPS) if rule["verbs"] == ["get", "list"]]
+    assert [rule["resources"] for rule in read] == [
+        ["pods"],
+        ["controllerrevisions", "replicasets"],
+        ["jobs"],
+    ]
+    assert "pods" not in str(rules(CONFIG_MAPS))
+
+
 def test_secrets_are_not_among_them_unless_the_repository_has_some() -> None:
     assert "secrets" not in str(rules(DEPLOYMENTS))
     assert "secrets" in str(rules(Resource("v1", "Secret", "secrets", namespaced=True)))
