@@ -1,13 +1,12 @@
-"""Ages are of counted time: no step of the clock makes anything older, and real time still does."""
+"""Ages do not change when this machine's clock is set, and real time ages everything."""
 
 from __future__ import annotations
 
-import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from reconciler.health.clock import aligned, looked
+from reconciler.health.clock import NOTICED_SECONDS, aligned, step_of, witnessed
 from reconciler.health.memory import (
     ClusterMemory,
     FleetMemory,
@@ -17,46 +16,47 @@ from reconciler.health.memory import (
     encode,
 )
 
-START = 1_000_000.0
-MINUTE = 60.0
+START = 1_700_000_000
+CLUSTERS = ("a", "b", "c")
 STEPS = st.one_of(
-    st.floats(-1e9, 1e9, allow_nan=False),
-    st.sampled_from([-86_400.0, -61.0, -60.0, -1.0, 1.0, 59.0, 600.0, 3_600.0, 31_536_000.0]),
+    st.integers(-1_000_000_000, 1_000_000_000),
+    st.sampled_from([-86_400, -61, -11, -1, 1, 11, 59, 600, 3_600, 31_536_000]),
 )
+GAPS = st.lists(st.integers(1, 100_000), min_size=2, max_size=12)
 
 
 class Host:
-    """Runs with a clock that may be set between any two; ``true`` is the time that has passed."""
+    """Runs on a machine whose clock is set now and then; ``true`` is the time that has passed."""
 
-    def __init__(self, every: float = MINUTE) -> None:
-        self.every, self.true, self.step = every, 0.0, 0.0
+    def __init__(self) -> None:
+        self.true, self.set_by = 0, 0
+        self.servers = dict.fromkeys(CLUSTERS, 0)
         self.memory = FleetMemory()
-        for _ in range(4):
-            self.run()
 
     @property
-    def now(self) -> float:
-        return START + 1e9 + self.true + self.step
+    def now(self) -> int:
+        return START + self.true + self.set_by
 
-    def run(self, step: float = 0.0, after: float | None = None) -> FleetMemory:
-        self.true += self.every if after is None else after
-        self.step += step
-        self.memory = looked(aligned(self.memory, self.now), self.now)
-        return self.memory
+    def ahead(self, silent: tuple[str, ...] = ()) -> dict[str, int]:
+        there = {name: own for name, own in self.servers.items() if name not in silent}
+        return {name: START + self.true + own - self.now for name, own in there.items()}
 
-    def begin(self) -> float:
+    def begin(self) -> None:
         """Everything that ages begins now: a cluster down, a taint, a workload kept away."""
-        moment = self.now
-        self.memory = looked(
-            replace(
-                self.memory,
-                clusters={"a": ClusterMemory(phase=Phase.DOWN, since=moment, seen=moment)},
-                workloads={"a": {"w": WorkloadMemory(seen=moment, away=moment)}},
-                taints={"a": {"gone:NoExecute": moment}},
-            ),
-            moment,
+        began = float(self.now)
+        memory = replace(
+            self.memory,
+            clusters={"a": ClusterMemory(phase=Phase.DOWN, since=began, seen=began)},
+            workloads={"a": {"w": WorkloadMemory(seen=began, away=began)}},
+            taints={"a": {"gone:NoExecute": began}},
         )
-        return self.true
+        self.memory = witnessed(memory, self.ahead(("a",)))
+
+    def run(self, gap: int = 60, step: int = 0, silent: tuple[str, ...] = ("a",)) -> None:
+        self.true += gap
+        self.set_by += step
+        ahead = self.ahead(silent)
+        self.memory = witnessed(aligned(self.memory, step_of(self.memory, ahead)), ahead)
 
     @property
     def ages(self) -> list[float]:
@@ -65,69 +65,68 @@ class Host:
         return [self.now - m for m in (*moments, self.memory.taints["a"]["gone:NoExecute"])]
 
 
-@given(step=STEPS, at=st.integers(0, 8), every=st.floats(1, 3_600))
-@example(step=86_400.0, at=0, every=60.0)
-def test_no_step_of_the_clock_makes_anything_older(step: float, at: int, every: float) -> None:
-    host = Host(every)
-    began = host.begin()
-    for number in range(9):
-        host.run(step if number == at else 0.0)
-        # Nanoseconds: a float of today's Unix time has a quarter of a microsecond.
-        assert max(host.ages) <= host.true - began + 1e-3 * (number + 1)
-
-
-@given(step=STEPS, at=st.integers(0, 8))
-def test_what_really_lasts_ages_in_time(step: float, at: int) -> None:
+@given(gaps=GAPS, steps=st.lists(STEPS, min_size=12, max_size=12))
+@example(gaps=[1, 1], steps=[86_400] * 12)
+def test_ages_are_of_the_time_that_passed_however_often_the_clock_is_set(
+    gaps: list[int], steps: list[int]
+) -> None:
     host = Host()
-    began = host.begin()
-    for number in range(9):
-        host.run(step if number == at else 0.0)
-    # The gap in which the clock went back is the most that is not counted.
-    assert min(host.ages) >= host.true - began - MINUTE - 1
+    host.true = 10**9  # A moment before 1970 would be none.
+    host.begin()
+    began = host.true
+    for gap, step in zip(gaps, steps, strict=False):
+        host.run(gap, step)
+        if host.now < host.true - began + 1:
+            return
+        for age in host.ages:
+            assert abs(age - (host.true - began)) <= NOTICED_SECONDS
 
 
-@given(gaps=st.lists(st.floats(50, 70), min_size=20, max_size=40))
-def test_runs_that_are_not_quite_regular_age_nearly_as_fast(gaps: list[float]) -> None:
-    host = Host()
-    began = host.begin()
-    for gap in gaps:
-        host.run(after=gap)
-    assert (host.true - began) * 0.8 <= min(host.ages)
-    assert max(host.ages) <= host.true - began + 0.1
-
-
-def test_a_job_that_was_suspended_for_a_day_saw_one_gap() -> None:
+@given(own=STEPS, name=st.sampled_from(CLUSTERS))
+def test_the_clock_of_one_server_alone_changes_no_age(own: int, name: str) -> None:
     host = Host()
     host.begin()
-    host.run(after=86_400)
-    assert host.ages == pytest.approx([MINUTE] * 5)
+    host.run(silent=())
+    host.servers[name] += own
+    host.run(silent=())
+    host.run(step=3_600, silent=())
+    assert all(abs(age - 180) <= NOTICED_SECONDS for age in host.ages)
 
 
-def test_a_schedule_that_changes_is_learned() -> None:
+def test_clocks_that_drift_apart_slowly_age_as_time_passes() -> None:
     host = Host()
     host.begin()
-    for _ in range(12):
-        host.run(after=600)
-    before = max(host.ages)
-    host.run(after=600)
-    assert max(host.ages) == pytest.approx(before + 600)
+    for _ in range(100):
+        host.run(gap=60, step=1)
+    assert all(abs(age - 6_000) <= NOTICED_SECONDS + 1 for age in host.ages)
 
 
-@given(step=st.floats(61, 1e9))
-def test_without_any_gap_known_the_first_does_not_count(step: float) -> None:
-    first = FleetMemory(taints={"a": {"gone:NoExecute": START}})
-    second = aligned(looked(first, START), START + step)
-    assert second.taints["a"]["gone:NoExecute"] == START + step
-
-
-def test_a_run_that_finds_all_well_remembers_nothing_new() -> None:
+def test_without_a_witness_the_clock_is_believed() -> None:
     host = Host()
-    well = host.run()
-    assert well.clock.last == 0
-    assert host.run() == well
+    host.begin()
+    host.run(gap=60, step=600, silent=CLUSTERS)
+    assert host.ages == [660.0] * 5
 
 
-def test_the_clock_is_kept_with_the_rest() -> None:
+def test_a_run_that_finds_nothing_new_has_nothing_to_write() -> None:
     host = Host()
+    host.begin()
+    before = host.memory
+    host.run(step=NOTICED_SECONDS)
+    assert host.memory == before
+
+
+def test_where_nothing_ages_nobody_is_a_witness() -> None:
+    host = Host()
+    host.begin()
+    assert host.memory.ahead == {"b": 0, "c": 0}
+    well = witnessed(replace(host.memory, clusters={}, workloads={}, taints={}), host.ahead())
+    assert well.ahead == {}
+
+
+def test_the_witnesses_are_kept_with_the_rest() -> None:
+    host = Host()
+    host.servers["b"] = 7
     host.begin()
     assert decode(encode(host.memory)) == host.memory
+    assert host.memory.ahead["b"] == 7
