@@ -33,6 +33,7 @@ from reconciler.inventory.records import Digester, Record
 from reconciler.manifests.marks import PART_OF
 from reconciler.objects import Object
 from reconciler.planning.checking import try_as_new
+from reconciler.planning.choices import CHOSEN
 from reconciler.planning.comparing import request_digest
 from reconciler.planning.fields import changed_fields
 from reconciler.planning.plan import Action, Change, FieldChange, Outcome
@@ -260,8 +261,9 @@ def _claim(member: Member, resource: Resource, change: Change) -> None:
     body, key = _for_that_object(change), change.key
     after = member.apply(resource, key, body, force=change.force, dry_run=True)
     fields = mask(changed_fields(before[0], after), change.hidden)
-    if differing := _values(fields) ^ _values(change.fields):
-        paths = sorted({path for path, _, _ in differing})
+    chosen = {field.path for field in change.fields if CHOSEN in repr(field.after)}
+    differing = _values(fields) ^ _values(change.fields)
+    if paths := sorted({path for path, _, _ in differing} - chosen):
         raise ClusterError(
             member.name,
             f"it would not become what was planned any more ({', '.join(paths)}); left as it is",

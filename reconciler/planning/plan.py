@@ -34,13 +34,15 @@ class FieldChange(Struct, frozen=True):
 
     ``path`` is written as a person would: ``spec.template.spec.containers[name=web].image``.
     ``before``/``after`` are JSON values; ``ABSENT`` where there is none. ``managers`` names the
-    field managers that own the field now, where they are not us.
+    field managers that own the field now, where they are not us. ``reason`` says why this very
+    field changes, and who loses it by that: ``changed in Git; taken by force from flux``.
     """
 
     path: str
     before: Any
     after: Any
     managers: tuple[str, ...] = ()
+    reason: str = ""
 
 
 class Staying(Struct, frozen=True):
@@ -107,6 +109,11 @@ class Change:
     live: Object | None = dataclasses.field(default=None, repr=False, compare=False)
     retained: tuple[str, ...] = ()
     hidden: tuple[str, ...] = ()
+
+    @property
+    def is_drift(self) -> bool:
+        """Whether it puts back what somebody else changed, if perhaps among other things."""
+        return any(why.startswith("drift") for why in (self.reason, *(f.reason for f in self.fields)))
 
     @property
     def is_sensitive(self) -> bool:

@@ -146,6 +146,8 @@ def _change(change: Change) -> dict[str, Any]:
             entry["to"] = field.after
         if field.managers:
             entry["managers"] = list(field.managers)
+        if field.reason:
+            entry["reason"] = field.reason
         fields.append(entry)
     return {
         "action": str(change.action),

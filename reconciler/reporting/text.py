@@ -51,6 +51,7 @@ from reconciler.reporting.wording import (
     unwritten_records,
     value_texts,
     visible,
+    why_field,
 )
 
 BOLD, DIM, RED, GREEN, YELLOW, MAGENTA, CYAN = "1", "2", "31", "32", "33", "35", "36"
@@ -233,8 +234,8 @@ def _change_lines(change: Change, style: Style) -> Iterator[str]:
 
 def _field_lines(field: FieldChange, change: Change, style: Style) -> Iterator[str]:
     path, indent = visible(field.path), " " * 8
-    others = [name for name in field.managers if name not in change.reason]
-    owner = style.paint(f"  (owned by {visible(', '.join(others))})", DIM) if others else ""
+    why = why_field(field, change)
+    owner = style.paint(f"  ({why})", DIM) if why else ""
     if is_text(field):
         yield f"{indent}{path}:{owner}"
         lines = line_diff(field)
