@@ -10,10 +10,11 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from reconciler.applying.elsewhere import Elsewhere
 from reconciler.applying.member_run import MemberRun
 from reconciler.cluster.answers import understanding
+from reconciler.cluster.hearing import heard_words
 from reconciler.cluster.parallel import in_parallel
 from reconciler.errors import ClusterError, LeaseLost
 from reconciler.objects import ObjectKey
-from reconciler.planning.member_plan import MemberWork
+from reconciler.planning.member_plan import MemberWork, heard_since
 from reconciler.planning.plan import Action, Change, Outcome, Plan, RunResult
 
 CONCURRENT_MEMBERS = 32
@@ -69,6 +70,7 @@ def carry_out(
         plan,
         outcomes=tuple(sorted(outcomes, key=lambda o: (o.cluster, o.key, o.action))),
         errors=tuple(sorted(errors)),
+        warnings=tuple(sorted(heard_words({w.cluster.name: heard_since(w) for w in works}))),
         stopped=lease_lost[0] if lease_lost else stopped() if unfinished else "",
         requests={run.work.cluster.name: run.work.member.requests for run in runs},
     )

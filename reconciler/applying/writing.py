@@ -9,6 +9,7 @@ from typing import Any
 from msgspec import Struct
 
 from reconciler.cluster.answers import understanding
+from reconciler.cluster.hearing import about
 from reconciler.cluster.member import Member
 from reconciler.cluster.resources import Resource
 from reconciler.errors import (
@@ -72,7 +73,7 @@ def write(
     """Carry out ``change``. Refusals become a failed outcome; LeaseLost is raised."""
     started = time.monotonic()
     try:
-        with understanding(member.name):
+        with understanding(member.name), about(change.key):
             record, fields, message = _VERBS[change.action](
                 member, resource, change, otherwise, digester
             )

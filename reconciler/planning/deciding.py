@@ -10,6 +10,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from msgspec import Struct
 from msgspec.structs import replace
 
+from reconciler.cluster.hearing import about
 from reconciler.cluster.member import Member
 from reconciler.cluster.parallel import in_parallel
 from reconciler.cluster.resources import Resource, VersionedKind
@@ -90,7 +91,8 @@ def decide_all(
     def settle(verdict: Checked | _Doubt) -> Checked:
         if isinstance(verdict, Checked):
             return verdict
-        answer = _ask(shared, verdict)
+        with about(verdict.target.key):
+            answer = _ask(shared, verdict)
         progress(1)
         return answer
 

@@ -11,10 +11,12 @@ from dataclasses import replace
 
 from msgspec import Struct, field, structs
 
+from reconciler.cluster.hearing import Heard, without_quotes
 from reconciler.cluster.member import Member
 from reconciler.cluster.resources import Discovery, Resource, VersionedKind
 from reconciler.errors import ApiError
 from reconciler.federation.model import Cluster, Federation
+from reconciler.federation.sensitive import hidden_in
 from reconciler.inventory.applyset import is_member
 from reconciler.inventory.observation import Observation
 from reconciler.inventory.ownership import Fields
@@ -53,7 +55,7 @@ class MemberWork(Struct, frozen=True):
     holds. ``unlisted`` are unwanted objects that the inventory must not forget although no LIST
     showed them. ``left`` are workloads whose replicas are left to an autoscaler that is not in Git.
     ``invalid`` are refusals of the manifests themselves, ``homeless`` those whose kind or namespace
-    is not there. By ``rules`` every deletion is decided on again when its object was written to
+    is not there. ``heard`` is what the API server warned of. By ``rules`` every deletion is decided on again when its object was written to
     since.
     """
 
@@ -70,6 +72,7 @@ class MemberWork(Struct, frozen=True):
     ran: Mapping[ObjectKey, str] = field(default_factory=dict)
     stale: bool = False
     warnings: tuple[str, ...] = ()
+    heard: Heard = frozenset()
     violations: tuple[str, ...] = ()
     invalid: tuple[Change, ...] = ()
     homeless: tuple[Change, ...] = ()
@@ -95,6 +98,13 @@ def plan_member(
 
     def shown(change: Change) -> Change:
         return without_values(change, federation.sensitive, hidden.get(change.key, ()))
+
+    def is_hidden(key: ObjectKey) -> bool:
+        bodies = [t.body for t in targets if t.key == key]
+        lives = [found[1]] if (found := observation.members.get(key)) else []
+        return key in hidden or bool(
+            hidden_in(key.group_kind, federation.sensitive, *bodies, *lives)
+        )
 
     def leaving() -> frozenset[str]:
         return _leaving(observation, wanted_here, federation)
@@ -152,6 +162,7 @@ def plan_member(
         or ran != inventory.ran
         or any(inventory.rows.get(key) != row for key, row in rows.items()),
         warnings=tuple(f"{cluster.name}: {warning}" for warning in warnings),
+        heard=without_quotes(member.heard, is_hidden),
         violations=_violations(
             cluster, observation, targets, changes, unplaced, federation, settings
         ),
@@ -208,6 +219,18 @@ def _leaving(
     )
     return frozenset(
         one.uid for one in verdicts if isinstance(one, Change) and one.action is Action.PRUNE
+    )
+
+
+def heard_since(work: MemberWork) -> Heard:
+    """What the API server has warned of since the plan was made."""
+    hidden = {change.key for change in work.plan.changes if change.is_sensitive}
+    said = {subject for subject, _ in work.heard}
+    # What a plan could not quote is not new when it is written.
+    return frozenset(
+        one
+        for one in without_quotes(work.member.heard, hidden.__contains__) - work.heard
+        if one[0] not in (hidden & said)
     )
 
 

@@ -260,12 +260,16 @@ class RecordOutcome(Struct, frozen=True):
 
 
 class RunResult(Struct, frozen=True):
-    """A plan and what came of it. ``outcomes`` and ``records`` empty: nothing was to be done."""
+    """A plan and what came of it. ``outcomes`` and ``records`` empty: nothing was to be done.
+
+    ``warnings`` are what API servers said only when it was written.
+    """
 
     plan: Plan
     outcomes: tuple[Outcome, ...] = ()
     records: tuple[RecordOutcome, ...] = ()
     errors: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
     stopped: str = ""
     requests: Mapping[str, int] = field(default_factory=dict)
 

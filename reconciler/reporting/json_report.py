@@ -51,6 +51,7 @@ def result_document(result: RunResult) -> dict[str, Any]:
     """The plan with what became of it."""
     return {
         **plan_document(result.plan),
+        "warnings": [*result.plan.warnings, *result.warnings],
         "ok": result.ok,
         "errors": list(result.errors),
         "stopped": result.stopped,

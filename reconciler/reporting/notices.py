@@ -36,7 +36,7 @@ def notices(plan: Plan, result: RunResult | None = None) -> Iterator[Notice]:
         ("stop", "Failed", list(_undone(result, "failed"))),
         ("warning", "Skipped", list(_undone(result, "skipped"))),
         ("warning", "Nothing is pruned", list(_blocked(plan.clusters))),
-        ("warning", "Warning", list(plan.warnings)),
+        ("warning", "Warning", [*plan.warnings, *(result.warnings if result else ())]),
     ):
         yield from (Notice(level, word, visible(text)) for text in texts[:MOST_NOTICES])
         if len(texts) > MOST_NOTICES:

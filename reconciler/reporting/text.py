@@ -138,6 +138,8 @@ def render_result(
     lines = list(_outcome_lines(result.outcomes, style))
     for zone, trouble in unwritten_records(result):
         lines += style.wrapped("! ", f"DNS {zone}: {trouble}", 2, RED)
+    for warning in result.warnings:
+        lines += _warning(warning, style)
     for error in result.errors:
         lines += style.wrapped("! ", error, 2, ALARM)
     if result.stopped:
