@@ -281,6 +281,10 @@ def port_twin(item: Any, live: Any) -> Any:
         return None
     wanted = (item.get("port"), item.get("protocol", "TCP"))
     return next(
-        (p for p in live if isinstance(p, dict) and (p.get("port"), p.get("protocol")) == wanted),
+        (
+            p
+            for p in live
+            if isinstance(p, dict) and (p.get("port"), p.get("protocol", "TCP")) == wanted
+        ),
         None,
     )
