@@ -45,9 +45,11 @@ from reconciler.planning.looking import CONCURRENT_MEMBERS, Seen, words_of
 from reconciler.planning.member_plan import MemberWork, Settings, plan_member, rescue_of
 from reconciler.planning.plan import Change, ClusterPlan, Outcome, Plan, RecordOutcome, RunResult
 from reconciler.planning.replicas import (
+    as_it_comes,
     replicas_in,
     replicas_now,
     replicas_to_be,
+    with_strangers,
     workload_rows,
 )
 from reconciler.reading import LastApplied, check_trust
@@ -179,20 +181,19 @@ def make_plan(
     usually = _placed(fleet.rendering)
     found = [_forgiving(work, usually) for work in planned if isinstance(work, MemberWork)]
     works = hold_moved(found, unreachable, placed)
+    live = with_strangers(decided.live, {w.cluster.name: w.strangers for w in works})
+    lost = decided.decision.lost
+    before = replicas_now(live, replicas_in(fleet.rendering), lost)
+    after = replicas_to_be(rendering, live, lost, {w.cluster.name: w.left for w in works})
     plan = assemble(
         state,
         works,
         unreachable,
         workload_rows(
             decided.decision.assignments,
-            replicas_now(decided.live, replicas_in(fleet.rendering), decided.decision.lost),
-            replicas_to_be(
-                rendering,
-                decided.live,
-                decided.decision.lost,
-                {w.cluster.name: w.left for w in works if isinstance(w, MemberWork)},
-            ),
-            decided.answered | decided.decision.lost,
+            before,
+            as_it_comes(after, before, [work.plan for work in works]),
+            decided.answered | lost,
         ),
         commit=fleet.commit,
         warnings=[

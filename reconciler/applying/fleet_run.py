@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 
+import msgspec
+
 from reconciler.applying.elsewhere import Elsewhere
 from reconciler.applying.member_run import MemberRun
 from reconciler.cluster.answers import understanding
@@ -16,6 +18,7 @@ from reconciler.errors import ClusterError, LeaseLost
 from reconciler.objects import ObjectKey
 from reconciler.planning.member_plan import MemberWork, heard_since
 from reconciler.planning.plan import Action, Change, Outcome, Plan, RunResult
+from reconciler.planning.replicas import as_it_came
 
 CONCURRENT_MEMBERS = 32
 
@@ -67,7 +70,7 @@ def carry_out(
     outcomes = [outcome for run in runs for outcome in _complete(run)]
     unfinished = any(outcome.status == "skipped" for outcome in outcomes)
     return RunResult(
-        plan,
+        msgspec.structs.replace(plan, workloads=as_it_came(plan.workloads, outcomes)),
         outcomes=tuple(sorted(outcomes, key=lambda o: (o.cluster, o.key, o.action))),
         errors=tuple(sorted(errors)),
         warnings=tuple(sorted(heard_words({w.cluster.name: heard_since(w) for w in works}))),

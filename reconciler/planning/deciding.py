@@ -14,6 +14,7 @@ from reconciler.cluster.hearing import about
 from reconciler.cluster.member import Member
 from reconciler.cluster.parallel import in_parallel
 from reconciler.cluster.resources import Resource, VersionedKind
+from reconciler.federation.known_kinds import REPLICATED
 from reconciler.inventory.applyset import owner_of
 from reconciler.inventory.observation import Observation
 from reconciler.inventory.ownership import BEFORE_FIRST_APPLY
@@ -47,12 +48,14 @@ class Deciding(Struct, frozen=True):
 class Verdicts(Struct, frozen=True):
     """A verdict for each target, in their order, and what people should know besides.
 
-    ``left`` are workloads whose replicas are left to an autoscaler that is not in Git.
+    ``left`` are workloads whose replicas are left to an autoscaler that is not in Git;
+    ``strangers`` are those that are there and not ours.
     """
 
     checked: Sequence[Checked]
     remarks: tuple[str, ...]
     left: frozenset[ObjectKey]
+    strangers: Mapping[ObjectKey, Object]
 
 
 class _Doubt(Unshown, frozen=True):
@@ -99,7 +102,8 @@ def decide_all(
     doubts = [verdict for verdict in verdicts if isinstance(verdict, _Doubt)]
     answers = iter(in_parallel(settle, doubts, CONCURRENT_CHECKS))
     checked = [v if isinstance(v, Checked) else next(answers) for v in verdicts]
-    return Verdicts(checked, tuple(remarks), left)
+    strangers = {key: obj for key, obj in found.items() if key.kind in REPLICATED}
+    return Verdicts(checked, tuple(remarks), left, strangers)
 
 
 def _has_run(shared: Deciding, target: Target) -> bool:

@@ -53,8 +53,8 @@ class MemberWork(Struct, frozen=True):
     ``rows``/``fields`` are the records of the objects that are as wanted; ``ran`` are Jobs and
     the like that have run. ``stale`` says whether some of that differs from what the inventory
     holds. ``unlisted`` are unwanted objects that the inventory must not forget although no LIST
-    showed them. ``left`` are workloads whose replicas are left to an autoscaler that is not in Git.
-    ``invalid`` are refusals of the manifests themselves, ``homeless`` those whose kind or namespace
+    showed them. ``left`` are workloads whose replicas are left to an autoscaler that is not in Git,
+    ``strangers`` those that are there and not ours. ``invalid`` are refusals of the manifests themselves, ``homeless`` those whose kind or namespace
     is not there. ``heard`` is what the API server warned of. By ``rules`` every deletion is decided on again when its object was written to
     since.
     """
@@ -69,6 +69,7 @@ class MemberWork(Struct, frozen=True):
     fields: Mapping[str, Fields] = field(default_factory=dict)
     unlisted: frozenset[ObjectKey] = frozenset()
     left: frozenset[ObjectKey] = frozenset()
+    strangers: Mapping[ObjectKey, Object] = field(default_factory=dict)
     ran: Mapping[ObjectKey, str] = field(default_factory=dict)
     stale: bool = False
     warnings: tuple[str, ...] = ()
@@ -157,6 +158,7 @@ def plan_member(
         fields={c.record.entry: c.fields for c in same.values() if c.record and c.fields},
         unlisted=unlisted.ours,
         left=verdicts.left,
+        strangers=verdicts.strangers,
         ran=ran,
         stale=bool(forgotten or inventory.news)
         or ran != inventory.ran
