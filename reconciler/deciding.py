@@ -21,7 +21,7 @@ from reconciler.health.decision import ClusterHealth
 from reconciler.health.memory import FleetMemory
 from reconciler.health.probe import Probe, Signal
 from reconciler.inventory.applyset import IDENTITY, identity_of
-from reconciler.inventory.belonging import changed_servers
+from reconciler.inventory.belonging import changed_servers, clusters_that_left
 from reconciler.objects import ObjectKey, Unshown, map_of
 from reconciler.options import Progress
 from reconciler.planning import once
@@ -118,6 +118,11 @@ def decide(
     servers, changed = changed_servers(
         memory.servers, {o.cluster.name: o.observation.inventory for o in seen if o.observation}
     )
+    known = {cluster.name for cluster in state.clusters}
+    left = clusters_that_left(
+        memory.servers, known, state.federation.name, state.federation.namespace
+    )
+    servers = {name: uid for name, uid in servers.items() if name in known}
     decision = FleetDecision(
         fleet.commit,
         placing.assignments,
@@ -142,6 +147,7 @@ def decide(
         warnings=(
             *availability.warnings,
             *changed,
+            *left,
             *placing.warnings,
             *(text for a in placing.assignments for text in _remarks(a)),
         ),

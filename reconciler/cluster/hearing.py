@@ -57,5 +57,5 @@ def heard_words(heard: Mapping[str, Heard]) -> Iterator[str]:
             subjects.setdefault(text, []).append(str(subject))
         for text, names in subjects.items():
             said.setdefault((first_few(sorted(names)), text), []).append(cluster)
-    for (names, text), clusters in said.items():
-        yield f"{first_few(clusters)}: {names}: the API server warns: {text[:LONGEST_WARNING]}"
+    for (about_what, text), clusters in said.items():
+        yield f"{first_few(clusters)}: {about_what}: the API server warns: {text[:LONGEST_WARNING]}"

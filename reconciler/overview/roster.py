@@ -17,7 +17,6 @@ from reconciler.planning.member_plan import MemberWork
 from reconciler.planning.plan import Action, Change, ClusterPlan
 
 
-
 class MemberRow(Struct, frozen=True):
     """One member.
 

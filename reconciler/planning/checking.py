@@ -103,9 +103,7 @@ def check_existing(
         return _refused(member, target, body, live, error, terms)
     except ApiError as error:
         return _failed(target, _words(target, error, body, live))
-    grounds = Grounds(
-        live, answer, recorded, comparison.question, forced=force, adopting=adopting
-    )
+    grounds = Grounds(live, answer, recorded, comparison.question, forced=force, adopting=adopting)
     fields = changed_fields(live, promised, grounds.why)
     after = terms.digester.footprint(result)
     same_entry = (
@@ -238,8 +236,16 @@ def could_not_be_listed(kind: VersionedKind, reason: str) -> str:
     return f"{kind.kind} ({kind.api_version}) could not be listed: {reason}"
 
 
-def belongs_elsewhere(target: Target, owner: str) -> Checked:
-    """Another ApplySet claims the object; two masters would fight over it."""
+def belongs_elsewhere(target: Target, owner: str, former: str) -> Checked:
+    """Another ApplySet claims the object; two masters would fight over it. ``former`` is the
+    inventory where it is this repository's own, under another name."""
+    if former:
+        return _failed(
+            target,
+            f"belongs to the inventory {former}, which is this repository's own: the Federation, "
+            "or its spec.namespace, was renamed; name it as before, or take all that it has along, "
+            "once: reconcile --plan --take-over, and without --plan",
+        )
     return _failed(
         target,
         f"belongs to another inventory ({owner}); remove it there, or its label "

@@ -16,6 +16,7 @@ from reconciler.cluster.parallel import in_parallel
 from reconciler.cluster.resources import Resource, VersionedKind
 from reconciler.federation.known_kinds import REPLICATED
 from reconciler.inventory.applyset import owner_of
+from reconciler.inventory.belonging import former_inventory
 from reconciler.inventory.observation import Observation
 from reconciler.inventory.ownership import BEFORE_FIRST_APPLY
 from reconciler.inventory.records import Record
@@ -34,6 +35,7 @@ CONCURRENT_CHECKS = 8
 
 class Deciding(Struct, frozen=True):
     """What the objects of one member share. ``crds`` are the kinds that this plan introduces;
+    ``take_over``: what this repository has under the Federation's former name is taken along.
     ``sampled`` picks the unchanged ones to be verified by a dry run all the same; ``leaving`` gives
     the UIDs of what this run prunes."""
 
@@ -43,6 +45,7 @@ class Deciding(Struct, frozen=True):
     terms: Terms
     sampled: Callable[[ObjectKey], bool]
     leaving: Callable[[], Collection[str]]
+    take_over: bool = False
 
 
 class Verdicts(Struct, frozen=True):
@@ -80,12 +83,19 @@ def decide_all(
     # With its namespace, all that it had done is gone.
     ran = {key for key in ran if key.namespace not in absent_namespaces}
     live = [listed[target.key] or found.get(target.key) for target in targets]
+    formers = _Formers(shared)
     targets, left, remarks = with_autoscalers(shared.member, targets, live, shared.leaving)
     verdicts = [
         Checked(target, None, shared.observation.inventory.rows.get(target.key))
         if target.key in ran
         else _at_a_glance(
-            shared, target, listed[target.key], found.get(target.key), absent_namespaces, remarks
+            shared,
+            target,
+            listed[target.key],
+            found.get(target.key),
+            absent_namespaces,
+            remarks,
+            formers,
         )
         for target in targets
     ]
@@ -140,6 +150,21 @@ def _search(
     return {**found, **find_missing(shared.member, others)}, absent
 
 
+class _Formers:
+    """Inventories that other objects belong to, each looked up once."""
+
+    def __init__(self, shared: Deciding) -> None:
+        self._shared = shared
+        self._names: dict[str, str] = {}
+
+    def named(self, applyset: str) -> str:
+        """As ``former_inventory``."""
+        if applyset not in self._names:
+            ours = self._shared.observation.inventory
+            self._names[applyset] = former_inventory(self._shared.member, ours, applyset)
+        return self._names[applyset]
+
+
 def _at_a_glance(
     shared: Deciding,
     target: Target,
@@ -147,6 +172,7 @@ def _at_a_glance(
     found: Object | None,
     absent_namespaces: set[str],
     remarks: list[str],
+    formers: _Formers,
 ) -> Checked | _Doubt:
     record = shared.observation.inventory.rows.get(target.key)
     made_anew = False
@@ -170,7 +196,9 @@ def _at_a_glance(
     if listed is None:
         owner = owner_of(live)
         if owner and owner != shared.observation.inventory.applyset:
-            return checking.belongs_elsewhere(target, owner)
+            former = formers.named(owner)
+            if not (former and shared.take_over):
+                return checking.belongs_elsewhere(target, owner, former)
         # A row that was written ahead of an adoption that never came does not make it ours.
         adopting = record is None or not record.confirmed
         if adopting and shared.terms.adoption.policy == "Never":

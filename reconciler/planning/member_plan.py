@@ -43,6 +43,7 @@ class Settings(Struct, frozen=True):
 
     force_conflicts: bool = False
     max_deletions: int | None = None
+    take_over: bool = False
     now: float = 0.0
     checked: Callable[[int], None] = lambda _count: None
 
@@ -54,8 +55,9 @@ class MemberWork(Struct, frozen=True):
     the like that have run. ``stale`` says whether some of that differs from what the inventory
     holds. ``unlisted`` are unwanted objects that the inventory must not forget although no LIST
     showed them. ``left`` are workloads whose replicas are left to an autoscaler that is not in Git,
-    ``strangers`` those that are there and not ours. ``invalid`` are refusals of the manifests themselves, ``homeless`` those whose kind or namespace
-    is not there. ``heard`` is what the API server warned of. By ``rules`` every deletion is decided on again when its object was written to
+    ``strangers`` those that are there and not ours. ``heard`` is what the API server warned of.
+    ``invalid`` are refusals of the manifests themselves, ``homeless`` those whose kind or namespace
+    is not there. By ``rules`` every deletion is decided on again when its object was written to
     since.
     """
 
@@ -111,7 +113,9 @@ def plan_member(
         return _leaving(observation, wanted_here, federation)
 
     verdicts = decide_all(
-        Deciding(member, observation, crds, terms, sampled, leaving), targets, settings.checked
+        Deciding(member, observation, crds, terms, sampled, leaving, settings.take_over),
+        targets,
+        settings.checked,
     )
     checked = verdicts.checked
     unlisted = _look_for_unlisted(observation, wanted_here, member)

@@ -113,7 +113,9 @@ class Change:
     @property
     def is_drift(self) -> bool:
         """Whether it puts back what somebody else changed, if perhaps among other things."""
-        return any(why.startswith("drift") for why in (self.reason, *(f.reason for f in self.fields)))
+        return any(
+            why.startswith("drift") for why in (self.reason, *(f.reason for f in self.fields))
+        )
 
     @property
     def is_sensitive(self) -> bool:
@@ -185,6 +187,9 @@ class AgainstBase(Struct, frozen=True):
 class Plan(Struct, frozen=True):
     """All clusters, sorted by name. ``violations`` non-empty: apply refuses to start.
 
+    ``despite_guards``: what an outage asks for, which a run that nobody attends does all the same,
+    and what waits. Empty where no guard stops anything.
+
     ``base`` set: only what differs from another commit's plan is shown; nothing to be applied.
     """
 
@@ -194,6 +199,7 @@ class Plan(Struct, frozen=True):
     warnings: tuple[str, ...] = ()
     violations: tuple[str, ...] = ()
     violation_hint: str = ""
+    despite_guards: tuple[str, ...] = ()
     workloads: tuple[WorkloadRow, ...] = ()
     moves: tuple[str, ...] = ()
     health: tuple[ClusterHealth, ...] = ()

@@ -127,9 +127,7 @@ def as_it_comes(
     return found
 
 
-def as_it_came(
-    rows: Sequence[WorkloadRow], outcomes: Sequence[Outcome]
-) -> tuple[WorkloadRow, ...]:
+def as_it_came(rows: Sequence[WorkloadRow], outcomes: Sequence[Outcome]) -> tuple[WorkloadRow, ...]:
     """The rows of a plan after a run: what was not done is as before."""
     undone: dict[ObjectKey, list[str]] = {}
     for outcome in outcomes:

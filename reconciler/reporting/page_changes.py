@@ -120,7 +120,10 @@ def _group(
 
 def _change(change: Change, group: ChangeGroup, outcomes: Outcomes) -> ChangeView:
     outcome, outcome_class = _outcome(change, group, outcomes)
-    fields = [*(_field(field, change) for field in change.fields[:MOST_FIELDS]), *map(_staying, change.stays[:MOST_FIELDS])]
+    fields = [
+        *(_field(field, change) for field in change.fields[:MOST_FIELDS]),
+        *map(_staying, change.stays[:MOST_FIELDS]),
+    ]
     count = len(change.fields) + len(change.stays)
     return ChangeView(
         str(change.action),

@@ -169,6 +169,8 @@ def _notices(plan: Plan, style: Style) -> Iterator[str]:
     yield from _unreachable(plan, style)
     for violation in plan.violations:
         yield from style.wrapped("Stopped by a guard: ", violation, 2, ALARM)
+    for text in plan.despite_guards:
+        yield from style.wrapped("  ", text, 4)
     for error in plan.dns_errors:
         yield from style.wrapped("! ", error, 2, ALARM)
     for text in health_notices(plan):
@@ -327,7 +329,8 @@ def _avoided_lines(plan: Plan, style: Style) -> Iterator[str]:
 
 def _closing(plan: Plan, style: Style, next_step: str) -> Iterator[str]:
     if plan.violations:
-        text = f"Nothing will be written. {_sentence(plan.violation_hint)}".strip()
+        begin = "Nothing else" if plan.despite_guards else "Nothing"
+        text = f"{begin} will be written. {_sentence(plan.violation_hint)}".strip()
         yield from style.wrapped("", text, 2, ALARM)
     yield from style.wrapped("", summary_line(plan), 2, BOLD)
     if next_step:

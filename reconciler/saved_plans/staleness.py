@@ -185,7 +185,7 @@ def _of_one(
 
 
 def _by_whom(seal: Mapping[str, Any], seal_now: Mapping[str, Any]) -> str:
-    """``: data.size by kubectl-edit``; of what has gone, or is hidden, who was the last to write."""
+    """``: data.size by kubectl-edit``; of what is gone or hidden, who wrote last."""
     then, now = seal.get("fields", {}), seal_now.get("fields", {})
     last = seal_now.get("writer", "")
     told = []

@@ -175,7 +175,9 @@ def test_an_address_that_the_server_chooses_is_not_promised(
     """
     world.write("shop.yaml", "---".join([NAMESPACE, outside]))
     assert world.apply().ok
-    world.write("shop.yaml", "---".join([NAMESPACE, SERVICE.replace("spec:", "spec:\n  type: ClusterIP")]))
+    world.write(
+        "shop.yaml", "---".join([NAMESPACE, SERVICE.replace("spec:", "spec:\n  type: ClusterIP")])
+    )
     told = {f.path: f.after for f in only_change(world.plan()).fields}
     assert told["spec.clusterIP"] == CHOSEN
     assert told["spec.clusterIPs"] == [CHOSEN]
@@ -191,7 +193,10 @@ def test_a_port_that_git_states_or_the_service_has_is_promised(
     node = SERVICE.replace("spec:", "spec:\n  type: NodePort")
     world.write("shop.yaml", "---".join([NAMESPACE, node]))
     assert world.apply().ok
-    more = node.replace("targetPort: 8080}", "targetPort: 8081}, {name: b, port: 81, nodePort: 31777}, {name: c, port: 82}")
+    more = node.replace(
+        "targetPort: 8080}",
+        "targetPort: 8081}, {name: b, port: 81, nodePort: 31777}, {name: c, port: 82}",
+    )
     world.write("shop.yaml", "---".join([NAMESPACE, more]))
     told = {f.path: f.after for f in only_change(world.plan()).fields}
     assert told["spec.ports[name=b].nodePort"] == 31777

@@ -54,7 +54,10 @@ def test_a_secret_that_somebody_wrote_to_is_named_without_its_value(desk: Desk) 
     patch = json.dumps({"stringData": {"password": f"{CANARY}-3"}})
     desk.world.kubectl("-n", "shop", "patch", "secret/key", "-p", patch)
     told = desk.refused()
-    assert "shop/key: what an update rests on was changed in the cluster, last by kubectl-patch" in told
+    assert (
+        "shop/key: what an update rests on was changed in the cluster, last by kubectl-patch"
+        in told
+    )
     assert CANARY not in told
 
 

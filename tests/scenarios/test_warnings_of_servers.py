@@ -1,4 +1,4 @@
-"""What API servers warn of is in the plan: once for each object or kind, and no value of a Secret."""
+"""What API servers warn of is told once for each object or kind, without values of Secrets."""
 
 from __future__ import annotations
 
@@ -57,7 +57,9 @@ def test_what_pod_security_warns_of_is_told_once_in_every_report(real_world: Wor
     world.write("shop.yaml", "---".join([RESTRICTED, WEB]))
     prepared = world.prepare()
     (told,) = of_servers(prepared.plan.warnings)
-    assert told.startswith("aws, gcp: Deployment.apps shop/web: the API server warns: would violate")
+    assert told.startswith(
+        "aws, gcp: Deployment.apps shop/web: the API server warns: would violate"
+    )
     for report in (render_plan, render_markdown, render_html):
         # On other lines, and with signs that no Markdown acts upon.
         plain = re.sub(r"[^a-z]", "", report(prepared.plan))
