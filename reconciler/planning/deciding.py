@@ -48,7 +48,7 @@ class Deciding(Struct, frozen=True):
     take_over: bool = False
 
 
-class Verdicts(Struct, frozen=True):
+class Verdicts(Unshown, frozen=True):
     """A verdict for each target, in their order, and what people should know besides.
 
     ``left`` are workloads whose replicas are left to an autoscaler that is not in Git;

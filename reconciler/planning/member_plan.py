@@ -22,7 +22,7 @@ from reconciler.inventory.observation import Observation
 from reconciler.inventory.ownership import Fields
 from reconciler.inventory.records import Record, made_by_another
 from reconciler.inventory.store import Inventory
-from reconciler.objects import GroupKind, Object, ObjectKey, first_few
+from reconciler.objects import GroupKind, Object, ObjectKey, Unshown, first_few
 from reconciler.planning import guards, once, pruning
 from reconciler.planning.checking import Checked, Terms, could_not_be_listed
 from reconciler.planning.deciding import Deciding, decide_all
@@ -48,7 +48,7 @@ class Settings(Struct, frozen=True):
     checked: Callable[[int], None] = lambda _count: None
 
 
-class MemberWork(Struct, frozen=True):
+class MemberWork(Unshown, frozen=True):
     """A member's plan with all that carrying it out needs; never leaves the process.
 
     ``rows``/``fields`` are the records of the objects that are as wanted; ``ran`` are Jobs and

@@ -1,4 +1,4 @@
-"""A Federation with another name, another namespace, a cluster that left Git: told, with the way."""
+"""A Federation with another name or namespace, or a cluster that left Git: told, with the way."""
 
 from __future__ import annotations
 
