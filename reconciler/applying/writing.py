@@ -34,10 +34,9 @@ from reconciler.inventory.records import Digester, Record
 from reconciler.manifests.marks import PART_OF
 from reconciler.objects import Object
 from reconciler.planning.checking import try_as_new
-from reconciler.planning.choices import CHOSEN
 from reconciler.planning.comparing import request_digest
 from reconciler.planning.fields import changed_fields
-from reconciler.planning.plan import Action, Change, FieldChange, Outcome
+from reconciler.planning.plan import CHOSEN, Action, Change, FieldChange, Outcome
 from reconciler.planning.redaction import mask, refusal_words
 from reconciler.planning.requests import with_running_replicas
 

@@ -11,11 +11,8 @@ from typing import Any
 
 from reconciler.objects import Object, map_of, maps_of
 from reconciler.planning.fields import changed_fields, leaf_fields
-from reconciler.planning.plan import ABSENT
+from reconciler.planning.plan import ABSENT, CHOSEN
 from reconciler.planning.requests import port_twin
-
-CHOSEN = "(chosen by the server)"
-"""Stands in plans for a value that is known only once it is written."""
 
 
 def as_promised(live: Object, result: Object, body: Object, again: Callable[[], Object]) -> Object:

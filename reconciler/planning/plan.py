@@ -66,6 +66,11 @@ class _Absent:
 
 
 ABSENT = _Absent()
+CHOSEN = "(chosen by the server)"
+"""Stands for a value that is known only once it is written."""
+
+BY_THE_SERVER = "set by the server"
+"""The reason of a field that follows from others: a default, or what the server chooses."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -11,11 +11,10 @@ from reconciler.inventory.ownership import Fields, entries_of, fields_of, is_our
 from reconciler.objects import Object, Unshown
 from reconciler.planning.comparing import Question
 from reconciler.planning.fields import REPLICAS_FIELD, Step, holds, owners_of
-from reconciler.planning.plan import FieldChange
+from reconciler.planning.plan import BY_THE_SERVER, FieldChange
 
 IN_GIT = "changed in Git"
 NO_LONGER_IN_GIT = "no longer in Git"
-BY_THE_SERVER = "set by the server"
 DRIFT = "drift"
 TAKEN = "taken by force from"
 ADOPTED = "adopted"

@@ -63,4 +63,4 @@ def _field(field: FieldChange, change: Change) -> Iterator[str]:
     if field.before is not ABSENT:
         yield f"-     {path}: {before}{owner}"
     if field.after is not ABSENT:
-        yield f"+     {path}: {after}"
+        yield f"+     {path}: {after}{owner if field.before is ABSENT else ''}"

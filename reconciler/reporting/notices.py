@@ -43,7 +43,8 @@ def notices(plan: Plan, result: RunResult | None = None) -> Iterator[Notice]:
         if len(texts) > MOST_NOTICES:
             yield Notice(level, word, f"and {len(texts) - MOST_NOTICES} more like these")
     if plan.violations and plan.violation_hint:
-        yield Notice("stop", "Nothing will be written", visible(plan.violation_hint))
+        what = "Nothing else" if plan.despite_guards else "Nothing"
+        yield Notice("stop", f"{what} will be written", visible(plan.violation_hint))
 
 
 def _is(names: Sequence[str]) -> str:

@@ -5,6 +5,7 @@ Colours are plain escape codes, so that a run without changes pays for no termin
 
 from __future__ import annotations
 
+import re
 import textwrap
 from collections.abc import Iterator, Sequence
 from itertools import groupby
@@ -71,6 +72,7 @@ _SHOWN_LINES = 10
 _SHOWN_CLUSTERS = 6
 _SHOWN_STEPS = 4
 _LEAST_WIDTH = 40
+_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 _ARROW = "\u2007->\u2007"
 """An arrow between two values, at which no line is broken."""
 
@@ -237,11 +239,30 @@ def _change_lines(change: Change, style: Style) -> Iterator[str]:
 
 
 def _field_lines(field: FieldChange, change: Change, style: Style) -> Iterator[str]:
-    path, indent = visible(field.path), " " * 8
+    """The field, and why just this one changes: beside it, or below it where there is no room."""
+    lines = list(_value_lines(field, change, style))
     why = why_field(field, change)
-    owner = style.paint(f"  ({why})", DIM) if why else ""
+    if not why:
+        yield from lines
+        return
+    first, *rest = lines
+    if len(_uncoloured(first)) + len(why) + 4 <= style.width:
+        yield f"{first}  {style.paint(f'({why})', DIM)}"
+        yield from rest
+    else:
+        yield from lines
+        yield from style.wrapped(" " * 10, f"({why})", 10, DIM)
+
+
+def _uncoloured(line: str) -> str:
+    """Without colours."""
+    return _COLOUR.sub("", line)
+
+
+def _value_lines(field: FieldChange, change: Change, style: Style) -> Iterator[str]:
+    path, indent = visible(field.path), " " * 8
     if is_text(field):
-        yield f"{indent}{path}:{owner}"
+        yield f"{indent}{path}:"
         lines = line_diff(field)
         shown = lines if style.verbose else lines[:_SHOWN_LINES]
         for sign, line in shown:
@@ -255,10 +276,10 @@ def _field_lines(field: FieldChange, change: Change, style: Style) -> Iterator[s
     room = style.width - len(indent) - len(path) - 2
     wanted = len(before) + len(after) + 4
     if wanted <= room or room >= 44:
-        yield f"{indent}{path}: {_values(before, after, room, style, creation=new)}{owner}"
+        yield f"{indent}{path}: {_values(before, after, room, style, creation=new)}"
     else:
         # The path takes the line; the values follow on their own.
-        yield f"{indent}{path}:{owner}"
+        yield f"{indent}{path}:"
         yield f"{indent}  {_values(before, after, style.width - 10, style, creation=new)}"
 
 
