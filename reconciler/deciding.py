@@ -25,6 +25,7 @@ from reconciler.inventory.applyset import IDENTITY, identity_of
 from reconciler.inventory.belonging import (
     Servers,
     changed,
+    clusters_that_left,
     identified,
     servers_now,
     uid_of_kube_system,
@@ -140,6 +141,11 @@ def decide(
     placing = place(state, availability, fleet.usual, live, answered, now, strangers)
     servers, moved = _servers(fleet, seen)
     servers |= returned
+    known = {cluster.name for cluster in state.clusters}
+    left = clusters_that_left(
+        memory.servers, known, state.federation.name, state.federation.namespace
+    )
+    servers = {name: uid for name, uid in servers.items() if name in known}
     decision = FleetDecision(
         fleet.commit,
         placing.assignments,
@@ -166,6 +172,7 @@ def decide(
             *_clock_was_set(step),
             *availability.warnings,
             *moved,
+            *left,
             *placing.warnings,
             *remarks(state, placing.assignments),
             *separations(state, fleet.usual),

@@ -22,6 +22,7 @@ from reconciler.dns.step import (
     late_records,
     plan_records,
     with_records,
+    withdrawals,
     write_records,
 )
 from reconciler.errors import (
@@ -44,11 +45,21 @@ from reconciler.options import Progress as Progress
 from reconciler.planning.fleet_plan import assemble, hold_moved, unreachable_plan
 from reconciler.planning.looking import CONCURRENT_MEMBERS, Seen, words_of
 from reconciler.planning.member_plan import MemberWork, Settings, plan_member, rescue_of
-from reconciler.planning.plan import Change, ClusterPlan, Outcome, Plan, RecordOutcome, RunResult
+from reconciler.planning.plan import (
+    Action,
+    Change,
+    ClusterPlan,
+    Outcome,
+    Plan,
+    RecordOutcome,
+    RunResult,
+)
 from reconciler.planning.replicas import (
+    as_it_comes,
     replicas_in,
     replicas_now,
     replicas_to_be,
+    with_strangers,
     workload_rows,
 )
 from reconciler.reading import LastApplied, check_trust
@@ -185,20 +196,19 @@ def make_plan(
     usually = _placed(fleet.rendering)
     found = [_forgiving(work, usually) for work in planned if isinstance(work, MemberWork)]
     works = hold_moved(found, unreachable, placed)
+    live = with_strangers(decided.live, {w.cluster.name: w.strangers for w in works})
+    lost = decided.decision.lost
+    before = replicas_now(live, replicas_in(fleet.rendering), lost)
+    after = replicas_to_be(rendering, live, lost, {w.cluster.name: w.left for w in works})
     plan = assemble(
         state,
         works,
         unreachable,
         workload_rows(
             decided.decision.assignments,
-            replicas_now(decided.live, replicas_in(fleet.rendering), decided.decision.lost),
-            replicas_to_be(
-                rendering,
-                decided.live,
-                decided.decision.lost,
-                {w.cluster.name: w.left for w in works if isinstance(w, MemberWork)},
-            ),
-            decided.answered | decided.decision.lost,
+            before,
+            as_it_comes(after, before, [work.plan for work in works]),
+            decided.answered | lost,
         ),
         commit=fleet.commit,
         warnings=[
@@ -212,11 +222,16 @@ def make_plan(
         health=decided.health,
         simulated_outages=options.simulate_outages,
     )
+    moving = _moving(usual, decided.decision.assignments)
+    plan = with_records(plan, records)
+    if plan.violations:
+        told = _despite_guards(works, moving, withdrawals(records))
+        plan = replace(plan, despite_guards=tuple(told))
     return Prepared(
-        with_records(plan, records),
+        plan,
         tuple(works),
         placed,
-        _moving(usual, decided.decision.assignments),
+        moving,
         recall,
         repository,
         connector,
@@ -267,6 +282,7 @@ def _plan_all(
         force_conflicts=options.force_conflicts,
         max_deletions=options.max_deletions,
         now=now if options.sample_at is None else options.sample_at,
+        take_over=options.take_over,
         checked=lambda count: progress.advance("compare", count),
     )
     seen = [one for one in decided.seen if one.cluster.name in fleet.mine]
@@ -394,11 +410,32 @@ def apply_plan(
     return replace(result, errors=(*result.errors, *errors)) if errors else result
 
 
+def _despite_guards(
+    works: Sequence[MemberWork],
+    moving: Mapping[str, frozenset[ObjectKey]],
+    names: DnsPlan | None,
+) -> list[str]:
+    """What ``_rescue`` would do, and which moves wait for the guard."""
+    goes: list[str] = []
+    waits: list[str] = []
+    for work in works:
+        rescued = {change.key for change in rescue_of(work, moving).plan.changes}
+        for change in work.plan.changes:
+            if (
+                change.key in moving.get(work.cluster.name, ())
+                and change.action is not Action.FAILED
+            ):
+                told = f"{change.action} {change.key} in {work.cluster.name}"
+                (goes if change.key in rescued else waits).append(told)
+    goes += [f"DNS {record['name']} {record['type']}" for record in names.changes] if names else []
+    lines = [f"goes on all the same where nobody is asked: {text}" for text in goes]
+    return lines + [f"waits, as it is more than a move: {text}" for text in waits]
+
+
 def _rescue(prepared: Prepared, stopped: Callable[[], str]) -> list[str]:
     """Only what an outage asks for: DNS records leave what is down, and others take over what it
     ran. What became of it, for people."""
     from reconciler.applying.fleet_run import carry_out
-    from reconciler.dns.step import withdrawals
 
     records = write_records(withdrawals(prepared.records), prepared.connector, stopped)
     if prepared.round and prepared.round.shard.decides:

@@ -97,7 +97,7 @@ def recollect(
     warnings = []
     if found.problem:
         warnings.append(f"{found.problem}; it is made anew, and nothing moves because of it")
-    if not found.version and not asked.allow_rollback:
+    if not found.version and not (asked.allow_rollback or claimant.take_over):
         warnings += _renamed(asked, store, federation)
     owner = claimant.recorded_over(found.memory.owner, found.memory.commit)
     return Recall(found.memory, found.memory, store, found.version, tuple(warnings), owner)
@@ -128,7 +128,10 @@ def _renamed(asked: Asked, store: MemoryStore, federation: Federation) -> list[s
         f"this repository was applied before under another name than {federation.name!r}: "
         f"{', '.join(before)} remembers it"
     )
-    hint = "if the Federation was renamed on purpose: --allow-rollback, once"
+    hint = (
+        "if the Federation was renamed on purpose, take along what it has, once: reconcile --plan "
+        "--take-over, and without --plan"
+    )
     if not asked.plan_only:
         raise SourceError(text, hint=hint)
     return [f"this could not be applied: {text} ({hint})"]

@@ -12,10 +12,11 @@ from msgspec.structs import replace
 from reconciler.applying.elsewhere import Elsewhere
 from reconciler.applying.member_run import MemberRun
 from reconciler.cluster.answers import understanding
+from reconciler.cluster.hearing import heard_words
 from reconciler.cluster.parallel import in_parallel
 from reconciler.errors import ClusterError, LeaseLost
 from reconciler.objects import ObjectKey
-from reconciler.planning.member_plan import MemberWork
+from reconciler.planning.member_plan import MemberWork, heard_since
 from reconciler.planning.plan import (
     NOT_WRITTEN,
     Action,
@@ -25,6 +26,7 @@ from reconciler.planning.plan import (
     Plan,
     RunResult,
 )
+from reconciler.planning.replicas import as_it_came
 
 CONCURRENT_MEMBERS = 32
 
@@ -77,9 +79,10 @@ def carry_out(
     unfinished = any(outcome.status == "skipped" for outcome in outcomes)
     checked = {run.work.cluster.name: run.checked for run in runs}
     return RunResult(
-        _as_checked(plan, checked),
+        _as_checked(replace(plan, workloads=as_it_came(plan.workloads, outcomes)), checked),
         outcomes=tuple(sorted(outcomes, key=lambda o: (o.cluster, o.key, o.action))),
         errors=tuple(sorted(errors)),
+        warnings=tuple(sorted(heard_words({w.cluster.name: heard_since(w) for w in works}))),
         stopped=lease_lost[0] if lease_lost else stopped() if unfinished else "",
         requests={run.work.cluster.name: run.work.member.requests for run in runs},
         checked=tuple((name, found[key]) for name, found in checked.items() for key in found),

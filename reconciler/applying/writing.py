@@ -9,6 +9,7 @@ from typing import Any
 from msgspec import Struct
 
 from reconciler.cluster.answers import understanding
+from reconciler.cluster.hearing import about
 from reconciler.cluster.member import Member
 from reconciler.cluster.resources import Resource
 from reconciler.errors import (
@@ -36,7 +37,7 @@ from reconciler.planning.checking import try_as_new
 from reconciler.planning.comparing import request_digest
 from reconciler.planning.custom_kinds import moved_on
 from reconciler.planning.fields import changed_fields
-from reconciler.planning.plan import Action, Change, FieldChange, Outcome
+from reconciler.planning.plan import CHOSEN, Action, Change, FieldChange, Outcome
 from reconciler.planning.pruning import deletion_words, is_going
 from reconciler.planning.redaction import mask, refusal_words
 from reconciler.planning.requests import with_running_replicas
@@ -73,7 +74,7 @@ def write(
     """Carry out ``change``. Refusals become a failed outcome; LeaseLost is raised."""
     started = time.monotonic()
     try:
-        with understanding(member.name):
+        with understanding(member.name), about(change.key):
             record, fields, message = _VERBS[change.action](
                 member, resource, change, otherwise, digester
             )
@@ -270,8 +271,9 @@ def _claim(member: Member, resource: Resource, change: Change) -> None:
     body, key = _for_that_object(change), change.key
     after = member.apply(resource, key, body, force=change.force, dry_run=True)
     fields = mask(changed_fields(before[0], after), change.hidden)
-    if differing := _values(fields) ^ _values(change.fields):
-        paths = sorted({path for path, _, _ in differing})
+    chosen = {field.path for field in change.fields if CHOSEN in repr(field.after)}
+    differing = _values(fields) ^ _values(change.fields)
+    if paths := sorted({path for path, _, _ in differing} - chosen):
         raise ClusterError(
             member.name,
             f"it would not become what was planned any more ({', '.join(paths)}); left as it is",

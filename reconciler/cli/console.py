@@ -64,6 +64,7 @@ def open_console(
 
     import shutil
 
+    silence_libraries()
     return Console(
         stdout_colour=colourful(sys.stdout),
         stderr_colour=colourful(sys.stderr) and not json_lines,
@@ -77,3 +78,16 @@ def open_console(
         colour_allowed=not no_color,
         json_lines=json_lines,
     )
+
+
+def silence_libraries() -> None:
+    """Keep what libraries log, and Python's warnings, from the terminal: a handler that drops it,
+    instead of none, which would print it. What matters to users comes as an exception."""
+    import logging
+    import warnings
+
+    root = logging.getLogger()
+    if not root.handlers:
+        root.addHandler(logging.NullHandler())
+    if not sys.warnoptions:
+        warnings.simplefilter("ignore")

@@ -29,11 +29,13 @@ CHUNK = 512 * 1024
 
 
 class Response(Unshown, frozen=True):
-    """``status`` is the HTTP code; ``retry_after`` is in seconds, if the server said so."""
+    """``status`` is the HTTP code; ``retry_after`` is in seconds, if the server said so;
+    ``warnings`` are the texts of its Warning headers."""
 
     status: int
     body: bytes
     retry_after: float | None = None
+    warnings: tuple[str, ...] = ()
 
 
 class Limits(Struct, frozen=True):
@@ -94,10 +96,11 @@ class Exchange:
             curl.reset()
         except IndexError:
             curl = pycurl.Curl()
-        answer = _Body()
+        answer, headed = _Body(), _Warnings()
         self._prepare(curl, limits)
         self._address(curl, path, headers)
         curl.setopt(pycurl.WRITEFUNCTION, answer.take)
+        curl.setopt(pycurl.HEADERFUNCTION, headed.take)
         if body is not None:
             curl.setopt(pycurl.POSTFIELDS, body)
         if method != "GET" or body is not None:
@@ -109,7 +112,8 @@ class Exchange:
             curl.close()
             raise failure from None
         pause = curl.getinfo(pycurl.RETRY_AFTER)
-        response = Response(curl.getinfo(pycurl.RESPONSE_CODE), answer.whole(), pause or None)
+        status = curl.getinfo(pycurl.RESPONSE_CODE)
+        response = Response(status, answer.whole(), pause or None, headed.texts())
         self._idle.append(curl)
         return response
 
@@ -194,6 +198,26 @@ class _Body:
 
     def whole(self) -> bytes:
         return self._parts[0] if len(self._parts) == 1 else b"".join(self._parts)
+
+
+class _Warnings:
+    """The ``Warning: 299 - "text"`` lines of an answer's header (RFC 7234, 5.5)."""
+
+    def __init__(self) -> None:
+        self._lines: list[bytes] = []
+
+    def take(self, line: bytes) -> None:
+        if line[:8].lower() == b"warning:":
+            self._lines.append(line)
+
+    def texts(self) -> tuple[str, ...]:
+        if not self._lines:
+            return ()
+        import re
+
+        lines = b"\n".join(self._lines).decode(errors="replace")
+        found = re.findall(r'299 \S+ "((?:[^"\\]|\\.)*)"', lines)
+        return tuple(re.sub(r"\\(.)", r"\1", text) for text in found)
 
 
 def _milliseconds(seconds: float) -> int:

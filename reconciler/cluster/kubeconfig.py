@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import binascii
 import os
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from msgspec.structs import replace
 
 from reconciler.cluster.endpoint import Endpoint, basic, bearer, bearer_file
 from reconciler.errors import ClusterUnauthorized
-from reconciler.objects import Unshown
+from reconciler.objects import Unshown, map_of
 
 _SECTIONS = (("clusters", "cluster"), ("users", "user"), ("contexts", "context"))
 _FROM_A_SECRET: dict[str, dict[str, type]] = {
@@ -410,9 +411,12 @@ def _by_plugin(config: Kubeconfig, context: str, cluster: str) -> Endpoint:
 
     if headers() == impersonation and not settings.cert_file:
         # The library only logs that a plugin failed.
+        program = str(map_of(user.get("exec")).get("command", ""))
+        missing = f"{program} is not installed, or not on the PATH"
         raise ClusterUnauthorized(
             cluster,
-            f"the credential plugin of kubeconfig context {context!r} gave no credential",
+            f"the credential plugin of kubeconfig context {context!r} gave no credential"
+            + (f": {missing}" if program and not shutil.which(program) else ""),
             hint=hint,
         )
 

@@ -12,6 +12,7 @@ import orjson
 
 from reconciler.cluster.answers import fault_of, nonsense, understanding
 from reconciler.cluster.exchange import Response
+from reconciler.cluster.hearing import Heard, Subject, subject_now
 from reconciler.cluster.refusals import own_words
 from reconciler.cluster.resources import (
     AGGREGATED,
@@ -33,7 +34,7 @@ from reconciler.errors import (
     NotFound,
     Throttled,
 )
-from reconciler.objects import Object, ObjectKey, map_of, maps_of
+from reconciler.objects import GroupKind, Object, ObjectKey, map_of, maps_of
 
 FIELD_MANAGER = "federation-reconciler"
 PAGE = 500
@@ -62,11 +63,17 @@ class Member:
         self.name = name
         self.fence = fence
         self._transport = transport
+        self._heard: set[tuple[Subject, str]] = set()
 
     @property
     def requests(self) -> int:
         """How many requests were sent so far, retries included."""
         return self._transport.requests
+
+    @property
+    def heard(self) -> Heard:
+        """What the API server has warned of so far, and of what object or kind."""
+        return frozenset(self._heard)
 
     def close(self) -> None:
         self._transport.close()
@@ -101,10 +108,11 @@ class Member:
         query = {"labelSelector": label_selector} if label_selector else {"limit": str(PAGE)}
         headers = _METADATA_LIST if metadata_only else {}
         path = resource.collection(namespace)
+        kind = _kind(resource).group_kind
         try:
-            items = self._pages(path, query, headers)
+            items = self._pages(path, query, headers, kind)
         except Gone:
-            items = self._pages(path, query, headers)
+            items = self._pages(path, query, headers, kind)
         for item in items:
             if fault := fault_of(item):
                 raise nonsense(self.name, f"a list with {fault}")
@@ -112,12 +120,18 @@ class Member:
             item["apiVersion"], item["kind"] = resource.api_version, resource.kind
         return items
 
-    def _pages(self, path: str, query: dict[str, str], headers: Mapping[str, str]) -> list[Object]:
+    def _pages(
+        self, path: str, query: dict[str, str], headers: Mapping[str, str], kind: GroupKind
+    ) -> list[Object]:
         items: list[Object] = []
         token = ""
         for _ in range(MAX_PAGES):
             page = self._object(
-                "GET", path, query={**query, "continue": token} if token else query, headers=headers
+                "GET",
+                path,
+                query={**query, "continue": token} if token else query,
+                headers=headers,
+                subject=kind,
             )
             # An empty one has them as well, though perhaps as null.
             if not isinstance(page.get("items", 0), list | None):
@@ -323,6 +337,7 @@ class Member:
             body=body,
             headers=headers,
             write=not dry_run,
+            subject=subject_now(),
             quoted=(resource.api_version, resource.kind) != ("v1", "Secret"),
         )
 
@@ -335,9 +350,11 @@ class Member:
         body: Any = None,
         headers: Mapping[str, str] | None = None,
         write: bool = False,
+        subject: Subject | None = None,
         quoted: bool = True,
     ) -> Object:
-        """``quoted`` False: what the server says of a refusal may quote a Secret."""
+        """``quoted`` False: what the server says of a refusal may quote a Secret. ``subject`` is
+        what a warning is about."""
         answer = self._transport.request(
             method,
             path,
@@ -346,6 +363,8 @@ class Member:
             headers=headers,
             before_each_try=self.fence if write else None,
         )
+        if subject is not None:
+            self._heard.update((subject, text) for text in answer.warnings)
         if answer.status >= 300:
             raise _refusal(self.name, answer, None if quoted else map_of(body))
         try:

@@ -6,7 +6,7 @@ that are one API server would take turns at it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 
 from msgspec import Struct, field
 from msgspec.structs import replace
@@ -14,10 +14,11 @@ from msgspec.structs import replace
 from reconciler.cluster.member import Member
 from reconciler.errors import ApiError, ClusterError
 from reconciler.federation.model import Cluster
-from reconciler.inventory.store import NAMESPACE, Inventory
+from reconciler.inventory.store import NAMESPACE, SECRETS, Inventory, read_inventory
 from reconciler.objects import ObjectKey
 from reconciler.source.owner import Claimant
 
+PARENTS = "applyset.kubernetes.io/id"
 KUBE_SYSTEM = ObjectKey("", "Namespace", "", "kube-system")
 TAKE_OVER = "--take-over"
 
@@ -44,6 +45,25 @@ def as_ours(member: Member, inventory: Inventory, cluster: str, claimant: Claima
     return replace(
         inventory, owner=claimant.recorded_over(owner, inventory.commit), cluster_uid=uid
     )
+
+
+def former_inventory(member: Member, ours: Inventory, applyset: str) -> str:
+    """The inventory with that ID, ``namespace/name``, if it is this repository's own from before:
+    its Federation, or ``spec.namespace``, was renamed since. Empty: it is not, or nobody may look.
+    """
+    try:
+        parents = member.list_objects(SECRETS, label_selector=f"{PARENTS}={applyset}")
+        for parent in parents:
+            name, namespace = parent["metadata"]["name"], parent["metadata"]["namespace"]
+            federation = str(name).removeprefix("federation-")
+            former = read_inventory(member, federation, str(namespace))
+            if former.exists and former.applyset == applyset and former.owner and ours.owner:
+                then, now = former.owner, ours.owner
+                same = (then.source, then.path) == (now.source, now.path)
+                return f"{namespace}/{name}" if same else ""
+    except ClusterError:
+        return ""
+    return ""
 
 
 def how_to_take_over(*options: str) -> str:
@@ -141,6 +161,19 @@ def identified(
         return member
 
     return identify
+
+
+def clusters_that_left(
+    before: Mapping[str, str], names: Collection[str], federation: str, namespace: str
+) -> list[str]:
+    """Of the clusters that runs remember, those that are no longer in Git, and what stays there:
+    told until a run has been applied without them."""
+    return [
+        f"{name} is no longer in Git, and nobody looks at it any more: what this federation has "
+        f"there (Secret {namespace}/federation-{federation} lists it) stays as it is; to leave it "
+        f"in order: reconcile unjoin {name} --orphan, or --prune to delete all of it"
+        for name in sorted(before.keys() - set(names))
+    ]
 
 
 def uid_of_kube_system(member: Member) -> str:

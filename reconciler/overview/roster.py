@@ -16,8 +16,6 @@ from reconciler.overview.vitals import Vitals
 from reconciler.planning.member_plan import MemberWork
 from reconciler.planning.plan import Action, Change, ClusterPlan
 
-DRIFT = "drift"
-
 
 class MemberRow(Struct, frozen=True):
     """One member.
@@ -109,7 +107,7 @@ def _member_since(inventory: Inventory) -> float | None:
 def _is_drift(change: Change, confirmed: set[ObjectKey]) -> bool:
     if change.action is Action.CREATE:
         return change.key in confirmed
-    return change.action is Action.UPDATE and change.reason.startswith(DRIFT)
+    return change.action is Action.UPDATE and change.is_drift
 
 
 def document_of(row: MemberRow) -> Object:

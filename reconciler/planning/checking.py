@@ -18,6 +18,7 @@ from reconciler.inventory.ownership import Fields, our_entry, owned_paths
 from reconciler.inventory.records import Digester, Footprint, Record
 from reconciler.objects import DEFAULT_NAMESPACE, Object
 from reconciler.planning import claims
+from reconciler.planning.choices import as_promised
 from reconciler.planning.comparing import Comparison, Question
 from reconciler.planning.custom_kinds import (
     NO_CHANGE,
@@ -31,6 +32,7 @@ from reconciler.planning.fields import REPLICAS_FIELD, changed_fields, leaf_fiel
 from reconciler.planning.immutability import is_immutable
 from reconciler.planning.once import is_collected
 from reconciler.planning.plan import Action, Change, FieldChange
+from reconciler.planning.reasons import DRIFT, Grounds, in_all, losers_of
 from reconciler.planning.redaction import refusal_words, refused_fields
 from reconciler.planning.requests import (
     Target,
@@ -90,23 +92,30 @@ def check_existing(
     if left_in(live, definition.dropped).ours:
         return unchecked(target, body, live, definition, adopting=adopting)
     resource = _resource(target)
-    force, why_forced = False, ""
+    force = False
+
+    def ask() -> Object:
+        return member.apply(resource, target.key, body, force=force, dry_run=True)
+
+    def with_claims(answer: Object) -> tuple[Object, claims.Foreseen]:
+        foreseen = claims.foresee(live, answer, recorded, terms.adoption if adopting else None)
+        if foreseen.claim:
+            answer = _as_kept(member, resource, target, foreseen.result)
+        return answer, foreseen
+
     recorded: Fields = {}
     if previous is not None and previous.api_version == body["apiVersion"]:
         recorded = terms.recorded(previous.entry) or {}
     try:
         try:
-            result = member.apply(resource, target.key, body, dry_run=True)
+            answer = ask()
         except Conflict as conflict:
-            why_forced = _may_force(conflict, target, previous, comparison, terms, adopting)
-            if not why_forced:
+            if not _may_force(conflict, target, previous, comparison, terms, adopting):
                 return _conflicting(target, conflict, adopting)
             force = True
-            result = member.apply(resource, target.key, body, force=True, dry_run=True)
-        adoption = terms.adoption if adopting else None
-        foreseen = claims.foresee(live, result, recorded, adoption)
-        if foreseen.claim:
-            result = _as_kept(member, resource, target, foreseen.result)
+            answer = ask()
+        result, foreseen = with_claims(answer)
+        promised = as_promised(live, result, body, lambda: with_claims(ask())[0])
     except Invalid as error:
         if definition.changes:
             return unchecked(target, body, live, definition, adopting=adopting)
@@ -116,7 +125,8 @@ def check_existing(
             stuck = Definition(dropped=frozenset({version}), stays=target.kind.api_version)
             return _unstuck(target, body, live, stuck, error, adopting=adopting)
         return _failed(target, _words(target, error, body, live))
-    fields = changed_fields(live, result)
+    grounds = Grounds(live, answer, recorded, comparison.question, forced=force, adopting=adopting)
+    fields = changed_fields(live, promised, grounds.why)
     after = terms.digester.footprint(result)
     same_entry = (
         after is not None
@@ -132,7 +142,7 @@ def check_existing(
     action = Action.ADOPT if adopting else Action.UPDATE
     if not (fields or stays or adopting):
         stays = claims.becoming_ours(live, result)
-    reason = why_forced or _reason(comparison.question, fields, adopting)
+    reason = _reason(comparison.question, fields, adopting)
     if not reason:
         reason = _ownership(comparison.footprint, after) or _version(live, target)
     if definition.changes:
@@ -329,8 +339,16 @@ def could_not_be_listed(kind: VersionedKind, reason: str) -> str:
     return f"{kind.kind} ({kind.api_version}) could not be listed: {reason}"
 
 
-def belongs_elsewhere(target: Target, owner: str) -> Checked:
-    """Another ApplySet claims the object; two masters would fight over it."""
+def belongs_elsewhere(target: Target, owner: str, former: str) -> Checked:
+    """Another ApplySet claims the object; two masters would fight over it. ``former`` is the
+    inventory where it is this repository's own, under another name."""
+    if former:
+        return _failed(
+            target,
+            f"belongs to the inventory {former}, which is this repository's own: the Federation, "
+            "or its spec.namespace, was renamed; name it as before, or take all that it has along, "
+            "once: reconcile --plan --take-over, and without --plan",
+        )
     return _failed(
         target,
         f"belongs to another inventory ({owner}); remove it there, or its label "
@@ -381,31 +399,30 @@ def _may_force(
     comparison: Comparison,
     terms: Terms,
     adopting: bool,
-) -> str:
-    """Why the fields in conflict may be taken, or an empty string.
+) -> bool:
+    """Whether the fields in conflict may be taken.
 
-    A field that our last apply owned and somebody else now holds has drifted: repairing that is
-    what this tool is for. A field that was never ours is its owner's until a person says otherwise.
+    A field that our last apply owned and somebody else holds now has drifted, or is another
+    applier's as well: repairing that is what this tool is for. A field that was never ours is its
+    owner's until a person says otherwise.
     """
     owners = conflicting_managers(conflict)
     if not owners:
-        return ""
+        return False
     if terms.force_conflicts or target.desired.force_conflicts:
-        return f"taken by force from {', '.join(owners)}"
+        return True
     if adopting:
         patterns = terms.adoption.take_over
-        known = all(any(fnmatch.fnmatchcase(o, p) for p in patterns) for o in owners)
-        return f"adopted; taken over from {', '.join(owners)}" if known else ""
+        return all(any(fnmatch.fnmatchcase(o, p) for p in patterns) for o in owners)
     if previous is None or not previous.confirmed:
-        return ""
-    drifted = previous.request == comparison.record.request
-    if not drifted:
-        fields = terms.recorded(previous.entry)
-        taken = {str(cause.get("field", "")) for cause in conflict.causes}
-        # Nothing keeps it: an autoscaler that is gone, or a person's ``kubectl scale``.
-        taken -= {f".{REPLICAS_FIELD}"} if target.takes_count else set()
-        drifted = not taken or (fields is not None and taken <= owned_paths(fields))
-    return f"drift: changed by {', '.join(owners)}" if drifted else ""
+        return False
+    if previous.request == comparison.record.request:
+        return True
+    fields = terms.recorded(previous.entry)
+    taken = {str(cause.get("field", "")) for cause in conflict.causes}
+    # Nothing keeps it: an autoscaler that is gone, or a person's ``kubectl scale``.
+    taken -= {f".{REPLICAS_FIELD}"} if target.takes_count else set()
+    return not taken or (fields is not None and taken <= owned_paths(fields))
 
 
 def conflicting_managers(conflict: Conflict) -> list[str]:
@@ -481,19 +498,18 @@ def _refused(
 
 
 def _reason(question: Question, fields: tuple[FieldChange, ...], adopting: bool) -> str:
+    losers = losers_of(fields)
+    if adopting and losers:
+        return f"adopted; taken over from {', '.join(losers)}"
     if adopting:
         return "exists and nobody's inventory claims it: adopted"
-    if question in (Question.DRIFTED, Question.TAKEN, Question.SAMPLED):
-        managers = sorted({name for field in fields for name in field.managers})
-        by = f": changed by {', '.join(managers)}" if managers else ""
-        if question is Question.TAKEN and not fields:
-            return "drift: ownership of fields was taken or dropped"
-        return f"drift{by}"
-    if question is Question.UNKNOWN:
-        return "differs from Git"
-    if question is Question.EDITED and [field.path for field in fields] == [REPLICAS_FIELD]:
-        return "its share of the replicas changes"
-    return str(question) if fields else ""
+    if fields:
+        return in_all(fields)
+    if question is Question.TAKEN:
+        return "drift: ownership of fields was taken or dropped"
+    if question in (Question.DRIFTED, Question.SAMPLED):
+        return DRIFT
+    return "differs from Git" if question is Question.UNKNOWN else ""
 
 
 def _ownership(before: Footprint | None, after: Footprint | None) -> str:

@@ -10,11 +10,14 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from msgspec import Struct
 from msgspec.structs import replace
 
+from reconciler.cluster.hearing import about
 from reconciler.cluster.member import Member
 from reconciler.cluster.parallel import in_parallel
 from reconciler.cluster.resources import Resource, VersionedKind
 from reconciler.errors import ApiError
+from reconciler.federation.known_kinds import REPLICATED
 from reconciler.inventory.applyset import owner_of
+from reconciler.inventory.belonging import former_inventory
 from reconciler.inventory.observation import Observation
 from reconciler.inventory.ownership import BEFORE_FIRST_APPLY
 from reconciler.inventory.records import Record
@@ -34,6 +37,7 @@ CONCURRENT_CHECKS = 8
 
 class Deciding(Struct, frozen=True):
     """What the objects of one member share. ``crds`` are the kinds that this plan introduces;
+    ``take_over``: what this repository has under the Federation's former name is taken along.
     ``sampled`` picks the unchanged ones to be verified by a dry run all the same; ``leaving`` gives
     the UIDs of what this run prunes."""
 
@@ -43,17 +47,20 @@ class Deciding(Struct, frozen=True):
     terms: Terms
     sampled: Callable[[ObjectKey], bool]
     leaving: Callable[[], Collection[str]]
+    take_over: bool = False
 
 
-class Verdicts(Struct, frozen=True):
+class Verdicts(Unshown, frozen=True):
     """A verdict for each target, in their order, and what people should know besides.
 
-    ``left`` are workloads whose replicas are left to an autoscaler that is not in Git.
+    ``left`` are workloads whose replicas are left to an autoscaler that is not in Git;
+    ``strangers`` are those that are there and not ours.
     """
 
     checked: Sequence[Checked]
     remarks: tuple[str, ...]
     left: frozenset[ObjectKey]
+    strangers: Mapping[ObjectKey, Object]
 
 
 class _Doubt(Unshown, frozen=True):
@@ -82,6 +89,7 @@ class _Known(Unshown, frozen=True):
     coming: Mapping[GroupKind, Sequence[str]]
     definitions: Mapping[GroupKind, Definition]
     remarks: list[str]
+    formers: _Formers
 
 
 def decide_all(
@@ -103,7 +111,7 @@ def decide_all(
     coming: dict[GroupKind, list[str]] = {}
     for crd in shared.crds:
         coming.setdefault(crd.group_kind, []).append(crd.api_version)
-    known = _Known(found, absent_namespaces, going, coming, {}, remarks)
+    known = _Known(found, absent_namespaces, going, coming, {}, remarks, _Formers(shared))
 
     def settle(some: Sequence[Target]) -> dict[ObjectKey, Checked]:
         verdicts = [
@@ -117,7 +125,8 @@ def decide_all(
         def ask(verdict: Checked | _Doubt) -> Checked:
             if isinstance(verdict, Checked):
                 return verdict
-            answer = _ask(shared, verdict)
+            with about(verdict.target.key):
+                answer = _ask(shared, verdict)
             progress(1)
             return answer
 
@@ -131,7 +140,8 @@ def decide_all(
     verdicts, defined = _judge_definitions(shared, targets, verdicts, remarks)
     known = replace(known, definitions=defined)
     verdicts |= settle([t for t in targets if t.key.group_kind != CRD])
-    return Verdicts([verdicts[t.key] for t in targets], tuple(remarks), left)
+    strangers = {key: obj for key, obj in found.items() if key.kind in REPLICATED}
+    return Verdicts([verdicts[t.key] for t in targets], tuple(remarks), left, strangers)
 
 
 def _listed(observation: Observation, target: Target) -> Object | None:
@@ -229,6 +239,21 @@ def _search(
     return {**found, **find_missing(shared.member, others)}, absent
 
 
+class _Formers:
+    """Inventories that other objects belong to, each looked up once."""
+
+    def __init__(self, shared: Deciding) -> None:
+        self._shared = shared
+        self._names: dict[str, str] = {}
+
+    def named(self, applyset: str) -> str:
+        """As ``former_inventory``."""
+        if applyset not in self._names:
+            ours = self._shared.observation.inventory
+            self._names[applyset] = former_inventory(self._shared.member, ours, applyset)
+        return self._names[applyset]
+
+
 def _at_a_glance(
     shared: Deciding,
     target: Target,
@@ -262,7 +287,9 @@ def _at_a_glance(
     if listed is None:
         owner = owner_of(live)
         if owner and owner != shared.observation.inventory.applyset:
-            return checking.belongs_elsewhere(target, owner)
+            former = known.formers.named(owner)
+            if not (former and shared.take_over):
+                return checking.belongs_elsewhere(target, owner, former)
         # A row that was written ahead of an adoption that never came does not make it ours.
         adopting = record is None or not record.confirmed
         if adopting and shared.terms.adoption.policy == "Never":

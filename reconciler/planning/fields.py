@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import orjson
@@ -48,13 +48,15 @@ _ITEM_KEYS = (
 """How items of Kubernetes lists are told apart, most usual first; only for naming them."""
 
 
-def changed_fields(before: Object, after: Object) -> tuple[FieldChange, ...]:
+def changed_fields(
+    before: Object, after: Object, why: Callable[[tuple[Step, ...]], str] = lambda _steps: ""
+) -> tuple[FieldChange, ...]:
     """Every field that differs, leaving out status, what servers count up, and our own marks.
 
-    ``before``'s managedFields say who owns a field now. Sorted by path.
+    ``before``'s managedFields say who owns a field now; ``why`` gives its reason. Sorted by path.
     """
     found = (
-        FieldChange(path_text(steps), old, new, owners_of(before, steps))
+        FieldChange(path_text(steps), old, new, owners_of(before, steps), why(steps))
         for steps, old, new in _differences((), _plain(before), _plain(after))
     )
     return tuple(sorted(found, key=lambda change: change.path))
@@ -136,8 +138,8 @@ def path_text(steps: tuple[Step, ...]) -> str:
     return text
 
 
-def owners_of(live: Object, steps: tuple[Step, ...]) -> tuple[str, ...]:
-    """The field managers whose managedFields entries hold the path, sorted.
+def owners_of(live: Object, steps: tuple[Step, ...], *, appliers: bool = False) -> tuple[str, ...]:
+    """The field managers whose managedFields entries hold the path, sorted; or only ``appliers``.
 
     Our own applies are left out; somebody who edits under our name is not.
     """
@@ -147,13 +149,14 @@ def owners_of(live: Object, steps: tuple[Step, ...]) -> tuple[str, ...]:
                 str(entry.get("manager"))
                 for entry in entries_of(live)
                 if (entry.get("manager"), entry.get("operation")) != (FIELD_MANAGER, "Apply")
-                and _holds(entry.get("fieldsV1") or {}, live, steps)
+                and (not appliers or entry.get("operation") == "Apply")
+                and holds(entry.get("fieldsV1") or {}, live, steps)
             }
         )
     )
 
 
-def _holds(fields: Mapping[str, Any], value: Any, steps: tuple[Step, ...]) -> bool:
+def holds(fields: Mapping[str, Any], value: Any, steps: tuple[Step, ...]) -> bool:
     """Whether the tree has the path in ``value``, or a part of it that has one owner as a whole."""
     for at, step in enumerate(steps):
         if at and not [name for name in fields if name != "."]:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from msgspec.structs import replace
 
+from reconciler.cluster.hearing import heard_words
 from reconciler.federation.model import Cluster, DesiredState
 from reconciler.health.decision import ClusterHealth
 from reconciler.objects import ObjectKey
@@ -106,6 +107,7 @@ def assemble(
             hint = "mend the manifests, or let the others through with spec.guards.onInvalid: Skip"
         violations += [f"refused as invalid: {text}" for text in refused]
     every = [*state.warnings, *warnings, *(text for work in works for text in work.warnings)]
+    every += heard_words({work.cluster.name: work.heard for work in works})
     return Plan(
         federation=state.federation.name,
         clusters=tuple(sorted(clusters, key=lambda c: c.name)),

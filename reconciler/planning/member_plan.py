@@ -12,17 +12,19 @@ from functools import cache
 
 from msgspec import Struct, field, structs
 
+from reconciler.cluster.hearing import Heard, without_quotes
 from reconciler.cluster.kubeconfig import own_namespace
 from reconciler.cluster.member import Member
 from reconciler.cluster.resources import Discovery, Resource, VersionedKind
 from reconciler.errors import ApiError
 from reconciler.federation.model import Cluster, Federation
+from reconciler.federation.sensitive import hidden_in
 from reconciler.inventory.applyset import is_member
 from reconciler.inventory.observation import Observation, observe
 from reconciler.inventory.ownership import Fields
 from reconciler.inventory.records import Record, made_by_another
 from reconciler.inventory.store import Inventory
-from reconciler.objects import GroupKind, Object, ObjectKey, first_few
+from reconciler.objects import GroupKind, Object, ObjectKey, Unshown, first_few
 from reconciler.planning import exclusive, guards, in_use, once, pruning
 from reconciler.planning.checking import Checked, Terms, could_not_be_listed
 from reconciler.planning.deciding import Deciding, decide_all
@@ -43,6 +45,7 @@ class Settings(Struct, frozen=True):
 
     force_conflicts: bool = False
     max_deletions: int | None = None
+    take_over: bool = False
     now: float = 0.0
     checked: Callable[[int], None] = lambda _count: None
 
@@ -53,13 +56,14 @@ CheckAgain = Callable[
 """Looks at some wanted objects again, of kinds of which some are served as given, and decides."""
 
 
-class MemberWork(Struct, frozen=True):
+class MemberWork(Unshown, frozen=True):
     """A member's plan with all that carrying it out needs; never leaves the process.
 
     ``rows``/``fields`` are the records of the objects that are as wanted; ``ran`` are Jobs and
     the like that have run. ``stale`` says whether some of that differs from what the inventory
     holds. ``unlisted`` are unwanted objects that the inventory must not forget although no LIST
-    showed them. ``left`` are workloads whose replicas are left to an autoscaler that is not in Git.
+    showed them. ``left`` are workloads whose replicas are left to an autoscaler that is not in Git,
+    ``strangers`` those that are there and not ours. ``heard`` is what the API server warned of.
     ``invalid`` are refusals of the manifests themselves, ``homeless`` those whose kind or namespace
     is not there. ``check_again`` is asked right before what could not be checked is
     written. By ``rules`` every deletion is decided on again when its object was written to
@@ -76,9 +80,11 @@ class MemberWork(Struct, frozen=True):
     fields: Mapping[str, Fields] = field(default_factory=dict)
     unlisted: frozenset[ObjectKey] = frozenset()
     left: frozenset[ObjectKey] = frozenset()
+    strangers: Mapping[ObjectKey, Object] = field(default_factory=dict)
     ran: Mapping[ObjectKey, str] = field(default_factory=dict)
     stale: bool = False
     warnings: tuple[str, ...] = ()
+    heard: Heard = frozenset()
     violations: tuple[str, ...] = ()
     invalid: tuple[Change, ...] = ()
     homeless: tuple[Change, ...] = ()
@@ -106,11 +112,20 @@ def plan_member(
     def shown(change: Change) -> Change:
         return without_values(change, federation.sensitive, hidden.get(change.key, ()))
 
+    def is_hidden(key: ObjectKey) -> bool:
+        bodies = [t.body for t in targets if t.key == key]
+        lives = [found[1]] if (found := observation.members.get(key)) else []
+        return key in hidden or bool(
+            hidden_in(key.group_kind, federation.sensitive, *bodies, *lives)
+        )
+
     def leaving() -> frozenset[str]:
         return _leaving(observation, wanted_here, federation)
 
     verdicts = decide_all(
-        Deciding(member, observation, crds, terms, sampled, leaving), targets, settings.checked
+        Deciding(member, observation, crds, terms, sampled, leaving, settings.take_over),
+        targets,
+        settings.checked,
     )
     rules = deletion_rules(federation)
 
@@ -167,11 +182,13 @@ def plan_member(
         fields={c.record.entry: c.fields for c in same.values() if c.record and c.fields},
         unlisted=unlisted.ours,
         left=verdicts.left,
+        strangers=verdicts.strangers,
         ran=ran,
         stale=bool(forgotten or inventory.news)
         or ran != inventory.ran
         or any(inventory.rows.get(key) != row for key, row in rows.items()),
         warnings=tuple(f"{cluster.name}: {warning}" for warning in warnings),
+        heard=without_quotes(member.heard, is_hidden),
         violations=_violations(
             cluster, observation, targets, changes, unplaced, federation, settings
         ),
@@ -252,6 +269,18 @@ def _leaving(
     )
     return frozenset(
         one.uid for one in verdicts if isinstance(one, Change) and one.action is Action.PRUNE
+    )
+
+
+def heard_since(work: MemberWork) -> Heard:
+    """What the API server has warned of since the plan was made."""
+    hidden = {change.key for change in work.plan.changes if change.is_sensitive}
+    said = {subject for subject, _ in work.heard}
+    # What a plan could not quote is not new when it is written.
+    return frozenset(
+        one
+        for one in without_quotes(work.member.heard, hidden.__contains__) - work.heard
+        if one[0] not in (hidden & said)
     )
 
 

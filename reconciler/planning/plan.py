@@ -41,13 +41,15 @@ class FieldChange(Struct, frozen=True):
 
     ``path`` is written as a person would: ``spec.template.spec.containers[name=web].image``.
     ``before``/``after`` are JSON values; ``ABSENT`` where there is none. ``managers`` names the
-    field managers that own the field now, where they are not us.
+    field managers that own the field now, where they are not us. ``reason`` says why this very
+    field changes, and who loses it by that: ``changed in Git; taken by force from flux``.
     """
 
     path: str
     before: Any
     after: Any
     managers: tuple[str, ...] = ()
+    reason: str = ""
 
 
 class Staying(Struct, frozen=True):
@@ -71,6 +73,11 @@ class _Absent:
 
 
 ABSENT = _Absent()
+CHOSEN = "(chosen by the server)"
+"""Stands for a value that is known only once it is written."""
+
+BY_THE_SERVER = "set by the server"
+"""The reason of a field that follows from others: a default, or what the server chooses."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -123,6 +130,13 @@ class Change:
     after: tuple[ObjectKey, ...] = ()
     old_entry: str = ""
     new_entry: str = ""
+
+    @property
+    def is_drift(self) -> bool:
+        """Whether it puts back what somebody else changed, if perhaps among other things."""
+        return any(
+            why.startswith("drift") for why in (self.reason, *(f.reason for f in self.fields))
+        )
 
     @property
     def is_sensitive(self) -> bool:
@@ -194,6 +208,9 @@ class AgainstBase(Struct, frozen=True):
 class Plan(Struct, frozen=True):
     """All clusters, sorted by name. ``violations`` non-empty: apply refuses to start.
 
+    ``despite_guards``: what an outage asks for, which a run that nobody attends does all the same,
+    and what waits. Empty where no guard stops anything.
+
     ``base`` set: only what differs from another commit's plan is shown; nothing to be applied.
     """
 
@@ -203,6 +220,7 @@ class Plan(Struct, frozen=True):
     warnings: tuple[str, ...] = ()
     violations: tuple[str, ...] = ()
     violation_hint: str = ""
+    despite_guards: tuple[str, ...] = ()
     workloads: tuple[WorkloadRow, ...] = ()
     moves: tuple[str, ...] = ()
     health: tuple[ClusterHealth, ...] = ()
@@ -271,14 +289,15 @@ class RecordOutcome(Struct, frozen=True):
 class RunResult(Struct, frozen=True):
     """A plan and what came of it. ``outcomes`` and ``records`` empty: nothing was to be done.
 
-    ``checked``: what could not be checked before, by cluster, as the server then said; the plan has
-    it so as well.
+    ``warnings`` are what API servers said only when it was written. ``checked``: what could not be
+    checked before, by cluster, as the server then said; the plan has it so as well.
     """
 
     plan: Plan
     outcomes: tuple[Outcome, ...] = ()
     records: tuple[RecordOutcome, ...] = ()
     errors: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
     stopped: str = ""
     requests: Mapping[str, int] = field(default_factory=dict)
     checked: tuple[tuple[str, Change], ...] = ()

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 
+from msgspec.structs import replace
+
 from reconciler.federation.known_kinds import REPLICATED
 from reconciler.federation.model import DesiredState, Workload
 from reconciler.health.object_status import stated_replicas
 from reconciler.objects import Object, ObjectKey, map_of, number_of
 from reconciler.planning.looking import Live
-from reconciler.planning.plan import WorkloadRow
+from reconciler.planning.plan import Action, ClusterPlan, Outcome, WorkloadRow
 from reconciler.planning.requests import leaves_count
 from reconciler.rendering import Rendering
 from reconciler.scheduling.assignment import Assignment
@@ -92,6 +94,59 @@ def replicas_to_be(
             ):
                 counts[desired.key][name] = _asked(now)
     return counts
+
+
+def with_strangers(live: Live, strangers: Mapping[str, Mapping[ObjectKey, Object]]) -> Live:
+    """The live workloads with those that are there and not ours (yet): what runs counts.
+
+    ``strangers``: cluster -> the objects that no LIST of ours showed.
+    """
+    found = {key: dict(objects) for key, objects in live.items()}
+    for cluster, objects in strangers.items():
+        for key, obj in objects.items():
+            found.setdefault(key, {}).setdefault(cluster, obj)
+    return found
+
+
+def as_it_comes(
+    counts: Mapping[ObjectKey, Mapping[str, int]],
+    before: Mapping[ObjectKey, Mapping[str, int]],
+    clusters: Sequence[ClusterPlan],
+) -> dict[ObjectKey, dict[str, int]]:
+    """The counts that will be, where a change is refused or nothing is pruned: what runs stays."""
+    found = {key: dict(by_cluster) for key, by_cluster in counts.items()}
+    for cluster in clusters:
+        refused = {c.key for c in cluster.changes if c.action is Action.FAILED}
+        going = {c.key for c in cluster.changes if c.action is Action.PRUNE}
+        for key in before if cluster.reachable else ():
+            now = before[key].get(cluster.name)
+            if now and cluster.name not in found.get(key, {}) and key not in going:
+                found.setdefault(key, {})[cluster.name] = now
+        for key in refused & found.keys():
+            _set(found[key], cluster.name, before.get(key, {}).get(cluster.name))
+    return found
+
+
+def as_it_came(rows: Sequence[WorkloadRow], outcomes: Sequence[Outcome]) -> tuple[WorkloadRow, ...]:
+    """The rows of a plan after a run: what was not done is as before."""
+    undone: dict[ObjectKey, list[str]] = {}
+    for outcome in outcomes:
+        if outcome.status != "done":
+            undone.setdefault(outcome.key, []).append(outcome.cluster)
+    found = []
+    for row in rows:
+        after = dict(row.after)
+        for name in undone.get(row.key, ()):
+            _set(after, name, row.before.get(name))
+        found.append(replace(row, after=after))
+    return tuple(found)
+
+
+def _set(counts: dict[str, int], name: str, count: int | None) -> None:
+    if count is None:
+        counts.pop(name, None)
+    else:
+        counts[name] = count
 
 
 def running_counts(

@@ -251,7 +251,7 @@ def _retain(
     head, rest = path[0], path[1:]
     if isinstance(wanted, list):
         for item in wanted:
-            twin = _twin(item, live)
+            twin = port_twin(item, live)
             if twin is not None and _matches(item, rest) and _matches(twin, rest):
                 here = f"{at}[port={item.get('port')}]"
                 yield from _retain(item, twin, rest, owned=owned, at=here)
@@ -275,12 +275,16 @@ def _text(value: Any) -> str:
     return value if isinstance(value, str) else orjson.dumps(value).decode()
 
 
-def _twin(item: Any, live: Any) -> Any:
+def port_twin(item: Any, live: Any) -> Any:
     """The live port that a wanted one means: same number and protocol (TCP where unsaid)."""
     if not isinstance(item, dict) or not isinstance(live, list):
         return None
     wanted = (item.get("port"), item.get("protocol", "TCP"))
     return next(
-        (p for p in live if isinstance(p, dict) and (p.get("port"), p.get("protocol")) == wanted),
+        (
+            p
+            for p in live
+            if isinstance(p, dict) and (p.get("port"), p.get("protocol", "TCP")) == wanted
+        ),
         None,
     )

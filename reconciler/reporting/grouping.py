@@ -112,10 +112,12 @@ def together(said: Iterable[tuple[str, str]]) -> list[tuple[str, list[str]]]:
 
 
 def _identity(change: Change) -> bytes:
-    fields = [(f.path, _json(f.before), _json(f.after), f.managers) for f in change.fields]
-    fields += [(f.path, _json(f.value), f.note, f.managers) for f in change.stays]
+    fields = [
+        (f.path, _json(f.before), _json(f.after), f.managers, f.reason) for f in change.fields
+    ]
+    stays = [(f.path, _json(f.value), f.note, f.managers) for f in change.stays]
     said = [change.action, note_of(change), change.reason, change.error, change.verified]
-    return orjson.dumps([list(change.key), change.api_version, said, fields])
+    return orjson.dumps([list(change.key), change.api_version, said, fields, stays])
 
 
 def _json(value: object) -> str:

@@ -26,6 +26,7 @@ def plan_document(plan: Plan) -> dict[str, Any]:
         "warnings": list(plan.warnings),
         "violations": list(plan.violations),
         "violationHint": plan.violation_hint,
+        "despiteGuards": list(plan.despite_guards),
         "simulatedOutages": list(plan.simulated_outages),
         "health": [_health(one) for one in plan.health],
         "moves": list(plan.moves),
@@ -51,6 +52,7 @@ def result_document(result: RunResult) -> dict[str, Any]:
     """The plan with what became of it."""
     return {
         **plan_document(result.plan),
+        "warnings": [*result.plan.warnings, *result.warnings],
         "ok": result.ok,
         "errors": list(result.errors),
         "stopped": result.stopped,
@@ -146,6 +148,8 @@ def _change(change: Change) -> dict[str, Any]:
             entry["to"] = field.after
         if field.managers:
             entry["managers"] = list(field.managers)
+        if field.reason:
+            entry["reason"] = field.reason
         fields.append(entry)
     return {
         "action": str(change.action),

@@ -109,7 +109,8 @@ def entries_of(
             level = logging.INFO if one.phase == "Up" else logging.WARNING
             message = ": ".join(filter(None, [f"{one.cluster} counts as {one.phase}", one.reason]))
             yield Entry(level, "health", message, fields)
-        warnings = [*run.plan.warnings, *warnings]
+        said = run.result.warnings if run.result else ()
+        warnings = [*run.plan.warnings, *said, *warnings]
         for move in run.plan.moves:
             yield Entry(logging.INFO, "move", move, {})
     for warning in warnings:

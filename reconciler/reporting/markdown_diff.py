@@ -15,6 +15,7 @@ from reconciler.reporting.wording import (
     staying_text,
     value_texts,
     visible,
+    why_field,
 )
 
 _MOST_FIELDS = 40
@@ -38,7 +39,7 @@ def _lines(change: Change) -> Iterator[str]:
         # What a new object is like stands in Git, beside this comment.
         return
     for field in change.fields[:_MOST_FIELDS]:
-        yield from _field(field)
+        yield from _field(field, change)
     if len(change.fields) > _MOST_FIELDS:
         yield f"      … {plural(len(change.fields) - _MOST_FIELDS, 'more field')}"
     yield from (f"      {staying_text(field)}" for field in change.stays[:_MOST_FIELDS])
@@ -47,9 +48,10 @@ def _lines(change: Change) -> Iterator[str]:
         yield f"      … {more} that stay as they are"
 
 
-def _field(field: FieldChange) -> Iterator[str]:
+def _field(field: FieldChange, change: Change) -> Iterator[str]:
     path = visible(field.path)
-    owner = f"  (owned by {visible(', '.join(field.managers))})" if field.managers else ""
+    why = why_field(field, change)
+    owner = f"  ({why})" if why else ""
     if is_text(field):
         yield f"      {path}:{owner}"
         lines = line_diff(field)
@@ -61,4 +63,4 @@ def _field(field: FieldChange) -> Iterator[str]:
     if field.before is not ABSENT:
         yield f"-     {path}: {before}{owner}"
     if field.after is not ABSENT:
-        yield f"+     {path}: {after}"
+        yield f"+     {path}: {after}{owner if field.before is ABSENT else ''}"

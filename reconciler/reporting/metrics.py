@@ -90,7 +90,7 @@ def _of_clusters(run: FinishedRun, plan: Plan, gauge: _Make) -> None:
             count += cluster.unchanged if action is Action.UNCHANGED else 0
             objects.labels(run.federation, cluster.name, action).set(count)
         if cluster.reachable:
-            drifted = sum(change.reason.startswith("drift") for change in cluster.changes)
+            drifted = sum(change.is_drift for change in cluster.changes)
             drift.labels(run.federation, cluster.name).set(drifted)
 
 

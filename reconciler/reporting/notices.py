@@ -26,6 +26,7 @@ def notices(plan: Plan, result: RunResult | None = None) -> Iterator[Notice]:
     """All of them, the gravest first, each sort up to a limit; what a run did if it is one."""
     for level, word, texts in (
         ("stop", "Stopped by a guard", list(plan.violations)),
+        ("warning", "Under the guard", list(plan.despite_guards)),
         ("stop", "Run stopped", [result.stopped] if result and result.stopped else []),
         ("stop", "Error", list(result.errors) if result else []),
         ("outage", "Simulated outage", list(plan.simulated_outages)),
@@ -36,13 +37,14 @@ def notices(plan: Plan, result: RunResult | None = None) -> Iterator[Notice]:
         ("stop", "Failed", list(_undone(result, "failed"))),
         ("warning", "Skipped", list(_undone(result, "skipped"))),
         ("warning", "Nothing is pruned", list(_blocked(plan.clusters))),
-        ("warning", "Warning", list(plan.warnings)),
+        ("warning", "Warning", [*plan.warnings, *(result.warnings if result else ())]),
     ):
         yield from (Notice(level, word, visible(text)) for text in texts[:MOST_NOTICES])
         if len(texts) > MOST_NOTICES:
             yield Notice(level, word, f"and {len(texts) - MOST_NOTICES} more like these")
     if plan.violations and plan.violation_hint:
-        yield Notice("stop", "Nothing will be written", visible(plan.violation_hint))
+        what = "Nothing else" if plan.despite_guards else "Nothing"
+        yield Notice("stop", f"{what} will be written", visible(plan.violation_hint))
 
 
 def _is(names: Sequence[str]) -> str:

@@ -20,6 +20,7 @@ from reconciler.reporting.wording import (
     value_text,
     value_texts,
     visible,
+    why_field,
 )
 
 MOST_CHANGES = 2_000
@@ -119,7 +120,10 @@ def _group(
 
 def _change(change: Change, group: ChangeGroup, outcomes: Outcomes) -> ChangeView:
     outcome, outcome_class = _outcome(change, group, outcomes)
-    fields = [*map(_field, change.fields[:MOST_FIELDS]), *map(_staying, change.stays[:MOST_FIELDS])]
+    fields = [
+        *(_field(field, change) for field in change.fields[:MOST_FIELDS]),
+        *map(_staying, change.stays[:MOST_FIELDS]),
+    ]
     count = len(change.fields) + len(change.stays)
     return ChangeView(
         str(change.action),
@@ -150,9 +154,9 @@ def _outcome(change: Change, group: ChangeGroup, outcomes: Outcomes) -> tuple[st
     return ", ".join(f"{count} {status}" for status, count in there), there[0][0] if there else ""
 
 
-def _field(field: FieldChange) -> FieldView:
+def _field(field: FieldChange, change: Change) -> FieldView:
     path = visible(field.path)
-    owners = visible(", ".join(field.managers))
+    owners = why_field(field, change)
     if is_text(field):
         lines = line_diff(field)
         shown = tuple((sign, cut(text, LONGEST_VALUE)) for sign, text in lines[:MOST_LINES])
@@ -172,4 +176,8 @@ def _field(field: FieldChange) -> FieldView:
 def _staying(field: Staying) -> FieldView:
     path = f"{visible(field.path)} stays ({field.note})"
     value = cut(value_text(field.value, keep_lines=True), LONGEST_VALUE)
-    return FieldView(path, None, None, ((" ", value),), visible(", ".join(field.managers)))
+    return FieldView(path, None, None, ((" ", value),), _owned_by(field))
+
+
+def _owned_by(field: Staying) -> str:
+    return visible(f"owned by {', '.join(field.managers)}") if field.managers else ""

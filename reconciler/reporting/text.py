@@ -5,6 +5,7 @@ Colours are plain escape codes, so that a run without changes pays for no termin
 
 from __future__ import annotations
 
+import re
 import textwrap
 from collections.abc import Iterator, Sequence
 from itertools import groupby
@@ -51,6 +52,7 @@ from reconciler.reporting.wording import (
     unwritten_records,
     value_texts,
     visible,
+    why_field,
 )
 
 BOLD, DIM, RED, GREEN, YELLOW, MAGENTA, CYAN = "1", "2", "31", "32", "33", "35", "36"
@@ -72,6 +74,7 @@ _SHOWN_LINES = 10
 _SHOWN_CLUSTERS = 6
 _SHOWN_STEPS = 4
 _LEAST_WIDTH = 40
+_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 _ARROW = "\u2007->\u2007"
 """An arrow between two values, at which no line is broken."""
 
@@ -140,6 +143,8 @@ def render_result(
     lines += _outcome_lines(result.outcomes, style)
     for zone, trouble in unwritten_records(result):
         lines += style.wrapped("! ", f"DNS {zone}: {trouble}", 2, RED)
+    for warning in result.warnings:
+        lines += _warning(warning, style)
     for error in result.errors:
         lines += style.wrapped("! ", error, 2, ALARM)
     if result.stopped:
@@ -169,6 +174,8 @@ def _notices(plan: Plan, style: Style) -> Iterator[str]:
     yield from _unreachable(plan, style)
     for violation in plan.violations:
         yield from style.wrapped("Stopped by a guard: ", violation, 2, ALARM)
+    for text in plan.despite_guards:
+        yield from style.wrapped("  ", text, 4)
     for error in plan.dns_errors:
         yield from style.wrapped("! ", error, 2, ALARM)
     for text in health_notices(plan):
@@ -235,11 +242,30 @@ def _change_lines(change: Change, style: Style) -> Iterator[str]:
 
 
 def _field_lines(field: FieldChange, change: Change, style: Style) -> Iterator[str]:
+    """The field, and why just this one changes: beside it, or below it where there is no room."""
+    lines = list(_value_lines(field, change, style))
+    why = why_field(field, change)
+    if not why:
+        yield from lines
+        return
+    first, *rest = lines
+    if len(_uncoloured(first)) + len(why) + 4 <= style.width:
+        yield f"{first}  {style.paint(f'({why})', DIM)}"
+        yield from rest
+    else:
+        yield from lines
+        yield from style.wrapped(" " * 10, f"({why})", 10, DIM)
+
+
+def _uncoloured(line: str) -> str:
+    """Without colours."""
+    return _COLOUR.sub("", line)
+
+
+def _value_lines(field: FieldChange, change: Change, style: Style) -> Iterator[str]:
     path, indent = visible(field.path), " " * 8
-    others = [name for name in field.managers if name not in change.reason]
-    owner = style.paint(f"  (owned by {visible(', '.join(others))})", DIM) if others else ""
     if is_text(field):
-        yield f"{indent}{path}:{owner}"
+        yield f"{indent}{path}:"
         lines = line_diff(field)
         shown = lines if style.verbose else lines[:_SHOWN_LINES]
         for sign, line in shown:
@@ -253,10 +279,10 @@ def _field_lines(field: FieldChange, change: Change, style: Style) -> Iterator[s
     room = style.width - len(indent) - len(path) - 2
     wanted = len(before) + len(after) + 4
     if wanted <= room or room >= 44:
-        yield f"{indent}{path}: {_values(before, after, room, style, creation=new)}{owner}"
+        yield f"{indent}{path}: {_values(before, after, room, style, creation=new)}"
     else:
         # The path takes the line; the values follow on their own.
-        yield f"{indent}{path}:{owner}"
+        yield f"{indent}{path}:"
         yield f"{indent}  {_values(before, after, style.width - 10, style, creation=new)}"
 
 
@@ -327,7 +353,8 @@ def _avoided_lines(plan: Plan, style: Style) -> Iterator[str]:
 
 def _closing(plan: Plan, style: Style, next_step: str) -> Iterator[str]:
     if plan.violations:
-        text = f"Nothing will be written. {_sentence(plan.violation_hint)}".strip()
+        begin = "Nothing else" if plan.despite_guards else "Nothing"
+        text = f"{begin} will be written. {_sentence(plan.violation_hint)}".strip()
         yield from style.wrapped("", text, 2, ALARM)
     yield from style.wrapped("", summary_line(plan), 2, BOLD)
     if next_step:

@@ -17,8 +17,10 @@ import orjson
 from reconciler.objects import Object, ObjectKey, map_of, maps_of
 from reconciler.planning.plan import (
     ABSENT,
+    CHOSEN,
     Action,
     Change,
+    FieldChange,
     Plan,
     RunResult,
     Staying,
@@ -102,6 +104,16 @@ def _quoted(value: Any) -> str:
     import json  # orjson does not escape what looks alike.
 
     return "(absent)" if value is ABSENT else json.dumps(value, sort_keys=True)
+
+
+def why_field(field: FieldChange, change: Change) -> str:
+    """What the note on the object does not say of one of its fields: why just this one changes, and
+    who owns it. Empty where there is no more to say."""
+    said = field.reason == change.reason or CHOSEN in repr(field.after)
+    told = "" if said else field.reason
+    others = [name for name in field.managers if name not in f"{change.reason} {told}"]
+    owned = f"owned by {', '.join(others)}" if others else ""
+    return visible("; ".join(part for part in (told, owned) if part))
 
 
 def staying_text(field: Staying) -> str:

@@ -22,10 +22,12 @@ _SHOWN_FIELDS = 3
 _BETWEEN = (
     ("uid", "it was deleted and made again"),
     ("live", "it was changed in the cluster"),
+    ("ours", "what an update rests on was changed in the cluster"),
     ("resourceVersion", "it was written to in the cluster"),
     ("request", "something else would be sent"),
     ("takeOver", "fields of other managers would be taken over"),
 )
+_LIVE = ("live", "ours", "resourceVersion")
 
 
 def differences_of(saved: SavedPlan, now: SavedPlan) -> Iterator[str]:
@@ -169,7 +171,7 @@ def _of_one(
 ) -> Iterator[str]:
     for name, told in _BETWEEN:
         if seal.get(name) != seal_now.get(name):
-            yield told
+            yield told + (_by_whom(seal, seal_now) if name in _LIVE else "")
     for name in ("apiVersion", "force", "propagation"):
         if old[name] != new[name]:
             yield f"{name} is {new[name]}, not {old[name]}"
@@ -180,6 +182,20 @@ def _of_one(
     yield from fields[:_SHOWN_FIELDS]
     if len(fields) > _SHOWN_FIELDS:
         yield f"and {len(fields) - _SHOWN_FIELDS} more fields"
+
+
+def _by_whom(seal: Mapping[str, Any], seal_now: Mapping[str, Any]) -> str:
+    """``: data.size by kubectl-edit``; of what is gone or hidden, who wrote last."""
+    then, now = seal.get("fields", {}), seal_now.get("fields", {})
+    last = seal_now.get("writer", "")
+    told = []
+    for path in sorted({*then, *now}):
+        if then.get(path, [""])[0] != now.get(path, [""])[0]:
+            by = ", ".join(now.get(path, [""])[1:]) or last
+            told.append(f"{path} by {by}" if by else path)
+    if told:
+        return f": {first_few(told, _SHOWN_FIELDS)}"
+    return f", last by {last}" if last else ""
 
 
 def _of_fields(
@@ -194,7 +210,14 @@ def _of_fields(
         elif old is None:
             yield f"{path} changes now: {_step(new)}"
         elif _values(old) != _values(new):
-            yield f"{path} is now {_step(new)}, not {_step(old)}"
+            yield f"{path} is now {_step(new)}, not {_step(old)}" + _owned_by(new)
+        elif old.get("managers") != new.get("managers"):
+            yield f"{path} has other owners than then" + _owned_by(new)
+
+
+def _owned_by(field: Mapping[str, Any]) -> str:
+    owners = field.get("managers")
+    return f" (owned by {', '.join(owners)})" if owners else ""
 
 
 def _values(field: Mapping[str, Any]) -> bytes:

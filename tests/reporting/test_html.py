@@ -174,7 +174,7 @@ def test_every_field_is_told_apart_by_more_than_colour() -> None:
     assert '<del><span class="unseen">before: </span>- EUR</del>' in page
     assert '<ins><span class="unseen">after: </span>+ EUR,USD,GBP</ins>' in page
     assert '<del><span class="unseen">removed: </span>- worker_processes 2;</del>' in page
-    assert "owned by kubectl-set" in page
+    assert "drift: changed by kubectl-set" in page
 
 
 def test_a_run_tells_what_became_of_each_change() -> None:

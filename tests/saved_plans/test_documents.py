@@ -16,7 +16,7 @@ from msgspec.structs import replace
 from reconciler.errors import ReconcileError
 from reconciler.inventory.records import Digester
 from reconciler.options import Options
-from reconciler.planning.plan import Change, Plan
+from reconciler.planning.plan import Action, Change, Plan
 from reconciler.reporting.json_report import as_json
 from reconciler.saved_plans import file as files
 from reconciler.saved_plans import read_plan
@@ -288,8 +288,9 @@ def sealed(live: dict[str, Any], *retained: str, of: Change = CATALOG) -> dict[s
 def test_a_live_object_is_known_again_by_all_that_does_not_move_by_itself(
     moved: dict[str, Any], retained: tuple[str, ...], same: bool
 ) -> None:
-    before, after = sealed(LIVE, *retained), sealed({**LIVE, **moved}, *retained)
-    assert (before == after) is same
+    gone = dataclasses.replace(CATALOG, action=Action.PRUNE, request=None)
+    before, after = (sealed(one, *retained, of=gone) for one in (LIVE, {**LIVE, **moved}))
+    assert (before["live"] == after["live"]) is same
     assert LIVE["status"] == {"replicas": 3}
 
 
@@ -298,8 +299,15 @@ def test_of_a_secret_no_digest_is_kept() -> None:
     found = sealed(
         LIVE, of=dataclasses.replace(SECRET_UPDATE, request=request, resource_version="7")
     )
-    assert found == {"uid": "u", "resourceVersion": "7"}
-    assert sealed(LIVE, of=PRUNE).keys() == {"uid", "live"}
+    other = {**LIVE, "spec": {"replicas": 4}, "data": {"password": CANARY}}
+    again = sealed(other, of=dataclasses.replace(SECRET_UPDATE, request=request))
+    assert found == again
+    assert found.keys() == {"uid", "writer", "ours"}
+    going = dataclasses.replace(
+        SECRET_UPDATE, action=Action.PRUNE, request=None, resource_version="7"
+    )
+    assert sealed(LIVE, of=going) == {"uid": "u", "writer": "kubectl", "resourceVersion": "7"}
+    assert sealed(LIVE, of=PRUNE).keys() == {"uid", "writer", "live", "fields"}
 
 
 def test_the_command_that_applies_it_is_fit_for_a_shell() -> None:

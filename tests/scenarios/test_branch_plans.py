@@ -105,7 +105,12 @@ def test_values_of_secrets_differ_without_being_shown(simulated_desk: Desk) -> N
     plan = as_json(desk)
     assert changed(plan) == {"aws": ["key"], "gcp": ["key"]}
     (field,) = plan["clusters"][0]["changes"][0]["fields"]
-    assert field == {"path": "data.password", "from": "*** (before)", "to": "*** (after)"}
+    assert field == {
+        "path": "data.password",
+        "from": "*** (before)",
+        "to": "*** (after)",
+        "reason": "changed in Git",
+    }
 
 
 # -- limits ----------------------------------------------------------------------------------

@@ -6,6 +6,7 @@ import pytest
 
 from reconciler.errors import GuardViolation
 from reconciler.health.memory import Phase
+from reconciler.pipeline import apply_plan
 from reconciler.planning.plan import Action
 from tests.scenarios.failover_world import (
     CLUSTERS,
@@ -161,10 +162,17 @@ def test_a_guard_stops_deletions_and_no_outage(world: FailoverWorld) -> None:
     )
     world.write("web.yaml", WEB)
     world.hosts["aws-eu"].stop()
+    told: set[str] = set()
     for _ in range(6):
         world.now += 60
+        prepared = world.prepare()
+        told |= set(prepared.plan.despite_guards)
         with pytest.raises(GuardViolation, match="maxDeletions is 1"):
-            world.apply()
+            apply_plan(prepared)
+    assert told == {
+        "goes on all the same where nobody is asked: update Deployment.apps shop/web in gcp-eu",
+        "goes on all the same where nobody is asked: update Deployment.apps shop/web in gcp-us",
+    }
     assert world.memory().clusters["aws-eu"].phase is Phase.DOWN
     assert world.counts("gcp-eu", "gcp-us") == {"gcp-eu": 3, "gcp-us": 3}
     assert world.exists("configmap", "a", cluster="gcp-eu")

@@ -61,10 +61,13 @@ def test_a_file_that_was_edited_without_a_commit_is_named(
 
 
 TOUCHED = {
-    "annotation": (("annotate", "configmap/settings", "note=x"), "it was changed in the cluster"),
+    "another field of ours": (
+        ("patch", "configmap/settings", "-p", '{"data": {"size": "4"}}'),
+        "what an update rests on was changed in the cluster: data.size by kubectl-patch",
+    ),
     "the same field": (
         ("patch", "configmap/settings", "-p", '{"data": {"colour": "red"}}'),
-        "data.colour is now red -> blue, not green -> blue",
+        "data.colour is now red -> blue, not green -> blue (owned by kubectl-patch)",
     ),
     "already so": (
         ("patch", "configmap/settings", "-p", '{"data": {"colour": "blue"}}'),
@@ -86,6 +89,49 @@ def test_a_touched_object_that_somebody_wrote_to_is_named(
     assert "aws: ConfigMap shop/settings: " in told
     assert words.lower() in told.lower()
     assert "gcp" not in told
+
+
+WRITTEN_BY_OTHERS = {
+    "an annotation": ("annotate", "configmap/settings", "note=x"),
+    "a label": ("label", "configmap/settings", "seen=often"),
+    "a key that Git does not have": ("patch", "configmap/settings", "-p", '{"data": {"age": "1"}}'),
+}
+
+
+@pytest.mark.parametrize("edit", WRITTEN_BY_OTHERS.values(), ids=WRITTEN_BY_OTHERS.keys())
+def test_an_update_does_not_rest_on_what_others_add(desk: Desk, edit: tuple[str, ...]) -> None:
+    desk.commit(shop=BLUE)
+    desk.save()
+    desk.world.kubectl("-n", "shop", *edit)
+    done = desk.apply()
+    assert done.returncode == 0, done.stderr
+    assert desk.world.get("configmap", "settings")["data"]["colour"] == "blue"
+
+
+def test_an_update_of_a_secret_does_not_rest_on_what_others_add(desk: Desk) -> None:
+    key = "apiVersion: v1\nkind: Secret\nmetadata: {name: key, namespace: shop}\n"
+    desk.commit(key=key + "stringData: {pin: canary-1, other: canary-2}\n")
+    assert desk.reconcile("--yes").returncode == 0
+    desk.commit(key=key + "stringData: {pin: canary-3, other: canary-2}\n")
+    desk.save()
+    desk.world.kubectl("-n", "shop", "annotate", "secret/key", "note=x", cluster="aws")
+    taken = ("patch", "secret/key", "-p", '{"stringData": {"other": "canary-4"}}')
+    desk.world.kubectl("-n", "shop", *taken, cluster="gcp")
+    told = desk.refused()
+    assert "gcp: Secret shop/key: " in told
+    assert "kubectl-patch" in told
+    assert "aws" not in told
+    assert "canary" not in told + desk.file.read_text()
+
+
+def test_who_takes_part_in_a_field_since_then_is_named(desk: Desk) -> None:
+    desk.commit(shop=BLUE)
+    desk.save()
+    other = desk.file.with_name("other.yaml")
+    other.write_text(SETTINGS)
+    desk.world.kubectl("apply", "--server-side", "--field-manager=alice", "-f", str(other))
+    told = desk.refused()
+    assert "data.colour has other owners than then (owned by alice)" in told
 
 
 def test_an_object_that_was_made_again_is_another_one(desk: Desk) -> None:
@@ -160,7 +206,7 @@ def test_a_prune_is_refused_for_an_object_that_holds_something_new(desk: Desk) -
     assert desk.document["plan"]["summary"]["prune"] == 2
     desk.world.kubectl("-n", "shop", "patch", "configmap/settings", "-p", '{"data": {"new": "1"}}')
     told = desk.refused()
-    assert "aws: ConfigMap shop/settings: it was changed in the cluster" in told
+    assert "shop/settings: it was changed in the cluster: data.new by kubectl-patch" in told
     assert desk.world.exists("configmap", "settings")
 
 

@@ -36,7 +36,7 @@ def test_no_value_of_a_secret_is_in_the_file_in_any_form(desk: Desk) -> None:
     told = desk.save()
     assert desk.document["plan"]["summary"]["update"] == 4
     sealed = desk.document["touched"]["aws"]["Secret shop/key"]
-    assert sealed.keys() == {"uid", "resourceVersion"}
+    assert sealed.keys() == {"uid", "writer", "ours"}
     for text in (desk.file.read_text(), told.stdout, told.stderr):
         assert CANARY not in text
         assert base64.b64encode(CANARY.encode()).decode().rstrip("=")[:12] not in text
@@ -54,7 +54,10 @@ def test_a_secret_that_somebody_wrote_to_is_named_without_its_value(desk: Desk) 
     patch = json.dumps({"stringData": {"password": f"{CANARY}-3"}})
     desk.world.kubectl("-n", "shop", "patch", "secret/key", "-p", patch)
     told = desk.refused()
-    assert "aws: Secret shop/key: it was written to in the cluster" in told
+    assert (
+        "shop/key: what an update rests on was changed in the cluster, last by kubectl-patch"
+        in told
+    )
     assert CANARY not in told
 
 
