@@ -43,6 +43,12 @@ _SAYINGS = (
 of it is the webhook's or the policy's, which may be anything. Patterns are compiled when a refusal
 is looked at, not at every start."""
 
+_ADMISSION = (
+    r'^admission webhook "[^"]*" (?:denied the request|attempted to modify)|'
+    r"^\S+ (?:\"[^\"]*\" )?is forbidden: (?:Validating|Mutating)AdmissionPolicy '"
+)
+"""How API servers begin what a webhook or a policy says of an object."""
+
 _REASONS = {
     "FieldValueInvalid": "is not valid",
     "FieldValueRequired": "is required",
@@ -55,7 +61,6 @@ _REASONS = {
     "FieldValueTypeInvalid": "has the wrong type",
     "FieldManagerConflict": "is owned by another field manager",
 }
-_IMMUTABLE = r"is immutable|cannot be changed|may not be changed|may not change"
 _PATH_IN_TEXT = r"(?:^|\s)(\.[^\s:;]+):"
 _STEP = r"\[([^\]]*)\]|([^.\[\]]+)"
 _TOP = frozenset({"data", "stringData", "type", "immutable", "metadata", "spec"})
@@ -64,6 +69,11 @@ _ASKED_OF_SECRETS = frozenset(
 )
 """Keys of Secrets' types, which the server misses where they are not in the object."""
 _MOST_FIELDS = 10
+
+
+def is_by_admission(said: str) -> bool:
+    """Whether a webhook or a policy refuses the object, and not the server itself."""
+    return bool(re.search(_ADMISSION, said))
 
 
 def own_words(
@@ -93,8 +103,6 @@ def _facts(
     for cause in causes:
         field = _known(str(cause.get("field") or ""), bodies)
         words = _REASONS.get(str(cause.get("reason")), "")
-        if re.search(_IMMUTABLE, str(cause.get("message"))):
-            words = "cannot be changed"
         if field and words:
             yield f"{field} {words}"
     if not causes:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import fnmatch
 import re
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -14,22 +14,39 @@ from reconciler.cluster.member import Member
 from reconciler.cluster.resources import Resource, VersionedKind
 from reconciler.errors import ApiError, Conflict, Invalid, NotFound, Throttled
 from reconciler.federation.model import AdoptionRules
-from reconciler.inventory.ownership import Fields, owned_paths
+from reconciler.inventory.ownership import (
+    Fields,
+    entries_of,
+    fields_of,
+    is_ours,
+    owned_paths,
+    union,
+    without,
+)
 from reconciler.inventory.records import Digester, Footprint, Record
-from reconciler.objects import DEFAULT_NAMESPACE, Object
+from reconciler.objects import DEFAULT_NAMESPACE, Object, Unshown
 from reconciler.planning import claims
 from reconciler.planning.comparing import Comparison, Question
-from reconciler.planning.fields import REPLICAS_FIELD, changed_fields, leaf_fields
-from reconciler.planning.immutability import is_immutable
+from reconciler.planning.fields import (
+    REPLICAS_FIELD,
+    changed_fields,
+    leaf_fields,
+    recreated_fields,
+)
 from reconciler.planning.once import is_collected
 from reconciler.planning.plan import Action, Change, FieldChange
 from reconciler.planning.redaction import refusal_words, refused_fields
-from reconciler.planning.requests import (
-    Target,
-    with_running_replicas,
+from reconciler.planning.requests import Target, with_running_replicas
+from reconciler.planning.trials import (
+    Refusal,
+    holders_of,
+    in_its_place,
+    make_room,
+    overlaid,
+    try_as_new,
+    unpicked,
 )
 
-_ADMISSION = re.compile(r"admission webhook|(Validating|Mutating)AdmissionPolicy")
 _OWNER = re.compile(r'conflict with "((?:[^"\\]|\\.)*)"')
 
 
@@ -77,6 +94,7 @@ def check_existing(
     recorded: Fields = {}
     if previous is not None and previous.api_version == body["apiVersion"]:
         recorded = terms.recorded(previous.entry) or {}
+    adoption = terms.adoption if adopting else None
     try:
         try:
             result = member.apply(resource, target.key, body, dry_run=True)
@@ -86,12 +104,19 @@ def check_existing(
                 return _conflicting(target, conflict, adopting)
             force = True
             result = member.apply(resource, target.key, body, force=True, dry_run=True)
-        adoption = terms.adoption if adopting else None
         foreseen = claims.foresee(live, result, recorded, adoption)
         if foreseen.claim:
-            result = _as_kept(member, resource, target, foreseen.result)
+            wanted = unpicked(live, foreseen.result)
+            result = in_its_place(member, resource, target.key, live)(wanted)
     except Invalid as error:
-        return _refused(member, target, body, live, error, terms)
+        try:
+            found = _refused(member, target, body, live, error, terms, recorded, adoption)
+        except ApiError as other:
+            return _failed(target, _words(target, other, body, live))
+        if isinstance(found, Checked):
+            return found
+        foreseen, result, live = found.foreseen, found.result, found.live
+        why_forced = found.why_forced or why_forced
     except ApiError as error:
         return _failed(target, _words(target, error, body, live))
     fields = changed_fields(live, result)
@@ -133,13 +158,6 @@ def check_existing(
     return Checked(target, change)
 
 
-def _as_kept(member: Member, resource: Resource, target: Target, wanted: Object) -> Object:
-    """What the server makes of ``wanted`` in the place of the object: with its defaults."""
-    metadata = {k: v for k, v in wanted["metadata"].items() if k != "managedFields"}
-    operations = [{"op": "replace", "path": "", "value": {**wanted, "metadata": metadata}}]
-    return member.json_patch(resource, target.key, operations, dry_run=True)
-
-
 def _made_from_git(member: Member, resource: Resource, target: Target, body: Object) -> Object:
     """The object as it would be if there were none yet, or as Git has it if that is refused."""
     try:
@@ -166,28 +184,25 @@ def check_new(member: Member, target: Target, *, namespace_exists: bool) -> Chec
         return _failed(target, _words(target, error, target.body))
     except ApiError as error:
         words = _words(target, error, target.body)
-        if tried_elsewhere:
-            generated = re.escape(_prefix(target.key.name)) + "[a-z0-9]{5}"
-            words = re.sub(generated, target.key.name, words)
-        if tried_elsewhere and not _is_about_form(error):
+        if tried_elsewhere and not _is_malformed(error):
             remark = f"to be checked once its namespace is there ({DEFAULT_NAMESPACE}: {words})"
             reason = f"{change.reason}; {remark}"
             return Checked(target, dataclasses.replace(change, verified=False, reason=reason))
         homeless = isinstance(error, NotFound) and not _says_a_role_is_missing(target, error)
-        failed = _failed(target, words, invalid=isinstance(error, Invalid))
+        failed = _failed(target, words, invalid=_is_malformed(error))
         return replace(failed, homeless=homeless)
     return Checked(target, dataclasses.replace(change, collected=is_collected(made)))
 
 
-def _is_about_form(error: ApiError) -> bool:
+def _is_malformed(error: ApiError) -> bool:
     """Whether the server found a fault in the object itself, so that any namespace would do.
 
-    A validation names fields; what cannot be decoded is a 400. Webhooks and policies answer with
-    either code, and look at the namespace.
+    A validation names fields; what cannot be decoded is a 400, and what does not fit the kind's
+    schema a 500. Webhooks and policies answer with any code, and look at the namespace.
     """
-    if not isinstance(error, Invalid) or _ADMISSION.search(str(error)):
+    if not isinstance(error, Invalid) or error.by_admission:
         return False
-    return error.code == 400 or any(cause.get("field") for cause in error.causes)
+    return error.code != 422 or any(cause.get("field") for cause in error.causes)
 
 
 def _says_a_role_is_missing(target: Target, error: ApiError) -> bool:
@@ -253,24 +268,6 @@ def _creation(target: Target) -> Change:
     )
 
 
-def try_as_new(member: Member, resource: Resource, body: Object, namespace: str) -> Object:
-    """Dry-run creating the object under a name that nothing has, as long as its own.
-
-    Raises ApiError.
-    """
-    metadata = {k: v for k, v in body["metadata"].items() if k != "name"}
-    metadata["generateName"] = _prefix(body["metadata"]["name"])
-    if namespace:
-        metadata["namespace"] = namespace
-    new = {**body, "metadata": metadata}
-    return member.create(resource, new, namespace=namespace, dry_run=True)
-
-
-def _prefix(name: str) -> str:
-    """To it the server adds five characters, and it keeps 58 of what it is given."""
-    return name[: min(max(len(name) - 6, 1), 57)].rstrip(".") + "-"
-
-
 def _may_force(
     conflict: Conflict,
     target: Target,
@@ -287,12 +284,9 @@ def _may_force(
     owners = conflicting_managers(conflict)
     if not owners:
         return ""
-    if terms.force_conflicts or target.desired.force_conflicts:
-        return f"taken by force from {', '.join(owners)}"
-    if adopting:
-        patterns = terms.adoption.take_over
-        known = all(any(fnmatch.fnmatchcase(o, p) for p in patterns) for o in owners)
-        return f"adopted; taken over from {', '.join(owners)}" if known else ""
+    why = _why_take(owners, target, terms, terms.adoption if adopting else None)
+    if why or adopting:
+        return why
     if previous is None or not previous.confirmed:
         return ""
     drifted = previous.request == comparison.record.request
@@ -303,6 +297,16 @@ def _may_force(
         taken -= {f".{REPLICAS_FIELD}"} if target.takes_count else set()
         drifted = not taken or (fields is not None and taken <= owned_paths(fields))
     return f"drift: changed by {', '.join(owners)}" if drifted else ""
+
+
+def _why_take(
+    owners: Sequence[str], target: Target, terms: Terms, adoption: AdoptionRules | None
+) -> str:
+    """Why a person's word lets fields be taken from their owners, or an empty string."""
+    if terms.force_conflicts or target.desired.force_conflicts:
+        return f"taken by force from {', '.join(owners)}"
+    known = adoption and all(_is_taken(owner, adoption.take_over) for owner in owners)
+    return f"adopted; taken over from {', '.join(owners)}" if known else ""
 
 
 def conflicting_managers(conflict: Conflict) -> list[str]:
@@ -321,49 +325,114 @@ def _conflicting(target: Target, conflict: Conflict, adopting: bool) -> Checked:
     if not owners:
         return _failed(target, _words(target, conflict, target.body))
     fields = refused_fields(conflict, target.desired.hidden, target.body)
-    return _failed(
-        target,
+    return _failed(target, _owned(fields, owners, adopting=adopting))
+
+
+def _owned(fields: str, owners: Sequence[str], *, adopting: bool) -> str:
+    return (
         f"conflict: {fields} is owned by {', '.join(owners)}; take it with "
         + ("spec.adoption.takeOver, " if adopting else "")
         + "--force-conflicts or "
-        'the annotation federation.reconciler.dev/force-conflicts: "true", or leave it out in Git',
+        'the annotation federation.reconciler.dev/force-conflicts: "true", or leave it out in Git'
     )
 
 
+class _InPlace(Unshown, frozen=True):
+    """What a change makes of ``live`` that goes by more than a bare apply."""
+
+    live: Object
+    foreseen: claims.Foreseen
+    result: Object
+    why_forced: str
+
+
 def _refused(
-    member: Member, target: Target, body: Object, live: Object, error: Invalid, terms: Terms
-) -> Checked:
-    if not is_immutable(error):
-        text = _words(target, error, body, live)
-        try:
-            fresh = try_as_new(member, _resource(target), body, target.key.namespace)
-        except ApiError:
-            return _failed(target, text, invalid=True)
+    member: Member,
+    target: Target,
+    body: Object,
+    live: Object,
+    error: Invalid,
+    terms: Terms,
+    recorded: Fields,
+    adoption: AdoptionRules | None,
+) -> Checked | _InPlace:
+    """What to do where the apply is refused. Raises ApiError for another refusal on the way."""
+    resource, text = _resource(target), _words(target, error, body, live)
+    if error.code != 422:
+        return _failed(target, text, invalid=_is_malformed(error))
+    try:
+        fresh = try_as_new(member, resource, body, target.key.namespace, live)
+    except ApiError as second:
+        return _failed(target, text, invalid=_is_malformed(error) and _is_malformed(second))
+    now = member.get(resource, target.key)
+    if now is None or now["metadata"].get("uid") != live["metadata"].get("uid"):
+        return _failed(target, f"{text}; it was deleted meanwhile: run again")
+    live = now
+    ours = fields_of(filter(is_ours, entries_of(fresh)))
+    others = [entry for entry in entries_of(live) if not is_ours(entry)]
+    entries = [*others, *filter(is_ours, entries_of(fresh))]
+    applied = overlaid(live, fresh, ours)
+    applied["metadata"] = {**applied["metadata"], "managedFields": entries}
+    foreseen = claims.foresee(live, applied, recorded, adoption)
+    dry_run = in_its_place(member, resource, target.key, live)
+    gone = make_room(live, foreseen.result, fresh, body, error, dry_run)
+    if isinstance(gone, Refusal):
+        if gone.fixed:
+            return _recreating(member, target, body, live, fresh, error, terms)
         # The manifest is fine; it is refused for what the object has besides.
         beyond = ", ".join(field.path for field in claims.beyond_git(live, fresh)[:6])
         text += f"; it has what Git does not say: {beyond}" if beyond else ""
         hint = "; take the object over whole by spec.adoption.takeOver, or take these fields out"
         return _failed(target, text + hint * bool(beyond))
+    former = [name for name in holders_of(live, gone) if not _is_taken(name, foreseen.former)]
+    why_forced = ""
+    if former:
+        why_forced = _why_take(former, target, terms, adoption)
+        if not why_forced:
+            what = ", ".join(_leaves(owned_paths(gone)))
+            what = re.sub(r"=[^,\]]*", "=***", what) if target.desired.hidden else what
+            return _failed(target, f"{text}; {_owned(what, former, adopting=bool(adoption))}")
+    foreseen = replace(
+        foreseen,
+        result=without(foreseen.result, gone, ours),
+        former=(*foreseen.former, *former),
+        claim=union(foreseen.claim, gone),
+    )
+    return _InPlace(live, foreseen, dry_run(foreseen.result), why_forced)
+
+
+def _is_taken(manager: str, patterns: Iterable[str]) -> bool:
+    return any(fnmatch.fnmatchcase(manager, pattern) for pattern in patterns)
+
+
+def _recreating(
+    member: Member,
+    target: Target,
+    body: Object,
+    live: Object,
+    fresh: Object,
+    error: Invalid,
+    terms: Terms,
+) -> Checked:
+    """The recreation for fields that cannot be changed, or why there must be none."""
     fields = refused_fields(error, target.desired.hidden, body, live)
     deletion = terms.recreation(target, live)
-    forbidden = deletion if isinstance(deletion, str) else ""
-    if not forbidden:
-        try:
-            try_as_new(member, _resource(target), body, target.key.namespace)
-        except ApiError as second:
-            forbidden = f"the new one would be refused too: {_words(target, second, body, live)}"
-    if forbidden or isinstance(deletion, str):
+    if isinstance(deletion, str):
         return _failed(
             target,
             f"needs recreate: {fields or _words(target, error, body, live)} cannot be changed in "
-            f"place; {forbidden}",
+            f"place; {deletion}",
         )
     first, replicas = with_running_replicas(body, live)
+    # What differs between two new ones is the server's choice.
+    twin = try_as_new(member, _resource(target), first, target.key.namespace, live)
+    if replicas is not None:
+        fresh = try_as_new(member, _resource(target), first, target.key.namespace, live)
     change = Change(
         Action.RECREATE,
         target.key,
         target.kind.api_version,
-        fields=changed_fields(live, first),
+        fields=recreated_fields(live, fresh, twin),
         reason=f"needs recreate: {fields or 'a field'} is immutable",
         origin=str(target.desired.position),
         request=body,
