@@ -363,6 +363,8 @@ def _refused(
     try:
         fresh = try_as_new(member, resource, body, target.key.namespace, live)
     except ApiError as second:
+        words = _words(target, second, body, live)
+        text += f"; the new one would be refused too: {words}" * (words != text)
         return _failed(target, text, invalid=_is_malformed(error) and _is_malformed(second))
     now = member.get(resource, target.key)
     if now is None or now["metadata"].get("uid") != live["metadata"].get("uid"):
