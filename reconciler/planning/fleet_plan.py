@@ -126,24 +126,22 @@ def _malformed_everywhere(works: Sequence[MemberWork]) -> list[Change]:
 def _homeless_everywhere(works: Sequence[MemberWork], state: DesiredState) -> list[Change]:
     """Manifests whose kind or namespace no member has: a mistake in Git, not in a cluster.
 
-    Nobody knows of the members that were not asked, such as those that ``--cluster`` leaves out.
+    Nobody knows of the members that were not asked for it, or that ``--cluster`` leaves out.
     """
     if {cluster.name for cluster in state.clusters} - {work.cluster.name for work in works}:
         return []
     homeless = {change.key: change for work in works for change in work.homeless}
     at_home = {key for work in works for key in _takes(work, work.homeless)}
-    served = {kind for work in works for kind in work.observation.discovery.resources}
 
-    def is_elsewhere(change: Change) -> bool:
+    def is_only_lacking_here(change: Change) -> bool:
         kind = VersionedKind(change.api_version, change.key.kind)
-        return kind in served and any(
-            change in work.homeless and not work.observation.discovery.find(kind) for work in works
-        )
+        lacking = [kind in work.observation.unserved for work in works]
+        return any(lacking) and not all(lacking)
 
     return [
         change
         for key, change in sorted(homeless.items())
-        if key not in at_home and not is_elsewhere(change)
+        if key not in at_home and not is_only_lacking_here(change)
     ]
 
 
