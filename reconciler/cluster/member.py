@@ -12,7 +12,7 @@ import orjson
 
 from reconciler.cluster.answers import fault_of, nonsense, understanding
 from reconciler.cluster.exchange import Response
-from reconciler.cluster.refusals import is_by_admission, own_words
+from reconciler.cluster.refusals import is_by_admission, own_words, with_way_out
 from reconciler.cluster.resources import (
     AGGREGATED,
     Discovery,
@@ -399,6 +399,8 @@ def _refusal(
     by_admission = is_by_admission(message)
     if unquoted is not None:
         message = own_words(answer.status, message, causes, unquoted)
+    else:
+        message = with_way_out(message)
     if answer.status == 401:
         return ClusterUnauthorized(
             cluster,

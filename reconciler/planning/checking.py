@@ -6,11 +6,14 @@ import dataclasses
 import fnmatch
 import re
 from collections.abc import Callable, Collection, Iterable, Sequence
+from typing import Any
 
+import orjson
 from msgspec import Struct
 from msgspec.structs import replace
 
 from reconciler.cluster.member import Member
+from reconciler.cluster.refusals import TOO_LARGE
 from reconciler.cluster.resources import Resource, VersionedKind
 from reconciler.errors import ApiError, Conflict, Invalid, NotFound, Throttled
 from reconciler.federation.model import AdoptionRules
@@ -48,6 +51,9 @@ from reconciler.planning.trials import (
 )
 
 _OWNER = re.compile(r'conflict with "((?:[^"\\]|\\.)*)"')
+
+_ETCD_LIMIT = 1_572_864
+"""Bytes of one request, unless etcd's --max-request-bytes says otherwise."""
 
 
 class Checked(Struct, frozen=True):
@@ -119,6 +125,8 @@ def check_existing(
         why_forced = found.why_forced or why_forced
     except ApiError as error:
         return _failed(target, _words(target, error, body, live))
+    if too_large := _too_large(result):
+        return _failed(target, too_large)
     fields = changed_fields(live, result)
     after = terms.digester.footprint(result)
     same_entry = (
@@ -191,7 +199,33 @@ def check_new(member: Member, target: Target, *, namespace_exists: bool) -> Chec
         homeless = isinstance(error, NotFound) and not _says_a_role_is_missing(target, error)
         failed = _failed(target, words, invalid=_is_malformed(error))
         return replace(failed, homeless=homeless)
+    if too_large := _too_large(made):
+        return _failed(target, too_large)
     return Checked(target, dataclasses.replace(change, collected=is_collected(made)))
+
+
+def _too_large(made: Object) -> str:
+    """Why etcd will not take the object that a dry run made; empty: it may."""
+    if len(orjson.dumps(made)) <= _ETCD_LIMIT:
+        return ""
+    ownership = len(orjson.dumps(made["metadata"].get("managedFields")))
+    rest = {k: v for k, v in made["metadata"].items() if k != "managedFields"}
+    size = ownership + _stored_size({**made, "metadata": rest})
+    if made.get("kind") == "Secret":
+        # What is text here is kept as bytes.
+        size -= _stored_size(made.get("data") or {}) // 4
+    if size <= _ETCD_LIMIT:
+        return ""
+    return f"too large: {size} bytes, {ownership} of them its managedFields; {TOO_LARGE}"
+
+
+def _stored_size(value: Any) -> int:
+    """About as many bytes as etcd gets: text as it is, six bytes for the marks of each entry."""
+    if isinstance(value, dict):
+        return sum(len(key) + 6 + _stored_size(inner) for key, inner in value.items())
+    if isinstance(value, list):
+        return sum(2 + _stored_size(item) for item in value)
+    return len(value.encode()) if isinstance(value, str) else 4
 
 
 def _is_malformed(error: ApiError) -> bool:
