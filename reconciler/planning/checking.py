@@ -359,12 +359,12 @@ def _conflicting(target: Target, conflict: Conflict, adopting: bool) -> Checked:
     if not owners:
         return _failed(target, _words(target, conflict, target.body))
     fields = refused_fields(conflict, target.desired.hidden, target.body)
-    return _failed(target, _owned(fields, owners, adopting=adopting))
+    return _failed(target, f"conflict: {_owned(fields, owners, adopting=adopting)}")
 
 
 def _owned(fields: str, owners: Sequence[str], *, adopting: bool) -> str:
     return (
-        f"conflict: {fields} is owned by {', '.join(owners)}; take it with "
+        f"{fields} is owned by {', '.join(owners)}; take it with "
         + ("spec.adoption.takeOver, " if adopting else "")
         + "--force-conflicts or "
         'the annotation federation.reconciler.dev/force-conflicts: "true", or leave it out in Git'
@@ -420,14 +420,16 @@ def _refused(
         text += f"; it has what Git does not say: {beyond}" if beyond else ""
         hint = "; take the object over whole by spec.adoption.takeOver, or take these fields out"
         return _failed(target, text + hint * bool(beyond))
-    former = [name for name in holders_of(live, gone) if not _is_taken(name, foreseen.former)]
-    why_forced = ""
-    if former:
-        why_forced = _why_take(former, target, terms, adoption)
-        if not why_forced:
-            what = ", ".join(_leaves(owned_paths(gone)))
-            what = re.sub(r"=[^,\]]*", "=***", what) if target.desired.hidden else what
-            return _failed(target, f"{text}; {_owned(what, former, adopting=bool(adoption))}")
+    # In an object that is adopted in part, what Git does not say is left to its owners.
+    whole = adoption if adoption and adoption.whole else None
+    given = foreseen.former if whole or not adoption else ()
+    former = [name for name in holders_of(live, gone) if not _is_taken(name, given)]
+    why_forced = _why_take(former, target, terms, whole) if former else ""
+    if former and not why_forced:
+        what = ", ".join(_leaves(owned_paths(gone)))
+        what = re.sub(r"=[^,\]]*", "=***", what) if target.desired.hidden else what
+        owned = _owned(what, former, adopting=bool(adoption))
+        return _failed(target, f"{text}; it has what Git does not say: {owned}")
     foreseen = replace(
         foreseen,
         result=without(foreseen.result, gone, ours),
