@@ -328,8 +328,23 @@ def unpicked(live: Object, result: Object) -> Object:
     it picked in one dry run is not one that it takes in the next."""
     ours = fields_of(filter(is_ours, entries_of(result)))
     known = union(fields_of(entries_of(live)), ours)
-    added = [path for path in _paths(_leftovers(result, live, known)) if _is_content(path)]
+    added = [
+        path
+        for path in _paths(_leftovers(result, live, known))
+        if _is_content(path) and not _is_within(path, ours)
+    ]
     return dict(without(result, _tree(added), ours))
+
+
+def _is_within(path: _Path, tree: Fields) -> bool:
+    """Whether the path is part of a value that the tree has as a whole."""
+    for step in path:
+        if not tree.keys() - {"."}:
+            return True
+        if step not in tree:
+            return False
+        tree = tree[step]
+    return True
 
 
 def _is_content(path: _Path) -> bool:
