@@ -26,8 +26,8 @@ An error is raised where it is known and carries data; the command line turns it
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, Self
 
 from msgspec import Struct
 from msgspec.structs import force_setattr
@@ -167,7 +167,8 @@ class ClusterUnauthorized(ClusterError):
 class ApiError(ClusterError):
     """The API server's own refusal: HTTP ``code``, Status ``reason`` and ``details.causes``.
 
-    ``in_our_words``: the message quotes nothing of what the server said.
+    ``in_our_words``: the message quotes nothing of what the server said. ``by_admission``: it is
+    what a webhook or a policy says, and not the server itself.
     """
 
     def __init__(
@@ -181,13 +182,32 @@ class ApiError(ClusterError):
         retry_after: float | None = None,
         hint: str = "",
         in_our_words: bool = False,
+        by_admission: bool = False,
     ) -> None:
         super().__init__(cluster, message, hint=hint)
         self.code = code
         self.in_our_words = in_our_words
+        self.by_admission = by_admission
         self.reason = reason
         self.causes = tuple(causes)
         self.retry_after = retry_after
+
+    def with_words(self, change: Callable[[str], str]) -> Self:
+        """The same refusal in other words."""
+        return type(self)(
+            self.cluster,
+            change(str(self)),
+            code=self.code,
+            reason=self.reason,
+            causes=[
+                {k: change(v) if isinstance(v, str) else v for k, v in cause.items()}
+                for cause in self.causes
+            ],
+            retry_after=self.retry_after,
+            hint=self.hint,
+            in_our_words=self.in_our_words,
+            by_admission=self.by_admission,
+        )
 
 
 class Forbidden(ApiError):

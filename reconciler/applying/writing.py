@@ -33,7 +33,6 @@ from reconciler.inventory.ownership import (
 from reconciler.inventory.records import Digester, Record
 from reconciler.manifests.marks import PART_OF
 from reconciler.objects import Object
-from reconciler.planning.checking import try_as_new
 from reconciler.planning.comparing import request_digest
 from reconciler.planning.custom_kinds import moved_on
 from reconciler.planning.fields import changed_fields
@@ -41,6 +40,7 @@ from reconciler.planning.plan import CHOSEN, Action, Change, FieldChange, Outcom
 from reconciler.planning.pruning import deletion_words, is_going
 from reconciler.planning.redaction import mask, refusal_words
 from reconciler.planning.requests import with_running_replicas
+from reconciler.planning.trials import try_as_new
 
 DELETION_TIMEOUT_SECONDS = 60.0
 DELETION_POLL_SECONDS = 0.25
@@ -131,7 +131,7 @@ def _recreate(
     member: Member, resource: Resource, change: Change, otherwise: Otherwise, digester: Digester
 ) -> _Result:
     # What refuses the new one since the plan must be known before the old one is gone.
-    try_as_new(member, resource, _request(change), change.key.namespace)
+    try_as_new(member, resource, _request(change), change.key.namespace, change.live)
     _delete(member, resource, change, otherwise)
     _wait_until_gone(member, resource, change)
     if change.replicas is not None:

@@ -13,7 +13,7 @@ import orjson
 from reconciler.cluster.answers import fault_of, nonsense, understanding
 from reconciler.cluster.exchange import Response
 from reconciler.cluster.hearing import Heard, Subject, subject_now
-from reconciler.cluster.refusals import own_words
+from reconciler.cluster.refusals import is_by_admission, own_words, with_way_out
 from reconciler.cluster.resources import (
     AGGREGATED,
     Discovery,
@@ -415,8 +415,11 @@ def _refusal(
         status = {"message": answer.body[:200].decode(errors="replace").strip()}
     message = str(status.get("message") or f"HTTP {answer.status}")[:LONGEST_MESSAGE]
     causes = maps_of(map_of(status.get("details")).get("causes"))
+    by_admission = is_by_admission(message)
     if unquoted is not None:
         message = own_words(answer.status, message, causes, unquoted)
+    else:
+        message = with_way_out(message)
     if answer.status == 401:
         return ClusterUnauthorized(
             cluster,
@@ -432,4 +435,5 @@ def _refusal(
         causes=causes,
         retry_after=answer.retry_after,
         in_our_words=unquoted is not None,
+        by_admission=by_admission,
     )

@@ -37,11 +37,27 @@ _SAYINGS = (
     (rf'^namespaces "{_NAME}" not found', "the namespace {} is not there"),
     (r"the object has been modified", "it was changed meanwhile"),
     (r"^failed to create typed patch object", "a field is unknown or has the wrong type"),
-    (r"Too long|request is too large|[Rr]equest entity too large", "it is too large"),
+    (r"Too long|larger than max|[Rr]equest (?:is|entity) too large", "it is too large"),
 )
 """What API servers say at the beginning of a message, and the names that they put there. The rest
 of it is the webhook's or the policy's, which may be anything. Patterns are compiled when a refusal
 is looked at, not at every start."""
+
+_ADMISSION = (
+    r'^admission webhook "[^"]*" (?:denied the request|attempted to modify)|'
+    r"^\S+ (?:\"[^\"]*\" )?is forbidden: (?:Validating|Mutating)AdmissionPolicy '"
+)
+"""How API servers begin what a webhook or a policy says of an object."""
+
+_TOO_LARGE = (
+    r"larger than max|[Rr]equest (?:is|entity) too large|may not be more than 1048576 bytes"
+)
+TOO_LARGE = (
+    "a ConfigMap or Secret takes 1 MiB of values, and etcd 1.5 MiB for an object with its "
+    "managedFields, which repeat each key: divide it into several objects, or keep large content "
+    "elsewhere"
+)
+"""The way out for an object that is too large."""
 
 _REASONS = {
     "FieldValueInvalid": "is not valid",
@@ -55,7 +71,6 @@ _REASONS = {
     "FieldValueTypeInvalid": "has the wrong type",
     "FieldManagerConflict": "is owned by another field manager",
 }
-_IMMUTABLE = r"is immutable|cannot be changed|may not be changed|may not change"
 _PATH_IN_TEXT = r"(?:^|\s)(\.[^\s:;]+):"
 _STEP = r"\[([^\]]*)\]|([^.\[\]]+)"
 _TOP = frozenset({"data", "stringData", "type", "immutable", "metadata", "spec"})
@@ -64,6 +79,16 @@ _ASKED_OF_SECRETS = frozenset(
 )
 """Keys of Secrets' types, which the server misses where they are not in the object."""
 _MOST_FIELDS = 10
+
+
+def is_by_admission(said: str) -> bool:
+    """Whether a webhook or a policy refuses the object, and not the server itself."""
+    return bool(re.search(_ADMISSION, said))
+
+
+def with_way_out(said: str) -> str:
+    """A server's words, and what to do about them where they do not tell."""
+    return f"{said} ({TOO_LARGE})" if re.search(_TOO_LARGE, said) else said
 
 
 def own_words(
@@ -93,8 +118,6 @@ def _facts(
     for cause in causes:
         field = _known(str(cause.get("field") or ""), bodies)
         words = _REASONS.get(str(cause.get("reason")), "")
-        if re.search(_IMMUTABLE, str(cause.get("message"))):
-            words = "cannot be changed"
         if field and words:
             yield f"{field} {words}"
     if not causes:

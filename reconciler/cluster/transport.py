@@ -30,6 +30,9 @@ LASTING = frozenset({"certificate", "tls", "dns", "protocol"})
 TYPED_PATCH = b"failed to create typed patch object"
 """How API servers answer an apply with unknown fields or wrong types: with a 500, of all codes."""
 
+_VERDICTS = (TYPED_PATCH, b"etcdserver: request is too large", b"larger than max (")
+"""In answers of 500 that no second try will change."""
+
 
 class Transport:
     """One member's API server. Safe for use by several threads."""
@@ -183,5 +186,5 @@ def _encoded(query: tuple[tuple[str, str], ...]) -> str:
 
 
 def _is_verdict(answer: Response) -> bool:
-    """A 500 that no second try will change: the apply's body does not fit the kind's schema."""
-    return answer.status == 500 and TYPED_PATCH in answer.body
+    """The object does not fit the kind's schema, or is too large to be kept."""
+    return answer.status == 500 and any(words in answer.body for words in _VERDICTS)

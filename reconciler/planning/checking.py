@@ -5,18 +5,30 @@ from __future__ import annotations
 import dataclasses
 import fnmatch
 import re
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
+from typing import Any
 
+import orjson
 from msgspec import Struct
 from msgspec.structs import replace
 
 from reconciler.cluster.member import Member
+from reconciler.cluster.refusals import TOO_LARGE
 from reconciler.cluster.resources import Resource, VersionedKind
 from reconciler.errors import ApiError, Conflict, Invalid, NotFound, Throttled
 from reconciler.federation.model import AdoptionRules
-from reconciler.inventory.ownership import Fields, our_entry, owned_paths
+from reconciler.inventory.ownership import (
+    Fields,
+    entries_of,
+    fields_of,
+    is_ours,
+    our_entry,
+    owned_paths,
+    union,
+    without,
+)
 from reconciler.inventory.records import Digester, Footprint, Record
-from reconciler.objects import DEFAULT_NAMESPACE, Object
+from reconciler.objects import DEFAULT_NAMESPACE, Object, Unshown
 from reconciler.planning import claims
 from reconciler.planning.choices import as_promised
 from reconciler.planning.comparing import Comparison, Question
@@ -28,21 +40,33 @@ from reconciler.planning.custom_kinds import (
     stuck_at,
     way_out,
 )
-from reconciler.planning.fields import REPLICAS_FIELD, changed_fields, leaf_fields
-from reconciler.planning.immutability import is_immutable
+from reconciler.planning.fields import (
+    REPLICAS_FIELD,
+    changed_fields,
+    leaf_fields,
+    recreated_fields,
+)
 from reconciler.planning.once import is_collected
 from reconciler.planning.plan import Action, Change, FieldChange
 from reconciler.planning.reasons import DRIFT, Grounds, in_all, losers_of
 from reconciler.planning.redaction import refusal_words, refused_fields
-from reconciler.planning.requests import (
-    Target,
-    with_running_replicas,
+from reconciler.planning.requests import Target, with_running_replicas
+from reconciler.planning.trials import (
+    Refusal,
+    holders_of,
+    in_its_place,
+    make_room,
+    overlaid,
+    try_as_new,
+    unpicked,
 )
 
 _CHECKED_LATER = "to be checked by the server once its CustomResourceDefinition is written"
 _CHECKED_THEN = "to be checked by the server then"
-_ADMISSION = re.compile(r"admission webhook|(Validating|Mutating)AdmissionPolicy")
 _OWNER = re.compile(r'conflict with "((?:[^"\\]|\\.)*)"')
+
+_ETCD_LIMIT = 1_572_864
+"""Bytes of one request, unless etcd's --max-request-bytes says otherwise."""
 
 
 class Checked(Struct, frozen=True):
@@ -92,20 +116,22 @@ def check_existing(
     if left_in(live, definition.dropped).ours:
         return unchecked(target, body, live, definition, adopting=adopting)
     resource = _resource(target)
-    force = False
+    force = took = False
 
     def ask() -> Object:
         return member.apply(resource, target.key, body, force=force, dry_run=True)
 
     def with_claims(answer: Object) -> tuple[Object, claims.Foreseen]:
-        foreseen = claims.foresee(live, answer, recorded, terms.adoption if adopting else None)
+        foreseen = claims.foresee(live, answer, recorded, adoption)
         if foreseen.claim:
-            answer = _as_kept(member, resource, target, foreseen.result)
+            wanted = unpicked(live, foreseen.result)
+            answer = in_its_place(member, resource, target.key, live)(wanted)
         return answer, foreseen
 
     recorded: Fields = {}
     if previous is not None and previous.api_version == body["apiVersion"]:
         recorded = terms.recorded(previous.entry) or {}
+    adoption = terms.adoption if adopting else None
     try:
         try:
             answer = ask()
@@ -119,13 +145,26 @@ def check_existing(
     except Invalid as error:
         if definition.changes:
             return unchecked(target, body, live, definition, adopting=adopting)
-        return _refused(member, target, body, live, error, terms)
+        try:
+            found = _refused(member, target, body, live, error, terms, recorded, adoption)
+            if isinstance(found, Checked):
+                return found
+            live, foreseen, answer = found.live, found.foreseen, found.answer
+            result = found.ask()
+            promised = as_promised(live, result, body, found.ask)
+        except ApiError as other:
+            return _failed(target, _words(target, other, body, live))
+        took = found.forced
     except ApiError as error:
         if version := stuck_at(error):
             stuck = Definition(dropped=frozenset({version}), stays=target.kind.api_version)
             return _unstuck(target, body, live, stuck, error, adopting=adopting)
         return _failed(target, _words(target, error, body, live))
-    grounds = Grounds(live, answer, recorded, comparison.question, forced=force, adopting=adopting)
+    if too_large := _too_large(result):
+        return _failed(target, too_large)
+    grounds = Grounds(
+        live, answer, recorded, comparison.question, forced=force or took, adopting=adopting
+    )
     fields = changed_fields(live, promised, grounds.why)
     after = terms.digester.footprint(result)
     same_entry = (
@@ -168,13 +207,6 @@ def check_existing(
     return Checked(target, change)
 
 
-def _as_kept(member: Member, resource: Resource, target: Target, wanted: Object) -> Object:
-    """What the server makes of ``wanted`` in the place of the object: with its defaults."""
-    metadata = {k: v for k, v in wanted["metadata"].items() if k != "managedFields"}
-    operations = [{"op": "replace", "path": "", "value": {**wanted, "metadata": metadata}}]
-    return member.json_patch(resource, target.key, operations, dry_run=True)
-
-
 def _made_from_git(member: Member, resource: Resource, target: Target, body: Object) -> Object:
     """The object as it would be if there were none yet, or as Git has it if that is refused."""
     try:
@@ -201,10 +233,7 @@ def check_new(member: Member, target: Target, *, namespace_exists: bool) -> Chec
         return _failed(target, _words(target, error, target.body))
     except ApiError as error:
         words = _words(target, error, target.body)
-        if tried_elsewhere:
-            generated = re.escape(_prefix(target.key.name)) + "[a-z0-9]{5}"
-            words = re.sub(generated, target.key.name, words)
-        if tried_elsewhere and not _is_about_form(error):
+        if tried_elsewhere and not _is_malformed(error):
             remark = f"to be checked once its namespace is there ({DEFAULT_NAMESPACE}: {words})"
             reason = f"{change.reason}; {remark}"
             return Checked(target, dataclasses.replace(change, verified=False, reason=reason))
@@ -212,20 +241,46 @@ def check_new(member: Member, target: Target, *, namespace_exists: bool) -> Chec
             going = f"its Namespace {target.key.namespace} is being deleted"
             return terminating(target, going, None)
         homeless = isinstance(error, NotFound) and not _says_a_role_is_missing(target, error)
-        failed = _failed(target, words, invalid=isinstance(error, Invalid))
+        failed = _failed(target, words, invalid=_is_malformed(error))
         return replace(failed, homeless=homeless)
+    if too_large := _too_large(made):
+        return _failed(target, too_large)
     return Checked(target, dataclasses.replace(change, collected=is_collected(made)))
 
 
-def _is_about_form(error: ApiError) -> bool:
+def _too_large(made: Object) -> str:
+    """Why etcd will not take the object that a dry run made; empty: it may."""
+    if len(orjson.dumps(made)) <= _ETCD_LIMIT:
+        return ""
+    ownership = len(orjson.dumps(made["metadata"].get("managedFields")))
+    rest = {k: v for k, v in made["metadata"].items() if k != "managedFields"}
+    size = ownership + _stored_size({**made, "metadata": rest})
+    if made.get("kind") == "Secret":
+        # What is text here is kept as bytes.
+        size -= _stored_size(made.get("data") or {}) // 4
+    if size <= _ETCD_LIMIT:
+        return ""
+    return f"too large: {size} bytes, {ownership} of them its managedFields; {TOO_LARGE}"
+
+
+def _stored_size(value: Any) -> int:
+    """About as many bytes as etcd gets: text as it is, six bytes for the marks of each entry."""
+    if isinstance(value, dict):
+        return sum(len(key) + 6 + _stored_size(inner) for key, inner in value.items())
+    if isinstance(value, list):
+        return sum(2 + _stored_size(item) for item in value)
+    return len(value.encode()) if isinstance(value, str) else 4
+
+
+def _is_malformed(error: ApiError) -> bool:
     """Whether the server found a fault in the object itself, so that any namespace would do.
 
-    A validation names fields; what cannot be decoded is a 400. Webhooks and policies answer with
-    either code, and look at the namespace.
+    A validation names fields; what cannot be decoded is a 400, and what does not fit the kind's
+    schema a 500. Webhooks and policies answer with any code, and look at the namespace.
     """
-    if not isinstance(error, Invalid) or _ADMISSION.search(str(error)):
+    if not isinstance(error, Invalid) or error.by_admission:
         return False
-    return error.code == 400 or any(cause.get("field") for cause in error.causes)
+    return error.code != 422 or any(cause.get("field") for cause in error.causes)
 
 
 def _says_a_role_is_missing(target: Target, error: ApiError) -> bool:
@@ -374,24 +429,6 @@ def _creation(target: Target) -> Change:
     )
 
 
-def try_as_new(member: Member, resource: Resource, body: Object, namespace: str) -> Object:
-    """Dry-run creating the object under a name that nothing has, as long as its own.
-
-    Raises ApiError.
-    """
-    metadata = {k: v for k, v in body["metadata"].items() if k != "name"}
-    metadata["generateName"] = _prefix(body["metadata"]["name"])
-    if namespace:
-        metadata["namespace"] = namespace
-    new = {**body, "metadata": metadata}
-    return member.create(resource, new, namespace=namespace, dry_run=True)
-
-
-def _prefix(name: str) -> str:
-    """To it the server adds five characters, and it keeps 58 of what it is given."""
-    return name[: min(max(len(name) - 6, 1), 57)].rstrip(".") + "-"
-
-
 def _may_force(
     conflict: Conflict,
     target: Target,
@@ -409,11 +446,10 @@ def _may_force(
     owners = conflicting_managers(conflict)
     if not owners:
         return False
-    if terms.force_conflicts or target.desired.force_conflicts:
+    if _may_take(owners, target, terms, terms.adoption if adopting else None):
         return True
     if adopting:
-        patterns = terms.adoption.take_over
-        return all(any(fnmatch.fnmatchcase(o, p) for p in patterns) for o in owners)
+        return False
     if previous is None or not previous.confirmed:
         return False
     if previous.request == comparison.record.request:
@@ -423,6 +459,15 @@ def _may_force(
     # Nothing keeps it: an autoscaler that is gone, or a person's ``kubectl scale``.
     taken -= {f".{REPLICAS_FIELD}"} if target.takes_count else set()
     return not taken or (fields is not None and taken <= owned_paths(fields))
+
+
+def _may_take(
+    owners: Sequence[str], target: Target, terms: Terms, adoption: AdoptionRules | None
+) -> bool:
+    """Whether a person's word lets fields be taken from their owners."""
+    if terms.force_conflicts or target.desired.force_conflicts:
+        return True
+    return adoption is not None and all(_is_taken(one, adoption.take_over) for one in owners)
 
 
 def conflicting_managers(conflict: Conflict) -> list[str]:
@@ -441,49 +486,120 @@ def _conflicting(target: Target, conflict: Conflict, adopting: bool) -> Checked:
     if not owners:
         return _failed(target, _words(target, conflict, target.body))
     fields = refused_fields(conflict, target.desired.hidden, target.body)
-    return _failed(
-        target,
-        f"conflict: {fields} is owned by {', '.join(owners)}; take it with "
+    return _failed(target, f"conflict: {_owned(fields, owners, adopting=adopting)}")
+
+
+def _owned(fields: str, owners: Sequence[str], *, adopting: bool) -> str:
+    return (
+        f"{fields} is owned by {', '.join(owners)}; take it with "
         + ("spec.adoption.takeOver, " if adopting else "")
         + "--force-conflicts or "
-        'the annotation federation.reconciler.dev/force-conflicts: "true", or leave it out in Git',
+        'the annotation federation.reconciler.dev/force-conflicts: "true", or leave it out in Git'
     )
 
 
+class _InPlace(Unshown, frozen=True):
+    """What a change makes of ``live`` that goes by more than a bare apply: ``answer`` as that apply
+    would leave it, with whose entries; ``ask`` is the dry run. ``forced``: it takes from others."""
+
+    live: Object
+    foreseen: claims.Foreseen
+    answer: Object
+    ask: Callable[[], Object]
+    forced: bool
+
+
 def _refused(
-    member: Member, target: Target, body: Object, live: Object, error: Invalid, terms: Terms
-) -> Checked:
-    if not is_immutable(error):
-        text = _words(target, error, body, live)
-        try:
-            fresh = try_as_new(member, _resource(target), body, target.key.namespace)
-        except ApiError:
-            return _failed(target, text, invalid=True)
+    member: Member,
+    target: Target,
+    body: Object,
+    live: Object,
+    error: Invalid,
+    terms: Terms,
+    recorded: Fields,
+    adoption: AdoptionRules | None,
+) -> Checked | _InPlace:
+    """What to do where the apply is refused. Raises ApiError for another refusal on the way."""
+    resource, text = _resource(target), _words(target, error, body, live)
+    if error.code != 422:
+        return _failed(target, text, invalid=_is_malformed(error))
+    try:
+        fresh = try_as_new(member, resource, body, target.key.namespace, live)
+    except ApiError as second:
+        words = _words(target, second, body, live)
+        text += f"; the new one would be refused too: {words}" * (words != text)
+        return _failed(target, text, invalid=_is_malformed(error) and _is_malformed(second))
+    now = member.get(resource, target.key)
+    if now is None or now["metadata"].get("uid") != live["metadata"].get("uid"):
+        return _failed(target, f"{text}; it was deleted meanwhile: run again")
+    live = now
+    ours = fields_of(filter(is_ours, entries_of(fresh)))
+    others = [entry for entry in entries_of(live) if not is_ours(entry)]
+    entries = [*others, *filter(is_ours, entries_of(fresh))]
+    applied = overlaid(live, fresh, ours)
+    applied["metadata"] = {**applied["metadata"], "managedFields": entries}
+    foreseen = claims.foresee(live, applied, recorded, adoption)
+    dry_run = in_its_place(member, resource, target.key, live)
+    gone = make_room(live, foreseen.result, fresh, body, error, dry_run)
+    if isinstance(gone, Refusal):
+        if gone.fixed:
+            return _recreating(member, target, body, live, fresh, error, terms)
         # The manifest is fine; it is refused for what the object has besides.
         beyond = ", ".join(field.path for field in claims.beyond_git(live, fresh)[:6])
         text += f"; it has what Git does not say: {beyond}" if beyond else ""
         hint = "; take the object over whole by spec.adoption.takeOver, or take these fields out"
         return _failed(target, text + hint * bool(beyond))
+    # In an object that is adopted in part, what Git does not say is left to its owners.
+    whole = adoption if adoption and adoption.whole else None
+    given = foreseen.former if whole or not adoption else ()
+    former = [name for name in holders_of(live, gone) if not _is_taken(name, given)]
+    if former and not _may_take(former, target, terms, whole):
+        what = ", ".join(_leaves(owned_paths(gone)))
+        what = re.sub(r"=[^,\]]*", "=***", what) if target.desired.hidden else what
+        owned = _owned(what, former, adopting=bool(adoption))
+        return _failed(target, f"{text}; it has what Git does not say: {owned}")
+    foreseen = replace(
+        foreseen,
+        result=without(foreseen.result, gone, ours),
+        former=(*foreseen.former, *former),
+        claim=union(foreseen.claim, gone),
+    )
+    wanted = foreseen.result
+    return _InPlace(live, foreseen, applied, lambda: dry_run(wanted), bool(former))
+
+
+def _is_taken(manager: str, patterns: Iterable[str]) -> bool:
+    return any(fnmatch.fnmatchcase(manager, pattern) for pattern in patterns)
+
+
+def _recreating(
+    member: Member,
+    target: Target,
+    body: Object,
+    live: Object,
+    fresh: Object,
+    error: Invalid,
+    terms: Terms,
+) -> Checked:
+    """The recreation for fields that cannot be changed, or why there must be none."""
     fields = refused_fields(error, target.desired.hidden, body, live)
     deletion = terms.recreation(target, live)
-    forbidden = deletion if isinstance(deletion, str) else ""
-    if not forbidden:
-        try:
-            try_as_new(member, _resource(target), body, target.key.namespace)
-        except ApiError as second:
-            forbidden = f"the new one would be refused too: {_words(target, second, body, live)}"
-    if forbidden or isinstance(deletion, str):
+    if isinstance(deletion, str):
         return _failed(
             target,
             f"needs recreate: {fields or _words(target, error, body, live)} cannot be changed in "
-            f"place; {forbidden}",
+            f"place; {deletion}",
         )
     first, replicas = with_running_replicas(body, live)
+    # What differs between two new ones is the server's choice.
+    twin = try_as_new(member, _resource(target), first, target.key.namespace, live)
+    if replicas is not None:
+        fresh = try_as_new(member, _resource(target), first, target.key.namespace, live)
     change = Change(
         Action.RECREATE,
         target.key,
         target.kind.api_version,
-        fields=changed_fields(live, first),
+        fields=recreated_fields(live, fresh, twin),
         reason=f"needs recreate: {fields or 'a field'} is immutable",
         origin=str(target.desired.position),
         request=body,

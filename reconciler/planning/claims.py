@@ -84,15 +84,10 @@ def still_there(foreseen: Foreseen, result: Object, body: Object) -> tuple[Stayi
 
 
 def beyond_git(result: Object, fresh: Object) -> tuple[Staying, ...]:
-    """What others own in an adopted object that it would not have if it were made from Git.
-
-    ``fresh`` is the object as the server would make it, under whatever name.
-    """
-    names = (fresh["metadata"].get("name"), result["metadata"].get("name"))
-    named = {**fresh, "metadata": {**fresh["metadata"], "name": names[1]}}
-    there = staying_fields(result, named, NOT_IN_GIT)
-    # A Namespace has its name in a label, which the server sets.
-    return tuple(field for field in there if field.managers and field.value != names[1])
+    """What others own in an adopted object that it would not have if it were made from Git, which
+    is ``fresh``."""
+    there = staying_fields(result, fresh, NOT_IN_GIT)
+    return tuple(field for field in there if field.managers)
 
 
 def becoming_ours(live: Object, result: Object) -> tuple[Staying, ...]:

@@ -25,10 +25,11 @@ from reconciler.objects import (
     map_of,
     maps_of,
 )
-from reconciler.planning.checking import Checked, refused, try_as_new
+from reconciler.planning.checking import Checked, refused
 from reconciler.planning.fields import changed_fields, leaf_fields
 from reconciler.planning.plan import Action, Change
 from reconciler.planning.pruning import NAMESPACE
+from reconciler.planning.trials import try_as_new
 
 _SERVICE = GroupKind("", "Service")
 _INGRESS = GroupKind("networking.k8s.io", "Ingress")

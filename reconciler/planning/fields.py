@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import orjson
+from msgspec.structs import replace
 
 from reconciler.cluster.member import FIELD_MANAGER
 from reconciler.inventory.applyset import IDENTITY
@@ -19,7 +20,7 @@ from reconciler.inventory.ownership import (
 )
 from reconciler.manifests.marks import PART_OF
 from reconciler.objects import Object
-from reconciler.planning.plan import ABSENT, FieldChange, Staying
+from reconciler.planning.plan import ABSENT, CHOSEN, FieldChange, Staying
 
 REPLICAS_FIELD = "spec.replicas"
 """As plans write the path of the count that ``federation.known_kinds.REPLICAS`` points to."""
@@ -60,6 +61,20 @@ def changed_fields(
         for steps, old, new in _differences((), _plain(before), _plain(after))
     )
     return tuple(sorted(found, key=lambda change: change.path))
+
+
+def recreated_fields(live: Object, fresh: Object, twin: Object) -> tuple[FieldChange, ...]:
+    """What a recreation changes: ``fresh`` and ``twin`` are two answers to the new object.
+
+    What differs between them is the server's choice, and what follows from its new UID no news.
+    """
+    chosen = {change.path for change in changed_fields(fresh, twin)}
+    uid = live["metadata"].get("uid")
+    return tuple(
+        replace(change, after=CHOSEN) if change.path in chosen else change
+        for change in changed_fields(live, fresh)
+        if change.path not in chosen or (change.before != uid and change.before is not ABSENT)
+    )
 
 
 def staying_fields(live: Object, other: Object, note: str) -> tuple[Staying, ...]:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 from msgspec.structs import replace
 
 from reconciler.cluster.hearing import heard_words
+from reconciler.cluster.resources import VersionedKind
 from reconciler.federation.model import Cluster, DesiredState
 from reconciler.health.decision import ClusterHealth
 from reconciler.objects import ObjectKey
@@ -101,7 +102,7 @@ def assemble(
     hint = HINT if violations else ""
     if state.federation.guards.on_invalid == "Stop":
         # The same manifest is refused by every cluster alike; once is enough to read.
-        wrong = [c for work in works for c in work.invalid] + _homeless_everywhere(works)
+        wrong = [*_malformed_everywhere(works), *_homeless_everywhere(works, state)]
         refused = {f"{c.key} ({c.origin}): {c.error}" for c in wrong}
         if refused and not violations:
             hint = "mend the manifests, or let the others through with spec.guards.onInvalid: Skip"
@@ -122,12 +123,36 @@ def assemble(
     )
 
 
-def _homeless_everywhere(works: Sequence[MemberWork]) -> list[Change]:
-    """Manifests whose kind or namespace no member has: a mistake in Git, not in a cluster."""
+def _malformed_everywhere(works: Sequence[MemberWork]) -> list[Change]:
+    """What no member that was asked takes for an object at all: a mistake in Git. What only some
+    refuse is their trouble, such as an older version or a webhook."""
+    taken = {key for work in works for key in _takes(work, work.invalid)}
+    return [change for work in works for change in work.invalid if change.key not in taken]
+
+
+def _homeless_everywhere(works: Sequence[MemberWork], state: DesiredState) -> list[Change]:
+    """Manifests whose kind or namespace no member has: a mistake in Git, not in a cluster.
+
+    Nobody knows of the members that were not asked for it, or that ``--cluster`` leaves out.
+    """
+    if {cluster.name for cluster in state.clusters} - {work.cluster.name for work in works}:
+        return []
     homeless = {change.key: change for work in works for change in work.homeless}
-    at_home = {
-        key
-        for work in works
-        for key in (*work.rows, *(c.key for c in work.plan.changes if c not in work.homeless))
-    }
-    return [change for key, change in sorted(homeless.items()) if key not in at_home]
+    at_home = {key for work in works for key in _takes(work, work.homeless)}
+
+    def is_only_lacking_here(change: Change) -> bool:
+        kind = VersionedKind(change.api_version, change.key.kind)
+        lacking = [kind in work.observation.unserved for work in works]
+        return any(lacking) and not all(lacking)
+
+    return [
+        change
+        for key, change in sorted(homeless.items())
+        if key not in at_home and not is_only_lacking_here(change)
+    ]
+
+
+def _takes(work: MemberWork, refused: Collection[Change]) -> set[ObjectKey]:
+    """What the member was asked about and did not refuse so."""
+    asked = {c.key for c in work.plan.changes if c not in refused and c.verified}
+    return {*work.rows, *asked}

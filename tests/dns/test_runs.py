@@ -260,3 +260,33 @@ def test_what_a_name_still_points_to_stays_until_the_name_has_left_it(
     assert world.run().ok
     assert not world.exists("service", "web", cluster="aws-eu")
     assert named.answer(NAME) == world.addresses("gcp-eu", "gcp-us")
+
+
+@pytest.mark.parametrize("code", [400, 422])
+def test_a_stand_in_that_a_webhook_refuses_holds_up_neither_names_nor_others(
+    world: DnsWorld, named: Named, code: int
+) -> None:
+    spread = "spread: [{by: cluster, maxGroups: 1}]\n" + (
+        "  affinity: {preferred: [{weight: 9, selector: {matchLabels: "
+        "{topology.kubernetes.io/region: eu-central-1}}}]}"
+    )
+    lone = WEB.partition("---")[2].replace("name: web", "name: lone")
+    lone = lone.replace("replicas: {mode: Divided}", spread)
+    world.write("lone.yaml", lone)
+    assert world.run().ok
+    assert world.exists("deployment", "lone", cluster="aws-eu")
+    foreseen = world.plan(simulate_outages=("cluster=aws-eu",))
+    (stand_in,) = [c.name for c in foreseen.clusters for x in c.changes if x.key.name == "lone"]
+    faults = world.hosts[stand_in].faults  # type: ignore[attr-defined]
+    faults.deny("not here", code=code, path="/deployments/lone")
+    world.hosts["aws-eu"].stop()
+    for _ in range(5):
+        result = world.run()
+    assert not result.plan.violations
+    refused = [(o.key.name, o.status) for o in result.outcomes if o.status != "done"]
+    failed = [c.key.name for cl in result.plan.clusters for c in cl.changes if c.error]
+    assert failed == ["lone"], refused
+    assert not result.ok
+    assert str(world.memory().clusters["aws-eu"].phase) == "Down"
+    assert sum(world.counts("gcp-eu", "gcp-us").values()) == 6
+    assert named.answer(NAME) == world.addresses("gcp-eu", "gcp-us")

@@ -540,6 +540,6 @@ def test_a_leftover_that_does_not_go_with_git_is_named_and_stops_no_other_object
     change = change_of(world, "Deployment")
     assert change.action is Action.FAILED
     assert "it has what Git does not say: " in change.error
-    assert "spec.strategy.rollingUpdate.maxSurge" in change.error
+    assert "spec.strategy.rollingUpdate is owned by kubectl" in change.error
     assert not world.apply().ok
     assert world.exists("configmap", "settings")
