@@ -305,22 +305,50 @@ def overlaid(live: Any, fresh: Any, fields: Fields) -> Any:
                 found[name] = overlaid(found.get(name), fresh[name], below)
         return found
     items = list(live) if isinstance(live, list) else []
-    pairs = [(step, below, item_at(step, fresh)) for step, below in steps.items()]
-    ours = sorted((p for p in pairs if p[2] is not None), key=lambda p: fresh.index(p[2]))
-    places = [items.index(i) for s, _, _ in ours if (i := item_at(s, items)) is not None]
+    ours = {
+        step: (item, below)
+        for step, below in steps.items()
+        if (item := item_at(step, fresh)) is not None
+    }
+    stated = sorted(ours, key=lambda step: fresh.index(ours[step][0]))
+    old = {step: item for step in stated if (item := item_at(step, items)) is not None}
+    places = {items.index(item): step for step, item in old.items()}
     merged: list[Any] = []
-    added: list[Any] = []
-    for step, below, new in ours:
-        old = item_at(step, items)
-        if old is None:
-            old = {k: new[k] for k in _keys(step) if k in new} if isinstance(new, dict) else None
-            added.append(overlaid(old, new, below))
-        else:
-            merged.append(overlaid(old, new, below))
-    # Ours are in the order in which they are stated, others where they are.
-    for place, item in zip(sorted(places), merged, strict=True):
-        items[place] = item
-    return [*items, *added]
+    for place in _in_order([places.get(n, n) for n in range(len(items))], stated):
+        if isinstance(place, int):
+            merged.append(items[place])
+            continue
+        new, below = ours[place]
+        keys = {k: new[k] for k in _keys(place) if k in new} if isinstance(new, dict) else None
+        merged.append(overlaid(old.get(place, keys), new, below))
+    return merged
+
+
+def _in_order(there: Sequence[str | int], stated: Sequence[str]) -> list[str | int]:
+    """The order of a list of both: what is stated in its order, what only is there before the
+    stated item that it stands before. As structured-merge-diff merges lists (its
+    ``mergingWalker.visitListItems``), which is what servers go by."""
+    shared = [step for step in stated if step in there]
+    merged: list[str | int] = []
+    left = right = 0
+    while left < len(there) or right < len(stated):
+        if left < len(there):
+            one = there[left]
+            awaited = shared[:1] == [one]
+            if one not in stated:
+                merged.append(one)
+                left += 1
+                continue
+            if one in merged or (right < len(stated) and shared and not awaited):
+                # It has its place further up, or gets one further down.
+                left += 1
+                continue
+        step = stated[right]
+        merged.append(step)
+        right += 1
+        if shared[:1] == [step]:
+            shared = shared[1:]
+    return merged
 
 
 def unpicked(live: Object, result: Object) -> Object:
