@@ -22,7 +22,13 @@ from reconciler.federation.model import (
     PlacementTarget,
     Workload,
 )
-from reconciler.federation.placements import Placement, choose, parse_placement
+from reconciler.federation.placements import (
+    Placement,
+    check_misfits,
+    choose,
+    parse_placement,
+    with_ignored,
+)
 from reconciler.federation.rules import parse_federation
 from reconciler.federation.sensitive import with_hidden
 from reconciler.manifests.document import Document
@@ -95,6 +101,7 @@ def interpret(
     ]
     workloads += _plain_workloads(plain, placements, federation, faults)
     _check_autoscalers(workloads, plain, faults)
+    workloads = with_ignored(workloads, federation, faults)
     workloads = with_hidden(workloads, documents, federation.sensitive)
     _check_collisions(workloads, parts, faults)
     if workloads and not clusters:
@@ -301,6 +308,9 @@ def _workload(
     if placement.replicas.mode == "Divided":
         _warn_of_counts(placement, faults)
     prune = spec.get("prune") or {}
+    ignored = tuple(spec.get("ignore") or ())
+    ruled = replace(workload, replicas=placement.replicas)
+    check_misfits(placement.document, ("spec", "ignore"), ruled, ignored, faults)
     return replace(
         workload,
         # Who shares a Placement shares its target, so that clusters are chosen once for all.
@@ -315,6 +325,8 @@ def _workload(
         prune_propagation=prune.get("propagation"),
         failover=narrowed(spec["failover"], federation.failover) if "failover" in spec else None,
         other_placements=tuple(beaten),
+        additions=(spec.get("drift") or {}).get("additions"),
+        ignore=ignored,
     )
 
 

@@ -18,11 +18,13 @@ from reconciler.inventory.ownership import Fields, owned_paths
 from reconciler.inventory.records import Digester, Footprint, Record
 from reconciler.objects import DEFAULT_NAMESPACE, Object
 from reconciler.planning import claims
+from reconciler.planning.additions import Finder
 from reconciler.planning.comparing import Comparison, Question
-from reconciler.planning.fields import REPLICAS_FIELD, changed_fields, leaf_fields
+from reconciler.planning.fields import REPLICAS_FIELD, changed_fields, fields_at, leaf_fields
+from reconciler.planning.ignored import held
 from reconciler.planning.immutability import is_immutable
 from reconciler.planning.once import is_collected
-from reconciler.planning.plan import Action, Change, FieldChange
+from reconciler.planning.plan import Action, Addition, Change, FieldChange
 from reconciler.planning.redaction import refusal_words, refused_fields
 from reconciler.planning.requests import (
     Target,
@@ -30,6 +32,7 @@ from reconciler.planning.requests import (
 )
 
 _ADMISSION = re.compile(r"admission webhook|(Validating|Mutating)AdmissionPolicy")
+LEFT_TO_OTHERS = "left to others"
 _OWNER = re.compile(r'conflict with "((?:[^"\\]|\\.)*)"')
 
 
@@ -38,7 +41,8 @@ class Checked(Struct, frozen=True):
 
     ``invalid`` marks a manifest that the server refuses as such, which is bad input rather than
     one cluster's trouble. ``homeless`` marks one whose kind or namespace the cluster lacks, which
-    is bad input when it is so in every cluster.
+    is bad input when it is so in every cluster. ``added`` is what people added to the object, and
+    what stays there.
     """
 
     target: Target
@@ -47,6 +51,7 @@ class Checked(Struct, frozen=True):
     fields: Fields | None = None
     invalid: bool = False
     homeless: bool = False
+    added: tuple[Addition, ...] = ()
 
 
 class Terms(Struct, frozen=True):
@@ -58,6 +63,7 @@ class Terms(Struct, frozen=True):
     force_conflicts: bool
     recreation: Callable[[Target, Object], Change | str]
     recorded: Callable[[str], Fields | None]
+    finder: Finder
 
 
 def check_existing(
@@ -87,7 +93,8 @@ def check_existing(
             force = True
             result = member.apply(resource, target.key, body, force=True, dry_run=True)
         adoption = terms.adoption if adopting else None
-        foreseen = claims.foresee(live, result, recorded, adoption)
+        added = terms.finder.find(result, target.desired)
+        foreseen = claims.foresee(live, result, recorded, adoption, added)
         if foreseen.claim:
             result = _as_kept(member, resource, target, foreseen.result)
     except Invalid as error:
@@ -104,6 +111,8 @@ def check_existing(
     stays = claims.still_there(foreseen, result, target.body)
     if adopting or not (recorded or comparison.footprint):
         stays += claims.beyond_git(result, _made_from_git(member, resource, target, body))
+    leaving = held(result, target.desired.ignore)
+    stays += fields_at(result, leaving, LEFT_TO_OTHERS)
     if same_entry and not (fields or stays or adopting):
         footprint = comparison.footprint
         return Checked(target, None, comparison.record, footprint.fields if footprint else None)
@@ -111,6 +120,10 @@ def check_existing(
     if not (fields or stays or adopting):
         stays = claims.becoming_ours(live, result)
     reason = why_forced or _reason(comparison.question, fields, adopting)
+    if added.managers:
+        who = ", ".join(added.managers)
+        known = reason not in ("", "drift") and comparison.question is not Question.ADDED
+        reason = f"{reason}; what {who} added goes" if known else f"drift: added by {who}"
     if not reason:
         reason = _ownership(comparison.footprint, after)
     change = Change(
@@ -129,6 +142,7 @@ def check_existing(
         claim=foreseen.claim,
         live=live,
         retained=target.desired.retain,
+        ignored=target.desired.ignore,
     )
     return Checked(target, change)
 
@@ -250,6 +264,7 @@ def _creation(target: Target) -> Change:
         reason="not in the cluster",
         origin=str(target.desired.position),
         request=target.body,
+        ignored=target.desired.ignore,
     )
 
 
@@ -373,6 +388,7 @@ def _refused(
         replicas=replicas,
         live=live,
         retained=target.desired.retain,
+        ignored=target.desired.ignore,
     )
     return Checked(target, change)
 

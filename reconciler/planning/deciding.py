@@ -22,8 +22,10 @@ from reconciler.planning import checking
 from reconciler.planning.autoscaling import with_autoscalers
 from reconciler.planning.checking import Checked, Terms
 from reconciler.planning.comparing import Comparison, Question, compare
+from reconciler.planning.ignored import held
 from reconciler.planning.missing import Sought, find_missing
 from reconciler.planning.once import content_digest, may_rerun, runs_once
+from reconciler.planning.plan import Addition
 from reconciler.planning.pruning import NAMESPACE
 from reconciler.planning.requests import Target, request_for
 
@@ -64,6 +66,7 @@ class _Doubt(Unshown, frozen=True):
     record: Record | None = None
     adopting: bool = False
     namespace_exists: bool = True
+    added: tuple[Addition, ...] = ()
 
 
 def decide_all(
@@ -92,7 +95,7 @@ def decide_all(
             return verdict
         answer = _ask(shared, verdict)
         progress(1)
-        return answer
+        return replace(answer, added=verdict.added) if verdict.added else answer
 
     doubts = [verdict for verdict in verdicts if isinstance(verdict, _Doubt)]
     answers = iter(in_parallel(settle, doubts, CONCURRENT_CHECKS))
@@ -173,13 +176,20 @@ def _at_a_glance(
     body, told = request_for(target, live, take_over)
     remarks += [f"{target.key}: {text}" for text in told]
     comparison = compare(shared.terms.digester, body, live, record)
+    found = shared.terms.finder.find(live, target.desired)
+    # What is there when an object is adopted, that plan tells field by field.
+    added = () if adopting else found.reported
+    if comparison.question is Question.NONE and found.removed:
+        comparison = replace(comparison, question=Question.ADDED)
+    if comparison.question is Question.NONE and held(live, target.desired.ignore):
+        comparison = replace(comparison, question=Question.EDITED)
     if comparison.question is Question.NONE and listed is not None:
         if not shared.sampled(target.key):
             footprint = comparison.footprint
             fields = footprint.fields if footprint else None
-            return Checked(target, None, comparison.record, fields)
+            return Checked(target, None, comparison.record, fields, added=added)
         comparison = replace(comparison, question=Question.SAMPLED)
-    return _Doubt(target, body, live, comparison, record, adopting)
+    return _Doubt(target, body, live, comparison, record, adopting, added=added)
 
 
 def _ask(shared: Deciding, doubt: _Doubt) -> Checked:

@@ -22,13 +22,14 @@ from reconciler.inventory.records import Record, made_by_another
 from reconciler.inventory.store import Inventory
 from reconciler.objects import GroupKind, Object, ObjectKey, first_few
 from reconciler.planning import guards, once, pruning
+from reconciler.planning.additions import Finder
 from reconciler.planning.checking import Checked, Terms, could_not_be_listed
 from reconciler.planning.deciding import Deciding, decide_all
 from reconciler.planning.fields import REPLICAS_FIELD
 from reconciler.planning.missing import Sought, find_missing
-from reconciler.planning.plan import Action, Change, ClusterPlan
+from reconciler.planning.plan import Action, AddedTo, Change, ClusterPlan
 from reconciler.planning.pruning import NAMESPACE, DeletionRules
-from reconciler.planning.redaction import without_values
+from reconciler.planning.redaction import additions_without_values, without_values
 from reconciler.planning.requests import Target, crds_in, target_of
 from reconciler.rendering.desired import DesiredObject
 from reconciler.scheduling.unplaced import Unplaced
@@ -140,6 +141,7 @@ def plan_member(
             changes=tuple(changes),
             unchanged=len(same),
             prune_blocked=blocked,
+            additions=_additions(checked, federation),
         ),
         resources={t.kind: t.resource for t in targets if t.resource},
         rules=rules,
@@ -160,6 +162,19 @@ def plan_member(
     )
 
 
+def _additions(checked: Sequence[Checked], federation: Federation) -> tuple[AddedTo, ...]:
+    """What people added and what stays; of what is made anew, nothing does."""
+    found = []
+    for one in checked:
+        if one.added and not (one.change and one.change.action is Action.RECREATE):
+            target = one.target
+            fields = additions_without_values(
+                one.added, target.key, federation.sensitive, target.desired.hidden, target.body
+            )
+            found.append(AddedTo(target.key, target.kind.api_version, fields))
+    return tuple(sorted(found, key=lambda one: one.key))
+
+
 def terms_of(
     member: Member, inventory: Inventory, federation: Federation, *, force_conflicts: bool = False
 ) -> Terms:
@@ -170,6 +185,7 @@ def terms_of(
         force_conflicts or federation.force_conflicts,
         lambda target, live: _recreation(member, target, live, federation, inventory.applyset),
         inventory.fields.get,
+        Finder(federation.drift),
     )
 
 
