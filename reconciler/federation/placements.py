@@ -162,33 +162,34 @@ def with_ignored(
 ) -> list[Workload]:
     """The workloads, each with what the Federation's ``ignore`` leaves to others of it as well."""
     document, used = federation.document, set()
+    if document is None:
+        return list(workloads)
     found = []
     for workload in workloads:
-        for number, rule in enumerate(federation.ignore if document else ()):
+        for number, rule in enumerate(federation.ignore):
             if all(_score(entry, workload.template) is None for entry in rule.select):
                 continue
             used.add(number)
-            check_misfits(
-                document, ("spec", "ignore", number, "paths"), workload, rule.paths, faults
-            )
+            place = ("spec", "ignore", number, "paths")
+            check_misfits(document, place, workload, rule.paths, faults)
             pointers = dict.fromkeys((*workload.ignore, *rule.paths))
             workload = replace(workload, ignore=tuple(pointers))
         found.append(workload)
     for number in range(len(federation.ignore)):
-        if document and number not in used:
+        if number not in used:
             faults.warn(document, f"spec.ignore[{number}] selects no manifest")
     return found
 
 
 def check_misfits(
-    document: Document | None,
+    document: Document,
     place: Sequence[str | int],
     workload: Workload,
     paths: Sequence[str],
     faults: Faults,
 ) -> None:
     """Report the paths in ``place`` of a document that cannot be left to others in a workload."""
-    for index, message, expected in misfits(workload, paths) if document else ():
+    for index, message, expected in misfits(workload, paths):
         faults.problem(document, (*place, index), message, expected)
 
 

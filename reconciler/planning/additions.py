@@ -232,7 +232,7 @@ class _Search:
             return "Ignore", False, False
         asked = self._desired.additions or self._desired.placed_additions
         alone = (rule.additions for rule in rules if not (rule.paths or rule.managers))
-        return asked or next(alone, self._rules.additions), False, in_part
+        return asked or next(alone, None) or self._rules.additions, False, in_part
 
 
 def _at(step: str, value: Any) -> tuple[_Place, Step, Any] | None:

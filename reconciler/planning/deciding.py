@@ -176,10 +176,10 @@ def _at_a_glance(
     body, told = request_for(target, live, take_over)
     remarks += [f"{target.key}: {text}" for text in told]
     comparison = compare(shared.terms.digester, body, live, record)
-    found = shared.terms.finder.find(live, target.desired)
+    theirs = shared.terms.finder.find(live, target.desired)
     # What is there when an object is adopted, that plan tells field by field.
-    added = () if adopting else found.reported
-    if comparison.question is Question.NONE and found.removed:
+    added = () if adopting else theirs.reported
+    if comparison.question is Question.NONE and theirs.removed:
         comparison = replace(comparison, question=Question.ADDED)
     if comparison.question is Question.NONE and held(live, target.desired.ignore):
         comparison = replace(comparison, question=Question.EDITED)

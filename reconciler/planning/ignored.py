@@ -93,7 +93,7 @@ class _Where(Struct, frozen=True):
     unknown: bool
     whole: bool = False
 
-    def at(self, step: str | None) -> _Where:
+    def at(self, step: str) -> _Where:
         ours = (self.ours or {}).get(step)
         every = (self.every or {}).get(step)
         # A path that ends has one owner with all that is below it.
@@ -151,8 +151,8 @@ def _sent_list(wanted: list[Any], live: list[Any], pointers: Pointers, where: _W
     return found
 
 
-def _twin(item: Any, wanted: list[Any], live: list[Any], every: Fields) -> tuple[str | None, Any]:
-    """The live item that a wanted one means, and its step in the trees of managedFields."""
+def _twin(item: Any, wanted: list[Any], live: list[Any], every: Fields) -> tuple[str, Any]:
+    """The live item that a wanted one means, and its step in the trees, if any."""
     if not isinstance(item, dict):
         return f"v:{orjson.dumps(item).decode()}", item if item in live else _ABSENT
     for step in every:
@@ -163,4 +163,4 @@ def _twin(item: Any, wanted: list[Any], live: list[Any], every: Fields) -> tuple
             now = item_at(step, live)
             return step, _ABSENT if now is None else now
     name = naming(wanted, item)
-    return None, next((one for one in live if naming(live, one) == name), _ABSENT)
+    return "", next((one for one in live if naming(live, one) == name), _ABSENT)

@@ -15,6 +15,7 @@ from reconciler.errors import ClusterError, Conflict
 from reconciler.inventory.records import Digester
 from reconciler.inventory.store import SECRETS, read_inventory, write_inventory
 from reconciler.objects import Object, ObjectKey
+from reconciler.planning.ignored import disowning
 from reconciler.planning.plan import Action, Change
 from reconciler.sandbox import Sandbox
 
