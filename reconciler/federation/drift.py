@@ -145,7 +145,7 @@ def leads_to_replicas(pointers: Sequence[str]) -> bool:
 
 
 def misfits(workload: Workload, paths: Sequence[str]) -> Iterator[tuple[int, str, str]]:
-    """Which of the pointers cannot be left to others in this workload: index, why, what would do."""
+    """Which pointers cannot be left to others in this workload: index, why, what would do."""
     for index, pointer in enumerate(paths):
         steps = split_pointer(pointer)
         if leads_to_replicas([pointer]) and workload.replicas.mode != "Duplicated":

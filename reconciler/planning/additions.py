@@ -84,26 +84,21 @@ class Finder:
 
     def touched(self, live: Object) -> bool:
         """Whether some of these managers own anything; most objects end here."""
-        counted = self._counted
-        for entry in entries_of(live):
-            manager = entry.get("manager")
-            known = counted.get(manager)
-            if known is None:
-                known = counted[manager] = _any_match(str(manager), self._patterns)
-            if known and not entry.get("subresource"):
-                return True
-        return False
+        return any(map(self._counts, entries_of(live)))
+
+    def _counts(self, entry: Object) -> bool:
+        """Whether it is what a person wrote, and not through a subresource."""
+        manager = entry.get("manager")
+        known = self._counted.get(manager)
+        if known is None:
+            known = self._counted[manager] = _any_match(str(manager), self._patterns)
+        return known and not entry.get("subresource") and not is_ours(entry)
 
     def find(self, live: Object, desired: DesiredObject) -> Found:
         """What was added to an object that is ours, or as good as ours."""
         if not self.touched(live):
             return NOTHING
-        counted = [
-            entry
-            for entry in entries_of(live)
-            if self._counted.get(entry.get("manager")) and not entry.get("subresource")
-            if not is_ours(entry)
-        ]
+        counted = [entry for entry in entries_of(live) if self._counts(entry)]
         others = fields_of(entry for entry in entries_of(live) if entry not in counted)
         version = (our_entry(live) or {}).get("apiVersion")
         owners = [
