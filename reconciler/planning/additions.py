@@ -82,23 +82,25 @@ class Finder:
         self._patterns = [*rules.managers, *(m for rule in rules.rules for m in rule.managers)]
         self._counted: dict[object, bool] = {}
 
-    def touched(self, live: Object) -> bool:
-        """Whether some of these managers own anything; most objects end here."""
-        return any(map(self._counts, entries_of(live)))
-
     def _counts(self, entry: Object) -> bool:
         """Whether it is what a person wrote, and not through a subresource."""
         manager = entry.get("manager")
-        known = self._counted.get(manager)
-        if known is None:
-            known = self._counted[manager] = _any_match(str(manager), self._patterns)
-        return known and not entry.get("subresource") and not is_ours(entry)
+        if manager not in self._counted:
+            self._counted[manager] = _any_match(str(manager), self._patterns)
+        return self._counted[manager] and not entry.get("subresource") and not is_ours(entry)
 
     def find(self, live: Object, desired: DesiredObject) -> Found:
         """What was added to an object that is ours, or as good as ours."""
-        if not self.touched(live):
-            return NOTHING
+        entries = live["metadata"].get("managedFields")
+        known = self._counted
+        for entry in entries if isinstance(entries, list) else ():
+            if not isinstance(entry, dict) or known.get(entry.get("manager"), True):
+                break
+        else:
+            return NOTHING  # Most objects end here.
         counted = [entry for entry in entries_of(live) if self._counts(entry)]
+        if not counted:
+            return NOTHING
         others = fields_of(entry for entry in entries_of(live) if entry not in counted)
         version = (our_entry(live) or {}).get("apiVersion")
         owners = [

@@ -181,8 +181,9 @@ def _at_a_glance(
     added = () if adopting else theirs.reported
     if comparison.question is Question.NONE and theirs.removed:
         comparison = replace(comparison, question=Question.ADDED)
-    if comparison.question is Question.NONE and held(live, target.desired.ignore):
-        comparison = replace(comparison, question=Question.EDITED)
+    if target.desired.ignore and comparison.question is Question.NONE:
+        handing = held(live, target.desired.ignore)
+        comparison = replace(comparison, question=Question.EDITED) if handing else comparison
     if comparison.question is Question.NONE and listed is not None:
         if not shared.sampled(target.key):
             footprint = comparison.footprint

@@ -324,3 +324,30 @@ def test_what_was_added_since_the_plan_stays_and_what_was_planned_goes(shop: Wor
     assert set(shop.get("configmap", "settings")["data"]) == {"colour", "size", "later"}
     (change,) = shop.changes()
     assert [field.path for field in change.fields] == ["data.later"]
+
+
+EMPTY = {
+    "a security context": ("securityContext: {}", {"securityContext": {"runAsUser": 7}}),
+    "a list of volumes": ("volumes: []", {"volumes": [{"name": "v", "emptyDir": {}}]}),
+    "a directory": (
+        "volumes: [{name: v, emptyDir: {}}]",
+        {"volumes": [{"name": "v", "emptyDir": {"sizeLimit": "1Gi"}}]},
+    ),
+    "a selector": ("nodeSelector: {}", {"nodeSelector": {"disk": "ssd"}}),
+    "an affinity": ("affinity: {}", {"affinity": {"nodeAffinity": {}}}),
+}
+
+
+@pytest.mark.parametrize("empty", EMPTY.values(), ids=EMPTY.keys())
+def test_what_git_has_empty_ends_as_git_says(world: World, empty: tuple[str, Any]) -> None:
+    said, body = empty
+    web = WEB.replace("      containers:", f"      {said}\n      containers:")
+    world.write("shop.yaml", SHOP.replace(WEB, web))
+    assert world.apply().ok
+    before = state(world)
+    by_hand(world, *patch("deployment", "web", "strategic", pods(body)))
+    says(world, "{additions: Remove}")
+    assert world.apply().ok
+    assert state(world) == before
+    assert not world.plan().has_changes
+    assert added(world.plan()) == []
