@@ -192,7 +192,8 @@ class _Search:
         return None, False
 
     def _verdict(self, places: Sequence[_Place], owner: _Owner) -> Additions:
-        left = _meeting(steps_of(self._desired.ignore), places)
+        others = (*self._desired.ignore, *self._desired.retain)
+        left = _meeting(steps_of(others), places)
         if left and not all(left):
             return "Ignore"
         asked, named, in_part = self._asked(places, owner.manager)

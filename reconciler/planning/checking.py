@@ -113,6 +113,9 @@ def check_existing(
         stays += claims.beyond_git(result, _made_from_git(member, resource, target, body))
     leaving = held(result, target.desired.ignore)
     stays += fields_at(result, leaving, LEFT_TO_OTHERS)
+    if not fields:
+        # What the server sets by itself comes back, and is nobody's then.
+        stays += fields_at(result, added.removed, claims.NOT_IN_GIT)
     if same_entry and not (fields or stays or adopting):
         footprint = comparison.footprint
         return Checked(target, None, comparison.record, footprint.fields if footprint else None)

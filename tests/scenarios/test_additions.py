@@ -351,3 +351,39 @@ def test_what_git_has_empty_ends_as_git_says(world: World, empty: tuple[str, Any
     assert state(world) == before
     assert not world.plan().has_changes
     assert added(world.plan()) == []
+
+
+def test_what_the_server_sets_again_is_nobodys_then(shop: World) -> None:
+    before = state(shop)
+    body = {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {"name": "web", "namespace": "shop"},
+        **pods({"terminationGracePeriodSeconds": 30}),
+    }
+    path = shop.repository.parent / "theirs.json"
+    path.write_text(json.dumps(body))
+    by_hand(shop, "apply", "--server-side", "-f", str(path))
+    assert [one.path for one in added(shop.plan())] == [f"{TEMPLATE}.terminationGracePeriodSeconds"]
+    says(shop, "{additions: Remove}")
+    assert shop.apply().ok
+    assert state(shop) == before
+    plan = shop.plan()
+    assert not plan.has_changes
+    assert added(plan) == []
+
+
+def test_objects_that_are_adopted_lose_what_people_added_at_once(world: World) -> None:
+    path = world.repository.parent / "theirs.yaml"
+    extra = SETTINGS.replace("colour: green,", "colour: green, extra: x,")
+    path.write_text("---".join([NAMESPACE, extra]))
+    world.kubectl("apply", "-f", str(path))
+    world.write("shop.yaml", "---".join([NAMESPACE, SETTINGS]))
+    adopted = {change.key.kind: change for change in world.changes()}["ConfigMap"]
+    assert "data.extra" in {one.path for one in adopted.stays}
+    says(world, "{additions: Remove}")
+    adopted = {change.key.kind: change for change in world.changes()}["ConfigMap"]
+    assert [field.path for field in adopted.fields] == ["data.extra"]
+    assert world.apply().ok
+    assert world.get("configmap", "settings")["data"] == {"colour": "green", "size": "3"}
+    assert not world.plan().has_changes
