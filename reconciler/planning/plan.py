@@ -47,8 +47,7 @@ class Staying(Struct, frozen=True):
     """A field that keeps its value, and of which a reviewer should know that.
 
     ``managers`` are the field managers that own it, where they are not us; ``note`` says what there
-    is to know: ``not in Git``, ``no longer in Git``, ``becomes ours``,
-    ``left to others``.
+    is to know: ``not in Git``, ``no longer in Git``, ``becomes ours``, ``left to others``.
     """
 
     path: str

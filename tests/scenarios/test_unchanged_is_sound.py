@@ -1,8 +1,8 @@
 """Whatever is called unchanged, a dry run of the same apply must leave as it is.
 
 Objects are edited at random: by people with kubectl's verbs and with a browser, by controllers, by
-an apply under our own manager's name, by somebody who resets or reorders. Real servers have a mutating admission
-policy besides, which changes a field that we own during anybody's request.
+an apply under our own manager's name, by somebody who resets or reorders. Real servers have a
+mutating admission policy besides, which changes a field that we own during anybody's request.
 """
 
 from __future__ import annotations
