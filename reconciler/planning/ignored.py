@@ -114,29 +114,34 @@ def _sent(wanted: Any, live: Any, pointers: Pointers, where: _Where) -> Any:
 
 def _sent_map(wanted: Object, live: Object, pointers: Pointers, where: _Where) -> Object:
     found: Object = {}
-    for key, value in wanted.items():
+    for key in dict.fromkeys((*wanted, *live)):
         rest = below(pointers, key)
         now, there = live.get(key, _ABSENT), where.at(f"f:{key}")
+        value = wanted.get(key, _ABSENT)
         if not rest:
-            found[key] = value
-        elif all(rest):
+            if value is not _ABSENT:
+                found[key] = value
+        elif not all(rest):
+            if now is not _ABSENT and where.keeps(there):
+                found[key] = now
+        elif value is not _ABSENT:
             sent = _sent(value, now, rest, there)
             if sent or not value:
                 found[key] = sent
-        elif now is not _ABSENT and where.keeps(there):
-            found[key] = now
-    if where.whole:
-        left = (key for key in live if key not in wanted)
-        found |= {key: live[key] for key in left if not all(below(pointers, key) or ["-"])}
+        elif isinstance(now, dict | list) and where.keeps(there):
+            # Git has nothing of it any more; what is left to others there must not go with it.
+            sent = _sent(type(now)(), now, rest, there)
+            if sent:
+                found[key] = sent
     return found
 
 
 def _sent_list(wanted: list[Any], live: list[Any], pointers: Pointers, where: _Where) -> list[Any]:
     found = []
-    twins = []
+    known = []
     for item in wanted:
         step, twin = _twin(item, wanted, live, where.every or {})
-        twins.append(twin)
+        known.append(twin)
         rest = below_item(pointers, item, *([] if twin is _ABSENT else [twin]))
         there = where.at(step)
         if not rest or (twin is _ABSENT and all(rest)):
@@ -145,9 +150,11 @@ def _sent_list(wanted: list[Any], live: list[Any], pointers: Pointers, where: _W
             found.append(_sent(item, twin, rest, there))
         elif twin is not _ABSENT and where.keeps(there):
             found.append(twin)
-    if where.whole:
-        left = (item for item in live if not any(item is twin for twin in twins))
-        found += [item for item in left if not all(below_item(pointers, item) or ["-"])]
+    for item in live:
+        if any(item is twin for twin in known) or all(below_item(pointers, item) or ["-"]):
+            continue
+        if where.keeps(where.at(_twin(item, live, live, where.every or {})[0])):
+            found.append(item)
     return found
 
 
@@ -155,12 +162,13 @@ def _twin(item: Any, wanted: list[Any], live: list[Any], every: Fields) -> tuple
     """The live item that a wanted one means, and its step in the trees, if any."""
     if not isinstance(item, dict):
         return f"v:{orjson.dumps(item).decode()}", item if item in live else _ABSENT
-    for step in every:
-        keys = orjson.loads(step[2:]) if step[:2] == "k:" else {}
-        known = keys.keys() & item.keys()
-        # The server fills in a key that has a default, such as a port's protocol.
-        if known and all(item[key] == keys[key] for key in known):
-            now = item_at(step, live)
-            return step, _ABSENT if now is None else now
+    full = {"protocol": "TCP", **item}  # What the server fills in where a key is not said.
+    steps = {step: orjson.loads(step[2:]) for step in every if step[:2] == "k:"}
+    for strict in (True, False):
+        for step, keys in steps.items():
+            known = keys if strict else keys.keys() & item.keys()
+            if known and all(full.get(key) == keys[key] for key in known):
+                now = item_at(step, live)
+                return step, _ABSENT if now is None else now
     name = naming(wanted, item)
     return "", next((one for one in live if naming(live, one) == name), _ABSENT)
