@@ -24,7 +24,6 @@ from reconciler.inventory.applyset import IDENTITY
 from reconciler.inventory.ownership import (
     Fields,
     claimed,
-    difference,
     disowned,
     entries_of,
     fields_of,
@@ -36,6 +35,7 @@ from reconciler.objects import Object
 from reconciler.planning.comparing import request_digest
 from reconciler.planning.custom_kinds import moved_on
 from reconciler.planning.fields import changed_fields
+from reconciler.planning.ignored import disowning, held, left_out
 from reconciler.planning.plan import CHOSEN, Action, Change, FieldChange, Outcome
 from reconciler.planning.pruning import deletion_words, is_going
 from reconciler.planning.redaction import mask, refusal_words
@@ -114,17 +114,36 @@ def _apply(
         if changed_fields(live, again):
             live = member.apply(resource, change.key, body, force=change.force)
             footprint = digester.footprint(live)
+    settled = _request(change)
+    if change.ignored:
+        live = _leave_to_others(member, resource, change, live)
+        settled = left_out(settled, live, change.ignored, owned=False)
+        footprint = digester.footprint(live)
     uid = str(live["metadata"].get("uid", ""))
     if footprint is None:
         return Record(api_version=change.api_version, uid=uid), None, ""
     record = Record(
-        request_digest(digester, _request(change)),
+        request_digest(digester, settled),
         footprint.entry,
         footprint.values,
         change.api_version,
         uid,
     )
     return record, footprint.fields, ""
+
+
+def _leave_to_others(member: Member, resource: Resource, change: Change, live: Object) -> Object:
+    """Disown what is left to others: as ours, the next apply without it would take it away."""
+
+    def entries(now: Object) -> list[Object]:
+        return disowning(entries_of(now), held(now, change.ignored))
+
+    uid = str(live["metadata"].get("uid", ""))
+    left = _rewrite_entries(member, resource, change, uid, entries, live)
+    if left is None:
+        text = "was written; what spec.ignore leaves to others is still ours"
+        raise ClusterError(member.name, text, hint="run again")
+    return left
 
 
 def _recreate(
@@ -163,7 +182,7 @@ def _start_with_replicas(member: Member, resource: Resource, change: Change) -> 
     uid = str(live["metadata"]["uid"])
 
     def entries(now: Object) -> list[Object]:
-        return without_replicas(entries_of(now))
+        return disowning(entries_of(now), _REPLICAS)
 
     if _rewrite_entries(member, resource, change, uid, entries, live) is None:
         raise ClusterError(
@@ -172,16 +191,6 @@ def _start_with_replicas(member: Member, resource: Resource, change: Change) -> 
             "others",
             hint="run again",
         )
-
-
-def without_replicas(entries: Sequence[Object]) -> list[Object]:
-    """managedFields in which our Apply entry does not own ``spec.replicas``. Pure."""
-    return [
-        {**entry, "fieldsV1": difference(entry.get("fieldsV1") or {}, _REPLICAS)}
-        if is_ours(entry)
-        else entry
-        for entry in entries
-    ]
 
 
 def _wait_until_gone(member: Member, resource: Resource, change: Change) -> None:

@@ -37,8 +37,9 @@ Examples:
   reconcile clusters -o json | jq '.clusters[] | select(.drift > 0).name'
 \b
 Exit codes: 0 every cluster is ready and could be looked at, 1 one is not, or a kind in
-it could not be listed. DRIFT counts objects that somebody changed or deleted; PENDING
-those that the next run changes because Git did.
+it could not be listed. DRIFT counts objects that somebody changed or deleted; ADDED
+fields that people added to objects and that stay; PENDING objects that the next run
+changes because Git did.
 """
 
 
@@ -105,7 +106,7 @@ def _look(settings: Settings, *, quiet: bool) -> tuple[str, str, tuple[MemberRow
 
 def _as_table(rows: Sequence[MemberRow], now: float, *, wide: bool) -> Iterator[str]:
     headings = ["NAME", "PROVIDER", "REGION", "VERSION", "READY", "SINCE", "NODES", "MANAGED"]
-    headings += ["DRIFT", "PENDING", "COMMIT"]
+    headings += ["DRIFT", "ADDED", "PENDING", "COMMIT"]
     if wide:
         headings += ["ZONE", "COUNTS AS", "REFUSED", "LABELS"]
     cells = []
@@ -121,6 +122,7 @@ def _as_table(rows: Sequence[MemberRow], now: float, *, wide: bool) -> Iterator[
             f"{nodes[0]}/{nodes[1]}" if nodes else "-",
             _number(row.managed),
             _number(row.drift, "yellow"),
+            _number(row.added, "yellow"),
             _number(row.pending),
             row.commit[:_SHORT_COMMIT] or "-",
         ]

@@ -29,7 +29,13 @@ from reconciler.federation.model import (
     Selector,
     Workload,
 )
-from reconciler.federation.placements import Placement, choose, parse_placement
+from reconciler.federation.placements import (
+    Placement,
+    check_misfits,
+    choose,
+    parse_placement,
+    with_ignored,
+)
 from reconciler.federation.rules import parse_federation
 from reconciler.federation.sensitive import with_hidden
 from reconciler.manifests.checks import mark_problems
@@ -113,6 +119,7 @@ def interpret(
     workloads += _plain_workloads(plain, placements, clusters, federation, faults)
     workloads = _place_namespaces(workloads, plain, faults)
     _check_autoscalers(workloads, plain, faults)
+    workloads = with_ignored(workloads, federation, faults)
     workloads = with_hidden(workloads, documents, federation.sensitive)
     _check_collisions(workloads, parts, faults)
     if workloads and not clusters and all_known:
@@ -325,6 +332,9 @@ def _workload(
                 "Duplicated, or a selection of workloads only",
             )
     prune = spec.get("prune") or {}
+    ignored = tuple(spec.get("ignore") or ())
+    ruled = replace(workload, replicas=placement.replicas)
+    check_misfits(placement.document, ("spec", "ignore"), ruled, ignored, faults)
     workload = replace(
         workload,
         # Who shares a Placement shares its target, so that clusters are chosen once for all.
@@ -339,6 +349,8 @@ def _workload(
         prune_propagation=prune.get("propagation"),
         failover=narrowed(spec["failover"], federation.failover) if "failover" in spec else None,
         other_placements=tuple(beaten),
+        additions=(spec.get("drift") or {}).get("additions"),
+        ignore=ignored,
     )
     if placement.replicas.mode == "Divided":
         doubt_counts(workload, placement.document, f"Placement {placement.name}", faults)

@@ -150,6 +150,52 @@ class AdoptionRules(Struct, frozen=True):
     whole: bool = False
 
 
+Additions = Literal["Remove", "Report", "Ignore"]
+
+PEOPLE = (
+    *("kubectl*", "oc", "Mozilla", "node-fetch", "k9s", "GoogleCloudConsole", "rancher"),
+    *("dashboard", "dashboard-api", "kubernetes-dashboard*", "aptakube", "podman-desktop"),
+    *("Lens*", "lens*", "OpenLens*", "openlens*", "freelens*", "Headlamp*", "headlamp*"),
+)
+"""Field managers behind which people are, as patterns: what a browser, an IDE or a console writes.
+
+A server takes the name from the request, else from the part of the User-Agent before the slash.
+Seen in managedFields that others published: kubectl-edit, -set, -patch, -label, -annotate,
+-rollout, -client-side-apply, -create and plain kubectl (measured on 1.33 to 1.37); ``Mozilla``, by
+which OpenShift's console and others pass a browser on (objects in public repositories, 2021 to
+2026); ``node-fetch`` for Lens (lensapp/lens#8284, fluxcd/kustomize-controller#982); ``k9s`` (which
+restarts as kubectl-rollout, derailed/k9s#3984); ``GoogleCloudConsole``; ``dashboard`` for the
+Kubernetes Dashboard; ``rancher``, for its interface and its controllers alike; ``aptakube``
+(kube-rs/kube#1031). The others are what their User-Agents make likely. Left out, as many a
+controller has these names as well: ``unknown`` (podman-desktop/podman-desktop#6186),
+``OpenAPI-Generator`` (the Python client), ``agent`` (rancher/dashboard#709).
+"""
+
+
+class AdditionRule(Struct, frozen=True):
+    """What becomes of additions of these kinds, at these paths, by these managers; empty: any."""
+
+    additions: Additions
+    kinds: tuple[GroupKind, ...] = ()
+    paths: tuple[str, ...] = ()
+    managers: tuple[str, ...] = ()
+
+
+class DriftRules(Struct, frozen=True):
+    """What becomes of fields that people's ``managers`` (patterns) add to objects of ours."""
+
+    additions: Additions = "Report"
+    managers: tuple[str, ...] = PEOPLE
+    rules: tuple[AdditionRule, ...] = ()
+
+
+class IgnoreRule(Unshown, frozen=True):
+    """``paths`` are left to others in the manifests that any of ``select`` matches."""
+
+    select: tuple[Object, ...]
+    paths: tuple[str, ...]
+
+
 class ProbeRules(Struct, frozen=True):
     timeout: float = 5.0
     attempts: int = 3
@@ -196,6 +242,8 @@ class Federation:
     prune: PruneRules = dataclasses.field(default_factory=PruneRules)
     guards: GuardRules = dataclasses.field(default_factory=GuardRules)
     adoption: AdoptionRules = dataclasses.field(default_factory=AdoptionRules)
+    drift: DriftRules = dataclasses.field(default_factory=DriftRules)
+    ignore: tuple[IgnoreRule, ...] = ()
     failover: FailoverRules = dataclasses.field(default_factory=FailoverRules)
     dns: Object = dataclasses.field(default_factory=dict)
     notifications: tuple[Object, ...] = ()
@@ -301,6 +349,8 @@ class Workload(Unshown, frozen=True):
     ``namespace_placement`` is the FederatedNamespace's placement which this one is narrowed to.
     ``follows``: it is a Namespace that no rule places, and goes wherever anything in it goes.
     ``hidden`` are JSON pointers of what no output may show (see ``federation.sensitive``).
+    ``additions`` None: as the Federation says. ``ignore`` are pointers of what is left to others
+    once it is created (see ``federation.drift``).
     """
 
     key: ObjectKey
@@ -322,6 +372,8 @@ class Workload(Unshown, frozen=True):
     substitute_variables: bool = False
     other_placements: tuple[str, ...] = ()
     hidden: tuple[str, ...] = ()
+    additions: Additions | None = None
+    ignore: tuple[str, ...] = ()
 
     @property
     def is_given_up(self) -> bool:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import fnmatch
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from reconciler.federation.doubts import check_tolerations, doubt_placement
+from reconciler.federation.drift import check_ignored, misfits
 from reconciler.federation.failover_rules import check_narrowed, narrowed
 from reconciler.federation.faults import Faults
 from reconciler.federation.model import (
@@ -21,6 +22,7 @@ from reconciler.federation.model import (
     ReplicaRule,
     ReplicaShare,
     Spread,
+    Workload,
 )
 from reconciler.federation.overrides import parse_placement_overrides
 from reconciler.federation.rules import parse_target
@@ -67,6 +69,7 @@ def parse_placement(
     if "failover" in spec and not faults.unsure.of_any("Federation"):
         own = narrowed(spec["failover"], federation.failover)
         check_narrowed(document, own, federation.failover, faults)
+    check_ignored(document, ("spec", "ignore"), spec.get("ignore") or (), faults)
     affinity = spec.get("affinity") or {}
     target = replace(
         parse_target(spec, f"Placement {name}"),
@@ -144,6 +147,42 @@ def choose(
         if best is not None:
             scored.append((-placement.spec.get("priority", 0), -best, placement.name, placement))
     return [item[3] for item in sorted(scored, key=lambda item: item[:3])]
+
+
+def with_ignored(
+    workloads: Sequence[Workload], federation: Federation, faults: Faults
+) -> list[Workload]:
+    """The workloads, each with what the Federation's ``ignore`` leaves to others of it as well."""
+    document, used = federation.document, set()
+    if document is None:
+        return list(workloads)
+    found = []
+    for workload in workloads:
+        for number, rule in enumerate(federation.ignore):
+            if all(_score(entry, workload.template) is None for entry in rule.select):
+                continue
+            used.add(number)
+            place = ("spec", "ignore", number, "paths")
+            check_misfits(document, place, workload, rule.paths, faults)
+            pointers = dict.fromkeys((*workload.ignore, *rule.paths))
+            workload = replace(workload, ignore=tuple(pointers))
+        found.append(workload)
+    for number in range(len(federation.ignore)):
+        if number not in used:
+            faults.warn(document, f"spec.ignore[{number}] selects no manifest")
+    return found
+
+
+def check_misfits(
+    document: Document,
+    place: Sequence[str | int],
+    workload: Workload,
+    paths: Sequence[str],
+    faults: Faults,
+) -> None:
+    """Report the paths in ``place`` of a document that cannot be left to others in a workload."""
+    for index, message, expected in misfits(workload, paths):
+        faults.problem(document, (*place, index), message, expected)
 
 
 def _score(entry: Mapping[str, Any], manifest: Object) -> int | None:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from reconciler.errors import Position
+from reconciler.federation.drift import parse_drift, parse_ignore
 from reconciler.federation.failover_rules import check_failover, parse_failover
 from reconciler.federation.faults import Faults, near
 from reconciler.federation.known_kinds import API_VERSIONS
@@ -56,6 +57,8 @@ def parse_federation(document: Document | None, faults: Faults, clusters: int | 
         prune=_prune(spec.get("prune") or {}),
         guards=_guards(document, spec.get("guards") or {}, faults),
         adoption=_adoption(spec.get("adoption") or {}),
+        drift=parse_drift(spec.get("drift") or {}),
+        ignore=parse_ignore(document, spec.get("ignore") or (), faults),
         failover=failover,
         dns=spec.get("dns") or {},
         notifications=tuple(spec.get("notifications") or ()),

@@ -27,6 +27,7 @@ ANNOTATIONS: Mapping[str, tuple[str, ...]] = {
     "prune-propagation": ("Background", "Foreground", "Orphan"),
     "rerun-when-gone": BOOLEAN,
     "sensitive": BOOLEAN,
+    "additions": ("Report", "Remove", "Ignore"),
     "substitute": BOOLEAN,
     "dns": (),
     "dns-health-check": (),

@@ -22,8 +22,9 @@ class MemberRow(Struct, frozen=True):
 
     since    when it began to count as it does (Unix seconds): as runs remember it, else since it
              has an inventory; None where neither is known
-    managed  objects in its inventory; None: it could not be looked at, as for the next three
+    managed  objects in its inventory; None: it could not be looked at, as for the next four
     drift    objects that somebody changed or deleted since they were applied
+    added    fields that people added to objects in its inventory, and that stay
     pending  objects that differ from Git for another reason: the next run changes them
     refused  objects that cannot be applied
     commit   the commit that was written there last
@@ -36,6 +37,7 @@ class MemberRow(Struct, frozen=True):
     since: float | None = None
     managed: int | None = None
     drift: int | None = None
+    added: int | None = None
     pending: int | None = None
     refused: int | None = None
     commit: str = ""
@@ -88,6 +90,7 @@ def _looked_into(row: MemberRow, work: MemberWork) -> MemberRow:
         row.since or _member_since(inventory),
         managed=len(inventory.rows),
         drift=drift,
+        added=work.plan.added,
         pending=len(changes) - drift - refused,
         refused=refused,
         commit=inventory.commit,
@@ -128,6 +131,7 @@ def document_of(row: MemberRow) -> Object:
         "nodes": {"ready": nodes[0], "total": nodes[1]} if nodes else None,
         "managed": row.managed,
         "drift": row.drift,
+        "added": row.added,
         "pending": row.pending,
         "refused": row.refused,
         "commit": row.commit,

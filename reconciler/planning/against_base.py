@@ -110,7 +110,9 @@ def _of_cluster(head: ClusterPlan, base: ClusterPlan | None, ref: str) -> _Part:
         else:
             left_out += 1
     avoided = tuple(Avoided(head.name, change) for change in _writing(theirs.values()))
-    return _Part(replace(head, changes=tuple(kept)), left_out, refused, avoided)
+    # What people added is no business of the branch.
+    shown = replace(head, changes=tuple(kept), additions=())
+    return _Part(shown, left_out, refused, avoided)
 
 
 def _writing(changes: Iterable[Change]) -> list[Change]:

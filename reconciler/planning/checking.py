@@ -30,6 +30,7 @@ from reconciler.inventory.ownership import (
 from reconciler.inventory.records import Digester, Footprint, Record
 from reconciler.objects import DEFAULT_NAMESPACE, Object, Unshown
 from reconciler.planning import claims
+from reconciler.planning.additions import Finder, Found
 from reconciler.planning.choices import as_promised
 from reconciler.planning.comparing import Comparison, Question
 from reconciler.planning.custom_kinds import (
@@ -43,11 +44,13 @@ from reconciler.planning.custom_kinds import (
 from reconciler.planning.fields import (
     REPLICAS_FIELD,
     changed_fields,
+    fields_at,
     leaf_fields,
     recreated_fields,
 )
+from reconciler.planning.ignored import held
 from reconciler.planning.once import is_collected
-from reconciler.planning.plan import Action, Change, FieldChange
+from reconciler.planning.plan import Action, Addition, Change, FieldChange
 from reconciler.planning.reasons import DRIFT, Grounds, in_all, losers_of
 from reconciler.planning.redaction import refusal_words, refused_fields
 from reconciler.planning.requests import Target, with_running_replicas
@@ -63,6 +66,7 @@ from reconciler.planning.trials import (
 
 _CHECKED_LATER = "to be checked by the server once its CustomResourceDefinition is written"
 _CHECKED_THEN = "to be checked by the server then"
+LEFT_TO_OTHERS = "left to others"
 _OWNER = re.compile(r'conflict with "((?:[^"\\]|\\.)*)"')
 
 _ETCD_LIMIT = 1_572_864
@@ -74,7 +78,8 @@ class Checked(Struct, frozen=True):
 
     ``invalid`` marks a manifest that the server refuses as such, which is bad input rather than
     one cluster's trouble. ``homeless`` marks one whose kind or namespace the cluster lacks, which
-    is bad input when it is so in every cluster.
+    is bad input when it is so in every cluster. ``added`` is what people added to the object, and
+    what stays there.
     """
 
     target: Target
@@ -83,6 +88,7 @@ class Checked(Struct, frozen=True):
     fields: Fields | None = None
     invalid: bool = False
     homeless: bool = False
+    added: tuple[Addition, ...] = ()
 
 
 class Terms(Struct, frozen=True):
@@ -94,6 +100,7 @@ class Terms(Struct, frozen=True):
     force_conflicts: bool
     recreation: Callable[[Target, Object], Change | str]
     recorded: Callable[[str], Fields | None]
+    finder: Finder
 
 
 def check_existing(
@@ -121,12 +128,13 @@ def check_existing(
     def ask() -> Object:
         return member.apply(resource, target.key, body, force=force, dry_run=True)
 
-    def with_claims(answer: Object) -> tuple[Object, claims.Foreseen]:
-        foreseen = claims.foresee(live, answer, recorded, adoption)
+    def with_claims(answer: Object) -> tuple[Object, claims.Foreseen, Found]:
+        added = terms.finder.find(answer, target.desired)
+        foreseen = claims.foresee(live, answer, recorded, adoption, added)
         if foreseen.claim:
             wanted = unpicked(live, foreseen.result)
             answer = in_its_place(member, resource, target.key, live)(wanted)
-        return answer, foreseen
+        return answer, foreseen, added
 
     recorded: Fields = {}
     if previous is not None and previous.api_version == body["apiVersion"]:
@@ -140,7 +148,7 @@ def check_existing(
                 return _conflicting(target, conflict, adopting)
             force = True
             answer = ask()
-        result, foreseen = with_claims(answer)
+        result, foreseen, added = with_claims(answer)
         promised = as_promised(live, result, body, lambda: with_claims(ask())[0])
     except Invalid as error:
         if definition.changes:
@@ -149,7 +157,8 @@ def check_existing(
             found = _refused(member, target, body, live, error, terms, recorded, adoption)
             if isinstance(found, Checked):
                 return found
-            live, foreseen, answer = found.live, found.foreseen, found.answer
+            live, foreseen, added = found.live, found.foreseen, found.added
+            answer = found.answer
             result = found.ask()
             promised = as_promised(live, result, body, found.ask)
         except ApiError as other:
@@ -175,6 +184,11 @@ def check_existing(
     stays = claims.still_there(foreseen, result, target.body)
     if adopting or not (recorded or comparison.footprint):
         stays += claims.beyond_git(result, _made_from_git(member, resource, target, body))
+    leaving = held(result, target.desired.ignore)
+    stays += fields_at(result, leaving, LEFT_TO_OTHERS)
+    if not fields:
+        # What the server sets by itself comes back, and is nobody's then.
+        stays += fields_at(result, added.removed, claims.NOT_IN_GIT)
     if same_entry and not (fields or stays or adopting):
         footprint = comparison.footprint
         return Checked(target, None, comparison.record, footprint.fields if footprint else None)
@@ -182,6 +196,10 @@ def check_existing(
     if not (fields or stays or adopting):
         stays = claims.becoming_ours(live, result)
     reason = _reason(comparison.question, fields, adopting)
+    if added.managers:
+        who = ", ".join(added.managers)
+        known = reason not in ("", DRIFT) and comparison.question is not Question.ADDED
+        reason = f"{reason}; what {who} added goes" if known else f"drift: added by {who}"
     if not reason:
         reason = _ownership(comparison.footprint, after) or _version(live, target)
     if definition.changes:
@@ -203,6 +221,7 @@ def check_existing(
         claim=foreseen.claim,
         live=live,
         retained=target.desired.retain,
+        ignored=target.desired.ignore,
     )
     return Checked(target, change)
 
@@ -426,6 +445,7 @@ def _creation(target: Target) -> Change:
         reason="not in the cluster",
         origin=str(target.desired.position),
         request=target.body,
+        ignored=target.desired.ignore,
     )
 
 
@@ -504,6 +524,7 @@ class _InPlace(Unshown, frozen=True):
 
     live: Object
     foreseen: claims.Foreseen
+    added: Found
     answer: Object
     ask: Callable[[], Object]
     forced: bool
@@ -538,7 +559,8 @@ def _refused(
     entries = [*others, *filter(is_ours, entries_of(fresh))]
     applied = overlaid(live, fresh, ours)
     applied["metadata"] = {**applied["metadata"], "managedFields": entries}
-    foreseen = claims.foresee(live, applied, recorded, adoption)
+    added = terms.finder.find(applied, target.desired)
+    foreseen = claims.foresee(live, applied, recorded, adoption, added)
     dry_run = in_its_place(member, resource, target.key, live)
     gone = make_room(live, foreseen.result, fresh, body, error, dry_run)
     if isinstance(gone, Refusal):
@@ -565,7 +587,7 @@ def _refused(
         claim=union(foreseen.claim, gone),
     )
     wanted = foreseen.result
-    return _InPlace(live, foreseen, applied, lambda: dry_run(wanted), bool(former))
+    return _InPlace(live, foreseen, added, applied, lambda: dry_run(wanted), bool(former))
 
 
 def _is_taken(manager: str, patterns: Iterable[str]) -> bool:
@@ -609,6 +631,7 @@ def _recreating(
         replicas=replicas,
         live=live,
         retained=target.desired.retain,
+        ignored=target.desired.ignore,
     )
     return Checked(target, change)
 

@@ -22,6 +22,7 @@ from reconciler.inventory.ownership import (
     without,
 )
 from reconciler.objects import Object, Unshown
+from reconciler.planning.additions import NOTHING, Found, exactly
 from reconciler.planning.fields import REPLICAS_FIELD, fields_at, leaf_fields, staying_fields
 from reconciler.planning.plan import Staying
 
@@ -43,12 +44,17 @@ class Foreseen(Unshown, frozen=True):
 
 
 def foresee(
-    live: Object, result: Object, recorded: Fields, adoption: AdoptionRules | None
+    live: Object,
+    result: Object,
+    recorded: Fields,
+    adoption: AdoptionRules | None,
+    added: Found = NOTHING,
 ) -> Foreseen:
     """Of ``result``, the answer to a dry run of the bare apply.
 
     ``recorded`` are the paths that our last apply owned; ``adoption`` are the rules by which the
-    object is adopted, None for one that is ours.
+    object is adopted, None for one that is ours. What was ``added`` to ``result`` and is to be
+    removed is claimed as well.
     """
     former = adoption.take_over if adoption else (BEFORE_FIRST_APPLY,)
     ours = [entry for entry in entries_of(result) if is_ours(entry)]
@@ -64,6 +70,9 @@ def foresee(
         claim = fields_of(former_entries) if adoption.whole else {}
     others = [entry for entry in entries_of(result) if entry not in former_entries]
     claim = difference(claim, fields_of(others))
+    if added.removed:
+        claim = union(claim, added.removed)
+        former = (*former, *exactly(added.managers))
     kept = fields_of(disowned(entries_of(result), former, claim, str(version)))
     after = without(result, claim, kept)
     patterns = tuple(former) if former_entries else ()

@@ -24,6 +24,7 @@ class Question(StrEnum):
     EDITED = "changed in Git"
     DRIFTED = "drift"
     TAKEN = "drift: somebody took or dropped ownership of fields"
+    ADDED = "drift: somebody added fields"
     UNKNOWN = "no record of an earlier apply"
     SAMPLED = "sampled for verification"
 

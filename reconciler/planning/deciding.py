@@ -27,8 +27,10 @@ from reconciler.planning.autoscaling import with_autoscalers
 from reconciler.planning.checking import Checked, Terms
 from reconciler.planning.comparing import Comparison, Question, compare
 from reconciler.planning.custom_kinds import NO_CHANGE, Definition
+from reconciler.planning.ignored import held
 from reconciler.planning.missing import Sought, find_missing
 from reconciler.planning.once import content_digest, may_rerun, runs_once
+from reconciler.planning.plan import Addition
 from reconciler.planning.pruning import CRD, NAMESPACE, deletion_words, is_going
 from reconciler.planning.requests import Target, request_for
 
@@ -74,6 +76,7 @@ class _Doubt(Unshown, frozen=True):
     adopting: bool = False
     namespace_exists: bool = True
     definition: Definition = NO_CHANGE
+    added: tuple[Addition, ...] = ()
 
 
 class _Known(Unshown, frozen=True):
@@ -128,7 +131,7 @@ def decide_all(
             with about(verdict.target.key):
                 answer = _ask(shared, verdict)
             progress(1)
-            return answer
+            return replace(answer, added=verdict.added) if verdict.added else answer
 
         doubts = [verdict for verdict in verdicts if isinstance(verdict, _Doubt)]
         answers = iter(in_parallel(ask, doubts, CONCURRENT_CHECKS))
@@ -300,13 +303,23 @@ def _at_a_glance(
     if target.resource is None:
         return checking.unchecked(target, body, live, definition, adopting=adopting)
     comparison = compare(shared.terms.digester, body, live, record)
+    theirs = shared.terms.finder.find(live, target.desired)
+    # What is there when an object is adopted, that plan tells field by field.
+    added = () if adopting else theirs.reported
+    if comparison.question is Question.NONE and theirs.removed:
+        comparison = replace(comparison, question=Question.ADDED)
+    if target.desired.ignore and comparison.question is Question.NONE:
+        handing = held(live, target.desired.ignore)
+        comparison = replace(comparison, question=Question.EDITED) if handing else comparison
     if comparison.question is Question.NONE and listed is not None:
         if not shared.sampled(target.key):
             footprint = comparison.footprint
             fields = footprint.fields if footprint else None
-            return Checked(target, None, comparison.record, fields)
+            return Checked(target, None, comparison.record, fields, added=added)
         comparison = replace(comparison, question=Question.SAMPLED)
-    return _Doubt(target, body, live, comparison, record, adopting, definition=definition)
+    return _Doubt(
+        target, body, live, comparison, record, adopting, definition=definition, added=added
+    )
 
 
 def _ask(shared: Deciding, doubt: _Doubt) -> Checked:

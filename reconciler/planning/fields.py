@@ -112,8 +112,7 @@ def _ends(
         if isinstance(value, dict) and step[2:] in value:
             yield from _ends((*steps, step[2:]), tree[step], value[step[2:]])
         elif isinstance(value, list) and (item := item_at(step, value)) is not None:
-            keys = _keys_of(value, []) or ()
-            told = {k: item[k] for k in keys if item.get(k) is not None} or {"": item}
+            told = naming(value, item)
             below = {s: t for s, t in tree[step].items() if s[2:] not in told}
             yield from _ends((*steps, told), below, item)
 
@@ -287,6 +286,12 @@ def _keys_of(before: list[Any], after: list[Any]) -> tuple[str, ...] | None:
         ):
             return keys
     return None
+
+
+def naming(items: list[Any], item: Any) -> Mapping[str, Any]:
+    """How plans name an item of a list: by the fields that tell it from the others."""
+    keys = _keys_of(items, []) or ()
+    return {k: item[k] for k in keys if item.get(k) is not None} or {"": item}
 
 
 def _leaves(steps: tuple[Step, ...], value: Any) -> Iterator[tuple[tuple[Step, ...], Any]]:

@@ -26,13 +26,14 @@ from reconciler.inventory.records import Record, made_by_another
 from reconciler.inventory.store import Inventory
 from reconciler.objects import GroupKind, Object, ObjectKey, Unshown, first_few
 from reconciler.planning import exclusive, guards, in_use, once, pruning
+from reconciler.planning.additions import Finder
 from reconciler.planning.checking import Checked, Terms, could_not_be_listed
 from reconciler.planning.deciding import Deciding, decide_all
 from reconciler.planning.fields import REPLICAS_FIELD
 from reconciler.planning.missing import Sought, find_missing
-from reconciler.planning.plan import NOT_WRITTEN, Action, Change, ClusterPlan
+from reconciler.planning.plan import NOT_WRITTEN, Action, AddedTo, Change, ClusterPlan
 from reconciler.planning.pruning import NAMESPACE, DeletionRules
-from reconciler.planning.redaction import without_values
+from reconciler.planning.redaction import additions_without_values, without_values
 from reconciler.planning.requests import Target, crds_in, target_of
 from reconciler.rendering.desired import DesiredObject
 from reconciler.scheduling.unplaced import Unplaced
@@ -175,6 +176,7 @@ def plan_member(
             changes=tuple(changes),
             unchanged=len(same),
             prune_blocked=blocked,
+            additions=_additions(checked, federation),
         ),
         resources={t.kind: t.resource for t in targets if t.resource},
         rules=rules,
@@ -220,6 +222,19 @@ def _check_again(
     return {verdict.target.key: verdict for verdict in verdicts.checked}
 
 
+def _additions(checked: Sequence[Checked], federation: Federation) -> tuple[AddedTo, ...]:
+    """What people added and what stays; of what is made anew, nothing does."""
+    found = []
+    for one in checked:
+        if one.added and not (one.change and one.change.action is Action.RECREATE):
+            target = one.target
+            fields = additions_without_values(
+                one.added, target.key, federation.sensitive, target.desired.hidden, target.body
+            )
+            found.append(AddedTo(target.key, target.kind.api_version, fields))
+    return tuple(sorted(found, key=lambda one: one.key))
+
+
 def terms_of(
     member: Member, inventory: Inventory, federation: Federation, *, force_conflicts: bool = False
 ) -> Terms:
@@ -230,6 +245,7 @@ def terms_of(
         force_conflicts or federation.force_conflicts,
         lambda target, live: _recreation(member, target, live, federation, inventory.applyset),
         inventory.fields.get,
+        Finder(federation.drift),
     )
 
 

@@ -56,13 +56,31 @@ class Staying(Struct, frozen=True):
     """A field that keeps its value, and of which a reviewer should know that.
 
     ``managers`` are the field managers that own it, where they are not us; ``note`` says what there
-    is to know: ``not in Git``, ``no longer in Git``, ``becomes ours``.
+    is to know: ``not in Git``, ``no longer in Git``, ``becomes ours``, ``left to others``.
     """
 
     path: str
     value: Any
     managers: tuple[str, ...]
     note: str
+
+
+class Addition(Struct, frozen=True):
+    """A field that only people's tools own: ``managers``, the last of them at ``time`` (RFC 3339;
+    empty where the server noted none)."""
+
+    path: str
+    value: Any
+    managers: tuple[str, ...]
+    time: str = ""
+
+
+class AddedTo(Struct, frozen=True):
+    """What was added to one object of ours, and stays there. Sorted by path."""
+
+    key: ObjectKey
+    api_version: str
+    fields: tuple[Addition, ...]
 
 
 class _Absent:
@@ -103,7 +121,7 @@ class Change:
     it is the member's own to set; like ``request``, no report shows them. ``collected`` says that
     the cluster will delete the object by itself once it has finished. ``hidden`` are JSON pointers
     of what must not be shown: ``fields``, ``stays`` and ``error`` are without it (see
-    ``planning.redaction``).
+    ``planning.redaction``). ``ignored`` are pointers of what is left to others once it is written.
     """
 
     action: Action
@@ -130,6 +148,7 @@ class Change:
     after: tuple[ObjectKey, ...] = ()
     old_entry: str = ""
     new_entry: str = ""
+    ignored: tuple[str, ...] = ()
 
     @property
     def is_drift(self) -> bool:
@@ -149,7 +168,8 @@ class ClusterPlan(Struct, frozen=True):
 
     ``reachable`` False: nothing is known and nothing will be written; ``problem`` says why.
     ``imagined``: it is not reachable because its outage is simulated.
-    ``prune_blocked`` is the reason why this cluster's prunes wait, or empty.
+    ``prune_blocked`` is the reason why this cluster's prunes wait, or empty. ``additions`` are
+    fields that others added to what is ours, and that stay; nothing is written about them.
     """
 
     name: str
@@ -163,6 +183,12 @@ class ClusterPlan(Struct, frozen=True):
     unchanged: int = 0
     prune_blocked: str = ""
     requests: int = 0
+    additions: tuple[AddedTo, ...] = ()
+
+    @property
+    def added(self) -> int:
+        """How many fields others added."""
+        return sum(len(one.fields) for one in self.additions)
 
 
 class WorkloadRow(Struct, frozen=True):
@@ -230,12 +256,14 @@ class Plan(Struct, frozen=True):
     base: AgainstBase | None = None
 
     def summary(self) -> dict[str, int]:
-        """Counts over all clusters, for each Action (create, update, ...) and ``failed``."""
+        """Counts over all clusters: of objects for each Action (create, update, ...) and
+        ``failed``, of fields for ``additions``."""
         counts = {str(action): 0 for action in Action}
         for cluster in self.clusters:
             counts[Action.UNCHANGED] += cluster.unchanged
             for change in cluster.changes:
                 counts[change.action] += 1
+        counts["additions"] = sum(cluster.added for cluster in self.clusters)
         return counts
 
     @property

@@ -16,8 +16,8 @@ from reconciler.cluster.refusals import known_fields, own_words
 from reconciler.errors import ApiError, ClusterError, ClusterUnauthorized
 from reconciler.federation.overrides import split_pointer
 from reconciler.federation.sensitive import Hidden, hidden_in, is_marked
-from reconciler.objects import GroupKind, Object
-from reconciler.planning.plan import ABSENT, Change, FieldChange, Staying
+from reconciler.objects import GroupKind, Object, ObjectKey
+from reconciler.planning.plan import ABSENT, Addition, Change, FieldChange, Staying
 
 BEFORE, AFTER = "*** (before)", "*** (after)"
 _LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
@@ -44,6 +44,23 @@ def without_values(
         stays=tuple(
             _masked_staying(one) if _is_hidden(one.path, hidden) else one for one in change.stays
         ),
+    )
+
+
+def additions_without_values(
+    additions: Sequence[Addition],
+    key: ObjectKey,
+    rules: Mapping[GroupKind, Hidden],
+    hidden: Hidden,
+    *bodies: Object,
+) -> tuple[Addition, ...]:
+    """The additions to one object as they may be shown; ``hidden`` is what its manifest hides."""
+    hidden = (*hidden, *hidden_in(key.group_kind, rules, *bodies))
+    return tuple(
+        replace(one, path=_ITEM_VALUES.sub("=***", one.path), value="***")
+        if _is_hidden(one.path, hidden)
+        else one
+        for one in additions
     )
 
 

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import orjson
 
 from reconciler.cluster.resources import Discovery, Resource, VersionedKind
+from reconciler.federation.drift import leads_to_replicas
 from reconciler.federation.known_kinds import REPLICAS, REPLICATED
 from reconciler.federation.overrides import split_pointer
 from reconciler.federation.sensitive import SECRET, SENSITIVE
@@ -18,6 +19,7 @@ from reconciler.health.object_status import stated_replicas
 from reconciler.inventory.applyset import with_membership
 from reconciler.inventory.ownership import BEFORE_FIRST_APPLY, entries_of, our_entry, owns
 from reconciler.objects import DEFAULT_NAMESPACE, Object, ObjectKey, Unshown, map_of, maps_of
+from reconciler.planning.ignored import left_out
 from reconciler.rendering.desired import DesiredObject
 
 PROTECT = "federation.reconciler.dev/protect"
@@ -153,6 +155,10 @@ def request_for(
             if body is target.body:
                 body = copy.deepcopy(body)
             remarks += _retain(body, live, path, owned=_may_be_ours(live, path) or "*" in path)
+    if target.desired.ignore:
+        body = left_out(body, live, target.desired.ignore)
+        if leads_to_replicas(target.desired.ignore):
+            return Request(body, tuple(remarks))
     now, stated = stated_replicas(live), stated_replicas(body)
     if now is None or (stated is not None and not leaves_count(target.desired, live)):
         return Request(body, tuple(remarks))

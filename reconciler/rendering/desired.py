@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from reconciler.errors import Position
+from reconciler.federation.model import Additions
 from reconciler.objects import Object, ObjectKey, Unshown
 
 
@@ -13,7 +14,9 @@ class DesiredObject(Unshown, frozen=True):
 
     ``retain`` are JSON pointers of fields sent at creation only; afterwards the live value stands.
     ``autoscaler`` is what sets spec.replicas there, as the repository itself says: ``kind name``.
-    ``hidden`` are those of fields whose values no output may show.
+    ``hidden`` are those of fields whose values no output may show, ``ignore`` of what is left to
+    others once it is created. ``additions`` is what becomes of people's, by the object's own
+    annotation, and ``placed_additions`` by its Placement; None: neither says.
     """
 
     cluster: str
@@ -28,3 +31,6 @@ class DesiredObject(Unshown, frozen=True):
     orphan: bool = False
     prune_propagation: Literal["Foreground", "Background", "Orphan"] | None = None
     hidden: tuple[str, ...] = ()
+    additions: Additions | None = None
+    placed_additions: Additions | None = None
+    ignore: tuple[str, ...] = ()

@@ -93,6 +93,9 @@ def _desired(workload: Workload, cluster: str, body: Object) -> DesiredObject:
         orphan=workload.orphan or asked("orphan"),
         prune_propagation=says.get(PREFIX + "prune-propagation") or workload.prune_propagation,
         hidden=workload.hidden,
+        additions=says.get(PREFIX + "additions"),
+        placed_additions=workload.additions,
+        ignore=workload.ignore,
     )
 
 

@@ -8,7 +8,15 @@ from typing import Any
 import orjson
 
 from reconciler.health.decision import ClusterHealth
-from reconciler.planning.plan import ABSENT, AgainstBase, Change, ClusterPlan, Plan, RunResult
+from reconciler.planning.plan import (
+    ABSENT,
+    AddedTo,
+    AgainstBase,
+    Change,
+    ClusterPlan,
+    Plan,
+    RunResult,
+)
 
 FORMAT_VERSION = 1
 
@@ -103,6 +111,20 @@ def _cluster(cluster: ClusterPlan) -> dict[str, Any]:
         "pruneBlocked": cluster.prune_blocked,
         "requests": cluster.requests,
         "changes": [_change(change) for change in cluster.changes],
+        "additions": [_added(one) for one in cluster.additions],
+    }
+
+
+def _added(one: AddedTo) -> dict[str, Any]:
+    return {
+        "apiVersion": one.api_version,
+        "kind": one.key.kind,
+        "namespace": one.key.namespace,
+        "name": one.key.name,
+        "fields": [
+            {"path": f.path, "value": f.value, "managers": list(f.managers), "time": f.time}
+            for f in one.fields
+        ],
     }
 
 

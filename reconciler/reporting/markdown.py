@@ -19,10 +19,12 @@ from reconciler.reporting.markdown_diff import diff_of
 from reconciler.reporting.notices import notices
 from reconciler.reporting.wording import (
     MARKS,
+    addition_text,
     changed_rows,
     cut,
     dns_action,
     dns_line,
+    key_text,
     kind_name,
     object_name,
     plural,
@@ -148,6 +150,13 @@ def _parts(plan: Plan, result: RunResult | None) -> Iterator[_Part]:
     ]
     yield _Part("\n", lines, share=0.3, what="notice")
     yield _cluster_table(plan)
+    added = [
+        f"- {escape(cluster.name)}: {escape(key_text(one.key))}: {escape(addition_text(field))}\n"
+        for cluster in plan.clusters
+        for one in cluster.additions
+        for field in one.fields
+    ]
+    yield _Part("\n**Added by others** (stays)\n\n", added, "", 0.2, "addition")
     yield from _replicas(plan)
     yield _Part("\n**Moves**\n\n", [f"- {escape(m)}\n" for m in plan.moves], "", 0.1, "move")
     records = [f"- `{MARKS[dns_action(r)]}` {escape(dns_line(r))}\n" for r in plan.dns]

@@ -72,6 +72,7 @@ def _of_clusters(run: FinishedRun, plan: Plan, gauge: _Make) -> None:
         "objects", "Objects of the plan, by what is to be done with them.", "cluster", "action"
     )
     drift = gauge("drift_objects", "Objects that somebody else had changed.", "cluster")
+    added = gauge("drift_additions", "Fields that people added to objects of ours.", "cluster")
     up = gauge("cluster_up", "1 when the cluster could be looked at, else 0.", "cluster")
     blocked = gauge("prune_blocked", "1 when the cluster's prunes wait, else 0.", "cluster")
     failed = gauge("cluster_failures", "What failed in this cluster in the last run.", "cluster")
@@ -92,6 +93,7 @@ def _of_clusters(run: FinishedRun, plan: Plan, gauge: _Make) -> None:
         if cluster.reachable:
             drifted = sum(change.is_drift for change in cluster.changes)
             drift.labels(run.federation, cluster.name).set(drifted)
+            added.labels(run.federation, cluster.name).set(cluster.added)
 
 
 def _of_health(run: FinishedRun, plan: Plan, gauge: _Make) -> None:

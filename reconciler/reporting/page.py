@@ -16,9 +16,11 @@ from reconciler.reporting.notices import Notice, notices
 from reconciler.reporting.page_changes import ChangesView, changes_view
 from reconciler.reporting.wording import (
     MARKS,
+    addition_text,
     changed_rows,
     dns_action,
     dns_line,
+    key_text,
     kind_name,
     object_name,
     plural,
@@ -32,6 +34,7 @@ PICTURE_WIDTHS = {"wide": 1080, "medium": 760, "narrow": 330}
 
 MOST_CLUSTERS = 2_000
 MOST_WORKLOADS = 200
+MOST_ADDITIONS = 500
 MOST_BARS = 24
 
 
@@ -103,6 +106,8 @@ class Page(Struct, frozen=True):
     workloads: tuple[WorkloadView, ...]
     workloads_left_out: int
     steady: tuple[WorkloadView, ...]
+    additions: tuple[tuple[str, str, str], ...]
+    additions_left_out: int
     moves: tuple[str, ...]
     dns: tuple[tuple[str, str, str], ...]
     base: str
@@ -126,6 +131,12 @@ def _page(plan: Plan, result: RunResult | None) -> Page:
     shown = clusters[:MOST_CLUSTERS]
     places = [(cluster.provider, cluster.region) for cluster in shown]
     summary = plan.summary()
+    added = tuple(
+        (visible(cluster.name), key_text(one.key), addition_text(field))
+        for cluster in plan.clusters
+        for one in cluster.additions
+        for field in one.fields
+    )
     good = result.ok if result else not (plan.violations or plan.has_failures)
     name = visible(plan.federation) or "without a name"
     return Page(
@@ -145,6 +156,8 @@ def _page(plan: Plan, result: RunResult | None) -> Page:
         workloads=moving[:MOST_WORKLOADS],
         workloads_left_out=len(moving[MOST_WORKLOADS:]) + len(steady[MOST_WORKLOADS:]),
         steady=steady[:MOST_WORKLOADS],
+        additions=added[:MOST_ADDITIONS],
+        additions_left_out=len(added[MOST_ADDITIONS:]),
         moves=tuple(visible(move) for move in plan.moves),
         dns=tuple(
             (str(dns_action(record)), MARKS[dns_action(record)], dns_line(record))

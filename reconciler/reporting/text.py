@@ -35,6 +35,7 @@ from reconciler.reporting.grouping import (
 from reconciler.reporting.health_words import away, health_notices
 from reconciler.reporting.wording import (
     MARKS,
+    addition_text,
     changed_rows,
     contrast,
     cut,
@@ -115,6 +116,7 @@ def render_plan(
     blocks = [
         list(_notices(plan, style)),
         *(_group_lines(group, plan.clusters, style) for group in grouped(plan)),
+        list(_addition_lines(plan, style)),
         list(_replica_lines(plan.workloads, style)),
         list(_move_lines(plan, style)),
         list(_dns_lines(plan, style)),
@@ -162,7 +164,7 @@ def render_result(
 def _is_worth_telling(plan: Plan) -> bool:
     """Whether a run that may have had nothing to do still has something to say."""
     found = plan.has_changes or plan.has_failures or plan.warnings or plan.violations or plan.moves
-    return bool(found) or any(health_notices(plan))
+    return bool(found) or any(c.additions for c in plan.clusters) or any(health_notices(plan))
 
 
 def _notices(plan: Plan, style: Style) -> Iterator[str]:
@@ -292,6 +294,24 @@ def _values(before: str, after: str, room: int, style: Style, *, creation: bool)
     if len(before) + len(after) + 4 > room:
         before, after = contrast(before, after, (room - 4) // 2)
     return f"{style.paint(before, RED)} -> {style.paint(after, GREEN)}"
+
+
+def _addition_lines(plan: Plan, style: Style) -> Iterator[str]:
+    """What people added and what stays, for each cluster; nothing is written about it."""
+    found = [(cluster, one) for cluster in plan.clusters for one in cluster.additions]
+    if found:
+        yield style.paint("Added by others (stays, as spec.drift says)", BOLD)
+    shown = found if style.verbose else found[:_SHOWN_FIELDS]
+    for cluster, one in shown:
+        yield f"  {visible(cluster.name)}: {key_text(one.key)}"
+        fields = one.fields if style.verbose else one.fields[:_SHOWN_FIELDS]
+        yield from (style.paint(f"      {addition_text(field)}", YELLOW) for field in fields)
+        if len(one.fields) > len(fields):
+            more = plural(len(one.fields) - len(fields), "more field")
+            yield style.paint(f"      … and {more} (--verbose shows all)", DIM)
+    if len(found) > len(shown):
+        more = plural(len(found) - len(shown), "more object")
+        yield style.paint(f"  … and {more} (--verbose shows all)", DIM)
 
 
 def _replica_lines(rows: Sequence[WorkloadRow], style: Style) -> Iterator[str]:

@@ -19,6 +19,7 @@ from reconciler.planning.plan import (
     ABSENT,
     CHOSEN,
     Action,
+    Addition,
     Change,
     FieldChange,
     Plan,
@@ -121,6 +122,13 @@ def staying_text(field: Staying) -> str:
     note = field.note + (f"; owned by {', '.join(field.managers)}" if field.managers else "")
     value = cut(value_text(field.value), _LONGEST_STAYING)
     return f"{visible(field.path)} stays: {value}  ({visible(note)})"
+
+
+def addition_text(field: Addition) -> str:
+    """``data.b: 2  (kubectl-edit, 2026-11-28T10:00:00Z)``."""
+    value = cut(value_text(field.value), _LONGEST_STAYING)
+    by = ", ".join(filter(None, (*field.managers, field.time)))
+    return f"{visible(field.path)}: {value}  ({visible(by)})"
 
 
 def cut(text: str, room: int) -> str:
@@ -241,6 +249,8 @@ def summary_line(plan: Plan) -> str:
         text = f"No plan {over}."
     else:
         text = f"No changes {over}; {plural(counts['unchanged'], 'object')} as Git says."
+    if added := counts["additions"]:
+        text += f" {plural(added, 'field')} added by others."
     return text + (f" {away} could not be looked at." if away else "")
 
 

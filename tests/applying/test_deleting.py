@@ -8,13 +8,14 @@ from typing import Any
 
 import pytest
 
-from reconciler.applying.writing import without_replicas, write
+from reconciler.applying.writing import write
 from reconciler.cluster.member import Member
 from reconciler.cluster.resources import Resource
 from reconciler.errors import ClusterError, Conflict
 from reconciler.inventory.records import Digester
 from reconciler.inventory.store import SECRETS, read_inventory, write_inventory
 from reconciler.objects import Object, ObjectKey
+from reconciler.planning.ignored import disowning
 from reconciler.planning.plan import Action, Change
 from reconciler.sandbox import Sandbox
 
@@ -216,7 +217,7 @@ def test_only_our_own_entry_gives_up_the_count() -> None:
         entry("federation-reconciler", "Update"),
         entry("federation-reconciler", subresource="scale"),
     ]
-    first, *rest = without_replicas([ours, *others])
+    first, *rest = disowning([ours, *others], {"f:spec": {"f:replicas": {}}})
     assert first["fieldsV1"] == {"f:spec": {"f:template": {}}}
     assert rest == others
     assert ours["fieldsV1"]["f:spec"]["f:replicas"] == {}

@@ -57,6 +57,15 @@ def test_drift_is_what_somebody_did_and_pending_is_what_git_did(shop_fleet: Flee
     assert (found["gcp"]["drift"], found["gcp"]["pending"]) == (0, 1)
 
 
+def test_what_people_added_is_counted_by_field(shop_fleet: Fleet) -> None:
+    shop_fleet.run("--yes")
+    label = ("label", "configmap", "settings", "team=a", "tier=b")
+    shop_fleet.kubectl("aws", "-n", "shop", *label)
+    found = rows(shop_fleet)
+    assert (found["aws"]["added"], found["aws"]["drift"], found["aws"]["pending"]) == (2, 0, 0)
+    assert found["gcp"]["added"] == 0
+
+
 def test_a_member_that_cannot_be_reached_is_told_and_ends_in_1(shop_fleet: Fleet) -> None:
     with (shop_fleet.repository / "clusters.yaml").open("a") as file:
         file.write(CLUSTER_WITHOUT_ANSWER)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from reconciler.objects import ObjectKey
 from reconciler.planning.plan import (
     Action,
+    AddedTo,
+    Addition,
     Change,
     ClusterPlan,
     FieldChange,
@@ -25,6 +27,7 @@ HOSTILE = (
 def hostile() -> Plan:
     """Every text in the plan is hostile."""
     key = ObjectKey("", "ConfigMap", HOSTILE, HOSTILE)
+    added = (Addition(HOSTILE, HOSTILE, (HOSTILE,), HOSTILE),)
     fields = (
         FieldChange(HOSTILE, HOSTILE, "plain", (HOSTILE,)),
         FieldChange("data.lines", f"one\n{HOSTILE}\ntwo", "one\ntwo"),
@@ -37,7 +40,12 @@ def hostile() -> Plan:
     return Plan(
         HOSTILE,
         (
-            ClusterPlan(HOSTILE, HOSTILE, HOSTILE, HOSTILE, changes=changes, prune_blocked=HOSTILE),
+            ClusterPlan(
+                *(HOSTILE, HOSTILE, HOSTILE, HOSTILE),
+                changes=changes,
+                prune_blocked=HOSTILE,
+                additions=(AddedTo(key, "v1", added),),
+            ),
             ClusterPlan(HOSTILE + "2", reachable=False, problem=HOSTILE),
         ),
         commit=HOSTILE,

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import random
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -16,7 +17,7 @@ import pytest
 from reconciler.cluster.connecting import Connector
 from reconciler.cluster.member import Member
 from reconciler.cluster.resources import Resource
-from reconciler.errors import ApiError, Position
+from reconciler.errors import ApiError, Conflict, Position
 from reconciler.federation.model import Cluster
 from reconciler.objects import Object, key_of
 from reconciler.planning.fields import changed_fields, path_text
@@ -42,6 +43,8 @@ RULES = (
     "",
     '  adoption: {takeOver: ["kubectl*", "before-first-apply"]}\n',
     '  adoption: {takeOver: ["*"]}\n',
+    "  drift: {additions: Remove}\n",
+    "  adoption: {takeOver: []}\n  drift: {additions: Remove}\n",
 )
 
 
@@ -267,8 +270,11 @@ def clear(world: World, member: Member) -> None:
         resource = RESOURCES[key.kind]
         patch: Object = {"metadata": {"finalizers": None}}
         write(member, "PATCH", resource.item(key), patch, "somebody", "merge-patch+json")
-        live = member.get(resource, key)
-        if live is not None:
+        while (live := member.get(resource, key)) is not None:
             now = live["metadata"]
-            member.delete(resource, key, uid=now["uid"], resource_version=now["resourceVersion"])
+            with suppress(Conflict):  # Its controller was faster.
+                member.delete(
+                    resource, key, uid=now["uid"], resource_version=now["resourceVersion"]
+                )
+                break
     world.remove("objects.yaml")

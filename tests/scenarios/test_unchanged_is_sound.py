@@ -1,8 +1,8 @@
 """Whatever is called unchanged, a dry run of the same apply must leave as it is.
 
-Objects are edited at random: by a person with kubectl's verbs, by a controller, by an apply under
-our own manager's name, by somebody who resets or reorders. Real servers have a mutating admission
-policy besides, which changes a field that we own during anybody's request.
+Objects are edited at random: by people with kubectl's verbs and with a browser, by controllers, by
+an apply under our own manager's name, by somebody who resets or reorders. Real servers have a
+mutating admission policy besides, which changes a field that we own during anybody's request.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ SERVICES = Resource("v1", "Service", "services", namespaced=True)
 CONFIG_MAPS = Resource("v1", "ConfigMap", "configmaps", namespaced=True)
 ROUNDS = int(os.environ.get("RECONCILER_FUZZ_ROUNDS", "25"))
 
+HANDS = ("kubectl-edit", "kubectl-set", "Mozilla", "some-controller", "kube-controller-manager")
 _EDITS: dict[str, list[Any]] = {
     "Deployment": [
         {"spec": {"replicas": 5}},
@@ -35,6 +36,8 @@ _EDITS: dict[str, list[Any]] = {
         {"spec": {"template": {"metadata": {"labels": {"extra": "yes"}}}}},
         {"spec": {"template": {"spec": {"containers": [{"name": "web", "image": "other:1"}]}}}},
         {"metadata": {"annotations": {"note": "x"}}},
+        {"spec": {"template": {"spec": {"tolerations": [{"operator": "Exists"}]}}}},
+        {"spec": {"template": {"metadata": {"annotations": {"a/restartedAt": "now"}}}}},
         {"metadata": {"labels": {"applyset.kubernetes.io/part-of": None}}},
         {"metadata": {"managedFields": [{}]}},
     ],
@@ -42,12 +45,15 @@ _EDITS: dict[str, list[Any]] = {
         {"spec": {"ports": [{"name": "http", "port": 80, "targetPort": 9090}]}},
         {"spec": {"selector": {"app": "other"}}},
         {"spec": {"sessionAffinity": "ClientIP"}},
+        {"spec": {"ports": [{"name": "http", "port": 80}, {"name": "admin", "port": 81}]}},
+        {"spec": {"publishNotReadyAddresses": True}},
         {"metadata": {"managedFields": [{}]}},
     ],
     "ConfigMap": [
         {"data": {"colour": "red"}},
         {"data": {"colour": None}},
         {"data": {"other": "x"}},
+        {"metadata": {"finalizers": ["example.com/a"]}},
         {"data": {"size": "3"}},
         {"metadata": {"labels": {"a": "b"}}},
     ],
@@ -109,7 +115,7 @@ def _edit(member: Member, resource: Resource, chance: random.Random) -> None:
             member._object(
                 "PATCH",
                 resource.item(key),
-                query={"fieldManager": chance.choice(["kubectl-edit", "some-controller"])},
+                query={"fieldManager": chance.choice(HANDS)},
                 body=json.loads(json.dumps(edit)),
                 headers={"content-type": "application/merge-patch+json"},
             )
