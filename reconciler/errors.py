@@ -167,7 +167,8 @@ class ClusterUnauthorized(ClusterError):
 class ApiError(ClusterError):
     """The API server's own refusal: HTTP ``code``, Status ``reason`` and ``details.causes``.
 
-    ``in_our_words``: the message quotes nothing of what the server said.
+    ``in_our_words``: the message quotes nothing of what the server said. ``repeated``: an earlier
+    try of the same request got no answer, or one that leaves open whether it was carried out.
     """
 
     def __init__(
@@ -181,10 +182,12 @@ class ApiError(ClusterError):
         retry_after: float | None = None,
         hint: str = "",
         in_our_words: bool = False,
+        repeated: bool = False,
     ) -> None:
         super().__init__(cluster, message, hint=hint)
         self.code = code
         self.in_our_words = in_our_words
+        self.repeated = repeated
         self.reason = reason
         self.causes = tuple(causes)
         self.retry_after = retry_after

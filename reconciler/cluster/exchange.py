@@ -29,11 +29,15 @@ CHUNK = 512 * 1024
 
 
 class Response(Unshown, frozen=True):
-    """``status`` is the HTTP code; ``retry_after`` is in seconds, if the server said so."""
+    """``status`` is the HTTP code; ``retry_after`` is in seconds, if the server said so.
+
+    ``repeated``: an earlier try of the same request may have been carried out.
+    """
 
     status: int
     body: bytes
     retry_after: float | None = None
+    repeated: bool = False
 
 
 class Limits(Struct, frozen=True):
