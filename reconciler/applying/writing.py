@@ -17,6 +17,7 @@ from reconciler.errors import (
     ClusterUnauthorized,
     ClusterUnreachable,
     Conflict,
+    Invalid,
     LeaseLost,
 )
 from reconciler.federation.overrides import join_pointer
@@ -238,8 +239,10 @@ def _orphan(
         try:
             member.json_patch(resource, change.key, [_in_the_state_of(live), *marks])
             return None, None, ""
-        except Conflict:
-            continue
+        except (Conflict, Invalid) as refusal:
+            # Marks that a first try took off cannot be taken off again, which is a 422.
+            if isinstance(refusal, Invalid) and not refusal.repeated:
+                raise
     raise ClusterError(
         member.name, f"{change.key} is written to too often to be released", hint="run again"
     )
@@ -292,31 +295,32 @@ def _apply_when_as_planned(
     member: Member, resource: Resource, change: Change, live: Object | None
 ) -> Object:
     """``live`` is the object that the plan was made of; None: look at it again first."""
+    whole = bool(change.claim)
     for _ in range(REWRITE_TRIES):
         try:
             if live is None:
                 live = member.get(resource, change.key)
                 if live is None or live["metadata"].get("uid") != change.uid:
                     raise _changed(member)
-                _check_it_is_as_planned(member, resource, change, live)
+                _check_it_is_as_planned(member, resource, change, live, whole=whole)
             return member.apply(resource, change.key, _at(change, live), force=change.force)
         except Conflict as conflict:
             if conflict.causes:
                 raise  # About fields, and who owns them.
             live = None
+            # By a try whose answer was lost, all may be done already.
+            whole = whole and not conflict.repeated
     raise ClusterError(
         member.name, "it is written to too often to be changed safely", hint="run again"
     )
 
 
 def _check_it_is_as_planned(
-    member: Member, resource: Resource, change: Change, live: Object
+    member: Member, resource: Resource, change: Change, live: Object, *, whole: bool
 ) -> None:
     """Raises ClusterError where the apply would now change another field than the plan shows, or
-    another value of it; Conflict where the object was written to in between."""
-    after = member.apply(
-        resource, change.key, _at(change, live), force=change.force, dry_run=True
-    )
+    another value of it, or (``whole``) not all of them; Conflict where the object was written to in between."""
+    after = member.apply(resource, change.key, _at(change, live), force=change.force, dry_run=True)
     now = changed_fields(live, after)
     shown = {field.path for field in change.fields}
     masked = [field.path for field in mask(now, change.hidden)]
@@ -326,7 +330,7 @@ def _check_it_is_as_planned(
         for field, path in zip(now, masked, strict=True)
         if path not in shown or (field.path, repr(field.before)) not in then
     }
-    if change.claim:
+    if whole:
         differing |= shown - set(masked)
     if differing:
         raise ClusterError(
