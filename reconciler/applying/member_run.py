@@ -20,8 +20,9 @@ from reconciler.inventory.records import Record
 from reconciler.inventory.store import Inventory, write_inventory
 from reconciler.objects import GroupKind, Object, ObjectKey
 from reconciler.planning import once, pruning
+from reconciler.planning.fields import REPLICAS_FIELD
 from reconciler.planning.member_plan import MemberWork
-from reconciler.planning.plan import Action, Change, Outcome
+from reconciler.planning.plan import Action, Change, FieldChange, Outcome
 from reconciler.planning.pruning import CRD, NAMESPACE
 from reconciler.planning.requests import crds_in
 
@@ -56,8 +57,25 @@ class MemberRun:
 
     # -- phases ----------------------------------------------------------------------------
 
-    def apply(self) -> None:
-        """Write-ahead, then every wave. Raises LeaseLost; all else becomes outcomes."""
+    def exposed_lowerings(self) -> frozenset[ObjectKey]:
+        """Workloads that are to run fewer replicas, beside Services or Ingresses: DNS names may
+        still lead to what goes."""
+        spaces = {
+            key.namespace
+            for key in self.work.observation.members
+            if key.kind in ("Service", "Ingress")
+        }
+        return frozenset(
+            change.key
+            for change in self.work.plan.changes
+            if change.key.namespace in spaces
+            and change.action in (Action.UPDATE, Action.ADOPT)
+            and any(_lowers(field) for field in change.fields)
+        )
+
+    def apply(self, later: Collection[ObjectKey] = ()) -> None:
+        """Write-ahead, then every wave but for what comes ``later``. Raises LeaseLost; all else
+        becomes outcomes."""
         waves = apply_waves(self.work.plan.changes)
         if not waves and not self._removals():
             return
@@ -69,9 +87,21 @@ class MemberRun:
             self.lost = f"the inventory could not be written: {error}"
             self._skip([c for _, wave in waves for c in wave], self.lost)
             return
+        self._carry_out([c for c in self.work.plan.changes if c.key not in later])
+
+    def lower(self, keys: Collection[ObjectKey], why_not: str) -> None:
+        """Carry out what was left for later, or skip it for that reason."""
+        done = {outcome.key for outcome in self.outcomes}
+        changes = [c for c in self.work.plan.changes if c.key in keys and c.key not in done]
+        if why_not:
+            self._skip(changes, f"scaling down waits: {why_not}")
+        else:
+            self._carry_out(changes)
+
+    def _carry_out(self, changes: Sequence[Change]) -> None:
         broken_namespaces: set[str] = set()
         broken_kinds: set[GroupKind] = set()
-        for _, wave in waves:
+        for _, wave in apply_waves(changes):
             held = [c for c in wave if self._waits_for(c, broken_namespaces, broken_kinds)]
             self._skip(held, "its Namespace or CustomResourceDefinition failed")
             outcomes = self._write_wave([c for c in wave if c not in held])
@@ -315,3 +345,9 @@ class MemberRun:
         except ClusterError:
             return False
         return True
+
+
+def _lowers(field: FieldChange) -> bool:
+    before, after = field.before, field.after
+    counts = isinstance(before, int) and isinstance(after, int)
+    return field.path == REPLICAS_FIELD and counts and after < before

@@ -319,7 +319,8 @@ def _check_it_is_as_planned(
     member: Member, resource: Resource, change: Change, live: Object, *, whole: bool
 ) -> None:
     """Raises ClusterError where the apply would now change another field than the plan shows, or
-    another value of it, or (``whole``) not all of them; Conflict where the object was written to in between."""
+    another value of it, or (``whole``) not all of them; Conflict where the object was
+    written to in between."""
     after = member.apply(resource, change.key, _at(change, live), force=change.force, dry_run=True)
     now = changed_fields(live, after)
     shown = {field.path for field in change.fields}
