@@ -8,7 +8,12 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
+from reconciler.applying.fleet_run import carry_out
+from reconciler.errors import ReconcileError
+from reconciler.health.memory import FleetMemory
+from reconciler.inventory.memory_store import Remembered
 from reconciler.pipeline import apply_plan
 from reconciler.planning.plan import Action, RunResult
 from reconciler.sandbox import Sandbox
@@ -267,3 +272,65 @@ def test_a_takeover_that_would_do_something_else_by_now_leaves_no_trace(world: W
     assert not result.ok
     assert world.get("configmap", "settings")["data"]["extra"] == "theirs"
     assert _owners(world) == before
+
+
+# -- what waits, and what stops ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("why", ["", "DNS web.example A: the zone was not written"])
+def test_fewer_replicas_wait_for_the_names_that_lead_to_them(
+    simulated_world: World, why: str
+) -> None:
+    world = simulated_world
+    world.write("shop.yaml", SHOP)
+    assert world.apply().ok
+    world.write("shop.yaml", SHOP.replace("replicas: 2", "replicas: 1").replace("green", "blue"))
+    prepared = world.prepare()
+    result = carry_out(prepared.plan, prepared.works, prepared.placed, names=lambda: why)
+    waiting = [o for o in result.outcomes if o.status == "skipped"]
+    assert {str(o.key) for o in waiting} == ({"Deployment.apps shop/web"} if why else set())
+    assert all("scaling down waits: DNS web.example" in o.message for o in waiting)
+    assert world.get("deployment", "web")["spec"]["replicas"] == (2 if why else 1)
+    # What is no scale-down goes on.
+    assert world.get("configmap", "settings")["data"]["colour"] == "blue"
+    assert world.apply().ok
+    assert world.get("deployment", "web")["spec"]["replicas"] == 1
+
+
+class Unwritable:
+    """A memory that can be read only, as when the host cluster refuses to write."""
+
+    where = "ConfigMap federation-system/memory"
+
+    def read(self) -> Remembered:
+        return Remembered(FleetMemory())
+
+    def write(self, memory: FleetMemory, version: str) -> str:
+        raise ReconcileError("forbidden")
+
+    def namesakes(self) -> tuple[str, ...]:
+        return ()
+
+
+@pytest.mark.parametrize("moves", [(), ("web: aws 2 -> 0, gcp 0 -> 2",)])
+def test_nothing_moves_by_what_cannot_be_remembered(
+    simulated_world: World, moves: tuple[str, ...]
+) -> None:
+    world = simulated_world
+    world.write("shop.yaml", SHOP)
+    prepared = world.prepare()
+    recall = replace(
+        prepared.recall,
+        store=Unwritable(),
+        memory=FleetMemory(commit="a"),
+        before=FleetMemory(),
+    )
+    prepared = replace(prepared, recall=recall, plan=replace(prepared.plan, moves=moves))
+    if moves:
+        with pytest.raises(ReconcileError, match="nothing was written"):
+            apply_plan(prepared)
+        assert not world.exists("configmap", "settings")
+        return
+    result = apply_plan(prepared)
+    assert "could not be remembered" in result.errors[0]
+    assert world.exists("configmap", "settings")
