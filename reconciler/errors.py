@@ -168,7 +168,8 @@ class ApiError(ClusterError):
     """The API server's own refusal: HTTP ``code``, Status ``reason`` and ``details.causes``.
 
     ``in_our_words``: the message quotes nothing of what the server said. ``by_admission``: it is
-    what a webhook or a policy says, and not the server itself.
+    what a webhook or a policy says, and not the server itself. ``repeated``: an earlier try of the
+    same request got no answer, or one that leaves open whether it was carried out.
     """
 
     def __init__(
@@ -183,11 +184,13 @@ class ApiError(ClusterError):
         hint: str = "",
         in_our_words: bool = False,
         by_admission: bool = False,
+        repeated: bool = False,
     ) -> None:
         super().__init__(cluster, message, hint=hint)
         self.code = code
         self.in_our_words = in_our_words
         self.by_admission = by_admission
+        self.repeated = repeated
         self.reason = reason
         self.causes = tuple(causes)
         self.retry_after = retry_after

@@ -297,6 +297,7 @@ def _plan_all(
 def _announce(shared: Round, fleet: Fleet, decided: Decided, recall: Recall) -> Recall:
     """Remember what was decided, and only then let the other pods act upon it."""
     errors, recall = remember(recall)
+    _stop_what_is_not_remembered(errors, bool(decided.decision.moves or decided.decision.down))
     shared.publish(encode(decided.decision, fleet.usual))
     return replace(recall, warnings=(*recall.warnings, *errors))
 
@@ -379,6 +380,8 @@ def apply_plan(
         raise UsageError("a simulated outage can only be planned", hint="add --plan")
     # What was decided is remembered before it is acted upon: a run that dies has not forgotten.
     errors, recall = remember(prepared.recall)
+    rescues = prepared.records and any(write.rescue for write in prepared.records.writes)
+    _stop_what_is_not_remembered(errors, bool(plan.moves or prepared.moving or rescues))
     if plan.violations:
         if unattended:
             errors += _rescue(prepared, stopped)
@@ -430,6 +433,17 @@ def _despite_guards(
     goes += [f"DNS {record['name']} {record['type']}" for record in names.changes] if names else []
     lines = [f"goes on all the same where nobody is asked: {text}" for text in goes]
     return lines + [f"waits, as it is more than a move: {text}" for text in waits]
+
+
+def _stop_what_is_not_remembered(errors: Sequence[str], acts: bool) -> None:
+    """Raises ReconcileError where a run ``acts`` on an outage, or on its end, that it could not
+    remember: the next one would begin the same grace period anew, and take it back."""
+    if errors and acts:
+        raise ReconcileError(
+            f"{'; '.join(errors)}; this run would move workloads or DNS names by it, so nothing "
+            "was written",
+            hint="make the memory writable, or keep it elsewhere, with --state",
+        )
 
 
 def _rescue(prepared: Prepared, stopped: Callable[[], str]) -> list[str]:

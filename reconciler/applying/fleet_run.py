@@ -45,8 +45,8 @@ def carry_out(
     ``elsewhere`` knows those of them that are no part of this run.
 
     ``names`` tells why DNS records may still lead to what is to go; it is asked, and may wait, only
-    where a Service or an Ingress is to go. ``stopped`` gives the reason why no further object may
-    be begun, or an empty string.
+    where a Service or an Ingress is to go, or something beside one is to run fewer replicas.
+    ``stopped`` gives the reason why no further object may be begun, or an empty string.
     """
     runs = [MemberRun(work, plan.commit, stopped, written) for work in works]
     lease_lost: list[str] = []
@@ -67,11 +67,13 @@ def carry_out(
 
         in_parallel(guarded, runs, CONCURRENT_MEMBERS)
 
-    phase(MemberRun.apply)
+    lowering = {run.work.cluster.name: run.exposed_lowerings() for run in runs}
+    phase(lambda run: run.apply(lowering[run.work.cluster.name]))
+    exposed = _exposed(runs)
+    why = names() if exposed or any(lowering.values()) else ""
+    phase(lambda run: run.lower(lowering[run.work.cluster.name], why))
     waiting = _not_in_place(runs, placed, elsewhere)
-    if exposed := _exposed(runs):
-        why = names()
-        waiting |= dict.fromkeys(exposed, f"pruning waits: {why}") if why else {}
+    waiting |= dict.fromkeys(exposed, f"pruning waits: {why}") if why else {}
     phase(lambda run: run.prune(waiting))
     phase(MemberRun.finish)
     errors = [f"{run.work.cluster.name}: {run.lost}" for run in runs if run.lost]

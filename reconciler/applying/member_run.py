@@ -23,8 +23,9 @@ from reconciler.objects import GroupKind, Object, ObjectKey, first_few
 from reconciler.planning import once, pruning
 from reconciler.planning.checking import Checked
 from reconciler.planning.custom_kinds import kind_defined_by
+from reconciler.planning.fields import REPLICAS_FIELD
 from reconciler.planning.member_plan import MemberWork
-from reconciler.planning.plan import NOT_WRITTEN, Action, Change, Outcome
+from reconciler.planning.plan import NOT_WRITTEN, Action, Change, FieldChange, Outcome
 from reconciler.planning.pruning import CRD, NAMESPACE
 from reconciler.planning.requests import crds_in
 
@@ -66,9 +67,27 @@ class MemberRun:
 
     # -- phases ----------------------------------------------------------------------------
 
-    def apply(self) -> None:
-        """Write-ahead, then every wave. Raises LeaseLost; all else becomes outcomes."""
-        waves = apply_waves([c for c in self.work.plan.changes if not c.after])
+    def exposed_lowerings(self) -> frozenset[ObjectKey]:
+        """Workloads that are to run fewer replicas, beside Services or Ingresses: DNS names may
+        still lead to what goes."""
+        spaces = {
+            key.namespace
+            for key in self.work.observation.members
+            if key.kind in ("Service", "Ingress")
+        }
+        return frozenset(
+            change.key
+            for change in self.work.plan.changes
+            if change.key.namespace in spaces
+            and change.action in (Action.UPDATE, Action.ADOPT)
+            and any(_lowers(field) for field in change.fields)
+        )
+
+    def apply(self, later: Collection[ObjectKey] = ()) -> None:
+        """Write-ahead, then every wave but for what comes ``later``. Raises LeaseLost; all else
+        becomes outcomes."""
+        changes = [c for c in self.work.plan.changes if not c.after]
+        waves = apply_waves(changes)
         if not waves and not self._removals():
             return
         try:
@@ -79,7 +98,20 @@ class MemberRun:
             self.lost = f"the inventory could not be written: {error}"
             self._skip([c for _, wave in waves for c in wave], self.lost)
             return
+        self._carry_out([c for c in changes if c.key not in later])
+
+    def lower(self, keys: Collection[ObjectKey], why_not: str) -> None:
+        """Carry out what was left for later, or skip it for that reason."""
+        done = {outcome.key for outcome in self.outcomes}
+        changes = [c for c in self.work.plan.changes if c.key in keys and c.key not in done]
+        if why_not:
+            self._skip(changes, f"scaling down waits: {why_not}")
+        else:
+            self._carry_out(changes)
+
+    def _carry_out(self, changes: Sequence[Change]) -> None:
         broken_namespaces: set[str] = set()
+        waves = apply_waves(changes)
         broken_kinds = self._move_entries([c for _, wave in waves for c in wave if c.old_entry])
         for _, wave in waves:
             held = {c.key: why for c in wave if (why := broken_kinds.get(_kind_behind(c)))}
@@ -456,3 +488,9 @@ def _refusal(planned: Change, verdict: Checked) -> str:
     if not found.verified:
         return f"it could not be checked: {found.reason}"
     return f"it would be to {found.action} now, which was not planned: {found.reason}; run again"
+
+
+def _lowers(field: FieldChange) -> bool:
+    before, after = field.before, field.after
+    counts = isinstance(before, int) and isinstance(after, int)
+    return field.path == REPLICAS_FIELD and counts and after < before

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any
 
 from msgspec import Struct
@@ -17,6 +18,7 @@ from reconciler.errors import (
     ClusterUnauthorized,
     ClusterUnreachable,
     Conflict,
+    Invalid,
     LeaseLost,
 )
 from reconciler.federation.overrides import join_pointer
@@ -36,7 +38,7 @@ from reconciler.planning.comparing import request_digest
 from reconciler.planning.custom_kinds import moved_on
 from reconciler.planning.fields import changed_fields
 from reconciler.planning.ignored import disowning, held, left_out
-from reconciler.planning.plan import CHOSEN, Action, Change, FieldChange, Outcome
+from reconciler.planning.plan import CHOSEN, Action, Change, Outcome
 from reconciler.planning.pruning import deletion_words, is_going
 from reconciler.planning.redaction import mask, refusal_words
 from reconciler.planning.requests import with_running_replicas
@@ -100,25 +102,27 @@ def _apply(
     member: Member, resource: Resource, change: Change, otherwise: Otherwise, digester: Digester
 ) -> _Result:
     del otherwise
-    body = _for_that_object(change)
-    if change.claim:
-        _claim(member, resource, change)
-    live = member.apply(resource, change.key, body, force=change.force)
+    live = _apply_as_planned(member, resource, change)
     if change.take_over:
         live = _make_ours_alone(member, resource, change, live)
     footprint = digester.footprint(live)
     if footprint is not None and footprint.has_missing:
         # Server-side apply is not always idempotent: an empty struct may leave a field owned but
         # absent, which a second apply adds. Only an answer that stands may be recorded.
-        again = member.apply(resource, change.key, body, force=change.force, dry_run=True)
-        if changed_fields(live, again):
-            live = member.apply(resource, change.key, body, force=change.force)
-            footprint = digester.footprint(live)
+        body = _at(change, live)
+        try:
+            again = member.apply(resource, change.key, body, force=change.force, dry_run=True)
+            if changed_fields(live, again):
+                live = member.apply(resource, change.key, body, force=change.force)
+                footprint = digester.footprint(live)
+        except Conflict:
+            # Written to meanwhile: the next run looks again.
+            footprint = None
     settled = _request(change)
     if change.ignored:
         live = _leave_to_others(member, resource, change, live)
         settled = left_out(settled, live, change.ignored, owned=False)
-        footprint = digester.footprint(live)
+        footprint = digester.footprint(live) if footprint is not None else None
     uid = str(live["metadata"].get("uid", ""))
     if footprint is None:
         return Record(api_version=change.api_version, uid=uid), None, ""
@@ -232,25 +236,42 @@ def _orphan(
 ) -> _Result:
     """Take our marks off and let go: the object stays as it is."""
     del digester
-    live = member.get(resource, change.key)
-    if live is None:
-        return None, None, "was gone already"
-    metadata = live["metadata"]
-    if metadata.get("uid") != change.uid:
-        return None, None, "is no longer ours"
-    if reason := otherwise(live):
-        raise ClusterError(
-            member.name,
-            f"{change.key} is not released: {reason}",
-            hint="run again: the next plan decides anew",
-        )
-    operations = [
-        {"op": "test", "path": "/metadata/resourceVersion", "value": metadata["resourceVersion"]},
-        {"op": "remove", "path": join_pointer(("metadata", "labels", PART_OF))},
-        {"op": "remove", "path": join_pointer(("metadata", "annotations", IDENTITY))},
-    ]
-    member.json_patch(resource, change.key, operations)
-    return None, None, ""
+    for _ in range(REWRITE_TRIES):
+        live = member.get(resource, change.key)
+        if live is None:
+            return None, None, "was gone already"
+        metadata = live["metadata"]
+        if metadata.get("uid") != change.uid:
+            return None, None, "is no longer ours"
+        marks = [
+            {"op": "remove", "path": join_pointer(("metadata", part, name))}
+            for part, name in (("labels", PART_OF), ("annotations", IDENTITY))
+            if name in (metadata.get(part) or {})
+        ]
+        if not marks:
+            return None, None, ""
+        if reason := otherwise(live):
+            raise ClusterError(
+                member.name,
+                f"{change.key} is not released: {reason}",
+                hint="run again: the next plan decides anew",
+            )
+        try:
+            member.json_patch(resource, change.key, [_in_the_state_of(live), *marks])
+            return None, None, ""
+        except (Conflict, Invalid) as refusal:
+            # Marks that a first try took off cannot be taken off again, which is a 422.
+            if isinstance(refusal, Invalid) and not refusal.repeated:
+                raise
+    raise ClusterError(
+        member.name, f"{change.key} is written to too often to be released", hint="run again"
+    )
+
+
+def _in_the_state_of(live: Object) -> dict[str, Any]:
+    """As a field of the patch, and not as a test of it, a mismatch is a Conflict."""
+    version = live["metadata"].get("resourceVersion")
+    return {"op": "replace", "path": "/metadata/resourceVersion", "value": version}
 
 
 _VERBS: dict[Action, Callable[[Member, Resource, Change, Otherwise, Digester], _Result]] = {
@@ -263,35 +284,111 @@ _VERBS: dict[Action, Callable[[Member, Resource, Change, Otherwise, Digester], _
 }
 
 
-def _claim(member: Member, resource: Resource, change: Change) -> None:
-    """Make ours what is to go with the apply, and see that the apply then does what was planned.
+def _apply_as_planned(member: Member, resource: Resource, change: Change) -> Object:
+    """Apply to the very object that the plan looked at, in the state that it had there.
 
-    Raises ClusterError where it would not; nothing but ownership has been written then.
+    Status updates move the resourceVersion all the time, so an object that was written to since is
+    looked at again: it is applied to as long as that does what was planned. Raises ClusterError
+    where it would not; nothing has been written then.
     """
+    if change.action not in (Action.UPDATE, Action.ADOPT):
+        return member.apply(resource, change.key, _request(change), force=change.force)
+    if not change.claim:
+        return _apply_when_as_planned(member, resource, change, change.live)
     before: list[Object] = []
 
     def entries(live: Object) -> list[Object]:
-        before[:] = [live]
-        known = entries_of(live)
-        return claimed(known, change.take_over, dict(change.claim), change.api_version)
+        before[:] = before or entries_of(live)
+        return claimed(entries_of(live), change.take_over, dict(change.claim), change.api_version)
 
-    if _rewrite_entries(member, resource, change, change.uid, entries) is None:
+    ours = _rewrite_entries(member, resource, change, change.uid, entries)
+    if ours is None:
         raise _changed(member)
-    body, key = _for_that_object(change), change.key
-    after = member.apply(resource, key, body, force=change.force, dry_run=True)
-    fields = mask(changed_fields(before[0], after), change.hidden)
-    chosen = {field.path for field in change.fields if CHOSEN in repr(field.after)}
-    differing = _values(fields) ^ _values(change.fields)
-    if paths := sorted({path for path, _, _ in differing} - chosen):
+    try:
+        return _apply_when_as_planned(member, resource, change, None)
+    except ClusterError:
+        _give_back(member, resource, change, before, entries_of(ours))
+        raise
+
+
+def _apply_when_as_planned(
+    member: Member, resource: Resource, change: Change, live: Object | None
+) -> Object:
+    """``live`` is the object that the plan was made of; None: look at it again first."""
+    whole = bool(change.claim)
+    for _ in range(REWRITE_TRIES):
+        try:
+            if live is None:
+                live = member.get(resource, change.key)
+                if live is None or live["metadata"].get("uid") != change.uid:
+                    raise _changed(member)
+                _check_it_is_as_planned(member, resource, change, live, whole=whole)
+            return member.apply(resource, change.key, _at(change, live), force=change.force)
+        except Conflict as conflict:
+            if conflict.causes:
+                raise  # About fields, and who owns them.
+            live = None
+            # By a try whose answer was lost, all may be done already.
+            whole = whole and not conflict.repeated
+    raise ClusterError(
+        member.name, "it is written to too often to be changed safely", hint="run again"
+    )
+
+
+def _check_it_is_as_planned(
+    member: Member, resource: Resource, change: Change, live: Object, *, whole: bool
+) -> None:
+    """Raises ClusterError where the apply would now change another field than the plan shows, or
+    another value of it, or (``whole``) not all of them; Conflict where the object was
+    written to in between."""
+    after = member.apply(resource, change.key, _at(change, live), force=change.force, dry_run=True)
+    now = changed_fields(live, after)
+    shown = {field.path for field in change.fields}
+    masked = [field.path for field in mask(now, change.hidden)]
+    then = {(f.path, repr(f.before)) for f in changed_fields(change.live or live, after)}
+    differing = {
+        path
+        for field, path in zip(now, masked, strict=True)
+        if path not in shown or (field.path, repr(field.before)) not in then
+    }
+    if whole:
+        differing |= shown - set(masked)
+    # What the server chooses it may have chosen by now, or have no need to.
+    differing -= {field.path for field in change.fields if CHOSEN in repr(field.after)}
+    if differing:
         raise ClusterError(
             member.name,
-            f"it would not become what was planned any more ({', '.join(paths)}); left as it is",
+            f"it would not become what was planned any more ({', '.join(sorted(differing))}); "
+            "left as it is",
             hint="run again",
         )
 
 
-def _values(fields: Sequence[FieldChange]) -> set[tuple[str, str, str]]:
-    return {(f.path, repr(f.before), repr(f.after)) for f in fields}
+def _give_back(
+    member: Member,
+    resource: Resource,
+    change: Change,
+    before: Sequence[Object],
+    ours: Sequence[Object],
+) -> None:
+    """Undo a claim that no apply followed: ``before`` are the entries of managedFields without it,
+    ``ours`` with it. Where that fails too, the next plan names what would go, as any plan does."""
+    claim = [entry for entry in ours if is_ours(entry)]
+
+    def entries(now: Object) -> list[Object]:
+        known = entries_of(now)
+        if [entry for entry in known if is_ours(entry)] != claim:
+            return known  # The apply was carried out, and only its answer was lost.
+        kept = [entry for entry in known if entry not in ours]
+        held = {_who(entry) for entry in kept}
+        return [*kept, *(entry for entry in before if _who(entry) not in held)]
+
+    with suppress(ClusterError):
+        _rewrite_entries(member, resource, change, change.uid, entries)
+
+
+def _who(entry: Object) -> tuple[Any, ...]:
+    return tuple(entry.get(part) for part in ("manager", "operation", "apiVersion", "subresource"))
 
 
 def _make_ours_alone(member: Member, resource: Resource, change: Change, live: Object) -> Object:
@@ -327,10 +424,8 @@ def _rewrite_entries(
         wanted = entries(live)
         if wanted == entries_of(live):
             return live
-        version = live["metadata"].get("resourceVersion")
         operations: list[dict[str, Any]] = [
-            # As a field of the patch, and not as a test of it, a mismatch is a Conflict.
-            {"op": "replace", "path": "/metadata/resourceVersion", "value": version},
+            _in_the_state_of(live),
             {"op": "add", "path": "/metadata/managedFields", "value": wanted},
         ]
         try:
@@ -370,13 +465,13 @@ def _changed(member: Member) -> ClusterError:
     return ClusterError(member.name, text, hint="run again")
 
 
-def _for_that_object(change: Change) -> Object:
-    """The request with the UID of the object that was looked at: the server refuses it for another
-    of its name, and where there is none by now."""
-    body = _request(change)
-    if change.action not in (Action.UPDATE, Action.ADOPT):
-        return body
-    return {**body, "metadata": {**body["metadata"], "uid": change.uid}}
+def _at(change: Change, live: Object | None) -> Object:
+    """The request for an object in this state: the server refuses it with a Conflict for another
+    of its name, for another state, and where there is none by now."""
+    body, now = _request(change), (live or {}).get("metadata", {})
+    version = str(now.get("resourceVersion") or change.resource_version)
+    held = {"uid": str(now.get("uid") or change.uid), "resourceVersion": version}
+    return {**body, "metadata": {**body["metadata"], **held}}
 
 
 def _request(change: Change) -> Object:

@@ -9,6 +9,8 @@ import errno
 import threading
 from collections.abc import Mapping
 from concurrent.futures import Future
+from contextlib import suppress
+from io import BytesIO
 from math import ceil
 from urllib.parse import urlsplit
 
@@ -30,12 +32,16 @@ CHUNK = 512 * 1024
 
 class Response(Unshown, frozen=True):
     """``status`` is the HTTP code; ``retry_after`` is in seconds, if the server said so;
-    ``warnings`` are the texts of its Warning headers."""
+    ``warnings`` are the texts of its Warning headers.
+
+    ``repeated``: an earlier try of the same request may have been carried out.
+    """
 
     status: int
     body: bytes
     retry_after: float | None = None
     warnings: tuple[str, ...] = ()
+    repeated: bool = False
 
 
 class Limits(Struct, frozen=True):
@@ -102,7 +108,12 @@ class Exchange:
         curl.setopt(pycurl.WRITEFUNCTION, answer.take)
         curl.setopt(pycurl.HEADERFUNCTION, headed.take)
         if body is not None:
-            curl.setopt(pycurl.POSTFIELDS, body)
+            curl.setopt(pycurl.POST, 1)
+            curl.setopt(pycurl.POSTFIELDSIZE_LARGE, len(body))
+            curl.setopt(pycurl.READFUNCTION, BytesIO(body).read)
+            # libcurl sends again by itself what a kept connection broke under; a write must be
+            # asked for leave before, and know of it afterwards.
+            curl.setopt(pycurl.SEEKFUNCTION, lambda _offset, _origin: pycurl.SEEKFUNC_FAIL)
         if method != "GET" or body is not None:
             curl.setopt(pycurl.CUSTOMREQUEST, method)
         try:
@@ -110,6 +121,8 @@ class Exchange:
         except pycurl.error as error:
             failure = _failure(curl, answer, *error.args)
             curl.close()
+            # Those that are kept may have gone the same way.
+            self.close()
             raise failure from None
         pause = curl.getinfo(pycurl.RETRY_AFTER)
         status = curl.getinfo(pycurl.RESPONSE_CODE)
@@ -119,9 +132,9 @@ class Exchange:
 
     def close(self, *, but: int = 0) -> None:
         """All connections that nothing is asked over; ``but`` so many."""
-        for curl in self._idle[but:]:
-            curl.close()
-        del self._idle[but:]
+        while len(self._idle) > but:
+            with suppress(IndexError):  # Another thread has just taken the last one.
+                self._idle.pop().close()
 
     def _prepare(self, curl: pycurl.Curl, limits: Limits) -> None:
         curl.setopt(pycurl.NOSIGNAL, 1)
@@ -247,6 +260,7 @@ _BROKEN = {
     pycurl.E_RECV_ERROR,
     pycurl.E_SEND_ERROR,
     pycurl.E_READ_ERROR,
+    pycurl.E_SEND_FAIL_REWIND,
 }
 
 

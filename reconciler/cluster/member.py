@@ -34,7 +34,7 @@ from reconciler.errors import (
     NotFound,
     Throttled,
 )
-from reconciler.objects import GroupKind, Object, ObjectKey, map_of, maps_of
+from reconciler.objects import GroupKind, Object, ObjectKey, key_of, map_of, maps_of
 
 FIELD_MANAGER = "federation-reconciler"
 PAGE = 500
@@ -219,15 +219,33 @@ class Member:
         """POST. Raises Conflict when there is one of that name already."""
         query = {"fieldManager": FIELD_MANAGER, "fieldValidation": "Strict"}
         path = resource.collection(namespace)
-        answer = self._write("POST", resource, path, body, _JSON, query, dry_run=dry_run)
+        try:
+            answer = self._write("POST", resource, path, body, _JSON, query, dry_run=dry_run)
+        except Conflict as conflict:
+            answer = self._done_already(conflict, resource, key_of(body), body)
         # A subresource (TokenRequest) is of another group than the path that it is posted to.
         return self._one(VersionedKind.of(body), None, answer)
 
     def replace(self, resource: Resource, key: ObjectKey, body: Object) -> Object:
         """PUT; ``metadata.resourceVersion`` in the body makes it conditional (Conflict)."""
         query = {"fieldManager": FIELD_MANAGER}
-        answer = self._write("PUT", resource, resource.item(key), body, _JSON, query)
+        try:
+            answer = self._write("PUT", resource, resource.item(key), body, _JSON, query)
+        except Conflict as conflict:
+            answer = self._done_already(conflict, resource, key, body)
         return self._one(_kind(resource), key, answer)
+
+    def _done_already(
+        self, conflict: Conflict, resource: Resource, key: ObjectKey, body: Object
+    ) -> Object:
+        """The object as it is, where a first try wrote ``body`` and only its answer was lost.
+
+        Raises the conflict where it is another's.
+        """
+        live = self.get(resource, key) if conflict.repeated else None
+        if live is None or not _holds(live, body):
+            raise conflict
+        return live
 
     def json_patch(
         self,
@@ -293,12 +311,17 @@ class Member:
                 return self.delete(
                     resource, key, uid=uid, resource_version=version, propagation=propagation
                 )
-            except Conflict:
+            except Conflict as conflict:
                 live = self.get(resource, key)
                 if live is None:
                     return None
                 if live["metadata"].get("uid") != uid:
+                    if conflict.repeated:
+                        return live
                     reason = "it was deleted and made again meanwhile"
+                elif live["metadata"].get("deletionTimestamp"):
+                    # It goes, by a first try whose answer was lost, or by another's hand.
+                    return live
                 else:
                     reason = otherwise(live)
                 if reason:
@@ -307,8 +330,6 @@ class Member:
                         f"{key} is not deleted: {reason}",
                         hint="run again: the next plan decides anew",
                     ) from None
-                if live["metadata"].get("deletionTimestamp"):
-                    return live
                 version = str(live["metadata"].get("resourceVersion", ""))
         raise ClusterError(
             self.name,
@@ -399,6 +420,19 @@ _ERRORS: dict[int, type[ApiError]] = {
 }
 
 
+def _holds(live: Any, sent: Any) -> bool:
+    """Whether an object is what was sent: all of it but the version is there; defaults may be,
+    besides."""
+    if isinstance(sent, dict) and isinstance(live, dict):
+        return all(
+            name == "resourceVersion" or (name in live and _holds(live[name], value))
+            for name, value in sent.items()
+        )
+    if isinstance(sent, list) and isinstance(live, list):
+        return len(sent) == len(live) and all(map(_holds, live, sent))
+    return bool(live == sent)
+
+
 def _kind(resource: Resource) -> VersionedKind:
     return VersionedKind(resource.api_version, resource.kind)
 
@@ -436,4 +470,5 @@ def _refusal(
         retry_after=answer.retry_after,
         in_our_words=unquoted is not None,
         by_admission=by_admission,
+        repeated=answer.repeated,
     )

@@ -13,6 +13,8 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 from urllib.parse import urlencode
 
+from msgspec.structs import replace
+
 from reconciler.cluster.endpoint import Endpoint
 from reconciler.cluster.exchange import SLOWNESS, Exchange, Limits, NoAnswer, Response
 from reconciler.errors import ClusterUnreachable
@@ -79,6 +81,7 @@ class Transport:
         """
         url = path + (_encoded(tuple(query.items())) if query else "")
         attempts: Retry | None = None
+        repeated = False
         while True:
             if before_each_try:
                 before_each_try()
@@ -86,8 +89,12 @@ class Transport:
                 answer = self._send(method, url, body, headers or {}, timeout)
             except NoAnswer as failure:
                 attempts = self._after_failure(attempts, failure, retry)
+                repeated = repeated or not failure.before_sending
                 self._pause(attempts.get_backoff_time())
                 continue
+            if repeated:
+                answer = replace(answer, repeated=True)
+            repeated = repeated or answer.status >= 500
             self._answered = True
             pause = answer.retry_after
             if pause is None:

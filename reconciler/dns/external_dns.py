@@ -22,7 +22,7 @@ from reconciler.dns.records import (
     read_owner,
 )
 from reconciler.dns.rows import NOT_WANTED, rows
-from reconciler.dns.rules import Thresholds
+from reconciler.dns.rules import Thresholds, hold_small_zone
 from reconciler.dns.withdrawing import Decision
 from reconciler.dns.zones import Decide
 from reconciler.errors import DnsError, NotFound, ReconcileError
@@ -248,13 +248,15 @@ def _hold_limits(
     decision: Decision,
     limits: Thresholds,
 ) -> None:
-    if len(existing) < max(limits.min_existing, 1):
-        return
     there = {name for name in existing if name not in decision.kept}
+    gone = sorted(there - wanted.keys() - decision.excused)
+    if len(existing) < max(limits.min_existing, 1):
+        hold_small_zone(WHERE, len(existing), gone, limits)
+        return
     changed = {n for n in there & wanted.keys() if differs(existing[n], wanted[n])}
     counts = (
         ("updates", len(changed - decision.excused), limits.update_share),
-        ("deletes", len(there - wanted.keys() - decision.excused), limits.delete_share),
+        ("deletes", len(gone), limits.delete_share),
     )
     for what, count, limit in counts:
         if count / len(existing) > limit:

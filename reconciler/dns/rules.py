@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from string import Formatter
 from typing import Any, Literal
 
 from msgspec import Struct, field
 from msgspec.structs import replace
 
-from reconciler.errors import Problem
+from reconciler.errors import DnsError, Problem
 from reconciler.federation.faults import Faults, near
 from reconciler.federation.model import Federation
+from reconciler.objects import first_few
 
 DEFAULT_NAMING = "{service}.{namespace}.{zone}"
 _PLACEHOLDERS = ("service", "namespace", "cluster", "region", "zone")
@@ -66,11 +67,26 @@ class ZoneRule(Struct, frozen=True):
 
 
 class Thresholds(Struct, frozen=True):
-    """Shares are 0..1 of the federation's own records in a zone."""
+    """Shares are 0..1 of the federation's own records in a zone.
+
+    ``small_delete_share``, of the names, holds in zones with fewer than ``min_existing`` records.
+    """
 
     update_share: float = 0.3
     delete_share: float = 0.3
     min_existing: int = 10
+    small_delete_share: float = 0.5
+
+
+def hold_small_zone(zone: str, existing: int, gone: Collection[str], limits: Thresholds) -> None:
+    """Where there are few names, one may always go, most may not. Raises DnsError."""
+    if len(gone) > max(1, limits.small_delete_share * existing):
+        raise DnsError(
+            zone,
+            f"the plan deletes {len(gone)} of {existing} names of a small zone, more than "
+            f"{limits.small_delete_share:.0%}: {first_few(sorted(gone))}",
+            hint="spec.dns.thresholds.smallZoneDeletePercent: 100 lets it pass",
+        )
 
 
 class DnsRules(Struct, frozen=True):
@@ -113,6 +129,7 @@ def parse_dns(federation: Federation) -> tuple[DnsRules, tuple[Problem, ...]]:
             update_share=limits.get("updatePercent", 30) / 100,
             delete_share=limits.get("deletePercent", 30) / 100,
             min_existing=limits.get("minExisting", 10),
+            small_delete_share=limits.get("smallZoneDeletePercent", 50) / 100,
         ),
     )
     seen: set[str] = set()

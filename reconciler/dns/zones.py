@@ -26,7 +26,7 @@ from reconciler.dns.records import (
     read_owner,
 )
 from reconciler.dns.rows import NOT_WANTED
-from reconciler.dns.rules import Thresholds, ZoneRule
+from reconciler.dns.rules import Thresholds, ZoneRule, hold_small_zone
 from reconciler.dns.withdrawing import Decision
 from reconciler.errors import DnsError
 from reconciler.objects import Object
@@ -207,6 +207,12 @@ def _hold_limits(plan: Any, zone: ZoneRule, decision: Decision, limits: Threshol
     counted = [
         c for c in plan.changes if c.record._type != "TXT" and c.record.fqdn not in decision.excused
     ]
+    if len(existing.records) < limits.min_existing:
+        # A name whose records change their type is not gone.
+        gone = {c.record.fqdn for c in counted if c.new is None}
+        gone -= {record.fqdn for record in plan.desired.records if record._type != "TXT"}
+        there = {record.fqdn for record in existing.records}
+        hold_small_zone(zone.name, len(there), gone, limits)
     guarded = Plan(
         existing,
         plan.desired,

@@ -100,10 +100,16 @@ def decide_all(
 ) -> Verdicts:
     """What is to happen to each target. Raises ClusterError when the member is lost."""
     listed = {t.key: _listed(shared.observation, t) for t in targets}
-    ran = {t.key for t in targets if listed[t.key] is None and _has_run(shared, t)}
-    found, absent_namespaces = _search(shared, [t for t in targets if t.key not in ran], listed)
+    found, absent_namespaces = _search(shared, targets, listed)
     # With its namespace, all that it had done is gone.
-    ran = {key for key in ran if key.namespace not in absent_namespaces}
+    ran = {
+        t.key
+        for t in targets
+        if listed[t.key] is None
+        and t.key not in found
+        and t.key.namespace not in absent_namespaces
+        and _has_run(shared, t)
+    }
     live = [listed[target.key] or found.get(target.key) for target in targets]
     targets, left, remarks = with_autoscalers(shared.member, targets, live, shared.leaving)
     going = {

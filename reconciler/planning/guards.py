@@ -9,6 +9,8 @@ from msgspec import Struct
 from reconciler.federation.model import GuardRules
 from reconciler.objects import first_few
 from reconciler.planning.plan import Action, Change
+from reconciler.planning.pruning import NAMESPACE
+from reconciler.scheduling.unplaced import REMOVED
 
 
 class Deletions(Struct, frozen=True):
@@ -54,15 +56,16 @@ def violations(
             f"{first_few(figures.unplaced)}; place it again, or take it out of Git; {allow}, "
             "spec.guards.unplaced: Allow always"
         )
-    if figures.wanted == 0 and figures.inventory > 1:
-        found.append(
-            f"{figures.cluster}: nothing is wanted any more where {figures.inventory} objects "
-            f"were; {allow}"
-        )
-    elif figures.wanted_namespaces == 0 and figures.inventory_namespaces >= 2:
-        found.append(
-            f"{figures.cluster}: all {figures.inventory_namespaces} Namespaces would go; {allow}"
-        )
+    namespaces = sum(c.key[:2] == NAMESPACE and c.action is Action.PRUNE for c in figures.deleted)
+    # A single object that is placed elsewhere by now is a move like any other.
+    removed = any(c.reason.startswith(REMOVED) for c in figures.deleted)
+    if figures.wanted == 0 and (figures.inventory > 1 or removed):
+        were = "1 object was" if figures.inventory == 1 else f"{figures.inventory} objects were"
+        found.append(f"{figures.cluster}: nothing is wanted any more where {were}; {allow}")
+    elif figures.wanted_namespaces == 0 and namespaces >= 2:
+        all_of = figures.inventory_namespaces
+        which = f"all {all_of}" if namespaces == all_of else f"{namespaces} of {all_of}"
+        found.append(f"{figures.cluster}: {which} Namespaces would go; {allow}")
     if rules.max_deletions is not None and count > rules.max_deletions:
         found.append(
             f"{figures.cluster}: {count} deletions, spec.guards.maxDeletions is "

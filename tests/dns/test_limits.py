@@ -70,12 +70,33 @@ def test_a_failover_passes_whatever_it_touches(world: World, named: Named) -> No
     assert named.answer(f"web-00.shop.{ZONE}") == sorted(ADDRESSES.values())
 
 
-def test_small_zones_have_no_limits(named: Named) -> None:
-    state = read(federation(named.port), CLUSTERS, *manifests(SERVICES[:9]))
-    world = World(state, seen(), CREDENTIALS)
+@pytest.mark.parametrize(("names", "left"), [(9, 0), (9, 4), (3, 1), (2, 0)])
+def test_a_small_zone_keeps_most_of_its_names(named: Named, names: int, left: int) -> None:
+    world = _small(named, names)
+    world.state = read(federation(named.port), CLUSTERS, *manifests(SERVICES[:left]))
+    (error,) = world.plan().errors
+    assert f"deletes {names - left} of {names} names of a small zone" in error
+    assert "smallZoneDeletePercent: 100" in error
+    free = federation(named.port).replace(
+        "    ttl: 60", "    thresholds: {smallZoneDeletePercent: 100}"
+    )
+    world.state = read(free, CLUSTERS, *manifests(SERVICES[:left]))
+    assert len(lines(world.plan())) == names - left
+
+
+@pytest.mark.parametrize(("names", "left"), [(9, 5), (4, 2), (2, 1), (1, 0)])
+def test_a_name_of_a_small_zone_may_go(named: Named, names: int, left: int) -> None:
+    world = _small(named, names)
+    world.state = read(federation(named.port), CLUSTERS, *manifests(SERVICES[:left]))
+    assert len(lines(world.plan())) == names - left
+
+
+def _small(named: Named, names: int) -> World:
+    world = World(
+        read(federation(named.port), CLUSTERS, *manifests(SERVICES[:names])), seen(), CREDENTIALS
+    )
     world.settle()
-    world.state = read(federation(named.port), CLUSTERS)
-    assert len(lines(world.plan())) == 9
+    return world
 
 
 def test_records_of_others_do_not_dilute_the_share(world: World, named: Named) -> None:

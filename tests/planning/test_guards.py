@@ -47,3 +47,29 @@ def test_the_message_names_figures_rule_and_flag() -> None:
     assert "60 of 100 objects (60%)" in text
     assert "spec.guards.maxDeletionShare is 30%" in text
     assert "--max-deletions 60" in text
+
+
+def deletions(*reasons: str, kind: str = "ConfigMap", **more: int) -> Deletions:
+    changes = tuple(
+        Change(Action.PRUNE, ObjectKey("", kind, "", f"n{i}"), "v1", reason=reason)
+        for i, reason in enumerate(reasons)
+    )
+    given = {"inventory": len(changes), "inventory_namespaces": 0, "wanted": 0}
+    return Deletions("aws", **{**given, "wanted_namespaces": 0, **more}, deleted=changes)
+
+
+def test_an_inventory_of_one_object_is_guarded_unless_it_moves() -> None:
+    (text,) = violations(deletions("removed from Git"), GuardRules())
+    assert text.startswith("aws: nothing is wanted any more where 1 object was; --max-deletions 1")
+    assert not violations(deletions("no longer placed in aws"), GuardRules())
+
+
+def test_protected_namespaces_do_not_count_as_going() -> None:
+    free = GuardRules(max_deletion_share=None)
+    more = {"inventory": 9, "inventory_namespaces": 3, "wanted": 1}
+    gone = "removed from Git"
+    assert not violations(deletions(gone, kind="Namespace", **more), free)
+    (text,) = violations(deletions(gone, gone, kind="Namespace", **more), free)
+    assert "2 of 3 Namespaces would go" in text
+    (text,) = violations(deletions(gone, gone, gone, kind="Namespace", **more), free)
+    assert "all 3 Namespaces would go" in text

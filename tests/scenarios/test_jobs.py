@@ -72,8 +72,8 @@ def test_a_job_that_was_collected_does_not_run_again(world: World) -> None:
     collect(world)
     prepared = world.prepare()
     assert not prepared.plan.has_changes
-    # The inventory, Namespaces, Jobs; the Job that is gone is not asked for.
-    assert {work.member.requests for work in prepared.works} == {3}
+    # The inventory, Namespaces, Jobs; and whether there is another Job of that name by now.
+    assert {work.member.requests for work in prepared.works} == {4}
     rows = fleet_status(prepared.plan, prepared.works, prepared.placed)
     (row,) = [row for row in rows if row.key.kind == "Job"]
     assert (row.fine, row.clusters[0].message) == (True, "it has run, and is gone since")
