@@ -17,7 +17,7 @@ from reconciler.cluster.resources import VersionedKind
 from reconciler.dns.step import asks_for_records
 from reconciler.errors import ClusterError
 from reconciler.federation.model import Cluster, DesiredState, Workload
-from reconciler.health.clock import aligned, step_of, witnessed
+from reconciler.health.clock import ahead_of, aligned, step_of, witnessed
 from reconciler.health.decision import ClusterHealth, duration_words
 from reconciler.health.memory import FleetMemory, Phase
 from reconciler.health.probe import Probe, Signal
@@ -108,8 +108,8 @@ def decide(
     """
     state = fleet.state
     probes = _probe(connect, state, outages, progress)
-    ahead = {one.cluster: one.ahead for one in probes if one.ahead is not None}
-    step = step_of(memory, ahead)
+    heard = probes
+    step = step_of(memory, ahead_of(heard)) if memory.ahead else 0
     memory = aligned(memory, step)
     probes, returned = _identified(fleet, memory, probes, connect)
     availability = assess(
@@ -166,7 +166,10 @@ def decide(
             else one
             for one in availability.health
         ),
-        memory=witnessed(replace(_with_ran(placing.memory, fleet, seen), servers=servers), ahead),
+        memory=witnessed(
+            replace(_with_ran(placing.memory, fleet, seen), servers=servers),
+            lambda: ahead_of(heard),
+        ),
         servers=servers,
         warnings=(
             *_clock_was_set(step),

@@ -32,7 +32,7 @@ CHUNK = 512 * 1024
 
 class Response(Unshown, frozen=True):
     """``status`` is the HTTP code; ``retry_after`` is in seconds, if the server said so;
-    ``warnings`` are the texts of its Warning headers.
+    ``warnings`` are the texts of its Warning headers, ``date`` is its own time, as it wrote it.
 
     ``repeated``: an earlier try of the same request may have been carried out.
     """
@@ -41,6 +41,7 @@ class Response(Unshown, frozen=True):
     body: bytes
     retry_after: float | None = None
     warnings: tuple[str, ...] = ()
+    date: str = ""
     repeated: bool = False
 
 
@@ -102,7 +103,7 @@ class Exchange:
             curl.reset()
         except IndexError:
             curl = pycurl.Curl()
-        answer, headed = _Body(), _Warnings()
+        answer, headed = _Body(), _Headers()
         self._prepare(curl, limits)
         self._address(curl, path, headers)
         curl.setopt(pycurl.WRITEFUNCTION, answer.take)
@@ -126,7 +127,7 @@ class Exchange:
             raise failure from None
         pause = curl.getinfo(pycurl.RETRY_AFTER)
         status = curl.getinfo(pycurl.RESPONSE_CODE)
-        response = Response(status, answer.whole(), pause or None, headed.texts())
+        response = Response(status, answer.whole(), pause or None, headed.warnings(), headed.date)
         self._idle.append(curl)
         return response
 
@@ -213,17 +214,20 @@ class _Body:
         return self._parts[0] if len(self._parts) == 1 else b"".join(self._parts)
 
 
-class _Warnings:
-    """The ``Warning: 299 - "text"`` lines of an answer's header (RFC 7234, 5.5)."""
+class _Headers:
+    """What is of use in an answer's header: its Date, and ``Warning: 299 - "text"`` (RFC 7234)."""
 
     def __init__(self) -> None:
         self._lines: list[bytes] = []
+        self.date = ""
 
     def take(self, line: bytes) -> None:
         if line[:8].lower() == b"warning:":
             self._lines.append(line)
+        elif line[:5].lower() == b"date:":
+            self.date = line[5:50].decode(errors="replace").strip()
 
-    def texts(self) -> tuple[str, ...]:
+    def warnings(self) -> tuple[str, ...]:
         if not self._lines:
             return ()
         import re

@@ -180,15 +180,14 @@ class Member:
         timeout: float,
         query: Mapping[str, str] | None = None,
         accept: str = "application/json",
-    ) -> tuple[int, bytes]:
-        """One try without judgement: the HTTP status and the body, for health probes.
+    ) -> Response:
+        """One try without judgement, for health probes.
 
         Raises ClusterUnreachable when there was no answer in ``timeout`` seconds.
         """
-        answer = self._transport.request(
+        return self._transport.request(
             "GET", path, query=query, headers={"accept": accept}, timeout=timeout, retry=False
         )
-        return answer.status, answer.body
 
     # -- writing ---------------------------------------------------------------------------
 

@@ -6,12 +6,13 @@ import time
 from collections.abc import Callable, Sequence
 
 import orjson
+from msgspec.structs import replace
 
 from reconciler.cluster.member import Member
 from reconciler.cluster.parallel import in_parallel
 from reconciler.errors import ClusterError, ClusterUnauthorized, ClusterUnreachable
 from reconciler.federation.model import Cluster, FailoverRules
-from reconciler.health.probe import A_PAGE, Nodes, Probe, Signal, Try, judge
+from reconciler.health.probe import A_PAGE, Nodes, Probe, Said, Signal, Try, judge
 
 CONCURRENT_PROBES = 256
 """Waiting threads are cheap; a hundred dead clusters must cost one timeout, not a hundred."""
@@ -66,20 +67,24 @@ def _probe(
         except ClusterUnauthorized as error:
             # Some let anybody read /readyz; whoever may list nodes must be known.
             tries.append(Try(401, str(error)))
-    return judge(cluster.name, tries, nodes, min_ready_nodes=rules.min_ready_nodes)
+    said = next((one.said for one in reversed(tries) if one.said), None)
+    probe = judge(cluster.name, tries, nodes, min_ready_nodes=rules.min_ready_nodes)
+    return replace(probe, said=said)
 
 
 def _try(member: Member, timeout: float) -> Try:
     try:
-        status, body = member.get_raw("/readyz", timeout=timeout)
-        if status in (404, 405):
+        answer = member.get_raw("/readyz", timeout=timeout)
+        said = Said(answer.date, time.time())
+        if answer.status in (404, 405):
             # A server or a gateway that knows only the older path.
-            status, body = member.get_raw("/healthz", timeout=timeout)
+            answer = member.get_raw("/healthz", timeout=timeout)
+        status, body = answer.status, answer.body
         if status >= 500:
-            return Try(status, _failing(member, timeout) or _first_line(body))
+            return Try(status, _failing(member, timeout) or _first_line(body), said=said)
         if status == 200 and body.lstrip()[:1] == b"<":
             return Try(A_PAGE)
-        return Try(status, "" if status == 200 else _message(body))
+        return Try(status, "" if status == 200 else _message(body), said=said)
     except ClusterUnreachable as error:
         return Try(0, str(error), doubtful=error.cause in DOUBTFUL)
     except ClusterUnauthorized as error:
@@ -89,7 +94,7 @@ def _try(member: Member, timeout: float) -> Try:
 def _failing(member: Member, timeout: float) -> str:
     """Which checks fail, in the server's words: ``[-]etcd failed: reason withheld``."""
     try:
-        _, body = member.get_raw("/livez", timeout=timeout, query={"verbose": ""})
+        body = member.get_raw("/livez", timeout=timeout, query={"verbose": ""}).body
     except ClusterError:
         return ""
     lines = body[:20_000].decode(errors="replace").splitlines()
@@ -116,12 +121,10 @@ def _nodes(member: Member, timeout: float) -> Nodes | None:
     ready = total = 0
     try:
         while True:
-            status, body = member.get_raw(
-                "/api/v1/nodes", timeout=timeout, query=query, accept=_TABLE
-            )
-            if status == 401:
-                raise ClusterUnauthorized(member.name, _message(body))
-            document = orjson.loads(body) if status == 200 else None
+            answer = member.get_raw("/api/v1/nodes", timeout=timeout, query=query, accept=_TABLE)
+            if answer.status == 401:
+                raise ClusterUnauthorized(member.name, _message(answer.body))
+            document = orjson.loads(answer.body) if answer.status == 200 else None
             if not isinstance(document, dict):
                 return None
             states = _node_states(document)

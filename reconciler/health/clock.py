@@ -9,14 +9,29 @@ remembered moments are moved along: no age changes by it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 
 from msgspec.structs import replace
 
 from reconciler.health.memory import FleetMemory, Phase
+from reconciler.health.probe import Probe
 
 NOTICED_SECONDS = 10
 """Servers say their time in whole seconds, and an answer is on its way for some."""
+
+
+def ahead_of(probes: Iterable[Probe]) -> dict[str, int]:
+    """Cluster -> seconds by which its clock is ahead of this machine's, of those that said it."""
+    from email.utils import parsedate_to_datetime
+
+    found = {}
+    for probe in probes:
+        if probe.said is not None:
+            with suppress(ValueError):
+                date = parsedate_to_datetime(probe.said.date)
+                found[probe.cluster] = round(date.timestamp() - probe.said.at)
+    return found
 
 
 def step_of(memory: FleetMemory, ahead: Mapping[str, int]) -> int:
@@ -58,21 +73,21 @@ def aligned(memory: FleetMemory, step: int) -> FleetMemory:
     )
 
 
-def witnessed(memory: FleetMemory, ahead: Mapping[str, int]) -> FleetMemory:
+def witnessed(memory: FleetMemory, ahead: Callable[[], Mapping[str, int]]) -> FleetMemory:
     """An ``aligned`` memory with the witnesses for the next run; without any where nothing ages.
 
     What is within the usual deviation stays, so that a run with nothing new has nothing to write.
     """
     if not _something_ages(memory):
         return replace(memory, ahead={}) if memory.ahead else memory
-    known = memory.ahead
+    known, now = memory.ahead, ahead()
     return replace(
         memory,
         ahead={
             name: known[name]
-            if name in known and abs(known[name] - ahead.get(name, known[name])) <= NOTICED_SECONDS
-            else ahead[name]
-            for name in known.keys() | ahead.keys()
+            if name in known and abs(known[name] - now.get(name, known[name])) <= NOTICED_SECONDS
+            else now[name]
+            for name in known.keys() | now.keys()
         },
     )
 

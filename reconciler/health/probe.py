@@ -16,6 +16,13 @@ class Signal(StrEnum):
     UNKNOWN = "Unknown"
 
 
+class Said(Struct, frozen=True):
+    """A server's own time, as it wrote it (RFC 9110, 5.6.7), heard ``at`` this machine's (Unix)."""
+
+    date: str
+    at: float
+
+
 class Try(Struct, frozen=True):
     """One request to /readyz: ``status`` is the HTTP code, 0 when there was no answer.
 
@@ -26,6 +33,7 @@ class Try(Struct, frozen=True):
     status: int
     words: str = ""
     doubtful: bool = False
+    said: Said | None = None
 
 
 class Nodes(Struct, frozen=True):
@@ -38,8 +46,7 @@ class Nodes(Struct, frozen=True):
 class Probe(Struct, frozen=True):
     """One cluster in this run. ``answers``: requests can be sent to it at all.
 
-    ``remark`` is something worth telling of a healthy cluster. ``ahead``: seconds by which its
-    clock is ahead of this machine's; None when it did not say.
+    ``remark`` is something worth telling of a healthy cluster; ``said`` is its own time.
     """
 
     cluster: str
@@ -48,7 +55,7 @@ class Probe(Struct, frozen=True):
     answers: bool = True
     nodes: Nodes | None = None
     remark: str = ""
-    ahead: int | None = None
+    said: Said | None = None
 
 
 A_PAGE = 299

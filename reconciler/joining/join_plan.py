@@ -346,12 +346,12 @@ def answer_to(credentials: Credentials, token: str) -> Literal["let in", "refuse
     """What the member says to a token, at the address where the reconciler will look for it."""
     member = member_with(credentials, token)
     try:
-        status, _ = member.get_raw("/api/v1/nodes", timeout=10.0, query={"limit": "1"})
+        answer = member.get_raw("/api/v1/nodes", timeout=10.0, query={"limit": "1"})
     except ClusterError:
         return "no answer"
     finally:
         member.close()
-    return "let in" if status == 200 else "refused"
+    return "let in" if answer.status == 200 else "refused"
 
 
 def member_with(credentials: Credentials, token: str) -> Member:

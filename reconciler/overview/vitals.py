@@ -59,8 +59,8 @@ def take_vitals(
 
 def _version(connect: Callable[[Cluster], Member], cluster: Cluster) -> str:
     try:
-        status, body = connect(cluster).get_raw("/version", timeout=VERSION_TIMEOUT_SECONDS)
-        document = orjson.loads(body) if status == 200 else None
+        answer = connect(cluster).get_raw("/version", timeout=VERSION_TIMEOUT_SECONDS)
+        document = orjson.loads(answer.body) if answer.status == 200 else None
     except (ClusterError, orjson.JSONDecodeError):
         return ""
     return str(document.get("gitVersion", "")) if isinstance(document, dict) else ""

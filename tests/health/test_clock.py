@@ -50,13 +50,13 @@ class Host:
             workloads={"a": {"w": WorkloadMemory(seen=began, away=began)}},
             taints={"a": {"gone:NoExecute": began}},
         )
-        self.memory = witnessed(memory, self.ahead(("a",)))
+        self.memory = witnessed(memory, lambda: self.ahead(("a",)))
 
     def run(self, gap: int = 60, step: int = 0, silent: tuple[str, ...] = ("a",)) -> None:
         self.true += gap
         self.set_by += step
         ahead = self.ahead(silent)
-        self.memory = witnessed(aligned(self.memory, step_of(self.memory, ahead)), ahead)
+        self.memory = witnessed(aligned(self.memory, step_of(self.memory, ahead)), lambda: ahead)
 
     @property
     def ages(self) -> list[float]:
@@ -120,7 +120,7 @@ def test_where_nothing_ages_nobody_is_a_witness() -> None:
     host = Host()
     host.begin()
     assert host.memory.ahead == {"b": 0, "c": 0}
-    well = witnessed(replace(host.memory, clusters={}, workloads={}, taints={}), host.ahead())
+    well = witnessed(replace(host.memory, clusters={}, workloads={}, taints={}), host.ahead)
     assert well.ahead == {}
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from reconciler.planning.plan import Action
-from reconciler.sandbox import ClusterSettings, Sandbox
+from reconciler.sandbox import ClusterSettings, Sandbox, SimulatedCluster
 from tests.scenarios.failover_world import (
     CLUSTER,
     CLUSTERS,
@@ -301,16 +301,53 @@ def test_a_simulated_outage_obeys_the_rules(simulated: FailoverWorld) -> None:
     assert dict(plan.workloads[0].after) == {"aws-eu": 0, **STAYED}
 
 
-@pytest.mark.parametrize("step", [60 * 24 * 365.0, -60 * 24.0])
-def test_a_step_of_the_clock_drains_nothing_and_ends_no_toleration(
-    simulated: FailoverWorld, step: float
+TOLERATED = "  tolerations: [{key: drain, operator: Exists, tolerationSeconds: 300}]\n"
+
+
+@pytest.mark.parametrize("step", [86_400.0 * 365, -86_400.0])
+@pytest.mark.parametrize("enabled", ["true", "false"])
+def test_a_step_of_the_clock_drains_nothing_and_time_does(
+    simulated: FailoverWorld, step: float, enabled: str
 ) -> None:
-    tolerant = "  tolerations: [{key: drain, operator: Exists, tolerationSeconds: 300}]\n"
     keeps = "placement: {clusterSelector: {}, tolerations: [{operator: Exists}]}"
-    simulated.begin(WEB + tolerant, FEDERATION.replace("placement: {clusterSelector: {}}", keeps))
+    federation = FEDERATION.replace("placement: {clusterSelector: {}}", keeps)
+    federation = federation.replace(
+        "failover:\n    enabled: true", f"failover:\n    enabled: {enabled}"
+    )
+    assert f"enabled: {enabled}" in federation
+    simulated.begin(WEB + TOLERATED, federation)
     rest = CLUSTERS.replace(CLUSTER % ("aws-eu", "aws", "eu-central-1"), "")
     simulated.write("clusters.yaml", TAINTED + "---\n" + rest)
     simulated.run()
-    simulated.run(minutes=step)
+    set_clock(simulated, step)
+    result = simulated.run()
+    assert any("clock was set" in warning for warning in result.plan.warnings)
     simulated.run()
     assert simulated.counts() == SHARES
+    simulated.run(minutes=6)
+    simulated.run()
+    assert simulated.counts("gcp-eu", "gcp-us") == {"gcp-eu": 3, "gcp-us": 3}
+
+
+@pytest.mark.parametrize("step", [86_400.0, -86_400.0])
+def test_a_step_of_the_clock_neither_begins_nor_ends_an_outage(
+    simulated: FailoverWorld, step: float
+) -> None:
+    simulated.begin()
+    simulated.hosts["aws-eu"].stop()
+    simulated.run()
+    set_clock(simulated, step)
+    simulated.run(minutes=0.1)
+    assert simulated.memory().clusters["aws-eu"].streak < 10
+    assert simulated.counts("gcp-eu", "gcp-us") == {"gcp-eu": 2, "gcp-us": 2}
+    for _ in range(4):
+        simulated.run()
+    assert simulated.counts("gcp-eu", "gcp-us") == {"gcp-eu": 3, "gcp-us": 3}
+
+
+def set_clock(world: FailoverWorld, seconds: float) -> None:
+    """This machine's, while those of the servers go on: for these, against it, the other way."""
+    world.now += seconds
+    for host in world.hosts.values():
+        assert isinstance(host, SimulatedCluster)
+        host.faults.skew_clock(-seconds)
