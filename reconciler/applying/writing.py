@@ -38,7 +38,7 @@ from reconciler.planning.comparing import request_digest
 from reconciler.planning.custom_kinds import moved_on
 from reconciler.planning.fields import changed_fields
 from reconciler.planning.ignored import disowning, held, left_out
-from reconciler.planning.plan import CHOSEN, Action, Change, Outcome
+from reconciler.planning.plan import ABSENT, CHOSEN, Action, Change, Outcome
 from reconciler.planning.pruning import deletion_words, is_going
 from reconciler.planning.redaction import mask, refusal_words
 from reconciler.planning.requests import with_running_replicas
@@ -107,17 +107,8 @@ def _apply(
         live = _make_ours_alone(member, resource, change, live)
     footprint = digester.footprint(live)
     if footprint is not None and footprint.has_missing:
-        # Server-side apply is not always idempotent: an empty struct may leave a field owned but
-        # absent, which a second apply adds. Only an answer that stands may be recorded.
-        body = _at(change, live)
-        try:
-            again = member.apply(resource, change.key, body, force=change.force, dry_run=True)
-            if changed_fields(live, again):
-                live = member.apply(resource, change.key, body, force=change.force)
-                footprint = digester.footprint(live)
-        except Conflict:
-            # Written to meanwhile: the next run looks again.
-            footprint = None
+        stands = _until_it_stands(member, resource, change, live)
+        live, footprint = stands or live, digester.footprint(stands) if stands else None
     settled = _request(change)
     if change.ignored:
         live = _leave_to_others(member, resource, change, live)
@@ -134,6 +125,32 @@ def _apply(
         uid,
     )
     return record, footprint.fields, ""
+
+
+def _until_it_stands(
+    member: Member, resource: Resource, change: Change, live: Object
+) -> Object | None:
+    """The object when the same apply changes nothing any more; None: that is for the next run.
+
+    Server-side apply is not always idempotent: an empty struct may leave a field owned but absent,
+    which a second apply adds. Only an answer that stands may be recorded.
+    """
+    for _ in range(REWRITE_TRIES):
+        body = _at(change, live)
+        try:
+            again = member.apply(resource, change.key, body, force=change.force, dry_run=True)
+            missing = changed_fields(live, again)
+            if not missing:
+                return live
+            if any(field.before is not ABSENT for field in missing):
+                return None  # What others wrote since is not taken back unseen.
+            return member.apply(resource, change.key, body, force=change.force)
+        except Conflict:
+            now = member.get(resource, change.key)
+            if now is None or now["metadata"].get("uid") != live["metadata"].get("uid"):
+                return None
+            live = now
+    return None
 
 
 def _leave_to_others(member: Member, resource: Resource, change: Change, live: Object) -> Object:

@@ -170,7 +170,7 @@ def test_what_would_be_refused_as_new_is_not_deleted_first(
 ) -> None:
     host = simulated_host
     change = recreation(host)
-    sandbox.cluster("host").faults.deny("no new workloads", method="POST", path="/deployments")
+    sandbox.cluster("host").faults.deny("no new workloads", method="PATCH", path="/deployments/w-")
     written = write(host, DEPLOYMENTS, change, as_ever, Digester(b"key"))
     assert written.outcome.status == "failed"
     assert "no new workloads" in written.outcome.message

@@ -57,9 +57,9 @@ def damage(tree: Path, what: str) -> None:
 def test_a_damaged_repository_is_an_error(tree: Path, what: str) -> None:
     assert read_directory(str(tree), "").commit == git(tree, "rev-parse", "HEAD")
     damage(tree, what)
-    with pytest.raises(SourceError, match="Git cannot say") as told:
+    with pytest.raises(SourceError, match="Git cannot tell") as told:
         read_directory(str(tree), "")
-    assert "fsck" in (told.value.hint or "")
+    assert f"git -C {tree} status" in (told.value.hint or "")
 
 
 def test_a_repository_that_git_is_writing_to_is_read_all_the_same(tree: Path) -> None:
