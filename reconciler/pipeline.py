@@ -42,7 +42,8 @@ from reconciler.objects import ObjectKey
 from reconciler.options import NoProgress as NoProgress
 from reconciler.options import Options as Options
 from reconciler.options import Progress as Progress
-from reconciler.planning.fleet_plan import assemble, hold_moved, unreachable_plan
+from reconciler.planning.fleet_plan import HINT, assemble, hold_moved, unreachable_plan
+from reconciler.planning.guards import deletions_of
 from reconciler.planning.looking import CONCURRENT_MEMBERS, Seen, words_of
 from reconciler.planning.member_plan import MemberWork, Settings, plan_member, rescue_of
 from reconciler.planning.plan import (
@@ -210,6 +211,7 @@ def make_plan(
             as_it_comes(after, before, [work.plan for work in works]),
             decided.answered | lost,
         ),
+        placed,
         commit=fleet.commit,
         warnings=[
             *distrust,
@@ -354,8 +356,7 @@ def _decision_of(shared: Round, connector: Connector) -> bytes:
     if shared.shard.decides:
         # A pod that is repeated stays with what its forerunner decided.
         return shared.decision()
-    seconds_left: Callable[[], float] = dict(connector.settings)["seconds_left"]
-    return shared.await_decision(min(PATIENCE_SECONDS, seconds_left()))
+    return shared.await_decision(_patience(connector))
 
 
 def apply_plan(
@@ -382,10 +383,11 @@ def apply_plan(
     errors, recall = remember(prepared.recall)
     rescues = prepared.records and any(write.rescue for write in prepared.records.writes)
     _stop_what_is_not_remembered(errors, bool(plan.moves or prepared.moving or rescues))
-    if plan.violations:
+    violations = (*plan.violations, *_guards_of_others(prepared))
+    if violations:
         if unattended:
             errors += _rescue(prepared, stopped)
-        raise GuardViolation((*plan.violations, *errors), hint=plan.violation_hint)
+        raise GuardViolation((*violations, *errors), hint=plan.violation_hint or HINT)
     # A name leaves what is down, or about to be pruned, before anything else is done.
     records = write_records(prepared.records, prepared.connector, stopped)
     names = _names_of(prepared, records)
@@ -411,6 +413,26 @@ def apply_plan(
     if well:
         errors += remember_commit(recall, plan.commit, time.time())
     return replace(result, errors=(*result.errors, *errors)) if errors else result
+
+
+def _guards_of_others(prepared: Prepared) -> list[str]:
+    """Which limits the plans of other pods pass: what one run would not delete, no pod does.
+
+    A pod that deletes nothing waits for nobody, and one that passes a limit itself stops by that.
+    """
+    shared, plan = prepared.round, prepared.plan
+    if shared is None:
+        return []
+    shared.tell_guards(plan.violations)
+    if plan.violations or not deletions_of([change for _, change in plan.writes()]):
+        return []
+    return shared.await_guards(_patience(prepared.connector))
+
+
+def _patience(connector: Connector) -> float:
+    """For how many seconds a pod waits for others."""
+    seconds_left: Callable[[], float] = dict(connector.settings)["seconds_left"]
+    return min(PATIENCE_SECONDS, seconds_left())
 
 
 def _despite_guards(
@@ -473,8 +495,7 @@ def _names_of(prepared: Prepared, records: Sequence[RecordOutcome]) -> Callable[
     if not asks_for_records(prepared.state):
         return lambda: ""
     if shared and not shared.shard.decides:
-        seconds_left: Callable[[], float] = dict(prepared.connector.settings)["seconds_left"]
-        return lambda: shared.await_names(min(PATIENCE_SECONDS, seconds_left()))
+        return lambda: shared.await_names(_patience(prepared.connector))
     undone = [f"DNS {r.name} {r.type}: {r.message}" for r in records if r.status != "done"]
     failed = "; ".join([*prepared.plan.dns_errors, *undone][:3])
     if shared:

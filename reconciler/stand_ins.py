@@ -8,6 +8,7 @@ from msgspec.structs import replace
 
 from reconciler.cluster.answers import understanding
 from reconciler.cluster.connecting import Connections, Connector
+from reconciler.cluster.hearing import without_quotes
 from reconciler.cluster.parallel import in_parallel
 from reconciler.errors import ClusterError
 from reconciler.federation.model import DesiredState, Workload
@@ -64,6 +65,7 @@ def try_stand_ins(options: Options) -> StandIns:
         tuple(sorted(refused for answer in answers for refused in answer.refused)),
         {name: why for answer in answers for name, why in answer.unanswered.items()},
         sum(answer.tried for answer in answers),
+        {name: heard for answer in answers for name, heard in answer.heard.items()},
     )
 
 
@@ -98,6 +100,9 @@ def _try(
     finally:
         member.rest()
     tried = [c for c in checked if name in spare.get(c.target.desired.key, ())]
+    asked = {c.target.desired.key: bool(c.target.desired.hidden) for c in tried}
+    kinds = {key.group_kind for key in asked}
+    heard = frozenset(one for one in member.heard if one[0] in asked or one[0] in kinds)
     refused = []
     for verdict in tried:
         change, key = verdict.change, verdict.target.desired.key
@@ -105,4 +110,5 @@ def _try(
             refused.append(Refused(key, name, change.error))
         elif change is not None and not change.verified:
             refused.append(Refused(key, name, change.reason, certain=False))
-    return StandIns(tuple(refused), tried=len(tried))
+    said = without_quotes(heard, lambda key: asked[key])
+    return StandIns(tuple(refused), tried=len(tried), heard={name: said})

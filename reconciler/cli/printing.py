@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -32,31 +33,41 @@ class Wanted(Struct, frozen=True):
 
 
 def print_plan(plan: Plan, wanted: Wanted, console: Console) -> None:
-    """Print a plan, and write the reports. Raises ReconcileError when one cannot be written."""
-    limit = wanted.markdown_limit
+    """Print a plan."""
     if wanted.output != "none":
-        console.out(_plan_in(wanted.output, plan, console, limit), newline=False)
-    for path in wanted.reports:
-        _write(path, _plan_in(_format_of(path), plan, Console(), limit))
+        text = _plan_in(wanted.output, plan, console, wanted.markdown_limit)
+        console.out(text, newline=False)
+
+
+def report_plan(plan: Plan, wanted: Wanted) -> None:
+    """Write the reports of a plan. Raises ReconcileError as ``print_result``."""
+    limit = wanted.markdown_limit
+    _write_all(wanted, lambda path: _plan_in(_format_of(path), plan, Console(), limit))
 
 
 def print_result(
     result: RunResult, wanted: Wanted, console: Console, *, plan_was_shown: bool = False
 ) -> None:
-    """Print what a run did, and write the reports. Raises ReconcileError as above."""
+    """Print what a run did, and write the reports.
+
+    Raises ReconcileError with those that cannot be written, once all others are.
+    """
     limit = wanted.markdown_limit
     if wanted.output != "none":
         text = _result_in(wanted.output, result, console, limit, with_plan=not plan_was_shown)
         console.out(text, newline=False)
+    _write_all(wanted, lambda path: _result_in(_format_of(path), result, Console(), limit))
+
+
+def _write_all(wanted: Wanted, text_for: Callable[[Path], str]) -> None:
+    failed = []
     for path in wanted.reports:
-        _write(path, _result_in(_format_of(path), result, Console(), limit))
-
-
-def _write(path: Path, text: str) -> None:
-    try:
-        path.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise ReconcileError(f"the report {path} was not written: {error.strerror}") from error
+        try:
+            path.write_text(text_for(path), encoding="utf-8")
+        except OSError as error:
+            failed.append(f"the report {path} was not written: {error.strerror}")
+    if failed:
+        raise ReconcileError("; ".join(failed))
 
 
 def _format_of(path: Path) -> str:

@@ -95,6 +95,7 @@ def _only_plan(settings: Settings, request: Request, stop: Stop) -> Exit:
 
         save_plan(request.out, watch.prepared, options)
         console.note(_what_was_saved(plan, request.out))
+    printing.report_plan(plan, _wanted(request))
     return _code_of_plan(plan, detailed=request.detailed_exitcode)
 
 
@@ -191,17 +192,26 @@ def _confirmed(plan: Plan) -> bool:
 
 
 def question(plan: Plan) -> tuple[str, str]:
-    """What a yes will do, and how much of it deletes: ``Make 3 changes in 2 clusters``."""
+    """What a yes will do, and how much of it deletes: ``Make 3 changes in 2 clusters (1 to create,
+    2 to update)``."""
     from reconciler.planning.guards import deletions_of
-    from reconciler.reporting.wording import dns_action, plural
+    from reconciler.planning.plan import Action
+    from reconciler.reporting.wording import counted, dns_action, plural
 
     writes = list(plan.writes())
     parts = []
     if writes:
         clusters = len({cluster.name for cluster, _ in writes})
-        parts.append(f"Make {plural(len(writes), 'change')} in {plural(clusters, 'cluster')}")
+        what = counted(change.action for _, change in writes)
+        parts.append(
+            f"Make {plural(len(writes), 'change')} in {plural(clusters, 'cluster')} ({what})"
+        )
     if plan.dns:
-        parts.append(f"{'change' if parts else 'Change'} {plural(len(plan.dns), 'DNS record')}")
+        records = f"{plural(len(plan.dns), 'DNS record')} ({counted(map(dns_action, plan.dns))})"
+        parts.append(f"{'change' if parts else 'Change'} {records}")
     deleted = len(deletions_of([change for _, change in writes]))
     deleted += sum(dns_action(record) == "prune" for record in plan.dns)
-    return " and ".join(parts), f"{plural(deleted, 'deletion')} among them" if deleted else ""
+    told = [f"{plural(deleted, 'deletion')} among them"] if deleted else []
+    if waiting := plan.summary()[Action.WAITING]:
+        told.append(f"{plural(waiting, 'prune')} left to a later run")
+    return " and ".join(parts), ", ".join(told)

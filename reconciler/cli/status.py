@@ -116,6 +116,13 @@ class Watching(Struct, frozen=True):
     timeout: float | None
 
 
+class Seen(Struct, frozen=True):
+    """The rows that were asked for; and cluster -> why it could not be looked at."""
+
+    rows: list[WorkloadStatus]
+    away: Mapping[str, str]
+
+
 def _follow(
     settings: Settings, workload: str, namespace: str, output: str, watching: Watching | None
 ) -> Exit:
@@ -123,9 +130,10 @@ def _follow(
     shown: list[str] = []
     while True:
         quiet = watching is not None or output in ("json", "yaml")
-        rows = _look(settings, workload, namespace, quiet=quiet)
-        shown = _show(settings, rows, output, shown, watch=watching is not None)
-        if all(row.fine for row in rows):
+        seen = _look(settings, workload, namespace, quiet=quiet)
+        shown = _show(settings, seen, output, shown, watch=watching is not None)
+        # A cluster that is away says nothing of a workload that is not wanted there.
+        if all(row.fine for row in seen.rows) and (workload or not seen.away):
             return Exit.OK
         if watching is None:
             return Exit.FAILED
@@ -136,7 +144,7 @@ def _follow(
         time.sleep(watching.interval)
 
 
-def _look(settings: Settings, name: str, namespace: str, *, quiet: bool) -> list[WorkloadStatus]:
+def _look(settings: Settings, name: str, namespace: str, *, quiet: bool) -> Seen:
     from reconciler import pipeline
     from reconciler.overview.failing_pods import failing_pods
     from reconciler.overview.fleet_status import fleet_status, select
@@ -158,19 +166,22 @@ def _look(settings: Settings, name: str, namespace: str, *, quiet: bool) -> list
         words = failing_pods(members[one.cluster], row.key, one.live)
         return replace(one, message="; ".join([one.message, *words]))
 
-    return [replace(r, clusters=tuple(explained(r, one) for one in r.clusters)) for r in rows]
+    return Seen(
+        [replace(r, clusters=tuple(explained(r, one) for one in r.clusters)) for r in rows],
+        {one.name: one.problem for one in prepared.plan.clusters if not one.reachable},
+    )
 
 
 def _show(
     settings: Settings,
-    rows: Sequence[WorkloadStatus],
+    seen: Seen,
     output: str,
     before: list[str],
     *,
     watch: bool,
 ) -> list[str]:
     """Print, unless nothing has changed; on a terminal the old picture makes way."""
-    lines = list(_lines(rows, output))
+    lines = list(_lines(seen, output))
     if lines == before:
         return lines
     if watch and output in ("table", "wide"):
@@ -183,11 +194,14 @@ def _show(
     return lines
 
 
-def _lines(rows: Sequence[WorkloadStatus], output: str) -> Iterator[str]:
+def _lines(seen: Seen, output: str) -> Iterator[str]:
     from reconciler.overview.fleet_status import document_of
 
     if output in ("json", "yaml"):
-        document: Mapping[str, Any] = {"workloads": [document_of(row) for row in rows]}
+        document: Mapping[str, Any] = {
+            "workloads": [document_of(row) for row in seen.rows],
+            "notLookedAt": [{"name": name, "reason": why} for name, why in seen.away.items()],
+        }
         if output == "json":
             yield json.dumps(document, indent=2, ensure_ascii=False)
             return
@@ -195,11 +209,13 @@ def _lines(rows: Sequence[WorkloadStatus], output: str) -> Iterator[str]:
 
         yield yaml.safe_dump(document, sort_keys=False, allow_unicode=True).rstrip()
         return
-    if not rows:
+    if seen.rows:
+        yield from _wide(seen.rows) if output == "wide" else _narrow(seen.rows)
+    elif seen.away:
+        yield "Nothing is placed in the clusters that were looked at, or all of it is well there."
+    else:
         yield "Nothing is placed anywhere, or all of it is well and has no replicas."
-        return
-    yield from _wide(rows) if output == "wide" else _narrow(rows)
-    yield from _troubles(rows)
+    yield from _troubles(seen)
 
 
 def _narrow(rows: Sequence[WorkloadStatus]) -> Iterator[str]:
@@ -241,17 +257,20 @@ def _wide(rows: Sequence[WorkloadStatus]) -> Iterator[str]:
     yield from table(["WORKLOAD", "CLUSTER", "STATUS", "WANTED", "READY", "MESSAGE"], cells)
 
 
-def _troubles(rows: Sequence[WorkloadStatus]) -> Iterator[str]:
-    """What is wrong, in a line for each thing that is said of a workload, by whichever clusters."""
+def _troubles(seen: Seen) -> Iterator[str]:
+    """What is wrong, in a line for each thing that is said of a workload, by whichever clusters,
+    and for each cluster that could not be looked at."""
     said: dict[tuple[str, str], list[str]] = {}
-    for row in rows:
+    for row in seen.rows:
         for one in row.clusters:
-            if not one.fine:
+            if not one.fine and one.cluster not in seen.away:
                 said.setdefault((str(row.key), one.message), []).append(one.cluster)
-    if said:
+    if said or seen.away:
         yield ""
     for (key, message), names in said.items():
         yield f"{click.style(', '.join(names), bold=True)}: {key}: {message}"
+    for name, why in seen.away.items():
+        yield f"{click.style(name, bold=True)}: {why or 'it was not looked at'}"
 
 
 def _styled(status: object) -> str:

@@ -148,8 +148,22 @@ def path_text(steps: tuple[Step, ...]) -> str:
             plain = step.replace("-", "").replace("_", "").isalnum()
             text += (f".{step}" if text else step) if plain else f'["{step}"]'
         else:
-            text += "[" + ",".join(f"{k}={v}" for k, v in step.items()) + "]"
+            text += "[" + ",".join(f"{k}={_key_text(v)}" for k, v in step.items()) + "]"
     return text
+
+
+def _key_text(value: Any) -> str:
+    """What tells an item from the others: ``web``, ``80``, and ``"80"`` where that is a string."""
+    plain = isinstance(value, str) and not reads_as_other_type(value)
+    return value if plain else orjson.dumps(value).decode()
+
+
+def reads_as_other_type(text: str) -> bool:
+    """Whether a string looks like a number, a boolean, null, a list or a map: ``"80"``."""
+    try:
+        return not isinstance(orjson.loads(text), str)
+    except orjson.JSONDecodeError:
+        return False
 
 
 def owners_of(live: Object, steps: tuple[Step, ...], *, appliers: bool = False) -> tuple[str, ...]:

@@ -87,6 +87,7 @@ def assemble(
     works: Sequence[MemberWork],
     unreachable: Sequence[ClusterPlan],
     rows: Sequence[WorkloadRow],
+    placed: Mapping[ObjectKey, frozenset[str]],
     *,
     commit: str = "",
     warnings: Sequence[str] = (),
@@ -94,7 +95,10 @@ def assemble(
     health: Sequence[ClusterHealth] = (),
     simulated_outages: Sequence[str] = (),
 ) -> Plan:
-    """Sort everything, so that the same input gives the same plan, byte for byte."""
+    """Sort everything, so that the same input gives the same plan, byte for byte.
+
+    ``placed`` tells in which clusters each object is wanted, those of other runs among them.
+    """
     imagined = clusters_hit(state, simulated_outages)
     clusters = [work.plan for work in works]
     clusters += [replace(one, imagined=one.name in imagined) for one in unreachable]
@@ -102,7 +106,9 @@ def assemble(
     hint = HINT if violations else ""
     if state.federation.guards.on_invalid == "Stop":
         # The same manifest is refused by every cluster alike; once is enough to read.
-        wrong = [*_malformed_everywhere(works), *_homeless_everywhere(works, state)]
+        planned = {cluster.name for cluster in clusters}
+        elsewhere = {key for key, homes in placed.items() if not homes <= planned}
+        wrong = [*_malformed_everywhere(works, elsewhere), *_homeless_everywhere(works, state)]
         refused = {f"{c.key} ({c.origin}): {c.error}" for c in wrong}
         if refused and not violations:
             hint = "mend the manifests, or let the others through with spec.guards.onInvalid: Skip"
@@ -123,10 +129,15 @@ def assemble(
     )
 
 
-def _malformed_everywhere(works: Sequence[MemberWork]) -> list[Change]:
+def _malformed_everywhere(
+    works: Sequence[MemberWork], elsewhere: Collection[ObjectKey]
+) -> list[Change]:
     """What no member that was asked takes for an object at all: a mistake in Git. What only some
-    refuse is their trouble, such as an older version or a webhook."""
-    taken = {key for work in works for key in _takes(work, work.invalid)}
+    refuse is their trouble, such as an older version or a webhook.
+
+    Nobody knows of what is wanted ``elsewhere`` too: where another shard looks, or nobody.
+    """
+    taken = {key for work in works for key in _takes(work, work.invalid)} | {*elsewhere}
     return [change for work in works for change in work.invalid if change.key not in taken]
 
 

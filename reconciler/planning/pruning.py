@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 
+import orjson
 from msgspec import Struct
 from msgspec.structs import replace
 
@@ -298,11 +299,13 @@ def otherwise(change: Change, live: Object, rules: DeletionRules, applyset: str)
     return f"since the plan it is to {now.action} ({now.propagation} deletion): {now.reason}"
 
 
-def _substance(obj: Object) -> Object:
-    """What people and rules decide by: all but the status and the server's own book-keeping."""
+def _substance(obj: Object) -> bytes:
+    """What people and rules decide by: all but the status and the server's own book-keeping. As
+    JSON, which tells 1 from true."""
     kept = ("resourceVersion", "generation", "managedFields")
     metadata = {k: v for k, v in obj["metadata"].items() if k not in kept}
-    return {**{k: v for k, v in obj.items() if k != "status"}, "metadata": metadata}
+    said = {**{k: v for k, v in obj.items() if k != "status"}, "metadata": metadata}
+    return orjson.dumps(said, option=orjson.OPT_SORT_KEYS)
 
 
 def _change(

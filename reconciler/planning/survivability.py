@@ -13,6 +13,7 @@ from enum import StrEnum
 from msgspec import Struct
 from msgspec.structs import replace
 
+from reconciler.cluster.hearing import Heard
 from reconciler.federation.known_kinds import REPLICATED, RUN_PODS
 from reconciler.federation.model import DesiredState, Workload
 from reconciler.health.memory import FleetMemory
@@ -85,11 +86,12 @@ class Refused(Struct, frozen=True, order=True):
 
 class StandIns(Struct, frozen=True):
     """What clusters say to what they would stand in for; ``unanswered``: cluster -> why it says
-    nothing."""
+    nothing; ``heard``: cluster -> what its API server warned of."""
 
     refused: tuple[Refused, ...] = ()
     unanswered: Mapping[str, str] = {}
     tried: int = 0
+    heard: Mapping[str, Heard] = {}
 
 
 class Survivability(Struct, frozen=True):

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import click
 import orjson
 
+from reconciler.cluster.hearing import heard_words
 from reconciler.planning.survivability import Cell, Fate, Outage, Row, Survivability, fates
 from reconciler.reporting.wording import kind_name, object_name, visible
 
@@ -104,6 +105,7 @@ def render_json(matrix: Survivability) -> str:
                 for one in matrix.live.refused
             ],
             "unanswered": dict(sorted(matrix.live.unanswered.items())),
+            "warnings": sorted(heard_words(matrix.live.heard)),
         }
     return orjson.dumps(document, option=orjson.OPT_INDENT_2).decode() + "\n"
 
@@ -120,6 +122,7 @@ def _live(matrix: Survivability) -> Iterator[str]:
         yield f"{one.cluster}: {name} {verb}: {one.message}"
     for cluster, why in sorted(live.unanswered.items()):
         yield f"{cluster}: not asked: {why}"
+    yield from sorted(heard_words(live.heard))
 
 
 def _detail(cell: Cell) -> str:

@@ -15,6 +15,7 @@ from typing import Any
 import orjson
 
 from reconciler.objects import Object, ObjectKey, map_of, maps_of
+from reconciler.planning.fields import reads_as_other_type
 from reconciler.planning.plan import (
     ABSENT,
     CHOSEN,
@@ -93,12 +94,22 @@ def value_text(value: Any, *, keep_lines: bool = False) -> str:
 def value_texts(before: Any, after: Any, *, keep_lines: bool = False) -> tuple[str, str]:
     """Two different JSON values, written so that the difference is seen.
 
-    ``1`` and ``"1"``, or two ways to write é, look alike until they are quoted as in JSON.
+    ``1`` and ``"1"``, two ways to write é, or a space at the end look alike until they are quoted
+    as in JSON. So is a text that reads as another type than the other value has.
     """
     texts = value_text(before, keep_lines=keep_lines), value_text(after, keep_lines=keep_lines)
-    if unicodedata.normalize("NFKC", texts[0]) != unicodedata.normalize("NFKC", texts[1]):
-        return texts
-    return _quoted(before), _quoted(after)
+    if _as_seen(texts[0]) == _as_seen(texts[1]) or _changes_type(before, after):
+        return _quoted(before), _quoted(after)
+    return texts
+
+
+def _as_seen(text: str) -> str:
+    return " ".join(unicodedata.normalize("NFKC", text).split())
+
+
+def _changes_type(before: Any, after: Any) -> bool:
+    texts = [value for value in (before, after) if isinstance(value, str)]
+    return len(texts) == 1 and ABSENT not in (before, after) and reads_as_other_type(texts[0])
 
 
 def _quoted(value: Any) -> str:
@@ -227,7 +238,7 @@ def summary_line(plan: Plan) -> str:
     Of a plan that was compared with another commit's: ``Against main: ...``.
     """
     counts = plan.summary()
-    parts = [f"{counts[a]} to {a}" for a in PAST if counts[a]]
+    parts = [part] if (part := _to_do(counts)) else []
     if counts[Action.FAILED]:
         parts.append(f"{counts[Action.FAILED]} failed")
     parts += [f"{counts[a]} {a}" for a in (Action.TERMINATING, Action.WAITING) if counts[a]]
@@ -252,6 +263,15 @@ def summary_line(plan: Plan) -> str:
     if added := counts["additions"]:
         text += f" {plural(added, 'field')} added by others."
     return text + (f" {away} could not be looked at." if away else "")
+
+
+def counted(actions: Iterable[Action]) -> str:
+    """``1 to create, 2 to update``."""
+    return _to_do(Counter(actions))
+
+
+def _to_do(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{counts[a]} to {a}" for a in PAST if counts.get(a))
 
 
 def result_line(result: RunResult) -> str:

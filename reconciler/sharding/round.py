@@ -1,9 +1,10 @@
 """A round: one run that several pods share, and what they tell one another of it.
 
 They meet in the ConfigMap ``federation-<name>-round`` of the host cluster. The pod with index 0
-publishes what it decided, the others read it, and each says when it has ended. Nobody waits for
-anything but the decision, and, before deleting a Service or an Ingress, for the DNS records to be
-written: a pod that dies holds up nothing else.
+publishes what it decided, the others read it, and each says what its guards find and when it has
+ended. Nobody waits for anything but the decision; a pod that deletes something, for the guards of
+the others; and before deleting a Service or an Ingress, for the DNS records to be written. A pod
+that dies holds up nothing else.
 
 A round is of one Job and one holding of the lock (its epoch, ``Lease.epoch``): what was decided
 before somebody else held it is not acted upon any more.
@@ -14,7 +15,7 @@ from __future__ import annotations
 import base64
 import random
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import orjson
@@ -28,7 +29,7 @@ from reconciler.objects import Object, ObjectKey
 from reconciler.sharding.split import Shard
 
 CONFIG_MAPS = Resource("v1", "ConfigMap", "configmaps", namespaced=True)
-VERSION = 2
+VERSION = 3
 MAX_BYTES = 900_000
 TRIES = 30
 POLL_SECONDS = 1.0
@@ -40,7 +41,7 @@ class RoundState(Struct, frozen=True):
     """What the ConfigMap says. ``ended``: pod -> whether all that it had to do was done.
 
     ``names``: what became of the DNS records: None not yet written, "" all are as planned, else
-    what failed.
+    what failed. ``guards``: pod -> which limits its plan passes.
     """
 
     round: str = ""
@@ -49,6 +50,7 @@ class RoundState(Struct, frozen=True):
     decision: bytes = b""
     ended: Mapping[int, bool] = field(default_factory=dict)
     names: str | None = None
+    guards: Mapping[int, tuple[str, ...]] = field(default_factory=dict)
 
     @property
     def all_ended(self) -> bool:
@@ -147,6 +149,34 @@ class Round:
                 return f"shard 0 of {self.shard.count} has not written the DNS records"
             self._pause(POLL_SECONDS)
 
+    def tell_guards(self, violations: Sequence[str]) -> None:
+        """Which limits this pod's plan passes, if any. Raises ReconcileError."""
+        mine = {self.shard.index: tuple(violations)}
+        self._update(lambda state: replace(state, guards={**state.guards, **mine}))
+
+    def await_guards(self, patience: float = PATIENCE_SECONDS) -> list[str]:
+        """Which limits the other pods' plans pass, once all that have not ended have told.
+
+        One that has told nothing within ``patience`` seconds counts as one that passes none: it
+        writes nothing either, or judges itself. Raises StalePlan as above.
+        """
+        give_up = self._clock() + patience
+        while True:
+            self._check()
+            self.state = self._read()[0]
+            told = self.state.guards
+            if any(told.values()) or self._clock() >= give_up:
+                break
+            if {*told, *self.state.ended} >= set(range(self.shard.count)):
+                break
+            self._pause(POLL_SECONDS)
+        return [
+            f"shard {index} of {self.shard.count}: {text}"
+            for index, violations in sorted(told.items())
+            if index != self.shard.index
+            for text in violations
+        ]
+
     def end(self, *, well: bool) -> RoundState:
         """This pod has ended; what is known of all of them. Raises ReconcileError."""
         mine = {self.shard.index: well}
@@ -195,6 +225,7 @@ class Round:
                 "epoch": state.epoch,
                 "shards": state.count,
                 "names": state.names,
+                "guards": {str(index): told for index, told in sorted(state.guards.items())},
                 "ended": {str(index): well for index, well in sorted(state.ended.items())},
             },
             option=orjson.OPT_INDENT_2,
@@ -231,6 +262,7 @@ def _parsed(found: Object | None) -> RoundState:
             base64.b64decode(encoded),
             {int(index): bool(well) for index, well in document["ended"].items()},
             None if document["names"] is None else str(document["names"]),
+            {int(index): tuple(map(str, told)) for index, told in document["guards"].items()},
         )
     except (KeyError, TypeError, ValueError, AttributeError):
         return RoundState()

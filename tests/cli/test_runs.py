@@ -85,6 +85,46 @@ def test_a_report_that_cannot_be_written_fails_in_words(
     assert "defect" not in done.stderr
 
 
+def test_a_report_that_cannot_be_written_costs_neither_the_others_nor_the_saved_plan(
+    reconcile: Command, repository: Write, tmp_path: Path
+) -> None:
+    lost, also, kept = tmp_path / "no" / "plan.md", tmp_path / "no" / "a.html", tmp_path / "a.json"
+    lost.parent.mkdir()
+    for report in (lost, also):
+        report.symlink_to(tmp_path / "nowhere" / "plan")
+    folder, saved = repository(config_maps("a")), tmp_path / "plan.saved"
+    reports = [word for file in (lost, also, kept) for word in ("--report", file)]
+    done = reconcile("--plan", "--sandbox", "--repo", folder, *reports, "--out", saved)
+    assert done.returncode == 1
+    assert "default/a" in done.stdout
+    assert json.loads(kept.read_text())["summary"]["create"] == 1
+    assert saved.exists()
+    assert f"the report {lost} was not written" in done.stderr
+    assert f"the report {also} was not written" in done.stderr
+    done = reconcile("--sandbox", "--repo", folder, *reports)
+    assert done.returncode == 1
+    assert "1 created" in done.stdout
+    assert json.loads(kept.read_text())["summary"]["create"] == 1
+
+
+@pytest.mark.parametrize(
+    "where", [("--metrics-push", "http://127.0.0.1:1"), ("--metrics-file", "{tmp}/no/a.prom")]
+)
+def test_metrics_that_cannot_be_told_cost_neither_the_plan_nor_the_outcome(
+    reconcile: Command, repository: Write, tmp_path: Path, where: tuple[str, str]
+) -> None:
+    option, value = where
+    folder = repository(config_maps("a"))
+    environment = {"RECONCILE_ALLOW_ACCESS": "plain-http"}
+    told = (option, value.format(tmp=tmp_path))
+    for plan in (("--plan",), ()):
+        done = reconcile(*plan, "--sandbox", "--repo", folder, *told, env=environment)
+        assert done.returncode == 0
+        assert "default/a" in done.stdout
+        assert "etrics" in done.stderr
+    assert "1 created" in done.stdout
+
+
 def test_clusters_are_simulated_whatever_their_access(
     reconcile: Command, repository: Write
 ) -> None:
@@ -273,18 +313,29 @@ def test_the_question_says_all_that_a_yes_will_do() -> None:
     frontend = Change(Action.RECREATE, ObjectKey("batch", "Job", "shop", "import"), "batch/v1")
     leftover = Change(Action.PRUNE, ObjectKey("", "ConfigMap", "shop", "old"), "v1")
     refused = Change(Action.FAILED, ObjectKey("", "ConfigMap", "shop", "new"), "v1")
-    there = ClusterPlan("aws-eu", changes=(frontend, leftover, refused))
+    used = Change(Action.WAITING, ObjectKey("", "ConfigMap", "shop", "used"), "v1")
+    there = ClusterPlan("aws-eu", changes=(frontend, leftover, refused, used))
     quiet = ClusterPlan("gcp-eu", changes=(refused,))
     withdrawn = {"name": "web.example.com.", "type": "A", "from": ["192.0.2.1"], "to": None}
     for plan, asked in (
-        (Plan("shop", (there, quiet)), ("Make 2 changes in 1 cluster", "2 deletions among them")),
+        (
+            Plan("shop", (there, quiet)),
+            (
+                "Make 2 changes in 1 cluster (1 to recreate, 1 to prune)",
+                "2 deletions among them, 1 prune left to a later run",
+            ),
+        ),
         (
             Plan("shop", (quiet,), dns=(withdrawn,)),
-            ("Change 1 DNS record", "1 deletion among them"),
+            ("Change 1 DNS record (1 to prune)", "1 deletion among them"),
         ),
         (
             Plan("shop", (there,), dns=(withdrawn,)),
-            ("Make 2 changes in 1 cluster and change 1 DNS record", "3 deletions among them"),
+            (
+                "Make 2 changes in 1 cluster (1 to recreate, 1 to prune) and change 1 DNS record "
+                "(1 to prune)",
+                "3 deletions among them, 1 prune left to a later run",
+            ),
         ),
     ):
         assert question(plan) == asked

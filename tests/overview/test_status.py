@@ -11,6 +11,8 @@ import pytest
 from reconciler.objects import ObjectKey
 from reconciler.overview.failing_pods import selector_text
 from reconciler.overview.fleet_status import ClusterStatus, Status, WorkloadStatus, select
+from tests.scenarios.conftest import CLUSTERS
+from tests.scenarios.manifests import NAMESPACE
 
 from .conftest import Fleet
 
@@ -182,3 +184,58 @@ def test_names_choose(text: str, names: set[str]) -> None:
 )
 def test_a_selector_is_a_query(selector: Any, query: str) -> None:
     assert selector_text(selector) == query
+
+
+ONLY_AWS = """
+---
+apiVersion: federation.reconciler.dev/v1alpha1
+kind: Placement
+metadata: {name: all}
+spec: {select: [{namespace: shop}, {kind: Namespace}], clusters: [aws]}
+"""
+
+
+@pytest.mark.parametrize("how", ["broken", "left out"])
+def test_a_cluster_that_is_not_looked_at_is_named_though_nothing_is_placed_there(
+    shop_fleet: Fleet, how: str
+) -> None:
+    shop = shop_fleet.repository / "shop.yaml"
+    shop.write_text(shop.read_text() + ONLY_AWS)
+    shop_fleet.run("--yes")
+    shop_fleet.run("status", "--watch", "--interval", "100ms", "--timeout", "20s")
+    if how == "broken":
+        shop_fleet.sandbox.cluster("gcp").faults.error(500)
+    else:
+        clusters = shop_fleet.repository / "clusters.yaml"
+        access = "spec: {access: {context: nowhere}, provider: gcp"
+        clusters.write_text(CLUSTERS.replace("spec: {provider: gcp", access))
+    for form in ("table", "wide"):
+        said = shop_fleet.run("status", "-o", form, code=1).stdout
+        (line,) = [line for line in said.splitlines() if line.startswith("gcp: ")]
+        assert len(line) > len("gcp: it")
+    document = json.loads(shop_fleet.run("status", "-o", "json", code=1).stdout)
+    assert [one["name"] for one in document["notLookedAt"]] == ["gcp"]
+    (web,) = document["workloads"]
+    assert [part["name"] for part in web["clusters"]] == ["aws"]
+    # It has no say about what is not wanted there.
+    assert "gcp: " in shop_fleet.run("status", "web").stdout
+
+
+def test_no_summary_says_that_all_is_well_while_a_cluster_is_not_looked_at(
+    shop_fleet: Fleet,
+) -> None:
+    (shop_fleet.repository / "shop.yaml").write_text(NAMESPACE + ONLY_AWS)
+    assert "all of it is well" not in shop_fleet.run("status", code=1).stdout
+    shop_fleet.run("--yes")
+    assert "Nothing is placed anywhere, or all of it is well" in shop_fleet.run("status").stdout
+    shop_fleet.sandbox.cluster("gcp").stop()
+    said = shop_fleet.run("status", code=1).stdout
+    assert "in the clusters that were looked at" in said
+    assert said.count("gcp: ") == 1
+
+
+def test_a_cluster_is_told_once_however_much_is_wanted_there(shop_fleet: Fleet) -> None:
+    shop_fleet.run("--yes")
+    shop_fleet.sandbox.cluster("gcp").stop()
+    said = shop_fleet.run("status", code=1).stdout
+    assert said.count("gcp: ") == 1

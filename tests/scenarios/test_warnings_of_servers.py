@@ -6,11 +6,16 @@ import json
 import re
 
 import pytest
+from msgspec.structs import replace
 
+from reconciler.pipeline import Options, validate
+from reconciler.planning.survivability import survivability
+from reconciler.reporting import survivability as report
 from reconciler.reporting.html import render_html
 from reconciler.reporting.json_report import plan_document
 from reconciler.reporting.markdown import render_markdown
 from reconciler.reporting.text import render_plan
+from reconciler.stand_ins import try_stand_ins
 from tests.controlplane.process import eventually
 from tests.scenarios.conftest import World
 from tests.scenarios.manifests import NAMESPACE, SETTINGS, WEB
@@ -60,9 +65,9 @@ def test_what_pod_security_warns_of_is_told_once_in_every_report(real_world: Wor
     assert told.startswith(
         "aws, gcp: Deployment.apps shop/web: the API server warns: would violate"
     )
-    for report in (render_plan, render_markdown, render_html):
+    for render in (render_plan, render_markdown, render_html):
         # On other lines, and with signs that no Markdown acts upon.
-        plain = re.sub(r"[^a-z]", "", report(prepared.plan))
+        plain = re.sub(r"[^a-z]", "", render(prepared.plan))
         assert plain.count("warnswouldviolate") == 1
     assert told in json.loads(json.dumps(plan_document(prepared.plan)))["warnings"]
     assert not prepared.plan.has_failures
@@ -123,3 +128,62 @@ def test_a_field_that_is_deprecated_is_told_before_its_namespace_is_there(
     assert "deprecated" in told
     result = world.apply()
     assert (result.ok, result.warnings) == (True, ())
+
+
+ENDPOINTS = """
+apiVersion: v1
+kind: Endpoints
+metadata: {name: old, namespace: shop}
+subsets: [{addresses: [{ip: 192.0.2.1}], ports: [{port: 80}]}]
+"""
+
+
+def test_an_old_version_of_an_api_is_told_once_for_its_kind(real_world: World) -> None:
+    world = real_world
+    world.write("shop.yaml", "---".join([NAMESPACE, ENDPOINTS, ENDPOINTS.replace("old", "older")]))
+    (told,) = of_servers(world.plan().warnings)
+    assert told.startswith("aws, gcp: Endpoints: the API server warns: v1 Endpoints is deprecated")
+    result = world.apply()
+    assert result.ok
+    assert result.warnings == ()
+    (still,) = of_servers(world.plan().warnings)
+    assert still == told
+
+
+def test_ports_that_hide_one_another_are_told_of_the_workload(real_world: World) -> None:
+    world = real_world
+    twin = "{name: http, containerPort: 80}"
+    side = f"\n        - {{name: side, image: registry.example/side:1.0, ports: [{twin}]}}\n"
+    both = f"{WEB.rstrip()}\n          ports: [{twin}]{side}"
+    world.write("shop.yaml", "---".join([NAMESPACE, both]))
+    told = of_servers(world.plan().warnings)
+    begin = "aws, gcp: Deployment.apps shop/web: the API server warns: "
+    assert told
+    assert all(text.startswith(begin) and "duplicate port" in text for text in told)
+    result = world.apply()
+    assert (result.ok, result.warnings) == (True, ())
+
+
+def test_survivability_tells_what_a_stand_ins_server_warns_of(real_world: World) -> None:
+    world = real_world
+    world.write("shop.yaml", RESTRICTED)
+    assert world.apply().ok
+    spread = """
+apiVersion: federation.reconciler.dev/v1alpha1
+kind: Placement
+metadata: {name: web}
+spec:
+  select: [{kind: Deployment, name: web}]
+  clusterSelector: {}
+  spread: [{by: cluster, maxGroups: 1}]
+"""
+    world.write("shop.yaml", "---".join([RESTRICTED, WEB, spread]))
+    options = Options(repo=str(world.repository), kubeconfig=str(world.kubeconfig))
+    matrix = replace(survivability(validate(options).state), live=try_stand_ins(options))
+    assert matrix.live
+    assert (matrix.live.tried, matrix.live.refused) == (1, ())
+    words = "Deployment.apps shop/web: the API server warns: would violate"
+    (told,) = json.loads(report.render_json(matrix))["live"]["warnings"]
+    assert words in told
+    assert words in report.render_text(matrix)
+    assert "would violate" in report.render_markdown(matrix)
