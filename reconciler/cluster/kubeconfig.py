@@ -77,7 +77,7 @@ class Kubeconfig(Unshown, frozen=True):
         user = self._entry("user", self.users, entry["user"], cluster) if entry.get("user") else {}
         if fault := _impersonation_fault(user) or _credential_fault(user):
             raise ClusterUnauthorized(cluster, f"kubeconfig context {context!r}: {fault}")
-        if "exec" in user or "auth-provider" in user:
+        if user.get("exec") is not None:
             return _by_plugin(self, context, cluster)
         try:
             return Endpoint(
@@ -298,10 +298,19 @@ def _headers(user: dict[str, Any]) -> Callable[[], dict[str, str]]:
         headers = bearer_file(Path(user["tokenFile"]))
     elif user.get("token"):
         headers = bearer(user["token"])
+    elif user.get("auth-provider"):
+        # Never renewed here: the client library would ask an issuer that it does not verify, with
+        # the refresh token. kubectl renews it in the file; an expired one is refused as any other.
+        headers = bearer(_id_token(user))
     elif user.get("username"):
         headers = basic(user["username"], user.get("password", ""))
     impersonation = _impersonation(user)
     return (lambda: {**headers(), **impersonation}) if impersonation else headers
+
+
+def _id_token(user: dict[str, Any]) -> Any:
+    """The token that kubectl keeps of an OpenID Connect provider."""
+    return map_of(map_of(user.get("auth-provider")).get("config")).get("id-token")
 
 
 def _impersonation(user: dict[str, Any]) -> dict[str, str]:
@@ -324,6 +333,14 @@ def _credential_fault(user: dict[str, Any]) -> str:
     if len(has) == 1:
         given = has.pop()
         return f"client-{given} without client-{'key' if given == 'certificate' else 'certificate'}"
+    provider = user.get("auth-provider")
+    if provider is not None and provider.get("name") != "oidc":
+        return (
+            f"auth-provider {provider.get('name')!r} is none that kubectl knows since 1.26; "
+            "use its credential plugin (exec)"
+        )
+    if provider is not None and not isinstance(_id_token(user), str):
+        return "auth-provider 'oidc' has no id-token in its config, which is text"
     if user.get("tokenFile"):
         try:
             Path(user["tokenFile"]).read_text(encoding="utf-8")

@@ -88,21 +88,13 @@ def place(
     }
     moves += _degraded(usual, state, out, homeless)
     moves += _staying(usual, state, availability.staying)
-    serving = standing - availability.silent - availability.returning
     workloads = {workload.key: workload for workload in state.workloads}
-    shares = {a.workload: a.replicas for a in usual}
     scaled = {scale_target(workload.template) for workload in state.workloads}
 
     def running(a: Assignment) -> Running:
         return Running(
             asked=_ours(a, asked.get(a.workload, {}), strangers),
             ready=ready.get(a.workload, {}),
-            # Its share at most: it cannot have been told yet to stand in for others.
-            assumed={
-                name: min(count, shares[a.workload].get(name) or 0)
-                for name, count in a.replicas.items()
-                if count and name in serving
-            },
             doubtful=doubtful,
             scaled=scaled_as(a.workload) in scaled or _is_scaled(live.get(a.workload, {})),
         )

@@ -20,16 +20,16 @@ from reconciler.scheduling.assignment import Assignment
 class Running(Struct, frozen=True):
     """Replicas of one workload by cluster, of clusters that could be looked at.
 
+    The others count for nothing: a share that Git gives them now cannot have been told to them.
+
     asked     ``spec.replicas`` of the live objects
     ready     those that serve
-    assumed   what clusters that could not be looked at are taken to serve
     doubtful  clusters whose word is not taken for it that they serve
     scaled    an autoscaler sets the counts: where some are to run, its count is what is wanted
     """
 
     asked: Mapping[str, int]
     ready: Mapping[str, int]
-    assumed: Mapping[str, int]
     doubtful: Collection[str] = ()
     scaled: bool = False
 
@@ -51,7 +51,7 @@ def hold(assignment: Assignment, running: Running) -> tuple[Assignment, list[str
         for c, n in running.asked.items()
         if c not in running.doubtful
     )
-    excess = serving + sum(running.assumed.values()) - sum(wanted.values()) - assignment.shortfall
+    excess = serving - sum(wanted.values()) - assignment.shortfall
     lacking, excess = excess < 0, max(0, excess)
     kept: dict[str, int] = {}
     for name in sorted(running.asked, key=lambda name: (name not in leaving, name)):

@@ -119,3 +119,50 @@ def test_a_plugin_that_gives_a_certificate_does_not_drop_whom_to_act_as(tmp_path
     endpoint = by_plugin(tmp_path, status, ", as: robot")
     assert endpoint.client_certificate_pem == "C"
     assert endpoint.headers() == {"impersonate-user": "robot"}
+
+
+@pytest.mark.parametrize(
+    ("provider", "said"),
+    [
+        ("{name: gcp}", "auth-provider 'gcp' is none that kubectl knows since 1.26"),
+        ("{name: azure, config: {access-token: canary}}", "auth-provider 'azure' is none"),
+        ("{}", "auth-provider None is none"),
+        ("{name: oidc}", "has no id-token"),
+        ("{name: oidc, config: canary}", "has no id-token"),
+        ("{name: oidc, config: {id-token: 5}}", "has no id-token"),
+    ],
+)
+def test_a_provider_that_cannot_be_used_is_that_members_trouble(
+    tmp_path: Path, provider: str, said: str
+) -> None:
+    path = tmp_path / "config"
+    path.write_text(CONFIG.replace("token: canary", f"auth-provider: {provider}"))
+    with pytest.raises(ClusterUnauthorized) as caught:
+        load_kubeconfig(str(path)).endpoint("one", "aws")
+    assert said in str(caught.value)
+    assert "canary" not in str(caught.value)
+
+
+def test_an_expired_token_of_a_provider_is_never_renewed_at_an_issuer_that_is_not_verified(
+    tmp_path: Path,
+) -> None:
+    expired = ".".join(
+        base64.urlsafe_b64encode(part).decode().rstrip("=")
+        for part in (b'{"alg":"none"}', b'{"exp":1}', b"signature")
+    )
+    config = f"{{id-token: {expired}, refresh-token: canary, client-id: c, client-secret: canary, "
+    config += 'idp-issuer-url: "https://127.0.0.1:1"}'
+    path = tmp_path / "config"
+    path.write_text(
+        CONFIG.replace("token: canary", f"auth-provider: {{name: oidc, config: {config}}}")
+    )
+    endpoint = load_kubeconfig(str(path)).endpoint("one", "aws")
+    assert endpoint.headers() == {"authorization": f"Bearer {expired}"}
+
+
+@pytest.mark.parametrize("key", ["auth-provider", "exec"])
+def test_what_is_null_is_not_there(tmp_path: Path, key: str) -> None:
+    path = tmp_path / "config"
+    path.write_text(CONFIG.replace("token: canary", f"token: canary, {key}: null"))
+    headers = load_kubeconfig(str(path)).endpoint("one", "aws").headers()
+    assert headers == {"authorization": "Bearer canary"}

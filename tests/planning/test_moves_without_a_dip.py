@@ -33,7 +33,7 @@ def test_replicas_are_handed_over_without_a_dip(edits, broken, total, steps) -> 
     for shares in edits:
         for _ in range(steps):
             counts, short = divide(total, shares, key="k", current=asked)
-            held, _ = hold(Assignment(WEB, counts, shortfall=short), Running(asked, ready, {}))
+            held, _ = hold(Assignment(WEB, counts, shortfall=short), Running(asked, ready))
             after = {c: n or 0 for c, n in held.replicas.items()}
             for stop in range(len(CLUSTERS) + 1):
                 # What is written by then; a cluster that is not in it is pruned.
