@@ -111,12 +111,25 @@ class Finder:
                 {k: v for k, v in rest.items() if k != "f:status"},
             )
             for entry in counted
-            if (rest := difference(entry.get("fieldsV1") or {}, others))
+            if (rest := _but_shells(difference(entry.get("fieldsV1") or {}, others), others))
         ]
         search = _Search(self._rules, desired, live)
         removed, _ = search.walk((), (), owners, live)
         paths = sorted(search.reported, key=lambda addition: addition.path)
         return Found(tuple(paths), removed or {}, tuple(sorted(search.losers)))
+
+
+def _but_shells(tree: Fields, others: Fields) -> Fields:
+    """``tree`` without the maps and items that hold nothing of theirs, and what others own."""
+    found: Fields = {}
+    for step, inner in tree.items():
+        theirs = others.get(step, {})
+        if not inner and theirs:
+            continue
+        rest = _but_shells(inner, theirs)
+        if rest or not inner:
+            found[step] = rest
+    return found
 
 
 class _Search:
