@@ -48,7 +48,7 @@ from reconciler.planning.fields import (
     leaf_fields,
     recreated_fields,
 )
-from reconciler.planning.ignored import held
+from reconciler.planning.ignored import disowning, held, kept_in
 from reconciler.planning.once import is_collected
 from reconciler.planning.plan import Action, Addition, Change, FieldChange
 from reconciler.planning.reasons import DRIFT, Grounds, in_all, losers_of
@@ -544,8 +544,10 @@ def _refused(
     resource, text = _resource(target), _words(target, error, body, live)
     if error.code != 422:
         return _failed(target, text, invalid=_is_malformed(error))
+    ignored = target.desired.ignore
+    new = kept_in(body, live, ignored) if ignored else body
     try:
-        fresh = try_as_new(member, resource, body, target.key.namespace, live)
+        fresh = try_as_new(member, resource, new, target.key.namespace, live)
     except ApiError as second:
         words = _words(target, second, body, live)
         text += f"; the new one would be refused too: {words}" * (words != text)
@@ -554,9 +556,10 @@ def _refused(
     if now is None or now["metadata"].get("uid") != live["metadata"].get("uid"):
         return _failed(target, f"{text}; it was deleted meanwhile: run again")
     live = now
-    ours = fields_of(filter(is_ours, entries_of(fresh)))
+    own = [*filter(is_ours, disowning(entries_of(fresh), held(fresh, ignored)))]
+    ours = fields_of(own)
     others = [entry for entry in entries_of(live) if not is_ours(entry)]
-    entries = [*others, *filter(is_ours, entries_of(fresh))]
+    entries = [*others, *own]
     applied = overlaid(live, fresh, ours)
     applied["metadata"] = {**applied["metadata"], "managedFields": entries}
     added = terms.finder.find(applied, target.desired)
@@ -565,7 +568,7 @@ def _refused(
     gone = make_room(live, foreseen.result, fresh, body, error, dry_run)
     if isinstance(gone, Refusal):
         if gone.fixed:
-            return _recreating(member, target, body, live, fresh, error, terms)
+            return _recreating(member, target, new, live, fresh, error, terms)
         # The manifest is fine; it is refused for what the object has besides.
         beyond = ", ".join(field.path for field in claims.beyond_git(live, fresh)[:6])
         text += f"; it has what Git does not say: {beyond}" if beyond else ""

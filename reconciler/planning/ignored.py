@@ -42,6 +42,13 @@ def left_out(body: Object, live: Object, ignored: tuple[str, ...], *, owned: boo
     return sent if isinstance(sent, dict) else body
 
 
+def kept_in(body: Object, live: Object, ignored: tuple[str, ...]) -> Object:
+    """``body`` for a new object in place of ``live``: what is left to others has its live value."""
+    where = _Where(ours={}, every=fields_of(entries_of(live)), unknown=True)
+    sent = _sent(body, live, steps_of(ignored), where)
+    return sent if isinstance(sent, dict) else body
+
+
 def held(live: Object, ignored: tuple[str, ...]) -> Fields:
     """What our apply owns of all that is left to others, as a fieldsV1 tree."""
     entry = our_entry(live)
