@@ -25,6 +25,7 @@ from reconciler.cli.settings import (
     terminal_options,
 )
 from reconciler.cli.simulated import seen_by
+from reconciler.cli.stopping import limited
 from reconciler.cli.tables import table
 from reconciler.errors import UsageError
 
@@ -123,7 +124,8 @@ def _follow(
     shown: list[str] = []
     while True:
         quiet = watching is not None or output in ("json", "yaml")
-        rows = _look(settings, workload, namespace, quiet=quiet)
+        with limited(settings) as in_time:
+            rows = _look(in_time, workload, namespace, quiet=quiet)
         shown = _show(settings, rows, output, shown, watch=watching is not None)
         if all(row.fine for row in rows):
             return Exit.OK
