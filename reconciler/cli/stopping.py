@@ -77,7 +77,7 @@ class Stop:
         self._terminated_at = inf
         self._last_resort: threading.Timer | None = None
         self._clock: threading.Timer | None = None
-        self._late = False
+        self._late = self._cut = False
         self._before: dict[signal.Signals, Any] = {}
 
     def __enter__(self) -> Self:
@@ -124,7 +124,7 @@ class Stop:
     @contextmanager
     def within(self, seconds: float) -> Iterator[None]:
         """A run that must end in this time. Raises DeadlinePassed where nothing was written yet."""
-        self._late = False
+        self._late = self._cut = False
         self._clock = threading.Timer(
             seconds + max(OVERTIME_SECONDS, OVERTIME * seconds), self._tell_late
         )
@@ -133,7 +133,7 @@ class Stop:
         try:
             yield
         except (KeyboardInterrupt, click.Abort):
-            if self._reasons != [LATE] or self._in_order:
+            if self._reasons != [LATE] or not self._cut:
                 raise
             raise DeadlinePassed(seconds) from None
         finally:
@@ -180,6 +180,7 @@ class Stop:
         del number, frame
         if self._late:
             self._late = False
+            self._cut = not self._in_order
             self._stop(LATE)
             return
         again = CTRL_C in self._reasons
