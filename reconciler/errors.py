@@ -124,6 +124,16 @@ class StalePlan(ReconcileError):
         super().__init__("; ".join(self.differences), hint=hint)
 
 
+class DeadlinePassed(ReconcileError):
+    """The run's time is over, and it had not begun to write."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(
+            f"the run did not end within {seconds:g} s; nothing was written",
+            hint="--deadline gives it longer",
+        )
+
+
 class LeaseLost(ReconcileError):
     """This run no longer holds the lock and must not write any more."""
 

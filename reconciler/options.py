@@ -14,6 +14,11 @@ from reconciler.sharding.split import Shard
 from reconciler.source.rules import SignatureRule
 
 
+def usual_seconds(*, plan_only: bool) -> float:
+    """How long a run, or what only reads, may take where --deadline does not say."""
+    return 300.0 if plan_only else 600.0
+
+
 class Progress(Protocol):
     """Told how far a run has come; phases may overlap."""
 

@@ -42,6 +42,7 @@ from reconciler.objects import ObjectKey
 from reconciler.options import NoProgress as NoProgress
 from reconciler.options import Options as Options
 from reconciler.options import Progress as Progress
+from reconciler.options import usual_seconds
 from reconciler.planning.fleet_plan import HINT, assemble, hold_moved, unreachable_plan
 from reconciler.planning.guards import deletions_of
 from reconciler.planning.looking import CONCURRENT_MEMBERS, Seen, words_of
@@ -87,10 +88,6 @@ from reconciler.source.owner import Claimant, Owner
 
 if TYPE_CHECKING:
     from reconciler.dns.plan import DnsPlan
-
-
-RUN_SECONDS, PLAN_SECONDS = 600.0, 300.0
-"""How long a run, and what only reads, may take where --deadline does not say."""
 
 
 class Prepared(Struct, frozen=True):
@@ -523,8 +520,7 @@ def _check_names(state: DesiredState, names: Sequence[str]) -> None:
 
 def _connector(options: Options, state: DesiredState) -> Connector:
     began = time.monotonic()
-    usual = PLAN_SECONDS if options.plan_only else RUN_SECONDS
-    deadline = began + (options.deadline or usual)
+    deadline = began + (options.deadline or usual_seconds(plan_only=options.plan_only))
 
     def seconds_left() -> float:
         return min(deadline - time.monotonic(), options.time_left())

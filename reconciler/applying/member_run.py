@@ -15,7 +15,7 @@ from reconciler.applying.waves import DELETING, apply_waves, prune_waves, wave_o
 from reconciler.applying.writing import Written, move_entries, write
 from reconciler.cluster.parallel import in_parallel
 from reconciler.cluster.resources import Resource, VersionedKind
-from reconciler.errors import ClusterError, LeaseLost
+from reconciler.errors import ClusterError, ClusterUnreachable, LeaseLost
 from reconciler.inventory.ownership import Fields
 from reconciler.inventory.records import Record
 from reconciler.inventory.store import Inventory, write_inventory
@@ -451,7 +451,7 @@ class MemberRun:
         kinds = {k.group_kind for key in broken for k in introduced.get(key, {})}
         pending = {key: found for key, found in introduced.items() if key not in broken}
         give_up = time.monotonic() + CRD_TIMEOUT_SECONDS
-        while pending and time.monotonic() < give_up and not self.stopped():
+        while pending and time.monotonic() < give_up and not (self.lost or self.stopped()):
             for key, found in list(pending.items()):
                 if all(self._is_served(resource) for resource in found.values()):
                     self._resources.update(found)
@@ -465,6 +465,10 @@ class MemberRun:
     def _is_served(self, resource: Resource) -> bool:
         try:
             self.work.member.list_objects(resource, metadata_only=True)
+        except ClusterUnreachable as error:
+            # Also when the run's time is over.
+            self.lost = self.lost or str(error)
+            return False
         except ClusterError:
             return False
         return True

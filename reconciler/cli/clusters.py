@@ -22,6 +22,7 @@ from reconciler.cli.settings import (
     terminal_options,
 )
 from reconciler.cli.simulated import seen_by
+from reconciler.cli.stopping import limited
 from reconciler.cli.tables import age, table
 
 if TYPE_CHECKING:
@@ -72,7 +73,7 @@ def clusters(context: click.Context, /, *, output: str, sandbox: bool, **given: 
     Asks every member, and compares it with the repository as a plan does.
     """
     settings = merged(context, **given)
-    with seen_by(settings, sandbox=sandbox) as settings:
+    with seen_by(settings, sandbox=sandbox) as settings, limited(settings) as settings:
         federation, commit, rows = _look(settings, quiet=output in ("json", "yaml"))
     if output in ("json", "yaml"):
         settings.console.out(_as_data(federation, commit, rows, output), newline=False)

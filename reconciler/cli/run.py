@@ -66,10 +66,11 @@ def run_once(
 ) -> Exit:
     """One run under the lock; ``stop`` has the signals. Raises ReconcileError."""
     stop.at_once()
-    settings = settings.until_deadline()
-    if request.plan_only:
-        return _only_plan(settings, request, stop)
-    return _apply(settings, request, stop, saved)
+    settings, seconds = settings.until_deadline(plan_only=request.plan_only)
+    with stop.within(seconds):
+        if request.plan_only:
+            return _only_plan(settings, request, stop)
+        return _apply(settings, request, stop, saved)
 
 
 def _only_plan(settings: Settings, request: Request, stop: Stop) -> Exit:

@@ -64,16 +64,18 @@ class Settings(Struct, frozen=True):
     time_left: Callable[[], float] = lambda: inf
     console: Console = field(default_factory=Console)
 
-    def until_deadline(self) -> Settings:
-        """With a ``--deadline`` that begins now, and holds for Git and the lock as well."""
-        if self.deadline is None:
-            return self
-        ends, others = time.monotonic() + self.deadline, self.time_left
-        return replace(
+    def until_deadline(self, *, plan_only: bool = True) -> tuple[Settings, float]:
+        """With a deadline that begins now, and holds for Git and the lock as well; its seconds."""
+        from reconciler.options import usual_seconds
+
+        seconds = self.deadline or usual_seconds(plan_only=plan_only)
+        ends, others = time.monotonic() + seconds, self.time_left
+        limited = replace(
             self,
             time_left=lambda: min(ends - time.monotonic(), others()),
-            git_timeout=min(self.git_timeout, self.deadline),
+            git_timeout=min(self.git_timeout, seconds),
         )
+        return limited, seconds
 
     def options(self, *, plan_only: bool = True) -> Options:
         """The same as the pipeline wants it."""

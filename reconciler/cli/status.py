@@ -25,6 +25,7 @@ from reconciler.cli.settings import (
     terminal_options,
 )
 from reconciler.cli.simulated import seen_by
+from reconciler.cli.stopping import limited
 from reconciler.cli.tables import table
 from reconciler.errors import UsageError
 
@@ -130,7 +131,8 @@ def _follow(
     shown: list[str] = []
     while True:
         quiet = watching is not None or output in ("json", "yaml")
-        seen = _look(settings, workload, namespace, quiet=quiet)
+        with limited(settings) as in_time:
+            seen = _look(in_time, workload, namespace, quiet=quiet)
         shown = _show(settings, seen, output, shown, watch=watching is not None)
         # A cluster that is away says nothing of a workload that is not wanted there.
         if all(row.fine for row in seen.rows) and (workload or not seen.away):

@@ -1,4 +1,4 @@
-"""What Ctrl-C and SIGTERM do to a run: end it at once, or let what is in flight end first.
+"""What ends a run early, Ctrl-C, SIGTERM or its deadline: at once, or when what is in flight ended.
 
 As long as nothing is written there is nothing to finish, and a run that hangs on a dead member must
 not keep a pod from going. While it writes, it stops between objects, gives requests that are on
@@ -12,20 +12,47 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from math import inf
 from types import FrameType, TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
+
+import click
 
 from reconciler.cli.console import Console
 from reconciler.cli.exits import Exit
+from reconciler.errors import DeadlinePassed
+
+if TYPE_CHECKING:
+    from reconciler.cli.settings import Settings
 
 CTRL_C = "Ctrl-C was pressed"
 TERMINATED = "SIGTERM was received"
+LATE = "the deadline has passed"
 GRACE_SECONDS = 25.0
 """Below the 30 seconds after which Kubernetes kills a pod that says nothing else."""
 _FOR_REQUESTS = 0.8
 """The share of the grace period for requests; reporting and giving the lock back have the rest."""
+OVERTIME_SECONDS, OVERTIME = 2.0, 0.05
+"""How long after its deadline, at least and as a share of it, a run may tell what it knows.
+
+Requests end with the deadline by themselves; this is for what knows of no deadline: a question that
+nobody answers, a program that hangs."""
+
+
+@contextmanager
+def limited(settings: Settings) -> Iterator[Settings]:
+    """The same for what only looks, once: with its deadline, and 143 after SIGTERM."""
+    with Stop(settings.console, settings.grace) as stop:
+        settings, seconds = settings.until_deadline()
+        try:
+            with stop.within(seconds):
+                yield settings
+        except KeyboardInterrupt:
+            if stop.code is Exit.TERMINATED:
+                sys.exit(Exit.TERMINATED)
+            raise
 
 
 class Stop:
@@ -49,6 +76,8 @@ class Stop:
         self._stopped = threading.Event()
         self._terminated_at = inf
         self._last_resort: threading.Timer | None = None
+        self._clock: threading.Timer | None = None
+        self._late = self._cut = False
         self._before: dict[signal.Signals, Any] = {}
 
     def __enter__(self) -> Self:
@@ -64,6 +93,7 @@ class Stop:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        self._still()
         if self._last_resort is not None:
             self._last_resort.cancel()
         for number, handler in self._before.items():
@@ -79,7 +109,9 @@ class Stop:
         """The exit code of a run that was stopped; None for one that was not."""
         if TERMINATED in self._reasons:
             return Exit.TERMINATED
-        return Exit.INTERRUPTED if self._reasons else None
+        if CTRL_C in self._reasons:
+            return Exit.INTERRUPTED
+        return Exit.FAILED if self._reasons else None
 
     def time_left(self) -> float:
         """Seconds that requests still have; no end before SIGTERM."""
@@ -88,6 +120,29 @@ class Stop:
     def wait(self, seconds: float) -> None:
         """Sleep, unless and until there is a reason to stop."""
         self._stopped.wait(seconds)
+
+    @contextmanager
+    def within(self, seconds: float) -> Iterator[None]:
+        """A run that must end in this time. Raises DeadlinePassed where nothing was written yet."""
+        self._late = self._cut = False
+        self._clock = threading.Timer(
+            seconds + max(OVERTIME_SECONDS, OVERTIME * seconds), self._tell_late
+        )
+        self._clock.daemon = True
+        self._clock.start()
+        try:
+            yield
+        except (KeyboardInterrupt, click.Abort):
+            if self._reasons != [LATE] or not self._cut:
+                raise
+            raise DeadlinePassed(seconds) from None
+        finally:
+            self._still()
+            if LATE in self._reasons:
+                # The next run has a deadline of its own.
+                self._reasons.remove(LATE)
+                if not self._reasons:
+                    self._stopped.clear()
 
     def in_order(self) -> None:
         """From now on the first signal only sets ``reason``; a second Ctrl-C does not wait."""
@@ -107,8 +162,27 @@ class Stop:
         self._last_resort.start()
         self._stop(TERMINATED)
 
+    def _tell_late(self) -> None:
+        """Only a signal wakes a main thread that waits in the kernel."""
+        self._late = True
+        if self._in_order:
+            # What is being written ends with its requests; a provider or a receiver may hang.
+            self._clock = threading.Timer(self._grace, self._give_up)
+            self._clock.daemon = True
+            self._clock.start()
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+
+    def _still(self) -> None:
+        if self._clock is not None:
+            self._clock.cancel()
+
     def _interrupt(self, number: int, frame: FrameType | None) -> None:
         del number, frame
+        if self._late:
+            self._late = False
+            self._cut = not self._in_order
+            self._stop(LATE)
+            return
         again = CTRL_C in self._reasons
         self._reasons.append(CTRL_C)
         self._stopped.set()
@@ -124,10 +198,11 @@ class Stop:
 
     def _give_up(self) -> None:
         """Somebody still waits for an answer, and whoever sent SIGTERM is about to send SIGKILL."""
+        what = "SIGTERM" if self.code is Exit.TERMINATED else "the deadline"
         self._console.note(
-            f"Error: {self._grace:.0f} s after SIGTERM some requests have no answer; ending "
+            f"Error: {self._grace:.0f} s after {what} some requests have no answer; ending "
             "without them. The lock is not given back, and expires by itself."
         )
         sys.stderr.flush()
-        self._end(Exit.TERMINATED)
+        self._end(self.code or Exit.FAILED)
         return

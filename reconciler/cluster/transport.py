@@ -27,6 +27,9 @@ PATIENCE_SECONDS = 30.0
 """For so long a server may answer nothing but "later"; then it has not answered."""
 CONNECT_TIMEOUT_SECONDS = 5.0
 READ_TIMEOUT_SECONDS = 30.0
+SHARE = 1 / 3
+"""Of the time that the run has left, how much of it the silence to one read may take: the other
+clusters must be looked at, too."""
 LASTING = frozenset({"certificate", "tls", "dns", "protocol"})
 """Causes that do not mend themselves within seconds; a plan should not wait for it."""
 TYPED_PATCH = b"failed to create typed patch object"
@@ -132,7 +135,7 @@ class Transport:
             )
         limits = Limits(
             connect=min(timeout or connect, connect, remaining),
-            silence=silence,
+            silence=min(silence, remaining * SHARE) if method == "GET" else silence,
             whole=min(timeout or SLOWNESS * silence, remaining),
         )
         return self._exchange.send(method, url, body, headers, limits)
