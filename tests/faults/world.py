@@ -23,6 +23,9 @@ FORMATS = ("json", "md", "html", "txt")
 HOST = "gcp"
 """The cluster in which lock, memory and Events are."""
 
+_NOTHING_TO_DO = ("unchanged", "failed", "terminating", "waiting")
+"""What is in a plan, and is not written by a run. A Namespace takes its time to go."""
+
 
 @dataclass(frozen=True)
 class Run:
@@ -44,7 +47,7 @@ class Run:
         return {
             name
             for name, cluster in self.clusters.items()
-            if any(c["action"] not in ("unchanged", "failed") for c in cluster["changes"])
+            if any(c["action"] not in _NOTHING_TO_DO for c in cluster["changes"])
         }
 
     @property
