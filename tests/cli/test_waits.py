@@ -103,8 +103,8 @@ def _sops(place: Place) -> None:
     (place.repository / "secret.yaml").write_text(
         "apiVersion: v1\nkind: Secret\nmetadata: {name: s, namespace: default}\n"
         "stringData: {a: 'ENC[AES256_GCM,data:AAAA,iv:AAAA,tag:AAAA,type:str]'}\n"
-        "sops: {version: 3.9.0, mac: 'ENC[AES256_GCM,data:A,iv:A,tag:A,type:str]', "
-        "lastmodified: '2026-01-01T00:00:00Z', age: [{recipient: age1x, enc: x}]}\n"
+        "sops:\n  version: 3.9.0\n  mac: 'ENC[AES256_GCM,data:A,iv:A,tag:A,type:str]'\n"
+        "  lastmodified: '2026-01-01T00:00:00Z'\n  age: [{recipient: age1x, enc: x}]\n"
     )
 
 
