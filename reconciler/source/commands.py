@@ -12,6 +12,8 @@ from pathlib import Path
 from reconciler.errors import SourceError
 from reconciler.objects import Unshown
 
+_RUNNING: set[subprocess.Popen[bytes]] = set()
+
 
 class Finished(Unshown, frozen=True):
     """How a program ended; ``timed_out``: it was killed, and ``code`` is negative."""
@@ -50,6 +52,7 @@ def run(
         raise SourceError(
             f"{name} cannot be run: {error.strerror}", hint=f"install {name}"
         ) from None
+    _RUNNING.add(process)
     with process:
         try:
             out, said = process.communicate(given, timeout=max(seconds, 0.01))
@@ -61,7 +64,15 @@ def run(
             # Ctrl-C does not reach another session by itself.
             _kill_group(process)
             raise
+        finally:
+            _RUNNING.discard(process)
     return Finished(process.returncode, out, said.decode(errors="replace"))
+
+
+def end_all() -> None:
+    """Kill what runs in other threads, which neither Ctrl-C nor a deadline interrupts."""
+    for process in tuple(_RUNNING):
+        _kill_group(process)
 
 
 def _kill_group(process: subprocess.Popen[bytes]) -> None:

@@ -43,8 +43,15 @@ def decrypt(files: Sequence[SourceFile]) -> list[SourceFile]:
     """
     from concurrent.futures import ThreadPoolExecutor
 
+    from reconciler.source.commands import end_all
+
     with ThreadPoolExecutor(CONCURRENT) as pool:
-        return list(pool.map(_decrypt, files))
+        try:
+            return list(pool.map(_decrypt, files))
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            end_all()
+            raise
 
 
 def _decrypt(file: SourceFile) -> SourceFile:
