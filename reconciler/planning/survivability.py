@@ -14,17 +14,20 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from reconciler.cluster.hearing import Heard
+from reconciler.federation.autoscalers import ScaleTarget, scale_target, scaled_as
 from reconciler.federation.known_kinds import REPLICATED, RUN_PODS
 from reconciler.federation.model import DesiredState, Workload
 from reconciler.health.memory import FleetMemory
 from reconciler.health.probe import Probe, Signal
-from reconciler.objects import ObjectKey
+from reconciler.objects import ObjectKey, map_of
 from reconciler.planning.availability import assess
 from reconciler.scheduling import Assignment, FleetView, schedule
 from reconciler.scheduling.outages import simulated_outages
 from reconciler.scheduling.room import own_count
 
 _WIDER = ("cluster", "zone", "region", "provider")
+KEDA_DEFAULT = 100
+"""Of a ScaledObject's maxReplicaCount. A HorizontalPodAutoscaler states its own."""
 _MUCH_LATER = 1e9
 """Seconds since the outage began: every grace period and toleration has passed."""
 
@@ -122,6 +125,7 @@ def survivability(state: DesiredState, outages: Sequence[str] = ()) -> Survivabi
         for a in usual
         if _matters(workloads[a.workload]) and any(_counts(a, workloads[a.workload]).values())
     ]
+    limits = _limits(state)
     columns = []
     told = []
     for outage in found:
@@ -130,13 +134,25 @@ def survivability(state: DesiredState, outages: Sequence[str] = ()) -> Survivabi
         told.append(replace(outage, remark=remark))
         columns.append(
             {
-                a.workload: _cell(a, after[a.workload], workloads[a.workload], outage.clusters)
+                a.workload: _cell(
+                    a,
+                    after[a.workload],
+                    workloads[a.workload],
+                    outage.clusters,
+                    limits.get(scaled_as(a.workload)),
+                )
                 for a in shown
             }
         )
     warnings = []
     if not state.federation.failover.enabled:
         warnings.append("spec.failover is not enabled: nothing moves by itself in any outage")
+    warnings += [
+        f"{a.workload}: an autoscaler sets its replicas, so what is left grows by its load, to at "
+        f"most {limit} in each cluster; until then fewer run than are told here"
+        for a in shown
+        if (limit := limits.get(scaled_as(a.workload)))
+    ]
     return Survivability(
         state.federation.name,
         tuple(told),
@@ -214,13 +230,30 @@ def _counts(assignment: Assignment, workload: Workload) -> dict[str, int]:
     return {name: own if n is None else n for name, n in assignment.replicas.items()}
 
 
+def _limits(state: DesiredState) -> dict[ScaleTarget, int]:
+    """How many replicas an autoscaler of Git's allows what it scales, in each cluster."""
+    found = {}
+    for workload in state.workloads:
+        if target := scale_target(workload.template):
+            spec = map_of(workload.template.get("spec"))
+            limit = spec.get("maxReplicas", spec.get("maxReplicaCount", KEDA_DEFAULT))
+            found[target] = limit if isinstance(limit, int) else KEDA_DEFAULT
+    return found
+
+
 def _cell(
-    usual: Assignment, after: Assignment, workload: Workload, clusters: Sequence[str]
+    usual: Assignment,
+    after: Assignment,
+    workload: Workload,
+    clusters: Sequence[str],
+    limit: int | None,
 ) -> Cell:
+    """``limit``: how many an autoscaler, which makes up for what is lost, allows in a cluster."""
     before = _counts(usual, workload)
     lost = sum(before.get(name, 0) for name in clusters)
-    placed = sum(n for name, n in _counts(after, workload).items() if name not in clusters)
+    left = [n for name, n in _counts(after, workload).items() if name not in clusters and n]
     total = sum(before.values())
+    placed = sum(left) if limit is None else min(total, limit * len(left))
     return Cell(_fate(total, lost, placed), total, lost, placed)
 
 

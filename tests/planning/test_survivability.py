@@ -66,6 +66,36 @@ def test_divided_replicas_survive_what_the_rules_allow(matrix: Matrix) -> None:
     }
 
 
+SCALER = """
+---
+apiVersion: autoscaling/v2
+kind: HorizontalPodAutoscaler
+metadata: {name: web, namespace: shop}
+spec:
+  scaleTargetRef: {apiVersion: apps/v1, kind: Deployment, name: web}
+  minReplicas: 1
+  maxReplicas: %d
+"""
+
+
+@pytest.mark.parametrize(
+    ("limit", "two_left", "one_left"),
+    [(6, "survives 6/6", "survives 6/6"), (4, "survives 6/6", "degraded 4/6")],
+)
+def test_what_an_autoscaler_scales_comes_back_as_far_as_it_may(
+    matrix: Matrix, limit: int, two_left: str, one_left: str
+) -> None:
+    found = matrix(TWO_MAY_GO, WEB + SCALER % limit)
+    assert told(found) == {
+        "provider=aws": two_left,
+        "region=europe-west1": two_left,
+        "region=us-central1": two_left,
+        "provider=gcp": one_left,
+    }
+    (warning,) = found.warnings
+    assert f"grows by its load, to at most {limit} in each cluster" in warning
+
+
 def test_an_outage_beyond_max_unhealthy_moves_nothing_and_says_so(matrix: Matrix) -> None:
     found = matrix()
     assert told(found)["provider=gcp"] == "degraded 2/6"
