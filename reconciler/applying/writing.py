@@ -315,8 +315,14 @@ def _apply_as_planned(member: Member, resource: Resource, change: Change) -> Obj
     before: list[Object] = []
 
     def entries(live: Object) -> list[Object]:
-        before[:] = before or entries_of(live)
-        return claimed(entries_of(live), change.take_over, dict(change.claim), change.api_version)
+        known = entries_of(live)
+        before[:] = before or known
+        if not known:
+            # The apply will write down what is there, as of before it; written first, our entry
+            # would leave all the rest to nobody, and it would go with the last of ours beside it.
+            body, force = _request(change), change.force
+            known = entries_of(member.apply(resource, change.key, body, force=force, dry_run=True))
+        return claimed(known, change.take_over, dict(change.claim), change.api_version)
 
     ours = _rewrite_entries(member, resource, change, change.uid, entries)
     if ours is None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.scenarios.conftest import World
+from tests.scenarios.conftest import FEDERATION, World
+from tests.scenarios.manifests import NAMESPACE
 from tests.scenarios.test_adoption import reset
 from tests.scenarios.test_fields_of_servers import federated, node_ports, port, set_node_port
 from tests.scenarios.test_replicas_of_others import FEDERATED, paths, replicas, scale, scaler, web
@@ -44,4 +45,20 @@ def test_a_node_port_that_kubefed_keeps_stays(world: World, port: int) -> None:
     assert paths(world.plan()) == set()
     assert world.apply().ok
     assert node_ports(world) == [port + 1]
+    assert not world.plan().has_changes
+
+
+@pytest.mark.parametrize("rules", ["", "  drift: {additions: Remove}\n"])
+def test_what_others_added_outlives_the_last_of_ours_beside_it(world: World, rules: str) -> None:
+    settings = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: settings, namespace: shop}\n"
+    world.write("federation.yaml", FEDERATION + rules)
+    world.write("shop.yaml", "---\n".join([NAMESPACE, settings + "data: {a: one, b: two}\n"]))
+    assert world.apply().ok
+    patch = ("patch", "configmap", "settings", "-n", "shop", "--type=merge", "-p")
+    world.kubectl(*patch, '{"data": {"theirs": "x"}}')
+    reset(world, "configmap", "settings")
+    world.write("shop.yaml", "---\n".join([NAMESPACE, settings]))
+    assert paths(world.plan()) == {"data.a", "data.b"}
+    assert world.apply().ok
+    assert world.get("configmap", "settings")["data"] == {"theirs": "x"}
     assert not world.plan().has_changes
