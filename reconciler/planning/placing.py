@@ -86,7 +86,7 @@ def place(
     homeless = _homeless(usual, assignments, out) - {
         w for w, stays in availability.staying.items() if HAS_RUN in stays.values()
     }
-    moves += _degraded(usual, state, out, homeless)
+    moves += _degraded(usual, assignments, state, out, homeless)
     moves += _staying(usual, state, availability.staying)
     workloads = {workload.key: workload for workload in state.workloads}
     scaled = {scale_target(workload.template) for workload in state.workloads}
@@ -241,12 +241,16 @@ def _down(
 
 def _degraded(
     usual: Sequence[Assignment],
+    now: Sequence[Assignment],
     state: DesiredState,
     out: Collection[str],
     homeless: Collection[ObjectKey],
 ) -> list[str]:
     """Workloads of which a down cluster ran a copy of its own that nobody else takes over."""
     copied = {w.key for w in state.workloads if w.replicas.mode == "Duplicated"} - set(homeless)
+    copies = {a.workload: len(a.replicas) for a in usual}
+    # What is spread has as many copies elsewhere.
+    copied -= {a.workload for a in now if len(a.replicas.keys() - out) >= copies[a.workload]}
     found = []
     for cluster in sorted(out):
         gone = [
