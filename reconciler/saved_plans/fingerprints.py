@@ -87,9 +87,10 @@ def _fields(
 
 
 def _last_writer(live: Object) -> str:
-    """The field manager whose entry was written last; those of status do not count."""
+    """The field manager whose entry was written last; those of status do not count. Of two in the
+    same second, which servers do not tell apart, the one that is not ours."""
     entries = [entry for entry in entries_of(live) if entry.get("subresource") != "status"]
-    last = max(entries, key=lambda entry: str(entry.get("time") or ""), default={})
+    last = max(entries, key=lambda e: (str(e.get("time") or ""), not is_ours(e)), default={})
     return str(last.get("manager") or "")
 
 
