@@ -75,14 +75,14 @@ def until_settled(world: World, scenario: Scenario) -> Run:
         run = world.apply()
         nothing_was_pruned_blindly(run)
         only_its_own_was_written(run, scenario.objects)
-        assert bool(run.code) is bool(scenario.away), run.out + run.err
+        assert bool(run.code) is bool(scenario.away or run.going), run.out + run.err
         assert run.told == scenario.away
         plan = world.plan()
         if not plan.changed and scenario.decided(world):
             break
         time.sleep(scenario.pause)
     assert not plan.changed, plan.out
-    assert plan.code == (1 if scenario.away else 0), plan.out + plan.err
+    assert plan.code == (1 if scenario.away or plan.going else 0), plan.out + plan.err
     return plan
 
 

@@ -51,6 +51,11 @@ class Run:
         }
 
     @property
+    def going(self) -> int:
+        """How many objects are being deleted: without a controller a Namespace never ends."""
+        return int(self.report.get("summary", {}).get("terminating", 0))
+
+    @property
     def told(self) -> set[str]:
         """The clusters of which the report says that not all is well."""
         found = {
