@@ -112,9 +112,7 @@ def decide(
     step = step_of(memory, ahead_of(heard)) if memory.ahead else 0
     memory = aligned(memory, step)
     probes, returned = _identified(fleet, memory, probes, connect)
-    availability = assess(
-        state, memory, probes if state.federation.failover.enabled else (), outages, now
-    )
+    availability = assess(state, memory, probes, outages, now)
     # Replicas are shared out over all clusters, what is spread stands in for others, and names
     # answer for all of them.
     everywhere = bool(shared_workloads(state) or spread_workloads(state)) or asks_for_records(state)

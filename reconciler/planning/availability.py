@@ -59,7 +59,8 @@ def assess(
     simulated: Mapping[str, str],
     now: float,
 ) -> Availability:
-    """``probes``: none where failover is not enabled. ``simulated``: cluster -> outage to imagine.
+    """``probes`` say nothing where failover is not enabled. ``simulated``: cluster -> the outage
+    to imagine.
 
     A simulated outage is one that has lasted long enough, and is judged by the same rules: what
     they do not allow does not move.

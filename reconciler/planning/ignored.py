@@ -33,20 +33,20 @@ def left_out(body: Object, live: Object, ignored: tuple[str, ...], *, owned: boo
     """What to send: ``body`` without what is left to others, or with its live value where it is
     ``owned`` by our apply, or was before somebody took its entry out."""
     entry = our_entry(live) if owned else {}
-    where = _Where(
-        ours=(entry.get("fieldsV1") or {}) if entry is not None else {},
-        every=fields_of(entries_of(live)),
-        unknown=entry is None,
-    )
-    sent = _sent(body, live, steps_of(ignored), where)
-    return sent if isinstance(sent, dict) else body
+    ours = (entry.get("fieldsV1") or {}) if entry is not None else {}
+    return _to_send(body, live, ignored, ours, unknown=entry is None)
 
 
 def kept_in(body: Object, live: Object, ignored: tuple[str, ...]) -> Object:
     """``body`` for a new object in place of ``live``: what is left to others has its live value."""
-    where = _Where(ours={}, every=fields_of(entries_of(live)), unknown=True)
-    sent = _sent(body, live, steps_of(ignored), where)
-    return sent if isinstance(sent, dict) else body
+    return _to_send(body, live, ignored, {}, unknown=True)
+
+
+def _to_send(
+    body: Object, live: Object, ignored: tuple[str, ...], ours: Fields, *, unknown: bool
+) -> Object:
+    where = _Where(ours=ours, every=fields_of(entries_of(live)), unknown=unknown)
+    return _sent_map(body, live, steps_of(ignored), where)
 
 
 def held(live: Object, ignored: tuple[str, ...]) -> Fields:
