@@ -387,3 +387,16 @@ def test_objects_that_are_adopted_lose_what_people_added_at_once(world: World) -
     assert world.apply().ok
     assert world.get("configmap", "settings")["data"] == {"colour": "green", "size": "3"}
     assert not world.plan().has_changes
+
+
+def test_the_map_that_a_person_made_is_no_addition_once_its_keys_are_ours(world: World) -> None:
+    settings = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: settings, namespace: shop}\n"
+    path = world.repository.parent / "theirs.yaml"
+    path.write_text("---\n".join([NAMESPACE, settings + 'data: {size: "1"}\n']))
+    world.kubectl("create", "--field-manager=kubectl-edit", "-f", str(path))
+    says(world, "{additions: Remove}")
+    ours = settings + 'data: {size: "1", shape: round}\n'
+    world.write("shop.yaml", "---\n".join([NAMESPACE, ours]))
+    assert world.apply().ok
+    assert world.get("configmap", "settings")["data"] == {"size": "1", "shape": "round"}
+    assert not next(c for c in world.plan().clusters if c.name == "aws").changes
