@@ -29,6 +29,7 @@ from reconciler.inventory.ownership import (
     disowned,
     entries_of,
     fields_of,
+    in_the_state_of,
     is_ours,
 )
 from reconciler.inventory.records import Digester, Record
@@ -274,7 +275,7 @@ def _orphan(
                 hint="run again: the next plan decides anew",
             )
         try:
-            member.json_patch(resource, change.key, [_in_the_state_of(live), *marks])
+            member.json_patch(resource, change.key, [in_the_state_of(live), *marks])
             return None, None, ""
         except (Conflict, Invalid) as refusal:
             # Marks that a first try took off cannot be taken off again, which is a 422.
@@ -283,12 +284,6 @@ def _orphan(
     raise ClusterError(
         member.name, f"{change.key} is written to too often to be released", hint="run again"
     )
-
-
-def _in_the_state_of(live: Object) -> dict[str, Any]:
-    """As a field of the patch, and not as a test of it, a mismatch is a Conflict."""
-    version = live["metadata"].get("resourceVersion")
-    return {"op": "replace", "path": "/metadata/resourceVersion", "value": version}
 
 
 _VERBS: dict[Action, Callable[[Member, Resource, Change, Otherwise, Digester], _Result]] = {
@@ -448,7 +443,7 @@ def _rewrite_entries(
         if wanted == entries_of(live):
             return live
         operations: list[dict[str, Any]] = [
-            _in_the_state_of(live),
+            in_the_state_of(live),
             {"op": "add", "path": "/metadata/managedFields", "value": wanted},
         ]
         try:

@@ -287,6 +287,13 @@ def fields_of(entries: Iterable[Object]) -> Fields:
     return union(*(entry.get("fieldsV1") or {} for entry in entries))
 
 
+def in_the_state_of(live: Object) -> dict[str, Any]:
+    """The operation with which a JSON patch holds for an object in this state only. As a field of
+    the patch, and not as a test of it, a mismatch is a Conflict."""
+    version = live["metadata"].get("resourceVersion")
+    return {"op": "replace", "path": "/metadata/resourceVersion", "value": version}
+
+
 def disowned(
     entries: Sequence[Object], former: Sequence[str], fields: Fields, api_version: str
 ) -> list[Object]:

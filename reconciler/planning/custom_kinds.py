@@ -18,7 +18,12 @@ from msgspec import Struct
 from reconciler.cluster.member import Member
 from reconciler.cluster.resources import Discovery
 from reconciler.errors import ApiError
-from reconciler.inventory.ownership import BEFORE_FIRST_APPLY, entries_of, is_ours
+from reconciler.inventory.ownership import (
+    BEFORE_FIRST_APPLY,
+    entries_of,
+    in_the_state_of,
+    is_ours,
+)
 from reconciler.objects import (
     GroupKind,
     Object,
@@ -125,8 +130,7 @@ def moved_on(live: Object, old: str, new: str) -> list[dict[str, Any]]:
                 {"op": "test", "path": f"{path}/manager", "value": entry["manager"]},
                 {"op": "replace", "path": f"{path}/apiVersion", "value": new},
             ]
-    version = {"path": "/metadata/resourceVersion", "value": live["metadata"]["resourceVersion"]}
-    return [{"op": "replace", **version}, *moves] if moves else []
+    return [in_the_state_of(live), *moves] if moves else []
 
 
 def _is_our_own(entry: Object) -> bool:
