@@ -24,6 +24,7 @@ from reconciler.errors import (
 from reconciler.federation.overrides import join_pointer
 from reconciler.inventory.applyset import IDENTITY
 from reconciler.inventory.ownership import (
+    BEFORE_FIRST_APPLY,
     Fields,
     claimed,
     disowned,
@@ -42,7 +43,7 @@ from reconciler.planning.ignored import disowning, held, left_out
 from reconciler.planning.plan import ABSENT, CHOSEN, Action, Change, Outcome
 from reconciler.planning.pruning import deletion_words, is_going
 from reconciler.planning.redaction import mask, refusal_words
-from reconciler.planning.requests import with_running_replicas
+from reconciler.planning.requests import with_running_replicas, without_fields
 from reconciler.planning.trials import try_as_new
 
 DELETION_TIMEOUT_SECONDS = 60.0
@@ -310,14 +311,16 @@ def _apply_as_planned(member: Member, resource: Resource, change: Change) -> Obj
     before: list[Object] = []
 
     def entries(live: Object) -> list[Object]:
-        known = entries_of(live)
+        known, former = entries_of(live), tuple(change.take_over)
         before[:] = before or known
         if not known:
             # The apply will write down what is there, as of before it; written first, our entry
             # would leave all the rest to nobody, and it would go with the last of ours beside it.
-            body, force = _request(change), change.force
-            known = entries_of(member.apply(resource, change.key, body, force=force, dry_run=True))
-        return claimed(known, change.take_over, dict(change.claim), change.api_version)
+            # Asked by an apply of no field: what is claimed may not go with those of the request.
+            bare = without_fields(_request(change))
+            known = entries_of(member.apply(resource, change.key, bare, dry_run=True))
+            former = (*former, BEFORE_FIRST_APPLY)
+        return claimed(known, former, dict(change.claim), change.api_version)
 
     ours = _rewrite_entries(member, resource, change, change.uid, entries)
     if ours is None:

@@ -172,6 +172,20 @@ def difference(tree: Fields, other: Fields) -> Fields:
     return _written(_difference(_spelled_out(tree), _spelled_out(other)))
 
 
+def with_all_below(ends: Fields, tree: Fields) -> Fields:
+    """``ends`` and, wherever a path of it ends, all the paths of ``tree`` below."""
+    return {
+        step: with_all_below(inner, tree.get(step, {}))
+        if inner
+        else _with_itself(tree.get(step, {}))
+        for step, inner in ends.items()
+    }
+
+
+def _with_itself(tree: Fields) -> Fields:
+    return {".": {}, **tree} if tree else {}
+
+
 def holds_itself(fields: Fields) -> bool:
     """Whether the path up to this subtree is itself in the set, not only what is below it."""
     return not fields or "." in fields

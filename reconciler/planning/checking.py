@@ -25,6 +25,7 @@ from reconciler.inventory.ownership import (
     our_entry,
     owned_paths,
     union,
+    with_all_below,
     without,
 )
 from reconciler.inventory.records import Digester, Footprint, Record
@@ -53,7 +54,7 @@ from reconciler.planning.once import is_collected
 from reconciler.planning.plan import Action, Addition, Change, FieldChange
 from reconciler.planning.reasons import DRIFT, Grounds, in_all, losers_of
 from reconciler.planning.redaction import refusal_words, refused_fields
-from reconciler.planning.requests import Target, with_running_replicas
+from reconciler.planning.requests import Target, with_running_replicas, without_fields
 from reconciler.planning.trials import (
     Refusal,
     holders_of,
@@ -587,10 +588,18 @@ def _refused(
         foreseen,
         result=without(foreseen.result, gone, ours),
         former=(*foreseen.former, *former),
-        claim=union(foreseen.claim, gone),
+        claim=union(foreseen.claim, with_all_below(gone, fields_of(_known(member, target, live)))),
     )
     wanted = foreseen.result
     return _InPlace(live, foreseen, added, applied, lambda: dry_run(wanted), bool(former))
+
+
+def _known(member: Member, target: Target, live: Object) -> list[Object]:
+    """The entries of managedFields; where somebody emptied them, those that an apply brings."""
+    if known := entries_of(live):
+        return known
+    bare = without_fields(target.body)
+    return entries_of(member.apply(_resource(target), target.key, bare, dry_run=True))
 
 
 def _is_taken(manager: str, patterns: Iterable[str]) -> bool:

@@ -6,7 +6,7 @@ import pytest
 
 from tests.scenarios.conftest import FEDERATION, World
 from tests.scenarios.manifests import NAMESPACE
-from tests.scenarios.test_adoption import reset
+from tests.scenarios.test_adoption import by_hand, reset, settle
 from tests.scenarios.test_fields_of_servers import federated, node_ports, port, set_node_port
 from tests.scenarios.test_replicas_of_others import FEDERATED, paths, replicas, scale, scaler, web
 
@@ -62,3 +62,20 @@ def test_what_others_added_outlives_the_last_of_ours_beside_it(world: World, rul
     assert world.apply().ok
     assert world.get("configmap", "settings")["data"] == {"theirs": "x"}
     assert not world.plan().has_changes
+
+
+def test_a_leftover_that_nobody_owns_any_more_goes(world: World) -> None:
+    by_hand(world, web("strategy: {rollingUpdate: {maxSurge: 2}}"))
+    reset(world, "deployment", "web")
+    world.write("web.yaml", web("strategy: {type: Recreate}"))
+    assert "spec.strategy.rollingUpdate.maxSurge" in paths(world.plan())
+    settle(world)
+    assert world.get("deployment", "web")["spec"]["strategy"] == {"type": "Recreate"}
+
+
+def test_a_leftover_is_taken_whole_from_those_who_own_a_part_of_it(world: World) -> None:
+    by_hand(world, web("strategy: {rollingUpdate: {maxSurge: 2}}"), "--server-side")
+    world.write("web.yaml", web("strategy: {type: Recreate}"))
+    assert "spec.strategy.rollingUpdate.maxSurge" in paths(world.plan(force_conflicts=True))
+    assert world.apply(force_conflicts=True).ok
+    assert world.get("deployment", "web")["spec"]["strategy"] == {"type": "Recreate"}
