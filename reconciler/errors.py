@@ -163,11 +163,14 @@ class ClusterError(ReconcileError):
 
 class ClusterUnreachable(ClusterError):
     """No usable answer. ``cause`` is one of dns, refused, timeout, reset, tls, certificate,
-    proxy, network, protocol."""
+    proxy, network, protocol. ``sent``: the request may have been carried out all the same."""
 
-    def __init__(self, cluster: str, message: str, *, cause: str, hint: str = "") -> None:
+    def __init__(
+        self, cluster: str, message: str, *, cause: str, hint: str = "", sent: bool = False
+    ) -> None:
         super().__init__(cluster, message, hint=hint)
         self.cause = cause
+        self.sent = sent
 
 
 class ClusterUnauthorized(ClusterError):

@@ -141,7 +141,9 @@ def _apply(settings: Settings, request: Request, stop: Stop, saved: SavedPlan | 
             except KeyboardInterrupt:
                 lock.leave()
                 raise
-    printing.print_result(result, _wanted(request), console, plan_was_shown=asking)
+        # Before others are told, who may hang.
+        printing.print_result(result, _wanted(request), console, plan_was_shown=asking)
+    printing.report_result(result, _wanted(request))
     # A signal that came when all was done left nothing undone.
     return Exit.OK if result.ok else stop.code or Exit.FAILED
 
