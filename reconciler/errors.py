@@ -125,12 +125,15 @@ class StalePlan(ReconcileError):
 
 
 class DeadlinePassed(ReconcileError):
-    """The run's time is over, and it had not begun to write."""
+    """The time is over, of a run that had not begun to write, or of what can be done again
+    (``writes``)."""
 
-    def __init__(self, seconds: float) -> None:
+    def __init__(self, seconds: float, *, writes: bool = False) -> None:
+        what = "it may be half done" if writes else "nothing was written"
+        again = "do it again, which does no harm; " if writes else ""
         super().__init__(
-            f"the run did not end within {seconds:g} s; nothing was written",
-            hint="--deadline gives it longer",
+            f"the run did not end within {seconds:g} s; {what}",
+            hint=f"{again}--deadline gives it longer",
         )
 
 

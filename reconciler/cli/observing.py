@@ -263,7 +263,7 @@ class Watch:
         return run, around
 
     def _store(self, prepared: Prepared) -> MemoryStore | None:
-        """Where it is remembered who was told what: the lock holds for it, the deadline does not."""
+        """Where it is remembered who was told what: the lock holds for it, not the deadline."""
         from reconciler.errors import ReconcileError
         from reconciler.recall import open_store
 

@@ -183,9 +183,7 @@ def write_file(run: FinishedRun, path: Path) -> str:
     return ""
 
 
-def push(
-    run: FinishedRun, address: str, seconds_left: Callable[[], float] = lambda: inf
-) -> str:
+def push(run: FinishedRun, address: str, seconds_left: Callable[[], float] = lambda: inf) -> str:
     """To a Pushgateway, in the group of this federation. Gives a warning, or "".
 
     A run with a plan replaces the group. One without replaces only what it knows, so that an

@@ -102,7 +102,7 @@ def tell(
     address_of: AddressOf,
     deliver: Callable[[str, bytes, Mapping[str, str]], None] = send,
 ) -> tuple[Told, list[str]]:
-    """Send what is new to whom it is new, to all at once. Gives what they know now, and warnings."""
+    """Send what is new to whom it is new, to all at once. Gives what they know now, warnings."""
 
     def one(receiver: Receiver) -> tuple[dict[str, str], str]:
         prefix = f"{receiver.id}/"

@@ -1,7 +1,8 @@
-"""Receivers, holders of the lock, watchers: whoever is waited for, the run ends in time and tells."""
+"""Receivers, holders of the lock, watchers: whoever is waited for, the run ends and tells."""
 
 from __future__ import annotations
 
+import os
 import signal
 import socket
 import subprocess
@@ -118,9 +119,9 @@ class Place:
 
     def renew(self) -> None:
         now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-        found = self.aws.find("Lease", "federation-shop", "federation-system")
-        assert found
-        self.aws.update({**found, "spec": {**found["spec"], "renewTime": now}})
+        self.aws.edit(
+            "Lease", "federation-shop", {"spec": {"renewTime": now}}, namespace="federation-system"
+        )
 
 
 @pytest.fixture
@@ -169,3 +170,183 @@ def test_sigterm_while_receivers_hang_leaves_the_result_printed(place: Place) ->
     assert process.returncode == 143, err
     assert "not today" in out
     assert time.monotonic() - sent < 15
+
+
+@pytest.mark.parametrize("alive", [True, False], ids=["alive", "looking dead"])
+def test_a_lock_of_another_is_not_waited_for_past_the_deadline(place: Place, alive: bool) -> None:
+    place.held_by_another()
+    ended = threading.Event()
+
+    def renew() -> None:
+        while alive and not ended.wait(0.5):
+            place.renew()
+
+    renewing = threading.Thread(target=renew, daemon=True)
+    renewing.start()
+    code, _, err, seconds = place.run(
+        "--yes", f"--deadline={DEADLINE}s", "--lock-timeout=5m", "--host-context=aws"
+    )
+    ended.set()
+    renewing.join(10)
+    assert (code, seconds < DEADLINE + OWN_LIMIT) == (1, True), err
+    assert "other" in err
+    assert "the lock" in err
+    if not alive:
+        assert "this run's time is over" in err
+    assert place.holder == "other"
+    assert place.aws.find("ConfigMap", "settings", "default") is None
+
+
+def test_sigterm_ends_the_wait_for_a_lock_and_leaves_it_to_its_holder(place: Place) -> None:
+    place.held_by_another()
+    process = place.start("--yes", "--lock-timeout=5m", "--host-context=aws")
+    assert process.stderr is not None
+    assert "looking whether it is alive" in process.stderr.readline()
+    sent = time.monotonic()
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=60)
+    assert (process.returncode, time.monotonic() - sent < 10) == (143, True)
+    assert place.holder == "other"
+
+
+@pytest.mark.parametrize("trickles", [False, True], ids=["hang", "trickle"])
+def test_a_host_that_hangs_does_not_hold_up_the_end_when_the_lock_is_given_back(
+    environment: dict[str, str], tmp_path: Path, trickles: bool
+) -> None:
+    """The members answer, the host cluster no more from the moment when it gave the lock."""
+    with Sandbox(["aws", "host"]) as sandbox:
+        place = Place(tmp_path, sandbox, environment)
+        host = sandbox.cluster("host")
+        host.create(SYSTEM)
+        place.aws.faults.hang(method="GET", path="/configmaps")
+        process = place.start("--yes", f"--deadline={DEADLINE}s", "--host-context=host")
+        eventually(lambda: host.find("Lease", "federation-shop", "federation-system"), "the lock")
+        if trickles:
+            host.faults.latency(9, path="/leases")
+        else:
+            host.faults.hang(path="/leases")
+        began = time.monotonic()
+        _, err = process.communicate(timeout=200)
+    assert process.returncode == 1, err
+    assert time.monotonic() - began < DEADLINE + 10 + OWN_LIMIT
+    assert "Traceback" not in err
+
+
+@pytest.mark.parametrize("what", ["asleep", "looking"])
+def test_sigterm_ends_a_watch_with_143(place: Place, what: str) -> None:
+    if what == "looking":
+        place.aws.faults.hang(method="GET", path="/configmaps")
+    process = place.start("status", "settings", "--watch", "--interval=5m", "-o", "json")
+    assert process.stdout is not None
+    if what == "asleep":
+        process.stdout.readline()
+        time.sleep(1)
+    else:
+        eventually(lambda: place.aws.faults.hits > 0, "it looks")
+    sent = time.monotonic()
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=60)
+    assert (process.returncode, time.monotonic() - sent < 10) == (143, True)
+
+
+def test_a_watch_ends_with_its_timeout_though_a_member_hangs(place: Place) -> None:
+    place.aws.faults.hang(method="GET", path="/configmaps")
+    code, _, err, seconds = place.run("status", "settings", "--watch", "--timeout=4s")
+    assert code == 1, err
+    assert "Traceback" not in err
+    assert seconds < 4 + OWN_LIMIT / 2
+
+
+HANGING: dict[str, tuple[str, ...]] = {
+    "survivability": ("survivability", "--live"),
+    "join": ("join", "aws", "--dry-run", "--host-context=aws"),
+    "unjoin": ("unjoin", "aws", "--orphan", "--yes", "--host-context=aws"),
+    "rotate": ("rotate", "--host-context=aws"),
+    "failback": ("failback", "--host-context=aws"),
+    "import": ("import", "--context=aws", "--to=never"),
+}
+
+
+@pytest.mark.parametrize("end", ["deadline", "SIGTERM"])
+@pytest.mark.parametrize("command", HANGING)
+def test_every_command_that_asks_a_cluster_ends_in_time(
+    place: Place, command: str, end: str
+) -> None:
+    hanging = place.aws.faults.hang()
+    arguments = list(HANGING[command])
+    process = _start(place, command, [f"--deadline={3 if end == 'deadline' else 300}s", *arguments])
+    if end == "SIGTERM":
+        eventually(lambda: hanging.hits > 0, "the cluster is asked")
+        began = time.monotonic()
+        process.send_signal(signal.SIGTERM)
+    else:
+        began = time.monotonic()
+    out, err = process.communicate(timeout=200)
+    seconds = time.monotonic() - began
+    assert "Traceback" not in err
+    if end == "SIGTERM":
+        assert (process.returncode, seconds < 10) == (143, True), (seconds, out, err)
+    else:
+        assert seconds < 3 + OWN_LIMIT / 2, (seconds, out, err)
+        # That a cluster does not answer is no failure of survivability, which tells of it.
+        assert process.returncode == (0 if command == "survivability" else 1), (out, err)
+
+
+def _start(place: Place, command: str, arguments: list[str]) -> subprocess.Popen[str]:
+    if command != "import":
+        return place.start(*arguments)
+    # It reads no repository.
+    kubeconfig = ("--kubeconfig", str(place.sandbox.kubeconfig))
+    return subprocess.Popen(
+        [sys.executable, "-m", "reconciler.cli", *arguments, *kubeconfig],
+        cwd=ROOT,
+        env=place.environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+@pytest.mark.parametrize("end", ["deadline", "SIGTERM"])
+def test_a_saved_plan_that_never_comes_is_not_waited_for(
+    place: Place, tmp_path: Path, end: str
+) -> None:
+    """``--apply-plan <(a program that hangs)``."""
+    fifo = tmp_path / "plan.json"
+    os.mkfifo(fifo)
+    process = place.start("--apply-plan", fifo, f"--deadline={3 if end == 'deadline' else 300}s")
+    began = time.monotonic()
+    if end == "SIGTERM":
+        time.sleep(3)
+        process.send_signal(signal.SIGTERM)
+    out, err = process.communicate(timeout=100)
+    assert process.returncode == (1 if end == "deadline" else 143), (out, err)
+    assert time.monotonic() - began < 3 + OWN_LIMIT / 2
+
+
+def test_sigterm_between_two_rounds_ends_at_once(place: Place) -> None:
+    process = place.start("--every=10m")
+    eventually(lambda: place.aws.find("ConfigMap", "settings", "default"), "a round is done")
+    assert process.stdout is not None
+    while "1 created" not in process.stdout.readline():
+        pass
+    time.sleep(1)
+    sent = time.monotonic()
+    process.send_signal(signal.SIGTERM)
+    _, err = process.communicate(timeout=60)
+    assert (process.returncode, time.monotonic() - sent < 5) == (0, True), err
+
+
+def test_sigterm_ends_requests_in_flight_and_the_result_and_the_lock_are_given(
+    place: Place,
+) -> None:
+    hanging = place.aws.faults.hang(method="PATCH", path="^(?!.*dryRun).*/configmaps/settings")
+    process = place.start("--yes", "--grace=12s", "--host-context=aws")
+    eventually(lambda: hanging.hits >= 1, "a write hangs")
+    sent = time.monotonic()
+    process.send_signal(signal.SIGTERM)
+    out, err = process.communicate(timeout=60)
+    assert (process.returncode, time.monotonic() - sent < 14) == (143, True), err
+    assert "whether it was carried out is not known" in out
+    assert place.holder == ""
