@@ -207,10 +207,14 @@ class Lease:
                 raise self._taken(record)
             self._pause(max(min(record.duration / 16, 2.0, self._seconds_left()), 0.0))
             if self._seconds_left() <= 0:
-                raise self._taken(record) if alive else LeaseLost(
-                    f"{record.told} holds the lock ({self.where}), and may be dead; this run's time "
-                    f"is over before it was silent for {record.duration:.0f} s",
-                    hint="--deadline gives this run longer",
+                raise (
+                    self._taken(record)
+                    if alive
+                    else LeaseLost(
+                        f"{record.told} holds the lock ({self.where}), and may be dead; this run's time "
+                        f"is over before it was silent for {record.duration:.0f} s",
+                        hint="--deadline gives this run longer",
+                    )
                 )
 
     def _taken(self, record: Record) -> LeaseLost:

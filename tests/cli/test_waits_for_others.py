@@ -20,6 +20,7 @@ import yaml
 
 from reconciler.sandbox import Sandbox
 from tests.cli.test_deadline import FEDERATION, OWN_LIMIT, ROOT
+from tests.cli.test_waits import CRD
 from tests.controlplane.process import eventually
 
 DEADLINE = 8.0
@@ -257,6 +258,30 @@ def test_a_watch_ends_with_its_timeout_though_a_member_hangs(place: Place) -> No
     assert seconds < 4 + OWN_LIMIT / 2
 
 
+STAND_IN = """
+---
+apiVersion: federation.reconciler.dev/v1alpha1
+kind: Cluster
+metadata: {name: another}
+spec: {access: {context: aws}, region: elsewhere}
+---
+apiVersion: federation.reconciler.dev/v1alpha1
+kind: Placement
+metadata: {name: web}
+spec:
+  select: [{kind: Deployment, namespace: default, name: web}]
+  spread: [{by: cluster, maxGroups: 1}]
+---
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: web, namespace: default}
+spec:
+  replicas: 2
+  selector: {matchLabels: {app: web}}
+  template:
+    metadata: {labels: {app: web}}
+    spec: {containers: [{name: web, image: "web:1"}]}
+"""
 HANGING: dict[str, tuple[str, ...]] = {
     "survivability": ("survivability", "--live"),
     "join": ("join", "aws", "--dry-run", "--host-context=aws"),
@@ -272,6 +297,8 @@ HANGING: dict[str, tuple[str, ...]] = {
 def test_every_command_that_asks_a_cluster_ends_in_time(
     place: Place, command: str, end: str
 ) -> None:
+    if command == "survivability":
+        place.write(FEDERATION + STAND_IN)
     hanging = place.aws.faults.hang()
     arguments = list(HANGING[command])
     process = _start(place, command, [f"--deadline={3 if end == 'deadline' else 300}s", *arguments])
@@ -350,3 +377,88 @@ def test_sigterm_ends_requests_in_flight_and_the_result_and_the_lock_are_given(
     assert (process.returncode, time.monotonic() - sent < 14) == (143, True), err
     assert "whether it was carried out is not known" in out
     assert place.holder == ""
+
+
+SEALED = """
+---
+apiVersion: v1
+kind: ConfigMap
+metadata:
+  name: sealed
+  namespace: default
+  annotations: {federation.reconciler.dev/recreate: "true"}
+immutable: true
+data: {a: "%s"}
+"""
+
+
+@pytest.mark.parametrize("end", ["deadline", "SIGTERM"])
+def test_a_recreation_that_waits_for_a_finalizer_ends_with_the_run_and_says_where_it_stopped(
+    place: Place, end: str
+) -> None:
+    place.write(FEDERATION + SEALED % 1)
+    assert place.run("--yes", "--host-context=aws")[0] == 0
+    finalizers = {"metadata": {"finalizers": ["example.org/never"]}}
+    place.aws.edit("ConfigMap", "sealed", finalizers, namespace="default")
+    place.write(FEDERATION + SEALED % 2)
+    limit = f"--deadline={15 if end == 'deadline' else 300}s"
+    process = place.start("--yes", limit, "--grace=8s", "--host-context=aws")
+    began = time.monotonic()
+    if end == "SIGTERM":
+        eventually(
+            lambda: place.aws.get("ConfigMap", "sealed", "default")["metadata"].get(
+                "deletionTimestamp"
+            ),
+            "it is deleted",
+        )
+        began = time.monotonic()
+        process.send_signal(signal.SIGTERM)
+    out, err = process.communicate(timeout=100)
+    assert process.returncode == (1 if end == "deadline" else 143), (out, err)
+    assert time.monotonic() - began < (15 + OWN_LIMIT / 3 if end == "deadline" else 9), (out, err)
+    said = " ".join(out.split())
+    assert "its deletion was asked for, and it is made by a later run" in said
+    assert "example.org/never" in said
+    assert place.holder == ""
+    place.aws.edit("ConfigMap", "sealed", {"metadata": {"finalizers": None}}, namespace="default")
+    assert place.run("--yes", "--host-context=aws")[0] == 0
+    assert place.aws.get("ConfigMap", "sealed", "default")["data"] == {"a": "2"}
+
+
+def test_sigterm_ends_the_wait_for_a_definition_that_is_never_served(place: Place) -> None:
+    place.write(FEDERATION + "---\n" + yaml.safe_dump(CRD))
+    hanging = place.aws.faults.error(404, method="GET", path="/apis/example.org/")
+    process = place.start("--yes", "--host-context=aws")
+    eventually(lambda: hanging.hits >= 2, "it is waited for")
+    sent = time.monotonic()
+    process.send_signal(signal.SIGTERM)
+    _, err = process.communicate(timeout=60)
+    assert (process.returncode, time.monotonic() - sent < 10) == (143, True), err
+    assert place.holder == ""
+
+
+@pytest.mark.parametrize("end", ["deadline", "SIGTERM"])
+def test_what_hangs_in_deletion_is_not_waited_for_past_the_end_of_unjoin(
+    place: Place, end: str
+) -> None:
+    place.write(FEDERATION)
+    assert place.run("--yes", "--host-context=aws")[0] == 0
+    finalizers = {"metadata": {"finalizers": ["example.org/never"]}}
+    place.aws.edit("ConfigMap", "settings", finalizers, namespace="default")
+    limit = f"--deadline={10 if end == 'deadline' else 300}s"
+    arguments = ("unjoin", "aws", "--prune", "--yes", "--wait=5m", "--keep-manifest")
+    process = place.start(limit, *arguments, "--host-context=aws")
+    began = time.monotonic()
+    if end == "SIGTERM":
+        eventually(
+            lambda: place.aws.get("ConfigMap", "settings", "default")["metadata"].get(
+                "deletionTimestamp"
+            ),
+            "it is deleted",
+        )
+        began = time.monotonic()
+        process.send_signal(signal.SIGTERM)
+    out, err = process.communicate(timeout=100)
+    assert process.returncode == (1 if end == "deadline" else 143), (out, err)
+    assert time.monotonic() - began < (10 if end == "deadline" else 0) + OWN_LIMIT / 3, (out, err)
+    assert "Traceback" not in err
