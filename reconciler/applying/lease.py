@@ -44,7 +44,8 @@ SHORTEST_SECONDS = 2.0
 """Renewals and the fence need room within it."""
 LONGEST_SECONDS = 3600.0
 """However long a foreign record says it lasts, it is believed for an hour."""
-RELEASE_SECONDS = 10.0
+RELEASE_SECONDS = 6.0
+"""For giving it back, of a host cluster that may hang; it expires by itself as well."""
 
 
 def awake_and_asleep() -> float:
@@ -158,9 +159,10 @@ class Lease:
         """Hold it from now on, and renew it in a thread; True when somebody else had it first.
 
         A holder that is seen alive is waited for ``wait`` seconds; one that is silent is watched
-        until its Lease has expired, however long ``wait`` is, if there is the time. Raises LeaseLost
-        with who holds it and since when; ReconcileError when the host cluster refuses or does not
-        answer.
+        until its Lease has expired, however long ``wait`` is, if there is the time.
+
+        Raises LeaseLost with who holds it and since when; ReconcileError when the host cluster
+        refuses or does not answer.
         """
         try:
             waited = self._take(wait)
@@ -207,15 +209,14 @@ class Lease:
                 raise self._taken(record)
             self._pause(max(min(record.duration / 16, 2.0, self._seconds_left()), 0.0))
             if self._seconds_left() <= 0:
-                raise (
-                    self._taken(record)
-                    if alive
-                    else LeaseLost(
-                        f"{record.told} holds the lock ({self.where}), and may be dead; this run's time "
-                        f"is over before it was silent for {record.duration:.0f} s",
-                        hint="--deadline gives this run longer",
-                    )
-                )
+                raise self._taken(record) if alive else self._maybe_dead(record)
+
+    def _maybe_dead(self, record: Record) -> LeaseLost:
+        return LeaseLost(
+            f"{record.told} holds the lock ({self.where}), and may be dead; the time of this run "
+            f"is over before it was silent for {record.duration:.0f} s",
+            hint="--deadline gives this run longer",
+        )
 
     def _taken(self, record: Record) -> LeaseLost:
         return LeaseLost(

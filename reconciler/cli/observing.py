@@ -36,7 +36,7 @@ _QUICK: tuple[tuple[str, Any], ...] = (
     ("read_timeout", 5.0),
     ("retries", 1),
 )
-TELLING_SECONDS = 15.0
+TELLING_SECONDS = 10.0
 """What is told after a run must not take longer than the run, nor than SIGTERM leaves it."""
 
 
