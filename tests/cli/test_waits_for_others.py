@@ -462,3 +462,27 @@ def test_what_hangs_in_deletion_is_not_waited_for_past_the_end_of_unjoin(
     assert process.returncode == (1 if end == "deadline" else 143), (out, err)
     assert time.monotonic() - began < (10 if end == "deadline" else 0) + OWN_LIMIT / 3, (out, err)
     assert "Traceback" not in err
+
+
+NAMES = """
+  dns:
+    providers:
+      bind: {class: octodns_bind.Rfc2136Provider, host: 127.0.0.1, port: %d, timeout: 600}
+    zones:
+      - {name: example.com., provider: bind}
+"""
+
+
+def test_a_dns_provider_that_hangs_leaves_the_clusters_their_time(place: Place) -> None:
+    with receiver(trickles=False) as provider:
+        port = int(provider.url.rpartition(":")[2].partition("/")[0])
+        rules = FEDERATION.replace(
+            "spec: {defaults: {placement: {clusterSelector: {}}}}",
+            "spec:\n  defaults: {placement: {clusterSelector: {}}}" + NAMES % port,
+        )
+        place.write(rules)
+        code, out, err, seconds = place.run("--yes", "--deadline=24s")
+        assert provider.calls > 0
+    assert (code, seconds < 24 + OWN_LIMIT / 3) == (1, True), out + err
+    assert "DNS example.com.: no answer within" in out + err
+    assert place.aws.find("ConfigMap", "settings", "default"), out + err
