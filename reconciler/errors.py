@@ -125,12 +125,15 @@ class StalePlan(ReconcileError):
 
 
 class DeadlinePassed(ReconcileError):
-    """The run's time is over, and it had not begun to write."""
+    """The time is over, of a run that had not begun to write, or of what can be done again
+    (``writes``)."""
 
-    def __init__(self, seconds: float) -> None:
+    def __init__(self, seconds: float, *, writes: bool = False) -> None:
+        what = "it may be half done" if writes else "nothing was written"
+        again = "do it again, which does no harm; " if writes else ""
         super().__init__(
-            f"the run did not end within {seconds:g} s; nothing was written",
-            hint="--deadline gives it longer",
+            f"the run did not end within {seconds:g} s; {what}",
+            hint=f"{again}--deadline gives it longer",
         )
 
 
@@ -163,11 +166,14 @@ class ClusterError(ReconcileError):
 
 class ClusterUnreachable(ClusterError):
     """No usable answer. ``cause`` is one of dns, refused, timeout, reset, tls, certificate,
-    proxy, network, protocol."""
+    proxy, network, protocol. ``sent``: the request may have been carried out all the same."""
 
-    def __init__(self, cluster: str, message: str, *, cause: str, hint: str = "") -> None:
+    def __init__(
+        self, cluster: str, message: str, *, cause: str, hint: str = "", sent: bool = False
+    ) -> None:
         super().__init__(cluster, message, hint=hint)
         self.cause = cause
+        self.sent = sent
 
 
 class ClusterUnauthorized(ClusterError):

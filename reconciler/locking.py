@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import hashlib
 import os
+import time
 from collections.abc import Callable
+from math import inf
 from pathlib import Path
 from types import TracebackType
-from typing import Protocol, Self
+from typing import Any, Protocol, Self
 
 from msgspec.structs import replace
 
 from reconciler.applying.file_lock import FileLock
-from reconciler.applying.lease import Lease
+from reconciler.applying.lease import RELEASE_SECONDS, Lease
 from reconciler.cluster.connecting import Connector
 from reconciler.cluster.kubeconfig import in_cluster
 from reconciler.errors import LeaseLost, ReconcileError, UsageError
@@ -28,8 +30,12 @@ from reconciler.sharding.split import Shard
 LEASE, FILE, NONE = "lease", "file", "none"
 CHOICES = (AUTO, LEASE, FILE, NONE)
 
-_QUICK = {"connect_timeout": 5.0, "read_timeout": 10.0, "retries": 1}
-"""A renewal is tried again by its own clock. The run's deadline does not hold for giving back."""
+_QUICK: tuple[tuple[str, Any], ...] = (
+    ("connect_timeout", 5.0),
+    ("read_timeout", 10.0),
+    ("retries", 1),
+)
+"""A renewal is tried again by its own clock."""
 
 
 class AskedToLock(Asked, Protocol):
@@ -68,6 +74,8 @@ class RunLock:
         self.round: Round | None = None
         self._lock: Lock | None = None
         self._left = False
+        self._seconds_left = asked.time_left
+        """For taking it the run's own, none while it is held, and some for giving it back."""
 
     def __enter__(self) -> Self:
         return self
@@ -86,10 +94,11 @@ class RunLock:
         Raises LeaseLost with the holder's name, ReconcileError where there can be no lock.
         """
         asked = self._asked
-        self._lock = _choose(asked, connector, federation, self._told)
+        self._lock = _choose(asked, connector, federation, self._told, lambda: self._seconds_left())
         waited = (
             self._lock.acquire(min(asked.lock_timeout, asked.time_left())) if self._lock else False
         )
+        self._seconds_left = lambda: inf
         if asked.shard and isinstance(self._lock, Lease):
             host = replace(connector, fence=self.check).host()
             namespace = host_namespace(federation)
@@ -114,6 +123,8 @@ class RunLock:
         """Give it back, if it is ours; ``check`` raises from then on."""
         if self._lock is None or self._left:
             return
+        ends = time.monotonic() + RELEASE_SECONDS
+        self._seconds_left = lambda: ends - time.monotonic()
         if self.round and isinstance(self._lock, Lease) and not self._is_last(self.round):
             self._lock.step_back()
         elif trouble := self._lock.release():
@@ -133,6 +144,7 @@ def _choose(
     connector: Connector,
     federation: Federation,
     told: Callable[[str], None],
+    seconds_left: Callable[[], float],
 ) -> Lock | None:
     kind = asked.lock
     if asked.shard:
@@ -147,7 +159,8 @@ def _choose(
         return None
     if kind == FILE:
         return FileLock(_path(asked, federation), told=told)
-    host = replace(connector, fence=None, settings=tuple(sorted(_QUICK.items()))).host()
+    settings = (*_QUICK, ("seconds_left", seconds_left))
+    host = replace(connector, fence=None, settings=settings).host()
     return Lease(
         host,
         federation.name,
@@ -155,6 +168,7 @@ def _choose(
         holder=f"round-{asked.shard.round}" if asked.shard else "",
         duration=asked.lease_duration,
         told=told,
+        seconds_left=seconds_left,
     )
 
 

@@ -20,6 +20,7 @@ import time
 import uuid
 from collections.abc import Callable
 from datetime import UTC, datetime
+from math import inf
 from typing import NoReturn
 
 from msgspec import Struct
@@ -43,7 +44,8 @@ SHORTEST_SECONDS = 2.0
 """Renewals and the fence need room within it."""
 LONGEST_SECONDS = 3600.0
 """However long a foreign record says it lasts, it is believed for an hour."""
-RELEASE_SECONDS = 10.0
+RELEASE_SECONDS = 6.0
+"""For giving it back, of a host cluster that may hang; it expires by itself as well."""
 
 
 def awake_and_asleep() -> float:
@@ -108,7 +110,8 @@ class Lease:
 
     ``host`` must have no fence of its own. ``duration`` is in seconds: others wait so long before
     they take over from a holder that is silent; it renews eight times within it. ``told`` is
-    called with a sentence for people when there is something to wait for.
+    called with a sentence for people when there is something to wait for, and ``seconds_left`` are
+    those for which this run may wait at all.
 
     Processes with the same ``holder`` hold it together: each renews it and has a fence of its own.
     """
@@ -125,6 +128,7 @@ class Lease:
         now: Callable[[], float] = time.time,
         pause: Callable[[float], None] = time.sleep,
         told: Callable[[str], None] = lambda _: None,
+        seconds_left: Callable[[], float] = lambda: inf,
     ) -> None:
         self.holder = holder or holder_name()
         self.key = ObjectKey("coordination.k8s.io", "Lease", namespace, f"federation-{federation}")
@@ -134,6 +138,7 @@ class Lease:
         self._host = host
         self._federation = federation
         self._clock, self._now, self._pause, self._told = clock, now, pause, told
+        self._seconds_left = seconds_left
         self._lock = threading.Lock()
         self.epoch = 0
         """How often it changed hands until it was acquired: the same for those that share it."""
@@ -154,8 +159,10 @@ class Lease:
         """Hold it from now on, and renew it in a thread; True when somebody else had it first.
 
         A holder that is seen alive is waited for ``wait`` seconds; one that is silent is watched
-        until its Lease has expired, however long ``wait`` is. Raises LeaseLost with who holds it
-        and since when; ReconcileError when the host cluster refuses or does not answer.
+        until its Lease has expired, however long ``wait`` is, if there is the time.
+
+        Raises LeaseLost with who holds it and since when; ReconcileError when the host cluster
+        refuses or does not answer.
         """
         try:
             waited = self._take(wait)
@@ -199,11 +206,23 @@ class Lease:
                 # Only what comes after the answer counts: the holder may have renewed until then.
                 seen, seen_at = record, self._clock()
             if alive and self._clock() - began >= wait:
-                raise LeaseLost(
-                    f"another run holds the lock: {record.told} ({self.where})",
-                    hint="wait for it with --lock-timeout 5m, or look at what it does",
-                )
-            self._pause(min(record.duration / 16, 2.0))
+                raise self._taken(record)
+            self._pause(max(min(record.duration / 16, 2.0, self._seconds_left()), 0.0))
+            if self._seconds_left() <= 0:
+                raise self._taken(record) if alive else self._maybe_dead(record)
+
+    def _maybe_dead(self, record: Record) -> LeaseLost:
+        return LeaseLost(
+            f"{record.told} holds the lock ({self.where}), and may be dead; the time of this run "
+            f"is over before it was silent for {record.duration:.0f} s",
+            hint="--deadline gives this run longer",
+        )
+
+    def _taken(self, record: Record) -> LeaseLost:
+        return LeaseLost(
+            f"another run holds the lock: {record.told} ({self.where})",
+            hint="wait for it with --lock-timeout 5m, or look at what it does",
+        )
 
     def _write(self, found: Object) -> bool:
         """Make ``found`` (empty: a new one) ours; False when somebody was quicker."""

@@ -175,10 +175,16 @@ def _recreate(
     # What refuses the new one since the plan must be known before the old one is gone.
     try_as_new(member, resource, _request(change), change.key.namespace, change.live)
     _delete(member, resource, change, otherwise)
-    _wait_until_gone(member, resource, change)
-    if change.replicas is not None:
-        _start_with_replicas(member, resource, change)
-    return _apply(member, resource, change, otherwise, digester)
+    try:
+        _wait_until_gone(member, resource, change)
+        if change.replicas is not None:
+            _start_with_replicas(member, resource, change)
+        return _apply(member, resource, change, otherwise, digester)
+    except ClusterUnreachable as error:
+        words = f"its deletion was asked for, and it is made by a later run: {error}"
+        raise ClusterUnreachable(
+            member.name, words, cause=error.cause, hint=error.hint, sent=error.sent
+        ) from error
 
 
 def _delete(
@@ -220,7 +226,14 @@ def _wait_until_gone(member: Member, resource: Resource, change: Change) -> None
     give_up = time.monotonic() + DELETION_TIMEOUT_SECONDS
     words = ""
     while time.monotonic() < give_up:
-        live = member.get(resource, change.key)
+        try:
+            live = member.get(resource, change.key)
+        except ClusterUnreachable as error:
+            if not words:
+                raise
+            raise ClusterUnreachable(
+                member.name, f"still there: {words}; {error}", cause=error.cause, hint=error.hint
+            ) from error
         if live is None:
             return
         words = deletion_words(live)

@@ -40,7 +40,8 @@ class Ends:
         from reconciler.cluster.member import Member
         from reconciler.cluster.transport import Transport
 
-        return Member(self.name, Transport(self.name, self.endpoint))
+        settings = dict(self.connector.settings)
+        return Member(self.name, Transport(self.name, self.endpoint, **settings))
 
     @cached_property
     def host(self) -> Member:
@@ -56,7 +57,9 @@ def open_ends(settings: Settings, name: str, context: str, host_context: str) ->
     """The ends, by the contexts of the kubeconfig. Raises ClusterUnauthorized when it is none."""
     from reconciler.cluster.connecting import Connector
 
-    connector = Connector.from_file(settings.kubeconfig, "", host_context=host_context)
+    connector = Connector.from_file(
+        settings.kubeconfig, "", host_context=host_context, seconds_left=settings.time_left
+    )
     return Ends(connector, name, context)
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from reconciler.cli.command_group import GroupedCommand
+from reconciler.cli.command_group import LimitedCommand
 from reconciler.cli.exits import Exit
 from reconciler.cli.progress import Bars
 from reconciler.cli.settings import (
@@ -22,7 +22,6 @@ from reconciler.cli.settings import (
     terminal_options,
 )
 from reconciler.cli.simulated import seen_by
-from reconciler.cli.stopping import limited
 from reconciler.cli.tables import age, table
 
 if TYPE_CHECKING:
@@ -44,7 +43,7 @@ changes because Git did.
 """
 
 
-@click.command(cls=GroupedCommand, epilog=EPILOG)
+@click.command(cls=LimitedCommand, epilog=EPILOG)
 @option(
     "--cluster",
     "clusters",
@@ -73,7 +72,7 @@ def clusters(context: click.Context, /, *, output: str, sandbox: bool, **given: 
     Asks every member, and compares it with the repository as a plan does.
     """
     settings = merged(context, **given)
-    with seen_by(settings, sandbox=sandbox) as settings, limited(settings) as settings:
+    with seen_by(settings, sandbox=sandbox) as settings:
         federation, commit, rows = _look(settings, quiet=output in ("json", "yaml"))
     if output in ("json", "yaml"):
         settings.console.out(_as_data(federation, commit, rows, output), newline=False)

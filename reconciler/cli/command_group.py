@@ -67,6 +67,27 @@ class GroupedCommand(click.Command):
         grouped_help(self, ctx, formatter)
 
 
+class LimitedCommand(GroupedCommand):
+    """One that asks Git or clusters: it ends with its deadline, and with SIGTERM.
+
+    ``writes``: it may take as long as a run that applies, and its ``--wait`` beside that; what is
+    half done is done again.
+    """
+
+    def __init__(self, *arguments: Any, writes: bool = False, **given: Any) -> None:
+        super().__init__(*arguments, **given)
+        self._writes = writes
+
+    def invoke(self, ctx: click.Context) -> Any:
+        from reconciler.cli.settings import Settings
+        from reconciler.cli.stopping import limited
+
+        settings: Settings = ctx.obj or Settings()
+        patience = ctx.params.get("patience", 0.0)
+        with limited(settings, writes=self._writes, more=patience) as ctx.obj:
+            return super().invoke(ctx)
+
+
 class CommandGroup(click.Group):
     """`reconcile` itself: a command, and the parent of the others."""
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from reconciler.cli.command_group import GroupedCommand
+from reconciler.cli.command_group import LimitedCommand
 from reconciler.cli.exits import Exit
 from reconciler.cli.failures import describe_problem
 from reconciler.cli.settings import Settings, merged, option, terminal_options
@@ -33,7 +33,7 @@ the first apply: docs/kubefed.md tells the way.
 """
 
 
-@click.command("import", cls=GroupedCommand, epilog=EPILOG)
+@click.command("import", cls=LimitedCommand, writes=True, epilog=EPILOG)
 @click.argument("exports", nargs=-1, type=click.Path(exists=True, path_type=Path))
 @option("--context", "host", metavar="CONTEXT", heading=SOURCE, help="A live KubeFed host.")
 @option("--kubeconfig", metavar="FILE", heading=SOURCE, help="[default: as kubectl finds it]")
@@ -117,7 +117,10 @@ def import_(
 def _host(settings: Settings, host: str) -> Member:
     from reconciler.cluster.connecting import Connector
 
-    return Connector.from_file(settings.kubeconfig, "", host_context=host).host()
+    connector = Connector.from_file(
+        settings.kubeconfig, "", host_context=host, seconds_left=settings.time_left
+    )
+    return connector.host()
 
 
 def _bind(settings: Settings, host: Member, objects: Sequence[Object]) -> None:

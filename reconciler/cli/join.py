@@ -11,7 +11,7 @@ import click
 from msgspec.structs import replace
 
 from reconciler.cli.both_ends import Ends, open_ends, read_repository, recalled
-from reconciler.cli.command_group import GroupedCommand
+from reconciler.cli.command_group import LimitedCommand
 from reconciler.cli.durations import DURATION
 from reconciler.cli.exits import Exit
 from reconciler.cli.settings import (
@@ -69,7 +69,7 @@ def _lifetime(context: click.Context, parameter: click.Parameter, value: str) ->
     return seconds
 
 
-@click.command(cls=GroupedCommand, epilog=EPILOG)
+@click.command(cls=LimitedCommand, writes=True, epilog=EPILOG)
 @click.argument("name")
 @option("--dry-run", is_flag=True, heading=RUN, help="Only show the steps.")
 @option(

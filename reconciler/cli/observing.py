@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
+from math import inf
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol, Self
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
 
     from reconciler.cluster.connecting import Connector
     from reconciler.cluster.member import Member
+    from reconciler.inventory.memory_store import MemoryStore
     from reconciler.pipeline import Options, Prepared, Progress
     from reconciler.planning.plan import RunResult
     from reconciler.reporting.after_run import Surroundings
@@ -33,7 +36,8 @@ _QUICK: tuple[tuple[str, Any], ...] = (
     ("read_timeout", 5.0),
     ("retries", 1),
 )
-"""What is told after a run must not take longer than the run."""
+TELLING_SECONDS = 10.0
+"""What is told after a run must not take longer than the run, nor than SIGTERM leaves it."""
 
 
 def observability_options(command: Any) -> Any:
@@ -77,6 +81,7 @@ class Stopping(Protocol):
 
     @property
     def reason(self) -> str: ...
+    def time_left(self) -> float: ...
     def in_order(self) -> object: ...
 
 
@@ -161,6 +166,18 @@ class Watch:
         for entry in logs.entries_of(run, warnings, with_failures=not told_there):
             logs.write(self._logger, entry)
 
+    @cached_property
+    def _seconds_left(self) -> Callable[[], float]:
+        """For telling, from when this is first asked for; the run's own deadline does not hold."""
+        ends = time.monotonic() + TELLING_SECONDS
+        stopping = self.stop.time_left if self.stop else lambda: inf
+        return lambda: min(ends - time.monotonic(), stopping())
+
+    def _quick(self, connector: Connector) -> Connector:
+        """The same, in the time that is there for telling."""
+        settings = (*_QUICK, ("seconds_left", self._seconds_left))
+        return replace(connector, settings=settings)
+
     @property
     def _nobody_listens(self) -> bool:
         """Whether nobody measures this run, or is told of it: so it is at most desks."""
@@ -202,13 +219,14 @@ class Watch:
     def _failures(self, error: BaseException | None) -> tuple[Failure, ...]:
         from reconciler.reporting import finished_run as over
 
+        if self.result is not None:
+            # What comes after it is about its printing.
+            return over.failures_of_result(self.result)
         if error is not None:
             stopped = self.stop.reason if self.stop else ""
             if stopped and isinstance(error, KeyboardInterrupt):
                 return (over.Failure(over.FailureKind.STOPPED, stopped),)
             return over.failures_of_error(error)
-        if self.result is not None:
-            return over.failures_of_result(self.result)
         return over.failures_of_plan(self.prepared.plan) if self.prepared else ()
 
     def _with_plan(self, run: FinishedRun, prepared: Prepared) -> tuple[FinishedRun, Surroundings]:
@@ -240,9 +258,21 @@ class Watch:
                 federation=federation.name,
                 receivers=receivers,
             ),
-            store=recall.store,
+            store=self._store(prepared),
         )
         return run, around
+
+    def _store(self, prepared: Prepared) -> MemoryStore | None:
+        """Where it is remembered who was told what: the lock holds for it, not the deadline."""
+        from reconciler.errors import ReconcileError
+        from reconciler.recall import open_store
+
+        if prepared.recall.store is None:
+            return None
+        try:
+            return open_store(self.options, self._quick(prepared.connector), prepared.federation)
+        except ReconcileError:
+            return None
 
     def _without_plan(self, run: FinishedRun) -> tuple[FinishedRun, Surroundings]:
         """As far as the last run that got further left something to know it by."""
@@ -259,8 +289,7 @@ class Watch:
             )
         except ReconcileError:
             return run, self._surroundings(None)
-        connector = replace(connector, settings=_QUICK)
-        known = last_known(options, connector)
+        known = last_known(options, self._quick(connector))
         memory = known.memory
         run = replace(
             run,
@@ -289,8 +318,7 @@ class Watch:
         host = None
         if connector is not None:
             # Neither the lock nor the deadline of the run keep it from being told of.
-            quick = replace(connector, fence=None, settings=_QUICK)
-            host = _once(quick)
+            host = _once(replace(self._quick(connector), fence=None))
         return Surroundings(
             allow=frozenset(settings.allow_access),
             metrics_file=settings.metrics_file,
@@ -299,6 +327,7 @@ class Watch:
             host_events=self._wants_events,
             member_events=self._wants_events and settings.events == "members",
             host=host,
+            seconds_left=self._seconds_left,
         )
 
 

@@ -40,7 +40,7 @@ def print_plan(plan: Plan, wanted: Wanted, console: Console) -> None:
 
 
 def report_plan(plan: Plan, wanted: Wanted) -> None:
-    """Write the reports of a plan. Raises ReconcileError as ``print_result``."""
+    """Write the reports of a plan. Raises ReconcileError as ``report_result``."""
     limit = wanted.markdown_limit
     _write_all(wanted, lambda path: _plan_in(_format_of(path), plan, Console(), limit))
 
@@ -48,14 +48,19 @@ def report_plan(plan: Plan, wanted: Wanted) -> None:
 def print_result(
     result: RunResult, wanted: Wanted, console: Console, *, plan_was_shown: bool = False
 ) -> None:
-    """Print what a run did, and write the reports.
+    """Print what a run did."""
+    if wanted.output != "none":
+        limit = wanted.markdown_limit
+        text = _result_in(wanted.output, result, console, limit, with_plan=not plan_was_shown)
+        console.out(text, newline=False)
+
+
+def report_result(result: RunResult, wanted: Wanted) -> None:
+    """Write the reports of a run.
 
     Raises ReconcileError with those that cannot be written, once all others are.
     """
     limit = wanted.markdown_limit
-    if wanted.output != "none":
-        text = _result_in(wanted.output, result, console, limit, with_plan=not plan_was_shown)
-        console.out(text, newline=False)
     _write_all(wanted, lambda path: _result_in(_format_of(path), result, Console(), limit))
 
 

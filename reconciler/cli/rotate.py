@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from reconciler.cli.command_group import GroupedCommand
+from reconciler.cli.command_group import LimitedCommand
 from reconciler.cli.exits import Exit
 from reconciler.cli.settings import (
     FLEET,
@@ -39,7 +39,7 @@ again.
 """
 
 
-@click.command(cls=GroupedCommand, epilog=EPILOG)
+@click.command(cls=LimitedCommand, writes=True, epilog=EPILOG)
 @option(
     "--cluster",
     "clusters",
@@ -73,6 +73,7 @@ def rotate(context: click.Context, /, *, every: bool, **given: Any) -> int:
         settings.kubeconfig,
         federation.namespace,
         host_context=settings.host_context or "",
+        seconds_left=settings.time_left,
         allow=settings.allow_access,
     )
     now = time.time()

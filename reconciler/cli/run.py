@@ -42,7 +42,6 @@ class Request(Struct, frozen=True):
 
 def run(settings: Settings, request: Request) -> Exit:
     """Plans, and unless only a plan is wanted applies. Raises ReconcileError."""
-    saved = _saved_plan(settings, request)
     with Stop(settings.console, settings.grace) as stop:
         settings = replace(settings, time_left=stop.time_left)
         try:
@@ -53,7 +52,7 @@ def run(settings: Settings, request: Request) -> Exit:
                     settings = stack.enter_context(
                         simulated_members(settings, reset=request.sandbox_reset)
                     )
-                return run_once(settings, request, stop, saved)
+                return run_once(settings, request, stop)
         except (KeyboardInterrupt, click.Abort):
             if stop.code is not Exit.TERMINATED:
                 raise
@@ -61,16 +60,14 @@ def run(settings: Settings, request: Request) -> Exit:
             return stop.code
 
 
-def run_once(
-    settings: Settings, request: Request, stop: Stop, saved: SavedPlan | None = None
-) -> Exit:
+def run_once(settings: Settings, request: Request, stop: Stop) -> Exit:
     """One run under the lock; ``stop`` has the signals. Raises ReconcileError."""
     stop.at_once()
     settings, seconds = settings.until_deadline(plan_only=request.plan_only)
     with stop.within(seconds):
         if request.plan_only:
             return _only_plan(settings, request, stop)
-        return _apply(settings, request, stop, saved)
+        return _apply(settings, request, stop)
 
 
 def _only_plan(settings: Settings, request: Request, stop: Stop) -> Exit:
@@ -100,12 +97,13 @@ def _only_plan(settings: Settings, request: Request, stop: Stop) -> Exit:
     return _code_of_plan(plan, detailed=request.detailed_exitcode)
 
 
-def _apply(settings: Settings, request: Request, stop: Stop, saved: SavedPlan | None) -> Exit:
+def _apply(settings: Settings, request: Request, stop: Stop) -> Exit:
     from reconciler import pipeline
     from reconciler.cli.observing import Watch
     from reconciler.locking import RunLock
 
     console, options = settings.console, settings.options(plan_only=False)
+    saved = _saved_plan(settings, request)
     if saved:
         options = replace(options, sample_at=saved.seal.made_at)
     with (
@@ -141,7 +139,9 @@ def _apply(settings: Settings, request: Request, stop: Stop, saved: SavedPlan | 
             except KeyboardInterrupt:
                 lock.leave()
                 raise
-    printing.print_result(result, _wanted(request), console, plan_was_shown=asking)
+        # Before others are told, who may hang.
+        printing.print_result(result, _wanted(request), console, plan_was_shown=asking)
+    printing.report_result(result, _wanted(request))
     # A signal that came when all was done left nothing undone.
     return Exit.OK if result.ok else stop.code or Exit.FAILED
 
@@ -157,8 +157,7 @@ def _saved_plan(settings: Settings, request: Request) -> SavedPlan | None:
     from reconciler.saved_plans import check_options, read_plan
 
     saved = read_plan(request.apply_plan)
-    here = replace(settings, simulated=settings.simulated or request.sandbox)
-    check_options(saved, here.options(plan_only=False), str(request.apply_plan))
+    check_options(saved, settings.options(plan_only=False), str(request.apply_plan))
     return saved
 
 

@@ -64,11 +64,13 @@ class Settings(Struct, frozen=True):
     time_left: Callable[[], float] = lambda: inf
     console: Console = field(default_factory=Console)
 
-    def until_deadline(self, *, plan_only: bool = True) -> tuple[Settings, float]:
+    def until_deadline(
+        self, *, plan_only: bool = True, more: float = 0.0
+    ) -> tuple[Settings, float]:
         """With a deadline that begins now, and holds for Git and the lock as well; its seconds."""
         from reconciler.options import usual_seconds
 
-        seconds = self.deadline or usual_seconds(plan_only=plan_only)
+        seconds = self.deadline or usual_seconds(plan_only=plan_only) + more
         ends, others = time.monotonic() + seconds, self.time_left
         limited = replace(
             self,

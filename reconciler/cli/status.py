@@ -25,7 +25,7 @@ from reconciler.cli.settings import (
     terminal_options,
 )
 from reconciler.cli.simulated import seen_by
-from reconciler.cli.stopping import limited
+from reconciler.cli.stopping import Stop, heard
 from reconciler.cli.tables import table
 from reconciler.errors import UsageError
 
@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from reconciler.overview.fleet_status import ClusterStatus, WorkloadStatus
 
 WATCH, OUTPUT = "Watching", "Output"
+SHORTEST_LOOK = 1.0
+"""Seconds, in which a cluster that answers can be looked at."""
 _COLOURS = {"Current": "green", "InProgress": "yellow", "Failed": "red", "NotFound": "red"}
 
 EPILOG = """\b
@@ -106,8 +108,8 @@ def status(
     if timeout is not None and not watch:
         raise click.UsageError("--timeout goes with --watch.")
     watching = Watching(interval, timeout) if watch else None
-    with seen_by(settings, sandbox=sandbox) as settings:
-        return _follow(settings, workload, namespace, output, watching)
+    with heard(settings) as stop, seen_by(settings, sandbox=sandbox) as settings:
+        return _follow(settings, stop, workload, namespace, output, watching)
 
 
 class Watching(Struct, frozen=True):
@@ -125,13 +127,19 @@ class Seen(Struct, frozen=True):
 
 
 def _follow(
-    settings: Settings, workload: str, namespace: str, output: str, watching: Watching | None
+    settings: Settings,
+    stop: Stop,
+    workload: str,
+    namespace: str,
+    output: str,
+    watching: Watching | None,
 ) -> Exit:
     began = time.monotonic()
     shown: list[str] = []
     while True:
         quiet = watching is not None or output in ("json", "yaml")
-        with limited(settings) as in_time:
+        in_time, seconds = _within(settings, watching, began).until_deadline()
+        with stop.within(seconds):
             seen = _look(in_time, workload, namespace, quiet=quiet)
         shown = _show(settings, seen, output, shown, watch=watching is not None)
         # A cluster that is away says nothing of a workload that is not wanted there.
@@ -143,7 +151,18 @@ def _follow(
         if watching.timeout is not None and passed + watching.interval > watching.timeout:
             settings.console.note("The time is over, and not everything is as wanted.")
             return Exit.FAILED
-        time.sleep(watching.interval)
+        stop.wait(watching.interval)
+
+
+def _within(settings: Settings, watching: Watching | None, began: float) -> Settings:
+    """A look has its own deadline, and ends with the watching."""
+    from reconciler.options import usual_seconds
+
+    if watching is None or watching.timeout is None:
+        return settings
+    left = watching.timeout - (time.monotonic() - began)
+    usual = settings.deadline or usual_seconds(plan_only=True)
+    return replace(settings, deadline=min(usual, max(left, SHORTEST_LOOK)))
 
 
 def _look(settings: Settings, name: str, namespace: str, *, quiet: bool) -> Seen:

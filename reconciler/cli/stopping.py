@@ -42,17 +42,25 @@ nobody answers, a program that hangs."""
 
 
 @contextmanager
-def limited(settings: Settings) -> Iterator[Settings]:
-    """The same for what only looks, once: with its deadline, and 143 after SIGTERM."""
+def heard(settings: Settings) -> Iterator[Stop]:
+    """The signals of what has nothing to finish; the process ends with 143 after SIGTERM."""
     with Stop(settings.console, settings.grace) as stop:
-        settings, seconds = settings.until_deadline()
         try:
-            with stop.within(seconds):
-                yield settings
-        except KeyboardInterrupt:
+            yield stop
+        except (KeyboardInterrupt, click.Abort):
             if stop.code is Exit.TERMINATED:
                 sys.exit(Exit.TERMINATED)
             raise
+
+
+@contextmanager
+def limited(settings: Settings, *, writes: bool = False, more: float = 0.0) -> Iterator[Settings]:
+    """The same with its deadline; ``writes``: it may have written by then, and doing it again is
+    safe. ``more`` seconds are added to the usual ones."""
+    with heard(settings) as stop:
+        settings, seconds = settings.until_deadline(plan_only=not writes, more=more)
+        with stop.within(seconds, writes=writes):
+            yield settings
 
 
 class Stop:
@@ -122,8 +130,9 @@ class Stop:
         self._stopped.wait(seconds)
 
     @contextmanager
-    def within(self, seconds: float) -> Iterator[None]:
-        """A run that must end in this time. Raises DeadlinePassed where nothing was written yet."""
+    def within(self, seconds: float, *, writes: bool = False) -> Iterator[None]:
+        """A run that must end in this time. Raises DeadlinePassed where it could be cut off: as
+        long as nothing is written, or what was written (``writes``) can be written again."""
         self._late = self._cut = False
         self._clock = threading.Timer(
             seconds + max(OVERTIME_SECONDS, OVERTIME * seconds), self._tell_late
@@ -135,7 +144,7 @@ class Stop:
         except (KeyboardInterrupt, click.Abort):
             if self._reasons != [LATE] or not self._cut:
                 raise
-            raise DeadlinePassed(seconds) from None
+            raise DeadlinePassed(seconds, writes=writes) from None
         finally:
             self._still()
             if LATE in self._reasons:
@@ -175,11 +184,14 @@ class Stop:
     def _still(self) -> None:
         if self._clock is not None:
             self._clock.cancel()
+            self._clock = None
 
     def _interrupt(self, number: int, frame: FrameType | None) -> None:
         del number, frame
         if self._late:
             self._late = False
+            if self._clock is None:
+                return  # What it was about has just ended.
             self._cut = not self._in_order
             self._stop(LATE)
             return

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from msgspec.structs import replace
 
-from reconciler.cli.command_group import GroupedCommand
+from reconciler.cli.command_group import LimitedCommand
 from reconciler.cli.exits import Exit
 from reconciler.cli.settings import (
     Settings,
@@ -34,7 +34,7 @@ Examples:
 """
 
 
-@click.command(cls=GroupedCommand, epilog=EPILOG)
+@click.command(cls=LimitedCommand, epilog=EPILOG)
 @option(
     "--outage",
     "outages",

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from reconciler.cli.both_ends import Ends, open_ends, read_repository, recalled
-from reconciler.cli.command_group import GroupedCommand
+from reconciler.cli.command_group import LimitedCommand
 from reconciler.cli.durations import DURATION
 from reconciler.cli.exits import Exit
 from reconciler.cli.settings import (
@@ -42,7 +42,7 @@ cluster fails to reach it.
 """
 
 
-@click.command(cls=GroupedCommand, epilog=EPILOG)
+@click.command(cls=LimitedCommand, writes=True, epilog=EPILOG)
 @click.argument("name")
 @option("--orphan", is_flag=True, heading=RUN, help="Leave the managed objects as they are.")
 @option("--prune", is_flag=True, heading=RUN, help="Delete the managed objects.")

@@ -9,7 +9,7 @@ from typing import Any
 import click
 from msgspec.structs import replace
 
-from reconciler.cli.command_group import GroupedCommand
+from reconciler.cli.command_group import LimitedCommand
 from reconciler.cli.exits import Exit
 from reconciler.cli.failures import describe_problem
 from reconciler.cli.settings import (
@@ -29,7 +29,7 @@ Examples:
 """
 
 
-@click.command(cls=GroupedCommand, epilog=EPILOG)
+@click.command(cls=LimitedCommand, epilog=EPILOG)
 @repository_options
 @option(
     "-o",

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import errno
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from contextlib import suppress
 from io import BytesIO
@@ -56,14 +56,16 @@ class Limits(Struct, frozen=True):
 class NoAnswer(Exception):
     """``cause`` is a word for programs, the text is for people."""
 
-    def __init__(self, cause: str, words: str) -> None:
+    def __init__(self, cause: str, words: str, *, connected: bool = True) -> None:
         super().__init__(words)
         self.cause = cause
+        self._connected = connected
 
     @property
     def before_sending(self) -> bool:
         """Whether there was not even a connection."""
-        return self.cause in ("refused", "network", "proxy")
+        without = ("refused", "network", "proxy", "dns", "certificate", "tls")
+        return not self._connected or self.cause in without
 
 
 class Exchange:
@@ -95,8 +97,12 @@ class Exchange:
         body: bytes | None,
         headers: Mapping[str, str],
         limits: Limits,
+        seconds_left: Callable[[], float] | None = None,
     ) -> Response:
-        """Raises NoAnswer, and ClusterUnauthorized for a credential that is none."""
+        """``seconds_left`` may end it earlier: it is asked each second, as a signal may come.
+
+        Raises NoAnswer, and ClusterUnauthorized for a credential that is none.
+        """
         try:
             curl = self._idle.pop()
             # Keeps the connections, forgets what was asked of them.
@@ -108,6 +114,9 @@ class Exchange:
         self._address(curl, path, headers)
         curl.setopt(pycurl.WRITEFUNCTION, answer.take)
         curl.setopt(pycurl.HEADERFUNCTION, headed.take)
+        if seconds_left is not None:
+            curl.setopt(pycurl.NOPROGRESS, 0)
+            curl.setopt(pycurl.XFERINFOFUNCTION, lambda *_: int(seconds_left() <= 0))
         if body is not None:
             curl.setopt(pycurl.POST, 1)
             curl.setopt(pycurl.POSTFIELDSIZE_LARGE, len(body))
@@ -288,8 +297,8 @@ def _failure(curl: pycurl.Curl, answer: _Body, code: int, said: str) -> NoAnswer
     if code == pycurl.E_COULDNT_CONNECT:
         refused = curl.getinfo(pycurl.OS_ERRNO) == errno.ECONNREFUSED
         return NoAnswer("refused", "connection refused") if refused else NoAnswer("network", said)
-    if code == pycurl.E_OPERATION_TIMEDOUT:
-        return NoAnswer("timeout", f"timeout: {_waited_for(curl, answer)}")
+    if code in (pycurl.E_OPERATION_TIMEDOUT, pycurl.E_ABORTED_BY_CALLBACK):
+        return _late(curl, answer)
     if code == pycurl.E_WRITE_ERROR and answer.size > LARGEST_ANSWER:
         megabytes = LARGEST_ANSWER // (1024 * 1024)
         return NoAnswer("protocol", f"its answer is larger than {megabytes} MiB")
@@ -298,12 +307,15 @@ def _failure(curl: pycurl.Curl, answer: _Body, code: int, said: str) -> NoAnswer
     return NoAnswer("protocol", f"no usable answer ({said})")
 
 
-def _waited_for(curl: pycurl.Curl, answer: _Body) -> str:
-    if not curl.getinfo(pycurl.CONNECT_TIME_T) and curl.getinfo(pycurl.NUM_CONNECTS) != 0:
-        return "the server does not accept the connection"
-    if answer.size or curl.getinfo(pycurl.HEADER_SIZE):
-        return "the server sends its answer too slowly"
-    return "the server accepted the request and does not answer"
+def _late(curl: pycurl.Curl, answer: _Body) -> NoAnswer:
+    connected = bool(curl.getinfo(pycurl.CONNECT_TIME_T)) or curl.getinfo(pycurl.NUM_CONNECTS) == 0
+    if not connected:
+        words = "the server does not accept the connection"
+    elif answer.size or curl.getinfo(pycurl.HEADER_SIZE):
+        words = "the server sends its answer too slowly"
+    else:
+        words = "the server accepted the request and does not answer"
+    return NoAnswer("timeout", f"timeout: {words}", connected=connected)
 
 
 _PROXY = 97

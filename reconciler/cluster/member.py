@@ -27,6 +27,7 @@ from reconciler.errors import (
     ApiError,
     ClusterError,
     ClusterUnauthorized,
+    ClusterUnreachable,
     Conflict,
     Forbidden,
     Gone,
@@ -375,14 +376,22 @@ class Member:
     ) -> Object:
         """``quoted`` False: what the server says of a refusal may quote a Secret. ``subject`` is
         what a warning is about."""
-        answer = self._transport.request(
-            method,
-            path,
-            query=query,
-            body=None if body is None else orjson.dumps(body),
-            headers=headers,
-            before_each_try=self.fence if write else None,
-        )
+        try:
+            answer = self._transport.request(
+                method,
+                path,
+                query=query,
+                body=None if body is None else orjson.dumps(body),
+                headers=headers,
+                before_each_try=self.fence if write else None,
+            )
+        except ClusterUnreachable as error:
+            if not (write and error.sent):
+                raise
+            words = f"{error}; whether it was carried out is not known"
+            raise ClusterUnreachable(
+                self.name, words, cause=error.cause, hint=error.hint, sent=True
+            ) from error
         if subject is not None:
             self._heard.update((subject, text) for text in answer.warnings)
         if answer.status >= 300:

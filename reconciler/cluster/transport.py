@@ -30,6 +30,8 @@ READ_TIMEOUT_SECONDS = 30.0
 SHARE = 1 / 3
 """Of the time that the run has left, how much of it the silence to one read may take: the other
 clusters must be looked at, too."""
+OVER = "the run's time is over"
+"""By its deadline, or as it was told to stop."""
 LASTING = frozenset({"certificate", "tls", "dns", "protocol"})
 """Causes that do not mend themselves within seconds; a plan should not wait for it."""
 TYPED_PATCH = b"failed to create typed patch object"
@@ -80,7 +82,8 @@ class Transport:
     ) -> Response:
         """Send until there is an answer that is not worth another try; ``timeout`` is per try.
 
-        Raises ClusterUnreachable when no answer came, and whatever ``before_each_try`` raises.
+        Raises ClusterUnreachable when no answer came, and whatever ``before_each_try`` raises. No
+        try begins once the run's time is over.
         """
         url = path + (_encoded(tuple(query.items())) if query else "")
         attempts: Retry | None = None
@@ -88,11 +91,13 @@ class Transport:
         while True:
             if before_each_try:
                 before_each_try()
+            if self._remaining() <= 0:
+                raise self._unreachable(OVER, "timeout", repeated)
             try:
                 answer = self._send(method, url, body, headers or {}, timeout)
             except NoAnswer as failure:
-                attempts = self._after_failure(attempts, failure, retry)
                 repeated = repeated or not failure.before_sending
+                attempts = self._after_failure(attempts, failure, retry, repeated)
                 self._pause(attempts.get_backoff_time())
                 continue
             if repeated:
@@ -129,16 +134,12 @@ class Transport:
             self.requests += 1
         connect, silence = self._timeouts
         remaining = self._remaining()
-        if remaining <= 0:
-            raise ClusterUnreachable(
-                self.cluster, "the run's deadline has passed", cause="timeout", hint="--deadline"
-            )
         limits = Limits(
             connect=min(timeout or connect, connect, remaining),
             silence=min(silence, remaining * SHARE) if method == "GET" else silence,
             whole=min(timeout or SLOWNESS * silence, remaining),
         )
-        return self._exchange.send(method, url, body, headers, limits)
+        return self._exchange.send(method, url, body, headers, limits, self._seconds_left)
 
     def _patience_left(self) -> float:
         """Seconds for which the server may still put us off; all requests share them."""
@@ -153,16 +154,23 @@ class Transport:
     def _remaining(self) -> float:
         return self._seconds_left() if self._seconds_left else float("inf")
 
-    def _after_failure(self, attempts: Retry | None, failure: NoAnswer, retry: bool) -> Retry:
+    def _after_failure(
+        self, attempts: Retry | None, failure: NoAnswer, retry: bool, sent: bool
+    ) -> Retry:
         """What is left of the tries. Raises ClusterUnreachable when there is nothing."""
         # To learn that a server is dead, one timeout is enough.
         is_dead = failure.cause == "timeout" and not self._answered
         left = None
         if retry and not is_dead and failure.cause not in LASTING:
             left = self._once_more(attempts, failure)
-        if left is None:
-            raise ClusterUnreachable(self.cluster, str(failure), cause=failure.cause) from failure
+        if left is None or self._remaining() <= 0:
+            words = str(failure) if left is None else f"{failure}; {OVER}"
+            raise self._unreachable(words, failure.cause, sent) from failure
         return left
+
+    def _unreachable(self, words: str, cause: str, sent: bool) -> ClusterUnreachable:
+        hint = "--deadline gives it longer" if OVER in words else ""
+        return ClusterUnreachable(self.cluster, words, cause=cause, hint=hint, sent=sent)
 
     def _once_more(self, attempts: Retry | None, failure: NoAnswer | None) -> Retry | None:
         """One try less, of those that an answer or a failure of this sort has; None: no more."""

@@ -132,7 +132,7 @@ def plan_dns(
         parts = [planning.endpoints(host, state.federation.namespace)]
     else:
         zones = sorted(rules.zones, key=lambda zone: zone.name)
-        parts = in_parallel(lambda zone: planning.zone(zone, patience()), zones, ZONES_AT_ONCE)
+        parts = in_parallel(lambda zone: planning.zone(zone, patience), zones, ZONES_AT_ONCE)
     return DnsPlan(
         changes=tuple(change for part in parts for change in part.changes),
         warnings=tuple(dict.fromkeys([*wanted.warnings, *(w for p in parts for w in p.warnings)])),
@@ -163,7 +163,7 @@ def apply_dns(
         if reason:
             return one.all("skipped", reason)
         try:
-            return within(patience(), one.zone, one.carry_out)
+            return within(patience, one.zone, one.carry_out)
         except DnsError as error:
             return one.all("failed", str(error))
 
@@ -189,7 +189,7 @@ class _Planning(Struct, frozen=True):
     ) -> Decision:
         return decide(entries, self.fleet, standing, abilities, self.resolve)
 
-    def zone(self, zone: ZoneRule, seconds: float) -> DnsPlan:
+    def zone(self, zone: ZoneRule, patience: Callable[[], float]) -> DnsPlan:
         rules = self.rules
         entries = {name: e for name, e in self.entries.items() if e.zone == zone.name}
 
@@ -207,7 +207,7 @@ class _Planning(Struct, frozen=True):
             )
 
         try:
-            planned = within(seconds, zone.name, plan)
+            planned = within(patience, zone.name, plan)
         except DnsError as error:
             return DnsPlan(errors=(_words(zone.name, error),))
         urgent = tuple(

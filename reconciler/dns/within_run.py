@@ -13,6 +13,7 @@ from reconciler.cluster.connecting import BOUND_TO, PLAIN_HTTP, Connector, doubt
 from reconciler.cluster.member import Member
 from reconciler.cluster.parallel import in_parallel
 from reconciler.cluster.resources import Resource
+from reconciler.cluster.transport import SHARE
 from reconciler.dns.imagining import imagine, imagined_view
 from reconciler.dns.names import Homes, wanted_names
 from reconciler.dns.patience import LONGEST
@@ -58,7 +59,8 @@ def plan_dns_of_run(
         read_secret=secrets_of(connector),
         vet=vetting_of(connector),
         host=connector.host,
-        patience=_patience(connector),
+        # What is left is for the clusters, whose run must not fail for a provider's silence.
+        patience=_patience(connector, SHARE),
         late=late,
         repositories=repositories,
         take_over=take_over,
@@ -81,9 +83,10 @@ def apply_dns_of_run(
     )
 
 
-def _patience(connector: Connector) -> Callable[[], float]:
+def _patience(connector: Connector, share: float = 1.0) -> Callable[[], float]:
+    """For how long a zone is waited for: at the most that share of what the run has left."""
     seconds_left: Callable[[], float] = dict(connector.settings).get("seconds_left", lambda: inf)
-    return lambda: min(LONGEST, seconds_left())
+    return lambda: min(LONGEST, seconds_left() * share)
 
 
 def imagine_dns_of_run(

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from math import inf
 from pathlib import Path
 
 from msgspec import Struct, field
@@ -14,13 +16,14 @@ from msgspec.structs import replace
 
 from reconciler.cluster.connecting import OTHER_NAMESPACES, PLAIN_HTTP
 from reconciler.cluster.member import Member
+from reconciler.cluster.parallel import in_parallel
 from reconciler.cluster.resources import Resource
 from reconciler.errors import ReconcileError
 from reconciler.health.memory import FleetMemory, Phase, Told
 from reconciler.inventory.memory_store import MemoryStore, update
 from reconciler.objects import ObjectKey, map_of
 from reconciler.planning.member_plan import MemberWork
-from reconciler.reporting.delivery import NotDelivered
+from reconciler.reporting.delivery import NotDelivered, send
 from reconciler.reporting.finished_run import FailureKind, FinishedRun
 from reconciler.reporting.metrics import LatestMetrics
 from reconciler.reporting.notifications import Receiver, address_from_environment
@@ -35,7 +38,7 @@ class Surroundings(Struct, frozen=True):
     but for the states; ``before`` are the phases that the run began with. ``host`` connects to the
     host cluster, or raises ReconcileError. ``namespace`` is where the receivers' Secrets are,
     ``own_namespace`` where they may be without ``allow`` (``--allow-access``), and ``regarding``
-    the ConfigMap that the host's Events are about.
+    the ConfigMap that the host's Events are about. ``seconds_left`` are for all that is sent.
     """
 
     metrics_file: Path | None = None
@@ -54,6 +57,7 @@ class Surroundings(Struct, frozen=True):
     told: Told = field(default_factory=Told)
     store: MemoryStore | None = None
     before: Mapping[str, Phase] = field(default_factory=dict)
+    seconds_left: Callable[[], float] = lambda: inf
 
 
 def after_run(run: FinishedRun, around: Surroundings) -> list[str]:
@@ -66,10 +70,10 @@ def after_run(run: FinishedRun, around: Surroundings) -> list[str]:
     if stopped:
         # Somebody waits for this process to end.
         around = replace(around, metrics_push="")
-    warnings = _measure(run, around)
-    if run.plan_only or stopped:
-        return warnings
-    return [*warnings, *_write_events(run, around), *_notify(run, around)]
+    steps = [_measure] if run.plan_only or stopped else [_measure, _write_events, _notify]
+    # Who hangs in one of them takes no time from the others.
+    told = in_parallel(lambda step: step(run, around), steps, len(steps))
+    return [warning for warnings in told for warning in warnings]
 
 
 def _measure(run: FinishedRun, around: Surroundings) -> list[str]:
@@ -81,7 +85,7 @@ def _measure(run: FinishedRun, around: Surroundings) -> list[str]:
     if around.metrics_file:
         warnings.append(write_file(run, around.metrics_file))
     if around.metrics_push:
-        warnings.append(push(run, around.metrics_push))
+        warnings.append(push(run, around.metrics_push, around.seconds_left))
     if around.latest:
         around.latest.update(run)
     return [warning for warning in warnings if warning]
@@ -126,7 +130,11 @@ def _notify(run: FinishedRun, around: Surroundings) -> list[str]:
         # Telling the same in every run would be worse: metrics and Events still tell.
         return ["nobody was told: what they were told before cannot be read"]
     told, warnings = tell(
-        run, around.receivers, around.told, lambda receiver: address_of(receiver, around)
+        run,
+        around.receivers,
+        around.told,
+        lambda receiver: address_of(receiver, around),
+        partial(send, seconds_left=around.seconds_left),
     )
     return [*warnings, *_remember(around.known, told, around.store)]
 

@@ -6,22 +6,36 @@ redirects are not followed (a message would go where nobody sent it), and all of
 
 from __future__ import annotations
 
+import base64
 import os
 import time
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
-from urllib.parse import unquote, urlsplit, urlunsplit
+from math import inf
+from urllib.parse import quote, unquote, urlsplit, urlunsplit
 
-from reconciler import __version__
+from reconciler.cluster.endpoint import Endpoint
+from reconciler.cluster.exchange import Exchange, Limits, NoAnswer, Response
+from reconciler.errors import ClusterUnauthorized
 
-if TYPE_CHECKING:
-    from urllib3 import BaseHTTPResponse, PoolManager
-
+SECONDS = 8.0
+"""For all tries together."""
 ATTEMPTS = 3
 CONNECT_SECONDS, READ_SECONDS = 3.0, 5.0
 BACKOFF_SECONDS = 0.5
 LONGEST_WAIT_SECONDS = 5.0
 RETRIED_STATUS = frozenset({408, 425, 429, 500, 502, 503, 504})
+_ASCII = "".join(map(chr, range(33, 127)))
+BROKEN = "broke the connection or does not speak HTTP"
+_UNTRUSTED = "cannot be trusted: TLS failed"
+_SAID = {
+    "certificate": _UNTRUSTED,
+    "tls": _UNTRUSTED,
+    "proxy": "cannot be reached through the proxy",
+    "dns": "has a name that does not resolve",
+    "refused": "refuses connections",
+    "network": "cannot be reached",
+    "timeout": "does not answer in time",
+}
 
 
 class NotDelivered(Exception):
@@ -34,70 +48,57 @@ def send(
     headers: Mapping[str, str],
     *,
     method: str = "POST",
+    seconds_left: Callable[[], float] = lambda: inf,
     sleep: Callable[[float], None] = time.sleep,
 ) -> None:
-    """Deliver, with up to three tries. Raises NotDelivered; anything else is a defect.
+    """Deliver, with up to three tries, within ``SECONDS`` and no longer than ``seconds_left``.
 
-    The body may arrive twice when an answer is lost, so it must bear being read twice.
+    Raises NotDelivered; anything else is a defect. The body may arrive twice when an answer is
+    lost, so it must bear being read twice.
     """
-    address, authorization = _address(url)
-    sent = {"user-agent": f"federation-reconciler/{__version__}", **headers, **authorization}
-    pool = _pool(address)
+    server, path, authorization = _address(url)
+    sent = {"accept": "*/*", **headers, **authorization}
+    ends = time.monotonic() + SECONDS
+
+    def left() -> float:
+        return min(ends - time.monotonic(), seconds_left())
+
+    exchange = Exchange("", Endpoint(server, proxy_url=_proxy(server)))
     try:
         for attempt in range(ATTEMPTS):
             wait = BACKOFF_SECONDS * 2**attempt
             try:
-                status, retry_after = _try(pool, method, address, body, sent)
+                answer = _try(exchange, method, path, body, sent, left)
             except NotDelivered:
-                if attempt == ATTEMPTS - 1:
+                if attempt == ATTEMPTS - 1 or left() <= wait:
                     raise
             else:
-                if 200 <= status < 300:
+                if 200 <= answer.status < 300:
                     return
-                if status not in RETRIED_STATUS or attempt == ATTEMPTS - 1:
-                    raise NotDelivered(_refusal(status))
-                wait = min(max(wait, retry_after), LONGEST_WAIT_SECONDS)
+                wait = min(max(wait, answer.retry_after or 0.0), LONGEST_WAIT_SECONDS)
+                last = attempt == ATTEMPTS - 1 or left() <= wait
+                if answer.status not in RETRIED_STATUS or last:
+                    raise NotDelivered(_refusal(answer.status))
             sleep(wait)
     finally:
-        pool.clear()
+        exchange.close()
 
 
 def _try(
-    pool: PoolManager, method: str, url: str, body: bytes, headers: Mapping[str, str]
-) -> tuple[int, float]:
-    """The status, and for how many seconds the server wants to be left alone."""
-    from urllib3 import exceptions as broken
-    from urllib3.util import Timeout
-
+    exchange: Exchange,
+    method: str,
+    path: str,
+    body: bytes,
+    headers: Mapping[str, str],
+    left: Callable[[], float],
+) -> Response:
+    limits = Limits(CONNECT_SECONDS, READ_SECONDS, max(left(), 0.0))
     try:
-        answer: BaseHTTPResponse = pool.request(
-            method,
-            url,
-            body=body,
-            headers=headers,
-            timeout=Timeout(connect=CONNECT_SECONDS, read=READ_SECONDS),
-            redirect=False,
-            # With retries of its own urllib3 would log the address.
-            retries=False,
-            preload_content=False,
-        )
-    except (broken.SSLError, broken.ProxySchemeUnknown) as error:
-        raise NotDelivered(f"cannot be trusted: TLS failed ({type(error).__name__})") from None
-    except broken.ProxyError:
-        raise NotDelivered("cannot be reached through the proxy") from None
-    except broken.NameResolutionError:
-        raise NotDelivered("has a name that does not resolve") from None
-    # A NewConnectionError is a TimeoutError to urllib3, so it is asked for first.
-    except broken.NewConnectionError:
-        raise NotDelivered("refuses connections") from None
-    except broken.TimeoutError:
-        raise NotDelivered("does not answer in time") from None
-    except (broken.HTTPError, ValueError, OSError):
-        raise NotDelivered("broke the connection or does not speak HTTP") from None
-    status = answer.status
-    given = answer.headers.get("retry-after", "")
-    answer.close()
-    return status, float(given) if given.isdigit() else 0.0
+        return exchange.send(method, path, body, headers, limits, left)
+    except NoAnswer as failure:
+        raise NotDelivered(_SAID.get(failure.cause, BROKEN)) from None
+    except ClusterUnauthorized:
+        raise NotDelivered("has an address that cannot be sent to") from None
 
 
 def _refusal(status: int) -> str:
@@ -106,43 +107,33 @@ def _refusal(status: int) -> str:
     return f"answers HTTP {status}"
 
 
-def _address(url: str) -> tuple[str, dict[str, str]]:
-    """Without name and password, and these as a header."""
+def _address(url: str) -> tuple[str, str, dict[str, str]]:
+    """The server without name and password, the path, and what these are as a header."""
     try:
         parts = urlsplit(url.strip())
-        port = parts.port
+        port, name = parts.port, (parts.hostname or "").encode("idna").decode()
     except ValueError:
         raise NotDelivered("has an address that is no URL") from None
-    if parts.scheme not in ("http", "https") or not parts.hostname:
+    if parts.scheme not in ("http", "https") or not name or port == 0:
         raise NotDelivered("has an address that is no http or https URL")
     if any(character.isspace() or not character.isprintable() for character in url.strip()):
         raise NotDelivered("has an address with spaces or control characters")
-    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
-    netloc = f"{host}:{port}" if port else host
-    address = urlunsplit((parts.scheme, netloc, parts.path, parts.query, ""))
+    host = f"[{name}]" if ":" in name else name
+    server = f"{parts.scheme}://{host}:{port}" if port else f"{parts.scheme}://{host}"
+    path = quote(urlunsplit(("", "", parts.path or "/", parts.query, "")), safe=_ASCII)
     if parts.username is None:
-        return address, {}
-    from urllib3.util import make_headers
-
+        return server, path, {}
     credentials = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
-    return address, make_headers(basic_auth=credentials)
+    encoded = base64.b64encode(credentials.encode()).decode()
+    return server, path, {"authorization": f"Basic {encoded}"}
 
 
-def _pool(url: str) -> PoolManager:
-    from urllib3 import PoolManager, ProxyManager
-
-    parts = urlsplit(url)
-    settings: dict[str, Any] = {"cert_reqs": "CERT_REQUIRED", "num_pools": 1}
-    proxy = _proxy(parts.scheme, parts.hostname or "")
-    if proxy:
-        return ProxyManager(proxy, **settings)
-    return PoolManager(**settings)
-
-
-def _proxy(scheme: str, host: str) -> str:
+def _proxy(server: str) -> str:
+    """As the environment says; libcurl by itself would not hear all that Python does."""
     if not any(name.lower().endswith("_proxy") for name in os.environ):
         return ""
     from urllib.request import getproxies, proxy_bypass
 
-    proxy = getproxies().get(scheme, "")
-    return "" if not proxy or proxy_bypass(host) else proxy
+    parts = urlsplit(server)
+    proxy = getproxies().get(parts.scheme, "")
+    return "" if not proxy or proxy_bypass(parts.hostname or "") else proxy

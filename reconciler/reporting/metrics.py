@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable
+from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -182,7 +183,7 @@ def write_file(run: FinishedRun, path: Path) -> str:
     return ""
 
 
-def push(run: FinishedRun, address: str) -> str:
+def push(run: FinishedRun, address: str, seconds_left: Callable[[], float] = lambda: inf) -> str:
     """To a Pushgateway, in the group of this federation. Gives a warning, or "".
 
     A run with a plan replaces the group. One without replaces only what it knows, so that an
@@ -194,7 +195,7 @@ def push(run: FinishedRun, address: str) -> str:
         url: str, method: str, timeout: float | None, headers: Headers, data: bytes
     ) -> Callable[[], None]:
         del timeout  # Every request here has the same.
-        return lambda: send(url, data, dict(headers), method=method)
+        return lambda: send(url, data, dict(headers), method=method, seconds_left=seconds_left)
 
     base = address if "://" in address else f"http://{address}"
     to_gateway = push_to_gateway if run.plan else pushadd_to_gateway

@@ -17,6 +17,7 @@ import orjson
 from msgspec import Struct
 from msgspec.structs import replace
 
+from reconciler.cluster.parallel import in_parallel
 from reconciler.federation.model import SecretReference
 from reconciler.health.decision import ClusterHealth
 from reconciler.health.memory import Phase, Told
@@ -28,6 +29,7 @@ from reconciler.sharding.split import Shard
 
 FORMAT_VERSION = 1
 DEFAULT_KEY = "url"
+AT_ONCE = 8
 MOST_LINES = 10
 LONGEST_LINE = 300
 SLACK_SECTION = 3000
@@ -100,10 +102,9 @@ def tell(
     address_of: AddressOf,
     deliver: Callable[[str, bytes, Mapping[str, str]], None] = send,
 ) -> tuple[Told, list[str]]:
-    """Send what is new to whom it is new. Gives what they know now, and warnings."""
-    states: dict[str, str] = {}
-    warnings = []
-    for receiver in receivers:
+    """Send what is new to whom it is new, to all at once. Gives what they know now, warnings."""
+
+    def one(receiver: Receiver) -> tuple[dict[str, str], str]:
         prefix = f"{receiver.id}/"
         before = {
             key.removeprefix(prefix): state
@@ -112,14 +113,18 @@ def tell(
         }
         tidings, after = tidings_of(run, before)
         wanted = [tiding for tiding in tidings if tiding.occasion in receiver.occasions]
+        warning = ""
         if wanted:
             try:
                 deliver(address_of(receiver), *message(receiver, run, wanted))
             except NotDelivered as error:
-                warnings.append(f"nobody was told by {receiver.name}: it {error}")
+                warning = f"nobody was told by {receiver.name}: it {error}"
                 after = before
-        states |= {prefix + key: state for key, state in after.items()}
-    return replace(told, states=states), warnings
+        return {prefix + key: state for key, state in after.items()}, warning
+
+    answers = in_parallel(one, receivers, AT_ONCE)
+    states = {key: state for known, _ in answers for key, state in known.items()}
+    return replace(told, states=states), [warning for _, warning in answers if warning]
 
 
 def tidings_of(

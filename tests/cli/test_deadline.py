@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import re
 import socket
 import subprocess
 import sys
@@ -96,7 +97,8 @@ def test_a_git_server_that_hangs_is_not_waited_for_past_the_deadline(
         url = f"http://127.0.0.1:{silent.getsockname()[1]}/a.git"
         code, said, seconds = reconcile(environment, "--plan", "--repo", url)
     assert code == 1, said
-    assert "did not finish within 3 s" in said
+    # On a busy machine the start of Python takes the time that Git would have had.
+    assert re.search("did not (finish|end) within 3 s", said)
     assert seconds < DEADLINE + OWN_LIMIT
 
 
