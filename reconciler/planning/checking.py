@@ -48,7 +48,7 @@ from reconciler.planning.fields import (
     leaf_fields,
     recreated_fields,
 )
-from reconciler.planning.ignored import disowning, held, kept_in
+from reconciler.planning.ignored import disowning, held, held_besides, kept_in
 from reconciler.planning.once import is_collected
 from reconciler.planning.plan import Action, Addition, Change, FieldChange
 from reconciler.planning.reasons import DRIFT, Grounds, in_all, losers_of
@@ -60,6 +60,7 @@ from reconciler.planning.trials import (
     in_its_place,
     make_room,
     overlaid,
+    refusal_of,
     try_as_new,
     unpicked,
 )
@@ -556,7 +557,7 @@ def _refused(
     if now is None or now["metadata"].get("uid") != live["metadata"].get("uid"):
         return _failed(target, f"{text}; it was deleted meanwhile: run again")
     live = now
-    own = [*filter(is_ours, disowning(entries_of(fresh), held(fresh, ignored)))]
+    own = [*filter(is_ours, disowning(entries_of(fresh), held_besides(fresh, ignored, body)))]
     ours = fields_of(own)
     others = [entry for entry in entries_of(live) if not is_ours(entry)]
     entries = [*others, *own]
@@ -565,7 +566,9 @@ def _refused(
     added = terms.finder.find(applied, target.desired)
     foreseen = claims.foresee(live, applied, recorded, adoption, added)
     dry_run = in_its_place(member, resource, target.key, live)
-    gone = make_room(live, foreseen.result, fresh, body, error, dry_run)
+    # What is claimed may be what the server refused.
+    still = refusal_of(foreseen.result, dry_run) if foreseen.claim else error
+    gone = make_room(live, foreseen.result, fresh, body, still, dry_run) if still else {}
     if isinstance(gone, Refusal):
         if gone.fixed:
             return _recreating(member, target, new, live, fresh, error, terms)
