@@ -177,15 +177,18 @@ def check_existing(
     )
     fields = changed_fields(live, promised, grounds.why)
     after = terms.digester.footprint(result)
+    leaving = held(result, target.desired.ignore)
+    settled = terms.digester.footprint(_disowned(result, leaving)) if leaving else after
     same_entry = (
-        after is not None
+        settled is not None
         and comparison.footprint is not None
-        and after.entry == comparison.footprint.entry
+        and settled.entry == comparison.footprint.entry
     )
     stays = claims.still_there(foreseen, result, target.body)
     if adopting or not (recorded or comparison.footprint):
         stays += claims.beyond_git(result, _made_from_git(member, resource, target, body))
-    leaving = held(result, target.desired.ignore)
+    # What becomes ours for a moment only was not ours before.
+    leaving = leaving if adopting else held(live, target.desired.ignore)
     stays += fields_at(result, leaving, LEFT_TO_OTHERS)
     if not fields:
         # What the server sets by itself comes back, and is nobody's then.
@@ -225,6 +228,11 @@ def check_existing(
         ignored=target.desired.ignore,
     )
     return Checked(target, change)
+
+
+def _disowned(result: Object, fields: Fields) -> Object:
+    entries = disowning(entries_of(result), fields)
+    return {**result, "metadata": {**result["metadata"], "managedFields": entries}}
 
 
 def _made_from_git(member: Member, resource: Resource, target: Target, body: Object) -> Object:
