@@ -20,6 +20,7 @@ from reconciler.inventory.ownership import (
     difference,
     entries_of,
     fields_of,
+    holds_itself,
     is_ours,
     item_at,
     our_entry,
@@ -179,6 +180,7 @@ class _Search:
             if part is not None:
                 tree[step] = part
         if tree and whole and steps:
+            self.losers.update(o.manager for o in owners if holds_itself(o.fields))
             return union(*(owner.fields for owner in owners)), True
         return (tree or None), whole and not tree
 

@@ -10,7 +10,7 @@ from reconciler.pipeline import apply_plan
 from tests.scenarios.conftest import FEDERATION, World
 from tests.scenarios.manifests import NAMESPACE, WEB
 from tests.scenarios.test_adoption import TAKE_OVER, by_hand
-from tests.scenarios.test_fields_left_to_others import WEB_POD, container
+from tests.scenarios.test_fields_left_to_others import WEB_POD, as_pod, container, put
 from tests.scenarios.test_rules_that_meet import settled
 
 RECREATED = WEB.replace(
@@ -76,3 +76,32 @@ def test_an_addition_that_git_does_not_go_with_is_removed_with_the_change(world:
     assert "spec.strategy.rollingUpdate.maxSurge" in shown(world)
     settled(world)
     assert world.get("deployment", "web")["spec"]["strategy"] == {"type": "Recreate"}
+
+
+def test_an_item_left_to_others_in_a_list_that_somebody_else_made(world: World) -> None:
+    by_hand(world, "---".join([NAMESPACE, WEB]), "--server-side=false")
+    world.write("federation.yaml", FEDERATION + IGNORE)
+    world.write("shop.yaml", "---".join([NAMESPACE, WEB]))
+    settled(world)
+    # All that is left of kubectl's is the list itself, and of the list what is left to others.
+    world.write(
+        "shop.yaml", "---".join([NAMESPACE, WEB.replace("{name: MODE, value: fast}, ", "")])
+    )
+    settled(world)
+    world.write("shop.yaml", "---".join([NAMESPACE, WEB.replace("web:1.0", "web:2.0")]))
+    settled(world)
+    assert [one["name"] for one in container(world)["env"]] == ["MODE", "LEVEL"]
+
+
+def test_an_addition_goes_with_what_another_person_made_around_it(world: World) -> None:
+    bare = WEB.replace("          resources: {limits: {cpu: 1000m}}\n", "")
+    world.write("shop.yaml", "---".join([NAMESPACE, bare]))
+    settled(world)
+    by_hand(
+        world, bare.replace("- name: web", "- name: web\n          resources: {}"), "--server-side"
+    )
+    put(world, "deployment", "web", as_pod({"resources": {"limits": {"memory": "1Gi"}}}), "k9s")
+    world.write("federation.yaml", FEDERATION + "  drift: {additions: Remove}\n")
+    assert shown(world) == {"resources.limits.memory"}
+    settled(world)
+    assert container(world)["resources"] == {}
