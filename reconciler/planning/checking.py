@@ -591,7 +591,6 @@ def _refused(
     former = [name for name in holders_of(live, gone) if not _is_taken(name, given)]
     if former and not _may_take(former, target, terms, whole):
         what = ", ".join(_leaves(owned_paths(gone)))
-        what = re.sub(r"=[^,\]]*", "=***", what) if target.desired.hidden else what
         owned = _owned(what, former, adopting=bool(adoption))
         return _failed(target, f"{text}; it has what Git does not say: {owned}")
     foreseen = replace(
