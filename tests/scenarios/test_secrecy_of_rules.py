@@ -4,12 +4,16 @@ is taken over or stays, and of what can only go in place or be made anew."""
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.controlplane.process import eventually
+from tests.reporting.listener import listening
 from tests.scenarios.conftest import FEDERATION, World
-from tests.scenarios.manifests import NAMESPACE
+from tests.scenarios.desk import Desk, simulated_desk
+from tests.scenarios.manifests import NAMESPACE, SETTINGS
 from tests.scenarios.test_adoption import by_hand
 from tests.scenarios.test_secrecy import (
     CANARIES,
@@ -18,10 +22,15 @@ from tests.scenarios.test_secrecy import (
     other,
     secret,
 )
+from tests.scenarios.test_warnings_of_servers import POLICY as WARNING
+from tests.source.repositories import git
+
+__all__ = ["simulated_desk"]
 
 REMOVE = "  drift: {additions: Remove}\n"
 SENSITIVE = "  sensitive: [{kind: Deployment.apps}]\n"
 IGNORED = '  ignore: [{select: [{kind: Secret}], paths: [/data/plain, "/data/added*"]}]\n'
+LAX = {"name": "key", "namespace": "shop", "labels": {"lax": "1"}}
 TAKEN = '  adoption: {takeOver: ["*"]}\n'
 
 
@@ -32,7 +41,11 @@ def patched(world: World, kind: str, name: str, body: Any, manager: str = "kubec
 
 
 @pytest.fixture
-def shop(world: World) -> World:
+def shop(simulated_world: World) -> World:
+    return opened(simulated_world)
+
+
+def opened(world: World) -> World:
     for cluster in ("aws", "gcp"):
         by_hand(world, NAMESPACE, cluster=cluster)
     world.write("shop.yaml", NAMESPACE)
@@ -70,7 +83,8 @@ spec:
 """
 
 
-def test_a_key_of_a_secret_that_somebody_added_is_reported_and_removed(shop: World) -> None:
+def test_a_key_of_a_secret_that_somebody_added_is_reported_and_removed(world: World) -> None:
+    shop = opened(world)
     shop.write("secret.yaml", secret(stringData={"own": "c4nary"}))
     assert shop.apply().ok
     patched(shop, "secret", "key", {"stringData": CANARIES})
@@ -176,3 +190,82 @@ def test_items_of_a_sensitive_kind_in_conflict(shop: World) -> None:
     assert "conflict: " in told
     assert "helm" in told
     no_canary_in(told)
+
+
+def test_what_a_branch_changes_and_what_a_plan_no_longer_fits(simulated_desk: Desk) -> None:
+    desk, hidden = simulated_desk, ("example.com/c4nary", "example.com/other")
+    rules = FEDERATION + SENSITIVE + REMOVE
+
+    def manifests(*env: str) -> str:
+        return web(*env).replace("name: web,", "name: hidden,").replace(*hidden)
+
+    desk.commit(federation=rules, key=secret(), hidden=manifests("one"))
+    assert desk.reconcile("--yes").returncode == 0
+    desk.commit(key=other(secret()), hidden=manifests("two"))
+    git(desk.world.repository, "checkout", "-q", "-b", "feature")
+    desk.commit(key=secret(stringData={"plain": "c4nary too"}), hidden=manifests("one", "three"))
+    containers = [{"name": "c4nary-web", "env": [{"name": "c4nary_own", "value": "c4nary own"}]}]
+    pod = {"spec": {"template": {"spec": {"containers": containers}}}}
+    patched(desk.world, "deployment", "hidden", pod)
+    patched(desk.world, "secret", "key", {"stringData": {"added": "c4nary"}})
+    told = []
+    for form in ("text", "json", "markdown", "html"):
+        done = desk.reconcile("--plan", "-v", "--base", "main", "--output", form)
+        assert "shop/hidden" in done.stdout or '"hidden"' in done.stdout
+        told += [done.stdout, done.stderr]
+    desk.save()
+    told.append(desk.file.read_text())
+    patched(
+        desk.world, "deployment", "hidden", {"spec": {"template": {"spec": {"containers": []}}}}
+    )
+    containers[0]["image"] = "registry.example/c4nary:3"
+    patched(desk.world, "deployment", "hidden", pod)
+    patched(desk.world, "secret", "key", {"stringData": {"plain": "kanari3", "added": "kanari3"}})
+    told.append(desk.refused())
+    no_canary_in("\n".join(told))
+
+
+def test_what_receivers_of_notifications_are_told(
+    shop: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shop.write("secret.yaml", secret(immutable=True))
+    shop.write("web.yaml", web("one", "two"))
+    hook = "  notifications: [{type: Webhook, urlFrom: {env: HOOK_URL}}]\n"
+    shop.write("federation.yaml", FEDERATION + SENSITIVE + hook)
+    shop.write("settings.yaml", SETTINGS)
+    with listening() as listener:
+        monkeypatch.setenv("HOOK_URL", listener.url)
+        told = [command(shop, "--yes", "-v", "--state", "../state.json")]
+        by_hand(shop, web("two"), "--server-side", "--force-conflicts")
+        shop.write("web.yaml", web("one", "three"))
+        shop.write("secret.yaml", other(secret(immutable=True)))
+        shop.write("settings.yaml", SETTINGS.replace("green", "blue"))
+        told.append(command(shop, "--yes", "-v", "--state", "../state.json"))
+        told += [request.body.decode() for request in listener.requests]
+    assert listener.requests, told
+    no_canary_in("\n".join(told))
+
+
+@pytest.mark.integration
+def test_what_servers_warn_of_where_rules_meet(repository: Path, real_kubeconfig: Path) -> None:
+    world = opened(World(repository, real_kubeconfig))
+    world.write(
+        "secret.yaml", secret(stringData={"plain": "c4nary", "pin": "c4nary"}, metadata=LAX)
+    )
+    for cluster in ("aws", "gcp"):
+        theirs = secret(stringData={"pin": "kanari3", "theirs": "c4nary"}, metadata=LAX)
+        by_hand(world, theirs, cluster=cluster)
+        path = world.repository.parent / "policy.yaml"
+        path.write_text(WARNING.replace("KINDS", "secrets"))
+        world.kubectl("apply", "-f", str(path), cluster=cluster)
+    eventually(lambda: "not shown" in str(world.plan().warnings), "the policy is in force")
+    world.write("federation.yaml", FEDERATION + TAKEN + REMOVE)
+    told = outputs(world)
+    assert "the API server warns: not shown" in told
+    no_canary_in(told)
+    patched(world, "secret", "key", {"stringData": {"added": "c4nary"}})
+    told = outputs(world)
+    assert "drift: added by kubectl-edit" in told
+    no_canary_in(told)
+    world.remove("secret.yaml")
+    no_canary_in(outputs(world))
