@@ -180,8 +180,10 @@ class _Search:
             if part is not None:
                 tree[step] = part
         if tree and whole and steps:
-            self.losers.update(o.manager for o in owners if holds_itself(o.fields))
-            return union(*(owner.fields for owner in owners)), True
+            shells = [owner.manager for owner in owners if holds_itself(owner.fields)]
+            self.losers.update(shells)
+            found = union(*(owner.fields for owner in owners))
+            return ({**found, ".": {}} if shells else found), True
         return (tree or None), whole and not tree
 
     def _end(

@@ -233,14 +233,15 @@ def test_what_receivers_of_notifications_are_told(
     hook = "  notifications: [{type: Webhook, urlFrom: {env: HOOK_URL}}]\n"
     shop.write("federation.yaml", FEDERATION + SENSITIVE + hook)
     shop.write("settings.yaml", SETTINGS)
+    access = ("--allow-access", "plain-http")
     with listening() as listener:
         monkeypatch.setenv("HOOK_URL", listener.url)
-        told = [command(shop, "--yes", "-v", "--state", "../state.json")]
+        told = [command(shop, "--yes", "-v", "--state", "../state.json", *access)]
         by_hand(shop, web("two"), "--server-side", "--force-conflicts")
         shop.write("web.yaml", web("one", "three"))
         shop.write("secret.yaml", other(secret(immutable=True)))
         shop.write("settings.yaml", SETTINGS.replace("green", "blue"))
-        told.append(command(shop, "--yes", "-v", "--state", "../state.json"))
+        told.append(command(shop, "--yes", "-v", "--state", "../state.json", *access))
         told += [request.body.decode() for request in listener.requests]
     assert listener.requests, told
     no_canary_in("\n".join(told))
