@@ -108,7 +108,6 @@ def test_an_addition_goes_with_what_another_person_made_around_it(world: World) 
 
 
 def test_what_somebody_made_around_an_addition_goes_where_it_is_all_of_it(world: World) -> None:
-    """The struct is a default, which an update that creates the object owns, and an apply does not."""
     world.write("shop.yaml", "---".join([NAMESPACE, WEB]))
     settled(world)
     pod = WEB.replace("1000m", '"1"').replace("      containers:", "      SET\n      containers:")
