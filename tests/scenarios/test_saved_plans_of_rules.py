@@ -116,7 +116,7 @@ def test_a_federation_that_was_renamed_is_taken_over_by_a_saved_plan(desk: Desk)
     put(desk, {"extra": "1"})
     desk.commit(federation=renamed)
     desk.save("--take-over")
-    run = desk.apply()
+    run = desk.apply("--take-over")
     assert run.returncode == 0, run.stdout + run.stderr
     assert data(desk) == {"colour": "green", "size": "3"}
     again = desk.reconcile("--plan", "--detailed-exitcode")
