@@ -105,15 +105,3 @@ def test_an_addition_goes_with_what_another_person_made_around_it(world: World) 
     assert shown(world) == {"resources.limits.memory"}
     settled(world)
     assert container(world)["resources"] == {}
-
-
-def test_what_somebody_made_around_an_addition_goes_where_it_is_all_of_it(world: World) -> None:
-    world.write("shop.yaml", "---".join([NAMESPACE, WEB]))
-    settled(world)
-    pod = WEB.replace("1000m", '"1"').replace("      containers:", "      SET\n      containers:")
-    for manager, text in (("create", "{}"), ("edit", "{runAsUser: 1}")):
-        theirs = pod.replace("SET", f"securityContext: {text}")
-        by_hand(world, theirs, "--server-side", f"--field-manager=kubectl-{manager}")
-    world.write("federation.yaml", FEDERATION + "  drift: {additions: Remove}\n")
-    assert shown(world) == {"spec.template.spec.securityContext.runAsUser"}
-    settled(world)
