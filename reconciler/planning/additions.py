@@ -182,8 +182,8 @@ class _Search:
         if tree and whole and steps:
             shells = [owner.manager for owner in owners if holds_itself(owner.fields)]
             self.losers.update(shells)
-            found = union(*(owner.fields for owner in owners))
-            return ({**found, ".": {}} if shells else found), True
+            every = union(*(owner.fields for owner in owners))
+            return ({**every, ".": {}} if shells else every), True
         return (tree or None), whole and not tree
 
     def _end(
