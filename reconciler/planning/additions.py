@@ -20,6 +20,7 @@ from reconciler.inventory.ownership import (
     difference,
     entries_of,
     fields_of,
+    holds_itself,
     is_ours,
     item_at,
     our_entry,
@@ -179,7 +180,10 @@ class _Search:
             if part is not None:
                 tree[step] = part
         if tree and whole and steps:
-            return union(*(owner.fields for owner in owners)), True
+            shells = [owner.manager for owner in owners if holds_itself(owner.fields)]
+            self.losers.update(shells)
+            every = union(*(owner.fields for owner in owners))
+            return ({**every, ".": {}} if shells else every), True
         return (tree or None), whole and not tree
 
     def _end(

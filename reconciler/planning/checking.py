@@ -49,7 +49,7 @@ from reconciler.planning.fields import (
     leaf_fields,
     recreated_fields,
 )
-from reconciler.planning.ignored import disowning, held, kept_in
+from reconciler.planning.ignored import disowning, held, held_besides, kept_in
 from reconciler.planning.once import is_collected
 from reconciler.planning.plan import Action, Addition, Change, FieldChange
 from reconciler.planning.reasons import DRIFT, Grounds, in_all, losers_of
@@ -61,6 +61,7 @@ from reconciler.planning.trials import (
     in_its_place,
     make_room,
     overlaid,
+    refusal_of,
     try_as_new,
     unpicked,
 )
@@ -177,15 +178,18 @@ def check_existing(
     )
     fields = changed_fields(live, promised, grounds.why)
     after = terms.digester.footprint(result)
+    leaving = held(result, target.desired.ignore)
+    settled = terms.digester.footprint(_disowned(result, leaving)) if leaving else after
     same_entry = (
-        after is not None
+        settled is not None
         and comparison.footprint is not None
-        and after.entry == comparison.footprint.entry
+        and settled.entry == comparison.footprint.entry
     )
     stays = claims.still_there(foreseen, result, target.body)
     if adopting or not (recorded or comparison.footprint):
         stays += claims.beyond_git(result, _made_from_git(member, resource, target, body))
-    leaving = held(result, target.desired.ignore)
+    # What becomes ours for a moment only was not ours before.
+    leaving = leaving if adopting else held(live, target.desired.ignore)
     stays += fields_at(result, leaving, LEFT_TO_OTHERS)
     if not fields:
         # What the server sets by itself comes back, and is nobody's then.
@@ -225,6 +229,11 @@ def check_existing(
         ignored=target.desired.ignore,
     )
     return Checked(target, change)
+
+
+def _disowned(result: Object, fields: Fields) -> Object:
+    entries = disowning(entries_of(result), fields)
+    return {**result, "metadata": {**result["metadata"], "managedFields": entries}}
 
 
 def _made_from_git(member: Member, resource: Resource, target: Target, body: Object) -> Object:
@@ -557,7 +566,7 @@ def _refused(
     if now is None or now["metadata"].get("uid") != live["metadata"].get("uid"):
         return _failed(target, f"{text}; it was deleted meanwhile: run again")
     live = now
-    own = [*filter(is_ours, disowning(entries_of(fresh), held(fresh, ignored)))]
+    own = [*filter(is_ours, disowning(entries_of(fresh), held_besides(fresh, ignored, body)))]
     ours = fields_of(own)
     others = [entry for entry in entries_of(live) if not is_ours(entry)]
     entries = [*others, *own]
@@ -566,7 +575,9 @@ def _refused(
     added = terms.finder.find(applied, target.desired)
     foreseen = claims.foresee(live, applied, recorded, adoption, added)
     dry_run = in_its_place(member, resource, target.key, live)
-    gone = make_room(live, foreseen.result, fresh, body, error, dry_run)
+    # What is claimed may be what the server refused.
+    still = refusal_of(foreseen.result, dry_run) if foreseen.claim else error
+    gone = make_room(live, foreseen.result, fresh, body, still, dry_run) if still else {}
     if isinstance(gone, Refusal):
         if gone.fixed:
             return _recreating(member, target, new, live, fresh, error, terms)
@@ -581,7 +592,6 @@ def _refused(
     former = [name for name in holders_of(live, gone) if not _is_taken(name, given)]
     if former and not _may_take(former, target, terms, whole):
         what = ", ".join(_leaves(owned_paths(gone)))
-        what = re.sub(r"=[^,\]]*", "=***", what) if target.desired.hidden else what
         owned = _owned(what, former, adopting=bool(adoption))
         return _failed(target, f"{text}; it has what Git does not say: {owned}")
     foreseen = replace(

@@ -138,6 +138,9 @@ def leaf_fields(obj: Object) -> tuple[FieldChange, ...]:
     return tuple(sorted(found, key=lambda change: change.path))
 
 
+_ENDS_AN_ITEM = frozenset(',[]"\\')
+
+
 def path_text(steps: tuple[Step, ...]) -> str:
     """``spec.template.spec.containers[name=web].image``; odd keys quoted: ``labels["a.b/c"]``."""
     text = ""
@@ -146,7 +149,7 @@ def path_text(steps: tuple[Step, ...]) -> str:
             text += f"[{step}]"
         elif isinstance(step, str):
             plain = step.replace("-", "").replace("_", "").isalnum()
-            text += (f".{step}" if text else step) if plain else f'["{step}"]'
+            text += (f".{step}" if text else step) if plain else f"[{_quoted(step)}]"
         else:
             text += "[" + ",".join(f"{k}={_key_text(v)}" for k, v in step.items()) + "]"
     return text
@@ -154,8 +157,13 @@ def path_text(steps: tuple[Step, ...]) -> str:
 
 def _key_text(value: Any) -> str:
     """What tells an item from the others: ``web``, ``80``, and ``"80"`` where that is a string."""
-    plain = isinstance(value, str) and not reads_as_other_type(value)
-    return value if plain else orjson.dumps(value).decode()
+    if not isinstance(value, str) or reads_as_other_type(value) or _ENDS_AN_ITEM & {*value}:
+        return _quoted(value)
+    return value
+
+
+def _quoted(value: Any) -> str:
+    return orjson.dumps(value).decode()
 
 
 def reads_as_other_type(text: str) -> bool:

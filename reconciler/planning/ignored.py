@@ -57,6 +57,30 @@ def held(live: Object, ignored: tuple[str, ...]) -> Fields:
     return _held(entry.get("fieldsV1") or {}, live, steps_of(ignored))[0]
 
 
+def held_besides(live: Object, ignored: tuple[str, ...], body: Object) -> Fields:
+    """What our apply owns of what is left to others and ``body`` does not send."""
+    return _besides(held(live, ignored), live, body)
+
+
+def _besides(tree: Fields, value: Any, sent: Any) -> Fields:
+    found: Fields = {}
+    twins: dict[str, Any] = {}
+    if isinstance(sent, dict):
+        twins = {f"f:{name}": inner for name, inner in sent.items()}
+    elif isinstance(sent, list) and isinstance(value, list):
+        twins = {_twin(item, sent, value, tree)[0]: item for item in sent}
+    for step, inner in tree.items():
+        if step == ".":
+            continue  # What it is of is sent.
+        if step not in twins:
+            found[step] = inner
+        elif inner:
+            now = value.get(step[2:]) if isinstance(value, dict) else item_at(step, value)
+            if rest := _besides(inner, now, twins[step]):
+                found[step] = rest
+    return found
+
+
 def disowning(entries: Sequence[Object], fields: Fields) -> list[Object]:
     """managedFields in which our Apply entry does not own ``fields``."""
     return [

@@ -10,6 +10,7 @@ import dataclasses
 import re
 from collections.abc import Iterable, Mapping, Sequence
 
+import orjson
 from msgspec.structs import replace
 
 from reconciler.cluster.refusals import known_fields, own_words
@@ -21,8 +22,11 @@ from reconciler.planning.plan import ABSENT, Addition, Change, FieldChange, Stay
 
 BEFORE, AFTER = "*** (before)", "*** (after)"
 _LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
-_STEP = re.compile(r'\["([^"]*)"\]|(\[[^\]]*\])|([^.\[\]]+)')
-_ITEM_VALUES = re.compile(r"=[^,\]]*")
+_QUOTED = r'"(?:[^"\\]|\\.)*"'
+_ITEM = rf"\[(?!\")(?:{_QUOTED}|[^\"\]])*\]"
+"""An item of a list as paths name it: ``[name=web,port="80"]``, ``[="a member of a set"]``."""
+_STEP = re.compile(rf"\[({_QUOTED})\]|({_ITEM})|([^.\[\]]+)")
+_ITEM_VALUE = re.compile(rf"=(?:{_QUOTED}|[^,\]]*)")
 
 
 def without_values(
@@ -40,6 +44,8 @@ def without_values(
     return dataclasses.replace(
         change,
         hidden=hidden,
+        reason=without_items(change.reason),
+        error=without_items(change.error),
         fields=mask(change.fields, hidden),
         stays=tuple(
             _masked_staying(one) if _is_hidden(one.path, hidden) else one for one in change.stays
@@ -57,7 +63,7 @@ def additions_without_values(
     """The additions to one object as they may be shown; ``hidden`` is what its manifest hides."""
     hidden = (*hidden, *hidden_in(key.group_kind, rules, *bodies))
     return tuple(
-        replace(one, path=_ITEM_VALUES.sub("=***", one.path), value="***")
+        replace(one, path=without_items(one.path), value="***")
         if _is_hidden(one.path, hidden)
         else one
         for one in additions
@@ -70,6 +76,11 @@ def mask(fields: Iterable[FieldChange], hidden: Hidden) -> tuple[FieldChange, ..
     if not hidden:
         return tuple(fields)
     return tuple(_masked(field) if _is_hidden(field.path, hidden) else field for field in fields)
+
+
+def without_items(text: str) -> str:
+    """The text, with the paths in it, without the values by which they name items of lists."""
+    return re.sub(_ITEM, lambda item: _ITEM_VALUE.sub("=***", item[0]), text)
 
 
 def _is_hidden(path: str, hidden: Hidden) -> bool:
@@ -97,7 +108,8 @@ def refused_fields(error: ApiError, hidden: Hidden, *bodies: Object | None) -> s
 
 def _meet(path: str, pointer: Sequence[str]) -> bool:
     """Whether what lies at the path holds, or is part of, what the pointer names."""
-    steps = [quoted or item or plain for quoted, item, plain in _STEP.findall(path)]
+    found = _STEP.findall(path)
+    steps = [orjson.loads(quoted) if quoted else item or plain for quoted, item, plain in found]
     return all(_is_step(one, other) for one, other in zip(steps, pointer, strict=False))
 
 
@@ -109,11 +121,11 @@ def _is_step(step: str, wanted: str) -> bool:
 def _masked(field: FieldChange) -> FieldChange:
     return replace(
         field,
-        path=_ITEM_VALUES.sub("=***", field.path),
+        path=without_items(field.path),
         before=ABSENT if field.before is ABSENT else BEFORE,
         after=ABSENT if field.after is ABSENT else AFTER,
     )
 
 
 def _masked_staying(field: Staying) -> Staying:
-    return replace(field, path=_ITEM_VALUES.sub("=***", field.path), value="***")
+    return replace(field, path=without_items(field.path), value="***")

@@ -192,7 +192,7 @@ def make_room(
     ]
 
     def takes(gone: Sequence[_Path]) -> Invalid | None:
-        return _refusal(dry_run, without(wanted, _tree(gone), ours))
+        return refusal_of(without(wanted, _tree(gone), ours), dry_run)
 
     refusal: Invalid | None = error
     gone: list[_Path] = []
@@ -210,7 +210,8 @@ def make_room(
     return _tree(gone)
 
 
-def _refusal(dry_run: DryRun, wanted: Object) -> Invalid | None:
+def refusal_of(wanted: Object, dry_run: DryRun) -> Invalid | None:
+    """Why the server does not take it in place, or None. Raises ApiError for another refusal."""
     try:
         dry_run(wanted)
     except Invalid as error:
@@ -237,8 +238,8 @@ def _is_fixed(
         return {**rest, **{name: of[name] for name in sections if name in of}}
 
     as_new = (with_sections(fresh), {**body, "metadata": wanted["metadata"]})
-    in_place = any(_refusal(dry_run, other) is None for other in as_new)
-    return not in_place and _refusal(dry_run, with_sections(live)) is None
+    in_place = any(refusal_of(other, dry_run) is None for other in as_new)
+    return not in_place and refusal_of(with_sections(live), dry_run) is None
 
 
 def _fields_of(error: ApiError) -> list[str]:
@@ -389,7 +390,7 @@ def holders_of(live: Object, fields: Fields) -> list[str]:
         {
             str(entry.get("manager"))
             for entry in entries_of(live)
-            if not is_ours(entry) and _meet(fields, entry.get("fieldsV1") or {})
+            if fields and not is_ours(entry) and _meet(fields, entry.get("fieldsV1") or {})
         }
     )
 

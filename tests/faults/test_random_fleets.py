@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import re
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -17,7 +18,12 @@ from typing import Any
 
 import pytest
 
+from reconciler.cluster.connecting import Connector
+from reconciler.errors import Position
+from reconciler.federation.model import Cluster as MemberCluster
 from reconciler.pipeline import Options, apply_plan, make_plan
+from reconciler.planning.fields import changed_fields
+from reconciler.planning.ignored import left_out
 from reconciler.planning.plan import Action, Change, Plan, RunResult
 from reconciler.reporting.json_report import as_json, plan_document
 from reconciler.sandbox import ClusterSettings, LoggedRequest, Sandbox, SimulatedCluster
@@ -28,8 +34,21 @@ from tests.faults import chance
 from tests.faults.chance import NAMES, Draw, Object
 from tests.faults.invariants import SYSTEM
 from tests.faults.world import is_write
+from tests.scenarios.conftest import CLUSTERS, World
+from tests.scenarios.conftest import FEDERATION as GROUND
+from tests.scenarios.test_additions_at_random import (
+    OBJECTS,
+    SHOP,
+    bodies,
+    looked_at,
+    part,
+    write,
+)
+from tests.scenarios.test_additions_at_random import told as shown
+from tests.scenarios.test_left_to_others_at_random import PATHS, SAID
 
 SEEDS = range(int(os.environ.get("RECONCILER_RANDOM_FLEETS", "20")))
+HANDS = int(os.environ.get("RECONCILER_FUZZ_ROUNDS", "6"))
 
 
 @dataclass(frozen=True)
@@ -175,6 +194,78 @@ def test_a_real_server_is_sent_what_the_plan_lists_to_the_letter(
             assert sorted(seen(r) for r in recorded[cluster.name] if is_of_a_plan(r)) == listed
     left = [c for cluster in fleet.plan().clusters for c in cluster.changes]
     assert {change.action for change in left} <= {Action.TERMINATING}
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_of_what_other_hands_did_a_real_server_is_sent_what_the_plan_shows(
+    seed: int, tmp_path: Path, two_audited: Mapping[str, Cluster], control_plane: ControlPlane
+) -> None:
+    """People and controllers add to our objects and change them; rules remove, report, ignore."""
+    chance = random.Random(seed)
+    (tmp_path / "repository").mkdir()
+    world = World(tmp_path / "repository", control_plane.kubeconfig(two_audited))
+    world.write("clusters.yaml", CLUSTERS)
+    world.write("federation.yaml", GROUND)
+    world.write("shop.yaml", SHOP)
+    assert world.apply().ok
+    connector = Connector.from_file(str(world.kubeconfig), SYSTEM)
+    member = connector.member(MemberCluster("aws", Position("", 1, 1)))
+    written = 0
+    for _ in range(HANDS):
+        rules = [
+            {"select": [{"kind": kind}], "paths": [chance.choice(paths)]}
+            for kind, paths in PATHS.items()
+            if chance.random() < 0.5
+        ]
+        additions = chance.choice(("Remove", "Remove", "Report", "Ignore"))
+        spec = f"  ignore: {json.dumps(rules)}\n  drift: {{additions: {additions}}}\n"
+        world.write("federation.yaml", GROUND + spec)
+        text = SHOP
+        for old, new in SAID:
+            text = text.replace(old, new, 1) if chance.random() < 0.3 else text
+        world.write("shop.yaml", text)
+        for key in OBJECTS:
+            for _ in range(chance.randrange(4)):
+                write(member, key, chance)
+        before = {key: looked_at(member, key) for key in OBJECTS}
+        prepared = world.prepare(force_conflicts=True)
+        with two_audited["aws"].recorded() as recorded:
+            result = apply_plan(prepared)
+        assert result.ok, result.outcomes
+        changes = {change.key: change for change in part(prepared.plan).changes}
+        for request in filter(is_of_a_plan, recorded):
+            assert any(is_planned(request, change) for change in changes.values()), request
+            written += 1
+        for key in OBJECTS:
+            planned = changes[key].fields if key in changes else ()
+            assert shown(changed_fields(before[key], looked_at(member, key))) == shown(planned)
+        again = world.prepare(force_conflicts=True)
+        assert part(again.plan).changes == ()
+        for one in bodies(again):
+            if one.key in OBJECTS:
+                # What is unchanged is so as Git says: its apply changes nothing.
+                live = looked_at(member, one.key)
+                sent = left_out(one.body, live, one.ignore)
+                answer = member.apply(OBJECTS[one.key], one.key, sent, force=True, dry_run=True)
+                assert changed_fields(live, answer) == ()
+    assert written
+
+
+def is_planned(request: AuditedRequest, change: Change) -> bool:
+    """Whether it sends what the change says to that object, or tells there whose fields are."""
+    plural = f"{change.key.kind.lower()}s"
+    if (request.resource, request.name) != (plural, change.key.name):
+        return False
+    body: Any = request.body
+    if isinstance(body, list):
+        marks = {"/metadata/resourceVersion", "/metadata/managedFields"}
+        return bool(change.claim or change.take_over or change.ignored) and marks == {
+            operation["path"] for operation in body
+        }
+    assert change.request is not None
+    held = {name: body["metadata"][name] for name in ("uid", "resourceVersion")}
+    asked = {**change.request, "metadata": {**change.request["metadata"], **held}}
+    return bool(asked == body)
 
 
 @pytest.fixture

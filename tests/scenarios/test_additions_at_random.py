@@ -12,6 +12,7 @@ import random
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from reconciler.cluster.connecting import Connector
 from reconciler.cluster.member import Member
@@ -192,14 +193,7 @@ def bodies(prepared: Any) -> Any:
     work = next(work for work in prepared.works if work.cluster.name == "aws")
     applyset = work.observation.inventory.applyset
     for one in render(state, schedule(state, FleetView())).objects["aws"]:
-        yield type(one)(
-            **{
-                "cluster": "aws",
-                "key": one.key,
-                "position": one.position,
-                "body": with_membership(one.body, one.key, applyset),
-            }
-        )
+        yield replace(one, body=with_membership(one.body, one.key, applyset))
 
 
 def told(fields: Any) -> list[tuple[str, str, str]]:
