@@ -79,6 +79,8 @@ def git_environment(
         "GIT_ALLOW_PROTOCOL": protocols,
         # A clone that lacks an object is damaged; nothing is fetched behind our back.
         "GIT_NO_LAZY_FETCH": "1",
+        # A commit is what its id says, whatever somebody here would rather see in its place.
+        "GIT_NO_REPLACE_OBJECTS": "1",
         "GIT_HTTP_LOW_SPEED_LIMIT": "1000",
         "GIT_HTTP_LOW_SPEED_TIME": "30",
         "LC_ALL": "C",
