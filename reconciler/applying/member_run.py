@@ -11,6 +11,8 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
+from msgspec import structs
+
 from reconciler.applying.waves import DELETING, apply_waves, prune_waves, wave_of
 from reconciler.applying.writing import Written, move_entries, write
 from reconciler.cluster.parallel import in_parallel
@@ -25,7 +27,7 @@ from reconciler.planning.checking import Checked
 from reconciler.planning.custom_kinds import kind_defined_by
 from reconciler.planning.fields import REPLICAS_FIELD
 from reconciler.planning.member_plan import MemberWork
-from reconciler.planning.plan import NOT_WRITTEN, Action, Change, FieldChange, Outcome
+from reconciler.planning.plan import ABSENT, NOT_WRITTEN, Action, Change, FieldChange, Outcome
 from reconciler.planning.pruning import CRD, NAMESPACE
 from reconciler.planning.requests import crds_in
 
@@ -401,13 +403,38 @@ class MemberRun:
             message = f"the cluster does not serve {change.key.kind} in {change.api_version}"
             outcome = Outcome(self.work.member.name, change.action, change.key, "failed", message)
             return Written(outcome)
-        return write(
-            self.work.member,
-            resource,
-            change,
-            lambda live: self._otherwise(change, live),
-            self._inventory.digester,
-        )
+
+        def carry_out(change: Change) -> Written:
+            return write(
+                self.work.member,
+                resource,
+                change,
+                lambda live: self._otherwise(change, live),
+                self._inventory.digester,
+            )
+
+        written = carry_out(change)
+        adoption = self._adoption(change) if written.preceded else None
+        if adoption is None:
+            return written
+        self.checked[change.key] = adoption
+        adopted = carry_out(adoption)
+        outcome = structs.replace(adopted.outcome, action=change.action)
+        if outcome.status == "done":
+            words = "somebody else made it since it was planned: adopted, with all that it has"
+            outcome = structs.replace(outcome, message=words)
+        return structs.replace(adopted, outcome=outcome)
+
+    def _adoption(self, change: Change) -> Change | None:
+        """How to adopt what somebody made in place of a creation; None where the rules refuse it,
+        or where it would lose or change anything, as nobody agreed to that."""
+        try:
+            found = self.work.check_again([change.key], self._resources)[change.key].change
+        except ClusterError:
+            return None
+        if found is None or found.action is not Action.ADOPT or not found.verified:
+            return None
+        return found if all(field.before is ABSENT for field in found.fields) else None
 
     def _otherwise(self, change: Change, live: Object) -> str:
         """Why an object that was written to since the plan must not go; empty: it may."""

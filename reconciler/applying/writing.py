@@ -22,7 +22,7 @@ from reconciler.errors import (
     LeaseLost,
 )
 from reconciler.federation.overrides import join_pointer
-from reconciler.inventory.applyset import IDENTITY
+from reconciler.inventory.applyset import IDENTITY, owner_of
 from reconciler.inventory.ownership import (
     BEFORE_FIRST_APPLY,
     Fields,
@@ -32,6 +32,7 @@ from reconciler.inventory.ownership import (
     fields_of,
     in_the_state_of,
     is_ours,
+    our_entry,
 )
 from reconciler.inventory.records import Digester, Record
 from reconciler.manifests.marks import PART_OF
@@ -49,6 +50,9 @@ from reconciler.planning.trials import try_as_new
 DELETION_TIMEOUT_SECONDS = 60.0
 DELETION_POLL_SECONDS = 0.25
 REWRITE_TRIES = 10
+_OF_NO_OBJECT = "1"
+"""A resourceVersion that etcd gives to nothing: its first write has the revision 2. No other number
+is as good: with 0, many kinds are merged into whatever is there."""
 _REPLICAS: Fields = {"f:spec": {"f:replicas": {}}}
 
 
@@ -59,13 +63,15 @@ Otherwise = Callable[[Object], str]
 class Written(Struct, frozen=True):
     """The outcome, and the record to keep (None: nothing to remember, or no longer ours).
 
-    ``lost`` says that the member itself cannot be reached any more, so that the rest can be spared.
+    ``lost`` says that the member itself cannot be reached any more, so that the rest can be spared;
+    ``preceded`` that somebody else made the object before us, which was left as it is.
     """
 
     outcome: Outcome
     record: Record | None = None
     fields: Fields | None = None
     lost: str = ""
+    preceded: bool = False
 
 
 def write(
@@ -88,7 +94,8 @@ def write(
         text = refusal_words(error, change.hidden, change.request, change.live)
         gone = isinstance(error, ClusterUnreachable | ClusterUnauthorized)
         outcome = _outcome(member, change, "failed", text, started)
-        return Written(outcome, lost=text if gone else "")
+        preceded = isinstance(error, _Preceded)
+        return Written(outcome, lost=text if gone else "", preceded=preceded)
     return Written(_outcome(member, change, "done", message, started), record, fields)
 
 
@@ -100,11 +107,22 @@ def _outcome(member: Member, change: Change, status: Any, message: str, started:
 _Result = tuple[Record | None, Fields | None, str]
 
 
+class _Preceded(ClusterError):
+    """Somebody else made the object that was to be created."""
+
+
 def _apply(
     member: Member, resource: Resource, change: Change, otherwise: Otherwise, digester: Digester
 ) -> _Result:
     del otherwise
     live = _apply_as_planned(member, resource, change)
+    return _recorded(member, resource, change, live, digester)
+
+
+def _recorded(
+    member: Member, resource: Resource, change: Change, live: Object, digester: Digester
+) -> _Result:
+    """What to remember of an object that was applied, once all is as planned."""
     if change.take_over:
         live = _make_ours_alone(member, resource, change, live)
     footprint = digester.footprint(live)
@@ -178,8 +196,10 @@ def _recreate(
     try:
         _wait_until_gone(member, resource, change)
         if change.replicas is not None:
-            _start_with_replicas(member, resource, change)
-        return _apply(member, resource, change, otherwise, digester)
+            live = _start_with_replicas(member, resource, change)
+        else:
+            live = _create(member, resource, change, _request(change))
+        return _recorded(member, resource, change, live, digester)
     except ClusterUnreachable as error:
         words = f"its deletion was asked for, and it is made by a later run: {error}"
         raise ClusterUnreachable(
@@ -200,14 +220,14 @@ def _delete(
     )
 
 
-def _start_with_replicas(member: Member, resource: Resource, change: Change) -> None:
-    """Create the workload with as many replicas as ran, and disown the field.
+def _start_with_replicas(member: Member, resource: Resource, change: Change) -> Object:
+    """Create the workload with as many replicas as ran, disown the field, and apply what Git says.
 
     As ours, the next apply without it would set the field back to one; owned by nobody it stands
     until whoever scales the workload writes it.
     """
     first, _ = with_running_replicas(_request(change), change.live or {})
-    live = member.apply(resource, change.key, first, force=change.force)
+    live = _create(member, resource, change, first)
     uid = str(live["metadata"]["uid"])
 
     def entries(now: Object) -> list[Object]:
@@ -220,6 +240,31 @@ def _start_with_replicas(member: Member, resource: Resource, change: Change) -> 
             "others",
             hint="run again",
         )
+    return member.apply(resource, change.key, _held(_request(change), uid=uid), force=change.force)
+
+
+def _create(member: Member, resource: Resource, change: Change, body: Object) -> Object:
+    """Make the object; one that somebody else made since the plan is not merged into.
+
+    An apply of a new object takes any resourceVersion, and one of an object that is there only
+    that which it has. Raises _Preceded.
+    """
+    new = _held(body, resourceVersion=_OF_NO_OBJECT)
+    try:
+        return member.apply(resource, change.key, new, force=change.force)
+    except Conflict as conflict:
+        live = member.get(resource, change.key)
+        if live is None:
+            raise
+        if conflict.repeated and our_entry(live) and owner_of(live) == owner_of(body):
+            # It is by a first try, whose answer was lost.
+            mine = _held(body, uid=live["metadata"]["uid"])
+            return member.apply(resource, change.key, mine, force=change.force)
+    raise _Preceded(
+        member.name,
+        "somebody else made it since it was planned; left as it is",
+        hint="run again: it is adopted, or refused, as spec.adoption says",
+    )
 
 
 def _wait_until_gone(member: Member, resource: Resource, change: Change) -> None:
@@ -317,8 +362,8 @@ def _apply_as_planned(member: Member, resource: Resource, change: Change) -> Obj
     looked at again: it is applied to as long as that does what was planned. Raises ClusterError
     where it would not; nothing has been written then.
     """
-    if change.action not in (Action.UPDATE, Action.ADOPT):
-        return member.apply(resource, change.key, _request(change), force=change.force)
+    if change.action is Action.CREATE:
+        return _create(member, resource, change, _request(change))
     if not change.claim:
         return _apply_when_as_planned(member, resource, change, change.live)
     before: list[Object] = []
@@ -502,10 +547,14 @@ def _changed(member: Member) -> ClusterError:
 def _at(change: Change, live: Object | None) -> Object:
     """The request for an object in this state: the server refuses it with a Conflict for another
     of its name, for another state, and where there is none by now."""
-    body, now = _request(change), (live or {}).get("metadata", {})
+    now = (live or {}).get("metadata", {})
     version = str(now.get("resourceVersion") or change.resource_version)
-    held = {"uid": str(now.get("uid") or change.uid), "resourceVersion": version}
-    return {**body, "metadata": {**body["metadata"], **held}}
+    return _held(_request(change), uid=str(now.get("uid") or change.uid), resourceVersion=version)
+
+
+def _held(body: Object, **identity: str) -> Object:
+    """A request for the object of this identity alone."""
+    return {**body, "metadata": {**body["metadata"], **identity}}
 
 
 def _request(change: Change) -> Object:

@@ -148,7 +148,7 @@ class Member:
         found: dict[VersionedKind, Resource] = {}
         failed: list[str] = []
         for root in ("/api", "/apis"):
-            document = self._object("GET", root, headers={"accept": AGGREGATED})
+            document = self._root(root)
             with understanding(self.name):
                 if document.get("kind") == "APIGroupDiscoveryList":
                     resources, broken = parse_aggregated(document)
@@ -158,6 +158,13 @@ class Member:
             for resource in resources:
                 found.setdefault(VersionedKind(resource.api_version, resource.kind), resource)
         return Discovery(found, tuple(sorted(set(failed))))
+
+    def _root(self, root: str) -> Object:
+        try:
+            return self._object("GET", root, headers={"accept": AGGREGATED})
+        except ApiError as error:
+            told = f"what it serves ({root}) could not be listed"
+            raise error.with_words(lambda text: f"{told}: {text}") from None
 
     def _discover_one_by_one(self, root: str, document: Object) -> tuple[list[Resource], list[str]]:
         versions = [(f"{root}/{v}", v) for v in document.get("versions") or () if root == "/api"]

@@ -56,13 +56,15 @@ class Verdicts(Unshown, frozen=True):
     """A verdict for each target, in their order, and what people should know besides.
 
     ``left`` are workloads whose replicas are left to an autoscaler that is not in Git;
-    ``strangers`` are those that are there and not ours.
+    ``strangers`` are those that are there and not ours. ``observation`` is what was looked at,
+    with the kinds besides of which objects could not be looked for.
     """
 
     checked: Sequence[Checked]
     remarks: tuple[str, ...]
     left: frozenset[ObjectKey]
     strangers: Mapping[ObjectKey, Object]
+    observation: Observation
 
 
 class _Doubt(Unshown, frozen=True):
@@ -100,7 +102,10 @@ def decide_all(
 ) -> Verdicts:
     """What is to happen to each target. Raises ClusterError when the member is lost."""
     listed = {t.key: _listed(shared.observation, t) for t in targets}
-    found, absent_namespaces = _search(shared, targets, listed)
+    found, absent_namespaces, failed = _search(shared, targets, listed)
+    if failed:
+        failed = {**shared.observation.failed, **failed}
+        shared = replace(shared, observation=replace(shared.observation, failed=failed))
     # With its namespace, all that it had done is gone.
     ran = {
         t.key
@@ -150,7 +155,9 @@ def decide_all(
     known = replace(known, definitions=defined)
     verdicts |= settle([t for t in targets if t.key.group_kind != CRD])
     strangers = {key: obj for key, obj in found.items() if key.kind in REPLICATED}
-    return Verdicts([verdicts[t.key] for t in targets], tuple(remarks), left, strangers)
+    return Verdicts(
+        [verdicts[t.key] for t in targets], tuple(remarks), left, strangers, shared.observation
+    )
 
 
 def _listed(observation: Observation, target: Target) -> Object | None:
@@ -226,8 +233,9 @@ def _has_run(shared: Deciding, target: Target) -> bool:
 
 def _search(
     shared: Deciding, targets: Sequence[Target], listed: Mapping[ObjectKey, Object | None]
-) -> tuple[dict[ObjectKey, Object], set[str]]:
-    """What exists although the label query did not show it, and Namespaces that surely do not."""
+) -> tuple[dict[ObjectKey, Object], set[str], dict[VersionedKind, str]]:
+    """What exists although the label query did not show it, Namespaces that surely do not, and the
+    kinds that nobody could look for, with the reason."""
     failed = shared.observation.failed
     discovery = shared.observation.discovery
     unseen = [
@@ -238,14 +246,15 @@ def _search(
         and (resource := t.resource or discovery.preferred(t.kind.group_kind))
     ]
     namespaces = [item for item in unseen if item.key.group_kind == NAMESPACE]
-    found = find_missing(shared.member, namespaces)
-    absent = {item.key.name for item in namespaces if item.key not in found}
+    found, failed = find_missing(shared.member, namespaces)
+    absent = {item.key.name for item in namespaces if item.key not in found and not failed}
     others = [
         item
         for item in unseen
         if item.key.group_kind != NAMESPACE and item.key.namespace not in absent
     ]
-    return {**found, **find_missing(shared.member, others)}, absent
+    more = find_missing(shared.member, others)
+    return {**found, **more.found}, absent, {**failed, **more.failed}
 
 
 class _Formers:

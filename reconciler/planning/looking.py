@@ -192,9 +192,13 @@ def live_workloads(
             and (resource := one.observation.discovery.find(VersionedKind.of(workload.template)))
         ]
         try:
-            for key, live in find_missing(one.member, sought).items():
-                found.setdefault(key, {})[one.cluster.name] = live
-                strangers.add((key, one.cluster.name))
+            looked = find_missing(one.member, sought)
         except ClusterError as error:
             one.problem, one.observation = words_of(error), None
+            continue
+        failed = {**one.observation.failed, **looked.failed}
+        one.observation = replace(one.observation, failed=failed)
+        for key, live in looked.found.items():
+            found.setdefault(key, {})[one.cluster.name] = live
+            strangers.add((key, one.cluster.name))
     return found, frozenset(strangers)

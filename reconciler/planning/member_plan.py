@@ -128,6 +128,7 @@ def plan_member(
         targets,
         settings.checked,
     )
+    observation = verdicts.observation
     rules = deletion_rules(federation)
 
     def why_gone(key: ObjectKey) -> str:
@@ -528,10 +529,9 @@ def _look_for_unlisted(
             ours.add(key)
         elif rows[key].confirmed and (resource := _resource_of(observation, key, rows[key])):
             sought.append(Sought(resource, key))
-    try:
-        found = find_missing(member, sought)
-    except ApiError:
-        return _Unlisted(frozenset({*ours, *(one.key for one in sought)}))
+    found, failed = find_missing(member, sought)
+    untold = {kind.group_kind for kind in failed}
+    ours |= {one.key for one in sought if one.key.group_kind in untold}
     applyset = observation.inventory.applyset
     marked = {key for key, live in found.items() if is_member(live, applyset)}
     still = sorted(key for key in marked if not made_by_another(found[key], rows[key]))

@@ -385,7 +385,8 @@ def strangers_in(
                 return []
             if error.code == 403:
                 return f"{resource.plural} that cannot be listed"
-            raise
+            kind = f"{resource.kind} ({resource.api_version})"
+            raise error.with_words(lambda text: f"{kind}: {text}") from None
 
     found = in_parallel(look, kinds, 8)
     inside = [obj for one in found if not isinstance(one, str) for obj in one]

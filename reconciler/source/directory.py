@@ -75,7 +75,12 @@ def _read(file: Path, relative: str, folder: Path) -> SourceFile:
 
 def blob_id(content: bytes) -> str:
     """The id that Git gives such a file."""
-    header = b"blob %d\0" % len(content)
+    return object_id("blob", content)
+
+
+def object_id(kind: str, content: bytes) -> str:
+    """The id that Git gives a commit, a tree or a blob of this content."""
+    header = f"{kind} {len(content)}\0".encode()
     return hashlib.sha1(header + content, usedforsecurity=False).hexdigest()
 
 

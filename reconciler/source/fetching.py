@@ -7,7 +7,6 @@ import hashlib
 import os
 import random
 import shutil
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -20,7 +19,7 @@ from reconciler.errors import SourceError
 from reconciler.source.commands import Finished, run
 from reconciler.source.credentials import SourceCredentials
 from reconciler.source.location import SourceLocation, is_full_id, looks_like_short_id
-from reconciler.source.transport_errors import FetchFailed, failure
+from reconciler.source.transport_errors import CACHE_HINT, FetchFailed, failure
 
 Result = TypeVar("Result")
 
@@ -80,6 +79,8 @@ def git_environment(
         "GIT_ALLOW_PROTOCOL": protocols,
         # A clone that lacks an object is damaged; nothing is fetched behind our back.
         "GIT_NO_LAZY_FETCH": "1",
+        # A commit is what its id says, whatever somebody here would rather see in its place.
+        "GIT_NO_REPLACE_OBJECTS": "1",
         "GIT_HTTP_LOW_SPEED_LIMIT": "1000",
         "GIT_HTTP_LOW_SPEED_TIME": "30",
         "LC_ALL": "C",
@@ -104,7 +105,9 @@ def with_clone(where: SourceLocation, work: Callable[[Path], Result]) -> Result:
     new one. Other runs on this machine wait meanwhile. Raises SourceError."""
     with _locked(where) as folder:
         existed = _usable(folder)
-        if not existed:
+        if existed:
+            _remove_leftovers(folder)
+        else:
             _make(folder)
         try:
             return work(folder)
@@ -128,10 +131,22 @@ def _git_error() -> type[Exception]:
 @contextmanager
 def _locked(where: SourceLocation) -> Iterator[Path]:
     name = hashlib.sha256(where.location.encode()).hexdigest()[:20]
-    where.cache.mkdir(parents=True, exist_ok=True, mode=0o700)
-    with (where.cache / f"{name}.lock").open("w") as lock:
+    with _writing_in(where.cache):
+        where.cache.mkdir(parents=True, exist_ok=True, mode=0o700)
+        lock = (where.cache / f"{name}.lock").open("w")
+    with lock:
         _take(lock, where)
         yield where.cache / name
+
+
+@contextmanager
+def _writing_in(cache: Path) -> Iterator[None]:
+    """Raises SourceError where files cannot be written."""
+    try:
+        yield
+    except OSError as error:
+        said = error.strerror or str(error)
+        raise SourceError(f"no clone can be kept in {cache}: {said}", hint=CACHE_HINT) from None
 
 
 def _take(lock: TextIO, where: SourceLocation) -> None:
@@ -157,13 +172,16 @@ def _usable(folder: Path) -> bool:
 
 
 def _make(folder: Path) -> None:
-    shutil.rmtree(folder, ignore_errors=True)
-    made = Path(tempfile.mkdtemp(dir=folder.parent))
-    # No template: nothing of it is needed, least of all hooks.
-    done = git_here(made, "init", "--quiet", "--bare", "--template=", ".")
-    if done.code:
-        raise SourceError(f"no clone can be made in {folder.parent}: {done.stderr.strip()}")
-    made.replace(folder)
+    made = folder.with_suffix(".new")
+    with _writing_in(folder.parent):
+        for old in (folder, made):
+            old.unlink() if old.is_file() else shutil.rmtree(old, ignore_errors=True)
+        made.mkdir(mode=0o700)
+        # No template: nothing of it is needed, least of all hooks.
+        done = git_here(made, "init", "--quiet", "--bare", "--template=", ".")
+        if done.code:
+            raise OSError(done.stderr.strip())
+        made.replace(folder)
 
 
 def fetch(
@@ -263,10 +281,13 @@ def _fetch_one(
 
 
 def _remove_leftovers(folder: Path) -> int:
-    """Packs that were not finished; the size of the largest, in bytes."""
+    """What a git that was killed leaves: packs that were not finished, and locks. The size of the
+    largest pack, in bytes. Nobody else uses the clone meanwhile."""
     largest = 0
     for file in (folder / "objects" / "pack").glob("tmp_*"):
         largest = max(largest, file.stat().st_size)
+        file.unlink()
+    for file in (*folder.glob("*.lock"), *(folder / "refs").rglob("*.lock")):
         file.unlink()
     return largest
 

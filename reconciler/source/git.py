@@ -11,7 +11,7 @@ from typing import Any
 
 from reconciler.errors import NoSuchFolder, SourceError
 from reconciler.source.checkout import MAX_FILE_BYTES, MAX_FILES, MAX_TOTAL_BYTES, Checkout
-from reconciler.source.directory import CONTROL, blob_id
+from reconciler.source.directory import CONTROL, blob_id, object_id
 from reconciler.source.fetching import (
     Fetched,
     fetch,
@@ -170,7 +170,10 @@ def _read(where: SourceLocation, folder: Path, found: Fetched, path: str) -> Che
 
     with Repo(folder) as repository:
         repository.git.update_environment(**git_environment())
-        tree: Any = repository.commit(found.commit).tree
+        commit = repository.commit(found.commit)
+        _content(commit)
+        tree: Any = commit.tree
+        _content(tree)
         inside = path.strip("/")
         if inside not in ("", "."):
             tree = _folder(tree, inside, where)
@@ -181,8 +184,12 @@ def _read(where: SourceLocation, folder: Path, found: Fetched, path: str) -> Che
 
 
 def _folder(tree: Any, inside: str, where: SourceLocation) -> Any:
+    found = tree
     try:
-        found = tree / inside
+        for name in posixpath.normpath(inside).split("/"):
+            found = found / name
+            if found.type == "tree":
+                _content(found)
     except KeyError:
         found = None
     if found is None or found.type != "tree":
@@ -213,6 +220,8 @@ def _files(tree: Any, prefix: str) -> tuple[tuple[SourceFile, ...], tuple[str, .
             warnings.append(f"{relative} is a submodule: what is in it is not read")
         elif item.type == "blob":
             blobs[relative] = item
+        else:
+            _content(item)
     return tuple(sorted(_contents(blobs), key=lambda f: f.path)), tuple(sorted(warnings))
 
 
@@ -236,10 +245,16 @@ def _contents(blobs: dict[str, Any]) -> Iterator[SourceFile]:
         total += item.size
         if total > MAX_TOTAL_BYTES:
             raise SourceError(f"more than {MAX_TOTAL_BYTES} bytes in the repository")
-        content = item.data_stream.read()
-        if blob_id(content) != item.hexsha:
-            raise ValueError(f"object {item.hexsha} is damaged")
-        yield SourceFile(relative, content, item.hexsha)
+        yield SourceFile(relative, _content(item), item.hexsha)
+
+
+def _content(item: Any) -> bytes:
+    """What an object of Git holds. Raises ValueError unless it is what its id says: a tree that
+    is another one would be a repository without some of its files."""
+    content: bytes = item.data_stream.read()
+    if object_id(item.type, content) != item.hexsha:
+        raise ValueError(f"object {item.hexsha} is damaged")
+    return content
 
 
 def _target(relative: str, link: Any, blobs: dict[str, Any]) -> Any | None:

@@ -43,8 +43,19 @@ class _Known(Struct, frozen=True):
     no_such_ref: bool = False
 
 
+CACHE_HINT = (
+    "make room there, or name another folder by XDG_CACHE_HOME; what is there can be removed, "
+    "as it is made anew"
+)
 _CREDENTIALS = "give a credential with --git-credentials"
 _KNOWN = (
+    _Known(
+        r"(?m)^(?!remote:).*(No space left on device|Disk quota exceeded|Read-only file system"
+        r"|[Uu]nable to (create|write)|: Permission denied$)",
+        "the clone cannot be written",
+        CACHE_HINT,
+        told_by_server=False,
+    ),
     _Known(
         r"couldn't find remote ref|not our ref|no such remote ref"
         r"|does not allow request for unadvertised",
@@ -114,7 +125,6 @@ _KNOWN = (
         r"|error in (tree|blob)|invalid path",
         "holds names or objects that a repository must not have; it is refused",
     ),
-    _Known(r"No space left on device", "no room for the clone", told_by_server=True),
     _Known(
         r"Could not resolve host|Name or service not known|Temporary failure in name resolution",
         "its host name cannot be resolved",

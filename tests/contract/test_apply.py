@@ -358,3 +358,16 @@ def test_an_apply_with_an_outdated_version_is_a_conflict(api: Api, web: Object) 
     answer = api.apply(web, force="true")
     assert answer.status == 409
     assert "the object has been modified" in answer.body["message"]
+
+
+@pytest.mark.parametrize("manager", ["ours", "theirs"])
+def test_an_apply_with_a_version_that_nothing_has_only_creates(
+    api: Api, settings: Object, manager: str
+) -> None:
+    settings["metadata"]["resourceVersion"] = "1"
+    created = api.apply(settings)
+    assert created.status == 201
+    assert created.body["metadata"]["resourceVersion"] != "1"
+    answer = api.apply(settings, manager=manager, force="true")
+    assert answer.status == 409
+    assert "the object has been modified" in answer.body["message"]
