@@ -22,9 +22,9 @@ from reconciler.planning.looking import Live, shared_workloads, spread_workloads
 from reconciler.planning.replicas import running_counts
 from reconciler.planning.requests import count_owners
 from reconciler.scheduling import Assignment, FleetView, schedule
-from reconciler.scheduling.handover import Running, hold, return_limits
+from reconciler.scheduling.handover import Running, hold, return_limits, starting
 from reconciler.scheduling.namespaces import with_namespaces
-from reconciler.scheduling.room import replicas_due
+from reconciler.scheduling.room import own_count, replicas_due
 
 
 class Placing(Struct, frozen=True):
@@ -89,16 +89,31 @@ def place(
     moves += _degraded(usual, assignments, state, out, homeless)
     moves += _staying(usual, state, availability.staying)
     workloads = {workload.key: workload for workload in state.workloads}
-    scaled = {scale_target(workload.template) for workload in state.workloads}
+    scalers = {scale_target(workload.template): workload.key for workload in state.workloads}
 
     def running(a: Assignment) -> Running:
         return Running(
             asked=_ours(a, asked.get(a.workload, {}), strangers),
             ready=ready.get(a.workload, {}),
             doubtful=doubtful,
-            scaled=scaled_as(a.workload) in scaled or _is_scaled(live.get(a.workload, {})),
+            scaled=scaled_as(a.workload) in scalers or _is_scaled(live.get(a.workload, {})),
         )
 
+    scaled_in = {a.workload: a.replicas.keys() & set(looked_at) for a in assignments}
+    started = [
+        starting(
+            a,
+            running(a).asked,
+            scaled_in.get(scalers.get(scaled_as(a.workload), a.workload), ()),
+            own_count(workloads[a.workload]),
+            shared=workloads[a.workload].replicas.mode != "Duplicated",
+        )
+        if scaled_as(a.workload) in scalers and not workloads[a.workload].is_given_up
+        else (a, [])
+        for a in assignments
+    ]
+    assignments = tuple(a for a, _ in started)
+    moves += [text for _, told in started for text in told]
     assignments, kept = _held(assignments, workloads, running)
     assignments = with_namespaces(state, assignments)
     moves += kept
