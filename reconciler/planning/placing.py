@@ -10,7 +10,7 @@ from msgspec import Struct, field
 from msgspec.structs import replace
 
 from reconciler.federation.autoscalers import scale_target, scaled_as
-from reconciler.federation.known_kinds import REPLICATED, RUN_PODS
+from reconciler.federation.known_kinds import REPLICAS, REPLICATED, RUN_PODS
 from reconciler.federation.model import DesiredState, Workload
 from reconciler.health import workload_decision
 from reconciler.health.decision import settle
@@ -99,17 +99,22 @@ def place(
             scaled=scaled_as(a.workload) in scalers or _is_scaled(live.get(a.workload, {})),
         )
 
-    scaled_in = {a.workload: a.replicas.keys() & set(looked_at) for a in assignments}
+    homes = {a.workload: a.replicas.keys() & set(looked_at) for a in assignments}
+
+    def scaled_in(w: Workload) -> Collection[str]:
+        if w.is_given_up:
+            return ()
+        scaler = w.key if REPLICAS in w.retain else scalers.get(scaled_as(w.key))
+        return homes[scaler] if scaler else ()
+
     started = [
         starting(
             a,
             running(a).asked,
-            scaled_in.get(scalers.get(scaled_as(a.workload), a.workload), ()),
+            scaled_in(workloads[a.workload]),
             own_count(workloads[a.workload]),
             shared=workloads[a.workload].replicas.mode != "Duplicated",
         )
-        if scaled_as(a.workload) in scalers and not workloads[a.workload].is_given_up
-        else (a, [])
         for a in assignments
     ]
     assignments = tuple(a for a, _ in started)

@@ -87,10 +87,10 @@ def starting(
     *,
     shared: bool,
 ) -> tuple[Assignment, list[str]]:
-    """The assignment of what an autoscaler scales, with as many replicas to start with in a new
-    cluster as it has where it leaves; and that, for people.
+    """The assignment of what others scale, with as many replicas to start with in a new cluster as
+    it has where it leaves; and that, for people.
 
-    ``asked``: ``spec.replicas`` of the live objects. ``scaled_in``: where the autoscaler goes.
+    ``asked``: ``spec.replicas`` of the live objects. ``scaled_in``: where others will scale it.
     ``own``: the template's count. ``shared``: the clusters have one count between them, and not
     each its own.
     """
@@ -102,8 +102,8 @@ def starting(
     most = -(-sum(leaving.values()) // len(new)) if shared else max(leaving.values())
     grown = {name: most for name in new if most > (counts[name] or own)}
     told = [
-        f"{assignment.workload.namespaced_name}: starts in {name} with {most}, as many as its "
-        f"autoscaler has in {', '.join(sorted(leaving))}, which it leaves"
+        f"{assignment.workload.namespaced_name}: starts in {name} with {most}, as many as it has "
+        f"in {', '.join(sorted(leaving))}, which it leaves"
         for name in grown
     ]
     return replace(assignment, replicas={**counts, **grown}), told

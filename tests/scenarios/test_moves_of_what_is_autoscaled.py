@@ -63,7 +63,7 @@ def test_it_starts_in_its_new_cluster_with_as_many_as_it_has(world: World, place
     plan = world.plan()
     row = next(row for row in plan.workloads if row.key.name == "web")
     assert row.after == {"aws": 8, "gcp": 8}
-    told = "shop/web: starts in gcp with 8, as many as its autoscaler has in aws, which it leaves"
+    told = "shop/web: starts in gcp with 8, as many as it has in aws, which it leaves"
     assert told in plan.moves
     assert world.apply().ok
     assert (count(world, "aws"), count(world, "gcp")) == (8, 8)
@@ -77,3 +77,35 @@ def test_where_no_autoscaler_goes_gits_count_starts(world: World) -> None:
     moved(world, PLACEMENT, SCALER_STAYS)
     row = next(row for row in world.plan().workloads if row.key.name == "web")
     assert row.after == {"aws": 8, "gcp": 2}
+
+
+KUBEFED = """
+apiVersion: types.kubefed.io/v1beta1
+kind: FederatedNamespace
+metadata: {name: shop, namespace: shop}
+spec: {placement: {clusterSelector: {}}}
+---
+apiVersion: types.kubefed.io/v1beta1
+kind: FederatedDeployment
+metadata: {name: web, namespace: shop}
+spec:
+  retainReplicas: true
+  template:
+    spec:
+      replicas: 2
+      selector: {matchLabels: {app: web}}
+      template:
+        metadata: {labels: {app: web}}
+        spec: {containers: [{name: web, image: "registry.example/web:1.0"}]}
+  placement: {clusters: [{name: aws}]}
+"""
+
+
+def test_replicas_that_kubefed_retains_move_as_well(world: World) -> None:
+    world.write("shop.yaml", KUBEFED)
+    assert world.apply().ok
+    world.kubectl("-n", "shop", "scale", "deployment", "web", "--replicas=7")
+    world.write("shop.yaml", KUBEFED.replace("{name: aws}", "{name: gcp}"))
+    assert world.apply().ok
+    world.apply()
+    assert count(world, "gcp") == 7
