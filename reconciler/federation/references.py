@@ -44,8 +44,8 @@ def named_in(value: Any, *, needed: bool = False) -> Named:
 
 
 def needs(template: Any, namespace: str) -> frozenset[ObjectKey]:
-    """The objects without which the Pods of a workload in ``namespace`` do not run."""
-    return frozenset(
+    """The objects without which the Pods of a workload in ``namespace`` do not run, and that."""
+    return frozenset({ObjectKey("", "Namespace", "", namespace)}) | frozenset(
         ObjectKey(kind.group, kind.kind, "" if kind in (_PRIORITY, _RUNTIME) else namespace, name)
         for kind, name in named_in(template, needed=True)
     )

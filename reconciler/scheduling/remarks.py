@@ -75,18 +75,21 @@ def _of_namespaces(state: DesiredState, homes: Mapping[ObjectKey, set[str]]) -> 
 
 
 def unmet_needs(state: DesiredState, usual: Sequence[Assignment]) -> Iterator[str]:
-    """Workloads that may go where something of Git that their Pods need does not, with its line."""
-    may_go = {a.workload: {*(n for n in a.replicas if n not in a.leaving), *a.spare} for a in usual}
+    """Workloads that may go where something of Git that they need does not, with their line."""
+    homes = {a.workload: {n for n in a.replicas if n not in a.leaving} for a in usual}
+    may_go = {a.workload: {*homes[a.workload], *a.spare} for a in usual}
     workloads = {w.key: w for w in state.workloads}
     for key, needed in sorted(needs_in(state).items()):
         lacking: dict[str, list[str]] = defaultdict(list)
         for one in sorted(needed):
-            for name in may_go[key] - may_go[one]:
+            # Of homes without the Namespace, ``_of_namespaces`` tells.
+            told = homes[key] if one.kind == "Namespace" else set()
+            for name in may_go[key] - may_go[one] - told:
                 lacking[name].append(str(one))
         by_needs: dict[str, list[str]] = defaultdict(list)
         for name, missing in sorted(lacking.items()):
             verb = "does" if len(missing) == 1 else "do"
-            by_needs[f"{first_few(missing)} {verb} not go, which its Pods name"].append(name)
+            by_needs[f"{first_few(missing)} {verb} not go, which it needs"].append(name)
         for what, names in by_needs.items():
             yield _at(workloads[key], f"{key} may go to {first_few(names)}, where {what}")
 

@@ -93,7 +93,7 @@ def test_what_lacks_something_in_its_other_clusters_does_not_survive(look: Look,
     (told,) = warnings
     assert "StatefulSet.apps shop/db may go to gcp-eu, gcp-us, where" in told
     assert kind in told
-    assert "does not go, which its Pods name" in told
+    assert "does not go, which it needs" in told
 
 
 @pytest.mark.parametrize("kind", sorted(NEEDS))
@@ -112,3 +112,27 @@ def test_what_may_be_missing_is_not_needed(look: Look) -> None:
 def test_what_is_not_in_git_may_be_there(look: Look) -> None:
     fate, warnings = look(DATABASE.replace("NEEDS", ", serviceAccountName: needed"))
     assert (fate, warnings) == ("survives", ())
+
+
+SPACE = """
+---
+apiVersion: v1
+kind: Namespace
+metadata: {name: shop}
+"""
+SPACE_PLACED = """
+---
+apiVersion: federation.reconciler.dev/v1alpha1
+kind: Placement
+metadata: {name: space}
+spec: {select: [{kind: Namespace}], clusters: [CLUSTERS]}
+"""
+
+
+def test_a_namespace_that_does_not_go_along_is_lacking(look: Look) -> None:
+    manifests = DATABASE.replace("NEEDS", "") + SPACE
+    assert look(manifests) == ("survives", ()), "it goes wherever anything in it goes"
+    fate, warnings = look(manifests + SPACE_PLACED.replace("CLUSTERS", "aws-eu"))
+    assert fate == "down"
+    (told,) = warnings
+    assert "StatefulSet.apps shop/db may go to gcp-eu, gcp-us, where Namespace shop" in told
