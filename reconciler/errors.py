@@ -109,10 +109,14 @@ class NoSuchFolder(SourceError):
 
 
 class GuardViolation(ReconcileError):
-    """The plan passes a limit; the run stops before its first write."""
+    """The plan passes a limit; the run stops before its first write, but for ``done``: what it did
+    all the same because of an outage."""
 
-    def __init__(self, violations: Sequence[str], *, hint: str = "") -> None:
+    def __init__(
+        self, violations: Sequence[str], *, done: Sequence[str] = (), hint: str = ""
+    ) -> None:
         self.violations = tuple(violations)
+        self.done = tuple(done)
         super().__init__("; ".join(self.violations), hint=hint)
 
 

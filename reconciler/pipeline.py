@@ -382,9 +382,10 @@ def apply_plan(
     _stop_what_is_not_remembered(errors, bool(plan.moves or prepared.moving or rescues))
     violations = (*plan.violations, *_guards_of_others(prepared))
     if violations:
-        if unattended:
-            errors += _rescue(prepared, stopped)
-        raise GuardViolation((*violations, *errors), hint=plan.violation_hint or HINT)
+        done, undone = _rescue(prepared, stopped) if unattended else ([], [])
+        raise GuardViolation(
+            (*violations, *errors, *undone), done=done, hint=plan.violation_hint or HINT
+        )
     # A name leaves what is down, or about to be pruned, before anything else is done.
     records = write_records(prepared.records, prepared.connector, stopped)
     names = _names_of(prepared, records)
@@ -465,9 +466,9 @@ def _stop_what_is_not_remembered(errors: Sequence[str], acts: bool) -> None:
         )
 
 
-def _rescue(prepared: Prepared, stopped: Callable[[], str]) -> list[str]:
+def _rescue(prepared: Prepared, stopped: Callable[[], str]) -> tuple[list[str], list[str]]:
     """Only what an outage asks for: DNS records leave what is down, and others take over what it
-    ran. What became of it, for people."""
+    ran. What was done and what was not, for people."""
     from reconciler.applying.fleet_run import carry_out
 
     records = write_records(withdrawals(prepared.records), prepared.connector, stopped)
@@ -482,8 +483,7 @@ def _rescue(prepared: Prepared, stopped: Callable[[], str]) -> list[str]:
     undone += [f"{o.cluster}: {o.key}: {o.message}" for o in outcomes if o.status != "done"]
     did = [f"{r.name} {r.type}" for r in records if r.status == "done"]
     did += [f"{o.key} in {o.cluster}" for o in outcomes if o.status == "done"]
-    told = [f"all the same, because of what is down: {', '.join(did)}"] if did else []
-    return [*told, *(f"not done for what is down: {text}" for text in undone)]
+    return did, [f"not done for what is down: {text}" for text in undone]
 
 
 def _names_of(prepared: Prepared, records: Sequence[RecordOutcome]) -> Callable[[], str]:

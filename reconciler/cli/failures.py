@@ -36,9 +36,12 @@ def describe(error: ReconcileError) -> Iterator[str]:
         yield ""
         yield f"{label} {error}. No cluster was touched."
     elif isinstance(error, GuardViolation):
-        yield f"{label} the plan passes a limit. Nothing was written."
-        for violation in error.violations:
-            yield f"  - {visible(violation)}"
+        nothing = "Nothing else" if error.done else "Nothing"
+        yield f"{label} the plan passes a limit. {nothing} was written."
+        for text in error.violations:
+            yield f"  - {visible(text)}"
+        if error.done:
+            yield f"Done all the same, because of what is down: {visible(', '.join(error.done))}"
     elif isinstance(error, StalePlan):
         yield f"{label} what the plan was made of is no longer so. Nothing was written."
         for difference in error.differences[:_MOST]:

@@ -74,7 +74,7 @@ def entry_fault(
         hint = "take it out; an export of a live object carries it along"
         return Fault(f"only reconcile writes {key}", f"no such {part[:-1]}", hint)
     if name == key:
-        return None
+        return _prefix_fault(key)
     if name not in ANNOTATIONS:
         close = difflib.get_close_matches(name, allowed, 1, 0.5)
         hint = f"did you mean {PREFIX}{close[0]}?" if close else ""
@@ -85,6 +85,18 @@ def entry_fault(
     if name not in allowed:
         return Fault(f"{key} has no effect here", "it in the metadata of the manifest itself")
     return _value_fault(key, value, ANNOTATIONS[name])
+
+
+def _prefix_fault(key: str) -> Fault | None:
+    """Of a key whose part before the slash is nearly ours, and whose name is one of ours."""
+    prefix, slash, name = key.partition("/")
+    if not slash or ("reconcil" not in prefix and "federation" not in prefix):
+        return None
+    meant = difflib.get_close_matches(name, ANNOTATIONS, 1, 0.8)
+    if not meant or not difflib.get_close_matches(prefix + slash, [PREFIX], 1, 0.7):
+        return None
+    message = f"{key} is none of our annotations, and would have no effect"
+    return Fault(message, f"what begins with {PREFIX}", f"did you mean {PREFIX}{meant[0]}?")
 
 
 def _value_fault(key: str, value: Any, values: tuple[str, ...]) -> Fault | None:

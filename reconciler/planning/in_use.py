@@ -9,13 +9,13 @@ pruned, and where something there is ours to roll out.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Collection, Mapping, Sequence
 
 from reconciler.cluster.member import Member
 from reconciler.cluster.parallel import in_parallel
 from reconciler.cluster.resources import Resource
 from reconciler.errors import ApiError, Forbidden
+from reconciler.federation.references import ACCOUNT, CONFIG_MAP, SECRET, named_in
 from reconciler.health.object_status import Status, has_finished, object_status
 from reconciler.objects import (
     GroupKind,
@@ -30,9 +30,6 @@ from reconciler.objects import (
 )
 from reconciler.planning.plan import Change
 
-CONFIG_MAP, SECRET, ACCOUNT = (
-    GroupKind("", kind) for kind in ("ConfigMap", "Secret", "ServiceAccount")
-)
 USED_BY_PODS = (CONFIG_MAP, SECRET, ACCOUNT)
 _PODS = Resource("v1", "Pod", "pods", namespaced=True)
 _REVISIONS = (
@@ -52,25 +49,6 @@ _RUNS_PODS = frozenset(
         GroupKind("batch", "CronJob"),
     }
 )
-_BY_NAME = {
-    "configMap": CONFIG_MAP,
-    "configMapRef": CONFIG_MAP,
-    "configMapKeyRef": CONFIG_MAP,
-    "secret": SECRET,
-    "secretRef": SECRET,
-    "secretKeyRef": SECRET,
-    "nodePublishSecretRef": SECRET,
-    "imagePullSecrets": SECRET,
-}
-"""Fields of a Pod that hold a reference, or a list of them, by ``name``."""
-_NAMES = {
-    "secretName": SECRET,
-    "serviceAccountName": ACCOUNT,
-    "serviceAccount": ACCOUNT,
-}
-"""Fields of a Pod that are a name."""
-
-Named = frozenset[tuple[GroupKind, str]]
 
 
 class Users(Unshown, frozen=True):
@@ -80,27 +58,6 @@ class Users(Unshown, frozen=True):
     live: Mapping[ObjectKey, Object]
     wanted: Mapping[ObjectKey, Object]
     going: Collection[ObjectKey]
-
-
-def named_in(value: Any) -> Named:
-    """The ConfigMaps, Secrets and ServiceAccounts that a Pod, or what makes Pods, names anywhere:
-    in volumes, projected ones, environments, pull secrets."""
-    return frozenset(_named(value))
-
-
-def _named(value: Any) -> Iterator[tuple[GroupKind, str]]:
-    if isinstance(value, list):
-        for item in value:
-            yield from _named(item)
-    elif isinstance(value, dict):
-        for field, inner in value.items():
-            if kind := _BY_NAME.get(field):
-                for one in (inner,) if isinstance(inner, dict) else maps_of(inner):
-                    if isinstance(name := one.get("name"), str):
-                        yield kind, name
-            if (kind := _NAMES.get(field)) and isinstance(inner, str):
-                yield kind, inner
-            yield from _named(inner)
 
 
 def waiting(member: Member, prunes: Sequence[Change], users: Users) -> dict[ObjectKey, str]:

@@ -10,7 +10,7 @@ from msgspec import Struct, field
 from msgspec.structs import replace
 
 from reconciler.federation.autoscalers import scale_target, scaled_as
-from reconciler.federation.known_kinds import REPLICATED, RUN_PODS
+from reconciler.federation.known_kinds import REPLICAS, REPLICATED, RUN_PODS
 from reconciler.federation.model import DesiredState, Workload
 from reconciler.health import workload_decision
 from reconciler.health.decision import settle
@@ -22,9 +22,9 @@ from reconciler.planning.looking import Live, shared_workloads, spread_workloads
 from reconciler.planning.replicas import running_counts
 from reconciler.planning.requests import count_owners
 from reconciler.scheduling import Assignment, FleetView, schedule
-from reconciler.scheduling.handover import Running, hold, return_limits
+from reconciler.scheduling.handover import Running, hold, return_limits, starting
 from reconciler.scheduling.namespaces import with_namespaces
-from reconciler.scheduling.room import replicas_due
+from reconciler.scheduling.room import own_count, replicas_due
 
 
 class Placing(Struct, frozen=True):
@@ -89,16 +89,36 @@ def place(
     moves += _degraded(usual, assignments, state, out, homeless)
     moves += _staying(usual, state, availability.staying)
     workloads = {workload.key: workload for workload in state.workloads}
-    scaled = {scale_target(workload.template) for workload in state.workloads}
+    scalers = {scale_target(workload.template): workload.key for workload in state.workloads}
 
     def running(a: Assignment) -> Running:
         return Running(
             asked=_ours(a, asked.get(a.workload, {}), strangers),
             ready=ready.get(a.workload, {}),
             doubtful=doubtful,
-            scaled=scaled_as(a.workload) in scaled or _is_scaled(live.get(a.workload, {})),
+            scaled=scaled_as(a.workload) in scalers or _is_scaled(live.get(a.workload, {})),
         )
 
+    homes = {a.workload: a.replicas.keys() & set(looked_at) for a in assignments}
+
+    def scaled_in(w: Workload) -> Collection[str]:
+        if w.is_given_up:
+            return ()
+        scaler = w.key if REPLICAS in w.retain else scalers.get(scaled_as(w.key))
+        return homes[scaler] if scaler else ()
+
+    started = [
+        starting(
+            a,
+            running(a).asked,
+            scaled_in(workloads[a.workload]),
+            own_count(workloads[a.workload]),
+            shared=workloads[a.workload].replicas.mode != "Duplicated",
+        )
+        for a in assignments
+    ]
+    assignments = tuple(a for a, _ in started)
+    moves += [text for _, told in started for text in told]
     assignments, kept = _held(assignments, workloads, running)
     assignments = with_namespaces(state, assignments)
     moves += kept

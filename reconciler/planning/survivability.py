@@ -7,7 +7,7 @@ the rules do not allow to move does not move here either.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from enum import StrEnum
 
 from msgspec import Struct
@@ -23,6 +23,7 @@ from reconciler.objects import ObjectKey, map_of
 from reconciler.planning.availability import assess
 from reconciler.scheduling import Assignment, FleetView, schedule
 from reconciler.scheduling.outages import simulated_outages
+from reconciler.scheduling.remarks import needs_in, unmet_needs
 from reconciler.scheduling.room import own_count
 
 _WIDER = ("cluster", "zone", "region", "provider")
@@ -126,6 +127,7 @@ def survivability(state: DesiredState, outages: Sequence[str] = ()) -> Survivabi
         if _matters(workloads[a.workload]) and any(_counts(a, workloads[a.workload]).values())
     ]
     limits = _limits(state)
+    needed = needs_in(state)
     columns = []
     told = []
     for outage in found:
@@ -136,7 +138,7 @@ def survivability(state: DesiredState, outages: Sequence[str] = ()) -> Survivabi
             {
                 a.workload: _cell(
                     a,
-                    after[a.workload],
+                    _able(a, after, needed.get(a.workload, ())),
                     workloads[a.workload],
                     outage.clusters,
                     limits.get(scaled_as(a.workload)),
@@ -153,6 +155,7 @@ def survivability(state: DesiredState, outages: Sequence[str] = ()) -> Survivabi
         for a in shown
         if (limit := limits.get(scaled_as(a.workload)))
     ]
+    warnings += unmet_needs(state, usual)
     return Survivability(
         state.federation.name,
         tuple(told),
@@ -255,6 +258,20 @@ def _cell(
     total = sum(before.values())
     placed = sum(left) if limit is None else min(total, limit * len(left))
     return Cell(_fate(total, lost, placed), total, lost, placed)
+
+
+def _able(
+    usual: Assignment, after: Mapping[ObjectKey, Assignment], needed: Collection[ObjectKey]
+) -> Assignment:
+    """What is placed after an outage, without stand-ins in clusters to which something that its
+    Pods need does not go. Where it usually runs, it has what it needs."""
+    assignment = after[usual.workload]
+    able = {
+        name: count
+        for name, count in assignment.replicas.items()
+        if usual.replicas.get(name, 0) != 0 or all(name in after[key].replicas for key in needed)
+    }
+    return replace(assignment, replicas=able)
 
 
 def _fate(before: int, lost: int, after: int) -> Fate:

@@ -19,7 +19,7 @@ from typing import Any, Protocol, TextIO
 import orjson
 from msgspec import Struct
 
-from reconciler.errors import ReconcileError
+from reconciler.errors import GuardViolation, ReconcileError
 from reconciler.planning.plan import ClusterPlan, RunResult
 from reconciler.reporting.finished_run import (
     NO_NEWS,
@@ -95,6 +95,9 @@ def failed(error: ReconcileError) -> None:
         logger = open_log("", sys.stderr)
     for failure in failures_of_error(error):
         write(logger, _failure(failure, error.hint))
+    for what in error.done if isinstance(error, GuardViolation) else ():
+        message = f"done all the same, because of what is down: {what}"
+        write(logger, Entry(logging.WARNING, "move", message, {}))
 
 
 def entries_of(

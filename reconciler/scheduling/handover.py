@@ -79,6 +79,36 @@ def hold(assignment: Assignment, running: Running) -> tuple[Assignment, list[str
     ), waits
 
 
+def starting(
+    assignment: Assignment,
+    asked: Mapping[str, int],
+    scaled_in: Collection[str],
+    own: int,
+    *,
+    shared: bool,
+) -> tuple[Assignment, list[str]]:
+    """The assignment of what others scale, with as many replicas to start with in a new cluster as
+    it has where it leaves; and that, for people.
+
+    ``asked``: ``spec.replicas`` of the live objects. ``scaled_in``: where others will scale it.
+    ``own``: the template's count. ``shared``: the clusters have one count between them, and not
+    each its own.
+    """
+    counts = assignment.replicas
+    leaving = {n: c for n, c in asked.items() if c and n not in counts}
+    new = [n for n, c in counts.items() if n in scaled_in and n not in asked and c != 0]
+    if not (leaving and new):
+        return assignment, []
+    most = -(-sum(leaving.values()) // len(new)) if shared else max(leaving.values())
+    grown = {name: most for name in new if most > (counts[name] or own)}
+    told = [
+        f"{assignment.workload.namespaced_name}: starts in {name} with {most}, as many as it has "
+        f"in {', '.join(sorted(leaving))}, which it leaves"
+        for name in grown
+    ]
+    return replace(assignment, replicas={**counts, **grown}), told
+
+
 def _wait(assignment: Assignment, name: str, count: int, wanted: int) -> str:
     who = assignment.workload.namespaced_name
     part = f"of which {count - wanted} until as many are ready elsewhere"

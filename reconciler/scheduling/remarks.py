@@ -6,7 +6,9 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 
 from reconciler.federation.autoscalers import scale_target, scaled_as
+from reconciler.federation.known_kinds import RUN_PODS
 from reconciler.federation.model import DesiredState, Workload
+from reconciler.federation.references import needs
 from reconciler.objects import ObjectKey, first_few
 from reconciler.scheduling.assignment import Assignment
 
@@ -25,9 +27,13 @@ def remarks(state: DesiredState, assignments: Sequence[Assignment]) -> list[str]
 
 def separations(state: DesiredState, usual: Sequence[Assignment]) -> list[str]:
     """What does not go everywhere where it is needed, if everything is well: autoscalers and what
-    they scale, Namespaces and what lies in them."""
+    they scale, Namespaces and what lies in them, what Pods need and the workloads that name it."""
     homes = {a.workload: {n for n in a.replicas if n not in a.leaving} for a in usual}
-    return [*_of_autoscalers(state, homes), *_of_namespaces(state, homes)]
+    return [
+        *_of_autoscalers(state, homes),
+        *_of_namespaces(state, homes),
+        *unmet_needs(state, usual),
+    ]
 
 
 def _of_autoscalers(state: DesiredState, homes: Mapping[ObjectKey, set[str]]) -> Iterator[str]:
@@ -66,6 +72,38 @@ def _of_namespaces(state: DesiredState, homes: Mapping[ObjectKey, set[str]]) -> 
                 f"Namespace {namespace} does not go to {name}, where {first_few(keys)} "
                 f"{'goes' if len(keys) == 1 else 'go'}",
             )
+
+
+def unmet_needs(state: DesiredState, usual: Sequence[Assignment]) -> Iterator[str]:
+    """Workloads that may go where something of Git that they need does not, with their line."""
+    homes = {a.workload: {n for n in a.replicas if n not in a.leaving} for a in usual}
+    may_go = {a.workload: {*homes[a.workload], *a.spare} for a in usual}
+    workloads = {w.key: w for w in state.workloads}
+    for key, needed in sorted(needs_in(state).items()):
+        lacking: dict[str, list[str]] = defaultdict(list)
+        for one in sorted(needed):
+            # Of homes without the Namespace, ``_of_namespaces`` tells.
+            told = homes[key] if one.kind == "Namespace" else set()
+            for name in may_go[key] - may_go[one] - told:
+                lacking[name].append(str(one))
+        by_needs: dict[str, list[str]] = defaultdict(list)
+        for name, missing in sorted(lacking.items()):
+            verb = "does" if len(missing) == 1 else "do"
+            by_needs[f"{first_few(missing)} {verb} not go, which it needs"].append(name)
+        for what, names in by_needs.items():
+            yield _at(workloads[key], f"{key} may go to {first_few(names)}, where {what}")
+
+
+def needs_in(state: DesiredState) -> dict[ObjectKey, frozenset[ObjectKey]]:
+    """Workload -> the objects of Git without which its Pods do not run. What is not in Git may be
+    anywhere."""
+    keys = {w.key for w in state.workloads}
+    return {
+        w.key: found
+        for w in state.workloads
+        if w.key.kind in RUN_PODS
+        and (found := needs(w.template.get("spec"), w.key.namespace) & keys)
+    }
 
 
 def _at(workload: Workload, text: str) -> str:

@@ -76,6 +76,36 @@ def test_on_a_manifest(line: str, said: str) -> None:
         assert part in found[0], found
 
 
+@pytest.mark.parametrize(
+    "key",
+    [
+        "federation.reconcile.dev/protect",
+        "federation.reconciler.io/protect",
+        "federated.reconciler.dev/protect",
+        "federation-reconciler.dev/protected",
+        "reconciler.dev/protect",
+    ],
+)
+def test_a_key_that_is_nearly_ours_is_none(key: str) -> None:
+    (found,) = problems(PLAIN % f'{key}: "true"')
+    assert f"{key} is none of our annotations, and would have no effect" in found
+    assert "did you mean federation.reconciler.dev/protect?" in found
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "federation.example.com/protect",
+        "reconcile.fluxcd.io/requestedAt",
+        "federation.reconcile.dev/team",
+        "team.reconciler.dev/owner",
+        "protect",
+    ],
+)
+def test_a_key_of_others_is_theirs(key: str) -> None:
+    assert problems(PLAIN % f'{key}: "true"') == []
+
+
 @pytest.mark.parametrize("line", ["other.example.com/version: 1.10", "example.com/x: yes"])
 def test_hints_repeat_what_is_written(line: str) -> None:
     (found,) = problems(PLAIN % line)

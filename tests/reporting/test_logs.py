@@ -111,6 +111,15 @@ def test_every_problem_of_a_bad_repository_is_a_line_with_its_place() -> None:
     assert found[2]["hint"] == "raise spec.guards"
 
 
+def test_what_a_guard_did_not_stop_is_told_as_done() -> None:
+    stream = io.StringIO()
+    logs.open_log("run-1", stream)
+    logs.failed(GuardViolation(["41 deletions"], done=["shop/web in gcp-eu"]))
+    _, done = (json.loads(line) for line in stream.getvalue().splitlines())
+    assert done["message"] == "done all the same, because of what is down: shop/web in gcp-eu"
+    assert (done["event"], done["level"]) == ("move", "warning")
+
+
 def test_libraries_do_not_speak_in_it() -> None:
     stream = io.StringIO()
     logs.open_log("run-1", stream)

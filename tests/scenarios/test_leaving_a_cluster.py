@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from reconciler.cli.failures import describe
 from reconciler.errors import GuardViolation
 from reconciler.health.memory import Phase
 from reconciler.pipeline import apply_plan
@@ -163,12 +164,16 @@ def test_a_guard_stops_deletions_and_no_outage(world: FailoverWorld) -> None:
     world.write("web.yaml", WEB)
     world.hosts["aws-eu"].stop()
     told: set[str] = set()
+    said = []
     for _ in range(6):
         world.now += 60
         prepared = world.prepare()
         told |= set(prepared.plan.despite_guards)
-        with pytest.raises(GuardViolation, match="maxDeletions is 1"):
+        with pytest.raises(GuardViolation, match="maxDeletions is 1") as stopped:
             apply_plan(prepared)
+        said.append(next(describe(stopped.value)).partition("limit. ")[2])
+    assert set(said) == {"Nothing was written.", "Nothing else was written."}
+    assert said.count("Nothing else was written.") == 1, "the run that moved the replicas"
     assert told == {
         "goes on all the same where nobody is asked: update Deployment.apps shop/web in gcp-eu",
         "goes on all the same where nobody is asked: update Deployment.apps shop/web in gcp-us",

@@ -1,0 +1,67 @@
+"""What Pods name: the ConfigMaps, Secrets, accounts, claims and classes that they need to run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from reconciler.objects import GroupKind, ObjectKey, maps_of
+
+CONFIG_MAP, SECRET, ACCOUNT, CLAIM = (
+    GroupKind("", kind)
+    for kind in ("ConfigMap", "Secret", "ServiceAccount", "PersistentVolumeClaim")
+)
+_PRIORITY = GroupKind("scheduling.k8s.io", "PriorityClass")
+_RUNTIME = GroupKind("node.k8s.io", "RuntimeClass")
+_BY_NAME = {
+    "configMap": CONFIG_MAP,
+    "configMapRef": CONFIG_MAP,
+    "configMapKeyRef": CONFIG_MAP,
+    "secret": SECRET,
+    "secretRef": SECRET,
+    "secretKeyRef": SECRET,
+    "nodePublishSecretRef": SECRET,
+    "imagePullSecrets": SECRET,
+}
+"""Fields of a Pod that hold a reference, or a list of them, by ``name``."""
+_NAMES = {
+    "secretName": SECRET,
+    "serviceAccountName": ACCOUNT,
+    "serviceAccount": ACCOUNT,
+    "claimName": CLAIM,
+    "priorityClassName": _PRIORITY,
+    "runtimeClassName": _RUNTIME,
+}
+"""Fields of a Pod that are a name."""
+
+Named = frozenset[tuple[GroupKind, str]]
+
+
+def named_in(value: Any, *, needed: bool = False) -> Named:
+    """What a Pod, or what makes Pods, names anywhere: in volumes, projected ones, environments,
+    pull secrets. ``needed``: without what may be missing (``optional: true``)."""
+    return frozenset(_named(value, needed))
+
+
+def needs(template: Any, namespace: str) -> frozenset[ObjectKey]:
+    """The objects without which the Pods of a workload in ``namespace`` do not run, and that."""
+    return frozenset({ObjectKey("", "Namespace", "", namespace)}) | frozenset(
+        ObjectKey(kind.group, kind.kind, "" if kind in (_PRIORITY, _RUNTIME) else namespace, name)
+        for kind, name in named_in(template, needed=True)
+    )
+
+
+def _named(value: Any, needed: bool) -> Iterator[tuple[GroupKind, str]]:
+    if isinstance(value, list):
+        for item in value:
+            yield from _named(item, needed)
+    elif isinstance(value, dict) and not (needed and value.get("optional") is True):
+        for field, inner in value.items():
+            if kind := _BY_NAME.get(field):
+                for one in (inner,) if isinstance(inner, dict) else maps_of(inner):
+                    name = one.get("name")
+                    if isinstance(name, str) and not (needed and one.get("optional") is True):
+                        yield kind, name
+            if (kind := _NAMES.get(field)) and isinstance(inner, str):
+                yield kind, inner
+            yield from _named(inner, needed)
