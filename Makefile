@@ -73,11 +73,11 @@ bench: $(VENV)/.development controlplane ## Time this tool, beside kubectl; QUIC
 
 faults: $(VENV)/.development controlplane ## All that can break, times all scenarios, also on real servers
 	@RECONCILER_FAULTS=all RECONCILER_RANDOM_FLEETS=$(or $(FLEETS),200) \
-		$(PYTEST) tests/faults -n $(INTEGRATION_WORKERS) --dist worksteal
+		$(PYTEST) tests/chaos -n $(INTEGRATION_WORKERS) --dist worksteal
 
 soak: $(VENV)/.development ## RUNS=500 runs in one simulated fleet, each with something broken; SEED=1
 	@RECONCILER_SOAK_RUNS=$(or $(RUNS),500) RECONCILER_SOAK_SEED=$(or $(SEED),1) \
-		$(PYTEST) tests/faults/test_soak.py
+		$(PYTEST) tests/chaos/test_soak.py
 
 lock: $(VENV)/bin/python ## Renew the lock files; UPGRADE=--upgrade takes newer versions
 	@$(PY) -m pip install --quiet --disable-pip-version-check "uv>=0.8"

@@ -14,24 +14,25 @@ from collections.abc import Callable
 from pathlib import Path
 
 from bench.floor import list_all, read_address
-from reconciler.cluster.connecting import Connector
+from reconciler.cluster.connect import Connector
 from reconciler.federation.model import Cluster, DesiredState
-from reconciler.inventory.observation import observe
+from reconciler.inventory.observe import observe
 from reconciler.inventory.store import read_inventory
-from reconciler.options import Options
-from reconciler.pipeline import read
-from reconciler.planning.looking import kinds_in
-from reconciler.planning.member_plan import Settings, plan_member
-from reconciler.rendering import Rendering, render
-from reconciler.scheduling import FleetView, schedule
-from reconciler.scheduling.unplaced import Unplaced
+from reconciler.plan.live_state import kinds_of
+from reconciler.plan.member_plan import PlanSettings, plan_member
+from reconciler.render.render import Rendering, render
+from reconciler.run.options import Options
+from reconciler.run.repository import read_repository
+from reconciler.scheduler.model import FleetView
+from reconciler.scheduler.remarks import Unplaced
+from reconciler.scheduler.schedule import schedule
 
 
 def main() -> None:
     """Alternates the two, after one round of each that does not count."""
     address, repository, kubeconfig, rounds = sys.argv[1:]
     options = Options(repo=repository, path=".", kubeconfig=kubeconfig)
-    state = read(options).state
+    state = read_repository(options).state
     rendering = render(state, schedule(state, FleetView()))
     connector = Connector.from_file(kubeconfig, state.federation.namespace)
     known = read_address(address)
@@ -58,9 +59,11 @@ def look_and_compare(
     member = connector.member(cluster)
     federation = state.federation
     inventory = read_inventory(member, federation.name, federation.namespace)
-    observation = observe(member, inventory, kinds_in(rendering)[cluster.name])
+    observation = observe(member, inventory, kinds_of(rendering)[cluster.name])
     desired = rendering.objects[cluster.name]
-    work = plan_member(member, cluster, observation, desired, Unplaced(), federation, Settings())
+    work = plan_member(
+        member, cluster, observation, desired, Unplaced(), federation, PlanSettings()
+    )
     member.close()
     return work.plan.unchanged
 

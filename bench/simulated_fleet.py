@@ -15,7 +15,7 @@ from bench.repositories import write_repository
 from bench.rows import Row
 from bench.sizes import Sizes
 from bench.timing import Command, Figure, Run, in_turns, ratios, run, seconds
-from reconciler.cluster.transport import READ_TIMEOUT_SECONDS
+from reconciler.cluster.http import READ_TIMEOUT_SECONDS
 
 LIMIT_SECONDS = 60
 
@@ -126,7 +126,7 @@ def _simulated(
     names: Sequence[str], where: Path, environment: Mapping[str, str]
 ) -> Iterator[subprocess.Popen[bytes]]:
     """A process that serves clusters of these names, once it says that it does."""
-    argv = [sys.executable, "-m", "reconciler.sandbox", *names, "--until-stdin-closes"]
+    argv = [sys.executable, "-m", "kubesim", *names, "--until-stdin-closes"]
     with subprocess.Popen(
         [*argv, "--kubeconfig", f"{where}.kubeconfig"],
         cwd=ROOT,

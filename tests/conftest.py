@@ -5,6 +5,7 @@ import tempfile
 
 import pytest
 
+from tests.chaos import tally
 from tests.controlplane.fixtures import (  # noqa: F401
     audited_cluster,
     clean_clusters,
@@ -15,7 +16,6 @@ from tests.controlplane.fixtures import (  # noqa: F401
     pytest_collection_modifyitems,
     pytest_terminal_summary,
 )
-from tests.faults import tally
 
 # What runs remember of their fleets is nobody's else, and least of all that of whoever tests.
 os.environ["XDG_STATE_HOME"] = tempfile.mkdtemp(prefix="reconciler-tests-")

@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
+from reconciler.api.files import SourceFile
 from reconciler.dns.step import faults_of_rules
-from reconciler.federation import interpret
-from reconciler.manifests import load
-from reconciler.source import SourceFile
+from reconciler.federation.compile import compile_documents
+from reconciler.manifests.load import load
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = sorted(
@@ -94,7 +94,7 @@ def test_examples_are_valid(page: str) -> None:
         elif block.startswith("spec:"):
             block = FEDERATION + block
         manifests = load([SourceFile("example.yaml", f"{clusters}{block}".encode())])
-        found = interpret(manifests.documents)
+        found = compile_documents(manifests.documents)
         problems = [*manifests.problems, *found.problems, *faults_of_rules(found.federation)]
         assert not problems, [str(problem) for problem in problems]
 

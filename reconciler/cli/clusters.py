@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from reconciler.cli.command_group import LimitedCommand
-from reconciler.cli.exits import Exit
+from reconciler.cli.exit_codes import Exit
 from reconciler.cli.progress import Bars
 from reconciler.cli.settings import (
     FLEET,
-    Settings,
+    CommandSettings,
     memory_options,
     merged,
     option,
@@ -25,7 +25,7 @@ from reconciler.cli.simulated import seen_by
 from reconciler.cli.tables import age, table
 
 if TYPE_CHECKING:
-    from reconciler.overview.roster import MemberRow
+    from reconciler.status.roster import MemberRow
 
 OUTPUT = "Output"
 _SHORT_COMMIT = 8
@@ -86,10 +86,9 @@ def clusters(context: click.Context, /, *, output: str, sandbox: bool, **given: 
     return Exit.OK if all(row.ready and not row.problem for row in rows) else Exit.FAILED
 
 
-def _look(settings: Settings, *, quiet: bool) -> tuple[str, str, tuple[MemberRow, ...]]:
-    from reconciler import pipeline
-    from reconciler.overview.roster import roster
-    from reconciler.overview.vitals import take_vitals
+def _look(settings: CommandSettings, *, quiet: bool) -> tuple[str, str, tuple[MemberRow, ...]]:
+    from reconciler.run import pipeline
+    from reconciler.status.roster import roster, take_vitals
 
     with Bars(settings.console, wanted=not quiet) as bars:
         prepared = pipeline.make_plan(settings.options(), bars)
@@ -147,12 +146,12 @@ def _number(number: int | None, colour: str | None = None) -> str:
 
 
 def _as_data(federation: str, commit: str, rows: Sequence[MemberRow], output: str) -> str:
-    from reconciler.overview.roster import document_of
+    from reconciler.status.roster import roster_document
 
     document = {
         "federation": federation,
         "commit": commit,
-        "clusters": [document_of(row) for row in rows],
+        "clusters": [roster_document(row) for row in rows],
     }
     if output == "json":
         return json.dumps(document, indent=2, ensure_ascii=False) + "\n"

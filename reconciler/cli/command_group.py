@@ -13,10 +13,10 @@ from typing import Any
 
 import click
 
+from reconciler.api.errors import ReconcileError
 from reconciler.cli.console import Console, open_console
-from reconciler.cli.exits import Exit
+from reconciler.cli.exit_codes import Exit
 from reconciler.cli.failures import report_defect, report_failure
-from reconciler.errors import ReconcileError
 
 COMMANDS = {
     "clusters": "List the members: how they are, and how far they are from Git.",
@@ -79,10 +79,10 @@ class LimitedCommand(GroupedCommand):
         self._writes = writes
 
     def invoke(self, ctx: click.Context) -> Any:
-        from reconciler.cli.settings import Settings
-        from reconciler.cli.stopping import limited
+        from reconciler.cli.settings import CommandSettings
+        from reconciler.cli.stop import limited
 
-        settings: Settings = ctx.obj or Settings()
+        settings: CommandSettings = ctx.obj or CommandSettings()
         patience = ctx.params.get("patience", 0.0)
         with limited(settings, writes=self._writes, more=patience) as ctx.obj:
             return super().invoke(ctx)

@@ -38,7 +38,7 @@ class Console(Struct, frozen=True):
     def note(self, text: str) -> None:
         """Writes what is for the person, not for the pipe."""
         if self.json_lines:
-            from reconciler.reporting.logs import note
+            from reconciler.report.logs import note
 
             note(click.unstyle(text))
             return

@@ -7,7 +7,7 @@ import os
 import click
 
 from reconciler.cli.command_group import GroupedCommand
-from reconciler.cli.exits import Exit
+from reconciler.cli.exit_codes import Exit
 from reconciler.cli.settings import FLEET, option
 
 EPILOG = """\b

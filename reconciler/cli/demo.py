@@ -10,10 +10,10 @@ from typing import Any
 
 import click
 
+from reconciler.api.errors import ReconcileError
 from reconciler.cli.command_group import GroupedCommand
-from reconciler.cli.exits import Exit
+from reconciler.cli.exit_codes import Exit
 from reconciler.cli.settings import merged, option, terminal_options
-from reconciler.errors import ReconcileError
 
 EPILOG = """\b
 Examples:

@@ -10,14 +10,18 @@ from typing import Self
 
 import click
 
+from kubesim.cluster import SimulatedCluster
+from kubesim.fleet import Sandbox
+from kubesim.server import ClusterSettings
 from reconciler.cli.console import Console
-from reconciler.health.memory import Phase
-from reconciler.pipeline import Options, Prepared, apply_plan, make_plan, validate
-from reconciler.planning.plan import Action, Plan, RunResult
-from reconciler.planning.survivability import survivability
-from reconciler.reporting.survivability import render_text
-from reconciler.reporting.text import render_plan, render_result
-from reconciler.sandbox import ClusterSettings, Sandbox, SimulatedCluster
+from reconciler.failover.survivability import assess_survivability
+from reconciler.plan.model import Action, Plan, RunResult
+from reconciler.report.survivability import render_survivability_text
+from reconciler.report.text import render_plan, render_result
+from reconciler.run.options import Options
+from reconciler.run.pipeline import Prepared, apply_plan, make_plan
+from reconciler.run.repository import validate_repository
+from reconciler.state.memory import Phase
 
 _SETTLING_SECONDS = 0.2
 """How long the simulated Pods take to become ready, and a little more."""
@@ -134,8 +138,12 @@ class Story:
         self._check(_carried(plan), "Google carries what AWS did")
         self._say("A plan only: nothing was touched. Every outage, workload by workload:")
         self._say("$ reconcile survivability")
-        matrix = survivability(validate(self._options()).state)
-        self._show(render_text(matrix, colour=self._console.stdout_colour, width=self._width()))
+        matrix = assess_survivability(validate_repository(self._options()).state)
+        self._show(
+            render_survivability_text(
+                matrix, colour=self._console.stdout_colour, width=self._width()
+            )
+        )
 
     def _outage(self) -> None:
         self._title("The AWS cluster does go down: a run each minute")

@@ -15,16 +15,16 @@ from typing import TYPE_CHECKING
 import click
 from msgspec.structs import replace
 
-from reconciler.cli.exits import Exit
+from reconciler.api.errors import LeaseLost, ReconcileError
+from reconciler.cli.exit_codes import Exit
 from reconciler.cli.failures import report_defect, report_failure
-from reconciler.cli.run import Request, run_once
-from reconciler.cli.settings import Settings
-from reconciler.cli.stopping import Stop
-from reconciler.errors import LeaseLost, ReconcileError
-from reconciler.serving.journal import Journal, OutcomeName
+from reconciler.cli.run import RunRequest, run_once
+from reconciler.cli.settings import CommandSettings
+from reconciler.cli.stop import Stop
+from reconciler.serve.journal import Journal, OutcomeName
 
 if TYPE_CHECKING:
-    from reconciler.reporting.metrics import LatestMetrics
+    from reconciler.report.metrics import LatestMetrics
 
 JITTER = 0.1
 """The share by which pauses differ, so that many such processes do not ask in step."""
@@ -32,7 +32,9 @@ STUCK_SECONDS = 900.0
 """How long a run without --deadline may take before the process counts as stuck."""
 
 
-def keep_running(settings: Settings, request: Request, *, every: float, listen: str) -> Exit:
+def keep_running(
+    settings: CommandSettings, request: RunRequest, *, every: float, listen: str
+) -> Exit:
     """Runs every so many seconds until a signal ends it; ``listen``: an address, or empty.
 
     OK when SIGTERM came between two runs, as then nothing was left undone. Raises UsageError when
@@ -68,17 +70,19 @@ def keep_running(settings: Settings, request: Request, *, every: float, listen: 
         return Exit.OK if journal.standing.running_since is None else Exit.TERMINATED
 
 
-def _serve(stack: ExitStack, settings: Settings, journal: Journal, listen: str) -> LatestMetrics:
-    from reconciler.reporting.metrics import LatestMetrics
-    from reconciler.serving.endpoints import endpoints
+def _serve(
+    stack: ExitStack, settings: CommandSettings, journal: Journal, listen: str
+) -> LatestMetrics:
+    from reconciler.report.metrics import LatestMetrics
+    from reconciler.serve.endpoints import serve_endpoints
 
     latest = LatestMetrics()
-    port = stack.enter_context(endpoints(listen, journal, [latest]))
+    port = stack.enter_context(serve_endpoints(listen, journal, [latest]))
     settings.console.note(f"Listening on port {port}: /healthz /readyz /metrics")
     return latest
 
 
-def _one_run(settings: Settings, request: Request, stop: Stop, journal: Journal) -> Exit:
+def _one_run(settings: CommandSettings, request: RunRequest, stop: Stop, journal: Journal) -> Exit:
     journal.begin()
     code = Exit.FAILED
     outcome: OutcomeName = "failed"

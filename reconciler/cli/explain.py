@@ -13,11 +13,11 @@ import click
 from click.shell_completion import CompletionItem
 from msgspec import Struct
 
+from reconciler.api.errors import UsageError
 from reconciler.cli import schema_files
 from reconciler.cli.command_group import GroupedCommand
 from reconciler.cli.schema_files import Schema
 from reconciler.cli.settings import merged, option, terminal_options
-from reconciler.errors import UsageError
 
 EPILOG = """\b
 Examples:
@@ -27,7 +27,7 @@ Examples:
 """
 
 
-class Field(Struct, frozen=True):
+class SchemaField(Struct, frozen=True):
     """One place in a schema, with references followed and list items looked into."""
 
     name: str
@@ -60,12 +60,12 @@ def explain(context: click.Context, /, *, field: str, recursive: bool, **given: 
     """Explain a field, as `kubectl explain` does."""
     settings = merged(context, **given)
     kind, dot, rest = field.partition(".")
-    path = schema_files.spelled(kind) + dot + rest
-    for line in describe(path, find(field), settings.console.width, recursive=recursive):
+    path = schema_files.kind_as_written(kind) + dot + rest
+    for line in describe_field(path, find(field), settings.console.width, recursive=recursive):
         settings.console.out(line)
 
 
-def find(path: str) -> Field:
+def find(path: str) -> SchemaField:
     """The field at ``Kind.spec.x.y``; list items need no index. Raises UsageError."""
     kind, *names = path.replace("[]", "").split(".")
     file = schema_files.file_of_kind(kind)
@@ -84,14 +84,14 @@ def find(path: str) -> Field:
     return here
 
 
-def _field(name: str, schema: Schema, file: Path, *, required: bool) -> Field:
+def _field(name: str, schema: Schema, file: Path, *, required: bool) -> SchemaField:
     resolved, file = schema_files.resolved(schema, file)
-    return Field(name, resolved, file, required)
+    return SchemaField(name, resolved, file, required)
 
 
-def children(field: Field) -> list[Field]:
+def children(field: SchemaField) -> list[SchemaField]:
     """The fields of an object, of a list's items, or of any alternative, in the schema's order."""
-    found: dict[str, Field] = {}
+    found: dict[str, SchemaField] = {}
     for schema, file in _objects(field.schema, field.file):
         required = schema.get("required", [])
         for name, child in schema.get("properties", {}).items():
@@ -135,7 +135,7 @@ def type_of(schema: Schema, file: Path) -> str:
     return str(kind)
 
 
-def describe(path: str, field: Field, width: int, *, recursive: bool) -> Iterator[str]:
+def describe_field(path: str, field: SchemaField, width: int, *, recursive: bool) -> Iterator[str]:
     """Lines of kubectl's shape: the field, its description, what is allowed, its own fields."""
 
     def heading(text: str) -> str:
@@ -171,7 +171,7 @@ def _facts(schema: Schema) -> Iterator[tuple[str, str]]:
             yield name, str(schema[keyword])
 
 
-def _list(fields: list[Field], width: int) -> Iterator[str]:
+def _list(fields: list[SchemaField], width: int) -> Iterator[str]:
     for field in fields:
         required = " -required-" if field.required else ""
         yield f"  {click.style(field.name, bold=True)} <{field.type}>{required}"
@@ -182,7 +182,7 @@ def _list(fields: list[Field], width: int) -> Iterator[str]:
         yield ""
 
 
-def _tree(fields: list[Field], depth: int) -> Iterator[str]:
+def _tree(fields: list[SchemaField], depth: int) -> Iterator[str]:
     for field in fields:
         yield "  " * depth + f"{field.name} <{field.type}>{' -required-' * field.required}"
         # Schemas may be recursive; no manifest of ours is deeper than this.

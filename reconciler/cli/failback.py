@@ -9,19 +9,19 @@ from typing import TYPE_CHECKING, Any
 import click
 from msgspec.structs import replace
 
+from reconciler.api.errors import UsageError
 from reconciler.cli.command_group import LimitedCommand
-from reconciler.cli.exits import Exit
+from reconciler.cli.exit_codes import Exit
 from reconciler.cli.settings import (
-    Settings,
+    CommandSettings,
     memory_options,
     merged,
     repository_options,
     terminal_options,
 )
-from reconciler.errors import UsageError
 
 if TYPE_CHECKING:
-    from reconciler.health.memory import FleetMemory
+    from reconciler.state.memory import FleetMemory
 
 EPILOG = """\b
 Examples:
@@ -46,7 +46,7 @@ def failback(context: click.Context, /, *, cluster: str | None, **given: Any) ->
     CLUSTER it lists what could be released.
     """
     settings = merged(context, **given)
-    from reconciler import pipeline
+    from reconciler.run import pipeline
 
     store, found, known = pipeline.open_memory(settings.options())
     if found.problem:
@@ -69,7 +69,7 @@ def failback(context: click.Context, /, *, cluster: str | None, **given: Any) ->
 
 
 def _release(memory: FleetMemory, cluster: str) -> tuple[FleetMemory, str]:
-    from reconciler.health.memory import Phase
+    from reconciler.state.memory import Phase
 
     one, away = memory.clusters.get(cluster), memory.workloads.get(cluster, {})
     words = []
@@ -82,8 +82,8 @@ def _release(memory: FleetMemory, cluster: str) -> tuple[FleetMemory, str]:
     return replace(memory, clusters=clusters, workloads=workloads), " ".join(words)
 
 
-def _list(settings: Settings, memory: FleetMemory) -> None:
-    from reconciler.health.memory import Phase
+def _list(settings: CommandSettings, memory: FleetMemory) -> None:
+    from reconciler.state.memory import Phase
 
     console, nothing = settings.console, True
     for name, one in sorted(memory.clusters.items()):

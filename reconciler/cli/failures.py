@@ -7,8 +7,7 @@ from pathlib import Path
 
 import click
 
-from reconciler.cli.console import Console
-from reconciler.errors import (
+from reconciler.api.errors import (
     BadInput,
     ClusterError,
     GuardViolation,
@@ -16,18 +15,19 @@ from reconciler.errors import (
     ReconcileError,
     StalePlan,
 )
+from reconciler.cli.console import Console
 
 _MOST = 100
 """Of a plan that no longer fits, the first differences say enough."""
 
 
-def describe(error: ReconcileError) -> Iterator[str]:
+def describe_error(error: ReconcileError) -> Iterator[str]:
     """Lines for stderr, with colour codes (the console drops them where it must).
 
     The first line starts with ``Error:``; a hint comes last, as ``Next:``. What files and servers
     said is shown, and never acts on a terminal.
     """
-    from reconciler.reporting.wording import visible
+    from reconciler.report.wording import visible
 
     label = click.style("Error:", fg="red", bold=True)
     if isinstance(error, BadInput):
@@ -59,7 +59,7 @@ def describe(error: ReconcileError) -> Iterator[str]:
 
 def describe_problem(problem: Problem) -> Iterator[str]:
     """``file:line:column: what`` (which editors and terminals make clickable), then the rest."""
-    from reconciler.reporting.wording import visible
+    from reconciler.report.wording import visible
 
     position = click.style(visible(str(problem.position)), bold=True)
     yield f"{position}: {visible(problem.message, keep_lines=True)}"
@@ -74,11 +74,11 @@ def describe_problem(problem: Problem) -> Iterator[str]:
 def report_failure(error: ReconcileError, console: Console) -> None:
     """Writes the words for ``error`` to stderr."""
     if console.json_lines:
-        from reconciler.reporting.logs import failed
+        from reconciler.report.logs import failed
 
         failed(error)
         return
-    for line in describe(error):
+    for line in describe_error(error):
         console.note(line)
 
 

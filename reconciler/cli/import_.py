@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from reconciler.api.errors import BadInput, ClusterError, ReconcileError, UsageError
 from reconciler.cli.command_group import LimitedCommand
-from reconciler.cli.exits import Exit
+from reconciler.cli.exit_codes import Exit
 from reconciler.cli.failures import describe_problem
-from reconciler.cli.settings import Settings, merged, option, terminal_options
-from reconciler.errors import BadInput, ClusterError, ReconcileError, UsageError
+from reconciler.cli.settings import CommandSettings, merged, option, terminal_options
 
 if TYPE_CHECKING:
-    from reconciler.cluster.member import Member
-    from reconciler.joining.kubefed_export import Export
-    from reconciler.objects import Object
-    from reconciler.source import SourceFile
+    from reconciler.api.files import SourceFile
+    from reconciler.api.objects import Object
+    from reconciler.cluster.client import Member
+    from reconciler.join.kubefed_import import Export
 
 SOURCE, TARGET = "Where from", "Where to"
 
@@ -91,7 +91,7 @@ def import_(
     settings = merged(context, **given)
     if bool(exports) == bool(host):
         raise click.UsageError("Either --context, or files that were exported.")
-    from reconciler.joining.kubefed_export import ImportRequest, export_of, read_host
+    from reconciler.join.kubefed_import import ImportRequest, export_of, read_host
 
     member = _host(settings, host) if host else None
     objects = read_host(member) if member else _of_files(exports)
@@ -114,8 +114,8 @@ def import_(
     return _validated(settings, target, export)
 
 
-def _host(settings: Settings, host: str) -> Member:
-    from reconciler.cluster.connecting import Connector
+def _host(settings: CommandSettings, host: str) -> Member:
+    from reconciler.cluster.connect import Connector
 
     connector = Connector.from_file(
         settings.kubeconfig, "", host_context=host, seconds_left=settings.time_left
@@ -123,9 +123,9 @@ def _host(settings: Settings, host: str) -> Member:
     return connector.host()
 
 
-def _bind(settings: Settings, host: Member, objects: Sequence[Object]) -> None:
+def _bind(settings: CommandSettings, host: Member, objects: Sequence[Object]) -> None:
     """Tell each token's Secret which server it is for, while nobody but KubeFed says so."""
-    from reconciler.cluster.connecting import bind_token
+    from reconciler.cluster.connect import bind_token
     from reconciler.federation.members import access_of
 
     for obj in objects:
@@ -145,14 +145,14 @@ def _bind(settings: Settings, host: Member, objects: Sequence[Object]) -> None:
 
 
 def _of_files(exports: Sequence[Path]) -> list[Object]:
-    from reconciler.joining.kubefed_export import read_exports
+    from reconciler.join.kubefed_import import read_exports
 
     return read_exports(file for path in exports for file in _files_in(path))
 
 
 def _files_in(path: Path) -> list[SourceFile]:
+    from reconciler.api.files import SourceFile
     from reconciler.manifests.load import MANIFEST_SUFFIXES
-    from reconciler.source import SourceFile
 
     if path.is_file():
         return [SourceFile(path.name, path.read_bytes())]
@@ -178,13 +178,13 @@ def _write(target: Path, export: Export, *, overwrite: bool) -> None:
         file.write_text(text, encoding="utf-8")
 
 
-def _validated(settings: Settings, target: Path, export: Export) -> int:
-    from reconciler import repository as repositories
-    from reconciler.options import Options
+def _validated(settings: CommandSettings, target: Path, export: Export) -> int:
+    from reconciler.run import repository as repositories
+    from reconciler.run.options import Options
 
     console = settings.console
     try:
-        repository = repositories.validate(Options(repo=str(target)))
+        repository = repositories.validate_repository(Options(repo=str(target)))
     except BadInput as error:
         for problem in error.problems:
             for line in describe_problem(problem):

@@ -10,22 +10,22 @@ from typing import TYPE_CHECKING, Any
 import click
 from msgspec.structs import replace
 
-from reconciler.cli.both_ends import Ends, open_ends, read_repository, recalled
 from reconciler.cli.command_group import LimitedCommand
-from reconciler.cli.durations import DURATION
-from reconciler.cli.exits import Exit
+from reconciler.cli.exit_codes import Exit
+from reconciler.cli.member_and_host import Ends, open_ends, read_repository_of, recalled_memory
 from reconciler.cli.settings import (
-    Settings,
+    DURATION,
+    CommandSettings,
     merged,
     option,
     repository_options,
     terminal_options,
 )
-from reconciler.cli.step_lines import as_json, as_yaml, lines_of
+from reconciler.cli.tables import step_lines, steps_as_json, steps_as_yaml
 
 if TYPE_CHECKING:
-    from reconciler.joining.join_plan import JoinPlan, JoinRequest
-    from reconciler.joining.steps import Step
+    from reconciler.join.join import JoinPlan, JoinRequest
+    from reconciler.join.steps import Step
 
 CLUSTER, CREDENTIAL, RIGHTS, MANIFEST, RUN = (
     "Clusters",
@@ -201,8 +201,8 @@ def join(
     settings = merged(context, **given)
     if output == "yaml" and not dry_run:
         raise click.UsageError("--output yaml goes with --dry-run.")
-    from reconciler.joining.join_plan import JoinRequest
-    from reconciler.joining.surroundings import Surroundings
+    from reconciler.join.join import JoinRequest
+    from reconciler.join.topology import Topology
 
     request = JoinRequest(
         name=name,
@@ -212,7 +212,7 @@ def join(
         context=access_context or cluster_context or name,
         token_lifetime=token_lifetime,
         labels=dict(labels),
-        place=Surroundings(provider or "", region or "", zone or ""),
+        place=Topology(provider or "", region or "", zone or ""),
         full_access=full_access,
         see_everything=see_everything,
         force_conflicts=force_conflicts or settings.force_conflicts,
@@ -224,7 +224,7 @@ def join(
 
 
 def _subject(auth: str, user: str | None, group: str | None) -> Any:
-    from reconciler.joining.member_objects import Subject
+    from reconciler.join.member_objects import Subject
 
     if auth == "token":
         if user or group:
@@ -239,14 +239,14 @@ def _subject(auth: str, user: str | None, group: str | None) -> Any:
 
 
 def _join(
-    settings: Settings,
+    settings: CommandSettings,
     request: JoinRequest,
     ends: Ends,
     api_endpoint: str,
     dry_run: bool,
     output: str,
 ) -> int:
-    from reconciler.joining.carrying_out import Hands, carry_out
+    from reconciler.join.carry_out import StepTools, carry_out_steps
 
     plan, folder = _planned(settings, request, ends, api_endpoint)
     steps: list[Step] = []
@@ -254,14 +254,14 @@ def _join(
     def done(step: Step) -> None:
         steps.append(step)
         if output == "text":
-            for line in lines_of(step, verbose=settings.console.verbose):
+            for line in step_lines(step, verbose=settings.console.verbose):
                 settings.console.out(line)
 
     if dry_run:
         for step in plan.steps:
             done(step)
     else:
-        hands = Hands(
+        hands = StepTools(
             ends.member,
             None if request.auth == "exec" else ends.host,
             plan.credentials,
@@ -269,7 +269,7 @@ def _join(
             plan.manifest,
             force=request.force_conflicts,
         )
-        carry_out(plan.steps, hands, done)
+        carry_out_steps(plan.steps, hands, done)
     _report(settings, plan, steps, output, dry_run=dry_run)
     if folder is None and output == "text":
         settings.console.out(plan.manifest, newline=False)
@@ -277,17 +277,17 @@ def _join(
 
 
 def _planned(
-    settings: Settings, request: JoinRequest, ends: Ends, api_endpoint: str
+    settings: CommandSettings, request: JoinRequest, ends: Ends, api_endpoint: str
 ) -> tuple[JoinPlan, Path | None]:
-    from reconciler.errors import BadInput
-    from reconciler.inventory.belonging import changed, uid_of_kube_system
-    from reconciler.joining.join_plan import Clusters, plan_join
-    from reconciler.joining.understanding import discovered_versions, understand
+    from reconciler.api.errors import BadInput
+    from reconciler.inventory.ownership import changed_servers, uid_of_kube_system
+    from reconciler.join.join import Clusters, plan_join
+    from reconciler.join.needed_kinds import discovered_versions, with_joining_cluster
 
-    files, folder, claimant = read_repository(settings)
+    files, folder, claimant = read_repository_of(settings)
     discovery = ends.member.discover()
     try:
-        known = understand(files, request.name, discovered_versions(discovery))
+        known = with_joining_cluster(files, request.name, discovered_versions(discovery))
     except BadInput as error:
         error.hint = "join grants what the repository's kinds need, so it has to be understood"
         raise
@@ -300,20 +300,20 @@ def _planned(
         request = replace(request, host_name=request.host_name or ends.host_name)
     clusters = Clusters(ends.member, endpoint, discovery, host)
     plan = plan_join(request, known, clusters, folder, now=time.time())
-    servers = recalled(settings, ends, known.state.federation, claimant).known_servers
-    if doubt := changed(request.name, uid_of_kube_system(ends.member), claimant, servers):
+    servers = recalled_memory(settings, ends, known.state.federation, claimant).known_servers
+    if doubt := changed_servers(request.name, uid_of_kube_system(ends.member), claimant, servers):
         plan = replace(plan, warnings=(*plan.warnings, f"{request.name} is {doubt}"))
     return plan, folder
 
 
 def _report(
-    settings: Settings, plan: JoinPlan, steps: list[Step], output: str, *, dry_run: bool
+    settings: CommandSettings, plan: JoinPlan, steps: list[Step], output: str, *, dry_run: bool
 ) -> None:
     console = settings.console
     if output == "json":
-        console.out(as_json(steps, plan.warnings))
+        console.out(steps_as_json(steps, plan.warnings))
     elif output == "yaml":
-        console.out(as_yaml(steps), newline=False)
+        console.out(steps_as_yaml(steps), newline=False)
     for warning in plan.warnings:
         console.note(f"{click.style('Warning:', fg='yellow', bold=True)} {warning}")
     if output != "text":

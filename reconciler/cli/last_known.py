@@ -11,19 +11,13 @@ from pathlib import Path
 
 from msgspec import Struct, field
 
-from reconciler.cluster.connecting import Connector
+from reconciler.api.errors import ReconcileError
+from reconciler.cluster.connect import Connector
 from reconciler.cluster.kubeconfig import own_namespace
-from reconciler.errors import ReconcileError
-from reconciler.health.memory import FleetMemory
-from reconciler.inventory.memory_store import (
-    CONFIG_MAPS,
-    SOURCE,
-    ConfigMapStore,
-    FileStore,
-    MemoryStore,
-)
-from reconciler.options import Options
-from reconciler.recall import AUTO, default_file, digest_of, in_host_cluster
+from reconciler.run.options import Options
+from reconciler.state.memory import FleetMemory
+from reconciler.state.recollect import AUTO, default_file, digest_of, in_host_cluster
+from reconciler.state.stores import CONFIG_MAPS, SOURCE, ConfigMapStore, FileStore, MemoryStore
 
 DEFAULT_NAMESPACE = "federation-system"
 _FEDERATION = "federation.reconciler.dev/federation"

@@ -12,20 +12,20 @@ from msgspec.structs import replace
 
 from reconciler.cli.command_group import CommandGroup
 from reconciler.cli.console import open_console
-from reconciler.cli.durations import DURATION
-from reconciler.cli.exits import Exit
-from reconciler.cli.lock_options import lock_options
-from reconciler.cli.observing import observability_options
+from reconciler.cli.environment import check_environment
+from reconciler.cli.exit_codes import Exit
+from reconciler.cli.observe_run import observability_options
 from reconciler.cli.settings import (
+    DURATION,
     FLEET,
-    Settings,
+    CommandSettings,
+    lock_options,
     memory_options,
     merged,
     option,
     repository_options,
     terminal_options,
 )
-from reconciler.cli.variables import check_variables
 
 RUN, OUTPUT = "What to do", "Output"
 OUTAGES = ("cluster", "region", "zone", "provider")
@@ -84,7 +84,7 @@ def _out(_: click.Context, __: click.Parameter, value: Path | None) -> Path | No
     return value
 
 
-def _sharded(settings: Settings) -> Settings:
+def _sharded(settings: CommandSettings) -> CommandSettings:
     """With the share of this pod, which an Indexed Job tells by the environment."""
     index, count = (environ.get(f"JOB_COMPLETION{name}", "") for name in ("_INDEX", "S"))
     shard = settings.shard or (f"{index}/{count}" if index and count else None)
@@ -262,13 +262,13 @@ def reconcile(
     Reads Kubernetes manifests and the federation's rules, compares them with what each member
     cluster runs, and makes it so. On a terminal it shows the plan and asks first.
     """
-    check_variables(environ, context.command.params)
+    check_environment(environ, context.command.params)
     json_lines = given["log_format"] == "json"
     console = open_console(no_color=no_color, debug=debug, verbose=verbose, json_lines=json_lines)
     if json_lines and context.get_parameter_source("output") is ParameterSource.DEFAULT:
         # The log says it all; two languages in one stream help nobody.
         output = "none"
-    context.obj = Settings(console=console)
+    context.obj = CommandSettings(console=console)
     context.obj = merged(context, **given)
     if context.invoked_subcommand is not None:
         return Exit.OK
@@ -311,9 +311,9 @@ def reconcile(
         if wrong:
             raise click.UsageError(why)
 
-    from reconciler.cli.run import Request, run
+    from reconciler.cli.run import RunRequest, run_reconcile
 
-    request = Request(
+    request = RunRequest(
         plan_only=plan,
         # A saved plan was seen and agreed to.
         ask=not (yes or plan or every or apply_plan),
@@ -331,4 +331,4 @@ def reconcile(
         from reconciler.cli.every import keep_running
 
         return keep_running(context.obj, request, every=every, listen=listen)
-    return run(context.obj, request)
+    return run_reconcile(context.obj, request)

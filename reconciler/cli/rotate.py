@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from reconciler.api.errors import UsageError
 from reconciler.cli.command_group import LimitedCommand
-from reconciler.cli.exits import Exit
+from reconciler.cli.exit_codes import Exit
 from reconciler.cli.settings import (
     FLEET,
     memory_options,
@@ -18,14 +19,13 @@ from reconciler.cli.settings import (
     terminal_options,
 )
 from reconciler.cli.tables import age, table
-from reconciler.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from reconciler.cluster.connecting import Connector
+    from reconciler.cluster.connect import Connector
     from reconciler.federation.model import DesiredState
-    from reconciler.joining.credentials import Rotation
+    from reconciler.join.credentials import Rotation
 
 EPILOG = """\b
 Examples:
@@ -59,12 +59,12 @@ def rotate(context: click.Context, /, *, every: bool, **given: Any) -> int:
     A token is renewed with itself, and kept in the host's Secret that `reconcile join` made.
     """
     settings = merged(context, **given)
-    from reconciler import pipeline
-    from reconciler.cluster.connecting import Connector
+    from reconciler.cluster.connect import Connector
     from reconciler.cluster.kubeconfig import in_cluster
-    from reconciler.joining.credentials import rotate_tokens
+    from reconciler.join.credentials import rotate_tokens
+    from reconciler.run import pipeline
 
-    state = pipeline.read(settings.options()).state
+    state = pipeline.read_repository(settings.options()).state
     federation = state.federation
     known = {cluster.name for cluster in state.clusters}
     if unknown := sorted(set(settings.clusters) - known):
@@ -102,9 +102,9 @@ def _write_events(
     connector: Connector, state: DesiredState, failed: Iterable[Rotation], now: float
 ) -> list[str]:
     """One about each Secret whose token was not renewed. Gives warnings."""
-    from reconciler.errors import ClusterError
-    from reconciler.objects import ObjectKey
-    from reconciler.reporting.events import Happening, Regarding, write_host_events
+    from reconciler.api.errors import ClusterError
+    from reconciler.api.objects import ObjectKey
+    from reconciler.report.events import Happening, Regarding, write_host_events
 
     places = {cluster.name: cluster.access.secret for cluster in state.clusters}
     try:

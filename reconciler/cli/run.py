@@ -10,19 +10,19 @@ import click
 from msgspec import Struct
 from msgspec.structs import replace
 
-from reconciler.cli import printing
-from reconciler.cli.exits import Exit
+from reconciler.cli import output
+from reconciler.cli.exit_codes import Exit
 from reconciler.cli.progress import Bars
-from reconciler.cli.settings import Settings
-from reconciler.cli.stopping import Stop
+from reconciler.cli.settings import CommandSettings
+from reconciler.cli.stop import Stop
 
 if TYPE_CHECKING:
-    from reconciler.planning.plan import Plan
-    from reconciler.reporting.metrics import LatestMetrics
-    from reconciler.saved_plans import SavedPlan
+    from reconciler.plan.model import Plan
+    from reconciler.report.metrics import LatestMetrics
+    from reconciler.saved_plans.document import SavedPlan
 
 
-class Request(Struct, frozen=True):
+class RunRequest(Struct, frozen=True):
     """What one call of `reconcile` is to do. ``ask``: confirm first, where somebody can answer."""
 
     plan_only: bool
@@ -40,7 +40,7 @@ class Request(Struct, frozen=True):
     """Told of each run where somebody may ask for metrics over HTTP."""
 
 
-def run(settings: Settings, request: Request) -> Exit:
+def run_reconcile(settings: CommandSettings, request: RunRequest) -> Exit:
     """Plans, and unless only a plan is wanted applies. Raises ReconcileError."""
     with Stop(settings.console, settings.grace) as stop:
         settings = replace(settings, time_left=stop.time_left)
@@ -60,7 +60,7 @@ def run(settings: Settings, request: Request) -> Exit:
             return stop.code
 
 
-def run_once(settings: Settings, request: Request, stop: Stop) -> Exit:
+def run_once(settings: CommandSettings, request: RunRequest, stop: Stop) -> Exit:
     """One run under the lock; ``stop`` has the signals. Raises ReconcileError."""
     stop.at_once()
     settings, seconds = settings.until_deadline(plan_only=request.plan_only)
@@ -70,37 +70,37 @@ def run_once(settings: Settings, request: Request, stop: Stop) -> Exit:
         return _apply(settings, request, stop)
 
 
-def _only_plan(settings: Settings, request: Request, stop: Stop) -> Exit:
-    from reconciler import pipeline
-    from reconciler.cli.observing import Watch
+def _only_plan(settings: CommandSettings, request: RunRequest, stop: Stop) -> Exit:
+    from reconciler.cli.observe_run import ObservedRun
+    from reconciler.run import pipeline
 
     console, options = settings.console, settings.options(plan_only=True)
     with (
-        Watch(settings, options, stop, request.latest) as watch,
+        ObservedRun(settings, options, stop, request.latest) as watch,
         Bars(console, wanted=request.output != "json") as bars,
     ):
         progress = watch.progress(bars)
         if request.base:
-            from reconciler.two_plans import make_plan_against
+            from reconciler.run.pipeline import make_plan_against
 
             watch.prepared = make_plan_against(options, request.base, progress)
         else:
             watch.prepared = pipeline.make_plan(options, progress)
     plan = watch.prepared.plan
-    printing.print_plan(plan, _wanted(request), console)
+    output.print_plan(plan, _wanted(request), console)
     if request.out:
-        from reconciler.saved_plans import save_plan
+        from reconciler.saved_plans.file import save_plan
 
         save_plan(request.out, watch.prepared, options)
         console.note(_what_was_saved(plan, request.out))
-    printing.report_plan(plan, _wanted(request))
+    output.report_plan(plan, _wanted(request))
     return _code_of_plan(plan, detailed=request.detailed_exitcode)
 
 
-def _apply(settings: Settings, request: Request, stop: Stop) -> Exit:
-    from reconciler import pipeline
-    from reconciler.cli.observing import Watch
-    from reconciler.locking import RunLock
+def _apply(settings: CommandSettings, request: RunRequest, stop: Stop) -> Exit:
+    from reconciler.cli.observe_run import ObservedRun
+    from reconciler.lock.run_lock import RunLock
+    from reconciler.run import pipeline
 
     console, options = settings.console, settings.options(plan_only=False)
     saved = _saved_plan(settings, request)
@@ -108,19 +108,19 @@ def _apply(settings: Settings, request: Request, stop: Stop) -> Exit:
         options = replace(options, sample_at=saved.seal.made_at)
     with (
         RunLock(options, console.note) as lock,
-        Watch(settings, options, stop, request.latest) as watch,
+        ObservedRun(settings, options, stop, request.latest) as watch,
     ):
         with Bars(console, wanted=request.output != "json") as bars:
             prepared = pipeline.make_plan(options, watch.progress(bars), lock)
         watch.prepared = prepared
         plan = prepared.plan
         if saved:
-            from reconciler.saved_plans import check_fresh
+            from reconciler.saved_plans.file import check_fresh
 
             check_fresh(saved, prepared, options)
         asking = request.ask and console.interactive and plan.has_changes and not plan.violations
         if asking:
-            console.note(printing.plan_as_text(plan, console))
+            console.note(output.plan_as_text(plan, console))
             if not _confirmed(plan):
                 console.note("Nothing was changed.")
                 return Exit.FAILED
@@ -140,21 +140,22 @@ def _apply(settings: Settings, request: Request, stop: Stop) -> Exit:
                 lock.leave()
                 raise
         # Before others are told, who may hang.
-        printing.print_result(result, _wanted(request), console, plan_was_shown=asking)
-    printing.report_result(result, _wanted(request))
+        output.print_result(result, _wanted(request), console, plan_was_shown=asking)
+    output.report_result(result, _wanted(request))
     # A signal that came when all was done left nothing undone.
     return Exit.OK if result.ok else stop.code or Exit.FAILED
 
 
-def _wanted(request: Request) -> printing.Wanted:
-    return printing.Wanted(request.output, request.reports, request.markdown_limit)
+def _wanted(request: RunRequest) -> output.OutputOptions:
+    return output.OutputOptions(request.output, request.reports, request.markdown_limit)
 
 
-def _saved_plan(settings: Settings, request: Request) -> SavedPlan | None:
+def _saved_plan(settings: CommandSettings, request: RunRequest) -> SavedPlan | None:
     """What ``--apply-plan`` names, if this run can come to it. Raises ReconcileError."""
     if request.apply_plan is None:
         return None
-    from reconciler.saved_plans import check_options, read_plan
+    from reconciler.saved_plans.file import read_plan
+    from reconciler.saved_plans.options import check_options
 
     saved = read_plan(request.apply_plan)
     check_options(saved, settings.options(plan_only=False), str(request.apply_plan))
@@ -194,9 +195,9 @@ def _confirmed(plan: Plan) -> bool:
 def question(plan: Plan) -> tuple[str, str]:
     """What a yes will do, and how much of it deletes: ``Make 3 changes in 2 clusters (1 to create,
     2 to update)``."""
-    from reconciler.planning.guards import deletions_of
-    from reconciler.planning.plan import Action
-    from reconciler.reporting.wording import counted, dns_action, plural
+    from reconciler.plan.guards import deletions_of
+    from reconciler.plan.model import Action
+    from reconciler.report.wording import counted, dns_action, plural
 
     writes = list(plan.writes())
     parts = []

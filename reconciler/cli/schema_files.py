@@ -9,7 +9,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from reconciler.errors import ReconcileError, UsageError
+from reconciler.api.errors import ReconcileError, UsageError
 
 Schema = dict[str, Any]
 
@@ -70,7 +70,7 @@ def file_of_kind(kind: str) -> Path:
     )
 
 
-def spelled(kind: str) -> str:
+def kind_as_written(kind: str) -> str:
     """The kind with the capitals that it has in a manifest, if it is a known one."""
     return next((name for name in kinds() if name.lower() == kind.lower()), kind)
 

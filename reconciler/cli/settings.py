@@ -16,18 +16,18 @@ from msgspec import Struct, field
 from msgspec.structs import replace
 
 from reconciler.cli.console import Console, open_console
-from reconciler.cli.durations import DURATION
-from reconciler.cli.stopping import GRACE_SECONDS
+from reconciler.cli.stop import GRACE_SECONDS
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from reconciler.options import Options
+    from reconciler.run.options import Options
+import re
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 
-class Settings(Struct, frozen=True):
+class CommandSettings(Struct, frozen=True):
     """What the command line and the environment say about repository, fleet and limits."""
 
     repo: str = "."
@@ -66,9 +66,9 @@ class Settings(Struct, frozen=True):
 
     def until_deadline(
         self, *, plan_only: bool = True, more: float = 0.0
-    ) -> tuple[Settings, float]:
+    ) -> tuple[CommandSettings, float]:
         """With a deadline that begins now, and holds for Git and the lock as well; its seconds."""
-        from reconciler.options import usual_seconds
+        from reconciler.run.options import usual_seconds
 
         seconds = self.deadline or usual_seconds(plan_only=plan_only) + more
         ends, others = time.monotonic() + seconds, self.time_left
@@ -81,9 +81,9 @@ class Settings(Struct, frozen=True):
 
     def options(self, *, plan_only: bool = True) -> Options:
         """The same as the pipeline wants it."""
-        from reconciler.options import Options
-        from reconciler.sharding.split import parse_shard
-        from reconciler.source.rules import SignatureRule
+        from reconciler.git.source_rules import SignatureRule
+        from reconciler.run.options import Options
+        from reconciler.shard.split import parse_shard
 
         required = self.require_signature
         return Options(
@@ -248,9 +248,9 @@ def merged(
     no_color: bool = False,
     debug: bool = False,
     **given: Any,
-) -> Settings:
+) -> CommandSettings:
     """The settings of `reconcile`, with what a subcommand was given itself put over them."""
-    settings: Settings = context.obj or Settings()
+    settings: CommandSettings = context.obj or CommandSettings()
     over = {name: value for name, value in given.items() if value not in (None, ())}
     if verbose or no_color or debug:
         console = open_console(
@@ -261,3 +261,90 @@ def merged(
         )
         over["console"] = console
     return replace(settings, **over)
+
+
+# -- durations -------------------------------------------------------------------------------------
+
+
+_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+_PART = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h)")
+
+
+class Duration(click.ParamType[float]):
+    """Seconds as a float; a bare number is seconds."""
+
+    name = "duration"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        if isinstance(value, float | int):
+            return float(value)
+        text = str(value).strip()
+        if re.fullmatch(r"\d+(\.\d+)?", text):
+            seconds = float(text)
+        elif re.fullmatch(f"({_PART.pattern})+", text):
+            seconds = sum(float(number) * _UNITS[unit] for number, unit in _PART.findall(text))
+        else:
+            self.fail(f"{text!r} is not a duration such as 90s, 10m or 1h30m", param, ctx)
+        if seconds <= 0:
+            self.fail("a duration is longer than nothing", param, ctx)
+        return seconds
+
+
+DURATION = Duration()
+
+
+# -- locks, shards and deadlines -------------------------------------------------------------------
+
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+HEADING = "Other runs, and the end of this one"
+
+
+def lock_options(command: Command) -> Command:
+    """Adds --shard, --round, --lock, --lock-timeout, --lease-duration and --grace."""
+    for decorate in (
+        option(
+            "--grace",
+            type=DURATION,
+            heading=HEADING,
+            help="After SIGTERM, end within this time. [default: 25s]",
+        ),
+        option(
+            "--lease-duration",
+            type=DURATION,
+            heading=HEADING,
+            help="Others take over from a run that is silent for so long. [default: 90s]",
+        ),
+        option(
+            "--lock-timeout",
+            type=DURATION,
+            heading=HEADING,
+            help="Wait so long for another run to end. [default: fail when it is seen alive]",
+        ),
+        option(
+            "--round",
+            default="",
+            metavar="ID",
+            heading=HEADING,
+            help="What the pods of one run have in common and no other run has, such as their "
+            "Job's UID.",
+        ),
+        option(
+            "--shard",
+            metavar="INDEX/COUNT",
+            heading=HEADING,
+            help="Only this pod's share of the clusters, such as 0/4: the pods of one Job share "
+            "a run. [default: $JOB_COMPLETION_INDEX/$JOB_COMPLETIONS, if both are set]",
+        ),
+        option(
+            "--lock",
+            type=click.Choice(["auto", "lease", "file", "none"]),
+            heading=HEADING,
+            help="A Lease in the host cluster, or a file. [default: lease in a pod or with "
+            "--host-context, else file]",
+        ),
+    ):
+        command = decorate(command)
+    return command

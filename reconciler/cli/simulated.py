@@ -9,22 +9,25 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
-from reconciler.cli.settings import Settings
+from reconciler.cli.settings import CommandSettings
 
 MEMORY = "fleet-memory.json"
 
 
 @contextmanager
-def simulated_members(settings: Settings, *, reset: bool = False) -> Iterator[Settings]:
+def simulated_members(
+    settings: CommandSettings, *, reset: bool = False
+) -> Iterator[CommandSettings]:
     """One simulated cluster for each of the repository's; their objects outlive the process.
 
     Gives the settings by which they are reached. ``reset`` forgets what earlier runs left in them,
     and what is remembered of them. Raises BadInput, SourceError.
     """
-    from reconciler.repository import read
-    from reconciler.sandbox import ClusterSettings, Sandbox, default_state
+    from kubesim.fleet import Sandbox, default_state
+    from kubesim.server import ClusterSettings
+    from reconciler.run.repository import read_repository
 
-    state = read(settings.options()).state
+    state = read_repository(settings.options()).state
     place = str(Path(settings.repo).resolve()) if Path(settings.repo).exists() else settings.repo
     folder = default_state(hashlib.sha256(f"{place}\0{settings.path}".encode()).hexdigest()[:16])
     memory = folder / "memory" / MEMORY
@@ -45,7 +48,7 @@ def simulated_members(settings: Settings, *, reset: bool = False) -> Iterator[Se
 
 
 @contextmanager
-def seen_by(settings: Settings, *, sandbox: bool) -> Iterator[Settings]:
+def seen_by(settings: CommandSettings, *, sandbox: bool) -> Iterator[CommandSettings]:
     """The settings, or with ``sandbox`` those by which the simulated clusters are reached."""
     if not sandbox:
         yield settings

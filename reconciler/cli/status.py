@@ -11,13 +11,14 @@ import click
 from msgspec import Struct
 from msgspec.structs import replace
 
+from reconciler.api.errors import UsageError
 from reconciler.cli.command_group import GroupedCommand
-from reconciler.cli.durations import DURATION
-from reconciler.cli.exits import Exit
+from reconciler.cli.exit_codes import Exit
 from reconciler.cli.progress import Bars
 from reconciler.cli.settings import (
+    DURATION,
     FLEET,
-    Settings,
+    CommandSettings,
     memory_options,
     merged,
     option,
@@ -25,12 +26,11 @@ from reconciler.cli.settings import (
     terminal_options,
 )
 from reconciler.cli.simulated import seen_by
-from reconciler.cli.stopping import Stop, heard
+from reconciler.cli.stop import Stop, heard
 from reconciler.cli.tables import table
-from reconciler.errors import UsageError
 
 if TYPE_CHECKING:
-    from reconciler.overview.fleet_status import ClusterStatus, WorkloadStatus
+    from reconciler.status.fleet_status import ClusterStatus, WorkloadStatus
 
 WATCH, OUTPUT = "Watching", "Output"
 SHORTEST_LOOK = 1.0
@@ -107,19 +107,19 @@ def status(
     settings = merged(context, **given)
     if timeout is not None and not watch:
         raise click.UsageError("--timeout goes with --watch.")
-    watching = Watching(interval, timeout) if watch else None
+    watching = WatchInterval(interval, timeout) if watch else None
     with heard(settings) as stop, seen_by(settings, sandbox=sandbox) as settings:
         return _follow(settings, stop, workload, namespace, output, watching)
 
 
-class Watching(Struct, frozen=True):
+class WatchInterval(Struct, frozen=True):
     """How often to look again, and for how long; both in seconds."""
 
     interval: float
     timeout: float | None
 
 
-class Seen(Struct, frozen=True):
+class StatusRows(Struct, frozen=True):
     """The rows that were asked for; and cluster -> why it could not be looked at."""
 
     rows: list[WorkloadStatus]
@@ -127,12 +127,12 @@ class Seen(Struct, frozen=True):
 
 
 def _follow(
-    settings: Settings,
+    settings: CommandSettings,
     stop: Stop,
     workload: str,
     namespace: str,
     output: str,
-    watching: Watching | None,
+    watching: WatchInterval | None,
 ) -> Exit:
     began = time.monotonic()
     shown: list[str] = []
@@ -154,9 +154,11 @@ def _follow(
         stop.wait(watching.interval)
 
 
-def _within(settings: Settings, watching: Watching | None, began: float) -> Settings:
+def _within(
+    settings: CommandSettings, watching: WatchInterval | None, began: float
+) -> CommandSettings:
     """A look has its own deadline, and ends with the watching."""
-    from reconciler.options import usual_seconds
+    from reconciler.run.options import usual_seconds
 
     if watching is None or watching.timeout is None:
         return settings
@@ -165,10 +167,10 @@ def _within(settings: Settings, watching: Watching | None, began: float) -> Sett
     return replace(settings, deadline=min(usual, max(left, SHORTEST_LOOK)))
 
 
-def _look(settings: Settings, name: str, namespace: str, *, quiet: bool) -> Seen:
-    from reconciler import pipeline
-    from reconciler.overview.failing_pods import failing_pods
-    from reconciler.overview.fleet_status import fleet_status, select
+def _look(settings: CommandSettings, name: str, namespace: str, *, quiet: bool) -> StatusRows:
+    from reconciler.run import pipeline
+    from reconciler.status.failing_pods import failing_pods
+    from reconciler.status.fleet_status import fleet_status, select
 
     with Bars(settings.console, wanted=not quiet) as bars:
         prepared = pipeline.make_plan(settings.options(), bars)
@@ -187,15 +189,15 @@ def _look(settings: Settings, name: str, namespace: str, *, quiet: bool) -> Seen
         words = failing_pods(members[one.cluster], row.key, one.live)
         return replace(one, message="; ".join([one.message, *words]))
 
-    return Seen(
+    return StatusRows(
         [replace(r, clusters=tuple(explained(r, one) for one in r.clusters)) for r in rows],
         {one.name: one.problem for one in prepared.plan.clusters if not one.reachable},
     )
 
 
 def _show(
-    settings: Settings,
-    seen: Seen,
+    settings: CommandSettings,
+    seen: StatusRows,
     output: str,
     before: list[str],
     *,
@@ -215,12 +217,12 @@ def _show(
     return lines
 
 
-def _lines(seen: Seen, output: str) -> Iterator[str]:
-    from reconciler.overview.fleet_status import document_of
+def _lines(seen: StatusRows, output: str) -> Iterator[str]:
+    from reconciler.status.fleet_status import status_document
 
     if output in ("json", "yaml"):
         document: Mapping[str, Any] = {
-            "workloads": [document_of(row) for row in seen.rows],
+            "workloads": [status_document(row) for row in seen.rows],
             "notLookedAt": [{"name": name, "reason": why} for name, why in seen.away.items()],
         }
         if output == "json":
@@ -278,7 +280,7 @@ def _wide(rows: Sequence[WorkloadStatus]) -> Iterator[str]:
     yield from table(["WORKLOAD", "CLUSTER", "STATUS", "WANTED", "READY", "MESSAGE"], cells)
 
 
-def _troubles(seen: Seen) -> Iterator[str]:
+def _troubles(seen: StatusRows) -> Iterator[str]:
     """What is wrong, in a line for each thing that is said of a workload, by whichever clusters,
     and for each cluster that could not be looked at."""
     said: dict[tuple[str, str], list[str]] = {}

@@ -8,9 +8,9 @@ import click
 from msgspec.structs import replace
 
 from reconciler.cli.command_group import LimitedCommand
-from reconciler.cli.exits import Exit
+from reconciler.cli.exit_codes import Exit
 from reconciler.cli.settings import (
-    Settings,
+    CommandSettings,
     memory_options,
     merged,
     option,
@@ -19,7 +19,7 @@ from reconciler.cli.settings import (
 )
 
 if TYPE_CHECKING:
-    from reconciler.planning.survivability import Survivability
+    from reconciler.failover.survivability import Survivability
 
 OUTPUT, OUTAGES = "Output", "Outages"
 NEVER, DEGRADED, DOWN = "never", "degraded", "down"
@@ -94,15 +94,15 @@ def survivability(
     (survives), some (degraded) or none (down).
     """
     settings = merged(context, **given)
-    from reconciler.planning.survivability import worse_than
+    from reconciler.failover.survivability import worse_than
 
     matrix = _matrix(settings, outages)
     if base:
         matrix = worse_than(_matrix(replace(settings, ref=base), outages), matrix)
     if live:
-        from reconciler.stand_ins import try_stand_ins
+        from reconciler.run.stand_ins import try_failover_targets
 
-        matrix = replace(matrix, live=try_stand_ins(settings.options()))
+        matrix = replace(matrix, live=try_failover_targets(settings.options()))
     settings.console.out(_rendered(matrix, output, settings), newline=False)
     refused = matrix.live is not None and any(one.certain for one in matrix.live.refused)
     if fail_on != NEVER and refused:
@@ -110,30 +110,32 @@ def survivability(
     return Exit.FAILED if _fails(matrix, fail_on) else Exit.OK
 
 
-def _matrix(settings: Settings, outages: tuple[str, ...]) -> Survivability:
-    from reconciler import pipeline
-    from reconciler.planning.survivability import survivability as calculated
+def _matrix(settings: CommandSettings, outages: tuple[str, ...]) -> Survivability:
+    from reconciler.failover.survivability import assess_survivability as calculated
+    from reconciler.run import pipeline
 
-    state = pipeline.validate(settings.options(), members=False).state
+    state = pipeline.validate_repository(settings.options(), members=False).state
     for cluster in state.clusters:
         for fault in cluster.faults:
             settings.console.note(f"Warning: {cluster.name}: {fault.position}: {fault.message}")
     return calculated(state, outages)
 
 
-def _rendered(matrix: Survivability, output: str, settings: Settings) -> str:
-    from reconciler.reporting import survivability as report
+def _rendered(matrix: Survivability, output: str, settings: CommandSettings) -> str:
+    from reconciler.report import survivability as report
 
     if output == "json":
-        return report.render_json(matrix)
+        return report.render_survivability_json(matrix)
     if output == "markdown":
-        return report.render_markdown(matrix)
+        return report.render_survivability_markdown(matrix)
     console = settings.console
-    return report.render_text(matrix, colour=console.stdout_colour, width=console.width)
+    return report.render_survivability_text(
+        matrix, colour=console.stdout_colour, width=console.width
+    )
 
 
 def _fails(matrix: Survivability, fail_on: str) -> bool:
-    from reconciler.planning.survivability import Fate
+    from reconciler.failover.survivability import Fate
 
     worst = {row.worst for row in matrix.rows}
     if fail_on == DOWN:

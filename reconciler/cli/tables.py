@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
 
 import click
+
+if TYPE_CHECKING:
+    from reconciler.join.steps import Step
 
 GAP = 3
 
@@ -27,3 +32,70 @@ def age(seconds: float) -> str:
         if seconds >= 2 * length:
             return f"{int(seconds // length)}{unit}"
     return f"{max(0, int(seconds))}s"
+
+
+# -- steps of join and unjoin ----------------------------------------------------------------------
+
+
+_COLOURS = {
+    "create": "green",
+    "change": "yellow",
+    "delete": "red",
+    "release": "yellow",
+    "keep": "cyan",
+}
+_SHOWN_DETAILS = 6
+
+
+def step_lines(step: Step, *, verbose: bool = False) -> Iterator[str]:
+    """``member  create  ServiceAccount federation-system/aws-eu-host``, and what is to be known."""
+    effect = click.style(f"{step.effect:<10}", fg=_COLOURS.get(step.effect))
+    yield f"  {step.where:<11} {effect} {_what(step)}"
+    shown = step.details if verbose or step.path else step.details[:_SHOWN_DETAILS]
+    for detail in shown:
+        yield " " * 25 + detail
+    if len(shown) < len(step.details):
+        yield " " * 25 + f"and {len(step.details) - len(shown)} more"
+
+
+def _what(step: Step) -> str:
+    from reconciler.join.steps import title
+
+    if step.path:
+        return step.path
+    if not step.object:
+        return step.description
+    name = title(step.object)
+    return f"{name} ({step.description})" if step.description else name
+
+
+def steps_as_yaml(steps: Sequence[Step]) -> str:
+    """The objects that would be written, for whoever applies them otherwise."""
+    import yaml
+
+    from reconciler.join.steps import Verb
+
+    documents = []
+    for step in steps:
+        if step.verb in (Verb.APPLY, Verb.AWAIT_TOKEN, Verb.WRITE_FILE) and step.object:
+            body = yaml.safe_dump(step.object, sort_keys=False, allow_unicode=True)
+            where = step.path or f"the {step.where} cluster"
+            documents.append(f"# {where}: {step.effect}\n{body}")
+    return "---\n".join(documents)
+
+
+def steps_as_json(steps: Sequence[Step], warnings: Sequence[str]) -> str:
+    """Every step as it was planned, or as it was done."""
+    rows: list[dict[str, Any]] = [
+        {
+            "where": step.where,
+            "effect": str(step.effect),
+            "what": _what(step),
+            "path": step.path,
+            "object": step.object or None,
+            "details": list(step.details),
+        }
+        for step in steps
+    ]
+    document = {"steps": rows, "warnings": list(warnings)}
+    return json.dumps(document, indent=2, ensure_ascii=False)

@@ -6,27 +6,26 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from reconciler.cli.both_ends import Ends, open_ends, read_repository, recalled
+from reconciler.api.errors import ClusterError, ClusterUnauthorized, ClusterUnreachable, UsageError
 from reconciler.cli.command_group import LimitedCommand
-from reconciler.cli.durations import DURATION
-from reconciler.cli.exits import Exit
+from reconciler.cli.exit_codes import Exit
+from reconciler.cli.member_and_host import Ends, open_ends, read_repository_of, recalled_memory
 from reconciler.cli.settings import (
-    Settings,
+    DURATION,
+    CommandSettings,
     merged,
     option,
     repository_options,
     terminal_options,
 )
-from reconciler.cli.step_lines import as_json, lines_of
-from reconciler.errors import ClusterError, ClusterUnauthorized, ClusterUnreachable, UsageError
+from reconciler.cli.tables import step_lines, steps_as_json
 
 if TYPE_CHECKING:
-    from reconciler.cluster.member import Member
-    from reconciler.joining.carrying_out import Hands
-    from reconciler.joining.emptying import Fate
-    from reconciler.joining.leaving import LeavePlan, LeaveRequest
-    from reconciler.joining.steps import Step
-    from reconciler.joining.understanding import Understanding
+    from reconciler.cluster.client import Member
+    from reconciler.join.carry_out import StepTools
+    from reconciler.join.leave import Fate, LeavePlan, LeaveRequest
+    from reconciler.join.needed_kinds import RepositoryWithCluster
+    from reconciler.join.steps import Step
 
 RUN, CLUSTER = "What to do", "Clusters"
 
@@ -118,7 +117,7 @@ def unjoin(
     settings = merged(context, **given)
     if orphan and prune:
         raise click.UsageError("--orphan or --prune, not both.")
-    from reconciler.joining.leaving import LeaveRequest
+    from reconciler.join.leave import LeaveRequest
 
     fate: Fate | None = "orphan" if orphan else "prune" if prune else None
     request = LeaveRequest(name, fate, keep_manifest)
@@ -143,19 +142,19 @@ def unjoin(
 
 
 def _planned(
-    settings: Settings, request: LeaveRequest, ends: Ends, *, force: bool
-) -> tuple[LeavePlan, Hands]:
-    from reconciler.joining.carrying_out import Hands
-    from reconciler.joining.leaving import plan_leave
-    from reconciler.joining.understanding import understand
+    settings: CommandSettings, request: LeaveRequest, ends: Ends, *, force: bool
+) -> tuple[LeavePlan, StepTools]:
+    from reconciler.join.carry_out import StepTools
+    from reconciler.join.leave import plan_leave
+    from reconciler.join.needed_kinds import with_joining_cluster
 
-    files, folder, claimant = read_repository(settings)
-    known = understand(files, request.name)
+    files, folder, claimant = read_repository_of(settings)
+    known = with_joining_cluster(files, request.name)
     member = _reached_member(ends, force=force)
     host = _reached_host(ends, known, request.name, force=force)
-    servers = recalled(settings, ends, known.state.federation, claimant).known_servers
+    servers = recalled_memory(settings, ends, known.state.federation, claimant).known_servers
     plan = plan_leave(request, known, files, member, host, folder, claimant, servers)
-    hands = Hands(member, host, folder=folder, emptying=plan.emptying, tolerant=force)
+    hands = StepTools(member, host, folder=folder, emptying=plan.emptying, tolerant=force)
     return plan, hands
 
 
@@ -171,7 +170,9 @@ def _reached_member(ends: Ends, *, force: bool) -> Member | None:
     return ends.member
 
 
-def _reached_host(ends: Ends, known: Understanding, name: str, *, force: bool) -> Member | None:
+def _reached_host(
+    ends: Ends, known: RepositoryWithCluster, name: str, *, force: bool
+) -> Member | None:
     """The host; None for a member of whom it keeps nothing."""
     access = known.cluster(name).access
     if known.manifest is not None and access.context and access.secret is None:
@@ -185,7 +186,7 @@ def _reached_host(ends: Ends, known: Understanding, name: str, *, force: bool) -
     return ends.host
 
 
-def _confirmed(settings: Settings, plan: LeavePlan, name: str) -> bool:
+def _confirmed(settings: CommandSettings, plan: LeavePlan, name: str) -> bool:
     """Asks; where nobody can be asked, only a deletion of objects needs --yes."""
     console = settings.console
     if not console.interactive:
@@ -196,7 +197,7 @@ def _confirmed(settings: Settings, plan: LeavePlan, name: str) -> bool:
             )
         return True
     for step in plan.steps:
-        for line in lines_of(step, verbose=console.verbose):
+        for line in step_lines(step, verbose=console.verbose):
             console.note(line)
     question = f"Take {name} out of the federation"
     if plan.deletions:
@@ -212,32 +213,34 @@ def _confirmed(settings: Settings, plan: LeavePlan, name: str) -> bool:
     return str(answer).strip().lower() == "yes"
 
 
-def _carry_out(settings: Settings, plan: LeavePlan, hands: Hands, output: str) -> int:
-    from reconciler.joining.carrying_out import carry_out
+def _carry_out(settings: CommandSettings, plan: LeavePlan, hands: StepTools, output: str) -> int:
+    from reconciler.join.carry_out import carry_out_steps
 
     steps: list[Step] = []
 
     def done(step: Step) -> None:
         steps.append(step)
         if output == "text":
-            for line in lines_of(step, verbose=settings.console.verbose):
+            for line in step_lines(step, verbose=settings.console.verbose):
                 settings.console.out(line)
 
-    carry_out(plan.steps, hands, done)
+    carry_out_steps(plan.steps, hands, done)
     if output == "json":
-        settings.console.out(as_json(steps, plan.warnings))
+        settings.console.out(steps_as_json(steps, plan.warnings))
     _warn(settings, plan)
     settings.console.note("")
     settings.console.note("It is no member any more. Next: commit the repository")
     return Exit.OK
 
 
-def _show(settings: Settings, plan: LeavePlan, steps: list[Step], output: str, last: str) -> int:
+def _show(
+    settings: CommandSettings, plan: LeavePlan, steps: list[Step], output: str, last: str
+) -> int:
     if output == "json":
-        settings.console.out(as_json(steps, plan.warnings))
+        settings.console.out(steps_as_json(steps, plan.warnings))
         return Exit.OK
     for step in steps:
-        for line in lines_of(step, verbose=settings.console.verbose):
+        for line in step_lines(step, verbose=settings.console.verbose):
             settings.console.out(line)
     _warn(settings, plan)
     settings.console.note("")
@@ -245,7 +248,7 @@ def _show(settings: Settings, plan: LeavePlan, steps: list[Step], output: str, l
     return Exit.OK
 
 
-def _warn(settings: Settings, plan: LeavePlan) -> None:
+def _warn(settings: CommandSettings, plan: LeavePlan) -> None:
     label = click.style("Warning:", fg="yellow", bold=True)
     for warning in plan.warnings:
         settings.console.note(f"{label} {warning}")

@@ -9,17 +9,17 @@ from typing import Any
 import click
 from msgspec.structs import replace
 
+from reconciler.api.errors import BadInput, Problem
 from reconciler.cli.command_group import LimitedCommand
-from reconciler.cli.exits import Exit
+from reconciler.cli.exit_codes import Exit
 from reconciler.cli.failures import describe_problem
 from reconciler.cli.settings import (
-    Settings,
+    CommandSettings,
     merged,
     option,
     repository_options,
     terminal_options,
 )
-from reconciler.errors import BadInput, Problem
 
 EPILOG = """\b
 Examples:
@@ -49,13 +49,13 @@ def validate(context: click.Context, /, *, output: str, **given: Any) -> int:
     shares out the replicas as if all clusters were empty. All problems are reported at once.
     """
     settings = merged(context, **given)
-    from reconciler import repository as repositories
+    from reconciler.run import repository as repositories
 
     problems: tuple[Problem, ...] = ()
     warnings: tuple[str, ...] = ()
     counts: dict[str, int] = {}
     try:
-        repository = repositories.validate(settings.options())
+        repository = repositories.validate_repository(settings.options())
     except BadInput as error:
         problems = error.problems
     else:
@@ -75,12 +75,12 @@ def validate(context: click.Context, /, *, output: str, **given: Any) -> int:
 
 
 def _as_text(
-    settings: Settings,
+    settings: CommandSettings,
     problems: tuple[Problem, ...],
     warnings: tuple[str, ...],
     counts: dict[str, int],
 ) -> None:
-    from reconciler.reporting.wording import visible
+    from reconciler.report.wording import visible
 
     console = settings.console
     for problem in problems:
@@ -124,12 +124,12 @@ def _as_json(
     return json.dumps(body, indent=2, ensure_ascii=False)
 
 
-def _from_here(problems: tuple[Problem, ...], settings: Settings) -> tuple[Problem, ...]:
+def _from_here(problems: tuple[Problem, ...], settings: CommandSettings) -> tuple[Problem, ...]:
     """With files named from where the command was started, so that terminals and GitHub find them.
 
     Those of a repository that is elsewhere keep their names.
     """
-    from reconciler.source.location import is_url
+    from reconciler.git.location import is_url
 
     here, root = Path.cwd().resolve(), Path(settings.repo).expanduser()
     chosen = (Path() if is_url(settings.repo) else root) / settings.path
@@ -146,7 +146,7 @@ def _from_here(problems: tuple[Problem, ...], settings: Settings) -> tuple[Probl
 def _annotations(problems: tuple[Problem, ...], warnings: tuple[str, ...]) -> list[str]:
     """GitHub's workflow commands ``::error file=...::message``, with its escapes."""
 
-    from reconciler.reporting.wording import visible
+    from reconciler.report.wording import visible
 
     def message(text: str) -> str:
         return (

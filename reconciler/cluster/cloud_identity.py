@@ -12,7 +12,7 @@ import time
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from reconciler.errors import ReconcileError
+from reconciler.api.errors import ReconcileError
 
 EKS_URL_SECONDS = 60
 """What EKS asks to be written into the address; it takes one for a quarter of an hour."""

@@ -18,9 +18,9 @@ from urllib.parse import quote, urlsplit
 
 from msgspec.structs import replace
 
+from reconciler.api.errors import ClusterUnauthorized
+from reconciler.api.objects import Unshown, map_of
 from reconciler.cluster.endpoint import Endpoint, basic, bearer, bearer_file
-from reconciler.errors import ClusterUnauthorized
-from reconciler.objects import Unshown, map_of
 
 _SECTIONS = (("clusters", "cluster"), ("users", "user"), ("contexts", "context"))
 _FROM_A_SECRET: dict[str, dict[str, type]] = {

@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from reconciler.objects import Object
+from reconciler.api.objects import Object
 
 _NAME = r"([a-z0-9](?:[a-z0-9.-]{0,251}[a-z0-9])?)"
 _SAYINGS = (

@@ -11,29 +11,29 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from msgspec import Struct
 
-from reconciler.cluster.member import Member
-from reconciler.cluster.resources import Resource
+from reconciler.api.errors import DnsError, NotFound, ReconcileError
+from reconciler.api.objects import Object, ObjectKey, key_of
+from reconciler.cluster.client import Member
+from reconciler.cluster.discovery import RESTMapping
+from reconciler.dns.answers import ZoneContent
 from reconciler.dns.records import (
     ADDRESS_TYPES,
     Abilities,
-    Record,
-    Standing,
+    DnsRecord,
+    StandingRecord,
     owner_text,
     read_owner,
 )
 from reconciler.dns.rows import NOT_WANTED, rows
 from reconciler.dns.rules import Thresholds, hold_small_zone
-from reconciler.dns.withdrawing import Decision
 from reconciler.dns.zones import Decide
-from reconciler.errors import DnsError, NotFound, ReconcileError
-from reconciler.objects import Object, ObjectKey, key_of
-from reconciler.planning.plan import RecordOutcome
+from reconciler.plan.model import RecordOutcome
 
 API_VERSION = "externaldns.k8s.io/v1alpha1"
 OWNER_LABEL = "federation.reconciler.dev/dns-owner"
 NAME_ANNOTATION = "federation.reconciler.dev/dns-name"
 TARGETS_ANNOTATION = "federation.reconciler.dev/dns-targets-"
-RESOURCE = Resource(API_VERSION, "DNSEndpoint", "dnsendpoints", namespaced=True)
+RESOURCE = RESTMapping(API_VERSION, "DNSEndpoint", "dnsendpoints", namespaced=True)
 WHERE = "external-dns"
 
 
@@ -63,10 +63,10 @@ def plan_endpoints(
     ours = [o for o in found if (o["metadata"].get("labels") or {}).get(OWNER_LABEL) == owner]
     existing = {_dns_name(obj): obj for obj in ours}
     theirs = [obj for obj in found if obj not in ours]
-    standing = {name: standing_in(obj) for name, obj in existing.items()}
+    standing = {name: endpoints_in(obj) for name, obj in existing.items()}
     decision = decide(standing, Abilities())
     wanted, warnings = {}, list(decision.warnings)
-    for name, body in endpoints(decision, owner, namespace).items():
+    for name, body in dns_endpoints(decision, owner, namespace).items():
         other = _in_the_way(name, body["metadata"]["name"], theirs)
         if other:
             warnings.append(f"{name}: not written: DNSEndpoint {other} is not ours")
@@ -76,7 +76,7 @@ def plan_endpoints(
     applied = [b for n, b in wanted.items() if n not in existing or differs(existing[n], b)]
     deleted = [o for n, o in existing.items() if n not in wanted and n not in decision.kept]
     touched = {_dns_name(obj) for obj in (*applied, *deleted)}
-    records: dict[str, list[Record]] = {}
+    records: dict[str, list[DnsRecord]] = {}
     for record in decision.records:
         if record.name in wanted:
             records.setdefault(record.name, []).append(record)
@@ -88,7 +88,7 @@ def plan_endpoints(
     return EndpointPlan(tuple(changes), tuple(applied), tuple(deleted), tuple(sorted(warnings)))
 
 
-def _rewritten(name: str, before: Sequence[Standing]) -> list[Object]:
+def _rewritten(name: str, before: Sequence[StandingRecord]) -> list[Object]:
     """Rows of a name whose targets stay and whose object does not."""
     reason = "its TTL, or what is remembered of its clusters"
     return [
@@ -158,15 +158,15 @@ def _try(
 # -- the objects -------------------------------------------------------------------------------
 
 
-def endpoints(decision: Decision, owner: str, namespace: str) -> dict[str, Object]:
+def dns_endpoints(decision: ZoneContent, owner: str, namespace: str) -> dict[str, Object]:
     """The objects that a decision asks for, by DNS name. Pure."""
-    by_name: dict[str, list[Record]] = {}
+    by_name: dict[str, list[DnsRecord]] = {}
     for record in decision.records:
         by_name.setdefault(record.name, []).append(record)
     return {name: _endpoint(name, rs, owner, namespace) for name, rs in sorted(by_name.items())}
 
 
-def _endpoint(name: str, records: list[Record], owner: str, namespace: str) -> Object:
+def _endpoint(name: str, records: list[DnsRecord], owner: str, namespace: str) -> Object:
     memory = {
         f"{TARGETS_ANNOTATION}{r.type.lower()}": owner_text(owner, r.by_cluster) for r in records
     }
@@ -174,7 +174,7 @@ def _endpoint(name: str, records: list[Record], owner: str, namespace: str) -> O
         "apiVersion": API_VERSION,
         "kind": "DNSEndpoint",
         "metadata": {
-            "name": object_name(owner, name),
+            "name": endpoint_name(owner, name),
             "namespace": namespace,
             "labels": {OWNER_LABEL: owner},
             "annotations": {NAME_ANNOTATION: name, **memory},
@@ -193,7 +193,7 @@ def _endpoint(name: str, records: list[Record], owner: str, namespace: str) -> O
     }
 
 
-def object_name(owner: str, name: str) -> str:
+def endpoint_name(owner: str, name: str) -> str:
     """A Kubernetes name for a DNS name; a digest keeps apart what would look the same."""
     plain = f"{owner}-{name.rstrip('.')}".lower()
     text = plain.replace("*", "wildcard").replace("_", "-")
@@ -220,7 +220,7 @@ def differs(live: Object, wanted: Object) -> bool:
     return bool(given != wanted["spec"]["endpoints"])
 
 
-def standing_in(obj: Object) -> tuple[Standing, ...]:
+def endpoints_in(obj: Object) -> tuple[StandingRecord, ...]:
     """What one of our objects tells external-dns to write."""
     annotations = obj["metadata"].get("annotations") or {}
     found = []
@@ -230,7 +230,7 @@ def standing_in(obj: Object) -> tuple[Standing, ...]:
             dot = "." if kind in ("CNAME", "ALIAS") else ""
             values = tuple(f"{value}{dot}" for value in one.get("targets") or ())
             mark = read_owner(annotations.get(f"{TARGETS_ANNOTATION}{kind.lower()}", ""))
-            found.append(Standing(kind, values, mark.by_cluster))
+            found.append(StandingRecord(kind, values, mark.by_cluster))
     return tuple(found)
 
 
@@ -245,7 +245,7 @@ def _dns_name(obj: Object) -> str:
 def _hold_limits(
     existing: Mapping[str, Object],
     wanted: Mapping[str, Object],
-    decision: Decision,
+    decision: ZoneContent,
     limits: Thresholds,
 ) -> None:
     there = {name for name in existing if name not in decision.kept}

@@ -13,11 +13,11 @@ from dataclasses import dataclass, field
 
 from msgspec.structs import replace
 
-from reconciler.dns.records import Entry, HealthCheck, Place
+from reconciler.api.errors import Problem
+from reconciler.api.objects import Object, ObjectKey, key_of
+from reconciler.dns.records import HealthCheck, NameEntry, Place
 from reconciler.dns.rules import DnsRules, ZoneRule
-from reconciler.errors import Problem
 from reconciler.federation.model import Cluster, DesiredState, Workload
-from reconciler.objects import Object, ObjectKey, key_of
 
 ANNOTATION = "federation.reconciler.dev/dns"
 CHECK_ANNOTATION = "federation.reconciler.dev/dns-health-check"
@@ -39,13 +39,13 @@ Homes = Mapping[ObjectKey, frozenset[str]]
 
 
 @dataclass
-class Wanted:
+class WantedNames:
     """The entries, by name, and what could not be understood."""
 
-    entries: dict[str, Entry] = field(default_factory=dict)
+    entries: dict[str, NameEntry] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
 
-    def add(self, entry: Entry, rules: DnsRules) -> None:
+    def add(self, entry: NameEntry, rules: DnsRules) -> None:
         """Entries of one name are joined: Ingresses may share a host.
 
         A name lies in the most specific zone, whatever made it: the one above only delegates.
@@ -77,13 +77,13 @@ def wanted_names(
     rules: DnsRules,
     homes: Homes | None = None,
     down: Collection[str] = (),
-) -> Wanted:
+) -> WantedNames:
     """Every name that the repository asks for. Pure; sorted by name.
 
     ``homes`` None: every object is everywhere. An object without any home is not pruned from DNS
     while a cluster is ``down``: it may have been at home there.
     """
-    wanted = Wanted()
+    wanted = WantedNames()
     for workload in state.workloads:
         asked = _annotation(workload, ANNOTATION)
         if (workload.key.group, workload.key.kind) in _KINDS and asked not in ("", "false"):
@@ -93,7 +93,7 @@ def wanted_names(
                 wanted.add(entry, rules)
     domains = {m["metadata"]["name"]: m for m in state.dns_manifests if m["kind"] == "Domain"}
     for manifest in state.dns_manifests:
-        found: Iterable[Entry]
+        found: Iterable[NameEntry]
         if manifest["kind"] == "ServiceDNSRecord":
             found = _service_record(manifest, domains, state.clusters, rules, wanted.warnings)
         elif manifest["kind"] == "IngressDNSRecord":
@@ -153,14 +153,14 @@ def _annotated(
     here: list[Cluster],
     rules: DnsRules,
     warnings: list[str],
-) -> Iterator[Entry]:
+) -> Iterator[NameEntry]:
     key = workload.key.with_namespace
     spec = workload.template.get("spec") or {}
     if key.kind == "Service" and rules.zones and spec.get("type") != "LoadBalancer":
         warnings.append(f"{key}: its type is not LoadBalancer, so it has no address for a record")
     check = _check(workload, warnings)
     for zone, name, cluster in _names(workload, asked, here, rules, warnings):
-        yield Entry(
+        yield NameEntry(
             name=name,
             zone=zone.name,
             ttl=rules.ttl,
@@ -263,7 +263,7 @@ def _service_record(
     clusters: Iterable[Cluster],
     rules: DnsRules,
     warnings: list[str],
-) -> list[Entry]:
+) -> list[NameEntry]:
     key = key_of(manifest)._replace(group="", kind="Service").with_namespace
     spec = manifest["spec"]
     origin = f"ServiceDNSRecord {key.namespace}/{key.name}"
@@ -277,7 +277,7 @@ def _service_record(
         warnings.append(f"{origin}: {suffix} lies in none of the zones of spec.dns.zones")
         return []
     common = f"{spec.get('externalName') or key.name}.{key.namespace}.{spec['domainRef']}.svc"
-    top = Entry(
+    top = NameEntry(
         name=f"{common}.{suffix}".lower(),
         zone=zone.name,
         ttl=spec.get("recordTTL") or KUBEFED_TTL,
@@ -289,10 +289,15 @@ def _service_record(
 
 
 def _levels(
-    top: Entry, common: str, suffix: str, key: ObjectKey, clusters: Iterable[Cluster], prefix: str
-) -> list[Entry]:
+    top: NameEntry,
+    common: str,
+    suffix: str,
+    key: ObjectKey,
+    clusters: Iterable[Cluster],
+    prefix: str,
+) -> list[NameEntry]:
     """The federation's name, its regions' and their zones', each pointing up where it is empty."""
-    found: dict[str, Entry] = {}
+    found: dict[str, NameEntry] = {}
 
     def count(name: str, above: str, place: Place) -> None:
         name = name.lower()
@@ -315,7 +320,7 @@ def _levels(
 
 def _ingress_record(
     manifest: Object, clusters: Iterable[Cluster], rules: DnsRules, warnings: list[str]
-) -> Iterator[Entry]:
+) -> Iterator[NameEntry]:
     key = key_of(manifest)._replace(group="networking.k8s.io", kind="Ingress").with_namespace
     origin = f"IngressDNSRecord {key.namespace}/{key.name}"
     spec = manifest["spec"]
@@ -325,7 +330,7 @@ def _ingress_record(
         if zone is None:
             warnings.append(f"{origin}: {name} lies in none of the zones of spec.dns.zones")
             continue
-        yield Entry(
+        yield NameEntry(
             name=name,
             zone=zone.name,
             ttl=spec.get("recordTTL") or KUBEFED_TTL,

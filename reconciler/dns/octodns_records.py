@@ -6,8 +6,8 @@ import ipaddress
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from reconciler.dns.records import ADDRESS_TYPES, Record, Standing, Target, marked
-from reconciler.objects import Object
+from reconciler.api.objects import Object
+from reconciler.dns.records import ADDRESS_TYPES, DnsRecord, DnsTarget, StandingRecord, marked
 
 POOL = "fleet"
 
@@ -18,7 +18,7 @@ def name_of(record: Any) -> str:
     return at[0] if at else str(record.fqdn)
 
 
-def record_data(record: Record) -> Object:
+def record_data(record: DnsRecord) -> Object:
     """What octoDNS makes a record of.
 
     A weighted one is dynamic: one pool of all targets with weights, checked by the provider; its
@@ -43,7 +43,7 @@ def record_data(record: Record) -> Object:
     return data
 
 
-def _status(record: Record, target: Target) -> str:
+def _status(record: DnsRecord, target: DnsTarget) -> str:
     """``obey`` the provider's check, or ``up`` without one: of an address that only a private
     network can reach, it would say that it is down."""
     if record.check is None:
@@ -55,15 +55,15 @@ def _status(record: Record, target: Target) -> str:
     return "obey" if reachable else "up"
 
 
-def standing_of(
+def standing_records_of(
     records: Iterable[Any], ours: Mapping[tuple[str, str], Mapping[str, tuple[str, ...]]]
-) -> dict[str, tuple[Standing, ...]]:
+) -> dict[str, tuple[StandingRecord, ...]]:
     """Our records in a zone, by name. ``ours``: what our marks remember, by name and type."""
-    found: dict[str, tuple[Standing, ...]] = {}
+    found: dict[str, tuple[StandingRecord, ...]] = {}
     for record in sorted(records, key=lambda r: (r.fqdn, r._type)):
         at = (record.fqdn, record._type)
         if record._type in ADDRESS_TYPES and at in ours:
-            one = Standing(record._type, tuple(plain_values(record)), ours[at])
+            one = StandingRecord(record._type, tuple(plain_values(record)), ours[at])
             found[record.fqdn] = (*found.get(record.fqdn, ()), one)
     return found
 
@@ -77,7 +77,7 @@ def plain_values(record: Any) -> list[str]:
     return list(dict.fromkeys(values))
 
 
-def values_of(record: Any) -> list[str]:
+def record_values(record: Any) -> list[str]:
     """The same for people: with weights where they differ."""
     dynamic = getattr(record, "dynamic", None)
     weights = {

@@ -13,22 +13,21 @@ from typing import Literal
 
 from msgspec import Struct
 
-from reconciler.cluster.member import Member
+from reconciler.api.errors import DnsError, Problem, ReconcileError
+from reconciler.api.objects import Object, ObjectKey
+from reconciler.cluster.client import Member
 from reconciler.cluster.parallel import in_parallel
+from reconciler.dns.answers import NameHealth, Resolve, ZoneContent, answering_targets
 from reconciler.dns.external_dns import WHERE, apply_endpoints, plan_endpoints
-from reconciler.dns.names import Homes, Wanted, wanted_names
-from reconciler.dns.patience import LONGEST, within
+from reconciler.dns.names import Homes, WantedNames, wanted_names
 from reconciler.dns.providers import Opened, ReadSecret, Vet, open_provider, trust_all
-from reconciler.dns.records import Abilities, Entry, Ownership, Place, Standing
-from reconciler.dns.resolving import resolver
+from reconciler.dns.records import Abilities, NameEntry, Ownership, Place, StandingRecord
+from reconciler.dns.resolver import resolver
 from reconciler.dns.rules import DnsRules, SecretValue, ZoneRule, parse_dns
-from reconciler.dns.targets import ServiceView, Sought, sought
-from reconciler.dns.withdrawing import Decision, Fleet, Resolve, decide
-from reconciler.dns.zones import ZonePlan, apply_zone, plan_zone
-from reconciler.errors import DnsError, Problem, ReconcileError
+from reconciler.dns.targets import ExposedObjects, ServiceView, exposed_objects
+from reconciler.dns.zones import LONGEST, ZonePlan, apply_zone, plan_zone, within
 from reconciler.federation.model import DesiredState
-from reconciler.objects import Object, ObjectKey
-from reconciler.planning.plan import RecordOutcome
+from reconciler.plan.model import RecordOutcome
 
 ZONES_AT_ONCE = 8
 
@@ -66,20 +65,20 @@ class DnsPlan:
 
 def check_dns(state: DesiredState) -> tuple[Problem, ...]:
     """What is wrong with ``spec.dns``, beyond what its schema can say. Pure."""
-    return rules_of(state)[1]
+    return dns_rules_of(state)[1]
 
 
-def rules_of(state: DesiredState) -> tuple[DnsRules, tuple[Problem, ...]]:
+def dns_rules_of(state: DesiredState) -> tuple[DnsRules, tuple[Problem, ...]]:
     """The rules of ``spec.dns``, and what is wrong with them. Pure."""
     return parse_dns(state.federation)
 
 
-def dns_needs(state: DesiredState, homes: Homes | None = None) -> dict[str, Sought]:
+def dns_needs(state: DesiredState, homes: Homes | None = None) -> dict[str, ExposedObjects]:
     """What each member must be asked for, by cluster; nothing without a zone. Pure."""
-    rules, _ = rules_of(state)
+    rules, _ = dns_rules_of(state)
     if not rules.zones:
         return {}
-    return sought(state, wanted_names(state, rules, homes).entries.values())
+    return exposed_objects(state, wanted_names(state, rules, homes).entries.values())
 
 
 def plan_dns(
@@ -113,11 +112,11 @@ def plan_dns(
     repositories the ids of the repository that the federation is of; records that another one
                  wrote under the same name are not ours, unless ``take_over``
     """
-    rules, _ = rules_of(state)
+    rules, _ = dns_rules_of(state)
     wanted = wanted_names(state, rules, homes, down)
     if not rules.zones:
         return DnsPlan(warnings=tuple(wanted.warnings))
-    fleet = Fleet(seen, down, _weights(state, wanted), _steadfast(state, wanted), late or {})
+    fleet = NameHealth(seen, down, _weights(state, wanted), _steadfast(state, wanted), late or {})
     planning = _Planning(
         rules=rules,
         owner=Ownership(rules.owner, () if rules.is_named else repositories, take_over),
@@ -174,8 +173,8 @@ def apply_dns(
 class _Planning(Struct, frozen=True):
     rules: DnsRules
     owner: Ownership
-    entries: Mapping[str, Entry]
-    fleet: Fleet
+    entries: Mapping[str, NameEntry]
+    fleet: NameHealth
     environ: Mapping[str, str]
     read_secret: ReadSecret
     vet: Vet
@@ -183,11 +182,11 @@ class _Planning(Struct, frozen=True):
 
     def decide(
         self,
-        entries: Mapping[str, Entry],
-        standing: Mapping[str, tuple[Standing, ...]],
+        entries: Mapping[str, NameEntry],
+        standing: Mapping[str, tuple[StandingRecord, ...]],
         abilities: Abilities,
-    ) -> Decision:
-        return decide(entries, self.fleet, standing, abilities, self.resolve)
+    ) -> ZoneContent:
+        return answering_targets(entries, self.fleet, standing, abilities, self.resolve)
 
     def zone(self, zone: ZoneRule, patience: Callable[[], float]) -> DnsPlan:
         rules = self.rules
@@ -266,7 +265,7 @@ def _no_secret(reference: SecretValue) -> str:
     raise DnsError("", f"Secret {reference.name} cannot be read: no host cluster is connected")
 
 
-def _weights(state: DesiredState, wanted: Wanted) -> dict[Place, int]:
+def _weights(state: DesiredState, wanted: WantedNames) -> dict[Place, int]:
     """The share that the object's Placement gives each cluster, else the cluster's own weight."""
     shares = {
         w.key.with_namespace: w.replicas for w in state.workloads if w.replicas.mode == "Divided"
@@ -280,7 +279,7 @@ def _weights(state: DesiredState, wanted: Wanted) -> dict[Place, int]:
     return found
 
 
-def _steadfast(state: DesiredState, wanted: Wanted) -> frozenset[ObjectKey]:
+def _steadfast(state: DesiredState, wanted: WantedNames) -> frozenset[ObjectKey]:
     """Objects that an outage must not move: ``failover.action: None``."""
     narrowed = {w.key.with_namespace: w.failover for w in state.workloads if w.failover}
     keys = {place.key for entry in wanted.entries.values() for place in entry.places}

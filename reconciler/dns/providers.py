@@ -1,7 +1,7 @@
 """octoDNS providers: their class, their settings with the credentials filled in, what they can do.
 
 Nothing else of this package imports octoDNS but ``zones``; both do so only when a zone is
-configured. Credentials are known here only, and ``redacted`` takes them out of every message.
+configured. Credentials are known here only, and ``redacted_settings`` takes them out of every message.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from reconciler.api.errors import DnsError, ReconcileError
 from reconciler.dns.records import Abilities
 from reconciler.dns.rules import EnvironmentValue, ProviderRule, SecretValue
-from reconciler.errors import DnsError, ReconcileError
 
 EXTRA = "pip install 'federation-reconciler[dns]'"
 _BROUGHT_ALONG = {"octodns", "octodns_bind", "octodns_googlecloud", "octodns_route53"}
@@ -48,10 +48,10 @@ class Opened:
 
     def redacted(self, text: str) -> str:
         """``text`` without any credential."""
-        return redacted(text, self.secrets)
+        return redacted_settings(text, self.secrets)
 
 
-def redacted(text: str, secrets: tuple[str, ...]) -> str:
+def redacted_settings(text: str, secrets: tuple[str, ...]) -> str:
     """``text`` with every one of ``secrets`` blotted out, longest first."""
     for secret in sorted(secrets, key=len, reverse=True):
         if len(secret) >= _SHORTEST_SECRET:
@@ -88,7 +88,7 @@ def open_provider(
             with quiet():
                 provider = made(rule.name, **{"root_ns_warnings": False, **settings})
         except Exception as error:  # noqa: BLE001 - a provider's library may raise anything
-            text = redacted(f"{type(error).__name__}: {error}", tuple(secrets))
+            text = redacted_settings(f"{type(error).__name__}: {error}", tuple(secrets))
             raise DnsError(zone, f"provider {rule.name} cannot be used: {text}") from None
     abilities = Abilities(
         alias="ALIAS" in provider.SUPPORTS, weighted=bool(provider.SUPPORTS_DYNAMIC)

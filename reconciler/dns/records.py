@@ -11,7 +11,7 @@ from typing import Literal, NamedTuple
 
 from msgspec import Struct, field
 
-from reconciler.objects import ObjectKey
+from reconciler.api.objects import ObjectKey
 
 RecordType = Literal["A", "AAAA", "CNAME", "ALIAS"]
 ADDRESS_TYPES: tuple[RecordType, ...] = ("A", "AAAA", "CNAME", "ALIAS")
@@ -38,7 +38,7 @@ class HealthCheck(Struct, frozen=True):
         return f"{self.protocol}:{self.port}{self.path}"
 
 
-class Entry(Struct, frozen=True):
+class NameEntry(Struct, frozen=True):
     """A name that Git wants, and whose addresses may stand behind it.
 
     ``ready_only``: a cluster counts only when the object has ready endpoints there.
@@ -58,7 +58,7 @@ class Entry(Struct, frozen=True):
     origin: str = ""
 
 
-class Target(Struct, frozen=True, order=True):
+class DnsTarget(Struct, frozen=True, order=True):
     """An address or host name, and the cluster that it leads to (empty: none in particular)."""
 
     value: str
@@ -66,7 +66,7 @@ class Target(Struct, frozen=True, order=True):
     weight: int = 1
 
 
-class Record(Struct, frozen=True):
+class DnsRecord(Struct, frozen=True):
     """What a name should answer. ``targets`` are sorted; a CNAME or ALIAS has one.
 
     ``weighted``: the provider answers with one of the targets by their weights, also a CNAME with
@@ -76,7 +76,7 @@ class Record(Struct, frozen=True):
     name: str
     type: RecordType
     ttl: int
-    targets: tuple[Target, ...]
+    targets: tuple[DnsTarget, ...]
     weighted: bool = False
     check: HealthCheck | None = None
 
@@ -94,7 +94,7 @@ class Record(Struct, frozen=True):
         return found
 
 
-class Standing(Struct, frozen=True):
+class StandingRecord(Struct, frozen=True):
     """A record of ours that stands in the zone now, and whose each value was when written."""
 
     type: RecordType

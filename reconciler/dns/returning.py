@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
+from reconciler.api.kinds import REPLICATED
+from reconciler.api.objects import Object, ObjectKey, map_of
+from reconciler.cluster.kstatus import ready_replicas
 from reconciler.dns.targets import backends_of
-from reconciler.federation.known_kinds import REPLICATED
 from reconciler.federation.model import DesiredState, Workload
-from reconciler.health.object_status import ready_replicas
-from reconciler.objects import Object, ObjectKey, map_of
-from reconciler.scheduling import Assignment
-from reconciler.scheduling.room import replicas_due
+from reconciler.scheduler.capacity import replicas_due
+from reconciler.scheduler.model import Assignment
 
 
-def late_objects(
+def returning_objects(
     state: DesiredState,
     usual: Sequence[Assignment],
     live: Mapping[ObjectKey, Mapping[str, Object]],

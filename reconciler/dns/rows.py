@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from reconciler.dns.records import Record, Standing
-from reconciler.objects import Object
+from reconciler.api.objects import Object
+from reconciler.dns.records import DnsRecord, StandingRecord
 
 NOT_WANTED = "no longer wanted"
 
 
 def rows(
-    zone: str, name: str, before: Sequence[Standing], after: Sequence[Record], reason: str
+    zone: str, name: str, before: Sequence[StandingRecord], after: Sequence[DnsRecord], reason: str
 ) -> list[Object]:
     """One row for each type that comes, changes or goes; those that stay are left out."""
     old = {record.type: list(record.values) for record in before}

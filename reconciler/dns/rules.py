@@ -11,10 +11,10 @@ from typing import Any, Literal
 from msgspec import Struct, field
 from msgspec.structs import replace
 
-from reconciler.errors import DnsError, Problem
-from reconciler.federation.faults import Faults, near
+from reconciler.api.errors import DnsError, Problem
+from reconciler.api.objects import first_few
 from reconciler.federation.model import Federation
-from reconciler.objects import first_few
+from reconciler.manifests.problems import ProblemCollector, near
 
 DEFAULT_NAMING = "{service}.{namespace}.{zone}"
 _PLACEHOLDERS = ("service", "namespace", "cluster", "region", "zone")
@@ -109,7 +109,7 @@ class DnsRules(Struct, frozen=True):
 
 def parse_dns(federation: Federation) -> tuple[DnsRules, tuple[Problem, ...]]:
     """The rules of a ``spec.dns`` that fits the schema, and what its parts say of each other."""
-    spec, faults = federation.dns, Faults()
+    spec, faults = federation.dns, ProblemCollector()
 
     def problem(path: Path, message: str, expected: str = "", hint: str = "") -> None:
         if federation.document is not None:

@@ -7,18 +7,18 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
-from reconciler.errors import Problem
+from reconciler.api.errors import Problem
+from reconciler.api.objects import Object, ObjectKey
 from reconciler.federation.model import Cluster, DesiredState, Federation
-from reconciler.objects import Object, ObjectKey
-from reconciler.source.owner import Owner
+from reconciler.git.owner import Owner
 
 if TYPE_CHECKING:
-    from reconciler.cluster.connecting import Connector
-    from reconciler.cluster.member import Member
+    from reconciler.cluster.client import Member
+    from reconciler.cluster.connect import Connector
     from reconciler.dns.plan import DnsPlan
-    from reconciler.planning.looking import Seen
-    from reconciler.planning.plan import Plan, RecordOutcome
-    from reconciler.scheduling import Assignment
+    from reconciler.plan.live_state import MemberState
+    from reconciler.plan.model import Plan, RecordOutcome
+    from reconciler.scheduler.model import Assignment
 
 
 def asks_for_records(state: DesiredState) -> bool:
@@ -45,7 +45,7 @@ def faults_of_names(state: DesiredState | None) -> tuple[Problem, ...]:
     return annotation_faults(state, parse_dns(state.federation)[0])
 
 
-def doubts_about_names(state: DesiredState) -> tuple[str, ...]:
+def warnings_about_names(state: DesiredState) -> tuple[str, ...]:
     """What a plan would warn of, as far as Git alone tells: names without a zone, and the like."""
     if not asks_for_records(state):
         return ()
@@ -55,7 +55,7 @@ def doubts_about_names(state: DesiredState) -> tuple[str, ...]:
     return tuple(wanted_names(state, parse_dns(state.federation)[0]).warnings)
 
 
-def late_records(
+def returning_records(
     state: DesiredState,
     usual: Sequence[Assignment],
     live: Mapping[ObjectKey, Mapping[str, Object]],
@@ -64,15 +64,15 @@ def late_records(
     """Cluster -> objects whose names wait until it carries its share again. Pure."""
     if not returning or not asks_for_records(state):
         return {}
-    from reconciler.dns.returning import late_objects
+    from reconciler.dns.returning import returning_objects
 
-    return late_objects(state, usual, live, returning)
+    return returning_objects(state, usual, live, returning)
 
 
 def plan_records(
     state: DesiredState,
     homes: Mapping[ObjectKey, frozenset[str]],
-    seen: Sequence[Seen],
+    seen: Sequence[MemberState],
     down: Mapping[str, str],
     late: Mapping[str, frozenset[ObjectKey]],
     connect: Callable[[Cluster], Member],
@@ -95,10 +95,10 @@ def plan_records(
     """
     if not asks_for_records(state):
         return None
-    from reconciler.dns.within_run import imagine_dns_of_run, plan_dns_of_run
+    from reconciler.dns.within_run import plan_dns_of_run, simulate_dns_of_run
 
     if simulated:
-        return imagine_dns_of_run(state, homes, connect, down)
+        return simulate_dns_of_run(state, homes, connect, down)
     ids = tuple(dict.fromkeys(owner.id for owner in owners if owner.id))
     return plan_dns_of_run(state, homes, seen, down, connector, late, ids, take_over=take_over)
 

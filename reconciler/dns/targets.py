@@ -11,24 +11,24 @@ from collections.abc import Iterable, Mapping
 
 from msgspec import Struct
 
-from reconciler.cluster.member import Member
-from reconciler.cluster.resources import Resource
+from reconciler.api.errors import NotFound
+from reconciler.api.objects import Object, ObjectKey, key_of
+from reconciler.cluster.client import Member
+from reconciler.cluster.discovery import RESTMapping
 from reconciler.dns.names import absolute
-from reconciler.dns.records import Entry
-from reconciler.errors import NotFound
+from reconciler.dns.records import NameEntry
 from reconciler.federation.model import DesiredState
-from reconciler.objects import Object, ObjectKey, key_of
 
 _RESOURCES = {
-    ("", "Service"): Resource("v1", "Service", "services", namespaced=True),
-    ("networking.k8s.io", "Ingress"): Resource(
+    ("", "Service"): RESTMapping("v1", "Service", "services", namespaced=True),
+    ("networking.k8s.io", "Ingress"): RESTMapping(
         "networking.k8s.io/v1", "Ingress", "ingresses", namespaced=True
     ),
-    ("gateway.networking.k8s.io", "Gateway"): Resource(
+    ("gateway.networking.k8s.io", "Gateway"): RESTMapping(
         "gateway.networking.k8s.io/v1", "Gateway", "gateways", namespaced=True
     ),
 }
-_SLICES = Resource("discovery.k8s.io/v1", "EndpointSlice", "endpointslices", namespaced=True)
+_SLICES = RESTMapping("discovery.k8s.io/v1", "EndpointSlice", "endpointslices", namespaced=True)
 _OF_SERVICE = "kubernetes.io/service-name"
 # Past so many names a label selector makes the address of the request too long for some proxies.
 _NAMES_IN_A_SELECTOR = 60
@@ -49,7 +49,7 @@ ServiceView = Mapping[ObjectKey, Exposed]
 """One cluster as DNS sees it: what of the sought objects there is."""
 
 
-class Sought(Struct, frozen=True):
+class ExposedObjects(Struct, frozen=True):
     """What to look for in a cluster: the objects that names point to, and the Services whose
     endpoints tell whether those are ready (namespace and name)."""
 
@@ -57,7 +57,7 @@ class Sought(Struct, frozen=True):
     services: frozenset[tuple[str, str]] = frozenset()
 
 
-def sought(state: DesiredState, entries: Iterable[Entry]) -> dict[str, Sought]:
+def exposed_objects(state: DesiredState, entries: Iterable[NameEntry]) -> dict[str, ExposedObjects]:
     """What to look for in each cluster: the objects behind the wanted names. Pure."""
     by_cluster: dict[str, set[ObjectKey]] = {}
     for place in {place for entry in entries for place in entry.places}:
@@ -74,11 +74,13 @@ def sought(state: DesiredState, entries: Iterable[Entry]) -> dict[str, Sought]:
         services = {(key.namespace, key.name) for key in keys if key.kind == "Service"}
         for key in keys & behind.keys():
             services |= behind[key]
-        found[cluster] = Sought(frozenset(keys), frozenset(services))
+        found[cluster] = ExposedObjects(frozenset(keys), frozenset(services))
     return found
 
 
-def look(member: Member, wanted: Sought, live: Mapping[ObjectKey, Object]) -> ServiceView:
+def read_services(
+    member: Member, wanted: ExposedObjects, live: Mapping[ObjectKey, Object]
+) -> ServiceView:
     """Ask a member for what ``live`` (its objects that were read already) does not tell.
 
     Raises ClusterError; the cluster's addresses are then unknown, which withdraws none of them.
@@ -97,7 +99,7 @@ def look(member: Member, wanted: Sought, live: Mapping[ObjectKey, Object]) -> Se
 
 
 def _list(
-    member: Member, resource: Resource, namespaces: set[str], selector: str = ""
+    member: Member, resource: RESTMapping, namespaces: set[str], selector: str = ""
 ) -> list[Object]:
     namespace = next(iter(namespaces)) if len(namespaces) == 1 else ""
     try:

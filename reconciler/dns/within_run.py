@@ -8,34 +8,34 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from math import inf
 
-from reconciler.cluster.answers import understanding
-from reconciler.cluster.connecting import BOUND_TO, PLAIN_HTTP, Connector, doubt_of_dns
-from reconciler.cluster.member import Member
+from reconciler.api.errors import ClusterError, DnsError
+from reconciler.api.objects import Object, ObjectKey, map_of
+from reconciler.cluster.client import Member
+from reconciler.cluster.connect import BOUND_TO, PLAIN_HTTP, Connector, dns_credential_warning
+from reconciler.cluster.discovery import RESTMapping
+from reconciler.cluster.http import SHARE
 from reconciler.cluster.parallel import in_parallel
-from reconciler.cluster.resources import Resource
-from reconciler.cluster.transport import SHARE
-from reconciler.dns.imagining import imagine, imagined_view
+from reconciler.cluster.responses import reading_answers
 from reconciler.dns.names import Homes, wanted_names
-from reconciler.dns.patience import LONGEST
-from reconciler.dns.plan import DnsPlan, apply_dns, dns_needs, plan_dns, rules_of
+from reconciler.dns.plan import DnsPlan, apply_dns, dns_needs, dns_rules_of, plan_dns
 from reconciler.dns.providers import Vet
 from reconciler.dns.rules import EnvironmentValue, ProviderRule, SecretValue, in_the_clear
-from reconciler.dns.targets import ServiceView, Sought, look
-from reconciler.errors import ClusterError, DnsError
+from reconciler.dns.simulate import simulate_dns, simulated_view
+from reconciler.dns.targets import ExposedObjects, ServiceView, read_services
+from reconciler.dns.zones import LONGEST
 from reconciler.federation.model import Cluster, DesiredState
-from reconciler.inventory.observation import Observation
-from reconciler.objects import Object, ObjectKey, map_of
-from reconciler.planning.looking import Seen
-from reconciler.planning.plan import RecordOutcome
+from reconciler.inventory.observe import Observation
+from reconciler.plan.live_state import MemberState
+from reconciler.plan.model import RecordOutcome
 
 CONCURRENT_MEMBERS = 32
-_SECRETS = Resource("v1", "Secret", "secrets", namespaced=True)
+_SECRETS = RESTMapping("v1", "Secret", "secrets", namespaced=True)
 
 
 def plan_dns_of_run(
     state: DesiredState,
     homes: Homes,
-    seen: Sequence[Seen],
+    seen: Sequence[MemberState],
     down: Mapping[str, str],
     connector: Connector,
     late: Mapping[str, frozenset[ObjectKey]] | None = None,
@@ -89,14 +89,14 @@ def _patience(connector: Connector, share: float = 1.0) -> Callable[[], float]:
     return lambda: min(LONGEST, seconds_left() * share)
 
 
-def imagine_dns_of_run(
+def simulate_dns_of_run(
     state: DesiredState,
     homes: Homes,
     connect: Callable[[Cluster], Member],
     down: Mapping[str, str],
 ) -> DnsPlan:
     """For simulated clusters: what the outages would change. Asks no provider, writes nothing."""
-    rules, _ = rules_of(state)
+    rules, _ = dns_rules_of(state)
     wanted = wanted_names(state, rules, homes, down)
     if not rules.zones or not down:
         return DnsPlan(warnings=tuple(wanted.warnings))
@@ -109,17 +109,18 @@ def imagine_dns_of_run(
         if w.key.kind == "Service" and map_of(w.template.get("spec")).get("type") != "LoadBalancer"
     }
     views = {
-        name: {**imagined_view(name, needs[name].objects - closed), **view}
+        name: {**simulated_view(name, needs[name].objects - closed), **view}
         if name in needs
         else view
         for name, view in views.items()
     }
-    changes, more = imagine(wanted.entries, views, down)
+    changes, more = simulate_dns(wanted.entries, views, down)
     return DnsPlan(changes, (*wanted.warnings, *warnings, *more))
 
 
 def _views(
-    members: Sequence[tuple[Member, Mapping[ObjectKey, Object]]], needs: Mapping[str, Sought]
+    members: Sequence[tuple[Member, Mapping[ObjectKey, Object]]],
+    needs: Mapping[str, ExposedObjects],
 ) -> tuple[dict[str, ServiceView], tuple[str, ...]]:
     """Each member with what was read of it already -> its view, or a warning."""
     if not needs:
@@ -127,8 +128,8 @@ def _views(
 
     def ask(one: tuple[Member, Mapping[ObjectKey, Object]]) -> ServiceView | ClusterError:
         try:
-            with understanding(one[0].name):
-                return look(one[0], needs.get(one[0].name, Sought()), one[1])
+            with reading_answers(one[0].name):
+                return read_services(one[0], needs.get(one[0].name, ExposedObjects()), one[1])
         except ClusterError as error:
             return error
 
@@ -170,7 +171,7 @@ def secrets_of(connector: Connector) -> Callable[[SecretValue], str]:
         except (binascii.Error, UnicodeDecodeError, TypeError):
             raise DnsError("", f"{name} is damaged at {reference.key!r}") from None
         said = str(map_of(secret["metadata"].get("annotations")).get(BOUND_TO, ""))
-        doubt = doubt_of_dns(secret, text)
+        doubt = dns_credential_warning(secret, text)
         what = "the credential"
         connector.check_binding(
             "DNS", hosts[0], key, reference.goes_to, said=said, doubt=doubt, what=what

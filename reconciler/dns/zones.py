@@ -1,42 +1,86 @@
-"""One zone, by octoDNS: what stands there, what would change, and the change itself.
-
-octoDNS reads the zone, compares and writes. Between reading and comparing, ``_Sharing`` hides from
-it every record that is not ours, so that it can neither change nor delete one. Ours is what has a
-TXT record with our owner's name beside it.
-"""
+"""A limit to how long one zone is waited for: a provider that hangs must not hold up a failover."""
 
 from __future__ import annotations
 
+import queue
+import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from msgspec import Struct, field
 
-from reconciler.dns.octodns_records import name_of, record_data, standing_of, values_of
+from reconciler.api.errors import DnsError
+from reconciler.api.objects import Object
+from reconciler.dns.answers import ZoneContent
+from reconciler.dns.octodns_records import name_of, record_data, record_values, standing_records_of
 from reconciler.dns.providers import Opened, quiet
 from reconciler.dns.records import (
     ADDRESS_TYPES,
     Abilities,
     Mark,
     Ownership,
-    Standing,
+    StandingRecord,
     marked,
     marker_name,
     read_owner,
 )
 from reconciler.dns.rows import NOT_WANTED
 from reconciler.dns.rules import Thresholds, ZoneRule, hold_small_zone
-from reconciler.dns.withdrawing import Decision
-from reconciler.errors import DnsError
-from reconciler.objects import Object
-from reconciler.planning.plan import RecordOutcome
+from reconciler.plan.model import RecordOutcome
+
+T = TypeVar("T")
+
+LONGEST = 60.0
+"""Seconds for reading a zone, and again for writing it."""
+POLL_SECONDS = 1.0
+"""How often it is asked whether there is time left: SIGTERM may have come."""
+
+
+def within(patience: Callable[[], float], zone: str, work: Callable[[Callable[[], bool]], T]) -> T:
+    """What ``work`` gives or raises. Raises DnsError when it takes longer than ``patience()`` says
+    now, or it says that nothing is left.
+
+    The libraries' own timeouts are per request and cannot all be set; what hangs is left behind in
+    a thread that does not keep the process alive. ``work`` is given a function that tells whether
+    it was left behind, and must not begin to write then.
+    """
+    left_behind = threading.Event()
+    answers: queue.SimpleQueue[tuple[T | None, BaseException | None]] = queue.SimpleQueue()
+
+    def run() -> None:
+        try:
+            answers.put((work(left_behind.is_set), None))
+        except BaseException as error:  # noqa: BLE001 - raised again where it is waited for
+            answers.put((None, error))
+
+    threading.Thread(target=run, name=f"dns {zone}", daemon=True).start()
+    began = time.monotonic()
+    ends = began + patience()
+    while True:
+        left = min(ends - time.monotonic(), patience())
+        try:
+            answer, error = answers.get(timeout=min(max(left, 0.0), POLL_SECONDS))
+            break
+        except queue.Empty:
+            if left > POLL_SECONDS:
+                continue
+            left_behind.set()
+            seconds = time.monotonic() - began
+            raise DnsError(zone, f"no answer within {seconds:.3g} s") from None
+    if error is not None:
+        raise error
+    return answer  # type: ignore[return-value]
+
+
+# -- One zone, by octoDNS: what stands there, what would change, and the change itself -------------
+
 
 MARKER_TTL = 300
 # Small enough for every provider's own limit on one request; theirs is used where they have one.
 _CHANGES_IN_A_STEP = 100
 
-Decide = Callable[[Mapping[str, tuple[Standing, ...]], Abilities], Decision]
+Decide = Callable[[Mapping[str, tuple[StandingRecord, ...]], Abilities], ZoneContent]
 
 
 class ZonePlan(Struct, frozen=True):
@@ -47,7 +91,7 @@ class ZonePlan(Struct, frozen=True):
 
     zone: ZoneRule
     changes: tuple[Object, ...] = ()
-    decision: Decision = field(default_factory=Decision)
+    decision: ZoneContent = field(default_factory=ZoneContent)
     expected: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
 
@@ -105,7 +149,7 @@ def apply_zone(
         message = "the zone has changed since it was looked at; nothing was written"
         return tuple(_outcome(zone, row, "failed", message) for row in planned.changes)
     wanted = [c for c in plan.changes if only is None or name_of(c.record) in only]
-    steps = list(steps_of(wanted, opened.provider))
+    steps = list(change_batches(wanted, opened.provider))
     for number, changes in enumerate(steps):
         try:
             if left_behind():
@@ -177,7 +221,7 @@ def _signature(plan: Any) -> tuple[str, ...]:
     return tuple(repr(sorted(change.data.items(), key=str)) for change in plan.changes)
 
 
-def steps_of(changes: Iterable[Any], provider: Any) -> Iterator[list[Any]]:
+def change_batches(changes: Iterable[Any], provider: Any) -> Iterator[list[Any]]:
     """The changes in requests of at most the provider's own size, no name torn apart."""
     limit = getattr(provider, "update_batch_size", None) or getattr(provider, "batch_size", None)
     by_name: dict[str, list[Any]] = {}
@@ -193,7 +237,7 @@ def steps_of(changes: Iterable[Any], provider: Any) -> Iterator[list[Any]]:
         yield step
 
 
-def _hold_limits(plan: Any, zone: ZoneRule, decision: Decision, limits: Thresholds) -> None:
+def _hold_limits(plan: Any, zone: ZoneRule, decision: ZoneContent, limits: Thresholds) -> None:
     """octoDNS' own guard, over our records and over the changes that health does not explain.
 
     A failover touches every name of the cluster that is down: that is what it is for.
@@ -233,7 +277,7 @@ def _hold_limits(plan: Any, zone: ZoneRule, decision: Decision, limits: Threshol
         ) from None
 
 
-def _rows(changes: Iterable[Any], zone: ZoneRule, decision: Decision) -> Iterator[Object]:
+def _rows(changes: Iterable[Any], zone: ZoneRule, decision: ZoneContent) -> Iterator[Object]:
     """The changes as reports show them; a mark is not shown beside its own record."""
     changes = list(changes)
     shown = {(c.record.fqdn, c.record._type) for c in changes if c.record._type != "TXT"}
@@ -250,14 +294,18 @@ def _rows(changes: Iterable[Any], zone: ZoneRule, decision: Decision) -> Iterato
             "name": record.fqdn,
             "type": record._type,
             "action": action,
-            "from": values_of(before) if before else None,
-            "to": values_of(after) if after else None,
+            "from": record_values(before) if before else None,
+            "to": record_values(after) if after else None,
             "reason": _reason(action, name, before, after, decision),
         }
 
 
-def _reason(action: str, name: str, before: Any, after: Any, decision: Decision) -> str:
-    if action == "update" and before.ttl != after.ttl and values_of(before) == values_of(after):
+def _reason(action: str, name: str, before: Any, after: Any, decision: ZoneContent) -> str:
+    if (
+        action == "update"
+        and before.ttl != after.ttl
+        and record_values(before) == record_values(after)
+    ):
         return f"TTL {before.ttl} -> {after.ttl}"
     return decision.reasons.get(name, NOT_WANTED)
 
@@ -273,7 +321,7 @@ class _Sharing:
     ) -> None:
         self.owner, self.zone, self.decide = owner, zone, decide
         self.abilities = Abilities(abilities.alias, abilities.weighted and zone.weighted)
-        self.decision = Decision()
+        self.decision = ZoneContent()
         self.warnings: tuple[str, ...] = ()
 
     def process_target_zone(self, existing: Any, **_: Any) -> Any:
@@ -286,7 +334,7 @@ class _Sharing:
         """octoDNS hands over both sides and goes on with what is returned."""
         marks = dict(_marks(existing.records))
         ours = {at: mark.by_cluster for at, mark in marks.items() if self.owner.owns(mark)}
-        standing = standing_of(existing.records, ours)
+        standing = standing_records_of(existing.records, ours)
         self.decision = self.decide(standing, self.abilities)
         warnings = list(self.decision.warnings)
         foreign = _foreign(existing.records, ours)

@@ -1,5 +1,5 @@
 """Documents -> ``DesiredState``: what Federation, Cluster, Placement and KubeFed kinds mean."""
 
-from reconciler.federation.interpret import Interpretation, interpret
+from reconciler.federation.compile import Compiled, compile_documents
 
 __all__ = ["Interpretation", "interpret"]

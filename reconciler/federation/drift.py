@@ -15,13 +15,13 @@ from typing import Any
 
 import orjson
 
-from reconciler.federation.faults import Faults
-from reconciler.federation.known_kinds import REPLICAS
+from reconciler.api.annotations import PART_OF, PREFIX
+from reconciler.api.kinds import REPLICAS
+from reconciler.api.objects import GroupKind
 from reconciler.federation.model import AdditionRule, DriftRules, IgnoreRule, Workload
 from reconciler.federation.overrides import join_pointer, split_pointer
 from reconciler.manifests.document import Document
-from reconciler.manifests.marks import PART_OF, PREFIX
-from reconciler.objects import GroupKind
+from reconciler.manifests.problems import ProblemCollector
 
 Pointers = Sequence[tuple[str, ...]]
 """Pointers, or what is left of them below some value: each the steps that are still to be taken."""
@@ -41,7 +41,7 @@ _KEPT = (
 
 
 @lru_cache(maxsize=1024)
-def steps_of(pointers: tuple[str, ...]) -> tuple[tuple[str, ...], ...]:
+def pointer_steps(pointers: tuple[str, ...]) -> tuple[tuple[str, ...], ...]:
     """The steps of each pointer."""
     return tuple(split_pointer(pointer) for pointer in pointers)
 
@@ -109,7 +109,7 @@ def parse_drift(body: Mapping[str, Any]) -> DriftRules:
 
 
 def parse_ignore(
-    document: Document, entries: Sequence[Mapping[str, Any]], faults: Faults
+    document: Document, entries: Sequence[Mapping[str, Any]], faults: ProblemCollector
 ) -> tuple[IgnoreRule, ...]:
     """``Federation.spec.ignore``."""
     found = []
@@ -120,7 +120,7 @@ def parse_ignore(
 
 
 def check_ignored(
-    document: Document, place: Sequence[str | int], paths: Sequence[str], faults: Faults
+    document: Document, place: Sequence[str | int], paths: Sequence[str], faults: ProblemCollector
 ) -> tuple[str, ...]:
     """The pointers; those by which an object would no longer be known are problems."""
     for index, pointer in enumerate(paths):

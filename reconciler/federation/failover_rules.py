@@ -8,11 +8,11 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from reconciler.federation.faults import Faults
+from reconciler.api.objects import Object
+from reconciler.api.quantities import parse_duration, parse_share
 from reconciler.federation.model import FailoverRules, ProbeRules
-from reconciler.federation.quantities import parse_duration, parse_share
 from reconciler.manifests.document import Document
-from reconciler.objects import Object
+from reconciler.manifests.problems import ProblemCollector
 
 PATH = ("spec", "failover")
 
@@ -64,7 +64,7 @@ def _unavailable_after(body: Mapping[str, Any], default: float | None) -> float 
 
 
 def check_failover(
-    document: Document, rules: FailoverRules, faults: Faults, clusters: int | None
+    document: Document, rules: FailoverRules, faults: ProblemCollector, clusters: int | None
 ) -> None:
     """Rules that contradict each other, or that could never act with that many ``clusters``."""
     body: Object = (document.body.get("spec") or {}).get("failover") or {}
@@ -120,7 +120,7 @@ def check_failover(
 
 
 def check_narrowed(
-    document: Document, rules: FailoverRules, base: FailoverRules, faults: Faults
+    document: Document, rules: FailoverRules, base: FailoverRules, faults: ProblemCollector
 ) -> None:
     """What a Placement says against the Federation's rules."""
     body: Object = (document.body.get("spec") or {}).get("failover") or {}

@@ -12,14 +12,9 @@ from typing import Any
 from msgspec import Struct, field
 from msgspec.structs import replace
 
-from reconciler.federation.doubts import (
-    both,
-    doubt_counts,
-    doubt_federated,
-    doubt_preference,
-)
-from reconciler.federation.faults import Faults
-from reconciler.federation.known_kinds import API_VERSIONS, CLUSTER_SCOPED, REPLICAS
+from reconciler.api.kinds import API_VERSIONS, CLUSTER_SCOPED, REPLICAS
+from reconciler.api.objects import DEFAULT_NAMESPACE, Object, api_group, key_of, map_of
+from reconciler.federation.lint import both, lint_counts, lint_federated, lint_preference
 from reconciler.federation.model import (
     Override,
     PlacementTarget,
@@ -30,7 +25,7 @@ from reconciler.federation.model import (
 from reconciler.federation.overrides import parse_operations
 from reconciler.federation.selectors import parse_selector
 from reconciler.manifests.document import Document
-from reconciler.objects import DEFAULT_NAMESPACE, Object, api_group, key_of, map_of
+from reconciler.manifests.problems import ProblemCollector
 
 TYPES_GROUP = "types.kubefed.io"
 MANAGED = "kubefed.io/managed"
@@ -88,18 +83,18 @@ class KubeFed:
         )
 
 
-class Surroundings(Struct, frozen=True):
+class KubeFedContext(Struct, frozen=True):
     """What a federated object needs to know of the rest. ``namespaces`` are plain Namespaces,
     ``discovered`` kinds that CRDs of the repository or the members serve, with apiVersion."""
 
     clusters: Mapping[str, Any]
     namespaces: Mapping[str, Document]
     kubefed_labels: bool
-    faults: Faults
+    faults: ProblemCollector
     discovered: Mapping[str, str] = field(default_factory=dict)
 
 
-def interpret_kubefed(kubefed: KubeFed, around: Surroundings) -> list[Workload]:
+def compile_kubefed(kubefed: KubeFed, around: KubeFedContext) -> list[Workload]:
     """The workloads that KubeFed's documents ask for."""
     configs = {}
     for one in kubefed.type_configs:
@@ -116,7 +111,7 @@ def interpret_kubefed(kubefed: KubeFed, around: Surroundings) -> list[Workload]:
     workloads = [_namespace(doc, around) for doc in kubefed.namespaces.values()]
     for space, document in zip(workloads, kubefed.namespaces.values(), strict=True):
         if space.target:
-            doubt_federated(document, space.target, around.clusters, around.faults)
+            lint_federated(document, space.target, around.clusters, around.faults)
     targets = {name: _placement(doc, around) for name, doc in kubefed.namespaces.items()}
     preferences = {
         (p.body["spec"]["targetKind"], p.body["metadata"].get("namespace", ""), _name(p)): p
@@ -139,7 +134,7 @@ def interpret_kubefed(kubefed: KubeFed, around: Surroundings) -> list[Workload]:
         if preference:
             workload = _scheduled(workload, preference, around)
         if workload.target:
-            doubt_federated(document, workload.target, around.clusters, around.faults)
+            lint_federated(document, workload.target, around.clusters, around.faults)
         workloads.append(workload)
     for preference in preferences.values():
         kind = preference.body["spec"]["targetKind"]
@@ -153,7 +148,7 @@ def _name(document: Document) -> str:
     return str(document.body["metadata"]["name"])
 
 
-def _namespace(document: Document, around: Surroundings) -> Workload:
+def _namespace(document: Document, around: KubeFedContext) -> Workload:
     """A FederatedNamespace; a plain Namespace of that name is its template."""
     name = _name(document)
     plain = around.namespaces.get(name)
@@ -170,7 +165,7 @@ def _namespace(document: Document, around: Surroundings) -> Workload:
 
 
 def _federated(
-    document: Document, config: Mapping[str, Any] | None, around: Surroundings
+    document: Document, config: Mapping[str, Any] | None, around: KubeFedContext
 ) -> Workload | None:
     """KubeFed names the object after the federated one and ignores the template's own name."""
     spec = document.body.get("spec") or {}
@@ -210,7 +205,7 @@ def _federated(
 
 
 def _workload(
-    document: Document, template: Object, target: PlacementTarget, around: Surroundings
+    document: Document, template: Object, target: PlacementTarget, around: KubeFedContext
 ) -> Workload:
     metadata = template["metadata"]
     if around.kubefed_labels:
@@ -233,7 +228,7 @@ def _workload(
     )
 
 
-def _placement(document: Document, around: Surroundings) -> PlacementTarget:
+def _placement(document: Document, around: KubeFedContext) -> PlacementTarget:
     """``clusters``, even empty, wins over ``clusterSelector``; neither means nowhere."""
     body = (document.body.get("spec") or {}).get("placement") or {}
     if body.get("clusters") is not None:
@@ -249,7 +244,7 @@ def _placement(document: Document, around: Surroundings) -> PlacementTarget:
     return PlacementTarget(placed_by="KubeFed placement")
 
 
-def _overrides(document: Document, around: Surroundings) -> tuple[Override, ...]:
+def _overrides(document: Document, around: KubeFedContext) -> tuple[Override, ...]:
     found = []
     for number, entry in enumerate((document.body.get("spec") or {}).get("overrides") or ()):
         path = ("spec", "overrides", number)
@@ -270,7 +265,7 @@ def _within_namespace(
     workload: Workload,
     document: Document,
     targets: Mapping[str, PlacementTarget],
-    around: Surroundings,
+    around: KubeFedContext,
 ) -> Workload:
     """A namespaced object goes only where its FederatedNamespace goes.
 
@@ -290,7 +285,7 @@ def _within_namespace(
     return workload
 
 
-def _scheduled(workload: Workload, preference: Document, around: Surroundings) -> Workload:
+def _scheduled(workload: Workload, preference: Document, around: KubeFedContext) -> Workload:
     """A ReplicaSchedulingPreference decides placement and replicas of its target."""
     spec = preference.body["spec"]
     shares: dict[str, ReplicaShare] = {}
@@ -319,7 +314,7 @@ def _scheduled(workload: Workload, preference: Document, around: Surroundings) -
     placed_by = f"ReplicaSchedulingPreference {_name(preference)}"
     target = workload.target if intersect else PlacementTarget(selector=parse_selector({}))
     if target:
-        doubt_preference(preference, target, around.clusters, around.faults)
+        lint_preference(preference, target, around.clusters, around.faults)
     scheduled = replace(
         workload,
         target=replace(target, placed_by=placed_by) if target else None,
@@ -332,5 +327,5 @@ def _scheduled(workload: Workload, preference: Document, around: Surroundings) -
             intersect_with_placement=intersect,
         ),
     )
-    doubt_counts(scheduled, preference, placed_by, around.faults)
+    lint_counts(scheduled, preference, placed_by, around.faults)
     return scheduled

@@ -7,13 +7,13 @@ import binascii
 
 from msgspec.structs import replace
 
-from reconciler.federation.faults import Faults
+from reconciler.api.objects import Object
 from reconciler.federation.model import PLACE_LABELS, Access, Cluster, SecretReference, Taint
 from reconciler.manifests.document import Document
-from reconciler.objects import Object
+from reconciler.manifests.problems import ProblemCollector
 
 
-def parse_clusters(documents: list[Document], faults: Faults) -> dict[str, Cluster]:
+def parse_clusters(documents: list[Document], faults: ProblemCollector) -> dict[str, Cluster]:
     """Member clusters by name. Two of one name (a Cluster and a KubeFedCluster) are a problem."""
     found: dict[str, Cluster] = {}
     for document in documents:
@@ -32,7 +32,7 @@ def parse_clusters(documents: list[Document], faults: Faults) -> dict[str, Clust
     return dict(sorted(found.items()))
 
 
-def _with_place(document: Document, cluster: Cluster, faults: Faults) -> Cluster:
+def _with_place(document: Document, cluster: Cluster, faults: ProblemCollector) -> Cluster:
     """Its place from its labels, where it says nothing else."""
     said = {part: cluster.labels.get(label, "") for part, label in PLACE_LABELS.items()}
     for part, value in said.items():
@@ -78,7 +78,7 @@ def _kubefed_cluster(document: Document) -> Cluster:
     """KubeFed: region and zones are in the status that its controller wrote; a Secret without use
     falls back to the kubeconfig context of the cluster's own name."""
     metadata = document.body["metadata"]
-    found = Faults()
+    found = ProblemCollector()
     status = _status(document, found)
     _check_ca(document, found)
     return Cluster(
@@ -92,7 +92,7 @@ def _kubefed_cluster(document: Document) -> Cluster:
     )
 
 
-def _status(document: Document, faults: Faults) -> Object:
+def _status(document: Document, faults: ProblemCollector) -> Object:
     """The status, as far as it is read here. What is none is told, and counts as empty."""
     status = document.body.get("status")
     if status is None:
@@ -111,7 +111,7 @@ def _status(document: Document, faults: Faults) -> Object:
     return {"region": region, "zones": zones}
 
 
-def _check_ca(document: Document, faults: Faults) -> None:
+def _check_ca(document: Document, faults: ProblemCollector) -> None:
     given = "".join(str((document.body.get("spec") or {}).get("caBundle") or "").split())
     if not given:
         return

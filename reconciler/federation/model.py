@@ -12,10 +12,10 @@ from typing import Literal
 
 from msgspec import Struct, field
 
-from reconciler.errors import Position, Problem
+from reconciler.api.errors import Position, Problem
+from reconciler.api.objects import GroupKind, Object, ObjectKey, Unshown
+from reconciler.git.source_rules import SourceRules
 from reconciler.manifests.document import Document
-from reconciler.objects import GroupKind, Object, ObjectKey, Unshown
-from reconciler.source.rules import SourceRules
 
 
 class Requirement(Struct, frozen=True):

@@ -7,12 +7,12 @@ from typing import Any, Literal
 
 from msgspec.structs import replace
 
-from reconciler.federation.faults import Faults
-from reconciler.federation.known_kinds import REPLICAS
+from reconciler.api.annotations import IN_TEMPLATES, entry_fault
+from reconciler.api.kinds import REPLICAS
 from reconciler.federation.model import ContainerOperation, Override, PatchOperation
 from reconciler.federation.selectors import parse_selector
 from reconciler.manifests.document import Document
-from reconciler.manifests.marks import IN_TEMPLATES, entry_fault
+from reconciler.manifests.problems import ProblemCollector
 
 _FORBIDDEN = (
     ("metadata", "name"),
@@ -66,7 +66,7 @@ def is_forbidden(pointer: str) -> bool:
 
 
 def parse_placement_overrides(
-    document: Document, faults: Faults, known: Mapping[str, Any]
+    document: Document, faults: ProblemCollector, known: Mapping[str, Any]
 ) -> tuple[Override, ...]:
     """A Placement's overrides; faults are at their place in the Placement."""
     found = []
@@ -90,7 +90,10 @@ def parse_placement_overrides(
 
 
 def _operations(
-    document: Document, path: tuple[str | int, ...], entry: Mapping[str, Any], faults: Faults
+    document: Document,
+    path: tuple[str | int, ...],
+    entry: Mapping[str, Any],
+    faults: ProblemCollector,
 ) -> Iterator[PatchOperation | ContainerOperation]:
     """One entry's operations in the documented order: the patch first, what is by name after it."""
     yield from parse_operations(document, (*path, "patch"), entry.get("patch") or (), faults)
@@ -113,7 +116,7 @@ def parse_operations(
     document: Document,
     path: tuple[str | int, ...],
     entries: Sequence[Mapping[str, Any]],
-    faults: Faults,
+    faults: ProblemCollector,
 ) -> Iterator[PatchOperation]:
     """JSON Patch entries; ``op`` defaults to replace, as in KubeFed."""
     for number, entry in enumerate(entries):

@@ -9,10 +9,10 @@ from typing import Any
 from msgspec import Struct
 from msgspec.structs import replace
 
-from reconciler.federation.doubts import check_tolerations, doubt_placement
+from reconciler.api.objects import Object
 from reconciler.federation.drift import check_ignored, misfits
 from reconciler.federation.failover_rules import check_narrowed, narrowed
-from reconciler.federation.faults import Faults
+from reconciler.federation.lint import lint_placement, lint_tolerations
 from reconciler.federation.model import (
     Cluster,
     Federation,
@@ -28,7 +28,7 @@ from reconciler.federation.overrides import parse_placement_overrides
 from reconciler.federation.rules import parse_target
 from reconciler.federation.selectors import matches, parse_selector, selects
 from reconciler.manifests.document import Document
-from reconciler.objects import Object
+from reconciler.manifests.problems import ProblemCollector
 
 
 class Placement(Struct, frozen=True):
@@ -49,7 +49,10 @@ class Placement(Struct, frozen=True):
 
 
 def parse_placement(
-    document: Document, clusters: Mapping[str, Cluster], federation: Federation, faults: Faults
+    document: Document,
+    clusters: Mapping[str, Cluster],
+    federation: Federation,
+    faults: ProblemCollector,
 ) -> Placement:
     """Check a Placement against the clusters that there are."""
     spec = document.body["spec"]
@@ -57,7 +60,7 @@ def parse_placement(
     for index, cluster in enumerate(spec.get("clusters") or ()):
         if cluster not in clusters:
             faults.unknown_cluster(document, ("spec", "clusters", index), cluster, clusters)
-    check_tolerations(document, ("spec", "tolerations"), spec.get("tolerations") or (), faults)
+    lint_tolerations(document, ("spec", "tolerations"), spec.get("tolerations") or (), faults)
     for number, rule in enumerate(spec.get("spread") or ()):
         if rule.get("maxGroups") is not None and rule.get("minGroups", 1) > rule["maxGroups"]:
             faults.problem(
@@ -83,7 +86,7 @@ def parse_placement(
             for r in spec.get("spread") or ()
         ),
     )
-    doubt_placement(document, target, clusters, faults)
+    lint_placement(document, target, clusters, faults)
     return Placement(
         document,
         target,
@@ -93,7 +96,10 @@ def parse_placement(
 
 
 def _replicas(
-    document: Document, target: PlacementTarget, clusters: Mapping[str, Cluster], faults: Faults
+    document: Document,
+    target: PlacementTarget,
+    clusters: Mapping[str, Cluster],
+    faults: ProblemCollector,
 ) -> ReplicaRule:
     body = document.body["spec"].get("replicas") or {}
     shares: dict[str, ReplicaShare] = {}
@@ -150,7 +156,7 @@ def choose(
 
 
 def with_ignored(
-    workloads: Sequence[Workload], federation: Federation, faults: Faults
+    workloads: Sequence[Workload], federation: Federation, faults: ProblemCollector
 ) -> list[Workload]:
     """The workloads, each with what the Federation's ``ignore`` leaves to others of it as well."""
     document, used = federation.document, set()
@@ -178,7 +184,7 @@ def check_misfits(
     place: Sequence[str | int],
     workload: Workload,
     paths: Sequence[str],
-    faults: Faults,
+    faults: ProblemCollector,
 ) -> None:
     """Report the paths in ``place`` of a document that cannot be left to others in a workload."""
     for index, message, expected in misfits(workload, paths):

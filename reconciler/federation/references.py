@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from reconciler.objects import GroupKind, ObjectKey, maps_of
+from reconciler.api.objects import GroupKind, ObjectKey, maps_of
 
 CONFIG_MAP, SECRET, ACCOUNT, CLAIM = (
     GroupKind("", kind)

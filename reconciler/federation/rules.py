@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from reconciler.errors import Position
+from reconciler.api.errors import Position
+from reconciler.api.kinds import API_VERSIONS
+from reconciler.api.objects import GroupKind, Object, api_group
+from reconciler.api.quantities import parse_share
 from reconciler.federation.drift import parse_drift, parse_ignore
 from reconciler.federation.failover_rules import check_failover, parse_failover
-from reconciler.federation.faults import Faults, near
-from reconciler.federation.known_kinds import API_VERSIONS
 from reconciler.federation.model import (
     AdoptionRules,
     Federation,
@@ -18,19 +20,19 @@ from reconciler.federation.model import (
     PruneRules,
     Toleration,
 )
-from reconciler.federation.notification_rules import check_notifications
-from reconciler.federation.quantities import parse_share
 from reconciler.federation.selectors import parse_selector
 from reconciler.federation.sensitive import parse_sensitive
+from reconciler.git.source_rules import parse_source_rules
 from reconciler.manifests.document import Document
-from reconciler.manifests.schema import BUILT_IN
-from reconciler.objects import GroupKind, Object, api_group
-from reconciler.source.rules import parse_source_rules
+from reconciler.manifests.own_schemas import BUILT_IN
+from reconciler.manifests.problems import ProblemCollector, near
 
 DEFAULT_NAME = "federation"
 
 
-def parse_federation(document: Document | None, faults: Faults, clusters: int | None) -> Federation:
+def parse_federation(
+    document: Document | None, faults: ProblemCollector, clusters: int | None
+) -> Federation:
     """The rules, or defaults where the repository has no Federation.
 
     ``clusters`` is their number, None where it is not known.
@@ -99,7 +101,7 @@ def _prune(body: Mapping[str, Any]) -> PruneRules:
     )
 
 
-def _check_kinds(document: Document, spec: Object, faults: Faults) -> None:
+def _check_kinds(document: Document, spec: Object, faults: ProblemCollector) -> None:
     """Names of built-in kinds in a group that has them not: such a rule would never hold."""
     protect = (spec.get("prune") or {}).get("protect") or {}
     named: list[tuple[tuple[str | int, ...], str]] = [
@@ -138,7 +140,7 @@ def _kinds(names: Sequence[str] | None) -> tuple[GroupKind, ...]:
     return tuple(GroupKind.parse(name) for name in names or ())
 
 
-def _guards(document: Document, body: Mapping[str, Any], faults: Faults) -> GuardRules:
+def _guards(document: Document, body: Mapping[str, Any], faults: ProblemCollector) -> GuardRules:
     share = parse_share(body["maxDeletionShare"]) if "maxDeletionShare" in body else 0.5
     if share > 1:
         faults.problem(
@@ -160,3 +162,45 @@ def _adoption(body: Mapping[str, Any]) -> AdoptionRules:
         take_over=tuple(body.get("takeOver", default.take_over)),
         whole="takeOver" in body,
     )
+
+
+# -- notifications ---------------------------------------------------------------------------------
+
+
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+
+
+def check_notifications(document: Document, spec: Object, faults: ProblemCollector) -> None:
+    """Reports receivers without one place for their address, and such as would never be told.
+
+    What stands there is not repeated: somebody may have put the address itself.
+    """
+    known: list[Object] = []
+    for index, one in enumerate(spec.get("notifications") or ()):
+        path = ("spec", "notifications", index)
+        place = one["urlFrom"]
+        if len(place) != 1:
+            faults.problem(
+                document,
+                (*path, "urlFrom"),
+                "both an environment variable and a Secret"
+                if place
+                else "no place where the address comes from",
+                "env: NAME or secretRef: {name, key}",
+            )
+        elif "env" in place and not _VARIABLE.fullmatch(place["env"]):
+            faults.problem(
+                document,
+                (*path, "urlFrom", "env"),
+                "not the name of an environment variable",
+                "a name such as SLACK_URL",
+                "the address itself is a secret, and does not belong in Git",
+            )
+        if one.get("on") == []:
+            faults.problem(
+                document, (*path, "on"), "a receiver that is never told", "an occasion, or no on"
+            )
+        receiver = {"type": one["type"], "urlFrom": place}
+        if receiver in known:
+            faults.problem(document, path, "the same receiver twice", "one entry with all of on")
+        known.append(receiver)

@@ -10,10 +10,10 @@ from typing import Any
 
 from msgspec.structs import replace
 
+from reconciler.api.objects import GroupKind, Object, map_of
 from reconciler.federation.model import Workload
 from reconciler.federation.overrides import pointers_of
 from reconciler.manifests.document import Document
-from reconciler.objects import GroupKind, Object, map_of
 
 Hidden = tuple[str, ...]
 SENSITIVE = "federation.reconciler.dev/sensitive"
@@ -37,12 +37,12 @@ def hidden_in(kind: GroupKind, rules: Mapping[GroupKind, Hidden], *bodies: Objec
     found = set(rules.get(kind, ()))
     if kind == SECRET:
         found.update(_OF_SECRETS)
-    if any(is_marked(body) for body in bodies):
+    if any(is_marked_sensitive(body) for body in bodies):
         found.update(WHOLE)
     return tuple(sorted(found))
 
 
-def is_marked(body: Object | None) -> bool:
+def is_marked_sensitive(body: Object | None) -> bool:
     """Whether an object says of itself that it is sensitive."""
     metadata = map_of((body or {}).get("metadata"))
     return map_of(metadata.get("annotations")).get(SENSITIVE) == "true"

@@ -10,8 +10,8 @@ import hashlib
 from collections.abc import Iterable
 
 from reconciler import __version__
-from reconciler.manifests.marks import PART_OF
-from reconciler.objects import GroupKind, Object, ObjectKey, key_of
+from reconciler.api.annotations import PART_OF
+from reconciler.api.objects import GroupKind, Object, ObjectKey, key_of
 
 ID = "applyset.kubernetes.io/id"
 TOOLING = "applyset.kubernetes.io/tooling"

@@ -23,14 +23,14 @@ from typing import Any, NamedTuple
 import orjson
 from msgspec import Struct
 
-from reconciler.inventory.ownership import Fields, Reader, has_missing, our_entry, reader_of
-from reconciler.objects import Object, ObjectKey
+from reconciler.api.objects import Object, ObjectKey
+from reconciler.inventory.managed_fields import Fields, Reader, has_missing, our_entry, reader_of
 
 _DIGEST_BYTES = 15
 _URL_SAFE = bytes.maketrans(b"+/", b"-_")
 
 
-class Record(NamedTuple):
+class AppliedRecord(NamedTuple):
     """Digests as URL-safe base64. All empty: written ahead of an apply that was never confirmed.
 
     ``api_version`` is the version in which the object was applied and must be read. ``uid`` is
@@ -49,11 +49,11 @@ class Record(NamedTuple):
 
 
 _FEWEST_COLUMNS = len(ObjectKey._fields) + 4
-_MOST_COLUMNS = len(ObjectKey._fields) + len(Record._fields)
+_MOST_COLUMNS = len(ObjectKey._fields) + len(AppliedRecord._fields)
 """Of the rows that are read: older versions wrote no UID, and newer ones may write more."""
 
 
-def made_by_another(live: Object, record: Record | None) -> bool:
+def made_anew(live: Object, record: AppliedRecord | None) -> bool:
     """Whether an object with our marks is a copy of one that we applied.
 
     Labels and annotations are copied by backups and by people. Our Apply entry is not, and what
@@ -129,13 +129,13 @@ def _reader(entry: bytes) -> Reader:
     return reader_of(orjson.loads(entry)[1])
 
 
-def encode_rows(rows: Mapping[ObjectKey, Record]) -> bytes:
+def encode_rows(rows: Mapping[ObjectKey, AppliedRecord]) -> bytes:
     """Rows as sorted, compressed lines; the same rows give the same bytes."""
     lines = ["\t".join((*key, *rows[key])) for key in sorted(rows)]
     return zlib.compress("\n".join(lines).encode(), 6)
 
 
-def decode_rows(data: bytes) -> dict[ObjectKey, Record]:
+def decode_rows(data: bytes) -> dict[ObjectKey, AppliedRecord]:
     """The inverse of ``encode_rows``. Raises ValueError for anything else."""
     try:
         text = _inflate(data).decode()
@@ -146,7 +146,7 @@ def decode_rows(data: bytes) -> dict[ObjectKey, Record]:
         parts = line.split("\t")
         if len(parts) < _FEWEST_COLUMNS:
             raise ValueError("damaged inventory records: a row of the wrong length")
-        rows[ObjectKey(*parts[:4])] = Record(*parts[4:_MOST_COLUMNS])
+        rows[ObjectKey(*parts[:4])] = AppliedRecord(*parts[4:_MOST_COLUMNS])
     return rows
 
 
@@ -164,7 +164,7 @@ def decode_fields(data: bytes) -> dict[str, Fields]:
     return decoded if isinstance(decoded, dict) else {}
 
 
-def used_fields(rows: Iterable[Record], fields: Mapping[str, Fields]) -> dict[str, Fields]:
+def used_fields(rows: Iterable[AppliedRecord], fields: Mapping[str, Fields]) -> dict[str, Fields]:
     """Only those field trees that some row still points to."""
     return {row.entry: fields[row.entry] for row in rows if row.entry in fields}
 

@@ -17,9 +17,11 @@ import orjson
 from msgspec import ValidationError, convert, field, to_builtins
 from msgspec.structs import replace
 
-from reconciler.cluster.member import Member
-from reconciler.cluster.resources import Resource, VersionedKind
-from reconciler.errors import ClusterError, Conflict, Forbidden
+from reconciler.api.errors import ClusterError, Conflict, Forbidden
+from reconciler.api.objects import GroupKind, Object, ObjectKey, Unshown
+from reconciler.cluster.client import Member
+from reconciler.cluster.discovery import GroupVersionKind, RESTMapping
+from reconciler.git.owner import Owner
 from reconciler.inventory.applyset import (
     GROUP_KINDS,
     ID,
@@ -31,26 +33,24 @@ from reconciler.inventory.applyset import (
     parse_group_kinds,
     tooling,
 )
-from reconciler.inventory.ownership import Fields
+from reconciler.inventory.managed_fields import Fields
 from reconciler.inventory.records import (
+    AppliedRecord,
     Digester,
-    Record,
     decode_fields,
     decode_rows,
     encode_fields,
     encode_rows,
     used_fields,
 )
-from reconciler.objects import GroupKind, Object, ObjectKey, Unshown
-from reconciler.source.owner import Owner
 
 LABEL = "federation.reconciler.dev/inventory"
 FORMAT = 1
 ROWS_PER_SECRET = 4000
 MAX_SECRET_BYTES = 900_000
 
-SECRETS = Resource("v1", "Secret", "secrets", namespaced=True)
-NAMESPACE = Resource("v1", "Namespace", "namespaces", namespaced=False)
+SECRETS = RESTMapping("v1", "Secret", "secrets", namespaced=True)
+NAMESPACE = RESTMapping("v1", "Namespace", "namespaces", namespaced=False)
 
 
 class Inventory(Unshown, frozen=True, dict=True):
@@ -65,10 +65,10 @@ class Inventory(Unshown, frozen=True, dict=True):
 
     federation: str
     namespace: str
-    rows: Mapping[ObjectKey, Record] = field(default_factory=dict)
+    rows: Mapping[ObjectKey, AppliedRecord] = field(default_factory=dict)
     ran: Mapping[ObjectKey, str] = field(default_factory=dict)
     group_kinds: frozenset[GroupKind] = frozenset()
-    resources: Mapping[VersionedKind, Resource] = field(default_factory=dict)
+    resources: Mapping[GroupVersionKind, RESTMapping] = field(default_factory=dict)
     commit: str = ""
     owner: Owner | None = None
     cluster: str = ""
@@ -163,10 +163,10 @@ def write_inventory(
     member: Member,
     inventory: Inventory,
     *,
-    rows: Mapping[ObjectKey, Record],
+    rows: Mapping[ObjectKey, AppliedRecord],
     ran: Mapping[ObjectKey, str],
     group_kinds: Iterable[GroupKind],
-    resources: Mapping[VersionedKind, Resource],
+    resources: Mapping[GroupVersionKind, RESTMapping],
     new_fields: Mapping[str, Fields],
     commit: str,
 ) -> Inventory:
@@ -308,8 +308,8 @@ def _ensure_namespace(member: Member, namespace: str) -> None:
         return
 
 
-def _all_rows(held: Mapping[str, Object]) -> tuple[dict[ObjectKey, Record], str]:
-    rows: dict[ObjectKey, Record] = {}
+def _all_rows(held: Mapping[str, Object]) -> tuple[dict[ObjectKey, AppliedRecord], str]:
+    rows: dict[ObjectKey, AppliedRecord] = {}
     damaged = ""
     for name in sorted(held):
         try:
@@ -334,9 +334,9 @@ def _owner(meta: Object) -> Owner | None:
         return None
 
 
-def _resources(meta: Object) -> dict[VersionedKind, Resource]:
+def _resources(meta: Object) -> dict[GroupVersionKind, RESTMapping]:
     return {
-        VersionedKind(row[0], row[1]): Resource(row[0], row[1], row[2], bool(row[3]))
+        GroupVersionKind(row[0], row[1]): RESTMapping(row[0], row[1], row[2], bool(row[3]))
         for row in meta.get("resources", ())
         if len(row) == 4
     }

@@ -14,9 +14,9 @@ from typing import Any
 import orjson
 
 from reconciler import __version__
+from reconciler.api.files import SourceFile
 from reconciler.manifests.document import Document
-from reconciler.manifests.schema import schema_folder
-from reconciler.source.files import SourceFile
+from reconciler.manifests.own_schemas import schema_folder
 
 CHECKS = 2
 """To be raised when a check of manifests is added: what passed the old ones is looked at again."""

@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from reconciler.errors import Position
-from reconciler.objects import Object
-from reconciler.source.files import SourceFile
+from reconciler.api.errors import Position
+from reconciler.api.files import SourceFile
+from reconciler.api.objects import Object
 
 if TYPE_CHECKING:
     from yaml.nodes import Node
@@ -40,7 +40,7 @@ class Document:
             return Position(self.file, 1, 1)
         if not path:
             return Position(self.file, self.line, self.column)
-        from reconciler.manifests.nodes import find_node
+        from reconciler.manifests.yaml_nodes import find_node
 
         roots = _roots(self.source)
         if self.index >= len(roots):
@@ -54,7 +54,7 @@ class Document:
 
         Empty where there is none, or the file was built.
         """
-        from reconciler.manifests.nodes import find_node
+        from reconciler.manifests.yaml_nodes import find_node
 
         roots = () if self.source.built_by else _roots(self.source)
         if self.index >= len(roots):
@@ -82,7 +82,7 @@ class Document:
 def _roots(source: SourceFile) -> tuple[Node, ...]:
     import yaml
 
-    from reconciler.manifests.nodes import compose
+    from reconciler.manifests.yaml_nodes import compose
 
     try:
         return tuple(compose(source.content.decode("utf-8-sig")))

@@ -11,14 +11,14 @@ import orjson
 from msgspec import Struct
 from msgspec.structs import replace
 
-from reconciler.errors import Position, Problem
-from reconciler.manifests.builtin_types import type_problems
+from reconciler.api.errors import Position, Problem
+from reconciler.api.files import SourceFile
+from reconciler.api.objects import ObjectKey, key_of
+from reconciler.manifests.builtin_schemas import type_problems
 from reconciler.manifests.cache import ParseCache
-from reconciler.manifests.checks import identity_problems, mark_problems, without_server_fields
 from reconciler.manifests.document import Document
-from reconciler.manifests.schema import schema_problems
-from reconciler.objects import ObjectKey, key_of
-from reconciler.source.files import SourceFile
+from reconciler.manifests.metadata import identity_problems, mark_problems, without_server_fields
+from reconciler.manifests.own_schemas import schema_problems
 
 if TYPE_CHECKING:
     from yaml import YAMLError
@@ -177,7 +177,7 @@ def _nests_too_deeply(text: str) -> bool:
 def _parse(file: SourceFile, text: str) -> _Read:
     import yaml
 
-    from reconciler.manifests.nodes import Builder, compose
+    from reconciler.manifests.yaml_nodes import Builder, compose
 
     if _nests_too_deeply(text):
         return _unread(Problem(Position(file.path, 1, 1), "", "nested too deeply", "less depth"))

@@ -12,10 +12,10 @@ from typing import Any
 import yaml
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
-from reconciler.manifests.nodes import compose
-from reconciler.manifests.scalars import NotJson, resolve_plain
-from reconciler.manifests.schema import json_path
-from reconciler.source.files import SourceFile
+from reconciler.api.files import SourceFile
+from reconciler.manifests.own_schemas import json_path
+from reconciler.manifests.yaml_nodes import compose
+from reconciler.manifests.yaml_scalars import NotJson, resolve_plain
 
 Steps = tuple[str | int, ...]
 _SEALED, _DATE = "ENC[", ",type:time]"

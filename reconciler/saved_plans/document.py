@@ -15,13 +15,13 @@ from typing import Any
 from msgspec import Struct
 
 from reconciler import __version__
+from reconciler.api.objects import Object
 from reconciler.inventory.records import Digester
 from reconciler.manifests.document import Document
-from reconciler.manifests.schema import SCHEMA_OF
-from reconciler.objects import Object
-from reconciler.options import Options
-from reconciler.planning.plan import Plan
-from reconciler.reporting.json_report import plan_document
+from reconciler.manifests.own_schemas import SCHEMA_OF
+from reconciler.plan.model import Plan
+from reconciler.report.json_report import plan_document
+from reconciler.run.options import Options
 from reconciler.saved_plans.fingerprints import fingerprint
 
 FORMAT_VERSION = 1

@@ -12,17 +12,16 @@ from typing import Any
 
 import orjson
 
-from reconciler.errors import ReconcileError, StalePlan
-from reconciler.manifests import load
-from reconciler.manifests.load import is_manifest, is_report
-from reconciler.manifests.schema import json_path, schema
-from reconciler.options import Options
-from reconciler.pipeline import Prepared
-from reconciler.planning.plan import Plan
-from reconciler.reporting.json_report import as_json
+from reconciler.api.errors import ReconcileError, StalePlan
+from reconciler.git.location import without_password
+from reconciler.manifests.load import is_manifest, is_report, load
+from reconciler.manifests.own_schemas import json_path, load_schema
+from reconciler.plan.model import Plan
+from reconciler.report.json_report import report_as_json
+from reconciler.run.options import Options
+from reconciler.run.pipeline import Prepared
 from reconciler.saved_plans.document import Origin, SavedPlan, Seal, as_saved, is_rule
 from reconciler.saved_plans.staleness import differences_of
-from reconciler.source.location import without_password
 
 MAX_BYTES = 256 * 1024 * 1024
 _SALT_BYTES = 16
@@ -44,7 +43,7 @@ def save_plan(file: Path, prepared: Prepared, options: Options) -> SavedPlan:
         )
     seal = Seal(secrets.token_bytes(_SALT_BYTES), options.clock())
     saved = as_saved(prepared.plan, origin, options, seal)
-    text = as_json(dict(saved.document)).encode()
+    text = report_as_json(dict(saved.document)).encode()
     if len(text) > MAX_BYTES:
         raise ReconcileError(
             f"the plan was not saved: it has {len(text)} bytes, {MAX_BYTES} at most",
@@ -62,7 +61,7 @@ def check_fresh(saved: SavedPlan, prepared: Prepared, options: Options) -> None:
     origin = _origin(prepared, options)
     fresh = as_saved(prepared.plan, origin, options, saved.seal)
     # As a file would give it back: lists for tuples, and nothing that is no JSON.
-    now = SavedPlan(orjson.loads(as_json(dict(fresh.document))))
+    now = SavedPlan(orjson.loads(report_as_json(dict(fresh.document))))
     differences = list(differences_of(saved, now))
     if why := _unknowable(prepared.plan, origin):
         differences.append(why)
@@ -110,10 +109,10 @@ def _told(fault: Any) -> str:
 def _validator() -> Any:
     import jsonschema_rs
 
-    plan = schema("plan.json")
+    plan = load_schema("plan.json")
     registry = jsonschema_rs.Registry([(plan["$id"], plan)])
     return jsonschema_rs.validator_for(
-        schema("saved-plan.json"), registry=registry, validate_formats=True
+        load_schema("saved-plan.json"), registry=registry, validate_formats=True
     )
 
 
@@ -140,7 +139,7 @@ def _unknowable(plan: Plan, origin: Origin) -> str:
 
 
 def _origin(prepared: Prepared, options: Options) -> Origin:
-    from reconciler.source.uncommitted import uncommitted_files
+    from reconciler.git.uncommitted import uncommitted_files
 
     source, checkout = prepared.repository.source, prepared.repository.checkout
     uncommitted: tuple[str, ...] = ()

@@ -11,12 +11,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from reconciler.api.objects import Object
 from reconciler.federation.overrides import split_pointer
-from reconciler.inventory.ownership import Fields, entries_of, fields_of, is_ours, owned_values
+from reconciler.inventory.managed_fields import Fields, entries_of, fields_of, is_ours, owned_values
 from reconciler.inventory.records import Digester
-from reconciler.objects import Object
-from reconciler.planning.fields import Step, changed_fields, holds
-from reconciler.planning.plan import NOT_WRITTEN, Action, Change
+from reconciler.plan.fields import Step, changed_fields, entry_holds
+from reconciler.plan.model import NOT_WRITTEN, Action, Change
 
 _COUNTED_BY_SERVERS = ("managedFields", "resourceVersion", "generation", "selfLink")
 _RESTLESS_ANNOTATIONS = (
@@ -68,7 +68,9 @@ def _what_an_apply_rests_on(change: Change, live: Object, digester: Digester) ->
     values = owned_values(tree, live) if tree else None
     return {
         "ours": digester.of([tree, values, live["metadata"].get("deletionTimestamp")]),
-        "fields": _fields(live, change.retained, digester, lambda steps: holds(tree, live, steps)),
+        "fields": _fields(
+            live, change.retained, digester, lambda steps: entry_holds(tree, live, steps)
+        ),
     }
 
 

@@ -6,10 +6,10 @@ import shlex
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from reconciler.errors import GuardViolation, UsageError
-from reconciler.options import Options
+from reconciler.api.errors import GuardViolation, UsageError
+from reconciler.git.location import is_url, without_password
+from reconciler.run.options import Options
 from reconciler.saved_plans.document import SavedPlan, options_document
-from reconciler.source.location import is_url, without_password
 
 _FLAGS = {
     "path": "--path",

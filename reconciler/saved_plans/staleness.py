@@ -11,10 +11,10 @@ from typing import Any
 
 import orjson
 
-from reconciler.objects import GroupKind, ObjectKey, api_group, first_few
-from reconciler.planning.plan import ABSENT, NOT_WRITTEN
-from reconciler.reporting.grouping import few, together
-from reconciler.reporting.wording import PAST, dns_line, value_texts, visible
+from reconciler.api.objects import GroupKind, ObjectKey, api_group, first_few
+from reconciler.plan.model import ABSENT, NOT_WRITTEN
+from reconciler.report.grouping import few, together
+from reconciler.report.wording import PAST, dns_line, value_texts, visible
 from reconciler.saved_plans.document import SavedPlan
 
 _NO_WRITE = frozenset(str(action) for action in NOT_WRITTEN)

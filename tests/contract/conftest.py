@@ -9,7 +9,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from reconciler.sandbox import ClusterSettings, Sandbox
+from kubesim.fleet import Sandbox
+from kubesim.server import ClusterSettings
 from tests.contract.sides import Api
 from tests.controlplane.fixtures import Fleet
 

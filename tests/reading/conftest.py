@@ -1,7 +1,7 @@
 """The repositories, servers and signers of the tests of sources."""
 
-from tests.cli.conftest import environment, reconcile  # noqa: F401
-from tests.source.conftest import (  # noqa: F401
+from tests.unit.cli.conftest import environment, reconcile  # noqa: F401
+from tests.unit.git.conftest import (  # noqa: F401
     alice,
     bob,
     cache,

@@ -14,9 +14,11 @@ from typing import Any
 
 import pytest
 
-from reconciler.pipeline import Options, Prepared, apply_plan, make_plan
-from reconciler.planning.plan import Change, Plan, RunResult
-from reconciler.sandbox import ClusterSettings, Sandbox
+from kubesim.fleet import Sandbox
+from kubesim.server import ClusterSettings
+from reconciler.plan.model import Change, Plan, RunResult
+from reconciler.run.options import Options
+from reconciler.run.pipeline import Prepared, apply_plan, make_plan
 from tests.controlplane.fixtures import Fleet
 from tests.controlplane.plane import ControlPlane
 

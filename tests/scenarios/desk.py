@@ -14,7 +14,7 @@ import pytest
 
 from tests.scenarios.conftest import World
 from tests.scenarios.manifests import SHOP
-from tests.source.repositories import commit, git
+from tests.unit.git.repositories import commit, git
 
 ROOT = Path(__file__).resolve().parents[2]
 STALE = "what the plan was made of is no longer so. Nothing was written."

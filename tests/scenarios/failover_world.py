@@ -13,9 +13,11 @@ from typing import Protocol
 import pytest
 import yaml
 
-from reconciler.health.memory import FleetMemory, decode
-from reconciler.planning.plan import RunResult
-from reconciler.sandbox import ClusterSettings, Sandbox, SimulatedCluster
+from kubesim.cluster import SimulatedCluster
+from kubesim.fleet import Sandbox
+from kubesim.server import ClusterSettings
+from reconciler.plan.model import RunResult
+from reconciler.state.memory import FleetMemory, decode_memory
 from tests.controlplane.fixtures import Fleet
 from tests.controlplane.plane import ControlPlane
 from tests.scenarios.conftest import World
@@ -105,7 +107,7 @@ class FailoverWorld(World):
         return self.repository.parent / "state.json"
 
     def memory(self) -> FleetMemory:
-        return decode(self.state.read_bytes())
+        return decode_memory(self.state.read_bytes())
 
     def run(self, minutes: float = 1.0) -> RunResult:
         self.now += 60 * minutes

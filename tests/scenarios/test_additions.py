@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from reconciler.planning.plan import Action, Addition, Plan
+from reconciler.plan.model import Action, Addition, Plan
 from tests.scenarios.conftest import FEDERATION, World
 from tests.scenarios.manifests import NAMESPACE, SERVICE, SETTINGS, WEB
 
@@ -318,7 +318,7 @@ def test_what_was_added_since_the_plan_stays_and_what_was_planned_goes(shop: Wor
     says(shop, "{additions: Remove}")
     prepared = shop.prepare()
     by_hand(shop, *patch("configmap", "settings", "merge", {"data": {"later": "1"}}))
-    from reconciler.pipeline import apply_plan
+    from reconciler.run.pipeline import apply_plan
 
     assert apply_plan(prepared).ok
     assert set(shop.get("configmap", "settings")["data"]) == {"colour", "size", "later"}

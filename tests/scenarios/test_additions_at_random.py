@@ -14,16 +14,16 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from reconciler.cluster.connecting import Connector
-from reconciler.cluster.member import Member
-from reconciler.cluster.resources import Resource
-from reconciler.errors import ApiError, Position
+from reconciler.api.errors import ApiError, Position
+from reconciler.api.objects import Object, ObjectKey
+from reconciler.cluster.client import Member
+from reconciler.cluster.connect import Connector
+from reconciler.cluster.discovery import RESTMapping
 from reconciler.federation.model import Cluster
-from reconciler.inventory.ownership import entries_of, is_ours, owned_values
-from reconciler.objects import Object, ObjectKey
-from reconciler.pipeline import apply_plan
-from reconciler.planning.fields import changed_fields
-from reconciler.planning.plan import ClusterPlan
+from reconciler.inventory.managed_fields import entries_of, is_ours, owned_values
+from reconciler.plan.fields import changed_fields
+from reconciler.plan.model import ClusterPlan
+from reconciler.run.pipeline import apply_plan
 from tests.scenarios.conftest import FEDERATION, World
 from tests.scenarios.manifests import NAMESPACE, SERVICE, SETTINGS, WEB
 
@@ -32,11 +32,13 @@ PEOPLE = ("kubectl-edit", "kubectl-patch", "Mozilla", "node-fetch", "kubectl")
 CONTROLLERS = ("operator", "kube-controller-manager", "vpa-recommender")
 SHOP = "---".join([NAMESPACE, WEB, SETTINGS, SERVICE])
 OBJECTS = {
-    ObjectKey("apps", "Deployment", "shop", "web"): Resource(
+    ObjectKey("apps", "Deployment", "shop", "web"): RESTMapping(
         "apps/v1", "Deployment", "deployments", namespaced=True
     ),
-    ObjectKey("", "Service", "shop", "web"): Resource("v1", "Service", "services", namespaced=True),
-    ObjectKey("", "ConfigMap", "shop", "settings"): Resource(
+    ObjectKey("", "Service", "shop", "web"): RESTMapping(
+        "v1", "Service", "services", namespaced=True
+    ),
+    ObjectKey("", "ConfigMap", "shop", "settings"): RESTMapping(
         "v1", "ConfigMap", "configmaps", namespaced=True
     ),
 }
@@ -186,8 +188,9 @@ def part(plan: Any) -> ClusterPlan:
 
 def bodies(prepared: Any) -> Any:
     from reconciler.inventory.applyset import with_membership
-    from reconciler.rendering import render
-    from reconciler.scheduling import FleetView, schedule
+    from reconciler.render.render import render
+    from reconciler.scheduler.model import FleetView
+    from reconciler.scheduler.schedule import schedule
 
     state = prepared.state
     work = next(work for work in prepared.works if work.cluster.name == "aws")

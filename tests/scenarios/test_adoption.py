@@ -10,17 +10,17 @@ from typing import Any
 
 import pytest
 
-from reconciler.cluster.connecting import Connector
-from reconciler.errors import Conflict, Position
+from reconciler.api.errors import Conflict, Position
+from reconciler.api.objects import Object, key_of
+from reconciler.cluster.connect import Connector
 from reconciler.federation.model import Cluster
 from reconciler.inventory.records import decode_rows
-from reconciler.objects import Object, key_of
-from reconciler.pipeline import apply_plan
-from reconciler.planning.fields import changed_fields
-from reconciler.planning.plan import ABSENT, Action, Change
-from reconciler.reporting.json_report import as_json, plan_document
-from reconciler.reporting.markdown import render_markdown
-from reconciler.reporting.text import render_plan
+from reconciler.plan.fields import changed_fields
+from reconciler.plan.model import ABSENT, Action, Change
+from reconciler.report.json_report import plan_document, report_as_json
+from reconciler.report.markdown import render_plan_markdown
+from reconciler.report.text import render_plan
+from reconciler.run.pipeline import apply_plan
 from tests.scenarios.conftest import FEDERATION, World
 from tests.scenarios.manifests import NAMESPACE, SERVICE, SETTINGS, SHOP, WEB
 from tests.scenarios.test_interruptions import Killed, kill_after
@@ -398,7 +398,9 @@ stringData: {password: canary-one, other: canary-two}
         world.write("federation.yaml", rules)
         plan = world.plan()
         said = (
-            as_json(plan_document(plan)) + render_markdown(plan) + render_plan(plan, verbose=True)
+            report_as_json(plan_document(plan))
+            + render_plan_markdown(plan)
+            + render_plan(plan, verbose=True)
         )
         assert "data.other" in said
         assert "canary" not in said
@@ -413,7 +415,7 @@ def test_every_report_lists_what_stays(world: World) -> None:
     plan = world.plan()
     line = "data.size stays: 3  (not in Git; owned by kubectl-client-side-apply)"
     assert line in render_plan(plan)
-    assert line in render_markdown(plan)
+    assert line in render_plan_markdown(plan)
     (aws, _) = plan_document(plan)["clusters"]
     change = next(c for c in aws["changes"] if c["kind"] == "ConfigMap")
     assert {

@@ -12,7 +12,7 @@ import pytest
 from tests.scenarios.conftest import CLUSTERS, FEDERATION
 from tests.scenarios.desk import BLUE, Desk, desk, simulated_desk
 from tests.scenarios.manifests import SERVICE, SETTINGS, SHOP
-from tests.source.repositories import git
+from tests.unit.git.repositories import git
 
 __all__ = ["desk", "simulated_desk"]
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from reconciler.planning.plan import Action, Change
-from reconciler.reporting.text import render_plan, render_result
+from reconciler.plan.model import Action, Change
+from reconciler.report.text import render_plan, render_result
 from tests.controlplane.process import eventually
 from tests.scenarios.conftest import NAMES, World
 from tests.scenarios.manifests import NAMESPACE, SETTINGS

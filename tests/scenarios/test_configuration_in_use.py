@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from reconciler.planning.plan import Action, Change
-from reconciler.reporting.text import render_plan
-from reconciler.sandbox import Sandbox
+from kubesim.fleet import Sandbox
+from reconciler.plan.model import Action, Change
+from reconciler.report.text import render_plan
 from tests.controlplane.fixtures import Fleet
 from tests.controlplane.plane import ControlPlane
 from tests.controlplane.process import eventually

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from reconciler.objects import ObjectKey
-from reconciler.planning.plan import Action, Outcome, WorkloadRow
-from reconciler.planning.replicas import as_it_came
-from reconciler.reporting.json_report import plan_document
-from reconciler.reporting.markdown import render_markdown
-from reconciler.reporting.text import render_plan
+from reconciler.api.objects import ObjectKey
+from reconciler.plan.model import Action, Outcome, WorkloadRow
+from reconciler.plan.replicas import as_it_came
+from reconciler.report.json_report import plan_document
+from reconciler.report.markdown import render_plan_markdown
+from reconciler.report.text import render_plan
 from tests.scenarios.conftest import FEDERATION, World
 from tests.scenarios.manifests import NAMESPACE, WEB
 
@@ -39,7 +39,7 @@ def test_what_is_adopted_runs_already(world: World) -> None:
     two = {"aws": 2, "gcp": 2}
     assert counts(world) == (two, two)
     assert "Replicas" not in render_plan(plan)
-    assert "0 → " not in render_markdown(plan)
+    assert "0 → " not in render_plan_markdown(plan)
     (told,) = plan_document(plan)["workloads"]
     assert (told["before"], told["after"]) == (two, two)
 

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from reconciler.pipeline import apply_plan
-from reconciler.planning.plan import Action, Change
-from reconciler.sandbox import Sandbox
+from kubesim.fleet import Sandbox
+from reconciler.plan.model import Action, Change
+from reconciler.run.pipeline import apply_plan
 from tests.controlplane.fixtures import Fleet
 from tests.controlplane.plane import ControlPlane
 from tests.scenarios.conftest import FEDERATION, NAMES, World

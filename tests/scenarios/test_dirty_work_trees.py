@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from reconciler.health.memory import decode
+from reconciler.state.memory import decode_memory
 from tests.scenarios.conftest import World
 from tests.scenarios.manifests import SHOP
 
@@ -59,10 +59,10 @@ def test_a_changed_work_tree_is_not_the_applied_commit(
     git(world.repository, "commit", "--quiet", "--message", "one")
     first = git(world.repository, "rev-parse", "HEAD")
     result = world.apply()
-    assert (result.plan.commit, decode(memory.read_bytes()).commit) == (first, first)
+    assert (result.plan.commit, decode_memory(memory.read_bytes()).commit) == (first, first)
     git(world.repository, "commit", "--quiet", "--allow-empty", "--message", "two")
     change(world.repository)
     result = world.apply()
     assert result.ok
     assert result.plan.commit == ""
-    assert decode(memory.read_bytes()).commit == first
+    assert decode_memory(memory.read_bytes()).commit == first

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from reconciler.planning.plan import Action, Change, Plan
+from reconciler.plan.model import Action, Change, Plan
 from tests.scenarios.conftest import FEDERATION, NAMES, World
 from tests.scenarios.manifests import NAMESPACE, SETTINGS
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from reconciler.errors import MemoryChanged
-from reconciler.health.memory import Phase
-from reconciler.pipeline import apply_plan
+from reconciler.api.errors import MemoryChanged
+from reconciler.run.pipeline import apply_plan
+from reconciler.state.memory import Phase
 from tests.scenarios.failover_world import (
     FEDERATION,
     SHARES,

@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from reconciler.planning.plan import Action
-from reconciler.sandbox import ClusterSettings, Sandbox, SimulatedCluster
+from kubesim.cluster import SimulatedCluster
+from kubesim.fleet import Sandbox
+from kubesim.server import ClusterSettings
+from reconciler.plan.model import Action
 from tests.scenarios.failover_world import (
     CLUSTER,
     CLUSTERS,

@@ -8,7 +8,7 @@ import random
 
 import pytest
 
-from reconciler.planning.plan import Action, Change, Plan
+from reconciler.plan.model import Action, Change, Plan
 from tests.scenarios.conftest import World
 from tests.scenarios.manifests import NAMESPACE
 

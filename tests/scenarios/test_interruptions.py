@@ -8,10 +8,11 @@ import pytest
 import yaml
 from msgspec.structs import replace
 
-from reconciler.errors import BadInput, LeaseLost
-from reconciler.pipeline import Options, apply_plan, make_plan
-from reconciler.planning.plan import Action
-from reconciler.sandbox import Sandbox
+from kubesim.fleet import Sandbox
+from reconciler.api.errors import BadInput, LeaseLost
+from reconciler.plan.model import Action
+from reconciler.run.options import Options
+from reconciler.run.pipeline import apply_plan, make_plan
 from tests.controlplane.process import eventually
 from tests.scenarios.conftest import NAMES, World
 from tests.scenarios.manifests import NAMESPACE, SERVICE, SETTINGS, SHOP

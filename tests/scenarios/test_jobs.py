@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from reconciler.overview.fleet_status import fleet_status
-from reconciler.planning.plan import Action
+from reconciler.plan.model import Action
+from reconciler.status.fleet_status import fleet_status
 from tests.controlplane.fixtures import Fleet
 from tests.controlplane.plane import ControlPlane
 from tests.controlplane.process import eventually

@@ -8,9 +8,9 @@ from collections.abc import Callable
 
 import pytest
 
-from reconciler.pipeline import apply_plan
-from reconciler.planning.plan import Action, ClusterPlan
-from reconciler.sandbox import Sandbox
+from kubesim.fleet import Sandbox
+from reconciler.plan.model import Action, ClusterPlan
+from reconciler.run.pipeline import apply_plan
 from tests.scenarios.conftest import World
 from tests.scenarios.desk import Desk
 from tests.scenarios.manifests import NAMESPACE, SERVICE, SETTINGS, SHOP, WEB

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from reconciler.cli.failures import describe
-from reconciler.errors import GuardViolation
-from reconciler.health.memory import Phase
-from reconciler.pipeline import apply_plan
-from reconciler.planning.plan import Action
+from reconciler.api.errors import GuardViolation
+from reconciler.cli.failures import describe_error
+from reconciler.plan.model import Action
+from reconciler.run.pipeline import apply_plan
+from reconciler.state.memory import Phase
 from tests.scenarios.failover_world import (
     CLUSTERS,
     FEDERATION,
@@ -171,7 +171,7 @@ def test_a_guard_stops_deletions_and_no_outage(world: FailoverWorld) -> None:
         told |= set(prepared.plan.despite_guards)
         with pytest.raises(GuardViolation, match="maxDeletions is 1") as stopped:
             apply_plan(prepared)
-        said.append(next(describe(stopped.value)).partition("limit. ")[2])
+        said.append(next(describe_error(stopped.value)).partition("limit. ")[2])
     assert set(said) == {"Nothing was written.", "Nothing else was written."}
     assert said.count("Nothing else was written.") == 1, "the run that moved the replicas"
     assert told == {

@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
-from reconciler.cluster.connecting import Connector
-from reconciler.errors import Position
-from reconciler.federation.drift import below, below_item, steps_of
+from reconciler.api.errors import Position
+from reconciler.cluster.connect import Connector
+from reconciler.federation.drift import below, below_item, pointer_steps
 from reconciler.federation.model import Cluster
-from reconciler.pipeline import apply_plan
-from reconciler.planning.fields import changed_fields
+from reconciler.plan.fields import changed_fields
+from reconciler.run.pipeline import apply_plan
 from tests.scenarios.conftest import FEDERATION, World
 from tests.scenarios.test_additions_at_random import OBJECTS, SHOP, looked_at, part, told, write
 
@@ -80,7 +80,7 @@ def test_no_run_touches_what_is_left_to_others(world: World, seed: int) -> None:
         changes = {change.key: change for change in part(prepared.plan).changes}
         assert apply_plan(prepared).ok, [c.error for c in changes.values() if c.error]
         for key in OBJECTS:
-            after, pointers = looked_at(member, key), steps_of(chosen[key.kind])
+            after, pointers = looked_at(member, key), pointer_steps(chosen[key.kind])
             left = values(before[key], pointers)
             assert {k: v for k, v in values(after, pointers).items() if k in left} == left
             kept += len(left)

@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from reconciler.errors import GuardViolation
-from reconciler.planning.plan import Action, Change, Plan, RunResult
-from reconciler.reporting.text import render_plan
+from reconciler.api.errors import GuardViolation
+from reconciler.plan.model import Action, Change, Plan, RunResult
+from reconciler.report.text import render_plan
 from tests.scenarios.conftest import World
 from tests.scenarios.manifests import NAMESPACE, SETTINGS
 from tests.scenarios.test_changing_definitions import definition, route

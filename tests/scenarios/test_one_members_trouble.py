@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 import yaml
 
-from reconciler import pipeline
-from reconciler.cluster.connecting import Connector
-from reconciler.errors import BadInput
+from reconciler.api.errors import BadInput
+from reconciler.cluster.connect import Connector
+from reconciler.run import pipeline
 from tests.scenarios.conftest import World
 from tests.scenarios.manifests import SHOP
 
@@ -59,17 +59,17 @@ def test_a_fault_in_a_kubefed_cluster_is_that_members(
     assert not problems(result.plan)["aws"]
     options = pipeline.Options(repo=str(world.repository))
     with pytest.raises(BadInput) as caught:
-        pipeline.validate(options)
+        pipeline.validate_repository(options)
     (problem,) = caught.value.problems
     assert (problem.position.file, problem.position.line) == ("old.yaml", line)
-    assert any(said in w for w in pipeline.validate(options, members=False).warnings)
+    assert any(said in w for w in pipeline.validate_repository(options, members=False).warnings)
 
 
 def test_nothing_is_wrong_with_a_status_of_kubefeds(simulated_world: World) -> None:
     simulated_world.write(
         "old.yaml", KUBEFED.format(ca=PEM, status="{region: eu, zones: [eu-a, eu-b]}")
     )
-    pipeline.validate(pipeline.Options(repo=str(simulated_world.repository)))
+    pipeline.validate_repository(pipeline.Options(repo=str(simulated_world.repository)))
 
 
 def change(world: World, section: str, entry: object) -> None:
@@ -150,7 +150,7 @@ def test_a_file_that_is_no_kubeconfig_costs_those_that_need_it(
 
 def test_an_unusable_authority_says_nothing_of_the_cluster(tmp_path: Path) -> None:
     """Or a broken caBundle would count as an outage."""
-    from reconciler.cluster.exchange import Exchange, Limits, NoAnswer
+    from reconciler.cluster.curl import Exchange, Limits, NoAnswer
 
     document = {
         "clusters": [

@@ -14,21 +14,21 @@ from typing import Any
 
 import pytest
 
-from reconciler.cluster.connecting import Connector
-from reconciler.cluster.member import Member
-from reconciler.cluster.resources import Resource
-from reconciler.errors import ApiError, Conflict, Position
+from reconciler.api.errors import ApiError, Conflict, Position
+from reconciler.api.objects import Object, key_of
+from reconciler.cluster.client import Member
+from reconciler.cluster.connect import Connector
+from reconciler.cluster.discovery import RESTMapping
 from reconciler.federation.model import Cluster
-from reconciler.objects import Object, key_of
-from reconciler.planning.fields import changed_fields, path_text
-from reconciler.planning.plan import Action
+from reconciler.plan.fields import changed_fields, path_text
+from reconciler.plan.model import Action
 from tests.scenarios.conftest import FEDERATION, World
 from tests.scenarios.manifests import NAMESPACE
 
 RESOURCES = {
-    "ConfigMap": Resource("v1", "ConfigMap", "configmaps", namespaced=True),
-    "Service": Resource("v1", "Service", "services", namespaced=True),
-    "Deployment": Resource("apps/v1", "Deployment", "deployments", namespaced=True),
+    "ConfigMap": RESTMapping("v1", "ConfigMap", "configmaps", namespaced=True),
+    "Service": RESTMapping("v1", "Service", "services", namespaced=True),
+    "Deployment": RESTMapping("apps/v1", "Deployment", "deployments", namespaced=True),
 }
 ROUNDS = int(os.environ.get("RECONCILER_FUZZ_ROUNDS", "12"))
 MANAGERS = (
@@ -223,7 +223,7 @@ def keeps_its_promise(world: World, member: Member) -> int:
     if prepared.plan.violations:
         # A leftover that does not go with what Git says is refused when it is planned.
         return 0
-    from reconciler.pipeline import apply_plan
+    from reconciler.run.pipeline import apply_plan
 
     result = apply_plan(prepared)
     failed = {o.key: o.message for o in result.outcomes if o.status == "failed"}
@@ -253,7 +253,7 @@ def objects(world: World) -> list[str]:
 
 
 def leaves(value: Any) -> dict[str, Any]:
-    from reconciler.planning.fields import _leaves
+    from reconciler.plan.fields import _leaves
 
     return {path_text(steps): leaf for steps, leaf in _leaves((), value)}
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from reconciler.errors import GuardViolation
-from reconciler.pipeline import apply_plan
-from reconciler.planning.plan import Action
+from reconciler.api.errors import GuardViolation
+from reconciler.plan.model import Action
+from reconciler.run.pipeline import apply_plan
 from tests.scenarios.conftest import FEDERATION, World
 from tests.scenarios.manifests import NAMESPACE, SERVICE, SETTINGS, SHOP, WEB
 

@@ -6,11 +6,11 @@ import json
 
 import pytest
 
-from reconciler.planning.plan import Action, Change, Plan
-from reconciler.reporting.html import render_html
-from reconciler.reporting.json_report import plan_document
-from reconciler.reporting.markdown import render_markdown
-from reconciler.reporting.text import render_plan
+from reconciler.plan.model import Action, Change, Plan
+from reconciler.report.html import render_html
+from reconciler.report.json_report import plan_document
+from reconciler.report.markdown import render_plan_markdown
+from reconciler.report.text import render_plan
 from tests.scenarios.conftest import World
 from tests.scenarios.manifests import NAMESPACE, SERVICE, SETTINGS, SHOP
 
@@ -55,7 +55,7 @@ def everywhere(plan: Plan, words: str) -> bool:
         words in text.replace("\n", " ")
         for text in (
             render_plan(plan, width=200),
-            render_markdown(plan),
+            render_plan_markdown(plan),
             render_html(plan),
             json.dumps(plan_document(plan)),
         )

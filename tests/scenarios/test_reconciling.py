@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from reconciler.errors import BadInput
-from reconciler.planning.plan import Action
+from reconciler.api.errors import BadInput
+from reconciler.plan.model import Action
 from tests.controlplane.process import eventually
 from tests.scenarios.conftest import World
 from tests.scenarios.manifests import NAMESPACE, SERVICE, SETTINGS, SHOP, WEB
@@ -165,7 +165,7 @@ def test_an_immutable_field_needs_recreation_which_must_be_allowed(world: World)
     ids=["sign", "field", "value"],
 )
 def test_what_a_server_refuses_as_invalid_stops_every_write(world: World, wrong: str) -> None:
-    from reconciler.errors import GuardViolation
+    from reconciler.api.errors import GuardViolation
 
     world.write("shop.yaml", NAMESPACE + "---" + SETTINGS + "---" + wrong)
     assert world.plan().violations
@@ -239,13 +239,13 @@ def test_values_of_secrets_are_in_no_plan(world: World) -> None:
     world.apply()
     world.write("secret.yaml", secret.replace("canary-one", "canary-two"))
     second = world.prepare()
-    from reconciler.reporting.json_report import as_json, plan_document
-    from reconciler.reporting.markdown import render_markdown
-    from reconciler.reporting.text import render_plan
+    from reconciler.report.json_report import plan_document, report_as_json
+    from reconciler.report.markdown import render_plan_markdown
+    from reconciler.report.text import render_plan
 
     for prepared in (first, second):
         plan = prepared.plan
-        told = as_json(plan_document(plan)) + render_markdown(plan)
+        told = report_as_json(plan_document(plan)) + render_plan_markdown(plan)
         told += render_plan(plan, verbose=True)
         assert "canary" not in told
         assert "Y2FuYXJ5" not in told
@@ -287,7 +287,7 @@ def test_values_of_string_data_are_watched_and_removed_like_all_others(world: Wo
     ids=["namespace", "kind", "version"],
 )
 def test_what_no_cluster_has_a_place_for_stops_every_write(world: World, lost: str) -> None:
-    from reconciler.errors import GuardViolation
+    from reconciler.api.errors import GuardViolation
 
     world.write("shop.yaml", NAMESPACE + "---" + lost)
     with pytest.raises(GuardViolation):

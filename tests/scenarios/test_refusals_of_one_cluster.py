@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from reconciler.planning.plan import Action
-from reconciler.sandbox import Sandbox
+from kubesim.fleet import Sandbox
+from reconciler.plan.model import Action
 from tests.scenarios.conftest import World
 from tests.scenarios.manifests import NAMESPACE, SETTINGS
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from reconciler.errors import SourceError
+from reconciler.api.errors import SourceError
 from reconciler.inventory.applyset import owner_of
-from reconciler.planning.plan import Action
+from reconciler.plan.model import Action
 from tests.scenarios.conftest import CLUSTERS, FEDERATION, World
 from tests.scenarios.manifests import NAMESPACE, SETTINGS
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from reconciler.planning.plan import Action, Plan
+from reconciler.plan.model import Action, Plan
 from tests.controlplane.fixtures import Fleet
 from tests.controlplane.plane import ControlPlane
 from tests.controlplane.process import eventually

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from reconciler.pipeline import apply_plan
+from reconciler.run.pipeline import apply_plan
 from tests.scenarios.conftest import FEDERATION, World
 from tests.scenarios.manifests import NAMESPACE, SETTINGS, WEB
 

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from reconciler.pipeline import apply_plan
+from reconciler.run.pipeline import apply_plan
 from tests.scenarios.conftest import FEDERATION, World
 from tests.scenarios.manifests import NAMESPACE, WEB
 from tests.scenarios.test_adoption import TAKE_OVER, by_hand

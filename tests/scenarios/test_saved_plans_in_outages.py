@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from reconciler.errors import StalePlan
-from reconciler.options import Options
-from reconciler.pipeline import apply_plan
-from reconciler.planning.plan import RunResult
-from reconciler.saved_plans import check_fresh, read_plan, save_plan
+from reconciler.api.errors import StalePlan
+from reconciler.plan.model import RunResult
+from reconciler.run.options import Options
+from reconciler.run.pipeline import apply_plan
+from reconciler.saved_plans.file import check_fresh, read_plan, save_plan
 from tests.scenarios.failover_world import FEDERATION, WEB, FailoverWorld, real, simulated, world
 
 __all__ = ["real", "simulated", "world"]

@@ -18,10 +18,11 @@ from pathlib import Path
 
 import pytest
 
-from reconciler.sandbox import ClusterSettings, Sandbox
+from kubesim.fleet import Sandbox
+from kubesim.server import ClusterSettings
 from tests.scenarios.conftest import FEDERATION, NAMES, World
 from tests.scenarios.manifests import NAMESPACE
-from tests.source.repositories import git
+from tests.unit.git.repositories import git
 
 ROOT = Path(__file__).resolve().parents[2]
 SYSTEM = "federation-system"

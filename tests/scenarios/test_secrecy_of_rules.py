@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 
 from tests.controlplane.process import eventually
-from tests.reporting.listener import listening
 from tests.scenarios.conftest import FEDERATION, World
 from tests.scenarios.desk import Desk, simulated_desk
 from tests.scenarios.manifests import NAMESPACE, SETTINGS
@@ -23,7 +22,8 @@ from tests.scenarios.test_secrecy import (
     secret,
 )
 from tests.scenarios.test_warnings_of_servers import POLICY as WARNING
-from tests.source.repositories import git
+from tests.unit.git.repositories import git
+from tests.unit.report.listener import listening
 
 __all__ = ["simulated_desk"]
 

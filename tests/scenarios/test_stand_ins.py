@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from reconciler.errors import BadInput
-from reconciler.pipeline import Options, validate
-from reconciler.planning.plan import Action
-from reconciler.planning.survivability import survivability
-from reconciler.reporting import survivability as report
-from reconciler.stand_ins import try_stand_ins
+from reconciler.api.errors import BadInput
+from reconciler.failover.survivability import assess_survivability
+from reconciler.plan.model import Action
+from reconciler.report import survivability as report
+from reconciler.run.options import Options
+from reconciler.run.repository import validate_repository
+from reconciler.run.stand_ins import try_failover_targets
 from tests.scenarios.failover_world import WEB, FailoverWorld, simulated
 
 __all__ = ["simulated"]
@@ -41,7 +42,7 @@ def options(world: FailoverWorld) -> Options:
 def test_an_override_for_a_stand_in_is_checked_before_any_outage(simulated: FailoverWorld) -> None:
     simulated.begin(SPREAD)
     simulated.write("web.yaml", SPREAD + WRONG)
-    for check in (lambda: validate(options(simulated)), simulated.plan):
+    for check in (lambda: validate_repository(options(simulated)), simulated.plan):
         with pytest.raises(BadInput) as caught:
             check()
         (problem,) = caught.value.problems
@@ -68,17 +69,17 @@ def test_a_refusal_in_mid_outage_costs_that_workload_in_that_cluster(
 
 def test_clusters_tell_beforehand_what_they_would_refuse(simulated: FailoverWorld) -> None:
     simulated.begin(SPREAD)
-    assert try_stand_ins(options(simulated)).refused == ()
+    assert try_failover_targets(options(simulated)).refused == ()
     deny(simulated, "gcp-us")
     simulated.hosts["gcp-eu"].stop()
-    live = try_stand_ins(options(simulated))
+    live = try_failover_targets(options(simulated))
     (refused,) = live.refused
     assert (refused.cluster, refused.workload.name, refused.certain) == ("gcp-us", "web", True)
     assert list(live.unanswered) == ["gcp-eu"]
-    state = validate(options(simulated)).state
-    matrix = survivability(state)
+    state = validate_repository(options(simulated)).state
+    matrix = assess_survivability(state)
     from msgspec.structs import replace
 
-    text = report.render_text(replace(matrix, live=live))
+    text = report.render_survivability_text(replace(matrix, live=live))
     assert "gcp-us: Deployment shop/web refused: " in text
     assert not simulated.exists("deployment", "web", cluster="gcp-us")

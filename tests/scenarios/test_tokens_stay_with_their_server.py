@@ -15,14 +15,14 @@ from typing import Any
 
 import pytest
 
-from reconciler import pipeline
-from reconciler.cluster.connecting import Connector
-from reconciler.cluster.resources import Resource
-from reconciler.locking import RunLock
-from reconciler.objects import ObjectKey
-from reconciler.planning.plan import Plan
-from reconciler.sandbox import Sandbox
-from tests.cluster.test_tls import Authority
+from kubesim.fleet import Sandbox
+from reconciler.api.objects import ObjectKey
+from reconciler.cluster.connect import Connector
+from reconciler.cluster.discovery import RESTMapping
+from reconciler.lock.run_lock import RunLock
+from reconciler.plan.model import Plan
+from reconciler.run import pipeline
+from tests.unit.cluster.test_tls import Authority
 
 CANARY = "c4nary-token"
 SYSTEM = "kube-federation-system"
@@ -142,7 +142,7 @@ def host(tmp_path: Path) -> Iterator[Host]:
             body: dict[str, Any] = {"apiVersion": "v1", "kind": "Namespace"}
             body["metadata"] = {"name": namespace}
             member.apply(
-                Resource("v1", "Namespace", "namespaces", namespaced=False),
+                RESTMapping("v1", "Namespace", "namespaces", namespaced=False),
                 ObjectKey("", "Namespace", "", namespace),
                 body,
             )
@@ -153,7 +153,7 @@ def host(tmp_path: Path) -> Iterator[Host]:
             "data": {"token": base64.b64encode(CANARY.encode()).decode()},
         }
         member.create(
-            Resource("v1", "Secret", "secrets", namespaced=True), secret, namespace=SYSTEM
+            RESTMapping("v1", "Secret", "secrets", namespaced=True), secret, namespace=SYSTEM
         )
         repository = tmp_path / "fleet"
         repository.mkdir()

@@ -12,19 +12,19 @@ import os
 import random
 from typing import Any
 
-from reconciler.cluster.connecting import Connector
-from reconciler.cluster.member import FIELD_MANAGER, Member
-from reconciler.cluster.resources import Resource
-from reconciler.errors import ApiError, Position
+from reconciler.api.errors import ApiError, Position
+from reconciler.api.objects import Object, key_of
+from reconciler.cluster.client import FIELD_MANAGER, Member
+from reconciler.cluster.connect import Connector
+from reconciler.cluster.discovery import RESTMapping
 from reconciler.federation.model import Cluster
-from reconciler.objects import Object, key_of
-from reconciler.planning.fields import changed_fields
+from reconciler.plan.fields import changed_fields
 from tests.scenarios.conftest import World
 from tests.scenarios.manifests import NAMESPACE, POLICY, SERVICE, SETTINGS, WEB
 
-DEPLOYMENTS = Resource("apps/v1", "Deployment", "deployments", namespaced=True)
-SERVICES = Resource("v1", "Service", "services", namespaced=True)
-CONFIG_MAPS = Resource("v1", "ConfigMap", "configmaps", namespaced=True)
+DEPLOYMENTS = RESTMapping("apps/v1", "Deployment", "deployments", namespaced=True)
+SERVICES = RESTMapping("v1", "Service", "services", namespaced=True)
+CONFIG_MAPS = RESTMapping("v1", "ConfigMap", "configmaps", namespaced=True)
 ROUNDS = int(os.environ.get("RECONCILER_FUZZ_ROUNDS", "25"))
 
 HANDS = ("kubectl-edit", "kubectl-set", "Mozilla", "some-controller", "kube-controller-manager")
@@ -100,7 +100,7 @@ def _member(world: World) -> Member:
     return connector.member(Cluster("aws", Position("", 1, 1)))
 
 
-def _edit(member: Member, resource: Resource, chance: random.Random) -> None:
+def _edit(member: Member, resource: RESTMapping, chance: random.Random) -> None:
     name = "settings" if resource.kind == "ConfigMap" else "web"
     body: Object = {
         "apiVersion": resource.api_version,
@@ -149,9 +149,10 @@ def _check_claims(world: World, member: Member) -> int:
 
 
 def _bodies(world: World) -> dict[Any, Object]:
-    from reconciler.pipeline import Options, read
+    from reconciler.run.options import Options
+    from reconciler.run.repository import read_repository
 
-    state = read(Options(repo=str(world.repository))).state
+    state = read_repository(Options(repo=str(world.repository))).state
     return {workload.key: workload.template for workload in state.workloads}
 
 

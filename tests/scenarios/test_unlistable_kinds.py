@@ -6,9 +6,10 @@ import time
 
 import pytest
 
-from reconciler.pipeline import Options, apply_plan, make_plan
-from reconciler.planning.plan import Action
-from reconciler.sandbox import Sandbox
+from kubesim.fleet import Sandbox
+from reconciler.plan.model import Action
+from reconciler.run.options import Options
+from reconciler.run.pipeline import apply_plan, make_plan
 from tests.scenarios.conftest import NAMES, World
 from tests.scenarios.desk import Desk
 from tests.scenarios.manifests import NAMESPACE, SERVICE, SETTINGS, SHOP, WEB

@@ -8,14 +8,15 @@ import re
 import pytest
 from msgspec.structs import replace
 
-from reconciler.pipeline import Options, validate
-from reconciler.planning.survivability import survivability
-from reconciler.reporting import survivability as report
-from reconciler.reporting.html import render_html
-from reconciler.reporting.json_report import plan_document
-from reconciler.reporting.markdown import render_markdown
-from reconciler.reporting.text import render_plan
-from reconciler.stand_ins import try_stand_ins
+from reconciler.failover.survivability import assess_survivability
+from reconciler.report import survivability as report
+from reconciler.report.html import render_html
+from reconciler.report.json_report import plan_document
+from reconciler.report.markdown import render_plan_markdown
+from reconciler.report.text import render_plan
+from reconciler.run.options import Options
+from reconciler.run.repository import validate_repository
+from reconciler.run.stand_ins import try_failover_targets
 from tests.controlplane.process import eventually
 from tests.scenarios.conftest import World
 from tests.scenarios.manifests import NAMESPACE, SETTINGS, WEB
@@ -65,7 +66,7 @@ def test_what_pod_security_warns_of_is_told_once_in_every_report(real_world: Wor
     assert told.startswith(
         "aws, gcp: Deployment.apps shop/web: the API server warns: would violate"
     )
-    for render in (render_plan, render_markdown, render_html):
+    for render in (render_plan, render_plan_markdown, render_html):
         # On other lines, and with signs that no Markdown acts upon.
         plain = re.sub(r"[^a-z]", "", render(prepared.plan))
         assert plain.count("warnswouldviolate") == 1
@@ -179,11 +180,13 @@ spec:
 """
     world.write("shop.yaml", "---".join([RESTRICTED, WEB, spread]))
     options = Options(repo=str(world.repository), kubeconfig=str(world.kubeconfig))
-    matrix = replace(survivability(validate(options).state), live=try_stand_ins(options))
+    matrix = replace(
+        assess_survivability(validate_repository(options).state), live=try_failover_targets(options)
+    )
     assert matrix.live
     assert (matrix.live.tried, matrix.live.refused) == (1, ())
     words = "Deployment.apps shop/web: the API server warns: would violate"
-    (told,) = json.loads(report.render_json(matrix))["live"]["warnings"]
+    (told,) = json.loads(report.render_survivability_json(matrix))["live"]["warnings"]
     assert words in told
-    assert words in report.render_text(matrix)
-    assert "would violate" in report.render_markdown(matrix)
+    assert words in report.render_survivability_text(matrix)
+    assert "would violate" in report.render_survivability_markdown(matrix)

@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 import yaml
 
-from reconciler.health.memory import Phase
-from reconciler.health.probe import Signal
-from reconciler.planning.plan import Action, Plan
-from reconciler.sandbox import ClusterSettings, Sandbox
+from kubesim.fleet import Sandbox
+from kubesim.server import ClusterSettings
+from reconciler.failover.probe import Signal
+from reconciler.plan.model import Action, Plan
+from reconciler.state.memory import Phase
 from tests.controlplane.fixtures import Fleet
 from tests.controlplane.plane import ControlPlane
 from tests.scenarios.conftest import World

@@ -9,13 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from reconciler.errors import SourceError
-from reconciler.pipeline import Options, make_plan
-from reconciler.planning.plan import Action, Plan
+from reconciler.api.errors import SourceError
+from reconciler.plan.model import Action, Plan
+from reconciler.run.options import Options
+from reconciler.run.pipeline import make_plan
 from tests.scenarios.conftest import CLUSTERS, FEDERATION, World
 from tests.scenarios.desk import ROOT, Desk
 from tests.scenarios.manifests import NAMESPACE, SETTINGS, SHOP
-from tests.source.repositories import commit, git
+from tests.unit.git.repositories import commit, git
 
 OTHERS = "---".join(
     [

@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from reconciler.applying.fleet_run import carry_out
-from reconciler.errors import ReconcileError
-from reconciler.health.memory import FleetMemory
-from reconciler.inventory.memory_store import Remembered
-from reconciler.pipeline import apply_plan
-from reconciler.planning.plan import Action, RunResult
-from reconciler.sandbox import Sandbox
+from kubesim.fleet import Sandbox
+from reconciler.api.errors import ReconcileError
+from reconciler.apply.fleet import apply_to_fleet
+from reconciler.plan.model import Action, RunResult
+from reconciler.run.pipeline import apply_plan
+from reconciler.state.memory import FleetMemory
+from reconciler.state.stores import Remembered
 from tests.scenarios.conftest import FEDERATION, NAMES, World
 from tests.scenarios.manifests import NAMESPACE, SETTINGS, SHOP
 from tests.scenarios.test_adoption import by_hand, change_of
@@ -286,7 +286,7 @@ def test_fewer_replicas_wait_for_the_names_that_lead_to_them(
     assert world.apply().ok
     world.write("shop.yaml", SHOP.replace("replicas: 2", "replicas: 1").replace("green", "blue"))
     prepared = world.prepare()
-    result = carry_out(prepared.plan, prepared.works, prepared.placed, names=lambda: why)
+    result = apply_to_fleet(prepared.plan, prepared.works, prepared.placed, names=lambda: why)
     waiting = [o for o in result.outcomes if o.status == "skipped"]
     assert {str(o.key) for o in waiting} == ({"Deployment.apps shop/web"} if why else set())
     assert all("scaling down waits: DNS web.example" in o.message for o in waiting)

@@ -1,0 +1,201 @@
+"""Get, list and watch."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Callable
+
+import orjson
+
+from kubesim import selectors, statuses
+from kubesim.bodies import RequestTarget
+from kubesim.kinds import Resource
+from kubesim.messages import Request, Response
+from kubesim.server import ApiServer
+from kubesim.store import Event, StoredObject
+from kubesim.writes import require
+from reconciler.api.objects import Object
+
+_PARTIAL = "as=PartialObjectMetadata"
+
+
+def _metadata_only(request: Request) -> bool:
+    accept = request.headers.get("accept", "")
+    return _PARTIAL in accept
+
+
+def _partial(raw: bytes) -> bytes:
+    obj = orjson.loads(raw)
+    return orjson.dumps(
+        {
+            "kind": "PartialObjectMetadata",
+            "apiVersion": "meta.k8s.io/v1",
+            "metadata": obj["metadata"],
+        }
+    )
+
+
+def get(server: ApiServer, request: Request, target: RequestTarget) -> Response:
+    """One object, or its metadata alone. Raises Refusal (404)."""
+    record = require(server, target)
+    raw = server.raw(record, target.resource)
+    return Response(200, _partial(raw) if _metadata_only(request) else raw)
+
+
+Filter = Callable[[StoredObject], bool]
+
+
+def selection(request: Request, resource: Resource) -> Filter | None:
+    """What labelSelector and fieldSelector let through. Raises Refusal (400)."""
+    by_labels = selectors.parse_labels(request.query.get("labelSelector", ""))
+    by_fields = selectors.parse_fields(request.query.get("fieldSelector", ""), resource.table)
+    if by_labels is None and by_fields is None:
+        return None
+
+    def matches(record: StoredObject) -> bool:
+        if by_labels is not None and not by_labels(record.labels):
+            return False
+        return by_fields is None or by_fields(record.namespace, record.name, lambda: record.obj)
+
+    return matches
+
+
+def list_objects(server: ApiServer, request: Request, target: RequestTarget) -> Response:
+    """A LIST: selected, in pages if asked. Raises Refusal (400)."""
+    resource = target.resource
+    wanted = selection(request, resource)
+    records = server.store.records(resource.table, target.namespace)
+    if wanted is not None:
+        records = [record for record in records if wanted(record)]
+    version = server.store.resource_version
+    metadata: Object = {"resourceVersion": str(version)}
+    limit = _number(request.query.get("limit", ""))
+    token = request.query.get("continue")
+    if token:
+        version, after = _continued(token)
+        metadata["resourceVersion"] = str(version)
+        records = [record for record in records if (record.namespace, record.name) > after]
+    if limit and len(records) > limit:
+        last = records[limit - 1]
+        metadata["continue"] = _token(version, last)
+        if wanted is None:
+            metadata["remainingItemCount"] = len(records) - limit
+        records = records[:limit]
+    partial = _metadata_only(request)
+    if partial:
+        kind, api_version = "PartialObjectMetadataList", "meta.k8s.io/v1"
+        items = [_partial(server.raw(record, resource)) for record in records]
+    else:
+        kind, api_version = resource.list_kind, resource.api_version
+        items = [server.raw(record, resource) for record in records]
+        if not resource.custom:
+            # The items of a built-in list do not repeat their kind.
+            start = len(orjson.dumps({"kind": resource.kind, "apiVersion": api_version})) - 1
+            items = [b"{" + raw[start + 1 :] for raw in items]
+    head = orjson.dumps({"kind": kind, "apiVersion": api_version, "metadata": metadata})
+    return Response(200, b'%b,"items":[%b]}' % (head[:-1], b",".join(items)))
+
+
+def _number(text: str) -> int:
+    if not text:
+        return 0
+    try:
+        return int(text)
+    except ValueError as error:
+        message = f'strconv.ParseInt: parsing "{text}": invalid syntax'
+        raise statuses.bad_request(message) from error
+
+
+def _token(version: int, last: StoredObject) -> str:
+    start = {"v": "meta.k8s.io/v1", "rv": version, "start": f"{last.namespace}/{last.name}"}
+    return base64.urlsafe_b64encode(orjson.dumps(start)).decode().rstrip("=")
+
+
+def _continued(token: str) -> tuple[int, tuple[str, str]]:
+    try:
+        decoded = orjson.loads(base64.urlsafe_b64decode(token + "=" * (-len(token) % 4)))
+        namespace, _, name = decoded["start"].partition("/")
+        return int(decoded["rv"]), (namespace, name)
+    except (ValueError, binascii.Error, KeyError, TypeError) as error:
+        raise statuses.bad_request(
+            f"invalid continue token: continue key is not valid: {error}"
+        ) from error
+
+
+def watch(server: ApiServer, request: Request, target: RequestTarget) -> Response:
+    """Events since ``resourceVersion``, then as they come, until ``timeoutSeconds``."""
+    resource = target.resource
+    wanted = selection(request, resource)
+    since = _number(request.query.get("resourceVersion", ""))
+    partial = _metadata_only(request)
+    oldest = server.store.history[0].resource_version if server.store.history else 0
+    if since and server.store.history.maxlen == len(server.store.history) and since < oldest - 1:
+        raise statuses.expired(f"too old resource version: {since} ({oldest - 1})")
+
+    def line(kind: str, record: StoredObject) -> bytes:
+        raw = server.raw(record, resource)
+        return b'{"type":"%b","object":%b}\n' % (kind.encode(), _partial(raw) if partial else raw)
+
+    def report(event: Event) -> bytes | None:
+        record = event.record
+        if event.table != resource.table:
+            return None
+        if target.namespace and record.namespace != target.namespace:
+            return None
+        if target.name and record.name != target.name:
+            return None
+        if wanted is None or event.kind == "DELETED":
+            if wanted is not None and not wanted(record):
+                return None
+            return line(event.kind, record)
+        now, before = wanted(record), event.previous is not None and wanted(event.previous)
+        if now:
+            return line("MODIFIED" if before else "ADDED", record)
+        return line("DELETED", record) if before else None
+
+    def stream(send: Callable[[bytes], None]) -> Callable[[], None]:
+        initial = request.flag("sendInitialEvents")
+        if since and not initial:
+            past = [event for event in server.store.history if event.resource_version > since]
+            lines = [text for event in past if (text := report(event))]
+        else:
+            found = server.store.records(resource.table, target.namespace)
+            lines = [
+                line("ADDED", record)
+                for record in found
+                if (wanted is None or wanted(record))
+                and (not target.name or record.name == target.name)
+            ]
+        if initial:
+            lines.append(_bookmark(server, resource, partial))
+        if lines:
+            send(b"".join(lines))
+
+        def listener(event: Event) -> None:
+            text = report(event)
+            if text:
+                send(text)
+
+        server.store.listeners.append(listener)
+
+        def cancel() -> None:
+            if listener in server.store.listeners:
+                server.store.listeners.remove(listener)
+
+        return cancel
+
+    return Response(200, stream=stream)
+
+
+def _bookmark(server: ApiServer, resource: Resource, partial: bool) -> bytes:
+    """The end of the initial events of a streamed list."""
+    obj = {
+        "kind": "PartialObjectMetadata" if partial else resource.kind,
+        "apiVersion": "meta.k8s.io/v1" if partial else resource.api_version,
+        "metadata": {
+            "resourceVersion": str(server.store.resource_version),
+            "annotations": {"k8s.io/initial-events-end": "true"},
+        },
+    }
+    return orjson.dumps({"type": "BOOKMARK", "object": obj}) + b"\n"

@@ -1,0 +1,53 @@
+"""A file of the repository, as bytes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from msgspec import Struct
+
+
+@dataclass(frozen=True, slots=True)
+class SourceFile:
+    """``path`` is relative to the chosen folder, with ``/``; ``blob`` is the Git blob id, if known.
+
+    ``error`` is set instead of content when the file could not be read or is refused (too large),
+    with ``hint`` telling what to do. ``built_by`` is the command whose output the content is (then
+    no line of ``path`` can be named); ``decrypted`` content is kept in memory only, beside the
+    ``encrypted`` one as it lies in Git.
+    """
+
+    path: str
+    content: bytes = field(repr=False, default=b"")
+    blob: str | None = None
+    error: str = ""
+    hint: str = ""
+    built_by: str = ""
+    decrypted: bool = False
+    encrypted: bytes = field(repr=False, default=b"")
+
+
+# -- checkouts -------------------------------------------------------------------------------------
+
+
+MAX_FILES = 20_000
+MAX_FILE_BYTES = 10 * 1024 * 1024
+MAX_TOTAL_BYTES = 512 * 1024 * 1024
+
+
+class Checkout(Struct, frozen=True):
+    """``commit`` is empty for a folder that is no Git work tree; ``dirty`` says that files differ
+    from it. ``files`` are sorted by path, relative to the chosen folder.
+
+    ``ref`` is the full name of what was read (``refs/tags/v1``), and ``tag`` the id of the
+    annotated tag's own object; both are empty where they are not known. ``warnings`` tell of
+    what lies there and is not read.
+    """
+
+    description: str
+    commit: str
+    dirty: bool
+    files: tuple[SourceFile, ...]
+    ref: str = ""
+    tag: str = ""
+    warnings: tuple[str, ...] = ()

@@ -1,0 +1,156 @@
+"""Carrying out a plan over all members: apply everywhere, then prune, then remember.
+
+One member's failure never stops another's; only a lost lock or a stop request stops all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+
+from msgspec.structs import replace
+
+from reconciler.api.errors import ClusterError, LeaseLost
+from reconciler.api.objects import ObjectKey
+from reconciler.apply.cluster import MemberRun
+from reconciler.apply.moved_objects import OtherClusters
+from reconciler.cluster.parallel import in_parallel
+from reconciler.cluster.responses import reading_answers
+from reconciler.cluster.warnings import warning_texts
+from reconciler.plan.member_plan import MemberWork, heard_since
+from reconciler.plan.model import NOT_WRITTEN, Action, Change, ClusterPlan, Outcome, Plan, RunResult
+from reconciler.plan.replicas import as_it_came
+
+CONCURRENT_MEMBERS = 32
+
+
+def apply_to_fleet(
+    plan: Plan,
+    works: Sequence[MemberWork],
+    placed: Mapping[ObjectKey, frozenset[str]],
+    *,
+    elsewhere: OtherClusters | None = None,
+    names: Callable[[], str] = lambda: "",
+    stopped: Callable[[], str] = lambda: "",
+    written: Callable[[], None] = lambda: None,
+) -> RunResult:
+    """Write what the plan says. ``placed`` tells in which clusters each object is wanted, and
+    ``elsewhere`` knows those of them that are no part of this run.
+
+    ``names`` tells why DNS records may still lead to what is to go; it is asked, and may wait, only
+    where a Service or an Ingress is to go, or something beside one is to run fewer replicas.
+    ``stopped`` gives the reason why no further object may be begun, or an empty string.
+    """
+    runs = [MemberRun(work, plan.commit, stopped, written) for work in works]
+    lease_lost: list[str] = []
+
+    def phase(step: Callable[[MemberRun], None]) -> None:
+        def guarded(run: MemberRun) -> None:
+            if lease_lost:
+                return
+            try:
+                with reading_answers(run.work.cluster.name):
+                    step(run)
+            except LeaseLost as error:
+                lease_lost.append(str(error))
+            except ClusterError as error:
+                run.lost = run.lost or str(error)
+            finally:
+                run.work.member.rest()
+
+        in_parallel(guarded, runs, CONCURRENT_MEMBERS)
+
+    lowering = {run.work.cluster.name: run.exposed_lowerings() for run in runs}
+    phase(lambda run: run.apply(lowering[run.work.cluster.name]))
+    exposed = _exposed(runs)
+    why = names() if exposed or any(lowering.values()) else ""
+    phase(lambda run: run.lower(lowering[run.work.cluster.name], why))
+    waiting = _not_in_place(runs, placed, elsewhere)
+    waiting |= dict.fromkeys(exposed, f"pruning waits: {why}") if why else {}
+    phase(lambda run: run.prune(waiting))
+    phase(MemberRun.finish)
+    errors = [f"{run.work.cluster.name}: {run.lost}" for run in runs if run.lost]
+    outcomes = [outcome for run in runs for outcome in _complete(run)]
+    unfinished = any(outcome.status == "skipped" for outcome in outcomes)
+    checked = {run.work.cluster.name: run.checked for run in runs}
+    return RunResult(
+        _as_checked(replace(plan, workloads=as_it_came(plan.workloads, outcomes)), checked),
+        outcomes=tuple(sorted(outcomes, key=lambda o: (o.cluster, o.key, o.action))),
+        errors=tuple(sorted(errors)),
+        warnings=tuple(sorted(warning_texts({w.cluster.name: heard_since(w) for w in works}))),
+        stopped=lease_lost[0] if lease_lost else stopped() if unfinished else "",
+        requests={run.work.cluster.name: run.work.member.requests for run in runs},
+        checked=tuple((name, found[key]) for name, found in checked.items() for key in found),
+    )
+
+
+def _as_checked(plan: Plan, checked: Mapping[str, Mapping[ObjectKey, Change]]) -> Plan:
+    """The plan with what was found when its unchecked changes were checked."""
+
+    def of(cluster: ClusterPlan) -> ClusterPlan:
+        found = checked.get(cluster.name, {})
+        return replace(cluster, changes=tuple(found.get(c.key, c) for c in cluster.changes))
+
+    return replace(plan, clusters=tuple(map(of, plan.clusters))) if any(checked.values()) else plan
+
+
+def _not_in_place(
+    runs: Sequence[MemberRun],
+    placed: Mapping[ObjectKey, frozenset[str]],
+    elsewhere: OtherClusters | None,
+) -> dict[ObjectKey, str]:
+    """Objects to be pruned in one member that are wanted in others but not in place in them all.
+
+    In place is what a run knows to be there: not what it failed to look at, or never came to.
+    """
+    if not any(c.action is Action.PRUNE for run in runs for c in run.work.plan.changes):
+        return {}
+    looked_at = {run.work.cluster.name: run.in_place() for run in runs}
+    waiting: dict[ObjectKey, str] = {}
+    for run in runs:
+        for change in run.work.plan.changes:
+            homes = placed.get(change.key, frozenset())
+            if change.action is not Action.PRUNE or not homes or change.key in waiting:
+                continue
+            missing: Collection[str] = [
+                name for name in homes & looked_at.keys() if change.key not in looked_at[name]
+            ]
+            if not missing:
+                missing = _missing_elsewhere(run, change, homes - looked_at.keys(), elsewhere)
+            if missing:
+                names = ", ".join(sorted(missing))
+                waiting[change.key] = (
+                    f"pruning waits: it is wanted in {names} and is not in place there"
+                )
+    return waiting
+
+
+def _exposed(runs: Sequence[MemberRun]) -> set[ObjectKey]:
+    """What is to go of namespaces of which a Service or an Ingress is to go: a DNS name may still
+    lead there."""
+    found: set[ObjectKey] = set()
+    for run in runs:
+        going = [c.key for c in run.work.plan.changes if c.action is Action.PRUNE]
+        spaces = {key.namespace for key in going if key.kind in ("Service", "Ingress")}
+        found |= {key for key in going if key.namespace in spaces}
+    return found
+
+
+def _missing_elsewhere(
+    run: MemberRun, change: Change, homes: frozenset[str], elsewhere: OtherClusters | None
+) -> Collection[str]:
+    resource = run.resource_of(change)
+    if not homes or elsewhere is None or resource is None:
+        return homes
+    applyset = run.work.observation.inventory.applyset
+    return elsewhere.missing(resource, change.key, applyset, homes)
+
+
+def _complete(run: MemberRun) -> list[Outcome]:
+    """The run's outcomes, and a "skipped" for each change that was never reached."""
+    done = {(outcome.key, outcome.action) for outcome in run.outcomes}
+    missed = [
+        Outcome(run.work.cluster.name, c.action, c.key, "skipped", run.lost or "not reached")
+        for c in run.work.plan.changes
+        if c.action not in NOT_WRITTEN and (c.key, c.action) not in done
+    ]
+    return run.outcomes + missed

@@ -1,0 +1,101 @@
+"""The member and the host that join and unjoin work between, and the repository beside them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
+
+from reconciler.cli.settings import CommandSettings
+
+if TYPE_CHECKING:
+    from reconciler.api.files import SourceFile
+    from reconciler.cluster.client import Member
+    from reconciler.cluster.connect import Connector
+    from reconciler.cluster.endpoint import Endpoint
+    from reconciler.federation.model import Federation
+    from reconciler.git.owner import Claimant
+    from reconciler.git.read import ReadSource
+    from reconciler.state.recollect import RunMemory
+
+
+@dataclass(frozen=True)
+class Ends:
+    """Both clusters by kubeconfig contexts. Nothing is sent before something is asked for."""
+
+    connector: Connector
+    name: str
+    context: str
+
+    @cached_property
+    def endpoint(self) -> Endpoint:
+        """The member's. Raises ClusterUnauthorized when the context is missing or unusable."""
+        return self.connector.kubeconfig.endpoint(self.context, self.name)
+
+    @cached_property
+    def member(self) -> Member:
+        from reconciler.cluster.client import Member
+        from reconciler.cluster.http import Transport
+
+        settings = dict(self.connector.settings)
+        return Member(self.name, Transport(self.name, self.endpoint, **settings))
+
+    @cached_property
+    def host(self) -> Member:
+        return self.connector.host()
+
+    @property
+    def host_name(self) -> str:
+        """What the host's context is called; ``host`` from within it."""
+        return self.connector.host_context or self.connector.kubeconfig.current_context or "host"
+
+
+def open_ends(settings: CommandSettings, name: str, context: str, host_context: str) -> Ends:
+    """The ends, by the contexts of the kubeconfig. Raises ClusterUnauthorized when it is none."""
+    from reconciler.cluster.connect import Connector
+
+    connector = Connector.from_file(
+        settings.kubeconfig, "", host_context=host_context, seconds_left=settings.time_left
+    )
+    return Ends(connector, name, context)
+
+
+def recalled_memory(
+    settings: CommandSettings, ends: Ends, federation: Federation, claimant: Claimant
+) -> RunMemory:
+    """What runs remember, as far as it can be found from here; nothing where it cannot be read."""
+    from reconciler.state.recollect import recall_memory
+
+    connector = ends.connector
+    asked = replace(settings.options(), host_context=connector.host_context)
+    return recall_memory(asked, connector, federation, claimant)
+
+
+def read_repository_of(
+    settings: CommandSettings,
+) -> tuple[tuple[SourceFile, ...], Path | None, Claimant]:
+    """The repository's files, decoded, and the folder where manifests can be written (None: it is
+    not on this disk, or another commit than the one that lies there was asked for); and whose
+    inventories are this repository's.
+
+    Raises SourceError.
+    """
+    from reconciler.git.owner import claimant_of
+    from reconciler.git.read import read_source, request_of
+
+    source = read_source(request_of(settings.options()))
+    claimant = claimant_of(
+        source.where, source.checkout.commit, take_over=settings.options().take_over
+    )
+    return (*_files_of(source, settings), claimant)
+
+
+def _files_of(
+    source: ReadSource, settings: CommandSettings
+) -> tuple[tuple[SourceFile, ...], Path | None]:
+    if source.where.is_remote or settings.ref is not None:
+        return source.files, None
+    return source.files, (Path(settings.repo).expanduser() / settings.path).resolve()

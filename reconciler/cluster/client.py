@@ -1,0 +1,491 @@
+"""A member cluster's API in the verbs that the rest of the tool needs.
+
+Nothing else talks HTTP to a member. Objects go in and come out as plain JSON.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import orjson
+
+from reconciler.api.errors import (
+    ApiError,
+    ClusterError,
+    ClusterUnauthorized,
+    ClusterUnreachable,
+    Conflict,
+    Forbidden,
+    Gone,
+    Invalid,
+    NotFound,
+    Throttled,
+)
+from reconciler.api.objects import GroupKind, Object, ObjectKey, key_of, map_of, maps_of
+from reconciler.cluster.curl import Response
+from reconciler.cluster.discovery import (
+    AGGREGATED,
+    Discovery,
+    GroupVersionKind,
+    RESTMapping,
+    parse_aggregated,
+    parse_resource_list,
+)
+from reconciler.cluster.http import TYPED_PATCH, Transport
+from reconciler.cluster.refusals import is_by_admission, own_words, with_way_out
+from reconciler.cluster.responses import fault_of, reading_answers, unexpected_answer
+from reconciler.cluster.warnings import HeardWarnings, Subject, current_subject
+
+FIELD_MANAGER = "federation-reconciler"
+PAGE = 500
+MAX_PAGES = 4000
+"""Two million objects of a kind; a server that still has more will never end."""
+
+DELETE_TRIES = 5
+
+LONGEST_MESSAGE = 20_000
+"""Of a refusal, in characters: an API server's own are a fraction of that."""
+
+_APPLY = {"content-type": "application/apply-patch+yaml"}
+_JSON = {"content-type": "application/json"}
+_JSON_PATCH = {"content-type": "application/json-patch+json"}
+_METADATA_LIST = {
+    "accept": "application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io,application/json"
+}
+
+
+class Member:
+    """One member cluster. ``fence`` is called before each try of each write and may raise."""
+
+    def __init__(
+        self, name: str, transport: Transport, *, fence: Callable[[], None] | None = None
+    ) -> None:
+        self.name = name
+        self.fence = fence
+        self._transport = transport
+        self._heard: set[tuple[Subject, str]] = set()
+
+    @property
+    def requests(self) -> int:
+        """How many requests were sent so far, retries included."""
+        return self._transport.requests
+
+    @property
+    def heard(self) -> HeardWarnings:
+        """What the API server has warned of so far, and of what object or kind."""
+        return frozenset(self._heard)
+
+    def close(self) -> None:
+        self._transport.close()
+
+    def rest(self) -> None:
+        """Nothing much is asked for a while."""
+        self._transport.rest()
+
+    # -- reading ---------------------------------------------------------------------------
+
+    def get(self, resource: RESTMapping, key: ObjectKey) -> Object | None:
+        """One object, or None when there is none."""
+        try:
+            return self._one(_kind(resource), key, self._object("GET", resource.item(key)))
+        except NotFound:
+            return None
+
+    def list_objects(
+        self,
+        resource: RESTMapping,
+        *,
+        namespace: str = "",
+        label_selector: str = "",
+        metadata_only: bool = False,
+    ) -> list[Object]:
+        """All objects that match, from a consistent read.
+
+        Unpaginated when a label narrows it, as that is one request for the whole inventory of a
+        kind; in pages otherwise. A page token that expired (410) starts the listing over once.
+        Raises NotFound when the server does not serve the resource.
+        """
+        query = {"labelSelector": label_selector} if label_selector else {"limit": str(PAGE)}
+        headers = _METADATA_LIST if metadata_only else {}
+        path = resource.collection(namespace)
+        kind = _kind(resource).group_kind
+        try:
+            items = self._pages(path, query, headers, kind)
+        except Gone:
+            items = self._pages(path, query, headers, kind)
+        for item in items:
+            if fault := fault_of(item):
+                raise unexpected_answer(self.name, f"a list with {fault}")
+            # Lists leave these out of their items, unlike GET.
+            item["apiVersion"], item["kind"] = resource.api_version, resource.kind
+        return items
+
+    def _pages(
+        self, path: str, query: dict[str, str], headers: Mapping[str, str], kind: GroupKind
+    ) -> list[Object]:
+        items: list[Object] = []
+        token = ""
+        for _ in range(MAX_PAGES):
+            page = self._object(
+                "GET",
+                path,
+                query={**query, "continue": token} if token else query,
+                headers=headers,
+                subject=kind,
+            )
+            # An empty one has them as well, though perhaps as null.
+            if not isinstance(page.get("items", 0), list | None):
+                raise unexpected_answer(self.name, "a list without items")
+            items += page["items"] or []
+            token = str(map_of(page.get("metadata")).get("continue") or "")
+            if not token:
+                return items
+        raise unexpected_answer(self.name, "a list without end")
+
+    def discover(self) -> Discovery:
+        """Everything that the member serves: two requests, or one per group version before 1.26."""
+        found: dict[GroupVersionKind, RESTMapping] = {}
+        failed: list[str] = []
+        for root in ("/api", "/apis"):
+            document = self._root(root)
+            with reading_answers(self.name):
+                if document.get("kind") == "APIGroupDiscoveryList":
+                    resources, broken = parse_aggregated(document)
+                else:
+                    resources, broken = self._discover_one_by_one(root, document)
+            failed += broken
+            for resource in resources:
+                found.setdefault(GroupVersionKind(resource.api_version, resource.kind), resource)
+        return Discovery(found, tuple(sorted(set(failed))))
+
+    def _root(self, root: str) -> Object:
+        try:
+            return self._object("GET", root, headers={"accept": AGGREGATED})
+        except ApiError as error:
+            told = f"what it serves ({root}) could not be listed"
+            raise error.with_words(lambda text: f"{told}: {text}") from None
+
+    def _discover_one_by_one(
+        self, root: str, document: Object
+    ) -> tuple[list[RESTMapping], list[str]]:
+        versions = [(f"{root}/{v}", v) for v in document.get("versions") or () if root == "/api"]
+        for group in document.get("groups") or ():
+            ordered = [group["preferredVersion"]["groupVersion"]]
+            ordered += [v["groupVersion"] for v in group["versions"]]
+            versions += [(f"{root}/{v}", v) for v in dict.fromkeys(ordered)]
+        resources: list[RESTMapping] = []
+        failed = []
+        for path, api_version in versions:
+            try:
+                resources += parse_resource_list(api_version, self._object("GET", path))
+            except ApiError:
+                failed.append(api_version.partition("/")[0])
+        return resources, failed
+
+    def get_raw(
+        self,
+        path: str,
+        *,
+        timeout: float,
+        query: Mapping[str, str] | None = None,
+        accept: str = "application/json",
+    ) -> Response:
+        """One try without judgement, for health probes.
+
+        Raises ClusterUnreachable when there was no answer in ``timeout`` seconds.
+        """
+        return self._transport.request(
+            "GET", path, query=query, headers={"accept": accept}, timeout=timeout, retry=False
+        )
+
+    # -- writing ---------------------------------------------------------------------------
+
+    def apply(
+        self,
+        resource: RESTMapping,
+        key: ObjectKey,
+        body: Object,
+        *,
+        force: bool = False,
+        dry_run: bool = False,
+        manager: str = FIELD_MANAGER,
+    ) -> Object:
+        """Server-side apply; the object as the server now has it (or, dry, would have it).
+
+        Raises Conflict with ``causes`` when another manager owns a field, Invalid, Forbidden.
+        """
+        query = {"fieldManager": manager, "fieldValidation": "Strict"}
+        if force:
+            query["force"] = "true"
+        path = resource.item(key)
+        answer = self._write("PATCH", resource, path, body, _APPLY, query, dry_run=dry_run)
+        return self._one(_kind(resource), key, answer)
+
+    def create(
+        self, resource: RESTMapping, body: Object, *, namespace: str = "", dry_run: bool = False
+    ) -> Object:
+        """POST. Raises Conflict when there is one of that name already."""
+        query = {"fieldManager": FIELD_MANAGER, "fieldValidation": "Strict"}
+        path = resource.collection(namespace)
+        try:
+            answer = self._write("POST", resource, path, body, _JSON, query, dry_run=dry_run)
+        except Conflict as conflict:
+            answer = self._done_already(conflict, resource, key_of(body), body)
+        # A subresource (TokenRequest) is of another group than the path that it is posted to.
+        return self._one(GroupVersionKind.of(body), None, answer)
+
+    def replace(self, resource: RESTMapping, key: ObjectKey, body: Object) -> Object:
+        """PUT; ``metadata.resourceVersion`` in the body makes it conditional (Conflict)."""
+        query = {"fieldManager": FIELD_MANAGER}
+        try:
+            answer = self._write("PUT", resource, resource.item(key), body, _JSON, query)
+        except Conflict as conflict:
+            answer = self._done_already(conflict, resource, key, body)
+        return self._one(_kind(resource), key, answer)
+
+    def _done_already(
+        self, conflict: Conflict, resource: RESTMapping, key: ObjectKey, body: Object
+    ) -> Object:
+        """The object as it is, where a first try wrote ``body`` and only its answer was lost.
+
+        Raises the conflict where it is another's.
+        """
+        live = self.get(resource, key) if conflict.repeated else None
+        if live is None or not _holds(live, body):
+            raise conflict
+        return live
+
+    def json_patch(
+        self,
+        resource: RESTMapping,
+        key: ObjectKey,
+        operations: list[dict[str, Any]],
+        *,
+        dry_run: bool = False,
+    ) -> Object:
+        """A patch by JSON pointers (RFC 6902). One that replaces ``/metadata/resourceVersion``
+        raises Conflict where the object has another."""
+        query = {"fieldManager": FIELD_MANAGER}
+        path = resource.item(key)
+        answer = self._write(
+            "PATCH", resource, path, operations, _JSON_PATCH, query, dry_run=dry_run
+        )
+        return self._one(_kind(resource), key, answer)
+
+    def delete(
+        self,
+        resource: RESTMapping,
+        key: ObjectKey,
+        *,
+        uid: str,
+        resource_version: str,
+        propagation: str = "Background",
+    ) -> Object | None:
+        """Delete exactly the object that was seen; None when it is gone already.
+
+        The answer is the object where it stays until its finalizers are done, else a Status.
+        Raises Conflict when the object there now has another UID or resourceVersion.
+        """
+        body: Object = {
+            "kind": "DeleteOptions",
+            "apiVersion": "v1",
+            "preconditions": {"uid": uid, "resourceVersion": resource_version},
+            "propagationPolicy": propagation,
+        }
+        try:
+            return self._write("DELETE", resource, resource.item(key), body, _JSON)
+        except NotFound:
+            return None
+
+    def delete_as_decided(
+        self,
+        resource: RESTMapping,
+        key: ObjectKey,
+        otherwise: Callable[[Object], str],
+        *,
+        uid: str,
+        resource_version: str,
+        propagation: str = "Background",
+    ) -> Object | None:
+        """Delete the object that was seen; one that was written to since is looked at again.
+
+        Status updates move the resourceVersion all the time, so a mismatch is no reason to give up.
+        ``otherwise`` says why the object as it is now must stay, or nothing. None when it is gone
+        already. Raises ClusterError when it stays.
+        """
+        version = resource_version
+        for _ in range(DELETE_TRIES):
+            try:
+                return self.delete(
+                    resource, key, uid=uid, resource_version=version, propagation=propagation
+                )
+            except Conflict as conflict:
+                live = self.get(resource, key)
+                if live is None:
+                    return None
+                if live["metadata"].get("uid") != uid:
+                    if conflict.repeated:
+                        return live
+                    reason = "it was deleted and made again meanwhile"
+                elif live["metadata"].get("deletionTimestamp"):
+                    # It goes, by a first try whose answer was lost, or by another's hand.
+                    return live
+                else:
+                    reason = otherwise(live)
+                if reason:
+                    raise ClusterError(
+                        self.name,
+                        f"{key} is not deleted: {reason}",
+                        hint="run again: the next plan decides anew",
+                    ) from None
+                version = str(live["metadata"].get("resourceVersion", ""))
+        raise ClusterError(
+            self.name,
+            f"{key} is written to too often to be deleted safely",
+            hint="a later run tries again",
+        )
+
+    # -- one request -----------------------------------------------------------------------
+
+    def _write(
+        self,
+        method: str,
+        resource: RESTMapping,
+        path: str,
+        body: Any,
+        headers: Mapping[str, str],
+        query: Mapping[str, str] | None = None,
+        *,
+        dry_run: bool = False,
+    ) -> Object:
+        """What writes, or would: fenced unless it is dry, and no refusal of it quotes a Secret."""
+        return self._object(
+            method,
+            path,
+            query={**(query or {}), "dryRun": "All"} if dry_run else query,
+            body=body,
+            headers=headers,
+            write=not dry_run,
+            subject=current_subject(),
+            quoted=(resource.api_version, resource.kind) != ("v1", "Secret"),
+        )
+
+    def _object(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Mapping[str, str] | None = None,
+        body: Any = None,
+        headers: Mapping[str, str] | None = None,
+        write: bool = False,
+        subject: Subject | None = None,
+        quoted: bool = True,
+    ) -> Object:
+        """``quoted`` False: what the server says of a refusal may quote a Secret. ``subject`` is
+        what a warning is about."""
+        try:
+            answer = self._transport.request(
+                method,
+                path,
+                query=query,
+                body=None if body is None else orjson.dumps(body),
+                headers=headers,
+                before_each_try=self.fence if write else None,
+            )
+        except ClusterUnreachable as error:
+            if not (write and error.sent):
+                raise
+            words = f"{error}; whether it was carried out is not known"
+            raise ClusterUnreachable(
+                self.name, words, cause=error.cause, hint=error.hint, sent=True
+            ) from error
+        if subject is not None:
+            self._heard.update((subject, text) for text in answer.warnings)
+        if answer.status >= 300:
+            raise _refusal(self.name, answer, None if quoted else map_of(body))
+        try:
+            document = orjson.loads(answer.body)
+        except orjson.JSONDecodeError:
+            raise unexpected_answer(self.name, "something that is not JSON") from None
+        if not isinstance(document, dict):
+            raise unexpected_answer(self.name, "JSON that is not an object")
+        return document
+
+    def _one(self, kind: GroupVersionKind, key: ObjectKey | None, answer: Object) -> Object:
+        """The answer, which must be an object of that kind, with the key's name."""
+        fault = fault_of(answer)
+        if not fault and (answer.get("apiVersion"), answer.get("kind")) != kind:
+            fault = f"something else than a {kind.kind}"
+        if not fault and key is not None and answer["metadata"]["name"] != key.name:
+            fault = f"another {kind.kind} than {key.name}"
+        if fault:
+            raise unexpected_answer(self.name, fault)
+        return answer
+
+
+_ERRORS: dict[int, type[ApiError]] = {
+    400: Invalid,
+    403: Forbidden,
+    404: NotFound,
+    409: Conflict,
+    410: Gone,
+    422: Invalid,
+    429: Throttled,
+    503: Throttled,
+}
+
+
+def _holds(live: Any, sent: Any) -> bool:
+    """Whether an object is what was sent: all of it but the version is there; defaults may be,
+    besides."""
+    if isinstance(sent, dict) and isinstance(live, dict):
+        return all(
+            name == "resourceVersion" or (name in live and _holds(live[name], value))
+            for name, value in sent.items()
+        )
+    if isinstance(sent, list) and isinstance(live, list):
+        return len(sent) == len(live) and all(map(_holds, live, sent))
+    return bool(live == sent)
+
+
+def _kind(resource: RESTMapping) -> GroupVersionKind:
+    return GroupVersionKind(resource.api_version, resource.kind)
+
+
+def _refusal(
+    cluster: str, answer: Response, unquoted: Object | None = None
+) -> ApiError | ClusterUnauthorized:
+    """``unquoted`` is what was sent where no value of it may be told."""
+    try:
+        status = orjson.loads(answer.body)
+    except orjson.JSONDecodeError:
+        status = None
+    if not isinstance(status, dict):
+        status = {"message": answer.body[:200].decode(errors="replace").strip()}
+    message = str(status.get("message") or f"HTTP {answer.status}")[:LONGEST_MESSAGE]
+    causes = maps_of(map_of(status.get("details")).get("causes"))
+    by_admission = is_by_admission(message)
+    if unquoted is not None:
+        message = own_words(answer.status, message, causes, unquoted)
+    else:
+        message = with_way_out(message)
+    if answer.status == 401:
+        return ClusterUnauthorized(
+            cluster,
+            f"the credential was refused: {message}",
+            hint="renew the credential; the cluster itself answers",
+        )
+    kind = Invalid if TYPED_PATCH in answer.body else _ERRORS.get(answer.status, ApiError)
+    return kind(
+        cluster,
+        message,
+        code=answer.status,
+        reason=str(status.get("reason") or ""),
+        causes=causes,
+        retry_after=answer.retry_after,
+        in_our_words=unquoted is not None,
+        by_admission=by_admission,
+        repeated=answer.repeated,
+    )

@@ -1,0 +1,489 @@
+"""A ``Cluster`` of the repository -> a connected ``Member``.
+
+Credentials come from a kubeconfig context or from a Secret of the host cluster; never from Git.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import json
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import replace
+from shlex import quote
+from typing import Any, Literal
+
+import msgspec
+from msgspec import Struct
+
+from reconciler.api.errors import ApiError, ClusterError, ClusterUnauthorized, Conflict
+from reconciler.api.objects import Object, ObjectKey
+from reconciler.cluster.client import Member
+from reconciler.cluster.discovery import RESTMapping
+from reconciler.cluster.endpoint import Endpoint, bearer
+from reconciler.cluster.http import Transport
+from reconciler.cluster.kubeconfig import (
+    Kubeconfig,
+    in_cluster,
+    is_https,
+    is_local,
+    load_kubeconfig,
+    own_namespace,
+    parse_kubeconfig,
+)
+from reconciler.federation.model import Access, Cluster, SecretReference
+
+HOST = "host cluster"
+_SECRETS = RESTMapping("v1", "Secret", "secrets", namespaced=True)
+_CONFIG_MAPS = RESTMapping("v1", "ConfigMap", "configmaps", namespaced=True)
+
+INSECURE_TLS, OTHER_NAMESPACES = "insecure-tls", "other-namespaces"
+PROXY, PLAIN_HTTP = "proxy", "plain-http"
+"""What ``--allow-access`` allows: servers whose certificate is not verified; credentials in other
+namespaces of the host than the federation's own and KubeFed's; proxies that Git or a Secret name;
+credentials in the clear.
+"""
+KUBEFED_NAMESPACE = "kube-federation-system"
+BOUND_TO = "federation.reconciler.dev/bound-to"
+"""On a Secret with a bare token: the only server that it may be sent to (``binding``)."""
+
+
+class Connector(Struct, frozen=True):
+    """Makes members. ``namespace`` is where credential Secrets lie in the host cluster.
+
+    ``host_context`` names the host cluster's kubeconfig context; without it, it is the cluster that
+    this process runs in, else the kubeconfig's current context.
+
+    ``first_use`` is what becomes of a bare token of which nobody has said yet which server it is
+    for: ``pin`` it to the one that Git names, only ``tell`` that it was sent there, or ``refuse``.
+    ``told`` collects what people should know of that.
+    """
+
+    kubeconfig: Kubeconfig
+    namespace: str
+    host_context: str = ""
+    fence: Callable[[], None] | None = None
+    settings: tuple[tuple[str, Any], ...] = ()
+    allow: frozenset[str] = frozenset()
+    first_use: Literal["pin", "tell", "refuse"] = "refuse"
+    told: list[str] = msgspec.field(default_factory=list)
+
+    @classmethod
+    def from_file(cls, path: str | None, namespace: str, **settings: Any) -> Connector:
+        """Read the kubeconfig at ``path`` (None: where kubectl would look)."""
+        fence = settings.pop("fence", None)
+        host = settings.pop("host_context", "")
+        allow = frozenset(settings.pop("allow", ()))
+        first_use = settings.pop("first_use", "refuse")
+        given = tuple(sorted(settings.items()))
+        try:
+            config = load_kubeconfig(path)
+        except ClusterUnauthorized as error:
+            config = Kubeconfig({}, {}, {}, problem=str(error))
+        return cls(config, namespace, host, fence, given, allow, first_use)
+
+    def member(self, cluster: Cluster) -> Member:
+        """A member to talk to; nothing is sent yet, but Secrets may be read from the host.
+
+        Raises ClusterUnauthorized when no credential can be had, or Git has a fault there.
+        """
+        if cluster.faults:
+            said = "; ".join(f"{one.position}: {one.message}" for one in cluster.faults)
+            raise ClusterUnauthorized(cluster.name, said, hint=cluster.faults[0].hint)
+        return self._member(cluster.name, self._endpoint(cluster))
+
+    def host(self) -> Member:
+        """The cluster that holds credentials, state and the Lease."""
+        if self.host_context:
+            return self._member(HOST, self._of_context(self.host_context, HOST))
+        endpoint = in_cluster()
+        if endpoint is None:
+            if not (self.kubeconfig.current_context or self.kubeconfig.problem):
+                raise ClusterUnauthorized(
+                    HOST,
+                    "no host cluster: not in a pod, and the kubeconfig has no current context",
+                    hint="name one with --host-context",
+                )
+            endpoint = self._of_context(self.kubeconfig.current_context, HOST)
+        return self._member(HOST, endpoint)
+
+    def _member(self, name: str, endpoint: Endpoint) -> Member:
+        return Member(name, Transport(name, endpoint, **dict(self.settings)), fence=self.fence)
+
+    def _endpoint(self, cluster: Cluster) -> Endpoint:
+        access = cluster.access
+        # A person at a desk has contexts, not KubeFed's Secrets; asking the host for them first
+        # would cost a request per cluster and run.
+        at_a_desk = in_cluster() is None and access.fallback_context in self.kubeconfig.contexts
+        if access.secret is not None and not at_a_desk:
+            try:
+                return self._from_secret(cluster.name, access, access.secret)
+            except _NotSent:
+                # Another credential would hide it.
+                raise
+            except ClusterError as error:
+                known = access.fallback_context in self.kubeconfig.contexts
+                if not (access.fallback_context and known):
+                    raise _no_credential(cluster.name, error, access) from error
+        context = access.context or access.fallback_context or cluster.name
+        endpoint = self._of_context(context, cluster.name)
+        if not access.proxy_url:
+            return endpoint
+        if not (endpoint.verify and endpoint.server.startswith("https://")):
+            raise ClusterUnauthorized(
+                cluster.name,
+                "spec.proxyURL could read the credential, as the server's certificate is not "
+                "verified; nothing was sent",
+                hint=f"give kubeconfig context {context!r} an https:// server and its CA",
+            )
+        if access.proxy_url != endpoint.proxy_url:
+            self._check_proxy(cluster.name, "spec.proxyURL")
+        return replace(endpoint, proxy_url=access.proxy_url)
+
+    def _of_context(self, context: str, name: str) -> Endpoint:
+        endpoint = self.kubeconfig.endpoint(context, name)
+        if not (is_https(endpoint.server, plain=PLAIN_HTTP in self.allow) or is_local(endpoint)):
+            raise ClusterUnauthorized(
+                name,
+                f"kubeconfig context {context!r} has the server {endpoint.server}, which is no "
+                "https:// address of a server alone; nothing was sent",
+                hint=f"give it an https:// server, or run with --allow-access {PLAIN_HTTP}",
+            )
+        return endpoint
+
+    def _check_proxy(self, name: str, where: str) -> None:
+        if PROXY not in self.allow:
+            raise _NotSent(
+                name,
+                f"{where} names a proxy, and nothing was sent through it",
+                hint=f"run with --allow-access {PROXY}, or let HTTPS_PROXY name the proxy",
+            )
+
+    @property
+    def _own(self) -> str:
+        """The namespace of our credentials; a pod's own, which is not for Git to choose."""
+        return own_namespace() or self.namespace
+
+    def _from_secret(self, name: str, access: Access, reference: SecretReference) -> Endpoint:
+        kubefeds = (KUBEFED_NAMESPACE,) if access.api_endpoint else ()
+        namespace = self.namespace_of(name, reference.namespace, reference.name, *kubefeds)
+        key = ObjectKey("", "Secret", namespace, reference.name)
+        host = self.host()
+        secret = host.get(_SECRETS, key)
+        if secret is None:
+            raise ClusterUnauthorized(name, f"Secret {namespace}/{reference.name} does not exist")
+        try:
+            data = {k: base64.b64decode(v) for k, v in (secret.get("data") or {}).items()}
+        except binascii.Error:
+            raise ClusterUnauthorized(
+                name, f"Secret {namespace}/{reference.name} is damaged"
+            ) from None
+        if reference.key in data:
+            config = parse_kubeconfig(
+                data[reference.key],
+                origin=f"Secret {namespace}/{reference.name}",
+                insecure=INSECURE_TLS in self.allow,
+                proxy=PROXY in self.allow,
+                plain=PLAIN_HTTP in self.allow,
+            )
+            return config.endpoint(config.current_context, name)
+        if "token" in data and access.api_endpoint:
+            endpoint = _kubefed_endpoint(name, access, data, self.allow)
+            if access.proxy_url:
+                self._check_proxy(name, "spec.proxyURL")
+            annotations = secret["metadata"].get("annotations") or {}
+            self.check_binding(
+                name,
+                host,
+                key,
+                binding(endpoint),
+                said=str(annotations.get(BOUND_TO, "")),
+                doubt=_doubt(secret, data, self._own),
+            )
+            return endpoint
+        raise ClusterUnauthorized(
+            name,
+            f"Secret {namespace}/{reference.name} has neither {reference.key!r} nor a token for "
+            "an apiEndpoint",
+        )
+
+    def check_binding(
+        self,
+        name: str,
+        host: Member,
+        secret: ObjectKey,
+        wanted: str,
+        *,
+        said: str = "",
+        doubt: str = "",
+        what: str = "the token",
+    ) -> None:
+        """Raises ClusterUnauthorized unless the credential in a Secret is for ``wanted``.
+
+        It goes to one place, whatever Git says later. The Secret itself says to which (``said``),
+        else a ConfigMap beside it, which the first run made that used it: what Git names (cluster,
+        federation, where runs remember) makes no other credential of it. ``doubt`` is why its first
+        use must be allowed by somebody.
+        """
+        where = f"Secret {secret.namespace}/{secret.name}"
+        annotate = (
+            f"kubectl annotate --overwrite secret -n {secret.namespace} {secret.name} "
+            f"{BOUND_TO}={quote(wanted)}"
+        )
+        try:
+            known = said or _pinned(host, secret)
+            if not known and (doubt := doubt or self._refusal()):
+                raise _NotSent(
+                    name,
+                    f"nobody has said yet whether {what} in {where} is for {wanted}, as Git "
+                    f"says; it was not sent, as {doubt}",
+                    hint=f"if it is: {annotate}",
+                )
+            if not known and self.first_use == "pin":
+                known = _pin(host, secret, wanted)
+                self.told.append(
+                    f"{name}: {what} in {where} was used for the first time, for {wanted}; "
+                    "from now on it is sent nowhere else"
+                )
+            elif not known:
+                self.told.append(
+                    f"{name}: {what} in {where} was used for the first time, for {wanted}; a "
+                    "run will bind it to that server"
+                )
+                return
+        except ApiError as error:
+            raise _NotSent(
+                name,
+                f"what {what} in {where} is for cannot be looked up or kept: {error}; "
+                "it was not sent",
+                hint=f"allow get and create of ConfigMaps there, or: {annotate}",
+            ) from error
+        if wanted != known and not (said and wanted.startswith(f"{said} ")):
+            raise _NotSent(
+                name,
+                f"Git names {wanted} for {what} in {where}, which is for {known}; it was not sent",
+                hint=f"if it has moved: {annotate}",
+            )
+
+    def check_variable(self, name: str, variable: str, wanted: str, said: str) -> None:
+        """The same for an environment variable of this process, which ``said`` tells where it may
+        go; else a ConfigMap in the host cluster, as far as there is one."""
+        if said:
+            if wanted != said and not wanted.startswith(f"{said} "):
+                raise _NotSent(
+                    name,
+                    f"Git names {wanted} for ${variable}, which is for {said}; it was not sent",
+                )
+            return
+        pin = ObjectKey("", "Secret", self._own, f"env-{variable.lower().replace('_', '-')}")
+        remark = f"{name}: ${variable} is sent to {wanted}, as Git says, and nothing keeps it there"
+        try:
+            host = self.host()
+            known = _pinned(host, pin)
+            if not known and self.first_use == "pin":
+                known = _pin(host, pin, wanted)
+                remark = (
+                    f"{name}: ${variable} was used for the first time, for {wanted}; from now on "
+                    "it is sent nowhere else"
+                )
+                self.told.append(remark)
+        except ClusterError:
+            known = ""
+        if known and wanted != known:
+            raise _NotSent(
+                name,
+                f"Git names {wanted} for ${variable}, which is for {known}; it was not sent",
+                hint=f"if it has moved: set {variable}_BOUND_TO={quote(wanted)}",
+            )
+        if not known:
+            self.told.append(f"{remark}: set {variable}_BOUND_TO={quote(wanted)}")
+
+    def namespace_of(self, name: str, reference_namespace: str, secret: str, *more: str) -> str:
+        """Where a Secret that Git names is taken from. Raises ClusterUnauthorized for another
+        namespace than our own, and ``more``, unless the job allows it."""
+        namespace = reference_namespace or self.namespace
+        usual = {self._own, *more}
+        if namespace not in usual and OTHER_NAMESPACES not in self.allow:
+            raise ClusterUnauthorized(
+                name,
+                f"Git names Secret {namespace}/{secret}, and credentials are only taken "
+                f"from {' and '.join(sorted(usual))}",
+                hint=f"move the Secret, or run with --allow-access {OTHER_NAMESPACES}",
+            )
+        return namespace
+
+    def _refusal(self) -> str:
+        return "this command uses no token for the first time" if self.first_use == "refuse" else ""
+
+
+class _NotSent(ClusterUnauthorized):
+    """There is a credential, and it is not for where it would go."""
+
+
+def _pinned(host: Member, secret: ObjectKey) -> str:
+    """The server that a token was used for first; empty where none is known."""
+    found = host.get(_CONFIG_MAPS, _pin_key(secret))
+    if found is None:
+        return ""
+    return str((found.get("data") or {}).get("server") or "nothing that can be read")
+
+
+def _pin(host: Member, secret: ObjectKey, wanted: str) -> str:
+    """Keep it before anything is sent; what another run has just kept counts. Raises ApiError."""
+    key = _pin_key(secret)
+    body = {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {
+            "name": key.name,
+            "namespace": key.namespace,
+            "labels": {"app.kubernetes.io/managed-by": "federation-reconciler"},
+        },
+        "data": {"server": wanted},
+    }
+    try:
+        host.create(_CONFIG_MAPS, body, namespace=key.namespace)
+    except Conflict:
+        return _pinned(host, secret)
+    return wanted
+
+
+def _pin_key(secret: ObjectKey) -> ObjectKey:
+    return ObjectKey("", "ConfigMap", secret.namespace, f"{secret.name}-bound-to")
+
+
+def _doubt(secret: Object, data: Mapping[str, bytes], own: str) -> str:
+    """Why a Secret may be no member's at all, but another token that Git has no business to send
+    anywhere: that of the Git server, a DNS provider, an account of the host. Empty: it looks as
+    KubeFed's do."""
+    if secret.get("type", "Opaque") != "Opaque":
+        return f"the Secret is of type {secret['type']}"
+    if other := sorted(set(data) - {"token", "ca.crt"}):
+        return f"the Secret has other keys, too: {', '.join(other)}"
+    namespace = secret["metadata"]["namespace"]
+    if namespace == own != KUBEFED_NAMESPACE and not _is_of_an_account(data["token"]):
+        return "it is no ServiceAccount's"
+    return ""
+
+
+def dns_credential_warning(secret: Object, value: str) -> str:
+    """Why a Secret may be another's than a DNS provider's, as above."""
+    if secret.get("type", "Opaque") != "Opaque":
+        return f"the Secret is of type {secret['type']}"
+    labels = secret["metadata"].get("labels") or {}
+    if labels.get("app.kubernetes.io/managed-by") == "federation-reconciler":
+        return "the Secret is what join, or a run, made for itself"
+    if "kubeconfig" in (secret.get("data") or {}) or "kind: Config" in value:
+        return "it is a kubeconfig"
+    return "it is a ServiceAccount's token" if _is_of_an_account(value.encode()) else ""
+
+
+def _is_of_an_account(token: bytes) -> bool:
+    """Whether it is a JSON Web Token of a ServiceAccount, as KubeFed's are."""
+    try:
+        part = token.split(b".")[1]
+        claims = json.loads(base64.urlsafe_b64decode(part + b"=" * (-len(part) % 4)))
+        return str(claims["sub"]).startswith("system:serviceaccount:")
+    except (IndexError, ValueError, KeyError, TypeError):
+        return False
+
+
+def bind_token(host: Member, name: str, access: Access) -> str:
+    """Write into the Secret of a KubeFedCluster which server its bare token is for; that server, or
+    empty where there is no such token, or it says so already. Raises ClusterError."""
+    reference = access.secret
+    if reference is None or not access.api_endpoint:
+        return ""
+    key = ObjectKey("", "Secret", reference.namespace, reference.name)
+    secret = host.get(_SECRETS, key)
+    if secret is None or "token" not in (secret.get("data") or {}):
+        return ""
+    metadata = secret["metadata"]
+    if (metadata.get("annotations") or {}).get(BOUND_TO):
+        return ""
+    data = {k: base64.b64decode(v) for k, v in secret["data"].items()}
+    wanted = binding(_kubefed_endpoint(name, access, data, frozenset({INSECURE_TLS, PLAIN_HTTP})))
+    # With the UID, none is made where it has gone meanwhile.
+    body = {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": {
+            "name": key.name,
+            "namespace": key.namespace,
+            "uid": metadata["uid"],
+            "annotations": {BOUND_TO: wanted},
+        },
+    }
+    host.apply(_SECRETS, key, body)
+    return wanted
+
+
+def binding(endpoint: Endpoint) -> str:
+    """A server and its CA as text: ``https://10.0.0.1:6443 ca:1f2e3d...``."""
+    trusted = endpoint.ca_pem if endpoint.verify else "not verified"
+    return f"{endpoint.server} ca:{hashlib.sha256(trusted.strip().encode()).hexdigest()[:32]}"
+
+
+class Connections:
+    """Members by cluster, each made once, so that one run's steps share connections."""
+
+    def __init__(self, connector: Connector) -> None:
+        self.connector = connector
+        self._members: dict[str, Member] = {}
+
+    def member(self, cluster: Cluster) -> Member:
+        """As ``Connector.member``. Two threads must not ask for the same cluster at once."""
+        if cluster.name not in self._members:
+            self._members[cluster.name] = self.connector.member(cluster)
+        return self._members[cluster.name]
+
+
+def _kubefed_endpoint(
+    name: str, access: Access, data: dict[str, bytes], allow: Collection[str]
+) -> Endpoint:
+    """KubeFedCluster: the endpoint and CA in the manifest, the token in the Secret."""
+    given = access.api_endpoint
+    server = (given if "://" in given else f"https://{given}").rstrip("/")
+    if not is_https(server, plain=PLAIN_HTTP in allow):
+        plain = server.startswith("http://")
+        raise ClusterUnauthorized(
+            name,
+            f"spec.apiEndpoint {given} is no https:// address of a server alone; nothing was sent",
+            hint=f"run with --allow-access {PLAIN_HTTP} to send the token in the clear"
+            if plain
+            else "",
+        )
+    skipped = [check for check in access.skip_tls_checks if check != "*"]
+    if skipped or (access.skip_tls_checks and INSECURE_TLS not in allow):
+        raise ClusterUnauthorized(
+            name,
+            "spec.disabledTLSValidations would send the token to whoever answers at the address; "
+            "nothing was sent",
+            hint="single checks cannot be left out: give caBundle"
+            if skipped
+            else f"give caBundle, or run with --allow-access {INSECURE_TLS}",
+        )
+    try:
+        ca = base64.b64decode("".join(access.ca_bundle.split()), validate=True)
+        ca_pem = (ca or data.get("ca.crt", b"")).decode()
+        token = data["token"].decode().strip()
+    except (binascii.Error, UnicodeDecodeError):
+        raise ClusterUnauthorized(
+            name,
+            "spec.caBundle, or the Secret's ca.crt or token, cannot be read",
+            hint="caBundle is a PEM certificate in base64",
+        ) from None
+    return Endpoint(
+        server=server,
+        headers=bearer(token),
+        ca_pem=ca_pem,
+        proxy_url=access.proxy_url,
+        verify="*" not in access.skip_tls_checks,
+    )
+
+
+def _no_credential(name: str, error: ClusterError, access: Access) -> ClusterUnauthorized:
+    fallback = access.fallback_context
+    tried = f", and the kubeconfig has no context {fallback!r}" if fallback else ""
+    return ClusterUnauthorized(name, f"{error}{tried}", hint=error.hint)

@@ -1,0 +1,341 @@
+"""One HTTP request and its answer, by libcurl: connections kept, every wait with an end.
+
+Nothing is tried twice here, and nothing judged; ``transport`` does both.
+"""
+
+from __future__ import annotations
+
+import errno
+import threading
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future
+from contextlib import suppress
+from io import BytesIO
+from math import ceil
+from urllib.parse import urlsplit
+
+import pycurl
+from msgspec import Struct
+
+from reconciler import __version__
+from reconciler.api.errors import ClusterUnauthorized
+from reconciler.api.objects import Unshown
+from reconciler.cluster.endpoint import Endpoint
+
+LARGEST_ANSWER = 256 * 1024 * 1024
+"""Bytes, inflated: a LIST of some hundred thousand objects."""
+SLOWNESS = 4
+"""An answer may take so many times as long as the server may be silent."""
+CHUNK = 512 * 1024
+"""Bytes that libcurl hands over at a time, at the most."""
+
+
+class Response(Unshown, frozen=True):
+    """``status`` is the HTTP code; ``retry_after`` is in seconds, if the server said so;
+    ``warnings`` are the texts of its Warning headers, ``date`` is its own time, as it wrote it.
+
+    ``repeated``: an earlier try of the same request may have been carried out.
+    """
+
+    status: int
+    body: bytes
+    retry_after: float | None = None
+    warnings: tuple[str, ...] = ()
+    date: str = ""
+    repeated: bool = False
+
+
+class Limits(Struct, frozen=True):
+    """Seconds: until there is a connection, of silence from the server, and for all of it."""
+
+    connect: float
+    silence: float
+    whole: float
+
+
+class NoAnswer(Exception):
+    """``cause`` is a word for programs, the text is for people."""
+
+    def __init__(self, cause: str, words: str, *, connected: bool = True) -> None:
+        super().__init__(words)
+        self.cause = cause
+        self._connected = connected
+
+    @property
+    def before_sending(self) -> bool:
+        """Whether there was not even a connection."""
+        without = ("refused", "network", "proxy", "dns", "certificate", "tls")
+        return not self._connected or self.cause in without
+
+
+class Exchange:
+    """The connections to one API server. Safe for use by several threads."""
+
+    def __init__(self, cluster: str, endpoint: Endpoint) -> None:
+        """Raises ClusterUnauthorized where the endpoint is no HTTP address."""
+        try:
+            address = urlsplit(endpoint.server)
+            known = address.scheme in ("http", "https") and address.port != 0
+        except ValueError:
+            known = False
+        if not known or not address.hostname:
+            raise ClusterUnauthorized(cluster, f"not a server address: {endpoint.server!r}")
+        self._cluster = cluster
+        self._endpoint = endpoint
+        self._server = endpoint.server.rstrip("/")
+        self._host = address.hostname
+        self._port = address.port or (443 if address.scheme == "https" else 80)
+        # Compressing costs both ends more than a loopback or a local tunnel gains by it.
+        local = address.hostname in ("127.0.0.1", "::1", "localhost")
+        self._encoding = "identity" if local else "gzip"
+        self._idle: list[pycurl.Curl] = []
+
+    def send(
+        self,
+        method: str,
+        path: str,
+        body: bytes | None,
+        headers: Mapping[str, str],
+        limits: Limits,
+        seconds_left: Callable[[], float] | None = None,
+    ) -> Response:
+        """``seconds_left`` may end it earlier: it is asked each second, as a signal may come.
+
+        Raises NoAnswer, and ClusterUnauthorized for a credential that is none.
+        """
+        try:
+            curl = self._idle.pop()
+            # Keeps the connections, forgets what was asked of them.
+            curl.reset()
+        except IndexError:
+            curl = pycurl.Curl()
+        answer, headed = _Body(), _Headers()
+        self._prepare(curl, limits)
+        self._address(curl, path, headers)
+        curl.setopt(pycurl.WRITEFUNCTION, answer.take)
+        curl.setopt(pycurl.HEADERFUNCTION, headed.take)
+        if seconds_left is not None:
+            curl.setopt(pycurl.NOPROGRESS, 0)
+            curl.setopt(pycurl.XFERINFOFUNCTION, lambda *_: int(seconds_left() <= 0))
+        if body is not None:
+            curl.setopt(pycurl.POST, 1)
+            curl.setopt(pycurl.POSTFIELDSIZE_LARGE, len(body))
+            curl.setopt(pycurl.READFUNCTION, BytesIO(body).read)
+            # libcurl sends again by itself what a kept connection broke under; a write must be
+            # asked for leave before, and know of it afterwards.
+            curl.setopt(pycurl.SEEKFUNCTION, lambda _offset, _origin: pycurl.SEEKFUNC_FAIL)
+        if method != "GET" or body is not None:
+            curl.setopt(pycurl.CUSTOMREQUEST, method)
+        try:
+            _perform(curl)
+        except pycurl.error as error:
+            failure = _failure(curl, answer, *error.args)
+            curl.close()
+            # Those that are kept may have gone the same way.
+            self.close()
+            raise failure from None
+        pause = curl.getinfo(pycurl.RETRY_AFTER)
+        status = curl.getinfo(pycurl.RESPONSE_CODE)
+        response = Response(status, answer.whole(), pause or None, headed.warnings(), headed.date)
+        self._idle.append(curl)
+        return response
+
+    def close(self, *, but: int = 0) -> None:
+        """All connections that nothing is asked over; ``but`` so many."""
+        while len(self._idle) > but:
+            with suppress(IndexError):  # Another thread has just taken the last one.
+                self._idle.pop().close()
+
+    def _prepare(self, curl: pycurl.Curl, limits: Limits) -> None:
+        curl.setopt(pycurl.NOSIGNAL, 1)
+        # Several transfers over one connection gain nothing where each thread has its own.
+        curl.setopt(pycurl.HTTP_VERSION, pycurl.CURL_HTTP_VERSION_1_1)
+        curl.setopt(pycurl.BUFFERSIZE, CHUNK)
+        curl.setopt(pycurl.CONNECTTIMEOUT_MS, _milliseconds(limits.connect))
+        curl.setopt(pycurl.TIMEOUT_MS, _milliseconds(limits.whole))
+        curl.setopt(pycurl.LOW_SPEED_LIMIT, 1)
+        curl.setopt(pycurl.LOW_SPEED_TIME, ceil(limits.silence))
+        curl.setopt(pycurl.ACCEPT_ENCODING, self._encoding)
+        endpoint = self._endpoint
+        # Without one of its own the environment's proxies hold, as they do for kubectl.
+        if endpoint.proxy_url:
+            curl.setopt(pycurl.PROXY, endpoint.proxy_url)
+        if not endpoint.verify:
+            curl.setopt(pycurl.SSL_VERIFYPEER, 0)
+            curl.setopt(pycurl.SSL_VERIFYHOST, 0)
+        elif endpoint.ca_pem:
+            curl.setopt(pycurl.CAINFO_BLOB, endpoint.ca_pem.encode())
+        elif self._server.startswith("https:"):
+            _trust_system(curl)
+        if endpoint.client_certificate_pem:
+            curl.setopt(pycurl.SSLCERT_BLOB, endpoint.client_certificate_pem.encode())
+            curl.setopt(pycurl.SSLKEY_BLOB, endpoint.client_key_pem.encode())
+
+    def _address(self, curl: pycurl.Curl, path: str, headers: Mapping[str, str]) -> None:
+        try:
+            given = {**_COMMON_HEADERS, **self._endpoint.headers(), **headers}
+        except (OSError, ValueError) as error:
+            # A token that the kubelet, or a plugin, writes anew may be gone for now.
+            said = getattr(error, "strerror", None) or type(error).__name__
+            raise ClusterUnauthorized(
+                self._cluster, f"the credential cannot be read: {said}"
+            ) from None
+        url = self._server + path
+        if self._endpoint.server_name:
+            # The name in the URL is the one that the certificate is checked for.
+            named = f"{self._endpoint.server_name}:{self._port}"
+            where = f"[{self._host}]" if ":" in self._host else self._host
+            curl.setopt(pycurl.CONNECT_TO, [f"{named}:{where}:{self._port}"])
+            given["host"] = f"{where}:{self._port}"
+            url = urlsplit(url)._replace(netloc=named).geturl()
+        lines = [f"{name}: {value}" for name, value in given.items()]
+        if any("\n" in line or "\r" in line for line in lines):
+            raise ClusterUnauthorized(self._cluster, "the credential has a line break in it")
+        if not all(line.isascii() and "\0" not in line for line in lines):
+            raise ClusterUnauthorized(self._cluster, "the credential is not plain ASCII text")
+        curl.setopt(pycurl.URL, url)
+        # A hostile server's object of the name ".." must not become a request for its namespace.
+        curl.setopt(pycurl.PATH_AS_IS, 1)
+        # libcurl would ask before it sends a large body, and wait for leave.
+        curl.setopt(pycurl.HTTPHEADER, [*lines, "expect:"])
+
+
+_COMMON_HEADERS = {
+    "accept": "application/json",
+    "user-agent": f"federation-reconciler/{__version__}",
+}
+
+
+class _Body:
+    """What has come of an answer."""
+
+    def __init__(self) -> None:
+        self.size = 0
+        self._parts: list[bytes] = []
+
+    def take(self, part: bytes) -> int | None:
+        """Anything but None or the part's length ends the transfer."""
+        self.size += len(part)
+        self._parts.append(part)
+        return -1 if self.size > LARGEST_ANSWER else None
+
+    def whole(self) -> bytes:
+        return self._parts[0] if len(self._parts) == 1 else b"".join(self._parts)
+
+
+class _Headers:
+    """What is of use in an answer's header: its Date, and ``Warning: 299 - "text"`` (RFC 7234)."""
+
+    def __init__(self) -> None:
+        self._lines: list[bytes] = []
+        self.date = ""
+
+    def take(self, line: bytes) -> None:
+        if line[:8].lower() == b"warning:":
+            self._lines.append(line)
+        elif line[:5].lower() == b"date:":
+            self.date = line[5:50].decode(errors="replace").strip()
+
+    def warnings(self) -> tuple[str, ...]:
+        if not self._lines:
+            return ()
+        import re
+
+        lines = b"\n".join(self._lines).decode(errors="replace")
+        found = re.findall(r'299 \S+ "((?:[^"\\]|\\.)*)"', lines)
+        return tuple(re.sub(r"\\(.)", r"\1", text) for text in found)
+
+
+def _milliseconds(seconds: float) -> int:
+    """0 would be no limit at all, and so long ones have no place in the option."""
+    return max(1, ceil(min(seconds, 86_400) * 1000))
+
+
+def _trust_system(curl: pycurl.Curl) -> None:
+    """Where this machine keeps its CAs; libcurl may have been built for another."""
+    import ssl
+
+    import certifi
+
+    found = ssl.get_default_verify_paths()
+    curl.setopt(pycurl.CAINFO, found.cafile or certifi.where())
+    if found.capath:
+        curl.setopt(pycurl.CAPATH, found.capath)
+
+
+_DISTRUST = {pycurl.E_PEER_FAILED_VERIFICATION, pycurl.E_SSL_CACERT, pycurl.E_SSL_ISSUER_ERROR}
+_UNUSABLE = {pycurl.E_SSL_CERTPROBLEM, pycurl.E_SSL_CACERT_BADFILE}
+"""The CA, the certificate or its key that we were given; the server may be perfectly well."""
+_TLS = {pycurl.E_SSL_CONNECT_ERROR, pycurl.E_SSL_CIPHER}
+_BROKEN = {
+    pycurl.E_GOT_NOTHING,
+    pycurl.E_PARTIAL_FILE,
+    pycurl.E_RECV_ERROR,
+    pycurl.E_SEND_ERROR,
+    pycurl.E_READ_ERROR,
+    pycurl.E_SEND_FAIL_REWIND,
+}
+
+
+def _failure(curl: pycurl.Curl, answer: _Body, code: int, said: str) -> NoAnswer:
+    """What went wrong on the wire, in one word for programs and a few for people."""
+    # What follows is a hint about libcurl's own command line.
+    said = said.partition("\n")[0]
+    for preamble in ("SSL certificate problem: ", "SSL certificate OpenSSL verify result: "):
+        said = said.removeprefix(preamble)
+    if code == pycurl.E_COULDNT_RESOLVE_HOST:
+        return NoAnswer("dns", "DNS: the server's name does not resolve")
+    if code in (pycurl.E_COULDNT_RESOLVE_PROXY, _PROXY):
+        return NoAnswer("proxy", f"the proxy cannot be reached: {said}")
+    if code in _DISTRUST:
+        return NoAnswer("certificate", f"TLS: {said}")
+    # A key that cannot be read is a bad argument to libcurl.
+    if code in _UNUSABLE or "private key" in said:
+        return NoAnswer("certificate", f"TLS: the CA or client certificate is unusable: {said}")
+    if code in _TLS:
+        return NoAnswer("tls", f"TLS: {said}")
+    if code == pycurl.E_COULDNT_CONNECT:
+        refused = curl.getinfo(pycurl.OS_ERRNO) == errno.ECONNREFUSED
+        return NoAnswer("refused", "connection refused") if refused else NoAnswer("network", said)
+    if code in (pycurl.E_OPERATION_TIMEDOUT, pycurl.E_ABORTED_BY_CALLBACK):
+        return _late(curl, answer)
+    if code == pycurl.E_WRITE_ERROR and answer.size > LARGEST_ANSWER:
+        megabytes = LARGEST_ANSWER // (1024 * 1024)
+        return NoAnswer("protocol", f"its answer is larger than {megabytes} MiB")
+    if code in _BROKEN:
+        return NoAnswer("reset", "the connection broke in mid-answer")
+    return NoAnswer("protocol", f"no usable answer ({said})")
+
+
+def _late(curl: pycurl.Curl, answer: _Body) -> NoAnswer:
+    connected = bool(curl.getinfo(pycurl.CONNECT_TIME_T)) or curl.getinfo(pycurl.NUM_CONNECTS) == 0
+    if not connected:
+        words = "the server does not accept the connection"
+    elif answer.size or curl.getinfo(pycurl.HEADER_SIZE):
+        words = "the server sends its answer too slowly"
+    else:
+        words = "the server accepted the request and does not answer"
+    return NoAnswer("timeout", f"timeout: {words}", connected=connected)
+
+
+_PROXY = 97
+"""CURLE_PROXY, for which pycurl has no name."""
+
+
+def _perform(curl: pycurl.Curl) -> None:
+    """Raises pycurl.error. The main thread alone hears signals, and not while libcurl waits in it:
+    there the transfer has a thread of its own, and is left behind when a signal ends the waiting.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        curl.perform()
+        return
+    done: Future[None] = Future()
+
+    def run() -> None:
+        try:
+            done.set_result(curl.perform())
+        except BaseException as error:  # noqa: BLE001  (it is raised where it is waited for)
+            done.set_exception(error)
+
+    threading.Thread(target=run, name="request", daemon=True).start()
+    done.result()

@@ -1,0 +1,63 @@
+"""What API servers warn of while they do what they are asked: deprecated versions, what they drop,
+what policies would rather not have. It costs no request, and is told once for each object and kind.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+
+from reconciler.api.objects import GroupKind, ObjectKey, first_few
+
+Subject = ObjectKey | GroupKind
+"""An object; or a kind, of which a list was asked."""
+
+HeardWarnings = frozenset[tuple[Subject, str]]
+"""What was warned of, and what that is about."""
+
+LONGEST_WARNING = 1_000
+_ABOUT: ContextVar[ObjectKey | None] = ContextVar("about", default=None)
+NOT_SHOWN = "not shown, as it may quote a value that is to be hidden"
+"""For what is said of a sensitive object: a webhook or a policy may quote anything in it."""
+
+
+@contextmanager
+def warnings_about(key: ObjectKey) -> Iterator[None]:
+    """Everything that this thread sends meanwhile is about that object, by whatever name."""
+    token = _ABOUT.set(key)
+    try:
+        yield
+    finally:
+        _ABOUT.reset(token)
+
+
+def current_subject() -> ObjectKey | None:
+    """The object that this thread is busy with."""
+    return _ABOUT.get()
+
+
+def without_quotes(
+    heard: HeardWarnings, is_sensitive: Callable[[ObjectKey], bool]
+) -> HeardWarnings:
+    """What was heard, as it may be shown. What is said of a list of a kind quotes no object, and
+    needs not be said of each of them again."""
+    of_kinds = {one for one in heard if not isinstance(one[0], ObjectKey)}
+    return frozenset(of_kinds) | {
+        (subject, NOT_SHOWN if is_sensitive(subject) else text)
+        for subject, text in heard
+        if isinstance(subject, ObjectKey) and (subject.group_kind, text) not in of_kinds
+    }
+
+
+def warning_texts(heard: Mapping[str, HeardWarnings]) -> Iterator[str]:
+    """Of cluster -> what was heard there: each text once, with what it is about and where."""
+    said: dict[tuple[str, str], list[str]] = {}
+    for cluster, warnings in sorted(heard.items()):
+        subjects: dict[str, list[str]] = {}
+        for subject, text in warnings:
+            subjects.setdefault(text, []).append(str(subject))
+        for text, names in subjects.items():
+            said.setdefault((first_few(sorted(names)), text), []).append(cluster)
+    for (about_what, text), clusters in said.items():
+        yield f"{first_few(clusters)}: {about_what}: the API server warns: {text[:LONGEST_WARNING]}"

@@ -1,0 +1,228 @@
+"""Rules, memory, probes and clock -> what the scheduler and the members' plans respect. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+
+from msgspec import Struct, field
+from msgspec.structs import replace
+
+from reconciler.api.objects import ObjectKey
+from reconciler.failover.cluster_health import (
+    ClusterHealth,
+    HealthDecision,
+    Transition,
+    decide_cluster_health,
+    duration_words,
+)
+from reconciler.failover.probe import Probe, Signal
+from reconciler.federation.model import Cluster, DesiredState, FailoverRules, Taint, Workload
+from reconciler.render.run_once import template_digest
+from reconciler.scheduler.filter_score import tolerated
+from reconciler.state.memory import ClusterMemory, FleetMemory, Phase
+
+DOWN_TAINT = Taint("federation.reconciler.dev/down", effect="NoExecute")
+"""As if every cluster that counts as down had it: a toleration keeps a workload there, or for so
+many seconds, as with Kubernetes' own node.kubernetes.io/unreachable."""
+
+
+HAS_RUN = "it has run there"
+
+
+class Availability(Struct, frozen=True):
+    """What this run may use.
+
+    health       each cluster, for reports; empty where failover is not enabled
+    unavailable  cluster -> why its replicas run elsewhere
+    left_alone   cluster -> why it is neither looked at nor written to
+    lost         clusters whose replicas are gone as of this run: declared down now, or simulated
+    staying      workload -> unavailable cluster that it does not leave -> why
+    returning    clusters that take over their share again
+    new          clusters that were seen well for the first time, or since the memory was lost
+    assumed      clusters that may be taken to run their share when they cannot be looked at
+    silent       clusters that looked unhealthy to this run, whatever they count as
+    """
+
+    memory: FleetMemory
+    health: tuple[ClusterHealth, ...] = ()
+    unavailable: Mapping[str, str] = field(default_factory=dict)
+    left_alone: Mapping[str, str] = field(default_factory=dict)
+    lost: frozenset[str] = frozenset()
+    staying: Mapping[ObjectKey, Mapping[str, str]] = field(default_factory=dict)
+    returning: frozenset[str] = frozenset()
+    new: frozenset[str] = frozenset()
+    assumed: frozenset[str] = frozenset()
+    silent: frozenset[str] = frozenset()
+    tainted: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    transitions: tuple[Transition, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+
+def assess(
+    state: DesiredState,
+    memory: FleetMemory,
+    probes: Sequence[Probe],
+    simulated: Mapping[str, str],
+    now: float,
+) -> Availability:
+    """``probes`` say nothing where failover is not enabled. ``simulated``: cluster -> the outage
+    to imagine.
+
+    A simulated outage is one that has lasted long enough, and is judged by the same rules: what
+    they do not allow does not move.
+    """
+    rules = state.federation.failover
+    first_seen, ages = _taints(state.clusters, memory, now)
+    memory = replace(memory, taints=first_seen)
+    if not rules.enabled:
+        return _without_failover(state, memory, simulated, ages)
+    before = dict(memory.clusters) | {
+        name: _long_unhealthy(rules, memory.clusters.get(name, ClusterMemory()), now)
+        for name in simulated
+    }
+    told = [
+        Probe(p.cluster, Signal.UNHEALTHY, simulated[p.cluster], answers=False)
+        if p.cluster in simulated
+        else p
+        for p in probes
+    ]
+    decision = decide_cluster_health(rules, before, told, now)
+    down = decision.down
+    unavailable = {name: _why(one, name in simulated) for name, one in down.items()}
+    mute = {p.cluster: p.reason for p in told if not p.answers}
+    since = {n: 0.0 if n in simulated else one.since for n, one in down.items()}
+    return Availability(
+        memory=replace(memory, clusters=decision.memory),
+        health=decision.health,
+        unavailable=unavailable,
+        left_alone=mute | unavailable,
+        lost=frozenset(
+            {t.cluster for t in decision.transitions if t.after is Phase.DOWN} | simulated.keys()
+        ),
+        staying=_staying(state, memory, since, now),
+        returning=frozenset(
+            n for n, one in decision.memory.items() if one.phase is Phase.RETURNING
+        ),
+        new=frozenset(
+            n
+            for n, one in decision.memory.items()
+            if one.known and not memory.clusters.get(n, ClusterMemory()).known
+        ),
+        assumed=frozenset(
+            n for n, one in decision.memory.items() if one.known and n not in unavailable
+        )
+        - simulated.keys(),
+        silent=frozenset(p.cluster for p in told if p.signal is Signal.UNHEALTHY),
+        tainted=ages,
+        transitions=decision.transitions,
+        warnings=tuple(_warnings(decision, simulated)),
+    )
+
+
+def failover_rules_of(workload: Workload, state: DesiredState) -> FailoverRules:
+    """The failover rules of one workload: its Placement's, else the Federation's."""
+    return workload.failover or state.federation.failover
+
+
+def moves_away(rules: FailoverRules) -> bool:
+    """Whether replicas go elsewhere when a cluster is down."""
+    return rules.enabled and rules.action == "Reschedule"
+
+
+def _without_failover(
+    state: DesiredState,
+    memory: FleetMemory,
+    simulated: Mapping[str, str],
+    ages: Mapping[str, Mapping[str, float]],
+) -> Availability:
+    warnings = (
+        ("spec.failover is not enabled: in an outage nothing moves by itself",) if simulated else ()
+    )
+    return Availability(
+        memory=memory,
+        left_alone=simulated,
+        lost=frozenset(simulated),
+        assumed=frozenset(c.name for c in state.clusters) - simulated.keys(),
+        tainted=ages,
+        warnings=warnings,
+    )
+
+
+def _long_unhealthy(rules: FailoverRules, one: ClusterMemory, now: float) -> ClusterMemory:
+    if one.phase is Phase.DOWN:
+        return one
+    return replace(one, streak=rules.unhealthy_after, seen=now)
+
+
+def _why(one: ClusterMemory, simulated: bool) -> str:
+    return one.reason if simulated else f"down: {one.reason}"
+
+
+def _staying(
+    state: DesiredState, memory: FleetMemory, since: Mapping[str, float], now: float
+) -> dict[ObjectKey, dict[str, str]]:
+    """Workloads that stay in clusters that are down, by their rules or as long as tolerated: why.
+
+    ``since``: cluster -> when it was declared down.
+    """
+    found = {}
+    # A clock that went back since does not bring anything back.
+    ages = {name: max(0.0, now - began) for name, began in since.items()}
+    for workload in state.workloads if since else ():
+        stays = {name: why for name, age in ages.items() if (why := _stays(workload, state, age))}
+        stays |= {name: HAS_RUN for name in ages if has_run(workload, memory.ran.get(name, {}))}
+        if stays:
+            found[workload.key] = stays
+    return found
+
+
+def has_run(workload: Workload, ran: Mapping[str, str]) -> bool:
+    """Whether it is a Job or the like of which a cluster's ``ran`` says that it is done."""
+    known = ran.get(str(workload.key))
+    return known is not None and known == template_digest(workload)
+
+
+def _stays(workload: Workload, state: DesiredState, age: float) -> str:
+    """Why a workload does not leave a cluster that is down for ``age`` seconds; or nothing."""
+    rules = failover_rules_of(workload, state)
+    if not rules.enabled:
+        return "its failover is not enabled"
+    if not moves_away(rules):
+        return f"its failover.action is {rules.action}"
+    tolerations = workload.target.tolerations if workload.target else ()
+    named = [t for t in tolerations if t.key == DOWN_TAINT.key and tolerated(DOWN_TAINT, [t], age)]
+    if any(t.toleration_seconds is None for t in named):
+        return f"it tolerates {DOWN_TAINT.key}"
+    ends = [rules.unhealthy_after - state.federation.failover.unhealthy_after]
+    ends += [float(t.toleration_seconds or 0) for t in named]
+    left = max(ends) - age
+    return f"by its Placement, for {duration_words(left)} more" if left > 0 else ""
+
+
+def _taints(
+    clusters: Sequence[Cluster], memory: FleetMemory, now: float
+) -> tuple[dict[str, dict[str, float]], dict[str, dict[str, float]]]:
+    """When each NoExecute taint was first seen, and for how many seconds it has been there."""
+    first: dict[str, dict[str, float]] = {}
+    for cluster in clusters:
+        known = memory.taints.get(cluster.name, {})
+        taints = [str(t) for t in cluster.taints if t.effect == "NoExecute"]
+        if taints:
+            first[cluster.name] = {t: min(known.get(t, now), now) for t in taints}
+    ages = {
+        name: {taint: now - began for taint, began in taints.items()}
+        for name, taints in first.items()
+    }
+    return first, ages
+
+
+def _warnings(decision: HealthDecision, simulated: Collection[str]) -> list[str]:
+    found = [decision.frozen] if decision.frozen else []
+    for transition in decision.transitions:
+        if transition.cluster in simulated:
+            continue
+        if transition.after is Phase.DOWN:
+            found.append(f"{transition.cluster} counts as down from now on: {transition.reason}")
+        elif transition.after is Phase.RETURNING:
+            found.append(f"{transition.cluster} is back and takes over its share again")
+    return found

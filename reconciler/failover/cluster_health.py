@@ -1,0 +1,231 @@
+"""Who counts as down: a pure function of rules, memory, probes and clock.
+
+Time is measured by what runs saw, not by the clock alone: of the time between two runs at most
+half the grace period counts. So at least three runs must see a cluster unhealthy before it counts
+as down, and neither a clock that jumps nor a tool that slept for a day declares anything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from reconciler.failover.probe import Probe, Signal
+from reconciler.federation.model import FailoverRules
+from reconciler.state.memory import ClusterMemory, Phase
+
+
+class ClusterHealth(Struct, frozen=True):
+    """One cluster as this run sees it, for people and for the scheduler.
+
+    ``outlook`` says what would change the phase. ``since`` is when the phase began (0: unknown).
+    """
+
+    cluster: str
+    phase: Phase
+    signal: Signal
+    reason: str = ""
+    since: float = 0.0
+    outlook: str = ""
+    ready_nodes: int | None = None
+    nodes: int | None = None
+
+
+class Transition(Struct, frozen=True):
+    """A cluster's phase changed in this run."""
+
+    cluster: str
+    before: Phase
+    after: Phase
+    reason: str
+
+
+class HealthDecision(Struct, frozen=True):
+    """``memory`` is what to remember; ``frozen`` why nothing is declared down, or empty."""
+
+    health: tuple[ClusterHealth, ...]
+    memory: Mapping[str, ClusterMemory]
+    transitions: tuple[Transition, ...] = ()
+    frozen: str = ""
+
+    @property
+    def down(self) -> dict[str, ClusterMemory]:
+        return {name: one for name, one in self.memory.items() if one.phase is Phase.DOWN}
+
+
+def decide_cluster_health(
+    rules: FailoverRules, memory: Mapping[str, ClusterMemory], probes: Sequence[Probe], now: float
+) -> HealthDecision:
+    """The phase of each probed cluster. Clusters that are not probed are forgotten.
+
+    At most one phase change per cluster; never more than ``max_unhealthy`` clusters down.
+    """
+    probes = sorted(probes, key=lambda probe: probe.cluster)
+    before = {p.cluster: memory.get(p.cluster, ClusterMemory()) for p in probes}
+    frozen = _cut_off(rules, probes, before)
+    aged = {p.cluster: _aged(rules, before[p.cluster], p, now, bool(frozen)) for p in probes}
+    after = {p.cluster: _returned(rules, aged[p.cluster], now) for p in probes}
+    waiting = ""
+    if not frozen:
+        due = [p for p in probes if _is_due(rules, aged[p.cluster])]
+        declared, waiting = _declarable(rules, due, probes, after)
+        for probe in declared:
+            after[probe.cluster] = _declared(after[probe.cluster], probe, now)
+    for probe in probes:
+        one = after[probe.cluster]
+        if one.phase is Phase.UP and probe.signal is Signal.HEALTHY and not one.known:
+            # Never seen well: others may stand in for it, and the memory of that be lost.
+            late = probe.cluster in memory
+            after[probe.cluster] = (
+                replace(one, phase=Phase.RETURNING, since=now) if late else replace(one, known=True)
+            )
+    transitions = tuple(
+        Transition(name, before[name].phase, one.phase, one.reason)
+        for name, one in after.items()
+        if one.phase is not before[name].phase
+    )
+    health = tuple(_health(rules, after[p.cluster], p, frozen or waiting) for p in probes)
+    return HealthDecision(health, after, transitions, frozen or waiting)
+
+
+def limit_of(rules: FailoverRules, clusters: int) -> int:
+    """How many of so many clusters may be down at once; never all of them."""
+    limit = rules.max_unhealthy * (clusters if rules.max_unhealthy_is_share else 1)
+    # 34% of 50 is 17, whatever floating point makes of it.
+    return min(int(limit + 1e-9), clusters - 1)
+
+
+def settle(memory: ClusterMemory, now: float) -> ClusterMemory:
+    """A returning cluster carries its share again."""
+    return replace(memory, phase=Phase.UP, since=now, reason="", known=True)
+
+
+def _cut_off(
+    rules: FailoverRules, probes: Sequence[Probe], before: Mapping[str, ClusterMemory]
+) -> str:
+    """Why it is more likely that this run is cut off than that so many clusters are down."""
+    suspects = [
+        p.cluster
+        for p in probes
+        if p.signal is Signal.UNHEALTHY
+        or (p.signal is Signal.UNKNOWN and before[p.cluster].phase is Phase.DOWN)
+    ]
+    limit = limit_of(rules, len(probes))
+    if len(suspects) <= limit:
+        return ""
+    return (
+        f"{len(suspects)} of {len(probes)} clusters look unhealthy ({', '.join(suspects)}), and "
+        f"maxUnhealthy allows {limit}: this run may itself be cut off, so nothing moves"
+    )
+
+
+def _aged(
+    rules: FailoverRules, one: ClusterMemory, probe: Probe, now: float, frozen: bool
+) -> ClusterMemory:
+    """The memory with the streak longer, begun or ended by what this run saw."""
+    down = one.phase is Phase.DOWN
+    against = Signal.HEALTHY if down else Signal.UNHEALTHY
+    grace = rules.healthy_after if down else rules.unhealthy_after
+    if probe.signal is not against or (frozen and not down):
+        reason = one.reason if down or probe.signal is Signal.UNKNOWN else probe.reason
+        return replace(one, streak=0.0, seen=0.0, reason=reason)
+    gap = min(max(0.0, now - one.seen), grace / 2) if one.seen else 0.0
+    return replace(
+        one, streak=one.streak + gap, seen=now, reason=one.reason if down else probe.reason
+    )
+
+
+def _returned(rules: FailoverRules, one: ClusterMemory, now: float) -> ClusterMemory:
+    if one.phase is not Phase.DOWN or not one.seen or one.streak < rules.healthy_after:
+        return one
+    if rules.failback == "Manual" and not one.released:
+        return one
+    return replace(
+        one, phase=Phase.RETURNING, since=now, streak=0.0, seen=0.0, reason="", released=False
+    )
+
+
+def _is_due(rules: FailoverRules, one: ClusterMemory) -> bool:
+    return one.phase is not Phase.DOWN and one.seen > 0 and one.streak >= rules.unhealthy_after
+
+
+def _declarable(
+    rules: FailoverRules,
+    due: Sequence[Probe],
+    probes: Sequence[Probe],
+    after: Mapping[str, ClusterMemory],
+) -> tuple[list[Probe], str]:
+    """Those of ``due`` that may be declared down, the longest unhealthy first; why not all."""
+    down = sum(one.phase is Phase.DOWN for one in after.values())
+    room = limit_of(rules, len(probes)) - down
+    usable = sum(
+        p.signal is Signal.HEALTHY and after[p.cluster].phase is not Phase.DOWN for p in probes
+    )
+    least = max(1, rules.min_available_clusters)
+    if due and usable < least:
+        return [], (
+            f"only {usable} healthy clusters would remain, and minAvailableClusters is {least}: "
+            "nothing moves"
+        )
+    ranked = sorted(due, key=lambda p: (-after[p.cluster].streak, p.cluster))
+    kept = ranked[: max(0, room)]
+    if len(kept) == len(ranked):
+        return kept, ""
+    late = ", ".join(sorted(p.cluster for p in ranked[max(0, room) :]))
+    return kept, f"{late} cannot be declared down: {down + len(kept)} are, and maxUnhealthy says no"
+
+
+def _declared(one: ClusterMemory, probe: Probe, now: float) -> ClusterMemory:
+    return replace(
+        one,
+        phase=Phase.DOWN,
+        since=now,
+        streak=0.0,
+        seen=0.0,
+        reason=probe.reason,
+        outages=one.outages + 1,
+        released=False,
+    )
+
+
+def _health(rules: FailoverRules, one: ClusterMemory, probe: Probe, frozen: str) -> ClusterHealth:
+    nodes = probe.nodes
+    return ClusterHealth(
+        probe.cluster,
+        one.phase,
+        probe.signal,
+        reason=probe.reason or (one.reason if one.phase is Phase.DOWN else probe.remark),
+        since=one.since,
+        outlook=_outlook(rules, one, probe, frozen),
+        ready_nodes=nodes.ready if nodes else None,
+        nodes=nodes.total if nodes else None,
+    )
+
+
+def _outlook(rules: FailoverRules, one: ClusterMemory, probe: Probe, frozen: str) -> str:
+    if one.phase is Phase.DOWN:
+        if probe.signal is not Signal.HEALTHY:
+            return ""
+        left = max(0.0, rules.healthy_after - one.streak)
+        if left > 0:
+            return f"answers again; counts as back when it stays so for {duration_words(left)} more"
+        return "answers again; waits to be released: reconcile failback " + probe.cluster
+    if probe.signal is Signal.UNHEALTHY:
+        if frozen:
+            return "not declared down"
+        left = max(0.0, rules.unhealthy_after - one.streak)
+        return f"counts as down when it stays so for {duration_words(left)} more"
+    if probe.signal is Signal.UNKNOWN:
+        return "nothing moves" if probe.answers else "its writes wait, nothing moves"
+    return ""
+
+
+def duration_words(seconds: float) -> str:
+    """``2m30s``."""
+    whole = max(1, round(seconds))
+    hours, rest = divmod(whole, 3600)
+    minutes, rest = divmod(rest, 60)
+    parts = ((hours, "h"), (minutes, "m"), (rest, "s"))
+    return "".join(f"{number}{unit}" for number, unit in parts if number)

@@ -1,0 +1,259 @@
+"""What one run learns of a cluster's health by asking its API server. Pure; asking is elsewhere."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from enum import StrEnum
+
+import orjson
+from msgspec import Struct
+from msgspec.structs import replace
+
+from reconciler.api.errors import ClusterError, ClusterUnauthorized, ClusterUnreachable
+from reconciler.cluster.client import Member
+from reconciler.cluster.parallel import in_parallel
+from reconciler.federation.model import Cluster, FailoverRules
+
+
+class Signal(StrEnum):
+    """UNKNOWN is neither: the cluster may be well, and it is this run that cannot tell."""
+
+    HEALTHY = "Healthy"
+    UNHEALTHY = "Unhealthy"
+    UNKNOWN = "Unknown"
+
+
+class ServerTime(Struct, frozen=True):
+    """A server's own time, as it wrote it (RFC 9110, 5.6.7), heard ``at`` this machine's (Unix)."""
+
+    date: str
+    at: float
+
+
+class ProbeAttempt(Struct, frozen=True):
+    """One request to /readyz: ``status`` is the HTTP code, 0 when there was no answer.
+
+    ``words`` are for people. ``doubtful``: what went wrong says nothing about the cluster, such as
+    a credential that is missing or a certificate that cannot be trusted.
+    """
+
+    status: int
+    words: str = ""
+    doubtful: bool = False
+    said: ServerTime | None = None
+
+
+class Nodes(Struct, frozen=True):
+    """How many nodes are Ready; ``total`` 0 where a cluster has none (or all are serverless)."""
+
+    ready: int
+    total: int
+
+
+class Probe(Struct, frozen=True):
+    """One cluster in this run. ``answers``: requests can be sent to it at all.
+
+    ``remark`` is something worth telling of a healthy cluster; ``said`` is its own time.
+    """
+
+    cluster: str
+    signal: Signal
+    reason: str = ""
+    answers: bool = True
+    nodes: Nodes | None = None
+    remark: str = ""
+    said: ServerTime | None = None
+
+
+A_PAGE = 299
+"""Stands for a 200 whose body no API server sends: the page of a proxy or of a login."""
+_OTHER = "what answers does not say how the cluster is; is its address that of an API server?"
+_UNSAID = {
+    A_PAGE: "a web page answers instead of an API server; does a proxy want a login?",
+    429: "the server is there, and too busy to say how it is",
+}
+
+
+def judge(
+    cluster: str,
+    tries: Sequence[ProbeAttempt],
+    nodes: Nodes | None = None,
+    *,
+    min_ready_nodes: float = 0.0,
+) -> Probe:
+    """What the tries of one run and the nodes say together. ``min_ready_nodes`` is a share 0..1.
+
+    One good answer is enough: a server that answers at the third try is not down. Any answer below
+    500 proves that a server or a proxy answers, so it never makes a cluster unhealthy, whatever
+    the tries after it came to.
+    """
+    last = tries[-1]
+    if last.status != 200 and not last.doubtful:
+        last = next((t for t in reversed(tries) if 0 < t.status < 500), last)
+    if last.status == 200:
+        late = f"answered only at try {len(tries)}" if len(tries) > 1 else ""
+        if nodes and nodes.total and nodes.ready < min_ready_nodes * nodes.total:
+            reason = f"{nodes.ready} of {nodes.total} nodes are ready"
+            return Probe(cluster, Signal.UNHEALTHY, reason, nodes=nodes)
+        return Probe(cluster, Signal.HEALTHY, nodes=nodes, remark=late)
+    if last.status == 401:
+        reason = f"the credential was refused (401): {last.words}".rstrip(": ")
+        return Probe(cluster, Signal.UNKNOWN, reason, answers=False)
+    if last.status == 403:
+        reason = "its health may not be read (403): let it get the URL /readyz"
+        return Probe(cluster, Signal.UNKNOWN, reason, nodes=nodes)
+    if last.doubtful:
+        return Probe(cluster, Signal.UNKNOWN, last.words, answers=False)
+    if 0 < last.status < 500:
+        reason = _UNSAID.get(last.status, _OTHER)
+        reason += f" (HTTP {200 if last.status == A_PAGE else last.status})"
+        reason += f": {last.words}" if last.words else ""
+        return Probe(cluster, Signal.UNKNOWN, reason)
+    if last.status:
+        reason = f"not ready (HTTP {last.status}){': ' + last.words if last.words else ''}"
+        return Probe(cluster, Signal.UNHEALTHY, reason, answers=False)
+    return Probe(cluster, Signal.UNHEALTHY, last.words, answers=False)
+
+
+# -- asking ----------------------------------------------------------------------------------------
+
+
+CONCURRENT_PROBES = 256
+"""Waiting threads are cheap; a hundred dead clusters must cost one timeout, not a hundred."""
+DOUBTFUL = ("certificate",)
+"""Causes that speak of this machine's trust rather than of the cluster."""
+
+# The server prints the table that kubectl shows: some hundred bytes a node instead of kilobytes.
+_TABLE = "application/json;as=Table;v=v1;g=meta.k8s.io,application/json"
+
+
+def probe_all(
+    connect: Callable[[Cluster], Member],
+    clusters: Sequence[Cluster],
+    rules: FailoverRules,
+    *,
+    done: Callable[[], None] = lambda: None,
+    pause: Callable[[float], None] = time.sleep,
+) -> tuple[Probe, ...]:
+    """One probe per cluster, in the order given. ``connect`` may raise ClusterError; this never."""
+
+    def one(cluster: Cluster) -> Probe:
+        try:
+            return _probe(connect, cluster, rules, pause)
+        finally:
+            done()
+
+    return tuple(in_parallel(one, clusters, CONCURRENT_PROBES))
+
+
+def _probe(
+    connect: Callable[[Cluster], Member],
+    cluster: Cluster,
+    rules: FailoverRules,
+    pause: Callable[[float], None],
+) -> Probe:
+    try:
+        member = connect(cluster)
+    except ClusterError as error:
+        # Without a credential there is nothing to ask with; the cluster may be perfectly well.
+        return Probe(cluster.name, Signal.UNKNOWN, str(error), answers=False)
+    tries: list[ProbeAttempt] = []
+    for number in range(rules.probe.attempts):
+        if number:
+            pause(rules.probe.interval)
+        tries.append(_try(member, rules.probe.timeout))
+        if tries[-1].status in (200, 401, 403) or tries[-1].doubtful:
+            break
+    nodes = None
+    if tries[-1].status in (200, 403):
+        try:
+            nodes = _nodes(member, rules.probe.timeout)
+        except ClusterUnauthorized as error:
+            # Some let anybody read /readyz; whoever may list nodes must be known.
+            tries.append(ProbeAttempt(401, str(error)))
+    said = next((one.said for one in reversed(tries) if one.said), None)
+    probe = judge(cluster.name, tries, nodes, min_ready_nodes=rules.min_ready_nodes)
+    return replace(probe, said=said)
+
+
+def _try(member: Member, timeout: float) -> ProbeAttempt:
+    try:
+        answer = member.get_raw("/readyz", timeout=timeout)
+        said = ServerTime(answer.date, time.time())
+        if answer.status in (404, 405):
+            # A server or a gateway that knows only the older path.
+            answer = member.get_raw("/healthz", timeout=timeout)
+        status, body = answer.status, answer.body
+        if status >= 500:
+            return ProbeAttempt(status, _failing(member, timeout) or _first_line(body), said=said)
+        if status == 200 and body.lstrip()[:1] == b"<":
+            return ProbeAttempt(A_PAGE)
+        return ProbeAttempt(status, "" if status == 200 else _message(body), said=said)
+    except ClusterUnreachable as error:
+        return ProbeAttempt(0, str(error), doubtful=error.cause in DOUBTFUL)
+    except ClusterUnauthorized as error:
+        return ProbeAttempt(0, str(error), doubtful=True)
+
+
+def _failing(member: Member, timeout: float) -> str:
+    """Which checks fail, in the server's words: ``[-]etcd failed: reason withheld``."""
+    try:
+        body = member.get_raw("/livez", timeout=timeout, query={"verbose": ""}).body
+    except ClusterError:
+        return ""
+    lines = body[:20_000].decode(errors="replace").splitlines()
+    failing = [line[3:].partition(":")[0] for line in lines if line.startswith("[-]")]
+    return ", ".join(failing[:4])
+
+
+def _first_line(body: bytes) -> str:
+    lines = body[:500].decode(errors="replace").strip().splitlines()
+    return lines[0] if lines else ""
+
+
+def _message(body: bytes) -> str:
+    try:
+        status = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return _first_line(body)
+    return str(status.get("message", "")) if isinstance(status, dict) else ""
+
+
+def _nodes(member: Member, timeout: float) -> Nodes | None:
+    """How many nodes are Ready; None when they cannot be listed, which is no sign of anything."""
+    query = {"limit": "500", "includeObject": "None", "resourceVersion": "0"}
+    ready = total = 0
+    try:
+        while True:
+            answer = member.get_raw("/api/v1/nodes", timeout=timeout, query=query, accept=_TABLE)
+            if answer.status == 401:
+                raise ClusterUnauthorized(member.name, _message(answer.body))
+            document = orjson.loads(answer.body) if answer.status == 200 else None
+            if not isinstance(document, dict):
+                return None
+            states = _node_states(document)
+            ready, total = ready + sum(states), total + len(states)
+            token = (document.get("metadata") or {}).get("continue")
+            if not token:
+                return Nodes(ready, total)
+            query = {**query, "continue": str(token), "resourceVersion": ""}
+    except ClusterUnauthorized:
+        raise
+    except (ClusterError, AttributeError, KeyError, TypeError, ValueError):
+        return None
+
+
+def _node_states(document: dict[str, object]) -> list[bool]:
+    """Ready or not, of a Table (column Status: ``Ready,SchedulingDisabled``) or of a NodeList."""
+    rows, columns = document.get("rows"), document.get("columnDefinitions")
+    if isinstance(rows, list) and isinstance(columns, list):
+        at = [column["name"] for column in columns].index("Status")
+        return ["Ready" in str(row["cells"][at]).split(",") for row in rows]
+    items = document.get("items")
+    return [_is_ready(node) for node in items] if isinstance(items, list) else []
+
+
+def _is_ready(node: dict[str, dict[str, list[dict[str, str]]]]) -> bool:
+    conditions = (node.get("status") or {}).get("conditions") or []
+    return any(c.get("type") == "Ready" and c.get("status") == "True" for c in conditions)

@@ -1,0 +1,416 @@
+"""Documents -> ``DesiredState``: the one place where all kinds meet."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from reconciler.api.annotations import PREFIX
+from reconciler.api.errors import Problem
+from reconciler.api.kinds import API_VERSIONS, CLUSTER_SCOPED, REPLICATED, scale_target, scaled_as
+from reconciler.api.objects import Object, ObjectKey, api_group, key_of, map_of, maps_of
+from reconciler.federation.failover_rules import narrowed
+from reconciler.federation.kubefed import KubeFed, KubeFedContext, compile_kubefed
+from reconciler.federation.lint import (
+    both,
+    lint_counts,
+    lint_selectors,
+    lint_tolerations,
+    lint_variables,
+)
+from reconciler.federation.model import (
+    Cluster,
+    DesiredState,
+    Federation,
+    PlacementTarget,
+    Selector,
+    Workload,
+)
+from reconciler.federation.placements import (
+    Placement,
+    check_misfits,
+    choose,
+    parse_placement,
+    with_ignored,
+)
+from reconciler.federation.rules import parse_federation
+from reconciler.federation.sensitive import with_hidden
+from reconciler.manifests.document import Document
+from reconciler.manifests.metadata import mark_problems
+from reconciler.manifests.own_schemas import OWN_GROUP, schema_name, schema_problems
+from reconciler.manifests.problems import PossibleDefinitions, ProblemCollector, near
+
+DNS_GROUP = "multiclusterdns.kubefed.io"
+_CONTENT = "what lies in it"
+
+
+class Compiled(Struct, frozen=True):
+    """``state`` is None when something is wrong; ``problems`` says what. ``partial`` is what it
+    would be without that, to find what else is wrong.
+
+    ``unknown_kinds`` are federated kinds without an apiVersion, which ``clusters`` may know;
+    ``unknown_clusters`` are named somewhere and have no Cluster. ``federation`` is there in any
+    case, for those who look after its other rules.
+    """
+
+    state: DesiredState | None
+    problems: tuple[Problem, ...]
+    unknown_kinds: frozenset[str] = frozenset()
+    clusters: tuple[Cluster, ...] = ()
+    unknown_clusters: frozenset[str] = frozenset()
+    federation: Federation | None = None
+    partial: DesiredState | None = None
+
+
+@dataclass
+class _Sorted:
+    federations: list[Document]
+    clusters: list[Document]
+    placements: list[Document]
+    kubefed: KubeFed
+    dns: list[Document]
+    plain: list[Document]
+
+
+def compile_documents(
+    documents: Sequence[Document],
+    discovered: Mapping[str, str] | None = None,
+    unsure: PossibleDefinitions | None = None,
+) -> Compiled:
+    """Understand a whole repository. Pure; every problem and warning is collected.
+
+    ``discovered`` gives the apiVersion of kinds that the members serve; ``unsure`` is what else
+    may be in the repository, but for faults that are told already.
+    """
+    unsure = unsure or PossibleDefinitions()
+    faults = ProblemCollector(unsure=unsure)
+    parts = _sort(documents, faults)
+    clusters = parse_clusters_of(parts, faults)
+    for extra in parts.federations[1:]:
+        first = parts.federations[0].position()
+        faults.problem(extra, (), "a second Federation", "one per repository", f"first at {first}")
+    chosen = parts.federations[0] if parts.federations else None
+    all_known = not unsure.of_any("Cluster", "KubeFedCluster")
+    federation = parse_federation(chosen, faults, len(clusters) if all_known else None)
+    if chosen is None and documents:
+        faults.warnings.append(
+            "the repository has no Federation document: default rules hold, under the name "
+            f"{federation.name!r}"
+        )
+    for document in [*parts.federations, *parts.placements, *parts.kubefed.documents]:
+        lint_selectors(document, faults)
+    placements = [parse_placement(d, clusters, federation, faults) for d in parts.placements]
+    _check_default_placement(chosen, clusters, faults)
+    namespaces = {
+        d.body["metadata"]["name"]: d for d in parts.plain if d.body["kind"] == "Namespace"
+    }
+    kinds = {**(discovered or {}), **_kinds_of_crds(parts.plain)}
+    around = KubeFedContext(clusters, namespaces, federation.kubefed_labels, faults, kinds)
+    workloads = compile_kubefed(parts.kubefed, around)
+    plain = [
+        d
+        for d in parts.plain
+        if not (d.body["kind"] == "Namespace" and _name(d) in parts.kubefed.namespaces)
+    ]
+    workloads += _plain_workloads(plain, placements, clusters, federation, faults)
+    workloads = _place_namespaces(workloads, plain, faults)
+    _check_autoscalers(workloads, plain, faults)
+    workloads = with_ignored(workloads, federation, faults)
+    workloads = with_hidden(workloads, documents, federation.sensitive)
+    _check_collisions(workloads, parts, faults)
+    if workloads and not clusters and all_known:
+        faults.problem(documents[0], (), "the repository has no Cluster", "at least one Cluster")
+    state = DesiredState(
+        federation,
+        tuple(clusters.values()),
+        tuple(sorted(workloads, key=lambda w: w.key)),
+        dns_manifests=tuple(d.body for d in parts.dns),
+        warnings=tuple(sorted(set(faults.warnings))),
+    )
+    return Compiled(
+        None if faults.problems else state,
+        tuple(sorted(set(faults.problems))),
+        frozenset(faults.unknown_kinds),
+        tuple(clusters.values()),
+        frozenset(faults.unknown_clusters),
+        federation,
+        state,
+    )
+
+
+def parse_clusters_of(parts: _Sorted, faults: ProblemCollector) -> dict[str, Cluster]:
+    """The member clusters by name."""
+    from reconciler.federation.members import parse_clusters
+
+    return parse_clusters(parts.clusters, faults)
+
+
+def _sort(documents: Sequence[Document], faults: ProblemCollector) -> _Sorted:
+    parts = _Sorted([], [], [], KubeFed(), [], [])
+    # Type configurations come first: they tell which other groups hold federated kinds.
+    ordered = sorted(documents, key=lambda d: d.body["kind"] != "FederatedTypeConfig")
+    for document in ordered:
+        group, kind = api_group(document.body["apiVersion"]), document.body["kind"]
+        if group == OWN_GROUP:
+            {
+                "Federation": parts.federations,
+                "Cluster": parts.clusters,
+                "Placement": parts.placements,
+            }[kind].append(document)
+        elif kind == "KubeFedCluster":
+            parts.clusters.append(document)
+        elif group == DNS_GROUP:
+            parts.dns.append(document)
+        elif not parts.kubefed.take(document):
+            parts.plain.append(document)
+    unchecked = [d for d in parts.kubefed.federated if schema_name(d.body) is None]
+    for document in unchecked:
+        problems = list(schema_problems(document, federated=True))
+        if problems := problems or list(mark_problems(document, federated=True)):
+            faults.problems += problems
+            parts.kubefed.federated.remove(document)
+    return parts
+
+
+def _kinds_of_crds(documents: Sequence[Document]) -> dict[str, str]:
+    """The kinds that the repository's own CRDs define, in their first served version."""
+    found: dict[str, str] = {}
+    for document in documents:
+        if document.body["kind"] == "CustomResourceDefinition":
+            spec = map_of(document.body.get("spec"))
+            served = [v.get("name") for v in maps_of(spec.get("versions")) if v.get("served")]
+            if served:
+                kind = str(map_of(spec.get("names")).get("kind"))
+                found[kind] = f"{spec.get('group')}/{served[0]}"
+    return found
+
+
+def _name(document: Document) -> str:
+    return str(document.body["metadata"]["name"])
+
+
+def _check_default_placement(
+    document: Document | None, clusters: Mapping[str, Cluster], faults: ProblemCollector
+) -> None:
+    if document is None:
+        return
+    defaults = (document.body.get("spec") or {}).get("defaults") or {}
+    body, path = defaults.get("placement") or {}, ("spec", "defaults", "placement")
+    for index, name in enumerate(body.get("clusters") or ()):
+        if name not in clusters:
+            faults.unknown_cluster(document, (*path, "clusters", index), name, clusters)
+    lint_tolerations(document, (*path, "tolerations"), body.get("tolerations") or (), faults)
+    for inside, message in both(body):
+        faults.warn(document, f"spec.defaults.placement: {message}", (*path, *inside))
+
+
+def _plain_workloads(
+    documents: Sequence[Document],
+    placements: list[Placement],
+    clusters: Mapping[str, Cluster],
+    federation: Federation,
+    faults: ProblemCollector,
+) -> list[Workload]:
+    by_name = {placement.name: placement for placement in placements}
+    used: set[tuple[str, int]] = set()
+    found: list[Workload] = []
+    for document in documents:
+        wanted = _annotations(document.body).get(PREFIX + "placement")
+        if wanted and wanted not in by_name:
+            if faults.unsure.of("Placement", wanted):
+                continue
+            path = ("metadata", "annotations", PREFIX + "placement")
+            expected = ", ".join(sorted(by_name)) or "a Placement"
+            faults.problem(
+                document, path, f"there is no Placement {wanted!r}", expected, near(wanted, by_name)
+            )
+            continue
+        selected = [by_name[wanted]] if wanted else choose(placements, document.body, used)
+        if wanted:
+            used.add((wanted, -1))
+        workload = _workload(document, selected, federation, faults)
+        if workload.substitute_variables and not faults.unsure.of_any("Cluster", "KubeFedCluster"):
+            lint_variables(workload, document, clusters, faults)
+        found.append(workload)
+    for placement in placements:
+        _check_used(placement, used, faults)
+    return found
+
+
+def _check_used(
+    placement: Placement, used: Collection[tuple[str, int]], faults: ProblemCollector
+) -> None:
+    """Warn of a Placement, or a part of its selection, that no manifest follows."""
+    name, document = placement.name, placement.document
+    entries = placement.spec.get("select") or ()
+    unused = [n for n in range(len(entries)) if (name, n) not in used]
+    if len(unused) == len(entries) and (name, -1) not in used:
+        how = "selects no manifest" if entries else "has no select, and no manifest asks for it"
+        faults.warn(document, f"Placement {name} {how}")
+    elif len(unused) < len(entries):
+        for number in unused:
+            path = ("spec", "select", number)
+            faults.warn(document, f"Placement {name}: this selects no manifest", path)
+
+
+def _place_namespaces(
+    workloads: Sequence[Workload], plain: Sequence[Document], faults: ProblemCollector
+) -> list[Workload]:
+    """A Namespace that nothing places follows what lies in it; other manifests go nowhere."""
+    if all(workload.target is not None for workload in workloads):
+        return list(workloads)
+    documents = {key_of(d.body): d for d in plain}
+    inside: dict[str, list[Workload]] = {}
+    for workload in workloads:
+        if workload.target is not None:
+            inside.setdefault(workload.key.namespace, []).append(workload)
+    found = []
+    for workload in workloads:
+        there = inside.get(workload.key.name) if workload.key.kind == "Namespace" else None
+        if workload.target is None and there:
+            workload = _following(workload, there)
+        elif workload.target is None and workload.key in documents:
+            faults.warn(
+                documents[workload.key],
+                f"{workload.key} goes nowhere: no Placement selects it; add one, or "
+                "spec.defaults.placement to the Federation",
+            )
+        found.append(workload)
+    return found
+
+
+def _following(namespace: Workload, inside: Sequence[Workload]) -> Workload:
+    """What is in it may all be given up: then the Namespace is as well."""
+    targets = [w.target for w in inside if w.target and w.is_given_up]
+    if len(targets) == len(inside):
+        given_up = next((t for t in targets if t.clusters is None), targets[0])
+        return replace(namespace, target=replace(given_up, placed_by=_CONTENT))
+    target = PlacementTarget(selector=Selector(), placed_by=_CONTENT)
+    return replace(namespace, target=target, follows=True)
+
+
+def _annotations(body: Object) -> dict[str, str]:
+    return dict(body["metadata"].get("annotations") or {})
+
+
+def _workload(
+    document: Document,
+    selected: list[Placement],
+    federation: Federation,
+    faults: ProblemCollector,
+) -> Workload:
+    body, annotations = document.body, _annotations(document.body)
+    workload = Workload(
+        key=key_of(body),
+        template=body,
+        position=document.position(),
+        target=federation.default_placement,
+        substitute_variables=annotations.get(PREFIX + "substitute") == "true",
+    )
+    if not selected:
+        return workload
+    placement, spec = selected[0], selected[0].spec
+    beaten = [p.name for p in selected[1:]]
+    rivals = [p for p in selected[1:] if p.spec.get("priority", 0) == spec.get("priority", 0)]
+    if rivals:
+        faults.warn(
+            document,
+            f"{workload.key}: Placement {placement.name} wins over "
+            f"{', '.join(p.name for p in rivals)} by being more specific or first by name; "
+            "spec.priority would say which is meant",
+        )
+    if placement.replicas.mode == "Divided":
+        default = 1 if body["kind"] in REPLICATED else None
+        replicas = map_of(body.get("spec")).get("replicas", default)
+        if replicas is None:
+            faults.problem(
+                placement.document,
+                ("spec", "replicas", "mode"),
+                f"{body['kind']} {_name(document)} has no spec.replicas to divide",
+                "Duplicated, or a selection of workloads only",
+            )
+    prune = spec.get("prune") or {}
+    ignored = tuple(spec.get("ignore") or ())
+    ruled = replace(workload, replicas=placement.replicas)
+    check_misfits(placement.document, ("spec", "ignore"), ruled, ignored, faults)
+    workload = replace(
+        workload,
+        # Who shares a Placement shares its target, so that clusters are chosen once for all.
+        target=replace(placement.target, placed_by=_winner(placement.name, beaten))
+        if beaten
+        else placement.target,
+        replicas=placement.replicas,
+        overrides=placement.overrides,
+        force_conflicts=spec.get("forceConflicts", False),
+        recreate=spec.get("recreate", False),
+        protect=prune.get("protect", False),
+        prune_propagation=prune.get("propagation"),
+        failover=narrowed(spec["failover"], federation.failover) if "failover" in spec else None,
+        other_placements=tuple(beaten),
+        additions=(spec.get("drift") or {}).get("additions"),
+        ignore=ignored,
+    )
+    if placement.replicas.mode == "Divided":
+        lint_counts(workload, placement.document, f"Placement {placement.name}", faults)
+    return workload
+
+
+def _winner(name: str, beaten: Sequence[str]) -> str:
+    return f"Placement {name}" + (f" (before {', '.join(beaten)})" if beaten else "")
+
+
+def _check_autoscalers(
+    workloads: Sequence[Workload], plain: Sequence[Document], faults: ProblemCollector
+) -> None:
+    """Warn of replicas that are divided where an autoscaler of the repository sets them, and of
+    one that scales nothing that the repository has."""
+    scalers = {target: w.key for w in workloads if (target := scale_target(w.template))}
+    places: Mapping[ObjectKey, Document] = {key_of(d.body): d for d in plain if scalers}
+    for workload in workloads if scalers else ():
+        scaler = scalers.get(scaled_as(workload.key))
+        if scaler and workload.replicas.mode != "Duplicated" and workload.key in places:
+            faults.warn(
+                places[workload.key],
+                f"{workload.key}: its replicas are divided, and {scaler.kind} {scaler.name} scales "
+                "it too: the division says where it starts and stops, the autoscaler how many run",
+            )
+    for target in scalers.keys() - {scaled_as(w.key) for w in workloads}:
+        if scalers[target] in places:
+            namespace, kind, name = target
+            faults.warn(
+                places[scalers[target]],
+                f"{scalers[target]}: the repository has no {kind} {namespace}/{name} to scale",
+                ("spec", "scaleTargetRef"),
+            )
+
+
+def _check_collisions(
+    workloads: Sequence[Workload], parts: _Sorted, faults: ProblemCollector
+) -> None:
+    seen: dict[ObjectKey, Workload] = {}
+    documents = {d.position(): d for d in [*parts.plain, *parts.kubefed.federated]}
+    for workload in workloads:
+        key = workload.key
+        if not key.namespace and key.kind in API_VERSIONS and key.kind not in CLUSTER_SCOPED:
+            key = key.with_namespace
+        other = seen.setdefault(key, workload)
+        here, there = documents.get(workload.position), documents.get(other.position)
+        if other is workload or here is None or there is None:
+            continue
+        # One document twice was told when they were read. (All that was built has one position.)
+        plain = not (workload.kubefed or other.kubefed)
+        if not (plain and workload.key == other.key) and (
+            here is there or key_of(here.body) != key_of(there.body)
+        ):
+            plainly = "plainly and federated" if workload.kubefed != other.kubefed else "in default"
+            how = "by two federated objects" if workload.kubefed and other.kubefed else plainly
+            faults.problem(
+                here,
+                (),
+                f"{key} is defined twice, {how}",
+                "each object once",
+                f"the other one is at {other.position}",
+            )

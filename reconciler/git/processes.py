@@ -1,0 +1,82 @@
+"""Other programs, run so that they end: each in a process group of its own, killed as a whole."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from reconciler.api.errors import SourceError
+from reconciler.api.objects import Unshown
+
+_RUNNING: set[subprocess.Popen[bytes]] = set()
+
+
+class FinishedProgram(Unshown, frozen=True):
+    """How a program ended; ``timed_out``: it was killed, and ``code`` is negative."""
+
+    code: int
+    stdout: bytes
+    stderr: str
+    timed_out: bool = False
+
+
+def run_program(
+    command: Sequence[str | Path],
+    environment: Mapping[str, str],
+    *,
+    seconds: float,
+    given: bytes = b"",
+    folder: Path | None = None,
+) -> FinishedProgram:
+    """Run a program with exactly this environment; ``given`` is its standard input.
+
+    Whatever it started (ssh, git's remote helpers, gpg) dies with it after ``seconds``.
+    Raises SourceError when there is no such program.
+    """
+    try:
+        process = subprocess.Popen(
+            [str(part) for part in command],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=dict(environment),
+            cwd=folder,
+            start_new_session=True,
+        )
+    except OSError as error:
+        name = Path(command[0]).name
+        raise SourceError(
+            f"{name} cannot be run: {error.strerror}", hint=f"install {name}"
+        ) from None
+    _RUNNING.add(process)
+    with process:
+        try:
+            out, said = process.communicate(given, timeout=max(seconds, 0.01))
+        except subprocess.TimeoutExpired:
+            _kill_group(process)
+            out, said = process.communicate()
+            return FinishedProgram(
+                process.returncode, out, said.decode(errors="replace"), timed_out=True
+            )
+        except BaseException:
+            # Ctrl-C does not reach another session by itself.
+            _kill_group(process)
+            raise
+        finally:
+            _RUNNING.discard(process)
+    return FinishedProgram(process.returncode, out, said.decode(errors="replace"))
+
+
+def end_all() -> None:
+    """Kill what runs in other threads, which neither Ctrl-C nor a deadline interrupts."""
+    for process in tuple(_RUNNING):
+        _kill_group(process)
+
+
+def _kill_group(process: subprocess.Popen[bytes]) -> None:
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(process.pid, signal.SIGKILL)

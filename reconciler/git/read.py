@@ -1,0 +1,216 @@
+"""Fetching a repository, and decoding its files as its own rules say."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from typing import Protocol
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from reconciler.api.errors import BadInput, Position, Problem, SourceError, UsageError
+from reconciler.api.files import Checkout, SourceFile
+from reconciler.api.objects import api_group
+from reconciler.git.location import FETCH_SECONDS, SourceLocation, default_cache, locate
+from reconciler.git.signatures import TrustedKeys, read_trusted_keys
+from reconciler.git.sops import is_encrypted
+from reconciler.git.source_rules import SignatureRule, SourceRules, parse_source_rules
+from reconciler.manifests.cache import ParseCache
+from reconciler.manifests.load import load
+from reconciler.manifests.own_schemas import OWN_GROUP
+
+
+class SourceRequest(Struct, frozen=True):
+    """What the command line says about a repository. ``seconds`` bounds what is fetched.
+
+    ``require_signature`` is demanded whatever the repository says, and checked with the keys at
+    ``trusted_keys``. ``enforce``: a run that writes; one that only plans warns where the
+    repository's own rules would stop it.
+    """
+
+    location: str = "."
+    ref: str | None = None
+    path: str = ""
+    credentials: str = ""
+    seconds: float = FETCH_SECONDS
+    require_signature: SignatureRule | None = None
+    trusted_keys: str = ""
+    allow_rollback: bool = False
+    enforce: bool = False
+
+
+class SourceOptions(Protocol):
+    """What of a run's options matters here."""
+
+    @property
+    def repo(self) -> str: ...
+    @property
+    def ref(self) -> str | None: ...
+    @property
+    def path(self) -> str: ...
+    @property
+    def plan_only(self) -> bool: ...
+    @property
+    def git_credentials(self) -> str: ...
+    @property
+    def git_timeout(self) -> float: ...
+    @property
+    def require_signature(self) -> SignatureRule | None: ...
+    @property
+    def trusted_keys(self) -> str: ...
+    @property
+    def allow_rollback(self) -> bool: ...
+
+
+def request_of(asked: SourceOptions) -> SourceRequest:
+    """A run's options as this package wants them."""
+    return SourceRequest(
+        asked.repo,
+        asked.ref,
+        asked.path,
+        credentials=asked.git_credentials,
+        seconds=asked.git_timeout,
+        require_signature=asked.require_signature,
+        trusted_keys=asked.trusted_keys,
+        allow_rollback=asked.allow_rollback,
+        enforce=not asked.plan_only,
+    )
+
+
+class ReadSource(Struct, frozen=True):
+    """A checkout with its decoded ``files``. ``keys`` are the mounted ones; ``signer`` is who
+    signed what the command line demands."""
+
+    request: SourceRequest
+    where: SourceLocation
+    checkout: Checkout
+    rules: SourceRules
+    files: tuple[SourceFile, ...]
+    keys: TrustedKeys | None = None
+    signer: str = ""
+
+
+def read_source(request: SourceRequest) -> ReadSource:
+    """Fetch, check what the command line demands, decode.
+
+    What the repository's own rules demand is checked by ``check_trust``, which knows what was
+    applied last. Raises SourceError or UsageError.
+    """
+    demanded = request.require_signature
+    if demanded and not request.trusted_keys:
+        raise UsageError(
+            "--require-signature needs keys to check with", hint="name them with --trusted-keys"
+        )
+    keys = read_trusted_keys(request.trusted_keys) if request.trusted_keys else None
+    where = _locate(request)
+    if demanded and not where.is_remote:
+        # Files lie beside Git's objects, and are not what was signed.
+        where = replace(where, ref=where.ref or "HEAD")
+    checkout = _open(where)
+    signer = ""
+    if demanded and keys:
+        from reconciler.git.trust import verify
+
+        signer = verify(where, checkout, demanded, keys)
+    rules = source_rules_of(checkout.files, rules_cache(where))
+    if rules.signature and request.enforce and not where.is_remote and where.ref is None:
+        where, checkout = _as_committed(where, checkout)
+    files = _decoded(where, checkout, rules)
+    return ReadSource(request, where, checkout, rules, files, keys, signer)
+
+
+def check_same_rules(source: ReadSource, meant: SourceRules, position: Position) -> None:
+    """Raises BadInput when the Federation has other rules for its source than those that held.
+
+    They are looked for in plain files, before anything is decrypted or built.
+    """
+    if meant != source.rules:
+        problem = Problem(
+            position,
+            "$.spec.source",
+            "these rules were not found when the repository was read",
+            "a Federation in a plain file: not encrypted, and not built by kustomize",
+        )
+        raise BadInput([problem])
+
+
+def _locate(request: SourceRequest) -> SourceLocation:
+    from reconciler.git.credentials import read_credentials
+
+    return locate(
+        request.location,
+        ref=request.ref,
+        path=request.path,
+        cache=default_cache() / "git",
+        credentials=read_credentials(request.credentials) if request.credentials else None,
+        seconds=request.seconds,
+    )
+
+
+def _open(where: SourceLocation) -> Checkout:
+    if where.ref is None and not where.is_remote:
+        from reconciler.git.work_tree import read_directory
+
+        return read_directory(where.location, where.path)
+    from reconciler.git.commits import read_git_repository
+
+    return read_git_repository(where)
+
+
+def _as_committed(where: SourceLocation, checkout: Checkout) -> tuple[SourceLocation, Checkout]:
+    """A work tree whose head must be signed, read from Git instead of from its files."""
+    if not checkout.commit:
+        raise SourceError(
+            f"{where.name} is no Git repository, and its Federation demands a signature"
+        )
+    if checkout.dirty:
+        raise SourceError(
+            f"{where.name} has changes that are not committed, and its Federation demands "
+            "a signature, which vouches for commits only",
+            hint="commit them, or apply the last commit with --ref HEAD",
+        )
+    committed = replace(where, ref="HEAD")
+    return committed, _open(committed)
+
+
+def rules_cache(where: SourceLocation) -> ParseCache:
+    """What Federations said before, apart from what all files hold."""
+    name = hashlib.sha256(f"{where.location}\0{where.path}".encode()).hexdigest()[:16]
+    return ParseCache(default_cache() / "parsed" / f"{name}-rules.json")
+
+
+def _decoded(
+    where: SourceLocation, checkout: Checkout, rules: SourceRules
+) -> tuple[SourceFile, ...]:
+    from reconciler.git.decode import decode_files
+
+    def whole() -> Sequence[SourceFile]:
+        if where.ref is None and not where.is_remote:
+            return _open(replace(where, path="")).files
+        from reconciler.git.commits import read_whole_commit
+
+        # Of the same commit, even where the branch has moved meanwhile.
+        return read_whole_commit(where, checkout.commit).files
+
+    return decode_files(checkout.files, rules, path=where.path, whole=whole)
+
+
+# -- the rules of a repository ---------------------------------------------------------------------
+
+
+def source_rules_of(files: Iterable[SourceFile], cache: ParseCache | None = None) -> SourceRules:
+    """``spec.source`` of the Federation among plain files; defaults where there is none.
+
+    One that does not fit the schema counts as none: reading everything will tell. ``cache``
+    spares parsing what was seen before.
+    """
+    candidates = [
+        f for f in files if b"Federation" in f.content and OWN_GROUP.encode() in f.content
+    ]
+    plain = [file for file in candidates if not is_encrypted(file)]
+    for document in load(plain, cache).documents:
+        body = document.body
+        if body["kind"] == "Federation" and api_group(body["apiVersion"]) == OWN_GROUP:
+            return parse_source_rules((body.get("spec") or {}).get("source"))
+    return SourceRules()

@@ -1,0 +1,204 @@
+"""Whether a head may be applied: signed by whom we knew before, and no step back.
+
+Keys that lie in the very commit that is checked prove nothing: whoever may push could bring
+their own. So they come from outside: from ``--trusted-keys``, or from the commit that was applied
+last and had been trusted then. In the same way the last applied commit's demand binds the next
+one, which cannot simply leave it out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+from msgspec import Struct
+
+from reconciler.api.errors import SourceError
+from reconciler.api.files import Checkout
+from reconciler.git.fetch import fetch, git_here
+from reconciler.git.location import SourceLocation
+from reconciler.git.read import ReadSource, rules_cache, source_rules_of
+from reconciler.git.signatures import TrustedKeys, keys_in_repository
+from reconciler.git.source_rules import SignatureRule, SourceRules
+
+Result = TypeVar("Result")
+
+
+class LastApplied(Struct, frozen=True):
+    """What a run remembers for the next: the commit, and whether it demanded a ``signature``
+    (True also where that was not remembered)."""
+
+    commit: str
+    signature: bool = True
+
+    @staticmethod
+    def of(commit: str) -> LastApplied | None:
+        """Of what a memory holds; an empty one knows of no run before."""
+        return LastApplied(commit) if commit else None
+
+
+def applied_now(source: ReadSource) -> LastApplied | None:
+    """What to remember once this source is applied; None when it is no commit as it stands."""
+    if not source.checkout.commit or source.checkout.dirty:
+        return None
+    demanded = source.rules.signature or source.request.require_signature
+    return LastApplied(source.checkout.commit, demanded is not None)
+
+
+def check_trust(source: ReadSource, last: LastApplied | None) -> tuple[str, ...]:
+    """Check descent and signature by the rules of the head and of the last applied commit.
+
+    Raises SourceError in a run that writes; in one that only plans its words are a warning.
+    """
+    try:
+        _check(source, last)
+    except SourceError as error:
+        if source.request.enforce:
+            raise
+        hint = f" ({error.hint})" if error.hint else ""
+        return (f"this could not be applied: {error}{hint}",)
+    return ()
+
+
+def verify(
+    where: SourceLocation, checkout: Checkout, rule: SignatureRule, keys: TrustedKeys
+) -> str:
+    """Who signed a checkout. Raises SourceError when nobody who is trusted did."""
+    from reconciler.git.signatures import verify_signature
+
+    if not checkout.commit:
+        raise SourceError(f"{where.name} is no Git repository; {rule} is demanded")
+    if not where.is_remote and where.ref is None:
+        raise SourceError(
+            f"{where.name} is read as its files lie, and {rule} is demanded",
+            hint="read the commit, with --ref HEAD",
+        )
+    return _in_repository(
+        where,
+        lambda folder: verify_signature(
+            folder, checkout.commit, checkout.tag, checkout.ref, rule, keys
+        ),
+    )
+
+
+def _in_repository(where: SourceLocation, work: Callable[[Path], Result]) -> Result:
+    from reconciler.git.commits import git_folder
+    from reconciler.git.fetch import with_clone
+
+    return with_clone(where, work) if where.is_remote else work(git_folder(where))
+
+
+def _check(source: ReadSource, last: LastApplied | None) -> None:
+    where, checkout = source.where, source.checkout
+    before: SourceRules | None = None
+    if last and last.commit == checkout.commit and not checkout.dirty:
+        before = source.rules
+    elif last and checkout.commit:
+        allowed = source.request.allow_rollback or source.rules.allow_rollback
+        before = _in_repository(
+            where, lambda folder: _rules_before(where, folder, checkout, last, allowed)
+        )
+        if before is None and last.signature and not source.request.allow_rollback:
+            raise SourceError(
+                f"commit {last.commit[:12]}, which was applied last, is gone, and with it whom "
+                "it trusted to sign",
+                hint="if this is meant: --allow-rollback once, with --trusted-keys",
+            )
+    demanded = (before.signature if before else None) or source.rules.signature
+    if demanded is None:
+        return
+    if source.signer and source.request.require_signature and source.keys:
+        checked = source.request.require_signature
+        if (checked.type, checked.on) == (demanded.type, demanded.on):
+            return
+    keys = source.keys or _keys_before(where, before, last)
+    if keys is None:
+        raise SourceError(
+            f"the Federation demands {demanded}, and whom to trust must be known from outside "
+            "of the commit that is checked",
+            hint="give the public keys with --trusted-keys; without it the keys that the last "
+            "applied commit names are used, and there is no such commit yet",
+        )
+    verify(where, checkout, demanded, keys)
+
+
+def _rules_before(
+    where: SourceLocation,
+    folder: Path,
+    head: Checkout,
+    last: LastApplied,
+    rollback_allowed: bool,
+) -> SourceRules | None:
+    """The rules of the last applied commit, which ``head`` must continue; None when it is gone."""
+    pass
+    from reconciler.git.commits import read_commit_beside
+    from reconciler.git.fetch import fetch_commit, has_commit
+
+    if not rollback_allowed:
+        # Whose descendant the head is, that is there.
+        check_descent(where, folder, last.commit, head.commit)
+    elif not (
+        fetch_commit(where, folder, last.commit)
+        if where.is_remote
+        else has_commit(folder, last.commit)
+    ):
+        return None
+    files = read_commit_beside(where, folder, last.commit, head.files)
+    return source_rules_of(files, rules_cache(where))
+
+
+def _keys_before(
+    where: SourceLocation, before: SourceRules | None, last: LastApplied | None
+) -> TrustedKeys | None:
+    """Those that the last applied commit names."""
+    from reconciler.git.commits import read_blob
+
+    if before is None or before.signature is None or last is None:
+        return None
+    rule = before.signature
+    more = (
+        _in_repository(where, lambda folder: read_blob(folder, last.commit, rule.allowed_signers))
+        if rule.allowed_signers
+        else b""
+    )
+    return keys_in_repository(rule.keys, more, last.commit)
+
+
+# -- descent ---------------------------------------------------------------------------------------
+
+
+# How much of the history is fetched, step by step, until the last applied commit is in it.
+DEPTHS = (50, 1000, 0)
+
+
+def check_descent(where: SourceLocation, folder: Path, last_applied: str, head: str) -> None:
+    """Raises SourceError unless ``head`` is ``last_applied`` or a descendant of it.
+
+    ``folder`` is the repository: the kept clone, which is deepened as far as needed, or a local
+    one, which is left alone.
+    """
+    if head == last_applied or _is_ancestor(folder, last_applied, head):
+        return
+    if where.is_remote:
+        for depth in DEPTHS:
+            fetch(where, folder, depth=depth)
+            if _is_ancestor(folder, last_applied, head):
+                return
+            if not (folder / "shallow").exists():
+                break
+    elif (folder / "shallow").exists():
+        raise SourceError(
+            f"{where.name} is a shallow clone, in which nobody can see whether {head[:12]} comes "
+            f"after {last_applied[:12]}, which was applied last",
+            hint="clone it whole, for example with fetch-depth: 0",
+        )
+    raise SourceError(
+        f"commit {head[:12]} does not come after {last_applied[:12]}, which was applied last",
+        hint="a force-push, or a mirror that is behind? If it is meant: --allow-rollback once, "
+        "or spec.source.allowRollback",
+    )
+
+
+def _is_ancestor(folder: Path, last_applied: str, head: str) -> bool:
+    return git_here(folder, "merge-base", "--is-ancestor", last_applied, head).code == 0

@@ -1,0 +1,283 @@
+"""The schemas of our own kinds and of KubeFed's, and checking manifests against them.
+
+Each schema is compiled once; only when it says no does the slower ``jsonschema`` look again, to
+find the words.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator, Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from reconciler.api.errors import Problem
+from reconciler.api.objects import Object, api_group, value_at
+from reconciler.manifests.document import Document
+from reconciler.manifests.secret_data import QUOTE_IT, content_faults, kind_of, read_as
+
+OWN_GROUP = "federation.reconciler.dev"
+_OWN = f"{OWN_GROUP}/v1alpha1"
+KUBEFED_TYPES, _CORE = "types.kubefed.io/v1beta1", "core.kubefed.io/v1beta1"
+_DNS = "multiclusterdns.kubefed.io/v1alpha1"
+_FEDERATED = "kubefed-federated.json"
+
+SCHEMA_OF: Mapping[tuple[str, str], str] = {
+    (_OWN, "Federation"): "federation.json",
+    (_OWN, "Cluster"): "cluster.json",
+    (_OWN, "Placement"): "placement.json",
+    (KUBEFED_TYPES, "FederatedNamespace"): "kubefed-namespace.json",
+    (_CORE, "KubeFedCluster"): "kubefed-cluster.json",
+    (_CORE, "KubeFedConfig"): "kubefed-config.json",
+    (_CORE, "FederatedTypeConfig"): "kubefed-type-config.json",
+    ("scheduling.kubefed.io/v1alpha1", "ReplicaSchedulingPreference"): (
+        "kubefed-replica-scheduling.json"
+    ),
+    (_DNS, "Domain"): "kubefed-domain.json",
+    (_DNS, "ServiceDNSRecord"): "kubefed-service-dns.json",
+    (_DNS, "IngressDNSRecord"): "kubefed-ingress-dns.json",
+}
+"""Which schema file describes which kind. Any ``Federated<Kind>`` shares one."""
+
+BUILT_IN: Mapping[str, tuple[str, ...]] = {
+    "": (
+        "ConfigMap", "Endpoints", "Event", "LimitRange", "Namespace", "Node", "PersistentVolume",
+        "PersistentVolumeClaim", "Pod", "PodTemplate", "ReplicationController", "ResourceQuota",
+        "Secret", "Service", "ServiceAccount",
+    ),
+    "apps": ("ControllerRevision", "DaemonSet", "Deployment", "ReplicaSet", "StatefulSet"),
+    "batch": ("CronJob", "Job"),
+    "autoscaling": ("HorizontalPodAutoscaler",),
+    "policy": ("PodDisruptionBudget",),
+    "rbac.authorization.k8s.io": ("ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding"),
+}  # fmt: skip
+"""Groups in which a kind that is nearly one of these is a slip of the pen."""
+
+_RESERVED = frozenset(api_group(api_version) for api_version, _ in SCHEMA_OF)
+_KIND_HOMES = {kind: api_version for api_version, kind in SCHEMA_OF}
+
+
+def schema_folder() -> Path:
+    """Where the schemas lie: inside the package when installed, beside it in a checkout."""
+    package = Path(__file__).resolve().parent.parent
+    inside = package / "_schemas"
+    return inside if inside.is_dir() else package.parent / "schemas"
+
+
+@cache
+def load_schema(name: str) -> Object:
+    """A schema by its file name."""
+    loaded = orjson.loads((schema_folder() / name).read_bytes())
+    return dict(loaded)
+
+
+def schema_name(body: Object) -> str | None:
+    """The schema file for a manifest's kind, or None for kinds that are not ours to check."""
+    api_version, kind = body.get("apiVersion"), body.get("kind")
+    if not isinstance(api_version, str) or not isinstance(kind, str):
+        return None
+    name = SCHEMA_OF.get((api_version, kind))
+    if name is None and api_version == KUBEFED_TYPES and kind.startswith("Federated"):
+        return _FEDERATED
+    return name
+
+
+def schema_problems(document: Document, *, federated: bool = False) -> Iterator[Problem]:
+    """Everything that the kind's schema has against a document, worded for people.
+
+    ``federated``: a FederatedTypeConfig makes it a federated kind, whatever its group.
+    """
+    name = _FEDERATED if federated else schema_name(document.body)
+    if name is None:
+        yield from _misplaced_kind(document)
+    elif not _compiled(name).is_valid(document.body):
+        yield from _explain(document, name)
+        return
+    for fault in content_faults(document.body, final=False):
+        hint, message = fault.hint, fault.message
+        written = "" if document.is_sensitive else document.written(*fault.steps)
+        if hint == QUOTE_IT and written:
+            hint = f'{hint}: "{written}"'
+            message = read_as(value_at(document.body, fault.steps), written)
+        yield _problem(document, fault.steps, message, fault.expected, hint)
+
+
+@cache
+def _compiled(name: str) -> Any:
+    import jsonschema_rs
+
+    return jsonschema_rs.validator_for(load_schema(name))
+
+
+@cache
+def _explaining(name: str) -> Any:
+    from jsonschema import Draft202012Validator
+
+    return Draft202012Validator(load_schema(name))
+
+
+def _misplaced_kind(document: Document) -> Iterator[Problem]:
+    api_version, kind = str(document.body.get("apiVersion")), str(document.body.get("kind"))
+    group = api_group(api_version)
+    home = _KIND_HOMES.get(kind)
+    if group in _RESERVED:
+        if home and api_group(home) == group:
+            yield _problem(document, ("apiVersion",), f"{kind} is not known in {api_version}", home)
+            return
+        near = difflib.get_close_matches(kind, list(_KIND_HOMES), n=1)
+        kinds = sorted(k for v, k in SCHEMA_OF if api_group(v) == group)
+        if api_version == KUBEFED_TYPES:
+            kinds.append("Federated<Kind>")
+        yield _problem(
+            document,
+            ("kind",),
+            f"{group} has no kind {kind!r}",
+            ", ".join(kinds),
+            f"did you mean {near[0]}?" if near else "",
+        )
+    elif home in (_OWN,) or (home and not group):
+        yield _problem(document, ("apiVersion",), f"{kind} does not belong to {api_version}", home)
+    elif group in BUILT_IN and kind not in BUILT_IN[group]:
+        near = difflib.get_close_matches(kind, BUILT_IN[group], n=1, cutoff=0.75)
+        if near:
+            yield _problem(
+                document,
+                ("kind",),
+                f"{api_version} has no kind {kind!r}",
+                near[0],
+                f"did you mean {near[0]}?",
+            )
+    elif group.endswith("kubefed.io") or _is_close(group, OWN_GROUP):
+        near = difflib.get_close_matches(api_version, sorted({v for v, _ in SCHEMA_OF}), n=1)
+        hint = f"did you mean {near[0]}?" if near else ""
+        yield _problem(
+            document, ("apiVersion",), f"the group {group!r} is not known", "a known group", hint
+        )
+
+
+def _is_close(one: str, other: str) -> bool:
+    return bool(difflib.get_close_matches(one, [other], n=1, cutoff=0.85))
+
+
+def _explain(document: Document, name: str) -> Iterator[Problem]:
+    for error in _explaining(name).iter_errors(document.body):
+        yield from _word(document, error)
+
+
+def _word(document: Document, error: Any) -> Iterator[Problem]:
+    path = tuple(error.absolute_path)
+    shown = "this" if _is_unquotable(document, path) else _shown(error.instance)
+    expected = _expected(error)
+    if error.validator == "additionalProperties" and isinstance(error.instance, dict):
+        known = list(error.schema.get("properties", {}))
+        for key in error.instance:
+            if key not in known:
+                yield _unknown_key(document, path, str(key), known)
+    elif error.validator == "required":
+        missing = [k for k in error.validator_value if k not in error.instance]
+        for key in missing:
+            description = error.schema.get("properties", {}).get(key, {}).get("description", "")
+            if error.message.startswith(repr(key)):
+                yield _problem(document, path, f"{key} is missing", description)
+    elif error.validator in ("anyOf", "oneOf"):
+        yield _problem(document, path, f"not valid here: {shown}", expected)
+    elif error.validator == "enum":
+        allowed = [str(v) for v in error.validator_value]
+        near = difflib.get_close_matches(shown.strip('"'), allowed, n=1, cutoff=0.5)
+        hint = f"did you mean {near[0]}?" if near else ""
+        yield _problem(document, path, f"unknown value {shown}", expected, hint)
+    elif error.validator == "pattern":
+        yield _problem(document, path, f"not valid: {shown}", expected)
+    elif error.validator == "type":
+        scalar = isinstance(error.instance, int | float | bool)
+        said = f"{shown} is {kind_of(error.instance)}"
+        if scalar and shown != "this":
+            shown = document.written(*path) or shown
+            said = read_as(error.instance, shown)
+        quoting = scalar and error.validator_value == "string"
+        hint = ("quote it" if shown == "this" else f'quote it: "{shown}"') if quoting else ""
+        yield _problem(document, path, said, expected, hint)
+    else:
+        said = f"not valid ({error.validator})" if shown == "this" else error.message[:200]
+        yield _problem(document, path, said, expected)
+
+
+def _is_unquotable(document: Document, path: tuple[Any, ...]) -> bool:
+    """What is somebody's value, or a Secret's, and not a word of the schema."""
+    return document.is_sensitive or "value" in path or path[:2] == ("spec", "template")
+
+
+def _unknown_key(document: Document, path: tuple[Any, ...], key: str, known: list[str]) -> Problem:
+    near = difflib.get_close_matches(key, known, n=1, cutoff=0.6)
+    hint = f"did you mean {near[0]}?" if near else ""
+    expected = "one of " + ", ".join(sorted(known)) if known else "nothing"
+    return _problem(document, (*path, key), f"unknown key {key!r}", expected, hint, at_key=True)
+
+
+def _expected(error: Any) -> str:
+    rule = error.schema if isinstance(error.schema, dict) else {}
+    validator, value = error.validator, error.validator_value
+    if validator == "enum":
+        return "one of " + ", ".join(str(v) for v in value)
+    if validator == "const":
+        return str(value)
+    if validator == "type":
+        kinds: list[str] = value if isinstance(value, list) else [value]
+        wanted = " or ".join(_TYPE_WORDS.get(kind, kind) for kind in kinds)
+        return wanted + (f": {rule['description']}" if rule.get("description") else "")
+    description = str(rule.get("description", ""))
+    limits = {
+        "minimum": "at least",
+        "maximum": "at most",
+        "minItems": "at least",
+        "maxLength": "at most",
+    }
+    if validator in limits:
+        return f"{limits[validator]} {value}"
+    return description
+
+
+_TYPE_WORDS = {
+    "string": "text",
+    "integer": "a whole number",
+    "number": "a number",
+    "boolean": "true or false",
+    "object": "a map",
+    "array": "a list",
+    "null": "nothing",
+}
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, dict | list):
+        return "this"
+    text = orjson.dumps(value).decode()
+    return text if len(text) <= 60 else text[:57] + "…"
+
+
+def json_path(path: tuple[Any, ...]) -> str:
+    """``$.spec.clusters[0]``; keys with other characters quoted."""
+    text = "$"
+    for step in path:
+        if isinstance(step, int):
+            text += f"[{step}]"
+        elif str(step).replace("_", "").replace("-", "").isalnum():
+            text += f".{step}"
+        else:
+            text += f'["{step}"]'
+    return text
+
+
+def _problem(
+    document: Document,
+    path: tuple[Any, ...],
+    message: str,
+    expected: str = "",
+    hint: str = "",
+    *,
+    at_key: bool = False,
+) -> Problem:
+    return Problem(document.position(*path, key=at_key), json_path(path), message, expected, hint)

@@ -1,0 +1,111 @@
+"""Collecting what is wrong with what the documents mean, each with its place."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
+
+from reconciler.api.annotations import AnnotationFault
+from reconciler.api.errors import Problem
+from reconciler.api.files import SourceFile
+from reconciler.api.objects import map_of
+from reconciler.manifests.document import Document
+
+_NAME = rb"""\bname["']?:[ \t]*["']?([A-Za-z0-9.-]+)"""
+MAX_PROBLEMS = 1000
+"""Each is looked up to be told its place, and compared with every name that might be meant."""
+
+
+@dataclass(frozen=True)
+class PossibleDefinitions:
+    """What broken documents and unread files may define.
+
+    ``names`` are (kind, name), the kind empty where only the name could be read.
+    """
+
+    names: frozenset[tuple[str, str]] = frozenset()
+    unread: bool = False
+
+    @classmethod
+    def about(
+        cls, broken: Collection[Document], unread: Collection[SourceFile]
+    ) -> PossibleDefinitions:
+        """Of documents with faults, and of files that could not be read as a whole."""
+        names = {
+            (str(d.body.get("kind")), str(map_of(d.body.get("metadata")).get("name")))
+            for d in broken
+        }
+        for file in unread:
+            names |= {("", name.decode()) for name in re.findall(_NAME, file.content)}
+        return cls(frozenset(names), bool(unread))
+
+    def of(self, kind: str, name: str) -> bool:
+        """Whether there may be a document of that kind and name."""
+        return (kind, name) in self.names or ("", name) in self.names
+
+    def of_any(self, *kinds: str) -> bool:
+        """Whether there may be some document of these kinds."""
+        return self.unread or any(kind in kinds for kind, _ in self.names)
+
+
+@dataclass
+class ProblemCollector:
+    """Problems stop the run; warnings are shown in the plan. Past MAX_PROBLEMS, none are added.
+
+    ``unknown_kinds`` are federated kinds whose apiVersion only a cluster could tell;
+    ``unknown_clusters`` are named by some document and have no Cluster. ``unsure`` is what may be
+    there, in documents that have faults of their own: who refers to it is not at fault.
+    """
+
+    problems: list[Problem] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    unknown_kinds: set[str] = field(default_factory=set)
+    unknown_clusters: set[str] = field(default_factory=set)
+    unsure: PossibleDefinitions = field(default_factory=PossibleDefinitions)
+
+    def problem(
+        self,
+        document: Document,
+        path: Sequence[str | int],
+        message: str,
+        expected: str = "",
+        hint: str = "",
+        *,
+        at_key: bool = False,
+    ) -> None:
+        """Report a fault at ``path`` inside a document, or (``at_key``) at its last key."""
+        if len(self.problems) >= MAX_PROBLEMS:
+            return
+        text = "$" + "".join(f"[{s}]" if isinstance(s, int) else f".{s}" for s in path)
+        hint = "; ".join(filter(None, [hint, document.origin]))
+        position = document.position(*path, key=at_key)
+        self.problems.append(Problem(position, text, message, expected, hint))
+
+    def mark(self, document: Document, path: Sequence[str | int], fault: AnnotationFault) -> None:
+        """Report one of our annotations or labels."""
+        self.problem(document, path, fault.message, fault.expected, fault.hint, at_key=fault.at_key)
+
+    def warn(self, document: Document, message: str, path: Sequence[str | int] = ()) -> None:
+        """Report something odd at ``path`` inside a document that does not stop the run."""
+        position = document.position(*path)
+        self.warnings.append(f"{position.file}:{position.line}: {message}")
+
+    def unknown_cluster(
+        self, document: Document, path: Sequence[str | int], name: str, known: Collection[str]
+    ) -> None:
+        """Report a cluster name that no Cluster has."""
+        self.unknown_clusters.add(name)
+        if self.unsure.of("Cluster", name) or self.unsure.of("KubeFedCluster", name):
+            return
+        if len(self.problems) >= MAX_PROBLEMS:
+            return
+        expected = ", ".join(sorted(known)) or "a Cluster manifest"
+        self.problem(document, path, f"there is no cluster {name!r}", expected, near(name, known))
+
+
+def near(name: str, known: Collection[str], cutoff: float = 0.5) -> str:
+    """``did you mean …?``, or nothing."""
+    found = difflib.get_close_matches(name, sorted(known), n=1, cutoff=cutoff)
+    return f"did you mean {found[0]}?" if found else ""

@@ -1,0 +1,220 @@
+"""What a branch changes: the plans of its head and of its base, compared. Pure.
+
+Both are plans against the same fleet. What the base would do anyway (drift, a backlog) is no
+business of the branch, and is left out; what the base would do and the head no longer does is told.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from typing import TypeVar
+
+import orjson
+from msgspec import Struct
+from msgspec.structs import replace
+
+from reconciler.api.objects import Object, ObjectKey, first_few
+from reconciler.plan.guards import deletions_of
+from reconciler.plan.model import (
+    ABSENT,
+    NOT_WRITTEN,
+    Action,
+    AgainstBase,
+    Avoided,
+    Change,
+    ClusterPlan,
+    FieldChange,
+    LeftOut,
+    Plan,
+    WorkloadRow,
+)
+
+Item = TypeVar("Item")
+_POSITION = re.compile(r" \([^()\s]+:\d+:\d+\)")
+"""Where a refused manifest lies, which an edit above it moves."""
+
+
+def against_base(head: Plan, base: Plan, ref: str) -> Plan:
+    """The head's plan with only what the base's has not; ``ref`` is how the base was asked for.
+
+    A cluster that only one of the two could look at, or knows, has nothing to be compared with: all
+    that the head would do there is shown.
+
+    A limit that the head passes counts unless the base passes one in the same cluster, and the head
+    deletes nothing there that the base does not: then it is a warning.
+    """
+    theirs = {cluster.name: cluster for cluster in base.clusters}
+    parts = [_of_cluster(one, theirs.get(one.name), ref) for one in head.clusters]
+    violations, old_violations = _violations(head, base)
+    warnings, old_warnings = _new(head.warnings, base.warnings)
+    dns, old_dns = _new_records(head.dns, base.dns)
+    left_out = LeftOut(
+        changes=sum(part.left_out for part in parts),
+        refused=sum(part.refused for part in parts),
+        records=old_dns,
+        warnings=old_warnings,
+    )
+    avoided = [avoided for part in parts for avoided in part.avoided]
+    known = {cluster.name for cluster in head.clusters}
+    for gone in base.clusters:
+        if gone.name not in known:
+            avoided += [Avoided(gone.name, change) for change in _writing(gone.changes)]
+    return replace(
+        head,
+        clusters=tuple(part.plan for part in parts),
+        warnings=(
+            *warnings,
+            *(f"{ref} passes a limit as well: {text}" for text in old_violations),
+            *_incomparable(head, theirs, ref),
+        ),
+        violations=tuple(violations),
+        violation_hint=head.violation_hint if violations else "",
+        workloads=_rows(head.workloads, base.workloads),
+        moves=_new(head.moves, base.moves)[0],
+        dns=dns,
+        base=AgainstBase(
+            ref, base.commit, left_out, tuple(avoided), _new_records(base.dns, head.dns)[0]
+        ),
+    )
+
+
+def _incomparable(head: Plan, theirs: Mapping[str, ClusterPlan], ref: str) -> Iterator[str]:
+    for cluster in head.clusters:
+        other = theirs.get(cluster.name)
+        if cluster.reachable and other is not None and not other.reachable:
+            yield f"{cluster.name}: nothing is left out there, as for {ref}: {other.problem}"
+
+
+class _Part(Struct, frozen=True):
+    plan: ClusterPlan
+    left_out: int = 0
+    refused: int = 0
+    avoided: tuple[Avoided, ...] = ()
+
+
+def _of_cluster(head: ClusterPlan, base: ClusterPlan | None, ref: str) -> _Part:
+    if base is None or not base.reachable or not head.reachable:
+        return _Part(head)
+    theirs = {change.key: change for change in base.changes}
+    kept, left_out, refused = [], 0, 0
+    for change in head.changes:
+        other = theirs.pop(change.key, None)
+        if other is None:
+            kept.append(change)
+        elif not _same(change, other):
+            kept.append(_beyond(change, other, ref))
+        elif change.action is Action.FAILED:
+            refused += 1
+        else:
+            left_out += 1
+    avoided = tuple(Avoided(head.name, change) for change in _writing(theirs.values()))
+    # What people added is no business of the branch.
+    shown = replace(head, changes=tuple(kept), additions=())
+    return _Part(shown, left_out, refused, avoided)
+
+
+def _writing(changes: Iterable[Change]) -> list[Change]:
+    return [change for change in changes if change.action not in NOT_WRITTEN]
+
+
+def _same(one: Change, other: Change) -> bool:
+    """Whether both do the same; reasons only explain, and where a manifest lies does not matter."""
+
+    def essence(change: Change) -> tuple[object, ...]:
+        fields = [_essence(field) for field in change.fields]
+        fields += [(f.path, _json(f.value), f.note.encode()) for f in change.stays]
+        about = (change.action, change.api_version, change.error, change.force, change.uid)
+        return (*about, change.propagation, change.take_over, fields, _json(change.request))
+
+    return essence(one) == essence(other)
+
+
+def _beyond(change: Change, other: Change, ref: str) -> Change:
+    """The change without those of its fields that the base changes alike.
+
+    Where values are hidden every field stays, as masked ones all look alike.
+    """
+    if change.action is not other.action:
+        return _explained(change, f"{ref} would {other.action} it")
+    if change.is_sensitive or change.action is Action.FAILED:
+        return change
+    alike = {_essence(field) for field in other.fields}
+    fields = tuple(field for field in change.fields if _essence(field) not in alike)
+    paths = {field.path for field in change.fields}
+    dropped = sorted(field.path for field in other.fields if field.path not in paths)
+    told = []
+    if count := len(change.fields) - len(fields):
+        told.append(f"{count} more as {ref}")
+    if dropped:
+        told.append(f"no longer, as {ref} would: {first_few(dropped)}")
+    return _explained(dataclasses.replace(change, fields=fields), "; ".join(told))
+
+
+def _explained(change: Change, text: str) -> Change:
+    return dataclasses.replace(change, reason=f"{change.reason} ({text})") if text else change
+
+
+def _essence(field: FieldChange) -> tuple[str, bytes, bytes]:
+    return field.path, _json(field.before), _json(field.after)
+
+
+def _json(value: object) -> bytes:
+    return b"" if value is ABSENT else orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
+
+
+def _new(ours: Sequence[Item], theirs: Collection[Item]) -> tuple[tuple[Item, ...], int]:
+    found = tuple(one for one in ours if one not in theirs)
+    return found, len(ours) - len(found)
+
+
+def _new_records(
+    ours: Sequence[Object], theirs: Sequence[Object]
+) -> tuple[tuple[Object, ...], int]:
+    def essence(record: Object) -> bytes:
+        return _json({key: value for key, value in record.items() if key != "reason"})
+
+    known = {essence(record) for record in theirs}
+    found = tuple(record for record in ours if essence(record) not in known)
+    return found, len(ours) - len(found)
+
+
+def _violations(head: Plan, base: Plan) -> tuple[list[str], list[str]]:
+    """Those that the head is to blame for, and those that it only shares."""
+    to_blame: list[str] = []
+    shared: list[str] = []
+    known = {_POSITION.sub("", text) for text in base.violations}
+    for text in head.violations:
+        own = _POSITION.sub("", text) not in known and not _only_shares(text, head, base)
+        (to_blame if own else shared).append(text)
+    return to_blame, shared
+
+
+def _only_shares(violation: str, head: Plan, base: Plan) -> bool:
+    """Whether it is about a cluster in which the base passes a limit, and deletes as much."""
+    theirs = {cluster.name: cluster for cluster in base.clusters}
+    for cluster in head.clusters:
+        begin = f"{cluster.name}: "
+        if violation.startswith(begin) and any(v.startswith(begin) for v in base.violations):
+            return _deleted(cluster) <= _deleted(theirs[cluster.name])
+    return False
+
+
+def _deleted(cluster: ClusterPlan) -> set[ObjectKey]:
+    return {change.key for change in deletions_of(cluster.changes)}
+
+
+def _rows(ours: Sequence[WorkloadRow], theirs: Sequence[WorkloadRow]) -> tuple[WorkloadRow, ...]:
+    """Replicas that the base would bring to the same numbers count as there already.
+
+    What the base has no room for either is left out.
+    """
+    known = {row.key: (row.after, row.shortfall) for row in theirs}
+    found = []
+    for row in ours:
+        if known.get(row.key) != (row.after, row.shortfall):
+            found.append(row)
+        elif not row.shortfall:
+            found.append(replace(row, before=row.after))
+    return tuple(found)

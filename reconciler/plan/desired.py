@@ -1,0 +1,355 @@
+"""Every desired object of one member: settled at a glance where possible, else by asking.
+
+Comparing is quick and needs no thread; asking waits for the network, so it is done several at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from reconciler.api.errors import ApiError
+from reconciler.api.kinds import REPLICATED
+from reconciler.api.objects import GroupKind, Object, ObjectKey, Unshown, key_of
+from reconciler.cluster.client import Member
+from reconciler.cluster.discovery import GroupVersionKind, RESTMapping
+from reconciler.cluster.parallel import in_parallel
+from reconciler.cluster.warnings import warnings_about
+from reconciler.inventory.applyset import owner_of
+from reconciler.inventory.managed_fields import BEFORE_FIRST_APPLY
+from reconciler.inventory.observe import Observation
+from reconciler.inventory.ownership import former_inventory
+from reconciler.inventory.records import AppliedRecord
+from reconciler.plan import custom_resources, dry_run
+from reconciler.plan.custom_resources import NO_CHANGE, Definition
+from reconciler.plan.diff import Comparison, Question, compare
+from reconciler.plan.dry_run import Checked, Terms
+from reconciler.plan.ignored import held
+from reconciler.plan.live_state import MissingObject, find_missing
+from reconciler.plan.model import Addition
+from reconciler.plan.prune import CRD, NAMESPACE, deletion_words, is_going
+from reconciler.plan.replicas import with_autoscaled_counts
+from reconciler.plan.requests import ApplyTarget, request_for
+from reconciler.render.run_once import content_digest, may_rerun, runs_once
+
+CONCURRENT_CHECKS = 8
+
+
+class MemberContext(Struct, frozen=True):
+    """What the objects of one member share. ``crds`` are the kinds that this plan introduces;
+    ``take_over``: what this repository has under the Federation's former name is taken along.
+    ``sampled`` picks the unchanged ones to be verified by a dry run all the same; ``leaving`` gives
+    the UIDs of what this run prunes."""
+
+    member: Member
+    observation: Observation
+    crds: Mapping[GroupVersionKind, RESTMapping]
+    terms: Terms
+    sampled: Callable[[ObjectKey], bool]
+    leaving: Callable[[], Collection[str]]
+    take_over: bool = False
+
+
+class Verdicts(Unshown, frozen=True):
+    """A verdict for each target, in their order, and what people should know besides.
+
+    ``left`` are workloads whose replicas are left to an autoscaler that is not in Git;
+    ``strangers`` are those that are there and not ours. ``observation`` is what was looked at,
+    with the kinds besides of which objects could not be looked for.
+    """
+
+    checked: Sequence[Checked]
+    remarks: tuple[str, ...]
+    left: frozenset[ObjectKey]
+    strangers: Mapping[ObjectKey, Object]
+    observation: Observation
+
+
+class _Doubt(Unshown, frozen=True):
+    """An object that only the server can settle. ``live`` None: it is to be created."""
+
+    target: ApplyTarget
+    body: Object
+    live: Object | None = None
+    comparison: Comparison | None = None
+    record: AppliedRecord | None = None
+    adopting: bool = False
+    namespace_exists: bool = True
+    definition: Definition = NO_CHANGE
+    added: tuple[Addition, ...] = ()
+
+
+class _Known(Unshown, frozen=True):
+    """What was found out before the objects are looked at one by one.
+
+    ``going``: Namespaces that are being deleted, as told. ``coming``: the versions in which Git's
+    CustomResourceDefinitions serve a kind. ``remarks`` are added to.
+    """
+
+    found: Mapping[ObjectKey, Object]
+    absent_namespaces: Collection[str]
+    going: Mapping[str, str]
+    coming: Mapping[GroupKind, Sequence[str]]
+    definitions: Mapping[GroupKind, Definition]
+    remarks: list[str]
+    formers: _Formers
+
+
+def diff_all(
+    shared: MemberContext, targets: Sequence[ApplyTarget], progress: Callable[[int], None]
+) -> Verdicts:
+    """What is to happen to each target. Raises ClusterError when the member is lost."""
+    listed = {t.key: _listed(shared.observation, t) for t in targets}
+    found, absent_namespaces, failed = _search(shared, targets, listed)
+    if failed:
+        failed = {**shared.observation.failed, **failed}
+        shared = replace(shared, observation=replace(shared.observation, failed=failed))
+    # With its namespace, all that it had done is gone.
+    ran = {
+        t.key
+        for t in targets
+        if listed[t.key] is None
+        and t.key not in found
+        and t.key.namespace not in absent_namespaces
+        and _has_run(shared, t)
+    }
+    live = [listed[target.key] or found.get(target.key) for target in targets]
+    targets, left, remarks = with_autoscaled_counts(shared.member, targets, live, shared.leaving)
+    going = {
+        t.key.name: f"its Namespace {t.key.name}: {deletion_words(obj)}"
+        for t, obj in zip(targets, live, strict=True)
+        if t.key.group_kind == NAMESPACE and obj is not None and is_going(obj)
+    }
+    coming: dict[GroupKind, list[str]] = {}
+    for crd in shared.crds:
+        coming.setdefault(crd.group_kind, []).append(crd.api_version)
+    known = _Known(found, absent_namespaces, going, coming, {}, remarks, _Formers(shared))
+
+    def settle(some: Sequence[ApplyTarget]) -> dict[ObjectKey, Checked]:
+        verdicts = [
+            Checked(target, None, shared.observation.inventory.rows.get(target.key))
+            if target.key in ran
+            else _at_a_glance(shared, target, listed[target.key], known)
+            for target in some
+        ]
+        progress(sum(isinstance(verdict, Checked) for verdict in verdicts))
+
+        def ask(verdict: Checked | _Doubt) -> Checked:
+            if isinstance(verdict, Checked):
+                return verdict
+            with warnings_about(verdict.target.key):
+                answer = _ask(shared, verdict)
+            progress(1)
+            return replace(answer, added=verdict.added) if verdict.added else answer
+
+        doubts = [verdict for verdict in verdicts if isinstance(verdict, _Doubt)]
+        answers = iter(in_parallel(ask, doubts, CONCURRENT_CHECKS))
+        checked = [v if isinstance(v, Checked) else next(answers) for v in verdicts]
+        return {one.target.key: one for one in checked}
+
+    # The definitions say what can be asked of the objects that they define.
+    verdicts = settle([t for t in targets if t.key.group_kind == CRD])
+    verdicts, defined = _judge_definitions(shared, targets, verdicts, remarks)
+    known = replace(known, definitions=defined)
+    verdicts |= settle([t for t in targets if t.key.group_kind != CRD])
+    strangers = {key: obj for key, obj in found.items() if key.kind in REPLICATED}
+    return Verdicts(
+        [verdicts[t.key] for t in targets], tuple(remarks), left, strangers, shared.observation
+    )
+
+
+def _listed(observation: Observation, target: ApplyTarget) -> Object | None:
+    """The object as the label query showed it; in another version where Git's is yet to come."""
+    if target.resource is None and target.key in observation.members:
+        return observation.members[target.key][1]
+    return observation.find(target.kind, target.key)
+
+
+def _judge_definitions(
+    shared: MemberContext,
+    targets: Sequence[ApplyTarget],
+    verdicts: dict[ObjectKey, Checked],
+    remarks: list[str],
+) -> tuple[dict[ObjectKey, Checked], dict[GroupKind, Definition]]:
+    """The verdicts on definitions, and what they mean for the objects that these define.
+
+    One that drops a version of which others keep entries in objects that Git wants is refused: none
+    of these could be applied any more. Those in objects of others are told of.
+    """
+    wanted = {t.key for t in targets}
+    changes = {key: v.change for key, v in verdicts.items() if v.change is not None}
+    found = custom_resources.definitions(targets, changes)
+    verdicts = dict(verdicts)
+    for key, verdict in verdicts.items():
+        kind = custom_resources.kind_defined_by(verdict.target.body)
+        definition = found.get(kind, NO_CHANGE)
+        if not definition.dropped:
+            continue
+        told = f"it drops {', '.join(sorted(definition.dropped))}"
+        try:
+            left = custom_resources.find_stale_entries(
+                shared.member, shared.observation.discovery, kind, definition
+            )
+        except ApiError as error:
+            why = f"{told}, and the objects that were written in it cannot be listed: {error}"
+            verdicts[key] = dry_run.refused(verdict.target, why)
+            del found[kind]
+            continue
+        named = custom_resources.managers_told(one for one in left if key_of(one[0]) in wanted)
+        if named:
+            live = next(obj for obj, one in left if one.others and key_of(obj) in wanted)
+            command = custom_resources.way_out(live, definition)
+            verdicts[key] = dry_run.refused(
+                verdict.target,
+                f"{told}, which managedFields of objects in Git still name: {named}; no apply of "
+                "these would pass any more; let these managers write in another version, or move "
+                f"their entries on: {command}",
+            )
+            del found[kind]
+        members = shared.observation.members
+        foreign = [one for one in left if key_of(one[0]) not in {*wanted, *members}]
+        if theirs := custom_resources.managers_told(foreign):
+            remarks.append(
+                f"{key}: {told}, which managedFields of objects that are not in Git still name: "
+                f"{theirs}; no server-side apply of these passes then"
+            )
+    return verdicts, found
+
+
+def _has_run(shared: MemberContext, target: ApplyTarget) -> bool:
+    """Whether it was applied with this content, has done what it was to do, and may be gone."""
+    inventory = shared.observation.inventory
+    digest = inventory.ran.get(target.key)
+    return (
+        digest is not None
+        and target.resource is not None
+        and runs_once(target.body)
+        and not may_rerun(target.body)
+        and digest == content_digest(inventory.digester, target.body)
+    )
+
+
+def _search(
+    shared: MemberContext, targets: Sequence[ApplyTarget], listed: Mapping[ObjectKey, Object | None]
+) -> tuple[dict[ObjectKey, Object], set[str], dict[GroupVersionKind, str]]:
+    """What exists although the label query did not show it, Namespaces that surely do not, and the
+    kinds that nobody could look for, with the reason."""
+    failed = shared.observation.failed
+    discovery = shared.observation.discovery
+    unseen = [
+        MissingObject(resource, t.key)
+        for t in targets
+        if listed[t.key] is None
+        and t.kind not in failed
+        and (resource := t.resource or discovery.preferred(t.kind.group_kind))
+    ]
+    namespaces = [item for item in unseen if item.key.group_kind == NAMESPACE]
+    found, failed = find_missing(shared.member, namespaces)
+    absent = {item.key.name for item in namespaces if item.key not in found and not failed}
+    others = [
+        item
+        for item in unseen
+        if item.key.group_kind != NAMESPACE and item.key.namespace not in absent
+    ]
+    more = find_missing(shared.member, others)
+    return {**found, **more.found}, absent, {**failed, **more.failed}
+
+
+class _Formers:
+    """Inventories that other objects belong to, each looked up once."""
+
+    def __init__(self, shared: MemberContext) -> None:
+        self._shared = shared
+        self._names: dict[str, str] = {}
+
+    def named(self, applyset: str) -> str:
+        """As ``former_inventory``."""
+        if applyset not in self._names:
+            ours = self._shared.observation.inventory
+            self._names[applyset] = former_inventory(self._shared.member, ours, applyset)
+        return self._names[applyset]
+
+
+def _at_a_glance(
+    shared: MemberContext,
+    target: ApplyTarget,
+    listed: Object | None,
+    known: _Known,
+) -> Checked | _Doubt:
+    record = shared.observation.inventory.rows.get(target.key)
+    kind = target.kind.group_kind
+    definition = known.definitions.get(kind, NO_CHANGE)
+    made_anew = False
+    if target.kind in shared.observation.failed:
+        # Nobody knows whether it is there: it is neither new nor as it should be.
+        return dry_run.unlisted(target, shared.observation.failed[target.kind])
+    live = listed or known.found.get(target.key)
+    if live is not None and is_going(live):
+        return dry_run.terminating(target, deletion_words(live), live)
+    if going := known.going.get(target.key.namespace) or definition.going:
+        return dry_run.terminating(target, going, live)
+    coming = known.coming.get(kind, ())
+    if target.kind not in shared.crds and (coming or target.resource is None):
+        return dry_run.unserved(target, coming or shared.observation.discovery.versions(kind))
+    if live is None:
+        if target.resource is None or definition.changes:
+            return dry_run.unverified(target)
+        exists = target.key.namespace not in known.absent_namespaces
+        return _Doubt(target, target.body, namespace_exists=exists)
+    if record and record.uid and record.uid != live["metadata"].get("uid"):
+        # What is remembered is of another object, which had this one's name.
+        record, made_anew = None, True
+    adopting = False
+    if listed is None:
+        owner = owner_of(live)
+        if owner and owner != shared.observation.inventory.applyset:
+            former = known.formers.named(owner)
+            if not (former and shared.take_over):
+                return dry_run.belongs_elsewhere(target, owner, former)
+        # A row that was written ahead of an adoption that never came does not make it ours.
+        adopting = record is None or not record.confirmed
+        if adopting and shared.terms.adoption.policy == "Never":
+            return dry_run.not_adopted(target, made_anew=made_anew)
+    take_over = shared.terms.adoption.take_over if adopting else (BEFORE_FIRST_APPLY,)
+    body, told = request_for(target, live, take_over)
+    known.remarks.extend(f"{target.key}: {text}" for text in told)
+    if target.resource is None:
+        return dry_run.unchecked(target, body, live, definition, adopting=adopting)
+    comparison = compare(shared.terms.digester, body, live, record)
+    theirs = shared.terms.finder.find(live, target.desired)
+    # What is there when an object is adopted, that plan tells field by field.
+    added = () if adopting else theirs.reported
+    if comparison.question is Question.NONE and theirs.removed:
+        comparison = replace(comparison, question=Question.ADDED)
+    if target.desired.ignore and comparison.question is Question.NONE:
+        handing = held(live, target.desired.ignore)
+        comparison = replace(comparison, question=Question.EDITED) if handing else comparison
+    if comparison.question is Question.NONE and listed is not None:
+        if not shared.sampled(target.key):
+            footprint = comparison.footprint
+            fields = footprint.fields if footprint else None
+            return Checked(target, None, comparison.record, fields, added=added)
+        comparison = replace(comparison, question=Question.SAMPLED)
+    return _Doubt(
+        target, body, live, comparison, record, adopting, definition=definition, added=added
+    )
+
+
+def _ask(shared: MemberContext, doubt: _Doubt) -> Checked:
+    if doubt.live is None or doubt.comparison is None:
+        return dry_run.check_new(
+            shared.member, doubt.target, namespace_exists=doubt.namespace_exists
+        )
+    return dry_run.check_existing(
+        shared.member,
+        doubt.target,
+        doubt.body,
+        doubt.live,
+        doubt.comparison,
+        doubt.record,
+        shared.terms,
+        doubt.definition,
+        adopting=doubt.adopting,
+    )

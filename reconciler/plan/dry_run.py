@@ -1,0 +1,728 @@
+"""Asking a member's API server, by dry runs, what an apply of one object would do."""
+
+from __future__ import annotations
+
+import dataclasses
+import fnmatch
+import re
+from collections.abc import Callable, Collection, Iterable, Sequence
+from typing import Any
+
+import orjson
+from msgspec import Struct
+from msgspec.structs import replace
+
+from reconciler.api.errors import ApiError, Conflict, Invalid, NotFound, Throttled
+from reconciler.api.objects import DEFAULT_NAMESPACE, Object, Unshown
+from reconciler.cluster.client import Member
+from reconciler.cluster.discovery import GroupVersionKind, RESTMapping
+from reconciler.cluster.refusals import TOO_LARGE
+from reconciler.federation.model import AdoptionRules
+from reconciler.inventory.managed_fields import (
+    Fields,
+    entries_of,
+    fields_of,
+    is_ours,
+    our_entry,
+    owned_paths,
+    union,
+    with_all_below,
+    without,
+)
+from reconciler.inventory.records import AppliedRecord, Digester, Footprint
+from reconciler.plan import claims
+from reconciler.plan.additions import Finder, Found
+from reconciler.plan.custom_resources import (
+    NO_CHANGE,
+    Definition,
+    as_git_says,
+    stale_entries_in,
+    stuck_at,
+    way_out,
+)
+from reconciler.plan.diff import Comparison, Question
+from reconciler.plan.fields import (
+    REPLICAS_FIELD,
+    changed_fields,
+    fields_at,
+    leaf_fields,
+    recreated_fields,
+)
+from reconciler.plan.ignored import disowning, held, held_besides, kept_in
+from reconciler.plan.model import Action, Addition, Change, FieldChange
+from reconciler.plan.reasons import DRIFT, Grounds, in_all, losers_of
+from reconciler.plan.redact import refusal_words, refused_fields
+from reconciler.plan.refused_updates import (
+    UpdateRefusal,
+    holders_of,
+    in_its_place,
+    make_room,
+    overlaid,
+    refusal_of,
+    try_as_new,
+    unpicked,
+)
+from reconciler.plan.requests import ApplyTarget, with_running_replicas, without_fields
+from reconciler.plan.server_values import as_promised
+from reconciler.render.run_once import is_collected
+
+_CHECKED_LATER = "to be checked by the server once its CustomResourceDefinition is written"
+_CHECKED_THEN = "to be checked by the server then"
+LEFT_TO_OTHERS = "left to others"
+_OWNER = re.compile(r'conflict with "((?:[^"\\]|\\.)*)"')
+
+_ETCD_LIMIT = 1_572_864
+"""Bytes of one request, unless etcd's --max-request-bytes says otherwise."""
+
+
+class Checked(Struct, frozen=True):
+    """The verdict on one object: a change, or (None) unchanged with the record to remember.
+
+    ``invalid`` marks a manifest that the server refuses as such, which is bad input rather than
+    one cluster's trouble. ``homeless`` marks one whose kind or namespace the cluster lacks, which
+    is bad input when it is so in every cluster. ``added`` is what people added to the object, and
+    what stays there.
+    """
+
+    target: ApplyTarget
+    change: Change | None
+    record: AppliedRecord | None = None
+    fields: Fields | None = None
+    invalid: bool = False
+    homeless: bool = False
+    added: tuple[Addition, ...] = ()
+
+
+class Terms(Struct, frozen=True):
+    """What the rules allow in this run. ``recorded`` gives a past apply's field tree by its E,
+    ``recreation`` the deletion that a recreation begins with, or why there must be none."""
+
+    digester: Digester
+    adoption: AdoptionRules
+    force_conflicts: bool
+    recreation: Callable[[ApplyTarget, Object], Change | str]
+    recorded: Callable[[str], Fields | None]
+    finder: Finder
+
+
+def check_existing(
+    member: Member,
+    target: ApplyTarget,
+    body: Object,
+    live: Object,
+    comparison: Comparison,
+    previous: AppliedRecord | None,
+    terms: Terms,
+    definition: Definition = NO_CHANGE,
+    *,
+    adopting: bool = False,
+) -> Checked:
+    """Dry-run the apply against the live object and say what would change.
+
+    Where ``definition`` changes, the server judges by the old one: what it says is told as not
+    checked yet, and no refusal of it counts.
+    """
+    if stale_entries_in(live, definition.dropped).ours:
+        return unchecked(target, body, live, definition, adopting=adopting)
+    resource = _resource(target)
+    force = took = False
+
+    def ask() -> Object:
+        return member.apply(resource, target.key, body, force=force, dry_run=True)
+
+    def with_claims(answer: Object) -> tuple[Object, claims.Foreseen, Found]:
+        added = terms.finder.find(answer, target.desired)
+        foreseen = claims.foresee(live, answer, recorded, adoption, added)
+        if foreseen.claim:
+            wanted = unpicked(live, foreseen.result)
+            answer = in_its_place(member, resource, target.key, live)(wanted)
+        return answer, foreseen, added
+
+    recorded: Fields = {}
+    if previous is not None and previous.api_version == body["apiVersion"]:
+        recorded = terms.recorded(previous.entry) or {}
+    adoption = terms.adoption if adopting else None
+    try:
+        try:
+            answer = ask()
+        except Conflict as conflict:
+            if not _may_force(conflict, target, previous, comparison, terms, adopting):
+                return _conflicting(target, conflict, adopting)
+            force = True
+            answer = ask()
+        result, foreseen, added = with_claims(answer)
+        promised = as_promised(live, result, body, lambda: with_claims(ask())[0])
+    except Invalid as error:
+        if definition.changes:
+            return unchecked(target, body, live, definition, adopting=adopting)
+        try:
+            found = _refused(member, target, body, live, error, terms, recorded, adoption)
+            if isinstance(found, Checked):
+                return found
+            live, foreseen, added = found.live, found.foreseen, found.added
+            answer = found.answer
+            result = found.ask()
+            promised = as_promised(live, result, body, found.ask)
+        except ApiError as other:
+            return _failed(target, _words(target, other, body, live))
+        took = found.forced
+    except ApiError as error:
+        if version := stuck_at(error):
+            stuck = Definition(dropped=frozenset({version}), stays=target.kind.api_version)
+            return _unstuck(target, body, live, stuck, error, adopting=adopting)
+        return _failed(target, _words(target, error, body, live))
+    if too_large := _too_large(result):
+        return _failed(target, too_large)
+    grounds = Grounds(
+        live, answer, recorded, comparison.question, forced=force or took, adopting=adopting
+    )
+    fields = changed_fields(live, promised, grounds.why)
+    after = terms.digester.footprint(result)
+    leaving = held(result, target.desired.ignore)
+    settled = terms.digester.footprint(_disowned(result, leaving)) if leaving else after
+    same_entry = (
+        settled is not None
+        and comparison.footprint is not None
+        and settled.entry == comparison.footprint.entry
+    )
+    stays = claims.still_there(foreseen, result, target.body)
+    if adopting or not (recorded or comparison.footprint):
+        stays += claims.beyond_git(result, _made_from_git(member, resource, target, body))
+    # What becomes ours for a moment only was not ours before.
+    leaving = leaving if adopting else held(live, target.desired.ignore)
+    stays += fields_at(result, leaving, LEFT_TO_OTHERS)
+    if not fields:
+        # What the server sets by itself comes back, and is nobody's then.
+        stays += fields_at(result, added.removed, claims.NOT_IN_GIT)
+    if same_entry and not (fields or stays or adopting):
+        footprint = comparison.footprint
+        return Checked(target, None, comparison.record, footprint.fields if footprint else None)
+    action = Action.ADOPT if adopting else Action.UPDATE
+    if not (fields or stays or adopting):
+        stays = claims.becoming_ours(live, result)
+    reason = _reason(comparison.question, fields, adopting)
+    if added.managers:
+        who = ", ".join(added.managers)
+        known = reason not in ("", DRIFT) and comparison.question is not Question.ADDED
+        reason = f"{reason}; what {who} added goes" if known else f"drift: added by {who}"
+    if not reason:
+        reason = _ownership(comparison.footprint, after) or _version(live, target)
+    if definition.changes:
+        reason = f"{reason}; {_CHECKED_LATER}" if reason else _CHECKED_LATER
+    change = Change(
+        action,
+        target.key,
+        target.kind.api_version,
+        fields=fields,
+        stays=stays,
+        reason=reason,
+        origin=str(target.desired.position),
+        force=force,
+        verified=not definition.changes,
+        request=body,
+        uid=str(live["metadata"].get("uid", "")),
+        resource_version=str(live["metadata"].get("resourceVersion", "")),
+        take_over=foreseen.former,
+        claim=foreseen.claim,
+        live=live,
+        retained=target.desired.retain,
+        ignored=target.desired.ignore,
+    )
+    return Checked(target, change)
+
+
+def _disowned(result: Object, fields: Fields) -> Object:
+    entries = disowning(entries_of(result), fields)
+    return {**result, "metadata": {**result["metadata"], "managedFields": entries}}
+
+
+def _made_from_git(
+    member: Member, resource: RESTMapping, target: ApplyTarget, body: Object
+) -> Object:
+    """The object as it would be if there were none yet, or as Git has it if that is refused."""
+    try:
+        return try_as_new(member, resource, body, target.key.namespace)
+    except ApiError:
+        return body
+
+
+def check_new(member: Member, target: ApplyTarget, *, namespace_exists: bool) -> Checked:
+    """Dry-run a creation, so that the server's refusals are known before the first write.
+
+    Where the namespace is yet to be made, the object is tried in ``default``: its form is checked
+    all the same. What else that says (policies, quotas, accounts) holds for ``default`` only.
+    """
+    change = _creation(target)
+    resource = _resource(target)
+    tried_elsewhere = resource.namespaced and not namespace_exists
+    try:
+        if tried_elsewhere:
+            made = try_as_new(member, resource, target.body, DEFAULT_NAMESPACE)
+        else:
+            made = member.apply(resource, target.key, target.body, dry_run=True)
+    except Throttled as error:
+        return _failed(target, _words(target, error, target.body))
+    except ApiError as error:
+        words = _words(target, error, target.body)
+        if tried_elsewhere and not _is_malformed(error):
+            remark = f"to be checked once its namespace is there ({DEFAULT_NAMESPACE}: {words})"
+            reason = f"{change.reason}; {remark}"
+            return Checked(target, dataclasses.replace(change, verified=False, reason=reason))
+        if any(cause.get("reason") == "NamespaceTerminating" for cause in error.causes):
+            going = f"its Namespace {target.key.namespace} is being deleted"
+            return terminating(target, going, None)
+        homeless = isinstance(error, NotFound) and not _says_a_role_is_missing(target, error)
+        failed = _failed(target, words, invalid=_is_malformed(error))
+        return replace(failed, homeless=homeless)
+    if too_large := _too_large(made):
+        return _failed(target, too_large)
+    return Checked(target, dataclasses.replace(change, collected=is_collected(made)))
+
+
+def _too_large(made: Object) -> str:
+    """Why etcd will not take the object that a dry run made; empty: it may."""
+    if len(orjson.dumps(made)) <= _ETCD_LIMIT:
+        return ""
+    ownership = len(orjson.dumps(made["metadata"].get("managedFields")))
+    rest = {k: v for k, v in made["metadata"].items() if k != "managedFields"}
+    size = ownership + _stored_size({**made, "metadata": rest})
+    if made.get("kind") == "Secret":
+        # What is text here is kept as bytes.
+        size -= _stored_size(made.get("data") or {}) // 4
+    if size <= _ETCD_LIMIT:
+        return ""
+    return f"too large: {size} bytes, {ownership} of them its managedFields; {TOO_LARGE}"
+
+
+def _stored_size(value: Any) -> int:
+    """About as many bytes as etcd gets: text as it is, six bytes for the marks of each entry."""
+    if isinstance(value, dict):
+        return sum(len(key) + 6 + _stored_size(inner) for key, inner in value.items())
+    if isinstance(value, list):
+        return sum(2 + _stored_size(item) for item in value)
+    return len(value.encode()) if isinstance(value, str) else 4
+
+
+def _is_malformed(error: ApiError) -> bool:
+    """Whether the server found a fault in the object itself, so that any namespace would do.
+
+    A validation names fields; what cannot be decoded is a 400, and what does not fit the kind's
+    schema a 500. Webhooks and policies answer with any code, and look at the namespace.
+    """
+    if not isinstance(error, Invalid) or error.by_admission:
+        return False
+    return error.code != 422 or any(cause.get("field") for cause in error.causes)
+
+
+def _says_a_role_is_missing(target: ApplyTarget, error: ApiError) -> bool:
+    """Of an account that may not bind any role, the server looks into the one that a binding names.
+
+    That role may be yet to come, so this is the account's trouble and not the manifest's.
+    """
+    binding = target.key.kind in ("RoleBinding", "ClusterRoleBinding")
+    return (
+        binding
+        and f'"{target.key.name}" not found' in str(error)
+        and "namespaces" not in str(error)
+    )
+
+
+def unverified(target: ApplyTarget) -> Checked:
+    """A custom resource whose CRD this very plan brings: nobody can check it yet."""
+    return Checked(target, dataclasses.replace(_creation(target), verified=False))
+
+
+def unchecked(
+    target: ApplyTarget, body: Object, live: Object, definition: Definition, *, adopting: bool
+) -> Checked:
+    """An object that is there, and of which no server can say yet what would become of it: as Git
+    says, with all else that it has."""
+    apart = {"apiVersion": live["apiVersion"]}
+    old = stale_entries_in(live, definition.dropped).ours
+    told = [
+        "adopted" if adopting else "",
+        f"applied in {target.kind.api_version}, no longer in {old}" if old else "",
+        _CHECKED_LATER if definition.changes else _CHECKED_THEN,
+    ]
+    return Checked(
+        target,
+        Change(
+            Action.ADOPT if adopting else Action.UPDATE,
+            target.key,
+            target.kind.api_version,
+            fields=changed_fields(live, {**as_git_says(live, body), **apart}),
+            reason="; ".join(filter(None, told)),
+            origin=str(target.desired.position),
+            verified=False,
+            request=body,
+            uid=str(live["metadata"].get("uid", "")),
+            resource_version=str(live["metadata"].get("resourceVersion", "")),
+            live=live,
+            retained=target.desired.retain,
+            old_entry=old,
+            new_entry=definition.stays if old else "",
+        ),
+    )
+
+
+def _unstuck(
+    target: ApplyTarget,
+    body: Object,
+    live: Object,
+    stuck: Definition,
+    error: ApiError,
+    *,
+    adopting: bool,
+) -> Checked:
+    """An object that nobody can apply any more, as managedFields name a version that is no more:
+    our own entries can be moved on."""
+    left = stale_entries_in(live, stuck.dropped)
+    if left.ours and not left.others:
+        return unchecked(target, body, live, stuck, adopting=adopting)
+    text = _words(target, error, body, live)
+    if left.others:
+        text += (
+            f"; managedFields name that version for {', '.join(left.others)}; move the entries on: "
+            f"{way_out(live, stuck)}"
+        )
+    return _failed(target, text)
+
+
+def refused(target: ApplyTarget, error: str) -> Checked:
+    """What must not be written, for a reason of ours."""
+    return _failed(target, error)
+
+
+def terminating(target: ApplyTarget, going: str, live: Object | None) -> Checked:
+    """It is being deleted, or what it lies in is: nothing can be applied before it is gone."""
+    change = Change(
+        Action.TERMINATING,
+        target.key,
+        target.kind.api_version,
+        error=f"{going}; it is made anew by a later run, once that is gone",
+        origin=str(target.desired.position),
+        uid=str(live["metadata"].get("uid", "")) if live else "",
+        live=live,
+    )
+    return Checked(target, change)
+
+
+def unserved(target: ApplyTarget, known_versions: Iterable[str]) -> Checked:
+    """The member has no such kind, and nothing in this plan would bring it."""
+    versions = ", ".join(known_versions)
+    text = f"the cluster does not serve {target.kind.kind} in {target.kind.api_version}"
+    text += f"; it has it in {versions}" if versions else "; install its CRD or API first"
+    return replace(_failed(target, text), homeless=True)
+
+
+def unlisted(target: ApplyTarget, reason: str) -> Checked:
+    """Its kind could not be listed, so there is nothing to compare with."""
+    return _failed(target, f"cannot be compared: {could_not_be_listed(target.kind, reason)}")
+
+
+def could_not_be_listed(kind: GroupVersionKind, reason: str) -> str:
+    """The words for a LIST that failed."""
+    return f"{kind.kind} ({kind.api_version}) could not be listed: {reason}"
+
+
+def belongs_elsewhere(target: ApplyTarget, owner: str, former: str) -> Checked:
+    """Another ApplySet claims the object; two masters would fight over it. ``former`` is the
+    inventory where it is this repository's own, under another name."""
+    if former:
+        return _failed(
+            target,
+            f"belongs to the inventory {former}, which is this repository's own: the Federation, "
+            "or its spec.namespace, was renamed; name it as before, or take all that it has along, "
+            "once: reconcile --plan --take-over, and without --plan",
+        )
+    return _failed(
+        target,
+        f"belongs to another inventory ({owner}); remove it there, or its label "
+        "applyset.kubernetes.io/part-of, before this federation takes it",
+    )
+
+
+def not_adopted(target: ApplyTarget, *, made_anew: bool) -> Checked:
+    """It exists, is not ours (any more), and the rules forbid to adopt."""
+    again = " (it is not the one that this federation made)" * made_anew
+    return _failed(target, f"exists already{again} and spec.adoption.policy is Never")
+
+
+def _creation(target: ApplyTarget) -> Change:
+    return Change(
+        Action.CREATE,
+        target.key,
+        target.kind.api_version,
+        fields=leaf_fields(target.body),
+        reason="not in the cluster",
+        origin=str(target.desired.position),
+        request=target.body,
+        ignored=target.desired.ignore,
+    )
+
+
+def _may_force(
+    conflict: Conflict,
+    target: ApplyTarget,
+    previous: AppliedRecord | None,
+    comparison: Comparison,
+    terms: Terms,
+    adopting: bool,
+) -> bool:
+    """Whether the fields in conflict may be taken.
+
+    A field that our last apply owned and somebody else holds now has drifted, or is another
+    applier's as well: repairing that is what this tool is for. A field that was never ours is its
+    owner's until a person says otherwise.
+    """
+    owners = conflicting_managers(conflict)
+    if not owners:
+        return False
+    if _may_take(owners, target, terms, terms.adoption if adopting else None):
+        return True
+    if adopting:
+        return False
+    if previous is None or not previous.confirmed:
+        return False
+    if previous.request == comparison.record.request:
+        return True
+    fields = terms.recorded(previous.entry)
+    taken = {str(cause.get("field", "")) for cause in conflict.causes}
+    # Nothing keeps it: an autoscaler that is gone, or a person's ``kubectl scale``.
+    taken -= {f".{REPLICAS_FIELD}"} if target.takes_count else set()
+    return not taken or (fields is not None and taken <= owned_paths(fields))
+
+
+def _may_take(
+    owners: Sequence[str], target: ApplyTarget, terms: Terms, adoption: AdoptionRules | None
+) -> bool:
+    """Whether a person's word lets fields be taken from their owners."""
+    if terms.force_conflicts or target.desired.force_conflicts:
+        return True
+    return adoption is not None and all(_is_taken(one, adoption.take_over) for one in owners)
+
+
+def conflicting_managers(conflict: Conflict) -> list[str]:
+    """The managers that a 409 names; empty when it is about something else than fields."""
+    found = {
+        match.group(1)
+        for cause in conflict.causes
+        if cause.get("reason") == "FieldManagerConflict"
+        and (match := _OWNER.search(str(cause.get("message", ""))))
+    }
+    return sorted(found)
+
+
+def _conflicting(target: ApplyTarget, conflict: Conflict, adopting: bool) -> Checked:
+    owners = conflicting_managers(conflict)
+    if not owners:
+        return _failed(target, _words(target, conflict, target.body))
+    fields = refused_fields(conflict, target.desired.hidden, target.body)
+    return _failed(target, f"conflict: {_owned(fields, owners, adopting=adopting)}")
+
+
+def _owned(fields: str, owners: Sequence[str], *, adopting: bool) -> str:
+    return (
+        f"{fields} is owned by {', '.join(owners)}; take it with "
+        + ("spec.adoption.takeOver, " if adopting else "")
+        + "--force-conflicts or "
+        'the annotation federation.reconciler.dev/force-conflicts: "true", or leave it out in Git'
+    )
+
+
+class _InPlace(Unshown, frozen=True):
+    """What a change makes of ``live`` that goes by more than a bare apply: ``answer`` as that apply
+    would leave it, with whose entries; ``ask`` is the dry run. ``forced``: it takes from others."""
+
+    live: Object
+    foreseen: claims.Foreseen
+    added: Found
+    answer: Object
+    ask: Callable[[], Object]
+    forced: bool
+
+
+def _refused(
+    member: Member,
+    target: ApplyTarget,
+    body: Object,
+    live: Object,
+    error: Invalid,
+    terms: Terms,
+    recorded: Fields,
+    adoption: AdoptionRules | None,
+) -> Checked | _InPlace:
+    """What to do where the apply is refused. Raises ApiError for another refusal on the way."""
+    resource, text = _resource(target), _words(target, error, body, live)
+    if error.code != 422:
+        return _failed(target, text, invalid=_is_malformed(error))
+    ignored = target.desired.ignore
+    new = kept_in(body, live, ignored) if ignored else body
+    try:
+        fresh = try_as_new(member, resource, new, target.key.namespace, live)
+    except ApiError as second:
+        words = _words(target, second, body, live)
+        text += f"; the new one would be refused too: {words}" * (words != text)
+        return _failed(target, text, invalid=_is_malformed(error) and _is_malformed(second))
+    now = member.get(resource, target.key)
+    if now is None or now["metadata"].get("uid") != live["metadata"].get("uid"):
+        return _failed(target, f"{text}; it was deleted meanwhile: run again")
+    live = now
+    own = [*filter(is_ours, disowning(entries_of(fresh), held_besides(fresh, ignored, body)))]
+    ours = fields_of(own)
+    others = [entry for entry in entries_of(live) if not is_ours(entry)]
+    entries = [*others, *own]
+    applied = overlaid(live, fresh, ours)
+    applied["metadata"] = {**applied["metadata"], "managedFields": entries}
+    added = terms.finder.find(applied, target.desired)
+    foreseen = claims.foresee(live, applied, recorded, adoption, added)
+    dry_run = in_its_place(member, resource, target.key, live)
+    # What is claimed may be what the server refused.
+    still = refusal_of(foreseen.result, dry_run) if foreseen.claim else error
+    gone = make_room(live, foreseen.result, fresh, body, still, dry_run) if still else {}
+    if isinstance(gone, UpdateRefusal):
+        if gone.fixed:
+            return _recreating(member, target, new, live, fresh, error, terms)
+        # The manifest is fine; it is refused for what the object has besides.
+        beyond = ", ".join(field.path for field in claims.beyond_git(live, fresh)[:6])
+        text += f"; it has what Git does not say: {beyond}" if beyond else ""
+        hint = "; take the object over whole by spec.adoption.takeOver, or take these fields out"
+        return _failed(target, text + hint * bool(beyond))
+    # In an object that is adopted in part, what Git does not say is left to its owners.
+    whole = adoption if adoption and adoption.whole else None
+    given = foreseen.former if whole or not adoption else ()
+    former = [name for name in holders_of(live, gone) if not _is_taken(name, given)]
+    if former and not _may_take(former, target, terms, whole):
+        what = ", ".join(_leaves(owned_paths(gone)))
+        owned = _owned(what, former, adopting=bool(adoption))
+        return _failed(target, f"{text}; it has what Git does not say: {owned}")
+    foreseen = replace(
+        foreseen,
+        result=without(foreseen.result, gone, ours),
+        former=(*foreseen.former, *former),
+        claim=union(foreseen.claim, with_all_below(gone, fields_of(_known(member, target, live)))),
+    )
+    wanted = foreseen.result
+    return _InPlace(live, foreseen, added, applied, lambda: dry_run(wanted), bool(former))
+
+
+def _known(member: Member, target: ApplyTarget, live: Object) -> list[Object]:
+    """The entries of managedFields; where somebody emptied them, those that an apply brings."""
+    if known := entries_of(live):
+        return known
+    bare = without_fields(target.body)
+    return entries_of(member.apply(_resource(target), target.key, bare, dry_run=True))
+
+
+def _is_taken(manager: str, patterns: Iterable[str]) -> bool:
+    return any(fnmatch.fnmatchcase(manager, pattern) for pattern in patterns)
+
+
+def _recreating(
+    member: Member,
+    target: ApplyTarget,
+    body: Object,
+    live: Object,
+    fresh: Object,
+    error: Invalid,
+    terms: Terms,
+) -> Checked:
+    """The recreation for fields that cannot be changed, or why there must be none."""
+    fields = refused_fields(error, target.desired.hidden, body, live)
+    deletion = terms.recreation(target, live)
+    if isinstance(deletion, str):
+        return _failed(
+            target,
+            f"needs recreate: {fields or _words(target, error, body, live)} cannot be changed in "
+            f"place; {deletion}",
+        )
+    first, replicas = with_running_replicas(body, live)
+    # What differs between two new ones is the server's choice.
+    twin = try_as_new(member, _resource(target), first, target.key.namespace, live)
+    if replicas is not None:
+        fresh = try_as_new(member, _resource(target), first, target.key.namespace, live)
+    change = Change(
+        Action.RECREATE,
+        target.key,
+        target.kind.api_version,
+        fields=recreated_fields(live, fresh, twin),
+        reason=f"needs recreate: {fields or 'a field'} is immutable",
+        origin=str(target.desired.position),
+        request=body,
+        uid=str(live["metadata"].get("uid", "")),
+        resource_version=str(live["metadata"].get("resourceVersion", "")),
+        propagation=deletion.propagation,
+        replicas=replicas,
+        live=live,
+        retained=target.desired.retain,
+        ignored=target.desired.ignore,
+    )
+    return Checked(target, change)
+
+
+def _reason(question: Question, fields: tuple[FieldChange, ...], adopting: bool) -> str:
+    losers = losers_of(fields)
+    if adopting and losers:
+        return f"adopted; taken over from {', '.join(losers)}"
+    if adopting:
+        return "exists and nobody's inventory claims it: adopted"
+    if fields:
+        return in_all(fields)
+    if question is Question.TAKEN:
+        return "drift: ownership of fields was taken or dropped"
+    if question in (Question.DRIFTED, Question.SAMPLED):
+        return DRIFT
+    return "differs from Git" if question is Question.UNKNOWN else ""
+
+
+def _ownership(before: Footprint | None, after: Footprint | None) -> str:
+    """What an apply that changes no field does: fields are stated, or no longer stated, in Git."""
+    old = owned_paths(before.fields) if before else set()
+    new = owned_paths(after.fields) if after else set()
+    parts = [
+        f"{words}: {', '.join(leaves)}"
+        for words, leaves in (
+            ("no longer in Git, and stays as it is", _leaves(old - new)),
+            ("in Git now, and is so already", _leaves(new - old)),
+        )
+        if leaves
+    ]
+    return "; ".join(parts)
+
+
+def _version(live: Object, target: ApplyTarget) -> str:
+    """What an apply does that changes nothing but the version in which its fields are kept."""
+    entry = our_entry(live)
+    before = str(entry.get("apiVersion")) if entry else ""
+    after = target.kind.api_version
+    return f"applied in {after}, no longer in {before}" if before not in ("", after) else ""
+
+
+def _leaves(paths: Collection[str]) -> list[str]:
+    """Sorted, without those that others continue."""
+    return sorted(
+        path.lstrip(".")
+        for path in paths
+        if not any(other.startswith((f"{path}.", f"{path}[")) for other in paths)
+    )
+
+
+def _failed(target: ApplyTarget, error: str, *, invalid: bool = False) -> Checked:
+    change = Change(
+        Action.FAILED,
+        target.key,
+        target.kind.api_version,
+        error=error,
+        origin=str(target.desired.position),
+    )
+    return Checked(target, change, invalid=invalid)
+
+
+def _words(target: ApplyTarget, error: ApiError, *bodies: Object | None) -> str:
+    return refusal_words(error, target.desired.hidden, *bodies)
+
+
+def _resource(target: ApplyTarget) -> RESTMapping:
+    if target.resource is None:
+        raise ValueError(f"{target.key} is not served")
+    return target.resource

@@ -1,0 +1,265 @@
+"""Looking at every member side by side: inventory, live objects, what runs. Writes nothing."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from msgspec.structs import replace
+
+from reconciler.api.errors import ApiError, ClusterError
+from reconciler.api.kinds import REPLICATED
+from reconciler.api.objects import Object, ObjectKey
+from reconciler.cluster.client import Member
+from reconciler.cluster.discovery import GroupVersionKind, RESTMapping
+from reconciler.cluster.parallel import in_parallel
+from reconciler.cluster.responses import reading_answers
+from reconciler.federation.model import Cluster, DesiredState, Federation, Workload
+from reconciler.git.owner import Claimant
+from reconciler.inventory.observe import Observation, observe
+from reconciler.inventory.ownership import Servers, as_ours, cluster_identity_problems
+from reconciler.inventory.store import Inventory, read_inventory
+from reconciler.render.render import Rendering
+from reconciler.scheduler.model import Assignment
+from reconciler.scheduler.schedule import template_replicas
+
+CONCURRENT_MEMBERS = 128
+"""Threads mostly wait; those that wait for dead members must not hold up the others."""
+
+Live = Mapping[ObjectKey, Mapping[str, Object]]
+"""Workload -> cluster -> the object as it is there."""
+"""Workload -> cluster -> its live object."""
+
+
+@dataclass
+class MemberState:
+    """One member while the plan is made; ``problem`` is set when it cannot be looked at,
+    ``mistaken`` when that is because it is not the cluster that Git means."""
+
+    cluster: Cluster
+    member: Member | None = None
+    observation: Observation | None = None
+    problem: str = ""
+    mistaken: bool = False
+
+    def answers_for(self, kinds: Collection[GroupVersionKind]) -> bool:
+        """Whether it could be looked at, and all of these kinds could be listed."""
+        return self.observation is not None and not any(k in self.observation.failed for k in kinds)
+
+
+def observe_all(
+    connect: Callable[[Cluster], Member],
+    clusters: Sequence[Cluster],
+    state: DesiredState,
+    kinds: Mapping[str, set[GroupVersionKind]],
+    left_alone: Mapping[str, str],
+    partly: Collection[str],
+    claimant: Claimant,
+    known: Servers,
+    done: Callable[[], None],
+) -> list[MemberState]:
+    """Each member as it is, in the order given. ``left_alone``: cluster -> why it is not asked.
+
+    One whose inventory belongs to another repository than ``claimant``, or to another Cluster, or
+    which is another API server than ``known``, is not looked into.
+
+    ``partly``: clusters that this run does not plan, of which only the workloads matter whose
+    replicas are shared out over all, or that may stand in for others.
+    """
+    shared = {GroupVersionKind.of(w.template) for w in shared_workloads(state)}
+    # Such may be where they usually are not.
+    wandering = {GroupVersionKind.of(w.template) for w in spread_workloads(state)} | {
+        GroupVersionKind.of(w.template)
+        for w in shared_workloads(state)
+        if w.replicas.mode == "KubeFed"
+    }
+
+    def look(cluster: Cluster) -> MemberState:
+        whole = cluster.name not in partly
+        wanted = kinds[cluster.name] if whole else (kinds[cluster.name] & shared) | wandering
+        why = left_alone.get(cluster.name)
+        seen = _look(connect, cluster, state, wanted, why, claimant, whole=whole)
+        done()
+        return seen
+
+    return _told_apart(in_parallel(look, clusters, CONCURRENT_MEMBERS), claimant, known)
+
+
+def _told_apart(seen: list[MemberState], claimant: Claimant, known: Servers) -> list[MemberState]:
+    """What is not the cluster that Git means counts as not looked at; the rest is what it is."""
+    inventories = {one.cluster.name: one.observation.inventory for one in seen if one.observation}
+    doubts = cluster_identity_problems(inventories, claimant, known)
+    for one in seen:
+        if one.cluster.name in doubts:
+            one.problem, one.observation, one.mistaken = doubts[one.cluster.name], None, True
+        elif one.observation:
+            inventory = replace(one.observation.inventory, cluster=one.cluster.name)
+            one.observation = replace(one.observation, inventory=inventory)
+    return seen
+
+
+def _look(
+    connect: Callable[[Cluster], Member],
+    cluster: Cluster,
+    state: DesiredState,
+    kinds: set[GroupVersionKind],
+    left_alone: str | None,
+    claimant: Claimant,
+    *,
+    whole: bool,
+) -> MemberState:
+    if left_alone is not None:
+        return MemberState(cluster, problem=left_alone)
+    try:
+        member = connect(cluster)
+        federation = state.federation
+        with reading_answers(cluster.name):
+            inventory = _inventory(member, federation)
+            inventory = as_ours(member, inventory, cluster.name, claimant)
+            observation = observe(member, inventory, kinds, whole=whole)
+            member.rest()
+            return MemberState(cluster, member, observation)
+    except ClusterError as error:
+        return MemberState(cluster, problem=words_of(error))
+
+
+def _inventory(member: Member, federation: Federation) -> Inventory:
+    """Raises ClusterError that names what could not be listed."""
+    try:
+        return read_inventory(member, federation.name, federation.namespace)
+    except ApiError as error:
+        raise ClusterError(
+            member.name,
+            f"the inventory (Secrets in {federation.namespace}) could not be listed: {error} "
+            f"(HTTP {error.code})",
+            hint=error.hint,
+        ) from error
+
+
+def shared_workloads(state: DesiredState) -> list[Workload]:
+    """Those whose replicas are shared out over the clusters."""
+    return [w for w in state.workloads if w.replicas.mode != "Duplicated"]
+
+
+def spread_workloads(state: DesiredState) -> list[Workload]:
+    """Those that run in some of the clusters that they may run in."""
+    return [w for w in state.workloads if w.target is not None and w.target.spread]
+
+
+def words_of(error: ClusterError) -> str:
+    """What went wrong, with the hint in brackets."""
+    return f"{error}" + (f" ({error.hint})" if error.hint else "")
+
+
+def kinds_of(rendering: Rendering) -> dict[str, set[GroupVersionKind]]:
+    """The kinds that each cluster should have."""
+    return {
+        name: {GroupVersionKind.of(desired.body) for desired in objects}
+        for name, objects in rendering.objects.items()
+    }
+
+
+def live_workloads(
+    state: DesiredState, assignments: Sequence[Assignment], seen: Sequence[MemberState]
+) -> tuple[Live, frozenset[tuple[ObjectKey, str]]]:
+    """The live objects of workloads with replicas, and of those that are spread, by cluster; and
+    which of them are not ours.
+
+    Those whose replicas are shared out are looked for by name where the inventory does not have
+    them: what runs before a migration counts as running.
+    """
+    replicated = {w.key for w in state.workloads if w.key.kind in REPLICATED}
+    replicated |= template_replicas(state).keys()
+    shared = {w.key: w for w in shared_workloads(state)}
+    spread = {w.key for w in spread_workloads(state)}
+    possible = {a.workload: set(a.replicas) for a in assignments}
+    found: dict[ObjectKey, dict[str, Object]] = {}
+    strangers: set[tuple[ObjectKey, str]] = set()
+    for one in seen:
+        if one.member is None or one.observation is None:
+            continue
+        members = one.observation.members
+        for key in {*replicated, *shared, *spread}:
+            if key in members:
+                found.setdefault(key, {})[one.cluster.name] = members[key][1]
+        sought = [
+            MissingObject(resource, key)
+            for key, workload in shared.items()
+            if key not in members
+            and GroupVersionKind.of(workload.template) not in one.observation.failed
+            and one.cluster.name in possible.get(key, ())
+            and (resource := one.observation.discovery.find(GroupVersionKind.of(workload.template)))
+        ]
+        try:
+            looked = find_missing(one.member, sought)
+        except ClusterError as error:
+            one.problem, one.observation = words_of(error), None
+            continue
+        failed = {**one.observation.failed, **looked.failed}
+        one.observation = replace(one.observation, failed=failed)
+        for key, live in looked.found.items():
+            found.setdefault(key, {})[one.cluster.name] = live
+            strangers.add((key, one.cluster.name))
+    return found, frozenset(strangers)
+
+
+# -- objects that the label query did not show -----------------------------------------------------
+
+
+ASK_BY_NAME_UP_TO = 3
+CONCURRENT = 8
+
+
+class MissingObject(NamedTuple):
+    """One object to look for."""
+
+    resource: RESTMapping
+    key: ObjectKey
+
+
+class Missing(NamedTuple):
+    """Those of the sought that exist; and the kinds that the member refused to tell of, with the
+    reason: of their objects nobody knows."""
+
+    found: dict[ObjectKey, Object]
+    failed: dict[GroupVersionKind, str]
+
+
+def find_missing(member: Member, sought: Iterable[MissingObject]) -> Missing:
+    """Look for objects by name. Raises ClusterError when the member stops answering altogether."""
+    groups: dict[tuple[RESTMapping, str], list[MissingObject]] = defaultdict(list)
+    for item in sought:
+        groups[(item.resource, item.key.namespace)].append(item)
+    failed: dict[GroupVersionKind, str] = {}
+
+    def refused(resource: RESTMapping, error: ApiError) -> None:
+        kind = GroupVersionKind(resource.api_version, resource.kind)
+        failed[kind] = f"{error} (HTTP {error.code})"
+
+    def present(group: list[MissingObject]) -> list[MissingObject]:
+        if len(group) <= ASK_BY_NAME_UP_TO:
+            return group
+        resource, namespace = group[0].resource, group[0].key.namespace
+        try:
+            listed = member.list_objects(resource, namespace=namespace, metadata_only=True)
+        except ApiError as error:
+            refused(resource, error)
+            return []
+        names = {str(item["metadata"]["name"]) for item in listed}
+        return [item for item in group if item.key.name in names]
+
+    def fetch(item: MissingObject) -> Object | None:
+        try:
+            return member.get(item.resource, item.key)
+        except ApiError as error:
+            refused(item.resource, error)
+            return None
+
+    to_fetch = [
+        item for part in in_parallel(present, list(groups.values()), CONCURRENT) for item in part
+    ]
+    fetched = in_parallel(fetch, to_fetch, CONCURRENT)
+    found = {item.key: obj for item, obj in zip(to_fetch, fetched, strict=True) if obj is not None}
+    return Missing(found, failed)

@@ -1,0 +1,588 @@
+"""One member's part of the plan: every desired object compared, every leftover decided on.
+
+Reads from the member (what is missing, dry runs) and writes nothing.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
+from functools import cache
+
+from msgspec import Struct, field, structs
+
+from reconciler.api.errors import ApiError
+from reconciler.api.objects import GroupKind, Object, ObjectKey, Unshown, first_few
+from reconciler.cluster.client import Member
+from reconciler.cluster.discovery import Discovery, GroupVersionKind, RESTMapping
+from reconciler.cluster.kubeconfig import own_namespace
+from reconciler.cluster.warnings import HeardWarnings, without_quotes
+from reconciler.federation.model import Cluster, Federation
+from reconciler.federation.sensitive import hidden_in
+from reconciler.inventory.applyset import is_member
+from reconciler.inventory.managed_fields import Fields
+from reconciler.inventory.observe import Observation, observe
+from reconciler.inventory.records import AppliedRecord, made_anew
+from reconciler.inventory.store import Inventory
+from reconciler.plan import exclusive_values, guards, in_use, prune
+from reconciler.plan.additions import Finder
+from reconciler.plan.desired import MemberContext, diff_all
+from reconciler.plan.dry_run import Checked, Terms, could_not_be_listed
+from reconciler.plan.fields import REPLICAS_FIELD
+from reconciler.plan.live_state import MissingObject, find_missing
+from reconciler.plan.model import NOT_WRITTEN, Action, AddedTo, Change, ClusterPlan
+from reconciler.plan.prune import NAMESPACE, DeletionRules
+from reconciler.plan.redact import additions_without_values, without_values
+from reconciler.plan.requests import ApplyTarget, crds_in, target_of
+from reconciler.render import run_once
+from reconciler.render.render import DesiredObject
+from reconciler.scheduler.remarks import Unplaced
+
+SAMPLE_PERIOD_SECONDS = 900
+
+
+class PlanSettings(Struct, frozen=True):
+    """What the command line adds to the rules. ``now`` is Unix time in seconds."""
+
+    force_conflicts: bool = False
+    max_deletions: int | None = None
+    take_over: bool = False
+    now: float = 0.0
+    checked: Callable[[int], None] = lambda _count: None
+
+
+CheckAgain = Callable[
+    [Collection[ObjectKey], Mapping[GroupVersionKind, RESTMapping]], Mapping[ObjectKey, Checked]
+]
+"""Looks at some wanted objects again, of kinds of which some are served as given, and decides."""
+
+
+class MemberWork(Unshown, frozen=True):
+    """A member's plan with all that carrying it out needs; never leaves the process.
+
+    ``rows``/``fields`` are the records of the objects that are as wanted; ``ran`` are Jobs and
+    the like that have run. ``stale`` says whether some of that differs from what the inventory
+    holds. ``unlisted`` are unwanted objects that the inventory must not forget although no LIST
+    showed them. ``left`` are workloads whose replicas are left to an autoscaler that is not in Git,
+    ``strangers`` those that are there and not ours. ``heard`` is what the API server warned of.
+    ``invalid`` are refusals of the manifests themselves, ``homeless`` those whose kind or namespace
+    is not there. ``check_again`` is asked right before what could not be checked is
+    written. By ``rules`` every deletion is decided on again when its object was written to
+    since.
+    """
+
+    member: Member
+    cluster: Cluster
+    observation: Observation
+    plan: ClusterPlan
+    resources: Mapping[GroupVersionKind, RESTMapping]
+    rules: DeletionRules
+    rows: Mapping[ObjectKey, AppliedRecord] = field(default_factory=dict)
+    fields: Mapping[str, Fields] = field(default_factory=dict)
+    unlisted: frozenset[ObjectKey] = frozenset()
+    left: frozenset[ObjectKey] = frozenset()
+    strangers: Mapping[ObjectKey, Object] = field(default_factory=dict)
+    ran: Mapping[ObjectKey, str] = field(default_factory=dict)
+    stale: bool = False
+    warnings: tuple[str, ...] = ()
+    heard: HeardWarnings = frozenset()
+    violations: tuple[str, ...] = ()
+    invalid: tuple[Change, ...] = ()
+    homeless: tuple[Change, ...] = ()
+    check_again: CheckAgain = lambda _keys, _resources: {}
+
+
+def plan_member(
+    member: Member,
+    cluster: Cluster,
+    observation: Observation,
+    desired: Sequence[DesiredObject],
+    unplaced: Unplaced,
+    federation: Federation,
+    settings: PlanSettings,
+) -> MemberWork:
+    """Compare, ask, decide. Raises ClusterError when the member stops answering."""
+    inventory = observation.inventory
+    crds = crds_in([d.body for d in desired])
+    targets = [target_of(d, observation.discovery, crds, inventory.applyset) for d in desired]
+    terms = terms_of(member, inventory, federation, force_conflicts=settings.force_conflicts)
+    sampled = _sampler(federation.verify_share, settings.now)
+    wanted_here = {target.key for target in targets}
+    hidden = {target.key: target.desired.hidden for target in targets if target.desired.hidden}
+
+    def shown(change: Change) -> Change:
+        return without_values(change, federation.sensitive, hidden.get(change.key, ()))
+
+    def is_hidden(key: ObjectKey) -> bool:
+        bodies = [t.body for t in targets if t.key == key]
+        lives = [found[1]] if (found := observation.members.get(key)) else []
+        return key in hidden or bool(
+            hidden_in(key.group_kind, federation.sensitive, *bodies, *lives)
+        )
+
+    def leaving() -> frozenset[str]:
+        return _leaving(observation, wanted_here, federation)
+
+    verdicts = diff_all(
+        MemberContext(member, observation, crds, terms, sampled, leaving, settings.take_over),
+        targets,
+        settings.checked,
+    )
+    observation = verdicts.observation
+    rules = deletion_rules(federation)
+
+    def why_gone(key: ObjectKey) -> str:
+        return unplaced.reason(key, cluster.name)
+
+    checked, notes = exclusive_values.in_order(
+        member,
+        verdicts.checked,
+        {key: live for key, (_, live) in observation.members.items()},
+        lambda key: _prune_of(key, observation, rules, why_gone),
+    )
+    unlisted = _look_for_unlisted(observation, wanted_here, member)
+    checked, refused = _hold_recreations(checked)
+    prunes, warnings, blocked = _prunes(
+        member,
+        observation,
+        unlisted,
+        {target.key: target for target in targets},
+        why_gone,
+        rules,
+        refused,
+    )
+    prunes = exclusive_values.with_notes(prunes, notes)
+    warnings += [*unlisted.warnings, *verdicts.remarks]
+    if inventory.damaged:
+        warnings.append(f"the inventory was damaged and is made anew ({inventory.damaged})")
+    if inventory.news:
+        warnings.append(inventory.news)
+    changes = sorted(
+        [shown(c.change) for c in checked if c.change] + [shown(prune) for prune in prunes],
+        key=lambda c: (c.key, c.action),
+    )
+    same = {c.target.key: c for c in checked if c.change is None}
+    rows = {key: c.record for key, c in same.items() if c.record}
+    ran = _ran(observation, targets, same)
+    forgotten = inventory.rows.keys() - wanted_here - observation.members.keys() - unlisted.ours
+    return MemberWork(
+        member,
+        cluster,
+        observation,
+        ClusterPlan(
+            cluster.name,
+            cluster.provider,
+            cluster.region,
+            cluster.zone,
+            changes=tuple(changes),
+            unchanged=len(same),
+            prune_blocked=blocked,
+            additions=_additions(checked, federation),
+        ),
+        resources={t.kind: t.resource for t in targets if t.resource},
+        rules=rules,
+        rows=rows,
+        fields={c.record.entry: c.fields for c in same.values() if c.record and c.fields},
+        unlisted=unlisted.ours,
+        left=verdicts.left,
+        strangers=verdicts.strangers,
+        ran=ran,
+        stale=bool(forgotten or inventory.news)
+        or ran != inventory.ran
+        or any(inventory.rows.get(key) != row for key, row in rows.items()),
+        warnings=tuple(f"{cluster.name}: {warning}" for warning in warnings),
+        heard=without_quotes(member.heard, is_hidden),
+        violations=_violations(
+            cluster, observation, targets, changes, unplaced, federation, settings
+        ),
+        invalid=tuple(shown(c.change) for c in checked if c.invalid and c.change),
+        homeless=tuple(shown(c.change) for c in checked if c.homeless and c.change),
+        check_again=lambda keys, resources: {
+            key: structs.replace(one, change=one.change and shown(one.change))
+            for key, one in _check_again(
+                member, inventory, [t for t in targets if t.key in keys], resources, terms, leaving
+            ).items()
+        },
+    )
+
+
+def _check_again(
+    member: Member,
+    inventory: Inventory,
+    targets: Sequence[ApplyTarget],
+    resources: Mapping[GroupVersionKind, RESTMapping],
+    terms: Terms,
+    leaving: Callable[[], frozenset[str]],
+) -> dict[ObjectKey, Checked]:
+    """What is to be done with ``targets`` as their kinds are now. Raises ClusterError."""
+    known = structs.replace(inventory, resources={**inventory.resources, **resources})
+    now = observe(member, known, {target.kind for target in targets}, whole=False)
+    fresh = [target_of(t.desired, now.discovery, {}, inventory.applyset) for t in targets]
+    shared = MemberContext(member, now, {}, terms, lambda _key: False, leaving)
+    verdicts = diff_all(shared, fresh, lambda _count: None)
+    return {verdict.target.key: verdict for verdict in verdicts.checked}
+
+
+def _additions(checked: Sequence[Checked], federation: Federation) -> tuple[AddedTo, ...]:
+    """What people added and what stays; of what is made anew, nothing does."""
+    found = []
+    for one in checked:
+        if one.added and not (one.change and one.change.action is Action.RECREATE):
+            target = one.target
+            fields = additions_without_values(
+                one.added, target.key, federation.sensitive, target.desired.hidden, target.body
+            )
+            found.append(AddedTo(target.key, target.kind.api_version, fields))
+    return tuple(sorted(found, key=lambda one: one.key))
+
+
+def terms_of(
+    member: Member, inventory: Inventory, federation: Federation, *, force_conflicts: bool = False
+) -> Terms:
+    """What the federation allows to be done to the objects of a member."""
+    return Terms(
+        inventory.digester,
+        federation.adoption,
+        force_conflicts or federation.force_conflicts,
+        lambda target, live: _recreation(member, target, live, federation, inventory.applyset),
+        inventory.fields.get,
+        Finder(federation.drift),
+    )
+
+
+def deletion_rules(federation: Federation) -> DeletionRules:
+    """What the federation says of deletions."""
+    own = frozenset({federation.namespace, own_namespace() or federation.namespace})
+    return DeletionRules(federation.prune, own, federation.data_loss)
+
+
+def _ran(
+    observation: Observation, targets: Sequence[ApplyTarget], same: Collection[ObjectKey]
+) -> dict[ObjectKey, str]:
+    """What has run of all that is wanted, as remembered and as seen. ``same``: is as wanted."""
+    inventory, members = observation.inventory, observation.members
+    found: dict[ObjectKey, str] = {}
+    for target in targets:
+        if not run_once.runs_once(target.body):
+            continue
+        known = inventory.ran.get(target.key)
+        if target.key in members and target.key in same:
+            seen = run_once.counts_as_run(members[target.key][1])
+            known = run_once.content_digest(inventory.digester, target.body) if seen else None
+        if known is not None:
+            found[target.key] = known
+    return found
+
+
+def _leaving(
+    observation: Observation, wanted_here: Collection[ObjectKey], federation: Federation
+) -> frozenset[str]:
+    """The UIDs of what this run may prune, by the object's own marks and the rules."""
+    rules = deletion_rules(federation)
+    verdicts = (
+        prune.decide_prune(question, rules)
+        for question in prune.candidates(observation.members, wanted_here, lambda _key: "")
+        if observation.complete
+    )
+    return frozenset(
+        one.uid for one in verdicts if isinstance(one, Change) and one.action is Action.PRUNE
+    )
+
+
+def heard_since(work: MemberWork) -> HeardWarnings:
+    """What the API server has warned of since the plan was made."""
+    hidden = {change.key for change in work.plan.changes if change.is_sensitive}
+    said = {subject for subject, _ in work.heard}
+    # What a plan could not quote is not new when it is written.
+    return frozenset(
+        one
+        for one in without_quotes(work.member.heard, hidden.__contains__) - work.heard
+        if one[0] not in (hidden & said)
+    )
+
+
+def rescue_of(work: MemberWork, moving: Mapping[str, Collection[ObjectKey]]) -> MemberWork:
+    """Only what an outage asks of this member: objects that stand in here, and replicas.
+
+    ``moving``: cluster -> what it is to run more of than when all is well. A change that does more
+    than that stays with what a guard stops. The inventory keeps what the rest is about.
+    """
+    keys = moving.get(work.cluster.name, ())
+    kept = tuple(
+        change
+        for change in work.plan.changes
+        if change.key in keys
+        and (
+            change.action is Action.CREATE
+            or (
+                change.action is Action.UPDATE
+                and {f.path for f in change.fields} == {REPLICAS_FIELD}
+            )
+        )
+    )
+    rest = frozenset(change.key for change in work.plan.changes if change not in kept)
+    return structs.replace(
+        work,
+        plan=structs.replace(work.plan, changes=kept),
+        unlisted=work.unlisted | rest,
+    )
+
+
+def _recreation(
+    member: Member, target: ApplyTarget, live: Object, federation: Federation, applyset: str
+) -> Change | str:
+    """The deletion with which an object is made anew, or why it must not be."""
+    if not (federation.recreate or target.desired.recreate) and is_member(live, applyset):
+        return (
+            "allow it with the annotation federation.reconciler.dev/recreate: "
+            '"true" or spec.defaults.recreate'
+        )
+    rules = deletion_rules(federation)
+    question = prune.PruneQuestion(target.key, target.kind, live, "recreate")
+    verdict = prune.decide_recreation(question, target.body, rules, applyset)
+    named = target.key.group_kind in rules.data_loss
+    if isinstance(verdict, Change) and verdict.propagation != "Orphan" and not named:
+        claims = prune.owned_claims(member, target.key, live)
+        verdict = prune.data_loss(target.key, claims, rules) or verdict
+    return f"but {verdict}" if isinstance(verdict, str) else verdict
+
+
+def _hold_recreations(checked: Sequence[Checked]) -> tuple[list[Checked], str]:
+    """A recreation deletes, so it waits as prunes do while something is refused; and for what.
+
+    What it is to run with may be just what was refused.
+    """
+    undone = (Action.FAILED, Action.TERMINATING)
+    refused = [c.target.key for c in checked if c.change and c.change.action in undone]
+    if not refused:
+        return list(checked), ""
+    reason = f"{first_few([str(key) for key in sorted(refused)], 1)} could not be applied first"
+    held = [
+        structs.replace(c, change=_held(c.change, reason))
+        if c.change and c.change.action is Action.RECREATE
+        else c
+        for c in checked
+    ]
+    return held, reason
+
+
+def _held(recreation: Change, reason: str) -> Change:
+    return Change(
+        Action.FAILED,
+        recreation.key,
+        recreation.api_version,
+        error=f"{recreation.reason}; recreation waits: {reason}",
+        origin=recreation.origin,
+    )
+
+
+def _prunes(
+    member: Member,
+    observation: Observation,
+    unlisted: _Unlisted,
+    targets: Mapping[ObjectKey, ApplyTarget],
+    reason: Callable[[ObjectKey], str],
+    rules: DeletionRules,
+    refused: str,
+) -> tuple[list[Change], list[str], str]:
+    """The prunes and orphanings, warnings about what is kept, and why prunes must wait.
+
+    Those of a kind that could not be listed, and of what its objects may use; all of them where
+    Git wants objects of such a kind, as nobody knows whether those are as they should be, and where
+    something is ``refused``: what of this cluster's changes will not be made.
+    """
+    members = observation.members
+    blocked = "; ".join(could_not_be_listed(*one) for one in sorted(observation.failed.items()))
+    # What cannot be seen may use what is about to go, and a Namespace would take it along.
+    unseen = {kind.group_kind for kind in observation.failed}
+    held: Collection[GroupKind] = prune.USED_BY_OTHERS if unseen else ()
+    all_wait = any(key.group_kind in unseen for key in targets)
+    if not blocked and unlisted.contradicted:
+        all_wait = True
+        blocked = f"{unlisted.contradicted} is there and ours, but was not in the list of its kind"
+    changes: list[Change] = []
+    if blocked and not all_wait:
+        blocked += "; what it may use waits with it"
+    warnings = [f"pruning waits: {blocked}"] if blocked else []
+
+    @cache
+    def discovery() -> Discovery:
+        known = observation.discovery
+        return known if known.complete else member.discover()
+
+    def take(question: prune.PruneQuestion, verdict: Change | str) -> None:
+        if isinstance(verdict, str):
+            warnings.append(f"{question.key} ({question.reason}) is kept: {verdict}")
+        else:
+            changes.append(verdict)
+
+    asked = [
+        question
+        for question in prune.candidates(members, targets.keys(), reason)
+        if prune.is_going(question.live) or not (all_wait or question.key.group_kind in held)
+    ]
+    holders = [q for q in asked if q.key.group_kind in prune.HOLDERS]
+    for question in asked:
+        if question.key.group_kind not in prune.HOLDERS:
+            take(question, prune.decide_prune(question, rules))
+    if not refused:
+        changes = _unless_in_use(member, changes, members, targets)
+    # Whether these may go depends on what stays of their contents.
+    for question in holders:
+        verdict = prune.decide_prune(question, rules)
+        if isinstance(verdict, Change) and verdict.action is not Action.TERMINATING:
+            pruned = {change.key for change in changes if change.action is Action.PRUNE}
+            staying = prune.staying_in(question.key, question.live, members, pruned)
+            if staying:
+                verdict = f"it holds objects that stay: {staying}"
+            else:
+                applyset = observation.inventory.applyset
+                uids = prune.uids_going(changes)
+                verdict = _unless_shared(member, question, verdict, discovery(), applyset, uids)
+        take(question, verdict)
+    waiting = [str(c.key) for c in changes if c.action not in NOT_WRITTEN]
+    if refused and waiting:
+        blocked = "; ".join(filter(None, (blocked, refused)))
+        warnings.append(f"pruning waits: {refused}; then go {first_few(waiting)}")
+        changes = [c for c in changes if c.action in NOT_WRITTEN]
+    return changes, warnings, blocked
+
+
+def _unless_in_use(
+    member: Member,
+    changes: Sequence[Change],
+    members: Mapping[ObjectKey, tuple[GroupVersionKind, Object]],
+    targets: Mapping[ObjectKey, ApplyTarget],
+) -> list[Change]:
+    """The changes, of which prunes wait that would take what an old revision still needs."""
+    prunes = [change for change in changes if change.action is Action.PRUNE]
+    users = in_use.Users(
+        {key: live for key, (_, live) in members.items()},
+        {key: target.body for key, target in targets.items()},
+        {change.key for change in prunes},
+    )
+    held = in_use.waiting(member, prunes, users)
+    return [
+        replace(c, action=Action.WAITING, reason=f"{c.reason}; it stays {held[c.key]}")
+        if c.key in held
+        else c
+        for c in changes
+    ]
+
+
+def _unless_shared(
+    member: Member,
+    question: prune.PruneQuestion,
+    prune: Change,
+    discovery: Discovery,
+    applyset: str,
+    going: Collection[str],
+) -> Change | str:
+    """The prune of a Namespace or CRD, or why it is kept. Where that cannot be told now, the prune
+    is one that failed: a run that leaves it for later has not done what it was to do."""
+    error = ""
+    try:
+        strangers = prune.strangers_in(member, prune, question.live, discovery, applyset, going)
+        if discovery.failed_groups:
+            error = f"it may hold {strangers}"
+    except ApiError as refusal:
+        error = f"what it holds cannot be listed: {refusal}"
+    if error:
+        return replace(prune, action=Action.FAILED, error=error)
+    return f"it holds objects that are not ours: {strangers}" if strangers else prune
+
+
+def _prune_of(
+    key: ObjectKey,
+    observation: Observation,
+    rules: DeletionRules,
+    reason: Callable[[ObjectKey], str],
+) -> Change | None:
+    """The prune of an object that is not wanted, if nothing forbids it."""
+    kind, live = observation.members[key]
+    verdict = prune.decide_prune(prune.PruneQuestion(key, kind, live, reason(key)), rules)
+    return verdict if isinstance(verdict, Change) and observation.complete else None
+
+
+class _Unlisted(Struct, frozen=True):
+    """Objects of the inventory that nobody wants and no LIST showed.
+
+    ``ours`` are those that may still be there and ours; ``contradicted`` is one of them that surely
+    is, against what the LIST of its kind said.
+    """
+
+    ours: frozenset[ObjectKey]
+    contradicted: str = ""
+    warnings: tuple[str, ...] = ()
+
+
+def _look_for_unlisted(
+    observation: Observation, wanted_here: Collection[ObjectKey], member: Member
+) -> _Unlisted:
+    """Only what is known to be gone, or somebody else's by now, may be forgotten."""
+    listed = observation.members
+    rows = observation.inventory.rows
+    unlistable = {kind.group_kind for kind in observation.failed}
+    sought, ours = [], set()
+    for key in sorted(key for key in rows if key not in listed and key not in wanted_here):
+        if key.group_kind in unlistable:
+            ours.add(key)
+        elif rows[key].confirmed and (resource := _resource_of(observation, key, rows[key])):
+            sought.append(MissingObject(resource, key))
+    found, failed = find_missing(member, sought)
+    untold = {kind.group_kind for kind in failed}
+    ours |= {one.key for one in sought if one.key.group_kind in untold}
+    applyset = observation.inventory.applyset
+    marked = {key for key, live in found.items() if is_member(live, applyset)}
+    still = sorted(key for key in marked if not made_anew(found[key], rows[key]))
+    warnings = tuple(
+        f"{key} is left alone: no longer wanted, but somebody "
+        + ("deleted it and made it anew" if key in marked else "removed its inventory label")
+        for key, live in found.items()
+        if key not in still and not live["metadata"].get("deletionTimestamp")
+    )
+    return _Unlisted(frozenset({*ours, *still}), str(still[0]) if still else "", warnings)
+
+
+def _resource_of(
+    observation: Observation, key: ObjectKey, record: AppliedRecord
+) -> RESTMapping | None:
+    kind = GroupVersionKind(record.api_version, key.kind)
+    return observation.discovery.find(kind) if kind not in observation.unserved else None
+
+
+def _violations(
+    cluster: Cluster,
+    observation: Observation,
+    targets: Sequence[ApplyTarget],
+    changes: Sequence[Change],
+    unplaced: Unplaced,
+    federation: Federation,
+    settings: PlanSettings,
+) -> tuple[str, ...]:
+    members = observation.members
+    figures = guards.Deletions(
+        cluster.name,
+        inventory=len(members),
+        inventory_namespaces=sum(key[:2] == NAMESPACE for key in members),
+        wanted=len(targets),
+        wanted_namespaces=sum(t.key[:2] == NAMESPACE for t in targets),
+        deleted=guards.deletions_of(changes),
+        unplaced=tuple(
+            f"{c.key} ({unplaced.nowhere[c.key]})"
+            for c in changes
+            if c.action is Action.PRUNE and c.key in unplaced.nowhere
+        ),
+    )
+    found = guards.violations(figures, federation.guards, max_deletions=settings.max_deletions)
+    return tuple(found)
+
+
+def _sampler(share: float, now: float) -> Callable[[ObjectKey], bool]:
+    """Picks a share (0..1) of the objects, another part in each quarter of an hour."""
+    if share <= 0:
+        return lambda _key: False
+    parts = max(1, round(1 / share))
+    turn = int(now // SAMPLE_PERIOD_SECONDS) % parts
+    return lambda key: zlib.crc32("/".join(key).encode()) % parts == turn

@@ -1,0 +1,341 @@
+"""The plan: a value, sorted, the same for the same input, and complete.
+
+Everything that ``apply`` writes is a ``Change`` here; everything that reports show comes from
+here. Secret values never enter what is shown of it (see ``planning.redaction``).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Mapping
+from enum import StrEnum
+from typing import Any, Literal
+
+from msgspec import Struct, field
+
+from reconciler.api.objects import Object, ObjectKey
+from reconciler.failover.cluster_health import ClusterHealth
+from reconciler.federation.sensitive import SECRET
+
+
+class Action(StrEnum):
+    CREATE = "create"
+    UPDATE = "update"
+    ADOPT = "adopt"
+    RECREATE = "recreate"
+    PRUNE = "prune"
+    ORPHAN = "orphan"
+    UNCHANGED = "unchanged"
+    FAILED = "failed"
+    TERMINATING = "terminating"
+    WAITING = "waiting"
+
+
+NOT_WRITTEN = frozenset({Action.UNCHANGED, Action.FAILED, Action.TERMINATING, Action.WAITING})
+"""TERMINATING: the object is being deleted, and nothing can be done until it is gone. WAITING: a
+prune that a later run makes, when nothing uses the object any more."""
+
+
+class FieldChange(Struct, frozen=True):
+    """One field's old and new value.
+
+    ``path`` is written as a person would: ``spec.template.spec.containers[name=web].image``.
+    ``before``/``after`` are JSON values; ``ABSENT`` where there is none. ``managers`` names the
+    field managers that own the field now, where they are not us. ``reason`` says why this very
+    field changes, and who loses it by that: ``changed in Git; taken by force from flux``.
+    """
+
+    path: str
+    before: Any
+    after: Any
+    managers: tuple[str, ...] = ()
+    reason: str = ""
+
+
+class Staying(Struct, frozen=True):
+    """A field that keeps its value, and of which a reviewer should know that.
+
+    ``managers`` are the field managers that own it, where they are not us; ``note`` says what there
+    is to know: ``not in Git``, ``no longer in Git``, ``becomes ours``, ``left to others``.
+    """
+
+    path: str
+    value: Any
+    managers: tuple[str, ...]
+    note: str
+
+
+class Addition(Struct, frozen=True):
+    """A field that only people's tools own: ``managers``, the last of them at ``time`` (RFC 3339;
+    empty where the server noted none)."""
+
+    path: str
+    value: Any
+    managers: tuple[str, ...]
+    time: str = ""
+
+
+class AddedTo(Struct, frozen=True):
+    """What was added to one object of ours, and stays there. Sorted by path."""
+
+    key: ObjectKey
+    api_version: str
+    fields: tuple[Addition, ...]
+
+
+class _Absent:
+    """The value of a field that is not there (JSON null is a value of its own)."""
+
+    def __repr__(self) -> str:
+        return "absent"
+
+
+ABSENT = _Absent()
+CHOSEN = "(chosen by the server)"
+"""Stands for a value that is known only once it is written."""
+
+BY_THE_SERVER = "set by the server"
+"""The reason of a field that follows from others: a default, or what the server chooses."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Change:
+    """What is to happen to one object in one cluster, and why.
+
+    ``reason`` is a sentence for people (``removed from Git``, ``drift: changed by kubectl-edit``).
+    ``error`` is set when action is FAILED: what the server refused. ``origin`` is the object's
+    file:line:column in Git (empty for a prune). ``request`` is the body to apply (None for prune);
+    ``stays`` are fields whose values stay although Git does not have them, or whose owner alone
+    changes. ``claim`` are fields that go with the apply and are not ours yet, as a fieldsV1 tree;
+    ``take_over`` are patterns of the managers that give up their part in what is ours.
+
+    ``verified`` False: the server could not be asked yet, as a CRD, a Namespace or another object
+    has to be written first; what a custom resource would become is then as Git and the object say.
+    ``after`` are the objects that must be pruned before this one can be made. ``old_entry`` is the
+    version in which our entry of managedFields is kept, where no apply passes before that is moved
+    on to ``new_entry``.
+
+    ``uid``/``resource_version`` are the live object's preconditions. ``replicas`` is the count
+    that a recreated workload starts with where the request leaves it to others. ``live`` is the
+    object as it was looked at (None: there is none), and ``retained`` are JSON pointers of what in
+    it is the member's own to set; like ``request``, no report shows them. ``collected`` says that
+    the cluster will delete the object by itself once it has finished. ``hidden`` are JSON pointers
+    of what must not be shown: ``fields``, ``stays`` and ``error`` are without it (see
+    ``planning.redaction``). ``ignored`` are pointers of what is left to others once it is written.
+    """
+
+    action: Action
+    key: ObjectKey
+    api_version: str
+    fields: tuple[FieldChange, ...] = ()
+    stays: tuple[Staying, ...] = ()
+    reason: str = ""
+    error: str = ""
+    origin: str = ""
+    force: bool = False
+    verified: bool = True
+    request: Object | None = dataclasses.field(default=None, repr=False)
+    uid: str = ""
+    resource_version: str = ""
+    propagation: str = "Background"
+    take_over: tuple[str, ...] = ()
+    claim: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    replicas: int | None = None
+    collected: bool = False
+    live: Object | None = dataclasses.field(default=None, repr=False, compare=False)
+    retained: tuple[str, ...] = ()
+    hidden: tuple[str, ...] = ()
+    after: tuple[ObjectKey, ...] = ()
+    old_entry: str = ""
+    new_entry: str = ""
+    ignored: tuple[str, ...] = ()
+
+    @property
+    def is_drift(self) -> bool:
+        """Whether it puts back what somebody else changed, if perhaps among other things."""
+        return any(
+            why.startswith("drift") for why in (self.reason, *(f.reason for f in self.fields))
+        )
+
+    @property
+    def is_sensitive(self) -> bool:
+        """Whether some of its values must not be shown, in no digest either."""
+        return bool(self.hidden) or self.key[:2] == SECRET
+
+
+class ClusterPlan(Struct, frozen=True):
+    """One member's part of the plan; ``changes`` leave out the unchanged, which are counted.
+
+    ``reachable`` False: nothing is known and nothing will be written; ``problem`` says why.
+    ``imagined``: it is not reachable because its outage is simulated.
+    ``prune_blocked`` is the reason why this cluster's prunes wait, or empty. ``additions`` are
+    fields that others added to what is ours, and that stay; nothing is written about them.
+    """
+
+    name: str
+    provider: str = ""
+    region: str = ""
+    zone: str = ""
+    reachable: bool = True
+    imagined: bool = False
+    problem: str = ""
+    changes: tuple[Change, ...] = ()
+    unchanged: int = 0
+    prune_blocked: str = ""
+    requests: int = 0
+    additions: tuple[AddedTo, ...] = ()
+
+    @property
+    def added(self) -> int:
+        """How many fields others added."""
+        return sum(len(one.fields) for one in self.additions)
+
+
+class WorkloadRow(Struct, frozen=True):
+    """A workload with replicas over the fleet, for reports: before and after, by cluster."""
+
+    key: ObjectKey
+    before: Mapping[str, int]
+    after: Mapping[str, int]
+    shortfall: int = 0
+    placed_by: str = ""
+
+
+class Avoided(Struct, frozen=True):
+    """What the base would do in one cluster, and the head of the branch no longer does."""
+
+    cluster: str
+    change: Change
+
+
+class LeftOut(Struct, frozen=True):
+    """How much a plan does not show because the base has it as well."""
+
+    changes: int = 0
+    refused: int = 0
+    records: int = 0
+    warnings: int = 0
+
+
+class AgainstBase(Struct, frozen=True):
+    """What a plan was compared with: the branch, tag or commit ``ref``, which is now ``commit``.
+
+    ``problem`` says why there was nothing to compare with; then everything is shown.
+    """
+
+    ref: str
+    commit: str = ""
+    left_out: LeftOut = LeftOut()
+    avoided: tuple[Avoided, ...] = ()
+    avoided_records: tuple[Object, ...] = ()
+    problem: str = ""
+
+
+class Plan(Struct, frozen=True):
+    """All clusters, sorted by name. ``violations`` non-empty: apply refuses to start.
+
+    ``despite_guards``: what an outage asks for, which a run that nobody attends does all the same,
+    and what waits. Empty where no guard stops anything.
+
+    ``base`` set: only what differs from another commit's plan is shown; nothing to be applied.
+    """
+
+    federation: str
+    clusters: tuple[ClusterPlan, ...]
+    commit: str = ""
+    warnings: tuple[str, ...] = ()
+    violations: tuple[str, ...] = ()
+    violation_hint: str = ""
+    despite_guards: tuple[str, ...] = ()
+    workloads: tuple[WorkloadRow, ...] = ()
+    moves: tuple[str, ...] = ()
+    health: tuple[ClusterHealth, ...] = ()
+    dns: tuple[Object, ...] = ()
+    dns_errors: tuple[str, ...] = ()
+    simulated_outages: tuple[str, ...] = ()
+    base: AgainstBase | None = None
+
+    def summary(self) -> dict[str, int]:
+        """Counts over all clusters: of objects for each Action (create, update, ...) and
+        ``failed``, of fields for ``additions``."""
+        counts = {str(action): 0 for action in Action}
+        for cluster in self.clusters:
+            counts[Action.UNCHANGED] += cluster.unchanged
+            for change in cluster.changes:
+                counts[change.action] += 1
+        counts["additions"] = sum(cluster.added for cluster in self.clusters)
+        return counts
+
+    @property
+    def has_changes(self) -> bool:
+        """Whether applying would write anything."""
+        return bool(self.dns) or any(True for _ in self.writes())
+
+    def writes(self) -> Iterator[tuple[ClusterPlan, Change]]:
+        """What applying would write into clusters, in order."""
+        for cluster in self.clusters:
+            for change in cluster.changes:
+                if change.action not in NOT_WRITTEN:
+                    yield cluster, change
+
+    @property
+    def has_failures(self) -> bool:
+        """Whether some object was refused or hangs in deletion, or some cluster that should answer
+        did not, or not to everything."""
+        return bool(self.dns_errors) or any(
+            (not cl.reachable and not cl.imagined)
+            or cl.prune_blocked
+            or any(c.action in (Action.FAILED, Action.TERMINATING) for c in cl.changes)
+            for cl in self.clusters
+        )
+
+
+class Outcome(Struct, frozen=True):
+    """What became of one change. ``skipped``: not tried (``message`` says why), e.g. a wave before
+    it failed, the run was stopped, or the lock was lost."""
+
+    cluster: str
+    action: Action
+    key: ObjectKey
+    status: Literal["done", "failed", "skipped"]
+    message: str = ""
+    seconds: float = 0.0
+
+
+class RecordOutcome(Struct, frozen=True):
+    """What became of one DNS record's change; ``zone`` is external-dns where that writes zones."""
+
+    zone: str
+    name: str
+    type: str
+    action: str
+    status: Literal["done", "failed", "skipped"]
+    message: str = ""
+    seconds: float = 0.0
+
+
+class RunResult(Struct, frozen=True):
+    """A plan and what came of it. ``outcomes`` and ``records`` empty: nothing was to be done.
+
+    ``warnings`` are what API servers said only when it was written. ``checked``: what could not be
+    checked before, by cluster, as the server then said; the plan has it so as well.
+    """
+
+    plan: Plan
+    outcomes: tuple[Outcome, ...] = ()
+    records: tuple[RecordOutcome, ...] = ()
+    errors: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+    stopped: str = ""
+    requests: Mapping[str, int] = field(default_factory=dict)
+    checked: tuple[tuple[str, Change], ...] = ()
+
+    @property
+    def ok(self) -> bool:
+        return (
+            not self.errors
+            and not self.stopped
+            and not self.plan.has_failures
+            and all(o.status == "done" for o in self.outcomes)
+            and all(r.status == "done" for r in self.records)
+        )

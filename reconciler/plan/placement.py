@@ -1,0 +1,355 @@
+"""Everything that is known of the fleet -> where everything goes in this run. Pure."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Collection, Mapping, Sequence
+
+import orjson
+from msgspec import Struct, field
+from msgspec.structs import replace
+
+from reconciler.api.kinds import REPLICAS, REPLICATED, RUN_PODS, scale_target, scaled_as
+from reconciler.api.objects import Object, ObjectKey, first_few
+from reconciler.cluster.kstatus import is_unavailable, ready_replicas, wanted_replicas
+from reconciler.failover import workload_health
+from reconciler.failover.availability import HAS_RUN, Availability, failover_rules_of, moves_away
+from reconciler.failover.cluster_health import settle
+from reconciler.federation.model import DesiredState, Workload
+from reconciler.plan.live_state import Live, shared_workloads, spread_workloads
+from reconciler.plan.replicas import running_counts
+from reconciler.plan.requests import count_owners
+from reconciler.scheduler.capacity import own_count, replicas_due
+from reconciler.scheduler.make_before_break import Running, hold_replicas, return_limits, starting
+from reconciler.scheduler.model import Assignment, FleetView
+from reconciler.scheduler.schedule import schedule, with_namespaces
+from reconciler.state.memory import FleetMemory
+
+
+class WorkloadPlacement(Struct, frozen=True):
+    """The assignments of this run, and what to remember after it.
+
+    ``moves`` tell people what waits, what left and what is short; ``warnings`` what is down.
+    ``waits``: returning cluster -> the workloads that do not run there yet. ``doubtful`` are
+    clusters that may be dead, as nobody remembers to have seen them well.
+    """
+
+    assignments: tuple[Assignment, ...]
+    memory: FleetMemory
+    moves: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+    waits: Mapping[str, str] = field(default_factory=dict)
+    doubtful: frozenset[str] = frozenset()
+
+
+def place_workloads(
+    state: DesiredState,
+    availability: Availability,
+    usual: Sequence[Assignment],
+    live: Live,
+    looked_at: Collection[str],
+    now: float,
+    strangers: Collection[tuple[ObjectKey, str]] = (),
+) -> WorkloadPlacement:
+    """Schedule with all that was seen, then keep up what nobody else carries yet.
+
+    ``usual``: the assignments if everything were well. ``looked_at``: the clusters that answered.
+    ``strangers``: workloads and clusters where what is ``live`` is not ours.
+    """
+    memory, away = _workloads(state, availability, usual, live, looked_at, now)
+    # Not answering once is no reason to take that it runs less than its share.
+    standing = availability.assumed - set(looked_at)
+    doubtful = _doubtful(state, availability, looked_at)
+    view = FleetView(
+        unavailable=availability.unavailable,
+        returning=availability.returning | availability.new,
+        present=_present(state, live, strangers),
+        staying=availability.staying,
+        away=away,
+        tainted=availability.tainted,
+        current=running_counts(state, live, usual, standing),
+    )
+    assignments = tuple(usual) if view.is_empty else schedule(state, view)
+    asked, ready = _counts(live, wanted_replicas), _counts(live, ready_replicas)
+    limits = return_limits(
+        assignments,
+        asked,
+        ready,
+        availability.returning & set(looked_at),
+        state.federation.failover.failback_max_moves,
+    )
+    if limits:
+        assignments = schedule(state, replace(view, capacity=limits))
+    moves: list[str] = [f"{w.namespaced_name}: leaves {c}: {why}" for w, c, why in _left(away)]
+    out = frozenset(availability.unavailable.keys() | availability.lost)
+    homeless = _homeless(usual, assignments, out) - {
+        w for w, stays in availability.staying.items() if HAS_RUN in stays.values()
+    }
+    moves += _degraded(usual, assignments, state, out, homeless)
+    moves += _staying(usual, state, availability.staying)
+    workloads = {workload.key: workload for workload in state.workloads}
+    scalers = {scale_target(workload.template): workload.key for workload in state.workloads}
+
+    def running(a: Assignment) -> Running:
+        return Running(
+            asked=_ours(a, asked.get(a.workload, {}), strangers),
+            ready=ready.get(a.workload, {}),
+            doubtful=doubtful,
+            scaled=scaled_as(a.workload) in scalers or _is_scaled(live.get(a.workload, {})),
+        )
+
+    homes = {a.workload: a.replicas.keys() & set(looked_at) for a in assignments}
+
+    def scaled_in(w: Workload) -> Collection[str]:
+        if w.is_given_up:
+            return ()
+        scaler = w.key if REPLICAS in w.retain else scalers.get(scaled_as(w.key))
+        return homes[scaler] if scaler else ()
+
+    started = [
+        starting(
+            a,
+            running(a).asked,
+            scaled_in(workloads[a.workload]),
+            own_count(workloads[a.workload]),
+            shared=workloads[a.workload].replicas.mode != "Duplicated",
+        )
+        for a in assignments
+    ]
+    assignments = tuple(a for a, _ in started)
+    moves += [text for _, told in started for text in told]
+    assignments, kept = _held(assignments, workloads, running)
+    assignments = with_namespaces(state, assignments)
+    moves += kept
+    waits: dict[str, str] = {}
+    for name in sorted(availability.returning & set(looked_at)):
+        late = any(name in limit for limit in limits.values())
+        waits[name] = _missing(name, assignments, workloads, live) or (
+            "the rest of its share, in later runs" if late else ""
+        )
+    clusters = {
+        name: settle(one, now) if waits.get(name) == "" else one
+        for name, one in memory.clusters.items()
+    }
+    waits = {name: what for name, what in waits.items() if what}
+    moves += [f"{name} is returning: waits for {what}" for name, what in waits.items()]
+    return WorkloadPlacement(
+        assignments,
+        replace(memory, clusters=clusters),
+        tuple(moves),
+        tuple(_down(usual, homeless, out)),
+        waits,
+        doubtful,
+    )
+
+
+def _is_scaled(live: Mapping[str, Object]) -> bool:
+    return any(entry.get("subresource") for obj in live.values() for entry in count_owners(obj))
+
+
+def _ours(
+    assignment: Assignment,
+    asked: Mapping[str, int],
+    strangers: Collection[tuple[ObjectKey, str]],
+) -> dict[str, int]:
+    """Without what is not ours in clusters that are to be left: it is not ours to keep either."""
+    return {
+        name: count
+        for name, count in asked.items()
+        if name in assignment.replicas or (assignment.workload, name) not in strangers
+    }
+
+
+def _missing(
+    cluster: str,
+    assignments: Sequence[Assignment],
+    workloads: Mapping[ObjectKey, Workload],
+    live: Live,
+) -> str:
+    """The workloads whose replicas are not all ready in a cluster; nothing: all are.
+
+    Of a count that is not shared out, what the live object asks for must be ready: an autoscaler
+    may have set it.
+    """
+    found = []
+    for one in assignments:
+        if one.workload.kind not in REPLICATED or cluster not in one.replicas.keys() - one.leaving:
+            continue
+        workload, there = workloads[one.workload], live.get(one.workload, {}).get(cluster)
+        must = replicas_due(workload, one.replicas[cluster], there)
+        ready = 0 if there is None else ready_replicas(there)
+        if ready < must:
+            found.append(f"{one.workload.namespaced_name} ({ready} of {must} ready)")
+    return first_few(found, 5)
+
+
+def _doubtful(
+    state: DesiredState, availability: Availability, looked_at: Collection[str]
+) -> frozenset[str]:
+    """Clusters that may be dead, as nobody remembers to have seen them well."""
+    known = availability.assumed | availability.unavailable.keys() | availability.lost
+    well = set(looked_at) - availability.silent
+    return frozenset(c.name for c in state.clusters) - known - well
+
+
+def _present(
+    state: DesiredState, live: Live, strangers: Collection[tuple[ObjectKey, str]]
+) -> dict[ObjectKey, dict[str, int]]:
+    """Where workloads that are divided or spread are now, and what they ask for there."""
+    found = {}
+    for w in (*shared_workloads(state), *spread_workloads(state)):
+        here = live.get(w.key, {})
+        if here:
+            found[w.key] = {
+                name: wanted_replicas(obj)
+                for name, obj in here.items()
+                if (w.key, name) not in strangers
+            }
+    return found
+
+
+def _held(
+    assignments: Sequence[Assignment],
+    workloads: Mapping[ObjectKey, Workload],
+    running: Callable[[Assignment], Running],
+) -> tuple[tuple[Assignment, ...], list[str]]:
+    """With the replicas that may not go yet, of what is shared out; and why, for people."""
+    held, told = [], []
+    for assignment in assignments:
+        workload = workloads[assignment.workload]
+        waits: list[str] = []
+        if workload.replicas.mode != "Duplicated" and not workload.is_given_up:
+            assignment, waits = hold_replicas(assignment, running(assignment))
+        held.append(assignment)
+        told += waits
+    return tuple(held), told
+
+
+def _homeless(
+    usual: Sequence[Assignment], assignments: Sequence[Assignment], out: Collection[str]
+) -> frozenset[ObjectKey]:
+    """Workloads that ran in clusters which are ``out``, and that no other cluster runs."""
+    left = {a.workload for a in assignments if _homes(a) - set(out)}
+    return frozenset(
+        a.workload
+        for a in usual
+        if a.workload.kind in RUN_PODS and _homes(a) and a.workload not in left
+    )
+
+
+def _homes(assignment: Assignment) -> set[str]:
+    return {name for name, count in assignment.replicas.items() if count is None or count > 0}
+
+
+def _down(
+    usual: Sequence[Assignment], homeless: Collection[ObjectKey], out: Collection[str]
+) -> list[str]:
+    """What an outage takes away altogether, by the clusters that it is gone with."""
+    gone: dict[str, list[str]] = {}
+    for one in usual:
+        if one.workload in homeless:
+            kind = "" if one.workload.kind == "Deployment" else f"{one.workload.kind} "
+            where = ", ".join(sorted(_homes(one) & set(out)))
+            gone.setdefault(where, []).append(kind + one.workload.namespaced_name)
+    return [
+        f"DOWN without {where}: {', '.join(names)} (nothing else runs "
+        f"{'it' if len(names) == 1 else 'them'})"
+        for where, names in sorted(gone.items())
+    ]
+
+
+def _degraded(
+    usual: Sequence[Assignment],
+    now: Sequence[Assignment],
+    state: DesiredState,
+    out: Collection[str],
+    homeless: Collection[ObjectKey],
+) -> list[str]:
+    """Workloads of which a down cluster ran a copy of its own that nobody else takes over."""
+    copied = {w.key for w in state.workloads if w.replicas.mode == "Duplicated"} - set(homeless)
+    copies = {a.workload: len(a.replicas) for a in usual}
+    # What is spread has as many copies elsewhere.
+    copied -= {a.workload for a in now if len(a.replicas.keys() - out) >= copies[a.workload]}
+    found = []
+    for cluster in sorted(out):
+        gone = [
+            a.workload.namespaced_name
+            for a in usual
+            if a.workload in copied and a.workload.kind in REPLICATED and cluster in a.replicas
+        ]
+        if gone:
+            found.append(f"degraded without {cluster}: {', '.join(gone)}")
+    return found
+
+
+def _staying(
+    usual: Sequence[Assignment],
+    state: DesiredState,
+    staying: Mapping[ObjectKey, Mapping[str, str]],
+) -> list[str]:
+    """Divided workloads that do not leave a cluster that is down, by cluster and reason."""
+    divided = {w.key for w in shared_workloads(state)}
+    found: dict[tuple[str, str], list[str]] = {}
+    for one in usual:
+        for cluster, why in sorted(staying.get(one.workload, {}).items()):
+            if one.workload in divided and one.replicas.get(cluster):
+                found.setdefault((cluster, why), []).append(one.workload.namespaced_name)
+    return [
+        f"not moved from {cluster}: {', '.join(names)} ({why})"
+        for (cluster, why), names in sorted(found.items())
+    ]
+
+
+def _workloads(
+    state: DesiredState,
+    availability: Availability,
+    usual: Sequence[Assignment],
+    live: Live,
+    looked_at: Collection[str],
+    now: float,
+) -> tuple[FleetMemory, dict[ObjectKey, dict[str, str]]]:
+    """Workloads that leave a cluster that is well, because they do not run there."""
+    homes = {assignment.workload: assignment.replicas for assignment in usual}
+    seen = [
+        one
+        for workload in state.workloads
+        for name in sorted(homes[workload.key])
+        if name in looked_at
+        and (one := _seen(workload, name, live.get(workload.key, {}).get(name), state))
+    ]
+    memory = availability.memory
+    if not seen and not memory.workloads:
+        return memory, {}
+    remembered, away = workload_health.decide_workload_health(memory, seen, looked_at, now)
+    known = {cluster.name for cluster in state.clusters}
+    return replace(
+        memory, workloads={name: found for name, found in remembered.items() if name in known}
+    ), away
+
+
+def _seen(
+    workload: Workload, cluster: str, live: Object | None, state: DesiredState
+) -> workload_health.WorkloadReading | None:
+    rules = failover_rules_of(workload, state)
+    after = rules.workload_unavailable_after
+    if after is None or workload.replicas.mode == "Duplicated" or not moves_away(rules):
+        return None
+    return workload_health.WorkloadReading(
+        cluster,
+        workload.key,
+        available=live is not None and not is_unavailable(live),
+        wanted=wanted_replicas(live) if live is not None else 0,
+        unavailable_after=after,
+        healthy_after=rules.healthy_after if rules.failback == "Automatic" else None,
+        template=hashlib.sha256(
+            orjson.dumps(workload.template, option=orjson.OPT_SORT_KEYS)
+        ).hexdigest()[:12],
+    )
+
+
+def _counts(live: Live, count: Callable[[Object], int]) -> dict[ObjectKey, dict[str, int]]:
+    return {key: {name: count(obj) for name, obj in found.items()} for key, found in live.items()}
+
+
+def _left(away: Mapping[ObjectKey, Mapping[str, str]]) -> list[tuple[ObjectKey, str, str]]:
+    return [(w, c, why) for w, found in sorted(away.items()) for c, why in sorted(found.items())]

@@ -1,0 +1,131 @@
+"""Keeps values that must not be shown out of plans, reports and errors.
+
+By structure: a hidden field loses its values, whatever they are, and of what servers say about an
+object with hidden fields nothing is passed on.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Iterable, Mapping, Sequence
+
+import orjson
+from msgspec.structs import replace
+
+from reconciler.api.errors import ApiError, ClusterError, ClusterUnauthorized
+from reconciler.api.objects import GroupKind, Object, ObjectKey
+from reconciler.cluster.refusals import known_fields, own_words
+from reconciler.federation.overrides import split_pointer
+from reconciler.federation.sensitive import Hidden, hidden_in, is_marked_sensitive
+from reconciler.plan.model import ABSENT, Addition, Change, FieldChange, Staying
+
+BEFORE, AFTER = "*** (before)", "*** (after)"
+_LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
+_QUOTED = r'"(?:[^"\\]|\\.)*"'
+_ITEM = rf"\[(?!\")(?:{_QUOTED}|[^\"\]])*\]"
+"""An item of a list as paths name it: ``[name=web,port="80"]``, ``[="a member of a set"]``."""
+_STEP = re.compile(rf"\[({_QUOTED})\]|({_ITEM})|([^.\[\]]+)")
+_ITEM_VALUE = re.compile(rf"=(?:{_QUOTED}|[^,\]]*)")
+
+
+def without_values(
+    change: Change, rules: Mapping[GroupKind, Hidden], hidden: Hidden = ()
+) -> Change:
+    """The change as it may be shown; ``hidden`` is what its manifest hides.
+
+    Every change of a plan passes here. Whether a value changes can still be seen; what it is, or
+    how long, cannot.
+    """
+    found = hidden_in(change.key.group_kind, rules, change.request, change.live)
+    hidden = tuple(sorted({*hidden, *found}))
+    if not hidden:
+        return change
+    return dataclasses.replace(
+        change,
+        hidden=hidden,
+        reason=without_items(change.reason),
+        error=without_items(change.error),
+        fields=mask(change.fields, hidden),
+        stays=tuple(
+            _masked_staying(one) if _is_hidden(one.path, hidden) else one for one in change.stays
+        ),
+    )
+
+
+def additions_without_values(
+    additions: Sequence[Addition],
+    key: ObjectKey,
+    rules: Mapping[GroupKind, Hidden],
+    hidden: Hidden,
+    *bodies: Object,
+) -> tuple[Addition, ...]:
+    """The additions to one object as they may be shown; ``hidden`` is what its manifest hides."""
+    hidden = (*hidden, *hidden_in(key.group_kind, rules, *bodies))
+    return tuple(
+        replace(one, path=without_items(one.path), value="***")
+        if _is_hidden(one.path, hidden)
+        else one
+        for one in additions
+    )
+
+
+def mask(fields: Iterable[FieldChange], hidden: Hidden) -> tuple[FieldChange, ...]:
+    """The fields without the values that are hidden, nor the annotation in which kubectl repeats
+    them. Where nothing is hidden they are as they are."""
+    if not hidden:
+        return tuple(fields)
+    return tuple(_masked(field) if _is_hidden(field.path, hidden) else field for field in fields)
+
+
+def without_items(text: str) -> str:
+    """The text, with the paths in it, without the values by which they name items of lists."""
+    return re.sub(_ITEM, lambda item: _ITEM_VALUE.sub("=***", item[0]), text)
+
+
+def _is_hidden(path: str, hidden: Hidden) -> bool:
+    return _LAST_APPLIED in path or any(_meet(path, split_pointer(one)) for one in hidden)
+
+
+def refusal_words(error: ClusterError, hidden: Hidden, *bodies: Object | None) -> str:
+    """What to say of a server's refusal of an object; ``bodies`` are what was sent and what is."""
+    if not (hidden or any(map(is_marked_sensitive, bodies))):
+        return str(error)
+    if isinstance(error, ApiError) and not error.in_our_words:
+        return own_words(error.code, str(error), error.causes, *bodies)
+    if isinstance(error, ClusterUnauthorized):
+        return "the credential was refused"
+    return str(error)
+
+
+def refused_fields(error: ApiError, hidden: Hidden, *bodies: Object | None) -> str:
+    """The fields that a refusal names: ``spec.selector, spec.clusterIP``."""
+    if hidden or any(map(is_marked_sensitive, bodies)):
+        return known_fields(error.causes, *bodies)
+    named = {str(cause["field"]).lstrip(".") for cause in error.causes if cause.get("field")}
+    return ", ".join(sorted(named))
+
+
+def _meet(path: str, pointer: Sequence[str]) -> bool:
+    """Whether what lies at the path holds, or is part of, what the pointer names."""
+    found = _STEP.findall(path)
+    steps = [orjson.loads(quoted) if quoted else item or plain for quoted, item, plain in found]
+    return all(_is_step(one, other) for one, other in zip(steps, pointer, strict=False))
+
+
+def _is_step(step: str, wanted: str) -> bool:
+    is_item = step.startswith("[") and (wanted.isdecimal() or wanted == "-")
+    return step == wanted or wanted == "*" or is_item
+
+
+def _masked(field: FieldChange) -> FieldChange:
+    return replace(
+        field,
+        path=without_items(field.path),
+        before=ABSENT if field.before is ABSENT else BEFORE,
+        after=ABSENT if field.after is ABSENT else AFTER,
+    )
+
+
+def _masked_staying(field: Staying) -> Staying:
+    return replace(field, path=without_items(field.path), value="***")

@@ -1,0 +1,291 @@
+"""Replicas by workload and cluster: what runs, for the scheduler; before and after, for reports."""
+
+from __future__ import annotations
+
+import fnmatch
+from collections.abc import Callable, Collection, Mapping, Sequence
+
+from msgspec.structs import replace
+
+from reconciler.api.errors import ApiError
+from reconciler.api.kinds import REPLICAS, REPLICATED, ScaleTarget, scale_target, scaled_as
+from reconciler.api.objects import Object, ObjectKey, map_of, maps_of, number_of
+from reconciler.cluster.client import Member
+from reconciler.cluster.discovery import RESTMapping
+from reconciler.cluster.kstatus import stated_replicas
+from reconciler.federation.model import DesiredState, Workload
+from reconciler.plan.live_state import Live
+from reconciler.plan.model import Action, ClusterPlan, Outcome, WorkloadRow
+from reconciler.plan.requests import ApplyTarget, count_owners, leaves_count
+from reconciler.render.render import Rendering
+from reconciler.scheduler.model import Assignment
+
+
+def workload_rows(
+    assignments: Sequence[Assignment],
+    before: Mapping[ObjectKey, Mapping[str, int]],
+    after: Mapping[ObjectKey, Mapping[str, int]],
+    known: Collection[str],
+) -> list[WorkloadRow]:
+    """Replicas of each workload that has any, by cluster, as they are and as they will be.
+
+    Of clusters outside ``known``, which could not be looked at, nothing is said.
+    """
+    return [
+        WorkloadRow(
+            assignment.workload,
+            before=_of(known, before.get(assignment.workload, {})),
+            after=_of(known, after.get(assignment.workload, {})),
+            shortfall=assignment.shortfall,
+            placed_by=assignment.placed_by,
+        )
+        for assignment in assignments
+        if assignment.workload in after or before.get(assignment.workload)
+    ]
+
+
+def _of(known: Collection[str], counts: Mapping[str, int]) -> dict[str, int]:
+    return {name: count for name, count in sorted(counts.items()) if name in known}
+
+
+def replicas_in(rendering: Rendering) -> dict[ObjectKey, dict[str, int]]:
+    """spec.replicas of every rendered object that has it, by cluster."""
+    counts: dict[ObjectKey, dict[str, int]] = {}
+    for name, objects in rendering.objects.items():
+        for desired in objects:
+            replicas = stated_replicas(desired.body)
+            if replicas is not None:
+                counts.setdefault(desired.key, {})[name] = replicas
+    return counts
+
+
+def replicas_now(
+    live: Live,
+    usual: Mapping[ObjectKey, Mapping[str, int]],
+    outages: Collection[str],
+) -> dict[ObjectKey, dict[str, int]]:
+    """What runs; a cluster whose outage is only simulated is taken to run what it should."""
+    counts = {key: {c: _asked(o) for c, o in objects.items()} for key, objects in live.items()}
+    for key, by_cluster in usual.items():
+        for name in by_cluster.keys() & set(outages):
+            counts.setdefault(key, {})[name] = by_cluster[name]
+    return counts
+
+
+def replicas_to_be(
+    rendering: Rendering,
+    live: Live,
+    outages: Collection[str],
+    left: Mapping[str, Collection[ObjectKey]],
+) -> dict[ObjectKey, dict[str, int]]:
+    """What will run: nothing where it is down, the live count where an autoscaler sets it, or where
+    Git does not say any; of what is new, then, the server's default of one.
+
+    ``left``: cluster -> workloads whose count is left to an autoscaler that is not in Git.
+    """
+    counts = replicas_in(rendering)
+    for name, objects in rendering.objects.items():
+        for desired in objects:
+            now = live.get(desired.key, {}).get(name)
+            if name not in counts.get(desired.key, {}):
+                if desired.key.kind not in REPLICATED:
+                    continue
+                counts.setdefault(desired.key, {})[name] = 1 if now is None else _asked(now)
+            if name in outages:
+                counts[desired.key][name] = 0
+            elif now is not None and (
+                leaves_count(desired, now) or desired.key in left.get(name, ())
+            ):
+                counts[desired.key][name] = _asked(now)
+    return counts
+
+
+def with_strangers(live: Live, strangers: Mapping[str, Mapping[ObjectKey, Object]]) -> Live:
+    """The live workloads with those that are there and not ours (yet): what runs counts.
+
+    ``strangers``: cluster -> the objects that no LIST of ours showed.
+    """
+    found = {key: dict(objects) for key, objects in live.items()}
+    for cluster, objects in strangers.items():
+        for key, obj in objects.items():
+            found.setdefault(key, {}).setdefault(cluster, obj)
+    return found
+
+
+def as_it_comes(
+    counts: Mapping[ObjectKey, Mapping[str, int]],
+    before: Mapping[ObjectKey, Mapping[str, int]],
+    clusters: Sequence[ClusterPlan],
+) -> dict[ObjectKey, dict[str, int]]:
+    """The counts that will be, where a change is refused or nothing is pruned: what runs stays."""
+    found = {key: dict(by_cluster) for key, by_cluster in counts.items()}
+    for cluster in clusters:
+        refused = {c.key for c in cluster.changes if c.action is Action.FAILED}
+        going = {c.key for c in cluster.changes if c.action is Action.PRUNE}
+        for key in before if cluster.reachable else ():
+            now = before[key].get(cluster.name)
+            if now and cluster.name not in found.get(key, {}) and key not in going:
+                found.setdefault(key, {})[cluster.name] = now
+        for key in refused & found.keys():
+            _set(found[key], cluster.name, before.get(key, {}).get(cluster.name))
+    return found
+
+
+def as_it_came(rows: Sequence[WorkloadRow], outcomes: Sequence[Outcome]) -> tuple[WorkloadRow, ...]:
+    """The rows of a plan after a run: what was not done is as before."""
+    undone: dict[ObjectKey, list[str]] = {}
+    for outcome in outcomes:
+        if outcome.status != "done":
+            undone.setdefault(outcome.key, []).append(outcome.cluster)
+    found = []
+    for row in rows:
+        after = dict(row.after)
+        for name in undone.get(row.key, ()):
+            _set(after, name, row.before.get(name))
+        found.append(replace(row, after=after))
+    return tuple(found)
+
+
+def _set(counts: dict[str, int], name: str, count: int | None) -> None:
+    if count is None:
+        counts.pop(name, None)
+    else:
+        counts[name] = count
+
+
+def running_counts(
+    state: DesiredState,
+    live: Live,
+    usual: Sequence[Assignment],
+    unseen: Collection[str],
+) -> dict[ObjectKey, dict[str, int]]:
+    """What the scheduler may build on: KubeFed counts ready replicas, division what was asked.
+
+    A cluster that cannot be looked at is taken to run its usual share: not answering once is no
+    reason to move what it may well be running.
+    """
+    counts: dict[ObjectKey, dict[str, int]] = {}
+    shares = {assignment.workload: assignment.replicas for assignment in usual}
+    for workload in state.workloads:
+        if workload.replicas.mode == "Duplicated":
+            continue
+        seen = {c: _count(workload, obj) for c, obj in live.get(workload.key, {}).items()}
+        assumed = {c: n for c, n in shares[workload.key].items() if c in unseen and n}
+        if seen:
+            counts[workload.key] = {**seen, **assumed}
+    return counts
+
+
+def _count(workload: Workload, live: Object) -> int:
+    if workload.replicas.mode == "KubeFed":
+        return number_of(map_of(live.get("status")).get("readyReplicas"))
+    return _asked(live)
+
+
+def _asked(live: Object) -> int:
+    return number_of(map_of(live.get("spec")).get("replicas"))
+
+
+# -- replicas that an autoscaler outside of Git sets -----------------------------------------------
+
+
+AUTOSCALERS = RESTMapping(
+    "autoscaling/v1", "HorizontalPodAutoscaler", "horizontalpodautoscalers", namespaced=True
+)
+_ASK_FOR = ("kube-controller-manager", "keda*")
+"""Managers that scale for a HorizontalPodAutoscaler; their entries outlive it."""
+_OTHERS = ("*autoscal*",)
+"""Managers that scale by themselves."""
+
+
+def with_autoscaled_counts(
+    member: Member,
+    targets: Sequence[ApplyTarget],
+    live: Sequence[Object | None],
+    leaving: Callable[[], Collection[str]],
+) -> tuple[Sequence[ApplyTarget], frozenset[ObjectKey], list[str]]:
+    """The targets, which of them leave their count to an autoscaler, and what to tell of those.
+
+    ``leaving``: UIDs of what this run prunes; an autoscaler among it scales nothing any more.
+    """
+    asked = [_is_anothers(t, obj) for t, obj in zip(targets, live, strict=True)]
+    if not any(asked):
+        return targets, frozenset(), []
+    scalers = _scalers(member, leaving)
+    remarks: list[str] = []
+    settled = [
+        _settled(target, obj, scalers, remarks) if ask and obj is not None else target
+        for target, obj, ask in zip(targets, live, asked, strict=True)
+    ]
+    left = frozenset(
+        new.key for new, old in zip(settled, targets, strict=True) if new.desired is not old.desired
+    )
+    return settled, left, remarks
+
+
+def _is_anothers(target: ApplyTarget, live: Object | None) -> bool:
+    """Whether the live count is not Git's, and somebody else has set it."""
+    desired = target.desired
+    stated = stated_replicas(target.body)
+    if live is None or stated is None or desired.force_conflicts:
+        return False
+    if REPLICAS in desired.retain and stated:
+        return False
+    return stated_replicas(live) != stated and bool(count_owners(live))
+
+
+def _scalers(
+    member: Member, leaving: Callable[[], Collection[str]]
+) -> dict[ScaleTarget, str] | None:
+    """What the member's autoscalers scale; None where they cannot be listed."""
+    try:
+        found = member.list_objects(AUTOSCALERS)
+    except ApiError:
+        return None
+    gone = set(leaving())
+    return {
+        target: f"HorizontalPodAutoscaler {scaler['metadata']['name']}"
+        for scaler in found
+        if (target := scale_target(scaler)) and not gone & _uids(scaler)
+    }
+
+
+def _uids(obj: Object) -> set[str]:
+    """Of the object and its owners, with which it goes."""
+    metadata = obj["metadata"]
+    owners = maps_of(metadata.get("ownerReferences"))
+    return {str(metadata.get("uid")), *(str(owner.get("uid")) for owner in owners)}
+
+
+def _settled(
+    target: ApplyTarget,
+    live: Object,
+    scalers: Mapping[ScaleTarget, str] | None,
+    remarks: list[str],
+) -> ApplyTarget:
+    holders = [
+        str(entry.get("manager"))
+        for entry in count_owners(live)
+        if entry.get("subresource") == "scale"
+    ]
+    stated = stated_replicas(target.body)
+    if scalers is None:
+        scaler = next((name for name in holders if _is_one_of(name, _ASK_FOR)), "")
+    else:
+        scaler = scalers.get(scaled_as(target.key), "")
+    scaler = scaler or next((name for name in holders if _is_one_of(name, _OTHERS)), "")
+    if scaler and stated:
+        now = stated_replicas(live)
+        remarks.append(
+            f"{target.key}: spec.replicas is left at {now} to {scaler}, which is not in Git; Git "
+            f"says {stated}: leave it out there, or take it with the annotation "
+            'federation.reconciler.dev/force-conflicts: "true"'
+        )
+        retain = tuple(dict.fromkeys((*target.desired.retain, REPLICAS)))
+        return replace(target, desired=replace(target.desired, retain=retain, autoscaler=scaler))
+    # Whoever has only scaled it is no lasting owner: nothing sets it again.
+    return replace(target, takes_count=len(holders) == len(count_owners(live)))
+
+
+def _is_one_of(manager: str, patterns: Sequence[str]) -> bool:
+    return any(fnmatch.fnmatchcase(manager, pattern) for pattern in patterns)

@@ -1,0 +1,266 @@
+"""Assignments -> the objects that each member should have."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Literal
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from reconciler.api.annotations import PREFIX, STEERING
+from reconciler.api.errors import Position, Problem
+from reconciler.api.kinds import REPLICAS, scale_target, scaled_as
+from reconciler.api.objects import Object, ObjectKey, Unshown
+from reconciler.federation.lint import VARIABLE
+from reconciler.federation.model import (
+    Additions,
+    Cluster,
+    ContainerOperation,
+    DesiredState,
+    Override,
+    PatchOperation,
+    Workload,
+)
+from reconciler.federation.overrides import join_pointer, split_pointer
+from reconciler.federation.selectors import matches
+from reconciler.manifests.secret_data import content_faults
+from reconciler.render.json_patch import PatchError, with_changes
+from reconciler.scheduler.model import Assignment
+from reconciler.scheduler.schedule import duplicated_count
+
+_STEERING = tuple(PREFIX + name for name in STEERING)
+
+Operation = PatchOperation | ContainerOperation
+
+
+class Rendering(Struct, frozen=True):
+    """Objects per cluster, sorted by key; clusters with none have an entry too."""
+
+    objects: Mapping[str, tuple[DesiredObject, ...]]
+    problems: tuple[Problem, ...]
+
+
+def render(state: DesiredState, assignments: Sequence[Assignment]) -> Rendering:
+    """Make every object for every cluster it goes to. Inputs are never changed; bodies are shared
+    between clusters where nothing differs.
+
+    Overrides are tried for every cluster that a workload might ever go to, too: an outage is no
+    time to find that one does not fit.
+    """
+    clusters = {cluster.name: cluster for cluster in state.clusters}
+    workloads = {workload.key: workload for workload in state.workloads}
+    objects: dict[str, list[DesiredObject]] = {name: [] for name in clusters}
+    problems: list[Problem] = []
+    for assignment in assignments:
+        workload = workloads[assignment.workload]
+        base = _without_steering(workload.template)
+        for name, count in assignment.replicas.items():
+            body = _render_one(workload, base, clusters[name], count, problems)
+            if body is not base or workload.kubefed:
+                problems += _content_problems(workload, clusters[name], body)
+            objects[name].append(_desired(workload, name, body))
+        if workload.overrides:
+            for name in assignment.spare:
+                count = duplicated_count(workload, name)
+                _render_one(workload, base, clusters[name], count, problems)
+    if any(scale_target(workload.template) for workload in state.workloads):
+        objects = {name: _left_to_autoscalers(found) for name, found in objects.items()}
+    return Rendering(
+        {name: tuple(sorted(found, key=lambda d: d.key)) for name, found in objects.items()},
+        tuple(sorted(set(problems))),
+    )
+
+
+def _desired(workload: Workload, cluster: str, body: Object) -> DesiredObject:
+    """With what the object's own annotations say, which an override may have set."""
+    says = body["metadata"].get("annotations") or {}
+
+    def asked(name: str) -> bool:
+        return says.get(PREFIX + name) == "true"
+
+    return DesiredObject(
+        cluster=cluster,
+        key=workload.key,
+        body=body,
+        position=workload.position,
+        retain=_retained(workload, body) if workload.retain else (),
+        force_conflicts=workload.force_conflicts or asked("force-conflicts"),
+        recreate=workload.recreate or asked("recreate"),
+        protect=workload.protect or asked("protect"),
+        orphan=workload.orphan or asked("orphan"),
+        prune_propagation=says.get(PREFIX + "prune-propagation") or workload.prune_propagation,
+        hidden=workload.hidden,
+        additions=says.get(PREFIX + "additions"),
+        placed_additions=workload.additions,
+        ignore=workload.ignore,
+    )
+
+
+def _retained(workload: Workload, body: Object) -> tuple[str, ...]:
+    """The retained fields that neither an override nor a share of the replicas sets.
+
+    As in KubeFed: template, then what the cluster keeps, then overrides.
+    """
+    return tuple(
+        pointer
+        for pointer in workload.retain
+        if _values(body, split_pointer(pointer))
+        == _values(workload.template, split_pointer(pointer))
+        and not (pointer == REPLICAS and workload.replicas.mode != "Duplicated")
+    )
+
+
+def _values(value: Any, steps: Sequence[str]) -> list[Any]:
+    """What is at a path, ``*`` being every item of a list."""
+    if not steps:
+        return [value]
+    if isinstance(value, list) and steps[0] == "*":
+        return [found for item in value for found in _values(item, steps[1:])]
+    if isinstance(value, dict) and steps[0] in value:
+        return _values(value[steps[0]], steps[1:])
+    return []
+
+
+def _left_to_autoscalers(objects: Sequence[DesiredObject]) -> list[DesiredObject]:
+    """The objects of one cluster; replicas that one of them scales there are retained."""
+    scalers = {target: d.key for d in objects if (target := scale_target(d.body))}
+    return [
+        replace(
+            desired,
+            retain=tuple(dict.fromkeys((*desired.retain, REPLICAS))),
+            autoscaler=f"{scaler.kind} {scaler.name}",
+        )
+        if (scaler := scalers.get(scaled_as(desired.key)))
+        else desired
+        for desired in objects
+    ]
+
+
+def _without_steering(template: Object) -> Object:
+    annotations = template["metadata"].get("annotations") or {}
+    if not any(name in annotations for name in _STEERING):
+        return template
+    kept = {k: v for k, v in annotations.items() if k not in _STEERING}
+    metadata = {k: v for k, v in template["metadata"].items() if k != "annotations"}
+    if kept:
+        metadata["annotations"] = kept
+    return {**template, "metadata": metadata}
+
+
+def _render_one(
+    workload: Workload,
+    base: Object,
+    cluster: Cluster,
+    count: int | None,
+    problems: list[Problem],
+) -> Object:
+    body = base
+    if workload.substitute_variables:
+        body = _substituted(body, cluster)
+    # A count that was shared out is the sum's part and stands; any other may be overridden.
+    shared_out = workload.replicas.mode != "Duplicated"
+    if count is not None and not shared_out:
+        body = _with_replicas(body, count)
+    for operation in _operations(workload.overrides, cluster):
+        try:
+            body = with_changes(body, operation)
+        except PatchError as fault:
+            problems.append(_problem(workload, operation, fault))
+    return _with_replicas(body, count) if count is not None and shared_out else body
+
+
+def _with_replicas(body: Object, count: int) -> Object:
+    return {**body, "spec": {**(body.get("spec") or {}), "replicas": count}}
+
+
+def _operations(overrides: Iterable[Override], cluster: Cluster) -> Iterable[Operation]:
+    for override in overrides:
+        if override.clusters is not None:
+            applies = cluster.name in override.clusters
+        else:
+            applies = override.selector is None or matches(override.selector, cluster.all_labels)
+        if applies:
+            yield from override.operations
+
+
+def _problem(workload: Workload, operation: Operation, fault: PatchError) -> Problem:
+    position: Position = operation.position or workload.position
+    return Problem(position, "", f"{workload.key}: {fault}", fault.expected, fault.hint)
+
+
+def _content_problems(workload: Workload, cluster: Cluster, body: Object) -> Iterable[Problem]:
+    """What overrides and variables made of a Secret or ConfigMap that no server would take."""
+    for fault in content_faults(body):
+        pointer = join_pointer(fault.steps)
+        yield Problem(
+            place_of(workload, cluster, pointer),
+            "",
+            f"{pointer} of {workload.key} in {cluster.name}: {fault.message}",
+            fault.expected,
+            fault.hint,
+        )
+
+
+def place_of(workload: Workload, cluster: Cluster, pointer: str) -> Position:
+    """Where an object's value in that cluster comes from: the last override of it, or its
+    manifest."""
+    places = [
+        operation.position
+        for operation in _operations(workload.overrides, cluster)
+        if isinstance(operation, PatchOperation)
+        and operation.position
+        and f"{pointer}/".startswith(f"{operation.path.removesuffix('/-')}/")
+    ]
+    return (places or [workload.position])[-1]
+
+
+def _substituted(value: Any, cluster: Cluster) -> Any:
+    if isinstance(value, dict):
+        return {k: _substituted(v, cluster) for k, v in value.items()}
+    if isinstance(value, list):
+        return [_substituted(item, cluster) for item in value]
+    if isinstance(value, str) and "${cluster." in value:
+        return VARIABLE.sub(lambda match: _variable(match, cluster), value)
+    return value
+
+
+def _variable(match: re.Match[str], cluster: Cluster) -> str:
+    """The value of a variable; one that means nothing stays as it is written."""
+    name, _, label = match[1].partition(".")
+    if name == "labels" and label:
+        return cluster.all_labels.get(label, match[0])
+    if name in ("name", "provider", "region", "zone") and not label:
+        return str(getattr(cluster, name))
+    return match[0]
+
+
+# -- the rendered object ---------------------------------------------------------------------------
+
+
+class DesiredObject(Unshown, frozen=True):
+    """The template with this cluster's overrides and replicas; the inventory's labels come later.
+
+    ``retain`` are JSON pointers of fields sent at creation only; afterwards the live value stands.
+    ``autoscaler`` is what sets spec.replicas there, as the repository itself says: ``kind name``.
+    ``hidden`` are those of fields whose values no output may show, ``ignore`` of what is left to
+    others once it is created. ``additions`` is what becomes of people's, by the object's own
+    annotation, and ``placed_additions`` by its Placement; None: neither says.
+    """
+
+    cluster: str
+    key: ObjectKey
+    body: Object
+    position: Position
+    retain: tuple[str, ...] = ()
+    autoscaler: str = ""
+    force_conflicts: bool = False
+    recreate: bool = False
+    protect: bool = False
+    orphan: bool = False
+    prune_propagation: Literal["Foreground", "Background", "Orphan"] | None = None
+    hidden: tuple[str, ...] = ()
+    additions: Additions | None = None
+    placed_additions: Additions | None = None
+    ignore: tuple[str, ...] = ()

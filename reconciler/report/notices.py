@@ -1,0 +1,173 @@
+"""How a cluster is, in the words and signs that every report uses. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+
+from msgspec import Struct
+
+from reconciler.failover.cluster_health import ClusterHealth
+from reconciler.failover.probe import Signal
+from reconciler.plan.model import Action, ClusterPlan, Plan, RunResult
+from reconciler.report.grouping import few, together
+from reconciler.report.wording import key_text, unwritten_records, visible
+from reconciler.state.memory import Phase
+
+
+class Health(Struct, frozen=True):
+    """``sign`` is one of ok, degraded, down, unknown: what is drawn. ``reason`` is for people."""
+
+    sign: str
+    word: str
+    reason: str = ""
+
+
+def fleet_health(plan: Plan) -> dict[str, Health]:
+    """Every cluster of the plan by name: as probed, or where nothing was, as it was looked at."""
+    probed = {one.cluster: one for one in plan.health}
+    return {c.name: _health(c, probed.get(c.name)) for c in plan.clusters}
+
+
+def _health(cluster: ClusterPlan, probed: ClusterHealth | None) -> Health:
+    if probed is None:
+        if cluster.reachable:
+            return Health("ok", "reachable")
+        return Health("down", "unreachable", visible(cluster.problem))
+    sign, word = _sign(probed)
+    reason = _reason(probed)
+    if not cluster.reachable and sign in ("ok", "degraded"):
+        # It answered the probe, and not what was asked of it later.
+        sign, word = "down", "unreachable"
+    if not cluster.reachable and not (probed.reason and probed.reason in cluster.problem):
+        reason = f"{cluster.problem}; {reason}" if reason else cluster.problem
+    return Health(sign, word, visible(reason or ("" if cluster.reachable else cluster.problem)))
+
+
+def _sign(probed: ClusterHealth) -> tuple[str, str]:
+    if probed.phase is Phase.DOWN:
+        return "down", "down"
+    if probed.phase is Phase.RETURNING:
+        return "degraded", "coming back"
+    if probed.signal is Signal.UNHEALTHY:
+        return "degraded", "unhealthy"
+    if probed.signal is Signal.UNKNOWN:
+        return "unknown", "unknown"
+    return "ok", "healthy"
+
+
+def _reason(probed: ClusterHealth) -> str:
+    """``connection refused; since 2026-03-01 10:00 UTC``."""
+    return "; ".join(part for part in _parts(probed) if part)
+
+
+def _parts(probed: ClusterHealth) -> Iterator[str]:
+    yield probed.reason
+    if probed.nodes and probed.ready_nodes != probed.nodes and "nodes" not in probed.reason:
+        yield f"{probed.ready_nodes} of {probed.nodes} nodes ready"
+    imagined = probed.reason.startswith("simulated outage")
+    if probed.phase is not Phase.UP and probed.since and not imagined:
+        yield f"since {datetime.fromtimestamp(probed.since, UTC):%Y-%m-%d %H:%M} UTC"
+    yield probed.outlook
+
+
+def unreachable_clusters(plan: Plan) -> list[tuple[str, list[str]]]:
+    """(``down: ...`` or ``left out: ...``, the clusters' names) of those not looked at."""
+    health = fleet_health(plan)
+    return together((_absence(health[c.name]), c.name) for c in plan.clusters if not c.reachable)
+
+
+def _absence(health: Health) -> str:
+    return f"{'down' if health.word == 'down' else 'left out'}: {health.reason}"
+
+
+def health_notices(plan: Plan) -> Iterator[str]:
+    """``aws-eu is unhealthy: ...`` of those that can be looked at and are not well."""
+    looked_at = {cluster.name for cluster in plan.clusters if cluster.reachable}
+    health = fleet_health(plan)
+    for one in plan.health:
+        if one.cluster in looked_at and health[one.cluster].sign != "ok":
+            found = health[one.cluster]
+            word = "of unknown health" if found.sign == "unknown" else found.word
+            yield f"{one.cluster} is {word}" + (f": {found.reason}" if found.reason else "")
+
+
+# -- what must be known before the rest ------------------------------------------------------------
+
+
+MOST_NOTICES = 100
+
+
+class Notice(Struct, frozen=True):
+    """``level`` is stop, down, outage or warning: it chooses the sign and the colour."""
+
+    level: str
+    word: str
+    text: str
+
+
+def notices(plan: Plan, result: RunResult | None = None) -> Iterator[Notice]:
+    """All of them, the gravest first, each sort up to a limit; what a run did if it is one."""
+    for level, word, texts in (
+        ("stop", "Stopped by a guard", list(plan.violations)),
+        ("warning", "Under the guard", list(plan.despite_guards)),
+        ("stop", "Run stopped", [result.stopped] if result and result.stopped else []),
+        ("stop", "Error", list(result.errors) if result else []),
+        ("outage", "Simulated outage", list(plan.simulated_outages)),
+        (
+            "down",
+            "Cluster",
+            [f"{few(names)} {_is(names)} {text}" for text, names in unreachable_clusters(plan)],
+        ),
+        ("warning", "Health", list(health_notices(plan))),
+        ("stop", "Refused", list(_refused(plan))),
+        ("stop", "DNS", list(_dns(plan, result))),
+        ("stop", "Failed", list(_undone(result, "failed"))),
+        ("warning", "Skipped", list(_undone(result, "skipped"))),
+        ("warning", "Nothing is pruned", list(_blocked(plan.clusters))),
+        ("warning", "Warning", [*plan.warnings, *(result.warnings if result else ())]),
+    ):
+        yield from (Notice(level, word, visible(text)) for text in texts[:MOST_NOTICES])
+        if len(texts) > MOST_NOTICES:
+            yield Notice(level, word, f"and {len(texts) - MOST_NOTICES} more like these")
+    if plan.violations and plan.violation_hint:
+        what = "Nothing else" if plan.despite_guards else "Nothing"
+        yield Notice("stop", f"{what} will be written", visible(plan.violation_hint))
+
+
+def _is(names: Sequence[str]) -> str:
+    return "is" if len(names) == 1 else "are"
+
+
+def _blocked(clusters: Sequence[ClusterPlan]) -> Iterator[str]:
+    blocked = ((c.prune_blocked, c.name) for c in clusters if c.prune_blocked)
+    for reason, names in together(blocked):
+        yield f"in {few(names)}: {reason}"
+
+
+def _dns(plan: Plan, result: RunResult | None) -> Iterator[str]:
+    yield from (text.removeprefix("DNS ") for text in plan.dns_errors)
+    if result:
+        yield from (f"{zone}: {text}" for zone, text in unwritten_records(result))
+
+
+def _refused(plan: Plan) -> Iterator[str]:
+    refused = (
+        (f"{key_text(change.key)}: {change.error}", cluster.name)
+        for cluster in plan.clusters
+        for change in cluster.changes
+        if change.action in (Action.FAILED, Action.TERMINATING)
+    )
+    for text, names in together(refused):
+        yield f"{few(names)}: {text}"
+
+
+def _undone(result: RunResult | None, status: str) -> Iterator[str]:
+    outcomes = result.outcomes if result else ()
+    said = (
+        (f"{o.action} of {key_text(o.key)}" + (f": {o.message}" if o.message else ""), o.cluster)
+        for o in outcomes
+        if o.status == status
+    )
+    for text, names in together(said):
+        yield f"{few(names)}: {text}"

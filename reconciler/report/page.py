@@ -1,0 +1,278 @@
+"""What the HTML page shows, in words and numbers that need no more thought. Pure."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from urllib.parse import quote
+
+from msgspec import Struct
+
+from reconciler.plan.model import ClusterPlan, Plan, RunResult, WorkloadRow
+from reconciler.report.fleet_picture import Picture, draw
+from reconciler.report.grouping import avoided, comparison
+from reconciler.report.notices import Health, Notice, fleet_health, notices
+from reconciler.report.page_changes import ChangesView, changes_view
+from reconciler.report.wording import (
+    MARKS,
+    addition_text,
+    changed_rows,
+    dns_action,
+    dns_line,
+    key_text,
+    kind_name,
+    object_name,
+    plural,
+    result_line,
+    summary_line,
+    visible,
+)
+
+PICTURE_WIDTHS = {"wide": 1080, "medium": 760, "narrow": 330}
+"""The fleet is drawn for three widths of the window; the style sheet shows one."""
+
+MOST_CLUSTERS = 2_000
+MOST_WORKLOADS = 200
+MOST_ADDITIONS = 500
+MOST_BARS = 24
+
+
+class Count(Struct, frozen=True):
+    """How many changes of one action."""
+
+    action: str
+    mark: str
+    count: int
+
+
+class ClusterView(Struct, frozen=True):
+    """One cluster; ``before`` and ``after`` are its replicas of all workloads together."""
+
+    name: str
+    search: str
+    provider: str
+    region: str
+    zone: str
+    health: Health
+    counts: tuple[Count, ...]
+    unchanged: int
+    before: int
+    after: int
+    before_width: float
+    after_width: float
+    label: str
+
+
+class Bar(Struct, frozen=True):
+    """One cluster's replicas of a workload; widths in percent of the longest bar."""
+
+    cluster: str
+    before: int
+    after: int
+    before_width: float
+    after_width: float
+
+
+class WorkloadView(Struct, frozen=True):
+    """``same``: what is said of the clusters that have no bar."""
+
+    kind: str
+    name: str
+    placed_by: str
+    before: int
+    after: int
+    shortfall: int
+    bars: tuple[Bar, ...]
+    same: str
+
+
+class Page(Struct, frozen=True):
+    """The whole page; ``of_a_run`` when it tells what was done rather than what would be."""
+
+    title: str
+    federation: str
+    headline: str
+    good: bool
+    of_a_run: bool
+    commit: str
+    compared: str
+    counts: tuple[Count, ...]
+    notices: tuple[Notice, ...]
+    clusters: tuple[ClusterView, ...]
+    clusters_left_out: int
+    signs: tuple[Health, ...]
+    pictures: tuple[tuple[str, Picture], ...]
+    workloads: tuple[WorkloadView, ...]
+    workloads_left_out: int
+    steady: tuple[WorkloadView, ...]
+    additions: tuple[tuple[str, str, str], ...]
+    additions_left_out: int
+    moves: tuple[str, ...]
+    dns: tuple[tuple[str, str, str], ...]
+    base: str
+    avoided: tuple[tuple[str, str, str], ...]
+    changes: ChangesView
+
+
+def plan_page(plan: Plan) -> Page:
+    """What would be done."""
+    return _page(plan, None)
+
+
+def result_page(result: RunResult) -> Page:
+    """What was done; its failures come first."""
+    return _page(result.plan, result)
+
+
+def _page(plan: Plan, result: RunResult | None) -> Page:
+    moving, steady = _workloads(plan)
+    clusters = _clusters(plan)
+    shown = clusters[:MOST_CLUSTERS]
+    places = [(cluster.provider, cluster.region) for cluster in shown]
+    summary = plan.summary()
+    added = tuple(
+        (visible(cluster.name), key_text(one.key), addition_text(field))
+        for cluster in plan.clusters
+        for one in cluster.additions
+        for field in one.fields
+    )
+    good = result.ok if result else not (plan.violations or plan.has_failures)
+    name = visible(plan.federation) or "without a name"
+    return Page(
+        title=f"{'Run' if result else 'Plan'} of {name}",
+        federation=name,
+        headline=visible(result_line(result) if result else summary_line(plan)),
+        good=good,
+        of_a_run=result is not None,
+        commit=visible(plan.commit),
+        compared=comparison(plan.base) if plan.base else "",
+        counts=tuple(Count(str(a), mark, summary[a]) for a, mark in MARKS.items() if summary[a]),
+        notices=tuple(notices(plan, result)),
+        clusters=shown,
+        clusters_left_out=len(clusters) - len(shown),
+        signs=_signs(shown),
+        pictures=tuple((size, draw(places, width)) for size, width in PICTURE_WIDTHS.items()),
+        workloads=moving[:MOST_WORKLOADS],
+        workloads_left_out=len(moving[MOST_WORKLOADS:]) + len(steady[MOST_WORKLOADS:]),
+        steady=steady[:MOST_WORKLOADS],
+        additions=added[:MOST_ADDITIONS],
+        additions_left_out=len(added[MOST_ADDITIONS:]),
+        moves=tuple(visible(move) for move in plan.moves),
+        dns=tuple(
+            (str(dns_action(record)), MARKS[dns_action(record)], dns_line(record))
+            for record in plan.dns
+        ),
+        base=visible(plan.base.ref) if plan.base else "",
+        avoided=tuple((str(action), MARKS[action], text) for action, text in avoided(plan)),
+        changes=changes_view(plan, result.outcomes if result else ()),
+    )
+
+
+# -- clusters --------------------------------------------------------------------------------
+
+
+def _clusters(plan: Plan) -> tuple[ClusterView, ...]:
+    before, after = _sums(plan.workloads)
+    longest = max([*before.values(), *after.values(), 1])
+    health = fleet_health(plan)
+    return tuple(
+        _cluster(c, health[c.name], before[c.name], after[c.name], 100 / longest)
+        for c in plan.clusters
+    )
+
+
+def _sums(rows: Sequence[WorkloadRow]) -> tuple[Mapping[str, int], Mapping[str, int]]:
+    """Replicas of all workloads together, by cluster: before and after."""
+    before: dict[str, int] = defaultdict(int)
+    after: dict[str, int] = defaultdict(int)
+    for row in rows:
+        for counts, sums in ((row.before, before), (row.after, after)):
+            for name, count in counts.items():
+                sums[name] += count
+    return before, after
+
+
+def _cluster(
+    cluster: ClusterPlan, health: Health, before: int, after: int, scale: float
+) -> ClusterView:
+    found = [change.action for change in cluster.changes]
+    counts = tuple(
+        Count(str(action), mark, found.count(action))
+        for action, mark in MARKS.items()
+        if action in found
+    )
+    said = [health.word, plural(len(found), "change") if found else "no changes"]
+    said.append(f"replicas {before} to {after}" if before != after else f"replicas {after}")
+    return ClusterView(
+        name=visible(cluster.name),
+        search=f"#search={quote(cluster.name)}",
+        provider=visible(cluster.provider),
+        region=visible(cluster.region),
+        zone=visible(cluster.zone),
+        health=health,
+        counts=counts,
+        unchanged=cluster.unchanged,
+        before=before,
+        after=after,
+        before_width=round(before * scale, 1),
+        after_width=round(after * scale, 1),
+        label=f"{visible(cluster.name)}: {', '.join(said)}",
+    )
+
+
+def _signs(clusters: Sequence[ClusterView]) -> tuple[Health, ...]:
+    """What the signs in the picture mean, best first; only those that are there."""
+    order = ("ok", "degraded", "down", "unknown")
+    words: dict[str, set[str]] = {sign: set() for sign in order}
+    for cluster in clusters:
+        words[cluster.health.sign].add(cluster.health.word)
+    return tuple(Health(sign, " or ".join(sorted(words[sign]))) for sign in order if words[sign])
+
+
+def middle_cut(text: str, room: int) -> str:
+    """Both ends of a name: clusters of one fleet often differ in the last letters only."""
+    if len(text) <= room:
+        return text
+    tail = room // 2
+    return f"{text[: room - tail - 1]}…{text[-tail:]}"
+
+
+# -- workloads -------------------------------------------------------------------------------
+
+
+def _workloads(plan: Plan) -> tuple[tuple[WorkloadView, ...], tuple[WorkloadView, ...]]:
+    """(those whose replicas change or do not fit, the others)."""
+    changed = changed_rows(plan.workloads)
+    keys = {row.key for row in changed}
+    steady = [row for row in plan.workloads if row.key not in keys]
+    return tuple(map(_workload, changed)), tuple(map(_workload, steady))
+
+
+def _workload(row: WorkloadRow) -> WorkloadView:
+    pairs = [
+        (name, row.before.get(name, 0), row.after.get(name, 0))
+        for name in sorted({*row.before, *row.after})
+    ]
+    ordered = sorted(pairs, key=lambda pair: (pair[1] == pair[2], pair[0]))
+    # Of many clusters only those that change are worth a bar.
+    shown = pairs if len(pairs) <= MOST_BARS else ordered[:MOST_BARS]
+    rest = ordered[MOST_BARS:] if len(pairs) > MOST_BARS else []
+    changing = sum(before != after for _, before, after in rest)
+    parts = [
+        f"{plural(changing, 'more cluster')} change" + "s" * (changing == 1) if changing else "",
+        f"{plural(len(rest) - changing, 'more cluster')} as before" if len(rest) > changing else "",
+    ]
+    scale = 100 / max([1, *(max(before, after) for _, before, after in pairs)])
+    return WorkloadView(
+        kind_name(row.key),
+        object_name(row.key),
+        visible(row.placed_by),
+        sum(row.before.values()),
+        sum(row.after.values()),
+        row.shortfall,
+        tuple(
+            Bar(visible(name), old, new, round(old * scale, 1), round(new * scale, 1))
+            for name, old, new in shown
+        ),
+        "; ".join(part for part in parts if part),
+    )

@@ -1,0 +1,208 @@
+"""The matrix workload x outage for people, pull requests and programs. Pure."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Iterator
+
+import click
+import orjson
+
+from reconciler.cluster.warnings import warning_texts
+from reconciler.failover.survivability import Cell, Fate, Outage, Row, Survivability, fates
+from reconciler.report.wording import kind_name, object_name, visible
+
+VERSION = 1
+_WORDS = {Fate.UNTOUCHED: "·", Fate.SURVIVES: "survives", Fate.DEGRADED: "", Fate.DOWN: "DOWN"}
+_COLOURS = {Fate.SURVIVES: "green", Fate.DEGRADED: "yellow", Fate.DOWN: "red"}
+_SIGNS = {Fate.UNTOUCHED: "·", Fate.SURVIVES: "✅", Fate.DEGRADED: "⚠️", Fate.DOWN: "❌"}
+_GAP = "  "
+
+
+def render_survivability_text(
+    matrix: Survivability, *, colour: bool = False, width: int = 100
+) -> str:
+    """A table where the outages fit in a line; otherwise each outage with what it hits."""
+    lines = [f"Warning: {visible(text)}" for text in matrix.warnings]
+    lines += [""] if lines else []
+    if matrix.rows:
+        lines += _table(matrix, colour, width) or _by_outage(matrix, colour)
+        lines += ["", *_legend(matrix)]
+    lines.append(survivability_summary(matrix))
+    lines += [visible(text) for text in _live(matrix)]
+    return "\n".join(lines) + "\n"
+
+
+def survivability_summary(matrix: Survivability) -> str:
+    """``9 workloads, 6 outages: 5 survive all, 3 are degraded by some, 1 is down in some.``"""
+    count = fates(matrix)
+    well = count[Fate.SURVIVES] + count[Fate.UNTOUCHED]
+    return (
+        f"{len(matrix.rows)} workloads, {len(matrix.outages)} outages: {well} survive all, "
+        f"{count[Fate.DEGRADED]} lose replicas in some, {count[Fate.DOWN]} are down in some."
+    )
+
+
+def render_survivability_markdown(matrix: Survivability) -> str:
+    """For a pull request's comment."""
+    lines = ["<!-- federation-reconciler:survivability -->", "### Survivability", ""]
+    lines += [f"> **Warning:** {_escaped(text)}" for text in matrix.warnings]
+    lines += [_escaped(survivability_summary(matrix)), ""]
+    if matrix.rows:
+        lines.append(
+            "| workload | " + " | ".join(_escaped(_heading(o)) for o in matrix.outages) + " |"
+        )
+        lines.append("|---" * (len(matrix.outages) + 1) + "|")
+        for row in matrix.rows:
+            cells = [f"{_SIGNS[cell.fate]} {_escaped(_detail(cell))}".strip() for cell in row.cells]
+            lines.append(f"| {_escaped(_name(row))} | " + " | ".join(cells) + " |")
+        lines += ["", *(f"- {_escaped(text)}" for text in _legend(matrix))]
+    lines += ["", *(f"- {_escaped(text)}" for text in _live(matrix))]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def render_survivability_json(matrix: Survivability) -> str:
+    """Versioned; ``schemas/survivability.json`` describes it."""
+    document: dict[str, object] = {
+        "apiVersion": f"federation.reconciler.dev/survivability.v{VERSION}",
+        "federation": matrix.federation,
+        "warnings": list(matrix.warnings),
+        "outages": [
+            {"names": list(o.names), "clusters": list(o.clusters), "remark": o.remark}
+            for o in matrix.outages
+        ],
+        "workloads": [
+            {
+                "kind": str(row.workload.group_kind),
+                "namespace": row.workload.namespace,
+                "name": row.workload.name,
+                "worst": row.worst,
+                "outages": [
+                    {
+                        "outage": outage.title,
+                        "fate": cell.fate,
+                        "before": cell.before,
+                        "lost": cell.lost,
+                        "after": cell.after,
+                    }
+                    for outage, cell in zip(matrix.outages, row.cells, strict=True)
+                ],
+            }
+            for row in matrix.rows
+        ],
+        "summary": {str(fate): count for fate, count in fates(matrix).items()},
+    }
+    if matrix.live is not None:
+        document["live"] = {
+            "tried": matrix.live.tried,
+            "refused": [
+                {
+                    "kind": str(one.workload.group_kind),
+                    "namespace": one.workload.namespace,
+                    "name": one.workload.name,
+                    "cluster": one.cluster,
+                    "message": one.message,
+                    "certain": one.certain,
+                }
+                for one in matrix.live.refused
+            ],
+            "unanswered": dict(sorted(matrix.live.unanswered.items())),
+            "warnings": sorted(warning_texts(matrix.live.heard)),
+        }
+    return orjson.dumps(document, option=orjson.OPT_INDENT_2).decode() + "\n"
+
+
+def _live(matrix: Survivability) -> Iterator[str]:
+    """What the clusters said to what they would have to take over."""
+    if (live := matrix.live) is None:
+        return
+    certain = sum(one.certain for one in live.refused)
+    yield f"{live.tried} stand-ins tried in the clusters, {certain} refused."
+    for one in live.refused:
+        verb = "refused" if one.certain else "not sure"
+        name = f"{kind_name(one.workload)} {object_name(one.workload)}"
+        yield f"{one.cluster}: {name} {verb}: {one.message}"
+    for cluster, why in sorted(live.unanswered.items()):
+        yield f"{cluster}: not asked: {why}"
+    yield from sorted(warning_texts(live.heard))
+
+
+def _detail(cell: Cell) -> str:
+    if cell.fate is Fate.DEGRADED:
+        return f"-{cell.before - cell.after} of {cell.before}"
+    if cell.fate is Fate.SURVIVES:
+        return f"{cell.lost} moved" if cell.after == cell.before else f"{cell.after} run"
+    return "DOWN" if cell.fate is Fate.DOWN else ""
+
+
+def _words(cell: Cell) -> str:
+    """``survives``, ``-2 of 4``, ``DOWN``; a dot where nothing of it ran there."""
+    return _WORDS[cell.fate] or _detail(cell)
+
+
+def _name(row: Row) -> str:
+    return f"{kind_name(row.workload)} {object_name(row.workload)}"
+
+
+def _heading(outage: Outage) -> str:
+    """``aws-eu`` for a single cluster, ``provider gcp`` for a group."""
+    what, _, value = outage.title.partition("=")
+    return visible(outage.clusters[0] if len(outage.clusters) == 1 else f"{what} {value}")
+
+
+def _table(matrix: Survivability, colour: bool, width: int) -> list[str]:
+    """Lines, or nothing where they would not fit."""
+    headings = [_heading(outage) for outage in matrix.outages]
+    texts = [[_words(cell) for cell in row.cells] for row in matrix.rows]
+    first = max(len(_name(row)) for row in matrix.rows)
+    columns = [
+        max(len(heading), *(len(row[at]) for row in texts)) for at, heading in enumerate(headings)
+    ]
+    if first + sum(columns) + len(_GAP) * len(columns) > width:
+        return []
+    lines = [_line("", first, zip(headings, columns, strict=True))]
+    for row, words in zip(matrix.rows, texts, strict=True):
+        padded = [
+            _painted(word.ljust(room), cell.fate, colour)
+            for word, room, cell in zip(words, columns, row.cells, strict=True)
+        ]
+        lines.append(_GAP.join([_name(row).ljust(first), *padded]).rstrip())
+    return lines
+
+
+def _line(name: str, room: int, cells: Iterator[tuple[str, int]]) -> str:
+    return _GAP.join([name.ljust(room), *(text.ljust(width) for text, width in cells)]).rstrip()
+
+
+def _by_outage(matrix: Survivability, colour: bool) -> list[str]:
+    lines = []
+    for at, outage in enumerate(matrix.outages):
+        hit = [row for row in matrix.rows if row.cells[at].fate in (Fate.DEGRADED, Fate.DOWN)]
+        lines.append(f"{_heading(outage)}: " + ("" if hit else "all survive"))
+        for row in sorted(hit, key=lambda r: (r.cells[at].fate is not Fate.DOWN, r.workload)):
+            cell = row.cells[at]
+            lines.append(f"  {_name(row)}  {_painted(_words(cell), cell.fate, colour)}")
+    return lines
+
+
+def _legend(matrix: Survivability) -> Iterator[str]:
+    if any(cell.fate is Fate.UNTOUCHED for row in matrix.rows for cell in row.cells):
+        yield f"{_WORDS[Fate.UNTOUCHED]}: nothing of it runs there"
+    for outage in matrix.outages:
+        if len(outage.clusters) > 1:
+            yield f"{_heading(outage)}: {', '.join(outage.clusters)}"
+    for outage in matrix.outages:
+        if outage.remark:
+            yield f"{_heading(outage)}: {visible(outage.remark)}"
+    if any(cell.fate is Fate.DEGRADED for row in matrix.rows for cell in row.cells):
+        yield "-2 of 9: two of nine replicas would run nowhere"
+
+
+def _painted(text: str, fate: Fate, colour: bool) -> str:
+    if not colour or fate not in _COLOURS:
+        return text
+    return click.style(text, fg=_COLOURS[fate], bold=fate is Fate.DOWN)
+
+
+def _escaped(text: str) -> str:
+    return html.escape(visible(text), quote=False).replace("|", "\\|")

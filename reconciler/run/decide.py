@@ -1,0 +1,352 @@
+"""What runs where, and whom to leave alone: probes, memory and what runs now -> FleetDecision.
+
+Made once for a run; of pods that share one, the first makes it for all (``sharding``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from reconciler.api.errors import ClusterError
+from reconciler.api.objects import ObjectKey, Unshown, map_of
+from reconciler.cluster.client import Member
+from reconciler.cluster.discovery import GroupVersionKind
+from reconciler.cluster.responses import reading_answers
+from reconciler.dns.step import asks_for_records
+from reconciler.failover.availability import assess
+from reconciler.failover.clock import ahead_of, aligned, step_of, witnessed
+from reconciler.failover.cluster_health import ClusterHealth, duration_words
+from reconciler.failover.probe import Probe, Signal, probe_all
+from reconciler.federation.model import Cluster, DesiredState, Workload
+from reconciler.git.owner import Claimant
+from reconciler.inventory.applyset import IDENTITY, identity_of
+from reconciler.inventory.ownership import (
+    Servers,
+    changed_servers,
+    clusters_that_left,
+    identified,
+    servers_now,
+    uid_of_kube_system,
+)
+from reconciler.plan.live_state import (
+    Live,
+    MemberState,
+    kinds_of,
+    live_workloads,
+    observe_all,
+    shared_workloads,
+    spread_workloads,
+    words_of,
+)
+from reconciler.plan.placement import place_workloads
+from reconciler.render import run_once
+from reconciler.render.render import Rendering
+from reconciler.run.options import Progress
+from reconciler.scheduler.model import Assignment
+from reconciler.scheduler.remarks import remarks, separations
+from reconciler.scheduler.retain import is_current, keep_until_ready, serves_at_once
+from reconciler.shard.decision import FleetDecision
+from reconciler.state.memory import FleetMemory, Phase
+
+Connect = Callable[[Cluster], Member]
+
+
+class RunInputs(Struct, frozen=True):
+    """What a run begins with.
+
+    usual   the assignments if everything were well, and what they come to
+    mine    the clusters that this run plans; others are looked at where that matters
+    claimant  whose inventories are this run's
+    servers  which API server each cluster was
+    """
+
+    state: DesiredState
+    usual: tuple[Assignment, ...]
+    rendering: Rendering
+    mine: frozenset[str]
+    claimant: Claimant
+    commit: str = ""
+    servers: Servers = Servers()
+
+
+class FleetOutlook(Unshown, frozen=True):
+    """A decision, and what this process saw and knows besides.
+
+    memory       what to remember; None where another pod does that
+    servers      which API server each cluster is, to be remembered whichever pod this is
+    """
+
+    decision: FleetDecision
+    seen: Sequence[MemberState]
+    live: Live
+    health: tuple[ClusterHealth, ...] = ()
+    memory: FleetMemory | None = None
+    servers: Mapping[str, str] = {}
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def answered(self) -> frozenset[str]:
+        """The clusters that could be looked at."""
+        return frozenset(one.cluster.name for one in self.seen if one.observation is not None)
+
+
+def decide_fleet(
+    fleet: RunInputs,
+    memory: FleetMemory,
+    outages: Mapping[str, str],
+    connect: Connect,
+    now: float,
+    progress: Progress,
+) -> FleetOutlook:
+    """Ask the clusters how they are and what they run, and share everything out. Writes nothing.
+
+    ``outages``: cluster -> the outage to imagine. ``now`` is Unix time in seconds.
+    """
+    state = fleet.state
+    probes = _probe(connect, state, outages, progress)
+    heard = probes
+    step = step_of(memory, ahead_of(heard)) if memory.ahead else 0
+    memory = aligned(memory, step)
+    probes, returned = _identified(fleet, memory, probes, connect)
+    availability = assess(state, memory, probes, outages, now)
+    # Replicas are shared out over all clusters, what is spread stands in for others, and names
+    # answer for all of them.
+    everywhere = bool(shared_workloads(state) or spread_workloads(state)) or asks_for_records(state)
+    looked_at = [c for c in state.clusters if everywhere or c.name in fleet.mine]
+    others = {c.name for c in looked_at} - fleet.mine
+    seen, live, strangers = _look(
+        fleet,
+        looked_at,
+        availability.left_alone,
+        # Whether a returning cluster is well is told by all that it runs.
+        others - availability.returning,
+        connect,
+        progress,
+    )
+    if mistaken := {one.cluster.name: one.problem for one in seen if one.mistaken}:
+        # How another cluster is says nothing of this one, which may be down or not.
+        probes = tuple(_unknown(p, mistaken.get(p.cluster, "")) for p in probes)
+        availability = assess(state, memory, probes, outages, now)
+    # Of a cluster whose workloads could not be listed nobody knows what it runs.
+    moving = {
+        GroupVersionKind.of(w.template)
+        for w in (*shared_workloads(state), *spread_workloads(state))
+    }
+    answered = {one.cluster.name for one in seen if one.answers_for(moving)}
+    placing = place_workloads(state, availability, fleet.usual, live, answered, now, strangers)
+    servers, moved = _servers(fleet, seen)
+    servers |= returned
+    known = {cluster.name for cluster in state.clusters}
+    left = clusters_that_left(
+        memory.servers, known, state.federation.name, state.federation.namespace
+    )
+    servers = {name: uid for name, uid in servers.items() if name in known}
+    decision = FleetDecision(
+        fleet.commit,
+        placing.assignments,
+        availability.left_alone,
+        availability.lost,
+        placing.moves,
+        placing.doubtful | availability.silent,
+        availability.tainted,
+        availability.unavailable,
+    )
+    return FleetOutlook(
+        _with_what_stays(fleet, decision, seen, connect),
+        seen,
+        live,
+        health=tuple(
+            replace(one, outlook=f"waits for {placing.waits[one.cluster]}")
+            if one.cluster in placing.waits
+            else one
+            for one in availability.health
+        ),
+        memory=witnessed(
+            replace(_with_ran(placing.memory, fleet, seen), servers=servers),
+            lambda: ahead_of(heard),
+        ),
+        servers=servers,
+        warnings=(
+            *_clock_was_set(step),
+            *availability.warnings,
+            *moved,
+            *left,
+            *placing.warnings,
+            *remarks(state, placing.assignments),
+            *separations(state, fleet.usual),
+        ),
+    )
+
+
+def _clock_was_set(step: int) -> list[str]:
+    if not step:
+        return []
+    where = f"{duration_words(abs(step))} {'forward' if step > 0 else 'back'}"
+    return [
+        f"this machine's clock was set {where} since an earlier run, by the clocks of the clusters;"
+        " no period is longer or shorter for it"
+    ]
+
+
+def _with_ran(memory: FleetMemory, fleet: RunInputs, seen: Sequence[MemberState]) -> FleetMemory:
+    """What each cluster has done of the Jobs that others could stand in for: it is not done again
+    elsewhere when that cluster is down."""
+    jobs = [w for w in spread_workloads(fleet.state) if run_once.runs_once(w.template)]
+    if not fleet.state.federation.failover.enabled or not (jobs or memory.ran):
+        return memory
+    known = {cluster.name for cluster in fleet.state.clusters}
+    ran = {name: found for name, found in memory.ran.items() if name in known and jobs}
+    for one in seen:
+        if one.observation is not None:
+            name = one.cluster.name
+            ran[name] = dict(
+                run_once.finished_in(one.observation, fleet.rendering.objects[name], jobs)
+            )
+    return replace(memory, ran={name: found for name, found in ran.items() if found})
+
+
+def follow_decision(
+    fleet: RunInputs, decision: FleetDecision, connect: Connect, progress: Progress, *, names: bool
+) -> FleetOutlook:
+    """What another pod decided, with a look at the clusters that are this one's.
+
+    ``names``: this pod writes the DNS records, which all clusters answer to.
+    """
+    everywhere = names and asks_for_records(fleet.state)
+    looked_at = [c for c in fleet.state.clusters if everywhere or c.name in fleet.mine]
+    others = {c.name for c in looked_at} - fleet.mine
+    seen, live, _ = _look(fleet, looked_at, decision.left_alone, others, connect, progress)
+    servers, moved = _servers(fleet, seen)
+    decision = _with_what_stays(fleet, decision, seen, connect)
+    return FleetOutlook(decision, seen, live, servers=servers, warnings=tuple(moved))
+
+
+def _with_what_stays(
+    fleet: RunInputs, decision: FleetDecision, seen: Sequence[MemberState], connect: Connect
+) -> FleetDecision:
+    """The decision with what stays in this run's clusters until it is ready elsewhere."""
+    mine = {one.cluster.name: one for one in seen if one.cluster.name in fleet.mine}
+    looked = {n: one.observation for n, one in mine.items() if one.observation is not None}
+    clusters = {cluster.name: cluster for cluster in fleet.state.clusters}
+    sure = identified(connect, fleet.claimant, fleet.servers)
+
+    def not_ready(workload: Workload, key: ObjectKey, name: str, due: int) -> str:
+        if name in decision.doubtful:
+            why = "the cluster looks unhealthy"
+        elif name in looked:
+            _, live = looked[name].members.get(key, (None, None))
+            if live is None and serves_at_once(workload.template):
+                # This run puts it there, and prunes only then.
+                return ""
+            why = is_current(live, due)
+        elif name in mine or name in decision.left_alone:
+            why = decision.left_alone.get(name) or mine[name].problem
+        else:
+            why = _state_elsewhere(sure, clusters[name], workload, key, due)
+        return f"it is ready in {name}: {why}" if why else ""
+
+    here = {name: observation.members for name, observation in looked.items()}
+    assignments, told = keep_until_ready(
+        fleet.state, decision.assignments, here, not_ready, decision.tainted
+    )
+    return replace(decision, assignments=assignments, moves=(*decision.moves, *told))
+
+
+def _state_elsewhere(
+    connect: Connect, cluster: Cluster, workload: Workload, key: ObjectKey, due: int
+) -> str:
+    """Why an object is not ready in a cluster that this run does not plan; nothing: it is."""
+    try:
+        member = connect(cluster)
+        with reading_answers(cluster.name):
+            resource = member.discover().find(GroupVersionKind.of(workload.template))
+            live = member.get(resource, key) if resource else None
+    except ClusterError as error:
+        return words_of(error)
+    marks = map_of(map_of((live or {}).get("metadata")).get("annotations"))
+    if live is not None and marks.get(IDENTITY) != identity_of(key):
+        return "what is there is not ours"
+    return is_current(live, due)
+
+
+def _look(
+    fleet: RunInputs,
+    clusters: Sequence[Cluster],
+    left_alone: Mapping[str, str],
+    partly: Collection[str],
+    connect: Connect,
+    progress: Progress,
+) -> tuple[list[MemberState], Live, frozenset[tuple[ObjectKey, str]]]:
+    progress.phase("observe", len(clusters))
+    seen = observe_all(
+        connect,
+        clusters,
+        fleet.state,
+        kinds_of(fleet.rendering),
+        left_alone,
+        partly,
+        fleet.claimant,
+        fleet.servers,
+        lambda: progress.advance("observe"),
+    )
+    live, strangers = live_workloads(fleet.state, fleet.usual, seen)
+    return seen, live, strangers
+
+
+def _probe(
+    connect: Connect,
+    state: DesiredState,
+    simulated: Mapping[str, str],
+    progress: Progress,
+) -> tuple[Probe, ...]:
+    """One probe per cluster where failover is enabled, or an age is measured without it.
+
+    Simulated outages are not asked.
+    """
+    rules = state.federation.failover
+    if not rules.enabled:
+        if not any(t.effect == "NoExecute" for cluster in state.clusters for t in cluster.taints):
+            return ()
+        # Of these only the clocks are of interest.
+        rules = replace(rules, probe=replace(rules.probe, attempts=1))
+    asked = [cluster for cluster in state.clusters if cluster.name not in simulated]
+    progress.phase("probe", len(asked))
+    found = probe_all(connect, asked, rules, done=lambda: progress.advance("probe"))
+    return (*found, *(Probe(name, Signal.UNHEALTHY, why) for name, why in simulated.items()))
+
+
+def _identified(
+    fleet: RunInputs, memory: FleetMemory, probes: tuple[Probe, ...], connect: Connect
+) -> tuple[tuple[Probe, ...], dict[str, str]]:
+    """The probes without those of another API server that answers where a cluster is down: such
+    does not make it return. And which ones are taken for it from now on. A request for each
+    cluster that counts as down and answers; of the others, the inventory tells."""
+    clusters = {cluster.name: cluster for cluster in fleet.state.clusters}
+    found, taken = [], {}
+    for probe in probes:
+        name, uid = probe.cluster, ""
+        one = memory.clusters.get(name)
+        back = one is not None and one.phase is Phase.DOWN and probe.signal is Signal.HEALTHY
+        if back and name in fleet.servers.uids:
+            try:
+                uid = uid_of_kube_system(connect(clusters[name]))
+            except ClusterError as error:
+                found.append(_unknown(probe, words_of(error)))
+                continue
+            probe = _unknown(probe, changed_servers(name, uid, fleet.claimant, fleet.servers))
+        if uid and probe.answers:
+            taken[name] = uid
+        found.append(probe)
+    return tuple(found), taken
+
+
+def _unknown(probe: Probe, why: str) -> Probe:
+    return Probe(probe.cluster, Signal.UNKNOWN, why, answers=False) if why else probe
+
+
+def _servers(fleet: RunInputs, seen: Sequence[MemberState]) -> tuple[dict[str, str], list[str]]:
+    inventories = {o.cluster.name: o.observation.inventory for o in seen if o.observation}
+    return servers_now(fleet.servers, inventories, fleet.claimant)

@@ -1,0 +1,630 @@
+"""The steps strung together: repository -> state -> members -> plan -> result.
+
+Every step's own work is in its package; here is only the order, and what runs side by side.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from reconciler.api.errors import (
+    BadInput,
+    ClusterError,
+    GuardViolation,
+    ReconcileError,
+    StalePlan,
+    UsageError,
+)
+from reconciler.api.objects import ObjectKey
+from reconciler.cluster.connect import Connections, Connector
+from reconciler.cluster.discovery import GroupVersionKind
+from reconciler.cluster.parallel import in_parallel
+from reconciler.cluster.responses import reading_answers
+from reconciler.dns.step import (
+    asks_for_records,
+    plan_records,
+    returning_records,
+    with_records,
+    withdrawals,
+    write_records,
+)
+from reconciler.failover.survivability import simulated_outages
+from reconciler.federation.model import DesiredState, Federation
+from reconciler.git.owner import Claimant, Owner
+from reconciler.git.trust import LastApplied, check_trust
+from reconciler.inventory.observe import observe
+from reconciler.inventory.ownership import Servers, identified
+from reconciler.lock.run_lock import RunLock
+from reconciler.plan.assemble import HINT, assemble, hold_moved, unreachable_plan
+from reconciler.plan.guards import deletions_of
+from reconciler.plan.live_state import CONCURRENT_MEMBERS, MemberState, words_of
+from reconciler.plan.member_plan import MemberWork, PlanSettings, plan_member, rescue_of
+from reconciler.plan.model import (
+    Action,
+    Change,
+    ClusterPlan,
+    Outcome,
+    Plan,
+    RecordOutcome,
+    RunResult,
+)
+from reconciler.plan.replicas import (
+    as_it_comes,
+    replicas_in,
+    replicas_now,
+    replicas_to_be,
+    with_strangers,
+    workload_rows,
+)
+from reconciler.render.render import Rendering
+from reconciler.run.decide import Connect, FleetOutlook, RunInputs, decide_fleet, follow_decision
+from reconciler.run.options import NoProgress, Options, Progress, usual_seconds
+from reconciler.run.repository import Repository, render_repository
+from reconciler.run.repository import read_repository as read
+from reconciler.scheduler.model import Assignment
+from reconciler.scheduler.remarks import Unplaced, why_unplaced
+from reconciler.scheduler.schedule import schedule
+from reconciler.shard.decision import commit_of, decode_decision, encode_decision
+from reconciler.shard.round import PATIENCE_SECONDS, Round
+from reconciler.state.recollect import (
+    RunMemory,
+    check_owner,
+    in_host_cluster,
+    open_store,
+    recall_memory,
+    remember,
+    remember_commit,
+)
+from reconciler.state.stores import MemoryStore, Remembered
+
+if TYPE_CHECKING:
+    from reconciler.dns.plan import DnsPlan
+from reconciler.api.errors import NoSuchFolder, SourceError
+from reconciler.plan.compare_base import against_base
+from reconciler.plan.model import AgainstBase
+from reconciler.run.repository import read_repository
+
+
+class Prepared(Struct, frozen=True):
+    """A plan with the members it was made for, ready to be carried out.
+
+    ``repository`` and ``connector`` are for telling others of the run, and for knowing the plan
+    again; ``moving`` are the workloads of which a cluster is to run more than when all is well;
+    ``connect`` makes members of any cluster of ``state``, ``identified`` those that are the API
+    server that they were. ``round`` is there where several
+    pods share the run.
+    """
+
+    plan: Plan
+    works: tuple[MemberWork, ...]
+    placed: Mapping[ObjectKey, frozenset[str]]
+    moving: Mapping[str, frozenset[ObjectKey]]
+    recall: RunMemory
+    repository: Repository
+    connector: Connector
+    connect: Connect
+    identified: Connect
+    records: DnsPlan | None = None
+    round: Round | None = None
+
+    @property
+    def state(self) -> DesiredState:
+        return self.repository.state
+
+    @property
+    def federation(self) -> Federation:
+        return self.state.federation
+
+
+def make_plan(
+    options: Options, progress: Progress | None = None, lock: RunLock | None = None
+) -> Prepared:
+    """Look at every member and say what a run would change. Writes to no member.
+
+    ``lock`` is taken before anything is looked at: what is planned under it may be applied under
+    it. Raises SourceError, BadInput, UsageError, LeaseLost; a member's own trouble is part of the
+    plan.
+    """
+    progress = progress or NoProgress()
+    repository, connector, published = _read_under(lock, options)
+    state, now = repository.state, options.clock()
+    _check_names(state, options.clusters)
+    outages = simulated_outages(state, options.simulate_outages)
+    usual = schedule(state)
+    claimant = repository.claimant(take_over=options.take_over, clusters=options.clusters)
+    recall = recall_memory(options, connector, state.federation, claimant)
+    servers = recall.known_servers if not options.simulated else Servers()
+    fleet = RunInputs(
+        state,
+        usual,
+        render_repository(state, usual),
+        _mine(options, state),
+        claimant,
+        repository.commit(),
+        servers,
+    )
+    connect = Connections(connector).member
+    distrust = check_trust(repository.source, LastApplied.of(recall.memory.commit))
+    names = False
+    if published:
+        # A repeated pod 0 writes the names that its forerunner may have left unwritten.
+        names = bool(lock and lock.round and lock.round.shard.decides)
+        decision = decode_decision(published, usual)
+        decided = follow_decision(fleet, decision, connect, progress, names=names)
+    else:
+        decided = decide_fleet(fleet, recall.memory, outages, connect, now, progress)
+    memory = decided.memory or recall.memory
+    recall = replace(recall, memory=memory, servers=decided.servers)
+    if lock and lock.round and not published:
+        recall = _announce(lock.round, fleet, decided, recall)
+    rendering = fleet.rendering
+    if decided.decision.assignments != usual:
+        try:
+            rendering = render_repository(state, decided.decision.assignments)
+        except BadInput:
+            if lock:
+                # Or no grace period would ever end while the fault is there.
+                remember(recall)
+            raise
+    placed = _placed(rendering)
+    # One pod of many writes the names that all clusters answer to.
+    records = None
+    if not published or names:
+        records = plan_records(
+            state,
+            _either(_placed(fleet.rendering), placed),
+            decided.seen,
+            # With action None an outage is only told of.
+            {} if state.federation.failover.action == "None" else decided.decision.down,
+            returning_records(state, usual, decided.live, recall.memory.returning),
+            connect,
+            connector,
+            _owners(recall.owner, claimant, decided.seen),
+            simulated=options.simulated,
+            take_over=options.take_over,
+        )
+    absent = why_unplaced(state, decided.decision.assignments)
+    planned = _plan_all(fleet, decided, rendering, absent, options, now, progress)
+    unreachable = [w for w in planned if isinstance(w, ClusterPlan)]
+    usually = _placed(fleet.rendering)
+    found = [_forgiving(work, usually) for work in planned if isinstance(work, MemberWork)]
+    works = hold_moved(found, unreachable, placed)
+    live = with_strangers(decided.live, {w.cluster.name: w.strangers for w in works})
+    lost = decided.decision.lost
+    before = replicas_now(live, replicas_in(fleet.rendering), lost)
+    after = replicas_to_be(rendering, live, lost, {w.cluster.name: w.left for w in works})
+    plan = assemble(
+        state,
+        works,
+        unreachable,
+        workload_rows(
+            decided.decision.assignments,
+            before,
+            as_it_comes(after, before, [work.plan for work in works]),
+            decided.answered | lost,
+        ),
+        placed,
+        commit=fleet.commit,
+        warnings=[
+            *distrust,
+            *recall.warnings,
+            *sorted(set(connector.told)),
+            *decided.warnings,
+            *absent.warnings(),
+        ],
+        moves=decided.decision.moves,
+        health=decided.health,
+        simulated_outages=options.simulate_outages,
+    )
+    moving = _moving(usual, decided.decision.assignments)
+    plan = with_records(plan, records)
+    if plan.violations:
+        told = _despite_guards(works, moving, withdrawals(records))
+        plan = replace(plan, despite_guards=tuple(told))
+    return Prepared(
+        plan,
+        tuple(works),
+        placed,
+        moving,
+        recall,
+        repository,
+        connector,
+        connect,
+        identified(connect, claimant, servers),
+        records,
+        lock.round if lock else None,
+    )
+
+
+def _owners(
+    remembered: Owner | None, claimant: Claimant, seen: Sequence[MemberState]
+) -> list[Owner]:
+    """This repository as the memory and the members' inventories have it, or would now."""
+    recorded = [one.observation.inventory.owner for one in seen if one.observation]
+    return [owner for owner in (remembered, claimant.owner, *recorded) if owner is not None]
+
+
+def _moving(
+    usual: Sequence[Assignment], assignments: Sequence[Assignment]
+) -> dict[str, frozenset[ObjectKey]]:
+    """Cluster -> what it is to run, or to run more of, only because others do not."""
+    shares = {a.workload: a.replicas for a in usual}
+    found: dict[str, set[ObjectKey]] = {}
+    for one in assignments:
+        for name, count in one.replicas.items() if one.replicas != shares[one.workload] else ():
+            share = shares[one.workload].get(name, 0)
+            if name not in one.leaving and share is not None and (count is None or count > share):
+                found.setdefault(name, set()).add(one.workload)
+    return {name: frozenset(keys) for name, keys in found.items()}
+
+
+def _mine(options: Options, state: DesiredState) -> frozenset[str]:
+    """The clusters that this run plans: all, unless --cluster or --shard says otherwise."""
+    names = frozenset(cluster.name for cluster in state.clusters)
+    mine = options.shard.clusters_of(names) if options.shard else names
+    return mine & set(options.clusters) if options.clusters else mine
+
+
+def _plan_all(
+    fleet: RunInputs,
+    decided: FleetOutlook,
+    rendering: Rendering,
+    absent: Unplaced,
+    options: Options,
+    now: float,
+    progress: Progress,
+) -> list[MemberWork | ClusterPlan]:
+    settings = PlanSettings(
+        force_conflicts=options.force_conflicts,
+        max_deletions=options.max_deletions,
+        now=now if options.sample_at is None else options.sample_at,
+        take_over=options.take_over,
+        checked=lambda count: progress.advance("compare", count),
+    )
+    seen = [one for one in decided.seen if one.cluster.name in fleet.mine]
+    progress.phase("compare", sum(len(rendering.objects[s.cluster.name]) for s in seen))
+    return in_parallel(
+        lambda one: _plan_one(one, rendering, absent, fleet.state, settings),
+        seen,
+        CONCURRENT_MEMBERS,
+    )
+
+
+def _announce(
+    shared: Round, fleet: RunInputs, decided: FleetOutlook, recall: RunMemory
+) -> RunMemory:
+    """Remember what was decided, and only then let the other pods act upon it."""
+    errors, recall = remember(recall)
+    _stop_what_is_not_remembered(errors, bool(decided.decision.moves or decided.decision.down))
+    shared.publish(encode_decision(decided.decision, fleet.usual))
+    return replace(recall, warnings=(*recall.warnings, *errors))
+
+
+def open_memory(options: Options) -> tuple[MemoryStore, Remembered, tuple[str, ...]]:
+    """The fleet's memory, its content, and the names of the clusters. Raises ReconcileError."""
+    repository = read(options)
+    state = repository.state
+    store = open_store(options, _connector(options, state), state.federation)
+    found = store.read()
+    check_owner(found.memory, store, repository.claimant())
+    return store, found, tuple(sorted(cluster.name for cluster in state.clusters))
+
+
+def _read_under(lock: RunLock | None, options: Options) -> tuple[Repository, Connector, bytes]:
+    """The repository, read while the lock is held; a connector that heeds it; what was decided.
+
+    Nothing was decided yet unless several pods share the run, and another one of them did.
+    """
+    if options.shard and not (lock is None or in_host_cluster(options)):
+        raise UsageError(
+            "--shard needs a memory that the pods share, in the host cluster",
+            hint="--state configmap, or --host-context",
+        )
+    repository = read(options, ask_members=True)
+    connector = _connector(options, repository.state)
+    if lock is None:
+        return repository, connector, b""
+    if lock.take(connector, repository.state.federation):
+        # The run that had it may have applied a newer commit than the one that was read.
+        repository = _again(repository, options)
+    connector = replace(connector, fence=lock.check)
+    if lock.round is None:
+        return repository, connector, b""
+    if not repository.checkout.commit or repository.checkout.dirty:
+        raise UsageError("--shard needs a commit, so that all pods read the same")
+    published = _decision_of(lock.round, connector)
+    if published and commit_of(published) != repository.checkout.commit:
+        # The branch has moved on since.
+        repository = _again(repository, replace(options, ref=commit_of(published)))
+    return repository, connector, published
+
+
+def _again(before: Repository, options: Options) -> Repository:
+    repository = read(options, ask_members=True)
+    old, new = before.state.federation, repository.state.federation
+    if (new.name, new.namespace) != (old.name, old.namespace):
+        raise StalePlan(["the Federation got another name while this run waited"])
+    return repository
+
+
+def _decision_of(shared: Round, connector: Connector) -> bytes:
+    """What another pod decided; nothing where that is up to this one."""
+    if shared.shard.decides:
+        # A pod that is repeated stays with what its forerunner decided.
+        return shared.decision()
+    return shared.await_decision(_patience(connector))
+
+
+def apply_plan(
+    prepared: Prepared,
+    progress: Progress | None = None,
+    stopped: Callable[[], str] = lambda: "",
+    *,
+    unattended: bool = True,
+) -> RunResult:
+    """Carry a plan out.
+
+    Raises GuardViolation when it passes a limit, after what no limit may hold up: what was seen is
+    remembered, or no grace period would ever end; and where nobody is there to be asked
+    (``unattended``), names leave the clusters that are down and replicas move from there.
+    """
+    from reconciler.apply.fleet import apply_to_fleet
+    from reconciler.apply.moved_objects import OtherClusters
+
+    progress = progress or NoProgress()
+    plan = prepared.plan
+    if plan.simulated_outages:
+        raise UsageError("a simulated outage can only be planned", hint="add --plan")
+    # What was decided is remembered before it is acted upon: a run that dies has not forgotten.
+    errors, recall = remember(prepared.recall)
+    rescues = prepared.records and any(write.rescue for write in prepared.records.writes)
+    _stop_what_is_not_remembered(errors, bool(plan.moves or prepared.moving or rescues))
+    violations = (*plan.violations, *_guards_of_others(prepared))
+    if violations:
+        done, undone = _rescue(prepared, stopped) if unattended else ([], [])
+        raise GuardViolation(
+            (*violations, *errors, *undone), done=done, hint=plan.violation_hint or HINT
+        )
+    # A name leaves what is down, or about to be pruned, before anything else is done.
+    records = write_records(prepared.records, prepared.connector, stopped)
+    names = _names_of(prepared, records)
+    progress.phase("apply", sum(len(cluster.changes) for cluster in plan.clusters))
+    planned = {cluster.name for cluster in plan.clusters}
+    result = apply_to_fleet(
+        plan,
+        prepared.works,
+        prepared.placed,
+        elsewhere=OtherClusters(
+            [c for c in prepared.state.clusters if c.name not in planned],
+            prepared.identified,
+        ),
+        names=names,
+        stopped=stopped,
+        written=lambda: progress.advance("apply"),
+    )
+    result = replace(result, records=records)
+    well = result.ok and not errors
+    if prepared.round:
+        well, trouble = _ended(prepared.round, well=well)
+        errors += trouble
+    if well:
+        errors += remember_commit(recall, plan.commit, time.time())
+    return replace(result, errors=(*result.errors, *errors)) if errors else result
+
+
+def _guards_of_others(prepared: Prepared) -> list[str]:
+    """Which limits the plans of other pods pass: what one run would not delete, no pod does.
+
+    A pod that deletes nothing waits for nobody, and one that passes a limit itself stops by that.
+    """
+    shared, plan = prepared.round, prepared.plan
+    if shared is None:
+        return []
+    shared.tell_guards(plan.violations)
+    if plan.violations or not deletions_of([change for _, change in plan.writes()]):
+        return []
+    return shared.await_guards(_patience(prepared.connector))
+
+
+def _patience(connector: Connector) -> float:
+    """For how many seconds a pod waits for others."""
+    seconds_left: Callable[[], float] = dict(connector.settings)["seconds_left"]
+    return min(PATIENCE_SECONDS, seconds_left())
+
+
+def _despite_guards(
+    works: Sequence[MemberWork],
+    moving: Mapping[str, frozenset[ObjectKey]],
+    names: DnsPlan | None,
+) -> list[str]:
+    """What ``_rescue`` would do, and which moves wait for the guard."""
+    goes: list[str] = []
+    waits: list[str] = []
+    for work in works:
+        rescued = {change.key for change in rescue_of(work, moving).plan.changes}
+        for change in work.plan.changes:
+            if (
+                change.key in moving.get(work.cluster.name, ())
+                and change.action is not Action.FAILED
+            ):
+                told = f"{change.action} {change.key} in {work.cluster.name}"
+                (goes if change.key in rescued else waits).append(told)
+    goes += [f"DNS {record['name']} {record['type']}" for record in names.changes] if names else []
+    lines = [f"goes on all the same where nobody is asked: {text}" for text in goes]
+    return lines + [f"waits, as it is more than a move: {text}" for text in waits]
+
+
+def _stop_what_is_not_remembered(errors: Sequence[str], acts: bool) -> None:
+    """Raises ReconcileError where a run ``acts`` on an outage, or on its end, that it could not
+    remember: the next one would begin the same grace period anew, and take it back."""
+    if errors and acts:
+        raise ReconcileError(
+            f"{'; '.join(errors)}; this run would move workloads or DNS names by it, so nothing "
+            "was written",
+            hint="make the memory writable, or keep it elsewhere, with --state",
+        )
+
+
+def _rescue(prepared: Prepared, stopped: Callable[[], str]) -> tuple[list[str], list[str]]:
+    """Only what an outage asks for: DNS records leave what is down, and others take over what it
+    ran. What was done and what was not, for people."""
+    from reconciler.apply.fleet import apply_to_fleet
+
+    records = write_records(withdrawals(prepared.records), prepared.connector, stopped)
+    if prepared.round and prepared.round.shard.decides:
+        prepared.round.tell_names("a guard stops shard 0")
+    works = [rescue_of(work, prepared.moving) for work in prepared.works]
+    plan = replace(prepared.plan, clusters=tuple(work.plan for work in works), violations=())
+    outcomes: tuple[Outcome, ...] = ()
+    if any(cluster.changes for cluster in plan.clusters):
+        outcomes = apply_to_fleet(plan, works, prepared.placed, stopped=stopped).outcomes
+    undone = [f"DNS {r.name} {r.type}: {r.message}" for r in records if r.status != "done"]
+    undone += [f"{o.cluster}: {o.key}: {o.message}" for o in outcomes if o.status != "done"]
+    did = [f"{r.name} {r.type}" for r in records if r.status == "done"]
+    did += [f"{o.key} in {o.cluster}" for o in outcomes if o.status == "done"]
+    return did, [f"not done for what is down: {text}" for text in undone]
+
+
+def _names_of(prepared: Prepared, records: Sequence[RecordOutcome]) -> Callable[[], str]:
+    """Why what a DNS name points to must stay, for whoever is to delete it; nothing: it may go."""
+    shared = prepared.round
+    if not asks_for_records(prepared.state):
+        return lambda: ""
+    if shared and not shared.shard.decides:
+        return lambda: shared.await_names(_patience(prepared.connector))
+    undone = [f"DNS {r.name} {r.type}: {r.message}" for r in records if r.status != "done"]
+    failed = "; ".join([*prepared.plan.dns_errors, *undone][:3])
+    if shared:
+        shared.tell_names(failed)
+    return lambda: failed
+
+
+def _ended(shared: Round, *, well: bool) -> tuple[bool, list[str]]:
+    """Whether all pods have ended well, as far as this one can tell; what hinders it."""
+    try:
+        return shared.end(well=well).all_well, []
+    except ReconcileError as error:
+        return False, [f"the other shards could not be told that this one has ended: {error}"]
+
+
+def _check_names(state: DesiredState, names: Sequence[str]) -> None:
+    from reconciler.manifests.problems import near
+
+    known = {cluster.name for cluster in state.clusters}
+    for name in names:
+        if name not in known:
+            hint = near(name, known) or f"there are: {', '.join(sorted(known))}"
+            raise UsageError(f"--cluster {name}: the repository has no such cluster", hint=hint)
+
+
+def _connector(options: Options, state: DesiredState) -> Connector:
+    began = time.monotonic()
+    deadline = began + (options.deadline or usual_seconds(plan_only=options.plan_only))
+
+    def seconds_left() -> float:
+        return min(deadline - time.monotonic(), options.time_left())
+
+    return Connector.from_file(
+        options.kubeconfig,
+        state.federation.namespace,
+        host_context=options.host_context,
+        seconds_left=seconds_left,
+        allow=options.allow_access,
+        first_use="tell" if options.plan_only else "pin",
+    )
+
+
+def _placed(rendering: Rendering) -> dict[ObjectKey, frozenset[str]]:
+    homes: dict[ObjectKey, set[str]] = {}
+    for name, objects in rendering.objects.items():
+        for desired in objects:
+            homes.setdefault(desired.key, set()).add(name)
+            if not desired.key.namespace:
+                # The member's discovery tells whether it is namespaced; here both are remembered.
+                homes.setdefault(desired.key.with_namespace, set()).add(name)
+    return {key: frozenset(names) for key, names in homes.items()}
+
+
+def _plan_one(
+    one: MemberState,
+    rendering: Rendering,
+    absent: Unplaced,
+    state: DesiredState,
+    settings: PlanSettings,
+) -> MemberWork | ClusterPlan:
+    if one.member is None or one.observation is None:
+        return unreachable_plan(one.cluster, one.problem)
+    desired = rendering.objects[one.cluster.name]
+    observation = one.observation
+    wanted = {GroupVersionKind.of(d.body) for d in desired}
+    try:
+        with reading_answers(one.cluster.name):
+            if not wanted <= {*observation.live, *observation.unserved, *observation.failed}:
+                # Rescheduling brought a kind here that the first look did not expect.
+                observation = observe(one.member, observation.inventory, wanted)
+            work = plan_member(
+                one.member, one.cluster, observation, desired, absent, state.federation, settings
+            )
+    except ClusterError as error:
+        return unreachable_plan(one.cluster, words_of(error))
+    finally:
+        one.member.rest()
+    return replace(work, plan=replace(work.plan, requests=one.member.requests))
+
+
+def _forgiving(work: MemberWork, usual: Mapping[ObjectKey, frozenset[str]]) -> MemberWork:
+    """What a cluster refuses of that which it only stands in for fails there, and stops nobody."""
+
+    def at_home(changes: Sequence[Change]) -> tuple[Change, ...]:
+        return tuple(c for c in changes if work.cluster.name in usual.get(c.key, ()))
+
+    return replace(work, invalid=at_home(work.invalid), homeless=at_home(work.homeless))
+
+
+def _either(
+    one: Mapping[ObjectKey, frozenset[str]], other: Mapping[ObjectKey, frozenset[str]]
+) -> dict[ObjectKey, frozenset[str]]:
+    return {
+        key: one.get(key, frozenset()) | other.get(key, frozenset())
+        for key in one.keys() | other.keys()
+    }
+
+
+# -- a plan of two commits -------------------------------------------------------------------------
+
+
+def make_plan_against(options: Options, base: str, progress: Progress | None = None) -> Prepared:
+    """The plan of ``options`` with only what that of the branch, tag or commit ``base`` has not.
+
+    Both are made one after the other, by the same clock; the memory of the fleet is the same, as
+    plans write none. A base that is not valid itself leaves nothing out. Raises what ``make_plan``
+    does for the head, SourceError for a base that cannot be read.
+    """
+    now = options.clock()
+    options = replace(options, clock=lambda: now)
+    prepared = make_plan(options, progress)
+    return replace(prepared, plan=_compared(prepared.plan, replace(options, ref=base), base))
+
+
+def _compared(head: Plan, options: Options, ref: str) -> Plan:
+    try:
+        if options.clusters:
+            known = {cluster.name for cluster in read_repository(options).state.clusters}
+            clusters = tuple(name for name in options.clusters if name in known)
+            if not clusters:
+                return replace(head, base=AgainstBase(ref, problem="it has none of the clusters"))
+            options = replace(options, clusters=clusters)
+        base = make_plan(options).plan
+    except BadInput as error:
+        first = error.problems[0]
+        return replace(head, base=AgainstBase(ref, problem=f"it is not valid: {error}, {first}"))
+    except (NoSuchFolder, UsageError) as error:
+        return replace(head, base=AgainstBase(ref, problem=str(error)))
+    except SourceError as error:
+        raise SourceError(f"the base {ref!r} cannot be read: {error}", hint=error.hint) from error
+    return against_base(head, base, ref)

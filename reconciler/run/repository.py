@@ -1,0 +1,283 @@
+"""A repository, read and understood: what the clusters should run, before anybody looks at them."""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+from collections.abc import Iterator, Sequence
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from reconciler.api.annotations import PREFIX
+from reconciler.api.errors import BadInput, ClusterError, Problem, SourceError
+from reconciler.api.files import Checkout
+from reconciler.api.objects import Object
+from reconciler.dns.step import faults_of_names, faults_of_rules, warnings_about_names
+from reconciler.federation.compile import compile_documents
+from reconciler.federation.lint import VARIABLE, texts_of
+from reconciler.federation.model import Access, Cluster, DesiredState, Federation, PatchOperation
+from reconciler.federation.overrides import join_pointer
+from reconciler.git.location import default_cache
+from reconciler.git.owner import Claimant, claimant_of
+from reconciler.git.read import ReadSource, check_same_rules, read_source, request_of
+from reconciler.manifests.builtin_schemas import TypeFault, template_of, type_faults, unknown_fields
+from reconciler.manifests.cache import ParseCache
+from reconciler.manifests.custom_schemas import (
+    Schemas,
+    custom_faults,
+    custom_problems,
+    schemas_in,
+    unknown_custom_fields,
+)
+from reconciler.manifests.document import Document
+from reconciler.manifests.load import is_manifest, load
+from reconciler.manifests.own_schemas import json_path, schema_name
+from reconciler.manifests.problems import PossibleDefinitions
+from reconciler.manifests.secret_data import QUOTE_IT, holds_contents, kind_of
+from reconciler.render.render import Rendering, place_of, render
+from reconciler.run.options import Options
+from reconciler.scheduler.model import Assignment, FleetView
+from reconciler.scheduler.remarks import remarks, separations, why_unplaced
+from reconciler.scheduler.schedule import schedule
+
+
+class Repository(Struct, frozen=True):
+    """A repository that was read and understood."""
+
+    checkout: Checkout
+    state: DesiredState
+    source: ReadSource
+    documents: tuple[Document, ...] = ()
+
+    def commit(self) -> str:
+        """The commit that is read as it is; empty where files differ from it, or there is none."""
+        from reconciler.git.uncommitted import uncommitted_files
+
+        checkout = self.checkout
+        if not checkout.commit or checkout.dirty:
+            return ""
+        return (
+            "" if uncommitted_files(self.source.where, checkout, is_manifest) else checkout.commit
+        )
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        return self.state.warnings
+
+    def claimant(self, *, take_over: bool = False, clusters: Sequence[str] = ()) -> Claimant:
+        """Whose inventories and memory are this repository's. ``take_over``: also what is
+        another's, in ``clusters`` only where there are some."""
+        found = claimant_of(self.source.where, self.checkout.commit, take_over=take_over)
+        return replace(found, clusters=frozenset(clusters))
+
+
+def read_repository(options: Options, *, ask_members: bool = False) -> Repository:
+    """Read and understand. Raises SourceError, or BadInput with every problem there is.
+
+    ``ask_members``: a federated kind that the repository does not define is looked up in the
+    first member that answers.
+    """
+    source = read_source(request_of(options))
+    name = hashlib.sha256(f"{options.repo}\0{options.path}".encode()).hexdigest()[:16]
+    manifests = load(source.files, ParseCache(default_cache() / "parsed" / f"{name}.json"))
+    unsure = PossibleDefinitions.about(manifests.broken, manifests.unread)
+    found = compile_documents(manifests.documents, unsure=unsure)
+    if found.unknown_kinds and ask_members and found.federation:
+        kinds = _discovered(options, _reached(found.clusters, options), found.federation)
+        found = compile_documents(manifests.documents, kinds, unsure)
+    if found.state and not found.state.clusters and not manifests.problems:
+        # A repository may be checked before its first cluster joins.
+        is_fleet = found.federation is not None and bool(found.federation.position.file)
+        if ask_members or not is_fleet:
+            raise _no_fleet(source, options, len(manifests.documents))
+    problems = [
+        *manifests.problems,
+        *found.problems,
+        *faults_of_rules(found.federation),
+        *faults_of_names(found.state),
+    ]
+    if problems or found.state is None:
+        # All at once: what is wrong with overrides shows when they are tried.
+        if found.partial:
+            problems += render(found.partial, schedule(found.partial)).problems
+        raise BadInput(problems)
+    check_same_rules(source, found.state.federation.source, found.state.federation.position)
+    state = replace(
+        found.state,
+        clusters=_reached(found.state.clusters, options),
+        warnings=(*found.state.warnings, *manifests.warnings, *source.checkout.warnings),
+    )
+    return Repository(source.checkout, state, source, manifests.documents)
+
+
+def _no_fleet(source: ReadSource, options: Options, documents: int) -> SourceError:
+    where = source.where.name + (
+        f", path {options.path!r}" if options.path not in ("", ".") else ""
+    )
+    holds = f"{documents} manifests, and no Cluster" if documents else "no manifest"
+    return SourceError(
+        f"{where} holds {holds}; expected Cluster (or KubeFedCluster) manifests beside those that "
+        "they are to run, and a Federation with its rules",
+        hint="name the right place with --repo and --path; a cluster gets its manifest by: "
+        "reconcile join NAME",
+    )
+
+
+def _reached(clusters: Sequence[Cluster], options: Options) -> tuple[Cluster, ...]:
+    """The clusters with the access by which this run reaches them."""
+    if not options.simulated:
+        return tuple(clusters)
+    return tuple(replace(cluster, access=Access(context=cluster.name)) for cluster in clusters)
+
+
+def _discovered(
+    options: Options, clusters: Sequence[Cluster], federation: Federation
+) -> dict[str, str]:
+    # Most repositories can be understood without asking anybody.
+    from reconciler.cluster.connect import Connector
+
+    connector = Connector.from_file(
+        options.kubeconfig,
+        federation.namespace,
+        host_context=options.host_context,
+        allow=options.allow_access,
+        # The plan that is made next says so.
+        first_use="tell",
+    )
+    for cluster in clusters:
+        try:
+            served = connector.member(cluster).discover().resources
+        except ClusterError:
+            continue
+        # The preferred version of a kind comes first.
+        return {kind.kind: kind.api_version for kind in reversed(list(served))}
+    return {}
+
+
+def validate_repository(options: Options, *, members: bool = True) -> Repository:
+    """All that can be checked without a cluster. Raises SourceError or BadInput.
+
+    ``members``: that a single member cannot be reached as Git says is an error, too, not a warning.
+    """
+    pass
+
+    repository = read_repository(options)
+    state, documents = repository.state, repository.documents
+    faults = [fault for cluster in state.clusters for fault in cluster.faults]
+    assignments = schedule(state, FleetView())
+    problems = [*(faults if members else ()), *render(state, assignments).problems]
+    problems += rendering_problems(documents, state, assignments)
+    if problems:
+        raise BadInput(problems)
+    nowhere = why_unplaced(state, assignments).warnings()
+    unreached = [f"{fault.position}: {fault.message}" for fault in faults]
+    odd = [*remarks(state, assignments), *separations(state, assignments)]
+    warnings = (*state.warnings, *unreached, *rendering_warnings(documents), *odd, *nowhere)
+    warnings = (*warnings, *warnings_about_names(state))
+    return replace(repository, state=replace(state, warnings=warnings))
+
+
+def render_repository(state: DesiredState, assignments: Sequence[Assignment]) -> Rendering:
+    """The objects that each cluster should have. Raises BadInput for overrides that do not fit."""
+    rendering = render(state, assignments)
+    if rendering.problems:
+        raise BadInput(rendering.problems)
+    return rendering
+
+
+# -- what validate looks at besides ----------------------------------------------------------------
+
+
+SUBSTITUTE = PREFIX + "substitute"
+
+
+def rendering_problems(
+    documents: Sequence[Document], state: DesiredState, assignments: Sequence[Assignment]
+) -> list[Problem]:
+    """What servers would refuse of custom resources, and of what overrides make."""
+    schemas = schemas_in(documents)
+    found = [p for d in documents for p in (custom_problems(d, schemas) if schemas else ())]
+    return found + list(_of_overrides(state, assignments, schemas))
+
+
+def _of_overrides(
+    state: DesiredState, assignments: Sequence[Assignment], schemas: Schemas
+) -> Iterator[Problem]:
+    """In every cluster that a workload may ever go to; each fault once, for the first of them."""
+    workloads = {
+        w.key: w
+        for w in state.workloads
+        if (w.substitute_variables or any(map(_patches, w.overrides)))
+        and not holds_contents(w.template)  # Those are checked whenever they are rendered.
+    }
+    everywhere = [
+        replace(a, replicas={**dict.fromkeys(a.spare), **a.replicas}, spare=())
+        for a in assignments
+        if a.workload in workloads
+    ]
+    clusters = {cluster.name: cluster for cluster in state.clusters}
+    told = set()
+    for name, objects in render(state, everywhere).objects.items():
+        for desired in objects:
+            workload = workloads[desired.key]
+            known = {(f.steps, f.twice) for f in _faults(workload.template, schemas)}
+            for fault in _faults(desired.body, schemas):
+                pointer = join_pointer(fault.steps)
+                place = place_of(workload, clusters[name], pointer)
+                if (fault.steps, fault.twice) in known or (place, pointer) in told:
+                    continue
+                told.add((place, pointer))
+                wrong = fault.twice or f"the value is {kind_of(fault.value)}"
+                hint = QUOTE_IT if fault.expected == "text" and not fault.twice else ""
+                message = f"{pointer} of {desired.key} in {name}: {wrong}"
+                yield Problem(place, "", message, fault.expected, hint)
+
+
+def _patches(override: object) -> bool:
+    return any(isinstance(o, PatchOperation) for o in getattr(override, "operations", ()))
+
+
+def _faults(body: Object, schemas: Schemas) -> list[TypeFault]:
+    schema = schemas.get((str(body.get("apiVersion")), str(body.get("kind"))))
+    return [*type_faults(body), *(custom_faults(body, schema) if schema else ())]
+
+
+def rendering_warnings(documents: Sequence[Document]) -> list[str]:
+    """Fields that nobody knows, and variables that nobody fills in."""
+    schemas = schemas_in(documents)
+    found = []
+    for document in documents:
+        body, at = template_of(document)
+        if schema_name(document.body) is not None and not at:
+            continue
+        for steps, known in (*unknown_fields(body), *unknown_custom_fields(body, schemas)):
+            close = difflib.get_close_matches(str(steps[-1]), known, 1)
+            meant = f"; did you mean {close[0]}?" if close else ""
+            whose = (
+                "its CRD"
+                if body.get("apiVersion") in {v for v, _ in schemas}
+                else ("Kubernetes 1.36")
+            )
+            position = document.position(*at, *steps, key=True)
+            found.append(
+                f"{position.file}:{position.line}: {whose} knows no "
+                f"{json_path((*at, *steps))[2:]}{meant}"
+            )
+        found += _of_variables(document)
+    return found
+
+
+def _of_variables(document: Document) -> Iterator[str]:
+    annotations = document.body["metadata"].get("annotations") or {}
+    asked = annotations.get(SUBSTITUTE)
+    used = [path for path, text in texts_of(document.body) if VARIABLE.search(text)]
+    if asked is None and used:
+        position = document.position(*used[0])
+        yield (
+            f"{position.file}:{position.line}: a variable that is not filled in, without the "
+            f'annotation {SUBSTITUTE}: "true" ("false" says that it is meant so)'
+        )
+    if asked == "true" and not used:
+        position = document.position("metadata", "annotations", SUBSTITUTE)
+        yield f"{position.file}:{position.line}: {SUBSTITUTE} has no effect: there is no variable"

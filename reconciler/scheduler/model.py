@@ -1,0 +1,69 @@
+"""The scheduler's answer: which cluster runs what, and how much of it."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+
+from msgspec import Struct, field
+
+from reconciler.api.objects import ObjectKey
+
+
+class Assignment(Struct, frozen=True):
+    """Where one workload goes.
+
+    ``replicas`` maps each chosen cluster (in name order) to its replica count, or to None where
+    the template's own count stands. A chosen cluster may have 0. ``left_out`` says why clusters
+    that could have been chosen were not (``cluster -> reason``). ``shortfall`` counts replicas
+    that fit nowhere. ``spare`` are clusters that may run it and have no part in it now. ``leaving``
+    are those of ``replicas`` that it is to leave once it is ready elsewhere.
+    """
+
+    workload: ObjectKey
+    replicas: Mapping[str, int | None]
+    placed_by: str = ""
+    left_out: Mapping[str, str] = field(default_factory=dict)
+    shortfall: int = 0
+    spare: tuple[str, ...] = ()
+    leaving: frozenset[str] = frozenset()
+    warnings: tuple[str, ...] = ()
+
+
+# -- what the scheduler sees -----------------------------------------------------------------------
+
+
+class FleetView(Struct, frozen=True):
+    """Observed facts, all optional; an empty view means that everything is up and nothing runs.
+
+    unavailable  cluster -> why it gets no replicas (declared down, drained)
+    returning    clusters that take over their share again, or may have to
+    present      workload -> cluster that has it now, as ours -> replicas that it asks for there, of
+                 workloads that are divided or spread
+    staying      workload -> unavailable clusters that it does not leave all the same
+    away         workload -> cluster that is up -> why this one workload gets no replicas there
+    tainted      cluster -> taint (``key=value:effect``) -> for how many seconds it has been there
+    current      workload -> cluster -> replicas that run and are ready there now
+    capacity     workload -> cluster -> the most replicas of it that the cluster can hold
+    spare        cluster -> replicas' worth of free room, for weighing by capacity
+    """
+
+    unavailable: Mapping[str, str] = field(default_factory=dict)
+    returning: Collection[str] = ()
+    present: Mapping[ObjectKey, Mapping[str, int]] = field(default_factory=dict)
+    staying: Mapping[ObjectKey, Collection[str]] = field(default_factory=dict)
+    away: Mapping[ObjectKey, Mapping[str, str]] = field(default_factory=dict)
+    tainted: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    current: Mapping[ObjectKey, Mapping[str, int]] = field(default_factory=dict)
+    capacity: Mapping[ObjectKey, Mapping[str, int]] = field(default_factory=dict)
+    spare: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether all is as Git alone would have it."""
+        return not any(getattr(self, name) for name in self.__struct_fields__)
+
+    def unavailable_for(self, workload: ObjectKey) -> dict[str, str]:
+        """Cluster -> why this workload gets no replicas there."""
+        staying = self.staying.get(workload, ())
+        gone = {name: why for name, why in self.unavailable.items() if name not in staying}
+        return gone | dict(self.away.get(workload, {}))

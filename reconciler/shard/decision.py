@@ -1,0 +1,126 @@
+"""What one pod decides for all pods of a round, as a value and as bytes. Pure."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import orjson
+from msgspec import Struct, field
+from msgspec.structs import replace
+
+from reconciler.api.errors import ReconcileError
+from reconciler.api.objects import ObjectKey
+from reconciler.scheduler.model import Assignment
+
+VERSION = 2
+MAX_INFLATED = 64 * 1024 * 1024
+
+
+class FleetDecision(Struct, frozen=True):
+    """Where everything goes in this run, whoever carries it out.
+
+    commit       what was decided upon; "" for a repository that is no commit
+    assignments  one for each workload, sorted by it
+    left_alone   cluster -> why it is neither looked at nor written to
+    lost         clusters whose replicas are gone as of this run
+    moves        what moves or waits, for people
+    doubtful     clusters whose word is not taken for it that something serves there
+    tainted      cluster -> taint -> for how many seconds it has been there
+    down         cluster -> why its DNS records are withdrawn
+    """
+
+    commit: str
+    assignments: tuple[Assignment, ...]
+    left_alone: Mapping[str, str] = field(default_factory=dict)
+    lost: frozenset[str] = frozenset()
+    moves: tuple[str, ...] = ()
+    doubtful: frozenset[str] = frozenset()
+    tainted: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    down: Mapping[str, str] = field(default_factory=dict)
+
+
+def encode_decision(decision: FleetDecision, usual: Sequence[Assignment]) -> bytes:
+    """Only what differs from ``usual``, which every pod can tell from Git alone."""
+    same = {assignment.workload: assignment for assignment in usual}
+    document = {
+        "version": VERSION,
+        "commit": decision.commit,
+        "assignments": [
+            [list(a.workload), dict(a.replicas), a.shortfall, sorted(a.leaving)]
+            for a in decision.assignments
+            if _told(a) != _told(same[a.workload])
+        ],
+        "leftAlone": dict(decision.left_alone),
+        "lost": sorted(decision.lost),
+        "moves": list(decision.moves),
+        "doubtful": sorted(decision.doubtful),
+        "down": dict(decision.down),
+        "tainted": {name: dict(ages) for name, ages in decision.tainted.items()},
+    }
+    return zlib.compress(orjson.dumps(document, option=orjson.OPT_SORT_KEYS))
+
+
+def commit_of(data: bytes) -> str:
+    """The commit that was decided upon. Raises ReconcileError for what no pod writes."""
+    return str(_document(data).get("commit", ""))
+
+
+def decode_decision(data: bytes, usual: Sequence[Assignment]) -> FleetDecision:
+    """The inverse of ``encode_decision``, with the same ``usual``. Raises ReconcileError."""
+    document = _document(data)
+    try:
+        changed = {
+            ObjectKey(*key): (_counts(replicas), int(shortfall), frozenset(map(str, leaving)))
+            for key, replicas, shortfall, leaving in document["assignments"]
+        }
+        return FleetDecision(
+            str(document["commit"]),
+            tuple(
+                replace(a, **dict(zip(_TOLD, changed[a.workload], strict=True)))
+                if a.workload in changed
+                else a
+                for a in usual
+            ),
+            {str(name): str(why) for name, why in document["leftAlone"].items()},
+            frozenset(str(name) for name in document["lost"]),
+            tuple(str(move) for move in document["moves"]),
+            frozenset(str(name) for name in document["doubtful"]),
+            {
+                str(name): {str(taint): float(age) for taint, age in ages.items()}
+                for name, ages in document["tainted"].items()
+            },
+            {str(name): str(why) for name, why in document["down"].items()},
+        )
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise _unreadable(f"a part of it is not as it should be: {error}") from None
+
+
+_TOLD = ("replicas", "shortfall", "leaving")
+
+
+def _told(assignment: Assignment) -> tuple[Any, ...]:
+    return tuple(getattr(assignment, name) for name in _TOLD)
+
+
+def _counts(replicas: Mapping[str, Any]) -> dict[str, int | None]:
+    return {str(name): None if n is None else int(n) for name, n in sorted(replicas.items())}
+
+
+def _document(data: bytes) -> dict[str, Any]:
+    inflate = zlib.decompressobj()
+    try:
+        document = orjson.loads(inflate.decompress(data, MAX_INFLATED))
+    except (zlib.error, orjson.JSONDecodeError) as error:
+        raise _unreadable(f"not what a pod writes: {error}") from None
+    if not isinstance(document, dict) or document.get("version") != VERSION:
+        raise _unreadable("written by another version")
+    return document
+
+
+def _unreadable(why: str) -> ReconcileError:
+    return ReconcileError(
+        f"what was decided in this round cannot be read: {why}",
+        hint="all pods of a Job must run the same version",
+    )

@@ -1,0 +1,214 @@
+"""What a run remembers of the runs before it: a value, and its form in a file or a ConfigMap.
+
+A memory that is lost or damaged is an empty one, and an empty one never moves anything: nothing
+counts as down, and no cluster counts as known to run its share.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Any
+
+import orjson
+from msgspec import Struct, convert, field, to_builtins
+
+from reconciler.git.owner import Owner
+
+VERSION = 1
+MAX_BYTES = 900_000
+"""A ConfigMap holds 1 MiB; what is remembered of single workloads is given up before that."""
+
+
+class Phase(StrEnum):
+    """What a cluster counts as. RETURNING: it takes over its share again, nobody gave theirs up."""
+
+    UP = "Up"
+    DOWN = "Down"
+    RETURNING = "Returning"
+
+
+class ClusterMemory(Struct, frozen=True):
+    """One cluster. Times are Unix seconds, ``streak`` is in seconds.
+
+    since     when the phase began; 0 when that is not known
+    streak    for how long the signal has spoken against the phase, as far as runs saw it
+    seen      when a run last saw it do so; 0: the last run did not
+    known     it was seen healthy while it was up: it can be taken to run its share
+    reason    why it was declared down, or last seemed to be
+    outages   how often it was declared down
+    released  a person allowed its return (failback Manual)
+    """
+
+    phase: Phase = Phase.UP
+    since: float = 0.0
+    streak: float = 0.0
+    seen: float = 0.0
+    known: bool = False
+    reason: str = ""
+    outages: int = 0
+    released: bool = False
+
+
+class WorkloadMemory(Struct, frozen=True):
+    """One workload in one cluster: ``streak`` and ``seen`` as above, of its being unavailable.
+
+    away      since when it is kept away from there; 0: it is not
+    moves     how often it was moved away; each time it stays away twice as long
+    template  a digest of what it was then: a new version gets a new chance
+    """
+
+    streak: float = 0.0
+    seen: float = 0.0
+    away: float = 0.0
+    moves: int = 0
+    template: str = ""
+
+
+class Notified(Struct, frozen=True):
+    """What people were told, so that they are told of changes only.
+
+    federation  its name, for a run that cannot read the repository
+    receivers   as it last named them: where their address is, never the address
+    states     receiver/subject -> the state that it was last told; what is well has no entry
+    """
+
+    federation: str = ""
+    receivers: tuple[Mapping[str, Any], ...] = ()
+    states: Mapping[str, str] = field(default_factory=dict)
+
+
+class FleetMemory(Struct, frozen=True):
+    """All that is remembered. ``workloads``: cluster -> workload (its key as text) -> memory.
+
+    ``ran``: cluster -> spread Job (its key as text) that has finished there -> digest of its spec.
+    ``taints``: cluster -> taint (``key=value:effect``) -> when it was first seen.
+    ``commit`` is the commit that was last applied without a failure, ``applied_at`` when.
+    ``servers``: cluster -> the UID of its kube-system, which tells its API server from others.
+    ``ahead``: cluster -> seconds by which its clock was ahead of this machine's; of no cluster
+    where no age is measured.
+    ``owner`` is the repository that all this is about; None: nobody has recorded it.
+    """
+
+    clusters: Mapping[str, ClusterMemory] = field(default_factory=dict)
+    workloads: Mapping[str, Mapping[str, WorkloadMemory]] = field(default_factory=dict)
+    ran: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    taints: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    commit: str = ""
+    applied_at: float = 0.0
+    told: Notified = Notified()
+    servers: Mapping[str, str] = field(default_factory=dict)
+    owner: Owner | None = None
+    ahead: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def returning(self) -> frozenset[str]:
+        """The clusters that take over their share again, and have not taken over all of it."""
+        return frozenset(n for n, one in self.clusters.items() if one.phase is Phase.RETURNING)
+
+
+class DamagedMemory(Exception):
+    """The bytes are no memory of a version that this program reads."""
+
+
+def encode_memory(memory: FleetMemory) -> bytes:
+    """Sorted and indented JSON, so that people can read it and equal memories are equal bytes."""
+    document: dict[str, Any] = {
+        "version": VERSION,
+        "clusters": {name: _told(one) for name, one in memory.clusters.items()},
+        "workloads": {
+            name: {key: _told(one) for key, one in workloads.items()}
+            for name, workloads in memory.workloads.items()
+            if workloads
+        },
+        "ran": {name: dict(ran) for name, ran in memory.ran.items() if ran},
+        "taints": {name: dict(taints) for name, taints in memory.taints.items() if taints},
+        "commit": memory.commit,
+        "appliedAt": memory.applied_at,
+    }
+    if memory.servers:
+        document["servers"] = dict(memory.servers)
+    if memory.ahead:
+        document["ahead"] = dict(memory.ahead)
+    if memory.owner is not None:
+        document["owner"] = to_builtins(memory.owner)
+    if memory.told != Notified():
+        document["told"] = {
+            "federation": memory.told.federation,
+            "receivers": [dict(one) for one in memory.told.receivers],
+            "states": dict(memory.told.states),
+        }
+    text = orjson.dumps(document, option=orjson.OPT_SORT_KEYS | orjson.OPT_INDENT_2)
+    if len(text) > MAX_BYTES and document["workloads"]:
+        # Forgetting these only makes their clocks begin anew.
+        document["workloads"] = {}
+        text = orjson.dumps(document, option=orjson.OPT_SORT_KEYS)
+    return text
+
+
+def decode_memory(data: bytes) -> FleetMemory:
+    """The inverse of ``encode_memory``. Raises DamagedMemory, with the reason."""
+    try:
+        document = orjson.loads(data)
+    except orjson.JSONDecodeError as error:
+        raise DamagedMemory(f"not JSON: {error}") from None
+    if not isinstance(document, dict) or "version" not in document:
+        raise DamagedMemory("it has no version")
+    if document["version"] != VERSION:
+        raise DamagedMemory(f"version {document['version']!r} is not {VERSION}")
+    try:
+        return FleetMemory(
+            clusters={
+                str(name): _cluster(one) for name, one in document.get("clusters", {}).items()
+            },
+            workloads={
+                str(name): {str(key): WorkloadMemory(**_checked(one)) for key, one in found.items()}
+                for name, found in document.get("workloads", {}).items()
+            },
+            ran={
+                str(name): {str(key): str(digest) for key, digest in found.items()}
+                for name, found in document.get("ran", {}).items()
+            },
+            taints={
+                str(name): {str(taint): float(since) for taint, since in found.items()}
+                for name, found in document.get("taints", {}).items()
+            },
+            commit=str(document.get("commit", "")),
+            applied_at=float(document.get("appliedAt", 0)),
+            told=_what_was_told(document.get("told", {})),
+            servers=convert(document.get("servers", {}), dict[str, str]),
+            owner=convert(document.get("owner"), Owner | None),
+            ahead=convert(document.get("ahead", {}), dict[str, int]),
+        )
+    except (TypeError, ValueError, AttributeError, KeyError) as error:
+        raise DamagedMemory(f"a part of it is not as it should be: {error}") from None
+
+
+def _told(one: ClusterMemory | WorkloadMemory) -> dict[str, Any]:
+    """The fields that differ from their defaults."""
+    fields = {name: getattr(one, name) for name in one.__struct_fields__}
+    default = type(one)()
+    return {name: value for name, value in fields.items() if value != getattr(default, name)}
+
+
+def _what_was_told(one: dict[str, Any]) -> Notified:
+    return Notified(
+        str(one.get("federation", "")),
+        tuple(dict(receiver) for receiver in one.get("receivers", ())),
+        {str(name): str(state) for name, state in one.get("states", {}).items()},
+    )
+
+
+def _cluster(one: dict[str, Any]) -> ClusterMemory:
+    given = _checked({k: v for k, v in one.items() if k != "phase"})
+    return ClusterMemory(phase=Phase(one.get("phase", Phase.UP)), **given)
+
+
+_NUMBERS = ("since", "streak", "seen", "away")
+
+
+def _checked(one: dict[str, Any]) -> dict[str, Any]:
+    for name in _NUMBERS:
+        if not isinstance(one.get(name, 0.0), int | float) or one.get(name, 0.0) < 0:
+            raise ValueError(f"{name} is {one[name]!r}")
+    return one

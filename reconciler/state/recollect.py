@@ -1,0 +1,212 @@
+"""Reading and keeping the fleet's memory around a run.
+
+``auto`` keeps it where the run is at home: in a pod, or where --host-context names a cluster, in a
+ConfigMap of the host cluster, so that every run sees the same; at a desk in a file of the user's.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Protocol
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from reconciler.api.errors import MemoryChanged, ReconcileError, SourceError
+from reconciler.cluster.connect import Connector
+from reconciler.cluster.kubeconfig import in_cluster, own_namespace
+from reconciler.federation.model import Federation
+from reconciler.git.owner import Claimant, Owner
+from reconciler.inventory.ownership import Servers, how_to_take_over
+from reconciler.state.memory import FleetMemory
+from reconciler.state.stores import ConfigMapStore, FileStore, MemoryStore, update
+
+AUTO, CONFIG_MAP = "auto", "configmap"
+
+
+class MemoryOptions(Protocol):
+    """What of a run's options matters here."""
+
+    @property
+    def repo(self) -> str: ...
+    @property
+    def path(self) -> str: ...
+    @property
+    def host_context(self) -> str: ...
+    @property
+    def state(self) -> str: ...
+    @property
+    def simulated(self) -> bool: ...
+    @property
+    def plan_only(self) -> bool: ...
+    @property
+    def allow_rollback(self) -> bool: ...
+
+
+class RunMemory(Struct, frozen=True):
+    """``memory`` is what to remember, ``before`` what was read; ``store`` None: nowhere to.
+
+    ``owner`` is recorded with whatever is remembered next. ``servers``: which API server each
+    cluster is, which each of several pods remembers of its own.
+    """
+
+    memory: FleetMemory
+    before: FleetMemory
+    store: MemoryStore | None = None
+    version: str = ""
+    warnings: tuple[str, ...] = ()
+    owner: Owner | None = None
+    servers: Mapping[str, str] = {}
+
+    @property
+    def known_servers(self) -> Servers:
+        """Which API server each cluster was when this was read."""
+        return Servers(self.before.servers, self.store.where if self.store else "")
+
+
+def recall_memory(
+    asked: MemoryOptions, connector: Connector, federation: Federation, claimant: Claimant
+) -> RunMemory:
+    """What earlier runs left; a damaged memory is an empty one, with a warning.
+
+    A run that writes must have read it: what it may apply depends on what was applied before. So
+    it raises ReconcileError when it cannot, when the repository was applied under another name
+    before, or when another repository remembers there; one that only plans gets warnings.
+    """
+    empty = FleetMemory()
+    try:
+        store = open_store(asked, connector, federation)
+        found = store.read()
+    except ReconcileError as error:
+        if not asked.plan_only:
+            raise ReconcileError(
+                f"what earlier runs remember cannot be read: {error}",
+                hint=error.hint or "keep it elsewhere, with --state",
+            ) from error
+        warning = f"what earlier runs remember cannot be read, so nothing moves: {error}"
+        return RunMemory(empty, empty, warnings=(warning,))
+    try:
+        check_owner(found.memory, store, claimant)
+    except SourceError as error:
+        if not asked.plan_only:
+            raise
+        return RunMemory(empty, empty, warnings=(f"this could not be applied: {error}",))
+    warnings = []
+    if found.problem:
+        warnings.append(f"{found.problem}; it is made anew, and nothing moves because of it")
+    if not found.version and not (asked.allow_rollback or claimant.take_over):
+        warnings += _renamed(asked, store, federation)
+    owner = claimant.recorded_over(found.memory.owner, found.memory.commit)
+    return RunMemory(found.memory, found.memory, store, found.version, tuple(warnings), owner)
+
+
+def check_owner(memory: FleetMemory, store: MemoryStore, claimant: Claimant) -> None:
+    """Raises SourceError when another repository remembers there: two would forget for each other,
+    and neither's last applied commit says anything about the other's."""
+    if claimant.take_over or claimant.is_of(memory.owner, memory.commit):
+        return
+    raise SourceError(
+        f"{store.where} is the memory of another repository: {memory.owner}; "
+        f"this is {claimant.owner}",
+        hint=how_to_take_over(),
+    )
+
+
+def _renamed(asked: MemoryOptions, store: MemoryStore, federation: Federation) -> list[str]:
+    """A head that gives the Federation another name must not thereby shake off what is known."""
+    try:
+        before = store.namesakes()
+    except ReconcileError:
+        # Who may not list cannot be told; who may not read was stopped before.
+        return []
+    if not before:
+        return []
+    text = (
+        f"this repository was applied before under another name than {federation.name!r}: "
+        f"{', '.join(before)} remembers it"
+    )
+    hint = (
+        "if the Federation was renamed on purpose, take along what it has, once: reconcile --plan "
+        "--take-over, and without --plan"
+    )
+    if not asked.plan_only:
+        raise SourceError(text, hint=hint)
+    return [f"this could not be applied: {text} ({hint})"]
+
+
+def open_store(asked: MemoryOptions, connector: Connector, federation: Federation) -> MemoryStore:
+    """The place where this run remembers. Raises ReconcileError when the host has no address."""
+    if in_host_cluster(asked):
+        namespace = host_namespace(federation)
+        return ConfigMapStore(connector.host(), federation.name, namespace, digest_of(asked))
+    if asked.state != AUTO:
+        return FileStore(Path(asked.state))
+    return FileStore(default_file(asked, federation.name), f"*-{digest_of(asked)}.json")
+
+
+def host_namespace(federation: Federation) -> str:
+    """Where a run keeps what is its own in the host cluster: in a pod, the pod's namespace.
+
+    Not what the repository says, which would let a head choose what is remembered of it.
+    """
+    return own_namespace() or federation.namespace
+
+
+def in_host_cluster(asked: MemoryOptions) -> bool:
+    """Whether the memory is a ConfigMap of the host cluster."""
+    at_home = in_cluster() is not None or bool(asked.host_context)
+    return asked.state == CONFIG_MAP or (asked.state == AUTO and at_home and not asked.simulated)
+
+
+def default_file(asked: MemoryOptions, federation: str) -> Path:
+    """Where ``auto`` remembers at a desk: a file for each federation, repository and path."""
+    name = digest_of(asked)
+    base = os.environ.get("XDG_STATE_HOME") or str(Path.home() / ".local" / "state")
+    return Path(base) / "federation-reconciler" / f"{federation}-{name}.json"
+
+
+def digest_of(asked: MemoryOptions) -> str:
+    """Stands for repository and path in a label or a file's name."""
+    return hashlib.sha256(f"{source_of(asked)}\0{asked.simulated}".encode()).hexdigest()[:12]
+
+
+def source_of(asked: MemoryOptions) -> str:
+    """The repository and the path in it, the same wherever a command is started."""
+    return f"{asked.repo if '://' in asked.repo else Path(asked.repo).absolute()}\0{asked.path}"
+
+
+def remember(recall: RunMemory) -> tuple[list[str], RunMemory]:
+    """Keeps what changed. Raises MemoryChanged; any other trouble is told, and the run goes on."""
+    new = dict(recall.servers.items() - recall.memory.servers.items())
+    if recall.store is None or (recall.memory == recall.before and not new):
+        return [], recall
+    try:
+        if recall.memory == recall.before:
+            # The rest is another pod's to remember.
+            update(recall.store, lambda m: replace(m, servers={**m.servers, **new}))
+            return [], recall
+        memory = replace(recall.memory, owner=recall.owner)
+        version = recall.store.write(memory, recall.version)
+    except MemoryChanged:
+        raise
+    except ReconcileError as error:
+        return [f"what this run saw could not be remembered: {error}"], recall
+    return [], replace(recall, version=version, before=recall.memory)
+
+
+def remember_commit(recall: RunMemory, commit: str, now: float) -> list[str]:
+    """Keeps the commit that was just applied, if it is another than before."""
+    if recall.store is None or not commit or recall.memory.commit == commit:
+        return []
+
+    def change(memory: FleetMemory) -> FleetMemory:
+        return replace(memory, commit=commit, applied_at=now, owner=recall.owner)
+
+    try:
+        update(recall.store, change)
+    except ReconcileError as error:
+        return [f"the applied commit could not be remembered: {error}"]
+    return []

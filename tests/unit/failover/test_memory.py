@@ -1,0 +1,117 @@
+"""What is remembered survives writing and reading; damage is told and never acted upon."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+
+import orjson
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from reconciler.state.memory import (
+    MAX_BYTES,
+    ClusterMemory,
+    DamagedMemory,
+    FleetMemory,
+    Notified,
+    Phase,
+    WorkloadMemory,
+    decode_memory,
+    encode_memory,
+)
+
+TIMES = st.floats(0, 4e9, allow_nan=False)
+NAMES = st.text(min_size=1, max_size=12)
+CLUSTERS = st.builds(
+    ClusterMemory,
+    phase=st.sampled_from(Phase),
+    since=TIMES,
+    streak=TIMES,
+    seen=TIMES,
+    known=st.booleans(),
+    reason=st.text(max_size=40),
+    outages=st.integers(0, 9),
+    released=st.booleans(),
+)
+WORKLOADS = st.builds(
+    WorkloadMemory, streak=TIMES, seen=TIMES, away=TIMES, moves=st.integers(0, 9), template=NAMES
+)
+RECEIVERS = st.fixed_dictionaries(
+    {"type": st.sampled_from(["Slack", "Webhook"]), "urlFrom": st.dictionaries(NAMES, NAMES)}
+)
+TOLD = st.builds(
+    Notified,
+    federation=NAMES,
+    receivers=st.lists(RECEIVERS, max_size=2).map(tuple),
+    states=st.dictionaries(NAMES, NAMES, max_size=3),
+)
+
+
+@given(
+    st.builds(
+        FleetMemory,
+        clusters=st.dictionaries(NAMES, CLUSTERS, max_size=4),
+        workloads=st.dictionaries(
+            NAMES, st.dictionaries(NAMES, WORKLOADS, min_size=1, max_size=3), max_size=3
+        ),
+        ran=st.dictionaries(
+            NAMES, st.dictionaries(NAMES, NAMES, min_size=1, max_size=2), max_size=2
+        ),
+        taints=st.dictionaries(
+            NAMES, st.dictionaries(NAMES, TIMES, min_size=1, max_size=2), max_size=2
+        ),
+        commit=st.text("0123456789abcdef", max_size=40),
+        applied_at=TIMES,
+        told=TOLD,
+    )
+)
+def test_it_comes_back_as_it_was(memory: FleetMemory) -> None:
+    assert decode_memory(encode_memory(memory)) == memory
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"{",
+        b"[]",
+        b"{}",
+        b'{"version": 2}',
+        b'{"version": 1, "clusters": []}',
+        b'{"version": 1, "clusters": {"a": {"phase": "Sideways"}}}',
+        b'{"version": 1, "clusters": {"a": {"since": "yesterday"}}}',
+        b'{"version": 1, "clusters": {"a": {"since": -1}}}',
+        b'{"version": 1, "clusters": {"a": {"surprise": 1}}}',
+        b'{"version": 1, "workloads": {"a": 1}}',
+        b'{"version": 1, "appliedAt": null}',
+        b'{"version": 1, "told": []}',
+        b'{"version": 1, "told": {"receivers": [1]}}',
+        b'{"version": 1, "told": {"states": []}}',
+    ],
+)
+def test_damage_is_told(data: bytes) -> None:
+    with pytest.raises(DamagedMemory):
+        decode_memory(data)
+
+
+@given(st.binary(max_size=200), st.integers(0, 400))
+def test_no_damage_ends_in_anything_else(noise: bytes, at: int) -> None:
+    good = encode_memory(FleetMemory({"a": ClusterMemory(Phase.DOWN, 5.0, reason="timeout")}))
+    data = good[:at] + noise + good[at + len(noise) :]
+    with suppress(DamagedMemory):
+        assert isinstance(decode_memory(data), FleetMemory)
+
+
+def test_single_workloads_are_forgotten_before_a_config_map_is_too_small() -> None:
+    many = {f"Deployment.apps shop/web-{n}": WorkloadMemory(1.0, 2.0) for n in range(20_000)}
+    clusters = {"aws": ClusterMemory(Phase.DOWN, 7.0)}
+    data = encode_memory(FleetMemory(clusters, {"aws": many}))
+    assert len(data) < MAX_BYTES
+    assert decode_memory(data).clusters == clusters
+    assert orjson.loads(data)["workloads"] == {}
+
+
+def test_a_memory_of_an_earlier_release_has_told_nothing() -> None:
+    assert decode_memory(b'{"version": 1, "commit": "c0ffee"}').told == Notified()
+    assert b"told" not in encode_memory(FleetMemory(commit="c0ffee"))

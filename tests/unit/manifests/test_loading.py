@@ -1,0 +1,190 @@
+"""Reading manifests: kubectl's scalars, positions, hostile files; never a traceback."""
+
+from __future__ import annotations
+
+import textwrap
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from reconciler.api.files import SourceFile
+from reconciler.git.work_tree import blob_id
+from reconciler.manifests.cache import ParseCache
+from reconciler.manifests.load import load
+from reconciler.manifests.yaml_scalars import NotJson, resolve_plain
+
+CONFIG = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\n"
+
+
+def problems(content: str | bytes, path: str = "a.yaml") -> list[str]:
+    data = content.encode() if isinstance(content, str) else content
+    return [str(problem) for problem in load([SourceFile(path, data)]).problems]
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        *[(word, True) for word in ("y", "yes", "On", "TRUE")],
+        *[(word, False) for word in ("n", "No", "off", "False")],
+        *[(word, None) for word in ("", "~", "null", "NULL")],
+        ("010", 8), ("0o10", 8), ("0x1F", 31), ("0b11", 3), ("1_000", 1000), ("-0x1f", -31),
+        ("+1", 1), ("1e3", 1000), (".5", 0.5), ("5.", 5), ("1.25", 1.25), ("089", 89),
+        ("1:30", "1:30"), ("2026-01-01", "2026-01-01"), ("1.2.3", "1.2.3"), ("1Gi", "1Gi"),
+        ("yEs", "yEs"), ("=", "="),
+    ],
+)  # fmt: skip
+def test_plain_scalars_are_read_as_kubectl_reads_them(text: str, value: object) -> None:
+    found = resolve_plain(text)
+    assert (type(found), found) == (type(value), value)
+
+
+@pytest.mark.parametrize("text", [".inf", "-.Inf", ".nan", "1e999"])
+def test_numbers_that_json_does_not_have_are_refused(text: str) -> None:
+    with pytest.raises(NotJson):
+        resolve_plain(text)
+
+
+BROKEN = {
+    "duplicate key": (CONFIG + "data: {a: b, a: c}\n", "a.yaml:4:14: the key 'a' is there twice"),
+    "tag": (CONFIG + "data: !!python/object:os.system {}\n", "is not allowed"),
+    "not UTF-8": (b"a: \xff\xfe\n", "a.yaml:1:4: not UTF-8"),
+    "UTF-16": ("a: b".encode("utf-16"), "save the file as UTF-8"),
+    "tab": ("a:\n\t- b\n", "never with tabs"),
+    "template": ("a: {{ .Values.x }}\n", "render it first"),
+    "no map": ("- a\n- b\n", "the document is not a map"),
+    "no kind": ("apiVersion: v1\nmetadata: {name: a}\n", "kind is missing"),
+    "no name": ("apiVersion: v1\nkind: ConfigMap\nmetadata: {}\n", "metadata.name is missing"),
+    "generated name": (
+        "apiVersion: v1\nkind: Job\nmetadata: {generateName: a-}\n",
+        "give it a name",
+    ),
+    "bad name": ("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: A_b}\n", "such as 'a-b'"),
+    "number as name": ("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: 12}\n", 'quote it: "12"'),
+    "number as label": (
+        "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a, labels: {v: 1}}\n",
+        'quote it: "1"',
+    ),
+    "boolean key": (CONFIG + "data: {on: x}\n", 'quote it: "on"'),
+    "deep": ("a: " + "[" * 5000, "nested too deeply"),
+    "deep list": ("- " * 5000 + "a\n", "nested too deeply"),
+    "twice": (CONFIG + "---\n" + CONFIG, "ConfigMap a is defined twice"),
+    "infinity": (CONFIG + "x: .inf\n", "finite number"),
+    "NUL": (CONFIG + "data: {a: \x00}\n", "not valid YAML"),
+    "unclosed": (CONFIG + "data: {a: b\n", "not valid YAML"),
+    "wrong group": (
+        "apiVersion: federation.reconciler.dev/v1\nkind: Cluster\nmetadata: {name: a}\n",
+        "expected federation.reconciler.dev/v1alpha1",
+    ),
+    "wrong kind": (
+        "apiVersion: federation.reconciler.dev/v1alpha1\nkind: Placment\nmetadata: {name: a}\n",
+        "did you mean Placement?",
+    ),
+    "nearly a kind": (CONFIG.replace("ConfigMap", "ConfgMap"), "did you mean ConfigMap?"),
+    "unknown key": (
+        "apiVersion: federation.reconciler.dev/v1alpha1\nkind: Cluster\n"
+        "metadata: {name: a}\nspec: {regoin: x}\n",
+        "a.yaml:4:8: $.spec.regoin: unknown key 'regoin'",
+    ),
+    "unknown value": (
+        "apiVersion: federation.reconciler.dev/v1alpha1\nkind: Federation\n"
+        "metadata: {name: a}\nspec: {prune: {propagation: background}}\n",
+        "did you mean Background?",
+    ),
+    "wrong type": (
+        "apiVersion: federation.reconciler.dev/v1alpha1\nkind: Cluster\n"
+        "metadata: {name: a}\nspec: {weight: heavy}\n",
+        "expected a whole number",
+    ),
+    "share": (
+        "apiVersion: federation.reconciler.dev/v1alpha1\nkind: Federation\n"
+        "metadata: {name: a}\nspec: {guards: {maxDeletionShare: 0.3}}\n",
+        "expected text",
+    ),
+}
+
+
+@pytest.mark.parametrize(("content", "said"), BROKEN.values(), ids=BROKEN.keys())
+def test_what_is_wrong_is_said_with_its_place(content: str | bytes, said: str) -> None:
+    found = problems(content)
+    assert any(said in text for text in found), found
+    assert all(text.startswith("a.yaml:") for text in found)
+
+
+def test_anchors_that_explode_are_refused_quickly() -> None:
+    lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x, x]"]
+    lines += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 9)]
+    assert any("unfolds into more than" in text for text in problems("\n".join(lines)))
+
+
+def test_faults_of_all_files_are_told_at_once() -> None:
+    files = [SourceFile(f"{n}.yaml", b"a: b\n") for n in range(3)]
+    assert {p.position.file for p in load(files).problems} == {"0.yaml", "1.yaml", "2.yaml"}
+
+
+def test_lists_unfold_and_keep_their_positions() -> None:
+    text = "apiVersion: v1\nkind: List\nitems:\n- apiVersion: v1\n  kind: ConfigMap\n"
+    text += "  metadata: {name: a}\n- apiVersion: v1\n  kind: ConfigMap\n  metadata: {name: b}\n"
+    documents = load([SourceFile("l.yaml", text.encode())]).documents
+    assert [(d.body["metadata"]["name"], d.line) for d in documents] == [("a", 4), ("b", 7)]
+    assert str(documents[1].position("metadata", "name")) == "l.yaml:9:20"
+
+
+def test_an_export_from_a_live_cluster_is_stripped() -> None:
+    text = CONFIG.replace(
+        "name: a", "name: a, uid: x, resourceVersion: '1', creationTimestamp: null"
+    )
+    (document,) = load([SourceFile("a.yaml", text.encode())]).documents
+    assert document.body["metadata"] == {"name": "a"}
+
+
+def test_the_cache_gives_what_parsing_gave_and_never_holds_secrets(tmp_path: Path) -> None:
+    secret = CONFIG.replace("ConfigMap", "Secret") + "stringData: {p: canary}\n"
+    files = [
+        SourceFile(name, text.encode(), blob_id(text.encode()))
+        for name, text in (("a.yaml", CONFIG), ("s.yaml", secret))
+    ]
+    path = tmp_path / "cache.json"
+    first = load(files, ParseCache(path)).documents
+    again = load(files, ParseCache(path)).documents
+    assert [(d.body, d.line, d.position()) for d in first] == [
+        (d.body, d.line, d.position()) for d in again
+    ]
+    assert b"canary" not in path.read_bytes()
+    path.write_bytes(b"{damaged")
+    assert load(files, ParseCache(path)).documents == first
+
+
+pieces = st.sampled_from(
+    ["a", "b:", " ", "\n", "- ", "{", "}", "[", "]", "&x", "*x", "'", '"', "|", ">", "#", "!t ",
+     "? ", "<<: ", "---\n", "kind: List\n", "items:\n", "apiVersion: v1\n", "metadata: ", "\t"]
+)  # fmt: skip
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(pieces, max_size=40).map("".join) | st.text(max_size=60) | st.binary(max_size=60))
+def test_no_content_whatever_raises(content: str | bytes) -> None:
+    data = content.encode("utf-8", "surrogatepass") if isinstance(content, str) else content
+    lines = data.count(b"\n") + data.count(b"\r") + 2
+    for problem in load([SourceFile("a.yaml", data)]).problems:
+        assert 1 <= problem.position.line <= lines + 1
+
+
+def test_on_is_a_word_in_our_own_kinds_and_a_question_elsewhere() -> None:
+    ours = """
+    apiVersion: federation.reconciler.dev/v1alpha1
+    kind: Federation
+    metadata: {name: shop}
+    spec:
+      notifications:
+        - {type: Slack, urlFrom: {env: SLACK}, on: [failure]}
+    """
+    theirs = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\ndata: {on: x}\n"
+    found = load([SourceFile("f.yaml", textwrap.dedent(ours).encode())])
+    assert found.problems == ()
+    (document,) = found.documents
+    assert document.body["spec"]["notifications"][0]["on"] == ["failure"]
+    both = textwrap.dedent(ours) + "---\n" + theirs
+    (problem,) = load([SourceFile("f.yaml", both.encode())]).problems
+    assert str(problem).startswith("f.yaml:12:8: the key on is read as true")
