@@ -122,14 +122,14 @@ $(VENV)/.runtime: requirements-runtime.lock requirements-build.lock pyproject.to
 	@echo "Installing what is locked in requirements-runtime.lock"
 	@$(INSTALL) -r requirements-build.lock -r requirements-runtime.lock
 	@$(INSTALL_SELF)
-	@$(PY) -m compileall -q reconciler
+	@$(PY) -m compileall -q kubesim reconciler
 	@touch $@
 
 $(VENV)/.development: requirements.lock requirements-build.lock pyproject.toml | $(VENV)/.pip
 	@echo "Installing what is locked in requirements.lock"
 	@$(INSTALL) -r requirements-build.lock -r requirements.lock
 	@$(INSTALL_SELF)
-	@$(PY) -m compileall -q reconciler
+	@$(PY) -m compileall -q kubesim reconciler
 	@touch $(VENV)/.runtime $@
 
 $(AUDIT)/.installed: requirements-audit.lock | $(VENV)/.pip

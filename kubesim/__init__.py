@@ -19,8 +19,8 @@ from kubesim.server import Clock, ClusterSettings
 __all__ = [
     "Clock",
     "ClusterSettings",
-    "Fault",
-    "Faults",
+    "FaultInjector",
+    "InjectedFault",
     "LoggedRequest",
     "Rejected",
     "Rules",

@@ -10,7 +10,7 @@ import orjson
 from kubesim import statuses
 from kubesim.kinds import Resource
 from kubesim.messages import Request
-from reconciler.api.objects import Object
+from kubesim.objects import Object
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from kubesim import ownership
 from kubesim.bodies import RequestTarget
+from kubesim.objects import Object
 from kubesim.server import ApiServer
 from kubesim.writes import as_writer, insert
-from reconciler.api.objects import Object
 
 NAMESPACES = ("default", "kube-node-lease", "kube-public", "kube-system")
 

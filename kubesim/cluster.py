@@ -17,9 +17,9 @@ from kubesim.faults import FaultInjector
 from kubesim.http import Connection, http_date
 from kubesim.kinds import Resource
 from kubesim.messages import APPLY, JSON, Request, Response
+from kubesim.objects import Object, ObjectKey
 from kubesim.server import ApiServer, Clock, ClusterSettings
 from kubesim.statuses import Refusal
-from reconciler.api.objects import Object, ObjectKey
 
 _LOG_LENGTH = 100_000
 

@@ -10,10 +10,10 @@ from collections.abc import Callable
 from kubesim import deletes, workloads
 from kubesim.bodies import RequestTarget
 from kubesim.kinds import Resource
+from kubesim.objects import Object
 from kubesim.server import DEFINITIONS, NAMESPACES, ApiServer
 from kubesim.store import Event, StoredObject, Table
 from kubesim.writes import as_writer, change
-from reconciler.api.objects import Object
 
 NAME = "kube-controller-manager"
 NODES: Table = ("", "nodes")

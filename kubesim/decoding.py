@@ -12,9 +12,9 @@ from typing import Any
 
 from kubesim import fieldsets
 from kubesim.fieldsets import SchemaMismatch
+from kubesim.objects import Object
 from kubesim.quantities import BadQuantity, canonical
 from kubesim.schema import Field, Shape
-from reconciler.api.objects import Object
 
 Defaults = dict[str, Callable[[Object], None]]
 

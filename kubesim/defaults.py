@@ -11,8 +11,8 @@ import math
 from typing import Any
 
 from kubesim.decoding import Defaults
+from kubesim.objects import Object
 from kubesim.quantities import BadQuantity, amount
-from reconciler.api.objects import Object
 
 TEMPLATE_GENERATION = "deprecated.daemonset.template.generation"
 _RBAC = "rbac.authorization.k8s.io"

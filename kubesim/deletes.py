@@ -8,11 +8,11 @@ from kubesim import statuses
 from kubesim.bodies import RequestTarget
 from kubesim.kinds import Resource
 from kubesim.messages import Request, Response
+from kubesim.objects import Object
 from kubesim.server import DEFINITIONS, NAMESPACES, ApiServer
 from kubesim.store import StoredObject
 from kubesim.strategies import RETURNED_WHEN_DELETED
 from kubesim.writes import require
-from reconciler.api.objects import Object
 
 _CLEANUP = "customresourcecleanup.apiextensions.k8s.io"
 _PROTECTION = ("kubernetes.io/pvc-protection", "kubernetes.io/pv-protection")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from kubesim.kinds import Kinds, Resource, builtin_groups
-from reconciler.api.objects import Object
+from kubesim.objects import Object
 
 AGGREGATED = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
 

@@ -11,9 +11,9 @@ import orjson
 
 from kubesim import statuses
 from kubesim.messages import Request
+from kubesim.objects import Object
 from kubesim.server import ApiServer, Mutation
 from kubesim.statuses import Refusal
-from reconciler.api.objects import Object
 
 _WRITES = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 

@@ -12,13 +12,11 @@ import struct
 import uuid
 from collections.abc import Callable
 from email.utils import formatdate
-from typing import TYPE_CHECKING, cast
+from typing import Protocol, cast
 
-from kubesim.faults import InjectedFault
+from kubesim.faults import FaultInjector, InjectedFault
 from kubesim.messages import Request, Response
-
-if TYPE_CHECKING:
-    from kubesim.cluster import SimulatedCluster
+from kubesim.server import ApiServer
 
 _GZIP_FROM = 128 * 1024  # bytes: the server's own threshold
 _MAX_HEADER = 64 * 1024
@@ -33,10 +31,28 @@ _REASONS = {
 }  # fmt: skip
 
 
+class Served(Protocol):
+    """The cluster behind a connection."""
+
+    connections: set[Connection]
+    paused: bool
+    faults: FaultInjector
+    server: ApiServer
+
+    def handle(self, request: Request) -> Response:
+        """Answers one request of a client."""
+
+    def note(self, request: Request, status: int, size: int) -> None:
+        """Logs it; ``status`` 0: nobody has got an answer."""
+
+    def date(self) -> str:
+        """The Date header."""
+
+
 class Connection(asyncio.Protocol):
     """One client connection of one cluster; requests on it are answered in turn."""
 
-    def __init__(self, cluster: SimulatedCluster, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, cluster: Served, loop: asyncio.AbstractEventLoop) -> None:
         self._cluster = cluster
         self._loop = loop
         self._buffer = bytearray()

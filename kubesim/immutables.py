@@ -6,8 +6,8 @@ from collections.abc import Callable
 from typing import Any
 
 from kubesim.kinds import Resource
+from kubesim.objects import Object
 from kubesim.statuses import FieldFault, forbidden_field, invalid_value
-from reconciler.api.objects import Object
 
 _IMMUTABLE = "field is immutable"
 

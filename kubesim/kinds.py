@@ -9,8 +9,8 @@ from typing import Any
 
 import orjson
 
+from kubesim.objects import Object
 from kubesim.schema import Shape, builtin_shape, custom_shape
-from reconciler.api.objects import Object
 
 _SAME_OBJECTS = {("events.k8s.io", "events"): ("", "events")}
 _LIST_VERBS = ("create", "delete", "deletecollection", "get", "list", "patch", "update", "watch")

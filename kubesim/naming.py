@@ -6,8 +6,8 @@ import re
 from typing import Any
 
 from kubesim.kinds import Resource
+from kubesim.objects import Object
 from kubesim.statuses import FieldFault, invalid_value, required
-from reconciler.api.objects import Object
 
 _SUBDOMAIN = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
 LABEL = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")

@@ -11,9 +11,9 @@ from typing import Any, NamedTuple
 
 from kubesim import comparing, fieldsets
 from kubesim.fieldsets import FieldSet
+from kubesim.objects import Object
 from kubesim.schema import Shape
 from kubesim.statuses import apply_conflict
-from reconciler.api.objects import Object
 
 _MAX_UPDATERS = 10
 _STRIPPED = tuple(

@@ -5,9 +5,9 @@ from __future__ import annotations
 import copy
 from typing import Any
 
+from kubesim.objects import Object
 from kubesim.schema import Shape
 from kubesim.statuses import bad_request, unprocessable
-from reconciler.api.objects import Object
 
 
 def json_patch(target: Object, operations: Any) -> Object:

@@ -12,10 +12,10 @@ from kubesim import selectors, statuses
 from kubesim.bodies import RequestTarget
 from kubesim.kinds import Resource
 from kubesim.messages import Request, Response
+from kubesim.objects import Object
 from kubesim.server import ApiServer
 from kubesim.store import Event, StoredObject
 from kubesim.writes import require
-from reconciler.api.objects import Object
 
 _PARTIAL = "as=PartialObjectMetadata"
 

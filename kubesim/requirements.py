@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from kubesim.naming import LABEL, LABEL_ERROR, check_labels
+from kubesim.objects import Object
 from kubesim.selectors import selects
 from kubesim.statuses import (
     FieldFault,
@@ -15,7 +16,6 @@ from kubesim.statuses import (
     required,
     unsupported,
 )
-from reconciler.api.objects import Object
 
 _RBAC = "rbac.authorization.k8s.io"
 

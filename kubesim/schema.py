@@ -1,8 +1,7 @@
 """What the API server knows about the shape of an object: types, merge keys, atomic parts.
 
-Built-in kinds come from the table by which manifests are checked, made from a real server's OpenAPI
-and the Go types (``tests/unit/kubesim/generate_tables.py``); custom resources from their own structural
-schema.
+Built-in kinds come from a table that is made of a real server's OpenAPI and the Go types
+(``tests/unit/kubesim/generate_tables.py``); custom resources from their own structural schema.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ from typing import Any, Literal
 
 import orjson
 
-from reconciler.api.objects import Object
+from kubesim.objects import Object
 
 ShapeKind = Literal[
     "string", "int32", "int64", "number", "bool", "quantity", "intstr", "time", "microtime",
@@ -79,7 +78,7 @@ class Shape:
         return self.item or DEDUCED
 
 
-_TABLES = Path(__file__).resolve().parents[1] / "manifests" / "kubernetes_types.json"
+_TABLES = Path(__file__).with_name("kubernetes_types.json")
 
 DEDUCED = Shape("deduced")
 DEDUCED_LIST = Shape("list", atomic=True, item=DEDUCED)

@@ -6,8 +6,8 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from kubesim.objects import Object
 from kubesim.statuses import bad_request
-from reconciler.api.objects import Object
 
 Labels = Mapping[str, str]
 Matches = Callable[[Labels], bool]

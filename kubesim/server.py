@@ -17,9 +17,9 @@ import orjson
 from kubesim.decoding import Decoder
 from kubesim.defaults import DEFAULTS
 from kubesim.kinds import Kinds, Resource
+from kubesim.objects import Object
 from kubesim.store import Store, StoredObject
 from kubesim.strategies import Allocators
-from reconciler.api.objects import Object
 
 NAMESPACES = ("", "namespaces")
 DEFINITIONS = ("apiextensions.k8s.io", "customresourcedefinitions")

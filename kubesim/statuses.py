@@ -8,7 +8,7 @@ from typing import Any
 
 import orjson
 
-from reconciler.api.objects import Object
+from kubesim.objects import Object
 
 
 class Refusal(Exception):

@@ -13,7 +13,7 @@ from typing import Literal
 
 import orjson
 
-from reconciler.api.objects import Object
+from kubesim.objects import Object
 
 Table = tuple[str, str]
 """(group, plural)"""

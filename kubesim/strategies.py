@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from kubesim.decoding import Decoder
 from kubesim.defaults import DEFAULTS, TEMPLATE_GENERATION
 from kubesim.kinds import Resource
+from kubesim.objects import Object
 from kubesim.statuses import FieldFault, invalid_value
-from reconciler.api.objects import Object
 
 Table = tuple[str, str]
 

@@ -11,10 +11,10 @@ import orjson
 from kubesim import statuses
 from kubesim.bodies import RequestTarget, parse_body
 from kubesim.messages import APPLY, JSON_PATCH, MERGE_PATCH, Request, Response
+from kubesim.objects import Object
 from kubesim.patches import json_patch, merge_patch
 from kubesim.server import ApiServer
 from kubesim.writes import change, decode_body, require, writer
-from reconciler.api.objects import Object
 
 
 def _at(obj: Any, path: str) -> Any:

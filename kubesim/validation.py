@@ -7,10 +7,10 @@ from typing import Any
 
 from kubesim.kinds import Resource
 from kubesim.naming import check_metadata
+from kubesim.objects import Object
 from kubesim.requirements import REQUIREMENTS
 from kubesim.schema import Shape
 from kubesim.statuses import FieldFault, invalid_value, required, unsupported
-from reconciler.api.objects import Object
 
 
 def validate_object(obj: Object, resource: Resource) -> list[FieldFault]:

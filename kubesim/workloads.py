@@ -6,7 +6,7 @@ import hashlib
 
 import orjson
 
-from reconciler.api.objects import Object
+from kubesim.objects import Object
 
 REVISION = "deployment.kubernetes.io/revision"
 

@@ -12,11 +12,11 @@ from kubesim.decoding import Undecodable, check_applied
 from kubesim.fieldsets import SchemaMismatch
 from kubesim.kinds import Resource
 from kubesim.messages import APPLY, JSON_PATCH, MERGE_PATCH, STRATEGIC_PATCH, Request, Response
+from kubesim.objects import Object
 from kubesim.ownership import Managers, Writer
 from kubesim.server import DEFINITIONS, NAMESPACES, ApiServer
 from kubesim.statuses import Refusal
 from kubesim.store import StoredObject
-from reconciler.api.objects import Object
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,39 +21,31 @@ PACKAGE = ROOT / "reconciler"
 
 # A manifest's way through the program: each may import what stands before it, and itself.
 PIPELINE = (
-    "objects",
-    "errors",
-    "source",
+    "api",
     "manifests",
-    "reading",
+    "git",
     "federation",
-    "health",
-    "scheduling",
-    "rendering",
     "cluster",
     "inventory",
-    "planning",
-    "applying",
-    "joining",
+    "state",
+    "scheduler",
+    "render",
+    "failover",
+    "plan",
+    "apply",
+    "join",
     "dns",
-    "sharding",
-    "reporting",
-    "recall",
-    "locking",
-    "options",
-    "closer_look",
-    "repository",
-    "stand_ins",
-    "deciding",
-    "overview",
-    "pipeline",
-    "two_plans",
+    "shard",
+    "lock",
+    "report",
+    "status",
+    "run",
     "saved_plans",
-    "serving",
+    "serve",
     "cli",
 )
-# Beside the pipeline, and known to the command line only.
-SANDBOX = "sandbox"
+# A package of its own beside it, which the command line only knows of.
+SIMULATOR = "kubesim"
 
 # Doors to the member clusters. Others may talk HTTP to somebody else, for the reason given.
 CLIENTS_OF_MEMBERS = {
@@ -67,7 +59,7 @@ CLIENTS_OF_MEMBERS = {
 }
 MAY_USE_THEM = {
     "cluster": "the one door to a member's API",
-    "reporting": "tells webhooks and a Pushgateway; members only through the cluster package",
+    "report": "tells webhooks and a Pushgateway; members only through the cluster package",
     "dns": "keeps the providers' libraries from following redirects",
 }
 
@@ -89,6 +81,9 @@ HEAVY = (
     "yaml",
 )
 
+# Public names with two homes, and why.
+ONE_NAME_TWICE: dict[str, list[str]] = {}
+
 LONGEST = 800
 LONGER_FOR_A_REASON: dict[str, str] = {}
 
@@ -101,7 +96,7 @@ class Import:
 
     @property
     def source(self) -> str:
-        """The part of the package that it stands in: ``planning``, ``objects``, ``""``."""
+        """The part of the package that it stands in: ``plan``, ``git``, ``""``."""
         return _part(self.importer.relative_to(PACKAGE).with_suffix("").parts)
 
     @property
@@ -145,7 +140,7 @@ def test_every_part_of_the_package_has_its_place_in_the_pipeline() -> None:
     parts = {
         _part(path.relative_to(PACKAGE).with_suffix("").parts) for path in PACKAGE.rglob("*.py")
     }
-    unknown = parts - {*PIPELINE, SANDBOX, "", "__main__"}
+    unknown = parts - {*PIPELINE, "", "__main__"}
     assert not unknown, f"add {sorted(unknown)} to PIPELINE, at the place where they belong"
 
 
@@ -159,19 +154,63 @@ def test_imports_point_up_the_pipeline() -> None:
     assert not wrong, "\n".join(wrong)
 
 
-def test_the_sandbox_is_imported_by_the_command_line_only() -> None:
-    allowed = {"cli", "__main__", SANDBOX}
-    wrong = [
-        str(found) for found in imports() if found.target == SANDBOX and found.source not in allowed
+def test_the_simulator_and_the_reconciler_stand_alone() -> None:
+    wrong = [f for f in imports() if f.module.startswith(SIMULATOR) and f.source != "cli"]
+    inside = [
+        f"{path.relative_to(ROOT)} imports {name}"
+        for path in sorted((ROOT / SIMULATOR).rglob("*.py"))
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        for name in _imported(node, path)
+        if name.split(".")[0] == PACKAGE.name
     ]
-    assert not wrong, "\n".join(wrong)
+    assert not wrong + inside
+
+
+def test_no_module_imports_itself_by_way_of_others() -> None:
+    graph = {name: set(found) for name, found in module_imports().items()}
+    # What imports nothing that is left is in no cycle.
+    while free := [name for name, found in graph.items() if not found & graph.keys()]:
+        for name in free:
+            del graph[name]
+    assert not graph, sorted(graph)
+
+
+def module_imports() -> dict[str, set[str]]:
+    """Module -> the modules of our own that it imports, wherever in it."""
+    paths = [path for package in (PACKAGE, ROOT / SIMULATOR) for path in package.rglob("*.py")]
+    names = {path: ".".join(path.relative_to(ROOT).with_suffix("").parts) for path in paths}
+    modules = {path: name.removesuffix(".__init__") for path, name in names.items()}
+    known = set(modules.values())
+    graph: dict[str, set[str]] = {}
+    for path, module in modules.items():
+        found = graph.setdefault(module, set())
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ImportFrom) and node.module and not node.level:
+                for alias in node.names:
+                    inner = f"{node.module}.{alias.name}"
+                    found |= {inner if inner in known else node.module} & known
+            elif isinstance(node, ast.Import):
+                found |= {alias.name for alias in node.names} & known
+        # A package's own text is loaded with any of its modules, and is no part of a way.
+        found.discard(module)
+    return graph
+
+
+def test_a_public_name_has_one_meaning() -> None:
+    homes: dict[str, set[str]] = {}
+    for path in sorted(PACKAGE.rglob("*.py")):
+        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+            if isinstance(node, ast.FunctionDef | ast.ClassDef) and not node.name.startswith("_"):
+                homes.setdefault(node.name, set()).add(str(path.relative_to(PACKAGE)))
+    doubled = {name: sorted(files) for name, files in homes.items() if len(files) > 1}
+    assert doubled == ONE_NAME_TWICE
 
 
 def test_only_the_cluster_package_can_talk_to_a_member_cluster() -> None:
     wrong = [
         str(found)
         for found in imports()
-        if found.source not in {*MAY_USE_THEM, SANDBOX}
+        if found.source not in MAY_USE_THEM
         and any(
             found.module == client or found.module.startswith(client + ".")
             for client in CLIENTS_OF_MEMBERS
@@ -292,7 +331,6 @@ def test_what_holds_objects_or_credentials_does_not_show_them() -> None:
     shown = [
         field
         for file in sorted(PACKAGE.rglob("*.py"))
-        if SANDBOX not in file.parts
         for field in _shown_fields(file)
         if field.split(".")[1] not in public
     ]

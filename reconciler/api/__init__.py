@@ -1,1 +1,1 @@
-"""TODO."""
+"""What every package speaks of: objects and their names, our annotations, errors."""

@@ -1,7 +1,7 @@
 """The ``reconcile`` command: parse, call, print. One file for each command.
 
 Nothing is imported before it is known what to do, so that ``--version`` and completion are
-instant. Exit codes are in ``exits``, words for errors in ``failures``.
+instant. Exit codes are in ``exit_codes``, words for errors in ``failures``.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ MANY_FILES = 65_536
 
 
 def main() -> None:
-    """The entry point. Always ends in SystemExit, with a code of ``cli.exits``."""
+    """The entry point. Always ends in SystemExit, with a code of ``cli.exit_codes``."""
     if sys.argv[1:] == ["--version"]:
         from reconciler import __version__
 

@@ -62,9 +62,9 @@ def rotate(context: click.Context, /, *, every: bool, **given: Any) -> int:
     from reconciler.cluster.connect import Connector
     from reconciler.cluster.kubeconfig import in_cluster
     from reconciler.join.credentials import rotate_tokens
-    from reconciler.run import pipeline
+    from reconciler.run.repository import read_repository
 
-    state = pipeline.read_repository(settings.options()).state
+    state = read_repository(settings.options()).state
     federation = state.federation
     known = {cluster.name for cluster in state.clusters}
     if unknown := sorted(set(settings.clusters) - known):

@@ -16,7 +16,6 @@ from msgspec import Struct, field
 from msgspec.structs import replace
 
 from reconciler.cli.console import Console, open_console
-from reconciler.cli.stop import GRACE_SECONDS
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -25,6 +24,8 @@ if TYPE_CHECKING:
 import re
 
 Command = TypeVar("Command", bound=Callable[..., Any])
+GRACE_SECONDS = 25.0
+"""Below the 30 seconds after which Kubernetes kills a pod that says nothing else."""
 
 
 class CommandSettings(Struct, frozen=True):
@@ -297,8 +298,6 @@ DURATION = Duration()
 
 # -- locks, shards and deadlines -------------------------------------------------------------------
 
-
-Command = TypeVar("Command", bound=Callable[..., Any])
 HEADING = "Other runs, and the end of this one"
 
 

@@ -16,22 +16,18 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from math import inf
 from types import FrameType, TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 import click
 
 from reconciler.api.errors import DeadlinePassed
 from reconciler.cli.console import Console
 from reconciler.cli.exit_codes import Exit
-
-if TYPE_CHECKING:
-    from reconciler.cli.settings import CommandSettings
+from reconciler.cli.settings import GRACE_SECONDS, CommandSettings
 
 CTRL_C = "Ctrl-C was pressed"
 TERMINATED = "SIGTERM was received"
 LATE = "the deadline has passed"
-GRACE_SECONDS = 25.0
-"""Below the 30 seconds after which Kubernetes kills a pod that says nothing else."""
 _FOR_REQUESTS = 0.8
 """The share of the grace period for requests; reporting and giving the lock back have the rest."""
 OVERTIME_SECONDS, OVERTIME = 2.0, 0.05

@@ -112,9 +112,9 @@ def survivability(
 
 def _matrix(settings: CommandSettings, outages: tuple[str, ...]) -> Survivability:
     from reconciler.failover.survivability import assess_survivability as calculated
-    from reconciler.run import pipeline
+    from reconciler.run.repository import validate_repository
 
-    state = pipeline.validate_repository(settings.options(), members=False).state
+    state = validate_repository(settings.options(), members=False).state
     for cluster in state.clusters:
         for fault in cluster.faults:
             settings.console.note(f"Warning: {cluster.name}: {fault.position}: {fault.message}")

@@ -1,7 +1,8 @@
 """octoDNS providers: their class, their settings with the credentials filled in, what they can do.
 
 Nothing else of this package imports octoDNS but ``zones``; both do so only when a zone is
-configured. Credentials are known here only, and ``redacted_settings`` takes them out of every message.
+configured. Credentials are known here only, and ``redacted_settings`` takes them out of every
+message.
 """
 
 from __future__ import annotations

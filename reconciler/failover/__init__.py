@@ -1,1 +1,1 @@
-"""Probes and remembered state -> which clusters count as down; health of single objects."""
+"""Probes and what runs remember -> which clusters count as down, and what an outage would leave."""

@@ -5,16 +5,11 @@ from __future__ import annotations
 import os
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from msgspec import Struct, field
 
 from reconciler.api.errors import SourceError
-from reconciler.api.files import Checkout, SourceFile
 from reconciler.git.credentials import SourceCredentials, split_url
-
-if TYPE_CHECKING:
-    from reconciler.git.credentials import SourceCredentials
 
 FETCH_SECONDS = 120.0
 _URL_SECRET = re.compile(r"(?<=://)[^/@\s]+@")
@@ -117,42 +112,7 @@ def redacted_url(text: str) -> str:
 # -- where clones and parsed files are kept --------------------------------------------------------
 
 
-__all__ = ["Checkout", "SourceFile", "default_cache", "open_source"]
-
-
 def default_cache() -> Path:
     """Where clones and parsed manifests are kept between runs."""
     base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
     return Path(base) / "federation-reconciler"
-
-
-def open_source(
-    location: str,
-    *,
-    ref: str | None = None,
-    path: str = "",
-    cache: Path | None = None,
-    credentials: SourceCredentials | None = None,
-    seconds: float | None = None,
-) -> Checkout:
-    """Read a directory as it lies, or one commit of a repository (a URL, or given a ``ref``).
-
-    ``seconds`` bounds what is fetched. Raises SourceError when it cannot be read.
-    """
-    pass
-
-    where = locate(
-        location,
-        ref=ref,
-        path=path,
-        cache=(cache or default_cache()) / "git",
-        credentials=credentials,
-        seconds=FETCH_SECONDS if seconds is None else seconds,
-    )
-    if ref is None and not where.is_remote:
-        from reconciler.git.work_tree import read_directory
-
-        return read_directory(location, path)
-    from reconciler.git.commits import read_git_repository
-
-    return read_git_repository(where)

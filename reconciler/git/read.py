@@ -110,9 +110,9 @@ def read_source(request: SourceRequest) -> ReadSource:
     checkout = _open(where)
     signer = ""
     if demanded and keys:
-        from reconciler.git.trust import verify
+        from reconciler.git.signatures import verify_checkout
 
-        signer = verify(where, checkout, demanded, keys)
+        signer = verify_checkout(where, checkout, demanded, keys)
     rules = source_rules_of(checkout.files, rules_cache(where))
     if rules.signature and request.enforce and not where.is_remote and where.ref is None:
         where, checkout = _as_committed(where, checkout)

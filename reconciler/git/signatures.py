@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import re
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
 
 from reconciler.api.errors import SourceError
+from reconciler.api.files import Checkout
 from reconciler.git.fetch import git_environment, git_here
+from reconciler.git.location import SourceLocation
 from reconciler.git.processes import FinishedProgram, run_program
 from reconciler.git.source_rules import SignatureRule, SignatureType
 
+Result = TypeVar("Result")
 SECONDS = 30
 _ARMOUR = {
     b"-----BEGIN PGP SIGNATURE-----": "gpg",
@@ -22,6 +26,33 @@ _ARMOUR = {
 }
 # Kinds of signature that are not asked for must not be able to pass.
 _NOBODY = "false"
+
+
+def verify_checkout(
+    where: SourceLocation, checkout: Checkout, rule: SignatureRule, keys: TrustedKeys
+) -> str:
+    """Who signed a checkout. Raises SourceError when nobody who is trusted did."""
+    if not checkout.commit:
+        raise SourceError(f"{where.name} is no Git repository; {rule} is demanded")
+    if not where.is_remote and where.ref is None:
+        raise SourceError(
+            f"{where.name} is read as its files lie, and {rule} is demanded",
+            hint="read the commit, with --ref HEAD",
+        )
+    return in_repository(
+        where,
+        lambda folder: verify_signature(
+            folder, checkout.commit, checkout.tag, checkout.ref, rule, keys
+        ),
+    )
+
+
+def in_repository(where: SourceLocation, work: Callable[[Path], Result]) -> Result:
+    """What ``work`` makes of the folder with Git's objects. Raises SourceError."""
+    from reconciler.git.commits import git_folder
+    from reconciler.git.fetch import with_clone
+
+    return with_clone(where, work) if where.is_remote else work(git_folder(where))
 
 
 def verify_signature(

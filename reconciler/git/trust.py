@@ -8,9 +8,7 @@ one, which cannot simply leave it out.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
 
 from msgspec import Struct
 
@@ -19,10 +17,13 @@ from reconciler.api.files import Checkout
 from reconciler.git.fetch import fetch, git_here
 from reconciler.git.location import SourceLocation
 from reconciler.git.read import ReadSource, rules_cache, source_rules_of
-from reconciler.git.signatures import TrustedKeys, keys_in_repository
-from reconciler.git.source_rules import SignatureRule, SourceRules
-
-Result = TypeVar("Result")
+from reconciler.git.signatures import (
+    TrustedKeys,
+    in_repository,
+    keys_in_repository,
+    verify_checkout,
+)
+from reconciler.git.source_rules import SourceRules
 
 
 class LastApplied(Struct, frozen=True):
@@ -61,34 +62,6 @@ def check_trust(source: ReadSource, last: LastApplied | None) -> tuple[str, ...]
     return ()
 
 
-def verify(
-    where: SourceLocation, checkout: Checkout, rule: SignatureRule, keys: TrustedKeys
-) -> str:
-    """Who signed a checkout. Raises SourceError when nobody who is trusted did."""
-    from reconciler.git.signatures import verify_signature
-
-    if not checkout.commit:
-        raise SourceError(f"{where.name} is no Git repository; {rule} is demanded")
-    if not where.is_remote and where.ref is None:
-        raise SourceError(
-            f"{where.name} is read as its files lie, and {rule} is demanded",
-            hint="read the commit, with --ref HEAD",
-        )
-    return _in_repository(
-        where,
-        lambda folder: verify_signature(
-            folder, checkout.commit, checkout.tag, checkout.ref, rule, keys
-        ),
-    )
-
-
-def _in_repository(where: SourceLocation, work: Callable[[Path], Result]) -> Result:
-    from reconciler.git.commits import git_folder
-    from reconciler.git.fetch import with_clone
-
-    return with_clone(where, work) if where.is_remote else work(git_folder(where))
-
-
 def _check(source: ReadSource, last: LastApplied | None) -> None:
     where, checkout = source.where, source.checkout
     before: SourceRules | None = None
@@ -96,7 +69,7 @@ def _check(source: ReadSource, last: LastApplied | None) -> None:
         before = source.rules
     elif last and checkout.commit:
         allowed = source.request.allow_rollback or source.rules.allow_rollback
-        before = _in_repository(
+        before = in_repository(
             where, lambda folder: _rules_before(where, folder, checkout, last, allowed)
         )
         if before is None and last.signature and not source.request.allow_rollback:
@@ -120,7 +93,7 @@ def _check(source: ReadSource, last: LastApplied | None) -> None:
             hint="give the public keys with --trusted-keys; without it the keys that the last "
             "applied commit names are used, and there is no such commit yet",
         )
-    verify(where, checkout, demanded, keys)
+    verify_checkout(where, checkout, demanded, keys)
 
 
 def _rules_before(
@@ -158,7 +131,7 @@ def _keys_before(
         return None
     rule = before.signature
     more = (
-        _in_repository(where, lambda folder: read_blob(folder, last.commit, rule.allowed_signers))
+        in_repository(where, lambda folder: read_blob(folder, last.commit, rule.allowed_signers))
         if rule.allowed_signers
         else b""
     )

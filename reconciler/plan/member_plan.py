@@ -474,7 +474,7 @@ def _unless_in_use(
 def _unless_shared(
     member: Member,
     question: prune.PruneQuestion,
-    prune: Change,
+    change: Change,
     discovery: Discovery,
     applyset: str,
     going: Collection[str],
@@ -483,14 +483,14 @@ def _unless_shared(
     is one that failed: a run that leaves it for later has not done what it was to do."""
     error = ""
     try:
-        strangers = prune.strangers_in(member, prune, question.live, discovery, applyset, going)
+        strangers = prune.strangers_in(member, change, question.live, discovery, applyset, going)
         if discovery.failed_groups:
             error = f"it may hold {strangers}"
     except ApiError as refusal:
         error = f"what it holds cannot be listed: {refusal}"
     if error:
-        return replace(prune, action=Action.FAILED, error=error)
-    return f"it holds objects that are not ours: {strangers}" if strangers else prune
+        return replace(change, action=Action.FAILED, error=error)
+    return f"it holds objects that are not ours: {strangers}" if strangers else change
 
 
 def _prune_of(

@@ -3,9 +3,3 @@
 A saved plan decides nothing. A run that is given one plans anew, from its own command line, and
 goes on only when it comes to the same: the file can stop it, and can make it do nothing else.
 """
-
-from reconciler.saved_plans.document import SavedPlan
-from reconciler.saved_plans.file import check_fresh, read_plan, save_plan
-from reconciler.saved_plans.options import check_options
-
-__all__ = ["SavedPlan", "check_fresh", "check_options", "read_plan", "save_plan"]

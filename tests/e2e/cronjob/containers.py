@@ -17,7 +17,7 @@ import pytest
 
 from tests.unit.git.programs import needed
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 INSTALLED = "/opt/reconcile"
 SOURCE = "/opt/source"
 USER = 65532

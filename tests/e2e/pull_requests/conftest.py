@@ -15,7 +15,7 @@ from tests.e2e.pull_requests.comments_api import TOKEN, CommentsApi, comments_ap
 from tests.unit.git.programs import needed
 from tests.unit.git.repositories import commit, git, new_repository
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 FILES = ROOT / "docs" / "pull-requests"
 SCRIPT = FILES / "pull-request.sh"
 

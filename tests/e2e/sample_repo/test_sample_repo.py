@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-SAMPLE = Path(__file__).resolve().parents[2] / "sample-repo"
+SAMPLE = Path(__file__).resolve().parents[3] / "sample-repo"
 
 
 def test_every_schema_header_points_at_a_schema() -> None:

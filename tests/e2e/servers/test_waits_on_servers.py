@@ -19,7 +19,7 @@ from tests.controlplane.fixtures import Fleet
 from tests.controlplane.plane import ControlPlane
 from tests.controlplane.process import eventually
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 OBJECTS = 400
 DEADLINE, GRACE = 25, 10
 FEDERATION = """

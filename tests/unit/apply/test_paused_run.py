@@ -23,7 +23,7 @@ from tests.controlplane.process import eventually
 from tests.unit.apply.conftest import NAMESPACE
 from tests.unit.apply.forwarder import forwarder
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 OBJECTS = 120
 FEDERATION = """
 apiVersion: federation.reconciler.dev/v1alpha1

@@ -17,7 +17,7 @@ import pytest
 from kubesim.cluster import SimulatedCluster
 from kubesim.fleet import Sandbox
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 DEADLINE = 3.0
 OWN_LIMIT = 30.0
 """Seconds for the start of Python on a busy machine, and what ends by a limit of its own."""

@@ -16,7 +16,7 @@ import urllib3
 from kubesim.fleet import Sandbox
 from tests.controlplane.process import eventually
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 FEDERATION = """
 apiVersion: federation.reconciler.dev/v1alpha1
 kind: Federation

@@ -20,7 +20,7 @@ from reconciler.cli.exit_codes import Exit
 from reconciler.cli.stop import Stop
 from tests.controlplane.process import eventually
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 FEDERATION = """
 apiVersion: federation.reconciler.dev/v1alpha1
 kind: Federation

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.unit.cli.conftest import environment, reconcile  # noqa: F401
 from tests.unit.git.repositories import config_map, new_repository
 from tests.unit.git.servers import HttpServer, SshServer, http_server, ssh_server
 from tests.unit.git.signing import Signer, gpg_signer, ssh_signer

@@ -12,8 +12,8 @@ from reconciler.api import files
 from reconciler.api.errors import SourceError
 from reconciler.api.files import Checkout
 from reconciler.git import commits, fetch
-from reconciler.git.location import open_source
 from tests.unit.git import repositories as made
+from tests.unit.git.opening import open_source
 from tests.unit.git.repositories import config_map
 
 PLAIN, LINK, FOLDER, SUBMODULE = "100644", "120000", "040000", "160000"

@@ -14,7 +14,7 @@ from reconciler.api.errors import SourceError
 from reconciler.api.files import Checkout
 from reconciler.git.credentials import SourceCredentials, read_credentials, split_url
 from reconciler.git.fetch import git_environment
-from reconciler.git.location import open_source
+from tests.unit.git.opening import open_source
 from tests.unit.git.repositories import commit, config_map, git
 from tests.unit.git.servers import HttpServer, http_server, own_certificate, silent_server
 

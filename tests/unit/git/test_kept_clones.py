@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from reconciler.api.errors import SourceError
-from reconciler.git.location import open_source
+from tests.unit.git.opening import open_source
 from tests.unit.git.repositories import commit, config_map, git, new_repository
 from tests.unit.git.servers import HttpServer
 from tests.unit.git.test_http import fetched

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from reconciler.api.errors import SourceError
-from reconciler.git.location import open_source, redacted_url
+from tests.unit.git.opening import open_source, redacted_url
 
 
 def git(folder: Path, *arguments: str) -> str:

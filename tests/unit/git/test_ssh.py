@@ -9,7 +9,7 @@ import pytest
 from reconciler.api.errors import SourceError
 from reconciler.api.files import Checkout
 from reconciler.git.credentials import read_credentials
-from reconciler.git.location import open_source
+from tests.unit.git.opening import open_source
 from tests.unit.git.servers import SshServer, silent_server, ssh_key
 
 

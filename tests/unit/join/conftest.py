@@ -17,7 +17,7 @@ from tests.controlplane.cluster import Cluster
 from tests.controlplane.fixtures import Fleet
 from tests.controlplane.plane import ControlPlane
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 KUBECTL = Path(sys.executable).with_name("kubectl")
 
 FEDERATION = """\

@@ -1,4 +1,4 @@
-"""Writes kubernetes_types.json and the sandbox's resources.json from a real API server.
+"""Writes kubernetes_types.json and kubesim's resources.json from a real API server.
 
     python tests/unit/kubesim/generate_tables.py --server URL --token TOKEN --modules DIR
 
@@ -209,7 +209,7 @@ def main() -> None:
     parser.add_argument("--server", required=True)
     parser.add_argument("--token", required=True)
     parser.add_argument("--modules", type=Path, required=True)
-    parser.add_argument("--into", type=Path, default=Path("reconciler"))
+    parser.add_argument("--into", type=Path, default=Path())
     arguments = parser.parse_args()
     schemas, groups = fetch(arguments)
     tables = Tables(schemas, go_structs(arguments.modules))
@@ -221,9 +221,9 @@ def main() -> None:
             tables.add(name)
             kinds[f"{gvk['group']}/{gvk['version']}/{gvk['kind']}"] = short(name)
     text = json.dumps({"kinds": kinds, "types": tables.types}, separators=(",", ":"))
-    (arguments.into / "manifests" / "kubernetes_types.json").write_text(text + "\n")
+    (arguments.into / "reconciler" / "manifests" / "kubernetes_types.json").write_text(text + "\n")
     resources = json.dumps(groups, separators=(",", ":"))
-    (arguments.into / "sandbox" / "resources.json").write_text(resources + "\n")
+    (arguments.into / "kubesim" / "resources.json").write_text(resources + "\n")
     print(len(text), "bytes;", len(tables.types), "types; no Go type for", sorted(tables.unknown))
 
 

@@ -17,7 +17,7 @@ from reconciler.run.options import Options
 from reconciler.run.repository import validate_repository
 from tests.scenarios.failover_world import CLUSTERS, FEDERATION, WEB
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 TWO_MAY_GO = FEDERATION.replace("maxUnhealthy: 1", "maxUnhealthy: 2")
 CRON = """
 ---

@@ -17,7 +17,7 @@ from reconciler.report.metrics import metrics_of, render_metrics
 from reconciler.report.text import render_plan, render_result
 from tests.unit.report.runs import run
 
-SCHEMA = json.loads((Path(__file__).parents[2] / "schemas" / "plan.json").read_text())
+SCHEMA = json.loads((Path(__file__).parents[3] / "schemas" / "plan.json").read_text())
 DEBUG = "spec.template.spec.containers[name=web].env[name=DEBUG].value"
 TIME = "2026-11-28T10:00:00Z"
 FIELDS = (

@@ -23,7 +23,7 @@ from tests.unit.report.fleets import (
 )
 from tests.unit.report.hostile import hostile, run_of_hostile
 
-SCHEMA = json.loads((Path(__file__).parents[2] / "schemas" / "plan.json").read_text())
+SCHEMA = json.loads((Path(__file__).parents[3] / "schemas" / "plan.json").read_text())
 VALIDATOR = jsonschema.Draft202012Validator(SCHEMA)
 
 

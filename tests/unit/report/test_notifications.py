@@ -28,7 +28,7 @@ from tests.unit.report.fleets import run_of_web_shop
 from tests.unit.report.hostile import HOSTILE, run_of_hostile
 from tests.unit.report.runs import STARTED, plan, run
 
-SCHEMA = json.loads((Path(__file__).parents[2] / "schemas" / "notification.json").read_text())
+SCHEMA = json.loads((Path(__file__).parents[3] / "schemas" / "notification.json").read_text())
 WEBHOOK = Receiver("Webhook", env="HOOK_URL")
 SLACK = Receiver("Slack", env="SLACK_URL")
 

@@ -20,7 +20,7 @@ from reconciler.report.text import render_plan, render_result
 from reconciler.run.options import Options
 from reconciler.run.pipeline import apply_plan, make_plan
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 SCHEMA = json.loads((ROOT / "schemas" / "plan.json").read_text())
 VALIDATOR = jsonschema.Draft202012Validator(SCHEMA)
 CANARY = "a-value-that-only-the-secret-has"

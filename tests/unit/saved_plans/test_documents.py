@@ -28,7 +28,7 @@ from tests.unit.report.changes import CANARY, CATALOG, PRUNE, SECRET_UPDATE
 from tests.unit.report.fleets import failover, guarded, large_fleet, quiet, unwell, web_shop
 from tests.unit.report.hostile import hostile
 
-SCHEMAS = Path(__file__).parents[2] / "schemas"
+SCHEMAS = Path(__file__).parents[3] / "schemas"
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 ORIGIN = Origin("https://git.example.com/fleet.git", "main", COMMIT)
 SEAL = Seal(b"0123456789abcdef", 1_764_000_000.25)

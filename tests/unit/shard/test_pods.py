@@ -12,7 +12,7 @@ import pytest
 from tests.unit.shard.conftest import HOST, NAMES, ShardedWorld
 from tests.unit.shard.test_shared_runs import WEB
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 
 
 def start(world: ShardedWorld, *arguments: str, **environment: str) -> subprocess.Popen[str]:

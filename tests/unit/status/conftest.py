@@ -17,7 +17,7 @@ from kubesim.server import ClusterSettings
 from tests.scenarios.conftest import CLUSTERS, FEDERATION
 from tests.scenarios.manifests import SHOP
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 KUBECTL = Path(sys.executable).with_name("kubectl")
 
 
