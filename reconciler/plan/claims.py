@@ -49,12 +49,13 @@ def foresee(
     recorded: Fields,
     adoption: AdoptionRules | None,
     added: Found = NOTHING,
+    kept: Fields | None = None,
 ) -> Foreseen:
     """Of ``result``, the answer to a dry run of the bare apply.
 
     ``recorded`` are the paths that our last apply owned; ``adoption`` are the rules by which the
     object is adopted, None for one that is ours. What was ``added`` to ``result`` and is to be
-    removed is claimed as well.
+    removed is claimed as well; the paths ``kept`` are not.
     """
     former = adoption.take_over if adoption else (BEFORE_FIRST_APPLY,)
     ours = [entry for entry in entries_of(result) if is_ours(entry)]
@@ -73,8 +74,9 @@ def foresee(
     if added.removed:
         claim = union(claim, added.removed)
         former = (*former, *exactly(added.managers))
-    kept = fields_of(disowned(entries_of(result), former, claim, str(version)))
-    after = without(result, claim, kept)
+    claim = difference(claim, kept or {})
+    owned = fields_of(disowned(entries_of(result), former, claim, str(version)))
+    after = without(result, claim, owned)
     patterns = tuple(former) if former_entries else ()
     if after == result:
         return Foreseen(result, patterns, {}, given_up)

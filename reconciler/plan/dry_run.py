@@ -57,6 +57,7 @@ from reconciler.plan.refused_updates import (
     holders_of,
     in_its_place,
     make_room,
+    named_by,
     overlaid,
     refusal_of,
     try_as_new,
@@ -132,11 +133,20 @@ def check_existing(
 
     def with_claims(answer: Object) -> tuple[Object, claims.Foreseen, Found]:
         added = terms.finder.find(answer, target.desired)
-        foreseen = claims.foresee(live, answer, recorded, adoption, added)
-        if foreseen.claim:
-            wanted = unpicked(live, foreseen.result)
-            answer = in_its_place(member, resource, target.key, live)(wanted)
-        return answer, foreseen, added
+        dry_run = in_its_place(member, resource, target.key, live)
+        kept: Fields = {}
+        while True:
+            foreseen = claims.foresee(live, answer, recorded, adoption, added, kept)
+            if not foreseen.claim:
+                return answer, foreseen, added
+            try:
+                return dry_run(unpicked(live, foreseen.result)), foreseen, added
+            except Invalid as error:
+                # What cannot be taken out of an adopted object stays in it, and is told.
+                fixed = named_by(error, foreseen.claim) if adoption and error.code == 422 else {}
+                if not fixed:
+                    raise
+                kept = union(kept, fixed)
 
     recorded: Fields = {}
     if previous is not None and previous.api_version == body["apiVersion"]:

@@ -247,6 +247,12 @@ def _fields_of(error: ApiError) -> list[str]:
     return [str(cause["field"]) for cause in error.causes if cause.get("field")]
 
 
+def named_by(error: Invalid, fields: Fields) -> Fields:
+    """Those of the fields that a refusal is about: at, above or below what its causes name."""
+    named = [_names(field) for field in _fields_of(error)]
+    return _tree(path for path in _paths(fields) if _concerns(path, named))
+
+
 def _names(field: str) -> _Path:
     """``spec.ports[0].name`` -> ``("spec", "ports", "name")``; none for the whole object."""
     plain = re.sub(r"\[[^\]]*\]", "", field).removeprefix("<nil>").strip(".")
