@@ -13,12 +13,12 @@ from enum import StrEnum
 from msgspec import Struct
 from msgspec.structs import replace
 
-from reconciler.api.errors import UsageError
 from reconciler.api.kinds import REPLICATED, RUN_PODS, ScaleTarget, scale_target, scaled_as
 from reconciler.api.objects import ObjectKey, map_of
 from reconciler.cluster.warnings import HeardWarnings
 from reconciler.failover.availability import assess
 from reconciler.failover.probe import Probe, Signal
+from reconciler.failover.simulate import simulated_outages
 from reconciler.federation.model import DesiredState, Workload
 from reconciler.scheduler.capacity import own_count
 from reconciler.scheduler.model import Assignment, FleetView
@@ -285,23 +285,3 @@ def _fate(before: int, lost: int, after: int) -> Fate:
 def fates(matrix: Survivability) -> Mapping[Fate, int]:
     """Workloads by their worst fate, all fates named."""
     return {fate: matrix.count(fate) for fate in Fate}
-
-
-# -- simulated outages -----------------------------------------------------------------------------
-
-
-def simulated_outages(state: DesiredState, outages: Sequence[str]) -> dict[str, str]:
-    """``region=eu-central-1`` and the like -> the clusters that would be down, with the reason."""
-    down: dict[str, str] = {}
-    for outage in outages:
-        what, _, value = outage.partition("=")
-        attribute = "name" if what == "cluster" else what
-        hit = [c.name for c in state.clusters if getattr(c, attribute, None) == value]
-        if not hit:
-            known = sorted({str(getattr(c, attribute, "")) for c in state.clusters} - {""})
-            raise UsageError(
-                f"--simulate-outage {outage}: no cluster has that {what}",
-                hint=f"there are: {', '.join(known)}",
-            )
-        down |= dict.fromkeys(hit, f"simulated outage of {outage}")
-    return down

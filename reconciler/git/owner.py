@@ -159,8 +159,8 @@ def _remotes(top: Path) -> list[str]:
 
 
 def _descends(where: SourceLocation, commit: str, head: str) -> bool:
+    from reconciler.git.descent import check_descent
     from reconciler.git.fetch import with_clone
-    from reconciler.git.trust import check_descent
 
     try:
         with_clone(where, lambda folder: check_descent(where, folder, commit, head))

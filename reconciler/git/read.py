@@ -13,9 +13,9 @@ from reconciler.api.errors import BadInput, Position, Problem, SourceError, Usag
 from reconciler.api.files import Checkout, SourceFile
 from reconciler.api.objects import api_group
 from reconciler.git.location import FETCH_SECONDS, SourceLocation, default_cache, locate
-from reconciler.git.signatures import TrustedKeys, read_trusted_keys
 from reconciler.git.sops import is_encrypted
 from reconciler.git.source_rules import SignatureRule, SourceRules, parse_source_rules
+from reconciler.git.trusted_keys import TrustedKeys, read_trusted_keys
 from reconciler.manifests.cache import ParseCache
 from reconciler.manifests.load import load
 from reconciler.manifests.own_schemas import OWN_GROUP

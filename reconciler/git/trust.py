@@ -14,16 +14,10 @@ from msgspec import Struct
 
 from reconciler.api.errors import SourceError
 from reconciler.api.files import Checkout
-from reconciler.git.fetch import fetch, git_here
 from reconciler.git.location import SourceLocation
 from reconciler.git.read import ReadSource, rules_cache, source_rules_of
-from reconciler.git.signatures import (
-    TrustedKeys,
-    in_repository,
-    keys_in_repository,
-    verify_checkout,
-)
 from reconciler.git.source_rules import SourceRules
+from reconciler.git.trusted_keys import TrustedKeys, keys_in_repository
 
 
 class LastApplied(Struct, frozen=True):
@@ -63,6 +57,8 @@ def check_trust(source: ReadSource, last: LastApplied | None) -> tuple[str, ...]
 
 
 def _check(source: ReadSource, last: LastApplied | None) -> None:
+    from reconciler.git.signatures import in_repository, verify_checkout
+
     where, checkout = source.where, source.checkout
     before: SourceRules | None = None
     if last and last.commit == checkout.commit and not checkout.dirty:
@@ -104,8 +100,8 @@ def _rules_before(
     rollback_allowed: bool,
 ) -> SourceRules | None:
     """The rules of the last applied commit, which ``head`` must continue; None when it is gone."""
-    pass
     from reconciler.git.commits import read_commit_beside
+    from reconciler.git.descent import check_descent
     from reconciler.git.fetch import fetch_commit, has_commit
 
     if not rollback_allowed:
@@ -126,6 +122,7 @@ def _keys_before(
 ) -> TrustedKeys | None:
     """Those that the last applied commit names."""
     from reconciler.git.commits import read_blob
+    from reconciler.git.signatures import in_repository
 
     if before is None or before.signature is None or last is None:
         return None
@@ -136,42 +133,3 @@ def _keys_before(
         else b""
     )
     return keys_in_repository(rule.keys, more, last.commit)
-
-
-# -- descent ---------------------------------------------------------------------------------------
-
-
-# How much of the history is fetched, step by step, until the last applied commit is in it.
-DEPTHS = (50, 1000, 0)
-
-
-def check_descent(where: SourceLocation, folder: Path, last_applied: str, head: str) -> None:
-    """Raises SourceError unless ``head`` is ``last_applied`` or a descendant of it.
-
-    ``folder`` is the repository: the kept clone, which is deepened as far as needed, or a local
-    one, which is left alone.
-    """
-    if head == last_applied or _is_ancestor(folder, last_applied, head):
-        return
-    if where.is_remote:
-        for depth in DEPTHS:
-            fetch(where, folder, depth=depth)
-            if _is_ancestor(folder, last_applied, head):
-                return
-            if not (folder / "shallow").exists():
-                break
-    elif (folder / "shallow").exists():
-        raise SourceError(
-            f"{where.name} is a shallow clone, in which nobody can see whether {head[:12]} comes "
-            f"after {last_applied[:12]}, which was applied last",
-            hint="clone it whole, for example with fetch-depth: 0",
-        )
-    raise SourceError(
-        f"commit {head[:12]} does not come after {last_applied[:12]}, which was applied last",
-        hint="a force-push, or a mirror that is behind? If it is meant: --allow-rollback once, "
-        "or spec.source.allowRollback",
-    )
-
-
-def _is_ancestor(folder: Path, last_applied: str, head: str) -> bool:
-    return git_here(folder, "merge-base", "--is-ancestor", last_applied, head).code == 0

@@ -10,7 +10,7 @@ from reconciler.api.objects import ObjectKey
 from reconciler.cluster.discovery import GroupVersionKind
 from reconciler.cluster.warnings import warning_texts
 from reconciler.failover.cluster_health import ClusterHealth
-from reconciler.failover.survivability import simulated_outages as clusters_hit
+from reconciler.failover.simulate import simulated_outages as clusters_hit
 from reconciler.federation.model import Cluster, DesiredState
 from reconciler.plan.member_plan import MemberWork
 from reconciler.plan.model import Action, Change, ClusterPlan, Plan, WorkloadRow

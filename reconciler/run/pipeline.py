@@ -33,7 +33,7 @@ from reconciler.dns.step import (
     withdrawals,
     write_records,
 )
-from reconciler.failover.survivability import simulated_outages
+from reconciler.failover.simulate import simulated_outages
 from reconciler.federation.model import DesiredState, Federation
 from reconciler.git.owner import Claimant, Owner
 from reconciler.git.trust import LastApplied, check_trust

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from reconciler.api.errors import SourceError
-from reconciler.git.signatures import TrustedKeys, read_trusted_keys, verify_signature
+from reconciler.git.signatures import verify_signature
 from reconciler.git.source_rules import SignatureRule
+from reconciler.git.trusted_keys import TrustedKeys, read_trusted_keys
 from tests.unit.git.repositories import commit, git
 from tests.unit.git.signing import Signer, gpg_signer, ssh_signer
 
