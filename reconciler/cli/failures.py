@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import click
 
@@ -14,6 +13,7 @@ from reconciler.api.errors import (
     Problem,
     ReconcileError,
     StalePlan,
+    defect_words,
 )
 from reconciler.cli.console import Console
 
@@ -83,15 +83,11 @@ def report_failure(error: ReconcileError, console: Console) -> None:
 
 
 def report_defect(error: Exception, console: Console) -> None:
-    """Writes what to say when the tool itself is wrong; the way there only where asked for.
-
-    The words of an error that nobody foresaw may quote anything, a Secret's value as well: they
-    are never written, only what sort it is and where it came up.
-    """
+    """Writes what to say when the tool itself is wrong; the way there only where asked for."""
     label = click.style("Error:", fg="red", bold=True)
     if console.debug:
         console.note("\n".join(_way_to(error)))
-    console.note(f"{label} this is a defect of reconcile: {type(error).__name__}{_place_of(error)}")
+    console.note(f"{label} {defect_words(error)}")
     if not console.debug:
         console.note(f"{click.style('Next:', fg='cyan')}  run it again with --debug, and report it")
 
@@ -109,10 +105,3 @@ def _way_to(error: BaseException) -> Iterator[str]:
             yield from _way_to(inner)
     yield from "".join(traceback.format_tb(error.__traceback__)).splitlines()
     yield type(error).__name__
-
-
-def _place_of(error: BaseException) -> str:
-    import traceback
-
-    frames = traceback.extract_tb(error.__traceback__)
-    return f" at {Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""

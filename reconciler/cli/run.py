@@ -142,6 +142,8 @@ def _apply(settings: CommandSettings, request: RunRequest, stop: Stop) -> Exit:
         # Before others are told, who may hang.
         output.print_result(result, _wanted(request), console, plan_was_shown=asking)
     output.report_result(result, _wanted(request))
+    if result.defect is not None:
+        raise result.defect
     # A signal that came when all was done left nothing undone.
     return Exit.OK if result.ok else stop.code or Exit.FAILED
 
