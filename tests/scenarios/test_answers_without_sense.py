@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from copy import deepcopy
 from typing import Any
 
 import orjson
@@ -159,22 +160,36 @@ def test_a_defect_while_applying_is_told_with_all_that_was_done(
     assert {o.key.kind for o in again.outcomes} <= {"Deployment", "Service", "ConfigMap"}
 
 
+TABLE = {
+    "metadata": {"continue": ""},
+    "columnDefinitions": [{"name": "Name"}, {"name": "Status"}],
+    "rows": [{"cells": ["one", "Ready,SchedulingDisabled"]}, {"cells": ["two", "NotReady"]}],
+}
+NODES = {"items": [{"status": {"conditions": [{"type": "Ready", "status": "True"}]}}, {}]}
+
+
 @pytest.mark.parametrize(
-    ("path", "lie"),
+    ("answer", "path", "lie"),
     [
-        (("rows", 0, "cells"), []),
-        (("rows", 0, "cells"), 5),
-        (("rows", 0), None),
-        (("columnDefinitions",), [{"name": "Name"}]),
-        (("columnDefinitions", 0), {}),
-        (("metadata",), 5),
+        (TABLE, ("rows", 0, "cells"), []),
+        (TABLE, ("rows", 0, "cells"), 5),
+        (TABLE, ("rows", 0), None),
+        (TABLE, ("columnDefinitions",), [{"name": "Name"}, {"name": "Age"}]),
+        (TABLE, ("columnDefinitions", 0), {}),
+        (TABLE, ("metadata",), 5),
+        (NODES, ("items",), 5),
+        (NODES, ("items", 0), "node"),
+        (NODES, ("items", 0, "status", "conditions"), 5),
     ],
 )
 def test_a_list_of_nodes_without_sense_is_no_sign_of_anything(
-    sandbox: Sandbox, path: Path, lie: Any
+    sandbox: Sandbox, answer: Any, path: Path, lie: Any
 ) -> None:
-    host = Connector.from_file(str(sandbox.kubeconfig), "federation-system", host_context="aws")
-    assert _nodes(host.host(), 5) == Nodes(1, 1)
-    rule = sandbox.cluster("aws").faults.distort(lied(path, lie), path="/nodes")
-    assert _nodes(host.host(), 5) is None
-    assert rule.hits
+    faults = sandbox.cluster("aws").faults
+    kubeconfig = str(sandbox.kubeconfig)
+    host = Connector.from_file(kubeconfig, "federation-system", host_context="aws").host()
+    faults.answer(answer, path="/nodes")
+    assert _nodes(host, 5) == Nodes(1, 2)
+    faults.clear()
+    faults.answer(lied(path, lie)(deepcopy(answer)), path="/nodes")
+    assert _nodes(host, 5) is None
