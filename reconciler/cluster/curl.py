@@ -53,6 +53,18 @@ class Limits(Struct, frozen=True):
     whole: float
 
 
+class HttpRequest(Unshown, frozen=True):
+    """``path`` with its query. ``seconds_left`` may end it earlier than ``limits``: it is asked
+    each second, as a signal may come."""
+
+    method: str
+    path: str
+    body: bytes | None
+    headers: Mapping[str, str]
+    limits: Limits
+    seconds_left: Callable[[], float] | None = None
+
+
 class NoAnswer(Exception):
     """``cause`` is a word for programs, the text is for people."""
 
@@ -90,19 +102,12 @@ class Exchange:
         self._encoding = "identity" if local else "gzip"
         self._idle: list[pycurl.Curl] = []
 
-    def send(
-        self,
-        method: str,
-        path: str,
-        body: bytes | None,
-        headers: Mapping[str, str],
-        limits: Limits,
-        seconds_left: Callable[[], float] | None = None,
-    ) -> Response:
-        """``seconds_left`` may end it earlier: it is asked each second, as a signal may come.
+    def send(self, request: HttpRequest) -> Response:
+        """The one way to a server: all else that this module knows stays in it.
 
         Raises NoAnswer, and ClusterUnauthorized for a credential that is none.
         """
+        body = request.body
         try:
             curl = self._idle.pop()
             # Keeps the connections, forgets what was asked of them.
@@ -110,13 +115,13 @@ class Exchange:
         except IndexError:
             curl = pycurl.Curl()
         answer, headed = _Body(), _Headers()
-        self._prepare(curl, limits)
-        self._address(curl, path, headers)
+        self._prepare(curl, request.limits)
+        self._address(curl, request.path, request.headers)
         curl.setopt(pycurl.WRITEFUNCTION, answer.take)
         curl.setopt(pycurl.HEADERFUNCTION, headed.take)
-        if seconds_left is not None:
+        if (left := request.seconds_left) is not None:
             curl.setopt(pycurl.NOPROGRESS, 0)
-            curl.setopt(pycurl.XFERINFOFUNCTION, lambda *_: int(seconds_left() <= 0))
+            curl.setopt(pycurl.XFERINFOFUNCTION, lambda *_: int(left() <= 0))
         if body is not None:
             curl.setopt(pycurl.POST, 1)
             curl.setopt(pycurl.POSTFIELDSIZE_LARGE, len(body))
@@ -124,8 +129,8 @@ class Exchange:
             # libcurl sends again by itself what a kept connection broke under; a write must be
             # asked for leave before, and know of it afterwards.
             curl.setopt(pycurl.SEEKFUNCTION, lambda _offset, _origin: pycurl.SEEKFUNC_FAIL)
-        if method != "GET" or body is not None:
-            curl.setopt(pycurl.CUSTOMREQUEST, method)
+        if request.method != "GET" or body is not None:
+            curl.setopt(pycurl.CUSTOMREQUEST, request.method)
         try:
             _perform(curl)
         except pycurl.error as error:
