@@ -11,7 +11,7 @@ import yaml
 
 from reconciler.api.errors import BadInput
 from reconciler.cluster.connect import Connector
-from reconciler.run import pipeline
+from reconciler.run import pipeline, repository
 from tests.scenarios.conftest import World
 from tests.scenarios.manifests import SHOP
 
@@ -59,17 +59,17 @@ def test_a_fault_in_a_kubefed_cluster_is_that_members(
     assert not problems(result.plan)["aws"]
     options = pipeline.Options(repo=str(world.repository))
     with pytest.raises(BadInput) as caught:
-        pipeline.validate_repository(options)
+        repository.validate_repository(options)
     (problem,) = caught.value.problems
     assert (problem.position.file, problem.position.line) == ("old.yaml", line)
-    assert any(said in w for w in pipeline.validate_repository(options, members=False).warnings)
+    assert any(said in w for w in repository.validate_repository(options, members=False).warnings)
 
 
 def test_nothing_is_wrong_with_a_status_of_kubefeds(simulated_world: World) -> None:
     simulated_world.write(
         "old.yaml", KUBEFED.format(ca=PEM, status="{region: eu, zones: [eu-a, eu-b]}")
     )
-    pipeline.validate_repository(pipeline.Options(repo=str(simulated_world.repository)))
+    repository.validate_repository(pipeline.Options(repo=str(simulated_world.repository)))
 
 
 def change(world: World, section: str, entry: object) -> None:
