@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -21,6 +22,7 @@ FaultKind = Literal[
     "latency",
     "refusal",
     "answer",
+    "distort",
     "reset-before",
     "reset-after",
     "truncate",
@@ -48,6 +50,7 @@ class InjectedFault:
     share: float = 0.5
     refusal: Refusal | None = None
     body: bytes = b""
+    change: Callable[[Object], Object] | None = None
     limit: int = 0
     writes_only: bool = False
     admission: bool = False
@@ -183,6 +186,17 @@ class Rules:
     ) -> InjectedFault:
         """This, with 200, whatever was asked: a server that lies."""
         return self.add(InjectedFault("answer", method, path, count, body=orjson.dumps(body)))
+
+    def distort(
+        self,
+        change: Callable[[Object], Object],
+        *,
+        method: str = "",
+        path: str = "",
+        count: int | None = None,
+    ) -> InjectedFault:
+        """The true answer, as ``change`` makes it: a server that lies in one place."""
+        return self.add(InjectedFault("distort", method, path, count, change=change))
 
     def reset(
         self,

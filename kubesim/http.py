@@ -14,6 +14,8 @@ from collections.abc import Callable
 from email.utils import formatdate
 from typing import Protocol, cast
 
+import orjson
+
 from kubesim.faults import FaultInjector, InjectedFault
 from kubesim.messages import Request, Response
 from kubesim.server import ApiServer
@@ -183,6 +185,8 @@ class Connection(asyncio.Protocol):
             response = Response(200, next(f.body for f in struck if f.kind == "answer"))
         else:
             response = self._cluster.handle(request)
+        for change in (fault.change for fault in struck if fault.change is not None):
+            response.body = orjson.dumps(change(orjson.loads(response.body)))
         if "reset-after" in kinds:
             self._cluster.note(request, response.status, 0)
             self.abort()

@@ -27,6 +27,7 @@ An error is raised where it is known and carries data; the command line turns it
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any, Self
 
 from msgspec import Struct
@@ -255,3 +256,13 @@ class Invalid(ApiError):
 
 class Throttled(ApiError):
     pass
+
+
+def defect_words(error: Exception) -> str:
+    """What is told of an error that nobody foresaw: what sort it is, and where it came up. Its own
+    words may quote anything, a Secret's value as well."""
+    import traceback
+
+    frames = traceback.extract_tb(error.__traceback__)
+    place = f" at {Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""
+    return f"this is a defect of reconcile: {type(error).__name__}{place}"

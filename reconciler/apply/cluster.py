@@ -13,7 +13,7 @@ from typing import Literal
 
 from msgspec import structs
 
-from reconciler.api.errors import ClusterError, ClusterUnreachable, LeaseLost
+from reconciler.api.errors import ClusterError, ClusterUnreachable, LeaseLost, defect_words
 from reconciler.api.objects import GroupKind, Object, ObjectKey, first_few
 from reconciler.apply.verbs import ChangeResult, apply_change, move_entries
 from reconciler.apply.waves import DELETING, apply_waves, prune_waves, wave_of
@@ -47,7 +47,8 @@ class MemberRun:
     """The state of one member's run; ``stopped`` is asked before each object.
 
     ``written`` is called after each object, for progress. ``checked`` are changes that the plan
-    could not check, as they were found right before they were made.
+    could not check, as they were found right before they were made. ``lost`` says why nothing more
+    can be written here, ``defect`` is what did it where that is a fault of this program.
     """
 
     work: MemberWork
@@ -57,6 +58,7 @@ class MemberRun:
     outcomes: list[Outcome] = field(default_factory=list)
     checked: dict[ObjectKey, Change] = field(default_factory=dict)
     lost: str = ""
+    defect: Exception | None = None
 
     def __post_init__(self) -> None:
         self._inventory: Inventory = self.work.observation.inventory
@@ -368,6 +370,11 @@ class MemberRun:
                 return result
             except LeaseLost as error:
                 return ChangeResult(self._skipped(change, str(error)))
+            except Exception as defect:  # noqa: BLE001  (raised once all that was done is told)
+                self.end_by(defect)
+                words = f"{defect_words(defect)}; whether it was carried out is not known"
+                name = self.work.member.name
+                return ChangeResult(Outcome(name, change.action, change.key, "failed", words))
             finally:
                 self.written()
 
@@ -460,6 +467,11 @@ class MemberRun:
         name = self.work.member.name
         self.outcomes.append(Outcome(name, change.action, change.key, status, message))
         self.written()
+
+    def end_by(self, defect: Exception) -> None:
+        """Nothing more is written here after a fault of this program; the rest of it is told."""
+        self.defect = self.defect or defect
+        self.lost = self.lost or defect_words(defect)
 
     def _skip(self, changes: Sequence[Change], reason: str) -> None:
         for change in changes:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 
 from msgspec.structs import replace
 
-from reconciler.api.errors import ClusterError, LeaseLost
+from reconciler.api.errors import ClusterError, LeaseLost, ReconcileError, defect_words
 from reconciler.api.objects import ObjectKey
 from reconciler.apply.cluster import MemberRun
 from reconciler.apply.moved_objects import OtherClusters
@@ -39,6 +39,9 @@ def apply_to_fleet(
     ``names`` tells why DNS records may still lead to what is to go; it is asked, and may wait, only
     where a Service or an Ingress is to go, or something beside one is to run fewer replicas.
     ``stopped`` gives the reason why no further object may be begun, or an empty string.
+
+    A defect of this program in one member ends that member's part, and the result has it, with all
+    that was done: whoever tells the result raises it afterwards.
     """
     runs = [MemberRun(work, plan.commit, stopped, written) for work in works]
     lease_lost: list[str] = []
@@ -54,21 +57,33 @@ def apply_to_fleet(
                 lease_lost.append(str(error))
             except ClusterError as error:
                 run.lost = run.lost or str(error)
+            except Exception as defect:  # noqa: BLE001  (raised once all that was done is told)
+                run.end_by(defect)
             finally:
                 run.work.member.rest()
 
         in_parallel(guarded, runs, CONCURRENT_MEMBERS)
 
-    lowering = {run.work.cluster.name: run.exposed_lowerings() for run in runs}
-    phase(lambda run: run.apply(lowering[run.work.cluster.name]))
-    exposed = _exposed(runs)
-    why = names() if exposed or any(lowering.values()) else ""
-    phase(lambda run: run.lower(lowering[run.work.cluster.name], why))
-    waiting = _not_in_place(runs, placed, elsewhere)
-    waiting |= dict.fromkeys(exposed, f"pruning waits: {why}") if why else {}
-    phase(lambda run: run.prune(waiting))
+    def phases() -> None:
+        lowering = {run.work.cluster.name: run.exposed_lowerings() for run in runs}
+        phase(lambda run: run.apply(lowering[run.work.cluster.name]))
+        exposed = _exposed(runs)
+        why = names() if exposed or any(lowering.values()) else ""
+        phase(lambda run: run.lower(lowering[run.work.cluster.name], why))
+        waiting = _not_in_place(runs, placed, elsewhere)
+        waiting |= dict.fromkeys(exposed, f"pruning waits: {why}") if why else {}
+        phase(lambda run: run.prune(waiting))
+
+    defect: Exception | None = None
+    try:
+        phases()
+    except ReconcileError:
+        raise
+    except Exception as error:  # noqa: BLE001  (raised once all that was done is told)
+        defect = error
     phase(MemberRun.finish)
     errors = [f"{run.work.cluster.name}: {run.lost}" for run in runs if run.lost]
+    errors += [defect_words(defect)] if defect else []
     outcomes = [outcome for run in runs for outcome in _complete(run)]
     unfinished = any(outcome.status == "skipped" for outcome in outcomes)
     checked = {run.work.cluster.name: run.checked for run in runs}
@@ -80,6 +95,7 @@ def apply_to_fleet(
         stopped=lease_lost[0] if lease_lost else stopped() if unfinished else "",
         requests={run.work.cluster.name: run.work.member.requests for run in runs},
         checked=tuple((name, found[key]) for name, found in checked.items() for key in found),
+        defect=next((run.defect for run in runs if run.defect), defect),
     )
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from reconciler.cli.command_group import LimitedCommand
+from reconciler.cli.console import styled
 from reconciler.cli.exit_codes import Exit
 from reconciler.cli.progress import Bars
 from reconciler.cli.settings import (
@@ -75,14 +76,14 @@ def clusters(context: click.Context, /, *, output: str, sandbox: bool, **given: 
     with seen_by(settings, sandbox=sandbox) as settings:
         federation, commit, rows = _look(settings, quiet=output in ("json", "yaml"))
     if output in ("json", "yaml"):
-        settings.console.out(_as_data(federation, commit, rows, output), newline=False)
+        settings.console.document(_as_data(federation, commit, rows, output), newline=False)
     else:
         for line in _as_table(rows, time.time(), wide=output == "wide"):
             settings.console.out(line)
         for row in rows:
             if not row.ready or row.problem:
                 reason = row.vitals.reason or row.problem or f"it counts as {row.phase}"
-                settings.console.note(f"{click.style(row.cluster.name, bold=True)}: {reason}")
+                settings.console.note(f"{styled(row.cluster.name, bold=True)}: {reason}")
     return Exit.OK if all(row.ready and not row.problem for row in rows) else Exit.FAILED
 
 
@@ -134,15 +135,15 @@ def _as_table(rows: Sequence[MemberRow], now: float, *, wide: bool) -> Iterator[
 
 def _readiness(row: MemberRow) -> str:
     if row.ready:
-        return click.style("yes", fg="green")
+        return styled("yes", fg="green")
     known = str(row.vitals.signal) != "Unknown" or str(row.phase) == "Down"
-    return click.style("no", fg="red") if known else click.style("unknown", fg="yellow")
+    return styled("no", fg="red") if known else styled("unknown", fg="yellow")
 
 
 def _number(number: int | None, colour: str | None = None) -> str:
     if number is None:
         return "-"
-    return click.style(str(number), fg=colour) if number and colour else str(number)
+    return styled(str(number), fg=colour) if number and colour else str(number)
 
 
 def _as_data(federation: str, commit: str, rows: Sequence[MemberRow], output: str) -> str:

@@ -13,6 +13,8 @@ from typing import TextIO
 import click
 from msgspec import Struct
 
+from reconciler.report.terminal import painted, shown, unpainted
+
 
 class Console(Struct, frozen=True):
     """``stdout_colour``/``stderr_colour``: whether escape codes may be written there.
@@ -31,18 +33,42 @@ class Console(Struct, frozen=True):
     colour_allowed: bool = True
     json_lines: bool = False
 
-    def out(self, text: str, *, newline: bool = True) -> None:
-        """Writes a result."""
-        click.echo(text, nl=newline, color=self.stdout_colour)
+    def out(self, line: str) -> None:
+        """Writes a line of a result. What is not ``styled`` in it is escaped."""
+        self.document(shown(line, colour=self.stdout_colour))
 
-    def note(self, text: str) -> None:
-        """Writes what is for the person, not for the pipe."""
+    def note(self, line: str) -> None:
+        """Writes a line for the person, not for the pipe; escaped in the same way."""
         if self.json_lines:
             from reconciler.report.logs import note
 
-            note(click.unstyle(text))
+            note(unpainted(line))
             return
-        click.echo(text, err=True, color=self.stderr_colour)
+        self.document(shown(line, colour=self.stderr_colour), to_person=True)
+
+    def document(self, text: str, *, newline: bool = True, to_person: bool = False) -> None:
+        """Writes what is finished: JSON, YAML, or a report, whose writer escapes it."""
+        click.echo(text, nl=newline, err=to_person, color=True)
+
+    def confirmed(self, question: str) -> bool:
+        """Asks on the terminal; anything but a plain yes is a no, and so is the end of input."""
+        answer = click.prompt(
+            shown(f"{question}? Only 'yes' is taken for a yes", colour=self.stderr_colour),
+            default="no",
+            show_default=False,
+            err=True,
+            prompt_suffix=": ",
+        )
+        return str(answer).strip().lower() == "yes"
+
+
+_FOREGROUND = {"red": "31", "green": "32", "yellow": "33", "magenta": "35", "cyan": "36"}
+
+
+def styled(text: str, *, fg: str | None = None, bold: bool = False, dim: bool = False) -> str:
+    """A part of a line, in a colour where the console has colours."""
+    codes = [_FOREGROUND[fg]] if fg else []
+    return painted(text, *codes, *["1"] * bold, *["2"] * dim)
 
 
 def open_console(

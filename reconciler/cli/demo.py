@@ -12,6 +12,7 @@ import click
 
 from reconciler.api.errors import ReconcileError
 from reconciler.cli.command_group import GroupedCommand
+from reconciler.cli.console import styled
 from reconciler.cli.exit_codes import Exit
 from reconciler.cli.settings import merged, option, terminal_options
 
@@ -58,13 +59,15 @@ def demo(context: click.Context, /, *, keep: Path | None, **given: Any) -> int:
             with Story(repository, settings.console) as story:
                 story.tell()
         except StoryWentWrong as error:
-            settings.console.note(f"\n{click.style('The demo failed:', fg='red')} {error}")
+            settings.console.note("")
+            settings.console.note(f"{styled('The demo failed:', fg='red')} {error}")
             return Exit.FAILED
         if keep is not None:
             shutil.copytree(repository, keep)
     seconds = time.monotonic() - started
+    settings.console.out("")
     settings.console.out(
-        f"\n{click.style('The end.', bold=True)} Every step was checked; {seconds:.1f} s in all."
+        f"{styled('The end.', bold=True)} Every step was checked; {seconds:.1f} s in all."
     )
     settings.console.out("Go on:  reconcile --plan --sandbox --repo sample-repo")
     return Exit.OK

@@ -8,12 +8,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-import click
-
 from kubesim.cluster import SimulatedCluster
 from kubesim.fleet import Sandbox
 from kubesim.server import ClusterSettings
-from reconciler.cli.console import Console
+from reconciler.cli.console import Console, styled
 from reconciler.failover.survivability import assess_survivability
 from reconciler.plan.model import Action, Plan, RunResult
 from reconciler.report.survivability import render_survivability_text
@@ -176,13 +174,14 @@ class Story:
 
     def _title(self, text: str) -> None:
         self._chapter += 1
-        self._console.out("\n" + click.style(f"{self._chapter}. {text}", fg="cyan", bold=True))
+        self._console.out("")
+        self._console.out(styled(f"{self._chapter}. {text}", fg="cyan", bold=True))
 
     def _say(self, text: str) -> None:
-        self._console.out(click.style(text, dim=True))
+        self._console.out(styled(text, dim=True))
 
     def _show(self, text: str) -> None:
-        self._console.out(text.rstrip("\n"))
+        self._console.document(text.rstrip("\n"))
 
     def _show_plan(self, plan: Plan) -> None:
         self._show(render_plan(plan, colour=self._console.stdout_colour, width=self._width()))

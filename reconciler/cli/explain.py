@@ -16,6 +16,7 @@ from msgspec import Struct
 from reconciler.api.errors import UsageError
 from reconciler.cli import schema_files
 from reconciler.cli.command_group import GroupedCommand
+from reconciler.cli.console import styled
 from reconciler.cli.schema_files import Schema
 from reconciler.cli.settings import merged, option, terminal_options
 
@@ -139,7 +140,7 @@ def describe_field(path: str, field: SchemaField, width: int, *, recursive: bool
     """Lines of kubectl's shape: the field, its description, what is allowed, its own fields."""
 
     def heading(text: str) -> str:
-        return click.style(text, bold=True)
+        return styled(text, bold=True)
 
     yield f"{heading('FIELD:')} {path} <{field.type}>{' (required)' if field.required else ''}"
     yield ""
@@ -174,7 +175,7 @@ def _facts(schema: Schema) -> Iterator[tuple[str, str]]:
 def _list(fields: list[SchemaField], width: int) -> Iterator[str]:
     for field in fields:
         required = " -required-" if field.required else ""
-        yield f"  {click.style(field.name, bold=True)} <{field.type}>{required}"
+        yield f"  {styled(field.name, bold=True)} <{field.type}>{required}"
         yield from _wrapped(field.schema.get("description") or "No description.", width)
         for name, value in _facts(field.schema):
             if name != "pattern":

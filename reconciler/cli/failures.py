@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
-
-import click
 
 from reconciler.api.errors import (
     BadInput,
@@ -14,22 +11,18 @@ from reconciler.api.errors import (
     Problem,
     ReconcileError,
     StalePlan,
+    defect_words,
 )
-from reconciler.cli.console import Console
+from reconciler.cli.console import Console, styled
 
 _MOST = 100
 """Of a plan that no longer fits, the first differences say enough."""
 
 
 def describe_error(error: ReconcileError) -> Iterator[str]:
-    """Lines for stderr, with colour codes (the console drops them where it must).
-
-    The first line starts with ``Error:``; a hint comes last, as ``Next:``. What files and servers
-    said is shown, and never acts on a terminal.
-    """
-    from reconciler.report.wording import visible
-
-    label = click.style("Error:", fg="red", bold=True)
+    """Lines for the console. The first one starts with ``Error:``; a hint comes last, as
+    ``Next:``."""
+    label = styled("Error:", fg="red", bold=True)
     if isinstance(error, BadInput):
         for problem in error.problems:
             yield from describe_problem(problem)
@@ -39,36 +32,41 @@ def describe_error(error: ReconcileError) -> Iterator[str]:
         nothing = "Nothing else" if error.done else "Nothing"
         yield f"{label} the plan passes a limit. {nothing} was written."
         for text in error.violations:
-            yield f"  - {visible(text)}"
+            yield f"  - {text}"
         if error.done:
-            yield f"Done all the same, because of what is down: {visible(', '.join(error.done))}"
+            yield f"Done all the same, because of what is down: {', '.join(error.done)}"
     elif isinstance(error, StalePlan):
         yield f"{label} what the plan was made of is no longer so. Nothing was written."
         for difference in error.differences[:_MOST]:
-            yield f"  - {visible(difference)}"
+            yield f"  - {difference}"
         if (more := len(error.differences) - _MOST) > 0:
             yield f"  - and {more} more"
     elif isinstance(error, ClusterError):
-        cluster = click.style(visible(error.cluster), bold=True)
-        yield f"{label} {cluster}: {visible(str(error), keep_lines=True)}"
+        cluster = styled(error.cluster, bold=True)
+        yield from _with_lines(f"{label} {cluster}: ", str(error))
     else:
-        yield f"{label} {visible(str(error), keep_lines=True)}"
+        yield from _with_lines(f"{label} ", str(error))
     if error.hint:
-        yield f"{click.style('Next:', fg='cyan')}  {visible(error.hint)}"
+        yield f"{styled('Next:', fg='cyan')}  {error.hint}"
 
 
 def describe_problem(problem: Problem) -> Iterator[str]:
     """``file:line:column: what`` (which editors and terminals make clickable), then the rest."""
-    from reconciler.report.wording import visible
-
-    position = click.style(visible(str(problem.position)), bold=True)
-    yield f"{position}: {visible(problem.message, keep_lines=True)}"
+    position = styled(str(problem.position), bold=True)
+    yield from _with_lines(f"{position}: ", problem.message)
     if problem.path:
-        yield f"    at        {visible(problem.path)}"
+        yield f"    at        {problem.path}"
     if problem.expected:
-        yield f"    expected  {visible(problem.expected)}"
+        yield f"    expected  {problem.expected}"
     if problem.hint:
-        yield f"    hint      {click.style(visible(problem.hint), fg='cyan')}"
+        yield f"    hint      {styled(problem.hint, fg='cyan')}"
+
+
+def _with_lines(begin: str, message: str) -> Iterator[str]:
+    """A message may have several lines; what begins the first may not."""
+    first, *rest = message.split("\n")
+    yield begin + first
+    yield from rest
 
 
 def report_failure(error: ReconcileError, console: Console) -> None:
@@ -83,17 +81,14 @@ def report_failure(error: ReconcileError, console: Console) -> None:
 
 
 def report_defect(error: Exception, console: Console) -> None:
-    """Writes what to say when the tool itself is wrong; the way there only where asked for.
-
-    The words of an error that nobody foresaw may quote anything, a Secret's value as well: they
-    are never written, only what sort it is and where it came up.
-    """
-    label = click.style("Error:", fg="red", bold=True)
+    """Writes what to say when the tool itself is wrong; the way there only where asked for."""
+    label = styled("Error:", fg="red", bold=True)
     if console.debug:
-        console.note("\n".join(_way_to(error)))
-    console.note(f"{label} this is a defect of reconcile: {type(error).__name__}{_place_of(error)}")
+        for line in _way_to(error):
+            console.note(line)
+    console.note(f"{label} {defect_words(error)}")
     if not console.debug:
-        console.note(f"{click.style('Next:', fg='cyan')}  run it again with --debug, and report it")
+        console.note(f"{styled('Next:', fg='cyan')}  run it again with --debug, and report it")
 
 
 def _way_to(error: BaseException) -> Iterator[str]:
@@ -109,10 +104,3 @@ def _way_to(error: BaseException) -> Iterator[str]:
             yield from _way_to(inner)
     yield from "".join(traceback.format_tb(error.__traceback__)).splitlines()
     yield type(error).__name__
-
-
-def _place_of(error: BaseException) -> str:
-    import traceback
-
-    frames = traceback.extract_tb(error.__traceback__)
-    return f" at {Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""

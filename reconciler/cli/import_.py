@@ -10,6 +10,7 @@ import click
 
 from reconciler.api.errors import BadInput, ClusterError, ReconcileError, UsageError
 from reconciler.cli.command_group import LimitedCommand
+from reconciler.cli.console import styled
 from reconciler.cli.exit_codes import Exit
 from reconciler.cli.failures import describe_problem
 from reconciler.cli.settings import CommandSettings, merged, option, terminal_options
@@ -103,9 +104,10 @@ def import_(
     for path in export.files:
         console.out(path)
     for text in export.left_out:
-        console.note(f"{click.style('Left out:', fg='yellow', bold=True)} {text}")
+        console.note(f"{styled('Left out:', fg='yellow', bold=True)} {text}")
     if dry_run:
-        console.note("\nNothing was written.")
+        console.note("")
+        console.note("Nothing was written.")
         return Exit.OK
     _write(target, export, overwrite=overwrite)
     console.note("")
@@ -136,7 +138,7 @@ def _bind(settings: CommandSettings, host: Member, objects: Sequence[Object]) ->
             server = bind_token(host, name, access_of(obj))
         except ClusterError as error:
             settings.console.note(
-                f"{click.style('Warning:', fg='yellow', bold=True)} {name}: its token is not bound "
+                f"{styled('Warning:', fg='yellow', bold=True)} {name}: its token is not bound "
                 f"to its API server yet; the first run does so: {error}"
             )
             continue
@@ -189,12 +191,13 @@ def _validated(settings: CommandSettings, target: Path, export: Export) -> int:
         for problem in error.problems:
             for line in describe_problem(problem):
                 console.note(line)
-        console.note(f"\nWritten to {target}, but {error}: mend them there.")
+        console.note("")
+        console.note(f"Written to {target}, but {error}: mend them there.")
         return Exit.FAILED
     for warning in repository.warnings:
-        console.note(f"{click.style('Warning:', fg='yellow', bold=True)} {warning}")
+        console.note(f"{styled('Warning:', fg='yellow', bold=True)} {warning}")
     counts = ", ".join(f"{number} {kind}" for kind, number in export.counts.items())
-    verdict = click.style("Valid", fg="green", bold=True)
+    verdict = styled("Valid", fg="green", bold=True)
     console.note(f"{verdict}: {counts}.")
     console.note(f"Next: reconcile --plan --repo {target}")
     return Exit.OK

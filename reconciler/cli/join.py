@@ -11,6 +11,7 @@ import click
 from msgspec.structs import replace
 
 from reconciler.cli.command_group import LimitedCommand
+from reconciler.cli.console import styled
 from reconciler.cli.exit_codes import Exit
 from reconciler.cli.member_and_host import Ends, open_ends, read_repository_of, recalled_memory
 from reconciler.cli.settings import (
@@ -272,7 +273,7 @@ def _join(
         carry_out_steps(plan.steps, hands, done)
     _report(settings, plan, steps, output, dry_run=dry_run)
     if folder is None and output == "text":
-        settings.console.out(plan.manifest, newline=False)
+        settings.console.document(plan.manifest, newline=False)
     return Exit.OK
 
 
@@ -311,11 +312,11 @@ def _report(
 ) -> None:
     console = settings.console
     if output == "json":
-        console.out(steps_as_json(steps, plan.warnings))
+        console.document(steps_as_json(steps, plan.warnings))
     elif output == "yaml":
-        console.out(steps_as_yaml(steps), newline=False)
+        console.document(steps_as_yaml(steps), newline=False)
     for warning in plan.warnings:
-        console.note(f"{click.style('Warning:', fg='yellow', bold=True)} {warning}")
+        console.note(f"{styled('Warning:', fg='yellow', bold=True)} {warning}")
     if output != "text":
         return
     console.note("")

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol, Self
 import click
 from msgspec.structs import replace
 
+from reconciler.cli.console import styled
 from reconciler.cli.settings import CommandSettings, option
 
 if TYPE_CHECKING:
@@ -156,7 +157,7 @@ class ObservedRun:
         warnings = after_run(run, around)
         if self._logger is None:
             for warning in warnings:
-                self.settings.console.note(f"{click.style('Warning:', fg='yellow')} {warning}")
+                self.settings.console.note(f"{styled('Warning:', fg='yellow')} {warning}")
             return
         from reconciler.report import logs
 

@@ -36,7 +36,7 @@ def print_plan(plan: Plan, wanted: OutputOptions, console: Console) -> None:
     """Print a plan."""
     if wanted.output != "none":
         text = _plan_in(wanted.output, plan, console, wanted.markdown_limit)
-        console.out(text, newline=False)
+        console.document(text, newline=False)
 
 
 def report_plan(plan: Plan, wanted: OutputOptions) -> None:
@@ -52,7 +52,7 @@ def print_result(
     if wanted.output != "none":
         limit = wanted.markdown_limit
         text = _result_in(wanted.output, result, console, limit, with_plan=not plan_was_shown)
-        console.out(text, newline=False)
+        console.document(text, newline=False)
 
 
 def report_result(result: RunResult, wanted: OutputOptions) -> None:

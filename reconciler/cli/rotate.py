@@ -9,6 +9,7 @@ import click
 
 from reconciler.api.errors import UsageError
 from reconciler.cli.command_group import LimitedCommand
+from reconciler.cli.console import styled
 from reconciler.cli.exit_codes import Exit
 from reconciler.cli.settings import (
     FLEET,
@@ -94,7 +95,7 @@ def rotate(context: click.Context, /, *, every: bool, **given: Any) -> int:
     at_home = in_cluster() is not None or settings.host_context
     if failed and at_home and settings.events != "none":
         for warning in _write_events(connector, state, failed, now):
-            settings.console.note(f"{click.style('Warning:', fg='yellow')} {warning}")
+            settings.console.note(f"{styled('Warning:', fg='yellow')} {warning}")
     return Exit.FAILED if failed else Exit.OK
 
 
@@ -127,10 +128,10 @@ def _write_events(
 
 def _row(rotation: Rotation, now: float) -> list[str]:
     if rotation.problem:
-        what = click.style(f"not renewed: {rotation.problem}", fg="red")
+        what = styled(f"not renewed: {rotation.problem}", fg="red")
     else:
-        what = click.style("renewed", fg="green") if rotation.renewed else "kept"
+        what = styled("renewed", fg="green") if rotation.renewed else "kept"
     ends = "never" if rotation.expires is None else age(rotation.expires - now)
     if rotation.expires is not None and rotation.expires <= now:
-        ends = click.style("ended", fg="red")
+        ends = styled("ended", fg="red")
     return [rotation.cluster, what, ends]

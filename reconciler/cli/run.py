@@ -11,6 +11,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from reconciler.cli import output
+from reconciler.cli.console import Console, styled
 from reconciler.cli.exit_codes import Exit
 from reconciler.cli.progress import Bars
 from reconciler.cli.settings import CommandSettings
@@ -120,8 +121,8 @@ def _apply(settings: CommandSettings, request: RunRequest, stop: Stop) -> Exit:
             check_fresh(saved, prepared, options)
         asking = request.ask and console.interactive and plan.has_changes and not plan.violations
         if asking:
-            console.note(output.plan_as_text(plan, console))
-            if not _confirmed(plan):
+            console.document(output.plan_as_text(plan, console), to_person=True)
+            if not _confirmed(plan, console):
                 console.note("Nothing was changed.")
                 return Exit.FAILED
         # It stays so: what follows is to give the lock back, and to tell what was done.
@@ -142,6 +143,8 @@ def _apply(settings: CommandSettings, request: RunRequest, stop: Stop) -> Exit:
         # Before others are told, who may hang.
         output.print_result(result, _wanted(request), console, plan_was_shown=asking)
     output.report_result(result, _wanted(request))
+    if result.defect is not None:
+        raise result.defect
     # A signal that came when all was done left nothing undone.
     return Exit.OK if result.ok else stop.code or Exit.FAILED
 
@@ -177,19 +180,11 @@ def _code_of_plan(plan: Plan, *, detailed: bool) -> Exit:
     return Exit.CHANGES if detailed and changes else Exit.OK
 
 
-def _confirmed(plan: Plan) -> bool:
-    """Asks on the terminal; anything but a plain yes is a no, and so is the end of input."""
+def _confirmed(plan: Plan, console: Console) -> bool:
     asked, deletions = question(plan)
     if deletions:
-        asked += click.style(f", {deletions}", fg="red", bold=True)
-    answer = click.prompt(
-        asked + "? Only 'yes' is taken for a yes",
-        default="no",
-        show_default=False,
-        err=True,
-        prompt_suffix=": ",
-    )
-    return str(answer).strip().lower() == "yes"
+        asked += styled(f", {deletions}", fg="red", bold=True)
+    return console.confirmed(asked)
 
 
 def question(plan: Plan) -> tuple[str, str]:

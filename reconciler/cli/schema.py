@@ -39,10 +39,12 @@ def schema(context: click.Context, /, *, folder: Path, **given: Any) -> None:
     except OSError as error:
         raise click.ClickException(f"{folder}: {error.strerror}") from None
     console.note(f"Wrote {len(files)} schemas to {folder}/.")
-    console.note("\nAt the top of a manifest, relative to the file:")
+    console.note("")
+    console.note("At the top of a manifest, relative to the file:")
     first = schema_files.file_of_kind("Placement")
     console.out(f"# yaml-language-server: $schema={folder.as_posix()}/{first.name}")
-    console.note("\nOr for a whole folder, in .vscode/settings.json:")
+    console.note("")
+    console.note("Or for a whole folder, in .vscode/settings.json:")
     prefix = folder.as_posix() if folder.is_absolute() else f"./{folder.as_posix()}"
     settings = {
         "yaml.schemas": {
@@ -54,4 +56,4 @@ def schema(context: click.Context, /, *, folder: Path, **given: Any) -> None:
             }.items()
         }
     }
-    console.out(json.dumps(settings, indent=2))
+    console.document(json.dumps(settings, indent=2))

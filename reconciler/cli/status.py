@@ -13,6 +13,7 @@ from msgspec.structs import replace
 
 from reconciler.api.errors import UsageError
 from reconciler.cli.command_group import GroupedCommand
+from reconciler.cli.console import styled
 from reconciler.cli.exit_codes import Exit
 from reconciler.cli.progress import Bars
 from reconciler.cli.settings import (
@@ -213,7 +214,10 @@ def _show(
         elif before:
             settings.console.out("")
     for line in lines:
-        settings.console.out(line)
+        if output in ("json", "yaml"):
+            settings.console.document(line)
+        else:
+            settings.console.out(line)
     return lines
 
 
@@ -291,11 +295,11 @@ def _troubles(seen: StatusRows) -> Iterator[str]:
     if said or seen.away:
         yield ""
     for (key, message), names in said.items():
-        yield f"{click.style(', '.join(names), bold=True)}: {key}: {message}"
+        yield f"{styled(', '.join(names), bold=True)}: {key}: {message}"
     for name, why in seen.away.items():
-        yield f"{click.style(name, bold=True)}: {why or 'it was not looked at'}"
+        yield f"{styled(name, bold=True)}: {why or 'it was not looked at'}"
 
 
 def _styled(status: object) -> str:
     text = str(status) if status else "Unknown"
-    return click.style(text, fg=_COLOURS.get(text, "yellow"))
+    return styled(text, fg=_COLOURS.get(text, "yellow"))

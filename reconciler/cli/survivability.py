@@ -103,7 +103,7 @@ def survivability(
         from reconciler.run.stand_ins import try_failover_targets
 
         matrix = replace(matrix, live=try_failover_targets(settings.options()))
-    settings.console.out(_rendered(matrix, output, settings), newline=False)
+    settings.console.document(_rendered(matrix, output, settings), newline=False)
     refused = matrix.live is not None and any(one.certain for one in matrix.live.refused)
     if fail_on != NEVER and refused:
         return Exit.FAILED

@@ -6,7 +6,8 @@ import json
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-import click
+from reconciler.cli.console import styled
+from reconciler.report.terminal import unpainted
 
 if TYPE_CHECKING:
     from reconciler.join.steps import Step
@@ -17,10 +18,10 @@ GAP = 3
 def table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:
     """Lines with columns as wide as their widest cell; colours do not count as width."""
     all_rows = [list(headings), *(list(row) for row in rows)]
-    widths = [max(len(click.unstyle(row[i])) for row in all_rows) for i in range(len(headings))]
+    widths = [max(len(unpainted(row[i])) for row in all_rows) for i in range(len(headings))]
     for row in all_rows:
         cells = [
-            cell + " " * (width - len(click.unstyle(cell)))
+            cell + " " * (width - len(unpainted(cell)))
             for cell, width in zip(row, widths, strict=True)
         ]
         yield (" " * GAP).join(cells).rstrip()
@@ -49,7 +50,7 @@ _SHOWN_DETAILS = 6
 
 def step_lines(step: Step, *, verbose: bool = False) -> Iterator[str]:
     """``member  create  ServiceAccount federation-system/aws-eu-host``, and what is to be known."""
-    effect = click.style(f"{step.effect:<10}", fg=_COLOURS.get(step.effect))
+    effect = styled(f"{step.effect:<10}", fg=_COLOURS.get(step.effect))
     yield f"  {step.where:<11} {effect} {_what(step)}"
     shown = step.details if verbose or step.path else step.details[:_SHOWN_DETAILS]
     for detail in shown:

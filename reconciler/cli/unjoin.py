@@ -8,6 +8,7 @@ import click
 
 from reconciler.api.errors import ClusterError, ClusterUnauthorized, ClusterUnreachable, UsageError
 from reconciler.cli.command_group import LimitedCommand
+from reconciler.cli.console import styled
 from reconciler.cli.exit_codes import Exit
 from reconciler.cli.member_and_host import Ends, open_ends, read_repository_of, recalled_memory
 from reconciler.cli.settings import (
@@ -202,15 +203,8 @@ def _confirmed(settings: CommandSettings, plan: LeavePlan, name: str) -> bool:
     question = f"Take {name} out of the federation"
     if plan.deletions:
         deleted = f", and delete {plan.deletions} objects in it"
-        question += click.style(deleted, fg="red", bold=True)
-    answer = click.prompt(
-        question + "? Only 'yes' is taken for a yes",
-        default="no",
-        show_default=False,
-        err=True,
-        prompt_suffix=": ",
-    )
-    return str(answer).strip().lower() == "yes"
+        question += styled(deleted, fg="red", bold=True)
+    return console.confirmed(question)
 
 
 def _carry_out(settings: CommandSettings, plan: LeavePlan, hands: StepTools, output: str) -> int:
@@ -226,7 +220,7 @@ def _carry_out(settings: CommandSettings, plan: LeavePlan, hands: StepTools, out
 
     carry_out_steps(plan.steps, hands, done)
     if output == "json":
-        settings.console.out(steps_as_json(steps, plan.warnings))
+        settings.console.document(steps_as_json(steps, plan.warnings))
     _warn(settings, plan)
     settings.console.note("")
     settings.console.note("It is no member any more. Next: commit the repository")
@@ -237,7 +231,7 @@ def _show(
     settings: CommandSettings, plan: LeavePlan, steps: list[Step], output: str, last: str
 ) -> int:
     if output == "json":
-        settings.console.out(steps_as_json(steps, plan.warnings))
+        settings.console.document(steps_as_json(steps, plan.warnings))
         return Exit.OK
     for step in steps:
         for line in step_lines(step, verbose=settings.console.verbose):
@@ -249,6 +243,6 @@ def _show(
 
 
 def _warn(settings: CommandSettings, plan: LeavePlan) -> None:
-    label = click.style("Warning:", fg="yellow", bold=True)
+    label = styled("Warning:", fg="yellow", bold=True)
     for warning in plan.warnings:
         settings.console.note(f"{label} {warning}")

@@ -11,6 +11,7 @@ from msgspec.structs import replace
 
 from reconciler.api.errors import BadInput, Problem
 from reconciler.cli.command_group import LimitedCommand
+from reconciler.cli.console import styled
 from reconciler.cli.exit_codes import Exit
 from reconciler.cli.failures import describe_problem
 from reconciler.cli.settings import (
@@ -65,7 +66,7 @@ def validate(context: click.Context, /, *, output: str, **given: Any) -> int:
             "manifests": len(repository.state.workloads),
         }
     if output == "json":
-        settings.console.out(_as_json(problems, warnings, counts))
+        settings.console.document(_as_json(problems, warnings, counts))
     elif output == "github":
         for line in _annotations(_from_here(problems, settings), warnings):
             settings.console.out(line)
@@ -80,22 +81,20 @@ def _as_text(
     warnings: tuple[str, ...],
     counts: dict[str, int],
 ) -> None:
-    from reconciler.report.wording import visible
-
     console = settings.console
     for problem in problems:
         for line in describe_problem(problem):
             console.out(line)
-    for warning in map(visible, warnings):
-        console.out(f"{click.style('Warning:', fg='yellow', bold=True)} {warning}")
+    for warning in warnings:
+        console.out(f"{styled('Warning:', fg='yellow', bold=True)} {warning}")
     if problems or warnings:
         console.out("")
     warned = f", {_count(len(warnings), 'warning')}" if warnings else ""
     if problems:
-        verdict = click.style(_count(len(problems), "problem"), fg="red", bold=True)
+        verdict = styled(_count(len(problems), "problem"), fg="red", bold=True)
         console.out(f"{verdict}{warned}.")
         return
-    verdict = click.style("Valid", fg="green", bold=True)
+    verdict = styled("Valid", fg="green", bold=True)
     manifests = _count(counts["manifests"], "manifest")
     clusters = _count(counts["clusters"], "cluster")
     console.out(f"{verdict}: {manifests} for {clusters}{warned}.")
@@ -146,7 +145,7 @@ def _from_here(problems: tuple[Problem, ...], settings: CommandSettings) -> tupl
 def _annotations(problems: tuple[Problem, ...], warnings: tuple[str, ...]) -> list[str]:
     """GitHub's workflow commands ``::error file=...::message``, with its escapes."""
 
-    from reconciler.report.wording import visible
+    from reconciler.report.terminal import visible
 
     def message(text: str) -> str:
         return (

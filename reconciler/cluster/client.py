@@ -30,11 +30,17 @@ from reconciler.cluster.discovery import (
     GroupVersionKind,
     RESTMapping,
     parse_aggregated,
+    parse_groups,
     parse_resource_list,
 )
 from reconciler.cluster.http import TYPED_PATCH, Transport
 from reconciler.cluster.refusals import is_by_admission, own_words, with_way_out
-from reconciler.cluster.responses import fault_of, reading_answers, unexpected_answer
+from reconciler.cluster.responses import (
+    document_of,
+    fault_of,
+    reading_answers,
+    unexpected_answer,
+)
 from reconciler.cluster.warnings import HeardWarnings, Subject, current_subject
 
 FIELD_MANAGER = "federation-reconciler"
@@ -137,7 +143,7 @@ class Member:
             # An empty one has them as well, though perhaps as null.
             if not isinstance(page.get("items", 0), list | None):
                 raise unexpected_answer(self.name, "a list without items")
-            items += page["items"] or []
+            items += page.get("items") or []
             token = str(map_of(page.get("metadata")).get("continue") or "")
             if not token:
                 return items
@@ -169,14 +175,9 @@ class Member:
     def _discover_one_by_one(
         self, root: str, document: Object
     ) -> tuple[list[RESTMapping], list[str]]:
-        versions = [(f"{root}/{v}", v) for v in document.get("versions") or () if root == "/api"]
-        for group in document.get("groups") or ():
-            ordered = [group["preferredVersion"]["groupVersion"]]
-            ordered += [v["groupVersion"] for v in group["versions"]]
-            versions += [(f"{root}/{v}", v) for v in dict.fromkeys(ordered)]
         resources: list[RESTMapping] = []
         failed = []
-        for path, api_version in versions:
+        for path, api_version in parse_groups(root, document):
             try:
                 resources += parse_resource_list(api_version, self._object("GET", path))
             except ApiError:
@@ -405,13 +406,7 @@ class Member:
             self._heard.update((subject, text) for text in answer.warnings)
         if answer.status >= 300:
             raise _refusal(self.name, answer, None if quoted else map_of(body))
-        try:
-            document = orjson.loads(answer.body)
-        except orjson.JSONDecodeError:
-            raise unexpected_answer(self.name, "something that is not JSON") from None
-        if not isinstance(document, dict):
-            raise unexpected_answer(self.name, "JSON that is not an object")
-        return document
+        return document_of(self.name, answer.body)
 
     def _one(self, kind: GroupVersionKind, key: ObjectKey | None, answer: Object) -> Object:
         """The answer, which must be an object of that kind, with the key's name."""

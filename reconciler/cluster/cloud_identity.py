@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from reconciler.api.errors import ReconcileError
+from reconciler.api.objects import map_of
 
 EKS_URL_SECONDS = 60
 """What EKS asks to be written into the address; it takes one for a quarter of an hour."""
@@ -96,8 +97,8 @@ def exec_credential(token: CloudToken, asked: str = "") -> str:
     ``asked`` is what the plugin is told in KUBERNETES_EXEC_INFO; its answer has the same version.
     """
     try:
-        version = json.loads(asked)["apiVersion"]
-    except (ValueError, KeyError, TypeError):
+        version = map_of(json.loads(asked)).get("apiVersion", EXEC_API)
+    except ValueError:
         version = EXEC_API
     expires = datetime.fromtimestamp(int(token.expires), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     status = {"token": token.value, "expirationTimestamp": expires}

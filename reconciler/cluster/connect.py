@@ -18,7 +18,7 @@ import msgspec
 from msgspec import Struct
 
 from reconciler.api.errors import ApiError, ClusterError, ClusterUnauthorized, Conflict
-from reconciler.api.objects import Object, ObjectKey
+from reconciler.api.objects import Object, ObjectKey, map_of
 from reconciler.cluster.client import Member
 from reconciler.cluster.discovery import RESTMapping
 from reconciler.cluster.endpoint import Endpoint, bearer
@@ -381,12 +381,12 @@ def dns_credential_warning(secret: Object, value: str) -> str:
 
 def _is_of_an_account(token: bytes) -> bool:
     """Whether it is a JSON Web Token of a ServiceAccount, as KubeFed's are."""
+    part = token.partition(b".")[2].partition(b".")[0]
     try:
-        part = token.split(b".")[1]
-        claims = json.loads(base64.urlsafe_b64decode(part + b"=" * (-len(part) % 4)))
-        return str(claims["sub"]).startswith("system:serviceaccount:")
-    except (IndexError, ValueError, KeyError, TypeError):
+        claims = map_of(json.loads(base64.urlsafe_b64decode(part + b"=" * (-len(part) % 4))))
+    except ValueError:
         return False
+    return str(claims.get("sub")).startswith("system:serviceaccount:")
 
 
 def bind_token(host: Member, name: str, access: Access) -> str:

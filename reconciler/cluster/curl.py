@@ -53,6 +53,18 @@ class Limits(Struct, frozen=True):
     whole: float
 
 
+class HttpRequest(Unshown, frozen=True):
+    """``path`` with its query. ``seconds_left`` may end it earlier than ``limits``: it is asked
+    each second, as a signal may come."""
+
+    method: str
+    path: str
+    body: bytes | None
+    headers: Mapping[str, str]
+    limits: Limits
+    seconds_left: Callable[[], float] | None = None
+
+
 class NoAnswer(Exception):
     """``cause`` is a word for programs, the text is for people."""
 
@@ -90,19 +102,12 @@ class Exchange:
         self._encoding = "identity" if local else "gzip"
         self._idle: list[pycurl.Curl] = []
 
-    def send(
-        self,
-        method: str,
-        path: str,
-        body: bytes | None,
-        headers: Mapping[str, str],
-        limits: Limits,
-        seconds_left: Callable[[], float] | None = None,
-    ) -> Response:
-        """``seconds_left`` may end it earlier: it is asked each second, as a signal may come.
+    def send(self, request: HttpRequest) -> Response:
+        """The one way to a server: all else that this module knows stays in it.
 
         Raises NoAnswer, and ClusterUnauthorized for a credential that is none.
         """
+        body = request.body
         try:
             curl = self._idle.pop()
             # Keeps the connections, forgets what was asked of them.
@@ -110,13 +115,13 @@ class Exchange:
         except IndexError:
             curl = pycurl.Curl()
         answer, headed = _Body(), _Headers()
-        self._prepare(curl, limits)
-        self._address(curl, path, headers)
+        self._prepare(curl, request.limits)
+        self._address(curl, request.path, request.headers)
         curl.setopt(pycurl.WRITEFUNCTION, answer.take)
         curl.setopt(pycurl.HEADERFUNCTION, headed.take)
-        if seconds_left is not None:
+        if (left := request.seconds_left) is not None:
             curl.setopt(pycurl.NOPROGRESS, 0)
-            curl.setopt(pycurl.XFERINFOFUNCTION, lambda *_: int(seconds_left() <= 0))
+            curl.setopt(pycurl.XFERINFOFUNCTION, lambda *_: int(left() <= 0))
         if body is not None:
             curl.setopt(pycurl.POST, 1)
             curl.setopt(pycurl.POSTFIELDSIZE_LARGE, len(body))
@@ -124,12 +129,12 @@ class Exchange:
             # libcurl sends again by itself what a kept connection broke under; a write must be
             # asked for leave before, and know of it afterwards.
             curl.setopt(pycurl.SEEKFUNCTION, lambda _offset, _origin: pycurl.SEEKFUNC_FAIL)
-        if method != "GET" or body is not None:
-            curl.setopt(pycurl.CUSTOMREQUEST, method)
+        if request.method != "GET" or body is not None:
+            curl.setopt(pycurl.CUSTOMREQUEST, request.method)
         try:
             _perform(curl)
         except pycurl.error as error:
-            failure = _failure(curl, answer, *error.args)
+            failure = _failure(curl, answer, error)
             curl.close()
             # Those that are kept may have gone the same way.
             self.close()
@@ -263,48 +268,68 @@ def _trust_system(curl: pycurl.Curl) -> None:
         curl.setopt(pycurl.CAPATH, found.capath)
 
 
-_DISTRUST = {pycurl.E_PEER_FAILED_VERIFICATION, pycurl.E_SSL_CACERT, pycurl.E_SSL_ISSUER_ERROR}
-_UNUSABLE = {pycurl.E_SSL_CERTPROBLEM, pycurl.E_SSL_CACERT_BADFILE}
-"""The CA, the certificate or its key that we were given; the server may be perfectly well."""
-_TLS = {pycurl.E_SSL_CONNECT_ERROR, pycurl.E_SSL_CIPHER}
-_BROKEN = {
-    pycurl.E_GOT_NOTHING,
-    pycurl.E_PARTIAL_FILE,
-    pycurl.E_RECV_ERROR,
-    pycurl.E_SEND_ERROR,
-    pycurl.E_READ_ERROR,
-    pycurl.E_SEND_FAIL_REWIND,
+_PROXY = 97
+"""CURLE_PROXY, for which pycurl has no name, as for the other numbers here."""
+_BROKE = ("reset", "the connection broke in mid-answer")
+_UNUSABLE = ("certificate", "TLS: the CA or client certificate is unusable: {}")
+"""Of what we were given; the server may be perfectly well."""
+_ODD = ("protocol", "no usable answer ({})")
+_FAILURES: Mapping[int, tuple[str, str]] = {
+    pycurl.E_COULDNT_RESOLVE_HOST: ("dns", "DNS: the server's name does not resolve"),
+    pycurl.E_COULDNT_RESOLVE_PROXY: ("proxy", "the proxy cannot be reached: {}"),
+    _PROXY: ("proxy", "the proxy cannot be reached: {}"),
+    pycurl.E_COULDNT_CONNECT: ("network", "{}"),
+    pycurl.E_INTERFACE_FAILED: ("network", "{}"),
+    pycurl.E_PEER_FAILED_VERIFICATION: ("certificate", "TLS: {}"),
+    pycurl.E_SSL_ISSUER_ERROR: ("certificate", "TLS: {}"),
+    98: ("certificate", "TLS: {}"),  # CURLE_SSL_CLIENTCERT
+    pycurl.E_SSL_CERTPROBLEM: _UNUSABLE,
+    pycurl.E_SSL_CACERT_BADFILE: _UNUSABLE,
+    pycurl.E_SSL_CONNECT_ERROR: ("tls", "TLS: {}"),
+    pycurl.E_SSL_CIPHER: ("tls", "TLS: {}"),
+    pycurl.E_SSL_SHUTDOWN_FAILED: ("tls", "TLS: {}"),
+    pycurl.E_GOT_NOTHING: _BROKE,
+    pycurl.E_PARTIAL_FILE: _BROKE,
+    pycurl.E_RECV_ERROR: _BROKE,
+    pycurl.E_SEND_ERROR: _BROKE,
+    pycurl.E_READ_ERROR: _BROKE,
+    pycurl.E_SEND_FAIL_REWIND: _BROKE,
+    pycurl.E_AGAIN: _BROKE,
+    99: _BROKE,  # CURLE_UNRECOVERABLE_POLL
+    pycurl.E_UNSUPPORTED_PROTOCOL: _ODD,
+    pycurl.E_URL_MALFORMAT: _ODD,
+    pycurl.E_FTP_WEIRD_SERVER_REPLY: _ODD,  # of HTTP, too
+    pycurl.E_HTTP2: _ODD,
+    pycurl.E_WRITE_ERROR: _ODD,
+    pycurl.E_BAD_CONTENT_ENCODING: _ODD,
+    pycurl.E_FILESIZE_EXCEEDED: _ODD,
+    pycurl.E_LOGIN_DENIED: _ODD,
+    100: _ODD,  # CURLE_TOO_LARGE: its header
 }
+"""What a transfer is known to end in: the cause for programs, the words for people (``{}`` are
+libcurl's own). Any other code is a fault of how libcurl is used here, or of how it was built."""
 
 
-def _failure(curl: pycurl.Curl, answer: _Body, code: int, said: str) -> NoAnswer:
-    """What went wrong on the wire, in one word for programs and a few for people."""
+def _failure(curl: pycurl.Curl, answer: _Body, error: Exception) -> Exception:
+    """What went wrong on the wire; the error itself where that is none of the known failures."""
+    code, said = error.args
     # What follows is a hint about libcurl's own command line.
     said = said.partition("\n")[0]
     for preamble in ("SSL certificate problem: ", "SSL certificate OpenSSL verify result: "):
         said = said.removeprefix(preamble)
-    if code == pycurl.E_COULDNT_RESOLVE_HOST:
-        return NoAnswer("dns", "DNS: the server's name does not resolve")
-    if code in (pycurl.E_COULDNT_RESOLVE_PROXY, _PROXY):
-        return NoAnswer("proxy", f"the proxy cannot be reached: {said}")
-    if code in _DISTRUST:
-        return NoAnswer("certificate", f"TLS: {said}")
-    # A key that cannot be read is a bad argument to libcurl.
-    if code in _UNUSABLE or "private key" in said:
-        return NoAnswer("certificate", f"TLS: the CA or client certificate is unusable: {said}")
-    if code in _TLS:
-        return NoAnswer("tls", f"TLS: {said}")
-    if code == pycurl.E_COULDNT_CONNECT:
-        refused = curl.getinfo(pycurl.OS_ERRNO) == errno.ECONNREFUSED
-        return NoAnswer("refused", "connection refused") if refused else NoAnswer("network", said)
     if code in (pycurl.E_OPERATION_TIMEDOUT, pycurl.E_ABORTED_BY_CALLBACK):
         return _late(curl, answer)
+    if code == pycurl.E_COULDNT_CONNECT and curl.getinfo(pycurl.OS_ERRNO) == errno.ECONNREFUSED:
+        return NoAnswer("refused", "connection refused")
     if code == pycurl.E_WRITE_ERROR and answer.size > LARGEST_ANSWER:
         megabytes = LARGEST_ANSWER // (1024 * 1024)
         return NoAnswer("protocol", f"its answer is larger than {megabytes} MiB")
-    if code in _BROKEN:
-        return NoAnswer("reset", "the connection broke in mid-answer")
-    return NoAnswer("protocol", f"no usable answer ({said})")
+    # A key that cannot be read is a bad argument to libcurl.
+    known = _UNUSABLE if "private key" in said else _FAILURES.get(code)
+    if known is None:
+        return error
+    cause, words = known
+    return NoAnswer(cause, words.format(said))
 
 
 def _late(curl: pycurl.Curl, answer: _Body) -> NoAnswer:
@@ -316,10 +341,6 @@ def _late(curl: pycurl.Curl, answer: _Body) -> NoAnswer:
     else:
         words = "the server accepted the request and does not answer"
     return NoAnswer("timeout", f"timeout: {words}", connected=connected)
-
-
-_PROXY = 97
-"""CURLE_PROXY, for which pycurl has no name."""
 
 
 def _perform(curl: pycurl.Curl) -> None:

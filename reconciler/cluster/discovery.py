@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
-from msgspec import Struct
+from msgspec import Struct, convert, field
 
 from reconciler.api.objects import GroupKind, Object, ObjectKey, api_group
 
@@ -92,40 +92,104 @@ class Discovery(Struct, frozen=True):
                 yield resource
 
 
+class _Metadata(Struct):
+    name: str = ""
+
+
+class _Kind(Struct):
+    kind: str | None = None
+
+
+class _Resource(Struct):
+    resource: str
+    response_kind: _Kind | None = field(name="responseKind", default=None)
+    scope: str = ""
+    verbs: list[str] | None = None
+
+
+class _Version(Struct):
+    version: str
+    freshness: str = ""
+    resources: list[_Resource] | None = None
+
+
+class _Group(Struct):
+    metadata: _Metadata = field(default_factory=_Metadata)
+    versions: list[_Version] | None = None
+
+
+class _GroupDiscoveryList(Struct):
+    items: list[_Group] | None = None
+
+
+class _Entry(Struct):
+    name: str
+    kind: str
+    namespaced: bool | None = None
+    verbs: list[str] | None = None
+
+
+class _ResourceList(Struct):
+    resources: list[_Entry] | None = None
+
+
+class _GroupVersion(Struct):
+    group_version: str = field(name="groupVersion")
+
+
+class _Served(Struct):
+    preferred: _GroupVersion = field(name="preferredVersion")
+    versions: list[_GroupVersion]
+
+
+class _Root(Struct):
+    versions: list[str] | None = None
+    groups: list[_Served] | None = None
+
+
 def parse_aggregated(document: Mapping[str, Any]) -> tuple[list[RESTMapping], list[str]]:
-    """An APIGroupDiscoveryList -> its resources and the groups that the server calls stale."""
+    """An APIGroupDiscoveryList -> its resources and the groups that the server calls stale.
+
+    Raises ValidationError where it is none, as do the others.
+    """
     resources, failed = [], []
-    for group in document.get("items") or ():
-        name = group.get("metadata", {}).get("name", "")
-        for version in group.get("versions") or ():
-            if version.get("freshness") == "Stale":
+    for group in convert(document, _GroupDiscoveryList).items or ():
+        name = group.metadata.name
+        for version in group.versions or ():
+            if version.freshness == "Stale":
                 failed.append(name)
-            api_version = f"{name}/{version['version']}" if name else version["version"]
-            for entry in version.get("resources") or ():
-                kind = (entry.get("responseKind") or {}).get("kind")
-                if kind:
-                    resources.append(
-                        RESTMapping(
-                            api_version,
-                            kind,
-                            entry["resource"],
-                            entry.get("scope") == "Namespaced",
-                            tuple(entry.get("verbs") or ()),
-                        )
-                    )
+            api_version = f"{name}/{version.version}" if name else version.version
+            resources += [
+                RESTMapping(
+                    api_version,
+                    entry.response_kind.kind,
+                    entry.resource,
+                    entry.scope == "Namespaced",
+                    tuple(entry.verbs or ()),
+                )
+                for entry in version.resources or ()
+                if entry.response_kind and entry.response_kind.kind
+            ]
     return resources, failed
+
+
+def parse_groups(root: str, document: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """An APIVersions of ``/api`` or an APIGroupList of ``/apis``, as older servers answer -> paths
+    and versions, each group's preferred one first."""
+    served = convert(document, _Root)
+    versions = [(f"{root}/{v}", v) for v in served.versions or () if root == "/api"]
+    for group in served.groups or ():
+        ordered = [one.group_version for one in (group.preferred, *group.versions)]
+        versions += [(f"{root}/{v}", v) for v in dict.fromkeys(ordered)]
+    return versions
 
 
 def parse_resource_list(api_version: str, document: Mapping[str, Any]) -> list[RESTMapping]:
     """An APIResourceList, the form that older servers answer with."""
     return [
         RESTMapping(
-            api_version,
-            entry["kind"],
-            entry["name"],
-            bool(entry.get("namespaced")),
-            tuple(entry.get("verbs") or ()),
+            api_version, entry.kind, entry.name, bool(entry.namespaced), tuple(entry.verbs or ())
         )
-        for entry in document.get("resources") or ()
-        if "/" not in entry["name"]
+        for entry in convert(document, _ResourceList).resources or ()
+        if "/" not in entry.name
     ]

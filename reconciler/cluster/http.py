@@ -16,7 +16,7 @@ from urllib.parse import urlencode
 from msgspec.structs import replace
 
 from reconciler.api.errors import ClusterUnreachable
-from reconciler.cluster.curl import SLOWNESS, Exchange, Limits, NoAnswer, Response
+from reconciler.cluster.curl import SLOWNESS, Exchange, HttpRequest, Limits, NoAnswer, Response
 from reconciler.cluster.endpoint import Endpoint
 
 if TYPE_CHECKING:
@@ -139,7 +139,8 @@ class Transport:
             silence=min(silence, remaining * SHARE) if method == "GET" else silence,
             whole=min(timeout or SLOWNESS * silence, remaining),
         )
-        return self._exchange.send(method, url, body, headers, limits, self._seconds_left)
+        request = HttpRequest(method, url, body, headers, limits, self._seconds_left)
+        return self._exchange.send(request)
 
     def _patience_left(self) -> float:
         """Seconds for which the server may still put us off; all requests share them."""

@@ -8,12 +8,32 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
-from reconciler.api.errors import ClusterUnreachable
+import msgspec
+import orjson
 
-_NONSENSE = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
+from reconciler.api.errors import ClusterUnreachable
+from reconciler.api.objects import Object
+
+
+class MalformedAnswer(Exception):
+    """A part of an answer is not of the shape that it must have; ``str`` says what it is. Raised
+    by those who read that part, and know neither cluster nor request."""
+
+
+_DEEP = "JSON that is nested too deeply"
+_UNREADABLE: tuple[tuple[type[Exception], str, str], ...] = (
+    (MalformedAnswer, "", ""),
+    (orjson.JSONDecodeError, "", "something that is not JSON"),
+    # Its words name types and places, never a value.
+    (msgspec.ValidationError, "", ""),
+    # orjson writes 254 levels, and Python walks a thousand; neither is a fault of ours.
+    (orjson.JSONEncodeError, "Recursion limit reached", _DEEP),
+    (RecursionError, "", _DEEP),
+)
+"""What reading an answer is known to raise: the error, words that it must have, and what the answer
+is then (empty: the error's own words). Everything else is a defect of this program, and goes on."""
 
 
 def unexpected_answer(cluster: str, what: str) -> ClusterUnreachable:
@@ -42,12 +62,22 @@ def fault_of(obj: Any) -> str:
         if entries is not None and not _are_texts(entries):
             return f"an object whose {part} are no texts"
     managers = metadata.get("managedFields")
-    if managers is not None and not (
-        isinstance(managers, list)
-        and all(isinstance(m, dict) and isinstance(m.get("fieldsV1") or {}, dict) for m in managers)
-    ):
+    if managers is not None and not (isinstance(managers, list) and all(map(_is_entry, managers))):
         return "an object with damaged managedFields"
     return ""
+
+
+def _is_entry(entry: Any) -> bool:
+    """The tree of fields in it is looked at where it is read: most are not."""
+    return (
+        isinstance(entry, dict)
+        and _TEXTS.issuperset(map(type, map(entry.get, _OF_AN_ENTRY)))
+        and isinstance(entry.get("fieldsV1") or {}, dict)
+    )
+
+
+_OF_AN_ENTRY = ("manager", "operation", "apiVersion", "subresource", "time")
+_TEXTS = frozenset({str, type(None)})
 
 
 def _are_texts(entries: Any) -> bool:
@@ -57,23 +87,21 @@ def _are_texts(entries: Any) -> bool:
 
 @contextmanager
 def reading_answers(cluster: str) -> Iterator[None]:
-    """What was read from a cluster is worked with inside. Raises ClusterUnreachable for whatever
-    cannot be understood of it, with the place in this program that could not.
-    """
+    """What a cluster answered is worked with inside. Raises ClusterUnreachable for what is known
+    to be raised of an answer without sense; whatever else is raised goes on."""
     try:
         yield
-    except _NONSENSE as error:
-        raise ClusterUnreachable(
-            cluster,
-            f"what the server answered cannot be understood ({type(error).__name__} at "
-            f"{_place(error)})",
-            cause="protocol",
-            hint="if it is a sound API server, this is a defect of reconcile: report it",
-        ) from error
+    except tuple(known for known, _, _ in _UNREADABLE) as error:
+        for known, words, what in _UNREADABLE:
+            if isinstance(error, known) and words in str(error):
+                raise unexpected_answer(cluster, what or str(error)) from error
+        raise
 
 
-def _place(error: BaseException) -> str:
-    import traceback
-
-    last = traceback.extract_tb(error.__traceback__)[-1]
-    return f"{Path(last.filename).name}:{last.lineno}"
+def document_of(cluster: str, body: bytes) -> Object:
+    """The JSON object that an answer is. Raises ClusterUnreachable where it is none."""
+    with reading_answers(cluster):
+        document = orjson.loads(body)
+    if not isinstance(document, dict):
+        raise unexpected_answer(cluster, "JSON that is not an object")
+    return document

@@ -53,7 +53,11 @@ class Opened:
 
 
 def redacted_settings(text: str, secrets: tuple[str, ...]) -> str:
-    """``text`` with every one of ``secrets`` blotted out, longest first."""
+    """``text`` with every one of ``secrets`` blotted out, longest first.
+
+    By search, as the text is a library's: octoDNS, its providers and what they call word their own
+    exceptions, which may quote any setting. We put no setting into a text.
+    """
     for secret in sorted(secrets, key=len, reverse=True):
         if len(secret) >= _SHORTEST_SECRET:
             text = text.replace(secret, "***")

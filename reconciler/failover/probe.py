@@ -5,9 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from enum import StrEnum
+from typing import Any
 
+import msgspec
 import orjson
-from msgspec import Struct
+from msgspec import Struct, field
 from msgspec.structs import replace
 
 from reconciler.api.errors import ClusterError, ClusterUnauthorized, ClusterUnreachable
@@ -229,31 +231,67 @@ def _nodes(member: Member, timeout: float) -> Nodes | None:
             answer = member.get_raw("/api/v1/nodes", timeout=timeout, query=query, accept=_TABLE)
             if answer.status == 401:
                 raise ClusterUnauthorized(member.name, _message(answer.body))
-            document = orjson.loads(answer.body) if answer.status == 200 else None
-            if not isinstance(document, dict):
+            if answer.status != 200:
                 return None
-            states = _node_states(document)
+            page = msgspec.json.decode(answer.body, type=_NodePage)
+            if (states := _node_states(page)) is None:
+                return None
             ready, total = ready + sum(states), total + len(states)
-            token = (document.get("metadata") or {}).get("continue")
-            if not token:
+            rest = page.metadata.rest if page.metadata else None
+            if not rest:
                 return Nodes(ready, total)
-            query = {**query, "continue": str(token), "resourceVersion": ""}
+            query = {**query, "continue": rest, "resourceVersion": ""}
     except ClusterUnauthorized:
         raise
-    except (ClusterError, AttributeError, KeyError, TypeError, ValueError):
+    except (ClusterError, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
 
 
-def _node_states(document: dict[str, object]) -> list[bool]:
-    """Ready or not, of a Table (column Status: ``Ready,SchedulingDisabled``) or of a NodeList."""
-    rows, columns = document.get("rows"), document.get("columnDefinitions")
-    if isinstance(rows, list) and isinstance(columns, list):
-        at = [column["name"] for column in columns].index("Status")
-        return ["Ready" in str(row["cells"][at]).split(",") for row in rows]
-    items = document.get("items")
-    return [_is_ready(node) for node in items] if isinstance(items, list) else []
+class _Page(Struct):
+    rest: str | None = field(name="continue", default=None)
 
 
-def _is_ready(node: dict[str, dict[str, list[dict[str, str]]]]) -> bool:
-    conditions = (node.get("status") or {}).get("conditions") or []
-    return any(c.get("type") == "Ready" and c.get("status") == "True" for c in conditions)
+class _Column(Struct):
+    name: str
+
+
+class _Row(Struct):
+    cells: list[Any]
+
+
+class _Condition(Struct):
+    type: str = ""
+    status: str = ""
+
+
+class _NodeStatus(Struct):
+    conditions: list[_Condition] | None = None
+
+
+class _Node(Struct):
+    status: _NodeStatus | None = None
+
+
+class _NodePage(Struct):
+    """What is of use in a Table (column Status: ``Ready,SchedulingDisabled``) or a NodeList."""
+
+    metadata: _Page | None = None
+    columns: list[_Column] | None = field(name="columnDefinitions", default=None)
+    rows: list[_Row] | None = None
+    items: list[_Node] | None = None
+
+
+def _node_states(page: _NodePage) -> list[bool] | None:
+    """Ready or not, of each node; None where a Table does not say so."""
+    if page.rows is None or page.columns is None:
+        return [_is_ready(node) for node in page.items or ()]
+    names = [column.name for column in page.columns]
+    if "Status" not in names or any(len(row.cells) != len(names) for row in page.rows):
+        return None
+    at = names.index("Status")
+    return ["Ready" in str(row.cells[at]).split(",") for row in page.rows]
+
+
+def _is_ready(node: _Node) -> bool:
+    conditions = (node.status.conditions if node.status else None) or ()
+    return any(c.type == "Ready" and c.status == "True" for c in conditions)

@@ -91,7 +91,11 @@ class SourceCredentials:
         return ["ssh", *own, *(f"-o{option}" for option in options)]
 
     def redact(self, text: str) -> str:
-        """``text`` without the password, as it is and in the forms in which it travels."""
+        """``text`` without the password, as it is and in the forms in which it travels.
+
+        By search, as the text is another program's: git, its helpers and GitPython word their own
+        errors, and a server's answer may be in them. We put no password into a text.
+        """
         if len(self.password) < 4:
             return text
         pair = f"{self.username or TOKEN_USERNAME}:{self.password}".encode()

@@ -105,7 +105,8 @@ def without_password(location: str) -> str:
 
 
 def redacted_url(text: str) -> str:
-    """``text`` without the user and password of any URL in it."""
+    """``text`` without the user and password of any URL in it. By search, as git and servers
+    quote addresses wherever they like, others than ours as well."""
     return _URL_SECRET.sub("", text)
 
 

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import fnmatch
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from typing import Any, cast
 
 import orjson
 
-from reconciler.api.objects import Object
+from reconciler.api.objects import Object, map_of
 from reconciler.cluster.client import FIELD_MANAGER
+from reconciler.cluster.responses import MalformedAnswer
 
 Fields = dict[str, Any]
 """A parsed fieldsV1 tree."""
@@ -125,12 +126,13 @@ def has_missing(values: Any) -> bool:
 
 
 def owns(fields: Fields, path: tuple[str, ...]) -> bool:
-    """Whether the tree holds the field path, given as plain names: ``("spec", "replicas")``."""
+    """Whether the tree holds the field path, given as plain names: ``("spec", "replicas")``. One
+    that nobody has checked yet holds what it holds."""
     for name in path:
         step = f"f:{name}"
         if step not in fields:
             return False
-        fields = fields[step]
+        fields = map_of(fields[step])
     return True
 
 
@@ -267,6 +269,35 @@ BEFORE_FIRST_APPLY = "before-first-apply"
 """The name under which the server keeps what it finds at an apply when managedFields is empty."""
 
 
+def tree_of(entry: Object) -> Fields:
+    """The paths that an entry of managedFields is about. Raises MalformedAnswer where they are
+    none."""
+    return checked_tree(entry.get("fieldsV1") or {})
+
+
+def checked_tree(fields: Any) -> Fields:
+    """The same, where it is a fieldsV1 tree. Raises MalformedAnswer where it is none."""
+    if not _is_tree(fields):
+        raise MalformedAnswer("an object with damaged managedFields")
+    return cast(Fields, fields)
+
+
+def _is_tree(fields: Any) -> bool:
+    return isinstance(fields, dict) and all(
+        _is_step(step) and _is_tree(inner) for step, inner in fields.items()
+    )
+
+
+def _is_step(step: str) -> bool:
+    kind, text = step[:2], step[2:]
+    if kind == "k:":
+        return isinstance(orjson.loads(text), dict)
+    if kind == "v:":
+        orjson.loads(text)
+        return True
+    return kind == "f:" or step == "." or (kind == "i:" and text.isdecimal())
+
+
 def entries_of(live: Object) -> list[Object]:
     """The entries of managedFields; none where there are none, or they make no sense."""
     entries = live["metadata"].get("managedFields")
@@ -298,7 +329,7 @@ def is_former(entry: Object, patterns: Iterable[str], api_version: str) -> bool:
 
 def fields_of(entries: Iterable[Object]) -> Fields:
     """The paths of all the entries."""
-    return union(*(entry.get("fieldsV1") or {} for entry in entries))
+    return union(*map(tree_of, entries))
 
 
 def in_the_state_of(live: Object) -> dict[str, Any]:
@@ -315,7 +346,7 @@ def disowned(
     found = []
     for entry in entries:
         if is_former(entry, former, api_version):
-            rest = difference(entry.get("fieldsV1") or {}, fields)
+            rest = difference(tree_of(entry), fields)
             if not rest:
                 continue
             entry = {**entry, "fieldsV1": rest}
@@ -329,6 +360,6 @@ def claimed(
     """The entries in which ``fields`` are ours, and no longer the former managers'."""
     ours: Object = {"manager": FIELD_MANAGER, "operation": "Apply", "apiVersion": api_version}
     ours = next((entry for entry in entries if is_ours(entry)), ours)
-    whole = union(ours.get("fieldsV1") or {}, fields)
+    whole = union(tree_of(ours), fields)
     others = [e for e in disowned(entries, former, fields, api_version) if not is_ours(e)]
     return [*others, {**ours, "fieldsType": "FieldsV1", "fieldsV1": whole}]

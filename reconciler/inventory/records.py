@@ -23,8 +23,16 @@ from typing import Any, NamedTuple
 import orjson
 from msgspec import Struct
 
-from reconciler.api.objects import Object, ObjectKey
-from reconciler.inventory.managed_fields import Fields, Reader, has_missing, our_entry, reader_of
+from reconciler.api.objects import Object, ObjectKey, map_of
+from reconciler.cluster.responses import MalformedAnswer
+from reconciler.inventory.managed_fields import (
+    Fields,
+    Reader,
+    checked_tree,
+    has_missing,
+    our_entry,
+    reader_of,
+)
 
 _DIGEST_BYTES = 15
 _URL_SAFE = bytes.maketrans(b"+/", b"-_")
@@ -126,7 +134,7 @@ def _canonical(value: Any) -> bytes:
 
 @lru_cache(maxsize=4096)
 def _reader(entry: bytes) -> Reader:
-    return reader_of(orjson.loads(entry)[1])
+    return reader_of(checked_tree(orjson.loads(entry)[1]))
 
 
 def encode_rows(rows: Mapping[ObjectKey, AppliedRecord]) -> bytes:
@@ -158,10 +166,10 @@ def encode_fields(fields: Mapping[str, Fields]) -> bytes:
 def decode_fields(data: bytes) -> dict[str, Fields]:
     """The inverse of ``encode_fields``; damaged data is as good as none."""
     try:
-        decoded = orjson.loads(_inflate(data))
-    except (zlib.error, ValueError):
+        decoded = map_of(orjson.loads(_inflate(data)))
+        return {entry: checked_tree(tree) for entry, tree in decoded.items()}
+    except (zlib.error, ValueError, MalformedAnswer):
         return {}
-    return decoded if isinstance(decoded, dict) else {}
 
 
 def used_fields(rows: Iterable[AppliedRecord], fields: Mapping[str, Fields]) -> dict[str, Fields]:

@@ -7,7 +7,6 @@ are replaced under their resourceVersion, so that two runs cannot overwrite each
 from __future__ import annotations
 
 import base64
-import binascii
 import secrets
 import zlib
 from collections.abc import Iterable, Mapping
@@ -18,9 +17,10 @@ from msgspec import ValidationError, convert, field, to_builtins
 from msgspec.structs import replace
 
 from reconciler.api.errors import ClusterError, Conflict, Forbidden
-from reconciler.api.objects import GroupKind, Object, ObjectKey, Unshown
+from reconciler.api.objects import GroupKind, Object, ObjectKey, Unshown, map_of
 from reconciler.cluster.client import Member
 from reconciler.cluster.discovery import GroupVersionKind, RESTMapping
+from reconciler.cluster.responses import MalformedAnswer
 from reconciler.git.owner import Owner
 from reconciler.inventory.applyset import (
     GROUP_KINDS,
@@ -335,23 +335,26 @@ def _owner(meta: Object) -> Owner | None:
 
 
 def _resources(meta: Object) -> dict[GroupVersionKind, RESTMapping]:
+    rows = convert(meta.get("resources", ()), list[list[str | bool]])
     return {
-        GroupVersionKind(row[0], row[1]): RESTMapping(row[0], row[1], row[2], bool(row[3]))
-        for row in meta.get("resources", ())
+        GroupVersionKind(str(row[0]), str(row[1])): RESTMapping(
+            str(row[0]), str(row[1]), str(row[2]), bool(row[3])
+        )
+        for row in rows
         if len(row) == 4
     }
 
 
 def _ran(meta: Object) -> dict[ObjectKey, str]:
-    return {
-        ObjectKey(*(str(part) for part in row[:4])): str(row[4])
-        for row in meta.get("ran", ())
-        if len(row) == 5
-    }
+    rows = convert(meta.get("ran", ()), list[list[str]])
+    return {ObjectKey(*row[:4]): row[4] for row in rows if len(row) == 5}
 
 
 def _data(secret: Object, name: str) -> bytes:
+    value = map_of(secret.get("data")).get(name, "")
+    if not isinstance(value, str):
+        raise MalformedAnswer("a Secret whose data are no texts")
     try:
-        return base64.b64decode((secret.get("data") or {}).get(name, ""))
-    except binascii.Error:
+        return base64.b64decode(value)
+    except ValueError:
         return b""

@@ -394,7 +394,7 @@ def empty(emptying: Emptying, patience: float) -> tuple[str, ...]:
             work.member.name,
             f"not everything could be removed: {words}{more}",
             hint="run unjoin again, or leave the rest behind with --force",
-        )
+        ) from result.defect
     return _still_there(work, patience)
 
 

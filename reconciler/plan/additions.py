@@ -25,6 +25,7 @@ from reconciler.inventory.managed_fields import (
     is_ours,
     item_at,
     our_entry,
+    tree_of,
     union,
 )
 from reconciler.plan.fields import Step, naming, path_text
@@ -112,7 +113,7 @@ class Finder:
                 {k: v for k, v in rest.items() if k != "f:status"},
             )
             for entry in counted
-            if (rest := _but_shells(difference(entry.get("fieldsV1") or {}, others), others))
+            if (rest := _but_shells(difference(tree_of(entry), others), others))
         ]
         search = _Search(self._rules, desired, live)
         removed, _ = search.walk((), (), owners, live)

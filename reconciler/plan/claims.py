@@ -9,6 +9,7 @@ apply, which then removes them. What it will remove is told from the trees in ma
 from __future__ import annotations
 
 from reconciler.api.objects import Object, Unshown
+from reconciler.cluster.responses import MalformedAnswer
 from reconciler.federation.model import AdoptionRules
 from reconciler.inventory.managed_fields import (
     BEFORE_FIRST_APPLY,
@@ -77,6 +78,8 @@ def foresee(
     claim = difference(claim, kept or {})
     owned = fields_of(disowned(entries_of(result), former, claim, str(version)))
     after = without(result, claim, owned)
+    if "metadata" not in after:
+        raise MalformedAnswer("an apply that does not own what it says")
     patterns = tuple(former) if former_entries else ()
     if after == result:
         return Foreseen(result, patterns, {}, given_up)

@@ -19,6 +19,7 @@ from reconciler.inventory.managed_fields import (
     fields_of,
     is_ours,
     item_at,
+    tree_of,
 )
 from reconciler.plan.model import ABSENT, CHOSEN, FieldChange, Staying
 
@@ -120,7 +121,7 @@ def _ends(
 def _without_ours(live: Object) -> Object:
     ours = fields_of(filter(is_ours, entries_of(live)))
     entries = [
-        {**entry, "fieldsV1": difference(entry.get("fieldsV1") or {}, ours)}
+        {**entry, "fieldsV1": difference(tree_of(entry), ours)}
         for entry in entries_of(live)
         if not entry.get("subresource")
     ]
@@ -188,7 +189,7 @@ def field_owners(
                 for entry in entries_of(live)
                 if (entry.get("manager"), entry.get("operation")) != (FIELD_MANAGER, "Apply")
                 and (not appliers or entry.get("operation") == "Apply")
-                and entry_holds(entry.get("fieldsV1") or {}, live, steps)
+                and entry_holds(tree_of(entry), live, steps)
             }
         )
     )
@@ -305,7 +306,12 @@ def _keys_of(before: list[Any], after: list[Any]) -> tuple[str, ...] | None:
     if not items or not all(isinstance(item, dict) for item in items):
         return None
     for keys in _ITEM_KEYS:
-        if all(isinstance(item.get(keys[0]), str | int) for item in items) and all(
+        known = all(
+            isinstance(item.get(keys[0]), str | int)
+            and not any(isinstance(item.get(key), dict | list) for key in keys)
+            for item in items
+        )
+        if known and all(
             len({_identity(item, keys) for item in side}) == len(side) for side in (before, after)
         ):
             return keys

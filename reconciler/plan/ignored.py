@@ -23,6 +23,7 @@ from reconciler.inventory.managed_fields import (
     is_ours,
     item_at,
     our_entry,
+    tree_of,
 )
 from reconciler.plan.fields import naming
 
@@ -33,7 +34,7 @@ def left_out(body: Object, live: Object, ignored: tuple[str, ...], *, owned: boo
     """What to send: ``body`` without what is left to others, or with its live value where it is
     ``owned`` by our apply, or was before somebody took its entry out."""
     entry = our_entry(live) if owned else {}
-    ours = (entry.get("fieldsV1") or {}) if entry is not None else {}
+    ours = tree_of(entry) if entry is not None else {}
     return _to_send(body, live, ignored, ours, unknown=entry is None)
 
 
@@ -54,7 +55,7 @@ def held(live: Object, ignored: tuple[str, ...]) -> Fields:
     entry = our_entry(live)
     if entry is None or not ignored:
         return {}
-    return _held(entry.get("fieldsV1") or {}, live, pointer_steps(ignored))[0]
+    return _held(tree_of(entry), live, pointer_steps(ignored))[0]
 
 
 def held_besides(live: Object, ignored: tuple[str, ...], body: Object) -> Fields:
@@ -84,9 +85,7 @@ def _besides(tree: Fields, value: Any, sent: Any) -> Fields:
 def disowning(entries: Sequence[Object], fields: Fields) -> list[Object]:
     """managedFields in which our Apply entry does not own ``fields``."""
     return [
-        {**entry, "fieldsV1": difference(entry.get("fieldsV1") or {}, fields)}
-        if is_ours(entry)
-        else entry
+        {**entry, "fieldsV1": difference(tree_of(entry), fields)} if is_ours(entry) else entry
         for entry in entries
     ]
 

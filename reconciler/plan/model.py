@@ -318,7 +318,8 @@ class RunResult(Struct, frozen=True):
     """A plan and what came of it. ``outcomes`` and ``records`` empty: nothing was to be done.
 
     ``warnings`` are what API servers said only when it was written. ``checked``: what could not be
-    checked before, by cluster, as the server then said; the plan has it so as well.
+    checked before, by cluster, as the server then said; the plan has it so as well. ``defect``: a
+    fault of this program that ended a part of the run; to be raised once the rest is told.
     """
 
     plan: Plan
@@ -329,11 +330,13 @@ class RunResult(Struct, frozen=True):
     stopped: str = ""
     requests: Mapping[str, int] = field(default_factory=dict)
     checked: tuple[tuple[str, Change], ...] = ()
+    defect: Exception | None = None
 
     @property
     def ok(self) -> bool:
         return (
             not self.errors
+            and self.defect is None
             and not self.stopped
             and not self.plan.has_failures
             and all(o.status == "done" for o in self.outcomes)

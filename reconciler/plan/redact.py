@@ -79,7 +79,10 @@ def mask(fields: Iterable[FieldChange], hidden: Hidden) -> tuple[FieldChange, ..
 
 
 def without_items(text: str) -> str:
-    """The text, with the paths in it, without the values by which they name items of lists."""
+    """The text, with the paths in it, without the values by which they name items of lists.
+
+    Values of the fields themselves never come into a text; paths do, in reasons and errors.
+    """
     return re.sub(_ITEM, lambda item: _ITEM_VALUE.sub("=***", item[0]), text)
 
 

@@ -32,6 +32,7 @@ from reconciler.inventory.managed_fields import (
     fields_of,
     is_ours,
     item_at,
+    tree_of,
     union,
     without,
 )
@@ -396,7 +397,7 @@ def holders_of(live: Object, fields: Fields) -> list[str]:
         {
             str(entry.get("manager"))
             for entry in entries_of(live)
-            if fields and not is_ours(entry) and _meet(fields, entry.get("fieldsV1") or {})
+            if fields and not is_ours(entry) and _meet(fields, tree_of(entry))
         }
     )
 

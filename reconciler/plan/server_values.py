@@ -44,9 +44,9 @@ def settled(result: Object, live: Object, body: Object) -> Object:
         return result
     spec, now, said = (map_of(one.get("spec")) for one in (result, live, body))
     spec = dict(spec)
-    known = {now.get("clusterIP"), said.get("clusterIP"), "None", "", None}
+    known = {"None", "", *_texts([now.get("clusterIP"), said.get("clusterIP")])}
     known |= {*_texts(now.get("clusterIPs")), *_texts(said.get("clusterIPs"))}
-    if spec.get("clusterIP") not in known:
+    if str(spec.get("clusterIP")) not in known:
         spec["clusterIP"] = CHOSEN
     if addresses := _texts(spec.get("clusterIPs")):
         spec["clusterIPs"] = [one if one in known else CHOSEN for one in addresses]

@@ -14,7 +14,7 @@ from math import inf
 from urllib.parse import quote, unquote, urlsplit, urlunsplit
 
 from reconciler.api.errors import ClusterUnauthorized
-from reconciler.cluster.curl import Exchange, Limits, NoAnswer, Response
+from reconciler.cluster.curl import Exchange, HttpRequest, Limits, NoAnswer, Response
 from reconciler.cluster.endpoint import Endpoint
 
 SECONDS = 8.0
@@ -94,7 +94,7 @@ def _try(
 ) -> Response:
     limits = Limits(CONNECT_SECONDS, READ_SECONDS, max(left(), 0.0))
     try:
-        return exchange.send(method, path, body, headers, limits, left)
+        return exchange.send(HttpRequest(method, path, body, headers, limits, left))
     except NoAnswer as failure:
         raise NotDelivered(_SAID.get(failure.cause, BROKEN)) from None
     except ClusterUnauthorized:

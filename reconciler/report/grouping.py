@@ -19,7 +19,8 @@ from reconciler.plan.model import (
     FieldChange,
     Plan,
 )
-from reconciler.report.wording import dns_action, dns_line, key_text, note_of, plural, visible
+from reconciler.report.terminal import visible
+from reconciler.report.wording import dns_action, dns_line, key_text, note_of, plural
 
 _SHOWN_CLUSTERS = 6
 

@@ -16,6 +16,7 @@ from msgspec import Struct
 
 from reconciler.plan.model import Plan, RunResult
 from reconciler.report.page import Page, middle_cut, plan_page, result_page
+from reconciler.report.terminal import shown
 
 if TYPE_CHECKING:
     from jinja2 import Template
@@ -62,7 +63,12 @@ def _fixed() -> _Fixed:
         (folder / f"page.{kind}").read_text(encoding="utf-8") for kind in ("css", "js", "html")
     )
     environment = Environment(
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        # Our own style and script are Markup, which is no plain str.
+        finalize=lambda value: shown(value, colour=False) if type(value) is str else value,
     )
     environment.filters["cut"] = middle_cut
     policy = "; ".join(

@@ -31,6 +31,7 @@ from reconciler.report.grouping import (
     line_diff,
 )
 from reconciler.report.notices import Health, fleet_health, notices
+from reconciler.report.terminal import visible
 from reconciler.report.wording import (
     MARKS,
     addition_text,
@@ -48,7 +49,6 @@ from reconciler.report.wording import (
     staying_text,
     summary_line,
     value_texts,
-    visible,
     why_field,
 )
 

@@ -11,7 +11,7 @@ from reconciler.failover.cluster_health import ClusterHealth
 from reconciler.failover.probe import Signal
 from reconciler.plan.model import Action, ClusterPlan, Plan, RunResult
 from reconciler.report.grouping import few, together
-from reconciler.report.wording import key_text, unwritten_records, visible
+from reconciler.report.wording import key_text, unwritten_records
 from reconciler.state.memory import Phase
 
 
@@ -33,7 +33,7 @@ def _health(cluster: ClusterPlan, probed: ClusterHealth | None) -> Health:
     if probed is None:
         if cluster.reachable:
             return Health("ok", "reachable")
-        return Health("down", "unreachable", visible(cluster.problem))
+        return Health("down", "unreachable", cluster.problem)
     sign, word = _sign(probed)
     reason = _reason(probed)
     if not cluster.reachable and sign in ("ok", "degraded"):
@@ -41,7 +41,7 @@ def _health(cluster: ClusterPlan, probed: ClusterHealth | None) -> Health:
         sign, word = "down", "unreachable"
     if not cluster.reachable and not (probed.reason and probed.reason in cluster.problem):
         reason = f"{cluster.problem}; {reason}" if reason else cluster.problem
-    return Health(sign, word, visible(reason or ("" if cluster.reachable else cluster.problem)))
+    return Health(sign, word, reason or ("" if cluster.reachable else cluster.problem))
 
 
 def _sign(probed: ClusterHealth) -> tuple[str, str]:
@@ -127,12 +127,12 @@ def notices(plan: Plan, result: RunResult | None = None) -> Iterator[Notice]:
         ("warning", "Nothing is pruned", list(_blocked(plan.clusters))),
         ("warning", "Warning", [*plan.warnings, *(result.warnings if result else ())]),
     ):
-        yield from (Notice(level, word, visible(text)) for text in texts[:MOST_NOTICES])
+        yield from (Notice(level, word, text) for text in texts[:MOST_NOTICES])
         if len(texts) > MOST_NOTICES:
             yield Notice(level, word, f"and {len(texts) - MOST_NOTICES} more like these")
     if plan.violations and plan.violation_hint:
         what = "Nothing else" if plan.despite_guards else "Nothing"
-        yield Notice("stop", f"{what} will be written", visible(plan.violation_hint))
+        yield Notice("stop", f"{what} will be written", plan.violation_hint)
 
 
 def _is(names: Sequence[str]) -> str:

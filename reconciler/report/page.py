@@ -25,7 +25,6 @@ from reconciler.report.wording import (
     plural,
     result_line,
     summary_line,
-    visible,
 )
 
 PICTURE_WIDTHS = {"wide": 1080, "medium": 760, "narrow": 330}
@@ -131,20 +130,20 @@ def _page(plan: Plan, result: RunResult | None) -> Page:
     places = [(cluster.provider, cluster.region) for cluster in shown]
     summary = plan.summary()
     added = tuple(
-        (visible(cluster.name), key_text(one.key), addition_text(field))
+        (cluster.name, key_text(one.key), addition_text(field))
         for cluster in plan.clusters
         for one in cluster.additions
         for field in one.fields
     )
     good = result.ok if result else not (plan.violations or plan.has_failures)
-    name = visible(plan.federation) or "without a name"
+    name = plan.federation or "without a name"
     return Page(
         title=f"{'Run' if result else 'Plan'} of {name}",
         federation=name,
-        headline=visible(result_line(result) if result else summary_line(plan)),
+        headline=result_line(result) if result else summary_line(plan),
         good=good,
         of_a_run=result is not None,
-        commit=visible(plan.commit),
+        commit=plan.commit,
         compared=comparison(plan.base) if plan.base else "",
         counts=tuple(Count(str(a), mark, summary[a]) for a, mark in MARKS.items() if summary[a]),
         notices=tuple(notices(plan, result)),
@@ -157,12 +156,12 @@ def _page(plan: Plan, result: RunResult | None) -> Page:
         steady=steady[:MOST_WORKLOADS],
         additions=added[:MOST_ADDITIONS],
         additions_left_out=len(added[MOST_ADDITIONS:]),
-        moves=tuple(visible(move) for move in plan.moves),
+        moves=tuple(plan.moves),
         dns=tuple(
             (str(dns_action(record)), MARKS[dns_action(record)], dns_line(record))
             for record in plan.dns
         ),
-        base=visible(plan.base.ref) if plan.base else "",
+        base=plan.base.ref if plan.base else "",
         avoided=tuple((str(action), MARKS[action], text) for action, text in avoided(plan)),
         changes=changes_view(plan, result.outcomes if result else ()),
     )
@@ -204,11 +203,11 @@ def _cluster(
     said = [health.word, plural(len(found), "change") if found else "no changes"]
     said.append(f"replicas {before} to {after}" if before != after else f"replicas {after}")
     return ClusterView(
-        name=visible(cluster.name),
+        name=cluster.name,
         search=f"#search={quote(cluster.name)}",
-        provider=visible(cluster.provider),
-        region=visible(cluster.region),
-        zone=visible(cluster.zone),
+        provider=cluster.provider,
+        region=cluster.region,
+        zone=cluster.zone,
         health=health,
         counts=counts,
         unchanged=cluster.unchanged,
@@ -216,7 +215,7 @@ def _cluster(
         after=after,
         before_width=round(before * scale, 1),
         after_width=round(after * scale, 1),
-        label=f"{visible(cluster.name)}: {', '.join(said)}",
+        label=f"{cluster.name}: {', '.join(said)}",
     )
 
 
@@ -266,12 +265,12 @@ def _workload(row: WorkloadRow) -> WorkloadView:
     return WorkloadView(
         kind_name(row.key),
         object_name(row.key),
-        visible(row.placed_by),
+        row.placed_by,
         sum(row.before.values()),
         sum(row.after.values()),
         row.shortfall,
         tuple(
-            Bar(visible(name), old, new, round(old * scale, 1), round(new * scale, 1))
+            Bar(name, old, new, round(old * scale, 1), round(new * scale, 1))
             for name, old, new in shown
         ),
         "; ".join(part for part in parts if part),

@@ -19,7 +19,6 @@ from reconciler.report.wording import (
     object_name,
     value_text,
     value_texts,
-    visible,
     why_field,
 )
 
@@ -111,8 +110,8 @@ def _group(
         for kind, same in groupby(changes, key=lambda change: kind_name(change.key))
     )
     return GroupView(
-        visible(group_title(group.clusters, plan.clusters)),
-        visible(" ".join(group.names)),
+        group_title(group.clusters, plan.clusters),
+        " ".join(group.names),
         len(changes),
         kinds,
     )
@@ -131,8 +130,8 @@ def _change(change: Change, group: ChangeGroup, outcomes: Outcomes) -> ChangeVie
         kind_name(change.key),
         object_name(change.key),
         note_of(change),
-        visible(change.error),
-        visible(change.origin),
+        change.error,
+        change.origin,
         tuple(fields),
         count - len(fields),
         outcome,
@@ -155,7 +154,7 @@ def _outcome(change: Change, group: ChangeGroup, outcomes: Outcomes) -> tuple[st
 
 
 def _field(field: FieldChange, change: Change) -> FieldView:
-    path = visible(field.path)
+    path = field.path
     owners = why_field(field, change)
     if is_text(field):
         lines = line_diff(field)
@@ -174,10 +173,10 @@ def _field(field: FieldChange, change: Change) -> FieldView:
 
 
 def _staying(field: Staying) -> FieldView:
-    path = f"{visible(field.path)} stays ({field.note})"
+    path = f"{field.path} stays ({field.note})"
     value = cut(value_text(field.value, keep_lines=True), LONGEST_VALUE)
     return FieldView(path, None, None, ((" ", value),), _owned_by(field))
 
 
 def _owned_by(field: Staying) -> str:
-    return visible(f"owned by {', '.join(field.managers)}") if field.managers else ""
+    return f"owned by {', '.join(field.managers)}" if field.managers else ""

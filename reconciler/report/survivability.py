@@ -5,16 +5,16 @@ from __future__ import annotations
 import html
 from collections.abc import Iterator
 
-import click
 import orjson
 
 from reconciler.cluster.warnings import warning_texts
 from reconciler.failover.survivability import Cell, Fate, Outage, Row, Survivability, fates
-from reconciler.report.wording import kind_name, object_name, visible
+from reconciler.report.terminal import painted, shown, visible
+from reconciler.report.wording import kind_name, object_name
 
 VERSION = 1
 _WORDS = {Fate.UNTOUCHED: "·", Fate.SURVIVES: "survives", Fate.DEGRADED: "", Fate.DOWN: "DOWN"}
-_COLOURS = {Fate.SURVIVES: "green", Fate.DEGRADED: "yellow", Fate.DOWN: "red"}
+_COLOURS = {Fate.SURVIVES: ("32",), Fate.DEGRADED: ("33",), Fate.DOWN: ("31", "1")}
 _SIGNS = {Fate.UNTOUCHED: "·", Fate.SURVIVES: "✅", Fate.DEGRADED: "⚠️", Fate.DOWN: "❌"}
 _GAP = "  "
 
@@ -23,14 +23,14 @@ def render_survivability_text(
     matrix: Survivability, *, colour: bool = False, width: int = 100
 ) -> str:
     """A table where the outages fit in a line; otherwise each outage with what it hits."""
-    lines = [f"Warning: {visible(text)}" for text in matrix.warnings]
+    lines = [f"Warning: {text}" for text in matrix.warnings]
     lines += [""] if lines else []
     if matrix.rows:
-        lines += _table(matrix, colour, width) or _by_outage(matrix, colour)
+        lines += _table(matrix, width) or _by_outage(matrix)
         lines += ["", *_legend(matrix)]
     lines.append(survivability_summary(matrix))
-    lines += [visible(text) for text in _live(matrix)]
-    return "\n".join(lines) + "\n"
+    lines += _live(matrix)
+    return "".join(f"{shown(line, colour=colour)}\n" for line in lines)
 
 
 def survivability_summary(matrix: Survivability) -> str:
@@ -147,10 +147,10 @@ def _name(row: Row) -> str:
 def _heading(outage: Outage) -> str:
     """``aws-eu`` for a single cluster, ``provider gcp`` for a group."""
     what, _, value = outage.title.partition("=")
-    return visible(outage.clusters[0] if len(outage.clusters) == 1 else f"{what} {value}")
+    return outage.clusters[0] if len(outage.clusters) == 1 else f"{what} {value}"
 
 
-def _table(matrix: Survivability, colour: bool, width: int) -> list[str]:
+def _table(matrix: Survivability, width: int) -> list[str]:
     """Lines, or nothing where they would not fit."""
     headings = [_heading(outage) for outage in matrix.outages]
     texts = [[_words(cell) for cell in row.cells] for row in matrix.rows]
@@ -163,7 +163,7 @@ def _table(matrix: Survivability, colour: bool, width: int) -> list[str]:
     lines = [_line("", first, zip(headings, columns, strict=True))]
     for row, words in zip(matrix.rows, texts, strict=True):
         padded = [
-            _painted(word.ljust(room), cell.fate, colour)
+            _painted(word.ljust(room), cell.fate)
             for word, room, cell in zip(words, columns, row.cells, strict=True)
         ]
         lines.append(_GAP.join([_name(row).ljust(first), *padded]).rstrip())
@@ -174,14 +174,14 @@ def _line(name: str, room: int, cells: Iterator[tuple[str, int]]) -> str:
     return _GAP.join([name.ljust(room), *(text.ljust(width) for text, width in cells)]).rstrip()
 
 
-def _by_outage(matrix: Survivability, colour: bool) -> list[str]:
+def _by_outage(matrix: Survivability) -> list[str]:
     lines = []
     for at, outage in enumerate(matrix.outages):
         hit = [row for row in matrix.rows if row.cells[at].fate in (Fate.DEGRADED, Fate.DOWN)]
         lines.append(f"{_heading(outage)}: " + ("" if hit else "all survive"))
         for row in sorted(hit, key=lambda r: (r.cells[at].fate is not Fate.DOWN, r.workload)):
             cell = row.cells[at]
-            lines.append(f"  {_name(row)}  {_painted(_words(cell), cell.fate, colour)}")
+            lines.append(f"  {_name(row)}  {_painted(_words(cell), cell.fate)}")
     return lines
 
 
@@ -193,15 +193,13 @@ def _legend(matrix: Survivability) -> Iterator[str]:
             yield f"{_heading(outage)}: {', '.join(outage.clusters)}"
     for outage in matrix.outages:
         if outage.remark:
-            yield f"{_heading(outage)}: {visible(outage.remark)}"
+            yield f"{_heading(outage)}: {outage.remark}"
     if any(cell.fate is Fate.DEGRADED for row in matrix.rows for cell in row.cells):
         yield "-2 of 9: two of nine replicas would run nowhere"
 
 
-def _painted(text: str, fate: Fate, colour: bool) -> str:
-    if not colour or fate not in _COLOURS:
-        return text
-    return click.style(text, fg=_COLOURS[fate], bold=fate is Fate.DOWN)
+def _painted(text: str, fate: Fate) -> str:
+    return painted(text, *_COLOURS.get(fate, ()))
 
 
 def _escaped(text: str) -> str:

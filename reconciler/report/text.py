@@ -1,13 +1,12 @@
 """Plans and results for the terminal: what a reviewer can read in a minute. Pure.
 
-Colours are plain escape codes, so that a run without changes pays for no terminal library.
+No terminal library: a run without changes would pay for it.
 """
 
 from __future__ import annotations
 
-import re
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 
 from msgspec import Struct
@@ -34,6 +33,7 @@ from reconciler.report.grouping import (
     together,
 )
 from reconciler.report.notices import health_notices, unreachable_clusters
+from reconciler.report.terminal import painted, shown, unpainted
 from reconciler.report.wording import (
     MARKS,
     addition_text,
@@ -53,7 +53,6 @@ from reconciler.report.wording import (
     summary_line,
     unwritten_records,
     value_texts,
-    visible,
     why_field,
 )
 
@@ -76,7 +75,6 @@ _SHOWN_LINES = 10
 _SHOWN_CLUSTERS = 6
 _SHOWN_STEPS = 4
 _LEAST_WIDTH = 40
-_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 _ARROW = "\u2007->\u2007"
 """An arrow between two values, at which no line is broken."""
 
@@ -89,12 +87,17 @@ class Style(Struct, frozen=True):
     verbose: bool = False
 
     def paint(self, text: str, code: str) -> str:
-        return f"\x1b[{code}m{text}\x1b[0m" if self.colour and text else text
+        """Part of a line; ``code`` may be empty."""
+        return painted(text, code) if code else text
+
+    def finished(self, lines: Iterable[str]) -> str:
+        """The lines as they are written: this alone escapes, and colours."""
+        return "".join(f"{shown(line, colour=self.colour)}\n" for line in lines)
 
     def wrapped(self, first: str, text: str, hanging: int, code: str = "") -> Iterator[str]:
         """``first`` and ``text`` in lines that fit, those after the first indented."""
         lines = textwrap.wrap(
-            (first + visible(text)).replace(" -> ", _ARROW),
+            (first + text.replace("\n", "⏎")).replace(" -> ", _ARROW),
             max(self.width, _LEAST_WIDTH),
             subsequent_indent=" " * hanging,
             break_long_words=False,
@@ -124,7 +127,7 @@ def render_plan(
         list(_avoided_lines(plan, style)),
         list(_closing(plan, style, next_step)),
     ]
-    return "\n\n".join("\n".join(block) for block in blocks if block) + "\n"
+    return "\n".join(style.finished(block) for block in blocks if block)
 
 
 def render_result(
@@ -159,7 +162,7 @@ def render_result(
     lines += style.wrapped("", result_line(result), 2, "32;1" if result.ok else ALARM)
     if next_step:
         lines += style.wrapped("", next_step, 2)
-    return text + "\n".join(lines) + "\n"
+    return text + style.finished(lines)
 
 
 def _is_worth_telling(plan: Plan) -> bool:
@@ -227,7 +230,7 @@ def _change_lines(change: Change, style: Style) -> Iterator[str]:
     if change.error:
         yield from style.wrapped(" " * 8, change.error, 8, RED)
     if style.verbose and change.origin:
-        yield style.paint(f"        {visible(change.origin)}", DIM)
+        yield style.paint(f"        {change.origin}", DIM)
     if change.action is Action.CREATE and not style.verbose:
         return
     shown = change.fields if style.verbose else change.fields[:_SHOWN_FIELDS]
@@ -252,7 +255,7 @@ def _field_lines(field: FieldChange, change: Change, style: Style) -> Iterator[s
         yield from lines
         return
     first, *rest = lines
-    if len(_uncoloured(first)) + len(why) + 4 <= style.width:
+    if len(unpainted(first)) + len(why) + 4 <= style.width:
         yield f"{first}  {style.paint(f'({why})', DIM)}"
         yield from rest
     else:
@@ -260,13 +263,8 @@ def _field_lines(field: FieldChange, change: Change, style: Style) -> Iterator[s
         yield from style.wrapped(" " * 10, f"({why})", 10, DIM)
 
 
-def _uncoloured(line: str) -> str:
-    """Without colours."""
-    return _COLOUR.sub("", line)
-
-
 def _value_lines(field: FieldChange, change: Change, style: Style) -> Iterator[str]:
-    path, indent = visible(field.path), " " * 8
+    path, indent = field.path, " " * 8
     if is_text(field):
         yield f"{indent}{path}:"
         lines = line_diff(field)
@@ -304,7 +302,7 @@ def _addition_lines(plan: Plan, style: Style) -> Iterator[str]:
         yield style.paint("Added by others (stays, as spec.drift says)", BOLD)
     shown = found if style.verbose else found[:_SHOWN_FIELDS]
     for cluster, one in shown:
-        yield f"  {visible(cluster.name)}: {key_text(one.key)}"
+        yield f"  {cluster.name}: {key_text(one.key)}"
         fields = one.fields if style.verbose else one.fields[:_SHOWN_FIELDS]
         yield from (style.paint(f"      {addition_text(field)}", YELLOW) for field in fields)
         if len(one.fields) > len(fields):
@@ -367,7 +365,7 @@ def _dns_lines(plan: Plan, style: Style) -> Iterator[str]:
 def _avoided_lines(plan: Plan, style: Style) -> Iterator[str]:
     found = avoided(plan)
     if found and plan.base:
-        yield style.paint(f"No longer, as {visible(plan.base.ref)} would", BOLD)
+        yield style.paint(f"No longer, as {plan.base.ref} would", BOLD)
     for action, text in found:
         yield from style.wrapped(f"  {MARKS[action]} ", text, 6, DIM)
 
@@ -389,7 +387,7 @@ def _sentence(text: str) -> str:
 def _checked_lines(result: RunResult, style: Style) -> Iterator[str]:
     """What the server said of changes that nobody could check when the plan was shown."""
     for cluster, change in result.checked:
-        name = f"{visible(cluster)}: {kind_name(change.key)}, as checked before it was written"
+        name = f"{cluster}: {kind_name(change.key)}, as checked before it was written"
         yield from style.wrapped("", name, 2, BOLD)
         yield from _change_lines(change, style)
 

@@ -1,7 +1,7 @@
 """The words in which every report speaks of changes: marks, names, values, summary lines. Pure.
 
-Whatever comes from outside (names, values, a server's errors) passes through ``visible`` before a
-report shows it, so that no control or direction character can act on its reader.
+Texts here are as they come. What writes a report (``terminal``, ``markdown``, ``html``) escapes
+them, so that no control or direction character can act on its reader.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from reconciler.plan.model import (
     Staying,
     WorkloadRow,
 )
+from reconciler.report.terminal import visible
 
 MARKS: Mapping[Action, str] = {
     Action.FAILED: "!",
@@ -56,27 +57,6 @@ PAST: Mapping[Action, str] = {
 _BUILT_IN_GROUPS = frozenset({"", "apps", "autoscaling", "batch", "policy"})
 _LONGEST_STAYING = 60
 _SHOWN_KEYS = 4
-
-
-def visible(text: str, *, keep_lines: bool = False) -> str:
-    """``text`` on one line with every control, direction and invisible character spelled out.
-
-    ``keep_lines`` leaves line feeds and tabs alone.
-    """
-    if text.isascii() and text.isprintable():
-        return text
-    return "".join(_shown(sign, keep_lines) for sign in text)
-
-
-def _shown(sign: str, keep_lines: bool) -> str:
-    if sign == "\n":
-        return sign if keep_lines else "⏎"
-    if sign == "\t":
-        return sign if keep_lines else " "
-    # Control, format (bidirectional overrides, zero width), private use, surrogates, separators.
-    if unicodedata.category(sign) in ("Cc", "Cf", "Co", "Cs", "Zl", "Zp"):
-        return f"\\u{ord(sign):04x}" if ord(sign) != 0x1B else "␛"
-    return sign
 
 
 def value_text(value: Any, *, keep_lines: bool = False) -> str:

@@ -14,7 +14,8 @@ import orjson
 from reconciler.api.objects import GroupKind, ObjectKey, api_group, first_few
 from reconciler.plan.model import ABSENT, NOT_WRITTEN
 from reconciler.report.grouping import few, together
-from reconciler.report.wording import PAST, dns_line, value_texts, visible
+from reconciler.report.terminal import visible
+from reconciler.report.wording import PAST, dns_line, value_texts
 from reconciler.saved_plans.document import SavedPlan
 
 _NO_WRITE = frozenset(str(action) for action in NOT_WRITTEN)
