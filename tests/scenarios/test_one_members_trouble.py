@@ -57,7 +57,7 @@ def test_a_fault_in_a_kubefed_cluster_is_that_members(
     assert said in problems(result.plan)["old"]
     assert f"old.yaml:{line}" in problems(result.plan)["old"]
     assert not problems(result.plan)["aws"]
-    options = pipeline.Options(repo=str(world.repository))
+    options = pipeline.RunOptions(repo=str(world.repository))
     with pytest.raises(BadInput) as caught:
         pipeline.validate_repository(options)
     (problem,) = caught.value.problems
@@ -69,7 +69,7 @@ def test_nothing_is_wrong_with_a_status_of_kubefeds(simulated_world: World) -> N
     simulated_world.write(
         "old.yaml", KUBEFED.format(ca=PEM, status="{region: eu, zones: [eu-a, eu-b]}")
     )
-    pipeline.validate_repository(pipeline.Options(repo=str(simulated_world.repository)))
+    pipeline.validate_repository(pipeline.RunOptions(repo=str(simulated_world.repository)))
 
 
 def change(world: World, section: str, entry: object) -> None:

@@ -118,9 +118,9 @@ class Host:
         text = "---".join((FEDERATION % federation, document, OBJECT))
         (self.repository / "all.yaml").write_text(text)
 
-    def _given(self, **more: Any) -> pipeline.Options:
+    def _given(self, **more: Any) -> pipeline.RunOptions:
         given = {"repo": str(self.repository), "kubeconfig": self.kubeconfig}
-        return pipeline.Options(**{**given, "host_context": "host", **self.options, **more})
+        return pipeline.RunOptions(**{**given, "host_context": "host", **self.options, **more})
 
     def plan(self, **more: Any) -> Plan:
         return pipeline.make_plan(self._given(**more)).plan
