@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from reconciler.api.errors import SourceError
-from tests.unit.git.opening import open_source, redacted_url
+from reconciler.git.location import redacted_url
+from tests.unit.git.opening import open_source
 
 
 def git(folder: Path, *arguments: str) -> str:

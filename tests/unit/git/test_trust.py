@@ -249,7 +249,7 @@ def test_files_beside_a_signed_commit_are_not_what_was_signed(
 ) -> None:
     write(fleet, {**demanding(), ".gitignore": "ignored.yaml\n"})
     alice.commit(fleet)
-    given = {"location": str(fleet), "ref": None, "trusted_keys": trusted}
+    given = {"repo": str(fleet), "ref": None, "trusted_keys": trusted}
     # Git does not call the work tree changed, and yet this was never committed.
     write(fleet, {"ignored.yaml": config_map("smuggled")})
     source = read_source(request(fleet, **given))
@@ -262,7 +262,7 @@ def test_files_beside_a_signed_commit_are_not_what_was_signed(
 
 def test_a_folder_outside_of_git_cannot_fulfil_a_demand(tmp_path: Path, trusted: str) -> None:
     write(tmp_path / "plain", demanding())
-    given = {"location": str(tmp_path / "plain"), "ref": None, "trusted_keys": trusted}
+    given = {"repo": str(tmp_path / "plain"), "ref": None, "trusted_keys": trusted}
     assert "is no Git repository" in refused(tmp_path, **given)
 
 
@@ -271,7 +271,7 @@ def test_an_edit_at_the_desk_does_not_switch_the_rule_off(
 ) -> None:
     write(fleet, demanding(alice))
     alice.commit(fleet)
-    given = {"location": str(fleet), "ref": None}
+    given = {"repo": str(fleet), "ref": None}
     last = applied(fleet, trusted_keys=trusted, **given)
     write(fleet, {"federation.yaml": FEDERATION})
     assert "read as its files lie" in refused(fleet, last, **given)
