@@ -14,6 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from bench.floor import list_all, read_address
+from reconciler.api.options import RunOptions
 from reconciler.cluster.connect import Connector
 from reconciler.federation.model import Cluster, DesiredState
 from reconciler.inventory.observe import observe
@@ -21,7 +22,6 @@ from reconciler.inventory.store import read_inventory
 from reconciler.plan.live_state import kinds_of
 from reconciler.plan.member_plan import PlanSettings, plan_member
 from reconciler.render.render import Rendering, render
-from reconciler.run.options import Options
 from reconciler.run.repository import read_repository
 from reconciler.scheduler.model import FleetView
 from reconciler.scheduler.remarks import Unplaced
@@ -31,7 +31,7 @@ from reconciler.scheduler.schedule import schedule
 def main() -> None:
     """Alternates the two, after one round of each that does not count."""
     address, repository, kubeconfig, rounds = sys.argv[1:]
-    options = Options(repo=repository, path=".", kubeconfig=kubeconfig)
+    options = RunOptions(repo=repository, path=".", kubeconfig=kubeconfig)
     state = read_repository(options).state
     rendering = render(state, schedule(state, FleetView()))
     connector = Connector.from_file(kubeconfig, state.federation.namespace)

@@ -9,19 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from reconciler.api.options import FLEET
 from reconciler.cli.command_group import LimitedCommand
 from reconciler.cli.console import styled
 from reconciler.cli.exit_codes import Exit
 from reconciler.cli.progress import Bars
-from reconciler.cli.settings import (
-    FLEET,
-    CommandSettings,
-    memory_options,
-    merged,
-    option,
-    repository_options,
-    terminal_options,
-)
+from reconciler.cli.settings import CommandSettings, merged, option, run_options
 from reconciler.cli.simulated import seen_by
 from reconciler.cli.tables import age, table
 
@@ -45,16 +38,9 @@ changes because Git did.
 
 
 @click.command(cls=LimitedCommand, epilog=EPILOG)
-@option(
-    "--cluster",
-    "clusters",
-    multiple=True,
-    metavar="NAME",
-    heading=FLEET,
-    help="Only this cluster. Repeatable.",
-)
-@option("--sandbox", is_flag=True, heading=FLEET, help="Use the simulated clusters.")
-@memory_options
+@run_options("clusters")
+@run_options("sandbox", heading=FLEET, help="Use the simulated clusters.")
+@run_options("memory")
 @option(
     "-o",
     "--output",
@@ -64,16 +50,16 @@ changes because Git did.
     heading=OUTPUT,
     help="What to print.",
 )
-@repository_options
-@terminal_options
+@run_options("repository")
+@run_options("terminal")
 @click.pass_context
-def clusters(context: click.Context, /, *, output: str, sandbox: bool, **given: Any) -> int:
+def clusters(context: click.Context, /, *, output: str, **given: Any) -> int:
     """List the members: how they are, and how far they are from Git.
 
     Asks every member, and compares it with the repository as a plan does.
     """
     settings = merged(context, **given)
-    with seen_by(settings, sandbox=sandbox) as settings:
+    with seen_by(settings) as settings:
         federation, commit, rows = _look(settings, quiet=output in ("json", "yaml"))
     if output in ("json", "yaml"):
         settings.console.document(_as_data(federation, commit, rows, output), newline=False)
@@ -92,7 +78,7 @@ def _look(settings: CommandSettings, *, quiet: bool) -> tuple[str, str, tuple[Me
     from reconciler.status.roster import roster, take_vitals
 
     with Bars(settings.console, wanted=not quiet) as bars:
-        prepared = pipeline.make_plan(settings.options(), bars)
+        prepared = pipeline.make_plan(settings.options, bars)
         state = prepared.state
         planned = {cluster.name for cluster in prepared.plan.clusters}
         asked = [cluster for cluster in state.clusters if cluster.name in planned]

@@ -14,6 +14,7 @@ from typing import Any
 import click
 
 from reconciler.api.errors import ReconcileError
+from reconciler.api.options import declarations
 from reconciler.cli.console import Console, open_console
 from reconciler.cli.exit_codes import Exit
 from reconciler.cli.failures import report_defect, report_failure
@@ -42,7 +43,7 @@ def _json_lines(arguments: list[str]) -> bool:
     given = " ".join(arguments).replace("--log-format=", "--log-format ")
     if "--log-format " in given:
         return "--log-format json" in given
-    return os.environ.get("RECONCILE_LOG_FORMAT") == "json"
+    return os.environ.get(declarations()["log_format"].variable) == "json"
 
 
 def grouped_help(
@@ -137,7 +138,7 @@ class CommandGroup(click.Group):
         arguments = list(sys.argv[1:] if args is None else args)
         console = open_console(
             no_color="--no-color" in arguments,
-            debug="--debug" in arguments or bool(os.environ.get("RECONCILE_DEBUG")),
+            debug="--debug" in arguments or bool(os.environ.get(declarations()["debug"].variable)),
             json_lines=_json_lines(arguments),
         )
         code = self._run(

@@ -30,7 +30,6 @@ class Console(Struct, frozen=True):
     width: int = 100
     debug: bool = False
     verbose: bool = False
-    colour_allowed: bool = True
     json_lines: bool = False
 
     def out(self, line: str) -> None:
@@ -101,7 +100,6 @@ def open_console(
         width=max(60, min(shutil.get_terminal_size((100, 24)).columns, 200)),
         debug=debug,
         verbose=verbose,
-        colour_allowed=not no_color,
         json_lines=json_lines,
     )
 

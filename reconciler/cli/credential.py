@@ -6,9 +6,10 @@ import os
 
 import click
 
+from reconciler.api.options import FLEET
 from reconciler.cli.command_group import GroupedCommand
 from reconciler.cli.exit_codes import Exit
-from reconciler.cli.settings import FLEET, option
+from reconciler.cli.settings import option
 
 EPILOG = """\b
 In a kubeconfig:

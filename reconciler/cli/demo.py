@@ -14,7 +14,7 @@ from reconciler.api.errors import ReconcileError
 from reconciler.cli.command_group import GroupedCommand
 from reconciler.cli.console import styled
 from reconciler.cli.exit_codes import Exit
-from reconciler.cli.settings import merged, option, terminal_options
+from reconciler.cli.settings import merged, option, run_options
 
 EPILOG = """\b
 Examples:
@@ -31,7 +31,7 @@ Examples:
     heading="Demo",
     help="Leave the repository there, to go on with.",
 )
-@terminal_options
+@run_options("terminal")
 @click.pass_context
 def demo(context: click.Context, /, *, keep: Path | None, **given: Any) -> int:
     """Tell the story of a small federation on simulated clusters.

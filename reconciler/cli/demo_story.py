@@ -11,12 +11,12 @@ from typing import Self
 from kubesim.cluster import SimulatedCluster
 from kubesim.fleet import Sandbox
 from kubesim.server import ClusterSettings
+from reconciler.api.options import RunOptions
 from reconciler.cli.console import Console, styled
 from reconciler.failover.survivability import assess_survivability
 from reconciler.plan.model import Action, Plan, RunResult
 from reconciler.report.survivability import render_survivability_text
 from reconciler.report.text import render_plan, render_result
-from reconciler.run.options import Options
 from reconciler.run.pipeline import Prepared, apply_plan, make_plan
 from reconciler.run.repository import validate_repository
 from reconciler.state.memory import Phase
@@ -199,8 +199,8 @@ class Story:
 
     # -- doing -----------------------------------------------------------------------------
 
-    def _options(self, outages: tuple[str, ...] = ()) -> Options:
-        return Options(
+    def _options(self, outages: tuple[str, ...] = ()) -> RunOptions:
+        return RunOptions(
             repo=str(self._repository),
             kubeconfig=str(self._sandbox.kubeconfig),
             simulate_outages=outages,

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 import click
 
+from reconciler.api.options import ENVIRONMENT_PREFIX as PREFIX
+from reconciler.api.options import declarations
 from reconciler.cli.command_group import COMMANDS
 
-PREFIX = "RECONCILE_"
 # What Kubernetes tells each pod of a Service that is named after us.
 _OF_A_SERVICE = re.compile(
     rf"{PREFIX}(\w+_)?(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT(_\d+_\w+)?)", re.ASCII
@@ -19,10 +20,9 @@ _OF_A_SERVICE = re.compile(
 _OTHERS = (f"{PREFIX}COMPLETE", *(f"{PREFIX}{name.upper()}_" for name in COMMANDS))
 
 
-def check_environment(environment: Mapping[str, str], options: Iterable[click.Parameter]) -> None:
+def check_environment(environment: Mapping[str, str]) -> None:
     """Raises click.UsageError for the first variable that sets nothing."""
-    read = (one for one in options if getattr(one, "allow_from_autoenv", True))
-    known = {f"{PREFIX}{option.name}".upper() for option in read}
+    known = {one.variable for one in declarations().values() if one.variable}
     for name in sorted(environment):
         if not name.startswith(PREFIX) or name in known or name.startswith(_OTHERS):
             continue

@@ -13,12 +13,11 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 import click
-from msgspec.structs import replace
 
 from reconciler.api.errors import LeaseLost, ReconcileError
 from reconciler.cli.exit_codes import Exit
 from reconciler.cli.failures import report_defect, report_failure
-from reconciler.cli.run import RunRequest, run_once
+from reconciler.cli.run import members_of, run_once
 from reconciler.cli.settings import CommandSettings
 from reconciler.cli.stop import Stop
 from reconciler.serve.journal import Journal, OutcomeName
@@ -32,29 +31,22 @@ STUCK_SECONDS = 900.0
 """How long a run without --deadline may take before the process counts as stuck."""
 
 
-def keep_running(
-    settings: CommandSettings, request: RunRequest, *, every: float, listen: str
-) -> Exit:
-    """Runs every so many seconds until a signal ends it; ``listen``: an address, or empty.
+def keep_running(settings: CommandSettings, *, every: float) -> Exit:
+    """Runs every so many seconds until a signal ends it.
 
     OK when SIGTERM came between two runs, as then nothing was left undone. Raises UsageError when
     nobody can listen there.
     """
-    journal = Journal(settings.deadline + every if settings.deadline else STUCK_SECONDS)
+    options = settings.options
+    journal = Journal(options.deadline + every if options.deadline else STUCK_SECONDS)
     try:
-        with Stop(settings.console, settings.grace) as stop, ExitStack() as stack:
-            settings = replace(settings, time_left=stop.time_left)
-            if request.sandbox:
-                from reconciler.cli.simulated import simulated_members
-
-                settings = stack.enter_context(
-                    simulated_members(settings, reset=request.sandbox_reset)
-                )
-            if listen:
-                request = replace(request, latest=_serve(stack, settings, journal, listen))
+        with Stop(settings.console, options.grace) as stop, ExitStack() as stack:
+            settings = settings.with_options(time_left=stop.time_left)
+            settings = stack.enter_context(members_of(settings))
+            latest = _serve(stack, settings, journal) if options.listen else None
             while True:
                 began = time.monotonic()
-                code = _one_run(settings, request, stop, journal)
+                code = _one_run(settings, stop, journal, latest)
                 if stop.code is not None:
                     return Exit.OK if code is Exit.OK else stop.code
                 # Nothing else collects here: see ``cli.main``.
@@ -70,25 +62,25 @@ def keep_running(
         return Exit.OK if journal.standing.running_since is None else Exit.TERMINATED
 
 
-def _serve(
-    stack: ExitStack, settings: CommandSettings, journal: Journal, listen: str
-) -> LatestMetrics:
+def _serve(stack: ExitStack, settings: CommandSettings, journal: Journal) -> LatestMetrics:
     from reconciler.report.metrics import LatestMetrics
     from reconciler.serve.endpoints import serve_endpoints
 
     latest = LatestMetrics()
-    port = stack.enter_context(serve_endpoints(listen, journal, [latest]))
+    port = stack.enter_context(serve_endpoints(settings.options.listen, journal, [latest]))
     settings.console.note(f"Listening on port {port}: /healthz /readyz /metrics")
     return latest
 
 
-def _one_run(settings: CommandSettings, request: RunRequest, stop: Stop, journal: Journal) -> Exit:
+def _one_run(
+    settings: CommandSettings, stop: Stop, journal: Journal, latest: LatestMetrics | None
+) -> Exit:
     journal.begin()
     code = Exit.FAILED
     outcome: OutcomeName = "failed"
     problem = ""
     try:
-        code = run_once(settings, request, stop)
+        code = run_once(settings, stop, latest)
         outcome = "failed" if code is Exit.FAILED else "ok"
     except LeaseLost as error:
         report_failure(error, settings.console)

@@ -18,7 +18,7 @@ from reconciler.cli import schema_files
 from reconciler.cli.command_group import GroupedCommand
 from reconciler.cli.console import styled
 from reconciler.cli.schema_files import Schema
-from reconciler.cli.settings import merged, option, terminal_options
+from reconciler.cli.settings import merged, option, run_options
 
 EPILOG = """\b
 Examples:
@@ -55,7 +55,7 @@ def _complete(_: click.Context, __: click.Parameter, incomplete: str) -> list[Co
 @click.command(cls=GroupedCommand, epilog=EPILOG)
 @click.argument("field", metavar="KIND[.FIELD...]", shell_complete=_complete)
 @option("--recursive", is_flag=True, heading="Output", help="Show all fields below it as a tree.")
-@terminal_options
+@run_options("terminal")
 @click.pass_context
 def explain(context: click.Context, /, *, field: str, recursive: bool, **given: Any) -> None:
     """Explain a field, as `kubectl explain` does."""

@@ -12,13 +12,7 @@ from msgspec.structs import replace
 from reconciler.api.errors import UsageError
 from reconciler.cli.command_group import LimitedCommand
 from reconciler.cli.exit_codes import Exit
-from reconciler.cli.settings import (
-    CommandSettings,
-    memory_options,
-    merged,
-    repository_options,
-    terminal_options,
-)
+from reconciler.cli.settings import CommandSettings, merged, run_options
 
 if TYPE_CHECKING:
     from reconciler.state.memory import FleetMemory
@@ -33,9 +27,9 @@ Examples:
 
 @click.command(cls=LimitedCommand, writes=True, epilog=EPILOG)
 @click.argument("cluster", required=False)
-@memory_options
-@repository_options
-@terminal_options
+@run_options("memory")
+@run_options("repository")
+@run_options("terminal")
 @click.pass_context
 def failback(context: click.Context, /, *, cluster: str | None, **given: Any) -> int:
     """Let a cluster that was down carry its share again.
@@ -48,7 +42,7 @@ def failback(context: click.Context, /, *, cluster: str | None, **given: Any) ->
     settings = merged(context, **given)
     from reconciler.run import pipeline
 
-    store, found, known = pipeline.open_memory(settings.options())
+    store, found, known = pipeline.open_memory(settings.options)
     if found.problem:
         settings.console.note(f"Warning: {found.problem}")
     memory = found.memory

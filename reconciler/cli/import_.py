@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from reconciler.api.errors import BadInput, ClusterError, ReconcileError, UsageError
+from reconciler.api.options import RunOptions
 from reconciler.cli.command_group import LimitedCommand
 from reconciler.cli.console import styled
 from reconciler.cli.exit_codes import Exit
 from reconciler.cli.failures import describe_problem
-from reconciler.cli.settings import CommandSettings, merged, option, terminal_options
+from reconciler.cli.settings import CommandSettings, merged, option, run_options
 
 if TYPE_CHECKING:
     from reconciler.api.files import SourceFile
@@ -37,7 +38,7 @@ the first apply: docs/kubefed.md tells the way.
 @click.command("import", cls=LimitedCommand, writes=True, epilog=EPILOG)
 @click.argument("exports", nargs=-1, type=click.Path(exists=True, path_type=Path))
 @option("--context", "host", metavar="CONTEXT", heading=SOURCE, help="A live KubeFed host.")
-@option("--kubeconfig", metavar="FILE", heading=SOURCE, help="[default: as kubectl finds it]")
+@run_options("kubeconfig", heading=SOURCE)
 @option(
     "--to",
     "target",
@@ -67,7 +68,7 @@ the first apply: docs/kubefed.md tells the way.
 )
 @option("--overwrite", is_flag=True, heading=TARGET, help="Replace files that are there already.")
 @option("--dry-run", is_flag=True, heading=TARGET, help="Only name the files.")
-@terminal_options
+@run_options("terminal")
 @click.pass_context
 def import_(
     context: click.Context,
@@ -120,7 +121,7 @@ def _host(settings: CommandSettings, host: str) -> Member:
     from reconciler.cluster.connect import Connector
 
     connector = Connector.from_file(
-        settings.kubeconfig, "", host_context=host, seconds_left=settings.time_left
+        settings.options.kubeconfig, "", host_context=host, seconds_left=settings.options.time_left
     )
     return connector.host()
 
@@ -182,11 +183,10 @@ def _write(target: Path, export: Export, *, overwrite: bool) -> None:
 
 def _validated(settings: CommandSettings, target: Path, export: Export) -> int:
     from reconciler.run import repository as repositories
-    from reconciler.run.options import Options
 
     console = settings.console
     try:
-        repository = repositories.validate_repository(Options(repo=str(target)))
+        repository = repositories.validate_repository(RunOptions(repo=str(target)))
     except BadInput as error:
         for problem in error.problems:
             for line in describe_problem(problem):

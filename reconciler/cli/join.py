@@ -14,14 +14,7 @@ from reconciler.cli.command_group import LimitedCommand
 from reconciler.cli.console import styled
 from reconciler.cli.exit_codes import Exit
 from reconciler.cli.member_and_host import Ends, open_ends, read_repository_of, recalled_memory
-from reconciler.cli.settings import (
-    DURATION,
-    CommandSettings,
-    merged,
-    option,
-    repository_options,
-    terminal_options,
-)
+from reconciler.cli.settings import DURATION, CommandSettings, merged, option, run_options
 from reconciler.cli.tables import step_lines, steps_as_json, steps_as_yaml
 
 if TYPE_CHECKING:
@@ -82,9 +75,8 @@ def _lifetime(context: click.Context, parameter: click.Parameter, value: str) ->
     heading=RUN,
     help="yaml: the objects, for whoever applies them otherwise (with --dry-run).",
 )
-@option(
-    "--force-conflicts",
-    is_flag=True,
+@run_options(
+    "force_conflicts",
     heading=RUN,
     help="Take over objects and fields that somebody else made.",
 )
@@ -94,11 +86,9 @@ def _lifetime(context: click.Context, parameter: click.Parameter, value: str) ->
     heading=CLUSTER,
     help="An administrator's context of the member. [default: NAME]",
 )
-@option(
-    "--host-cluster-context",
-    "--host-context",
+@run_options(
     "host_context",
-    metavar="CONTEXT",
+    flags="--host-cluster-context --host-context",
     heading=CLUSTER,
     help="The cluster that keeps the credential. [default: this pod's, or the current context]",
 )
@@ -108,7 +98,7 @@ def _lifetime(context: click.Context, parameter: click.Parameter, value: str) ->
     heading=CLUSTER,
     help="What the ServiceAccount calls it: <cluster>-<host>. [default: its context]",
 )
-@option("--kubeconfig", metavar="FILE", heading=CLUSTER, help="[default: as kubectl finds it]")
+@run_options("kubeconfig", heading=CLUSTER)
 @option(
     "--api-endpoint",
     metavar="URL",
@@ -165,8 +155,8 @@ def _lifetime(context: click.Context, parameter: click.Parameter, value: str) ->
     heading=MANIFEST,
     help="Write a manifest anew that is there already.",
 )
-@repository_options
-@terminal_options
+@run_options("repository")
+@run_options("terminal")
 @click.pass_context
 def join(
     context: click.Context,
@@ -175,10 +165,8 @@ def join(
     name: str,
     dry_run: bool,
     output: str,
-    force_conflicts: bool,
     overwrite: bool,
     cluster_context: str | None,
-    host_context: str | None,
     host_cluster_name: str | None,
     api_endpoint: str | None,
     auth: str,
@@ -207,7 +195,7 @@ def join(
 
     request = JoinRequest(
         name=name,
-        host_name=host_cluster_name or host_context or settings.host_context or "",
+        host_name=host_cluster_name or settings.options.host_context,
         auth="exec" if auth == "exec" else "token",
         subject=_subject(auth, user, group),
         context=access_context or cluster_context or name,
@@ -216,11 +204,10 @@ def join(
         place=Topology(provider or "", region or "", zone or ""),
         full_access=full_access,
         see_everything=see_everything,
-        force_conflicts=force_conflicts or settings.force_conflicts,
+        force_conflicts=settings.options.force_conflicts,
         overwrite=overwrite,
     )
-    host = host_context or settings.host_context or ""
-    ends = open_ends(settings, name, cluster_context or name, host)
+    ends = open_ends(settings, name, cluster_context or name)
     return _join(settings, request, ends, api_endpoint or "", dry_run, output)
 
 

@@ -12,11 +12,11 @@ from pathlib import Path
 from msgspec import Struct, field
 
 from reconciler.api.errors import ReconcileError
+from reconciler.api.options import RunOptions
 from reconciler.cluster.connect import Connector
 from reconciler.cluster.kubeconfig import own_namespace
-from reconciler.run.options import Options
 from reconciler.state.memory import FleetMemory
-from reconciler.state.recollect import AUTO, default_file, digest_of, in_host_cluster
+from reconciler.state.recollect import AUTO_STATE, default_file, digest_of, in_host_cluster
 from reconciler.state.stores import CONFIG_MAPS, SOURCE, ConfigMapStore, FileStore, MemoryStore
 
 DEFAULT_NAMESPACE = "federation-system"
@@ -32,7 +32,7 @@ class LastKnown(Struct, frozen=True):
     store: MemoryStore | None = None
 
 
-def last_known(options: Options, connector: Connector) -> LastKnown:
+def last_known(options: RunOptions, connector: Connector) -> LastKnown:
     """The one memory of this repository; nothing where there are several, or none.
 
     Never raises ReconcileError.
@@ -44,10 +44,10 @@ def last_known(options: Options, connector: Connector) -> LastKnown:
     return found[0] if len(found) == 1 else LastKnown()
 
 
-def _memories(options: Options, connector: Connector) -> Iterator[LastKnown]:
+def _memories(options: RunOptions, connector: Connector) -> Iterator[LastKnown]:
     if in_host_cluster(options):
         yield from _config_maps(options, connector)
-    elif options.state != AUTO:
+    elif options.state not in AUTO_STATE:
         store = FileStore(Path(options.state))
         memory = store.read().memory
         yield LastKnown(memory.told.federation, memory=memory, store=store)
@@ -59,7 +59,7 @@ def _memories(options: Options, connector: Connector) -> Iterator[LastKnown]:
             yield LastKnown(path.stem.rpartition("-")[0], memory=store.read().memory, store=store)
 
 
-def _config_maps(options: Options, connector: Connector) -> Iterator[LastKnown]:
+def _config_maps(options: RunOptions, connector: Connector) -> Iterator[LastKnown]:
     namespace = own_namespace() or DEFAULT_NAMESPACE
     host, source = connector.host(), digest_of(options)
     for found in host.list_objects(

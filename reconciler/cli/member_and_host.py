@@ -7,8 +7,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from msgspec.structs import replace
-
 from reconciler.cli.settings import CommandSettings
 
 if TYPE_CHECKING:
@@ -18,7 +16,6 @@ if TYPE_CHECKING:
     from reconciler.cluster.endpoint import Endpoint
     from reconciler.federation.model import Federation
     from reconciler.git.owner import Claimant
-    from reconciler.git.read import ReadSource
     from reconciler.state.recollect import RunMemory
 
 
@@ -53,12 +50,16 @@ class Ends:
         return self.connector.host_context or self.connector.kubeconfig.current_context or "host"
 
 
-def open_ends(settings: CommandSettings, name: str, context: str, host_context: str) -> Ends:
+def open_ends(settings: CommandSettings, name: str, context: str) -> Ends:
     """The ends, by the contexts of the kubeconfig. Raises ClusterUnauthorized when it is none."""
     from reconciler.cluster.connect import Connector
 
+    options = settings.options
     connector = Connector.from_file(
-        settings.kubeconfig, "", host_context=host_context, seconds_left=settings.time_left
+        options.kubeconfig,
+        "",
+        host_context=options.host_context,
+        seconds_left=options.time_left,
     )
     return Ends(connector, name, context)
 
@@ -69,9 +70,7 @@ def recalled_memory(
     """What runs remember, as far as it can be found from here; nothing where it cannot be read."""
     from reconciler.state.recollect import recall_memory
 
-    connector = ends.connector
-    asked = replace(settings.options(), host_context=connector.host_context)
-    return recall_memory(asked, connector, federation, claimant)
+    return recall_memory(settings.options, ends.connector, federation, claimant)
 
 
 def read_repository_of(
@@ -84,18 +83,12 @@ def read_repository_of(
     Raises SourceError.
     """
     from reconciler.git.owner import claimant_of
-    from reconciler.git.read import read_source, request_of
+    from reconciler.git.read import read_source
 
-    source = read_source(request_of(settings.options()))
-    claimant = claimant_of(
-        source.where, source.checkout.commit, take_over=settings.options().take_over
-    )
-    return (*_files_of(source, settings), claimant)
-
-
-def _files_of(
-    source: ReadSource, settings: CommandSettings
-) -> tuple[tuple[SourceFile, ...], Path | None]:
-    if source.where.is_remote or settings.ref is not None:
-        return source.files, None
-    return source.files, (Path(settings.repo).expanduser() / settings.path).resolve()
+    options = settings.options
+    source = read_source(options)
+    claimant = claimant_of(source.where, source.checkout.commit, take_over=options.take_over)
+    folder = None
+    if not source.where.is_remote and options.ref is None:
+        folder = (Path(options.repo).expanduser() / options.path).resolve()
+    return source.files, folder, claimant

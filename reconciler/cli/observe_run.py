@@ -7,31 +7,27 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from math import inf
-from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
-import click
 from msgspec.structs import replace
 
 from reconciler.cli.console import styled
-from reconciler.cli.settings import CommandSettings, option
+from reconciler.cli.settings import CommandSettings
 
 if TYPE_CHECKING:
     import logging
 
+    from reconciler.api.options import RunOptions
     from reconciler.cluster.client import Member
     from reconciler.cluster.connect import Connector
     from reconciler.plan.model import RunResult
     from reconciler.report.after_run import ReportChannels
     from reconciler.report.finished_run import Failure, FinishedRun
     from reconciler.report.metrics import LatestMetrics
-    from reconciler.run.options import Options, Progress
     from reconciler.run.pipeline import Prepared
+    from reconciler.run.progress import Progress
     from reconciler.state.stores import MemoryStore
-
-HEADING = "Observability"
-EVENTS = ("auto", "none", "host", "members")
 
 _QUICK: tuple[tuple[str, Any], ...] = (
     ("connect_timeout", 3.0),
@@ -40,42 +36,6 @@ _QUICK: tuple[tuple[str, Any], ...] = (
 )
 TELLING_SECONDS = 10.0
 """What is told after a run must not take longer than the run, nor than SIGTERM leaves it."""
-
-
-def observability_options(command: Any) -> Any:
-    """Adds --log-format, --metrics-file, --metrics-push and --events."""
-    for decorate in (
-        option(
-            "--events",
-            type=click.Choice(EVENTS),
-            heading=HEADING,
-            help="Kubernetes Events of failures, outages and prunes: on the host cluster, or also "
-            "on the changed objects in the members. [default: auto: on the host in a pod or with "
-            "--host-context]",
-        ),
-        option(
-            "--metrics-push",
-            metavar="URL",
-            heading=HEADING,
-            help="Push metrics of the run to this Pushgateway.",
-        ),
-        option(
-            "--metrics-file",
-            metavar="FILE",
-            type=click.Path(dir_okay=False, path_type=Path),
-            heading=HEADING,
-            help="Write metrics of the run here, for the node exporter: a name that ends in .prom.",
-        ),
-        option(
-            "--log-format",
-            type=click.Choice(["text", "json"]),
-            heading=HEADING,
-            help="json: one object for each line on stderr, and nothing on stdout unless --output "
-            "says what. [default: text]",
-        ),
-    ):
-        command = decorate(command)
-    return command
 
 
 class StopReason(Protocol):
@@ -89,18 +49,22 @@ class StopReason(Protocol):
 
 @dataclass
 class ObservedRun:
-    """``with Watch(settings, options, stop) as watch:`` around one run.
+    """``with ObservedRun(settings, stop) as watch:`` around one run.
 
     ``prepared`` and ``result`` are set as soon as there are any. However the block ends, the run
     is logged, measured and told; that never raises, and never changes how the block ended.
     """
 
     settings: CommandSettings
-    options: Options
     stop: StopReason | None = None
     latest: LatestMetrics | None = None
     prepared: Prepared | None = None
     result: RunResult | None = None
+
+    @property
+    def options(self) -> RunOptions:
+        """What the run is asked to do."""
+        return self.settings.options
 
     def __enter__(self) -> Self:
         self._started = time.time()
@@ -118,10 +82,11 @@ class ObservedRun:
     @cached_property
     def _run_id(self) -> str:
         from reconciler.report.finished_run import new_run_id
+        from reconciler.shard.split import shard_of
 
-        shard = self.options.shard
+        shard = shard_of(self.options)
         part = f"-{shard.index}of{shard.count}" if shard else ""
-        return (self.settings.run_id or new_run_id(self._started)) + part
+        return new_run_id(self._started) + part
 
     def progress(self, bars: Progress) -> Progress:
         """``bars``, or where JSON lines are written what logs each phase."""
@@ -185,8 +150,8 @@ class ObservedRun:
         """Whether nobody measures this run, or is told of it: so it is at most desks."""
         from reconciler.state.memory import Notified
 
-        settings, prepared = self.settings, self.prepared
-        measured = settings.metrics_file or settings.metrics_push or self.latest or self._logger
+        options, prepared = self.options, self.prepared
+        measured = options.metrics_file or options.metrics_push or self.latest or self._logger
         if measured or prepared is None or self._wants_events:
             return False
         return not prepared.federation.notifications and prepared.recall.memory.told == Notified()
@@ -196,13 +161,14 @@ class ObservedRun:
         """Whether Events are to be written, in the host cluster at least."""
         from reconciler.cluster.kubeconfig import in_cluster
 
-        wanted = self.settings.events or "auto"
+        wanted = self.options.events
         at_home = in_cluster() is not None or bool(self.options.host_context)
         wished = wanted in ("host", "members") or (wanted == "auto" and at_home)
-        return wished and not self.options.simulated
+        return wished and not self.options.sandbox
 
     def _finished(self, error: BaseException | None) -> tuple[FinishedRun, ReportChannels]:
         from reconciler.report.finished_run import FinishedRun
+        from reconciler.shard.split import shard_of
 
         seconds = time.monotonic() - self._began
         only_planned = self.options.plan_only or (self.result is None and error is None)
@@ -212,7 +178,7 @@ class ObservedRun:
             seconds,
             failures=self._failures(error),
             plan_only=only_planned,
-            shard=self.options.shard,
+            shard=shard_of(self.options),
         )
         if self.prepared is None:
             return self._without_plan(run)
@@ -247,7 +213,7 @@ class ObservedRun:
         run = replace(run, applied_commit=commit, applied_at=since)
         around = self._surroundings(prepared.connector)
         told = recall.memory.told
-        receivers = () if self.options.simulated else tuple(federation.notifications)
+        receivers = () if self.options.sandbox else tuple(federation.notifications)
         around = replace(
             around,
             namespace=federation.namespace,
@@ -308,7 +274,7 @@ class ObservedRun:
             regarding=config_map_key(known.federation, known.namespace)
             if known.federation
             else None,
-            receivers=() if options.simulated else receivers_of(memory.told.receivers),
+            receivers=() if options.sandbox else receivers_of(memory.told.receivers),
             known=memory.told,
             told=memory.told,
             store=known.store,
@@ -318,18 +284,17 @@ class ObservedRun:
     def _surroundings(self, connector: Connector | None) -> ReportChannels:
         from reconciler.report.after_run import ReportChannels
 
-        settings = self.settings
-        host = None
+        options, host = self.options, None
         if connector is not None:
             # Neither the lock nor the deadline of the run keep it from being told of.
             host = _once(replace(self._quick(connector), fence=None))
         return ReportChannels(
-            allow=frozenset(settings.allow_access),
-            metrics_file=settings.metrics_file,
-            metrics_push=settings.metrics_push or "",
+            allow=frozenset(options.allow_access),
+            metrics_file=options.metrics_file,
+            metrics_push=options.metrics_push,
             latest=self.latest,
             host_events=self._wants_events,
-            member_events=self._wants_events and settings.events == "members",
+            member_events=self._wants_events and options.events == "members",
             host=host,
             seconds_left=self._seconds_left,
         )

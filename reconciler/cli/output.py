@@ -6,9 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from msgspec import Struct
-
 from reconciler.api.errors import ReconcileError
+from reconciler.api.options import RunOptions
 from reconciler.cli.console import Console
 
 if TYPE_CHECKING:
@@ -24,29 +23,21 @@ def plan_as_text(plan: Plan, console: Console) -> str:
     )
 
 
-class OutputOptions(Struct, frozen=True):
-    """What to print and which files to write; Markdown has at most so many characters."""
-
-    output: str = "text"
-    reports: tuple[Path, ...] = ()
-    markdown_limit: int = 65_536
-
-
-def print_plan(plan: Plan, wanted: OutputOptions, console: Console) -> None:
+def print_plan(plan: Plan, wanted: RunOptions, console: Console) -> None:
     """Print a plan."""
     if wanted.output != "none":
         text = _plan_in(wanted.output, plan, console, wanted.markdown_limit)
         console.document(text, newline=False)
 
 
-def report_plan(plan: Plan, wanted: OutputOptions) -> None:
+def report_plan(plan: Plan, wanted: RunOptions) -> None:
     """Write the reports of a plan. Raises ReconcileError as ``report_result``."""
     limit = wanted.markdown_limit
     _write_all(wanted, lambda path: _plan_in(_format_of(path), plan, Console(), limit))
 
 
 def print_result(
-    result: RunResult, wanted: OutputOptions, console: Console, *, plan_was_shown: bool = False
+    result: RunResult, wanted: RunOptions, console: Console, *, plan_was_shown: bool = False
 ) -> None:
     """Print what a run did."""
     if wanted.output != "none":
@@ -55,7 +46,7 @@ def print_result(
         console.document(text, newline=False)
 
 
-def report_result(result: RunResult, wanted: OutputOptions) -> None:
+def report_result(result: RunResult, wanted: RunOptions) -> None:
     """Write the reports of a run.
 
     Raises ReconcileError with those that cannot be written, once all others are.
@@ -64,7 +55,7 @@ def report_result(result: RunResult, wanted: OutputOptions) -> None:
     _write_all(wanted, lambda path: _result_in(_format_of(path), result, Console(), limit))
 
 
-def _write_all(wanted: OutputOptions, text_for: Callable[[Path], str]) -> None:
+def _write_all(wanted: RunOptions, text_for: Callable[[Path], str]) -> None:
     failed = []
     for path in wanted.reports:
         try:

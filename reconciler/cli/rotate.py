@@ -8,17 +8,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from reconciler.api.errors import UsageError
+from reconciler.api.options import FLEET
 from reconciler.cli.command_group import LimitedCommand
 from reconciler.cli.console import styled
 from reconciler.cli.exit_codes import Exit
-from reconciler.cli.settings import (
-    FLEET,
-    memory_options,
-    merged,
-    option,
-    repository_options,
-    terminal_options,
-)
+from reconciler.cli.settings import merged, option, run_options
 from reconciler.cli.tables import age, table
 
 if TYPE_CHECKING:
@@ -41,18 +35,11 @@ again.
 
 
 @click.command(cls=LimitedCommand, writes=True, epilog=EPILOG)
-@option(
-    "--cluster",
-    "clusters",
-    multiple=True,
-    metavar="NAME",
-    heading=FLEET,
-    help="Only this cluster. Repeatable.",
-)
+@run_options("clusters")
 @option("--all", "every", is_flag=True, heading=FLEET, help="Young tokens, too.")
-@memory_options
-@repository_options
-@terminal_options
+@run_options("memory")
+@run_options("repository")
+@run_options("terminal")
 @click.pass_context
 def rotate(context: click.Context, /, *, every: bool, **given: Any) -> int:
     """Renew the tokens by which members are reached.
@@ -65,17 +52,17 @@ def rotate(context: click.Context, /, *, every: bool, **given: Any) -> int:
     from reconciler.join.credentials import rotate_tokens
     from reconciler.run.repository import read_repository
 
-    state = read_repository(settings.options()).state
+    state = read_repository(settings.options).state
     federation = state.federation
     known = {cluster.name for cluster in state.clusters}
-    if unknown := sorted(set(settings.clusters) - known):
+    if unknown := sorted(set(settings.options.clusters) - known):
         raise UsageError(f"--cluster {unknown[0]}: the repository has no such cluster")
     connector = Connector.from_file(
-        settings.kubeconfig,
+        settings.options.kubeconfig,
         federation.namespace,
-        host_context=settings.host_context or "",
-        seconds_left=settings.time_left,
-        allow=settings.allow_access,
+        host_context=settings.options.host_context,
+        seconds_left=settings.options.time_left,
+        allow=settings.options.allow_access,
     )
     now = time.time()
     rotations = rotate_tokens(
@@ -83,7 +70,7 @@ def rotate(context: click.Context, /, *, every: bool, **given: Any) -> int:
         federation.name,
         federation.namespace,
         now=now,
-        clusters=settings.clusters or known,
+        clusters=settings.options.clusters or known,
         every=every,
     )
     if not rotations:
@@ -92,8 +79,8 @@ def rotate(context: click.Context, /, *, every: bool, **given: Any) -> int:
     for line in table(["NAME", "TOKEN", "ENDS IN"], [_row(one, now) for one in rotations]):
         settings.console.out(line)
     failed = [one for one in rotations if one.problem]
-    at_home = in_cluster() is not None or settings.host_context
-    if failed and at_home and settings.events != "none":
+    at_home = in_cluster() is not None or settings.options.host_context
+    if failed and at_home and settings.options.events != "none":
         for warning in _write_events(connector, state, failed, now):
             settings.console.note(f"{styled('Warning:', fg='yellow')} {warning}")
     return Exit.FAILED if failed else Exit.OK

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
-from pathlib import Path
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING
 
 import click
-from msgspec import Struct
 from msgspec.structs import replace
 
 from reconciler.cli import output
@@ -18,42 +16,21 @@ from reconciler.cli.settings import CommandSettings
 from reconciler.cli.stop import Stop
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
+    from reconciler.api.options import RunOptions
     from reconciler.plan.model import Plan
     from reconciler.report.metrics import LatestMetrics
     from reconciler.saved_plans.document import SavedPlan
 
 
-class RunRequest(Struct, frozen=True):
-    """What one call of `reconcile` is to do. ``ask``: confirm first, where somebody can answer."""
-
-    plan_only: bool
-    base: str | None = None
-    out: Path | None = None
-    apply_plan: Path | None = None
-    ask: bool = False
-    sandbox: bool = False
-    sandbox_reset: bool = False
-    output: str = "text"
-    reports: tuple[Path, ...] = ()
-    markdown_limit: int = 65_536
-    detailed_exitcode: bool = False
-    latest: LatestMetrics | None = None
-    """Told of each run where somebody may ask for metrics over HTTP."""
-
-
-def run_reconcile(settings: CommandSettings, request: RunRequest) -> Exit:
+def run_reconcile(settings: CommandSettings) -> Exit:
     """Plans, and unless only a plan is wanted applies. Raises ReconcileError."""
-    with Stop(settings.console, settings.grace) as stop:
-        settings = replace(settings, time_left=stop.time_left)
+    with Stop(settings.console, settings.options.grace) as stop:
+        settings = settings.with_options(time_left=stop.time_left)
         try:
-            with ExitStack() as stack:
-                if request.sandbox:
-                    from reconciler.cli.simulated import simulated_members
-
-                    settings = stack.enter_context(
-                        simulated_members(settings, reset=request.sandbox_reset)
-                    )
-                return run_once(settings, request, stop)
+            with members_of(settings) as settings:
+                return run_once(settings, stop)
         except (KeyboardInterrupt, click.Abort):
             if stop.code is not Exit.TERMINATED:
                 raise
@@ -61,57 +38,69 @@ def run_reconcile(settings: CommandSettings, request: RunRequest) -> Exit:
             return stop.code
 
 
-def run_once(settings: CommandSettings, request: RunRequest, stop: Stop) -> Exit:
-    """One run under the lock; ``stop`` has the signals. Raises ReconcileError."""
+def members_of(settings: CommandSettings) -> AbstractContextManager[CommandSettings]:
+    """The settings by which a run reaches its members, the simulated ones with --sandbox."""
+    if not settings.options.sandbox:
+        return nullcontext(settings)
+    from reconciler.cli.simulated import simulated_members
+
+    return simulated_members(settings)
+
+
+def run_once(settings: CommandSettings, stop: Stop, latest: LatestMetrics | None = None) -> Exit:
+    """One run under the lock; ``stop`` has the signals. Raises ReconcileError.
+
+    ``latest`` is told of it where somebody may ask for metrics over HTTP.
+    """
     stop.at_once()
-    settings, seconds = settings.until_deadline(plan_only=request.plan_only)
+    settings, seconds = settings.until_deadline(plan_only=settings.options.plan_only)
     with stop.within(seconds):
-        if request.plan_only:
-            return _only_plan(settings, request, stop)
-        return _apply(settings, request, stop)
+        if settings.options.plan_only:
+            return _only_plan(settings, stop, latest)
+        return _apply(settings, stop, latest)
 
 
-def _only_plan(settings: CommandSettings, request: RunRequest, stop: Stop) -> Exit:
+def _only_plan(settings: CommandSettings, stop: Stop, latest: LatestMetrics | None) -> Exit:
     from reconciler.cli.observe_run import ObservedRun
     from reconciler.run import pipeline
 
-    console, options = settings.console, settings.options(plan_only=True)
+    console, options = settings.console, settings.options
     with (
-        ObservedRun(settings, options, stop, request.latest) as watch,
-        Bars(console, wanted=request.output != "json") as bars,
+        ObservedRun(settings, stop, latest) as watch,
+        Bars(console, wanted=options.output != "json") as bars,
     ):
         progress = watch.progress(bars)
-        if request.base:
+        if options.base:
             from reconciler.run.pipeline import make_plan_against
 
-            watch.prepared = make_plan_against(options, request.base, progress)
+            watch.prepared = make_plan_against(options, options.base, progress)
         else:
             watch.prepared = pipeline.make_plan(options, progress)
     plan = watch.prepared.plan
-    output.print_plan(plan, _wanted(request), console)
-    if request.out:
+    output.print_plan(plan, options, console)
+    if options.out:
         from reconciler.saved_plans.file import save_plan
 
-        save_plan(request.out, watch.prepared, options)
-        console.note(_what_was_saved(plan, request.out))
-    output.report_plan(plan, _wanted(request))
-    return _code_of_plan(plan, detailed=request.detailed_exitcode)
+        save_plan(options.out, watch.prepared, options)
+        console.note(_what_was_saved(plan, options.out))
+    output.report_plan(plan, options)
+    return _code_of_plan(plan, detailed=options.detailed_exitcode)
 
 
-def _apply(settings: CommandSettings, request: RunRequest, stop: Stop) -> Exit:
+def _apply(settings: CommandSettings, stop: Stop, latest: LatestMetrics | None) -> Exit:
     from reconciler.cli.observe_run import ObservedRun
     from reconciler.lock.run_lock import RunLock
     from reconciler.run import pipeline
 
-    console, options = settings.console, settings.options(plan_only=False)
-    saved = _saved_plan(settings, request)
+    console, options = settings.console, settings.options
+    saved = _saved_plan(options)
     if saved:
         options = replace(options, sample_at=saved.seal.made_at)
     with (
         RunLock(options, console.note) as lock,
-        ObservedRun(settings, options, stop, request.latest) as watch,
+        ObservedRun(settings, stop, latest) as watch,
     ):
-        with Bars(console, wanted=request.output != "json") as bars:
+        with Bars(console, wanted=options.output != "json") as bars:
             prepared = pipeline.make_plan(options, watch.progress(bars), lock)
         watch.prepared = prepared
         plan = prepared.plan
@@ -119,7 +108,7 @@ def _apply(settings: CommandSettings, request: RunRequest, stop: Stop) -> Exit:
             from reconciler.saved_plans.file import check_fresh
 
             check_fresh(saved, prepared, options)
-        asking = request.ask and console.interactive and plan.has_changes and not plan.violations
+        asking = options.asks and console.interactive and plan.has_changes and not plan.violations
         if asking:
             console.document(output.plan_as_text(plan, console), to_person=True)
             if not _confirmed(plan, console):
@@ -127,41 +116,37 @@ def _apply(settings: CommandSettings, request: RunRequest, stop: Stop) -> Exit:
                 return Exit.FAILED
         # It stays so: what follows is to give the lock back, and to tell what was done.
         stop.in_order()
-        with Bars(console, wanted=request.output != "json") as bars:
+        with Bars(console, wanted=options.output != "json") as bars:
             try:
                 result = pipeline.apply_plan(
                     prepared,
                     watch.progress(bars),
                     lambda: stop.reason,
                     # What nobody was asked about, and no saved plan says, is not done.
-                    unattended=saved is None and not (request.ask and console.interactive),
+                    unattended=saved is None and not (options.asks and console.interactive),
                 )
                 watch.result = result
             except KeyboardInterrupt:
                 lock.leave()
                 raise
         # Before others are told, who may hang.
-        output.print_result(result, _wanted(request), console, plan_was_shown=asking)
-    output.report_result(result, _wanted(request))
+        output.print_result(result, options, console, plan_was_shown=asking)
+    output.report_result(result, options)
     if result.defect is not None:
         raise result.defect
     # A signal that came when all was done left nothing undone.
     return Exit.OK if result.ok else stop.code or Exit.FAILED
 
 
-def _wanted(request: RunRequest) -> output.OutputOptions:
-    return output.OutputOptions(request.output, request.reports, request.markdown_limit)
-
-
-def _saved_plan(settings: CommandSettings, request: RunRequest) -> SavedPlan | None:
+def _saved_plan(options: RunOptions) -> SavedPlan | None:
     """What ``--apply-plan`` names, if this run can come to it. Raises ReconcileError."""
-    if request.apply_plan is None:
+    if options.apply_plan is None:
         return None
     from reconciler.saved_plans.file import read_plan
     from reconciler.saved_plans.options import check_options
 
-    saved = read_plan(request.apply_plan)
-    check_options(saved, settings.options(plan_only=False), str(request.apply_plan))
+    saved = read_plan(options.apply_plan)
+    check_options(saved, options, str(options.apply_plan))
     return saved
 
 

@@ -10,7 +10,7 @@ import click
 
 from reconciler.cli import schema_files
 from reconciler.cli.command_group import GroupedCommand
-from reconciler.cli.settings import merged, terminal_options
+from reconciler.cli.settings import merged, run_options
 
 EPILOG = """\b
 Examples:
@@ -21,7 +21,7 @@ Examples:
 
 @click.command(cls=GroupedCommand, epilog=EPILOG)
 @click.argument("folder", type=click.Path(file_okay=False, path_type=Path), default=".schemas")
-@terminal_options
+@run_options("terminal")
 @click.pass_context
 def schema(context: click.Context, /, *, folder: Path, **given: Any) -> None:
     """Write the JSON Schemas for your editor.

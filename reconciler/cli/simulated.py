@@ -15,23 +15,22 @@ MEMORY = "fleet-memory.json"
 
 
 @contextmanager
-def simulated_members(
-    settings: CommandSettings, *, reset: bool = False
-) -> Iterator[CommandSettings]:
+def simulated_members(settings: CommandSettings) -> Iterator[CommandSettings]:
     """One simulated cluster for each of the repository's; their objects outlive the process.
 
-    Gives the settings by which they are reached. ``reset`` forgets what earlier runs left in them,
-    and what is remembered of them. Raises BadInput, SourceError.
+    Gives the settings by which they are reached. --sandbox-reset forgets what earlier runs left in
+    them, and what is remembered of them. Raises BadInput, SourceError.
     """
     from kubesim.fleet import Sandbox, default_state
     from kubesim.server import ClusterSettings
     from reconciler.run.repository import read_repository
 
-    state = read_repository(settings.options()).state
-    place = str(Path(settings.repo).resolve()) if Path(settings.repo).exists() else settings.repo
-    folder = default_state(hashlib.sha256(f"{place}\0{settings.path}".encode()).hexdigest()[:16])
+    options = settings.options
+    state = read_repository(replace(options, plan_only=True)).state
+    place = str(Path(options.repo).resolve()) if Path(options.repo).exists() else options.repo
+    folder = default_state(hashlib.sha256(f"{place}\0{options.path}".encode()).hexdigest()[:16])
     memory = folder / "memory" / MEMORY
-    if reset:
+    if options.sandbox_reset:
         memory.unlink(missing_ok=True)
         Sandbox.reset(folder)
     surroundings = {
@@ -42,16 +41,16 @@ def simulated_members(
     }
     names = [cluster.name for cluster in state.clusters]
     with Sandbox(names, settings=surroundings, state=folder) as sandbox:
-        kubeconfig = str(sandbox.kubeconfig)
-        where = settings.state or str(memory)
-        yield replace(settings, kubeconfig=kubeconfig, state=where, simulated=True)
+        yield settings.with_options(
+            kubeconfig=str(sandbox.kubeconfig), state=options.state or str(memory)
+        )
 
 
 @contextmanager
-def seen_by(settings: CommandSettings, *, sandbox: bool) -> Iterator[CommandSettings]:
-    """The settings, or with ``sandbox`` those by which the simulated clusters are reached."""
-    if not sandbox:
+def seen_by(settings: CommandSettings) -> Iterator[CommandSettings]:
+    """The settings, or with --sandbox those by which the simulated clusters are reached."""
+    if not settings.options.sandbox:
         yield settings
         return
     with simulated_members(settings) as members:
-        yield replace(settings, kubeconfig=str(members.kubeconfig), simulated=True)
+        yield settings.with_options(kubeconfig=members.options.kubeconfig)

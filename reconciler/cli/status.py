@@ -12,20 +12,12 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from reconciler.api.errors import UsageError
+from reconciler.api.options import FLEET, usual_seconds
 from reconciler.cli.command_group import GroupedCommand
 from reconciler.cli.console import styled
 from reconciler.cli.exit_codes import Exit
 from reconciler.cli.progress import Bars
-from reconciler.cli.settings import (
-    DURATION,
-    FLEET,
-    CommandSettings,
-    memory_options,
-    merged,
-    option,
-    repository_options,
-    terminal_options,
-)
+from reconciler.cli.settings import DURATION, CommandSettings, merged, option, run_options
 from reconciler.cli.simulated import seen_by
 from reconciler.cli.stop import Stop, heard
 from reconciler.cli.tables import table
@@ -53,16 +45,9 @@ Exit codes: 0 all of it is as Git says, 1 something is not (or, with --watch and
 @click.command(cls=GroupedCommand, epilog=EPILOG)
 @click.argument("workload", required=False, default="")
 @option("-n", "--namespace", default="", metavar="NAME", heading=FLEET, help="Only in this one.")
-@option(
-    "--cluster",
-    "clusters",
-    multiple=True,
-    metavar="NAME",
-    heading=FLEET,
-    help="Only this cluster. Repeatable.",
-)
-@option("--sandbox", is_flag=True, heading=FLEET, help="Use the simulated clusters.")
-@memory_options
+@run_options("clusters")
+@run_options("sandbox", heading=FLEET, help="Use the simulated clusters.")
+@run_options("memory")
 @option(
     "-w", "--watch", is_flag=True, heading=WATCH, help="Look again until everything is as wanted."
 )
@@ -84,8 +69,8 @@ Exit codes: 0 all of it is as Git says, 1 something is not (or, with --watch and
     heading=OUTPUT,
     help="wide: one row for each cluster.",
 )
-@repository_options
-@terminal_options
+@run_options("repository")
+@run_options("terminal")
 @click.pass_context
 def status(
     context: click.Context,
@@ -93,7 +78,6 @@ def status(
     *,
     workload: str,
     namespace: str,
-    sandbox: bool,
     watch: bool,
     interval: float,
     timeout: float | None,
@@ -109,7 +93,7 @@ def status(
     if timeout is not None and not watch:
         raise click.UsageError("--timeout goes with --watch.")
     watching = WatchInterval(interval, timeout) if watch else None
-    with heard(settings) as stop, seen_by(settings, sandbox=sandbox) as settings:
+    with heard(settings) as stop, seen_by(settings) as settings:
         return _follow(settings, stop, workload, namespace, output, watching)
 
 
@@ -159,13 +143,11 @@ def _within(
     settings: CommandSettings, watching: WatchInterval | None, began: float
 ) -> CommandSettings:
     """A look has its own deadline, and ends with the watching."""
-    from reconciler.run.options import usual_seconds
-
     if watching is None or watching.timeout is None:
         return settings
     left = watching.timeout - (time.monotonic() - began)
-    usual = settings.deadline or usual_seconds(plan_only=True)
-    return replace(settings, deadline=min(usual, max(left, SHORTEST_LOOK)))
+    usual = settings.options.deadline or usual_seconds(plan_only=True)
+    return settings.with_options(deadline=min(usual, max(left, SHORTEST_LOOK)))
 
 
 def _look(settings: CommandSettings, name: str, namespace: str, *, quiet: bool) -> StatusRows:
@@ -174,7 +156,7 @@ def _look(settings: CommandSettings, name: str, namespace: str, *, quiet: bool) 
     from reconciler.status.fleet_status import fleet_status, select
 
     with Bars(settings.console, wanted=not quiet) as bars:
-        prepared = pipeline.make_plan(settings.options(), bars)
+        prepared = pipeline.make_plan(settings.options, bars)
     every = fleet_status(prepared.plan, prepared.works, prepared.placed)
     rows = select(every, name, namespace)
     if name and not rows:

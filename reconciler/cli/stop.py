@@ -21,9 +21,10 @@ from typing import Any, Self
 import click
 
 from reconciler.api.errors import DeadlinePassed
+from reconciler.api.options import GRACE_SECONDS
 from reconciler.cli.console import Console
 from reconciler.cli.exit_codes import Exit
-from reconciler.cli.settings import GRACE_SECONDS, CommandSettings
+from reconciler.cli.settings import CommandSettings
 
 CTRL_C = "Ctrl-C was pressed"
 TERMINATED = "SIGTERM was received"
@@ -40,7 +41,7 @@ nobody answers, a program that hangs."""
 @contextmanager
 def heard(settings: CommandSettings) -> Iterator[Stop]:
     """The signals of what has nothing to finish; the process ends with 143 after SIGTERM."""
-    with Stop(settings.console, settings.grace) as stop:
+    with Stop(settings.console, settings.options.grace) as stop:
         try:
             yield stop
         except (KeyboardInterrupt, click.Abort):

@@ -9,14 +9,7 @@ from msgspec.structs import replace
 
 from reconciler.cli.command_group import LimitedCommand
 from reconciler.cli.exit_codes import Exit
-from reconciler.cli.settings import (
-    CommandSettings,
-    memory_options,
-    merged,
-    option,
-    repository_options,
-    terminal_options,
-)
+from reconciler.cli.settings import CommandSettings, merged, option, run_options
 
 if TYPE_CHECKING:
     from reconciler.failover.survivability import Survivability
@@ -72,9 +65,9 @@ Examples:
     heading=OUTAGES,
     help="Ask the clusters, by dry runs, whether they would take what they stand in for.",
 )
-@repository_options
-@memory_options
-@terminal_options
+@run_options("repository")
+@run_options("memory")
+@run_options("terminal")
 @click.pass_context
 def survivability(
     context: click.Context,
@@ -98,11 +91,11 @@ def survivability(
 
     matrix = _matrix(settings, outages)
     if base:
-        matrix = worse_than(_matrix(replace(settings, ref=base), outages), matrix)
+        matrix = worse_than(_matrix(settings.with_options(ref=base), outages), matrix)
     if live:
         from reconciler.run.stand_ins import try_failover_targets
 
-        matrix = replace(matrix, live=try_failover_targets(settings.options()))
+        matrix = replace(matrix, live=try_failover_targets(settings.options))
     settings.console.document(_rendered(matrix, output, settings), newline=False)
     refused = matrix.live is not None and any(one.certain for one in matrix.live.refused)
     if fail_on != NEVER and refused:
@@ -114,7 +107,7 @@ def _matrix(settings: CommandSettings, outages: tuple[str, ...]) -> Survivabilit
     from reconciler.failover.survivability import assess_survivability as calculated
     from reconciler.run.repository import validate_repository
 
-    state = validate_repository(settings.options(), members=False).state
+    state = validate_repository(settings.options, members=False).state
     for cluster in state.clusters:
         for fault in cluster.faults:
             settings.console.note(f"Warning: {cluster.name}: {fault.position}: {fault.message}")

@@ -11,14 +11,7 @@ from reconciler.cli.command_group import LimitedCommand
 from reconciler.cli.console import styled
 from reconciler.cli.exit_codes import Exit
 from reconciler.cli.member_and_host import Ends, open_ends, read_repository_of, recalled_memory
-from reconciler.cli.settings import (
-    DURATION,
-    CommandSettings,
-    merged,
-    option,
-    repository_options,
-    terminal_options,
-)
+from reconciler.cli.settings import DURATION, CommandSettings, merged, option, run_options
 from reconciler.cli.tables import step_lines, steps_as_json
 
 if TYPE_CHECKING:
@@ -81,17 +74,15 @@ cluster fails to reach it.
     heading=CLUSTER,
     help="An administrator's context of the member. [default: NAME]",
 )
-@option(
-    "--host-cluster-context",
-    "--host-context",
+@run_options(
     "host_context",
-    metavar="CONTEXT",
+    flags="--host-cluster-context --host-context",
     heading=CLUSTER,
     help="The cluster that keeps the credential. [default: this pod's, or the current context]",
 )
-@option("--kubeconfig", metavar="FILE", heading=CLUSTER, help="[default: as kubectl finds it]")
-@repository_options
-@terminal_options
+@run_options("kubeconfig", heading=CLUSTER)
+@run_options("repository")
+@run_options("terminal")
 @click.pass_context
 def unjoin(
     context: click.Context,
@@ -107,7 +98,6 @@ def unjoin(
     keep_manifest: bool,
     output: str,
     cluster_context: str | None,
-    host_context: str | None,
     **given: Any,
 ) -> int:
     """Take a cluster out of the federation: all that join made, in reverse.
@@ -122,9 +112,7 @@ def unjoin(
 
     fate: Fate | None = "orphan" if orphan else "prune" if prune else None
     request = LeaveRequest(name, fate, keep_manifest)
-    ends = open_ends(
-        settings, name, cluster_context or name, host_context or settings.host_context or ""
-    )
+    ends = open_ends(settings, name, cluster_context or name)
     plan, hands = _planned(settings, request, ends, force=force)
     if plan.managed and fate is None and not dry_run:
         raise UsageError(

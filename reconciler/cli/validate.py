@@ -14,13 +14,7 @@ from reconciler.cli.command_group import LimitedCommand
 from reconciler.cli.console import styled
 from reconciler.cli.exit_codes import Exit
 from reconciler.cli.failures import describe_problem
-from reconciler.cli.settings import (
-    CommandSettings,
-    merged,
-    option,
-    repository_options,
-    terminal_options,
-)
+from reconciler.cli.settings import CommandSettings, merged, option, run_options
 
 EPILOG = """\b
 Examples:
@@ -31,7 +25,7 @@ Examples:
 
 
 @click.command(cls=LimitedCommand, epilog=EPILOG)
-@repository_options
+@run_options("repository")
 @option(
     "-o",
     "--output",
@@ -41,7 +35,7 @@ Examples:
     heading="Output",
     help="What to print; github: workflow annotations.",
 )
-@terminal_options
+@run_options("terminal")
 @click.pass_context
 def validate(context: click.Context, /, *, output: str, **given: Any) -> int:
     """Check a repository; needs no cluster.
@@ -56,7 +50,7 @@ def validate(context: click.Context, /, *, output: str, **given: Any) -> int:
     warnings: tuple[str, ...] = ()
     counts: dict[str, int] = {}
     try:
-        repository = repositories.validate_repository(settings.options())
+        repository = repositories.validate_repository(settings.options)
     except BadInput as error:
         problems = error.problems
     else:
@@ -130,8 +124,8 @@ def _from_here(problems: tuple[Problem, ...], settings: CommandSettings) -> tupl
     """
     from reconciler.git.location import is_url
 
-    here, root = Path.cwd().resolve(), Path(settings.repo).expanduser()
-    chosen = (Path() if is_url(settings.repo) else root) / settings.path
+    here, root = Path.cwd().resolve(), Path(settings.options.repo).expanduser()
+    chosen = (Path() if is_url(settings.options.repo) else root) / settings.options.path
     folder = (here / chosen).resolve()
     if not folder.is_relative_to(here):
         return problems

@@ -16,6 +16,7 @@ from typing import TextIO, TypeVar
 from msgspec import Struct
 
 from reconciler.api.errors import SourceError
+from reconciler.api.options import ENVIRONMENT_PREFIX
 from reconciler.git.credentials import SourceCredentials
 from reconciler.git.fetch_errors import CACHE_HINT, FetchFailed, failure
 from reconciler.git.location import SourceLocation, is_full_id, looks_like_short_id
@@ -63,7 +64,7 @@ def git_environment(
     environment = {
         name: value
         for name, value in os.environ.items()
-        if not name.startswith(("GIT_", "RECONCILE_")) or name in _KEPT_VARIABLES
+        if not name.startswith(("GIT_", ENVIRONMENT_PREFIX)) or name in _KEPT_VARIABLES
     }
     settings = list(_SETTINGS)
     if credentials is not None:

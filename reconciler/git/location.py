@@ -9,9 +9,9 @@ from pathlib import Path
 from msgspec import Struct, field
 
 from reconciler.api.errors import SourceError
+from reconciler.api.options import FETCH_SECONDS
 from reconciler.git.credentials import SourceCredentials, split_url
 
-FETCH_SECONDS = 120.0
 _URL_SECRET = re.compile(r"(?<=://)[^/@\s]+@")
 _USER_PASSWORD = re.compile(r"(?<=://)([^/@:\s]*):[^/@\s]*@")
 _FULL_ID = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")

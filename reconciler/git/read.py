@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Sequence
-from typing import Protocol
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -12,7 +11,8 @@ from msgspec.structs import replace
 from reconciler.api.errors import BadInput, Position, Problem, SourceError, UsageError
 from reconciler.api.files import Checkout, SourceFile
 from reconciler.api.objects import api_group
-from reconciler.git.location import FETCH_SECONDS, SourceLocation, default_cache, locate
+from reconciler.api.options import RunOptions
+from reconciler.git.location import SourceLocation, default_cache, locate
 from reconciler.git.sops import is_encrypted
 from reconciler.git.source_rules import SignatureRule, SourceRules, parse_source_rules
 from reconciler.git.trusted_keys import TrustedKeys, read_trusted_keys
@@ -21,68 +21,11 @@ from reconciler.manifests.load import load
 from reconciler.manifests.own_schemas import OWN_GROUP
 
 
-class SourceRequest(Struct, frozen=True):
-    """What the command line says about a repository. ``seconds`` bounds what is fetched.
-
-    ``require_signature`` is demanded whatever the repository says, and checked with the keys at
-    ``trusted_keys``. ``enforce``: a run that writes; one that only plans warns where the
-    repository's own rules would stop it.
-    """
-
-    location: str = "."
-    ref: str | None = None
-    path: str = ""
-    credentials: str = ""
-    seconds: float = FETCH_SECONDS
-    require_signature: SignatureRule | None = None
-    trusted_keys: str = ""
-    allow_rollback: bool = False
-    enforce: bool = False
-
-
-class SourceOptions(Protocol):
-    """What of a run's options matters here."""
-
-    @property
-    def repo(self) -> str: ...
-    @property
-    def ref(self) -> str | None: ...
-    @property
-    def path(self) -> str: ...
-    @property
-    def plan_only(self) -> bool: ...
-    @property
-    def git_credentials(self) -> str: ...
-    @property
-    def git_timeout(self) -> float: ...
-    @property
-    def require_signature(self) -> SignatureRule | None: ...
-    @property
-    def trusted_keys(self) -> str: ...
-    @property
-    def allow_rollback(self) -> bool: ...
-
-
-def request_of(asked: SourceOptions) -> SourceRequest:
-    """A run's options as this package wants them."""
-    return SourceRequest(
-        asked.repo,
-        asked.ref,
-        asked.path,
-        credentials=asked.git_credentials,
-        seconds=asked.git_timeout,
-        require_signature=asked.require_signature,
-        trusted_keys=asked.trusted_keys,
-        allow_rollback=asked.allow_rollback,
-        enforce=not asked.plan_only,
-    )
-
-
 class ReadSource(Struct, frozen=True):
     """A checkout with its decoded ``files``. ``keys`` are the mounted ones; ``signer`` is who
     signed what the command line demands."""
 
-    request: SourceRequest
+    options: RunOptions
     where: SourceLocation
     checkout: Checkout
     rules: SourceRules
@@ -90,20 +33,30 @@ class ReadSource(Struct, frozen=True):
     keys: TrustedKeys | None = None
     signer: str = ""
 
+    @property
+    def demanded(self) -> SignatureRule | None:
+        """What the command line demands, whatever the repository says."""
+        return _demanded(self.options)
 
-def read_source(request: SourceRequest) -> ReadSource:
+
+def _demanded(options: RunOptions) -> SignatureRule | None:
+    kind = options.require_signature
+    return SignatureRule(kind, options.signature_on) if kind else None
+
+
+def read_source(options: RunOptions) -> ReadSource:
     """Fetch, check what the command line demands, decode.
 
     What the repository's own rules demand is checked by ``check_trust``, which knows what was
     applied last. Raises SourceError or UsageError.
     """
-    demanded = request.require_signature
-    if demanded and not request.trusted_keys:
+    demanded = _demanded(options)
+    if demanded and not options.trusted_keys:
         raise UsageError(
             "--require-signature needs keys to check with", hint="name them with --trusted-keys"
         )
-    keys = read_trusted_keys(request.trusted_keys) if request.trusted_keys else None
-    where = _locate(request)
+    keys = read_trusted_keys(options.trusted_keys) if options.trusted_keys else None
+    where = _locate(options)
     if demanded and not where.is_remote:
         # Files lie beside Git's objects, and are not what was signed.
         where = replace(where, ref=where.ref or "HEAD")
@@ -114,10 +67,10 @@ def read_source(request: SourceRequest) -> ReadSource:
 
         signer = verify_checkout(where, checkout, demanded, keys)
     rules = source_rules_of(checkout.files, rules_cache(where))
-    if rules.signature and request.enforce and not where.is_remote and where.ref is None:
+    if rules.signature and not options.plan_only and not where.is_remote and where.ref is None:
         where, checkout = _as_committed(where, checkout)
     files = _decoded(where, checkout, rules)
-    return ReadSource(request, where, checkout, rules, files, keys, signer)
+    return ReadSource(options, where, checkout, rules, files, keys, signer)
 
 
 def check_same_rules(source: ReadSource, meant: SourceRules, position: Position) -> None:
@@ -135,16 +88,16 @@ def check_same_rules(source: ReadSource, meant: SourceRules, position: Position)
         raise BadInput([problem])
 
 
-def _locate(request: SourceRequest) -> SourceLocation:
+def _locate(options: RunOptions) -> SourceLocation:
     from reconciler.git.credentials import read_credentials
 
     return locate(
-        request.location,
-        ref=request.ref,
-        path=request.path,
+        options.repo,
+        ref=options.ref,
+        path=options.path,
         cache=default_cache() / "git",
-        credentials=read_credentials(request.credentials) if request.credentials else None,
-        seconds=request.seconds,
+        credentials=read_credentials(options.git_credentials) if options.git_credentials else None,
+        seconds=options.git_timeout,
     )
 
 

@@ -37,7 +37,7 @@ def applied_now(source: ReadSource) -> LastApplied | None:
     """What to remember once this source is applied; None when it is no commit as it stands."""
     if not source.checkout.commit or source.checkout.dirty:
         return None
-    demanded = source.rules.signature or source.request.require_signature
+    demanded = source.rules.signature or source.demanded
     return LastApplied(source.checkout.commit, demanded is not None)
 
 
@@ -49,7 +49,7 @@ def check_trust(source: ReadSource, last: LastApplied | None) -> tuple[str, ...]
     try:
         _check(source, last)
     except SourceError as error:
-        if source.request.enforce:
+        if not source.options.plan_only:
             raise
         hint = f" ({error.hint})" if error.hint else ""
         return (f"this could not be applied: {error}{hint}",)
@@ -64,11 +64,11 @@ def _check(source: ReadSource, last: LastApplied | None) -> None:
     if last and last.commit == checkout.commit and not checkout.dirty:
         before = source.rules
     elif last and checkout.commit:
-        allowed = source.request.allow_rollback or source.rules.allow_rollback
+        allowed = source.options.allow_rollback or source.rules.allow_rollback
         before = in_repository(
             where, lambda folder: _rules_before(where, folder, checkout, last, allowed)
         )
-        if before is None and last.signature and not source.request.allow_rollback:
+        if before is None and last.signature and not source.options.allow_rollback:
             raise SourceError(
                 f"commit {last.commit[:12]}, which was applied last, is gone, and with it whom "
                 "it trusted to sign",
@@ -77,10 +77,14 @@ def _check(source: ReadSource, last: LastApplied | None) -> None:
     demanded = (before.signature if before else None) or source.rules.signature
     if demanded is None:
         return
-    if source.signer and source.request.require_signature and source.keys:
-        checked = source.request.require_signature
-        if (checked.type, checked.on) == (demanded.type, demanded.on):
-            return
+    checked = source.demanded
+    if (
+        source.signer
+        and source.keys
+        and checked
+        and (checked.type, checked.on) == (demanded.type, demanded.on)
+    ):
+        return
     keys = source.keys or _keys_before(where, before, last)
     if keys is None:
         raise SourceError(

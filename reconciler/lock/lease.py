@@ -35,11 +35,11 @@ from reconciler.api.errors import (
     ReconcileError,
 )
 from reconciler.api.objects import Object, ObjectKey, map_of, number_of
+from reconciler.api.options import LEASE_SECONDS
 from reconciler.cluster.client import Member
 from reconciler.cluster.discovery import RESTMapping
 
 LEASES = RESTMapping("coordination.k8s.io/v1", "Lease", "leases", namespaced=True)
-DURATION_SECONDS = 90.0
 SHORTEST_SECONDS = 2.0
 """Renewals and the fence need room within it."""
 LONGEST_SECONDS = 3600.0
@@ -92,7 +92,7 @@ class LeaseRecord(Struct, frozen=True):
             str(spec.get("holderIdentity") or ""),
             str(spec.get("renewTime") or ""),
             str(spec.get("acquireTime") or ""),
-            min(float(duration), LONGEST_SECONDS) if duration > 0 else DURATION_SECONDS,
+            min(float(duration), LONGEST_SECONDS) if duration > 0 else LEASE_SECONDS,
             number_of(spec.get("leaseTransitions")),
         )
 
@@ -123,7 +123,7 @@ class Lease:
         namespace: str,
         *,
         holder: str = "",
-        duration: float = DURATION_SECONDS,
+        duration: float = LEASE_SECONDS,
         clock: Callable[[], float] = awake_and_asleep,
         now: Callable[[], float] = time.time,
         pause: Callable[[float], None] = time.sleep,

@@ -18,17 +18,17 @@ from typing import Any, Protocol, Self
 from msgspec.structs import replace
 
 from reconciler.api.errors import LeaseLost, ReconcileError, UsageError
+from reconciler.api.options import RunOptions
 from reconciler.cluster.connect import Connector
 from reconciler.cluster.kubeconfig import in_cluster
 from reconciler.federation.model import Federation
 from reconciler.lock.file_lock import FileLock
 from reconciler.lock.lease import RELEASE_SECONDS, Lease
 from reconciler.shard.round import Round
-from reconciler.shard.split import Shard
-from reconciler.state.recollect import AUTO, CONFIG_MAP, MemoryOptions, host_namespace
+from reconciler.shard.split import Shard, shard_of
+from reconciler.state.recollect import AUTO_STATE, CONFIG_MAP, host_namespace
 
-LEASE, FILE, NONE = "lease", "file", "none"
-CHOICES = (AUTO, LEASE, FILE, NONE)
+AUTO, LEASE, FILE, NONE = "auto", "lease", "file", "none"
 
 _QUICK: tuple[tuple[str, Any], ...] = (
     ("connect_timeout", 5.0),
@@ -36,21 +36,6 @@ _QUICK: tuple[tuple[str, Any], ...] = (
     ("retries", 1),
 )
 """A renewal is tried again by its own clock."""
-
-
-class AskedToLock(MemoryOptions, Protocol):
-    """What of a run's options matters here. Times are in seconds."""
-
-    @property
-    def lock(self) -> str: ...
-    @property
-    def lock_timeout(self) -> float: ...
-    @property
-    def time_left(self) -> Callable[[], float]: ...
-    @property
-    def lease_duration(self) -> float: ...
-    @property
-    def shard(self) -> Shard | None: ...
 
 
 class Lock(Protocol):
@@ -68,13 +53,13 @@ class RunLock:
     ``round`` is there once it is taken, where several pods share the run; they share the lock, too.
     """
 
-    def __init__(self, asked: AskedToLock, told: Callable[[str], None] = lambda _: None) -> None:
-        self._asked = asked
+    def __init__(self, options: RunOptions, told: Callable[[str], None] = lambda _: None) -> None:
+        self._options = options
         self._told = told
         self.round: Round | None = None
         self._lock: Lock | None = None
         self._left = False
-        self._seconds_left = asked.time_left
+        self._seconds_left = options.time_left
         """For taking it the run's own, none while it is held, and some for giving it back."""
 
     def __enter__(self) -> Self:
@@ -93,19 +78,18 @@ class RunLock:
 
         Raises LeaseLost with the holder's name, ReconcileError where there can be no lock.
         """
-        asked = self._asked
-        self._lock = _choose(asked, connector, federation, self._told, lambda: self._seconds_left())
-        waited = (
-            self._lock.acquire(min(asked.lock_timeout, asked.time_left())) if self._lock else False
+        options, shard = self._options, shard_of(self._options)
+        self._lock = _choose(
+            options, shard, connector, federation, self._told, lambda: self._seconds_left()
         )
+        wait = min(options.lock_timeout, options.time_left())
+        waited = self._lock.acquire(wait) if self._lock else False
         self._seconds_left = lambda: inf
-        if asked.shard and isinstance(self._lock, Lease):
+        if shard and isinstance(self._lock, Lease):
             host = replace(connector, fence=self.check).host()
             namespace = host_namespace(federation)
             epoch = self._lock.epoch
-            self.round = Round(
-                host, federation.name, namespace, asked.shard, epoch, check=self.check
-            )
+            self.round = Round(host, federation.name, namespace, shard, epoch, check=self.check)
         return waited
 
     def check(self) -> None:
@@ -140,48 +124,49 @@ class RunLock:
 
 
 def _choose(
-    asked: AskedToLock,
+    options: RunOptions,
+    shard: Shard | None,
     connector: Connector,
     federation: Federation,
     told: Callable[[str], None],
     seconds_left: Callable[[], float],
 ) -> Lock | None:
-    kind = asked.lock
-    if asked.shard:
+    kind: str = options.lock
+    if shard:
         if kind in (FILE, NONE):
             raise UsageError(f"--shard needs a Lease that the pods share, not --lock {kind}")
         kind = LEASE
     if kind == AUTO:
-        at_home = in_cluster() is not None or bool(asked.host_context)
-        shared = asked.state == CONFIG_MAP or (at_home and not asked.simulated)
+        at_home = in_cluster() is not None or bool(options.host_context)
+        shared = options.state == CONFIG_MAP or (at_home and not options.sandbox)
         kind = LEASE if shared else FILE
     if kind == NONE:
         return None
     if kind == FILE:
-        return FileLock(_path(asked, federation), told=told)
+        return FileLock(_path(options, federation), told=told)
     settings = (*_QUICK, ("seconds_left", seconds_left))
     host = replace(connector, fence=None, settings=settings).host()
     return Lease(
         host,
         federation.name,
         host_namespace(federation),
-        holder=f"round-{asked.shard.round}" if asked.shard else "",
-        duration=asked.lease_duration,
+        holder=f"round-{shard.round}" if shard else "",
+        duration=options.lease_duration,
         told=told,
         seconds_left=seconds_left,
     )
 
 
-def _path(asked: AskedToLock, federation: Federation) -> Path:
+def _path(options: RunOptions, federation: Federation) -> Path:
     """Beside the fleet's memory; one for all copies of a repository, as they share their members.
 
     Simulated members belong to one copy.
     """
-    if asked.state not in (AUTO, CONFIG_MAP):
-        return Path(f"{asked.state}.run.lock")
+    if options.state not in (*AUTO_STATE, CONFIG_MAP):
+        return Path(f"{options.state}.run.lock")
     base = os.environ.get("XDG_STATE_HOME") or str(Path.home() / ".local" / "state")
     name = federation.name
-    if asked.simulated:
-        place = f"{Path(asked.repo).absolute()}\0{asked.path}".encode()
+    if options.sandbox:
+        place = f"{Path(options.repo).absolute()}\0{options.path}".encode()
         name += f"-simulated-{hashlib.sha256(place).hexdigest()[:12]}"
     return Path(base) / "federation-reconciler" / f"{name}.lock"

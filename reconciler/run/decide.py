@@ -44,7 +44,7 @@ from reconciler.plan.live_state import (
 from reconciler.plan.placement import place_workloads
 from reconciler.render import run_once
 from reconciler.render.render import Rendering
-from reconciler.run.options import Progress
+from reconciler.run.progress import Progress
 from reconciler.scheduler.model import Assignment
 from reconciler.scheduler.remarks import remarks, separations
 from reconciler.scheduler.retain import is_current, keep_until_ready, serves_at_once

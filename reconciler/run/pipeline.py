@@ -21,6 +21,7 @@ from reconciler.api.errors import (
     UsageError,
 )
 from reconciler.api.objects import ObjectKey
+from reconciler.api.options import RunOptions, usual_seconds
 from reconciler.cluster.connect import Connections, Connector
 from reconciler.cluster.discovery import GroupVersionKind
 from reconciler.cluster.parallel import in_parallel
@@ -63,7 +64,7 @@ from reconciler.plan.replicas import (
 )
 from reconciler.render.render import Rendering
 from reconciler.run.decide import Connect, FleetOutlook, RunInputs, decide_fleet, follow_decision
-from reconciler.run.options import NoProgress, Options, Progress, usual_seconds
+from reconciler.run.progress import NoProgress, Progress
 from reconciler.run.repository import Repository, render_repository
 from reconciler.run.repository import read_repository as read
 from reconciler.scheduler.model import Assignment
@@ -71,6 +72,7 @@ from reconciler.scheduler.remarks import Unplaced, why_unplaced
 from reconciler.scheduler.schedule import schedule
 from reconciler.shard.decision import commit_of, decode_decision, encode_decision
 from reconciler.shard.round import PATIENCE_SECONDS, Round
+from reconciler.shard.split import shard_of
 from reconciler.state.recollect import (
     RunMemory,
     check_owner,
@@ -122,7 +124,7 @@ class Prepared(Struct, frozen=True):
 
 
 def make_plan(
-    options: Options, progress: Progress | None = None, lock: RunLock | None = None
+    options: RunOptions, progress: Progress | None = None, lock: RunLock | None = None
 ) -> Prepared:
     """Look at every member and say what a run would change. Writes to no member.
 
@@ -138,7 +140,7 @@ def make_plan(
     usual = schedule(state)
     claimant = repository.claimant(take_over=options.take_over, clusters=options.clusters)
     recall = recall_memory(options, connector, state.federation, claimant)
-    servers = recall.known_servers if not options.simulated else Servers()
+    servers = recall.known_servers if not options.sandbox else Servers()
     fleet = RunInputs(
         state,
         usual,
@@ -185,7 +187,7 @@ def make_plan(
             connect,
             connector,
             _owners(recall.owner, claimant, decided.seen),
-            simulated=options.simulated,
+            simulated=options.sandbox,
             take_over=options.take_over,
         )
     absent = why_unplaced(state, decided.decision.assignments)
@@ -263,10 +265,11 @@ def _moving(
     return {name: frozenset(keys) for name, keys in found.items()}
 
 
-def _mine(options: Options, state: DesiredState) -> frozenset[str]:
+def _mine(options: RunOptions, state: DesiredState) -> frozenset[str]:
     """The clusters that this run plans: all, unless --cluster or --shard says otherwise."""
     names = frozenset(cluster.name for cluster in state.clusters)
-    mine = options.shard.clusters_of(names) if options.shard else names
+    shard = shard_of(options)
+    mine = shard.clusters_of(names) if shard else names
     return mine & set(options.clusters) if options.clusters else mine
 
 
@@ -275,7 +278,7 @@ def _plan_all(
     decided: FleetOutlook,
     rendering: Rendering,
     absent: Unplaced,
-    options: Options,
+    options: RunOptions,
     now: float,
     progress: Progress,
 ) -> list[MemberWork | ClusterPlan]:
@@ -305,7 +308,7 @@ def _announce(
     return replace(recall, warnings=(*recall.warnings, *errors))
 
 
-def open_memory(options: Options) -> tuple[MemoryStore, Remembered, tuple[str, ...]]:
+def open_memory(options: RunOptions) -> tuple[MemoryStore, Remembered, tuple[str, ...]]:
     """The fleet's memory, its content, and the names of the clusters. Raises ReconcileError."""
     repository = read(options)
     state = repository.state
@@ -315,7 +318,7 @@ def open_memory(options: Options) -> tuple[MemoryStore, Remembered, tuple[str, .
     return store, found, tuple(sorted(cluster.name for cluster in state.clusters))
 
 
-def _read_under(lock: RunLock | None, options: Options) -> tuple[Repository, Connector, bytes]:
+def _read_under(lock: RunLock | None, options: RunOptions) -> tuple[Repository, Connector, bytes]:
     """The repository, read while the lock is held; a connector that heeds it; what was decided.
 
     Nothing was decided yet unless several pods share the run, and another one of them did.
@@ -344,7 +347,7 @@ def _read_under(lock: RunLock | None, options: Options) -> tuple[Repository, Con
     return repository, connector, published
 
 
-def _again(before: Repository, options: Options) -> Repository:
+def _again(before: Repository, options: RunOptions) -> Repository:
     repository = read(options, ask_members=True)
     old, new = before.state.federation, repository.state.federation
     if (new.name, new.namespace) != (old.name, old.namespace):
@@ -522,7 +525,7 @@ def _check_names(state: DesiredState, names: Sequence[str]) -> None:
             raise UsageError(f"--cluster {name}: the repository has no such cluster", hint=hint)
 
 
-def _connector(options: Options, state: DesiredState) -> Connector:
+def _connector(options: RunOptions, state: DesiredState) -> Connector:
     began = time.monotonic()
     deadline = began + (options.deadline or usual_seconds(plan_only=options.plan_only))
 
@@ -598,7 +601,7 @@ def _either(
 # -- a plan of two commits -------------------------------------------------------------------------
 
 
-def make_plan_against(options: Options, base: str, progress: Progress | None = None) -> Prepared:
+def make_plan_against(options: RunOptions, base: str, progress: Progress | None = None) -> Prepared:
     """The plan of ``options`` with only what that of the branch, tag or commit ``base`` has not.
 
     Both are made one after the other, by the same clock; the memory of the fleet is the same, as
@@ -611,7 +614,7 @@ def make_plan_against(options: Options, base: str, progress: Progress | None = N
     return replace(prepared, plan=_compared(prepared.plan, replace(options, ref=base), base))
 
 
-def _compared(head: Plan, options: Options, ref: str) -> Plan:
+def _compared(head: Plan, options: RunOptions, ref: str) -> Plan:
     try:
         if options.clusters:
             known = {cluster.name for cluster in read_repository(options).state.clusters}

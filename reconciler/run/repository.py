@@ -10,18 +10,18 @@ from msgspec.structs import replace
 
 from reconciler.api.errors import BadInput, ClusterError, SourceError
 from reconciler.api.files import Checkout
+from reconciler.api.options import RunOptions
 from reconciler.dns.step import faults_of_names, faults_of_rules, warnings_about_names
 from reconciler.federation.compile import compile_documents
 from reconciler.federation.model import Access, Cluster, DesiredState, Federation
 from reconciler.git.location import default_cache
 from reconciler.git.owner import Claimant, claimant_of
-from reconciler.git.read import ReadSource, check_same_rules, read_source, request_of
+from reconciler.git.read import ReadSource, check_same_rules, read_source
 from reconciler.manifests.cache import ParseCache
 from reconciler.manifests.document import Document
 from reconciler.manifests.load import is_manifest, load
 from reconciler.manifests.problems import PossibleDefinitions
 from reconciler.render.render import Rendering, render
-from reconciler.run.options import Options
 from reconciler.scheduler.model import Assignment, FleetView
 from reconciler.scheduler.remarks import remarks, separations, why_unplaced
 from reconciler.scheduler.schedule import schedule
@@ -57,13 +57,13 @@ class Repository(Struct, frozen=True):
         return replace(found, clusters=frozenset(clusters))
 
 
-def read_repository(options: Options, *, ask_members: bool = False) -> Repository:
+def read_repository(options: RunOptions, *, ask_members: bool = False) -> Repository:
     """Read and understand. Raises SourceError, or BadInput with every problem there is.
 
     ``ask_members``: a federated kind that the repository does not define is looked up in the
     first member that answers.
     """
-    source = read_source(request_of(options))
+    source = read_source(options)
     name = hashlib.sha256(f"{options.repo}\0{options.path}".encode()).hexdigest()[:16]
     manifests = load(source.files, ParseCache(default_cache() / "parsed" / f"{name}.json"))
     unsure = PossibleDefinitions.about(manifests.broken, manifests.unread)
@@ -96,7 +96,7 @@ def read_repository(options: Options, *, ask_members: bool = False) -> Repositor
     return Repository(source.checkout, state, source, manifests.documents)
 
 
-def _no_fleet(source: ReadSource, options: Options, documents: int) -> SourceError:
+def _no_fleet(source: ReadSource, options: RunOptions, documents: int) -> SourceError:
     where = source.where.name + (
         f", path {options.path!r}" if options.path not in ("", ".") else ""
     )
@@ -109,15 +109,15 @@ def _no_fleet(source: ReadSource, options: Options, documents: int) -> SourceErr
     )
 
 
-def _reached(clusters: Sequence[Cluster], options: Options) -> tuple[Cluster, ...]:
+def _reached(clusters: Sequence[Cluster], options: RunOptions) -> tuple[Cluster, ...]:
     """The clusters with the access by which this run reaches them."""
-    if not options.simulated:
+    if not options.sandbox:
         return tuple(clusters)
     return tuple(replace(cluster, access=Access(context=cluster.name)) for cluster in clusters)
 
 
 def _discovered(
-    options: Options, clusters: Sequence[Cluster], federation: Federation
+    options: RunOptions, clusters: Sequence[Cluster], federation: Federation
 ) -> dict[str, str]:
     # Most repositories can be understood without asking anybody.
     from reconciler.cluster.connect import Connector
@@ -140,7 +140,7 @@ def _discovered(
     return {}
 
 
-def validate_repository(options: Options, *, members: bool = True) -> Repository:
+def validate_repository(options: RunOptions, *, members: bool = True) -> Repository:
     """All that can be checked without a cluster. Raises SourceError or BadInput.
 
     ``members``: that a single member cannot be reached as Git says is an error, too, not a warning.

@@ -8,6 +8,7 @@ from msgspec.structs import replace
 
 from reconciler.api.errors import ClusterError
 from reconciler.api.objects import ObjectKey
+from reconciler.api.options import RunOptions
 from reconciler.cluster.connect import Connections, Connector
 from reconciler.cluster.parallel import in_parallel
 from reconciler.cluster.responses import reading_answers
@@ -26,7 +27,6 @@ from reconciler.plan.member_plan import terms_of
 from reconciler.plan.model import Action
 from reconciler.plan.requests import crds_in, target_of
 from reconciler.render.render import DesiredObject
-from reconciler.run.options import Options
 from reconciler.run.repository import read_repository, render_repository
 from reconciler.scheduler.capacity import own_count
 from reconciler.scheduler.model import Assignment
@@ -34,7 +34,7 @@ from reconciler.scheduler.schedule import duplicated_count, schedule
 from reconciler.state.recollect import recall_memory
 
 
-def try_failover_targets(options: Options) -> FailoverTargets:
+def try_failover_targets(options: RunOptions) -> FailoverTargets:
     """Ask each cluster for what it might have to take over. Raises as ``read_repository`` does."""
     repository = read_repository(options, ask_members=True)
     state = repository.state

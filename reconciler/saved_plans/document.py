@@ -6,7 +6,6 @@ The form is documented by ``schemas/saved-plan.json``.
 from __future__ import annotations
 
 import base64
-import posixpath
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -16,12 +15,12 @@ from msgspec import Struct
 
 from reconciler import __version__
 from reconciler.api.objects import Object
+from reconciler.api.options import Declaration, RunOptions, kept_options
 from reconciler.inventory.records import Digester
 from reconciler.manifests.document import Document
 from reconciler.manifests.own_schemas import SCHEMA_OF
 from reconciler.plan.model import Plan
 from reconciler.report.json_report import plan_document
-from reconciler.run.options import Options
 from reconciler.saved_plans.fingerprints import fingerprint
 
 FORMAT_VERSION = 1
@@ -73,7 +72,7 @@ class SavedPlan(Struct, frozen=True):
         return dict(self.document["plan"])
 
 
-def as_saved(plan: Plan, origin: Origin, options: Options, seal: Seal) -> SavedPlan:
+def as_saved(plan: Plan, origin: Origin, options: RunOptions, seal: Seal) -> SavedPlan:
     """The plan as it is written; the same seal gives the same digests for the same plan."""
     digester = Digester(seal.salt)
     source = {
@@ -104,16 +103,17 @@ def as_saved(plan: Plan, origin: Origin, options: Options, seal: Seal) -> SavedP
     return SavedPlan(document)
 
 
-def options_document(options: Options) -> dict[str, Any]:
-    """Those that decide what a plan says."""
+def options_document(options: RunOptions) -> dict[str, Any]:
+    """Those that decide what a plan says. The repository and the commit are in its ``source``."""
     return {
-        "path": posixpath.normpath(options.path or "."),
-        "clusters": sorted(set(options.clusters)),
-        "forceConflicts": options.force_conflicts,
-        "maxDeletions": options.max_deletions,
-        "takeOver": options.take_over,
-        "sandbox": options.simulated,
+        json_name(one): one.option.as_kept(getattr(options, one.name)) for one in kept_options()
     }
+
+
+def json_name(declared: Declaration) -> str:
+    """``forceConflicts``, as JSON has it."""
+    first, *others = declared.name.split("_")
+    return first + "".join(map(str.capitalize, others))
 
 
 def is_rule(document: Document) -> bool:

@@ -13,12 +13,12 @@ from typing import Any
 import orjson
 
 from reconciler.api.errors import ReconcileError, StalePlan
+from reconciler.api.options import RunOptions
 from reconciler.git.location import without_password
 from reconciler.manifests.load import is_manifest, is_report, load
 from reconciler.manifests.own_schemas import json_path, load_schema
 from reconciler.plan.model import Plan
 from reconciler.report.json_report import report_as_json
-from reconciler.run.options import Options
 from reconciler.run.pipeline import Prepared
 from reconciler.saved_plans.document import Origin, SavedPlan, Seal, as_saved, is_rule
 from reconciler.saved_plans.staleness import differences_of
@@ -29,7 +29,7 @@ _SHOWN = 5
 ANEW = "make the plan again with --plan --out"
 
 
-def save_plan(file: Path, prepared: Prepared, options: Options) -> SavedPlan:
+def save_plan(file: Path, prepared: Prepared, options: RunOptions) -> SavedPlan:
     """Write a plan where ``read_plan`` finds it; nobody but the file's owner may read it.
 
     Raises ReconcileError when it cannot be written, or could not be known again without its
@@ -56,7 +56,7 @@ def save_plan(file: Path, prepared: Prepared, options: Options) -> SavedPlan:
     return saved
 
 
-def check_fresh(saved: SavedPlan, prepared: Prepared, options: Options) -> None:
+def check_fresh(saved: SavedPlan, prepared: Prepared, options: RunOptions) -> None:
     """Raises StalePlan with everything in which the plan that was just made is another one."""
     origin = _origin(prepared, options)
     fresh = as_saved(prepared.plan, origin, options, saved.seal)
@@ -138,7 +138,7 @@ def _unknowable(plan: Plan, origin: Origin) -> str:
     )
 
 
-def _origin(prepared: Prepared, options: Options) -> Origin:
+def _origin(prepared: Prepared, options: RunOptions) -> Origin:
     from reconciler.git.uncommitted import uncommitted_files
 
     source, checkout = prepared.repository.source, prepared.repository.checkout

@@ -7,21 +7,12 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from reconciler.api.errors import GuardViolation, UsageError
+from reconciler.api.options import RunOptions, kept_options
 from reconciler.git.location import is_url, without_password
-from reconciler.run.options import Options
-from reconciler.saved_plans.document import SavedPlan, options_document
-
-_FLAGS = {
-    "path": "--path",
-    "clusters": "--cluster",
-    "forceConflicts": "--force-conflicts",
-    "maxDeletions": "--max-deletions",
-    "takeOver": "--take-over",
-    "sandbox": "--sandbox",
-}
+from reconciler.saved_plans.document import SavedPlan, json_name, options_document
 
 
-def check_options(saved: SavedPlan, options: Options, file: str) -> None:
+def check_options(saved: SavedPlan, options: RunOptions, file: str) -> None:
     """Before anything is looked at: whether this run can come to the saved plan at all.
 
     What loosens a limit or chooses the repository is never taken from the file, as whoever wrote
@@ -48,14 +39,19 @@ def command(saved: SavedPlan, file: str) -> str:
     if is_url(source["repository"]):
         words += ["--repo", source["repository"]]
         words += ["--ref", source["ref"]] if source["ref"] else []
-    for name, flag in _FLAGS.items():
-        words += _words(flag, options[name], is_default=options[name] == "." and name == "path")
+    usual = options_document(RunOptions())
+    for name, flag in _flags():
+        if options[name] != usual[name]:
+            words += _words(flag, options[name])
     return shlex.join([*words, "--apply-plan", file])
 
 
-def _words(flag: str, value: Any, *, is_default: bool) -> Iterator[str]:
-    if is_default or value is None or value is False:
-        return
+def _flags() -> list[tuple[str, str]]:
+    """JSON name -> flag, of what a saved plan keeps."""
+    return [(json_name(one), one.option.flag) for one in kept_options()]
+
+
+def _words(flag: str, value: Any) -> Iterator[str]:
     if value is True:
         yield flag
     elif isinstance(value, list):
@@ -65,10 +61,10 @@ def _words(flag: str, value: Any, *, is_default: bool) -> Iterator[str]:
         yield from (flag, str(value))
 
 
-def _differing(saved: SavedPlan, options: Options) -> Iterator[str]:
+def _differing(saved: SavedPlan, options: RunOptions) -> Iterator[str]:
     before: Mapping[str, Any] = saved.document["options"]
     now = options_document(options)
-    for name, flag in _FLAGS.items():
+    for name, flag in _flags():
         if before[name] != now[name]:
             yield f"{flag} {_told(before[name])}, here {_told(now[name])}"
     then, here = saved.document["source"]["repository"], without_password(options.repo)

@@ -8,6 +8,7 @@ from hashlib import blake2b
 from msgspec import Struct
 
 from reconciler.api.errors import UsageError
+from reconciler.api.options import RunOptions
 
 
 class Shard(Struct, frozen=True):
@@ -34,6 +35,11 @@ class Shard(Struct, frozen=True):
         """Those of ``names``, all the clusters of the fleet, that are this pod's."""
         shares = split(names, self.count)
         return frozenset(name for name, index in shares.items() if index == self.index)
+
+
+def shard_of(options: RunOptions) -> Shard | None:
+    """Which of the pods that share the run this is; None: it does all of it. Raises UsageError."""
+    return parse_shard(options.shard, options.round) if options.shard else None
 
 
 def parse_shard(text: str, round_name: str = "") -> Shard:

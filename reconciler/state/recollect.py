@@ -10,12 +10,12 @@ import hashlib
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Protocol
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from reconciler.api.errors import MemoryChanged, ReconcileError, SourceError
+from reconciler.api.options import RunOptions
 from reconciler.cluster.connect import Connector
 from reconciler.cluster.kubeconfig import in_cluster, own_namespace
 from reconciler.federation.model import Federation
@@ -24,26 +24,7 @@ from reconciler.inventory.ownership import Servers, how_to_take_over
 from reconciler.state.memory import FleetMemory
 from reconciler.state.stores import ConfigMapStore, FileStore, MemoryStore, update
 
-AUTO, CONFIG_MAP = "auto", "configmap"
-
-
-class MemoryOptions(Protocol):
-    """What of a run's options matters here."""
-
-    @property
-    def repo(self) -> str: ...
-    @property
-    def path(self) -> str: ...
-    @property
-    def host_context(self) -> str: ...
-    @property
-    def state(self) -> str: ...
-    @property
-    def simulated(self) -> bool: ...
-    @property
-    def plan_only(self) -> bool: ...
-    @property
-    def allow_rollback(self) -> bool: ...
+AUTO_STATE, CONFIG_MAP = ("", "auto"), "configmap"
 
 
 class RunMemory(Struct, frozen=True):
@@ -68,7 +49,7 @@ class RunMemory(Struct, frozen=True):
 
 
 def recall_memory(
-    asked: MemoryOptions, connector: Connector, federation: Federation, claimant: Claimant
+    options: RunOptions, connector: Connector, federation: Federation, claimant: Claimant
 ) -> RunMemory:
     """What earlier runs left; a damaged memory is an empty one, with a warning.
 
@@ -78,10 +59,10 @@ def recall_memory(
     """
     empty = FleetMemory()
     try:
-        store = open_store(asked, connector, federation)
+        store = open_store(options, connector, federation)
         found = store.read()
     except ReconcileError as error:
-        if not asked.plan_only:
+        if not options.plan_only:
             raise ReconcileError(
                 f"what earlier runs remember cannot be read: {error}",
                 hint=error.hint or "keep it elsewhere, with --state",
@@ -91,14 +72,14 @@ def recall_memory(
     try:
         check_owner(found.memory, store, claimant)
     except SourceError as error:
-        if not asked.plan_only:
+        if not options.plan_only:
             raise
         return RunMemory(empty, empty, warnings=(f"this could not be applied: {error}",))
     warnings = []
     if found.problem:
         warnings.append(f"{found.problem}; it is made anew, and nothing moves because of it")
-    if not found.version and not (asked.allow_rollback or claimant.take_over):
-        warnings += _renamed(asked, store, federation)
+    if not found.version and not (options.allow_rollback or claimant.take_over):
+        warnings += _renamed(options, store, federation)
     owner = claimant.recorded_over(found.memory.owner, found.memory.commit)
     return RunMemory(found.memory, found.memory, store, found.version, tuple(warnings), owner)
 
@@ -115,7 +96,7 @@ def check_owner(memory: FleetMemory, store: MemoryStore, claimant: Claimant) -> 
     )
 
 
-def _renamed(asked: MemoryOptions, store: MemoryStore, federation: Federation) -> list[str]:
+def _renamed(options: RunOptions, store: MemoryStore, federation: Federation) -> list[str]:
     """A head that gives the Federation another name must not thereby shake off what is known."""
     try:
         before = store.namesakes()
@@ -132,19 +113,19 @@ def _renamed(asked: MemoryOptions, store: MemoryStore, federation: Federation) -
         "if the Federation was renamed on purpose, take along what it has, once: reconcile --plan "
         "--take-over, and without --plan"
     )
-    if not asked.plan_only:
+    if not options.plan_only:
         raise SourceError(text, hint=hint)
     return [f"this could not be applied: {text} ({hint})"]
 
 
-def open_store(asked: MemoryOptions, connector: Connector, federation: Federation) -> MemoryStore:
+def open_store(options: RunOptions, connector: Connector, federation: Federation) -> MemoryStore:
     """The place where this run remembers. Raises ReconcileError when the host has no address."""
-    if in_host_cluster(asked):
+    if in_host_cluster(options):
         namespace = host_namespace(federation)
-        return ConfigMapStore(connector.host(), federation.name, namespace, digest_of(asked))
-    if asked.state != AUTO:
-        return FileStore(Path(asked.state))
-    return FileStore(default_file(asked, federation.name), f"*-{digest_of(asked)}.json")
+        return ConfigMapStore(connector.host(), federation.name, namespace, digest_of(options))
+    if options.state not in AUTO_STATE:
+        return FileStore(Path(options.state))
+    return FileStore(default_file(options, federation.name), f"*-{digest_of(options)}.json")
 
 
 def host_namespace(federation: Federation) -> str:
@@ -155,27 +136,30 @@ def host_namespace(federation: Federation) -> str:
     return own_namespace() or federation.namespace
 
 
-def in_host_cluster(asked: MemoryOptions) -> bool:
+def in_host_cluster(options: RunOptions) -> bool:
     """Whether the memory is a ConfigMap of the host cluster."""
-    at_home = in_cluster() is not None or bool(asked.host_context)
-    return asked.state == CONFIG_MAP or (asked.state == AUTO and at_home and not asked.simulated)
+    at_home = in_cluster() is not None or bool(options.host_context)
+    if options.state in AUTO_STATE:
+        return at_home and not options.sandbox
+    return options.state == CONFIG_MAP
 
 
-def default_file(asked: MemoryOptions, federation: str) -> Path:
+def default_file(options: RunOptions, federation: str) -> Path:
     """Where ``auto`` remembers at a desk: a file for each federation, repository and path."""
-    name = digest_of(asked)
+    name = digest_of(options)
     base = os.environ.get("XDG_STATE_HOME") or str(Path.home() / ".local" / "state")
     return Path(base) / "federation-reconciler" / f"{federation}-{name}.json"
 
 
-def digest_of(asked: MemoryOptions) -> str:
+def digest_of(options: RunOptions) -> str:
     """Stands for repository and path in a label or a file's name."""
-    return hashlib.sha256(f"{source_of(asked)}\0{asked.simulated}".encode()).hexdigest()[:12]
+    return hashlib.sha256(f"{source_of(options)}\0{options.sandbox}".encode()).hexdigest()[:12]
 
 
-def source_of(asked: MemoryOptions) -> str:
+def source_of(options: RunOptions) -> str:
     """The repository and the path in it, the same wherever a command is started."""
-    return f"{asked.repo if '://' in asked.repo else Path(asked.repo).absolute()}\0{asked.path}"
+    repo = options.repo if "://" in options.repo else Path(options.repo).absolute()
+    return f"{repo}\0{options.path}"
 
 
 def remember(recall: RunMemory) -> tuple[list[str], RunMemory]:

@@ -22,13 +22,13 @@ from kubesim.cluster import LoggedRequest, SimulatedCluster
 from kubesim.fleet import Sandbox
 from kubesim.server import ClusterSettings
 from reconciler.api.errors import Position
+from reconciler.api.options import RunOptions
 from reconciler.cluster.connect import Connector
 from reconciler.federation.model import Cluster as MemberCluster
 from reconciler.plan.fields import changed_fields
 from reconciler.plan.ignored import left_out
 from reconciler.plan.model import Action, Change, Plan, RunResult
 from reconciler.report.json_report import plan_document, report_as_json
-from reconciler.run.options import Options
 from reconciler.run.pipeline import apply_plan, make_plan
 from tests.chaos import chance
 from tests.chaos.chance import NAMES, Draw, Object
@@ -72,8 +72,8 @@ class Fleet:
         for name, text in chance.files(documents, shares).items():
             (self.folder / name).write_text(text, encoding="utf-8")
 
-    def options(self, *, force: bool = False) -> Options:
-        return Options(
+    def options(self, *, force: bool = False) -> RunOptions:
+        return RunOptions(
             repo=str(self.folder),
             kubeconfig=str(self.kubeconfig),
             state=str(self.folder.parent / "state.json"),

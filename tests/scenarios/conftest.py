@@ -16,8 +16,8 @@ import pytest
 
 from kubesim.fleet import Sandbox
 from kubesim.server import ClusterSettings
+from reconciler.api.options import RunOptions
 from reconciler.plan.model import Change, Plan, RunResult
-from reconciler.run.options import Options
 from reconciler.run.pipeline import Prepared, apply_plan, make_plan
 from tests.controlplane.fixtures import Fleet
 from tests.controlplane.plane import ControlPlane
@@ -63,7 +63,7 @@ class World:
 
     def prepare(self, **options: Any) -> Prepared:
         given = {"repo": str(self.repository), "kubeconfig": str(self.kubeconfig)}
-        return make_plan(Options(**{**given, **self.options, **options}))
+        return make_plan(RunOptions(**{**given, **self.options, **options}))
 
     def plan(self, **options: Any) -> Plan:
         return self.prepare(**options).plan

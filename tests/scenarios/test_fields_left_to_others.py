@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from reconciler.api.errors import BadInput
-from reconciler.run.options import Options
+from reconciler.api.options import RunOptions
 from reconciler.run.repository import read_repository
 from tests.scenarios.conftest import FEDERATION, World
 from tests.scenarios.manifests import NAMESPACE, SERVICE, SETTINGS, WEB
@@ -202,7 +202,7 @@ def test_a_pointer_that_cannot_hold_is_an_error_with_its_place(
     left(simulated_world, path)
     simulated_world.write("shop.yaml", SHOP)
     with pytest.raises(BadInput) as caught:
-        read_repository(Options(repo=str(simulated_world.repository)))
+        read_repository(RunOptions(repo=str(simulated_world.repository)))
     (problem,) = caught.value.problems
     assert said in problem.message
     assert problem.position.file == "federation.yaml"
@@ -223,5 +223,5 @@ def test_divided_replicas_cannot_be_left_to_others(simulated_world: World) -> No
         """,
     )
     with pytest.raises(BadInput) as caught:
-        read_repository(Options(repo=str(simulated_world.repository)))
+        read_repository(RunOptions(repo=str(simulated_world.repository)))
     assert ["divided" in problem.message for problem in caught.value.problems] == [True]

@@ -10,8 +10,8 @@ from msgspec.structs import replace
 
 from kubesim.fleet import Sandbox
 from reconciler.api.errors import BadInput, LeaseLost
+from reconciler.api.options import RunOptions
 from reconciler.plan.model import Action
-from reconciler.run.options import Options
 from reconciler.run.pipeline import apply_plan, make_plan
 from tests.controlplane.process import eventually
 from tests.scenarios.conftest import NAMES, World
@@ -106,7 +106,7 @@ def test_a_stop_request_ends_the_run_and_tells_what_is_left(world: World) -> Non
 @pytest.fixture
 def pair(repository):
     with Sandbox(list(NAMES)) as sandbox:
-        options = Options(repo=str(repository), kubeconfig=str(sandbox.kubeconfig))
+        options = RunOptions(repo=str(repository), kubeconfig=str(sandbox.kubeconfig))
         (repository / "shop.yaml").write_text(SHOP)
         yield sandbox, options
 

@@ -10,8 +10,8 @@ import pytest
 import yaml
 
 from reconciler.api.errors import BadInput
+from reconciler.api.options import RunOptions
 from reconciler.cluster.connect import Connector
-from reconciler.run.options import Options
 from reconciler.run.repository import validate_repository
 from tests.scenarios.conftest import World
 from tests.scenarios.manifests import SHOP
@@ -58,7 +58,7 @@ def test_a_fault_in_a_kubefed_cluster_is_that_members(
     assert said in problems(result.plan)["old"]
     assert f"old.yaml:{line}" in problems(result.plan)["old"]
     assert not problems(result.plan)["aws"]
-    options = Options(repo=str(world.repository))
+    options = RunOptions(repo=str(world.repository))
     with pytest.raises(BadInput) as caught:
         validate_repository(options)
     (problem,) = caught.value.problems
@@ -70,7 +70,7 @@ def test_nothing_is_wrong_with_a_status_of_kubefeds(simulated_world: World) -> N
     simulated_world.write(
         "old.yaml", KUBEFED.format(ca=PEM, status="{region: eu, zones: [eu-a, eu-b]}")
     )
-    validate_repository(Options(repo=str(simulated_world.repository)))
+    validate_repository(RunOptions(repo=str(simulated_world.repository)))
 
 
 def change(world: World, section: str, entry: object) -> None:

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from reconciler.api.errors import StalePlan
+from reconciler.api.options import RunOptions
 from reconciler.plan.model import RunResult
-from reconciler.run.options import Options
 from reconciler.run.pipeline import apply_plan
 from reconciler.saved_plans.file import check_fresh, read_plan, save_plan
 from tests.scenarios.failover_world import FEDERATION, WEB, FailoverWorld, real, simulated, world
@@ -18,9 +18,9 @@ __all__ = ["real", "simulated", "world"]
 SECOND = WEB.replace("registry.invalid/web:1", "registry.invalid/web:2")
 
 
-def options_of(world: FailoverWorld) -> Options:
+def options_of(world: FailoverWorld) -> RunOptions:
     given = {"repo": str(world.repository), "kubeconfig": str(world.kubeconfig)}
-    return Options(**{**given, **world.options})
+    return RunOptions(**{**given, **world.options})
 
 
 def save(world: FailoverWorld) -> Path:

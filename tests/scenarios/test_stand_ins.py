@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from reconciler.api.errors import BadInput
+from reconciler.api.options import RunOptions
 from reconciler.failover.survivability import assess_survivability
 from reconciler.plan.model import Action
 from reconciler.report import survivability as report
-from reconciler.run.options import Options
 from reconciler.run.repository import validate_repository
 from reconciler.run.stand_ins import try_failover_targets
 from tests.scenarios.failover_world import WEB, FailoverWorld, simulated
@@ -35,8 +35,8 @@ def deny(world: FailoverWorld, name: str, code: int = 400) -> None:
     world.hosts[name].faults.deny(code=code, path="deployments")
 
 
-def options(world: FailoverWorld) -> Options:
-    return Options(repo=str(world.repository), kubeconfig=str(world.kubeconfig))
+def options(world: FailoverWorld) -> RunOptions:
+    return RunOptions(repo=str(world.repository), kubeconfig=str(world.kubeconfig))
 
 
 def test_an_override_for_a_stand_in_is_checked_before_any_outage(simulated: FailoverWorld) -> None:

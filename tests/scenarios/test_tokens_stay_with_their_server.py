@@ -17,12 +17,12 @@ import pytest
 
 from kubesim.fleet import Sandbox
 from reconciler.api.objects import ObjectKey
+from reconciler.api.options import RunOptions
 from reconciler.cluster.connect import Connector
 from reconciler.cluster.discovery import RESTMapping
 from reconciler.lock.run_lock import RunLock
 from reconciler.plan.model import Plan
 from reconciler.run import pipeline
-from reconciler.run.options import Options
 from tests.unit.cluster.test_tls import Authority
 
 CANARY = "c4nary-token"
@@ -119,9 +119,9 @@ class Host:
         text = "---".join((FEDERATION % federation, document, OBJECT))
         (self.repository / "all.yaml").write_text(text)
 
-    def _given(self, **more: Any) -> Options:
+    def _given(self, **more: Any) -> RunOptions:
         given = {"repo": str(self.repository), "kubeconfig": self.kubeconfig}
-        return Options(**{**given, "host_context": "host", **self.options, **more})
+        return RunOptions(**{**given, "host_context": "host", **self.options, **more})
 
     def plan(self, **more: Any) -> Plan:
         return pipeline.make_plan(self._given(**more)).plan

@@ -149,10 +149,10 @@ def _check_claims(world: World, member: Member) -> int:
 
 
 def _bodies(world: World) -> dict[Any, Object]:
-    from reconciler.run.options import Options
+    from reconciler.api.options import RunOptions
     from reconciler.run.repository import read_repository
 
-    state = read_repository(Options(repo=str(world.repository))).state
+    state = read_repository(RunOptions(repo=str(world.repository))).state
     return {workload.key: workload.template for workload in state.workloads}
 
 

@@ -7,8 +7,8 @@ import time
 import pytest
 
 from kubesim.fleet import Sandbox
+from reconciler.api.options import RunOptions
 from reconciler.plan.model import Action
-from reconciler.run.options import Options
 from reconciler.run.pipeline import apply_plan, make_plan
 from tests.scenarios.conftest import NAMES, World
 from tests.scenarios.desk import Desk
@@ -21,7 +21,7 @@ TARGETS = "/configmaps"
 @pytest.fixture
 def pair(repository):
     with Sandbox(list(NAMES)) as sandbox:
-        options = Options(repo=str(repository), kubeconfig=str(sandbox.kubeconfig))
+        options = RunOptions(repo=str(repository), kubeconfig=str(sandbox.kubeconfig))
         (repository / "shop.yaml").write_text(SHOP)
         yield sandbox, options
 
@@ -66,7 +66,7 @@ def test_prunes_of_that_kind_and_of_what_it_may_use_wait(pair, repository) -> No
     plan = make_plan(options).plan.clusters[0]
     assert [str(c.key) for c in plan.changes] == ["Service shop/web"]
     (repository / "shop.yaml").write_text(SERVICE.replace("namespace: shop", "namespace: default"))
-    plan = make_plan(Options(**{**_given(options), "max_deletions": 9})).plan.clusters[0]
+    plan = make_plan(RunOptions(**{**_given(options), "max_deletions": 9})).plan.clusters[0]
     pruned = [str(c.key) for c in plan.changes if c.action is Action.PRUNE]
     assert pruned == ["Service shop/web"]
     assert "what it may use waits" in plan.prune_blocked
@@ -84,7 +84,7 @@ def test_a_server_that_puts_everybody_off_is_given_up_on_soon(pair) -> None:
     assert gcp.reachable
 
 
-def _given(options: Options) -> dict[str, str]:
+def _given(options: RunOptions) -> dict[str, str]:
     return {"repo": options.repo, "kubeconfig": options.kubeconfig or ""}
 
 

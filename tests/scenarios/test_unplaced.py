@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from reconciler.api.errors import GuardViolation
+from reconciler.api.options import RunOptions
 from reconciler.plan.model import Action, Change
-from reconciler.run.options import Options
 from reconciler.run.pipeline import apply_plan
 from reconciler.run.repository import validate_repository
 from tests.scenarios.conftest import CLUSTERS, FEDERATION, World
@@ -78,7 +78,7 @@ def test_it_is_told_and_stays(placed: World, edit, why: str) -> None:
         assert any("aws keeps Deployment" in text for text in plan.moves)
         goes_nowhere = [text for text in plan.warnings if "goes nowhere" in text]
         assert any(why in text and "web" in text for text in goes_nowhere), plan.warnings
-        said = validate_repository(Options(repo=str(placed.repository))).warnings
+        said = validate_repository(RunOptions(repo=str(placed.repository))).warnings
         assert any(why in text and "web" in text for text in said), said
         assert placed.apply().ok
         assert placed.exists("deployment", "web")

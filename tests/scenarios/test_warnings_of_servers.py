@@ -8,13 +8,13 @@ import re
 import pytest
 from msgspec.structs import replace
 
+from reconciler.api.options import RunOptions
 from reconciler.failover.survivability import assess_survivability
 from reconciler.report import survivability as report
 from reconciler.report.html import render_html
 from reconciler.report.json_report import plan_document
 from reconciler.report.markdown import render_plan_markdown
 from reconciler.report.text import render_plan
-from reconciler.run.options import Options
 from reconciler.run.repository import validate_repository
 from reconciler.run.stand_ins import try_failover_targets
 from tests.controlplane.process import eventually
@@ -179,7 +179,7 @@ spec:
   spread: [{by: cluster, maxGroups: 1}]
 """
     world.write("shop.yaml", "---".join([RESTRICTED, WEB, spread]))
-    options = Options(repo=str(world.repository), kubeconfig=str(world.kubeconfig))
+    options = RunOptions(repo=str(world.repository), kubeconfig=str(world.kubeconfig))
     matrix = replace(
         assess_survivability(validate_repository(options).state), live=try_failover_targets(options)
     )

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from reconciler.api.errors import SourceError
+from reconciler.api.options import RunOptions
 from reconciler.plan.model import Action, Plan
-from reconciler.run.options import Options
 from reconciler.run.pipeline import make_plan
 from tests.scenarios.conftest import CLUSTERS, FEDERATION, World
 from tests.scenarios.desk import ROOT, Desk
@@ -213,7 +213,7 @@ def test_a_memory_is_not_shared_by_two_repositories(world: World, tmp_path: Path
         given = {"repo": str(other.repository), "kubeconfig": str(world.kubeconfig)}
         with pytest.raises(SourceError, match="the memory of another repository") as caught:
             make_plan(
-                Options(**given, plan_only=False, state=memory, allow_rollback=allow_rollback)
+                RunOptions(**given, plan_only=False, state=memory, allow_rollback=allow_rollback)
             )
         assert "--take-over" in caught.value.hint
         assert "rollback" not in f"{caught.value} {caught.value.hint}"

@@ -9,9 +9,8 @@ from typing import Any
 import pytest
 
 from reconciler import __version__
-from reconciler.cli.reconcile import reconcile
+from reconciler.api.options import GRACE_SECONDS, declarations
 from reconciler.cli.settings import DURATION
-from reconciler.cli.stop import GRACE_SECONDS
 
 from .conftest import CRONJOB, kustomized
 from .dockerfile import stages
@@ -47,7 +46,7 @@ def test_it_is_built_without_a_warning(folder: str) -> None:
 def test_every_option_in_the_file_is_one_that_the_tool_has() -> None:
     text = (CRONJOB / "base" / "options.env").read_text()
     named = set(re.findall(r"^#?(RECONCILE_\w+)=", text, re.MULTILINE))
-    known = {f"RECONCILE_{parameter.name}".upper() for parameter in reconcile.params}
+    known = {option.variable for option in declarations().values()}
     assert "RECONCILE_TRUSTED_KEYS" in named
     assert named <= known
 

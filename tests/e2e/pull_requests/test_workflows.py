@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
-from reconciler.cli.reconcile import reconcile
+from reconciler.api.options import declarations
 from tests.e2e.pull_requests.conftest import FILES
 from tests.unit.git.programs import built
 
@@ -92,7 +92,7 @@ def test_every_variable_that_a_job_sets_is_one_that_the_script_reads(name: str) 
     "name", ["github-actions.yml", "gitlab-ci.yml", "README.md", "pull-request.sh"]
 )
 def test_every_variable_that_is_called_an_option_is_one(name: str) -> None:
-    options = {f"RECONCILE_{option.name}".upper() for option in reconcile.params}
+    options = {option.variable for option in declarations().values()}
     named = set(re.findall(r"RECONCILE_[A-Z_]+", (FILES / name).read_text(encoding="utf-8")))
     assert named <= options
 

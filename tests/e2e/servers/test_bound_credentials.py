@@ -7,8 +7,8 @@ import json
 import shlex
 from pathlib import Path
 
+from reconciler.api.options import RunOptions
 from reconciler.cluster.kubeconfig import load_kubeconfig
-from reconciler.run.options import Options
 from reconciler.run.pipeline import apply_plan, make_plan
 from tests.controlplane.cluster import Cluster
 from tests.controlplane.fixtures import Fleet, Kubectl
@@ -57,7 +57,7 @@ def test_a_token_is_not_sent_to_a_server_that_git_names_later(
         "stringData": {"token": token},
     }
     kubectl(other, "apply", "-f", "-", input=json.dumps(secret))
-    options = Options(
+    options = RunOptions(
         repo=str(folder),
         kubeconfig=str(control_plane.kubeconfig({"host": other})),
         host_context="host",

@@ -10,12 +10,13 @@ import pytest
 from kubesim.fleet import Sandbox
 from kubesim.server import ClusterSettings
 from reconciler.api.errors import StalePlan
+from reconciler.api.options import RunOptions
 from reconciler.report.finished_run import FailureKind, failures_of_result
 from reconciler.report.json_report import result_document
 from reconciler.report.markdown import render_result_markdown
 from reconciler.report.text import render_result
-from reconciler.run.options import NoProgress, Options
 from reconciler.run.pipeline import apply_plan
+from reconciler.run.progress import NoProgress
 from reconciler.saved_plans.file import check_fresh, read_plan, save_plan
 from tests.controlplane.process import eventually
 from tests.scenarios.failover_world import FEDERATION, NAMES, WEB, FailoverWorld
@@ -216,7 +217,7 @@ def test_a_saved_plan_writes_its_records_unless_somebody_else_did(
     world: DnsWorld, named: Named, tmp_path: Path
 ) -> None:
     file = tmp_path / "plan.json"
-    options = Options(**{"repo": str(world.repository), **world.options})
+    options = RunOptions(**{"repo": str(world.repository), **world.options})
 
     def apply() -> None:
         prepared = world.prepare(plan_only=False)

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from reconciler.api.errors import BadInput
+from reconciler.api.options import RunOptions
 from reconciler.run import repository
-from reconciler.run.options import Options
 
 FEDERATION = """\
 apiVersion: federation.reconciler.dev/v1alpha1
@@ -51,7 +51,7 @@ def _problems(folder: Path, files: dict[str, str]) -> list[str]:
     for name, text in files.items():
         (folder / name).write_text(text)
     with pytest.raises(BadInput) as error:
-        repository.validate_repository(Options(repo=str(folder)))
+        repository.validate_repository(RunOptions(repo=str(folder)))
     return [str(problem) for problem in error.value.problems]
 
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from reconciler.api.errors import BadInput
+from reconciler.api.options import RunOptions
 from reconciler.run import repository
-from reconciler.run.options import Options
 
 FLEET = """\
 apiVersion: federation.reconciler.dev/v1alpha1
@@ -94,7 +94,7 @@ def _validate(folder: Path, text: str) -> tuple[list[str], list[str]]:
     (folder / "fleet.yaml").write_text(FLEET)
     (folder / "a.yaml").write_text(text)
     try:
-        found = repository.validate_repository(Options(repo=str(folder)))
+        found = repository.validate_repository(RunOptions(repo=str(folder)))
     except BadInput as error:
         return [str(problem) for problem in error.problems], []
     return [], list(found.warnings)
@@ -357,7 +357,7 @@ def test_rules_for_kinds_that_are_not_there_are_refused(
 ) -> None:
     (tmp_path / "rules.yaml").write_text(FLEET.replace("  defaults", f"  {rules}\n  defaults", 1))
     with pytest.raises(BadInput) as error:
-        repository.validate_repository(Options(repo=str(tmp_path)))
+        repository.validate_repository(RunOptions(repo=str(tmp_path)))
     [problem] = error.value.problems
     assert problem.position.line == 5
     assert said in str(problem)

@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from reconciler.api.files import Checkout
+from reconciler.api.options import FETCH_SECONDS
 from reconciler.git.commits import read_git_repository
 from reconciler.git.credentials import SourceCredentials
-from reconciler.git.location import FETCH_SECONDS, default_cache, locate
+from reconciler.git.location import default_cache, locate
 from reconciler.git.work_tree import read_directory
 
 

@@ -10,8 +10,8 @@ import pytest
 
 from reconciler.api.errors import BadInput
 from reconciler.api.objects import Object
+from reconciler.api.options import RunOptions
 from reconciler.git.kustomize import kustomizations, roots
-from reconciler.run.options import Options
 from reconciler.run.repository import read_repository
 from tests.unit.git.programs import needed
 from tests.unit.git.repositories import CLUSTER, FEDERATION, commit, config_map, write
@@ -46,7 +46,7 @@ def fleet(folder: Path, *parts: dict[str, str]) -> Path:
 
 
 def objects(folder: Path, **given: str) -> dict[str, Object]:
-    state = read_repository(Options(repo=str(folder), **given)).state  # type: ignore[arg-type]
+    state = read_repository(RunOptions(repo=str(folder), **given)).state  # type: ignore[arg-type]
     return {w.key.name: w.template for w in state.workloads}
 
 
@@ -79,7 +79,7 @@ def test_a_chosen_overlay_finds_its_base_outside_of_the_path(origin: Path) -> No
     files = {**BASE, **OVERLAY, **top, "shop/overlays/prod/kustomization.yaml": whole}
     commit(origin, {name: text.replace("namePrefix: prod-\n", "") for name, text in files.items()})
     for location, ref in ((origin.as_uri(), "main"), (str(origin), "main"), (str(origin), None)):
-        found = read_repository(Options(repo=location, ref=ref, path="shop/overlays/prod")).state
+        found = read_repository(RunOptions(repo=location, ref=ref, path="shop/overlays/prod")).state
         assert [w.key.name for w in found.workloads] == ["settings"]
         assert [cluster.name for cluster in found.clusters] == ["one"]
 

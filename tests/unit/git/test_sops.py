@@ -11,8 +11,8 @@ import pytest
 
 from reconciler.api.errors import BadInput
 from reconciler.api.files import SourceFile
-from reconciler.git.read import SourceRequest, read_source
-from reconciler.run.options import Options
+from reconciler.api.options import RunOptions
+from reconciler.git.read import read_source
 from reconciler.run.repository import Repository, read_repository
 from tests.unit.git.programs import AGE_KEYGEN, SOPS, built
 from tests.unit.git.repositories import CLUSTER, FEDERATION, config_map, write
@@ -74,7 +74,7 @@ def repository(folder: Path, files: dict[str, str], source: str = ENABLED) -> Pa
 
 
 def understood(folder: Path) -> Repository:
-    return read_repository(Options(repo=str(folder)))
+    return read_repository(RunOptions(repo=str(folder)))
 
 
 def problems(folder: Path) -> str:
@@ -207,7 +207,8 @@ def test_a_fault_in_clear_text_is_told_by_line_but_not_by_value(
     wrong = SECRET.replace("stringData:", "stringDatum:")
     key = ("--age", recipient(Path(os.environ["SOPS_AGE_KEY_FILE"])))
     text = encrypt(wrong, *key, "--encrypted-regex", "^stringDatum$")
-    found = read_source(SourceRequest(str(repository(tmp_path / "fleet", {"secret.yaml": text}))))
+    folder = repository(tmp_path / "fleet", {"secret.yaml": text})
+    found = read_source(RunOptions(repo=str(folder)))
     (file,) = [file for file in found.files if file.path == "secret.yaml"]
     assert (file.decrypted, file.blob) == (True, None)
     assert PASSWORD not in repr(file)

@@ -8,8 +8,8 @@ import pytest
 from msgspec.structs import replace
 
 from reconciler.api.errors import SourceError, UsageError
-from reconciler.git.read import SourceRequest, read_source
-from reconciler.git.source_rules import SignatureRule
+from reconciler.api.options import RunOptions
+from reconciler.git.read import read_source
 from reconciler.git.trust import LastApplied, applied_now, check_trust
 from tests.unit.git.repositories import FEDERATION, commit, config_map, git, write
 from tests.unit.git.signing import Signer
@@ -37,8 +37,8 @@ def demanding(*signers: Signer) -> dict[str, str]:
     )
 
 
-def request(fleet: Path, **given: object) -> SourceRequest:
-    plain = SourceRequest(fleet.as_uri(), "main", enforce=True)
+def request(fleet: Path, **given: object) -> RunOptions:
+    plain = RunOptions(repo=fleet.as_uri(), ref="main", plan_only=False)
     return replace(plain, **given)  # type: ignore[arg-type]
 
 
@@ -103,9 +103,9 @@ def test_a_mirror_that_is_behind_is_refused(fleet: Path, tmp_path: Path) -> None
 
 def test_a_local_repository_is_held_to_it_too(fleet: Path) -> None:
     commit(fleet, {"shop/a.yaml": config_map("a", key="two")})
-    last = applied(fleet, location=str(fleet), ref=None)
+    last = applied(fleet, repo=str(fleet), ref=None)
     git(fleet, "reset", "-q", "--hard", "HEAD~1")
-    assert "does not come after" in refused(fleet, last, location=str(fleet), ref=None)
+    assert "does not come after" in refused(fleet, last, repo=str(fleet), ref=None)
 
 
 def test_a_shallow_work_tree_is_told_what_it_lacks(fleet: Path, tmp_path: Path) -> None:
@@ -114,7 +114,7 @@ def test_a_shallow_work_tree_is_told_what_it_lacks(fleet: Path, tmp_path: Path) 
     commit(fleet, {"shop/a.yaml": config_map("a", key="three")})
     shallow = tmp_path / "shallow"
     git(tmp_path, "clone", "-q", "--depth=1", fleet.as_uri(), str(shallow))
-    assert "fetch-depth: 0" in refused(fleet, last, location=str(shallow), ref=None)
+    assert "fetch-depth: 0" in refused(fleet, last, repo=str(shallow), ref=None)
 
 
 def test_a_rollback_is_applied_where_it_is_asked_for(fleet: Path) -> None:
@@ -130,7 +130,7 @@ def test_a_plan_tells_what_would_be_refused(fleet: Path) -> None:
     commit(fleet, {"shop/a.yaml": config_map("a", key="two")})
     last = applied(fleet)
     git(fleet, "reset", "-q", "--hard", "HEAD~1")
-    (warning,) = check_trust(read_source(request(fleet, enforce=False)), last)
+    (warning,) = check_trust(read_source(request(fleet, plan_only=True)), last)
     assert warning.startswith("this could not be applied: ")
     assert "does not come after" in warning
 
@@ -225,20 +225,20 @@ def test_allowed_signers_may_be_a_file_of_the_repository(
 def test_the_command_line_demands_whatever_the_repository_says(
     fleet: Path, alice: Signer, bob: Signer, trusted: str
 ) -> None:
-    given = {"require_signature": SignatureRule("gpg"), "trusted_keys": trusted}
+    given = {"require_signature": "gpg", "trusted_keys": trusted}
     assert "is not signed" in refused(fleet, **given)
     # In plans, too: nothing of an untrusted commit is decrypted or built.
-    assert "is not signed" in refused(fleet, **given, enforce=False)
+    assert "is not signed" in refused(fleet, **given, plan_only=True)
     bob.commit(fleet)
     assert "signed with ssh; gpg is demanded" in refused(fleet, **given)
     alice.commit(fleet)
     assert applied(fleet, **given).signature
     with pytest.raises(UsageError, match="needs keys"):
-        read_source(request(fleet, require_signature=SignatureRule("gpg")))
+        read_source(request(fleet, require_signature="gpg"))
 
 
 def test_tags_can_be_demanded(fleet: Path, alice: Signer, trusted: str) -> None:
-    given = {"require_signature": SignatureRule("gpg", "tag"), "trusted_keys": trusted}
+    given = {"require_signature": "gpg", "signature_on": "tag", "trusted_keys": trusted}
     alice.tag(fleet, "v1")
     assert applied(fleet, ref="v1", **given)
     assert "a signed tag is demanded" in refused(fleet, ref="main", **given)
@@ -249,7 +249,7 @@ def test_files_beside_a_signed_commit_are_not_what_was_signed(
 ) -> None:
     write(fleet, {**demanding(), ".gitignore": "ignored.yaml\n"})
     alice.commit(fleet)
-    given = {"location": str(fleet), "ref": None, "trusted_keys": trusted}
+    given = {"repo": str(fleet), "ref": None, "trusted_keys": trusted}
     # Git does not call the work tree changed, and yet this was never committed.
     write(fleet, {"ignored.yaml": config_map("smuggled")})
     source = read_source(request(fleet, **given))
@@ -257,12 +257,12 @@ def test_files_beside_a_signed_commit_are_not_what_was_signed(
     assert "ignored.yaml" not in [file.path for file in source.files]
     write(fleet, {"shop/a.yaml": config_map("a", key="changed")})
     assert "not committed" in refused(fleet, **given)
-    assert read_source(request(fleet, **given, enforce=False)).checkout.dirty
+    assert read_source(request(fleet, **given, plan_only=True)).checkout.dirty
 
 
 def test_a_folder_outside_of_git_cannot_fulfil_a_demand(tmp_path: Path, trusted: str) -> None:
     write(tmp_path / "plain", demanding())
-    given = {"location": str(tmp_path / "plain"), "ref": None, "trusted_keys": trusted}
+    given = {"repo": str(tmp_path / "plain"), "ref": None, "trusted_keys": trusted}
     assert "is no Git repository" in refused(tmp_path, **given)
 
 
@@ -271,7 +271,7 @@ def test_an_edit_at_the_desk_does_not_switch_the_rule_off(
 ) -> None:
     write(fleet, demanding(alice))
     alice.commit(fleet)
-    given = {"location": str(fleet), "ref": None}
+    given = {"repo": str(fleet), "ref": None}
     last = applied(fleet, trusted_keys=trusted, **given)
     write(fleet, {"federation.yaml": FEDERATION})
     assert "read as its files lie" in refused(fleet, last, **given)

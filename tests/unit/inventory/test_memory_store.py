@@ -11,10 +11,10 @@ from msgspec.structs import replace
 from kubesim.fleet import Sandbox
 from reconciler.api.errors import MemoryChanged, ReconcileError, SourceError
 from reconciler.api.objects import ObjectKey
+from reconciler.api.options import RunOptions
 from reconciler.cluster.client import Member
 from reconciler.cluster.connect import Connector
 from reconciler.cluster.discovery import RESTMapping
-from reconciler.run.options import Options
 from reconciler.run.pipeline import apply_plan, make_plan
 from reconciler.state.memory import ClusterMemory, FleetMemory, Phase
 from reconciler.state.stores import CONFIG_MAPS, ConfigMapStore, FileStore, MemoryStore
@@ -112,7 +112,7 @@ def test_a_file_is_its_owners_only(tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def options(tmp_path: Path) -> Iterator[Options]:
+def options(tmp_path: Path) -> Iterator[RunOptions]:
     folder = tmp_path / "repository"
     folder.mkdir()
     (folder / "all.yaml").write_text(f"{FEDERATION}\n---\n{CLUSTERS}")
@@ -120,7 +120,7 @@ def options(tmp_path: Path) -> Iterator[Options]:
         host = Connector.from_file(str(sandbox.kubeconfig), "", host_context="gcp").host()
         body = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "federation-system"}}
         host.create(NAMESPACES, body)
-        yield Options(
+        yield RunOptions(
             repo=str(folder),
             kubeconfig=str(sandbox.kubeconfig),
             host_context="gcp",
@@ -130,7 +130,7 @@ def options(tmp_path: Path) -> Iterator[Options]:
 
 
 def test_a_federation_under_another_name_does_not_shake_off_what_is_known(
-    options: Options,
+    options: RunOptions,
 ) -> None:
     prepared = make_plan(options)
     assert prepared.recall is not None
@@ -145,7 +145,7 @@ def test_a_federation_under_another_name_does_not_shake_off_what_is_known(
     assert apply_plan(make_plan(replace(options, allow_rollback=True))).ok
 
 
-def test_a_run_that_writes_stops_when_its_memory_cannot_be_read(options: Options) -> None:
+def test_a_run_that_writes_stops_when_its_memory_cannot_be_read(options: RunOptions) -> None:
     broken = replace(options, host_context="", state=options.repo)
     with pytest.raises(ReconcileError, match="cannot be read"):
         make_plan(broken)

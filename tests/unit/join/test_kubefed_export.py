@@ -188,13 +188,13 @@ def test_names_that_would_be_the_same_file_are_kept_apart() -> None:
 
 @pytest.mark.parametrize("native", [False, True])
 def test_the_repository_that_comes_of_it_is_valid(native: bool, tmp_path: Path) -> None:
-    from reconciler.run.options import Options
+    from reconciler.api.options import RunOptions
     from reconciler.run.repository import validate_repository
 
     for path, text in exported(native=native).files.items():
         (tmp_path / path).parent.mkdir(exist_ok=True)
         (tmp_path / path).write_text(text)
-    state = validate_repository(Options(repo=str(tmp_path))).state
+    state = validate_repository(RunOptions(repo=str(tmp_path))).state
     assert {str(workload.key) for workload in state.workloads} == {
         "Deployment.apps shop/web",
         "Namespace shop",

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from reconciler.api.options import RunOptions
 from reconciler.failover.survivability import assess_survivability
-from reconciler.run.options import Options
 from reconciler.run.repository import validate_repository
 from tests.scenarios.failover_world import CLUSTERS, FEDERATION
 
@@ -66,7 +66,7 @@ def look(tmp_path: Path) -> Look:
     def calculate(manifests: str) -> tuple[str, tuple[str, ...]]:
         for name, text in (("f", FEDERATION), ("m", manifests), ("c", CLUSTERS)):
             (tmp_path / f"{name}.yaml").write_text(text)
-        state = validate_repository(Options(repo=str(tmp_path))).state
+        state = validate_repository(RunOptions(repo=str(tmp_path))).state
         matrix = assess_survivability(state, ["cluster=aws-eu"])
         (row,) = [row for row in matrix.rows if row.workload.name == "db"]
         assert matrix.warnings == state.warnings

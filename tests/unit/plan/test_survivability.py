@@ -11,9 +11,9 @@ from jsonschema import Draft202012Validator
 from markdown_it import MarkdownIt
 
 from reconciler.api.errors import UsageError
+from reconciler.api.options import RunOptions
 from reconciler.failover.survivability import Fate, Survivability, assess_survivability, worse_than
 from reconciler.report import survivability as report
-from reconciler.run.options import Options
 from reconciler.run.repository import validate_repository
 from tests.scenarios.failover_world import CLUSTERS, FEDERATION, WEB
 
@@ -42,7 +42,9 @@ def matrix(tmp_path: Path) -> Matrix:
     ) -> Survivability:
         for name, text in (("f", federation), ("m", manifests), ("c", clusters)):
             (tmp_path / f"{name}.yaml").write_text(text)
-        return assess_survivability(validate_repository(Options(repo=str(tmp_path))).state, outages)
+        return assess_survivability(
+            validate_repository(RunOptions(repo=str(tmp_path))).state, outages
+        )
 
     return calculate
 

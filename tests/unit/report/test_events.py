@@ -11,13 +11,13 @@ from msgspec.structs import replace
 
 from kubesim.fleet import Sandbox
 from reconciler.api.objects import Object
+from reconciler.api.options import RunOptions
 from reconciler.cluster.client import Member
 from reconciler.cluster.connect import Connector
 from reconciler.plan.model import Action
 from reconciler.report import events
 from reconciler.report.events import Regarding, happenings_of, write_host_events
 from reconciler.report.finished_run import FinishedRun, failures_of_result
-from reconciler.run.options import Options
 from reconciler.run.pipeline import apply_plan, make_plan
 from reconciler.state.memory import Phase
 from reconciler.state.stores import config_map_key
@@ -138,7 +138,7 @@ def test_a_host_that_refuses_is_a_warning(simulated_host: Member) -> None:
 
 
 def applied(world: World, now: float) -> list[str]:
-    prepared = make_plan(Options(repo=str(world.repository), kubeconfig=str(world.kubeconfig)))
+    prepared = make_plan(RunOptions(repo=str(world.repository), kubeconfig=str(world.kubeconfig)))
     result = apply_plan(prepared)
     assert result.ok
     return [w for work in prepared.works for w in events.write_member_events(result, work, now)]

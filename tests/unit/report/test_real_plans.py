@@ -12,12 +12,12 @@ import jsonschema
 import pytest
 
 from kubesim.fleet import Sandbox
+from reconciler.api.options import RunOptions
 from reconciler.plan.model import Plan, RunResult
 from reconciler.report.html import render_html, render_result_html
 from reconciler.report.json_report import plan_document, report_as_json, result_document
 from reconciler.report.markdown import LIMIT, render_plan_markdown, render_result_markdown
 from reconciler.report.text import render_plan, render_result
-from reconciler.run.options import Options
 from reconciler.run.pipeline import apply_plan, make_plan
 
 ROOT = Path(__file__).parents[3]
@@ -50,13 +50,13 @@ def life(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Life]:
     )
     with Sandbox(["aws-eu", "gcp-eu", "gcp-us"]) as sandbox:
         kubeconfig = str(sandbox.kubeconfig)
-        options = Options(repo=str(folder), kubeconfig=kubeconfig, simulated=True)
+        options = RunOptions(repo=str(folder), kubeconfig=kubeconfig, sandbox=True)
         first = make_plan(options)
         run = apply_plan(first)
-        outage = Options(
+        outage = RunOptions(
             repo=str(folder),
             kubeconfig=kubeconfig,
-            simulated=True,
+            sandbox=True,
             simulate_outages=("provider=aws",),
         )
         yield Life(first.plan, run, make_plan(options).plan, make_plan(outage).plan)

@@ -14,10 +14,10 @@ import referencing
 from msgspec.structs import replace
 
 from reconciler.api.errors import ReconcileError
+from reconciler.api.options import RunOptions
 from reconciler.inventory.records import Digester
 from reconciler.plan.model import Action, Change, Plan
 from reconciler.report.json_report import report_as_json
-from reconciler.run.options import Options
 from reconciler.saved_plans import file as files
 from reconciler.saved_plans.document import Origin, SavedPlan, Seal, as_saved
 from reconciler.saved_plans.file import read_plan
@@ -34,8 +34,8 @@ ORIGIN = Origin("https://git.example.com/fleet.git", "main", COMMIT)
 SEAL = Seal(b"0123456789abcdef", 1_764_000_000.25)
 
 
-def saved(plan: Plan, origin: Origin = ORIGIN, options: Options | None = None) -> SavedPlan:
-    document = as_saved(plan, origin, options or Options(), SEAL).document
+def saved(plan: Plan, origin: Origin = ORIGIN, options: RunOptions | None = None) -> SavedPlan:
+    document = as_saved(plan, origin, options or RunOptions(), SEAL).document
     return SavedPlan(json.loads(report_as_json(dict(document))))
 
 
@@ -311,8 +311,8 @@ def test_of_a_secret_no_digest_is_kept() -> None:
 
 
 def test_the_command_that_applies_it_is_fit_for_a_shell() -> None:
-    options = Options(
-        path="a b", clusters=("gcp", "aws"), force_conflicts=True, max_deletions=0, simulated=True
+    options = RunOptions(
+        path="a b", clusters=("gcp", "aws"), force_conflicts=True, max_deletions=0, sandbox=True
     )
     assert command(saved(web_shop(), options=options), "p.json") == (
         "reconcile --repo https://git.example.com/fleet.git --ref main --path 'a b' "

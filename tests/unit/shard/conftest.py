@@ -16,12 +16,12 @@ import pytest
 from kubesim.fleet import Sandbox
 from kubesim.server import ClusterSettings
 from reconciler.api.objects import Object, ObjectKey
+from reconciler.api.options import RunOptions
 from reconciler.cluster.client import Member
 from reconciler.cluster.connect import Connector
 from reconciler.lock.lease import LEASES, LeaseRecord
 from reconciler.lock.run_lock import RunLock
 from reconciler.plan.model import RunResult
-from reconciler.run.options import Options
 from reconciler.run.pipeline import Prepared, apply_plan, make_plan
 from reconciler.shard.split import Shard
 from reconciler.state.memory import FleetMemory
@@ -89,15 +89,16 @@ class ShardedWorld(World):
     def run(self, count: int = 3) -> list[RunResult]:
         return self.job(count).run()
 
-    def given(self, shard: Shard | None = None, **more: Any) -> Options:
-        return Options(
+    def given(self, shard: Shard | None = None, **more: Any) -> RunOptions:
+        return RunOptions(
             repo=self.repository.as_uri(),
             kubeconfig=str(self.kubeconfig),
             host_context=HOST,
             plan_only=False,
             clock=lambda: self.now,
             lease_duration=self.lease_duration,
-            shard=shard,
+            shard=str(shard or ""),
+            round=shard.round if shard else "",
             **more,
         )
 
@@ -132,7 +133,7 @@ class Job:
     round: str = field(default_factory=lambda: uuid.uuid4().hex)
     before_write: Callable[[Prepared], None] = lambda _: None
 
-    def options(self, index: int, **more: Any) -> Options:
+    def options(self, index: int, **more: Any) -> RunOptions:
         return self.world.given(Shard(index, self.count, self.round), **more)
 
     def pod(self, index: int) -> RunResult:
