@@ -16,6 +16,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from reconciler.api.objects import Object, ObjectKey, first_few
+from reconciler.api.reasons import Cause, Reason
 from reconciler.plan.guards import deletions_of
 from reconciler.plan.model import (
     ABSENT,
@@ -153,7 +154,8 @@ def _beyond(change: Change, other: Change, ref: str) -> Change:
 
 
 def _explained(change: Change, text: str) -> Change:
-    return dataclasses.replace(change, reason=f"{change.reason} ({text})") if text else change
+    more = (Reason(Cause.IN_BASE, detail=text),) if text else ()
+    return dataclasses.replace(change, reasons=(*change.reasons, *more))
 
 
 def _essence(field: FieldChange) -> tuple[str, bytes, bytes]:

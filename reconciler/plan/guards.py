@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from msgspec import Struct
 
 from reconciler.api.objects import first_few
+from reconciler.api.reasons import Cause
 from reconciler.federation.model import GuardRules
 from reconciler.plan.model import Action, Change
 from reconciler.plan.prune import NAMESPACE
-from reconciler.scheduler.remarks import REMOVED
 
 
 class Deletions(Struct, frozen=True):
@@ -58,7 +58,7 @@ def violations(
         )
     namespaces = sum(c.key[:2] == NAMESPACE and c.action is Action.PRUNE for c in figures.deleted)
     # A single object that is placed elsewhere by now is a move like any other.
-    removed = any(c.reason.startswith(REMOVED) for c in figures.deleted)
+    removed = any(r.cause is Cause.REMOVED for c in figures.deleted for r in c.reasons)
     if figures.wanted == 0 and (figures.inventory > 1 or removed):
         were = "1 object was" if figures.inventory == 1 else f"{figures.inventory} objects were"
         found.append(f"{figures.cluster}: nothing is wanted any more where {were}; {allow}")

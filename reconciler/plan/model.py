@@ -14,6 +14,7 @@ from typing import Any, Literal
 from msgspec import Struct, field
 
 from reconciler.api.objects import Object, ObjectKey
+from reconciler.api.reasons import DRIFTS, Reason, reasons_text
 from reconciler.failover.cluster_health import ClusterHealth
 from reconciler.federation.sensitive import SECRET
 
@@ -41,15 +42,20 @@ class FieldChange(Struct, frozen=True):
 
     ``path`` is written as a person would: ``spec.template.spec.containers[name=web].image``.
     ``before``/``after`` are JSON values; ``ABSENT`` where there is none. ``managers`` names the
-    field managers that own the field now, where they are not us. ``reason`` says why this very
-    field changes, and who loses it by that: ``changed in Git; taken by force from flux``.
+    field managers that own the field now, where they are not us. ``reasons`` say why this very
+    field changes, and who loses it by that; ``reason`` is that in words.
     """
 
     path: str
     before: Any
     after: Any
     managers: tuple[str, ...] = ()
-    reason: str = ""
+    reasons: tuple[Reason, ...] = ()
+
+    @property
+    def reason(self) -> str:
+        """``changed in Git; taken by force from flux``."""
+        return reasons_text(self.reasons)
 
 
 class Staying(Struct, frozen=True):
@@ -94,15 +100,12 @@ ABSENT = _Absent()
 CHOSEN = "(chosen by the server)"
 """Stands for a value that is known only once it is written."""
 
-BY_THE_SERVER = "set by the server"
-"""The reason of a field that follows from others: a default, or what the server chooses."""
-
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Change:
     """What is to happen to one object in one cluster, and why.
 
-    ``reason`` is a sentence for people (``removed from Git``, ``drift: changed by kubectl-edit``).
+    ``reasons`` say why; ``reason`` is the sentence (``drift: changed by kubectl-edit``).
     ``error`` is set when action is FAILED: what the server refused. ``origin`` is the object's
     file:line:column in Git (empty for a prune). ``request`` is the body to apply (None for prune);
     ``stays`` are fields whose values stay although Git does not have them, or whose owner alone
@@ -129,7 +132,7 @@ class Change:
     api_version: str
     fields: tuple[FieldChange, ...] = ()
     stays: tuple[Staying, ...] = ()
-    reason: str = ""
+    reasons: tuple[Reason, ...] = ()
     error: str = ""
     origin: str = ""
     force: bool = False
@@ -151,11 +154,15 @@ class Change:
     ignored: tuple[str, ...] = ()
 
     @property
+    def reason(self) -> str:
+        """Its reasons in words, for people."""
+        return reasons_text(self.reasons)
+
+    @property
     def is_drift(self) -> bool:
         """Whether it puts back what somebody else changed, if perhaps among other things."""
-        return any(
-            why.startswith("drift") for why in (self.reason, *(f.reason for f in self.fields))
-        )
+        every = (self.reasons, *(field.reasons for field in self.fields))
+        return any(one.cause in DRIFTS for reasons in every for one in reasons)
 
     @property
     def is_sensitive(self) -> bool:

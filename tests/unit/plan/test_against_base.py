@@ -7,6 +7,7 @@ import dataclasses
 import pytest
 from msgspec.structs import replace
 
+from reconciler.api.reasons import Cause, Reason
 from reconciler.plan.compare_base import against_base
 from reconciler.plan.model import Action, Change, ClusterPlan, Plan
 from tests.unit.report.changes import CATALOG, CONFLICT, CREATE, PRUNE, image, replicas
@@ -39,7 +40,7 @@ def test_a_plan_against_itself_has_nothing_but_what_could_not_be_looked_at(make:
 
 def test_words_and_lines_do_not_make_a_change_another() -> None:
     reworded = dataclasses.replace(
-        CATALOG, reason="drift", origin="b.yaml:9:1", resource_version="9"
+        CATALOG, reasons=(Reason(Cause.DRIFT),), origin="b.yaml:9:1", resource_version="9"
     )
     assert shown(plan(reworded), plan(CATALOG)) == ()
 

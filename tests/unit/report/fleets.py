@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from reconciler.api.objects import ObjectKey
+from reconciler.api.reasons import Cause, Reason
 from reconciler.failover.cluster_health import ClusterHealth
 from reconciler.failover.probe import Signal
 from reconciler.plan.model import Action, Change, ClusterPlan, Outcome, Plan, RunResult, WorkloadRow
@@ -111,7 +112,7 @@ def failover() -> Plan:
         deployment("frontend"),
         "apps/v1",
         (replicas(4, 7),),
-        reason="its share of the replicas changes",
+        reasons=(Reason(Cause.SHARE_OF_REPLICAS),),
     )
     name = "frontend.shop.example.com."
     return Plan(
@@ -191,7 +192,7 @@ def guarded() -> Plan:
             Action.PRUNE,
             ObjectKey("", "ConfigMap", "shop", f"settings-{number:02}"),
             "v1",
-            reason="removed from Git",
+            reasons=(Reason(Cause.REMOVED),),
         )
         for number in range(14)
     )

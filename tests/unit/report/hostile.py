@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from reconciler.api.objects import ObjectKey
+from reconciler.api.reasons import note
 from reconciler.plan.model import (
     Action,
     AddedTo,
@@ -33,7 +34,7 @@ def hostile() -> Plan:
         FieldChange("data.lines", f"one\n{HOSTILE}\ntwo", "one\ntwo"),
     )
     changes = tuple(
-        Change(action, key, "v1", fields, reason=HOSTILE, error=HOSTILE, origin=HOSTILE)
+        Change(action, key, "v1", fields, reasons=(note(HOSTILE),), error=HOSTILE, origin=HOSTILE)
         for action in Action
         if action is not Action.UNCHANGED
     )
