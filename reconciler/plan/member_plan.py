@@ -12,7 +12,7 @@ from functools import cache
 
 from msgspec import Struct, field, structs
 
-from reconciler.api.errors import ApiError
+from reconciler.api.errors import ApiError, Violation
 from reconciler.api.objects import GroupKind, Object, ObjectKey, Unshown, first_few
 from reconciler.api.reasons import Reason, note
 from reconciler.cluster.client import Member
@@ -88,7 +88,7 @@ class MemberWork(Unshown, frozen=True):
     stale: bool = False
     warnings: tuple[str, ...] = ()
     heard: HeardWarnings = frozenset()
-    violations: tuple[str, ...] = ()
+    violations: tuple[Violation, ...] = ()
     invalid: tuple[Change, ...] = ()
     homeless: tuple[Change, ...] = ()
     check_again: CheckAgain = lambda _keys, _resources: {}
@@ -561,7 +561,7 @@ def _violations(
     unplaced: Unplaced,
     federation: Federation,
     settings: PlanSettings,
-) -> tuple[str, ...]:
+) -> tuple[Violation, ...]:
     members = observation.members
     figures = guards.Deletions(
         cluster.name,

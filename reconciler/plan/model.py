@@ -13,9 +13,10 @@ from typing import Any, Literal
 
 from msgspec import Struct, field
 
+from reconciler.api.errors import Violation
 from reconciler.api.objects import Object, ObjectKey
 from reconciler.api.reasons import DRIFTS, Reason, reasons_text
-from reconciler.failover.cluster_health import ClusterHealth
+from reconciler.failover.cluster_health import Absence, ClusterHealth
 from reconciler.federation.sensitive import SECRET
 
 
@@ -173,7 +174,7 @@ class Change:
 class ClusterPlan(Struct, frozen=True):
     """One member's part of the plan; ``changes`` leave out the unchanged, which are counted.
 
-    ``reachable`` False: nothing is known and nothing will be written; ``problem`` says why.
+    ``reachable`` False: nothing is known and nothing will be written; ``absence`` says why.
     ``imagined``: it is not reachable because its outage is simulated.
     ``prune_blocked`` is the reason why this cluster's prunes wait, or empty. ``additions`` are
     fields that others added to what is ours, and that stay; nothing is written about them.
@@ -185,12 +186,17 @@ class ClusterPlan(Struct, frozen=True):
     zone: str = ""
     reachable: bool = True
     imagined: bool = False
-    problem: str = ""
+    absence: Absence = Absence()
     changes: tuple[Change, ...] = ()
     unchanged: int = 0
     prune_blocked: str = ""
     requests: int = 0
     additions: tuple[AddedTo, ...] = ()
+
+    @property
+    def problem(self) -> str:
+        """Why it could not be looked at, in words."""
+        return str(self.absence)
 
     @property
     def added(self) -> int:
@@ -238,6 +244,22 @@ class AgainstBase(Struct, frozen=True):
     problem: str = ""
 
 
+class ZoneFailure(Struct, frozen=True):
+    """A zone of which nothing could be planned; ``zone`` is external-dns where that writes it."""
+
+    zone: str
+    message: str
+    hint: str = ""
+
+    @property
+    def text(self) -> str:
+        """``example.org.: no answer (mend it)``, where it is clear that it is about DNS."""
+        return f"{self.zone}: {self.message}" + (f" ({self.hint})" if self.hint else "")
+
+    def __str__(self) -> str:
+        return f"DNS {self.text}"
+
+
 class Plan(Struct, frozen=True):
     """All clusters, sorted by name. ``violations`` non-empty: apply refuses to start.
 
@@ -251,16 +273,21 @@ class Plan(Struct, frozen=True):
     clusters: tuple[ClusterPlan, ...]
     commit: str = ""
     warnings: tuple[str, ...] = ()
-    violations: tuple[str, ...] = ()
+    violations: tuple[Violation, ...] = ()
     violation_hint: str = ""
     despite_guards: tuple[str, ...] = ()
     workloads: tuple[WorkloadRow, ...] = ()
     moves: tuple[str, ...] = ()
     health: tuple[ClusterHealth, ...] = ()
     dns: tuple[Object, ...] = ()
-    dns_errors: tuple[str, ...] = ()
+    dns_failures: tuple[ZoneFailure, ...] = ()
     simulated_outages: tuple[str, ...] = ()
     base: AgainstBase | None = None
+
+    @property
+    def dns_errors(self) -> tuple[str, ...]:
+        """What could not be planned of DNS, in words."""
+        return tuple(map(str, self.dns_failures))
 
     def summary(self) -> dict[str, int]:
         """Counts over all clusters: of objects for each Action (create, update, ...) and
@@ -289,7 +316,7 @@ class Plan(Struct, frozen=True):
     def has_failures(self) -> bool:
         """Whether some object was refused or hangs in deletion, or some cluster that should answer
         did not, or not to everything."""
-        return bool(self.dns_errors) or any(
+        return bool(self.dns_failures) or any(
             (not cl.reachable and not cl.imagined)
             or cl.prune_blocked
             or any(c.action in (Action.FAILED, Action.TERMINATING) for c in cl.changes)

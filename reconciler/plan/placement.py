@@ -61,7 +61,7 @@ def place_workloads(
     standing = availability.assumed - set(looked_at)
     doubtful = _doubtful(state, availability, looked_at)
     view = FleetView(
-        unavailable=availability.unavailable,
+        unavailable={name: str(why) for name, why in availability.unavailable.items()},
         returning=availability.returning | availability.new,
         present=_present(state, live, strangers),
         staying=availability.staying,

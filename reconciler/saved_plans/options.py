@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from reconciler.api.errors import GuardViolation, UsageError
+from reconciler.api.errors import GuardViolation, UsageError, WordedViolation
 from reconciler.git.location import is_url, without_password
 from reconciler.run.options import Options
 from reconciler.saved_plans.document import SavedPlan, options_document
@@ -38,7 +38,8 @@ def check_options(saved: SavedPlan, options: Options, file: str) -> None:
             hint=f"if that is what you want: {command(saved, file)}",
         )
     if plan["violations"]:
-        raise GuardViolation(plan["violations"], hint=plan["violationHint"])
+        told = [WordedViolation(text=text) for text in plan["violations"]]
+        raise GuardViolation(told, hint=plan["violationHint"])
 
 
 def command(saved: SavedPlan, file: str) -> str:

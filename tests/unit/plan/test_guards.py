@@ -44,7 +44,8 @@ def test_a_flag_replaces_the_rules_for_once() -> None:
 
 
 def test_the_message_names_figures_rule_and_flag() -> None:
-    (text,) = violations(figures(60, 100), GuardRules(max_deletion_share=0.3))
+    (found,) = violations(figures(60, 100), GuardRules(max_deletion_share=0.3))
+    text = str(found)
     assert "60 of 100 objects (60%)" in text
     assert "spec.guards.maxDeletionShare is 30%" in text
     assert "--max-deletions 60" in text
@@ -60,8 +61,10 @@ def deletions(*reasons: Reason, kind: str = "ConfigMap", **more: int) -> Deletio
 
 
 def test_an_inventory_of_one_object_is_guarded_unless_it_moves() -> None:
-    (text,) = violations(deletions(Reason(Cause.REMOVED)), GuardRules())
-    assert text.startswith("aws: nothing is wanted any more where 1 object was; --max-deletions 1")
+    (found,) = violations(deletions(Reason(Cause.REMOVED)), GuardRules())
+    assert str(found).startswith(
+        "aws: nothing is wanted any more where 1 object was; --max-deletions 1"
+    )
     assert not violations(deletions(Reason(Cause.PLACED_ELSEWHERE, detail="aws")), GuardRules())
 
 
@@ -70,7 +73,7 @@ def test_protected_namespaces_do_not_count_as_going() -> None:
     more = {"inventory": 9, "inventory_namespaces": 3, "wanted": 1}
     gone = Reason(Cause.REMOVED)
     assert not violations(deletions(gone, kind="Namespace", **more), free)
-    (text,) = violations(deletions(gone, gone, kind="Namespace", **more), free)
-    assert "2 of 3 Namespaces would go" in text
-    (text,) = violations(deletions(gone, gone, gone, kind="Namespace", **more), free)
-    assert "all 3 Namespaces would go" in text
+    (found,) = violations(deletions(gone, gone, kind="Namespace", **more), free)
+    assert "2 of 3 Namespaces would go" in str(found)
+    (found,) = violations(deletions(gone, gone, gone, kind="Namespace", **more), free)
+    assert "all 3 Namespaces would go" in str(found)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from reconciler.api.errors import WordedViolation
 from reconciler.api.objects import ObjectKey
 from reconciler.api.reasons import note
+from reconciler.failover.cluster_health import Absence
 from reconciler.plan.model import (
     Action,
     AddedTo,
@@ -47,11 +49,11 @@ def hostile() -> Plan:
                 prune_blocked=HOSTILE,
                 additions=(AddedTo(key, "v1", added),),
             ),
-            ClusterPlan(HOSTILE + "2", reachable=False, problem=HOSTILE),
+            ClusterPlan(HOSTILE + "2", reachable=False, absence=Absence(HOSTILE)),
         ),
         commit=HOSTILE,
         warnings=(HOSTILE,),
-        violations=(HOSTILE,),
+        violations=(WordedViolation(text=HOSTILE),),
         violation_hint=HOSTILE,
         workloads=(WorkloadRow(key, {HOSTILE: 1}, {HOSTILE: 2}, shortfall=1, placed_by=HOSTILE),),
         moves=(HOSTILE,),
