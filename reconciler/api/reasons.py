@@ -75,7 +75,7 @@ class Reason(Struct, frozen=True):
         return str(self.cause)
 
 
-def note(text: str) -> Reason:
+def remark(text: str) -> Reason:
     """What people should know besides, and nothing is decided by."""
     return Reason(Cause.NOTE, detail=text)
 

@@ -18,7 +18,7 @@ from msgspec.structs import replace
 from reconciler.api.errors import ClusterError
 from reconciler.api.files import SourceFile
 from reconciler.api.objects import Object, ObjectKey
-from reconciler.api.reasons import Cause, Reason, note
+from reconciler.api.reasons import Cause, Reason, remark
 from reconciler.apply.fleet import apply_to_fleet
 from reconciler.cluster.client import Member
 from reconciler.cluster.discovery import Discovery, GroupVersionKind, RESTMapping
@@ -362,7 +362,7 @@ def _decide(
             kept[question.key] = verdict
             changes.append(_release(question))
         else:
-            changes.append(dataclasses.replace(verdict, reasons=(note(REASON),)))
+            changes.append(dataclasses.replace(verdict, reasons=(remark(REASON),)))
     return changes, [f"{key} is left: {reason}" for key, reason in sorted(kept.items())]
 
 
@@ -372,7 +372,7 @@ def _release(question: prune.PruneQuestion) -> Change:
         Action.ORPHAN,
         question.key,
         question.kind.api_version,
-        reasons=(note(REASON),),
+        reasons=(remark(REASON),),
         uid=str(metadata.get("uid", "")),
         resource_version=str(metadata.get("resourceVersion", "")),
         live=question.live,

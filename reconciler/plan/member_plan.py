@@ -14,7 +14,7 @@ from msgspec import Struct, field, structs
 
 from reconciler.api.errors import ApiError, Violation
 from reconciler.api.objects import GroupKind, Object, ObjectKey, Unshown, first_few
-from reconciler.api.reasons import Reason, note
+from reconciler.api.reasons import Reason, remark
 from reconciler.cluster.client import Member
 from reconciler.cluster.discovery import Discovery, GroupVersionKind, RESTMapping
 from reconciler.cluster.kubeconfig import own_namespace
@@ -283,7 +283,7 @@ def _leaving(
     rules = deletion_rules(federation)
     verdicts = (
         prune.decide_prune(question, rules)
-        for question in prune.candidates(observation.members, wanted_here, lambda _key: note(""))
+        for question in prune.candidates(observation.members, wanted_here, lambda _key: remark(""))
         if observation.complete
     )
     return frozenset(
@@ -340,7 +340,7 @@ def _recreation(
             '"true" or spec.defaults.recreate'
         )
     rules = deletion_rules(federation)
-    question = prune.PruneQuestion(target.key, target.kind, live, note("recreate"))
+    question = prune.PruneQuestion(target.key, target.kind, live, remark("recreate"))
     verdict = prune.decide_recreation(question, target.body, rules, applyset)
     named = target.key.group_kind in rules.data_loss
     if isinstance(verdict, Change) and verdict.propagation != "Orphan" and not named:
@@ -465,7 +465,7 @@ def _unless_in_use(
     )
     held = in_use.waiting(member, prunes, users)
     return [
-        replace(c, action=Action.WAITING, reasons=(*c.reasons, note(f"it stays {held[c.key]}")))
+        replace(c, action=Action.WAITING, reasons=(*c.reasons, remark(f"it stays {held[c.key]}")))
         if c.key in held
         else c
         for c in changes

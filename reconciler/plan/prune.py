@@ -26,7 +26,7 @@ from reconciler.api.objects import (
     map_of,
     maps_of,
 )
-from reconciler.api.reasons import Cause, Reason, note
+from reconciler.api.reasons import Cause, Reason, remark
 from reconciler.cluster.client import Member
 from reconciler.cluster.discovery import Discovery, GroupVersionKind, RESTMapping
 from reconciler.cluster.parallel import in_parallel
@@ -202,7 +202,7 @@ def decide_prune(question: PruneQuestion, rules: DeletionRules) -> Change | str:
     told = [f"owned by {owners}" if owners else ""]
     if key.group_kind not in HOLDERS:
         told.append(taken_along(key, question.live, propagation))
-    reasons = (question.reason, *(note(text) for text in told if text))
+    reasons = (question.reason, *(remark(text) for text in told if text))
     return _change(question, Action.PRUNE, reasons, propagation)
 
 
@@ -291,7 +291,7 @@ def recheck_prune(change: Change, live: Object, rules: DeletionRules, applyset: 
         return "" if same else "it was changed since the plan"
     kind = GroupVersionKind(change.api_version, change.key.kind)
     then, now = (
-        decide_prune(PruneQuestion(change.key, kind, obj, note("it is no longer wanted")), rules)
+        decide_prune(PruneQuestion(change.key, kind, obj, remark("it is no longer wanted")), rules)
         for obj in (change.live or live, live)
     )
     if isinstance(then, str) or then.action is not change.action:

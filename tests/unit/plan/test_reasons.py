@@ -7,7 +7,7 @@ import dataclasses
 import pytest
 
 from reconciler.api.objects import ObjectKey
-from reconciler.api.reasons import Cause, Reason, note, reasons_text
+from reconciler.api.reasons import Cause, Reason, reasons_text, remark
 from reconciler.plan.model import Action, Change, FieldChange
 from reconciler.plan.reasons import in_all, losers_of
 from reconciler.report.wording import why_field
@@ -42,7 +42,7 @@ WEB = Change(Action.UPDATE, ObjectKey("apps", "Deployment", "shop", "web"), "app
             (IN_GIT, Reason(Cause.IN_BASE, detail="1 more as main")),
             "changed in Git (1 more as main)",
         ),
-        ((Reason(Cause.REMOVED), note("it stays")), "removed from Git; it stays"),
+        ((Reason(Cause.REMOVED), remark("it stays")), "removed from Git; it stays"),
     ],
 )
 def test_reasons_are_one_sentence(reasons: tuple[Reason, ...], words: str) -> None:
@@ -55,7 +55,7 @@ def test_every_cause_has_words(cause: Cause) -> None:
 
 
 def test_drift_is_told_by_its_cause_and_by_no_word() -> None:
-    sounding = dataclasses.replace(WEB, reasons=(note("drift is not what this is"),))
+    sounding = dataclasses.replace(WEB, reasons=(remark("drift is not what this is"),))
     assert not sounding.is_drift
     assert dataclasses.replace(WEB, reasons=(DRIFT,)).is_drift
     of_a_field = FieldChange("a", 1, 2, (), (DRIFT,))

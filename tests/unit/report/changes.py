@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from reconciler.api.objects import Object, ObjectKey
-from reconciler.api.reasons import Cause, Reason, note
+from reconciler.api.reasons import Cause, Reason, remark
 from reconciler.plan.model import ABSENT, Action, Change, FieldChange
 from reconciler.plan.redact import AFTER, BEFORE
 
@@ -143,7 +143,7 @@ ORPHAN = Change(
     Action.ORPHAN,
     ObjectKey("", "PersistentVolumeClaim", "shop", "uploads"),
     "v1",
-    reasons=(Reason(Cause.REMOVED), note("federation.reconciler.dev/orphan: it stays")),
+    reasons=(Reason(Cause.REMOVED), remark("federation.reconciler.dev/orphan: it stays")),
 )
 WIDGET = Change(
     Action.CREATE,

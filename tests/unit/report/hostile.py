@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from reconciler.api.errors import WordedViolation
 from reconciler.api.objects import ObjectKey
-from reconciler.api.reasons import note
+from reconciler.api.reasons import remark
 from reconciler.failover.cluster_health import Absence
 from reconciler.plan.model import (
     Action,
@@ -36,7 +36,7 @@ def hostile() -> Plan:
         FieldChange("data.lines", f"one\n{HOSTILE}\ntwo", "one\ntwo"),
     )
     changes = tuple(
-        Change(action, key, "v1", fields, reasons=(note(HOSTILE),), error=HOSTILE, origin=HOSTILE)
+        Change(action, key, "v1", fields, reasons=(remark(HOSTILE),), error=HOSTILE, origin=HOSTILE)
         for action in Action
         if action is not Action.UNCHANGED
     )
