@@ -27,7 +27,14 @@ DOWN_TAINT = Taint("federation.reconciler.dev/down", effect="NoExecute")
 many seconds, as with Kubernetes' own node.kubernetes.io/unreachable."""
 
 
-HAS_RUN = "it has run there"
+class Stay(Struct, frozen=True):
+    """Why a workload does not leave a cluster that is down; ``has_run``: it is done there."""
+
+    why: str
+    has_run: bool = False
+
+
+HAS_RUN = Stay("it has run there", has_run=True)
 
 
 class Availability(Struct, frozen=True):
@@ -49,7 +56,7 @@ class Availability(Struct, frozen=True):
     unavailable: Mapping[str, Absence] = field(default_factory=dict)
     left_alone: Mapping[str, Absence] = field(default_factory=dict)
     lost: frozenset[str] = frozenset()
-    staying: Mapping[ObjectKey, Mapping[str, str]] = field(default_factory=dict)
+    staying: Mapping[ObjectKey, Mapping[str, Stay]] = field(default_factory=dict)
     returning: frozenset[str] = frozenset()
     new: frozenset[str] = frozenset()
     assumed: frozenset[str] = frozenset()
@@ -157,7 +164,7 @@ def _long_unhealthy(rules: FailoverRules, one: ClusterMemory, now: float) -> Clu
 
 def _staying(
     state: DesiredState, memory: FleetMemory, since: Mapping[str, float], now: float
-) -> dict[ObjectKey, dict[str, str]]:
+) -> dict[ObjectKey, dict[str, Stay]]:
     """Workloads that stay in clusters that are down, by their rules or as long as tolerated: why.
 
     ``since``: cluster -> when it was declared down.
@@ -166,7 +173,7 @@ def _staying(
     # A clock that went back since does not bring anything back.
     ages = {name: max(0.0, now - began) for name, began in since.items()}
     for workload in state.workloads if since else ():
-        stays = {name: why for name, age in ages.items() if (why := _stays(workload, state, age))}
+        stays = {n: Stay(why) for n, age in ages.items() if (why := _stays(workload, state, age))}
         stays |= {name: HAS_RUN for name in ages if has_run(workload, memory.ran.get(name, {}))}
         if stays:
             found[workload.key] = stays

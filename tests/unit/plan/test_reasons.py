@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 
+import orjson
 import pytest
 
 from reconciler.api.objects import ObjectKey
 from reconciler.api.reasons import Cause, Reason, reasons_text, remark
-from reconciler.plan.model import Action, Change, FieldChange
+from reconciler.plan.model import CHOSEN, Action, Change, FieldChange, is_chosen
 from reconciler.plan.reasons import in_all, losers_of
 from reconciler.report.wording import why_field
 
@@ -85,3 +86,12 @@ def test_an_owner_is_named_though_another_s_name_begins_alike() -> None:
     field = FieldChange("a", 1, 2, ("kubectl",), (IN_GIT,))
     change = dataclasses.replace(WEB, reasons=(Reason(Cause.DRIFT, ("kubectl-edit",)),))
     assert why_field(field, change) == "changed in Git; owned by kubectl"
+
+
+def test_a_text_like_the_mark_for_what_the_server_chooses_is_a_text() -> None:
+    text = "(chosen by the server)"
+    assert not is_chosen([{"a": text}])
+    assert is_chosen([{"a": CHOSEN}])
+    assert orjson.dumps([CHOSEN]) == orjson.dumps([text])
+    field = FieldChange("a", 1, text, (), (Reason(Cause.DRIFT),))
+    assert why_field(field, dataclasses.replace(WEB, reasons=(IN_GIT,))) == "drift"
