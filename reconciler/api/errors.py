@@ -109,16 +109,39 @@ class NoSuchFolder(SourceError):
     """A commit, or a directory, has no folder where the manifests should be."""
 
 
+class Violation(Struct, frozen=True):
+    """A limit that a plan passes, or what else stops its run; ``str`` is the sentence.
+
+    ``cluster`` is the only one that it is about, if it is. The kinds of it are in ``plan.guards``.
+    """
+
+    cluster: str = ""
+
+    @property
+    def subject(self) -> str:
+        """What stays the same while only figures change; empty: nothing but the sentence tells."""
+        return ""
+
+
+class WordedViolation(Violation, frozen=True):
+    """One of which only the words are known: another process, or a saved plan, has them."""
+
+    text: str = ""
+
+    def __str__(self) -> str:
+        return self.text
+
+
 class GuardViolation(ReconcileError):
     """The plan passes a limit; the run stops before its first write, but for ``done``: what it did
     all the same because of an outage."""
 
     def __init__(
-        self, violations: Sequence[str], *, done: Sequence[str] = (), hint: str = ""
+        self, violations: Sequence[Violation], *, done: Sequence[str] = (), hint: str = ""
     ) -> None:
         self.violations = tuple(violations)
         self.done = tuple(done)
-        super().__init__("; ".join(self.violations), hint=hint)
+        super().__init__("; ".join(map(str, self.violations)), hint=hint)
 
 
 class StalePlan(ReconcileError):

@@ -41,7 +41,7 @@ from reconciler.plan.custom_resources import moved_on
 from reconciler.plan.diff import request_digest
 from reconciler.plan.fields import changed_fields
 from reconciler.plan.ignored import disowning, held, left_out
-from reconciler.plan.model import ABSENT, CHOSEN, Action, Change, Outcome
+from reconciler.plan.model import ABSENT, Action, Change, Outcome, is_chosen
 from reconciler.plan.prune import deletion_words, is_going
 from reconciler.plan.redact import mask, refusal_words
 from reconciler.plan.refused_updates import try_as_new
@@ -433,7 +433,7 @@ def _check_it_is_as_planned(
     if whole:
         differing |= shown - set(masked)
     # What the server chooses it may have chosen by now, or have no need to.
-    differing -= {field.path for field in change.fields if CHOSEN in repr(field.after)}
+    differing -= {field.path for field in change.fields if is_chosen(field.after)}
     if differing:
         raise ClusterError(
             member.name,

@@ -31,8 +31,8 @@ def describe_error(error: ReconcileError) -> Iterator[str]:
     elif isinstance(error, GuardViolation):
         nothing = "Nothing else" if error.done else "Nothing"
         yield f"{label} the plan passes a limit. {nothing} was written."
-        for text in error.violations:
-            yield f"  - {text}"
+        for one in error.violations:
+            yield f"  - {one}"
         if error.done:
             yield f"Done all the same, because of what is down: {', '.join(error.done)}"
     elif isinstance(error, StalePlan):

@@ -92,7 +92,7 @@ class Transport:
             if before_each_try:
                 before_each_try()
             if self._remaining() <= 0:
-                raise self._unreachable(OVER, "timeout", repeated)
+                raise self._unreachable(OVER, "timeout", repeated, over=True)
             try:
                 answer = self._send(method, url, body, headers or {}, timeout)
             except NoAnswer as failure:
@@ -165,12 +165,13 @@ class Transport:
         if retry and not is_dead and failure.cause not in LASTING:
             left = self._once_more(attempts, failure)
         if left is None or self._remaining() <= 0:
-            words = str(failure) if left is None else f"{failure}; {OVER}"
-            raise self._unreachable(words, failure.cause, sent) from failure
+            over = left is not None
+            words = f"{failure}; {OVER}" if over else str(failure)
+            raise self._unreachable(words, failure.cause, sent, over=over) from failure
         return left
 
-    def _unreachable(self, words: str, cause: str, sent: bool) -> ClusterUnreachable:
-        hint = "--deadline gives it longer" if OVER in words else ""
+    def _unreachable(self, words: str, cause: str, sent: bool, *, over: bool) -> ClusterUnreachable:
+        hint = "--deadline gives it longer" if over else ""
         return ClusterUnreachable(self.cluster, words, cause=cause, hint=hint, sent=sent)
 
     def _once_more(self, attempts: Retry | None, failure: NoAnswer | None) -> Retry | None:

@@ -49,6 +49,25 @@ class NameHealth(Struct, frozen=True):
     late: Mapping[str, frozenset[ObjectKey]] = field(default_factory=dict)
 
 
+class Unanswered(Struct, frozen=True):
+    """A name to which no cluster is fit to answer, and ``why``.
+
+    ``kept``: its records stay as they are; else there is none yet.
+    """
+
+    name: str
+    kept: bool
+    why: str
+
+    def __str__(self) -> str:
+        if self.kept:
+            return (
+                f"{self.name}: no cluster is fit to answer ({self.why}); its records stay as they "
+                "are"
+            )
+        return f"{self.name}: no record yet, no cluster can answer ({self.why})"
+
+
 class ZoneContent(Struct, frozen=True):
     """What one zone should hold.
 
@@ -56,13 +75,19 @@ class ZoneContent(Struct, frozen=True):
     kept     names whose records stay whatever they are, and why
     reasons  why a name's records differ from what stands there
     excused  names that lose only targets of clusters that are down: not a sign of a mistake
+    findings names to which nobody can answer
     """
 
     records: tuple[DnsRecord, ...] = ()
     kept: Mapping[str, str] = field(default_factory=dict)
     reasons: Mapping[str, str] = field(default_factory=dict)
     excused: frozenset[str] = frozenset()
-    warnings: tuple[str, ...] = ()
+    findings: tuple[Unanswered, ...] = ()
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """The findings in words."""
+        return tuple(map(str, self.findings))
 
 
 def answering_targets(
@@ -93,7 +118,7 @@ class _Deciding:
         self.records: dict[str, tuple[DnsRecord, ...]] = {}
         self.kept: dict[str, str] = {}
         self.remarks: dict[str, dict[str, str]] = {}
-        self.warnings: list[str] = []
+        self.findings: list[Unanswered] = []
 
     def run(self) -> ZoneContent:
         for name in sorted(self.entries):
@@ -103,7 +128,7 @@ class _Deciding:
             kept=dict(sorted(self.kept.items())),
             reasons={name: self.reason(name) for name in sorted(self.entries)},
             excused=frozenset(name for name in self.entries if self.excuses(name)),
-            warnings=tuple(sorted(self.warnings)),
+            findings=tuple(sorted(self.findings, key=str)),
         )
 
     def settle(self, name: str, below: frozenset[str] = frozenset()) -> str:
@@ -131,12 +156,10 @@ class _Deciding:
         if self.standing.get(name):
             self.kept[name] = why
             if not entry.above:
-                self.warnings.append(
-                    f"{name}: no cluster is fit to answer ({why}); its records stay as they are"
-                )
+                self.findings.append(Unanswered(name, kept=True, why=why))
             return "kept"
         if not entry.above:
-            self.warnings.append(f"{name}: no record yet, no cluster can answer ({why})")
+            self.findings.append(Unanswered(name, kept=False, why=why))
         return "absent"
 
     def count(self, entry: NameEntry) -> tuple[list[DnsTarget], dict[str, str]]:
@@ -165,7 +188,7 @@ class _Deciding:
         cluster, key = place
         what = f"{key.kind} {key.namespace}/{key.name}"
         if cluster in self.fleet.down and key not in self.fleet.steadfast:
-            return [], f"{cluster} is down: {self.fleet.down[cluster].removeprefix('down: ')}"
+            return [], f"{cluster} is down: {self.fleet.down[cluster]}"
         view = self.fleet.views.get(cluster)
         if view is None:
             return self.remembered(entry, place), f"{cluster} could not be looked at"

@@ -27,7 +27,7 @@ from reconciler.dns.rules import DnsRules, SecretValue, ZoneRule, parse_dns
 from reconciler.dns.targets import ExposedObjects, ServiceView, exposed_objects
 from reconciler.dns.zones import LONGEST, ZonePlan, apply_zone, plan_zone, within
 from reconciler.federation.model import DesiredState
-from reconciler.plan.model import RecordOutcome
+from reconciler.plan.model import RecordOutcome, ZoneFailure
 
 ZONES_AT_ONCE = 8
 
@@ -55,12 +55,17 @@ class Write(Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class DnsPlan:
-    """``changes`` are Plan.dns; ``errors`` are zones about which nothing could be planned."""
+    """``changes`` are Plan.dns; ``failures`` are zones about which nothing could be planned."""
 
     changes: tuple[Object, ...] = ()
     warnings: tuple[str, ...] = ()
-    errors: tuple[str, ...] = ()
+    failures: tuple[ZoneFailure, ...] = ()
     writes: tuple[Write, ...] = field(default=(), repr=False, compare=False)
+
+    @property
+    def errors(self) -> tuple[str, ...]:
+        """The failures in words."""
+        return tuple(map(str, self.failures))
 
 
 def check_dns(state: DesiredState) -> tuple[Problem, ...]:
@@ -135,7 +140,7 @@ def plan_dns(
     return DnsPlan(
         changes=tuple(change for part in parts for change in part.changes),
         warnings=tuple(dict.fromkeys([*wanted.warnings, *(w for p in parts for w in p.warnings)])),
-        errors=tuple(error for part in parts for error in part.errors),
+        failures=tuple(failure for part in parts for failure in part.failures),
         writes=tuple(write for part in parts for write in part.writes),
     )
 
@@ -208,7 +213,7 @@ class _Planning(Struct, frozen=True):
         try:
             planned = within(patience, zone.name, plan)
         except DnsError as error:
-            return DnsPlan(errors=(_words(zone.name, error),))
+            return DnsPlan(failures=(ZoneFailure(zone.name, str(error), error.hint),))
         urgent = tuple(
             change
             for change in planned.changes
@@ -250,15 +255,11 @@ class _Planning(Struct, frozen=True):
                 self.rules.thresholds,
             )
         except DnsError as error:
-            return DnsPlan(errors=(_words(WHERE, error),))
+            return DnsPlan(failures=(ZoneFailure(WHERE, str(error), error.hint),))
         write = Write(WHERE, planned.changes, lambda _: apply_endpoints(member, planned))
         return DnsPlan(
             planned.changes, planned.warnings, writes=(write,) if planned.changes else ()
         )
-
-
-def _words(zone: str, error: DnsError) -> str:
-    return f"DNS {zone}: {error}" + (f" ({error.hint})" if error.hint else "")
 
 
 def _no_secret(reference: SecretValue) -> str:

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from msgspec.structs import replace
 
 from reconciler.api.objects import Object, ObjectKey
-from reconciler.dns.answers import NameHealth, ZoneContent, answering_targets
+from reconciler.dns.answers import NameHealth, Unanswered, ZoneContent, answering_targets
 from reconciler.dns.records import Abilities, DnsRecord, NameEntry, StandingRecord
 from reconciler.dns.rows import rows
 from reconciler.dns.targets import Exposed, ServiceView
@@ -19,8 +19,8 @@ from reconciler.dns.targets import Exposed, ServiceView
 
 def simulate_dns(
     entries: Mapping[str, NameEntry], views: Mapping[str, ServiceView], down: Mapping[str, str]
-) -> tuple[tuple[Object, ...], tuple[str, ...]]:
-    """The rows that the outages ``down`` would bring, and warnings.
+) -> tuple[tuple[Object, ...], tuple[Unanswered, ...]]:
+    """The rows that the outages ``down`` would bring, and the names that nobody is left to answer.
 
     ``views`` are all clusters, those that are down too. Simulated clusters have no endpoints, so
     every Service counts as ready.
@@ -44,7 +44,7 @@ def simulate_dns(
             entry.zone, name, standing.get(name, ()), after.get(name, ()), worse.reasons[name]
         )
     ]
-    return tuple(found), tuple(w for w in worse.warnings if "stay as they are" in w)
+    return tuple(found), tuple(finding for finding in worse.findings if finding.kept)
 
 
 def simulated_view(cluster: str, keys: Iterable[ObjectKey]) -> ServiceView:

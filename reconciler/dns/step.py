@@ -110,7 +110,7 @@ def with_records(plan: Plan, dns: DnsPlan | None) -> Plan:
     return replace(
         plan,
         dns=dns.changes,
-        dns_errors=dns.errors,
+        dns_failures=dns.failures,
         warnings=(*plan.warnings, *dns.warnings),
     )
 

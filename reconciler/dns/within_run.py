@@ -65,7 +65,7 @@ def plan_dns_of_run(
         repositories=repositories,
         take_over=take_over,
     )
-    return DnsPlan(plan.changes, (*warnings, *plan.warnings), plan.errors, plan.writes)
+    return DnsPlan(plan.changes, (*warnings, *plan.warnings), plan.failures, plan.writes)
 
 
 def apply_dns_of_run(
@@ -115,7 +115,7 @@ def simulate_dns_of_run(
         for name, view in views.items()
     }
     changes, more = simulate_dns(wanted.entries, views, down)
-    return DnsPlan(changes, (*wanted.warnings, *warnings, *more))
+    return DnsPlan(changes, (*wanted.warnings, *warnings, *map(str, more)))
 
 
 def _views(

@@ -9,13 +9,14 @@ from msgspec.structs import replace
 
 from reconciler.api.objects import ObjectKey
 from reconciler.failover.cluster_health import (
+    Absence,
     ClusterHealth,
     HealthDecision,
     Transition,
     decide_cluster_health,
     duration_words,
 )
-from reconciler.failover.probe import Probe, Signal
+from reconciler.failover.probe import Probe, Signal, worded
 from reconciler.federation.model import Cluster, DesiredState, FailoverRules, Taint, Workload
 from reconciler.render.run_once import template_digest
 from reconciler.scheduler.filter_score import tolerated
@@ -26,7 +27,14 @@ DOWN_TAINT = Taint("federation.reconciler.dev/down", effect="NoExecute")
 many seconds, as with Kubernetes' own node.kubernetes.io/unreachable."""
 
 
-HAS_RUN = "it has run there"
+class Stay(Struct, frozen=True):
+    """Why a workload does not leave a cluster that is down; ``has_run``: it is done there."""
+
+    why: str
+    has_run: bool = False
+
+
+HAS_RUN = Stay("it has run there", has_run=True)
 
 
 class Availability(Struct, frozen=True):
@@ -45,10 +53,10 @@ class Availability(Struct, frozen=True):
 
     memory: FleetMemory
     health: tuple[ClusterHealth, ...] = ()
-    unavailable: Mapping[str, str] = field(default_factory=dict)
-    left_alone: Mapping[str, str] = field(default_factory=dict)
+    unavailable: Mapping[str, Absence] = field(default_factory=dict)
+    left_alone: Mapping[str, Absence] = field(default_factory=dict)
     lost: frozenset[str] = frozenset()
-    staying: Mapping[ObjectKey, Mapping[str, str]] = field(default_factory=dict)
+    staying: Mapping[ObjectKey, Mapping[str, Stay]] = field(default_factory=dict)
     returning: frozenset[str] = frozenset()
     new: frozenset[str] = frozenset()
     assumed: frozenset[str] = frozenset()
@@ -81,15 +89,15 @@ def assess(
         for name in simulated
     }
     told = [
-        Probe(p.cluster, Signal.UNHEALTHY, simulated[p.cluster], answers=False)
+        Probe(p.cluster, Signal.UNHEALTHY, worded(simulated[p.cluster]), answers=False)
         if p.cluster in simulated
         else p
         for p in probes
     ]
     decision = decide_cluster_health(rules, before, told, now)
     down = decision.down
-    unavailable = {name: _why(one, name in simulated) for name, one in down.items()}
-    mute = {p.cluster: p.reason for p in told if not p.answers}
+    unavailable = {n: Absence(one.reason, down=n not in simulated) for n, one in down.items()}
+    mute = {p.cluster: Absence(p.reason) for p in told if not p.answers}
     since = {n: 0.0 if n in simulated else one.since for n, one in down.items()}
     return Availability(
         memory=replace(memory, clusters=decision.memory),
@@ -140,7 +148,7 @@ def _without_failover(
     )
     return Availability(
         memory=memory,
-        left_alone=simulated,
+        left_alone={name: Absence(outage) for name, outage in simulated.items()},
         lost=frozenset(simulated),
         assumed=frozenset(c.name for c in state.clusters) - simulated.keys(),
         tainted=ages,
@@ -154,13 +162,9 @@ def _long_unhealthy(rules: FailoverRules, one: ClusterMemory, now: float) -> Clu
     return replace(one, streak=rules.unhealthy_after, seen=now)
 
 
-def _why(one: ClusterMemory, simulated: bool) -> str:
-    return one.reason if simulated else f"down: {one.reason}"
-
-
 def _staying(
     state: DesiredState, memory: FleetMemory, since: Mapping[str, float], now: float
-) -> dict[ObjectKey, dict[str, str]]:
+) -> dict[ObjectKey, dict[str, Stay]]:
     """Workloads that stay in clusters that are down, by their rules or as long as tolerated: why.
 
     ``since``: cluster -> when it was declared down.
@@ -169,7 +173,7 @@ def _staying(
     # A clock that went back since does not bring anything back.
     ages = {name: max(0.0, now - began) for name, began in since.items()}
     for workload in state.workloads if since else ():
-        stays = {name: why for name, age in ages.items() if (why := _stays(workload, state, age))}
+        stays = {n: Stay(why) for n, age in ages.items() if (why := _stays(workload, state, age))}
         stays |= {name: HAS_RUN for name in ages if has_run(workload, memory.ran.get(name, {}))}
         if stays:
             found[workload.key] = stays

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from msgspec import Struct
 from msgspec.structs import replace
 
-from reconciler.failover.probe import Probe, Signal
+from reconciler.failover.probe import Diagnosis, Probe, Signal, worded
 from reconciler.federation.model import FailoverRules
 from reconciler.state.memory import ClusterMemory, Phase
 
@@ -20,17 +20,33 @@ from reconciler.state.memory import ClusterMemory, Phase
 class ClusterHealth(Struct, frozen=True):
     """One cluster as this run sees it, for people and for the scheduler.
 
-    ``outlook`` says what would change the phase. ``since`` is when the phase began (0: unknown).
+    ``diagnosis`` is this run's, or the remembered one of a cluster that is down. ``outlook`` says
+    what would change the phase. ``since`` is when the phase began (0: unknown).
     """
 
     cluster: str
     phase: Phase
     signal: Signal
-    reason: str = ""
+    diagnosis: Diagnosis = Diagnosis()
     since: float = 0.0
     outlook: str = ""
     ready_nodes: int | None = None
     nodes: int | None = None
+
+    @property
+    def reason(self) -> str:
+        """Its diagnosis in words."""
+        return str(self.diagnosis)
+
+
+class Absence(Struct, frozen=True):
+    """Why a cluster is neither looked at nor written to; ``down``: it is declared so."""
+
+    reason: str = ""
+    down: bool = False
+
+    def __str__(self) -> str:
+        return f"down: {self.reason}" if self.down else self.reason
 
 
 class Transition(Struct, frozen=True):
@@ -196,7 +212,9 @@ def _health(rules: FailoverRules, one: ClusterMemory, probe: Probe, frozen: str)
         probe.cluster,
         one.phase,
         probe.signal,
-        reason=probe.reason or (one.reason if one.phase is Phase.DOWN else probe.remark),
+        diagnosis=(
+            worded(one.reason) if one.phase is Phase.DOWN and not probe.reason else probe.diagnosis
+        ),
         since=one.since,
         outlook=_outlook(rules, one, probe, frozen),
         ready_nodes=nodes.ready if nodes else None,

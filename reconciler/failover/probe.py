@@ -53,19 +53,76 @@ class Nodes(Struct, frozen=True):
     total: int
 
 
+class Finding(StrEnum):
+    """What a probe found. OTHER: what ``words`` say, be it an error, a simulated outage, or what an
+    earlier run remembered."""
+
+    WELL = "well"
+    LATE = "answered late"
+    FEW_NODES = "too few nodes are ready"
+    NOT_READY = "not ready"
+    REFUSED = "the credential was refused"
+    FORBIDDEN = "its health may not be read"
+    UNSAID = "what answers does not say how the cluster is"
+    OTHER = "other"
+
+
+class Diagnosis(Struct, frozen=True):
+    """How a cluster is, as far as a probe tells; ``str`` is the sentence.
+
+    ``status`` is the HTTP code (0: no answer, A_PAGE: a web page), ``words`` are the server's or
+    the transport's own, ``tries`` how many requests it took.
+    """
+
+    finding: Finding = Finding.WELL
+    words: str = ""
+    status: int = 0
+    nodes: Nodes | None = None
+    tries: int = 1
+
+    def __str__(self) -> str:
+        said = f": {self.words}" if self.words else ""
+        match self.finding:
+            case Finding.WELL:
+                return ""
+            case Finding.LATE:
+                return f"answered only at try {self.tries}"
+            case Finding.FEW_NODES if self.nodes:
+                return f"{self.nodes.ready} of {self.nodes.total} nodes are ready"
+            case Finding.NOT_READY:
+                return f"not ready (HTTP {self.status}){said}"
+            case Finding.REFUSED:
+                return f"the credential was refused ({self.status}){said}".rstrip(": ")
+            case Finding.FORBIDDEN:
+                return f"its health may not be read ({self.status}): let it get the URL /readyz"
+            case Finding.UNSAID:
+                code = 200 if self.status == A_PAGE else self.status
+                return f"{_UNSAID.get(self.status, _OTHER)} (HTTP {code}){said}"
+        return self.words
+
+
+def worded(words: str) -> Diagnosis:
+    """What is known only in words; nothing where there are none."""
+    return Diagnosis(Finding.OTHER, words) if words else Diagnosis()
+
+
 class Probe(Struct, frozen=True):
     """One cluster in this run. ``answers``: requests can be sent to it at all.
 
-    ``remark`` is something worth telling of a healthy cluster; ``said`` is its own time.
+    ``said`` is its own time.
     """
 
     cluster: str
     signal: Signal
-    reason: str = ""
+    diagnosis: Diagnosis = Diagnosis()
     answers: bool = True
     nodes: Nodes | None = None
-    remark: str = ""
     said: ServerTime | None = None
+
+    @property
+    def reason(self) -> str:
+        """Why it is not healthy, in words; empty where it is."""
+        return "" if self.signal is Signal.HEALTHY else str(self.diagnosis)
 
 
 A_PAGE = 299
@@ -94,28 +151,26 @@ def judge(
     if last.status != 200 and not last.doubtful:
         last = next((t for t in reversed(tries) if 0 < t.status < 500), last)
     if last.status == 200:
-        late = f"answered only at try {len(tries)}" if len(tries) > 1 else ""
         if nodes and nodes.total and nodes.ready < min_ready_nodes * nodes.total:
-            reason = f"{nodes.ready} of {nodes.total} nodes are ready"
-            return Probe(cluster, Signal.UNHEALTHY, reason, nodes=nodes)
-        return Probe(cluster, Signal.HEALTHY, nodes=nodes, remark=late)
+            few = Diagnosis(Finding.FEW_NODES, nodes=nodes)
+            return Probe(cluster, Signal.UNHEALTHY, few, nodes=nodes)
+        late = Diagnosis(Finding.LATE, tries=len(tries)) if len(tries) > 1 else Diagnosis()
+        return Probe(cluster, Signal.HEALTHY, late, nodes=nodes)
     if last.status == 401:
-        reason = f"the credential was refused (401): {last.words}".rstrip(": ")
-        return Probe(cluster, Signal.UNKNOWN, reason, answers=False)
+        refused = Diagnosis(Finding.REFUSED, last.words, last.status)
+        return Probe(cluster, Signal.UNKNOWN, refused, answers=False)
     if last.status == 403:
-        reason = "its health may not be read (403): let it get the URL /readyz"
-        return Probe(cluster, Signal.UNKNOWN, reason, nodes=nodes)
+        forbidden = Diagnosis(Finding.FORBIDDEN, status=last.status)
+        return Probe(cluster, Signal.UNKNOWN, forbidden, nodes=nodes)
     if last.doubtful:
-        return Probe(cluster, Signal.UNKNOWN, last.words, answers=False)
+        return Probe(cluster, Signal.UNKNOWN, worded(last.words), answers=False)
     if 0 < last.status < 500:
-        reason = _UNSAID.get(last.status, _OTHER)
-        reason += f" (HTTP {200 if last.status == A_PAGE else last.status})"
-        reason += f": {last.words}" if last.words else ""
-        return Probe(cluster, Signal.UNKNOWN, reason)
+        unsaid = Diagnosis(Finding.UNSAID, last.words, last.status)
+        return Probe(cluster, Signal.UNKNOWN, unsaid)
     if last.status:
-        reason = f"not ready (HTTP {last.status}){': ' + last.words if last.words else ''}"
-        return Probe(cluster, Signal.UNHEALTHY, reason, answers=False)
-    return Probe(cluster, Signal.UNHEALTHY, last.words, answers=False)
+        not_ready = Diagnosis(Finding.NOT_READY, last.words, last.status)
+        return Probe(cluster, Signal.UNHEALTHY, not_ready, answers=False)
+    return Probe(cluster, Signal.UNHEALTHY, worded(last.words), answers=False)
 
 
 # -- asking ----------------------------------------------------------------------------------------
@@ -159,7 +214,7 @@ def _probe(
         member = connect(cluster)
     except ClusterError as error:
         # Without a credential there is nothing to ask with; the cluster may be perfectly well.
-        return Probe(cluster.name, Signal.UNKNOWN, str(error), answers=False)
+        return Probe(cluster.name, Signal.UNKNOWN, worded(str(error)), answers=False)
     tries: list[ProbeAttempt] = []
     for number in range(rules.probe.attempts):
         if number:

@@ -216,7 +216,10 @@ def _view(state: DesiredState, outage: Outage) -> tuple[FleetView, str]:
         for c in state.clusters
     ]
     known = assess(state, FleetMemory(), probes, simulated, _MUCH_LATER)
-    view = FleetView(unavailable=known.unavailable, staying=known.staying)
+    view = FleetView(
+        unavailable={name: str(why) for name, why in known.unavailable.items()},
+        staying=known.staying,
+    )
     if not state.federation.failover.enabled:
         return view, ""
     return view, next((w for w in known.warnings), "")

@@ -18,6 +18,7 @@ from msgspec.structs import replace
 from reconciler.api.errors import ClusterError
 from reconciler.api.files import SourceFile
 from reconciler.api.objects import Object, ObjectKey
+from reconciler.api.reasons import Cause, Reason, remark
 from reconciler.apply.fleet import apply_to_fleet
 from reconciler.cluster.client import Member
 from reconciler.cluster.discovery import Discovery, GroupVersionKind, RESTMapping
@@ -46,7 +47,6 @@ from reconciler.plan.dry_run import could_not_be_listed
 from reconciler.plan.member_plan import MemberWork, deletion_rules
 from reconciler.plan.model import Action, Change, ClusterPlan, Plan
 from reconciler.plan.prune import DeletionRules
-from reconciler.scheduler.remarks import REMOVED
 from reconciler.state.stores import CONFIG_MAPS, config_map_key
 
 _SHOWN = 200
@@ -339,7 +339,7 @@ def _rules(federation: Federation) -> DeletionRules:
 def _decide(
     member: Member, observation: Observation, federation: Federation, fate: Fate
 ) -> tuple[list[Change], list[str]]:
-    questions = list(prune.candidates(observation.members, (), lambda _key: REMOVED))
+    questions = list(prune.candidates(observation.members, (), lambda _key: Reason(Cause.REMOVED)))
     if fate == "orphan":
         return [_release(question) for question in questions], []
     rules = _rules(federation)
@@ -362,7 +362,7 @@ def _decide(
             kept[question.key] = verdict
             changes.append(_release(question))
         else:
-            changes.append(dataclasses.replace(verdict, reason=REASON))
+            changes.append(dataclasses.replace(verdict, reasons=(remark(REASON),)))
     return changes, [f"{key} is left: {reason}" for key, reason in sorted(kept.items())]
 
 
@@ -372,7 +372,7 @@ def _release(question: prune.PruneQuestion) -> Change:
         Action.ORPHAN,
         question.key,
         question.kind.api_version,
-        reason=REASON,
+        reasons=(remark(REASON),),
         uid=str(metadata.get("uid", "")),
         resource_version=str(metadata.get("resourceVersion", "")),
         live=question.live,

@@ -9,9 +9,10 @@ from msgspec.structs import replace
 from reconciler.api.objects import ObjectKey
 from reconciler.cluster.discovery import GroupVersionKind
 from reconciler.cluster.warnings import warning_texts
-from reconciler.failover.cluster_health import ClusterHealth
+from reconciler.failover.cluster_health import Absence, ClusterHealth
 from reconciler.failover.simulate import simulated_outages as clusters_hit
 from reconciler.federation.model import Cluster, DesiredState
+from reconciler.plan.guards import InvalidManifest
 from reconciler.plan.member_plan import MemberWork
 from reconciler.plan.model import Action, Change, ClusterPlan, Plan, WorkloadRow
 from reconciler.plan.prune import HOLDERS, staying_in
@@ -20,7 +21,7 @@ _UNDONE = {Action.FAILED: "refused", Action.TERMINATING: "being deleted"}
 HINT = "look at what would be deleted; raise spec.guards, or pass --max-deletions once"
 
 
-def unreachable_plan(cluster: Cluster, problem: str) -> ClusterPlan:
+def unreachable_plan(cluster: Cluster, absence: Absence) -> ClusterPlan:
     """The part of a member that could not be looked at: nothing is known, nothing is written."""
     return ClusterPlan(
         cluster.name,
@@ -28,7 +29,7 @@ def unreachable_plan(cluster: Cluster, problem: str) -> ClusterPlan:
         cluster.region,
         cluster.zone,
         reachable=False,
-        problem=problem,
+        absence=absence,
     )
 
 
@@ -102,17 +103,17 @@ def assemble(
     imagined = clusters_hit(state, simulated_outages)
     clusters = [work.plan for work in works]
     clusters += [replace(one, imagined=one.name in imagined) for one in unreachable]
-    violations = [text for work in works for text in work.violations]
+    violations = [one for work in works for one in work.violations]
     hint = HINT if violations else ""
     if state.federation.guards.on_invalid == "Stop":
         # The same manifest is refused by every cluster alike; once is enough to read.
         planned = {cluster.name for cluster in clusters}
         elsewhere = {key for key, homes in placed.items() if not homes <= planned}
         wrong = [*_malformed_everywhere(works, elsewhere), *_homeless_everywhere(works, state)]
-        refused = {f"{c.key} ({c.origin}): {c.error}" for c in wrong}
+        refused = {InvalidManifest(key=c.key, origin=c.origin, error=c.error) for c in wrong}
         if refused and not violations:
             hint = "mend the manifests, or let the others through with spec.guards.onInvalid: Skip"
-        violations += [f"refused as invalid: {text}" for text in refused]
+        violations += refused
     every = [*state.warnings, *warnings, *(text for work in works for text in work.warnings)]
     every += warning_texts({work.cluster.name: work.heard for work in works})
     return Plan(
@@ -120,7 +121,7 @@ def assemble(
         clusters=tuple(sorted(clusters, key=lambda c: c.name)),
         commit=commit,
         warnings=tuple(sorted(set(every))),
-        violations=tuple(sorted(violations)),
+        violations=tuple(sorted(violations, key=str)),
         violation_hint=hint,
         workloads=tuple(sorted(rows, key=lambda row: row.key)),
         moves=tuple(moves),

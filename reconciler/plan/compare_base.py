@@ -7,7 +7,6 @@ business of the branch, and is left out; what the base would do and the head no 
 from __future__ import annotations
 
 import dataclasses
-import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import TypeVar
 
@@ -15,8 +14,10 @@ import orjson
 from msgspec import Struct
 from msgspec.structs import replace
 
+from reconciler.api.errors import Violation
 from reconciler.api.objects import Object, ObjectKey, first_few
-from reconciler.plan.guards import deletions_of
+from reconciler.api.reasons import Cause, Reason
+from reconciler.plan.guards import InvalidManifest, deletions_of
 from reconciler.plan.model import (
     ABSENT,
     NOT_WRITTEN,
@@ -32,8 +33,6 @@ from reconciler.plan.model import (
 )
 
 Item = TypeVar("Item")
-_POSITION = re.compile(r" \([^()\s]+:\d+:\d+\)")
-"""Where a refused manifest lies, which an edit above it moves."""
 
 
 def against_base(head: Plan, base: Plan, ref: str) -> Plan:
@@ -66,7 +65,7 @@ def against_base(head: Plan, base: Plan, ref: str) -> Plan:
         clusters=tuple(part.plan for part in parts),
         warnings=(
             *warnings,
-            *(f"{ref} passes a limit as well: {text}" for text in old_violations),
+            *(f"{ref} passes a limit as well: {one}" for one in old_violations),
             *_incomparable(head, theirs, ref),
         ),
         violations=tuple(violations),
@@ -153,7 +152,8 @@ def _beyond(change: Change, other: Change, ref: str) -> Change:
 
 
 def _explained(change: Change, text: str) -> Change:
-    return dataclasses.replace(change, reason=f"{change.reason} ({text})") if text else change
+    more = (Reason(Cause.IN_BASE, detail=text),) if text else ()
+    return dataclasses.replace(change, reasons=(*change.reasons, *more))
 
 
 def _essence(field: FieldChange) -> tuple[str, bytes, bytes]:
@@ -180,25 +180,30 @@ def _new_records(
     return found, len(ours) - len(found)
 
 
-def _violations(head: Plan, base: Plan) -> tuple[list[str], list[str]]:
+def _violations(head: Plan, base: Plan) -> tuple[list[Violation], list[Violation]]:
     """Those that the head is to blame for, and those that it only shares."""
-    to_blame: list[str] = []
-    shared: list[str] = []
-    known = {_POSITION.sub("", text) for text in base.violations}
-    for text in head.violations:
-        own = _POSITION.sub("", text) not in known and not _only_shares(text, head, base)
-        (to_blame if own else shared).append(text)
+    to_blame: list[Violation] = []
+    shared: list[Violation] = []
+    known = {_wherever(one) for one in base.violations}
+    for one in head.violations:
+        own = _wherever(one) not in known and not _only_shares(one, head, base)
+        (to_blame if own else shared).append(one)
     return to_blame, shared
 
 
-def _only_shares(violation: str, head: Plan, base: Plan) -> bool:
+def _wherever(one: Violation) -> Violation:
+    """Without where a refused manifest lies, which an edit above it moves."""
+    return replace(one, origin="") if isinstance(one, InvalidManifest) else one
+
+
+def _only_shares(violation: Violation, head: Plan, base: Plan) -> bool:
     """Whether it is about a cluster in which the base passes a limit, and deletes as much."""
+    name = violation.cluster
+    ours = {cluster.name: cluster for cluster in head.clusters}
     theirs = {cluster.name: cluster for cluster in base.clusters}
-    for cluster in head.clusters:
-        begin = f"{cluster.name}: "
-        if violation.startswith(begin) and any(v.startswith(begin) for v in base.violations):
-            return _deleted(cluster) <= _deleted(theirs[cluster.name])
-    return False
+    if name not in ours or name not in {one.cluster for one in base.violations}:
+        return False
+    return _deleted(ours[name]) <= _deleted(theirs[name])
 
 
 def _deleted(cluster: ClusterPlan) -> set[ObjectKey]:

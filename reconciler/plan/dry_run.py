@@ -14,6 +14,7 @@ from msgspec.structs import replace
 
 from reconciler.api.errors import ApiError, Conflict, Invalid, NotFound, Throttled
 from reconciler.api.objects import DEFAULT_NAMESPACE, Object, Unshown
+from reconciler.api.reasons import Cause, Reason
 from reconciler.cluster.client import Member
 from reconciler.cluster.discovery import GroupVersionKind, RESTMapping
 from reconciler.cluster.refusals import TOO_LARGE
@@ -50,7 +51,7 @@ from reconciler.plan.fields import (
 )
 from reconciler.plan.ignored import disowning, held, held_besides, kept_in
 from reconciler.plan.model import Action, Addition, Change, FieldChange
-from reconciler.plan.reasons import DRIFT, Grounds, in_all, losers_of
+from reconciler.plan.reasons import Grounds, in_all, losers_of
 from reconciler.plan.redact import refusal_words, refused_fields
 from reconciler.plan.refused_updates import (
     UpdateRefusal,
@@ -67,8 +68,10 @@ from reconciler.plan.requests import ApplyTarget, with_running_replicas, without
 from reconciler.plan.server_values import as_promised
 from reconciler.render.run_once import is_collected
 
-_CHECKED_LATER = "to be checked by the server once its CustomResourceDefinition is written"
-_CHECKED_THEN = "to be checked by the server then"
+_CHECKED_LATER = Reason(
+    Cause.CHECKED_LATER, detail="by the server once its CustomResourceDefinition is written"
+)
+_CHECKED_THEN = Reason(Cause.CHECKED_LATER, detail="by the server then")
 LEFT_TO_OTHERS = "left to others"
 _OWNER = re.compile(r'conflict with "((?:[^"\\]|\\.)*)"')
 
@@ -210,22 +213,24 @@ def check_existing(
     action = Action.ADOPT if adopting else Action.UPDATE
     if not (fields or stays or adopting):
         stays = claims.becoming_ours(live, result)
-    reason = _reason(comparison.question, fields, adopting)
+    reasons = _reasons(comparison.question, fields, adopting)
     if added.managers:
-        who = ", ".join(added.managers)
-        known = reason not in ("", DRIFT) and comparison.question is not Question.ADDED
-        reason = f"{reason}; what {who} added goes" if known else f"drift: added by {who}"
-    if not reason:
-        reason = _ownership(comparison.footprint, after) or _version(live, target)
+        who = tuple(added.managers)
+        if reasons in ((), (Reason(Cause.DRIFT),)) or comparison.question is Question.ADDED:
+            reasons = (Reason(Cause.DRIFT_BY_ADDITION, who),)
+        else:
+            reasons = (*reasons, Reason(Cause.ADDITION_GOES, who))
+    if not reasons:
+        reasons = _ownership(comparison.footprint, after) or _version(live, target)
     if definition.changes:
-        reason = f"{reason}; {_CHECKED_LATER}" if reason else _CHECKED_LATER
+        reasons = (*reasons, _CHECKED_LATER)
     change = Change(
         action,
         target.key,
         target.kind.api_version,
         fields=fields,
         stays=stays,
-        reason=reason,
+        reasons=reasons,
         origin=str(target.desired.position),
         force=force,
         verified=not definition.changes,
@@ -275,9 +280,9 @@ def check_new(member: Member, target: ApplyTarget, *, namespace_exists: bool) ->
     except ApiError as error:
         words = _words(target, error, target.body)
         if tried_elsewhere and not _is_malformed(error):
-            remark = f"to be checked once its namespace is there ({DEFAULT_NAMESPACE}: {words})"
-            reason = f"{change.reason}; {remark}"
-            return Checked(target, dataclasses.replace(change, verified=False, reason=reason))
+            detail = f"once its namespace is there ({DEFAULT_NAMESPACE}: {words})"
+            reasons = (*change.reasons, Reason(Cause.CHECKED_LATER, detail=detail))
+            return Checked(target, dataclasses.replace(change, verified=False, reasons=reasons))
         if any(cause.get("reason") == "NamespaceTerminating" for cause in error.causes):
             going = f"its Namespace {target.key.namespace} is being deleted"
             return terminating(target, going, None)
@@ -349,11 +354,11 @@ def unchecked(
     says, with all else that it has."""
     apart = {"apiVersion": live["apiVersion"]}
     old = stale_entries_in(live, definition.dropped).ours
-    told = [
-        "adopted" if adopting else "",
-        f"applied in {target.kind.api_version}, no longer in {old}" if old else "",
+    reasons = (
+        *((Reason(Cause.ADOPTED),) if adopting else ()),
+        *((_moved_to(target.kind.api_version, old),) if old else ()),
         _CHECKED_LATER if definition.changes else _CHECKED_THEN,
-    ]
+    )
     return Checked(
         target,
         Change(
@@ -361,7 +366,7 @@ def unchecked(
             target.key,
             target.kind.api_version,
             fields=changed_fields(live, {**as_git_says(live, body), **apart}),
-            reason="; ".join(filter(None, told)),
+            reasons=reasons,
             origin=str(target.desired.position),
             verified=False,
             request=body,
@@ -464,7 +469,7 @@ def _creation(target: ApplyTarget) -> Change:
         target.key,
         target.kind.api_version,
         fields=leaf_fields(target.body),
-        reason="not in the cluster",
+        reasons=(Reason(Cause.NEW),),
         origin=str(target.desired.position),
         request=target.body,
         ignored=target.desired.ignore,
@@ -656,7 +661,7 @@ def _recreating(
         target.key,
         target.kind.api_version,
         fields=recreated_fields(live, fresh, twin),
-        reason=f"needs recreate: {fields or 'a field'} is immutable",
+        reasons=(Reason(Cause.RECREATE, detail=f"{fields or 'a field'} is immutable"),),
         origin=str(target.desired.position),
         request=body,
         uid=str(live["metadata"].get("uid", "")),
@@ -670,42 +675,47 @@ def _recreating(
     return Checked(target, change)
 
 
-def _reason(question: Question, fields: tuple[FieldChange, ...], adopting: bool) -> str:
+def _reasons(
+    question: Question, fields: tuple[FieldChange, ...], adopting: bool
+) -> tuple[Reason, ...]:
     losers = losers_of(fields)
     if adopting and losers:
-        return f"adopted; taken over from {', '.join(losers)}"
+        return Reason(Cause.ADOPTED), Reason(Cause.TAKEN_OVER, losers)
     if adopting:
-        return "exists and nobody's inventory claims it: adopted"
+        return (Reason(Cause.UNCLAIMED),)
     if fields:
         return in_all(fields)
     if question is Question.TAKEN:
-        return "drift: ownership of fields was taken or dropped"
+        return (Reason(Cause.DRIFT_OF_OWNERSHIP),)
     if question in (Question.DRIFTED, Question.SAMPLED):
-        return DRIFT
-    return "differs from Git" if question is Question.UNKNOWN else ""
+        return (Reason(Cause.DRIFT),)
+    return (Reason(Cause.DIFFERS),) if question is Question.UNKNOWN else ()
 
 
-def _ownership(before: Footprint | None, after: Footprint | None) -> str:
+def _ownership(before: Footprint | None, after: Footprint | None) -> tuple[Reason, ...]:
     """What an apply that changes no field does: fields are stated, or no longer stated, in Git."""
     old = owned_paths(before.fields) if before else set()
     new = owned_paths(after.fields) if after else set()
-    parts = [
-        f"{words}: {', '.join(leaves)}"
-        for words, leaves in (
-            ("no longer in Git, and stays as it is", _leaves(old - new)),
-            ("in Git now, and is so already", _leaves(new - old)),
+    return tuple(
+        Reason(cause, detail=", ".join(leaves))
+        for cause, leaves in (
+            (Cause.STAYS_AS_IT_IS, _leaves(old - new)),
+            (Cause.IS_SO_ALREADY, _leaves(new - old)),
         )
         if leaves
-    ]
-    return "; ".join(parts)
+    )
 
 
-def _version(live: Object, target: ApplyTarget) -> str:
+def _version(live: Object, target: ApplyTarget) -> tuple[Reason, ...]:
     """What an apply does that changes nothing but the version in which its fields are kept."""
     entry = our_entry(live)
     before = str(entry.get("apiVersion")) if entry else ""
     after = target.kind.api_version
-    return f"applied in {after}, no longer in {before}" if before not in ("", after) else ""
+    return (_moved_to(after, before),) if before not in ("", after) else ()
+
+
+def _moved_to(new: str, old: str) -> Reason:
+    return Reason(Cause.ANOTHER_VERSION, detail=f"applied in {new}, no longer in {old}")
 
 
 def _leaves(paths: Collection[str]) -> list[str]:

@@ -24,6 +24,7 @@ from reconciler.api.objects import (
     map_of,
     maps_of,
 )
+from reconciler.api.reasons import Cause, Reason, remark
 from reconciler.cluster.client import Member
 from reconciler.plan.dry_run import Checked, refused
 from reconciler.plan.fields import changed_fields, leaf_fields
@@ -196,7 +197,7 @@ def _waiting(
         fields=leaf_fields(target.body)
         if there is None
         else changed_fields(there, _with_values(kind, made, target.body)),
-        reason=f"changed in Git; {why}" if there is not None else f"not in the cluster; {why}",
+        reasons=(Reason(Cause.NEW if there is None else Cause.IN_GIT), remark(why)),
         origin=str(target.desired.position),
         verified=False,
         request=target.body,
@@ -271,6 +272,6 @@ def _named(values: frozenset[Value]) -> str:
 def with_notes(changes: Sequence[Change], notes: Mapping[ObjectKey, str]) -> list[Change]:
     """The changes, of which some say what waits for them."""
     return [
-        dataclasses.replace(c, reason=f"{c.reason}; {notes[c.key]}") if c.key in notes else c
+        dataclasses.replace(c, reasons=(*c.reasons, remark(notes[c.key]))) if c.key in notes else c
         for c in changes
     ]

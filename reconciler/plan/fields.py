@@ -10,6 +10,7 @@ from msgspec.structs import replace
 
 from reconciler.api.annotations import PART_OF
 from reconciler.api.objects import Object
+from reconciler.api.reasons import Reason
 from reconciler.cluster.client import FIELD_MANAGER
 from reconciler.inventory.applyset import IDENTITY
 from reconciler.inventory.managed_fields import (
@@ -51,11 +52,13 @@ _ITEM_KEYS = (
 
 
 def changed_fields(
-    before: Object, after: Object, why: Callable[[tuple[Step, ...]], str] = lambda _steps: ""
+    before: Object,
+    after: Object,
+    why: Callable[[tuple[Step, ...]], tuple[Reason, ...]] = lambda _steps: (),
 ) -> tuple[FieldChange, ...]:
     """Every field that differs, leaving out status, what servers count up, and our own marks.
 
-    ``before``'s managedFields say who owns a field now; ``why`` gives its reason. Sorted by path.
+    ``before``'s managedFields say who owns a field now; ``why`` gives its reasons. Sorted by path.
     """
     found = (
         FieldChange(path_text(steps), old, new, field_owners(before, steps), why(steps))

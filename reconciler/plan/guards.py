@@ -6,11 +6,12 @@ from collections.abc import Sequence
 
 from msgspec import Struct
 
-from reconciler.api.objects import first_few
+from reconciler.api.errors import Violation
+from reconciler.api.objects import ObjectKey, first_few
+from reconciler.api.reasons import Cause
 from reconciler.federation.model import GuardRules
 from reconciler.plan.model import Action, Change
 from reconciler.plan.prune import NAMESPACE
-from reconciler.scheduler.remarks import REMOVED
 
 
 class Deletions(Struct, frozen=True):
@@ -28,6 +29,110 @@ class Deletions(Struct, frozen=True):
     unplaced: tuple[str, ...] = ()
 
 
+class TooManyDeletions(Violation, frozen=True):
+    """More deletions than allowed: by ``--max-deletions`` of this run, or by the rule."""
+
+    count: int = 0
+    limit: int = 0
+    by_rule: bool = True
+
+    @property
+    def subject(self) -> str:
+        return f"{self.cluster}: deletions"
+
+    def __str__(self) -> str:
+        if not self.by_rule:
+            return f"{self.cluster}: {self.count} deletions, --max-deletions is {self.limit}"
+        return (
+            f"{self.cluster}: {self.count} deletions, spec.guards.maxDeletions is {self.limit}; "
+            f"{_allow(self.count)}"
+        )
+
+
+class TooLargeShare(Violation, frozen=True):
+    """``count`` of ``inventory`` objects would go, more than the share (0..1) that may."""
+
+    count: int = 0
+    inventory: int = 1
+    share: float = 0.0
+
+    @property
+    def subject(self) -> str:
+        return f"{self.cluster}: share"
+
+    def __str__(self) -> str:
+        return (
+            f"{self.cluster}: {self.count} of {self.inventory} objects "
+            f"({self.count / self.inventory:.0%}) would be deleted, "
+            f"spec.guards.maxDeletionShare is {self.share:.0%}; {_allow(self.count)}"
+        )
+
+
+class NothingWanted(Violation, frozen=True):
+    """Everything would go that there is: ``inventory`` objects."""
+
+    count: int = 0
+    inventory: int = 0
+
+    @property
+    def subject(self) -> str:
+        return f"{self.cluster}: nothing"
+
+    def __str__(self) -> str:
+        were = "1 object was" if self.inventory == 1 else f"{self.inventory} objects were"
+        return f"{self.cluster}: nothing is wanted any more where {were}; {_allow(self.count)}"
+
+
+class NamespacesGo(Violation, frozen=True):
+    """No Namespace is wanted any more, and ``namespaces`` of ``inventory`` would go."""
+
+    count: int = 0
+    namespaces: int = 0
+    inventory: int = 0
+
+    @property
+    def subject(self) -> str:
+        return f"{self.cluster}: Namespaces"
+
+    def __str__(self) -> str:
+        everything = self.namespaces == self.inventory
+        which = f"all {self.inventory}" if everything else f"{self.namespaces} of {self.inventory}"
+        return f"{self.cluster}: {which} Namespaces would go; {_allow(self.count)}"
+
+
+class PlacedNowhere(Violation, frozen=True):
+    """``objects`` would go although Git has them, each with the reason: no rule places them."""
+
+    count: int = 0
+    objects: tuple[str, ...] = ()
+
+    @property
+    def subject(self) -> str:
+        return f"{self.cluster}: placed nowhere"
+
+    def __str__(self) -> str:
+        return (
+            f"{self.cluster}: still in Git, and no longer placed anywhere: "
+            f"{first_few(self.objects)}; place it again, or take it out of Git; "
+            f"{_allow(self.count)}, spec.guards.unplaced: Allow always"
+        )
+
+
+class InvalidManifest(Violation, frozen=True):
+    """A manifest, at file:line:column ``origin``, that every cluster refuses alike."""
+
+    key: ObjectKey = ObjectKey("", "", "", "")
+    origin: str = ""
+    error: str = ""
+
+    def __str__(self) -> str:
+        return f"refused as invalid: {self.key} ({self.origin}): {self.error}"
+
+
+def _allow(count: int) -> str:
+    return f"--max-deletions {count} lets it pass once"
+
+
 def deletions_of(changes: Sequence[Change]) -> tuple[Change, ...]:
     """The changes that delete an object, recreations among them."""
     return tuple(c for c in changes if c.action in (Action.PRUNE, Action.RECREATE))
@@ -35,48 +140,33 @@ def deletions_of(changes: Sequence[Change]) -> tuple[Change, ...]:
 
 def violations(
     figures: Deletions, rules: GuardRules, *, max_deletions: int | None = None
-) -> list[str]:
-    """What passes a limit in one cluster, each with the flag or rule that would let it.
+) -> list[Violation]:
+    """What passes a limit in one cluster; in words each names the flag or rule that would let it.
 
     ``max_deletions`` (``--max-deletions``) replaces both limits of the rules: whoever gives it has
     looked. Deleting everything is never let through by a share.
     """
-    count = len(figures.deleted)
+    count, cluster = len(figures.deleted), figures.cluster
     if not count:
         return []
-    allow = f"--max-deletions {count} lets it pass once"
     if max_deletions is not None:
         if count <= max_deletions:
             return []
-        return [f"{figures.cluster}: {count} deletions, --max-deletions is {max_deletions}"]
-    found = []
+        return [TooManyDeletions(cluster, count, max_deletions, by_rule=False)]
+    found: list[Violation] = []
     if figures.unplaced and rules.unplaced == "Stop":
-        found.append(
-            f"{figures.cluster}: still in Git, and no longer placed anywhere: "
-            f"{first_few(figures.unplaced)}; place it again, or take it out of Git; {allow}, "
-            "spec.guards.unplaced: Allow always"
-        )
+        found.append(PlacedNowhere(cluster, count, figures.unplaced))
     namespaces = sum(c.key[:2] == NAMESPACE and c.action is Action.PRUNE for c in figures.deleted)
     # A single object that is placed elsewhere by now is a move like any other.
-    removed = any(c.reason.startswith(REMOVED) for c in figures.deleted)
+    removed = any(r.cause is Cause.REMOVED for c in figures.deleted for r in c.reasons)
     if figures.wanted == 0 and (figures.inventory > 1 or removed):
-        were = "1 object was" if figures.inventory == 1 else f"{figures.inventory} objects were"
-        found.append(f"{figures.cluster}: nothing is wanted any more where {were}; {allow}")
+        found.append(NothingWanted(cluster, count, figures.inventory))
     elif figures.wanted_namespaces == 0 and namespaces >= 2:
-        all_of = figures.inventory_namespaces
-        which = f"all {all_of}" if namespaces == all_of else f"{namespaces} of {all_of}"
-        found.append(f"{figures.cluster}: {which} Namespaces would go; {allow}")
+        found.append(NamespacesGo(cluster, count, namespaces, figures.inventory_namespaces))
     if rules.max_deletions is not None and count > rules.max_deletions:
-        found.append(
-            f"{figures.cluster}: {count} deletions, spec.guards.maxDeletions is "
-            f"{rules.max_deletions}; {allow}"
-        )
+        found.append(TooManyDeletions(cluster, count, rules.max_deletions))
     share = rules.max_deletion_share
-    if share is not None and figures.inventory >= rules.share_from:
-        part = count / figures.inventory
-        if part > share:
-            found.append(
-                f"{figures.cluster}: {count} of {figures.inventory} objects ({part:.0%}) would be "
-                f"deleted, spec.guards.maxDeletionShare is {share:.0%}; {allow}"
-            )
+    large = figures.inventory >= rules.share_from
+    if share is not None and large and count / figures.inventory > share:
+        found.append(TooLargeShare(cluster, count, figures.inventory, share))
     return found

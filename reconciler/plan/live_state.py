@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from msgspec.structs import replace
@@ -16,6 +16,7 @@ from reconciler.cluster.client import Member
 from reconciler.cluster.discovery import GroupVersionKind, RESTMapping
 from reconciler.cluster.parallel import in_parallel
 from reconciler.cluster.responses import reading_answers
+from reconciler.failover.cluster_health import Absence
 from reconciler.federation.model import Cluster, DesiredState, Federation, Workload
 from reconciler.git.owner import Claimant
 from reconciler.inventory.observe import Observation, observe
@@ -35,13 +36,13 @@ Live = Mapping[ObjectKey, Mapping[str, Object]]
 
 @dataclass
 class MemberState:
-    """One member while the plan is made; ``problem`` is set when it cannot be looked at,
+    """One member while the plan is made; ``absence`` is set when it cannot be looked at,
     ``mistaken`` when that is because it is not the cluster that Git means."""
 
     cluster: Cluster
     member: Member | None = None
     observation: Observation | None = None
-    problem: str = ""
+    absence: Absence = field(default_factory=Absence)
     mistaken: bool = False
 
     def answers_for(self, kinds: Collection[GroupVersionKind]) -> bool:
@@ -54,7 +55,7 @@ def observe_all(
     clusters: Sequence[Cluster],
     state: DesiredState,
     kinds: Mapping[str, set[GroupVersionKind]],
-    left_alone: Mapping[str, str],
+    left_alone: Mapping[str, Absence],
     partly: Collection[str],
     claimant: Claimant,
     known: Servers,
@@ -93,7 +94,8 @@ def _told_apart(seen: list[MemberState], claimant: Claimant, known: Servers) -> 
     doubts = cluster_identity_problems(inventories, claimant, known)
     for one in seen:
         if one.cluster.name in doubts:
-            one.problem, one.observation, one.mistaken = doubts[one.cluster.name], None, True
+            one.absence = Absence(doubts[one.cluster.name])
+            one.observation, one.mistaken = None, True
         elif one.observation:
             inventory = replace(one.observation.inventory, cluster=one.cluster.name)
             one.observation = replace(one.observation, inventory=inventory)
@@ -105,13 +107,13 @@ def _look(
     cluster: Cluster,
     state: DesiredState,
     kinds: set[GroupVersionKind],
-    left_alone: str | None,
+    left_alone: Absence | None,
     claimant: Claimant,
     *,
     whole: bool,
 ) -> MemberState:
     if left_alone is not None:
-        return MemberState(cluster, problem=left_alone)
+        return MemberState(cluster, absence=left_alone)
     try:
         member = connect(cluster)
         federation = state.federation
@@ -122,7 +124,7 @@ def _look(
             member.rest()
             return MemberState(cluster, member, observation)
     except ClusterError as error:
-        return MemberState(cluster, problem=words_of(error))
+        return MemberState(cluster, absence=Absence(words_of(error)))
 
 
 def _inventory(member: Member, federation: Federation) -> Inventory:
@@ -195,7 +197,7 @@ def live_workloads(
         try:
             looked = find_missing(one.member, sought)
         except ClusterError as error:
-            one.problem, one.observation = words_of(error), None
+            one.absence, one.observation = Absence(words_of(error)), None
             continue
         failed = {**one.observation.failed, **looked.failed}
         one.observation = replace(one.observation, failed=failed)

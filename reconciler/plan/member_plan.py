@@ -12,8 +12,9 @@ from functools import cache
 
 from msgspec import Struct, field, structs
 
-from reconciler.api.errors import ApiError
+from reconciler.api.errors import ApiError, Violation
 from reconciler.api.objects import GroupKind, Object, ObjectKey, Unshown, first_few
+from reconciler.api.reasons import Reason, remark
 from reconciler.cluster.client import Member
 from reconciler.cluster.discovery import Discovery, GroupVersionKind, RESTMapping
 from reconciler.cluster.kubeconfig import own_namespace
@@ -87,7 +88,7 @@ class MemberWork(Unshown, frozen=True):
     stale: bool = False
     warnings: tuple[str, ...] = ()
     heard: HeardWarnings = frozenset()
-    violations: tuple[str, ...] = ()
+    violations: tuple[Violation, ...] = ()
     invalid: tuple[Change, ...] = ()
     homeless: tuple[Change, ...] = ()
     check_again: CheckAgain = lambda _keys, _resources: {}
@@ -132,7 +133,7 @@ def plan_member(
     observation = verdicts.observation
     rules = deletion_rules(federation)
 
-    def why_gone(key: ObjectKey) -> str:
+    def why_gone(key: ObjectKey) -> Reason:
         return unplaced.reason(key, cluster.name)
 
     checked, notes = exclusive_values.in_order(
@@ -282,7 +283,7 @@ def _leaving(
     rules = deletion_rules(federation)
     verdicts = (
         prune.decide_prune(question, rules)
-        for question in prune.candidates(observation.members, wanted_here, lambda _key: "")
+        for question in prune.candidates(observation.members, wanted_here, lambda _key: remark(""))
         if observation.complete
     )
     return frozenset(
@@ -339,7 +340,7 @@ def _recreation(
             '"true" or spec.defaults.recreate'
         )
     rules = deletion_rules(federation)
-    question = prune.PruneQuestion(target.key, target.kind, live, "recreate")
+    question = prune.PruneQuestion(target.key, target.kind, live, remark("recreate"))
     verdict = prune.decide_recreation(question, target.body, rules, applyset)
     named = target.key.group_kind in rules.data_loss
     if isinstance(verdict, Change) and verdict.propagation != "Orphan" and not named:
@@ -382,7 +383,7 @@ def _prunes(
     observation: Observation,
     unlisted: _Unlisted,
     targets: Mapping[ObjectKey, ApplyTarget],
-    reason: Callable[[ObjectKey], str],
+    reason: Callable[[ObjectKey], Reason],
     rules: DeletionRules,
     refused: str,
 ) -> tuple[list[Change], list[str], str]:
@@ -464,7 +465,7 @@ def _unless_in_use(
     )
     held = in_use.waiting(member, prunes, users)
     return [
-        replace(c, action=Action.WAITING, reason=f"{c.reason}; it stays {held[c.key]}")
+        replace(c, action=Action.WAITING, reasons=(*c.reasons, remark(f"it stays {held[c.key]}")))
         if c.key in held
         else c
         for c in changes
@@ -497,7 +498,7 @@ def _prune_of(
     key: ObjectKey,
     observation: Observation,
     rules: DeletionRules,
-    reason: Callable[[ObjectKey], str],
+    reason: Callable[[ObjectKey], Reason],
 ) -> Change | None:
     """The prune of an object that is not wanted, if nothing forbids it."""
     kind, live = observation.members[key]
@@ -560,7 +561,7 @@ def _violations(
     unplaced: Unplaced,
     federation: Federation,
     settings: PlanSettings,
-) -> tuple[str, ...]:
+) -> tuple[Violation, ...]:
     members = observation.members
     figures = guards.Deletions(
         cluster.name,

@@ -13,8 +13,10 @@ from typing import Any, Literal
 
 from msgspec import Struct, field
 
+from reconciler.api.errors import Violation
 from reconciler.api.objects import Object, ObjectKey
-from reconciler.failover.cluster_health import ClusterHealth
+from reconciler.api.reasons import DRIFTS, Reason, reasons_text
+from reconciler.failover.cluster_health import Absence, ClusterHealth
 from reconciler.federation.sensitive import SECRET
 
 
@@ -41,15 +43,20 @@ class FieldChange(Struct, frozen=True):
 
     ``path`` is written as a person would: ``spec.template.spec.containers[name=web].image``.
     ``before``/``after`` are JSON values; ``ABSENT`` where there is none. ``managers`` names the
-    field managers that own the field now, where they are not us. ``reason`` says why this very
-    field changes, and who loses it by that: ``changed in Git; taken by force from flux``.
+    field managers that own the field now, where they are not us. ``reasons`` say why this very
+    field changes, and who loses it by that; ``reason`` is that in words.
     """
 
     path: str
     before: Any
     after: Any
     managers: tuple[str, ...] = ()
-    reason: str = ""
+    reasons: tuple[Reason, ...] = ()
+
+    @property
+    def reason(self) -> str:
+        """``changed in Git; taken by force from flux``."""
+        return reasons_text(self.reasons)
 
 
 class Staying(Struct, frozen=True):
@@ -91,18 +98,30 @@ class _Absent:
 
 
 ABSENT = _Absent()
-CHOSEN = "(chosen by the server)"
-"""Stands for a value that is known only once it is written."""
 
-BY_THE_SERVER = "set by the server"
-"""The reason of a field that follows from others: a default, or what the server chooses."""
+
+class Chosen(str):
+    """Stands for a value that is known only once it is written. A type of its own: an object may
+    have the very same text."""
+
+    __slots__ = ()
+
+
+CHOSEN = Chosen("(chosen by the server)")
+
+
+def is_chosen(value: Any) -> bool:
+    """Whether a JSON value is, or holds, what the server is yet to choose."""
+    if isinstance(value, dict):
+        return any(map(is_chosen, value.values()))
+    return any(map(is_chosen, value)) if isinstance(value, list) else isinstance(value, Chosen)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Change:
     """What is to happen to one object in one cluster, and why.
 
-    ``reason`` is a sentence for people (``removed from Git``, ``drift: changed by kubectl-edit``).
+    ``reasons`` say why; ``reason`` is the sentence (``drift: changed by kubectl-edit``).
     ``error`` is set when action is FAILED: what the server refused. ``origin`` is the object's
     file:line:column in Git (empty for a prune). ``request`` is the body to apply (None for prune);
     ``stays`` are fields whose values stay although Git does not have them, or whose owner alone
@@ -129,7 +148,7 @@ class Change:
     api_version: str
     fields: tuple[FieldChange, ...] = ()
     stays: tuple[Staying, ...] = ()
-    reason: str = ""
+    reasons: tuple[Reason, ...] = ()
     error: str = ""
     origin: str = ""
     force: bool = False
@@ -151,11 +170,15 @@ class Change:
     ignored: tuple[str, ...] = ()
 
     @property
+    def reason(self) -> str:
+        """Its reasons in words, for people."""
+        return reasons_text(self.reasons)
+
+    @property
     def is_drift(self) -> bool:
         """Whether it puts back what somebody else changed, if perhaps among other things."""
-        return any(
-            why.startswith("drift") for why in (self.reason, *(f.reason for f in self.fields))
-        )
+        every = (self.reasons, *(field.reasons for field in self.fields))
+        return any(one.cause in DRIFTS for reasons in every for one in reasons)
 
     @property
     def is_sensitive(self) -> bool:
@@ -166,7 +189,7 @@ class Change:
 class ClusterPlan(Struct, frozen=True):
     """One member's part of the plan; ``changes`` leave out the unchanged, which are counted.
 
-    ``reachable`` False: nothing is known and nothing will be written; ``problem`` says why.
+    ``reachable`` False: nothing is known and nothing will be written; ``absence`` says why.
     ``imagined``: it is not reachable because its outage is simulated.
     ``prune_blocked`` is the reason why this cluster's prunes wait, or empty. ``additions`` are
     fields that others added to what is ours, and that stay; nothing is written about them.
@@ -178,12 +201,17 @@ class ClusterPlan(Struct, frozen=True):
     zone: str = ""
     reachable: bool = True
     imagined: bool = False
-    problem: str = ""
+    absence: Absence = Absence()
     changes: tuple[Change, ...] = ()
     unchanged: int = 0
     prune_blocked: str = ""
     requests: int = 0
     additions: tuple[AddedTo, ...] = ()
+
+    @property
+    def problem(self) -> str:
+        """Why it could not be looked at, in words."""
+        return str(self.absence)
 
     @property
     def added(self) -> int:
@@ -231,6 +259,22 @@ class AgainstBase(Struct, frozen=True):
     problem: str = ""
 
 
+class ZoneFailure(Struct, frozen=True):
+    """A zone of which nothing could be planned; ``zone`` is external-dns where that writes it."""
+
+    zone: str
+    message: str
+    hint: str = ""
+
+    @property
+    def text(self) -> str:
+        """``example.org.: no answer (mend it)``, where it is clear that it is about DNS."""
+        return f"{self.zone}: {self.message}" + (f" ({self.hint})" if self.hint else "")
+
+    def __str__(self) -> str:
+        return f"DNS {self.text}"
+
+
 class Plan(Struct, frozen=True):
     """All clusters, sorted by name. ``violations`` non-empty: apply refuses to start.
 
@@ -244,16 +288,21 @@ class Plan(Struct, frozen=True):
     clusters: tuple[ClusterPlan, ...]
     commit: str = ""
     warnings: tuple[str, ...] = ()
-    violations: tuple[str, ...] = ()
+    violations: tuple[Violation, ...] = ()
     violation_hint: str = ""
     despite_guards: tuple[str, ...] = ()
     workloads: tuple[WorkloadRow, ...] = ()
     moves: tuple[str, ...] = ()
     health: tuple[ClusterHealth, ...] = ()
     dns: tuple[Object, ...] = ()
-    dns_errors: tuple[str, ...] = ()
+    dns_failures: tuple[ZoneFailure, ...] = ()
     simulated_outages: tuple[str, ...] = ()
     base: AgainstBase | None = None
+
+    @property
+    def dns_errors(self) -> tuple[str, ...]:
+        """What could not be planned of DNS, in words."""
+        return tuple(map(str, self.dns_failures))
 
     def summary(self) -> dict[str, int]:
         """Counts over all clusters: of objects for each Action (create, update, ...) and
@@ -282,7 +331,7 @@ class Plan(Struct, frozen=True):
     def has_failures(self) -> bool:
         """Whether some object was refused or hangs in deletion, or some cluster that should answer
         did not, or not to everything."""
-        return bool(self.dns_errors) or any(
+        return bool(self.dns_failures) or any(
             (not cl.reachable and not cl.imagined)
             or cl.prune_blocked
             or any(c.action in (Action.FAILED, Action.TERMINATING) for c in cl.changes)

@@ -13,7 +13,7 @@ from reconciler.api.kinds import REPLICAS, REPLICATED, RUN_PODS, scale_target, s
 from reconciler.api.objects import Object, ObjectKey, first_few
 from reconciler.cluster.kstatus import is_unavailable, ready_replicas, wanted_replicas
 from reconciler.failover import workload_health
-from reconciler.failover.availability import HAS_RUN, Availability, failover_rules_of, moves_away
+from reconciler.failover.availability import Availability, Stay, failover_rules_of, moves_away
 from reconciler.failover.cluster_health import settle
 from reconciler.federation.model import DesiredState, Workload
 from reconciler.plan.live_state import Live, shared_workloads, spread_workloads
@@ -61,7 +61,7 @@ def place_workloads(
     standing = availability.assumed - set(looked_at)
     doubtful = _doubtful(state, availability, looked_at)
     view = FleetView(
-        unavailable=availability.unavailable,
+        unavailable={name: str(why) for name, why in availability.unavailable.items()},
         returning=availability.returning | availability.new,
         present=_present(state, live, strangers),
         staying=availability.staying,
@@ -83,7 +83,9 @@ def place_workloads(
     moves: list[str] = [f"{w.namespaced_name}: leaves {c}: {why}" for w, c, why in _left(away)]
     out = frozenset(availability.unavailable.keys() | availability.lost)
     homeless = _homeless(usual, assignments, out) - {
-        w for w, stays in availability.staying.items() if HAS_RUN in stays.values()
+        w
+        for w, stays in availability.staying.items()
+        if any(stay.has_run for stay in stays.values())
     }
     moves += _degraded(usual, assignments, state, out, homeless)
     moves += _staying(usual, state, availability.staying)
@@ -285,15 +287,15 @@ def _degraded(
 def _staying(
     usual: Sequence[Assignment],
     state: DesiredState,
-    staying: Mapping[ObjectKey, Mapping[str, str]],
+    staying: Mapping[ObjectKey, Mapping[str, Stay]],
 ) -> list[str]:
     """Divided workloads that do not leave a cluster that is down, by cluster and reason."""
     divided = {w.key for w in shared_workloads(state)}
     found: dict[tuple[str, str], list[str]] = {}
     for one in usual:
-        for cluster, why in sorted(staying.get(one.workload, {}).items()):
+        for cluster, stay in sorted(staying.get(one.workload, {}).items()):
             if one.workload in divided and one.replicas.get(cluster):
-                found.setdefault((cluster, why), []).append(one.workload.namespaced_name)
+                found.setdefault((cluster, stay.why), []).append(one.workload.namespaced_name)
     return [
         f"not moved from {cluster}: {', '.join(names)} ({why})"
         for (cluster, why), names in sorted(found.items())

@@ -26,6 +26,7 @@ from reconciler.api.objects import (
     map_of,
     maps_of,
 )
+from reconciler.api.reasons import Cause, Reason, remark
 from reconciler.cluster.client import Member
 from reconciler.cluster.discovery import Discovery, GroupVersionKind, RESTMapping
 from reconciler.cluster.parallel import in_parallel
@@ -142,13 +143,13 @@ class PruneQuestion(Unshown, frozen=True):
     key: ObjectKey
     kind: GroupVersionKind
     live: Object
-    reason: str
+    reason: Reason
 
 
 def candidates(
     members: Mapping[ObjectKey, tuple[GroupVersionKind, Object]],
     wanted_here: Collection[ObjectKey],
-    reason: Callable[[ObjectKey], str],
+    reason: Callable[[ObjectKey], Reason],
 ) -> Iterator[PruneQuestion]:
     """Members that are not wanted in this cluster, in order, and the ``reason`` of each."""
     for key in sorted(key for key in members if key not in wanted_here):
@@ -167,7 +168,7 @@ def decide_prune(question: PruneQuestion, rules: DeletionRules) -> Change | str:
     annotations = metadata.get("annotations") or {}
     key, prune = question.key, rules.prune
     if is_going(question.live):
-        going = _change(question, Action.TERMINATING, question.reason)
+        going = _change(question, Action.TERMINATING, (question.reason,))
         return dataclasses.replace(going, error=deletion_words(question.live))
     # Anybody may have written these: what is neither yes nor no keeps the object.
     unclear = {
@@ -182,7 +183,7 @@ def decide_prune(question: PruneQuestion, rules: DeletionRules) -> Change | str:
         name, value = next(iter(unclear.items()))
         return f"its annotation {name} is {value!r}, and in doubt it stays"
     if "true" in (annotations.get(ORPHAN), annotations.get(KUBEFED_ORPHAN)):
-        return _change(question, Action.ORPHAN, f"{question.reason}, and marked to be orphaned")
+        return _change(question, Action.ORPHAN, (question.reason, Reason(Cause.ORPHANED)))
     if not prune.enabled:
         return "spec.prune.enabled is false"
     if annotations.get(PROTECT) == "true":
@@ -198,10 +199,11 @@ def decide_prune(question: PruneQuestion, rules: DeletionRules) -> Change | str:
     owners = ", ".join(
         f"{o.get('kind')} {o.get('name')}" for o in owner_references_of(question.live)
     )
-    told = [question.reason, f"owned by {owners}" if owners else ""]
+    told = [f"owned by {owners}" if owners else ""]
     if key.group_kind not in HOLDERS:
         told.append(taken_along(key, question.live, propagation))
-    return _change(question, Action.PRUNE, "; ".join(filter(None, told)), propagation)
+    reasons = (question.reason, *(remark(text) for text in told if text))
+    return _change(question, Action.PRUNE, reasons, propagation)
 
 
 def _is_our_own(key: ObjectKey, labels: Mapping[str, str], own: Collection[str]) -> bool:
@@ -289,14 +291,14 @@ def recheck_prune(change: Change, live: Object, rules: DeletionRules, applyset: 
         return "" if same else "it was changed since the plan"
     kind = GroupVersionKind(change.api_version, change.key.kind)
     then, now = (
-        decide_prune(PruneQuestion(change.key, kind, obj, "it is no longer wanted"), rules)
+        decide_prune(PruneQuestion(change.key, kind, obj, remark("it is no longer wanted")), rules)
         for obj in (change.live or live, live)
     )
     if isinstance(then, str) or then.action is not change.action:
         return ""  # Released by somebody who asked for it, whatever the rules say.
     if isinstance(now, str):
         return now
-    if (then.action, then.reason, then.propagation) == (now.action, now.reason, now.propagation):
+    if (then.action, then.reasons, then.propagation) == (now.action, now.reasons, now.propagation):
         return ""
     return f"since the plan it is to {now.action} ({now.propagation} deletion): {now.reason}"
 
@@ -311,14 +313,17 @@ def _substance(obj: Object) -> bytes:
 
 
 def _change(
-    question: PruneQuestion, action: Action, reason: str, propagation: str = "Background"
+    question: PruneQuestion,
+    action: Action,
+    reasons: tuple[Reason, ...],
+    propagation: str = "Background",
 ) -> Change:
     metadata = question.live["metadata"]
     return Change(
         action,
         question.key,
         question.kind.api_version,
-        reason=reason,
+        reasons=reasons,
         uid=str(metadata.get("uid", "")),
         resource_version=str(metadata.get("resourceVersion", "")),
         propagation=propagation,

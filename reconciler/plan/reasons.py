@@ -8,16 +8,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from reconciler.api.objects import Object, Unshown
+from reconciler.api.reasons import DRIFTS, Cause, Reason
 from reconciler.inventory.managed_fields import Fields, entries_of, fields_of, is_ours
 from reconciler.plan.diff import Question
 from reconciler.plan.fields import REPLICAS_FIELD, Step, entry_holds, field_owners
-from reconciler.plan.model import BY_THE_SERVER, FieldChange
-
-IN_GIT = "changed in Git"
-NO_LONGER_IN_GIT = "no longer in Git"
-DRIFT = "drift"
-TAKEN = "taken by force from"
-ADOPTED = "adopted"
+from reconciler.plan.model import FieldChange
 
 
 class Grounds(Unshown, frozen=True):
@@ -35,31 +30,31 @@ class Grounds(Unshown, frozen=True):
     forced: bool
     adopting: bool
 
-    def why(self, steps: tuple[Step, ...]) -> str:
-        """The reason of one field, with those who lose it: their ownership is taken by force."""
+    def why(self, steps: tuple[Step, ...]) -> tuple[Reason, ...]:
+        """The reasons of one field: its cause, and those who lose it, as their ownership is taken
+        by force."""
         owners = field_owners(self.live, steps)
         cause = self._cause(steps, owners)
         if not (self.forced and owners):
-            return cause
+            return (cause,)
         # Who changed a field by hand is named as such; another applier will apply it again.
-        losers = (
-            field_owners(self.live, steps, appliers=True) if cause.startswith(DRIFT) else owners
-        )
-        return f"{cause}; {TAKEN} {', '.join(losers)}" if losers else cause
+        drifted = cause.cause is Cause.DRIFT
+        losers = field_owners(self.live, steps, appliers=True) if drifted else owners
+        return (cause, Reason(Cause.TAKEN_BY_FORCE, tuple(losers))) if losers else (cause,)
 
-    def _cause(self, steps: tuple[Step, ...], owners: Sequence[str]) -> str:
+    def _cause(self, steps: tuple[Step, ...], owners: Sequence[str]) -> Reason:
         if self.adopting:
-            return ADOPTED
+            return Reason(Cause.ADOPTED)
         will = entry_holds(_ours(self.result), self.result, steps)
+        edited = self.question is Question.EDITED
         if not self.recorded:
-            return IN_GIT if self.question is Question.EDITED else "differs from Git"
+            return Reason(Cause.IN_GIT if edited else Cause.DIFFERS)
         was = self._held(self.recorded, steps)
         if not will:
-            return NO_LONGER_IN_GIT if was else BY_THE_SERVER
-        edited = self.question is Question.EDITED
+            return Reason(Cause.NO_LONGER_IN_GIT if was else Cause.BY_THE_SERVER)
         if edited and (not was or self._held(_ours(self.live), steps)):
-            return IN_GIT
-        return f"{DRIFT}: changed by {', '.join(owners)}" if owners else DRIFT
+            return Reason(Cause.IN_GIT)
+        return Reason(Cause.DRIFT, tuple(owners))
 
     def _held(self, fields: Fields, steps: tuple[Step, ...]) -> bool:
         return entry_holds(fields, self.live, steps) or entry_holds(fields, self.result, steps)
@@ -69,26 +64,27 @@ def _ours(obj: Object) -> Fields:
     return fields_of(filter(is_ours, entries_of(obj)))
 
 
-def in_all(fields: Sequence[FieldChange]) -> str:
+def in_all(fields: Sequence[FieldChange]) -> tuple[Reason, ...]:
     """The reasons of an object's fields together: ``changed in Git; drift: changed by alice``."""
-    causes = [field.reason.partition("; ")[0] for field in fields]
-    if causes == [IN_GIT] and fields[0].path == REPLICAS_FIELD:
-        causes = ["its share of the replicas changes"]
-    drifted = [f for f, cause in zip(fields, causes, strict=True) if cause.startswith(DRIFT)]
-    told = {
-        IN_GIT if cause == NO_LONGER_IN_GIT else cause: ""
+    causes = [reason.cause for field in fields for reason in field.reasons]
+    causes = [cause for cause in causes if cause is not Cause.TAKEN_BY_FORCE]
+    if causes == [Cause.IN_GIT] and fields[0].path == REPLICAS_FIELD:
+        causes = [Cause.SHARE_OF_REPLICAS]
+    told = dict.fromkeys(
+        Reason(Cause.IN_GIT if cause is Cause.NO_LONGER_IN_GIT else cause)
         for cause in causes
-        if not cause.startswith((DRIFT, BY_THE_SERVER))
-    }
-    if drifted:
+        if cause not in (*DRIFTS, Cause.BY_THE_SERVER)
+    )
+    if Cause.DRIFT in causes:
+        drifted = [f for f in fields if any(r.cause is Cause.DRIFT for r in f.reasons)]
         hands = sorted({manager for field in drifted for manager in field.managers})
-        told[f"{DRIFT}: changed by {', '.join(hands)}" if hands else DRIFT] = ""
+        told[Reason(Cause.DRIFT, tuple(hands))] = None
     if losers := losers_of(fields):
-        told[f"{TAKEN} {', '.join(losers)}"] = ""
-    return "; ".join(told) or BY_THE_SERVER
+        told[Reason(Cause.TAKEN_BY_FORCE, losers)] = None
+    return tuple(told) or (Reason(Cause.BY_THE_SERVER),)
 
 
-def losers_of(fields: Sequence[FieldChange]) -> list[str]:
+def losers_of(fields: Sequence[FieldChange]) -> tuple[str, ...]:
     """The field managers from whom some of the fields are taken by force."""
-    told = (field.reason.partition(f"{TAKEN} ")[2] for field in fields)
-    return sorted({name for names in told if names for name in names.split(", ")})
+    taken = (r for field in fields for r in field.reasons if r.cause is Cause.TAKEN_BY_FORCE)
+    return tuple(sorted({name for reason in taken for name in reason.names}))

@@ -44,7 +44,7 @@ def without_values(
     return dataclasses.replace(
         change,
         hidden=hidden,
-        reason=without_items(change.reason),
+        reasons=tuple(replace(r, detail=without_items(r.detail)) for r in change.reasons),
         error=without_items(change.error),
         fields=mask(change.fields, hidden),
         stays=tuple(

@@ -21,6 +21,7 @@ from reconciler.api.errors import (
     ReconcileError,
     SourceError,
     StalePlan,
+    Violation,
 )
 from reconciler.api.objects import ObjectKey
 from reconciler.plan.model import Action, Plan, RunResult
@@ -213,9 +214,10 @@ def _of_object(text: str, cluster: str, key: ObjectKey) -> Failure:
     return Failure(FailureKind.OBJECT, text, cluster, str(key), named=str(key))
 
 
-def _guards(violations: tuple[str, ...]) -> tuple[Failure, ...]:
+def _guards(violations: tuple[Violation, ...]) -> tuple[Failure, ...]:
     return tuple(
-        Failure(FailureKind.GUARD, text, subject=_without_figures(text)) for text in violations
+        Failure(FailureKind.GUARD, str(one), subject=one.subject or _without_figures(str(one)))
+        for one in violations
     )
 
 

@@ -24,7 +24,7 @@ def plan_document(plan: Plan) -> dict[str, Any]:
         "summary": plan.summary(),
         "clusters": [_cluster(cluster) for cluster in plan.clusters],
         "warnings": list(plan.warnings),
-        "violations": list(plan.violations),
+        "violations": [str(one) for one in plan.violations],
         "violationHint": plan.violation_hint,
         "despiteGuards": list(plan.despite_guards),
         "simulatedOutages": list(plan.simulated_outages),

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from msgspec import Struct
 
 from reconciler.failover.cluster_health import ClusterHealth
-from reconciler.failover.probe import Signal
+from reconciler.failover.probe import Finding, Signal
 from reconciler.plan.model import Action, ClusterPlan, Plan, RunResult
 from reconciler.report.grouping import few, together
 from reconciler.report.wording import key_text, unwritten_records
@@ -35,12 +35,15 @@ def _health(cluster: ClusterPlan, probed: ClusterHealth | None) -> Health:
             return Health("ok", "reachable")
         return Health("down", "unreachable", cluster.problem)
     sign, word = _sign(probed)
-    reason = _reason(probed)
+    reason = _reason(probed, imagined=cluster.imagined)
     if not cluster.reachable and sign in ("ok", "degraded"):
         # It answered the probe, and not what was asked of it later.
         sign, word = "down", "unreachable"
-    if not cluster.reachable and not (probed.reason and probed.reason in cluster.problem):
-        reason = f"{cluster.problem}; {reason}" if reason else cluster.problem
+    absence = cluster.absence
+    if not cluster.reachable and not (probed.reason and probed.reason == absence.reason):
+        # That it is down, the word says.
+        why = absence.reason if word == "down" else str(absence)
+        reason = f"{why}; {reason}" if reason else why
     return Health(sign, word, reason or ("" if cluster.reachable else cluster.problem))
 
 
@@ -56,16 +59,16 @@ def _sign(probed: ClusterHealth) -> tuple[str, str]:
     return "ok", "healthy"
 
 
-def _reason(probed: ClusterHealth) -> str:
+def _reason(probed: ClusterHealth, *, imagined: bool) -> str:
     """``connection refused; since 2026-03-01 10:00 UTC``."""
-    return "; ".join(part for part in _parts(probed) if part)
+    return "; ".join(part for part in _parts(probed, imagined) if part)
 
 
-def _parts(probed: ClusterHealth) -> Iterator[str]:
+def _parts(probed: ClusterHealth, imagined: bool) -> Iterator[str]:
     yield probed.reason
-    if probed.nodes and probed.ready_nodes != probed.nodes and "nodes" not in probed.reason:
+    told = probed.diagnosis.finding is Finding.FEW_NODES
+    if probed.nodes and probed.ready_nodes != probed.nodes and not told:
         yield f"{probed.ready_nodes} of {probed.nodes} nodes ready"
-    imagined = probed.reason.startswith("simulated outage")
     if probed.phase is not Phase.UP and probed.since and not imagined:
         yield f"since {datetime.fromtimestamp(probed.since, UTC):%Y-%m-%d %H:%M} UTC"
     yield probed.outlook
@@ -109,7 +112,7 @@ class Notice(Struct, frozen=True):
 def notices(plan: Plan, result: RunResult | None = None) -> Iterator[Notice]:
     """All of them, the gravest first, each sort up to a limit; what a run did if it is one."""
     for level, word, texts in (
-        ("stop", "Stopped by a guard", list(plan.violations)),
+        ("stop", "Stopped by a guard", list(map(str, plan.violations))),
         ("warning", "Under the guard", list(plan.despite_guards)),
         ("stop", "Run stopped", [result.stopped] if result and result.stopped else []),
         ("stop", "Error", list(result.errors) if result else []),
@@ -146,7 +149,7 @@ def _blocked(clusters: Sequence[ClusterPlan]) -> Iterator[str]:
 
 
 def _dns(plan: Plan, result: RunResult | None) -> Iterator[str]:
-    yield from (text.removeprefix("DNS ") for text in plan.dns_errors)
+    yield from (failure.text for failure in plan.dns_failures)
     if result:
         yield from (f"{zone}: {text}" for zone, text in unwritten_records(result))
 

@@ -179,7 +179,7 @@ def _notices(plan: Plan, style: Style) -> Iterator[str]:
         yield from style.wrapped("Simulated: an outage of ", outage, 2, "35;1")
     yield from _unreachable(plan, style)
     for violation in plan.violations:
-        yield from style.wrapped("Stopped by a guard: ", violation, 2, ALARM)
+        yield from style.wrapped("Stopped by a guard: ", str(violation), 2, ALARM)
     for text in plan.despite_guards:
         yield from style.wrapped("  ", text, 4)
     for error in plan.dns_errors:

@@ -15,10 +15,10 @@ from typing import Any
 import orjson
 
 from reconciler.api.objects import Object, ObjectKey, map_of, maps_of
+from reconciler.api.reasons import reasons_text
 from reconciler.plan.fields import reads_as_other_type
 from reconciler.plan.model import (
     ABSENT,
-    CHOSEN,
     Action,
     Addition,
     Change,
@@ -27,6 +27,7 @@ from reconciler.plan.model import (
     RunResult,
     Staying,
     WorkloadRow,
+    is_chosen,
 )
 from reconciler.report.terminal import visible
 
@@ -101,11 +102,12 @@ def _quoted(value: Any) -> str:
 def why_field(field: FieldChange, change: Change) -> str:
     """What the note on the object does not say of one of its fields: why just this one changes, and
     who owns it. Empty where there is no more to say."""
-    said = field.reason == change.reason or CHOSEN in repr(field.after)
-    told = "" if said else field.reason
-    others = [name for name in field.managers if name not in f"{change.reason} {told}"]
+    said = field.reasons == change.reasons or is_chosen(field.after)
+    told = () if said else field.reasons
+    named = {name for reason in (*change.reasons, *told) for name in reason.names}
+    others = [name for name in field.managers if name not in named]
     owned = f"owned by {', '.join(others)}" if others else ""
-    return visible("; ".join(part for part in (told, owned) if part))
+    return visible("; ".join(part for part in (reasons_text(told), owned) if part))
 
 
 def staying_text(field: Staying) -> str:

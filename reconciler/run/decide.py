@@ -18,8 +18,8 @@ from reconciler.cluster.responses import reading_answers
 from reconciler.dns.step import asks_for_records
 from reconciler.failover.availability import assess
 from reconciler.failover.clock import ahead_of, aligned, step_of, witnessed
-from reconciler.failover.cluster_health import ClusterHealth, duration_words
-from reconciler.failover.probe import Probe, Signal, probe_all
+from reconciler.failover.cluster_health import Absence, ClusterHealth, duration_words
+from reconciler.failover.probe import Probe, Signal, probe_all, worded
 from reconciler.federation.model import Cluster, DesiredState, Workload
 from reconciler.git.owner import Claimant
 from reconciler.inventory.applyset import IDENTITY, identity_of
@@ -126,7 +126,7 @@ def decide_fleet(
         connect,
         progress,
     )
-    if mistaken := {one.cluster.name: one.problem for one in seen if one.mistaken}:
+    if mistaken := {one.cluster.name: one.absence.reason for one in seen if one.mistaken}:
         # How another cluster is says nothing of this one, which may be down or not.
         probes = tuple(_unknown(p, mistaken.get(p.cluster, "")) for p in probes)
         availability = assess(state, memory, probes, outages, now)
@@ -152,7 +152,7 @@ def decide_fleet(
         placing.moves,
         placing.doubtful | availability.silent,
         availability.tainted,
-        availability.unavailable,
+        {name: why.reason for name, why in availability.unavailable.items()},
     )
     return FleetOutlook(
         _with_what_stays(fleet, decision, seen, connect),
@@ -243,7 +243,7 @@ def _with_what_stays(
                 return ""
             why = is_current(live, due)
         elif name in mine or name in decision.left_alone:
-            why = decision.left_alone.get(name) or mine[name].problem
+            why = str(decision.left_alone.get(name) or mine[name].absence)
         else:
             why = _state_elsewhere(sure, clusters[name], workload, key, due)
         return f"it is ready in {name}: {why}" if why else ""
@@ -275,7 +275,7 @@ def _state_elsewhere(
 def _look(
     fleet: RunInputs,
     clusters: Sequence[Cluster],
-    left_alone: Mapping[str, str],
+    left_alone: Mapping[str, Absence],
     partly: Collection[str],
     connect: Connect,
     progress: Progress,
@@ -315,7 +315,10 @@ def _probe(
     asked = [cluster for cluster in state.clusters if cluster.name not in simulated]
     progress.phase("probe", len(asked))
     found = probe_all(connect, asked, rules, done=lambda: progress.advance("probe"))
-    return (*found, *(Probe(name, Signal.UNHEALTHY, why) for name, why in simulated.items()))
+    return (
+        *found,
+        *(Probe(name, Signal.UNHEALTHY, worded(why)) for name, why in simulated.items()),
+    )
 
 
 def _identified(
@@ -344,7 +347,7 @@ def _identified(
 
 
 def _unknown(probe: Probe, why: str) -> Probe:
-    return Probe(probe.cluster, Signal.UNKNOWN, why, answers=False) if why else probe
+    return Probe(probe.cluster, Signal.UNKNOWN, worded(why), answers=False) if why else probe
 
 
 def _servers(fleet: RunInputs, seen: Sequence[MemberState]) -> tuple[dict[str, str], list[str]]:

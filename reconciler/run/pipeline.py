@@ -19,6 +19,8 @@ from reconciler.api.errors import (
     ReconcileError,
     StalePlan,
     UsageError,
+    Violation,
+    WordedViolation,
 )
 from reconciler.api.objects import ObjectKey
 from reconciler.api.options import RunOptions, usual_seconds
@@ -34,6 +36,7 @@ from reconciler.dns.step import (
     withdrawals,
     write_records,
 )
+from reconciler.failover.cluster_health import Absence
 from reconciler.failover.simulate import simulated_outages
 from reconciler.federation.model import DesiredState, Federation
 from reconciler.git.owner import Claimant, Owner
@@ -390,9 +393,8 @@ def apply_plan(
     violations = (*plan.violations, *_guards_of_others(prepared))
     if violations:
         done, undone = _rescue(prepared, stopped) if unattended else ([], [])
-        raise GuardViolation(
-            (*violations, *errors, *undone), done=done, hint=plan.violation_hint or HINT
-        )
+        others = [WordedViolation(text=text) for text in (*errors, *undone)]
+        raise GuardViolation((*violations, *others), done=done, hint=plan.violation_hint or HINT)
     # A name leaves what is down, or about to be pruned, before anything else is done.
     records = write_records(prepared.records, prepared.connector, stopped)
     names = _names_of(prepared, records)
@@ -420,7 +422,7 @@ def apply_plan(
     return replace(result, errors=(*result.errors, *errors)) if errors else result
 
 
-def _guards_of_others(prepared: Prepared) -> list[str]:
+def _guards_of_others(prepared: Prepared) -> list[Violation]:
     """Which limits the plans of other pods pass: what one run would not delete, no pod does.
 
     A pod that deletes nothing waits for nobody, and one that passes a limit itself stops by that.
@@ -428,10 +430,11 @@ def _guards_of_others(prepared: Prepared) -> list[str]:
     shared, plan = prepared.round, prepared.plan
     if shared is None:
         return []
-    shared.tell_guards(plan.violations)
+    shared.tell_guards([str(one) for one in plan.violations])
     if plan.violations or not deletions_of([change for _, change in plan.writes()]):
         return []
-    return shared.await_guards(_patience(prepared.connector))
+    told = shared.await_guards(_patience(prepared.connector))
+    return [WordedViolation(text=text) for text in told]
 
 
 def _patience(connector: Connector) -> float:
@@ -561,7 +564,7 @@ def _plan_one(
     settings: PlanSettings,
 ) -> MemberWork | ClusterPlan:
     if one.member is None or one.observation is None:
-        return unreachable_plan(one.cluster, one.problem)
+        return unreachable_plan(one.cluster, one.absence)
     desired = rendering.objects[one.cluster.name]
     observation = one.observation
     wanted = {GroupVersionKind.of(d.body) for d in desired}
@@ -574,7 +577,7 @@ def _plan_one(
                 one.member, one.cluster, observation, desired, absent, state.federation, settings
             )
     except ClusterError as error:
-        return unreachable_plan(one.cluster, words_of(error))
+        return unreachable_plan(one.cluster, Absence(words_of(error)))
     finally:
         one.member.rest()
     return replace(work, plan=replace(work.plan, requests=one.member.requests))

@@ -91,7 +91,7 @@ def _try(
 ) -> FailoverTargets:
     name, member, observation = one.cluster.name, one.member, one.observation
     if member is None or observation is None:
-        return FailoverTargets(unanswered={name: one.problem})
+        return FailoverTargets(unanswered={name: str(one.absence)})
     crds = crds_in([d.body for d in desired])
     applyset = observation.inventory.applyset
     # With all that is there anyway, whose Namespaces and kinds they need.

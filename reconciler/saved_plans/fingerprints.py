@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from reconciler.api.objects import Object
+from reconciler.api.reasons import Cause, Reason
 from reconciler.federation.overrides import split_pointer
 from reconciler.inventory.managed_fields import Fields, entries_of, fields_of, is_ours, owned_values
 from reconciler.inventory.records import Digester
@@ -84,8 +85,9 @@ def _fields(
     state = {**resting_state(live, retained)}
     state["metadata"] = {**state["metadata"], "managedFields": entries_of(live)}
     nothing: Object = {"metadata": {}}
-    found = changed_fields(state, nothing, lambda steps: "counts" * counts(steps))
-    return {f.path: [digester.of(f.before), *f.managers] for f in found if f.reason}
+    counted = (Reason(Cause.IN_GIT),)
+    found = changed_fields(state, nothing, lambda steps: counted if counts(steps) else ())
+    return {f.path: [digester.of(f.before), *f.managers] for f in found if f.reasons}
 
 
 def _last_writer(live: Object) -> str:

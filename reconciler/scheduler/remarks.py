@@ -9,6 +9,7 @@ from msgspec import Struct
 
 from reconciler.api.kinds import RUN_PODS, scale_target, scaled_as
 from reconciler.api.objects import ObjectKey, first_few
+from reconciler.api.reasons import Cause, Reason
 from reconciler.federation.model import DesiredState, Workload
 from reconciler.federation.references import needs
 from reconciler.scheduler.model import Assignment
@@ -114,24 +115,21 @@ def _at(workload: Workload, text: str) -> str:
 # -- why something is not placed -------------------------------------------------------------------
 
 
-REMOVED = "removed from Git"
-
-
 class Unplaced(Struct, frozen=True):
     """``nowhere``: what may go to no cluster at all although nobody said so, with the reason."""
 
     placed: Mapping[ObjectKey, tuple[Workload, Assignment]] = {}
     nowhere: Mapping[ObjectKey, str] = {}
 
-    def reason(self, key: ObjectKey, cluster: str) -> str:
+    def reason(self, key: ObjectKey, cluster: str) -> Reason:
         """Why ``cluster`` is not to have the object, which it has."""
         if key not in self.placed:
-            return REMOVED
+            return Reason(Cause.REMOVED)
         workload, assignment = self.placed[key]
         why = assignment.left_out.get(cluster) or _why_not(workload, cluster)
         if assignment.replicas or assignment.spare:
-            return f"no longer placed here ({why})"
-        return f"no longer placed anywhere ({why})"
+            return Reason(Cause.PLACED_ELSEWHERE, detail=why)
+        return Reason(Cause.PLACED_NOWHERE, detail=why)
 
     def warnings(self) -> list[str]:
         """What goes nowhere, once for each rule that says so."""

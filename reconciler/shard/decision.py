@@ -12,9 +12,10 @@ from msgspec.structs import replace
 
 from reconciler.api.errors import ReconcileError
 from reconciler.api.objects import ObjectKey
+from reconciler.failover.cluster_health import Absence
 from reconciler.scheduler.model import Assignment
 
-VERSION = 2
+VERSION = 3
 MAX_INFLATED = 64 * 1024 * 1024
 
 
@@ -33,7 +34,7 @@ class FleetDecision(Struct, frozen=True):
 
     commit: str
     assignments: tuple[Assignment, ...]
-    left_alone: Mapping[str, str] = field(default_factory=dict)
+    left_alone: Mapping[str, Absence] = field(default_factory=dict)
     lost: frozenset[str] = frozenset()
     moves: tuple[str, ...] = ()
     doubtful: frozenset[str] = frozenset()
@@ -52,7 +53,7 @@ def encode_decision(decision: FleetDecision, usual: Sequence[Assignment]) -> byt
             for a in decision.assignments
             if _told(a) != _told(same[a.workload])
         ],
-        "leftAlone": dict(decision.left_alone),
+        "leftAlone": {n: [why.reason, why.down] for n, why in decision.left_alone.items()},
         "lost": sorted(decision.lost),
         "moves": list(decision.moves),
         "doubtful": sorted(decision.doubtful),
@@ -83,7 +84,10 @@ def decode_decision(data: bytes, usual: Sequence[Assignment]) -> FleetDecision:
                 else a
                 for a in usual
             ),
-            {str(name): str(why) for name, why in document["leftAlone"].items()},
+            {
+                str(name): Absence(str(reason), bool(down))
+                for name, (reason, down) in document["leftAlone"].items()
+            },
             frozenset(str(name) for name in document["lost"]),
             tuple(str(move) for move in document["moves"]),
             frozenset(str(name) for name in document["doubtful"]),

@@ -151,7 +151,7 @@ def test_a_file_that_is_no_kubeconfig_costs_those_that_need_it(
 
 def test_an_unusable_authority_says_nothing_of_the_cluster(tmp_path: Path) -> None:
     """Or a broken caBundle would count as an outage."""
-    from reconciler.cluster.curl import Exchange, Limits, NoAnswer
+    from reconciler.cluster.curl import Exchange, HttpRequest, Limits, NoAnswer
 
     document = {
         "clusters": [
@@ -169,5 +169,5 @@ def test_an_unusable_authority_says_nothing_of_the_cluster(tmp_path: Path) -> No
     connector = Connector.from_file(str(tmp_path / "config"), "x")
     endpoint = connector.kubeconfig.endpoint("c", "c")
     with pytest.raises(NoAnswer) as caught:
-        Exchange("c", endpoint).send("GET", "/", None, {}, Limits(1, 1, 1))
+        Exchange("c", endpoint).send(HttpRequest("GET", "/", None, {}, Limits(1, 1, 1)))
     assert caught.value.cause in ("certificate", "refused")

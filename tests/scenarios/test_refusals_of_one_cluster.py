@@ -80,7 +80,7 @@ def test_what_every_cluster_refuses_as_malformed_stops_all(world: World, sandbox
     for name in ("aws", "gcp"):
         refuse(sandbox, name, "older version")
     world.write("settings.yaml", SETTINGS)
-    (violation,) = world.plan().violations
+    (violation,) = map(str, world.plan().violations)
     assert "ConfigMap shop/settings" in violation
 
 
@@ -127,5 +127,5 @@ def test_a_kind_that_is_wanted_only_where_it_is_lacking_is_that_clusters_trouble
 
 def test_a_kind_that_no_cluster_has_is_a_mistake_in_git(world: World) -> None:
     world.write("box.yaml", BOX)
-    (violation,) = world.plan().violations
+    (violation,) = map(str, world.plan().violations)
     assert "does not serve Box" in violation

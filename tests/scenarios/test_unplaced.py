@@ -118,7 +118,7 @@ def test_a_kubefed_placement_that_no_longer_says_where_is_stopped_by_the_guard(
     assert placed.apply().ok
     placed.write("settings.yaml", KUBEFED % "{}")
     prepared = placed.prepare()
-    (violation,) = prepared.plan.violations
+    (violation,) = map(str, prepared.plan.violations)
     assert "no longer placed anywhere: ConfigMap shop/settings" in violation
     with pytest.raises(GuardViolation):
         apply_plan(prepared)

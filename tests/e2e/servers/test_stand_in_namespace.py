@@ -98,7 +98,7 @@ def test_what_default_refuses_is_not_invalid_and_runs_where_it_belongs(world: Wo
 )
 def test_a_fault_of_form_still_stops_every_write(world: World, right: str, wrong: str) -> None:
     world.write("fresh.yaml", FRESH.replace(right, wrong))
-    (violation,) = world.plan().violations
+    (violation,) = map(str, world.plan().violations)
     assert "refused as invalid" in violation
 
 
@@ -143,7 +143,7 @@ def test_what_an_apply_alone_refuses_is_known_before_its_namespace_is_made(world
     assert world.apply().ok
     world.write("fresh.yaml", "{apiVersion: v1, kind: Namespace, metadata: {name: fresh}}")
     world.write("box.yaml", TWICE)
-    (violation,) = world.plan().violations
+    (violation,) = map(str, world.plan().violations)
     assert "Box.example.com fresh/parcel (box.yaml:2:1)" in violation
     assert "(fresh/parcel; example.com/v1, Kind=Box)" in violation
     assert 'duplicate entries for key [name="a"]' in violation
@@ -169,5 +169,5 @@ def test_what_is_too_large_with_its_ownership_is_known_beforehand(world: World, 
     # What the server alone finds too large is told with the way out, too.
     world.write("many.yaml", json.dumps({**body, "data": {"a": "eHh4" * 400_000}}))
     plan = world.plan()
-    told = [*plan.violations, *(c.error for cl in plan.clusters for c in cl.changes)]
+    told = [*map(str, plan.violations), *(c.error for cl in plan.clusters for c in cl.changes)]
     assert any("too large" in text or "1 MiB of values" in text for text in told), told

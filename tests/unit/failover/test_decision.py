@@ -13,7 +13,7 @@ from reconciler.failover.cluster_health import (
     limit_of,
     settle,
 )
-from reconciler.failover.probe import A_PAGE, Nodes, Probe, ProbeAttempt, Signal, judge
+from reconciler.failover.probe import A_PAGE, Nodes, Probe, ProbeAttempt, Signal, judge, worded
 from reconciler.federation.model import FailoverRules
 from reconciler.state.memory import ClusterMemory, Phase
 
@@ -31,7 +31,7 @@ SIGNALS = {"+": Signal.HEALTHY, "-": Signal.UNHEALTHY, "?": Signal.UNKNOWN}
 def probes(signs: str) -> list[Probe]:
     """``-++``: the first cluster is unhealthy, the others are not."""
     return [
-        Probe(name, SIGNALS[sign], "timeout" if sign == "-" else "")
+        Probe(name, SIGNALS[sign], worded("timeout" if sign == "-" else ""))
         for name, sign in zip(NAMES, signs, strict=True)
     ]
 

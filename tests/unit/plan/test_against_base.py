@@ -7,7 +7,12 @@ import dataclasses
 import pytest
 from msgspec.structs import replace
 
+from reconciler.api.errors import Violation
+from reconciler.api.objects import ObjectKey
+from reconciler.api.reasons import Cause, Reason
+from reconciler.failover.cluster_health import Absence
 from reconciler.plan.compare_base import against_base
+from reconciler.plan.guards import InvalidManifest, TooManyDeletions
 from reconciler.plan.model import Action, Change, ClusterPlan, Plan
 from tests.unit.report.changes import CATALOG, CONFLICT, CREATE, PRUNE, image, replicas
 from tests.unit.report.fleets import failover, guarded, large_fleet, unwell, web_shop
@@ -39,7 +44,7 @@ def test_a_plan_against_itself_has_nothing_but_what_could_not_be_looked_at(make:
 
 def test_words_and_lines_do_not_make_a_change_another() -> None:
     reworded = dataclasses.replace(
-        CATALOG, reason="drift", origin="b.yaml:9:1", resource_version="9"
+        CATALOG, reasons=(Reason(Cause.DRIFT),), origin="b.yaml:9:1", resource_version="9"
     )
     assert shown(plan(reworded), plan(CATALOG)) == ()
 
@@ -84,7 +89,9 @@ def test_a_refusal_that_both_have_is_counted_and_fails_nothing() -> None:
 
 
 def test_a_cluster_that_the_base_could_not_look_at_is_shown_whole_and_told() -> None:
-    lost = replace(plan(), clusters=(ClusterPlan("aws", reachable=False, problem="no answer"),))
+    lost = replace(
+        plan(), clusters=(ClusterPlan("aws", reachable=False, absence=Absence("no answer")),)
+    )
     found = against_base(plan(CATALOG), lost, "main")
     assert found.clusters[0].changes == (CATALOG,)
     assert found.warnings == ("aws: nothing is left out there, as for main: no answer",)
@@ -98,25 +105,30 @@ def test_changes_of_a_cluster_that_left_are_avoided() -> None:
     assert [(one.cluster, one.change) for one in found.base.avoided] == [("gcp", CATALOG)]
 
 
-TOO_MANY = "aws: {} deletions, spec.guards.maxDeletions is 0"
-INVALID = "refused as invalid: Deployment.apps shop/web ({}): no such field"
+def too_many(count: int) -> Violation:
+    return TooManyDeletions("aws", count, 0)
+
+
+def invalid(origin: str) -> Violation:
+    key = ObjectKey("apps", "Deployment", "shop", "web")
+    return InvalidManifest(key=key, origin=origin, error="no such field")
 
 
 @pytest.mark.parametrize(
     ("head", "base", "to_blame"),
     [
-        (plan(PRUNE, violations=(TOO_MANY.format(1),)), plan(), True),
+        (plan(PRUNE, violations=(too_many(1),)), plan(), True),
         (
-            plan(PRUNE, violations=(TOO_MANY.format(1),)),
-            plan(PRUNE, CATALOG, violations=(TOO_MANY.format(1),)),
+            plan(PRUNE, violations=(too_many(1),)),
+            plan(PRUNE, CATALOG, violations=(too_many(1),)),
             False,
         ),
         (
-            plan(PRUNE, violations=(TOO_MANY.format(1),)),
+            plan(PRUNE, violations=(too_many(1),)),
             plan(
                 PRUNE,
                 dataclasses.replace(CATALOG, action=Action.PRUNE),
-                violations=(TOO_MANY.format(2),),
+                violations=(too_many(2),),
             ),
             False,
         ),
@@ -124,14 +136,14 @@ INVALID = "refused as invalid: Deployment.apps shop/web ({}): no such field"
             plan(
                 PRUNE,
                 dataclasses.replace(CATALOG, action=Action.PRUNE),
-                violations=(TOO_MANY.format(2),),
+                violations=(too_many(2),),
             ),
-            plan(PRUNE, violations=(TOO_MANY.format(1),)),
+            plan(PRUNE, violations=(too_many(1),)),
             True,
         ),
         (
-            plan(violations=(INVALID.format("web.yaml:9:1"),)),
-            plan(violations=(INVALID.format("web.yaml:1:1"),)),
+            plan(violations=(invalid("web.yaml:9:1"),)),
+            plan(violations=(invalid("web.yaml:1:1"),)),
             False,
         ),
     ],

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from reconciler.api.objects import ObjectKey
+from reconciler.api.reasons import Cause, Reason
 from reconciler.federation.model import GuardRules
 from reconciler.plan.guards import Deletions, violations
 from reconciler.plan.model import Action, Change
@@ -43,15 +44,16 @@ def test_a_flag_replaces_the_rules_for_once() -> None:
 
 
 def test_the_message_names_figures_rule_and_flag() -> None:
-    (text,) = violations(figures(60, 100), GuardRules(max_deletion_share=0.3))
+    (found,) = violations(figures(60, 100), GuardRules(max_deletion_share=0.3))
+    text = str(found)
     assert "60 of 100 objects (60%)" in text
     assert "spec.guards.maxDeletionShare is 30%" in text
     assert "--max-deletions 60" in text
 
 
-def deletions(*reasons: str, kind: str = "ConfigMap", **more: int) -> Deletions:
+def deletions(*reasons: Reason, kind: str = "ConfigMap", **more: int) -> Deletions:
     changes = tuple(
-        Change(Action.PRUNE, ObjectKey("", kind, "", f"n{i}"), "v1", reason=reason)
+        Change(Action.PRUNE, ObjectKey("", kind, "", f"n{i}"), "v1", reasons=(reason,))
         for i, reason in enumerate(reasons)
     )
     given = {"inventory": len(changes), "inventory_namespaces": 0, "wanted": 0}
@@ -59,17 +61,19 @@ def deletions(*reasons: str, kind: str = "ConfigMap", **more: int) -> Deletions:
 
 
 def test_an_inventory_of_one_object_is_guarded_unless_it_moves() -> None:
-    (text,) = violations(deletions("removed from Git"), GuardRules())
-    assert text.startswith("aws: nothing is wanted any more where 1 object was; --max-deletions 1")
-    assert not violations(deletions("no longer placed in aws"), GuardRules())
+    (found,) = violations(deletions(Reason(Cause.REMOVED)), GuardRules())
+    assert str(found).startswith(
+        "aws: nothing is wanted any more where 1 object was; --max-deletions 1"
+    )
+    assert not violations(deletions(Reason(Cause.PLACED_ELSEWHERE, detail="aws")), GuardRules())
 
 
 def test_protected_namespaces_do_not_count_as_going() -> None:
     free = GuardRules(max_deletion_share=None)
     more = {"inventory": 9, "inventory_namespaces": 3, "wanted": 1}
-    gone = "removed from Git"
+    gone = Reason(Cause.REMOVED)
     assert not violations(deletions(gone, kind="Namespace", **more), free)
-    (text,) = violations(deletions(gone, gone, kind="Namespace", **more), free)
-    assert "2 of 3 Namespaces would go" in text
-    (text,) = violations(deletions(gone, gone, gone, kind="Namespace", **more), free)
-    assert "all 3 Namespaces would go" in text
+    (found,) = violations(deletions(gone, gone, kind="Namespace", **more), free)
+    assert "2 of 3 Namespaces would go" in str(found)
+    (found,) = violations(deletions(gone, gone, gone, kind="Namespace", **more), free)
+    assert "all 3 Namespaces would go" in str(found)

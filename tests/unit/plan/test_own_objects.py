@@ -9,6 +9,7 @@ import pytest
 from reconciler.api.annotations import PART_OF
 from reconciler.api.errors import Position
 from reconciler.api.objects import key_of
+from reconciler.api.reasons import Cause, Reason
 from reconciler.cluster.discovery import GroupVersionKind
 from reconciler.federation.model import Federation, PruneRules
 from reconciler.inventory.applyset import IDENTITY, identity_of
@@ -43,7 +44,7 @@ def verdict(
     rules = deletion_rules(
         Federation("shop", Position("f", 1, 1), namespace=own, prune=PruneRules())
     )
-    question = PruneQuestion(key, GroupVersionKind(api, kind), live, "removed from Git")
+    question = PruneQuestion(key, GroupVersionKind(api, kind), live, Reason(Cause.REMOVED))
     return (
         decide_recreation(question, live, rules, "set") if again else decide_prune(question, rules)
     )

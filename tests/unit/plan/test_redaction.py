@@ -7,6 +7,7 @@ import json
 import pytest
 
 from reconciler.api.objects import ObjectKey
+from reconciler.api.reasons import Cause, Reason
 from reconciler.inventory.managed_fields import owned_paths
 from reconciler.plan.fields import changed_fields, path_text
 from reconciler.plan.model import Action, Change
@@ -43,7 +44,7 @@ def test_reasons_and_refusals_name_no_item_either() -> None:
         Action.UPDATE,
         ObjectKey("", "Secret", "shop", "key"),
         "v1",
-        reason='no longer in Git, and stays as it is: rules[name="a]b, c"].value',
+        reasons=(Reason(Cause.STAYS_AS_IT_IS, detail='rules[name="a]b, c"].value'),),
         error="it has what Git does not say: rules[name=canary].value",
     )
     shown = without_values(change, {})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from reconciler.api.objects import Object, ObjectKey
+from reconciler.api.reasons import Cause, Reason, remark
 from reconciler.plan.model import ABSENT, Action, Change, FieldChange
 from reconciler.plan.redact import AFTER, BEFORE
 
@@ -35,7 +36,7 @@ CATALOG = Change(
             "spec.template.spec.containers[name=catalog].env[name=CACHE].value", ABSENT, "redis"
         ),
     ),
-    reason="changed in Git",
+    reasons=(Reason(Cause.IN_GIT),),
     origin="shop/catalog/deployment.yaml:1:1",
 )
 FRONTEND_DRIFT = Change(
@@ -43,7 +44,7 @@ FRONTEND_DRIFT = Change(
     deployment("frontend"),
     "apps/v1",
     (image("frontend", "2.13.9-debug", "2.14.0", "kubectl-set"),),
-    reason="drift: changed by kubectl-set",
+    reasons=(Reason(Cause.DRIFT, ("kubectl-set",)),),
     origin="shop/frontend/deployment.yaml:1:1",
 )
 SETTINGS = Change(
@@ -59,7 +60,7 @@ SETTINGS = Change(
         FieldChange("data.CURRENCIES", "EUR", "EUR,USD,GBP"),
         FieldChange("data.LEGACY", "true", ABSENT),
     ),
-    reason="changed in Git",
+    reasons=(Reason(Cause.IN_GIT),),
     origin="platform/settings.yaml:4:1",
 )
 SECRET_UPDATE = Change(
@@ -67,7 +68,7 @@ SECRET_UPDATE = Change(
     ObjectKey("", "Secret", "shop", "session-signing"),
     "v1",
     (FieldChange("data.key", BEFORE, AFTER),),
-    reason="changed in Git",
+    reasons=(Reason(Cause.IN_GIT),),
     origin="platform/settings.yaml:21:1",
     request={"kind": "Secret", "data": {"key": CANARY}},
 )
@@ -76,7 +77,7 @@ SECRET_CREATE = Change(
     ObjectKey("", "Secret", "payments", "stripe"),
     "v1",
     (FieldChange("stringData.token", ABSENT, AFTER), FieldChange("type", ABSENT, "Opaque")),
-    reason="not in the cluster",
+    reasons=(Reason(Cause.NEW),),
     origin="payments/secrets.yaml:1:1",
     request={"kind": "Secret", "stringData": {"token": CANARY}},
 )
@@ -93,7 +94,7 @@ CREATE = Change(
     deployment("reviews"),
     "apps/v1",
     (FieldChange("spec.replicas", ABSENT, 3), FieldChange("spec.paused", ABSENT, False)),
-    reason="not in the cluster",
+    reasons=(Reason(Cause.NEW),),
     origin="shop/reviews/deployment.yaml:1:1",
     request=REVIEWS,
 )
@@ -102,7 +103,7 @@ CREATE_SERVICE = Change(
     ObjectKey("", "Service", "shop", "reviews"),
     "v1",
     (FieldChange("spec.type", ABSENT, "ClusterIP"),),
-    reason="not in the cluster",
+    reasons=(Reason(Cause.NEW),),
     origin="shop/reviews/service.yaml:1:1",
     request={"spec": {"type": "ClusterIP", "ports": [{"port": 8080}, {"port": 9090}]}},
 )
@@ -110,14 +111,14 @@ PRUNE = Change(
     Action.PRUNE,
     ObjectKey("batch", "CronJob", "shop", "nightly-report"),
     "batch/v1",
-    reason="removed from Git",
+    reasons=(Reason(Cause.REMOVED),),
 )
 RECREATE = Change(
     Action.RECREATE,
     ObjectKey("batch", "Job", "shop", "catalog-import"),
     "batch/v1",
     (image("catalog", "5.2.1", "5.3.0"),),
-    reason="needs recreate: spec.template is immutable",
+    reasons=(Reason(Cause.RECREATE, detail="spec.template is immutable"),),
     origin="shop/catalog/import.yaml:1:1",
 )
 ADOPT = Change(
@@ -125,7 +126,7 @@ ADOPT = Change(
     ObjectKey("networking.k8s.io", "Ingress", "shop", "frontend"),
     "networking.k8s.io/v1",
     (FieldChange("spec.ingressClassName", "nginx", "gce"),),
-    reason="exists and nobody's inventory claims it: adopted",
+    reasons=(Reason(Cause.UNCLAIMED),),
     origin="shop/frontend/ingress.yaml:1:1",
 )
 CONFLICT = Change(
@@ -142,14 +143,14 @@ ORPHAN = Change(
     Action.ORPHAN,
     ObjectKey("", "PersistentVolumeClaim", "shop", "uploads"),
     "v1",
-    reason="removed from Git; federation.reconciler.dev/orphan: it stays",
+    reasons=(Reason(Cause.REMOVED), remark("federation.reconciler.dev/orphan: it stays")),
 )
 WIDGET = Change(
     Action.CREATE,
     ObjectKey("example.com", "Widget", "shop", "banner"),
     "example.com/v1",
     (FieldChange("spec.size", ABSENT, 3),),
-    reason="not in the cluster",
+    reasons=(Reason(Cause.NEW),),
     origin="shop/widget.yaml:1:1",
     verified=False,
     request={"spec": {"size": 3}},

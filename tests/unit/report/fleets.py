@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from reconciler.api.errors import WordedViolation
 from reconciler.api.objects import ObjectKey
-from reconciler.failover.cluster_health import ClusterHealth
-from reconciler.failover.probe import Signal
+from reconciler.api.reasons import Cause, Reason
+from reconciler.failover.cluster_health import Absence, ClusterHealth
+from reconciler.failover.probe import Diagnosis, Finding, Nodes, Signal, worded
 from reconciler.plan.model import Action, Change, ClusterPlan, Outcome, Plan, RunResult, WorkloadRow
 from reconciler.state.memory import Phase
 from tests.unit.report.changes import (
@@ -111,13 +113,13 @@ def failover() -> Plan:
         deployment("frontend"),
         "apps/v1",
         (replicas(4, 7),),
-        reason="its share of the replicas changes",
+        reasons=(Reason(Cause.SHARE_OF_REPLICAS),),
     )
     name = "frontend.shop.example.com."
     return Plan(
         "shop",
         (
-            ClusterPlan("aws-eu", "aws", "eu-central-1", reachable=False, problem=down),
+            ClusterPlan("aws-eu", "aws", "eu-central-1", reachable=False, absence=Absence(down)),
             ClusterPlan("gcp-eu", "gcp", "europe-west1", changes=(moved,), unchanged=40),
             ClusterPlan("gcp-us", "gcp", "us-central1", unchanged=34),
         ),
@@ -153,20 +155,26 @@ def unwell() -> Plan:
         "shop",
         (
             ClusterPlan(
-                "aws-eu", "aws", "eu-central-1", reachable=False, problem=f"down: {refused}"
+                "aws-eu",
+                "aws",
+                "eu-central-1",
+                reachable=False,
+                absence=Absence(refused, down=True),
             ),
             ClusterPlan("aws-us", "aws", "us-east-1", unchanged=30),
             ClusterPlan("gcp-asia", "gcp", "asia-east1", unchanged=30),
             ClusterPlan("gcp-eu", "gcp", "europe-west1", changes=(CATALOG,), unchanged=30),
-            ClusterPlan("gcp-us", "gcp", "us-central1", reachable=False, problem="no credential"),
+            ClusterPlan(
+                "gcp-us", "gcp", "us-central1", reachable=False, absence=Absence("no credential")
+            ),
         ),
         health=(
-            ClusterHealth("aws-eu", Phase.DOWN, Signal.UNHEALTHY, refused, noon),
+            ClusterHealth("aws-eu", Phase.DOWN, Signal.UNHEALTHY, worded(refused), noon),
             ClusterHealth(
                 "aws-us",
                 Phase.UP,
                 Signal.UNHEALTHY,
-                "1 of 4 nodes is ready",
+                Diagnosis(Finding.FEW_NODES, nodes=Nodes(1, 4)),
                 outlook="counts as down when it stays so for 2m more",
                 ready_nodes=1,
                 nodes=4,
@@ -177,7 +185,7 @@ def unwell() -> Plan:
                 "gcp-us",
                 Phase.UP,
                 Signal.UNKNOWN,
-                "no credential",
+                worded("no credential"),
                 outlook="its writes wait, nothing moves",
             ),
         ),
@@ -191,14 +199,16 @@ def guarded() -> Plan:
             Action.PRUNE,
             ObjectKey("", "ConfigMap", "shop", f"settings-{number:02}"),
             "v1",
-            reason="removed from Git",
+            reasons=(Reason(Cause.REMOVED),),
         )
         for number in range(14)
     )
     return Plan(
         "shop",
         (ClusterPlan("aws-eu", "aws", "eu-central-1", changes=gone, unchanged=20),),
-        violations=("aws-eu: 14 deletions, spec.guards.maxDeletions is 10",),
+        violations=(
+            WordedViolation("aws-eu", "aws-eu: 14 deletions, spec.guards.maxDeletions is 10"),
+        ),
         violation_hint="look at what would be deleted; pass --max-deletions once",
     )
 
@@ -232,7 +242,9 @@ def large_fleet(count: int = 40) -> Plan:
         name = f"{provider or 'edge'}-{region or 'cellar'}-{number:02}"
         if number == 7:
             problem = "10.7.0.1:6443 refused the connection"
-            clusters.append(ClusterPlan(name, provider, region, reachable=False, problem=problem))
+            clusters.append(
+                ClusterPlan(name, provider, region, reachable=False, absence=Absence(problem))
+            )
             continue
         changes = (CATALOG, *((PRUNE,) if number % 9 == 0 else ()))
         changes += (FRONTEND_DRIFT,) if number % 11 == 3 else ()

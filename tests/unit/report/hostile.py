@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from reconciler.api.errors import WordedViolation
 from reconciler.api.objects import ObjectKey
+from reconciler.api.reasons import remark
+from reconciler.failover.cluster_health import Absence
 from reconciler.plan.model import (
     Action,
     AddedTo,
@@ -33,7 +36,7 @@ def hostile() -> Plan:
         FieldChange("data.lines", f"one\n{HOSTILE}\ntwo", "one\ntwo"),
     )
     changes = tuple(
-        Change(action, key, "v1", fields, reason=HOSTILE, error=HOSTILE, origin=HOSTILE)
+        Change(action, key, "v1", fields, reasons=(remark(HOSTILE),), error=HOSTILE, origin=HOSTILE)
         for action in Action
         if action is not Action.UNCHANGED
     )
@@ -46,11 +49,11 @@ def hostile() -> Plan:
                 prune_blocked=HOSTILE,
                 additions=(AddedTo(key, "v1", added),),
             ),
-            ClusterPlan(HOSTILE + "2", reachable=False, problem=HOSTILE),
+            ClusterPlan(HOSTILE + "2", reachable=False, absence=Absence(HOSTILE)),
         ),
         commit=HOSTILE,
         warnings=(HOSTILE,),
-        violations=(HOSTILE,),
+        violations=(WordedViolation(text=HOSTILE),),
         violation_hint=HOSTILE,
         workloads=(WorkloadRow(key, {HOSTILE: 1}, {HOSTILE: 2}, shortfall=1, placed_by=HOSTILE),),
         moves=(HOSTILE,),

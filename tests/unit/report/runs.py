@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
-from reconciler.failover.cluster_health import ClusterHealth
-from reconciler.failover.probe import Signal
+from reconciler.failover.cluster_health import Absence, ClusterHealth
+from reconciler.failover.probe import Signal, worded
 from reconciler.plan.model import ClusterPlan, Plan, RunResult
 from reconciler.report.finished_run import FinishedRun, failures_of_result
 from reconciler.state.memory import Phase
@@ -22,7 +22,7 @@ def plan(**phases: Phase) -> Plan:
             name,
             phase,
             Signal.UNHEALTHY if phase is Phase.DOWN else Signal.HEALTHY,
-            reason="connection refused" if phase is Phase.DOWN else "",
+            diagnosis=worded("connection refused" if phase is Phase.DOWN else ""),
             since=STARTED - 600,
             ready_nodes=2,
             nodes=3,
@@ -40,7 +40,7 @@ def run(made: Plan | None = None, *failing: str, **given: object) -> FinishedRun
         made = replace(
             made,
             clusters=tuple(
-                replace(c, reachable=False, problem="connection refused")
+                replace(c, reachable=False, absence=Absence("connection refused"))
                 if c.name in failing
                 else c
                 for c in made.clusters

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
+from reconciler.failover.cluster_health import Absence
 from reconciler.plan.model import ClusterPlan, Plan, RunResult
 from reconciler.report.html import render_html
 from reconciler.report.markdown import render_plan_markdown
@@ -20,7 +21,7 @@ def test_every_state_has_a_sign_and_a_word() -> None:
         "aws-us": Health(
             "degraded",
             "unhealthy",
-            "1 of 4 nodes is ready; counts as down when it stays so for 2m more",
+            "1 of 4 nodes are ready; counts as down when it stays so for 2m more",
         ),
         "gcp-asia": Health("degraded", "coming back", "since 2026-03-01 12:00 UTC"),
         "gcp-eu": Health("ok", "healthy", "3 of 4 nodes ready"),
@@ -29,7 +30,9 @@ def test_every_state_has_a_sign_and_a_word() -> None:
 
 
 def test_without_probes_it_counts_whether_a_cluster_could_be_looked_at() -> None:
-    plan = Plan("shop", (ClusterPlan("a"), ClusterPlan("b", reachable=False, problem="no route")))
+    plan = Plan(
+        "shop", (ClusterPlan("a"), ClusterPlan("b", reachable=False, absence=Absence("no route")))
+    )
     assert fleet_health(plan) == {
         "a": Health("ok", "reachable"),
         "b": Health("down", "unreachable", "no route"),
@@ -38,7 +41,7 @@ def test_without_probes_it_counts_whether_a_cluster_could_be_looked_at() -> None
 
 def test_a_cluster_that_is_well_and_does_not_answer_is_unreachable() -> None:
     plan = unwell()
-    gone = replace(plan.clusters[3], reachable=False, problem="timed out")
+    gone = replace(plan.clusters[3], reachable=False, absence=Absence("timed out"))
     health = fleet_health(replace(plan, clusters=(gone,)))["gcp-eu"]
     assert health == Health("down", "unreachable", "timed out; 3 of 4 nodes ready")
 
@@ -49,7 +52,7 @@ def test_the_terminal_tells_who_is_unwell_and_what_comes_of_it() -> None:
         "! aws-eu is down: 10.0.0.1:6443 refused the connection; since 2026-03-01 12:00 UTC" in text
     )
     assert "! gcp-us is left out: no credential; its writes wait, nothing moves\n" in text
-    assert "Warning: aws-us is unhealthy: 1 of 4 nodes is ready; counts as down when" in text
+    assert "Warning: aws-us is unhealthy: 1 of 4 nodes are ready; counts as down when" in text
     assert "Warning: gcp-asia is coming back: since 2026-03-01 12:00 UTC\n" in text
     assert "gcp-eu is" not in text
 
@@ -59,7 +62,7 @@ def test_a_run_with_nothing_to_do_tells_all_the_same_who_is_unwell() -> None:
     names = ("aws-us", "gcp-asia")
     well = tuple(replace(c, changes=()) for c in plan.clusters if c.name in names)
     text = render_result(RunResult(replace(plan, clusters=well, warnings=())), width=200)
-    assert "Warning: aws-us is unhealthy: 1 of 4 nodes is ready" in text
+    assert "Warning: aws-us is unhealthy: 1 of 4 nodes are ready" in text
     assert "Warning: gcp-asia is coming back" in text
     waiting = replace(quiet(), moves=("shop/web: aws-eu keeps 3",))
     assert "shop/web: aws-eu keeps 3" in render_result(RunResult(waiting))

@@ -7,6 +7,7 @@ import dataclasses
 import pytest
 from msgspec.structs import replace
 
+from reconciler.failover.cluster_health import Absence
 from reconciler.plan.model import (
     ABSENT,
     ClusterPlan,
@@ -92,7 +93,9 @@ def test_all_clusters_of_a_provider_are_called_so() -> None:
 
 
 def test_clusters_that_are_away_for_one_reason_share_a_line() -> None:
-    away = [ClusterPlan(f"edge-{n}", reachable=False, problem="no route") for n in range(9)]
+    away = [
+        ClusterPlan(f"edge-{n}", reachable=False, absence=Absence("no route")) for n in range(9)
+    ]
     text = render_plan(Plan("shop", tuple(away)))
     assert "! edge-0, edge-1, edge-2, edge-3, edge-4 and 4 more are left out: no route\n" in text
 

@@ -161,7 +161,7 @@ def test_it_is_given_up_with_all_that_is_in_it() -> None:
 def test_why_a_cluster_is_not_to_have_it_is_told() -> None:
     state = _state(_map("a", BY_CLOUD % "gcp"))
     absent = why_unplaced(state, schedule(state))
-    assert absent.reason(SHOP, "aws") == "no longer placed here (nothing in it goes there)"
+    assert str(absent.reason(SHOP, "aws")) == "no longer placed here (nothing in it goes there)"
     lost = _state(_map("a", BY_CLOUD % "azure"))
     absent = why_unplaced(lost, schedule(lost))
     assert absent.nowhere[SHOP] == "nothing in it goes anywhere"
