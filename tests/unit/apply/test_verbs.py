@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from kubesim.cluster import LoggedRequest, SimulatedCluster
+from kubesim.faults import InjectedFault
 from kubesim.fleet import Sandbox
 from reconciler.api.annotations import PART_OF
 from reconciler.api.errors import LeaseLost
@@ -21,10 +22,10 @@ from reconciler.cluster.client import Member
 from reconciler.cluster.discovery import RESTMapping
 from reconciler.inventory.applyset import IDENTITY, with_membership
 from reconciler.inventory.managed_fields import entries_of, our_entry
-from reconciler.inventory.records import Digester
+from reconciler.inventory.records import AppliedRecord, Digester
 from reconciler.plan.diff import Question, compare
 from reconciler.plan.fields import changed_fields
-from reconciler.plan.model import CHOSEN, Action, Change, FieldChange
+from reconciler.plan.model import ABSENT, CHOSEN, Action, Change, FieldChange
 from tests.controlplane.process import eventually
 
 CONFIG_MAPS = RESTMapping("v1", "ConfigMap", "configmaps", namespaced=True)
@@ -32,6 +33,8 @@ SECRETS = RESTMapping("v1", "Secret", "secrets", namespaced=True)
 DEPLOYMENTS = RESTMapping("apps/v1", "Deployment", "deployments", namespaced=True)
 KEY = ObjectKey("", "ConfigMap", "federation-system", "settings")
 WEB = ObjectKey("apps", "Deployment", "federation-system", "web")
+CRON_JOBS = RESTMapping("batch/v1", "CronJob", "cronjobs", namespaced=True)
+NIGHTLY = ObjectKey("batch", "CronJob", "federation-system", "nightly")
 OURS, THEIRS = "applyset-ours-v1", "applyset-theirs-v1"
 DIGESTER = Digester(b"key")
 PATH = "/configmaps/settings"
@@ -521,27 +524,121 @@ def test_what_is_written_to_all_the_time_is_left_to_a_later_run(
     assert now(cluster)["data"]["colour"] == "red"
 
 
-def test_an_update_is_remembered_by_what_stands_and_not_by_a_first_answer(
-    member: Member, cluster: SimulatedCluster
+def secured(context: Object) -> Object:
+    """Of a kind that no controller writes to."""
+    containers = [{"name": "a", "image": "registry.example/a:1", "securityContext": context}]
+    pod = {"restartPolicy": "Never", "containers": containers}
+    spec = {"schedule": "0 4 * * *", "jobTemplate": {"spec": {"template": {"spec": pod}}}}
+    metadata = {"name": NIGHTLY.name, "namespace": NIGHTLY.namespace}
+    body = {"apiVersion": "batch/v1", "kind": "CronJob", "metadata": metadata, "spec": spec}
+    return with_membership(body, NIGHTLY, OURS)
+
+
+def container(live: Object | None) -> Object:
+    assert live is not None
+    pod = live["spec"]["jobTemplate"]["spec"]["template"]["spec"]
+    found: Object = pod["containers"][0]
+    return found
+
+
+def context_of(live: Object | None) -> Any:
+    return container(live).get("securityContext")
+
+
+@pytest.fixture
+def emptied(member: Member) -> Change:
+    """An apply of which the first answer does not stand: it owns a struct that it emptied, and that
+    is not there until the same is applied again."""
+    live = member.apply(CRON_JOBS, NIGHTLY, secured({"runAsUser": 0}))
+    body = secured({})
+    after = member.apply(CRON_JOBS, NIGHTLY, body, dry_run=True)
+    assert context_of(after) is None
+    fields = changed_fields(live, after)
+    return Change(Action.UPDATE, NIGHTLY, "batch/v1", request=body, fields=fields, **seen(live))
+
+
+def test_only_an_answer_that_stands_is_remembered(
+    member: Member, cluster: SimulatedCluster, emptied: Change
 ) -> None:
-    """A server may own an emptied struct for us without having it: the same apply adds it."""
-    first = workload(strategy={"rollingUpdate": {}})
-    live = member.apply(DEPLOYMENTS, WEB, workload())
-    after = member.apply(DEPLOYMENTS, WEB, first, dry_run=True)
-    change = Change(
-        Action.UPDATE,
-        WEB,
-        "apps/v1",
-        request=first,
-        fields=changed_fields(live, after),
-        **seen(live),
-    )
-    result = carry_out(member, change, resource=DEPLOYMENTS)
+    with recorded(cluster) as requests:
+        result = carry_out(member, emptied, resource=CRON_JOBS)
     assert done(result) == ""
-    stands = member.get(DEPLOYMENTS, WEB)
-    assert stands is not None
-    again = member.apply(DEPLOYMENTS, WEB, first, dry_run=True)
-    assert changed_fields(stands, again) == ()
+    assert writes(requests) == [("PATCH", 200), ("PATCH", 200)]
+    live = member.get(CRON_JOBS, NIGHTLY)
+    assert context_of(live) == {}
+    assert live is not None
+    assert result.record is not None
+    assert result.record.confirmed
+    assert emptied.request is not None
+    assert compare(DIGESTER, emptied.request, live, result.record).question is Question.NONE
+
+
+def test_an_answer_that_does_not_stand_is_looked_at_again_when_others_write(
+    member: Member, cluster: SimulatedCluster, emptied: Change
+) -> None:
+    note = {"metadata": {"annotations": {"example.org/note": "b"}}}
+    before_write(
+        member,
+        2,
+        lambda: cluster.edit(NIGHTLY.kind, NIGHTLY.name, note, namespace=NIGHTLY.namespace),
+    )
+    with recorded(cluster) as requests:
+        result = carry_out(member, emptied, resource=CRON_JOBS)
+    assert done(result) == ""
+    assert writes(requests) == [("PATCH", 200), ("PATCH", 409), ("PATCH", 200)]
+    assert result.record is not None
+    assert result.record.confirmed
+
+
+def test_what_others_wrote_since_is_neither_taken_back_nor_remembered(
+    member: Member, cluster: SimulatedCluster, emptied: Change
+) -> None:
+    theirs = {"spec": {"schedule": "0 5 * * *"}}
+    before_write(
+        member,
+        2,
+        lambda: cluster.edit(NIGHTLY.kind, NIGHTLY.name, theirs, namespace=NIGHTLY.namespace),
+    )
+    result = carry_out(member, replace(emptied, force=True), resource=CRON_JOBS)
+    assert done(result) == ""
+    assert result.record == AppliedRecord(api_version="batch/v1", uid=emptied.uid)
+    live = member.get(CRON_JOBS, NIGHTLY)
+    assert live is not None
+    assert live["spec"]["schedule"] == "0 5 * * *"
+
+
+@pytest.mark.parametrize("anew", [False, True])
+def test_of_an_object_that_is_gone_before_its_answer_stands_nothing_is_remembered(
+    member: Member, cluster: SimulatedCluster, emptied: Change, anew: bool
+) -> None:
+    def rival() -> None:
+        cluster.delete(NIGHTLY.kind, NIGHTLY.name, namespace=NIGHTLY.namespace)
+        if anew:
+            cluster.create(secured({"runAsUser": 7}))
+
+    before_write(member, 2, rival)
+    result = carry_out(member, emptied, resource=CRON_JOBS)
+    assert result.record == AppliedRecord(api_version="batch/v1", uid=emptied.uid)
+    live = member.get(CRON_JOBS, NIGHTLY)
+    assert (context_of(live) if anew else live) == ({"runAsUser": 7} if anew else None)
+
+
+def test_an_answer_that_never_stands_is_left_to_the_next_run(
+    member: Member, cluster: SimulatedCluster, emptied: Change
+) -> None:
+    numbers = iter(range(1000))
+
+    def busy() -> None:
+        number = next(numbers)
+        if number:
+            note = {"metadata": {"annotations": {"example.org/note": str(number)}}}
+            cluster.edit(NIGHTLY.kind, NIGHTLY.name, note, namespace=NIGHTLY.namespace)
+
+    member.fence = busy
+    result = carry_out(member, emptied, resource=CRON_JOBS)
+    assert done(result) == ""
+    assert next(numbers) == verbs.REWRITE_TRIES + 1
+    assert result.record == AppliedRecord(api_version="batch/v1", uid=emptied.uid)
 
 
 # -- what is left to others ------------------------------------------------------------------------
@@ -559,6 +656,8 @@ def test_a_field_that_is_left_to_others_is_written_once_and_disowned(
     assert ours is not None
     assert set(ours["fieldsV1"]["f:data"]) == {"f:shape"}
     next_request = settings(shape="round")
+    assert result.record is not None
+    assert result.record.confirmed
     assert compare(DIGESTER, next_request, live, result.record).question is Question.NONE
     member.apply(CONFIG_MAPS, KEY, next_request)
     assert now(cluster)["data"]["colour"] == "red"
@@ -613,7 +712,7 @@ CLAIM = {"f:data": {"f:old": {}}}
 def adoption(member: Member, theirs: Object) -> Change:
     """With a claim on ``old``, which goes by it."""
     change = update(member, theirs, settings(colour="red"), take_over=("kubectl-create",))
-    gone = FieldChange("data.old", "yes", verbs.ABSENT)
+    gone = FieldChange("data.old", "yes", ABSENT)
     return replace(change, action=Action.ADOPT, claim=CLAIM, fields=(*change.fields, gone))
 
 
@@ -687,20 +786,19 @@ def test_another_object_of_the_same_name_is_not_claimed(
 def test_of_an_object_whose_owners_somebody_deleted_only_the_claim_goes(
     member: Member, cluster: SimulatedCluster, live: Object
 ) -> None:
-    member.json_patch(
-        CONFIG_MAPS, KEY, [{"op": "replace", "path": "/metadata/managedFields", "value": [{}]}]
-    )
     somebody_writes(cluster, taste="sour")
-    member.json_patch(
-        CONFIG_MAPS, KEY, [{"op": "replace", "path": "/metadata/managedFields", "value": [{}]}]
-    )
-    emptied = now(cluster)
-    assert entries_of(emptied) == []
-    change = update(member, emptied, settings(colour="red"))
-    gone = FieldChange("data.shape", "round", verbs.ABSENT)
-    change = replace(change, claim={"f:data": {"f:shape": {}}}, fields=(*change.fields, gone))
+    nobody = {"op": "replace", "path": "/metadata/managedFields", "value": [{}]}
+    member.json_patch(CONFIG_MAPS, KEY, [nobody])
+    unowned = now(cluster)
+    assert entries_of(unowned) == []
+    body = settings()
+    del body["data"]
+    change = update(member, unowned, body)
+    gone = [FieldChange(f"data.{name}", unowned["data"][name], ABSENT) for name in live["data"]]
+    claim = {"f:data": {f"f:{name}": {} for name in live["data"]}}
+    change = replace(change, claim=claim, fields=(*change.fields, *gone))
     assert done(carry_out(member, change)) == ""
-    assert now(cluster)["data"] == {"colour": "red", "taste": "sour"}
+    assert now(cluster)["data"] == {"taste": "sour"}, "all the rest is somebody's, if nobody's name"
 
 
 # -- recreate --------------------------------------------------------------------------------------
@@ -759,6 +857,21 @@ def test_an_object_that_does_not_go_is_made_by_a_later_run(
     assert "still there after 0 s: it is being deleted since" in text
     assert "waits for its finalizers: example.org/hold" in text
     assert now(cluster)["metadata"]["deletionTimestamp"]
+
+
+def test_a_cluster_that_is_lost_while_the_old_object_goes_is_told_with_what_it_waits_for(
+    member: Member, cluster: SimulatedCluster, live: Object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(verbs, "DELETION_POLL_SECONDS", 0.01)
+    held = {"metadata": {"finalizers": ["example.org/hold"]}}
+    held_live = cluster.edit(KEY.kind, KEY.name, held, namespace=KEY.namespace)
+    cluster.faults.add(InjectedFault("answer", "GET", PATH, skip=1, body=b"[]"))
+    result = carry_out(member, recreation(held_live))
+    text = failure(result)
+    assert "its deletion was asked for, and it is made by a later run: still there: it is" in text
+    assert "example.org/hold" in text
+    assert "the server answered JSON that is not an object" in text
+    assert result.lost
 
 
 def test_a_recreation_whose_deletion_got_no_answer_goes_on(
