@@ -178,6 +178,25 @@ def test_where_more_than_may_be_are_down_already_no_other_is_declared() -> None:
     assert decision.frozen.startswith("a cannot be declared down: 2 are")
 
 
+def test_not_one_of_several_is_declared_where_more_than_may_be_are_down_already() -> None:
+    rules = replace(RULES, max_unhealthy=2)
+    others = [
+        Probe("b", Signal.UNHEALTHY, "x"),
+        *(Probe(name, Signal.HEALTHY) for name in "cdef"),
+    ]
+    down = dict.fromkeys("cde", ClusterMemory(Phase.DOWN))
+    decision = decide(ILL, DUE, rules, others, b=DUE, **down)
+    assert set(decision.down) == {"c", "d", "e"}
+    assert decision.frozen.startswith("a, b cannot be declared down: 3 are")
+
+
+def test_without_a_grace_period_one_that_is_well_is_not_down() -> None:
+    at_once = replace(RULES, unhealthy_after=0.0)
+    assert not decide(BACK, KNOWN, at_once).down
+    assert not decide(UNSURE, KNOWN, at_once).down
+    assert set(decide(ILL, KNOWN, at_once).down) == {"a"}
+
+
 @pytest.mark.parametrize(("least", "down"), [(0, True), (2, True), (3, False)])
 def test_so_many_healthy_clusters_must_remain(least: int, down: bool) -> None:
     decision = decide(ILL, DUE, replace(RULES, min_available_clusters=least))
@@ -280,6 +299,11 @@ def test_of_one_that_is_down_the_reason_of_then_is_told_unless_there_is_a_newer_
             BACK,
             replace(DOWN, streak=100.0, seen=NOW - 30),
             "answers again; counts as back when it stays so for 2m50s more",
+        ),
+        (
+            BACK,
+            replace(DOWN, streak=299.5, seen=NOW),
+            "answers again; counts as back when it stays so for 1s more",
         ),
     ],
 )

@@ -756,7 +756,11 @@ def test_custom_resources_of_which_no_version_is_served_may_be_anybodys(
     cluster.create(definition(served=False))
     live = defined(cluster)
     assert strangers(member, live) == "shops that cannot be listed, as no version is served"
-    not_yet = {**live, "status": {"conditions": [{"type": "Established", "status": "False"}]}}
+    conditions = [
+        {"type": "Established", "status": "False"},
+        {"type": "NamesAccepted", "status": "True"},
+    ]
+    not_yet = {**live, "status": {"conditions": conditions}}
     assert strangers(member, not_yet) == ""
 
 
@@ -829,6 +833,18 @@ def test_an_owner_of_another_life_is_not_followed(
     body = claim("data", middle, nobody)
     metadata = {**body["metadata"], "uid": "u1", "resourceVersion": "9"}
     cluster.server.store.put(table, {**body, "metadata": metadata})
+    assert owned_claims(member, SHOP, database) == ""
+
+
+def test_owners_in_a_circle_come_to_an_end(
+    member: Member, cluster: SimulatedCluster, database: Object
+) -> None:
+    table = cluster.resource("ConfigMap").table
+    one = cluster.create(fresh(name="one"))
+    two = cluster.create(fresh(name="two", metadata={"ownerReferences": [owner(one)]}))
+    one["metadata"]["ownerReferences"] = [owner(two)]
+    cluster.server.store.put(table, one)
+    cluster.create(claim("data", two))
     assert owned_claims(member, SHOP, database) == ""
 
 
