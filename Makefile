@@ -3,8 +3,9 @@
 VENV := .venv
 PY := $(VENV)/bin/python
 PYTEST := $(PY) -m pytest
-# Apart from what it looks at.
+# Apart from what they look at.
 AUDIT := $(VENV)/audit
+MUTATION := $(VENV)/mutation
 
 # How many test processes. One with real clusters takes about 1.2 GB: etcd and three API servers.
 WORKERS ?= auto
@@ -30,7 +31,7 @@ COMPILE = $(VENV)/bin/uv pip compile --quiet --universal --python-version 3.11 \
 	--generate-hashes --custom-compile-command "make lock" $(UPGRADE)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check unit integration skew bench faults soak lock controlplane audit sbom clean format venv
+.PHONY: help demo test check unit integration skew bench faults soak mutation lock controlplane audit sbom clean format venv
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -79,6 +80,9 @@ soak: $(VENV)/.development ## RUNS=500 runs in one simulated fleet, each with so
 	@RECONCILER_SOAK_RUNS=$(or $(RUNS),500) RECONCILER_SOAK_SEED=$(or $(SEED),1) \
 		$(PYTEST) tests/chaos/test_soak.py
 
+mutation: $(VENV)/.development $(MUTATION)/.installed ## Change what deletes and overwrites, to see a test fail; MODULES="plan/guards"
+	@sh scripts/mutation.sh $(MUTATION)/bin $(MODULES)
+
 lock: $(VENV)/bin/python ## Renew the lock files; UPGRADE=--upgrade takes newer versions
 	@$(PY) -m pip install --quiet --disable-pip-version-check "uv>=0.8"
 	@$(COMPILE) pyproject.toml --extra cloud --extra dns --output-file requirements-runtime.lock
@@ -86,6 +90,7 @@ lock: $(VENV)/bin/python ## Renew the lock files; UPGRADE=--upgrade takes newer 
 		--output-file requirements.lock
 	@$(COMPILE) --group build --constraints requirements.lock --output-file requirements-build.lock
 	@$(COMPILE) --group audit --output-file requirements-audit.lock
+	@$(COMPILE) --group mutation --output-file requirements-mutation.lock
 
 audit: $(AUDIT)/.installed ## Known vulnerabilities in what is locked, by PyPI's advisories
 	@for lock in requirements-runtime.lock requirements-build.lock requirements.lock; do \
@@ -132,9 +137,9 @@ $(VENV)/.development: requirements.lock requirements-build.lock pyproject.toml |
 	@$(PY) -m compileall -q kubesim reconciler
 	@touch $(VENV)/.runtime $@
 
-$(AUDIT)/.installed: requirements-audit.lock | $(VENV)/.pip
-	@echo "Installing what is locked in requirements-audit.lock"
-	@$(PY) -m venv --clear $(AUDIT)
-	@$(AUDIT)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes \
-		--no-deps -r requirements-audit.lock
+$(AUDIT)/.installed $(MUTATION)/.installed: $(VENV)/%/.installed: requirements-%.lock | $(VENV)/.pip
+	@echo "Installing what is locked in $<"
+	@$(PY) -m venv --clear $(VENV)/$*
+	@$(VENV)/$*/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes \
+		--no-deps -r $<
 	@touch $@

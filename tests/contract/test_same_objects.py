@@ -37,6 +37,7 @@ SETTLED = [manifest for manifest in MANIFESTS if manifest["kind"] != "Persistent
 
 @pytest.mark.parametrize("manifest", SETTLED, ids=_name)
 def test_applying_again_changes_nothing(both: tuple[Api, Api], manifest: dict[str, Any]) -> None:
+    assert len(both) == 2
     for api in both:
         first, second = api.apply(manifest).body, api.apply(manifest).body
         assert second["metadata"]["resourceVersion"] == first["metadata"]["resourceVersion"]

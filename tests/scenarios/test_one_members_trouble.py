@@ -146,7 +146,9 @@ def test_a_file_that_is_no_kubeconfig_costs_those_that_need_it(
     (tmp_path / "none").write_text(text)
     simulated_world.options["kubeconfig"] = str(tmp_path / "none")
     plan = simulated_world.plan()
-    assert all("not a kubeconfig" in problem for problem in problems(plan).values())
+    found = problems(plan)
+    assert found
+    assert all("not a kubeconfig" in problem for problem in found.values())
 
 
 def test_an_unusable_authority_says_nothing_of_the_cluster(tmp_path: Path) -> None:

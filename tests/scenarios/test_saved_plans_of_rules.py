@@ -128,7 +128,9 @@ def test_additions_that_the_base_removes_alike_are_not_the_branch_s(simulated_de
     desk.commit(federation=REMOVE)
     put(desk, {"extra": "1"})
     branch(desk, shop=SHOP.replace("green", "blue"))
-    for one in as_json(desk)["clusters"][0]["changes"]:
+    changes = as_json(desk)["clusters"][0]["changes"]
+    assert changes
+    for one in changes:
         assert [field["path"] for field in one["fields"]] == ["data.colour"]
 
 

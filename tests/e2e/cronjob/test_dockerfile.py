@@ -78,10 +78,15 @@ def test_the_programs_are_old_enough_for_the_go_that_builds_them(tmp_path: Path)
 
 
 def test_every_package_that_is_installed_is_checked_by_its_hash() -> None:
-    for instruction in stages()["build"].of("RUN"):
-        for command in instruction.text.split("&&"):
-            if "pip install" in command:
-                assert "--require-hashes" in command or "--no-index" in command, command
+    commands = [
+        command
+        for instruction in stages()["build"].of("RUN")
+        for command in instruction.text.split("&&")
+        if "pip install" in command
+    ]
+    assert commands
+    for command in commands:
+        assert "--require-hashes" in command or "--no-index" in command, command
 
 
 @pytest.fixture(scope="module")

@@ -56,7 +56,9 @@ def test_all_pods_are_confined_alike(folder: str) -> None:
     (first,) = [one for one in workloads("base") if one["metadata"]["name"] == "reconcile"]
     expected = template_of(first)["spec"]
     (container,) = expected["containers"]
-    for workload in workloads(folder):
+    found = workloads(folder)
+    assert found
+    for workload in found:
         spec = template_of(workload)["spec"]
         for key in ("securityContext", "enableServiceLinks", "terminationGracePeriodSeconds"):
             assert spec[key] == expected[key], (folder, key)
@@ -79,7 +81,9 @@ def test_only_the_runs_have_what_members_and_providers_are_opened_with() -> None
 
 
 def test_a_run_ends_itself_before_kubernetes_would() -> None:
-    for workload in workloads("base"):
+    found = workloads("base")
+    assert found
+    for workload in found:
         job = workload["spec"]["jobTemplate"]["spec"]
         deadline = DURATION.convert(options("base")["RECONCILE_DEADLINE"], None, None)
         grace = template_of(workload)["spec"]["terminationGracePeriodSeconds"]

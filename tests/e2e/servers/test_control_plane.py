@@ -29,6 +29,7 @@ spec:
 
 def test_three_clusters_serve_each_its_own_objects(fleet: Fleet, kubectl: Kubectl) -> None:
     clusters = fleet(3)
+    assert len(clusters) == 3
     for cluster in clusters:
         kubectl(cluster, "create", "namespace", f"only-in-{cluster.name}")
     for cluster in clusters:

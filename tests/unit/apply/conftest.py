@@ -1,4 +1,4 @@
-"""A host cluster for locks: simulated, or real."""
+"""A host cluster for locks: simulated, or real; and for the verbs, a simulated member."""
 
 from __future__ import annotations
 
@@ -6,12 +6,14 @@ from collections.abc import Iterator
 
 import pytest
 
+from kubesim.cluster import SimulatedCluster
 from kubesim.fleet import Sandbox
 from reconciler.api.objects import Object
 from reconciler.cluster.client import Member
 from reconciler.cluster.connect import Connector
 from tests.controlplane.fixtures import Fleet
 from tests.controlplane.plane import ControlPlane
+from tests.unit.apply.changes import CONFIG_MAPS, KEY, settings
 
 NAMESPACE: Object = {
     "apiVersion": "v1",
@@ -44,3 +46,19 @@ def real_host(fleet: Fleet, control_plane: ControlPlane) -> Member:
 def host(request: pytest.FixtureRequest) -> Member:
     found: Member = request.getfixturevalue(f"{request.param}_host")
     return found
+
+
+@pytest.fixture
+def cluster(sandbox: Sandbox) -> SimulatedCluster:
+    return sandbox.cluster("host")
+
+
+@pytest.fixture
+def member(simulated_host: Member) -> Member:
+    return simulated_host
+
+
+@pytest.fixture
+def live(member: Member) -> Object:
+    """Ours, with data that is ours."""
+    return member.apply(CONFIG_MAPS, KEY, settings(colour="red", shape="round"))

@@ -15,14 +15,10 @@ from reconciler.state.memory import (
     decode_memory,
     encode_memory,
 )
+from tests.strategies import CLOCK_STEPS, GAPS_BETWEEN_RUNS
 
 START = 1_700_000_000
 CLUSTERS = ("a", "b", "c")
-STEPS = st.one_of(
-    st.integers(-1_000_000_000, 1_000_000_000),
-    st.sampled_from([-86_400, -61, -11, -1, 1, 11, 59, 600, 3_600, 31_536_000]),
-)
-GAPS = st.lists(st.integers(1, 100_000), min_size=2, max_size=12)
 
 
 class Host:
@@ -65,7 +61,7 @@ class Host:
         return [self.now - m for m in (*moments, self.memory.taints["a"]["gone:NoExecute"])]
 
 
-@given(gaps=GAPS, steps=st.lists(STEPS, min_size=12, max_size=12))
+@given(gaps=GAPS_BETWEEN_RUNS, steps=st.lists(CLOCK_STEPS, min_size=12, max_size=12))
 @example(gaps=[1, 1], steps=[86_400] * 12)
 def test_ages_are_of_the_time_that_passed_however_often_the_clock_is_set(
     gaps: list[int], steps: list[int]
@@ -82,7 +78,7 @@ def test_ages_are_of_the_time_that_passed_however_often_the_clock_is_set(
             assert abs(age - (host.true - began)) <= NOTICED_SECONDS
 
 
-@given(own=STEPS, name=st.sampled_from(CLUSTERS))
+@given(own=CLOCK_STEPS, name=st.sampled_from(CLUSTERS))
 def test_the_clock_of_one_server_alone_changes_no_age(own: int, name: str) -> None:
     host = Host()
     host.begin()

@@ -16,6 +16,7 @@ from reconciler.failover.cluster_health import (
 from reconciler.failover.probe import A_PAGE, Nodes, Probe, ProbeAttempt, Signal, judge, worded
 from reconciler.federation.model import FailoverRules
 from reconciler.state.memory import ClusterMemory, Phase
+from tests.strategies import PROBE_HISTORIES
 
 RULES = FailoverRules(
     enabled=True,
@@ -231,18 +232,9 @@ def test_what_tries_and_nodes_say_together(
 
 # -- random histories --------------------------------------------------------------------------
 
-HISTORIES = st.lists(
-    st.tuples(
-        st.text("+-?", min_size=3, max_size=3),
-        st.sampled_from([10.0, 60.0, 60.0, 120.0, 7200.0, -3600.0]),
-        st.sampled_from(["kept", "kept", "kept", "kept", "lost"]),
-    ),
-    max_size=40,
-)
-
 
 @settings(max_examples=300, deadline=None)
-@given(history=HISTORIES, limit=st.integers(1, 2), least=st.integers(0, 2))
+@given(history=PROBE_HISTORIES, limit=st.integers(1, 2), least=st.integers(0, 2))
 def test_whatever_happens(history: list[tuple[str, float, str]], limit: int, least: int) -> None:
     """Outages, recoveries, clock jumps, lost memories and partial probes, in any order."""
     rules = replace(RULES, max_unhealthy=limit, min_available_clusters=least)

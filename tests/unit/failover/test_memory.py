@@ -20,50 +20,31 @@ from reconciler.state.memory import (
     decode_memory,
     encode_memory,
 )
-
-TIMES = st.floats(0, 4e9, allow_nan=False)
-NAMES = st.text(min_size=1, max_size=12)
-CLUSTERS = st.builds(
-    ClusterMemory,
-    phase=st.sampled_from(Phase),
-    since=TIMES,
-    streak=TIMES,
-    seen=TIMES,
-    known=st.booleans(),
-    reason=st.text(max_size=40),
-    outages=st.integers(0, 9),
-    released=st.booleans(),
-)
-WORKLOADS = st.builds(
-    WorkloadMemory, streak=TIMES, seen=TIMES, away=TIMES, moves=st.integers(0, 9), template=NAMES
-)
-RECEIVERS = st.fixed_dictionaries(
-    {"type": st.sampled_from(["Slack", "Webhook"]), "urlFrom": st.dictionaries(NAMES, NAMES)}
-)
-TOLD = st.builds(
-    Notified,
-    federation=NAMES,
-    receivers=st.lists(RECEIVERS, max_size=2).map(tuple),
-    states=st.dictionaries(NAMES, NAMES, max_size=3),
-)
+from tests.strategies import CLUSTER_MEMORIES, NOTIFIED, SHORT_NAMES, UNIX_TIMES, WORKLOAD_MEMORIES
 
 
 @given(
     st.builds(
         FleetMemory,
-        clusters=st.dictionaries(NAMES, CLUSTERS, max_size=4),
+        clusters=st.dictionaries(SHORT_NAMES, CLUSTER_MEMORIES, max_size=4),
         workloads=st.dictionaries(
-            NAMES, st.dictionaries(NAMES, WORKLOADS, min_size=1, max_size=3), max_size=3
+            SHORT_NAMES,
+            st.dictionaries(SHORT_NAMES, WORKLOAD_MEMORIES, min_size=1, max_size=3),
+            max_size=3,
         ),
         ran=st.dictionaries(
-            NAMES, st.dictionaries(NAMES, NAMES, min_size=1, max_size=2), max_size=2
+            SHORT_NAMES,
+            st.dictionaries(SHORT_NAMES, SHORT_NAMES, min_size=1, max_size=2),
+            max_size=2,
         ),
         taints=st.dictionaries(
-            NAMES, st.dictionaries(NAMES, TIMES, min_size=1, max_size=2), max_size=2
+            SHORT_NAMES,
+            st.dictionaries(SHORT_NAMES, UNIX_TIMES, min_size=1, max_size=2),
+            max_size=2,
         ),
         commit=st.text("0123456789abcdef", max_size=40),
-        applied_at=TIMES,
-        told=TOLD,
+        applied_at=UNIX_TIMES,
+        told=NOTIFIED,
     )
 )
 def test_it_comes_back_as_it_was(memory: FleetMemory) -> None:

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 import yaml
 from hypothesis import given
-from hypothesis import strategies as st
 
 from reconciler.cluster.kstatus import Status, is_unavailable, object_status, ready_replicas
+from tests.strategies import JSON_VALUES, KINDS_WITH_STATUS
 
 CASES = """
 a new Deployment that nobody has looked at: InProgress generation 2 is not observed yet
@@ -150,25 +150,7 @@ def test_unavailable_is_what_does_not_serve_as_it_must() -> None:
     assert not is_unavailable({**stateful, "status": {"readyReplicas": 1}})
 
 
-JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.text(max_size=8),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner),
-    max_leaves=12,
-)
-KINDS = st.sampled_from(
-    [
-        ("apps/v1", "Deployment"),
-        ("apps/v1", "StatefulSet"),
-        ("apps/v1", "DaemonSet"),
-        ("batch/v1", "Job"),
-        ("v1", "Pod"),
-        ("v1", "Service"),
-        ("example.com/v1", "Thing"),
-    ]
-)
-
-
-@given(kind=KINDS, spec=JSON, status=JSON, conditions=JSON)
+@given(kind=KINDS_WITH_STATUS, spec=JSON_VALUES, status=JSON_VALUES, conditions=JSON_VALUES)
 def test_a_hostile_status_ends_in_some_status(
     kind: tuple[str, str], spec: Any, status: Any, conditions: Any
 ) -> None:

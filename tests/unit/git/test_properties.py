@@ -16,14 +16,12 @@ from reconciler.api.files import SourceFile
 from reconciler.git.credentials import SourceCredentials, split_url
 from reconciler.git.kustomize import kustomizations
 from reconciler.git.location import locate
+from tests.strategies import PASSWORDS, PRINTABLE_WORDS, TREE_PATHS
 
-WORDS = st.text(st.characters(min_codepoint=33, max_codepoint=0x24F, exclude_categories=["Cc"]))
 # Longer than what redaction leaves alone, and nothing that any message holds anyway.
-PASSWORDS = WORDS.map(lambda text: f"pw-{text}-wp")
-ENTRIES = st.lists(st.sampled_from(["..", ".", "a", "b", "", "/"]), max_size=8).map("/".join)
 
 
-@given(WORDS.filter(lambda name: name and ":" not in name), PASSWORDS)
+@given(PRINTABLE_WORDS.filter(lambda name: name and ":" not in name), PASSWORDS)
 def test_a_password_survives_its_way_through_a_url_and_shows_nowhere(
     name: str, password: str
 ) -> None:
@@ -37,7 +35,7 @@ def test_a_password_survives_its_way_through_a_url_and_shows_nowhere(
     assert quote(password, safe="") not in said
 
 
-@given(PASSWORDS, WORDS)
+@given(PASSWORDS, PRINTABLE_WORDS)
 def test_a_password_is_in_the_environment_only(password: str, name: str) -> None:
     credentials = SourceCredentials(name, password)
     told = credentials.configuration("https://git.example.com/x")
@@ -61,7 +59,7 @@ def test_only_what_git_calls_a_ref_is_taken_for_one(ref: str) -> None:
     assert not ref.startswith("-")
 
 
-@given(ENTRIES, st.sampled_from(["", "a", "a/b"]))
+@given(TREE_PATHS, st.sampled_from(["", "a", "a/b"]))
 def test_a_kustomization_refers_to_nothing_outside(entry: str, folder: str) -> None:
     text = f"resources: ['{entry}']\n".encode()
     path = posixpath.join(folder, "kustomization.yaml")

@@ -121,7 +121,9 @@ def test_hostile_words_and_long_ones_are_accepted_by_the_server(host: Member) ->
     told(host, run(result.plan, result=result, failures=failures_of_result(result)))
     long = plan(**{f"cluster_{'x' * 40}_{n}": Phase.UP for n in range(80)})
     told(host, run(long, *(c.name for c in long.clusters)))
-    for event in in_host(host):
+    events = in_host(host)
+    assert events
+    for event in events:
         assert len(event["note"].encode()) <= 1024
 
 

@@ -5,15 +5,9 @@ from __future__ import annotations
 from itertools import combinations
 
 from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from reconciler.report.fleet_picture import Frame, Picture, draw
-
-WIDTHS = st.sampled_from([330, 760, 1080])
-PLACES = st.lists(
-    st.tuples(st.sampled_from(["", "aws", "gcp"]), st.sampled_from(["", "eu", "us", "asia-1"])),
-    max_size=60,
-)
+from tests.strategies import PAGE_WIDTHS, PROVIDERS_AND_REGIONS
 
 
 def tiles(picture: Picture) -> dict[int, Frame]:
@@ -40,7 +34,7 @@ def overlap(one: Frame, other: Frame) -> bool:
 
 
 @settings(deadline=None)
-@given(PLACES, WIDTHS)
+@given(PROVIDERS_AND_REGIONS, PAGE_WIDTHS)
 def test_each_cluster_stands_in_its_provider_and_region(
     places: list[tuple[str, str]], width: int
 ) -> None:
@@ -56,7 +50,7 @@ def test_each_cluster_stands_in_its_provider_and_region(
 
 
 @settings(deadline=None)
-@given(PLACES, WIDTHS)
+@given(PROVIDERS_AND_REGIONS, PAGE_WIDTHS)
 def test_nothing_overlaps_and_nothing_is_outside(places: list[tuple[str, str]], width: int) -> None:
     picture = draw(places, width)
     paper = Frame(0, 0, picture.width, picture.height, "")

@@ -32,7 +32,9 @@ def lines_of(finished: FinishedRun, *warnings: str) -> list[dict[str, Any]]:
 
 
 def test_every_line_says_when_how_bad_and_of_which_run() -> None:
-    for line in lines_of(run(plan(aws_eu=Phase.DOWN), "aws-eu"), "something odd"):
+    lines = lines_of(run(plan(aws_eu=Phase.DOWN), "aws-eu"), "something odd")
+    assert lines
+    for line in lines:
         assert datetime.fromisoformat(line["time"]).utcoffset() is not None
         assert line["run"] == "run-1"
         assert line["level"] in ("info", "warning", "error")

@@ -90,7 +90,10 @@ def test_the_state_of_failover_and_the_age_of_the_commit_are_there() -> None:
 
 
 def test_every_metric_says_what_it_means() -> None:
-    for family in text_string_to_metric_families(render_metrics(metrics_of(web_shop())).decode()):
+    text = render_metrics(metrics_of(web_shop())).decode()
+    families = list(text_string_to_metric_families(text))
+    assert families
+    for family in families:
         assert family.name.startswith("federation_reconciler_")
         assert family.documentation.endswith(".")
         assert family.type == "gauge"

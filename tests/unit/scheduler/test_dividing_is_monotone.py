@@ -12,17 +12,7 @@ from hypothesis import strategies as st
 from reconciler.federation.model import ReplicaShare
 from reconciler.scheduler.divide import divide
 from reconciler.scheduler.spread import rank
-
-SHARES = st.builds(
-    lambda weight, low, room: ReplicaShare(weight, low, None if room is None else low + room),
-    st.integers(0, 9) | st.integers(0, 400),
-    st.integers(0, 4),
-    st.none() | st.integers(0, 12),
-)
-FLEETS = st.dictionaries(st.sampled_from("abcdefgh"), SHARES, min_size=1, max_size=8)
-CAPACITIES = st.dictionaries(st.sampled_from("abcdefgh"), st.integers(0, 30))
-COUNTS = st.dictionaries(st.sampled_from("abcdefgh"), st.integers(0, 30))
-TOTALS = st.integers(0, 80)
+from tests.strategies import CAPACITIES, COUNTS_BY_CLUSTER, REPLICA_TOTALS, SHARES_BY_CLUSTER
 
 
 def of(**shares: tuple[int, int, int | None]) -> dict[str, ReplicaShare]:
@@ -57,7 +47,7 @@ def test_one_replica_more_is_one_more_for_one_cluster(
 
 
 @settings(max_examples=500)
-@given(TOTALS, TOTALS, FLEETS, CAPACITIES, COUNTS)
+@given(REPLICA_TOTALS, REPLICA_TOTALS, SHARES_BY_CLUSTER, CAPACITIES, COUNTS_BY_CLUSTER)
 def test_a_larger_total_lowers_nobody(one, other, shares, capacity, current) -> None:
     fewer, more = sorted((one, other))
     before, _ = divide(fewer, shares, key="k", current=current, capacity=capacity)
@@ -66,7 +56,12 @@ def test_a_larger_total_lowers_nobody(one, other, shares, capacity, current) -> 
 
 
 @settings(max_examples=500)
-@given(st.lists(TOTALS, min_size=2, max_size=6), FLEETS, CAPACITIES, COUNTS)
+@given(
+    st.lists(REPLICA_TOTALS, min_size=2, max_size=6),
+    SHARES_BY_CLUSTER,
+    CAPACITIES,
+    COUNTS_BY_CLUSTER,
+)
 def test_nor_does_it_when_each_run_knows_what_the_last_one_made(
     totals, shares, capacity, start
 ) -> None:
@@ -81,7 +76,7 @@ def test_nor_does_it_when_each_run_knows_what_the_last_one_made(
 
 
 @settings(max_examples=300)
-@given(TOTALS, FLEETS, CAPACITIES)
+@given(REPLICA_TOTALS, SHARES_BY_CLUSTER, CAPACITIES)
 def test_it_is_what_one_replica_after_the_other_comes_to(total, shares, capacity) -> None:
     highs = {
         c: min(x for x in (s.maximum, capacity.get(c), 10**9) if x is not None)
@@ -100,7 +95,7 @@ def test_it_is_what_one_replica_after_the_other_comes_to(total, shares, capacity
     assert divide(total, shares, key="k", capacity=capacity) == (slow, total - sum(slow.values()))
 
 
-@given(TOTALS, FLEETS, st.integers(0, 9))
+@given(REPLICA_TOTALS, SHARES_BY_CLUSTER, st.integers(0, 9))
 def test_a_cluster_that_joins_only_takes_and_one_that_leaves_only_gives(
     total, shares, weight
 ) -> None:

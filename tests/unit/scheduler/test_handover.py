@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 from hypothesis import given
-from hypothesis import strategies as st
 
 from reconciler.api.objects import ObjectKey
 from reconciler.scheduler.make_before_break import Running, hold_replicas, return_limits
 from reconciler.scheduler.model import Assignment
+from tests.strategies import COUNTS_OF_FOUR
 
 WEB = ObjectKey("apps", "Deployment", "shop", "web")
 
@@ -53,10 +53,7 @@ def test_a_stand_in_that_has_no_part_in_it_any_more_is_held_like_others() -> Non
     assert (dict(kept.replicas), kept.shortfall) == ({"aws": 5, "gcp": 2}, 0)
 
 
-COUNTS = st.dictionaries(st.sampled_from("abcd"), st.integers(0, 9), min_size=1)
-
-
-@given(wanted=COUNTS, asked=COUNTS, broken=COUNTS)
+@given(wanted=COUNTS_OF_FOUR, asked=COUNTS_OF_FOUR, broken=COUNTS_OF_FOUR)
 def test_what_serves_never_falls_below_what_is_wanted(
     wanted: dict[str, int], asked: dict[str, int], broken: dict[str, int]
 ) -> None:
@@ -69,7 +66,7 @@ def test_what_serves_never_falls_below_what_is_wanted(
     assert serving >= min(sum(wanted.values()), sum(ready.values()))
 
 
-@given(wanted=COUNTS, start=COUNTS)
+@given(wanted=COUNTS_OF_FOUR, start=COUNTS_OF_FOUR)
 def test_run_after_run_it_ends_at_what_is_wanted(
     wanted: dict[str, int], start: dict[str, int]
 ) -> None:

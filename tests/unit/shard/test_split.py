@@ -8,26 +8,24 @@ from hypothesis import strategies as st
 
 from reconciler.api.errors import UsageError
 from reconciler.shard.split import Shard, parse_shard, split
-
-NAMES = st.sets(st.text("abcdefgh-0123456789", min_size=1, max_size=12), max_size=60)
-COUNTS = st.integers(1, 12)
+from tests.strategies import CLUSTER_NAMES, SHARD_COUNTS
 
 
-@given(NAMES, COUNTS)
+@given(CLUSTER_NAMES, SHARD_COUNTS)
 def test_every_cluster_is_of_exactly_one_pod(names: set[str], count: int) -> None:
     shares = [Shard(index, count).clusters_of(names) for index in range(count)]
     assert frozenset().union(*shares) == names
     assert sum(map(len, shares)) == len(names)
 
 
-@given(NAMES, COUNTS)
+@given(CLUSTER_NAMES, SHARD_COUNTS)
 def test_no_pod_has_more_than_its_even_share(names: set[str], count: int) -> None:
     found = split(names, count)
     loads = [list(found.values()).count(index) for index in range(count)]
     assert max(loads) <= -(-len(names) // count)
 
 
-@given(st.permutations(sorted(f"cluster-{n}" for n in range(20))), COUNTS)
+@given(st.permutations(sorted(f"cluster-{n}" for n in range(20))), SHARD_COUNTS)
 def test_the_order_of_the_names_does_not_matter(names: list[str], count: int) -> None:
     assert split(names, count) == split(sorted(names), count)
 
