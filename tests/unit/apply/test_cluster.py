@@ -10,6 +10,7 @@ from kubesim.cluster import SimulatedCluster
 from kubesim.fleet import Sandbox
 from reconciler.api.errors import LeaseLost
 from reconciler.api.objects import Object, ObjectKey, key_of
+from reconciler.api.reasons import Cause, Reason
 from reconciler.apply.cluster import MemberRun
 from reconciler.cluster.client import Member
 from reconciler.inventory.records import AppliedRecord
@@ -439,11 +440,15 @@ def test_what_turns_out_done_is_remembered_and_not_written(
     [
         ({"action": Action.FAILED, "error": "refused"}, "refused"),
         (
-            {"action": Action.UPDATE, "reason": "drift"},
+            {"action": Action.UPDATE, "reasons": (Reason(Cause.DRIFT),)},
             "it would be to update now, which was not planned: drift; run again",
         ),
         (
-            {"action": Action.CREATE, "verified": False, "reason": "no namespace"},
+            {
+                "action": Action.CREATE,
+                "verified": False,
+                "reasons": (Reason(Cause.NOTE, detail="no namespace"),),
+            },
             "it could not be checked: no namespace",
         ),
     ],

@@ -17,7 +17,7 @@ from reconciler.failover.cluster_health import (
     limit_of,
     settle,
 )
-from reconciler.failover.probe import Nodes, Probe, Signal
+from reconciler.failover.probe import Diagnosis, Finding, Nodes, Probe, Signal, worded
 from reconciler.federation.model import FailoverRules
 from reconciler.state.memory import ClusterMemory, Phase
 
@@ -31,9 +31,9 @@ RULES = FailoverRules(
 NOW = 1_000_000.0
 WELL = [Probe("b", Signal.HEALTHY), Probe("c", Signal.HEALTHY)]
 KNOWN = ClusterMemory(known=True)
-ILL = Probe("a", Signal.UNHEALTHY, "timeout")
+ILL = Probe("a", Signal.UNHEALTHY, worded("timeout"))
 BACK = Probe("a", Signal.HEALTHY)
-UNSURE = Probe("a", Signal.UNKNOWN, "401")
+UNSURE = Probe("a", Signal.UNKNOWN, worded("401"))
 DOWN = ClusterMemory(Phase.DOWN, since=5.0, reason="timeout", outages=2, known=True)
 
 
@@ -86,7 +86,7 @@ def test_a_streak_ends_with_a_good_probe_or_one_that_cannot_tell() -> None:
 
 @pytest.mark.parametrize("probe", [ILL, UNSURE, BACK])
 def test_one_that_is_down_keeps_the_reason_for_which_it_was_declared(probe: Probe) -> None:
-    other = replace(probe, reason="something else")
+    other = replace(probe, diagnosis=worded("something else"))
     assert remembered(decide(other, DOWN)).reason == "timeout"
 
 
@@ -261,12 +261,13 @@ def test_the_limit(limit: float, is_share: bool, clusters: int, allowed: int) ->
 
 
 def test_of_a_healthy_cluster_only_what_is_worth_a_remark_is_told() -> None:
-    probe = Probe("a", Signal.HEALTHY, nodes=Nodes(2, 3), remark="its clock is late")
+    late = Diagnosis(Finding.LATE, tries=2)
+    probe = Probe("a", Signal.HEALTHY, late, nodes=Nodes(2, 3))
     assert health(decide(probe, replace(KNOWN, since=7.0))) == ClusterHealth(
         "a",
         Phase.UP,
         Signal.HEALTHY,
-        reason="its clock is late",
+        diagnosis=late,
         since=7.0,
         ready_nodes=2,
         nodes=3,
@@ -276,8 +277,8 @@ def test_of_a_healthy_cluster_only_what_is_worth_a_remark_is_told() -> None:
 
 
 def test_of_one_that_is_down_the_reason_of_then_is_told_unless_there_is_a_newer_one() -> None:
-    assert health(decide(replace(BACK, remark="slow"), DOWN)).reason == "timeout"
-    assert health(decide(replace(ILL, reason="refused"), DOWN)).reason == "refused"
+    assert health(decide(replace(BACK, diagnosis=worded("slow")), DOWN)).reason == "timeout"
+    assert health(decide(replace(ILL, diagnosis=worded("refused")), DOWN)).reason == "refused"
     assert health(decide(ILL, DOWN)).outlook == ""
 
 
