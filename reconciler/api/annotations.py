@@ -1,6 +1,6 @@
 """Our own annotations and labels: a schema, so that none is ignored for its spelling.
 
-On a live object, where anybody may write, the same words are read by ``planning.pruning``.
+On a live object, where anybody may write, the same words are read by ``plan.prune``.
 """
 
 from __future__ import annotations

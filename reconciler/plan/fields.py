@@ -25,7 +25,7 @@ from reconciler.inventory.managed_fields import (
 from reconciler.plan.model import ABSENT, CHOSEN, FieldChange, Staying
 
 REPLICAS_FIELD = "spec.replicas"
-"""As plans write the path of the count that ``federation.known_kinds.REPLICAS`` points to."""
+"""As plans write the path of the count that ``api.kinds.REPLICAS`` points to."""
 
 Step = str | Mapping[str, Any] | int
 """A map key, a list item told by its identifying fields, or a list position."""

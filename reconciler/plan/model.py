@@ -1,7 +1,7 @@
 """The plan: a value, sorted, the same for the same input, and complete.
 
 Everything that ``apply`` writes is a ``Change`` here; everything that reports show comes from
-here. Secret values never enter what is shown of it (see ``planning.redaction``).
+here. Secret values never enter what is shown of it (see ``plan.redact``).
 """
 
 from __future__ import annotations
@@ -140,7 +140,7 @@ class Change:
     it is the member's own to set; like ``request``, no report shows them. ``collected`` says that
     the cluster will delete the object by itself once it has finished. ``hidden`` are JSON pointers
     of what must not be shown: ``fields``, ``stays`` and ``error`` are without it (see
-    ``planning.redaction``). ``ignored`` are pointers of what is left to others once it is written.
+    ``plan.redact``). ``ignored`` are pointers of what is left to others once it is written.
     """
 
     action: Action

@@ -1,6 +1,6 @@
 """Telling people of failures, failovers and recoveries: once for each change, not in every run.
 
-What each receiver was told is remembered (``health.memory.Told``), for each by itself: a message
+What each receiver was told is remembered (``state.memory.Notified``), for each by itself: a message
 that could not be delivered is sent again by the next run. A message may therefore arrive twice
 when a run dies between sending and remembering, but none is lost.
 """

@@ -1,6 +1,6 @@
 """What runs where, and whom to leave alone: probes, memory and what runs now -> FleetDecision.
 
-Made once for a run; of pods that share one, the first makes it for all (``sharding``).
+Made once for a run; of pods that share one, the first makes it for all (``shard``).
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """What has another home stays where it is until it is ready there; what has none stays. Pure.
 
-Replicas that are shared out are handed over by count (``scheduling.handover``). This is for all
+Replicas that are shared out are handed over by count (``make_before_break``). This is for all
 else: single copies, and the objects that workloads need.
 
 - A NoSchedule taint keeps new things out of a cluster, and removes nothing from it.
