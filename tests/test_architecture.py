@@ -84,6 +84,10 @@ HEAVY = (
 # Public names with two homes, and why.
 ONE_NAME_TWICE: dict[str, list[str]] = {}
 
+# How many modules of our own one may import, and who needs more.
+MOST_IMPORTS = 30
+NEEDS_MORE = {"run.pipeline": "the steps strung together"}
+
 LONGEST = 800
 LONGER_FOR_A_REASON: dict[str, str] = {}
 
@@ -196,6 +200,15 @@ def module_imports() -> dict[str, set[str]]:
         # A package's own text is loaded with any of its modules, and is no part of a way.
         found.discard(module)
     return graph
+
+
+def test_no_module_needs_too_many_others() -> None:
+    many = {
+        name.removeprefix("reconciler.")
+        for name, found in module_imports().items()
+        if len(found) > MOST_IMPORTS
+    }
+    assert many == NEEDS_MORE.keys()
 
 
 def test_a_public_name_has_one_meaning() -> None:

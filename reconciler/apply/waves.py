@@ -68,11 +68,6 @@ def wave_of(key: ObjectKey) -> int:
     return _WAVE_OF.get(key.group_kind, _REST)
 
 
-def wave_name(number: int) -> str:
-    """What the wave holds, for progress and reports."""
-    return _WAVES[number][0]
-
-
 def apply_waves(changes: Sequence[Change]) -> list[tuple[int, list[Change]]]:
     """The changes that write, by wave in order; within a wave by key."""
     writing = [c for c in changes if c.action not in {*DELETING, *NOT_WRITTEN}]

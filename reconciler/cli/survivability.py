@@ -93,7 +93,7 @@ def survivability(
     if base:
         matrix = worse_than(_matrix(settings.with_options(ref=base), outages), matrix)
     if live:
-        from reconciler.run.stand_ins import try_failover_targets
+        from reconciler.run.failover_targets import try_failover_targets
 
         matrix = replace(matrix, live=try_failover_targets(settings.options))
     settings.console.document(_rendered(matrix, output, settings), newline=False)

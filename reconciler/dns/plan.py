@@ -68,11 +68,6 @@ class DnsPlan:
         return tuple(map(str, self.failures))
 
 
-def check_dns(state: DesiredState) -> tuple[Problem, ...]:
-    """What is wrong with ``spec.dns``, beyond what its schema can say. Pure."""
-    return dns_rules_of(state)[1]
-
-
 def dns_rules_of(state: DesiredState) -> tuple[DnsRules, tuple[Problem, ...]]:
     """The rules of ``spec.dns``, and what is wrong with them. Pure."""
     return parse_dns(state.federation)

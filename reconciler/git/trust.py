@@ -33,14 +33,6 @@ class LastApplied(Struct, frozen=True):
         return LastApplied(commit) if commit else None
 
 
-def applied_now(source: ReadSource) -> LastApplied | None:
-    """What to remember once this source is applied; None when it is no commit as it stands."""
-    if not source.checkout.commit or source.checkout.dirty:
-        return None
-    demanded = source.rules.signature or source.demanded
-    return LastApplied(source.checkout.commit, demanded is not None)
-
-
 def check_trust(source: ReadSource, last: LastApplied | None) -> tuple[str, ...]:
     """Check descent and signature by the rules of the head and of the last applied commit.
 

@@ -61,12 +61,6 @@ def topology_of(nodes: Sequence[Object]) -> Topology:
     )
 
 
-def node_is_ready(node: Object) -> bool:
-    """Whether the Node's condition Ready is True."""
-    conditions = (node.get("status") or {}).get("conditions") or ()
-    return any(c.get("type") == "Ready" and c.get("status") == "True" for c in conditions)
-
-
 def _provider(node: Object) -> str:
     scheme, separator, _ = str((node.get("spec") or {}).get("providerID", "")).partition("://")
     return _PROVIDERS.get(scheme, scheme) if separator else ""

@@ -9,8 +9,8 @@ from reconciler.api.options import RunOptions
 from reconciler.failover.survivability import assess_survivability
 from reconciler.plan.model import Action
 from reconciler.report import survivability as report
+from reconciler.run.failover_targets import try_failover_targets
 from reconciler.run.repository import validate_repository
-from reconciler.run.stand_ins import try_failover_targets
 from tests.scenarios.failover_world import WEB, FailoverWorld, simulated
 
 __all__ = ["simulated"]

@@ -15,8 +15,8 @@ from reconciler.report.html import render_html
 from reconciler.report.json_report import plan_document
 from reconciler.report.markdown import render_plan_markdown
 from reconciler.report.text import render_plan
+from reconciler.run.failover_targets import try_failover_targets
 from reconciler.run.repository import validate_repository
-from reconciler.run.stand_ins import try_failover_targets
 from tests.controlplane.process import eventually
 from tests.scenarios.conftest import World
 from tests.scenarios.manifests import NAMESPACE, SETTINGS, WEB

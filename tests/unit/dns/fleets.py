@@ -9,7 +9,7 @@ from typing import Any
 
 from reconciler.api.files import SourceFile
 from reconciler.api.objects import Object, ObjectKey
-from reconciler.dns.plan import DnsPlan, apply_dns, check_dns, plan_dns
+from reconciler.dns.plan import DnsPlan, apply_dns, dns_rules_of, plan_dns
 from reconciler.dns.targets import ServiceView, view_of
 from reconciler.federation.compile import compile_documents
 from reconciler.federation.model import DesiredState
@@ -117,7 +117,7 @@ class World:
     options: dict[str, Any] = field(default_factory=dict)
 
     def plan(self) -> DnsPlan:
-        assert not check_dns(self.state)
+        assert not dns_rules_of(self.state)[1]
         seen = {name: view for name, view in self.seen.items() if name not in self.down}
         return plan_dns(self.state, seen, self.down, environ=self.environ, **self.options)
 

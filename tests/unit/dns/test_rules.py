@@ -9,7 +9,7 @@ from collections.abc import Mapping
 import pytest
 
 from reconciler.dns.names import annotation_faults, wanted_names
-from reconciler.dns.plan import check_dns, plan_dns
+from reconciler.dns.plan import dns_rules_of, plan_dns
 from reconciler.dns.rules import parse_dns
 from tests.unit.dns.fleets import CLUSTERS, WEB, everywhere, running, understood
 
@@ -31,7 +31,7 @@ PLAIN = FEDERATION % ("", "")
 
 def problems(settings: str = "", zone: str = "", federation: str = "") -> list[str]:
     state = understood(federation or FEDERATION % (settings, zone), CLUSTERS, WEB)
-    return [f"{p.path}: {p.message}" for p in check_dns(state)]
+    return [f"{p.path}: {p.message}" for p in dns_rules_of(state)[1]]
 
 
 def test_a_good_federation_has_no_problems() -> None:
@@ -78,7 +78,7 @@ def test_a_naming_that_cannot_be_meant(naming: str, message: str) -> None:
 def test_each_problem_is_told_with_its_line_and_column() -> None:
     text = PLAIN.replace("bind}", "bnid, naming: x}", 1).replace("1}", "1, key_secret: abc}")
     lines = text.lstrip().splitlines()
-    found = check_dns(understood(text, CLUSTERS, WEB))
+    found = dns_rules_of(understood(text, CLUSTERS, WEB))[1]
     assert len(found) == 4
     for problem in found:
         line = lines[problem.position.line - 1]
@@ -96,7 +96,7 @@ def test_zones_and_providers_fit_together() -> None:
     assert problems(federation=unknown) == [
         "$.spec.dns.zones[0].provider: there is no provider 'bnid'"
     ]
-    hint = check_dns(understood(unknown, CLUSTERS, WEB))[0].hint
+    hint = dns_rules_of(understood(unknown, CLUSTERS, WEB))[1][0].hint
     assert hint == "did you mean bind?"
 
 
@@ -137,7 +137,7 @@ def test_a_missing_package_comes_with_the_command_that_installs_it(
 def test_a_federation_without_zones_never_loads_octodns() -> None:
     script = (
         "import sys\n"
-        "from reconciler.dns.plan import plan_dns, check_dns, dns_needs, apply_dns\n"
+        "from reconciler.dns.plan import plan_dns, dns_rules_of, dns_needs, apply_dns\n"
         "from tests.unit.dns.fleets import understood, CLUSTERS, WEB\n"
         "state = understood('apiVersion: federation.reconciler.dev/v1alpha1\\n'\n"
         "  'kind: Federation\\nmetadata: {name: x}', CLUSTERS, WEB)\n"

@@ -9,10 +9,18 @@ from msgspec.structs import replace
 
 from reconciler.api.errors import SourceError, UsageError
 from reconciler.api.options import RunOptions
-from reconciler.git.read import read_source
-from reconciler.git.trust import LastApplied, applied_now, check_trust
+from reconciler.git.read import ReadSource, read_source
+from reconciler.git.trust import LastApplied, check_trust
 from tests.unit.git.repositories import FEDERATION, commit, config_map, git, write
 from tests.unit.git.signing import Signer
+
+
+def applied_now(source: ReadSource) -> LastApplied | None:
+    """What to remember once this source is applied; None when it is no commit as it stands."""
+    if not source.checkout.commit or source.checkout.dirty:
+        return None
+    demanded = source.rules.signature or source.demanded
+    return LastApplied(source.checkout.commit, demanded is not None)
 
 
 @pytest.fixture
