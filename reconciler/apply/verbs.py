@@ -18,12 +18,12 @@ from reconciler.api.errors import (
     Invalid,
     LeaseLost,
 )
+from reconciler.api.json_pointer import join_pointer
 from reconciler.api.objects import Object
 from reconciler.cluster.client import Member
 from reconciler.cluster.discovery import RESTMapping
 from reconciler.cluster.responses import reading_answers
 from reconciler.cluster.warnings import warnings_about
-from reconciler.federation.overrides import join_pointer
 from reconciler.inventory.applyset import IDENTITY, owner_of
 from reconciler.inventory.managed_fields import (
     BEFORE_FIRST_APPLY,

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from reconciler.api.errors import ReconcileError, UsageError
+from reconciler.api.json_pointer import split_pointer
 
 Schema = dict[str, Any]
 
@@ -85,8 +86,8 @@ def resolved(schema: Schema, file: Path) -> tuple[Schema, Path]:
         if name:
             file = file.parent / name.rpartition("/")[2]
         target: Any = _loaded(file)
-        for part in filter(None, pointer.split("/")):
-            target = target[part.replace("~1", "/").replace("~0", "~")]
+        for part in split_pointer(pointer):
+            target = target[part]
         beside = {key: value for key, value in schema.items() if key != "$ref"}
         schema = {**target, **beside}
     return schema, file

@@ -16,10 +16,10 @@ from typing import Any
 import orjson
 
 from reconciler.api.annotations import PART_OF, PREFIX
+from reconciler.api.json_pointer import join_pointer, split_pointer
 from reconciler.api.kinds import REPLICAS
 from reconciler.api.objects import GroupKind
 from reconciler.federation.model import AdditionRule, DriftRules, IgnoreRule, Workload
-from reconciler.federation.overrides import join_pointer, split_pointer
 from reconciler.manifests.document import Document
 from reconciler.manifests.problems import ProblemCollector
 

@@ -10,6 +10,7 @@ import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
+from reconciler.api.json_pointer import split_pointer
 from reconciler.api.kinds import REPLICAS
 from reconciler.api.objects import Object, first_few, map_of, maps_of
 from reconciler.federation.model import (
@@ -20,7 +21,6 @@ from reconciler.federation.model import (
     PlacementTarget,
     Workload,
 )
-from reconciler.federation.overrides import split_pointer
 from reconciler.federation.selectors import matches, parse_selector, selects
 from reconciler.manifests.document import Document
 from reconciler.manifests.problems import ProblemCollector, near

@@ -8,6 +8,7 @@ from typing import Any, Literal
 from msgspec.structs import replace
 
 from reconciler.api.annotations import IN_TEMPLATES, entry_fault
+from reconciler.api.json_pointer import join_pointer, split_pointer
 from reconciler.api.kinds import REPLICAS
 from reconciler.federation.model import ContainerOperation, Override, PatchOperation
 from reconciler.federation.selectors import parse_selector
@@ -36,16 +37,6 @@ _CONTAINER_FORMS: Mapping[str, Literal["image", "env", "args"]] = {
     "env": "env",
     "args": "args",
 }
-
-
-def split_pointer(pointer: str) -> tuple[str, ...]:
-    """A JSON pointer's steps (RFC 6901): ``/a~1b/0`` -> ``("a/b", "0")``."""
-    return tuple(s.replace("~1", "/").replace("~0", "~") for s in pointer.split("/")[1:])
-
-
-def join_pointer(steps: Sequence[str | int]) -> str:
-    """The inverse of ``split_pointer``."""
-    return "".join("/" + str(s).replace("~", "~0").replace("/", "~1") for s in steps)
 
 
 def pointers_of(operation: PatchOperation | ContainerOperation) -> list[str]:

@@ -14,9 +14,9 @@ import orjson
 from msgspec.structs import replace
 
 from reconciler.api.errors import ApiError, ClusterError, ClusterUnauthorized
+from reconciler.api.json_pointer import split_pointer
 from reconciler.api.objects import GroupKind, Object, ObjectKey
 from reconciler.cluster.refusals import known_fields, own_words
-from reconciler.federation.overrides import split_pointer
 from reconciler.federation.sensitive import Hidden, hidden_in, is_marked_sensitive
 from reconciler.plan.model import ABSENT, Addition, Change, FieldChange, Staying
 

@@ -22,10 +22,10 @@ import orjson
 from msgspec import Struct
 
 from reconciler.api.errors import ApiError, Invalid
+from reconciler.api.json_pointer import join_pointer
 from reconciler.api.objects import Object, ObjectKey, api_group
 from reconciler.cluster.client import Member
 from reconciler.cluster.discovery import RESTMapping
-from reconciler.federation.overrides import join_pointer
 from reconciler.inventory.managed_fields import (
     Fields,
     entries_of,

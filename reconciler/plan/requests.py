@@ -10,12 +10,12 @@ from typing import Any, NamedTuple
 
 import orjson
 
+from reconciler.api.json_pointer import split_pointer
 from reconciler.api.kinds import REPLICAS, REPLICATED
 from reconciler.api.objects import DEFAULT_NAMESPACE, Object, ObjectKey, Unshown, map_of, maps_of
 from reconciler.cluster.discovery import Discovery, GroupVersionKind, RESTMapping
 from reconciler.cluster.kstatus import stated_replicas
 from reconciler.federation.drift import leads_to_replicas
-from reconciler.federation.overrides import split_pointer
 from reconciler.federation.sensitive import SECRET, SENSITIVE
 from reconciler.inventory.applyset import with_membership
 from reconciler.inventory.managed_fields import (

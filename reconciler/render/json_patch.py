@@ -6,9 +6,10 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
+from reconciler.api.json_pointer import split_pointer
 from reconciler.api.objects import Object
 from reconciler.federation.model import ContainerOperation, PatchOperation
-from reconciler.federation.overrides import CONTAINERS, POD_SPECS, split_pointer
+from reconciler.federation.overrides import CONTAINERS, POD_SPECS
 from reconciler.manifests.problems import near
 
 _INDEX = re.compile(r"0|[1-9][0-9]{0,8}")
@@ -23,7 +24,7 @@ class PatchError(ValueError):
 
 
 def with_changes(body: Object, operation: PatchOperation | ContainerOperation) -> Object:
-    """A copy of an object with one operation of an override done. Raises PatchFault."""
+    """A copy of an object with one operation of an override done. Raises PatchError."""
     if isinstance(operation, PatchOperation):
         try:
             return dict(patched(body, operation))
@@ -89,7 +90,7 @@ def _put(value: Any, path: Sequence[str], new: Any) -> Any:
 
 
 def patched(value: Any, operation: PatchOperation) -> Any:
-    """A copy of ``value`` with one operation done. Raises PatchFault.
+    """A copy of ``value`` with one operation done. Raises PatchError.
 
     As in KubeFed, maps that ``add`` needs below ``/metadata`` (labels, annotations) are made.
     """

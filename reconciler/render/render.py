@@ -11,6 +11,7 @@ from msgspec.structs import replace
 
 from reconciler.api.annotations import PREFIX, STEERING
 from reconciler.api.errors import Position, Problem
+from reconciler.api.json_pointer import join_pointer, split_pointer
 from reconciler.api.kinds import REPLICAS, scale_target, scaled_as
 from reconciler.api.objects import Object, ObjectKey, Unshown
 from reconciler.federation.lint import VARIABLE
@@ -23,7 +24,6 @@ from reconciler.federation.model import (
     PatchOperation,
     Workload,
 )
-from reconciler.federation.overrides import join_pointer, split_pointer
 from reconciler.federation.selectors import matches
 from reconciler.manifests.secret_data import content_faults
 from reconciler.render.json_patch import PatchError, with_changes

@@ -9,10 +9,10 @@ from msgspec.structs import replace
 
 from reconciler.api.annotations import PREFIX
 from reconciler.api.errors import Problem
+from reconciler.api.json_pointer import join_pointer
 from reconciler.api.objects import Object
 from reconciler.federation.lint import VARIABLE, texts_of
 from reconciler.federation.model import DesiredState, PatchOperation
-from reconciler.federation.overrides import join_pointer
 from reconciler.manifests.builtin_schemas import TypeFault, template_of, type_faults, unknown_fields
 from reconciler.manifests.custom_schemas import (
     Schemas,

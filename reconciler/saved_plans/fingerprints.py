@@ -11,9 +11,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from reconciler.api.json_pointer import split_pointer
 from reconciler.api.objects import Object
 from reconciler.api.reasons import Cause, Reason
-from reconciler.federation.overrides import split_pointer
 from reconciler.inventory.managed_fields import Fields, entries_of, fields_of, is_ours, owned_values
 from reconciler.inventory.records import Digester
 from reconciler.plan.fields import Step, changed_fields, entry_holds

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reconciler.api.errors import Position
+from reconciler.api.json_pointer import join_pointer
 from reconciler.federation.model import ContainerOperation, PatchOperation
-from reconciler.federation.overrides import join_pointer
 from reconciler.render.json_patch import PatchError, patched, with_changes
 from tests.strategies import JSON_WITH_ODD_NAMES
 
