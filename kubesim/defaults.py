@@ -10,7 +10,7 @@ import base64
 import math
 from typing import Any
 
-from kubesim.decoding import Defaults
+from kubesim.decode import Defaults
 from kubesim.objects import Object
 from kubesim.quantities import BadQuantity, amount
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from kubesim import comparing, fieldsets
+from kubesim import fieldsets, structured_merge
 from kubesim.fieldsets import FieldSet
 from kubesim.objects import Object
 from kubesim.schema import Shape
@@ -183,7 +183,7 @@ def applied(
         managers = _track(empty, live, shape, {}, first)
     me = Manager("Apply", writer.name, "", writer.subresource)
     before = managers.get(me)
-    merged = comparing.merge(live, config, shape)
+    merged = structured_merge.merge(live, config, shape)
     mine = writer.filter(fieldsets.fieldset_of(config, shape))
     after = {**managers, me: ManagedFieldsEntry(mine, writer.api_version, None)}
     if before is not None and before.fields:
@@ -218,9 +218,9 @@ def applied(
 
 def _comparison(
     live: Object, new: Object, shape: Shape, writer: Writer
-) -> comparing.StructuredComparison:
-    change = comparing.compare_values(_bare(live), _bare(new), shape)
-    return comparing.StructuredComparison(
+) -> structured_merge.StructuredComparison:
+    change = structured_merge.compare_values(_bare(live), _bare(new), shape)
+    return structured_merge.StructuredComparison(
         writer.filter(change.added), writer.filter(change.modified), writer.filter(change.removed)
     )
 
@@ -236,22 +236,22 @@ def _bare(obj: Object) -> Object:
 def _prune(merged: Object, managers: Managers, last: FieldSet, shape: Shape) -> Object:
     """Removes what the applier gave up and nobody else owns (``Updater.prune``)."""
     named = _named(last, shape)
-    pruned = comparing.remove_fields(merged, named, shape)
+    pruned = structured_merge.remove_fields(merged, named, shape)
     owned: FieldSet = {}
     for entry in managers.values():
         owned = fieldsets.union(owned, entry.fields)
     merged_set = _named(fieldsets.fieldset_of(merged, shape), shape)
     pruned_set = _named(_set_of(pruned, shape), shape)
     keep = fieldsets.union(pruned_set, _named(owned, shape))
-    pruned = comparing.remove_fields(merged, fieldsets.difference(merged_set, keep), shape)
+    pruned = structured_merge.remove_fields(merged, fieldsets.difference(merged_set, keep), shape)
     pruned_set = _named(_set_of(pruned, shape), shape)
     gone = fieldsets.intersection(fieldsets.difference(merged_set, pruned_set), named)
-    result: Object = comparing.remove_fields(merged, gone, shape)
+    result: Object = structured_merge.remove_fields(merged, gone, shape)
     return result
 
 
 def _named(fields: FieldSet, shape: Shape) -> FieldSet:
-    return comparing.with_named_fields(fields, shape)
+    return structured_merge.with_named_fields(fields, shape)
 
 
 def _set_of(value: Any, shape: Shape) -> FieldSet:

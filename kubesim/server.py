@@ -14,7 +14,7 @@ from typing import Any
 
 import orjson
 
-from kubesim.decoding import Decoder
+from kubesim.decode import Decoder
 from kubesim.defaults import DEFAULTS
 from kubesim.kinds import Kinds, Resource
 from kubesim.objects import Object

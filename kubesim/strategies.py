@@ -6,7 +6,7 @@ import copy
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from kubesim.decoding import Decoder
+from kubesim.decode import Decoder
 from kubesim.defaults import DEFAULTS, TEMPLATE_GENERATION
 from kubesim.kinds import Resource
 from kubesim.objects import Object

@@ -8,7 +8,7 @@ import orjson
 
 from kubesim import immutables, ownership, patches, statuses, strategies, validation
 from kubesim.bodies import RequestTarget, check_identity, parse_body, parse_yaml
-from kubesim.decoding import Undecodable, check_applied
+from kubesim.decode import Undecodable, check_applied
 from kubesim.fieldsets import SchemaMismatch
 from kubesim.kinds import Resource
 from kubesim.messages import APPLY, JSON_PATCH, MERGE_PATCH, STRATEGIC_PATCH, Request, Response

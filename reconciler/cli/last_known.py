@@ -16,7 +16,7 @@ from reconciler.api.options import RunOptions
 from reconciler.cluster.connect import Connector
 from reconciler.cluster.kubeconfig import own_namespace
 from reconciler.state.memory import FleetMemory
-from reconciler.state.recollect import AUTO_STATE, default_file, digest_of, in_host_cluster
+from reconciler.state.run_memory import AUTO_STATE, default_file, digest_of, in_host_cluster
 from reconciler.state.stores import CONFIG_MAPS, SOURCE, ConfigMapStore, FileStore, MemoryStore
 
 DEFAULT_NAMESPACE = "federation-system"

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from reconciler.cluster.endpoint import Endpoint
     from reconciler.federation.model import Federation
     from reconciler.git.owner import Claimant
-    from reconciler.state.recollect import RunMemory
+    from reconciler.state.run_memory import RunMemory
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ def recalled_memory(
     settings: CommandSettings, ends: Ends, federation: Federation, claimant: Claimant
 ) -> RunMemory:
     """What runs remember, as far as it can be found from here; nothing where it cannot be read."""
-    from reconciler.state.recollect import recall_memory
+    from reconciler.state.run_memory import recall_memory
 
     return recall_memory(settings.options, ends.connector, federation, claimant)
 

@@ -201,7 +201,7 @@ class ObservedRun:
         self, run: FinishedRun, prepared: Prepared
     ) -> tuple[FinishedRun, ReportChannels]:
         from reconciler.report.notifications import receivers_of
-        from reconciler.state.recollect import host_namespace
+        from reconciler.state.run_memory import host_namespace
         from reconciler.state.stores import config_map_key
 
         plan, recall, federation = prepared.plan, prepared.recall, prepared.federation
@@ -235,7 +235,7 @@ class ObservedRun:
     def _store(self, prepared: Prepared) -> MemoryStore | None:
         """Where it is remembered who was told what: the lock holds for it, not the deadline."""
         from reconciler.api.errors import ReconcileError
-        from reconciler.state.recollect import open_store
+        from reconciler.state.run_memory import open_store
 
         if prepared.recall.store is None:
             return None

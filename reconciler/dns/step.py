@@ -64,7 +64,7 @@ def returning_records(
     """Cluster -> objects whose names wait until it carries its share again. Pure."""
     if not returning or not asks_for_records(state):
         return {}
-    from reconciler.dns.returning import returning_objects
+    from reconciler.dns.failback import returning_objects
 
     return returning_objects(state, usual, live, returning)
 

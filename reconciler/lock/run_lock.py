@@ -26,7 +26,7 @@ from reconciler.lock.file_lock import FileLock
 from reconciler.lock.lease import RELEASE_SECONDS, Lease
 from reconciler.shard.round import Round
 from reconciler.shard.split import Shard, shard_of
-from reconciler.state.recollect import AUTO_STATE, CONFIG_MAP, host_namespace
+from reconciler.state.run_memory import AUTO_STATE, CONFIG_MAP, host_namespace
 
 AUTO, LEASE, FILE, NONE = "auto", "lease", "file", "none"
 

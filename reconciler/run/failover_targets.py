@@ -31,7 +31,7 @@ from reconciler.run.repository import read_repository, render_repository
 from reconciler.scheduler.capacity import own_count
 from reconciler.scheduler.model import Assignment
 from reconciler.scheduler.schedule import duplicated_count, schedule
-from reconciler.state.recollect import recall_memory
+from reconciler.state.run_memory import recall_memory
 
 
 def try_failover_targets(options: RunOptions) -> FailoverTargets:

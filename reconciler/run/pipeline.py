@@ -76,7 +76,7 @@ from reconciler.scheduler.schedule import schedule
 from reconciler.shard.decision import commit_of, decode_decision, encode_decision
 from reconciler.shard.round import PATIENCE_SECONDS, Round
 from reconciler.shard.split import shard_of
-from reconciler.state.recollect import (
+from reconciler.state.run_memory import (
     RunMemory,
     check_owner,
     in_host_cluster,

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kubesim import comparing, fieldsets, quantities, selectors
+from kubesim import fieldsets, quantities, selectors, structured_merge
 from kubesim.patches import json_patch, merge_patch
 from kubesim.schema import builtin_shape
 from kubesim.statuses import Refusal
@@ -70,7 +70,7 @@ deployments = st.builds(
 
 @given(deployments)
 def test_a_value_differs_in_nothing_from_itself(obj: dict[str, Any]) -> None:
-    found = comparing.compare_values(obj, {**obj, "spec": {**obj["spec"]}}, DEPLOYMENT)
+    found = structured_merge.compare_values(obj, {**obj, "spec": {**obj["spec"]}}, DEPLOYMENT)
     assert (found.added, found.modified, found.removed) == ({}, {}, {})
 
 
@@ -79,8 +79,8 @@ def test_comparing_backwards_swaps_what_came_and_what_went(
     one: dict[str, Any], two: dict[str, Any]
 ) -> None:
     there, back = (
-        comparing.compare_values(one, two, DEPLOYMENT),
-        comparing.compare_values(two, one, DEPLOYMENT),
+        structured_merge.compare_values(one, two, DEPLOYMENT),
+        structured_merge.compare_values(two, one, DEPLOYMENT),
     )
     assert (there.added, there.removed) == (back.removed, back.added)
     assert there.modified == back.modified
@@ -90,15 +90,15 @@ def test_comparing_backwards_swaps_what_came_and_what_went(
 def test_what_was_merged_in_once_changes_nothing_again(
     live: dict[str, Any], config: dict[str, Any]
 ) -> None:
-    merged = comparing.merge(live, config, DEPLOYMENT)
-    assert comparing.merge(merged, config, DEPLOYMENT) == merged
+    merged = structured_merge.merge(live, config, DEPLOYMENT)
+    assert structured_merge.merge(merged, config, DEPLOYMENT) == merged
 
 
 @given(deployments, deployments)
 def test_everything_that_was_applied_is_in_the_result(
     live: dict[str, Any], config: dict[str, Any]
 ) -> None:
-    merged = comparing.merge(live, config, DEPLOYMENT)
+    merged = structured_merge.merge(live, config, DEPLOYMENT)
     wanted = fieldsets.members(fieldsets.fieldset_of(config, DEPLOYMENT))
     assert set(wanted) <= set(fieldsets.members(fieldsets.fieldset_of(merged, DEPLOYMENT)))
 

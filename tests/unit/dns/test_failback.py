@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from reconciler.api.objects import ObjectKey
-from reconciler.dns.returning import returning_objects
+from reconciler.dns.failback import returning_objects
 from reconciler.scheduler.schedule import schedule
 from tests.unit.dns.fleets import CLUSTERS, WEB, understood
 
