@@ -341,7 +341,7 @@ def test_what_holds_objects_or_credentials_does_not_show_them() -> None:
     # What is public: names and addresses in DNS, the rules of a repository, what reports show.
     public = {
         *("EndpointPlan", "Write", "DnsPlan", "ZonePlan", "AgainstBase", "Plan", "DesiredState"),
-        *("Federation", "Wish", "Seal", "RoundState"),
+        *("Federation", "ManifestValues", "Seal", "RoundState"),
     }
     shown = [
         field

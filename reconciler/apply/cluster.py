@@ -236,7 +236,7 @@ class MemberRun:
             if not discovery.complete:
                 discovery = self.work.member.discover()
             gone = [c for c in self.work.plan.changes if c.key in self._gone]
-            strangers = prune.strangers_in(
+            strangers = prune.foreign_objects_in(
                 self.work.member,
                 change,
                 live,

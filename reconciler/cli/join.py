@@ -13,7 +13,12 @@ from msgspec.structs import replace
 from reconciler.cli.command_group import LimitedCommand
 from reconciler.cli.console import styled
 from reconciler.cli.exit_codes import Exit
-from reconciler.cli.member_and_host import Ends, open_ends, read_repository_of, recalled_memory
+from reconciler.cli.member_and_host import (
+    MemberAndHost,
+    open_member_and_host,
+    read_repository_of,
+    recalled_memory,
+)
 from reconciler.cli.settings import DURATION, CommandSettings, merged, option, run_options
 from reconciler.cli.tables import step_lines, steps_as_json, steps_as_yaml
 
@@ -207,7 +212,7 @@ def join(
         force_conflicts=settings.options.force_conflicts,
         overwrite=overwrite,
     )
-    ends = open_ends(settings, name, cluster_context or name)
+    ends = open_member_and_host(settings, name, cluster_context or name)
     return _join(settings, request, ends, api_endpoint or "", dry_run, output)
 
 
@@ -229,7 +234,7 @@ def _subject(auth: str, user: str | None, group: str | None) -> Any:
 def _join(
     settings: CommandSettings,
     request: JoinRequest,
-    ends: Ends,
+    ends: MemberAndHost,
     api_endpoint: str,
     dry_run: bool,
     output: str,
@@ -265,7 +270,7 @@ def _join(
 
 
 def _planned(
-    settings: CommandSettings, request: JoinRequest, ends: Ends, api_endpoint: str
+    settings: CommandSettings, request: JoinRequest, ends: MemberAndHost, api_endpoint: str
 ) -> tuple[JoinPlan, Path | None]:
     from reconciler.api.errors import BadInput
     from reconciler.inventory.ownership import changed_servers, uid_of_kube_system

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Ends:
+class MemberAndHost:
     """Both clusters by kubeconfig contexts. Nothing is sent before something is asked for."""
 
     connector: Connector
@@ -50,7 +50,7 @@ class Ends:
         return self.connector.host_context or self.connector.kubeconfig.current_context or "host"
 
 
-def open_ends(settings: CommandSettings, name: str, context: str) -> Ends:
+def open_member_and_host(settings: CommandSettings, name: str, context: str) -> MemberAndHost:
     """The ends, by the contexts of the kubeconfig. Raises ClusterUnauthorized when it is none."""
     from reconciler.cluster.connect import Connector
 
@@ -61,11 +61,11 @@ def open_ends(settings: CommandSettings, name: str, context: str) -> Ends:
         host_context=options.host_context,
         seconds_left=options.time_left,
     )
-    return Ends(connector, name, context)
+    return MemberAndHost(connector, name, context)
 
 
 def recalled_memory(
-    settings: CommandSettings, ends: Ends, federation: Federation, claimant: Claimant
+    settings: CommandSettings, ends: MemberAndHost, federation: Federation, claimant: Claimant
 ) -> RunMemory:
     """What runs remember, as far as it can be found from here; nothing where it cannot be read."""
     from reconciler.state.run_memory import recall_memory

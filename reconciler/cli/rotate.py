@@ -92,7 +92,7 @@ def _write_events(
     """One about each Secret whose token was not renewed. Gives warnings."""
     from reconciler.api.errors import ClusterError
     from reconciler.api.objects import ObjectKey
-    from reconciler.report.events import Happening, Regarding, write_host_events
+    from reconciler.report.events import EventDraft, Regarding, write_host_events
 
     places = {cluster.name: cluster.access.secret for cluster in state.clusters}
     try:
@@ -107,7 +107,7 @@ def _write_events(
         ended = one.expires is not None and one.expires <= now
         ends = "has ended" if ended else f"ends in {age((one.expires or now) - now)}"
         note = f"the token of {one.cluster} {ends} and was not renewed: {one.problem}"
-        what = Happening("Warning", "TokenNotRenewed", "Rotate", note, one.cluster)
+        what = EventDraft("Warning", "TokenNotRenewed", "Rotate", note, one.cluster)
         secret = Regarding("v1", ObjectKey("", "Secret", namespace, name))
         warnings += write_host_events(host, secret, (what,), now)
     return warnings

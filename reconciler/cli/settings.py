@@ -17,13 +17,7 @@ import click
 from msgspec import Struct, field
 from msgspec.structs import replace
 
-from reconciler.api.options import (
-    Declaration,
-    Option,
-    RunOptions,
-    declarations,
-    usual_seconds,
-)
+from reconciler.api.options import Declaration, Option, RunOptions, declarations, usual_seconds
 from reconciler.cli.console import Console, open_console
 
 Command = TypeVar("Command", bound=Callable[..., Any])

@@ -19,7 +19,7 @@ from reconciler.cli.exit_codes import Exit
 from reconciler.cli.progress import Bars
 from reconciler.cli.settings import DURATION, CommandSettings, merged, option, run_options
 from reconciler.cli.simulated import seen_by
-from reconciler.cli.stop import Stop, heard
+from reconciler.cli.stop import Stop, until_signal
 from reconciler.cli.tables import table
 
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ def status(
     if timeout is not None and not watch:
         raise click.UsageError("--timeout goes with --watch.")
     watching = WatchInterval(interval, timeout) if watch else None
-    with heard(settings) as stop, seen_by(settings) as settings:
+    with until_signal(settings) as stop, seen_by(settings) as settings:
         return _follow(settings, stop, workload, namespace, output, watching)
 
 

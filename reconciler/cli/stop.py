@@ -39,7 +39,7 @@ nobody answers, a program that hangs."""
 
 
 @contextmanager
-def heard(settings: CommandSettings) -> Iterator[Stop]:
+def until_signal(settings: CommandSettings) -> Iterator[Stop]:
     """The signals of what has nothing to finish; the process ends with 143 after SIGTERM."""
     with Stop(settings.console, settings.options.grace) as stop:
         try:
@@ -56,7 +56,7 @@ def limited(
 ) -> Iterator[CommandSettings]:
     """The same with its deadline; ``writes``: it may have written by then, and doing it again is
     safe. ``more`` seconds are added to the usual ones."""
-    with heard(settings) as stop:
+    with until_signal(settings) as stop:
         settings, seconds = settings.until_deadline(plan_only=not writes, more=more)
         with stop.within(seconds, writes=writes):
             yield settings

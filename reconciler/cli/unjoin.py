@@ -10,7 +10,12 @@ from reconciler.api.errors import ClusterError, ClusterUnauthorized, ClusterUnre
 from reconciler.cli.command_group import LimitedCommand
 from reconciler.cli.console import styled
 from reconciler.cli.exit_codes import Exit
-from reconciler.cli.member_and_host import Ends, open_ends, read_repository_of, recalled_memory
+from reconciler.cli.member_and_host import (
+    MemberAndHost,
+    open_member_and_host,
+    read_repository_of,
+    recalled_memory,
+)
 from reconciler.cli.settings import DURATION, CommandSettings, merged, option, run_options
 from reconciler.cli.tables import step_lines, steps_as_json
 
@@ -112,7 +117,7 @@ def unjoin(
 
     fate: Fate | None = "orphan" if orphan else "prune" if prune else None
     request = LeaveRequest(name, fate, keep_manifest)
-    ends = open_ends(settings, name, cluster_context or name)
+    ends = open_member_and_host(settings, name, cluster_context or name)
     plan, hands = _planned(settings, request, ends, force=force)
     if plan.managed and fate is None and not dry_run:
         raise UsageError(
@@ -131,7 +136,7 @@ def unjoin(
 
 
 def _planned(
-    settings: CommandSettings, request: LeaveRequest, ends: Ends, *, force: bool
+    settings: CommandSettings, request: LeaveRequest, ends: MemberAndHost, *, force: bool
 ) -> tuple[LeavePlan, StepTools]:
     from reconciler.join.carry_out import StepTools
     from reconciler.join.leave import plan_leave
@@ -147,7 +152,7 @@ def _planned(
     return plan, hands
 
 
-def _reached_member(ends: Ends, *, force: bool) -> Member | None:
+def _reached_member(ends: MemberAndHost, *, force: bool) -> Member | None:
     """The member, or None where it does not answer and that was foreseen."""
     try:
         ends.member.discover()
@@ -160,7 +165,7 @@ def _reached_member(ends: Ends, *, force: bool) -> Member | None:
 
 
 def _reached_host(
-    ends: Ends, known: RepositoryWithCluster, name: str, *, force: bool
+    ends: MemberAndHost, known: RepositoryWithCluster, name: str, *, force: bool
 ) -> Member | None:
     """The host; None for a member of whom it keeps nothing."""
     access = known.cluster(name).access

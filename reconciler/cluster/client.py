@@ -35,12 +35,7 @@ from reconciler.cluster.discovery import (
 )
 from reconciler.cluster.http import TYPED_PATCH, Transport
 from reconciler.cluster.refusals import is_by_admission, own_words, with_way_out
-from reconciler.cluster.responses import (
-    document_of,
-    fault_of,
-    reading_answers,
-    unexpected_answer,
-)
+from reconciler.cluster.responses import document_of, fault_of, reading_answers, unexpected_answer
 from reconciler.cluster.warnings import HeardWarnings, Subject, current_subject
 
 FIELD_MANAGER = "federation-reconciler"

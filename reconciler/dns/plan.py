@@ -20,7 +20,7 @@ from reconciler.cluster.parallel import in_parallel
 from reconciler.dns.answers import NameHealth, Resolve, ZoneContent, answering_targets
 from reconciler.dns.external_dns import WHERE, apply_endpoints, plan_endpoints
 from reconciler.dns.names import Homes, WantedNames, wanted_names
-from reconciler.dns.providers import Opened, ReadSecret, Vet, open_provider, trust_all
+from reconciler.dns.providers import CredentialCheck, Opened, ReadSecret, accept_all, open_provider
 from reconciler.dns.records import Abilities, NameEntry, Ownership, Place, StandingRecord
 from reconciler.dns.resolver import resolver
 from reconciler.dns.rules import DnsRules, SecretValue, ZoneRule, parse_dns
@@ -89,7 +89,7 @@ def plan_dns(
     homes: Homes | None = None,
     environ: Mapping[str, str] | None = None,
     read_secret: ReadSecret | None = None,
-    vet: Vet = trust_all,
+    vet: CredentialCheck = accept_all,
     host: Callable[[], Member] | None = None,
     resolve: Resolve | None = None,
     patience: Callable[[], float] = lambda: LONGEST,
@@ -177,7 +177,7 @@ class _Planning(Struct, frozen=True):
     fleet: NameHealth
     environ: Mapping[str, str]
     read_secret: ReadSecret
-    vet: Vet
+    vet: CredentialCheck
     resolve: Resolve
 
     def decide(

@@ -30,12 +30,12 @@ _SHORTEST_SECRET = 4
 ReadSecret = Callable[[SecretValue], str]
 """A key of a Secret in the host cluster -> its value, decoded. Raises ReconcileError."""
 
-Vet = Callable[[ProviderRule, EnvironmentValue | None], None]
+CredentialCheck = Callable[[ProviderRule, EnvironmentValue | None], None]
 """Asked before anything is sent, with each variable that holds a credential, and once without.
 Raises ReconcileError where Git has no business to send it there."""
 
 
-def trust_all(_rule: ProviderRule, _value: EnvironmentValue | None) -> None:
+def accept_all(_rule: ProviderRule, _value: EnvironmentValue | None) -> None:
     """Nothing is asked."""
 
 
@@ -69,7 +69,7 @@ def open_provider(
     zone: str,
     environ: Mapping[str, str],
     read_secret: ReadSecret,
-    vet: Vet = trust_all,
+    vet: CredentialCheck = accept_all,
 ) -> Opened:
     """Make the provider of ``zone``.
 
@@ -82,7 +82,7 @@ def open_provider(
             vet(rule, variable)
     except ReconcileError as error:
         raise DnsError(zone, f"provider {rule.name}: {error}", hint=error.hint) from None
-    stay_where_it_was_sent()
+    refuse_redirects()
     secrets: list[str] = []
     with contextlib.ExitStack() as temporary:
         settings = {
@@ -90,7 +90,7 @@ def open_provider(
             for name, value in rule.settings.items()
         }
         try:
-            with quiet():
+            with silence_octodns():
                 provider = made(rule.name, **{"root_ns_warnings": False, **settings})
         except Exception as error:  # noqa: BLE001 - a provider's library may raise anything
             text = redacted_settings(f"{type(error).__name__}: {error}", tuple(secrets))
@@ -101,7 +101,7 @@ def open_provider(
     return Opened(provider, abilities, tuple(secrets))
 
 
-def stay_where_it_was_sent() -> None:
+def refuse_redirects() -> None:
     """From now on no library follows a redirect by ``requests``, which takes a provider's own
     headers, and the key in them, along to any server."""
     import requests
@@ -176,7 +176,7 @@ def _written(text: str, temporary: contextlib.ExitStack) -> str:
 
 
 @contextlib.contextmanager
-def quiet() -> Iterator[None]:
+def silence_octodns() -> Iterator[None]:
     """Keep what libraries log from the terminal: a handler that drops it, instead of none, which
     would print it. What matters to users comes as an exception."""
     root, dropping = logging.getLogger(), logging.NullHandler()

@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from reconciler.api.errors import DnsError, Problem
 from reconciler.api.objects import first_few
 from reconciler.federation.model import Federation
-from reconciler.manifests.problems import ProblemCollector, near
+from reconciler.manifests.problems import ProblemCollector, suggestion
 
 DEFAULT_NAMING = "{service}.{namespace}.{zone}"
 _PLACEHOLDERS = ("service", "namespace", "cluster", "region", "zone")
@@ -143,7 +143,7 @@ def parse_dns(federation: Federation) -> tuple[DnsRules, tuple[Problem, ...]]:
                 ("zones", index, "provider"),
                 f"there is no provider {zone.provider!r}",
                 known,
-                near(zone.provider, rules.providers),
+                suggestion(zone.provider, rules.providers),
             )
         for message, expected in _naming_faults(zone.naming):
             problem(("zones", index, "naming"), message, expected)

@@ -18,7 +18,7 @@ from reconciler.cluster.parallel import in_parallel
 from reconciler.cluster.responses import reading_answers
 from reconciler.dns.names import Homes, wanted_names
 from reconciler.dns.plan import DnsPlan, apply_dns, dns_needs, dns_rules_of, plan_dns
-from reconciler.dns.providers import Vet
+from reconciler.dns.providers import CredentialCheck
 from reconciler.dns.rules import EnvironmentValue, ProviderRule, SecretValue, in_the_clear
 from reconciler.dns.simulate import simulate_dns, simulated_view
 from reconciler.dns.targets import ExposedObjects, ServiceView, read_services
@@ -181,7 +181,7 @@ def secrets_of(connector: Connector) -> Callable[[SecretValue], str]:
     return read
 
 
-def vetting_of(connector: Connector) -> Vet:
+def vetting_of(connector: Connector) -> CredentialCheck:
     """Whether a provider may be given its credentials, as this run is allowed to."""
 
     def vet(rule: ProviderRule, variable: EnvironmentValue | None) -> None:

@@ -14,7 +14,7 @@ from reconciler.api.errors import DnsError
 from reconciler.api.objects import Object
 from reconciler.dns.answers import ZoneContent
 from reconciler.dns.octodns_records import name_of, record_data, record_values, standing_records_of
-from reconciler.dns.providers import Opened, quiet
+from reconciler.dns.providers import Opened, silence_octodns
 from reconciler.dns.records import (
     ADDRESS_TYPES,
     Abilities,
@@ -184,7 +184,7 @@ def _planned(opened: Opened, zone: ZoneRule, sharing: _Sharing) -> Any:
     from octodns.zone import Zone
 
     try:
-        with quiet():
+        with silence_octodns():
             plan = opened.provider.plan(Zone(zone.name, []), processors=[sharing])
     except DnsError:
         raise
@@ -203,7 +203,7 @@ def _write(opened: Opened, plan: Any, changes: list[Any]) -> None:
     from octodns.provider.plan import Plan
 
     try:
-        with quiet():
+        with silence_octodns():
             opened.provider.apply(Plan(plan.existing, plan.desired, changes, plan.exists))
     except Exception as error:  # noqa: BLE001 - a provider's library may raise anything
         raise DnsError(plan.desired.name, _said(opened, error, "was not written")) from None

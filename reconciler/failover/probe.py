@@ -134,7 +134,7 @@ _UNSAID = {
 }
 
 
-def judge(
+def assess_probe(
     cluster: str,
     tries: Sequence[ProbeAttempt],
     nodes: Nodes | None = None,
@@ -230,7 +230,7 @@ def _probe(
             # Some let anybody read /readyz; whoever may list nodes must be known.
             tries.append(ProbeAttempt(401, str(error)))
     said = next((one.said for one in reversed(tries) if one.said), None)
-    probe = judge(cluster.name, tries, nodes, min_ready_nodes=rules.min_ready_nodes)
+    probe = assess_probe(cluster.name, tries, nodes, min_ready_nodes=rules.min_ready_nodes)
     return replace(probe, said=said)
 
 

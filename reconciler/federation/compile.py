@@ -41,7 +41,7 @@ from reconciler.federation.sensitive import with_hidden
 from reconciler.manifests.document import Document
 from reconciler.manifests.metadata import mark_problems
 from reconciler.manifests.own_schemas import OWN_GROUP, schema_name, schema_problems
-from reconciler.manifests.problems import PossibleDefinitions, ProblemCollector, near
+from reconciler.manifests.problems import PossibleDefinitions, ProblemCollector, suggestion
 
 DNS_GROUP = "multiclusterdns.kubefed.io"
 _CONTENT = "what lies in it"
@@ -225,7 +225,11 @@ def _plain_workloads(
             path = ("metadata", "annotations", PREFIX + "placement")
             expected = ", ".join(sorted(by_name)) or "a Placement"
             faults.problem(
-                document, path, f"there is no Placement {wanted!r}", expected, near(wanted, by_name)
+                document,
+                path,
+                f"there is no Placement {wanted!r}",
+                expected,
+                suggestion(wanted, by_name),
             )
             continue
         selected = [by_name[wanted]] if wanted else choose(placements, document.body, used)

@@ -23,7 +23,7 @@ from reconciler.federation.model import (
 )
 from reconciler.federation.selectors import matches, parse_selector, selects
 from reconciler.manifests.document import Document
-from reconciler.manifests.problems import ProblemCollector, near
+from reconciler.manifests.problems import ProblemCollector, suggestion
 
 Path = tuple[str | int, ...]
 Clusters = Mapping[str, Cluster]
@@ -222,7 +222,7 @@ def lint_variables(
                 if lacking and len(lacking) == len(homes):
                     message = f"{found[0]}: no cluster that this goes to has the label {label}"
                     expected = ", ".join(sorted(labels)) or "labels on the clusters"
-                    faults.problem(document, path, message, expected, near(label, labels))
+                    faults.problem(document, path, message, expected, suggestion(label, labels))
                 elif lacking:
                     faults.warn(
                         document,
@@ -243,7 +243,7 @@ def lint_variables(
                 names = [f"${{cluster.{one}}}" for one in (*sorted(known), "labels.KEY")]
                 said = re.sub(r"\s", "", found[0]).lower()
                 message = f"{found[0]} is no variable"
-                faults.problem(document, path, message, ", ".join(names), near(said, names))
+                faults.problem(document, path, message, ", ".join(names), suggestion(said, names))
 
 
 def texts_of(value: Any, path: Path = ()) -> Iterator[tuple[Path, str]]:

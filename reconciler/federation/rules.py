@@ -25,7 +25,7 @@ from reconciler.federation.sensitive import parse_sensitive
 from reconciler.git.source_rules import parse_source_rules
 from reconciler.manifests.document import Document
 from reconciler.manifests.own_schemas import BUILT_IN
-from reconciler.manifests.problems import ProblemCollector, near
+from reconciler.manifests.problems import ProblemCollector, suggestion
 
 DEFAULT_NAME = "federation"
 
@@ -122,11 +122,11 @@ def _check_kinds(document: Document, spec: Object, faults: ProblemCollector) -> 
             right = str(GroupKind(api_group(home), kind.kind))
             message = f"the core group has no kind {kind.kind}"
             faults.problem(document, ("spec", *path), message, right, f"write {right}")
-        elif not kind.group or near(kind.kind, known, 0.75):
+        elif not kind.group or suggestion(kind.kind, known, 0.75):
             group = kind.group or "the core group"
             message = f"{group} has no kind {kind.kind}"
             expected = "Kind of the core group, or Kind.group"
-            hint = near(kind.kind, known, 0.75)
+            hint = suggestion(kind.kind, known, 0.75)
             faults.problem(document, ("spec", *path), message, expected, hint)
 
 

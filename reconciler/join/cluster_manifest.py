@@ -21,7 +21,7 @@ FOLDER = "clusters"
 _SCHEMA = "cluster.json"
 
 
-class Wish(Struct, frozen=True):
+class ManifestValues(Struct, frozen=True):
     """What join knows of a cluster. ``access`` is ``spec.access`` as it is to be."""
 
     name: str
@@ -30,7 +30,7 @@ class Wish(Struct, frozen=True):
     access: Object
 
 
-def manifest_of(wish: Wish, existing: Object | None = None) -> Object:
+def manifest_of(wish: ManifestValues, existing: Object | None = None) -> Object:
     """The manifest; of an existing one everything stays but the access, new labels, and a
     provider, region or zone that was given or is missing."""
     metadata: Object = {**((existing or {}).get("metadata") or {}), "name": wish.name}
@@ -84,7 +84,7 @@ def differences(before: str, after: str, name: str) -> tuple[str, ...]:
 
 
 def manifest_step(
-    wish: Wish, existing: Document | None, folder: Path | None, *, overwrite: bool
+    wish: ManifestValues, existing: Document | None, folder: Path | None, *, overwrite: bool
 ) -> tuple[Step, str]:
     """What becomes of the manifest, and its text. ``folder`` None: it cannot be written."""
     foreign = existing is not None and existing.body["kind"] != "Cluster"

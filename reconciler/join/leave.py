@@ -220,7 +220,7 @@ def contents_of(cluster: Member, namespace: Object, discovery: Discovery) -> str
     """What is in a namespace that nobody could miss; empty: nothing."""
     name = str(namespace["metadata"]["name"])
     change = Change(Action.PRUNE, ObjectKey("", "Namespace", "", name), "v1")
-    return prune.strangers_in(cluster, change, namespace, discovery, applyset="", going=())
+    return prune.foreign_objects_in(cluster, change, namespace, discovery, applyset="", going=())
 
 
 def _left_behind(name: str, federation: Federation) -> Step:
@@ -352,7 +352,9 @@ def _decide(
         verdict = prune.decide_prune(question, rules)
         holds = question.key.group_kind in prune.HOLDERS
         if holds and isinstance(verdict, Change) and verdict.action is Action.PRUNE:
-            inside = prune.staying_in(question.key, question.live, kept, ()) or prune.strangers_in(
+            inside = prune.staying_in(
+                question.key, question.live, kept, ()
+            ) or prune.foreign_objects_in(
                 member, verdict, question.live, discovery, applyset, prune.uids_going(changes)
             )
             verdict = f"it holds {inside}" if inside else verdict

@@ -102,10 +102,12 @@ class ProblemCollector:
         if len(self.problems) >= MAX_PROBLEMS:
             return
         expected = ", ".join(sorted(known)) or "a Cluster manifest"
-        self.problem(document, path, f"there is no cluster {name!r}", expected, near(name, known))
+        self.problem(
+            document, path, f"there is no cluster {name!r}", expected, suggestion(name, known)
+        )
 
 
-def near(name: str, known: Collection[str], cutoff: float = 0.5) -> str:
+def suggestion(name: str, known: Collection[str], cutoff: float = 0.5) -> str:
     """``did you mean …?``, or nothing."""
     found = difflib.get_close_matches(name, sorted(known), n=1, cutoff=cutoff)
     return f"did you mean {found[0]}?" if found else ""

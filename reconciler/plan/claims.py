@@ -31,7 +31,7 @@ NOT_IN_GIT = "not in Git"
 NO_LONGER_IN_GIT = "no longer in Git"
 
 
-class Foreseen(Unshown, frozen=True):
+class Forecast(Unshown, frozen=True):
     """What becomes of one object.
 
     ``result`` is the object after the apply; ``claim`` the paths to be made ours before it (empty:
@@ -44,14 +44,14 @@ class Foreseen(Unshown, frozen=True):
     given_up: Fields
 
 
-def foresee(
+def forecast(
     live: Object,
     result: Object,
     recorded: Fields,
     adoption: AdoptionRules | None,
     added: Found = NOTHING,
     kept: Fields | None = None,
-) -> Foreseen:
+) -> Forecast:
     """Of ``result``, the answer to a dry run of the bare apply.
 
     ``recorded`` are the paths that our last apply owned; ``adoption`` are the rules by which the
@@ -61,7 +61,7 @@ def foresee(
     former = adoption.take_over if adoption else (BEFORE_FIRST_APPLY,)
     ours = [entry for entry in entries_of(result) if is_ours(entry)]
     if not ours:
-        return Foreseen(result, (), {}, {})
+        return Forecast(result, (), {}, {})
     version = ours[0].get("apiVersion")
     former_entries = [e for e in entries_of(result) if is_former(e, former, str(version))]
     own_before = [entry for entry in entries_of(live) if is_ours(entry)]
@@ -82,11 +82,11 @@ def foresee(
         raise MalformedAnswer("an apply that does not own what it says")
     patterns = tuple(former) if former_entries else ()
     if after == result:
-        return Foreseen(result, patterns, {}, given_up)
-    return Foreseen(after, tuple(former), claim, given_up)
+        return Forecast(result, patterns, {}, given_up)
+    return Forecast(after, tuple(former), claim, given_up)
 
 
-def still_there(foreseen: Foreseen, result: Object, body: Object) -> tuple[Staying, ...]:
+def still_there(foreseen: Forecast, result: Object, body: Object) -> tuple[Staying, ...]:
     """What left Git and stays: somebody else owns it too, or by now, or it is a default.
 
     ``body`` is what Git says. A field in it is not sent where it is the member's own to set. A

@@ -134,12 +134,12 @@ def check_existing(
     def ask() -> Object:
         return member.apply(resource, target.key, body, force=force, dry_run=True)
 
-    def with_claims(answer: Object) -> tuple[Object, claims.Foreseen, Found]:
+    def with_claims(answer: Object) -> tuple[Object, claims.Forecast, Found]:
         added = terms.finder.find(answer, target.desired)
         dry_run = in_its_place(member, resource, target.key, live)
         kept: Fields = {}
         while True:
-            foreseen = claims.foresee(live, answer, recorded, adoption, added, kept)
+            foreseen = claims.forecast(live, answer, recorded, adoption, added, kept)
             if not foreseen.claim:
                 return answer, foreseen, added
             try:
@@ -550,7 +550,7 @@ class _InPlace(Unshown, frozen=True):
     would leave it, with whose entries; ``ask`` is the dry run. ``forced``: it takes from others."""
 
     live: Object
-    foreseen: claims.Foreseen
+    foreseen: claims.Forecast
     added: Found
     answer: Object
     ask: Callable[[], Object]
@@ -590,7 +590,7 @@ def _refused(
     applied = overlaid(live, fresh, ours)
     applied["metadata"] = {**applied["metadata"], "managedFields": entries}
     added = terms.finder.find(applied, target.desired)
-    foreseen = claims.foresee(live, applied, recorded, adoption, added)
+    foreseen = claims.forecast(live, applied, recorded, adoption, added)
     dry_run = in_its_place(member, resource, target.key, live)
     # What is claimed may be what the server refused.
     still = refusal_of(foreseen.result, dry_run) if foreseen.claim else error

@@ -484,7 +484,9 @@ def _unless_shared(
     is one that failed: a run that leaves it for later has not done what it was to do."""
     error = ""
     try:
-        strangers = prune.strangers_in(member, change, question.live, discovery, applyset, going)
+        strangers = prune.foreign_objects_in(
+            member, change, question.live, discovery, applyset, going
+        )
         if discovery.failed_groups:
             error = f"it may hold {strangers}"
     except ApiError as refusal:

@@ -1,7 +1,7 @@
 """What is ours, live, and no longer wanted: prune, leave orphaned, or keep with a warning.
 
-Pure but for ``strangers_in``, which looks into namespaces and CRDs that would take others' objects
-with them. When in doubt, keep.
+Pure but for ``foreign_objects_in``, which looks into namespaces and CRDs that would take others'
+objects with them. When in doubt, keep.
 """
 
 from __future__ import annotations
@@ -349,7 +349,7 @@ def _is_inside(one: ObjectKey, key: ObjectKey, live: Object) -> bool:
     return one.group_kind == GroupKind(spec.get("group", ""), spec.get("names", {}).get("kind", ""))
 
 
-def strangers_in(
+def foreign_objects_in(
     member: Member,
     change: Change,
     live: Object,

@@ -18,12 +18,7 @@ from reconciler.cluster.kstatus import stated_replicas
 from reconciler.federation.drift import leads_to_replicas
 from reconciler.federation.sensitive import SECRET, SENSITIVE
 from reconciler.inventory.applyset import with_membership
-from reconciler.inventory.managed_fields import (
-    BEFORE_FIRST_APPLY,
-    entries_of,
-    our_entry,
-    owns,
-)
+from reconciler.inventory.managed_fields import BEFORE_FIRST_APPLY, entries_of, our_entry, owns
 from reconciler.plan.ignored import left_out
 from reconciler.render.render import DesiredObject
 

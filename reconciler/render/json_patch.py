@@ -10,7 +10,7 @@ from reconciler.api.json_pointer import split_pointer
 from reconciler.api.objects import Object
 from reconciler.federation.model import ContainerOperation, PatchOperation
 from reconciler.federation.overrides import CONTAINERS, POD_SPECS
-from reconciler.manifests.problems import near
+from reconciler.manifests.problems import suggestion
 
 _INDEX = re.compile(r"0|[1-9][0-9]{0,8}")
 
@@ -54,7 +54,7 @@ def _with_container(body: Object, operation: ContainerOperation) -> Object:
     raise PatchError(
         f"there is no container {operation.container!r}",
         ", ".join(names) or "no container: it has none",
-        near(operation.container, names),
+        suggestion(operation.container, names),
     )
 
 

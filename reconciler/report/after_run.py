@@ -98,7 +98,7 @@ def _write_events(run: FinishedRun, around: ReportChannels) -> list[str]:
 
     warnings: list[str] = []
     now = time.time()
-    happenings = events.happenings_of(run, around.before)
+    happenings = events.event_drafts_of(run, around.before)
     if around.host_events and around.host and happenings and around.regarding:
         try:
             host = around.host()
@@ -124,12 +124,12 @@ def _uid_of(host: Member, key: ObjectKey) -> str:
 def _notify(run: FinishedRun, around: ReportChannels) -> list[str]:
     if not around.receivers:
         return _remember(around.known, Notified(), around.store) if around.store else []
-    from reconciler.report.notifications import tell
+    from reconciler.report.notifications import deliver_news
 
     if around.store is None:
         # Telling the same in every run would be worse: metrics and Events still tell.
         return ["nobody was told: what they were told before cannot be read"]
-    told, warnings = tell(
+    told, warnings = deliver_news(
         run,
         around.receivers,
         around.told,

@@ -33,7 +33,7 @@ MOST_IN_A_MEMBER = 50
 MOST_NAMED = 10
 
 
-class Happening(Struct, frozen=True):
+class EventDraft(Struct, frozen=True):
     """``key`` tells it apart from others of the same reason; ``note`` is for people."""
 
     type: Literal["Normal", "Warning"]
@@ -51,7 +51,7 @@ class Regarding(Struct, frozen=True):
     uid: str = ""
 
 
-def happenings_of(run: FinishedRun, before: Mapping[str, Phase]) -> tuple[Happening, ...]:
+def event_drafts_of(run: FinishedRun, before: Mapping[str, Phase]) -> tuple[EventDraft, ...]:
     """What the host's Events should tell. ``before``: the phases that the run began with. Pure."""
     found = list(_failures(run))
     if run.plan:
@@ -61,28 +61,28 @@ def happenings_of(run: FinishedRun, before: Mapping[str, Phase]) -> tuple[Happen
     return tuple(found)
 
 
-def _failures(run: FinishedRun) -> Iterator[Happening]:
+def _failures(run: FinishedRun) -> Iterator[EventDraft]:
     guards = [one for one in run.failures if one.kind is FailureKind.GUARD]
     others = [one for one in run.failures if one.kind not in {*NO_NEWS, FailureKind.GUARD}]
     for reason, failures in (("GuardViolated", guards), ("RunFailed", others)):
         if failures:
             key = digest(*sorted({one.identity for one in failures}))
-            yield Happening("Warning", reason, "Reconcile", _list_of(failures), key)
+            yield EventDraft("Warning", reason, "Reconcile", _list_of(failures), key)
 
 
-def _phases(plan: Plan, before: Mapping[str, Phase]) -> Iterator[Happening]:
+def _phases(plan: Plan, before: Mapping[str, Phase]) -> Iterator[EventDraft]:
     for one in plan.health:
         key = f"{one.cluster}@{one.since:.0f}"
         if one.phase is Phase.DOWN:
             since = datetime.fromtimestamp(one.since, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
             note = f"{one.cluster} counts as down since {since}: {one.reason}"
-            yield Happening("Warning", "ClusterDown", "Failover", note, key)
+            yield EventDraft("Warning", "ClusterDown", "Failover", note, key)
         elif before.get(one.cluster) is Phase.DOWN:
             note = f"{one.cluster} answers again and gets its share back"
-            yield Happening("Normal", "ClusterBack", "Failback", note, key)
+            yield EventDraft("Normal", "ClusterBack", "Failback", note, key)
 
 
-def _prunes(result: RunResult) -> Iterator[Happening]:
+def _prunes(result: RunResult) -> Iterator[EventDraft]:
     for cluster in result.plan.clusters:
         gone = [
             str(outcome.key)
@@ -94,12 +94,12 @@ def _prunes(result: RunResult) -> Iterator[Happening]:
         if gone:
             count = f"{len(gone)} object{'s' * (len(gone) != 1)}"
             note = f"pruned {count} from {cluster.name}: {_named(gone)}"
-            yield Happening("Normal", "Pruned", "Prune", note, digest(cluster.name, *gone))
+            yield EventDraft("Normal", "Pruned", "Prune", note, digest(cluster.name, *gone))
 
 
 def changes_of(
     result: RunResult, work: MemberWork
-) -> Iterator[tuple[Outcome, Change | None, Happening]]:
+) -> Iterator[tuple[Outcome, Change | None, EventDraft]]:
     """What Events on the objects of one member should tell, failures first; not skipped ones."""
     changes = {(change.key, change.action): change for change in work.plan.changes}
     here = [o for o in result.outcomes if o.cluster == work.cluster.name and o.status != "skipped"]
@@ -118,18 +118,18 @@ _PAST = {
 }
 
 
-def _of_object(outcome: Outcome, change: Change | None, plan: Plan) -> Happening:
+def _of_object(outcome: Outcome, change: Change | None, plan: Plan) -> EventDraft:
     commit = f"commit {plan.commit[:12]}" if plan.commit else ""
     if outcome.status == "failed":
         note = f"{outcome.action} failed: {outcome.message}"
-        return Happening("Warning", "ReconcileFailed", "Reconcile", note, str(outcome.action))
+        return EventDraft("Warning", "ReconcileFailed", "Reconcile", note, str(outcome.action))
     parts = [plan.federation, commit]
     if change:
         # Paths only: a value may be anything.
         parts += [change.origin, change.reason, _named([field.path for field in change.fields])]
     done = _PAST.get(outcome.action, str(outcome.action))
     note = "; ".join(part for part in parts if part)
-    return Happening("Normal", done, "Reconcile", f"{done} by {note}", plan.commit)
+    return EventDraft("Normal", done, "Reconcile", f"{done} by {note}", plan.commit)
 
 
 def _list_of(failures: list[Failure]) -> str:
@@ -145,7 +145,7 @@ def _named(names: list[str], separator: str = ", ") -> str:
 # -- writing -----------------------------------------------------------------------------------
 
 
-def write_event(member: Member, regarding: Regarding, what: Happening, now: float) -> None:
+def write_event(member: Member, regarding: Regarding, what: EventDraft, now: float) -> None:
     """Make the Event, or lengthen the series of the one that there is. Raises ClusterError."""
     body = event(regarding, what, now)
     namespace = body["metadata"]["namespace"]
@@ -165,7 +165,7 @@ def write_event(member: Member, regarding: Regarding, what: Happening, now: floa
     member.json_patch(EVENTS, key, [{"op": "add", "path": "/series", "value": series}])
 
 
-def event(regarding: Regarding, what: Happening, now: float) -> Object:
+def event(regarding: Regarding, what: EventDraft, now: float) -> Object:
     """The body. An Event of a cluster-scoped object lives in ``default``, as the API asks."""
     key = regarding.key
     about: Object = {"apiVersion": regarding.api_version, "kind": key.kind, "name": key.name}
@@ -201,7 +201,7 @@ def _cut(note: str) -> str:
 
 
 def write_host_events(
-    host: Member, regarding: Regarding, happenings: tuple[Happening, ...], now: float
+    host: Member, regarding: Regarding, happenings: tuple[EventDraft, ...], now: float
 ) -> list[str]:
     """All of them, until one cannot be written. Gives warnings."""
     try:

@@ -95,7 +95,7 @@ def receivers_of(notifications: Sequence[Mapping[str, Any]]) -> tuple[Receiver, 
     return tuple(dict.fromkeys(found))
 
 
-def tell(
+def deliver_news(
     run: FinishedRun,
     receivers: Sequence[Receiver],
     told: Notified,
@@ -111,8 +111,8 @@ def tell(
             for key, state in told.states.items()
             if key.startswith(prefix)
         }
-        tidings, after = news_of(run, before)
-        wanted = [tiding for tiding in tidings if tiding.occasion in receiver.occasions]
+        news, after = news_of(run, before)
+        wanted = [one for one in news if one.occasion in receiver.occasions]
         warning = ""
         if wanted:
             try:
@@ -134,17 +134,17 @@ def news_of(run: FinishedRun, before: Mapping[str, str]) -> tuple[tuple[News, ..
     only), ``cluster/NAME`` -> ``Down``. What is well has none. Pure.
     """
     after = dict(before)
-    tidings = []
+    news = []
     if run.plan and run.plan.health:
         subjects = {f"cluster/{one.cluster}" for one in run.plan.health}
         for gone in [key for key in after if key.startswith("cluster/") and key not in subjects]:
             del after[gone]
         for one in run.plan.health:
-            tidings += _of_cluster(run.plan, one, after)
+            news += _of_cluster(run.plan, one, after)
     trouble = run.trouble
     subject = f"run/{run.shard.index}" if run.shard else "run"
     if trouble and after.get(subject) != trouble:
-        tidings.append(_failure(run, again=subject in after))
+        news.append(_failure(run, again=subject in after))
         after[subject] = trouble
     elif trouble == "":
         mended = [key for key in after if key == subject or _is_left_over(key, run.shard)]
@@ -152,8 +152,8 @@ def news_of(run: FinishedRun, before: Mapping[str, str]) -> tuple[tuple[News, ..
             del after[key]
         if mended:
             title = f"{_fleet(run)} runs as Git says again"
-            tidings.append(News(Occasion.RECOVERY, title, (_commit(run),)))
-    return tuple(tidings), after
+            news.append(News(Occasion.RECOVERY, title, (_commit(run),)))
+    return tuple(news), after
 
 
 def _is_left_over(subject: str, shard: Shard | None) -> bool:
@@ -216,14 +216,14 @@ def _shortened(lines: Sequence[str]) -> tuple[str, ...]:
 
 
 def message(
-    receiver: Receiver, run: FinishedRun, tidings: Sequence[News]
+    receiver: Receiver, run: FinishedRun, news: Sequence[News]
 ) -> tuple[bytes, dict[str, str]]:
     """Body and headers of one POST."""
     make = slack_message if receiver.type == "Slack" else webhook_message
-    return orjson.dumps(make(run, tidings)), {"content-type": "application/json"}
+    return orjson.dumps(make(run, news)), {"content-type": "application/json"}
 
 
-def webhook_message(run: FinishedRun, tidings: Sequence[News]) -> Object:
+def webhook_message(run: FinishedRun, news: Sequence[News]) -> Object:
     """The form that ``schemas/notification.json`` documents."""
     return {
         "formatVersion": FORMAT_VERSION,
@@ -239,7 +239,7 @@ def webhook_message(run: FinishedRun, tidings: Sequence[News]) -> Object:
                 "title": one.title,
                 "lines": [line for line in one.lines if line],
             }
-            for one in tidings
+            for one in news
         ],
     }
 
@@ -251,18 +251,18 @@ _EMOJI = {
 }
 
 
-def slack_message(run: FinishedRun, tidings: Sequence[News]) -> Object:
+def slack_message(run: FinishedRun, news: Sequence[News]) -> Object:
     """An incoming webhook's message: blocks, and ``text`` for where blocks are not shown."""
     blocks: list[Object] = []
-    for one in tidings[:MOST_LINES]:
+    for one in news[:MOST_LINES]:
         head = f"{_EMOJI[one.occasion]} *{_slack(one.title)}*"
         lines = [f"• {_slack(line)}" for line in one.lines if line]
         blocks.append(_section("\n".join([head, *lines])))
-    if len(tidings) > MOST_LINES:
-        blocks.append(_section(f"and {len(tidings) - MOST_LINES} more"))
+    if len(news) > MOST_LINES:
+        blocks.append(_section(f"and {len(news) - MOST_LINES} more"))
     about = ", ".join(filter(None, [run.federation, f"run {run.id}"]))
     blocks.append({"type": "context", "elements": [_mrkdwn(_slack(about))]})
-    text = "; ".join(one.title for one in tidings)
+    text = "; ".join(one.title for one in news)
     return {"text": _slack(text)[:SLACK_SECTION], "blocks": blocks}
 
 

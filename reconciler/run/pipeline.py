@@ -519,12 +519,12 @@ def _ended(shared: Round, *, well: bool) -> tuple[bool, list[str]]:
 
 
 def _check_names(state: DesiredState, names: Sequence[str]) -> None:
-    from reconciler.manifests.problems import near
+    from reconciler.manifests.problems import suggestion
 
     known = {cluster.name for cluster in state.clusters}
     for name in names:
         if name not in known:
-            hint = near(name, known) or f"there are: {', '.join(sorted(known))}"
+            hint = suggestion(name, known) or f"there are: {', '.join(sorted(known))}"
             raise UsageError(f"--cluster {name}: the repository has no such cluster", hint=hint)
 
 

@@ -10,7 +10,7 @@ from reconciler.cluster.kstatus import stated_replicas, wanted_replicas
 from reconciler.federation.model import Workload
 
 
-class Room:
+class FreeCapacity:
     """Free replicas by cluster; those whose capacity is not known are without limit."""
 
     def __init__(self, capacity: Mapping[str, int]) -> None:

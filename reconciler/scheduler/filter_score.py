@@ -51,7 +51,7 @@ def eligible(
     return Eligible(tuple(chosen), left_out, frozenset(closed))
 
 
-def liking(target: PlacementTarget, cluster: Cluster) -> int:
+def affinity_score(target: PlacementTarget, cluster: Cluster) -> int:
     """The sum of the preferences that a cluster meets, less what its soft taints cost."""
     disliked = sum(
         t.effect == "PreferNoSchedule" and not tolerated(t, target.tolerations, 0.0)

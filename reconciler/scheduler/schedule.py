@@ -16,9 +16,9 @@ from reconciler.federation.model import (
     ReplicaShare,
     Workload,
 )
-from reconciler.scheduler.capacity import Room, own_count
+from reconciler.scheduler.capacity import FreeCapacity, own_count
 from reconciler.scheduler.divide import divide
-from reconciler.scheduler.filter_score import Eligible, eligible, liking
+from reconciler.scheduler.filter_score import Eligible, affinity_score, eligible
 from reconciler.scheduler.kubefed_planner import OTHERS, plan_replicas
 from reconciler.scheduler.model import Assignment, FleetView
 from reconciler.scheduler.spread import spread
@@ -34,7 +34,7 @@ def schedule(state: DesiredState, view: FleetView | None = None) -> tuple[Assign
     """
     view = view or FleetView()
     clusters = {cluster.name: cluster for cluster in state.clusters}
-    room = Room({c.name: c.capacity for c in state.clusters if c.capacity is not None})
+    room = FreeCapacity({c.name: c.capacity for c in state.clusters if c.capacity is not None})
     # Divided ones take what the duplicated leave.
     ordered = sorted(state.workloads, key=lambda w: (w.replicas.mode != "Duplicated", w.key))
     homes = _Homes(clusters, view)
@@ -71,7 +71,7 @@ def _assign(
     workload: Workload,
     clusters: Mapping[str, Cluster],
     view: FleetView,
-    room: Room,
+    room: FreeCapacity,
     homes: _Homes,
 ) -> Assignment:
     if workload.target is None:
@@ -89,7 +89,7 @@ def _assign(
         names = [name for name in names if name in inside]
     text = f"{workload.key.namespace}/{workload.key.name}"
     rules = workload.target.spread
-    likings = {name: liking(workload.target, clusters[name]) for name in names if rules}
+    likings = {name: affinity_score(workload.target, clusters[name]) for name in names if rules}
     gone = view.unavailable_for(workload.key)
     kept, crowded, warnings = spread(names, rules, clusters, gone, text, likings)
     left_out |= crowded
@@ -122,7 +122,7 @@ def _replicas(
     clusters: Mapping[str, Cluster],
     unavailable: Mapping[str, str],
     view: FleetView,
-    room: Room,
+    room: FreeCapacity,
     most: Mapping[str, int],
 ) -> tuple[dict[str, int | None], int]:
     """``most``: clusters that take nothing new, and what they have."""

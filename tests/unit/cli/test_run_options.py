@@ -11,13 +11,7 @@ from typing import Any, get_args
 import click
 import pytest
 
-from reconciler.api.options import (
-    Internal,
-    Option,
-    RunOptions,
-    declarations,
-    kept_options,
-)
+from reconciler.api.options import Internal, Option, RunOptions, declarations, kept_options
 from reconciler.cli.command_group import COMMANDS
 from reconciler.cli.environment import check_environment
 from reconciler.cli.reconcile import reconcile

@@ -17,7 +17,7 @@ from reconciler.api.errors import DnsError, Position, ReconcileError
 from reconciler.api.objects import ObjectKey
 from reconciler.cluster.connect import BOUND_TO, OTHER_NAMESPACES, PLAIN_HTTP, Connector
 from reconciler.cluster.discovery import RESTMapping
-from reconciler.dns.providers import stay_where_it_was_sent
+from reconciler.dns.providers import refuse_redirects
 from reconciler.dns.rules import DnsRules, EnvironmentValue, ProviderRule, SecretValue, parse_dns
 from reconciler.dns.within_run import secrets_of, vetting_of
 from reconciler.federation.model import Federation
@@ -187,7 +187,7 @@ def test_a_redirect_takes_no_key_along() -> None:
     _Redirecting.seen = []
     server = ThreadingHTTPServer(("127.0.0.1", 0), _Redirecting)
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    stay_where_it_was_sent()
+    refuse_redirects()
     session = requests.Session()
     session.headers["X-API-Key"] = CANARY
     try:

@@ -13,7 +13,15 @@ from reconciler.failover.cluster_health import (
     limit_of,
     settle,
 )
-from reconciler.failover.probe import A_PAGE, Nodes, Probe, ProbeAttempt, Signal, judge, worded
+from reconciler.failover.probe import (
+    A_PAGE,
+    Nodes,
+    Probe,
+    ProbeAttempt,
+    Signal,
+    assess_probe,
+    worded,
+)
 from reconciler.federation.model import FailoverRules
 from reconciler.state.memory import ClusterMemory, Phase
 from tests.strategies import PROBE_HISTORIES
@@ -225,7 +233,7 @@ def test_the_limit_is_never_all_clusters(
 def test_what_tries_and_nodes_say_together(
     tries: list[ProbeAttempt], nodes: Nodes | None, signal: Signal, words: str
 ) -> None:
-    probe = judge("aws-eu", tries, nodes, min_ready_nodes=0.5)
+    probe = assess_probe("aws-eu", tries, nodes, min_ready_nodes=0.5)
     assert probe.signal is signal
     assert words in probe.reason
 

@@ -8,7 +8,12 @@ from typing import Any
 import pytest
 import yaml
 
-from reconciler.join.cluster_manifest import Wish, manifest_of, manifest_text, schema_reference
+from reconciler.join.cluster_manifest import (
+    ManifestValues,
+    manifest_of,
+    manifest_text,
+    schema_reference,
+)
 from reconciler.join.member_objects import account_name
 from reconciler.join.topology import Topology, topology_of
 
@@ -77,7 +82,7 @@ def test_an_accounts_name_is_one_that_a_server_takes(
     assert found[-1].isalnum()
 
 
-WISH = Wish(
+WISH = ManifestValues(
     "aws-eu",
     {"env": "prod"},
     Topology("aws", "eu-central-1", "eu-central-1a"),

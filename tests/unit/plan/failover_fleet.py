@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from reconciler.api.objects import Object, ObjectKey
 from reconciler.cluster.discovery import GroupVersionKind
 from reconciler.failover.availability import Availability, assess
-from reconciler.failover.probe import Nodes, Probe, ProbeAttempt, judge
+from reconciler.failover.probe import Nodes, Probe, ProbeAttempt, assess_probe
 from reconciler.federation.model import DesiredState, Workload
 from reconciler.plan.placement import WorkloadPlacement, place_workloads
 from reconciler.scheduler.model import Assignment
@@ -145,7 +145,7 @@ class Member:
             "certificate": [ProbeAttempt(0, "TLS: not trusted", doubtful=True)] * 3,
         }[self.sign]
         nodes = Nodes(1, 3) if self.sign == "nodes" else None
-        return judge(name, tries, nodes, min_ready_nodes=0.5)
+        return assess_probe(name, tries, nodes, min_ready_nodes=0.5)
 
 
 LOOKS_DOWN = ("silent", "cut off", "failing", "nodes")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from reconciler.api.objects import Object, ObjectKey
 from reconciler.failover.availability import assess
-from reconciler.failover.probe import ProbeAttempt, judge
+from reconciler.failover.probe import ProbeAttempt, assess_probe
 from reconciler.plan.placement import WorkloadPlacement, place_workloads
 from reconciler.scheduler.schedule import schedule
 from reconciler.state.memory import ClusterMemory, FleetMemory, Phase
@@ -68,7 +68,8 @@ def placed(broken_ready: int) -> WorkloadPlacement:
         }
     )
     probes = [
-        judge(name, [ProbeAttempt(200)], None, min_ready_nodes=0.5) for name in ("aws", "gcp")
+        assess_probe(name, [ProbeAttempt(200)], None, min_ready_nodes=0.5)
+        for name in ("aws", "gcp")
     ]
     live = {
         key("good"): {"aws": deployment(2, 2), "gcp": deployment(4, 4)},

@@ -15,10 +15,7 @@ from reconciler.cluster.client import Member
 from reconciler.cluster.connect import Connector
 from reconciler.inventory.applyset import with_membership
 from reconciler.plan.model import Action, Change
-from reconciler.plan.prune import (
-    owned_claims,
-    strangers_in,
-)
+from reconciler.plan.prune import foreign_objects_in, owned_claims
 from tests.controlplane.process import eventually
 from tests.unit.plan.test_prune import thing
 
@@ -65,7 +62,7 @@ def strangers(
     change = Change(
         Action.PRUNE, key_of(live), live["apiVersion"], uid=live["metadata"]["uid"], live=live
     )
-    return strangers_in(member, change, live, member.discover(), applyset, going)
+    return foreign_objects_in(member, change, live, member.discover(), applyset, going)
 
 
 def shop(cluster: SimulatedCluster) -> Object:
@@ -216,7 +213,7 @@ def test_nothing_is_asked_about_what_holds_nothing(
     discovery = member.discover()
     before = len(cluster.requests)
     change = Change(Action.PRUNE, key_of(live), "v1", uid=live["metadata"]["uid"], live=live)
-    assert strangers_in(member, change, live, discovery, OURS, ()) == ""
+    assert foreign_objects_in(member, change, live, discovery, OURS, ()) == ""
     assert len(cluster.requests) == before
 
 

@@ -16,7 +16,7 @@ from reconciler.cluster.client import Member
 from reconciler.cluster.connect import Connector
 from reconciler.plan.model import Action
 from reconciler.report import events
-from reconciler.report.events import Regarding, happenings_of, write_host_events
+from reconciler.report.events import Regarding, event_drafts_of, write_host_events
 from reconciler.report.finished_run import FinishedRun, failures_of_result
 from reconciler.run.pipeline import apply_plan, make_plan
 from reconciler.state.memory import Phase
@@ -75,7 +75,7 @@ def host(request: pytest.FixtureRequest) -> Member:
 
 def told(host: Member, finished: FinishedRun, now: float = STARTED, **before: Phase) -> None:
     named = {name.replace("_", "-"): phase for name, phase in before.items()}
-    assert write_host_events(host, REGARDING, happenings_of(finished, named), now) == []
+    assert write_host_events(host, REGARDING, event_drafts_of(finished, named), now) == []
 
 
 def in_host(host: Member) -> list[Object]:
@@ -134,7 +134,7 @@ def test_a_run_in_which_nothing_happens_has_no_events(host: Member) -> None:
 
 def test_a_host_that_refuses_is_a_warning(simulated_host: Member) -> None:
     nowhere = Regarding("v1", config_map_key("shop", "missing"))
-    said = write_host_events(simulated_host, nowhere, happenings_of(run(None, "aws-eu"), {}), 1.0)
+    said = write_host_events(simulated_host, nowhere, event_drafts_of(run(None, "aws-eu"), {}), 1.0)
     assert len(said) == 1
     assert said[0].startswith("no Events were written in the host cluster: ")
 
@@ -180,7 +180,7 @@ def test_an_event_holds_paths_and_no_values() -> None:
     text = json.dumps(
         [
             events.event(REGARDING, what, STARTED)
-            for what in happenings_of(run(result.plan, result=result), {})
+            for what in event_drafts_of(run(result.plan, result=result), {})
         ]
     )
     assert CANARY not in text
