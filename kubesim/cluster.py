@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ from kubesim.server import ApiServer, Clock, ClusterSettings
 from kubesim.statuses import Refusal
 
 _LOG_LENGTH = 100_000
+_PORT_SECONDS = 20.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,11 +94,21 @@ class SimulatedCluster:
         return self._listener is not None
 
     async def listen(self) -> None:
-        """Opens the port; the first time any free one, later the same again."""
-        if self._listener is None:
-            self._listener = await self._loop.create_server(
-                lambda: Connection(self, self._loop), "127.0.0.1", self.port, backlog=512
-            )
+        """Opens the port; the first time any free one, later the same again.
+
+        Meanwhile somebody's connection may have got that port for its own end: it is waited for.
+        """
+        give_up = self._loop.time() + _PORT_SECONDS
+        while self._listener is None:
+            try:
+                self._listener = await self._loop.create_server(
+                    lambda: Connection(self, self._loop), "127.0.0.1", self.port, backlog=512
+                )
+            except OSError as error:
+                if error.errno != errno.EADDRINUSE or self._loop.time() > give_up:
+                    raise
+                await asyncio.sleep(0.1)
+                continue
             self.port = self._listener.sockets[0].getsockname()[1]
 
     async def shut(self) -> None:

@@ -67,7 +67,7 @@ def within(patience: Callable[[], float], zone: str, work: Callable[[Callable[[]
                 continue
             left_behind.set()
             seconds = time.monotonic() - began
-            raise DnsError(zone, f"no answer within {seconds:.3g} s") from None
+            raise DnsError(zone, f"no answer within {round(seconds, 1):g} s") from None
     if error is not None:
         raise error
     return answer  # type: ignore[return-value]

@@ -204,7 +204,7 @@ def test_a_cluster_that_may_not_be_identified_any_more_is_left_out(
 
 def test_a_simulated_fleet_is_a_new_one_each_time(remembering: World, spare: Sandbox) -> None:
     rebuild(remembering, spare)
-    assert not remembering.plan(simulated=True).has_failures
+    assert not remembering.plan(sandbox=True).has_failures
 
 
 def test_nothing_more_is_asked_once_it_is_known(simulated_world: World) -> None:

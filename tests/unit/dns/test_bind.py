@@ -267,9 +267,12 @@ def test_a_server_that_never_answers_is_not_waited_for(world: World, named: Name
     plan = world.plan()
     named.pause()
     outcomes = apply_dns(plan, patience=lambda: 0.2)
-    assert [(o.status, o.message) for o in outcomes] == [("failed", "no answer within 0.2 s")]
+    (outcome,) = outcomes
+    assert outcome.status == "failed"
+    assert outcome.message.startswith("no answer within 0.")
     world.options["patience"] = lambda: 0.2
-    assert world.plan().errors == (f"DNS {ZONE}: no answer within 0.2 s",)
+    (error,) = world.plan().errors
+    assert error.startswith(f"DNS {ZONE}: no answer within 0.")
     # What was left behind may still read, but writes no more.
     named.resume()
     del world.options["patience"]
