@@ -284,6 +284,9 @@ def told(change: Change) -> tuple[str, ...]:
         # Only the very object that was looked at is written.
         looked_at = {"uid": change.uid, "resourceVersion": change.resource_version}
         request = {**request, "metadata": {**request["metadata"], **looked_at}}
+    elif request is not None:
+        # Where there is an object by then, this is not its version.
+        request = {**request, "metadata": {**request["metadata"], "resourceVersion": "1"}}
     body = "" if change.action is Action.PRUNE else json.dumps(request, sort_keys=True)
     return (verb, *change.key[:1], *change.key[2:], body)
 
