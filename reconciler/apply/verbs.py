@@ -44,8 +44,8 @@ from reconciler.plan.ignored import disowning, held, left_out
 from reconciler.plan.model import ABSENT, Action, Change, Outcome, is_chosen
 from reconciler.plan.prune import deletion_words, is_going
 from reconciler.plan.redact import mask, refusal_words
-from reconciler.plan.refused_updates import try_as_new
-from reconciler.plan.requests import with_running_replicas, without_fields
+from reconciler.plan.refused_updates import entries_for_apply, try_as_new
+from reconciler.plan.requests import with_running_replicas
 
 DELETION_TIMEOUT_SECONDS = 60.0
 DELETION_POLL_SECONDS = 0.25
@@ -369,15 +369,11 @@ def _apply_as_planned(member: Member, resource: RESTMapping, change: Change) -> 
     before: list[Object] = []
 
     def entries(live: Object) -> list[Object]:
-        known, former = entries_of(live), tuple(change.take_over)
-        before[:] = before or known
-        if not known:
-            # The apply will write down what is there, as of before it; written first, our entry
-            # would leave all the rest to nobody, and it would go with the last of ours beside it.
-            # Asked by an apply of no field: what is claimed may not go with those of the request.
-            bare = without_fields(_request(change))
-            known = entries_of(member.apply(resource, change.key, bare, dry_run=True))
-            former = (*former, BEFORE_FIRST_APPLY)
+        before[:] = before or entries_of(live)
+        # Written alone, our entry would leave all the rest to nobody, and it would go with the
+        # last of ours beside it. What the apply will write down is nobody's yet.
+        known = entries_for_apply(member, resource, change.key, live, _request(change))
+        former = change.take_over if entries_of(live) else (*change.take_over, BEFORE_FIRST_APPLY)
         return claimed(known, former, dict(change.claim), change.api_version)
 
     ours = _rewrite_entries(member, resource, change, change.uid, entries)

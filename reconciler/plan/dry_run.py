@@ -55,6 +55,7 @@ from reconciler.plan.reasons import Grounds, in_all, losers_of
 from reconciler.plan.redact import refusal_words, refused_fields
 from reconciler.plan.refused_updates import (
     UpdateRefusal,
+    entries_for_apply,
     holders_of,
     in_its_place,
     make_room,
@@ -64,7 +65,7 @@ from reconciler.plan.refused_updates import (
     try_as_new,
     unpicked,
 )
-from reconciler.plan.requests import ApplyTarget, with_running_replicas, without_fields
+from reconciler.plan.requests import ApplyTarget, with_running_replicas
 from reconciler.plan.server_values import as_promised
 from reconciler.render.run_once import is_collected
 
@@ -130,26 +131,27 @@ def check_existing(
         return unchecked(target, body, live, definition, adopting=adopting)
     resource = _resource(target)
     force = took = False
+    # What cannot be taken out of an adopted object stays in it, and is told.
+    fixed: Fields = {}
 
     def ask() -> Object:
         return member.apply(resource, target.key, body, force=force, dry_run=True)
 
     def with_claims(answer: Object) -> tuple[Object, claims.Forecast, Found]:
+        nonlocal fixed
         added = terms.finder.find(answer, target.desired)
         dry_run = in_its_place(member, resource, target.key, live)
-        kept: Fields = {}
         while True:
-            foreseen = claims.forecast(live, answer, recorded, adoption, added, kept)
+            foreseen = claims.forecast(live, answer, recorded, adoption, added, fixed)
             if not foreseen.claim:
                 return answer, foreseen, added
             try:
                 return dry_run(unpicked(live, foreseen.result)), foreseen, added
             except Invalid as error:
-                # What cannot be taken out of an adopted object stays in it, and is told.
-                fixed = named_by(error, foreseen.claim) if adoption and error.code == 422 else {}
-                if not fixed:
+                named = named_by(error, foreseen.claim) if adoption and error.code == 422 else {}
+                if not named:
                     raise
-                kept = union(kept, fixed)
+                fixed = union(fixed, named)
 
     recorded: Fields = {}
     if previous is not None and previous.api_version == body["apiVersion"]:
@@ -611,22 +613,15 @@ def _refused(
         what = ", ".join(_leaves(owned_paths(gone)))
         owned = _owned(what, former, adopting=bool(adoption))
         return _failed(target, f"{text}; it has what Git does not say: {owned}")
+    known = fields_of(entries_for_apply(member, resource, target.key, live, target.body))
     foreseen = replace(
         foreseen,
         result=without(foreseen.result, gone, ours),
         former=(*foreseen.former, *former),
-        claim=union(foreseen.claim, with_all_below(gone, fields_of(_known(member, target, live)))),
+        claim=union(foreseen.claim, with_all_below(gone, known)),
     )
     wanted = foreseen.result
     return _InPlace(live, foreseen, added, applied, lambda: dry_run(wanted), bool(former))
-
-
-def _known(member: Member, target: ApplyTarget, live: Object) -> list[Object]:
-    """The entries of managedFields; where somebody emptied them, those that an apply brings."""
-    if known := entries_of(live):
-        return known
-    bare = without_fields(target.body)
-    return entries_of(member.apply(_resource(target), target.key, bare, dry_run=True))
 
 
 def _is_taken(manager: str, patterns: Iterable[str]) -> bool:

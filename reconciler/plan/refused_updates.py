@@ -142,6 +142,25 @@ def _values(value: Any, names: Sequence[str]) -> list[Any]:
     )
 
 
+def entries_for_apply(
+    member: Member, resource: RESTMapping, key: ObjectKey, live: Object, body: Object
+) -> list[Object]:
+    """The entries of managedFields; where somebody emptied them, those that the apply of ``body``
+    will write down of what is there. Raises ApiError.
+
+    Asked by an apply of no field at all, as those of ``body`` may not go with what is there.
+    """
+    if known := entries_of(live):
+        return known
+    return entries_of(member.apply(resource, key, without_fields(body), dry_run=True))
+
+
+def without_fields(body: Object) -> Object:
+    """The apply of no field at all, of the same object."""
+    metadata = {part: v for part, v in body["metadata"].items() if part in ("name", "namespace")}
+    return {"apiVersion": body["apiVersion"], "kind": body["kind"], "metadata": metadata}
+
+
 # -- in place --------------------------------------------------------------------------------------
 
 

@@ -294,11 +294,3 @@ def port_twin(item: Any, live: Any) -> Any:
         ),
         None,
     )
-
-
-def without_fields(body: Object) -> Object:
-    """The apply of no field at all: its answer tells of the entries that an apply brings."""
-    names = {
-        part: body["metadata"][part] for part in ("name", "namespace") if part in body["metadata"]
-    }
-    return {"apiVersion": body["apiVersion"], "kind": body["kind"], "metadata": names}

@@ -13,6 +13,7 @@ from reconciler.api.errors import Position
 from reconciler.api.objects import Object, key_of
 from reconciler.cluster.discovery import Discovery, GroupVersionKind, RESTMapping
 from reconciler.inventory.applyset import IDENTITY, is_member
+from reconciler.plan.refused_updates import without_fields
 from reconciler.plan.requests import (
     ApplyTarget,
     crds_in,
@@ -21,7 +22,6 @@ from reconciler.plan.requests import (
     request_for,
     target_of,
     with_running_replicas,
-    without_fields,
 )
 from reconciler.render.render import DesiredObject
 
