@@ -29,11 +29,11 @@ class Deletions(Struct, frozen=True):
     unplaced: tuple[str, ...] = ()
 
 
-class TooManyDeletions(Violation, frozen=True):
+class TooManyDeletions(Violation, frozen=True, kw_only=True):
     """More deletions than allowed: by ``--max-deletions`` of this run, or by the rule."""
 
-    count: int = 0
-    limit: int = 0
+    count: int
+    limit: int
     by_rule: bool = True
 
     @property
@@ -49,12 +49,12 @@ class TooManyDeletions(Violation, frozen=True):
         )
 
 
-class TooLargeShare(Violation, frozen=True):
+class TooLargeShare(Violation, frozen=True, kw_only=True):
     """``count`` of ``inventory`` objects would go, more than the share (0..1) that may."""
 
-    count: int = 0
-    inventory: int = 1
-    share: float = 0.0
+    count: int
+    inventory: int
+    share: float
 
     @property
     def subject(self) -> str:
@@ -68,11 +68,11 @@ class TooLargeShare(Violation, frozen=True):
         )
 
 
-class NothingWanted(Violation, frozen=True):
+class NothingWanted(Violation, frozen=True, kw_only=True):
     """Everything would go that there is: ``inventory`` objects."""
 
-    count: int = 0
-    inventory: int = 0
+    count: int
+    inventory: int
 
     @property
     def subject(self) -> str:
@@ -83,12 +83,12 @@ class NothingWanted(Violation, frozen=True):
         return f"{self.cluster}: nothing is wanted any more where {were}; {_allow(self.count)}"
 
 
-class NamespacesGo(Violation, frozen=True):
+class NamespacesGo(Violation, frozen=True, kw_only=True):
     """No Namespace is wanted any more, and ``namespaces`` of ``inventory`` would go."""
 
-    count: int = 0
-    namespaces: int = 0
-    inventory: int = 0
+    count: int
+    namespaces: int
+    inventory: int
 
     @property
     def subject(self) -> str:
@@ -100,11 +100,11 @@ class NamespacesGo(Violation, frozen=True):
         return f"{self.cluster}: {which} Namespaces would go; {_allow(self.count)}"
 
 
-class PlacedNowhere(Violation, frozen=True):
+class PlacedNowhere(Violation, frozen=True, kw_only=True):
     """``objects`` would go although Git has them, each with the reason: no rule places them."""
 
-    count: int = 0
-    objects: tuple[str, ...] = ()
+    count: int
+    objects: tuple[str, ...]
 
     @property
     def subject(self) -> str:
@@ -118,12 +118,12 @@ class PlacedNowhere(Violation, frozen=True):
         )
 
 
-class InvalidManifest(Violation, frozen=True):
+class InvalidManifest(Violation, frozen=True, kw_only=True):
     """A manifest, at file:line:column ``origin``, that every cluster refuses alike."""
 
-    key: ObjectKey = ObjectKey("", "", "", "")
+    key: ObjectKey
+    error: str
     origin: str = ""
-    error: str = ""
 
     def __str__(self) -> str:
         return f"refused as invalid: {self.key} ({self.origin}): {self.error}"
@@ -152,21 +152,30 @@ def violations(
     if max_deletions is not None:
         if count <= max_deletions:
             return []
-        return [TooManyDeletions(cluster, count, max_deletions, by_rule=False)]
+        return [TooManyDeletions(cluster=cluster, count=count, limit=max_deletions, by_rule=False)]
     found: list[Violation] = []
     if figures.unplaced and rules.unplaced == "Stop":
-        found.append(PlacedNowhere(cluster, count, figures.unplaced))
+        found.append(PlacedNowhere(cluster=cluster, count=count, objects=figures.unplaced))
     namespaces = sum(c.key[:2] == NAMESPACE and c.action is Action.PRUNE for c in figures.deleted)
     # A single object that is placed elsewhere by now is a move like any other.
     removed = any(r.cause is Cause.REMOVED for c in figures.deleted for r in c.reasons)
     if figures.wanted == 0 and (figures.inventory > 1 or removed):
-        found.append(NothingWanted(cluster, count, figures.inventory))
+        found.append(NothingWanted(cluster=cluster, count=count, inventory=figures.inventory))
     elif figures.wanted_namespaces == 0 and namespaces >= 2:
-        found.append(NamespacesGo(cluster, count, namespaces, figures.inventory_namespaces))
+        found.append(
+            NamespacesGo(
+                cluster=cluster,
+                count=count,
+                namespaces=namespaces,
+                inventory=figures.inventory_namespaces,
+            )
+        )
     if rules.max_deletions is not None and count > rules.max_deletions:
-        found.append(TooManyDeletions(cluster, count, rules.max_deletions))
+        found.append(TooManyDeletions(cluster=cluster, count=count, limit=rules.max_deletions))
     share = rules.max_deletion_share
     large = figures.inventory >= rules.share_from
     if share is not None and large and count / figures.inventory > share:
-        found.append(TooLargeShare(cluster, count, figures.inventory, share))
+        found.append(
+            TooLargeShare(cluster=cluster, count=count, inventory=figures.inventory, share=share)
+        )
     return found

@@ -106,7 +106,7 @@ def test_changes_of_a_cluster_that_left_are_avoided() -> None:
 
 
 def too_many(count: int) -> Violation:
-    return TooManyDeletions("aws", count, 0)
+    return TooManyDeletions("aws", count=count, limit=0)
 
 
 def invalid(origin: str) -> Violation:

@@ -25,21 +25,33 @@ WEB = ObjectKey("apps", "Deployment", "shop", "web")
 @pytest.mark.parametrize(
     ("violation", "words"),
     [
-        (TooManyDeletions("aws", 9, 4), f"aws: 9 deletions, spec.guards.maxDeletions is 4; {ONCE}"),
-        (TooManyDeletions("aws", 9, 4, by_rule=False), "aws: 9 deletions, --max-deletions is 4"),
         (
-            TooLargeShare("aws", 9, 12, 0.5),
+            TooManyDeletions("aws", count=9, limit=4),
+            f"aws: 9 deletions, spec.guards.maxDeletions is 4; {ONCE}",
+        ),
+        (
+            TooManyDeletions("aws", count=9, limit=4, by_rule=False),
+            "aws: 9 deletions, --max-deletions is 4",
+        ),
+        (
+            TooLargeShare("aws", count=9, inventory=12, share=0.5),
             "aws: 9 of 12 objects (75%) would be deleted, spec.guards.maxDeletionShare is 50%; "
             + ONCE,
         ),
         (
-            NothingWanted("aws", 9, 12),
+            NothingWanted("aws", count=9, inventory=12),
             f"aws: nothing is wanted any more where 12 objects were; {ONCE}",
         ),
-        (NamespacesGo("aws", 9, 2, 3), f"aws: 2 of 3 Namespaces would go; {ONCE}"),
-        (NamespacesGo("aws", 9, 3, 3), f"aws: all 3 Namespaces would go; {ONCE}"),
         (
-            PlacedNowhere("aws", 9, ("ConfigMap shop/a (no rule)",)),
+            NamespacesGo("aws", count=9, namespaces=2, inventory=3),
+            f"aws: 2 of 3 Namespaces would go; {ONCE}",
+        ),
+        (
+            NamespacesGo("aws", count=9, namespaces=3, inventory=3),
+            f"aws: all 3 Namespaces would go; {ONCE}",
+        ),
+        (
+            PlacedNowhere("aws", count=9, objects=("ConfigMap shop/a (no rule)",)),
             "aws: still in Git, and no longer placed anywhere: ConfigMap shop/a (no rule); place "
             f"it again, or take it out of Git; {ONCE}, spec.guards.unplaced: Allow always",
         ),
@@ -62,9 +74,13 @@ def test_what_passes_a_limit_is_the_same_trouble_whatever_its_figures_and_only_i
         (failure,) = failures_of_error(GuardViolation([violation]))
         return failure.identity
 
-    assert trouble(TooManyDeletions("eu1", 9, 4)) == trouble(TooManyDeletions("eu1", 7, 4))
+    assert trouble(TooManyDeletions("eu1", count=9, limit=4)) == trouble(
+        TooManyDeletions("eu1", count=7, limit=4)
+    )
     # As sentences without their figures these two were one, and the second was no news.
-    assert trouble(TooManyDeletions("eu1", 9, 4)) != trouble(TooManyDeletions("eu2", 9, 4))
+    assert trouble(TooManyDeletions("eu1", count=9, limit=4)) != trouble(
+        TooManyDeletions("eu2", count=9, limit=4)
+    )
     assert trouble(WordedViolation(text="9 deletions")) == trouble(
         WordedViolation(text="7 deletions")
     )
