@@ -15,9 +15,13 @@ from reconciler.cli.console import styled
 from reconciler.cli.exit_codes import Exit
 from reconciler.cli.member_and_host import (
     MemberAndHost,
+    host_contexts,
     open_member_and_host,
     read_repository_of,
     recalled_memory,
+    seats_of,
+    tell_those_behind,
+    with_host_of,
 )
 from reconciler.cli.settings import DURATION, CommandSettings, merged, option, run_options
 from reconciler.cli.tables import step_lines, steps_as_json, steps_as_yaml
@@ -41,6 +45,7 @@ Examples:
   reconcile join aws-eu --cluster-context arn:aws:eks:... --host-cluster-context gke_main
   reconcile join gcp-eu --label env=production --token-lifetime 168h
   reconcile join aws-eu --auth exec --group federation-reconciler
+  reconcile join aws-eu --host-context aws-eu --host-context gcp-eu --host-context onprem
 \b
 Joining again is safe: what is there already is left or brought up to date. Do so
 after the repository got kinds that it did not have when the cluster joined.
@@ -91,12 +96,7 @@ def _lifetime(context: click.Context, parameter: click.Parameter, value: str) ->
     heading=CLUSTER,
     help="An administrator's context of the member. [default: NAME]",
 )
-@run_options(
-    "host_context",
-    flags="--host-cluster-context --host-context",
-    heading=CLUSTER,
-    help="The cluster that keeps the credential. [default: this pod's, or the current context]",
-)
+@host_contexts(CLUSTER)
 @option(
     "--host-cluster-name",
     metavar="NAME",
@@ -172,6 +172,7 @@ def join(
     output: str,
     overwrite: bool,
     cluster_context: str | None,
+    contexts: tuple[str, ...],
     host_cluster_name: str | None,
     api_endpoint: str | None,
     auth: str,
@@ -192,7 +193,7 @@ def join(
     In the member: a namespace, a ServiceAccount and the rights that the repository's kinds ask
     for. In the host cluster: a Secret with a kubeconfig. In the repository: a Cluster manifest.
     """
-    settings = merged(context, **given)
+    settings = with_host_of(merged(context, **given), contexts)
     if output == "yaml" and not dry_run:
         raise click.UsageError("--output yaml goes with --dry-run.")
     from reconciler.join.join import JoinRequest
@@ -212,7 +213,12 @@ def join(
         force_conflicts=settings.options.force_conflicts,
         overwrite=overwrite,
     )
-    ends = open_member_and_host(settings, name, cluster_context or name)
+    seats = seats_of(contexts)
+    if seats and host_cluster_name:
+        raise click.UsageError(
+            "--host-cluster-name goes with one host; a seat's name: --host-context SEAT=CONTEXT."
+        )
+    ends = open_member_and_host(settings, name, cluster_context or name, seats)
     return _join(settings, request, ends, api_endpoint or "", dry_run, output)
 
 
@@ -243,6 +249,7 @@ def _join(
 
     plan, folder = _planned(settings, request, ends, api_endpoint)
     steps: list[Step] = []
+    behind = dict(plan.behind)
 
     def done(step: Step) -> None:
         steps.append(step)
@@ -256,17 +263,20 @@ def _join(
     else:
         hands = StepTools(
             ends.member,
-            None if request.auth == "exec" else ends.host,
+            {} if request.auth == "exec" else ends.hosts,
             plan.credentials,
             folder,
             plan.manifest,
             force=request.force_conflicts,
         )
-        carry_out_steps(plan.steps, hands, done)
+        behind |= carry_out_steps(plan.steps, hands, done)
     _report(settings, plan, steps, output, dry_run=dry_run)
     if folder is None and output == "text":
         settings.console.document(plan.manifest, newline=False)
-    return Exit.OK
+    again = f"reconcile join {request.name}"
+    again += "".join(f" --host-context {seat}={ends.seats[seat]}" for seat in behind)
+    tell_those_behind(settings, behind, "has no good credential of it", again)
+    return Exit.FAILED if behind else Exit.OK
 
 
 def _planned(
@@ -276,6 +286,7 @@ def _planned(
     from reconciler.inventory.ownership import changed_servers, uid_of_kube_system
     from reconciler.join.join import Clusters, plan_join
     from reconciler.join.needed_kinds import discovered_versions, with_joining_cluster
+    from reconciler.join.rbac import register_name
 
     files, folder, claimant = read_repository_of(settings)
     discovery = ends.member.discover()
@@ -287,11 +298,13 @@ def _planned(
     endpoint = ends.endpoint
     if api_endpoint:
         endpoint = dataclasses.replace(endpoint, server=api_endpoint.rstrip("/"))
-    host = None
+    hosts = {}
     if request.auth == "token":
-        host = ends.host
+        hosts = ends.hosts
         request = replace(request, host_name=request.host_name or ends.host_name)
-    clusters = Clusters(ends.member, endpoint, discovery, host)
+    if request.name in ends.seats:
+        request = replace(request, register=register_name(known.state.federation.name))
+    clusters = Clusters(ends.member, endpoint, discovery, hosts)
     plan = plan_join(request, known, clusters, folder, now=time.time())
     servers = recalled_memory(settings, ends, known.state.federation, claimant).known_servers
     if doubt := changed_servers(request.name, uid_of_kube_system(ends.member), claimant, servers):

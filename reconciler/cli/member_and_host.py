@@ -1,15 +1,25 @@
-"""The member and the host that join and unjoin work between, and the repository beside them."""
+"""The member and the hosts that join and unjoin work between, and the repository beside them.
+
+There is one host, or each seat is one: ``--host-context`` is repeated then, or Git names them.
+"""
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from reconciler.cli.settings import CommandSettings
+from msgspec.structs import replace
+
+from reconciler.api.errors import UsageError
+from reconciler.cli.console import styled
+from reconciler.cli.settings import Command, CommandSettings, option
 
 if TYPE_CHECKING:
+    from reconciler.api.errors import ClusterError
     from reconciler.api.files import SourceFile
     from reconciler.cluster.client import Member
     from reconciler.cluster.connect import Connector
@@ -19,13 +29,81 @@ if TYPE_CHECKING:
     from reconciler.state.run_memory import RunMemory
 
 
+_NAME = re.compile(r"[a-z0-9]([-a-z0-9.]*[a-z0-9])?")
+
+
+def host_contexts(heading: str) -> Callable[[Command], Command]:
+    """The option of the commands that work on several hosts."""
+    return option(
+        "--host-cluster-context",
+        "--host-context",
+        "contexts",
+        multiple=True,
+        metavar="[SEAT=]CONTEXT",
+        heading=heading,
+        help="The cluster that keeps the credential; repeated, each seat that keeps one of its "
+        "own. [default: this pod's, or the current context; with seats in Git, their names]",
+    )
+
+
+def with_host_of(settings: CommandSettings, contexts: Sequence[str]) -> CommandSettings:
+    """The settings with the one host of these contexts, or with the first one's."""
+    if not contexts:
+        return settings
+    context = contexts[0] if len(contexts) == 1 else next(iter(seats_of(contexts).values()))
+    return settings.with_options(host_context=context)
+
+
+def seats_of(contexts: Sequence[str], seats: Collection[str] = ()) -> dict[str, str]:
+    """Seat -> kubeconfig context, of ``SEAT=CONTEXT`` or of contexts that are called as seats are.
+
+    ``seats`` are those in Git, none: they are not known yet. Empty where there is one host.
+    Raises UsageError.
+    """
+    if len(contexts) < 2 and not seats:
+        return {}
+    found: dict[str, str] = {}
+    for given in contexts or sorted(seats):
+        seat, _, context = given.partition("=") if "=" in given else (given, "", given)
+        if not _NAME.fullmatch(seat):
+            raise UsageError(
+                f"--host-context {given}: {seat!r} is no seat's name",
+                hint="name the seat as well: --host-context SEAT=CONTEXT",
+            )
+        if seats and seat not in seats:
+            raise UsageError(
+                f"--host-context {given}: {seat} is no seat; the Federation's are "
+                f"{', '.join(seats)}",
+                hint=f"name the seat as well: --host-context SEAT={context}",
+            )
+        if seat in found or context in found.values():
+            raise UsageError(f"--host-context {given}: it is there twice")
+        found[seat] = context
+    return found
+
+
+def tell_those_behind(
+    settings: CommandSettings, behind: Mapping[str, ClusterError], what: str, command: str
+) -> None:
+    """One line for each seat that was left out, and the command for later."""
+    for seat, error in behind.items():
+        settings.console.note(
+            f"{styled('Error:', fg='red', bold=True)} seat {seat} {what}: {error}"
+        )
+        settings.console.note(f"  once it answers: {command}")
+
+
 @dataclass(frozen=True)
 class MemberAndHost:
-    """Both clusters by kubeconfig contexts. Nothing is sent before something is asked for."""
+    """The clusters by kubeconfig contexts. Nothing is sent before something is asked for.
+
+    ``seats``: seat -> context; empty where there is one host.
+    """
 
     connector: Connector
     name: str
     context: str
+    seats: Mapping[str, str]
 
     @cached_property
     def endpoint(self) -> Endpoint:
@@ -41,8 +119,18 @@ class MemberAndHost:
         return Member(self.name, Transport(self.name, self.endpoint, **settings))
 
     @cached_property
-    def host(self) -> Member:
-        return self.connector.host()
+    def hosts(self) -> dict[str, Member]:
+        """Those that keep a credential, by seat; the one host by an empty name.
+
+        Raises ClusterUnauthorized when a context is missing or unusable.
+        """
+        return {seat: self.host(seat) for seat in self.seats or ("",)}
+
+    def host(self, seat: str) -> Member:
+        """One of the hosts. Raises ClusterUnauthorized as above."""
+        if not seat:
+            return self.connector.host()
+        return replace(self.connector, host_context=self.seats[seat]).host(seat)
 
     @property
     def host_name(self) -> str:
@@ -50,8 +138,10 @@ class MemberAndHost:
         return self.connector.host_context or self.connector.kubeconfig.current_context or "host"
 
 
-def open_member_and_host(settings: CommandSettings, name: str, context: str) -> MemberAndHost:
-    """The ends, by the contexts of the kubeconfig. Raises ClusterUnauthorized when it is none."""
+def open_member_and_host(
+    settings: CommandSettings, name: str, context: str, seats: Mapping[str, str]
+) -> MemberAndHost:
+    """The ends, by the contexts of the kubeconfig."""
     from reconciler.cluster.connect import Connector
 
     options = settings.options
@@ -61,7 +151,7 @@ def open_member_and_host(settings: CommandSettings, name: str, context: str) -> 
         host_context=options.host_context,
         seconds_left=options.time_left,
     )
-    return MemberAndHost(connector, name, context)
+    return MemberAndHost(connector, name, context, seats)
 
 
 def recalled_memory(

@@ -51,12 +51,16 @@ _SHOWN_DETAILS = 6
 def step_lines(step: Step, *, verbose: bool = False) -> Iterator[str]:
     """``member  create  ServiceAccount federation-system/aws-eu-host``, and what is to be known."""
     effect = styled(f"{step.effect:<10}", fg=_COLOURS.get(step.effect))
-    yield f"  {step.where:<11} {effect} {_what(step)}"
+    yield f"  {_where(step):<11} {effect} {_what(step)}"
     shown = step.details if verbose or step.path else step.details[:_SHOWN_DETAILS]
     for detail in shown:
         yield " " * 25 + detail
     if len(shown) < len(step.details):
         yield " " * 25 + f"and {len(step.details) - len(shown)} more"
+
+
+def _where(step: Step) -> str:
+    return f"seat {step.seat}" if step.seat and step.where == "host" else step.where
 
 
 def _what(step: Step) -> str:
@@ -80,7 +84,9 @@ def steps_as_yaml(steps: Sequence[Step]) -> str:
     for step in steps:
         if step.verb in (Verb.APPLY, Verb.AWAIT_TOKEN, Verb.WRITE_FILE) and step.object:
             body = yaml.safe_dump(step.object, sort_keys=False, allow_unicode=True)
-            where = step.path or f"the {step.where} cluster"
+            where = step.path or (
+                f"the cluster of {_where(step)}" if step.seat else f"the {step.where} cluster"
+            )
             documents.append(f"# {where}: {step.effect}\n{body}")
     return "---\n".join(documents)
 
@@ -90,6 +96,7 @@ def steps_as_json(steps: Sequence[Step], warnings: Sequence[str]) -> str:
     rows: list[dict[str, Any]] = [
         {
             "where": step.where,
+            **({"seat": step.seat} if step.seat else {}),
             "effect": str(step.effect),
             "what": _what(step),
             "path": step.path,

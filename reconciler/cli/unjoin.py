@@ -12,9 +12,13 @@ from reconciler.cli.console import styled
 from reconciler.cli.exit_codes import Exit
 from reconciler.cli.member_and_host import (
     MemberAndHost,
+    host_contexts,
     open_member_and_host,
     read_repository_of,
     recalled_memory,
+    seats_of,
+    tell_those_behind,
+    with_host_of,
 )
 from reconciler.cli.settings import DURATION, CommandSettings, merged, option, run_options
 from reconciler.cli.tables import step_lines, steps_as_json
@@ -79,12 +83,7 @@ cluster fails to reach it.
     heading=CLUSTER,
     help="An administrator's context of the member. [default: NAME]",
 )
-@run_options(
-    "host_context",
-    flags="--host-cluster-context --host-context",
-    heading=CLUSTER,
-    help="The cluster that keeps the credential. [default: this pod's, or the current context]",
-)
+@host_contexts(CLUSTER)
 @run_options("kubeconfig", heading=CLUSTER)
 @run_options("repository")
 @run_options("terminal")
@@ -103,6 +102,7 @@ def unjoin(
     keep_manifest: bool,
     output: str,
     cluster_context: str | None,
+    contexts: tuple[str, ...],
     **given: Any,
 ) -> int:
     """Take a cluster out of the federation: all that join made, in reverse.
@@ -110,34 +110,47 @@ def unjoin(
     What the member runs of ours is left (--orphan) or deleted (--prune); what is protected, and
     namespaces that hold somebody else's objects, are left in both cases.
     """
-    settings = merged(context, **given)
+    settings = with_host_of(merged(context, **given), contexts)
     if orphan and prune:
         raise click.UsageError("--orphan or --prune, not both.")
     from reconciler.join.leave import LeaveRequest
 
     fate: Fate | None = "orphan" if orphan else "prune" if prune else None
     request = LeaveRequest(name, fate, keep_manifest)
-    ends = open_member_and_host(settings, name, cluster_context or name)
-    plan, hands = _planned(settings, request, ends, force=force)
+    ends = open_member_and_host(settings, name, cluster_context or name, seats_of(contexts))
+    plan, hands, behind = _planned(settings, request, ends, force=force)
     if plan.managed and fate is None and not dry_run:
         raise UsageError(
             f"{name} runs {plan.managed} objects of this federation",
             hint="--orphan leaves them as they are, --prune deletes them",
         )
     if dry_run:
-        return _show(settings, plan, list(plan.steps), output, "Nothing was written.")
+        _show(settings, plan, list(plan.steps), output, "Nothing was written.")
+        return _told(settings, name, ends, behind)
     if not any(step.writes for step in plan.steps):
-        return _show(settings, plan, list(plan.steps), output, f"Nothing of {name} was found.")
+        _show(settings, plan, list(plan.steps), output, f"Nothing of {name} was found.")
+        return _told(settings, name, ends, behind)
     if not yes and not _confirmed(settings, plan, name):
         settings.console.note("Nothing was changed.")
         return Exit.FAILED
     hands.patience = patience
-    return _carry_out(settings, plan, hands, output)
+    behind |= _carry_out(settings, plan, hands, output)
+    return _told(settings, name, ends, behind)
+
+
+def _told(
+    settings: CommandSettings, name: str, ends: MemberAndHost, behind: dict[str, ClusterError]
+) -> int:
+    """The exit code; seats that may still have the cluster's credential are told."""
+    again = f"reconcile unjoin {name}"
+    again += "".join(f" --host-context {seat}={ends.seats[seat]}" for seat in behind)
+    tell_those_behind(settings, behind, f"may still keep the credential of {name}", again)
+    return Exit.FAILED if behind else Exit.OK
 
 
 def _planned(
     settings: CommandSettings, request: LeaveRequest, ends: MemberAndHost, *, force: bool
-) -> tuple[LeavePlan, StepTools]:
+) -> tuple[LeavePlan, StepTools, dict[str, ClusterError]]:
     from reconciler.join.carry_out import StepTools
     from reconciler.join.leave import plan_leave
     from reconciler.join.needed_kinds import with_joining_cluster
@@ -145,11 +158,11 @@ def _planned(
     files, folder, claimant = read_repository_of(settings)
     known = with_joining_cluster(files, request.name)
     member = _reached_member(ends, force=force)
-    host = _reached_host(ends, known, request.name, force=force)
+    hosts, behind = _reached_hosts(ends, known, request.name, force=force)
     servers = recalled_memory(settings, ends, known.state.federation, claimant).known_servers
-    plan = plan_leave(request, known, files, member, host, folder, claimant, servers)
-    hands = StepTools(member, host, folder=folder, emptying=plan.emptying, tolerant=force)
-    return plan, hands
+    plan = plan_leave(request, known, files, member, hosts, folder, claimant, servers)
+    hands = StepTools(member, hosts, folder=folder, emptying=plan.emptying, tolerant=force)
+    return plan, hands, behind
 
 
 def _reached_member(ends: MemberAndHost, *, force: bool) -> Member | None:
@@ -164,20 +177,28 @@ def _reached_member(ends: MemberAndHost, *, force: bool) -> Member | None:
     return ends.member
 
 
-def _reached_host(
+def _reached_hosts(
     ends: MemberAndHost, known: RepositoryWithCluster, name: str, *, force: bool
-) -> Member | None:
-    """The host; None for a member of whom it keeps nothing."""
+) -> tuple[dict[str, Member], dict[str, ClusterError]]:
+    """The hosts, none for a member of whom nothing is kept; and the seats that cannot be reached
+    now. Raises ClusterError when none can, and that was not foreseen."""
+    hosts: dict[str, Member] = {}
+    failed: dict[str, ClusterError] = {}
     access = known.cluster(name).access
     if known.manifest is not None and access.context and access.secret is None:
-        return None
-    try:
-        ends.host.discover()
-    except ClusterError:
-        if force:
-            return None
-        raise
-    return ends.host
+        return hosts, failed
+    for seat in ends.seats or ("",):
+        try:
+            host = ends.host(seat)
+            host.discover()
+        except ClusterError as error:
+            failed[seat] = error
+        else:
+            hosts[seat] = host
+    if failed and not hosts and not force:
+        raise next(iter(failed.values()))
+    failed.pop("", None)
+    return hosts, failed
 
 
 def _confirmed(settings: CommandSettings, plan: LeavePlan, name: str) -> bool:
@@ -200,7 +221,9 @@ def _confirmed(settings: CommandSettings, plan: LeavePlan, name: str) -> bool:
     return console.confirmed(question)
 
 
-def _carry_out(settings: CommandSettings, plan: LeavePlan, hands: StepTools, output: str) -> int:
+def _carry_out(
+    settings: CommandSettings, plan: LeavePlan, hands: StepTools, output: str
+) -> dict[str, ClusterError]:
     from reconciler.join.carry_out import carry_out_steps
 
     steps: list[Step] = []
@@ -211,28 +234,27 @@ def _carry_out(settings: CommandSettings, plan: LeavePlan, hands: StepTools, out
             for line in step_lines(step, verbose=settings.console.verbose):
                 settings.console.out(line)
 
-    carry_out_steps(plan.steps, hands, done)
+    behind = carry_out_steps(plan.steps, hands, done)
     if output == "json":
         settings.console.document(steps_as_json(steps, plan.warnings))
     _warn(settings, plan)
     settings.console.note("")
     settings.console.note("It is no member any more. Next: commit the repository")
-    return Exit.OK
+    return behind
 
 
 def _show(
     settings: CommandSettings, plan: LeavePlan, steps: list[Step], output: str, last: str
-) -> int:
+) -> None:
     if output == "json":
         settings.console.document(steps_as_json(steps, plan.warnings))
-        return Exit.OK
+        return
     for step in steps:
         for line in step_lines(step, verbose=settings.console.verbose):
             settings.console.out(line)
     _warn(settings, plan)
     settings.console.note("")
     settings.console.note(last)
-    return Exit.OK
 
 
 def _warn(settings: CommandSettings, plan: LeavePlan) -> None:

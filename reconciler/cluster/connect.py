@@ -93,20 +93,20 @@ class Connector(Struct, frozen=True):
             raise ClusterUnauthorized(cluster.name, said, hint=cluster.faults[0].hint)
         return self._member(cluster.name, self._endpoint(cluster))
 
-    def host(self) -> Member:
-        """The cluster that holds credentials, state and the Lease."""
+    def host(self, name: str = HOST) -> Member:
+        """The cluster that holds credentials, state and the Lease; ``name`` is for messages."""
         if self.host_context:
-            return self._member(HOST, self._of_context(self.host_context, HOST))
+            return self._member(name, self._of_context(self.host_context, name))
         endpoint = in_cluster()
         if endpoint is None:
             if not (self.kubeconfig.current_context or self.kubeconfig.problem):
                 raise ClusterUnauthorized(
-                    HOST,
+                    name,
                     "no host cluster: not in a pod, and the kubeconfig has no current context",
                     hint="name one with --host-context",
                 )
-            endpoint = self._of_context(self.kubeconfig.current_context, HOST)
-        return self._member(HOST, endpoint)
+            endpoint = self._of_context(self.kubeconfig.current_context, name)
+        return self._member(name, endpoint)
 
     def _member(self, name: str, endpoint: Endpoint) -> Member:
         return Member(name, Transport(name, endpoint, **dict(self.settings)), fence=self.fence)

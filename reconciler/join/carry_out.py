@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from msgspec.structs import replace
@@ -26,35 +26,48 @@ CHECK_POLL_SECONDS = 0.25
 class StepTools:
     """What steps are done with. ``manifest`` is the text for the repository, in ``folder``.
 
-    ``force``: an apply takes fields over. ``tolerant``: what a cluster refuses is left and told.
-    ``patience`` is how many seconds to wait until what was deleted is gone.
+    ``hosts``, ``credentials`` and ``tokens`` are by seat, or by an empty name where there is one
+    host. ``force``: an apply takes fields over. ``tolerant``: what a cluster refuses is left and
+    told. ``patience`` is how many seconds to wait until what was deleted is gone.
     """
 
     member: Member | None = None
-    host: Member | None = None
-    credentials: Credentials | None = None
+    hosts: Mapping[str, Member] = field(default_factory=dict)
+    credentials: Mapping[str, Credentials] = field(default_factory=dict)
     folder: Path | None = None
     manifest: str = ""
     emptying: Emptying | None = None
     force: bool = False
     tolerant: bool = False
     patience: float = 60.0
-    token: Token | None = None
+    tokens: dict[str, Token] = field(default_factory=dict)
     emptied: bool = False
 
 
-def carry_out_steps(steps: Iterable[Step], hands: StepTools, done: Callable[[Step], None]) -> None:
+def carry_out_steps(
+    steps: Iterable[Step], hands: StepTools, done: Callable[[Step], None]
+) -> dict[str, ClusterError]:
     """Do every step that writes, and tell ``done`` of each. Raises ReconcileError at the first
-    that fails."""
+    that fails; one that is for a seat ends that seat's part, which is given with its error."""
+    failed: dict[str, ClusterError] = {}
     for step in steps:
+        if step.seat in failed:
+            continue
         if step.writes:
+            if failed and not step.seat and failed.keys() == hands.hosts.keys():
+                raise next(iter(failed.values()))
             try:
                 step = _VERBS[step.verb](step, hands) or step
             except ClusterError as error:
-                if not hands.tolerant:
+                if hands.tolerant:
+                    step = replace(step, effect=Effect.KEEP, details=(str(error),))
+                elif step.seat:
+                    failed[step.seat] = error
+                    continue
+                else:
                     raise
-                step = replace(step, effect=Effect.KEEP, details=(str(error),))
         done(step)
+    return failed
 
 
 def _apply(step: Step, hands: StepTools) -> None:
@@ -68,23 +81,23 @@ def _apply(step: Step, hands: StepTools) -> None:
 
 
 def _token(step: Step, hands: StepTools) -> None:
-    credentials = _credentials(hands)
+    credentials = _credentials(step, hands)
     try:
-        hands.token = request_token(_cluster(step, hands), credentials.identity)
+        hands.tokens[step.seat] = request_token(_cluster(step, hands), credentials.identity)
     except ClusterError as error:
         raise explained(error, step.object) from error
 
 
 def _await_token(step: Step, hands: StepTools) -> None:
     _apply(step, hands)
-    hands.token = await_token(_cluster(step, hands), step.object)
+    hands.tokens[step.seat] = await_token(_cluster(step, hands), step.object)
 
 
 def _keep(step: Step, hands: StepTools) -> None:
-    credentials = _credentials(hands)
-    if hands.token is None or step.resource is None:
+    credentials, token = _credentials(step, hands), hands.tokens.get(step.seat)
+    if token is None or step.resource is None:
         raise ReconcileError("there is no token to keep; join again")
-    body = credentials.secret(hands.token)
+    body = credentials.secret(token)
     try:
         # The Secret is ours (the survey has seen to it), whoever wrote its last token.
         _cluster(step, hands).apply(step.resource, key_of(body), body, force=True)
@@ -94,7 +107,7 @@ def _keep(step: Step, hands: StepTools) -> None:
 
 def _check(step: Step, hands: StepTools) -> Step | None:
     """The new token at the address in the Secret; authorizers follow their store after a while."""
-    credentials, token = _credentials(hands), hands.token
+    credentials, token = _credentials(step, hands), hands.tokens.get(step.seat)
     if token is None:
         return None
     give_up = time.monotonic() + CHECK_TIMEOUT_SECONDS
@@ -189,16 +202,16 @@ _VERBS: dict[Verb, Callable[[Step, StepTools], Step | None]] = {
 
 
 def _cluster(step: Step, hands: StepTools) -> Member:
-    cluster = hands.member if step.where == "member" else hands.host
+    cluster = hands.member if step.where == "member" else hands.hosts.get(step.seat)
     if cluster is None:
         raise ReconcileError(f"there is no {step.where} to do this in: {step.description}")
     return cluster
 
 
-def _credentials(hands: StepTools) -> Credentials:
-    if hands.credentials is None:
+def _credentials(step: Step, hands: StepTools) -> Credentials:
+    if step.seat not in hands.credentials:
         raise ReconcileError("there is no credential to make")
-    return hands.credentials
+    return hands.credentials[step.seat]
 
 
 def _file(step: Step, hands: StepTools) -> Path:

@@ -61,12 +61,14 @@ class Identity(Struct, frozen=True):
 
 
 class Rotation(Struct, frozen=True):
-    """What came of one credential. ``problem`` empty and not ``renewed``: it still lives long."""
+    """What came of one credential. ``problem`` empty and not ``renewed``: it still lives long.
+    ``seat``: of several hosts, the one that keeps it."""
 
     cluster: str
     renewed: bool = False
     expires: float | None = None
     problem: str = ""
+    seat: str = ""
 
 
 def request_token(member: Member, identity: Identity) -> Token:

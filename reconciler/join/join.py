@@ -55,6 +55,7 @@ from reconciler.join.member_objects import (
 from reconciler.join.needed_kinds import RepositoryWithCluster, needed_kinds_in, resources_of
 from reconciler.join.steps import (
     FEDERATION_LABEL,
+    SEAT_LABEL,
     Effect,
     Place,
     Step,
@@ -71,7 +72,11 @@ from reconciler.plan.fields import changed_fields
 
 class JoinRequest(Struct, frozen=True):
     """What join was asked for. ``token_lifetime`` in seconds, None for a token without an end;
-    ``subject`` and ``context`` are for ``auth`` "exec", where no credential is stored."""
+    ``subject`` and ``context`` are for ``auth`` "exec", where no credential is stored.
+
+    ``register``: the ConfigMap that the cluster keeps as a seat; empty: it is none. ``witness``: it
+    keeps that and nothing else.
+    """
 
     name: str
     host_name: str = ""
@@ -83,27 +88,31 @@ class JoinRequest(Struct, frozen=True):
     place: Topology = NOWHERE
     full_access: bool = False
     see_everything: bool = False
+    register: str = ""
+    witness: bool = False
     force_conflicts: bool = False
     overwrite: bool = False
 
 
 class Clusters(Struct, frozen=True):
-    """The two ends. ``endpoint`` is where the member is found by whoever reconciles; ``host`` is
-    None where nothing is stored in one."""
+    """The two ends. ``endpoint`` is where the member is found by whoever reconciles; ``hosts`` keep
+    a credential: each seat by its name, or the one host by an empty one."""
 
     member: Member
     endpoint: Endpoint
     discovery: Discovery
-    host: Member | None
+    hosts: Mapping[str, Member]
 
 
 class Credentials(Struct, frozen=True):
-    """What the host's Secret is made of, but for the token."""
+    """What a host's Secret is made of, but for the token. ``readable``: the path of something in
+    the member that the account may get."""
 
     identity: Identity
     labels: Mapping[str, str]
     endpoint: Endpoint
     host_namespace: str
+    readable: str = "/api/v1/nodes"
 
     def secret(self, token: Token) -> Object:
         config = kubeconfig(
@@ -115,12 +124,16 @@ class Credentials(Struct, frozen=True):
 
 
 class JoinPlan(Struct, frozen=True):
-    """``manifest`` is the text of the Cluster manifest, for repositories that are not on disk."""
+    """``manifest`` is the text of the Cluster manifest, for repositories that are not on disk.
+
+    ``credentials`` has those of each host; ``behind`` the seats that cannot be given one now.
+    """
 
     steps: tuple[Step, ...]
-    credentials: Credentials | None
+    credentials: Mapping[str, Credentials]
     manifest: str
     warnings: tuple[str, ...] = ()
+    behind: Mapping[str, ClusterError] = {}
 
 
 def plan_join(
@@ -145,31 +158,34 @@ def plan_join(
             "and has to join again when it gets another name"
         )
     survey = _Survey(request, federation, clusters, labels)
-    account = survey.account()
+    accounts = survey.accounts()
     needs, unknown = survey.needs(known)
     warnings += [
         f"nothing is granted for {kind}: the member does not serve it; join again when it does"
         for kind in unknown
     ]
     warnings += rbac.too_strong(needs.templates) if not needs.full_access else ()
-    membership = Membership(
-        federation.namespace,
-        labels,
-        account,
-        request.subject or Subject("ServiceAccount", account),
-        rbac.workload_rules(needs, federation.namespace),
-        rbac.health_rules(),
-        rbac.inventory_rules("" if request.subject else account),
-    )
-    steps = survey.member_steps(membership)
-    credentials = None
+    steps = [survey.namespace_step(clusters.member, "member")]
+    credentials: dict[str, Credentials] = {}
+    behind: dict[str, ClusterError] = {}
     access: Object = {"context": request.context}
     if request.auth == "token":
-        identity = Identity(request.name, federation.namespace, account, request.token_lifetime)
-        credentials = Credentials(identity, labels, clusters.endpoint, federation.namespace)
-        steps += survey.credential_steps(membership, credentials, now)
+        for seat, host in clusters.hosts.items():
+            try:
+                part, credentials[seat] = survey.host_steps(seat, host, accounts, needs, now)
+                accounts[credentials[seat].identity.account] = seat
+            except ClusterError as error:
+                behind[seat] = error
+                if behind.keys() == clusters.hosts.keys():
+                    raise next(iter(behind.values())) from error
+            else:
+                steps += part
+        warnings += _without_a_seat(accounts, credentials, federation.namespace)
         access = {"secretRef": {"name": request.name}}
         warnings += _address_warnings(clusters.endpoint)
+    else:
+        account = _account_of("", accounts) or account_name(request.name, request.host_name)
+        steps += survey.member_steps(survey.membership("", account, needs))
     place = _place(request, clusters.member)
     if len(place.zones) > 1:
         warnings.append(f"its nodes are in several zones: {', '.join(place.zones)}")
@@ -177,7 +193,7 @@ def plan_join(
     manifest, text = cluster_manifest.manifest_step(
         wish, known.manifest, folder, overwrite=request.overwrite
     )
-    return JoinPlan((*steps, manifest), credentials, text, tuple(warnings))
+    return JoinPlan((*steps, manifest), credentials, text, tuple(warnings), behind)
 
 
 class _Survey(Struct, frozen=True):
@@ -186,15 +202,59 @@ class _Survey(Struct, frozen=True):
     clusters: Clusters
     labels: dict[str, str]
 
-    def account(self) -> str:
-        """The account's name: that of an earlier join, whatever the host was called then."""
+    def accounts(self) -> dict[str, str]:
+        """Earlier joins' accounts, whatever the hosts were called then: name -> seat."""
         found = self.clusters.member.list_objects(
             SERVICE_ACCOUNT,
             namespace=self.federation.namespace,
             label_selector=selector(self.request.name, self.federation.name),
         )
-        names = sorted(str(obj["metadata"]["name"]) for obj in found)
-        return names[0] if names else account_name(self.request.name, self.request.host_name)
+        each = {str(obj["metadata"]["name"]): obj["metadata"]["labels"] for obj in found}
+        return {name: str(each[name].get(SEAT_LABEL, "")) for name in sorted(each)}
+
+    def host_steps(
+        self, seat: str, host: Member, accounts: Mapping[str, str], needs: rbac.Needs, now: float
+    ) -> tuple[list[Step], Credentials]:
+        """What one host takes: an account of its own, and the Secret that keeps its token.
+        ``seat`` is empty for the only one."""
+        request, federation = self.request, self.federation
+        usual = account_name(request.name, seat or request.host_name)
+        account = _account_of(seat, accounts)
+        if seat and not account:
+            # What this host had as the only one becomes that of its seat.
+            held = host.get(SECRET, ObjectKey("", "Secret", federation.namespace, request.name))
+            annotations = (held or {"metadata": {}})["metadata"].get("annotations") or {}
+            before = str(annotations.get(ACCOUNT, "")).partition("/")[2]
+            seats = {account_name(request.name, other) for other in self.clusters.hosts}
+            account = before if accounts.get(before) == "" and before not in seats else usual
+        membership = self.membership(seat, account or usual, needs)
+        steps = self.member_steps(membership)
+        identity = Identity(
+            request.name, federation.namespace, membership.account, request.token_lifetime
+        )
+        credentials = Credentials(
+            identity, membership.labels, self.clusters.endpoint, federation.namespace
+        )
+        if request.witness:
+            path = f"/api/v1/namespaces/{federation.namespace}/configmaps/{request.register}"
+            credentials = replace(credentials, readable=path)
+        steps += self.credential_steps(host, membership, credentials, now)
+        return [replace(step, seat=seat) for step in steps], credentials
+
+    def membership(self, seat: str, account: str, needs: rbac.Needs) -> Membership:
+        request, namespace = self.request, self.federation.namespace
+        token_of = "" if request.subject else account
+        return Membership(
+            namespace,
+            {**self.labels, SEAT_LABEL: seat} if seat else self.labels,
+            account,
+            request.subject or Subject("ServiceAccount", account),
+            () if request.witness else rbac.workload_rules(needs, namespace),
+            () if request.witness else rbac.health_rules(),
+            rbac.witness_rules(token_of, request.register)
+            if request.witness
+            else rbac.inventory_rules(token_of, request.register),
+        )
 
     def needs(self, known: RepositoryWithCluster) -> tuple[rbac.Needs, tuple[GroupKind, ...]]:
         """What the repository and the inventory ask for, and the kinds that nobody serves."""
@@ -217,18 +277,12 @@ class _Survey(Struct, frozen=True):
 
     def member_steps(self, membership: Membership) -> list[Step]:
         member = self.clusters.member
-        steps = [self.namespace_step(member, "member")]
-        return steps + [
-            self.object_step(member, "member", body) for body in member_objects(membership)
-        ]
+        return [self.object_step(member, "member", body) for body in member_objects(membership)]
 
     def credential_steps(
-        self, membership: Membership, credentials: Credentials, now: float
+        self, host: Member, membership: Membership, credentials: Credentials, now: float
     ) -> list[Step]:
         """The token and the Secret that keeps it; unchanged while the one that is there is good."""
-        host = self.clusters.host
-        if host is None:
-            raise ReconcileError("a token needs a host cluster to be kept in")
         steps = [self.namespace_step(host, "host")]
         shown = credentials.secret(Token("", now, None))
         held = host.get(SECRET, key_of(shown))
@@ -280,7 +334,7 @@ class _Survey(Struct, frozen=True):
         asked = wanted["metadata"]["annotations"]
         annotations = held["metadata"].get("annotations") or {}
         return (
-            is_made_by_join(held, self.labels)
+            is_made_by_join(held, credentials.labels)
             and without_token(held_config(held)) == without_token(held_config(wanted))
             and all(annotations.get(name) == asked.get(name) for name in (ACCOUNT, LIFETIME))
             and not is_due(held, now)
@@ -312,7 +366,8 @@ class _Survey(Struct, frozen=True):
             if key.kind == "ClusterRole":
                 self._rehearse(cluster, step)
             return step
-        if not is_made_by_join(live, self.labels):
+        seats = {(one["metadata"].get("labels") or {}).get(SEAT_LABEL, "") for one in (live, body)}
+        if not is_made_by_join(live, self.labels) or len(seats - {""}) > 1:
             self._refuse(where, live)
         after = self._rehearse(cluster, step)
         paths = tuple(change.path for change in changed_fields(live, after))
@@ -323,8 +378,11 @@ class _Survey(Struct, frozen=True):
         """Stop before somebody else's object is overwritten, unless that is asked for."""
         if self.request.force_conflicts:
             return
-        other = (live["metadata"].get("labels") or {}).get(FEDERATION_LABEL)
+        labels = live["metadata"].get("labels") or {}
+        other = labels.get(FEDERATION_LABEL)
         whose = f"of the federation {other!r}" if other else "that join did not make"
+        if is_made_by_join(live, self.labels):
+            whose = f"of the seat {labels[SEAT_LABEL]!r}"
         raise ReconcileError(
             f"the {where} has a {title(live)} {whose}",
             hint="give the cluster another name; or --force-conflicts takes it over, and unjoin "
@@ -342,16 +400,35 @@ class _Survey(Struct, frozen=True):
             raise explained(error, step.object) from error
 
 
+def _account_of(seat: str, accounts: Mapping[str, str]) -> str:
+    """The one that an earlier join made for the seat; empty: none."""
+    return next((name for name, whose in accounts.items() if whose == seat), "")
+
+
+def _without_a_seat(
+    accounts: Mapping[str, str], credentials: Mapping[str, Credentials], namespace: str
+) -> list[str]:
+    """Accounts of a time with one host that is no seat now: they are still let in."""
+    taken = {one.identity.account for one in credentials.values()}
+    left = [name for name, seat in accounts.items() if not seat and name not in taken]
+    return [
+        f"ServiceAccount {namespace}/{name} is no seat's, and its token is still let in; once "
+        f"nothing runs by it: kubectl -n {namespace} delete serviceaccount {name}"
+        for name in left
+        if "" not in credentials
+    ]
+
+
 def answer_to(credentials: Credentials, token: str) -> Literal["let in", "refused", "no answer"]:
     """What the member says to a token, at the address where the reconciler will look for it."""
     member = member_with(credentials, token)
     try:
-        answer = member.get_raw("/api/v1/nodes", timeout=10.0, query={"limit": "1"})
+        answer = member.get_raw(credentials.readable, timeout=10.0, query={"limit": "1"})
     except ClusterError:
         return "no answer"
     finally:
         member.close()
-    return "let in" if answer.status == 200 else "refused"
+    return "let in" if answer.status in (200, 404) else "refused"
 
 
 def member_with(credentials: Credentials, token: str) -> Member:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -82,13 +82,13 @@ def plan_leave(
     known: RepositoryWithCluster,
     files: Sequence[SourceFile],
     member: Member | None,
-    host: Member | None,
+    hosts: Mapping[str, Member],
     folder: Path | None,
     claimant: Claimant,
     servers: Servers,
 ) -> LeavePlan:
-    """The steps in their order. ``member`` None: it is gone; ``host`` None: it keeps nothing.
-    ``servers``: which API server each cluster was.
+    """The steps in their order. ``member`` None: it is gone; ``hosts`` by seat, or by an empty name
+    where there is one, none: nothing is kept. ``servers``: which API server each cluster was.
 
     Raises ClusterError, BadInput.
     """
@@ -96,12 +96,13 @@ def plan_leave(
     labels = selector(request.name, federation.name)
     steps: list[Step] = []
     emptying = None
-    if host is not None:
-        steps += _deletions(host, "host", (SECRET,), federation.namespace, labels)
     # With the last cluster goes what runs remember, wherever that is.
     is_last = len(known.state.clusters) == 1
-    if is_last and host is not None:
-        steps += _memory_step(host, "host", federation)
+    for seat, host in hosts.items():
+        part = _deletions(host, "host", (SECRET,), federation.namespace, labels)
+        if is_last:
+            part += _memory_step(host, "host", federation)
+        steps += [replace(step, seat=seat) for step in part]
     if member is not None:
         cluster = _cluster(known, request.name)
         fate = request.fate or "orphan"
@@ -109,8 +110,9 @@ def plan_leave(
         steps += _member_steps(member, federation, labels, emptying, is_last=is_last)
     else:
         steps.append(_left_behind(request.name, federation))
-    if host is not None:
-        steps += _namespace_step(host, "host", federation.namespace)
+    for seat, host in hosts.items():
+        part = _namespace_step(host, "host", federation.namespace)
+        steps += [replace(step, seat=seat) for step in part]
     steps += _manifest_steps(request, known, folder)
     warnings = [] if request.keep_manifest else mentions(files, request.name)
     return LeavePlan(tuple(steps), emptying, tuple(warnings))

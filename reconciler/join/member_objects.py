@@ -58,7 +58,7 @@ class Subject(Struct, frozen=True):
 
 
 class Membership(Struct, frozen=True):
-    """All that the member's objects are made of."""
+    """All that the member's objects are made of. There is no role for rules that are none."""
 
     namespace: str
     labels: Mapping[str, str]
@@ -91,6 +91,8 @@ def member_objects(wanted: Membership) -> tuple[Object, ...]:
         # Its token is asked for; no pod is to run as it.
         objects.append({**account, "automountServiceAccountToken": False})
     for role, rules in ((name, wanted.workload_rules), (health, wanted.health_rules)):
+        if not rules:
+            continue
         objects.append({**_object(wanted, _RBAC, "ClusterRole", role), "rules": list(rules)})
         objects.append(_binding(wanted, "ClusterRoleBinding", "ClusterRole", role))
     role_object = _object(wanted, _RBAC, "Role", name, wanted.namespace)

@@ -42,6 +42,11 @@ class Needs(Unshown, frozen=True):
     full_access: bool = False
 
 
+def register_name(federation: str) -> str:
+    """The ConfigMap in which a seat keeps its copy of the register."""
+    return f"federation-{federation}-seat"
+
+
 FULL_ACCESS: tuple[Rule, ...] = (
     {"apiGroups": ["*"], "resources": ["*"], "verbs": ["*"]},
     {"nonResourceURLs": ["*"], "verbs": ["*"]},
@@ -82,16 +87,25 @@ def health_rules() -> tuple[Rule, ...]:
     )
 
 
-def inventory_rules(account: str) -> tuple[Rule, ...]:
-    """The rules of the Role in the inventory's namespace.
+def inventory_rules(account: str, register: str = "") -> tuple[Rule, ...]:
+    """The rules of the Role in the inventory's namespace; ``account``, ``register`` as below."""
+    return (_rule("", ["secrets"], VERBS), *witness_rules(account, register))
+
+
+def witness_rules(account: str, register: str) -> tuple[Rule, ...]:
+    """What else may be done in the inventory's namespace, which is all that a Witness allows.
 
     ``account`` may ask for tokens for itself, so that a run can renew its own before it expires;
-    empty: there is no ServiceAccount.
+    empty: there is no ServiceAccount. ``register`` is the ConfigMap that a seat keeps its copy in;
+    empty: the cluster is no seat. A creation has no name that RBAC could look at.
     """
-    rules = [_rule("", ["secrets"], VERBS)]
+    rules = []
     if account:
         token = _rule("", ["serviceaccounts/token"], ["create"])
         rules.append({**token, "resourceNames": [account]})
+    if register:
+        copy = _rule("", ["configmaps"], ["get", "update"])
+        rules += [{**copy, "resourceNames": [register]}, _rule("", ["configmaps"], ["create"])]
     return tuple(rules)
 
 

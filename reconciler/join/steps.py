@@ -56,6 +56,8 @@ MANAGED_BY = "app.kubernetes.io/managed-by"
 TOOL = "federation-reconciler"
 CLUSTER_LABEL = "federation.reconciler.dev/cluster"
 FEDERATION_LABEL = "federation.reconciler.dev/federation"
+SEAT_LABEL = "federation.reconciler.dev/seat"
+"""Of several hosts, the one that an account, its rights and its credential are for."""
 MADE_BY = "federation.reconciler.dev/made-by"
 """Annotation of a namespace that join itself made, and that unjoin may therefore take away."""
 
@@ -94,7 +96,8 @@ class Verb(StrEnum):
 class Step(Unshown, frozen=True):
     """``object`` is the body to write (or the object to delete); Secrets' values are not in it.
 
-    ``details`` are lines for people: the fields that change, why something is kept.
+    ``details`` are lines for people: the fields that change, why something is kept. ``seat``: of
+    several hosts, the one that the step is for; empty: for all of them, or there is one.
     """
 
     description: str
@@ -105,6 +108,7 @@ class Step(Unshown, frozen=True):
     resource: RESTMapping | None = None
     path: str = ""
     details: tuple[str, ...] = ()
+    seat: str = ""
 
     @property
     def writes(self) -> bool:
