@@ -14,7 +14,8 @@ from tests.controlplane.fixtures import Fleet, Kubectl
 from .conftest import CRONJOB, kustomized
 from .pods import NAMESPACE, pod_of, template_of
 
-FOLDERS = ["base", *(f"overlays/{name}" for name in ("continuous", "eks", "gke", "sharded"))]
+OVERLAYS = ("continuous", "eks", "gke", "seats/seat-1", "sharded")
+FOLDERS = ["base", *(f"overlays/{name}" for name in OVERLAYS)]
 PODS = f"/api/v1/namespaces/{NAMESPACE}/pods"
 WORKLOADS = {
     "CronJob": "/apis/batch/v1/namespaces/federation-system/cronjobs",

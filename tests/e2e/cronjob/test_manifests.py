@@ -35,7 +35,8 @@ def options(folder: str) -> dict[str, str]:
 def test_there_is_a_base_and_an_overlay_for_each_way_to_run_it() -> None:
     overlays = {folder.removeprefix("overlays/") for folder in FOLDERS if "overlays" in folder}
     assert "base" in FOLDERS
-    assert overlays == {"continuous", "eks", "gke", "sharded"}
+    seats = {f"seats/{name}" for name in ("base", "seat-1", "seat-2", "seat-3")}
+    assert overlays == {"continuous", "eks", "gke", "sharded", *seats}
 
 
 @pytest.mark.parametrize("folder", FOLDERS)
@@ -106,6 +107,36 @@ def test_the_shards_of_a_job_are_as_many_as_each_of_them_is_told() -> None:
     # backoffLimit counts over all pods: the first that fails would take the others down.
     assert "backoffLimit" not in job
     assert job["backoffLimitPerIndex"] == 0
+
+
+SEATS = ("seat-1", "seat-2", "seat-3")
+
+
+def minutes(seat: str) -> set[int]:
+    """Those of an hour in which a seat's CronJob starts a run."""
+    (job,) = [
+        one for one in workloads(f"overlays/seats/{seat}") if one["metadata"]["name"] == "reconcile"
+    ]
+    minute, *rest = job["spec"]["schedule"].split()
+    assert rest == ["*"] * 4
+    first, last, step = map(int, re.split("[-/]", minute))
+    return set(range(first, last + 1, step))
+
+
+def test_three_seats_make_a_run_a_minute_and_two_of_them_two_in_three() -> None:
+    assert [len(minutes(seat)) for seat in SEATS] == [20, 20, 20]
+    assert set[int]().union(*map(minutes, SEATS)) == set(range(60))
+
+
+def test_the_overlays_of_seats_differ_in_their_name_and_schedule_alone() -> None:
+    names = [options(f"overlays/seats/{seat}")["RECONCILE_SEAT"] for seat in SEATS]
+    assert len(set(names)) == len(SEATS)
+    alike = []
+    for seat in SEATS:
+        text = repr(kustomized(CRONJOB / "overlays" / "seats" / seat))
+        text = re.sub(r"'\d-59/3 ", "'0-59/3 ", re.sub(r"reconcile-options-\w+", "options", text))
+        alike.append(re.sub(r"'RECONCILE_SEAT': '[-a-z]+'", "", text))
+    assert alike[0] == alike[1] == alike[2]
 
 
 def test_the_image_that_is_named_is_the_one_that_is_built() -> None:

@@ -24,6 +24,7 @@ PACKAGE = ROOT / "reconciler"
 
 # Flags that mean something else in a subcommand than for a run, and why.
 OTHER_MEANINGS = {
+    ("member_and_host.py", "--host-context"): "may be each of several seats",
     ("status.py", "--timeout"): "ends the watching, not one look",
     ("survivability.py", "--base"): "compares outages, not plans",
     ("unjoin.py", "--yes"): "a yes to runs is not one to taking a cluster out",
