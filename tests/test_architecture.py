@@ -27,6 +27,7 @@ PIPELINE = (
     "federation",
     "cluster",
     "inventory",
+    "seats",
     "state",
     "scheduler",
     "render",

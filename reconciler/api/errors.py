@@ -8,6 +8,7 @@
     ├── StalePlan                       1   a plan no longer fits what is there; carries how
     ├── LeaseLost                       1   another run holds the lock; nothing more is written
     ├── MemoryChanged                   1   another run changed what is remembered of the fleet
+    ├── NoMajority                      1   too few seats answer and count; nothing is written
     ├── DnsError                        1   one zone or DNS provider; clusters and others go on
     ├── ClusterError                    1   one member cluster; others go on
     │   ├── ClusterUnreachable              no answer: DNS, refused, reset, timeout, TLS
@@ -26,7 +27,7 @@ An error is raised where it is known and carries data; the command line turns it
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -171,6 +172,15 @@ class LeaseLost(ReconcileError):
 
 class MemoryChanged(ReconcileError):
     """What is remembered of the fleet was changed by another run since this one read it."""
+
+
+class NoMajority(ReconcileError):
+    """No majority of the seats answered with a copy that counts; ``seats`` says of each other one
+    why it does not. What was asked may have been carried out, unless it was only read."""
+
+    def __init__(self, message: str, seats: Mapping[str, str], *, hint: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.seats = dict(seats)
 
 
 class DnsError(ReconcileError):

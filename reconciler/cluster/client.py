@@ -86,10 +86,13 @@ class Member:
 
     # -- reading ---------------------------------------------------------------------------
 
-    def get(self, resource: RESTMapping, key: ObjectKey) -> Object | None:
-        """One object, or None when there is none."""
+    def get(
+        self, resource: RESTMapping, key: ObjectKey, *, timeout: float | None = None
+    ) -> Object | None:
+        """One object, or None when there is none. With ``timeout`` (seconds) it is tried once."""
         try:
-            return self._one(_kind(resource), key, self._object("GET", resource.item(key)))
+            answer = self._object("GET", resource.item(key), timeout=timeout)
+            return self._one(_kind(resource), key, answer)
         except NotFound:
             return None
 
@@ -219,23 +222,36 @@ class Member:
         return self._one(_kind(resource), key, answer)
 
     def create(
-        self, resource: RESTMapping, body: Object, *, namespace: str = "", dry_run: bool = False
+        self,
+        resource: RESTMapping,
+        body: Object,
+        *,
+        namespace: str = "",
+        dry_run: bool = False,
+        timeout: float | None = None,
     ) -> Object:
-        """POST. Raises Conflict when there is one of that name already."""
+        """POST. Raises Conflict when there is one of that name already. With ``timeout`` (seconds)
+        it is tried once."""
         query = {"fieldManager": FIELD_MANAGER, "fieldValidation": "Strict"}
         path = resource.collection(namespace)
         try:
-            answer = self._write("POST", resource, path, body, _JSON, query, dry_run=dry_run)
+            answer = self._write(
+                "POST", resource, path, body, _JSON, query, dry_run=dry_run, timeout=timeout
+            )
         except Conflict as conflict:
             answer = self._done_already(conflict, resource, key_of(body), body)
         # A subresource (TokenRequest) is of another group than the path that it is posted to.
         return self._one(GroupVersionKind.of(body), None, answer)
 
-    def replace(self, resource: RESTMapping, key: ObjectKey, body: Object) -> Object:
-        """PUT; ``metadata.resourceVersion`` in the body makes it conditional (Conflict)."""
+    def replace(
+        self, resource: RESTMapping, key: ObjectKey, body: Object, *, timeout: float | None = None
+    ) -> Object:
+        """PUT; ``metadata.resourceVersion`` in the body makes it conditional (Conflict). With
+        ``timeout`` (seconds) it is tried once."""
         query = {"fieldManager": FIELD_MANAGER}
+        path = resource.item(key)
         try:
-            answer = self._write("PUT", resource, resource.item(key), body, _JSON, query)
+            answer = self._write("PUT", resource, path, body, _JSON, query, timeout=timeout)
         except Conflict as conflict:
             answer = self._done_already(conflict, resource, key, body)
         return self._one(_kind(resource), key, answer)
@@ -354,6 +370,7 @@ class Member:
         query: Mapping[str, str] | None = None,
         *,
         dry_run: bool = False,
+        timeout: float | None = None,
     ) -> Object:
         """What writes, or would: fenced unless it is dry, and no refusal of it quotes a Secret."""
         return self._object(
@@ -365,6 +382,7 @@ class Member:
             write=not dry_run,
             subject=current_subject(),
             quoted=(resource.api_version, resource.kind) != ("v1", "Secret"),
+            timeout=timeout,
         )
 
     def _object(
@@ -378,6 +396,7 @@ class Member:
         write: bool = False,
         subject: Subject | None = None,
         quoted: bool = True,
+        timeout: float | None = None,
     ) -> Object:
         """``quoted`` False: what the server says of a refusal may quote a Secret. ``subject`` is
         what a warning is about."""
@@ -389,6 +408,8 @@ class Member:
                 body=None if body is None else orjson.dumps(body),
                 headers=headers,
                 before_each_try=self.fence if write else None,
+                timeout=timeout,
+                retry=timeout is None,
             )
         except ClusterUnreachable as error:
             if not (write and error.sent):
