@@ -143,6 +143,12 @@ def _lifetime(context: click.Context, parameter: click.Parameter, value: str) ->
     help="Let it read every object, which pruning Namespaces and CRDs asks for.",
 )
 @option(
+    "--witness",
+    is_flag=True,
+    heading=RIGHTS,
+    help="It only votes, as a seat: rights on its copy of the register alone.",
+)
+@option(
     "--label",
     "labels",
     multiple=True,
@@ -182,6 +188,7 @@ def join(
     group: str | None,
     full_access: bool,
     see_everything: bool,
+    witness: bool,
     labels: tuple[tuple[str, str], ...],
     provider: str | None,
     region: str | None,
@@ -210,6 +217,7 @@ def join(
         place=Topology(provider or "", region or "", zone or ""),
         full_access=full_access,
         see_everything=see_everything,
+        witness=witness,
         force_conflicts=settings.options.force_conflicts,
         overwrite=overwrite,
     )
@@ -302,7 +310,12 @@ def _planned(
     if request.auth == "token":
         hosts = ends.hosts
         request = replace(request, host_name=request.host_name or ends.host_name)
-    if request.name in ends.seats:
+    if (
+        known.manifest is not None
+        and (known.manifest.body.get("spec") or {}).get("role") == "Witness"
+    ):
+        request = replace(request, witness=True)
+    if request.witness or request.name in ends.seats:
         request = replace(request, register=register_name(known.state.federation.name))
     clusters = Clusters(ends.member, endpoint, discovery, hosts)
     plan = plan_join(request, known, clusters, folder, now=time.time())

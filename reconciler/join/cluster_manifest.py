@@ -22,12 +22,14 @@ _SCHEMA = "cluster.json"
 
 
 class ManifestValues(Struct, frozen=True):
-    """What join knows of a cluster. ``access`` is ``spec.access`` as it is to be."""
+    """What join knows of a cluster. ``access`` is ``spec.access`` as it is to be; ``witness``: the
+    cluster votes as a seat, and runs nothing."""
 
     name: str
     labels: Mapping[str, str]
     surroundings: Topology
     access: Object
+    witness: bool = False
 
 
 def manifest_of(wish: ManifestValues, existing: Object | None = None) -> Object:
@@ -42,6 +44,8 @@ def manifest_of(wish: ManifestValues, existing: Object | None = None) -> Object:
     found = {"provider": places.provider, "region": places.region, "zone": places.zone}
     spec = {name: before.pop(name, "") or value for name, value in found.items()}
     before.pop("access", None)
+    if wish.witness:
+        before["role"] = "Witness"
     return {
         "apiVersion": "federation.reconciler.dev/v1alpha1",
         "kind": "Cluster",

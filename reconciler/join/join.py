@@ -189,7 +189,9 @@ def plan_join(
     place = _place(request, clusters.member)
     if len(place.zones) > 1:
         warnings.append(f"its nodes are in several zones: {', '.join(place.zones)}")
-    wish = cluster_manifest.ManifestValues(request.name, request.labels, place, access)
+    wish = cluster_manifest.ManifestValues(
+        request.name, request.labels, place, access, request.witness
+    )
     manifest, text = cluster_manifest.manifest_step(
         wish, known.manifest, folder, overwrite=request.overwrite
     )

@@ -155,6 +155,19 @@ def test_the_copy_of_the_register_is_all_that_a_seat_opens_more_than_others(seat
     assert not [r for role in roles for r in role["rules"] if r["resources"] == ["configmaps"]]
 
 
+def test_a_witness_opens_its_copy_of_the_register_and_nothing_else(seats: Seats) -> None:
+    seats.join("--witness")
+    assert seats.desk.manifest()["spec"]["role"] == "Witness"
+    name, here = "configmap/federation-shop-seat", ("-n", "federation-system")
+    assert seats.may("gcp-eu", "update", name, *here)
+    assert seats.may("gcp-eu", "create", "configmaps", *here)
+    for verb, kind in [("list", "configmaps"), ("get", "secrets"), ("get", "configmap/other")]:
+        assert not seats.may("gcp-eu", verb, kind, *here), (verb, kind)
+    assert not seats.may("gcp-eu", "list", "nodes")
+    seats.desk.run("rotate", *HOSTS, "--all")
+    assert "nothing was to be done" in seats.join("--witness")
+
+
 def test_rotate_renews_in_all_seats_that_answer_and_says_which_are_behind(seats: Seats) -> None:
     seats.join()
     before = {seat: seats.secret(seat)["data"] for seat in seats.clusters}
