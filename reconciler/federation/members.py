@@ -60,6 +60,7 @@ def _cluster(document: Document) -> Cluster:
         zone=spec.get("zone", ""),
         weight=spec.get("weight", 1),
         capacity=(spec.get("capacity") or {}).get("replicas"),
+        role=spec.get("role", ""),
         taints=tuple(
             Taint(t["key"], t.get("value", ""), t["effect"]) for t in spec.get("taints") or ()
         ),

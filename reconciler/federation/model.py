@@ -98,6 +98,7 @@ class Cluster(Struct, frozen=True):
     capacity: int | None = None
     taints: tuple[Taint, ...] = ()
     access: Access = Access()
+    role: str = ""
     faults: tuple[Problem, ...] = ()
 
     @property
@@ -249,6 +250,7 @@ class Federation:
     notifications: tuple[Object, ...] = ()
     sensitive: Mapping[GroupKind, tuple[str, ...]] = dataclasses.field(default_factory=dict)
     source: SourceRules = dataclasses.field(default_factory=SourceRules)
+    seats: tuple[str, ...] = ()
     document: Document | None = dataclasses.field(default=None, repr=False, compare=False)
 
 

@@ -66,6 +66,7 @@ def parse_federation(
         notifications=tuple(spec.get("notifications") or ()),
         sensitive=parse_sensitive(spec.get("sensitive") or ()),
         source=parse_source_rules(spec.get("source")),
+        seats=tuple(spec.get("seats") or ()),
         document=document,
     )
 
