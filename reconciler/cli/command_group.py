@@ -29,6 +29,7 @@ COMMANDS = {
     "import": "Make a repository of what a KubeFed host has.",
     "join": "Make a cluster a member of the federation.",
     "rotate": "Renew the tokens by which members are reached.",
+    "seats": "Show the clusters that carry the reconciler, and change them.",
     "schema": "Write the JSON Schemas for your editor.",
     "status": "Show how workloads are over all clusters.",
     "unjoin": "Take a cluster out of the federation.",

@@ -1,0 +1,518 @@
+"""`reconcile seats`: the clusters that carry the reconciler, and the register that they keep."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+import click
+from msgspec import Struct
+from msgspec.structs import replace
+
+from reconciler.api.errors import ClusterError, ReconcileError, UsageError
+from reconciler.cli.command_group import LimitedCommand, grouped_help
+from reconciler.cli.console import styled
+from reconciler.cli.exit_codes import Exit
+from reconciler.cli.settings import Command, CommandSettings, merged, option, run_options
+from reconciler.cli.tables import age, table
+
+if TYPE_CHECKING:
+    from reconciler.cluster.client import Member
+    from reconciler.cluster.connect import Connector
+    from reconciler.federation.model import DesiredState
+    from reconciler.seats.register import Reading, Register
+    from reconciler.status.seats import SeatsStatus
+
+RUN, CLUSTER, OUTPUT = "What to do", "Clusters", "Output"
+
+EPILOG = """\b
+Examples:
+  reconcile seats                          who votes, who holds the lock, what is wrong
+  reconcile seats -o json | jq '.problems'
+  reconcile seats init --host-context main from one host to the seats in Git
+  reconcile seats repair                   what was lost or set back is written anew
+  reconcile seats replace onprem azure-eu  onprem is gone for good
+  reconcile seats dissolve --host-context main
+\b
+Exit codes: 0 all seats count and look, 1 one does not, or the register cannot be read.
+Works while a minority of the seats is down, and tells of it.
+"""
+
+
+class SeatsGroup(click.Group):
+    """A command that shows, and the parent of those that change; both end with their deadline."""
+
+    command_class = LimitedCommand
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        grouped_help(self, ctx, formatter)
+        self.format_commands(ctx, formatter)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        from reconciler.cli.stop import limited
+
+        if ctx._protected_args or ctx.args:
+            return super().invoke(ctx)
+        with limited(ctx.obj or CommandSettings()) as ctx.obj:
+            return super().invoke(ctx)
+
+
+def _complete_seat(_: click.Context, __: click.Parameter, incomplete: str) -> list[str]:
+    """The seats of the Federation in this directory, as far as they can be read."""
+    from reconciler.api.options import RunOptions
+    from reconciler.run.repository import read_repository
+
+    try:
+        state = read_repository(RunOptions()).state
+    except ReconcileError:
+        return []
+    names = {*state.federation.seats, *(cluster.name for cluster in state.clusters)}
+    return sorted(name for name in names if name.startswith(incomplete))
+
+
+def _contexts(
+    _: click.Context, __: click.Parameter, values: tuple[str, ...]
+) -> tuple[tuple[str, str], ...]:
+    pairs = []
+    for value in values:
+        seat, equals, context = value.partition("=")
+        if not (seat and equals and context):
+            raise click.BadParameter(f"{value!r} is not SEAT=CONTEXT")
+        pairs.append((seat, context))
+    return tuple(pairs)
+
+
+def reaching(command: Command) -> Command:
+    """The options by which seats and the repository are found."""
+    options: list[Callable[[Command], Command]] = [
+        option(
+            "--seat-context",
+            "contexts",
+            multiple=True,
+            callback=_contexts,
+            metavar="SEAT=CONTEXT",
+            heading=CLUSTER,
+            help="How a seat is reached. [default: by the context of its name, else as its "
+            "Cluster says]",
+        ),
+        run_options("kubeconfig", "host_context", heading=CLUSTER),
+        run_options("repository"),
+        run_options("terminal"),
+    ]
+    for one in reversed(options):
+        command = one(command)
+    return command
+
+
+def dry_run(command: Command) -> Command:
+    """The option to look first."""
+    shown = option("--dry-run", is_flag=True, heading=RUN, help="Only show what would be done.")
+    return shown(command)
+
+
+@click.group(cls=SeatsGroup, invoke_without_command=True, epilog=EPILOG)
+@option(
+    "-o",
+    "--output",
+    type=click.Choice(["table", "json"]),
+    default="table",
+    show_default=True,
+    heading=OUTPUT,
+    help="What to print.",
+)
+@reaching
+@click.pass_context
+def seats(
+    context: click.Context,
+    /,
+    *,
+    output: str,
+    contexts: tuple[tuple[str, str], ...],
+    **given: Any,
+) -> int:
+    """Show the seats: who votes, who holds the lock, how each looked at the fleet.
+
+    The register is read at every seat; nothing is written. What is wrong is told with the command
+    that mends it.
+    """
+    settings = merged(context, **given)
+    if context.invoked_subcommand is not None:
+        context.obj = settings
+        context.meta[__name__] = dict(contexts)
+        return Exit.OK
+    opened = _opened(settings, dict(contexts))
+    status = opened.status(time.time())
+    lock = dict(status.reading.document.lock) if status.reading.document else {}
+    if output == "json":
+        from reconciler.status.seats import seats_document
+
+        settings.console.document(json.dumps(seats_document(status, lock), indent=2))
+    else:
+        for line in _as_lines(status, lock, time.time()):
+            settings.console.out(line)
+    _tell_troubles(settings, status)
+    return Exit.FAILED if status.troubles else Exit.OK
+
+
+# -- reading ---------------------------------------------------------------------------------------
+
+
+class OpenedSeats(Struct, frozen=True):
+    """The seats as far as they can be reached from here; ``unknown`` says why one cannot."""
+
+    state: DesiredState
+    connector: Connector
+    register: Register
+    unknown: Mapping[str, str]
+
+    def status(self, now: float) -> SeatsStatus:
+        from reconciler.status.seats import seats_status
+
+        reading = self.read()
+        looks = {name: _look_of(one.look) for name, one in reading.seats.items() if one.look}
+        federation = self.state.federation
+        return seats_status(federation.name, federation.seats, reading, looks, now)
+
+    def read(self) -> Reading:
+        """The register, with the reasons why seats could not even be asked."""
+        reading = self.register.read()
+        found = dict(reading.seats)
+        for name, why in self.unknown.items():
+            known = found.get(name)
+            if known is not None and known.state == "unreachable":
+                found[name] = replace(known, why=why)
+            elif known is None:
+                from reconciler.seats.register import SeatReading
+
+                found[name] = SeatReading(name, "unreachable", why)
+        return replace(reading, seats=found)
+
+
+def _opened(
+    settings: CommandSettings, contexts: Mapping[str, str], more: Sequence[str] = ()
+) -> OpenedSeats:
+    """``more`` are clusters that are to become seats. Raises UsageError where Git has no seats."""
+    from reconciler.cluster.connect import Connector
+    from reconciler.run.repository import read_repository
+    from reconciler.seats.register import Register
+
+    options = settings.options
+    state = read_repository(options).state
+    federation = state.federation
+    names = dict.fromkeys((*federation.seats, *contexts, *more))
+    if not names:
+        raise UsageError(
+            "the Federation has no spec.seats",
+            hint="docs/seats.md tells the way from one host to three seats",
+        )
+    connector = Connector.from_file(
+        options.kubeconfig,
+        federation.namespace,
+        host_context=options.host_context,
+        seconds_left=options.time_left,
+        allow=options.allow_access,
+        # One that keeps credentials may be the one that is gone.
+        retries=1,
+    )
+    members: dict[str, Member] = {}
+    unknown: dict[str, str] = {}
+    for name in names:
+        try:
+            members[name] = _member(connector, state, name, contexts.get(name, ""))
+        except ClusterError as error:
+            unknown[name] = str(error)
+    register = Register(members, federation.namespace, federation.name)
+    return OpenedSeats(state, connector, register, unknown)
+
+
+def _member(connector: Connector, state: DesiredState, name: str, context: str) -> Member:
+    """A seat's cluster, by whoever sits here, else by its own access. Raises ClusterError."""
+    from reconciler.api.errors import ClusterUnauthorized
+    from reconciler.cluster.kubeconfig import in_cluster
+
+    if not context and in_cluster() is None and name in connector.kubeconfig.contexts:
+        context = name
+    if context:
+        return replace(connector, host_context=context).host(name)
+    cluster = next((one for one in state.clusters if one.name == name), None)
+    if cluster is None:
+        raise ClusterUnauthorized(
+            name, "Git has no such Cluster", hint=f"give its context: --seat-context {name}=..."
+        )
+    return connector.member(cluster)
+
+
+def _look_of(text: str) -> Any:
+    """A look as its seat wrote it; what cannot be read is none."""
+    from reconciler.status.seats import SeatLook
+
+    try:
+        found = json.loads(text)
+        clusters = {str(name): str(how) for name, how in found["clusters"].items()}
+        return SeatLook(float(found["at"]), clusters)
+    except (ValueError, TypeError, KeyError, AttributeError):
+        return SeatLook()
+
+
+# -- showing ---------------------------------------------------------------------------------------
+
+
+_COLOURS = {"counts": "green", "lost": "red", "aged": "red", "unreachable": "red"}
+
+
+def _as_lines(status: SeatsStatus, lock: Mapping[str, Any], now: float) -> Iterator[str]:
+    document = status.reading.document
+    if document is not None:
+        counting = sum(one.state == "counts" for one in status.seats)
+        yield (
+            f"{styled(status.federation, bold=True)}: version {document.version}, "
+            f"{counting} of {len(status.voters)} seats count"
+        )
+        yield f"Lock: {_lock_words(lock, now)}"
+        yield ""
+    cells = []
+    for one in status.seats:
+        look = status.looks.get(one.name)
+        known = document is not None and one.state in ("counts", "aged")
+        cells.append(
+            [
+                one.name,
+                styled(one.state, fg=_COLOURS.get(one.state)),
+                str(document.version - one.behind) if document is not None and known else "-",
+                str(one.behind) if known else "-",
+                _ago(_seconds(one.written), now),
+                _ago(look.at if look else None, now),
+            ]
+        )
+    yield from table(["SEAT", "STATE", "VERSION", "LAG", "WRITTEN", "LOOKED"], cells)
+    yield from _looks(status)
+
+
+def _looks(status: SeatsStatus) -> Iterator[str]:
+    """Each cluster, as each seat saw it last."""
+    from reconciler.status.seats import SeatLook
+
+    looks = {one.name: status.looks.get(one.name, SeatLook()) for one in status.seats}
+    clusters = sorted({name for look in looks.values() for name in look.clusters})
+    if not clusters:
+        return
+    yield ""
+    yield from table(
+        ["CLUSTER", *(f"FROM {name}" for name in looks)],
+        [
+            [name, *(_seen(look.clusters.get(name, "")) for look in looks.values())]
+            for name in clusters
+        ],
+    )
+
+
+def _seen(how: str) -> str:
+    signal = how.partition(":")[0].partition(" ")[0].lower()
+    colour = {"healthy": "green", "unhealthy": "red", "unknown": "yellow"}.get(signal)
+    return styled(how, fg=colour) if how else "-"
+
+
+def _lock_words(lock: Mapping[str, Any], now: float) -> str:
+    holder = str(lock.get("holder") or "")
+    if not holder:
+        return "free"
+    since = lock.get("acquired") or lock.get("since")
+    told = f" for {_ago(float(since), now)}" if isinstance(since, int | float) else ""
+    return f"held by {holder}{told}"
+
+
+def _seconds(text: str) -> float | None:
+    """RFC 3339 -> Unix seconds."""
+    try:
+        return datetime.fromisoformat(text.replace("Z", "+00:00")).timestamp()
+    except ValueError:
+        return None
+
+
+def _ago(moment: float | None, now: float) -> str:
+    return "-" if moment is None else age(now - moment)
+
+
+def _tell_troubles(settings: CommandSettings, status: SeatsStatus) -> None:
+    console = settings.console
+    if status.troubles:
+        console.note("")
+    for one in status.troubles:
+        console.note(f"{styled(one.seat or 'all seats', bold=True)}: {one.text}")
+        if one.next:
+            console.note(f"  {one.next}")
+
+
+# -- changing --------------------------------------------------------------------------------------
+
+
+REPLACE_EPILOG = """\b
+Examples:
+  reconcile seats replace onprem azure-eu --dry-run
+  reconcile seats replace onprem azure-eu
+\b
+NEW has to be a Cluster in Git that answers, and every seat needs a credential of it:
+reconcile join azure-eu. Safe to run again.
+"""
+
+
+@seats.command("replace", epilog=REPLACE_EPILOG, writes=True)
+@click.argument("dead", shell_complete=_complete_seat)
+@click.argument("new", shell_complete=_complete_seat)
+@dry_run
+@run_options("yes", heading=RUN)
+@reaching
+@click.pass_context
+def replace_(
+    context: click.Context,
+    /,
+    *,
+    dead: str,
+    new: str,
+    dry_run: bool,
+    contexts: tuple[tuple[str, str], ...],
+    **given: Any,
+) -> int:
+    """Let NEW vote instead of DEAD, which need not answer.
+
+    A majority of the old seats and one of the new ones agree to it, and NEW gets a full copy.
+    """
+    settings = merged(context, **given)
+    if dead == new:
+        raise click.UsageError("DEAD and NEW are the same; to write its copy anew: seats repair.")
+    opened = _opened(settings, _all_contexts(context, contexts), (new,))
+    status = opened.status(time.time())
+    document = _document(status)
+    voters = {seat.name for seat in document.configuration.seats}
+    out = settings.console.out
+    if new in voters and dead not in voters:
+        out(f"{new} has a seat already, and {dead} has none; nothing was to be done.")
+        return Exit.OK
+    if dead not in voters:
+        raise UsageError(
+            f"{dead} has no seat; those that have: {', '.join(sorted(voters))}",
+            hint="reconcile seats",
+        )
+    if new in opened.unknown:
+        raise ReconcileError(
+            f"{new} cannot be reached: {opened.unknown[new]}", hint=f"reconcile join {new}"
+        )
+    after = sorted((voters - {dead}) | {new})
+    out(
+        f"seat {new:<12} {styled('create', fg='green')}   a full copy of version {document.version}"
+    )
+    out(f"the register     {styled('change', fg='yellow')}   {', '.join(after)} vote")
+    if dry_run:
+        settings.console.note("Nothing was written.")
+        return Exit.OK
+    if not _confirmed(settings, f"Let {new} vote instead of {dead}"):
+        return Exit.FAILED
+    opened.register.replace_seat(dead, new)
+    federation = opened.state.federation
+    out(f"{new} votes instead of {dead}.")
+    note = settings.console.note
+    if set(federation.seats) != set(after):
+        note(f"Next: spec.seats: [{', '.join(after)}] at {federation.position}, and commit")
+    note(f"Next: reconcile join NAME --host-context {new}, for each member; its CronJob at {new}")
+    note(f"Then shut {dead} out, in each member: {shut_out(federation.name, dead)}")
+    return Exit.OK
+
+
+def shut_out(federation: str, seat: str) -> str:
+    """The command that ends what a seat may do in a member."""
+    return (
+        "kubectl -n federation-system delete clusterrolebinding,rolebinding,serviceaccount -l "
+        f"federation.reconciler.dev/federation={federation},federation.reconciler.dev/seat={seat}"
+    )
+
+
+REPAIR_EPILOG = """\b
+Examples:
+  reconcile seats repair --dry-run
+  reconcile seats repair                   all that were lost or set back
+  reconcile seats repair gcp-eu
+\b
+Safe to run again: a seat that counts is left as it is.
+"""
+
+
+@seats.command("repair", epilog=REPAIR_EPILOG, writes=True)
+@click.argument("name", required=False, shell_complete=_complete_seat)
+@dry_run
+@reaching
+@click.pass_context
+def repair(
+    context: click.Context,
+    /,
+    *,
+    name: str | None,
+    dry_run: bool,
+    contexts: tuple[tuple[str, str], ...],
+    **given: Any,
+) -> int:
+    """Write a seat a full copy, after its cluster was built anew or restored from a backup.
+
+    Until then its copy does not count, as it may have forgotten what it promised. A majority of
+    the others has to agree. Without NAME, all seats are repaired that need it.
+    """
+    settings = merged(context, **given)
+    opened = _opened(settings, _all_contexts(context, contexts))
+    status = opened.status(time.time())
+    document = _document(status)
+    states = {one.name: one for one in status.seats}
+    voters = {seat.name for seat in document.configuration.seats}
+    if name is not None and name not in voters:
+        raise UsageError(
+            f"{name} has no seat; those that have: {', '.join(sorted(voters))}",
+            hint="reconcile seats",
+        )
+    if name is not None and states[name].state == "unreachable":
+        raise ReconcileError(
+            f"{name} does not answer: {states[name].why}",
+            hint=f"if it is gone for good: reconcile seats replace {name} NEW",
+        )
+    sick = [one for one in sorted(voters) if states[one].state in ("lost", "aged")]
+    wanted = [one for one in sick if name in (None, one)]
+    if not wanted:
+        settings.console.out(f"{name or 'Every seat that answers'} counts; nothing was to be done.")
+        return Exit.OK
+    for one in wanted:
+        effect, why = styled("change", fg="yellow"), states[one].why
+        settings.console.out(
+            f"seat {one:<12} {effect}   a full copy of version {document.version}: {why}"
+        )
+        if not dry_run:
+            opened.register.repair_seat(one)
+    if dry_run:
+        settings.console.note("Nothing was written.")
+    else:
+        settings.console.out(
+            f"{', '.join(wanted)} counts again." if len(wanted) == 1 else "They count again."
+        )
+    return Exit.OK
+
+
+def _all_contexts(context: click.Context, contexts: tuple[tuple[str, str], ...]) -> dict[str, str]:
+    """Those that were given before the subcommand, and after it."""
+    return {**context.meta.get(__name__, {}), **dict(contexts)}
+
+
+def _document(status: SeatsStatus) -> Any:
+    """What the register holds. Raises ReconcileError where nothing can be changed there."""
+    document = status.reading.document
+    if document is None or document.dissolved or not status.reading.majority:
+        first = status.troubles[0]
+        raise ReconcileError(first.text, hint=first.next)
+    return document
+
+
+def _confirmed(settings: CommandSettings, question: str) -> bool:
+    if settings.options.yes or not settings.console.interactive:
+        return True
+    if settings.console.confirmed(question):
+        return True
+    settings.console.note("Nothing was changed.")
+    return False
