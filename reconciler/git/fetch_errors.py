@@ -162,7 +162,8 @@ _KNOWN = (
         passing=True,
     ),
     _Known(
-        r"early EOF|unexpected disconnect|hung up unexpectedly|RPC failed"
+        r"early EOF|transfer closed|not closed cleanly|HTTP2 framing"
+        r"|unexpected disconnect|hung up unexpectedly|RPC failed"
         r"|Connection reset|Connection closed|Broken pipe|Empty reply|kex_exchange"
         r"|expected .* packet|bad line length|invalid server response",
         "the connection broke off",

@@ -214,7 +214,7 @@ def _comes_after(head: Head, commit: str) -> bool:
 
 
 def _nobody(choice: Choice) -> SourceError:
-    if len(choice.refused) == 1:
+    if len({str(error) for _, error in choice.refused}) == 1:
         return choice.refused[0][1]
     told = "; ".join(f"{head}: {error}" for head, error in choice.refused)
     return SourceError(f"no mirror can be applied: {told}", hint=choice.refused[0][1].hint)
