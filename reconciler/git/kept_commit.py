@@ -11,10 +11,10 @@ import zlib
 from collections.abc import Sequence
 
 import msgspec
-from msgspec import Struct
 
 from reconciler.api.errors import ReconcileError
 from reconciler.api.files import MAX_TOTAL_BYTES, SourceFile
+from reconciler.api.objects import Unshown
 
 VERSION = 1
 MAX_PACKED_BYTES = 8 * 1024 * 1024
@@ -22,7 +22,7 @@ PIECE_BYTES = 900_000
 _TOO_MUCH = MAX_TOTAL_BYTES * 3
 
 
-class KeptFile(Struct, frozen=True, array_like=True):
+class KeptFile(Unshown, frozen=True, array_like=True):
     """A ``SourceFile`` as it was read from Git."""
 
     path: str
@@ -32,7 +32,7 @@ class KeptFile(Struct, frozen=True, array_like=True):
     hint: str = ""
 
 
-class KeptCommit(Struct, frozen=True):
+class KeptCommit(Unshown, frozen=True):
     """``asked`` is the --ref by which it was found, ``ref`` its full name, ``tag`` the id of an
     annotated tag's object. ``signed`` is what the command line demanded and was checked
     (``gpg-commit``), ``signer`` by whom. ``whole``: all files of the commit, where the chosen
@@ -59,7 +59,7 @@ class KeptCommit(Struct, frozen=True):
         return tuple(map(_as_read, self.whole))
 
 
-class Packed(Struct, frozen=True):
+class Packed(Unshown, frozen=True):
     """``sha256`` is of all pieces together, ``digests`` of each."""
 
     commit: str

@@ -287,8 +287,8 @@ class WithoutGit(Struct, frozen=True):
     def __str__(self) -> str:
         since = datetime.fromtimestamp(self.since, UTC)
         return (
-            f"Git does not answer since {since:%Y-%m-%d %H:%M} UTC ({self.reason}); this goes on "
-            f"from commit {self.commit[:12]}, which was applied last and kept"
+            f"Git does not answer since {since:%Y-%m-%d %H:%M} UTC; this goes on from commit "
+            f"{self.commit[:12]}, which was applied last and kept ({self.reason})"
         )
 
 

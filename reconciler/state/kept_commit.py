@@ -317,6 +317,6 @@ def _tried(
     except ReconcileError as error:
         hint = f" ({error.hint})" if error.hint else ""
         if isinstance(error, Forbidden):
-            hint = " (see cronjob/base/access.yaml for the rights that it takes)"
+            hint = " (cronjob/kept-commit has the rights that this takes)"
         return [f"what a run without Git goes on from could not be kept: {error}{hint}"]
     return []
