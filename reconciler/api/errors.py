@@ -3,6 +3,7 @@
     ReconcileError                      1
     ├── BadInput                        1   what Git says is wrong; carries every Problem found
     ├── SourceError                     1   the repository could not be read or trusted
+    │   ├── SourceUnreachable               nobody answers who could say anything of it
     │   └── NoSuchFolder                    the commit was read, and has no such path
     ├── GuardViolation                  1   the plan is too dangerous to run; carries the figures
     ├── StalePlan                       1   a plan no longer fits what is there; carries how
@@ -104,6 +105,10 @@ class BadInput(ReconcileError):
 
 class SourceError(ReconcileError):
     """The repository could not be fetched, read or trusted."""
+
+
+class SourceUnreachable(SourceError):
+    """Nobody could say anything of the repository: no connection, no answer, servers in trouble."""
 
 
 class NoSuchFolder(SourceError):

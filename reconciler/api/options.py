@@ -41,6 +41,7 @@ class Option(Struct, frozen=True):
     problem    what is wrong with one value, in words; empty: nothing
     group      several commands have it, together with the others of the group
     inherited  given to `reconcile` before a subcommand, it holds for the subcommand
+    rest       the field that takes what is given after the first one, of what may be repeated
     parameter  the name on the command line and in the environment, where it is not the field's
     variable   whether an environment variable sets it
     kept       its place among the options that a saved plan keeps, and that a run which applies
@@ -56,6 +57,7 @@ class Option(Struct, frozen=True):
     problem: Callable[[Any], str] | None = None
     group: Group = ""
     inherited: bool = True
+    rest: str = ""
     parameter: str = ""
     variable: bool = True
     show_default: bool = False
@@ -200,11 +202,14 @@ class RunOptions(Struct, frozen=True):
         Option(
             "--repo",
             REPOSITORY,
-            "A directory, read as it lies; or a Git URL. [default: .]",
+            "A directory, read as it lies; or a Git URL. Repeatable: its mirrors. [default: .]",
             metavar="PATH|URL",
             group="repository",
+            rest="mirrors",
         ),
     ] = "."
+    mirrors: Annotated[tuple[str, ...], Internal("they are what --repo gives after the first")] = ()
+    """Git URLs of the same repository. What is remembered of it goes by ``repo`` alone."""
     ref: Annotated[
         str | None,
         Option("--ref", REPOSITORY, "Branch, tag or commit.", metavar="REF", group="repository"),
@@ -226,11 +231,16 @@ class RunOptions(Struct, frozen=True):
         Option(
             "--git-credentials",
             REPOSITORY,
-            "A mounted Secret: username and password, or token; identity and known_hosts.",
+            "A mounted Secret: username and password, or token; identity and known_hosts. With "
+            "mirrors one for each --repo, in the same order; - for none.",
             metavar="DIR",
             group="repository",
+            rest="mirror_credentials",
         ),
     ] = ""
+    mirror_credentials: Annotated[
+        tuple[str, ...], Internal("they are what --git-credentials gives after the first")
+    ] = ()
     git_timeout: Annotated[
         float,
         Option(

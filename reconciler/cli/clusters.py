@@ -85,6 +85,8 @@ def _look(settings: CommandSettings, *, quiet: bool) -> tuple[str, str, tuple[Me
         known = {health.cluster: health for health in prepared.plan.health}
         rules = state.federation.failover
         vitals = take_vitals(prepared.connect, asked, rules, known)
+    if prepared.plan.without_git and not quiet:
+        settings.console.note(str(prepared.plan.without_git))
     memory = prepared.recall.memory
     rows = roster(asked, prepared.plan.clusters, prepared.works, memory, vitals)
     return state.federation.name, prepared.plan.commit, rows

@@ -15,11 +15,11 @@ from reconciler.api.errors import ReconcileError
 from reconciler.api.options import RunOptions
 from reconciler.cluster.connect import Connector
 from reconciler.cluster.kubeconfig import own_namespace
+from reconciler.federation.model import USUAL_NAMESPACE
 from reconciler.state.memory import FleetMemory
 from reconciler.state.run_memory import AUTO_STATE, default_file, digest_of, in_host_cluster
 from reconciler.state.stores import CONFIG_MAPS, SOURCE, ConfigMapStore, FileStore, MemoryStore
 
-DEFAULT_NAMESPACE = "federation-system"
 _FEDERATION = "federation.reconciler.dev/federation"
 
 
@@ -27,7 +27,7 @@ class LastKnown(Struct, frozen=True):
     """``federation`` is "" where nothing was found."""
 
     federation: str = ""
-    namespace: str = DEFAULT_NAMESPACE
+    namespace: str = USUAL_NAMESPACE
     memory: FleetMemory = field(default_factory=FleetMemory)
     store: MemoryStore | None = None
 
@@ -60,7 +60,7 @@ def _memories(options: RunOptions, connector: Connector) -> Iterator[LastKnown]:
 
 
 def _config_maps(options: RunOptions, connector: Connector) -> Iterator[LastKnown]:
-    namespace = own_namespace() or DEFAULT_NAMESPACE
+    namespace = own_namespace() or USUAL_NAMESPACE
     host, source = connector.host(), digest_of(options)
     for found in host.list_objects(
         CONFIG_MAPS, namespace=namespace, label_selector=f"{SOURCE}={source}", metadata_only=True

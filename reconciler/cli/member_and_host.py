@@ -177,7 +177,12 @@ def read_repository_of(
 
     options = settings.options
     source = read_source(options)
-    claimant = claimant_of(source.where, source.checkout.commit, take_over=options.take_over)
+    claimant = claimant_of(
+        source.where,
+        source.checkout.commit,
+        addresses=source.addresses,
+        take_over=options.take_over,
+    )
     folder = None
     if not source.where.is_remote and options.ref is None:
         folder = (Path(options.repo).expanduser() / options.path).resolve()

@@ -153,7 +153,10 @@ def _saved_plan(options: RunOptions) -> SavedPlan | None:
 def _what_was_saved(plan: Plan, file: Path) -> str:
     if plan.violations:
         return f"Saved in {file}; it passes a limit, and cannot be applied."
-    return f"Saved in {file}. To do exactly this: the same options, with --apply-plan {file}"
+    source = " It is of the kept commit, as Git does not answer." if plan.without_git else ""
+    return (
+        f"Saved in {file}.{source} To do exactly this: the same options, with --apply-plan {file}"
+    )
 
 
 def _code_of_plan(plan: Plan, *, detailed: bool) -> Exit:

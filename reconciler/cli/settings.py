@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import NoneType
 from typing import Any, Literal, TypeVar, get_args, get_origin
@@ -84,6 +84,7 @@ def _click_option(declared: Declaration, how: Option) -> Callable[[Command], Com
     kind, multiple = declared.type, get_origin(declared.type) is tuple
     if multiple:
         kind = get_args(kind)[0]
+    multiple = multiple or bool(how.rest)
     given: dict[str, Any] = {"is_flag": True} if kind is bool else {"type": _click_type(kind, how)}
     if how.show_default:
         given |= {"default": getattr(RunOptions(), declared.name), "show_default": True}
@@ -113,7 +114,7 @@ def _click_type(kind: Any, how: Option) -> click.ParamType[Any]:
         return click.IntRange(min=how.minimum)
     if kind is Path:
         return click.Path(dir_okay=False, path_type=Path)
-    return click.STRING
+    return PLACE if how.rest else click.STRING
 
 
 def _optional(kind: Any) -> bool:
@@ -134,6 +135,10 @@ def merged(context: click.Context, **given: Any) -> CommandSettings:
     """The settings of `reconcile`, with what a subcommand was given itself put over them."""
     settings: CommandSettings = context.obj or CommandSettings()
     over = {name: value for name, value in given.items() if value not in (None, ())}
+    for name, rest in _RESTS.items():
+        if name in over:
+            over[name], *others = over[name]
+            over[rest] = tuple(others)
     options = replace(settings.options, **over)
     console = open_console(
         no_color=options.no_color,
@@ -142,6 +147,22 @@ def merged(context: click.Context, **given: Any) -> CommandSettings:
         json_lines=options.log_format == "json",
     )
     return CommandSettings(options, console)
+
+
+_RESTS = {one.name: one.option.rest for one in declarations().values() if one.option.rest}
+
+
+class DirectoryOrUrl(click.ParamType[str]):
+    """A directory or a URL; several in a variable are separated by spaces, as they may have none
+    there, but for the path of one directory that there is."""
+
+    name = "place"
+
+    def split_envvar_value(self, rv: str) -> Sequence[str]:
+        return [rv] if Path(rv).expanduser().exists() else rv.split()
+
+
+PLACE = DirectoryOrUrl()
 
 
 # -- durations -------------------------------------------------------------------------------------

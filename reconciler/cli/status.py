@@ -157,6 +157,8 @@ def _look(settings: CommandSettings, name: str, namespace: str, *, quiet: bool) 
 
     with Bars(settings.console, wanted=not quiet) as bars:
         prepared = pipeline.make_plan(settings.options, bars)
+    if prepared.plan.without_git and not quiet:
+        settings.console.note(str(prepared.plan.without_git))
     every = fleet_status(prepared.plan, prepared.works, prepared.placed)
     rows = select(every, name, namespace)
     if name and not rows:

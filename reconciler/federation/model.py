@@ -17,6 +17,9 @@ from reconciler.api.objects import GroupKind, Object, ObjectKey, Unshown
 from reconciler.git.source_rules import SourceRules
 from reconciler.manifests.document import Document
 
+USUAL_NAMESPACE = "federation-system"
+"""Where a Federation that names no namespace keeps what is its own."""
+
 
 class Requirement(Struct, frozen=True):
     """One matchExpressions entry."""
@@ -233,7 +236,7 @@ class Federation:
 
     name: str
     position: Position
-    namespace: str = "federation-system"
+    namespace: str = USUAL_NAMESPACE
     default_placement: PlacementTarget | None = None
     kubefed_labels: bool = False
     force_conflicts: bool = False

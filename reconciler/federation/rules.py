@@ -13,6 +13,7 @@ from reconciler.api.quantities import parse_share
 from reconciler.federation.drift import parse_drift, parse_ignore
 from reconciler.federation.failover_rules import check_failover, parse_failover
 from reconciler.federation.model import (
+    USUAL_NAMESPACE,
     AdoptionRules,
     Federation,
     GuardRules,
@@ -49,7 +50,7 @@ def parse_federation(
     return Federation(
         name=document.body["metadata"]["name"],
         position=document.position(),
-        namespace=spec.get("namespace", "federation-system"),
+        namespace=spec.get("namespace", USUAL_NAMESPACE),
         default_placement=parse_target(target, "spec.defaults.placement") if target else None,
         kubefed_labels=(spec.get("kubefed") or {}).get("labels", False),
         force_conflicts=defaults.get("forceConflicts", False),
@@ -65,7 +66,7 @@ def parse_federation(
         dns=spec.get("dns") or {},
         notifications=tuple(spec.get("notifications") or ()),
         sensitive=parse_sensitive(spec.get("sensitive") or ()),
-        source=parse_source_rules(spec.get("source")),
+        source=parse_source_rules(spec),
         seats=tuple(spec.get("seats") or ()),
         document=document,
     )

@@ -92,18 +92,28 @@ def _blobs(folder: Path, ids: Sequence[str]) -> dict[str, bytes]:
     return found
 
 
+def read_fetched(where: SourceLocation, head: Fetched) -> Checkout:
+    """A commit of a remote that was fetched before, without asking the server again."""
+    return _guarded(
+        where, lambda: with_clone(where, lambda f: _read_again(where, f, head, where.path))
+    )
+
+
 def read_whole_commit(where: SourceLocation, commit: str) -> Checkout:
     """All files of a commit that was read before, whatever the chosen path."""
     if where.is_remote:
-        return _guarded(where, lambda: with_clone(where, lambda f: _read_again(where, f, commit)))
+        found = Fetched(commit)
+        return _guarded(
+            where, lambda: with_clone(where, lambda f: _read_again(where, f, found, ""))
+        )
     return _guarded(where, lambda: _read(where, git_folder(where), Fetched(commit), ""))
 
 
-def _read_again(where: SourceLocation, folder: Path, commit: str) -> Checkout:
+def _read_again(where: SourceLocation, folder: Path, found: Fetched, path: str) -> Checkout:
     # Another run may have thrown the clone away meanwhile.
-    if not fetch_commit(where, folder, commit):
-        raise SourceError(f"{where.name} has lost commit {commit[:12]}", hint="run it again")
-    return _read(where, folder, Fetched(commit), "")
+    if not fetch_commit(where, folder, found.commit):
+        raise SourceError(f"{where.name} has lost commit {found.commit[:12]}", hint="run it again")
+    return _read(where, folder, found, path)
 
 
 def read_blob(folder: Path, commit: str, path: str) -> bytes:

@@ -15,7 +15,11 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]+")
 
 
 class FetchFailed(SourceError):
-    """``passing``: worth another attempt. ``told_by_server``: the kept clone is not to blame."""
+    """``passing``: worth another attempt. ``told_by_server``: the kept clone is not to blame.
+
+    ``unreachable``: no server could say anything of the repository: no connection, no name, no
+    answer in time, trouble of its own.
+    """
 
     def __init__(
         self,
@@ -25,11 +29,13 @@ class FetchFailed(SourceError):
         passing: bool = False,
         told_by_server: bool = False,
         no_such_ref: bool = False,
+        unreachable: bool = False,
     ) -> None:
         super().__init__(message, hint=hint)
         self.passing = passing
         self.told_by_server = told_by_server
         self.no_such_ref = no_such_ref
+        self.unreachable = unreachable
 
 
 class _Known(Struct, frozen=True):
@@ -41,6 +47,11 @@ class _Known(Struct, frozen=True):
     passing: bool = False
     told_by_server: bool = True
     no_such_ref: bool = False
+
+    @property
+    def unreachable(self) -> bool:
+        """What passes and is no fault of the data: nothing was said of the repository."""
+        return self.passing and self.told_by_server
 
 
 CACHE_HINT = (
@@ -110,6 +121,12 @@ _KNOWN = (
         _CREDENTIALS,
     ),
     _Known(
+        r"SSL_ERROR_SYSCALL|SSL_connect: Connection|unexpected eof while reading"
+        r"|non-properly terminated",
+        "the connection broke off",
+        passing=True,
+    ),
+    _Known(
         r"certificate|SSL_|schannel|GnuTLS|gnutls",
         "its TLS certificate is not trusted",
         "put the authority's certificate in ca.crt",
@@ -139,9 +156,14 @@ _KNOWN = (
     _Known(
         r"timed out|Timeout|too slow|Operation too slow", "the server does not answer", passing=True
     ),
-    _Known(r"returned error: (429|5\d\d)", "the server has trouble of its own", passing=True),
     _Known(
-        r"early EOF|unexpected disconnect|hung up unexpectedly|RPC failed"
+        r"returned error: (429|5\d\d)|HTTP code 5\d\d from proxy",
+        "the server has trouble of its own",
+        passing=True,
+    ),
+    _Known(
+        r"early EOF|transfer closed|not closed cleanly|HTTP2 framing"
+        r"|unexpected disconnect|hung up unexpectedly|RPC failed"
         r"|Connection reset|Connection closed|Broken pipe|Empty reply|kex_exchange"
         r"|expected .* packet|bad line length|invalid server response",
         "the connection broke off",
@@ -163,6 +185,7 @@ def failure(where: SourceLocation, done: FinishedProgram) -> FetchFailed:
             f"{where.name}: the server did not finish within {where.seconds:g} s",
             hint="is it reachable from here? --git-timeout gives it more time",
             told_by_server=True,
+            unreachable=True,
         )
     said = where.redact(done.stderr)
     for known in _KNOWN:
@@ -173,6 +196,7 @@ def failure(where: SourceLocation, done: FinishedProgram) -> FetchFailed:
                 passing=known.passing,
                 told_by_server=known.told_by_server,
                 no_such_ref=known.no_such_ref,
+                unreachable=known.unreachable,
             )
     return FetchFailed(f"{where.name}: git failed with code {done.code}{_quoted(said)}")
 

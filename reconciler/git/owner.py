@@ -12,6 +12,7 @@ import hashlib
 import os
 import posixpath
 import re
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from threading import Lock
@@ -98,7 +99,8 @@ class Claimant(Struct, frozen=True, dict=True):
         lock, answers = self._answers
         with lock:
             if commit not in answers:
-                answers[commit] = is_full_id(commit) and self._has(commit)
+                known = commit == self.head or self._has(commit)
+                answers[commit] = is_full_id(commit) and known
             return answers[commit]
 
     def _has(self, commit: str) -> bool:
@@ -111,12 +113,15 @@ class Claimant(Struct, frozen=True, dict=True):
         return has_commit(self.folder, commit)
 
 
-def claimant_of(where: SourceLocation, head: str, *, take_over: bool = False) -> Claimant:
-    """Every name that a repository has, without asking any server."""
+def claimant_of(
+    where: SourceLocation, head: str, *, addresses: Sequence[str] = (), take_over: bool = False
+) -> Claimant:
+    """Every name that a repository has, without asking any server. ``addresses`` are those of its
+    mirrors as well, the first one given first; ``where`` is the one that was read."""
     if where.is_remote:
         path = posixpath.normpath(where.path.strip("/") or ".")
-        name = normalised(where.location)
-        return Claimant((name,), path, where=where, head=head, take_over=take_over)
+        names = tuple(dict.fromkeys(map(normalised, addresses or (where.location,))))
+        return Claimant(names, path, where=where, head=head, take_over=take_over)
     folder = (Path(where.location).expanduser() / where.path).resolve()
     top = next((one for one in (folder, *folder.parents) if (one / ".git").exists()), None)
     if top is None:

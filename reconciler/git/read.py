@@ -4,15 +4,32 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 
 from msgspec import Struct
 from msgspec.structs import replace
 
-from reconciler.api.errors import BadInput, Position, Problem, SourceError, UsageError
+from reconciler.api.errors import (
+    BadInput,
+    Position,
+    Problem,
+    SourceError,
+    SourceUnreachable,
+    UsageError,
+)
 from reconciler.api.files import Checkout, SourceFile
 from reconciler.api.objects import api_group
 from reconciler.api.options import RunOptions
-from reconciler.git.location import SourceLocation, default_cache, locate
+from reconciler.git.credentials import SourceCredentials, read_credentials, split_url
+from reconciler.git.fetch_errors import FetchFailed
+from reconciler.git.location import (
+    SourceLocation,
+    default_cache,
+    is_url,
+    locate,
+    redacted_url,
+)
+from reconciler.git.owner import normalised
 from reconciler.git.sops import is_encrypted
 from reconciler.git.source_rules import SignatureRule, SourceRules, parse_source_rules
 from reconciler.git.trusted_keys import TrustedKeys, read_trusted_keys
@@ -20,10 +37,22 @@ from reconciler.manifests.cache import ParseCache
 from reconciler.manifests.load import load
 from reconciler.manifests.own_schemas import OWN_GROUP
 
+NO_CREDENTIAL = "-"
+
+if TYPE_CHECKING:
+    from reconciler.git.kept_commit import KeptCommit
+    from reconciler.git.mirrors import Head, Mirrors
+
 
 class ReadSource(Struct, frozen=True):
     """A checkout with its decoded ``files``. ``keys`` are the mounted ones; ``signer`` is who
-    signed what the command line demands."""
+    signed what the command line demands.
+
+    ``whole`` are all files of the commit, where some outside of the chosen folder were needed.
+    ``addresses`` are all that the repository was said to have, the first one given first;
+    ``mirrors`` what they hold, where there are several. ``kept``: no source answered, and this is
+    what an earlier run kept; ``silence`` says why none did.
+    """
 
     options: RunOptions
     where: SourceLocation
@@ -32,6 +61,11 @@ class ReadSource(Struct, frozen=True):
     files: tuple[SourceFile, ...]
     keys: TrustedKeys | None = None
     signer: str = ""
+    whole: tuple[SourceFile, ...] = ()
+    addresses: tuple[str, ...] = ()
+    mirrors: Mirrors | None = None
+    kept: KeptCommit | None = None
+    silence: str = ""
 
     @property
     def demanded(self) -> SignatureRule | None:
@@ -45,32 +79,149 @@ def _demanded(options: RunOptions) -> SignatureRule | None:
 
 
 def read_source(options: RunOptions) -> ReadSource:
-    """Fetch, check what the command line demands, decode.
+    """Fetch, check what the command line demands, decode. Of mirrors the newest commit that passes.
 
     What the repository's own rules demand is checked by ``check_trust``, which knows what was
-    applied last. Raises SourceError or UsageError.
+    applied last. Raises SourceUnreachable, SourceError or UsageError.
     """
+    keys = _keys(options)
+    places = _places(options)
+    if len(places) > 1:
+        from reconciler.git.mirrors import fetch_mirrors
+
+        mirrors = fetch_mirrors(places)
+        choice, mirrors = mirrors.chosen(lambda head: _unsigned(options, keys, head))
+        told = list(mirrors.told(choice))
+        if len(choice.rivals) > 1:
+            names = " and ".join(map(str, choice.rivals))
+            told.append(f"the mirrors went different ways, {names}: the first one is read")
+        return read_head(options, mirrors, choice.rivals[0], told)
+    (where,) = places
     demanded = _demanded(options)
-    if demanded and not options.trusted_keys:
-        raise UsageError(
-            "--require-signature needs keys to check with", hint="name them with --trusted-keys"
-        )
-    keys = read_trusted_keys(options.trusted_keys) if options.trusted_keys else None
-    where = _locate(options)
     if demanded and not where.is_remote:
         # Files lie beside Git's objects, and are not what was signed.
         where = replace(where, ref=where.ref or "HEAD")
-    checkout = _open(where)
-    signer = ""
+    try:
+        checkout = _open(where)
+    except FetchFailed as error:
+        if error.unreachable:
+            raise SourceUnreachable(str(error), hint=error.hint) from error
+        raise
+    source = _checked(options, where, checkout, keys)
+    if source.rules.signature and not options.plan_only and not where.is_remote and not where.ref:
+        where, checkout = _as_committed(where, checkout)
+        source = replace(source, where=where, checkout=checkout)
+    return _with_files(source)
+
+
+def read_head(
+    options: RunOptions,
+    mirrors: Mirrors,
+    head: Head,
+    told: Sequence[str] = (),
+    *,
+    files: bool = True,
+) -> ReadSource:
+    """What one of the mirrors has, by all that ``read_source`` checks; decoded unless it is only
+    to be judged (``files``). ``told`` becomes warnings. Raises SourceError."""
+    from reconciler.git.commits import read_fetched
+
+    checkout = read_fetched(head.where, head.fetched)
+    checkout = replace(checkout, warnings=(*checkout.warnings, *told))
+    source = _checked(options, head.where, checkout, _keys(options))
+    source = replace(source, mirrors=mirrors)
+    return _with_files(source) if files else source
+
+
+def read_kept(options: RunOptions, kept: KeptCommit, silence: SourceUnreachable) -> ReadSource:
+    """What an earlier run kept, as if it had been fetched now; ``silence`` is why it was not.
+
+    Raises ``silence`` anew where the kept commit is not what this run asks for, or its own rule is
+    not to go on from it.
+    """
+    where = _places(options)[0]
+    checkout = Checkout(
+        f"the kept commit {kept.commit[:12]} of {where.name}",
+        kept.commit,
+        False,
+        kept.checkout_files,
+        ref=kept.ref,
+        tag=kept.tag,
+        warnings=kept.warnings,
+    )
+    rules = source_rules_of(checkout.files, rules_cache(where))
+    demanded = _demanded(options)
+    why = ""
+    if rules.unreachable == "Stop":
+        why = "its spec.source.whenUnreachable is Stop"
+    elif options.ref not in (kept.asked, kept.commit):
+        why = (
+            f"it is of --ref {kept.asked or 'HEAD'}, and --ref {options.ref or 'HEAD'} is asked for"
+        )
+    elif demanded and kept.signed != signed_as(demanded):
+        why = f"it was not checked for {demanded} when it was applied"
+    if why:
+        text = f"{silence}; the kept commit {kept.commit[:12]} is not gone on from: {why}"
+        raise SourceUnreachable(text, hint=silence.hint)
+    source = ReadSource(
+        options,
+        where,
+        checkout,
+        rules,
+        (),
+        signer=kept.signer,
+        whole=kept.whole_files,
+        addresses=_addresses(options),
+        kept=kept,
+        silence=str(silence),
+    )
+    return _with_files(source)
+
+
+def signed_as(rule: SignatureRule) -> str:
+    """A demand in one word, as it is written down with a kept commit."""
+    return f"{rule.type}-{rule.on}"
+
+
+def _keys(options: RunOptions) -> TrustedKeys | None:
+    if options.require_signature and not options.trusted_keys:
+        raise UsageError(
+            "--require-signature needs keys to check with", hint="name them with --trusted-keys"
+        )
+    return read_trusted_keys(options.trusted_keys) if options.trusted_keys else None
+
+
+def _checked(
+    options: RunOptions, where: SourceLocation, checkout: Checkout, keys: TrustedKeys | None
+) -> ReadSource:
+    """Without its files yet. Raises SourceError when it is not signed as the command line wants."""
+    demanded, signer = _demanded(options), ""
     if demanded and keys:
         from reconciler.git.signatures import verify_checkout
 
         signer = verify_checkout(where, checkout, demanded, keys)
     rules = source_rules_of(checkout.files, rules_cache(where))
-    if rules.signature and not options.plan_only and not where.is_remote and where.ref is None:
-        where, checkout = _as_committed(where, checkout)
-    files = _decoded(where, checkout, rules)
-    return ReadSource(options, where, checkout, rules, files, keys, signer)
+    addresses = _addresses(options)
+    return ReadSource(options, where, checkout, rules, (), keys, signer, addresses=addresses)
+
+
+def _unsigned(options: RunOptions, keys: TrustedKeys | None, head: Head) -> SourceError | None:
+    """Why a mirror's head is not what the command line demands."""
+    from reconciler.git.signatures import in_repository, verify_signature
+
+    demanded, found = _demanded(options), head.fetched
+    if not (demanded and keys):
+        return None
+    try:
+        in_repository(
+            head.where,
+            lambda folder: verify_signature(
+                folder, found.commit, found.tag, found.name, demanded, keys
+            ),
+        )
+    except SourceError as error:
+        return error
+    return None
 
 
 def check_same_rules(source: ReadSource, meant: SourceRules, position: Position) -> None:
@@ -88,17 +239,57 @@ def check_same_rules(source: ReadSource, meant: SourceRules, position: Position)
         raise BadInput([problem])
 
 
-def _locate(options: RunOptions) -> SourceLocation:
-    from reconciler.git.credentials import read_credentials
-
-    return locate(
-        options.repo,
-        ref=options.ref,
-        path=options.path,
-        cache=default_cache() / "git",
-        credentials=read_credentials(options.git_credentials) if options.git_credentials else None,
-        seconds=options.git_timeout,
+def _places(options: RunOptions) -> tuple[SourceLocation, ...]:
+    """Where the repository is, and its mirrors, each with the credential that is meant for it."""
+    repos = (options.repo, *options.mirrors)
+    if len(repos) > 1:
+        for repo in repos:
+            if not is_url(repo):
+                raise UsageError(
+                    f"--repo {repo} is a directory, and only Git URLs have mirrors",
+                    hint="give --repo once, or URLs only",
+                )
+    folders = _credential_folders(options, repos)
+    places = tuple(
+        locate(
+            repo,
+            ref=options.ref,
+            path=options.path,
+            cache=default_cache() / "git",
+            credentials=_credentials(folder),
+            seconds=options.git_timeout,
+        )
+        for repo, folder in zip(repos, folders, strict=True)
     )
+    names = [place.location for place in places]
+    for name in names:
+        if names.count(name) > 1:
+            raise UsageError(f"--repo {redacted_url(name)} is given twice")
+    return places
+
+
+def _credential_folders(options: RunOptions, repos: Sequence[str]) -> Sequence[str]:
+    """One for each address. None is used for a server that it may not be meant for."""
+    given = (options.git_credentials, *options.mirror_credentials)
+    if len(given) == len(repos):
+        return given
+    if len(given) == 1:
+        servers = {normalised(repo).partition("/")[0] for repo in repos}
+        if not given[0] or len(servers) == 1:
+            return given * len(repos)
+    raise UsageError(
+        f"--git-credentials is given {len(given)} times for {len(repos)} times --repo, and a "
+        "credential is sent to no other server than the one that it is for",
+        hint="give one for each --repo, in the same order; - where none is needed",
+    )
+
+
+def _credentials(folder: str) -> SourceCredentials | None:
+    return read_credentials(folder) if folder not in ("", NO_CREDENTIAL) else None
+
+
+def _addresses(options: RunOptions) -> tuple[str, ...]:
+    return tuple(split_url(repo)[0] for repo in (options.repo, *options.mirrors))
 
 
 def _open(where: SourceLocation) -> Checkout:
@@ -133,20 +324,27 @@ def rules_cache(where: SourceLocation) -> ParseCache:
     return ParseCache(default_cache() / "parsed" / f"{name}-rules.json")
 
 
-def _decoded(
-    where: SourceLocation, checkout: Checkout, rules: SourceRules
-) -> tuple[SourceFile, ...]:
+def _with_files(source: ReadSource) -> ReadSource:
+    """With its files decoded, and whatever else of the commit that took."""
     from reconciler.git.decode import decode_files
 
+    asked: list[tuple[SourceFile, ...]] = []
+
     def whole() -> Sequence[SourceFile]:
-        if where.ref is None and not where.is_remote:
-            return _open(replace(where, path="")).files
-        from reconciler.git.commits import read_whole_commit
+        asked.append(source.whole or _whole(source.where, source.checkout))
+        return asked[0]
 
-        # Of the same commit, even where the branch has moved meanwhile.
-        return read_whole_commit(where, checkout.commit).files
+    files = decode_files(source.checkout.files, source.rules, path=source.where.path, whole=whole)
+    return replace(source, files=files, whole=asked[0] if asked else ())
 
-    return decode_files(checkout.files, rules, path=where.path, whole=whole)
+
+def _whole(where: SourceLocation, checkout: Checkout) -> tuple[SourceFile, ...]:
+    if where.ref is None and not where.is_remote:
+        return _open(replace(where, path="")).files
+    from reconciler.git.commits import read_whole_commit
+
+    # Of the same commit, even where the branch has moved meanwhile.
+    return read_whole_commit(where, checkout.commit).files
 
 
 # -- the rules of a repository ---------------------------------------------------------------------
@@ -165,5 +363,5 @@ def source_rules_of(files: Iterable[SourceFile], cache: ParseCache | None = None
     for document in load(plain, cache).documents:
         body = document.body
         if body["kind"] == "Federation" and api_group(body["apiVersion"]) == OWN_GROUP:
-            return parse_source_rules((body.get("spec") or {}).get("source"))
+            return parse_source_rules(body.get("spec"))
     return SourceRules()

@@ -9,6 +9,7 @@ from msgspec import Struct
 
 SignatureType = Literal["gpg", "ssh"]
 SignedThing = Literal["commit", "tag"]
+WhenUnreachable = Literal["Continue", "Stop"]
 
 
 class SignatureRule(Struct, frozen=True):
@@ -25,17 +26,20 @@ class SignatureRule(Struct, frozen=True):
 
 
 class SourceRules(Struct, frozen=True):
-    """``sops`` and ``kustomize`` say whether such files are decrypted and built."""
+    """``sops`` and ``kustomize`` say whether such files are decrypted and built, ``unreachable``
+    whether runs go on from the kept commit when no source answers."""
 
     signature: SignatureRule | None = None
     allow_rollback: bool = False
     sops: bool = False
     kustomize: bool = True
+    unreachable: WhenUnreachable = "Stop"
 
 
-def parse_source_rules(spec: Mapping[str, Any] | None) -> SourceRules:
-    """The rules of a ``spec.source`` that fits its schema."""
-    spec = spec or {}
+def parse_source_rules(federation: Mapping[str, Any] | None) -> SourceRules:
+    """The rules in the ``spec`` of a Federation that fits its schema."""
+    federation = federation or {}
+    spec = federation.get("source") or {}
     demanded = spec.get("requireSignature")
     return SourceRules(
         signature=SignatureRule(
@@ -49,4 +53,5 @@ def parse_source_rules(spec: Mapping[str, Any] | None) -> SourceRules:
         allow_rollback=spec.get("allowRollback", False),
         sops=(spec.get("sops") or {}).get("enabled", False),
         kustomize=(spec.get("kustomize") or {}).get("enabled", True),
+        unreachable=spec.get("whenUnreachable", "Continue" if federation.get("seats") else "Stop"),
     )

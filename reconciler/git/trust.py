@@ -12,8 +12,9 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from reconciler.api.errors import SourceError
+from reconciler.api.errors import SourceError, SourceUnreachable
 from reconciler.api.files import Checkout
+from reconciler.git.fetch_errors import FetchFailed
 from reconciler.git.location import SourceLocation
 from reconciler.git.read import ReadSource, rules_cache, source_rules_of
 from reconciler.git.source_rules import SourceRules
@@ -33,19 +34,78 @@ class LastApplied(Struct, frozen=True):
         return LastApplied(commit) if commit else None
 
 
-def check_trust(source: ReadSource, last: LastApplied | None) -> tuple[str, ...]:
+def check_trust(source: ReadSource, last: LastApplied | None, begun: str = "") -> tuple[str, ...]:
     """Check descent and signature by the rules of the head and of the last applied commit.
+
+    A kept commit was checked before it was kept; it must be the one that was ``begun`` last, or
+    going on from it would take back what was applied since.
 
     Raises SourceError in a run that writes; in one that only plans its words are a warning.
     """
     try:
-        _check(source, last)
+        if source.kept:
+            _check_kept(source, begun)
+        else:
+            _check(source, last)
     except SourceError as error:
         if not source.options.plan_only:
             raise
         hint = f" ({error.hint})" if error.hint else ""
         return (f"this could not be applied: {error}{hint}",)
     return ()
+
+
+def newest_trusted(source: ReadSource, last: LastApplied | None) -> ReadSource:
+    """The newest commit of the mirrors that may be applied, instead of the newest one.
+
+    Raises SourceError where there is none, or nothing tells which is meant; in a run that only
+    plans what was read stays, and ``check_trust`` or a warning tells.
+    """
+    from reconciler.git.mirrors import Head, diverged
+    from reconciler.git.read import read_head
+
+    mirrors, options = source.mirrors, source.options
+    if mirrors is None:
+        return source
+    every = mirrors
+    judged: dict[tuple[str, str], SourceError | None] = {}
+
+    def refusal(head: Head) -> SourceError | None:
+        key = (head.commit, head.fetched.tag)
+        if key not in judged:
+            error = None
+            try:
+                _check(read_head(options, every, head, files=False), last)
+            except FetchFailed as silence:
+                # Another mirror of the same commit may answer.
+                return silence
+            except SourceError as found:
+                error = found
+            judged[key] = error
+        return judged[key]
+
+    try:
+        choice, mirrors = every.chosen(refusal, last.commit if last else "")
+        if len(choice.rivals) > 1:
+            raise diverged(choice.rivals)
+    except SourceUnreachable:
+        raise
+    except SourceError:
+        if not options.plan_only:
+            raise
+        return source
+    return read_head(options, mirrors, choice.rivals[0], mirrors.told(choice))
+
+
+def _check_kept(source: ReadSource, begun: str) -> None:
+    commit = source.checkout.commit
+    if commit != begun:
+        since = f"since then commit {begun[:12]} was begun" if begun else "nothing tells that"
+        raise SourceError(
+            f"{source.silence}; the kept commit {commit[:12]} is not the one that was applied "
+            f"last: {since}, and what it changed is not taken back",
+            hint="runs go on when the repository or a mirror of it answers",
+        )
 
 
 def _check(source: ReadSource, last: LastApplied | None) -> None:

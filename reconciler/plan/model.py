@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any, Literal
 
@@ -275,6 +276,22 @@ class ZoneFailure(Struct, frozen=True):
         return f"DNS {self.text}"
 
 
+class WithoutGit(Struct, frozen=True):
+    """No source answered, for ``reason``, since Unix time ``since`` as far as runs saw it: the plan
+    is of the kept ``commit``, which was begun last."""
+
+    commit: str
+    since: float
+    reason: str
+
+    def __str__(self) -> str:
+        since = datetime.fromtimestamp(self.since, UTC)
+        return (
+            f"Git does not answer since {since:%Y-%m-%d %H:%M} UTC; this goes on from commit "
+            f"{self.commit[:12]}, which was applied last and kept ({self.reason})"
+        )
+
+
 class Plan(Struct, frozen=True):
     """All clusters, sorted by name. ``violations`` non-empty: apply refuses to start.
 
@@ -282,6 +299,7 @@ class Plan(Struct, frozen=True):
     and what waits. Empty where no guard stops anything.
 
     ``base`` set: only what differs from another commit's plan is shown; nothing to be applied.
+    ``without_git`` set: it is of a kept commit.
     """
 
     federation: str
@@ -298,6 +316,7 @@ class Plan(Struct, frozen=True):
     dns_failures: tuple[ZoneFailure, ...] = ()
     simulated_outages: tuple[str, ...] = ()
     base: AgainstBase | None = None
+    without_git: WithoutGit | None = None
 
     @property
     def dns_errors(self) -> tuple[str, ...]:

@@ -55,6 +55,7 @@ def event_drafts_of(run: FinishedRun, before: Mapping[str, Phase]) -> tuple[Even
     """What the host's Events should tell. ``before``: the phases that the run began with. Pure."""
     found = list(_failures(run))
     if run.plan:
+        found += _without_git(run.plan)
         found += _phases(run.plan, before)
     if run.result:
         found += _prunes(run.result)
@@ -68,6 +69,12 @@ def _failures(run: FinishedRun) -> Iterator[EventDraft]:
         if failures:
             key = digest(*sorted({one.identity for one in failures}))
             yield EventDraft("Warning", reason, "Reconcile", _list_of(failures), key)
+
+
+def _without_git(plan: Plan) -> Iterator[EventDraft]:
+    if plan.without_git:
+        key = f"git@{plan.without_git.since:.0f}"
+        yield EventDraft("Warning", "GitUnreachable", "Reconcile", str(plan.without_git), key)
 
 
 def _phases(plan: Plan, before: Mapping[str, Phase]) -> Iterator[EventDraft]:

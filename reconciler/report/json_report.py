@@ -8,7 +8,16 @@ from typing import Any
 import orjson
 
 from reconciler.failover.cluster_health import ClusterHealth
-from reconciler.plan.model import ABSENT, AddedTo, AgainstBase, Change, ClusterPlan, Plan, RunResult
+from reconciler.plan.model import (
+    ABSENT,
+    AddedTo,
+    AgainstBase,
+    Change,
+    ClusterPlan,
+    Plan,
+    RunResult,
+    WithoutGit,
+)
 
 FORMAT_VERSION = 1
 
@@ -16,11 +25,13 @@ FORMAT_VERSION = 1
 def plan_document(plan: Plan) -> dict[str, Any]:
     """The plan. A field without ``from`` (or ``to``) was (or will be) absent."""
     compared = {"base": _base(plan.base)} if plan.base else {}
+    silent = {"withoutGit": _without_git(plan.without_git)} if plan.without_git else {}
     return {
         "formatVersion": FORMAT_VERSION,
         "federation": plan.federation,
         "commit": plan.commit,
         **compared,
+        **silent,
         "summary": plan.summary(),
         "clusters": [_cluster(cluster) for cluster in plan.clusters],
         "warnings": list(plan.warnings),
@@ -136,6 +147,11 @@ def _base(base: AgainstBase) -> dict[str, Any]:
         ],
         "avoidedRecords": list(base.avoided_records),
     }
+
+
+def _without_git(one: WithoutGit) -> dict[str, Any]:
+    since = datetime.fromtimestamp(one.since, UTC).isoformat(timespec="seconds")
+    return {"since": since, "reason": one.reason}
 
 
 def _health(one: ClusterHealth) -> dict[str, Any]:

@@ -119,6 +119,10 @@ def _of_fleet(run: FinishedRun, plan: Plan, gauge: _Make) -> None:
     gauge("moves", "Replicas moved by failover or failback, in sentences of the plan.").set(
         len(plan.moves)
     )
+    silent = plan.without_git
+    gauge("without_git", "1 when the run went on from the kept commit, else 0.").set(bool(silent))
+    if silent:
+        gauge("without_git_since_timestamp_seconds", "Since when runs do.").set(silent.since)
     gauge("warnings", "Warnings of the plan.").set(len(plan.warnings))
     gauge("guard_violations", "Limits that the plan passes.").set(len(plan.violations))
     short = [row for row in plan.workloads if row.shortfall]

@@ -73,6 +73,8 @@ class News(Struct, frozen=True):
     cluster: str = ""
 
 
+_GIT = "git"
+
 AddressOf = Callable[[Receiver], str]
 """Where a receiver is. Raises NotDelivered when that cannot be found out."""
 
@@ -131,7 +133,7 @@ def news_of(run: FinishedRun, before: Mapping[str, str]) -> tuple[tuple[News, ..
     """What a receiver who knows ``before`` does not know yet, and what it knows afterwards.
 
     States are by subject: ``run`` -> a digest of what fails (``run/1`` where that is of shard 1
-    only), ``cluster/NAME`` -> ``Down``. What is well has none. Pure.
+    only), ``cluster/NAME`` -> ``Down``, ``git`` -> ``Silent``. What is well has none. Pure.
     """
     after = dict(before)
     news = []
@@ -141,6 +143,8 @@ def news_of(run: FinishedRun, before: Mapping[str, str]) -> tuple[tuple[News, ..
             del after[gone]
         for one in run.plan.health:
             news += _of_cluster(run.plan, one, after)
+    if run.plan and not (run.shard and not run.shard.decides):
+        news += _of_git(run, run.plan, after)
     trouble = run.trouble
     subject = f"run/{run.shard.index}" if run.shard else "run"
     if trouble and after.get(subject) != trouble:
@@ -162,6 +166,17 @@ def _is_left_over(subject: str, shard: Shard | None) -> bool:
     if what != "run" or (shard and not shard.decides):
         return False
     return shard is None or not index or int(index) >= shard.count
+
+
+def _of_git(run: FinishedRun, plan: Plan, states: dict[str, str]) -> list[News]:
+    if bool(plan.without_git) == (_GIT in states):
+        return []
+    if plan.without_git:
+        states[_GIT] = "Silent"
+        title = f"{_fleet(run)} goes on without Git"
+        return [News(Occasion.FAILURE, title, _shortened([str(plan.without_git)]))]
+    del states[_GIT]
+    return [News(Occasion.RECOVERY, f"{_fleet(run)} has Git again", (_commit(run),))]
 
 
 def _of_cluster(plan: Plan, health: ClusterHealth, states: dict[str, str]) -> list[News]:

@@ -40,6 +40,7 @@ from reconciler.failover.cluster_health import Absence
 from reconciler.failover.simulate import simulated_outages
 from reconciler.federation.model import DesiredState, Federation
 from reconciler.git.owner import Claimant, Owner
+from reconciler.git.read import ReadSource
 from reconciler.git.trust import LastApplied, check_trust
 from reconciler.inventory.observe import observe
 from reconciler.inventory.ownership import Servers, identified
@@ -56,6 +57,7 @@ from reconciler.plan.model import (
     Plan,
     RecordOutcome,
     RunResult,
+    WithoutGit,
 )
 from reconciler.plan.replicas import (
     as_it_comes,
@@ -69,13 +71,15 @@ from reconciler.render.render import Rendering
 from reconciler.run.decide import Connect, FleetOutlook, RunInputs, decide_fleet, follow_decision
 from reconciler.run.progress import NoProgress, Progress
 from reconciler.run.repository import Repository, render_repository
-from reconciler.run.repository import read_repository as read
+from reconciler.run.repository import read_current as read
 from reconciler.scheduler.model import Assignment
 from reconciler.scheduler.remarks import Unplaced, why_unplaced
 from reconciler.scheduler.schedule import schedule
 from reconciler.shard.decision import commit_of, decode_decision, encode_decision
 from reconciler.shard.round import PATIENCE_SECONDS, Round
 from reconciler.shard.split import shard_of
+from reconciler.state.kept_commit import keep_begun
+from reconciler.state.memory import FleetMemory
 from reconciler.state.run_memory import (
     RunMemory,
     check_owner,
@@ -154,7 +158,9 @@ def make_plan(
         servers,
     )
     connect = Connections(connector).member
-    distrust = check_trust(repository.source, LastApplied.of(recall.memory.commit))
+    begun = recall.memory.begun
+    distrust = check_trust(repository.source, LastApplied.of(recall.memory.commit), begun)
+    without_git = git_silence(repository.source, recall.memory, now)
     names = False
     if published:
         # A repeated pod 0 writes the names that its forerunner may have left unwritten.
@@ -164,8 +170,14 @@ def make_plan(
     else:
         decided = decide_fleet(fleet, recall.memory, outages, connect, now, progress)
     memory = decided.memory or recall.memory
+    if not published:
+        memory = replace(memory, silent_since=without_git.since if without_git else 0.0)
     recall = replace(recall, memory=memory, servers=decided.servers)
+    untold: list[str] = []
     if lock and lock.round and not published:
+        recall, untold = keep_begun(
+            recall, repository.source, connector, state.federation, fleet.commit
+        )
         recall = _announce(lock.round, fleet, decided, recall)
     rendering = fleet.rendering
     if decided.decision.assignments != usual:
@@ -216,7 +228,9 @@ def make_plan(
         placed,
         commit=fleet.commit,
         warnings=[
+            *([str(without_git)] if without_git else []),
             *distrust,
+            *untold,
             *recall.warnings,
             *sorted(set(connector.told)),
             *decided.warnings,
@@ -227,7 +241,7 @@ def make_plan(
         simulated_outages=options.simulate_outages,
     )
     moving = _moving(usual, decided.decision.assignments)
-    plan = with_records(plan, records)
+    plan = replace(with_records(plan, records), without_git=without_git)
     if plan.violations:
         told = _despite_guards(works, moving, withdrawals(records))
         plan = replace(plan, despite_guards=tuple(told))
@@ -244,6 +258,13 @@ def make_plan(
         records,
         lock.round if lock else None,
     )
+
+
+def git_silence(source: ReadSource, memory: FleetMemory, now: float) -> WithoutGit | None:
+    """That a run goes on from the kept commit, and since when runs do; None: Git answered."""
+    if source.kept is None:
+        return None
+    return WithoutGit(source.checkout.commit, memory.silent_since or now, source.silence)
 
 
 def _owners(
@@ -395,6 +416,15 @@ def apply_plan(
         done, undone = _rescue(prepared, stopped) if unattended else ([], [])
         others = [WordedViolation(text=text) for text in (*errors, *undone)]
         raise GuardViolation((*violations, *others), done=done, hint=plan.violation_hint or HINT)
+    untold: list[str] = []
+    if prepared.round is None:
+        recall, untold = keep_begun(
+            recall,
+            prepared.repository.source,
+            prepared.connector,
+            prepared.federation,
+            plan.commit,
+        )
     # A name leaves what is down, or about to be pruned, before anything else is done.
     records = write_records(prepared.records, prepared.connector, stopped)
     names = _names_of(prepared, records)
@@ -412,7 +442,7 @@ def apply_plan(
         stopped=stopped,
         written=lambda: progress.advance("apply"),
     )
-    result = replace(result, records=records)
+    result = replace(result, records=records, warnings=(*result.warnings, *untold))
     well = result.ok and not errors
     if prepared.round:
         well, trouble = _ended(prepared.round, well=well)

@@ -8,15 +8,29 @@ from collections.abc import Sequence
 from msgspec import Struct
 from msgspec.structs import replace
 
-from reconciler.api.errors import BadInput, ClusterError, SourceError
+from reconciler.api.errors import (
+    BadInput,
+    ClusterError,
+    ReconcileError,
+    SourceError,
+    SourceUnreachable,
+)
 from reconciler.api.files import Checkout
 from reconciler.api.options import RunOptions
 from reconciler.dns.step import faults_of_names, faults_of_rules, warnings_about_names
 from reconciler.federation.compile import compile_documents
-from reconciler.federation.model import Access, Cluster, DesiredState, Federation
+from reconciler.federation.model import USUAL_NAMESPACE, Access, Cluster, DesiredState, Federation
+from reconciler.git.kept_commit import KeptCommit
 from reconciler.git.location import default_cache
 from reconciler.git.owner import Claimant, claimant_of
-from reconciler.git.read import ReadSource, check_same_rules, read_source
+from reconciler.git.read import (
+    ReadSource,
+    check_same_rules,
+    read_head,
+    read_kept,
+    read_source,
+)
+from reconciler.git.trust import LastApplied, newest_trusted
 from reconciler.manifests.cache import ParseCache
 from reconciler.manifests.document import Document
 from reconciler.manifests.load import is_manifest, load
@@ -53,7 +67,12 @@ class Repository(Struct, frozen=True):
     def claimant(self, *, take_over: bool = False, clusters: Sequence[str] = ()) -> Claimant:
         """Whose inventories and memory are this repository's. ``take_over``: also what is
         another's, in ``clusters`` only where there are some."""
-        found = claimant_of(self.source.where, self.checkout.commit, take_over=take_over)
+        found = claimant_of(
+            self.source.where,
+            self.checkout.commit,
+            addresses=self.source.addresses,
+            take_over=take_over,
+        )
         return replace(found, clusters=frozenset(clusters))
 
 
@@ -63,7 +82,87 @@ def read_repository(options: RunOptions, *, ask_members: bool = False) -> Reposi
     ``ask_members``: a federated kind that the repository does not define is looked up in the
     first member that answers.
     """
-    source = read_source(options)
+    return _understood(read_source(options), options, ask_members=ask_members)
+
+
+def read_current(options: RunOptions, *, ask_members: bool = False) -> Repository:
+    """What a run acts on: of mirrors the newest commit that may be applied; where no source
+    answers, the one that an earlier run kept. Raises as ``read_repository`` does."""
+    try:
+        source = read_source(options)
+        if source.mirrors and source.mirrors.differ:
+            source = newest_trusted(source, LastApplied.of(_last_applied(source, options)))
+    except SourceUnreachable as silence:
+        source = read_kept(options, _kept(options, silence), silence)
+    return _understood(source, options, ask_members=ask_members)
+
+
+def _last_applied(source: ReadSource, options: RunOptions) -> str:
+    """The commit that was applied last, by the memory of whichever Federation the mirrors hold.
+
+    Raises ReconcileError when it cannot be read, in a run that writes.
+    """
+    from reconciler.cluster.connect import Connector
+    from reconciler.state.run_memory import open_store
+
+    mirrors = source.mirrors
+    heads = {head.commit: head for head in mirrors.heads} if mirrors else {}
+    asked: set[tuple[str, str]] = set()
+    for head in heads.values():
+        try:
+            found = read_head(options, mirrors, head) if mirrors else source
+            federation = _understood(found, options).state.federation
+        except (BadInput, SourceError):
+            # It is judged by what the others say was applied last.
+            continue
+        name = (federation.name, federation.namespace)
+        if name in asked:
+            continue
+        asked.add(name)
+        connector = Connector.from_file(
+            options.kubeconfig, federation.namespace, host_context=options.host_context
+        )
+        try:
+            commit = open_store(options, connector, federation).read().memory.commit
+        except ReconcileError:
+            if not options.plan_only:
+                raise
+            continue
+        if commit:
+            return commit
+    return ""
+
+
+def _kept(options: RunOptions, silence: SourceUnreachable) -> KeptCommit:
+    """Raises ``silence`` anew where nothing is kept, or nobody can tell."""
+    from reconciler.cluster.connect import Connector
+    from reconciler.cluster.kubeconfig import own_namespace
+    from reconciler.state.kept_commit import kept_commits
+    from reconciler.state.run_memory import in_host_cluster
+
+    if options.sandbox or not in_host_cluster(options):
+        raise silence
+    try:
+        connector = Connector.from_file(
+            options.kubeconfig,
+            "",
+            host_context=options.host_context,
+            seconds_left=options.time_left,
+        )
+        # At a desk the repository would tell, and it cannot be asked.
+        namespace = own_namespace() or USUAL_NAMESPACE
+        kept = kept_commits(options, connector, namespace).read()
+    except ReconcileError as error:
+        text = f"{silence}; nor can an earlier run's commit be gone on from: {error}"
+        raise SourceUnreachable(text, hint=silence.hint) from error
+    if kept is None:
+        raise silence
+    return kept
+
+
+def _understood(
+    source: ReadSource, options: RunOptions, *, ask_members: bool = False
+) -> Repository:
     name = hashlib.sha256(f"{options.repo}\0{options.path}".encode()).hexdigest()[:16]
     manifests = load(source.files, ParseCache(default_cache() / "parsed" / f"{name}.json"))
     unsure = PossibleDefinitions.about(manifests.broken, manifests.unread)

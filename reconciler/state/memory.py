@@ -88,6 +88,9 @@ class FleetMemory(Struct, frozen=True):
     ``ahead``: cluster -> seconds by which its clock was ahead of this machine's; of no cluster
     where no age is measured.
     ``owner`` is the repository that all this is about; None: nobody has recorded it.
+    ``begun`` is the commit that a run last began to apply, where commits are kept for times without
+    Git; ``kept`` is what is kept of it: seat ("" without seats) -> see ``state.kept_commit``.
+    ``silent_since``: since when no run got an answer from Git; 0: the last one did.
     """
 
     clusters: Mapping[str, ClusterMemory] = field(default_factory=dict)
@@ -100,6 +103,9 @@ class FleetMemory(Struct, frozen=True):
     servers: Mapping[str, str] = field(default_factory=dict)
     owner: Owner | None = None
     ahead: Mapping[str, int] = field(default_factory=dict)
+    begun: str = ""
+    kept: Mapping[str, str] = field(default_factory=dict)
+    silent_since: float = 0.0
 
     @property
     def returning(self) -> frozenset[str]:
@@ -130,6 +136,12 @@ def encode_memory(memory: FleetMemory) -> bytes:
         document["servers"] = dict(memory.servers)
     if memory.ahead:
         document["ahead"] = dict(memory.ahead)
+    if memory.begun:
+        document["begun"] = memory.begun
+    if memory.kept:
+        document["kept"] = dict(memory.kept)
+    if memory.silent_since:
+        document["silentSince"] = memory.silent_since
     if memory.owner is not None:
         document["owner"] = to_builtins(memory.owner)
     if memory.told != Notified():
@@ -179,6 +191,9 @@ def decode_memory(data: bytes) -> FleetMemory:
             servers=convert(document.get("servers", {}), dict[str, str]),
             owner=convert(document.get("owner"), Owner | None),
             ahead=convert(document.get("ahead", {}), dict[str, int]),
+            begun=str(document.get("begun", "")),
+            kept=convert(document.get("kept", {}), dict[str, str]),
+            silent_since=float(document.get("silentSince", 0)),
         )
     except (TypeError, ValueError, AttributeError, KeyError) as error:
         raise DamagedMemory(f"a part of it is not as it should be: {error}") from None
