@@ -19,6 +19,7 @@ from reconciler.cli.member_and_host import (
     open_member_and_host,
     read_repository_of,
     recalled_memory,
+    seats_given,
     seats_of,
     tell_those_behind,
     with_host_of,
@@ -221,13 +222,12 @@ def join(
         force_conflicts=settings.options.force_conflicts,
         overwrite=overwrite,
     )
-    seats = seats_of(contexts)
-    if seats and host_cluster_name:
+    if seats_of(contexts) and host_cluster_name:
         raise click.UsageError(
             "--host-cluster-name goes with one host; a seat's name: --host-context SEAT=CONTEXT."
         )
-    ends = open_member_and_host(settings, name, cluster_context or name, seats)
-    return _join(settings, request, ends, api_endpoint or "", dry_run, output)
+    ends = open_member_and_host(settings, name, cluster_context or name)
+    return _join(settings, request, ends, contexts, api_endpoint or "", dry_run, output)
 
 
 def _subject(auth: str, user: str | None, group: str | None) -> Any:
@@ -249,13 +249,14 @@ def _join(
     settings: CommandSettings,
     request: JoinRequest,
     ends: MemberAndHost,
+    contexts: tuple[str, ...],
     api_endpoint: str,
     dry_run: bool,
     output: str,
 ) -> int:
     from reconciler.join.carry_out import StepTools, carry_out_steps
 
-    plan, folder = _planned(settings, request, ends, api_endpoint)
+    plan, folder, ends = _planned(settings, request, ends, contexts, api_endpoint)
     steps: list[Step] = []
     behind = dict(plan.behind)
 
@@ -288,13 +289,17 @@ def _join(
 
 
 def _planned(
-    settings: CommandSettings, request: JoinRequest, ends: MemberAndHost, api_endpoint: str
-) -> tuple[JoinPlan, Path | None]:
+    settings: CommandSettings,
+    request: JoinRequest,
+    ends: MemberAndHost,
+    contexts: tuple[str, ...],
+    api_endpoint: str,
+) -> tuple[JoinPlan, Path | None, MemberAndHost]:
     from reconciler.api.errors import BadInput
     from reconciler.inventory.ownership import changed_servers, uid_of_kube_system
     from reconciler.join.join import Clusters, plan_join
     from reconciler.join.needed_kinds import discovered_versions, with_joining_cluster
-    from reconciler.join.rbac import register_name
+    from reconciler.seats.register import register_key
 
     files, folder, claimant = read_repository_of(settings)
     discovery = ends.member.discover()
@@ -303,6 +308,8 @@ def _planned(
     except BadInput as error:
         error.hint = "join grants what the repository's kinds need, so it has to be understood"
         raise
+    federation = known.state.federation
+    ends = ends.with_seats(seats_given(settings, contexts, federation))
     endpoint = ends.endpoint
     if api_endpoint:
         endpoint = dataclasses.replace(endpoint, server=api_endpoint.rstrip("/"))
@@ -315,14 +322,14 @@ def _planned(
         and (known.manifest.body.get("spec") or {}).get("role") == "Witness"
     ):
         request = replace(request, witness=True)
-    if request.witness or request.name in ends.seats:
-        request = replace(request, register=register_name(known.state.federation.name))
+    if request.witness or request.name in {*ends.seats, *federation.seats}:
+        request = replace(request, register=register_key(federation.name, "").name)
     clusters = Clusters(ends.member, endpoint, discovery, hosts)
     plan = plan_join(request, known, clusters, folder, now=time.time())
-    servers = recalled_memory(settings, ends, known.state.federation, claimant).known_servers
+    servers = recalled_memory(settings, ends, federation, claimant).known_servers
     if doubt := changed_servers(request.name, uid_of_kube_system(ends.member), claimant, servers):
         plan = replace(plan, warnings=(*plan.warnings, f"{request.name} is {doubt}"))
-    return plan, folder
+    return plan, folder, ends
 
 
 def _report(

@@ -5,9 +5,10 @@ There is one host, or each seat is one: ``--host-context`` is repeated then, or 
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -82,6 +83,19 @@ def seats_of(contexts: Sequence[str], seats: Collection[str] = ()) -> dict[str, 
     return found
 
 
+def seats_given(
+    settings: CommandSettings, contexts: Sequence[str], federation: Federation
+) -> dict[str, str]:
+    """The same, with the Federation's seats where none are given: at a desk all of them, in a pod
+    none, as it works on its own cluster. Raises UsageError."""
+    from reconciler.cluster.kubeconfig import in_cluster
+
+    given = contexts or [one for one in [settings.options.host_context] if one]
+    if not given and in_cluster() is not None:
+        return {}
+    return seats_of(given, federation.seats)
+
+
 def tell_those_behind(
     settings: CommandSettings, behind: Mapping[str, ClusterError], what: str, command: str
 ) -> None:
@@ -103,7 +117,7 @@ class MemberAndHost:
     connector: Connector
     name: str
     context: str
-    seats: Mapping[str, str]
+    seats: Mapping[str, str] = field(default_factory=dict)
 
     @cached_property
     def endpoint(self) -> Endpoint:
@@ -132,15 +146,17 @@ class MemberAndHost:
             return self.connector.host()
         return replace(self.connector, host_context=self.seats[seat]).host(seat)
 
+    def with_seats(self, seats: Mapping[str, str]) -> MemberAndHost:
+        """The same, with these hosts."""
+        return dataclasses.replace(self, seats=seats) if seats else self
+
     @property
     def host_name(self) -> str:
         """What the host's context is called; ``host`` from within it."""
         return self.connector.host_context or self.connector.kubeconfig.current_context or "host"
 
 
-def open_member_and_host(
-    settings: CommandSettings, name: str, context: str, seats: Mapping[str, str]
-) -> MemberAndHost:
+def open_member_and_host(settings: CommandSettings, name: str, context: str) -> MemberAndHost:
     """The ends, by the contexts of the kubeconfig."""
     from reconciler.cluster.connect import Connector
 
@@ -151,7 +167,7 @@ def open_member_and_host(
         host_context=options.host_context,
         seconds_left=options.time_left,
     )
-    return MemberAndHost(connector, name, context, seats)
+    return MemberAndHost(connector, name, context)
 
 
 def recalled_memory(

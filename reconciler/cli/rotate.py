@@ -13,7 +13,7 @@ from reconciler.api.options import FLEET
 from reconciler.cli.command_group import LimitedCommand
 from reconciler.cli.console import styled
 from reconciler.cli.exit_codes import Exit
-from reconciler.cli.member_and_host import host_contexts, seats_of, with_host_of
+from reconciler.cli.member_and_host import host_contexts, seats_given, with_host_of
 from reconciler.cli.settings import merged, option, run_options
 from reconciler.cli.tables import age, table
 
@@ -71,7 +71,7 @@ def rotate(
         allow=settings.options.allow_access,
     )
     now = time.time()
-    seats = seats_of(contexts)
+    seats = seats_given(settings, contexts, federation)
     hosts = {seat: replace(connector, host_context=context) for seat, context in seats.items()} or {
         "": connector
     }

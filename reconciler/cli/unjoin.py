@@ -16,7 +16,7 @@ from reconciler.cli.member_and_host import (
     open_member_and_host,
     read_repository_of,
     recalled_memory,
-    seats_of,
+    seats_given,
     tell_those_behind,
     with_host_of,
 )
@@ -117,8 +117,8 @@ def unjoin(
 
     fate: Fate | None = "orphan" if orphan else "prune" if prune else None
     request = LeaveRequest(name, fate, keep_manifest)
-    ends = open_member_and_host(settings, name, cluster_context or name, seats_of(contexts))
-    plan, hands, behind = _planned(settings, request, ends, force=force)
+    ends = open_member_and_host(settings, name, cluster_context or name)
+    plan, hands, behind, ends = _planned(settings, request, ends, contexts, force=force)
     if plan.managed and fate is None and not dry_run:
         raise UsageError(
             f"{name} runs {plan.managed} objects of this federation",
@@ -149,20 +149,33 @@ def _told(
 
 
 def _planned(
-    settings: CommandSettings, request: LeaveRequest, ends: MemberAndHost, *, force: bool
-) -> tuple[LeavePlan, StepTools, dict[str, ClusterError]]:
+    settings: CommandSettings,
+    request: LeaveRequest,
+    ends: MemberAndHost,
+    contexts: tuple[str, ...],
+    *,
+    force: bool,
+) -> tuple[LeavePlan, StepTools, dict[str, ClusterError], MemberAndHost]:
     from reconciler.join.carry_out import StepTools
     from reconciler.join.leave import plan_leave
     from reconciler.join.needed_kinds import with_joining_cluster
 
     files, folder, claimant = read_repository_of(settings)
     known = with_joining_cluster(files, request.name)
+    federation = known.state.federation
+    if request.name in federation.seats:
+        raise UsageError(
+            f"{request.name} is one of the seats at {federation.position}",
+            hint=f"let another vote first: reconcile seats replace {request.name} NEW, and change "
+            "spec.seats",
+        )
+    ends = ends.with_seats(seats_given(settings, contexts, federation))
     member = _reached_member(ends, force=force)
     hosts, behind = _reached_hosts(ends, known, request.name, force=force)
-    servers = recalled_memory(settings, ends, known.state.federation, claimant).known_servers
+    servers = recalled_memory(settings, ends, federation, claimant).known_servers
     plan = plan_leave(request, known, files, member, hosts, folder, claimant, servers)
     hands = StepTools(member, hosts, folder=folder, emptying=plan.emptying, tolerant=force)
-    return plan, hands, behind
+    return plan, hands, behind, ends
 
 
 def _reached_member(ends: MemberAndHost, *, force: bool) -> Member | None:

@@ -8,7 +8,7 @@ them learns it before anything is written.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
@@ -180,7 +180,7 @@ def plan_join(
                     raise next(iter(behind.values())) from error
             else:
                 steps += part
-        warnings += _without_a_seat(accounts, credentials, federation.namespace)
+        warnings += _other_accounts(accounts, credentials, federation, clusters.hosts)
         access = {"secretRef": {"name": request.name}}
         warnings += _address_warnings(clusters.endpoint)
     else:
@@ -407,17 +407,28 @@ def _account_of(seat: str, accounts: Mapping[str, str]) -> str:
     return next((name for name, whose in accounts.items() if whose == seat), "")
 
 
-def _without_a_seat(
-    accounts: Mapping[str, str], credentials: Mapping[str, Credentials], namespace: str
+def _other_accounts(
+    accounts: Mapping[str, str],
+    credentials: Mapping[str, Credentials],
+    federation: Federation,
+    known: Collection[str],
 ) -> list[str]:
-    """Accounts of a time with one host that is no seat now: they are still let in."""
+    """Warnings of accounts that nobody needs any more, though who has them is still let in; and of
+    seats that have none. ``known`` are the seats of this join."""
+    namespace, seats = federation.namespace, {*federation.seats, *known} - {""}
     taken = {one.identity.account for one in credentials.values()}
-    left = [name for name, seat in accounts.items() if not seat and name not in taken]
-    return [
+    if not seats and not any(accounts.values()):
+        return []
+    extra = [
         f"ServiceAccount {namespace}/{name} is no seat's, and its token is still let in; once "
         f"nothing runs by it: kubectl -n {namespace} delete serviceaccount {name}"
-        for name in left
-        if "" not in credentials
+        for name, seat in accounts.items()
+        if name not in taken and (not seat or not federation.seats or seat not in seats)
+    ]
+    missing = sorted(seats - {*accounts.values(), *known})
+    return extra + [
+        f"seat {seat} has no credential of it yet: join again with --host-context {seat}"
+        for seat in missing
     ]
 
 

@@ -42,11 +42,6 @@ class Needs(Unshown, frozen=True):
     full_access: bool = False
 
 
-def register_name(federation: str) -> str:
-    """The ConfigMap in which a seat keeps its copy of the register."""
-    return f"federation-{federation}-seat"
-
-
 FULL_ACCESS: tuple[Rule, ...] = (
     {"apiGroups": ["*"], "resources": ["*"], "verbs": ["*"]},
     {"nonResourceURLs": ["*"], "verbs": ["*"]},

@@ -15,11 +15,18 @@ from tests.controlplane.cluster import Cluster
 from tests.controlplane.fixtures import Fleet, Kubectl
 from tests.controlplane.plane import ControlPlane
 
-from .conftest import Desk, desk_of, objects_of
+from .conftest import FEDERATION, Desk, desk_of, objects_of
 
 NAMESPACE = "/api/v1/namespaces/federation-system"
 SEAT = "federation.reconciler.dev/seat"
 HOSTS = ("--host-context", "host", "--host-context", "aws-eu", "--host-context", "gcp-eu")
+
+WITH_SEATS = FEDERATION.replace("spec: {", "spec: {seats: [aws-eu, gcp-eu, host], ")
+CLUSTER = """\
+apiVersion: federation.reconciler.dev/v1alpha1
+kind: Cluster
+metadata: {name: %s}
+"""
 
 
 class Seats:
@@ -209,6 +216,31 @@ def test_unjoin_cleans_every_seat_that_answers_and_the_rest_later(seats: Seats) 
 def desk_secrets(cluster: Cluster) -> list[str]:
     found = cluster.call("GET", f"{NAMESPACE}/secrets")["items"]
     return [one["metadata"]["name"] for one in found]
+
+
+def test_the_seats_in_git_are_the_default(seats: Seats) -> None:
+    seats.desk.write("federation.yaml", WITH_SEATS)
+    for name in ("host", "gcp-eu"):
+        seats.desk.write(f"clusters/{name}.yaml", CLUSTER % name)
+    seats.join(hosts=())
+    assert set(seats.accounts().values()) == set(seats.clusters)
+    done = seats.desk.run("rotate", "--all")
+    assert len(done.stdout.splitlines()) == 4
+    refused = seats.desk.unjoin("--orphan", code=64)
+    assert "aws-eu is one of the seats at federation.yaml:1:1" in refused.stderr
+    assert "is no seat; the Federation's are" in seats.join(
+        hosts=("--host-context", "other"), code=64
+    )
+
+
+def test_a_seat_that_is_left_out_or_was_one_before_is_told(seats: Seats) -> None:
+    seats.join()
+    seats.desk.write("federation.yaml", WITH_SEATS.replace("gcp-eu", "onprem"))
+    for name in ("host", "onprem"):
+        seats.desk.write(f"clusters/{name}.yaml", CLUSTER % name)
+    said = seats.join(hosts=("--host-context", "host"))
+    assert "ServiceAccount federation-system/aws-eu-gcp-eu is no seat's" in said
+    assert "seat onprem has no credential of it yet" in said
 
 
 @pytest.mark.parametrize(
