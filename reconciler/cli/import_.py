@@ -29,6 +29,7 @@ Examples:
   reconcile import --context kubefed-host --to fleet
   kubectl get federateddeployments,kubefedclusters -A -o yaml > export.yaml
   reconcile import export.yaml --to fleet
+  reconcile import --context kubefed-host --to fleet --seat aws-eu --seat gcp-eu --seat onprem
 \b
 Then look at `reconcile --plan --repo fleet`, and stop KubeFed's controller manager before
 the first apply: docs/kubefed.md tells the way.
@@ -61,6 +62,15 @@ the first apply: docs/kubefed.md tells the way.
     help="Write Clusters, reached by the context of their name, instead of KubeFedClusters.",
 )
 @option(
+    "--seat",
+    "seats",
+    multiple=True,
+    metavar="NAME",
+    heading=TARGET,
+    help="A cluster that will carry the reconciler; three of them, or more. The clusters become "
+    "Clusters, as each seat gets a credential of its own when they join.",
+)
+@option(
     "--with-secrets",
     is_flag=True,
     heading=TARGET,
@@ -79,6 +89,7 @@ def import_(
     target: Path,
     name: str,
     native_clusters: bool,
+    seats: tuple[str, ...],
     with_secrets: bool,
     overwrite: bool,
     dry_run: bool,
@@ -97,7 +108,7 @@ def import_(
 
     member = _host(settings, host) if host else None
     objects = read_host(member) if member else _of_files(exports)
-    request = ImportRequest(name, with_secrets, native_clusters)
+    request = ImportRequest(name, with_secrets, native_clusters, seats)
     export = export_of(objects, request)
     if not export.counts:
         raise ReconcileError("there is nothing of KubeFed in it", hint="is it the host cluster?")
@@ -112,9 +123,9 @@ def import_(
         return Exit.OK
     _write(target, export, overwrite=overwrite)
     console.note("")
-    if member and not native_clusters:
+    if member and not (native_clusters or seats):
         _bind(settings, member, objects)
-    return _validated(settings, target, export)
+    return _validated(settings, target, export, seats)
 
 
 def _host(settings: CommandSettings, host: str) -> Member:
@@ -181,7 +192,9 @@ def _write(target: Path, export: Export, *, overwrite: bool) -> None:
         file.write_text(text, encoding="utf-8")
 
 
-def _validated(settings: CommandSettings, target: Path, export: Export) -> int:
+def _validated(
+    settings: CommandSettings, target: Path, export: Export, seats: Sequence[str]
+) -> int:
     from reconciler.run import repository as repositories
 
     console = settings.console
@@ -199,5 +212,7 @@ def _validated(settings: CommandSettings, target: Path, export: Export) -> int:
     counts = ", ".join(f"{number} {kind}" for kind, number in export.counts.items())
     verdict = styled("Valid", fg="green", bold=True)
     console.note(f"{verdict}: {counts}.")
+    if seats:
+        console.note(f"Next: reconcile join NAME --repo {target}, for each cluster")
     console.note(f"Next: reconcile --plan --repo {target}")
     return Exit.OK

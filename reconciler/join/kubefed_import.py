@@ -39,11 +39,13 @@ _UNSAFE = re.compile(r"[^a-z0-9._-]+")
 
 class ImportRequest(Struct, frozen=True):
     """``federation`` is the name of the new Federation; ``native``: KubeFedClusters become
-    Clusters, reached by the kubeconfig context of their name."""
+    Clusters, reached by the kubeconfig context of their name. ``seats`` will carry the reconciler:
+    each of them has a credential of its own for every Cluster, which joining makes."""
 
     federation: str = "federation"
     with_secrets: bool = False
     native: bool = False
+    seats: tuple[str, ...] = ()
 
 
 class Export(Struct, frozen=True):
@@ -214,7 +216,8 @@ def _says_something(namespace: Object) -> bool:
 def _cleaned(obj: Object, request: ImportRequest) -> Object:
     body = copy.deepcopy(obj)
     if body["kind"] == "KubeFedCluster":
-        body = _native_cluster(body) if request.native else _with_its_place(body)
+        native = request.native or request.seats
+        body = _native_cluster(body, request) if native else _with_its_place(body)
     else:
         body.pop("status", None)
     without_server_fields(body)
@@ -244,31 +247,33 @@ def _with_its_place(cluster: Object) -> Object:
     return {**cluster, **({"status": place} if place else {})}
 
 
-def _native_cluster(cluster: Object) -> Object:
+def _native_cluster(cluster: Object, request: ImportRequest) -> Object:
     status = cluster.get("status") or {}
     zones = status.get("zones") or []
     spec = {"region": status.get("region"), "zone": zones[0] if len(zones) == 1 else None}
     metadata = {"name": cluster["metadata"]["name"]}
     if cluster["metadata"].get("labels"):
         metadata["labels"] = cluster["metadata"]["labels"]
+    joined = {"secretRef": {"name": metadata["name"]}}
     return {
         "apiVersion": OWN,
         "kind": "Cluster",
         "metadata": metadata,
         "spec": {
             **{name: value for name, value in spec.items() if value},
-            "access": {"context": metadata["name"]},
+            "access": joined if request.seats else {"context": metadata["name"]},
         },
     }
 
 
 def _federation(request: ImportRequest) -> str:
+    seats = {"seats": list(request.seats)} if request.seats else {}
     body = {
         "apiVersion": OWN,
         "kind": "Federation",
         "metadata": {"name": request.federation},
         # The label that KubeFed put on everything stays, so that nothing changes by moving.
-        "spec": {"kubefed": {"labels": True}},
+        "spec": {**seats, "kubefed": {"labels": True}},
     }
     return _text([body])
 

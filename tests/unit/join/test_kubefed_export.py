@@ -186,6 +186,14 @@ def test_names_that_would_be_the_same_file_are_kept_apart() -> None:
     assert len([path for path in files if path.startswith("shop/")]) == 2
 
 
+def test_with_seats_every_cluster_is_one_that_each_of_them_joins() -> None:
+    export = exported(seats=("aws", "gcp", "onprem"))
+    assert document(export, "federation.yaml")["spec"]["seats"] == ["aws", "gcp", "onprem"]
+    cluster = document(export, "clusters/aws.yaml")
+    assert cluster["kind"] == "Cluster"
+    assert cluster["spec"]["access"] == {"secretRef": {"name": "aws"}}
+
+
 @pytest.mark.parametrize("native", [False, True])
 def test_the_repository_that_comes_of_it_is_valid(native: bool, tmp_path: Path) -> None:
     from reconciler.api.options import RunOptions
