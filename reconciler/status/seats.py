@@ -64,7 +64,8 @@ def seats_status(
     if reading.document is not None and not reading.document.dissolved:
         troubles += _of_configuration(wanted, reading)
         for name in sorted(reading.seats):
-            troubles += _of_seat(reading.seats[name], looks.get(name, SeatLook()), now)
+            look = looks.get(name, SeatLook())
+            troubles += _of_seat(reading.seats[name], look, now, majority=reading.majority)
     return SeatsStatus(federation, tuple(wanted), reading, looks, tuple(troubles))
 
 
@@ -119,13 +120,14 @@ def _of_configuration(wanted: Sequence[str], reading: Reading) -> list[Trouble]:
     return found
 
 
-def _of_seat(seat: SeatReading, look: SeatLook, now: float) -> list[Trouble]:
+def _of_seat(seat: SeatReading, look: SeatLook, now: float, *, majority: bool) -> list[Trouble]:
+    later = "" if majority else "once a majority counts, "
     if seat.state in ("lost", "aged"):
         words = seat.why or "its copy does not count"
-        return [Trouble(seat.name, words, f"reconcile seats repair {seat.name}")]
+        return [Trouble(seat.name, words, f"{later}reconcile seats repair {seat.name}")]
     if seat.state == "unreachable":
         text = f"no answer: {seat.why}" if seat.why else "no answer"
-        way = f"if it is gone for good: reconcile seats replace {seat.name} NEW"
+        way = f"{later}if it is gone for good: reconcile seats replace {seat.name} NEW"
         return [Trouble(seat.name, text, way)]
     if seat.state != "counts":
         return []
