@@ -20,8 +20,8 @@ import argparse
 import random
 import sys
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from msgspec.structs import replace as struct_replace
@@ -80,7 +80,7 @@ LOST, LATE, DELAYED, DOUBLED, WIPED, REMADE, AGED = range(len(KINDS))
 @dataclass(frozen=True)
 class Scenario:
     """``proposers``: name -> what it does, one after the other: ``+x`` appends x to the value,
-    ``read``, ``replace c d``, ``repair c``. ``tries`` are the ballots that each of them may begin.
+    ``read``, ``replace c d``, ``repair c``.
     """
 
     name: str
@@ -88,7 +88,11 @@ class Scenario:
     seats: tuple[str, ...] = ("a", "b", "c")
     others: tuple[str, ...] = ()
     faults: Faults = Faults()
-    tries: int = 2
+    tries: Mapping[str, int] = field(default_factory=dict)
+    """How many ballots each may begin for an operation; one, if nothing is said."""
+    acknowledged: bool = True
+    """Whether copies say what is known of other seats. Without, there are far fewer worlds, and all
+    that can happen with it can happen where nothing is set back: it only ever takes votes away."""
     behind: tuple[str, ...] = ()
     """Seats that have missed what was accepted last when it begins."""
     hurt: tuple[str, ...] = ()
@@ -244,8 +248,9 @@ class Explorer:
         ballot = Ballot(1, "0")
         copies = {}
         for name in scenario.seats:
-            others = tuple((n, Watermark(0, ballot)) for n in scenario.seats if n != name)
-            copies[name] = Copy(ballot.following, ballot, configuration, b"0", 0, others)
+            known = tuple((seat, Watermark(0, ballot)) for seat in scenario.seats)
+            told = known if scenario.acknowledged else ()
+            copies[name] = Copy(ballot.following, ballot, configuration, b"0", 0, told)
         objects = tuple(
             Object(f"{name}0", self.copies.number(copies[name])) if name in copies else None
             for name in self.names
@@ -282,7 +287,7 @@ class Explorer:
         """A proposer that has read all seats, unless reading is what it does."""
         name = self.proposers[number]
         attempt = Attempt(name, self.names)
-        local = Local(0, 0, 0, self.scenario.tries)
+        local = Local(0, 0, 0, self.scenario.tries.get(name, 1))
         if self._operation(number, local) != "read":
             for request in protocol.requests(attempt):
                 _, answer = self._execute(world, self.requests.number(request))
@@ -294,6 +299,8 @@ class Explorer:
         return operations[local.operation] if local.operation < len(operations) else ""
 
     def _keep(self, attempt: Attempt) -> int:
+        if not self.scenario.acknowledged:
+            attempt = struct_replace(attempt, known={}, told=())
         return self.attempts.number(attempt, _attempt_key(attempt))
 
     # -- what can happen -------------------------------------------------------------------
@@ -606,7 +613,12 @@ class Explorer:
         return local._replace(attempt=self._keep(attempt), phase=phase)
 
     def _next(self, local: Local, attempt: Attempt) -> Local:
-        return Local(local.operation + 1, self._keep(attempt), local.highest, self.scenario.tries)
+        done = local.operation + 1
+        if done == len(self.scenario.proposers[attempt.by]):
+            # What it knows makes no difference any more.
+            return Local(done, 0, 0, 0)
+        tries = self.scenario.tries.get(attempt.by, 1)
+        return Local(done, self._keep(attempt), local.highest, tries)
 
     def _changes_seats(self, name: str, local: Local) -> bool:
         operation = self.scenario.proposers[name][local.operation]
@@ -741,23 +753,33 @@ def _spend(world: World, kind: int) -> World:
 
 
 TWO = {"p": ("+x",), "q": ("+y",)}
-THREE = {"p": ("+x",), "q": ("+y",), "r": ("+z",)}
+THREE = {**TWO, "r": ("+z",)}
 SCENARIOS = (
-    Scenario("two proposers", TWO, tries=2),
-    Scenario("two proposers, lost and late", TWO, faults=Faults(lost=1, late=1), tries=2),
-    Scenario("two changes each", {"p": ("+x", "+v"), "q": ("+y",)}, faults=Faults(late=1)),
-    Scenario("three proposers", THREE, tries=1),
-    Scenario("a reader", {**TWO, "r": ("read",)}, tries=1),
-    Scenario("a seat wiped", TWO, faults=Faults(wiped=1), behind=("b",)),
-    Scenario("a seat remade", TWO, faults=Faults(remade=1), behind=("b",), tries=1),
-    Scenario("a seat set back", TWO, faults=Faults(aged=1), behind=("b",), hurt=("c",), tries=1),
-    Scenario("a seat replaced", {"p": ("+x",), "q": ("replace c d",)}, others=("d",), tries=1),
+    Scenario("two proposers", TWO),
+    Scenario("two proposers, one tries again", TWO, tries={"q": 2}, acknowledged=False),
+    Scenario("lost and late", TWO, faults=Faults(lost=1, late=1), acknowledged=False),
+    Scenario("late answers", TWO, faults=Faults(delayed=1)),
+    Scenario("two changes", {"p": ("+x", "+v"), "q": ("+y",)}, acknowledged=False),
+    Scenario("three proposers", THREE, acknowledged=False),
+    Scenario("a reader", {"p": ("+x",), "r": ("read",)}, faults=Faults(lost=1)),
+    Scenario("a seat wiped", TWO, faults=Faults(wiped=1), behind=("b",), acknowledged=False),
+    Scenario("a seat remade", TWO, faults=Faults(remade=1), behind=("b",), acknowledged=False),
+    Scenario("a seat set back", TWO, faults=Faults(aged=1), behind=("b",), hurt=("c",)),
+    Scenario(
+        "a seat replaced", {"p": ("+x",), "q": ("replace c d",)}, others=("d",), acknowledged=False
+    ),
     Scenario(
         "a seat repaired",
         {"p": ("+x",), "q": ("repair c",)},
         faults=Faults(wiped=1),
         hurt=("c",),
-        tries=1,
+        acknowledged=False,
+    ),
+    Scenario(
+        "two who change seats",
+        {"p": ("replace c d",), "q": ("replace c e",)},
+        others=("d", "e"),
+        acknowledged=False,
     ),
 )
 
