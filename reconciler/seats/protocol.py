@@ -168,14 +168,13 @@ class Attempt(Struct, frozen=True):
     ``seats`` are the names of all that may be asked, ``seen`` what they answered last, ``known``
     the highest watermark that anybody has seen of each, as far as this proposer knows, ``told``
     the same as it is written into copies, from when the stage began; ``silent`` why one is not
-    asked again. ``base`` is the ballot of what ``proposal`` was computed from.
+    asked again.
     """
 
     by: str
     seats: tuple[str, ...]
     stage: Stage = Stage.READ
     ballot: Ballot = NONE
-    base: Ballot = NONE
     proposal: Proposal | None = None
     seen: Mapping[str, Seen] = {}
     known: Mapping[str, Watermark] = {}
@@ -289,7 +288,7 @@ def _to_write(attempt: Attempt, name: str, one: Seen, standing: Standing) -> Cop
         return None
     if attempt.stage is Stage.PREPARE and may_promise(copy, attempt.ballot):
         return replace(copy, promised=attempt.ballot, acknowledged=attempt.told)
-    if attempt.proposal is not None and may_accept(copy, attempt.ballot, attempt.base):
+    if attempt.proposal is not None and may_accept(copy, attempt.ballot):
         return replace(
             copy,
             promised=attempt.ballot.following,
@@ -306,9 +305,9 @@ def may_promise(copy: Copy, ballot: Ballot) -> bool:
     return ballot > copy.promised
 
 
-def may_accept(copy: Copy, ballot: Ballot, base: Ballot) -> bool:
-    """Neither against a promise to a higher ballot, nor over what the proposer has not seen."""
-    return ballot >= copy.promised and ballot > copy.accepted and copy.accepted <= base
+def may_accept(copy: Copy, ballot: Ballot) -> bool:
+    """Not against a promise to a higher ballot, and not twice."""
+    return ballot >= copy.promised and ballot > copy.accepted
 
 
 def answered(attempt: Attempt, request: SeatRequest, answer: Answer) -> Attempt:
@@ -374,30 +373,35 @@ def is_promised(attempt: Attempt) -> bool:
     return found.accepted < attempt.ballot and is_quorum(found.configuration, names, attempt.seen)
 
 
+def next_proposal(attempt: Attempt, wanted: Proposal) -> Proposal:
+    """What may be proposed now: what is wanted; or, where it changes the seats and the value that
+    it was computed from is not known to be chosen, that value as it is."""
+    found = latest(attempt.seen, attempt.known)
+    if found.configuration == wanted.configuration or is_settled(attempt.seen, attempt.known):
+        return wanted
+    return Proposal(found.configuration, found.value)
+
+
 def propose(attempt: Attempt, proposal: Proposal) -> Attempt:
     """Propose what was computed from ``latest(attempt.seen, attempt.known)``.
 
     Raises ValueError for a configuration that may not follow the one that is there.
     """
     found = latest(attempt.seen, attempt.known)
-    settled = is_settled(attempt.seen, attempt.known)
-    if not may_follow(found.configuration, proposal.configuration, settled=settled):
+    if not may_follow(found.configuration, proposal.configuration):
         raise ValueError("this configuration may not follow the one that is there")
     told = _sorted(attempt.known)
-    return replace(attempt, stage=Stage.ACCEPT, base=found.accepted, proposal=proposal, told=told)
+    return replace(attempt, stage=Stage.ACCEPT, proposal=proposal, told=told)
 
 
 def _sorted(known: Mapping[str, Watermark]) -> tuple[tuple[str, Watermark], ...]:
     return tuple(sorted(known.items()))
 
 
-def may_follow(before: Configuration, after: Configuration, *, settled: bool) -> bool:
-    """The same; or, once that before is known to be chosen, the joint one that begins a change of
-    one seat, or the one that ends it."""
+def may_follow(before: Configuration, after: Configuration) -> bool:
+    """The same; the joint one that begins a change of one seat; or the one that ends it."""
     if after == before:
         return True
-    if not settled:
-        return False
     if before.previous:
         return after == Configuration(before.seats)
     old, new = set(before.seats), set(after.seats)
@@ -421,15 +425,12 @@ def is_accepted(attempt: Attempt) -> bool:
 
 
 def is_refused(attempt: Attempt) -> bool:
-    """Whether some seat has promised a higher ballot, or holds what this proposer has not seen."""
-    for one in attempt.seen.values():
-        if (copy := one.copy) is None or attempt.ballot in (copy.promised, copy.accepted):
-            continue
-        if copy.promised > attempt.ballot or (
-            attempt.stage is Stage.ACCEPT and copy.accepted > attempt.base
-        ):
-            return True
-    return False
+    """Whether some seat has promised a higher ballot."""
+    return any(
+        copy.promised > attempt.ballot and attempt.ballot != copy.accepted
+        for copy in (one.copy for one in attempt.seen.values())
+        if copy is not None
+    )
 
 
 def following(attempt: Attempt) -> Attempt:

@@ -308,21 +308,17 @@ class Register:
                 if after == before and settled:
                     self._attempt = attempt
                     return before
-                # Seats change only from a document that is known to be chosen: it first, then.
-                too_early = after.configuration != before.configuration and not settled
-                if too_early:
-                    after = before
-                elif after != before:
+                if after != before:
                     first = min(first or after.version, after.version)
                     after = replace(after, changes=(*before.changes, name)[-CHANGES_KEPT:])
-                attempt = protocol.propose(
-                    attempt, Proposal(after.configuration, encode_document(after))
-                )
+                wanted = Proposal(after.configuration, encode_document(after))
+                proposal = protocol.next_proposal(attempt, wanted)
+                attempt = protocol.propose(attempt, proposal)
                 self._highest = attempt.ballot.following.counter
                 attempt = self._talk(attempt, protocol.is_accepted, deadline)
                 if protocol.is_accepted(attempt):
                     self._attempt = protocol.following(attempt)
-                    if not too_early:
+                    if proposal == wanted:
                         return after
                     continue
             self._attempt = protocol.again(attempt)

@@ -1,11 +1,11 @@
-"""All that can happen to a few proposers and seats, step by step, over the product's own functions.
+"""All that can happen to a few proposers and seats, over the product's own functions.
 
-A *world* is what the seats' objects hold, what each proposer knows, what is on its way, and what has
-to hold. ``Explorer.run`` visits every world that can be reached from the first one. Each read or
-write at a seat is one step, and between any two steps anybody else may have theirs; a proposer that
-has no further step has crashed, so that a crash at every step is part of every search. Requests and
-answers are lost, come late, come after their proposer has gone on, and come twice, so many times as
-a ``Scenario`` says; objects are deleted or set back to what they once were.
+A *world* is what the seats' objects hold, what each proposer knows, and what is on its way.
+``Explorer.run`` visits every world that can be reached from the first one. Each read or write at a
+seat is one step, and between any two anybody else may have theirs; a proposer that has no further
+step has crashed, so that a crash at every step is part of every search. Requests and answers are
+lost, come late, come after their proposer has gone on, and come twice, so many times as a
+``Scenario`` says; objects are deleted or set back to what they once were.
 
 The proposers run ``reconciler.seats.protocol`` and nothing else. What they do next depends on their
 own state only, so that each of their steps is computed once and then looked up.
@@ -171,7 +171,6 @@ def _attempt_key(one: Attempt) -> Any:
         one.by,
         one.stage,
         one.ballot,
-        one.base,
         one.told,
         one.proposal,
         tuple(sorted(one.seen.items(), key=lambda item: item[0])),
@@ -241,7 +240,7 @@ class Explorer:
     # -- the first world -------------------------------------------------------------------
 
     def first(self) -> World:
-        """A register whose first value every seat has, and whose second one all but those behind."""
+        """A register whose first value every seat has, and whose second one those not behind."""
         scenario = self.scenario
         seats = tuple(Seat(name, f"{name}0", 0) for name in scenario.seats)
         configuration = Configuration(seats)
@@ -568,16 +567,14 @@ class Explorer:
         if after == before and settled:
             yield "unchanged", self._finished(local, attempt, before.configuration)
             return
-        sure_first = after.configuration != before.configuration and not settled
-        if sure_first:
-            after = before
-        proposed = protocol.propose(attempt, after)
+        proposal = protocol.next_proposal(attempt, after)
+        proposed = protocol.propose(attempt, proposal)
         yield (
             "proposed",
             local._replace(
                 attempt=self._keep(proposed),
                 highest=max(local.highest, proposed.ballot.following.counter),
-                sure_first=sure_first,
+                sure_first=proposal != after,
             ),
         )
 
@@ -676,7 +673,7 @@ class Explorer:
                     return
         if not world.chosen.startswith(value):
             raise Violation(f"{self.proposers[number]} takes {value!r} for chosen, and it is not")
-        if what == "read" and not value.startswith(local.note):
+        if what == "read" and not value.startswith(local.note or b""):
             raise Violation(f"{self.proposers[number]} read {value!r} after {local.note!r}")
 
     # -- the search ------------------------------------------------------------------------

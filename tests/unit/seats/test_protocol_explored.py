@@ -1,0 +1,132 @@
+"""Every world that proposers and seats can get into, and that broken rules are found there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import pytest
+from msgspec.structs import replace
+
+from reconciler.seats import protocol
+from reconciler.seats.protocol import (
+    Attempt,
+    Ballot,
+    Configuration,
+    Copy,
+    Proposal,
+    Seat,
+    SeatRequest,
+    Seen,
+    Standing,
+    Watermark,
+)
+from tests.unit.seats.explore import SCENARIOS, TWO, Explorer, Faults, Scenario, Violation
+
+BY_NAME = {scenario.name: scenario for scenario in SCENARIOS}
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.name)
+def test_nothing_that_was_chosen_is_lost_whatever_happens(scenario: Scenario) -> None:
+    figures = Explorer(scenario).run()
+
+    assert figures.complete
+    assert figures.worlds > 1000
+
+
+# -- broken rules ----------------------------------------------------------------------------
+
+standings, requests, prepare = protocol.standings, protocol.requests, protocol.prepare
+
+
+def half_is_enough(votes: frozenset[Seat], seats: tuple[Seat, ...]) -> bool:
+    return 2 * len(votes.intersection(seats)) >= len(seats) - 1
+
+
+def every_ballot_gets_a_promise(copy: Copy, ballot: Ballot) -> bool:
+    return ballot != copy.promised
+
+
+def promises_are_not_kept(copy: Copy, ballot: Ballot) -> bool:
+    return ballot > copy.accepted
+
+
+def always_the_same_ballot(attempt: Attempt, above: int = 0) -> Attempt:
+    prepared = prepare(attempt, above)
+    return replace(prepared, ballot=Ballot(9, attempt.by)) if attempt.by == "q" else prepared
+
+
+def ignoring(*ignored: Standing) -> Callable[..., dict[str, Standing]]:
+    def judged(seen: Mapping[str, Seen], known: Mapping[str, Watermark]) -> dict[str, Standing]:
+        found = standings(seen, known)
+        return {
+            name: Standing.COUNTS if one in ignored and seen[name].copy else one
+            for name, one in found.items()
+        }
+
+    return judged
+
+
+def any_object_of_that_name(one: Seen, seat: Seat) -> bool:
+    return one.copy is not None
+
+
+def without_condition(attempt: Attempt) -> tuple[SeatRequest, ...]:
+    return tuple(replace(one, uid="", version="") for one in requests(attempt))
+
+
+def majority_of_the_new_seats(self: Configuration, votes: Iterable[Seat]) -> bool:
+    return protocol.is_majority(frozenset(votes), self.seats)
+
+
+def what_is_wanted(attempt: Attempt, wanted: Proposal) -> Proposal:
+    return wanted
+
+
+def always(*_: Any) -> bool:
+    return True
+
+
+def the_first_found(copies: Iterable[Copy]) -> Copy:
+    return next(iter(copies), Copy(Ballot()))
+
+
+AGAIN = Scenario("q tries again", TWO, faults=Faults(lost=1), tries={"q": 2}, acknowledged=False)
+MUTATIONS: list[tuple[str, str, Any, Scenario]] = [
+    ("a majority too small", "is_majority", half_is_enough, BY_NAME["two proposers"]),
+    ("a promise to any ballot", "may_promise", every_ballot_gets_a_promise, AGAIN),
+    ("promises not kept", "may_accept", promises_are_not_kept, BY_NAME["two proposers"]),
+    ("a ballot used again", "prepare", always_the_same_ballot, AGAIN),
+    ("not the latest value", "_latest", the_first_found, BY_NAME["two proposers"]),
+    ("no condition on versions", "requests", without_condition, BY_NAME["two proposers"]),
+    ("another object counts", "Seen.is_of", any_object_of_that_name, BY_NAME["a seat remade"]),
+    ("set back and counts", "standings", ignoring(Standing.AGED), BY_NAME["a seat set back"]),
+    (
+        "seats changed by the new ones alone",
+        "Configuration.is_quorum",
+        majority_of_the_new_seats,
+        BY_NAME["two who change seats"],
+    ),
+    (
+        "seats changed on what is not chosen",
+        "next_proposal",
+        what_is_wanted,
+        BY_NAME["two who change seats"],
+    ),
+    ("any value taken for chosen", "is_settled", always, BY_NAME["a reader"]),
+]
+
+
+@pytest.mark.parametrize(
+    ("function", "mutation", "scenario"),
+    [pytest.param(*rest, id=what) for what, *rest in MUTATIONS],
+)
+def test_a_broken_rule_is_found(
+    function: str, mutation: Any, scenario: Scenario, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(f"{protocol.__name__}.{function}", mutation)
+
+    with pytest.raises(Violation) as found:
+        Explorer(scenario).run(300_000)
+
+    assert found.value.steps
