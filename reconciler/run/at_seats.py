@@ -51,7 +51,7 @@ class AtSeats:
         return RegisterStore(self.register, lock.holds), tuple(warnings)
 
     def _mend(self) -> Sequence[str]:
-        reading = self.register.reading()
+        reading = self.register.found
         document = reading.document
         if document is None:
             return ()

@@ -172,6 +172,8 @@ class Register:
         self._highest = 0
         self.chosen: RegisterDocument | None = None
         """What this proposer last knew to be chosen; others may have changed it since."""
+        self.found = Reading(None, {})
+        """What was read last."""
 
     @property
     def where(self) -> str:
@@ -190,7 +192,8 @@ class Register:
             attempt = self._talk(attempt, _is_readable, deadline)
             # What was promised to this proposer before still holds where it can still be seen.
             self._attempt = replace(attempt, stage=self._attempt.stage, silent={})
-            return self._reading(attempt)
+            self.found = self._reading(attempt)
+            return self.found
 
     def latest(self) -> RegisterDocument:
         """The document that ``read`` finds. Raises NoMajority where it may be an old one, and
@@ -202,11 +205,6 @@ class Register:
             if reading.document.dissolved:
                 raise dissolved(self.where)
             return reading.document
-
-    def reading(self) -> Reading:
-        """What was read and written last, without a request."""
-        with self._lock:
-            return self._reading(self._attempt)
 
     def _reading(self, attempt: Attempt) -> Reading:
         latest = protocol.latest(attempt.seen, attempt.known)
