@@ -77,7 +77,8 @@ def is_majority(votes: frozenset[Seat], seats: tuple[Seat, ...]) -> bool:
 class Copy(Struct, frozen=True):
     """What one seat's object says; the value is what was accepted last.
 
-    ``acknowledged`` are the highest watermarks of *other* seats that its writers knew of, by name.
+    ``acknowledged`` are the highest watermarks of the seats that its writer knew of, by name. What
+    it says of its own seat says nothing.
     """
 
     promised: Ballot
@@ -165,8 +166,9 @@ class Attempt(Struct, frozen=True):
     """One ballot of one proposer.
 
     ``seats`` are the names of all that may be asked, ``seen`` what they answered last, ``known``
-    the highest watermark of each that anybody is known to have seen, ``silent`` why one is not asked
-    again. ``base`` is the ballot of the value that ``proposal`` was computed from.
+    the highest watermark that anybody has seen of each, as far as this proposer knows, ``told``
+    the same as it is written into copies, from when the stage began; ``silent`` why one is not
+    asked again. ``base`` is the ballot of what ``proposal`` was computed from.
     """
 
     by: str
@@ -177,6 +179,7 @@ class Attempt(Struct, frozen=True):
     proposal: Proposal | None = None
     seen: Mapping[str, Seen] = {}
     known: Mapping[str, Watermark] = {}
+    told: tuple[tuple[str, Watermark], ...] = ()
     silent: Mapping[str, str] = {}
 
 
@@ -284,11 +287,8 @@ def _to_write(attempt: Attempt, name: str, one: Seen, standing: Standing) -> Cop
         voters |= attempt.proposal.configuration.everybody
     if not any(seat.name == name and one.is_of(seat) for seat in voters):
         return None
-    heard = tuple(
-        sorted((seat, watermark) for seat, watermark in attempt.known.items() if seat != name)
-    )
     if attempt.stage is Stage.PREPARE and may_promise(copy, attempt.ballot):
-        return replace(copy, promised=attempt.ballot, acknowledged=heard)
+        return replace(copy, promised=attempt.ballot, acknowledged=attempt.told)
     if attempt.proposal is not None and may_accept(copy, attempt.ballot, attempt.base):
         return replace(
             copy,
@@ -296,7 +296,7 @@ def _to_write(attempt: Attempt, name: str, one: Seen, standing: Standing) -> Cop
             accepted=attempt.ballot,
             configuration=attempt.proposal.configuration,
             value=attempt.proposal.value,
-            acknowledged=heard,
+            acknowledged=attempt.told,
         )
     return None
 
@@ -346,7 +346,7 @@ def prepare(attempt: Attempt, above: int = 0) -> Attempt:
     is that of the highest ballot that this proposer has used or been promised."""
     counters = [one.copy.promised.counter for one in attempt.seen.values() if one.copy is not None]
     ballot = Ballot(max([above, *counters]) + 1, attempt.by)
-    return replace(attempt, stage=Stage.PREPARE, ballot=ballot)
+    return replace(attempt, stage=Stage.PREPARE, ballot=ballot, told=_sorted(attempt.known))
 
 
 def has_promised(attempt: Attempt, name: str) -> bool:
@@ -383,7 +383,12 @@ def propose(attempt: Attempt, proposal: Proposal) -> Attempt:
     settled = is_settled(attempt.seen, attempt.known)
     if not may_follow(found.configuration, proposal.configuration, settled=settled):
         raise ValueError("this configuration may not follow the one that is there")
-    return replace(attempt, stage=Stage.ACCEPT, base=found.accepted, proposal=proposal)
+    told = _sorted(attempt.known)
+    return replace(attempt, stage=Stage.ACCEPT, base=found.accepted, proposal=proposal, told=told)
+
+
+def _sorted(known: Mapping[str, Watermark]) -> tuple[tuple[str, Watermark], ...]:
+    return tuple(sorted(known.items()))
 
 
 def may_follow(before: Configuration, after: Configuration, *, settled: bool) -> bool:
@@ -429,8 +434,8 @@ def is_refused(attempt: Attempt) -> bool:
 
 def following(attempt: Attempt) -> Attempt:
     """After a chosen one, the same proposer's next: a quorum promised it as it accepted."""
-    ballot = attempt.ballot.following
-    return replace(again(attempt), stage=Stage.PREPARE, ballot=ballot)
+    ballot, told = attempt.ballot.following, _sorted(attempt.known)
+    return replace(again(attempt), stage=Stage.PREPARE, ballot=ballot, told=told)
 
 
 def again(attempt: Attempt) -> Attempt:
