@@ -316,12 +316,15 @@ def _seen(how: str) -> str:
 
 
 def _lock_words(lock: Mapping[str, Any], now: float) -> str:
+    """Who holds it, for how long, and how long ago it was renewed."""
     holder = str(lock.get("holder") or "")
     if not holder:
         return "free"
-    since = lock.get("acquired") or lock.get("since")
-    told = f" for {_ago(float(since), now)}" if isinstance(since, int | float) else ""
-    return f"held by {holder}{told}"
+    told = [f"held by {holder}"]
+    for word, name in (("for", "acquired"), ("renewed", "renewed")):
+        if (moment := _seconds(str(lock.get(name) or ""))) is not None:
+            told.append(f"{word} {_ago(moment, now)}" + (" ago" if name == "renewed" else ""))
+    return ", ".join([" ".join(told[:2]), *told[2:]])
 
 
 def _seconds(text: str) -> float | None:
