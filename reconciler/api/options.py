@@ -344,6 +344,16 @@ class RunOptions(Struct, frozen=True):
         ),
     ] = ""
     """Empty, or ``auto``: see ``state.recollect``."""
+    seat: Annotated[
+        str,
+        Option(
+            "--seat",
+            FLEET,
+            "At which of the Federation's seats this run is: its host cluster is that seat.",
+            metavar="NAME",
+            group="memory",
+        ),
+    ] = ""
     max_deletions: Annotated[
         int | None,
         Option(

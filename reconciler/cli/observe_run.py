@@ -161,6 +161,9 @@ class ObservedRun:
         """Whether Events are to be written, in the host cluster at least."""
         from reconciler.cluster.kubeconfig import in_cluster
 
+        if self.prepared is not None and self.prepared.blocked:
+            # Nothing is written anywhere.
+            return False
         wanted = self.options.events
         at_home = in_cluster() is not None or bool(self.options.host_context)
         wished = wanted in ("host", "members") or (wanted == "auto" and at_home)

@@ -104,6 +104,10 @@ def _apply(settings: CommandSettings, stop: Stop, latest: LatestMetrics | None) 
             prepared = pipeline.make_plan(options, watch.progress(bars), lock)
         watch.prepared = prepared
         plan = prepared.plan
+        if prepared.blocked:
+            # What there would be to do, while nothing may be done.
+            output.print_plan(plan, options, console)
+            raise prepared.blocked
         if saved:
             from reconciler.saved_plans.file import check_fresh
 

@@ -58,6 +58,9 @@ class Connector(Struct, frozen=True):
     ``first_use`` is what becomes of a bare token of which nobody has said yet which server it is
     for: ``pin`` it to the one that Git names, only ``tell`` that it was sent there, or ``refuse``.
     ``told`` collects what people should know of that.
+
+    ``seats`` are the clusters that carry the reconciler, where a Federation names some; ``seat`` is
+    the one that the host cluster is, "" where it is none.
     """
 
     kubeconfig: Kubeconfig
@@ -68,6 +71,8 @@ class Connector(Struct, frozen=True):
     allow: frozenset[str] = frozenset()
     first_use: Literal["pin", "tell", "refuse"] = "refuse"
     told: list[str] = msgspec.field(default_factory=list)
+    seats: tuple[Cluster, ...] = ()
+    seat: str = ""
 
     @classmethod
     def from_file(cls, path: str | None, namespace: str, **settings: Any) -> Connector:
@@ -76,12 +81,13 @@ class Connector(Struct, frozen=True):
         host = settings.pop("host_context", "")
         allow = frozenset(settings.pop("allow", ()))
         first_use = settings.pop("first_use", "refuse")
+        seats, seat = settings.pop("seats", ()), settings.pop("seat", "")
         given = tuple(sorted(settings.items()))
         try:
             config = load_kubeconfig(path)
         except ClusterUnauthorized as error:
             config = Kubeconfig({}, {}, {}, problem=str(error))
-        return cls(config, namespace, host, fence, given, allow, first_use)
+        return cls(config, namespace, host, fence, given, allow, first_use, seats=seats, seat=seat)
 
     def member(self, cluster: Cluster) -> Member:
         """A member to talk to; nothing is sent yet, but Secrets may be read from the host.

@@ -53,8 +53,12 @@ class Transport:
         read_timeout: float = READ_TIMEOUT_SECONDS,
         retries: int = 5,
         seconds_left: Callable[[], float] | None = None,
+        longest_write: float | None = None,
     ) -> None:
         """``seconds_left`` tells what remains of the run's deadline; no request outlives it.
+
+        ``longest_write`` is for how many seconds one may last that asks before each try whether it
+        may be sent: here, and at the server, which is told so.
 
         Raises ClusterUnauthorized where the endpoint is no HTTP address.
         """
@@ -65,6 +69,7 @@ class Transport:
         self._timeouts = (connect_timeout, read_timeout)
         self._retries = retries
         self._seconds_left = seconds_left
+        self._longest_write = longest_write
         self._lock = threading.Lock()
         self._exchange = Exchange(cluster, endpoint)
 
@@ -85,6 +90,9 @@ class Transport:
         Raises ClusterUnreachable when no answer came, and whatever ``before_each_try`` raises. No
         try begins once the run's time is over.
         """
+        if before_each_try and self._longest_write is not None:
+            query = {**(query or {}), "timeout": f"{max(1, int(self._longest_write))}s"}
+            timeout = min(timeout or self._longest_write, self._longest_write)
         url = path + (_encoded(tuple(query.items())) if query else "")
         attempts: Retry | None = None
         repeated = False

@@ -400,3 +400,8 @@ class DesiredState(Struct, frozen=True):
     workloads: tuple[Workload, ...]
     dns_manifests: tuple[Object, ...] = ()
     warnings: tuple[str, ...] = ()
+
+    @property
+    def seats(self) -> tuple[Cluster, ...]:
+        """The clusters that carry the reconciler, where the Federation names some."""
+        return tuple(one for one in self.clusters if one.name in self.federation.seats)

@@ -1,13 +1,13 @@
-"""A Lease of the host cluster that keeps runs apart, and the fence that stops one that lost it.
+"""A record that keeps runs apart, in a Lease or at the seats, and the fence of one that lost it.
 
 The rules are those of client-go's leader election. Nobody trusts another machine's clock: a Lease
 is taken over only when its record was seen unchanged for its whole duration by the watcher's own
 clock, and a holder stops writing when its last renewal is older than half of it, by its own. Both
 count the time for which a process is paused or a machine sleeps.
 
-What no client can close: a request that has left before the fence fell may still be carried out by
-a server that is slow. The half of the duration that lies between the fence and the takeover is
-longer than a request may take (``Transport``: 5 s to connect, 30 s to answer), with the default.
+What has left before the fence fell may still be carried out by a server that is slow. So no write
+may last longer than the half of the duration that lies between the fence and the takeover
+(``longest_write``): it ends here by then, and its server is told to give it up as well.
 """
 
 from __future__ import annotations
@@ -21,9 +21,10 @@ import uuid
 from collections.abc import Callable
 from datetime import UTC, datetime
 from math import inf
-from typing import NoReturn
+from typing import NoReturn, Protocol
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from reconciler.api.errors import (
     ClusterError,
@@ -31,6 +32,7 @@ from reconciler.api.errors import (
     Forbidden,
     Invalid,
     LeaseLost,
+    NoMajority,
     NotFound,
     ReconcileError,
 )
@@ -96,6 +98,18 @@ class LeaseRecord(Struct, frozen=True):
             number_of(spec.get("leaseTransitions")),
         )
 
+    def held_by(self, holder: str, now: float, duration: float) -> LeaseRecord:
+        """The record after ``holder`` took it, or renewed what it has; ``now`` is Unix time."""
+        own = self.holder == holder
+        return LeaseRecord(
+            holder,
+            _micro_time(now),
+            self.acquired if own and self.acquired else _micro_time(now),
+            # A Lease holds whole seconds.
+            float(max(1, round(duration))),
+            self.transitions + (0 if own or self == UNHELD else 1),
+        )
+
     @property
     def told(self) -> str:
         """``max@laptop_12_ab since 2025-11-24 10:00:01 UTC``; nobody may hold it, too."""
@@ -105,22 +119,115 @@ class LeaseRecord(Struct, frozen=True):
         return self.holder + (f" since {since} UTC" if since else "")
 
 
-class Lease:
-    """The Lease ``federation-<name>``: ``acquire``, ``check`` before each write, ``release``.
+UNHELD = LeaseRecord("", "", "", LEASE_SECONDS, 0)
+"""Where there is no record yet."""
 
-    ``host`` must have no fence of its own. ``duration`` is in seconds: others wait so long before
-    they take over from a holder that is silent; it renews eight times within it. ``told`` is
-    called with a sentence for people when there is something to wait for, and ``seconds_left`` are
-    those for which this run may wait at all.
+
+def longest_write(duration: float) -> float:
+    """For how many seconds a write may last under a lock of this duration: less than lies between
+    the fence, before which it is sent, and the moment at which others may take over."""
+    return duration / 2 * 0.9
+
+
+class LockRecords(Protocol):
+    """Where the record is kept. ``where`` names the place for people."""
+
+    @property
+    def where(self) -> str: ...
+
+    def read(self) -> LeaseRecord | None:
+        """None where there is none. Raises ClusterError, NoMajority."""
+        ...
+
+    def write(self, before: LeaseRecord | None, after: LeaseRecord) -> bool:
+        """Replace exactly ``before``; False when it is not there any more. Raises as ``read``."""
+        ...
+
+    def advice(self, error: ReconcileError) -> str:
+        """What to do where the record cannot be had."""
+        ...
+
+
+class KubernetesLease:
+    """The Lease ``federation-<name>`` of the host cluster, which must have no fence of its own."""
+
+    def __init__(self, host: Member, federation: str, namespace: str) -> None:
+        self.key = ObjectKey("coordination.k8s.io", "Lease", namespace, f"federation-{federation}")
+        self._host = host
+        self._federation = federation
+        self._found: Object | None = None
+
+    @property
+    def where(self) -> str:
+        return f"Lease {self.key.namespace}/{self.key.name}"
+
+    def read(self) -> LeaseRecord | None:
+        self._found = self._host.get(LEASES, self.key)
+        return None if self._found is None else LeaseRecord.of(self._found)
+
+    def write(self, before: LeaseRecord | None, after: LeaseRecord) -> bool:
+        found = self._found
+        if (None if found is None else LeaseRecord.of(found)) != before:
+            return False
+        try:
+            self._found = self._put(found, after)
+        except Conflict:
+            return False
+        except (NotFound, Invalid):
+            # To some servers the update of a Lease that is gone is an invalid creation.
+            if found is None:
+                raise
+            return False
+        return True
+
+    def advice(self, error: ReconcileError) -> str:
+        if isinstance(error, Forbidden):
+            return "grant get, create and update of leases there"
+        if isinstance(error, NotFound):
+            return f"kubectl create namespace {self.key.namespace}, in the host cluster"
+        return error.hint
+
+    def _put(self, found: Object | None, record: LeaseRecord) -> Object:
+        metadata = dict(map_of((found or {}).get("metadata")))
+        metadata.pop("managedFields", None)
+        metadata |= {"name": self.key.name, "namespace": self.key.namespace}
+        metadata["labels"] = {
+            **map_of(metadata.get("labels")),
+            "app.kubernetes.io/managed-by": "federation-reconciler",
+            "federation.reconciler.dev/federation": self._federation,
+        }
+        spec = {
+            "leaseDurationSeconds": int(record.duration),
+            "acquireTime": record.acquired,
+            "renewTime": record.renewed,
+            "leaseTransitions": record.transitions,
+        }
+        if record.holder:
+            spec["holderIdentity"] = record.holder
+        body = {
+            "apiVersion": LEASES.api_version,
+            "kind": LEASES.kind,
+            "metadata": metadata,
+            "spec": spec,
+        }
+        if found is None:
+            return self._host.create(LEASES, body, namespace=self.key.namespace)
+        return self._host.replace(LEASES, self.key, body)
+
+
+class Lease:
+    """The lock of a federation: ``acquire``, ``check`` before each write, ``release``.
+
+    ``duration`` is in seconds: others wait so long before they take over from a holder that is
+    silent; it renews eight times within it. ``told`` is called with a sentence for people when
+    there is something to wait for, and ``seconds_left`` are those for which this run may wait.
 
     Processes with the same ``holder`` hold it together: each renews it and has a fence of its own.
     """
 
     def __init__(
         self,
-        host: Member,
-        federation: str,
-        namespace: str,
+        records: LockRecords,
         *,
         holder: str = "",
         duration: float = LEASE_SECONDS,
@@ -131,12 +238,10 @@ class Lease:
         seconds_left: Callable[[], float] = lambda: inf,
     ) -> None:
         self.holder = holder or holder_name()
-        self.key = ObjectKey("coordination.k8s.io", "Lease", namespace, f"federation-{federation}")
         self.duration = max(duration, SHORTEST_SECONDS)
         self.renew_every = self.duration / 8
         self.fence_after = self.duration / 2
-        self._host = host
-        self._federation = federation
+        self._records = records
         self._clock, self._now, self._pause, self._told = clock, now, pause, told
         self._seconds_left = seconds_left
         self._lock = threading.Lock()
@@ -145,13 +250,13 @@ class Lease:
         self._lost = "it was not acquired"
         self._renewed_at = 0.0
         self._asked_for = False
-        self._current: Object = {}
+        self._current = UNHELD
         self._ended = threading.Event()
         self._thread: threading.Thread | None = None
 
     @property
     def where(self) -> str:
-        return f"Lease {self.key.namespace}/{self.key.name}"
+        return self._records.where
 
     # -- getting it ------------------------------------------------------------------------
 
@@ -159,26 +264,19 @@ class Lease:
         """Hold it from now on, and renew it in a thread; True when somebody else had it first.
 
         A holder that is seen alive is waited for ``wait`` seconds; one that is silent is watched
-        until its Lease has expired, however long ``wait`` is, if there is the time.
+        until its record has expired, however long ``wait`` is, if there is the time.
 
-        Raises LeaseLost with who holds it and since when; ReconcileError when the host cluster
-        refuses or does not answer.
+        Raises LeaseLost with who holds it and since when; NoMajority; ReconcileError when the
+        host cluster refuses or does not answer.
         """
         try:
             waited = self._take(wait)
-        except Forbidden as error:
-            raise self._trouble(error, "grant get, create and update of leases there") from error
-        except NotFound as error:
-            advice = f"kubectl create namespace {self.key.namespace}, in the host cluster"
-            raise self._trouble(error, advice) from error
         except ClusterError as error:
-            raise self._trouble(error, error.hint) from error
+            advice = self._records.advice(error)
+            raise ReconcileError(f"{self.where} cannot be had: {error}", hint=advice) from error
         self._thread = threading.Thread(target=self._keep, name="lease", daemon=True)
         self._thread.start()
         return waited
-
-    def _trouble(self, error: ClusterError, hint: str) -> ReconcileError:
-        return ReconcileError(f"{self.where} cannot be had: {error}", hint=hint)
 
     def _take(self, wait: float) -> bool:
         began = self._clock()
@@ -187,16 +285,13 @@ class Lease:
         alive = False
         while True:
             asked_at = self._clock()
-            found = self._host.get(LEASES, self.key)
-            if found is None:
-                if self._write({}):
-                    return seen is not None
-                continue
-            record = LeaseRecord.of(found)
-            if record.holder in ("", self.holder) or (
-                record == seen and asked_at - seen_at >= record.duration
+            record = self._records.read()
+            if (
+                record is None
+                or record.holder in ("", self.holder)
+                or (record == seen and asked_at - seen_at >= record.duration)
             ):
-                if self._write(found):
+                if self._write(record):
                     return seen is not None
                 continue
             if record != seen:
@@ -224,47 +319,17 @@ class Lease:
             hint="wait for it with --lock-timeout 5m, or look at what it does",
         )
 
-    def _write(self, found: Object) -> bool:
-        """Make ``found`` (empty: a new one) ours; False when somebody was quicker."""
-        before = LeaseRecord.of(found)
+    def _write(self, found: LeaseRecord | None) -> bool:
+        """Make ``found`` (None: a new one) ours; False when somebody was quicker."""
         sent_at = self._clock()
-        time_now = _micro_time(self._now())
-        mine = before.holder == self.holder
-        spec = {
-            "holderIdentity": self.holder,
-            "leaseDurationSeconds": max(1, round(self.duration)),
-            "acquireTime": before.acquired if mine and before.acquired else time_now,
-            "renewTime": time_now,
-            "leaseTransitions": before.transitions + (0 if mine or not found else 1),
-        }
+        wanted = (found or UNHELD).held_by(self.holder, self._now(), self.duration)
         self._asked_for = True
-        try:
-            written = self._put(found, spec)
-        except Conflict:
+        if not self._records.write(found, wanted):
             return False
-        self.epoch = LeaseRecord.of(written).transitions
+        self.epoch = wanted.transitions
         with self._lock:
-            self._current, self._renewed_at, self._lost = written, sent_at, ""
+            self._current, self._renewed_at, self._lost = wanted, sent_at, ""
         return True
-
-    def _put(self, found: Object, spec: Object) -> Object:
-        metadata = dict(found.get("metadata") or {})
-        metadata.pop("managedFields", None)
-        metadata |= {"name": self.key.name, "namespace": self.key.namespace}
-        metadata["labels"] = {
-            **(metadata.get("labels") or {}),
-            "app.kubernetes.io/managed-by": "federation-reconciler",
-            "federation.reconciler.dev/federation": self._federation,
-        }
-        body = {
-            "apiVersion": LEASES.api_version,
-            "kind": LEASES.kind,
-            "metadata": metadata,
-            "spec": spec,
-        }
-        if found:
-            return self._host.replace(LEASES, self.key, body)
-        return self._host.create(LEASES, body, namespace=self.key.namespace)
 
     # -- keeping it ------------------------------------------------------------------------
 
@@ -290,34 +355,27 @@ class Lease:
                 self._renew()
             except LeaseLost:
                 return
-            except ClusterError:
+            except (ClusterError, NoMajority):
                 # Tried again until the fence falls.
                 continue
 
     def _renew(self) -> None:
         for _ in range(3):
             sent_at = self._clock()
-            spec = {**self._current["spec"], "renewTime": _micro_time(self._now())}
-            try:
-                written = self._put(self._current, spec)
-            except NotFound:
-                self._lose(f"{self.where} was deleted")
-            except (Conflict, Invalid):
-                # Somebody may only have touched its labels, or an answer to us was lost. To some
-                # servers the update of a Lease that is gone is an invalid creation.
-                found = self._host.get(LEASES, self.key)
-                if found is None:
-                    self._lose(f"{self.where} was deleted")
-                record = LeaseRecord.of(found)
-                if record.holder != self.holder:
-                    self._lose(f"another run took the lock over: {record.told}")
-                if record.transitions != self.epoch:
-                    self._lose(f"another run held the lock meanwhile ({self.where})")
-                self._current = found
-            else:
+            wanted = self._current.held_by(self.holder, self._now(), self.duration)
+            if self._records.write(self._current, wanted):
                 with self._lock:
-                    self._current, self._renewed_at = written, sent_at
+                    self._current, self._renewed_at = wanted, sent_at
                 return
+            # Somebody may only have touched its labels, or an answer to us was lost.
+            found = self._records.read()
+            if found is None:
+                self._lose(f"{self.where} was deleted")
+            if found.holder != self.holder:
+                self._lose(f"another run took the lock over: {found.told}")
+            if found.transitions != self.epoch:
+                self._lose(f"another run held the lock meanwhile ({self.where})")
+            self._current = found
 
     def _lose(self, why: str) -> NoReturn:
         with self._lock:
@@ -344,14 +402,11 @@ class Lease:
             # Nothing to give back; what is held by this name is held by others that share it.
             return ""
         try:
-            found = self._host.get(LEASES, self.key)
-            if found is None or LeaseRecord.of(found).holder != self.holder:
-                return ""
-            spec = {k: v for k, v in found["spec"].items() if k != "holderIdentity"}
-            self._put(found, {**spec, "renewTime": _micro_time(self._now())})
-        except Conflict:
-            return ""
-        except ClusterError as error:
+            found = self._records.read()
+            if found is not None and found.holder == self.holder:
+                freed = replace(found, holder="", renewed=_micro_time(self._now()))
+                self._records.write(found, freed)
+        except (ClusterError, NoMajority) as error:
             return f"{self.where} could not be released, and expires by itself: {error}"
         return ""
 

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from math import inf
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Protocol, Self
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from msgspec.structs import replace
 
@@ -23,10 +23,20 @@ from reconciler.cluster.connect import Connector
 from reconciler.cluster.kubeconfig import in_cluster
 from reconciler.federation.model import Federation
 from reconciler.lock.file_lock import FileLock
-from reconciler.lock.lease import RELEASE_SECONDS, Lease
+from reconciler.lock.lease import (
+    RELEASE_SECONDS,
+    KubernetesLease,
+    Lease,
+    LockRecords,
+    longest_write,
+)
 from reconciler.shard.round import Round
 from reconciler.shard.split import Shard, shard_of
 from reconciler.state.run_memory import AUTO_STATE, CONFIG_MAP, host_namespace
+
+if TYPE_CHECKING:
+    from reconciler.seats.document import RegisterDocument
+    from reconciler.seats.register import Register
 
 AUTO, LEASE, FILE, NONE = "auto", "lease", "file", "none"
 
@@ -73,14 +83,23 @@ class RunLock:
     ) -> None:
         self.release()
 
-    def take(self, connector: Connector, federation: Federation) -> bool:
+    def take(
+        self, connector: Connector, federation: Federation, register: Register | None = None
+    ) -> bool:
         """Hold it; True when another run had it first, so that what was read may be old.
 
-        Raises LeaseLost with the holder's name, ReconcileError where there can be no lock.
+        ``register`` is there where the Federation has seats. Raises LeaseLost with the holder's
+        name, NoMajority, ReconcileError where there can be no lock.
         """
         options, shard = self._options, shard_of(self._options)
         self._lock = _choose(
-            options, shard, connector, federation, self._told, lambda: self._seconds_left()
+            options,
+            shard,
+            connector,
+            federation,
+            register,
+            self._told,
+            lambda: self._seconds_left(),
         )
         wait = min(options.lock_timeout, options.time_left())
         waited = self._lock.acquire(wait) if self._lock else False
@@ -91,6 +110,22 @@ class RunLock:
             epoch = self._lock.epoch
             self.round = Round(host, federation.name, namespace, shard, epoch, check=self.check)
         return waited
+
+    @property
+    def longest_write(self) -> float | None:
+        """For how many seconds one write may last under it; None: as long as it takes."""
+        return longest_write(self._lock.duration) if isinstance(self._lock, Lease) else None
+
+    def holds(self, document: RegisterDocument) -> bool:
+        """Whether it is this run's by what the seats say."""
+        from reconciler.lock.register_lock import lock_record
+
+        record = lock_record(document)
+        return (
+            record is not None
+            and isinstance(self._lock, Lease)
+            and (record.holder, record.transitions) == (self._lock.holder, self._lock.epoch)
+        )
 
     def check(self) -> None:
         """Raises LeaseLost when this run must not write any more."""
@@ -128,6 +163,7 @@ def _choose(
     shard: Shard | None,
     connector: Connector,
     federation: Federation,
+    register: Register | None,
     told: Callable[[str], None],
     seconds_left: Callable[[], float],
 ) -> Lock | None:
@@ -138,18 +174,23 @@ def _choose(
         kind = LEASE
     if kind == AUTO:
         at_home = in_cluster() is not None or bool(options.host_context)
-        shared = options.state == CONFIG_MAP or (at_home and not options.sandbox)
+        shared = bool(register) or options.state == CONFIG_MAP or (at_home and not options.sandbox)
         kind = LEASE if shared else FILE
     if kind == NONE:
         return None
     if kind == FILE:
         return FileLock(_path(options, federation), told=told)
-    settings = (*_QUICK, ("seconds_left", seconds_left))
-    host = replace(connector, fence=None, settings=settings).host()
+    records: LockRecords
+    if register is None:
+        settings = (*_QUICK, ("seconds_left", seconds_left))
+        host = replace(connector, fence=None, settings=settings).host()
+        records = KubernetesLease(host, federation.name, host_namespace(federation))
+    else:
+        from reconciler.lock.register_lock import RegisterRecords
+
+        records = RegisterRecords(register)
     return Lease(
-        host,
-        federation.name,
-        host_namespace(federation),
+        records,
         holder=f"round-{shard.round}" if shard else "",
         duration=options.lease_duration,
         told=told,

@@ -16,6 +16,8 @@ from reconciler.api.errors import (
     BadInput,
     ClusterError,
     GuardViolation,
+    LeaseLost,
+    NoMajority,
     ReconcileError,
     StalePlan,
     UsageError,
@@ -88,6 +90,7 @@ from reconciler.state.run_memory import (
     recall_memory,
     remember,
     remember_commit,
+    uses_seats,
 )
 from reconciler.state.stores import MemoryStore, Remembered
 
@@ -106,7 +109,7 @@ class Prepared(Struct, frozen=True):
     again; ``moving`` are the workloads of which a cluster is to run more than when all is well;
     ``connect`` makes members of any cluster of ``state``, ``identified`` those that are the API
     server that they were. ``round`` is there where several
-    pods share the run.
+    pods share the run. ``blocked`` is why nothing at all may be written: no majority of the seats.
     """
 
     plan: Plan
@@ -120,6 +123,7 @@ class Prepared(Struct, frozen=True):
     identified: Connect
     records: DnsPlan | None = None
     round: Round | None = None
+    blocked: NoMajority | None = None
 
     @property
     def state(self) -> DesiredState:
@@ -140,13 +144,16 @@ def make_plan(
     plan.
     """
     progress = progress or NoProgress()
-    repository, connector, published = _read_under(lock, options)
+    start = _read_under(lock, options)
+    repository, connector, published = start.repository, start.connector, start.published
+    if start.blocked:
+        options = replace(options, plan_only=True)
     state, now = repository.state, options.clock()
     _check_names(state, options.clusters)
     outages = simulated_outages(state, options.simulate_outages)
     usual = schedule(state)
     claimant = repository.claimant(take_over=options.take_over, clusters=options.clusters)
-    recall = recall_memory(options, connector, state.federation, claimant)
+    recall = recall_memory(options, connector, state.federation, claimant, start.store)
     servers = recall.known_servers if not options.sandbox else Servers()
     fleet = RunInputs(
         state,
@@ -176,7 +183,12 @@ def make_plan(
     untold: list[str] = []
     if lock and lock.round and not published:
         recall, untold = keep_begun(
-            recall, repository.source, connector, state.federation, fleet.commit
+            recall,
+            repository.source,
+            connector,
+            state.federation,
+            fleet.commit,
+            seat=connector.seat,
         )
         recall = _announce(lock.round, fleet, decided, recall)
     rendering = fleet.rendering
@@ -231,6 +243,7 @@ def make_plan(
             *([str(without_git)] if without_git else []),
             *distrust,
             *untold,
+            *start.warnings,
             *recall.warnings,
             *sorted(set(connector.told)),
             *decided.warnings,
@@ -257,6 +270,7 @@ def make_plan(
         identified(connect, claimant, servers),
         records,
         lock.round if lock else None,
+        start.blocked,
     )
 
 
@@ -342,11 +356,24 @@ def open_memory(options: RunOptions) -> tuple[MemoryStore, Remembered, tuple[str
     return store, found, tuple(sorted(cluster.name for cluster in state.clusters))
 
 
-def _read_under(lock: RunLock | None, options: RunOptions) -> tuple[Repository, Connector, bytes]:
-    """The repository, read while the lock is held; a connector that heeds it; what was decided.
+class RunStart(Struct, frozen=True):
+    """What a run reads before it looks at its members.
 
-    Nothing was decided yet unless several pods share the run, and another one of them did.
+    ``published`` is what another pod decided; nothing unless several share the run, and one of
+    them did. ``store`` is where it remembers, where that is open already. ``blocked`` is why
+    nothing may be written; ``warnings`` are what people should know of the seats.
     """
+
+    repository: Repository
+    connector: Connector
+    published: bytes = b""
+    store: MemoryStore | None = None
+    blocked: NoMajority | None = None
+    warnings: tuple[str, ...] = ()
+
+
+def _read_under(lock: RunLock | None, options: RunOptions) -> RunStart:
+    """The repository, read while the lock is held; a connector that heeds it."""
     if options.shard and not (lock is None or in_host_cluster(options)):
         raise UsageError(
             "--shard needs a memory that the pods share, in the host cluster",
@@ -354,21 +381,54 @@ def _read_under(lock: RunLock | None, options: RunOptions) -> tuple[Repository, 
         )
     repository = read(options, ask_members=True)
     connector = _connector(options, repository.state)
+    seats = None
+    if uses_seats(options, repository.state.federation):
+        from reconciler.run.at_seats import AtSeats
+
+        seats = AtSeats(repository.state, connector, options)
     if lock is None:
-        return repository, connector, b""
-    if lock.take(connector, repository.state.federation):
+        store, troubles = seats.only_read() if seats else (None, ())
+        return RunStart(repository, connector, store=store, warnings=troubles)
+    try:
+        waited = lock.take(
+            connector, repository.state.federation, seats.register if seats else None
+        )
+    except NoMajority as error:
+        if seats is None or options.shard:
+            raise
+        store, troubles = seats.only_read()
+        connector = replace(connector, fence=_raising(error), first_use="tell")
+        return RunStart(repository, connector, b"", store, error, troubles)
+    except LeaseLost:
+        if seats:
+            seats.leave_look()
+        raise
+    if waited:
         # The run that had it may have applied a newer commit than the one that was read.
         repository = _again(repository, options)
-    connector = replace(connector, fence=lock.check)
+    limit = lock.longest_write
+    settings = (*connector.settings, *((("longest_write", limit),) if limit else ()))
+    connector = replace(connector, fence=lock.check, settings=settings)
+    start = RunStart(repository, connector)
+    if seats:
+        shared, troubles = seats.under_lock(lock)
+        start = replace(start, store=shared, warnings=troubles)
     if lock.round is None:
-        return repository, connector, b""
+        return start
     if not repository.checkout.commit or repository.checkout.dirty:
         raise UsageError("--shard needs a commit, so that all pods read the same")
     published = _decision_of(lock.round, connector)
     if published and commit_of(published) != repository.checkout.commit:
         # The branch has moved on since.
         repository = _again(repository, replace(options, ref=commit_of(published)))
-    return repository, connector, published
+    return replace(start, repository=repository, published=published)
+
+
+def _raising(error: ReconcileError) -> Callable[[], None]:
+    def fence() -> None:
+        raise error
+
+    return fence
 
 
 def _again(before: Repository, options: RunOptions) -> Repository:
@@ -405,6 +465,8 @@ def apply_plan(
 
     progress = progress or NoProgress()
     plan = prepared.plan
+    if prepared.blocked:
+        raise prepared.blocked
     if plan.simulated_outages:
         raise UsageError("a simulated outage can only be planned", hint="add --plan")
     # What was decided is remembered before it is acted upon: a run that dies has not forgotten.
@@ -424,6 +486,7 @@ def apply_plan(
             prepared.connector,
             prepared.federation,
             plan.commit,
+            seat=prepared.connector.seat,
         )
     # A name leaves what is down, or about to be pruned, before anything else is done.
     records = write_records(prepared.records, prepared.connector, stopped)
@@ -572,6 +635,8 @@ def _connector(options: RunOptions, state: DesiredState) -> Connector:
         seconds_left=seconds_left,
         allow=options.allow_access,
         first_use="tell" if options.plan_only else "pin",
+        seats=state.seats,
+        seat=options.seat,
     )
 
 

@@ -71,6 +71,14 @@ PATIENCE_SECONDS = 15.0
 """For a majority, with all the tries that it takes."""
 
 
+def dissolved(where: str) -> ReconcileError:
+    """That the register was given up."""
+    return ReconcileError(
+        f"{where} was dissolved",
+        hint="take spec.seats out of the Federation; reconcile seats init makes another",
+    )
+
+
 def register_key(federation: str, namespace: str) -> ObjectKey:
     """The ConfigMap that is a seat's copy."""
     return ObjectKey("", "ConfigMap", namespace, f"federation-{federation}-seat")
@@ -162,6 +170,8 @@ class Register:
         self._look: str | None = None
         self._attempt = Attempt(self.by, tuple(sorted(self._members)))
         self._highest = 0
+        self.chosen: RegisterDocument | None = None
+        """What this proposer last knew to be chosen; others may have changed it since."""
 
     @property
     def where(self) -> str:
@@ -181,6 +191,22 @@ class Register:
             # What was promised to this proposer before still holds where it can still be seen.
             self._attempt = replace(attempt, stage=self._attempt.stage, silent={})
             return self._reading(attempt)
+
+    def latest(self) -> RegisterDocument:
+        """The document that ``read`` finds. Raises NoMajority where it may be an old one, and
+        ReconcileError where there is none, or it was dissolved."""
+        with self._lock:
+            reading = self.read()
+            if not reading.majority or reading.document is None:
+                raise self._no_majority(self._attempt)
+            if reading.document.dissolved:
+                raise dissolved(self.where)
+            return reading.document
+
+    def reading(self) -> Reading:
+        """What was read and written last, without a request."""
+        with self._lock:
+            return self._reading(self._attempt)
 
     def _reading(self, attempt: Attempt) -> Reading:
         latest = protocol.latest(attempt.seen, attempt.known)
@@ -232,9 +258,11 @@ class Register:
         with a function that asks whether it was is safe.
         """
         with self._lock:
+            self.chosen = None
             document = self._change(function)
             if document.configuration.previous:
                 document = self._change(_joined)
+            self.chosen = document
             return document
 
     def settle(self) -> RegisterDocument:
@@ -310,9 +338,7 @@ class Register:
         if after == before:
             return before
         if before.dissolved:
-            raise ReconcileError(
-                f"{self.where} was dissolved", hint="take spec.seats out of the Federation"
-            )
+            raise dissolved(self.where)
         return replace(after, version=before.version + 1)
 
     def _promises(self, attempt: Attempt, deadline: float) -> Attempt:
@@ -426,30 +452,34 @@ class Register:
 
     def replace_seat(self, old: str, new: str) -> RegisterDocument:
         """``new`` instead of ``old``, which need not answer. Raises NoMajority, ReconcileError."""
-        return self._reconfigure(leaves=old, comes=new)
+        return self.change_seats(leaves=old, comes=new)
 
     def add_seat(self, name: str) -> RegisterDocument:
         """One more. Raises NoMajority, ReconcileError."""
-        return self._reconfigure(comes=name)
+        return self.change_seats(comes=name)
 
     def remove_seat(self, name: str) -> RegisterDocument:
         """One less; it need not answer. Raises NoMajority, ReconcileError."""
-        return self._reconfigure(leaves=name)
+        return self.change_seats(leaves=name)
 
     def repair_seat(self, name: str) -> RegisterDocument:
         """A full copy for a seat whose own was lost or set back, from when on it counts again."""
-        return self._reconfigure(leaves=name, comes=name)
+        return self.change_seats(leaves=name, comes=name)
 
     def dissolve(self) -> RegisterDocument:
         """Give the register up: the document stays to be read, and is never changed again."""
         return self.change(lambda document: replace(document, dissolved=True))
 
-    def _reconfigure(self, *, leaves: str = "", comes: str = "") -> RegisterDocument:
+    def change_seats(self, *, leaves: str = "", comes: str = "") -> RegisterDocument:
+        """``comes`` instead of ``leaves``; either may be "". The same name twice: its copy anew.
+
+        Raises NoMajority, ReconcileError.
+        """
         with self._lock:
             before = self.change(lambda document: document)
             names = {seat.name for seat in before.configuration.seats}
             if comes and comes != leaves and comes in names:
-                return before if leaves not in names else self._reconfigure(leaves=leaves)
+                return before if leaves not in names else self.change_seats(leaves=leaves)
             if leaves and leaves not in names and comes not in names:
                 raise ReconcileError(
                     f"{leaves} is none of the seats {', '.join(sorted(names))}",

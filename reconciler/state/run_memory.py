@@ -49,17 +49,22 @@ class RunMemory(Struct, frozen=True):
 
 
 def recall_memory(
-    options: RunOptions, connector: Connector, federation: Federation, claimant: Claimant
+    options: RunOptions,
+    connector: Connector,
+    federation: Federation,
+    claimant: Claimant,
+    store: MemoryStore | None = None,
 ) -> RunMemory:
     """What earlier runs left; a damaged memory is an empty one, with a warning.
 
     A run that writes must have read it: what it may apply depends on what was applied before. So
     it raises ReconcileError when it cannot, when the repository was applied under another name
     before, or when another repository remembers there; one that only plans gets warnings.
+    ``store`` is where it is kept, if that is open already.
     """
     empty = FleetMemory()
     try:
-        store = open_store(options, connector, federation)
+        store = store or open_store(options, connector, federation)
         found = store.read()
     except ReconcileError as error:
         if not options.plan_only:
@@ -120,6 +125,12 @@ def _renamed(options: RunOptions, store: MemoryStore, federation: Federation) ->
 
 def open_store(options: RunOptions, connector: Connector, federation: Federation) -> MemoryStore:
     """The place where this run remembers. Raises ReconcileError when the host has no address."""
+    if uses_seats(options, federation):
+        from reconciler.seats.access import open_register
+        from reconciler.state.register_store import RegisterStore
+
+        opened = open_register(connector, federation, host_namespace(federation))
+        return RegisterStore(opened.register)
     if in_host_cluster(options):
         namespace = host_namespace(federation)
         return ConfigMapStore(connector.host(), federation.name, namespace, digest_of(options))
@@ -134,6 +145,13 @@ def host_namespace(federation: Federation) -> str:
     Not what the repository says, which would let a head choose what is remembered of it.
     """
     return own_namespace() or federation.namespace
+
+
+def uses_seats(options: RunOptions, federation: Federation) -> bool:
+    """Whether lock and memory are at the Federation's seats; simulated ones where that is asked
+    for."""
+    shared = options.state == CONFIG_MAP or (options.state in AUTO_STATE and not options.sandbox)
+    return bool(federation.seats) and shared
 
 
 def in_host_cluster(options: RunOptions) -> bool:

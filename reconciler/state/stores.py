@@ -9,7 +9,7 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
@@ -32,6 +32,8 @@ CONFIG_MAPS = RESTMapping("v1", "ConfigMap", "configmaps", namespaced=True)
 ENTRY = "memory.json"
 TRIES = 5
 SOURCE = "federation.reconciler.dev/source"
+MOVED = "federation.reconciler.dev/moved-to-seats"
+"""An annotation: what is remembered here was taken over by these seats."""
 
 
 class Remembered(Struct, frozen=True):
@@ -163,6 +165,15 @@ class ConfigMapStore:
 
     def read(self) -> Remembered:
         found = self._host.get(CONFIG_MAPS, self._key)
+        if seats := _moved_to(found):
+            raise ReconcileError(
+                f"{self.where} was taken over by the seats {seats}",
+                hint="put them back into the Federation's spec.seats, or end them: "
+                "reconcile seats dissolve",
+            )
+        return self._remembered(found)
+
+    def _remembered(self, found: Object | None) -> Remembered:
         if found is None:
             return Remembered(FleetMemory())
         version = str(found["metadata"].get("resourceVersion", ""))
@@ -172,7 +183,12 @@ class ConfigMapStore:
         return _remembered(text.encode(), version, self.where)
 
     def write(self, memory: FleetMemory, version: str) -> str:
+        return self._write(memory, version, {})
+
+    def _write(self, memory: FleetMemory, version: str, annotations: Mapping[str, str]) -> str:
         body = self._body(memory)
+        if annotations:
+            body["metadata"]["annotations"] = dict(annotations)
         try:
             if version:
                 body["metadata"]["resourceVersion"] = version
@@ -193,6 +209,35 @@ class ConfigMapStore:
                 f"{self.where} cannot be written: {error}", hint=error.hint
             ) from error
         return str(written["metadata"].get("resourceVersion", ""))
+
+    def move_to(self, seats: Sequence[str]) -> FleetMemory | None:
+        """Mark it as taken over by these seats, and return what it holds; None: there was none.
+
+        From then on no run reads it. Raises ReconcileError, also where it is damaged.
+        """
+        found = self._host.get(CONFIG_MAPS, self._key)
+        remembered = self._remembered(found)
+        if remembered.problem:
+            raise ReconcileError(
+                f"{remembered.problem}; it cannot be taken over",
+                hint="mend it, or delete it to begin without what earlier runs remember",
+            )
+        if not _moved_to(found):
+            self._write(remembered.memory, remembered.version, {MOVED: ",".join(seats)})
+        return remembered.memory if found is not None else None
+
+    def move_back(self, memory: FleetMemory) -> None:
+        """Remember here again. Raises ReconcileError where somebody did so meanwhile."""
+        found = self._host.get(CONFIG_MAPS, self._key)
+        remembered = self._remembered(found)
+        if found is not None and not _moved_to(found):
+            if remembered.memory == memory:
+                return
+            raise ReconcileError(
+                f"{self.where} has a memory of its own",
+                hint="delete it, if what the seats remember is to hold, and run this again",
+            )
+        self._write(memory, remembered.version, {})
 
     def namesakes(self) -> tuple[str, ...]:
         if not self._source:
@@ -221,6 +266,12 @@ class ConfigMapStore:
             },
             "data": {ENTRY: encode_memory(memory).decode()},
         }
+
+
+def _moved_to(found: Object | None) -> str:
+    """The seats that took a ConfigMap over, for people; empty: none did."""
+    annotations = map_of(map_of((found or {}).get("metadata")).get("annotations"))
+    return str(annotations.get(MOVED) or "").replace(",", ", ")
 
 
 def _remembered(data: bytes, version: str, where: str = "") -> Remembered:

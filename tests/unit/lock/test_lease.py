@@ -11,7 +11,7 @@ from kubesim.fleet import Sandbox
 from reconciler.api.errors import LeaseLost, ReconcileError
 from reconciler.api.objects import ObjectKey
 from reconciler.cluster.client import Member
-from reconciler.lock.lease import LEASES, Lease, LeaseRecord
+from reconciler.lock.lease import LEASES, KubernetesLease, Lease, LeaseRecord
 
 KEY = ObjectKey("coordination.k8s.io", "Lease", "federation-system", "federation-shop")
 
@@ -41,9 +41,7 @@ class Runs:
 
     def lease(self, holder: str, *, wall_clock: float = 1_700_000_000, **given: Any) -> Lease:
         lease = Lease(
-            self.host,
-            "shop",
-            "federation-system",
+            KubernetesLease(self.host, "shop", "federation-system"),
             holder=holder,
             clock=self.clock,
             now=lambda: wall_clock + self.clock.now,
@@ -241,7 +239,7 @@ def test_renewals_go_on_while_the_host_cluster_fails_for_a_while(
     simulated_runs: Runs, sandbox: Sandbox
 ) -> None:
     """With real time: the thread renews every quarter second, and the host is away for one."""
-    lease = Lease(simulated_runs.host, "shop", "federation-system", duration=2)
+    lease = Lease(KubernetesLease(simulated_runs.host, "shop", "federation-system"), duration=2)
     lease.acquire()
     simulated_runs.leases.append(lease)
     fault = sandbox.cluster("host").faults.error(403, method="PUT", count=2)
@@ -268,7 +266,7 @@ def test_a_missing_namespace_is_told_with_the_command_that_makes_it(
     simulated_runs: Runs, simulated_host: Member
 ) -> None:
     with pytest.raises(ReconcileError) as told:
-        Lease(simulated_host, "shop", "nowhere").acquire()
+        Lease(KubernetesLease(simulated_host, "shop", "nowhere")).acquire()
     assert "kubectl create namespace nowhere" in told.value.hint
 
 

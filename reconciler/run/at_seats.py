@@ -1,0 +1,109 @@
+"""A run of a Federation that has seats: its register, opened, followed and told of."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from reconciler.api.errors import MemoryChanged, NoMajority, ReconcileError
+from reconciler.api.options import RunOptions
+from reconciler.cluster.connect import Connector
+from reconciler.federation.model import DesiredState
+from reconciler.lock.run_lock import RunLock
+from reconciler.seats.access import SeatChange, next_change, open_register
+from reconciler.seats.register import Reading, Register
+from reconciler.state.memory import FleetMemory
+from reconciler.state.register_store import RegisterStore, remembered_in
+from reconciler.state.run_memory import host_namespace
+from reconciler.state.stores import Remembered
+
+
+class AtSeats:
+    """The register of a run. Raises UsageError in a pod that does not say at which seat it is."""
+
+    def __init__(self, state: DesiredState, connector: Connector, options: RunOptions) -> None:
+        federation = state.federation
+        self._state, self._connector, self._options = state, connector, options
+        self.opened = open_register(connector, federation, host_namespace(federation))
+
+    @property
+    def register(self) -> Register:
+        """To be shared by the lock and the memory: together they cost few requests."""
+        return self.opened.register
+
+    def only_read(self) -> tuple[ReadOnlyStore, tuple[str, ...]]:
+        """The memory as the seats that answer have it, and what is wrong with seats.
+
+        Raises ReconcileError where there is no register.
+        """
+        reading = self.register.read()
+        if reading.document is None and reading.majority:
+            self.register.latest()
+        told = [] if reading.majority else ["no majority of the seats answers and counts"]
+        return ReadOnlyStore(reading, self.register.where), (*told, *self._troubles(reading))
+
+    def under_lock(self, lock: RunLock) -> tuple[RegisterStore, tuple[str, ...]]:
+        """The memory while the lock is held, and what is wrong with seats.
+
+        Copies that do not count are written anew, and the register follows Git by one seat.
+        Raises SourceError where Git asks for more than that.
+        """
+        warnings = list(self._mend())
+        return RegisterStore(self.register, lock.holds), tuple(warnings)
+
+    def _mend(self) -> Sequence[str]:
+        reading = self.register.reading()
+        document = reading.document
+        if document is None:
+            return ()
+        warnings = list(self._troubles(reading))
+        now = [seat.name for seat in document.configuration.seats]
+        living = [one.name for one in reading.seats.values() if one.state == "counts"]
+        federation = self._state.federation
+        change = next_change(now, federation.seats, living, federation.position)
+        lost = [n for n in now if reading.seats[n].state in ("lost", "aged")]
+        for name in lost:
+            warnings += self._changed(
+                SeatChange(name, name), f"seat {name}: its copy was written anew, and counts again"
+            )
+        if change is not None:
+            words = " and ".join(
+                [f"{change.comes} became a seat"] * bool(change.comes)
+                + [f"{change.leaves} is none any more"] * bool(change.leaves)
+            )
+            warnings += self._changed(change, f"seats: {words}, as Git says")
+        return warnings
+
+    def _changed(self, change: SeatChange, done: str) -> list[str]:
+        try:
+            self.register.change_seats(leaves=change.leaves, comes=change.comes)
+        except NoMajority:
+            raise
+        except ReconcileError as error:
+            return [f"seats: {error}" + (f" ({error.hint})" if error.hint else "")]
+        return [done]
+
+    def _troubles(self, reading: Reading) -> tuple[str, ...]:
+        return self.opened.explained(reading).problems
+
+    def leave_look(self) -> None:
+        """How the clusters look from here, for the runs of other seats: this one has no lock."""
+
+
+class ReadOnlyStore:
+    """What was read once; it takes nothing."""
+
+    def __init__(self, reading: Reading, where: str) -> None:
+        self._reading = reading
+        self.where = where
+
+    def read(self) -> Remembered:
+        document = self._reading.document
+        return (
+            Remembered(FleetMemory()) if document is None else remembered_in(document, self.where)
+        )
+
+    def write(self, _memory: FleetMemory, _version: str) -> str:
+        raise MemoryChanged(f"{self.where} was only read")
+
+    def namesakes(self) -> tuple[str, ...]:
+        return ()
