@@ -359,7 +359,7 @@ def init(
     out = settings.console.out
     store = _memory_of_host(settings, opened) if settings.options.host_context else None
     if store is None and document is None:
-        _check_nothing_is_left(settings, opened, status)
+        _check_nothing_is_left(opened, status, _all_contexts(context, contexts))
     made = document is not None and not document.dissolved
     if made and set(status.voters) == set(names) and status.reading.settled and store is None:
         out("The register is there already; nothing was to be done.")
@@ -462,7 +462,7 @@ def _memory_of_host(settings: CommandSettings, opened: OpenedSeats) -> ConfigMap
 
 
 def _check_nothing_is_left(
-    settings: CommandSettings, opened: OpenedSeats, status: SeatsStatus
+    opened: OpenedSeats, status: SeatsStatus, contexts: Mapping[str, str]
 ) -> None:
     """Raises UsageError where a seat was the host until now, and its memory would be left."""
     from reconciler.seats.access import seat_member
@@ -474,7 +474,7 @@ def _check_nothing_is_left(
     for name in federation.seats:
         if status.reading.seats[name].state == "unreachable":
             continue
-        member = seat_member(opened.connector, name, dict(opened.opened.contexts).get(name, ""))
+        member = seat_member(opened.connector, name, contexts.get(name, ""))
         if member.get(CONFIG_MAPS, key) is not None:
             raise UsageError(
                 f"runs remember in {name} ({key.namespace}/{key.name}), which would be left",
