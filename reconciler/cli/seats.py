@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import click
 from msgspec import Struct
-from msgspec.structs import replace
 
-from reconciler.api.errors import ClusterError, ReconcileError, UsageError
+from reconciler.api.errors import ReconcileError, UsageError
 from reconciler.cli.command_group import LimitedCommand, grouped_help
 from reconciler.cli.console import styled
 from reconciler.cli.exit_codes import Exit
@@ -20,10 +20,12 @@ from reconciler.cli.settings import Command, CommandSettings, merged, option, ru
 from reconciler.cli.tables import age, table
 
 if TYPE_CHECKING:
-    from reconciler.cluster.client import Member
     from reconciler.cluster.connect import Connector
     from reconciler.federation.model import DesiredState
-    from reconciler.seats.register import Reading, Register
+    from reconciler.lock.lease import Lease, LockRecords
+    from reconciler.seats.access import OpenedRegister
+    from reconciler.seats.register import Register
+    from reconciler.state.stores import ConfigMapStore
     from reconciler.status.seats import SeatsStatus
 
 RUN, CLUSTER, OUTPUT = "What to do", "Clusters", "Output"
@@ -98,7 +100,7 @@ def reaching(command: Command) -> Command:
             help="How a seat is reached. [default: by the context of its name, else as its "
             "Cluster says]",
         ),
-        run_options("kubeconfig", "host_context", heading=CLUSTER),
+        run_options("kubeconfig", "host_context", "seat", heading=CLUSTER),
         run_options("repository"),
         run_options("terminal"),
     ]
@@ -161,34 +163,23 @@ def seats(
 
 
 class OpenedSeats(Struct, frozen=True):
-    """The seats as far as they can be reached from here; ``unknown`` says why one cannot."""
+    """The repository, and the register as far as it can be reached from here."""
 
     state: DesiredState
     connector: Connector
-    register: Register
-    unknown: Mapping[str, str]
+    opened: OpenedRegister
+
+    @property
+    def register(self) -> Register:
+        return self.opened.register
 
     def status(self, now: float) -> SeatsStatus:
         from reconciler.status.seats import seats_status
 
-        reading = self.read()
+        reading = self.opened.explained(self.register.read())
         looks = {name: _look_of(one.look) for name, one in reading.seats.items() if one.look}
         federation = self.state.federation
         return seats_status(federation.name, federation.seats, reading, looks, now)
-
-    def read(self) -> Reading:
-        """The register, with the reasons why seats could not even be asked."""
-        reading = self.register.read()
-        found = dict(reading.seats)
-        for name, why in self.unknown.items():
-            known = found.get(name)
-            if known is not None and known.state == "unreachable":
-                found[name] = replace(known, why=why)
-            elif known is None:
-                from reconciler.seats.register import SeatReading
-
-                found[name] = SeatReading(name, "unreachable", why)
-        return replace(reading, seats=found)
 
 
 def _opened(
@@ -197,52 +188,30 @@ def _opened(
     """``more`` are clusters that are to become seats. Raises UsageError where Git has no seats."""
     from reconciler.cluster.connect import Connector
     from reconciler.run.repository import read_repository
-    from reconciler.seats.register import Register
+    from reconciler.seats.access import open_register
+    from reconciler.state.run_memory import host_namespace
 
     options = settings.options
     state = read_repository(options).state
     federation = state.federation
-    names = dict.fromkeys((*federation.seats, *contexts, *more))
-    if not names:
+    if not (federation.seats or contexts or more):
         raise UsageError(
             "the Federation has no spec.seats",
             hint="docs/seats.md tells the way from one host to three seats",
         )
+    wanted = {*federation.seats, *more}
     connector = Connector.from_file(
         options.kubeconfig,
         federation.namespace,
         host_context=options.host_context,
         seconds_left=options.time_left,
         allow=options.allow_access,
-        # One that keeps credentials may be the one that is gone.
-        retries=1,
+        seats=tuple(cluster for cluster in state.clusters if cluster.name in wanted),
+        seat=options.seat,
     )
-    members: dict[str, Member] = {}
-    unknown: dict[str, str] = {}
-    for name in names:
-        try:
-            members[name] = _member(connector, state, name, contexts.get(name, ""))
-        except ClusterError as error:
-            unknown[name] = str(error)
-    register = Register(members, federation.namespace, federation.name)
-    return OpenedSeats(state, connector, register, unknown)
-
-
-def _member(connector: Connector, state: DesiredState, name: str, context: str) -> Member:
-    """A seat's cluster, by whoever sits here, else by its own access. Raises ClusterError."""
-    from reconciler.api.errors import ClusterUnauthorized
-    from reconciler.cluster.kubeconfig import in_cluster
-
-    if not context and in_cluster() is None and name in connector.kubeconfig.contexts:
-        context = name
-    if context:
-        return replace(connector, host_context=context).host(name)
-    cluster = next((one for one in state.clusters if one.name == name), None)
-    if cluster is None:
-        raise ClusterUnauthorized(
-            name, "Git has no such Cluster", hint=f"give its context: --seat-context {name}=..."
-        )
-    return connector.member(cluster)
+    namespace = host_namespace(federation)
+    opened = open_register(connector, federation, namespace, contexts, more)
+    return OpenedSeats(state, connector, opened)
 
 
 def _look_of(text: str) -> Any:
@@ -316,12 +285,15 @@ def _seen(how: str) -> str:
 
 
 def _lock_words(lock: Mapping[str, Any], now: float) -> str:
+    """Who holds it, for how long, and how long ago it was renewed."""
     holder = str(lock.get("holder") or "")
     if not holder:
         return "free"
-    since = lock.get("acquired") or lock.get("since")
-    told = f" for {_ago(float(since), now)}" if isinstance(since, int | float) else ""
-    return f"held by {holder}{told}"
+    told = [f"held by {holder}"]
+    for word, name in (("for", "acquired"), ("renewed", "renewed")):
+        if (moment := _seconds(str(lock.get(name) or ""))) is not None:
+            told.append(f"{word} {_ago(moment, now)}" + (" ago" if name == "renewed" else ""))
+    return ", ".join([" ".join(told[:2]), *told[2:]])
 
 
 def _seconds(text: str) -> float | None:
@@ -347,6 +319,212 @@ def _tell_troubles(settings: CommandSettings, status: SeatsStatus) -> None:
 
 
 # -- changing --------------------------------------------------------------------------------------
+
+
+INIT_EPILOG = """\b
+Examples:
+  reconcile seats init --host-context main --dry-run
+  reconcile seats init --host-context main     from the host that runs were at until now
+  reconcile seats init                         a new fleet: there is nothing to take over
+\b
+Suspend the host's CronJob first. Safe to run again: what was begun is finished.
+"""
+
+
+@seats.command("init", epilog=INIT_EPILOG, writes=True)
+@dry_run
+@run_options("lock_timeout", heading=RUN)
+@reaching
+@click.pass_context
+def init(
+    context: click.Context,
+    /,
+    *,
+    dry_run: bool,
+    contexts: tuple[tuple[str, str], ...],
+    **given: Any,
+) -> int:
+    """Make the register at the seats in Git, with what one host remembers.
+
+    All seats must answer. What runs remember in the cluster of --host-context is taken over while
+    its lock is held; from then on a run that works with that host alone is refused.
+    """
+    settings = merged(context, **given)
+    opened = _opened(settings, _all_contexts(context, contexts))
+    names = opened.state.federation.seats
+    if not names:
+        raise UsageError("the Federation has no spec.seats", hint="name them there, and commit")
+    status = opened.status(time.time())
+    document = status.reading.document
+    out = settings.console.out
+    store = _memory_of_host(settings, opened) if settings.options.host_context else None
+    if store is None and document is None:
+        _check_nothing_is_left(opened, status, _all_contexts(context, contexts))
+    made = document is not None and not document.dissolved
+    if made and set(status.voters) == set(names) and status.reading.settled and store is None:
+        out("The register is there already; nothing was to be done.")
+        return Exit.OK
+    if store is not None:
+        out(f"host             {_CHANGE}   {store.where} is taken over")
+    for name in names:
+        silent = status.reading.seats[name].state == "unreachable"
+        effect = _MISSING if silent else _KEPT if made else _CREATE
+        why = f": {status.reading.seats[name].why}" if silent else ""
+        out(f"seat {name:<12} {effect}   {opened.register.key}{why}")
+    if dry_run:
+        settings.console.note("Nothing was written.")
+        return Exit.OK
+    if store is None:
+        opened.register.initialise(names)
+    else:
+        from reconciler.state.register_store import take_over_memory
+
+        with _held(settings, _lease_of_host(settings, opened)):
+            take_over_memory(store, opened.register, names)
+    out(f"The seats {', '.join(names)} keep the register.")
+    settings.console.note(
+        "Next: a CronJob at each of them (cronjob/overlays/seats), and: reconcile seats"
+    )
+    return Exit.OK
+
+
+DISSOLVE_EPILOG = """\b
+Examples:
+  reconcile seats dissolve --host-context main --dry-run
+  reconcile seats dissolve --host-context main
+\b
+Suspend the CronJobs of the seats first. Safe to run again.
+"""
+
+
+@seats.command("dissolve", epilog=DISSOLVE_EPILOG, writes=True)
+@dry_run
+@run_options("yes", "lock_timeout", heading=RUN)
+@reaching
+@click.pass_context
+def dissolve(
+    context: click.Context,
+    /,
+    *,
+    dry_run: bool,
+    contexts: tuple[tuple[str, str], ...],
+    **given: Any,
+) -> int:
+    """Go back to one host, that of --host-context, with what runs remember.
+
+    The register stays at the seats to be read, and is never changed again.
+    """
+    settings = merged(context, **given)
+    if not settings.options.host_context:
+        raise click.UsageError("--host-context names the cluster that is to be the only host.")
+    opened = _opened(settings, _all_contexts(context, contexts))
+    status = opened.status(time.time())
+    document = status.reading.document
+    if document is None or not (status.reading.majority or document.dissolved):
+        first = status.troubles[0]
+        raise ReconcileError(first.text, hint=first.next)
+    store = _memory_of_host(settings, opened)
+    settings.console.out(f"host             {_CHANGE}   {store.where} remembers again")
+    for name in status.voters:
+        settings.console.out(f"seat {name:<12} {_CHANGE}   its copy of the register ends")
+    if dry_run:
+        settings.console.note("Nothing was written.")
+        return Exit.OK
+    if not _confirmed(settings, "Let one host carry the reconciler instead of the seats"):
+        return Exit.FAILED
+    from reconciler.state.register_store import give_back_memory
+
+    lease = None if document.dissolved else _lease_of_seats(settings, opened)
+    with _held(settings, lease):
+        give_back_memory(opened.register, store)
+    settings.console.out("The register is dissolved.")
+    note = settings.console.note
+    note(f"Next: take spec.seats out of the Federation at {opened.state.federation.position}")
+    context_name = settings.options.host_context
+    note(f"Next: reconcile join NAME --host-context {context_name}, for each member; its CronJob")
+    return Exit.OK
+
+
+_CREATE, _CHANGE = styled("create", fg="green"), styled("change", fg="yellow")
+_KEPT, _MISSING = "kept  ", styled("silent", fg="red")
+
+
+def _memory_of_host(settings: CommandSettings, opened: OpenedSeats) -> ConfigMapStore:
+    """What the runs of one host remember, in the cluster of --host-context."""
+    from reconciler.state.run_memory import digest_of, host_namespace
+    from reconciler.state.stores import ConfigMapStore
+
+    federation = opened.state.federation
+    host = opened.connector.host()
+    return ConfigMapStore(
+        host, federation.name, host_namespace(federation), digest_of(settings.options)
+    )
+
+
+def _check_nothing_is_left(
+    opened: OpenedSeats, status: SeatsStatus, contexts: Mapping[str, str]
+) -> None:
+    """Raises UsageError where a seat was the host until now, and its memory would be left."""
+    from reconciler.seats.access import seat_member
+    from reconciler.state.run_memory import host_namespace
+    from reconciler.state.stores import CONFIG_MAPS, config_map_key
+
+    federation = opened.state.federation
+    key = config_map_key(federation.name, host_namespace(federation))
+    for name in federation.seats:
+        if status.reading.seats[name].state == "unreachable":
+            continue
+        member = seat_member(opened.connector, name, contexts.get(name, ""))
+        if member.get(CONFIG_MAPS, key) is not None:
+            raise UsageError(
+                f"runs remember in {name} ({key.namespace}/{key.name}), which would be left",
+                hint="take it over: reconcile seats init --host-context with the context of "
+                f"{name}",
+            )
+
+
+def _lease_of_host(settings: CommandSettings, opened: OpenedSeats) -> Lease:
+    from reconciler.lock.lease import KubernetesLease
+    from reconciler.state.run_memory import host_namespace
+
+    federation = opened.state.federation
+    records = KubernetesLease(opened.connector.host(), federation.name, host_namespace(federation))
+    return _lease(settings, records)
+
+
+def _lease_of_seats(settings: CommandSettings, opened: OpenedSeats) -> Lease:
+    from reconciler.lock.register_lock import RegisterRecords
+
+    return _lease(settings, RegisterRecords(opened.register))
+
+
+def _lease(settings: CommandSettings, records: LockRecords) -> Lease:
+    from reconciler.lock.lease import Lease
+
+    options = settings.options
+    return Lease(
+        records,
+        duration=options.lease_duration,
+        told=settings.console.note,
+        seconds_left=options.time_left,
+    )
+
+
+@contextmanager
+def _held(settings: CommandSettings, lease: Lease | None) -> Iterator[None]:
+    """The lock, so that no run writes meanwhile. Raises LeaseLost with who holds it."""
+    if lease is None:
+        yield
+        return
+    lease.acquire(settings.options.lock_timeout)
+    try:
+        yield
+    finally:
+        try:
+            lease.release()
+        except ReconcileError:
+            # A register that was dissolved meanwhile has no lock to give back.
+            lease.step_back()
 
 
 REPLACE_EPILOG = """\b
@@ -396,9 +574,9 @@ def replace_(
             f"{dead} has no seat; those that have: {', '.join(sorted(voters))}",
             hint="reconcile seats",
         )
-    if new in opened.unknown:
+    if new in opened.opened.unknown:
         raise ReconcileError(
-            f"{new} cannot be reached: {opened.unknown[new]}", hint=f"reconcile join {new}"
+            f"{new} cannot be reached: {opened.opened.unknown[new]}", hint=f"reconcile join {new}"
         )
     after = sorted((voters - {dead}) | {new})
     out(

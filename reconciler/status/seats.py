@@ -124,7 +124,8 @@ def _of_seat(seat: SeatReading, look: SeatLook, now: float, *, majority: bool) -
     later = "" if majority else "once a majority counts, "
     if seat.state in ("lost", "aged"):
         words = seat.why or "its copy does not count"
-        return [Trouble(seat.name, words, f"{later}reconcile seats repair {seat.name}")]
+        way = f"{later}the next run writes it a full copy; at once: "
+        return [Trouble(seat.name, words, f"{way}reconcile seats repair {seat.name}")]
     if seat.state == "unreachable":
         text = f"no answer: {seat.why}" if seat.why else "no answer"
         way = f"{later}if it is gone for good: reconcile seats replace {seat.name} NEW"

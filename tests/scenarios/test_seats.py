@@ -110,4 +110,3 @@ kind: ConfigMap
 metadata: {name: more, namespace: shop}
 data: {a: b}
 """
-

@@ -1,4 +1,4 @@
-"""Three seats on real API servers."""
+"""Three seats on real API servers; ``named``: a real BIND, to see what names resolve to."""
 
 from __future__ import annotations
 
@@ -13,6 +13,9 @@ from reconciler.seats.register import Register
 from tests.controlplane.cluster import Cluster
 from tests.controlplane.fixtures import Fleet
 from tests.controlplane.plane import ControlPlane
+from tests.unit.dns.conftest import named
+
+__all__ = ["named"]
 
 NAMESPACE = "federation-system"
 NAMES = ("aws-eu", "gcp-eu", "onprem")

@@ -1,6 +1,6 @@
 """A process that reads and changes a register by chance, and writes down what it saw.
 
-    python -m tests.e2e.seats.taking_turns <kubeconfig> <number> <file of its history>
+python -m tests.e2e.seats.taking_turns <kubeconfig> <number> <file of its history>
 """
 
 from __future__ import annotations

@@ -31,7 +31,7 @@ OTHER_MEANINGS = {
     ("unjoin.py", "-y"): "a yes to runs is not one to taking a cluster out",
     **{
         (f"{name}.py", flag): "what this command prints"
-        for name in ("clusters", "join", "status", "survivability", "unjoin", "validate")
+        for name in ("clusters", "join", "seats", "status", "survivability", "unjoin", "validate")
         for flag in ("-o", "--output")
     },
 }

@@ -15,6 +15,7 @@ from kubesim.cluster import SimulatedCluster
 from kubesim.fleet import Sandbox
 from reconciler.cluster.connect import Connector
 from reconciler.seats.register import Register
+from reconciler.state.memory import FleetMemory, encode_memory
 
 from .conftest import Command
 
@@ -82,6 +83,21 @@ class Fleet:
 
     def document(self, code: int = 0) -> Any:
         return json.loads(self.seats("-o", "json", code=code).stdout)
+
+    def remember(self, name: str) -> None:
+        """What the runs of one host remember, kept in a cluster."""
+        memory = encode_memory(FleetMemory(commit="c0ffee"))
+        body = {
+            "apiVersion": "v1",
+            "kind": "ConfigMap",
+            "metadata": {"name": "federation-shop-memory", "namespace": NAMESPACE},
+            "data": {"memory.json": memory.decode()},
+        }
+        self.cluster(name).apply(body)
+
+    def memory(self, name: str) -> Any:
+        found = self.cluster(name).get("ConfigMap", "federation-shop-memory", NAMESPACE)
+        return json.loads(found["data"]["memory.json"])
 
     def states(self, code: int = 0) -> dict[str, str]:
         return {one["name"]: one["state"] for one in self.document(code)["seats"]}
@@ -167,9 +183,44 @@ def test_a_dead_seat_is_replaced_once(fleet: Fleet) -> None:
     assert "if the register is right: put azure-eu into spec.seats" in told.stderr
 
 
+def test_init_takes_over_what_one_host_remembers_and_dissolve_gives_it_back(fleet: Fleet) -> None:
+    fleet.remember("azure-eu")
+    host = ("--host-context", "azure-eu")
+    assert "Nothing was written" in fleet.seats("init", *host, "--dry-run").stderr
+    assert "there is no register" in fleet.seats(code=1).stderr
+    assert "keep the register" in fleet.seats("init", *host).stdout
+    assert fleet.register().read().document.memory["commit"] == "c0ffee"
+    # Again, and again by somebody who names no host.
+    fleet.seats("init", *host)
+    assert "nothing was to be done" in fleet.seats("init").stdout
+    assert "Nothing was written" in fleet.seats("dissolve", *host, "--dry-run").stderr
+    assert "The register is dissolved" in fleet.seats("dissolve", *host, "--yes").stdout
+    assert fleet.memory("azure-eu")["commit"] == "c0ffee"
+    fleet.seats("dissolve", *host, "--yes")
+    assert "dissolved" in fleet.seats(code=1).stderr
+
+
+def test_a_memory_that_would_be_left_stops_a_register_without_it(fleet: Fleet) -> None:
+    fleet.remember("gcp-eu")
+    said = fleet.seats("init", code=64).stderr
+    assert "runs remember in gcp-eu" in said
+    fleet.seats("init", "--host-context", "gcp-eu")
+    assert set(fleet.states(code=1).values()) == {"counts"}
+
+
+def test_a_register_is_made_when_all_seats_answer_or_not_at_all(fleet: Fleet) -> None:
+    fleet.cluster("onprem").stop()
+    said = fleet.seats("init", code=1).stderr
+    assert "all seats must answer" in said
+    fleet.cluster("onprem").start()
+    fleet.seats("init")
+    assert set(fleet.states(code=1).values()) == {"counts"}
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "words"),
     [
+        (("dissolve",), 64, "--host-context names the cluster"),
         (("replace", "onprem", "onprem"), 64, "the same"),
         (("replace", "other", "azure-eu"), 64, "other has no seat"),
         (("replace", "onprem", "unheard"), 1, "unheard cannot be reached"),
