@@ -69,7 +69,7 @@ def _complete_seat(_: click.Context, __: click.Parameter, incomplete: str) -> li
         state = read_repository(RunOptions()).state
     except ReconcileError:
         return []
-    names = {*state.federation.seats, *(cluster.name for cluster in state.clusters)}
+    names = {*state.federation.seats, *(cluster.name for cluster in state.joined)}
     return sorted(name for name in names if name.startswith(incomplete))
 
 
@@ -237,7 +237,7 @@ def _member(connector: Connector, state: DesiredState, name: str, context: str) 
         context = name
     if context:
         return replace(connector, host_context=context).host(name)
-    cluster = next((one for one in state.clusters if one.name == name), None)
+    cluster = next((one for one in state.joined if one.name == name), None)
     if cluster is None:
         raise ClusterUnauthorized(
             name, "Git has no such Cluster", hint=f"give its context: --seat-context {name}=..."
