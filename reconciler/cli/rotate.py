@@ -60,7 +60,7 @@ def rotate(
 
     state = read_repository(settings.options).state
     federation = state.federation
-    known = {cluster.name for cluster in state.clusters}
+    known = {cluster.name for cluster in state.joined}
     if unknown := sorted(set(settings.options.clusters) - known):
         raise UsageError(f"--cluster {unknown[0]}: the repository has no such cluster")
     connector = Connector.from_file(
@@ -156,7 +156,7 @@ def _write_events(
     from reconciler.api.objects import ObjectKey
     from reconciler.report.events import EventDraft, Regarding, write_host_events
 
-    places = {cluster.name: cluster.access.secret for cluster in state.clusters}
+    places = {cluster.name: cluster.access.secret for cluster in state.joined}
     try:
         host = connector.host()
     except ClusterError as error:

@@ -71,7 +71,7 @@ def _complete_seat(_: click.Context, __: click.Parameter, incomplete: str) -> li
         state = read_repository(RunOptions()).state
     except ReconcileError:
         return []
-    names = {*state.federation.seats, *(cluster.name for cluster in state.clusters)}
+    names = {*state.federation.seats, *(cluster.name for cluster in state.joined)}
     return sorted(name for name in names if name.startswith(incomplete))
 
 
@@ -206,7 +206,7 @@ def _opened(
         host_context=options.host_context,
         seconds_left=options.time_left,
         allow=options.allow_access,
-        seats=tuple(cluster for cluster in state.clusters if cluster.name in wanted),
+        seats=tuple(cluster for cluster in state.joined if cluster.name in wanted),
         seat=options.seat,
     )
     namespace = host_namespace(federation)

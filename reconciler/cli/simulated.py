@@ -37,9 +37,9 @@ def simulated_members(settings: CommandSettings) -> Iterator[CommandSettings]:
         cluster.name: ClusterSettings(
             provider=cluster.provider or "onprem", region=cluster.region, zone=cluster.zone
         )
-        for cluster in state.clusters
+        for cluster in state.joined
     }
-    names = [cluster.name for cluster in state.clusters]
+    names = [cluster.name for cluster in state.joined]
     with Sandbox(names, settings=surroundings, state=folder) as sandbox:
         yield settings.with_options(
             kubeconfig=str(sandbox.kubeconfig), state=options.state or str(memory)

@@ -22,6 +22,7 @@ from reconciler.federation.lint import (
     lint_variables,
 )
 from reconciler.federation.model import (
+    WITNESS,
     Cluster,
     DesiredState,
     Federation,
@@ -37,6 +38,7 @@ from reconciler.federation.placements import (
     with_ignored,
 )
 from reconciler.federation.rules import parse_federation
+from reconciler.federation.seats import check_seats
 from reconciler.federation.sensitive import with_hidden
 from reconciler.manifests.document import Document
 from reconciler.manifests.metadata import mark_problems
@@ -88,7 +90,9 @@ def compile_documents(
     unsure = unsure or PossibleDefinitions()
     faults = ProblemCollector(unsure=unsure)
     parts = _sort(documents, faults)
-    clusters = parse_clusters_of(parts, faults)
+    joined = parse_clusters_of(parts, faults)
+    clusters = {name: one for name, one in joined.items() if one.role != WITNESS}
+    faults.witnesses = joined.keys() - clusters.keys()
     for extra in parts.federations[1:]:
         first = parts.federations[0].position()
         faults.problem(extra, (), "a second Federation", "one per repository", f"first at {first}")
@@ -104,6 +108,7 @@ def compile_documents(
         lint_selectors(document, faults)
     placements = [parse_placement(d, clusters, federation, faults) for d in parts.placements]
     _check_default_placement(chosen, clusters, faults)
+    check_seats(chosen, joined, parts.clusters, faults)
     namespaces = {
         d.body["metadata"]["name"]: d for d in parts.plain if d.body["kind"] == "Namespace"
     }
@@ -122,13 +127,15 @@ def compile_documents(
     workloads = with_hidden(workloads, documents, federation.sensitive)
     _check_collisions(workloads, parts, faults)
     if workloads and not clusters and all_known:
-        faults.problem(documents[0], (), "the repository has no Cluster", "at least one Cluster")
+        expected = "at least one Cluster" + (" that is no Witness" if faults.witnesses else "")
+        faults.problem(documents[0], (), "the repository has no Cluster", expected)
     state = DesiredState(
         federation,
         tuple(clusters.values()),
         tuple(sorted(workloads, key=lambda w: w.key)),
         dns_manifests=tuple(d.body for d in parts.dns),
         warnings=tuple(sorted(set(faults.warnings))),
+        witnesses=tuple(joined[name] for name in sorted(faults.witnesses)),
     )
     return Compiled(
         None if faults.problems else state,
@@ -142,7 +149,7 @@ def compile_documents(
 
 
 def parse_clusters_of(parts: _Sorted, faults: ProblemCollector) -> dict[str, Cluster]:
-    """The member clusters by name."""
+    """The member clusters and witnesses by name."""
     from reconciler.federation.members import parse_clusters
 
     return parse_clusters(parts.clusters, faults)

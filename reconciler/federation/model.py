@@ -85,8 +85,13 @@ PLACE_LABELS = {
 """Where a cluster is: the field that says so, and the label."""
 
 
+WITNESS = "Witness"
+"""The role of a Cluster that only holds a copy of the register: it is no member."""
+
+
 class Cluster(Struct, frozen=True):
-    """A member cluster. ``capacity`` is in replicas of any workload, None where unknown.
+    """A member cluster, or a Witness. ``capacity`` is in replicas of any workload, None where
+    unknown. ``role`` is WITNESS or empty.
 
     ``faults`` are why it cannot be reached as Git says: its own trouble, and nobody else's.
     """
@@ -230,8 +235,9 @@ class FailoverRules(Struct, frozen=True):
 class Federation:
     """The one Federation of a repository. ``namespace`` holds the inventory in each member.
 
-    ``data_loss`` are the kinds that may be recreated even where data goes along. ``document`` is
-    where it is written, for faults that only later steps can find.
+    ``data_loss`` are the kinds that may be recreated even where data goes along. ``seats`` are the
+    clusters that carry the reconciler: none, or an odd number from three. ``document`` is where it
+    is written, for faults that only later steps can find.
     """
 
     name: str
@@ -393,15 +399,22 @@ class Workload(Unshown, frozen=True):
 
 
 class DesiredState(Struct, frozen=True):
-    """Everything that a repository asks for. ``other`` holds DNS manifests and the like."""
+    """Everything that a repository asks for. ``clusters`` are the members; ``witnesses`` run
+    nothing, and only their seat's copy of the register is looked at."""
 
     federation: Federation
     clusters: tuple[Cluster, ...]
     workloads: tuple[Workload, ...]
     dns_manifests: tuple[Object, ...] = ()
     warnings: tuple[str, ...] = ()
+    witnesses: tuple[Cluster, ...] = ()
+
+    @property
+    def joined(self) -> tuple[Cluster, ...]:
+        """All that are reached by a credential: members and witnesses."""
+        return (*self.clusters, *self.witnesses)
 
     @property
     def seats(self) -> tuple[Cluster, ...]:
         """The clusters that carry the reconciler, where the Federation names some."""
-        return tuple(one for one in self.clusters if one.name in self.federation.seats)
+        return tuple(one for one in self.joined if one.name in self.federation.seats)

@@ -97,7 +97,7 @@ def plan_leave(
     steps: list[Step] = []
     emptying = None
     # With the last cluster goes what runs remember, wherever that is.
-    is_last = len(known.state.clusters) == 1
+    is_last = len(known.state.joined) == 1
     for seat, host in hosts.items():
         part = _deletions(host, "host", (SECRET,), federation.namespace, labels)
         if is_last:
@@ -119,7 +119,7 @@ def plan_leave(
 
 
 def _cluster(known: RepositoryWithCluster, name: str) -> Cluster:
-    return next(cluster for cluster in known.state.clusters if cluster.name == name)
+    return next(cluster for cluster in known.state.joined if cluster.name == name)
 
 
 def _member_steps(

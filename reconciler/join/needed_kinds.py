@@ -36,7 +36,7 @@ class RepositoryWithCluster(Struct, frozen=True):
 
     def cluster(self, name: str) -> Cluster:
         """The cluster as the repository has it (or a bare one)."""
-        return next(c for c in self.state.clusters if c.name == name)
+        return next(c for c in self.state.joined if c.name == name)
 
 
 def with_joining_cluster(

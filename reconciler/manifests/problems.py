@@ -55,7 +55,8 @@ class ProblemCollector:
     """Problems stop the run; warnings are shown in the plan. Past MAX_PROBLEMS, none are added.
 
     ``unknown_kinds`` are federated kinds whose apiVersion only a cluster could tell;
-    ``unknown_clusters`` are named by some document and have no Cluster. ``unsure`` is what may be
+    ``unknown_clusters`` are named by some document and have no Cluster. ``witnesses`` are Clusters
+    that nothing can be placed on. ``unsure`` is what may be
     there, in documents that have faults of their own: who refers to it is not at fault.
     """
 
@@ -63,6 +64,7 @@ class ProblemCollector:
     warnings: list[str] = field(default_factory=list)
     unknown_kinds: set[str] = field(default_factory=set)
     unknown_clusters: set[str] = field(default_factory=set)
+    witnesses: Collection[str] = ()
     unsure: PossibleDefinitions = field(default_factory=PossibleDefinitions)
 
     def problem(
@@ -95,7 +97,12 @@ class ProblemCollector:
     def unknown_cluster(
         self, document: Document, path: Sequence[str | int], name: str, known: Collection[str]
     ) -> None:
-        """Report a cluster name that no Cluster has."""
+        """Report a cluster name that no Cluster has, or a Witness where members are meant."""
+        if name in self.witnesses:
+            message = f"cluster {name!r} is a Witness: it only votes, and nothing runs there"
+            expected = ", ".join(sorted(known)) or "a Cluster that is no Witness"
+            self.problem(document, path, message, expected)
+            return
         self.unknown_clusters.add(name)
         if self.unsure.of("Cluster", name) or self.unsure.of("KubeFedCluster", name):
             return

@@ -190,6 +190,7 @@ def _understood(
     state = replace(
         found.state,
         clusters=_reached(found.state.clusters, options),
+        witnesses=_reached(found.state.witnesses, options),
         warnings=(*found.state.warnings, *manifests.warnings, *source.checkout.warnings),
     )
     return Repository(source.checkout, state, source, manifests.documents)
