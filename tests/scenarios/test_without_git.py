@@ -433,9 +433,7 @@ def test_a_job_without_the_rights_says_so_and_goes_on(
 def grant(host: Cluster, file: str, role: str) -> None:
     """The Role of that name, to the user ``reconciler``."""
     documents = yaml.safe_load_all((CRONJOB / file).read_text())
-    (found,) = [
-        one for one in documents if one["kind"] == "Role" and one["metadata"]["name"] == role
-    ]
+    roles = {one["metadata"]["name"]: one for one in documents if one["kind"] == "Role"}
     path = f"/apis/rbac.authorization.k8s.io/v1/namespaces/{NAMESPACE}"
     host.call("POST", f"{path}/roles", roles[role])
     binding = {
