@@ -19,6 +19,8 @@ import yaml
 from reconciler.api.errors import SourceError, SourceUnreachable
 from reconciler.plan.model import Action, RunResult
 from reconciler.report.json_report import plan_document
+from reconciler.run.pipeline import apply_plan
+from reconciler.saved_plans.file import check_fresh, read_plan, save_plan
 from reconciler.state.memory import FleetMemory, decode_memory
 from tests.controlplane.cluster import Cluster
 from tests.controlplane.fixtures import Fleet
@@ -349,6 +351,28 @@ def test_one_mirror_dead_is_a_warning_and_both_dead_is_silence(
     assert result.plan.commit == newer
     # Without the mirror it is the same repository: nothing changes its name.
     assert remote.apply().plan.commit == newer
+
+
+def test_a_saved_plan_of_the_kept_commit_says_so_and_is_applied_with_git_or_without(
+    remote: RemoteWorld, tmp_path: Path
+) -> None:
+    remote.commit(federation=CONTINUE, shop=SHOP)
+    assert remote.apply().ok
+    drift(remote.world)
+    file = tmp_path / "plan.json"
+    remote.server.faults += ["500"] * 50
+    prepared = remote.world.prepare(plan_only=True)
+    save_plan(file, prepared, prepared.repository.source.options)
+    assert json.loads(file.read_text())["plan"]["withoutGit"]["reason"]
+    saved = read_plan(file)
+    at = {"sample_at": saved.seal.made_at}
+    for faults in (["500"] * 50, []):
+        remote.server.faults[:] = faults
+        again = remote.world.prepare(**at)
+        assert bool(again.plan.without_git) == bool(faults)
+        check_fresh(saved, again, again.repository.source.options)
+    assert apply_plan(again, unattended=False).ok
+    assert colour(remote.world) == "green"
 
 
 # -- on real servers only --------------------------------------------------------------------------

@@ -17,6 +17,7 @@ from reconciler.api.options import RunOptions
 from reconciler.git.fetch import Fetched
 from reconciler.git.location import SourceLocation
 from reconciler.git.mirrors import Head, choose_head
+from reconciler.git.owner import claimant_of
 from reconciler.git.read import read_source
 from reconciler.git.trust import LastApplied, check_trust, newest_trusted
 from reconciler.state.run_memory import default_file, digest_of
@@ -292,3 +293,21 @@ def test_a_mirror_changes_no_name_of_what_is_remembered(options: RunOptions) -> 
 def test_a_directory_has_no_mirrors(fleet: Path) -> None:
     with pytest.raises(UsageError, match="only Git URLs have mirrors"):
         read_source(RunOptions(repo=str(fleet), mirrors=("https://git.example.com/fleet",)))
+
+
+def test_every_mirror_is_the_same_repository_to_whoever_recorded_one(options: RunOptions) -> None:
+    names = []
+    for repo, mirrors in (
+        (options.repo, ()),
+        (options.repo, options.mirrors),
+        (options.mirrors[0], (options.repo,)),
+    ):
+        where = SourceLocation(repo, "main", ".", Path())
+        names.append(claimant_of(where, "", addresses=(repo, *mirrors)))
+    alone, first, second = names
+    # Recorded once, by whichever address; a mirror that is added changes nothing of it.
+    assert first.owner == alone.owner
+    for owner in (alone.owner, second.owner):
+        assert first.is_of(owner, "")
+        assert second.is_of(owner, "")
+        assert first.recorded_over(owner, "") == owner
