@@ -36,7 +36,7 @@ class KeptCommit(Unshown, frozen=True):
     """``asked`` is the --ref by which it was found, ``ref`` its full name, ``tag`` the id of an
     annotated tag's object. ``signed`` is what the command line demanded and was checked
     (``gpg-commit``), ``signer`` by whom. ``whole``: all files of the commit, where the chosen
-    folder needs others."""
+    folder needs others. ``addresses`` are those under which the repository was known."""
 
     commit: str
     files: tuple[KeptFile, ...]
@@ -47,6 +47,7 @@ class KeptCommit(Unshown, frozen=True):
     signer: str = ""
     whole: tuple[KeptFile, ...] = ()
     warnings: tuple[str, ...] = ()
+    addresses: tuple[str, ...] = ()
 
     @property
     def checkout_files(self) -> tuple[SourceFile, ...]:

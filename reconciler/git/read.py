@@ -41,7 +41,7 @@ NO_CREDENTIAL = "-"
 
 if TYPE_CHECKING:
     from reconciler.git.kept_commit import KeptCommit
-    from reconciler.git.mirrors import Head, Mirrors
+    from reconciler.git.mirrors import Choice, Head, Mirrors
 
 
 class ReadSource(Struct, frozen=True):
@@ -49,9 +49,10 @@ class ReadSource(Struct, frozen=True):
     signed what the command line demands.
 
     ``whole`` are all files of the commit, where some outside of the chosen folder were needed.
-    ``addresses`` are all that the repository was said to have, the first one given first;
-    ``mirrors`` what they hold, where there are several. ``kept``: no source answered, and this is
-    what an earlier run kept; ``silence`` says why none did.
+    ``addresses`` are those under which the same history was found, the first one given first;
+    ``mirrors`` is what there is at each, where several were given, and ``told`` what people should
+    know of that. ``kept``: no source answered, and this is what an earlier run kept; ``silence``
+    says why none did.
     """
 
     options: RunOptions
@@ -64,6 +65,7 @@ class ReadSource(Struct, frozen=True):
     whole: tuple[SourceFile, ...] = ()
     addresses: tuple[str, ...] = ()
     mirrors: Mirrors | None = None
+    told: tuple[str, ...] = ()
     kept: KeptCommit | None = None
     silence: str = ""
 
@@ -95,7 +97,7 @@ def read_source(options: RunOptions) -> ReadSource:
         if len(choice.rivals) > 1:
             names = " and ".join(map(str, choice.rivals))
             told.append(f"the mirrors went different ways, {names}: the first one is read")
-        return read_head(options, mirrors, choice.rivals[0], told)
+        return read_choice(options, mirrors, choice, told)
     (where,) = places
     demanded = _demanded(options)
     if demanded and not where.is_remote:
@@ -123,14 +125,25 @@ def read_head(
     files: bool = True,
 ) -> ReadSource:
     """What one of the mirrors has, by all that ``read_source`` checks; decoded unless it is only
-    to be judged (``files``). ``told`` becomes warnings. Raises SourceError."""
+    to be judged (``files``). Raises SourceError."""
     from reconciler.git.commits import read_fetched
 
     checkout = read_fetched(head.where, head.fetched)
-    checkout = replace(checkout, warnings=(*checkout.warnings, *told))
     source = _checked(options, head.where, checkout, _keys(options))
-    source = replace(source, mirrors=mirrors)
+    source = replace(source, mirrors=mirrors, told=tuple(told))
     return _with_files(source) if files else source
+
+
+def read_choice(
+    options: RunOptions, mirrors: Mirrors, choice: Choice, told: Sequence[str]
+) -> ReadSource:
+    """The first of the rivals, known by the addresses of all whose history is a part of its own:
+    what nobody can see to be the same repository is not taken for it. Raises SourceError."""
+    first = choice.rivals[0]
+    same = [head for head in mirrors.heads if head.commit == first.commit]
+    names = [head.where.location for head in (*same, *choice.behind)]
+    source = read_head(options, mirrors, first, told)
+    return replace(source, addresses=tuple(dict.fromkeys((*source.addresses, *names))))
 
 
 def read_kept(options: RunOptions, kept: KeptCommit, silence: SourceUnreachable) -> ReadSource:
@@ -171,7 +184,7 @@ def read_kept(options: RunOptions, kept: KeptCommit, silence: SourceUnreachable)
         (),
         signer=kept.signer,
         whole=kept.whole_files,
-        addresses=_addresses(options),
+        addresses=(where.location, *kept.addresses),
         kept=kept,
         silence=str(silence),
     )
@@ -201,7 +214,7 @@ def _checked(
 
         signer = verify_checkout(where, checkout, demanded, keys)
     rules = source_rules_of(checkout.files, rules_cache(where))
-    addresses = _addresses(options)
+    addresses = (split_url(options.repo)[0],)
     return ReadSource(options, where, checkout, rules, (), keys, signer, addresses=addresses)
 
 
@@ -275,7 +288,7 @@ def _credential_folders(options: RunOptions, repos: Sequence[str]) -> Sequence[s
         return given
     if len(given) == 1:
         servers = {normalised(repo).partition("/")[0] for repo in repos}
-        if not given[0] or len(servers) == 1:
+        if given[0] in ("", NO_CREDENTIAL) or len(servers) == 1:
             return given * len(repos)
     raise UsageError(
         f"--git-credentials is given {len(given)} times for {len(repos)} times --repo, and a "
@@ -286,10 +299,6 @@ def _credential_folders(options: RunOptions, repos: Sequence[str]) -> Sequence[s
 
 def _credentials(folder: str) -> SourceCredentials | None:
     return read_credentials(folder) if folder not in ("", NO_CREDENTIAL) else None
-
-
-def _addresses(options: RunOptions) -> tuple[str, ...]:
-    return tuple(split_url(repo)[0] for repo in (options.repo, *options.mirrors))
 
 
 def _open(where: SourceLocation) -> Checkout:

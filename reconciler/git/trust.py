@@ -16,7 +16,13 @@ from reconciler.api.errors import SourceError, SourceUnreachable
 from reconciler.api.files import Checkout
 from reconciler.git.fetch_errors import FetchFailed
 from reconciler.git.location import SourceLocation
-from reconciler.git.read import ReadSource, rules_cache, source_rules_of
+from reconciler.git.read import (
+    ReadSource,
+    read_choice,
+    read_head,
+    rules_cache,
+    source_rules_of,
+)
 from reconciler.git.source_rules import SourceRules
 from reconciler.git.trusted_keys import TrustedKeys, keys_in_repository
 
@@ -62,7 +68,6 @@ def newest_trusted(source: ReadSource, last: LastApplied | None) -> ReadSource:
     plans what was read stays, and ``check_trust`` or a warning tells.
     """
     from reconciler.git.mirrors import Head, diverged
-    from reconciler.git.read import read_head
 
     mirrors, options = source.mirrors, source.options
     if mirrors is None:
@@ -94,7 +99,7 @@ def newest_trusted(source: ReadSource, last: LastApplied | None) -> ReadSource:
         if not options.plan_only:
             raise
         return source
-    return read_head(options, mirrors, choice.rivals[0], mirrors.told(choice))
+    return read_choice(options, mirrors, choice, mirrors.told(choice))
 
 
 def _check_kept(source: ReadSource, begun: str) -> None:

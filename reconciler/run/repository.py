@@ -120,7 +120,10 @@ def _last_applied(source: ReadSource, options: RunOptions) -> str:
             continue
         asked.add(name)
         connector = Connector.from_file(
-            options.kubeconfig, federation.namespace, host_context=options.host_context
+            options.kubeconfig,
+            federation.namespace,
+            host_context=options.host_context,
+            seconds_left=options.time_left,
         )
         try:
             commit = open_store(options, connector, federation).read().memory.commit
@@ -191,7 +194,12 @@ def _understood(
         found.state,
         clusters=_reached(found.state.clusters, options),
         witnesses=_reached(found.state.witnesses, options),
-        warnings=(*found.state.warnings, *manifests.warnings, *source.checkout.warnings),
+        warnings=(
+            *found.state.warnings,
+            *manifests.warnings,
+            *source.checkout.warnings,
+            *source.told,
+        ),
     )
     return Repository(source.checkout, state, source, manifests.documents)
 

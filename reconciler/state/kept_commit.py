@@ -288,6 +288,8 @@ def _kept(
         signed,
         source.signer,
         kept_files(source.whole),
+        checkout.warnings,
+        source.addresses,
     )
     options = source.options
     try:

@@ -14,11 +14,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from reconciler.api.errors import SourceError, SourceUnreachable
 from reconciler.plan.model import Action, RunResult
 from reconciler.report.json_report import plan_document
+from reconciler.run.pipeline import apply_plan
+from reconciler.saved_plans.file import check_fresh, read_plan, save_plan
 from reconciler.state.memory import FleetMemory, decode_memory
+from tests.controlplane.cluster import Cluster
+from tests.controlplane.fixtures import Fleet
+from tests.controlplane.plane import ControlPlane
 from tests.scenarios.conftest import FEDERATION, World
 from tests.scenarios.manifests import SETTINGS, SHOP
 from tests.unit.git.repositories import commit, git
@@ -27,6 +33,7 @@ from tests.unit.git.servers import HttpServer, http_server
 CONTINUE = FEDERATION + "  source: {whenUnreachable: Continue}\n"
 STOP = FEDERATION + "  source: {whenUnreachable: Stop}\n"
 NAMESPACE = "federation-system"
+CRONJOB = Path(__file__).resolve().parents[2] / "cronjob"
 MORE = SETTINGS.replace("settings", "more")
 
 
@@ -344,3 +351,120 @@ def test_one_mirror_dead_is_a_warning_and_both_dead_is_silence(
     assert result.plan.commit == newer
     # Without the mirror it is the same repository: nothing changes its name.
     assert remote.apply().plan.commit == newer
+
+
+def test_a_saved_plan_of_the_kept_commit_says_so_and_is_applied_with_git_or_without(
+    remote: RemoteWorld, tmp_path: Path
+) -> None:
+    remote.commit(federation=CONTINUE, shop=SHOP)
+    assert remote.apply().ok
+    drift(remote.world)
+    file = tmp_path / "plan.json"
+    remote.server.faults += ["500"] * 50
+    prepared = remote.world.prepare(plan_only=True)
+    save_plan(file, prepared, prepared.repository.source.options)
+    assert json.loads(file.read_text())["plan"]["withoutGit"]["reason"]
+    saved = read_plan(file)
+    at = {"sample_at": saved.seal.made_at}
+    for faults in (["500"] * 50, []):
+        remote.server.faults[:] = faults
+        again = remote.world.prepare(**at)
+        assert bool(again.plan.without_git) == bool(faults)
+        check_fresh(saved, again, again.repository.source.options)
+    assert apply_plan(again, unattended=False).ok
+    assert colour(remote.world) == "green"
+
+
+# -- on real servers only --------------------------------------------------------------------------
+
+
+@pytest.mark.integration
+def test_a_run_with_nothing_new_sends_no_request_for_what_is_kept(
+    repository: Path,
+    fleet: Fleet,
+    control_plane: ControlPlane,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    aws, gcp = fleet(2)
+    world = World(repository, control_plane.kubeconfig({"aws": aws, "gcp": gcp}))
+    git(repository, "init", "-q", "-b", "main")
+    with ExitStack() as stack:
+        remote = RemoteWorld(world, stack, stack.enter_context(http_server(tmp_path)))
+        remote.make({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}})
+        remote.commit(federation=CONTINUE, shop=SHOP)
+        with aws.recorded() as first:
+            assert remote.apply().ok
+        with aws.recorded() as second:
+            assert remote.apply().ok
+        remote.git_is_gone()
+        assert remote.apply().ok
+        with aws.recorded() as silent:
+            assert remote.apply().ok
+    assert [r for r in first if "federation-commit" in r.path]
+    assert not [r for r in second if "federation-commit" in r.path]
+    assert not [r for r in second if r.writes]
+    # Without Git the copy is read: the index and one piece.
+    assert len([r for r in silent if "federation-commit" in r.path]) == 2
+    assert not [r for r in silent if r.writes]
+
+
+@pytest.mark.integration
+def test_a_job_without_the_rights_says_so_and_goes_on(
+    repository: Path,
+    fleet: Fleet,
+    control_plane: ControlPlane,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The account has the rights of ``cronjob/base`` first, and those of ``kept-commit`` later."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    aws, gcp, host = fleet(3)
+    admin = control_plane.kubeconfig({"aws": aws, "gcp": gcp, "host": host})
+    world = World(repository, admin)
+    merged = yaml.safe_load(admin.read_text())
+    limited = yaml.safe_load(host.kubeconfig("reconciler").read_text())
+    for part in ("clusters", "users", "contexts"):
+        for one in limited[part]:
+            merged[part].append({**one, "name": "limited"})
+    merged["contexts"][-1]["context"] = {"cluster": "limited", "user": "limited"}
+    kubeconfig = tmp_path / "limited.kubeconfig"
+    kubeconfig.write_text(yaml.safe_dump(merged))
+    world.kubeconfig = kubeconfig
+    git(repository, "init", "-q", "-b", "main")
+    with ExitStack() as stack:
+        remote = RemoteWorld(world, stack, stack.enter_context(http_server(tmp_path)))
+        world.options["host_context"] = "limited"
+        host.call("POST", "/api/v1/namespaces", {"metadata": {"name": NAMESPACE}})
+        grant(host, "base/access.yaml", "reconcile")
+        head = remote.commit(federation=CONTINUE, shop=SHOP)
+        result = remote.apply()
+        assert result.ok
+        (told,) = [text for text in result.warnings if "could not be kept" in text]
+        assert "cronjob/kept-commit has the rights that this takes" in told
+        grant(host, "kept-commit/rights.yaml", "reconcile-kept-commit")
+        with host.recorded() as requests:
+            assert not remote.apply().warnings
+            remote.commit(more=MORE)
+            assert not remote.apply().warnings
+        assert not [r for r in requests if r.code in (401, 403)]
+        remote.git_is_gone()
+        assert remote.apply().plan.without_git
+        assert head
+
+
+def grant(host: Cluster, file: str, role: str) -> None:
+    """The Role of that name, to the user ``reconciler``."""
+    documents = yaml.safe_load_all((CRONJOB / file).read_text())
+    roles = {one["metadata"]["name"]: one for one in documents if one["kind"] == "Role"}
+    path = f"/apis/rbac.authorization.k8s.io/v1/namespaces/{NAMESPACE}"
+    host.call("POST", f"{path}/roles", roles[role])
+    binding = {
+        "metadata": {"name": role},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": role},
+        "subjects": [
+            {"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": "reconciler"}
+        ],
+    }
+    host.call("POST", f"{path}/rolebindings", binding)

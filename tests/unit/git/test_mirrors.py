@@ -17,6 +17,7 @@ from reconciler.api.options import RunOptions
 from reconciler.git.fetch import Fetched
 from reconciler.git.location import SourceLocation
 from reconciler.git.mirrors import Head, choose_head
+from reconciler.git.owner import claimant_of
 from reconciler.git.read import read_source
 from reconciler.git.trust import LastApplied, check_trust, newest_trusted
 from reconciler.state.run_memory import default_file, digest_of
@@ -142,7 +143,7 @@ def options(servers: tuple[HttpServer, HttpServer], tmp_path: Path, cache: Path)
 def test_mirrors_that_agree_are_read_like_one(options: RunOptions, fleet: Path) -> None:
     source = read_source(options)
     assert source.checkout.commit == git(fleet, "rev-parse", "HEAD")
-    assert source.checkout.warnings == ()
+    assert source.told == ()
     assert source.mirrors
     assert not source.mirrors.differ
 
@@ -169,7 +170,7 @@ def test_a_mirror_that_is_ahead_wins_and_the_other_is_told(options: RunOptions, 
     newer = commit(copy, {"a.yaml": config_map("a", key="two")})
     source = read_source(options)
     assert source.checkout.commit == newer
-    (told,) = source.checkout.warnings
+    (told,) = source.told
     assert "is behind" in told
     assert newer[:12] in told
 
@@ -180,7 +181,7 @@ def test_a_dead_mirror_is_a_warning(
     dead = replace(options, mirrors=("http://127.0.0.1:9/fleet",), mirror_credentials=("-",))
     source = read_source(dead)
     assert source.checkout.commit == git(fleet, "rev-parse", "HEAD")
-    (told,) = source.checkout.warnings
+    (told,) = source.told
     assert "does not answer" in told
     assert "no connection" in told
 
@@ -225,7 +226,7 @@ def test_of_two_ways_the_one_that_continues_what_was_applied_wins(
     there = commit(copy, {"a.yaml": config_map("a", key="there")})
     source = newest_trusted(read_source(options), LastApplied(last))
     assert source.checkout.commit == here
-    told = " ".join(source.checkout.warnings)
+    told = " ".join(source.told)
     assert there[:12] in told
     assert "left out" in told
     check_trust(source, LastApplied(last))
@@ -250,7 +251,7 @@ def test_a_plan_of_two_ways_shows_the_first_and_says_so(
     commit(copy, {"a.yaml": config_map("a", key="there")})
     source = newest_trusted(read_source(replace(options, plan_only=True)), None)
     assert source.checkout.commit == here
-    assert any("went different ways" in text for text in source.checkout.warnings)
+    assert any("went different ways" in text for text in source.told)
 
 
 def test_a_newer_head_that_nobody_trusted_signed_is_left_out_and_told(
@@ -265,7 +266,7 @@ def test_a_newer_head_that_nobody_trusted_signed_is_left_out_and_told(
     forged = eve.commit(copy)
     source = read_source(signed)
     assert source.checkout.commit == trusted
-    told = " ".join(source.checkout.warnings)
+    told = " ".join(source.told)
     assert forged[:12] in told
     assert "not trusted" in told
 
@@ -292,3 +293,36 @@ def test_a_mirror_changes_no_name_of_what_is_remembered(options: RunOptions) -> 
 def test_a_directory_has_no_mirrors(fleet: Path) -> None:
     with pytest.raises(UsageError, match="only Git URLs have mirrors"):
         read_source(RunOptions(repo=str(fleet), mirrors=("https://git.example.com/fleet",)))
+
+
+def test_every_mirror_is_the_same_repository_to_whoever_recorded_one(options: RunOptions) -> None:
+    names = []
+    for repo, mirrors in (
+        (options.repo, ()),
+        (options.repo, options.mirrors),
+        (options.mirrors[0], (options.repo,)),
+    ):
+        where = SourceLocation(repo, "main", ".", Path())
+        names.append(claimant_of(where, "", addresses=(repo, *mirrors)))
+    alone, first, second = names
+    # Recorded once, by whichever address; a mirror that is added changes nothing of it.
+    assert first.owner == alone.owner
+    for owner in (alone.owner, second.owner):
+        assert first.is_of(owner, "")
+        assert second.is_of(owner, "")
+        assert first.recorded_over(owner, "") == owner
+
+
+def test_another_repository_is_not_taken_for_a_mirror(
+    options: RunOptions, servers: tuple[HttpServer, HttpServer], fleet: Path, tmp_path: Path
+) -> None:
+    """Its address is no name of this one: what it has recorded as its own stays its own."""
+    last = git(fleet, "rev-parse", "HEAD")
+    stranger = new_repository(tmp_path / "two" / "stranger", {"b.yaml": config_map("b")})
+    mixed = replace(options, mirrors=(servers[1].url("stranger"),))
+    source = newest_trusted(read_source(mixed), LastApplied(last))
+    assert source.checkout.commit == last
+    assert source.addresses == (options.repo,)
+    assert git(stranger, "rev-parse", "HEAD")[:12] in " ".join(source.told)
+    # One that has the same is.
+    assert read_source(options).addresses == (options.repo, *options.mirrors)
