@@ -8,18 +8,27 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+import orjson
+
 from kubesim.cluster import SimulatedCluster
 from kubesim.fleet import Sandbox
 from kubesim.server import ClusterSettings
 from reconciler.api.options import RunOptions
 from reconciler.cli.console import Console, styled
+from reconciler.cli.seats import looks_in, seats_lines
+from reconciler.cluster.connect import Connector
 from reconciler.failover.survivability import assess_survivability
+from reconciler.lock.run_lock import RunLock
 from reconciler.plan.model import Action, Plan, RunResult
 from reconciler.report.survivability import render_survivability_text
 from reconciler.report.text import render_plan, render_result
 from reconciler.run.pipeline import Prepared, apply_plan, make_plan
 from reconciler.run.repository import validate_repository
+from reconciler.seats.access import open_register
+from reconciler.seats.document import RegisterDocument
+from reconciler.seats.register import Register
 from reconciler.state.memory import Phase
+from reconciler.status.seats import seats_status
 
 _SETTLING_SECONDS = 0.2
 """How long the simulated Pods take to become ready, and a little more."""
@@ -75,6 +84,9 @@ class Story:
             self._what_if,
             self._outage,
             self._return,
+            self._seats,
+            self._host_lost,
+            self._host_anew,
         ):
             chapter()
 
@@ -170,6 +182,63 @@ class Story:
         self._check(health.phase == Phase.UP, "the cluster is back")
         self._check(not self._plan().plan.has_changes, "all is as it was before the outage")
 
+    def _seats(self) -> None:
+        self._title("What if the cluster that runs the reconciler is the one that goes down?")
+        self._say(f"Git: spec.seats: [{', '.join(_PLACES)}]. Each of them runs it from now on, and")
+        self._say("keeps a copy of lock and memory; two of three are enough.")
+        self._say("$ reconcile seats init")
+        federation = self._repository / "federation.yaml"
+        text = federation.read_text(encoding="utf-8")
+        seats = f"spec:\n  seats: [{', '.join(_PLACES)}]\n"
+        federation.write_text(text.replace("spec:\n", seats, 1), encoding="utf-8")
+        memory = orjson.loads((self._repository.parent / "memory.json").read_bytes())
+        self._register().initialise(tuple(_PLACES), RegisterDocument(memory=memory))
+        for seat in _PLACES:
+            self._now += 60
+            result = self._run_at(seat)
+            self._say(f"a run at {seat}: {_done(result)}")
+            self._check(result.ok and not result.outcomes, "nothing changes because of it")
+
+    def _host_lost(self) -> None:
+        self._title("aws-eu goes down, and with it one of the three reconcilers")
+        self._cluster("aws-eu").stop()
+        others = [name for name in _PLACES if name != "aws-eu"]
+        for minute in range(1, 10):
+            self._now += 60
+            seat = list(_PLACES)[(minute - 1) % len(_PLACES)]
+            if seat not in others:
+                self._say(f"minute {minute}: it would be the turn of {seat}")
+                continue
+            result = self._run_at(seat)
+            (health,) = [one for one in result.plan.health if one.cluster == "aws-eu"]
+            told = health.outlook or f"counts as down; {_done(result)} elsewhere"
+            self._say(f"minute {minute}, at {seat}: aws-eu does not answer; {told}")
+            if health.phase == Phase.DOWN:
+                break
+        self._check(health.phase == Phase.DOWN, "two of three seats decide that it is down")
+        self._check(bool(_done_ones(result)) and _carried(result.plan), "they carry what AWS did")
+        self._show_seats()
+        self._check(self._states() == ["unreachable", "counts", "counts"], "one seat is missed")
+
+    def _host_anew(self) -> None:
+        self._title("It comes back without its copy: it has no vote until the others wrote it one")
+        name = self._register().key
+        self._cluster("aws-eu").start()
+        self._cluster("aws-eu").delete("ConfigMap", name.name, namespace=name.namespace)
+        self._check(self._states()[0] == "lost", "a seat that has forgotten does not vote")
+        for minute in range(1, 15):
+            self._now += 60
+            seat = list(_PLACES)[minute % len(_PLACES)]
+            result = self._run_at(seat)
+            time.sleep(_SETTLING_SECONDS)
+            (health,) = [one for one in result.plan.health if one.cluster == "aws-eu"]
+            self._say(f"minute {minute}, at {seat}: aws-eu is {health.phase}; {_done(result)}")
+            if health.phase == Phase.UP and not result.outcomes:
+                break
+        self._check(health.phase == Phase.UP, "the cluster is back")
+        self._show_seats()
+        self._check(self._states() == ["counts"] * len(_PLACES), "all seats count again")
+
     # -- telling ---------------------------------------------------------------------------
 
     def _title(self, text: str) -> None:
@@ -208,6 +277,38 @@ class Story:
             clock=lambda: self._now,
         )
 
+    def _run_at(self, seat: str) -> RunResult:
+        """A run under the lock, as the CronJob of a seat makes it."""
+        options = RunOptions(
+            repo=str(self._repository),
+            kubeconfig=str(self._sandbox.kubeconfig),
+            host_context=seat,
+            seat=seat,
+            plan_only=False,
+            clock=lambda: self._now,
+        )
+        with RunLock(options) as lock:
+            return apply_plan(make_plan(options, None, lock))
+
+    def _register(self) -> Register:
+        """The register as somebody at a desk reaches it."""
+        federation = validate_repository(self._options()).state.federation
+        connector = Connector.from_file(str(self._sandbox.kubeconfig), federation.namespace)
+        return open_register(connector, federation, federation.namespace).register
+
+    def _states(self) -> list[str]:
+        seats = self._register().read().seats
+        return [seats[name].state for name in _PLACES]
+
+    def _show_seats(self) -> None:
+        self._say("$ reconcile seats")
+        register = self._register()
+        reading = register.read()
+        now = time.time()
+        status = seats_status("shop", tuple(_PLACES), reading, looks_in(reading), now)
+        for line in seats_lines(status, now):
+            self._console.out(line)
+
     def _plan(self) -> Prepared:
         return make_plan(self._options())
 
@@ -234,8 +335,12 @@ def _carried(plan: Plan) -> bool:
     )
 
 
+def _done_ones(result: RunResult) -> int:
+    return sum(outcome.status == "done" for outcome in result.outcomes)
+
+
 def _done(result: RunResult) -> str:
-    done = sum(outcome.status == "done" for outcome in result.outcomes)
+    done = _done_ones(result)
     return f"{done} objects were changed" if done != 1 else "1 object was changed"
 
 

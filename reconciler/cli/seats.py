@@ -24,9 +24,9 @@ if TYPE_CHECKING:
     from reconciler.federation.model import DesiredState
     from reconciler.lock.lease import Lease, LockRecords
     from reconciler.seats.access import OpenedRegister
-    from reconciler.seats.register import Register
+    from reconciler.seats.register import Reading, Register
     from reconciler.state.stores import ConfigMapStore
-    from reconciler.status.seats import SeatsStatus
+    from reconciler.status.seats import SeatLook, SeatsStatus
 
 RUN, CLUSTER, OUTPUT = "What to do", "Clusters", "Output"
 
@@ -147,13 +147,12 @@ def seats(
         return Exit.OK
     opened = _opened(settings, dict(contexts))
     status = opened.status(time.time())
-    lock = dict(status.reading.document.lock) if status.reading.document else {}
     if output == "json":
         from reconciler.status.seats import seats_document
 
-        settings.console.document(json.dumps(seats_document(status, lock), indent=2))
+        settings.console.document(json.dumps(seats_document(status), indent=2))
     else:
-        for line in _as_lines(status, lock, time.time()):
+        for line in seats_lines(status, time.time()):
             settings.console.out(line)
     _tell_troubles(settings, status)
     return Exit.FAILED if status.troubles else Exit.OK
@@ -177,8 +176,8 @@ class OpenedSeats(Struct, frozen=True):
         from reconciler.status.seats import seats_status
 
         reading = self.opened.explained(self.register.read())
-        looks = {name: _look_of(one.look) for name, one in reading.seats.items() if one.look}
         federation = self.state.federation
+        looks = looks_in(reading)
         return seats_status(federation.name, federation.seats, reading, looks, now)
 
 
@@ -214,7 +213,12 @@ def _opened(
     return OpenedSeats(state, connector, opened)
 
 
-def _look_of(text: str) -> Any:
+def looks_in(reading: Reading) -> dict[str, SeatLook]:
+    """What the runs of each seat saw last, as far as they left it."""
+    return {name: _look_of(one.look) for name, one in reading.seats.items() if one.look}
+
+
+def _look_of(text: str) -> SeatLook:
     """A look as its seat wrote it; what cannot be read is none."""
     from reconciler.status.seats import SeatLook
 
@@ -232,7 +236,8 @@ def _look_of(text: str) -> Any:
 _COLOURS = {"counts": "green", "lost": "red", "aged": "red", "unreachable": "red"}
 
 
-def _as_lines(status: SeatsStatus, lock: Mapping[str, Any], now: float) -> Iterator[str]:
+def seats_lines(status: SeatsStatus, now: float) -> Iterator[str]:
+    """The table, with who holds the lock above it and what each seat saw below."""
     document = status.reading.document
     if document is not None:
         counting = sum(one.state == "counts" for one in status.seats)
@@ -240,7 +245,7 @@ def _as_lines(status: SeatsStatus, lock: Mapping[str, Any], now: float) -> Itera
             f"{styled(status.federation, bold=True)}: version {document.version}, "
             f"{counting} of {len(status.voters)} seats count"
         )
-        yield f"Lock: {_lock_words(lock, now)}"
+        yield f"Lock: {_lock_words(document.lock, now)}"
         yield ""
     cells = []
     for one in status.seats:

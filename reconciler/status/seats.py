@@ -141,7 +141,7 @@ def _of_seat(seat: SeatReading, look: SeatLook, now: float, *, majority: bool) -
     return []
 
 
-def seats_document(status: SeatsStatus, lock: Mapping[str, Any] | None) -> dict[str, Any]:
+def seats_document(status: SeatsStatus) -> dict[str, Any]:
     """All of it as JSON has it."""
     document = status.reading.document
     return {
@@ -152,7 +152,7 @@ def seats_document(status: SeatsStatus, lock: Mapping[str, Any] | None) -> dict[
         "settled": status.reading.settled,
         "dissolved": bool(document and document.dissolved),
         "changing": bool(document and document.configuration.previous),
-        "lock": dict(lock) if lock else None,
+        "lock": dict(document.lock) if document and document.lock else None,
         "seats": [_seat_document(status, one) for one in status.seats],
         "problems": [
             {"seat": one.seat or None, "problem": one.text, "next": one.next}

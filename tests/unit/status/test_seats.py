@@ -89,7 +89,7 @@ def test_no_register_and_a_dissolved_one_differ() -> None:
 
 
 def test_json_says_no_version_of_a_copy_that_is_not_there() -> None:
-    found = seats_document(status({"gcp-eu": "lost"}), {})
+    found = seats_document(status({"gcp-eu": "lost"}))
     rows = {one["name"]: one for one in found["seats"]}
     assert (rows["aws-eu"]["version"], rows["aws-eu"]["lag"]) == (7, 0)
     assert (rows["gcp-eu"]["version"], rows["gcp-eu"]["lag"]) == (None, None)
