@@ -221,7 +221,7 @@ class MemberRun:
     def _still_holds(self, change: Change) -> str:
         """What a Namespace or CRD would take along, looked at again right before it is deleted.
 
-        An object of ours whose own prune waits or failed, or a stranger that came since the plan.
+        An object of ours whose own prune waits or failed, or a foreign one since the plan.
         """
         if change.action is not Action.PRUNE or change.key.group_kind not in prune.HOLDERS:
             return ""
@@ -236,7 +236,7 @@ class MemberRun:
             if not discovery.complete:
                 discovery = self.work.member.discover()
             gone = [c for c in self.work.plan.changes if c.key in self._gone]
-            strangers = prune.foreign_objects_in(
+            foreign_objects = prune.foreign_objects_in(
                 self.work.member,
                 change,
                 live,
@@ -246,7 +246,7 @@ class MemberRun:
             )
         except ClusterError as error:
             return f"what cannot be looked at: {error}"
-        return f"objects that are not ours: {strangers}" if strangers else ""
+        return f"objects that are not ours: {foreign_objects}" if foreign_objects else ""
 
     def _write_ahead(self, writing: Sequence[Change]) -> None:
         ahead = dict(self._rows)

@@ -18,7 +18,7 @@ from reconciler.cluster.responses import reading_answers
 from reconciler.cluster.warnings import warning_texts
 from reconciler.plan.member_plan import MemberWork, heard_since
 from reconciler.plan.model import NOT_WRITTEN, Action, Change, ClusterPlan, Outcome, Plan, RunResult
-from reconciler.plan.replicas import as_it_came
+from reconciler.plan.replicas import rows_after_run
 
 CONCURRENT_MEMBERS = 32
 
@@ -88,7 +88,7 @@ def apply_to_fleet(
     unfinished = any(outcome.status == "skipped" for outcome in outcomes)
     checked = {run.work.cluster.name: run.checked for run in runs}
     return RunResult(
-        _as_checked(replace(plan, workloads=as_it_came(plan.workloads, outcomes)), checked),
+        _as_checked(replace(plan, workloads=rows_after_run(plan.workloads, outcomes)), checked),
         outcomes=tuple(sorted(outcomes, key=lambda o: (o.cluster, o.key, o.action))),
         errors=tuple(sorted(errors)),
         warnings=tuple(sorted(warning_texts({w.cluster.name: heard_since(w) for w in works}))),

@@ -36,14 +36,14 @@ class Write(Struct, frozen=True):
     """What is to be written to one zone.
 
     ``carry_out`` raises nothing but DnsError, and begins no write once what it is given says so.
-    ``rescue`` is the part of it that only follows an outage: targets of clusters that are down
-    leave records, and others may come.
+    ``failover_part`` is the part of it that only follows an outage: targets of clusters that are
+    down leave records, and others may come.
     """
 
     zone: str
     changes: tuple[Object, ...]
     carry_out: Callable[[Callable[[], bool]], tuple[RecordOutcome, ...]]
-    rescue: Write | None = None
+    failover_part: Write | None = None
 
     def all(self, status: Literal["failed", "skipped"], why: str) -> tuple[RecordOutcome, ...]:
         """The outcome when nothing was done, or nobody knows what was."""
@@ -217,7 +217,7 @@ class _Planning(Struct, frozen=True):
             and change["name"] in planned.decision.excused
         )
         names = {change["name"] for change in urgent}
-        rescue = Write(
+        failover_part = Write(
             zone.name,
             urgent,
             lambda left_behind: apply_zone(opened(), planned, self.owner, left_behind, names),
@@ -226,7 +226,7 @@ class _Planning(Struct, frozen=True):
             zone.name,
             planned.changes,
             lambda left_behind: apply_zone(opened(), planned, self.owner, left_behind),
-            rescue if urgent else None,
+            failover_part if urgent else None,
         )
         return DnsPlan(
             planned.changes, planned.warnings, writes=(write,) if planned.changes else ()

@@ -121,7 +121,7 @@ def withdrawals(dns: DnsPlan | None) -> DnsPlan | None:
         return None
     from reconciler.dns.plan import DnsPlan
 
-    writes = tuple(write.rescue for write in dns.writes if write.rescue)
+    writes = tuple(write.failover_part for write in dns.writes if write.failover_part)
     return DnsPlan(tuple(c for w in writes for c in w.changes), writes=writes)
 
 

@@ -44,10 +44,10 @@ from reconciler.git.trust import LastApplied, check_trust
 from reconciler.inventory.observe import observe
 from reconciler.inventory.ownership import Servers, identified
 from reconciler.lock.run_lock import RunLock
-from reconciler.plan.assemble import HINT, assemble, hold_moved, unreachable_plan
+from reconciler.plan.assemble import HINT, assemble, hold_prunes_of_moved, unreachable_plan
 from reconciler.plan.guards import deletions_of
 from reconciler.plan.live_state import CONCURRENT_MEMBERS, MemberState, words_of
-from reconciler.plan.member_plan import MemberWork, PlanSettings, plan_member, rescue_of
+from reconciler.plan.member_plan import MemberWork, PlanSettings, failover_part, plan_member
 from reconciler.plan.model import (
     Action,
     Change,
@@ -58,11 +58,11 @@ from reconciler.plan.model import (
     RunResult,
 )
 from reconciler.plan.replicas import (
-    as_it_comes,
+    expected_counts,
     replicas_in,
     replicas_now,
     replicas_to_be,
-    with_strangers,
+    with_foreign_objects,
     workload_rows,
 )
 from reconciler.render.render import Rendering
@@ -148,7 +148,7 @@ def make_plan(
         state,
         usual,
         render_repository(state, usual),
-        _mine(options, state),
+        _clusters_in_scope(options, state),
         claimant,
         repository.commit(),
         servers,
@@ -197,9 +197,13 @@ def make_plan(
     planned = _plan_all(fleet, decided, rendering, absent, options, now, progress)
     unreachable = [w for w in planned if isinstance(w, ClusterPlan)]
     usually = _placed(fleet.rendering)
-    found = [_forgiving(work, usually) for work in planned if isinstance(work, MemberWork)]
-    works = hold_moved(found, unreachable, placed)
-    live = with_strangers(decided.live, {w.cluster.name: w.strangers for w in works})
+    found = [
+        _tolerate_failover_refusals(work, usually)
+        for work in planned
+        if isinstance(work, MemberWork)
+    ]
+    works = hold_prunes_of_moved(found, unreachable, placed)
+    live = with_foreign_objects(decided.live, {w.cluster.name: w.foreign_objects for w in works})
     lost = decided.decision.lost
     before = replicas_now(live, replicas_in(fleet.rendering), lost)
     after = replicas_to_be(rendering, live, lost, {w.cluster.name: w.left for w in works})
@@ -210,7 +214,7 @@ def make_plan(
         workload_rows(
             decided.decision.assignments,
             before,
-            as_it_comes(after, before, [work.plan for work in works]),
+            expected_counts(after, before, [work.plan for work in works]),
             decided.answered | lost,
         ),
         placed,
@@ -268,12 +272,12 @@ def _moving(
     return {name: frozenset(keys) for name, keys in found.items()}
 
 
-def _mine(options: RunOptions, state: DesiredState) -> frozenset[str]:
+def _clusters_in_scope(options: RunOptions, state: DesiredState) -> frozenset[str]:
     """The clusters that this run plans: all, unless --cluster or --shard says otherwise."""
     names = frozenset(cluster.name for cluster in state.clusters)
     shard = shard_of(options)
-    mine = shard.clusters_of(names) if shard else names
-    return mine & set(options.clusters) if options.clusters else mine
+    in_scope = shard.clusters_of(names) if shard else names
+    return in_scope & set(options.clusters) if options.clusters else in_scope
 
 
 def _plan_all(
@@ -292,7 +296,7 @@ def _plan_all(
         take_over=options.take_over,
         checked=lambda count: progress.advance("compare", count),
     )
-    seen = [one for one in decided.seen if one.cluster.name in fleet.mine]
+    seen = [one for one in decided.seen if one.cluster.name in fleet.in_scope]
     progress.phase("compare", sum(len(rendering.objects[s.cluster.name]) for s in seen))
     return in_parallel(
         lambda one: _plan_one(one, rendering, absent, fleet.state, settings),
@@ -388,11 +392,13 @@ def apply_plan(
         raise UsageError("a simulated outage can only be planned", hint="add --plan")
     # What was decided is remembered before it is acted upon: a run that dies has not forgotten.
     errors, recall = remember(prepared.recall)
-    rescues = prepared.records and any(write.rescue for write in prepared.records.writes)
-    _stop_what_is_not_remembered(errors, bool(plan.moves or prepared.moving or rescues))
+    failover_writes = prepared.records and any(
+        write.failover_part for write in prepared.records.writes
+    )
+    _stop_what_is_not_remembered(errors, bool(plan.moves or prepared.moving or failover_writes))
     violations = (*plan.violations, *_guards_of_others(prepared))
     if violations:
-        done, undone = _rescue(prepared, stopped) if unattended else ([], [])
+        done, undone = _apply_failover_part(prepared, stopped) if unattended else ([], [])
         others = [WordedViolation(text=text) for text in (*errors, *undone)]
         raise GuardViolation((*violations, *others), done=done, hint=plan.violation_hint or HINT)
     # A name leaves what is down, or about to be pruned, before anything else is done.
@@ -448,18 +454,18 @@ def _despite_guards(
     moving: Mapping[str, frozenset[ObjectKey]],
     names: DnsPlan | None,
 ) -> list[str]:
-    """What ``_rescue`` would do, and which moves wait for the guard."""
+    """What ``_apply_failover_part`` would do, and which moves wait for the guard."""
     goes: list[str] = []
     waits: list[str] = []
     for work in works:
-        rescued = {change.key for change in rescue_of(work, moving).plan.changes}
+        in_failover_part = {change.key for change in failover_part(work, moving).plan.changes}
         for change in work.plan.changes:
             if (
                 change.key in moving.get(work.cluster.name, ())
                 and change.action is not Action.FAILED
             ):
                 told = f"{change.action} {change.key} in {work.cluster.name}"
-                (goes if change.key in rescued else waits).append(told)
+                (goes if change.key in in_failover_part else waits).append(told)
     goes += [f"DNS {record['name']} {record['type']}" for record in names.changes] if names else []
     lines = [f"goes on all the same where nobody is asked: {text}" for text in goes]
     return lines + [f"waits, as it is more than a move: {text}" for text in waits]
@@ -476,7 +482,9 @@ def _stop_what_is_not_remembered(errors: Sequence[str], acts: bool) -> None:
         )
 
 
-def _rescue(prepared: Prepared, stopped: Callable[[], str]) -> tuple[list[str], list[str]]:
+def _apply_failover_part(
+    prepared: Prepared, stopped: Callable[[], str]
+) -> tuple[list[str], list[str]]:
     """Only what an outage asks for: DNS records leave what is down, and others take over what it
     ran. What was done and what was not, for people."""
     from reconciler.apply.fleet import apply_to_fleet
@@ -484,7 +492,7 @@ def _rescue(prepared: Prepared, stopped: Callable[[], str]) -> tuple[list[str], 
     records = write_records(withdrawals(prepared.records), prepared.connector, stopped)
     if prepared.round and prepared.round.shard.decides:
         prepared.round.tell_names("a guard stops shard 0")
-    works = [rescue_of(work, prepared.moving) for work in prepared.works]
+    works = [failover_part(work, prepared.moving) for work in prepared.works]
     plan = replace(prepared.plan, clusters=tuple(work.plan for work in works), violations=())
     outcomes: tuple[Outcome, ...] = ()
     if any(cluster.changes for cluster in plan.clusters):
@@ -583,13 +591,17 @@ def _plan_one(
     return replace(work, plan=replace(work.plan, requests=one.member.requests))
 
 
-def _forgiving(work: MemberWork, usual: Mapping[ObjectKey, frozenset[str]]) -> MemberWork:
-    """What a cluster refuses of that which it only stands in for fails there, and stops nobody."""
+def _tolerate_failover_refusals(
+    work: MemberWork, usual: Mapping[ObjectKey, frozenset[str]]
+) -> MemberWork:
+    """What a cluster refuses of objects that only a failover placed there does not stop the run."""
 
-    def at_home(changes: Sequence[Change]) -> tuple[Change, ...]:
+    def usually_here(changes: Sequence[Change]) -> tuple[Change, ...]:
         return tuple(c for c in changes if work.cluster.name in usual.get(c.key, ()))
 
-    return replace(work, invalid=at_home(work.invalid), homeless=at_home(work.homeless))
+    return replace(
+        work, invalid=usually_here(work.invalid), unservable=usually_here(work.unservable)
+    )
 
 
 def _either(
