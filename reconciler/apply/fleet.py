@@ -124,14 +124,14 @@ def _not_in_place(
     waiting: dict[ObjectKey, str] = {}
     for run in runs:
         for change in run.work.plan.changes:
-            homes = placed.get(change.key, frozenset())
-            if change.action is not Action.PRUNE or not homes or change.key in waiting:
+            placed_in = placed.get(change.key, frozenset())
+            if change.action is not Action.PRUNE or not placed_in or change.key in waiting:
                 continue
             missing: Collection[str] = [
-                name for name in homes & looked_at.keys() if change.key not in looked_at[name]
+                name for name in placed_in & looked_at.keys() if change.key not in looked_at[name]
             ]
             if not missing:
-                missing = _missing_elsewhere(run, change, homes - looked_at.keys(), elsewhere)
+                missing = _missing_elsewhere(run, change, placed_in - looked_at.keys(), elsewhere)
             if missing:
                 names = ", ".join(sorted(missing))
                 waiting[change.key] = (
@@ -152,13 +152,13 @@ def _exposed(runs: Sequence[MemberRun]) -> set[ObjectKey]:
 
 
 def _missing_elsewhere(
-    run: MemberRun, change: Change, homes: frozenset[str], elsewhere: OtherClusters | None
+    run: MemberRun, change: Change, placed_in: frozenset[str], elsewhere: OtherClusters | None
 ) -> Collection[str]:
     resource = run.resource_of(change)
-    if not homes or elsewhere is None or resource is None:
-        return homes
+    if not placed_in or elsewhere is None or resource is None:
+        return placed_in
     applyset = run.work.observation.inventory.applyset
-    return elsewhere.missing(resource, change.key, applyset, homes)
+    return elsewhere.missing(resource, change.key, applyset, placed_in)
 
 
 def _complete(run: MemberRun) -> list[Outcome]:

@@ -254,7 +254,7 @@ def _join(
         for step in plan.steps:
             done(step)
     else:
-        hands = StepTools(
+        tools = StepTools(
             ends.member,
             None if request.auth == "exec" else ends.host,
             plan.credentials,
@@ -262,7 +262,7 @@ def _join(
             plan.manifest,
             force=request.force_conflicts,
         )
-        carry_out_steps(plan.steps, hands, done)
+        carry_out_steps(plan.steps, tools, done)
     _report(settings, plan, steps, output, dry_run=dry_run)
     if folder is None and output == "text":
         settings.console.document(plan.manifest, newline=False)

@@ -129,8 +129,8 @@ class ObservedRun:
         if self._phases is not None:
             self._phases.close()
         # A ReconcileError becomes words, here lines, in one place: where the command ends.
-        told_there = isinstance(error, ReconcileError)
-        for entry in logs.log_entries_of(run, warnings, with_failures=not told_there):
+        already_reported = isinstance(error, ReconcileError)
+        for entry in logs.log_entries_of(run, warnings, with_failures=not already_reported):
             logs.log_entry(self._logger, entry)
 
     @cached_property

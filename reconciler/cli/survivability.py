@@ -128,9 +128,9 @@ def _rendered(matrix: Survivability, output: str, settings: CommandSettings) -> 
 
 
 def _fails(matrix: Survivability, fail_on: str) -> bool:
-    from reconciler.failover.survivability import Fate
+    from reconciler.failover.survivability import Impact
 
     worst = {row.worst for row in matrix.rows}
     if fail_on == DOWN:
-        return Fate.DOWN in worst
-    return fail_on == DEGRADED and bool(worst & {Fate.DOWN, Fate.DEGRADED})
+        return Impact.DOWN in worst
+    return fail_on == DEGRADED and bool(worst & {Impact.DOWN, Impact.DEGRADED})

@@ -94,7 +94,7 @@ class DnsRecord(Struct, frozen=True):
         return found
 
 
-class StandingRecord(Struct, frozen=True):
+class ExistingRecord(Struct, frozen=True):
     """A record of ours that stands in the zone now, and whose each value was when written."""
 
     type: RecordType
@@ -139,12 +139,12 @@ class Ownership(Struct, frozen=True):
     def owns(self, mark: Mark) -> bool:
         return mark.owner == self.name and (self.take_over or self._is_ours(mark.repository))
 
-    def text(self, by_cluster: Mapping[str, tuple[str, ...]], standing: Mark | None) -> str:
+    def text(self, by_cluster: Mapping[str, tuple[str, ...]], existing: Mark | None) -> str:
         """What the mark is to say. One of ours that is true stays as it is: an id alone is no news
         to write."""
-        if standing is not None and self._is_ours(standing.repository):
-            same = owner_text(self.name, by_cluster, standing.repository)
-            if same == owner_text(*standing):
+        if existing is not None and self._is_ours(existing.repository):
+            same = owner_text(self.name, by_cluster, existing.repository)
+            if same == owner_text(*existing):
                 return same
         return owner_text(self.name, by_cluster, next(iter(self.repositories), ""))
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from reconciler.api.objects import Object
-from reconciler.dns.records import DnsRecord, StandingRecord
+from reconciler.dns.records import DnsRecord, ExistingRecord
 
 NOT_WANTED = "no longer wanted"
 
 
 def rows(
-    zone: str, name: str, before: Sequence[StandingRecord], after: Sequence[DnsRecord], reason: str
+    zone: str, name: str, before: Sequence[ExistingRecord], after: Sequence[DnsRecord], reason: str
 ) -> list[Object]:
     """One row for each type that comes, changes or goes; those that stay are left out."""
     old = {record.type: list(record.values) for record in before}

@@ -71,10 +71,10 @@ def returning_records(
 
 def plan_records(
     state: DesiredState,
-    homes: Mapping[ObjectKey, frozenset[str]],
+    placed_in: Mapping[ObjectKey, frozenset[str]],
     seen: Sequence[MemberState],
     down: Mapping[str, str],
-    late: Mapping[str, frozenset[ObjectKey]],
+    not_yet_ready: Mapping[str, frozenset[ObjectKey]],
     connect: Callable[[Cluster], Member],
     connector: Connector,
     owners: Sequence[Owner],
@@ -84,11 +84,11 @@ def plan_records(
 ) -> DnsPlan | None:
     """What would change; None where nothing asks for records. Raises nothing for a provider.
 
-    homes      where each object is placed, while all is well or in this run: a name stays with what
+    placed_in  where each object is placed, while all is well or in this run: a name stays with what
                is down, and goes with what stands in for it
     seen       the members that were looked at
     down       the clusters that are declared down, or imagined to be, and why
-    late       cluster -> objects whose addresses do not come back yet
+    not_yet_ready  cluster -> objects whose addresses do not come back yet
     owners     what is recorded of the repository that all this is of, the record to keep first;
                what another one wrote is ``take_over``n only when asked for
     simulated  the clusters are: no provider is asked, only outages are imagined
@@ -98,9 +98,11 @@ def plan_records(
     from reconciler.dns.within_run import plan_dns_of_run, simulate_dns_of_run
 
     if simulated:
-        return simulate_dns_of_run(state, homes, connect, down)
+        return simulate_dns_of_run(state, placed_in, connect, down)
     ids = tuple(dict.fromkeys(owner.id for owner in owners if owner.id))
-    return plan_dns_of_run(state, homes, seen, down, connector, late, ids, take_over=take_over)
+    return plan_dns_of_run(
+        state, placed_in, seen, down, connector, not_yet_ready, ids, take_over=take_over
+    )
 
 
 def with_records(plan: Plan, dns: DnsPlan | None) -> Plan:

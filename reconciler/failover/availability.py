@@ -88,22 +88,22 @@ def assess(
         name: _long_unhealthy(rules, memory.clusters.get(name, ClusterMemory()), now)
         for name in simulated
     }
-    told = [
+    counted_probes = [
         Probe(p.cluster, Signal.UNHEALTHY, worded(simulated[p.cluster]), answers=False)
         if p.cluster in simulated
         else p
         for p in probes
     ]
-    decision = decide_cluster_health(rules, before, told, now)
+    decision = decide_cluster_health(rules, before, counted_probes, now)
     down = decision.down
     unavailable = {n: Absence(one.reason, down=n not in simulated) for n, one in down.items()}
-    mute = {p.cluster: Absence(p.reason) for p in told if not p.answers}
+    unreachable = {p.cluster: Absence(p.reason) for p in counted_probes if not p.answers}
     since = {n: 0.0 if n in simulated else one.since for n, one in down.items()}
     return Availability(
         memory=replace(memory, clusters=decision.memory),
         health=decision.health,
         unavailable=unavailable,
-        left_alone=mute | unavailable,
+        left_alone=unreachable | unavailable,
         lost=frozenset(
             {t.cluster for t in decision.transitions if t.after is Phase.DOWN} | simulated.keys()
         ),
@@ -120,7 +120,7 @@ def assess(
             n for n, one in decision.memory.items() if one.known and n not in unavailable
         )
         - simulated.keys(),
-        silent=frozenset(p.cluster for p in told if p.signal is Signal.UNHEALTHY),
+        silent=frozenset(p.cluster for p in counted_probes if p.signal is Signal.UNHEALTHY),
         tainted=ages,
         transitions=decision.transitions,
         warnings=tuple(_warnings(decision, simulated)),

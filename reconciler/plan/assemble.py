@@ -51,9 +51,9 @@ def hold_prunes_of_moved(
                 undone.setdefault(change.key, {})[work.cluster.name] = why
 
     def missing(change: Change) -> str:
-        homes = placed.get(change.key, frozenset())
-        unseen = homes & away
-        found = {n: why for n, why in undone.get(change.key, {}).items() if n in homes}
+        placed_in = placed.get(change.key, frozenset())
+        unseen = placed_in & away
+        found = {n: why for n, why in undone.get(change.key, {}).items() if n in placed_in}
         reasons = [f"{', '.join(sorted(unseen))} cannot be looked at"] if unseen else []
         reasons += [
             f"it is {why} in {', '.join(sorted(n for n in found if found[n] == why))}"
@@ -108,7 +108,7 @@ def assemble(
     if state.federation.guards.on_invalid == "Stop":
         # The same manifest is refused by every cluster alike; once is enough to read.
         planned = {cluster.name for cluster in clusters}
-        elsewhere = {key for key, homes in placed.items() if not homes <= planned}
+        elsewhere = {key for key, placed_in in placed.items() if not placed_in <= planned}
         wrong = [*_malformed_everywhere(works, elsewhere), *_unservable_everywhere(works, state)]
         refused = {InvalidManifest(key=c.key, origin=c.origin, error=c.error) for c in wrong}
         if refused and not violations:

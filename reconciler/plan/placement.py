@@ -58,7 +58,7 @@ def place_workloads(
     """
     memory, away = _workloads(state, availability, usual, live, looked_at, now)
     # Not answering once is no reason to take that it runs less than its share.
-    standing = availability.assumed - set(looked_at)
+    assumed = availability.assumed - set(looked_at)
     doubtful = _doubtful(state, availability, looked_at)
     view = FleetView(
         unavailable={name: str(why) for name, why in availability.unavailable.items()},
@@ -67,7 +67,7 @@ def place_workloads(
         staying=availability.staying,
         away=away,
         tainted=availability.tainted,
-        current=running_counts(state, live, usual, standing),
+        current=running_counts(state, live, usual, assumed),
     )
     assignments = tuple(usual) if view.is_empty else schedule(state, view)
     asked, ready = _counts(live, wanted_replicas), _counts(live, ready_replicas)
@@ -100,13 +100,13 @@ def place_workloads(
             scaled=scaled_as(a.workload) in scalers or _is_scaled(live.get(a.workload, {})),
         )
 
-    homes = {a.workload: a.replicas.keys() & set(looked_at) for a in assignments}
+    placed_in = {a.workload: a.replicas.keys() & set(looked_at) for a in assignments}
 
     def scaled_in(w: Workload) -> Collection[str]:
         if w.is_given_up:
             return ()
         scaler = w.key if REPLICAS in w.retain else scalers.get(scaled_as(w.key))
-        return homes[scaler] if scaler else ()
+        return placed_in[scaler] if scaler else ()
 
     started = [
         starting(
@@ -311,11 +311,11 @@ def _workloads(
     now: float,
 ) -> tuple[FleetMemory, dict[ObjectKey, dict[str, str]]]:
     """Workloads that leave a cluster that is well, because they do not run there."""
-    homes = {assignment.workload: assignment.replicas for assignment in usual}
+    placed_in = {assignment.workload: assignment.replicas for assignment in usual}
     seen = [
         one
         for workload in state.workloads
-        for name in sorted(homes[workload.key])
+        for name in sorted(placed_in[workload.key])
         if name in looked_at
         and (one := _seen(workload, name, live.get(workload.key, {}).get(name), state))
     ]

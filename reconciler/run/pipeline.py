@@ -222,7 +222,7 @@ def make_plan(
         warnings=[
             *distrust,
             *recall.warnings,
-            *sorted(set(connector.told)),
+            *sorted(set(connector.remarks)),
             *decided.warnings,
             *absent.warnings(),
         ],
@@ -554,14 +554,14 @@ def _connector(options: RunOptions, state: DesiredState) -> Connector:
 
 
 def _placed(rendering: Rendering) -> dict[ObjectKey, frozenset[str]]:
-    homes: dict[ObjectKey, set[str]] = {}
+    placed_in: dict[ObjectKey, set[str]] = {}
     for name, objects in rendering.objects.items():
         for desired in objects:
-            homes.setdefault(desired.key, set()).add(name)
+            placed_in.setdefault(desired.key, set()).add(name)
             if not desired.key.namespace:
                 # The member's discovery tells whether it is namespaced; here both are remembered.
-                homes.setdefault(desired.key.with_namespace, set()).add(name)
-    return {key: frozenset(names) for key, names in homes.items()}
+                placed_in.setdefault(desired.key.with_namespace, set()).add(name)
+    return {key: frozenset(names) for key, names in placed_in.items()}
 
 
 def _plan_one(
