@@ -151,9 +151,9 @@ def _lifetime(context: click.Context, parameter: click.Parameter, value: str) ->
     heading=MANIFEST,
     help="A label of the Cluster, for selectors. Repeatable.",
 )
-@option("--provider", metavar="NAME", heading=MANIFEST, help="[default: as its nodes tell]")
-@option("--region", metavar="NAME", heading=MANIFEST, help="[default: as its nodes tell]")
-@option("--zone", metavar="NAME", heading=MANIFEST, help="[default: as its nodes tell]")
+@option("--provider", metavar="NAME", heading=MANIFEST, help="[default: as its nodes say]")
+@option("--region", metavar="NAME", heading=MANIFEST, help="[default: as its nodes say]")
+@option("--zone", metavar="NAME", heading=MANIFEST, help="[default: as its nodes say]")
 @option(
     "--overwrite",
     is_flag=True,

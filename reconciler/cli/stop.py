@@ -212,7 +212,7 @@ class Stop:
         what = "SIGTERM" if self.code is Exit.TERMINATED else "the deadline"
         self._console.note(
             f"Error: {self._grace:.0f} s after {what} some requests have no answer; ending "
-            "without them. The lock is not given back, and expires by itself."
+            "without them. The lock is not released, and expires by itself."
         )
         sys.stderr.flush()
         self._end(self.code or Exit.FAILED)

@@ -63,7 +63,7 @@ Examples:
     "--live",
     is_flag=True,
     heading=OUTAGES,
-    help="Ask the clusters, by dry runs, whether they would take what they stand in for.",
+    help="Ask the clusters, by dry runs, whether they would accept what a failover places there.",
 )
 @run_options("repository")
 @run_options("memory")

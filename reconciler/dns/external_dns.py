@@ -18,13 +18,14 @@ from reconciler.cluster.discovery import RESTMapping
 from reconciler.dns.answers import ZoneContent
 from reconciler.dns.records import (
     ADDRESS_TYPES,
+    NOT_WANTED,
     Abilities,
     DnsRecord,
     ExistingRecord,
     owner_text,
     read_owner,
+    rows,
 )
-from reconciler.dns.rows import NOT_WANTED, rows
 from reconciler.dns.rules import Thresholds, hold_small_zone
 from reconciler.dns.zones import Decide
 from reconciler.plan.model import RecordOutcome

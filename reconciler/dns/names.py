@@ -193,7 +193,7 @@ def _names(
         for zone, name in _explicit(host, rules):
             yield from ((zone, name, cluster) for cluster in clusters)
         if "." in host and rules.zone_of(absolute(host)) is None:
-            warnings.append(f"{workload.key}: {host} lies in none of the zones of spec.dns.zones")
+            warnings.append(f"{workload.key}: {host} is in none of the zones of spec.dns.zones")
 
 
 def _explicit(host: str, rules: DnsRules) -> Iterator[tuple[ZoneRule, str]]:
@@ -274,7 +274,7 @@ def _service_record(
     suffix = absolute(domain["domain"])
     zone = rules.zone_of(suffix)
     if zone is None:
-        warnings.append(f"{origin}: {suffix} lies in none of the zones of spec.dns.zones")
+        warnings.append(f"{origin}: {suffix} is in none of the zones of spec.dns.zones")
         return []
     common = f"{spec.get('externalName') or key.name}.{key.namespace}.{spec['domainRef']}.svc"
     top = NameEntry(
@@ -328,7 +328,7 @@ def _ingress_record(
         name = absolute(host)
         zone = rules.zone_of(name)
         if zone is None:
-            warnings.append(f"{origin}: {name} lies in none of the zones of spec.dns.zones")
+            warnings.append(f"{origin}: {name} is in none of the zones of spec.dns.zones")
             continue
         yield NameEntry(
             name=name,

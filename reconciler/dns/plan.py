@@ -7,8 +7,10 @@ A run whose DNS fails still reconciles its clusters, and ends with exit code 1.
 from __future__ import annotations
 
 import os
+import socket
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Literal
 
 from msgspec import Struct
@@ -22,7 +24,6 @@ from reconciler.dns.external_dns import WHERE, apply_endpoints, plan_endpoints
 from reconciler.dns.names import PlacedIn, WantedNames, wanted_names
 from reconciler.dns.providers import CredentialCheck, Opened, ReadSecret, accept_all, open_provider
 from reconciler.dns.records import Abilities, ExistingRecord, NameEntry, Ownership, Place
-from reconciler.dns.resolver import resolver
 from reconciler.dns.rules import DnsRules, SecretValue, ZoneRule, parse_dns
 from reconciler.dns.targets import ExposedObjects, ServiceView, exposed_objects
 from reconciler.dns.zones import LONGEST, ZonePlan, apply_zone, plan_zone, within
@@ -285,3 +286,20 @@ def _unaffected(state: DesiredState, wanted: WantedNames) -> frozenset[ObjectKey
     keys = {place.key for entry in wanted.entries.values() for place in entry.places}
     usual = state.federation.failover
     return frozenset(key for key in keys if (narrowed.get(key) or usual).action == "None")
+
+
+def resolver() -> Resolve:
+    """Host names of load balancers -> addresses, by this machine's resolver; each is asked once.
+
+    No answer is an empty one: the caller knows what that means.
+    """
+
+    @cache
+    def resolve(host: str) -> tuple[str, ...]:
+        try:
+            found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+        except OSError:
+            return ()
+        return tuple(sorted({str(address[0]) for *_, address in found}))
+
+    return resolve

@@ -6,12 +6,14 @@ shortest form; host names are names.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Literal, NamedTuple
 
 from msgspec import Struct, field
 
-from reconciler.api.objects import ObjectKey
+from reconciler.api.objects import Object, ObjectKey
+
+NOT_WANTED = "no longer wanted"
 
 RecordType = Literal["A", "AAAA", "CNAME", "ALIAS"]
 ADDRESS_TYPES: tuple[RecordType, ...] = ("A", "AAAA", "CNAME", "ALIAS")
@@ -195,3 +197,27 @@ def marked(marker: str) -> tuple[str, str] | None:
     if first != "_owner" or kind.upper() not in ADDRESS_TYPES or not name:
         return None
     return name.replace("_wildcard", "*", 1), kind.upper()
+
+
+def rows(
+    zone: str, name: str, before: Sequence[ExistingRecord], after: Sequence[DnsRecord], reason: str
+) -> list[Object]:
+    """One row for each type that comes, changes or goes; those that stay are left out."""
+    old = {record.type: list(record.values) for record in before}
+    new = {record.type: list(record.values) for record in after}
+    found: list[Object] = []
+    for kind in sorted({*old, *new}):
+        if sorted(old.get(kind, ())) != sorted(new.get(kind, ())):
+            action = "create" if kind not in old else "prune" if kind not in new else "update"
+            found.append(
+                {
+                    "zone": zone,
+                    "name": name,
+                    "type": kind,
+                    "action": action,
+                    "from": old.get(kind),
+                    "to": new.get(kind),
+                    "reason": reason,
+                }
+            )
+    return found

@@ -12,8 +12,7 @@ from msgspec.structs import replace
 
 from reconciler.api.objects import Object, ObjectKey
 from reconciler.dns.answers import NameHealth, Unanswered, ZoneContent, answering_targets
-from reconciler.dns.records import Abilities, DnsRecord, ExistingRecord, NameEntry
-from reconciler.dns.rows import rows
+from reconciler.dns.records import Abilities, DnsRecord, ExistingRecord, NameEntry, rows
 from reconciler.dns.targets import Exposed, ServiceView
 
 

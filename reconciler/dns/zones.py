@@ -17,6 +17,7 @@ from reconciler.dns.octodns_records import existing_records_of, name_of, record_
 from reconciler.dns.providers import Opened, silence_octodns
 from reconciler.dns.records import (
     ADDRESS_TYPES,
+    NOT_WANTED,
     Abilities,
     ExistingRecord,
     Mark,
@@ -25,7 +26,6 @@ from reconciler.dns.records import (
     marker_name,
     read_owner,
 )
-from reconciler.dns.rows import NOT_WANTED
 from reconciler.dns.rules import Thresholds, ZoneRule, hold_small_zone
 from reconciler.plan.model import RecordOutcome
 

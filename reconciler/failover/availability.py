@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from msgspec import Struct, field
 from msgspec.structs import replace
 
+from reconciler.api.errors import UsageError
 from reconciler.api.objects import ObjectKey
 from reconciler.failover.cluster_health import (
     Absence,
@@ -230,3 +231,20 @@ def _warnings(decision: HealthDecision, simulated: Collection[str]) -> list[str]
         elif transition.after is Phase.RETURNING:
             found.append(f"{transition.cluster} is back and takes over its share again")
     return found
+
+
+def simulated_outages(state: DesiredState, outages: Sequence[str]) -> dict[str, str]:
+    """``region=eu-central-1`` and the like -> the clusters that would be down, with the reason."""
+    down: dict[str, str] = {}
+    for outage in outages:
+        what, _, value = outage.partition("=")
+        attribute = "name" if what == "cluster" else what
+        hit = [c.name for c in state.clusters if getattr(c, attribute, None) == value]
+        if not hit:
+            known = sorted({str(getattr(c, attribute, "")) for c in state.clusters} - {""})
+            raise UsageError(
+                f"--simulate-outage {outage}: no cluster has that {what}",
+                hint=f"there are: {', '.join(known)}",
+            )
+        down |= dict.fromkeys(hit, f"simulated outage of {outage}")
+    return down

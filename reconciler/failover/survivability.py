@@ -16,9 +16,8 @@ from msgspec.structs import replace
 from reconciler.api.kinds import REPLICATED, RUN_PODS, ScaleTarget, scale_target, scaled_as
 from reconciler.api.objects import ObjectKey, map_of
 from reconciler.cluster.warnings import HeardWarnings
-from reconciler.failover.availability import assess
+from reconciler.failover.availability import assess, simulated_outages
 from reconciler.failover.probe import Probe, Signal
-from reconciler.failover.simulate import simulated_outages
 from reconciler.federation.model import DesiredState, Workload
 from reconciler.scheduler.capacity import own_count
 from reconciler.scheduler.model import Assignment, FleetView
@@ -153,7 +152,7 @@ def assess_survivability(state: DesiredState, outages: Sequence[str] = ()) -> Su
         warnings.append("spec.failover is not enabled: nothing moves by itself in any outage")
     warnings += [
         f"{a.workload}: an autoscaler sets its replicas, so what is left grows by its load, to at "
-        f"most {limit} in each cluster; until then fewer run than are told here"
+        f"most {limit} in each cluster; until then fewer run than are shown here"
         for a in shown
         if (limit := limits.get(scaled_as(a.workload)))
     ]

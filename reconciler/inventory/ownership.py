@@ -138,7 +138,7 @@ def servers_now(
     now = {name: one.cluster_uid for name, one in inventories.items()}
     problems = [
         f"{name} is another API server from now on (the UID of kube-system was {known.uids[name]}, "
-        f"now it is {uid or 'not told'}); what runs in the one before is left there"
+        f"now it is {uid or 'unknown'}); what runs in the one before is left there"
         for name, uid in sorted(now.items())
         if known.uids.get(name, uid) != uid and claimant.takes_over(name)
     ]

@@ -9,8 +9,8 @@ from msgspec.structs import replace
 from reconciler.api.objects import ObjectKey
 from reconciler.cluster.discovery import GroupVersionKind
 from reconciler.cluster.warnings import warning_texts
+from reconciler.failover.availability import simulated_outages as clusters_hit
 from reconciler.failover.cluster_health import Absence, ClusterHealth
-from reconciler.failover.simulate import simulated_outages as clusters_hit
 from reconciler.federation.model import Cluster, DesiredState
 from reconciler.plan.guards import InvalidManifest
 from reconciler.plan.member_plan import MemberWork

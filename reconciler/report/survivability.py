@@ -124,7 +124,7 @@ def _live(matrix: Survivability) -> Iterator[str]:
     if (live := matrix.live) is None:
         return
     certain = sum(one.certain for one in live.refused)
-    yield f"{live.tried} stand-ins tried in the clusters, {certain} refused."
+    yield f"{live.tried} failover placements tried in the clusters, {certain} refused."
     for one in live.refused:
         verb = "refused" if one.certain else "not sure"
         name = f"{kind_name(one.workload)} {object_name(one.workload)}"

@@ -36,8 +36,8 @@ from reconciler.dns.step import (
     withdrawals,
     write_records,
 )
+from reconciler.failover.availability import simulated_outages
 from reconciler.failover.cluster_health import Absence
-from reconciler.failover.simulate import simulated_outages
 from reconciler.federation.model import DesiredState, Federation
 from reconciler.git.owner import Claimant, Owner
 from reconciler.git.trust import LastApplied, check_trust
@@ -523,7 +523,7 @@ def _ended(shared: Round, *, well: bool) -> tuple[bool, list[str]]:
     try:
         return shared.end(well=well).all_well, []
     except ReconcileError as error:
-        return False, [f"the other shards could not be told that this one has ended: {error}"]
+        return False, [f"the other shards could not be notified that this one has ended: {error}"]
 
 
 def _check_names(state: DesiredState, names: Sequence[str]) -> None:

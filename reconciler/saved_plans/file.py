@@ -134,7 +134,7 @@ def _unknowable(plan: Plan, origin: Origin) -> str:
     files = ", ".join(origin.uncommitted[:_SHOWN])
     return (
         f"only its values tell whether {names} is still the same, and those are in no plan; no "
-        + (f"commit vouches for {files}" if files else "Git commit vouches for the files")
+        + (f"commit contains {files}" if files else "Git commit contains the files")
     )
 
 

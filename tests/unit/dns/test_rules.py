@@ -256,7 +256,7 @@ def test_what_cannot_have_a_record_is_told() -> None:
     state = understood(PLAIN, CLUSTERS, internal, elsewhere)
     rules, _ = parse_dns(state.federation)
     assert wanted_names(state, rules).warnings == [
-        "Service shop/api: a.example.org lies in none of the zones of spec.dns.zones",
+        "Service shop/api: a.example.org is in none of the zones of spec.dns.zones",
         "Service shop/web: its type is not LoadBalancer, so it has no address for a record",
     ]
 
