@@ -239,7 +239,7 @@ def _join(
     dry_run: bool,
     output: str,
 ) -> int:
-    from reconciler.join.carry_out import StepTools, carry_out_steps
+    from reconciler.join.execute import StepTools, execute_steps
 
     plan, folder = _planned(settings, request, ends, api_endpoint)
     steps: list[Step] = []
@@ -262,7 +262,7 @@ def _join(
             plan.manifest,
             force=request.force_conflicts,
         )
-        carry_out_steps(plan.steps, tools, done)
+        execute_steps(plan.steps, tools, done)
     _report(settings, plan, steps, output, dry_run=dry_run)
     if folder is None and output == "text":
         settings.console.document(plan.manifest, newline=False)

@@ -21,7 +21,7 @@ from reconciler.cli.tables import step_lines, steps_as_json
 
 if TYPE_CHECKING:
     from reconciler.cluster.client import Member
-    from reconciler.join.carry_out import StepTools
+    from reconciler.join.execute import StepTools
     from reconciler.join.leave import DeletionPolicy, LeavePlan, LeaveRequest
     from reconciler.join.needed_kinds import RepositoryWithCluster
     from reconciler.join.steps import Step
@@ -138,7 +138,7 @@ def unjoin(
 def _planned(
     settings: CommandSettings, request: LeaveRequest, ends: MemberAndHost, *, force: bool
 ) -> tuple[LeavePlan, StepTools]:
-    from reconciler.join.carry_out import StepTools
+    from reconciler.join.execute import StepTools
     from reconciler.join.leave import plan_leave
     from reconciler.join.needed_kinds import with_joining_cluster
 
@@ -201,7 +201,7 @@ def _confirmed(settings: CommandSettings, plan: LeavePlan, name: str) -> bool:
 
 
 def _carry_out(settings: CommandSettings, plan: LeavePlan, tools: StepTools, output: str) -> int:
-    from reconciler.join.carry_out import carry_out_steps
+    from reconciler.join.execute import execute_steps
 
     steps: list[Step] = []
 
@@ -211,7 +211,7 @@ def _carry_out(settings: CommandSettings, plan: LeavePlan, tools: StepTools, out
             for line in step_lines(step, verbose=settings.console.verbose):
                 settings.console.out(line)
 
-    carry_out_steps(plan.steps, tools, done)
+    execute_steps(plan.steps, tools, done)
     if output == "json":
         settings.console.document(steps_as_json(steps, plan.warnings))
     _warn(settings, plan)

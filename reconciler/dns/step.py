@@ -95,7 +95,7 @@ def plan_records(
     """
     if not asks_for_records(state):
         return None
-    from reconciler.dns.within_run import plan_dns_of_run, simulate_dns_of_run
+    from reconciler.dns.dns_of_run import plan_dns_of_run, simulate_dns_of_run
 
     if simulated:
         return simulate_dns_of_run(state, placed_in, connect, down)
@@ -133,6 +133,6 @@ def write_records(
     """Carry a plan out. Raises nothing for a provider or zone."""
     if dns is None or connector is None:
         return ()
-    from reconciler.dns.within_run import apply_dns_of_run
+    from reconciler.dns.dns_of_run import apply_dns_of_run
 
     return apply_dns_of_run(dns, connector, stopped)

@@ -17,9 +17,9 @@ from reconciler.api.errors import DnsError, Position, ReconcileError
 from reconciler.api.objects import ObjectKey
 from reconciler.cluster.connect import BOUND_TO, OTHER_NAMESPACES, PLAIN_HTTP, Connector
 from reconciler.cluster.discovery import RESTMapping
+from reconciler.dns.dns_of_run import credential_check_of, secrets_of
 from reconciler.dns.providers import refuse_redirects
 from reconciler.dns.rules import DnsRules, EnvironmentValue, ProviderRule, SecretValue, parse_dns
-from reconciler.dns.within_run import credential_check_of, secrets_of
 from reconciler.federation.model import Federation
 
 CANARY = "c4nary-key"

@@ -43,7 +43,7 @@ class StepTools:
     emptied: bool = False
 
 
-def carry_out_steps(steps: Iterable[Step], tools: StepTools, done: Callable[[Step], None]) -> None:
+def execute_steps(steps: Iterable[Step], tools: StepTools, done: Callable[[Step], None]) -> None:
     """Do every step that writes, and tell ``done`` of each. Raises ReconcileError at the first
     that fails."""
     for step in steps:
