@@ -96,7 +96,7 @@ def _folder_problem(file: Path) -> str:
 def _report_problem(file: Path) -> str:
     if file.suffix in REPORT_SUFFIXES:
         return _folder_problem(file)
-    return f"{str(file)!r}: its extension says the format: one of {', '.join(REPORT_SUFFIXES)}"
+    return f"{str(file)!r}: the extension gives the format, one of {', '.join(REPORT_SUFFIXES)}"
 
 
 class RunOptions(Struct, frozen=True):
