@@ -85,7 +85,7 @@ def _look(settings: CommandSettings, *, quiet: bool) -> tuple[str, str, tuple[Me
         known = {health.cluster: health for health in prepared.plan.health}
         rules = state.federation.failover
         facts = read_cluster_facts(prepared.connect, asked, rules, known)
-    memory = prepared.recall.memory
+    memory = prepared.run_memory.memory
     rows = roster(asked, prepared.plan.clusters, prepared.works, memory, facts)
     return state.federation.name, prepared.plan.commit, rows
 

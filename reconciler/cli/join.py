@@ -17,7 +17,7 @@ from reconciler.cli.member_and_host import (
     MemberAndHost,
     open_member_and_host,
     read_repository_of,
-    recalled_memory,
+    run_memory_of,
 )
 from reconciler.cli.settings import DURATION, CommandSettings, merged, option, run_options
 from reconciler.cli.tables import step_lines, steps_as_json, steps_as_yaml
@@ -293,7 +293,7 @@ def _planned(
         request = replace(request, host_name=request.host_name or ends.host_name)
     clusters = Clusters(ends.member, endpoint, discovery, host)
     plan = plan_join(request, known, clusters, folder, now=time.time())
-    servers = recalled_memory(settings, ends, known.state.federation, claimant).known_servers
+    servers = run_memory_of(settings, ends, known.state.federation, claimant).known_servers
     if doubt := changed_servers(request.name, uid_of_kube_system(ends.member), claimant, servers):
         plan = replace(plan, warnings=(*plan.warnings, f"{request.name} is {doubt}"))
     return plan, folder

@@ -14,7 +14,7 @@ from reconciler.cli.member_and_host import (
     MemberAndHost,
     open_member_and_host,
     read_repository_of,
-    recalled_memory,
+    run_memory_of,
 )
 from reconciler.cli.settings import DURATION, CommandSettings, merged, option, run_options
 from reconciler.cli.tables import step_lines, steps_as_json
@@ -146,7 +146,7 @@ def _planned(
     known = with_joining_cluster(files, request.name)
     member = _reached_member(ends, force=force)
     host = _reached_host(ends, known, request.name, force=force)
-    servers = recalled_memory(settings, ends, known.state.federation, claimant).known_servers
+    servers = run_memory_of(settings, ends, known.state.federation, claimant).known_servers
     plan = plan_leave(request, known, files, member, host, folder, claimant, servers)
     tools = StepTools(member, host, folder=folder, emptying=plan.emptying, tolerant=force)
     return plan, tools

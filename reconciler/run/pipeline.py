@@ -74,14 +74,14 @@ from reconciler.scheduler.model import Assignment
 from reconciler.scheduler.remarks import Unplaced, why_unplaced
 from reconciler.scheduler.schedule import schedule
 from reconciler.shard.decision import commit_of, decode_decision, encode_decision
-from reconciler.shard.round import PATIENCE_SECONDS, Round
+from reconciler.shard.round import WAIT_SECONDS, Round
 from reconciler.shard.split import shard_of
 from reconciler.state.run_memory import (
     RunMemory,
     check_owner,
     in_host_cluster,
+    load_run_memory,
     open_store,
-    recall_memory,
     remember,
     remember_commit,
 )
@@ -109,7 +109,7 @@ class Prepared(Struct, frozen=True):
     works: tuple[MemberWork, ...]
     placed: Mapping[ObjectKey, frozenset[str]]
     moving: Mapping[str, frozenset[ObjectKey]]
-    recall: RunMemory
+    run_memory: RunMemory
     repository: Repository
     connector: Connector
     connect: Connect
@@ -142,8 +142,8 @@ def make_plan(
     outages = simulated_outages(state, options.simulate_outages)
     usual = schedule(state)
     claimant = repository.claimant(take_over=options.take_over, clusters=options.clusters)
-    recall = recall_memory(options, connector, state.federation, claimant)
-    servers = recall.known_servers if not options.sandbox else Servers()
+    run_memory = load_run_memory(options, connector, state.federation, claimant)
+    servers = run_memory.known_servers if not options.sandbox else Servers()
     fleet = RunInputs(
         state,
         usual,
@@ -154,7 +154,7 @@ def make_plan(
         servers,
     )
     connect = Connections(connector).member
-    distrust = check_trust(repository.source, LastApplied.of(recall.memory.commit))
+    distrust = check_trust(repository.source, LastApplied.of(run_memory.memory.commit))
     names = False
     if published:
         # A repeated pod 0 writes the names that its forerunner may have left unwritten.
@@ -162,11 +162,11 @@ def make_plan(
         decision = decode_decision(published, usual)
         decided = follow_decision(fleet, decision, connect, progress, names=names)
     else:
-        decided = decide_fleet(fleet, recall.memory, outages, connect, now, progress)
-    memory = decided.memory or recall.memory
-    recall = replace(recall, memory=memory, servers=decided.servers)
+        decided = decide_fleet(fleet, run_memory.memory, outages, connect, now, progress)
+    memory = decided.memory or run_memory.memory
+    run_memory = replace(run_memory, memory=memory, servers=decided.servers)
     if lock and lock.round and not published:
-        recall = _announce(lock.round, fleet, decided, recall)
+        run_memory = _announce(lock.round, fleet, decided, run_memory)
     rendering = fleet.rendering
     if decided.decision.assignments != usual:
         try:
@@ -174,7 +174,7 @@ def make_plan(
         except BadInput:
             if lock:
                 # Or no grace period would ever end while the fault is there.
-                remember(recall)
+                remember(run_memory)
             raise
     placed = _placed(rendering)
     # One pod of many writes the names that all clusters answer to.
@@ -184,12 +184,12 @@ def make_plan(
             state,
             _either(_placed(fleet.rendering), placed),
             decided.seen,
-            # With action None an outage is only told of.
+            # With action None an outage is only reported.
             {} if state.federation.failover.action == "None" else decided.decision.down,
-            returning_records(state, usual, decided.live, recall.memory.returning),
+            returning_records(state, usual, decided.live, run_memory.memory.returning),
             connect,
             connector,
-            _owners(recall.owner, claimant, decided.seen),
+            _owners(run_memory.owner, claimant, decided.seen),
             simulated=options.sandbox,
             take_over=options.take_over,
         )
@@ -221,7 +221,7 @@ def make_plan(
         commit=fleet.commit,
         warnings=[
             *distrust,
-            *recall.warnings,
+            *run_memory.warnings,
             *sorted(set(connector.remarks)),
             *decided.warnings,
             *absent.warnings(),
@@ -233,14 +233,14 @@ def make_plan(
     moving = _moving(usual, decided.decision.assignments)
     plan = with_records(plan, records)
     if plan.violations:
-        told = _despite_guards(works, moving, withdrawals(records))
-        plan = replace(plan, despite_guards=tuple(told))
+        despite = _despite_guards(works, moving, withdrawals(records))
+        plan = replace(plan, despite_guards=tuple(despite))
     return Prepared(
         plan,
         tuple(works),
         placed,
         moving,
-        recall,
+        run_memory,
         repository,
         connector,
         connect,
@@ -306,13 +306,13 @@ def _plan_all(
 
 
 def _announce(
-    shared: Round, fleet: RunInputs, decided: FleetOutlook, recall: RunMemory
+    shared: Round, fleet: RunInputs, decided: FleetOutlook, run_memory: RunMemory
 ) -> RunMemory:
     """Remember what was decided, and only then let the other pods act upon it."""
-    errors, recall = remember(recall)
+    errors, run_memory = remember(run_memory)
     _stop_what_is_not_remembered(errors, bool(decided.decision.moves or decided.decision.down))
     shared.publish(encode_decision(decided.decision, fleet.usual))
-    return replace(recall, warnings=(*recall.warnings, *errors))
+    return replace(run_memory, warnings=(*run_memory.warnings, *errors))
 
 
 def open_memory(options: RunOptions) -> tuple[MemoryStore, Remembered, tuple[str, ...]]:
@@ -367,7 +367,7 @@ def _decision_of(shared: Round, connector: Connector) -> bytes:
     if shared.shard.decides:
         # A pod that is repeated stays with what its forerunner decided.
         return shared.decision()
-    return shared.await_decision(_patience(connector))
+    return shared.await_decision(_timeout(connector))
 
 
 def apply_plan(
@@ -391,7 +391,7 @@ def apply_plan(
     if plan.simulated_outages:
         raise UsageError("a simulated outage can only be planned", hint="add --plan")
     # What was decided is remembered before it is acted upon: a run that dies has not forgotten.
-    errors, recall = remember(prepared.recall)
+    errors, run_memory = remember(prepared.run_memory)
     failover_writes = prepared.records and any(
         write.failover_part for write in prepared.records.writes
     )
@@ -424,7 +424,7 @@ def apply_plan(
         well, trouble = _ended(prepared.round, well=well)
         errors += trouble
     if well:
-        errors += remember_commit(recall, plan.commit, time.time())
+        errors += remember_commit(run_memory, plan.commit, time.time())
     return replace(result, errors=(*result.errors, *errors)) if errors else result
 
 
@@ -439,14 +439,14 @@ def _guards_of_others(prepared: Prepared) -> list[Violation]:
     shared.tell_guards([str(one) for one in plan.violations])
     if plan.violations or not deletions_of([change for _, change in plan.writes()]):
         return []
-    told = shared.await_guards(_patience(prepared.connector))
-    return [WordedViolation(text=text) for text in told]
+    violations = shared.await_guards(_timeout(prepared.connector))
+    return [WordedViolation(text=text) for text in violations]
 
 
-def _patience(connector: Connector) -> float:
+def _timeout(connector: Connector) -> float:
     """For how many seconds a pod waits for others."""
     seconds_left: Callable[[], float] = dict(connector.settings)["seconds_left"]
-    return min(PATIENCE_SECONDS, seconds_left())
+    return min(WAIT_SECONDS, seconds_left())
 
 
 def _despite_guards(
@@ -464,8 +464,8 @@ def _despite_guards(
                 change.key in moving.get(work.cluster.name, ())
                 and change.action is not Action.FAILED
             ):
-                told = f"{change.action} {change.key} in {work.cluster.name}"
-                (goes if change.key in in_failover_part else waits).append(told)
+                described = f"{change.action} {change.key} in {work.cluster.name}"
+                (goes if change.key in in_failover_part else waits).append(described)
     goes += [f"DNS {record['name']} {record['type']}" for record in names.changes] if names else []
     lines = [f"goes on all the same where nobody is asked: {text}" for text in goes]
     return lines + [f"waits, as it is more than a move: {text}" for text in waits]
@@ -510,7 +510,7 @@ def _names_of(prepared: Prepared, records: Sequence[RecordOutcome]) -> Callable[
     if not asks_for_records(prepared.state):
         return lambda: ""
     if shared and not shared.shard.decides:
-        return lambda: shared.await_names(_patience(prepared.connector))
+        return lambda: shared.await_names(_timeout(prepared.connector))
     undone = [f"DNS {r.name} {r.type}: {r.message}" for r in records if r.status != "done"]
     failed = "; ".join([*prepared.plan.dns_errors, *undone][:3])
     if shared:
