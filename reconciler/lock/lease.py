@@ -216,8 +216,8 @@ class Lease:
 
     def _maybe_dead(self, record: LeaseRecord) -> LeaseLost:
         return LeaseLost(
-            f"{record.description} holds the lock ({self.where}), and may be dead; the time of this "
-            f"run is over before it was silent for {record.duration:.0f} s",
+            f"{record.description} holds the lock ({self.where}), and may be dead; the time of "
+            f"this run is over before it was silent for {record.duration:.0f} s",
             hint="--deadline gives this run longer",
         )
 
