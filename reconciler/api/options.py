@@ -96,7 +96,7 @@ def _folder_problem(file: Path) -> str:
 def _report_problem(file: Path) -> str:
     if file.suffix in REPORT_SUFFIXES:
         return _folder_problem(file)
-    return f"{str(file)!r}: the name's end tells the format, one of {', '.join(REPORT_SUFFIXES)}"
+    return f"{str(file)!r}: the extension gives the format, one of {', '.join(REPORT_SUFFIXES)}"
 
 
 class RunOptions(Struct, frozen=True):
@@ -200,7 +200,7 @@ class RunOptions(Struct, frozen=True):
         Option(
             "--repo",
             REPOSITORY,
-            "A directory, read as it lies; or a Git URL. [default: .]",
+            "A directory, read as it is; or a Git URL. [default: .]",
             metavar="PATH|URL",
             group="repository",
         ),

@@ -14,15 +14,15 @@ from reconciler.cli.member_and_host import (
     MemberAndHost,
     open_member_and_host,
     read_repository_of,
-    recalled_memory,
+    run_memory_of,
 )
 from reconciler.cli.settings import DURATION, CommandSettings, merged, option, run_options
 from reconciler.cli.tables import step_lines, steps_as_json
 
 if TYPE_CHECKING:
     from reconciler.cluster.client import Member
-    from reconciler.join.carry_out import StepTools
-    from reconciler.join.leave import Fate, LeavePlan, LeaveRequest
+    from reconciler.join.execute import StepTools
+    from reconciler.join.leave import DeletionPolicy, LeavePlan, LeaveRequest
     from reconciler.join.needed_kinds import RepositoryWithCluster
     from reconciler.join.steps import Step
 
@@ -53,7 +53,7 @@ cluster fails to reach it.
 @option("--dry-run", is_flag=True, heading=RUN, help="Only show the steps.")
 @option(
     "--wait",
-    "patience",
+    "timeout",
     type=DURATION,
     default="60s",
     show_default=True,
@@ -98,7 +98,7 @@ def unjoin(
     prune: bool,
     force: bool,
     dry_run: bool,
-    patience: float,
+    timeout: float,
     yes: bool,
     keep_manifest: bool,
     output: str,
@@ -115,11 +115,11 @@ def unjoin(
         raise click.UsageError("--orphan or --prune, not both.")
     from reconciler.join.leave import LeaveRequest
 
-    fate: Fate | None = "orphan" if orphan else "prune" if prune else None
-    request = LeaveRequest(name, fate, keep_manifest)
+    deletion_policy: DeletionPolicy | None = "orphan" if orphan else "prune" if prune else None
+    request = LeaveRequest(name, deletion_policy, keep_manifest)
     ends = open_member_and_host(settings, name, cluster_context or name)
-    plan, hands = _planned(settings, request, ends, force=force)
-    if plan.managed and fate is None and not dry_run:
+    plan, tools = _planned(settings, request, ends, force=force)
+    if plan.managed and deletion_policy is None and not dry_run:
         raise UsageError(
             f"{name} runs {plan.managed} objects of this federation",
             hint="--orphan leaves them as they are, --prune deletes them",
@@ -131,14 +131,14 @@ def unjoin(
     if not yes and not _confirmed(settings, plan, name):
         settings.console.note("Nothing was changed.")
         return Exit.FAILED
-    hands.patience = patience
-    return _carry_out(settings, plan, hands, output)
+    tools.timeout = timeout
+    return _carry_out(settings, plan, tools, output)
 
 
 def _planned(
     settings: CommandSettings, request: LeaveRequest, ends: MemberAndHost, *, force: bool
 ) -> tuple[LeavePlan, StepTools]:
-    from reconciler.join.carry_out import StepTools
+    from reconciler.join.execute import StepTools
     from reconciler.join.leave import plan_leave
     from reconciler.join.needed_kinds import with_joining_cluster
 
@@ -146,10 +146,10 @@ def _planned(
     known = with_joining_cluster(files, request.name)
     member = _reached_member(ends, force=force)
     host = _reached_host(ends, known, request.name, force=force)
-    servers = recalled_memory(settings, ends, known.state.federation, claimant).known_servers
+    servers = run_memory_of(settings, ends, known.state.federation, claimant).known_servers
     plan = plan_leave(request, known, files, member, host, folder, claimant, servers)
-    hands = StepTools(member, host, folder=folder, emptying=plan.emptying, tolerant=force)
-    return plan, hands
+    tools = StepTools(member, host, folder=folder, emptying=plan.emptying, tolerant=force)
+    return plan, tools
 
 
 def _reached_member(ends: MemberAndHost, *, force: bool) -> Member | None:
@@ -200,8 +200,8 @@ def _confirmed(settings: CommandSettings, plan: LeavePlan, name: str) -> bool:
     return console.confirmed(question)
 
 
-def _carry_out(settings: CommandSettings, plan: LeavePlan, hands: StepTools, output: str) -> int:
-    from reconciler.join.carry_out import carry_out_steps
+def _carry_out(settings: CommandSettings, plan: LeavePlan, tools: StepTools, output: str) -> int:
+    from reconciler.join.execute import execute_steps
 
     steps: list[Step] = []
 
@@ -211,7 +211,7 @@ def _carry_out(settings: CommandSettings, plan: LeavePlan, hands: StepTools, out
             for line in step_lines(step, verbose=settings.console.verbose):
                 settings.console.out(line)
 
-    carry_out_steps(plan.steps, hands, done)
+    execute_steps(plan.steps, tools, done)
     if output == "json":
         settings.console.document(steps_as_json(steps, plan.warnings))
     _warn(settings, plan)

@@ -15,7 +15,8 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]+")
 
 
 class FetchFailed(SourceError):
-    """``passing``: worth another attempt. ``told_by_server``: the kept clone is not to blame."""
+    """``passing``: worth another attempt. ``answered_by_server``: the kept clone is not to
+    blame."""
 
     def __init__(
         self,
@@ -23,12 +24,12 @@ class FetchFailed(SourceError):
         *,
         hint: str = "",
         passing: bool = False,
-        told_by_server: bool = False,
+        answered_by_server: bool = False,
         no_such_ref: bool = False,
     ) -> None:
         super().__init__(message, hint=hint)
         self.passing = passing
-        self.told_by_server = told_by_server
+        self.answered_by_server = answered_by_server
         self.no_such_ref = no_such_ref
 
 
@@ -39,7 +40,7 @@ class _Known(Struct, frozen=True):
     message: str
     hint: str = ""
     passing: bool = False
-    told_by_server: bool = True
+    answered_by_server: bool = True
     no_such_ref: bool = False
 
 
@@ -54,7 +55,7 @@ _KNOWN = (
         r"|[Uu]nable to (create|write)|: Permission denied$)",
         "the clone cannot be written",
         CACHE_HINT,
-        told_by_server=False,
+        answered_by_server=False,
     ),
     _Known(
         r"couldn't find remote ref|not our ref|no such remote ref"
@@ -151,7 +152,7 @@ _KNOWN = (
         r"index-pack|inflate|bad pack|pack has|pack is corrupted|protocol error",
         "what the server sent is damaged",
         passing=True,
-        told_by_server=False,
+        answered_by_server=False,
     ),
 )
 
@@ -162,7 +163,7 @@ def failure(where: SourceLocation, done: FinishedProgram) -> FetchFailed:
         return FetchFailed(
             f"{where.name}: the server did not finish within {where.seconds:g} s",
             hint="is it reachable from here? --git-timeout gives it more time",
-            told_by_server=True,
+            answered_by_server=True,
         )
     said = where.redact(done.stderr)
     for known in _KNOWN:
@@ -171,7 +172,7 @@ def failure(where: SourceLocation, done: FinishedProgram) -> FetchFailed:
                 f"{where.name}: {known.message}{_quoted(said)}",
                 hint=known.hint,
                 passing=known.passing,
-                told_by_server=known.told_by_server,
+                answered_by_server=known.answered_by_server,
                 no_such_ref=known.no_such_ref,
             )
     return FetchFailed(f"{where.name}: git failed with code {done.code}{_quoted(said)}")

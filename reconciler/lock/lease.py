@@ -97,7 +97,7 @@ class LeaseRecord(Struct, frozen=True):
         )
 
     @property
-    def told(self) -> str:
+    def description(self) -> str:
         """``max@laptop_12_ab since 2025-11-24 10:00:01 UTC``; nobody may hold it, too."""
         if not self.holder:
             return "nobody"
@@ -109,7 +109,7 @@ class Lease:
     """The Lease ``federation-<name>``: ``acquire``, ``check`` before each write, ``release``.
 
     ``host`` must have no fence of its own. ``duration`` is in seconds: others wait so long before
-    they take over from a holder that is silent; it renews eight times within it. ``told`` is
+    they take over from a holder that is silent; it renews eight times within it. ``notify`` is
     called with a sentence for people when there is something to wait for, and ``seconds_left`` are
     those for which this run may wait at all.
 
@@ -127,7 +127,7 @@ class Lease:
         clock: Callable[[], float] = awake_and_asleep,
         now: Callable[[], float] = time.time,
         pause: Callable[[float], None] = time.sleep,
-        told: Callable[[str], None] = lambda _: None,
+        notify: Callable[[str], None] = lambda _: None,
         seconds_left: Callable[[], float] = lambda: inf,
     ) -> None:
         self.holder = holder or holder_name()
@@ -137,7 +137,7 @@ class Lease:
         self.fence_after = self.duration / 2
         self._host = host
         self._federation = federation
-        self._clock, self._now, self._pause, self._told = clock, now, pause, told
+        self._clock, self._now, self._pause, self._notify = clock, now, pause, notify
         self._seconds_left = seconds_left
         self._lock = threading.Lock()
         self.epoch = 0
@@ -201,7 +201,10 @@ class Lease:
                 continue
             if record != seen:
                 if seen is None:
-                    self._told(f"The lock is held by {record.told}; looking whether it is alive.")
+                    self._notify(
+                        f"The lock is held by {record.description}; "
+                        "checking whether it still renews it."
+                    )
                 alive = alive or seen is not None
                 # Only what comes after the answer counts: the holder may have renewed until then.
                 seen, seen_at = record, self._clock()
@@ -213,14 +216,14 @@ class Lease:
 
     def _maybe_dead(self, record: LeaseRecord) -> LeaseLost:
         return LeaseLost(
-            f"{record.told} holds the lock ({self.where}), and may be dead; the time of this run "
-            f"is over before it was silent for {record.duration:.0f} s",
+            f"{record.description} holds the lock ({self.where}), and may be dead; the time of "
+            f"this run is over before it was silent for {record.duration:.0f} s",
             hint="--deadline gives this run longer",
         )
 
     def _taken(self, record: LeaseRecord) -> LeaseLost:
         return LeaseLost(
-            f"another run holds the lock: {record.told} ({self.where})",
+            f"another run holds the lock: {record.description} ({self.where})",
             hint="wait for it with --lock-timeout 5m, or look at what it does",
         )
 
@@ -229,13 +232,13 @@ class Lease:
         before = LeaseRecord.of(found)
         sent_at = self._clock()
         time_now = _micro_time(self._now())
-        mine = before.holder == self.holder
+        already_holder = before.holder == self.holder
         spec = {
             "holderIdentity": self.holder,
             "leaseDurationSeconds": max(1, round(self.duration)),
-            "acquireTime": before.acquired if mine and before.acquired else time_now,
+            "acquireTime": before.acquired if already_holder and before.acquired else time_now,
             "renewTime": time_now,
-            "leaseTransitions": before.transitions + (0 if mine or not found else 1),
+            "leaseTransitions": before.transitions + (0 if already_holder or not found else 1),
         }
         self._asked_for = True
         try:
@@ -310,7 +313,7 @@ class Lease:
                     self._lose(f"{self.where} was deleted")
                 record = LeaseRecord.of(found)
                 if record.holder != self.holder:
-                    self._lose(f"another run took the lock over: {record.told}")
+                    self._lose(f"another run took the lock over: {record.description}")
                 if record.transitions != self.epoch:
                     self._lose(f"another run held the lock meanwhile ({self.where})")
                 self._current = found

@@ -36,18 +36,18 @@ from reconciler.dns.step import (
     withdrawals,
     write_records,
 )
+from reconciler.failover.availability import simulated_outages
 from reconciler.failover.cluster_health import Absence
-from reconciler.failover.simulate import simulated_outages
 from reconciler.federation.model import DesiredState, Federation
 from reconciler.git.owner import Claimant, Owner
 from reconciler.git.trust import LastApplied, check_trust
 from reconciler.inventory.observe import observe
 from reconciler.inventory.ownership import Servers, identified
 from reconciler.lock.run_lock import RunLock
-from reconciler.plan.assemble import HINT, assemble, hold_moved, unreachable_plan
+from reconciler.plan.assemble import HINT, assemble, hold_prunes_of_moved, unreachable_plan
 from reconciler.plan.guards import deletions_of
 from reconciler.plan.live_state import CONCURRENT_MEMBERS, MemberState, words_of
-from reconciler.plan.member_plan import MemberWork, PlanSettings, plan_member, rescue_of
+from reconciler.plan.member_plan import MemberWork, PlanSettings, failover_part, plan_member
 from reconciler.plan.model import (
     Action,
     Change,
@@ -58,11 +58,11 @@ from reconciler.plan.model import (
     RunResult,
 )
 from reconciler.plan.replicas import (
-    as_it_comes,
+    expected_counts,
     replicas_in,
     replicas_now,
     replicas_to_be,
-    with_strangers,
+    with_foreign_objects,
     workload_rows,
 )
 from reconciler.render.render import Rendering
@@ -74,14 +74,14 @@ from reconciler.scheduler.model import Assignment
 from reconciler.scheduler.remarks import Unplaced, why_unplaced
 from reconciler.scheduler.schedule import schedule
 from reconciler.shard.decision import commit_of, decode_decision, encode_decision
-from reconciler.shard.round import PATIENCE_SECONDS, Round
+from reconciler.shard.round import WAIT_SECONDS, Round
 from reconciler.shard.split import shard_of
 from reconciler.state.run_memory import (
     RunMemory,
     check_owner,
     in_host_cluster,
+    load_run_memory,
     open_store,
-    recall_memory,
     remember,
     remember_commit,
 )
@@ -109,7 +109,7 @@ class Prepared(Struct, frozen=True):
     works: tuple[MemberWork, ...]
     placed: Mapping[ObjectKey, frozenset[str]]
     moving: Mapping[str, frozenset[ObjectKey]]
-    recall: RunMemory
+    run_memory: RunMemory
     repository: Repository
     connector: Connector
     connect: Connect
@@ -142,19 +142,19 @@ def make_plan(
     outages = simulated_outages(state, options.simulate_outages)
     usual = schedule(state)
     claimant = repository.claimant(take_over=options.take_over, clusters=options.clusters)
-    recall = recall_memory(options, connector, state.federation, claimant)
-    servers = recall.known_servers if not options.sandbox else Servers()
+    run_memory = load_run_memory(options, connector, state.federation, claimant)
+    servers = run_memory.known_servers if not options.sandbox else Servers()
     fleet = RunInputs(
         state,
         usual,
         render_repository(state, usual),
-        _mine(options, state),
+        _clusters_in_scope(options, state),
         claimant,
         repository.commit(),
         servers,
     )
     connect = Connections(connector).member
-    distrust = check_trust(repository.source, LastApplied.of(recall.memory.commit))
+    distrust = check_trust(repository.source, LastApplied.of(run_memory.memory.commit))
     names = False
     if published:
         # A repeated pod 0 writes the names that its forerunner may have left unwritten.
@@ -162,11 +162,11 @@ def make_plan(
         decision = decode_decision(published, usual)
         decided = follow_decision(fleet, decision, connect, progress, names=names)
     else:
-        decided = decide_fleet(fleet, recall.memory, outages, connect, now, progress)
-    memory = decided.memory or recall.memory
-    recall = replace(recall, memory=memory, servers=decided.servers)
+        decided = decide_fleet(fleet, run_memory.memory, outages, connect, now, progress)
+    memory = decided.memory or run_memory.memory
+    run_memory = replace(run_memory, memory=memory, servers=decided.servers)
     if lock and lock.round and not published:
-        recall = _announce(lock.round, fleet, decided, recall)
+        run_memory = _announce(lock.round, fleet, decided, run_memory)
     rendering = fleet.rendering
     if decided.decision.assignments != usual:
         try:
@@ -174,7 +174,7 @@ def make_plan(
         except BadInput:
             if lock:
                 # Or no grace period would ever end while the fault is there.
-                remember(recall)
+                remember(run_memory)
             raise
     placed = _placed(rendering)
     # One pod of many writes the names that all clusters answer to.
@@ -184,12 +184,12 @@ def make_plan(
             state,
             _either(_placed(fleet.rendering), placed),
             decided.seen,
-            # With action None an outage is only told of.
+            # With action None an outage is only reported.
             {} if state.federation.failover.action == "None" else decided.decision.down,
-            returning_records(state, usual, decided.live, recall.memory.returning),
+            returning_records(state, usual, decided.live, run_memory.memory.returning),
             connect,
             connector,
-            _owners(recall.owner, claimant, decided.seen),
+            _owners(run_memory.owner, claimant, decided.seen),
             simulated=options.sandbox,
             take_over=options.take_over,
         )
@@ -197,9 +197,13 @@ def make_plan(
     planned = _plan_all(fleet, decided, rendering, absent, options, now, progress)
     unreachable = [w for w in planned if isinstance(w, ClusterPlan)]
     usually = _placed(fleet.rendering)
-    found = [_forgiving(work, usually) for work in planned if isinstance(work, MemberWork)]
-    works = hold_moved(found, unreachable, placed)
-    live = with_strangers(decided.live, {w.cluster.name: w.strangers for w in works})
+    found = [
+        _tolerate_failover_refusals(work, usually)
+        for work in planned
+        if isinstance(work, MemberWork)
+    ]
+    works = hold_prunes_of_moved(found, unreachable, placed)
+    live = with_foreign_objects(decided.live, {w.cluster.name: w.foreign_objects for w in works})
     lost = decided.decision.lost
     before = replicas_now(live, replicas_in(fleet.rendering), lost)
     after = replicas_to_be(rendering, live, lost, {w.cluster.name: w.left for w in works})
@@ -210,15 +214,15 @@ def make_plan(
         workload_rows(
             decided.decision.assignments,
             before,
-            as_it_comes(after, before, [work.plan for work in works]),
+            expected_counts(after, before, [work.plan for work in works]),
             decided.answered | lost,
         ),
         placed,
         commit=fleet.commit,
         warnings=[
             *distrust,
-            *recall.warnings,
-            *sorted(set(connector.told)),
+            *run_memory.warnings,
+            *sorted(set(connector.remarks)),
             *decided.warnings,
             *absent.warnings(),
         ],
@@ -229,14 +233,14 @@ def make_plan(
     moving = _moving(usual, decided.decision.assignments)
     plan = with_records(plan, records)
     if plan.violations:
-        told = _despite_guards(works, moving, withdrawals(records))
-        plan = replace(plan, despite_guards=tuple(told))
+        despite = _despite_guards(works, moving, withdrawals(records))
+        plan = replace(plan, despite_guards=tuple(despite))
     return Prepared(
         plan,
         tuple(works),
         placed,
         moving,
-        recall,
+        run_memory,
         repository,
         connector,
         connect,
@@ -268,12 +272,12 @@ def _moving(
     return {name: frozenset(keys) for name, keys in found.items()}
 
 
-def _mine(options: RunOptions, state: DesiredState) -> frozenset[str]:
+def _clusters_in_scope(options: RunOptions, state: DesiredState) -> frozenset[str]:
     """The clusters that this run plans: all, unless --cluster or --shard says otherwise."""
     names = frozenset(cluster.name for cluster in state.clusters)
     shard = shard_of(options)
-    mine = shard.clusters_of(names) if shard else names
-    return mine & set(options.clusters) if options.clusters else mine
+    in_scope = shard.clusters_of(names) if shard else names
+    return in_scope & set(options.clusters) if options.clusters else in_scope
 
 
 def _plan_all(
@@ -292,7 +296,7 @@ def _plan_all(
         take_over=options.take_over,
         checked=lambda count: progress.advance("compare", count),
     )
-    seen = [one for one in decided.seen if one.cluster.name in fleet.mine]
+    seen = [one for one in decided.seen if one.cluster.name in fleet.in_scope]
     progress.phase("compare", sum(len(rendering.objects[s.cluster.name]) for s in seen))
     return in_parallel(
         lambda one: _plan_one(one, rendering, absent, fleet.state, settings),
@@ -302,13 +306,13 @@ def _plan_all(
 
 
 def _announce(
-    shared: Round, fleet: RunInputs, decided: FleetOutlook, recall: RunMemory
+    shared: Round, fleet: RunInputs, decided: FleetOutlook, run_memory: RunMemory
 ) -> RunMemory:
     """Remember what was decided, and only then let the other pods act upon it."""
-    errors, recall = remember(recall)
+    errors, run_memory = remember(run_memory)
     _stop_what_is_not_remembered(errors, bool(decided.decision.moves or decided.decision.down))
     shared.publish(encode_decision(decided.decision, fleet.usual))
-    return replace(recall, warnings=(*recall.warnings, *errors))
+    return replace(run_memory, warnings=(*run_memory.warnings, *errors))
 
 
 def open_memory(options: RunOptions) -> tuple[MemoryStore, Remembered, tuple[str, ...]]:
@@ -363,7 +367,7 @@ def _decision_of(shared: Round, connector: Connector) -> bytes:
     if shared.shard.decides:
         # A pod that is repeated stays with what its forerunner decided.
         return shared.decision()
-    return shared.await_decision(_patience(connector))
+    return shared.await_decision(_timeout(connector))
 
 
 def apply_plan(
@@ -387,12 +391,14 @@ def apply_plan(
     if plan.simulated_outages:
         raise UsageError("a simulated outage can only be planned", hint="add --plan")
     # What was decided is remembered before it is acted upon: a run that dies has not forgotten.
-    errors, recall = remember(prepared.recall)
-    rescues = prepared.records and any(write.rescue for write in prepared.records.writes)
-    _stop_what_is_not_remembered(errors, bool(plan.moves or prepared.moving or rescues))
+    errors, run_memory = remember(prepared.run_memory)
+    failover_writes = prepared.records and any(
+        write.failover_part for write in prepared.records.writes
+    )
+    _stop_what_is_not_remembered(errors, bool(plan.moves or prepared.moving or failover_writes))
     violations = (*plan.violations, *_guards_of_others(prepared))
     if violations:
-        done, undone = _rescue(prepared, stopped) if unattended else ([], [])
+        done, undone = _apply_failover_part(prepared, stopped) if unattended else ([], [])
         others = [WordedViolation(text=text) for text in (*errors, *undone)]
         raise GuardViolation((*violations, *others), done=done, hint=plan.violation_hint or HINT)
     # A name leaves what is down, or about to be pruned, before anything else is done.
@@ -418,7 +424,7 @@ def apply_plan(
         well, trouble = _ended(prepared.round, well=well)
         errors += trouble
     if well:
-        errors += remember_commit(recall, plan.commit, time.time())
+        errors += remember_commit(run_memory, plan.commit, time.time())
     return replace(result, errors=(*result.errors, *errors)) if errors else result
 
 
@@ -433,14 +439,14 @@ def _guards_of_others(prepared: Prepared) -> list[Violation]:
     shared.tell_guards([str(one) for one in plan.violations])
     if plan.violations or not deletions_of([change for _, change in plan.writes()]):
         return []
-    told = shared.await_guards(_patience(prepared.connector))
-    return [WordedViolation(text=text) for text in told]
+    violations = shared.await_guards(_timeout(prepared.connector))
+    return [WordedViolation(text=text) for text in violations]
 
 
-def _patience(connector: Connector) -> float:
+def _timeout(connector: Connector) -> float:
     """For how many seconds a pod waits for others."""
     seconds_left: Callable[[], float] = dict(connector.settings)["seconds_left"]
-    return min(PATIENCE_SECONDS, seconds_left())
+    return min(WAIT_SECONDS, seconds_left())
 
 
 def _despite_guards(
@@ -448,18 +454,18 @@ def _despite_guards(
     moving: Mapping[str, frozenset[ObjectKey]],
     names: DnsPlan | None,
 ) -> list[str]:
-    """What ``_rescue`` would do, and which moves wait for the guard."""
+    """What ``_apply_failover_part`` would do, and which moves wait for the guard."""
     goes: list[str] = []
     waits: list[str] = []
     for work in works:
-        rescued = {change.key for change in rescue_of(work, moving).plan.changes}
+        in_failover_part = {change.key for change in failover_part(work, moving).plan.changes}
         for change in work.plan.changes:
             if (
                 change.key in moving.get(work.cluster.name, ())
                 and change.action is not Action.FAILED
             ):
-                told = f"{change.action} {change.key} in {work.cluster.name}"
-                (goes if change.key in rescued else waits).append(told)
+                described = f"{change.action} {change.key} in {work.cluster.name}"
+                (goes if change.key in in_failover_part else waits).append(described)
     goes += [f"DNS {record['name']} {record['type']}" for record in names.changes] if names else []
     lines = [f"goes on all the same where nobody is asked: {text}" for text in goes]
     return lines + [f"waits, as it is more than a move: {text}" for text in waits]
@@ -476,7 +482,9 @@ def _stop_what_is_not_remembered(errors: Sequence[str], acts: bool) -> None:
         )
 
 
-def _rescue(prepared: Prepared, stopped: Callable[[], str]) -> tuple[list[str], list[str]]:
+def _apply_failover_part(
+    prepared: Prepared, stopped: Callable[[], str]
+) -> tuple[list[str], list[str]]:
     """Only what an outage asks for: DNS records leave what is down, and others take over what it
     ran. What was done and what was not, for people."""
     from reconciler.apply.fleet import apply_to_fleet
@@ -484,7 +492,7 @@ def _rescue(prepared: Prepared, stopped: Callable[[], str]) -> tuple[list[str], 
     records = write_records(withdrawals(prepared.records), prepared.connector, stopped)
     if prepared.round and prepared.round.shard.decides:
         prepared.round.tell_names("a guard stops shard 0")
-    works = [rescue_of(work, prepared.moving) for work in prepared.works]
+    works = [failover_part(work, prepared.moving) for work in prepared.works]
     plan = replace(prepared.plan, clusters=tuple(work.plan for work in works), violations=())
     outcomes: tuple[Outcome, ...] = ()
     if any(cluster.changes for cluster in plan.clusters):
@@ -502,7 +510,7 @@ def _names_of(prepared: Prepared, records: Sequence[RecordOutcome]) -> Callable[
     if not asks_for_records(prepared.state):
         return lambda: ""
     if shared and not shared.shard.decides:
-        return lambda: shared.await_names(_patience(prepared.connector))
+        return lambda: shared.await_names(_timeout(prepared.connector))
     undone = [f"DNS {r.name} {r.type}: {r.message}" for r in records if r.status != "done"]
     failed = "; ".join([*prepared.plan.dns_errors, *undone][:3])
     if shared:
@@ -515,7 +523,7 @@ def _ended(shared: Round, *, well: bool) -> tuple[bool, list[str]]:
     try:
         return shared.end(well=well).all_well, []
     except ReconcileError as error:
-        return False, [f"the other shards could not be told that this one has ended: {error}"]
+        return False, [f"the other shards could not be notified that this one has ended: {error}"]
 
 
 def _check_names(state: DesiredState, names: Sequence[str]) -> None:
@@ -546,14 +554,14 @@ def _connector(options: RunOptions, state: DesiredState) -> Connector:
 
 
 def _placed(rendering: Rendering) -> dict[ObjectKey, frozenset[str]]:
-    homes: dict[ObjectKey, set[str]] = {}
+    placed_in: dict[ObjectKey, set[str]] = {}
     for name, objects in rendering.objects.items():
         for desired in objects:
-            homes.setdefault(desired.key, set()).add(name)
+            placed_in.setdefault(desired.key, set()).add(name)
             if not desired.key.namespace:
                 # The member's discovery tells whether it is namespaced; here both are remembered.
-                homes.setdefault(desired.key.with_namespace, set()).add(name)
-    return {key: frozenset(names) for key, names in homes.items()}
+                placed_in.setdefault(desired.key.with_namespace, set()).add(name)
+    return {key: frozenset(names) for key, names in placed_in.items()}
 
 
 def _plan_one(
@@ -583,13 +591,17 @@ def _plan_one(
     return replace(work, plan=replace(work.plan, requests=one.member.requests))
 
 
-def _forgiving(work: MemberWork, usual: Mapping[ObjectKey, frozenset[str]]) -> MemberWork:
-    """What a cluster refuses of that which it only stands in for fails there, and stops nobody."""
+def _tolerate_failover_refusals(
+    work: MemberWork, usual: Mapping[ObjectKey, frozenset[str]]
+) -> MemberWork:
+    """What a cluster refuses of objects that only a failover placed there does not stop the run."""
 
-    def at_home(changes: Sequence[Change]) -> tuple[Change, ...]:
+    def usually_here(changes: Sequence[Change]) -> tuple[Change, ...]:
         return tuple(c for c in changes if work.cluster.name in usual.get(c.key, ()))
 
-    return replace(work, invalid=at_home(work.invalid), homeless=at_home(work.homeless))
+    return replace(
+        work, invalid=usually_here(work.invalid), unservable=usually_here(work.unservable)
+    )
 
 
 def _either(

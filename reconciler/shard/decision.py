@@ -51,7 +51,7 @@ def encode_decision(decision: FleetDecision, usual: Sequence[Assignment]) -> byt
         "assignments": [
             [list(a.workload), dict(a.replicas), a.shortfall, sorted(a.leaving)]
             for a in decision.assignments
-            if _told(a) != _told(same[a.workload])
+            if _compared(a) != _compared(same[a.workload])
         ],
         "leftAlone": {n: [why.reason, why.down] for n, why in decision.left_alone.items()},
         "lost": sorted(decision.lost),
@@ -104,7 +104,7 @@ def decode_decision(data: bytes, usual: Sequence[Assignment]) -> FleetDecision:
 _TOLD = ("replicas", "shortfall", "leaving")
 
 
-def _told(assignment: Assignment) -> tuple[Any, ...]:
+def _compared(assignment: Assignment) -> tuple[Any, ...]:
     return tuple(getattr(assignment, name) for name in _TOLD)
 
 

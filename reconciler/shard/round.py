@@ -33,7 +33,7 @@ VERSION = 3
 MAX_BYTES = 900_000
 TRIES = 30
 POLL_SECONDS = 1.0
-PATIENCE_SECONDS = 300.0
+WAIT_SECONDS = 300.0
 """How long the others wait for the decision, unless their own deadline is nearer."""
 
 
@@ -98,12 +98,12 @@ class Round:
         self.state = self._read()[0]
         return self.state.decision
 
-    def await_decision(self, patience: float = PATIENCE_SECONDS) -> bytes:
-        """The decision, as soon as there is one; ``patience`` is in seconds.
+    def await_decision(self, timeout: float = WAIT_SECONDS) -> bytes:
+        """The decision, as soon as there is one; ``timeout`` is in seconds.
 
         Raises StalePlan when the lock was another run's since, ReconcileError when none will come.
         """
-        give_up = self._clock() + patience
+        give_up = self._clock() + timeout
         while True:
             self._check()
             if found := self.decision():
@@ -115,7 +115,7 @@ class Round:
                 )
             if self._clock() >= give_up:
                 raise ReconcileError(
-                    f"shard 0 of {self.shard.count} has decided nothing for {patience:.0f} s "
+                    f"shard 0 of {self.shard.count} has decided nothing for {timeout:.0f} s "
                     f"({self.where})",
                     hint="look whether its pod runs: kubectl get pods -l job-name",
                 )
@@ -134,12 +134,12 @@ class Round:
         """The DNS records are written, or ``failed`` says what is not. Raises ReconcileError."""
         self._update(lambda state: replace(state, names=failed))
 
-    def await_names(self, patience: float = PATIENCE_SECONDS) -> str:
+    def await_names(self, timeout: float = WAIT_SECONDS) -> str:
         """Why what a DNS name points to must stay; nothing once shard 0 has written the records.
 
-        ``patience`` is in seconds. Raises StalePlan when the lock was another run's since.
+        ``timeout`` is in seconds. Raises StalePlan when the lock was another run's since.
         """
-        give_up = self._clock() + patience
+        give_up = self._clock() + timeout
         while True:
             self._check()
             self.state = self._read()[0]
@@ -151,36 +151,36 @@ class Round:
 
     def tell_guards(self, violations: Sequence[str]) -> None:
         """Which limits this pod's plan passes, if any. Raises ReconcileError."""
-        mine = {self.shard.index: tuple(violations)}
-        self._update(lambda state: replace(state, guards={**state.guards, **mine}))
+        own = {self.shard.index: tuple(violations)}
+        self._update(lambda state: replace(state, guards={**state.guards, **own}))
 
-    def await_guards(self, patience: float = PATIENCE_SECONDS) -> list[str]:
-        """Which limits the other pods' plans pass, once all that have not ended have told.
+    def await_guards(self, timeout: float = WAIT_SECONDS) -> list[str]:
+        """Which limits the other pods' plans pass, once all that have not ended have reported.
 
-        One that has told nothing within ``patience`` seconds counts as one that passes none: it
+        One that has reported nothing within ``timeout`` seconds counts as one that passes none: it
         writes nothing either, or judges itself. Raises StalePlan as above.
         """
-        give_up = self._clock() + patience
+        give_up = self._clock() + timeout
         while True:
             self._check()
             self.state = self._read()[0]
-            told = self.state.guards
-            if any(told.values()) or self._clock() >= give_up:
+            reported = self.state.guards
+            if any(reported.values()) or self._clock() >= give_up:
                 break
-            if {*told, *self.state.ended} >= set(range(self.shard.count)):
+            if {*reported, *self.state.ended} >= set(range(self.shard.count)):
                 break
             self._pause(POLL_SECONDS)
         return [
             f"shard {index} of {self.shard.count}: {text}"
-            for index, violations in sorted(told.items())
+            for index, violations in sorted(reported.items())
             if index != self.shard.index
             for text in violations
         ]
 
     def end(self, *, well: bool) -> RoundState:
         """This pod has ended; what is known of all of them. Raises ReconcileError."""
-        mine = {self.shard.index: well}
-        return self._update(lambda state: replace(state, ended={**state.ended, **mine}))
+        own = {self.shard.index: well}
+        return self._update(lambda state: replace(state, ended={**state.ended, **own}))
 
     # -- the ConfigMap -----------------------------------------------------------------------
 
@@ -225,7 +225,9 @@ class Round:
                 "epoch": state.epoch,
                 "shards": state.count,
                 "names": state.names,
-                "guards": {str(index): told for index, told in sorted(state.guards.items())},
+                "guards": {
+                    str(index): reported for index, reported in sorted(state.guards.items())
+                },
                 "ended": {str(index): well for index, well in sorted(state.ended.items())},
             },
             option=orjson.OPT_INDENT_2,
@@ -262,7 +264,10 @@ def _parsed(found: Object | None) -> RoundState:
             base64.b64decode(encoded),
             {int(index): bool(well) for index, well in document["ended"].items()},
             None if document["names"] is None else str(document["names"]),
-            {int(index): tuple(map(str, told)) for index, told in document["guards"].items()},
+            {
+                int(index): tuple(map(str, reported))
+                for index, reported in document["guards"].items()
+            },
         )
     except (KeyError, TypeError, ValueError, AttributeError):
         return RoundState()

@@ -319,13 +319,13 @@ def test_nothing_moves_by_what_cannot_be_remembered(
     world = simulated_world
     world.write("shop.yaml", SHOP)
     prepared = world.prepare()
-    recall = replace(
-        prepared.recall,
+    run_memory = replace(
+        prepared.run_memory,
         store=Unwritable(),
         memory=FleetMemory(commit="a"),
         before=FleetMemory(),
     )
-    prepared = replace(prepared, recall=recall, plan=replace(prepared.plan, moves=moves))
+    prepared = replace(prepared, run_memory=run_memory, plan=replace(prepared.plan, moves=moves))
     if moves:
         with pytest.raises(ReconcileError, match="nothing was written"):
             apply_plan(prepared)
