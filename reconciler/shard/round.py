@@ -16,10 +16,9 @@ import base64
 import random
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
 
 import orjson
-from msgspec import Struct, field
+from msgspec import DecodeError, Struct, convert, field, json
 from msgspec.structs import replace
 
 from reconciler.api.errors import Conflict, ReconcileError, StalePlan
@@ -187,7 +186,7 @@ class Round:
     def _read(self) -> tuple[RoundState, Object | None]:
         """This round's state, fresh where the ConfigMap is another's, and the ConfigMap."""
         found = self._host.get(CONFIG_MAPS, self._key)
-        state = _parsed(found)
+        state = parse_round(found)
         if state.round != self._fresh.round or state.count != self._fresh.count:
             return self._fresh, found
         if state.epoch != self._fresh.epoch:
@@ -246,23 +245,35 @@ class Round:
         }
 
 
-def _parsed(found: Object | None) -> RoundState:
+class _ConfigMap(Struct, frozen=True, rename="camel"):
+    data: dict[str, str] | None = None
+    binary_data: dict[str, bytes] | None = None
+
+
+class _Written(Struct, frozen=True):
+    """``round.json``, see ``_body``."""
+
+    version: int
+    round: str
+    epoch: int
+    shards: int
+    names: str | None
+    guards: dict[int, tuple[str, ...]]
+    ended: dict[int, bool]
+
+
+def parse_round(found: Object | None) -> RoundState:
     """What a ConfigMap says; anything that is no round's state counts as none."""
     if found is None:
         return RoundState()
     try:
-        document: Any = orjson.loads((found.get("data") or {}).get("round.json", ""))
-        if document["version"] != VERSION:
-            return RoundState()
-        encoded = (found.get("binaryData") or {}).get("decision", "")
-        return RoundState(
-            str(document["round"]),
-            int(document["epoch"]),
-            int(document["shards"]),
-            base64.b64decode(encoded),
-            {int(index): bool(well) for index, well in document["ended"].items()},
-            None if document["names"] is None else str(document["names"]),
-            {int(index): tuple(map(str, told)) for index, told in document["guards"].items()},
-        )
-    except (KeyError, TypeError, ValueError, AttributeError):
+        config_map = convert(found, _ConfigMap)
+        said = json.decode((config_map.data or {}).get("round.json", ""), type=_Written)
+    except DecodeError:
         return RoundState()
+    if said.version != VERSION:
+        return RoundState()
+    decision = (config_map.binary_data or {}).get("decision", b"")
+    return RoundState(
+        said.round, said.epoch, said.shards, decision, said.ended, said.names, said.guards
+    )
