@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from msgspec import Struct, field
 
-from reconciler.api.errors import Violation
+from reconciler.api.errors import RunError, Violation
 from reconciler.api.objects import Object, ObjectKey
 from reconciler.api.reasons import DRIFTS, Reason, reasons_text
 from reconciler.failover.cluster_health import Absence, ClusterHealth
@@ -374,7 +374,7 @@ class RunResult(Struct, frozen=True):
     plan: Plan
     outcomes: tuple[Outcome, ...] = ()
     records: tuple[RecordOutcome, ...] = ()
-    errors: tuple[str, ...] = ()
+    errors: tuple[RunError, ...] = ()
     warnings: tuple[str, ...] = ()
     stopped: str = ""
     requests: Mapping[str, int] = field(default_factory=dict)

@@ -54,7 +54,7 @@ def result_document(result: RunResult) -> dict[str, Any]:
         **plan_document(result.plan),
         "warnings": [*result.plan.warnings, *result.warnings],
         "ok": result.ok,
-        "errors": list(result.errors),
+        "errors": list(map(str, result.errors)),
         "stopped": result.stopped,
         "requests": dict(result.requests),
         "outcomes": [

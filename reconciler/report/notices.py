@@ -115,7 +115,7 @@ def notices(plan: Plan, result: RunResult | None = None) -> Iterator[Notice]:
         ("stop", "Stopped by a guard", list(map(str, plan.violations))),
         ("warning", "Under the guard", list(plan.despite_guards)),
         ("stop", "Run stopped", [result.stopped] if result and result.stopped else []),
-        ("stop", "Error", list(result.errors) if result else []),
+        ("stop", "Error", list(map(str, result.errors)) if result else []),
         ("outage", "Simulated outage", list(plan.simulated_outages)),
         (
             "down",

@@ -151,8 +151,8 @@ def render_result(
         lines += style.wrapped("! ", f"DNS {zone}: {trouble}", 2, RED)
     for warning in result.warnings:
         lines += _warning(warning, style)
-    for error in result.errors:
-        lines += style.wrapped("! ", error, 2, ALARM)
+    for one in result.errors:
+        lines += style.wrapped("! ", str(one), 2, ALARM)
     if result.stopped:
         lines += style.wrapped("Stopped: ", result.stopped, 2, ALARM)
     if not with_plan:

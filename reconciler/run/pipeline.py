@@ -17,6 +17,7 @@ from reconciler.api.errors import (
     ClusterError,
     GuardViolation,
     ReconcileError,
+    RunError,
     StalePlan,
     UsageError,
     Violation,
@@ -308,7 +309,7 @@ def _announce(
     errors, recall = remember(recall)
     _stop_what_is_not_remembered(errors, bool(decided.decision.moves or decided.decision.down))
     shared.publish(encode_decision(decided.decision, fleet.usual))
-    return replace(recall, warnings=(*recall.warnings, *errors))
+    return replace(recall, warnings=(*recall.warnings, *map(str, errors)))
 
 
 def open_memory(options: RunOptions) -> tuple[MemoryStore, Remembered, tuple[str, ...]]:
@@ -393,8 +394,10 @@ def apply_plan(
     violations = (*plan.violations, *_guards_of_others(prepared))
     if violations:
         done, undone = _rescue(prepared, stopped) if unattended else ([], [])
-        others = [WordedViolation(text=text) for text in (*errors, *undone)]
-        raise GuardViolation((*violations, *others), done=done, hint=plan.violation_hint or HINT)
+        untold = [WordedViolation(text=str(one), about=one.subject) for one in errors]
+        raise GuardViolation(
+            (*violations, *untold, *undone), done=done, hint=plan.violation_hint or HINT
+        )
     # A name leaves what is down, or about to be pruned, before anything else is done.
     records = write_records(prepared.records, prepared.connector, stopped)
     names = _names_of(prepared, records)
@@ -433,8 +436,7 @@ def _guards_of_others(prepared: Prepared) -> list[Violation]:
     shared.tell_guards([str(one) for one in plan.violations])
     if plan.violations or not deletions_of([change for _, change in plan.writes()]):
         return []
-    told = shared.await_guards(_patience(prepared.connector))
-    return [WordedViolation(text=text) for text in told]
+    return [*shared.await_guards(_patience(prepared.connector))]
 
 
 def _patience(connector: Connector) -> float:
@@ -465,18 +467,21 @@ def _despite_guards(
     return lines + [f"waits, as it is more than a move: {text}" for text in waits]
 
 
-def _stop_what_is_not_remembered(errors: Sequence[str], acts: bool) -> None:
+def _stop_what_is_not_remembered(errors: Sequence[RunError], acts: bool) -> None:
     """Raises ReconcileError where a run ``acts`` on an outage, or on its end, that it could not
     remember: the next one would begin the same grace period anew, and take it back."""
     if errors and acts:
         raise ReconcileError(
-            f"{'; '.join(errors)}; this run would move workloads or DNS names by it, so nothing "
-            "was written",
+            f"{'; '.join(map(str, errors))}; this run would move workloads or DNS names by it, so "
+            "nothing was written",
             hint="make the memory writable, or keep it elsewhere, with --state",
+            subject="; ".join(one.subject for one in errors),
         )
 
 
-def _rescue(prepared: Prepared, stopped: Callable[[], str]) -> tuple[list[str], list[str]]:
+def _rescue(
+    prepared: Prepared, stopped: Callable[[], str]
+) -> tuple[list[str], list[WordedViolation]]:
     """Only what an outage asks for: DNS records leave what is down, and others take over what it
     ran. What was done and what was not, for people."""
     from reconciler.apply.fleet import apply_to_fleet
@@ -489,11 +494,14 @@ def _rescue(prepared: Prepared, stopped: Callable[[], str]) -> tuple[list[str], 
     outcomes: tuple[Outcome, ...] = ()
     if any(cluster.changes for cluster in plan.clusters):
         outcomes = apply_to_fleet(plan, works, prepared.placed, stopped=stopped).outcomes
-    undone = [f"DNS {r.name} {r.type}: {r.message}" for r in records if r.status != "done"]
-    undone += [f"{o.cluster}: {o.key}: {o.message}" for o in outcomes if o.status != "done"]
+    undone = [(f"DNS {r.name} {r.type}", r.message) for r in records if r.status != "done"]
+    undone += [(f"{o.cluster}: {o.key}", o.message) for o in outcomes if o.status != "done"]
     did = [f"{r.name} {r.type}" for r in records if r.status == "done"]
     did += [f"{o.key} in {o.cluster}" for o in outcomes if o.status == "done"]
-    return did, [f"not done for what is down: {text}" for text in undone]
+    return did, [
+        WordedViolation(text=f"not done for what is down: {what}: {why}", about=f"not done: {what}")
+        for what, why in undone
+    ]
 
 
 def _names_of(prepared: Prepared, records: Sequence[RecordOutcome]) -> Callable[[], str]:
@@ -510,12 +518,13 @@ def _names_of(prepared: Prepared, records: Sequence[RecordOutcome]) -> Callable[
     return lambda: failed
 
 
-def _ended(shared: Round, *, well: bool) -> tuple[bool, list[str]]:
+def _ended(shared: Round, *, well: bool) -> tuple[bool, list[RunError]]:
     """Whether all pods have ended well, as far as this one can tell; what hinders it."""
     try:
         return shared.end(well=well).all_well, []
     except ReconcileError as error:
-        return False, [f"the other shards could not be told that this one has ended: {error}"]
+        text = "the other shards could not be told that this one has ended"
+        return False, [RunError(f"{text}: {error}", about=text)]
 
 
 def _check_names(state: DesiredState, names: Sequence[str]) -> None:

@@ -124,7 +124,7 @@ def _written(data: bytes) -> _Written:
 
 
 def _unreadable(why: str) -> ReconcileError:
+    text = "what was decided in this round cannot be read"
     return ReconcileError(
-        f"what was decided in this round cannot be read: {why}",
-        hint="all pods of a Job must run the same version",
+        f"{text}: {why}", hint="all pods of a Job must run the same version", subject=text
     )

@@ -21,8 +21,8 @@ import orjson
 from msgspec import DecodeError, Struct, convert, field, json
 from msgspec.structs import replace
 
-from reconciler.api.errors import Conflict, ReconcileError, StalePlan
-from reconciler.api.objects import Object, ObjectKey
+from reconciler.api.errors import Conflict, ReconcileError, StalePlan, WordedViolation
+from reconciler.api.objects import Object, ObjectKey, Unshown
 from reconciler.cluster.client import Member
 from reconciler.cluster.discovery import RESTMapping
 from reconciler.shard.split import Shard
@@ -117,6 +117,7 @@ class Round:
                     f"shard 0 of {self.shard.count} has decided nothing for {patience:.0f} s "
                     f"({self.where})",
                     hint="look whether its pod runs: kubectl get pods -l job-name",
+                    subject=f"shard 0 of {self.shard.count} has decided nothing",
                 )
             self._pause(POLL_SECONDS)
 
@@ -126,6 +127,7 @@ class Round:
             raise ReconcileError(
                 f"the decision is too large for a ConfigMap: {len(decision)} bytes",
                 hint="divide the fleet into several federations",
+                subject="the decision is too large",
             )
         self._update(lambda state: replace(state, decision=decision))
 
@@ -153,7 +155,7 @@ class Round:
         mine = {self.shard.index: tuple(violations)}
         self._update(lambda state: replace(state, guards={**state.guards, **mine}))
 
-    def await_guards(self, patience: float = PATIENCE_SECONDS) -> list[str]:
+    def await_guards(self, patience: float = PATIENCE_SECONDS) -> list[WordedViolation]:
         """Which limits the other pods' plans pass, once all that have not ended have told.
 
         One that has told nothing within ``patience`` seconds counts as one that passes none: it
@@ -170,9 +172,10 @@ class Round:
                 break
             self._pause(POLL_SECONDS)
         return [
-            f"shard {index} of {self.shard.count}: {text}"
+            WordedViolation(text=f"{shard}: {text}", about=shard)
             for index, violations in sorted(told.items())
             if index != self.shard.index
+            for shard in [f"shard {index} of {self.shard.count}"]
             for text in violations
         ]
 
@@ -245,7 +248,7 @@ class Round:
         }
 
 
-class _ConfigMap(Struct, frozen=True, rename="camel"):
+class _ConfigMap(Unshown, frozen=True, rename="camel"):
     data: dict[str, str] | None = None
     binary_data: dict[str, bytes] | None = None
 

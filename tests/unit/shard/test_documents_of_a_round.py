@@ -1,4 +1,4 @@
-"""What pods write for one another is read as it was written; damage is told, or counts as nothing."""
+"""What pods write for one another is read as written; damage is told, or counts as nothing."""
 
 from __future__ import annotations
 
