@@ -26,7 +26,7 @@ def plan_document(plan: Plan) -> dict[str, Any]:
         "warnings": list(plan.warnings),
         "violations": [str(one) for one in plan.violations],
         "violationHint": plan.violation_hint,
-        "despiteGuards": list(plan.despite_guards),
+        "despiteGuards": list(map(str, plan.despite_guards)),
         "simulatedOutages": list(plan.simulated_outages),
         "health": [_health(one) for one in plan.health],
         "moves": list(plan.moves),

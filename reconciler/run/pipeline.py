@@ -57,6 +57,7 @@ from reconciler.plan.model import (
     Plan,
     RecordOutcome,
     RunResult,
+    Urgent,
 )
 from reconciler.plan.replicas import (
     as_it_comes,
@@ -449,10 +450,9 @@ def _despite_guards(
     works: Sequence[MemberWork],
     moving: Mapping[str, frozenset[ObjectKey]],
     names: DnsPlan | None,
-) -> list[str]:
-    """What ``_rescue`` would do, and which moves wait for the guard."""
-    goes: list[str] = []
-    waits: list[str] = []
+) -> list[Urgent]:
+    """What ``_rescue`` would do, and then which moves wait for the guard."""
+    found: list[Urgent] = []
     for work in works:
         rescued = {change.key for change in rescue_of(work, moving).plan.changes}
         for change in work.plan.changes:
@@ -460,11 +460,10 @@ def _despite_guards(
                 change.key in moving.get(work.cluster.name, ())
                 and change.action is not Action.FAILED
             ):
-                told = f"{change.action} {change.key} in {work.cluster.name}"
-                (goes if change.key in rescued else waits).append(told)
-    goes += [f"DNS {record['name']} {record['type']}" for record in names.changes] if names else []
-    lines = [f"goes on all the same where nobody is asked: {text}" for text in goes]
-    return lines + [f"waits, as it is more than a move: {text}" for text in waits]
+                what, waits = f"{change.action} {change.key}", change.key not in rescued
+                found.append(Urgent(what, work.cluster.name, waits))
+    found += [Urgent(f"DNS {one['name']} {one['type']}") for one in names.changes] if names else []
+    return sorted(found, key=lambda one: one.waits)
 
 
 def _stop_what_is_not_remembered(errors: Sequence[RunError], acts: bool) -> None:
