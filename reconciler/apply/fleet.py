@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 
 from msgspec.structs import replace
 
-from reconciler.api.errors import ClusterError, LeaseLost, ReconcileError, defect_words
+from reconciler.api.errors import ClusterError, LeaseLost, ReconcileError, RunError, defect_words
 from reconciler.api.objects import ObjectKey
 from reconciler.apply.cluster import MemberRun
 from reconciler.apply.moved_objects import OtherClusters
@@ -82,15 +82,15 @@ def apply_to_fleet(
     except Exception as error:  # noqa: BLE001  (raised once all that was done is told)
         defect = error
     phase(MemberRun.finish)
-    errors = [f"{run.work.cluster.name}: {run.lost}" for run in runs if run.lost]
-    errors += [defect_words(defect)] if defect else []
+    errors = [RunError(run.lost, run.work.cluster.name) for run in runs if run.lost]
+    errors += [RunError(defect_words(defect))] if defect else []
     outcomes = [outcome for run in runs for outcome in _complete(run)]
     unfinished = any(outcome.status == "skipped" for outcome in outcomes)
     checked = {run.work.cluster.name: run.checked for run in runs}
     return RunResult(
         _as_checked(replace(plan, workloads=rows_after_run(plan.workloads, outcomes)), checked),
         outcomes=tuple(sorted(outcomes, key=lambda o: (o.cluster, o.key, o.action))),
-        errors=tuple(sorted(errors)),
+        errors=tuple(sorted(errors, key=str)),
         warnings=tuple(sorted(warning_texts({w.cluster.name: heard_since(w) for w in works}))),
         stopped=lease_lost[0] if lease_lost else stopped() if unfinished else "",
         requests={run.work.cluster.name: run.work.member.requests for run in runs},

@@ -222,7 +222,7 @@ def _taints(
 
 
 def _warnings(decision: HealthDecision, simulated: Collection[str]) -> list[str]:
-    found = [decision.frozen] if decision.frozen else []
+    found = [str(decision.hold)] if decision.hold else []
     for transition in decision.transitions:
         if transition.cluster in simulated:
             continue

@@ -393,7 +393,7 @@ def empty(emptying: Emptying, timeout: float) -> tuple[str, ...]:
     result = apply_to_fleet(Plan(emptying.federation, (work.plan,)), [work], {})
     failed = [f"{o.key}: {o.message}" for o in result.outcomes if o.status != "done"]
     if failed or result.errors:
-        words = "; ".join([*result.errors, *failed[:3]])
+        words = "; ".join([*map(str, result.errors), *failed[:3]])
         more = f" and {len(failed) - 3} more" if len(failed) > 3 else ""
         raise ClusterError(
             work.member.name,

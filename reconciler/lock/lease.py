@@ -178,7 +178,8 @@ class Lease:
         return waited
 
     def _trouble(self, error: ClusterError, hint: str) -> ReconcileError:
-        return ReconcileError(f"{self.where} cannot be had: {error}", hint=hint)
+        text = f"{self.where} cannot be had"
+        return ReconcileError(f"{text}: {error}", hint=hint, subject=text)
 
     def _take(self, wait: float) -> bool:
         began = self._clock()

@@ -17,6 +17,7 @@ from reconciler.api.errors import (
     ClusterError,
     GuardViolation,
     ReconcileError,
+    RunError,
     StalePlan,
     UsageError,
     Violation,
@@ -56,6 +57,7 @@ from reconciler.plan.model import (
     Plan,
     RecordOutcome,
     RunResult,
+    Urgent,
 )
 from reconciler.plan.replicas import (
     expected_counts,
@@ -312,7 +314,7 @@ def _announce(
     errors, run_memory = remember(run_memory)
     _stop_what_is_not_remembered(errors, bool(decided.decision.moves or decided.decision.down))
     shared.publish(encode_decision(decided.decision, fleet.usual))
-    return replace(run_memory, warnings=(*run_memory.warnings, *errors))
+    return replace(run_memory, warnings=(*run_memory.warnings, *map(str, errors)))
 
 
 def open_memory(options: RunOptions) -> tuple[MemoryStore, Remembered, tuple[str, ...]]:
@@ -399,8 +401,10 @@ def apply_plan(
     violations = (*plan.violations, *_guards_of_others(prepared))
     if violations:
         done, undone = _apply_failover_part(prepared, stopped) if unattended else ([], [])
-        others = [WordedViolation(text=text) for text in (*errors, *undone)]
-        raise GuardViolation((*violations, *others), done=done, hint=plan.violation_hint or HINT)
+        untold = [WordedViolation(text=str(one), about=one.subject) for one in errors]
+        raise GuardViolation(
+            (*violations, *untold, *undone), done=done, hint=plan.violation_hint or HINT
+        )
     # A name leaves what is down, or about to be pruned, before anything else is done.
     records = write_records(prepared.records, prepared.connector, stopped)
     names = _names_of(prepared, records)
@@ -439,8 +443,7 @@ def _guards_of_others(prepared: Prepared) -> list[Violation]:
     shared.tell_guards([str(one) for one in plan.violations])
     if plan.violations or not deletions_of([change for _, change in plan.writes()]):
         return []
-    violations = shared.await_guards(_timeout(prepared.connector))
-    return [WordedViolation(text=text) for text in violations]
+    return [*shared.await_guards(_timeout(prepared.connector))]
 
 
 def _timeout(connector: Connector) -> float:
@@ -453,10 +456,9 @@ def _despite_guards(
     works: Sequence[MemberWork],
     moving: Mapping[str, frozenset[ObjectKey]],
     names: DnsPlan | None,
-) -> list[str]:
-    """What ``_apply_failover_part`` would do, and which moves wait for the guard."""
-    goes: list[str] = []
-    waits: list[str] = []
+) -> list[Urgent]:
+    """What ``_apply_failover_part`` would do, and then which moves wait for the guard."""
+    found: list[Urgent] = []
     for work in works:
         in_failover_part = {change.key for change in failover_part(work, moving).plan.changes}
         for change in work.plan.changes:
@@ -464,27 +466,27 @@ def _despite_guards(
                 change.key in moving.get(work.cluster.name, ())
                 and change.action is not Action.FAILED
             ):
-                described = f"{change.action} {change.key} in {work.cluster.name}"
-                (goes if change.key in in_failover_part else waits).append(described)
-    goes += [f"DNS {record['name']} {record['type']}" for record in names.changes] if names else []
-    lines = [f"goes on all the same where nobody is asked: {text}" for text in goes]
-    return lines + [f"waits, as it is more than a move: {text}" for text in waits]
+                what, waits = f"{change.action} {change.key}", change.key not in in_failover_part
+                found.append(Urgent(what, work.cluster.name, waits))
+    found += [Urgent(f"DNS {one['name']} {one['type']}") for one in names.changes] if names else []
+    return sorted(found, key=lambda one: one.waits)
 
 
-def _stop_what_is_not_remembered(errors: Sequence[str], acts: bool) -> None:
+def _stop_what_is_not_remembered(errors: Sequence[RunError], acts: bool) -> None:
     """Raises ReconcileError where a run ``acts`` on an outage, or on its end, that it could not
     remember: the next one would begin the same grace period anew, and take it back."""
     if errors and acts:
         raise ReconcileError(
-            f"{'; '.join(errors)}; this run would move workloads or DNS names by it, so nothing "
-            "was written",
+            f"{'; '.join(map(str, errors))}; this run would move workloads or DNS names by it, so "
+            "nothing was written",
             hint="make the memory writable, or keep it elsewhere, with --state",
+            subject="; ".join(one.subject for one in errors),
         )
 
 
 def _apply_failover_part(
     prepared: Prepared, stopped: Callable[[], str]
-) -> tuple[list[str], list[str]]:
+) -> tuple[list[str], list[WordedViolation]]:
     """Only what an outage asks for: DNS records leave what is down, and others take over what it
     ran. What was done and what was not, for people."""
     from reconciler.apply.fleet import apply_to_fleet
@@ -497,11 +499,14 @@ def _apply_failover_part(
     outcomes: tuple[Outcome, ...] = ()
     if any(cluster.changes for cluster in plan.clusters):
         outcomes = apply_to_fleet(plan, works, prepared.placed, stopped=stopped).outcomes
-    undone = [f"DNS {r.name} {r.type}: {r.message}" for r in records if r.status != "done"]
-    undone += [f"{o.cluster}: {o.key}: {o.message}" for o in outcomes if o.status != "done"]
+    undone = [(f"DNS {r.name} {r.type}", r.message) for r in records if r.status != "done"]
+    undone += [(f"{o.cluster}: {o.key}", o.message) for o in outcomes if o.status != "done"]
     did = [f"{r.name} {r.type}" for r in records if r.status == "done"]
     did += [f"{o.key} in {o.cluster}" for o in outcomes if o.status == "done"]
-    return did, [f"not done for what is down: {text}" for text in undone]
+    return did, [
+        WordedViolation(text=f"not done for what is down: {what}: {why}", about=f"not done: {what}")
+        for what, why in undone
+    ]
 
 
 def _names_of(prepared: Prepared, records: Sequence[RecordOutcome]) -> Callable[[], str]:
@@ -518,12 +523,13 @@ def _names_of(prepared: Prepared, records: Sequence[RecordOutcome]) -> Callable[
     return lambda: failed
 
 
-def _ended(shared: Round, *, well: bool) -> tuple[bool, list[str]]:
+def _ended(shared: Round, *, well: bool) -> tuple[bool, list[RunError]]:
     """Whether all pods have ended well, as far as this one can tell; what hinders it."""
     try:
         return shared.end(well=well).all_well, []
     except ReconcileError as error:
-        return False, [f"the other shards could not be notified that this one has ended: {error}"]
+        text = "the other shards could not be told that this one has ended"
+        return False, [RunError(f"{text}: {error}", about=text)]
 
 
 def _check_names(state: DesiredState, names: Sequence[str]) -> None:

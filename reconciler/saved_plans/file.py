@@ -48,6 +48,7 @@ def save_plan(file: Path, prepared: Prepared, options: RunOptions) -> SavedPlan:
         raise ReconcileError(
             f"the plan was not saved: it has {len(text)} bytes, {MAX_BYTES} at most",
             hint="plan fewer clusters at once, with --cluster",
+            subject="the plan is too large to be saved",
         )
     try:
         _write(file, text)

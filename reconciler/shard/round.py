@@ -16,14 +16,13 @@ import base64
 import random
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
 
 import orjson
-from msgspec import Struct, field
+from msgspec import DecodeError, Struct, convert, field, json
 from msgspec.structs import replace
 
-from reconciler.api.errors import Conflict, ReconcileError, StalePlan
-from reconciler.api.objects import Object, ObjectKey
+from reconciler.api.errors import Conflict, ReconcileError, StalePlan, WordedViolation
+from reconciler.api.objects import Object, ObjectKey, Unshown
 from reconciler.cluster.client import Member
 from reconciler.cluster.discovery import RESTMapping
 from reconciler.shard.split import Shard
@@ -118,6 +117,7 @@ class Round:
                     f"shard 0 of {self.shard.count} has decided nothing for {timeout:.0f} s "
                     f"({self.where})",
                     hint="look whether its pod runs: kubectl get pods -l job-name",
+                    subject=f"shard 0 of {self.shard.count} has decided nothing",
                 )
             self._pause(POLL_SECONDS)
 
@@ -127,6 +127,7 @@ class Round:
             raise ReconcileError(
                 f"the decision is too large for a ConfigMap: {len(decision)} bytes",
                 hint="divide the fleet into several federations",
+                subject="the decision is too large",
             )
         self._update(lambda state: replace(state, decision=decision))
 
@@ -154,7 +155,7 @@ class Round:
         own = {self.shard.index: tuple(violations)}
         self._update(lambda state: replace(state, guards={**state.guards, **own}))
 
-    def await_guards(self, timeout: float = WAIT_SECONDS) -> list[str]:
+    def await_guards(self, timeout: float = WAIT_SECONDS) -> list[WordedViolation]:
         """Which limits the other pods' plans pass, once all that have not ended have reported.
 
         One that has reported nothing within ``timeout`` seconds counts as one that passes none: it
@@ -171,9 +172,10 @@ class Round:
                 break
             self._pause(POLL_SECONDS)
         return [
-            f"shard {index} of {self.shard.count}: {text}"
+            WordedViolation(text=f"{shard}: {text}", about=shard)
             for index, violations in sorted(reported.items())
             if index != self.shard.index
+            for shard in [f"shard {index} of {self.shard.count}"]
             for text in violations
         ]
 
@@ -187,7 +189,7 @@ class Round:
     def _read(self) -> tuple[RoundState, Object | None]:
         """This round's state, fresh where the ConfigMap is another's, and the ConfigMap."""
         found = self._host.get(CONFIG_MAPS, self._key)
-        state = _parsed(found)
+        state = parse_round(found)
         if state.round != self._fresh.round or state.count != self._fresh.count:
             return self._fresh, found
         if state.epoch != self._fresh.epoch:
@@ -248,26 +250,35 @@ class Round:
         }
 
 
-def _parsed(found: Object | None) -> RoundState:
+class _ConfigMap(Unshown, frozen=True, rename="camel"):
+    data: dict[str, str] | None = None
+    binary_data: dict[str, bytes] | None = None
+
+
+class _Written(Struct, frozen=True):
+    """``round.json``, see ``_body``."""
+
+    version: int
+    round: str
+    epoch: int
+    shards: int
+    names: str | None
+    guards: dict[int, tuple[str, ...]]
+    ended: dict[int, bool]
+
+
+def parse_round(found: Object | None) -> RoundState:
     """What a ConfigMap says; anything that is no round's state counts as none."""
     if found is None:
         return RoundState()
     try:
-        document: Any = orjson.loads((found.get("data") or {}).get("round.json", ""))
-        if document["version"] != VERSION:
-            return RoundState()
-        encoded = (found.get("binaryData") or {}).get("decision", "")
-        return RoundState(
-            str(document["round"]),
-            int(document["epoch"]),
-            int(document["shards"]),
-            base64.b64decode(encoded),
-            {int(index): bool(well) for index, well in document["ended"].items()},
-            None if document["names"] is None else str(document["names"]),
-            {
-                int(index): tuple(map(str, reported))
-                for index, reported in document["guards"].items()
-            },
-        )
-    except (KeyError, TypeError, ValueError, AttributeError):
+        config_map = convert(found, _ConfigMap)
+        said = json.decode((config_map.data or {}).get("round.json", ""), type=_Written)
+    except DecodeError:
         return RoundState()
+    if said.version != VERSION:
+        return RoundState()
+    decision = (config_map.binary_data or {}).get("decision", b"")
+    return RoundState(
+        said.round, said.epoch, said.shards, decision, said.ended, said.names, said.guards
+    )

@@ -14,7 +14,7 @@ from pathlib import Path
 from msgspec import Struct
 from msgspec.structs import replace
 
-from reconciler.api.errors import MemoryChanged, ReconcileError, SourceError
+from reconciler.api.errors import MemoryChanged, ReconcileError, RunError, SourceError
 from reconciler.api.options import RunOptions
 from reconciler.cluster.connect import Connector
 from reconciler.cluster.kubeconfig import in_cluster, own_namespace
@@ -63,9 +63,11 @@ def load_run_memory(
         found = store.read()
     except ReconcileError as error:
         if not options.plan_only:
+            text = "what earlier runs remember cannot be read"
             raise ReconcileError(
-                f"what earlier runs remember cannot be read: {error}",
+                f"{text}: {error}",
                 hint=error.hint or "keep it elsewhere, with --state",
+                subject=text,
             ) from error
         warning = f"what earlier runs remember cannot be read, so nothing moves: {error}"
         return RunMemory(empty, empty, warnings=(warning,))
@@ -162,7 +164,7 @@ def source_of(options: RunOptions) -> str:
     return f"{repo}\0{options.path}"
 
 
-def remember(run_memory: RunMemory) -> tuple[list[str], RunMemory]:
+def remember(run_memory: RunMemory) -> tuple[list[RunError], RunMemory]:
     """Keeps what changed. Raises MemoryChanged; any other trouble is told, and the run goes on."""
     new = dict(run_memory.servers.items() - run_memory.memory.servers.items())
     if run_memory.store is None or (run_memory.memory == run_memory.before and not new):
@@ -177,11 +179,12 @@ def remember(run_memory: RunMemory) -> tuple[list[str], RunMemory]:
     except MemoryChanged:
         raise
     except ReconcileError as error:
-        return [f"what this run saw could not be remembered: {error}"], run_memory
+        text = "what this run saw could not be remembered"
+        return [RunError(f"{text}: {error}", about=text)], run_memory
     return [], replace(run_memory, version=version, before=run_memory.memory)
 
 
-def remember_commit(run_memory: RunMemory, commit: str, now: float) -> list[str]:
+def remember_commit(run_memory: RunMemory, commit: str, now: float) -> list[RunError]:
     """Keeps the commit that was just applied, if it is another than before."""
     if run_memory.store is None or not commit or run_memory.memory.commit == commit:
         return []
@@ -192,5 +195,6 @@ def remember_commit(run_memory: RunMemory, commit: str, now: float) -> list[str]
     try:
         update(run_memory.store, change)
     except ReconcileError as error:
-        return [f"the applied commit could not be remembered: {error}"]
+        text = "the applied commit could not be remembered"
+        return [RunError(f"{text}: {error}", about=text)]
     return []
