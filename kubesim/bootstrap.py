@@ -25,7 +25,7 @@ def put(server: ApiServer, obj: Object, manager: str = "kube-controller-manager"
     insert(server, decoded, target, managers, dry_run=False)
 
 
-def furnish(server: ApiServer) -> None:
+def create_defaults(server: ApiServer) -> None:
     """Fills an empty cluster."""
     for name in NAMESPACES:
         namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}

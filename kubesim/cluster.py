@@ -71,7 +71,7 @@ class SimulatedCluster:
         self.port = 0
         self._loop = loop
         self._listener: asyncio.Server | None = None
-        self._furnished = False
+        self._has_defaults = False
         self._date = (0, "")
         self.server.on_due = self._wake_up
 
@@ -154,7 +154,7 @@ class SimulatedCluster:
     def handle(self, request: Request) -> Response:
         """Answers one request of a client."""
         with self.server.lock:
-            self.furnish()
+            self.create_defaults()
             try:
                 routes.authenticate(self.server, request)
             except Refusal as refusal:
@@ -170,11 +170,11 @@ class SimulatedCluster:
             self._catch_up()
             self._loop.call_later(0.02, self._catch_up_often)
 
-    def furnish(self) -> None:
+    def create_defaults(self) -> None:
         """Puts in what every cluster has, before the first look at it."""
-        if not self._furnished:
-            self._furnished = True
-            bootstrap.furnish(self.server)
+        if not self._has_defaults:
+            self._has_defaults = True
+            bootstrap.create_defaults(self.server)
             self.server.catch_up()
 
     def note(self, request: Request, status: int, size: int) -> None:
@@ -202,7 +202,7 @@ class SimulatedCluster:
     def objects(self) -> dict[ObjectKey, Object]:
         """Everything that is stored, as copies; due work is done before."""
         with self.server.lock:
-            self.furnish()
+            self.create_defaults()
             self.server.catch_up()
             found: dict[ObjectKey, Object] = {}
             for table, record in self.server.store:
@@ -214,7 +214,7 @@ class SimulatedCluster:
     def find(self, kind: str, name: str, namespace: str = "") -> Object | None:
         """One object, by ``Deployment`` or ``Deployment.apps``; None when it is not there."""
         with self.server.lock:
-            self.furnish()
+            self.create_defaults()
             self.server.catch_up()
             resource = self.resource(kind)
             record = self.server.store.get(resource.table, namespace, name)
@@ -252,7 +252,7 @@ class SimulatedCluster:
         headers = {"content-type": content_type, "user-agent": "sandbox"}
         request = Request.parse(method, target, headers, raw)
         with self.server.lock:
-            self.furnish()
+            self.create_defaults()
             response = routes.handle_request(self.server, request)
         return response.status, orjson.loads(response.body) if response.body else None
 
@@ -321,7 +321,7 @@ class SimulatedCluster:
     def set_ready_nodes(self, count: int) -> None:
         """The first ``count`` nodes are Ready, the others not; workloads follow."""
         with self.server.lock:
-            self.furnish()
+            self.create_defaults()
             for number, record in enumerate(list(self.server.store.records(NODES))):
                 bootstrap.set_node_ready(self.server, record.name, ready=number < count)
             self.server.catch_up()
@@ -340,7 +340,7 @@ class SimulatedCluster:
     def dump(self) -> bytes:
         """The cluster's contents, for ``load`` in a later process."""
         with self.server.lock:
-            self.furnish()
+            self.create_defaults()
             self.server.catch_up()
             objects = [
                 [list(table), orjson.Fragment(record.raw)] for table, record in self.server.store
@@ -353,7 +353,7 @@ class SimulatedCluster:
         if saved.get("format") != 1:
             raise ValueError("unknown format of saved sandbox state")
         with self.server.lock:
-            self._furnished = True
+            self._has_defaults = True
             self.server.store.clear()
             for table, obj in saved["objects"]:
                 self.server.store.load((table[0], table[1]), obj)

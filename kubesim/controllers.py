@@ -53,7 +53,7 @@ class Controllers:
                 server.after(0, self.settle_all)
         elif event.table == NAMESPACES:
             if event.kind == "ADDED":
-                furnish_namespace(server, record.name)
+                create_namespace_defaults(server, record.name)
         elif event.table == NODES:
             server.after(0, self.settle_all)
         elif event.table in _WATCHED:
@@ -141,14 +141,14 @@ class Controllers:
     def _deployment(self, obj: Object, available: int, now: str, *, ready: bool) -> Object:
         deadline = obj["spec"].get("progressDeadlineSeconds") or 600
         key = (obj["metadata"].get("namespace", ""), obj["metadata"]["name"])
-        late = False
+        overdue = False
         if ready and available < workloads.wanted(obj):
             started = self._short_since(obj)
-            late = self.server.clock.now() - started >= deadline
-            if not late:
+            overdue = self.server.clock.now() - started >= deadline
+            if not overdue:
                 wait = started + deadline - self.server.clock.now()
                 self.server.after(wait, lambda: self._settle(DEPLOYMENTS, key, ready=True))
-        return workloads.deployment(obj, available, now, late=late)
+        return workloads.deployment(obj, available, now, overdue=overdue)
 
     def _short_since(self, obj: Object) -> float:
         from datetime import datetime
@@ -237,7 +237,7 @@ _SIMPLE: dict[Table, Callable[[ApiServer, Object, str], Object | None]] = {
 }
 
 
-def furnish_namespace(server: ApiServer, name: str) -> None:
+def create_namespace_defaults(server: ApiServer, name: str) -> None:
     """What every namespace gets: the cluster's certificate and a ServiceAccount."""
     from kubesim.bootstrap import put
 

@@ -53,8 +53,10 @@ def union(left: FieldSet, right: FieldSet) -> FieldSet:
         return left
     merged = dict(left)
     for key, child in right.items():
-        mine = merged.get(key)
-        merged[key] = child if mine is None else union(mine, child) if key != "." else MEMBER
+        child_before = merged.get(key)
+        merged[key] = (
+            child if child_before is None else union(child_before, child) if key != "." else MEMBER
+        )
     return merged
 
 

@@ -135,19 +135,19 @@ class Connection(asyncio.Protocol):
 
     def _serve(self, request: Request) -> None:
         cluster = self._cluster
-        struck = cluster.faults.striking(request) if cluster.faults else []
-        for fault in struck:
+        injected = cluster.faults.striking(request) if cluster.faults else []
+        for fault in injected:
             if fault.kind == "small-pages":
                 request.query["limit"] = str(fault.limit)
             elif fault.kind == "hold-before":
-                self._hold(fault, lambda: self._late(request, struck))
+                self._hold(fault, lambda: self._answer_later(request, injected))
                 return
-        delay = sum(fault.seconds for fault in struck if fault.kind == "latency")
+        delay = sum(fault.seconds for fault in injected if fault.kind == "latency")
         if delay:
             self._busy = True
-            self._loop.call_later(delay, self._late, request, struck)
+            self._loop.call_later(delay, self._answer_later, request, injected)
         else:
-            self._answer(request, struck)
+            self._answer(request, injected)
 
     def _hold(self, fault: InjectedFault, then: Callable[[], None]) -> None:
         """Goes on when somebody says so; a client that has left ends the waiting."""
@@ -162,14 +162,14 @@ class Connection(asyncio.Protocol):
 
         look()
 
-    def _late(self, request: Request, struck: list[InjectedFault]) -> None:
+    def _answer_later(self, request: Request, injected: list[InjectedFault]) -> None:
         self._busy = False
         if self._transport is not None:
-            self._answer(request, struck)
+            self._answer(request, injected)
             self.proceed()
 
-    def _answer(self, request: Request, struck: list[InjectedFault]) -> None:
-        kinds = {fault.kind for fault in struck}
+    def _answer(self, request: Request, injected: list[InjectedFault]) -> None:
+        kinds = {fault.kind for fault in injected}
         if "reset-before" in kinds:
             self._cluster.note(request, 0, 0)
             self.abort()
@@ -178,21 +178,21 @@ class Connection(asyncio.Protocol):
             self._cluster.note(request, 0, 0)
             self._busy = True
             return
-        refusals = [fault.refusal for fault in struck if fault.refusal is not None]
+        refusals = [fault.refusal for fault in injected if fault.refusal is not None]
         if refusals:
             response = Response.refusal(refusals[0])
         elif "answer" in kinds:
-            response = Response(200, next(f.body for f in struck if f.kind == "answer"))
+            response = Response(200, next(f.body for f in injected if f.kind == "answer"))
         else:
             response = self._cluster.handle(request)
-        for change in (fault.change for fault in struck if fault.change is not None):
+        for change in (fault.change for fault in injected if fault.change is not None):
             response.body = orjson.dumps(change(orjson.loads(response.body)))
         if "reset-after" in kinds:
             self._cluster.note(request, response.status, 0)
             self.abort()
             return
-        share = next((fault.share for fault in struck if fault.kind == "truncate"), None)
-        held = next((fault for fault in struck if fault.kind == "hold-after"), None)
+        share = next((fault.share for fault in injected if fault.kind == "truncate"), None)
+        held = next((fault for fault in injected if fault.kind == "hold-after"), None)
         if held is not None:
             self._hold(held, lambda: self._let_go(request, response))
             return

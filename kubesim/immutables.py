@@ -77,9 +77,9 @@ def _claim_update(old: Object, new: Object) -> list[FieldFault]:
     for spec in (before, after):
         spec.pop("resources", None)
         spec.pop("volumeAttributesClassName", None)
-    for late in ("volumeName", "storageClassName"):
-        if before.get(late) is None:
-            after.pop(late, None)
+    for name in ("volumeName", "storageClassName"):
+        if before.get(name) is None:
+            after.pop(name, None)
     if before == after:
         return []
     message = (

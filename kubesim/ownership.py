@@ -150,14 +150,14 @@ def _track(live: Object, new: Object, shape: Shape, managers: Managers, writer: 
         fields = fieldsets.difference(entry.fields, gone) if gone else entry.fields
         if fields:
             result[manager] = ManagedFieldsEntry(fields, entry.api_version, entry.time)
-    mine = fieldsets.difference(writer.filter(changed), _NEVER_OWNED)
-    if mine:
+    own_fields = fieldsets.difference(writer.filter(changed), _NEVER_OWNED)
+    if own_fields:
         me = Manager("Update", writer.name, writer.api_version, writer.subresource)
         before = managers.get(me)
         if before is not None:
             kept = fieldsets.difference(before.fields, change.removed)
-            mine = fieldsets.union(kept, mine)
-        result[me] = ManagedFieldsEntry(mine, writer.api_version, writer.time)
+            own_fields = fieldsets.union(kept, own_fields)
+        result[me] = ManagedFieldsEntry(own_fields, writer.api_version, writer.time)
     return _cap(result)
 
 
@@ -184,14 +184,14 @@ def applied(
     me = Manager("Apply", writer.name, "", writer.subresource)
     before = managers.get(me)
     merged = structured_merge.merge(live, config, shape)
-    mine = writer.filter(fieldsets.fieldset_of(config, shape))
-    after = {**managers, me: ManagedFieldsEntry(mine, writer.api_version, None)}
+    own_fields = writer.filter(fieldsets.fieldset_of(config, shape))
+    after = {**managers, me: ManagedFieldsEntry(own_fields, writer.api_version, None)}
     if before is not None and before.fields:
         merged = _prune(merged, after, before.fields, shape)
     time = writer.time
     if _bare(merged) == _bare(live):
         time = before.time if before is not None else None  # type: ignore[assignment]
-    after[me] = ManagedFieldsEntry(mine, writer.api_version, time)
+    after[me] = ManagedFieldsEntry(own_fields, writer.api_version, time)
     change = _comparison(live, merged, shape, writer)
     changed = fieldsets.union(change.added, change.modified)
     conflicts: list[tuple[str, str]] = []

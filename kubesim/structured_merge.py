@@ -142,18 +142,18 @@ def _merge_items(live: list[Any], config: list[Any], shape: Shape) -> list[Any]:
     """Walks both lists at once, as the server does: shared items follow the configuration."""
     left = [item_element(shape, item) for item in live]
     right = [item_element(shape, item) for item in config]
-    mine: dict[str, Any] = {}
+    left_items: dict[str, Any] = {}
     for element, item in zip(left, live, strict=True):
-        mine[element] = MISSING if element in mine else item
+        left_items[element] = MISSING if element in left_items else item
     theirs = dict(zip(right, config, strict=True))
-    shared = [element for element in right if element in mine]
+    shared = [element for element in right if element in left_items]
     turn = 0
     done: set[str] = set()
     merged: list[Any] = []
 
     def take(element: str) -> None:
         done.add(element)
-        merged.append(merge(mine.get(element, MISSING), theirs[element], shape.of))
+        merged.append(merge(left_items.get(element, MISSING), theirs[element], shape.of))
 
     i = j = 0
     while i < len(left) or j < len(right):

@@ -59,8 +59,8 @@ def _minimum(obj: Object) -> int:
     return wanted(obj) - int(allowed)
 
 
-def deployment(obj: Object, available: int, now: str, *, late: bool) -> Object:
-    """``late``: the progress deadline has passed without all replicas being available."""
+def deployment(obj: Object, available: int, now: str, *, overdue: bool) -> Object:
+    """``overdue``: the progress deadline has passed without all replicas being available."""
     replicas, before = wanted(obj), (obj.get("status") or {}).get("conditions") or []
     if available >= _minimum(obj):
         reason, message = "MinimumReplicasAvailable", "Deployment has minimum availability."
@@ -73,7 +73,7 @@ def deployment(obj: Object, available: int, now: str, *, late: bool) -> Object:
     if available >= replicas:
         message = f'ReplicaSet "{name}" has successfully progressed.'
         moving = _condition("Progressing", True, "NewReplicaSetAvailable", message, now, before)
-    elif late:
+    elif overdue:
         message = f'ReplicaSet "{name}" has timed out progressing.'
         moving = _condition("Progressing", False, "ProgressDeadlineExceeded", message, now, before)
     else:

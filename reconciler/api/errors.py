@@ -81,13 +81,18 @@ class Problem(Struct, frozen=True, order=True):
 
 
 class ReconcileError(Exception):
-    """Root of the tree above. ``hint`` names the next command or setting, if there is one."""
+    """Root of the tree above. ``hint`` names the next command or setting, if there is one.
+
+    ``subject`` is what it is about, where the message has parts (figures, others' words) that may
+    differ in another run of the same trouble; it is the message where nothing else is given.
+    """
 
     exit_code = 1
 
-    def __init__(self, message: str, *, hint: str = "") -> None:
+    def __init__(self, message: str, *, hint: str = "", subject: str = "") -> None:
         super().__init__(message)
         self.hint = hint
+        self.subject = subject or message
 
 
 class UsageError(ReconcileError):
@@ -125,17 +130,42 @@ class Violation(Struct, frozen=True):
 
     @property
     def subject(self) -> str:
-        """What stays the same while only figures change; empty: nothing but the sentence tells."""
-        return ""
+        """What stays the same while only figures change; the sentence where nothing else tells."""
+        return str(self)
 
 
 class WordedViolation(Violation, frozen=True):
-    """One of which only the words are known: another process, or a saved plan, has them."""
+    """One of which only the words are known, and what it is ``about``: another process, a saved
+    plan, or what failed meanwhile, has them."""
 
     text: str = ""
+    about: str = ""
+
+    @property
+    def subject(self) -> str:
+        return self.about or self.text
 
     def __str__(self) -> str:
         return self.text
+
+
+class RunError(Struct, frozen=True):
+    """What failed of a run and is no object's and no record's: ``str`` is the sentence.
+
+    ``cluster`` is whose part of the run it ended, if it was one's. ``about`` stays the same in
+    another run while the words change.
+    """
+
+    text: str
+    cluster: str = ""
+    about: str = ""
+
+    @property
+    def subject(self) -> str:
+        return self.about or self.cluster or self.text
+
+    def __str__(self) -> str:
+        return f"{self.cluster}: {self.text}" if self.cluster else self.text
 
 
 class GuardViolation(ReconcileError):

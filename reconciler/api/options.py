@@ -98,7 +98,7 @@ def _folder_problem(file: Path) -> str:
 def _report_problem(file: Path) -> str:
     if file.suffix in REPORT_SUFFIXES:
         return _folder_problem(file)
-    return f"{str(file)!r}: the name's end tells the format, one of {', '.join(REPORT_SUFFIXES)}"
+    return f"{str(file)!r}: the extension gives the format, one of {', '.join(REPORT_SUFFIXES)}"
 
 
 class RunOptions(Struct, frozen=True):
@@ -202,7 +202,7 @@ class RunOptions(Struct, frozen=True):
         Option(
             "--repo",
             REPOSITORY,
-            "A directory, read as it lies; or a Git URL. Repeatable: its mirrors. [default: .]",
+            "A directory, read as it is; or a Git URL. Repeatable: its mirrors. [default: .]",
             metavar="PATH|URL",
             group="repository",
             rest="mirrors",

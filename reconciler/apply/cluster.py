@@ -221,7 +221,7 @@ class MemberRun:
     def _still_holds(self, change: Change) -> str:
         """What a Namespace or CRD would take along, looked at again right before it is deleted.
 
-        An object of ours whose own prune waits or failed, or a stranger that came since the plan.
+        An object of ours whose own prune waits or failed, or a foreign one since the plan.
         """
         if change.action is not Action.PRUNE or change.key.group_kind not in prune.HOLDERS:
             return ""
@@ -236,7 +236,7 @@ class MemberRun:
             if not discovery.complete:
                 discovery = self.work.member.discover()
             gone = [c for c in self.work.plan.changes if c.key in self._gone]
-            strangers = prune.foreign_objects_in(
+            foreign_objects = prune.foreign_objects_in(
                 self.work.member,
                 change,
                 live,
@@ -246,7 +246,7 @@ class MemberRun:
             )
         except ClusterError as error:
             return f"what cannot be looked at: {error}"
-        return f"objects that are not ours: {strangers}" if strangers else ""
+        return f"objects that are not ours: {foreign_objects}" if foreign_objects else ""
 
     def _write_ahead(self, writing: Sequence[Change]) -> None:
         ahead = dict(self._rows)
@@ -301,15 +301,15 @@ class MemberRun:
     def _check_again(self, wave: Sequence[Change]) -> list[Change]:
         """The wave with what its unchecked changes turn out to be, now that what they need is
         there; without those that are refused, or would be something else than was planned."""
-        unsure = {c.key: c for c in wave if not c.verified}
-        if not unsure or self.lost or self.stopped():
+        unverified = {c.key: c for c in wave if not c.verified}
+        if not unverified or self.lost or self.stopped():
             return list(wave)
         try:
-            verdicts = self._verdicts(unsure)
+            verdicts = self._verdicts(unverified)
         except LeaseLost:
             raise
         except ClusterError as error:
-            for change in unsure.values():
+            for change in unverified.values():
                 self._settle(change, "failed", f"it could not be checked: {error}")
             return [c for c in wave if c.verified]
         ready = []
@@ -328,20 +328,20 @@ class MemberRun:
                 ready.append(verdict.change)
         return ready
 
-    def _verdicts(self, unsure: Mapping[ObjectKey, Change]) -> Mapping[ObjectKey, Checked]:
+    def _verdicts(self, unverified: Mapping[ObjectKey, Change]) -> Mapping[ObjectKey, Checked]:
         """What the server says now of changes that nobody could check before."""
         # It takes a moment to judge by a definition that was just written.
-        written = (self._redefined.get(key.group_kind, 0.0) for key in unsure)
+        written = (self._redefined.get(key.group_kind, 0.0) for key in unverified)
         give_up = max(written, default=0.0) + CRD_SETTLE_SECONDS
-        if any(change.after for change in unsure.values()):
+        if any(change.after for change in unverified.values()):
             give_up = max(give_up, time.monotonic() + RELEASE_SECONDS)
         while True:
-            verdicts = self.work.check_again(unsure.keys(), self._resources)
+            verdicts = self.work.check_again(unverified.keys(), self._resources)
             stuck = [v.change for v in verdicts.values() if v.change and v.change.old_entry]
             moved = [change for change in stuck if not self._move_entry(change)]
-            refused = any(_refusal(unsure[key], verdict) for key, verdict in verdicts.items())
-            late = time.monotonic() > give_up and not moved
-            if not refused or late or self.lost or self.stopped():
+            refused = any(_refusal(unverified[key], verdict) for key, verdict in verdicts.items())
+            timed_out = time.monotonic() > give_up and not moved
+            if not refused or timed_out or self.lost or self.stopped():
                 return verdicts
             time.sleep(CRD_POLL_SECONDS)
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 
 from msgspec.structs import replace
 
-from reconciler.api.errors import ClusterError, LeaseLost, ReconcileError, defect_words
+from reconciler.api.errors import ClusterError, LeaseLost, ReconcileError, RunError, defect_words
 from reconciler.api.objects import ObjectKey
 from reconciler.apply.cluster import MemberRun
 from reconciler.apply.moved_objects import OtherClusters
@@ -18,7 +18,7 @@ from reconciler.cluster.responses import reading_answers
 from reconciler.cluster.warnings import warning_texts
 from reconciler.plan.member_plan import MemberWork, heard_since
 from reconciler.plan.model import NOT_WRITTEN, Action, Change, ClusterPlan, Outcome, Plan, RunResult
-from reconciler.plan.replicas import as_it_came
+from reconciler.plan.replicas import rows_after_run
 
 CONCURRENT_MEMBERS = 32
 
@@ -82,15 +82,15 @@ def apply_to_fleet(
     except Exception as error:  # noqa: BLE001  (raised once all that was done is told)
         defect = error
     phase(MemberRun.finish)
-    errors = [f"{run.work.cluster.name}: {run.lost}" for run in runs if run.lost]
-    errors += [defect_words(defect)] if defect else []
+    errors = [RunError(run.lost, run.work.cluster.name) for run in runs if run.lost]
+    errors += [RunError(defect_words(defect))] if defect else []
     outcomes = [outcome for run in runs for outcome in _complete(run)]
     unfinished = any(outcome.status == "skipped" for outcome in outcomes)
     checked = {run.work.cluster.name: run.checked for run in runs}
     return RunResult(
-        _as_checked(replace(plan, workloads=as_it_came(plan.workloads, outcomes)), checked),
+        _as_checked(replace(plan, workloads=rows_after_run(plan.workloads, outcomes)), checked),
         outcomes=tuple(sorted(outcomes, key=lambda o: (o.cluster, o.key, o.action))),
-        errors=tuple(sorted(errors)),
+        errors=tuple(sorted(errors, key=str)),
         warnings=tuple(sorted(warning_texts({w.cluster.name: heard_since(w) for w in works}))),
         stopped=lease_lost[0] if lease_lost else stopped() if unfinished else "",
         requests={run.work.cluster.name: run.work.member.requests for run in runs},
@@ -124,14 +124,14 @@ def _not_in_place(
     waiting: dict[ObjectKey, str] = {}
     for run in runs:
         for change in run.work.plan.changes:
-            homes = placed.get(change.key, frozenset())
-            if change.action is not Action.PRUNE or not homes or change.key in waiting:
+            placed_in = placed.get(change.key, frozenset())
+            if change.action is not Action.PRUNE or not placed_in or change.key in waiting:
                 continue
             missing: Collection[str] = [
-                name for name in homes & looked_at.keys() if change.key not in looked_at[name]
+                name for name in placed_in & looked_at.keys() if change.key not in looked_at[name]
             ]
             if not missing:
-                missing = _missing_elsewhere(run, change, homes - looked_at.keys(), elsewhere)
+                missing = _missing_elsewhere(run, change, placed_in - looked_at.keys(), elsewhere)
             if missing:
                 names = ", ".join(sorted(missing))
                 waiting[change.key] = (
@@ -152,13 +152,13 @@ def _exposed(runs: Sequence[MemberRun]) -> set[ObjectKey]:
 
 
 def _missing_elsewhere(
-    run: MemberRun, change: Change, homes: frozenset[str], elsewhere: OtherClusters | None
+    run: MemberRun, change: Change, placed_in: frozenset[str], elsewhere: OtherClusters | None
 ) -> Collection[str]:
     resource = run.resource_of(change)
-    if not homes or elsewhere is None or resource is None:
-        return homes
+    if not placed_in or elsewhere is None or resource is None:
+        return placed_in
     applyset = run.work.observation.inventory.applyset
-    return elsewhere.missing(resource, change.key, applyset, homes)
+    return elsewhere.missing(resource, change.key, applyset, placed_in)
 
 
 def _complete(run: MemberRun) -> list[Outcome]:

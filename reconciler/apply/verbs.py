@@ -258,8 +258,8 @@ def _create(member: Member, resource: RESTMapping, change: Change, body: Object)
             raise
         if conflict.repeated and our_entry(live) and owner_of(live) == owner_of(body):
             # It is by a first try, whose answer was lost.
-            mine = _held(body, uid=live["metadata"]["uid"])
-            return member.apply(resource, change.key, mine, force=change.force)
+            sent = _held(body, uid=live["metadata"]["uid"])
+            return member.apply(resource, change.key, sent, force=change.force)
     raise _Preceded(
         member.name,
         "somebody else made it since it was planned; left as it is",
@@ -531,8 +531,8 @@ def move_entries(member: Member, resource: RESTMapping, change: Change) -> str:
     except LeaseLost:
         raise
     except ClusterError as error:
-        told = refusal_words(error, change.hidden, change.request, change.live)
-        return f"its managedFields could not be moved on from {change.old_entry}: {told}"
+        refused_as = refusal_words(error, change.hidden, change.request, change.live)
+        return f"its managedFields could not be moved on from {change.old_entry}: {refused_as}"
 
 
 def _changed(member: Member) -> ClusterError:

@@ -68,14 +68,14 @@ def clusters(context: click.Context, /, *, output: str, **given: Any) -> int:
             settings.console.out(line)
         for row in rows:
             if not row.ready or row.problem:
-                reason = row.vitals.reason or row.problem or f"it counts as {row.phase}"
+                reason = row.facts.reason or row.problem or f"it counts as {row.phase}"
                 settings.console.note(f"{styled(row.cluster.name, bold=True)}: {reason}")
     return Exit.OK if all(row.ready and not row.problem for row in rows) else Exit.FAILED
 
 
 def _look(settings: CommandSettings, *, quiet: bool) -> tuple[str, str, tuple[MemberRow, ...]]:
     from reconciler.run import pipeline
-    from reconciler.status.roster import roster, take_vitals
+    from reconciler.status.roster import read_cluster_facts, roster
 
     with Bars(settings.console, wanted=not quiet) as bars:
         prepared = pipeline.make_plan(settings.options, bars)
@@ -84,11 +84,11 @@ def _look(settings: CommandSettings, *, quiet: bool) -> tuple[str, str, tuple[Me
         asked = [cluster for cluster in state.clusters if cluster.name in planned]
         known = {health.cluster: health for health in prepared.plan.health}
         rules = state.federation.failover
-        vitals = take_vitals(prepared.connect, asked, rules, known)
+        facts = read_cluster_facts(prepared.connect, asked, rules, known)
     if prepared.plan.without_git and not quiet:
         settings.console.note(str(prepared.plan.without_git))
-    memory = prepared.recall.memory
-    rows = roster(asked, prepared.plan.clusters, prepared.works, memory, vitals)
+    memory = prepared.run_memory.memory
+    rows = roster(asked, prepared.plan.clusters, prepared.works, memory, facts)
     return state.federation.name, prepared.plan.commit, rows
 
 
@@ -99,12 +99,12 @@ def _as_table(rows: Sequence[MemberRow], now: float, *, wide: bool) -> Iterator[
         headings += ["ZONE", "COUNTS AS", "REFUSED", "LABELS"]
     cells = []
     for row in rows:
-        cluster, nodes = row.cluster, row.vitals.nodes
+        cluster, nodes = row.cluster, row.facts.nodes
         line = [
             cluster.name,
             cluster.provider or "-",
             cluster.region or "-",
-            row.vitals.version or "-",
+            row.facts.version or "-",
             _readiness(row),
             age(now - row.since) if row.since else "-",
             f"{nodes[0]}/{nodes[1]}" if nodes else "-",
@@ -124,7 +124,7 @@ def _as_table(rows: Sequence[MemberRow], now: float, *, wide: bool) -> Iterator[
 def _readiness(row: MemberRow) -> str:
     if row.ready:
         return styled("yes", fg="green")
-    known = str(row.vitals.signal) != "Unknown" or str(row.phase) == "Down"
+    known = str(row.facts.signal) != "Unknown" or str(row.phase) == "Down"
     return styled("no", fg="red") if known else styled("unknown", fg="yellow")
 
 

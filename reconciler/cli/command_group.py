@@ -85,8 +85,8 @@ class LimitedCommand(GroupedCommand):
         from reconciler.cli.stop import limited
 
         settings: CommandSettings = ctx.obj or CommandSettings()
-        patience = ctx.params.get("patience", 0.0)
-        with limited(settings, writes=self._writes, more=patience) as ctx.obj:
+        timeout = ctx.params.get("timeout", 0.0)
+        with limited(settings, writes=self._writes, more=timeout) as ctx.obj:
             return super().invoke(ctx)
 
 

@@ -59,7 +59,7 @@ def keep_running(settings: CommandSettings, *, every: float) -> Exit:
     except (KeyboardInterrupt, click.Abort):
         if stop.code is not Exit.TERMINATED:
             raise
-        return Exit.OK if journal.standing.running_since is None else Exit.TERMINATED
+        return Exit.OK if journal.process_health.running_since is None else Exit.TERMINATED
 
 
 def _serve(stack: ExitStack, settings: CommandSettings, journal: Journal) -> LatestMetrics:

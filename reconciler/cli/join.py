@@ -18,7 +18,7 @@ from reconciler.cli.member_and_host import (
     host_contexts,
     open_member_and_host,
     read_repository_of,
-    recalled_memory,
+    run_memory_of,
     seats_given,
     seats_of,
     tell_those_behind,
@@ -158,9 +158,9 @@ def _lifetime(context: click.Context, parameter: click.Parameter, value: str) ->
     heading=MANIFEST,
     help="A label of the Cluster, for selectors. Repeatable.",
 )
-@option("--provider", metavar="NAME", heading=MANIFEST, help="[default: as its nodes tell]")
-@option("--region", metavar="NAME", heading=MANIFEST, help="[default: as its nodes tell]")
-@option("--zone", metavar="NAME", heading=MANIFEST, help="[default: as its nodes tell]")
+@option("--provider", metavar="NAME", heading=MANIFEST, help="[default: as its nodes say]")
+@option("--region", metavar="NAME", heading=MANIFEST, help="[default: as its nodes say]")
+@option("--zone", metavar="NAME", heading=MANIFEST, help="[default: as its nodes say]")
 @option(
     "--overwrite",
     is_flag=True,
@@ -254,7 +254,7 @@ def _join(
     dry_run: bool,
     output: str,
 ) -> int:
-    from reconciler.join.carry_out import StepTools, carry_out_steps
+    from reconciler.join.execute import StepTools, execute_steps
 
     plan, folder, ends = _planned(settings, request, ends, contexts, api_endpoint)
     steps: list[Step] = []
@@ -270,7 +270,7 @@ def _join(
         for step in plan.steps:
             done(step)
     else:
-        hands = StepTools(
+        tools = StepTools(
             ends.member,
             {} if request.auth == "exec" else ends.hosts,
             plan.credentials,
@@ -278,7 +278,7 @@ def _join(
             plan.manifest,
             force=request.force_conflicts,
         )
-        behind |= carry_out_steps(plan.steps, hands, done)
+        behind |= execute_steps(plan.steps, tools, done)
     _report(settings, plan, steps, output, dry_run=dry_run)
     if folder is None and output == "text":
         settings.console.document(plan.manifest, newline=False)
@@ -326,7 +326,7 @@ def _planned(
         request = replace(request, register=register_key(federation.name, "").name)
     clusters = Clusters(ends.member, endpoint, discovery, hosts)
     plan = plan_join(request, known, clusters, folder, now=time.time())
-    servers = recalled_memory(settings, ends, federation, claimant).known_servers
+    servers = run_memory_of(settings, ends, federation, claimant).known_servers
     if doubt := changed_servers(request.name, uid_of_kube_system(ends.member), claimant, servers):
         plan = replace(plan, warnings=(*plan.warnings, f"{request.name} is {doubt}"))
     return plan, folder, ends

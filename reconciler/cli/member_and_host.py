@@ -170,13 +170,13 @@ def open_member_and_host(settings: CommandSettings, name: str, context: str) -> 
     return MemberAndHost(connector, name, context)
 
 
-def recalled_memory(
+def run_memory_of(
     settings: CommandSettings, ends: MemberAndHost, federation: Federation, claimant: Claimant
 ) -> RunMemory:
     """What runs remember, as far as it can be found from here; nothing where it cannot be read."""
-    from reconciler.state.run_memory import recall_memory
+    from reconciler.state.run_memory import load_run_memory
 
-    return recall_memory(settings.options, ends.connector, federation, claimant)
+    return load_run_memory(settings.options, ends.connector, federation, claimant)
 
 
 def read_repository_of(

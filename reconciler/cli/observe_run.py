@@ -129,8 +129,8 @@ class ObservedRun:
         if self._phases is not None:
             self._phases.close()
         # A ReconcileError becomes words, here lines, in one place: where the command ends.
-        told_there = isinstance(error, ReconcileError)
-        for entry in logs.log_entries_of(run, warnings, with_failures=not told_there):
+        already_reported = isinstance(error, ReconcileError)
+        for entry in logs.log_entries_of(run, warnings, with_failures=not already_reported):
             logs.log_entry(self._logger, entry)
 
     @cached_property
@@ -154,7 +154,9 @@ class ObservedRun:
         measured = options.metrics_file or options.metrics_push or self.latest or self._logger
         if measured or prepared is None or self._wants_events:
             return False
-        return not prepared.federation.notifications and prepared.recall.memory.told == Notified()
+        return (
+            not prepared.federation.notifications and prepared.run_memory.memory.told == Notified()
+        )
 
     @cached_property
     def _wants_events(self) -> bool:
@@ -207,15 +209,15 @@ class ObservedRun:
         from reconciler.state.run_memory import host_namespace
         from reconciler.state.stores import config_map_key
 
-        plan, recall, federation = prepared.plan, prepared.recall, prepared.federation
+        plan, run_memory, federation = prepared.plan, prepared.run_memory, prepared.federation
         run = replace(run, federation=plan.federation, plan=plan, result=self.result)
-        commit, since = recall.memory.commit, recall.memory.applied_at
+        commit, since = run_memory.memory.commit, run_memory.memory.applied_at
         # Of several pods each knows only of itself.
         if self.result and run.ok and plan.commit and not prepared.round and plan.commit != commit:
             commit, since = plan.commit, run.finished
         run = replace(run, applied_commit=commit, applied_at=since)
         around = self._surroundings(prepared.connector)
-        told = recall.memory.told
+        told = run_memory.memory.told
         receivers = () if self.options.sandbox else tuple(federation.notifications)
         around = replace(
             around,
@@ -223,7 +225,7 @@ class ObservedRun:
             own_namespace=host_namespace(federation),
             regarding=config_map_key(federation.name, host_namespace(federation)),
             works=prepared.works,
-            before={name: one.phase for name, one in recall.before.clusters.items()},
+            before={name: one.phase for name, one in run_memory.before.clusters.items()},
             receivers=receivers_of(receivers),
             known=told,
             told=replace(
@@ -240,7 +242,7 @@ class ObservedRun:
         from reconciler.api.errors import ReconcileError
         from reconciler.state.run_memory import open_store
 
-        if prepared.recall.store is None:
+        if prepared.run_memory.store is None:
             return None
         try:
             return open_store(self.options, self._quick(prepared.connector), prepared.federation)

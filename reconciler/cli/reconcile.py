@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
+import re
+from collections.abc import Mapping
 from os import environ
 from typing import Any
 
@@ -9,10 +12,19 @@ import click
 from click.core import ParameterSource
 
 from reconciler.api.options import ENVIRONMENT_PREFIX, RunOptions, declarations
-from reconciler.cli.command_group import CommandGroup
-from reconciler.cli.environment import check_environment
+from reconciler.cli.command_group import COMMANDS, CommandGroup
 from reconciler.cli.exit_codes import Exit
 from reconciler.cli.settings import CommandSettings, merged, option, run_options
+
+# What Kubernetes tells each pod of a Service that is named after us.
+_OF_A_SERVICE = re.compile(
+    rf"{ENVIRONMENT_PREFIX}(\w+_)?(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT(_\d+_\w+)?)", re.ASCII
+)
+# Those of the shell's completion, and of options of one command only.
+_OTHERS = (
+    f"{ENVIRONMENT_PREFIX}COMPLETE",
+    *(f"{ENVIRONMENT_PREFIX}{name.upper()}_" for name in COMMANDS),
+)
 
 EPILOG = """\b
 Examples:
@@ -154,3 +166,16 @@ def _check_together(options: RunOptions) -> None:
     ):
         if wrong:
             raise click.UsageError(why)
+
+
+def check_environment(environment: Mapping[str, str]) -> None:
+    """Raises click.UsageError for the first variable that looks like an option and is none."""
+    known = {one.variable for one in declarations().values() if one.variable}
+    for name in sorted(environment):
+        if not name.startswith(ENVIRONMENT_PREFIX) or name in known or name.startswith(_OTHERS):
+            continue
+        if _OF_A_SERVICE.fullmatch(name):
+            continue
+        close = difflib.get_close_matches(name, known, 1)
+        hint = f" Did you mean {close[0]}?" if close else ""
+        raise click.UsageError(f"The variable {name} sets no option.{hint}")

@@ -510,7 +510,7 @@ def _lease(settings: CommandSettings, records: LockRecords) -> Lease:
     return Lease(
         records,
         duration=options.lease_duration,
-        told=settings.console.note,
+        notify=settings.console.note,
         seconds_left=options.time_left,
     )
 

@@ -84,7 +84,7 @@ class Stop:
         self._terminated_at = inf
         self._last_resort: threading.Timer | None = None
         self._clock: threading.Timer | None = None
-        self._late = self._cut = False
+        self._overdue = self._cut = False
         self._before: dict[signal.Signals, Any] = {}
 
     def __enter__(self) -> Self:
@@ -132,9 +132,9 @@ class Stop:
     def within(self, seconds: float, *, writes: bool = False) -> Iterator[None]:
         """A run that must end in this time. Raises DeadlinePassed where it could be cut off: as
         long as nothing is written, or what was written (``writes``) can be written again."""
-        self._late = self._cut = False
+        self._overdue = self._cut = False
         self._clock = threading.Timer(
-            seconds + max(OVERTIME_SECONDS, OVERTIME * seconds), self._tell_late
+            seconds + max(OVERTIME_SECONDS, OVERTIME * seconds), self._stop_overdue
         )
         self._clock.daemon = True
         self._clock.start()
@@ -170,9 +170,9 @@ class Stop:
         self._last_resort.start()
         self._stop(TERMINATED)
 
-    def _tell_late(self) -> None:
+    def _stop_overdue(self) -> None:
         """Only a signal wakes a main thread that waits in the kernel."""
-        self._late = True
+        self._overdue = True
         if self._in_order:
             # What is being written ends with its requests; a provider or a receiver may hang.
             self._clock = threading.Timer(self._grace, self._give_up)
@@ -187,8 +187,8 @@ class Stop:
 
     def _interrupt(self, number: int, frame: FrameType | None) -> None:
         del number, frame
-        if self._late:
-            self._late = False
+        if self._overdue:
+            self._overdue = False
             if self._clock is None:
                 return  # What it was about has just ended.
             self._cut = not self._in_order
@@ -212,7 +212,7 @@ class Stop:
         what = "SIGTERM" if self.code is Exit.TERMINATED else "the deadline"
         self._console.note(
             f"Error: {self._grace:.0f} s after {what} some requests have no answer; ending "
-            "without them. The lock is not given back, and expires by itself."
+            "without them. The lock is not released, and expires by itself."
         )
         sys.stderr.flush()
         self._end(self.code or Exit.FAILED)

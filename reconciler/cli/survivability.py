@@ -63,7 +63,7 @@ Examples:
     "--live",
     is_flag=True,
     heading=OUTAGES,
-    help="Ask the clusters, by dry runs, whether they would take what they stand in for.",
+    help="Ask the clusters, by dry runs, whether they would accept what a failover places there.",
 )
 @run_options("repository")
 @run_options("memory")
@@ -128,9 +128,9 @@ def _rendered(matrix: Survivability, output: str, settings: CommandSettings) -> 
 
 
 def _fails(matrix: Survivability, fail_on: str) -> bool:
-    from reconciler.failover.survivability import Fate
+    from reconciler.failover.survivability import Impact
 
     worst = {row.worst for row in matrix.rows}
     if fail_on == DOWN:
-        return Fate.DOWN in worst
-    return fail_on == DEGRADED and bool(worst & {Fate.DOWN, Fate.DEGRADED})
+        return Impact.DOWN in worst
+    return fail_on == DEGRADED and bool(worst & {Impact.DOWN, Impact.DEGRADED})

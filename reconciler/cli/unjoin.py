@@ -15,7 +15,7 @@ from reconciler.cli.member_and_host import (
     host_contexts,
     open_member_and_host,
     read_repository_of,
-    recalled_memory,
+    run_memory_of,
     seats_given,
     tell_those_behind,
     with_host_of,
@@ -25,8 +25,8 @@ from reconciler.cli.tables import step_lines, steps_as_json
 
 if TYPE_CHECKING:
     from reconciler.cluster.client import Member
-    from reconciler.join.carry_out import StepTools
-    from reconciler.join.leave import Fate, LeavePlan, LeaveRequest
+    from reconciler.join.execute import StepTools
+    from reconciler.join.leave import DeletionPolicy, LeavePlan, LeaveRequest
     from reconciler.join.needed_kinds import RepositoryWithCluster
     from reconciler.join.steps import Step
 
@@ -57,7 +57,7 @@ cluster fails to reach it.
 @option("--dry-run", is_flag=True, heading=RUN, help="Only show the steps.")
 @option(
     "--wait",
-    "patience",
+    "timeout",
     type=DURATION,
     default="60s",
     show_default=True,
@@ -97,7 +97,7 @@ def unjoin(
     prune: bool,
     force: bool,
     dry_run: bool,
-    patience: float,
+    timeout: float,
     yes: bool,
     keep_manifest: bool,
     output: str,
@@ -115,11 +115,11 @@ def unjoin(
         raise click.UsageError("--orphan or --prune, not both.")
     from reconciler.join.leave import LeaveRequest
 
-    fate: Fate | None = "orphan" if orphan else "prune" if prune else None
-    request = LeaveRequest(name, fate, keep_manifest)
+    deletion_policy: DeletionPolicy | None = "orphan" if orphan else "prune" if prune else None
+    request = LeaveRequest(name, deletion_policy, keep_manifest)
     ends = open_member_and_host(settings, name, cluster_context or name)
-    plan, hands, behind, ends = _planned(settings, request, ends, contexts, force=force)
-    if plan.managed and fate is None and not dry_run:
+    plan, tools, behind, ends = _planned(settings, request, ends, contexts, force=force)
+    if plan.managed and deletion_policy is None and not dry_run:
         raise UsageError(
             f"{name} runs {plan.managed} objects of this federation",
             hint="--orphan leaves them as they are, --prune deletes them",
@@ -133,8 +133,8 @@ def unjoin(
     if not yes and not _confirmed(settings, plan, name):
         settings.console.note("Nothing was changed.")
         return Exit.FAILED
-    hands.patience = patience
-    behind |= _carry_out(settings, plan, hands, output)
+    tools.timeout = timeout
+    behind |= _carry_out(settings, plan, tools, output)
     return _told(settings, name, ends, behind)
 
 
@@ -156,7 +156,7 @@ def _planned(
     *,
     force: bool,
 ) -> tuple[LeavePlan, StepTools, dict[str, ClusterError], MemberAndHost]:
-    from reconciler.join.carry_out import StepTools
+    from reconciler.join.execute import StepTools
     from reconciler.join.leave import plan_leave
     from reconciler.join.needed_kinds import with_joining_cluster
 
@@ -172,10 +172,10 @@ def _planned(
     ends = ends.with_seats(seats_given(settings, contexts, federation))
     member = _reached_member(ends, force=force)
     hosts, behind = _reached_hosts(ends, known, request.name, force=force)
-    servers = recalled_memory(settings, ends, federation, claimant).known_servers
+    servers = run_memory_of(settings, ends, federation, claimant).known_servers
     plan = plan_leave(request, known, files, member, hosts, folder, claimant, servers)
-    hands = StepTools(member, hosts, folder=folder, emptying=plan.emptying, tolerant=force)
-    return plan, hands, behind, ends
+    tools = StepTools(member, hosts, folder=folder, emptying=plan.emptying, tolerant=force)
+    return plan, tools, behind, ends
 
 
 def _reached_member(ends: MemberAndHost, *, force: bool) -> Member | None:
@@ -235,9 +235,9 @@ def _confirmed(settings: CommandSettings, plan: LeavePlan, name: str) -> bool:
 
 
 def _carry_out(
-    settings: CommandSettings, plan: LeavePlan, hands: StepTools, output: str
+    settings: CommandSettings, plan: LeavePlan, tools: StepTools, output: str
 ) -> dict[str, ClusterError]:
-    from reconciler.join.carry_out import carry_out_steps
+    from reconciler.join.execute import execute_steps
 
     steps: list[Step] = []
 
@@ -247,7 +247,7 @@ def _carry_out(
             for line in step_lines(step, verbose=settings.console.verbose):
                 settings.console.out(line)
 
-    behind = carry_out_steps(plan.steps, hands, done)
+    behind = execute_steps(plan.steps, tools, done)
     if output == "json":
         settings.console.document(steps_as_json(steps, plan.warnings))
     _warn(settings, plan)

@@ -167,8 +167,8 @@ class Member:
         try:
             return self._object("GET", root, headers={"accept": AGGREGATED})
         except ApiError as error:
-            told = f"what it serves ({root}) could not be listed"
-            raise error.with_words(lambda text: f"{told}: {text}") from None
+            what = f"what it serves ({root}) could not be listed"
+            raise error.with_words(lambda text: f"{what}: {text}") from None
 
     def _discover_one_by_one(
         self, root: str, document: Object

@@ -57,7 +57,7 @@ class Connector(Struct, frozen=True):
 
     ``first_use`` is what becomes of a bare token of which nobody has said yet which server it is
     for: ``pin`` it to the one that Git names, only ``tell`` that it was sent there, or ``refuse``.
-    ``told`` collects what people should know of that.
+    ``remarks`` collects what people should know of that.
 
     ``seats`` are the clusters that carry the reconciler, where a Federation names some; ``seat`` is
     the one that the host cluster is, "" where it is none.
@@ -70,7 +70,7 @@ class Connector(Struct, frozen=True):
     settings: tuple[tuple[str, Any], ...] = ()
     allow: frozenset[str] = frozenset()
     first_use: Literal["pin", "tell", "refuse"] = "refuse"
-    told: list[str] = msgspec.field(default_factory=list)
+    remarks: list[str] = msgspec.field(default_factory=list)
     seats: tuple[Cluster, ...] = ()
     seat: str = ""
 
@@ -248,12 +248,12 @@ class Connector(Struct, frozen=True):
                 )
             if not known and self.first_use == "pin":
                 known = _pin(host, secret, wanted)
-                self.told.append(
+                self.remarks.append(
                     f"{name}: {what} in {where} was used for the first time, for {wanted}; "
                     "from now on it is sent nowhere else"
                 )
             elif not known:
-                self.told.append(
+                self.remarks.append(
                     f"{name}: {what} in {where} was used for the first time, for {wanted}; a "
                     "run will bind it to that server"
                 )
@@ -293,7 +293,7 @@ class Connector(Struct, frozen=True):
                     f"{name}: ${variable} was used for the first time, for {wanted}; from now on "
                     "it is sent nowhere else"
                 )
-                self.told.append(remark)
+                self.remarks.append(remark)
         except ClusterError:
             known = ""
         if known and wanted != known:
@@ -303,7 +303,7 @@ class Connector(Struct, frozen=True):
                 hint=f"if it has moved: set {variable}_BOUND_TO={quote(wanted)}",
             )
         if not known:
-            self.told.append(f"{remark}: set {variable}_BOUND_TO={quote(wanted)}")
+            self.remarks.append(f"{remark}: set {variable}_BOUND_TO={quote(wanted)}")
 
     def namespace_of(self, name: str, reference_namespace: str, secret: str, *more: str) -> str:
         """Where a Secret that Git names is taken from. Raises ClusterUnauthorized for another

@@ -318,7 +318,7 @@ def _failure(curl: pycurl.Curl, answer: _Body, error: Exception) -> Exception:
     for preamble in ("SSL certificate problem: ", "SSL certificate OpenSSL verify result: "):
         said = said.removeprefix(preamble)
     if code in (pycurl.E_OPERATION_TIMEDOUT, pycurl.E_ABORTED_BY_CALLBACK):
-        return _late(curl, answer)
+        return _timed_out(curl, answer)
     if code == pycurl.E_COULDNT_CONNECT and curl.getinfo(pycurl.OS_ERRNO) == errno.ECONNREFUSED:
         return NoAnswer("refused", "connection refused")
     if code == pycurl.E_WRITE_ERROR and answer.size > LARGEST_ANSWER:
@@ -332,7 +332,7 @@ def _failure(curl: pycurl.Curl, answer: _Body, error: Exception) -> Exception:
     return NoAnswer(cause, words.format(said))
 
 
-def _late(curl: pycurl.Curl, answer: _Body) -> NoAnswer:
+def _timed_out(curl: pycurl.Curl, answer: _Body) -> NoAnswer:
     connected = bool(curl.getinfo(pycurl.CONNECT_TIME_T)) or curl.getinfo(pycurl.NUM_CONNECTS) == 0
     if not connected:
         words = "the server does not accept the connection"

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from urllib3.util import Retry
 
 RETRIED_STATUS = frozenset({429, 500, 502, 503, 504})
-PATIENCE_SECONDS = 30.0
+MOST_RETRY_SECONDS = 30.0
 """For so long a server may answer nothing but "later"; then it has not answered."""
 CONNECT_TIMEOUT_SECONDS = 5.0
 READ_TIMEOUT_SECONDS = 30.0
@@ -118,7 +118,7 @@ class Transport:
             if not retry or answer.status not in RETRIED_STATUS or _is_verdict(answer):
                 return answer
             attempts = self._once_more(attempts, None)
-            if attempts is None or (pause is not None and pause > self._patience_left()):
+            if attempts is None or (pause is not None and pause > self._retry_seconds_left()):
                 return answer
             self._pause(attempts.get_backoff_time() if pause is None else pause)
 
@@ -150,11 +150,11 @@ class Transport:
         request = HttpRequest(method, url, body, headers, limits, self._seconds_left)
         return self._exchange.send(request)
 
-    def _patience_left(self) -> float:
+    def _retry_seconds_left(self) -> float:
         """Seconds for which the server may still put us off; all requests share them."""
         now = time.monotonic()
         self._put_off_since = self._put_off_since or now
-        return min(PATIENCE_SECONDS - (now - self._put_off_since), self._remaining())
+        return min(MOST_RETRY_SECONDS - (now - self._put_off_since), self._remaining())
 
     def _pause(self, seconds: float) -> None:
         """Not beyond the deadline; the try after it tells that it has passed."""

@@ -19,11 +19,11 @@ def in_parallel(work: Callable[[T], R], items: Sequence[T], threads: int) -> lis
     if len(items) <= 1 or threads <= 1:
         return [work(item) for item in items]
     pool = ThreadPoolExecutor(min(threads, len(items)))
-    patient = True
+    wait_for_all = True
     try:
         return [future.result() for future in [pool.submit(work, item) for item in items]]
     except KeyboardInterrupt:
-        patient = False
+        wait_for_all = False
         raise
     finally:
-        pool.shutdown(wait=patient, cancel_futures=True)
+        pool.shutdown(wait=wait_for_all, cancel_futures=True)

@@ -97,8 +97,8 @@ def own_words(
     """What a refusal is about. ``said`` and ``causes`` are only compared with what is known here;
     ``bodies`` are what was sent and what is there: a field is told as far as it is in one of them.
     """
-    told = dict.fromkeys(_facts(said, causes, [body for body in bodies if body]))
-    what = f": {', '.join(list(told)[:_MOST_FIELDS])}" if told else ""
+    facts = dict.fromkeys(_facts(said, causes, [body for body in bodies if body]))
+    what = f": {', '.join(list(facts)[:_MOST_FIELDS])}" if facts else ""
     return f"refused with HTTP {code}{what} (the server's own words may quote values: not shown)"
 
 

@@ -19,10 +19,10 @@ from reconciler.dns.records import (
     Abilities,
     DnsRecord,
     DnsTarget,
+    ExistingRecord,
     NameEntry,
     Place,
     RecordType,
-    StandingRecord,
 )
 from reconciler.dns.targets import ServiceView
 
@@ -38,15 +38,15 @@ class NameHealth(Struct, frozen=True):
     views      those that were looked at
     down       those that are declared down, and why
     weights    how much of the load each place should get (1 where nothing is said)
-    steadfast  objects whose own rule is that an outage changes nothing
-    late       cluster -> objects that do not carry their share there yet, after an outage
+    unaffected  objects whose own rule is that an outage changes nothing
+    not_yet_ready  cluster -> objects that do not carry their share there yet, after an outage
     """
 
     views: Mapping[str, ServiceView]
     down: Mapping[str, str] = field(default_factory=dict)
     weights: Mapping[Place, int] = field(default_factory=dict)
-    steadfast: frozenset[ObjectKey] = frozenset()
-    late: Mapping[str, frozenset[ObjectKey]] = field(default_factory=dict)
+    unaffected: frozenset[ObjectKey] = frozenset()
+    not_yet_ready: Mapping[str, frozenset[ObjectKey]] = field(default_factory=dict)
 
 
 class Unanswered(Struct, frozen=True):
@@ -93,15 +93,15 @@ class ZoneContent(Struct, frozen=True):
 def answering_targets(
     entries: Mapping[str, NameEntry],
     fleet: NameHealth,
-    standing: Mapping[str, tuple[StandingRecord, ...]],
+    existing: Mapping[str, tuple[ExistingRecord, ...]],
     abilities: Abilities,
     resolve: Resolve,
 ) -> ZoneContent:
-    """``standing`` are our records as they are in the zone now, by name.
+    """``existing`` are our records as they are in the zone now, by name.
 
     The order of entries, clusters and addresses has no effect on the result.
     """
-    return _Deciding(entries, fleet, standing, abilities, resolve).run()
+    return _Deciding(entries, fleet, existing, abilities, resolve).run()
 
 
 class _Deciding:
@@ -109,11 +109,11 @@ class _Deciding:
         self,
         entries: Mapping[str, NameEntry],
         fleet: NameHealth,
-        standing: Mapping[str, tuple[StandingRecord, ...]],
+        existing: Mapping[str, tuple[ExistingRecord, ...]],
         abilities: Abilities,
         resolve: Resolve,
     ) -> None:
-        self.entries, self.fleet, self.standing = entries, fleet, standing
+        self.entries, self.fleet, self.existing = entries, fleet, existing
         self.abilities, self.resolve = abilities, resolve
         self.records: dict[str, tuple[DnsRecord, ...]] = {}
         self.kept: dict[str, str] = {}
@@ -144,7 +144,7 @@ class _Deciding:
         shaped = shape(entry, targets, self.abilities, self.resolve)
         if not shaped and entry.above:
             above = self.settle(entry.above, below | {name})
-            here = self.standing.get(name, ())
+            here = self.existing.get(name, ())
             if above == "answered" or (above == "kept" and not (here and entry.places)):
                 shaped = (DnsRecord(name, "CNAME", entry.ttl, (DnsTarget(entry.above),)),)
         self.records[name] = shaped
@@ -153,7 +153,7 @@ class _Deciding:
         if not entry.places:
             return "absent"
         why = "; ".join(self.remarks[name].values())
-        if self.standing.get(name):
+        if self.existing.get(name):
             self.kept[name] = why
             if not entry.above:
                 self.findings.append(Unanswered(name, kept=True, why=why))
@@ -187,12 +187,12 @@ class _Deciding:
     ) -> tuple[list[DnsTarget], str]:
         cluster, key = place
         what = f"{key.kind} {key.namespace}/{key.name}"
-        if cluster in self.fleet.down and key not in self.fleet.steadfast:
+        if cluster in self.fleet.down and key not in self.fleet.unaffected:
             return [], f"{cluster} is down: {self.fleet.down[cluster]}"
         view = self.fleet.views.get(cluster)
         if view is None:
             return self.remembered(entry, place), f"{cluster} could not be looked at"
-        if key in self.fleet.late.get(cluster, ()):
+        if key in self.fleet.not_yet_ready.get(cluster, ()):
             return self.remembered(entry, place), f"{cluster} does not carry its share yet"
         exposed = view.get(key)
         if exposed is None:
@@ -203,10 +203,10 @@ class _Deciding:
             return [], f"{cluster}: {what} has no ready endpoint"
         values = {*exposed.addresses, *exposed.hosts}
         if resolving:
-            mute = [host for host in exposed.hosts if not self.resolve(host)]
-            if mute:
+            unresolved = [host for host in exposed.hosts if not self.resolve(host)]
+            if unresolved:
                 # No answer is not an answer: the resolver here may be at fault.
-                return self.remembered(entry, place), f"{cluster}: {mute[0]} does not resolve"
+                return self.remembered(entry, place), f"{cluster}: {unresolved[0]} does not resolve"
             resolved = {address for host in exposed.hosts for address in self.resolve(host)}
             values = {*exposed.addresses, *resolved}
         weight = self.fleet.weights.get(place, 1)
@@ -216,7 +216,7 @@ class _Deciding:
         weight = self.fleet.weights.get(place, 1)
         values = {
             value
-            for record in self.standing.get(entry.name, ())
+            for record in self.existing.get(entry.name, ())
             for value in record.by_cluster.get(place.cluster, ())
         }
         return [DnsTarget(value, place.cluster, weight) for value in sorted(values)]
@@ -225,19 +225,19 @@ class _Deciding:
         """Which clusters left and why, and which came; who asked for a name that is new."""
         if name in self.kept:
             return self.kept[name]
-        before = {c for record in self.standing.get(name, ()) for c in record.by_cluster}
+        before = {c for record in self.existing.get(name, ()) for c in record.by_cluster}
         now = {c for record in self.records.get(name, ()) for c in record.by_cluster}
-        if not self.standing.get(name):
+        if not self.existing.get(name):
             return f"asked for by {self.entries[name].origin}"
-        told = self.remarks[name]
-        parts = [told.get(c, f"no longer placed in {c}") for c in sorted(before - now)]
+        before_here = self.remarks[name]
+        parts = [before_here.get(c, f"no longer placed in {c}") for c in sorted(before - now)]
         parts += [f"{c} answers" for c in sorted(now - before)]
         return "; ".join(parts) or "its targets changed"
 
     def excuses(self, name: str) -> bool:
         new = {value for record in self.records.get(name, ()) for value in record.values}
         lost, of_down = set(), set()
-        for record in self.standing.get(name, ()):
+        for record in self.existing.get(name, ()):
             lost |= set(record.values) - new
             for cluster in self.fleet.down:
                 of_down |= set(record.by_cluster.get(cluster, ()))

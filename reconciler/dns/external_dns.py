@@ -18,13 +18,14 @@ from reconciler.cluster.discovery import RESTMapping
 from reconciler.dns.answers import ZoneContent
 from reconciler.dns.records import (
     ADDRESS_TYPES,
+    NOT_WANTED,
     Abilities,
     DnsRecord,
-    StandingRecord,
+    ExistingRecord,
     owner_text,
     read_owner,
+    rows,
 )
-from reconciler.dns.rows import NOT_WANTED, rows
 from reconciler.dns.rules import Thresholds, hold_small_zone
 from reconciler.dns.zones import Decide
 from reconciler.plan.model import RecordOutcome
@@ -63,8 +64,8 @@ def plan_endpoints(
     ours = [o for o in found if (o["metadata"].get("labels") or {}).get(OWNER_LABEL) == owner]
     existing = {_dns_name(obj): obj for obj in ours}
     theirs = [obj for obj in found if obj not in ours]
-    standing = {name: endpoints_in(obj) for name, obj in existing.items()}
-    decision = decide(standing, Abilities())
+    existing_targets = {name: endpoints_in(obj) for name, obj in existing.items()}
+    decision = decide(existing_targets, Abilities())
     wanted, warnings = {}, list(decision.warnings)
     for name, body in dns_endpoints(decision, owner, namespace).items():
         other = _in_the_way(name, body["metadata"]["name"], theirs)
@@ -83,12 +84,12 @@ def plan_endpoints(
     changes: list[Object] = []
     for name in sorted(touched):
         why = decision.reasons.get(name, NOT_WANTED)
-        before, after = standing.get(name, ()), records.get(name, ())
+        before, after = existing_targets.get(name, ()), records.get(name, ())
         changes += rows(WHERE, name, before, after, why) or _rewritten(name, before)
     return EndpointPlan(tuple(changes), tuple(applied), tuple(deleted), tuple(sorted(warnings)))
 
 
-def _rewritten(name: str, before: Sequence[StandingRecord]) -> list[Object]:
+def _rewritten(name: str, before: Sequence[ExistingRecord]) -> list[Object]:
     """Rows of a name whose targets stay and whose object does not."""
     reason = "its TTL, or what is remembered of its clusters"
     return [
@@ -220,7 +221,7 @@ def differs(live: Object, wanted: Object) -> bool:
     return bool(given != wanted["spec"]["endpoints"])
 
 
-def endpoints_in(obj: Object) -> tuple[StandingRecord, ...]:
+def endpoints_in(obj: Object) -> tuple[ExistingRecord, ...]:
     """What one of our objects tells external-dns to write."""
     annotations = obj["metadata"].get("annotations") or {}
     found = []
@@ -230,7 +231,7 @@ def endpoints_in(obj: Object) -> tuple[StandingRecord, ...]:
             dot = "." if kind in ("CNAME", "ALIAS") else ""
             values = tuple(f"{value}{dot}" for value in one.get("targets") or ())
             mark = read_owner(annotations.get(f"{TARGETS_ANNOTATION}{kind.lower()}", ""))
-            found.append(StandingRecord(kind, values, mark.by_cluster))
+            found.append(ExistingRecord(kind, values, mark.by_cluster))
     return tuple(found)
 
 

@@ -34,7 +34,7 @@ _CHECK = re.compile(
 # "_owner.cname." stands before every name of ours, and a name has at most 253 characters.
 _LONGEST_NAME = 253 - len("_owner.cname.")
 
-Homes = Mapping[ObjectKey, frozenset[str]]
+PlacedIn = Mapping[ObjectKey, frozenset[str]]
 """The clusters that each object is placed in while all are well; what is not in it, is nowhere."""
 
 
@@ -75,19 +75,19 @@ class WantedNames:
 def wanted_names(
     state: DesiredState,
     rules: DnsRules,
-    homes: Homes | None = None,
+    placed_in: PlacedIn | None = None,
     down: Collection[str] = (),
 ) -> WantedNames:
     """Every name that the repository asks for. Pure; sorted by name.
 
-    ``homes`` None: every object is everywhere. An object without any home is not pruned from DNS
-    while a cluster is ``down``: it may have been at home there.
+    ``placed_in`` None: every object is everywhere. An object without any home is not pruned from
+    DNS while a cluster is ``down``: it may have been placed there.
     """
     wanted = WantedNames()
     for workload in state.workloads:
         asked = _annotation(workload, ANNOTATION)
         if (workload.key.group, workload.key.kind) in _KINDS and asked not in ("", "false"):
-            at = None if homes is None else homes.get(workload.key) or frozenset(down)
+            at = None if placed_in is None else placed_in.get(workload.key) or frozenset(down)
             here = [c for c in state.clusters if at is None or c.name in at]
             for entry in _annotated(workload, asked, here, rules, wanted.warnings):
                 wanted.add(entry, rules)
@@ -193,7 +193,7 @@ def _names(
         for zone, name in _explicit(host, rules):
             yield from ((zone, name, cluster) for cluster in clusters)
         if "." in host and rules.zone_of(absolute(host)) is None:
-            warnings.append(f"{workload.key}: {host} lies in none of the zones of spec.dns.zones")
+            warnings.append(f"{workload.key}: {host} is in none of the zones of spec.dns.zones")
 
 
 def _explicit(host: str, rules: DnsRules) -> Iterator[tuple[ZoneRule, str]]:
@@ -274,7 +274,7 @@ def _service_record(
     suffix = absolute(domain["domain"])
     zone = rules.zone_of(suffix)
     if zone is None:
-        warnings.append(f"{origin}: {suffix} lies in none of the zones of spec.dns.zones")
+        warnings.append(f"{origin}: {suffix} is in none of the zones of spec.dns.zones")
         return []
     common = f"{spec.get('externalName') or key.name}.{key.namespace}.{spec['domainRef']}.svc"
     top = NameEntry(
@@ -328,7 +328,7 @@ def _ingress_record(
         name = absolute(host)
         zone = rules.zone_of(name)
         if zone is None:
-            warnings.append(f"{origin}: {name} lies in none of the zones of spec.dns.zones")
+            warnings.append(f"{origin}: {name} is in none of the zones of spec.dns.zones")
             continue
         yield NameEntry(
             name=name,

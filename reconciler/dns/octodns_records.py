@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from reconciler.api.objects import Object
-from reconciler.dns.records import ADDRESS_TYPES, DnsRecord, DnsTarget, StandingRecord, marked
+from reconciler.dns.records import ADDRESS_TYPES, DnsRecord, DnsTarget, ExistingRecord, marked
 
 POOL = "fleet"
 
@@ -55,15 +55,15 @@ def _status(record: DnsRecord, target: DnsTarget) -> str:
     return "obey" if reachable else "up"
 
 
-def standing_records_of(
+def existing_records_of(
     records: Iterable[Any], ours: Mapping[tuple[str, str], Mapping[str, tuple[str, ...]]]
-) -> dict[str, tuple[StandingRecord, ...]]:
+) -> dict[str, tuple[ExistingRecord, ...]]:
     """Our records in a zone, by name. ``ours``: what our marks remember, by name and type."""
-    found: dict[str, tuple[StandingRecord, ...]] = {}
+    found: dict[str, tuple[ExistingRecord, ...]] = {}
     for record in sorted(records, key=lambda r: (r.fqdn, r._type)):
         at = (record.fqdn, record._type)
         if record._type in ADDRESS_TYPES and at in ours:
-            one = StandingRecord(record._type, tuple(plain_values(record)), ours[at])
+            one = ExistingRecord(record._type, tuple(plain_values(record)), ours[at])
             found[record.fqdn] = (*found.get(record.fqdn, ()), one)
     return found
 

@@ -7,8 +7,10 @@ A run whose DNS fails still reconciles its clusters, and ends with exit code 1.
 from __future__ import annotations
 
 import os
+import socket
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Literal
 
 from msgspec import Struct
@@ -19,10 +21,9 @@ from reconciler.cluster.client import Member
 from reconciler.cluster.parallel import in_parallel
 from reconciler.dns.answers import NameHealth, Resolve, ZoneContent, answering_targets
 from reconciler.dns.external_dns import WHERE, apply_endpoints, plan_endpoints
-from reconciler.dns.names import Homes, WantedNames, wanted_names
+from reconciler.dns.names import PlacedIn, WantedNames, wanted_names
 from reconciler.dns.providers import CredentialCheck, Opened, ReadSecret, accept_all, open_provider
-from reconciler.dns.records import Abilities, NameEntry, Ownership, Place, StandingRecord
-from reconciler.dns.resolver import resolver
+from reconciler.dns.records import Abilities, ExistingRecord, NameEntry, Ownership, Place
 from reconciler.dns.rules import DnsRules, SecretValue, ZoneRule, parse_dns
 from reconciler.dns.targets import ExposedObjects, ServiceView, exposed_objects
 from reconciler.dns.zones import LONGEST, ZonePlan, apply_zone, plan_zone, within
@@ -36,14 +37,14 @@ class Write(Struct, frozen=True):
     """What is to be written to one zone.
 
     ``carry_out`` raises nothing but DnsError, and begins no write once what it is given says so.
-    ``rescue`` is the part of it that only follows an outage: targets of clusters that are down
-    leave records, and others may come.
+    ``failover_part`` is the part of it that only follows an outage: targets of clusters that are
+    down leave records, and others may come.
     """
 
     zone: str
     changes: tuple[Object, ...]
     carry_out: Callable[[Callable[[], bool]], tuple[RecordOutcome, ...]]
-    rescue: Write | None = None
+    failover_part: Write | None = None
 
     def all(self, status: Literal["failed", "skipped"], why: str) -> tuple[RecordOutcome, ...]:
         """The outcome when nothing was done, or nobody knows what was."""
@@ -73,12 +74,12 @@ def dns_rules_of(state: DesiredState) -> tuple[DnsRules, tuple[Problem, ...]]:
     return parse_dns(state.federation)
 
 
-def dns_needs(state: DesiredState, homes: Homes | None = None) -> dict[str, ExposedObjects]:
+def dns_needs(state: DesiredState, placed_in: PlacedIn | None = None) -> dict[str, ExposedObjects]:
     """What each member must be asked for, by cluster; nothing without a zone. Pure."""
     rules, _ = dns_rules_of(state)
     if not rules.zones:
         return {}
-    return exposed_objects(state, wanted_names(state, rules, homes).entries.values())
+    return exposed_objects(state, wanted_names(state, rules, placed_in).entries.values())
 
 
 def plan_dns(
@@ -86,14 +87,14 @@ def plan_dns(
     seen: Mapping[str, ServiceView],
     down: Mapping[str, str],
     *,
-    homes: Homes | None = None,
+    placed_in: PlacedIn | None = None,
     environ: Mapping[str, str] | None = None,
     read_secret: ReadSecret | None = None,
-    vet: CredentialCheck = accept_all,
+    check_credential: CredentialCheck = accept_all,
     host: Callable[[], Member] | None = None,
     resolve: Resolve | None = None,
-    patience: Callable[[], float] = lambda: LONGEST,
-    late: Mapping[str, frozenset[ObjectKey]] | None = None,
+    timeout: Callable[[], float] = lambda: LONGEST,
+    not_yet_ready: Mapping[str, frozenset[ObjectKey]] | None = None,
     repositories: tuple[str, ...] = (),
     take_over: bool = False,
 ) -> DnsPlan:
@@ -101,22 +102,24 @@ def plan_dns(
 
     seen         the clusters that were looked at (``targets.look``)
     down         the clusters that are declared down, or simulated to be, and why
-    homes        the clusters that each object is placed in, with or without outages; without it,
+    placed_in    the clusters that each object is placed in, with or without outages; without it,
                  all
     environ      where ``env/NAME`` is looked up
     read_secret  reads ``secretRef`` in the host cluster
-    vet          says whether a provider may be given its credentials
+    check_credential  says whether a provider may be given its credentials
     host         connects to the host cluster, for the output DNSEndpoint
-    patience     for how many seconds one zone is waited for
-    late         cluster -> objects whose addresses do not come back yet (``returning``)
+    timeout      for how many seconds one zone is waited for
+    not_yet_ready  cluster -> objects whose addresses do not come back yet (``returning``)
     repositories the ids of the repository that the federation is of; records that another one
                  wrote under the same name are not ours, unless ``take_over``
     """
     rules, _ = dns_rules_of(state)
-    wanted = wanted_names(state, rules, homes, down)
+    wanted = wanted_names(state, rules, placed_in, down)
     if not rules.zones:
         return DnsPlan(warnings=tuple(wanted.warnings))
-    fleet = NameHealth(seen, down, _weights(state, wanted), _steadfast(state, wanted), late or {})
+    fleet = NameHealth(
+        seen, down, _weights(state, wanted), _unaffected(state, wanted), not_yet_ready or {}
+    )
     planning = _Planning(
         rules=rules,
         owner=Ownership(rules.owner, () if rules.is_named else repositories, take_over),
@@ -124,14 +127,14 @@ def plan_dns(
         fleet=fleet,
         environ=os.environ if environ is None else environ,
         read_secret=read_secret or _no_secret,
-        vet=vet,
+        check_credential=check_credential,
         resolve=resolve or resolver(),
     )
     if rules.output == "DNSEndpoint":
         parts = [planning.endpoints(host, state.federation.namespace)]
     else:
         zones = sorted(rules.zones, key=lambda zone: zone.name)
-        parts = in_parallel(lambda zone: planning.zone(zone, patience), zones, ZONES_AT_ONCE)
+        parts = in_parallel(lambda zone: planning.zone(zone, timeout), zones, ZONES_AT_ONCE)
     return DnsPlan(
         changes=tuple(change for part in parts for change in part.changes),
         warnings=tuple(dict.fromkeys([*wanted.warnings, *(w for p in parts for w in p.warnings)])),
@@ -145,12 +148,12 @@ def apply_dns(
     *,
     stopped: Callable[[], str] = lambda: "",
     fence: Callable[[], None] = lambda: None,
-    patience: Callable[[], float] = lambda: LONGEST,
+    timeout: Callable[[], float] = lambda: LONGEST,
 ) -> tuple[RecordOutcome, ...]:
     """Write the records. Never raises for a provider, a zone or a lost Lease.
 
     ``stopped`` and ``fence`` are asked before each zone; what they forbid is skipped. For each
-    zone at most ``patience()`` seconds are waited.
+    zone at most ``timeout()`` seconds are waited.
     """
 
     def write(one: Write) -> tuple[RecordOutcome, ...]:
@@ -162,7 +165,7 @@ def apply_dns(
         if reason:
             return one.all("skipped", reason)
         try:
-            return within(patience, one.zone, one.carry_out)
+            return within(timeout, one.zone, one.carry_out)
         except DnsError as error:
             return one.all("failed", str(error))
 
@@ -177,36 +180,38 @@ class _Planning(Struct, frozen=True):
     fleet: NameHealth
     environ: Mapping[str, str]
     read_secret: ReadSecret
-    vet: CredentialCheck
+    check_credential: CredentialCheck
     resolve: Resolve
 
     def decide(
         self,
         entries: Mapping[str, NameEntry],
-        standing: Mapping[str, tuple[StandingRecord, ...]],
+        existing: Mapping[str, tuple[ExistingRecord, ...]],
         abilities: Abilities,
     ) -> ZoneContent:
-        return answering_targets(entries, self.fleet, standing, abilities, self.resolve)
+        return answering_targets(entries, self.fleet, existing, abilities, self.resolve)
 
-    def zone(self, zone: ZoneRule, patience: Callable[[], float]) -> DnsPlan:
+    def zone(self, zone: ZoneRule, timeout: Callable[[], float]) -> DnsPlan:
         rules = self.rules
         entries = {name: e for name, e in self.entries.items() if e.zone == zone.name}
 
         def opened() -> Opened:
             provider = rules.providers[zone.provider]
-            return open_provider(provider, zone.name, self.environ, self.read_secret, self.vet)
+            return open_provider(
+                provider, zone.name, self.environ, self.read_secret, self.check_credential
+            )
 
         def plan(_: object) -> ZonePlan:
             return plan_zone(
                 opened(),
                 zone,
                 self.owner,
-                lambda standing, abilities: self.decide(entries, standing, abilities),
+                lambda existing, abilities: self.decide(entries, existing, abilities),
                 rules.thresholds,
             )
 
         try:
-            planned = within(patience, zone.name, plan)
+            planned = within(timeout, zone.name, plan)
         except DnsError as error:
             return DnsPlan(failures=(ZoneFailure(zone.name, str(error), error.hint),))
         urgent = tuple(
@@ -217,7 +222,7 @@ class _Planning(Struct, frozen=True):
             and change["name"] in planned.decision.excused
         )
         names = {change["name"] for change in urgent}
-        rescue = Write(
+        failover_part = Write(
             zone.name,
             urgent,
             lambda left_behind: apply_zone(opened(), planned, self.owner, left_behind, names),
@@ -226,7 +231,7 @@ class _Planning(Struct, frozen=True):
             zone.name,
             planned.changes,
             lambda left_behind: apply_zone(opened(), planned, self.owner, left_behind),
-            rescue if urgent else None,
+            failover_part if urgent else None,
         )
         return DnsPlan(
             planned.changes, planned.warnings, writes=(write,) if planned.changes else ()
@@ -246,7 +251,7 @@ class _Planning(Struct, frozen=True):
                 member,
                 namespace,
                 self.rules.owner,
-                lambda standing, abilities: self.decide(self.entries, standing, abilities),
+                lambda existing, abilities: self.decide(self.entries, existing, abilities),
                 self.rules.thresholds,
             )
         except DnsError as error:
@@ -275,9 +280,26 @@ def _weights(state: DesiredState, wanted: WantedNames) -> dict[Place, int]:
     return found
 
 
-def _steadfast(state: DesiredState, wanted: WantedNames) -> frozenset[ObjectKey]:
+def _unaffected(state: DesiredState, wanted: WantedNames) -> frozenset[ObjectKey]:
     """Objects that an outage must not move: ``failover.action: None``."""
     narrowed = {w.key.with_namespace: w.failover for w in state.workloads if w.failover}
     keys = {place.key for entry in wanted.entries.values() for place in entry.places}
     usual = state.federation.failover
     return frozenset(key for key in keys if (narrowed.get(key) or usual).action == "None")
+
+
+def resolver() -> Resolve:
+    """Host names of load balancers -> addresses, by this machine's resolver; each is asked once.
+
+    No answer is an empty one: the caller knows what that means.
+    """
+
+    @cache
+    def resolve(host: str) -> tuple[str, ...]:
+        try:
+            found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+        except OSError:
+            return ()
+        return tuple(sorted({str(address[0]) for *_, address in found}))
+
+    return resolve

@@ -69,7 +69,7 @@ def open_provider(
     zone: str,
     environ: Mapping[str, str],
     read_secret: ReadSecret,
-    vet: CredentialCheck = accept_all,
+    check_credential: CredentialCheck = accept_all,
 ) -> Opened:
     """Make the provider of ``zone``.
 
@@ -79,7 +79,7 @@ def open_provider(
     try:
         variables = [v for v in rule.settings.values() if isinstance(v, EnvironmentValue)]
         for variable in (None, *(v for v in variables if v.goes_to and v.name in environ)):
-            vet(rule, variable)
+            check_credential(rule, variable)
     except ReconcileError as error:
         raise DnsError(zone, f"provider {rule.name}: {error}", hint=error.hint) from None
     refuse_redirects()

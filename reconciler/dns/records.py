@@ -6,12 +6,14 @@ shortest form; host names are names.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Literal, NamedTuple
 
 from msgspec import Struct, field
 
-from reconciler.api.objects import ObjectKey
+from reconciler.api.objects import Object, ObjectKey
+
+NOT_WANTED = "no longer wanted"
 
 RecordType = Literal["A", "AAAA", "CNAME", "ALIAS"]
 ADDRESS_TYPES: tuple[RecordType, ...] = ("A", "AAAA", "CNAME", "ALIAS")
@@ -94,7 +96,7 @@ class DnsRecord(Struct, frozen=True):
         return found
 
 
-class StandingRecord(Struct, frozen=True):
+class ExistingRecord(Struct, frozen=True):
     """A record of ours that stands in the zone now, and whose each value was when written."""
 
     type: RecordType
@@ -139,12 +141,12 @@ class Ownership(Struct, frozen=True):
     def owns(self, mark: Mark) -> bool:
         return mark.owner == self.name and (self.take_over or self._is_ours(mark.repository))
 
-    def text(self, by_cluster: Mapping[str, tuple[str, ...]], standing: Mark | None) -> str:
+    def text(self, by_cluster: Mapping[str, tuple[str, ...]], existing: Mark | None) -> str:
         """What the mark is to say. One of ours that is true stays as it is: an id alone is no news
         to write."""
-        if standing is not None and self._is_ours(standing.repository):
-            same = owner_text(self.name, by_cluster, standing.repository)
-            if same == owner_text(*standing):
+        if existing is not None and self._is_ours(existing.repository):
+            same = owner_text(self.name, by_cluster, existing.repository)
+            if same == owner_text(*existing):
                 return same
         return owner_text(self.name, by_cluster, next(iter(self.repositories), ""))
 
@@ -195,3 +197,27 @@ def marked(marker: str) -> tuple[str, str] | None:
     if first != "_owner" or kind.upper() not in ADDRESS_TYPES or not name:
         return None
     return name.replace("_wildcard", "*", 1), kind.upper()
+
+
+def rows(
+    zone: str, name: str, before: Sequence[ExistingRecord], after: Sequence[DnsRecord], reason: str
+) -> list[Object]:
+    """One row for each type that comes, changes or goes; those that stay are left out."""
+    old = {record.type: list(record.values) for record in before}
+    new = {record.type: list(record.values) for record in after}
+    found: list[Object] = []
+    for kind in sorted({*old, *new}):
+        if sorted(old.get(kind, ())) != sorted(new.get(kind, ())):
+            action = "create" if kind not in old else "prune" if kind not in new else "update"
+            found.append(
+                {
+                    "zone": zone,
+                    "name": name,
+                    "type": kind,
+                    "action": action,
+                    "from": old.get(kind),
+                    "to": new.get(kind),
+                    "reason": reason,
+                }
+            )
+    return found

@@ -12,8 +12,7 @@ from msgspec.structs import replace
 
 from reconciler.api.objects import Object, ObjectKey
 from reconciler.dns.answers import NameHealth, Unanswered, ZoneContent, answering_targets
-from reconciler.dns.records import Abilities, DnsRecord, NameEntry, StandingRecord
-from reconciler.dns.rows import rows
+from reconciler.dns.records import Abilities, DnsRecord, ExistingRecord, NameEntry, rows
 from reconciler.dns.targets import Exposed, ServiceView
 
 
@@ -27,13 +26,13 @@ def simulate_dns(
     """
     entries = {name: replace(entry, ready_only=False) for name, entry in entries.items()}
     well = answering_targets(entries, NameHealth(views), {}, Abilities(), simulated_addresses)
-    standing = {
-        name: tuple(StandingRecord(r.type, r.values, r.by_cluster) for r in records)
+    existing = {
+        name: tuple(ExistingRecord(r.type, r.values, r.by_cluster) for r in records)
         for name, records in _by_name(well).items()
     }
     left = {name: view for name, view in views.items() if name not in down}
     worse = answering_targets(
-        entries, NameHealth(left, down), standing, Abilities(), simulated_addresses
+        entries, NameHealth(left, down), existing, Abilities(), simulated_addresses
     )
     after = _by_name(worse)
     found = [
@@ -41,7 +40,7 @@ def simulate_dns(
         for name, entry in sorted(entries.items())
         if name not in worse.kept
         for row in rows(
-            entry.zone, name, standing.get(name, ()), after.get(name, ()), worse.reasons[name]
+            entry.zone, name, existing.get(name, ()), after.get(name, ()), worse.reasons[name]
         )
     ]
     return tuple(found), tuple(finding for finding in worse.findings if finding.kept)

@@ -71,10 +71,10 @@ def returning_records(
 
 def plan_records(
     state: DesiredState,
-    homes: Mapping[ObjectKey, frozenset[str]],
+    placed_in: Mapping[ObjectKey, frozenset[str]],
     seen: Sequence[MemberState],
     down: Mapping[str, str],
-    late: Mapping[str, frozenset[ObjectKey]],
+    not_yet_ready: Mapping[str, frozenset[ObjectKey]],
     connect: Callable[[Cluster], Member],
     connector: Connector,
     owners: Sequence[Owner],
@@ -84,23 +84,25 @@ def plan_records(
 ) -> DnsPlan | None:
     """What would change; None where nothing asks for records. Raises nothing for a provider.
 
-    homes      where each object is placed, while all is well or in this run: a name stays with what
+    placed_in  where each object is placed, while all is well or in this run: a name stays with what
                is down, and goes with what stands in for it
     seen       the members that were looked at
     down       the clusters that are declared down, or imagined to be, and why
-    late       cluster -> objects whose addresses do not come back yet
+    not_yet_ready  cluster -> objects whose addresses do not come back yet
     owners     what is recorded of the repository that all this is of, the record to keep first;
                what another one wrote is ``take_over``n only when asked for
     simulated  the clusters are: no provider is asked, only outages are imagined
     """
     if not asks_for_records(state):
         return None
-    from reconciler.dns.within_run import plan_dns_of_run, simulate_dns_of_run
+    from reconciler.dns.dns_of_run import plan_dns_of_run, simulate_dns_of_run
 
     if simulated:
-        return simulate_dns_of_run(state, homes, connect, down)
+        return simulate_dns_of_run(state, placed_in, connect, down)
     ids = tuple(dict.fromkeys(owner.id for owner in owners if owner.id))
-    return plan_dns_of_run(state, homes, seen, down, connector, late, ids, take_over=take_over)
+    return plan_dns_of_run(
+        state, placed_in, seen, down, connector, not_yet_ready, ids, take_over=take_over
+    )
 
 
 def with_records(plan: Plan, dns: DnsPlan | None) -> Plan:
@@ -121,7 +123,7 @@ def withdrawals(dns: DnsPlan | None) -> DnsPlan | None:
         return None
     from reconciler.dns.plan import DnsPlan
 
-    writes = tuple(write.rescue for write in dns.writes if write.rescue)
+    writes = tuple(write.failover_part for write in dns.writes if write.failover_part)
     return DnsPlan(tuple(c for w in writes for c in w.changes), writes=writes)
 
 
@@ -131,6 +133,6 @@ def write_records(
     """Carry a plan out. Raises nothing for a provider or zone."""
     if dns is None or connector is None:
         return ()
-    from reconciler.dns.within_run import apply_dns_of_run
+    from reconciler.dns.dns_of_run import apply_dns_of_run
 
     return apply_dns_of_run(dns, connector, stopped)

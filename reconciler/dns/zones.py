@@ -13,19 +13,19 @@ from msgspec import Struct, field
 from reconciler.api.errors import DnsError
 from reconciler.api.objects import Object
 from reconciler.dns.answers import ZoneContent
-from reconciler.dns.octodns_records import name_of, record_data, record_values, standing_records_of
+from reconciler.dns.octodns_records import existing_records_of, name_of, record_data, record_values
 from reconciler.dns.providers import Opened, silence_octodns
 from reconciler.dns.records import (
     ADDRESS_TYPES,
+    NOT_WANTED,
     Abilities,
+    ExistingRecord,
     Mark,
     Ownership,
-    StandingRecord,
     marked,
     marker_name,
     read_owner,
 )
-from reconciler.dns.rows import NOT_WANTED
 from reconciler.dns.rules import Thresholds, ZoneRule, hold_small_zone
 from reconciler.plan.model import RecordOutcome
 
@@ -37,8 +37,8 @@ POLL_SECONDS = 1.0
 """How often it is asked whether there is time left: SIGTERM may have come."""
 
 
-def within(patience: Callable[[], float], zone: str, work: Callable[[Callable[[], bool]], T]) -> T:
-    """What ``work`` gives or raises. Raises DnsError when it takes longer than ``patience()`` says
+def within(timeout: Callable[[], float], zone: str, work: Callable[[Callable[[], bool]], T]) -> T:
+    """What ``work`` gives or raises. Raises DnsError when it takes longer than ``timeout()`` says
     now, or it says that nothing is left.
 
     The libraries' own timeouts are per request and cannot all be set; what hangs is left behind in
@@ -56,9 +56,9 @@ def within(patience: Callable[[], float], zone: str, work: Callable[[Callable[[]
 
     threading.Thread(target=run, name=f"dns {zone}", daemon=True).start()
     began = time.monotonic()
-    ends = began + patience()
+    ends = began + timeout()
     while True:
-        left = min(ends - time.monotonic(), patience())
+        left = min(ends - time.monotonic(), timeout())
         try:
             answer, error = answers.get(timeout=min(max(left, 0.0), POLL_SECONDS))
             break
@@ -80,7 +80,7 @@ MARKER_TTL = 300
 # Small enough for every provider's own limit on one request; theirs is used where they have one.
 _CHANGES_IN_A_STEP = 100
 
-Decide = Callable[[Mapping[str, tuple[StandingRecord, ...]], Abilities], ZoneContent]
+Decide = Callable[[Mapping[str, tuple[ExistingRecord, ...]], Abilities], ZoneContent]
 
 
 class ZonePlan(Struct, frozen=True):
@@ -334,8 +334,8 @@ class _Sharing:
         """octoDNS hands over both sides and goes on with what is returned."""
         marks = dict(_marks(existing.records))
         ours = {at: mark.by_cluster for at, mark in marks.items() if self.owner.owns(mark)}
-        standing = standing_records_of(existing.records, ours)
-        self.decision = self.decide(standing, self.abilities)
+        existing_records = existing_records_of(existing.records, ours)
+        self.decision = self.decide(existing_records, self.abilities)
         warnings = list(self.decision.warnings)
         foreign = _foreign(existing.records, ours)
         for record in self.decision.records:

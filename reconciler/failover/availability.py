@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from msgspec import Struct, field
 from msgspec.structs import replace
 
+from reconciler.api.errors import UsageError
 from reconciler.api.objects import ObjectKey
 from reconciler.failover.cluster_health import (
     Absence,
@@ -88,22 +89,22 @@ def assess(
         name: _long_unhealthy(rules, memory.clusters.get(name, ClusterMemory()), now)
         for name in simulated
     }
-    told = [
+    counted_probes = [
         Probe(p.cluster, Signal.UNHEALTHY, worded(simulated[p.cluster]), answers=False)
         if p.cluster in simulated
         else p
         for p in probes
     ]
-    decision = decide_cluster_health(rules, before, told, now)
+    decision = decide_cluster_health(rules, before, counted_probes, now)
     down = decision.down
     unavailable = {n: Absence(one.reason, down=n not in simulated) for n, one in down.items()}
-    mute = {p.cluster: Absence(p.reason) for p in told if not p.answers}
+    unreachable = {p.cluster: Absence(p.reason) for p in counted_probes if not p.answers}
     since = {n: 0.0 if n in simulated else one.since for n, one in down.items()}
     return Availability(
         memory=replace(memory, clusters=decision.memory),
         health=decision.health,
         unavailable=unavailable,
-        left_alone=mute | unavailable,
+        left_alone=unreachable | unavailable,
         lost=frozenset(
             {t.cluster for t in decision.transitions if t.after is Phase.DOWN} | simulated.keys()
         ),
@@ -120,7 +121,7 @@ def assess(
             n for n, one in decision.memory.items() if one.known and n not in unavailable
         )
         - simulated.keys(),
-        silent=frozenset(p.cluster for p in told if p.signal is Signal.UNHEALTHY),
+        silent=frozenset(p.cluster for p in counted_probes if p.signal is Signal.UNHEALTHY),
         tainted=ages,
         transitions=decision.transitions,
         warnings=tuple(_warnings(decision, simulated)),
@@ -221,7 +222,7 @@ def _taints(
 
 
 def _warnings(decision: HealthDecision, simulated: Collection[str]) -> list[str]:
-    found = [decision.frozen] if decision.frozen else []
+    found = [str(decision.hold)] if decision.hold else []
     for transition in decision.transitions:
         if transition.cluster in simulated:
             continue
@@ -230,3 +231,20 @@ def _warnings(decision: HealthDecision, simulated: Collection[str]) -> list[str]
         elif transition.after is Phase.RETURNING:
             found.append(f"{transition.cluster} is back and takes over its share again")
     return found
+
+
+def simulated_outages(state: DesiredState, outages: Sequence[str]) -> dict[str, str]:
+    """``region=eu-central-1`` and the like -> the clusters that would be down, with the reason."""
+    down: dict[str, str] = {}
+    for outage in outages:
+        what, _, value = outage.partition("=")
+        attribute = "name" if what == "cluster" else what
+        hit = [c.name for c in state.clusters if getattr(c, attribute, None) == value]
+        if not hit:
+            known = sorted({str(getattr(c, attribute, "")) for c in state.clusters} - {""})
+            raise UsageError(
+                f"--simulate-outage {outage}: no cluster has that {what}",
+                hint=f"there are: {', '.join(known)}",
+            )
+        down |= dict.fromkeys(hit, f"simulated outage of {outage}")
+    return down

@@ -8,6 +8,7 @@ as down, and neither a clock that jumps nor a tool that slept for a day declares
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from enum import StrEnum
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -58,13 +59,55 @@ class Transition(Struct, frozen=True):
     reason: str
 
 
+class HoldReason(StrEnum):
+    """Why clusters that are due are not declared down."""
+
+    CUT_OFF = "CutOff"
+    TOO_FEW_LEFT = "TooFewLeft"
+    TOO_MANY_DOWN = "TooManyDown"
+
+
+class Hold(Struct, frozen=True):
+    """What keeps ``clusters`` from being declared down: a ``limit`` of the rules.
+
+    ``count`` is what is measured by it: of CUT_OFF the clusters are, of ``fleet`` many, those that
+    look unhealthy; of TOO_FEW_LEFT how many healthy ones would remain; of TOO_MANY_DOWN how many
+    are down.
+    """
+
+    reason: HoldReason
+    clusters: tuple[str, ...]
+    count: int
+    limit: int
+    fleet: int
+
+    def __str__(self) -> str:
+        names = ", ".join(self.clusters)
+        match self.reason:
+            case HoldReason.CUT_OFF:
+                return (
+                    f"{self.count} of {self.fleet} clusters look unhealthy ({names}), and "
+                    f"maxUnhealthy allows {self.limit}: this run may itself be cut off, so nothing "
+                    "moves"
+                )
+            case HoldReason.TOO_FEW_LEFT:
+                return (
+                    f"only {self.count} healthy clusters would remain, and minAvailableClusters is "
+                    f"{self.limit}: nothing moves"
+                )
+            case HoldReason.TOO_MANY_DOWN:
+                return (
+                    f"{names} cannot be declared down: {self.count} are, and maxUnhealthy says no"
+                )
+
+
 class HealthDecision(Struct, frozen=True):
-    """``memory`` is what to remember; ``frozen`` why nothing is declared down, or empty."""
+    """``memory`` is what to remember; ``hold`` why not all that is due is declared down."""
 
     health: tuple[ClusterHealth, ...]
     memory: Mapping[str, ClusterMemory]
     transitions: tuple[Transition, ...] = ()
-    frozen: str = ""
+    hold: Hold | None = None
 
     @property
     def down(self) -> dict[str, ClusterMemory]:
@@ -80,13 +123,12 @@ def decide_cluster_health(
     """
     probes = sorted(probes, key=lambda probe: probe.cluster)
     before = {p.cluster: memory.get(p.cluster, ClusterMemory()) for p in probes}
-    frozen = _cut_off(rules, probes, before)
-    aged = {p.cluster: _aged(rules, before[p.cluster], p, now, bool(frozen)) for p in probes}
+    hold = _cut_off(rules, probes, before)
+    aged = {p.cluster: _aged(rules, before[p.cluster], p, now, hold is not None) for p in probes}
     after = {p.cluster: _returned(rules, aged[p.cluster], now) for p in probes}
-    waiting = ""
-    if not frozen:
+    if hold is None:
         due = [p for p in probes if _is_due(rules, aged[p.cluster])]
-        declared, waiting = _declarable(rules, due, probes, after)
+        declared, hold = _declarable(rules, due, probes, after)
         for probe in declared:
             after[probe.cluster] = _declared(after[probe.cluster], probe, now)
     for probe in probes:
@@ -102,8 +144,8 @@ def decide_cluster_health(
         for name, one in after.items()
         if one.phase is not before[name].phase
     )
-    health = tuple(_health(rules, after[p.cluster], p, frozen or waiting) for p in probes)
-    return HealthDecision(health, after, transitions, frozen or waiting)
+    health = tuple(_health(rules, after[p.cluster], p, hold) for p in probes)
+    return HealthDecision(health, after, transitions, hold)
 
 
 def limit_of(rules: FailoverRules, clusters: int) -> int:
@@ -120,21 +162,18 @@ def settle(memory: ClusterMemory, now: float) -> ClusterMemory:
 
 def _cut_off(
     rules: FailoverRules, probes: Sequence[Probe], before: Mapping[str, ClusterMemory]
-) -> str:
-    """Why it is more likely that this run is cut off than that so many clusters are down."""
-    suspects = [
+) -> Hold | None:
+    """Whether it is more likely that this run is cut off than that so many clusters are down."""
+    suspects = tuple(
         p.cluster
         for p in probes
         if p.signal is Signal.UNHEALTHY
         or (p.signal is Signal.UNKNOWN and before[p.cluster].phase is Phase.DOWN)
-    ]
+    )
     limit = limit_of(rules, len(probes))
     if len(suspects) <= limit:
-        return ""
-    return (
-        f"{len(suspects)} of {len(probes)} clusters look unhealthy ({', '.join(suspects)}), and "
-        f"maxUnhealthy allows {limit}: this run may itself be cut off, so nothing moves"
-    )
+        return None
+    return Hold(HoldReason.CUT_OFF, suspects, len(suspects), limit, len(probes))
 
 
 def _aged(
@@ -172,25 +211,24 @@ def _declarable(
     due: Sequence[Probe],
     probes: Sequence[Probe],
     after: Mapping[str, ClusterMemory],
-) -> tuple[list[Probe], str]:
+) -> tuple[list[Probe], Hold | None]:
     """Those of ``due`` that may be declared down, the longest unhealthy first; why not all."""
     down = sum(one.phase is Phase.DOWN for one in after.values())
-    room = limit_of(rules, len(probes)) - down
+    limit = limit_of(rules, len(probes))
     usable = sum(
         p.signal is Signal.HEALTHY and after[p.cluster].phase is not Phase.DOWN for p in probes
     )
     least = max(1, rules.min_available_clusters)
     if due and usable < least:
-        return [], (
-            f"only {usable} healthy clusters would remain, and minAvailableClusters is {least}: "
-            "nothing moves"
-        )
+        held = tuple(p.cluster for p in due)
+        return [], Hold(HoldReason.TOO_FEW_LEFT, held, usable, least, len(probes))
     ranked = sorted(due, key=lambda p: (-after[p.cluster].streak, p.cluster))
-    kept = ranked[: max(0, room)]
-    if len(kept) == len(ranked):
-        return kept, ""
-    late = ", ".join(sorted(p.cluster for p in ranked[max(0, room) :]))
-    return kept, f"{late} cannot be declared down: {down + len(kept)} are, and maxUnhealthy says no"
+    room = max(0, limit - down)
+    kept, rest = ranked[:room], ranked[room:]
+    if not rest:
+        return kept, None
+    held = tuple(sorted(p.cluster for p in rest))
+    return kept, Hold(HoldReason.TOO_MANY_DOWN, held, down + len(kept), limit, len(probes))
 
 
 def _declared(one: ClusterMemory, probe: Probe, now: float) -> ClusterMemory:
@@ -206,7 +244,9 @@ def _declared(one: ClusterMemory, probe: Probe, now: float) -> ClusterMemory:
     )
 
 
-def _health(rules: FailoverRules, one: ClusterMemory, probe: Probe, frozen: str) -> ClusterHealth:
+def _health(
+    rules: FailoverRules, one: ClusterMemory, probe: Probe, hold: Hold | None
+) -> ClusterHealth:
     nodes = probe.nodes
     return ClusterHealth(
         probe.cluster,
@@ -216,13 +256,13 @@ def _health(rules: FailoverRules, one: ClusterMemory, probe: Probe, frozen: str)
             worded(one.reason) if one.phase is Phase.DOWN and not probe.reason else probe.diagnosis
         ),
         since=one.since,
-        outlook=_outlook(rules, one, probe, frozen),
+        outlook=_outlook(rules, one, probe, hold),
         ready_nodes=nodes.ready if nodes else None,
         nodes=nodes.total if nodes else None,
     )
 
 
-def _outlook(rules: FailoverRules, one: ClusterMemory, probe: Probe, frozen: str) -> str:
+def _outlook(rules: FailoverRules, one: ClusterMemory, probe: Probe, hold: Hold | None) -> str:
     if one.phase is Phase.DOWN:
         if probe.signal is not Signal.HEALTHY:
             return ""
@@ -231,7 +271,7 @@ def _outlook(rules: FailoverRules, one: ClusterMemory, probe: Probe, frozen: str
             return f"answers again; counts as back when it stays so for {duration_words(left)} more"
         return "answers again; waits to be released: reconcile failback " + probe.cluster
     if probe.signal is Signal.UNHEALTHY:
-        if frozen:
+        if hold:
             return "not declared down"
         left = max(0.0, rules.unhealthy_after - one.streak)
         return f"counts as down when it stays so for {duration_words(left)} more"

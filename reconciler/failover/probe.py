@@ -154,8 +154,8 @@ def assess_probe(
         if nodes and nodes.total and nodes.ready < min_ready_nodes * nodes.total:
             few = Diagnosis(Finding.FEW_NODES, nodes=nodes)
             return Probe(cluster, Signal.UNHEALTHY, few, nodes=nodes)
-        late = Diagnosis(Finding.LATE, tries=len(tries)) if len(tries) > 1 else Diagnosis()
-        return Probe(cluster, Signal.HEALTHY, late, nodes=nodes)
+        outcome = Diagnosis(Finding.LATE, tries=len(tries)) if len(tries) > 1 else Diagnosis()
+        return Probe(cluster, Signal.HEALTHY, outcome, nodes=nodes)
     if last.status == 401:
         refused = Diagnosis(Finding.REFUSED, last.words, last.status)
         return Probe(cluster, Signal.UNKNOWN, refused, answers=False)
@@ -165,8 +165,8 @@ def assess_probe(
     if last.doubtful:
         return Probe(cluster, Signal.UNKNOWN, worded(last.words), answers=False)
     if 0 < last.status < 500:
-        unsaid = Diagnosis(Finding.UNSAID, last.words, last.status)
-        return Probe(cluster, Signal.UNKNOWN, unsaid)
+        outcome = Diagnosis(Finding.UNSAID, last.words, last.status)
+        return Probe(cluster, Signal.UNKNOWN, outcome)
     if last.status:
         not_ready = Diagnosis(Finding.NOT_READY, last.words, last.status)
         return Probe(cluster, Signal.UNHEALTHY, not_ready, answers=False)

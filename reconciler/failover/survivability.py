@@ -16,9 +16,8 @@ from msgspec.structs import replace
 from reconciler.api.kinds import REPLICATED, RUN_PODS, ScaleTarget, scale_target, scaled_as
 from reconciler.api.objects import ObjectKey, map_of
 from reconciler.cluster.warnings import HeardWarnings
-from reconciler.failover.availability import assess
+from reconciler.failover.availability import assess, simulated_outages
 from reconciler.failover.probe import Probe, Signal
-from reconciler.failover.simulate import simulated_outages
 from reconciler.federation.model import DesiredState, Workload
 from reconciler.scheduler.capacity import own_count
 from reconciler.scheduler.model import Assignment, FleetView
@@ -33,7 +32,7 @@ _MUCH_LATER = 1e9
 """Seconds since the outage began: every grace period and toleration has passed."""
 
 
-class Fate(StrEnum):
+class Impact(StrEnum):
     """SURVIVES: all replicas run elsewhere. DEGRADED: some. UNTOUCHED: nothing of it ran there."""
 
     UNTOUCHED = "untouched"
@@ -42,7 +41,7 @@ class Fate(StrEnum):
     DOWN = "down"
 
 
-SEVERITY = tuple(Fate)
+SEVERITY = tuple(Impact)
 """The least serious first."""
 
 
@@ -62,7 +61,7 @@ class Outage(Struct, frozen=True):
 class Cell(Struct, frozen=True):
     """One workload in one outage: replicas without it, lost with it, and placed after it."""
 
-    fate: Fate
+    impact: Impact
     before: int
     lost: int
     after: int
@@ -75,8 +74,10 @@ class Row(Struct, frozen=True):
     cells: tuple[Cell, ...]
 
     @property
-    def worst(self) -> Fate:
-        return max((cell.fate for cell in self.cells), key=SEVERITY.index, default=Fate.UNTOUCHED)
+    def worst(self) -> Impact:
+        return max(
+            (cell.impact for cell in self.cells), key=SEVERITY.index, default=Impact.UNTOUCHED
+        )
 
 
 class Refused(Struct, frozen=True, order=True):
@@ -108,9 +109,9 @@ class Survivability(Struct, frozen=True):
     warnings: tuple[str, ...] = ()
     live: FailoverTargets | None = None
 
-    def count(self, fate: Fate) -> int:
+    def count(self, impact: Impact) -> int:
         """How many workloads have this as their worst."""
-        return sum(row.worst is fate for row in self.rows)
+        return sum(row.worst is impact for row in self.rows)
 
 
 def assess_survivability(state: DesiredState, outages: Sequence[str] = ()) -> Survivability:
@@ -129,11 +130,11 @@ def assess_survivability(state: DesiredState, outages: Sequence[str] = ()) -> Su
     limits = _limits(state)
     needed = needs_in(state)
     columns = []
-    told = []
+    remarked = []
     for outage in found:
         view, remark = _view(state, outage)
         after = {a.workload: a for a in schedule(state, view)}
-        told.append(replace(outage, remark=remark))
+        remarked.append(replace(outage, remark=remark))
         columns.append(
             {
                 a.workload: _cell(
@@ -151,14 +152,14 @@ def assess_survivability(state: DesiredState, outages: Sequence[str] = ()) -> Su
         warnings.append("spec.failover is not enabled: nothing moves by itself in any outage")
     warnings += [
         f"{a.workload}: an autoscaler sets its replicas, so what is left grows by its load, to at "
-        f"most {limit} in each cluster; until then fewer run than are told here"
+        f"most {limit} in each cluster; until then fewer run than are shown here"
         for a in shown
         if (limit := limits.get(scaled_as(a.workload)))
     ]
     warnings += unmet_needs(state, usual)
     return Survivability(
         state.federation.name,
-        tuple(told),
+        tuple(remarked),
         tuple(Row(a.workload, tuple(column[a.workload] for column in columns)) for a in shown),
         tuple(warnings),
     )
@@ -169,8 +170,8 @@ def worse_than(before: Survivability, after: Survivability) -> Survivability:
 
     A workload that is new counts as untouched before, so that one that cannot survive is told.
     """
-    known: dict[tuple[ObjectKey, str], Fate] = {
-        (row.workload, name): cell.fate
+    known: dict[tuple[ObjectKey, str], Impact] = {
+        (row.workload, name): cell.impact
         for row in before.rows
         for outage, cell in zip(before.outages, row.cells, strict=True)
         for name in outage.names
@@ -179,8 +180,10 @@ def worse_than(before: Survivability, after: Survivability) -> Survivability:
         row
         for row in after.rows
         if any(
-            SEVERITY.index(cell.fate)
-            > max(SEVERITY.index(known.get((row.workload, n), Fate.SURVIVES)) for n in outage.names)
+            SEVERITY.index(cell.impact)
+            > max(
+                SEVERITY.index(known.get((row.workload, n), Impact.SURVIVES)) for n in outage.names
+            )
             for outage, cell in zip(after.outages, row.cells, strict=True)
         )
     ]
@@ -260,7 +263,7 @@ def _cell(
     left = [n for name, n in _counts(after, workload).items() if name not in clusters and n]
     total = sum(before.values())
     placed = sum(left) if limit is None else min(total, limit * len(left))
-    return Cell(_fate(total, lost, placed), total, lost, placed)
+    return Cell(_impact(total, lost, placed), total, lost, placed)
 
 
 def _able(
@@ -277,14 +280,14 @@ def _able(
     return replace(assignment, replicas=able)
 
 
-def _fate(before: int, lost: int, after: int) -> Fate:
+def _impact(before: int, lost: int, after: int) -> Impact:
     if after == 0:
-        return Fate.DOWN
+        return Impact.DOWN
     if after < before:
-        return Fate.DEGRADED
-    return Fate.SURVIVES if lost else Fate.UNTOUCHED
+        return Impact.DEGRADED
+    return Impact.SURVIVES if lost else Impact.UNTOUCHED
 
 
-def fates(matrix: Survivability) -> Mapping[Fate, int]:
-    """Workloads by their worst fate, all fates named."""
-    return {fate: matrix.count(fate) for fate in Fate}
+def impacts(matrix: Survivability) -> Mapping[Impact, int]:
+    """Workloads by their worst impact, all impacts named."""
+    return {impact: matrix.count(impact) for impact in Impact}

@@ -324,13 +324,13 @@ def _workload(
     if not selected:
         return workload
     placement, spec = selected[0], selected[0].spec
-    beaten = [p.name for p in selected[1:]]
-    rivals = [p for p in selected[1:] if p.spec.get("priority", 0) == spec.get("priority", 0)]
-    if rivals:
+    overruled = [p.name for p in selected[1:]]
+    equals = [p for p in selected[1:] if p.spec.get("priority", 0) == spec.get("priority", 0)]
+    if equals:
         faults.warn(
             document,
             f"{workload.key}: Placement {placement.name} wins over "
-            f"{', '.join(p.name for p in rivals)} by being more specific or first by name; "
+            f"{', '.join(p.name for p in equals)} by being more specific or first by name; "
             "spec.priority would say which is meant",
         )
     if placement.replicas.mode == "Divided":
@@ -350,8 +350,8 @@ def _workload(
     workload = replace(
         workload,
         # Who shares a Placement shares its target, so that clusters are chosen once for all.
-        target=replace(placement.target, placed_by=_winner(placement.name, beaten))
-        if beaten
+        target=replace(placement.target, placed_by=_winner(placement.name, overruled))
+        if overruled
         else placement.target,
         replicas=placement.replicas,
         overrides=placement.overrides,
@@ -360,7 +360,7 @@ def _workload(
         protect=prune.get("protect", False),
         prune_propagation=prune.get("propagation"),
         failover=narrowed(spec["failover"], federation.failover) if "failover" in spec else None,
-        other_placements=tuple(beaten),
+        other_placements=tuple(overruled),
         additions=(spec.get("drift") or {}).get("additions"),
         ignore=ignored,
     )
@@ -369,8 +369,8 @@ def _workload(
     return workload
 
 
-def _winner(name: str, beaten: Sequence[str]) -> str:
-    return f"Placement {name}" + (f" (before {', '.join(beaten)})" if beaten else "")
+def _winner(name: str, overruled: Sequence[str]) -> str:
+    return f"Placement {name}" + (f" (before {', '.join(overruled)})" if overruled else "")
 
 
 def _check_autoscalers(

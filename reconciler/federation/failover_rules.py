@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from typing import Any
 
 from msgspec.structs import replace
 
 from reconciler.api.objects import Object
-from reconciler.api.quantities import parse_duration, parse_share
 from reconciler.federation.model import FailoverRules, ProbeRules
 from reconciler.manifests.document import Document
 from reconciler.manifests.problems import ProblemCollector
+
+_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_PART = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h|d)")
 
 PATH = ("spec", "failover")
 
@@ -139,3 +142,13 @@ def check_narrowed(
             "failover is not enabled in the Federation",
             "spec.failover.enabled: true there; a Placement can only leave it",
         )
+
+
+def parse_duration(text: str) -> float:
+    """``1h30m`` -> 5400.0 seconds. The schema has made sure of the form."""
+    return sum(float(number) * _UNITS[unit] for number, unit in _PART.findall(text))
+
+
+def parse_share(text: str) -> float:
+    """``30%`` -> 0.3."""
+    return float(text.rstrip("%")) / 100

@@ -210,16 +210,16 @@ def lint_variables(
 ) -> None:
     """Variables that mean nothing, or nothing in a cluster that the manifest may go to."""
     target = workload.target
-    homes = [c for c in clusters.values() if target is not None and selects(target, c)]
+    placed_in = [c for c in clusters.values() if target is not None and selects(target, c)]
     known = {"name", *PLACE_LABELS}
     for path, text in texts_of(document.body):
         for found in re.finditer(_ALMOST, text):
             match = VARIABLE.fullmatch(found[0])
             name, _, label = match[1].partition(".") if match else ("", "", "")
             if name == "labels" and label:
-                lacking = [c.name for c in homes if label not in c.all_labels]
-                labels = {key for c in homes for key in c.all_labels}
-                if lacking and len(lacking) == len(homes):
+                lacking = [c.name for c in placed_in if label not in c.all_labels]
+                labels = {key for c in placed_in for key in c.all_labels}
+                if lacking and len(lacking) == len(placed_in):
                     message = f"{found[0]}: no cluster that this goes to has the label {label}"
                     expected = ", ".join(sorted(labels)) or "labels on the clusters"
                     faults.problem(document, path, message, expected, suggestion(label, labels))
@@ -231,7 +231,7 @@ def lint_variables(
                         path,
                     )
             elif name in known and not label:
-                lacking = [c.name for c in homes if not getattr(c, name)]
+                lacking = [c.name for c in placed_in if not getattr(c, name)]
                 if lacking:
                     faults.warn(
                         document,

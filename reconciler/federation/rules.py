@@ -9,9 +9,8 @@ from typing import Any
 from reconciler.api.errors import Position
 from reconciler.api.kinds import API_VERSIONS
 from reconciler.api.objects import GroupKind, Object, api_group
-from reconciler.api.quantities import parse_share
 from reconciler.federation.drift import parse_drift, parse_ignore
-from reconciler.federation.failover_rules import check_failover, parse_failover
+from reconciler.federation.failover_rules import check_failover, parse_failover, parse_share
 from reconciler.federation.model import (
     USUAL_NAMESPACE,
     AdoptionRules,
@@ -200,7 +199,10 @@ def check_notifications(document: Document, spec: Object, faults: ProblemCollect
             )
         if one.get("on") == []:
             faults.problem(
-                document, (*path, "on"), "a receiver that is never told", "an occasion, or no on"
+                document,
+                (*path, "on"),
+                "a receiver that is never notified",
+                "an occasion, or no on",
             )
         receiver = {"type": one["type"], "urlFrom": place}
         if receiver in known:

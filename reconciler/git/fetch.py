@@ -113,7 +113,7 @@ def with_clone(where: SourceLocation, work: Callable[[Path], Result]) -> Result:
         try:
             return work(folder)
         except FetchFailed as error:
-            if not existed or error.told_by_server:
+            if not existed or error.answered_by_server:
                 raise
         except (OSError, ValueError, _git_error()):
             if not existed:
@@ -212,7 +212,7 @@ def fetch(
             raise FetchFailed(
                 f"{where.name} has no ref {ref!r}",
                 hint=_hint(where, folder, ref, ends),
-                told_by_server=True,
+                answered_by_server=True,
             ) from None
         return _resolved(folder, own, name)
     raise AssertionError(names)
@@ -247,7 +247,7 @@ def _resolved(folder: Path, own: str, name: str) -> Fetched:
     found = git_here(folder, "rev-parse", own, f"{own}^{{commit}}")
     ids = found.stdout.decode().split()
     if found.code:
-        raise FetchFailed(f"{name} does not lead to a commit", told_by_server=not found.code)
+        raise FetchFailed(f"{name} does not lead to a commit", answered_by_server=not found.code)
     return Fetched(ids[1], name, ids[0] if ids[0] != ids[1] else "")
 
 
@@ -273,7 +273,7 @@ def _fetch_one(
                 f"{where.name}: the repository is larger than may be fetched, which is "
                 f"{MAX_PACK_BYTES} bytes",
                 hint="--path does not help: Git sends it whole",
-                told_by_server=True,
+                answered_by_server=True,
             )
         wait = FIRST_PAUSE * 2 ** (attempt - 1) * random.uniform(0.8, 1.2)  # noqa: S311
         if not error.passing or attempt == ATTEMPTS or time.monotonic() + wait >= ends:

@@ -15,7 +15,7 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]+")
 
 
 class FetchFailed(SourceError):
-    """``passing``: worth another attempt. ``told_by_server``: the kept clone is not to blame.
+    """``passing``: worth another attempt. ``answered_by_server``: the kept clone is not to blame.
 
     ``unreachable``: no server could say anything of the repository: no connection, no name, no
     answer in time, trouble of its own.
@@ -27,13 +27,13 @@ class FetchFailed(SourceError):
         *,
         hint: str = "",
         passing: bool = False,
-        told_by_server: bool = False,
+        answered_by_server: bool = False,
         no_such_ref: bool = False,
         unreachable: bool = False,
     ) -> None:
         super().__init__(message, hint=hint)
         self.passing = passing
-        self.told_by_server = told_by_server
+        self.answered_by_server = answered_by_server
         self.no_such_ref = no_such_ref
         self.unreachable = unreachable
 
@@ -45,13 +45,13 @@ class _Known(Struct, frozen=True):
     message: str
     hint: str = ""
     passing: bool = False
-    told_by_server: bool = True
+    answered_by_server: bool = True
     no_such_ref: bool = False
 
     @property
     def unreachable(self) -> bool:
         """What passes and is no fault of the data: nothing was said of the repository."""
-        return self.passing and self.told_by_server
+        return self.passing and self.answered_by_server
 
 
 CACHE_HINT = (
@@ -65,7 +65,7 @@ _KNOWN = (
         r"|[Uu]nable to (create|write)|: Permission denied$)",
         "the clone cannot be written",
         CACHE_HINT,
-        told_by_server=False,
+        answered_by_server=False,
     ),
     _Known(
         r"couldn't find remote ref|not our ref|no such remote ref"
@@ -173,7 +173,7 @@ _KNOWN = (
         r"index-pack|inflate|bad pack|pack has|pack is corrupted|protocol error",
         "what the server sent is damaged",
         passing=True,
-        told_by_server=False,
+        answered_by_server=False,
     ),
 )
 
@@ -184,7 +184,7 @@ def failure(where: SourceLocation, done: FinishedProgram) -> FetchFailed:
         return FetchFailed(
             f"{where.name}: the server did not finish within {where.seconds:g} s",
             hint="is it reachable from here? --git-timeout gives it more time",
-            told_by_server=True,
+            answered_by_server=True,
             unreachable=True,
         )
     said = where.redact(done.stderr)
@@ -194,7 +194,7 @@ def failure(where: SourceLocation, done: FinishedProgram) -> FetchFailed:
                 f"{where.name}: {known.message}{_quoted(said)}",
                 hint=known.hint,
                 passing=known.passing,
-                told_by_server=known.told_by_server,
+                answered_by_server=known.answered_by_server,
                 no_such_ref=known.no_such_ref,
                 unreachable=known.unreachable,
             )

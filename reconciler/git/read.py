@@ -320,7 +320,7 @@ def _as_committed(where: SourceLocation, checkout: Checkout) -> tuple[SourceLoca
     if checkout.dirty:
         raise SourceError(
             f"{where.name} has changes that are not committed, and its Federation demands "
-            "a signature, which vouches for commits only",
+            "a signature, which covers commits only",
             hint="commit them, or apply the last commit with --ref HEAD",
         )
     committed = replace(where, ref="HEAD")

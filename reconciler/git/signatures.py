@@ -18,7 +18,7 @@ from reconciler.git.trusted_keys import TrustedKeys
 
 Result = TypeVar("Result")
 SECONDS = 30
-_ARMOUR = {
+_BEGIN_MARKERS = {
     b"-----BEGIN PGP SIGNATURE-----": "gpg",
     b"-----BEGIN PGP MESSAGE-----": "gpg",
     b"-----BEGIN SSH SIGNATURE-----": "ssh",
@@ -108,8 +108,10 @@ def _type_of_signature(folder: Path, on: str, signed: str) -> str:
     if on == "commit":
         head = content.partition(b"\n\n")[0]
         found = re.search(rb"^gpgsig (-----BEGIN [A-Z ]+-----)$", head, re.MULTILINE)
-        return _ARMOUR.get(found[1], "unknown") if found else ""
-    marks = [(content.rfind(b"\n" + armour), kind) for armour, kind in _ARMOUR.items()]
+        return _BEGIN_MARKERS.get(found[1], "unknown") if found else ""
+    marks = [
+        (content.rfind(b"\n" + begin_marker), kind) for begin_marker, kind in _BEGIN_MARKERS.items()
+    ]
     place, kind = max(marks)
     return kind if place >= 0 else ""
 

@@ -136,13 +136,13 @@ def servers_now(
     """Which API server each cluster is from now on, and what to tell of those that are taken over.
     ``inventories`` are those of clusters that nothing speaks against."""
     now = {name: one.cluster_uid for name, one in inventories.items()}
-    told = [
+    problems = [
         f"{name} is another API server from now on (the UID of kube-system was {known.uids[name]}, "
-        f"now it is {uid or 'not told'}); what runs in the one before is left there"
+        f"now it is {uid or 'unknown'}); what runs in the one before is left there"
         for name, uid in sorted(now.items())
         if known.uids.get(name, uid) != uid and claimant.takes_over(name)
     ]
-    return {name: uid for name, uid in {**known.uids, **now}.items() if uid}, told
+    return {name: uid for name, uid in {**known.uids, **now}.items() if uid}, problems
 
 
 def identified(

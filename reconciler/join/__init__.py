@@ -7,7 +7,7 @@
     credentials       a token, an endpoint                     -> the host's Secret, its renewal
     cluster_manifest                                           -> the Cluster manifest
     join, leave       a survey of both clusters                -> Steps
-    carry_out         Steps                                    -> done, one after the other
+    execute           Steps                                    -> done, one after the other
     kubefed_import    a KubeFed host or its YAML               -> the files of a repository
 
 Every step is a value before anything is written, and can be repeated.

@@ -32,25 +32,25 @@ class ManifestValues(Struct, frozen=True):
     witness: bool = False
 
 
-def manifest_of(wish: ManifestValues, existing: Object | None = None) -> Object:
+def manifest_of(values: ManifestValues, existing: Object | None = None) -> Object:
     """The manifest; of an existing one everything stays but the access, new labels, and a
     provider, region or zone that was given or is missing."""
-    metadata: Object = {**((existing or {}).get("metadata") or {}), "name": wish.name}
-    labels = {**(metadata.get("labels") or {}), **wish.labels}
+    metadata: Object = {**((existing or {}).get("metadata") or {}), "name": values.name}
+    labels = {**(metadata.get("labels") or {}), **values.labels}
     if labels:
         metadata["labels"] = labels
     before: Object = dict((existing or {}).get("spec") or {})
-    places = wish.surroundings
+    places = values.surroundings
     found = {"provider": places.provider, "region": places.region, "zone": places.zone}
     spec = {name: before.pop(name, "") or value for name, value in found.items()}
     before.pop("access", None)
-    if wish.witness:
+    if values.witness:
         before["role"] = "Witness"
     return {
         "apiVersion": "federation.reconciler.dev/v1alpha1",
         "kind": "Cluster",
         "metadata": metadata,
-        "spec": {**{k: v for k, v in spec.items() if v}, **before, "access": wish.access},
+        "spec": {**{k: v for k, v in spec.items() if v}, **before, "access": values.access},
     }
 
 
@@ -88,13 +88,13 @@ def differences(before: str, after: str, name: str) -> tuple[str, ...]:
 
 
 def manifest_step(
-    wish: ManifestValues, existing: Document | None, folder: Path | None, *, overwrite: bool
+    values: ManifestValues, existing: Document | None, folder: Path | None, *, overwrite: bool
 ) -> tuple[Step, str]:
     """What becomes of the manifest, and its text. ``folder`` None: it cannot be written."""
     foreign = existing is not None and existing.body["kind"] != "Cluster"
     before = existing.body if existing and not foreign else None
-    wanted = manifest_of(wish, before)
-    path = existing.file if existing else f"{FOLDER}/{wish.name}.yaml"
+    wanted = manifest_of(values, before)
+    path = existing.file if existing else f"{FOLDER}/{values.name}.yaml"
     schema = schema_reference(folder or Path(), path)
     text = manifest_text(wanted, schema)
     step = Step("", "repository", Verb.WRITE_FILE, Effect.CREATE, wanted, path=path)

@@ -189,11 +189,11 @@ def plan_join(
     place = _place(request, clusters.member)
     if len(place.zones) > 1:
         warnings.append(f"its nodes are in several zones: {', '.join(place.zones)}")
-    wish = cluster_manifest.ManifestValues(
+    values = cluster_manifest.ManifestValues(
         request.name, request.labels, place, access, request.witness
     )
     manifest, text = cluster_manifest.manifest_step(
-        wish, known.manifest, folder, overwrite=request.overwrite
+        values, known.manifest, folder, overwrite=request.overwrite
     )
     return JoinPlan((*steps, manifest), credentials, text, tuple(warnings), behind)
 

@@ -53,10 +53,10 @@ _SHOWN = 200
 
 
 class LeaveRequest(Struct, frozen=True):
-    """``fate`` of the managed objects; None: it is an error if there are any."""
+    """``deletion_policy`` of the managed objects; None: it is an error if there are any."""
 
     name: str
-    fate: Fate | None = None
+    deletion_policy: DeletionPolicy | None = None
     keep_manifest: bool = False
 
 
@@ -105,8 +105,8 @@ def plan_leave(
         steps += [replace(step, seat=seat) for step in part]
     if member is not None:
         cluster = _cluster(known, request.name)
-        fate = request.fate or "orphan"
-        emptying = plan_emptying(member, cluster, federation, fate, claimant, servers)
+        deletion_policy = request.deletion_policy or "orphan"
+        emptying = plan_emptying(member, cluster, federation, deletion_policy, claimant, servers)
         steps += _member_steps(member, federation, labels, emptying, is_last=is_last)
     else:
         steps.append(_left_behind(request.name, federation))
@@ -287,7 +287,7 @@ def _problems(documents: Sequence[Document]) -> list[str]:
 GONE_POLL_SECONDS = 0.25
 REASON = "the cluster leaves the federation"
 
-Fate = Literal["prune", "orphan"]
+DeletionPolicy = Literal["prune", "orphan"]
 
 
 class Emptying(Struct, frozen=True):
@@ -306,7 +306,7 @@ def plan_emptying(
     member: Member,
     cluster: Cluster,
     federation: Federation,
-    fate: Fate,
+    deletion_policy: DeletionPolicy,
     claimant: Claimant,
     known: Servers,
 ) -> Emptying | None:
@@ -326,7 +326,7 @@ def plan_emptying(
         raise ClusterError(member.name, could_not_be_listed(*failed))
     if not inventory.rows and not observation.members:
         return None
-    changes, kept = _decide(member, observation, federation, fate)
+    changes, kept = _decide(member, observation, federation, deletion_policy)
     plan = ClusterPlan(cluster.name, changes=tuple(sorted(changes, key=lambda c: c.key)))
     work = MemberWork(member, cluster, observation, plan, resources={}, rules=_rules(federation))
     return Emptying(work, federation.name, tuple(kept))
@@ -339,10 +339,13 @@ def _rules(federation: Federation) -> DeletionRules:
 
 
 def _decide(
-    member: Member, observation: Observation, federation: Federation, fate: Fate
+    member: Member,
+    observation: Observation,
+    federation: Federation,
+    deletion_policy: DeletionPolicy,
 ) -> tuple[list[Change], list[str]]:
     questions = list(prune.candidates(observation.members, (), lambda _key: Reason(Cause.REMOVED)))
-    if fate == "orphan":
+    if deletion_policy == "orphan":
         return [_release(question) for question in questions], []
     rules = _rules(federation)
     applyset = observation.inventory.applyset
@@ -383,7 +386,7 @@ def _release(question: prune.PruneQuestion) -> Change:
     )
 
 
-def empty(emptying: Emptying, patience: float) -> tuple[str, ...]:
+def empty(emptying: Emptying, timeout: float) -> tuple[str, ...]:
     """Carry it out, and wait so many seconds until what was deleted is gone; gives what is not.
 
     Raises ClusterError when something could not be deleted or released.
@@ -392,20 +395,20 @@ def empty(emptying: Emptying, patience: float) -> tuple[str, ...]:
     result = apply_to_fleet(Plan(emptying.federation, (work.plan,)), [work], {})
     failed = [f"{o.key}: {o.message}" for o in result.outcomes if o.status != "done"]
     if failed or result.errors:
-        words = "; ".join([*result.errors, *failed[:3]])
+        words = "; ".join([*map(str, result.errors), *failed[:3]])
         more = f" and {len(failed) - 3} more" if len(failed) > 3 else ""
         raise ClusterError(
             work.member.name,
             f"not everything could be removed: {words}{more}",
             hint="run unjoin again, or leave the rest behind with --force",
         ) from result.defect
-    return _still_there(work, patience)
+    return _still_there(work, timeout)
 
 
-def _still_there(work: MemberWork, patience: float) -> tuple[str, ...]:
+def _still_there(work: MemberWork, timeout: float) -> tuple[str, ...]:
     pending = {c.key: c for c in work.plan.changes if c.action is Action.PRUNE}
     discovery = work.member.discover()
-    give_up = time.monotonic() + patience
+    give_up = time.monotonic() + timeout
     while pending:
         for key, change in list(pending.items()):
             resource = discovery.find(GroupVersionKind(change.api_version, key.kind))

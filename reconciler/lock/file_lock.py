@@ -31,10 +31,10 @@ class FileLock:
         *,
         clock: Callable[[], float] = time.monotonic,
         pause: Callable[[float], None] = time.sleep,
-        told: Callable[[str], None] = lambda _: None,
+        notify: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._path = path
-        self._clock, self._pause, self._told = clock, pause, told
+        self._clock, self._pause, self._notify = clock, pause, notify
         self._file: int | None = None
 
     def acquire(self, wait: float = 0.0) -> bool:
@@ -67,7 +67,7 @@ class FileLock:
                         hint="wait for it with --lock-timeout 5m",
                     ) from None
                 if not waited:
-                    self._told(f"The lock is held by {holder}; waiting for it.")
+                    self._notify(f"The lock is held by {holder}; waiting for it.")
                 waited = True
                 self._pause(POLL_SECONDS)
             else:

@@ -111,7 +111,7 @@ class LeaseRecord(Struct, frozen=True):
         )
 
     @property
-    def told(self) -> str:
+    def description(self) -> str:
         """``max@laptop_12_ab since 2025-11-24 10:00:01 UTC``; nobody may hold it, too."""
         if not self.holder:
             return "nobody"
@@ -219,7 +219,7 @@ class Lease:
     """The lock of a federation: ``acquire``, ``check`` before each write, ``release``.
 
     ``duration`` is in seconds: others wait so long before they take over from a holder that is
-    silent; it renews eight times within it. ``told`` is called with a sentence for people when
+    silent; it renews eight times within it. ``notify`` is called with a sentence for people when
     there is something to wait for, and ``seconds_left`` are those for which this run may wait.
 
     Processes with the same ``holder`` hold it together: each renews it and has a fence of its own.
@@ -234,7 +234,7 @@ class Lease:
         clock: Callable[[], float] = awake_and_asleep,
         now: Callable[[], float] = time.time,
         pause: Callable[[float], None] = time.sleep,
-        told: Callable[[str], None] = lambda _: None,
+        notify: Callable[[str], None] = lambda _: None,
         seconds_left: Callable[[], float] = lambda: inf,
     ) -> None:
         self.holder = holder or holder_name()
@@ -242,7 +242,7 @@ class Lease:
         self.renew_every = self.duration / 8
         self.fence_after = self.duration / 2
         self._records = records
-        self._clock, self._now, self._pause, self._told = clock, now, pause, told
+        self._clock, self._now, self._pause, self._notify = clock, now, pause, notify
         self._seconds_left = seconds_left
         self._lock = threading.Lock()
         self.epoch = 0
@@ -296,7 +296,10 @@ class Lease:
                 continue
             if record != seen:
                 if seen is None:
-                    self._told(f"The lock is held by {record.told}; looking whether it is alive.")
+                    self._notify(
+                        f"The lock is held by {record.description}; "
+                        "checking whether it still renews it."
+                    )
                 alive = alive or seen is not None
                 # Only what comes after the answer counts: the holder may have renewed until then.
                 seen, seen_at = record, self._clock()
@@ -308,14 +311,14 @@ class Lease:
 
     def _maybe_dead(self, record: LeaseRecord) -> LeaseLost:
         return LeaseLost(
-            f"{record.told} holds the lock ({self.where}), and may be dead; the time of this run "
+            f"{record.description} holds the lock ({self.where}), and may be dead; the time of this run "
             f"is over before it was silent for {record.duration:.0f} s",
             hint="--deadline gives this run longer",
         )
 
     def _taken(self, record: LeaseRecord) -> LeaseLost:
         return LeaseLost(
-            f"another run holds the lock: {record.told} ({self.where})",
+            f"another run holds the lock: {record.description} ({self.where})",
             hint="wait for it with --lock-timeout 5m, or look at what it does",
         )
 
@@ -372,7 +375,7 @@ class Lease:
             if found is None:
                 self._lose(f"{self.where} was deleted")
             if found.holder != self.holder:
-                self._lose(f"another run took the lock over: {found.told}")
+                self._lose(f"another run took the lock over: {found.description}")
             if found.transitions != self.epoch:
                 self._lose(f"another run held the lock meanwhile ({self.where})")
             self._current = found

@@ -59,13 +59,13 @@ class Lock(Protocol):
 class RunLock:
     """``with RunLock(options) as lock:`` - taken by the pipeline once it knows the federation.
 
-    ``told`` is called with sentences for people: whom it waits for, what could not be given back.
+    ``notify`` is called with sentences for people: whom it waits for, what could not be given back.
     ``round`` is there once it is taken, where several pods share the run; they share the lock, too.
     """
 
-    def __init__(self, options: RunOptions, told: Callable[[str], None] = lambda _: None) -> None:
+    def __init__(self, options: RunOptions, notify: Callable[[str], None] = lambda _: None) -> None:
         self._options = options
-        self._told = told
+        self._notify = notify
         self.round: Round | None = None
         self._lock: Lock | None = None
         self._left = False
@@ -98,7 +98,7 @@ class RunLock:
             connector,
             federation,
             register,
-            self._told,
+            self._notify,
             lambda: self._seconds_left(),
         )
         wait = min(options.lock_timeout, options.time_left())
@@ -147,7 +147,7 @@ class RunLock:
         if self.round and isinstance(self._lock, Lease) and not self._is_last(self.round):
             self._lock.step_back()
         elif trouble := self._lock.release():
-            self._told(trouble)
+            self._notify(trouble)
 
     def _is_last(self, shared: Round) -> bool:
         """Whether no other pod needs the lock any more. One that ended early says so only now."""
@@ -164,7 +164,7 @@ def _choose(
     connector: Connector,
     federation: Federation,
     register: Register | None,
-    told: Callable[[str], None],
+    notify: Callable[[str], None],
     seconds_left: Callable[[], float],
 ) -> Lock | None:
     kind: str = options.lock
@@ -179,7 +179,7 @@ def _choose(
     if kind == NONE:
         return None
     if kind == FILE:
-        return FileLock(_path(options, federation), told=told)
+        return FileLock(_path(options, federation), notify=notify)
     records: LockRecords
     if register is None:
         settings = (*_QUICK, ("seconds_left", seconds_left))
@@ -193,7 +193,7 @@ def _choose(
         records,
         holder=f"round-{shard.round}" if shard else "",
         duration=options.lease_duration,
-        told=told,
+        notify=notify,
         seconds_left=seconds_left,
     )
 

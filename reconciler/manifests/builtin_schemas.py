@@ -216,22 +216,22 @@ def problem_of(fault: TypeFault, document: Document, at: Steps = ()) -> Problem:
     scalar = isinstance(fault.value, bool | int | float)
     hint = ""
     if not written:
-        told = "the text is not valid" if isinstance(fault.value, str) else kind_of(fault.value)
+        shown = "the text is not valid" if isinstance(fault.value, str) else kind_of(fault.value)
         hint = QUOTE_IT if scalar and "text" in fault.expected else ""
     elif scalar:
-        told = read_as(fault.value, written)
+        shown = read_as(fault.value, written)
         hint = f'quote it: "{written}"' if "text" in fault.expected else ""
     elif isinstance(fault.value, str):
-        told = f"not valid: {written[:60]}"
+        shown = f"not valid: {written[:60]}"
         wanted = {"a whole number": int, "a number": float, "true or false": bool}
         if meant := wanted.get(fault.expected):
             plain = _plain(written)
             fits = isinstance(plain, meant) and (meant is bool or not isinstance(plain, bool))
-            told = f'"{written[:60]}" is text'
+            shown = f'"{written[:60]}" is text'
             hint = f"write it without quotes: {written}" if fits else ""
     else:
-        told = kind_of(fault.value)
-    return Problem(position, path, told, fault.expected, hint)
+        shown = kind_of(fault.value)
+    return Problem(position, path, shown, fault.expected, hint)
 
 
 def _plain(written: str) -> Any:

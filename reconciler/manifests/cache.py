@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import orjson
+from msgspec import Struct, ValidationError, convert
 
 from reconciler import __version__
 from reconciler.api.files import SourceFile
@@ -23,13 +24,22 @@ CHECKS = 2
 MAX_CACHE_BYTES = 256 * 1024 * 1024
 
 
+_Entry = tuple[int, int, int, tuple[str | int, ...], dict[str, Any]]
+"""Of a document: its index, line, column, prefix and body."""
+
+
+class _Stored(Struct, frozen=True):
+    made: str
+    blobs: dict[str, list[_Entry]]
+
+
 class ParseCache:
     """Reads ``path`` once, collects what ``load`` parses, writes what is still in use."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._old: dict[str, list[Any]] = self._read()
-        self._new: dict[str, list[Any]] = {}
+        self._old: dict[str, list[_Entry]] = self._read()
+        self._new: dict[str, list[_Entry]] = {}
         self._grown = False
 
     def documents(self, file: SourceFile) -> list[Document] | None:
@@ -41,7 +51,7 @@ class ParseCache:
             return None
         self._new[file.blob] = entries
         return [
-            Document(file.path, index, line, body, file, tuple(prefix), column)
+            Document(file.path, index, line, body, file, prefix, column)
             for index, line, column, prefix, body in entries
         ]
 
@@ -49,7 +59,7 @@ class ParseCache:
         """Keep the documents of a file without fault, unless there is a Secret among them."""
         if file.blob is None or any("Secret" in d.body["kind"] for d in documents):
             return
-        self._new[file.blob] = [[d.index, d.line, d.column, d.prefix, d.body] for d in documents]
+        self._new[file.blob] = [(d.index, d.line, d.column, d.prefix, d.body) for d in documents]
         self._grown = True
 
     def save(self) -> None:
@@ -71,14 +81,15 @@ class ParseCache:
             # A read-only cache folder costs time, nothing else.
             return
 
-    def _read(self) -> dict[str, list[Any]]:
+    def _read(self) -> dict[str, list[_Entry]]:
         try:
             if self._path.stat().st_size > MAX_CACHE_BYTES:
                 return {}
             content = orjson.loads(self._path.read_bytes())
-            return dict(content["blobs"]) if content["made"] == _stamp() else {}
-        except (OSError, ValueError, KeyError, TypeError):
+            stored = convert(content, _Stored)
+        except (OSError, orjson.JSONDecodeError, ValidationError):
             return {}
+        return stored.blobs if stored.made == _stamp() else {}
 
 
 def _stamp() -> str:

@@ -53,7 +53,7 @@ def _changes(before: Node, after: Node, at: Steps) -> Iterator[tuple[Node, Steps
                 what = "was encrypted as a date without quotes, which sops writes as a time"
                 yield before, at, f"{what}: encrypt it in quotes"
         elif repr(_read(before)) != repr(_read(after)):
-            what = "is not encrypted, and sops, which reads YAML 1.2, hands out something else"
+            what = "is not encrypted, and sops, which reads YAML 1.2, gives another value"
             yield before, at, f"{what}: quote it"
 
 

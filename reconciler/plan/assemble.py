@@ -9,8 +9,8 @@ from msgspec.structs import replace
 from reconciler.api.objects import ObjectKey
 from reconciler.cluster.discovery import GroupVersionKind
 from reconciler.cluster.warnings import warning_texts
+from reconciler.failover.availability import simulated_outages as clusters_hit
 from reconciler.failover.cluster_health import Absence, ClusterHealth
-from reconciler.failover.simulate import simulated_outages as clusters_hit
 from reconciler.federation.model import Cluster, DesiredState
 from reconciler.plan.guards import InvalidManifest
 from reconciler.plan.member_plan import MemberWork
@@ -33,7 +33,7 @@ def unreachable_plan(cluster: Cluster, absence: Absence) -> ClusterPlan:
     )
 
 
-def hold_moved(
+def hold_prunes_of_moved(
     works: Sequence[MemberWork],
     unreachable: Sequence[ClusterPlan],
     placed: Mapping[ObjectKey, frozenset[str]],
@@ -51,15 +51,15 @@ def hold_moved(
                 undone.setdefault(change.key, {})[work.cluster.name] = why
 
     def missing(change: Change) -> str:
-        homes = placed.get(change.key, frozenset())
-        unseen = homes & away
-        found = {n: why for n, why in undone.get(change.key, {}).items() if n in homes}
-        told = [f"{', '.join(sorted(unseen))} cannot be looked at"] if unseen else []
-        told += [
+        placed_in = placed.get(change.key, frozenset())
+        unseen = placed_in & away
+        found = {n: why for n, why in undone.get(change.key, {}).items() if n in placed_in}
+        reasons = [f"{', '.join(sorted(unseen))} cannot be looked at"] if unseen else []
+        reasons += [
             f"it is {why} in {', '.join(sorted(n for n in found if found[n] == why))}"
             for why in dict.fromkeys(found.values())
         ]
-        return " and ".join(told)
+        return " and ".join(reasons)
 
     return [_without(work, missing) for work in works]
 
@@ -79,8 +79,8 @@ def _without(work: MemberWork, missing: Callable[[Change], str]) -> MemberWork:
     if not held:
         return work
     kept = tuple(c for c in work.plan.changes if c.action is not Action.PRUNE or c.key not in held)
-    told = (f"{work.cluster.name}: pruning waits: {key}: {why}" for key, why in held.items())
-    return replace(work, plan=replace(work.plan, changes=kept), warnings=(*work.warnings, *told))
+    waits = (f"{work.cluster.name}: pruning waits: {key}: {why}" for key, why in held.items())
+    return replace(work, plan=replace(work.plan, changes=kept), warnings=(*work.warnings, *waits))
 
 
 def assemble(
@@ -108,8 +108,8 @@ def assemble(
     if state.federation.guards.on_invalid == "Stop":
         # The same manifest is refused by every cluster alike; once is enough to read.
         planned = {cluster.name for cluster in clusters}
-        elsewhere = {key for key, homes in placed.items() if not homes <= planned}
-        wrong = [*_malformed_everywhere(works, elsewhere), *_homeless_everywhere(works, state)]
+        elsewhere = {key for key, placed_in in placed.items() if not placed_in <= planned}
+        wrong = [*_malformed_everywhere(works, elsewhere), *_unservable_everywhere(works, state)]
         refused = {InvalidManifest(key=c.key, origin=c.origin, error=c.error) for c in wrong}
         if refused and not violations:
             hint = "mend the manifests, or let the others through with spec.guards.onInvalid: Skip"
@@ -142,15 +142,15 @@ def _malformed_everywhere(
     return [change for work in works for change in work.invalid if change.key not in taken]
 
 
-def _homeless_everywhere(works: Sequence[MemberWork], state: DesiredState) -> list[Change]:
+def _unservable_everywhere(works: Sequence[MemberWork], state: DesiredState) -> list[Change]:
     """Manifests whose kind or namespace no member has: a mistake in Git, not in a cluster.
 
     Nobody knows of the members that were not asked for it, or that ``--cluster`` leaves out.
     """
     if {cluster.name for cluster in state.clusters} - {work.cluster.name for work in works}:
         return []
-    homeless = {change.key: change for work in works for change in work.homeless}
-    at_home = {key for work in works for key in _takes(work, work.homeless)}
+    unservable = {change.key: change for work in works for change in work.unservable}
+    servable = {key for work in works for key in _takes(work, work.unservable)}
 
     def is_only_lacking_here(change: Change) -> bool:
         kind = GroupVersionKind(change.api_version, change.key.kind)
@@ -159,8 +159,8 @@ def _homeless_everywhere(works: Sequence[MemberWork], state: DesiredState) -> li
 
     return [
         change
-        for key, change in sorted(homeless.items())
-        if key not in at_home and not is_only_lacking_here(change)
+        for key, change in sorted(unservable.items())
+        if key not in servable and not is_only_lacking_here(change)
     ]
 
 

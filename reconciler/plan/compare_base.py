@@ -143,12 +143,12 @@ def _beyond(change: Change, other: Change, ref: str) -> Change:
     fields = tuple(field for field in change.fields if _essence(field) not in alike)
     paths = {field.path for field in change.fields}
     dropped = sorted(field.path for field in other.fields if field.path not in paths)
-    told = []
+    remarks = []
     if count := len(change.fields) - len(fields):
-        told.append(f"{count} more as {ref}")
+        remarks.append(f"{count} more as {ref}")
     if dropped:
-        told.append(f"no longer, as {ref} would: {first_few(dropped)}")
-    return _explained(dataclasses.replace(change, fields=fields), "; ".join(told))
+        remarks.append(f"no longer, as {ref} would: {first_few(dropped)}")
+    return _explained(dataclasses.replace(change, fields=fields), "; ".join(remarks))
 
 
 def _explained(change: Change, text: str) -> Change:

@@ -175,7 +175,7 @@ def find_stale_entries(
     return [(live, left) for live, left in found if left.ours or left.others]
 
 
-def managers_told(found: Iterable[tuple[Object, StaleEntries]]) -> str:
+def manager_names(found: Iterable[tuple[Object, StaleEntries]]) -> str:
     """``Route shop/web (kubectl-edit), Route shop/api (helm)``; empty: there are none."""
     return first_few(
         [f"{key_of(live)} ({', '.join(left.others)})" for live, left in found if left.others]

@@ -56,14 +56,14 @@ class Verdicts(Unshown, frozen=True):
     """A verdict for each target, in their order, and what people should know besides.
 
     ``left`` are workloads whose replicas are left to an autoscaler that is not in Git;
-    ``strangers`` are those that are there and not ours. ``observation`` is what was looked at,
-    with the kinds besides of which objects could not be looked for.
+    ``foreign_objects`` are those that are there and not ours. ``observation`` is what was looked
+    at, with the kinds besides of which objects could not be looked for.
     """
 
     checked: Sequence[Checked]
     remarks: tuple[str, ...]
     left: frozenset[ObjectKey]
-    strangers: Mapping[ObjectKey, Object]
+    foreign_objects: Mapping[ObjectKey, Object]
     observation: Observation
 
 
@@ -154,9 +154,13 @@ def diff_all(
     verdicts, defined = _judge_definitions(shared, targets, verdicts, remarks)
     known = replace(known, definitions=defined)
     verdicts |= settle([t for t in targets if t.key.group_kind != CRD])
-    strangers = {key: obj for key, obj in found.items() if key.kind in REPLICATED}
+    foreign_objects = {key: obj for key, obj in found.items() if key.kind in REPLICATED}
     return Verdicts(
-        [verdicts[t.key] for t in targets], tuple(remarks), left, strangers, shared.observation
+        [verdicts[t.key] for t in targets],
+        tuple(remarks),
+        left,
+        foreign_objects,
+        shared.observation,
     )
 
 
@@ -187,32 +191,32 @@ def _judge_definitions(
         definition = found.get(kind, NO_CHANGE)
         if not definition.dropped:
             continue
-        told = f"it drops {', '.join(sorted(definition.dropped))}"
+        drops = f"it drops {', '.join(sorted(definition.dropped))}"
         try:
             left = custom_resources.find_stale_entries(
                 shared.member, shared.observation.discovery, kind, definition
             )
         except ApiError as error:
-            why = f"{told}, and the objects that were written in it cannot be listed: {error}"
+            why = f"{drops}, and the objects that were written in it cannot be listed: {error}"
             verdicts[key] = dry_run.refused(verdict.target, why)
             del found[kind]
             continue
-        named = custom_resources.managers_told(one for one in left if key_of(one[0]) in wanted)
+        named = custom_resources.manager_names(one for one in left if key_of(one[0]) in wanted)
         if named:
             live = next(obj for obj, one in left if one.others and key_of(obj) in wanted)
             command = custom_resources.way_out(live, definition)
             verdicts[key] = dry_run.refused(
                 verdict.target,
-                f"{told}, which managedFields of objects in Git still name: {named}; no apply of "
+                f"{drops}, which managedFields of objects in Git still name: {named}; no apply of "
                 "these would pass any more; let these managers write in another version, or move "
                 f"their entries on: {command}",
             )
             del found[kind]
         members = shared.observation.members
         foreign = [one for one in left if key_of(one[0]) not in {*wanted, *members}]
-        if theirs := custom_resources.managers_told(foreign):
+        if theirs := custom_resources.manager_names(foreign):
             remarks.append(
-                f"{key}: {told}, which managedFields of objects that are not in Git still name: "
+                f"{key}: {drops}, which managedFields of objects that are not in Git still name: "
                 f"{theirs}; no server-side apply of these passes then"
             )
     return verdicts, found
@@ -313,8 +317,8 @@ def _at_a_glance(
         if adopting and shared.terms.adoption.policy == "Never":
             return dry_run.not_adopted(target, made_anew=made_anew)
     take_over = shared.terms.adoption.take_over if adopting else (BEFORE_FIRST_APPLY,)
-    body, told = request_for(target, live, take_over)
-    known.remarks.extend(f"{target.key}: {text}" for text in told)
+    body, remarks = request_for(target, live, take_over)
+    known.remarks.extend(f"{target.key}: {text}" for text in remarks)
     if target.resource is None:
         return dry_run.unchecked(target, body, live, definition, adopting=adopting)
     comparison = compare(shared.terms.digester, body, live, record)

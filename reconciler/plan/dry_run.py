@@ -84,7 +84,7 @@ class Checked(Struct, frozen=True):
     """The verdict on one object: a change, or (None) unchanged with the record to remember.
 
     ``invalid`` marks a manifest that the server refuses as such, which is bad input rather than
-    one cluster's trouble. ``homeless`` marks one whose kind or namespace the cluster lacks, which
+    one cluster's trouble. ``unservable`` marks one whose kind or namespace the cluster lacks, which
     is bad input when it is so in every cluster. ``added`` is what people added to the object, and
     what stays there.
     """
@@ -94,7 +94,7 @@ class Checked(Struct, frozen=True):
     record: AppliedRecord | None = None
     fields: Fields | None = None
     invalid: bool = False
-    homeless: bool = False
+    unservable: bool = False
     added: tuple[Addition, ...] = ()
 
 
@@ -288,9 +288,9 @@ def check_new(member: Member, target: ApplyTarget, *, namespace_exists: bool) ->
         if any(cause.get("reason") == "NamespaceTerminating" for cause in error.causes):
             going = f"its Namespace {target.key.namespace} is being deleted"
             return terminating(target, going, None)
-        homeless = isinstance(error, NotFound) and not _says_a_role_is_missing(target, error)
+        unservable = isinstance(error, NotFound) and not _says_a_role_is_missing(target, error)
         failed = _failed(target, words, invalid=_is_malformed(error))
-        return replace(failed, homeless=homeless)
+        return replace(failed, unservable=unservable)
     if too_large := _too_large(made):
         return _failed(target, too_large)
     return Checked(target, dataclasses.replace(change, collected=is_collected(made)))
@@ -429,7 +429,7 @@ def unserved(target: ApplyTarget, known_versions: Iterable[str]) -> Checked:
     versions = ", ".join(known_versions)
     text = f"the cluster does not serve {target.kind.kind} in {target.kind.api_version}"
     text += f"; it has it in {versions}" if versions else "; install its CRD or API first"
-    return replace(_failed(target, text), homeless=True)
+    return replace(_failed(target, text), unservable=True)
 
 
 def unlisted(target: ApplyTarget, reason: str) -> Checked:
@@ -648,14 +648,14 @@ def _recreating(
         )
     first, replicas = with_running_replicas(body, live)
     # What differs between two new ones is the server's choice.
-    twin = try_as_new(member, _resource(target), first, target.key.namespace, live)
+    second_answer = try_as_new(member, _resource(target), first, target.key.namespace, live)
     if replicas is not None:
         fresh = try_as_new(member, _resource(target), first, target.key.namespace, live)
     change = Change(
         Action.RECREATE,
         target.key,
         target.kind.api_version,
-        fields=recreated_fields(live, fresh, twin),
+        fields=recreated_fields(live, fresh, second_answer),
         reasons=(Reason(Cause.RECREATE, detail=f"{fields or 'a field'} is immutable"),),
         origin=str(target.desired.position),
         request=body,

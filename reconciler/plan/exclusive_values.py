@@ -127,7 +127,7 @@ def in_order(
     refused object with such a value. Raises ClusterError when the member is lost.
     """
     verdicts = {one.target.key: one for one in checked}
-    told: dict[ObjectKey, list[str]] = {}
+    takers: dict[ObjectKey, list[str]] = {}
     while True:
         found = [
             (key, waiting)
@@ -136,9 +136,9 @@ def in_order(
             if (waiting := _waiting(member, verdict, verdicts, live, prune_of)) is not None
         ]
         for key, (change, values) in found:
-            verdicts[key] = replace(verdicts[key], change=change, invalid=False, homeless=False)
+            verdicts[key] = replace(verdicts[key], change=change, invalid=False, unservable=False)
             for before in change.after:
-                told.setdefault(before, []).append(f"{key}, which takes its {_named(values)}")
+                takers.setdefault(before, []).append(f"{key}, which takes its {_named(values)}")
         if not found:
             break
     for key, verdict in verdicts.items():
@@ -149,7 +149,7 @@ def in_order(
             verdicts[key] = replace(refused(verdict.target, error), invalid=verdict.invalid)
     notes = {
         key: f"it goes before {first_few(names)}: for a moment neither is there"
-        for key, names in told.items()
+        for key, names in takers.items()
     }
     return [verdicts[one.target.key] for one in checked], notes
 

@@ -67,12 +67,12 @@ def changed_fields(
     return tuple(sorted(found, key=lambda change: change.path))
 
 
-def recreated_fields(live: Object, fresh: Object, twin: Object) -> tuple[FieldChange, ...]:
-    """What a recreation changes: ``fresh`` and ``twin`` are two answers to the new object.
+def recreated_fields(live: Object, fresh: Object, second_answer: Object) -> tuple[FieldChange, ...]:
+    """What a recreation changes: ``fresh`` and ``second_answer`` are two answers to the new object.
 
     What differs between them is the server's choice, and what follows from its new UID no news.
     """
-    chosen = {change.path for change in changed_fields(fresh, twin)}
+    chosen = {change.path for change in changed_fields(fresh, second_answer)}
     uid = live["metadata"].get("uid")
     return tuple(
         replace(change, after=CHOSEN) if change.path in chosen else change
@@ -116,9 +116,9 @@ def _ends(
         if isinstance(value, dict) and step[2:] in value:
             yield from _ends((*steps, step[2:]), tree[step], value[step[2:]])
         elif isinstance(value, list) and (item := item_at(step, value)) is not None:
-            told = naming(value, item)
-            below = {s: t for s, t in tree[step].items() if s[2:] not in told}
-            yield from _ends((*steps, told), below, item)
+            identifying = naming(value, item)
+            below = {s: t for s, t in tree[step].items() if s[2:] not in identifying}
+            yield from _ends((*steps, identifying), below, item)
 
 
 def _without_ours(live: Object) -> Object:

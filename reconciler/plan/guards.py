@@ -125,6 +125,10 @@ class InvalidManifest(Violation, frozen=True, kw_only=True):
     error: str
     origin: str = ""
 
+    @property
+    def subject(self) -> str:
+        return f"invalid: {self.key}"
+
     def __str__(self) -> str:
         return f"refused as invalid: {self.key} ({self.origin}): {self.error}"
 

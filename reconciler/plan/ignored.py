@@ -65,19 +65,19 @@ def held_besides(live: Object, ignored: tuple[str, ...], body: Object) -> Fields
 
 def _besides(tree: Fields, value: Any, sent: Any) -> Fields:
     found: Fields = {}
-    twins: dict[str, Any] = {}
+    counterparts: dict[str, Any] = {}
     if isinstance(sent, dict):
-        twins = {f"f:{name}": inner for name, inner in sent.items()}
+        counterparts = {f"f:{name}": inner for name, inner in sent.items()}
     elif isinstance(sent, list) and isinstance(value, list):
-        twins = {_twin(item, sent, value, tree)[0]: item for item in sent}
+        counterparts = {_counterpart(item, sent, value, tree)[0]: item for item in sent}
     for step, inner in tree.items():
         if step == ".":
             continue  # What it is of is sent.
-        if step not in twins:
+        if step not in counterparts:
             found[step] = inner
         elif inner:
             now = value.get(step[2:]) if isinstance(value, dict) else item_at(step, value)
-            if rest := _besides(inner, now, twins[step]):
+            if rest := _besides(inner, now, counterparts[step]):
                 found[step] = rest
     return found
 
@@ -170,25 +170,27 @@ def _sent_list(wanted: list[Any], live: list[Any], pointers: Pointers, where: _W
     found = []
     known = []
     for item in wanted:
-        step, twin = _twin(item, wanted, live, where.every or {})
-        known.append(twin)
-        rest = below_item(pointers, item, *([] if twin is _ABSENT else [twin]))
+        step, counterpart = _counterpart(item, wanted, live, where.every or {})
+        known.append(counterpart)
+        rest = below_item(pointers, item, *([] if counterpart is _ABSENT else [counterpart]))
         there = where.at(step)
-        if not rest or (twin is _ABSENT and all(rest)):
+        if not rest or (counterpart is _ABSENT and all(rest)):
             found.append(item)  # One that is new is made as it is written.
         elif all(rest):
-            found.append(_sent(item, twin, rest, there))
-        elif twin is not _ABSENT and where.keeps(there):
-            found.append(twin)
+            found.append(_sent(item, counterpart, rest, there))
+        elif counterpart is not _ABSENT and where.keeps(there):
+            found.append(counterpart)
     for item in live:
-        if any(item is twin for twin in known) or all(below_item(pointers, item) or ["-"]):
+        if any(item is counterpart for counterpart in known) or all(
+            below_item(pointers, item) or ["-"]
+        ):
             continue
-        if where.keeps(where.at(_twin(item, live, live, where.every or {})[0])):
+        if where.keeps(where.at(_counterpart(item, live, live, where.every or {})[0])):
             found.append(item)
     return found
 
 
-def _twin(item: Any, wanted: list[Any], live: list[Any], every: Fields) -> tuple[str, Any]:
+def _counterpart(item: Any, wanted: list[Any], live: list[Any], every: Fields) -> tuple[str, Any]:
     """The live item that a wanted one means, and its step in the trees, if any."""
     if not isinstance(item, dict):
         return f"v:{orjson.dumps(item).decode()}", item if item in live else _ABSENT

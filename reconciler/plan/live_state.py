@@ -71,7 +71,7 @@ def observe_all(
     """
     shared = {GroupVersionKind.of(w.template) for w in shared_workloads(state)}
     # Such may be where they usually are not.
-    wandering = {GroupVersionKind.of(w.template) for w in spread_workloads(state)} | {
+    spread_kinds = {GroupVersionKind.of(w.template) for w in spread_workloads(state)} | {
         GroupVersionKind.of(w.template)
         for w in shared_workloads(state)
         if w.replicas.mode == "KubeFed"
@@ -79,7 +79,7 @@ def observe_all(
 
     def look(cluster: Cluster) -> MemberState:
         whole = cluster.name not in partly
-        wanted = kinds[cluster.name] if whole else (kinds[cluster.name] & shared) | wandering
+        wanted = kinds[cluster.name] if whole else (kinds[cluster.name] & shared) | spread_kinds
         why = left_alone.get(cluster.name)
         seen = _look(connect, cluster, state, wanted, why, claimant, whole=whole)
         done()
@@ -178,7 +178,7 @@ def live_workloads(
     spread = {w.key for w in spread_workloads(state)}
     possible = {a.workload: set(a.replicas) for a in assignments}
     found: dict[ObjectKey, dict[str, Object]] = {}
-    strangers: set[tuple[ObjectKey, str]] = set()
+    foreign_objects: set[tuple[ObjectKey, str]] = set()
     for one in seen:
         if one.member is None or one.observation is None:
             continue
@@ -195,16 +195,16 @@ def live_workloads(
             and (resource := one.observation.discovery.find(GroupVersionKind.of(workload.template)))
         ]
         try:
-            looked = find_missing(one.member, sought)
+            lookup = find_missing(one.member, sought)
         except ClusterError as error:
             one.absence, one.observation = Absence(words_of(error)), None
             continue
-        failed = {**one.observation.failed, **looked.failed}
+        failed = {**one.observation.failed, **lookup.failed}
         one.observation = replace(one.observation, failed=failed)
-        for key, live in looked.found.items():
+        for key, live in lookup.found.items():
             found.setdefault(key, {})[one.cluster.name] = live
-            strangers.add((key, one.cluster.name))
-    return found, frozenset(strangers)
+            foreign_objects.add((key, one.cluster.name))
+    return found, frozenset(foreign_objects)
 
 
 # -- objects that the label query did not show -----------------------------------------------------

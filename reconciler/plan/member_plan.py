@@ -66,11 +66,10 @@ class MemberWork(Unshown, frozen=True):
     the like that have run. ``stale`` says whether some of that differs from what the inventory
     holds. ``unlisted`` are unwanted objects that the inventory must not forget although no LIST
     showed them. ``left`` are workloads whose replicas are left to an autoscaler that is not in Git,
-    ``strangers`` those that are there and not ours. ``heard`` is what the API server warned of.
-    ``invalid`` are refusals of the manifests themselves, ``homeless`` those whose kind or namespace
-    is not there. ``check_again`` is asked right before what could not be checked is
-    written. By ``rules`` every deletion is decided on again when its object was written to
-    since.
+    ``foreign_objects`` those that are there and not ours. ``heard`` is what the API server warned
+    of. ``invalid`` are refusals of the manifests themselves, ``unservable`` those whose kind or
+    namespace is not there. ``check_again`` is asked right before what could not be checked is
+    written. By ``rules`` every deletion is decided on again when its object was written to since.
     """
 
     member: Member
@@ -83,14 +82,14 @@ class MemberWork(Unshown, frozen=True):
     fields: Mapping[str, Fields] = field(default_factory=dict)
     unlisted: frozenset[ObjectKey] = frozenset()
     left: frozenset[ObjectKey] = frozenset()
-    strangers: Mapping[ObjectKey, Object] = field(default_factory=dict)
+    foreign_objects: Mapping[ObjectKey, Object] = field(default_factory=dict)
     ran: Mapping[ObjectKey, str] = field(default_factory=dict)
     stale: bool = False
     warnings: tuple[str, ...] = ()
     heard: HeardWarnings = frozenset()
     violations: tuple[Violation, ...] = ()
     invalid: tuple[Change, ...] = ()
-    homeless: tuple[Change, ...] = ()
+    unservable: tuple[Change, ...] = ()
     check_again: CheckAgain = lambda _keys, _resources: {}
 
 
@@ -187,7 +186,7 @@ def plan_member(
         fields={c.record.entry: c.fields for c in same.values() if c.record and c.fields},
         unlisted=unlisted.ours,
         left=verdicts.left,
-        strangers=verdicts.strangers,
+        foreign_objects=verdicts.foreign_objects,
         ran=ran,
         stale=bool(forgotten or inventory.news)
         or ran != inventory.ran
@@ -198,7 +197,7 @@ def plan_member(
             cluster, observation, targets, changes, unplaced, federation, settings
         ),
         invalid=tuple(shown(c.change) for c in checked if c.invalid and c.change),
-        homeless=tuple(shown(c.change) for c in checked if c.homeless and c.change),
+        unservable=tuple(shown(c.change) for c in checked if c.unservable and c.change),
         check_again=lambda keys, resources: {
             key: structs.replace(one, change=one.change and shown(one.change))
             for key, one in _check_again(
@@ -303,8 +302,8 @@ def heard_since(work: MemberWork) -> HeardWarnings:
     )
 
 
-def rescue_of(work: MemberWork, moving: Mapping[str, Collection[ObjectKey]]) -> MemberWork:
-    """Only what an outage asks of this member: objects that stand in here, and replicas.
+def failover_part(work: MemberWork, moving: Mapping[str, Collection[ObjectKey]]) -> MemberWork:
+    """Only what an outage asks of this member: objects placed here by a failover, and replicas.
 
     ``moving``: cluster -> what it is to run more of than when all is well. A change that does more
     than that stays with what a guard stops. The inventory keeps what the rest is about.
@@ -484,16 +483,16 @@ def _unless_shared(
     is one that failed: a run that leaves it for later has not done what it was to do."""
     error = ""
     try:
-        strangers = prune.foreign_objects_in(
+        foreign_objects = prune.foreign_objects_in(
             member, change, question.live, discovery, applyset, going
         )
         if discovery.failed_groups:
-            error = f"it may hold {strangers}"
+            error = f"it may hold {foreign_objects}"
     except ApiError as refusal:
         error = f"what it holds cannot be listed: {refusal}"
     if error:
         return replace(change, action=Action.FAILED, error=error)
-    return f"it holds objects that are not ours: {strangers}" if strangers else change
+    return f"it holds objects that are not ours: {foreign_objects}" if foreign_objects else change
 
 
 def _prune_of(
@@ -534,8 +533,8 @@ def _look_for_unlisted(
         elif rows[key].confirmed and (resource := _resource_of(observation, key, rows[key])):
             sought.append(MissingObject(resource, key))
     found, failed = find_missing(member, sought)
-    untold = {kind.group_kind for kind in failed}
-    ours |= {one.key for one in sought if one.key.group_kind in untold}
+    failed_kinds = {kind.group_kind for kind in failed}
+    ours |= {one.key for one in sought if one.key.group_kind in failed_kinds}
     applyset = observation.inventory.applyset
     marked = {key for key, live in found.items() if is_member(live, applyset)}
     still = sorted(key for key in marked if not made_anew(found[key], rows[key]))

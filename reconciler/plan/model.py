@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 from msgspec import Struct, field
 
-from reconciler.api.errors import Violation
+from reconciler.api.errors import RunError, Violation
 from reconciler.api.objects import Object, ObjectKey
 from reconciler.api.reasons import DRIFTS, Reason, reasons_text
 from reconciler.failover.cluster_health import Absence, ClusterHealth
@@ -292,6 +292,21 @@ class WithoutGit(Struct, frozen=True):
         )
 
 
+class Urgent(Struct, frozen=True):
+    """A write that an outage asks for in a plan that a guard stops: ``what`` is the action and the
+    object in ``cluster``, or the DNS record where that is empty. ``waits``: for the guard."""
+
+    what: str
+    cluster: str = ""
+    waits: bool = False
+
+    def __str__(self) -> str:
+        where = f" in {self.cluster}" if self.cluster else ""
+        if self.waits:
+            return f"waits, as it is more than a move: {self.what}{where}"
+        return f"goes on all the same where nobody is asked: {self.what}{where}"
+
+
 class Plan(Struct, frozen=True):
     """All clusters, sorted by name. ``violations`` non-empty: apply refuses to start.
 
@@ -308,7 +323,7 @@ class Plan(Struct, frozen=True):
     warnings: tuple[str, ...] = ()
     violations: tuple[Violation, ...] = ()
     violation_hint: str = ""
-    despite_guards: tuple[str, ...] = ()
+    despite_guards: tuple[Urgent, ...] = ()
     workloads: tuple[WorkloadRow, ...] = ()
     moves: tuple[str, ...] = ()
     health: tuple[ClusterHealth, ...] = ()
@@ -393,7 +408,7 @@ class RunResult(Struct, frozen=True):
     plan: Plan
     outcomes: tuple[Outcome, ...] = ()
     records: tuple[RecordOutcome, ...] = ()
-    errors: tuple[str, ...] = ()
+    errors: tuple[RunError, ...] = ()
     warnings: tuple[str, ...] = ()
     stopped: str = ""
     requests: Mapping[str, int] = field(default_factory=dict)

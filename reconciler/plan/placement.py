@@ -49,25 +49,25 @@ def place_workloads(
     live: Live,
     looked_at: Collection[str],
     now: float,
-    strangers: Collection[tuple[ObjectKey, str]] = (),
+    foreign_objects: Collection[tuple[ObjectKey, str]] = (),
 ) -> WorkloadPlacement:
     """Schedule with all that was seen, then keep up what nobody else carries yet.
 
     ``usual``: the assignments if everything were well. ``looked_at``: the clusters that answered.
-    ``strangers``: workloads and clusters where what is ``live`` is not ours.
+    ``foreign_objects``: workloads and clusters where what is ``live`` is not ours.
     """
     memory, away = _workloads(state, availability, usual, live, looked_at, now)
     # Not answering once is no reason to take that it runs less than its share.
-    standing = availability.assumed - set(looked_at)
+    assumed = availability.assumed - set(looked_at)
     doubtful = _doubtful(state, availability, looked_at)
     view = FleetView(
         unavailable={name: str(why) for name, why in availability.unavailable.items()},
         returning=availability.returning | availability.new,
-        present=_present(state, live, strangers),
+        present=_present(state, live, foreign_objects),
         staying=availability.staying,
         away=away,
         tainted=availability.tainted,
-        current=running_counts(state, live, usual, standing),
+        current=running_counts(state, live, usual, assumed),
     )
     assignments = tuple(usual) if view.is_empty else schedule(state, view)
     asked, ready = _counts(live, wanted_replicas), _counts(live, ready_replicas)
@@ -82,31 +82,31 @@ def place_workloads(
         assignments = schedule(state, replace(view, capacity=limits))
     moves: list[str] = [f"{w.namespaced_name}: leaves {c}: {why}" for w, c, why in _left(away)]
     out = frozenset(availability.unavailable.keys() | availability.lost)
-    homeless = _homeless(usual, assignments, out) - {
+    unplaced = _unplaced(usual, assignments, out) - {
         w
         for w, stays in availability.staying.items()
         if any(stay.has_run for stay in stays.values())
     }
-    moves += _degraded(usual, assignments, state, out, homeless)
+    moves += _degraded(usual, assignments, state, out, unplaced)
     moves += _staying(usual, state, availability.staying)
     workloads = {workload.key: workload for workload in state.workloads}
     scalers = {scale_target(workload.template): workload.key for workload in state.workloads}
 
     def running(a: Assignment) -> Running:
         return Running(
-            asked=_ours(a, asked.get(a.workload, {}), strangers),
+            asked=_ours(a, asked.get(a.workload, {}), foreign_objects),
             ready=ready.get(a.workload, {}),
             doubtful=doubtful,
             scaled=scaled_as(a.workload) in scalers or _is_scaled(live.get(a.workload, {})),
         )
 
-    homes = {a.workload: a.replicas.keys() & set(looked_at) for a in assignments}
+    placed_in = {a.workload: a.replicas.keys() & set(looked_at) for a in assignments}
 
     def scaled_in(w: Workload) -> Collection[str]:
         if w.is_given_up:
             return ()
         scaler = w.key if REPLICAS in w.retain else scalers.get(scaled_as(w.key))
-        return homes[scaler] if scaler else ()
+        return placed_in[scaler] if scaler else ()
 
     started = [
         starting(
@@ -119,15 +119,15 @@ def place_workloads(
         for a in assignments
     ]
     assignments = tuple(a for a, _ in started)
-    moves += [text for _, told in started for text in told]
+    moves += [text for _, waiting in started for text in waiting]
     assignments, kept = _held(assignments, workloads, running)
     assignments = with_namespaces(state, assignments)
     moves += kept
     waits: dict[str, str] = {}
     for name in sorted(availability.returning & set(looked_at)):
-        late = any(name in limit for limit in limits.values())
+        limited = any(name in limit for limit in limits.values())
         waits[name] = _missing(name, assignments, workloads, live) or (
-            "the rest of its share, in later runs" if late else ""
+            "the rest of its share, in later runs" if limited else ""
         )
     clusters = {
         name: settle(one, now) if waits.get(name) == "" else one
@@ -139,7 +139,7 @@ def place_workloads(
         assignments,
         replace(memory, clusters=clusters),
         tuple(moves),
-        tuple(_down(usual, homeless, out)),
+        tuple(_down(usual, unplaced, out)),
         waits,
         doubtful,
     )
@@ -152,13 +152,13 @@ def _is_scaled(live: Mapping[str, Object]) -> bool:
 def _ours(
     assignment: Assignment,
     asked: Mapping[str, int],
-    strangers: Collection[tuple[ObjectKey, str]],
+    foreign_objects: Collection[tuple[ObjectKey, str]],
 ) -> dict[str, int]:
     """Without what is not ours in clusters that are to be left: it is not ours to keep either."""
     return {
         name: count
         for name, count in asked.items()
-        if name in assignment.replicas or (assignment.workload, name) not in strangers
+        if name in assignment.replicas or (assignment.workload, name) not in foreign_objects
     }
 
 
@@ -195,7 +195,7 @@ def _doubtful(
 
 
 def _present(
-    state: DesiredState, live: Live, strangers: Collection[tuple[ObjectKey, str]]
+    state: DesiredState, live: Live, foreign_objects: Collection[tuple[ObjectKey, str]]
 ) -> dict[ObjectKey, dict[str, int]]:
     """Where workloads that are divided or spread are now, and what they ask for there."""
     found = {}
@@ -205,7 +205,7 @@ def _present(
             found[w.key] = {
                 name: wanted_replicas(obj)
                 for name, obj in here.items()
-                if (w.key, name) not in strangers
+                if (w.key, name) not in foreign_objects
             }
     return found
 
@@ -216,42 +216,42 @@ def _held(
     running: Callable[[Assignment], Running],
 ) -> tuple[tuple[Assignment, ...], list[str]]:
     """With the replicas that may not go yet, of what is shared out; and why, for people."""
-    held, told = [], []
+    held, waiting = [], []
     for assignment in assignments:
         workload = workloads[assignment.workload]
         waits: list[str] = []
         if workload.replicas.mode != "Duplicated" and not workload.is_given_up:
             assignment, waits = hold_replicas(assignment, running(assignment))
         held.append(assignment)
-        told += waits
-    return tuple(held), told
+        waiting += waits
+    return tuple(held), waiting
 
 
-def _homeless(
+def _unplaced(
     usual: Sequence[Assignment], assignments: Sequence[Assignment], out: Collection[str]
 ) -> frozenset[ObjectKey]:
     """Workloads that ran in clusters which are ``out``, and that no other cluster runs."""
-    left = {a.workload for a in assignments if _homes(a) - set(out)}
+    left = {a.workload for a in assignments if _clusters_of(a) - set(out)}
     return frozenset(
         a.workload
         for a in usual
-        if a.workload.kind in RUN_PODS and _homes(a) and a.workload not in left
+        if a.workload.kind in RUN_PODS and _clusters_of(a) and a.workload not in left
     )
 
 
-def _homes(assignment: Assignment) -> set[str]:
+def _clusters_of(assignment: Assignment) -> set[str]:
     return {name for name, count in assignment.replicas.items() if count is None or count > 0}
 
 
 def _down(
-    usual: Sequence[Assignment], homeless: Collection[ObjectKey], out: Collection[str]
+    usual: Sequence[Assignment], unplaced: Collection[ObjectKey], out: Collection[str]
 ) -> list[str]:
     """What an outage takes away altogether, by the clusters that it is gone with."""
     gone: dict[str, list[str]] = {}
     for one in usual:
-        if one.workload in homeless:
+        if one.workload in unplaced:
             kind = "" if one.workload.kind == "Deployment" else f"{one.workload.kind} "
-            where = ", ".join(sorted(_homes(one) & set(out)))
+            where = ", ".join(sorted(_clusters_of(one) & set(out)))
             gone.setdefault(where, []).append(kind + one.workload.namespaced_name)
     return [
         f"DOWN without {where}: {', '.join(names)} (nothing else runs "
@@ -265,10 +265,10 @@ def _degraded(
     now: Sequence[Assignment],
     state: DesiredState,
     out: Collection[str],
-    homeless: Collection[ObjectKey],
+    unplaced: Collection[ObjectKey],
 ) -> list[str]:
     """Workloads of which a down cluster ran a copy of its own that nobody else takes over."""
-    copied = {w.key for w in state.workloads if w.replicas.mode == "Duplicated"} - set(homeless)
+    copied = {w.key for w in state.workloads if w.replicas.mode == "Duplicated"} - set(unplaced)
     copies = {a.workload: len(a.replicas) for a in usual}
     # What is spread has as many copies elsewhere.
     copied -= {a.workload for a in now if len(a.replicas.keys() - out) >= copies[a.workload]}
@@ -311,11 +311,11 @@ def _workloads(
     now: float,
 ) -> tuple[FleetMemory, dict[ObjectKey, dict[str, str]]]:
     """Workloads that leave a cluster that is well, because they do not run there."""
-    homes = {assignment.workload: assignment.replicas for assignment in usual}
+    placed_in = {assignment.workload: assignment.replicas for assignment in usual}
     seen = [
         one
         for workload in state.workloads
-        for name in sorted(homes[workload.key])
+        for name in sorted(placed_in[workload.key])
         if name in looked_at
         and (one := _seen(workload, name, live.get(workload.key, {}).get(name), state))
     ]

@@ -199,10 +199,10 @@ def decide_prune(question: PruneQuestion, rules: DeletionRules) -> Change | str:
     owners = ", ".join(
         f"{o.get('kind')} {o.get('name')}" for o in owner_references_of(question.live)
     )
-    told = [f"owned by {owners}" if owners else ""]
+    remarks = [f"owned by {owners}" if owners else ""]
     if key.group_kind not in HOLDERS:
-        told.append(taken_along(key, question.live, propagation))
-    reasons = (question.reason, *(remark(text) for text in told if text))
+        remarks.append(taken_along(key, question.live, propagation))
+    reasons = (question.reason, *(remark(text) for text in remarks if text))
     return _change(question, Action.PRUNE, reasons, propagation)
 
 
@@ -361,7 +361,7 @@ def foreign_objects_in(
 
     ``going`` are the UIDs of objects that go anyway, and whose dependents therefore go as well.
     Costs one metadata LIST per kind that the member serves, and only for such prunes. What the
-    account may not look at counts as a stranger. Raises ApiError where a list failed otherwise.
+    account may not look at counts as foreign. Raises ApiError where a list failed otherwise.
     """
     if change.key.group_kind == CRD:
         spec = map_of(live.get("spec"))
@@ -406,9 +406,9 @@ def foreign_objects_in(
         }
         gone |= _owners_gone(inside, listed - _MADE_BY_THE_CLUSTER)
     leaving = _with_dependents(gone, inside)
-    strangers = [one for one in found if isinstance(one, str)]
-    strangers += [str(key_of(o)) for o in inside if _is_stranger(o, applyset, leaving)]
-    return first_few(strangers)
+    foreign_objects = [one for one in found if isinstance(one, str)]
+    foreign_objects += [str(key_of(o)) for o in inside if _is_foreign_object(o, applyset, leaving)]
+    return first_few(foreign_objects)
 
 
 def _is_established(crd: Object) -> bool:
@@ -468,7 +468,7 @@ def _uid(obj: Object) -> str:
     return str(obj["metadata"].get("uid", ""))
 
 
-def _is_stranger(obj: Object, applyset: str, leaving: Collection[str]) -> bool:
+def _is_foreign_object(obj: Object, applyset: str, leaving: Collection[str]) -> bool:
     metadata = obj["metadata"]
     if metadata.get("deletionTimestamp") or _uid(obj) in leaving:
         return False

@@ -70,18 +70,18 @@ def in_all(fields: Sequence[FieldChange]) -> tuple[Reason, ...]:
     causes = [cause for cause in causes if cause is not Cause.TAKEN_BY_FORCE]
     if causes == [Cause.IN_GIT] and fields[0].path == REPLICAS_FIELD:
         causes = [Cause.SHARE_OF_REPLICAS]
-    told = dict.fromkeys(
+    found_reasons = dict.fromkeys(
         Reason(Cause.IN_GIT if cause is Cause.NO_LONGER_IN_GIT else cause)
         for cause in causes
         if cause not in (*DRIFTS, Cause.BY_THE_SERVER)
     )
     if Cause.DRIFT in causes:
         drifted = [f for f in fields if any(r.cause is Cause.DRIFT for r in f.reasons)]
-        hands = sorted({manager for field in drifted for manager in field.managers})
-        told[Reason(Cause.DRIFT, tuple(hands))] = None
+        setters = sorted({manager for field in drifted for manager in field.managers})
+        found_reasons[Reason(Cause.DRIFT, tuple(setters))] = None
     if losers := losers_of(fields):
-        told[Reason(Cause.TAKEN_BY_FORCE, losers)] = None
-    return tuple(told) or (Reason(Cause.BY_THE_SERVER),)
+        found_reasons[Reason(Cause.TAKEN_BY_FORCE, losers)] = None
+    return tuple(found_reasons) or (Reason(Cause.BY_THE_SERVER),)
 
 
 def losers_of(fields: Sequence[FieldChange]) -> tuple[str, ...]:

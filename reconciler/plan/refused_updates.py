@@ -289,16 +289,16 @@ def _leftovers(value: Any, fresh: Any, known: Fields) -> Fields:
     """The paths of ``value`` that ``fresh`` does not have; ``known`` tells the keys of lists."""
     found: Fields = {}
     if isinstance(value, dict) and isinstance(fresh, dict):
-        twins = [(f"f:{name}", inner, fresh.get(name)) for name, inner in value.items()]
+        counterparts = [(f"f:{name}", inner, fresh.get(name)) for name, inner in value.items()]
     elif isinstance(value, list) and isinstance(fresh, list):
         steps = [step for step in known if step[:2] in ("k:", "v:")]
-        twins = [(step, item_at(step, value), item_at(step, fresh)) for step in steps]
+        counterparts = [(step, item_at(step, value), item_at(step, fresh)) for step in steps]
     else:
         return found
-    for step, inner, twin in twins:
-        if inner is not None and twin is None:
+    for step, inner, counterpart in counterparts:
+        if inner is not None and counterpart is None:
             found[step] = {}
-        elif below := _leftovers(inner, twin, known.get(step, {})):
+        elif below := _leftovers(inner, counterpart, known.get(step, {})):
             found[step] = below
     return found
 

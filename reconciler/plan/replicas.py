@@ -100,19 +100,19 @@ def replicas_to_be(
     return counts
 
 
-def with_strangers(live: Live, strangers: Mapping[str, Mapping[ObjectKey, Object]]) -> Live:
+def with_foreign_objects(live: Live, foreign: Mapping[str, Mapping[ObjectKey, Object]]) -> Live:
     """The live workloads with those that are there and not ours (yet): what runs counts.
 
-    ``strangers``: cluster -> the objects that no LIST of ours showed.
+    ``foreign``: cluster -> the objects that no LIST of ours showed.
     """
     found = {key: dict(objects) for key, objects in live.items()}
-    for cluster, objects in strangers.items():
+    for cluster, objects in foreign.items():
         for key, obj in objects.items():
             found.setdefault(key, {}).setdefault(cluster, obj)
     return found
 
 
-def as_it_comes(
+def expected_counts(
     counts: Mapping[ObjectKey, Mapping[str, int]],
     before: Mapping[ObjectKey, Mapping[str, int]],
     clusters: Sequence[ClusterPlan],
@@ -131,7 +131,9 @@ def as_it_comes(
     return found
 
 
-def as_it_came(rows: Sequence[WorkloadRow], outcomes: Sequence[Outcome]) -> tuple[WorkloadRow, ...]:
+def rows_after_run(
+    rows: Sequence[WorkloadRow], outcomes: Sequence[Outcome]
+) -> tuple[WorkloadRow, ...]:
     """The rows of a plan after a run: what was not done is as before."""
     undone: dict[ObjectKey, list[str]] = {}
     for outcome in outcomes:

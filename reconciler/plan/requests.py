@@ -257,10 +257,10 @@ def _retain(
     head, rest = path[0], path[1:]
     if isinstance(wanted, list):
         for item in wanted:
-            twin = port_twin(item, live)
-            if twin is not None and _matches(item, rest) and _matches(twin, rest):
+            match = matching_port(item, live)
+            if match is not None and _matches(item, rest) and _matches(match, rest):
                 here = f"{at}[port={item.get('port')}]"
-                yield from _retain(item, twin, rest, owned=owned, at=here)
+                yield from _retain(item, match, rest, owned=owned, at=here)
         return
     here = f"{at}.{head}" if at else head
     if rest:
@@ -281,7 +281,7 @@ def _text(value: Any) -> str:
     return value if isinstance(value, str) else orjson.dumps(value).decode()
 
 
-def port_twin(item: Any, live: Any) -> Any:
+def matching_port(item: Any, live: Any) -> Any:
     """The live port that a wanted one means: same number and protocol (TCP where unsaid)."""
     if not isinstance(item, dict) or not isinstance(live, list):
         return None

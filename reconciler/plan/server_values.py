@@ -12,7 +12,7 @@ from typing import Any
 from reconciler.api.objects import Object, map_of, maps_of
 from reconciler.plan.fields import changed_fields, leaf_fields
 from reconciler.plan.model import ABSENT, CHOSEN
-from reconciler.plan.requests import port_twin
+from reconciler.plan.requests import matching_port
 
 
 def as_promised(live: Object, result: Object, body: Object, again: Callable[[], Object]) -> Object:
@@ -59,7 +59,7 @@ def settled(result: Object, live: Object, body: Object) -> Object:
 
 
 def _port(port: Object, now: Object, said: Object) -> Object:
-    stated, live = (port_twin(port, spec.get("ports")) or {} for spec in (said, now))
+    stated, live = (matching_port(port, spec.get("ports")) or {} for spec in (said, now))
     number = port.get("nodePort")
     if not number or number in (stated.get("nodePort"), live.get("nodePort")):
         return port

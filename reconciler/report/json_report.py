@@ -37,7 +37,7 @@ def plan_document(plan: Plan) -> dict[str, Any]:
         "warnings": list(plan.warnings),
         "violations": [str(one) for one in plan.violations],
         "violationHint": plan.violation_hint,
-        "despiteGuards": list(plan.despite_guards),
+        "despiteGuards": list(map(str, plan.despite_guards)),
         "simulatedOutages": list(plan.simulated_outages),
         "health": [_health(one) for one in plan.health],
         "moves": list(plan.moves),
@@ -65,7 +65,7 @@ def result_document(result: RunResult) -> dict[str, Any]:
         **plan_document(result.plan),
         "warnings": [*result.plan.warnings, *result.warnings],
         "ok": result.ok,
-        "errors": list(result.errors),
+        "errors": list(map(str, result.errors)),
         "stopped": result.stopped,
         "requests": dict(result.requests),
         "outcomes": [

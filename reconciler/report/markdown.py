@@ -291,7 +291,7 @@ _COLUMN = {Action.CREATE: "+ ", Action.PRUNE: "- ", Action.FAILED: "! "}
 
 def diff_of(change: Change) -> str:
     """The object with what happens to it, then its fields; every line ends with a line feed."""
-    return "".join(f"{cut(line, _LONGEST_LINE)}\n" for line in _lines(change))
+    return "".join(f"{cut(visible(line), _LONGEST_LINE)}\n" for line in _lines(change))
 
 
 def _lines(change: Change) -> Iterator[str]:
@@ -299,7 +299,7 @@ def _lines(change: Change) -> Iterator[str]:
     name = key_text(change.key) + (f"  {note}" if note else "")
     yield _COLUMN.get(change.action, f"! {MARKS[change.action]} ") + name
     if change.error:
-        yield f"!     {visible(change.error)}"
+        yield f"!     {change.error}"
     if change.action is Action.CREATE:
         # What a new object is like stands in Git, beside this comment.
         return
@@ -314,7 +314,7 @@ def _lines(change: Change) -> Iterator[str]:
 
 
 def _field(field: FieldChange, change: Change) -> Iterator[str]:
-    path = visible(field.path)
+    path = field.path
     why = why_field(field, change)
     owner = f"  ({why})" if why else ""
     if is_text(field):

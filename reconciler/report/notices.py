@@ -113,9 +113,9 @@ def notices(plan: Plan, result: RunResult | None = None) -> Iterator[Notice]:
     """All of them, the gravest first, each sort up to a limit; what a run did if it is one."""
     for level, word, texts in (
         ("stop", "Stopped by a guard", list(map(str, plan.violations))),
-        ("warning", "Under the guard", list(plan.despite_guards)),
+        ("warning", "Under the guard", list(map(str, plan.despite_guards))),
         ("stop", "Run stopped", [result.stopped] if result and result.stopped else []),
-        ("stop", "Error", list(result.errors) if result else []),
+        ("stop", "Error", list(map(str, result.errors)) if result else []),
         ("outage", "Simulated outage", list(plan.simulated_outages)),
         (
             "down",

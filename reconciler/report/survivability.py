@@ -8,14 +8,19 @@ from collections.abc import Iterator
 import orjson
 
 from reconciler.cluster.warnings import warning_texts
-from reconciler.failover.survivability import Cell, Fate, Outage, Row, Survivability, fates
+from reconciler.failover.survivability import Cell, Impact, Outage, Row, Survivability, impacts
 from reconciler.report.terminal import painted, shown, visible
 from reconciler.report.wording import kind_name, object_name
 
 VERSION = 1
-_WORDS = {Fate.UNTOUCHED: "·", Fate.SURVIVES: "survives", Fate.DEGRADED: "", Fate.DOWN: "DOWN"}
-_COLOURS = {Fate.SURVIVES: ("32",), Fate.DEGRADED: ("33",), Fate.DOWN: ("31", "1")}
-_SIGNS = {Fate.UNTOUCHED: "·", Fate.SURVIVES: "✅", Fate.DEGRADED: "⚠️", Fate.DOWN: "❌"}
+_WORDS = {
+    Impact.UNTOUCHED: "·",
+    Impact.SURVIVES: "survives",
+    Impact.DEGRADED: "",
+    Impact.DOWN: "DOWN",
+}
+_COLOURS = {Impact.SURVIVES: ("32",), Impact.DEGRADED: ("33",), Impact.DOWN: ("31", "1")}
+_SIGNS = {Impact.UNTOUCHED: "·", Impact.SURVIVES: "✅", Impact.DEGRADED: "⚠️", Impact.DOWN: "❌"}
 _GAP = "  "
 
 
@@ -35,11 +40,11 @@ def render_survivability_text(
 
 def survivability_summary(matrix: Survivability) -> str:
     """``9 workloads, 6 outages: 5 survive all, 3 are degraded by some, 1 is down in some.``"""
-    count = fates(matrix)
-    well = count[Fate.SURVIVES] + count[Fate.UNTOUCHED]
+    count = impacts(matrix)
+    well = count[Impact.SURVIVES] + count[Impact.UNTOUCHED]
     return (
         f"{len(matrix.rows)} workloads, {len(matrix.outages)} outages: {well} survive all, "
-        f"{count[Fate.DEGRADED]} lose replicas in some, {count[Fate.DOWN]} are down in some."
+        f"{count[Impact.DEGRADED]} lose replicas in some, {count[Impact.DOWN]} are down in some."
     )
 
 
@@ -54,7 +59,9 @@ def render_survivability_markdown(matrix: Survivability) -> str:
         )
         lines.append("|---" * (len(matrix.outages) + 1) + "|")
         for row in matrix.rows:
-            cells = [f"{_SIGNS[cell.fate]} {_escaped(_detail(cell))}".strip() for cell in row.cells]
+            cells = [
+                f"{_SIGNS[cell.impact]} {_escaped(_detail(cell))}".strip() for cell in row.cells
+            ]
             lines.append(f"| {_escaped(_name(row))} | " + " | ".join(cells) + " |")
         lines += ["", *(f"- {_escaped(text)}" for text in _legend(matrix))]
     lines += ["", *(f"- {_escaped(text)}" for text in _live(matrix))]
@@ -80,7 +87,7 @@ def render_survivability_json(matrix: Survivability) -> str:
                 "outages": [
                     {
                         "outage": outage.title,
-                        "fate": cell.fate,
+                        "fate": cell.impact,
                         "before": cell.before,
                         "lost": cell.lost,
                         "after": cell.after,
@@ -90,7 +97,7 @@ def render_survivability_json(matrix: Survivability) -> str:
             }
             for row in matrix.rows
         ],
-        "summary": {str(fate): count for fate, count in fates(matrix).items()},
+        "summary": {str(impact): count for impact, count in impacts(matrix).items()},
     }
     if matrix.live is not None:
         document["live"] = {
@@ -117,7 +124,7 @@ def _live(matrix: Survivability) -> Iterator[str]:
     if (live := matrix.live) is None:
         return
     certain = sum(one.certain for one in live.refused)
-    yield f"{live.tried} stand-ins tried in the clusters, {certain} refused."
+    yield f"{live.tried} failover placements tried in the clusters, {certain} refused."
     for one in live.refused:
         verb = "refused" if one.certain else "not sure"
         name = f"{kind_name(one.workload)} {object_name(one.workload)}"
@@ -128,16 +135,16 @@ def _live(matrix: Survivability) -> Iterator[str]:
 
 
 def _detail(cell: Cell) -> str:
-    if cell.fate is Fate.DEGRADED:
+    if cell.impact is Impact.DEGRADED:
         return f"-{cell.before - cell.after} of {cell.before}"
-    if cell.fate is Fate.SURVIVES:
+    if cell.impact is Impact.SURVIVES:
         return f"{cell.lost} moved" if cell.after == cell.before else f"{cell.after} run"
-    return "DOWN" if cell.fate is Fate.DOWN else ""
+    return "DOWN" if cell.impact is Impact.DOWN else ""
 
 
 def _words(cell: Cell) -> str:
     """``survives``, ``-2 of 4``, ``DOWN``; a dot where nothing of it ran there."""
-    return _WORDS[cell.fate] or _detail(cell)
+    return _WORDS[cell.impact] or _detail(cell)
 
 
 def _name(row: Row) -> str:
@@ -163,7 +170,7 @@ def _table(matrix: Survivability, width: int) -> list[str]:
     lines = [_line("", first, zip(headings, columns, strict=True))]
     for row, words in zip(matrix.rows, texts, strict=True):
         padded = [
-            _painted(word.ljust(room), cell.fate)
+            _painted(word.ljust(room), cell.impact)
             for word, room, cell in zip(words, columns, row.cells, strict=True)
         ]
         lines.append(_GAP.join([_name(row).ljust(first), *padded]).rstrip())
@@ -177,29 +184,29 @@ def _line(name: str, room: int, cells: Iterator[tuple[str, int]]) -> str:
 def _by_outage(matrix: Survivability) -> list[str]:
     lines = []
     for at, outage in enumerate(matrix.outages):
-        hit = [row for row in matrix.rows if row.cells[at].fate in (Fate.DEGRADED, Fate.DOWN)]
+        hit = [row for row in matrix.rows if row.cells[at].impact in (Impact.DEGRADED, Impact.DOWN)]
         lines.append(f"{_heading(outage)}: " + ("" if hit else "all survive"))
-        for row in sorted(hit, key=lambda r: (r.cells[at].fate is not Fate.DOWN, r.workload)):
+        for row in sorted(hit, key=lambda r: (r.cells[at].impact is not Impact.DOWN, r.workload)):
             cell = row.cells[at]
-            lines.append(f"  {_name(row)}  {_painted(_words(cell), cell.fate)}")
+            lines.append(f"  {_name(row)}  {_painted(_words(cell), cell.impact)}")
     return lines
 
 
 def _legend(matrix: Survivability) -> Iterator[str]:
-    if any(cell.fate is Fate.UNTOUCHED for row in matrix.rows for cell in row.cells):
-        yield f"{_WORDS[Fate.UNTOUCHED]}: nothing of it runs there"
+    if any(cell.impact is Impact.UNTOUCHED for row in matrix.rows for cell in row.cells):
+        yield f"{_WORDS[Impact.UNTOUCHED]}: nothing of it runs there"
     for outage in matrix.outages:
         if len(outage.clusters) > 1:
             yield f"{_heading(outage)}: {', '.join(outage.clusters)}"
     for outage in matrix.outages:
         if outage.remark:
             yield f"{_heading(outage)}: {outage.remark}"
-    if any(cell.fate is Fate.DEGRADED for row in matrix.rows for cell in row.cells):
+    if any(cell.impact is Impact.DEGRADED for row in matrix.rows for cell in row.cells):
         yield "-2 of 9: two of nine replicas would run nowhere"
 
 
-def _painted(text: str, fate: Fate) -> str:
-    return painted(text, *_COLOURS.get(fate, ()))
+def _painted(text: str, impact: Impact) -> str:
+    return painted(text, *_COLOURS.get(impact, ()))
 
 
 def _escaped(text: str) -> str:

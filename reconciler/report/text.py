@@ -151,8 +151,8 @@ def render_result(
         lines += style.wrapped("! ", f"DNS {zone}: {trouble}", 2, RED)
     for warning in result.warnings:
         lines += _warning(warning, style)
-    for error in result.errors:
-        lines += style.wrapped("! ", error, 2, ALARM)
+    for one in result.errors:
+        lines += style.wrapped("! ", str(one), 2, ALARM)
     if result.stopped:
         lines += style.wrapped("Stopped: ", result.stopped, 2, ALARM)
     if not with_plan:
@@ -180,8 +180,8 @@ def _notices(plan: Plan, style: Style) -> Iterator[str]:
     yield from _unreachable(plan, style)
     for violation in plan.violations:
         yield from style.wrapped("Stopped by a guard: ", str(violation), 2, ALARM)
-    for text in plan.despite_guards:
-        yield from style.wrapped("  ", text, 4)
+    for urgent in plan.despite_guards:
+        yield from style.wrapped("  ", str(urgent), 4)
     for error in plan.dns_errors:
         yield from style.wrapped("! ", error, 2, ALARM)
     for text in health_notices(plan):

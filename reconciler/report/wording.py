@@ -114,14 +114,14 @@ def staying_text(field: Staying) -> str:
     """``data.b stays: 2  (not in Git; owned by kubectl-create)``."""
     note = field.note + (f"; owned by {', '.join(field.managers)}" if field.managers else "")
     value = cut(value_text(field.value), _LONGEST_STAYING)
-    return f"{visible(field.path)} stays: {value}  ({visible(note)})"
+    return f"{field.path} stays: {value}  ({note})"
 
 
 def addition_text(field: Addition) -> str:
     """``data.b: 2  (kubectl-edit, 2026-11-28T10:00:00Z)``."""
     value = cut(value_text(field.value), _LONGEST_STAYING)
     by = ", ".join(filter(None, (*field.managers, field.time)))
-    return f"{visible(field.path)}: {value}  ({visible(by)})"
+    return f"{field.path}: {value}  ({by})"
 
 
 def cut(text: str, room: int) -> str:

@@ -58,7 +58,7 @@ class RunInputs(Struct, frozen=True):
     """What a run begins with.
 
     usual   the assignments if everything were well, and what they come to
-    mine    the clusters that this run plans; others are looked at where that matters
+    in_scope  the clusters that this run plans; others are looked at where that matters
     claimant  whose inventories are this run's
     servers  which API server each cluster was
     """
@@ -66,7 +66,7 @@ class RunInputs(Struct, frozen=True):
     state: DesiredState
     usual: tuple[Assignment, ...]
     rendering: Rendering
-    mine: frozenset[str]
+    in_scope: frozenset[str]
     claimant: Claimant
     commit: str = ""
     servers: Servers = Servers()
@@ -115,9 +115,9 @@ def decide_fleet(
     # Replicas are shared out over all clusters, what is spread stands in for others, and names
     # answer for all of them.
     everywhere = bool(shared_workloads(state) or spread_workloads(state)) or asks_for_records(state)
-    looked_at = [c for c in state.clusters if everywhere or c.name in fleet.mine]
-    others = {c.name for c in looked_at} - fleet.mine
-    seen, live, strangers = _look(
+    looked_at = [c for c in state.clusters if everywhere or c.name in fleet.in_scope]
+    others = {c.name for c in looked_at} - fleet.in_scope
+    seen, live, foreign_objects = _look(
         fleet,
         looked_at,
         availability.left_alone,
@@ -136,7 +136,9 @@ def decide_fleet(
         for w in (*shared_workloads(state), *spread_workloads(state))
     }
     answered = {one.cluster.name for one in seen if one.answers_for(moving)}
-    placing = place_workloads(state, availability, fleet.usual, live, answered, now, strangers)
+    placing = place_workloads(
+        state, availability, fleet.usual, live, answered, now, foreign_objects
+    )
     servers, moved = _servers(fleet, seen)
     servers |= returned
     known = {cluster.name for cluster in state.clusters}
@@ -216,8 +218,8 @@ def follow_decision(
     ``names``: this pod writes the DNS records, which all clusters answer to.
     """
     everywhere = names and asks_for_records(fleet.state)
-    looked_at = [c for c in fleet.state.clusters if everywhere or c.name in fleet.mine]
-    others = {c.name for c in looked_at} - fleet.mine
+    looked_at = [c for c in fleet.state.clusters if everywhere or c.name in fleet.in_scope]
+    others = {c.name for c in looked_at} - fleet.in_scope
     seen, live, _ = _look(fleet, looked_at, decision.left_alone, others, connect, progress)
     servers, moved = _servers(fleet, seen)
     decision = _with_what_stays(fleet, decision, seen, connect)
@@ -228,27 +230,29 @@ def _with_what_stays(
     fleet: RunInputs, decision: FleetDecision, seen: Sequence[MemberState], connect: Connect
 ) -> FleetDecision:
     """The decision with what stays in this run's clusters until it is ready elsewhere."""
-    mine = {one.cluster.name: one for one in seen if one.cluster.name in fleet.mine}
-    looked = {n: one.observation for n, one in mine.items() if one.observation is not None}
+    in_scope = {one.cluster.name: one for one in seen if one.cluster.name in fleet.in_scope}
+    observations = {
+        n: one.observation for n, one in in_scope.items() if one.observation is not None
+    }
     clusters = {cluster.name: cluster for cluster in fleet.state.clusters}
     sure = identified(connect, fleet.claimant, fleet.servers)
 
     def not_ready(workload: Workload, key: ObjectKey, name: str, due: int) -> str:
         if name in decision.doubtful:
             why = "the cluster looks unhealthy"
-        elif name in looked:
-            _, live = looked[name].members.get(key, (None, None))
+        elif name in observations:
+            _, live = observations[name].members.get(key, (None, None))
             if live is None and serves_at_once(workload.template):
                 # This run puts it there, and prunes only then.
                 return ""
             why = is_current(live, due)
-        elif name in mine or name in decision.left_alone:
-            why = str(decision.left_alone.get(name) or mine[name].absence)
+        elif name in in_scope or name in decision.left_alone:
+            why = str(decision.left_alone.get(name) or in_scope[name].absence)
         else:
             why = _state_elsewhere(sure, clusters[name], workload, key, due)
         return f"it is ready in {name}: {why}" if why else ""
 
-    here = {name: observation.members for name, observation in looked.items()}
+    here = {name: observation.members for name, observation in observations.items()}
     assignments, told = keep_until_ready(
         fleet.state, decision.assignments, here, not_ready, decision.tainted
     )
@@ -292,8 +296,8 @@ def _look(
         fleet.servers,
         lambda: progress.advance("observe"),
     )
-    live, strangers = live_workloads(fleet.state, fleet.usual, seen)
-    return seen, live, strangers
+    live, foreign_objects = live_workloads(fleet.state, fleet.usual, seen)
+    return seen, live, foreign_objects
 
 
 def _probe(

@@ -31,7 +31,7 @@ from reconciler.run.repository import read_repository, render_repository
 from reconciler.scheduler.capacity import own_count
 from reconciler.scheduler.model import Assignment
 from reconciler.scheduler.schedule import duplicated_count, schedule
-from reconciler.state.run_memory import recall_memory
+from reconciler.state.run_memory import load_run_memory
 
 
 def try_failover_targets(options: RunOptions) -> FailoverTargets:
@@ -59,7 +59,7 @@ def try_failover_targets(options: RunOptions) -> FailoverTargets:
         {},
         (),
         claimant,
-        recall_memory(options, connector, state.federation, claimant).known_servers,
+        load_run_memory(options, connector, state.federation, claimant).known_servers,
         lambda: None,
     )
     answers = in_parallel(

@@ -19,6 +19,7 @@ from reconciler.api.errors import (
     LeaseLost,
     NoMajority,
     ReconcileError,
+    RunError,
     StalePlan,
     UsageError,
     Violation,
@@ -38,8 +39,8 @@ from reconciler.dns.step import (
     withdrawals,
     write_records,
 )
+from reconciler.failover.availability import simulated_outages
 from reconciler.failover.cluster_health import Absence
-from reconciler.failover.simulate import simulated_outages
 from reconciler.federation.model import DesiredState, Federation
 from reconciler.git.owner import Claimant, Owner
 from reconciler.git.read import ReadSource
@@ -47,10 +48,10 @@ from reconciler.git.trust import LastApplied, check_trust
 from reconciler.inventory.observe import observe
 from reconciler.inventory.ownership import Servers, identified
 from reconciler.lock.run_lock import RunLock
-from reconciler.plan.assemble import HINT, assemble, hold_moved, unreachable_plan
+from reconciler.plan.assemble import HINT, assemble, hold_prunes_of_moved, unreachable_plan
 from reconciler.plan.guards import deletions_of
 from reconciler.plan.live_state import CONCURRENT_MEMBERS, MemberState, words_of
-from reconciler.plan.member_plan import MemberWork, PlanSettings, plan_member, rescue_of
+from reconciler.plan.member_plan import MemberWork, PlanSettings, failover_part, plan_member
 from reconciler.plan.model import (
     Action,
     Change,
@@ -59,14 +60,15 @@ from reconciler.plan.model import (
     Plan,
     RecordOutcome,
     RunResult,
+    Urgent,
     WithoutGit,
 )
 from reconciler.plan.replicas import (
-    as_it_comes,
+    expected_counts,
     replicas_in,
     replicas_now,
     replicas_to_be,
-    with_strangers,
+    with_foreign_objects,
     workload_rows,
 )
 from reconciler.render.render import Rendering
@@ -78,7 +80,7 @@ from reconciler.scheduler.model import Assignment
 from reconciler.scheduler.remarks import Unplaced, why_unplaced
 from reconciler.scheduler.schedule import schedule
 from reconciler.shard.decision import commit_of, decode_decision, encode_decision
-from reconciler.shard.round import PATIENCE_SECONDS, Round
+from reconciler.shard.round import WAIT_SECONDS, Round
 from reconciler.shard.split import shard_of
 from reconciler.state.kept_commit import keep_begun
 from reconciler.state.memory import FleetMemory
@@ -86,8 +88,8 @@ from reconciler.state.run_memory import (
     RunMemory,
     check_owner,
     in_host_cluster,
+    load_run_memory,
     open_store,
-    recall_memory,
     remember,
     remember_commit,
     uses_seats,
@@ -116,7 +118,7 @@ class Prepared(Struct, frozen=True):
     works: tuple[MemberWork, ...]
     placed: Mapping[ObjectKey, frozenset[str]]
     moving: Mapping[str, frozenset[ObjectKey]]
-    recall: RunMemory
+    run_memory: RunMemory
     repository: Repository
     connector: Connector
     connect: Connect
@@ -153,21 +155,21 @@ def make_plan(
     outages = simulated_outages(state, options.simulate_outages)
     usual = schedule(state)
     claimant = repository.claimant(take_over=options.take_over, clusters=options.clusters)
-    recall = recall_memory(options, connector, state.federation, claimant, start.store)
-    servers = recall.known_servers if not options.sandbox else Servers()
+    run_memory = load_run_memory(options, connector, state.federation, claimant, start.store)
+    servers = run_memory.known_servers if not options.sandbox else Servers()
     fleet = RunInputs(
         state,
         usual,
         render_repository(state, usual),
-        _mine(options, state),
+        _clusters_in_scope(options, state),
         claimant,
         repository.commit(),
         servers,
     )
     connect = Connections(connector).member
-    begun = recall.memory.begun
-    distrust = check_trust(repository.source, LastApplied.of(recall.memory.commit), begun)
-    without_git = git_silence(repository.source, recall.memory, now)
+    begun = run_memory.memory.begun
+    distrust = check_trust(repository.source, LastApplied.of(run_memory.memory.commit), begun)
+    without_git = git_silence(repository.source, run_memory.memory, now)
     names = False
     if published:
         # A repeated pod 0 writes the names that its forerunner may have left unwritten.
@@ -175,22 +177,22 @@ def make_plan(
         decision = decode_decision(published, usual)
         decided = follow_decision(fleet, decision, connect, progress, names=names)
     else:
-        decided = decide_fleet(fleet, recall.memory, outages, connect, now, progress)
-    memory = decided.memory or recall.memory
+        decided = decide_fleet(fleet, run_memory.memory, outages, connect, now, progress)
+    memory = decided.memory or run_memory.memory
     if not published:
         memory = replace(memory, silent_since=without_git.since if without_git else 0.0)
-    recall = replace(recall, memory=memory, servers=decided.servers)
+    run_memory = replace(run_memory, memory=memory, servers=decided.servers)
     untold: list[str] = []
     if lock and lock.round and not published:
-        recall, untold = keep_begun(
-            recall,
+        run_memory, untold = keep_begun(
+            run_memory,
             repository.source,
             connector,
             state.federation,
             fleet.commit,
             seat=connector.seat,
         )
-        recall = _announce(lock.round, fleet, decided, recall)
+        run_memory = _announce(lock.round, fleet, decided, run_memory)
     rendering = fleet.rendering
     if decided.decision.assignments != usual:
         try:
@@ -198,7 +200,7 @@ def make_plan(
         except BadInput:
             if lock:
                 # Or no grace period would ever end while the fault is there.
-                remember(recall)
+                remember(run_memory)
             raise
     placed = _placed(rendering)
     # One pod of many writes the names that all clusters answer to.
@@ -208,12 +210,12 @@ def make_plan(
             state,
             _either(_placed(fleet.rendering), placed),
             decided.seen,
-            # With action None an outage is only told of.
+            # With action None an outage is only reported.
             {} if state.federation.failover.action == "None" else decided.decision.down,
-            returning_records(state, usual, decided.live, recall.memory.returning),
+            returning_records(state, usual, decided.live, run_memory.memory.returning),
             connect,
             connector,
-            _owners(recall.owner, claimant, decided.seen),
+            _owners(run_memory.owner, claimant, decided.seen),
             simulated=options.sandbox,
             take_over=options.take_over,
         )
@@ -221,9 +223,13 @@ def make_plan(
     planned = _plan_all(fleet, decided, rendering, absent, options, now, progress)
     unreachable = [w for w in planned if isinstance(w, ClusterPlan)]
     usually = _placed(fleet.rendering)
-    found = [_forgiving(work, usually) for work in planned if isinstance(work, MemberWork)]
-    works = hold_moved(found, unreachable, placed)
-    live = with_strangers(decided.live, {w.cluster.name: w.strangers for w in works})
+    found = [
+        _tolerate_failover_refusals(work, usually)
+        for work in planned
+        if isinstance(work, MemberWork)
+    ]
+    works = hold_prunes_of_moved(found, unreachable, placed)
+    live = with_foreign_objects(decided.live, {w.cluster.name: w.foreign_objects for w in works})
     lost = decided.decision.lost
     before = replicas_now(live, replicas_in(fleet.rendering), lost)
     after = replicas_to_be(rendering, live, lost, {w.cluster.name: w.left for w in works})
@@ -234,7 +240,7 @@ def make_plan(
         workload_rows(
             decided.decision.assignments,
             before,
-            as_it_comes(after, before, [work.plan for work in works]),
+            expected_counts(after, before, [work.plan for work in works]),
             decided.answered | lost,
         ),
         placed,
@@ -244,8 +250,8 @@ def make_plan(
             *distrust,
             *untold,
             *start.warnings,
-            *recall.warnings,
-            *sorted(set(connector.told)),
+            *run_memory.warnings,
+            *sorted(set(connector.remarks)),
             *decided.warnings,
             *absent.warnings(),
         ],
@@ -256,14 +262,14 @@ def make_plan(
     moving = _moving(usual, decided.decision.assignments)
     plan = replace(with_records(plan, records), without_git=without_git)
     if plan.violations:
-        told = _despite_guards(works, moving, withdrawals(records))
-        plan = replace(plan, despite_guards=tuple(told))
+        despite = _despite_guards(works, moving, withdrawals(records))
+        plan = replace(plan, despite_guards=tuple(despite))
     return Prepared(
         plan,
         tuple(works),
         placed,
         moving,
-        recall,
+        run_memory,
         repository,
         connector,
         connect,
@@ -303,12 +309,12 @@ def _moving(
     return {name: frozenset(keys) for name, keys in found.items()}
 
 
-def _mine(options: RunOptions, state: DesiredState) -> frozenset[str]:
+def _clusters_in_scope(options: RunOptions, state: DesiredState) -> frozenset[str]:
     """The clusters that this run plans: all, unless --cluster or --shard says otherwise."""
     names = frozenset(cluster.name for cluster in state.clusters)
     shard = shard_of(options)
-    mine = shard.clusters_of(names) if shard else names
-    return mine & set(options.clusters) if options.clusters else mine
+    in_scope = shard.clusters_of(names) if shard else names
+    return in_scope & set(options.clusters) if options.clusters else in_scope
 
 
 def _plan_all(
@@ -327,7 +333,7 @@ def _plan_all(
         take_over=options.take_over,
         checked=lambda count: progress.advance("compare", count),
     )
-    seen = [one for one in decided.seen if one.cluster.name in fleet.mine]
+    seen = [one for one in decided.seen if one.cluster.name in fleet.in_scope]
     progress.phase("compare", sum(len(rendering.objects[s.cluster.name]) for s in seen))
     return in_parallel(
         lambda one: _plan_one(one, rendering, absent, fleet.state, settings),
@@ -337,13 +343,13 @@ def _plan_all(
 
 
 def _announce(
-    shared: Round, fleet: RunInputs, decided: FleetOutlook, recall: RunMemory
+    shared: Round, fleet: RunInputs, decided: FleetOutlook, run_memory: RunMemory
 ) -> RunMemory:
     """Remember what was decided, and only then let the other pods act upon it."""
-    errors, recall = remember(recall)
+    errors, run_memory = remember(run_memory)
     _stop_what_is_not_remembered(errors, bool(decided.decision.moves or decided.decision.down))
     shared.publish(encode_decision(decided.decision, fleet.usual))
-    return replace(recall, warnings=(*recall.warnings, *errors))
+    return replace(run_memory, warnings=(*run_memory.warnings, *map(str, errors)))
 
 
 def open_memory(options: RunOptions) -> tuple[MemoryStore, Remembered, tuple[str, ...]]:
@@ -444,7 +450,7 @@ def _decision_of(shared: Round, connector: Connector) -> bytes:
     if shared.shard.decides:
         # A pod that is repeated stays with what its forerunner decided.
         return shared.decision()
-    return shared.await_decision(_patience(connector))
+    return shared.await_decision(_timeout(connector))
 
 
 def apply_plan(
@@ -470,18 +476,22 @@ def apply_plan(
     if plan.simulated_outages:
         raise UsageError("a simulated outage can only be planned", hint="add --plan")
     # What was decided is remembered before it is acted upon: a run that dies has not forgotten.
-    errors, recall = remember(prepared.recall)
-    rescues = prepared.records and any(write.rescue for write in prepared.records.writes)
-    _stop_what_is_not_remembered(errors, bool(plan.moves or prepared.moving or rescues))
+    errors, run_memory = remember(prepared.run_memory)
+    failover_writes = prepared.records and any(
+        write.failover_part for write in prepared.records.writes
+    )
+    _stop_what_is_not_remembered(errors, bool(plan.moves or prepared.moving or failover_writes))
     violations = (*plan.violations, *_guards_of_others(prepared))
     if violations:
-        done, undone = _rescue(prepared, stopped) if unattended else ([], [])
-        others = [WordedViolation(text=text) for text in (*errors, *undone)]
-        raise GuardViolation((*violations, *others), done=done, hint=plan.violation_hint or HINT)
+        done, undone = _apply_failover_part(prepared, stopped) if unattended else ([], [])
+        forgotten = [WordedViolation(text=str(one), about=one.subject) for one in errors]
+        raise GuardViolation(
+            (*violations, *forgotten, *undone), done=done, hint=plan.violation_hint or HINT
+        )
     untold: list[str] = []
     if prepared.round is None:
-        recall, untold = keep_begun(
-            recall,
+        run_memory, untold = keep_begun(
+            run_memory,
             prepared.repository.source,
             prepared.connector,
             prepared.federation,
@@ -511,7 +521,7 @@ def apply_plan(
         well, trouble = _ended(prepared.round, well=well)
         errors += trouble
     if well:
-        errors += remember_commit(recall, plan.commit, time.time())
+        errors += remember_commit(run_memory, plan.commit, time.time())
     return replace(result, errors=(*result.errors, *errors)) if errors else result
 
 
@@ -526,50 +536,50 @@ def _guards_of_others(prepared: Prepared) -> list[Violation]:
     shared.tell_guards([str(one) for one in plan.violations])
     if plan.violations or not deletions_of([change for _, change in plan.writes()]):
         return []
-    told = shared.await_guards(_patience(prepared.connector))
-    return [WordedViolation(text=text) for text in told]
+    return [*shared.await_guards(_timeout(prepared.connector))]
 
 
-def _patience(connector: Connector) -> float:
+def _timeout(connector: Connector) -> float:
     """For how many seconds a pod waits for others."""
     seconds_left: Callable[[], float] = dict(connector.settings)["seconds_left"]
-    return min(PATIENCE_SECONDS, seconds_left())
+    return min(WAIT_SECONDS, seconds_left())
 
 
 def _despite_guards(
     works: Sequence[MemberWork],
     moving: Mapping[str, frozenset[ObjectKey]],
     names: DnsPlan | None,
-) -> list[str]:
-    """What ``_rescue`` would do, and which moves wait for the guard."""
-    goes: list[str] = []
-    waits: list[str] = []
+) -> list[Urgent]:
+    """What ``_apply_failover_part`` would do, and then which moves wait for the guard."""
+    found: list[Urgent] = []
     for work in works:
-        rescued = {change.key for change in rescue_of(work, moving).plan.changes}
+        in_failover_part = {change.key for change in failover_part(work, moving).plan.changes}
         for change in work.plan.changes:
             if (
                 change.key in moving.get(work.cluster.name, ())
                 and change.action is not Action.FAILED
             ):
-                told = f"{change.action} {change.key} in {work.cluster.name}"
-                (goes if change.key in rescued else waits).append(told)
-    goes += [f"DNS {record['name']} {record['type']}" for record in names.changes] if names else []
-    lines = [f"goes on all the same where nobody is asked: {text}" for text in goes]
-    return lines + [f"waits, as it is more than a move: {text}" for text in waits]
+                what, waits = f"{change.action} {change.key}", change.key not in in_failover_part
+                found.append(Urgent(what, work.cluster.name, waits))
+    found += [Urgent(f"DNS {one['name']} {one['type']}") for one in names.changes] if names else []
+    return sorted(found, key=lambda one: one.waits)
 
 
-def _stop_what_is_not_remembered(errors: Sequence[str], acts: bool) -> None:
+def _stop_what_is_not_remembered(errors: Sequence[RunError], acts: bool) -> None:
     """Raises ReconcileError where a run ``acts`` on an outage, or on its end, that it could not
     remember: the next one would begin the same grace period anew, and take it back."""
     if errors and acts:
         raise ReconcileError(
-            f"{'; '.join(errors)}; this run would move workloads or DNS names by it, so nothing "
-            "was written",
+            f"{'; '.join(map(str, errors))}; this run would move workloads or DNS names by it, so "
+            "nothing was written",
             hint="make the memory writable, or keep it elsewhere, with --state",
+            subject="; ".join(one.subject for one in errors),
         )
 
 
-def _rescue(prepared: Prepared, stopped: Callable[[], str]) -> tuple[list[str], list[str]]:
+def _apply_failover_part(
+    prepared: Prepared, stopped: Callable[[], str]
+) -> tuple[list[str], list[WordedViolation]]:
     """Only what an outage asks for: DNS records leave what is down, and others take over what it
     ran. What was done and what was not, for people."""
     from reconciler.apply.fleet import apply_to_fleet
@@ -577,16 +587,19 @@ def _rescue(prepared: Prepared, stopped: Callable[[], str]) -> tuple[list[str], 
     records = write_records(withdrawals(prepared.records), prepared.connector, stopped)
     if prepared.round and prepared.round.shard.decides:
         prepared.round.tell_names("a guard stops shard 0")
-    works = [rescue_of(work, prepared.moving) for work in prepared.works]
+    works = [failover_part(work, prepared.moving) for work in prepared.works]
     plan = replace(prepared.plan, clusters=tuple(work.plan for work in works), violations=())
     outcomes: tuple[Outcome, ...] = ()
     if any(cluster.changes for cluster in plan.clusters):
         outcomes = apply_to_fleet(plan, works, prepared.placed, stopped=stopped).outcomes
-    undone = [f"DNS {r.name} {r.type}: {r.message}" for r in records if r.status != "done"]
-    undone += [f"{o.cluster}: {o.key}: {o.message}" for o in outcomes if o.status != "done"]
+    undone = [(f"DNS {r.name} {r.type}", r.message) for r in records if r.status != "done"]
+    undone += [(f"{o.cluster}: {o.key}", o.message) for o in outcomes if o.status != "done"]
     did = [f"{r.name} {r.type}" for r in records if r.status == "done"]
     did += [f"{o.key} in {o.cluster}" for o in outcomes if o.status == "done"]
-    return did, [f"not done for what is down: {text}" for text in undone]
+    return did, [
+        WordedViolation(text=f"not done for what is down: {what}: {why}", about=f"not done: {what}")
+        for what, why in undone
+    ]
 
 
 def _names_of(prepared: Prepared, records: Sequence[RecordOutcome]) -> Callable[[], str]:
@@ -595,7 +608,7 @@ def _names_of(prepared: Prepared, records: Sequence[RecordOutcome]) -> Callable[
     if not asks_for_records(prepared.state):
         return lambda: ""
     if shared and not shared.shard.decides:
-        return lambda: shared.await_names(_patience(prepared.connector))
+        return lambda: shared.await_names(_timeout(prepared.connector))
     undone = [f"DNS {r.name} {r.type}: {r.message}" for r in records if r.status != "done"]
     failed = "; ".join([*prepared.plan.dns_errors, *undone][:3])
     if shared:
@@ -603,12 +616,13 @@ def _names_of(prepared: Prepared, records: Sequence[RecordOutcome]) -> Callable[
     return lambda: failed
 
 
-def _ended(shared: Round, *, well: bool) -> tuple[bool, list[str]]:
+def _ended(shared: Round, *, well: bool) -> tuple[bool, list[RunError]]:
     """Whether all pods have ended well, as far as this one can tell; what hinders it."""
     try:
         return shared.end(well=well).all_well, []
     except ReconcileError as error:
-        return False, [f"the other shards could not be told that this one has ended: {error}"]
+        text = "the other shards could not be told that this one has ended"
+        return False, [RunError(f"{text}: {error}", about=text)]
 
 
 def _check_names(state: DesiredState, names: Sequence[str]) -> None:
@@ -641,14 +655,14 @@ def _connector(options: RunOptions, state: DesiredState) -> Connector:
 
 
 def _placed(rendering: Rendering) -> dict[ObjectKey, frozenset[str]]:
-    homes: dict[ObjectKey, set[str]] = {}
+    placed_in: dict[ObjectKey, set[str]] = {}
     for name, objects in rendering.objects.items():
         for desired in objects:
-            homes.setdefault(desired.key, set()).add(name)
+            placed_in.setdefault(desired.key, set()).add(name)
             if not desired.key.namespace:
                 # The member's discovery tells whether it is namespaced; here both are remembered.
-                homes.setdefault(desired.key.with_namespace, set()).add(name)
-    return {key: frozenset(names) for key, names in homes.items()}
+                placed_in.setdefault(desired.key.with_namespace, set()).add(name)
+    return {key: frozenset(names) for key, names in placed_in.items()}
 
 
 def _plan_one(
@@ -678,13 +692,17 @@ def _plan_one(
     return replace(work, plan=replace(work.plan, requests=one.member.requests))
 
 
-def _forgiving(work: MemberWork, usual: Mapping[ObjectKey, frozenset[str]]) -> MemberWork:
-    """What a cluster refuses of that which it only stands in for fails there, and stops nobody."""
+def _tolerate_failover_refusals(
+    work: MemberWork, usual: Mapping[ObjectKey, frozenset[str]]
+) -> MemberWork:
+    """What a cluster refuses of objects that only a failover placed there does not stop the run."""
 
-    def at_home(changes: Sequence[Change]) -> tuple[Change, ...]:
+    def usually_here(changes: Sequence[Change]) -> tuple[Change, ...]:
         return tuple(c for c in changes if work.cluster.name in usual.get(c.key, ()))
 
-    return replace(work, invalid=at_home(work.invalid), homeless=at_home(work.homeless))
+    return replace(
+        work, invalid=usually_here(work.invalid), unservable=usually_here(work.unservable)
+    )
 
 
 def _either(

@@ -55,7 +55,7 @@ def _of_overrides(
         if a.workload in workloads
     ]
     clusters = {cluster.name: cluster for cluster in state.clusters}
-    told = set()
+    reported = set()
     for name, objects in render(state, everywhere).objects.items():
         for desired in objects:
             workload = workloads[desired.key]
@@ -63,9 +63,9 @@ def _of_overrides(
             for fault in _faults(desired.body, schemas):
                 pointer = join_pointer(fault.steps)
                 place = place_of(workload, clusters[name], pointer)
-                if (fault.steps, fault.twice) in known or (place, pointer) in told:
+                if (fault.steps, fault.twice) in known or (place, pointer) in reported:
                     continue
-                told.add((place, pointer))
+                reported.add((place, pointer))
                 wrong = fault.twice or f"the value is {kind_of(fault.value)}"
                 hint = QUOTE_IT if fault.expected == "text" and not fault.twice else ""
                 message = f"{pointer} of {desired.key} in {name}: {wrong}"

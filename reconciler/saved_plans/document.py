@@ -51,7 +51,7 @@ class Origin:
     rules: Sequence[Document] = field(default=(), repr=False)
 
     @property
-    def vouched(self) -> bool:
+    def pinned_by_commit(self) -> bool:
         """Whether the commit says exactly what was read."""
         return bool(self.commit) and not self.uncommitted
 
@@ -80,7 +80,7 @@ def as_saved(plan: Plan, origin: Origin, options: RunOptions, seal: Seal) -> Sav
         "ref": origin.ref,
         "commit": origin.commit,
         "uncommitted": list(origin.uncommitted),
-        "rules": {} if origin.vouched else _digests(origin.rules, digester),
+        "rules": {} if origin.pinned_by_commit else _digests(origin.rules, digester),
     }
     touched = {
         cluster.name: {

@@ -48,6 +48,7 @@ def save_plan(file: Path, prepared: Prepared, options: RunOptions) -> SavedPlan:
         raise ReconcileError(
             f"the plan was not saved: it has {len(text)} bytes, {MAX_BYTES} at most",
             hint="plan fewer clusters at once, with --cluster",
+            subject="the plan is too large to be saved",
         )
     try:
         _write(file, text)
@@ -96,11 +97,11 @@ def read_plan(file: Path) -> SavedPlan:
         raise ReconcileError(f"{file} is no saved plan: {error}", hint=ANEW) from None
     if fault:
         where = json_path(tuple(fault.instance_path))
-        raise ReconcileError(f"{file}: {where}: {_told(fault)}", hint=ANEW)
+        raise ReconcileError(f"{file}: {where}: {_fault_text(fault)}", hint=ANEW)
     return SavedPlan(document)
 
 
-def _told(fault: Any) -> str:
+def _fault_text(fault: Any) -> str:
     message = str(fault.message)
     return message if len(message) <= 200 else f"{message[:200]}…"
 
@@ -118,7 +119,7 @@ def _validator() -> Any:
 
 def _unknowable(plan: Plan, origin: Origin) -> str:
     """Why nothing but Secrets' values would tell whether the plan is the same; empty: it is."""
-    if origin.vouched:
+    if origin.pinned_by_commit:
         return ""
     hidden = sorted(
         {
@@ -134,7 +135,7 @@ def _unknowable(plan: Plan, origin: Origin) -> str:
     files = ", ".join(origin.uncommitted[:_SHOWN])
     return (
         f"only its values tell whether {names} is still the same, and those are in no plan; no "
-        + (f"commit vouches for {files}" if files else "Git commit vouches for the files")
+        + (f"commit contains {files}" if files else "Git commit contains the files")
     )
 
 

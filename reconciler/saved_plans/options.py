@@ -67,14 +67,14 @@ def _differing(saved: SavedPlan, options: RunOptions) -> Iterator[str]:
     now = options_document(options)
     for name, flag in _flags():
         if before[name] != now[name]:
-            yield f"{flag} {_told(before[name])}, here {_told(now[name])}"
+            yield f"{flag} {_value_text(before[name])}, here {_value_text(now[name])}"
     then, here = saved.document["source"]["repository"], without_password(options.repo)
     # A directory may lie elsewhere on another machine; its commit tells whether it is the same.
     if (is_url(then) or is_url(here)) and then != here:
         yield f"--repo {then}, here {here}"
 
 
-def _told(value: Any) -> str:
+def _value_text(value: Any) -> str:
     if isinstance(value, list):
         return ", ".join(value) or "not given"
     if isinstance(value, bool) or value is None:

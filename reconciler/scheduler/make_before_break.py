@@ -101,12 +101,12 @@ def starting(
         return assignment, []
     most = -(-sum(leaving.values()) // len(new)) if shared else max(leaving.values())
     grown = {name: most for name in new if most > (counts[name] or own)}
-    told = [
+    texts = [
         f"{assignment.workload.namespaced_name}: starts in {name} with {most}, as many as it has "
         f"in {', '.join(sorted(leaving))}, which it leaves"
         for name in grown
     ]
-    return replace(assignment, replicas={**counts, **grown}), told
+    return replace(assignment, replicas={**counts, **grown}), texts
 
 
 def _wait(assignment: Assignment, name: str, count: int, wanted: int) -> str:
@@ -145,7 +145,7 @@ def return_limits(
     for assignment in assignments:
         here = asked.get(assignment.workload, {})
         serving = ready.get(assignment.workload, {})
-        stand_ins = sum(
+        extra = sum(
             max(0, min(count, serving.get(c, 0)) - (assignment.replicas.get(c) or 0))
             for c, count in here.items()
         )
@@ -154,8 +154,8 @@ def return_limits(
             now = here.get(name, 0)
             if wanted is None or wanted <= now:
                 continue
-            moved = min(wanted - now, stand_ins)
-            stand_ins -= moved
+            moved = min(wanted - now, extra)
+            extra -= moved
             granted = wanted - now - max(0, moved - left)
             left -= min(moved, left)
             if now + granted < wanted:

@@ -30,22 +30,22 @@ def remarks(state: DesiredState, assignments: Sequence[Assignment]) -> list[str]
 def separations(state: DesiredState, usual: Sequence[Assignment]) -> list[str]:
     """What does not go everywhere where it is needed, if everything is well: autoscalers and what
     they scale, Namespaces and what lies in them, what Pods need and the workloads that name it."""
-    homes = {a.workload: {n for n in a.replicas if n not in a.leaving} for a in usual}
+    placed_in = {a.workload: {n for n in a.replicas if n not in a.leaving} for a in usual}
     return [
-        *_of_autoscalers(state, homes),
-        *_of_namespaces(state, homes),
+        *_of_autoscalers(state, placed_in),
+        *_of_namespaces(state, placed_in),
         *unmet_needs(state, usual),
     ]
 
 
-def _of_autoscalers(state: DesiredState, homes: Mapping[ObjectKey, set[str]]) -> Iterator[str]:
+def _of_autoscalers(state: DesiredState, placed_in: Mapping[ObjectKey, set[str]]) -> Iterator[str]:
     scaled = {scaled_as(w.key): w for w in state.workloads}
     for scaler in state.workloads:
         target = scale_target(scaler.template)
         workload = scaled.get(target) if target else None
         if workload is None:
             continue
-        here, there = homes[scaler.key], homes[workload.key]
+        here, there = placed_in[scaler.key], placed_in[workload.key]
         if alone := sorted(there - here):
             yield _at(
                 scaler,
@@ -60,12 +60,12 @@ def _of_autoscalers(state: DesiredState, homes: Mapping[ObjectKey, set[str]]) ->
             )
 
 
-def _of_namespaces(state: DesiredState, homes: Mapping[ObjectKey, set[str]]) -> Iterator[str]:
+def _of_namespaces(state: DesiredState, placed_in: Mapping[ObjectKey, set[str]]) -> Iterator[str]:
     spaces = {w.key.name: w for w in state.workloads if w.key.group_kind == ("", "Namespace")}
     outside: dict[str, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
     for workload in state.workloads:
         space = spaces.get(workload.key.namespace)
-        for name in homes[workload.key] - homes[space.key] if space else ():
+        for name in placed_in[workload.key] - placed_in[space.key] if space else ():
             outside[workload.key.namespace][name].append(str(workload.key))
     for namespace, clusters in sorted(outside.items()):
         for name, keys in sorted(clusters.items()):
@@ -78,15 +78,15 @@ def _of_namespaces(state: DesiredState, homes: Mapping[ObjectKey, set[str]]) -> 
 
 def unmet_needs(state: DesiredState, usual: Sequence[Assignment]) -> Iterator[str]:
     """Workloads that may go where something of Git that they need does not, with their line."""
-    homes = {a.workload: {n for n in a.replicas if n not in a.leaving} for a in usual}
-    may_go = {a.workload: {*homes[a.workload], *a.spare} for a in usual}
+    placed_in = {a.workload: {n for n in a.replicas if n not in a.leaving} for a in usual}
+    may_go = {a.workload: {*placed_in[a.workload], *a.spare} for a in usual}
     workloads = {w.key: w for w in state.workloads}
     for key, needed in sorted(needs_in(state).items()):
         lacking: dict[str, list[str]] = defaultdict(list)
         for one in sorted(needed):
             # Of homes without the Namespace, ``_of_namespaces`` tells.
-            told = homes[key] if one.kind == "Namespace" else set()
-            for name in may_go[key] - may_go[one] - told:
+            named = placed_in[key] if one.kind == "Namespace" else set()
+            for name in may_go[key] - may_go[one] - named:
                 lacking[name].append(str(one))
         by_needs: dict[str, list[str]] = defaultdict(list)
         for name, missing in sorted(lacking.items()):

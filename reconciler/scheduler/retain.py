@@ -54,27 +54,27 @@ def keep_until_ready(
     for cluster, workloads in sorted(leaving.items()):
         kept = {w.key for w, _ in workloads if cluster in closed(w)}
         waits: dict[ObjectKey, str] = {}
-        homeless: dict[ObjectKey, str] = {}
+        unassigned: dict[ObjectKey, str] = {}
         for workload, key in workloads:
             if workload.key in kept:
                 continue
-            homes = {n: c for n, c in wanted[workload.key].replicas.items() if c != 0}
-            if not homes:
-                homeless[key] = leave_reason(wanted[workload.key], cluster)
+            placed_in = {n: c for n, c in wanted[workload.key].replicas.items() if c != 0}
+            if not placed_in:
+                unassigned[key] = leave_reason(wanted[workload.key], cluster)
                 continue
-            states = (not_ready(workload, key, n, _due(workload, c)) for n, c in homes.items())
+            states = (not_ready(workload, key, n, _due(workload, c)) for n, c in placed_in.items())
             if why := next(filter(None, states), ""):
                 waits[key] = why
-        spaces = {_space(key) for key in (*waits, *homeless)}
+        spaces = {_space(key) for key in (*waits, *unassigned)}
         spaces |= {_space(a.workload) for a in assignments if cluster in a.leaving}
         for workload, key in workloads:
             # What a workload needs goes with it, and not before.
             together = bool(spaces) and (not _space(key) or _space(key) in spaces)
             if workload.key in kept:
                 _keep(found, workload, cluster, leaving=False)
-            elif key in waits or key in homeless or together:
+            elif key in waits or key in unassigned or together:
                 _keep(found, workload, cluster, leaving=True)
-        told += _words(cluster, waits, homeless)
+        told += _words(cluster, waits, unassigned)
     return with_namespaces(state, [found[a.workload] for a in assignments]), told
 
 
@@ -118,8 +118,8 @@ def _closed(
                 continue
             one = eligible(target, clusters, tainted)
             barred |= one.closed
-            mine = {*one.names, *one.closed}
-            allowed = mine if allowed is None else allowed & mine
+            possible = {*one.names, *one.closed}
+            allowed = possible if allowed is None else allowed & possible
         return barred & (allowed or set())
 
     return closed
@@ -151,11 +151,11 @@ def _space(key: ObjectKey) -> str:
 
 
 def _words(
-    cluster: str, waits: Mapping[ObjectKey, str], homeless: Mapping[ObjectKey, str]
+    cluster: str, waits: Mapping[ObjectKey, str], unassigned: Mapping[ObjectKey, str]
 ) -> list[str]:
     told = []
     reasons: dict[str, list[ObjectKey]] = defaultdict(list)
-    for key, why in sorted(homeless.items()):
+    for key, why in sorted(unassigned.items()):
         reasons[why].append(key)
     for why, keys in sorted(reasons.items()):
         told.append(

@@ -37,12 +37,12 @@ def schedule(state: DesiredState, view: FleetView | None = None) -> tuple[Assign
     room = FreeCapacity({c.name: c.capacity for c in state.clusters if c.capacity is not None})
     # Divided ones take what the duplicated leave.
     ordered = sorted(state.workloads, key=lambda w: (w.replicas.mode != "Duplicated", w.key))
-    homes = _Homes(clusters, view)
-    found = [_assign(workload, clusters, view, room, homes) for workload in ordered]
+    allowed = _AllowedClusters(clusters, view)
+    found = [_assign(workload, clusters, view, room, allowed) for workload in ordered]
     return with_namespaces(state, sorted(found, key=lambda assignment: assignment.workload))
 
 
-class _Homes:
+class _AllowedClusters:
     """The clusters that targets may use, found once for each: many workloads share a Placement."""
 
     def __init__(self, clusters: Mapping[str, Cluster], view: FleetView) -> None:
@@ -72,32 +72,32 @@ def _assign(
     clusters: Mapping[str, Cluster],
     view: FleetView,
     room: FreeCapacity,
-    homes: _Homes,
+    allowed: _AllowedClusters,
 ) -> Assignment:
     if workload.target is None:
         return Assignment(workload.key, {})
     if workload.follows:
         return Assignment(workload.key, {}, placed_by=workload.target.placed_by)
     here = view.present.get(workload.key, {})
-    names, left_out = homes.of(workload.target, here)
-    closed = homes.closed(workload.target)
+    names, left_out = allowed.of(workload.target, here)
+    closed = allowed.closed(workload.target)
     if workload.namespace_placement is not None:
-        inside, _ = homes.of(workload.namespace_placement, here)
-        closed |= homes.closed(workload.namespace_placement)
+        inside, _ = allowed.of(workload.namespace_placement, here)
+        closed |= allowed.closed(workload.namespace_placement)
         for name in set(names) - set(inside):
             left_out[name] = f"FederatedNamespace {workload.key.namespace} does not go there"
         names = [name for name in names if name in inside]
     text = f"{workload.key.namespace}/{workload.key.name}"
     rules = workload.target.spread
-    likings = {name: affinity_score(workload.target, clusters[name]) for name in names if rules}
+    affinities = {name: affinity_score(workload.target, clusters[name]) for name in names if rules}
     gone = view.unavailable_for(workload.key)
-    kept, crowded, warnings = spread(names, rules, clusters, gone, text, likings)
+    kept, crowded, warnings = spread(names, rules, clusters, gone, text, affinities)
     left_out |= crowded
     most = {name: here[name] for name in closed if name in here}
     replicas, shortfall = _replicas(workload, kept, clusters, gone, view, room, most)
     # What would run there but for the outage must not look abandoned.
     if gone:
-        usual, _, _ = spread(names, rules, clusters, (), text, likings)
+        usual, _, _ = spread(names, rules, clusters, (), text, affinities)
         for name in (n for n in usual if n in gone):
             left_out.pop(name, None)
             if name not in replicas:

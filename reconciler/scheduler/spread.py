@@ -15,11 +15,11 @@ def spread(
     clusters: Mapping[str, Cluster],
     avoid: Collection[str],
     key: str,
-    likings: Mapping[str, int] | None = None,
+    affinities: Mapping[str, int] | None = None,
 ) -> tuple[list[str], dict[str, str], list[str]]:
     """The clusters kept, the reasons for those left out, and warnings about minima not reached.
 
-    Groups with the better liked clusters come first (``likings``: cluster -> weight). Equal ones
+    Groups with the better liked clusters come first (``affinities``: cluster -> weight). Equal ones
     are ranked by a hash of group and workload (rendezvous hashing): every workload spreads
     differently, and a new group changes the choice only where it ranks among the best. Groups
     without any cluster outside ``avoid`` (those that are down) come last.
@@ -30,7 +30,7 @@ def spread(
         for name in kept:
             groups[_group(clusters[name], rule.by)].append(name)
         live = {g for g, members in groups.items() if not set(members) <= set(avoid)}
-        best = {g: max((likings or {}).get(n, 0) for n in groups[g]) for g in groups}
+        best = {g: max((affinities or {}).get(n, 0) for n in groups[g]) for g in groups}
         order = {g: (g not in live, -best[g], -rank(key, g), g) for g in groups}
         ranked = sorted(groups, key=order.__getitem__)
         chosen = ranked[: rule.max_groups] if rule.max_groups is not None else ranked

@@ -40,23 +40,23 @@ class Journal:
         self.stuck_after = stuck_after
         self._clock = clock
         self._lock = threading.Lock()
-        self._standing = ProcessHealth()
+        self._health = ProcessHealth()
 
     @property
-    def standing(self) -> ProcessHealth:
-        return self._standing
+    def process_health(self) -> ProcessHealth:
+        return self._health
 
     def begin(self) -> None:
         """A run begins."""
         with self._lock:
-            self._standing = replace(self._standing, running_since=self._clock())
+            self._health = replace(self._health, running_since=self._clock())
 
     def end(self, outcome: OutcomeName, problem: str = "") -> None:
         """It ended; ``problem`` is why there was no result at all, or empty."""
         with self._lock:
-            was, now = self._standing, self._clock()
+            was, now = self._health, self._clock()
             began = was.running_since if was.running_since is not None else now
-            self._standing = ProcessHealth(
+            self._health = ProcessHealth(
                 {**was.counts, outcome: was.counts.get(outcome, 0) + 1},
                 outcome,
                 now,
@@ -68,31 +68,31 @@ class Journal:
 
     def alive(self) -> tuple[bool, str]:
         """Whether a restart would not help, and a line that says why."""
-        standing = self._standing
-        if standing.running_since is not None:
-            seconds = self._clock() - standing.running_since
+        process_health = self._health
+        if process_health.running_since is not None:
+            seconds = self._clock() - process_health.running_since
             if seconds > self.stuck_after:
                 return False, f"a run has not ended for {seconds:.0f} s"
-        return True, self._told(standing)
+        return True, self._describe(process_health)
 
     def ready(self) -> tuple[bool, str]:
         """Whether runs can be made at all, and a line that says why not."""
-        standing = self._standing
-        if not standing.came_through:
-            return False, standing.problem or "no run has ended so far"
-        return True, self._told(standing)
+        process_health = self._health
+        if not process_health.came_through:
+            return False, process_health.problem or "no run has ended so far"
+        return True, self._describe(process_health)
 
-    def _told(self, standing: ProcessHealth) -> str:
-        if standing.last is None:
+    def _describe(self, process_health: ProcessHealth) -> str:
+        if process_health.last is None:
             return "the first run is on its way"
-        ago = self._clock() - standing.last_ended
-        return f"the last run ended {ago:.0f} s ago: {standing.last}" + (
-            f" ({standing.problem})" if standing.problem else ""
+        ago = self._clock() - process_health.last_ended
+        return f"the last run ended {ago:.0f} s ago: {process_health.last}" + (
+            f" ({process_health.problem})" if process_health.problem else ""
         )
 
     def render(self) -> bytes:
         """The loop's own figures in Prometheus' text format; see ``endpoints.Metrics``."""
-        standing = self._standing
+        process_health = self._health
         lines = [
             "# HELP federation_reconciler_loop_runs_total Runs of this process, by how they ended.",
             "# TYPE federation_reconciler_loop_runs_total counter",
@@ -100,14 +100,14 @@ class Journal:
         names: tuple[OutcomeName, ...] = ("failed", "locked", "ok")
         lines += [
             f'federation_reconciler_loop_runs_total{{outcome="{name}"}} '
-            f"{standing.counts.get(name, 0)}"
+            f"{process_health.counts.get(name, 0)}"
             for name in names
         ]
-        if standing.last is not None:
+        if process_health.last is not None:
             lines += [
                 "# HELP federation_reconciler_loop_seconds_since_run Seconds since the last run.",
                 "# TYPE federation_reconciler_loop_seconds_since_run gauge",
                 "federation_reconciler_loop_seconds_since_run "
-                f"{self._clock() - standing.last_ended:.3f}",
+                f"{self._clock() - process_health.last_ended:.3f}",
             ]
         return ("\n".join(lines) + "\n").encode()

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import orjson
-from msgspec import Struct, field
+from msgspec import Struct, ValidationError, convert, field
 from msgspec.structs import replace
 
 from reconciler.api.errors import ReconcileError
@@ -51,7 +51,7 @@ def encode_decision(decision: FleetDecision, usual: Sequence[Assignment]) -> byt
         "assignments": [
             [list(a.workload), dict(a.replicas), a.shortfall, sorted(a.leaving)]
             for a in decision.assignments
-            if _told(a) != _told(same[a.workload])
+            if _compared(a) != _compared(same[a.workload])
         ],
         "leftAlone": {n: [why.reason, why.down] for n, why in decision.left_alone.items()},
         "lost": sorted(decision.lost),
@@ -63,56 +63,53 @@ def encode_decision(decision: FleetDecision, usual: Sequence[Assignment]) -> byt
     return zlib.compress(orjson.dumps(document, option=orjson.OPT_SORT_KEYS))
 
 
+class _Written(Struct, frozen=True, rename="camel"):
+    """The document, decoded; of each assignment: workload, replicas, shortfall, leaving."""
+
+    commit: str
+    assignments: tuple[tuple[ObjectKey, dict[str, int | None], int, frozenset[str]], ...]
+    left_alone: dict[str, tuple[str, bool]]
+    lost: frozenset[str]
+    moves: tuple[str, ...]
+    doubtful: frozenset[str]
+    tainted: dict[str, dict[str, float]]
+    down: dict[str, str]
+
+
 def commit_of(data: bytes) -> str:
     """The commit that was decided upon. Raises ReconcileError for what no pod writes."""
-    return str(_document(data).get("commit", ""))
+    return _written(data).commit
 
 
 def decode_decision(data: bytes, usual: Sequence[Assignment]) -> FleetDecision:
     """The inverse of ``encode_decision``, with the same ``usual``. Raises ReconcileError."""
-    document = _document(data)
-    try:
-        changed = {
-            ObjectKey(*key): (_counts(replicas), int(shortfall), frozenset(map(str, leaving)))
-            for key, replicas, shortfall, leaving in document["assignments"]
-        }
-        return FleetDecision(
-            str(document["commit"]),
-            tuple(
-                replace(a, **dict(zip(_TOLD, changed[a.workload], strict=True)))
-                if a.workload in changed
-                else a
-                for a in usual
-            ),
-            {
-                str(name): Absence(str(reason), bool(down))
-                for name, (reason, down) in document["leftAlone"].items()
-            },
-            frozenset(str(name) for name in document["lost"]),
-            tuple(str(move) for move in document["moves"]),
-            frozenset(str(name) for name in document["doubtful"]),
-            {
-                str(name): {str(taint): float(age) for taint, age in ages.items()}
-                for name, ages in document["tainted"].items()
-            },
-            {str(name): str(why) for name, why in document["down"].items()},
-        )
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise _unreadable(f"a part of it is not as it should be: {error}") from None
+    written = _written(data)
+    changed = {workload: told for workload, *told in written.assignments}
+    return FleetDecision(
+        written.commit,
+        tuple(
+            replace(a, **dict(zip(_TOLD, changed[a.workload], strict=True)))
+            if a.workload in changed
+            else a
+            for a in usual
+        ),
+        {name: Absence(reason, down) for name, (reason, down) in written.left_alone.items()},
+        written.lost,
+        written.moves,
+        written.doubtful,
+        written.tainted,
+        written.down,
+    )
 
 
 _TOLD = ("replicas", "shortfall", "leaving")
 
 
-def _told(assignment: Assignment) -> tuple[Any, ...]:
+def _compared(assignment: Assignment) -> tuple[Any, ...]:
     return tuple(getattr(assignment, name) for name in _TOLD)
 
 
-def _counts(replicas: Mapping[str, Any]) -> dict[str, int | None]:
-    return {str(name): None if n is None else int(n) for name, n in sorted(replicas.items())}
-
-
-def _document(data: bytes) -> dict[str, Any]:
+def _written(data: bytes) -> _Written:
     inflate = zlib.decompressobj()
     try:
         document = orjson.loads(inflate.decompress(data, MAX_INFLATED))
@@ -120,11 +117,14 @@ def _document(data: bytes) -> dict[str, Any]:
         raise _unreadable(f"not what a pod writes: {error}") from None
     if not isinstance(document, dict) or document.get("version") != VERSION:
         raise _unreadable("written by another version")
-    return document
+    try:
+        return convert(document, _Written)
+    except ValidationError as error:
+        raise _unreadable(f"a part of it is not as it should be: {error}") from None
 
 
 def _unreadable(why: str) -> ReconcileError:
+    text = "what was decided in this round cannot be read"
     return ReconcileError(
-        f"what was decided in this round cannot be read: {why}",
-        hint="all pods of a Job must run the same version",
+        f"{text}: {why}", hint="all pods of a Job must run the same version", subject=text
     )

@@ -16,14 +16,13 @@ import base64
 import random
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
 
 import orjson
-from msgspec import Struct, field
+from msgspec import DecodeError, Struct, convert, field, json
 from msgspec.structs import replace
 
-from reconciler.api.errors import Conflict, ReconcileError, StalePlan
-from reconciler.api.objects import Object, ObjectKey
+from reconciler.api.errors import Conflict, ReconcileError, StalePlan, WordedViolation
+from reconciler.api.objects import Object, ObjectKey, Unshown
 from reconciler.cluster.client import Member
 from reconciler.cluster.discovery import RESTMapping
 from reconciler.shard.split import Shard
@@ -33,7 +32,7 @@ VERSION = 3
 MAX_BYTES = 900_000
 TRIES = 30
 POLL_SECONDS = 1.0
-PATIENCE_SECONDS = 300.0
+WAIT_SECONDS = 300.0
 """How long the others wait for the decision, unless their own deadline is nearer."""
 
 
@@ -98,12 +97,12 @@ class Round:
         self.state = self._read()[0]
         return self.state.decision
 
-    def await_decision(self, patience: float = PATIENCE_SECONDS) -> bytes:
-        """The decision, as soon as there is one; ``patience`` is in seconds.
+    def await_decision(self, timeout: float = WAIT_SECONDS) -> bytes:
+        """The decision, as soon as there is one; ``timeout`` is in seconds.
 
         Raises StalePlan when the lock was another run's since, ReconcileError when none will come.
         """
-        give_up = self._clock() + patience
+        give_up = self._clock() + timeout
         while True:
             self._check()
             if found := self.decision():
@@ -115,9 +114,10 @@ class Round:
                 )
             if self._clock() >= give_up:
                 raise ReconcileError(
-                    f"shard 0 of {self.shard.count} has decided nothing for {patience:.0f} s "
+                    f"shard 0 of {self.shard.count} has decided nothing for {timeout:.0f} s "
                     f"({self.where})",
                     hint="look whether its pod runs: kubectl get pods -l job-name",
+                    subject=f"shard 0 of {self.shard.count} has decided nothing",
                 )
             self._pause(POLL_SECONDS)
 
@@ -127,6 +127,7 @@ class Round:
             raise ReconcileError(
                 f"the decision is too large for a ConfigMap: {len(decision)} bytes",
                 hint="divide the fleet into several federations",
+                subject="the decision is too large",
             )
         self._update(lambda state: replace(state, decision=decision))
 
@@ -134,12 +135,12 @@ class Round:
         """The DNS records are written, or ``failed`` says what is not. Raises ReconcileError."""
         self._update(lambda state: replace(state, names=failed))
 
-    def await_names(self, patience: float = PATIENCE_SECONDS) -> str:
+    def await_names(self, timeout: float = WAIT_SECONDS) -> str:
         """Why what a DNS name points to must stay; nothing once shard 0 has written the records.
 
-        ``patience`` is in seconds. Raises StalePlan when the lock was another run's since.
+        ``timeout`` is in seconds. Raises StalePlan when the lock was another run's since.
         """
-        give_up = self._clock() + patience
+        give_up = self._clock() + timeout
         while True:
             self._check()
             self.state = self._read()[0]
@@ -151,43 +152,44 @@ class Round:
 
     def tell_guards(self, violations: Sequence[str]) -> None:
         """Which limits this pod's plan passes, if any. Raises ReconcileError."""
-        mine = {self.shard.index: tuple(violations)}
-        self._update(lambda state: replace(state, guards={**state.guards, **mine}))
+        own = {self.shard.index: tuple(violations)}
+        self._update(lambda state: replace(state, guards={**state.guards, **own}))
 
-    def await_guards(self, patience: float = PATIENCE_SECONDS) -> list[str]:
-        """Which limits the other pods' plans pass, once all that have not ended have told.
+    def await_guards(self, timeout: float = WAIT_SECONDS) -> list[WordedViolation]:
+        """Which limits the other pods' plans pass, once all that have not ended have reported.
 
-        One that has told nothing within ``patience`` seconds counts as one that passes none: it
+        One that has reported nothing within ``timeout`` seconds counts as one that passes none: it
         writes nothing either, or judges itself. Raises StalePlan as above.
         """
-        give_up = self._clock() + patience
+        give_up = self._clock() + timeout
         while True:
             self._check()
             self.state = self._read()[0]
-            told = self.state.guards
-            if any(told.values()) or self._clock() >= give_up:
+            reported = self.state.guards
+            if any(reported.values()) or self._clock() >= give_up:
                 break
-            if {*told, *self.state.ended} >= set(range(self.shard.count)):
+            if {*reported, *self.state.ended} >= set(range(self.shard.count)):
                 break
             self._pause(POLL_SECONDS)
         return [
-            f"shard {index} of {self.shard.count}: {text}"
-            for index, violations in sorted(told.items())
+            WordedViolation(text=f"{shard}: {text}", about=shard)
+            for index, violations in sorted(reported.items())
             if index != self.shard.index
+            for shard in [f"shard {index} of {self.shard.count}"]
             for text in violations
         ]
 
     def end(self, *, well: bool) -> RoundState:
         """This pod has ended; what is known of all of them. Raises ReconcileError."""
-        mine = {self.shard.index: well}
-        return self._update(lambda state: replace(state, ended={**state.ended, **mine}))
+        own = {self.shard.index: well}
+        return self._update(lambda state: replace(state, ended={**state.ended, **own}))
 
     # -- the ConfigMap -----------------------------------------------------------------------
 
     def _read(self) -> tuple[RoundState, Object | None]:
         """This round's state, fresh where the ConfigMap is another's, and the ConfigMap."""
         found = self._host.get(CONFIG_MAPS, self._key)
-        state = _parsed(found)
+        state = parse_round(found)
         if state.round != self._fresh.round or state.count != self._fresh.count:
             return self._fresh, found
         if state.epoch != self._fresh.epoch:
@@ -225,7 +227,9 @@ class Round:
                 "epoch": state.epoch,
                 "shards": state.count,
                 "names": state.names,
-                "guards": {str(index): told for index, told in sorted(state.guards.items())},
+                "guards": {
+                    str(index): reported for index, reported in sorted(state.guards.items())
+                },
                 "ended": {str(index): well for index, well in sorted(state.ended.items())},
             },
             option=orjson.OPT_INDENT_2,
@@ -246,23 +250,35 @@ class Round:
         }
 
 
-def _parsed(found: Object | None) -> RoundState:
+class _ConfigMap(Unshown, frozen=True, rename="camel"):
+    data: dict[str, str] | None = None
+    binary_data: dict[str, bytes] | None = None
+
+
+class _Written(Struct, frozen=True):
+    """``round.json``, see ``_body``."""
+
+    version: int
+    round: str
+    epoch: int
+    shards: int
+    names: str | None
+    guards: dict[int, tuple[str, ...]]
+    ended: dict[int, bool]
+
+
+def parse_round(found: Object | None) -> RoundState:
     """What a ConfigMap says; anything that is no round's state counts as none."""
     if found is None:
         return RoundState()
     try:
-        document: Any = orjson.loads((found.get("data") or {}).get("round.json", ""))
-        if document["version"] != VERSION:
-            return RoundState()
-        encoded = (found.get("binaryData") or {}).get("decision", "")
-        return RoundState(
-            str(document["round"]),
-            int(document["epoch"]),
-            int(document["shards"]),
-            base64.b64decode(encoded),
-            {int(index): bool(well) for index, well in document["ended"].items()},
-            None if document["names"] is None else str(document["names"]),
-            {int(index): tuple(map(str, told)) for index, told in document["guards"].items()},
-        )
-    except (KeyError, TypeError, ValueError, AttributeError):
+        config_map = convert(found, _ConfigMap)
+        said = json.decode((config_map.data or {}).get("round.json", ""), type=_Written)
+    except DecodeError:
         return RoundState()
+    if said.version != VERSION:
+        return RoundState()
+    decision = (config_map.binary_data or {}).get("decision", b"")
+    return RoundState(
+        said.round, said.epoch, said.shards, decision, said.ended, said.names, said.guards
+    )

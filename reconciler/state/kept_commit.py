@@ -224,7 +224,7 @@ def kept_commits(options: RunOptions, connector: Connector, namespace: str) -> K
 
 
 def keep_begun(
-    recall: RunMemory,
+    run_memory: RunMemory,
     source: ReadSource,
     connector: Connector,
     federation: Federation,
@@ -239,9 +239,9 @@ def keep_begun(
     Raises MemoryChanged, and ReconcileError where it cannot be remembered that it was begun.
     """
     options = source.options
-    if recall.store is None or options.sandbox or not in_host_cluster(options) or not commit:
-        return recall, []
-    memory = recall.memory
+    if run_memory.store is None or options.sandbox or not in_host_cluster(options) or not commit:
+        return run_memory, []
+    memory = run_memory.memory
     wanted = source.rules.unreachable == "Continue"
     before, after = memory.kept.get(seat, ""), ""
     warnings: list[str] = []
@@ -256,14 +256,14 @@ def keep_begun(
     # Where nobody keeps anything, nobody goes on from it.
     begun = commit if wanted or kept else ""
     changed = replace(memory, kept=kept, begun=begun)
-    errors, recall = remember(replace(recall, memory=changed))
+    errors, run_memory = remember(replace(run_memory, memory=changed))
     if errors and begun:
         raise ReconcileError(
-            f"{'; '.join(errors)}; a run without Git could not tell that commit {commit[:12]} was "
+            f"{'; '.join(map(str, errors))}; a run without Git could not tell that commit {commit[:12]} was "
             "begun, so nothing was written",
             hint="make the memory writable, or set spec.source.whenUnreachable: Stop",
         )
-    return recall, warnings + errors
+    return run_memory, [*warnings, *map(str, errors)]
 
 
 def _kept(

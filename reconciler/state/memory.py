@@ -8,16 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from enum import StrEnum
-from typing import Any
+from typing import Annotated, Any
 
 import orjson
-from msgspec import Struct, convert, field, to_builtins
+from msgspec import Meta, Struct, ValidationError, convert, field, to_builtins
 
 from reconciler.git.owner import Owner
 
 VERSION = 1
 MAX_BYTES = 900_000
 """A ConfigMap holds 1 MiB; what is remembered of single workloads is given up before that."""
+
+Seconds = Annotated[float, Meta(ge=0)]
 
 
 class Phase(StrEnum):
@@ -28,7 +30,7 @@ class Phase(StrEnum):
     RETURNING = "Returning"
 
 
-class ClusterMemory(Struct, frozen=True):
+class ClusterMemory(Struct, frozen=True, forbid_unknown_fields=True):
     """One cluster. Times are Unix seconds, ``streak`` is in seconds.
 
     since     when the phase began; 0 when that is not known
@@ -41,16 +43,16 @@ class ClusterMemory(Struct, frozen=True):
     """
 
     phase: Phase = Phase.UP
-    since: float = 0.0
-    streak: float = 0.0
-    seen: float = 0.0
+    since: Seconds = 0.0
+    streak: Seconds = 0.0
+    seen: Seconds = 0.0
     known: bool = False
     reason: str = ""
     outages: int = 0
     released: bool = False
 
 
-class WorkloadMemory(Struct, frozen=True):
+class WorkloadMemory(Struct, frozen=True, forbid_unknown_fields=True):
     """One workload in one cluster: ``streak`` and ``seen`` as above, of its being unavailable.
 
     away      since when it is kept away from there; 0: it is not
@@ -58,9 +60,9 @@ class WorkloadMemory(Struct, frozen=True):
     template  a digest of what it was then: a new version gets a new chance
     """
 
-    streak: float = 0.0
-    seen: float = 0.0
-    away: float = 0.0
+    streak: Seconds = 0.0
+    seen: Seconds = 0.0
+    away: Seconds = 0.0
     moves: int = 0
     template: str = ""
 
@@ -78,7 +80,11 @@ class Notified(Struct, frozen=True):
     states: Mapping[str, str] = field(default_factory=dict)
 
 
-class FleetMemory(Struct, frozen=True):
+class FleetMemory(
+    Struct,
+    frozen=True,
+    rename={"applied_at": "appliedAt", "silent_since": "silentSince"},
+):
     """All that is remembered. ``workloads``: cluster -> workload (its key as text) -> memory.
 
     ``ran``: cluster -> spread Job (its key as text) that has finished there -> digest of its spec.
@@ -169,33 +175,8 @@ def decode_memory(data: bytes) -> FleetMemory:
     if document["version"] != VERSION:
         raise DamagedMemory(f"version {document['version']!r} is not {VERSION}")
     try:
-        return FleetMemory(
-            clusters={
-                str(name): _cluster(one) for name, one in document.get("clusters", {}).items()
-            },
-            workloads={
-                str(name): {str(key): WorkloadMemory(**_checked(one)) for key, one in found.items()}
-                for name, found in document.get("workloads", {}).items()
-            },
-            ran={
-                str(name): {str(key): str(digest) for key, digest in found.items()}
-                for name, found in document.get("ran", {}).items()
-            },
-            taints={
-                str(name): {str(taint): float(since) for taint, since in found.items()}
-                for name, found in document.get("taints", {}).items()
-            },
-            commit=str(document.get("commit", "")),
-            applied_at=float(document.get("appliedAt", 0)),
-            told=_what_was_told(document.get("told", {})),
-            servers=convert(document.get("servers", {}), dict[str, str]),
-            owner=convert(document.get("owner"), Owner | None),
-            ahead=convert(document.get("ahead", {}), dict[str, int]),
-            begun=str(document.get("begun", "")),
-            kept=convert(document.get("kept", {}), dict[str, str]),
-            silent_since=float(document.get("silentSince", 0)),
-        )
-    except (TypeError, ValueError, AttributeError, KeyError) as error:
+        return convert(document, FleetMemory)
+    except ValidationError as error:
         raise DamagedMemory(f"a part of it is not as it should be: {error}") from None
 
 
@@ -204,26 +185,3 @@ def _told(one: ClusterMemory | WorkloadMemory) -> dict[str, Any]:
     fields = {name: getattr(one, name) for name in one.__struct_fields__}
     default = type(one)()
     return {name: value for name, value in fields.items() if value != getattr(default, name)}
-
-
-def _what_was_told(one: dict[str, Any]) -> Notified:
-    return Notified(
-        str(one.get("federation", "")),
-        tuple(dict(receiver) for receiver in one.get("receivers", ())),
-        {str(name): str(state) for name, state in one.get("states", {}).items()},
-    )
-
-
-def _cluster(one: dict[str, Any]) -> ClusterMemory:
-    given = _checked({k: v for k, v in one.items() if k != "phase"})
-    return ClusterMemory(phase=Phase(one.get("phase", Phase.UP)), **given)
-
-
-_NUMBERS = ("since", "streak", "seen", "away")
-
-
-def _checked(one: dict[str, Any]) -> dict[str, Any]:
-    for name in _NUMBERS:
-        if not isinstance(one.get(name, 0.0), int | float) or one.get(name, 0.0) < 0:
-            raise ValueError(f"{name} is {one[name]!r}")
-    return one

@@ -14,7 +14,7 @@ from pathlib import Path
 from msgspec import Struct
 from msgspec.structs import replace
 
-from reconciler.api.errors import MemoryChanged, ReconcileError, SourceError
+from reconciler.api.errors import MemoryChanged, ReconcileError, RunError, SourceError
 from reconciler.api.options import RunOptions
 from reconciler.cluster.connect import Connector
 from reconciler.cluster.kubeconfig import in_cluster, own_namespace
@@ -48,7 +48,7 @@ class RunMemory(Struct, frozen=True):
         return Servers(self.before.servers, self.store.where if self.store else "")
 
 
-def recall_memory(
+def load_run_memory(
     options: RunOptions,
     connector: Connector,
     federation: Federation,
@@ -68,9 +68,11 @@ def recall_memory(
         found = store.read()
     except ReconcileError as error:
         if not options.plan_only:
+            text = "what earlier runs remember cannot be read"
             raise ReconcileError(
-                f"what earlier runs remember cannot be read: {error}",
+                f"{text}: {error}",
                 hint=error.hint or "keep it elsewhere, with --state",
+                subject=text,
             ) from error
         warning = f"what earlier runs remember cannot be read, so nothing moves: {error}"
         return RunMemory(empty, empty, warnings=(warning,))
@@ -180,35 +182,37 @@ def source_of(options: RunOptions) -> str:
     return f"{repo}\0{options.path}"
 
 
-def remember(recall: RunMemory) -> tuple[list[str], RunMemory]:
+def remember(run_memory: RunMemory) -> tuple[list[RunError], RunMemory]:
     """Keeps what changed. Raises MemoryChanged; any other trouble is told, and the run goes on."""
-    new = dict(recall.servers.items() - recall.memory.servers.items())
-    if recall.store is None or (recall.memory == recall.before and not new):
-        return [], recall
+    new = dict(run_memory.servers.items() - run_memory.memory.servers.items())
+    if run_memory.store is None or (run_memory.memory == run_memory.before and not new):
+        return [], run_memory
     try:
-        if recall.memory == recall.before:
+        if run_memory.memory == run_memory.before:
             # The rest is another pod's to remember.
-            update(recall.store, lambda m: replace(m, servers={**m.servers, **new}))
-            return [], recall
-        memory = replace(recall.memory, owner=recall.owner)
-        version = recall.store.write(memory, recall.version)
+            update(run_memory.store, lambda m: replace(m, servers={**m.servers, **new}))
+            return [], run_memory
+        memory = replace(run_memory.memory, owner=run_memory.owner)
+        version = run_memory.store.write(memory, run_memory.version)
     except MemoryChanged:
         raise
     except ReconcileError as error:
-        return [f"what this run saw could not be remembered: {error}"], recall
-    return [], replace(recall, version=version, before=recall.memory)
+        text = "what this run saw could not be remembered"
+        return [RunError(f"{text}: {error}", about=text)], run_memory
+    return [], replace(run_memory, version=version, before=run_memory.memory)
 
 
-def remember_commit(recall: RunMemory, commit: str, now: float) -> list[str]:
+def remember_commit(run_memory: RunMemory, commit: str, now: float) -> list[RunError]:
     """Keeps the commit that was just applied, if it is another than before."""
-    if recall.store is None or not commit or recall.memory.commit == commit:
+    if run_memory.store is None or not commit or run_memory.memory.commit == commit:
         return []
 
     def change(memory: FleetMemory) -> FleetMemory:
-        return replace(memory, commit=commit, applied_at=now, owner=recall.owner)
+        return replace(memory, commit=commit, applied_at=now, owner=run_memory.owner)
 
     try:
-        update(recall.store, change)
+        update(run_memory.store, change)
     except ReconcileError as error:
-        return [f"the applied commit could not be remembered: {error}"]
+        text = "the applied commit could not be remembered"
+        return [RunError(f"{text}: {error}", about=text)]
     return []

@@ -203,10 +203,13 @@ class ConfigMapStore:
             raise ReconcileError(
                 f"{self.where} cannot be written: {error}",
                 hint=f"kubectl create namespace {self._key.namespace}, in the host cluster",
+                subject=f"{self.where} cannot be written",
             ) from error
         except ApiError as error:
             raise ReconcileError(
-                f"{self.where} cannot be written: {error}", hint=error.hint
+                f"{self.where} cannot be written: {error}",
+                hint=error.hint,
+                subject=f"{self.where} cannot be written",
             ) from error
         return str(written["metadata"].get("resourceVersion", ""))
 

@@ -27,13 +27,13 @@ def failing_pods(member: Member, key: ObjectKey, live: Object) -> tuple[str, ...
         pods = member.list_objects(POD, namespace=key.namespace, label_selector=selector)
     except ApiError:
         return ()
-    told: dict[str, int] = {}
+    counts: dict[str, int] = {}
     for pod in pods:
         status = object_status(pod)
         if status.status in (Status.FAILED, Status.IN_PROGRESS):
             words = "; ".join(_container_words(pod)) or status.message
-            told[words] = told.get(words, 0) + 1
-    often = sorted(told.items(), key=lambda item: (-item[1], item[0]))
+            counts[words] = counts.get(words, 0) + 1
+    often = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
     return tuple(f"{n} Pod{'s' * (n != 1)}: {words}" for words, n in often[:MOST])
 
 

@@ -91,8 +91,8 @@ def fleet_status(
                 continue
             if key not in live[name] and key not in changes[name]:
                 if key in work_of[name].ran:
-                    told = "it has run, and is gone since"
-                    parts.append(ClusterStatus(name, Status.CURRENT, told))
+                    now = "it has run, and is gone since"
+                    parts.append(ClusterStatus(name, Status.CURRENT, now))
                 continue
             obj = live[name][key][1] if key in live[name] else None
             parts.append(_one(name, obj, changes[name].get(key), count))
@@ -111,10 +111,10 @@ def _is_its_own(
     """
     if key.namespace not in ("", DEFAULT_NAMESPACE):
         return True
-    twin = key._replace(namespace="" if key.namespace else DEFAULT_NAMESPACE)
-    if twin not in placed or key in known:
+    other = key._replace(namespace="" if key.namespace else DEFAULT_NAMESPACE)
+    if other not in placed or key in known:
         return True
-    return twin not in known and not key.namespace
+    return other not in known and not key.namespace
 
 
 def _one(
@@ -131,8 +131,8 @@ def _one(
     elif change is not None and change.action in (Action.UPDATE, Action.RECREATE):
         # The server's own status is of what runs, which is not what Git says.
         behind = f"not applied yet: {change.reason}" if change.reason else "not applied yet"
-        told = status.status if status.status is not Status.CURRENT else Status.IN_PROGRESS
-        status = ObjectStatus(told, behind)
+        now = status.status if status.status is not Status.CURRENT else Status.IN_PROGRESS
+        status = ObjectStatus(now, behind)
     ready = ready_replicas(live) if live is not None and wanted is not None else None
     if live is None and wanted is not None:
         ready = 0

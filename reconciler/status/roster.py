@@ -36,7 +36,7 @@ class MemberRow(Struct, frozen=True):
     """
 
     cluster: Cluster
-    vitals: Vitals
+    facts: ClusterFacts
     phase: Phase
     since: float | None = None
     managed: int | None = None
@@ -51,7 +51,7 @@ class MemberRow(Struct, frozen=True):
     def ready(self) -> bool:
         """Whether it answers, is healthy, counts as up, and could be looked at."""
         looked_at = self.managed is not None
-        return looked_at and self.vitals.signal is Signal.HEALTHY and self.phase is not Phase.DOWN
+        return looked_at and self.facts.signal is Signal.HEALTHY and self.phase is not Phase.DOWN
 
 
 def roster(
@@ -59,7 +59,7 @@ def roster(
     plans: Sequence[ClusterPlan],
     works: Sequence[MemberWork],
     memory: FleetMemory,
-    vitals: Mapping[str, Vitals],
+    facts: Mapping[str, ClusterFacts],
 ) -> tuple[MemberRow, ...]:
     """Rows in the order of the clusters' names. ``plans`` is what would be done now."""
     plan_of = {plan.name: plan for plan in plans}
@@ -71,7 +71,7 @@ def roster(
         remembered = memory.clusters.get(cluster.name, ClusterMemory())
         row = MemberRow(
             cluster,
-            vitals[cluster.name],
+            facts[cluster.name],
             remembered.phase,
             since=remembered.since or None,
             problem=plan_of[cluster.name].problem,
@@ -89,7 +89,7 @@ def _looked_into(row: MemberRow, work: MemberWork) -> MemberRow:
     refused = sum(change.action is Action.FAILED for change in changes)
     return MemberRow(
         row.cluster,
-        row.vitals,
+        row.facts,
         row.phase,
         row.since or _member_since(inventory),
         managed=len(inventory.rows),
@@ -119,17 +119,17 @@ def _is_drift(change: Change, confirmed: set[ObjectKey]) -> bool:
 
 def roster_document(row: MemberRow) -> Object:
     """The row as JSON."""
-    cluster, nodes = row.cluster, row.vitals.nodes
+    cluster, nodes = row.cluster, row.facts.nodes
     return {
         "name": cluster.name,
         "provider": cluster.provider,
         "region": cluster.region,
         "zone": cluster.zone,
         "labels": dict(cluster.labels),
-        "version": row.vitals.version,
+        "version": row.facts.version,
         "ready": row.ready,
-        "health": str(row.vitals.signal),
-        "reason": row.vitals.reason or row.problem,
+        "health": str(row.facts.signal),
+        "reason": row.facts.reason or row.problem,
         "phase": str(row.phase),
         "since": row.since,
         "nodes": {"ready": nodes[0], "total": nodes[1]} if nodes else None,
@@ -148,7 +148,7 @@ def roster_document(row: MemberRow) -> Object:
 VERSION_TIMEOUT_SECONDS = 5.0
 
 
-class Vitals(Struct, frozen=True):
+class ClusterFacts(Struct, frozen=True):
     """``version`` is the server's gitVersion, empty where it did not tell; ``nodes`` are Ready
     ones and all, None where they cannot be listed."""
 
@@ -158,16 +158,16 @@ class Vitals(Struct, frozen=True):
     nodes: tuple[int, int] | None = None
 
 
-def take_vitals(
+def read_cluster_facts(
     connect: Callable[[Cluster], Member],
     clusters: Sequence[Cluster],
     rules: FailoverRules,
     known: Mapping[str, ClusterHealth],
-) -> dict[str, Vitals]:
+) -> dict[str, ClusterFacts]:
     """Every cluster's vitals, side by side. ``known`` have been probed in this run already."""
     unknown = [cluster for cluster in clusters if cluster.name not in known]
     found = {
-        probe.cluster: Vitals(
+        probe.cluster: ClusterFacts(
             probe.signal,
             probe.reason,
             nodes=(probe.nodes.ready, probe.nodes.total) if probe.nodes else None,
@@ -178,12 +178,12 @@ def take_vitals(
         nodes = None
         if health.ready_nodes is not None and health.nodes is not None:
             nodes = (health.ready_nodes, health.nodes)
-        found[name] = Vitals(health.signal, health.reason, nodes=nodes)
+        found[name] = ClusterFacts(health.signal, health.reason, nodes=nodes)
     asked = [c for c in clusters if found[c.name].signal is Signal.HEALTHY]
     versions = in_parallel(lambda c: _version(connect, c), asked, CONCURRENT_PROBES)
     for cluster, version in zip(asked, versions, strict=True):
         one = found[cluster.name]
-        found[cluster.name] = Vitals(one.signal, one.reason, version, one.nodes)
+        found[cluster.name] = ClusterFacts(one.signal, one.reason, version, one.nodes)
     return found
 
 

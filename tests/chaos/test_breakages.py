@@ -46,7 +46,7 @@ def cases() -> Iterator[object]:
                 yield pytest.param("real", breakage, scenario, id=f"real: {name}", marks=marks)
 
 
-def furnish(world: World, scenario: Scenario) -> None:
+def create_defaults(world: World, scenario: Scenario) -> None:
     """The world before the change; and somebody else, who is in all places as well."""
     for host in world.hosts.values():
         for obj in foreign("by-standers", "default"):
@@ -107,7 +107,7 @@ def survive(
     world: World, breakage: Breakage, scenario: Scenario, victim: str = VICTIM
 ) -> tuple[int, bool]:
     """How many faults there were, and whether the disturbed run did all that it was to do."""
-    furnish(world, scenario)
+    create_defaults(world, scenario)
     up = [name for name in world.hosts if name not in scenario.away]
     before = {name: strangers(world.hosts[name]) for name in up}
     world.write(scenario.change)

@@ -21,7 +21,7 @@ from tests.chaos.invariants import (
     strangers,
 )
 from tests.chaos.scenarios import SCENARIOS, VICTIM, Scenario
-from tests.chaos.test_breakages import ALL, USUAL, furnish, until_settled
+from tests.chaos.test_breakages import ALL, USUAL, create_defaults, until_settled
 from tests.chaos.world import World
 from tests.controlplane.process import eventually
 
@@ -67,7 +67,7 @@ def test_a_run_that_is_killed_at_any_write(
     while True:
         world = worlds(kind, scenario.names)
         world.lock, world.events = "file", "none"
-        furnish(world, scenario)
+        create_defaults(world, scenario)
         before = {name: strangers(host) for name, host in world.hosts.items()}
         world.write(scenario.change)
         killed = killed_at(world, scenario, number)

@@ -152,7 +152,9 @@ def test_a_defect_while_applying_is_told_with_all_that_was_done(
     assert "a defect of reconcile: KeyError at test_answers_without_sense.py" in message
     assert isinstance(result.defect, KeyError)
     assert not result.ok
-    assert any(error.startswith("aws: this is a defect of reconcile") for error in result.errors)
+    assert any(
+        str(error).startswith("aws: this is a defect of reconcile") for error in result.errors
+    )
     monkeypatch.undo()
     # Nothing is left that no inventory knows of.
     again = simulated_world.apply()

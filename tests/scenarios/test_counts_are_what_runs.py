@@ -6,7 +6,7 @@ from typing import Any
 
 from reconciler.api.objects import ObjectKey
 from reconciler.plan.model import Action, Outcome, WorkloadRow
-from reconciler.plan.replicas import as_it_came
+from reconciler.plan.replicas import rows_after_run
 from reconciler.report.json_report import plan_document
 from reconciler.report.markdown import render_plan_markdown
 from reconciler.report.text import render_plan
@@ -112,5 +112,5 @@ def test_what_failed_or_was_skipped_is_as_before() -> None:
         return Outcome(cluster, Action.UPDATE, KEY, status)
 
     outcomes = [outcome("aws", "failed"), outcome("gcp", "skipped"), outcome("far", "done")]
-    (came,) = as_it_came([row], outcomes)
+    (came,) = rows_after_run([row], outcomes)
     assert came.after == {"aws": 2, "far": 4}

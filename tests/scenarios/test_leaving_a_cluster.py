@@ -168,7 +168,7 @@ def test_a_guard_stops_deletions_and_no_outage(world: FailoverWorld) -> None:
     for _ in range(6):
         world.now += 60
         prepared = world.prepare()
-        told |= set(prepared.plan.despite_guards)
+        told |= set(map(str, prepared.plan.despite_guards))
         with pytest.raises(GuardViolation, match="maxDeletions is 1") as stopped:
             apply_plan(prepared)
         said.append(next(describe_error(stopped.value)).partition("limit. ")[2])

@@ -83,7 +83,7 @@ HIDDEN: dict[str, Callable[[Desk], object]] = {
 
 
 @pytest.mark.parametrize("hide", HIDDEN.values(), ids=HIDDEN.keys())
-def test_a_secret_that_no_commit_vouches_for_is_not_saved(
+def test_a_secret_that_no_commit_contains_is_not_saved(
     simulated_desk: Desk, hide: Callable[[Desk], object]
 ) -> None:
     desk = simulated_desk
@@ -91,7 +91,7 @@ def test_a_secret_that_no_commit_vouches_for_is_not_saved(
     done = desk.reconcile("--plan", "--out", str(desk.file))
     assert done.returncode == 1
     assert "the plan was not saved: only its values tell whether Secret shop/key" in done.stderr
-    assert "no commit vouches for secret.yaml" in done.stderr
+    assert "no commit contains secret.yaml" in done.stderr
     assert "--ref HEAD" in done.stderr
     assert not desk.file.exists()
 

@@ -1,5 +1,7 @@
 """Lock and memory at three seats: any one of them may be gone, and runs go on."""
 
+# ruff: noqa: F401, F811  (fixtures)
+
 from __future__ import annotations
 
 import pytest
@@ -9,7 +11,7 @@ from reconciler.lock.run_lock import RunLock
 from reconciler.run.pipeline import apply_plan, make_plan
 from reconciler.state.memory import Phase
 from tests.scenarios.failover_world import SHARES
-from tests.scenarios.seats_world import (  # noqa: F401
+from tests.scenarios.seats_world import (
     SEATS,
     SeatsWorld,
     real,

@@ -48,7 +48,7 @@ def faults_of(result: RunResult) -> list[str]:
         f"{o.cluster} {o.action} {o.key}: {o.message}"
         for o in result.outcomes
         if o.status != "done"
-    ] + list(result.errors)
+    ] + list(map(str, result.errors))
 
 
 # -- a Job that ran and is gone, and another one of its name -------------------------------------
@@ -319,18 +319,18 @@ def test_nothing_moves_by_what_cannot_be_remembered(
     world = simulated_world
     world.write("shop.yaml", SHOP)
     prepared = world.prepare()
-    recall = replace(
-        prepared.recall,
+    run_memory = replace(
+        prepared.run_memory,
         store=Unwritable(),
         memory=FleetMemory(commit="a"),
         before=FleetMemory(),
     )
-    prepared = replace(prepared, recall=recall, plan=replace(prepared.plan, moves=moves))
+    prepared = replace(prepared, run_memory=run_memory, plan=replace(prepared.plan, moves=moves))
     if moves:
         with pytest.raises(ReconcileError, match="nothing was written"):
             apply_plan(prepared)
         assert not world.exists("configmap", "settings")
         return
     result = apply_plan(prepared)
-    assert "could not be remembered" in result.errors[0]
+    assert "could not be remembered" in str(result.errors[0])
     assert world.exists("configmap", "settings")

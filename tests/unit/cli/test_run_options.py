@@ -13,8 +13,7 @@ import pytest
 
 from reconciler.api.options import Internal, Option, RunOptions, declarations, kept_options
 from reconciler.cli.command_group import COMMANDS
-from reconciler.cli.environment import check_environment
-from reconciler.cli.reconcile import reconcile
+from reconciler.cli.reconcile import check_environment, reconcile
 from reconciler.cli.settings import DURATION, merged
 from reconciler.manifests.own_schemas import load_schema
 from reconciler.saved_plans.document import json_name, options_document

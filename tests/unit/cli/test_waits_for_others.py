@@ -202,7 +202,7 @@ def test_sigterm_ends_the_wait_for_a_lock_and_leaves_it_to_its_holder(place: Pla
     place.held_by_another()
     process = place.start("--yes", "--lock-timeout=5m", "--host-context=aws")
     assert process.stderr is not None
-    assert "looking whether it is alive" in process.stderr.readline()
+    assert "checking whether it still renews it" in process.stderr.readline()
     sent = time.monotonic()
     process.send_signal(signal.SIGTERM)
     process.communicate(timeout=60)

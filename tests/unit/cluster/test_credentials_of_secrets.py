@@ -217,14 +217,14 @@ OTHERS = {
 
 def afresh(connector: Connector, **changes: Any) -> Connector:
     """The next command, which remembers nothing by itself."""
-    return replace(connector, told=[], **changes)
+    return replace(connector, remarks=[], **changes)
 
 
 @pytest.mark.parametrize("change", OTHERS)
 def test_a_token_goes_only_where_it_went_first(host: Connector, change: str) -> None:
     keep(host)
     host.member(kubefed())
-    assert "used for the first time, for https://aws.example:6443" in host.told[0]
+    assert "used for the first time, for https://aws.example:6443" in host.remarks[0]
     later = afresh(host)
     later.member(kubefed())
     said = refusal(later, kubefed(**OTHERS[change]))
@@ -233,7 +233,7 @@ def test_a_token_goes_only_where_it_went_first(host: Connector, change: str) -> 
     keep(host, **{BOUND_TO: moved})
     later.member(kubefed(**OTHERS[change]))
     assert "it was not sent" in refusal(later, kubefed())
-    assert later.told == []
+    assert later.remarks == []
 
 
 ELSEWHERE: dict[str, Any] = {"api_endpoint": "https://elsewhere.example"}
@@ -260,7 +260,7 @@ def test_a_plan_tells_of_a_first_use_and_binds_nothing(host: Connector) -> None:
     for _ in range(2):
         plan = afresh(host, first_use="tell")
         plan.member(kubefed())
-        assert "a run will bind it to that server" in plan.told[0]
+        assert "a run will bind it to that server" in plan.remarks[0]
     afresh(host).member(kubefed())
     assert "it was not sent" in refusal(afresh(host, first_use="tell"), kubefed(**ELSEWHERE))
 
@@ -293,7 +293,7 @@ def test_a_token_of_an_account_is_taken_from_the_federations_namespace(host: Con
 def test_the_secret_itself_may_say_which_server_it_is_for(host: Connector) -> None:
     keep(host, **{BOUND_TO: "https://aws.example:6443"})
     host.member(kubefed())
-    assert host.told == []
+    assert host.remarks == []
     refusal(host, kubefed(**OTHERS["address"]))
 
 

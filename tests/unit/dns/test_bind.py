@@ -266,16 +266,16 @@ def test_a_server_that_dies_between_plan_and_apply(world: World, named: Named) -
 def test_a_server_that_never_answers_is_not_waited_for(world: World, named: Named) -> None:
     plan = world.plan()
     named.pause()
-    outcomes = apply_dns(plan, patience=lambda: 0.2)
+    outcomes = apply_dns(plan, timeout=lambda: 0.2)
     (outcome,) = outcomes
     assert outcome.status == "failed"
     assert outcome.message.startswith("no answer within 0.")
-    world.options["patience"] = lambda: 0.2
+    world.options["timeout"] = lambda: 0.2
     (error,) = world.plan().errors
     assert error.startswith(f"DNS {ZONE}: no answer within 0.")
     # What was left behind may still read, but writes no more.
     named.resume()
-    del world.options["patience"]
+    del world.options["timeout"]
     world.settle()
 
 

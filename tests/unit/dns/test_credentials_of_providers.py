@@ -17,9 +17,9 @@ from reconciler.api.errors import DnsError, Position, ReconcileError
 from reconciler.api.objects import ObjectKey
 from reconciler.cluster.connect import BOUND_TO, OTHER_NAMESPACES, PLAIN_HTTP, Connector
 from reconciler.cluster.discovery import RESTMapping
+from reconciler.dns.dns_of_run import credential_check_of, secrets_of
 from reconciler.dns.providers import refuse_redirects
 from reconciler.dns.rules import DnsRules, EnvironmentValue, ProviderRule, SecretValue, parse_dns
-from reconciler.dns.within_run import secrets_of, vetting_of
 from reconciler.federation.model import Federation
 
 CANARY = "c4nary-key"
@@ -81,7 +81,7 @@ def host() -> Iterator[Host]:
 def test_the_key_goes_nowhere_else_after_its_first_use(host: Host, change: dict[str, Any]) -> None:
     host.keep()
     assert host.read(provider()) == CANARY
-    assert any("10.0.0.1" in told and "nowhere else" in told for told in host.connector.told)
+    assert any("10.0.0.1" in told and "nowhere else" in told for told in host.connector.remarks)
     with pytest.raises(ReconcileError, match="it was not sent") as caught:
         host.read(provider(**change))
     assert CANARY not in str(caught.value)
@@ -94,7 +94,7 @@ def test_a_plan_tells_and_binds_nothing(host: Host) -> None:
     host.keep()
     assert host.read(provider(), first_use="tell") == CANARY
     assert host.read(provider(host="10.0.0.2"), first_use="tell") == CANARY
-    assert len(host.connector.told) == 2
+    assert len(host.connector.remarks) == 2
 
 
 def test_what_the_secret_says_counts(host: Host) -> None:
@@ -146,27 +146,29 @@ def test_nothing_goes_in_the_clear_unless_the_job_allows_it(
     host: Host, change: dict[str, Any]
 ) -> None:
     with pytest.raises(DnsError, match="plain http") as caught:
-        vetting_of(host.connector)(provider(**change), None)
+        credential_check_of(host.connector)(provider(**change), None)
     assert PLAIN_HTTP in caught.value.hint
-    vetting_of(replace(host.connector, allow=frozenset({PLAIN_HTTP})))(provider(**change), None)
+    credential_check_of(replace(host.connector, allow=frozenset({PLAIN_HTTP})))(
+        provider(**change), None
+    )
 
 
 def test_a_variable_goes_nowhere_else_after_its_first_use(
     host: Host, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def vet(rule: ProviderRule) -> None:
+    def check_credential(rule: ProviderRule) -> None:
         value = rule.settings["api_key"]
         assert isinstance(value, EnvironmentValue)
-        vetting_of(host.connector)(rule, value)
+        credential_check_of(host.connector)(rule, value)
 
-    vet(provider(api_key="env/DNS_KEY"))
-    vet(provider(api_key="env/DNS_KEY", timeout=3))
+    check_credential(provider(api_key="env/DNS_KEY"))
+    check_credential(provider(api_key="env/DNS_KEY", timeout=3))
     with pytest.raises(ReconcileError, match="it was not sent"):
-        vet(provider(api_key="env/DNS_KEY", host="evil.example"))
+        check_credential(provider(api_key="env/DNS_KEY", host="evil.example"))
     monkeypatch.setenv("DNS_KEY_BOUND_TO", "octodns_powerdns.PowerDnsProvider host=10.0.0.2")
-    vet(provider(api_key="env/DNS_KEY", host="10.0.0.2"))
+    check_credential(provider(api_key="env/DNS_KEY", host="10.0.0.2"))
     with pytest.raises(ReconcileError, match="it was not sent"):
-        vet(provider(api_key="env/DNS_KEY"))
+        check_credential(provider(api_key="env/DNS_KEY"))
 
 
 class _Redirecting(BaseHTTPRequestHandler):

@@ -31,7 +31,7 @@ FRONT = ObjectKey("networking.k8s.io", "Ingress", "shop", "front")
 
 
 @pytest.mark.parametrize(
-    ("deployment", "ready", "late"),
+    ("deployment", "ready", "not_yet_ready"),
     [
         ("web", 2, {"aws-eu": {SERVICE, FRONT}}),
         ("web", None, {"aws-eu": {SERVICE, FRONT}}),
@@ -41,14 +41,14 @@ FRONT = ObjectKey("networking.k8s.io", "Ingress", "shop", "front")
     ],
 )
 def test_a_name_waits_for_all_replicas_behind_it(
-    deployment: str, ready: int | None, late: dict[str, set[ObjectKey]]
+    deployment: str, ready: int | None, not_yet_ready: dict[str, set[ObjectKey]]
 ) -> None:
     state = understood(CLUSTERS, WEB, DEPLOYMENT % ((deployment,) * 3), INGRESS)
     key = ObjectKey("apps", "Deployment", "shop", deployment)
     spec = {"replicas": 3}
     there = {"spec": spec, "status": {"readyReplicas": ready}} if ready is not None else None
     live = {key: {"aws-eu": there, "gcp-eu": {"status": {}}}} if there else {}
-    assert returning_objects(state, schedule(state), live, ["aws-eu"]) == late
+    assert returning_objects(state, schedule(state), live, ["aws-eu"]) == not_yet_ready
     assert returning_objects(state, schedule(state), live, []) == {}
 
 

@@ -9,7 +9,7 @@ import pytest
 from reconciler.api.objects import Object
 from reconciler.dns.answers import NameHealth, ZoneContent, answering_targets
 from reconciler.dns.names import wanted_names
-from reconciler.dns.records import Abilities, StandingRecord
+from reconciler.dns.records import Abilities, ExistingRecord
 from reconciler.dns.rules import parse_dns
 from reconciler.dns.targets import ServiceView
 from tests.unit.dns.fleets import ADDRESSES, CLUSTERS, running, service, understood
@@ -65,7 +65,7 @@ def decided(
     manifests: str,
     seen: Mapping[str, ServiceView],
     down: Mapping[str, str] | None = None,
-    standing: Mapping[str, tuple[StandingRecord, ...]] | None = None,
+    existing: Mapping[str, tuple[ExistingRecord, ...]] | None = None,
 ) -> ZoneContent:
     state = understood(DOMAIN, CLUSTERS, manifests)
     rules, problems = parse_dns(state.federation)
@@ -74,7 +74,7 @@ def decided(
     assert not wanted.warnings
     fleet = NameHealth(seen, down or {})
     return answering_targets(
-        wanted.entries, fleet, standing or {}, Abilities(), lambda host: HOSTS.get(host, ())
+        wanted.entries, fleet, existing or {}, Abilities(), lambda host: HOSTS.get(host, ())
     )
 
 
@@ -260,9 +260,9 @@ def test_an_outage_moves_the_lower_levels_up_and_the_last_outage_moves_nothing()
     assert [w for w in all_down.warnings if w.startswith(GLOBAL)]
 
 
-def _standing(decision: ZoneContent) -> dict[str, tuple[StandingRecord, ...]]:
-    found: dict[str, tuple[StandingRecord, ...]] = {}
+def _standing(decision: ZoneContent) -> dict[str, tuple[ExistingRecord, ...]]:
+    found: dict[str, tuple[ExistingRecord, ...]] = {}
     for record in decision.records:
-        one = StandingRecord(record.type, record.values, record.by_cluster)
+        one = ExistingRecord(record.type, record.values, record.by_cluster)
         found[record.name] = (*found.get(record.name, ()), one)
     return found

@@ -151,14 +151,16 @@ def test_a_federation_without_zones_never_loads_octodns() -> None:
 # -- names -------------------------------------------------------------------------------------
 
 
-def names(annotation: str, naming: str = "", homes: Mapping | None = None) -> dict[str, set[str]]:
+def names(
+    annotation: str, naming: str = "", placed_in: Mapping | None = None
+) -> dict[str, set[str]]:
     """name -> the clusters behind it."""
     zone = f', naming: "{naming}"' if naming else ""
     web = WEB.replace('"true"', f'"{annotation}"')
     state = understood(FEDERATION % ("", zone), CLUSTERS, web)
     rules, found = parse_dns(state.federation)
     assert not found
-    wanted = wanted_names(state, rules, homes)
+    wanted = wanted_names(state, rules, placed_in)
     return {name: {p.cluster for p in e.places} for name, e in wanted.entries.items()}
 
 
@@ -238,8 +240,10 @@ def test_health_checks_connect_to_the_first_port_that_they_can(ports: str, check
 def test_only_the_clusters_that_a_service_is_placed_in_count() -> None:
     state = understood(PLAIN, CLUSTERS, WEB)
     key = next(w.key for w in state.workloads if w.key.kind == "Service")
-    assert names("www", homes={key: frozenset({"gcp-eu"})})["www.shop.example.com."] == {"gcp-eu"}
-    assert names("www", homes={}) == {}
+    assert names("www", placed_in={key: frozenset({"gcp-eu"})})["www.shop.example.com."] == {
+        "gcp-eu"
+    }
+    assert names("www", placed_in={}) == {}
     # Nowhere while a cluster is down may mean: there.
     rules, _ = parse_dns(state.federation)
     kept = wanted_names(state, rules, {}, down={"aws-eu"})
@@ -252,7 +256,7 @@ def test_what_cannot_have_a_record_is_told() -> None:
     state = understood(PLAIN, CLUSTERS, internal, elsewhere)
     rules, _ = parse_dns(state.federation)
     assert wanted_names(state, rules).warnings == [
-        "Service shop/api: a.example.org lies in none of the zones of spec.dns.zones",
+        "Service shop/api: a.example.org is in none of the zones of spec.dns.zones",
         "Service shop/web: its type is not LoadBalancer, so it has no address for a record",
     ]
 

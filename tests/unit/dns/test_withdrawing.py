@@ -16,11 +16,11 @@ from reconciler.dns.records import (
     Abilities,
     DnsRecord,
     DnsTarget,
+    ExistingRecord,
     Mark,
     NameEntry,
     Ownership,
     Place,
-    StandingRecord,
     marked,
     marker_name,
     owner_text,
@@ -73,12 +73,12 @@ def entries(kubefed: bool) -> dict[str, NameEntry]:
 
 
 def standing_after(
-    decision: ZoneContent, before: Mapping[str, tuple[StandingRecord, ...]]
-) -> dict[str, tuple[StandingRecord, ...]]:
+    decision: ZoneContent, before: Mapping[str, tuple[ExistingRecord, ...]]
+) -> dict[str, tuple[ExistingRecord, ...]]:
     """What stands in the zone once a decision is carried out."""
-    found: dict[str, tuple[StandingRecord, ...]] = {}
+    found: dict[str, tuple[ExistingRecord, ...]] = {}
     for record in decision.records:
-        one = StandingRecord(record.type, record.values, record.by_cluster)
+        one = ExistingRecord(record.type, record.values, record.by_cluster)
         found[record.name] = (*found.get(record.name, ()), one)
     return {**found, **{name: before[name] for name in decision.kept}}
 
@@ -87,13 +87,13 @@ def standing_after(
 def test_a_name_that_answered_never_stops_to_answer(
     runs: list[NameHealth], can: Abilities, kubefed: bool
 ) -> None:
-    standing: dict[str, tuple[StandingRecord, ...]] = {}
+    existing: dict[str, tuple[ExistingRecord, ...]] = {}
     for fleet in runs:
-        answered = set(standing)
-        decision = answering_targets(entries(kubefed), fleet, standing, can, resolve)
-        standing = standing_after(decision, standing)
-        assert answered <= standing.keys()
-        assert all(record.values for records in standing.values() for record in records)
+        answered = set(existing)
+        decision = answering_targets(entries(kubefed), fleet, existing, can, resolve)
+        existing = standing_after(decision, existing)
+        assert answered <= existing.keys()
+        assert all(record.values for records in existing.values() for record in records)
         for name in decision.kept:
             assert decision.reasons[name]
             assert name == LEVEL or any(name in warning for warning in decision.warnings)
@@ -130,13 +130,13 @@ def test_the_order_of_what_is_seen_changes_nothing(
 def test_deciding_again_in_the_same_world_changes_nothing(
     runs: list[NameHealth], can: Abilities, kubefed: bool
 ) -> None:
-    standing: dict[str, tuple[StandingRecord, ...]] = {}
+    existing: dict[str, tuple[ExistingRecord, ...]] = {}
     for fleet in runs:
-        standing = standing_after(
-            answering_targets(entries(kubefed), fleet, standing, can, resolve), standing
+        existing = standing_after(
+            answering_targets(entries(kubefed), fleet, existing, can, resolve), existing
         )
-    again = answering_targets(entries(kubefed), runs[-1], standing, can, resolve)
-    assert standing_after(again, standing) == standing
+    again = answering_targets(entries(kubefed), runs[-1], existing, can, resolve)
+    assert standing_after(again, existing) == existing
 
 
 @given(fleets, abilities, resolving)
@@ -211,7 +211,7 @@ def test_a_mark_of_another_repository_is_not_ours(mark: Mark, ours: bool) -> Non
 
 
 @pytest.mark.parametrize(
-    ("standing", "repository"),
+    ("existing", "repository"),
     [
         (None, "ours"),
         (Mark("shop", HERE), ""),
@@ -221,10 +221,10 @@ def test_a_mark_of_another_repository_is_not_ours(mark: Mark, ours: bool) -> Non
     ],
 )
 def test_a_mark_that_is_true_is_not_written_for_its_repository_alone(
-    standing: Mark | None, repository: str
+    existing: Mark | None, repository: str
 ) -> None:
     owner = Ownership("shop", ("ours", "once-ours"), take_over=True)
-    assert owner.text(HERE, standing) == owner_text("shop", HERE, repository)
+    assert owner.text(HERE, existing) == owner_text("shop", HERE, repository)
 
 
 @given(
@@ -282,14 +282,14 @@ def test_host_names_stay_names_where_the_provider_can_answer_with_them() -> None
 def test_an_object_whose_rule_is_to_stay_keeps_the_address_of_a_cluster_that_is_down() -> None:
     up = {name: {WEB: Exposed((f"192.0.2.{i}",), ready=True)} for i, name in enumerate(NAMES, 1)}
     entry = {TOP: entries(False)[TOP]}
-    standing = standing_after(
+    existing = standing_after(
         answering_targets(entry, NameHealth(up), {}, Abilities(), resolve), {}
     )
     seen = {name: view for name, view in up.items() if name != "aws-eu"}
     down = {"aws-eu": "no answer"}
-    moved = answering_targets(entry, NameHealth(seen, down), standing, Abilities(), resolve)
-    stays = NameHealth(seen, down, steadfast=frozenset({WEB}))
-    kept = answering_targets(entry, stays, standing, Abilities(), resolve)
+    moved = answering_targets(entry, NameHealth(seen, down), existing, Abilities(), resolve)
+    stays = NameHealth(seen, down, unaffected=frozenset({WEB}))
+    kept = answering_targets(entry, stays, existing, Abilities(), resolve)
     assert moved.records[0].values == ("192.0.2.2", "192.0.2.3", "192.0.2.4")
     assert kept.records[0].values == ("192.0.2.1", "192.0.2.2", "192.0.2.3", "192.0.2.4")
 

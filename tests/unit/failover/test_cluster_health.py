@@ -123,7 +123,7 @@ def test_it_returns_from_the_very_second_on(streak: float, returns: bool) -> Non
 def test_a_run_in_which_nothing_changes_has_no_transitions() -> None:
     decision = decide(BACK)
     assert decision.transitions == ()
-    assert decision.frozen == ""
+    assert decision.hold is None
     assert dict(decision.memory) == dict.fromkeys("abc", KNOWN)
 
 
@@ -159,7 +159,7 @@ def test_the_longest_unhealthy_is_declared_first_and_the_others_are_named() -> N
     down = {"c": ClusterMemory(Phase.DOWN, reason="earlier")}
     decision = decide(ILL, DUE, rules, others, b=longer, **down)
     assert set(decision.down) == {"b", "c"}
-    assert decision.frozen == "a cannot be declared down: 2 are, and maxUnhealthy says no"
+    assert str(decision.hold) == "a cannot be declared down: 2 are, and maxUnhealthy says no"
 
 
 def test_of_two_that_are_unhealthy_for_as_long_the_first_by_name_is_declared() -> None:
@@ -175,7 +175,7 @@ def test_where_more_than_may_be_are_down_already_no_other_is_declared() -> None:
     others = [*WELL, Probe("d", Signal.HEALTHY)]
     decision = decide(ILL, DUE, RULES, others, **down)
     assert set(decision.down) == {"b", "c"}
-    assert decision.frozen.startswith("a cannot be declared down: 2 are")
+    assert str(decision.hold).startswith("a cannot be declared down: 2 are")
 
 
 def test_not_one_of_several_is_declared_where_more_than_may_be_are_down_already() -> None:
@@ -187,7 +187,7 @@ def test_not_one_of_several_is_declared_where_more_than_may_be_are_down_already(
     down = dict.fromkeys("cde", ClusterMemory(Phase.DOWN))
     decision = decide(ILL, DUE, rules, others, b=DUE, **down)
     assert set(decision.down) == {"c", "d", "e"}
-    assert decision.frozen.startswith("a, b cannot be declared down: 3 are")
+    assert str(decision.hold).startswith("a, b cannot be declared down: 3 are")
 
 
 def test_without_a_grace_period_one_that_is_well_is_not_down() -> None:
@@ -202,21 +202,21 @@ def test_so_many_healthy_clusters_must_remain(least: int, down: bool) -> None:
     decision = decide(ILL, DUE, replace(RULES, min_available_clusters=least))
     assert bool(decision.down) == down
     told = "only 2 healthy clusters would remain, and minAvailableClusters is 3: nothing moves"
-    assert decision.frozen == ("" if down else told)
+    assert str(decision.hold or "") == ("" if down else told)
 
 
 def test_one_healthy_cluster_must_remain_whatever_the_rules_say() -> None:
     others = [Probe("b", Signal.UNKNOWN), Probe("c", Signal.UNKNOWN)]
     decision = decide(ILL, DUE, replace(RULES, min_available_clusters=0), others)
     assert not decision.down
-    assert "minAvailableClusters is 1" in decision.frozen
+    assert "minAvailableClusters is 1" in str(decision.hold)
 
 
 def test_one_that_answers_again_but_counts_as_down_is_none_that_remains() -> None:
     rules = replace(RULES, max_unhealthy=2, min_available_clusters=2)
     decision = decide(ILL, DUE, rules, WELL, b=ClusterMemory(Phase.DOWN))
     assert set(decision.down) == {"b"}
-    assert "only 1 healthy clusters" in decision.frozen
+    assert "only 1 healthy clusters" in str(decision.hold)
 
 
 def test_as_many_suspects_as_may_be_down_are_believed_and_one_more_is_not() -> None:
@@ -225,7 +225,7 @@ def test_as_many_suspects_as_may_be_down_are_believed_and_one_more_is_not() -> N
     assert decide(ILL, DUE, rules, others).down
     decision = decide(ILL, DUE, RULES, others)
     assert not decision.down
-    assert decision.frozen == (
+    assert str(decision.hold) == (
         "2 of 4 clusters look unhealthy (a, b), and maxUnhealthy allows 1: this run may itself be "
         "cut off, so nothing moves"
     )
@@ -236,7 +236,7 @@ def test_as_many_suspects_as_may_be_down_are_believed_and_one_more_is_not() -> N
 
 def test_one_that_is_down_and_cannot_be_told_of_is_a_suspect_and_another_is_not() -> None:
     unsure = [Probe("b", Signal.UNKNOWN), Probe("c", Signal.HEALTHY)]
-    assert "cut off" in decide(ILL, DUE, RULES, unsure, b=ClusterMemory(Phase.DOWN)).frozen
+    assert "cut off" in str(decide(ILL, DUE, RULES, unsure, b=ClusterMemory(Phase.DOWN)).hold)
     assert decide(ILL, DUE, RULES, unsure).down
 
 
@@ -244,7 +244,7 @@ def test_a_return_is_believed_even_by_a_run_that_may_be_cut_off() -> None:
     ill = [Probe(name, Signal.UNHEALTHY, "x") for name in "bc"]
     before = replace(DOWN, streak=240.0, seen=NOW - 60)
     decision = decide(BACK, before, RULES, ill)
-    assert "cut off" in decision.frozen
+    assert "cut off" in str(decision.hold)
     assert remembered(decision).phase is Phase.RETURNING
 
 

@@ -9,6 +9,8 @@ from msgspec.structs import replace
 
 from reconciler.failover.cluster_health import (
     HealthDecision,
+    Hold,
+    HoldReason,
     decide_cluster_health,
     limit_of,
     settle,
@@ -121,7 +123,7 @@ def test_more_than_max_unhealthy_at_once_means_that_this_run_is_cut_off() -> Non
     for _ in range(10):
         runs.see("--+")
     assert runs.phases == "Up Up Up"
-    assert "may itself be cut off" in runs.decision.frozen
+    assert "may itself be cut off" in str(runs.decision.hold)
     # Once it can see again, the grace period begins anew for what is still unhealthy.
     assert [bool(runs.see("-++").down) for _ in range(4)] == [False, False, False, True]
 
@@ -131,7 +133,7 @@ def test_a_second_cluster_waits_while_as_many_are_down_as_may_be() -> None:
     for signs in ["-++"] * 4 + ["+-+"] * 4:
         runs.see(signs)
     assert runs.phases == "Down Up Up"
-    assert "gcp-eu cannot be declared down" in runs.decision.frozen
+    assert "gcp-eu cannot be declared down" in str(runs.decision.hold)
     for _ in range(3):
         runs.see("+-+")
     assert runs.phases == "Returning Down Up"
@@ -144,7 +146,7 @@ def test_nothing_moves_when_too_few_healthy_clusters_would_remain() -> None:
     for _ in range(10):
         runs.see("-?+")
     assert runs.phases == "Up Up Up"
-    assert "minAvailableClusters is 2" in runs.decision.frozen
+    assert "minAvailableClusters is 2" in str(runs.decision.hold)
 
 
 @pytest.mark.parametrize("jump", [3600.0, 86_400.0, -3600.0])
@@ -273,3 +275,37 @@ def test_whatever_happens(history: list[tuple[str, float, str]], limit: int, lea
         runs.see("+++")
         runs.settle()
     assert runs.phases == "Up Up Up", "after a full recovery all is as it was"
+
+
+@pytest.mark.parametrize(
+    ("signs", "least", "hold", "words"),
+    [
+        (
+            ["--+"] * 2,
+            1,
+            Hold(HoldReason.CUT_OFF, ("aws-eu", "gcp-eu"), 2, 1, 3),
+            "2 of 3 clusters look unhealthy (aws-eu, gcp-eu), and maxUnhealthy allows 1: this run "
+            "may itself be cut off, so nothing moves",
+        ),
+        (
+            ["-?+"] * 6,
+            2,
+            Hold(HoldReason.TOO_FEW_LEFT, ("aws-eu",), 1, 2, 3),
+            "only 1 healthy clusters would remain, and minAvailableClusters is 2: nothing moves",
+        ),
+        (
+            ["-++"] * 4 + ["+-+"] * 4,
+            1,
+            Hold(HoldReason.TOO_MANY_DOWN, ("gcp-eu",), 1, 1, 3),
+            "gcp-eu cannot be declared down: 1 are, and maxUnhealthy says no",
+        ),
+    ],
+)
+def test_why_nothing_is_declared_down_is_a_value_with_its_figures(
+    signs: list[str], least: int, hold: Hold, words: str
+) -> None:
+    runs = Runs(replace(RULES, min_available_clusters=least))
+    for sign in signs:
+        runs.see(sign)
+    assert runs.decision.hold == hold
+    assert str(hold) == words

@@ -69,11 +69,28 @@ def test_it_comes_back_as_it_was(memory: FleetMemory) -> None:
         b'{"version": 1, "told": []}',
         b'{"version": 1, "told": {"receivers": [1]}}',
         b'{"version": 1, "told": {"states": []}}',
+        b'{"version": 1, "told": null}',
+        b'{"version": 1, "clusters": {"a": null}}',
+        b'{"version": 1, "workloads": {"a": {"b": {"away": -1}}}}',
+        b'{"version": 1, "ran": {"a": ["b"]}}',
+        b'{"version": 1, "taints": {"a": {"b": "c"}}}',
+        b'{"version": 1, "servers": {"a": 1}}',
+        b'{"version": 1, "owner": {"path": "."}}',
     ],
 )
 def test_damage_is_told(data: bytes) -> None:
     with pytest.raises(DamagedMemory):
         decode_memory(data)
+
+
+def test_what_a_document_does_not_say_is_as_if_never_seen() -> None:
+    data = b"""{"version": 1, "appliedAt": 7, "from a later version": {}, "clusters":
+      {"a": {"phase": "Down", "since": 5}, "b": {}}, "told": {"states": {"r/x": "Down"}}}"""
+    assert decode_memory(data) == FleetMemory(
+        {"a": ClusterMemory(Phase.DOWN, 5.0), "b": ClusterMemory()},
+        applied_at=7.0,
+        told=Notified(states={"r/x": "Down"}),
+    )
 
 
 @given(st.binary(max_size=200), st.integers(0, 400))

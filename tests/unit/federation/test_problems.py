@@ -76,7 +76,7 @@ spec:
         ),
         (
             RULES % "notifications: [{type: Webhook, urlFrom: {env: HOOK}, on: []}]",
-            "never told",
+            "never notified",
         ),
         (
             RULES % "notifications: [{type: Slack, urlFrom: &u {env: A}}, "

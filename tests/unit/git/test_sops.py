@@ -260,7 +260,7 @@ def test_plain_scalars_that_sops_reads_otherwise_are_told(tmp_path: Path, encryp
     by_hand = plain[: plain.index("\ndata:")] + sealed[sealed.index("\ndata:") :]
     folder = repository(tmp_path / "fleet", {"a.yaml": by_hand})
     told = [w for w in understood(folder).warnings if "sops" in w]
-    other = "is not encrypted, and sops, which reads YAML 1.2, hands out something else: quote it"
+    other = "is not encrypted, and sops, which reads YAML 1.2, gives another value: quote it"
     assert told == [
         f"a.yaml:5: spec.day {other}",
         f"a.yaml:7: spec.flag {other}",

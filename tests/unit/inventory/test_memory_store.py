@@ -133,9 +133,9 @@ def test_a_federation_under_another_name_does_not_shake_off_what_is_known(
     options: RunOptions,
 ) -> None:
     prepared = make_plan(options)
-    assert prepared.recall is not None
-    assert prepared.recall.store is not None
-    prepared.recall.store.write(DOWN, "")
+    assert prepared.run_memory is not None
+    assert prepared.run_memory.store is not None
+    prepared.run_memory.store.write(DOWN, "")
     manifests = Path(options.repo) / "all.yaml"
     manifests.write_text(manifests.read_text().replace("{name: shop}", "{name: other}"))
     with pytest.raises(SourceError, match="under another name"):

@@ -71,7 +71,7 @@ def test_it_is_waited_for_as_long_as_asked(path: Path, other_process) -> None:
             other_process.kill()
             other_process.wait()
 
-    lock = FileLock(path, clock=lambda: 0.0, pause=pause, told=told.append)
+    lock = FileLock(path, clock=lambda: 0.0, pause=pause, notify=told.append)
     assert lock.acquire(wait=60) is True
     assert len(told) == 1
     assert str(other_process.pid) in told[0]

@@ -46,7 +46,7 @@ class Runs:
             clock=self.clock,
             now=lambda: wall_clock + self.clock.now,
             pause=self.clock.pause,
-            told=self.told.append,
+            notify=self.told.append,
             **{"duration": 60, **given},
         )
         self.leases.append(lease)
@@ -106,7 +106,7 @@ def test_a_holder_that_renews_is_named_with_since_when(runs: Runs) -> None:
     runs.clock.meanwhile = first._renew
     with pytest.raises(LeaseLost, match=r"max@laptop since 2023-11-14 22:30:00 UTC"):
         runs.lease("second").acquire()
-    assert "looking whether it is alive" in runs.told[0]
+    assert "checking whether it still renews it" in runs.told[0]
     first.check()
 
 

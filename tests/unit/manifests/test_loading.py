@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import textwrap
 from pathlib import Path
 
@@ -153,6 +154,18 @@ def test_the_cache_gives_what_parsing_gave_and_never_holds_secrets(tmp_path: Pat
     ]
     assert b"canary" not in path.read_bytes()
     path.write_bytes(b"{damaged")
+    assert load(files, ParseCache(path)).documents == first
+
+
+@pytest.mark.parametrize("entry", [None, [], [0, 1, 1, []], ["x", 1, 1, [], {}], [0, 1, 1, [], 7]])
+def test_a_cache_with_a_damaged_entry_is_left_aside(tmp_path: Path, entry: object) -> None:
+    files = [SourceFile("a.yaml", CONFIG.encode(), blob_id(CONFIG.encode()))]
+    path = tmp_path / "cache.json"
+    first = load(files, ParseCache(path)).documents
+    content = json.loads(path.read_bytes())
+    assert content["blobs"]
+    content["blobs"] = {blob: [entry] for blob in content["blobs"]}
+    path.write_text(json.dumps(content))
     assert load(files, ParseCache(path)).documents == first
 
 

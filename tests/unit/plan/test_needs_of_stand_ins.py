@@ -70,7 +70,7 @@ def look(tmp_path: Path) -> Look:
         matrix = assess_survivability(state, ["cluster=aws-eu"])
         (row,) = [row for row in matrix.rows if row.workload.name == "db"]
         assert matrix.warnings == state.warnings
-        return str(row.cells[0].fate), state.warnings
+        return str(row.cells[0].impact), state.warnings
 
     return calculate
 

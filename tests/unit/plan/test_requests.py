@@ -18,7 +18,7 @@ from reconciler.plan.requests import (
     ApplyTarget,
     crds_in,
     leaves_count,
-    port_twin,
+    matching_port,
     request_for,
     target_of,
     with_running_replicas,
@@ -262,12 +262,12 @@ def test_a_retained_field_is_repeated_while_it_is_ours_and_else_left_out() -> No
 
 def test_ports_are_known_by_number_and_protocol() -> None:
     ports = [{"port": 80, "nodePort": 30001}, {"port": 53, "protocol": "UDP", "nodePort": 30002}]
-    assert port_twin({"port": 80}, ports) == ports[0]
-    assert port_twin({"port": 80, "protocol": "TCP"}, ports) == ports[0]
-    assert port_twin({"port": 53}, ports) is None
-    assert port_twin({"port": 53, "protocol": "UDP"}, ports) == ports[1]
-    assert port_twin("80", ports) is None
-    assert port_twin({"port": 80}, None) is None
+    assert matching_port({"port": 80}, ports) == ports[0]
+    assert matching_port({"port": 80, "protocol": "TCP"}, ports) == ports[0]
+    assert matching_port({"port": 53}, ports) is None
+    assert matching_port({"port": 53, "protocol": "UDP"}, ports) == ports[1]
+    assert matching_port("80", ports) is None
+    assert matching_port({"port": 80}, None) is None
     wanted = thing(spec={"ports": [{"port": 80, "nodePort": 1}, {"port": 81, "nodePort": 2}]})
     one = target(wanted, retain=("/spec/ports/*/nodePort",))
     sent = request_for(one, service("x", *ports))

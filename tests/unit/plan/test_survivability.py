@@ -12,7 +12,12 @@ from markdown_it import MarkdownIt
 
 from reconciler.api.errors import UsageError
 from reconciler.api.options import RunOptions
-from reconciler.failover.survivability import Fate, Survivability, assess_survivability, worse_than
+from reconciler.failover.survivability import (
+    Impact,
+    Survivability,
+    assess_survivability,
+    worse_than,
+)
 from reconciler.report import survivability as report
 from reconciler.run.repository import validate_repository
 from tests.scenarios.failover_world import CLUSTERS, FEDERATION, WEB
@@ -53,7 +58,7 @@ def told(matrix: Survivability, workload: str = "web") -> dict[str, str]:
     """Outage -> fate and numbers of one workload."""
     (row,) = [row for row in matrix.rows if row.workload.name == workload]
     return {
-        outage.title: f"{cell.fate} {cell.after}/{cell.before}"
+        outage.title: f"{cell.impact} {cell.after}/{cell.before}"
         for outage, cell in zip(matrix.outages, row.cells, strict=True)
     }
 
@@ -139,7 +144,7 @@ def test_what_runs_in_one_place_only_goes_down_with_it(matrix: Matrix) -> None:
     found = matrix(TWO_MAY_GO, WEB + CRON)
     assert told(found, "report")["region=europe-west1"] == "down 0/1"
     assert told(found, "report")["provider=aws"] == "untouched 1/1"
-    assert found.count(Fate.DOWN) == 1
+    assert found.count(Impact.DOWN) == 1
 
 
 def test_only_the_outages_asked_for(matrix: Matrix) -> None:

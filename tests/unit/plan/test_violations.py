@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from reconciler.api.errors import GuardViolation, Violation, WordedViolation
+from reconciler.api.errors import (
+    GuardViolation,
+    ReconcileError,
+    RunError,
+    Violation,
+    WordedViolation,
+)
 from reconciler.api.objects import ObjectKey
 from reconciler.plan.compare_base import against_base
 from reconciler.plan.guards import (
@@ -15,8 +21,8 @@ from reconciler.plan.guards import (
     TooLargeShare,
     TooManyDeletions,
 )
-from reconciler.plan.model import ClusterPlan, Plan
-from reconciler.report.finished_run import failures_of_error
+from reconciler.plan.model import ClusterPlan, Plan, RunResult, ZoneFailure
+from reconciler.report.finished_run import failures_of_error, failures_of_result
 
 ONCE = "--max-deletions 9 lets it pass once"
 WEB = ObjectKey("apps", "Deployment", "shop", "web")
@@ -81,9 +87,51 @@ def test_what_passes_a_limit_is_the_same_trouble_whatever_its_figures_and_only_i
     assert trouble(TooManyDeletions("eu1", count=9, limit=4)) != trouble(
         TooManyDeletions("eu2", count=9, limit=4)
     )
-    assert trouble(WordedViolation(text="9 deletions")) == trouble(
-        WordedViolation(text="7 deletions")
+    shard = "shard 1 of 2"
+    assert trouble(WordedViolation(text=f"{shard}: 9 deletions", about=shard)) == trouble(
+        WordedViolation(text=f"{shard}: 7 deletions", about=shard)
     )
+    # A name with a figure in it is another name.
+    assert trouble(InvalidManifest(key=WEB, error="e", origin="a.yaml:1:1")) == trouble(
+        InvalidManifest(key=WEB, error="e", origin="a.yaml:7:1")
+    )
+    assert trouble(InvalidManifest(key=WEB._replace(name="web-1"), error="e")) != trouble(
+        InvalidManifest(key=WEB._replace(name="web-2"), error="e")
+    )
+
+
+def test_an_error_is_the_same_trouble_whatever_its_figures_and_only_of_its_subject() -> None:
+    def of_result(error: RunError) -> str:
+        (failure,) = failures_of_result(RunResult(Plan("shop", ()), errors=(error,)))
+        assert failure.text == str(error)
+        return failure.identity
+
+    def of_error(message: str, subject: str = "") -> str:
+        (failure,) = failures_of_error(ReconcileError(message, subject=subject))
+        assert failure.text == message
+        return failure.identity
+
+    assert of_result(RunError("no answer in 5 s", "eu1")) == of_result(
+        RunError("no answer in 7 s", "eu1")
+    )
+    # Without their figures these two clusters were one.
+    assert of_result(RunError("no answer", "eu1")) != of_result(RunError("no answer", "eu2"))
+    assert of_error("it cannot be written: 5 s", "it cannot be written") == of_error(
+        "it cannot be written: 7 s", "it cannot be written"
+    )
+    assert of_error("ConfigMap a/b1 keeps changing") != of_error("ConfigMap a/b2 keeps changing")
+
+
+def test_a_zone_that_cannot_be_planned_is_the_same_trouble_whatever_is_said_of_it() -> None:
+    def trouble(failure: ZoneFailure) -> str:
+        (found,) = failures_of_result(RunResult(Plan("shop", (), dns_failures=(failure,))))
+        assert found.text == str(failure)
+        return found.identity
+
+    assert trouble(ZoneFailure("a1.org.", "timed out")) == trouble(
+        ZoneFailure("a1.org.", "refused")
+    )
+    assert trouble(ZoneFailure("a1.org.", "refused")) != trouble(ZoneFailure("a2.org.", "refused"))
 
 
 def test_a_limit_is_shared_by_its_cluster_and_by_no_beginning_of_a_sentence() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from reconciler.api.errors import WordedViolation
+from reconciler.api.errors import RunError, WordedViolation
 from reconciler.api.objects import ObjectKey
 from reconciler.api.reasons import remark
 from reconciler.failover.cluster_health import Absence
@@ -66,4 +66,10 @@ def run_of_hostile() -> RunResult:
     plan = hostile()
     change = plan.clusters[0].changes[0]
     outcome = Outcome(HOSTILE, change.action, change.key, "failed", HOSTILE)
-    return RunResult(plan, (outcome,), errors=(HOSTILE,), stopped=HOSTILE, requests={HOSTILE: 1})
+    return RunResult(
+        plan,
+        (outcome,),
+        errors=(RunError(HOSTILE, HOSTILE),),
+        stopped=HOSTILE,
+        requests={HOSTILE: 1},
+    )

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
+from reconciler.api.errors import RunError
 from reconciler.plan.model import ClusterPlan, Plan, RunResult, WorkloadRow
 from reconciler.report.markdown import (
     LEAST_LIMIT,
@@ -210,7 +211,7 @@ def test_no_limit_is_ever_passed_and_no_fold_left_open(limit: int, kind: str) ->
     plan = {"web": web_shop, "many": large_fleet, "hostile": hostile}[kind]()
     for text in (
         render_plan_markdown(plan, limit=limit),
-        render_result_markdown(RunResult(plan, errors=(HOSTILE,) * 30), limit=limit),
+        render_result_markdown(RunResult(plan, errors=(RunError(HOSTILE),) * 30), limit=limit),
     ):
         assert len(text.encode("utf-16-le")) // 2 <= limit
         assert_whole(text)

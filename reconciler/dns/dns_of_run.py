@@ -16,7 +16,7 @@ from reconciler.cluster.discovery import RESTMapping
 from reconciler.cluster.http import SHARE
 from reconciler.cluster.parallel import in_parallel
 from reconciler.cluster.responses import reading_answers
-from reconciler.dns.names import Homes, wanted_names
+from reconciler.dns.names import PlacedIn, wanted_names
 from reconciler.dns.plan import DnsPlan, apply_dns, dns_needs, dns_rules_of, plan_dns
 from reconciler.dns.providers import CredentialCheck
 from reconciler.dns.rules import EnvironmentValue, ProviderRule, SecretValue, in_the_clear
@@ -34,34 +34,34 @@ _SECRETS = RESTMapping("v1", "Secret", "secrets", namespaced=True)
 
 def plan_dns_of_run(
     state: DesiredState,
-    homes: Homes,
+    placed_in: PlacedIn,
     seen: Sequence[MemberState],
     down: Mapping[str, str],
     connector: Connector,
-    late: Mapping[str, frozenset[ObjectKey]] | None = None,
+    not_yet_ready: Mapping[str, frozenset[ObjectKey]] | None = None,
     repositories: tuple[str, ...] = (),
     *,
     take_over: bool = False,
 ) -> DnsPlan:
     """Ask the members that were looked at for their addresses, and plan the records.
 
-    ``homes``: where each object is placed, while all is well or in this run.
+    ``placed_in``: where each object is placed, while all is well or in this run.
     Sends nothing at all where no zone is configured. A member that does not tell keeps its records.
     """
-    needs = dns_needs(state, homes)
+    needs = dns_needs(state, placed_in)
     looked_at = [(s.member, _live(s.observation)) for s in seen if s.member and s.observation]
     views, warnings = _views(looked_at, needs)
     plan = plan_dns(
         state,
         views,
         down,
-        homes=homes,
+        placed_in=placed_in,
         read_secret=secrets_of(connector),
-        vet=vetting_of(connector),
+        check_credential=credential_check_of(connector),
         host=connector.host,
         # What is left is for the clusters, whose run must not fail for a provider's silence.
-        patience=_patience(connector, SHARE),
-        late=late,
+        timeout=_timeout(connector, SHARE),
+        not_yet_ready=not_yet_ready,
         repositories=repositories,
         take_over=take_over,
     )
@@ -79,11 +79,11 @@ def apply_dns_of_run(
         plan,
         stopped=stopped,
         fence=connector.fence or (lambda: None),
-        patience=_patience(connector),
+        timeout=_timeout(connector),
     )
 
 
-def _patience(connector: Connector, share: float = 1.0) -> Callable[[], float]:
+def _timeout(connector: Connector, share: float = 1.0) -> Callable[[], float]:
     """For how long a zone is waited for: at the most that share of what the run has left."""
     seconds_left: Callable[[], float] = dict(connector.settings).get("seconds_left", lambda: inf)
     return lambda: min(LONGEST, seconds_left() * share)
@@ -91,16 +91,16 @@ def _patience(connector: Connector, share: float = 1.0) -> Callable[[], float]:
 
 def simulate_dns_of_run(
     state: DesiredState,
-    homes: Homes,
+    placed_in: PlacedIn,
     connect: Callable[[Cluster], Member],
     down: Mapping[str, str],
 ) -> DnsPlan:
     """For simulated clusters: what the outages would change. Asks no provider, writes nothing."""
     rules, _ = dns_rules_of(state)
-    wanted = wanted_names(state, rules, homes, down)
+    wanted = wanted_names(state, rules, placed_in, down)
     if not rules.zones or not down:
         return DnsPlan(warnings=tuple(wanted.warnings))
-    needs = dns_needs(state, homes)
+    needs = dns_needs(state, placed_in)
     views, warnings = _views([(connect(cluster), {}) for cluster in state.clusters], needs)
     # Where nothing was applied yet, what would have an address gets one.
     closed = {
@@ -181,10 +181,10 @@ def secrets_of(connector: Connector) -> Callable[[SecretValue], str]:
     return read
 
 
-def vetting_of(connector: Connector) -> CredentialCheck:
+def credential_check_of(connector: Connector) -> CredentialCheck:
     """Whether a provider may be given its credentials, as this run is allowed to."""
 
-    def vet(rule: ProviderRule, variable: EnvironmentValue | None) -> None:
+    def check_credential(rule: ProviderRule, variable: EnvironmentValue | None) -> None:
         if variable is not None:
             said = os.environ.get(f"{variable.name}_BOUND_TO", "")
             connector.check_variable("DNS", variable.name, variable.goes_to, said)
@@ -195,4 +195,4 @@ def vetting_of(connector: Connector) -> CredentialCheck:
                 hint=f"use https, or run with --allow-access {PLAIN_HTTP}",
             )
 
-    return vet
+    return check_credential

@@ -28,7 +28,7 @@ class StepTools:
 
     ``hosts``, ``credentials`` and ``tokens`` are by seat, or by an empty name where there is one
     host. ``force``: an apply takes fields over. ``tolerant``: what a cluster refuses is left and
-    told. ``patience`` is how many seconds to wait until what was deleted is gone.
+    told. ``timeout`` is how many seconds to wait until what was deleted is gone.
     """
 
     member: Member | None = None
@@ -39,13 +39,13 @@ class StepTools:
     emptying: Emptying | None = None
     force: bool = False
     tolerant: bool = False
-    patience: float = 60.0
+    timeout: float = 60.0
     tokens: dict[str, Token] = field(default_factory=dict)
     emptied: bool = False
 
 
-def carry_out_steps(
-    steps: Iterable[Step], hands: StepTools, done: Callable[[Step], None]
+def execute_steps(
+    steps: Iterable[Step], tools: StepTools, done: Callable[[Step], None]
 ) -> dict[str, ClusterError]:
     """Do every step that writes, and tell ``done`` of each. Raises ReconcileError at the first
     that fails; one that is for a seat ends that seat's part, which is given with its error."""
@@ -54,12 +54,12 @@ def carry_out_steps(
         if step.seat in failed:
             continue
         if step.writes:
-            if failed and not step.seat and failed.keys() == hands.hosts.keys():
+            if failed and not step.seat and failed.keys() == tools.hosts.keys():
                 raise next(iter(failed.values()))
             try:
-                step = _VERBS[step.verb](step, hands) or step
+                step = _VERBS[step.verb](step, tools) or step
             except ClusterError as error:
-                if hands.tolerant:
+                if tools.tolerant:
                     step = replace(step, effect=Effect.KEEP, details=(str(error),))
                 elif step.seat:
                     failed[step.seat] = error
@@ -70,44 +70,44 @@ def carry_out_steps(
     return failed
 
 
-def _apply(step: Step, hands: StepTools) -> None:
-    cluster, resource = _cluster(step, hands), step.resource
+def _apply(step: Step, tools: StepTools) -> None:
+    cluster, resource = _cluster(step, tools), step.resource
     if resource is None:
         raise ReconcileError(f"a step without a resource: {step.description}")
     try:
-        cluster.apply(resource, key_of(step.object), step.object, force=hands.force)
+        cluster.apply(resource, key_of(step.object), step.object, force=tools.force)
     except ClusterError as error:
         raise explained(error, step.object) from error
 
 
-def _token(step: Step, hands: StepTools) -> None:
-    credentials = _credentials(step, hands)
+def _token(step: Step, tools: StepTools) -> None:
+    credentials = _credentials(step, tools)
     try:
-        hands.tokens[step.seat] = request_token(_cluster(step, hands), credentials.identity)
+        tools.tokens[step.seat] = request_token(_cluster(step, tools), credentials.identity)
     except ClusterError as error:
         raise explained(error, step.object) from error
 
 
-def _await_token(step: Step, hands: StepTools) -> None:
-    _apply(step, hands)
-    hands.tokens[step.seat] = await_token(_cluster(step, hands), step.object)
+def _await_token(step: Step, tools: StepTools) -> None:
+    _apply(step, tools)
+    tools.tokens[step.seat] = await_token(_cluster(step, tools), step.object)
 
 
-def _keep(step: Step, hands: StepTools) -> None:
-    credentials, token = _credentials(step, hands), hands.tokens.get(step.seat)
+def _keep(step: Step, tools: StepTools) -> None:
+    credentials, token = _credentials(step, tools), tools.tokens.get(step.seat)
     if token is None or step.resource is None:
         raise ReconcileError("there is no token to keep; join again")
     body = credentials.secret(token)
     try:
         # The Secret is ours (the survey has seen to it), whoever wrote its last token.
-        _cluster(step, hands).apply(step.resource, key_of(body), body, force=True)
+        _cluster(step, tools).apply(step.resource, key_of(body), body, force=True)
     except ClusterError as error:
         raise explained(error, step.object) from error
 
 
-def _check(step: Step, hands: StepTools) -> Step | None:
+def _check(step: Step, tools: StepTools) -> Step | None:
     """The new token at the address in the Secret; authorizers follow their store after a while."""
-    credentials, token = _credentials(step, hands), hands.tokens.get(step.seat)
+    credentials, token = _credentials(step, tools), tools.tokens.get(step.seat)
     if token is None:
         return None
     give_up = time.monotonic() + CHECK_TIMEOUT_SECONDS
@@ -125,17 +125,17 @@ def _check(step: Step, hands: StepTools) -> Step | None:
     return None
 
 
-def _write_file(step: Step, hands: StepTools) -> None:
-    file = _file(step, hands)
+def _write_file(step: Step, tools: StepTools) -> None:
+    file = _file(step, tools)
     file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(hands.manifest, encoding="utf-8")
+    file.write_text(tools.manifest, encoding="utf-8")
 
 
-def _remove_file(step: Step, hands: StepTools) -> None:
-    _file(step, hands).unlink(missing_ok=True)
+def _remove_file(step: Step, tools: StepTools) -> None:
+    _file(step, tools).unlink(missing_ok=True)
 
 
-def _delete(step: Step, hands: StepTools) -> None:
+def _delete(step: Step, tools: StepTools) -> None:
     if step.resource is None:
         raise ReconcileError(f"a step without a resource: {step.description}")
     metadata = step.object["metadata"]
@@ -146,7 +146,7 @@ def _delete(step: Step, hands: StepTools) -> None:
         kept = chosen <= (live["metadata"].get("labels") or {}).items()
         return "" if kept else "its labels were changed meanwhile"
 
-    _cluster(step, hands).delete_as_decided(
+    _cluster(step, tools).delete_as_decided(
         step.resource,
         key_of(step.object),
         otherwise,
@@ -155,15 +155,15 @@ def _delete(step: Step, hands: StepTools) -> None:
     )
 
 
-def _delete_namespace(step: Step, hands: StepTools) -> Step | None:
+def _delete_namespace(step: Step, tools: StepTools) -> Step | None:
     """Only where nothing else is in it; waits a while until it is gone."""
-    cluster = _cluster(step, hands)
+    cluster = _cluster(step, tools)
     inside = contents_of(cluster, step.object, cluster.discover())
     if inside:
         return replace(step, effect=Effect.KEEP, details=(f"it holds {inside}",))
-    _delete(step, hands)
+    _delete(step, tools)
     key = key_of(step.object)
-    give_up = time.monotonic() + hands.patience
+    give_up = time.monotonic() + tools.timeout
     while (live := cluster.get(NAMESPACE, key)) is not None:
         if live["metadata"]["uid"] != step.object["metadata"]["uid"]:
             break
@@ -173,17 +173,17 @@ def _delete_namespace(step: Step, hands: StepTools) -> Step | None:
     return None
 
 
-def _empty(step: Step, hands: StepTools) -> Step | None:
+def _empty(step: Step, tools: StepTools) -> Step | None:
     """Deletes and releases at once: both are of one plan, and the later step has nothing to do."""
-    if hands.emptying is None or hands.emptied:
+    if tools.emptying is None or tools.emptied:
         return None
-    hands.emptied = True
-    pending = empty(hands.emptying, hands.patience)
+    tools.emptied = True
+    pending = empty(tools.emptying, tools.timeout)
     return replace(step, details=(*step.details, *pending))
 
 
-def _nothing(step: Step, hands: StepTools) -> None:
-    del step, hands
+def _nothing(step: Step, tools: StepTools) -> None:
+    del step, tools
 
 
 _VERBS: dict[Verb, Callable[[Step, StepTools], Step | None]] = {
@@ -201,20 +201,20 @@ _VERBS: dict[Verb, Callable[[Step, StepTools], Step | None]] = {
 }
 
 
-def _cluster(step: Step, hands: StepTools) -> Member:
-    cluster = hands.member if step.where == "member" else hands.hosts.get(step.seat)
+def _cluster(step: Step, tools: StepTools) -> Member:
+    cluster = tools.member if step.where == "member" else tools.hosts.get(step.seat)
     if cluster is None:
         raise ReconcileError(f"there is no {step.where} to do this in: {step.description}")
     return cluster
 
 
-def _credentials(step: Step, hands: StepTools) -> Credentials:
-    if step.seat not in hands.credentials:
+def _credentials(step: Step, tools: StepTools) -> Credentials:
+    if step.seat not in tools.credentials:
         raise ReconcileError("there is no credential to make")
-    return hands.credentials[step.seat]
+    return tools.credentials[step.seat]
 
 
-def _file(step: Step, hands: StepTools) -> Path:
-    if hands.folder is None:
+def _file(step: Step, tools: StepTools) -> Path:
+    if tools.folder is None:
         raise ReconcileError(f"{step.path} is not on this disk")
-    return hands.folder / step.path
+    return tools.folder / step.path

@@ -13,9 +13,9 @@ from kubesim.fleet import Sandbox
 from kubesim.server import ClusterSettings
 from reconciler.api.errors import DnsError
 from reconciler.cluster.connect import OTHER_NAMESPACES, Connections, Connector
+from reconciler.dns.dns_of_run import plan_dns_of_run, secrets_of, simulate_dns_of_run
 from reconciler.dns.plan import DnsPlan, apply_dns
 from reconciler.dns.rules import SecretValue
-from reconciler.dns.within_run import plan_dns_of_run, secrets_of, simulate_dns_of_run
 from reconciler.federation.model import DesiredState
 from reconciler.git.owner import Claimant
 from reconciler.inventory.ownership import Servers
