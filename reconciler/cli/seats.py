@@ -472,7 +472,7 @@ def _check_nothing_is_left(
     """Raises UsageError where a seat was the host until now, and its memory would be left."""
     from reconciler.seats.access import seat_member
     from reconciler.state.run_memory import host_namespace
-    from reconciler.state.stores import CONFIG_MAPS, config_map_key
+    from reconciler.state.stores import CONFIG_MAPS, MOVED, config_map_key
 
     federation = opened.state.federation
     key = config_map_key(federation.name, host_namespace(federation))
@@ -480,7 +480,8 @@ def _check_nothing_is_left(
         if status.reading.seats[name].state == "unreachable":
             continue
         member = seat_member(opened.connector, name, contexts.get(name, ""))
-        if member.get(CONFIG_MAPS, key) is not None:
+        found = member.get(CONFIG_MAPS, key)
+        if found is not None and MOVED not in (found["metadata"].get("annotations") or {}):
             raise UsageError(
                 f"runs remember in {name} ({key.namespace}/{key.name}), which would be left",
                 hint="take it over: reconcile seats init --host-context with the context of "
