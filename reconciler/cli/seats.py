@@ -178,7 +178,8 @@ class OpenedSeats(Struct, frozen=True):
         reading = self.opened.explained(self.register.read())
         federation = self.state.federation
         looks = looks_in(reading)
-        return seats_status(federation.name, federation.seats, reading, looks, now)
+        witnesses = [cluster.name for cluster in self.state.witnesses]
+        return seats_status(federation.name, federation.seats, reading, looks, now, witnesses)
 
 
 def _opened(

@@ -5,7 +5,7 @@ Pure.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from msgspec import Struct
@@ -58,13 +58,15 @@ def seats_status(
     reading: Reading,
     looks: Mapping[str, SeatLook],
     now: float,
+    witnesses: Collection[str] = (),
 ) -> SeatsStatus:
-    """What is known, and what is wrong with it; ``now`` is Unix time."""
+    """What is known, and what is wrong with it; ``now`` is Unix time. No run is at ``witnesses``,
+    so none looks from there."""
     troubles = [*_of_all(wanted, reading)]
     if reading.document is not None and not reading.document.dissolved:
         troubles += _of_configuration(wanted, reading)
         for name in sorted(reading.seats):
-            look = looks.get(name, SeatLook())
+            look = looks.get(name, SeatLook(now if name in witnesses else None))
             troubles += _of_seat(reading.seats[name], look, now, majority=reading.majority)
     return SeatsStatus(federation, tuple(wanted), reading, looks, tuple(troubles))
 
