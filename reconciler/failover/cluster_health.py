@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from msgspec import Struct
 from msgspec.structs import replace
 
+from reconciler.failover.looks import Sightings
 from reconciler.failover.probe import Diagnosis, Probe, Signal, worded
 from reconciler.federation.model import FailoverRules
 from reconciler.state.memory import ClusterMemory, Phase
@@ -21,7 +22,8 @@ class ClusterHealth(Struct, frozen=True):
     """One cluster as this run sees it, for people and for the scheduler.
 
     ``diagnosis`` is this run's, or the remembered one of a cluster that is down. ``outlook`` says
-    what would change the phase. ``since`` is when the phase began (0: unknown).
+    what would change the phase. ``since`` is when the phase began (0: unknown). ``seen``: from
+    which seats it is seen well and from which not, where they differ.
     """
 
     cluster: str
@@ -32,6 +34,7 @@ class ClusterHealth(Struct, frozen=True):
     outlook: str = ""
     ready_nodes: int | None = None
     nodes: int | None = None
+    seen: str = ""
 
     @property
     def reason(self) -> str:
@@ -72,12 +75,19 @@ class HealthDecision(Struct, frozen=True):
 
 
 def decide_cluster_health(
-    rules: FailoverRules, memory: Mapping[str, ClusterMemory], probes: Sequence[Probe], now: float
+    rules: FailoverRules,
+    memory: Mapping[str, ClusterMemory],
+    probes: Sequence[Probe],
+    now: float,
+    seen: Mapping[str, Sightings] | None = None,
 ) -> HealthDecision:
     """The phase of each probed cluster. Clusters that are not probed are forgotten.
 
     At most one phase change per cluster; never more than ``max_unhealthy`` clusters down.
+    ``seen``: how the seats see the clusters, of which none is declared down but where most agree.
+    Of the others this run decides alone.
     """
+    seen = seen or {}
     probes = sorted(probes, key=lambda probe: probe.cluster)
     before = {p.cluster: memory.get(p.cluster, ClusterMemory()) for p in probes}
     frozen = _cut_off(rules, probes, before)
@@ -85,7 +95,11 @@ def decide_cluster_health(
     after = {p.cluster: _returned(rules, aged[p.cluster], now) for p in probes}
     waiting = ""
     if not frozen:
-        due = [p for p in probes if _is_due(rules, aged[p.cluster])]
+        due = [
+            p
+            for p in probes
+            if _is_due(rules, aged[p.cluster]) and seen.get(p.cluster, _ALONE).agreed
+        ]
         declared, waiting = _declarable(rules, due, probes, after)
         for probe in declared:
             after[probe.cluster] = _declared(after[probe.cluster], probe, now)
@@ -102,8 +116,15 @@ def decide_cluster_health(
         for name, one in after.items()
         if one.phase is not before[name].phase
     )
-    health = tuple(_health(rules, after[p.cluster], p, frozen or waiting) for p in probes)
+    health = tuple(
+        _health(rules, after[p.cluster], p, frozen or waiting, seen.get(p.cluster, _ALONE))
+        for p in probes
+    )
     return HealthDecision(health, after, transitions, frozen or waiting)
+
+
+_ALONE = Sightings(unwell=("",))
+"""No seats: what this run sees is all there is."""
 
 
 def limit_of(rules: FailoverRules, clusters: int) -> int:
@@ -206,7 +227,9 @@ def _declared(one: ClusterMemory, probe: Probe, now: float) -> ClusterMemory:
     )
 
 
-def _health(rules: FailoverRules, one: ClusterMemory, probe: Probe, frozen: str) -> ClusterHealth:
+def _health(
+    rules: FailoverRules, one: ClusterMemory, probe: Probe, frozen: str, seen: Sightings
+) -> ClusterHealth:
     nodes = probe.nodes
     return ClusterHealth(
         probe.cluster,
@@ -216,13 +239,16 @@ def _health(rules: FailoverRules, one: ClusterMemory, probe: Probe, frozen: str)
             worded(one.reason) if one.phase is Phase.DOWN and not probe.reason else probe.diagnosis
         ),
         since=one.since,
-        outlook=_outlook(rules, one, probe, frozen),
+        outlook=_outlook(rules, one, probe, frozen, seen),
         ready_nodes=nodes.ready if nodes else None,
         nodes=nodes.total if nodes else None,
+        seen=str(seen) if seen.differ else "",
     )
 
 
-def _outlook(rules: FailoverRules, one: ClusterMemory, probe: Probe, frozen: str) -> str:
+def _outlook(
+    rules: FailoverRules, one: ClusterMemory, probe: Probe, frozen: str, seen: Sightings
+) -> str:
     if one.phase is Phase.DOWN:
         if probe.signal is not Signal.HEALTHY:
             return ""
@@ -234,6 +260,11 @@ def _outlook(rules: FailoverRules, one: ClusterMemory, probe: Probe, frozen: str
         if frozen:
             return "not declared down"
         left = max(0.0, rules.unhealthy_after - one.streak)
+        if not seen.agreed:
+            if left <= 0:
+                return f"not declared down: {seen}"
+            time = duration_words(left)
+            return f"counts as down when it stays so for {time} more and most seats see it so"
         return f"counts as down when it stays so for {duration_words(left)} more"
     if probe.signal is Signal.UNKNOWN:
         return "nothing moves" if probe.answers else "its writes wait, nothing moves"

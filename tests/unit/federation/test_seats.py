@@ -165,7 +165,7 @@ def test_a_selector_that_only_a_witness_matches_is_told_to_match_nothing() -> No
 
 def test_a_witness_that_is_no_seat_is_told_with_its_place_and_stops_nothing() -> None:
     # It joins before Git names it as a seat, and leaves after.
-    (told,) = [w for w in understood(FLEET.split("spec")[0] + "---\n", CLUSTERS).warnings]
+    (told,) = understood(FLEET.split("spec")[0] + "---\n", CLUSTERS).warnings
     assert told.startswith("1.yaml:19: Cluster arbiter is a Witness and no seat")
     assert "reconcile unjoin arbiter" in told
 
