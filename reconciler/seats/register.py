@@ -314,7 +314,9 @@ class Register:
     def _promises(self, attempt: Attempt, deadline: float) -> Attempt:
         """The attempt with the promises of a quorum, if they could be had."""
         if not protocol.is_promised(attempt):
-            attempt = self._talk(protocol.again(attempt), _is_readable, deadline)
+            # However late it is: what is told of the seats in the end is what was read here.
+            until = max(deadline, self._clock() + GRACE_SECONDS)
+            attempt = self._talk(protocol.again(attempt), _is_readable, until)
             if not _is_readable(attempt):
                 return attempt
             attempt = protocol.prepare(attempt, self._highest)

@@ -80,7 +80,7 @@ LOST, LATE, DELAYED, DOUBLED, WIPED, REMADE, AGED = range(len(KINDS))
 @dataclass(frozen=True)
 class Scenario:
     """``proposers``: name -> what it does, one after the other: ``+x`` appends x to the value,
-    ``read``, ``replace c d``, ``repair c``.
+    ``read``, ``replace c d``, ``repair c``, ``finish`` (a change of seats that somebody began).
     """
 
     name: str
@@ -93,6 +93,10 @@ class Scenario:
     acknowledged: bool = True
     """Whether copies say what is known of other seats. Without, there are far fewer worlds, and all
     that can happen with it can happen where nothing is set back: it only ever takes votes away."""
+    fresh: tuple[str, ...] = ()
+    """Proposers that begin by reading; the others have read every seat before anything happens."""
+    impatient: bool = False
+    """Whether a ballot is given up at any time, and not only where nothing more can come of it."""
     behind: tuple[str, ...] = ()
     """Seats that have missed what was accepted last when it begins."""
     hurt: tuple[str, ...] = ()
@@ -287,7 +291,7 @@ class Explorer:
         name = self.proposers[number]
         attempt = Attempt(name, self.names)
         local = Local(0, 0, 0, self.scenario.tries.get(name, 1))
-        if self._operation(number, local) != "read":
+        if self._operation(number, local) != "read" and name not in self.scenario.fresh:
             for request in protocol.requests(attempt):
                 _, answer = self._execute(world, self.requests.number(request))
                 attempt = protocol.answered(attempt, request, self.answers.values[answer])
@@ -544,14 +548,17 @@ class Explorer:
             return
         if attempt.stage is Stage.PREPARE and protocol.is_promised(attempt):
             yield from self._propose(number, local, attempt)
-        elif attempt.stage is Stage.ACCEPT and protocol.is_accepted(attempt):
+            return
+        if attempt.stage is Stage.ACCEPT and protocol.is_accepted(attempt):
             after = protocol.following(attempt)
             assert attempt.proposal is not None
             if local.sure_first:
                 yield "made sure", local._replace(attempt=self._keep(after), sure_first=False)
             else:
                 yield "done", self._finished(local, after, attempt.proposal.configuration)
-        elif (protocol.is_refused(attempt) or not self._requests_of(local.attempt)) and local.tries:
+            return
+        may_give_up = self.scenario.impatient or protocol.is_refused(attempt)
+        if local.tries and (may_give_up or not self._requests_of(local.attempt)):
             again = protocol.again(attempt)
             yield "gave up", local._replace(attempt=self._keep(again), sure_first=False)
 
@@ -583,7 +590,7 @@ class Explorer:
         operation = self._operation(number, local)
         own = operation.partition(" ")[0].lstrip("+")[:1].encode()
         configuration, value = before.configuration, before.value
-        if local.phase == "final":
+        if local.phase == "final" or operation == "finish":
             if not configuration.previous:
                 return before
             return Proposal(Configuration(configuration.seats), value + own.upper())
