@@ -94,9 +94,7 @@ def test_a_copy_made_anew_from_an_old_one_does_not_count(
     registers().change(with_word("new"))
     clusters["onprem"].call("DELETE", COPY)
     metadata = {"name": old["metadata"]["name"], "namespace": NAMESPACE}
-    clusters["onprem"].call(
-        "POST", COPY.rpartition("/")[0], {**old, "metadata": metadata}
-    )
+    clusters["onprem"].call("POST", COPY.rpartition("/")[0], {**old, "metadata": metadata})
 
     reading = registers().read()
 

@@ -11,7 +11,7 @@ The proposers run ``reconciler.seats.protocol`` and nothing else. What they do n
 own state only, so that each of their steps is computed once and then looked up.
 
     python -m tests.unit.seats.explore --list
-    python -m tests.unit.seats.explore "three proposers" --deeper 1
+    python -m tests.unit.seats.explore "three proposers" --more-tries 1
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import random
 import sys
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from msgspec.structs import replace as struct_replace
@@ -99,6 +99,8 @@ class Scenario:
     """Whether a ballot is given up at any time, and not only where nothing more can come of it."""
     behind: tuple[str, ...] = ()
     """Seats that have missed what was accepted last when it begins."""
+    begun: bool = False
+    """Somebody began to replace c by d, reached one seat, and is gone."""
     hurt: tuple[str, ...] = ()
     """The only seats that are deleted or set back; all, if empty."""
 
@@ -266,6 +268,8 @@ class Explorer:
         world = World(objects, (), counts, past=past, votes=votes, chosen=b"0")
         if scenario.behind:
             world = self._second(world)
+        if scenario.begun:
+            world = self._begun(world, configuration)
         locals_ = tuple(self._starting(world, number) for number in range(len(self.proposers)))
         return self._forgetting(world._replace(locals=locals_))
 
@@ -285,6 +289,28 @@ class Explorer:
                     world, answer = self._execute(world, self.requests.number(request))
                     attempt = protocol.answered(attempt, request, self.answers.values[answer])
         return world
+
+    def _begun(self, world: World, before: Configuration) -> World:
+        """The joint configuration is accepted at a, and d has its full copy."""
+        found = world.objects[self.names.index("a")]
+        assert found is not None
+        copy = self.copies.values[found.copy]
+        comes = Seat("d", "d1", 1)
+        stay = tuple(seat for seat in before.seats if seat.name != "c")
+        joint = Configuration(tuple(sorted((*stay, comes))), before.seats)
+        accepted = struct_replace(
+            copy,
+            promised=Ballot(4, "1"),
+            accepted=Ballot(3, "1"),
+            configuration=joint,
+            value=copy.value + b"1",
+        )
+        full = self.copies.number(struct_replace(copy, incarnation=1))
+        world = self._put(world, self.names.index("d"), Object(comes.uid, full))
+        written = Object(found.uid, self.copies.number(accepted))
+        vote = Vote(accepted.accepted, joint, accepted.value, Seat("a", found.uid, 0))
+        votes = world.votes | {self.votes.number(vote)}
+        return self._put(world, self.names.index("a"), written)._replace(votes=votes)
 
     def _starting(self, world: World, number: int) -> Local:
         """A proposer that has read all seats, unless reading is what it does."""
@@ -760,11 +786,10 @@ TWO = {"p": ("+x",), "q": ("+y",)}
 THREE = {**TWO, "r": ("+z",)}
 SCENARIOS = (
     Scenario("two proposers", TWO),
-    Scenario("two proposers, one tries again", TWO, tries={"q": 2}, acknowledged=False),
+    Scenario("one tries again", TWO, tries={"q": 2}, acknowledged=False),
     Scenario("lost and late", TWO, faults=Faults(lost=1, late=1), acknowledged=False),
-    Scenario("late answers", TWO, faults=Faults(delayed=1)),
+    Scenario("late answers", TWO, faults=Faults(delayed=1), acknowledged=False),
     Scenario("two changes", {"p": ("+x", "+v"), "q": ("+y",)}, acknowledged=False),
-    Scenario("three proposers", THREE, acknowledged=False),
     Scenario("a reader", {"p": ("+x",), "r": ("read",)}, faults=Faults(lost=1)),
     Scenario("a seat wiped", TWO, faults=Faults(wiped=1), behind=("b",), acknowledged=False),
     Scenario("a seat remade", TWO, faults=Faults(remade=1), behind=("b",), acknowledged=False),
@@ -773,11 +798,34 @@ SCENARIOS = (
         "a seat replaced", {"p": ("+x",), "q": ("replace c d",)}, others=("d",), acknowledged=False
     ),
     Scenario(
+        "a change of seats that was begun",
+        {"q": ("finish",), "r": ("+x",)},
+        others=("d",),
+        fresh=("r",),
+        begun=True,
+        acknowledged=False,
+    ),
+    Scenario(
         "a seat repaired",
         {"p": ("+x",), "q": ("repair c",)},
         faults=Faults(wiped=1),
         hurt=("c",),
         acknowledged=False,
+    ),
+)
+"""What every test run searches, all of it."""
+LARGER = (
+    Scenario("two proposers who know of others", TWO, tries={"p": 2, "q": 2}),
+    Scenario("both try again", TWO, tries={"p": 2, "q": 2}, acknowledged=False),
+    Scenario("late answers and watermarks", TWO, faults=Faults(delayed=1)),
+    Scenario("three proposers", THREE, acknowledged=False),
+    Scenario("three proposers, lost and late", THREE, faults=Faults(1, 1), acknowledged=False),
+    Scenario(
+        "set back and late",
+        TWO,
+        faults=Faults(aged=1, late=1, doubled=1),
+        behind=("b",),
+        hurt=("c",),
     ),
     Scenario(
         "two who change seats",
@@ -785,33 +833,52 @@ SCENARIOS = (
         others=("d", "e"),
         acknowledged=False,
     ),
+    Scenario(
+        "a seat repaired while others write",
+        {"p": ("+x", "+v"), "q": ("repair c",), "r": ("+y",)},
+        faults=Faults(wiped=1, late=1),
+        hurt=("c",),
+        tries={"q": 2},
+    ),
 )
+"""For longer searches, and for histories by chance."""
 
 
 def main() -> int:
-    """Explores the scenarios whose names hold the words given. 1: a violation."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("words", nargs="*")
-    parser.add_argument("--most", type=int, default=10_000_000, help="worlds to visit at most")
-    parser.add_argument("--walks", type=int, default=0, help="histories by chance instead")
+    """Searches the scenarios whose names hold the words given. 1: something does not hold."""
+    parser = argparse.ArgumentParser(description="Search what can happen to the register.")
+    parser.add_argument("words", nargs="*", help="only scenarios with these in their names")
+    parser.add_argument("--list", action="store_true", help="only their names")
+    parser.add_argument("--most", type=int, default=20_000_000, help="worlds to visit at most")
+    parser.add_argument("--more-tries", type=int, default=0, help="ballots more for each proposer")
+    parser.add_argument("--walks", type=int, default=0, help="so many histories by chance instead")
     parser.add_argument("--seed", type=int, default=1)
     arguments = parser.parse_args()
     words = " ".join(arguments.words)
-    for scenario in SCENARIOS:
+    for scenario in (*SCENARIOS, *LARGER):
         if words not in scenario.name:
             continue
-        explorer = Explorer(scenario)
+        if arguments.list:
+            print(scenario.name)
+            continue
+        more = {
+            name: scenario.tries.get(name, 1) + arguments.more_tries for name in scenario.proposers
+        }
+        explorer = Explorer(replace(scenario, tries=more))
         try:
-            figures = explorer.run(arguments.most)
+            if arguments.walks:
+                chance = random.Random(arguments.seed)
+                steps = sum(explorer.walk(chance) for _ in range(arguments.walks))
+                told = f"{arguments.walks:,} histories of {steps:,} steps"
+            else:
+                figures = explorer.run(arguments.most)
+                rest = "" if figures.complete else ", not all of them"
+                told = f"{figures.worlds:,} worlds{rest}, {figures.steps:,} steps"
+                told += f", {figures.seconds:.0f} s"
         except Violation as violation:
             print(f"{scenario.name}: {violation}")
             return 1
-        rest = "" if figures.complete else ", not all"
-        print(
-            f"{scenario.name}: {figures.worlds:,} worlds, {figures.steps:,} steps{rest}, "
-            f"{figures.seconds:.1f} s",
-            flush=True,
-        )
+        print(f"{scenario.name}: {told}", flush=True)
     return 0
 
 

@@ -8,6 +8,7 @@ here: that it behaves as one is searched for elsewhere.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -24,99 +25,83 @@ class Rules:
     fence: int = DURATION // 2
     takeover: int = DURATION
     write: int = DURATION // 2 - 1
-    watched_from_seen: bool = True
-    counted_from_sent: bool = True
+    from_sent: bool = True
 
 
 class Process(NamedTuple):
-    """``at``: what it does next. ``renewed`` and ``seen_at`` are ticks ago, by its own clock, which
-    counts its sleep as well; ``seen`` is the register's version then. ``write``: ticks that a write
-    which it sent may still take; None: there is none."""
+    """``at`` is what it does next. ``asked``: ticks since it sent what it is about to write to the
+    register, ``renewed``: since what was accepted last was sent; ``watched``: since it saw the
+    version ``seen``. ``write``: ticks that a write to a member may still take, once it was sent."""
 
     at: str = "watch"
+    asked: int = 0
     renewed: int = 0
     seen: int = -1
-    seen_at: int = 0
+    watched: int = 0
     write: int | None = None
-    base: int = -1
 
 
 class Moment(NamedTuple):
-    """``holder`` of the register and its version, which each renewal makes higher."""
+    """Each change of the register makes ``version`` higher."""
 
     processes: tuple[Process, ...]
-    holder: int = -1
     version: int = 0
+    free: bool = True
     ticks: int = 0
 
 
 LONGEST = DURATION + 2
+TICKS = 2 * DURATION + 1
 
 
-def steps(moment: Moment, rules: Rules) -> list[Moment]:
-    """All that can be next; a process that is not chosen sleeps."""
-    found = [_tick(moment, rules)]
-    for number in range(len(moment.processes)):
-        found += _own_steps(moment, number, rules)
-    return [one for one in found if one is not None]
+def steps(moment: Moment, rules: Rules) -> Iterator[Moment]:
+    """All that can be next; a process that has no step while time passes is asleep."""
+    if moment.ticks < TICKS:
+        older = tuple(map(_older, moment.processes))
+        yield moment._replace(processes=older, ticks=moment.ticks + 1)
+    for number, process in enumerate(moment.processes):
+        for after, wrote in _own_steps(process, moment, rules):
+            processes = (*moment.processes[:number], after, *moment.processes[number + 1 :])
+            changed = moment._replace(processes=processes)
+            yield changed._replace(version=moment.version + 1, free=False) if wrote else changed
 
 
-def _tick(moment: Moment, rules: Rules) -> Moment | None:
-    if moment.ticks >= 3 * DURATION:
-        return None
-    after = []
-    for process in moment.processes:
-        write = None if process.write is None or process.write == 0 else process.write - 1
-        after.append(
-            process._replace(
-                renewed=min(process.renewed + 1, LONGEST),
-                seen_at=min(process.seen_at + 1, LONGEST),
-                write=write,
-            )
-        )
-    return moment._replace(processes=tuple(after), ticks=moment.ticks + 1)
+def _older(process: Process) -> Process:
+    return process._replace(
+        asked=min(process.asked + 1, LONGEST),
+        renewed=min(process.renewed + 1, LONGEST),
+        watched=min(process.watched + 1, LONGEST),
+        # The server gives it up then, and so does whoever sent it.
+        write=process.write - 1 if process.write else None,
+    )
 
 
-def _own_steps(moment: Moment, number: int, rules: Rules) -> list[Moment]:
-    process = moment.processes[number]
-    found = []
-
-    def changed(process: Process, **world: int) -> None:
-        processes = list(moment.processes)
-        processes[number] = process
-        found.append(moment._replace(processes=tuple(processes), **world))
-
-    if process.at == "watch":
-        if moment.version != process.seen:
-            begun = process._replace(seen=moment.version, seen_at=0)
-            changed(begun)
-        free = moment.holder == -1
-        if free or (moment.version == process.seen and process.seen_at >= rules.takeover):
-            # What it will write is bound to the version that it has seen.
-            changed(process._replace(at="take", renewed=0, base=moment.version))
-    elif process.at in ("take", "renew"):
-        if moment.version == process.base:
-            kept = process.renewed if rules.counted_from_sent else 0
-            held = process._replace(at="hold", renewed=kept, base=moment.version + 1)
-            changed(held, holder=number, version=moment.version + 1)
-        else:
-            # Somebody was quicker; whoever held it stops for good.
-            changed(process._replace(at="watch" if process.at == "take" else "over"))
-    elif process.at == "hold":
-        fenced = process.renewed > rules.fence
-        if process.write is None and not fenced:
-            changed(process._replace(at="checked"))
-        if not fenced:
-            # Renewed at the same moment at which its request is sent.
-            changed(process._replace(at="renew", renewed=0))
-    elif process.at == "checked":
-        # Between the look at the fence and the write nothing is done, and no time passes for it.
-        changed(process._replace(at="hold", write=rules.write))
-    return found
-
-
-def can_write(process: Process) -> bool:
-    return process.write is not None
+def _own_steps(process: Process, moment: Moment, rules: Rules) -> Iterator[tuple[Process, bool]]:
+    """Each step with whether it changes the register."""
+    unchanged = moment.version == process.seen
+    match process.at:
+        case "watch":
+            if not unchanged:
+                yield process._replace(seen=moment.version, watched=0), False
+            elif moment.free or process.watched >= rules.takeover:
+                yield process._replace(at="ask", asked=0), False
+        case "ask":
+            # A conditional write: of two who take it over, one does.
+            if unchanged:
+                yield process._replace(at="asked", seen=moment.version + 1), True
+            else:
+                yield process._replace(at="over"), False
+        case "asked":
+            # It learns that it was accepted.
+            since = process.asked if rules.from_sent else 0
+            yield process._replace(at="hold", renewed=since), False
+        case "hold":
+            # The look at the fence and the sending are one step: whoever is stopped between the
+            # two writes all the same, which docs/seats.md says.
+            if process.renewed <= rules.fence:
+                yield process._replace(write=rules.write), False
+                if process.renewed:
+                    yield process._replace(at="ask", asked=0), False
 
 
 def explore(rules: Rules, processes: int = 2) -> int:
@@ -128,7 +113,7 @@ def explore(rules: Rules, processes: int = 2) -> int:
         for after in steps(moment, rules):
             if after in visited:
                 continue
-            writing = [n for n, process in enumerate(after.processes) if can_write(process)]
+            writing = [n for n, one in enumerate(after.processes) if one.write is not None]
             assert len(writing) < 2, f"{writing} write at once: {after}"
             visited.add(after)
             waiting.append(after)
@@ -137,3 +122,17 @@ def explore(rules: Rules, processes: int = 2) -> int:
 
 def test_no_two_runs_ever_write_at_once() -> None:
     assert explore(Rules()) > 1000
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        pytest.param(Rules(fence=DURATION), id="the fence falls no earlier than the takeover"),
+        pytest.param(Rules(takeover=DURATION // 2), id="a takeover before the whole duration"),
+        pytest.param(Rules(write=DURATION), id="a write may last longer than the gap"),
+        pytest.param(Rules(from_sent=False), id="a renewal counts from when it was answered"),
+    ],
+)
+def test_a_broken_rule_of_the_clocks_is_found(broken: Rules) -> None:
+    with pytest.raises(AssertionError, match="write at once"):
+        explore(broken)
