@@ -273,12 +273,13 @@ class Register:
         for tries in count():
             attempt = self._promises(self._attempt, deadline)
             if protocol.is_promised(attempt):
+                # Where the function raises, the next change may use what was promised.
+                self._attempt = attempt
                 before = decode_document(protocol.latest(attempt.seen, attempt.known).value)
                 carried_out = first and _was_carried_out(before, first, name)
                 after = before if carried_out else self._computed(function, before)
                 settled = protocol.is_settled(attempt.seen, attempt.known)
                 if after == before and settled:
-                    self._attempt = attempt
                     return before
                 if after != before:
                     first = min(first or after.version, after.version)

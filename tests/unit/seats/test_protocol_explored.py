@@ -23,7 +23,8 @@ from reconciler.seats.protocol import (
     Standing,
     Watermark,
 )
-from tests.unit.seats.explore import LARGER, SCENARIOS, TWO, Explorer, Faults, Scenario, Violation
+from tests.unit.seats.explore import LARGER, SCENARIOS, TWO, Explorer
+from tests.unit.seats.worlds import Faults, Scenario, Violation
 
 BY_NAME = {scenario.name: scenario for scenario in (*SCENARIOS, *LARGER)}
 
@@ -109,7 +110,7 @@ def the_first_found(copies: Iterable[Copy]) -> Copy:
     return next(iter(copies), Copy(Ballot()))
 
 
-AGAIN = Scenario(
+IMPATIENT = Scenario(
     "q tries again",
     TWO,
     faults=Faults(lost=1),
@@ -117,6 +118,7 @@ AGAIN = Scenario(
     acknowledged=False,
     impatient=True,
 )
+TRIES_AGAIN = BY_NAME["one tries again"]
 MUTATIONS: list[tuple[str, str, Any, Scenario]] = [
     ("a majority too small", "is_majority", half_is_enough, BY_NAME["two proposers"]),
     (
@@ -126,8 +128,8 @@ MUTATIONS: list[tuple[str, str, Any, Scenario]] = [
         BY_NAME["one tries again"],
     ),
     ("promises not kept", "may_accept", promises_are_not_kept, BY_NAME["two proposers"]),
-    ("a ballot used again", "prepare", always_the_same_ballot, AGAIN),
-    ("not the latest value", "_latest", the_first_found, AGAIN),
+    ("a ballot used again", "prepare", always_the_same_ballot, IMPATIENT),
+    ("not the latest value", "_latest", the_first_found, IMPATIENT),
     ("no condition on versions", "requests", without_condition, BY_NAME["two proposers"]),
     ("another object counts", "Seen.is_of", any_object_of_that_name, BY_NAME["a seat remade"]),
     ("set back and counts", "standings", ignoring(Standing.AGED), BY_NAME["a seat set back"]),
