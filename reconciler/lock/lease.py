@@ -397,18 +397,25 @@ class Lease:
 
         Safe to call at any time, also when ``acquire`` was interrupted half way.
         """
+        with self._lock:
+            held = self._current if not self._lost else None
         self.step_back()
         if not self._asked_for:
             # Nothing to give back; what is held by this name is held by others that share it.
             return ""
         try:
-            found = self._records.read()
-            if found is not None and found.holder == self.holder:
-                freed = replace(found, holder="", renewed=_micro_time(self._now()))
-                self._records.write(found, freed)
+            # What was renewed last is most likely what is there.
+            if held is None or not self._free(held):
+                found = self._records.read()
+                if found is not None and found.holder == self.holder:
+                    self._free(found)
         except (ClusterError, NoMajority) as error:
             return f"{self.where} could not be released, and expires by itself: {error}"
         return ""
+
+    def _free(self, held: LeaseRecord) -> bool:
+        freed = replace(held, holder="", renewed=_micro_time(self._now()))
+        return self._records.write(held, freed)
 
 
 def _micro_time(seconds: float) -> str:
