@@ -11,7 +11,7 @@ from reconciler.api.errors import LeaseLost, NoMajority, ReconcileError, UsageEr
 from reconciler.lock.run_lock import RunLock
 from reconciler.run.pipeline import apply_plan, make_plan
 from reconciler.state.memory import Phase
-from tests.scenarios.failover_world import CLUSTERS, NAMES, SHARES
+from tests.scenarios.failover_world import CLUSTERS, SHARES
 from tests.scenarios.seats_world import (
     SEATS,
     SeatsWorld,
@@ -148,14 +148,3 @@ def test_a_run_that_cannot_have_the_lock_leaves_its_look(simulated: SeatsWorld) 
         with pytest.raises(LeaseLost), RunLock(waiting) as other:
             make_plan(waiting, lock=other)
         assert simulated.register().read().seats["gcp-eu"].look != before
-
-
-def test_a_run_without_changes_asks_each_seat_four_times(simulated: SeatsWorld) -> None:
-    simulated.begin()
-    simulated.run(at="gcp-eu")
-    for name in NAMES:
-        simulated.hosts[name].requests.clear()
-    simulated.run(at="gcp-eu")
-    for name in NAMES:
-        asked = [r for r in simulated.hosts[name].requests if "federation-shop-seat" in r.path]
-        assert [r.method for r in asked] == ["GET", "PUT", "PUT", "PUT"], name
