@@ -140,9 +140,11 @@ class Stop:
         self._clock.start()
         try:
             yield
-        except (KeyboardInterrupt, click.Abort):
-            if self._reasons != [LATE] or not self._cut:
+        except (KeyboardInterrupt, click.Abort, RuntimeError) as error:
+            if isinstance(error, RuntimeError) and not _is_signal(error):
                 raise
+            if self._reasons != [LATE] or not self._cut:
+                raise KeyboardInterrupt if isinstance(error, RuntimeError) else error
             raise DeadlinePassed(seconds, writes=writes) from None
         finally:
             self._still()
@@ -217,3 +219,9 @@ class Stop:
         sys.stderr.flush()
         self._end(self.code or Exit.FAILED)
         return
+
+
+def _is_signal(error: RuntimeError) -> bool:
+    """Python 3.11 makes a RuntimeError of what a signal raises while a class is made, as imports
+    do: whatever ``__set_name__`` raises."""
+    return isinstance(error.__cause__, KeyboardInterrupt)

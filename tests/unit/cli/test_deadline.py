@@ -16,6 +16,9 @@ import pytest
 
 from kubesim.cluster import SimulatedCluster
 from kubesim.fleet import Sandbox
+from reconciler.api.errors import DeadlinePassed
+from reconciler.cli.console import Console
+from reconciler.cli.stop import Stop
 
 ROOT = Path(__file__).resolve().parents[3]
 DEADLINE = 3.0
@@ -115,3 +118,16 @@ def test_a_lock_is_not_waited_for_past_the_deadline(
     assert code == 1, said
     assert "another run holds the lock" in said
     assert seconds < DEADLINE + OWN_LIMIT
+
+
+class _SlowField:
+    """What a class is made of, and takes its time over it."""
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        time.sleep(10)
+
+
+def test_a_deadline_that_falls_into_the_making_of_a_class_is_told_as_one() -> None:
+    """Python 3.11 makes a RuntimeError of whatever ``__set_name__`` raises, a signal's as well."""
+    with Stop(Console()) as stop, pytest.raises(DeadlinePassed), stop.within(0.1):
+        type("Imported", (), {"field": _SlowField()})
