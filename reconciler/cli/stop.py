@@ -144,7 +144,9 @@ class Stop:
             if isinstance(error, RuntimeError) and not _is_signal(error):
                 raise
             if self._reasons != [LATE] or not self._cut:
-                raise KeyboardInterrupt if isinstance(error, RuntimeError) else error
+                if isinstance(error, RuntimeError):
+                    raise KeyboardInterrupt from error
+                raise
             raise DeadlinePassed(seconds, writes=writes) from None
         finally:
             self._still()
