@@ -143,7 +143,7 @@ MUTATIONS: list[tuple[str, str, Any, Scenario]] = [
         "seats changed on what is not chosen",
         "next_proposal",
         what_is_wanted,
-        BY_NAME["a change of seats that was begun"],
+        BY_NAME["a change of seats that somebody does not know of"],
     ),
     ("any value taken for chosen", "is_settled", always, BY_NAME["a reader"]),
 ]
