@@ -67,6 +67,8 @@ def clusters(context: click.Context, /, *, output: str, **given: Any) -> int:
         for line in _as_table(rows, time.time(), wide=output == "wide"):
             settings.console.out(line)
         for row in rows:
+            if row.seen:
+                settings.console.note(f"{styled(row.cluster.name, bold=True)}: {row.seen}")
             if not row.ready or row.problem:
                 reason = row.facts.reason or row.problem or f"it counts as {row.phase}"
                 settings.console.note(f"{styled(row.cluster.name, bold=True)}: {reason}")
@@ -82,19 +84,24 @@ def _look(settings: CommandSettings, *, quiet: bool) -> tuple[str, str, tuple[Me
         state = prepared.state
         planned = {cluster.name for cluster in prepared.plan.clusters}
         asked = [cluster for cluster in state.clusters if cluster.name in planned]
+        asked += [] if settings.options.clusters else state.witnesses
         known = {health.cluster: health for health in prepared.plan.health}
         rules = state.federation.failover
         facts = read_cluster_facts(prepared.connect, asked, rules, known)
     if prepared.plan.without_git and not quiet:
         settings.console.note(str(prepared.plan.without_git))
     memory = prepared.run_memory.memory
-    rows = roster(asked, prepared.plan.clusters, prepared.works, memory, facts)
+    rows = roster(asked, prepared.plan.clusters, prepared.works, memory, facts, known)
     return state.federation.name, prepared.plan.commit, rows
 
 
 def _as_table(rows: Sequence[MemberRow], now: float, *, wide: bool) -> Iterator[str]:
     headings = ["NAME", "PROVIDER", "REGION", "VERSION", "READY", "SINCE", "NODES", "MANAGED"]
     headings += ["DRIFT", "ADDED", "PENDING", "COMMIT"]
+    # Where there is none, all are members.
+    roles = any(row.is_witness for row in rows)
+    if roles:
+        headings.insert(1, "ROLE")
     if wide:
         headings += ["ZONE", "COUNTS AS", "REFUSED", "LABELS"]
     cells = []
@@ -114,9 +121,12 @@ def _as_table(rows: Sequence[MemberRow], now: float, *, wide: bool) -> Iterator[
             _number(row.pending),
             row.commit[:_SHORT_COMMIT] or "-",
         ]
+        if roles:
+            line.insert(1, cluster.role or "member")
         if wide:
             labels = ",".join(f"{k}={v}" for k, v in sorted(cluster.labels.items()))
-            line += [cluster.zone or "-", str(row.phase), _number(row.refused, "red"), labels]
+            phase = "-" if row.is_witness else str(row.phase)
+            line += [cluster.zone or "-", phase, _number(row.refused, "red"), labels]
         cells.append(line)
     yield from table(headings, cells)
 

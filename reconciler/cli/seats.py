@@ -221,14 +221,13 @@ def looks_in(reading: Reading) -> dict[str, SeatLook]:
 
 def _look_of(text: str) -> SeatLook:
     """A look as its seat wrote it; what cannot be read is none."""
+    from reconciler.failover.looks import decode_look
     from reconciler.status.seats import SeatLook
 
-    try:
-        found = json.loads(text)
-        clusters = {str(name): str(how) for name, how in found["clusters"].items()}
-        return SeatLook(float(found["at"]), clusters)
-    except (ValueError, TypeError, KeyError, AttributeError):
+    look = decode_look(text)
+    if look is None:
         return SeatLook()
+    return SeatLook(look.at, {name: str(one) for name, one in look.clusters.items()})
 
 
 # -- showing ---------------------------------------------------------------------------------------

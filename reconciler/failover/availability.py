@@ -17,6 +17,7 @@ from reconciler.failover.cluster_health import (
     decide_cluster_health,
     duration_words,
 )
+from reconciler.failover.looks import SeatLooks, sightings
 from reconciler.failover.probe import Probe, Signal, worded
 from reconciler.federation.model import Cluster, DesiredState, FailoverRules, Taint, Workload
 from reconciler.render.run_once import template_digest
@@ -73,12 +74,13 @@ def assess(
     probes: Sequence[Probe],
     simulated: Mapping[str, str],
     now: float,
+    looks: SeatLooks | None = None,
 ) -> Availability:
     """``probes`` say nothing where failover is not enabled. ``simulated``: cluster -> the outage
-    to imagine.
+    to imagine. ``looks``: how the clusters look from the seats; None: there are no seats.
 
     A simulated outage is one that has lasted long enough, and is judged by the same rules: what
-    they do not allow does not move.
+    they do not allow does not move. Seats do not see it, and are not asked.
     """
     rules = state.federation.failover
     first_seen, ages = _taints(state.clusters, memory, now)
@@ -95,7 +97,9 @@ def assess(
         else p
         for p in probes
     ]
-    decision = decide_cluster_health(rules, before, counted_probes, now)
+    asked = [p for p in probes if p.cluster not in simulated]
+    seen = sightings(asked, looks, rules, now) if looks else None
+    decision = decide_cluster_health(rules, before, counted_probes, now, seen)
     down = decision.down
     unavailable = {n: Absence(one.reason, down=n not in simulated) for n, one in down.items()}
     unreachable = {p.cluster: Absence(p.reason) for p in counted_probes if not p.answers}

@@ -13,6 +13,7 @@ from enum import StrEnum
 from msgspec import Struct
 from msgspec.structs import replace
 
+from reconciler.failover.looks import Sightings
 from reconciler.failover.probe import Diagnosis, Probe, Signal, worded
 from reconciler.federation.model import FailoverRules
 from reconciler.state.memory import ClusterMemory, Phase
@@ -22,7 +23,8 @@ class ClusterHealth(Struct, frozen=True):
     """One cluster as this run sees it, for people and for the scheduler.
 
     ``diagnosis`` is this run's, or the remembered one of a cluster that is down. ``outlook`` says
-    what would change the phase. ``since`` is when the phase began (0: unknown).
+    what would change the phase. ``since`` is when the phase began (0: unknown). ``seen``: from
+    which seats it is seen well and from which not, where they differ.
     """
 
     cluster: str
@@ -33,6 +35,7 @@ class ClusterHealth(Struct, frozen=True):
     outlook: str = ""
     ready_nodes: int | None = None
     nodes: int | None = None
+    seen: str = ""
 
     @property
     def reason(self) -> str:
@@ -115,19 +118,30 @@ class HealthDecision(Struct, frozen=True):
 
 
 def decide_cluster_health(
-    rules: FailoverRules, memory: Mapping[str, ClusterMemory], probes: Sequence[Probe], now: float
+    rules: FailoverRules,
+    memory: Mapping[str, ClusterMemory],
+    probes: Sequence[Probe],
+    now: float,
+    seen: Mapping[str, Sightings] | None = None,
 ) -> HealthDecision:
     """The phase of each probed cluster. Clusters that are not probed are forgotten.
 
     At most one phase change per cluster; never more than ``max_unhealthy`` clusters down.
+    ``seen``: how the seats see the clusters, of which none is declared down but where most agree.
+    Of the others this run decides alone.
     """
+    seen = seen or {}
     probes = sorted(probes, key=lambda probe: probe.cluster)
     before = {p.cluster: memory.get(p.cluster, ClusterMemory()) for p in probes}
     hold = _cut_off(rules, probes, before)
     aged = {p.cluster: _aged(rules, before[p.cluster], p, now, hold is not None) for p in probes}
     after = {p.cluster: _returned(rules, aged[p.cluster], now) for p in probes}
     if hold is None:
-        due = [p for p in probes if _is_due(rules, aged[p.cluster])]
+        due = [
+            p
+            for p in probes
+            if _is_due(rules, aged[p.cluster]) and seen.get(p.cluster, _ALONE).agreed
+        ]
         declared, hold = _declarable(rules, due, probes, after)
         for probe in declared:
             after[probe.cluster] = _declared(after[probe.cluster], probe, now)
@@ -144,8 +158,14 @@ def decide_cluster_health(
         for name, one in after.items()
         if one.phase is not before[name].phase
     )
-    health = tuple(_health(rules, after[p.cluster], p, hold) for p in probes)
+    health = tuple(
+        _health(rules, after[p.cluster], p, hold, seen.get(p.cluster, _ALONE)) for p in probes
+    )
     return HealthDecision(health, after, transitions, hold)
+
+
+_ALONE = Sightings(unwell=("",))
+"""No seats: what this run sees is all there is."""
 
 
 def limit_of(rules: FailoverRules, clusters: int) -> int:
@@ -245,7 +265,7 @@ def _declared(one: ClusterMemory, probe: Probe, now: float) -> ClusterMemory:
 
 
 def _health(
-    rules: FailoverRules, one: ClusterMemory, probe: Probe, hold: Hold | None
+    rules: FailoverRules, one: ClusterMemory, probe: Probe, hold: Hold | None, seen: Sightings
 ) -> ClusterHealth:
     nodes = probe.nodes
     return ClusterHealth(
@@ -256,13 +276,16 @@ def _health(
             worded(one.reason) if one.phase is Phase.DOWN and not probe.reason else probe.diagnosis
         ),
         since=one.since,
-        outlook=_outlook(rules, one, probe, hold),
+        outlook=_outlook(rules, one, probe, hold, seen),
         ready_nodes=nodes.ready if nodes else None,
         nodes=nodes.total if nodes else None,
+        seen=str(seen) if seen.differ else "",
     )
 
 
-def _outlook(rules: FailoverRules, one: ClusterMemory, probe: Probe, hold: Hold | None) -> str:
+def _outlook(
+    rules: FailoverRules, one: ClusterMemory, probe: Probe, hold: Hold | None, seen: Sightings
+) -> str:
     if one.phase is Phase.DOWN:
         if probe.signal is not Signal.HEALTHY:
             return ""
@@ -274,6 +297,11 @@ def _outlook(rules: FailoverRules, one: ClusterMemory, probe: Probe, hold: Hold 
         if hold:
             return "not declared down"
         left = max(0.0, rules.unhealthy_after - one.streak)
+        if not seen.agreed:
+            if left <= 0:
+                return f"not declared down: {seen}"
+            time = duration_words(left)
+            return f"counts as down when it stays so for {time} more and most seats see it so"
         return f"counts as down when it stays so for {duration_words(left)} more"
     if probe.signal is Signal.UNKNOWN:
         return "nothing moves" if probe.answers else "its writes wait, nothing moves"

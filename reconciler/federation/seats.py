@@ -1,4 +1,4 @@
-"""``spec.seats`` of the Federation, and the Clusters that are only a Witness: what cannot be meant."""
+"""``spec.seats`` of the Federation, and Clusters that are a Witness: what cannot be meant."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def check_seats(
     names = spec.get("seats")
     if federation is not None and names is not None:
         _check_number(federation, names, faults)
-        for index, name in enumerate(names):
+        for index in range(len(names)):
             _check_seat(federation, index, names, clusters, faults)
     for document in documents:
         if (document.body.get("spec") or {}).get("role") == WITNESS:
@@ -44,9 +44,7 @@ def _check_number(document: Document, names: Sequence[str], faults: ProblemColle
         message = f"{number or 'no'} seat{'' if number == 1 else 's'}: the loss of one would end"
         message += " the majority"
     else:
-        message = (
-            f"{number} seats, an even number: no more of them may be lost than of {number - 1}"
-        )
+        message = f"{number} seats, an even number: they bear no more losses than {number - 1}"
     faults.problem(
         document,
         PATH,

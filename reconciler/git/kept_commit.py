@@ -73,7 +73,7 @@ class TooLarge(ReconcileError):
     """A commit that is not kept because of its size."""
 
 
-class DamagedCopy(ReconcileError):
+class DamagedCommit(ReconcileError):
     """What was kept is not whole, or not what was written."""
 
 
@@ -106,25 +106,27 @@ def digest_of_piece(data: bytes) -> str:
 
 
 def unpack(packed: Packed) -> KeptCommit:
-    """The inverse of ``pack``. Raises DamagedCopy unless every digest fits."""
+    """The inverse of ``pack``. Raises DamagedCommit unless every digest fits."""
     if len(packed.pieces) != len(packed.digests):
-        raise DamagedCopy(f"it has {len(packed.pieces)} of {len(packed.digests)} pieces")
+        raise DamagedCommit(f"it has {len(packed.pieces)} of {len(packed.digests)} pieces")
     for number, (piece, digest) in enumerate(zip(packed.pieces, packed.digests, strict=True), 1):
         if digest_of_piece(piece) != digest:
-            raise DamagedCopy(f"piece {number} is not what was written")
+            raise DamagedCommit(f"piece {number} is not what was written")
     data = b"".join(packed.pieces)
     if digest_of_piece(data) != packed.sha256:
-        raise DamagedCopy("its pieces do not make the whole that was written")
+        raise DamagedCommit("its pieces do not make the whole that was written")
     try:
         decoder = zlib.decompressobj()
         content = decoder.decompress(data, _TOO_MUCH)
         if not decoder.eof:
-            raise DamagedCopy("it is cut off, or larger than any repository may be")
+            raise DamagedCommit("it is cut off, or larger than any repository may be")
         if content[:1] != bytes([VERSION]):
-            raise DamagedCopy(f"it is of another version than {VERSION}")
+            raise DamagedCommit(f"it is of another version than {VERSION}")
         kept = msgspec.msgpack.decode(content[1:], type=KeptCommit)
     except (zlib.error, msgspec.DecodeError) as error:
-        raise DamagedCopy(f"it cannot be read: {error}") from None
+        raise DamagedCommit(f"it cannot be read: {error}") from None
     if kept.commit != packed.commit:
-        raise DamagedCopy(f"it holds commit {kept.commit[:12]} and is called {packed.commit[:12]}")
+        raise DamagedCommit(
+            f"it holds commit {kept.commit[:12]} and is called {packed.commit[:12]}"
+        )
     return kept

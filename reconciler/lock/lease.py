@@ -311,8 +311,8 @@ class Lease:
 
     def _maybe_dead(self, record: LeaseRecord) -> LeaseLost:
         return LeaseLost(
-            f"{record.description} holds the lock ({self.where}), and may be dead; the time of this run "
-            f"is over before it was silent for {record.duration:.0f} s",
+            f"{record.description} holds the lock ({self.where}), and may be dead; the time of "
+            f"this run is over before it was silent for {record.duration:.0f} s",
             hint="--deadline gives this run longer",
         )
 
@@ -405,13 +405,18 @@ class Lease:
             # Nothing to give back; what is held by this name is held by others that share it.
             return ""
         try:
-            found = self._records.read()
-            if found is not None and found.holder == self.holder:
-                freed = replace(found, holder="", renewed=_micro_time(self._now()))
-                self._records.write(found, freed)
+            # As it was written last, unless others that share it renewed it since.
+            if not self._free(self._current):
+                self._free(self._records.read())
         except (ClusterError, NoMajority) as error:
             return f"{self.where} could not be released, and expires by itself: {error}"
         return ""
+
+    def _free(self, found: LeaseRecord | None) -> bool:
+        if found is None or found.holder != self.holder:
+            return False
+        freed = replace(found, holder="", renewed=_micro_time(self._now()))
+        return self._records.write(found, freed)
 
 
 def _micro_time(seconds: float) -> str:

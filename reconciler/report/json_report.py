@@ -162,6 +162,7 @@ def _health(one: ClusterHealth) -> dict[str, Any]:
         "signal": str(one.signal),
         "reason": one.reason,
         "outlook": one.outlook,
+        "seen": one.seen,
         "since": since.isoformat(timespec="seconds") if since else None,
         "readyNodes": one.ready_nodes,
         "nodes": one.nodes,

@@ -72,6 +72,8 @@ def _parts(probed: ClusterHealth, imagined: bool) -> Iterator[str]:
     if probed.phase is not Phase.UP and probed.since and not imagined:
         yield f"since {datetime.fromtimestamp(probed.since, UTC):%Y-%m-%d %H:%M} UTC"
     yield probed.outlook
+    if probed.seen not in probed.outlook:
+        yield probed.seen
 
 
 def unreachable_clusters(plan: Plan) -> list[tuple[str, list[str]]]:
@@ -85,11 +87,12 @@ def _absence(health: Health) -> str:
 
 
 def health_notices(plan: Plan) -> Iterator[str]:
-    """``aws-eu is unhealthy: ...`` of those that can be looked at and are not well."""
+    """``aws-eu is unhealthy: ...`` of those that can be looked at and are not well, or not well
+    to some seats."""
     looked_at = {cluster.name for cluster in plan.clusters if cluster.reachable}
     health = fleet_health(plan)
     for one in plan.health:
-        if one.cluster in looked_at and health[one.cluster].sign != "ok":
+        if one.cluster in looked_at and (health[one.cluster].sign != "ok" or one.seen):
             found = health[one.cluster]
             word = "of unknown health" if found.sign == "unknown" else found.word
             yield f"{one.cluster} is {word}" + (f": {found.reason}" if found.reason else "")

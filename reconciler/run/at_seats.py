@@ -6,7 +6,9 @@ from collections.abc import Sequence
 
 from reconciler.api.errors import MemoryChanged, NoMajority, ReconcileError
 from reconciler.api.options import RunOptions
-from reconciler.cluster.connect import Connector
+from reconciler.cluster.connect import Connections, Connector
+from reconciler.failover.looks import Look, SeatLooks, decode_look, encode_look, look_of
+from reconciler.failover.probe import probe_all
 from reconciler.federation.model import DesiredState
 from reconciler.lock.run_lock import RunLock
 from reconciler.seats.access import SeatChange, next_change, open_register
@@ -85,8 +87,29 @@ class AtSeats:
     def _troubles(self, reading: Reading) -> tuple[str, ...]:
         return self.opened.explained(reading).problems
 
+    def looks(self) -> SeatLooks:
+        """How the clusters looked from each seat, as far as the seats were heard."""
+        seats = self.register.found.seats.values()
+        return SeatLooks(
+            self._connector.seat,
+            {one.name: look for one in seats if (look := decode_look(one.look))},
+            frozenset(one.name for one in seats if one.state not in ("unreachable", "no seat")),
+        )
+
+    def note_look(self, look: Look | None) -> None:
+        """Let the next write to this run's own seat carry how the clusters look from there."""
+        if look is not None and self._connector.seat:
+            self.register.look(encode_look(look))
+
     def leave_look(self) -> None:
-        """How the clusters look from here, for the runs of other seats: this one has no lock."""
+        """Write it now: this run has no lock, and its look counts for those of other seats."""
+        rules = self._state.federation.failover
+        if not (self._connector.seat and rules.enabled):
+            return
+        connect = Connections(self._connector).member
+        probes = probe_all(connect, self._state.clusters, rules)
+        self.note_look(look_of(probes, self._options.clock()))
+        self.register.leave_look()
 
 
 class ReadOnlyStore:

@@ -19,6 +19,7 @@ from reconciler.dns.step import asks_for_records
 from reconciler.failover.availability import assess
 from reconciler.failover.clock import ahead_of, aligned, step_of, witnessed
 from reconciler.failover.cluster_health import Absence, ClusterHealth, duration_words
+from reconciler.failover.looks import Look, SeatLooks, look_of
 from reconciler.failover.probe import Probe, Signal, probe_all, worded
 from reconciler.federation.model import Cluster, DesiredState, Workload
 from reconciler.git.owner import Claimant
@@ -77,6 +78,8 @@ class FleetOutlook(Unshown, frozen=True):
 
     memory       what to remember; None where another pod does that
     servers      which API server each cluster is, to be remembered whichever pod this is
+    look         how the clusters looked from here, to be left at this run's seat; None where
+                 another pod looked
     """
 
     decision: FleetDecision
@@ -86,6 +89,7 @@ class FleetOutlook(Unshown, frozen=True):
     memory: FleetMemory | None = None
     servers: Mapping[str, str] = {}
     warnings: tuple[str, ...] = ()
+    look: Look | None = None
 
     @property
     def answered(self) -> frozenset[str]:
@@ -100,10 +104,12 @@ def decide_fleet(
     connect: Connect,
     now: float,
     progress: Progress,
+    looks: SeatLooks | None = None,
 ) -> FleetOutlook:
     """Ask the clusters how they are and what they run, and share everything out. Writes nothing.
 
-    ``outages``: cluster -> the outage to imagine. ``now`` is Unix time in seconds.
+    ``outages``: cluster -> the outage to imagine. ``now`` is Unix time in seconds. ``looks``: how
+    the clusters look from the seats, None where the federation has none.
     """
     state = fleet.state
     probes = _probe(connect, state, outages, progress)
@@ -111,7 +117,7 @@ def decide_fleet(
     step = step_of(memory, ahead_of(heard)) if memory.ahead else 0
     memory = aligned(memory, step)
     probes, returned = _identified(fleet, memory, probes, connect)
-    availability = assess(state, memory, probes, outages, now)
+    availability = assess(state, memory, probes, outages, now, looks)
     # Replicas are shared out over all clusters, what is spread stands in for others, and names
     # answer for all of them.
     everywhere = bool(shared_workloads(state) or spread_workloads(state)) or asks_for_records(state)
@@ -129,7 +135,7 @@ def decide_fleet(
     if mistaken := {one.cluster.name: one.absence.reason for one in seen if one.mistaken}:
         # How another cluster is says nothing of this one, which may be down or not.
         probes = tuple(_unknown(p, mistaken.get(p.cluster, "")) for p in probes)
-        availability = assess(state, memory, probes, outages, now)
+        availability = assess(state, memory, probes, outages, now, looks)
     # Of a cluster whose workloads could not be listed nobody knows what it runs.
     moving = {
         GroupVersionKind.of(w.template)
@@ -180,7 +186,13 @@ def decide_fleet(
             *remarks(state, placing.assignments),
             *separations(state, fleet.usual),
         ),
+        look=look_of(probes, now, outages),
     )
+
+
+def look_around(connect: Connect, state: DesiredState, now: float, progress: Progress) -> Look:
+    """How the clusters look from here to a run that decides nothing, as it waits for its turn."""
+    return look_of(_probe(connect, state, {}, progress), now)
 
 
 def _clock_was_set(step: int) -> list[str]:

@@ -25,7 +25,7 @@ from reconciler.api.errors import (
     Violation,
     WordedViolation,
 )
-from reconciler.api.objects import ObjectKey
+from reconciler.api.objects import ObjectKey, Unshown
 from reconciler.api.options import RunOptions, usual_seconds
 from reconciler.cluster.connect import Connections, Connector
 from reconciler.cluster.discovery import GroupVersionKind
@@ -98,6 +98,8 @@ from reconciler.state.stores import MemoryStore, Remembered
 
 if TYPE_CHECKING:
     from reconciler.dns.plan import DnsPlan
+    from reconciler.failover.looks import SeatLooks
+    from reconciler.run.at_seats import AtSeats
 from reconciler.api.errors import NoSuchFolder, SourceError
 from reconciler.plan.compare_base import against_base
 from reconciler.plan.model import AgainstBase
@@ -177,7 +179,11 @@ def make_plan(
         decision = decode_decision(published, usual)
         decided = follow_decision(fleet, decision, connect, progress, names=names)
     else:
-        decided = decide_fleet(fleet, run_memory.memory, outages, connect, now, progress)
+        decided = decide_fleet(
+            fleet, run_memory.memory, outages, connect, now, progress, start.looks
+        )
+        if start.seats:
+            start.seats.note_look(decided.look)
     memory = decided.memory or run_memory.memory
     if not published:
         memory = replace(memory, silent_since=without_git.since if without_git else 0.0)
@@ -362,7 +368,7 @@ def open_memory(options: RunOptions) -> tuple[MemoryStore, Remembered, tuple[str
     return store, found, tuple(sorted(cluster.name for cluster in state.clusters))
 
 
-class RunStart(Struct, frozen=True):
+class RunStart(Unshown, frozen=True):
     """What a run reads before it looks at its members.
 
     ``published`` is what another pod decided; nothing unless several share the run, and one of
@@ -376,6 +382,12 @@ class RunStart(Struct, frozen=True):
     store: MemoryStore | None = None
     blocked: NoMajority | None = None
     warnings: tuple[str, ...] = ()
+    seats: AtSeats | None = None
+
+    @property
+    def looks(self) -> SeatLooks | None:
+        """How the clusters looked from each seat, where there are some."""
+        return self.seats.looks() if self.seats else None
 
 
 def _read_under(lock: RunLock | None, options: RunOptions) -> RunStart:
@@ -394,7 +406,7 @@ def _read_under(lock: RunLock | None, options: RunOptions) -> RunStart:
         seats = AtSeats(repository.state, connector, options)
     if lock is None:
         store, troubles = seats.only_read() if seats else (None, ())
-        return RunStart(repository, connector, store=store, warnings=troubles)
+        return RunStart(repository, connector, store=store, warnings=troubles, seats=seats)
     try:
         waited = lock.take(
             connector, repository.state.federation, seats.register if seats else None
@@ -404,7 +416,7 @@ def _read_under(lock: RunLock | None, options: RunOptions) -> RunStart:
             raise
         store, troubles = seats.only_read()
         connector = replace(connector, fence=_raising(error), first_use="tell")
-        return RunStart(repository, connector, b"", store, error, troubles)
+        return RunStart(repository, connector, b"", store, error, troubles, seats)
     except LeaseLost:
         if seats:
             seats.leave_look()
@@ -418,7 +430,7 @@ def _read_under(lock: RunLock | None, options: RunOptions) -> RunStart:
     start = RunStart(repository, connector)
     if seats:
         shared, troubles = seats.under_lock(lock)
-        start = replace(start, store=shared, warnings=troubles)
+        start = replace(start, store=shared, warnings=troubles, seats=seats)
     if lock.round is None:
         return start
     if not repository.checkout.commit or repository.checkout.dirty:

@@ -299,12 +299,13 @@ class Register:
         for tries in count():
             attempt = self._promises(self._attempt, deadline)
             if protocol.is_promised(attempt):
+                # Where the function raises, the next change may use what was promised.
+                self._attempt = attempt
                 before = decode_document(protocol.latest(attempt.seen, attempt.known).value)
                 carried_out = first and _was_carried_out(before, first, name)
                 after = before if carried_out else self._computed(function, before)
                 settled = protocol.is_settled(attempt.seen, attempt.known)
                 if after == before and settled:
-                    self._attempt = attempt
                     return before
                 if after != before:
                     first = min(first or after.version, after.version)
@@ -338,7 +339,9 @@ class Register:
     def _promises(self, attempt: Attempt, deadline: float) -> Attempt:
         """The attempt with the promises of a quorum, if they could be had."""
         if not protocol.is_promised(attempt):
-            attempt = self._talk(protocol.again(attempt), _is_readable, deadline)
+            # However late it is: what is told of the seats in the end is what was read here.
+            until = max(deadline, self._clock() + GRACE_SECONDS)
+            attempt = self._talk(protocol.again(attempt), _is_readable, until)
             if not _is_readable(attempt):
                 return attempt
             attempt = protocol.prepare(attempt, self._highest)

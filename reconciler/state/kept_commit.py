@@ -22,7 +22,7 @@ from reconciler.cluster.connect import Connector
 from reconciler.cluster.discovery import RESTMapping
 from reconciler.federation.model import Federation
 from reconciler.git.kept_commit import (
-    DamagedCopy,
+    DamagedCommit,
     KeptCommit,
     Packed,
     TooLarge,
@@ -82,7 +82,7 @@ class KeptCommits(Struct, frozen=True):
         return f"federation-commit-{self.source}"
 
     def read(self) -> KeptCommit | None:
-        """None where nothing is kept. Raises DamagedCopy; ReconcileError when nobody can tell."""
+        """None where nothing is kept. Raises DamagedCommit; ReconcileError when nobody can tell."""
         index, _ = self._index()
         if not index.pieces:
             return None
@@ -90,13 +90,13 @@ class KeptCommits(Struct, frozen=True):
         for piece in index.pieces:
             secret = self.host.get(SECRETS, self._key(piece.name))
             if secret is None or not self._is_ours(secret):
-                raise DamagedCopy(f"{self.where}: Secret {piece.name} of it is missing")
+                raise DamagedCommit(f"{self.where}: Secret {piece.name} of it is missing")
             found.append(_bytes(secret, PIECE_ENTRY))
         digests = tuple(piece.sha256 for piece in index.pieces)
         try:
             return unpack(Packed(index.commit, index.sha256, tuple(found), digests))
-        except DamagedCopy as error:
-            raise DamagedCopy(f"{self.where}: {error}") from None
+        except DamagedCommit as error:
+            raise DamagedCommit(f"{self.where}: {error}") from None
 
     def write(self, packed: Packed) -> None:
         """Keep this instead of what is kept. Raises ReconcileError, and then either is kept."""
@@ -146,7 +146,7 @@ class KeptCommits(Struct, frozen=True):
             return msgspec.json.decode(_bytes(found, INDEX_ENTRY), type=KeptIndex), version
         except msgspec.DecodeError as error:
             if damaged is None:
-                raise DamagedCopy(f"{self.where} cannot be read: {error}") from None
+                raise DamagedCommit(f"{self.where} cannot be read: {error}") from None
             return damaged, version
 
     def _write_index(self, index: KeptIndex, version: str) -> str:
@@ -259,8 +259,8 @@ def keep_begun(
     errors, run_memory = remember(replace(run_memory, memory=changed))
     if errors and begun:
         raise ReconcileError(
-            f"{'; '.join(map(str, errors))}; a run without Git could not tell that commit {commit[:12]} was "
-            "begun, so nothing was written",
+            f"{'; '.join(map(str, errors))}; a run without Git could not tell that commit "
+            f"{commit[:12]} was begun, so nothing was written",
             hint="make the memory writable, or set spec.source.whenUnreachable: Stop",
         )
     return run_memory, [*warnings, *map(str, errors)]

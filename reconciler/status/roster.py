@@ -1,4 +1,4 @@
-"""The members of the federation, one row each. Pure."""
+"""The members and witnesses of the federation, one row each. Pure."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from reconciler.cluster.client import Member
 from reconciler.cluster.parallel import in_parallel
 from reconciler.failover.cluster_health import ClusterHealth
 from reconciler.failover.probe import CONCURRENT_PROBES, Signal, probe_all
-from reconciler.federation.model import Cluster, FailoverRules
+from reconciler.federation.model import WITNESS, Cluster, FailoverRules
 from reconciler.inventory.store import Inventory
 from reconciler.plan.member_plan import MemberWork
 from reconciler.plan.model import Action, Change, ClusterPlan
@@ -22,7 +22,7 @@ from reconciler.state.memory import ClusterMemory, FleetMemory, Phase
 
 
 class MemberRow(Struct, frozen=True):
-    """One member.
+    """One member, or a Witness, of which only its vitals are known.
 
     since    when it began to count as it does (Unix seconds): as runs remember it, else since it
              has an inventory; None where neither is known
@@ -33,6 +33,7 @@ class MemberRow(Struct, frozen=True):
     refused  objects that cannot be applied
     commit   the commit that was written there last
     problem  why it could not be looked at, or not at all of it
+    seen     from which seats it is seen well and from which not, where they differ
     """
 
     cluster: Cluster
@@ -46,11 +47,16 @@ class MemberRow(Struct, frozen=True):
     refused: int | None = None
     commit: str = ""
     problem: str = ""
+    seen: str = ""
+
+    @property
+    def is_witness(self) -> bool:
+        return self.cluster.role == WITNESS
 
     @property
     def ready(self) -> bool:
         """Whether it answers, is healthy, counts as up, and could be looked at."""
-        looked_at = self.managed is not None
+        looked_at = self.managed is not None or self.is_witness
         return looked_at and self.facts.signal is Signal.HEALTHY and self.phase is not Phase.DOWN
 
 
@@ -60,12 +66,17 @@ def roster(
     works: Sequence[MemberWork],
     memory: FleetMemory,
     facts: Mapping[str, ClusterFacts],
+    health: Mapping[str, ClusterHealth],
 ) -> tuple[MemberRow, ...]:
-    """Rows in the order of the clusters' names. ``plans`` is what would be done now."""
+    """Rows in the order of the clusters' names. ``plans`` is what would be done now; ``health`` as
+    far as this run decided upon it."""
     plan_of = {plan.name: plan for plan in plans}
     work_of = {work.cluster.name: work for work in works}
     rows = []
     for cluster in sorted(clusters, key=lambda c: c.name):
+        if cluster.role == WITNESS:
+            rows.append(MemberRow(cluster, facts[cluster.name], Phase.UP))
+            continue
         if cluster.name not in plan_of:
             continue
         remembered = memory.clusters.get(cluster.name, ClusterMemory())
@@ -75,6 +86,7 @@ def roster(
             remembered.phase,
             since=remembered.since or None,
             problem=plan_of[cluster.name].problem,
+            seen=health[cluster.name].seen if cluster.name in health else "",
         )
         work = work_of.get(cluster.name)
         rows.append(_looked_into(row, work) if work else row)
@@ -99,6 +111,7 @@ def _looked_into(row: MemberRow, work: MemberWork) -> MemberRow:
         refused=refused,
         commit=inventory.commit,
         problem=work.plan.prune_blocked,
+        seen=row.seen,
     )
 
 
@@ -122,6 +135,7 @@ def roster_document(row: MemberRow) -> Object:
     cluster, nodes = row.cluster, row.facts.nodes
     return {
         "name": cluster.name,
+        "role": cluster.role or "Member",
         "provider": cluster.provider,
         "region": cluster.region,
         "zone": cluster.zone,
@@ -130,7 +144,8 @@ def roster_document(row: MemberRow) -> Object:
         "ready": row.ready,
         "health": str(row.facts.signal),
         "reason": row.facts.reason or row.problem,
-        "phase": str(row.phase),
+        "seen": row.seen,
+        "phase": None if row.is_witness else str(row.phase),
         "since": row.since,
         "nodes": {"ready": nodes[0], "total": nodes[1]} if nodes else None,
         "managed": row.managed,

@@ -5,12 +5,13 @@
 from __future__ import annotations
 
 import pytest
+import yaml
 
 from reconciler.api.errors import LeaseLost, NoMajority, ReconcileError, UsageError
 from reconciler.lock.run_lock import RunLock
 from reconciler.run.pipeline import apply_plan, make_plan
 from reconciler.state.memory import Phase
-from tests.scenarios.failover_world import SHARES
+from tests.scenarios.failover_world import CLUSTERS, SHARES
 from tests.scenarios.seats_world import (
     SEATS,
     SeatsWorld,
@@ -89,6 +90,7 @@ def test_seats_without_a_register_are_told_the_command_that_makes_it(
     simulated: SeatsWorld,
 ) -> None:
     simulated.write("federation.yaml", SEATS)
+    simulated.write("clusters.yaml", CLUSTERS)
     given = simulated.given("gcp-eu", plan_only=False)
     with RunLock(given) as lock, pytest.raises(ReconcileError) as told:
         make_plan(given, lock=lock)
@@ -112,3 +114,37 @@ kind: ConfigMap
 metadata: {name: more, namespace: shop}
 data: {a: b}
 """
+
+
+def test_what_only_one_seat_cannot_reach_is_not_declared_down(simulated: SeatsWorld) -> None:
+    simulated.begin()
+    other = simulated.repository.parent / "cut.kubeconfig"
+    config = yaml.safe_load(simulated.kubeconfig.read_text())
+    context = next(c["context"] for c in config["contexts"] if c["name"] == "gcp-us")
+    cluster = next(c["cluster"] for c in config["clusters"] if c["name"] == context["cluster"])
+    # From aws-eu nothing listens where gcp-us should be.
+    cluster["server"] = "https://127.0.0.1:1"
+    other.write_text(yaml.safe_dump(config))
+    for _ in range(5):
+        result = simulated.run(at="aws-eu", kubeconfig=str(other))
+    simulated.run(at="gcp-eu")
+    simulated.run(at="gcp-us")
+    for _ in range(5):
+        result = simulated.run(at="aws-eu", kubeconfig=str(other))
+    assert simulated.memory().clusters["gcp-us"].phase is Phase.UP
+    (health,) = [one for one in result.plan.health if one.cluster == "gcp-us"]
+    assert "seen well from gcp-eu, not from aws-eu" in health.seen
+    assert simulated.counts() == SHARES
+
+
+def test_a_run_that_cannot_have_the_lock_leaves_its_look(simulated: SeatsWorld) -> None:
+    simulated.begin()
+    own = simulated.given("aws-eu", lease_duration=30.0)
+    with RunLock(own) as lock:
+        make_plan(own, lock=lock)
+        before = simulated.register().read().seats["gcp-eu"].look
+        simulated.now += 60
+        waiting = simulated.given("gcp-eu", lease_duration=30.0, deadline=8.0)
+        with pytest.raises(LeaseLost), RunLock(waiting) as other:
+            make_plan(waiting, lock=other)
+        assert simulated.register().read().seats["gcp-eu"].look != before

@@ -10,6 +10,7 @@ import random
 import sys
 import time
 from itertools import count
+from pathlib import Path
 
 from msgspec.structs import replace
 
@@ -25,7 +26,7 @@ def main() -> None:
     kubeconfig, number, path = sys.argv[1:]
     chance = random.Random()
     contexts = Connector.from_file(kubeconfig, NAMESPACE).kubeconfig.contexts
-    with open(path, "a", encoding="utf-8") as file:
+    with Path(path).open("a", encoding="utf-8") as file:
         for turn in count():
             # A new one now and then, as a new run would have; it begins with what it reads.
             if turn % 8 == 0:

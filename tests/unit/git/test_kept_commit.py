@@ -16,7 +16,7 @@ from reconciler.api.errors import SourceUnreachable
 from reconciler.api.options import RunOptions
 from reconciler.git.kept_commit import (
     PIECE_BYTES,
-    DamagedCopy,
+    DamagedCommit,
     KeptCommit,
     KeptFile,
     Packed,
@@ -72,7 +72,7 @@ def test_any_other_bytes_are_refused(data: st.DataObject) -> None:
     other = piece[:at] + bytes([piece[at] ^ data.draw(st.integers(1, 255))]) + piece[at + 1 :]
     cut = piece[:at]
     for wrong in (other, cut, piece + b"x", b""):
-        with pytest.raises(DamagedCopy, match="piece 1 is not what was written"):
+        with pytest.raises(DamagedCommit, match="piece 1 is not what was written"):
             unpack(replace(packed, pieces=(wrong,)))
 
 
@@ -101,7 +101,7 @@ def test_mixed_pieces_are_refused(change: object, words: str) -> None:
     one, two = pack(large("a" * 40)), pack(large("b" * 40))
     assert callable(change)
     mixed: Packed = replace(one, **change(one, two))
-    with pytest.raises(DamagedCopy, match=words):
+    with pytest.raises(DamagedCommit, match=words):
         unpack(mixed)
 
 

@@ -7,6 +7,7 @@ from msgspec.structs import replace
 from reconciler.failover.cluster_health import Absence
 from reconciler.plan.model import ClusterPlan, Plan, RunResult
 from reconciler.report.html import render_html
+from reconciler.report.json_report import plan_document
 from reconciler.report.markdown import render_plan_markdown
 from reconciler.report.notices import Health, fleet_health
 from reconciler.report.text import render_plan, render_result
@@ -87,3 +88,26 @@ def test_the_page_draws_each_state_differently() -> None:
     ):
         assert f'<a class="tile {sign}" href="#search={name.partition(":")[0]}"' in page
         assert f'aria-label="{name}' in page
+
+
+APART = "seen well from aws-eu and onprem, not from gcp-eu"
+
+
+def test_that_seats_see_a_cluster_differently_is_told_in_every_format() -> None:
+    plan = unwell()
+    health = tuple(
+        replace(one, seen=APART)
+        if one.cluster == "gcp-eu"
+        else replace(one, seen=APART, outlook=f"not declared down: {APART}")
+        if one.cluster == "aws-us"
+        else one
+        for one in plan.health
+    )
+    plan = replace(plan, health=health)
+    text = render_plan(plan, width=200)
+    assert f"Warning: gcp-eu is healthy: 3 of 4 nodes ready; {APART}\n" in text
+    assert f"1 of 4 nodes are ready; not declared down: {APART}\n" in text, "and only once"
+    assert render_plan_markdown(plan).count(APART) >= 2
+    assert render_html(plan).count(APART) >= 2
+    told = {one["cluster"]: one["seen"] for one in plan_document(plan)["health"]}
+    assert (told["gcp-eu"], told["aws-eu"]) == (APART, "")

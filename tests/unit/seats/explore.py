@@ -11,7 +11,7 @@ The proposers run ``reconciler.seats.protocol`` and nothing else. What they do n
 own state only, so that each of their steps is computed once and then looked up.
 
     python -m tests.unit.seats.explore --list
-    python -m tests.unit.seats.explore "three proposers" --deeper 1
+    python -m tests.unit.seats.explore "three proposers" --more-tries 1
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ import argparse
 import random
 import sys
 import time
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
-from typing import Any, Generic, NamedTuple, TypeVar
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
 
 from msgspec.structs import replace as struct_replace
 
@@ -42,158 +42,27 @@ from reconciler.seats.protocol import (
     Stage,
     Watermark,
 )
-
-
-class Violation(AssertionError):
-    """Something that must hold does not; ``steps`` lead there."""
-
-    def __init__(self, what: str, steps: tuple[str, ...] = ()) -> None:
-        super().__init__("\n".join([what, *(f"  {step}" for step in steps)]))
-        self.what = what
-        self.steps = steps
-
-
-@dataclass(frozen=True)
-class Faults:
-    """How often each may happen in one history."""
-
-    lost: int = 0
-    """An answer never arrives; the request was carried out."""
-    late: int = 0
-    """A request is given up, and carried out at any later time, or never."""
-    delayed: int = 0
-    """An answer arrives at any later time."""
-    doubled: int = 0
-    """A request is carried out now, and once more at any later time."""
-    wiped: int = 0
-    """A seat's object is deleted."""
-    remade: int = 0
-    """A seat's object is made anew by somebody, with some earlier content: another UID."""
-    aged: int = 0
-    """A seat's object is as it once was, UID and version included."""
-
-
-KINDS = tuple(Faults.__dataclass_fields__)
-LOST, LATE, DELAYED, DOUBLED, WIPED, REMADE, AGED = range(len(KINDS))
-
-
-@dataclass(frozen=True)
-class Scenario:
-    """``proposers``: name -> what it does, one after the other: ``+x`` appends x to the value,
-    ``read``, ``replace c d``, ``repair c``.
-    """
-
-    name: str
-    proposers: dict[str, tuple[str, ...]]
-    seats: tuple[str, ...] = ("a", "b", "c")
-    others: tuple[str, ...] = ()
-    faults: Faults = Faults()
-    tries: Mapping[str, int] = field(default_factory=dict)
-    """How many ballots each may begin for an operation; one, if nothing is said."""
-    acknowledged: bool = True
-    """Whether copies say what is known of other seats. Without, there are far fewer worlds, and all
-    that can happen with it can happen where nothing is set back: it only ever takes votes away."""
-    behind: tuple[str, ...] = ()
-    """Seats that have missed what was accepted last when it begins."""
-    hurt: tuple[str, ...] = ()
-    """The only seats that are deleted or set back; all, if empty."""
-
-
-class Object(NamedTuple):
-    """A seat's object. What it holds is its version, too: a proposer's write never brings back what
-    was there before, and an object that was set back has the version that it had."""
-
-    uid: str
-    copy: int
-
-
-class Local(NamedTuple):
-    """One proposer. ``operation`` counts those that it has finished, ``phase`` is within a change
-    of seats, ``highest`` the counter of the highest ballot that it has used, ``tries`` how many it
-    may still begin. ``note`` is what the phase needs to know."""
-
-    operation: int
-    attempt: int
-    highest: int
-    tries: int
-    phase: str = ""
-    note: Any = None
-    sure_first: bool = False
-    """What is proposed is the value as it was found, to be sure of it."""
-
-
-class World(NamedTuple):
-    """``pending``: answers on their way, ``late``: requests on theirs. ``past``: what each object
-    once was, as long as one may be set back. ``votes``: every time that a seat accepted; ``chosen``
-    is the latest value that a quorum accepted. ``aged``: seats that were set back. ``fooled``:
-    somebody wrote to one of them, and had no way to know that it was set back."""
-
-    objects: tuple[Object | None, ...]
-    locals: tuple[Local, ...]
-    faults: tuple[int, ...]
-    pending: frozenset[tuple[int, int, int]] = frozenset()
-    late: frozenset[int] = frozenset()
-    past: tuple[frozenset[Object], ...] = ()
-    votes: frozenset[int] = frozenset()
-    chosen: bytes = b""
-    aged: frozenset[Seat] = frozenset()
-    fooled: bool = False
-
-
-class Vote(NamedTuple):
-    ballot: Ballot
-    configuration: Configuration
-    value: bytes
-    seat: Seat
-
-
-T = TypeVar("T")
-
-
-class Interned(Generic[T]):
-    """A number for each value, the same for equal ones."""
-
-    def __init__(self) -> None:
-        self.values: list[T] = []
-        self._numbers: dict[Any, int] = {}
-
-    def number(self, value: T, key: Any = None) -> int:
-        key = value if key is None else key
-        found = self._numbers.get(key)
-        if found is None:
-            found = self._numbers[key] = len(self.values)
-            self.values.append(value)
-        return found
-
-
-def _attempt_key(one: Attempt) -> Any:
-    return (
-        one.by,
-        one.stage,
-        one.ballot,
-        one.told,
-        one.proposal,
-        tuple(sorted(one.seen.items(), key=lambda item: item[0])),
-        tuple(sorted(one.known.items())),
-        tuple(sorted(one.silent)),
-    )
-
-
-def has_majority(given: set[Seat], seats: tuple[Seat, ...]) -> bool:
-    """The explorer's own, as the product's may be wrong."""
-    return len(given & set(seats)) > len(seats) / 2
-
-
-def has_quorum(given: set[Seat], configuration: Configuration) -> bool:
-    previous = configuration.previous
-    return has_majority(given, configuration.seats) and (
-        not previous or has_majority(given, previous)
-    )
-
-
-def are_linear(one: bytes, other: bytes) -> bool:
-    """Whether one of two values was made from the other."""
-    return one.startswith(other) or other.startswith(one)
+from tests.unit.seats.worlds import (
+    AGED,
+    DELAYED,
+    DOUBLED,
+    KINDS,
+    LATE,
+    LOST,
+    REMADE,
+    WIPED,
+    Faults,
+    Interned,
+    Local,
+    Object,
+    Scenario,
+    Violation,
+    Vote,
+    World,
+    are_linear,
+    attempt_key,
+    has_quorum,
+)
 
 
 class Stop(Exception):
@@ -262,6 +131,8 @@ class Explorer:
         world = World(objects, (), counts, past=past, votes=votes, chosen=b"0")
         if scenario.behind:
             world = self._second(world)
+        if scenario.begun:
+            world = self._begun(world, configuration)
         locals_ = tuple(self._starting(world, number) for number in range(len(self.proposers)))
         return self._forgetting(world._replace(locals=locals_))
 
@@ -282,12 +153,34 @@ class Explorer:
                     attempt = protocol.answered(attempt, request, self.answers.values[answer])
         return world
 
+    def _begun(self, world: World, before: Configuration) -> World:
+        """The joint configuration is accepted at a, and d has its full copy."""
+        found = world.objects[self.names.index("a")]
+        assert found is not None
+        copy = self.copies.values[found.copy]
+        comes = Seat("d", "d1", 1)
+        stay = tuple(seat for seat in before.seats if seat.name != "c")
+        joint = Configuration(tuple(sorted((*stay, comes))), before.seats)
+        accepted = struct_replace(
+            copy,
+            promised=Ballot(4, "1"),
+            accepted=Ballot(3, "1"),
+            configuration=joint,
+            value=copy.value + b"1",
+        )
+        full = self.copies.number(struct_replace(copy, incarnation=1))
+        world = self._put(world, self.names.index("d"), Object(comes.uid, full))
+        written = Object(found.uid, self.copies.number(accepted))
+        vote = Vote(accepted.accepted, joint, accepted.value, Seat("a", found.uid, 0))
+        votes = world.votes | {self.votes.number(vote)}
+        return self._put(world, self.names.index("a"), written)._replace(votes=votes)
+
     def _starting(self, world: World, number: int) -> Local:
         """A proposer that has read all seats, unless reading is what it does."""
         name = self.proposers[number]
         attempt = Attempt(name, self.names)
         local = Local(0, 0, 0, self.scenario.tries.get(name, 1))
-        if self._operation(number, local) != "read":
+        if self._operation(number, local) != "read" and name not in self.scenario.fresh:
             for request in protocol.requests(attempt):
                 _, answer = self._execute(world, self.requests.number(request))
                 attempt = protocol.answered(attempt, request, self.answers.values[answer])
@@ -300,7 +193,7 @@ class Explorer:
     def _keep(self, attempt: Attempt) -> int:
         if not self.scenario.acknowledged:
             attempt = struct_replace(attempt, known={}, told=())
-        return self.attempts.number(attempt, _attempt_key(attempt))
+        return self.attempts.number(attempt, attempt_key(attempt))
 
     # -- what can happen -------------------------------------------------------------------
 
@@ -544,14 +437,17 @@ class Explorer:
             return
         if attempt.stage is Stage.PREPARE and protocol.is_promised(attempt):
             yield from self._propose(number, local, attempt)
-        elif attempt.stage is Stage.ACCEPT and protocol.is_accepted(attempt):
+            return
+        if attempt.stage is Stage.ACCEPT and protocol.is_accepted(attempt):
             after = protocol.following(attempt)
             assert attempt.proposal is not None
             if local.sure_first:
                 yield "made sure", local._replace(attempt=self._keep(after), sure_first=False)
             else:
                 yield "done", self._finished(local, after, attempt.proposal.configuration)
-        elif (protocol.is_refused(attempt) or not self._requests_of(local.attempt)) and local.tries:
+            return
+        may_give_up = self.scenario.impatient or protocol.is_refused(attempt)
+        if local.tries and (may_give_up or not self._requests_of(local.attempt)):
             again = protocol.again(attempt)
             yield "gave up", local._replace(attempt=self._keep(again), sure_first=False)
 
@@ -583,7 +479,7 @@ class Explorer:
         operation = self._operation(number, local)
         own = operation.partition(" ")[0].lstrip("+")[:1].encode()
         configuration, value = before.configuration, before.value
-        if local.phase == "final":
+        if local.phase == "final" or operation == "finish":
             if not configuration.previous:
                 return before
             return Proposal(Configuration(configuration.seats), value + own.upper())
@@ -753,11 +649,10 @@ TWO = {"p": ("+x",), "q": ("+y",)}
 THREE = {**TWO, "r": ("+z",)}
 SCENARIOS = (
     Scenario("two proposers", TWO),
-    Scenario("two proposers, one tries again", TWO, tries={"q": 2}, acknowledged=False),
+    Scenario("one tries again", TWO, tries={"q": 2}, acknowledged=False),
     Scenario("lost and late", TWO, faults=Faults(lost=1, late=1), acknowledged=False),
-    Scenario("late answers", TWO, faults=Faults(delayed=1)),
+    Scenario("late answers", TWO, faults=Faults(delayed=1), acknowledged=False),
     Scenario("two changes", {"p": ("+x", "+v"), "q": ("+y",)}, acknowledged=False),
-    Scenario("three proposers", THREE, acknowledged=False),
     Scenario("a reader", {"p": ("+x",), "r": ("read",)}, faults=Faults(lost=1)),
     Scenario("a seat wiped", TWO, faults=Faults(wiped=1), behind=("b",), acknowledged=False),
     Scenario("a seat remade", TWO, faults=Faults(remade=1), behind=("b",), acknowledged=False),
@@ -766,11 +661,34 @@ SCENARIOS = (
         "a seat replaced", {"p": ("+x",), "q": ("replace c d",)}, others=("d",), acknowledged=False
     ),
     Scenario(
+        "a change of seats that was begun",
+        {"q": ("finish",), "r": ("+x",)},
+        others=("d",),
+        fresh=("r",),
+        begun=True,
+        acknowledged=False,
+    ),
+    Scenario(
         "a seat repaired",
         {"p": ("+x",), "q": ("repair c",)},
         faults=Faults(wiped=1),
         hurt=("c",),
         acknowledged=False,
+    ),
+)
+"""What every test run searches, all of it."""
+LARGER = (
+    Scenario("two proposers who know of others", TWO, tries={"p": 2, "q": 2}),
+    Scenario("both try again", TWO, tries={"p": 2, "q": 2}, acknowledged=False),
+    Scenario("late answers and watermarks", TWO, faults=Faults(delayed=1)),
+    Scenario("three proposers", THREE, acknowledged=False),
+    Scenario("three proposers, lost and late", THREE, faults=Faults(1, 1), acknowledged=False),
+    Scenario(
+        "set back and late",
+        TWO,
+        faults=Faults(aged=1, late=1, doubled=1),
+        behind=("b",),
+        hurt=("c",),
     ),
     Scenario(
         "two who change seats",
@@ -778,33 +696,52 @@ SCENARIOS = (
         others=("d", "e"),
         acknowledged=False,
     ),
+    Scenario(
+        "a seat repaired while others write",
+        {"p": ("+x", "+v"), "q": ("repair c",), "r": ("+y",)},
+        faults=Faults(wiped=1, late=1),
+        hurt=("c",),
+        tries={"q": 2},
+    ),
 )
+"""For longer searches, and for histories by chance."""
 
 
 def main() -> int:
-    """Explores the scenarios whose names hold the words given. 1: a violation."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("words", nargs="*")
-    parser.add_argument("--most", type=int, default=10_000_000, help="worlds to visit at most")
-    parser.add_argument("--walks", type=int, default=0, help="histories by chance instead")
+    """Searches the scenarios whose names hold the words given. 1: something does not hold."""
+    parser = argparse.ArgumentParser(description="Search what can happen to the register.")
+    parser.add_argument("words", nargs="*", help="only scenarios with these in their names")
+    parser.add_argument("--list", action="store_true", help="only their names")
+    parser.add_argument("--most", type=int, default=20_000_000, help="worlds to visit at most")
+    parser.add_argument("--more-tries", type=int, default=0, help="ballots more for each proposer")
+    parser.add_argument("--walks", type=int, default=0, help="so many histories by chance instead")
     parser.add_argument("--seed", type=int, default=1)
     arguments = parser.parse_args()
     words = " ".join(arguments.words)
-    for scenario in SCENARIOS:
+    for scenario in (*SCENARIOS, *LARGER):
         if words not in scenario.name:
             continue
-        explorer = Explorer(scenario)
+        if arguments.list:
+            print(scenario.name)
+            continue
+        more = {
+            name: scenario.tries.get(name, 1) + arguments.more_tries for name in scenario.proposers
+        }
+        explorer = Explorer(replace(scenario, tries=more))
         try:
-            figures = explorer.run(arguments.most)
+            if arguments.walks:
+                chance = random.Random(arguments.seed)
+                steps = sum(explorer.walk(chance) for _ in range(arguments.walks))
+                told = f"{arguments.walks:,} histories of {steps:,} steps"
+            else:
+                figures = explorer.run(arguments.most)
+                rest = "" if figures.complete else ", not all of them"
+                told = f"{figures.worlds:,} worlds{rest}, {figures.steps:,} steps"
+                told += f", {figures.seconds:.0f} s"
         except Violation as violation:
             print(f"{scenario.name}: {violation}")
             return 1
-        rest = "" if figures.complete else ", not all"
-        print(
-            f"{scenario.name}: {figures.worlds:,} worlds, {figures.steps:,} steps{rest}, "
-            f"{figures.seconds:.1f} s",
-            flush=True,
-        )
+        print(f"{scenario.name}: {told}", flush=True)
     return 0
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import random
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -21,9 +23,10 @@ from reconciler.seats.protocol import (
     Standing,
     Watermark,
 )
-from tests.unit.seats.explore import SCENARIOS, TWO, Explorer, Faults, Scenario, Violation
+from tests.unit.seats.explore import LARGER, SCENARIOS, TWO, Explorer
+from tests.unit.seats.worlds import Faults, Scenario, Violation
 
-BY_NAME = {scenario.name: scenario for scenario in SCENARIOS}
+BY_NAME = {scenario.name: scenario for scenario in (*SCENARIOS, *LARGER)}
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.name)
@@ -32,6 +35,22 @@ def test_nothing_that_was_chosen_is_lost_whatever_happens(scenario: Scenario) ->
 
     assert figures.complete
     assert figures.worlds > 1000
+
+
+@pytest.mark.parametrize("scenario", LARGER, ids=lambda scenario: scenario.name)
+def test_nothing_that_was_chosen_is_lost_in_longer_histories_by_chance(scenario: Scenario) -> None:
+    seed = random.randrange(1_000_000)
+    longer = dataclasses.replace(
+        scenario,
+        name=f"{scenario.name}, seed {seed}",
+        tries=dict.fromkeys(scenario.proposers, 4),
+        faults=dataclasses.replace(scenario.faults, lost=2, late=2, delayed=2),
+    )
+    explorer, chance = Explorer(longer), random.Random(seed)
+
+    steps = [explorer.walk(chance) for _ in range(60)]
+
+    assert sum(steps) > 600, longer.name
 
 
 # -- broken rules ----------------------------------------------------------------------------
@@ -91,13 +110,26 @@ def the_first_found(copies: Iterable[Copy]) -> Copy:
     return next(iter(copies), Copy(Ballot()))
 
 
-AGAIN = Scenario("q tries again", TWO, faults=Faults(lost=1), tries={"q": 2}, acknowledged=False)
+IMPATIENT = Scenario(
+    "q tries again",
+    TWO,
+    faults=Faults(lost=1),
+    tries={"q": 2},
+    acknowledged=False,
+    impatient=True,
+)
+TRIES_AGAIN = BY_NAME["one tries again"]
 MUTATIONS: list[tuple[str, str, Any, Scenario]] = [
     ("a majority too small", "is_majority", half_is_enough, BY_NAME["two proposers"]),
-    ("a promise to any ballot", "may_promise", every_ballot_gets_a_promise, AGAIN),
+    (
+        "a promise to any ballot",
+        "may_promise",
+        every_ballot_gets_a_promise,
+        BY_NAME["one tries again"],
+    ),
     ("promises not kept", "may_accept", promises_are_not_kept, BY_NAME["two proposers"]),
-    ("a ballot used again", "prepare", always_the_same_ballot, AGAIN),
-    ("not the latest value", "_latest", the_first_found, BY_NAME["two proposers"]),
+    ("a ballot used again", "prepare", always_the_same_ballot, IMPATIENT),
+    ("not the latest value", "_latest", the_first_found, IMPATIENT),
     ("no condition on versions", "requests", without_condition, BY_NAME["two proposers"]),
     ("another object counts", "Seen.is_of", any_object_of_that_name, BY_NAME["a seat remade"]),
     ("set back and counts", "standings", ignoring(Standing.AGED), BY_NAME["a seat set back"]),
@@ -111,7 +143,7 @@ MUTATIONS: list[tuple[str, str, Any, Scenario]] = [
         "seats changed on what is not chosen",
         "next_proposal",
         what_is_wanted,
-        BY_NAME["two who change seats"],
+        BY_NAME["a change of seats that was begun"],
     ),
     ("any value taken for chosen", "is_settled", always, BY_NAME["a reader"]),
 ]
@@ -127,6 +159,6 @@ def test_a_broken_rule_is_found(
     monkeypatch.setattr(f"{protocol.__name__}.{function}", mutation)
 
     with pytest.raises(Violation) as found:
-        Explorer(scenario).run(300_000)
+        Explorer(scenario).run(1_000_000)
 
     assert found.value.steps

@@ -100,3 +100,33 @@ def test_yaml_says_the_same_as_json(shop_fleet: Fleet) -> None:
     shop_fleet.run("--yes")
     one = json.loads(shop_fleet.run("clusters", "-o", "json").stdout)
     assert yaml.safe_load(shop_fleet.run("clusters", "-o", "yaml").stdout) == one
+
+
+WITNESS = """
+---
+apiVersion: federation.reconciler.dev/v1alpha1
+kind: Cluster
+metadata: {name: arbiter}
+spec: {role: Witness, access: {context: %s}}
+"""
+
+
+def test_a_witness_is_shown_as_one_and_nothing_is_counted_of_it(shop_fleet: Fleet) -> None:
+    assert rows(shop_fleet)["aws"]["role"] == "Member"
+    assert "ROLE" not in shop_fleet.run("clusters").stdout
+    with (shop_fleet.repository / "clusters.yaml").open("a") as file:
+        # The witness answers where another one does: it is only looked at.
+        file.write(WITNESS % "aws")
+    found = rows(shop_fleet)["arbiter"]
+    assert (found["role"], found["phase"], found["ready"]) == ("Witness", None, True)
+    assert (found["managed"], found["pending"]) == (None, None)
+    said = shop_fleet.run("clusters").stdout
+    assert ["arbiter", "Witness"] in [line.split()[:2] for line in said.splitlines()]
+    assert "over 2 clusters" in shop_fleet.run("--yes").stdout
+    assert "arbiter" not in rows(shop_fleet, "--cluster", "aws")
+
+
+def test_a_witness_without_an_answer_is_told_and_ends_in_1(shop_fleet: Fleet) -> None:
+    with (shop_fleet.repository / "clusters.yaml").open("a") as file:
+        file.write(WITNESS % "nowhere")
+    assert not rows(shop_fleet, code=1)["arbiter"]["ready"]

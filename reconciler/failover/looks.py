@@ -1,0 +1,174 @@
+"""How the clusters look from each seat, and which of them most seats see unwell. Pure.
+
+One seat's broken network looks to its runs like an outage of others. So a cluster is declared down
+only where the newest looks of most seats agree.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Mapping, Sequence
+
+import orjson
+from msgspec import Struct
+
+from reconciler.failover.probe import Probe, Signal
+from reconciler.federation.model import FailoverRules
+
+FRESH_SECONDS = 600.0
+"""A look is heeded for so long, or for twice ``unhealthyAfter`` where that is longer."""
+MAX_REASON = 120
+MAX_BYTES = 64 * 1024
+"""Past this, a look is written without its reasons: it lies beside the register."""
+
+
+class Sight(Struct, frozen=True):
+    """One cluster from one seat; ``str`` is ``unhealthy: connection refused``."""
+
+    signal: Signal
+    reason: str = ""
+
+    def __str__(self) -> str:
+        return str(self.signal).lower() + (f": {self.reason}" if self.reason else "")
+
+
+class Look(Struct, frozen=True):
+    """How each cluster looked from one seat at a time (Unix seconds, by that run's clock)."""
+
+    at: float
+    clusters: Mapping[str, Sight] = {}
+
+
+class SeatLooks(Struct, frozen=True):
+    """What a run knows of the seats.
+
+    seat   at which this run is; empty: at none, and what it sees itself has no vote
+    looks  the last look of each seat, by seat; those of damaged or missing ones are left out
+    heard  the seats whose copies answered this run; others have no vote
+    """
+
+    seat: str
+    looks: Mapping[str, Look]
+    heard: frozenset[str]
+
+
+class Sightings(Struct, frozen=True):
+    """How the seats that are heard see one cluster: their names, sorted.
+
+    ``unsure`` cannot tell; ``blind`` have no fresh look, or none of this cluster.
+    """
+
+    well: tuple[str, ...] = ()
+    unwell: tuple[str, ...] = ()
+    unsure: tuple[str, ...] = ()
+    blind: tuple[str, ...] = ()
+
+    @property
+    def agreed(self) -> bool:
+        """Whether more than half of all that are heard see it unwell."""
+        others = len(self.well) + len(self.unsure) + len(self.blind)
+        return len(self.unwell) > others
+
+    @property
+    def differ(self) -> bool:
+        """Whether some see it well and others do not."""
+        return bool(self.well and self.unwell)
+
+    def __str__(self) -> str:
+        """``seen well from gcp-eu and onprem, not from aws-eu``."""
+        parts = []
+        if self.well:
+            but = f", not from {_listed(self.unwell)}" if self.unwell else ""
+            parts.append(f"seen well from {_listed(self.well)}{but}")
+        elif self.unwell:
+            parts.append(f"seen unhealthy from {_listed(self.unwell)}")
+        if self.unsure:
+            parts.append(f"not to be told from {_listed(self.unsure)}")
+        if self.blind:
+            parts.append(f"no fresh look from {_listed(self.blind)}")
+        return "; ".join(parts) or "no seat is heard"
+
+
+def look_of(probes: Sequence[Probe], now: float, imagined: Collection[str] = ()) -> Look:
+    """What this run saw, to be left at its seat, without the outages that it only imagines."""
+    return Look(
+        now,
+        {p.cluster: Sight(p.signal, p.reason) for p in probes if p.cluster not in imagined},
+    )
+
+
+def sightings(
+    probes: Sequence[Probe], known: SeatLooks, rules: FailoverRules, now: float
+) -> dict[str, Sightings]:
+    """How each probed cluster is seen. Of this run's own seat, its probes count instead of its last
+    look, and like any other only where that seat is heard."""
+    limit = max(FRESH_SECONDS, 2 * rules.unhealthy_after)
+    looks = {
+        seat: look.clusters
+        for seat, look in known.looks.items()
+        # One from the future is by a clock that is wrong, this machine's or the other.
+        if abs(now - look.at) <= limit
+    }
+    if known.seat:
+        looks[known.seat] = look_of(probes, now).clusters
+    found = {}
+    for probe in probes:
+        by: dict[Signal | None, list[str]] = {}
+        for seat in sorted(known.heard):
+            sight = looks.get(seat, {}).get(probe.cluster)
+            by.setdefault(sight.signal if sight else None, []).append(seat)
+        found[probe.cluster] = Sightings(
+            *(
+                tuple(by.get(signal, ()))
+                for signal in (Signal.HEALTHY, Signal.UNHEALTHY, Signal.UNKNOWN, None)
+            )
+        )
+    return found
+
+
+def _listed(names: Sequence[str]) -> str:
+    """``a, b and c``."""
+    return " and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
+
+
+# -- as it lies at a seat --------------------------------------------------------------------------
+
+
+def encode_look(look: Look) -> str:
+    """``{"at": 1.5, "clusters": {"aws": "healthy", "gcp": "unhealthy: timeout"}}``."""
+    for longest in (MAX_REASON, 0):
+        text = orjson.dumps(
+            {
+                "at": look.at,
+                "clusters": {
+                    name: str(Sight(one.signal, one.reason[:longest]))
+                    for name, one in sorted(look.clusters.items())
+                },
+            }
+        )
+        if len(text) <= MAX_BYTES:
+            break
+    return text.decode()
+
+
+_SIGNALS = {str(signal).lower(): signal for signal in Signal}
+
+
+def decode_look(text: str) -> Look | None:
+    """None where there is no look, or a damaged one."""
+    try:
+        found = orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return None
+    at, clusters = (found.get("at"), found.get("clusters")) if isinstance(found, dict) else (0, 0)
+    if not isinstance(at, int | float) or isinstance(at, bool) or not isinstance(clusters, dict):
+        return None
+    if not math.isfinite(at):
+        return None
+    sights = {}
+    for name, how in clusters.items():
+        word, _, reason = how.partition(": ") if isinstance(how, str) else ("", "", "")
+        if word not in _SIGNALS:
+            return None
+        sights[name] = Sight(_SIGNALS[word], reason)
+    return Look(float(at), sights)
