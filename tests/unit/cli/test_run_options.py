@@ -23,6 +23,7 @@ PACKAGE = ROOT / "reconciler"
 
 # Flags that mean something else in a subcommand than for a run, and why.
 OTHER_MEANINGS = {
+    ("import_.py", "--seat"): "names each of the new Federation's",
     ("member_and_host.py", "--host-context"): "may be each of several seats",
     ("status.py", "--timeout"): "ends the watching, not one look",
     ("survivability.py", "--base"): "compares outages, not plans",
