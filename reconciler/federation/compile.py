@@ -126,9 +126,8 @@ def compile_documents(
     workloads = with_ignored(workloads, federation, faults)
     workloads = with_hidden(workloads, documents, federation.sensitive)
     _check_collisions(workloads, parts, faults)
-    if workloads and not clusters and all_known:
-        expected = "at least one Cluster" + (" that is no Witness" if faults.witnesses else "")
-        faults.problem(documents[0], (), "the repository has no Cluster", expected)
+    if workloads and not joined and all_known:
+        faults.problem(documents[0], (), "the repository has no Cluster", "at least one Cluster")
     state = DesiredState(
         federation,
         tuple(clusters.values()),

@@ -190,8 +190,7 @@ def test_seats_may_be_named_before_all_of_them_have_joined() -> None:
     assert with_joining_cluster(files, "gcp").not_joined == ("arbiter",)
 
 
-def test_a_fleet_of_witnesses_alone_runs_nothing_and_says_so() -> None:
+def test_a_witness_may_be_the_first_to_join() -> None:
     witness = "\n".join(CLUSTERS.split("---\n")[3:])
-    (fault,) = faults(witness, PLACEMENT % "clusterSelector: {}")
-    assert "the repository has no Cluster" in fault
-    assert "that is no Witness" in fault
+    state = understood(witness, PLACEMENT % "clusterSelector: {}")
+    assert not render(state, schedule(state)).objects
