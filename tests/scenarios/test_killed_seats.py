@@ -59,15 +59,19 @@ def run(world: SeatsWorld, at: str) -> RunResult:
         return apply_plan(make_plan(given, lock=lock))
 
 
-def start(world: SeatsWorld, at: str) -> subprocess.Popen[bytes]:
+def start(
+    world: SeatsWorld, at: str, *arguments: str, kubeconfig: Path | None = None
+) -> subprocess.Popen[bytes]:
+    """The command at this seat, in a process of its own."""
     home = world.repository.parent / "home"
     home.mkdir(exist_ok=True)
     kept = {k: v for k, v in os.environ.items() if not k.startswith("RECONCILE_")}
-    where = ("--repo", str(world.repository), "--kubeconfig", str(world.kubeconfig))
+    where = ("--repo", str(world.repository), "--kubeconfig", str(kubeconfig or world.kubeconfig))
     return subprocess.Popen(
         [
             *(sys.executable, "-m", "reconciler.cli", "--yes", *where),
             *("--host-context", at, "--seat", at, "--lease-duration", f"{DURATION}s"),
+            *arguments,
         ],
         cwd=home,
         env={**kept, "PYTHONPATH": str(ROOT), "HOME": str(home), "XDG_STATE_HOME": str(home)},
