@@ -88,8 +88,14 @@ class AtSeats:
         return self.opened.explained(reading).problems
 
     def looks(self) -> SeatLooks:
-        """How the clusters looked from each seat, as far as the seats were heard."""
-        seats = self.register.found.seats.values()
+        """How the clusters looked from each seat, as far as the seats were heard.
+
+        A Witness at which no run ever looked is no pair of eyes, or two members and a Witness
+        would never agree that one of them is down.
+        """
+        witnesses = {cluster.name for cluster in self._state.witnesses}
+        found = self.register.found.seats.values()
+        seats = [one for one in found if one.look or one.name not in witnesses]
         return SeatLooks(
             self._connector.seat,
             {one.name: look for one in seats if (look := decode_look(one.look))},
