@@ -21,7 +21,7 @@ Bounds = Mapping[str, tuple[int, int | None]]
 """Cluster -> its least and most replicas; None: no limit."""
 
 
-def divide(
+def divide_by_weight(
     total: int,
     shares: Mapping[str, ReplicaShare],
     *,

@@ -17,7 +17,7 @@ from reconciler.federation.model import (
     Workload,
 )
 from reconciler.scheduler.capacity import FreeCapacity, own_count
-from reconciler.scheduler.divide import divide
+from reconciler.scheduler.divide import divide_by_weight
 from reconciler.scheduler.filter_score import Eligible, affinity_score, eligible
 from reconciler.scheduler.kubefed_planner import OTHERS, plan_replicas
 from reconciler.scheduler.model import Assignment, FleetView
@@ -157,7 +157,7 @@ def _replicas(
         plan.update({name: count for name, count in counts.items() if count > 0})
         return plan, max(0, total - placed)
     shares = {n: _share(workload, clusters[n], view) for n in up}
-    divided, missing = divide(total, shares, key=key, current=current, capacity=limits)
+    divided, missing = divide_by_weight(total, shares, key=key, current=current, capacity=limits)
     plan.update(divided)
     return plan, missing
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from reconciler.api.objects import ObjectKey
 from reconciler.federation.model import ReplicaShare
-from reconciler.scheduler.divide import divide
+from reconciler.scheduler.divide import divide_by_weight
 from reconciler.scheduler.make_before_break import Running, hold_replicas
 from reconciler.scheduler.model import Assignment
 
@@ -32,7 +32,7 @@ def test_replicas_are_handed_over_without_a_dip(edits, broken, total, steps) -> 
     asked, ready = {"a": total}, {"a": total}
     for shares in edits:
         for _ in range(steps):
-            counts, short = divide(total, shares, key="k", current=asked)
+            counts, short = divide_by_weight(total, shares, key="k", current=asked)
             held, _ = hold_replicas(Assignment(WEB, counts, shortfall=short), Running(asked, ready))
             after = {c: n or 0 for c, n in held.replicas.items()}
             for stop in range(len(CLUSTERS) + 1):

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reconciler.federation.model import ReplicaShare
-from reconciler.scheduler.divide import divide
+from reconciler.scheduler.divide import divide_by_weight
 
 share = st.builds(
     lambda weight, low, room: ReplicaShare(weight, low, None if room is None else low + room),
@@ -19,7 +19,7 @@ fleets = st.dictionaries(st.sampled_from("abcdefgh"), share, min_size=1, max_siz
 
 @given(st.integers(0, 60), fleets)
 def test_everything_is_placed_that_fits_and_bounds_hold(total, shares) -> None:
-    plan, missing = divide(total, shares, key="ns/web")
+    plan, missing = divide_by_weight(total, shares, key="ns/web")
     assert sum(plan.values()) + missing == total
     minima = sum(s.minimum for s in shares.values())
     for name, count in plan.items():
@@ -32,31 +32,31 @@ def test_everything_is_placed_that_fits_and_bounds_hold(total, shares) -> None:
 
 @given(st.integers(0, 60), fleets)
 def test_the_result_stays_when_nothing_changes(total, shares) -> None:
-    plan, _ = divide(total, shares, key="ns/web")
-    again, _ = divide(total, shares, key="ns/web", current=plan)
+    plan, _ = divide_by_weight(total, shares, key="ns/web")
+    again, _ = divide_by_weight(total, shares, key="ns/web", current=plan)
     assert again == plan
 
 
 @given(st.integers(0, 60), fleets)
 def test_the_order_of_clusters_does_not_matter(total, shares) -> None:
     turned = dict(reversed(shares.items()))
-    assert divide(total, shares, key="k") == divide(total, turned, key="k")
+    assert divide_by_weight(total, shares, key="k") == divide_by_weight(total, turned, key="k")
 
 
 @given(st.integers(0, 100), st.integers(2, 7))
 def test_a_new_cluster_takes_from_others_and_nothing_moves_between_them(total, count) -> None:
     shares = {f"c{n}": ReplicaShare(1) for n in range(count)}
-    before, _ = divide(total, shares, key="ns/web")
+    before, _ = divide_by_weight(total, shares, key="ns/web")
     shares["new"] = ReplicaShare(1)
-    after, _ = divide(total, shares, key="ns/web", current=before)
+    after, _ = divide_by_weight(total, shares, key="ns/web", current=before)
     assert all(after[name] <= before[name] for name in before)
 
 
 def test_weights_divide_and_capacity_limits() -> None:
     shares = {"a": ReplicaShare(2), "b": ReplicaShare(1), "c": ReplicaShare(1)}
-    assert divide(8, shares, key="k")[0] == {"a": 4, "b": 2, "c": 2}
-    assert divide(8, shares, key="k", capacity={"a": 1})[0]["a"] == 1
-    assert divide(8, shares, key="k", capacity={"a": 1, "b": 1, "c": 1}) == (
+    assert divide_by_weight(8, shares, key="k")[0] == {"a": 4, "b": 2, "c": 2}
+    assert divide_by_weight(8, shares, key="k", capacity={"a": 1})[0]["a"] == 1
+    assert divide_by_weight(8, shares, key="k", capacity={"a": 1, "b": 1, "c": 1}) == (
         {"a": 1, "b": 1, "c": 1},
         5,
     )

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from reconciler.federation.model import ReplicaShare
-from reconciler.scheduler.divide import divide
+from reconciler.scheduler.divide import divide_by_weight
 from reconciler.scheduler.spread import rank
 from tests.strategies import CAPACITIES, COUNTS_BY_CLUSTER, REPLICA_TOTALS, SHARES_BY_CLUSTER
 
@@ -40,9 +40,9 @@ def test_one_replica_more_is_one_more_for_one_cluster(
     fewer: int, shares: dict[str, ReplicaShare]
 ) -> None:
     """What largest remainders get wrong: a cluster that loses one because all have one more."""
-    before, _ = divide(fewer, shares, key="shop/web")
+    before, _ = divide_by_weight(fewer, shares, key="shop/web")
     for current in ({}, before):
-        after, _ = divide(fewer + 1, shares, key="shop/web", current=current)
+        after, _ = divide_by_weight(fewer + 1, shares, key="shop/web", current=current)
         assert sorted(after[c] - before[c] for c in shares) == [0] * (len(shares) - 1) + [1]
 
 
@@ -50,8 +50,8 @@ def test_one_replica_more_is_one_more_for_one_cluster(
 @given(REPLICA_TOTALS, REPLICA_TOTALS, SHARES_BY_CLUSTER, CAPACITIES, COUNTS_BY_CLUSTER)
 def test_a_larger_total_lowers_nobody(one, other, shares, capacity, current) -> None:
     fewer, more = sorted((one, other))
-    before, _ = divide(fewer, shares, key="k", current=current, capacity=capacity)
-    after, _ = divide(more, shares, key="k", current=current, capacity=capacity)
+    before, _ = divide_by_weight(fewer, shares, key="k", current=current, capacity=capacity)
+    after, _ = divide_by_weight(more, shares, key="k", current=current, capacity=capacity)
     assert all(before[name] <= after[name] for name in shares)
 
 
@@ -67,7 +67,7 @@ def test_nor_does_it_when_each_run_knows_what_the_last_one_made(
 ) -> None:
     current, last = start, None
     for total in totals:
-        plan, _ = divide(total, shares, key="k", current=current, capacity=capacity)
+        plan, _ = divide_by_weight(total, shares, key="k", current=current, capacity=capacity)
         if last is not None:
             grows, shrinks = total >= last, total <= last
             assert not grows or all(plan[c] >= current[c] for c in shares)
@@ -92,7 +92,10 @@ def test_it_is_what_one_replica_after_the_other_comes_to(total, shares, capacity
             break
         claims = {c: Fraction(shares[c].weight, 2 * slow[c] + 1) for c in able}
         slow[max(able, key=lambda c: (claims[c], rank("k", c)))] += 1
-    assert divide(total, shares, key="k", capacity=capacity) == (slow, total - sum(slow.values()))
+    assert divide_by_weight(total, shares, key="k", capacity=capacity) == (
+        slow,
+        total - sum(slow.values()),
+    )
 
 
 @given(REPLICA_TOTALS, SHARES_BY_CLUSTER, st.integers(0, 9))
@@ -100,14 +103,14 @@ def test_a_cluster_that_joins_only_takes_and_one_that_leaves_only_gives(
     total, shares, weight
 ) -> None:
     with_it = {**shares, "new": ReplicaShare(weight)}
-    without, _ = divide(total, shares, key="k")
-    together, _ = divide(total, with_it, key="k")
+    without, _ = divide_by_weight(total, shares, key="k")
+    together, _ = divide_by_weight(total, with_it, key="k")
     assert all(together[name] <= without[name] for name in shares)
 
 
 def test_a_million_replicas_are_divided_at_once() -> None:
     shares = {f"c{n}": ReplicaShare(n % 7 + 1, n % 3, None if n % 2 else 900) for n in range(50)}
     began = time.perf_counter()
-    plan, missing = divide(1_000_000, shares, key="k")
+    plan, missing = divide_by_weight(1_000_000, shares, key="k")
     assert time.perf_counter() - began < 1.0
     assert (sum(plan.values()), missing) == (1_000_000, 0)

@@ -1,0 +1,67 @@
+"""Karmada's division of replicas: recorded inputs and outputs of its scheduler, and its rules."""
+
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from reconciler.scheduler.karmada import Unschedulable, by_webster, divide
+
+CASES = json.loads((Path(__file__).parent / "karmada-division-cases.json").read_text())
+NAMES = ["aws-1", "aws-2", "edge-a", "gcp-1", "onprem"]
+COUNTS = st.dictionaries(st.sampled_from(NAMES), st.integers(0, 60), min_size=1)
+
+
+@pytest.mark.parametrize("case", CASES, ids=range(len(CASES)))
+def test_divides_as_karmada_did(case):
+    given_, result = dict(case), case["result"]
+    del given_["result"]
+    assert divide(**given_) == result
+
+
+@given(COUNTS, st.integers(0, 200))
+def test_one_seat_more_lowers_nobody(votes, seats):
+    fewer, more = by_webster(seats, votes), by_webster(seats + 1, votes)
+    assert all(fewer[name] <= more[name] for name in votes)
+    assert sum(fewer.values()) == (seats if any(votes.values()) else 0)
+    assert all(votes[name] or not count for name, count in more.items())
+
+
+def test_largest_remainders_would_take_one_away_here():
+    votes = {"a": 170, "b": 110, "c": 60}
+    assert by_webster(5, votes) == {"a": 2, "b": 2, "c": 1}
+    assert by_webster(6, votes) == {"a": 3, "b": 2, "c": 1}
+
+
+@given(
+    st.sampled_from(["DynamicWeight", "Aggregated"]),
+    st.integers(0, 150),
+    COUNTS,
+    COUNTS | st.none(),
+)
+def test_what_is_there_stays_when_more_are_wanted(strategy, replicas, available, previous):
+    there = {name: n for name, n in (previous or {}).items() if n and name in available}
+    try:
+        found = divide(strategy, replicas, sorted(available), None, available, previous)
+    except Unschedulable:
+        assert sum(available.values()) < replicas - sum(there.values())
+        return
+    assert sum(found.values()) == replicas
+    for name, count in there.items():
+        now = found.get(name, 0)
+        assert now >= count if replicas >= sum(there.values()) else now <= count
+    for name, count in found.items():
+        assert count - there.get(name, 0) <= available[name]
+
+
+def test_no_weights_at_all_are_equal_weights():
+    assert divide("StaticWeight", 5, ["b", "a", "c"]) == {"a": 2, "b": 2, "c": 1}
+    assert divide("StaticWeight", 4, ["a", "b"], {"other": 3}) == {"a": 2, "b": 2}
+
+
+@pytest.mark.parametrize("wrong", [("Duplicated", 1), ("StaticWeight", -1)])
+def test_what_has_no_meaning_is_an_error(wrong):
+    with pytest.raises(ValueError, match=r"strategy|negative"):
+        divide(*wrong, ["a"])
