@@ -402,13 +402,15 @@ class Lease:
 
         Safe to call at any time, also when ``acquire`` was interrupted half way.
         """
+        was_lost = self._lost
         self.step_back()
         if not self._asked_for:
             # Nothing to give back; what is held by this name is held by others that share it.
             return ""
         try:
-            # As it was written last, unless others that share it renewed it since.
-            if not self._free(self._current):
+            # As it was written last, unless others that share it renewed it since; what was lost
+            # is asked for first, as it may be another run's.
+            if was_lost or not self._free(self._current):
                 self._free(self._records.read())
         except (ClusterError, NoMajority) as error:
             return f"{self.where} could not be released, and expires by itself: {error}"
