@@ -1,4 +1,4 @@
-"""The smallest fleet that outlives the loss of a region: two members, and a third place that votes."""
+"""The smallest fleet that outlives a region: two members, and a third place that votes."""
 
 from __future__ import annotations
 
