@@ -22,6 +22,7 @@ from bench.counting import requests_of_nothing_to_do
 from bench.growth import grow
 from bench.real_clusters import RealClusters
 from bench.rows import Row
+from bench.seats import seats_beside_one_host
 from bench.sizes import FULL, QUICK, Sizes
 from bench.timing import CommandFailed
 from tests.controlplane import build
@@ -29,7 +30,7 @@ from tests.controlplane.audit import Level
 from tests.controlplane.plane import ControlPlane
 
 RESULTS = ROOT / "bench" / "results.json"
-PARTS = ("start", "loading", "real", "requests", "fleet", "growth")
+PARTS = ("start", "loading", "real", "requests", "seats", "fleet", "growth")
 
 
 class Skipped(Exception):
@@ -52,6 +53,7 @@ class Bench:
             "loading": lambda commands: self.rows.extend(starting.loading(commands, self.sizes)),
             "real": self._real,
             "requests": self._requests,
+            "seats": self._seats,
             "fleet": self._fleet,
             "growth": self._growth,
         }
@@ -74,6 +76,10 @@ class Bench:
     def _requests(self, commands: Commands) -> None:
         with self._servers("Metadata") as plane:
             self.rows += requests_of_nothing_to_do(plane, commands, (1, self.sizes.clusters))
+
+    def _seats(self, commands: Commands) -> None:
+        with self._servers(None) as plane:
+            self.rows += seats_beside_one_host(plane, commands, self.sizes)
 
     def _fleet(self, commands: Commands) -> None:
         found, points = simulated_fleet.measure(commands, self.sizes)

@@ -22,6 +22,7 @@ apiVersion: federation.reconciler.dev/v1alpha1
 kind: Cluster
 metadata: {{name: {name}}}
 """
+_WITNESS = f"{_CLUSTER}spec: {{{{role: Witness}}}}\n"
 _NAMESPACE = f"""\
 apiVersion: v1
 kind: Namespace
@@ -97,11 +98,19 @@ def write_repository(
     *,
     per_file: int = 1,
     addresses: bool = True,
+    seats: Sequence[str] = (),
 ) -> Path:
-    """A Git work tree with ``objects`` manifests, which all go to every cluster."""
+    """A Git work tree with ``objects`` manifests, which all go to every cluster.
+
+    Of ``seats`` those that are none of ``clusters`` are Witnesses.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     members = "".join(_CLUSTER.format(name=name) for name in clusters)
-    (folder / "federation.yaml").write_text(_FEDERATION + members)
+    members += "".join(_WITNESS.format(name=name) for name in seats if name not in clusters)
+    federation = _FEDERATION
+    if seats:
+        federation = federation.replace("spec: {", f"spec: {{seats: [{', '.join(seats)}], ")
+    (folder / "federation.yaml").write_text(federation + members)
     if objects:
         write_objects(folder / "apps", objects, per_file=per_file, addresses=addresses)
     commit(folder)

@@ -107,6 +107,7 @@ def _apply(settings: CommandSettings, stop: Stop, latest: LatestMetrics | None) 
         if prepared.blocked:
             # What there would be to do, while nothing may be done.
             output.print_plan(plan, options, console)
+            output.report_plan(plan, options)
             raise prepared.blocked
         if saved:
             from reconciler.saved_plans.file import check_fresh

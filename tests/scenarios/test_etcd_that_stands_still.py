@@ -102,3 +102,38 @@ def test_every_command_ends_in_time_and_takes_nothing_for_gone(
     code, said, _ = run(tmp_path, config, "--yes")
     assert code == 0, said
     assert still.call("GET", path)["spec"]["ports"][0]["targetPort"] == 9090
+
+
+WRITES = {
+    "POST": ("", "application/json", {"metadata": {"name": "new"}}),
+    "PUT": ("/settings", "application/json", {"metadata": {"name": "settings"}, "data": {}}),
+    "PATCH": ("/settings", "application/apply-patch+yaml", {"metadata": {"name": "settings"}}),
+    "DELETE": ("/settings", "application/json", None),
+}
+
+
+def test_the_server_gives_up_a_write_of_any_verb_when_it_was_told_to(
+    own_plane: ControlPlane,
+) -> None:
+    """Its usual limits are 34 and 60 s. What etcd already has may still be carried out later."""
+    (still,) = own_plane.clusters(1)
+    path = "/api/v1/namespaces/default/configmaps"
+    kind = {"apiVersion": "v1", "kind": "ConfigMap"}
+    still.call("POST", path, kind | {"metadata": {"name": "settings"}, "data": {"a": "b"}})
+    query = {"timeout": "3s", "fieldManager": "somebody", "force": "true"}
+    found = {}
+    still.etcd.pause()
+    try:
+        for method, (name, content_type, body) in WRITES.items():
+            began = time.monotonic()
+            answer = still.request(
+                *(method, path + name, None if body is None else kind | body),
+                content_type=content_type,
+                query=query,
+            )
+            found[method] = (answer.status, time.monotonic() - began)
+    finally:
+        still.etcd.resume()
+    print(found)
+    assert {status for status, _ in found.values()} == {504}
+    assert all(seconds < 15 for _, seconds in found.values()), found
