@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 from msgspec import Struct
+from msgspec.json import Decoder
 
 Object = dict[str, Any]
 """A Kubernetes object as parsed JSON; the one place where ``Any`` is welcome."""
@@ -104,6 +105,16 @@ def first_few(names: Sequence[str], shown: int = 3) -> str:
     """The first few, and how many more: ``a, b, c and 4 more``."""
     more = f" and {len(names) - shown} more" if len(names) > shown else ""
     return ", ".join(names[:shown]) + more
+
+
+def read_in_threads(*kinds: type) -> None:
+    """Have msgspec learn these types now, for those that several threads convert to.
+
+    What it knows of a type is made when it is first needed, and two threads at once crash the
+    process there (seen with 0.22.0).
+    """
+    for kind in kinds:
+        Decoder(kind)
 
 
 def number_of(value: object) -> int:

@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 from msgspec import Struct, convert, field
 
-from reconciler.api.objects import GroupKind, Object, ObjectKey, api_group
+from reconciler.api.objects import GroupKind, Object, ObjectKey, api_group, read_in_threads
 
 AGGREGATED = (
     "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList,"
@@ -145,6 +145,9 @@ class _Served(Struct):
 class _Root(Struct):
     versions: list[str] | None = None
     groups: list[_Served] | None = None
+
+
+read_in_threads(_GroupDiscoveryList, _ResourceList, _Root)
 
 
 def parse_aggregated(document: Mapping[str, Any]) -> tuple[list[RESTMapping], list[str]]:

@@ -13,6 +13,7 @@ from msgspec import Struct, field
 from msgspec.structs import replace
 
 from reconciler.api.errors import ClusterError, ClusterUnauthorized, ClusterUnreachable
+from reconciler.api.objects import read_in_threads
 from reconciler.cluster.client import Member
 from reconciler.cluster.parallel import in_parallel
 from reconciler.federation.model import Cluster, FailoverRules
@@ -334,6 +335,9 @@ class _NodePage(Struct):
     columns: list[_Column] | None = field(name="columnDefinitions", default=None)
     rows: list[_Row] | None = None
     items: list[_Node] | None = None
+
+
+read_in_threads(_NodePage)
 
 
 def _node_states(page: _NodePage) -> list[bool] | None:

@@ -17,7 +17,14 @@ from msgspec import ValidationError, convert, field, to_builtins
 from msgspec.structs import replace
 
 from reconciler.api.errors import ClusterError, Conflict, Forbidden
-from reconciler.api.objects import GroupKind, Object, ObjectKey, Unshown, map_of
+from reconciler.api.objects import (
+    GroupKind,
+    Object,
+    ObjectKey,
+    Unshown,
+    map_of,
+    read_in_threads,
+)
 from reconciler.cluster.client import Member
 from reconciler.cluster.discovery import GroupVersionKind, RESTMapping
 from reconciler.cluster.responses import MalformedAnswer
@@ -325,6 +332,9 @@ def _meta(parent: Object) -> Object:
     except orjson.JSONDecodeError:
         return {}
     return meta if isinstance(meta, dict) and meta.get("format") == FORMAT else {}
+
+
+read_in_threads(Owner)
 
 
 def _owner(meta: Object) -> Owner | None:

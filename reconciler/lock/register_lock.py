@@ -6,9 +6,12 @@ from msgspec import convert, to_builtins
 from msgspec.structs import replace
 
 from reconciler.api.errors import ReconcileError
+from reconciler.api.objects import read_in_threads
 from reconciler.lock.lease import LeaseRecord
 from reconciler.seats.document import RegisterDocument
 from reconciler.seats.register import Register
+
+read_in_threads(LeaseRecord)
 
 
 class _Changed(Exception):

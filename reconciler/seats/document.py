@@ -10,7 +10,7 @@ import orjson
 from msgspec import Struct, ValidationError, convert, field, to_builtins
 
 from reconciler.api.errors import ReconcileError
-from reconciler.api.objects import Object, map_of
+from reconciler.api.objects import Object, map_of, read_in_threads
 from reconciler.seats.protocol import Ballot, Configuration, Copy, Watermark
 
 FORMAT = 1
@@ -51,6 +51,9 @@ class CopyRecord(Struct, frozen=True):
     acknowledged: Mapping[str, Watermark]
     written: str = ""
     digest: str = ""
+
+
+read_in_threads(CopyRecord, RegisterDocument)
 
 
 class DamagedCopy(Exception):
