@@ -10,13 +10,14 @@ set -eu
 bin=$(cd "$1" && pwd)
 shift
 python=$PWD/.venv/bin/python
-[ $# -gt 0 ] || set -- plan/guards failover/cluster_health plan/prune apply/verbs
+[ $# -gt 0 ] || set -- plan/guards failover/cluster_health plan/prune \
+    apply/verbs apply/common apply/create apply/update apply/recreate apply/prune apply/orphan
 
 tests_of() {
     case $1 in
     plan/guards) echo tests/unit/plan/test_guards.py ;;
     plan/prune) echo tests/unit/plan/test_prune.py tests/unit/plan/test_taken_along.py ;;
-    apply/verbs)
+    apply/verbs | apply/common | apply/create | apply/update | apply/recreate | apply/prune | apply/orphan)
         echo tests/unit/apply/test_verbs.py tests/unit/apply/test_update_and_adopt.py \
             tests/unit/apply/test_recreate_prune_orphan.py tests/unit/apply/test_deleting.py ;;
     failover/cluster_health)

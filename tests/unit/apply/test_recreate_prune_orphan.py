@@ -10,7 +10,8 @@ from kubesim.cluster import SimulatedCluster
 from kubesim.faults import InjectedFault
 from reconciler.api.annotations import PART_OF
 from reconciler.api.objects import Object
-from reconciler.apply import verbs
+from reconciler.apply import recreate
+from reconciler.apply.common import REWRITE_TRIES
 from reconciler.cluster.client import Member
 from reconciler.inventory.applyset import IDENTITY
 from reconciler.plan.model import Action, Change
@@ -86,8 +87,8 @@ def test_a_recreation_that_is_cut_off_after_its_deletion_says_that(
 def test_an_object_that_does_not_go_is_made_by_a_later_run(
     member: Member, cluster: SimulatedCluster, live: Object, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(verbs, "DELETION_TIMEOUT_SECONDS", 0.5)
-    monkeypatch.setattr(verbs, "DELETION_POLL_SECONDS", 0.05)
+    monkeypatch.setattr(recreate, "DELETION_TIMEOUT_SECONDS", 0.5)
+    monkeypatch.setattr(recreate, "DELETION_POLL_SECONDS", 0.05)
     held = {"metadata": {"finalizers": ["example.org/hold"]}}
     held_live = cluster.edit(KEY.kind, KEY.name, held, namespace=KEY.namespace)
     text = failure(carry_out(member, recreation(held_live)))
@@ -99,7 +100,7 @@ def test_an_object_that_does_not_go_is_made_by_a_later_run(
 def test_a_cluster_that_is_lost_while_the_old_object_goes_is_told_with_what_it_waits_for(
     member: Member, cluster: SimulatedCluster, live: Object, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(verbs, "DELETION_POLL_SECONDS", 0.01)
+    monkeypatch.setattr(recreate, "DELETION_POLL_SECONDS", 0.01)
     held = {"metadata": {"finalizers": ["example.org/hold"]}}
     held_live = cluster.edit(KEY.kind, KEY.name, held, namespace=KEY.namespace)
     cluster.faults.add(InjectedFault("answer", "GET", PATH, skip=1, body=b"[]"))
@@ -316,5 +317,5 @@ def test_what_is_written_to_all_the_time_is_not_released(
     with recorded(cluster) as requests:
         text = failure(carry_out(member, removal(live, Action.ORPHAN)))
     assert f"{KEY} is written to too often to be released" in text
-    assert len(writes(requests)) == verbs.REWRITE_TRIES
+    assert len(writes(requests)) == REWRITE_TRIES
     assert now(cluster)["metadata"]["labels"][PART_OF] == OURS

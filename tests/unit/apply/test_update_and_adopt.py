@@ -10,8 +10,7 @@ import pytest
 from kubesim.cluster import SimulatedCluster
 from reconciler.api.errors import LeaseLost
 from reconciler.api.objects import Object, ObjectKey
-from reconciler.apply import verbs
-from reconciler.apply.verbs import move_entries
+from reconciler.apply.common import REWRITE_TRIES, move_entries
 from reconciler.cluster.client import Member
 from reconciler.cluster.discovery import RESTMapping
 from reconciler.inventory.applyset import with_membership
@@ -185,7 +184,7 @@ def test_what_is_written_to_all_the_time_is_left_to_a_later_run(
     with recorded(cluster) as requests:
         text = failure(carry_out(member, change))
     assert "written to too often" in text
-    assert writes(requests) == [("PATCH", 409)] * verbs.REWRITE_TRIES
+    assert writes(requests) == [("PATCH", 409)] * REWRITE_TRIES
     assert now(cluster)["data"]["colour"] == "red"
 
 
@@ -302,7 +301,7 @@ def test_an_answer_that_never_stands_is_left_to_the_next_run(
     member.fence = busy
     result = carry_out(member, emptied, resource=CRON_JOBS)
     assert done(result) == ""
-    assert next(numbers) == verbs.REWRITE_TRIES + 1
+    assert next(numbers) == REWRITE_TRIES + 1
     assert result.record == AppliedRecord(api_version="batch/v1", uid=emptied.uid)
 
 
@@ -566,7 +565,7 @@ def test_entries_that_cannot_be_moved_are_told_with_the_servers_words(
 
     member.fence = busy
     assert "was changed or made anew" in move_entries(member, resource, on_from_v2(live, key))
-    assert next(numbers) == verbs.REWRITE_TRIES
+    assert next(numbers) == REWRITE_TRIES
 
 
 def test_who_has_lost_the_lock_moves_no_entries(
