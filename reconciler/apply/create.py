@@ -7,7 +7,7 @@ from reconciler.api.errors import (
     Conflict,
 )
 from reconciler.api.objects import Object
-from reconciler.apply.common import Otherwise, VerbResult, recorded, with_identity, request_of
+from reconciler.apply.common import Otherwise, VerbResult, recorded, request_of, with_identity
 from reconciler.cluster.client import Member
 from reconciler.cluster.discovery import RESTMapping
 from reconciler.inventory.applyset import owner_of

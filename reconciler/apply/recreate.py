@@ -13,9 +13,9 @@ from reconciler.apply.common import (
     Otherwise,
     VerbResult,
     recorded,
-    with_identity,
     request_of,
     rewrite_entries,
+    with_identity,
 )
 from reconciler.apply.create import create_object
 from reconciler.apply.prune import delete_as_planned
