@@ -1,4 +1,4 @@
-"""Updates and adoptions: what is written, on what condition, what is remembered and disowned."""
+"""What the verbs share: the answer that is remembered, what is disowned, and entries moved on."""
 
 from __future__ import annotations
 
@@ -18,9 +18,8 @@ from reconciler.inventory.managed_fields import entries_of, our_entry
 from reconciler.inventory.records import AppliedRecord
 from reconciler.plan.diff import Question, compare
 from reconciler.plan.fields import changed_fields
-from reconciler.plan.model import ABSENT, CHOSEN, Action, Change, FieldChange
+from reconciler.plan.model import Action, Change
 from tests.unit.apply.changes import (
-    APPLIES,
     CONFIG_MAPS,
     CRON_JOBS,
     DIGESTER,
@@ -33,159 +32,15 @@ from tests.unit.apply.changes import (
     creation,
     done,
     failure,
-    managers,
     now,
     recorded,
     removal,
     seen,
     settings,
-    somebody_writes,
-    unmarked,
-    update,
     writes,
 )
 
-# -- update ----------------------------------------------------------------------------------------
-
-
-def test_an_object_as_it_was_planned_is_updated_by_one_request(
-    member: Member, cluster: SimulatedCluster, live: Object
-) -> None:
-    change = update(member, live, settings(colour="blue"))
-    with recorded(cluster) as requests:
-        result = carry_out(member, change)
-    assert done(result) == ""
-    assert [(r.method, r.status) for r in requests] == [("PATCH", 200)]
-    after = now(cluster)
-    assert after["data"] == {"colour": "blue"}
-    assert after["metadata"]["uid"] == live["metadata"]["uid"]
-    assert compare(DIGESTER, settings(colour="blue"), after, result.record).question is (
-        Question.NONE
-    )
-
-
-def test_an_object_that_got_something_else_meanwhile_is_looked_at_and_updated(
-    member: Member, cluster: SimulatedCluster, live: Object
-) -> None:
-    change = update(member, live, settings(colour="blue", shape="round"))
-    somebody_writes(cluster, taste="sour")
-    with recorded(cluster) as requests:
-        assert done(carry_out(member, change)) == ""
-    assert writes(requests) == [("PATCH", 409), ("PATCH", 200)]
-    assert now(cluster)["data"] == {"colour": "blue", "shape": "round", "taste": "sour"}
-
-
-def test_a_value_that_somebody_changed_since_the_plan_is_not_written_over(
-    member: Member, cluster: SimulatedCluster, live: Object
-) -> None:
-    change = update(member, live, settings(colour="blue", shape="round"), force=True)
-    somebody_writes(cluster, colour="green")
-    before = now(cluster)
-    text = failure(carry_out(member, change))
-    assert "it would not become what was planned any more (data.colour)" in text
-    assert now(cluster) == before
-
-
-def test_a_field_that_the_plan_did_not_show_is_not_written(
-    member: Member, cluster: SimulatedCluster, live: Object
-) -> None:
-    change = update(member, live, settings(colour="blue", shape="round"), force=True)
-    somebody_writes(cluster, shape="square")
-    before = now(cluster)
-    text = failure(carry_out(member, change))
-    assert "(data.shape)" in text
-    assert now(cluster) == before
-
-
-def test_a_field_that_is_as_wanted_by_now_does_not_stop_the_others(
-    member: Member, cluster: SimulatedCluster, live: Object
-) -> None:
-    change = update(member, live, settings(colour="blue", shape="square"), force=True)
-    somebody_writes(cluster, shape="square")
-    assert done(carry_out(member, change)) == ""
-    assert now(cluster)["data"] == {"colour": "blue", "shape": "square"}
-
-
-def test_a_value_that_the_server_chooses_may_be_chosen_by_now(
-    member: Member, cluster: SimulatedCluster, live: Object
-) -> None:
-    change = update(member, live, settings(colour="blue", shape="round"), force=True)
-    chosen = tuple(FieldChange(f.path, f.before, CHOSEN) for f in change.fields)
-    somebody_writes(cluster, colour="green")
-    assert done(carry_out(member, replace(change, fields=chosen))) == ""
-    assert now(cluster)["data"]["colour"] == "blue"
-
-
-def test_a_hidden_item_is_not_named_by_its_value(
-    member: Member, cluster: SimulatedCluster, live: Object
-) -> None:
-    change = update(member, live, settings(colour="blue", shape="round"), force=True)
-    somebody_writes(cluster, shape="square")
-    hidden = replace(change, hidden=("/data",))
-    text = failure(carry_out(member, hidden))
-    assert "it would not become what was planned any more" in text
-    assert "square" not in text
-
-
-def test_an_object_that_was_deleted_since_the_plan_is_not_made_anew(
-    member: Member, cluster: SimulatedCluster, live: Object
-) -> None:
-    change = update(member, live, settings(colour="blue"))
-    cluster.delete(KEY.kind, KEY.name, namespace=KEY.namespace)
-    assert "was changed or made anew since it was planned" in failure(carry_out(member, change))
-    assert cluster.find(KEY.kind, KEY.name, KEY.namespace) is None
-
-
-def test_another_object_of_the_same_name_is_not_updated(
-    member: Member, cluster: SimulatedCluster, live: Object
-) -> None:
-    change = update(member, live, settings(colour="blue"), force=True)
-    cluster.delete(KEY.kind, KEY.name, namespace=KEY.namespace)
-    theirs = cluster.create(unmarked(colour="red", shape="round"))
-    assert "was changed or made anew" in failure(carry_out(member, change))
-    assert now(cluster) == theirs
-
-
-def test_an_update_whose_answer_was_lost_is_found_done(
-    member: Member, cluster: SimulatedCluster, live: Object
-) -> None:
-    change = update(member, live, settings(colour="blue"))
-    cluster.faults.reset(when="after", method="PATCH", count=1)
-    result = carry_out(member, change)
-    assert done(result) == ""
-    assert now(cluster)["data"] == {"colour": "blue"}
-    assert result.record is not None
-    assert result.record.confirmed
-
-
-def test_a_field_of_another_manager_is_taken_only_by_force(
-    member: Member, cluster: SimulatedCluster
-) -> None:
-    cluster.apply(unmarked(colour="green"), manager="flux")
-    live = now(cluster)
-    fields = (FieldChange("data.colour", "green", "red"),)
-    change = Change(
-        Action.ADOPT, KEY, "v1", request=settings(colour="red"), fields=fields, **seen(live)
-    )
-    with recorded(cluster) as requests:
-        assert 'conflict with "flux"' in failure(carry_out(member, change))
-    assert writes(requests) == [("PATCH", 409)]
-    assert now(cluster)["data"] == {"colour": "green"}
-    assert done(carry_out(member, replace(change, force=True))) == ""
-    assert now(cluster)["data"] == {"colour": "red"}
-
-
-def test_what_is_written_to_all_the_time_is_left_to_a_later_run(
-    member: Member, cluster: SimulatedCluster, live: Object
-) -> None:
-    change = update(member, live, settings(colour="blue", shape="round"))
-    numbers = iter(range(1000))
-    member.fence = lambda: somebody_writes(cluster, taste=str(next(numbers)))
-    with recorded(cluster) as requests:
-        text = failure(carry_out(member, change))
-    assert "written to too often" in text
-    assert writes(requests) == [("PATCH", 409)] * REWRITE_TRIES
-    assert now(cluster)["data"]["colour"] == "red"
+# -- the answer that is remembered -----------------------------------------------------------------
 
 
 def secured(context: Object) -> Object:
@@ -339,130 +194,6 @@ def test_what_could_not_be_left_to_others_is_said(
     cluster.faults.error(409, path=PATH, method="PATCH", skip=1, count=1)
     text = failure(carry_out(member, change))
     assert "was written; what spec.ignore leaves to others is still ours" in text
-
-
-# -- adopt -----------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def theirs(cluster: SimulatedCluster) -> Object:
-    """Made by kubectl, with data of which Git knows a part."""
-    return cluster.create(unmarked(colour="red", old="yes"), manager="kubectl-create")
-
-
-def test_an_adopted_object_is_ours_alone_where_its_manager_is_taken_over(
-    member: Member, cluster: SimulatedCluster, theirs: Object
-) -> None:
-    change = update(member, theirs, settings(colour="red"), take_over=("kubectl-*",))
-    assert done(carry_out(member, replace(change, action=Action.ADOPT))) == ""
-    live = now(cluster)
-    assert live["data"] == {"colour": "red", "old": "yes"}
-    assert managers(live)["kubectl-create"] == {"f:data": {".": {}, "f:old": {}}}
-    member.apply(CONFIG_MAPS, KEY, settings())
-    assert now(cluster)["data"] == {"old": "yes"}, "what left Git goes, as nobody else owns it"
-
-
-def test_the_part_of_managers_that_are_not_taken_over_stays(
-    member: Member, cluster: SimulatedCluster, theirs: Object
-) -> None:
-    change = update(member, theirs, settings(colour="red"), take_over=("flux",))
-    assert done(carry_out(member, replace(change, action=Action.ADOPT))) == ""
-    assert "f:colour" in managers(now(cluster))["kubectl-create"]["f:data"]
-
-
-CLAIM = {"f:data": {"f:old": {}}}
-
-
-def adoption(member: Member, theirs: Object) -> Change:
-    """With a claim on ``old``, which goes by it."""
-    change = update(member, theirs, settings(colour="red"), take_over=("kubectl-create",))
-    gone = FieldChange("data.old", "yes", ABSENT)
-    return replace(change, action=Action.ADOPT, claim=CLAIM, fields=(*change.fields, gone))
-
-
-def test_what_is_claimed_goes_with_the_apply(
-    member: Member, cluster: SimulatedCluster, theirs: Object
-) -> None:
-    result = carry_out(member, adoption(member, theirs))
-    assert done(result) == ""
-    live = now(cluster)
-    assert live["data"] == {"colour": "red"}
-    assert live["metadata"]["uid"] == theirs["metadata"]["uid"]
-    assert compare(DIGESTER, settings(colour="red"), live, result.record).question is Question.NONE
-
-
-def test_a_claim_whose_apply_is_refused_is_given_back(
-    member: Member, cluster: SimulatedCluster, theirs: Object
-) -> None:
-    change = adoption(member, theirs)
-    cluster.faults.error(403, message="not today", path=APPLIES, writes_only=True)
-    assert "not today" in failure(carry_out(member, change))
-    live = now(cluster)
-    assert live["data"] == theirs["data"]
-    assert managers(live) == managers(theirs)
-
-
-def test_a_claim_is_not_given_back_where_the_apply_was_done_and_its_answer_lost(
-    member: Member, cluster: SimulatedCluster, theirs: Object
-) -> None:
-    change = adoption(member, theirs)
-    cluster.faults.reset(when="after", path=APPLIES, writes_only=True, count=1)
-    assert done(carry_out(member, change)) == ""
-    live = now(cluster)
-    assert live["data"] == {"colour": "red"}
-    assert "f:colour" in managers(live)["federation-reconciler"]["f:data"]
-
-
-def test_a_claim_and_nothing_else_is_written_to_an_object_that_changed_meanwhile(
-    member: Member, cluster: SimulatedCluster, theirs: Object
-) -> None:
-    """All that was planned has to come, or nothing: what is claimed goes for good."""
-    change = adoption(member, theirs)
-    somebody_writes(cluster, old="somebody's")
-    before = now(cluster)
-    text = failure(carry_out(member, change))
-    assert "it would not become what was planned any more (data.old)" in text
-    live = now(cluster)
-    assert live["data"] == before["data"]
-    assert "federation-reconciler" not in managers(live)
-
-
-def test_an_object_that_is_gone_is_not_claimed(
-    member: Member, cluster: SimulatedCluster, theirs: Object
-) -> None:
-    change = adoption(member, theirs)
-    cluster.delete(KEY.kind, KEY.name, namespace=KEY.namespace)
-    with recorded(cluster) as requests:
-        assert "was changed or made anew" in failure(carry_out(member, change))
-    assert writes(requests) == []
-
-
-def test_another_object_of_the_same_name_is_not_claimed(
-    member: Member, cluster: SimulatedCluster, theirs: Object
-) -> None:
-    change = adoption(member, theirs)
-    cluster.delete(KEY.kind, KEY.name, namespace=KEY.namespace)
-    rival = cluster.create(unmarked(colour="red", old="yes"))
-    assert "was changed or made anew" in failure(carry_out(member, change))
-    assert now(cluster) == rival
-
-
-def test_of_an_object_whose_owners_somebody_deleted_only_the_claim_goes(
-    member: Member, cluster: SimulatedCluster, live: Object
-) -> None:
-    somebody_writes(cluster, taste="sour")
-    nobody = {"op": "replace", "path": "/metadata/managedFields", "value": [{}]}
-    member.json_patch(CONFIG_MAPS, KEY, [nobody])
-    unowned = now(cluster)
-    assert entries_of(unowned) == []
-    body = settings()
-    del body["data"]
-    change = update(member, unowned, body)
-    gone = [FieldChange(f"data.{name}", unowned["data"][name], ABSENT) for name in live["data"]]
-    claim = {"f:data": {f"f:{name}": {} for name in live["data"]}}
-    change = replace(change, claim=claim, fields=(*change.fields, *gone))
-    assert done(carry_out(member, change)) == ""
-    assert now(cluster)["data"] == {"taste": "sour"}, "all the rest is somebody's, if nobody's name"
 
 
 # -- entries of a version that is dropped ----------------------------------------------------------
