@@ -106,10 +106,10 @@ def held(
 
 def test_what_is_wanted_where_nobody_can_look_is_not_pruned_elsewhere() -> None:
     moved = work(AWS, change(Action.PRUNE))
-    prunes, told = held(moved, unreachable=(AZURE, GCP), placed={WEB: {GCP, AZURE}})
+    prunes, told = held(moved, unreachable=tuple("fedcba"), placed={WEB: set("abcdef")})
     assert prunes == {AWS: []}
     assert told == [
-        f"aws: pruning waits: {WEB}: {ONLY_OTHERS}azure, gcp cannot be looked at",
+        f"aws: pruning waits: {WEB}: {ONLY_OTHERS}a, b, c, d, e, f cannot be looked at",
     ]
 
 
@@ -190,6 +190,26 @@ def test_a_definition_stays_with_the_custom_resources_that_stay() -> None:
     assert len(told) == 2
 
 
+def test_a_holder_that_waits_itself_waits_for_its_own_cause() -> None:
+    prunes = [change(Action.PRUNE, key, live={}) for key in (WEB, SHOP)]
+    wanted = {WEB: {GCP}, SHOP: {GCP}}
+    _, told = held(work(AWS, *prunes), unreachable=(GCP,), placed=wanted)
+    assert [ONLY_OTHERS in text for text in told] == [True, True]
+
+
+def test_what_only_looks_like_a_definition_holds_nothing() -> None:
+    spec: Object = {"spec": {"group": "apps", "names": {"kind": "Deployment"}}}
+    prunes = [change(Action.PRUNE), change(Action.PRUNE, RED, live=spec)]
+    left, _ = held(work(AWS, *prunes), unreachable=(GCP,), placed={WEB: {GCP}})
+    assert left == {AWS: [RED]}
+
+
+def test_of_one_object_only_the_prune_waits() -> None:
+    both = work(AWS, change(Action.PRUNE), change(Action.CREATE))
+    [found] = hold_moved([both], [away(GCP)], {WEB: frozenset({GCP})})
+    assert [one.action for one in found.plan.changes] == [Action.CREATE]
+
+
 def test_what_waits_in_one_cluster_waits_in_no_other() -> None:
     """The prune of an object wanted there alone stays; the other's wait does not touch it."""
     works = [work(AWS, change(Action.PRUNE, WEB)), work(AZURE, change(Action.PRUNE, SHOP, live={}))]
@@ -216,7 +236,7 @@ def test_the_same_parts_in_any_order_make_the_same_plan() -> None:
     ]
     rows = [WorkloadRow(key, {}, {AWS: 1}) for key in (WEB, RED)]
     plans = [
-        assembled(*order, rows=tuple(reversed(rows)), warnings=("d",), unreachable=[away("b")])
+        assembled(*order, rows=rows, warnings=("d",), unreachable=[away("b")])
         for order in permutations(works)
     ]
     first = plans[0]
@@ -346,3 +366,4 @@ def test_nobody_knows_of_a_kind_while_a_cluster_was_not_asked() -> None:
     assert refused(assembled(homeless(AWS), state=whole)) == []
     assert refused(assembled(homeless(AWS), state=whole, unreachable=[away(GCP)])) == []
     assert refused(assembled(homeless(AWS), work(GCP), state=whole)) == [WEB]
+    assert refused(assembled(work(AWS), homeless(GCP), state=whole)) == [WEB]
