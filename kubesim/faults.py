@@ -6,7 +6,7 @@ import re
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, TypedDict, Unpack
 
 import orjson
 
@@ -78,6 +78,16 @@ class InjectedFault:
         return True
 
 
+class Matching(TypedDict, total=False):
+    """Which requests a rule is for, as ``InjectedFault`` has it; without any: all of them."""
+
+    method: str
+    path: str
+    count: int | None
+    skip: int
+    writes_only: bool
+
+
 class Rules:
     """What can befall requests on their way. Each verb adds a rule and returns it (``rule.hits``
     counts)."""
@@ -110,23 +120,13 @@ class Rules:
             rule.released.set()
         self._rules.clear()
 
-    def latency(
-        self, seconds: float, *, method: str = "", path: str = "", count: int | None = None
-    ) -> InjectedFault:
+    def latency(self, seconds: float, **matching: Unpack[Matching]) -> InjectedFault:
         """Answers come ``seconds`` late; other requests are not held up."""
-        return self.add(InjectedFault("latency", method, path, count, seconds=seconds))
+        return self.add(InjectedFault("latency", **matching, seconds=seconds))
 
-    def hang(
-        self,
-        *,
-        method: str = "",
-        path: str = "",
-        count: int | None = None,
-        skip: int = 0,
-        writes_only: bool = False,
-    ) -> InjectedFault:
+    def hang(self, **matching: Unpack[Matching]) -> InjectedFault:
         """The request is read and never answered; the connection stays open."""
-        return self.add(InjectedFault("hang", method, path, count, skip, writes_only=writes_only))
+        return self.add(InjectedFault("hang", **matching))
 
     def hold_write(
         self, number: int, *, when: Literal["before", "after"] = "before"
@@ -140,18 +140,9 @@ class Rules:
         """Lists that are asked for in pages come in smaller ones."""
         return self.add(InjectedFault("small-pages", "GET", path + r".*[?&]limit=", limit=limit))
 
-    def throttle(
-        self,
-        retry_after: float = 1,
-        *,
-        method: str = "",
-        path: str = "",
-        count: int | None = None,
-        skip: int = 0,
-    ) -> InjectedFault:
+    def throttle(self, retry_after: float = 1, **matching: Unpack[Matching]) -> InjectedFault:
         """429 with Retry-After (whole seconds)."""
-        refusal = statuses.too_many_requests(retry_after)
-        return self.add(InjectedFault("refusal", method, path, count, skip, refusal=refusal))
+        return self._refuse(statuses.too_many_requests(retry_after), **matching)
 
     def error(
         self,
@@ -160,11 +151,7 @@ class Rules:
         message: str = "",
         reason: str = "",
         retry_after: float | None = None,
-        method: str = "",
-        path: str = "",
-        count: int | None = None,
-        skip: int = 0,
-        writes_only: bool = False,
+        **matching: Unpack[Matching],
     ) -> InjectedFault:
         """Any other refusal: 500, 503, 504, 409 ..."""
         known = {
@@ -175,89 +162,49 @@ class Rules:
         }.get(code, ("", "injected"))
         headers = {} if retry_after is None else {"Retry-After": str(max(1, round(retry_after)))}
         refusal = Refusal(code, reason or known[0], message or known[1], headers=headers)
-        return self.add(
-            InjectedFault(
-                "refusal", method, path, count, skip, refusal=refusal, writes_only=writes_only
-            )
-        )
+        return self._refuse(refusal, **matching)
 
-    def answer(
-        self, body: Object, *, method: str = "", path: str = "", count: int | None = None
-    ) -> InjectedFault:
+    def answer(self, body: Object, **matching: Unpack[Matching]) -> InjectedFault:
         """This, with 200, whatever was asked: a server that lies."""
-        return self.add(InjectedFault("answer", method, path, count, body=orjson.dumps(body)))
+        return self.add(InjectedFault("answer", **matching, body=orjson.dumps(body)))
 
     def distort(
         self,
         change: Callable[[Object], Object],
-        *,
-        method: str = "",
-        path: str = "",
-        count: int | None = None,
+        **matching: Unpack[Matching],
     ) -> InjectedFault:
         """The true answer, as ``change`` makes it: a server that lies in one place."""
-        return self.add(InjectedFault("distort", method, path, count, change=change))
+        return self.add(InjectedFault("distort", **matching, change=change))
 
     def reset(
         self,
         *,
         when: Literal["before", "after"] = "before",
-        method: str = "",
-        path: str = "",
-        count: int | None = None,
-        skip: int = 0,
-        writes_only: bool = False,
+        **matching: Unpack[Matching],
     ) -> InjectedFault:
         """The connection breaks: before the request is processed, or after it, unanswered."""
         kind: FaultKind = "reset-before" if when == "before" else "reset-after"
-        return self.add(InjectedFault(kind, method, path, count, skip, writes_only=writes_only))
+        return self.add(InjectedFault(kind, **matching))
 
-    def truncate(
-        self,
-        share: float = 0.5,
-        *,
-        method: str = "",
-        path: str = "",
-        count: int | None = None,
-        skip: int = 0,
-        writes_only: bool = False,
-    ) -> InjectedFault:
+    def truncate(self, share: float = 0.5, **matching: Unpack[Matching]) -> InjectedFault:
         """Only this share of the body is sent, then the connection closes."""
-        return self.add(
-            InjectedFault(
-                "truncate", method, path, count, skip, share=share, writes_only=writes_only
-            )
-        )
+        return self.add(InjectedFault("truncate", **matching, share=share))
 
-    def unauthorized(
-        self,
-        *,
-        method: str = "",
-        path: str = "",
-        count: int | None = None,
-        writes_only: bool = False,
-    ) -> InjectedFault:
+    def unauthorized(self, **matching: Unpack[Matching]) -> InjectedFault:
         """401, whatever the token."""
-        refusal = statuses.unauthorized()
-        return self.add(
-            InjectedFault("refusal", method, path, count, refusal=refusal, writes_only=writes_only)
-        )
+        return self._refuse(statuses.unauthorized(), **matching)
 
-    def forbid(
-        self, *, method: str = "", path: str = "", count: int | None = None
-    ) -> InjectedFault:
+    def forbid(self, **matching: Unpack[Matching]) -> InjectedFault:
         """403, as RBAC gives it."""
         message = 'User "sandbox" cannot do that: RBAC: injected'
-        refusal = Refusal(403, "Forbidden", message, details={})
-        return self.add(InjectedFault("refusal", method, path, count, refusal=refusal))
+        return self._refuse(Refusal(403, "Forbidden", message, details={}), **matching)
 
     def expire_lists(
         self, *, path: str = "", count: int | None = None, skip: int = 0
     ) -> InjectedFault:
         """410 for the later pages of a paginated LIST."""
         pattern = f"{path}.*[?&]continue="
-        refusal = statuses.expired()
-        return self.add(InjectedFault("refusal", "GET", pattern, count, skip, refusal=refusal))
+        return self._refuse(statuses.expired(), method="GET", path=pattern, count=count, skip=skip)
 
     def deny(
         self,
@@ -265,17 +212,17 @@ class Rules:
         *,
         webhook: str = "policy.example.com",
         code: int = 403,
-        method: str = "",
-        path: str = "",
-        count: int | None = None,
+        **matching: Unpack[Matching],
     ) -> InjectedFault:
         """A validating webhook refuses writes."""
         reason = {403: "Forbidden", 400: "BadRequest"}.get(code, "")
         text = f'admission webhook "{webhook}" denied the request: {message}'
-        refusal = Refusal(code, reason, text)
-        return self.add(
-            InjectedFault("refusal", method, path, count, refusal=refusal, admission=True)
-        )
+        return self._refuse(Refusal(code, reason, text), admission=True, **matching)
+
+    def _refuse(
+        self, refusal: Refusal, *, admission: bool = False, **matching: Unpack[Matching]
+    ) -> InjectedFault:
+        return self.add(InjectedFault("refusal", **matching, refusal=refusal, admission=admission))
 
 
 class FaultInjector(Rules):

@@ -10,15 +10,15 @@ set -eu
 bin=$(cd "$1" && pwd)
 shift
 python=$PWD/.venv/bin/python
-[ $# -gt 0 ] || set -- plan/guards failover/cluster_health plan/prune apply/verbs
+[ $# -gt 0 ] || set -- plan/guards failover/cluster_health plan/prune \
+    apply/verbs apply/common apply/create apply/update apply/recreate apply/prune apply/orphan
 
 tests_of() {
     case $1 in
     plan/guards) echo tests/unit/plan/test_guards.py ;;
     plan/prune) echo tests/unit/plan/test_prune.py tests/unit/plan/test_taken_along.py ;;
-    apply/verbs)
-        echo tests/unit/apply/test_verbs.py tests/unit/apply/test_update_and_adopt.py \
-            tests/unit/apply/test_recreate_prune_orphan.py tests/unit/apply/test_deleting.py ;;
+    apply/common) echo tests/unit/apply/test_common.py tests/unit/apply/test_update.py ;;
+    apply/*) echo "tests/unit/apply/test_${1#apply/}.py" ;;
     failover/cluster_health)
         echo tests/unit/failover/test_cluster_health.py tests/unit/failover/test_decision.py ;;
     *) echo "no tests are named for $1 in scripts/mutation.sh" >&2; exit 64 ;;

@@ -21,6 +21,13 @@ JSON_WITH_ODD_NAMES = st.recursive(
     max_leaves=12,
 )
 
+# Not 0 and 1: DeepDiff takes them in a list for False and True.
+JSON_FOR_DEEPDIFF = st.recursive(
+    st.none() | st.booleans() | st.integers(2, 9) | st.text("ab", max_size=3),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text("xyz", max_size=2), inner),
+    max_leaves=12,
+)
+
 # -- replicas and their shares ---------------------------------------------------------------------
 
 REPLICA_SHARES = st.builds(

@@ -15,7 +15,8 @@ from msgspec import structs
 
 from reconciler.api.errors import ClusterError, ClusterUnreachable, LeaseLost, defect_words
 from reconciler.api.objects import GroupKind, Object, ObjectKey, first_few
-from reconciler.apply.verbs import ChangeResult, apply_change, move_entries
+from reconciler.apply.common import move_entries
+from reconciler.apply.verbs import ChangeResult, apply_change
 from reconciler.apply.waves import DELETING, apply_waves, prune_waves, wave_of
 from reconciler.cluster.discovery import GroupVersionKind, RESTMapping
 from reconciler.cluster.parallel import in_parallel

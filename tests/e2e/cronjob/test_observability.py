@@ -188,6 +188,7 @@ def test_names_and_labels_are_those_that_runs_expose(address: str) -> None:
         labels[name].update(re.findall(r"(\w+)=", pairs))
     # No record changes in the second run.
     labels[f"{PREFIX}dns_changes"].update({"federation", "zone", "action"})
+    asked = set()
     for title, query in {**expressions(), **rule_expressions()}.items():
         found = re.findall(rf"\b({PREFIX}\w+)(?:\{{(.*?)\}})?", query)
         assert {name for name, _ in found} <= set(labels), title
@@ -197,6 +198,9 @@ def test_names_and_labels_are_those_that_runs_expose(address: str) -> None:
             named += names.split(", ")
         if found:
             assert set(named) <= known, title
+            asked |= {title}
+    # That one asks kube-state-metrics alone.
+    assert rule_expressions().keys() - asked == {"FederationTokensNotRenewed"}
 
 
 def test_the_operators_rules_are_the_same_rules() -> None:

@@ -8,13 +8,13 @@ import pytest
 
 from kubesim.cluster import SimulatedCluster
 from kubesim.fleet import Sandbox
-from reconciler.api.errors import LeaseLost
+from reconciler.api.errors import ClusterError, LeaseLost
 from reconciler.api.objects import Object, ObjectKey, key_of
 from reconciler.api.reasons import Cause, Reason
 from reconciler.apply.cluster import MemberRun
 from reconciler.cluster.client import Member
 from reconciler.inventory.records import AppliedRecord
-from reconciler.inventory.store import Inventory, read_inventory
+from reconciler.inventory.store import SECRETS, Inventory, read_inventory, write_inventory
 from reconciler.plan.dry_run import Checked
 from reconciler.plan.model import Action, Change, FieldChange, Outcome
 from reconciler.plan.prune import CRD
@@ -147,6 +147,24 @@ def test_a_run_that_has_nothing_to_do_writes_nothing(
     one = run(work_of(member, "host"))
     assert one.outcomes == []
     assert writes(cluster, before) == []
+
+
+def test_a_part_of_the_inventory_that_another_run_wrote_is_not_deleted(host: Member) -> None:
+    inventory = read_inventory(host, "shop", "federation-system")
+    same = {"ran": {}, "group_kinds": (), "resources": {}, "new_fields": {}, "commit": ""}
+    inventory = write_inventory(host, inventory, rows={}, **same)
+    part = ObjectKey("", "Secret", "federation-system", "federation-shop-1")
+    secret = {"apiVersion": "v1", "kind": "Secret", "type": "federation.reconciler.dev/inventory"}
+    metadata = {"name": part.name, "labels": {"federation.reconciler.dev/inventory": "shop"}}
+    host.create(SECRETS, {**secret, "metadata": metadata}, namespace=part.namespace)
+    inventory = read_inventory(host, "shop", "federation-system")
+    other = {**secret, "metadata": {"name": part.name, "annotations": {"example.org/run": "2"}}}
+    host.apply(SECRETS, part, other, manager="somebody")
+    with pytest.raises(ClusterError, match="another run changed the inventory"):
+        write_inventory(host, inventory, rows={}, **same)
+    assert host.get(SECRETS, part) is not None
+    write_inventory(host, read_inventory(host, "shop", "federation-system"), rows={}, **same)
+    assert host.get(SECRETS, part) is None
 
 
 # -- waves -----------------------------------------------------------------------------------------

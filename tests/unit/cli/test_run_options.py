@@ -111,6 +111,7 @@ def test_what_is_not_given_is_as_declared() -> None:
 
 
 def test_what_is_not_given_to_a_subcommand_is_as_given_before_it() -> None:
+    assert len(list(subcommands())) > 10
     for command in subcommands():
         shared = parameters_of(command).keys() & declarations().keys()
         assert {"verbose", "no_color", "debug"} <= shared or command.name in (
@@ -147,6 +148,7 @@ def test_each_variable_is_known_and_what_looks_like_one_is_not() -> None:
 
 def test_click_reads_the_variables_that_are_declared() -> None:
     context = click.Context(reconcile, info_name="reconcile", auto_envvar_prefix="RECONCILE")
+    assert len(declarations()) > 10
     for one in declarations().values():
         parameter = parameters_of(reconcile)[one.parameter]
         read = f"{context.auto_envvar_prefix}_{parameter.name}".upper()

@@ -4,31 +4,24 @@ from __future__ import annotations
 
 from deepdiff import DeepDiff
 from hypothesis import given
-from hypothesis import strategies as st
 
 from reconciler.plan.fields import changed_fields, leaf_fields
 from reconciler.plan.model import ABSENT
-
-# Not 0 and 1: DeepDiff takes them in a list for False and True.
-values = st.recursive(
-    st.none() | st.booleans() | st.integers(2, 9) | st.text("ab", max_size=3),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text("xyz", max_size=2), inner),
-    max_leaves=12,
-)
+from tests.strategies import JSON_FOR_DEEPDIFF
 
 
 def manifest(spec: object) -> dict:
     return {"apiVersion": "v1", "kind": "X", "metadata": {"name": "a"}, "spec": spec}
 
 
-@given(values, values)
+@given(JSON_FOR_DEEPDIFF, JSON_FOR_DEEPDIFF)
 def test_something_differs_exactly_when_deepdiff_says_so(one: object, other: object) -> None:
     before, after = manifest({"v": one}), manifest({"v": other})
     differs = bool(DeepDiff(before, after, ignore_type_in_groups=[]))
     assert bool(changed_fields(before, after)) == differs
 
 
-@given(values)
+@given(JSON_FOR_DEEPDIFF)
 def test_equal_states_differ_in_nothing(value: object) -> None:
     assert changed_fields(manifest(value), manifest(value)) == ()
 

@@ -7,17 +7,10 @@ from hypothesis import strategies as st
 
 from reconciler.federation.model import ReplicaShare
 from reconciler.scheduler.divide import divide_by_weight
-
-share = st.builds(
-    lambda weight, low, room: ReplicaShare(weight, low, None if room is None else low + room),
-    st.integers(0, 5),
-    st.integers(0, 4),
-    st.none() | st.integers(0, 8),
-)
-fleets = st.dictionaries(st.sampled_from("abcdefgh"), share, min_size=1, max_size=8)
+from tests.strategies import SHARES_BY_CLUSTER
 
 
-@given(st.integers(0, 60), fleets)
+@given(st.integers(0, 60), SHARES_BY_CLUSTER)
 def test_everything_is_placed_that_fits_and_bounds_hold(total, shares) -> None:
     plan, missing = divide_by_weight(total, shares, key="ns/web")
     assert sum(plan.values()) + missing == total
@@ -30,14 +23,14 @@ def test_everything_is_placed_that_fits_and_bounds_hold(total, shares) -> None:
             assert s.weight == 0 or plan[name] == s.maximum
 
 
-@given(st.integers(0, 60), fleets)
+@given(st.integers(0, 60), SHARES_BY_CLUSTER)
 def test_the_result_stays_when_nothing_changes(total, shares) -> None:
     plan, _ = divide_by_weight(total, shares, key="ns/web")
     again, _ = divide_by_weight(total, shares, key="ns/web", current=plan)
     assert again == plan
 
 
-@given(st.integers(0, 60), fleets)
+@given(st.integers(0, 60), SHARES_BY_CLUSTER)
 def test_the_order_of_clusters_does_not_matter(total, shares) -> None:
     turned = dict(reversed(shares.items()))
     assert divide_by_weight(total, shares, key="k") == divide_by_weight(total, turned, key="k")
