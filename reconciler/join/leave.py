@@ -43,9 +43,8 @@ from reconciler.join.steps import MADE_BY, TOOL, Effect, Place, Step, Verb, sele
 from reconciler.manifests.document import Document
 from reconciler.manifests.load import load
 from reconciler.plan import prune
-from reconciler.plan.dry_run import could_not_be_listed
 from reconciler.plan.member_plan import MemberWork, deletion_rules
-from reconciler.plan.model import Action, Change, ClusterPlan, Plan
+from reconciler.plan.model import Action, Change, ClusterPlan, Plan, UnlistedKind
 from reconciler.plan.prune import DeletionRules
 from reconciler.state.stores import CONFIG_MAPS, config_map_key
 
@@ -323,7 +322,7 @@ def plan_emptying(
     observation = observe(member, inventory, ())
     if not observation.complete:
         failed = next(iter(sorted(observation.failed.items())))
-        raise ClusterError(member.name, could_not_be_listed(*failed))
+        raise ClusterError(member.name, str(UnlistedKind(*failed)))
     if not inventory.rows and not observation.members:
         return None
     changes, kept = _decide(member, observation, federation, deletion_policy)

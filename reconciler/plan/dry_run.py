@@ -16,7 +16,7 @@ from reconciler.api.errors import ApiError, Conflict, Invalid, NotFound, Throttl
 from reconciler.api.objects import DEFAULT_NAMESPACE, Object, Unshown
 from reconciler.api.reasons import Cause, Reason
 from reconciler.cluster.client import Member
-from reconciler.cluster.discovery import GroupVersionKind, RESTMapping
+from reconciler.cluster.discovery import RESTMapping
 from reconciler.cluster.refusals import TOO_LARGE
 from reconciler.federation.model import AdoptionRules
 from reconciler.inventory.managed_fields import (
@@ -50,7 +50,7 @@ from reconciler.plan.fields import (
     recreated_fields,
 )
 from reconciler.plan.ignored import disowning, held, held_besides, kept_in
-from reconciler.plan.model import Action, Addition, Change, FieldChange
+from reconciler.plan.model import Action, Addition, Change, FieldChange, UnlistedKind
 from reconciler.plan.reasons import Grounds, in_all, losers_of
 from reconciler.plan.redact import refusal_words, refused_fields
 from reconciler.plan.refused_updates import (
@@ -434,12 +434,7 @@ def unserved(target: ApplyTarget, known_versions: Iterable[str]) -> Checked:
 
 def unlisted(target: ApplyTarget, reason: str) -> Checked:
     """Its kind could not be listed, so there is nothing to compare with."""
-    return _failed(target, f"cannot be compared: {could_not_be_listed(target.kind, reason)}")
-
-
-def could_not_be_listed(kind: GroupVersionKind, reason: str) -> str:
-    """The words for a LIST that failed."""
-    return f"{kind.kind} ({kind.api_version}) could not be listed: {reason}"
+    return _failed(target, f"cannot be compared: {UnlistedKind(target.kind, reason)}")
 
 
 def belongs_elsewhere(target: ApplyTarget, owner: str, former: str) -> Checked:

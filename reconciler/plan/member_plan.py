@@ -29,10 +29,18 @@ from reconciler.inventory.store import Inventory
 from reconciler.plan import exclusive_values, guards, in_use, prune
 from reconciler.plan.additions import Finder
 from reconciler.plan.desired import MemberContext, diff_all
-from reconciler.plan.dry_run import Checked, Terms, could_not_be_listed
+from reconciler.plan.dry_run import Checked, Terms
 from reconciler.plan.fields import REPLICAS_FIELD
 from reconciler.plan.live_state import MissingObject, find_missing
-from reconciler.plan.model import NOT_WRITTEN, Action, AddedTo, Change, ClusterPlan
+from reconciler.plan.model import (
+    NOT_WRITTEN,
+    Action,
+    AddedTo,
+    Change,
+    ClusterPlan,
+    PruneHold,
+    UnlistedKind,
+)
 from reconciler.plan.prune import NAMESPACE, DeletionRules
 from reconciler.plan.redact import additions_without_values, without_values
 from reconciler.plan.requests import ApplyTarget, crds_in, target_of
@@ -143,7 +151,7 @@ def plan_member(
     )
     unlisted = _look_for_unlisted(observation, wanted_here, member)
     checked, refused = _hold_recreations(checked)
-    prunes, warnings, blocked = _prunes(
+    prunes, warnings, hold = _prunes(
         member,
         observation,
         unlisted,
@@ -177,7 +185,7 @@ def plan_member(
             cluster.zone,
             changes=tuple(changes),
             unchanged=len(same),
-            prune_blocked=blocked,
+            prune_hold=hold,
             additions=_additions(checked, federation),
         ),
         resources={t.kind: t.resource for t in targets if t.resource},
@@ -385,7 +393,7 @@ def _prunes(
     reason: Callable[[ObjectKey], Reason],
     rules: DeletionRules,
     refused: str,
-) -> tuple[list[Change], list[str], str]:
+) -> tuple[list[Change], list[str], PruneHold]:
     """The prunes and orphanings, warnings about what is kept, and why prunes must wait.
 
     Those of a kind that could not be listed, and of what its objects may use; all of them where
@@ -393,18 +401,18 @@ def _prunes(
     something is ``refused``: what of this cluster's changes will not be made.
     """
     members = observation.members
-    blocked = "; ".join(could_not_be_listed(*one) for one in sorted(observation.failed.items()))
     # What cannot be seen may use what is about to go, and a Namespace would take it along.
     unseen = {kind.group_kind for kind in observation.failed}
     held: Collection[GroupKind] = prune.USED_BY_OTHERS if unseen else ()
     all_wait = any(key.group_kind in unseen for key in targets)
-    if not blocked and unlisted.contradicted:
-        all_wait = True
-        blocked = f"{unlisted.contradicted} is there and ours, but was not in the list of its kind"
+    if unseen:
+        failed = tuple(UnlistedKind(*one) for one in sorted(observation.failed.items()))
+        hold = PruneHold(failed, only_related=not all_wait)
+    else:
+        all_wait = bool(unlisted.contradicted)
+        hold = PruneHold(contradicted=unlisted.contradicted)
     changes: list[Change] = []
-    if blocked and not all_wait:
-        blocked += "; what it may use waits with it"
-    warnings = [f"pruning waits: {blocked}"] if blocked else []
+    warnings = [f"pruning waits: {hold}"] if hold != PruneHold() else []
 
     @cache
     def discovery() -> Discovery:
@@ -443,10 +451,10 @@ def _prunes(
         take(question, verdict)
     waiting = [str(c.key) for c in changes if c.action not in NOT_WRITTEN]
     if refused and waiting:
-        blocked = "; ".join(filter(None, (blocked, refused)))
+        hold = structs.replace(hold, refused=refused)
         warnings.append(f"pruning waits: {refused}; then go {first_few(waiting)}")
         changes = [c for c in changes if c.action in NOT_WRITTEN]
-    return changes, warnings, blocked
+    return changes, warnings, hold
 
 
 def _unless_in_use(

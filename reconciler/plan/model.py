@@ -17,6 +17,7 @@ from msgspec import Struct, field
 from reconciler.api.errors import RunError, Violation
 from reconciler.api.objects import Object, ObjectKey
 from reconciler.api.reasons import DRIFTS, Reason, reasons_text
+from reconciler.cluster.discovery import GroupVersionKind
 from reconciler.failover.cluster_health import Absence, ClusterHealth
 from reconciler.federation.sensitive import SECRET
 
@@ -187,13 +188,47 @@ class Change:
         return bool(self.hidden) or self.key[:2] == SECRET
 
 
+class UnlistedKind(Struct, frozen=True):
+    """A kind whose LIST failed; ``reason`` is what the server said."""
+
+    kind: GroupVersionKind
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.kind.kind} ({self.kind.api_version}) could not be listed: {self.reason}"
+
+
+class PruneHold(Struct, frozen=True):
+    """Why a cluster's prunes wait; empty where they do not.
+
+    ``unlisted`` are kinds that could not be listed; ``only_related``: only prunes of those and of
+    what their objects may use wait. ``contradicted`` is an object that is there and ours, and was
+    not in the list of its kind. ``refused`` says which changes will not be made before them.
+    """
+
+    unlisted: tuple[UnlistedKind, ...] = ()
+    only_related: bool = False
+    contradicted: str = ""
+    refused: str = ""
+
+    def __str__(self) -> str:
+        told = [str(one) for one in self.unlisted]
+        if self.contradicted:
+            told.append(
+                f"{self.contradicted} is there and ours, but was not in the list of its kind"
+            )
+        if self.only_related:
+            told.append("what it may use waits with it")
+        return "; ".join([*told, self.refused] if self.refused else told)
+
+
 class ClusterPlan(Struct, frozen=True):
     """One member's part of the plan; ``changes`` leave out the unchanged, which are counted.
 
     ``reachable`` False: nothing is known and nothing will be written; ``absence`` says why.
     ``imagined``: it is not reachable because its outage is simulated.
-    ``prune_blocked`` is the reason why this cluster's prunes wait, or empty. ``additions`` are
-    fields that others added to what is ours, and that stay; nothing is written about them.
+    ``prune_hold`` says why this cluster's prunes wait. ``additions`` are fields that others added
+    to what is ours, and that stay; nothing is written about them.
     """
 
     name: str
@@ -205,7 +240,7 @@ class ClusterPlan(Struct, frozen=True):
     absence: Absence = Absence()
     changes: tuple[Change, ...] = ()
     unchanged: int = 0
-    prune_blocked: str = ""
+    prune_hold: PruneHold = PruneHold()
     requests: int = 0
     additions: tuple[AddedTo, ...] = ()
 
@@ -213,6 +248,11 @@ class ClusterPlan(Struct, frozen=True):
     def problem(self) -> str:
         """Why it could not be looked at, in words."""
         return str(self.absence)
+
+    @property
+    def prune_blocked(self) -> str:
+        """Why its prunes wait, in words, or empty."""
+        return str(self.prune_hold)
 
     @property
     def added(self) -> int:

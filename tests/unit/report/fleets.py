@@ -7,7 +7,16 @@ from reconciler.api.objects import ObjectKey
 from reconciler.api.reasons import Cause, Reason
 from reconciler.failover.cluster_health import Absence, ClusterHealth
 from reconciler.failover.probe import Diagnosis, Finding, Nodes, Signal, worded
-from reconciler.plan.model import Action, Change, ClusterPlan, Outcome, Plan, RunResult, WorkloadRow
+from reconciler.plan.model import (
+    Action,
+    Change,
+    ClusterPlan,
+    Outcome,
+    Plan,
+    PruneHold,
+    RunResult,
+    WorkloadRow,
+)
 from reconciler.state.memory import Phase
 from tests.unit.report.changes import (
     ADOPT,
@@ -91,7 +100,7 @@ def web_shop() -> Plan:
                 "us-central1",
                 changes=(FRONTEND_DRIFT, CREATE, CREATE_SERVICE, ADOPT, SECRET_CREATE, WIDGET),
                 unchanged=31,
-                prune_blocked="the API group metrics.k8s.io did not answer",
+                prune_hold=PruneHold(refused="the API group metrics.k8s.io did not answer"),
                 requests=25,
             ),
         ),

@@ -15,6 +15,7 @@ from reconciler.plan.model import (
     FieldChange,
     Outcome,
     Plan,
+    PruneHold,
     RunResult,
     WorkloadRow,
 )
@@ -46,7 +47,7 @@ def hostile() -> Plan:
             ClusterPlan(
                 *(HOSTILE, HOSTILE, HOSTILE, HOSTILE),
                 changes=changes,
-                prune_blocked=HOSTILE,
+                prune_hold=PruneHold(refused=HOSTILE),
                 additions=(AddedTo(key, "v1", added),),
             ),
             ClusterPlan(HOSTILE + "2", reachable=False, absence=Absence(HOSTILE)),
