@@ -49,7 +49,8 @@ class MemberRun:
 
     ``written`` is called after each object, for progress. ``checked`` are changes that the plan
     could not check, as they were found right before they were made. ``lost`` says why nothing more
-    can be written here, ``defect`` is what did it where that is a fault of this program.
+    can be written here, ``lease_lost`` that it was the lock, ``defect`` is what did it where that
+    is a fault of this program.
     """
 
     work: MemberWork
@@ -59,6 +60,7 @@ class MemberRun:
     outcomes: list[Outcome] = field(default_factory=list)
     checked: dict[ObjectKey, Change] = field(default_factory=dict)
     lost: str = ""
+    lease_lost: str = ""
     defect: Exception | None = None
 
     def __post_init__(self) -> None:
@@ -370,7 +372,8 @@ class MemberRun:
                 self.lost = self.lost or result.lost
                 return result
             except LeaseLost as error:
-                return ChangeResult(self._skipped(change, str(error)))
+                self.lease_lost = str(error)
+                return ChangeResult(self._skipped(change, self.lease_lost))
             except Exception as defect:  # noqa: BLE001  (raised once all that was done is told)
                 self.end_by(defect)
                 words = f"{defect_words(defect)}; whether it was carried out is not known"

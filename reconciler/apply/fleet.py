@@ -82,6 +82,8 @@ def apply_to_fleet(
     except Exception as error:  # noqa: BLE001  (raised once all that was done is told)
         defect = error
     phase(MemberRun.finish)
+    # Where nothing was written there is no inventory to write either, which would have told.
+    lease_lost += [run.lease_lost for run in runs if run.lease_lost]
     errors = [RunError(run.lost, run.work.cluster.name) for run in runs if run.lost]
     errors += [RunError(defect_words(defect))] if defect else []
     outcomes = [outcome for run in runs for outcome in _complete(run)]
