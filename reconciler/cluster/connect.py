@@ -59,7 +59,7 @@ class Connector(Struct, frozen=True):
     for: ``pin`` it to the one that Git names, only ``tell`` that it was sent there, or ``refuse``.
     ``remarks`` collects what people should know of that.
 
-    ``seats`` are the clusters that carry the reconciler, where a Federation names some; ``seat`` is
+    ``seats`` are the clusters among which a Federation may name seats; ``seat`` is
     the one that the host cluster is, "" where it is none.
     """
 

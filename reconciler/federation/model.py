@@ -413,8 +413,3 @@ class DesiredState(Struct, frozen=True):
     def joined(self) -> tuple[Cluster, ...]:
         """All that are reached by a credential: members and witnesses."""
         return (*self.clusters, *self.witnesses)
-
-    @property
-    def seats(self) -> tuple[Cluster, ...]:
-        """The clusters that carry the reconciler, where the Federation names some."""
-        return tuple(one for one in self.joined if one.name in self.federation.seats)

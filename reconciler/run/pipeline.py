@@ -661,7 +661,7 @@ def _connector(options: RunOptions, state: DesiredState) -> Connector:
         seconds_left=seconds_left,
         allow=options.allow_access,
         first_use="tell" if options.plan_only else "pin",
-        seats=state.seats,
+        seats=state.joined,
         seat=options.seat,
     )
 

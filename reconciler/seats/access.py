@@ -61,12 +61,18 @@ def open_register(
     given = contexts or {}
     members: dict[str, Member] = {}
     unknown: dict[str, str] = {}
-    for name in dict.fromkeys((*federation.seats, *given, *more)):
+
+    def access(name: str) -> Member | None:
         try:
-            members[name] = seat_member(connector, name, given.get(name, ""))
+            return seat_member(connector, name, given.get(name, ""))
         except ClusterError as error:
             unknown[name] = str(error)
-    register = Register(members, namespace, federation.name, connector.seat)
+            return None
+
+    for name in dict.fromkeys((*federation.seats, *given, *more)):
+        if (member := access(name)) is not None:
+            members[name] = member
+    register = Register(members, namespace, federation.name, connector.seat, access=access)
     return OpenedRegister(register, federation.seats, unknown)
 
 
@@ -121,7 +127,7 @@ def next_change(
         dead = ", ".join(sorted(after - alive))
         raise SourceError(
             f"{position}: with the seats {', '.join(sorted(after))} no majority would be alive, "
-            f"as {dead} is not",
+            f"as these are not: {dead}",
             hint=f"replace a dead one first: reconcile seats replace {dead.partition(',')[0]} NEW",
         )
     return change

@@ -132,9 +132,10 @@ class Reading(Struct, frozen=True):
 class Register:
     """The register of one federation. Safe for use by several threads.
 
-    ``seats`` are the members that may hold a copy, ``me`` the seat that this run is at ("" at
-    none). Their ``Member`` must have no fence. ``by`` names this proposer, and must be unique for
-    this process; by default it is made so.
+    ``seats`` are the members that may hold a copy, ``access`` gives those that only the copies name
+    (None: there is none). ``me`` is the seat that this run is at ("" at none). Their ``Member``
+    must have no fence. ``by`` names this proposer, and must be unique for this process; by default it is
+    made so.
     """
 
     def __init__(
@@ -144,6 +145,7 @@ class Register:
         federation: str,
         me: str = "",
         *,
+        access: Callable[[str], Member | None] = lambda _: None,
         by: str = "",
         request_seconds: float = REQUEST_SECONDS,
         patience: float = PATIENCE_SECONDS,
@@ -157,6 +159,7 @@ class Register:
         self.me = me
         self._federation = federation
         self._members = dict(seats)
+        self._access = access
         self._request_seconds, self._patience = request_seconds, patience
         self._clock, self._now, self._pause, self._chance = clock, now, pause, chance
         self._lock = threading.RLock()
@@ -190,10 +193,21 @@ class Register:
             attempt = replace(self._attempt, stage=Stage.READ, seen={}, silent={})
             deadline = self._clock() + self._patience
             attempt = self._talk(attempt, _is_readable, deadline)
+            if met := self._met(attempt):
+                self._members |= met
+                attempt = replace(attempt, seats=tuple(sorted(self._members)))
+                attempt = self._talk(attempt, _is_readable, deadline)
             # What was promised to this proposer before still holds where it can still be seen.
             self._attempt = replace(attempt, stage=self._attempt.stage, silent={})
             self.found = self._reading(attempt)
             return self.found
+
+    def _met(self, attempt: Attempt) -> dict[str, Member]:
+        """Access to seats of which only the copies tell."""
+        latest = protocol.latest(attempt.seen, attempt.known)
+        names = {seat.name for seat in latest.configuration.everybody} - self._members.keys()
+        found = {name: self._access(name) for name in sorted(names)}
+        return {name: member for name, member in found.items() if member is not None}
 
     def latest(self) -> RegisterDocument:
         """The document that ``read`` finds. Raises NoMajority where it may be an old one, and

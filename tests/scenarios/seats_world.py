@@ -14,19 +14,20 @@ from reconciler.api.objects import Object
 from reconciler.api.options import RunOptions
 from reconciler.cluster.client import Member
 from reconciler.cluster.connect import Connector
+from reconciler.cluster.discovery import RESTMapping
 from reconciler.lock.run_lock import RunLock
 from reconciler.plan.model import RunResult
 from reconciler.run.pipeline import Prepared, apply_plan, make_plan
 from reconciler.seats.register import Register
 from reconciler.state.memory import FleetMemory
 from reconciler.state.register_store import remembered_in
-from reconciler.state.stores import CONFIG_MAPS
 from tests.controlplane.fixtures import Fleet
 from tests.controlplane.plane import ControlPlane
 from tests.scenarios.failover_world import FEDERATION, NAMES, WEB, FailoverWorld
 
 SYSTEM = "federation-system"
 NAMESPACE: Object = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": SYSTEM}}
+NAMESPACES = RESTMapping("v1", "Namespace", "namespaces", namespaced=False)
 SEATS = FEDERATION.replace("spec:\n", f"spec:\n  seats: [{', '.join(NAMES)}]\n", 1)
 
 
@@ -39,8 +40,7 @@ class SeatsWorld(FailoverWorld):
     def begin(self, web: str = WEB, federation: str = SEATS) -> None:
         """Make the register, apply everything, and see all clusters healthy."""
         for name in NAMES:
-            namespaces = type(CONFIG_MAPS)("v1", "Namespace", "namespaces", namespaced=False)
-            self.member(name).create(namespaces, NAMESPACE)
+            self.member(name).create(NAMESPACES, NAMESPACE)
         self.register().initialise(NAMES)
         self.options |= {"lease_duration": 10.0, "plan_only": False}
         super().begin(web, federation)
@@ -49,8 +49,8 @@ class SeatsWorld(FailoverWorld):
         connector = Connector.from_file(str(self.kubeconfig), SYSTEM, host_context=name)
         return connector.host(name)
 
-    def register(self) -> Register:
-        return Register({name: self.member(name) for name in NAMES}, SYSTEM, "shop")
+    def register(self, *seats: str) -> Register:
+        return Register({name: self.member(name) for name in seats or NAMES}, SYSTEM, "shop")
 
     def memory(self) -> FleetMemory:
         return remembered_in(self.register().latest(), "").memory
