@@ -134,8 +134,8 @@ class Register:
 
     ``seats`` are the members that may hold a copy, ``access`` gives those that only the copies name
     (None: there is none). ``me`` is the seat that this run is at ("" at none). Their ``Member``
-    must have no fence. ``by`` names this proposer, and must be unique for this process; by default it is
-    made so.
+    must have no fence. ``by`` names this proposer, and must be unique for this process; by default
+    it is made so.
     """
 
     def __init__(
