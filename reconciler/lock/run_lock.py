@@ -172,6 +172,11 @@ def _choose(
         if kind in (FILE, NONE):
             raise UsageError(f"--shard needs a Lease that the pods share, not --lock {kind}")
         kind = LEASE
+    if register is not None and kind in (FILE, NONE):
+        raise UsageError(
+            f"the Federation has seats, which keep the lock: --lock {kind} cannot be",
+            hint="a run apart from the seats remembers apart as well: --state FILE",
+        )
     if kind == AUTO:
         at_home = in_cluster() is not None or bool(options.host_context)
         shared = bool(register) or options.state == CONFIG_MAP or (at_home and not options.sandbox)

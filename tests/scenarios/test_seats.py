@@ -75,7 +75,12 @@ def test_two_seats_never_write_at_the_same_time(simulated: SeatsWorld) -> None:
 
 @pytest.mark.parametrize(
     ("options", "words"),
-    [({"seat": "elsewhere"}, "is none of the seats"), ({"shard": "0/2"}, "needs a commit")],
+    [
+        ({"seat": "elsewhere"}, "is none of the seats"),
+        ({"shard": "0/2"}, "needs a commit"),
+        ({"lock": "none"}, "seats, which keep the lock"),
+        ({"lock": "file"}, "seats, which keep the lock"),
+    ],
 )
 def test_what_does_not_fit_the_seats_is_told(
     simulated: SeatsWorld, options: dict[str, str], words: str
