@@ -113,12 +113,15 @@ class ObservedRun:
     def _end(self, error: BaseException | None) -> None:
         if error is None and self._nobody_listens:
             return
-        from reconciler.api.errors import ReconcileError, UsageError
+        from reconciler.api.errors import NoMajority, ReconcileError, UsageError
         from reconciler.report.after_run import after_run
 
         if isinstance(error, UsageError):
             return
         run, around = self._finished(error)
+        if isinstance(error, NoMajority):
+            # Nothing is written anywhere.
+            around = replace(around, host_events=False, member_events=False)
         warnings = after_run(run, around)
         if self._logger is None:
             for warning in warnings:
@@ -163,9 +166,6 @@ class ObservedRun:
         """Whether Events are to be written, in the host cluster at least."""
         from reconciler.cluster.kubeconfig import in_cluster
 
-        if self.prepared is not None and self.prepared.blocked:
-            # Nothing is written anywhere.
-            return False
         wanted = self.options.events
         at_home = in_cluster() is not None or bool(self.options.host_context)
         wished = wanted in ("host", "members") or (wanted == "auto" and at_home)

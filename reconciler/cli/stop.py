@@ -140,11 +140,14 @@ class Stop:
         self._clock.start()
         try:
             yield
-        except (KeyboardInterrupt, click.Abort, RuntimeError) as error:
-            if isinstance(error, RuntimeError) and not _is_signal(error):
+        except (KeyboardInterrupt, RuntimeError) as error:
+            # Python 3.11 makes a RuntimeError of what a signal raises while a class is made, as
+            # imports do: of whatever ``__set_name__`` raises. click's Abort is one by itself.
+            hidden = isinstance(error, RuntimeError) and not isinstance(error, click.Abort)
+            if hidden and not isinstance(error.__cause__, KeyboardInterrupt):
                 raise
             if self._reasons != [LATE] or not self._cut:
-                if isinstance(error, RuntimeError):
+                if hidden:
                     raise KeyboardInterrupt from error
                 raise
             raise DeadlinePassed(seconds, writes=writes) from None
@@ -221,9 +224,3 @@ class Stop:
         sys.stderr.flush()
         self._end(self.code or Exit.FAILED)
         return
-
-
-def _is_signal(error: RuntimeError) -> bool:
-    """Python 3.11 makes a RuntimeError of what a signal raises while a class is made, as imports
-    do: whatever ``__set_name__`` raises."""
-    return isinstance(error.__cause__, KeyboardInterrupt)

@@ -142,6 +142,7 @@ def test_commands_write_by_the_console_alone() -> None:
         ("output.py", "text"),
         ("run.py", "output.plan_as_text(plan, console)"),
         ("schema.py", "json.dumps(settings, indent=2)"),
+        ("seats.py", "json.dumps(seats_document(status), indent=2)"),
         ("status.py", "line"),
         ("survivability.py", "_rendered(matrix, output, settings)"),
         ("unjoin.py", "steps_as_json(steps, plan.warnings)"),

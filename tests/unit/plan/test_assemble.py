@@ -23,7 +23,7 @@ from reconciler.federation.model import (
 from reconciler.inventory.observe import Observation
 from reconciler.inventory.records import AppliedRecord
 from reconciler.inventory.store import Inventory
-from reconciler.plan.assemble import HINT, assemble, hold_moved, unreachable_plan
+from reconciler.plan.assemble import HINT, assemble, hold_prunes_of_moved, unreachable_plan
 from reconciler.plan.guards import InvalidManifest, TooManyDeletions
 from reconciler.plan.member_plan import MemberWork
 from reconciler.plan.model import Action, Change, ClusterPlan, Plan, WorkloadRow
@@ -94,7 +94,7 @@ def held(
     *works: MemberWork, unreachable: tuple[str, ...] = (), placed: Mapping[ObjectKey, Any]
 ) -> tuple[dict[str, list[ObjectKey]], list[str]]:
     """What each member still prunes, and what is told of the rest."""
-    found = hold_moved(
+    found = hold_prunes_of_moved(
         works, [away(name) for name in unreachable], {k: frozenset(v) for k, v in placed.items()}
     )
     prunes = {
@@ -165,7 +165,7 @@ def test_a_refusal_where_the_object_is_no_longer_wanted_holds_nothing() -> None:
 def test_only_prunes_wait() -> None:
     others = [a for a in Action if a is not Action.PRUNE]
     moved = work(AWS, *map(change, others), warnings=("as before",))
-    found = hold_moved([moved], [away(GCP)], {WEB: frozenset({GCP})})
+    found = hold_prunes_of_moved([moved], [away(GCP)], {WEB: frozenset({GCP})})
     assert len(others) > 5
     assert found == [moved]
 
@@ -206,7 +206,7 @@ def test_what_only_looks_like_a_definition_holds_nothing() -> None:
 
 def test_of_one_object_only_the_prune_waits() -> None:
     both = work(AWS, change(Action.PRUNE), change(Action.CREATE))
-    [found] = hold_moved([both], [away(GCP)], {WEB: frozenset({GCP})})
+    [found] = hold_prunes_of_moved([both], [away(GCP)], {WEB: frozenset({GCP})})
     assert [one.action for one in found.plan.changes] == [Action.CREATE]
 
 
@@ -293,8 +293,8 @@ def malformed(name: str) -> MemberWork:
     return work(name, BAD, invalid=(BAD,))
 
 
-def homeless(name: str, **more: Any) -> MemberWork:
-    return work(name, BAD, homeless=(BAD,), **more)
+def unservable(name: str, **more: Any) -> MemberWork:
+    return work(name, BAD, unservable=(BAD,), **more)
 
 
 def test_a_manifest_that_every_cluster_refuses_stops_the_run_and_is_told_once() -> None:
@@ -315,7 +315,7 @@ def test_other_violations_keep_their_hint() -> None:
     assert found.violation_hint == HINT
 
 
-@pytest.mark.parametrize("wrong", [malformed, homeless])
+@pytest.mark.parametrize("wrong", [malformed, unservable])
 def test_where_invalid_manifests_are_skipped_they_stop_nothing(wrong: Any) -> None:
     skip = state(AWS, guards=GuardRules(on_invalid="Skip"))
     found = assembled(wrong(AWS), state=skip)
@@ -323,7 +323,7 @@ def test_where_invalid_manifests_are_skipped_they_stop_nothing(wrong: Any) -> No
     assert refused(assembled(wrong(AWS))) == [WEB]
 
 
-@pytest.mark.parametrize("wrong", [malformed, homeless])
+@pytest.mark.parametrize("wrong", [malformed, unservable])
 @pytest.mark.parametrize(
     "taking",
     [
@@ -337,7 +337,7 @@ def test_what_one_cluster_takes_is_no_mistake_in_git(wrong: Any, taking: dict[st
     assert refused(assembled(wrong(AWS), work(GCP, *changes, rows=rows))) == []
 
 
-@pytest.mark.parametrize("wrong", [malformed, homeless])
+@pytest.mark.parametrize("wrong", [malformed, unservable])
 def test_who_was_not_asked_has_not_taken_it(wrong: Any) -> None:
     unasked = work(GCP, change(Action.CREATE, verified=False))
     assert refused(assembled(wrong(AWS), unasked)) == [WEB]
@@ -352,18 +352,18 @@ def test_what_is_wanted_where_this_run_does_not_look_is_no_mistake_yet() -> None
 
 def test_a_kind_that_no_cluster_has_is_a_mistake_in_git() -> None:
     for unserved in (True, False):
-        found = assembled(homeless(AWS, unserved=unserved), homeless(GCP, unserved=unserved))
+        found = assembled(unservable(AWS, unserved=unserved), unservable(GCP, unserved=unserved))
         assert refused(found) == [WEB]
 
 
 def test_a_kind_that_one_cluster_only_lacks_is_that_clusters_trouble() -> None:
-    assert refused(assembled(homeless(AWS, unserved=True), work(GCP))) == []
-    assert refused(assembled(homeless(AWS, unserved=True), homeless(GCP))) == []
+    assert refused(assembled(unservable(AWS, unserved=True), work(GCP))) == []
+    assert refused(assembled(unservable(AWS, unserved=True), unservable(GCP))) == []
 
 
 def test_nobody_knows_of_a_kind_while_a_cluster_was_not_asked() -> None:
     whole = state(AWS, GCP)
-    assert refused(assembled(homeless(AWS), state=whole)) == []
-    assert refused(assembled(homeless(AWS), state=whole, unreachable=[away(GCP)])) == []
-    assert refused(assembled(homeless(AWS), work(GCP), state=whole)) == [WEB]
-    assert refused(assembled(work(AWS), homeless(GCP), state=whole)) == [WEB]
+    assert refused(assembled(unservable(AWS), state=whole)) == []
+    assert refused(assembled(unservable(AWS), state=whole, unreachable=[away(GCP)])) == []
+    assert refused(assembled(unservable(AWS), work(GCP), state=whole)) == [WEB]
+    assert refused(assembled(work(AWS), unservable(GCP), state=whole)) == [WEB]
