@@ -32,15 +32,20 @@ class AtSeats:
         """To be shared by the lock and the memory: together they cost few requests."""
         return self.opened.register
 
-    def only_read(self) -> tuple[ReadOnlyStore, tuple[str, ...]]:
+    def only_read(
+        self, error: ReconcileError | None = None
+    ) -> tuple[ReadOnlyStore, tuple[str, ...]]:
         """The memory as the seats that answer have it, and what is wrong with seats.
 
-        Raises ReconcileError where there is no register.
+        ``error`` is what hindered the run at the register, which has been read then.
         """
-        reading = self.register.read()
-        if reading.document is None and reading.majority:
-            self.register.latest()
-        told = [] if reading.majority else ["no majority of the seats answers and counts"]
+        if error is None:
+            try:
+                self.register.latest()
+            except ReconcileError as trouble:
+                error = trouble
+        reading = self.register.found
+        told = [f"{error}" + (f" ({error.hint})" if error.hint else "")] if error else []
         return ReadOnlyStore(reading, self.register.where), (*told, *self._troubles(reading))
 
     def under_lock(self, lock: RunLock) -> tuple[RegisterStore, tuple[str, ...]]:

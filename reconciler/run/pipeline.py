@@ -414,7 +414,7 @@ def _read_under(lock: RunLock | None, options: RunOptions) -> RunStart:
     except NoMajority as error:
         if seats is None or options.shard:
             raise
-        store, troubles = seats.only_read()
+        store, troubles = seats.only_read(error)
         connector = replace(connector, fence=_raising(error), first_use="tell")
         return RunStart(repository, connector, b"", store, error, troubles, seats)
     except LeaseLost:

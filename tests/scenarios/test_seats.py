@@ -100,6 +100,9 @@ def test_seats_without_a_register_are_told_the_command_that_makes_it(
     with RunLock(given) as lock, pytest.raises(ReconcileError) as told:
         make_plan(given, lock=lock)
     assert "reconcile seats init" in told.value.hint
+    plan = make_plan(simulated.given("gcp-eu", plan_only=True)).plan
+    assert any("reconcile seats init" in text for text in plan.warnings)
+    assert not any("no majority" in text for text in plan.warnings)
 
 
 def test_a_copy_that_was_deleted_is_written_anew_by_the_next_run(simulated: SeatsWorld) -> None:
