@@ -11,7 +11,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from reconciler.api.objects import Object, map_of, value_at
+from reconciler.api.objects import Object, ObjectKey, map_of, value_at
 
 PREFIX = "federation.reconciler.dev/"
 KUBEFED_ORPHAN = "kubefed.io/orphan"
@@ -154,3 +154,16 @@ def faults_in_metadata(
         for key, value in map_of(metadata.get(part)).items():
             if fault := entry_fault(part, key, value, allowed):
                 yield (*path, "metadata", part, key), fault
+
+
+def own_metadata(key: ObjectKey, federation: str, found: Object | None = None) -> Object:
+    """The metadata of an object in which we keep something of a federation; of one that is to be
+    replaced (``found``) everything else stays, its resourceVersion too."""
+    metadata = dict(map_of((found or {}).get("metadata")))
+    metadata.pop("managedFields", None)
+    labels = {
+        **map_of(metadata.get("labels")),
+        "app.kubernetes.io/managed-by": "federation-reconciler",
+        f"{PREFIX}federation": federation,
+    }
+    return metadata | {"name": key.name, "namespace": key.namespace, "labels": labels}

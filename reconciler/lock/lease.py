@@ -28,6 +28,7 @@ from typing import NoReturn, Protocol
 from msgspec import Struct
 from msgspec.structs import replace
 
+from reconciler.api.annotations import own_metadata
 from reconciler.api.errors import (
     ClusterError,
     Conflict,
@@ -190,14 +191,6 @@ class KubernetesLease:
         return error.hint
 
     def _put(self, found: Object | None, record: LeaseRecord) -> Object:
-        metadata = dict(map_of((found or {}).get("metadata")))
-        metadata.pop("managedFields", None)
-        metadata |= {"name": self.key.name, "namespace": self.key.namespace}
-        metadata["labels"] = {
-            **map_of(metadata.get("labels")),
-            "app.kubernetes.io/managed-by": "federation-reconciler",
-            "federation.reconciler.dev/federation": self._federation,
-        }
         spec = {
             "leaseDurationSeconds": int(record.duration),
             "acquireTime": record.acquired,
@@ -209,7 +202,7 @@ class KubernetesLease:
         body = {
             "apiVersion": LEASES.api_version,
             "kind": LEASES.kind,
-            "metadata": metadata,
+            "metadata": own_metadata(self.key, self._federation, found),
             "spec": spec,
         }
         if found is None:

@@ -20,6 +20,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from reconciler.api import errors
+from reconciler.api.annotations import own_metadata
 from reconciler.api.errors import ApiError, ClusterError, NoMajority, NotFound, ReconcileError
 from reconciler.api.objects import Object, ObjectKey, map_of
 from reconciler.cluster.client import Member
@@ -657,14 +658,7 @@ class Register:
 
     def _body(self, name: str, found: Object | None, data: Mapping[str, str]) -> Object:
         """A seat's object with this data; whatever else was in it stays."""
-        metadata = dict(map_of((found or {}).get("metadata")))
-        metadata.pop("managedFields", None)
-        metadata |= {"name": self.key.name, "namespace": self.key.namespace}
-        metadata["labels"] = {
-            **map_of(metadata.get("labels")),
-            "app.kubernetes.io/managed-by": "federation-reconciler",
-            "federation.reconciler.dev/federation": self._federation,
-        }
+        metadata = own_metadata(self.key, self._federation, found)
         kept = dict(map_of((found or {}).get("data"))) | dict(data)
         if name == self.me and self._look is not None:
             kept[LOOK] = self._look

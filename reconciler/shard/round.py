@@ -21,6 +21,7 @@ import orjson
 from msgspec import DecodeError, Struct, convert, field, json
 from msgspec.structs import replace
 
+from reconciler.api.annotations import own_metadata
 from reconciler.api.errors import Conflict, ReconcileError, StalePlan, WordedViolation
 from reconciler.api.objects import Object, ObjectKey, Unshown
 from reconciler.cluster.client import Member
@@ -237,14 +238,7 @@ class Round:
         return {
             "apiVersion": "v1",
             "kind": "ConfigMap",
-            "metadata": {
-                "name": self._key.name,
-                "namespace": self._key.namespace,
-                "labels": {
-                    "app.kubernetes.io/managed-by": "federation-reconciler",
-                    "federation.reconciler.dev/federation": self._federation,
-                },
-            },
+            "metadata": own_metadata(self._key, self._federation),
             "data": {"round.json": text.decode()},
             "binaryData": {"decision": base64.b64encode(state.decision).decode()},
         }
