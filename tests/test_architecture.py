@@ -32,6 +32,7 @@ PIPELINE = (
     "scheduler",
     "render",
     "failover",
+    "rollout",
     "plan",
     "apply",
     "join",

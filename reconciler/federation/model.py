@@ -231,6 +231,64 @@ class FailoverRules(Struct, frozen=True):
     workload_unavailable_after: float | None = None
 
 
+class Gate(Struct, frozen=True):
+    """A question to Prometheus that a wave must answer well: every sample of the instant ``query``
+    is at least ``at_least`` and at most ``at_most`` (one of them is set).
+
+    ``url`` is the server's address, to which no credential goes.
+    """
+
+    name: str
+    url: str
+    query: str
+    at_least: float | None = None
+    at_most: float | None = None
+
+
+class Wave(Struct, frozen=True):
+    """Clusters that get a commit together. ``clusters`` wins over ``selector``; neither: all that
+    are in no other wave.
+
+    ``max_concurrent``: how many of them may be on their way at once, as a count, or as a share
+    (0..1) of the wave where ``is_share``; None: all. ``soak``: for how many seconds the whole wave
+    must stay well. ``manual``: then it waits for a person.
+    """
+
+    name: str
+    clusters: tuple[str, ...] | None = None
+    selector: Selector | None = None
+    max_concurrent: float | None = None
+    is_share: bool = False
+    soak: float = 0.0
+    gates: tuple[Gate, ...] = ()
+    manual: bool = False
+
+
+class RolloutRules(Struct, frozen=True):
+    """How a commit reaches the fleet: ``waves`` in order, the last one for clusters in no other.
+
+    ``progress_deadline``: after how many seconds without progress a wave has failed.
+    ``on_failure`` "Return": the clusters of a failed wave go back to the stable commit. ``queue``
+    "Latest": a newer commit replaces one that has not left its first wave.
+    """
+
+    waves: tuple[Wave, ...]
+    progress_deadline: float = 1800.0
+    on_failure: Literal["Hold", "Return"] = "Hold"
+    queue: Literal["Latest", "InOrder"] = "Latest"
+
+
+class StricterRollout(Struct, frozen=True):
+    """What a Placement adds for its objects: a wave that changes one of them soaks at least so
+    long, has no more clusters on their way at once, and waits for a person where ``manual``."""
+
+    soak: float = 0.0
+    max_concurrent: float | None = None
+    is_share: bool = False
+    manual: bool = False
+    gates: tuple[Gate, ...] = ()
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class Federation:
     """The one Federation of a repository. ``namespace`` holds the inventory in each member.
@@ -260,6 +318,7 @@ class Federation:
     sensitive: Mapping[GroupKind, tuple[str, ...]] = dataclasses.field(default_factory=dict)
     source: SourceRules = dataclasses.field(default_factory=SourceRules)
     seats: tuple[str, ...] = ()
+    rollout: RolloutRules | None = None
     document: Document | None = dataclasses.field(default=None, repr=False, compare=False)
 
 
@@ -385,6 +444,7 @@ class Workload(Unshown, frozen=True):
     hidden: tuple[str, ...] = ()
     additions: Additions | None = None
     ignore: tuple[str, ...] = ()
+    rollout: StricterRollout | None = None
 
     @property
     def is_given_up(self) -> bool:
@@ -398,9 +458,25 @@ class Workload(Unshown, frozen=True):
         return target.selector is None if target.clusters is None else not target.clusters
 
 
+class ClusterCommits(Struct, frozen=True):
+    """Clusters that are on different commits while a rollout is on its way.
+
+    ``of_cluster``: each member -> its commit; ``states``: commit -> what it asks for, by the rules
+    and with the clusters of the newest one. ``stable`` is the commit that all clusters had.
+    """
+
+    stable: str
+    of_cluster: Mapping[str, str]
+    states: Mapping[str, DesiredState]
+
+
 class DesiredState(Struct, frozen=True):
     """Everything that a repository asks for. ``clusters`` are the members; ``witnesses`` run
-    nothing, and only their seat's copy of the register is looked at."""
+    nothing, and only their seat's copy of the register is looked at.
+
+    ``commits`` set: the clusters are on several commits, and ``workloads`` are those of all of
+    them, each as its newest commit has it (see ``scheduler.commits``).
+    """
 
     federation: Federation
     clusters: tuple[Cluster, ...]
@@ -408,6 +484,7 @@ class DesiredState(Struct, frozen=True):
     dns_manifests: tuple[Object, ...] = ()
     warnings: tuple[str, ...] = ()
     witnesses: tuple[Cluster, ...] = ()
+    commits: ClusterCommits | None = None
 
     @property
     def joined(self) -> tuple[Cluster, ...]:

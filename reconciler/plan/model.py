@@ -20,6 +20,7 @@ from reconciler.api.reasons import DRIFTS, Reason, reasons_text
 from reconciler.cluster.discovery import GroupVersionKind
 from reconciler.failover.cluster_health import Absence, ClusterHealth
 from reconciler.federation.sensitive import SECRET
+from reconciler.rollout.model import RolloutView
 
 
 class Action(StrEnum):
@@ -354,7 +355,7 @@ class Plan(Struct, frozen=True):
     and what waits. Empty where no guard stops anything.
 
     ``base`` set: only what differs from another commit's plan is shown; nothing to be applied.
-    ``without_git`` set: it is of a kept commit.
+    ``without_git`` set: it is of a kept commit. ``rollout`` set: commits reach clusters in waves.
     """
 
     federation: str
@@ -372,6 +373,7 @@ class Plan(Struct, frozen=True):
     simulated_outages: tuple[str, ...] = ()
     base: AgainstBase | None = None
     without_git: WithoutGit | None = None
+    rollout: RolloutView | None = None
 
     @property
     def dns_errors(self) -> tuple[str, ...]:

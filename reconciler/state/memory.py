@@ -80,6 +80,55 @@ class Notified(Struct, frozen=True):
     states: Mapping[str, str] = field(default_factory=dict)
 
 
+class RolloutPhase(StrEnum):
+    """What becomes of a candidate. FAILED: its wave did not become well in time, and nothing goes
+    on by itself. HELD: a person, or a lost memory, holds it."""
+
+    PROGRESSING = "Progressing"
+    HELD = "Held"
+    FAILED = "Failed"
+
+
+class RolloutMemory(
+    Struct,
+    frozen=True,
+    omit_defaults=True,
+    rename="camel",
+):
+    """How far a commit has come. Times are Unix seconds, 0: not yet.
+
+    stable      the commit that every cluster had, and was well with; empty: none yet
+    candidate   the commit on its way; empty: none
+    commits     cluster -> its commit, of those that are not on ``stable``
+    phase       of the candidate; ``reason`` says why it is held or has failed
+    began       when the candidate began
+    wave        the index of the wave it is in; ``wave_began`` when that began
+    progress    when a cluster of the wave last began, or became well for the first time
+    arrived     clusters of the wave that have been well with the candidate
+    well        since when the whole wave is well
+    promoted    a person lets it leave this wave as soon as it may ask for that
+    at_once     a person lets it reach all clusters at once
+    refused     a commit that was aborted or replaced by a person; it never begins by itself again
+    waiting     commits that wait for the candidate to end, oldest first
+    """
+
+    stable: str = ""
+    candidate: str = ""
+    commits: Mapping[str, str] = field(default_factory=dict)
+    phase: RolloutPhase = RolloutPhase.PROGRESSING
+    reason: str = ""
+    began: Seconds = 0.0
+    wave: int = 0
+    wave_began: Seconds = 0.0
+    progress: Seconds = 0.0
+    arrived: tuple[str, ...] = ()
+    well: Seconds = 0.0
+    promoted: bool = False
+    at_once: bool = False
+    refused: str = ""
+    waiting: tuple[str, ...] = ()
+
+
 class FleetMemory(
     Struct,
     frozen=True,
@@ -97,6 +146,7 @@ class FleetMemory(
     ``begun`` is the commit that a run last began to apply, where commits are kept for times without
     Git; ``kept`` is what is kept of it: seat ("" without seats) -> see ``state.kept_commit``.
     ``silent_since``: since when no run got an answer from Git; 0: the last one did.
+    ``rollout``: how far a commit has come, where commits reach the fleet in waves.
     """
 
     clusters: Mapping[str, ClusterMemory] = field(default_factory=dict)
@@ -112,6 +162,7 @@ class FleetMemory(
     begun: str = ""
     kept: Mapping[str, str] = field(default_factory=dict)
     silent_since: float = 0.0
+    rollout: RolloutMemory | None = None
 
     @property
     def returning(self) -> frozenset[str]:
@@ -148,6 +199,8 @@ def encode_memory(memory: FleetMemory) -> bytes:
         document["kept"] = dict(memory.kept)
     if memory.silent_since:
         document["silentSince"] = memory.silent_since
+    if memory.rollout is not None:
+        document["rollout"] = to_builtins(memory.rollout)
     if memory.owner is not None:
         document["owner"] = to_builtins(memory.owner)
     if memory.told != Notified():
