@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
+from functools import cached_property
 from typing import Literal
 
 from msgspec import Struct, field
@@ -458,7 +459,7 @@ class Workload(Unshown, frozen=True):
         return target.selector is None if target.clusters is None else not target.clusters
 
 
-class ClusterCommits(Struct, frozen=True):
+class ClusterCommits(Unshown, frozen=True, dict=True):
     """Clusters that are on different commits while a rollout is on its way.
 
     ``of_cluster``: each member -> its commit; ``states``: commit -> what it asks for, by the rules
@@ -468,6 +469,11 @@ class ClusterCommits(Struct, frozen=True):
     stable: str
     of_cluster: Mapping[str, str]
     states: Mapping[str, DesiredState]
+
+    @cached_property
+    def workloads(self) -> Mapping[str, Mapping[ObjectKey, Workload]]:
+        """Commit -> its workloads by key."""
+        return {c: {w.key: w for w in state.workloads} for c, state in self.states.items()}
 
 
 class DesiredState(Struct, frozen=True):

@@ -20,6 +20,7 @@ from reconciler.plan.live_state import Live, shared_workloads, spread_workloads
 from reconciler.plan.replicas import running_counts
 from reconciler.plan.requests import count_owners
 from reconciler.scheduler.capacity import own_count, replicas_due
+from reconciler.scheduler.commits import version_in
 from reconciler.scheduler.make_before_break import Running, hold_replicas, return_limits, starting
 from reconciler.scheduler.model import Assignment, FleetView
 from reconciler.scheduler.schedule import schedule, with_namespaces
@@ -126,7 +127,7 @@ def place_workloads(
     waits: dict[str, str] = {}
     for name in sorted(availability.returning & set(looked_at)):
         limited = any(name in limit for limit in limits.values())
-        waits[name] = _missing(name, assignments, workloads, live) or (
+        waits[name] = _missing(name, state, assignments, workloads, live) or (
             "the rest of its share, in later runs" if limited else ""
         )
     clusters = {
@@ -164,6 +165,7 @@ def _ours(
 
 def _missing(
     cluster: str,
+    state: DesiredState,
     assignments: Sequence[Assignment],
     workloads: Mapping[ObjectKey, Workload],
     live: Live,
@@ -177,7 +179,8 @@ def _missing(
     for one in assignments:
         if one.workload.kind not in REPLICATED or cluster not in one.replicas.keys() - one.leaving:
             continue
-        workload, there = workloads[one.workload], live.get(one.workload, {}).get(cluster)
+        workload = version_in(state, workloads[one.workload], one, cluster)
+        there = live.get(one.workload, {}).get(cluster)
         must = replicas_due(workload, one.replicas[cluster], there)
         ready = 0 if there is None else ready_replicas(there)
         if ready < must:

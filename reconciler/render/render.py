@@ -27,6 +27,7 @@ from reconciler.federation.model import (
 from reconciler.federation.selectors import matches
 from reconciler.manifests.secret_data import content_faults
 from reconciler.render.json_patch import PatchError, with_changes
+from reconciler.scheduler.commits import version_in
 from reconciler.scheduler.model import Assignment
 from reconciler.scheduler.schedule import duplicated_count
 
@@ -53,18 +54,23 @@ def render(state: DesiredState, assignments: Sequence[Assignment]) -> Rendering:
     workloads = {workload.key: workload for workload in state.workloads}
     objects: dict[str, list[DesiredObject]] = {name: [] for name in clusters}
     problems: list[Problem] = []
+    bases: dict[int, Object] = {}
     for assignment in assignments:
-        workload = workloads[assignment.workload]
-        base = _without_steering(workload.template)
+        newest = workloads[assignment.workload]
+        workload, base = newest, _without_steering(newest.template)
         for name, count in assignment.replicas.items():
+            if state.commits is not None:
+                workload = version_in(state, newest, assignment, name)
+                base = bases.setdefault(id(workload), _without_steering(workload.template))
             body = _render_one(workload, base, clusters[name], count, problems)
             if body is not base or workload.kubefed:
                 problems += _content_problems(workload, clusters[name], body)
             objects[name].append(_desired(workload, name, body))
-        if workload.overrides:
+        if newest.overrides:
+            base = _without_steering(newest.template)
             for name in assignment.spare:
-                count = duplicated_count(workload, name)
-                _render_one(workload, base, clusters[name], count, problems)
+                count = duplicated_count(newest, name)
+                _render_one(newest, base, clusters[name], count, problems)
     if any(scale_target(workload.template) for workload in state.workloads):
         objects = {name: _left_to_autoscalers(found) for name, found in objects.items()}
     return Rendering(

@@ -12,6 +12,7 @@ from reconciler.api.objects import ObjectKey, first_few
 from reconciler.api.reasons import Cause, Reason
 from reconciler.federation.model import DesiredState, Workload
 from reconciler.federation.references import needs
+from reconciler.scheduler.commits import removed_in
 from reconciler.scheduler.model import Assignment
 
 
@@ -116,14 +117,16 @@ def _at(workload: Workload, text: str) -> str:
 
 
 class Unplaced(Struct, frozen=True):
-    """``nowhere``: what may go to no cluster at all although nobody said so, with the reason."""
+    """``nowhere``: what may go to no cluster at all although nobody said so, with the reason.
+    ``removed``: cluster -> what its commit does not have, and another cluster's has."""
 
     placed: Mapping[ObjectKey, tuple[Workload, Assignment]] = {}
     nowhere: Mapping[ObjectKey, str] = {}
+    removed: Mapping[str, frozenset[ObjectKey]] = {}
 
     def reason(self, key: ObjectKey, cluster: str) -> Reason:
         """Why ``cluster`` is not to have the object, which it has."""
-        if key not in self.placed:
+        if key not in self.placed or key in self.removed.get(cluster, ()):
             return Reason(Cause.REMOVED)
         workload, assignment = self.placed[key]
         why = assignment.left_out.get(cluster) or _why_not(workload, cluster)
@@ -157,7 +160,11 @@ def why_unplaced(state: DesiredState, assignments: Sequence[Assignment]) -> Unpl
             home = set(assignment.replicas) - assignment.leaving or assignment.spare
             if not (home or meant):
                 nowhere[one] = _why_nowhere(workload, assignment)
-    return Unplaced(placed, nowhere)
+    removed = {
+        name: frozenset({*keys, *(key.with_namespace for key in keys)})
+        for name, keys in removed_in(state).items()
+    }
+    return Unplaced(placed, nowhere, removed)
 
 
 def _why_not(workload: Workload, cluster: str) -> str:

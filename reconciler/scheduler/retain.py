@@ -23,6 +23,7 @@ from reconciler.cluster.discovery import GroupVersionKind
 from reconciler.cluster.kstatus import Status, object_status, ready_replicas
 from reconciler.federation.model import DesiredState, Workload
 from reconciler.scheduler.capacity import own_count
+from reconciler.scheduler.commits import removed_in, version_in
 from reconciler.scheduler.filter_score import eligible
 from reconciler.scheduler.make_before_break import leave_reason
 from reconciler.scheduler.model import Assignment
@@ -62,7 +63,12 @@ def keep_until_ready(
             if not placed_in:
                 unassigned[key] = leave_reason(wanted[workload.key], cluster)
                 continue
-            states = (not_ready(workload, key, n, _due(workload, c)) for n, c in placed_in.items())
+            states = (
+                not_ready(
+                    workload, key, n, _due(version_in(state, workload, wanted[workload.key], n), c)
+                )
+                for n, c in placed_in.items()
+            )
             if why := next(filter(None, states), ""):
                 waits[key] = why
         spaces = {_space(key) for key in (*waits, *unassigned)}
@@ -90,11 +96,13 @@ def _leaving(
         for w in state.workloads
         if not w.key.namespace and w.key.kind not in CLUSTER_SCOPED
     }
+    removed = removed_in(state)
     for cluster, objects in here.items():
         for key in objects:
             workload = workloads.get(key)
             if (
                 workload is not None
+                and workload.key not in removed.get(cluster, ())
                 and cluster not in found[workload.key].replicas
                 and workload.replicas.mode == "Duplicated"
                 and not objects[key][1]["metadata"].get("deletionTimestamp")

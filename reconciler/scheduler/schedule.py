@@ -17,6 +17,7 @@ from reconciler.federation.model import (
     Workload,
 )
 from reconciler.scheduler.capacity import FreeCapacity, own_count
+from reconciler.scheduler.commits import mixed
 from reconciler.scheduler.divide import divide_by_weight
 from reconciler.scheduler.filter_score import Eligible, affinity_score, eligible
 from reconciler.scheduler.kubefed_planner import OTHERS, plan_replicas
@@ -33,6 +34,9 @@ def schedule(state: DesiredState, view: FleetView | None = None) -> tuple[Assign
     then what is divided, in the order of keys. Namespaces that no rule places come last.
     """
     view = view or FleetView()
+    if (commits := state.commits) is not None:
+        by_commit = {commit: schedule(one, view) for commit, one in commits.states.items()}
+        return with_namespaces(state, mixed(state, commits, by_commit))
     clusters = {cluster.name: cluster for cluster in state.clusters}
     room = FreeCapacity({c.name: c.capacity for c in state.clusters if c.capacity is not None})
     # Divided ones take what the duplicated leave.

@@ -1,0 +1,446 @@
+"""How far a commit has come, and how far it may go in this run. Pure.
+
+A cluster gets a commit only once the clusters of every wave before have had it, and were well with
+it for as long as the rules say. What runs remember decides; where that is lost, the clusters' own
+inventories tell which commit each has, and nothing goes on before a person says so.
+
+| the newest commit is | and the candidate | then |
+|---|---|---|
+| the stable one | is on its way | it ends: the branch was set back |
+| new | there is none | it becomes the candidate, unless a person refused it |
+| new | has not left its first wave (queue Latest), or has failed | it takes its place |
+| new | else | it waits |
+
+A commit that takes another's place begins with the first wave; clusters keep what they have until
+it is their turn.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Collection, Mapping, Sequence
+
+from msgspec import Struct, field
+from msgspec.structs import replace
+
+from reconciler.api.objects import first_few
+from reconciler.failover.cluster_health import duration_words
+from reconciler.federation.model import RolloutRules
+from reconciler.rollout.model import (
+    ClusterStep,
+    RolloutCluster,
+    RolloutEvent,
+    RolloutView,
+    RolloutWave,
+)
+from reconciler.state.memory import RolloutMemory, RolloutPhase
+
+RESUME = "reconcile rollout resume"
+PROMOTE = "reconcile rollout promote"
+
+
+class Wellness(Struct, frozen=True):
+    """How a cluster is with the candidate: ``why`` says what is not well yet, empty: it is well.
+    ``failed``: it will not become well by itself, as kstatus has it."""
+
+    why: str = ""
+    failed: bool = False
+
+
+class Recorded(Struct, frozen=True):
+    """What a cluster's own inventory says: the commit it got last, and which was stable then
+    (empty: no run that knew of rollouts wrote it)."""
+
+    commit: str
+    stable: str = ""
+
+
+class WaveTerms(Struct, frozen=True):
+    """A wave as it holds for one candidate. ``clusters`` in the order in which they begin;
+    ``limit`` is how many may be on their way at once; ``soak`` in seconds."""
+
+    name: str
+    clusters: tuple[str, ...]
+    limit: int
+    soak: float = 0.0
+    manual: bool = False
+    gates: tuple[str, ...] = ()
+
+
+class Facts(Struct, frozen=True):
+    """What a run knows. ``now`` is Unix time in seconds.
+
+    newest    the newest commit that may be applied
+    applied   the commit that runs without rollouts applied last; empty: none
+    waves     of a candidate: its waves in order, with every cluster in one of them
+    changes   whether a commit changes anything in a cluster, beside what another one asks for there
+    wellness  of clusters that are on the candidate
+    recorded  of clusters that could be looked at and have an inventory
+    down      clusters that count as down: they neither block nor count
+    closed    cluster -> why nothing may be written there now
+    gates     why the gates of a wave do not hold; empty: they do. Asked only where that decides.
+    """
+
+    newest: str
+    now: float
+    rules: RolloutRules
+    waves: Callable[[str], Sequence[WaveTerms]]
+    changes: Callable[[str, str, str], bool]
+    wellness: Callable[[str], Wellness] = lambda _cluster: Wellness()
+    applied: str = ""
+    recorded: Mapping[str, Recorded] = field(default_factory=dict)
+    down: Collection[str] = ()
+    closed: Mapping[str, str] = field(default_factory=dict)
+    gates: Callable[[int], str] = lambda _wave: ""
+
+
+class Advanced(Struct, frozen=True):
+    """What to remember, what to tell, and what the wave waits for (empty: nothing)."""
+
+    memory: RolloutMemory
+    events: tuple[tuple[RolloutEvent, str], ...] = ()
+    waits: str = ""
+
+
+def advance(before: RolloutMemory | None, facts: Facts) -> Advanced:
+    """Go as far as the rules allow. Equal facts and memory give an equal answer."""
+    run = _Run(facts, before if before is not None else _found(facts))
+    run.without_down()
+    run.follow_git()
+    while run.memory.candidate and run.memory.phase is RolloutPhase.PROGRESSING and run.step():
+        if not run.memory.candidate:
+            run.follow_git()
+    return Advanced(run.memory, tuple(run.events), run.waits)
+
+
+def _found(facts: Facts) -> RolloutMemory:
+    """What is known where nothing is remembered."""
+    commits = {name: one.commit for name, one in facts.recorded.items() if one.commit}
+    stables = Counter(one.stable for one in facts.recorded.values() if one.stable)
+    if not stables:
+        # No rollout has been here. What was applied last is what every cluster should have.
+        return RolloutMemory(stable=facts.applied or _only(commits.values()) or facts.newest)
+    if only := _only(commits.values()):
+        stable = only
+    else:
+        stable = max(sorted(stables), key=lambda commit: stables[commit])
+    elsewhere = {name: commit for name, commit in sorted(commits.items()) if commit != stable}
+    if not elsewhere and facts.newest == stable:
+        return RolloutMemory(stable=stable)
+    candidate = facts.newest
+    for terms in facts.waves(facts.newest):
+        if found := [elsewhere[name] for name in terms.clusters if name in elsewhere]:
+            candidate = found[0]
+            break
+    return RolloutMemory(
+        stable=stable,
+        candidate=candidate,
+        commits=elsewhere,
+        phase=RolloutPhase.HELD,
+        reason="what runs remembered of it is lost; the clusters' inventories tell their commits",
+        began=facts.now,
+        wave=_last_begun(facts, candidate, elsewhere),
+        wave_began=facts.now,
+        progress=facts.now,
+    )
+
+
+def _last_begun(facts: Facts, candidate: str, commits: Mapping[str, str]) -> int:
+    begun = [
+        index
+        for index, terms in enumerate(facts.waves(candidate))
+        if any(commits.get(name) == candidate for name in terms.clusters)
+    ]
+    return max(begun, default=0)
+
+
+def _only(commits: Collection[str]) -> str:
+    return next(iter(commits)) if len(set(commits)) == 1 else ""
+
+
+class _Run:
+    def __init__(self, facts: Facts, memory: RolloutMemory) -> None:
+        self.facts, self.memory = facts, memory
+        self.events: list[tuple[RolloutEvent, str]] = []
+        self.waits = ""
+
+    def _tell(self, event: RolloutEvent, text: str) -> None:
+        self.events.append((event, text))
+
+    def without_down(self) -> None:
+        """Clusters that are down, or are no members any more, get what is stable once they are
+        back."""
+        if not self.memory.commits:
+            return
+        known = {n for terms in self._waves(self.memory.candidate) for n in terms.clusters}
+        gone = {n for n in self.memory.commits if n in self.facts.down or n not in known}
+        if gone:
+            self._remember(
+                commits={n: c for n, c in self.memory.commits.items() if n not in gone},
+                arrived=tuple(n for n in self.memory.arrived if n not in gone),
+            )
+
+    def _remember(self, **changes: object) -> None:
+        self.memory = replace(self.memory, **changes)
+
+    def _waves(self, candidate: str) -> Sequence[WaveTerms]:
+        waves = self.facts.waves(candidate)
+        if not self.memory.at_once:
+            return waves
+        every = tuple(name for terms in waves for name in terms.clusters)
+        return (WaveTerms("all at once", every, len(every)),)
+
+    def follow_git(self) -> None:
+        memory, newest = self.memory, self.facts.newest
+        if newest == memory.stable:
+            if memory.candidate:
+                self._tell(
+                    RolloutEvent.ABORTED,
+                    f"{short(memory.candidate)} ends: the branch is at {short(newest)} again, "
+                    "which all clusters had",
+                )
+            if memory.candidate or memory.waiting or memory.commits:
+                self.memory = RolloutMemory(stable=newest)
+        elif not memory.candidate:
+            waiting = memory.waiting if self.facts.rules.queue == "InOrder" else ()
+            first, *rest = dict.fromkeys([*waiting, newest])
+            if first != memory.refused:
+                self._begin(first, rest)
+        elif newest == memory.candidate:
+            if memory.waiting:
+                self._remember(waiting=())
+        elif self._is_replaced():
+            self._begin(newest, [])
+        elif newest not in memory.waiting:
+            in_order = self.facts.rules.queue == "InOrder"
+            self._remember(waiting=(*memory.waiting, newest) if in_order else (newest,))
+
+    def _is_replaced(self) -> bool:
+        memory = self.memory
+        if memory.phase is RolloutPhase.FAILED:
+            return True
+        in_first = memory.phase is RolloutPhase.PROGRESSING and memory.wave == 0
+        return in_first and self.facts.rules.queue == "Latest"
+
+    def _begin(self, commit: str, waiting: Sequence[str]) -> None:
+        instead = f", in place of {short(self.memory.candidate)}" if self.memory.candidate else ""
+        now = self.facts.now
+        self.memory = RolloutMemory(
+            stable=self.memory.stable,
+            candidate=commit,
+            commits=self.memory.commits,
+            began=now,
+            wave_began=now,
+            progress=now,
+            waiting=tuple(waiting),
+        )
+        self._tell(RolloutEvent.STARTED, f"{short(commit)} begins{instead}")
+
+    def step(self) -> bool:
+        """One step of the wave; False: nothing more can be done in this run."""
+        memory, facts = self.memory, self.facts
+        waves = self._waves(memory.candidate)
+        if memory.wave >= len(waves):
+            return self._complete()
+        terms = waves[memory.wave]
+        present = [name for name in terms.clusters if name not in facts.down]
+        on = [
+            name for name in present if memory.commits.get(name, memory.stable) == memory.candidate
+        ]
+        how = {name: self._wellness(name) for name in on}
+        failed = sorted(name for name in on if how[name].failed)
+        well = [name for name in on if not how[name].why]
+        if new := [name for name in well if name not in memory.arrived]:
+            self._remember(arrived=(*memory.arrived, *new), progress=facts.now)
+        if failed and not memory.promoted:
+            return self._fail(terms, f"{failed[0]}: {how[failed[0]].why}")
+        if len(on) < len(present):
+            return self._begin_more(terms, present, on, well)
+        if len(well) < len(on) and not memory.promoted:
+            unwell = next(name for name in on if name not in well)
+            return self._wait(terms, f"{unwell}: {how[unwell].why}", unwell_of=on)
+        return self._pass(terms, present)
+
+    def _wellness(self, cluster: str) -> Wellness:
+        memory = self.memory
+        if not self.facts.changes(memory.candidate, cluster, memory.stable):
+            return Wellness()
+        return self.facts.wellness(cluster)
+
+    def _begin_more(
+        self, terms: WaveTerms, present: Sequence[str], on: Sequence[str], well: Sequence[str]
+    ) -> bool:
+        memory, facts = self.memory, self.facts
+        missing = [name for name in present if name not in on]
+        open_now = [name for name in missing if name not in facts.closed]
+        room = len(missing) if memory.promoted else max(0, terms.limit - (len(on) - len(well)))
+        begin = open_now[:room]
+        # What changes nothing there needs no turn.
+        begin += [n for n in open_now[room:] if self._changes_nothing(n)]
+        if begin:
+            commits = {**memory.commits, **dict.fromkeys(begin, memory.candidate)}
+            at_once = all(self._changes_nothing(name) for name in begin)
+            self._remember(commits=commits, progress=facts.now, well=0.0)
+            return at_once or (memory.promoted and len(begin) == len(missing))
+        if not open_now:
+            self._remember(progress=facts.now, well=0.0)
+            self.waits = f"{missing[0]}: {facts.closed[missing[0]]}"
+            return False
+        unwell = next(name for name in on if name not in well)
+        return self._wait(terms, f"{unwell}: {self._wellness(unwell).why}", unwell_of=on)
+
+    def _changes_nothing(self, cluster: str) -> bool:
+        memory = self.memory
+        own = memory.commits.get(cluster, memory.stable)
+        if own not in (memory.stable, memory.candidate):
+            # It has what an earlier candidate left.
+            return False
+        return not self.facts.changes(memory.candidate, cluster, memory.stable)
+
+    def _wait(self, terms: WaveTerms, why: str, unwell_of: Collection[str] = ()) -> bool:
+        """It is not well: it fails once nothing has got better for too long."""
+        facts = self.facts
+        self._remember(well=0.0)
+        if any(name in facts.closed for name in unwell_of):
+            self._remember(progress=facts.now)
+        self.waits = why
+        if facts.now - self.memory.progress > facts.rules.progress_deadline:
+            after = duration_words(facts.rules.progress_deadline)
+            return self._fail(terms, f"no progress in {after}; {why}")
+        return False
+
+    def _pass(self, terms: WaveTerms, present: Sequence[str]) -> bool:
+        """All its clusters are well with it, or a person says that it goes on."""
+        memory, facts = self.memory, self.facts
+        if memory.promoted or all(self._changes_nothing(name) for name in present):
+            return self._leave(terms, told=memory.promoted)
+        if why := facts.gates(memory.wave) if terms.gates else "":
+            return self._wait(terms, why)
+        if not memory.well:
+            self._remember(well=facts.now)
+        left = self.memory.well + terms.soak - facts.now
+        if left > 0:
+            self.waits = (
+                f"to have been well for {duration_words(terms.soak)}: {duration_words(left)} left"
+            )
+            return False
+        if terms.manual:
+            self._remember(progress=facts.now)
+            self.waits = f"a person: {PROMOTE}"
+            return False
+        return self._leave(terms, told=True)
+
+    def _leave(self, terms: WaveTerms, *, told: bool) -> bool:
+        now = self.facts.now
+        if told:
+            by = "by a person" if self.memory.promoted else "well"
+            self._tell(
+                RolloutEvent.PROMOTED,
+                f"{short(self.memory.candidate)} leaves wave {self.memory.wave + 1}, "
+                f"{terms.name} ({by})",
+            )
+        self._remember(
+            wave=self.memory.wave + 1,
+            wave_began=now,
+            progress=now,
+            arrived=(),
+            well=0.0,
+            promoted=False,
+        )
+        return True
+
+    def _fail(self, terms: WaveTerms, why: str) -> bool:
+        memory = self.memory
+        reason = f"wave {memory.wave + 1}, {terms.name}: {why}"
+        self._remember(phase=RolloutPhase.FAILED, reason=reason, well=0.0)
+        self._tell(RolloutEvent.FAILED, f"{short(memory.candidate)} has failed in {reason}")
+        self.waits = why
+        if self.facts.rules.on_failure == "Return":
+            back = [n for n in terms.clusters if memory.commits.get(n) == memory.candidate]
+            self._remember(
+                commits={n: c for n, c in memory.commits.items() if n not in back}, arrived=()
+            )
+            if back:
+                self._tell(
+                    RolloutEvent.RETURNED,
+                    f"{first_few(back)} {'goes' if len(back) == 1 else 'go'} back to "
+                    f"{short(memory.stable)}",
+                )
+        return False
+
+    def _complete(self) -> bool:
+        done, changes = self.memory.candidate, self.facts.changes
+        every = [name for terms in self._waves(done) for name in terms.clusters]
+        if self.memory.began == self.facts.now and not any(
+            changes(done, name, self.memory.stable) for name in every
+        ):
+            # Nobody needs to know of a commit that changes no cluster.
+            self.events = [one for one in self.events if one[0] is not RolloutEvent.STARTED]
+        else:
+            self._tell(RolloutEvent.COMPLETED, f"{short(done)} is in every cluster")
+        self.memory = RolloutMemory(stable=done, waiting=self.memory.waiting)
+        self.waits = ""
+        return True
+
+
+def short(commit: str) -> str:
+    """A commit as people read it."""
+    return commit[:7]
+
+
+def view_of(advanced: Advanced, facts: Facts) -> RolloutView:
+    """A rollout as plans and reports show it."""
+    memory = advanced.memory
+    if not memory.candidate:
+        return RolloutView(memory.stable, waiting=memory.waiting, events=advanced.events)
+    waves = facts.waves(memory.candidate)
+    if memory.at_once:
+        every = tuple(name for terms in waves for name in terms.clusters)
+        waves = (WaveTerms("all at once", every, len(every)),)
+    return RolloutView(
+        memory.stable,
+        memory.candidate,
+        str(memory.phase),
+        memory.reason,
+        memory.began,
+        memory.wave_began,
+        tuple(
+            _wave_view(index, terms, memory, facts, advanced.waits)
+            for index, terms in enumerate(waves)
+        ),
+        memory.waiting,
+        advanced.events,
+        at_once=memory.at_once,
+    )
+
+
+def _wave_view(
+    index: int, terms: WaveTerms, memory: RolloutMemory, facts: Facts, waits: str
+) -> RolloutWave:
+    state = "done" if index < memory.wave else "current" if index == memory.wave else "coming"
+    least = terms.soak if state == "coming" else 0.0
+    if state == "current":
+        least = max(0.0, memory.well + terms.soak - facts.now) if memory.well else terms.soak
+    clusters = []
+    for name in terms.clusters:
+        commit = memory.commits.get(name, memory.stable)
+        step, why = ClusterStep.WAITS, facts.closed.get(name, "")
+        if name in facts.down:
+            step = ClusterStep.DOWN
+        elif commit == memory.candidate:
+            is_well = state == "done" or name in memory.arrived
+            step = ClusterStep.WELL if is_well else ClusterStep.BEGUN
+            if state == "current" and facts.changes(memory.candidate, name, memory.stable):
+                why = facts.wellness(name).why
+                step = ClusterStep.BEGUN if why else step
+        clusters.append(RolloutCluster(name, commit, step, why))
+    return RolloutWave(
+        terms.name,
+        state,
+        tuple(clusters),
+        terms.soak,
+        least,
+        waits if state == "current" else "",
+        terms.manual,
+        terms.gates,
+    )
