@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from hypothesis import strategies as st
 
-from reconciler.federation.model import ReplicaShare
+from reconciler.api.errors import Position
+from reconciler.federation.model import Cluster, ReplicaShare, Selector, Wave
 from reconciler.state.memory import ClusterMemory, Notified, Phase, WorkloadMemory
 
 # -- JSON values -----------------------------------------------------------------------------------
@@ -139,4 +140,35 @@ PAGE_WIDTHS = st.sampled_from([330, 760, 1080])
 PROVIDERS_AND_REGIONS = st.lists(
     st.tuples(st.sampled_from(["", "aws", "gcp"]), st.sampled_from(["", "eu", "us", "asia-1"])),
     max_size=60,
+)
+
+# -- rollouts --------------------------------------------------------------------------------------
+
+CLUSTER_NAMES = st.sampled_from(["asia", "aws", "edge", "gcp", "lab", "us"])
+REGIONS = st.sampled_from(["eu", "us", "far"])
+
+FLEETS = st.dictionaries(CLUSTER_NAMES, REGIONS).map(
+    lambda regions: tuple(
+        Cluster(name, Position("clusters.yaml", 1, 1), region=region)
+        for name, region in regions.items()
+    )
+)
+
+WAVES_OF_RULES = st.lists(
+    st.one_of(
+        st.builds(Wave, st.just("named"), st.lists(CLUSTER_NAMES, max_size=3).map(tuple)),
+        st.builds(
+            lambda region: Wave(
+                "selected", selector=Selector({"topology.kubernetes.io/region": region})
+            ),
+            REGIONS,
+        ),
+    ),
+    max_size=4,
+).map(tuple)
+
+CONCURRENCIES = st.one_of(
+    st.just((None, False)),
+    st.tuples(st.integers(1, 300), st.just(False)),
+    st.tuples(st.integers(1, 1000).map(lambda tenths: tenths / 1000), st.just(True)),
 )

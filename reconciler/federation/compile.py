@@ -37,6 +37,7 @@ from reconciler.federation.placements import (
     parse_placement,
     with_ignored,
 )
+from reconciler.federation.rollout_rules import check_rollout
 from reconciler.federation.rules import parse_federation
 from reconciler.federation.seats import check_seats
 from reconciler.federation.sensitive import with_hidden
@@ -108,6 +109,7 @@ def compile_documents(
         lint_selectors(document, faults)
     placements = [parse_placement(d, clusters, federation, faults) for d in parts.placements]
     _check_default_placement(chosen, clusters, faults)
+    check_rollout(chosen, federation.rollout, clusters, faults)
     check_seats(chosen, joined, parts.clusters, faults)
     namespaces = {
         d.body["metadata"]["name"]: d for d in parts.plain if d.body["kind"] == "Namespace"
@@ -362,6 +364,7 @@ def _workload(
         other_placements=tuple(overruled),
         additions=(spec.get("drift") or {}).get("additions"),
         ignore=ignored,
+        rollout=placement.rollout,
     )
     if placement.replicas.mode == "Divided":
         lint_counts(workload, placement.document, f"Placement {placement.name}", faults)

@@ -264,6 +264,11 @@ class Wave(Struct, frozen=True):
     gates: tuple[Gate, ...] = ()
     manual: bool = False
 
+    @property
+    def is_rest(self) -> bool:
+        """Whether it has the clusters that are in no other wave."""
+        return self.clusters is None and self.selector is None
+
 
 class RolloutRules(Struct, frozen=True):
     """How a commit reaches the fleet: ``waves`` in order, the last one for clusters in no other.

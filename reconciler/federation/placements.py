@@ -22,9 +22,11 @@ from reconciler.federation.model import (
     ReplicaRule,
     ReplicaShare,
     Spread,
+    StricterRollout,
     Workload,
 )
 from reconciler.federation.overrides import parse_placement_overrides
+from reconciler.federation.rollout_rules import check_stricter, parse_stricter
 from reconciler.federation.rules import parse_target
 from reconciler.federation.selectors import matches, parse_selector, selects
 from reconciler.manifests.document import Document
@@ -38,6 +40,7 @@ class Placement(Struct, frozen=True):
     target: PlacementTarget
     replicas: ReplicaRule
     overrides: tuple[Override, ...] = ()
+    rollout: StricterRollout | None = None
 
     @property
     def name(self) -> str:
@@ -72,6 +75,9 @@ def parse_placement(
     if "failover" in spec and not faults.unsure.of_any("Federation"):
         own = narrowed(spec["failover"], federation.failover)
         check_narrowed(document, own, federation.failover, faults)
+    rollout = parse_stricter(spec.get("rollout"))
+    if rollout is not None and not faults.unsure.of_any("Federation"):
+        check_stricter(document, rollout, federation, clusters, faults)
     check_ignored(document, ("spec", "ignore"), spec.get("ignore") or (), faults)
     affinity = spec.get("affinity") or {}
     target = replace(
@@ -92,6 +98,7 @@ def parse_placement(
         target,
         _replicas(document, target, clusters, faults),
         parse_placement_overrides(document, faults, clusters),
+        rollout,
     )
 
 

@@ -20,6 +20,7 @@ from reconciler.federation.model import (
     PruneRules,
     Toleration,
 )
+from reconciler.federation.rollout_rules import parse_rollout
 from reconciler.federation.selectors import parse_selector
 from reconciler.federation.sensitive import parse_sensitive
 from reconciler.git.source_rules import parse_source_rules
@@ -62,6 +63,7 @@ def parse_federation(
         drift=parse_drift(spec.get("drift") or {}),
         ignore=parse_ignore(document, spec.get("ignore") or (), faults),
         failover=failover,
+        rollout=parse_rollout(spec.get("rollout")),
         dns=spec.get("dns") or {},
         notifications=tuple(spec.get("notifications") or ()),
         sensitive=parse_sensitive(spec.get("sensitive") or ()),
