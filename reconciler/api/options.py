@@ -91,6 +91,14 @@ def _outage_problem(value: str) -> str:
     return f"{value!r} is none of " + ", ".join(f"{what}=NAME" for what in OUTAGES)
 
 
+COMPLETE = "complete"
+"""Of ``--rollout``: the end of the road."""
+
+
+def _rollout_problem(value: str) -> str:
+    return "" if value == COMPLETE else f"{value!r}: it can only be {COMPLETE}"
+
+
 def _folder_problem(file: Path) -> str:
     return "" if file.absolute().parent.is_dir() else f"{str(file)!r}: there is no such directory"
 
@@ -124,6 +132,17 @@ class RunOptions(Struct, frozen=True):
             RUN,
             "With --plan: show only what differs from the plan of this branch, tag or commit.",
             metavar="REF",
+            inherited=False,
+        ),
+    ] = None
+    rollout: Annotated[
+        str | None,
+        Option(
+            "--rollout",
+            RUN,
+            "With --plan: complete plans the whole fleet on the newest commit, not the next step.",
+            metavar="complete",
+            problem=_rollout_problem,
             inherited=False,
         ),
     ] = None

@@ -71,6 +71,7 @@ class MemberRun:
         self._fields: dict[str, Fields] = dict(self.work.fields)
         self._resources: dict[GroupVersionKind, RESTMapping] = dict(self.work.resources)
         self._gone: set[ObjectKey] = set()
+        self._done = (self._inventory.done, self._inventory.stable)
         self._redefined: dict[GroupKind, float] = {}
 
     # -- phases ----------------------------------------------------------------------------
@@ -174,8 +175,11 @@ class MemberRun:
 
     def finish(self) -> None:
         """Write the inventory as it is now. Raises LeaseLost; other trouble sets ``lost``."""
-        if self.lost or not (self.outcomes or self.work.stale):
+        arrives = self._arrives()
+        if self.lost or not (self.outcomes or self.work.stale or arrives):
             return
+        if arrives:
+            self._done = (self.work.own_commit, self.work.stable_commit)
         wanted = self._wanted()
         rows = {k: r for k, r in self._rows.items() if k in wanted and k not in self._gone}
         try:
@@ -277,7 +281,19 @@ class MemberRun:
             resources={k: r for k, r in known.items() if k.group_kind in used},
             new_fields=self._fields,
             commit=self.commit,
+            done=self._done[0],
+            stable=self._done[1],
         )
+
+    def _arrives(self) -> bool:
+        """Whether all that the cluster's own commit asks for is in place for the first time."""
+        inventory, own = self._inventory, self.work.own_commit
+        if not own or own == inventory.done or not (inventory.exists or self._rows):
+            return False
+        refused = any(change.action is Action.FAILED for change in self.work.plan.changes)
+        return not refused and len(self.outcomes) == sum(
+            1 for change in self.work.plan.changes if change.action not in NOT_WRITTEN
+        ) == sum(1 for outcome in self.outcomes if outcome.status == "done")
 
     def _wanted(self) -> set[ObjectKey]:
         """Everything that must stay in the inventory: what is wanted, live, or was not finished."""

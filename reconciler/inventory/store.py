@@ -66,6 +66,8 @@ class Inventory(Unshown, frozen=True, dict=True):
     ``rows`` has every owned or soon-to-be-owned object; ``ran`` the Jobs and Pods among them that
     have run, with a digest of what they did; ``resources`` is the discovery that past runs needed;
     ``damaged`` says what could not be read (records are then made anew).
+    ``commit`` is the one that was written last. Where commits reach the fleet in waves, ``done`` is
+    the one that was applied here without a failure, and ``stable`` that of the fleet at that time.
     ``owner`` is the repository that it belongs to, ``cluster`` the name that the federation has
     for this API server, ``cluster_uid`` the UID of its kube-system; empty: not recorded yet.
     """
@@ -77,6 +79,8 @@ class Inventory(Unshown, frozen=True, dict=True):
     group_kinds: frozenset[GroupKind] = frozenset()
     resources: Mapping[GroupVersionKind, RESTMapping] = field(default_factory=dict)
     commit: str = ""
+    done: str = ""
+    stable: str = ""
     owner: Owner | None = None
     cluster: str = ""
     cluster_uid: str = ""
@@ -158,6 +162,8 @@ def read_inventory(member: Member, federation: str, namespace: str) -> Inventory
         group_kinds=parse_group_kinds(annotations.get(GROUP_KINDS, "")),
         resources=_resources(meta),
         commit=str(meta.get("commit", "")),
+        done=str(meta.get("done", "")),
+        stable=str(meta.get("stable", "")),
         owner=_owner(meta),
         cluster=str(meta.get("cluster", "")),
         cluster_uid=str(meta.get("clusterUid", "")),
@@ -176,6 +182,8 @@ def write_inventory(
     resources: Mapping[GroupVersionKind, RESTMapping],
     new_fields: Mapping[str, Fields],
     commit: str,
+    done: str = "",
+    stable: str = "",
 ) -> Inventory:
     """Write what changed, the parent last, and return the inventory as it now is.
 
@@ -190,6 +198,8 @@ def write_inventory(
         group_kinds=frozenset(group_kinds),
         resources=dict(resources),
         commit=commit,
+        done=done,
+        stable=stable,
     )
     fields = {**inventory.fields, **new_fields}
     held = dict(inventory.secrets)
@@ -263,8 +273,10 @@ def _secret(inventory: Inventory, name: str, content: dict[str, bytes]) -> Objec
             NAMESPACES: ",".join(n for n in namespaces if n != inventory.namespace),
         }
         content["key"] = inventory.key
+        rollout = {"done": inventory.done, "stable": inventory.stable} if inventory.done else {}
         content["meta"] = orjson.dumps(
             {
+                **rollout,
                 "format": FORMAT,
                 "commit": inventory.commit,
                 "owner": to_builtins(inventory.owner),

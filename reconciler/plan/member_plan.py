@@ -72,12 +72,14 @@ class MemberWork(Unshown, frozen=True):
 
     ``rows``/``fields`` are the records of the objects that are as wanted; ``ran`` are Jobs and
     the like that have run. ``stale`` says whether some of that differs from what the inventory
-    holds. ``unlisted`` are unwanted objects that the inventory must not forget although no LIST
-    showed them. ``left`` are workloads whose replicas are left to an autoscaler that is not in Git,
-    ``foreign_objects`` those that are there and not ours. ``heard`` is what the API server warned
-    of. ``invalid`` are refusals of the manifests themselves, ``unservable`` those whose kind or
-    namespace is not there. ``check_again`` is asked right before what could not be checked is
-    written. By ``rules`` every deletion is decided on again when its object was written to since.
+    holds. ``own_commit`` is the one that the cluster is on, ``stable_commit`` that of the fleet,
+    where commits reach it in waves. ``unlisted`` are unwanted objects that the inventory must not
+    forget although no LIST showed them. ``left`` are workloads whose replicas are left to an
+    autoscaler that is not in Git, ``foreign_objects`` those that are there and not ours. ``heard``
+    is what the API server warned of. ``invalid`` are refusals of the manifests themselves,
+    ``unservable`` those whose kind or namespace is not there. ``check_again`` is asked right before
+    what could not be checked is written. By ``rules`` every deletion is decided on again when its
+    object was written to since.
     """
 
     member: Member
@@ -93,6 +95,8 @@ class MemberWork(Unshown, frozen=True):
     foreign_objects: Mapping[ObjectKey, Object] = field(default_factory=dict)
     ran: Mapping[ObjectKey, str] = field(default_factory=dict)
     stale: bool = False
+    own_commit: str = ""
+    stable_commit: str = ""
     warnings: tuple[str, ...] = ()
     heard: HeardWarnings = frozenset()
     violations: tuple[Violation, ...] = ()

@@ -74,11 +74,12 @@ class Facts(Struct, frozen=True):
     applied   the commit that runs without rollouts applied last; empty: none
     waves     of a candidate: its waves in order, with every cluster in one of them
     changes   whether a commit changes anything in a cluster, beside what another one asks for there
-    wellness  of clusters that are on the candidate
+    wellness  of a cluster that is on the candidate
     recorded  of clusters that could be looked at and have an inventory
     down      clusters that count as down: they neither block nor count
     closed    cluster -> why nothing may be written there now
-    gates     why the gates of a wave do not hold; empty: they do. Asked only where that decides.
+    gates     why the gates of a wave do not hold; empty: they do. Asked only where that decides
+    unserved  which kind of a candidate some cluster would not serve, in whatever wave; empty: none
     """
 
     newest: str
@@ -86,12 +87,13 @@ class Facts(Struct, frozen=True):
     rules: RolloutRules
     waves: Callable[[str], Sequence[WaveTerms]]
     changes: Callable[[str, str, str], bool]
-    wellness: Callable[[str], Wellness] = lambda _cluster: Wellness()
+    wellness: Callable[[str, str], Wellness] = lambda _cluster, _candidate: Wellness()
     applied: str = ""
     recorded: Mapping[str, Recorded] = field(default_factory=dict)
     down: Collection[str] = ()
     closed: Mapping[str, str] = field(default_factory=dict)
     gates: Callable[[int], str] = lambda _wave: ""
+    unserved: Callable[[str], str] = lambda _candidate: ""
 
 
 class Advanced(Struct, frozen=True):
@@ -243,6 +245,9 @@ class _Run:
         if memory.wave >= len(waves):
             return self._complete()
         terms = waves[memory.wave]
+        begins = memory.wave == 0 and memory.candidate not in memory.commits.values()
+        if begins and (why := facts.unserved(memory.candidate)):
+            return self._fail(terms, why)
         present = [name for name in terms.clusters if name not in facts.down]
         on = [
             name for name in present if memory.commits.get(name, memory.stable) == memory.candidate
@@ -265,7 +270,7 @@ class _Run:
         memory = self.memory
         if not self.facts.changes(memory.candidate, cluster, memory.stable):
             return Wellness()
-        return self.facts.wellness(cluster)
+        return self.facts.wellness(cluster, memory.candidate)
 
     def _begin_more(
         self, terms: WaveTerms, present: Sequence[str], on: Sequence[str], well: Sequence[str]
@@ -431,7 +436,7 @@ def _wave_view(
             is_well = state == "done" or name in memory.arrived
             step = ClusterStep.WELL if is_well else ClusterStep.BEGUN
             if state == "current" and facts.changes(memory.candidate, name, memory.stable):
-                why = facts.wellness(name).why
+                why = facts.wellness(name, memory.candidate).why
                 step = ClusterStep.BEGUN if why else step
         clusters.append(RolloutCluster(name, commit, step, why))
     return RolloutWave(

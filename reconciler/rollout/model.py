@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from enum import StrEnum
 
 from msgspec import Struct, field
+from msgspec.structs import replace
 
 
 class ClusterStep(StrEnum):
@@ -78,3 +79,15 @@ class RolloutView(Struct, frozen=True):
     events: tuple[tuple[RolloutEvent, str], ...] = ()
     complete: bool = False
     at_once: bool = False
+
+
+def with_planned(view: RolloutView, planned: Mapping[str, Mapping[str, int]]) -> RolloutView:
+    """The view with what the candidate changes: cluster -> action -> how many objects."""
+    waves = tuple(
+        replace(
+            wave,
+            clusters=tuple(replace(c, changes=planned.get(c.name, {})) for c in wave.clusters),
+        )
+        for wave in view.waves
+    )
+    return replace(view, waves=waves)

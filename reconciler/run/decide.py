@@ -16,7 +16,7 @@ from reconciler.cluster.client import Member
 from reconciler.cluster.discovery import GroupVersionKind
 from reconciler.cluster.responses import reading_answers
 from reconciler.dns.step import asks_for_records
-from reconciler.failover.availability import assess
+from reconciler.failover.availability import Availability, assess
 from reconciler.failover.clock import ahead_of, aligned, step_of, witnessed
 from reconciler.failover.cluster_health import Absence, ClusterHealth, duration_words
 from reconciler.failover.looks import Look, SeatLooks, look_of
@@ -97,7 +97,23 @@ class FleetOutlook(Unshown, frozen=True):
         return frozenset(one.cluster.name for one in self.seen if one.observation is not None)
 
 
-def decide_fleet(
+class LookedAt(Unshown, frozen=True):
+    """How the fleet is, before anything is decided.
+
+    probes      of every cluster that was asked; ``measured`` are the same before doubts
+    step        by how many seconds this machine's clock was set since the last run
+    taken       cluster -> the API server that it is taken for from now on
+    """
+
+    probes: tuple[Probe, ...]
+    measured: tuple[Probe, ...]
+    step: int
+    taken: Mapping[str, str]
+    availability: Availability
+    seen: Sequence[MemberState]
+
+
+def look_at_fleet(
     fleet: RunInputs,
     memory: FleetMemory,
     outages: Mapping[str, str],
@@ -105,30 +121,35 @@ def decide_fleet(
     now: float,
     progress: Progress,
     looks: SeatLooks | None = None,
-) -> FleetOutlook:
-    """Ask the clusters how they are and what they run, and share everything out. Writes nothing.
+    wholly: Collection[str] = (),
+) -> LookedAt:
+    """Ask the clusters how they are and what they run. Writes nothing.
 
     ``outages``: cluster -> the outage to imagine. ``now`` is Unix time in seconds. ``looks``: how
-    the clusters look from the seats, None where the federation has none.
+    the clusters look from the seats, None where the federation has none. ``wholly``: clusters that
+    are looked at as those that this run plans.
     """
     state = fleet.state
-    probes = _probe(connect, state, outages, progress)
-    heard = probes
-    step = step_of(memory, ahead_of(heard)) if memory.ahead else 0
+    measured = probes = _probe(connect, state, outages, progress)
+    step = step_of(memory, ahead_of(measured)) if memory.ahead else 0
     memory = aligned(memory, step)
-    probes, returned = _identified(fleet, memory, probes, connect)
+    probes, taken = _identified(fleet, memory, probes, connect)
     availability = assess(state, memory, probes, outages, now, looks)
-    # Replicas are shared out over all clusters, what is spread stands in for others, and names
-    # answer for all of them.
-    everywhere = bool(shared_workloads(state) or spread_workloads(state)) or asks_for_records(state)
+    # Replicas are shared out over all clusters, what is spread stands in for others, names answer
+    # for all of them, and so do the waves of a rollout.
+    everywhere = (
+        bool(shared_workloads(state) or spread_workloads(state))
+        or asks_for_records(state)
+        or state.federation.rollout is not None
+    )
     looked_at = [c for c in state.clusters if everywhere or c.name in fleet.in_scope]
     others = {c.name for c in looked_at} - fleet.in_scope
-    seen, live, foreign_objects = _look(
+    seen = _look(
         fleet,
         looked_at,
         availability.left_alone,
         # Whether a returning cluster is well is told by all that it runs.
-        others - availability.returning,
+        others - availability.returning - set(wholly),
         connect,
         progress,
     )
@@ -136,6 +157,21 @@ def decide_fleet(
         # How another cluster is says nothing of this one, which may be down or not.
         probes = tuple(_unknown(p, mistaken.get(p.cluster, "")) for p in probes)
         availability = assess(state, memory, probes, outages, now, looks)
+    return LookedAt(probes, measured, step, taken, availability, seen)
+
+
+def decide_fleet(
+    fleet: RunInputs,
+    memory: FleetMemory,
+    outages: Mapping[str, str],
+    connect: Connect,
+    now: float,
+    looked: LookedAt,
+) -> FleetOutlook:
+    """Share everything out, by how the fleet looked. Of the members, only those are asked that may
+    have what is not ours."""
+    state, availability, seen = fleet.state, looked.availability, looked.seen
+    live, foreign_objects = live_workloads(state, fleet.usual, seen)
     # Of a cluster whose workloads could not be listed nobody knows what it runs.
     moving = {
         GroupVersionKind.of(w.template)
@@ -146,7 +182,7 @@ def decide_fleet(
         state, availability, fleet.usual, live, answered, now, foreign_objects
     )
     servers, moved = _servers(fleet, seen)
-    servers |= returned
+    servers |= looked.taken
     known = {cluster.name for cluster in state.clusters}
     left = clusters_that_left(
         memory.servers, known, state.federation.name, state.federation.namespace
@@ -174,11 +210,11 @@ def decide_fleet(
         ),
         memory=witnessed(
             replace(_with_ran(placing.memory, fleet, seen), servers=servers),
-            lambda: ahead_of(heard),
+            lambda: ahead_of(looked.measured),
         ),
         servers=servers,
         warnings=(
-            *_clock_was_set(step),
+            *_clock_was_set(looked.step),
             *availability.warnings,
             *moved,
             *left,
@@ -186,7 +222,7 @@ def decide_fleet(
             *remarks(state, placing.assignments),
             *separations(state, fleet.usual),
         ),
-        look=look_of(probes, now, outages),
+        look=look_of(looked.probes, now, outages),
     )
 
 
@@ -232,7 +268,8 @@ def follow_decision(
     everywhere = names and asks_for_records(fleet.state)
     looked_at = [c for c in fleet.state.clusters if everywhere or c.name in fleet.in_scope]
     others = {c.name for c in looked_at} - fleet.in_scope
-    seen, live, _ = _look(fleet, looked_at, decision.left_alone, others, connect, progress)
+    seen = _look(fleet, looked_at, decision.left_alone, others, connect, progress)
+    live, _ = live_workloads(fleet.state, fleet.usual, seen)
     servers, moved = _servers(fleet, seen)
     decision = _with_what_stays(fleet, decision, seen, connect)
     return FleetOutlook(decision, seen, live, servers=servers, warnings=tuple(moved))
@@ -295,9 +332,9 @@ def _look(
     partly: Collection[str],
     connect: Connect,
     progress: Progress,
-) -> tuple[list[MemberState], Live, frozenset[tuple[ObjectKey, str]]]:
+) -> list[MemberState]:
     progress.phase("observe", len(clusters))
-    seen = observe_all(
+    return observe_all(
         connect,
         clusters,
         fleet.state,
@@ -308,8 +345,6 @@ def _look(
         fleet.servers,
         lambda: progress.advance("observe"),
     )
-    live, foreign_objects = live_workloads(fleet.state, fleet.usual, seen)
-    return seen, live, foreign_objects
 
 
 def _probe(

@@ -6,7 +6,8 @@ Every step's own work is in its package; here is only the order, and what runs s
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
@@ -26,7 +27,7 @@ from reconciler.api.errors import (
     WordedViolation,
 )
 from reconciler.api.objects import ObjectKey, Unshown
-from reconciler.api.options import RunOptions, usual_seconds
+from reconciler.api.options import COMPLETE, RunOptions, usual_seconds
 from reconciler.cluster.connect import Connections, Connector
 from reconciler.cluster.discovery import GroupVersionKind
 from reconciler.cluster.parallel import in_parallel
@@ -53,6 +54,7 @@ from reconciler.plan.guards import deletions_of
 from reconciler.plan.live_state import CONCURRENT_MEMBERS, MemberState, words_of
 from reconciler.plan.member_plan import MemberWork, PlanSettings, failover_part, plan_member
 from reconciler.plan.model import (
+    NOT_WRITTEN,
     Action,
     Change,
     ClusterPlan,
@@ -72,14 +74,23 @@ from reconciler.plan.replicas import (
     workload_rows,
 )
 from reconciler.render.render import Rendering
-from reconciler.run.decide import Connect, FleetOutlook, RunInputs, decide_fleet, follow_decision
+from reconciler.rollout.model import RolloutView, with_planned
+from reconciler.run.decide import (
+    Connect,
+    FleetOutlook,
+    LookedAt,
+    RunInputs,
+    decide_fleet,
+    follow_decision,
+    look_at_fleet,
+)
 from reconciler.run.progress import NoProgress, Progress
 from reconciler.run.repository import Repository, render_repository
 from reconciler.run.repository import read_current as read
 from reconciler.scheduler.model import Assignment
 from reconciler.scheduler.remarks import Unplaced, why_unplaced
 from reconciler.scheduler.schedule import schedule
-from reconciler.shard.decision import commit_of, decode_decision, encode_decision
+from reconciler.shard.decision import commit_of, decode_decision, encode_decision, told_rollout
 from reconciler.shard.round import WAIT_SECONDS, Round
 from reconciler.shard.split import shard_of
 from reconciler.state.kept_commit import keep_begun
@@ -100,6 +111,7 @@ if TYPE_CHECKING:
     from reconciler.dns.plan import DnsPlan
     from reconciler.failover.looks import SeatLooks
     from reconciler.run.at_seats import AtSeats
+    from reconciler.run.rollout import Rollout
 from reconciler.api.errors import NoSuchFolder, SourceError
 from reconciler.plan.compare_base import against_base
 from reconciler.plan.model import AgainstBase
@@ -114,6 +126,7 @@ class Prepared(Struct, frozen=True):
     ``connect`` makes members of any cluster of ``state``, ``identified`` those that are the API
     server that they were. ``round`` is there where several
     pods share the run. ``blocked`` is why nothing at all may be written: no majority of the seats.
+    ``moves_on``: clusters get another commit than before, where those come in waves.
     """
 
     plan: Plan
@@ -128,6 +141,7 @@ class Prepared(Struct, frozen=True):
     records: DnsPlan | None = None
     round: Round | None = None
     blocked: NoMajority | None = None
+    moves_on: bool = False
 
     @property
     def state(self) -> DesiredState:
@@ -155,38 +169,59 @@ def make_plan(
     state, now = repository.state, options.clock()
     _check_names(state, options.clusters)
     outages = simulated_outages(state, options.simulate_outages)
-    usual = schedule(state)
     claimant = repository.claimant(take_over=options.take_over, clusters=options.clusters)
     run_memory = load_run_memory(options, connector, state.federation, claimant, start.store)
     servers = run_memory.known_servers if not options.sandbox else Servers()
-    fleet = RunInputs(
-        state,
-        usual,
-        render_repository(state, usual),
-        _clusters_in_scope(options, state),
+    rollout = _rollout(repository, options, run_memory.memory, published, now)
+    fleet = _inputs(
+        rollout.state if rollout else state,
+        options,
         claimant,
         repository.commit(),
         servers,
+        rollout.left_alone if rollout else (),
     )
     connect = Connections(connector).member
     begun = run_memory.memory.begun
     distrust = check_trust(repository.source, LastApplied.of(run_memory.memory.commit), begun)
     without_git = git_silence(repository.source, run_memory.memory, now)
     names = False
+    view: RolloutView | None = None
     if published:
         # A repeated pod 0 writes the names that its forerunner may have left unwritten.
         names = bool(lock and lock.round and lock.round.shard.decides)
-        decision = decode_decision(published, usual)
+        decision = decode_decision(published, fleet.usual)
         decided = follow_decision(fleet, decision, connect, progress, names=names)
     else:
-        decided = decide_fleet(
-            fleet, run_memory.memory, outages, connect, now, progress, start.looks
+        looked = look_at_fleet(
+            fleet,
+            run_memory.memory,
+            outages,
+            connect,
+            now,
+            progress,
+            start.looks,
+            rollout.to_judge if rollout else (),
         )
+        if rollout:
+            view = rollout.advance(looked)
+            if options.rollout == COMPLETE:
+                view = replace(view, complete=True)
+            planned_state = state if view.complete else rollout.state
+            left_alone = () if view.complete else rollout.left_alone
+            fleet = _inputs(planned_state, options, claimant, fleet.commit, servers, left_alone)
+        decided = decide_fleet(fleet, run_memory.memory, outages, connect, now, looked)
         if start.seats:
             start.seats.note_look(decided.look)
+    state, usual = fleet.state, fleet.usual
     memory = decided.memory or run_memory.memory
+    moved_on = bool(rollout and rollout.moves_on)
     if not published:
-        memory = replace(memory, silent_since=without_git.since if without_git else 0.0)
+        memory = replace(
+            memory,
+            rollout=rollout.memory if rollout else None,
+            silent_since=without_git.since if without_git else 0.0,
+        )
     run_memory = replace(run_memory, memory=memory, servers=decided.servers)
     untold: list[str] = []
     if lock and lock.round and not published:
@@ -198,7 +233,7 @@ def make_plan(
             fleet.commit,
             seat=connector.seat,
         )
-        run_memory = _announce(lock.round, fleet, decided, run_memory)
+        run_memory = _announce(lock.round, fleet, decided, run_memory, moves_on=moved_on)
     rendering = fleet.rendering
     if decided.decision.assignments != usual:
         try:
@@ -227,6 +262,10 @@ def make_plan(
         )
     absent = why_unplaced(state, decided.decision.assignments)
     planned = _plan_all(fleet, decided, rendering, absent, options, now, progress)
+    if rollout:
+        planned = rollout.with_own_commits(planned)
+    if rollout and view and view.candidate and options.plan_only and not view.complete:
+        view = _road(view, rollout, fleet, looked, outages, connect, options, now)
     unreachable = [w for w in planned if isinstance(w, ClusterPlan)]
     usually = _placed(fleet.rendering)
     found = [
@@ -260,13 +299,14 @@ def make_plan(
             *sorted(set(connector.remarks)),
             *decided.warnings,
             *absent.warnings(),
+            *(rollout.warnings if rollout else ()),
         ],
         moves=decided.decision.moves,
         health=decided.health,
         simulated_outages=options.simulate_outages,
     )
     moving = _moving(usual, decided.decision.assignments)
-    plan = replace(with_records(plan, records), without_git=without_git)
+    plan = replace(with_records(plan, records), without_git=without_git, rollout=view)
     if plan.violations:
         despite = _despite_guards(works, moving, withdrawals(records))
         plan = replace(plan, despite_guards=tuple(despite))
@@ -276,14 +316,76 @@ def make_plan(
         placed,
         moving,
         run_memory,
-        repository,
+        replace(repository, state=state),
         connector,
         connect,
         identified(connect, claimant, servers),
         records,
         lock.round if lock else None,
         start.blocked,
+        moved_on,
     )
+
+
+def _rollout(
+    repository: Repository, options: RunOptions, memory: FleetMemory, published: bytes, now: float
+) -> Rollout | None:
+    """None where all clusters get the newest commit, and start-up pays for nothing else."""
+    if repository.state.federation.rollout is None:
+        return None
+    from reconciler.run.rollout import FleetCommits, Rollout
+
+    told = told_rollout(published) if published else memory.rollout
+    return Rollout(FleetCommits(repository, options), told, memory.commit, now)
+
+
+def _inputs(
+    state: DesiredState,
+    options: RunOptions,
+    claimant: Claimant,
+    commit: str,
+    servers: Servers,
+    left_alone: Collection[str] = (),
+) -> RunInputs:
+    usual = schedule(state)
+    return RunInputs(
+        state,
+        usual,
+        render_repository(state, usual),
+        _clusters_in_scope(options, state).difference(left_alone),
+        claimant,
+        commit,
+        servers,
+    )
+
+
+def _road(
+    view: RolloutView,
+    rollout: Rollout,
+    fleet: RunInputs,
+    looked: LookedAt,
+    outages: Mapping[str, str],
+    connect: Connect,
+    options: RunOptions,
+    now: float,
+) -> RolloutView:
+    """With what the candidate would change in each cluster that is yet to get it."""
+    state = rollout.commits.state(view.candidate)
+    if state is None:
+        return view
+    whole = _inputs(state, options, fleet.claimant, fleet.commit, fleet.servers)
+    # Only where it goes matters; what is to be remembered is what this run does.
+    decided = decide_fleet(whole, FleetMemory(), outages, connect, now, looked)
+    assignments = decided.decision.assignments
+    rendering = render_repository(state, assignments)
+    absent = why_unplaced(state, assignments)
+    planned = _plan_all(whole, decided, rendering, absent, options, now, NoProgress())
+    plans = [one.plan if isinstance(one, MemberWork) else one for one in planned]
+    counts = {
+        one.name: dict(Counter(str(c.action) for c in one.changes if c.action not in NOT_WRITTEN))
+        for one in plans
+    }
+    return with_planned(view, counts)
 
 
 def git_silence(source: ReadSource, memory: FleetMemory, now: float) -> WithoutGit | None:
@@ -349,12 +451,19 @@ def _plan_all(
 
 
 def _announce(
-    shared: Round, fleet: RunInputs, decided: FleetOutlook, run_memory: RunMemory
+    shared: Round,
+    fleet: RunInputs,
+    decided: FleetOutlook,
+    run_memory: RunMemory,
+    *,
+    moves_on: bool,
 ) -> RunMemory:
     """Remember what was decided, and only then let the other pods act upon it."""
     errors, run_memory = remember(run_memory)
-    _stop_what_is_not_remembered(errors, bool(decided.decision.moves or decided.decision.down))
-    shared.publish(encode_decision(decided.decision, fleet.usual))
+    acts = bool(decided.decision.moves or decided.decision.down or moves_on)
+    _stop_what_is_not_remembered(errors, acts)
+    decision = replace(decided.decision, rollout=run_memory.memory.rollout)
+    shared.publish(encode_decision(decision, fleet.usual))
     return replace(run_memory, warnings=(*run_memory.warnings, *map(str, errors)))
 
 
@@ -492,7 +601,8 @@ def apply_plan(
     failover_writes = prepared.records and any(
         write.failover_part for write in prepared.records.writes
     )
-    _stop_what_is_not_remembered(errors, bool(plan.moves or prepared.moving or failover_writes))
+    acts = bool(plan.moves or prepared.moving or failover_writes or prepared.moves_on)
+    _stop_what_is_not_remembered(errors, acts)
     violations = (*plan.violations, *_guards_of_others(prepared))
     if violations:
         done, undone = _apply_failover_part(prepared, stopped) if unattended else ([], [])
@@ -582,8 +692,8 @@ def _stop_what_is_not_remembered(errors: Sequence[RunError], acts: bool) -> None
     remember: the next one would begin the same grace period anew, and take it back."""
     if errors and acts:
         raise ReconcileError(
-            f"{'; '.join(map(str, errors))}; this run would move workloads or DNS names by it, so "
-            "nothing was written",
+            f"{'; '.join(map(str, errors))}; this run would move workloads, DNS names or a rollout "
+            "by it, so nothing was written",
             hint="make the memory writable, or keep it elsewhere, with --state",
             subject="; ".join(one.subject for one in errors),
         )

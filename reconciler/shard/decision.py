@@ -7,15 +7,16 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import orjson
-from msgspec import Struct, ValidationError, convert, field
+from msgspec import Struct, ValidationError, convert, field, to_builtins
 from msgspec.structs import replace
 
 from reconciler.api.errors import ReconcileError
 from reconciler.api.objects import ObjectKey
 from reconciler.failover.cluster_health import Absence
 from reconciler.scheduler.model import Assignment
+from reconciler.state.memory import RolloutMemory
 
-VERSION = 3
+VERSION = 4
 MAX_INFLATED = 64 * 1024 * 1024
 
 
@@ -30,6 +31,7 @@ class FleetDecision(Struct, frozen=True):
     doubtful     clusters whose word is not taken for it that something serves there
     tainted      cluster -> taint -> for how many seconds it has been there
     down         cluster -> why its DNS records are withdrawn
+    rollout      which cluster is on which commit, where those come in waves
     """
 
     commit: str
@@ -40,6 +42,7 @@ class FleetDecision(Struct, frozen=True):
     doubtful: frozenset[str] = frozenset()
     tainted: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     down: Mapping[str, str] = field(default_factory=dict)
+    rollout: RolloutMemory | None = None
 
 
 def encode_decision(decision: FleetDecision, usual: Sequence[Assignment]) -> bytes:
@@ -49,7 +52,13 @@ def encode_decision(decision: FleetDecision, usual: Sequence[Assignment]) -> byt
         "version": VERSION,
         "commit": decision.commit,
         "assignments": [
-            [list(a.workload), dict(a.replicas), a.shortfall, sorted(a.leaving)]
+            [
+                list(a.workload),
+                dict(a.replicas),
+                a.shortfall,
+                sorted(a.leaving),
+                sorted(a.as_stable),
+            ]
             for a in decision.assignments
             if _compared(a) != _compared(same[a.workload])
         ],
@@ -59,21 +68,31 @@ def encode_decision(decision: FleetDecision, usual: Sequence[Assignment]) -> byt
         "doubtful": sorted(decision.doubtful),
         "down": dict(decision.down),
         "tainted": {name: dict(ages) for name, ages in decision.tainted.items()},
+        "rollout": to_builtins(decision.rollout),
     }
     return zlib.compress(orjson.dumps(document, option=orjson.OPT_SORT_KEYS))
 
 
 class _Written(Struct, frozen=True, rename="camel"):
-    """The document, decoded; of each assignment: workload, replicas, shortfall, leaving."""
+    """The document, decoded; of each assignment: workload, replicas, shortfall, leaving,
+    as_stable."""
 
     commit: str
-    assignments: tuple[tuple[ObjectKey, dict[str, int | None], int, frozenset[str]], ...]
+    assignments: tuple[
+        tuple[ObjectKey, dict[str, int | None], int, frozenset[str], frozenset[str]], ...
+    ]
     left_alone: dict[str, tuple[str, bool]]
     lost: frozenset[str]
     moves: tuple[str, ...]
     doubtful: frozenset[str]
     tainted: dict[str, dict[str, float]]
     down: dict[str, str]
+    rollout: RolloutMemory | None
+
+
+def told_rollout(data: bytes) -> RolloutMemory | None:
+    """Which cluster is on which commit. Raises ReconcileError for what no pod writes."""
+    return _written(data).rollout
 
 
 def commit_of(data: bytes) -> str:
@@ -99,10 +118,11 @@ def decode_decision(data: bytes, usual: Sequence[Assignment]) -> FleetDecision:
         written.doubtful,
         written.tainted,
         written.down,
+        written.rollout,
     )
 
 
-_TOLD = ("replicas", "shortfall", "leaving")
+_TOLD = ("replicas", "shortfall", "leaving", "as_stable")
 
 
 def _compared(assignment: Assignment) -> tuple[Any, ...]:

@@ -1,0 +1,317 @@
+"""Which cluster gets which commit in this run: Git, memory and members -> ``rollout.advance``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+
+from msgspec.structs import replace
+
+from reconciler.api.errors import BadInput, ClusterError, Position, SourceError, UsageError
+from reconciler.api.kinds import REPLICATED
+from reconciler.api.objects import Object, ObjectKey, first_few
+from reconciler.api.options import RunOptions
+from reconciler.cluster.discovery import GroupVersionKind
+from reconciler.cluster.kstatus import Status, object_status
+from reconciler.cluster.responses import reading_answers
+from reconciler.federation.model import DesiredState, RolloutRules
+from reconciler.inventory.observe import observe
+from reconciler.plan.live_state import MemberState
+from reconciler.plan.member_plan import MemberWork
+from reconciler.plan.model import ClusterPlan
+from reconciler.plan.requests import crds_in
+from reconciler.render.render import DesiredObject, render
+from reconciler.rollout.advance import (
+    Facts,
+    Recorded,
+    WaveTerms,
+    Wellness,
+    advance,
+    short,
+    view_of,
+)
+from reconciler.rollout.model import RolloutView
+from reconciler.rollout.waves import gates_of, is_manual, limit, soak_of, waves_of
+from reconciler.run.decide import LookedAt
+from reconciler.run.repository import Repository, read_repository
+from reconciler.scheduler.capacity import replicas_due
+from reconciler.scheduler.commits import version_in, with_commits
+from reconciler.scheduler.model import Assignment
+from reconciler.scheduler.retain import is_current
+from reconciler.scheduler.schedule import schedule
+from reconciler.state.memory import RolloutMemory
+
+UNCOMMITTED = "uncommitted"
+"""Stands for the commit of a work tree with changes that are in none."""
+
+Objects = Mapping[ObjectKey, DesiredObject]
+_NOWHERE = Position("", 1, 1)
+
+
+class FleetCommits:
+    """The commits that clusters are on, each read from Git when it is first needed.
+
+    ``unreadable``: commit -> why nobody can tell what it says.
+    """
+
+    def __init__(self, repository: Repository, options: RunOptions) -> None:
+        self.newest = repository.commit() or UNCOMMITTED
+        if self.newest == UNCOMMITTED and not options.plan_only:
+            raise UsageError(
+                f"{repository.source.where.name} has changes that are in no commit, and "
+                "spec.rollout brings commits to clusters",
+                hint="commit them; to see what they would change: reconcile --plan",
+            )
+        self._options = options
+        self._states: dict[str, DesiredState] = {self.newest: repository.state}
+        self._objects: dict[str, Mapping[str, Objects]] = {}
+        self.unreadable: dict[str, str] = {}
+
+    @property
+    def rules(self) -> RolloutRules:
+        rules = self._states[self.newest].federation.rollout
+        return rules if rules is not None else RolloutRules(())
+
+    def state(self, commit: str) -> DesiredState | None:
+        """What a commit asks for, by the newest one's rules and clusters; None: unreadable."""
+        if commit not in self._states and commit not in self.unreadable:
+            try:
+                found = read_repository(replace(self._options, ref=commit)).state
+            except (SourceError, BadInput) as error:
+                self.unreadable[commit] = str(error)
+            else:
+                newest = self._states[self.newest]
+                self._states[commit] = replace(
+                    found,
+                    federation=newest.federation,
+                    clusters=newest.clusters,
+                    witnesses=newest.witnesses,
+                )
+        return self._states.get(commit)
+
+    def fleet_state(self, memory: RolloutMemory) -> DesiredState:
+        """What all clusters should run, each by its own commit."""
+        newest = self._states[self.newest]
+        of_cluster = {c.name: memory.commits.get(c.name, memory.stable) for c in newest.clusters}
+        return self.state_of(memory.stable, of_cluster, memory.candidate)
+
+    def state_of(
+        self, stable: str, of_cluster: Mapping[str, str], candidate: str = ""
+    ) -> DesiredState:
+        """The same of given commits; the newest one's where none of them can be read."""
+        newest = self._states[self.newest]
+        used = {stable, *of_cluster.values()}
+        order = [stable, *sorted(used - {stable, candidate}), candidate]
+        states = {c: state for c in order if c in used and (state := self.state(c)) is not None}
+        if not states or set(states) == {self.newest}:
+            return newest
+        last = next(reversed(states))
+        # What an unreadable commit's clusters run is not written to (see ``left_alone``).
+        known = {name: c if c in states else last for name, c in of_cluster.items()}
+        return with_commits(newest, stable if stable in states else last, known, states)
+
+    def left_alone(self, memory: RolloutMemory) -> dict[str, str]:
+        """Clusters whose commit cannot be read, with the reason: they stay as they are."""
+        newest = self._states[self.newest]
+        found = {}
+        for cluster in newest.clusters:
+            commit = memory.commits.get(cluster.name, memory.stable)
+            if commit in self.unreadable:
+                found[cluster.name] = f"commit {short(commit)}: {self.unreadable[commit]}"
+        return found
+
+    def objects(self, commit: str, cluster: str) -> Objects:
+        """What a cluster has of a commit if all is well."""
+        if commit not in self._objects:
+            state = self.state(commit)
+            rendering = render(state, schedule(state)).objects if state is not None else {}
+            self._objects[commit] = {
+                name: {one.key: one for one in found} for name, found in rendering.items()
+            }
+        return self._objects[commit].get(cluster, {})
+
+    def changed(self, commit: str, cluster: str, other: str) -> frozenset[ObjectKey]:
+        """What two commits ask for differently in a cluster; all, where one cannot be read."""
+        here, there = self.objects(commit, cluster), self.objects(other, cluster)
+        return frozenset(
+            key
+            for key in here.keys() | there.keys()
+            if _compared(here.get(key)) != _compared(there.get(key))
+        )
+
+    def waves(self, commit: str, stable: str) -> tuple[WaveTerms, ...]:
+        """The waves of a candidate, as strict as the Placements of what it changes."""
+        newest = self._states[self.newest]
+        state = (self.state(commit) if commit else None) or newest
+        stricter = {w.key: w.rollout for w in state.workloads if w.rollout is not None}
+        found = []
+        for wave, names in waves_of(self.rules, newest.clusters):
+            changed = (
+                {key for name in names for key in self.changed(commit, name, stable)}
+                if stricter and commit
+                else set()
+            )
+            also = [rule for key, rule in sorted(stricter.items()) if key in changed]
+            found.append(
+                WaveTerms(
+                    wave.name,
+                    names,
+                    limit(wave, len(names), also),
+                    soak_of(wave, also),
+                    is_manual(wave, also),
+                    tuple(gate.name for gate in gates_of(wave, also)),
+                )
+            )
+        return tuple(found)
+
+
+def _compared(desired: DesiredObject | None) -> DesiredObject | None:
+    """Without what does not matter to a cluster: where in Git it stands."""
+    return None if desired is None else replace(desired, position=_NOWHERE)
+
+
+class Rollout:
+    """A rollout in one run: what was remembered, and how far it goes now."""
+
+    def __init__(
+        self, commits: FleetCommits, remembered: RolloutMemory | None, applied: str, now: float
+    ) -> None:
+        self.commits, self._now = commits, now
+        self._remembered, self._applied = remembered, applied
+        self.memory = remembered or RolloutMemory(stable=applied or commits.newest)
+        self.state = commits.fleet_state(self.memory)
+
+    @property
+    def to_judge(self) -> frozenset[str]:
+        """The clusters of which it must be known whether they are well."""
+        memory = self.memory
+        return frozenset(n for n, c in memory.commits.items() if c == memory.candidate)
+
+    def advance(self, looked: LookedAt) -> RolloutView:
+        """Go as far as the rules allow; ``memory`` and ``state`` are then those of this run."""
+        seen = {one.cluster.name: one for one in looked.seen}
+        facts = self._facts(seen, looked)
+        advanced = advance(self._remembered, facts)
+        self.memory = advanced.memory
+        self.state = self.commits.fleet_state(self.memory)
+        return view_of(advanced, facts)
+
+    @property
+    def moves_on(self) -> bool:
+        """Whether clusters are to get another commit than before."""
+        before = self._remembered
+        after = (self.memory.stable, self.memory.commits)
+        return before is None or (before.stable, before.commits) != after
+
+    @property
+    def left_alone(self) -> frozenset[str]:
+        """Clusters whose commit cannot be read: they stay as they are."""
+        return frozenset(self.commits.left_alone(self.memory))
+
+    @property
+    def warnings(self) -> list[str]:
+        """What people should know of commits that cannot be read."""
+        return [
+            f"{name} stays as it is, as its commit cannot be read ({why})"
+            for name, why in sorted(self.commits.left_alone(self.memory).items())
+        ]
+
+    def with_own_commits(
+        self, planned: Sequence[MemberWork | ClusterPlan]
+    ) -> list[MemberWork | ClusterPlan]:
+        """Each member's work with the commit that is its own, to be recorded there."""
+        memory = self.memory
+        return [
+            replace(
+                one,
+                own_commit=memory.commits.get(one.cluster.name, memory.stable),
+                stable_commit=memory.stable,
+            )
+            if isinstance(one, MemberWork)
+            else one
+            for one in planned
+        ]
+
+    def _facts(self, seen: Mapping[str, MemberState], looked: LookedAt) -> Facts:
+        before, commits = self.memory, self.commits
+        inventories = {n: o.observation.inventory for n, o in seen.items() if o.observation}
+        stable = before.stable
+        return Facts(
+            newest=commits.newest,
+            now=self._now,
+            rules=commits.rules,
+            waves=lambda candidate: commits.waves(candidate, stable),
+            changes=lambda commit, cluster, other: bool(commits.changed(commit, cluster, other)),
+            wellness=lambda cluster, candidate: self._wellness(
+                seen.get(cluster), cluster, candidate
+            ),
+            applied=self._applied,
+            recorded={
+                name: Recorded(one.done or one.commit, one.stable)
+                for name, one in inventories.items()
+                if one.exists
+            },
+            down=frozenset(looked.availability.unavailable),
+            unserved=lambda candidate: self._unserved(candidate, seen),
+        )
+
+    @cached_property
+    def _usual(self) -> Mapping[ObjectKey, Assignment]:
+        return {a.workload: a for a in schedule(self.state)}
+
+    def _wellness(self, one: MemberState | None, cluster: str, candidate: str) -> Wellness:
+        """By what was seen before this run wrote anything."""
+        if one is None or one.observation is None:
+            return Wellness(f"it cannot be looked at: {one.absence if one else 'unknown'}")
+        if one.observation.inventory.done != candidate:
+            return Wellness(f"{short(candidate)} is not applied there yet")
+        unwell = []
+        workloads = {w.key: w for w in self.state.workloads}
+        for key in sorted(self.commits.changed(candidate, cluster, self.memory.stable)):
+            assignment = self._usual.get(key)
+            if assignment is None or cluster not in assignment.replicas:
+                continue
+            _, live = one.observation.members.get(_known(one, key), (None, None))
+            due = 0
+            if key.kind in REPLICATED:
+                workload = version_in(self.state, workloads[key], assignment, cluster)
+                due = replicas_due(workload, assignment.replicas[cluster], live)
+            if object_status(live).status is Status.FAILED:
+                return Wellness(f"{key}: {is_current(live)}", failed=True)
+            if why := is_current(live, due):
+                unwell.append(f"{key}: {why}")
+        return Wellness(first_few(unwell, 3)) if unwell else Wellness()
+
+    def _unserved(self, candidate: str, seen: Mapping[str, MemberState]) -> str:
+        """Which kind of the candidate some cluster would not know, with or without the candidate's
+        own CustomResourceDefinitions; empty: none."""
+        for name, one in sorted(seen.items()):
+            if one.member is None or one.observation is None:
+                continue
+            objects, found = self.commits.objects(candidate, name), one.observation
+            bodies: list[Object] = [desired.body for desired in objects.values()]
+            changed = self.commits.changed(candidate, name, self.memory.stable)
+            wanted = {
+                GroupVersionKind.of(objects[key].body) for key in changed & objects.keys()
+            } - crds_in(bodies).keys()
+            unknown = wanted - {*found.live, *found.unserved, *found.failed}
+            try:
+                with reading_answers(name):
+                    lacking = wanted & found.unserved
+                    if unknown:
+                        asked = observe(one.member, found.inventory, unknown, whole=False)
+                        lacking |= unknown & asked.unserved
+            except ClusterError:
+                continue
+            finally:
+                one.member.rest()
+            if lacking:
+                kind = min(lacking)
+                return f"{name} does not serve {kind.kind} in {kind.api_version}"
+        return ""
+
+
+def _known(one: MemberState, key: ObjectKey) -> ObjectKey:
+    """The key by which the cluster knows it: only a member tells whether a kind is namespaced."""
+    members = one.observation.members if one.observation else {}
+    return key if key in members else key.with_namespace
