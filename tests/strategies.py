@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from hypothesis import strategies as st
 
 from reconciler.api.errors import Position
@@ -172,3 +174,34 @@ CONCURRENCIES = st.one_of(
     st.tuples(st.integers(1, 300), st.just(False)),
     st.tuples(st.integers(1, 1000).map(lambda tenths: tenths / 1000), st.just(True)),
 )
+
+# -- clusters on several commits -------------------------------------------------------------------
+
+
+class MixedCommits(NamedTuple):
+    """The first of ``commits`` is the stable one; ``of_cluster``: those of a, b, c and d. Each
+    commit's ``weights`` divide its ``totals``, and ``placed`` has copies."""
+
+    commits: tuple[str, ...]
+    of_cluster: tuple[str, ...]
+    weights: dict[str, dict[str, int]]
+    totals: dict[str, int]
+    placed: dict[str, list[str]]
+    down: frozenset[str]
+
+
+@st.composite
+def _mixed_commits(draw: st.DrawFn) -> MixedCommits:
+    commits = ("one", "two", "three")[: draw(st.integers(2, 3))]
+    names = st.sampled_from("abcd")
+    return MixedCommits(
+        commits,
+        tuple(draw(st.sampled_from(commits)) for _ in "abcd"),
+        {c: draw(st.dictionaries(names, st.integers(1, 5))) for c in commits},
+        {c: draw(st.integers(0, 12)) for c in commits},
+        {c: sorted(draw(st.sets(names))) for c in commits},
+        draw(st.frozensets(names, max_size=2)),
+    )
+
+
+MIXED_COMMITS = _mixed_commits()

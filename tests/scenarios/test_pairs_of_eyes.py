@@ -13,7 +13,7 @@ from reconciler.api.options import RunOptions
 from reconciler.cluster.connect import Connections, Connector
 from reconciler.failover.cluster_health import ClusterHealth
 from reconciler.failover.looks import Look, SeatLooks, decode_look, encode_look
-from reconciler.run.decide import FleetOutlook, RunInputs, decide_fleet, look_around
+from reconciler.run.decide import FleetOutlook, RunInputs, decide_fleet, look_around, look_at_fleet
 from reconciler.run.pipeline import render_repository
 from reconciler.run.progress import NoProgress
 from reconciler.run.repository import read_repository
@@ -44,15 +44,10 @@ class Seats:
         fleet, connector = self._prepared(seat)
         looks = {name: one for name, text in self.looks.items() if (one := decode_look(text))}
         known = SeatLooks(seat, looks, frozenset(NAMES) - self.silent)
-        found = decide_fleet(
-            fleet,
-            self.memory,
-            outages or {},
-            Connections(connector).member,
-            self.now,
-            NoProgress(),
-            known,
-        )
+        connect = Connections(connector).member
+        imagined = outages or {}
+        looked = look_at_fleet(fleet, self.memory, imagined, connect, self.now, NoProgress(), known)
+        found = decide_fleet(fleet, self.memory, imagined, connect, self.now, looked)
         assert found.memory is not None
         assert found.look is not None
         self.memory = found.memory

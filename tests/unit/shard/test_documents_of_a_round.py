@@ -59,6 +59,9 @@ def test_a_decision_is_read_as_it_was_written() -> None:
 def test_a_decision_with_a_damaged_part_is_refused(part: str, value: object) -> None:
     if part == "commit" and value == "x":
         value = ["x"]
+    if part == "rollout" and value in (None, {"a": {"b": None}}):
+        # None is said by a fleet without rollouts, and what is not known is left aside.
+        value = {"commits": 7}
     data = _packed({**_document(), part: value})
     with pytest.raises(ReconcileError, match="a part of it is not as it should be"):
         decode_decision(data, USUAL)
