@@ -81,6 +81,32 @@ def test_every_field_of_failover_is_told_with_its_default() -> None:
         assert told[field] == (default or told[field]), field
 
 
+def test_every_field_of_rollout_is_told_with_its_default() -> None:
+    schema = json.loads((ROOT / "schemas" / "federation.json").read_text())
+    rules = schema["properties"]["spec"]["properties"]["rollout"]
+    waves = rules["properties"]["waves"]["items"]
+    defaults = _defaults({"properties": rules["properties"]}, "rollout.")
+    # A selector's own fields are those of every other one.
+    del waves["properties"]["clusterSelector"]["properties"]
+    defaults |= _defaults(waves, "rollout.waves[].")
+    told = _rows("docs/formats.md")
+    assert len(defaults) == 11
+    for field, default in defaults.items():
+        assert told[field] == (default or told[field]), field
+
+
+def test_the_example_of_a_rollout_is_valid() -> None:
+    blocks = re.findall(r"```yaml\n(.*?)```", (ROOT / "docs/formats.md").read_text(), re.DOTALL)
+    (block,) = [one for one in blocks if one.startswith("rollout:")]
+    clusters = [CLUSTER % name for name in ("lab", "gcp-us")]
+    clusters += [f"{(CLUSTER % 'aws-eu')[:-4]}spec: {{region: eu-central-1}}\n---\n"]
+    text = f"{''.join(clusters)}{FEDERATION}spec:\n{textwrap.indent(block, '  ')}"
+    manifests = load([SourceFile("example.yaml", text.encode())])
+    found = compile_documents(manifests.documents)
+    problems = [str(problem) for problem in (*manifests.problems, *found.problems)]
+    assert not problems
+
+
 @pytest.mark.parametrize("page", ["docs/failover.md", "docs/dns.md"])
 def test_examples_are_valid(page: str) -> None:
     """Fragments are put where they belong: below a Federation, a Placement, or spec.dns."""

@@ -55,7 +55,7 @@ class Limits(Struct, frozen=True):
 
 class HttpRequest(Unshown, frozen=True):
     """``path`` with its query. ``seconds_left`` may end it earlier than ``limits``: it is asked
-    each second, as a signal may come."""
+    each second, as a signal may come. ``largest``: bytes of an answer, where not LARGEST_ANSWER."""
 
     method: str
     path: str
@@ -63,6 +63,7 @@ class HttpRequest(Unshown, frozen=True):
     headers: Mapping[str, str]
     limits: Limits
     seconds_left: Callable[[], float] | None = None
+    largest: int | None = None
 
 
 class NoAnswer(Exception):
@@ -114,7 +115,7 @@ class Exchange:
             curl.reset()
         except IndexError:
             curl = pycurl.Curl()
-        answer, headed = _Body(), _Headers()
+        answer, headed = _Body(request.largest or LARGEST_ANSWER), _Headers()
         self._prepare(curl, request.limits)
         self._address(curl, request.path, request.headers)
         curl.setopt(pycurl.WRITEFUNCTION, answer.take)
@@ -212,9 +213,10 @@ _COMMON_HEADERS = {
 
 
 class _Body:
-    """What has come of an answer."""
+    """What has come of an answer, of at most ``largest`` bytes."""
 
-    def __init__(self) -> None:
+    def __init__(self, largest: int) -> None:
+        self.largest = largest
         self.size = 0
         self._parts: list[bytes] = []
 
@@ -222,7 +224,7 @@ class _Body:
         """Anything but None or the part's length ends the transfer."""
         self.size += len(part)
         self._parts.append(part)
-        return -1 if self.size > LARGEST_ANSWER else None
+        return -1 if self.size > self.largest else None
 
     def whole(self) -> bytes:
         return self._parts[0] if len(self._parts) == 1 else b"".join(self._parts)
@@ -321,8 +323,8 @@ def _failure(curl: pycurl.Curl, answer: _Body, error: Exception) -> Exception:
         return _timed_out(curl, answer)
     if code == pycurl.E_COULDNT_CONNECT and curl.getinfo(pycurl.OS_ERRNO) == errno.ECONNREFUSED:
         return NoAnswer("refused", "connection refused")
-    if code == pycurl.E_WRITE_ERROR and answer.size > LARGEST_ANSWER:
-        megabytes = LARGEST_ANSWER // (1024 * 1024)
+    if code == pycurl.E_WRITE_ERROR and answer.size > answer.largest:
+        megabytes = answer.largest // (1024 * 1024)
         return NoAnswer("protocol", f"its answer is larger than {megabytes} MiB")
     # A key that cannot be read is a bad argument to libcurl.
     known = _UNUSABLE if "private key" in said else _FAILURES.get(code)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import base64
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.parse import urlsplit
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,3 +44,15 @@ def basic(username: str, password: str) -> Callable[[], dict[str, str]]:
     """Headers for a user name and password (no current API server takes them; proxies do)."""
     value = base64.b64encode(f"{username}:{password}".encode()).decode()
     return lambda: {"authorization": f"Basic {value}"}
+
+
+def environment_proxy(server: str) -> str:
+    """The proxy to a server that is no member's, as the environment says; libcurl by itself would
+    not hear all that Python does. Empty: none."""
+    if not any(name.lower().endswith("_proxy") for name in os.environ):
+        return ""
+    from urllib.request import getproxies, proxy_bypass
+
+    parts = urlsplit(server)
+    proxy = getproxies().get(parts.scheme, "")
+    return "" if not proxy or proxy_bypass(parts.hostname or "") else proxy

@@ -7,7 +7,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from reconciler.api.errors import Position
-from reconciler.api.objects import Object, first_few
+from reconciler.api.objects import Object, first_few, value_at
 from reconciler.federation.failover_rules import parse_duration, parse_share
 from reconciler.federation.lint import both
 from reconciler.federation.model import (
@@ -235,7 +235,7 @@ def _check_pace(
         faults.problem(
             document,
             (*path, "soak"),
-            f"{document.written(*path, 'soak')} is longer than progressDeadline ({deadline})",
+            f"{value_at(document.body, path)['soak']} is longer than progressDeadline ({deadline})",
             f"at most {deadline}, or a longer progressDeadline: a wave without progress for that "
             "long has failed",
         )
@@ -336,11 +336,10 @@ def check_stricter(
         return
     loosest = min(waves, key=lambda wave: wave.soak)
     if "soak" in written and own.soak <= loosest.soak:
-        soak = document.written(*PATH, "soak")
         least = f"{loosest.soak:g} s"
         report(
             "soak",
-            f"{soak} has no effect: every wave soaks for {least} or longer",
+            f"{written['soak']} has no effect: every wave soaks for {least} or longer",
             f"more than {least}: a Placement can only be stricter",
             loosest,
         )
@@ -360,7 +359,18 @@ def check_stricter(
             manual,
         )
     if own.manual and all(wave.manual for wave in waves):
-        report("manual", "no effect: every wave is manual", "no manual", waves[0])
+        report("manual", "no effect: every wave waits for a person", "no manual", waves[0])
+    for index, gate in enumerate(own.gates):
+        if all(_asks_as_much(wave, gate) for wave in waves):
+            place = _written_at(owner, 0, "gates")
+            faults.problem(
+                document,
+                (*PATH, "gates", index),
+                f"the gate {gate.name!r} has no effect: every wave asks the same, and wants as "
+                "much or more",
+                "another question or threshold: a Placement can only be stricter",
+                f"wave {waves[0].name}: {place}",
+            )
 
 
 def _no_more(own: StricterRollout, wave: Wave) -> bool:
@@ -370,6 +380,17 @@ def _no_more(own: StricterRollout, wave: Wave) -> bool:
     if wave.max_concurrent is None:
         return own.is_share and most == 1
     return own.is_share == wave.is_share and wave.max_concurrent <= most
+
+
+def _asks_as_much(wave: Wave, gate: Gate) -> bool:
+    """Whether a wave has that question, with that threshold or a stricter one."""
+    least, most = gate.at_least, gate.at_most
+    return any(
+        (one.url, one.query) == (gate.url, gate.query)
+        and (least is None or (one.at_least is not None and one.at_least >= least))
+        and (most is None or (one.at_most is not None and one.at_most <= most))
+        for one in wave.gates
+    )
 
 
 def _written_at(document: Document, index: int, field: str) -> Position:

@@ -7,7 +7,6 @@ redirects are not followed (a message would go where nobody sent it), and all of
 from __future__ import annotations
 
 import base64
-import os
 import time
 from collections.abc import Callable, Mapping
 from math import inf
@@ -15,7 +14,7 @@ from urllib.parse import quote, unquote, urlsplit, urlunsplit
 
 from reconciler.api.errors import ClusterUnauthorized
 from reconciler.cluster.curl import Exchange, HttpRequest, Limits, NoAnswer, Response
-from reconciler.cluster.endpoint import Endpoint
+from reconciler.cluster.endpoint import Endpoint, environment_proxy
 
 SECONDS = 8.0
 """For all tries together."""
@@ -63,7 +62,7 @@ def send(
     def left() -> float:
         return min(ends - time.monotonic(), seconds_left())
 
-    exchange = Exchange("", Endpoint(server, proxy_url=_proxy(server)))
+    exchange = Exchange("", Endpoint(server, proxy_url=environment_proxy(server)))
     try:
         for attempt in range(ATTEMPTS):
             wait = BACKOFF_SECONDS * 2**attempt
@@ -126,14 +125,3 @@ def _address(url: str) -> tuple[str, str, dict[str, str]]:
     credentials = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
     encoded = base64.b64encode(credentials.encode()).decode()
     return server, path, {"authorization": f"Basic {encoded}"}
-
-
-def _proxy(server: str) -> str:
-    """As the environment says; libcurl by itself would not hear all that Python does."""
-    if not any(name.lower().endswith("_proxy") for name in os.environ):
-        return ""
-    from urllib.request import getproxies, proxy_bypass
-
-    parts = urlsplit(server)
-    proxy = getproxies().get(parts.scheme, "")
-    return "" if not proxy or proxy_bypass(parts.hostname or "") else proxy

@@ -35,11 +35,11 @@ class Prometheus:
 
 
 @contextmanager
-def prometheus(folder: Path, target: str, rules: Path) -> Iterator[Prometheus]:
+def prometheus(folder: Path, target: str, rules: Path | None = None) -> Iterator[Prometheus]:
     program = needed("prometheus", "prometheus")
     config = {
         "global": {"scrape_interval": "1s", "evaluation_interval": "1s"},
-        "rule_files": [str(rules)],
+        "rule_files": [str(rules)] if rules else [],
         "scrape_configs": [
             {"job_name": "reconcile", "static_configs": [{"targets": [target]}]},
         ],
