@@ -33,6 +33,14 @@ from reconciler.report.grouping import (
     together,
 )
 from reconciler.report.notices import health_notices, unreachable_clusters
+from reconciler.report.rollout import (
+    FAILED,
+    HELD,
+    headline,
+    road_end,
+    stages,
+    warnings_of,
+)
 from reconciler.report.terminal import painted, shown, unpainted
 from reconciler.report.wording import (
     MARKS,
@@ -55,6 +63,7 @@ from reconciler.report.wording import (
     value_texts,
     why_field,
 )
+from reconciler.rollout.model import RolloutView
 
 BOLD, DIM, RED, GREEN, YELLOW, MAGENTA, CYAN = "1", "2", "31", "32", "33", "35", "36"
 ALARM = "31;1"
@@ -125,6 +134,7 @@ def render_plan(
         list(_move_lines(plan, style)),
         list(_dns_lines(plan, style)),
         list(_avoided_lines(plan, style)),
+        list(_road_lines(plan.rollout, style)),
         list(_closing(plan, style, next_step)),
     ]
     return "\n".join(style.finished(block) for block in blocks if block)
@@ -175,6 +185,9 @@ def _notices(plan: Plan, style: Style) -> Iterator[str]:
     """What must be known before the rest is read."""
     if plan.base:
         yield from style.wrapped("Compared with ", comparison(plan.base), 2, CYAN)
+    if plan.rollout and plan.rollout.complete:
+        text = "this is what the whole fleet comes to; the order is below"
+        yield from style.wrapped("Rollout: ", text, 2, CYAN)
     for outage in plan.simulated_outages:
         yield from style.wrapped("Simulated: an outage of ", outage, 2, "35;1")
     yield from _unreachable(plan, style)
@@ -185,6 +198,8 @@ def _notices(plan: Plan, style: Style) -> Iterator[str]:
     for error in plan.dns_errors:
         yield from style.wrapped("! ", error, 2, ALARM)
     for text in health_notices(plan):
+        yield from _warning(text, style)
+    for text in warnings_of(plan.rollout):
         yield from _warning(text, style)
     blocked = ((c.prune_blocked, c.name) for c in plan.clusters if c.prune_blocked)
     for reason, names in together(blocked):
@@ -368,6 +383,36 @@ def _avoided_lines(plan: Plan, style: Style) -> Iterator[str]:
         yield style.paint(f"No longer, as {plan.base.ref} would", BOLD)
     for action, text in found:
         yield from style.wrapped(f"  {MARKS[action]} ", text, 6, DIM)
+
+
+_STATE_COLOURS = {"done": GREEN, "current": BOLD, "coming": ""}
+
+
+def _road_lines(view: RolloutView | None, style: Style) -> Iterator[str]:
+    """The rollout wave by wave."""
+    if view is None:
+        return
+    trouble = {FAILED: ALARM, HELD: YELLOW}.get(view.phase, BOLD)
+    yield from style.wrapped("", headline(view), 2, trouble)
+    if not view.candidate and view.phase != HELD:
+        return
+    found = list(stages(view, every_name=style.verbose))
+    width = max((len(one.title) for one in found), default=0)
+    for one in found:
+        title = f"  {one.title:<{width}}  "
+        yield from style.wrapped(title, one.status, 6, _STATE_COLOURS[one.state])
+        for who, text in one.lines:
+            yield from style.wrapped(f"      {who}: ", text, 8)
+        if not one.lines:
+            yield style.paint("      no cluster", DIM)
+    for line in road_end(view):
+        yield from style.wrapped("  ", line, 4)
+
+
+def render_rollout(view: RolloutView, *, colour: bool = False, width: int = 100) -> str:
+    """The rollout alone."""
+    style = Style(colour, width)
+    return style.finished(_road_lines(view, style))
 
 
 def _closing(plan: Plan, style: Style, next_step: str) -> Iterator[str]:
