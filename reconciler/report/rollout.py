@@ -16,7 +16,7 @@ from reconciler.rollout.model import (
     RolloutView,
     RolloutWave,
 )
-from reconciler.rollout.words import duration, short_commit, wave_name
+from reconciler.rollout.words import A_PERSON, duration, short_commit, wave_name
 
 FAILED, HELD, STEADY = "Failed", "Held", "Steady"
 TROUBLE = frozenset({RolloutEvent.FAILED, RolloutEvent.RETURNED})
@@ -89,7 +89,7 @@ def stages(view: RolloutView, *, every_name: bool = False) -> Iterator[Stage]:
 
 
 def stage_status(view: RolloutView, wave: RolloutWave) -> str:
-    """``now, waits for soak (12 min left)``, ``to come, takes at least 30 min``."""
+    """``done``, ``now``, ``held``, ``failed``, ``to come, takes at least 30 min``."""
     if not view.candidate:
         return ""
     if wave.state == "done":
@@ -99,7 +99,7 @@ def stage_status(view: RolloutView, wave: RolloutWave) -> str:
         return ", ".join(parts)
     if view.phase in (HELD, FAILED):
         return view.phase.lower()
-    return "now" + (f", waits for {wave.waits}" if wave.waits else "")
+    return "now"
 
 
 def _conditions(wave: RolloutWave) -> Iterator[str]:
@@ -113,7 +113,7 @@ def _conditions(wave: RolloutWave) -> Iterator[str]:
 
 def _lines(wave: RolloutWave, every_name: bool) -> tuple[tuple[str, str], ...]:
     said = sorted(
-        (list(ClusterStep).index(one.step), cluster_text(one), one.name) for one in wave.clusters
+        (list(_STEPS).index(one.step), cluster_text(one), one.name) for one in wave.clusters
     )
     return tuple(
         (_names([name for *_, name in same], every_name), text)
@@ -164,22 +164,30 @@ def road_end(view: RolloutView) -> Iterator[str]:
         yield f"Newer commits that wait until it ends: {waiting}."
     if following := _NEXT.get(view.phase):
         yield following
-    elif (found := current_wave(view)) and "rollout promote" in found[1].waits:
+    elif (found := current_wave(view)) and A_PERSON in found[1].waits:
         yield "Next: reconcile rollout promote"
 
 
-def warnings_of(view: RolloutView | None) -> Iterator[str]:
-    """What must be known before the rest is read."""
+def is_told(view: RolloutView | None) -> bool:
+    """Whether there is more to say of it than that every cluster is on one commit."""
+    return view is not None and bool(view.candidate or view.events or view.phase == HELD)
+
+
+def happenings(view: RolloutView) -> list[str]:
+    """What this run brings, in sentences."""
+    return [f"This run: {text}" for _, text in view.events]
+
+
+def warnings_of(view: RolloutView | None) -> Iterator[tuple[str, bool]]:
+    """(what must be known before the rest is read, whether it is grave)."""
     if view is None:
         return
     if view.at_once:
         count = sum(one.step is ClusterStep.WAITS for _, one in wave_of(view).values())
-        yield (
-            f"a person lets {short_commit(view.candidate)} reach all clusters at once, "
-            f"{count} of them without any proof"
-        )
+        text = f"a person lets {short_commit(view.candidate)} reach all clusters at once"
+        yield text + (f", {count} of them without any proof" if count else ""), True
     elif view.phase in (HELD, FAILED):
-        yield headline(view)
+        yield headline(view), view.phase == FAILED
 
 
 def _sentence(text: str) -> str:

@@ -36,7 +36,9 @@ from reconciler.report.notices import health_notices, unreachable_clusters
 from reconciler.report.rollout import (
     FAILED,
     HELD,
+    happenings,
     headline,
+    is_told,
     road_end,
     stages,
     warnings_of,
@@ -134,7 +136,7 @@ def render_plan(
         list(_move_lines(plan, style)),
         list(_dns_lines(plan, style)),
         list(_avoided_lines(plan, style)),
-        list(_road_lines(plan.rollout, style)),
+        list(_road_lines(plan.rollout, style)) if is_told(plan.rollout) else [],
         list(_closing(plan, style, next_step)),
     ]
     return "\n".join(style.finished(block) for block in blocks if block)
@@ -153,9 +155,12 @@ def render_result(
     style = Style(colour, width, verbose)
     plan = result.plan
     text = ""
-    if with_plan and _is_worth_telling(plan):
+    told = with_plan and _is_worth_telling(plan)
+    if told:
         text = render_plan(plan, colour=colour, width=width, verbose=verbose) + "\n"
     lines = [] if with_plan else list(_checked_lines(result, style))
+    if plan.rollout and is_told(plan.rollout) and not told:
+        lines += style.wrapped("", headline(plan.rollout), 2)
     lines += _outcome_lines(result.outcomes, style)
     for zone, trouble in unwritten_records(result):
         lines += style.wrapped("! ", f"DNS {zone}: {trouble}", 2, RED)
@@ -178,7 +183,13 @@ def render_result(
 def _is_worth_telling(plan: Plan) -> bool:
     """Whether a run that may have had nothing to do still has something to say."""
     found = plan.has_changes or plan.has_failures or plan.warnings or plan.violations or plan.moves
-    return bool(found) or any(c.additions for c in plan.clusters) or any(health_notices(plan))
+    news = plan.rollout and (plan.rollout.events or any(warnings_of(plan.rollout)))
+    return (
+        bool(found)
+        or bool(news)
+        or any(c.additions for c in plan.clusters)
+        or any(health_notices(plan))
+    )
 
 
 def _notices(plan: Plan, style: Style) -> Iterator[str]:
@@ -199,8 +210,11 @@ def _notices(plan: Plan, style: Style) -> Iterator[str]:
         yield from style.wrapped("! ", error, 2, ALARM)
     for text in health_notices(plan):
         yield from _warning(text, style)
-    for text in warnings_of(plan.rollout):
-        yield from _warning(text, style)
+    for text, loud in warnings_of(plan.rollout):
+        if loud:
+            yield from style.wrapped("! ", f"Rollout: {text}", 2, ALARM)
+        else:
+            yield from _warning(text, style)
     blocked = ((c.prune_blocked, c.name) for c in plan.clusters if c.prune_blocked)
     for reason, names in together(blocked):
         who = ", ".join(names) if style.verbose else few(names)
@@ -394,6 +408,8 @@ def _road_lines(view: RolloutView | None, style: Style) -> Iterator[str]:
         return
     trouble = {FAILED: ALARM, HELD: YELLOW}.get(view.phase, BOLD)
     yield from style.wrapped("", headline(view), 2, trouble)
+    for text in happenings(view):
+        yield from style.wrapped("  ", text, 4)
     if not view.candidate and view.phase != HELD:
         return
     found = list(stages(view, every_name=style.verbose))

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from reconciler.federation.model import Cluster, RolloutRules, Wave
 from reconciler.federation.selectors import matches
 from reconciler.rollout.model import ClusterStep, RolloutCluster, RolloutView, RolloutWave
-from reconciler.rollout.words import time_left
+from reconciler.rollout.words import A_PERSON, time_left
 from reconciler.state.memory import FleetMemory, Phase, RolloutMemory, RolloutPhase
 
 STEADY = "Steady"
@@ -120,4 +120,4 @@ def _waits(
     if wave.gates:
         yield f"its gates ({', '.join(gate.name for gate in wave.gates)})"
     if wave.manual:
-        yield "a person (reconcile rollout promote)"
+        yield A_PERSON

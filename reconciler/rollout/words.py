@@ -5,6 +5,8 @@ from __future__ import annotations
 from math import ceil
 
 SHORT = 7
+A_PERSON = "a person"
+"""What a manual wave waits for."""
 
 
 def short_commit(commit: str) -> str:

@@ -52,7 +52,7 @@ def test_a_manual_wave_waits_for_a_person_and_names_the_command() -> None:
     all_of_them = ("aws-eu", "gcp-eu", "aws-us", "gcp-us")
     memory = in_wave_two(*all_of_them, arrived=all_of_them, wave=2, well=NOW)
     text = render_rollout(view(memory))
-    assert "waits for a person (reconcile rollout promote)" in text
+    assert 'wave 3 of 3 "rest", waits for a person\n' in text
     assert "Next: reconcile rollout promote\n" in text
 
 
