@@ -28,6 +28,7 @@ COMMANDS = {
     "explain": "Explain a field, as `kubectl explain` does.",
     "import": "Make a repository of what a KubeFed host has.",
     "join": "Make a cluster a member of the federation.",
+    "rollout": "Show how far a commit has come, and steer it.",
     "rotate": "Renew the tokens by which members are reached.",
     "seats": "Show the clusters that carry the reconciler, and change them.",
     "schema": "Write the JSON Schemas for your editor.",
@@ -88,6 +89,16 @@ class LimitedCommand(GroupedCommand):
         timeout = ctx.params.get("timeout", 0.0)
         with limited(settings, writes=self._writes, more=timeout) as ctx.obj:
             return super().invoke(ctx)
+
+
+class ShowingGroup(click.Group):
+    """A command that shows, and the parent of those that change what it shows."""
+
+    command_class = LimitedCommand
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        grouped_help(self, ctx, formatter)
+        self.format_commands(ctx, formatter)
 
 
 class CommandGroup(click.Group):

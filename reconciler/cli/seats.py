@@ -13,7 +13,7 @@ import click
 from msgspec import Struct
 
 from reconciler.api.errors import ReconcileError, UsageError
-from reconciler.cli.command_group import LimitedCommand, grouped_help
+from reconciler.cli.command_group import ShowingGroup
 from reconciler.cli.console import styled
 from reconciler.cli.exit_codes import Exit
 from reconciler.cli.settings import Command, CommandSettings, merged, option, run_options
@@ -44,14 +44,8 @@ Works while a minority of the seats is down, and tells of it.
 """
 
 
-class SeatsGroup(click.Group):
-    """A command that shows, and the parent of those that change; both end with their deadline."""
-
-    command_class = LimitedCommand
-
-    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        grouped_help(self, ctx, formatter)
-        self.format_commands(ctx, formatter)
+class SeatsGroup(ShowingGroup):
+    """Showing ends with its deadline as well."""
 
     def invoke(self, ctx: click.Context) -> Any:
         from reconciler.cli.stop import limited

@@ -53,4 +53,4 @@ def seen_by(settings: CommandSettings) -> Iterator[CommandSettings]:
         yield settings
         return
     with simulated_members(settings) as members:
-        yield settings.with_options(kubeconfig=members.options.kubeconfig)
+        yield members

@@ -18,6 +18,8 @@ from reconciler.plan.model import (
     RunResult,
     WithoutGit,
 )
+from reconciler.report.rollout import headline
+from reconciler.rollout.model import RolloutView, RolloutWave
 
 FORMAT_VERSION = 1
 
@@ -26,12 +28,14 @@ def plan_document(plan: Plan) -> dict[str, Any]:
     """The plan. A field without ``from`` (or ``to``) was (or will be) absent."""
     compared = {"base": _base(plan.base)} if plan.base else {}
     silent = {"withoutGit": _without_git(plan.without_git)} if plan.without_git else {}
+    road = {"rollout": rollout_document(plan.rollout)} if plan.rollout else {}
     return {
         "formatVersion": FORMAT_VERSION,
         "federation": plan.federation,
         "commit": plan.commit,
         **compared,
         **silent,
+        **road,
         "summary": plan.summary(),
         "clusters": [_cluster(cluster) for cluster in plan.clusters],
         "warnings": list(plan.warnings),
@@ -152,6 +156,52 @@ def _base(base: AgainstBase) -> dict[str, Any]:
 def _without_git(one: WithoutGit) -> dict[str, Any]:
     since = datetime.fromtimestamp(one.since, UTC).isoformat(timespec="seconds")
     return {"since": since, "reason": one.reason}
+
+
+def rollout_document(view: RolloutView) -> dict[str, Any]:
+    """How far a commit has come. Times that are not known are null."""
+    return {
+        "headline": headline(view),
+        "phase": view.phase,
+        "reason": view.reason,
+        "stable": view.stable,
+        "candidate": view.candidate,
+        "since": _moment(view.since),
+        "waveSince": _moment(view.wave_since),
+        "complete": view.complete,
+        "atOnce": view.at_once,
+        "waiting": list(view.waiting),
+        "waves": [_wave(wave) for wave in view.waves],
+        "events": [{"event": str(event), "text": text} for event, text in view.events],
+    }
+
+
+def _wave(wave: RolloutWave) -> dict[str, Any]:
+    return {
+        "name": wave.name,
+        "state": wave.state,
+        "waits": wave.waits,
+        "soakSeconds": wave.soak,
+        "leastSeconds": wave.least,
+        "manual": wave.manual,
+        "gates": list(wave.gates),
+        "clusters": [
+            {
+                "name": one.name,
+                "commit": one.commit,
+                "step": str(one.step),
+                "why": one.why,
+                "changes": dict(one.changes),
+            }
+            for one in wave.clusters
+        ],
+    }
+
+
+def _moment(seconds: float) -> str | None:
+    if not seconds:
+        return None
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")
 
 
 def _health(one: ClusterHealth) -> dict[str, Any]:

@@ -31,6 +31,7 @@ from reconciler.report.grouping import (
     line_diff,
 )
 from reconciler.report.notices import Health, fleet_health, notices
+from reconciler.report.rollout import happenings, headline, is_told, road_end, stages
 from reconciler.report.terminal import visible
 from reconciler.report.wording import (
     MARKS,
@@ -51,6 +52,7 @@ from reconciler.report.wording import (
     value_texts,
     why_field,
 )
+from reconciler.rollout.model import RolloutView
 
 LIMIT = 65_536
 """What GitHub takes as a comment, in characters; GitLab takes a million."""
@@ -58,6 +60,7 @@ LIMIT = 65_536
 LEAST_LIMIT = 2_000
 _SIGNS = {"stop": "🛑", "down": "❌", "outage": "🧪", "warning": "⚠️"}
 _HEALTH = {"ok": "✅", "degraded": "⚠️", "down": "❌", "unknown": "❔"}
+_STATES = {"done": "✅", "current": "▶️", "coming": "⏳"}
 _MOST_COLUMNS = 8
 _LONGEST_TEXT = 600
 _LONGEST_NAME = 63
@@ -128,6 +131,8 @@ def _fitted(first: str, headline: str, parts: Iterable[_Part], plan: Plan, limit
         text += f"\nGit commit {escape(plan.commit[:12])}\n"
     if plan.base:
         text += f"\nCompared with {escape(comparison(plan.base))}\n"
+    if plan.rollout and plan.rollout.complete:
+        text += "\nThis is what the whole fleet comes to; the order is below.\n"
     left_out: dict[str, int] = {}
     for part in parts:
         room = limit - _length(text) - _ROOM_FOR_NOTE
@@ -183,7 +188,23 @@ def _parts(plan: Plan, result: RunResult | None) -> Iterator[_Part]:
     if gone and plan.base:
         head = f"\n**No longer, as {escape(plan.base.ref)} would**\n\n"
         yield _Part(head, gone, "", 0.1, "change that is avoided")
+    if plan.rollout and is_told(plan.rollout):
+        yield _road(plan.rollout)
     yield from _details(plan)
+
+
+def _road(view: RolloutView) -> _Part:
+    """The rollout wave by wave; what this run brings above, what is to be known below."""
+    head = f"\n**{escape(headline(view))}**\n\n"
+    head += "".join(f"- {escape(text)}\n" for text in happenings(view))
+    head += "\n" * bool(view.events) + "| wave | | clusters |\n| --- | --- | --- |\n"
+    rows = []
+    for one in stages(view):
+        clusters = "<br>".join(f"**{escape(who)}**: {escape(text)}" for who, text in one.lines)
+        status = f"{_STATES[one.state]} {escape(one.status)}"
+        rows.append(f"| {escape(one.title)} | {status} | {clusters or 'no cluster'} |\n")
+    tail = "".join(f"\n{escape(text)}\n" for text in road_end(view))
+    return _Part(head, rows, tail, 0.25, "wave")
 
 
 def _cluster_table(plan: Plan) -> _Part:

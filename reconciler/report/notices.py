@@ -11,6 +11,7 @@ from reconciler.failover.cluster_health import ClusterHealth
 from reconciler.failover.probe import Finding, Signal
 from reconciler.plan.model import Action, ClusterPlan, Plan, RunResult
 from reconciler.report.grouping import few, together
+from reconciler.report.rollout import warnings_of
 from reconciler.report.wording import key_text, unwritten_records
 from reconciler.state.memory import Phase
 
@@ -126,6 +127,8 @@ def notices(plan: Plan, result: RunResult | None = None) -> Iterator[Notice]:
             [f"{few(names)} {_is(names)} {text}" for text, names in unreachable_clusters(plan)],
         ),
         ("warning", "Health", list(health_notices(plan))),
+        ("stop", "Rollout", [text for text, loud in warnings_of(plan.rollout) if loud]),
+        ("warning", "Rollout", [text for text, loud in warnings_of(plan.rollout) if not loud]),
         ("stop", "Refused", list(_refused(plan))),
         ("stop", "DNS", list(_dns(plan, result))),
         ("stop", "Failed", list(_undone(result, "failed"))),

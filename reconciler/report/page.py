@@ -13,6 +13,18 @@ from reconciler.report.fleet_picture import Picture, draw
 from reconciler.report.grouping import avoided, comparison
 from reconciler.report.notices import Health, Notice, fleet_health, notices
 from reconciler.report.page_changes import ChangesView, changes_view
+from reconciler.report.rollout import (
+    FAILED,
+    HELD,
+    changes_text,
+    cluster_text,
+    happenings,
+    headline,
+    is_told,
+    road_end,
+    stage_status,
+    wave_of,
+)
 from reconciler.report.wording import (
     MARKS,
     addition_text,
@@ -26,6 +38,8 @@ from reconciler.report.wording import (
     result_line,
     summary_line,
 )
+from reconciler.rollout.model import ClusterStep, RolloutCluster, RolloutView, RolloutWave
+from reconciler.rollout.words import short_commit
 
 PICTURE_WIDTHS = {"wide": 1080, "medium": 760, "narrow": 330}
 """The fleet is drawn for three widths of the window; the style sheet shows one."""
@@ -34,6 +48,7 @@ MOST_CLUSTERS = 2_000
 MOST_WORKLOADS = 200
 MOST_ADDITIONS = 500
 MOST_BARS = 24
+MOST_IN_A_WAVE = 60
 
 
 class Count(Struct, frozen=True):
@@ -60,6 +75,8 @@ class ClusterView(Struct, frozen=True):
     before_width: float
     after_width: float
     label: str
+    wave: str = ""
+    wave_commit: str = ""
 
 
 class Bar(Struct, frozen=True):
@@ -85,6 +102,39 @@ class WorkloadView(Struct, frozen=True):
     same: str
 
 
+class WaveCluster(Struct, frozen=True):
+    """One cluster in a wave; ``sign`` is drawn, ``text`` says why or what would change."""
+
+    name: str
+    search: str
+    sign: str
+    word: str
+    commit: str
+    text: str
+
+
+class WaveColumn(Struct, frozen=True):
+    """``state``: done, current or coming; ``clusters_left_out`` do not fit into the column."""
+
+    name: str
+    state: str
+    status: str
+    waits: str
+    clusters: tuple[WaveCluster, ...]
+    clusters_left_out: int
+
+
+class RoadView(Struct, frozen=True):
+    """The way of a commit: waves as columns, ``news`` above them and ``ends`` below."""
+
+    headline: str
+    sign: str
+    complete: bool
+    news: tuple[str, ...]
+    waves: tuple[WaveColumn, ...]
+    ends: tuple[str, ...]
+
+
 class Page(Struct, frozen=True):
     """The whole page; ``of_a_run`` when it tells what was done rather than what would be."""
 
@@ -104,6 +154,7 @@ class Page(Struct, frozen=True):
     workloads: tuple[WorkloadView, ...]
     workloads_left_out: int
     steady: tuple[WorkloadView, ...]
+    road: RoadView | None
     additions: tuple[tuple[str, str, str], ...]
     additions_left_out: int
     moves: tuple[str, ...]
@@ -154,6 +205,7 @@ def _page(plan: Plan, result: RunResult | None) -> Page:
         workloads=moving[:MOST_WORKLOADS],
         workloads_left_out=len(moving[MOST_WORKLOADS:]) + len(steady[MOST_WORKLOADS:]),
         steady=steady[:MOST_WORKLOADS],
+        road=_road(plan.rollout) if plan.rollout and is_told(plan.rollout) else None,
         additions=added[:MOST_ADDITIONS],
         additions_left_out=len(added[MOST_ADDITIONS:]),
         moves=tuple(plan.moves),
@@ -173,9 +225,9 @@ def _page(plan: Plan, result: RunResult | None) -> Page:
 def _clusters(plan: Plan) -> tuple[ClusterView, ...]:
     before, after = _sums(plan.workloads)
     longest = max([*before.values(), *after.values(), 1])
-    health = fleet_health(plan)
+    health, waves = fleet_health(plan), wave_of(plan.rollout)
     return tuple(
-        _cluster(c, health[c.name], before[c.name], after[c.name], 100 / longest)
+        _cluster(c, health[c.name], before[c.name], after[c.name], 100 / longest, waves.get(c.name))
         for c in plan.clusters
     )
 
@@ -192,7 +244,12 @@ def _sums(rows: Sequence[WorkloadRow]) -> tuple[Mapping[str, int], Mapping[str, 
 
 
 def _cluster(
-    cluster: ClusterPlan, health: Health, before: int, after: int, scale: float
+    cluster: ClusterPlan,
+    health: Health,
+    before: int,
+    after: int,
+    scale: float,
+    place: tuple[RolloutWave, RolloutCluster] | None,
 ) -> ClusterView:
     found = [change.action for change in cluster.changes]
     counts = tuple(
@@ -202,6 +259,8 @@ def _cluster(
     )
     said = [health.word, plural(len(found), "change") if found else "no changes"]
     said.append(f"replicas {before} to {after}" if before != after else f"replicas {after}")
+    if place:
+        said.append(f"wave {place[0].name}, {cluster_text(place[1])}")
     return ClusterView(
         name=cluster.name,
         search=f"#search={quote(cluster.name)}",
@@ -216,6 +275,8 @@ def _cluster(
         before_width=round(before * scale, 1),
         after_width=round(after * scale, 1),
         label=f"{cluster.name}: {', '.join(said)}",
+        wave=place[0].name if place else "",
+        wave_commit=short_commit(place[1].commit) if place else "",
     )
 
 
@@ -234,6 +295,44 @@ def middle_cut(text: str, room: int) -> str:
         return text
     tail = room // 2
     return f"{text[: room - tail - 1]}…{text[-tail:]}"
+
+
+# -- the rollout -----------------------------------------------------------------------------
+
+
+_STEP_SIGNS = {
+    ClusterStep.WELL: ("ok", "well"),
+    ClusterStep.BEGUN: ("begun", "not well yet"),
+    ClusterStep.WAITS: ("waits", "waits"),
+    ClusterStep.DOWN: ("down", "down"),
+}
+
+
+def _road(view: RolloutView) -> RoadView:
+    sign = {FAILED: "down", HELD: "degraded"}.get(view.phase, "down" if view.at_once else "begun")
+    return RoadView(
+        headline(view),
+        sign if view.candidate else "ok",
+        view.complete,
+        tuple(happenings(view)),
+        tuple(_column(view, wave) for wave in view.waves),
+        tuple(road_end(view)),
+    )
+
+
+def _column(view: RolloutView, wave: RolloutWave) -> WaveColumn:
+    shown = tuple(
+        WaveCluster(
+            one.name,
+            f"#search={quote(one.name)}",
+            *_STEP_SIGNS[one.step],
+            short_commit(one.commit),
+            "; ".join(filter(None, [one.why, changes_text(one)])),
+        )
+        for one in wave.clusters[:MOST_IN_A_WAVE]
+    )
+    left_out = len(wave.clusters) - len(shown)
+    return WaveColumn(wave.name, wave.state, stage_status(view, wave), wave.waits, shown, left_out)
 
 
 # -- workloads -------------------------------------------------------------------------------

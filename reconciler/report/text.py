@@ -33,6 +33,16 @@ from reconciler.report.grouping import (
     together,
 )
 from reconciler.report.notices import health_notices, unreachable_clusters
+from reconciler.report.rollout import (
+    FAILED,
+    HELD,
+    happenings,
+    headline,
+    is_told,
+    road_end,
+    stages,
+    warnings_of,
+)
 from reconciler.report.terminal import painted, shown, unpainted
 from reconciler.report.wording import (
     MARKS,
@@ -55,6 +65,7 @@ from reconciler.report.wording import (
     value_texts,
     why_field,
 )
+from reconciler.rollout.model import RolloutView
 
 BOLD, DIM, RED, GREEN, YELLOW, MAGENTA, CYAN = "1", "2", "31", "32", "33", "35", "36"
 ALARM = "31;1"
@@ -125,6 +136,7 @@ def render_plan(
         list(_move_lines(plan, style)),
         list(_dns_lines(plan, style)),
         list(_avoided_lines(plan, style)),
+        list(_road_lines(plan.rollout, style)) if is_told(plan.rollout) else [],
         list(_closing(plan, style, next_step)),
     ]
     return "\n".join(style.finished(block) for block in blocks if block)
@@ -143,9 +155,12 @@ def render_result(
     style = Style(colour, width, verbose)
     plan = result.plan
     text = ""
-    if with_plan and _is_worth_telling(plan):
+    told = with_plan and _is_worth_telling(plan)
+    if told:
         text = render_plan(plan, colour=colour, width=width, verbose=verbose) + "\n"
     lines = [] if with_plan else list(_checked_lines(result, style))
+    if plan.rollout and is_told(plan.rollout) and not told:
+        lines += style.wrapped("", headline(plan.rollout), 2)
     lines += _outcome_lines(result.outcomes, style)
     for zone, trouble in unwritten_records(result):
         lines += style.wrapped("! ", f"DNS {zone}: {trouble}", 2, RED)
@@ -168,13 +183,22 @@ def render_result(
 def _is_worth_telling(plan: Plan) -> bool:
     """Whether a run that may have had nothing to do still has something to say."""
     found = plan.has_changes or plan.has_failures or plan.warnings or plan.violations or plan.moves
-    return bool(found) or any(c.additions for c in plan.clusters) or any(health_notices(plan))
+    news = plan.rollout and (plan.rollout.events or any(warnings_of(plan.rollout)))
+    return (
+        bool(found)
+        or bool(news)
+        or any(c.additions for c in plan.clusters)
+        or any(health_notices(plan))
+    )
 
 
 def _notices(plan: Plan, style: Style) -> Iterator[str]:
     """What must be known before the rest is read."""
     if plan.base:
         yield from style.wrapped("Compared with ", comparison(plan.base), 2, CYAN)
+    if plan.rollout and plan.rollout.complete:
+        text = "this is what the whole fleet comes to; the order is below"
+        yield from style.wrapped("Rollout: ", text, 2, CYAN)
     for outage in plan.simulated_outages:
         yield from style.wrapped("Simulated: an outage of ", outage, 2, "35;1")
     yield from _unreachable(plan, style)
@@ -186,6 +210,11 @@ def _notices(plan: Plan, style: Style) -> Iterator[str]:
         yield from style.wrapped("! ", error, 2, ALARM)
     for text in health_notices(plan):
         yield from _warning(text, style)
+    for text, loud in warnings_of(plan.rollout):
+        if loud:
+            yield from style.wrapped("! ", f"Rollout: {text}", 2, ALARM)
+        else:
+            yield from _warning(text, style)
     blocked = ((c.prune_blocked, c.name) for c in plan.clusters if c.prune_blocked)
     for reason, names in together(blocked):
         who = ", ".join(names) if style.verbose else few(names)
@@ -368,6 +397,38 @@ def _avoided_lines(plan: Plan, style: Style) -> Iterator[str]:
         yield style.paint(f"No longer, as {plan.base.ref} would", BOLD)
     for action, text in found:
         yield from style.wrapped(f"  {MARKS[action]} ", text, 6, DIM)
+
+
+_STATE_COLOURS = {"done": GREEN, "current": BOLD, "coming": ""}
+
+
+def _road_lines(view: RolloutView | None, style: Style) -> Iterator[str]:
+    """The rollout wave by wave."""
+    if view is None:
+        return
+    trouble = {FAILED: ALARM, HELD: YELLOW}.get(view.phase, BOLD)
+    yield from style.wrapped("", headline(view), 2, trouble)
+    for text in happenings(view):
+        yield from style.wrapped("  ", text, 4)
+    if not view.candidate and view.phase != HELD:
+        return
+    found = list(stages(view, every_name=style.verbose))
+    width = max((len(one.title) for one in found), default=0)
+    for one in found:
+        title = f"  {one.title:<{width}}  "
+        yield from style.wrapped(title, one.status, 6, _STATE_COLOURS[one.state])
+        for who, text in one.lines:
+            yield from style.wrapped(f"      {who}: ", text, 8)
+        if not one.lines:
+            yield style.paint("      no cluster", DIM)
+    for line in road_end(view):
+        yield from style.wrapped("  ", line, 4)
+
+
+def render_rollout(view: RolloutView, *, colour: bool = False, width: int = 100) -> str:
+    """The rollout alone."""
+    style = Style(colour, width)
+    return style.finished(_road_lines(view, style))
 
 
 def _closing(plan: Plan, style: Style, next_step: str) -> Iterator[str]:

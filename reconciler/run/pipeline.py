@@ -477,6 +477,29 @@ def open_memory(options: RunOptions) -> tuple[MemoryStore, Remembered, tuple[str
     return store, found, tuple(sorted(cluster.name for cluster in state.clusters))
 
 
+class OpenedMemory(Unshown, frozen=True):
+    """What is remembered, where, and what Git asks for. Written to only under the lock."""
+
+    store: MemoryStore
+    found: Remembered
+    state: DesiredState
+
+
+def open_memory_with(options: RunOptions, lock: RunLock | None) -> OpenedMemory:
+    """The same, to be only looked at; or with ``lock``, which is taken, to be changed under it.
+
+    Raises ReconcileError, also where the seats have no majority.
+    """
+    start = _read_under(lock, options)
+    if start.blocked:
+        raise start.blocked
+    state = start.repository.state
+    store = start.store or open_store(options, start.connector, state.federation)
+    found = store.read()
+    check_owner(found.memory, store, start.repository.claimant())
+    return OpenedMemory(store, found, state)
+
+
 class RunStart(Unshown, frozen=True):
     """What a run reads before it looks at its members.
 

@@ -35,6 +35,11 @@ def save_plan(file: Path, prepared: Prepared, options: RunOptions) -> SavedPlan:
     Raises ReconcileError when it cannot be written, or could not be known again without its
     Secrets' values.
     """
+    if prepared.plan.rollout and prepared.plan.rollout.complete:
+        raise ReconcileError(
+            "the plan was not saved: it is of the end of the rollout, which no run does at once",
+            hint="save what the next run would do: --plan --out, without --rollout complete",
+        )
     origin = _origin(prepared, options)
     if why := _unknowable(prepared.plan, origin):
         raise ReconcileError(

@@ -16,6 +16,7 @@ from reconciler.plan.model import ABSENT, NOT_WRITTEN
 from reconciler.report.grouping import few, together
 from reconciler.report.terminal import visible
 from reconciler.report.wording import PAST, dns_line, value_texts
+from reconciler.rollout.words import short_commit, wave_name
 from reconciler.saved_plans.document import SavedPlan
 
 _NO_WRITE = frozenset(str(action) for action in NOT_WRITTEN)
@@ -35,6 +36,7 @@ def differences_of(saved: SavedPlan, now: SavedPlan) -> Iterator[str]:
     """In sentences, what it was made of first; nothing for the same plan."""
     yield from _of_sources(saved, now)
     yield from _of_violations(saved.plan, now.plan)
+    yield from map(visible, _of_rollouts(saved.plan.get("rollout"), now.plan.get("rollout")))
     planned = _writes(saved.plan)
     said = list(together(_of_fleet(saved, now)))
     all_seen = all(cluster["reachable"] for cluster in now.plan["clusters"])
@@ -106,6 +108,54 @@ def _of_violations(before: Mapping[str, Any], after: Mapping[str, Any]) -> Itera
     for text in after["violations"]:
         if text not in before["violations"]:
             yield visible(f"a limit is passed now: {text}")
+
+
+# -- the rollout -----------------------------------------------------------------------------
+
+
+def _of_rollouts(
+    before: Mapping[str, Any] | None, after: Mapping[str, Any] | None
+) -> Iterator[str]:
+    """A plan holds for its wave. That a wave soaked longer meanwhile changes no write."""
+    if before is None or after is None:
+        if before is not after:
+            yield f"commits {'no longer' if before else 'now'} reach the fleet in waves"
+        return
+    for name, what in (("candidate", "the commit on its way"), ("stable", "the stable commit")):
+        if before[name] != after[name]:
+            then, now = (short_commit(one[name]) for one in (before, after))
+            yield f"the rollout: {what} was {then}, and is now {now}"
+    if before["candidate"] == after["candidate"]:
+        then, now = _current(before), _current(after)
+        if then != now:
+            yield f"the rollout: it was in {then}, and is now in {now}"
+        if before["atOnce"] != after["atOnce"]:
+            how = "now reaches" if after["atOnce"] else "no longer reaches"
+            yield f"the rollout: it {how} all clusters at once"
+    commits, commits_now = _commits(before), _commits(after)
+    said = (
+        (
+            f"it was to be on {short_commit(commits[name])}, and is now to be on "
+            f"{short_commit(commits_now[name])}",
+            name,
+        )
+        for name in sorted(commits.keys() & commits_now.keys())
+        if commits[name] != commits_now[name]
+    )
+    for text, names in together(said):
+        yield f"{few(names)}: {text}"
+
+
+def _current(rollout: Mapping[str, Any]) -> str:
+    waves = rollout["waves"]
+    for index, wave in enumerate(waves):
+        if wave["state"] == "current":
+            return wave_name(index, len(waves), wave["name"])
+    return "no wave"
+
+
+def _commits(rollout: Mapping[str, Any]) -> dict[str, str]:
+    return {one["name"]: one["commit"] for wave in rollout["waves"] for one in wave["clusters"]}
 
 
 # -- clusters and their objects --------------------------------------------------------------

@@ -1,0 +1,123 @@
+"""A rollout as it is remembered: what people see of it between two runs. Pure.
+
+Only a run looks at clusters; why one of them is not well yet, and whether a gate holds, is in its
+plan. The rest is in the memory, by the rules and the clusters of the newest commit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from reconciler.federation.model import Cluster, RolloutRules, Wave
+from reconciler.federation.selectors import matches
+from reconciler.rollout.model import ClusterStep, RolloutCluster, RolloutView, RolloutWave
+from reconciler.rollout.words import A_PERSON, time_left
+from reconciler.state.memory import FleetMemory, Phase, RolloutMemory, RolloutPhase
+
+STEADY = "Steady"
+
+
+def waves_of(
+    rules: RolloutRules, clusters: Sequence[Cluster]
+) -> tuple[tuple[Wave, tuple[str, ...]], ...]:
+    """Each wave with its clusters by name; what no wave names is in the one that has neither
+    ``clusters`` nor a selector. A cluster is in the first wave that takes it."""
+    left = sorted(clusters, key=lambda one: one.name)
+    found: dict[int, tuple[str, ...]] = {}
+    for index, wave in enumerate(rules.waves):
+        if wave.clusters is None and wave.selector is None:
+            continue
+        taken = [one for one in left if _takes(wave, one)]
+        left = [one for one in left if one not in taken]
+        found[index] = tuple(one.name for one in taken)
+    rest = tuple(one.name for one in left)
+    return tuple((wave, found.get(index, rest)) for index, wave in enumerate(rules.waves))
+
+
+def _takes(wave: Wave, cluster: Cluster) -> bool:
+    if wave.clusters is not None:
+        return cluster.name in wave.clusters
+    return wave.selector is not None and matches(wave.selector, cluster.all_labels)
+
+
+def remembered_view(
+    rules: RolloutRules, clusters: Sequence[Cluster], memory: FleetMemory, now: float
+) -> RolloutView:
+    """The rollout as the last run left it, at Unix time ``now``."""
+    rollout = memory.rollout or RolloutMemory()
+    down = {name for name, one in memory.clusters.items() if one.phase is Phase.DOWN}
+    waves = tuple(
+        _wave(index, wave, names, rollout, down, now)
+        for index, (wave, names) in enumerate(waves_of(rules, clusters))
+    )
+    # A lost memory is held without any candidate.
+    idle = not rollout.candidate and rollout.phase is RolloutPhase.PROGRESSING
+    return RolloutView(
+        rollout.stable,
+        rollout.candidate,
+        STEADY if idle else str(rollout.phase),
+        rollout.reason,
+        rollout.began,
+        rollout.wave_began,
+        waves,
+        rollout.waiting,
+        at_once=rollout.at_once,
+    )
+
+
+def _wave(
+    index: int,
+    wave: Wave,
+    names: Sequence[str],
+    rollout: RolloutMemory,
+    down: set[str],
+    now: float,
+) -> RolloutWave:
+    state = "coming"
+    if not rollout.candidate or index < rollout.wave:
+        state = "done"
+    elif index == rollout.wave:
+        state = "current"
+    found = tuple(_cluster(name, state, rollout, down) for name in names)
+    soaked = now - rollout.well if state == "current" and rollout.well else 0.0
+    least = 0.0 if state == "done" else max(0.0, wave.soak - soaked)
+    waits = ""
+    if state == "current" and rollout.phase is RolloutPhase.PROGRESSING:
+        waits = ", ".join(_waits(wave, found, rollout, least))
+    gates = tuple(gate.name for gate in wave.gates)
+    return RolloutWave(wave.name, state, found, wave.soak, least, waits, wave.manual, gates)
+
+
+def _cluster(name: str, state: str, rollout: RolloutMemory, down: set[str]) -> RolloutCluster:
+    commit = rollout.commits.get(name, rollout.stable)
+    here = not rollout.candidate or commit == rollout.candidate
+    step = ClusterStep.WAITS
+    if name in down:
+        step = ClusterStep.DOWN
+    elif here and (state == "done" or name in rollout.arrived):
+        step = ClusterStep.WELL
+    elif here:
+        step = ClusterStep.BEGUN
+    return RolloutCluster(name, commit, step)
+
+
+def _waits(
+    wave: Wave, clusters: Sequence[RolloutCluster], rollout: RolloutMemory, least: float
+) -> Iterator[str]:
+    if rollout.promoted or rollout.at_once:
+        yield "the next run, as a person promoted it"
+        return
+    on_their_way = [one.name for one in clusters if one.step is ClusterStep.BEGUN]
+    not_begun = [one.name for one in clusters if one.step is ClusterStep.WAITS]
+    if on_their_way:
+        yield f"{', '.join(on_their_way)} to become well"
+    if not_begun:
+        yield f"{', '.join(not_begun)} to begin"
+    if on_their_way or not_begun:
+        return
+    if least:
+        yield f"soak ({time_left(least)})"
+    if wave.gates:
+        yield f"its gates ({', '.join(gate.name for gate in wave.gates)})"
+    if wave.manual:
+        yield A_PERSON

@@ -1,0 +1,36 @@
+"""How commits, waves and times of a rollout are called wherever people read of it. Pure."""
+
+from __future__ import annotations
+
+from math import ceil
+
+SHORT = 7
+A_PERSON = "a person"
+"""What a manual wave waits for."""
+
+
+def short_commit(commit: str) -> str:
+    """``3f2c1ab``; ``none`` where there is no commit."""
+    return commit[:SHORT] or "none"
+
+
+def wave_name(index: int, count: int, name: str) -> str:
+    """``wave 2 of 3 "eu"``; ``index`` counts from 0."""
+    return f'wave {index + 1} of {count} "{name}"'
+
+
+def duration(seconds: float) -> str:
+    """``45 s``, ``12 min``, ``2 h 5 min``, ``3 d 4 h``: rounded up, two units at most."""
+    if seconds < 60:
+        return f"{ceil(max(seconds, 0))} s"
+    minutes = ceil(seconds / 60)
+    hours, minutes = divmod(minutes, 60)
+    days, hours = divmod(hours, 24)
+    parts = ((days, "d"), (hours, "h"), (minutes, "min"))
+    first = next(number for number, (count, _) in enumerate(parts) if count)
+    return " ".join(f"{count} {unit}" for count, unit in parts[first : first + 2] if count)
+
+
+def time_left(seconds: float) -> str:
+    """``12 min left``."""
+    return f"{duration(seconds)} left"

@@ -1,0 +1,99 @@
+"""What `reconcile rollout` shows of what the last run left."""
+
+from __future__ import annotations
+
+from reconciler.federation.model import Wave
+from reconciler.report.rollout import headline
+from reconciler.report.text import render_rollout
+from reconciler.rollout.model import ClusterStep
+from reconciler.rollout.remembered import waves_of
+from reconciler.state.memory import FleetMemory, RolloutMemory, RolloutPhase
+from tests.unit.rollout.worlds import (
+    CANDIDATE,
+    CLUSTERS,
+    NEWER,
+    NOW,
+    RULES,
+    STABLE,
+    WAVES,
+    down,
+    in_wave_two,
+    view,
+)
+
+
+def test_clusters_that_no_wave_takes_are_in_the_last_one() -> None:
+    assert tuple((w.name, names) for w, names in waves_of(RULES, CLUSTERS)) == WAVES
+
+
+def test_each_cluster_is_shown_with_its_commit_and_step() -> None:
+    found = view(in_wave_two("aws-eu", arrived=("aws-eu",)))
+    steps = {one.name: (one.commit, one.step) for wave in found.waves for one in wave.clusters}
+    assert steps == {
+        "canary": (CANDIDATE, ClusterStep.WELL),
+        "aws-eu": (CANDIDATE, ClusterStep.WELL),
+        "gcp-eu": (STABLE, ClusterStep.WAITS),
+        "aws-us": (STABLE, ClusterStep.WAITS),
+        "gcp-us": (STABLE, ClusterStep.WAITS),
+    }
+
+
+def test_a_wave_waits_for_its_clusters_then_its_soak_then_its_gates() -> None:
+    head = 'Rollout of 3f2c1ab (stable 9be01d2): wave 2 of 3 "eu", waits for '
+    assert headline(view(in_wave_two("aws-eu"))) == head + "aws-eu to become well, gcp-eu to begin"
+    both = ("aws-eu", "gcp-eu")
+    soaking = in_wave_two(*both, arrived=both, well=NOW - 180)
+    assert headline(view(soaking)) == head + "soak (12 min left), its gates (errors)"
+    soaked = in_wave_two(*both, arrived=both, well=NOW - 1000)
+    assert headline(view(soaked)) == head + "its gates (errors)"
+
+
+def test_a_manual_wave_waits_for_a_person_and_names_the_command() -> None:
+    all_of_them = ("aws-eu", "gcp-eu", "aws-us", "gcp-us")
+    memory = in_wave_two(*all_of_them, arrived=all_of_them, wave=2, well=NOW)
+    text = render_rollout(view(memory))
+    assert 'wave 3 of 3 "rest", waits for a person\n' in text
+    assert "Next: reconcile rollout promote\n" in text
+
+
+def test_a_cluster_that_is_down_is_not_waited_for() -> None:
+    memory = down(in_wave_two("aws-eu", arrived=("aws-eu",), well=NOW), "gcp-eu")
+    found = view(memory)
+    assert found.waves[1].clusters[1].step is ClusterStep.DOWN
+    assert found.waves[1].waits.startswith("soak (15 min left)")
+
+
+def test_held_and_failed_say_why_and_what_next() -> None:
+    held = render_rollout(view(in_wave_two(phase=RolloutPhase.HELD, reason="checkout is slow")))
+    assert 'is held in wave 2 of 3 "eu": checkout is slow' in held
+    assert "Next: reconcile rollout resume" in held
+    failed = render_rollout(view(in_wave_two(phase=RolloutPhase.FAILED, reason="web: 0 of 3")))
+    assert 'has failed in wave 2 of 3 "eu": web: 0 of 3' in failed
+    assert "git revert" in failed
+
+
+def test_without_a_candidate_every_cluster_is_on_the_stable_commit() -> None:
+    found = view(FleetMemory(rollout=RolloutMemory(STABLE)))
+    assert found.phase == "Steady"
+    assert "No rollout is on its way; every cluster is on 9be01d2" in render_rollout(found)
+
+
+def test_a_lost_memory_is_held_and_not_steady() -> None:
+    lost = RolloutMemory(phase=RolloutPhase.HELD, reason="what was remembered is lost")
+    assert "Rollouts are held: what was remembered is lost" in render_rollout(
+        view(FleetMemory(rollout=lost))
+    )
+
+
+def test_commits_that_wait_are_named() -> None:
+    text = render_rollout(view(in_wave_two(waiting=(NEWER,))))
+    assert "Newer commits that wait until it ends: 77ce210." in text
+
+
+def test_a_wave_that_rules_no_longer_have_is_at_the_end() -> None:
+    assert "at its end" in headline(view(in_wave_two(wave=7)))
+
+
+def test_a_wave_without_clusters_says_so() -> None:
+    rules = (Wave("none", clusters=()),)
+    assert waves_of(type(RULES)(rules), ()) == ((rules[0], ()),)
