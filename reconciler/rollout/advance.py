@@ -25,7 +25,7 @@ from msgspec.structs import replace
 
 from reconciler.api.objects import first_few
 from reconciler.failover.cluster_health import duration_words
-from reconciler.federation.model import RolloutRules
+from reconciler.federation.model import Gate, RolloutRules
 from reconciler.rollout.model import (
     ClusterStep,
     RolloutCluster,
@@ -64,7 +64,7 @@ class WaveTerms(Struct, frozen=True):
     limit: int
     soak: float = 0.0
     manual: bool = False
-    gates: tuple[str, ...] = ()
+    gates: tuple[Gate, ...] = ()
 
 
 class Facts(Struct, frozen=True):
@@ -78,7 +78,8 @@ class Facts(Struct, frozen=True):
     recorded  of clusters that could be looked at and have an inventory
     down      clusters that count as down: they neither block nor count
     closed    cluster -> why nothing may be written there now
-    gates     why the gates of a wave do not hold; empty: they do. Asked only where that decides
+    gates     why the gates of a candidate's wave do not hold; empty: they do. Asked only where
+              that decides
     unserved  which kind of a candidate some cluster would not serve, in whatever wave; empty: none
     """
 
@@ -92,7 +93,7 @@ class Facts(Struct, frozen=True):
     recorded: Mapping[str, Recorded] = field(default_factory=dict)
     down: Collection[str] = ()
     closed: Mapping[str, str] = field(default_factory=dict)
-    gates: Callable[[int], str] = lambda _wave: ""
+    gates: Callable[[str, int], str] = lambda _candidate, _wave: ""
     unserved: Callable[[str], str] = lambda _candidate: ""
 
 
@@ -162,6 +163,9 @@ def _only(commits: Collection[str]) -> str:
 
 class _Run:
     def __init__(self, facts: Facts, memory: RolloutMemory) -> None:
+        if memory.at_once and memory.promoted:
+            # Asked for since the last run: all clusters are one wave, which is to become well.
+            memory = replace(memory, wave=0, wave_began=facts.now, arrived=(), promoted=False)
         self.facts, self.memory = facts, memory
         self.events: list[tuple[RolloutEvent, str]] = []
         self.waits = ""
@@ -319,7 +323,7 @@ class _Run:
         memory, facts = self.memory, self.facts
         if memory.promoted or all(self._changes_nothing(name) for name in present):
             return self._leave(terms, told=memory.promoted)
-        if why := facts.gates(memory.wave) if terms.gates else "":
+        if why := facts.gates(memory.candidate, memory.wave) if terms.gates else "":
             return self._wait(terms, why)
         if not memory.well:
             self._remember(well=facts.now)
@@ -447,5 +451,5 @@ def _wave_view(
         least,
         waits if state == "current" else "",
         terms.manual,
-        terms.gates,
+        tuple(gate.name for gate in terms.gates),
     )

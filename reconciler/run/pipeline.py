@@ -336,7 +336,8 @@ def _rollout(
     from reconciler.run.rollout import FleetCommits, Rollout
 
     told = told_rollout(published) if published else memory.rollout
-    return Rollout(FleetCommits(repository, options), told, memory.commit, now)
+    commits = FleetCommits(repository, options)
+    return Rollout(commits, told, memory.commit, now, options.time_left)
 
 
 def _inputs(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 
 from msgspec.structs import replace
@@ -159,7 +159,7 @@ class FleetCommits:
                     limit(wave, len(names), also),
                     soak_of(wave, also),
                     is_manual(wave, also),
-                    tuple(gate.name for gate in gates_of(wave, also)),
+                    gates_of(wave, also),
                 )
             )
         return tuple(found)
@@ -174,9 +174,14 @@ class Rollout:
     """A rollout in one run: what was remembered, and how far it goes now."""
 
     def __init__(
-        self, commits: FleetCommits, remembered: RolloutMemory | None, applied: str, now: float
+        self,
+        commits: FleetCommits,
+        remembered: RolloutMemory | None,
+        applied: str,
+        now: float,
+        seconds_left: Callable[[], float],
     ) -> None:
-        self.commits, self._now = commits, now
+        self.commits, self._now, self._seconds_left = commits, now, seconds_left
         self._remembered, self._applied = remembered, applied
         self.memory = remembered or RolloutMemory(stable=applied or commits.newest)
         self.state = commits.fleet_state(self.memory)
@@ -252,8 +257,17 @@ class Rollout:
                 if one.exists
             },
             down=frozenset(looked.availability.unavailable),
+            gates=self._gates,
             unserved=lambda candidate: self._unserved(candidate, seen),
         )
+
+    def _gates(self, candidate: str, wave: int) -> str:
+        """Why the gates of a wave do not hold; empty: they do."""
+        from reconciler.rollout.gates import ask_gates
+
+        gates = self.commits.waves(candidate, self.memory.stable)[wave].gates
+        answers = ask_gates(gates, self._seconds_left).values()
+        return "; ".join(f"gate {one.gate.name}: {one.why}" for one in answers if not one.holds)
 
     @cached_property
     def _usual(self) -> Mapping[ObjectKey, Assignment]:
