@@ -205,3 +205,28 @@ def _mixed_commits(draw: st.DrawFn) -> MixedCommits:
 
 
 MIXED_COMMITS = _mixed_commits()
+
+
+class RolloutStep(NamedTuple):
+    """What happens before a run: a new commit, outages, a lost memory, time."""
+
+    commits: bool
+    is_bad: bool
+    down: frozenset[str]
+    closed: frozenset[str]
+    forgets: bool
+    seconds: float
+
+
+ROLLOUT_STEPS = st.lists(
+    st.builds(
+        RolloutStep,
+        st.sampled_from([False, False, True]),
+        st.booleans(),
+        st.frozensets(st.sampled_from("abcd"), max_size=1) | st.just(frozenset()),
+        st.frozensets(st.sampled_from("abcd"), max_size=1) | st.just(frozenset()),
+        st.sampled_from([False] * 9 + [True]),
+        st.floats(1, 700),
+    ),
+    max_size=25,
+)

@@ -1,0 +1,397 @@
+"""How far a commit may go: by hand-made facts, and by histories at random."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import pytest
+from hypothesis import given
+from msgspec.structs import replace
+
+from reconciler.federation.model import Gate, RolloutRules
+from reconciler.rollout.advance import (
+    Advanced,
+    Facts,
+    Recorded,
+    WaveTerms,
+    Wellness,
+    advance,
+    view_of,
+)
+from reconciler.rollout.model import ClusterStep, RolloutEvent
+from reconciler.state.memory import RolloutMemory, RolloutPhase
+from tests.strategies import ROLLOUT_STEPS, RolloutStep
+
+GATE = Gate("errors", "http://prometheus", "up", at_most=1.0)
+WAVES = (
+    WaveTerms("canary", ("a",), 1, soak=60.0),
+    WaveTerms("eu", ("b", "c"), 1),
+    WaveTerms("rest", ("d",), 1),
+)
+EVERY = "abcd"
+RULES = RolloutRules((), progress_deadline=600.0)
+
+
+@dataclass
+class Fleet:
+    """A fleet that applies what it is given at once; ``bad`` commits never become well."""
+
+    waves: Sequence[WaveTerms] = WAVES
+    rules: RolloutRules = RULES
+    now: float = 1000.0
+    newest: str = "one"
+    memory: RolloutMemory | None = None
+    bad: frozenset[str] = frozenset()
+    failing: frozenset[str] = frozenset()
+    same: frozenset[str] = frozenset()
+    down: frozenset[str] = frozenset()
+    closed: Mapping[str, str] = field(default_factory=dict)
+    recorded: dict[str, Recorded] = field(default_factory=dict)
+    gate: str = ""
+    unserved: str = ""
+
+    def facts(self) -> Facts:
+        return Facts(
+            self.newest,
+            self.now,
+            self.rules,
+            waves=lambda _candidate: self.waves,
+            changes=lambda commit, _cluster, other: commit != other and commit not in self.same,
+            wellness=self.wellness,
+            recorded=self.recorded,
+            down=self.down,
+            closed=self.closed,
+            gates=lambda _candidate, _wave: self.gate,
+            unserved=lambda _candidate: self.unserved,
+        )
+
+    def wellness(self, cluster: str, candidate: str) -> Wellness:
+        if self.recorded.get(cluster, Recorded("")).commit != candidate:
+            return Wellness("not applied there yet")
+        failed = candidate in self.failing
+        return Wellness("broken", failed) if failed or candidate in self.bad else Wellness()
+
+    def run(self, newest: str = "", *, seconds: float = 60.0) -> Advanced:
+        self.newest, self.now = newest or self.newest, self.now + seconds
+        found = advance(self.memory, self.facts())
+        self.memory = found.memory
+        for name in EVERY:
+            if name not in self.down and name not in self.closed:
+                self.recorded[name] = Recorded(self.has(name), found.memory.stable)
+        return found
+
+    def has(self, cluster: str) -> str:
+        assert self.memory is not None
+        return self.memory.commits.get(cluster, self.memory.stable)
+
+    def commits(self) -> str:
+        """The commits of a, b, c and d, as ``two one one one``."""
+        return " ".join(self.has(name) for name in EVERY)
+
+    def steered(self, **changes: object) -> None:
+        assert self.memory is not None
+        self.memory = replace(self.memory, **changes)
+
+
+def _settled(**more: object) -> Fleet:
+    fleet = Fleet(**more)  # type: ignore[arg-type]
+    fleet.run("one")
+    return fleet
+
+
+def _events(found: Advanced) -> list[str]:
+    return [str(event) for event, _ in found.events]
+
+
+def test_the_first_commit_reaches_all_at_once() -> None:
+    fleet = Fleet()
+    assert _events(fleet.run("one")) == []
+    assert fleet.commits() == "one one one one"
+
+
+def test_a_commit_goes_wave_by_wave_and_soaks() -> None:
+    fleet = _settled()
+    assert _events(fleet.run("two")) == [RolloutEvent.STARTED]
+    assert fleet.commits() == "two one one one"
+    assert "left" in fleet.run(seconds=30).waits
+    assert fleet.commits() == "two one one one"
+    assert _events(fleet.run(seconds=61)) == [RolloutEvent.PROMOTED]
+    assert fleet.commits() == "two two one one"  # maxConcurrent: one after the other
+    fleet.run()
+    assert fleet.commits() == "two two two one"
+    fleet.run()
+    assert fleet.commits() == "two two two two"
+    assert _events(fleet.run()) == [RolloutEvent.PROMOTED, RolloutEvent.COMPLETED]
+    assert fleet.memory == RolloutMemory(stable="two")
+
+
+def test_a_cluster_that_becomes_unwell_soaks_anew() -> None:
+    fleet = _settled()
+    fleet.run("two")
+    fleet.run(seconds=1)
+    fleet.bad = frozenset({"two"})
+    assert fleet.run(seconds=50).waits == "a: broken"
+    fleet.bad = frozenset()
+    fleet.run(seconds=30)
+    assert fleet.run(seconds=59).memory.wave == 0
+    assert fleet.run(seconds=2).memory.wave == 1
+
+
+@pytest.mark.parametrize("on_failure", ["Hold", "Return"])
+def test_no_progress_fails_the_wave(on_failure: str) -> None:
+    rules = RolloutRules((), progress_deadline=600.0, on_failure=on_failure)  # type: ignore[arg-type]
+    fleet = _settled(rules=rules, bad=frozenset({"two"}))
+    fleet.run("two")
+    assert fleet.run(seconds=600).memory.phase is RolloutPhase.PROGRESSING
+    found = fleet.run(seconds=1)
+    assert found.memory.phase is RolloutPhase.FAILED
+    assert found.memory.reason == "wave 1, canary: no progress in 10m; a: broken"
+    assert fleet.commits() == ("two" if on_failure == "Hold" else "one") + " one one one"
+    assert (RolloutEvent.RETURNED in _events(found)) is (on_failure == "Return")
+    fleet.bad = frozenset()
+    for _ in range(9):
+        fleet.run(seconds=700)
+    assert fleet.commits() == ("two" if on_failure == "Hold" else "one") + " one one one"
+
+
+def test_what_kstatus_counts_as_failed_fails_at_once() -> None:
+    fleet = _settled(failing=frozenset({"two"}))
+    fleet.run("two")
+    assert fleet.run(seconds=1).memory.phase is RolloutPhase.FAILED
+
+
+def test_a_fix_takes_the_place_of_what_failed_in_a_later_wave() -> None:
+    fleet = _settled()
+    fleet.run("two")
+    fleet.run(seconds=1)
+    fleet.run(seconds=61)
+    assert fleet.commits() == "two two one one"
+    fleet.failing = frozenset({"two"})
+    fleet.run()
+    assert _events(fleet.run("three")) == [RolloutEvent.STARTED]
+    assert fleet.commits() == "three two one one"
+    for _ in range(9):
+        fleet.run(seconds=100)
+    assert fleet.commits() == "three three three three"
+
+
+@pytest.mark.parametrize(("queue", "then"), [("Latest", "three"), ("InOrder", "two")])
+def test_a_newer_commit_in_the_first_wave(queue: str, then: str) -> None:
+    fleet = _settled(rules=RolloutRules((), 600.0, queue=queue))  # type: ignore[arg-type]
+    fleet.run("two")
+    fleet.run("three")
+    assert fleet.has("a") == then
+    for _ in range(20):
+        fleet.run(seconds=100)
+    assert fleet.commits() == "three three three three"
+
+
+@pytest.mark.parametrize(("queue", "second"), [("Latest", "four"), ("InOrder", "three")])
+def test_newer_commits_wait_past_the_first_wave(queue: str, second: str) -> None:
+    fleet = _settled(rules=RolloutRules((), 600.0, queue=queue))  # type: ignore[arg-type]
+    fleet.run("two")
+    fleet.run(seconds=1)
+    fleet.run(seconds=61)
+    fleet.run("three")
+    fleet.run("four")
+    seen = []
+    for _ in range(40):
+        if fleet.has("a") not in seen:
+            seen.append(fleet.has("a"))
+        fleet.run(seconds=100)
+    assert seen[:2] == ["two", second]
+    assert fleet.commits() == "four four four four"
+
+
+def test_a_branch_that_is_set_back_ends_it() -> None:
+    fleet = _settled()
+    fleet.run("two")
+    assert _events(fleet.run("one")) == [RolloutEvent.ABORTED]
+    assert fleet.memory == RolloutMemory(stable="one")
+
+
+def test_a_refused_commit_does_not_begin_again() -> None:
+    fleet = _settled()
+    fleet.run("two")
+    fleet.memory = RolloutMemory(stable="one", refused="two")
+    fleet.run()
+    assert fleet.commits() == "one one one one"
+    fleet.run("three")
+    assert fleet.commits() == "three one one one"
+
+
+def test_a_commit_that_changes_nothing_passes_in_one_run_without_a_word() -> None:
+    fleet = _settled(same=frozenset({"two"}))
+    found = fleet.run("two")
+    assert (found.memory, found.events) == (RolloutMemory(stable="two"), ())
+
+
+def test_a_revert_is_a_commit_that_the_clusters_of_the_failed_one_get_first() -> None:
+    fleet = _settled(failing=frozenset({"two"}), same=frozenset({"revert"}))
+    fleet.run("two")
+    fleet.run()
+    fleet.run("revert")
+    assert fleet.has("a") == "revert"
+    fleet.run()
+    assert fleet.memory == RolloutMemory(stable="revert")
+
+
+def test_a_cluster_that_is_down_neither_blocks_nor_counts_and_gets_what_is_stable_then() -> None:
+    fleet = _settled(down=frozenset({"b"}))
+    fleet.run("two")
+    fleet.run(seconds=1)
+    fleet.run(seconds=61)
+    assert fleet.commits() == "two one two one"
+    fleet.run()
+    assert fleet.commits() == "two one two two"
+    fleet.down = frozenset()
+    assert fleet.has("b") == "one"
+    fleet.run()
+    assert fleet.commits() == "two two two two"
+
+
+def test_a_closed_cluster_waits_and_the_deadline_does_not_run() -> None:
+    fleet = _settled(closed={"a": "until Monday"})
+    fleet.run("two")
+    for _ in range(5):
+        assert fleet.run(seconds=500).waits == "a: until Monday"
+    fleet.closed = {}
+    fleet.run()
+    assert fleet.commits() == "two one one one"
+
+
+def test_gates_hold_up_a_wave_that_is_well_and_fail_it_in_the_end() -> None:
+    fleet = _settled(waves=(replace(WAVES[0], gates=(GATE,)), *WAVES[1:]), gate="too many errors")
+    fleet.run("two")
+    assert fleet.run().waits == "too many errors"
+    assert fleet.run(seconds=601).memory.phase is RolloutPhase.FAILED
+    fleet.steered(phase=RolloutPhase.PROGRESSING, progress=fleet.now)
+    fleet.gate = ""
+    fleet.run()
+    assert fleet.run(seconds=61).memory.wave == 1
+
+
+def test_a_manual_wave_waits_for_a_person_for_as_long_as_it_takes() -> None:
+    fleet = _settled(waves=(replace(WAVES[0], manual=True), *WAVES[1:]))
+    fleet.run("two")
+    fleet.run()
+    for _ in range(4):
+        assert "reconcile rollout promote" in fleet.run(seconds=5000).waits
+    fleet.steered(promoted=True)
+    fleet.run()
+    assert fleet.commits() == "two two one one"
+
+
+def test_promotion_leaves_a_failed_wave() -> None:
+    fleet = _settled(failing=frozenset({"two"}))
+    fleet.run("two")
+    fleet.run()
+    fleet.steered(phase=RolloutPhase.PROGRESSING, promoted=True)
+    fleet.run()
+    assert fleet.commits() == "two two one one"
+
+
+def test_all_at_once_is_one_wave_that_must_become_well() -> None:
+    fleet = _settled()
+    fleet.run("two")
+    fleet.run(seconds=1)
+    fleet.run(seconds=61)
+    fleet.steered(promoted=True, at_once=True)
+    fleet.run()
+    assert fleet.commits() == "two two two two"
+    assert fleet.memory is not None
+    assert fleet.memory.candidate == "two"
+    fleet.run()
+    assert fleet.memory == RolloutMemory(stable="two")
+
+
+def test_a_kind_that_a_later_cluster_does_not_serve_stops_it_before_the_first() -> None:
+    fleet = _settled(unserved="d does not serve Widget in example.com/v2")
+    found = fleet.run("two")
+    assert found.memory.phase is RolloutPhase.FAILED
+    assert fleet.commits() == "one one one one"
+
+
+def test_a_lost_memory_goes_on_with_nothing_and_takes_nothing_back() -> None:
+    fleet = _settled()
+    fleet.run("two")
+    fleet.memory = None
+    found = fleet.run()
+    assert found.memory.phase is RolloutPhase.HELD
+    assert fleet.commits() == "two one one one"
+    for _ in range(5):
+        fleet.run(seconds=500)
+    assert fleet.commits() == "two one one one"
+    fleet.steered(phase=RolloutPhase.PROGRESSING, progress=fleet.now)
+    for _ in range(9):
+        fleet.run(seconds=100)
+    assert fleet.commits() == "two two two two"
+
+
+def test_a_lost_memory_does_not_begin_what_was_aborted() -> None:
+    fleet = _settled()
+    fleet.run("two")
+    fleet.memory = RolloutMemory(stable="one", refused="two")
+    fleet.run()
+    fleet.memory = None
+    fleet.run()
+    assert fleet.commits() == "one one one one"
+    assert fleet.memory.phase is RolloutPhase.HELD
+
+
+def test_a_view_says_where_each_cluster_is() -> None:
+    fleet = _settled()
+    fleet.run("two")
+    before = fleet.memory
+    view = view_of(advance(before, fleet.facts()), fleet.facts())
+    assert [wave.state for wave in view.waves] == ["current", "coming", "coming"]
+    assert [c.step for wave in view.waves for c in wave.clusters] == [
+        ClusterStep.WELL,
+        *[ClusterStep.WAITS] * 3,
+    ]
+
+
+@given(ROLLOUT_STEPS)
+def test_no_cluster_gets_what_the_waves_before_did_not_prove(steps: list[RolloutStep]) -> None:
+    """Random commits, outages, failures and clocks; the fleet agrees once all is quiet."""
+    fleet = _settled()
+    proven: dict[str, set[str]] = {}
+    excused: set[str] = set()
+    ran = 0
+    for number, step in enumerate(steps):
+        commit = f"c{number}" if step.commits else fleet.newest
+        if step.commits and step.is_bad:
+            fleet.bad |= {commit}
+        fleet.down, fleet.closed = step.down, dict.fromkeys(step.closed, "closed")
+        if step.forgets:
+            fleet.memory = None
+        before = {name: fleet.has(name) if fleet.memory else "" for name in EVERY}
+        well = {
+            name
+            for name in EVERY
+            if fleet.memory and not fleet.wellness(name, fleet.memory.candidate).why
+        }
+        fleet.run(commit, seconds=step.seconds)
+        assert fleet.memory is not None
+        ran += 1
+        candidate = fleet.memory.candidate
+        for name in well:
+            proven.setdefault(before[name], set()).add(name)
+        if fleet.memory.began == fleet.now:
+            excused = set()
+        excused |= fleet.down
+        if not candidate or not any(before.values()):
+            continue
+        for index, terms in enumerate(WAVES):
+            begun = [n for n in terms.clusters if fleet.has(n) == candidate != before[n]]
+            for earlier in WAVES[:index] if begun else ():
+                for name in earlier.clusters:
+                    assert name in excused | proven.get(candidate, set()), (name, begun)
+    assert ran == len(steps)
+    fleet.down, fleet.closed, fleet.bad = frozenset(), {}, fleet.bad - {fleet.newest}
+    for _ in range(30):
+        if fleet.memory and fleet.memory.phase is RolloutPhase.HELD:
+            fleet.steered(phase=RolloutPhase.PROGRESSING, progress=fleet.now)
+        fleet.run("last", seconds=120)
+    assert fleet.commits() == "last last last last"
