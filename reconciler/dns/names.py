@@ -18,6 +18,7 @@ from reconciler.api.objects import Object, ObjectKey, key_of
 from reconciler.dns.records import HealthCheck, NameEntry, Place
 from reconciler.dns.rules import DnsRules, ZoneRule
 from reconciler.federation.model import Cluster, DesiredState, Workload
+from reconciler.scheduler.commits import versions_of
 
 ANNOTATION = "federation.reconciler.dev/dns"
 CHECK_ANNOTATION = "federation.reconciler.dev/dns-health-check"
@@ -84,11 +85,19 @@ def wanted_names(
     DNS while a cluster is ``down``: it may have been placed there.
     """
     wanted = WantedNames()
-    for workload in state.workloads:
+    exposed = [w for w in state.workloads if (w.key.group, w.key.kind) in _KINDS]
+    # Clusters on several commits answer to the names that their own one asks for.
+    for workload, clusters in (one for w in exposed for one in versions_of(state, w)):
         asked = _annotation(workload, ANNOTATION)
-        if (workload.key.group, workload.key.kind) in _KINDS and asked not in ("", "false"):
+        if asked not in ("", "false"):
             at = None if placed_in is None else placed_in.get(workload.key) or frozenset(down)
-            here = [c for c in state.clusters if at is None or c.name in at]
+            here = [
+                c
+                for c in state.clusters
+                if (at is None or c.name in at) and (clusters is None or c.name in clusters)
+            ]
+            if clusters is not None and at and not here:
+                continue
             for entry in _annotated(workload, asked, here, rules, wanted.warnings):
                 wanted.add(entry, rules)
     domains = {m["metadata"]["name"]: m for m in state.dns_manifests if m["kind"] == "Domain"}

@@ -18,6 +18,7 @@ from reconciler.cluster.discovery import RESTMapping
 from reconciler.dns.names import absolute
 from reconciler.dns.records import NameEntry
 from reconciler.federation.model import DesiredState
+from reconciler.scheduler.commits import versions_of
 
 _RESOURCES = {
     ("", "Service"): RESTMapping("v1", "Service", "services", namespaced=True),
@@ -64,7 +65,9 @@ def exposed_objects(state: DesiredState, entries: Iterable[NameEntry]) -> dict[s
         by_cluster.setdefault(place.cluster, set()).add(place.key)
     behind = {
         w.key.with_namespace: {
-            (w.key.with_namespace.namespace, name) for name in backends_of(w.template)
+            (w.key.with_namespace.namespace, name)
+            for version, _ in versions_of(state, w)
+            for name in backends_of(version.template)
         }
         for w in state.workloads
         if w.key.kind == "Ingress"

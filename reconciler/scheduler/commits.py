@@ -76,6 +76,27 @@ def version_in(
     return workload
 
 
+def versions_of(
+    state: DesiredState, workload: Workload
+) -> list[tuple[Workload, frozenset[str] | None]]:
+    """The workload as each commit has it, with that commit's clusters; None: all clusters.
+
+    Where a cluster's commit has it not, it may stay there as the stable one has it.
+    """
+    commits = state.commits
+    if commits is None:
+        return [(workload, None)]
+    found: dict[str, set[str]] = {}
+    for cluster, commit in commits.of_cluster.items():
+        own = commit if workload.key in commits.workloads[commit] else commits.stable
+        found.setdefault(own, set()).add(cluster)
+    return [
+        (version, frozenset(clusters))
+        for commit, clusters in found.items()
+        if (version := commits.workloads[commit].get(workload.key)) is not None
+    ]
+
+
 def removed_in(state: DesiredState) -> dict[str, frozenset[ObjectKey]]:
     """Cluster -> what only commits of other clusters have; empty where all are on one commit."""
     if state.commits is None:

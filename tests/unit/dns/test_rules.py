@@ -11,6 +11,7 @@ import pytest
 from reconciler.dns.names import annotation_faults, wanted_names
 from reconciler.dns.plan import dns_rules_of, plan_dns
 from reconciler.dns.rules import parse_dns
+from reconciler.scheduler.commits import with_commits
 from tests.unit.dns.fleets import CLUSTERS, WEB, everywhere, running, understood
 
 FEDERATION = """
@@ -184,6 +185,18 @@ def test_names_that_an_annotation_asks_for() -> None:
     assert names("*.web.shop.example.com") == {"*.web.shop.example.com.": ALL}
     assert names("in_valid-.shop.example.com") == {}
     assert names("x" * 64) == {}
+
+
+def test_clusters_answer_to_the_names_that_their_own_commit_asks_for() -> None:
+    old = understood(PLAIN, CLUSTERS, WEB.replace('"true"', '"www, old"'))
+    new = understood(PLAIN, CLUSTERS, WEB.replace('"true"', '"www, new"'))
+    of_cluster = {"aws-eu": "new", "gcp-eu": "old", "gcp-us": "old"}
+    state = with_commits(new, "old", of_cluster, {"old": old, "new": new})
+    wanted = wanted_names(state, parse_dns(state.federation)[0], everywhere(state))
+    found = {name: {p.cluster for p in e.places} for name, e in wanted.entries.items()}
+    assert found["www.shop.example.com."] == ALL
+    assert found["new.shop.example.com."] == {"aws-eu"}
+    assert found["old.shop.example.com."] == {"gcp-eu", "gcp-us"}
 
 
 @pytest.mark.parametrize(
