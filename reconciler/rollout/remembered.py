@@ -62,6 +62,7 @@ def remembered_view(
         waves,
         rollout.waiting,
         at_once=rollout.at_once,
+        progress=rollout.progress,
     )
 
 
