@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import click
-
 from reconciler.cli.clusters import _as_table
 from reconciler.failover.probe import Signal
 from reconciler.plan.model import ClusterPlan
+from reconciler.report.terminal import unpainted
 from reconciler.rollout.model import RolloutView
 from reconciler.state.memory import FleetMemory
 from reconciler.status.roster import ClusterFacts, MemberRow, roster, roster_document
@@ -22,7 +21,7 @@ def seen(view: RolloutView | None) -> tuple[MemberRow, ...]:
 
 
 def table(view: RolloutView | None) -> list[list[str]]:
-    return [click.unstyle(line).split() for line in _as_table(seen(view), 0.0, wide=False)]
+    return [unpainted(line).split() for line in _as_table(seen(view), 0.0, wide=False)]
 
 
 def test_each_cluster_has_its_wave_and_the_commit_that_it_is_to_have() -> None:
