@@ -33,7 +33,8 @@ Examples:
 Exit codes: 0 every cluster is ready and could be looked at, 1 one is not, or a kind in
 it could not be listed. DRIFT counts objects that somebody changed or deleted; ADDED
 fields that people added to objects and that stay; PENDING objects that the next run
-changes because Git did.
+changes because Git did. COMMIT was written there last; where commits reach clusters in
+waves, WANTED is the one of its wave now, and waits, begun, well or down.
 """
 
 
@@ -76,6 +77,7 @@ def clusters(context: click.Context, /, *, output: str, **given: Any) -> int:
 
 
 def _look(settings: CommandSettings, *, quiet: bool) -> tuple[str, str, tuple[MemberRow, ...]]:
+    from reconciler.report.rollout import headline, is_told
     from reconciler.run import pipeline
     from reconciler.status.roster import read_cluster_facts, roster
 
@@ -90,8 +92,18 @@ def _look(settings: CommandSettings, *, quiet: bool) -> tuple[str, str, tuple[Me
         facts = read_cluster_facts(prepared.connect, asked, rules, known)
     if prepared.plan.without_git and not quiet:
         settings.console.note(str(prepared.plan.without_git))
+    if is_told(prepared.plan.rollout) and prepared.plan.rollout and not quiet:
+        settings.console.note(headline(prepared.plan.rollout))
     memory = prepared.run_memory.memory
-    rows = roster(asked, prepared.plan.clusters, prepared.works, memory, facts, known)
+    rows = roster(
+        asked,
+        prepared.plan.clusters,
+        prepared.works,
+        memory,
+        facts,
+        known,
+        prepared.plan.rollout,
+    )
     return state.federation.name, prepared.plan.commit, rows
 
 
@@ -102,6 +114,9 @@ def _as_table(rows: Sequence[MemberRow], now: float, *, wide: bool) -> Iterator[
     roles = any(row.is_witness for row in rows)
     if roles:
         headings.insert(1, "ROLE")
+    waves = any(row.rollout for row in rows)
+    if waves:
+        headings += ["WAVE", "WANTED"]
     if wide:
         headings += ["ZONE", "COUNTS AS", "REFUSED", "LABELS"]
     cells = []
@@ -123,12 +138,23 @@ def _as_table(rows: Sequence[MemberRow], now: float, *, wide: bool) -> Iterator[
         ]
         if roles:
             line.insert(1, cluster.role or "member")
+        if waves:
+            line += [row.wave or "-", _wanted(row)]
         if wide:
             labels = ",".join(f"{k}={v}" for k, v in sorted(cluster.labels.items()))
             phase = "-" if row.is_witness else str(row.phase)
             line += [cluster.zone or "-", phase, _number(row.refused, "red"), labels]
         cells.append(line)
     yield from table(headings, cells)
+
+
+def _wanted(row: MemberRow) -> str:
+    """The commit that its wave gives it now, and how it is there."""
+    if row.rollout is None:
+        return "-"
+    colours = {"begun": "yellow", "down": "red"}
+    step = styled(str(row.rollout.step), fg=colours.get(str(row.rollout.step)))
+    return f"{row.rollout.commit[:_SHORT_COMMIT] or '-'} {step}"
 
 
 def _readiness(row: MemberRow) -> str:

@@ -40,9 +40,9 @@ def failback(context: click.Context, /, *, cluster: str | None, **given: Any) ->
     CLUSTER it lists what could be released.
     """
     settings = merged(context, **given)
-    from reconciler.run import pipeline
+    from reconciler.run import start
 
-    store, found, known = pipeline.open_memory(settings.options)
+    store, found, known = start.open_memory(settings.options)
     if found.problem:
         settings.console.note(f"Warning: {found.problem}")
     memory = found.memory

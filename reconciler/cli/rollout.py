@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from reconciler.lock.run_lock import RunLock
     from reconciler.rollout.model import RolloutView
     from reconciler.rollout.steering import Steered, Waves
-    from reconciler.run.pipeline import OpenedMemory
+    from reconciler.run.start import OpenedMemory
     from reconciler.state.memory import FleetMemory
 
 WATCH, OUTPUT, WHAT = "Watching", "Output", "What to do"
@@ -333,9 +333,9 @@ def _check_unmoved(seen: OpenedMemory, opened: OpenedMemory) -> None:
 
 def _opened(settings: CommandSettings, lock: RunLock | None) -> OpenedMemory:
     """Raises UsageError where Git has no rules of rollouts."""
-    from reconciler.run import pipeline
+    from reconciler.run import start
 
-    opened = pipeline.open_memory_with(settings.options, lock)
+    opened = start.open_memory_with(settings.options, lock)
     federation = opened.state.federation
     if federation.rollout is None:
         raise UsageError(

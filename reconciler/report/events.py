@@ -23,6 +23,8 @@ from reconciler.cluster.discovery import GroupVersionKind, RESTMapping
 from reconciler.plan.member_plan import MemberWork
 from reconciler.plan.model import Action, Change, Outcome, Plan, RunResult
 from reconciler.report.finished_run import NO_NEWS, Failure, FailureKind, FinishedRun, digest
+from reconciler.report.rollout import TROUBLE, current_wave
+from reconciler.rollout.model import RolloutEvent
 from reconciler.state.memory import Phase
 
 EVENTS = RESTMapping("events.k8s.io/v1", "Event", "events", namespaced=True)
@@ -57,6 +59,7 @@ def event_drafts_of(run: FinishedRun, before: Mapping[str, Phase]) -> tuple[Even
     if run.plan:
         found += _without_git(run.plan)
         found += _phases(run.plan, before)
+        found += _rollout(run.plan)
     if run.result:
         found += _prunes(run.result)
     return tuple(found)
@@ -87,6 +90,19 @@ def _phases(plan: Plan, before: Mapping[str, Phase]) -> Iterator[EventDraft]:
         elif before.get(one.cluster) is Phase.DOWN:
             note = f"{one.cluster} answers again and gets its share back"
             yield EventDraft("Normal", "ClusterBack", "Failback", note, key)
+
+
+def _rollout(plan: Plan) -> Iterator[EventDraft]:
+    view = plan.rollout
+    if view is None:
+        return
+    found = current_wave(view)
+    for event, text in view.events:
+        kind: Literal["Normal", "Warning"] = "Normal"
+        if event in {*TROUBLE, RolloutEvent.HELD}:
+            kind = "Warning"
+        key = digest(view.stable, view.candidate, str(found[0] if found else ""))
+        yield EventDraft(kind, f"Rollout{event}", "Rollout", text, key)
 
 
 def _prunes(result: RunResult) -> Iterator[EventDraft]:

@@ -168,6 +168,7 @@ def rollout_document(view: RolloutView) -> dict[str, Any]:
         "candidate": view.candidate,
         "since": _moment(view.since),
         "waveSince": _moment(view.wave_since),
+        "progress": _moment(view.progress),
         "complete": view.complete,
         "atOnce": view.at_once,
         "waiting": list(view.waiting),

@@ -22,6 +22,8 @@ from msgspec import Struct
 from reconciler.api.errors import GuardViolation, ReconcileError
 from reconciler.plan.model import ClusterPlan, RunResult
 from reconciler.report.finished_run import NO_NEWS, Failure, FinishedRun, failures_of_error
+from reconciler.report.rollout import FAILED, HELD, TROUBLE, headline, is_told
+from reconciler.rollout.model import RolloutView
 
 NAME = "reconciler"
 _FIELDS = "reconciler_fields"
@@ -111,12 +113,24 @@ def log_entries_of(
         warnings = [*run.plan.warnings, *said, *warnings]
         for move in run.plan.moves:
             yield LogEntry(logging.INFO, "move", move, {})
+        if run.plan.rollout and is_told(run.plan.rollout):
+            yield from _rollout(run.plan.rollout)
     for warning in warnings:
         yield LogEntry(logging.WARNING, "warning", warning, {})
     if with_failures:
         for failure in run.failures:
             yield _failure(failure)
     yield _end(run)
+
+
+def _rollout(view: RolloutView) -> Iterator[LogEntry]:
+    """Where it is, and one for each thing that this run brings."""
+    fields = {"phase": view.phase, "candidate": view.candidate, "stable": view.stable}
+    level = logging.WARNING if view.phase in (HELD, FAILED) else logging.INFO
+    yield LogEntry(level, "rollout", headline(view), fields)
+    for event, text in view.events:
+        level = logging.WARNING if event in TROUBLE else logging.INFO
+        yield LogEntry(level, "rollout", text, {**fields, "change": str(event)})
 
 
 def _failure(failure: Failure, hint: str = "") -> LogEntry:

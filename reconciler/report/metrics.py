@@ -18,7 +18,9 @@ from reconciler import __version__
 from reconciler.plan.model import NOT_WRITTEN, Action, Plan, RunResult
 from reconciler.report.delivery import NotDelivered, send
 from reconciler.report.finished_run import FailureKind, FinishedRun
-from reconciler.state.memory import Phase
+from reconciler.report.rollout import STEADY, current_wave, wave_of
+from reconciler.rollout.model import ClusterStep, RolloutView
+from reconciler.state.memory import Phase, RolloutPhase
 
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry, Gauge
@@ -48,6 +50,7 @@ def metrics_of(run: FinishedRun) -> CollectorRegistry:
         _of_clusters(run, run.plan, gauge)
         _of_health(run, run.plan, gauge)
         _of_fleet(run, run.plan, gauge)
+        _of_rollout(run, run.plan, gauge)
     if run.result:
         _of_result(run, run.result, gauge)
     return registry
@@ -151,6 +154,31 @@ def _of_fleet(run: FinishedRun, plan: Plan, gauge: _Make) -> None:
         gauge("commit_applied", "1 when that is the commit that Git asks for, else 0.").set(
             run.applied_commit == plan.commit
         )
+
+
+def _of_rollout(run: FinishedRun, plan: Plan, gauge: _Make) -> None:
+    """All of it is there without waves as well, as if every commit were steady at once."""
+    view = plan.rollout or RolloutView("")
+    phases = gauge("rollout_phase", "1 for the phase of the rollout, 0 for the others.", "phase")
+    for phase in (STEADY, *RolloutPhase):
+        phases.labels(run.federation, phase).set(view.phase == phase)
+    found = current_wave(view)
+    gauge("rollout_wave", "The wave that the candidate is in, from 1; 0: none.").set(
+        found[0] + 1 if found else 0
+    )
+    gauge("rollout_waves", "How many waves there are.").set(len(view.waves))
+    going = bool(view.candidate and view.progress)
+    gauge(
+        "rollout_seconds_since_progress",
+        "Since a cluster last began with the candidate or became well; 0: there is none.",
+    ).set(max(0.0, run.finished - view.progress) if going else 0)
+    gauge("rollout_soak_seconds", "For how long the candidate's wave must stay well.").set(
+        found[1].soak if found else 0
+    )
+    clusters = gauge("rollout_clusters", "Clusters of all waves, by how far they are.", "step")
+    for step in ClusterStep:
+        count = sum(one.step is step for _, one in wave_of(view).values())
+        clusters.labels(run.federation, step).set(count)
 
 
 def _of_result(run: FinishedRun, result: RunResult, gauge: _Make) -> None:

@@ -24,6 +24,8 @@ from reconciler.federation.model import SecretReference
 from reconciler.plan.model import ClusterPlan, Plan
 from reconciler.report.delivery import NotDelivered, send
 from reconciler.report.finished_run import NO_NEWS, FinishedRun, digest
+from reconciler.report.rollout import FAILED, TROUBLE, current_wave, headline
+from reconciler.rollout.model import RolloutEvent
 from reconciler.shard.split import Shard
 from reconciler.state.memory import Notified, Phase
 
@@ -40,6 +42,7 @@ class Occasion(StrEnum):
     FAILURE = "failure"
     FAILOVER = "failover"
     RECOVERY = "recovery"
+    ROLLOUT = "rollout"
 
 
 class Receiver(Struct, frozen=True):
@@ -73,7 +76,7 @@ class News(Struct, frozen=True):
     cluster: str = ""
 
 
-_GIT = "git"
+_GIT, _ROLLOUT = "git", "rollout"
 
 AddressOf = Callable[[Receiver], str]
 """Where a receiver is. Raises NotDelivered when that cannot be found out."""
@@ -133,7 +136,8 @@ def news_of(run: FinishedRun, before: Mapping[str, str]) -> tuple[tuple[News, ..
     """What a receiver who knows ``before`` does not know yet, and what it knows afterwards.
 
     States are by subject: ``run`` -> a digest of what fails (``run/1`` where that is of shard 1
-    only), ``cluster/NAME`` -> ``Down``, ``git`` -> ``Silent``. What is well has none. Pure.
+    only), ``cluster/NAME`` -> ``Down``, ``git`` -> ``Silent``, ``rollout`` -> its phase, commit and
+    wave. What is well has none, but for the last. Pure.
     """
     after = dict(before)
     news = []
@@ -145,6 +149,7 @@ def news_of(run: FinishedRun, before: Mapping[str, str]) -> tuple[tuple[News, ..
             news += _of_cluster(run.plan, one, after)
     if run.plan and not (run.shard and not run.shard.decides):
         news += _of_git(run, run.plan, after)
+        news += _of_rollout(run, run.plan, after)
     trouble = run.trouble
     subject = f"run/{run.shard.index}" if run.shard else "run"
     if trouble and after.get(subject) != trouble:
@@ -177,6 +182,42 @@ def _of_git(run: FinishedRun, plan: Plan, states: dict[str, str]) -> list[News]:
         return [News(Occasion.FAILURE, title, _shortened([str(plan.without_git)]))]
     del states[_GIT]
     return [News(Occasion.RECOVERY, f"{_fleet(run)} has Git again", (_commit(run),))]
+
+
+_TITLES = {
+    RolloutEvent.STARTED: "begins to reach the fleet",
+    RolloutEvent.PROMOTED: "goes on to the next wave",
+    RolloutEvent.HELD: "is held",
+    RolloutEvent.FAILED: "has failed",
+    RolloutEvent.RETURNED: "goes back to the stable commit where it has failed",
+    RolloutEvent.COMPLETED: "has reached every cluster",
+    RolloutEvent.ABORTED: "is aborted",
+}
+
+
+def _of_rollout(run: FinishedRun, plan: Plan, states: dict[str, str]) -> list[News]:
+    """What this run brings. Where an earlier run brought it and it was not delivered, how it is."""
+    view = plan.rollout
+    if view is None:
+        states.pop(_ROLLOUT, None)
+        return []
+    found = current_wave(view)
+    wave = found[0] + 1 if found else 0
+    state = f"{view.phase}/{(view.candidate or view.stable)[:12]}/{wave}"
+    before, states[_ROLLOUT] = states.get(_ROLLOUT), state
+    if before == state or not (before or view.events):
+        return []
+    if not view.events:
+        occasion = Occasion.FAILURE if view.phase == FAILED else Occasion.ROLLOUT
+        return [News(occasion, f"{_fleet(run)}: {headline(view)}")]
+    return [
+        News(
+            Occasion.FAILURE if event in TROUBLE else Occasion.ROLLOUT,
+            f"{_fleet(run)}: a commit {_TITLES[event]}",
+            _shortened([text, headline(view)]),
+        )
+        for event, text in view.events
+    ]
 
 
 def _of_cluster(plan: Plan, health: ClusterHealth, states: dict[str, str]) -> list[News]:
@@ -263,6 +304,7 @@ _EMOJI = {
     Occasion.FAILURE: ":x:",
     Occasion.FAILOVER: ":rotating_light:",
     Occasion.RECOVERY: ":white_check_mark:",
+    Occasion.ROLLOUT: ":arrow_forward:",
 }
 
 

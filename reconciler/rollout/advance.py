@@ -420,6 +420,7 @@ def view_of(advanced: Advanced, facts: Facts) -> RolloutView:
         memory.waiting,
         advanced.events,
         at_once=memory.at_once,
+        progress=memory.progress,
     )
 
 

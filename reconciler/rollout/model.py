@@ -62,7 +62,8 @@ class RolloutView(Struct, frozen=True):
     """A rollout in one run. ``candidate`` empty: every cluster is on ``stable``, or about to be.
 
     ``phase`` is Steady, Progressing, Held or Failed; ``reason`` says why; ``since`` is when that
-    candidate began, ``wave_since`` when its wave did (Unix seconds, 0: not known). ``waiting`` are
+    candidate began, ``wave_since`` when its wave did, ``progress`` when a cluster last began or
+    became well (Unix seconds, 0: not known). ``waiting`` are
     newer commits that wait. ``events`` are what this run brings: what and in words. ``complete``:
     the plan shows the end of the road, and not what this run would do. ``at_once``: a person lets
     it reach all clusters at once.
@@ -79,6 +80,7 @@ class RolloutView(Struct, frozen=True):
     events: tuple[tuple[RolloutEvent, str], ...] = ()
     complete: bool = False
     at_once: bool = False
+    progress: float = 0.0
 
 
 def with_planned(view: RolloutView, planned: Mapping[str, Mapping[str, int]]) -> RolloutView:

@@ -17,29 +17,6 @@ from reconciler.state.memory import FleetMemory, Phase, RolloutMemory, RolloutPh
 STEADY = "Steady"
 
 
-def waves_of(
-    rules: RolloutRules, clusters: Sequence[Cluster]
-) -> tuple[tuple[Wave, tuple[str, ...]], ...]:
-    """Each wave with its clusters by name; what no wave names is in the one that has neither
-    ``clusters`` nor a selector. A cluster is in the first wave that takes it."""
-    left = sorted(clusters, key=lambda one: one.name)
-    found: dict[int, tuple[str, ...]] = {}
-    for index, wave in enumerate(rules.waves):
-        if wave.clusters is None and wave.selector is None:
-            continue
-        taken = [one for one in left if _takes(wave, one)]
-        left = [one for one in left if one not in taken]
-        found[index] = tuple(one.name for one in taken)
-    rest = tuple(one.name for one in left)
-    return tuple((wave, found.get(index, rest)) for index, wave in enumerate(rules.waves))
-
-
-def _takes(wave: Wave, cluster: Cluster) -> bool:
-    if wave.clusters is not None:
-        return cluster.name in wave.clusters
-    return wave.selector is not None and matches(wave.selector, cluster.all_labels)
-
-
 def remembered_view(
     rules: RolloutRules, clusters: Sequence[Cluster], memory: FleetMemory, now: float
 ) -> RolloutView:
@@ -48,7 +25,7 @@ def remembered_view(
     down = {name for name, one in memory.clusters.items() if one.phase is Phase.DOWN}
     waves = tuple(
         _wave(index, wave, names, rollout, down, now)
-        for index, (wave, names) in enumerate(waves_of(rules, clusters))
+        for index, (wave, names) in enumerate(_waves(rules, clusters))
     )
     # A lost memory is held without any candidate.
     idle = not rollout.candidate and rollout.phase is RolloutPhase.PROGRESSING
@@ -62,7 +39,27 @@ def remembered_view(
         waves,
         rollout.waiting,
         at_once=rollout.at_once,
+        progress=rollout.progress,
     )
+
+
+def _waves(
+    rules: RolloutRules, clusters: Sequence[Cluster]
+) -> Iterator[tuple[Wave, tuple[str, ...]]]:
+    """Each wave with its clusters by name; those that no wave takes form the last one."""
+    left = sorted(clusters, key=lambda one: one.name)
+    for wave in rules.waves:
+        taken = [one for one in left if _takes(wave, one)]
+        left = [one for one in left if one not in taken]
+        yield wave, tuple(one.name for one in taken)
+    if left:
+        yield Wave("rest"), tuple(one.name for one in left)
+
+
+def _takes(wave: Wave, cluster: Cluster) -> bool:
+    if wave.clusters is not None:
+        return cluster.name in wave.clusters
+    return wave.selector is None or matches(wave.selector, cluster.all_labels)
 
 
 def _wave(

@@ -17,17 +17,15 @@ from reconciler.api.errors import (
     BadInput,
     ClusterError,
     GuardViolation,
-    LeaseLost,
     NoMajority,
     ReconcileError,
     RunError,
-    StalePlan,
     UsageError,
     Violation,
     WordedViolation,
 )
-from reconciler.api.objects import ObjectKey, Unshown
-from reconciler.api.options import COMPLETE, RunOptions, usual_seconds
+from reconciler.api.objects import ObjectKey
+from reconciler.api.options import COMPLETE, RunOptions
 from reconciler.cluster.connect import Connections, Connector
 from reconciler.cluster.discovery import GroupVersionKind
 from reconciler.cluster.parallel import in_parallel
@@ -86,31 +84,24 @@ from reconciler.run.decide import (
 )
 from reconciler.run.progress import NoProgress, Progress
 from reconciler.run.repository import Repository, render_repository
-from reconciler.run.repository import read_current as read
+from reconciler.run.start import read_under_lock, waiting_seconds
 from reconciler.scheduler.model import Assignment
 from reconciler.scheduler.remarks import Unplaced, why_unplaced
 from reconciler.scheduler.schedule import schedule
-from reconciler.shard.decision import commit_of, decode_decision, encode_decision, told_rollout
-from reconciler.shard.round import WAIT_SECONDS, Round
+from reconciler.shard.decision import decode_decision, encode_decision, told_rollout
+from reconciler.shard.round import Round
 from reconciler.shard.split import shard_of
 from reconciler.state.kept_commit import keep_begun
 from reconciler.state.memory import FleetMemory
 from reconciler.state.run_memory import (
     RunMemory,
-    check_owner,
-    in_host_cluster,
     load_run_memory,
-    open_store,
     remember,
     remember_commit,
-    uses_seats,
 )
-from reconciler.state.stores import MemoryStore, Remembered
 
 if TYPE_CHECKING:
     from reconciler.dns.plan import DnsPlan
-    from reconciler.failover.looks import SeatLooks
-    from reconciler.run.at_seats import AtSeats
     from reconciler.run.rollout import Rollout
 from reconciler.api.errors import NoSuchFolder, SourceError
 from reconciler.plan.compare_base import against_base
@@ -162,7 +153,7 @@ def make_plan(
     plan.
     """
     progress = progress or NoProgress()
-    start = _read_under(lock, options)
+    start = read_under_lock(lock, options)
     repository, connector, published = start.repository, start.connector, start.published
     if start.blocked:
         options = replace(options, plan_only=True)
@@ -468,136 +459,6 @@ def _announce(
     return replace(run_memory, warnings=(*run_memory.warnings, *map(str, errors)))
 
 
-def open_memory(options: RunOptions) -> tuple[MemoryStore, Remembered, tuple[str, ...]]:
-    """The fleet's memory, its content, and the names of the clusters. Raises ReconcileError."""
-    repository = read(options)
-    state = repository.state
-    store = open_store(options, _connector(options, state), state.federation)
-    found = store.read()
-    check_owner(found.memory, store, repository.claimant())
-    return store, found, tuple(sorted(cluster.name for cluster in state.clusters))
-
-
-class OpenedMemory(Unshown, frozen=True):
-    """What is remembered, where, and what Git asks for. Written to only under the lock."""
-
-    store: MemoryStore
-    found: Remembered
-    state: DesiredState
-
-
-def open_memory_with(options: RunOptions, lock: RunLock | None) -> OpenedMemory:
-    """The same, to be only looked at; or with ``lock``, which is taken, to be changed under it.
-
-    Raises ReconcileError, also where the seats have no majority.
-    """
-    start = _read_under(lock, options)
-    if start.blocked:
-        raise start.blocked
-    state = start.repository.state
-    store = start.store or open_store(options, start.connector, state.federation)
-    found = store.read()
-    check_owner(found.memory, store, start.repository.claimant())
-    return OpenedMemory(store, found, state)
-
-
-class RunStart(Unshown, frozen=True):
-    """What a run reads before it looks at its members.
-
-    ``published`` is what another pod decided; nothing unless several share the run, and one of
-    them did. ``store`` is where it remembers, where that is open already. ``blocked`` is why
-    nothing may be written; ``warnings`` are what people should know of the seats.
-    """
-
-    repository: Repository
-    connector: Connector
-    published: bytes = b""
-    store: MemoryStore | None = None
-    blocked: NoMajority | None = None
-    warnings: tuple[str, ...] = ()
-    seats: AtSeats | None = None
-
-    @property
-    def looks(self) -> SeatLooks | None:
-        """How the clusters looked from each seat, where there are some."""
-        return self.seats.looks() if self.seats else None
-
-
-def _read_under(lock: RunLock | None, options: RunOptions) -> RunStart:
-    """The repository, read while the lock is held; a connector that heeds it."""
-    if options.shard and not (lock is None or in_host_cluster(options)):
-        raise UsageError(
-            "--shard needs a memory that the pods share, in the host cluster",
-            hint="--state configmap, or --host-context",
-        )
-    repository = read(options, ask_members=True)
-    connector = _connector(options, repository.state)
-    seats = None
-    if uses_seats(options, repository.state.federation):
-        from reconciler.run.at_seats import AtSeats
-
-        seats = AtSeats(repository.state, connector, options)
-    if lock is None:
-        store, troubles = seats.only_read() if seats else (None, ())
-        return RunStart(repository, connector, store=store, warnings=troubles, seats=seats)
-    try:
-        waited = lock.take(
-            connector, repository.state.federation, seats.register if seats else None
-        )
-    except NoMajority as error:
-        if seats is None or options.shard:
-            raise
-        store, troubles = seats.only_read(error)
-        connector = replace(connector, fence=_raising(error), first_use="tell")
-        return RunStart(repository, connector, b"", store, error, troubles, seats)
-    except LeaseLost:
-        if seats:
-            seats.leave_look()
-        raise
-    if waited:
-        # The run that had it may have applied a newer commit than the one that was read.
-        repository = _again(repository, options)
-    limit = lock.longest_write
-    settings = (*connector.settings, *((("longest_write", limit),) if limit else ()))
-    connector = replace(connector, fence=lock.check, settings=settings)
-    start = RunStart(repository, connector)
-    if seats:
-        shared, troubles = seats.under_lock(lock)
-        start = replace(start, store=shared, warnings=troubles, seats=seats)
-    if lock.round is None:
-        return start
-    if not repository.checkout.commit or repository.checkout.dirty:
-        raise UsageError("--shard needs a commit, so that all pods read the same")
-    published = _decision_of(lock.round, connector)
-    if published and commit_of(published) != repository.checkout.commit:
-        # The branch has moved on since.
-        repository = _again(repository, replace(options, ref=commit_of(published)))
-    return replace(start, repository=repository, published=published)
-
-
-def _raising(error: ReconcileError) -> Callable[[], None]:
-    def fence() -> None:
-        raise error
-
-    return fence
-
-
-def _again(before: Repository, options: RunOptions) -> Repository:
-    repository = read(options, ask_members=True)
-    old, new = before.state.federation, repository.state.federation
-    if (new.name, new.namespace) != (old.name, old.namespace):
-        raise StalePlan(["the Federation got another name while this run waited"])
-    return repository
-
-
-def _decision_of(shared: Round, connector: Connector) -> bytes:
-    """What another pod decided; nothing where that is up to this one."""
-    if shared.shard.decides:
-        # A pod that is repeated stays with what its forerunner decided.
-        return shared.decision()
-    return shared.await_decision(_timeout(connector))
-
-
 def apply_plan(
     prepared: Prepared,
     progress: Progress | None = None,
@@ -682,13 +543,7 @@ def _guards_of_others(prepared: Prepared) -> list[Violation]:
     shared.tell_guards([str(one) for one in plan.violations])
     if plan.violations or not deletions_of([change for _, change in plan.writes()]):
         return []
-    return [*shared.await_guards(_timeout(prepared.connector))]
-
-
-def _timeout(connector: Connector) -> float:
-    """For how many seconds a pod waits for others."""
-    seconds_left: Callable[[], float] = dict(connector.settings)["seconds_left"]
-    return min(WAIT_SECONDS, seconds_left())
+    return [*shared.await_guards(waiting_seconds(prepared.connector))]
 
 
 def _despite_guards(
@@ -754,7 +609,7 @@ def _names_of(prepared: Prepared, records: Sequence[RecordOutcome]) -> Callable[
     if not asks_for_records(prepared.state):
         return lambda: ""
     if shared and not shared.shard.decides:
-        return lambda: shared.await_names(_timeout(prepared.connector))
+        return lambda: shared.await_names(waiting_seconds(prepared.connector))
     undone = [f"DNS {r.name} {r.type}: {r.message}" for r in records if r.status != "done"]
     failed = "; ".join([*prepared.plan.dns_errors, *undone][:3])
     if shared:
@@ -779,25 +634,6 @@ def _check_names(state: DesiredState, names: Sequence[str]) -> None:
         if name not in known:
             hint = suggestion(name, known) or f"there are: {', '.join(sorted(known))}"
             raise UsageError(f"--cluster {name}: the repository has no such cluster", hint=hint)
-
-
-def _connector(options: RunOptions, state: DesiredState) -> Connector:
-    began = time.monotonic()
-    deadline = began + (options.deadline or usual_seconds(plan_only=options.plan_only))
-
-    def seconds_left() -> float:
-        return min(deadline - time.monotonic(), options.time_left())
-
-    return Connector.from_file(
-        options.kubeconfig,
-        state.federation.namespace,
-        host_context=options.host_context,
-        seconds_left=seconds_left,
-        allow=options.allow_access,
-        first_use="tell" if options.plan_only else "pin",
-        seats=state.joined,
-        seat=options.seat,
-    )
 
 
 def _placed(rendering: Rendering) -> dict[ObjectKey, frozenset[str]]:

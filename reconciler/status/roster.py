@@ -7,6 +7,7 @@ from datetime import datetime
 
 import orjson
 from msgspec import Struct
+from msgspec.structs import replace
 
 from reconciler.api.errors import ClusterError
 from reconciler.api.objects import Object, ObjectKey
@@ -18,6 +19,8 @@ from reconciler.federation.model import WITNESS, Cluster, FailoverRules
 from reconciler.inventory.store import Inventory
 from reconciler.plan.member_plan import MemberWork
 from reconciler.plan.model import Action, Change, ClusterPlan
+from reconciler.report.rollout import wave_of
+from reconciler.rollout.model import RolloutCluster, RolloutView
 from reconciler.state.memory import ClusterMemory, FleetMemory, Phase
 
 
@@ -34,6 +37,8 @@ class MemberRow(Struct, frozen=True):
     commit   the commit that was written there last
     problem  why it could not be looked at, or not at all of it
     seen     from which seats it is seen well and from which not, where they differ
+    wave     the wave of a rollout that it is in, empty where commits reach all clusters at once
+    rollout  how it is there; None where there are no waves
     """
 
     cluster: Cluster
@@ -48,6 +53,8 @@ class MemberRow(Struct, frozen=True):
     commit: str = ""
     problem: str = ""
     seen: str = ""
+    wave: str = ""
+    rollout: RolloutCluster | None = None
 
     @property
     def is_witness(self) -> bool:
@@ -67,9 +74,11 @@ def roster(
     memory: FleetMemory,
     facts: Mapping[str, ClusterFacts],
     health: Mapping[str, ClusterHealth],
+    rollout: RolloutView | None = None,
 ) -> tuple[MemberRow, ...]:
     """Rows in the order of the clusters' names. ``plans`` is what would be done now; ``health`` as
     far as this run decided upon it."""
+    waves = wave_of(rollout)
     plan_of = {plan.name: plan for plan in plans}
     work_of = {work.cluster.name: work for work in works}
     rows = []
@@ -88,6 +97,8 @@ def roster(
             problem=plan_of[cluster.name].problem,
             seen=health[cluster.name].seen if cluster.name in health else "",
         )
+        if found := waves.get(cluster.name):
+            row = replace(row, wave=found[0].name, rollout=found[1])
         work = work_of.get(cluster.name)
         rows.append(_looked_into(row, work) if work else row)
     return tuple(rows)
@@ -99,11 +110,9 @@ def _looked_into(row: MemberRow, work: MemberWork) -> MemberRow:
     changes = work.plan.changes
     drift = sum(_is_drift(change, confirmed) for change in changes)
     refused = sum(change.action is Action.FAILED for change in changes)
-    return MemberRow(
-        row.cluster,
-        row.facts,
-        row.phase,
-        row.since or _member_since(inventory),
+    return replace(
+        row,
+        since=row.since or _member_since(inventory),
         managed=len(inventory.rows),
         drift=drift,
         added=work.plan.added,
@@ -111,7 +120,6 @@ def _looked_into(row: MemberRow, work: MemberWork) -> MemberRow:
         refused=refused,
         commit=inventory.commit,
         problem=work.plan.prune_blocked,
-        seen=row.seen,
     )
 
 
@@ -154,6 +162,9 @@ def roster_document(row: MemberRow) -> Object:
         "pending": row.pending,
         "refused": row.refused,
         "commit": row.commit,
+        "wave": row.wave,
+        "wantedCommit": row.rollout.commit if row.rollout else None,
+        "step": str(row.rollout.step) if row.rollout else None,
     }
 
 

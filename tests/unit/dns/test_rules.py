@@ -192,7 +192,7 @@ def test_clusters_answer_to_the_names_that_their_own_commit_asks_for() -> None:
     new = understood(PLAIN, CLUSTERS, WEB.replace('"true"', '"www, new"'))
     of_cluster = {"aws-eu": "new", "gcp-eu": "old", "gcp-us": "old"}
     state = with_commits(new, "old", of_cluster, {"old": old, "new": new})
-    wanted = wanted_names(state, parse_dns(state.federation)[0], everywhere(state))
+    wanted = wanted_names(state, parse_dns(state.federation)[0])
     found = {name: {p.cluster for p in e.places} for name, e in wanted.entries.items()}
     assert found["www.shop.example.com."] == ALL
     assert found["new.shop.example.com."] == {"aws-eu"}

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from reconciler.federation.model import Wave
+from reconciler.federation.model import RolloutRules, Wave
 from reconciler.report.rollout import headline
 from reconciler.report.text import render_rollout
 from reconciler.rollout.model import ClusterStep
-from reconciler.rollout.remembered import waves_of
+from reconciler.rollout.remembered import remembered_view
 from reconciler.state.memory import FleetMemory, RolloutMemory, RolloutPhase
 from tests.unit.rollout.worlds import (
     CANDIDATE,
@@ -23,7 +23,16 @@ from tests.unit.rollout.worlds import (
 
 
 def test_clusters_that_no_wave_takes_are_in_the_last_one() -> None:
-    assert tuple((w.name, names) for w, names in waves_of(RULES, CLUSTERS)) == WAVES
+    first, *_ = RULES.waves
+    for rules in (RULES, RolloutRules((first,))):
+        found = remembered_view(rules, CLUSTERS, in_wave_two(), NOW)
+        named = [(one.name, tuple(c.name for c in one.clusters)) for one in found.waves]
+        assert named[0] == ("canary", ("canary",))
+        assert named[-1][0] == "rest"
+        assert {name for _, names in named for name in names} == {c.name for c in CLUSTERS}
+    assert [(w.name, [c.name for c in w.clusters]) for w in view(in_wave_two()).waves] == [
+        (name, list(names)) for name, names in WAVES
+    ]
 
 
 def test_each_cluster_is_shown_with_its_commit_and_step() -> None:
@@ -95,5 +104,7 @@ def test_a_wave_that_rules_no_longer_have_is_at_the_end() -> None:
 
 
 def test_a_wave_without_clusters_says_so() -> None:
-    rules = (Wave("none", clusters=()),)
-    assert waves_of(type(RULES)(rules), ()) == ((rules[0], ()),)
+    rules = RolloutRules((Wave("none", clusters=()), *RULES.waves))
+    assert "1 none    done\n      no cluster" in render_rollout(
+        remembered_view(rules, CLUSTERS, in_wave_two(), NOW)
+    )
