@@ -136,6 +136,15 @@ def _check_together(options: RunOptions) -> None:
         (not plan and options.detailed_exitcode, "--detailed-exitcode goes with --plan."),
         (options.base and not plan, "--base goes with --plan: a part of a plan cannot be applied."),
         (options.base and options.out, "--out saves a whole plan: leave out --base."),
+        (
+            options.rollout and not plan,
+            "--rollout complete goes with --plan: all clusters at once are reached by "
+            "'reconcile rollout promote --now'.",
+        ),
+        (
+            options.rollout and options.out,
+            "--out saves what a run would do, and not the end of a rollout: leave out --rollout.",
+        ),
         (options.out and not plan, "--out goes with --plan: it saves a plan to be applied later."),
         (
             options.out and options.simulate_outages,

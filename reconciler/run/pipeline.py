@@ -255,7 +255,9 @@ def make_plan(
     planned = _plan_all(fleet, decided, rendering, absent, options, now, progress)
     if rollout:
         planned = rollout.with_own_commits(planned)
-    if rollout and view and view.candidate and options.plan_only and not view.complete:
+    if rollout and view and view.complete:
+        view = _with_planned(view, planned)
+    elif rollout and view and view.candidate and options.plan_only:
         view = _road(view, rollout, fleet, looked, outages, connect, options, now)
     unreachable = [w for w in planned if isinstance(w, ClusterPlan)]
     usually = _placed(fleet.rendering)
@@ -328,7 +330,8 @@ def _rollout(
 
     told = told_rollout(published) if published else memory.rollout
     commits = FleetCommits(repository, options)
-    return Rollout(commits, told, memory.commit, now, options.time_left)
+    whole = options.rollout == COMPLETE
+    return Rollout(commits, told, memory.commit, now, options.time_left, whole=whole)
 
 
 def _inputs(
@@ -372,6 +375,10 @@ def _road(
     rendering = render_repository(state, assignments)
     absent = why_unplaced(state, assignments)
     planned = _plan_all(whole, decided, rendering, absent, options, now, NoProgress())
+    return _with_planned(view, planned)
+
+
+def _with_planned(view: RolloutView, planned: Sequence[MemberWork | ClusterPlan]) -> RolloutView:
     plans = [one.plan if isinstance(one, MemberWork) else one for one in planned]
     counts = {
         one.name: dict(Counter(str(c.action) for c in one.changes if c.action not in NOT_WRITTEN))
@@ -707,7 +714,8 @@ def make_plan_against(options: RunOptions, base: str, progress: Progress | None 
     does for the head, SourceError for a base that cannot be read.
     """
     now = options.clock()
-    options = replace(options, clock=lambda: now)
+    # What the whole fleet becomes is to be reviewed, and then in which order.
+    options = replace(options, clock=lambda: now, rollout=COMPLETE)
     prepared = make_plan(options, progress)
     return replace(prepared, plan=_compared(prepared.plan, replace(options, ref=base), base))
 

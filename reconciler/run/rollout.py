@@ -180,7 +180,12 @@ class Rollout:
         applied: str,
         now: float,
         seconds_left: Callable[[], float],
+        *,
+        whole: bool = False,
     ) -> None:
+        """``whole``: the end of the road is planned, as if the newest commit began now."""
+        if whole and remembered is not None and remembered.candidate != commits.newest:
+            remembered = RolloutMemory(stable=remembered.stable)
         self.commits, self._now, self._seconds_left = commits, now, seconds_left
         self._remembered, self._applied = remembered, applied
         self.memory = remembered or RolloutMemory(stable=applied or commits.newest)
