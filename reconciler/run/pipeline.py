@@ -117,7 +117,8 @@ class Prepared(Struct, frozen=True):
     ``connect`` makes members of any cluster of ``state``, ``identified`` those that are the API
     server that they were. ``round`` is there where several
     pods share the run. ``blocked`` is why nothing at all may be written: no majority of the seats.
-    ``moves_on``: clusters get another commit than before, where those come in waves.
+    ``moves_on``: clusters get another commit than before, where those come in waves;
+    ``other_sources`` are those that clusters are on beside the newest one.
     """
 
     plan: Plan
@@ -133,6 +134,7 @@ class Prepared(Struct, frozen=True):
     round: Round | None = None
     blocked: NoMajority | None = None
     moves_on: bool = False
+    other_sources: Mapping[str, ReadSource] = {}
 
     @property
     def state(self) -> DesiredState:
@@ -223,6 +225,7 @@ def make_plan(
             state.federation,
             fleet.commit,
             seat=connector.seat,
+            others=rollout.sources if rollout else {},
         )
         run_memory = _announce(lock.round, fleet, decided, run_memory, moves_on=moved_on)
     rendering = fleet.rendering
@@ -317,6 +320,7 @@ def make_plan(
         lock.round if lock else None,
         start.blocked,
         moved_on,
+        rollout.sources if rollout else {},
     )
 
 
@@ -511,6 +515,7 @@ def apply_plan(
             prepared.federation,
             plan.commit,
             seat=prepared.connector.seat,
+            others=prepared.other_sources,
         )
     # A name leaves what is down, or about to be pruned, before anything else is done.
     records = write_records(prepared.records, prepared.connector, stopped)

@@ -93,8 +93,27 @@ def read_current(options: RunOptions, *, ask_members: bool = False) -> Repositor
         if source.mirrors and source.mirrors.differ:
             source = newest_trusted(source, LastApplied.of(_last_applied(source, options)))
     except SourceUnreachable as silence:
-        source = read_kept(options, _kept(options, silence), silence)
+        kept = _kept(options, silence)
+        if kept is None:
+            raise
+        source = read_kept(options, kept, silence)
     return _understood(source, options, ask_members=ask_members)
+
+
+def read_commit(options: RunOptions, commit: str, newest: ReadSource) -> Repository:
+    """One commit beside the ``newest``: from Git, or as an earlier run kept it where that does not
+    answer. Raises as ``read_repository`` does."""
+    options = replace(options, ref=commit)
+    if newest.kept is None:
+        return read_repository(options)
+    from reconciler.state.kept_commit import SLOTS
+
+    silence = SourceUnreachable(newest.silence)
+    for slot in SLOTS:
+        kept = _kept(options, silence, slot)
+        if kept is not None and kept.commit == commit:
+            return _understood(read_kept(options, kept, silence), options)
+    raise silence
 
 
 def _last_applied(source: ReadSource, options: RunOptions) -> str:
@@ -136,8 +155,8 @@ def _last_applied(source: ReadSource, options: RunOptions) -> str:
     return ""
 
 
-def _kept(options: RunOptions, silence: SourceUnreachable) -> KeptCommit:
-    """Raises ``silence`` anew where nothing is kept, or nobody can tell."""
+def _kept(options: RunOptions, silence: SourceUnreachable, slot: str = "") -> KeptCommit | None:
+    """None where nothing is kept. Raises ``silence`` anew where nobody can tell."""
     from reconciler.cluster.connect import Connector
     from reconciler.cluster.kubeconfig import own_namespace
     from reconciler.state.kept_commit import kept_commits
@@ -154,13 +173,10 @@ def _kept(options: RunOptions, silence: SourceUnreachable) -> KeptCommit:
         )
         # At a desk the repository would tell, and it cannot be asked.
         namespace = own_namespace() or USUAL_NAMESPACE
-        kept = kept_commits(options, connector, namespace).read()
+        return kept_commits(options, connector, namespace, slot).read()
     except ReconcileError as error:
         text = f"{silence}; nor can an earlier run's commit be gone on from: {error}"
         raise SourceUnreachable(text, hint=silence.hint) from error
-    if kept is None:
-        raise silence
-    return kept
 
 
 def _understood(

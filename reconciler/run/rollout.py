@@ -15,6 +15,7 @@ from reconciler.cluster.discovery import GroupVersionKind
 from reconciler.cluster.kstatus import Status, object_status
 from reconciler.cluster.responses import reading_answers
 from reconciler.federation.model import DesiredState, RolloutRules
+from reconciler.git.read import ReadSource
 from reconciler.inventory.observe import observe
 from reconciler.plan.live_state import MemberState
 from reconciler.plan.member_plan import MemberWork
@@ -33,7 +34,7 @@ from reconciler.rollout.advance import (
 from reconciler.rollout.model import RolloutView
 from reconciler.rollout.waves import gates_of, is_manual, limit, soak_of, waves_of
 from reconciler.run.decide import LookedAt
-from reconciler.run.repository import Repository, read_repository
+from reconciler.run.repository import Repository, read_commit
 from reconciler.scheduler.capacity import replicas_due
 from reconciler.scheduler.commits import version_in, with_commits
 from reconciler.scheduler.model import Assignment
@@ -62,10 +63,20 @@ class FleetCommits:
                 "spec.rollout brings commits to clusters",
                 hint="commit them; to see what they would change: reconcile --plan",
             )
-        self._options = options
+        self._options, self._source = options, repository.source
+        self._sources: dict[str, ReadSource] = {}
         self._states: dict[str, DesiredState] = {self.newest: repository.state}
         self._objects: dict[str, Mapping[str, Objects]] = {}
         self.unreadable: dict[str, str] = {}
+
+    def sources(self, memory: RolloutMemory) -> dict[str, ReadSource]:
+        """Slot -> the stable and the candidate commit, as they were read, beside the newest."""
+        slots = {"stable": memory.stable, "candidate": memory.candidate}
+        return {
+            slot: self._sources[commit]
+            for slot, commit in slots.items()
+            if commit != self.newest and commit in self._sources
+        }
 
     @property
     def rules(self) -> RolloutRules:
@@ -76,11 +87,12 @@ class FleetCommits:
         """What a commit asks for, by the newest one's rules and clusters; None: unreadable."""
         if commit not in self._states and commit not in self.unreadable:
             try:
-                found = read_repository(replace(self._options, ref=commit)).state
+                read = read_commit(self._options, commit, self._source)
             except (SourceError, BadInput) as error:
                 self.unreadable[commit] = str(error)
             else:
-                newest = self._states[self.newest]
+                newest, found = self._states[self.newest], read.state
+                self._sources[commit] = read.source
                 self._states[commit] = replace(
                     found,
                     federation=newest.federation,
@@ -205,6 +217,11 @@ class Rollout:
         self.memory = advanced.memory
         self.state = self.commits.fleet_state(self.memory)
         return view_of(advanced, facts)
+
+    @property
+    def sources(self) -> dict[str, ReadSource]:
+        """What to keep for times without Git, beside the newest commit."""
+        return self.commits.sources(self.memory)
 
     @property
     def moves_on(self) -> bool:

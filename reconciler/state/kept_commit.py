@@ -8,7 +8,7 @@ old ones go after that. What the index does not name does not exist.
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import msgspec
 from msgspec import Struct
@@ -67,11 +67,12 @@ class KeptIndex(Struct, frozen=True):
 
 class KeptCommits(Struct, frozen=True):
     """Where a repository's commit is kept: ``host`` is its cluster, ``source`` stands for the
-    repository and path."""
+    repository and path. ``slot`` is one of SLOTS, or empty: the newest commit that was begun."""
 
     host: Member
     namespace: str
     source: str
+    slot: str = ""
 
     @property
     def where(self) -> str:
@@ -79,7 +80,7 @@ class KeptCommits(Struct, frozen=True):
 
     @property
     def _name(self) -> str:
-        return f"federation-commit-{self.source}"
+        return f"federation-commit-{self.source}" + (f"-{self.slot}" if self.slot else "")
 
     def read(self) -> KeptCommit | None:
         """None where nothing is kept. Raises DamagedCommit; ReconcileError when nobody can tell."""
@@ -218,9 +219,15 @@ def _bytes(secret: Object, entry: str) -> bytes:
 # -- around a run ----------------------------------------------------------------------------------
 
 
-def kept_commits(options: RunOptions, connector: Connector, namespace: str) -> KeptCommits:
+SLOTS = ("stable", "candidate")
+"""Of commits that clusters are on beside the newest one, where those come in waves."""
+
+
+def kept_commits(
+    options: RunOptions, connector: Connector, namespace: str, slot: str = ""
+) -> KeptCommits:
     """Where this run keeps the commit. Raises ReconcileError when the host has no address."""
-    return KeptCommits(connector.host(), namespace, digest_of(options))
+    return KeptCommits(connector.host(), namespace, digest_of(options), slot)
 
 
 def keep_begun(
@@ -231,8 +238,11 @@ def keep_begun(
     commit: str,
     *,
     seat: str = "",
+    others: Mapping[str, ReadSource] = {},
 ) -> tuple[RunMemory, list[str]]:
     """Keep the commit that is about to be applied, before anything of it is; and warnings.
+
+    ``others``: slot -> another commit that clusters are on.
 
     From then on what is kept is what the clusters get, whether or not all of it succeeds: a run
     without Git goes on from there, and takes nothing back. No request where it is kept already.
@@ -243,16 +253,21 @@ def keep_begun(
         return run_memory, []
     memory = run_memory.memory
     wanted = source.rules.unreachable == "Continue"
-    before, after = memory.kept.get(seat, ""), ""
+    kept = dict(memory.kept)
     warnings: list[str] = []
-    if wanted and source.where.is_remote and not source.kept:
-        after, warnings = _kept(source, connector, federation, before)
-    elif wanted:
-        after = before
-    elif before:
-        warnings = _tried(lambda place: place.clear(), options, connector, federation)
-        after = before if warnings else ""
-    kept = {name: mark for name, mark in {**memory.kept, seat: after}.items() if mark}
+    for slot in ("", *SLOTS):
+        name = f"{seat}/{slot}" if slot else seat
+        before, one = memory.kept.get(name, ""), others.get(slot) if slot else source
+        if wanted and (source.kept or not source.where.is_remote):
+            continue
+        if wanted and one is not None and not one.kept:
+            kept[name], told = _kept(one, connector, federation, before, slot)
+            warnings += told
+        elif before:
+            told = _tried(lambda place: place.clear(), options, connector, federation, slot)
+            kept[name] = before if told else ""
+            warnings += told
+    kept = {name: mark for name, mark in kept.items() if mark}
     # Where nobody keeps anything, nobody goes on from it.
     begun = commit if wanted or kept else ""
     changed = replace(memory, kept=kept, begun=begun)
@@ -267,7 +282,7 @@ def keep_begun(
 
 
 def _kept(
-    source: ReadSource, connector: Connector, federation: Federation, before: str
+    source: ReadSource, connector: Connector, federation: Federation, before: str, slot: str
 ) -> tuple[str, list[str]]:
     """What stands for the commit in the memory, once it is kept; and warnings."""
     demanded, checkout = source.demanded, source.checkout
@@ -295,9 +310,9 @@ def _kept(
     try:
         packed = pack(kept)
     except TooLarge as error:
-        warnings = _tried(lambda place: place.clear(), options, connector, federation)
+        warnings = _tried(lambda place: place.clear(), options, connector, federation, slot)
         return mark + _TOO_LARGE, [f"{error} ({error.hint})", *warnings]
-    warnings = _tried(lambda place: place.write(packed), options, connector, federation)
+    warnings = _tried(lambda place: place.write(packed), options, connector, federation, slot)
     return ("", warnings) if warnings else (mark, [])
 
 
@@ -310,10 +325,11 @@ def _tried(
     options: RunOptions,
     connector: Connector,
     federation: Federation,
+    slot: str,
 ) -> list[str]:
     """Why it could not be done; nothing: it was. Raises LeaseLost."""
     try:
-        work(kept_commits(options, connector, host_namespace(federation)))
+        work(kept_commits(options, connector, host_namespace(federation), slot))
     except LeaseLost:
         raise
     except ReconcileError as error:
