@@ -468,3 +468,27 @@ def grant(host: Cluster, file: str, role: str) -> None:
         ],
     }
     host.call("POST", f"{path}/rolebindings", binding)
+
+
+IN_WAVES = CONTINUE + "  rollout: {waves: [{name: first, clusters: [aws], soak: 5m}]}\n"
+
+
+def test_each_cluster_of_a_rollout_stays_on_its_own_commit_without_git(
+    remote: RemoteWorld,
+) -> None:
+    world = remote.world
+    remote.commit(federation=IN_WAVES, shop=SHOP)
+    assert remote.apply().ok
+    remote.commit(shop=SHOP.replace("colour: green", "colour: violet"))
+    assert remote.apply().ok
+    assert (colour(world, "aws"), colour(world, "gcp")) == ("violet", "green")
+    remote.git_is_gone()
+    drift(world, "aws")
+    drift(world, "gcp")
+    assert remote.apply().ok
+    assert (colour(world, "aws"), colour(world, "gcp")) == ("violet", "green")
+    remote.now += 10
+    assert remote.apply().ok
+    remote.now += 301
+    assert remote.apply().ok
+    assert colour(world, "gcp") == "violet"
