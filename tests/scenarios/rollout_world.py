@@ -26,15 +26,15 @@ BROKEN = "broken"
 """The tag of the image whose Pods never become ready."""
 
 
-def rules(federation: str = FEDERATION, soak: str = "0s", **more: str) -> str:
-    """A Federation with a wave for each cluster."""
+def rules(federation: str = FEDERATION, wave: str = "soak: 0s", **more: str) -> str:
+    """A Federation with a wave for each cluster; ``wave`` are the terms of each."""
     others = "".join(f"    {name}: {value}\n" for name, value in more.items())
     return f"""{federation.rstrip()}
   rollout:
     waves:
-      - {{name: canary, clusters: [{FIRST}], soak: {soak}}}
-      - {{name: next, clusters: [{SECOND}], soak: {soak}}}
-      - {{name: others, soak: {soak}}}
+      - {{name: canary, clusters: [{FIRST}], {wave}}}
+      - {{name: next, clusters: [{SECOND}], {wave}}}
+      - {{name: others, {wave}}}
     progressDeadline: 10m
 {others}"""
 
@@ -60,17 +60,16 @@ class RolloutWorld(FailoverWorld):
     def begin(self, web: str = WEB, federation: str = "") -> None:
         """One commit, applied everywhere at once, as the first one is."""
         git(self.repository, "init", "-q", "-b", "main")
-        self.options |= {
-            "clock": lambda: self.now,
-            "state": str(self.state),
-            "lock": "none",
-            "plan_only": False,
-        }
+        self.options |= {"clock": lambda: self.now, "plan_only": False, **self.memory_options()}
         self.wait_for_pods = self.settle
         self.commit({"federation.yaml": federation or rules(), "clusters.yaml": CLUSTERS}, web=web)
         for _ in range(2):
             assert self.run().ok
         assert self.commits() == dict.fromkeys(NAMES, self.head)
+
+    def memory_options(self) -> dict[str, Any]:
+        """Where runs remember, and what keeps them apart."""
+        return {"state": str(self.state), "lock": "none"}
 
     # -- what Git says --------------------------------------------------------------------------
 

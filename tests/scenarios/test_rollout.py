@@ -465,7 +465,7 @@ def test_a_plan_shows_the_road_and_changes_nothing(world: RolloutWorld) -> None:
 
 def test_a_soak_is_waited_for(simulated: RolloutWorld) -> None:
     world = simulated
-    world.begin(federation=rules(soak="5m"))
+    world.begin(federation=rules(wave="soak: 5m"))
     world.commit(web=web("2"))
     world.run()
     for _ in range(5):
@@ -477,7 +477,7 @@ def test_a_soak_is_waited_for(simulated: RolloutWorld) -> None:
 
 def test_a_wave_that_becomes_unwell_soaks_anew(simulated: RolloutWorld) -> None:
     world = simulated
-    world.begin(federation=rules(soak="5m"))
+    world.begin(federation=rules(wave="soak: 5m"))
     world.commit(web=web("2"))
     for _ in range(4):
         world.run()
