@@ -586,7 +586,7 @@ def _violations(
         unplaced=tuple(
             f"{c.key} ({unplaced.nowhere[c.key]})"
             for c in changes
-            if c.action is Action.PRUNE and c.key in unplaced.nowhere
+            if c.action is Action.PRUNE and unplaced.is_nowhere(c.key, cluster.name)
         ),
     )
     found = guards.violations(figures, federation.guards, max_deletions=settings.max_deletions)

@@ -232,6 +232,7 @@ class _Mixing:
             spare=tuple(sorted(spare)),
             leaving=frozenset(self.leaving),
             as_stable=frozenset(self.leaving),
+            nowhere=frozenset(n for n, one in own.items() if not (one.replicas or one.spare)),
         )
 
 

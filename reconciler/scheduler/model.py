@@ -17,7 +17,8 @@ class Assignment(Struct, frozen=True):
     that could have been chosen were not (``cluster -> reason``). ``shortfall`` counts replicas
     that fit nowhere. ``spare`` are clusters that may run it and have no part in it now. ``leaving``
     are those of ``replicas`` that it is to leave once it is ready elsewhere. ``as_stable``: it
-    only stays there as the stable commit has it, while clusters are on several (see ``commits``).
+    only stays there as the stable commit has it, while clusters are on several (see ``commits``);
+    ``nowhere`` are then the clusters whose own commit has it and lets it go to no cluster at all.
     """
 
     workload: ObjectKey
@@ -28,6 +29,7 @@ class Assignment(Struct, frozen=True):
     spare: tuple[str, ...] = ()
     leaving: frozenset[str] = frozenset()
     as_stable: frozenset[str] = frozenset()
+    nowhere: frozenset[str] = frozenset()
     warnings: tuple[str, ...] = ()
 
 

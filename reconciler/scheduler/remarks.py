@@ -12,7 +12,7 @@ from reconciler.api.objects import ObjectKey, first_few
 from reconciler.api.reasons import Cause, Reason
 from reconciler.federation.model import DesiredState, Workload
 from reconciler.federation.references import needs
-from reconciler.scheduler.commits import removed_in
+from reconciler.scheduler.commits import removed_in, version_in
 from reconciler.scheduler.model import Assignment
 
 
@@ -117,12 +117,18 @@ def _at(workload: Workload, text: str) -> str:
 
 
 class Unplaced(Struct, frozen=True):
-    """``nowhere``: what may go to no cluster at all although nobody said so, with the reason.
-    ``removed``: cluster -> what its commit does not have, and another cluster's has."""
+    """``nowhere``: what may go to no cluster at all although nobody said so, with the reason; where
+    clusters are on several commits, by those of the clusters in ``only_in``. ``removed``: cluster
+    -> what its commit does not have, and another cluster's has."""
 
     placed: Mapping[ObjectKey, tuple[Workload, Assignment]] = {}
     nowhere: Mapping[ObjectKey, str] = {}
     removed: Mapping[str, frozenset[ObjectKey]] = {}
+    only_in: Mapping[ObjectKey, frozenset[str]] = {}
+
+    def is_nowhere(self, key: ObjectKey, cluster: str) -> bool:
+        """Whether it may go to no cluster at all by what ``cluster`` is to have."""
+        return key in self.nowhere and cluster in self.only_in.get(key, (cluster,))
 
     def reason(self, key: ObjectKey, cluster: str) -> Reason:
         """Why ``cluster`` is not to have the object, which it has."""
@@ -130,7 +136,8 @@ class Unplaced(Struct, frozen=True):
             return Reason(Cause.REMOVED)
         workload, assignment = self.placed[key]
         why = assignment.left_out.get(cluster) or _why_not(workload, cluster)
-        if assignment.replicas or assignment.spare:
+        elsewhere = assignment.replicas or assignment.spare
+        if elsewhere and cluster not in assignment.nowhere:
             return Reason(Cause.PLACED_ELSEWHERE, detail=why)
         return Reason(Cause.PLACED_NOWHERE, detail=why)
 
@@ -149,22 +156,38 @@ def why_unplaced(state: DesiredState, assignments: Sequence[Assignment]) -> Unpl
     workloads = {workload.key: workload for workload in state.workloads}
     placed: dict[ObjectKey, tuple[Workload, Assignment]] = {}
     nowhere: dict[ObjectKey, str] = {}
+    only_in: dict[ObjectKey, frozenset[str]] = {}
     for assignment in assignments:
         key = assignment.workload
         workload = workloads[key]
-        meant = workload.target is not None and workload.target.clusters == ()
+        homeless = _homeless(state, workload, assignment)
         # Whether a kind is namespaced, only a cluster can tell.
         for one in dict.fromkeys((key, key.with_namespace)):
             placed[one] = (workload, assignment)
-            # What only stays for want of another place has none.
-            home = set(assignment.replicas) - assignment.leaving or assignment.spare
-            if not (home or meant):
-                nowhere[one] = _why_nowhere(workload, assignment)
+            if homeless:
+                nowhere[one] = _why_nowhere(
+                    version_in(state, workload, assignment, min(homeless)), assignment
+                )
+                only_in[one] = homeless
     removed = {
         name: frozenset({*keys, *(key.with_namespace for key in keys)})
         for name, keys in removed_in(state).items()
     }
-    return Unplaced(placed, nowhere, removed)
+    return Unplaced(placed, nowhere, removed, only_in)
+
+
+def _homeless(state: DesiredState, workload: Workload, assignment: Assignment) -> frozenset[str]:
+    """The clusters by whose commits it may go to no cluster, although nobody said so."""
+    if state.commits is None:
+        # What only stays for want of another place has none.
+        home = set(assignment.replicas) - assignment.leaving or assignment.spare
+        nowhere = frozenset() if home else frozenset(one.name for one in state.clusters)
+    else:
+        nowhere = assignment.nowhere
+    versions = {name: version_in(state, workload, assignment, name) for name in nowhere}
+    return frozenset(
+        name for name, one in versions.items() if one.target is None or one.target.clusters != ()
+    )
 
 
 def _why_not(workload: Workload, cluster: str) -> str:
