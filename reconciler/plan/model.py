@@ -15,6 +15,7 @@ from typing import Any, Literal
 from msgspec import Struct, field
 
 from reconciler.api.errors import RunError, Violation
+from reconciler.api.moves import Move
 from reconciler.api.objects import Object, ObjectKey
 from reconciler.api.reasons import DRIFTS, Reason, reasons_text
 from reconciler.cluster.discovery import GroupVersionKind
@@ -365,7 +366,7 @@ class Plan(Struct, frozen=True):
     violation_hint: str = ""
     despite_guards: tuple[Urgent, ...] = ()
     workloads: tuple[WorkloadRow, ...] = ()
-    moves: tuple[str, ...] = ()
+    moves: tuple[Move, ...] = ()
     health: tuple[ClusterHealth, ...] = ()
     dns: tuple[Object, ...] = ()
     dns_failures: tuple[ZoneFailure, ...] = ()

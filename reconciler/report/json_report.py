@@ -40,7 +40,7 @@ def plan_document(plan: Plan) -> dict[str, Any]:
         "despiteGuards": list(map(str, plan.despite_guards)),
         "simulatedOutages": list(plan.simulated_outages),
         "health": [_health(one) for one in plan.health],
-        "moves": list(plan.moves),
+        "moves": list(map(str, plan.moves)),
         "dns": list(plan.dns),
         "dnsErrors": list(plan.dns_errors),
         "workloads": [

@@ -110,7 +110,7 @@ def log_entries_of(
         said = run.result.warnings if run.result else ()
         warnings = [*run.plan.warnings, *said, *warnings]
         for move in run.plan.moves:
-            yield LogEntry(logging.INFO, "move", move, {})
+            yield LogEntry(logging.INFO, "move", str(move), {})
     for warning in warnings:
         yield LogEntry(logging.WARNING, "warning", warning, {})
     if with_failures:
