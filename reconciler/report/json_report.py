@@ -6,7 +6,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 import orjson
+from msgspec import Struct
 
+from reconciler.api.objects import ObjectKey
 from reconciler.failover.cluster_health import ClusterHealth
 from reconciler.plan.model import (
     ABSENT,
@@ -41,6 +43,7 @@ def plan_document(plan: Plan) -> dict[str, Any]:
         "simulatedOutages": list(plan.simulated_outages),
         "health": [_health(one) for one in plan.health],
         "moves": list(map(str, plan.moves)),
+        "moveDetails": [{"type": type(one).__name__, **_parts(one)} for one in plan.moves],
         "dns": list(plan.dns),
         "dnsErrors": list(plan.dns_errors),
         "workloads": [
@@ -152,6 +155,15 @@ def _base(base: AgainstBase) -> dict[str, Any]:
 def _without_git(one: WithoutGit) -> dict[str, Any]:
     since = datetime.fromtimestamp(one.since, UTC).isoformat(timespec="seconds")
     return {"since": since, "reason": one.reason}
+
+
+def _parts(value: Any) -> Any:
+    """The fields of a value, and of those in it; an object by its group, kind, namespace, name."""
+    if isinstance(value, ObjectKey):
+        return value._asdict()
+    if isinstance(value, Struct):
+        return {name: _parts(getattr(value, name)) for name in value.__struct_fields__}
+    return list(map(_parts, value)) if isinstance(value, tuple) else value
 
 
 def _health(one: ClusterHealth) -> dict[str, Any]:

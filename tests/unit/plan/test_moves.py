@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from typing import get_args
+
+import msgspec
 import pytest
 
 from reconciler.api.moves import (
@@ -19,8 +22,8 @@ from reconciler.api.moves import (
     Unready,
 )
 from reconciler.api.objects import ObjectKey
+from tests.unit.plan.every_move import EVERY_MOVE, WEB
 
-WEB = ObjectKey("apps", "Deployment", "shop", "web")
 API = ObjectKey("apps", "Deployment", "shop", "api")
 RED = ObjectKey("", "ConfigMap", "shop", "red")
 SPACE = ObjectKey("", "Namespace", "", "shop")
@@ -103,3 +106,9 @@ def test_why_a_workload_stays_in_words(stay: Stay, words: str) -> None:
     move = NotMoved("aws", (API, WEB), stay)
     assert str(move) == f"not moved from aws: shop/api, shop/web ({words})"
     assert stay.has_run == (stay.reason is StayReason.HAS_RUN)
+
+
+def test_every_kind_of_move_travels_as_a_value() -> None:
+    assert {type(move) for move in EVERY_MOVE} == {*get_args(Move)}
+    for move in EVERY_MOVE:
+        assert msgspec.json.decode(msgspec.json.encode(move), type=Move) == move

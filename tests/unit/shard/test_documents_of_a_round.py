@@ -4,50 +4,26 @@ from __future__ import annotations
 
 import base64
 import zlib
-from typing import Any, get_args
+from typing import Any
 
 import orjson
 import pytest
 
 from reconciler.api.errors import ReconcileError
-from reconciler.api.moves import (
-    Degraded,
-    KeptUnplaced,
-    KeptUntilReady,
-    Move,
-    MovedAway,
-    NotMoved,
-    ReplicasKept,
-    Returning,
-    StartsWith,
-    Stay,
-    StayReason,
-    Unready,
-)
-from reconciler.api.objects import Object, ObjectKey
+from reconciler.api.objects import Object
 from reconciler.failover.cluster_health import Absence
 from reconciler.scheduler.model import Assignment
 from reconciler.shard.decision import FleetDecision, commit_of, decode_decision, encode_decision
 from reconciler.shard.round import RoundState, parse_round
+from tests.unit.plan.every_move import EVERY_MOVE, WEB
 
-WEB = ObjectKey("apps", "Deployment", "shop", "web")
-MOVES = (
-    MovedAway("aws-eu", WEB, times=2),
-    StartsWith("gcp-eu", WEB, 8, leaves=("aws-eu",)),
-    ReplicasKept("aws-eu", WEB, 3, waiting=1, why="drained", shortfall=2),
-    KeptUntilReady("aws-eu", (WEB,), "gcp-eu", "1 of 2 replicas are ready"),
-    KeptUnplaced("aws-eu", (WEB,), "FederatedNamespace shop does not go there"),
-    Degraded("aws-eu", (WEB,)),
-    NotMoved("aws-eu", (WEB,), Stay(StayReason.FOR_A_WHILE, seconds=90)),
-    Returning("aws-eu", (Unready(WEB, ready=1, due=2),)),
-)
 USUAL = (Assignment(WEB, {"aws-eu": None, "gcp-eu": None}),)
 DECISION = FleetDecision(
     "3f1c2a9",
     (Assignment(WEB, {"aws-eu": 0, "gcp-eu": None}, shortfall=2, leaving=frozenset({"aws-eu"})),),
     {"aws-eu": Absence("timed out", down=True)},
     frozenset({"aws-eu"}),
-    MOVES,
+    EVERY_MOVE,
     frozenset({"gcp-eu"}),
     {"gcp-eu": {"a=b:NoExecute": 3, "c=d:NoSchedule": 1.5}},
     {"aws-eu": "no answer"},
@@ -70,10 +46,6 @@ def _packed(document: object) -> bytes:
 def _document() -> dict[str, Any]:
     found: dict[str, Any] = orjson.loads(zlib.decompress(encode_decision(DECISION, USUAL)))
     return found
-
-
-def test_a_decision_has_every_kind_of_move() -> None:
-    assert {type(move) for move in MOVES} == {*get_args(Move)}
 
 
 def test_a_decision_is_read_as_it_was_written() -> None:
