@@ -10,6 +10,8 @@ from enum import StrEnum
 
 from msgspec import Struct
 
+from reconciler.api.field_path import FieldPath
+
 
 class Cause(StrEnum):
     """Why an object, or one of its fields, changes. The value is how its words begin."""
@@ -46,12 +48,14 @@ DRIFTS = frozenset({Cause.DRIFT, Cause.DRIFT_BY_ADDITION, Cause.DRIFT_OF_OWNERSH
 
 
 class Reason(Struct, frozen=True):
-    """One reason. ``names`` are the field managers that it is about, ``detail`` what only people
-    read: paths of fields, what is waited for, the rule that places an object elsewhere."""
+    """One reason. ``names`` are the field managers that it is about, ``paths`` the fields,
+    ``detail`` what only people read: what is waited for, the rule that places an object
+    elsewhere."""
 
     cause: Cause
     names: tuple[str, ...] = ()
     detail: str = ""
+    paths: tuple[FieldPath, ...] = ()
 
     def __str__(self) -> str:
         who = ", ".join(self.names)
@@ -62,7 +66,9 @@ class Reason(Struct, frozen=True):
                 return f"{self.cause} {who}"
             case Cause.ADDITION_GOES:
                 return f"what {who} added goes"
-            case Cause.STAYS_AS_IT_IS | Cause.IS_SO_ALREADY | Cause.RECREATE:
+            case Cause.STAYS_AS_IT_IS | Cause.IS_SO_ALREADY:
+                return f"{self.cause}: {', '.join(self.paths)}"
+            case Cause.RECREATE:
                 return f"{self.cause}: {self.detail}"
             case Cause.PLACED_ELSEWHERE | Cause.PLACED_NOWHERE:
                 return f"{self.cause} ({self.detail})"

@@ -8,6 +8,7 @@ from msgspec import Struct, field
 from msgspec.structs import replace
 
 from reconciler.api.errors import UsageError
+from reconciler.api.moves import Stay, StayReason
 from reconciler.api.objects import ObjectKey
 from reconciler.failover.cluster_health import (
     Absence,
@@ -15,7 +16,6 @@ from reconciler.failover.cluster_health import (
     HealthDecision,
     Transition,
     decide_cluster_health,
-    duration_words,
 )
 from reconciler.failover.looks import SeatLooks, sightings
 from reconciler.failover.probe import Probe, Signal, worded
@@ -27,16 +27,6 @@ from reconciler.state.memory import ClusterMemory, FleetMemory, Phase
 DOWN_TAINT = Taint("federation.reconciler.dev/down", effect="NoExecute")
 """As if every cluster that counts as down had it: a toleration keeps a workload there, or for so
 many seconds, as with Kubernetes' own node.kubernetes.io/unreachable."""
-
-
-class Stay(Struct, frozen=True):
-    """Why a workload does not leave a cluster that is down; ``has_run``: it is done there."""
-
-    why: str
-    has_run: bool = False
-
-
-HAS_RUN = Stay("it has run there", has_run=True)
 
 
 class Availability(Struct, frozen=True):
@@ -178,8 +168,12 @@ def _staying(
     # A clock that went back since does not bring anything back.
     ages = {name: max(0.0, now - began) for name, began in since.items()}
     for workload in state.workloads if since else ():
-        stays = {n: Stay(why) for n, age in ages.items() if (why := _stays(workload, state, age))}
-        stays |= {name: HAS_RUN for name in ages if has_run(workload, memory.ran.get(name, {}))}
+        stays = {n: why for n, age in ages.items() if (why := _stays(workload, state, age))}
+        stays |= {
+            name: Stay(StayReason.HAS_RUN)
+            for name in ages
+            if has_run(workload, memory.ran.get(name, {}))
+        }
         if stays:
             found[workload.key] = stays
     return found
@@ -191,21 +185,21 @@ def has_run(workload: Workload, ran: Mapping[str, str]) -> bool:
     return known is not None and known == template_digest(workload)
 
 
-def _stays(workload: Workload, state: DesiredState, age: float) -> str:
+def _stays(workload: Workload, state: DesiredState, age: float) -> Stay | None:
     """Why a workload does not leave a cluster that is down for ``age`` seconds; or nothing."""
     rules = failover_rules_of(workload, state)
     if not rules.enabled:
-        return "its failover is not enabled"
+        return Stay(StayReason.NOT_ENABLED)
     if not moves_away(rules):
-        return f"its failover.action is {rules.action}"
+        return Stay(StayReason.ACTION, rules.action)
     tolerations = workload.target.tolerations if workload.target else ()
     named = [t for t in tolerations if t.key == DOWN_TAINT.key and tolerated(DOWN_TAINT, [t], age)]
     if any(t.toleration_seconds is None for t in named):
-        return f"it tolerates {DOWN_TAINT.key}"
+        return Stay(StayReason.TOLERATED, DOWN_TAINT.key)
     ends = [rules.unhealthy_after - state.federation.failover.unhealthy_after]
     ends += [float(t.toleration_seconds or 0) for t in named]
     left = max(ends) - age
-    return f"by its Placement, for {duration_words(left)} more" if left > 0 else ""
+    return Stay(StayReason.FOR_A_WHILE, seconds=max(1, round(left))) if left > 0 else None
 
 
 def _taints(

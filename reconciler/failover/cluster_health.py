@@ -13,6 +13,7 @@ from enum import StrEnum
 from msgspec import Struct
 from msgspec.structs import replace
 
+from reconciler.api.durations import duration_words
 from reconciler.failover.looks import Sightings
 from reconciler.failover.probe import Diagnosis, Probe, Signal, worded
 from reconciler.federation.model import FailoverRules
@@ -54,12 +55,17 @@ class Absence(Struct, frozen=True):
 
 
 class Transition(Struct, frozen=True):
-    """A cluster's phase changed in this run."""
+    """A cluster's phase changed in this run, as it is found to be now."""
 
     cluster: str
     before: Phase
     after: Phase
-    reason: str
+    diagnosis: Diagnosis = Diagnosis()
+
+    @property
+    def reason(self) -> str:
+        """Its diagnosis in words."""
+        return str(self.diagnosis)
 
 
 class HoldReason(StrEnum):
@@ -153,13 +159,13 @@ def decide_cluster_health(
             after[probe.cluster] = (
                 replace(one, phase=Phase.RETURNING, since=now) if late else replace(one, known=True)
             )
-    transitions = tuple(
-        Transition(name, before[name].phase, one.phase, one.reason)
-        for name, one in after.items()
-        if one.phase is not before[name].phase
-    )
     health = tuple(
         _health(rules, after[p.cluster], p, hold, seen.get(p.cluster, _ALONE)) for p in probes
+    )
+    transitions = tuple(
+        Transition(one.cluster, before[one.cluster].phase, one.phase, one.diagnosis)
+        for one in health
+        if one.phase is not before[one.cluster].phase
     )
     return HealthDecision(health, after, transitions, hold)
 
@@ -306,12 +312,3 @@ def _outlook(
     if probe.signal is Signal.UNKNOWN:
         return "nothing moves" if probe.answers else "its writes wait, nothing moves"
     return ""
-
-
-def duration_words(seconds: float) -> str:
-    """``2m30s``."""
-    whole = max(1, round(seconds))
-    hours, rest = divmod(whole, 3600)
-    minutes, rest = divmod(rest, 60)
-    parts = ((hours, "h"), (minutes, "m"), (rest, "s"))
-    return "".join(f"{number}{unit}" for number, unit in parts if number)

@@ -8,6 +8,7 @@ from collections.abc import Collection, Sequence
 from msgspec import Struct
 from msgspec.structs import replace
 
+from reconciler.api.moves import MovedAway
 from reconciler.api.objects import ObjectKey
 from reconciler.state.memory import FleetMemory, WorkloadMemory
 
@@ -33,8 +34,8 @@ class WorkloadReading(Struct, frozen=True):
 
 def decide_workload_health(
     memory: FleetMemory, seen: Sequence[WorkloadReading], looked_at: Collection[str], now: float
-) -> tuple[dict[str, dict[str, WorkloadMemory]], dict[ObjectKey, dict[str, str]]]:
-    """What to remember, and workload -> cluster -> why it is kept away from there.
+) -> tuple[dict[str, dict[str, WorkloadMemory]], list[MovedAway]]:
+    """What to remember, and what is kept away from where, sorted by workload and cluster.
 
     It leaves only for clusters where it does run: what runs nowhere is broken itself, and moving
     it would only take it from one place after the other. Of clusters outside ``looked_at`` all
@@ -45,7 +46,7 @@ def decide_workload_health(
         if one.available and one.wanted:
             runs[one.workload].add(one.cluster)
     remembered: dict[str, dict[str, WorkloadMemory]] = defaultdict(dict)
-    away: dict[ObjectKey, dict[str, str]] = defaultdict(dict)
+    away: list[MovedAway] = []
     for cluster in memory.workloads.keys() - set(looked_at):
         remembered[cluster] |= memory.workloads[cluster]
     for one in sorted(seen, key=lambda s: (s.cluster, s.workload)):
@@ -54,12 +55,8 @@ def decide_workload_health(
         if after != WorkloadMemory():
             remembered[one.cluster][str(one.workload)] = after
         if after.away:
-            away[one.workload][one.cluster] = (
-                f"was not available there (moved away {after.moves} times)"
-                if after.moves > 1
-                else "was not available there"
-            )
-    return dict(remembered), dict(away)
+            away.append(MovedAway(one.cluster, one.workload, after.moves))
+    return dict(remembered), sorted(away, key=lambda move: (move.workload, move.cluster))
 
 
 def _next(

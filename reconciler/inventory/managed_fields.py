@@ -13,6 +13,7 @@ from typing import Any, cast
 
 import orjson
 
+from reconciler.api.field_path import FieldPath, Step
 from reconciler.api.objects import Object, map_of
 from reconciler.cluster.client import FIELD_MANAGER
 from reconciler.cluster.responses import MalformedAnswer
@@ -134,6 +135,26 @@ def owns(fields: Fields, path: tuple[str, ...]) -> bool:
             return False
         fields = map_of(fields[step])
     return True
+
+
+def owned_fields(fields: Fields, above: tuple[Step, ...] = ()) -> set[FieldPath]:
+    """Every path of the tree, as plans have them."""
+    found: set[FieldPath] = set()
+    for step, inner in fields.items():
+        if step != ".":
+            steps = (*above, _step_of(step))
+            found |= {FieldPath(steps), *owned_fields(inner, steps)}
+    return found
+
+
+def _step_of(step: str) -> Step:
+    kind, text = step[:2], step[2:]
+    if kind == "f:":
+        return text
+    found: Any = orjson.loads(text)
+    if kind == "v:":
+        return {"": found}
+    return int(found) if kind == "i:" else dict(sorted(found.items()))
 
 
 def owned_paths(fields: Fields, prefix: str = "") -> set[str]:

@@ -13,6 +13,7 @@ from typing import Any
 
 from msgspec import Struct
 
+from reconciler.api.field_path import FieldPath, Step
 from reconciler.api.objects import Object, key_of
 from reconciler.federation.drift import Pointers, below, below_item, is_mark, pointer_steps
 from reconciler.federation.model import Additions, DriftRules
@@ -28,7 +29,7 @@ from reconciler.inventory.managed_fields import (
     tree_of,
     union,
 )
-from reconciler.plan.fields import Step, naming, path_text
+from reconciler.plan.fields import naming
 from reconciler.plan.model import Addition
 from reconciler.render.render import DesiredObject
 
@@ -206,7 +207,7 @@ class _Search:
         if verdict == "Report":
             managers = tuple(sorted({owner.manager for owner in owners}))
             time = max(owner.time for owner in owners)
-            self.reported.append(Addition(path_text(steps), value, managers, time))
+            self.reported.append(Addition(FieldPath(steps), value, managers, time))
         return None, False
 
     def _verdict(self, places: Sequence[_Place], owner: _Owner) -> Additions:

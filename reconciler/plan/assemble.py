@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 
 from msgspec.structs import replace
 
+from reconciler.api.moves import Move
 from reconciler.api.objects import ObjectKey
 from reconciler.cluster.discovery import GroupVersionKind
 from reconciler.cluster.warnings import warning_texts
@@ -92,7 +93,7 @@ def assemble(
     *,
     commit: str = "",
     warnings: Sequence[str] = (),
-    moves: Sequence[str] = (),
+    moves: Sequence[Move] = (),
     health: Sequence[ClusterHealth] = (),
     simulated_outages: Sequence[str] = (),
 ) -> Plan:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import fnmatch
 import re
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import orjson
@@ -13,6 +13,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from reconciler.api.errors import ApiError, Conflict, Invalid, NotFound, Throttled
+from reconciler.api.field_path import ends_of
 from reconciler.api.objects import DEFAULT_NAMESPACE, Object, Unshown
 from reconciler.api.reasons import Cause, Reason
 from reconciler.cluster.client import Member
@@ -25,6 +26,7 @@ from reconciler.inventory.managed_fields import (
     fields_of,
     is_ours,
     our_entry,
+    owned_fields,
     owned_paths,
     union,
     with_all_below,
@@ -52,7 +54,7 @@ from reconciler.plan.fields import (
 from reconciler.plan.ignored import disowning, held, held_besides, kept_in
 from reconciler.plan.model import Action, Addition, Change, FieldChange, UnlistedKind
 from reconciler.plan.reasons import Grounds, in_all, losers_of
-from reconciler.plan.redact import refusal_words, refused_fields
+from reconciler.plan.redact import refusal_words, refused_fields, shown_paths
 from reconciler.plan.refused_updates import (
     UpdateRefusal,
     entries_for_apply,
@@ -596,7 +598,8 @@ def _refused(
         if gone.fixed:
             return _recreating(member, target, new, live, fresh, error, terms)
         # The manifest is fine; it is refused for what the object has besides.
-        beyond = ", ".join(field.path for field in claims.beyond_git(live, fresh)[:6])
+        paths = [field.path for field in claims.beyond_git(live, fresh)[:6]]
+        beyond = shown_paths(paths, target.desired.hidden, body, live)
         text += f"; it has what Git does not say: {beyond}" if beyond else ""
         hint = "; take the object over whole by spec.adoption.takeOver, or take these fields out"
         return _failed(target, text + hint * bool(beyond))
@@ -605,7 +608,7 @@ def _refused(
     given = foreseen.former if whole or not adoption else ()
     former = [name for name in holders_of(live, gone) if not _is_taken(name, given)]
     if former and not _may_take(former, target, terms, whole):
-        what = ", ".join(_leaves(owned_paths(gone)))
+        what = shown_paths(ends_of(owned_fields(gone)), target.desired.hidden, body, live)
         owned = _owned(what, former, adopting=bool(adoption))
         return _failed(target, f"{text}; it has what Git does not say: {owned}")
     known = fields_of(entries_for_apply(member, resource, target.key, live, target.body))
@@ -684,15 +687,15 @@ def _reasons(
 
 def _ownership(before: Footprint | None, after: Footprint | None) -> tuple[Reason, ...]:
     """What an apply that changes no field does: fields are stated, or no longer stated, in Git."""
-    old = owned_paths(before.fields) if before else set()
-    new = owned_paths(after.fields) if after else set()
+    old = owned_fields(before.fields) if before else set()
+    new = owned_fields(after.fields) if after else set()
     return tuple(
-        Reason(cause, detail=", ".join(leaves))
-        for cause, leaves in (
-            (Cause.STAYS_AS_IT_IS, _leaves(old - new)),
-            (Cause.IS_SO_ALREADY, _leaves(new - old)),
+        Reason(cause, paths=tuple(paths))
+        for cause, paths in (
+            (Cause.STAYS_AS_IT_IS, ends_of(old - new)),
+            (Cause.IS_SO_ALREADY, ends_of(new - old)),
         )
-        if leaves
+        if paths
     )
 
 
@@ -706,15 +709,6 @@ def _version(live: Object, target: ApplyTarget) -> tuple[Reason, ...]:
 
 def _moved_to(new: str, old: str) -> Reason:
     return Reason(Cause.ANOTHER_VERSION, detail=f"applied in {new}, no longer in {old}")
-
-
-def _leaves(paths: Collection[str]) -> list[str]:
-    """Sorted, without those that others continue."""
-    return sorted(
-        path.lstrip(".")
-        for path in paths
-        if not any(other.startswith((f"{path}.", f"{path}[")) for other in paths)
-    )
 
 
 def _failed(target: ApplyTarget, error: str, *, invalid: bool = False) -> Checked:

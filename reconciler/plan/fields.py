@@ -9,6 +9,7 @@ import orjson
 from msgspec.structs import replace
 
 from reconciler.api.annotations import PART_OF
+from reconciler.api.field_path import ORDER, FieldPath, Step
 from reconciler.api.objects import Object
 from reconciler.api.reasons import Reason
 from reconciler.cluster.client import FIELD_MANAGER
@@ -26,9 +27,6 @@ from reconciler.plan.model import ABSENT, CHOSEN, FieldChange, Staying
 
 REPLICAS_FIELD = "spec.replicas"
 """As plans write the path of the count that ``api.kinds.REPLICAS`` points to."""
-
-Step = str | Mapping[str, Any] | int
-"""A map key, a list item told by its identifying fields, or a list position."""
 
 _VOLATILE = frozenset(
     {"managedFields", "resourceVersion", "generation", "creationTimestamp", "uid", "selfLink"}
@@ -61,7 +59,7 @@ def changed_fields(
     ``before``'s managedFields say who owns a field now; ``why`` gives its reasons. Sorted by path.
     """
     found = (
-        FieldChange(path_text(steps), old, new, field_owners(before, steps), why(steps))
+        FieldChange(FieldPath(steps), old, new, field_owners(before, steps), why(steps))
         for steps, old, new in _differences((), _plain(before), _plain(after))
     )
     return tuple(sorted(found, key=lambda change: change.path))
@@ -88,7 +86,7 @@ def staying_fields(live: Object, other: Object, note: str) -> tuple[Staying, ...
     """
     beyond_ours = _without_ours(live)
     found = (
-        Staying(path_text(steps), value, field_owners(beyond_ours, steps), note)
+        Staying(FieldPath(steps), value, field_owners(beyond_ours, steps), note)
         for steps, value, _ in _differences((), _plain(live), _plain(other))
         if value is not ABSENT
     )
@@ -99,7 +97,7 @@ def fields_at(live: Object, tree: Fields, note: str) -> tuple[Staying, ...]:
     """The fields of ``live`` at which the paths of a fieldsV1 tree end. Sorted by path."""
     plain = _plain(live)
     found = (
-        Staying(path_text(steps), value, field_owners(live, steps), note)
+        Staying(FieldPath(steps), value, field_owners(live, steps), note)
         for steps, value in _ends((), tree, plain)
         if steps
     )
@@ -138,44 +136,8 @@ def leaf_fields(obj: Object) -> tuple[FieldChange, ...]:
         k: v for k, v in plain.get("metadata", {}).items() if k not in ("name", "namespace")
     }
     plain["metadata"] = metadata
-    found = [FieldChange(path_text(s), ABSENT, value) for s, value in _leaves((), plain)]
+    found = [FieldChange(FieldPath(s), ABSENT, value) for s, value in _leaves((), plain)]
     return tuple(sorted(found, key=lambda change: change.path))
-
-
-_ENDS_AN_ITEM = frozenset(',[]"\\')
-
-
-def path_text(steps: tuple[Step, ...]) -> str:
-    """``spec.template.spec.containers[name=web].image``; odd keys quoted: ``labels["a.b/c"]``."""
-    text = ""
-    for step in steps:
-        if isinstance(step, int):
-            text += f"[{step}]"
-        elif isinstance(step, str):
-            plain = step.replace("-", "").replace("_", "").isalnum()
-            text += (f".{step}" if text else step) if plain else f"[{_quoted(step)}]"
-        else:
-            text += "[" + ",".join(f"{k}={_key_text(v)}" for k, v in step.items()) + "]"
-    return text
-
-
-def _key_text(value: Any) -> str:
-    """What tells an item from the others: ``web``, ``80``, and ``"80"`` where that is a string."""
-    if not isinstance(value, str) or reads_as_other_type(value) or _ENDS_AN_ITEM & {*value}:
-        return _quoted(value)
-    return value
-
-
-def _quoted(value: Any) -> str:
-    return orjson.dumps(value).decode()
-
-
-def reads_as_other_type(text: str) -> bool:
-    """Whether a string looks like a number, a boolean, null, a list or a map: ``"80"``."""
-    try:
-        return not isinstance(orjson.loads(text), str)
-    except orjson.JSONDecodeError:
-        return False
 
 
 def field_owners(
@@ -290,7 +252,7 @@ def _item_differences(
     order_after = [i for i in new if i in old]
     if order_before != order_after:
         yield (
-            (*steps, "order"),
+            (*steps, ORDER),
             [_short(i) for i in order_before],
             [_short(i) for i in order_after],
         )

@@ -15,6 +15,8 @@ from typing import Any, Literal
 from msgspec import Struct, field
 
 from reconciler.api.errors import RunError, Violation
+from reconciler.api.field_path import FieldPath
+from reconciler.api.moves import Move
 from reconciler.api.objects import Object, ObjectKey
 from reconciler.api.reasons import DRIFTS, Reason, reasons_text
 from reconciler.cluster.discovery import GroupVersionKind
@@ -50,7 +52,7 @@ class FieldChange(Struct, frozen=True):
     field changes, and who loses it by that; ``reason`` is that in words.
     """
 
-    path: str
+    path: FieldPath
     before: Any
     after: Any
     managers: tuple[str, ...] = ()
@@ -69,7 +71,7 @@ class Staying(Struct, frozen=True):
     is to know: ``not in Git``, ``no longer in Git``, ``becomes ours``, ``left to others``.
     """
 
-    path: str
+    path: FieldPath
     value: Any
     managers: tuple[str, ...]
     note: str
@@ -79,7 +81,7 @@ class Addition(Struct, frozen=True):
     """A field that only people's tools own: ``managers``, the last of them at ``time`` (RFC 3339;
     empty where the server noted none)."""
 
-    path: str
+    path: FieldPath
     value: Any
     managers: tuple[str, ...]
     time: str = ""
@@ -366,7 +368,7 @@ class Plan(Struct, frozen=True):
     violation_hint: str = ""
     despite_guards: tuple[Urgent, ...] = ()
     workloads: tuple[WorkloadRow, ...] = ()
-    moves: tuple[str, ...] = ()
+    moves: tuple[Move, ...] = ()
     health: tuple[ClusterHealth, ...] = ()
     dns: tuple[Object, ...] = ()
     dns_failures: tuple[ZoneFailure, ...] = ()

@@ -10,10 +10,20 @@ from msgspec import Struct, field
 from msgspec.structs import replace
 
 from reconciler.api.kinds import REPLICAS, REPLICATED, RUN_PODS, scale_target, scaled_as
-from reconciler.api.objects import Object, ObjectKey, first_few
+from reconciler.api.moves import (
+    Degraded,
+    Move,
+    MovedAway,
+    NotMoved,
+    ReplicasKept,
+    Returning,
+    Stay,
+    Unready,
+)
+from reconciler.api.objects import Object, ObjectKey
 from reconciler.cluster.kstatus import is_unavailable, ready_replicas, wanted_replicas
 from reconciler.failover import workload_health
-from reconciler.failover.availability import Availability, Stay, failover_rules_of, moves_away
+from reconciler.failover.availability import Availability, failover_rules_of, moves_away
 from reconciler.failover.cluster_health import settle
 from reconciler.federation.model import DesiredState, Workload
 from reconciler.plan.live_state import Live, shared_workloads, spread_workloads
@@ -30,16 +40,16 @@ from reconciler.state.memory import FleetMemory
 class WorkloadPlacement(Struct, frozen=True):
     """The assignments of this run, and what to remember after it.
 
-    ``moves`` tell people what waits, what left and what is short; ``warnings`` what is down.
-    ``waits``: returning cluster -> the workloads that do not run there yet. ``doubtful`` are
+    ``moves`` are what waits, what left and what is short; ``warnings`` tell what is down.
+    ``waits``: returning cluster -> what does not run there yet. ``doubtful`` are
     clusters that may be dead, as nobody remembers to have seen them well.
     """
 
     assignments: tuple[Assignment, ...]
     memory: FleetMemory
-    moves: tuple[str, ...] = ()
+    moves: tuple[Move, ...] = ()
     warnings: tuple[str, ...] = ()
-    waits: Mapping[str, str] = field(default_factory=dict)
+    waits: Mapping[str, Returning] = field(default_factory=dict)
     doubtful: frozenset[str] = frozenset()
 
 
@@ -66,7 +76,7 @@ def place_workloads(
         returning=availability.returning | availability.new,
         present=_present(state, live, foreign_objects),
         staying=availability.staying,
-        away=away,
+        away=_kept_away(away),
         tainted=availability.tainted,
         current=running_counts(state, live, usual, assumed),
     )
@@ -81,7 +91,7 @@ def place_workloads(
     )
     if limits:
         assignments = schedule(state, replace(view, capacity=limits))
-    moves: list[str] = [f"{w.namespaced_name}: leaves {c}: {why}" for w, c, why in _left(away)]
+    moves: list[Move] = [*away]
     out = frozenset(availability.unavailable.keys() | availability.lost)
     unplaced = _unplaced(usual, assignments, out) - {
         w
@@ -120,22 +130,21 @@ def place_workloads(
         for a in assignments
     ]
     assignments = tuple(a for a, _ in started)
-    moves += [text for _, waiting in started for text in waiting]
+    moves += [start for _, starts in started for start in starts]
     assignments, kept = _held(assignments, workloads, running)
     assignments = with_namespaces(state, assignments)
     moves += kept
-    waits: dict[str, str] = {}
-    for name in sorted(availability.returning & set(looked_at)):
-        limited = any(name in limit for limit in limits.values())
-        waits[name] = _missing(name, state, assignments, workloads, live) or (
-            "the rest of its share, in later runs" if limited else ""
-        )
+    back = sorted(availability.returning & set(looked_at))
+    waits: dict[str, Returning] = {}
+    for name in back:
+        unready = _unready(name, state, assignments, workloads, live)
+        if unready or any(name in limit for limit in limits.values()):
+            waits[name] = Returning(name, tuple(unready))
     clusters = {
-        name: settle(one, now) if waits.get(name) == "" else one
+        name: settle(one, now) if name in back and name not in waits else one
         for name, one in memory.clusters.items()
     }
-    waits = {name: what for name, what in waits.items() if what}
-    moves += [f"{name} is returning: waits for {what}" for name, what in waits.items()]
+    moves += waits.values()
     return WorkloadPlacement(
         assignments,
         replace(memory, clusters=clusters),
@@ -163,14 +172,14 @@ def _ours(
     }
 
 
-def _missing(
+def _unready(
     cluster: str,
     state: DesiredState,
     assignments: Sequence[Assignment],
     workloads: Mapping[ObjectKey, Workload],
     live: Live,
-) -> str:
-    """The workloads whose replicas are not all ready in a cluster; nothing: all are.
+) -> list[Unready]:
+    """The workloads whose replicas are not all ready in a cluster.
 
     Of a count that is not shared out, what the live object asks for must be ready: an autoscaler
     may have set it.
@@ -184,8 +193,8 @@ def _missing(
         must = replicas_due(workload, one.replicas[cluster], there)
         ready = 0 if there is None else ready_replicas(there)
         if ready < must:
-            found.append(f"{one.workload.namespaced_name} ({ready} of {must} ready)")
-    return first_few(found, 5)
+            found.append(Unready(one.workload, ready, must))
+    return found
 
 
 def _doubtful(
@@ -217,17 +226,17 @@ def _held(
     assignments: Sequence[Assignment],
     workloads: Mapping[ObjectKey, Workload],
     running: Callable[[Assignment], Running],
-) -> tuple[tuple[Assignment, ...], list[str]]:
-    """With the replicas that may not go yet, of what is shared out; and why, for people."""
-    held, waiting = [], []
+) -> tuple[tuple[Assignment, ...], list[ReplicasKept]]:
+    """With the replicas that may not go yet, of what is shared out; and which."""
+    held = []
+    kept: list[ReplicasKept] = []
     for assignment in assignments:
         workload = workloads[assignment.workload]
-        waits: list[str] = []
         if workload.replicas.mode != "Duplicated" and not workload.is_given_up:
-            assignment, waits = hold_replicas(assignment, running(assignment))
+            assignment, more = hold_replicas(assignment, running(assignment))
+            kept += more
         held.append(assignment)
-        waiting += waits
-    return tuple(held), waiting
+    return tuple(held), kept
 
 
 def _unplaced(
@@ -269,7 +278,7 @@ def _degraded(
     state: DesiredState,
     out: Collection[str],
     unplaced: Collection[ObjectKey],
-) -> list[str]:
+) -> list[Degraded]:
     """Workloads of which a down cluster ran a copy of its own that nobody else takes over."""
     copied = {w.key for w in state.workloads if w.replicas.mode == "Duplicated"} - set(unplaced)
     copies = {a.workload: len(a.replicas) for a in usual}
@@ -277,13 +286,13 @@ def _degraded(
     copied -= {a.workload for a in now if len(a.replicas.keys() - out) >= copies[a.workload]}
     found = []
     for cluster in sorted(out):
-        gone = [
-            a.workload.namespaced_name
+        gone = tuple(
+            a.workload
             for a in usual
             if a.workload in copied and a.workload.kind in REPLICATED and cluster in a.replicas
-        ]
+        )
         if gone:
-            found.append(f"degraded without {cluster}: {', '.join(gone)}")
+            found.append(Degraded(cluster, gone))
     return found
 
 
@@ -291,18 +300,16 @@ def _staying(
     usual: Sequence[Assignment],
     state: DesiredState,
     staying: Mapping[ObjectKey, Mapping[str, Stay]],
-) -> list[str]:
+) -> list[NotMoved]:
     """Divided workloads that do not leave a cluster that is down, by cluster and reason."""
     divided = {w.key for w in shared_workloads(state)}
-    found: dict[tuple[str, str], list[str]] = {}
+    found: dict[tuple[str, Stay], list[ObjectKey]] = {}
     for one in usual:
-        for cluster, stay in sorted(staying.get(one.workload, {}).items()):
+        for cluster, stay in staying.get(one.workload, {}).items():
             if one.workload in divided and one.replicas.get(cluster):
-                found.setdefault((cluster, stay.why), []).append(one.workload.namespaced_name)
-    return [
-        f"not moved from {cluster}: {', '.join(names)} ({why})"
-        for (cluster, why), names in sorted(found.items())
-    ]
+                found.setdefault((cluster, stay), []).append(one.workload)
+    moves = [NotMoved(cluster, tuple(keys), stay) for (cluster, stay), keys in found.items()]
+    return sorted(moves, key=lambda move: (move.cluster, str(move.stay)))
 
 
 def _workloads(
@@ -312,7 +319,7 @@ def _workloads(
     live: Live,
     looked_at: Collection[str],
     now: float,
-) -> tuple[FleetMemory, dict[ObjectKey, dict[str, str]]]:
+) -> tuple[FleetMemory, list[MovedAway]]:
     """Workloads that leave a cluster that is well, because they do not run there."""
     placed_in = {assignment.workload: assignment.replicas for assignment in usual}
     seen = [
@@ -324,7 +331,7 @@ def _workloads(
     ]
     memory = availability.memory
     if not seen and not memory.workloads:
-        return memory, {}
+        return memory, []
     remembered, away = workload_health.decide_workload_health(memory, seen, looked_at, now)
     known = {cluster.name for cluster in state.clusters}
     return replace(
@@ -356,5 +363,8 @@ def _counts(live: Live, count: Callable[[Object], int]) -> dict[ObjectKey, dict[
     return {key: {name: count(obj) for name, obj in found.items()} for key, found in live.items()}
 
 
-def _left(away: Mapping[ObjectKey, Mapping[str, str]]) -> list[tuple[ObjectKey, str, str]]:
-    return [(w, c, why) for w, found in sorted(away.items()) for c, why in sorted(found.items())]
+def _kept_away(away: Sequence[MovedAway]) -> dict[ObjectKey, dict[str, str]]:
+    found: dict[ObjectKey, dict[str, str]] = {}
+    for move in away:
+        found.setdefault(move.workload, {})[move.cluster] = move.why
+    return found

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from reconciler.api.field_path import Step
 from reconciler.api.objects import Object, Unshown
 from reconciler.api.reasons import DRIFTS, Cause, Reason
 from reconciler.inventory.managed_fields import Fields, entries_of, fields_of, is_ours
 from reconciler.plan.diff import Question
-from reconciler.plan.fields import REPLICAS_FIELD, Step, entry_holds, field_owners
+from reconciler.plan.fields import REPLICAS_FIELD, entry_holds, field_owners
 from reconciler.plan.model import FieldChange
 
 

@@ -7,13 +7,12 @@ object with hidden fields nothing is passed on.
 from __future__ import annotations
 
 import dataclasses
-import re
 from collections.abc import Iterable, Mapping, Sequence
 
-import orjson
 from msgspec.structs import replace
 
 from reconciler.api.errors import ApiError, ClusterError, ClusterUnauthorized
+from reconciler.api.field_path import ORDER, FieldPath, Step
 from reconciler.api.json_pointer import split_pointer
 from reconciler.api.objects import GroupKind, Object, ObjectKey
 from reconciler.cluster.refusals import known_fields, own_words
@@ -22,11 +21,6 @@ from reconciler.plan.model import ABSENT, Addition, Change, FieldChange, Staying
 
 BEFORE, AFTER = "*** (before)", "*** (after)"
 _LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
-_QUOTED = r'"(?:[^"\\]|\\.)*"'
-_ITEM = rf"\[(?!\")(?:{_QUOTED}|[^\"\]])*\]"
-"""An item of a list as paths name it: ``[name=web,port="80"]``, ``[="a member of a set"]``."""
-_STEP = re.compile(rf"\[({_QUOTED})\]|({_ITEM})|([^.\[\]]+)")
-_ITEM_VALUE = re.compile(rf"=(?:{_QUOTED}|[^,\]]*)")
 
 
 def without_values(
@@ -44,8 +38,9 @@ def without_values(
     return dataclasses.replace(
         change,
         hidden=hidden,
-        reasons=tuple(replace(r, detail=without_items(r.detail)) for r in change.reasons),
-        error=without_items(change.error),
+        reasons=tuple(
+            replace(r, paths=tuple(path.without_items for path in r.paths)) for r in change.reasons
+        ),
         fields=mask(change.fields, hidden),
         stays=tuple(
             _masked_staying(one) if _is_hidden(one.path, hidden) else one for one in change.stays
@@ -63,7 +58,7 @@ def additions_without_values(
     """The additions to one object as they may be shown; ``hidden`` is what its manifest hides."""
     hidden = (*hidden, *hidden_in(key.group_kind, rules, *bodies))
     return tuple(
-        replace(one, path=without_items(one.path), value="***")
+        replace(one, path=one.path.without_items, value="***")
         if _is_hidden(one.path, hidden)
         else one
         for one in additions
@@ -78,16 +73,16 @@ def mask(fields: Iterable[FieldChange], hidden: Hidden) -> tuple[FieldChange, ..
     return tuple(_masked(field) if _is_hidden(field.path, hidden) else field for field in fields)
 
 
-def without_items(text: str) -> str:
-    """The text, with the paths in it, without the values by which they name items of lists.
+def shown_paths(paths: Iterable[FieldPath], hidden: Hidden, *bodies: Object | None) -> str:
+    """The paths in words; of an object of which something is hidden, without the values by which
+    they name items of lists. ``bodies`` are what is sent and what is there."""
+    if hidden or any(map(is_marked_sensitive, bodies)):
+        paths = [path.without_items for path in paths]
+    return ", ".join(paths)
 
-    Values of the fields themselves never come into a text; paths do, in reasons and errors.
-    """
-    return re.sub(_ITEM, lambda item: _ITEM_VALUE.sub("=***", item[0]), text)
 
-
-def _is_hidden(path: str, hidden: Hidden) -> bool:
-    return _LAST_APPLIED in path or any(_meet(path, split_pointer(one)) for one in hidden)
+def _is_hidden(path: FieldPath, hidden: Hidden) -> bool:
+    return _LAST_APPLIED in path.steps or any(_meet(path, split_pointer(one)) for one in hidden)
 
 
 def refusal_words(error: ClusterError, hidden: Hidden, *bodies: Object | None) -> str:
@@ -109,26 +104,25 @@ def refused_fields(error: ApiError, hidden: Hidden, *bodies: Object | None) -> s
     return ", ".join(sorted(named))
 
 
-def _meet(path: str, pointer: Sequence[str]) -> bool:
+def _meet(path: FieldPath, pointer: Sequence[str]) -> bool:
     """Whether what lies at the path holds, or is part of, what the pointer names."""
-    found = _STEP.findall(path)
-    steps = [orjson.loads(quoted) if quoted else item or plain for quoted, item, plain in found]
-    return all(_is_step(one, other) for one, other in zip(steps, pointer, strict=False))
+    return all(_is_step(one, other) for one, other in zip(path.steps, pointer, strict=False))
 
 
-def _is_step(step: str, wanted: str) -> bool:
-    is_item = step.startswith("[") and (wanted.isdecimal() or wanted == "-")
-    return step == wanted or wanted == "*" or is_item
+def _is_step(step: Step, wanted: str) -> bool:
+    if isinstance(step, str) and step is not ORDER:
+        return wanted in (step, "*")
+    return wanted == "*" or wanted.isdecimal() or wanted == "-"
 
 
 def _masked(field: FieldChange) -> FieldChange:
     return replace(
         field,
-        path=without_items(field.path),
+        path=field.path.without_items,
         before=ABSENT if field.before is ABSENT else BEFORE,
         after=ABSENT if field.after is ABSENT else AFTER,
     )
 
 
 def _masked_staying(field: Staying) -> Staying:
-    return replace(field, path=without_items(field.path), value="***")
+    return replace(field, path=field.path.without_items, value="***")

@@ -6,7 +6,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 import orjson
+from msgspec import Struct
 
+from reconciler.api.objects import ObjectKey
 from reconciler.failover.cluster_health import ClusterHealth
 from reconciler.plan.model import (
     ABSENT,
@@ -44,7 +46,8 @@ def plan_document(plan: Plan) -> dict[str, Any]:
         "despiteGuards": list(map(str, plan.despite_guards)),
         "simulatedOutages": list(plan.simulated_outages),
         "health": [_health(one) for one in plan.health],
-        "moves": list(plan.moves),
+        "moves": list(map(str, plan.moves)),
+        "moveDetails": [{"type": type(one).__name__, **_parts(one)} for one in plan.moves],
         "dns": list(plan.dns),
         "dnsErrors": list(plan.dns_errors),
         "workloads": [
@@ -203,6 +206,15 @@ def _moment(seconds: float) -> str | None:
     if not seconds:
         return None
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")
+
+
+def _parts(value: Any) -> Any:
+    """The fields of a value, and of those in it; an object by its group, kind, namespace, name."""
+    if isinstance(value, ObjectKey):
+        return value._asdict()
+    if isinstance(value, Struct):
+        return {name: _parts(getattr(value, name)) for name in value.__struct_fields__}
+    return list(map(_parts, value)) if isinstance(value, tuple) else value
 
 
 def _health(one: ClusterHealth) -> dict[str, Any]:

@@ -112,7 +112,7 @@ def log_entries_of(
         said = run.result.warnings if run.result else ()
         warnings = [*run.plan.warnings, *said, *warnings]
         for move in run.plan.moves:
-            yield LogEntry(logging.INFO, "move", move, {})
+            yield LogEntry(logging.INFO, "move", str(move), {})
         if run.plan.rollout and is_told(run.plan.rollout):
             yield from _rollout(run.plan.rollout)
     for warning in warnings:

@@ -181,7 +181,7 @@ def _parts(plan: Plan, result: RunResult | None) -> Iterator[_Part]:
     ]
     yield _Part("\n**Added by others** (stays)\n\n", added, "", 0.2, "addition")
     yield from _replicas(plan)
-    yield _Part("\n**Moves**\n\n", [f"- {escape(m)}\n" for m in plan.moves], "", 0.1, "move")
+    yield _Part("\n**Moves**\n\n", [f"- {escape(str(m))}\n" for m in plan.moves], "", 0.1, "move")
     records = [f"- `{MARKS[dns_action(r)]}` {escape(dns_line(r))}\n" for r in plan.dns]
     yield _Part("\n**DNS**\n\n", records, "", 0.1, "record")
     gone = [f"- `{MARKS[action]}` {escape(text)}\n" for action, text in avoided(plan)]

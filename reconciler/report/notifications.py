@@ -227,13 +227,13 @@ def _of_cluster(plan: Plan, health: ClusterHealth, states: dict[str, str]) -> li
         return []
     if down:
         states[subject] = Phase.DOWN
-        lines = [health.reason, *plan.moves]
+        lines = [health.reason, *map(str, plan.moves)]
         title = f"{health.cluster}{_place(plan, health.cluster)} counts as down"
         return [News(Occasion.FAILOVER, title, _shortened(lines), health.cluster)]
     del states[subject]
     doing = "takes over its share again" if health.phase is Phase.RETURNING else "is back"
     title = f"{health.cluster}{_place(plan, health.cluster)} answers again and {doing}"
-    return [News(Occasion.RECOVERY, title, _shortened(plan.moves), health.cluster)]
+    return [News(Occasion.RECOVERY, title, _shortened(list(map(str, plan.moves))), health.cluster)]
 
 
 def _failure(run: FinishedRun, *, again: bool) -> News:

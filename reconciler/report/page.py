@@ -208,7 +208,7 @@ def _page(plan: Plan, result: RunResult | None) -> Page:
         road=_road(plan.rollout) if plan.rollout and is_told(plan.rollout) else None,
         additions=added[:MOST_ADDITIONS],
         additions_left_out=len(added[MOST_ADDITIONS:]),
-        moves=tuple(plan.moves),
+        moves=tuple(map(str, plan.moves)),
         dns=tuple(
             (str(dns_action(record)), MARKS[dns_action(record)], dns_line(record))
             for record in plan.dns

@@ -380,7 +380,7 @@ def _move_lines(plan: Plan, style: Style) -> Iterator[str]:
     if plan.moves:
         yield style.paint("Moves", BOLD)
     for move in plan.moves:
-        yield from style.wrapped("  ", move, 4)
+        yield from style.wrapped("  ", str(move), 4)
 
 
 def _dns_lines(plan: Plan, style: Style) -> Iterator[str]:

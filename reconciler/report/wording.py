@@ -14,9 +14,9 @@ from typing import Any
 
 import orjson
 
+from reconciler.api.field_path import reads_as_other_type
 from reconciler.api.objects import Object, ObjectKey, map_of, maps_of
 from reconciler.api.reasons import reasons_text
-from reconciler.plan.fields import reads_as_other_type
 from reconciler.plan.model import (
     ABSENT,
     Action,

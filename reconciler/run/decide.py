@@ -10,6 +10,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from msgspec import Struct
 from msgspec.structs import replace
 
+from reconciler.api.durations import duration_words
 from reconciler.api.errors import ClusterError
 from reconciler.api.objects import ObjectKey, Unshown, map_of
 from reconciler.cluster.client import Member
@@ -18,7 +19,7 @@ from reconciler.cluster.responses import reading_answers
 from reconciler.dns.step import asks_for_records
 from reconciler.failover.availability import Availability, assess
 from reconciler.failover.clock import ahead_of, aligned, step_of, witnessed
-from reconciler.failover.cluster_health import Absence, ClusterHealth, duration_words
+from reconciler.failover.cluster_health import Absence, ClusterHealth
 from reconciler.failover.looks import Look, SeatLooks, look_of
 from reconciler.failover.probe import Probe, Signal, probe_all, worded
 from reconciler.federation.model import Cluster, DesiredState, Workload
@@ -203,7 +204,7 @@ def decide_fleet(
         seen,
         live,
         health=tuple(
-            replace(one, outlook=f"waits for {placing.waits[one.cluster]}")
+            replace(one, outlook=f"waits for {placing.waits[one.cluster].waits_for}")
             if one.cluster in placing.waits
             else one
             for one in availability.health
@@ -299,13 +300,13 @@ def _with_what_stays(
             why = str(decision.left_alone.get(name) or in_scope[name].absence)
         else:
             why = _state_elsewhere(sure, clusters[name], workload, key, due)
-        return f"it is ready in {name}: {why}" if why else ""
+        return why
 
     here = {name: observation.members for name, observation in observations.items()}
-    assignments, told = keep_until_ready(
+    assignments, kept = keep_until_ready(
         fleet.state, decision.assignments, here, not_ready, decision.tainted
     )
-    return replace(decision, assignments=assignments, moves=(*decision.moves, *told))
+    return replace(decision, assignments=assignments, moves=(*decision.moves, *kept))
 
 
 def _state_elsewhere(

@@ -11,12 +11,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from reconciler.api.field_path import Step
 from reconciler.api.json_pointer import split_pointer
 from reconciler.api.objects import Object
 from reconciler.api.reasons import Cause, Reason
 from reconciler.inventory.managed_fields import Fields, entries_of, fields_of, is_ours, owned_values
 from reconciler.inventory.records import Digester
-from reconciler.plan.fields import Step, changed_fields, entry_holds
+from reconciler.plan.fields import changed_fields, entry_holds
 from reconciler.plan.model import NOT_WRITTEN, Action, Change
 
 _COUNTED_BY_SERVERS = ("managedFields", "resourceVersion", "generation", "selfLink")

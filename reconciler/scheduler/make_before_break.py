@@ -13,6 +13,7 @@ from collections.abc import Collection, Mapping, Sequence
 from msgspec import Struct
 from msgspec.structs import replace
 
+from reconciler.api.moves import ReplicasKept, StartsWith
 from reconciler.api.objects import ObjectKey
 from reconciler.scheduler.model import Assignment
 
@@ -34,8 +35,10 @@ class Running(Struct, frozen=True):
     scaled: bool = False
 
 
-def hold_replicas(assignment: Assignment, running: Running) -> tuple[Assignment, list[str]]:
-    """The assignment with counts kept up where they may not fall yet, and why, for people.
+def hold_replicas(
+    assignment: Assignment, running: Running
+) -> tuple[Assignment, list[ReplicasKept]]:
+    """The assignment with counts kept up where they may not fall yet, and which.
 
     What is not ready serves nobody and may go at once; of what is ready only the excess over the
     total that is wanted. A cluster outside the assignment is to be left, and gives up its own
@@ -68,7 +71,7 @@ def hold_replicas(assignment: Assignment, running: Running) -> tuple[Assignment,
             kept[name] = asked - idle - given
     if not kept:
         return assignment, []
-    waits = [_wait(assignment, name, count, wanted[name]) for name, count in sorted(kept.items())]
+    waits = [_kept(assignment, name, count, wanted[name]) for name, count in sorted(kept.items())]
     more = sum(n - wanted[name] for name, n in kept.items() if name not in leaving)
     return replace(
         assignment,
@@ -86,9 +89,9 @@ def starting(
     own: int,
     *,
     shared: bool,
-) -> tuple[Assignment, list[str]]:
+) -> tuple[Assignment, list[StartsWith]]:
     """The assignment of what others scale, with as many replicas to start with in a new cluster as
-    it has where it leaves; and that, for people.
+    it has where it leaves; and where.
 
     ``asked``: ``spec.replicas`` of the live objects. ``scaled_in``: where others will scale it.
     ``own``: the template's count. ``shared``: the clusters have one count between them, and not
@@ -101,23 +104,14 @@ def starting(
         return assignment, []
     most = -(-sum(leaving.values()) // len(new)) if shared else max(leaving.values())
     grown = {name: most for name in new if most > (counts[name] or own)}
-    texts = [
-        f"{assignment.workload.namespaced_name}: starts in {name} with {most}, as many as it has "
-        f"in {', '.join(sorted(leaving))}, which it leaves"
-        for name in grown
-    ]
-    return replace(assignment, replicas={**counts, **grown}), texts
+    starts = [StartsWith(name, assignment.workload, most, tuple(sorted(leaving))) for name in grown]
+    return replace(assignment, replicas={**counts, **grown}), starts
 
 
-def _wait(assignment: Assignment, name: str, count: int, wanted: int) -> str:
-    who = assignment.workload.namespaced_name
-    part = f"of which {count - wanted} until as many are ready elsewhere"
-    if name in assignment.replicas or name in assignment.spare:
-        return f"{who}: {name} keeps {count} ({part})"
-    part = f"until as many are ready elsewhere; {leave_reason(assignment, name)}"
-    if assignment.shortfall:
-        part += f"; {assignment.shortfall} have no other place"
-    return f"{who}: {name} keeps {count} ({part})"
+def _kept(assignment: Assignment, name: str, count: int, wanted: int) -> ReplicasKept:
+    stays = name in assignment.replicas or name in assignment.spare
+    why = "" if stays else leave_reason(assignment, name)
+    return ReplicasKept(name, assignment.workload, count, count - wanted, why, assignment.shortfall)
 
 
 def leave_reason(assignment: Assignment, cluster: str) -> str:

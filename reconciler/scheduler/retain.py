@@ -13,12 +13,13 @@ else: single copies, and the objects that workloads need.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
 from msgspec.structs import replace
 
 from reconciler.api.kinds import API_VERSIONS, CLUSTER_SCOPED, REPLICAS, REPLICATED
-from reconciler.api.objects import Object, ObjectKey, first_few
+from reconciler.api.moves import KeptUnplaced, KeptUntilReady, Move
+from reconciler.api.objects import Object, ObjectKey
 from reconciler.cluster.discovery import GroupVersionKind
 from reconciler.cluster.kstatus import Status, object_status, ready_replicas
 from reconciler.federation.model import DesiredState, Workload
@@ -43,18 +44,18 @@ def keep_until_ready(
     here: RunningHere,
     not_ready: NotReady,
     tainted: Mapping[str, Mapping[str, float]],
-) -> tuple[tuple[Assignment, ...], list[str]]:
-    """The assignments with what stays for now where it is, and why, for people."""
+) -> tuple[tuple[Assignment, ...], list[Move]]:
+    """The assignments with what stays for now where it is, and which that is."""
     found = {a.workload: a for a in assignments}
     leaving = _leaving(state, found, here)
     if not leaving:
         return tuple(assignments), []
     closed = _closed(state, tainted)
     wanted = dict(found)  # A copy that stays is not the new home of another one.
-    told: list[str] = []
+    moves: list[Move] = []
     for cluster, workloads in sorted(leaving.items()):
         kept = {w.key for w, _ in workloads if cluster in closed(w)}
-        waits: dict[ObjectKey, str] = {}
+        waits: dict[ObjectKey, tuple[str, str]] = {}
         unassigned: dict[ObjectKey, str] = {}
         for workload, key in workloads:
             if workload.key in kept:
@@ -63,14 +64,11 @@ def keep_until_ready(
             if not placed_in:
                 unassigned[key] = leave_reason(wanted[workload.key], cluster)
                 continue
-            states = (
-                not_ready(
-                    workload, key, n, _due(version_in(state, workload, wanted[workload.key], n), c)
-                )
-                for n, c in placed_in.items()
-            )
-            if why := next(filter(None, states), ""):
-                waits[key] = why
+            for home, count in placed_in.items():
+                version = version_in(state, workload, wanted[workload.key], home)
+                if why := not_ready(workload, key, home, _due(version, count)):
+                    waits[key] = home, why
+                    break
         spaces = {_space(key) for key in (*waits, *unassigned)}
         spaces |= {_space(a.workload) for a in assignments if cluster in a.leaving}
         for workload, key in workloads:
@@ -80,8 +78,8 @@ def keep_until_ready(
                 _keep(found, workload, cluster, leaving=False)
             elif key in waits or key in unassigned or together:
                 _keep(found, workload, cluster, leaving=True)
-        told += _words(cluster, waits, unassigned)
-    return with_namespaces(state, [found[a.workload] for a in assignments]), told
+        moves += _kept(cluster, waits, unassigned)
+    return with_namespaces(state, [found[a.workload] for a in assignments]), moves
 
 
 def _leaving(
@@ -158,28 +156,22 @@ def _space(key: ObjectKey) -> str:
     return key.name if key.kind == "Namespace" else key.namespace
 
 
-def _words(
-    cluster: str, waits: Mapping[ObjectKey, str], unassigned: Mapping[ObjectKey, str]
-) -> list[str]:
-    told = []
-    reasons: dict[str, list[ObjectKey]] = defaultdict(list)
+def _kept(
+    cluster: str,
+    waits: Mapping[ObjectKey, tuple[str, str]],
+    unassigned: Mapping[ObjectKey, str],
+) -> Iterator[Move]:
+    """What stays in a cluster, by why. ``waits``: object -> where it is not ready yet, and why."""
+    nowhere: dict[str, list[ObjectKey]] = defaultdict(list)
     for key, why in sorted(unassigned.items()):
-        reasons[why].append(key)
-    for why, keys in sorted(reasons.items()):
-        told.append(
-            f"{cluster} keeps {_names(keys)}: {why}, and no other cluster may have "
-            f"{'it' if len(keys) == 1 else 'them'} (to give up what it has: delete it from Git, or "
-            "let its placement say clusters: [])"
-        )
-    reasons = defaultdict(list)
-    for key, why in sorted(waits.items()):
-        reasons[why].append(key)
-    told += [f"{cluster} keeps {_names(keys)} until {why}" for why, keys in sorted(reasons.items())]
-    return told
-
-
-def _names(keys: Sequence[ObjectKey]) -> str:
-    return first_few([f"{key.kind} {key.namespaced_name}" for key in keys])
+        nowhere[why].append(key)
+    for why, keys in sorted(nowhere.items()):
+        yield KeptUnplaced(cluster, tuple(keys), why)
+    waiting: dict[tuple[str, str], list[ObjectKey]] = defaultdict(list)
+    for key, where in sorted(waits.items()):
+        waiting[where].append(key)
+    for (home, why), keys in sorted(waiting.items()):
+        yield KeptUntilReady(cluster, tuple(keys), home, why)
 
 
 def is_current(live: Object | None, due: int = 0) -> str:

@@ -11,6 +11,7 @@ from msgspec import Struct, ValidationError, convert, field, to_builtins
 from msgspec.structs import replace
 
 from reconciler.api.errors import ReconcileError
+from reconciler.api.moves import Move
 from reconciler.api.objects import ObjectKey
 from reconciler.failover.cluster_health import Absence
 from reconciler.scheduler.model import Assignment
@@ -27,7 +28,7 @@ class FleetDecision(Struct, frozen=True):
     assignments  one for each workload, sorted by it
     left_alone   cluster -> why it is neither looked at nor written to
     lost         clusters whose replicas are gone as of this run
-    moves        what moves or waits, for people
+    moves        what moves or waits
     doubtful     clusters whose word is not taken for it that something serves there
     tainted      cluster -> taint -> for how many seconds it has been there
     down         cluster -> why its DNS records are withdrawn
@@ -38,7 +39,7 @@ class FleetDecision(Struct, frozen=True):
     assignments: tuple[Assignment, ...]
     left_alone: Mapping[str, Absence] = field(default_factory=dict)
     lost: frozenset[str] = frozenset()
-    moves: tuple[str, ...] = ()
+    moves: tuple[Move, ...] = ()
     doubtful: frozenset[str] = frozenset()
     tainted: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     down: Mapping[str, str] = field(default_factory=dict)
@@ -64,7 +65,7 @@ def encode_decision(decision: FleetDecision, usual: Sequence[Assignment]) -> byt
         ],
         "leftAlone": {n: [why.reason, why.down] for n, why in decision.left_alone.items()},
         "lost": sorted(decision.lost),
-        "moves": list(decision.moves),
+        "moves": to_builtins(decision.moves),
         "doubtful": sorted(decision.doubtful),
         "down": dict(decision.down),
         "tainted": {name: dict(ages) for name, ages in decision.tainted.items()},
@@ -83,7 +84,7 @@ class _Written(Struct, frozen=True, rename="camel"):
     ]
     left_alone: dict[str, tuple[str, bool]]
     lost: frozenset[str]
-    moves: tuple[str, ...]
+    moves: tuple[Move, ...]
     doubtful: frozenset[str]
     tainted: dict[str, dict[str, float]]
     down: dict[str, str]

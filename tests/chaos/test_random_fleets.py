@@ -22,6 +22,7 @@ from kubesim.cluster import LoggedRequest, SimulatedCluster
 from kubesim.fleet import Sandbox
 from kubesim.server import ClusterSettings
 from reconciler.api.errors import Position
+from reconciler.api.moves import KeptUntilReady
 from reconciler.api.options import RunOptions
 from reconciler.cluster.connect import Connector
 from reconciler.federation.model import Cluster as MemberCluster
@@ -164,14 +165,18 @@ def test_a_run_does_what_its_plan_lists_and_leaves_nothing_to_do(seed: int) -> N
         }
         refused |= {(o.cluster, o.key) for o in result.outcomes if o.status != "done"}
         # What moves leaves a cluster in a later run, when it is ready elsewhere.
-        waits = " ".join(prepared.plan.moves)
+        waits = {
+            (move.cluster, key)
+            for move in prepared.plan.moves
+            if isinstance(move, KeptUntilReady)
+            for key in move.objects
+        }
         left = {
             (cluster.name, change.key)
             for cluster in fleet.plan(force=force).clusters
             for change in cluster.changes
             # A Namespace takes its time to go.
-            if change.action is not Action.TERMINATING
-            and f"{cluster.name} keeps {change.key.kind} shop/{change.key.name} until" not in waits
+            if change.action is not Action.TERMINATING and (cluster.name, change.key) not in waits
         }
         assert left <= refused
         assert result.ok is not bool(refused)

@@ -263,7 +263,7 @@ def test_what_moves_to_a_cluster_that_does_not_answer_stays(
     plan = world.plan()
     assert all(not c.changes for c in plan.clusters)
     assert any(
-        "aws keeps ConfigMap shop/settings until it is ready in gcp" in m for m in plan.moves
+        "aws keeps ConfigMap shop/settings until it is ready in gcp" in str(m) for m in plan.moves
     )
     world.apply()
     world.apply(clusters=("aws",))

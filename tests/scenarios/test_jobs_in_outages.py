@@ -41,7 +41,7 @@ def gone(world: FailoverWorld, name: str) -> list[str]:
     for _ in range(4):
         result = world.run()
     assert any(f"{name} counts as down" in warning for warning in result.plan.warnings)
-    return [*result.plan.warnings, *result.plan.moves]
+    return [*result.plan.warnings, *map(str, result.plan.moves)]
 
 
 @pytest.mark.parametrize("collected", [True, False])

@@ -15,12 +15,13 @@ from typing import Any
 import pytest
 
 from reconciler.api.errors import ApiError, Conflict, Position
+from reconciler.api.field_path import FieldPath
 from reconciler.api.objects import Object, key_of
 from reconciler.cluster.client import Member
 from reconciler.cluster.connect import Connector
 from reconciler.cluster.discovery import RESTMapping
 from reconciler.federation.model import Cluster
-from reconciler.plan.fields import changed_fields, path_text
+from reconciler.plan.fields import changed_fields
 from reconciler.plan.model import Action
 from tests.scenarios.conftest import FEDERATION, World
 from tests.scenarios.manifests import NAMESPACE
@@ -255,7 +256,7 @@ def objects(world: World) -> list[str]:
 def leaves(value: Any) -> dict[str, Any]:
     from reconciler.plan.fields import _leaves
 
-    return {path_text(steps): leaf for steps, leaf in _leaves((), value)}
+    return {FieldPath(steps): leaf for steps, leaf in _leaves((), value)}
 
 
 def told(fields: Any) -> list[tuple[str, str, str]]:

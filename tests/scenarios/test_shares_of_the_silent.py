@@ -61,4 +61,4 @@ def test_a_known_cluster_whose_share_grew(
     world.write("clusters.yaml", HEAVIER)
     result = world.run()
     assert world.counts("aws-eu", "gcp-eu") == {"aws-eu": 2, "gcp-eu": 2}
-    assert any("until as many are ready elsewhere" in move for move in result.plan.moves)
+    assert any("until as many are ready elsewhere" in str(move) for move in result.plan.moves)

@@ -12,6 +12,8 @@ from msgspec.structs import replace
 
 from kubesim.fleet import Sandbox
 from reconciler.api.errors import ReconcileError
+from reconciler.api.moves import MovedAway
+from reconciler.api.objects import ObjectKey
 from reconciler.apply.fleet import apply_to_fleet
 from reconciler.plan.model import Action, RunResult
 from reconciler.run.pipeline import apply_plan
@@ -312,9 +314,12 @@ class Unwritable:
         return ()
 
 
-@pytest.mark.parametrize("moves", [(), ("web: aws 2 -> 0, gcp 0 -> 2",)])
+MOVING = ObjectKey("apps", "Deployment", "default", "web")
+
+
+@pytest.mark.parametrize("moves", [(), (MovedAway("aws", MOVING),)])
 def test_nothing_moves_by_what_cannot_be_remembered(
-    simulated_world: World, moves: tuple[str, ...]
+    simulated_world: World, moves: tuple[MovedAway, ...]
 ) -> None:
     world = simulated_world
     world.write("shop.yaml", SHOP)

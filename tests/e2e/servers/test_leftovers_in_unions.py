@@ -174,7 +174,7 @@ def test_a_leftover_of_somebody_else_is_named_and_force_drops_it(world: World) -
     (change,) = world.changes()
     assert change.action is Action.FAILED
     assert "argocd" in change.error
-    assert 'spec.ports[port=80,protocol="TCP"] is owned by argocd' in change.error
+    assert "spec.ports[port=80,protocol=TCP] is owned by argocd" in change.error
     assert "--force-conflicts" in change.error
     assert "needs recreate" not in change.error
     assert not world.plan().violations
@@ -209,3 +209,26 @@ def apply_as(world: World, manager: str, body: dict[str, object]) -> None:
     path = world.repository.parent / "theirs.json"
     path.write_text(json.dumps(body))
     world.kubectl("apply", "--server-side", f"--field-manager={manager}", "-f", str(path))
+
+
+def test_a_leftover_of_a_service_that_is_sensitive_in_the_cluster_is_named_without_its_port(
+    world: World,
+) -> None:
+    """Git no longer says that it is sensitive; the object in the cluster still does."""
+    world.write("shop.yaml", NAMESPACE + service())
+    assert world.apply().ok
+    theirs = {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": {
+            "name": "web",
+            "namespace": "shop",
+            "annotations": {"federation.reconciler.dev/sensitive": "true"},
+        },
+        "spec": {"ports": [{"name": "http", "port": 80, "protocol": "TCP"}]},
+    }
+    apply_as(world, "argocd", theirs)
+    world.write("shop.yaml", NAMESPACE + service().replace("port: 80", "port: 8080"))
+    (change,) = world.changes()
+    assert change.action is Action.FAILED
+    assert "spec.ports[port=***,protocol=***] is owned by argocd" in change.error

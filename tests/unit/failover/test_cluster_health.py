@@ -8,12 +8,12 @@ from __future__ import annotations
 import pytest
 from msgspec.structs import replace
 
+from reconciler.api.durations import duration_words
 from reconciler.failover.cluster_health import (
     ClusterHealth,
     HealthDecision,
     Transition,
     decide_cluster_health,
-    duration_words,
     limit_of,
     settle,
 )
@@ -99,7 +99,7 @@ def test_it_counts_as_down_from_the_very_second_on(streak: float, down: bool) ->
         assert remembered(decision) == ClusterMemory(
             Phase.DOWN, since=NOW, known=True, reason="timeout", outages=3
         )
-        assert decision.transitions == (Transition("a", Phase.UP, Phase.DOWN, "timeout"),)
+        assert decision.transitions == (Transition("a", Phase.UP, Phase.DOWN, ILL.diagnosis),)
         assert set(decision.down) == {"a"}
     else:
         assert decision.transitions == ()
@@ -114,7 +114,7 @@ def test_it_returns_from_the_very_second_on(streak: float, returns: bool) -> Non
         assert remembered(decision) == ClusterMemory(
             Phase.RETURNING, since=NOW, known=True, outages=2
         )
-        assert decision.transitions == (Transition("a", Phase.DOWN, Phase.RETURNING, ""),)
+        assert decision.transitions == (Transition("a", Phase.DOWN, Phase.RETURNING),)
     else:
         assert remembered(decision).phase is Phase.DOWN
         assert decision.transitions == ()

@@ -27,7 +27,7 @@ class Runs:
         ]
         workloads, away = decide_workload_health(self.memory, seen, list(available), self.now)
         self.memory = FleetMemory(workloads=workloads)
-        return sorted(away.get(WEB, {}))
+        return [move.cluster for move in away]
 
     @property
     def away(self) -> set[str]:

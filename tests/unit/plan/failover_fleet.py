@@ -266,10 +266,10 @@ class Fleet:
 
         kind = GroupVersionKind("apps/v1", "Deployment")
         here = {n: {k: (kind, found[n]) for k, found in live.items() if n in found} for n in NAMES}
-        assignments, told = keep_until_ready(
+        assignments, kept = keep_until_ready(
             self.state, placing.assignments, here, not_ready, availability.tainted
         )
-        placing = replace(placing, assignments=assignments, moves=(*placing.moves, *told))
+        placing = replace(placing, assignments=assignments, moves=(*placing.moves, *kept))
         # A later run has only the bytes.
         self.memory = decode_memory(encode_memory(placing.memory))
         for name in answered:

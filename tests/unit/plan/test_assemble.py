@@ -9,6 +9,7 @@ from typing import Any, cast
 import pytest
 
 from reconciler.api.errors import Position, UsageError
+from reconciler.api.moves import Degraded
 from reconciler.api.objects import Object, ObjectKey
 from reconciler.cluster.client import Member
 from reconciler.cluster.discovery import Discovery, GroupVersionKind
@@ -35,6 +36,7 @@ RED = ObjectKey("", "ConfigMap", "shop", "red")
 SHOP = ObjectKey("", "Namespace", "", "shop")
 OTHER = ObjectKey("", "Namespace", "", "other")
 AWS, GCP, AZURE = "aws", "gcp", "azure"
+MOVES = (Degraded(GCP, (WEB,)), Degraded(AWS, (WEB,)))
 ONLY_OTHERS = "it is wanted in other clusters as well, and "
 
 
@@ -249,8 +251,8 @@ def test_the_same_parts_in_any_order_make_the_same_plan() -> None:
 
 
 def test_what_is_given_is_in_the_plan_as_it_is() -> None:
-    found = assembled(work(AWS), commit="abc", moves=("z", "a"))
-    assert (found.federation, found.commit, found.moves) == ("shop", "abc", ("z", "a"))
+    found = assembled(work(AWS), commit="abc", moves=MOVES)
+    assert (found.federation, found.commit, found.moves) == ("shop", "abc", MOVES)
     assert (found.violations, found.violation_hint, found.warnings) == ((), "", ())
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from reconciler.api.moves import Returning, Unready
 from reconciler.api.objects import Object, ObjectKey
 from reconciler.failover.availability import assess
 from reconciler.failover.probe import ProbeAttempt, assess_probe
@@ -89,8 +90,8 @@ def test_a_broken_image_keeps_its_own_stand_ins_and_nobody_else_s() -> None:
     placing = placed(broken_ready=0)
     assert counts(placing, "good") == {"aws": 2, "gcp": 2}
     assert counts(placing, "broken") == {"aws": 2, "gcp": 4}
-    assert placing.waits == {"aws": "shop/broken (0 of 2 ready)"}
-    assert "aws is returning: waits for shop/broken (0 of 2 ready)" in placing.moves
+    assert placing.waits == {"aws": Returning("aws", (Unready(key("broken"), 0, 2),))}
+    assert placing.waits["aws"] in placing.moves
     assert placing.memory.clusters["aws"].phase is Phase.RETURNING
 
 

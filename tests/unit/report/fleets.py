@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from reconciler.api.errors import WordedViolation
+from reconciler.api.moves import NotMoved, Stay, StayReason
 from reconciler.api.objects import ObjectKey
 from reconciler.api.reasons import Cause, Reason
 from reconciler.failover.cluster_health import Absence, ClusterHealth
@@ -141,7 +142,7 @@ def failover() -> Plan:
                 placed_by="Placement frontend",
             ),
         ),
-        moves=("Deployment.apps shop/frontend: 3 replicas from aws-eu to gcp-eu",),
+        moves=(NotMoved("aws-eu", (deployment("api"),), Stay(StayReason.HAS_RUN)),),
         dns=(
             {
                 "zone": "shop.example.com.",

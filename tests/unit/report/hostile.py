@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from reconciler.api.errors import RunError, WordedViolation
+from reconciler.api.moves import KeptUntilReady
 from reconciler.api.objects import ObjectKey
 from reconciler.api.reasons import remark
 from reconciler.failover.cluster_health import Absence
@@ -57,7 +58,7 @@ def hostile() -> Plan:
         violations=(WordedViolation(text=HOSTILE),),
         violation_hint=HOSTILE,
         workloads=(WorkloadRow(key, {HOSTILE: 1}, {HOSTILE: 2}, shortfall=1, placed_by=HOSTILE),),
-        moves=(HOSTILE,),
+        moves=(KeptUntilReady(HOSTILE, (key,), HOSTILE, HOSTILE),),
         dns=({"name": HOSTILE, "type": "A", "from": [HOSTILE], "to": None, "reason": HOSTILE},),
         simulated_outages=(HOSTILE,),
     )

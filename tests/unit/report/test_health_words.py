@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
+from reconciler.api.moves import ReplicasKept
+from reconciler.api.objects import ObjectKey
 from reconciler.failover.cluster_health import Absence
 from reconciler.plan.model import ClusterPlan, Plan, RunResult
 from reconciler.report.html import render_html
@@ -65,8 +67,10 @@ def test_a_run_with_nothing_to_do_tells_all_the_same_who_is_unwell() -> None:
     text = render_result(RunResult(replace(plan, clusters=well, warnings=())), width=200)
     assert "Warning: aws-us is unhealthy: 1 of 4 nodes are ready" in text
     assert "Warning: gcp-asia is coming back" in text
-    waiting = replace(quiet(), moves=("shop/web: aws-eu keeps 3",))
-    assert "shop/web: aws-eu keeps 3" in render_result(RunResult(waiting))
+    web = ObjectKey("apps", "Deployment", "shop", "web")
+    waiting = replace(quiet(), moves=(ReplicasKept("aws-eu", web, 3, 1),))
+    told = "shop/web: aws-eu keeps 3 (of which 1 until as many are ready elsewhere)"
+    assert told in render_result(RunResult(waiting))
 
 
 def test_the_comment_has_a_sign_for_each_cluster() -> None:

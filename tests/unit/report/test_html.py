@@ -165,7 +165,7 @@ def test_a_workload_has_a_bar_for_each_cluster_before_and_after() -> None:
 
 
 def test_moves_and_records_are_told() -> None:
-    assert "Deployment.apps shop/frontend: 3 replicas from aws-eu to gcp-eu" in PAGES["an outage"]
+    assert "not moved from aws-eu: shop/api (it has run there)" in PAGES["an outage"]
     assert "frontend.shop.example.com. A: 192.0.2.10, 198.51.100.7" in PAGES["an outage"]
 
 

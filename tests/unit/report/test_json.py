@@ -5,12 +5,15 @@ from __future__ import annotations
 import dataclasses
 import json
 from pathlib import Path
+from typing import get_args
 
 import jsonschema
 import pytest
 
+from reconciler.api.moves import Move
 from reconciler.plan.model import ABSENT, ClusterPlan, FieldChange, Plan
 from reconciler.report.json_report import plan_document, report_as_json, result_document
+from tests.unit.plan.every_move import EVERY_MOVE
 from tests.unit.report.changes import CANARY, CATALOG
 from tests.unit.report.fleets import (
     failover,
@@ -66,6 +69,24 @@ def test_a_field_that_is_absent_has_no_value() -> None:
 
 def test_what_is_in_a_secret_is_never_written() -> None:
     assert CANARY not in report_as_json(result_document(run_of_web_shop()))
+
+
+def test_moves_are_sentences_with_their_fields_beside_them() -> None:
+    document = json.loads(report_as_json(plan_document(Plan("shop", (), moves=EVERY_MOVE))))
+    VALIDATOR.validate(document)
+    assert document["moves"] == list(map(str, EVERY_MOVE))
+    details = document["moveDetails"]
+    assert {one["type"] for one in details} == {kind.__name__ for kind in get_args(Move)}
+    web = {"group": "apps", "kind": "Deployment", "namespace": "shop", "name": "web"}
+    assert details[1] == {
+        "type": "StartsWith",
+        "cluster": "gcp-eu",
+        "workload": web,
+        "count": 8,
+        "leaves": ["aws-eu"],
+    }
+    assert details[6]["stay"] == {"reason": "ForAWhile", "value": "", "seconds": 90}
+    assert details[7]["unready"] == [{"workload": web, "ready": 1, "due": 2}]
 
 
 def test_health_is_told_with_its_time() -> None:

@@ -122,7 +122,7 @@ def test_changes_are_folded_by_the_clusters_that_share_them() -> None:
 def test_an_outage_tells_moves_and_records() -> None:
     text = render_plan_markdown(failover())
     assert "- 🧪 **Simulated outage:** region=eu-central-1" in text
-    assert "**Moves**\n\n- Deployment.apps shop/frontend: 3 replicas from aws-eu" in text
+    assert "**Moves**\n\n- not moved from aws-eu: shop/api (it has run there)" in text
     assert "**DNS**\n\n- `~` frontend.shop.example.com. A:" in text
 
 

@@ -58,7 +58,7 @@ def test_replicas_of_a_workload_are_told_by_what_changes_alike() -> None:
 def test_a_failover_tells_the_outage_the_moves_and_the_records() -> None:
     text = render_plan(failover())
     assert text.startswith("Simulated: an outage of region=eu-central-1\n! aws-eu is left out")
-    assert "Moves\n  Deployment.apps shop/frontend: 3 replicas from aws-eu to gcp-eu\n" in text
+    assert "Moves\n  not moved from aws-eu: shop/api (it has run there)\n" in text
     assert "  ~ frontend.shop.example.com. A: 192.0.2.10, 198.51.100.7 -> 198.51.100.7" in text
 
 

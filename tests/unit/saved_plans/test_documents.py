@@ -64,6 +64,14 @@ def test_every_plan_is_read_as_it_was_written(make: Callable[[], Plan], tmp_path
     assert CANARY not in path.read_text()
 
 
+def test_a_plan_saved_before_moves_had_fields_is_read(tmp_path: Path) -> None:
+    plan = saved(failover())
+    older = edited(plan, lambda document: document["plan"].pop("moveDetails"))
+    path = tmp_path / "plan.json"
+    path.write_text(json.dumps(older.document))
+    assert not list(differences_of(read_plan(path), plan))
+
+
 BROKEN: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
     "a later version": (lambda d: d.update(formatVersion=2), "$.formatVersion"),
     "a part is missing": (lambda d: d.pop("touched"), '"touched" is a required property'),
@@ -233,7 +241,7 @@ def test_what_only_explains_makes_no_difference() -> None:
     plan = saved(failover())
 
     def explain(document: dict[str, Any]) -> None:
-        document["plan"].update(warnings=["something"], moves=["otherwise"])
+        document["plan"].update(warnings=["something"], moves=["otherwise"], moveDetails=[])
         for one in document["plan"]["health"]:
             one.update(reason="worded otherwise", outlook="in 10 s", nodes=9)
         for one in document["plan"]["clusters"]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 
+from reconciler.api.moves import ReplicasKept
 from reconciler.api.objects import ObjectKey
 from reconciler.scheduler.make_before_break import Running, hold_replicas, return_limits
 from reconciler.scheduler.model import Assignment
@@ -44,11 +45,9 @@ def test_the_stand_in_of_a_cluster_that_cannot_be_looked_at_stays() -> None:
 def test_a_stand_in_that_has_no_part_in_it_any_more_is_held_like_others() -> None:
     """Where a workload is in one region, the other is not even in the assignment."""
     home = Assignment(WEB, {"aws": 5}, spare=("gcp",), shortfall=2)
-    kept, told = hold_replicas(home, Running({"gcp": 7}, {"gcp": 7}))
+    kept, moves = hold_replicas(home, Running({"gcp": 7}, {"gcp": 7}))
     assert (dict(kept.replicas), kept.spare, kept.shortfall) == ({"aws": 5, "gcp": 7}, (), 0)
-    assert told == [
-        "shop/web: gcp keeps 7 (of which 7 until as many are ready elsewhere)",
-    ]
+    assert moves == [ReplicasKept("gcp", WEB, count=7, waiting=7, shortfall=2)]
     kept, _ = hold_replicas(home, Running({"aws": 5, "gcp": 7}, {"aws": 5, "gcp": 7}))
     assert (dict(kept.replicas), kept.shortfall) == ({"aws": 5, "gcp": 2}, 0)
 

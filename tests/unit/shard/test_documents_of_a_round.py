@@ -10,20 +10,20 @@ import orjson
 import pytest
 
 from reconciler.api.errors import ReconcileError
-from reconciler.api.objects import Object, ObjectKey
+from reconciler.api.objects import Object
 from reconciler.failover.cluster_health import Absence
 from reconciler.scheduler.model import Assignment
 from reconciler.shard.decision import FleetDecision, commit_of, decode_decision, encode_decision
 from reconciler.shard.round import RoundState, parse_round
+from tests.unit.plan.every_move import EVERY_MOVE, WEB
 
-WEB = ObjectKey("apps", "Deployment", "shop", "web")
 USUAL = (Assignment(WEB, {"aws-eu": None, "gcp-eu": None}),)
 DECISION = FleetDecision(
     "3f1c2a9",
     (Assignment(WEB, {"aws-eu": 0, "gcp-eu": None}, shortfall=2, leaving=frozenset({"aws-eu"})),),
     {"aws-eu": Absence("timed out", down=True)},
     frozenset({"aws-eu"}),
-    ("shop/web moves to gcp-eu",),
+    EVERY_MOVE,
     frozenset({"gcp-eu"}),
     {"gcp-eu": {"a=b:NoExecute": 3, "c=d:NoSchedule": 1.5}},
     {"aws-eu": "no answer"},
@@ -81,7 +81,7 @@ def test_a_decision_that_lacks_a_part_is_refused(part: str) -> None:
         (b"\x00damaged", "not what a pod writes"),
         (zlib.compress(b"{"), "not what a pod writes"),
         (_packed([]), "written by another version"),
-        (_packed({**_document(), "version": 2}), "written by another version"),
+        (_packed({**_document(), "version": 3}), "written by another version"),
     ],
 )
 def test_what_no_pod_of_this_version_writes_is_refused(data: bytes, why: str) -> None:

@@ -262,7 +262,7 @@ def test_what_moves_waits_while_its_new_cluster_does_not_answer(
     results = simulated.run()
     assert simulated.exists("configmap", "settings", old, "default")
     told = [move for r in results for move in r.plan.moves]
-    assert any(f"{old} keeps ConfigMap default/settings until it is ready" in m for m in told)
+    assert any(f"{old} keeps ConfigMap default/settings until it is ready" in str(m) for m in told)
 
 
 def test_a_run_of_some_clusters_may_prune_what_is_in_place_in_another(
@@ -294,7 +294,7 @@ def test_a_foreign_object_of_that_name_elsewhere_counts_for_nothing(
     simulated_fleet.cluster(new).create(foreign)
     simulated.commit("settings.yaml", SETTINGS % new)
     prepared = make_plan(simulated.given(clusters=(old,)))
-    assert any("is not ours" in move for move in prepared.plan.moves)
+    assert any("is not ours" in str(move) for move in prepared.plan.moves)
     apply_plan(prepared)
     assert simulated.exists("configmap", "settings", old, "default")
 
