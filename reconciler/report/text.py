@@ -32,7 +32,7 @@ from reconciler.report.grouping import (
     line_diff,
     together,
 )
-from reconciler.report.notices import health_notices, unreachable_clusters
+from reconciler.report.headlines import health_headlines, unreachable_clusters
 from reconciler.report.terminal import painted, shown, unpainted
 from reconciler.report.wording import (
     MARKS,
@@ -168,7 +168,7 @@ def render_result(
 def _is_worth_telling(plan: Plan) -> bool:
     """Whether a run that may have had nothing to do still has something to say."""
     found = plan.has_changes or plan.has_failures or plan.warnings or plan.violations or plan.moves
-    return bool(found) or any(c.additions for c in plan.clusters) or any(health_notices(plan))
+    return bool(found) or any(c.additions for c in plan.clusters) or any(health_headlines(plan))
 
 
 def _notices(plan: Plan, style: Style) -> Iterator[str]:
@@ -184,7 +184,7 @@ def _notices(plan: Plan, style: Style) -> Iterator[str]:
         yield from style.wrapped("  ", str(urgent), 4)
     for error in plan.dns_errors:
         yield from style.wrapped("! ", error, 2, ALARM)
-    for text in health_notices(plan):
+    for text in health_headlines(plan):
         yield from _warning(text, style)
     blocked = ((c.prune_blocked, c.name) for c in plan.clusters if c.prune_blocked)
     for reason, names in together(blocked):

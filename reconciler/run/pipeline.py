@@ -24,7 +24,9 @@ from reconciler.api.errors import (
     UsageError,
     Violation,
     WordedViolation,
+    with_hint,
 )
+from reconciler.api.notices import Notice
 from reconciler.api.objects import ObjectKey, Unshown
 from reconciler.api.options import RunOptions, usual_seconds
 from reconciler.cluster.connect import Connections, Connector
@@ -50,7 +52,7 @@ from reconciler.inventory.ownership import Servers, identified
 from reconciler.lock.run_lock import RunLock
 from reconciler.plan.assemble import HINT, assemble, hold_prunes_of_moved, unreachable_plan
 from reconciler.plan.guards import deletions_of
-from reconciler.plan.live_state import CONCURRENT_MEMBERS, MemberState, words_of
+from reconciler.plan.live_state import CONCURRENT_MEMBERS, MemberState
 from reconciler.plan.member_plan import MemberWork, PlanSettings, failover_part, plan_member
 from reconciler.plan.model import (
     Action,
@@ -89,6 +91,7 @@ from reconciler.state.run_memory import (
     check_owner,
     in_host_cluster,
     load_run_memory,
+    not_remembered,
     open_store,
     remember,
     remember_commit,
@@ -188,9 +191,9 @@ def make_plan(
     if not published:
         memory = replace(memory, silent_since=without_git.since if without_git else 0.0)
     run_memory = replace(run_memory, memory=memory, servers=decided.servers)
-    untold: list[str] = []
+    unkept: list[Notice] = []
     if lock and lock.round and not published:
-        run_memory, untold = keep_begun(
+        run_memory, unkept = keep_begun(
             run_memory,
             repository.source,
             connector,
@@ -251,15 +254,15 @@ def make_plan(
         ),
         placed,
         commit=fleet.commit,
-        warnings=[
-            *([str(without_git)] if without_git else []),
+        notices=[
+            *([without_git.notice] if without_git else []),
             *distrust,
-            *untold,
-            *start.warnings,
-            *run_memory.warnings,
-            *sorted(set(connector.remarks)),
-            *decided.warnings,
-            *absent.warnings(),
+            *unkept,
+            *start.notices,
+            *run_memory.notices,
+            *connector.remarks,
+            *decided.notices,
+            *absent.notices(),
         ],
         moves=decided.decision.moves,
         health=decided.health,
@@ -355,7 +358,7 @@ def _announce(
     errors, run_memory = remember(run_memory)
     _stop_what_is_not_remembered(errors, bool(decided.decision.moves or decided.decision.down))
     shared.publish(encode_decision(decided.decision, fleet.usual))
-    return replace(run_memory, warnings=(*run_memory.warnings, *map(str, errors)))
+    return replace(run_memory, notices=(*run_memory.notices, *not_remembered(errors)))
 
 
 def open_memory(options: RunOptions) -> tuple[MemoryStore, Remembered, tuple[str, ...]]:
@@ -373,7 +376,7 @@ class RunStart(Unshown, frozen=True):
 
     ``published`` is what another pod decided; nothing unless several share the run, and one of
     them did. ``store`` is where it remembers, where that is open already. ``blocked`` is why
-    nothing may be written; ``warnings`` are what people should know of the seats.
+    nothing may be written; ``notices`` are what people should know of the seats.
     """
 
     repository: Repository
@@ -381,7 +384,7 @@ class RunStart(Unshown, frozen=True):
     published: bytes = b""
     store: MemoryStore | None = None
     blocked: NoMajority | None = None
-    warnings: tuple[str, ...] = ()
+    notices: tuple[Notice, ...] = ()
     seats: AtSeats | None = None
 
     @property
@@ -406,7 +409,7 @@ def _read_under(lock: RunLock | None, options: RunOptions) -> RunStart:
         seats = AtSeats(repository.state, connector, options)
     if lock is None:
         store, troubles = seats.only_read() if seats else (None, ())
-        return RunStart(repository, connector, store=store, warnings=troubles, seats=seats)
+        return RunStart(repository, connector, store=store, notices=troubles, seats=seats)
     try:
         waited = lock.take(
             connector, repository.state.federation, seats.register if seats else None
@@ -430,7 +433,7 @@ def _read_under(lock: RunLock | None, options: RunOptions) -> RunStart:
     start = RunStart(repository, connector)
     if seats:
         shared, troubles = seats.under_lock(lock)
-        start = replace(start, store=shared, warnings=troubles, seats=seats)
+        start = replace(start, store=shared, notices=troubles, seats=seats)
     if lock.round is None:
         return start
     if not repository.checkout.commit or repository.checkout.dirty:
@@ -500,9 +503,9 @@ def apply_plan(
         raise GuardViolation(
             (*violations, *forgotten, *undone), done=done, hint=plan.violation_hint or HINT
         )
-    untold: list[str] = []
+    unkept: list[Notice] = []
     if prepared.round is None:
-        run_memory, untold = keep_begun(
+        run_memory, unkept = keep_begun(
             run_memory,
             prepared.repository.source,
             prepared.connector,
@@ -527,7 +530,7 @@ def apply_plan(
         stopped=stopped,
         written=lambda: progress.advance("apply"),
     )
-    result = replace(result, records=records, warnings=(*result.warnings, *untold))
+    result = replace(result, records=records, notices=(*result.notices, *unkept))
     well = result.ok and not errors
     if prepared.round:
         well, trouble = _ended(prepared.round, well=well)
@@ -698,7 +701,7 @@ def _plan_one(
                 one.member, one.cluster, observation, desired, absent, state.federation, settings
             )
     except ClusterError as error:
-        return unreachable_plan(one.cluster, Absence(words_of(error)))
+        return unreachable_plan(one.cluster, Absence(with_hint(error)))
     finally:
         one.member.rest()
     return replace(work, plan=replace(work.plan, requests=one.member.requests))

@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping
 
 from msgspec import Struct, field
 
+from reconciler.api.notices import Notice
 from reconciler.api.objects import ObjectKey
 
 
@@ -26,7 +27,7 @@ class Assignment(Struct, frozen=True):
     shortfall: int = 0
     spare: tuple[str, ...] = ()
     leaving: frozenset[str] = frozenset()
-    warnings: tuple[str, ...] = ()
+    notices: tuple[Notice, ...] = ()
 
 
 # -- what the scheduler sees -----------------------------------------------------------------------
