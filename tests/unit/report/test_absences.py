@@ -7,8 +7,8 @@ import pytest
 from reconciler.failover.cluster_health import Absence, ClusterHealth
 from reconciler.failover.probe import A_PAGE, Diagnosis, Finding, Nodes, Signal, worded
 from reconciler.plan.model import ClusterPlan, Plan, ZoneFailure
-from reconciler.report.json_report import plan_document
 from reconciler.report.headlines import Health, fleet_health, headlines, unreachable_clusters
+from reconciler.report.json_report import plan_document
 from reconciler.state.memory import Phase
 
 DOWN = ClusterPlan("gcp-us", reachable=False, absence=Absence("timed out", down=True))

@@ -6,10 +6,10 @@ from msgspec.structs import replace
 
 from reconciler.failover.cluster_health import Absence
 from reconciler.plan.model import ClusterPlan, Plan, RunResult
+from reconciler.report.headlines import Health, fleet_health
 from reconciler.report.html import render_html
 from reconciler.report.json_report import plan_document
 from reconciler.report.markdown import render_plan_markdown
-from reconciler.report.headlines import Health, fleet_health
 from reconciler.report.text import render_plan, render_result
 from tests.unit.report.fleets import quiet, unwell
 
