@@ -95,6 +95,11 @@ class ReconcileError(Exception):
         self.subject = subject or message
 
 
+def with_hint(error: ReconcileError) -> str:
+    """Its message, and its hint in brackets."""
+    return f"{error} ({error.hint})" if error.hint else str(error)
+
+
 class UsageError(ReconcileError):
     exit_code = 64
 

@@ -40,8 +40,8 @@ class Checkout(Struct, frozen=True):
     from it. ``files`` are sorted by path, relative to the chosen folder.
 
     ``ref`` is the full name of what was read (``refs/tags/v1``), and ``tag`` the id of the
-    annotated tag's own object; both are empty where they are not known. ``warnings`` tell of
-    what lies there and is not read.
+    annotated tag's own object; both are empty where they are not known. ``submodules`` are the
+    paths of those that lie there: what is in them is not read.
     """
 
     description: str
@@ -50,4 +50,4 @@ class Checkout(Struct, frozen=True):
     files: tuple[SourceFile, ...]
     ref: str = ""
     tag: str = ""
-    warnings: tuple[str, ...] = ()
+    submodules: tuple[str, ...] = ()

@@ -18,6 +18,7 @@ import msgspec
 from msgspec import Struct
 
 from reconciler.api.errors import ApiError, ClusterError, ClusterUnauthorized, Conflict
+from reconciler.api.notices import Notice, NoticeCause, notice
 from reconciler.api.objects import Object, ObjectKey, map_of
 from reconciler.cluster.client import Member
 from reconciler.cluster.discovery import RESTMapping
@@ -70,7 +71,7 @@ class Connector(Struct, frozen=True):
     settings: tuple[tuple[str, Any], ...] = ()
     allow: frozenset[str] = frozenset()
     first_use: Literal["pin", "tell", "refuse"] = "refuse"
-    remarks: list[str] = msgspec.field(default_factory=list)
+    remarks: list[Notice] = msgspec.field(default_factory=list)
     seats: tuple[Cluster, ...] = ()
     seat: str = ""
 
@@ -246,17 +247,16 @@ class Connector(Struct, frozen=True):
                     f"says; it was not sent, as {doubt}",
                     hint=f"if it is: {annotate}",
                 )
+            bound = None
             if not known and self.first_use == "pin":
                 known = _pin(host, secret, wanted)
-                self.remarks.append(
-                    f"{name}: {what} in {where} was used for the first time, for {wanted}; "
-                    "from now on it is sent nowhere else"
-                )
+                bound = NoticeCause.CREDENTIAL_BOUND
             elif not known:
-                self.remarks.append(
-                    f"{name}: {what} in {where} was used for the first time, for {wanted}; a "
-                    "run will bind it to that server"
-                )
+                bound = NoticeCause.CREDENTIAL_TO_BE_BOUND
+            if bound:
+                credential = f"{what} in {where}"
+                self.remarks.append(notice(bound, subject=name, what=credential, server=wanted))
+            if not known:
                 return
         except ApiError as error:
             raise _NotSent(
@@ -283,17 +283,13 @@ class Connector(Struct, frozen=True):
                 )
             return
         pin = ObjectKey("", "Secret", self._own, f"env-{variable.lower().replace('_', '-')}")
-        remark = f"{name}: ${variable} is sent to {wanted}, as Git says, and nothing keeps it there"
         try:
             host = self.host()
             known = _pinned(host, pin)
             if not known and self.first_use == "pin":
                 known = _pin(host, pin, wanted)
-                remark = (
-                    f"{name}: ${variable} was used for the first time, for {wanted}; from now on "
-                    "it is sent nowhere else"
-                )
-                self.remarks.append(remark)
+                bound, what = NoticeCause.CREDENTIAL_BOUND, f"${variable}"
+                self.remarks.append(notice(bound, subject=name, what=what, server=wanted))
         except ClusterError:
             known = ""
         if known and wanted != known:
@@ -303,7 +299,15 @@ class Connector(Struct, frozen=True):
                 hint=f"if it has moved: set {variable}_BOUND_TO={quote(wanted)}",
             )
         if not known:
-            self.remarks.append(f"{remark}: set {variable}_BOUND_TO={quote(wanted)}")
+            self.remarks.append(
+                notice(
+                    NoticeCause.CREDENTIAL_NOT_BOUND,
+                    subject=name,
+                    what=f"${variable}",
+                    server=wanted,
+                    setting=f"{variable}_BOUND_TO={quote(wanted)}",
+                )
+            )
 
     def namespace_of(self, name: str, reference_namespace: str, secret: str, *more: str) -> str:
         """Where a Secret that Git names is taken from. Raises ClusterUnauthorized for another

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 
+from reconciler.api.notices import Notice, NoticeCause, notice
 from reconciler.api.objects import GroupKind, ObjectKey, first_few
 
 Subject = ObjectKey | GroupKind
@@ -50,7 +51,7 @@ def without_quotes(
     }
 
 
-def warning_texts(heard: Mapping[str, HeardWarnings]) -> Iterator[str]:
+def server_warnings(heard: Mapping[str, HeardWarnings]) -> Iterator[Notice]:
     """Of cluster -> what was heard there: each text once, with what it is about and where."""
     said: dict[tuple[str, str], list[str]] = {}
     for cluster, warnings in sorted(heard.items()):
@@ -60,4 +61,9 @@ def warning_texts(heard: Mapping[str, HeardWarnings]) -> Iterator[str]:
         for text, names in subjects.items():
             said.setdefault((first_few(sorted(names)), text), []).append(cluster)
     for (about_what, text), clusters in said.items():
-        yield f"{first_few(clusters)}: {about_what}: the API server warns: {text[:LONGEST_WARNING]}"
+        yield notice(
+            NoticeCause.SERVER_WARNS,
+            subject=about_what,
+            clusters=first_few(clusters),
+            what=text[:LONGEST_WARNING],
+        )

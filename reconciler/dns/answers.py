@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Mapping
 
 from msgspec import Struct, field
 
+from reconciler.api.notices import Notice, NoticeCause, notice
 from reconciler.api.objects import ObjectKey
 from reconciler.dns.records import (
     Abilities,
@@ -49,25 +50,6 @@ class NameHealth(Struct, frozen=True):
     not_yet_ready: Mapping[str, frozenset[ObjectKey]] = field(default_factory=dict)
 
 
-class Unanswered(Struct, frozen=True):
-    """A name to which no cluster is fit to answer, and ``why``.
-
-    ``kept``: its records stay as they are; else there is none yet.
-    """
-
-    name: str
-    kept: bool
-    why: str
-
-    def __str__(self) -> str:
-        if self.kept:
-            return (
-                f"{self.name}: no cluster is fit to answer ({self.why}); its records stay as they "
-                "are"
-            )
-        return f"{self.name}: no record yet, no cluster can answer ({self.why})"
-
-
 class ZoneContent(Struct, frozen=True):
     """What one zone should hold.
 
@@ -75,19 +57,14 @@ class ZoneContent(Struct, frozen=True):
     kept     names whose records stay whatever they are, and why
     reasons  why a name's records differ from what stands there
     excused  names that lose only targets of clusters that are down: not a sign of a mistake
-    findings names to which nobody can answer
+    notices  names to which nobody can answer
     """
 
     records: tuple[DnsRecord, ...] = ()
     kept: Mapping[str, str] = field(default_factory=dict)
     reasons: Mapping[str, str] = field(default_factory=dict)
     excused: frozenset[str] = frozenset()
-    findings: tuple[Unanswered, ...] = ()
-
-    @property
-    def warnings(self) -> tuple[str, ...]:
-        """The findings in words."""
-        return tuple(map(str, self.findings))
+    notices: tuple[Notice, ...] = ()
 
 
 def answering_targets(
@@ -118,7 +95,7 @@ class _Deciding:
         self.records: dict[str, tuple[DnsRecord, ...]] = {}
         self.kept: dict[str, str] = {}
         self.remarks: dict[str, dict[str, str]] = {}
-        self.findings: list[Unanswered] = []
+        self.notices: list[Notice] = []
 
     def run(self) -> ZoneContent:
         for name in sorted(self.entries):
@@ -128,7 +105,7 @@ class _Deciding:
             kept=dict(sorted(self.kept.items())),
             reasons={name: self.reason(name) for name in sorted(self.entries)},
             excused=frozenset(name for name in self.entries if self.excuses(name)),
-            findings=tuple(sorted(self.findings, key=str)),
+            notices=tuple(sorted(self.notices, key=str)),
         )
 
     def settle(self, name: str, below: frozenset[str] = frozenset()) -> str:
@@ -156,10 +133,10 @@ class _Deciding:
         if self.existing.get(name):
             self.kept[name] = why
             if not entry.above:
-                self.findings.append(Unanswered(name, kept=True, why=why))
+                self.notices.append(notice(NoticeCause.RECORDS_STAY, subject=name, reason=why))
             return "kept"
         if not entry.above:
-            self.findings.append(Unanswered(name, kept=False, why=why))
+            self.notices.append(notice(NoticeCause.NO_RECORD_YET, subject=name, reason=why))
         return "absent"
 
     def count(self, entry: NameEntry) -> tuple[list[DnsTarget], dict[str, str]]:

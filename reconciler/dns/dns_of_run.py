@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from math import inf
 
 from reconciler.api.errors import ClusterError, DnsError
+from reconciler.api.notices import Notice, NoticeCause, notice
 from reconciler.api.objects import Object, ObjectKey, map_of
 from reconciler.cluster.client import Member
 from reconciler.cluster.connect import BOUND_TO, PLAIN_HTTP, Connector, dns_credential_warning
@@ -50,7 +51,7 @@ def plan_dns_of_run(
     """
     needs = dns_needs(state, placed_in)
     looked_at = [(s.member, _live(s.observation)) for s in seen if s.member and s.observation]
-    views, warnings = _views(looked_at, needs)
+    views, notices = _views(looked_at, needs)
     plan = plan_dns(
         state,
         views,
@@ -65,7 +66,7 @@ def plan_dns_of_run(
         repositories=repositories,
         take_over=take_over,
     )
-    return DnsPlan(plan.changes, (*warnings, *plan.warnings), plan.failures, plan.writes)
+    return DnsPlan(plan.changes, (*notices, *plan.notices), plan.failures, plan.writes)
 
 
 def apply_dns_of_run(
@@ -99,9 +100,9 @@ def simulate_dns_of_run(
     rules, _ = dns_rules_of(state)
     wanted = wanted_names(state, rules, placed_in, down)
     if not rules.zones or not down:
-        return DnsPlan(warnings=tuple(wanted.warnings))
+        return DnsPlan(notices=tuple(wanted.notices))
     needs = dns_needs(state, placed_in)
-    views, warnings = _views([(connect(cluster), {}) for cluster in state.clusters], needs)
+    views, notices = _views([(connect(cluster), {}) for cluster in state.clusters], needs)
     # Where nothing was applied yet, what would have an address gets one.
     closed = {
         w.key.with_namespace
@@ -115,14 +116,14 @@ def simulate_dns_of_run(
         for name, view in views.items()
     }
     changes, more = simulate_dns(wanted.entries, views, down)
-    return DnsPlan(changes, (*wanted.warnings, *warnings, *map(str, more)))
+    return DnsPlan(changes, (*wanted.notices, *notices, *more))
 
 
 def _views(
     members: Sequence[tuple[Member, Mapping[ObjectKey, Object]]],
     needs: Mapping[str, ExposedObjects],
-) -> tuple[dict[str, ServiceView], tuple[str, ...]]:
-    """Each member with what was read of it already -> its view, or a warning."""
+) -> tuple[dict[str, ServiceView], tuple[Notice, ...]]:
+    """Each member with what was read of it already -> its view, or a notice."""
     if not needs:
         return {}, ()
 
@@ -135,14 +136,14 @@ def _views(
 
     answers = in_parallel(ask, members, CONCURRENT_MEMBERS)
     views: dict[str, ServiceView] = {}
-    warnings = []
+    notices = []
     for (member, _), answer in zip(members, answers, strict=True):
         if isinstance(answer, ClusterError):
-            why = f"its addresses cannot be read, so its DNS records stay: {answer}"
-            warnings.append(f"{member.name}: {why}")
+            cause = NoticeCause.ADDRESSES_UNREADABLE
+            notices.append(notice(cause, member.name, error=answer))
         else:
             views[member.name] = answer
-    return views, tuple(warnings)
+    return views, tuple(notices)
 
 
 def _live(observation: Observation) -> dict[ObjectKey, Object]:

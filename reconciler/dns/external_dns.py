@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from msgspec import Struct
 
 from reconciler.api.errors import DnsError, NotFound, ReconcileError
+from reconciler.api.notices import Notice, NoticeCause, notice
 from reconciler.api.objects import Object, ObjectKey, key_of
 from reconciler.cluster.client import Member
 from reconciler.cluster.discovery import RESTMapping
@@ -44,7 +45,7 @@ class EndpointPlan(Struct, frozen=True):
     changes: tuple[Object, ...] = ()
     applied: tuple[Object, ...] = ()
     deleted: tuple[Object, ...] = ()
-    warnings: tuple[str, ...] = ()
+    notices: tuple[Notice, ...] = ()
 
 
 def plan_endpoints(
@@ -66,11 +67,12 @@ def plan_endpoints(
     theirs = [obj for obj in found if obj not in ours]
     existing_targets = {name: endpoints_in(obj) for name, obj in existing.items()}
     decision = decide(existing_targets, Abilities())
-    wanted, warnings = {}, list(decision.warnings)
+    wanted, notices = {}, list(decision.notices)
     for name, body in dns_endpoints(decision, owner, namespace).items():
         other = _in_the_way(name, body["metadata"]["name"], theirs)
         if other:
-            warnings.append(f"{name}: not written: DNSEndpoint {other} is not ours")
+            what = f"DNSEndpoint {other} is not ours"
+            notices.append(notice(NoticeCause.RECORD_NOT_OURS, subject=name, what=what))
         elif name not in decision.kept:
             wanted[name] = body
     _hold_limits(existing, wanted, decision, limits)
@@ -86,7 +88,9 @@ def plan_endpoints(
         why = decision.reasons.get(name, NOT_WANTED)
         before, after = existing_targets.get(name, ()), records.get(name, ())
         changes += rows(WHERE, name, before, after, why) or _rewritten(name, before)
-    return EndpointPlan(tuple(changes), tuple(applied), tuple(deleted), tuple(sorted(warnings)))
+    return EndpointPlan(
+        tuple(changes), tuple(applied), tuple(deleted), tuple(sorted(notices, key=str))
+    )
 
 
 def _rewritten(name: str, before: Sequence[ExistingRecord]) -> list[Object]:

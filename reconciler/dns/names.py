@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from msgspec.structs import replace
 
 from reconciler.api.errors import Problem
+from reconciler.api.notices import Notice, NoticeCause, notice
 from reconciler.api.objects import Object, ObjectKey, key_of
 from reconciler.dns.records import HealthCheck, NameEntry, Place
 from reconciler.dns.rules import DnsRules, ZoneRule
@@ -44,7 +45,7 @@ class WantedNames:
     """The entries, by name, and what could not be understood."""
 
     entries: dict[str, NameEntry] = field(default_factory=dict)
-    warnings: list[str] = field(default_factory=list)
+    notices: list[Notice] = field(default_factory=list)
 
     def add(self, entry: NameEntry, rules: DnsRules) -> None:
         """Entries of one name are joined: Ingresses may share a host.
@@ -55,7 +56,8 @@ class WantedNames:
         entry = replace(entry, zone=zone.name if zone else entry.zone)
         fault = name_fault(entry.name)
         if fault:
-            self.warnings.append(f"{entry.origin}: no record for {entry.name!r}: {fault}")
+            cause, origin = NoticeCause.NOT_A_NAME, entry.origin
+            self.notices.append(notice(cause, subject=origin, name=entry.name, what=fault))
             return
         known = self.entries.get(entry.name)
         if known is None:
@@ -98,21 +100,21 @@ def wanted_names(
             ]
             if clusters is not None and at and not here:
                 continue
-            for entry in _annotated(workload, asked, here, rules, wanted.warnings):
+            for entry in _annotated(workload, asked, here, rules, wanted.notices):
                 wanted.add(entry, rules)
     domains = {m["metadata"]["name"]: m for m in state.dns_manifests if m["kind"] == "Domain"}
     for manifest in state.dns_manifests:
         found: Iterable[NameEntry]
         if manifest["kind"] == "ServiceDNSRecord":
-            found = _service_record(manifest, domains, state.clusters, rules, wanted.warnings)
+            found = _service_record(manifest, domains, state.clusters, rules, wanted.notices)
         elif manifest["kind"] == "IngressDNSRecord":
-            found = _ingress_record(manifest, state.clusters, rules, wanted.warnings)
+            found = _ingress_record(manifest, state.clusters, rules, wanted.notices)
         else:
             continue
         for entry in found:
             wanted.add(entry, rules)
     wanted.entries = dict(sorted(wanted.entries.items()))
-    wanted.warnings = sorted(set(wanted.warnings))
+    wanted.notices = sorted(set(wanted.notices), key=str)
     return wanted
 
 
@@ -161,14 +163,14 @@ def _annotated(
     asked: str,
     here: list[Cluster],
     rules: DnsRules,
-    warnings: list[str],
+    notices: list[Notice],
 ) -> Iterator[NameEntry]:
     key = workload.key.with_namespace
     spec = workload.template.get("spec") or {}
     if key.kind == "Service" and rules.zones and spec.get("type") != "LoadBalancer":
-        warnings.append(f"{key}: its type is not LoadBalancer, so it has no address for a record")
-    check = _check(workload, warnings)
-    for zone, name, cluster in _names(workload, asked, here, rules, warnings):
+        notices.append(notice(NoticeCause.NO_ADDRESS, subject=key))
+    check = _check(workload, notices)
+    for zone, name, cluster in _names(workload, asked, here, rules, notices):
         yield NameEntry(
             name=name,
             zone=zone.name,
@@ -184,13 +186,13 @@ def _names(
     asked: str,
     clusters: list[Cluster],
     rules: DnsRules,
-    warnings: list[str],
+    notices: list[Notice],
 ) -> Iterator[tuple[ZoneRule, str, Cluster]]:
     hosts = [asked] if asked == "true" else [part.strip() for part in asked.split(",")]
     if asked == "true" and workload.key.kind != "Service":
         hosts = _own_hosts(workload.template)
         if not hosts:
-            warnings.append(f"{workload.key}: it names no host, so it gets no record")
+            notices.append(notice(NoticeCause.NO_HOST, subject=workload.key))
     for host in filter(None, hosts):
         if host == "true":
             for zone in rules.zones:
@@ -202,7 +204,7 @@ def _names(
         for zone, name in _explicit(host, rules):
             yield from ((zone, name, cluster) for cluster in clusters)
         if "." in host and rules.zone_of(absolute(host)) is None:
-            warnings.append(f"{workload.key}: {host} is in none of the zones of spec.dns.zones")
+            notices.append(notice(NoticeCause.NO_ZONE, subject=workload.key, name=host))
 
 
 def _explicit(host: str, rules: DnsRules) -> Iterator[tuple[ZoneRule, str]]:
@@ -238,7 +240,7 @@ def _own_hosts(template: Object) -> list[str]:
     return sorted({absolute(name) for name in named if name})
 
 
-def _check(workload: Workload, warnings: list[str]) -> HealthCheck | None:
+def _check(workload: Workload, notices: list[Notice]) -> HealthCheck | None:
     """The annotation's check; else a connection to the port that users come to."""
     asked = _annotation(workload, CHECK_ANNOTATION)
     if asked == "none":
@@ -250,9 +252,8 @@ def _check(workload: Workload, warnings: list[str]) -> HealthCheck | None:
             return HealthCheck("TCP", int(tcp_port))
         return HealthCheck("HTTPS" if tls_port else "HTTP", int(tls_port or http_port), path)
     if asked:
-        warnings.append(
-            f"{workload.key}: {CHECK_ANNOTATION}: {asked!r} is not like TCP:443 or HTTPS:443/ready"
-        )
+        cause, name = NoticeCause.NOT_A_CHECK, CHECK_ANNOTATION
+        notices.append(notice(cause, subject=workload.key, annotation=name, value=asked))
     spec = workload.template.get("spec") or {}
     if workload.key.kind == "Ingress":
         return HealthCheck(port=443 if spec.get("tls") else 80)
@@ -271,19 +272,19 @@ def _service_record(
     domains: Mapping[str, Object],
     clusters: Iterable[Cluster],
     rules: DnsRules,
-    warnings: list[str],
+    notices: list[Notice],
 ) -> list[NameEntry]:
     key = key_of(manifest)._replace(group="", kind="Service").with_namespace
     spec = manifest["spec"]
     origin = f"ServiceDNSRecord {key.namespace}/{key.name}"
     domain = domains.get(spec["domainRef"])
     if domain is None:
-        warnings.append(f"{origin}: there is no Domain {spec['domainRef']!r}, so it gets no record")
+        notices.append(notice(NoticeCause.NO_DOMAIN, subject=origin, name=spec["domainRef"]))
         return []
     suffix = absolute(domain["domain"])
     zone = rules.zone_of(suffix)
     if zone is None:
-        warnings.append(f"{origin}: {suffix} is in none of the zones of spec.dns.zones")
+        notices.append(notice(NoticeCause.NO_ZONE, subject=origin, name=suffix))
         return []
     common = f"{spec.get('externalName') or key.name}.{key.namespace}.{spec['domainRef']}.svc"
     top = NameEntry(
@@ -328,7 +329,7 @@ def _levels(
 
 
 def _ingress_record(
-    manifest: Object, clusters: Iterable[Cluster], rules: DnsRules, warnings: list[str]
+    manifest: Object, clusters: Iterable[Cluster], rules: DnsRules, notices: list[Notice]
 ) -> Iterator[NameEntry]:
     key = key_of(manifest)._replace(group="networking.k8s.io", kind="Ingress").with_namespace
     origin = f"IngressDNSRecord {key.namespace}/{key.name}"
@@ -337,7 +338,7 @@ def _ingress_record(
         name = absolute(host)
         zone = rules.zone_of(name)
         if zone is None:
-            warnings.append(f"{origin}: {name} is in none of the zones of spec.dns.zones")
+            notices.append(notice(NoticeCause.NO_ZONE, subject=origin, name=name))
             continue
         yield NameEntry(
             name=name,

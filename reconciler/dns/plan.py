@@ -16,6 +16,7 @@ from typing import Literal
 from msgspec import Struct
 
 from reconciler.api.errors import DnsError, Problem, ReconcileError
+from reconciler.api.notices import Notice
 from reconciler.api.objects import Object, ObjectKey
 from reconciler.cluster.client import Member
 from reconciler.cluster.parallel import in_parallel
@@ -59,7 +60,7 @@ class DnsPlan:
     """``changes`` are Plan.dns; ``failures`` are zones about which nothing could be planned."""
 
     changes: tuple[Object, ...] = ()
-    warnings: tuple[str, ...] = ()
+    notices: tuple[Notice, ...] = ()
     failures: tuple[ZoneFailure, ...] = ()
     writes: tuple[Write, ...] = field(default=(), repr=False, compare=False)
 
@@ -116,7 +117,7 @@ def plan_dns(
     rules, _ = dns_rules_of(state)
     wanted = wanted_names(state, rules, placed_in, down)
     if not rules.zones:
-        return DnsPlan(warnings=tuple(wanted.warnings))
+        return DnsPlan(notices=tuple(wanted.notices))
     fleet = NameHealth(
         seen, down, _weights(state, wanted), _unaffected(state, wanted), not_yet_ready or {}
     )
@@ -137,7 +138,7 @@ def plan_dns(
         parts = in_parallel(lambda zone: planning.zone(zone, timeout), zones, ZONES_AT_ONCE)
     return DnsPlan(
         changes=tuple(change for part in parts for change in part.changes),
-        warnings=tuple(dict.fromkeys([*wanted.warnings, *(w for p in parts for w in p.warnings)])),
+        notices=tuple(dict.fromkeys([*wanted.notices, *(n for p in parts for n in p.notices)])),
         failures=tuple(failure for part in parts for failure in part.failures),
         writes=tuple(write for part in parts for write in part.writes),
     )
@@ -233,9 +234,7 @@ class _Planning(Struct, frozen=True):
             lambda left_behind: apply_zone(opened(), planned, self.owner, left_behind),
             failover_part if urgent else None,
         )
-        return DnsPlan(
-            planned.changes, planned.warnings, writes=(write,) if planned.changes else ()
-        )
+        return DnsPlan(planned.changes, planned.notices, writes=(write,) if planned.changes else ())
 
     def endpoints(self, host: Callable[[], Member] | None, namespace: str) -> DnsPlan:
         try:
@@ -257,9 +256,7 @@ class _Planning(Struct, frozen=True):
         except DnsError as error:
             return DnsPlan(failures=(ZoneFailure(WHERE, str(error), error.hint),))
         write = Write(WHERE, planned.changes, lambda _: apply_endpoints(member, planned))
-        return DnsPlan(
-            planned.changes, planned.warnings, writes=(write,) if planned.changes else ()
-        )
+        return DnsPlan(planned.changes, planned.notices, writes=(write,) if planned.changes else ())
 
 
 def _no_secret(reference: SecretValue) -> str:

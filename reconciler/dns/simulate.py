@@ -10,15 +10,16 @@ from collections.abc import Iterable, Mapping
 
 from msgspec.structs import replace
 
+from reconciler.api.notices import Notice, NoticeCause
 from reconciler.api.objects import Object, ObjectKey
-from reconciler.dns.answers import NameHealth, Unanswered, ZoneContent, answering_targets
+from reconciler.dns.answers import NameHealth, ZoneContent, answering_targets
 from reconciler.dns.records import Abilities, DnsRecord, ExistingRecord, NameEntry, rows
 from reconciler.dns.targets import Exposed, ServiceView
 
 
 def simulate_dns(
     entries: Mapping[str, NameEntry], views: Mapping[str, ServiceView], down: Mapping[str, str]
-) -> tuple[tuple[Object, ...], tuple[Unanswered, ...]]:
+) -> tuple[tuple[Object, ...], tuple[Notice, ...]]:
     """The rows that the outages ``down`` would bring, and the names that nobody is left to answer.
 
     ``views`` are all clusters, those that are down too. Simulated clusters have no endpoints, so
@@ -43,7 +44,8 @@ def simulate_dns(
             entry.zone, name, existing.get(name, ()), after.get(name, ()), worse.reasons[name]
         )
     ]
-    return tuple(found), tuple(finding for finding in worse.findings if finding.kept)
+    unanswered = (one for one in worse.notices if one.cause is NoticeCause.RECORDS_STAY)
+    return tuple(found), tuple(unanswered)
 
 
 def simulated_view(cluster: str, keys: Iterable[ObjectKey]) -> ServiceView:

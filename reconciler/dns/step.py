@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 
 from reconciler.api.errors import Problem
+from reconciler.api.notices import Notice
 from reconciler.api.objects import Object, ObjectKey
 from reconciler.federation.model import Cluster, DesiredState, Federation
 from reconciler.git.owner import Owner
@@ -45,14 +46,14 @@ def faults_of_names(state: DesiredState | None) -> tuple[Problem, ...]:
     return annotation_faults(state, parse_dns(state.federation)[0])
 
 
-def warnings_about_names(state: DesiredState) -> tuple[str, ...]:
-    """What a plan would warn of, as far as Git alone tells: names without a zone, and the like."""
+def notices_of_names(state: DesiredState) -> tuple[Notice, ...]:
+    """What a plan would note, as far as Git alone tells: names without a zone, and the like."""
     if not asks_for_records(state):
         return ()
     from reconciler.dns.names import wanted_names
     from reconciler.dns.rules import parse_dns
 
-    return tuple(wanted_names(state, parse_dns(state.federation)[0]).warnings)
+    return tuple(wanted_names(state, parse_dns(state.federation)[0]).notices)
 
 
 def returning_records(
@@ -113,7 +114,7 @@ def with_records(plan: Plan, dns: DnsPlan | None) -> Plan:
         plan,
         dns=dns.changes,
         dns_failures=dns.failures,
-        warnings=(*plan.warnings, *dns.warnings),
+        notices=(*plan.notices, *dns.notices),
     )
 
 

@@ -11,6 +11,7 @@ from typing import Any, Literal, TypeVar
 from msgspec import Struct, field
 
 from reconciler.api.errors import DnsError
+from reconciler.api.notices import Notice, NoticeCause, notice
 from reconciler.api.objects import Object
 from reconciler.dns.answers import ZoneContent
 from reconciler.dns.octodns_records import existing_records_of, name_of, record_data, record_values
@@ -93,7 +94,7 @@ class ZonePlan(Struct, frozen=True):
     changes: tuple[Object, ...] = ()
     decision: ZoneContent = field(default_factory=ZoneContent)
     expected: tuple[str, ...] = ()
-    warnings: tuple[str, ...] = ()
+    notices: tuple[Notice, ...] = ()
 
 
 def plan_zone(
@@ -106,14 +107,14 @@ def plan_zone(
     sharing = _Sharing(owner, zone, opened.abilities, decide)
     plan = _planned(opened, zone, sharing)
     if plan is None:
-        return ZonePlan(zone, decision=sharing.decision, warnings=sharing.warnings)
+        return ZonePlan(zone, decision=sharing.decision, notices=sharing.notices)
     _hold_limits(plan, zone, sharing.decision, thresholds)
     return ZonePlan(
         zone,
         changes=tuple(_rows(plan.changes, zone, sharing.decision)),
         decision=sharing.decision,
         expected=_signature(plan),
-        warnings=sharing.warnings,
+        notices=sharing.notices,
     )
 
 
@@ -322,7 +323,7 @@ class _Sharing:
         self.owner, self.zone, self.decide = owner, zone, decide
         self.abilities = Abilities(abilities.alias, abilities.weighted and zone.weighted)
         self.decision = ZoneContent()
-        self.warnings: tuple[str, ...] = ()
+        self.notices: tuple[Notice, ...] = ()
 
     def process_target_zone(self, existing: Any, **_: Any) -> Any:
         """Part of octoDNS' protocol; nothing to do here."""
@@ -336,12 +337,13 @@ class _Sharing:
         ours = {at: mark.by_cluster for at, mark in marks.items() if self.owner.owns(mark)}
         existing_records = existing_records_of(existing.records, ours)
         self.decision = self.decide(existing_records, self.abilities)
-        warnings = list(self.decision.warnings)
+        notices = list(self.decision.notices)
         foreign = _foreign(existing.records, ours)
         for record in self.decision.records:
             whose = _in_the_way(record.name, record.type, foreign, marks, self.owner)
             if whose:
-                warnings.append(f"{record.name} {record.type}: not written: {whose}")
+                cause, subject = NoticeCause.RECORD_NOT_OURS, f"{record.name} {record.type}"
+                notices.append(notice(cause, subject=subject, what=whose))
                 continue
             self._want(desired, record.name, record.type, record_data(record))
             text = self.owner.text(record.by_cluster, marks.get((record.name, record.type)))
@@ -353,7 +355,7 @@ class _Sharing:
             # cannot be read back with their settings, and would be written anew.
             if at not in ours or at[0] in self.decision.kept:
                 existing.remove_record(record)
-        self.warnings = tuple(sorted(warnings))
+        self.notices = tuple(sorted(notices, key=str))
         return desired, existing
 
     def _want(self, desired: Any, name: str, kind: str, data: Object) -> None:

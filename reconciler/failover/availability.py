@@ -9,6 +9,7 @@ from msgspec.structs import replace
 
 from reconciler.api.errors import UsageError
 from reconciler.api.moves import Stay, StayReason
+from reconciler.api.notices import Notice, NoticeCause, notice
 from reconciler.api.objects import ObjectKey
 from reconciler.failover.cluster_health import (
     Absence,
@@ -55,7 +56,7 @@ class Availability(Struct, frozen=True):
     silent: frozenset[str] = frozenset()
     tainted: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     transitions: tuple[Transition, ...] = ()
-    warnings: tuple[str, ...] = ()
+    notices: tuple[Notice, ...] = ()
 
 
 def assess(
@@ -118,7 +119,7 @@ def assess(
         silent=frozenset(p.cluster for p in counted_probes if p.signal is Signal.UNHEALTHY),
         tainted=ages,
         transitions=decision.transitions,
-        warnings=tuple(_warnings(decision, simulated)),
+        notices=tuple(_notices(decision, simulated)),
     )
 
 
@@ -138,16 +139,14 @@ def _without_failover(
     simulated: Mapping[str, str],
     ages: Mapping[str, Mapping[str, float]],
 ) -> Availability:
-    warnings = (
-        ("spec.failover is not enabled: in an outage nothing moves by itself",) if simulated else ()
-    )
+    notices = (notice(NoticeCause.FAILOVER_DISABLED),) if simulated else ()
     return Availability(
         memory=memory,
         left_alone={name: Absence(outage) for name, outage in simulated.items()},
         lost=frozenset(simulated),
         assumed=frozenset(c.name for c in state.clusters) - simulated.keys(),
         tainted=ages,
-        warnings=warnings,
+        notices=notices,
     )
 
 
@@ -219,15 +218,18 @@ def _taints(
     return first, ages
 
 
-def _warnings(decision: HealthDecision, simulated: Collection[str]) -> list[str]:
-    found = [str(decision.hold)] if decision.hold else []
+def _notices(decision: HealthDecision, simulated: Collection[str]) -> list[Notice]:
+    found = []
+    if hold := decision.hold:
+        found.append(notice(NoticeCause.FAILOVER_HELD, subject=hold.reason, reason=hold))
     for transition in decision.transitions:
         if transition.cluster in simulated:
             continue
         if transition.after is Phase.DOWN:
-            found.append(f"{transition.cluster} counts as down from now on: {transition.reason}")
+            cause, why = NoticeCause.DECLARED_DOWN, transition.reason
+            found.append(notice(cause, transition.cluster, reason=why))
         elif transition.after is Phase.RETURNING:
-            found.append(f"{transition.cluster} is back and takes over its share again")
+            found.append(notice(NoticeCause.RETURNED, transition.cluster))
     return found
 
 

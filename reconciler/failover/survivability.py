@@ -14,6 +14,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from reconciler.api.kinds import REPLICATED, RUN_PODS, ScaleTarget, scale_target, scaled_as
+from reconciler.api.notices import Notice, NoticeCause, notice
 from reconciler.api.objects import ObjectKey, map_of
 from reconciler.cluster.warnings import HeardWarnings
 from reconciler.failover.availability import assess, simulated_outages
@@ -106,8 +107,13 @@ class Survivability(Struct, frozen=True):
     federation: str
     outages: tuple[Outage, ...]
     rows: tuple[Row, ...]
-    warnings: tuple[str, ...] = ()
+    notices: tuple[Notice, ...] = ()
     live: FailoverTargets | None = None
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """The notices in words."""
+        return tuple(map(str, self.notices))
 
     def count(self, impact: Impact) -> int:
         """How many workloads have this as their worst."""
@@ -147,21 +153,20 @@ def assess_survivability(state: DesiredState, outages: Sequence[str] = ()) -> Su
                 for a in shown
             }
         )
-    warnings = []
+    notices = []
     if not state.federation.failover.enabled:
-        warnings.append("spec.failover is not enabled: nothing moves by itself in any outage")
-    warnings += [
-        f"{a.workload}: an autoscaler sets its replicas, so what is left grows by its load, to at "
-        f"most {limit} in each cluster; until then fewer run than are shown here"
+        notices.append(notice(NoticeCause.FAILOVER_DISABLED))
+    notices += [
+        notice(NoticeCause.REPLICAS_BY_LOAD, subject=a.workload, limit=limit)
         for a in shown
         if (limit := limits.get(scaled_as(a.workload)))
     ]
-    warnings += unmet_needs(state, usual)
+    notices += unmet_needs(state, usual)
     return Survivability(
         state.federation.name,
         tuple(remarked),
         tuple(Row(a.workload, tuple(column[a.workload] for column in columns)) for a in shown),
-        tuple(warnings),
+        tuple(notices),
     )
 
 
@@ -225,7 +230,7 @@ def _view(state: DesiredState, outage: Outage) -> tuple[FleetView, str]:
     )
     if not state.federation.failover.enabled:
         return view, ""
-    return view, next((w for w in known.warnings), "")
+    return view, str(known.notices[0]) if known.notices else ""
 
 
 def _matters(workload: Workload) -> bool:

@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from reconciler.api.annotations import PREFIX
 from reconciler.api.errors import Problem
 from reconciler.api.kinds import API_VERSIONS, CLUSTER_SCOPED, REPLICATED, scale_target, scaled_as
+from reconciler.api.notices import NoticeCause, notice
 from reconciler.api.objects import Object, ObjectKey, api_group, key_of, map_of, maps_of
 from reconciler.federation.failover_rules import narrowed
 from reconciler.federation.kubefed import KubeFed, KubeFedContext, compile_kubefed
@@ -83,7 +84,7 @@ def compile_documents(
     discovered: Mapping[str, str] | None = None,
     unsure: PossibleDefinitions | None = None,
 ) -> Compiled:
-    """Understand a whole repository. Pure; every problem and warning is collected.
+    """Understand a whole repository. Pure; every problem and notice is collected.
 
     ``discovered`` gives the apiVersion of kinds that the members serve; ``unsure`` is what else
     may be in the repository, but for faults that are told already.
@@ -101,10 +102,7 @@ def compile_documents(
     all_known = not unsure.of_any("Cluster", "KubeFedCluster")
     federation = parse_federation(chosen, faults, len(clusters) if all_known else None)
     if chosen is None and documents:
-        faults.warnings.append(
-            "the repository has no Federation document: default rules hold, under the name "
-            f"{federation.name!r}"
-        )
+        faults.notices.append(notice(NoticeCause.NO_FEDERATION, subject=federation.name))
     for document in [*parts.federations, *parts.placements, *parts.kubefed.documents]:
         lint_selectors(document, faults)
     placements = [parse_placement(d, clusters, federation, faults) for d in parts.placements]
@@ -135,7 +133,7 @@ def compile_documents(
         tuple(clusters.values()),
         tuple(sorted(workloads, key=lambda w: w.key)),
         dns_manifests=tuple(d.body for d in parts.dns),
-        warnings=tuple(sorted(set(faults.warnings))),
+        notices=tuple(sorted(set(faults.notices), key=str)),
         witnesses=tuple(joined[name] for name in sorted(faults.witnesses)),
     )
     return Compiled(
@@ -211,8 +209,9 @@ def _check_default_placement(
         if name not in clusters:
             faults.unknown_cluster(document, (*path, "clusters", index), name, clusters)
     lint_tolerations(document, (*path, "tolerations"), body.get("tolerations") or (), faults)
-    for inside, message in both(body):
-        faults.warn(document, f"spec.defaults.placement: {message}", (*path, *inside))
+    for inside, found in both(body):
+        found = replace(found, subject="spec.defaults.placement")
+        faults.warn(document, found, (*path, *inside))
 
 
 def _plain_workloads(
@@ -260,12 +259,12 @@ def _check_used(
     entries = placement.spec.get("select") or ()
     unused = [n for n in range(len(entries)) if (name, n) not in used]
     if len(unused) == len(entries) and (name, -1) not in used:
-        how = "selects no manifest" if entries else "has no select, and no manifest asks for it"
-        faults.warn(document, f"Placement {name} {how}")
+        cause = NoticeCause.SELECTS_NOTHING if entries else NoticeCause.NOT_ASKED_FOR
+        faults.warn(document, notice(cause, subject=f"Placement {name}"))
     elif len(unused) < len(entries):
         for number in unused:
-            path = ("spec", "select", number)
-            faults.warn(document, f"Placement {name}: this selects no manifest", path)
+            unused_part = notice(NoticeCause.PART_SELECTS_NOTHING, subject=f"Placement {name}")
+            faults.warn(document, unused_part, ("spec", "select", number))
 
 
 def _place_namespaces(
@@ -287,8 +286,7 @@ def _place_namespaces(
         elif workload.target is None and workload.key in documents:
             faults.warn(
                 documents[workload.key],
-                f"{workload.key} goes nowhere: no Placement selects it; add one, or "
-                "spec.defaults.placement to the Federation",
+                notice(NoticeCause.PLACED_BY_NOBODY, subject=workload.key),
             )
         found.append(workload)
     return found
@@ -330,9 +328,12 @@ def _workload(
     if equals:
         faults.warn(
             document,
-            f"{workload.key}: Placement {placement.name} wins over "
-            f"{', '.join(p.name for p in equals)} by being more specific or first by name; "
-            "spec.priority would say which is meant",
+            notice(
+                NoticeCause.PLACEMENTS_TIE,
+                subject=workload.key,
+                winner=placement.name,
+                others=", ".join(p.name for p in equals),
+            ),
         )
     if placement.replicas.mode == "Divided":
         default = 1 if body["kind"] in REPLICATED else None
@@ -387,15 +388,22 @@ def _check_autoscalers(
         if scaler and workload.replicas.mode != "Duplicated" and workload.key in places:
             faults.warn(
                 places[workload.key],
-                f"{workload.key}: its replicas are divided, and {scaler.kind} {scaler.name} scales "
-                "it too: the division says where it starts and stops, the autoscaler how many run",
+                notice(
+                    NoticeCause.DIVIDED_AND_SCALED,
+                    subject=workload.key,
+                    scaler=f"{scaler.kind} {scaler.name}",
+                ),
             )
     for target in scalers.keys() - {scaled_as(w.key) for w in workloads}:
         if scalers[target] in places:
             namespace, kind, name = target
             faults.warn(
                 places[scalers[target]],
-                f"{scalers[target]}: the repository has no {kind} {namespace}/{name} to scale",
+                notice(
+                    NoticeCause.SCALES_NOTHING,
+                    subject=scalers[target],
+                    target=f"{kind} {namespace}/{name}",
+                ),
                 ("spec", "scaleTargetRef"),
             )
 

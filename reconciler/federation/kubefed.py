@@ -13,6 +13,7 @@ from msgspec import Struct, field
 from msgspec.structs import replace
 
 from reconciler.api.kinds import API_VERSIONS, CLUSTER_SCOPED, REPLICAS
+from reconciler.api.notices import NoticeCause, notice
 from reconciler.api.objects import DEFAULT_NAMESPACE, Object, api_group, key_of, map_of
 from reconciler.federation.lint import both, lint_counts, lint_federated, lint_preference
 from reconciler.federation.model import (
@@ -120,7 +121,8 @@ def compile_kubefed(kubefed: KubeFed, around: KubeFedContext) -> list[Workload]:
     for document in kubefed.federated:
         config = configs.get(document.body["kind"])
         if config and config.get("propagation") == "Disabled":
-            around.faults.warn(document, "its FederatedTypeConfig disables propagation: left out")
+            what = "its FederatedTypeConfig disables propagation: left out"
+            around.faults.warn(document, notice(NoticeCause.WITHOUT_EFFECT, what=what))
             continue
         workload = _federated(document, config, around)
         if workload is None:
@@ -128,9 +130,9 @@ def compile_kubefed(kubefed: KubeFed, around: KubeFedContext) -> list[Workload]:
         workload = _within_namespace(workload, document, targets, around)
         identity = (document.body["kind"], workload.key.namespace, workload.key.name)
         preference = preferences.pop(identity, None)
-        for path, message in both((document.body.get("spec") or {}).get("placement") or {}):
+        for path, found in both((document.body.get("spec") or {}).get("placement") or {}):
             if not preference:  # Else KubeFed itself has written the names.
-                around.faults.warn(document, message, ("spec", "placement", *path))
+                around.faults.warn(document, found, ("spec", "placement", *path))
         if preference:
             workload = _scheduled(workload, preference, around)
         if workload.target:
@@ -139,7 +141,12 @@ def compile_kubefed(kubefed: KubeFed, around: KubeFedContext) -> list[Workload]:
     for preference in preferences.values():
         kind = preference.body["spec"]["targetKind"]
         around.faults.warn(
-            preference, f"ReplicaSchedulingPreference {_name(preference)} has no {kind} to schedule"
+            preference,
+            notice(
+                NoticeCause.NOTHING_TO_SCHEDULE,
+                subject=f"ReplicaSchedulingPreference {_name(preference)}",
+                kind=kind,
+            ),
         )
     return workloads
 
@@ -280,7 +287,7 @@ def _within_namespace(
     if namespace not in around.namespaces and namespace != DEFAULT_NAMESPACE:
         around.faults.warn(
             document,
-            f"namespace {namespace!r} has no FederatedNamespace; the clusters must have it",
+            notice(NoticeCause.NO_FEDERATED_NAMESPACE, namespace=namespace),
         )
     return workload
 

@@ -10,8 +10,11 @@ import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
+from msgspec.structs import replace
+
 from reconciler.api.json_pointer import split_pointer
 from reconciler.api.kinds import REPLICAS
+from reconciler.api.notices import Notice, NoticeCause, notice
 from reconciler.api.objects import Object, first_few, map_of, maps_of
 from reconciler.federation.model import (
     PLACE_LABELS,
@@ -40,99 +43,116 @@ def lint_placement(
     spec = document.body["spec"]
     chosen = {name for name, cluster in clusters.items() if selects(target, cluster)}
 
-    def warn(path: Path, message: str) -> None:
-        name = document.body["metadata"]["name"]
-        faults.warn(document, f"Placement {name}: {message}", ("spec", *path))
+    def warn(path: Path, found: Notice) -> None:
+        subject = f"Placement {document.body['metadata']['name']}"
+        faults.warn(document, replace(found, subject=subject), ("spec", *path))
 
-    for path, message in _doubts_of_places(spec, target, clusters, chosen):
-        warn(path, message)
-    for path, message in _doubts_of_shares(spec.get("replicas") or {}, clusters, chosen):
-        warn(("replicas", *path), message)
+    for path, found in _doubts_of_places(spec, target, clusters, chosen):
+        warn(path, found)
+    for path, found in _doubts_of_shares(spec.get("replicas") or {}, clusters, chosen):
+        warn(("replicas", *path), found)
     for number, entry in enumerate(spec.get("overrides") or ()):
-        for path, message in _doubts_of_override(entry, clusters, chosen):
-            warn(("overrides", number, *path), message)
+        for path, found in _doubts_of_override(entry, clusters, chosen):
+            warn(("overrides", number, *path), found)
+
+
+def _without_effect(what: str) -> Notice:
+    return notice(NoticeCause.WITHOUT_EFFECT, what=what)
+
+
+def _matches_none(what: str) -> Notice:
+    return notice(NoticeCause.MATCHES_NO_CLUSTER, what=what)
 
 
 def _doubts_of_places(
     spec: Object, target: PlacementTarget, clusters: Clusters, chosen: Collection[str]
-) -> Iterator[tuple[Path, str]]:
+) -> Iterator[tuple[Path, Notice]]:
     yield from both(spec)
     affinity = spec.get("affinity") or {}
     required = affinity.get("required") or ()
     preferred = affinity.get("preferred") or ()
     for number, selector in enumerate(required if len(required) > 1 else ()):
         if not _matched(selector, clusters):
-            yield ("affinity", "required", number), "this selector matches no cluster"
+            yield ("affinity", "required", number), _matches_none("this selector")
     for number, entry in enumerate(preferred):
         if not _matched(entry["selector"], clusters):
-            yield ("affinity", "preferred", number), "this preference matches no cluster"
+            yield ("affinity", "preferred", number), _matches_none("this preference")
     if preferred and not spec.get("spread"):
-        yield ("affinity", "preferred"), "preferences have no effect without spread"
+        what = "preferences have no effect without spread"
+        yield ("affinity", "preferred"), _without_effect(what)
     for number, rule in enumerate(target.spread):
         placeless = [n for n in sorted(chosen) if not getattr(clusters[n], rule.by, True)]
         if placeless:
-            said = f"{first_few(placeless)}: no {rule.by} is given, so each is a group of its own"
-            yield ("spread", number), said
+            names = first_few(placeless)
+            yield (
+                ("spread", number),
+                notice(NoticeCause.PLACE_UNKNOWN, clusters=names, part=rule.by),
+            )
 
 
-def both(spec: Object) -> Iterator[tuple[Path, str]]:
+def both(spec: Object) -> Iterator[tuple[Path, Notice]]:
     """Names and a selector where only the names count."""
     if spec.get("clusters") is not None and spec.get("clusterSelector") is not None:
-        yield ("clusterSelector",), "clusterSelector has no effect beside clusters"
+        what = "clusterSelector has no effect beside clusters"
+        yield ("clusterSelector",), _without_effect(what)
 
 
 def _doubts_of_shares(
     body: Object, clusters: Clusters, chosen: Collection[str]
-) -> Iterator[tuple[Path, str]]:
+) -> Iterator[tuple[Path, Notice]]:
     divided = body.get("mode") == "Divided"
     if "weighBy" in body and not divided:
-        yield ("weighBy",), "weighBy has no effect without mode: Divided"
+        yield ("weighBy",), _without_effect("weighBy has no effect without mode: Divided")
     if body.get("weighBy") == "Capacity" and divided:
         unknown = [name for name in sorted(chosen) if clusters[name].capacity is None]
         if unknown:
-            yield ("weighBy",), f"{first_few(unknown)}: no capacity is known, the weight counts"
+            names = first_few(unknown)
+            yield ("weighBy",), notice(NoticeCause.CAPACITY_UNKNOWN, clusters=names)
     taken: set[str] = set()
     for number, entry in enumerate(body.get("clusters") or ()):
         path = ("clusters", number)
         if "name" in entry and "selector" in entry:
-            yield (*path, "selector"), "selector has no effect beside name"
+            yield (*path, "selector"), _without_effect("selector has no effect beside name")
         if "weight" in entry and not divided:
-            yield (*path, "weight"), "weight has no effect without mode: Divided"
+            what = "weight has no effect without mode: Divided"
+            yield (*path, "weight"), _without_effect(what)
         if "name" in entry:
             found = {entry["name"]} & clusters.keys()
         else:
             found = _matched(entry.get("selector"), clusters)
             if not found and clusters:
-                yield path, "this selector matches no cluster"
-        yield from ((path, message) for message in _unchosen(found, chosen))
+                yield path, _matches_none("this selector")
+        yield from ((path, one) for one in _unchosen(found, chosen))
         if found and found <= taken:
-            yield path, f"no effect: the entries before it have {first_few(sorted(found))} already"
+            names = first_few(sorted(found))
+            yield path, notice(NoticeCause.ALREADY_COUNTED, clusters=names)
         taken |= found
 
 
 def _doubts_of_override(
     entry: Object, clusters: Clusters, chosen: Collection[str]
-) -> Iterator[tuple[Path, str]]:
+) -> Iterator[tuple[Path, Notice]]:
     yield from both(entry)
     if not any(entry.get(name) or (name in entry and name == "replicas") for name in _OPERATIONS):
-        yield (), "this override changes nothing: it has none of " + ", ".join(_OPERATIONS)
+        what = "this override changes nothing: it has none of " + ", ".join(_OPERATIONS)
+        yield (), _without_effect(what)
     names = entry.get("clusters")
     if names is not None:
         if not names:
-            yield ("clusters",), "this override has no effect: it names no cluster"
+            yield ("clusters",), _without_effect("this override has no effect: it names no cluster")
         for name in names:
             yield from (
-                (("clusters", names.index(name)), message)
-                for message in _unchosen({name} & clusters.keys(), chosen)
+                (("clusters", names.index(name)), one)
+                for one in _unchosen({name} & clusters.keys(), chosen)
             )
     elif entry.get("clusterSelector") is not None and clusters:
         found = _matched(entry["clusterSelector"], clusters)
         if not found:
-            yield ("clusterSelector",), "this override has no effect: it matches no cluster"
-        yield from ((("clusterSelector",), message) for message in _unchosen(found, chosen))
+            yield ("clusterSelector",), _matches_none("this override has no effect: it")
+        yield from ((("clusterSelector",), one) for one in _unchosen(found, chosen))
     for path, text in texts_of(entry):
         if VARIABLE.search(text):
-            yield path, "variables in overrides are not filled in"
+            yield path, _without_effect("variables in overrides are not filled in")
 
 
 def lint_federated(
@@ -143,15 +163,15 @@ def lint_federated(
     chosen = {name for name, cluster in clusters.items() if selects(target, cluster)}
     for number, entry in enumerate(spec.get("overrides") or ()):
         path: Path = ("spec", "overrides", number, "clusterName")
-        for message in _unchosen({entry["clusterName"]} & clusters.keys(), chosen):
-            faults.warn(document, message, path)
+        for found in _unchosen({entry["clusterName"]} & clusters.keys(), chosen):
+            faults.warn(document, found, path)
     own, at = map_of(spec.get("template")), ("spec", "template")
     for name in ("name", "namespace"):
         given = map_of(own.get("metadata")).get(name)
         outer = document.body["metadata"].get(name)
         if given is not None and given != outer:
-            message = f"the template's {name} has no effect: it is that of the federated object"
-            faults.warn(document, message, (*at, "metadata", name))
+            what = f"the template's {name} has no effect: it is that of the federated object"
+            faults.warn(document, _without_effect(what), (*at, "metadata", name))
 
 
 def lint_preference(
@@ -160,14 +180,14 @@ def lint_preference(
     """Shares of a ReplicaSchedulingPreference for clusters that ``target`` leaves out."""
     chosen = {name for name, cluster in clusters.items() if selects(target, cluster)}
     for name in preference.body["spec"].get("clusters") or {}:
-        for message in _unchosen({name} & clusters.keys(), chosen):
-            faults.warn(preference, message, ("spec", "clusters", name))
+        for found in _unchosen({name} & clusters.keys(), chosen):
+            faults.warn(preference, found, ("spec", "clusters", name))
 
 
-def _unchosen(found: Collection[str], chosen: Collection[str]) -> Iterator[str]:
+def _unchosen(found: Collection[str], chosen: Collection[str]) -> Iterator[Notice]:
     """Where nothing at all is chosen, that is told once for the whole rule."""
     if found and chosen and not set(found) & set(chosen):
-        yield f"no effect: the placement does not choose {first_few(sorted(found))}"
+        yield notice(NoticeCause.NOT_CHOSEN, clusters=first_few(sorted(found)))
 
 
 def _matched(selector: Any, clusters: Clusters) -> set[str]:
@@ -184,9 +204,13 @@ def lint_counts(
         instead = "its spec.clusters has weight, minReplicas and maxReplicas"
     for operation in _of_replicas(workload.overrides):
         place = operation.position or document.position()
-        faults.warnings.append(
-            f"{place.file}:{place.line}: {rule} divides the replicas: this override of them has "
-            f"no effect; {instead}"
+        faults.notices.append(
+            notice(
+                NoticeCause.OVERRIDES_DIVIDED,
+                subject=rule,
+                place=f"{place.file}:{place.line}",
+                instead=instead,
+            )
         )
 
 
@@ -224,21 +248,23 @@ def lint_variables(
                     expected = ", ".join(sorted(labels)) or "labels on the clusters"
                     faults.problem(document, path, message, expected, suggestion(label, labels))
                 elif lacking:
-                    faults.warn(
-                        document,
-                        f"{workload.key}: {found[0]} stays as it is in {first_few(lacking)}, "
-                        f"without the label {label}",
-                        path,
+                    stays = notice(
+                        NoticeCause.VARIABLE_STAYS,
+                        variable=found[0],
+                        clusters=first_few(lacking),
+                        label=label,
                     )
+                    faults.warn(document, stays, path)
             elif name in known and not label:
                 lacking = [c.name for c in placed_in if not getattr(c, name)]
                 if lacking:
-                    faults.warn(
-                        document,
-                        f"{workload.key}: {found[0]} is empty in {first_few(lacking)}: no {name} "
-                        "is given there",
-                        path,
+                    empty = notice(
+                        NoticeCause.VARIABLE_EMPTY,
+                        variable=found[0],
+                        clusters=first_few(lacking),
+                        part=name,
                     )
+                    faults.warn(document, empty, path)
             else:
                 names = [f"${{cluster.{one}}}" for one in (*sorted(known), "labels.KEY")]
                 said = re.sub(r"\s", "", found[0]).lower()

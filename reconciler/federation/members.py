@@ -7,6 +7,7 @@ import binascii
 
 from msgspec.structs import replace
 
+from reconciler.api.notices import NoticeCause, notice
 from reconciler.api.objects import Object
 from reconciler.federation.model import PLACE_LABELS, Access, Cluster, SecretReference, Taint
 from reconciler.manifests.document import Document
@@ -40,8 +41,14 @@ def _with_place(document: Document, cluster: Cluster, faults: ProblemCollector) 
         if own and value and own != value:
             faults.warn(
                 document,
-                f"{cluster.name}: its {part} is {own}, and its label {PLACE_LABELS[part]} says "
-                f"{value}: selectors see the label, spread and --simulate-outage the {part}",
+                notice(
+                    NoticeCause.LABEL_CONTRADICTS,
+                    subject=cluster.name,
+                    part=part,
+                    own=own,
+                    label=PLACE_LABELS[part],
+                    value=value,
+                ),
             )
     place = {part: getattr(cluster, part) or value for part, value in said.items()}
     return replace(cluster, **place)

@@ -14,6 +14,7 @@ from typing import Literal
 from msgspec import Struct, field
 
 from reconciler.api.errors import Position, Problem
+from reconciler.api.notices import Notice
 from reconciler.api.objects import GroupKind, Object, ObjectKey, Unshown
 from reconciler.git.source_rules import SourceRules
 from reconciler.manifests.document import Document
@@ -493,9 +494,14 @@ class DesiredState(Struct, frozen=True):
     clusters: tuple[Cluster, ...]
     workloads: tuple[Workload, ...]
     dns_manifests: tuple[Object, ...] = ()
-    warnings: tuple[str, ...] = ()
+    notices: tuple[Notice, ...] = ()
     witnesses: tuple[Cluster, ...] = ()
     commits: ClusterCommits | None = None
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """The notices in words."""
+        return tuple(map(str, self.notices))
 
     @property
     def joined(self) -> tuple[Cluster, ...]:

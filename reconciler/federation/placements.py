@@ -9,6 +9,7 @@ from typing import Any
 from msgspec import Struct
 from msgspec.structs import replace
 
+from reconciler.api.notices import NoticeCause, notice
 from reconciler.api.objects import Object
 from reconciler.federation.drift import check_ignored, misfits
 from reconciler.federation.failover_rules import check_narrowed, narrowed
@@ -182,7 +183,8 @@ def with_ignored(
         found.append(workload)
     for number in range(len(federation.ignore)):
         if number not in used:
-            faults.warn(document, f"spec.ignore[{number}] selects no manifest")
+            part = f"spec.ignore[{number}]"
+            faults.warn(document, notice(NoticeCause.SELECTS_NOTHING, subject=part))
     return found
 
 

@@ -6,7 +6,10 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
+from msgspec.structs import replace
+
 from reconciler.api.errors import Position
+from reconciler.api.notices import NoticeCause, notice
 from reconciler.api.objects import Object, first_few, value_at
 from reconciler.federation.failover_rules import parse_duration, parse_share
 from reconciler.federation.lint import both
@@ -140,13 +143,14 @@ def check_rollout(
             _check_rest(document, path, rules, index, faults)
         else:
             _check_clusters(document, path, wave, clusters, taken, faults)
-        for inside, message in both(body["waves"][index]):
-            faults.warn(document, f"wave {wave.name}: {message}", (*path, *inside))
+        for inside, found in both(body["waves"][index]):
+            subject = f"wave {wave.name}"
+            faults.warn(document, replace(found, subject=subject), (*path, *inside))
         _check_pace(document, path, wave, rules, body.get("progressDeadline", DEADLINE), faults)
     last = rules.waves[-1] if rules.waves else None
     if last and last.is_rest and _all_known(faults) and taken.keys() == clusters.keys():
-        message = f"wave {last.name} has no cluster yet: each is in a wave before it"
-        faults.warn(document, message, (*PATH, "waves", len(rules.waves) - 1))
+        empty = notice(NoticeCause.WAVE_EMPTY, subject=f"wave {last.name}")
+        faults.warn(document, empty, (*PATH, "waves", len(rules.waves) - 1))
 
 
 def _check_rest(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from reconciler.api.notices import NoticeCause, notice
 from reconciler.api.objects import first_few
 from reconciler.federation.model import WITNESS, Cluster
 from reconciler.manifests.document import Document
@@ -82,14 +83,14 @@ def _check_witness(document: Document, seats: Sequence[str], faults: ProblemColl
     if name not in seats and not faults.unsure.of_any("Federation"):
         faults.warn(
             document,
-            f"Cluster {name} is a Witness and no seat: it neither votes nor runs anything; name it "
-            f"in spec.seats of the Federation, or let it go: reconcile unjoin {name}",
+            notice(NoticeCause.WITNESS_WITHOUT_SEAT, subject=name),
             ("spec", "role"),
         )
     for field in _OF_MEMBERS:
         if field in spec and not (field == "taints" and name in seats):
+            what = f"{field} has no effect on a Witness, which runs nothing"
             faults.warn(
                 document,
-                f"Cluster {name}: {field} has no effect on a Witness, which runs nothing",
+                notice(NoticeCause.WITHOUT_EFFECT, subject=f"Cluster {name}", what=what),
                 ("spec", field),
             )

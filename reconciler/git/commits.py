@@ -179,9 +179,9 @@ def _read(where: SourceLocation, folder: Path, found: Fetched, path: str) -> Che
         inside = path.strip("/")
         if inside not in ("", "."):
             tree = _folder(tree, inside, where)
-        files, warnings = _files(tree, "" if inside in ("", ".") else f"{inside}/")
+        files, submodules = _files(tree, "" if inside in ("", ".") else f"{inside}/")
     return Checkout(
-        where.name, found.commit, False, files, ref=found.name, tag=found.tag, warnings=warnings
+        where.name, found.commit, False, files, ref=found.name, tag=found.tag, submodules=submodules
     )
 
 
@@ -205,7 +205,7 @@ def _folder(tree: Any, inside: str, where: SourceLocation) -> Any:
 
 def _files(tree: Any, prefix: str) -> tuple[tuple[SourceFile, ...], tuple[str, ...]]:
     blobs: dict[str, Any] = {}
-    warnings: list[str] = []
+    submodules: list[str] = []
     for count, item in enumerate(tree.traverse()):
         if count > MAX_FILES:
             raise SourceError(f"more than {MAX_FILES} files in the repository")
@@ -219,12 +219,12 @@ def _files(tree: Any, prefix: str) -> tuple[tuple[SourceFile, ...], tuple[str, .
         if any(part.startswith(".") for part in parts):
             continue
         if item.type == "submodule":
-            warnings.append(f"{relative} is a submodule: what is in it is not read")
+            submodules.append(relative)
         elif item.type == "blob":
             blobs[relative] = item
         else:
             _content(item)
-    return tuple(sorted(_contents(blobs), key=lambda f: f.path)), tuple(sorted(warnings))
+    return tuple(sorted(_contents(blobs), key=lambda f: f.path)), tuple(sorted(submodules))
 
 
 def _contents(blobs: dict[str, Any]) -> Iterator[SourceFile]:

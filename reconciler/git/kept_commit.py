@@ -46,7 +46,7 @@ class KeptCommit(Unshown, frozen=True):
     signed: str = ""
     signer: str = ""
     whole: tuple[KeptFile, ...] = ()
-    warnings: tuple[str, ...] = ()
+    submodules: tuple[str, ...] = ()
     addresses: tuple[str, ...] = ()
 
     @property
@@ -92,8 +92,7 @@ def pack(kept: KeptCommit, limit: int = MAX_PACKED_BYTES) -> Packed:
     data = encoder.compress(bytes([VERSION]) + msgspec.msgpack.encode(kept)) + encoder.flush()
     if len(data) > limit:
         raise TooLarge(
-            f"commit {kept.commit[:12]} is not kept for times without Git: compressed it has "
-            f"{len(data):,} bytes, {limit:,} at most",
+            f"compressed it has {len(data):,} bytes, {limit:,} at most",
             hint="name the folder of the manifests with --path",
         )
     pieces = tuple(data[at : at + PIECE_BYTES] for at in range(0, len(data), PIECE_BYTES))

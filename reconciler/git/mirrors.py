@@ -11,7 +11,8 @@ from collections.abc import Callable, Sequence
 from msgspec import Struct
 from msgspec.structs import replace
 
-from reconciler.api.errors import SourceError, SourceUnreachable
+from reconciler.api.errors import SourceError, SourceUnreachable, with_hint
+from reconciler.api.notices import Notice, NoticeCause, notice
 from reconciler.git.fetch import Fetched
 from reconciler.git.fetch_errors import FetchFailed
 from reconciler.git.location import SourceLocation
@@ -130,22 +131,19 @@ class Mirrors(Struct, frozen=True):
             raise _nobody(choice)
         return choice, self
 
-    def told(self, choice: Choice) -> tuple[str, ...]:
+    def notices(self, choice: Choice) -> tuple[Notice, ...]:
         """What people should know of the mirrors, where one head was chosen."""
         first = choice.rivals[0]
-        lines = [f"a mirror does not answer, another does: {text}" for text in self.silent]
-        lines += [f"mirror {head} is behind: {first}" for head in choice.behind]
-        lines += [
-            f"mirror {head} is left out: it went another way than {first}, which continues what "
-            "was applied last"
-            for head in choice.aside
-        ]
-        lines += [
-            f"mirror {head} is left out, as it could not be applied: {error}"
-            + (f" ({error.hint})" if error.hint else "")
-            for head, error in choice.refused
-        ]
-        return tuple(lines)
+        found = [notice(NoticeCause.MIRROR_SILENT, error=text) for text in self.silent]
+        for cause, heads in (
+            (NoticeCause.MIRROR_BEHIND, choice.behind),
+            (NoticeCause.MIRROR_DIVERGED, choice.aside),
+        ):
+            found += [notice(cause, subject=h.where.name, head=h, first=first) for h in heads]
+        for head, error in choice.refused:
+            about, why = head.where.name, with_hint(error)
+            found.append(notice(NoticeCause.MIRROR_REFUSED, subject=about, head=head, error=why))
+        return tuple(found)
 
 
 def fetch_mirrors(places: Sequence[SourceLocation]) -> Mirrors:

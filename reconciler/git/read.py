@@ -18,6 +18,7 @@ from reconciler.api.errors import (
     UsageError,
 )
 from reconciler.api.files import Checkout, SourceFile
+from reconciler.api.notices import Notice, NoticeCause, notice
 from reconciler.api.objects import api_group
 from reconciler.api.options import RunOptions
 from reconciler.git.credentials import SourceCredentials, read_credentials, split_url
@@ -50,9 +51,9 @@ class ReadSource(Struct, frozen=True):
 
     ``whole`` are all files of the commit, where some outside of the chosen folder were needed.
     ``addresses`` are those under which the same history was found, the first one given first;
-    ``mirrors`` is what there is at each, where several were given, and ``told`` what people should
-    know of that. ``kept``: no source answered, and this is what an earlier run kept; ``silence``
-    says why none did.
+    ``mirrors`` is what there is at each, where several were given, and ``notices`` what people
+    should know of that. ``kept``: no source answered, and this is what an earlier run kept;
+    ``silence`` says why none did.
     """
 
     options: RunOptions
@@ -65,7 +66,7 @@ class ReadSource(Struct, frozen=True):
     whole: tuple[SourceFile, ...] = ()
     addresses: tuple[str, ...] = ()
     mirrors: Mirrors | None = None
-    told: tuple[str, ...] = ()
+    notices: tuple[Notice, ...] = ()
     kept: KeptCommit | None = None
     silence: str = ""
 
@@ -93,11 +94,11 @@ def read_source(options: RunOptions) -> ReadSource:
 
         mirrors = fetch_mirrors(places)
         choice, mirrors = mirrors.chosen(lambda head: _unsigned(options, keys, head))
-        told = list(mirrors.told(choice))
+        found = list(mirrors.notices(choice))
         if len(choice.rivals) > 1:
             names = " and ".join(map(str, choice.rivals))
-            told.append(f"the mirrors went different ways, {names}: the first one is read")
-        return read_choice(options, mirrors, choice, told)
+            found.append(notice(NoticeCause.MIRRORS_DIFFER, heads=names))
+        return read_choice(options, mirrors, choice, found)
     (where,) = places
     demanded = _demanded(options)
     if demanded and not where.is_remote:
@@ -120,7 +121,7 @@ def read_head(
     options: RunOptions,
     mirrors: Mirrors,
     head: Head,
-    told: Sequence[str] = (),
+    found: Sequence[Notice] = (),
     *,
     files: bool = True,
 ) -> ReadSource:
@@ -130,19 +131,19 @@ def read_head(
 
     checkout = read_fetched(head.where, head.fetched)
     source = _checked(options, head.where, checkout, _keys(options))
-    source = replace(source, mirrors=mirrors, told=tuple(told))
+    source = replace(source, mirrors=mirrors, notices=tuple(found))
     return _with_files(source) if files else source
 
 
 def read_choice(
-    options: RunOptions, mirrors: Mirrors, choice: Choice, told: Sequence[str]
+    options: RunOptions, mirrors: Mirrors, choice: Choice, found: Sequence[Notice]
 ) -> ReadSource:
     """The first of the rivals, known by the addresses of all whose history is a part of its own:
     what nobody can see to be the same repository is not taken for it. Raises SourceError."""
     first = choice.rivals[0]
     same = [head for head in mirrors.heads if head.commit == first.commit]
     names = [head.where.location for head in (*same, *choice.behind)]
-    source = read_head(options, mirrors, first, told)
+    source = read_head(options, mirrors, first, found)
     return replace(source, addresses=tuple(dict.fromkeys((*source.addresses, *names))))
 
 
@@ -160,7 +161,7 @@ def read_kept(options: RunOptions, kept: KeptCommit, silence: SourceUnreachable)
         kept.checkout_files,
         ref=kept.ref,
         tag=kept.tag,
-        warnings=kept.warnings,
+        submodules=kept.submodules,
     )
     rules = source_rules_of(checkout.files, rules_cache(where))
     demanded = _demanded(options)

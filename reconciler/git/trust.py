@@ -12,8 +12,9 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from reconciler.api.errors import SourceError, SourceUnreachable
+from reconciler.api.errors import SourceError, SourceUnreachable, with_hint
 from reconciler.api.files import Checkout
+from reconciler.api.notices import Notice, NoticeCause, notice
 from reconciler.git.fetch_errors import FetchFailed
 from reconciler.git.location import SourceLocation
 from reconciler.git.read import (
@@ -40,13 +41,15 @@ class LastApplied(Struct, frozen=True):
         return LastApplied(commit) if commit else None
 
 
-def check_trust(source: ReadSource, last: LastApplied | None, begun: str = "") -> tuple[str, ...]:
+def check_trust(
+    source: ReadSource, last: LastApplied | None, begun: str = ""
+) -> tuple[Notice, ...]:
     """Check descent and signature by the rules of the head and of the last applied commit.
 
     A kept commit was checked before it was kept; it must be the one that was ``begun`` last, or
     going on from it would take back what was applied since.
 
-    Raises SourceError in a run that writes; in one that only plans its words are a warning.
+    Raises SourceError in a run that writes; in one that only plans it is a notice.
     """
     try:
         if source.kept:
@@ -56,8 +59,8 @@ def check_trust(source: ReadSource, last: LastApplied | None, begun: str = "") -
     except SourceError as error:
         if not source.options.plan_only:
             raise
-        hint = f" ({error.hint})" if error.hint else ""
-        return (f"this could not be applied: {error}{hint}",)
+        subject, why = error.subject, with_hint(error)
+        return (notice(NoticeCause.NOT_APPLICABLE, subject=subject, error=why),)
     return ()
 
 
@@ -99,7 +102,7 @@ def newest_trusted(source: ReadSource, last: LastApplied | None) -> ReadSource:
         if not options.plan_only:
             raise
         return source
-    return read_choice(options, mirrors, choice, mirrors.told(choice))
+    return read_choice(options, mirrors, choice, mirrors.notices(choice))
 
 
 def _check_kept(source: ReadSource, begun: str) -> None:

@@ -12,6 +12,7 @@ from msgspec import Struct, field
 from msgspec.structs import replace
 
 from reconciler.api.errors import ApiError, ClusterError
+from reconciler.api.notices import Notice, NoticeCause, notice
 from reconciler.api.objects import ObjectKey
 from reconciler.cluster.client import Member
 from reconciler.federation.model import Cluster
@@ -132,17 +133,16 @@ def _once(name: str) -> str:
 
 def servers_now(
     known: Servers, inventories: Mapping[str, Inventory], claimant: Claimant
-) -> tuple[dict[str, str], list[str]]:
+) -> tuple[dict[str, str], list[Notice]]:
     """Which API server each cluster is from now on, and what to tell of those that are taken over.
     ``inventories`` are those of clusters that nothing speaks against."""
     now = {name: one.cluster_uid for name, one in inventories.items()}
-    problems = [
-        f"{name} is another API server from now on (the UID of kube-system was {known.uids[name]}, "
-        f"now it is {uid or 'unknown'}); what runs in the one before is left there"
+    notices = [
+        notice(NoticeCause.ANOTHER_SERVER, name, before=known.uids[name], now=uid or "unknown")
         for name, uid in sorted(now.items())
         if known.uids.get(name, uid) != uid and claimant.takes_over(name)
     ]
-    return {name: uid for name, uid in {**known.uids, **now}.items() if uid}, problems
+    return {name: uid for name, uid in {**known.uids, **now}.items() if uid}, notices
 
 
 def identified(
@@ -165,13 +165,15 @@ def identified(
 
 def clusters_that_left(
     before: Mapping[str, str], names: Collection[str], federation: str, namespace: str
-) -> list[str]:
+) -> list[Notice]:
     """Of the clusters that runs remember, those that are no longer in Git, and what stays there:
     told until a run has been applied without them."""
     return [
-        f"{name} is no longer in Git, and nobody looks at it any more: what this federation has "
-        f"there (Secret {namespace}/federation-{federation} lists it) stays as it is; to leave it "
-        f"in order: reconcile unjoin {name} --orphan, or --prune to delete all of it"
+        notice(
+            NoticeCause.CLUSTER_NOT_IN_GIT,
+            name,
+            inventory=f"Secret {namespace}/federation-{federation}",
+        )
         for name in sorted(before.keys() - set(names))
     ]
 

@@ -17,6 +17,7 @@ from msgspec import ValidationError, convert, field, to_builtins
 from msgspec.structs import replace
 
 from reconciler.api.errors import ClusterError, Conflict, Forbidden
+from reconciler.api.notices import Notice, NoticeCause, notice
 from reconciler.api.objects import (
     GroupKind,
     Object,
@@ -107,20 +108,20 @@ class Inventory(Unshown, frozen=True, dict=True):
         return str(parent["metadata"].get("uid", "")) if parent else ""
 
     @property
-    def news(self) -> str:
-        """What the next write records of whose it is, where it says something else; else empty."""
+    def news(self) -> Notice | None:
+        """What the next write records of whose it is, where it says something else."""
         parent = self.secrets.get(self.parent_name)
         if parent is None or self.owner is None:
-            return ""
+            return None
         meta = _meta(parent)
         before, cluster = _owner(meta), str(meta.get("cluster", ""))
         if before is None:
-            return f"the inventory does not say yet whose it is: it becomes that of {self.owner}"
+            return notice(NoticeCause.INVENTORY_UNOWNED, owner=self.owner)
         if (before.id, before.path) != (self.owner.id, self.owner.path):
-            return f"the inventory is taken over from {before}, for {self.owner}"
+            return notice(NoticeCause.INVENTORY_TAKEN_OVER, before=before, owner=self.owner)
         if cluster and cluster != self.cluster:
-            return f"the inventory is taken over from the cluster {cluster}"
-        return ""
+            return notice(NoticeCause.INVENTORY_RENAMED, before=cluster)
+        return None
 
     @cached_property
     def digester(self) -> Digester:

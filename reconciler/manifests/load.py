@@ -13,6 +13,7 @@ from msgspec.structs import replace
 
 from reconciler.api.errors import Position, Problem
 from reconciler.api.files import SourceFile
+from reconciler.api.notices import Notice, NoticeCause, notice
 from reconciler.api.objects import ObjectKey, key_of
 from reconciler.manifests.builtin_schemas import type_problems
 from reconciler.manifests.cache import ParseCache
@@ -40,7 +41,7 @@ class Manifests(Struct, frozen=True):
     """What the files hold, in their order, and everything that is wrong with them.
 
     ``broken`` are documents with faults, which are not among ``documents``; ``unread`` files of
-    which not all could be read: who refers to what may be there is not at fault. ``warnings`` are
+    which not all could be read: who refers to what may be there is not at fault. ``notices`` are
     of files that are not read as they look, with file and line.
     """
 
@@ -48,7 +49,7 @@ class Manifests(Struct, frozen=True):
     problems: tuple[Problem, ...]
     broken: tuple[Document, ...] = ()
     unread: tuple[SourceFile, ...] = ()
-    warnings: tuple[str, ...] = ()
+    notices: tuple[Notice, ...] = ()
 
 
 def load(files: Iterable[SourceFile], cache: ParseCache | None = None) -> Manifests:
@@ -60,11 +61,12 @@ def load(files: Iterable[SourceFile], cache: ParseCache | None = None) -> Manife
     problems: list[Problem] = []
     broken: list[Document] = []
     unread: list[SourceFile] = []
-    warnings: list[str] = []
+    notices: list[Notice] = []
     for file in sorted(files, key=lambda f: f.path):
         if looks_like_manifest(file.path):
-            warnings.append(
-                f"{file.path}:1: not read: names of manifests end in {', '.join(MANIFEST_SUFFIXES)}"
+            suffixes, place = ", ".join(MANIFEST_SUFFIXES), f"{file.path}:1"
+            notices.append(
+                notice(NoticeCause.FILE_NOT_READ, subject=file.path, place=place, suffixes=suffixes)
             )
         if not (file.built_by or is_manifest(file.path)) or is_report(file):
             continue
@@ -76,7 +78,7 @@ def load(files: Iterable[SourceFile], cache: ParseCache | None = None) -> Manife
         if file.decrypted:
             from reconciler.manifests.sops_scalars import rewritten_scalars
 
-            warnings += rewritten_scalars(file)
+            notices += rewritten_scalars(file)
         if cache and not read.problems:
             cache.remember(file, read.documents)
         documents += read.documents
@@ -91,7 +93,7 @@ def load(files: Iterable[SourceFile], cache: ParseCache | None = None) -> Manife
         tuple(sorted(set(problems))),
         tuple(broken),
         tuple(unread),
-        tuple(warnings),
+        tuple(notices),
     )
 
 

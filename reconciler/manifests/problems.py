@@ -7,10 +7,13 @@ import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
+from msgspec.structs import replace
+
 from reconciler.api.annotations import AnnotationFault
 from reconciler.api.errors import Problem
 from reconciler.api.files import SourceFile
-from reconciler.api.objects import map_of
+from reconciler.api.notices import Notice
+from reconciler.api.objects import key_of, map_of
 from reconciler.manifests.document import Document
 
 _NAME = rb"""\bname["']?:[ \t]*["']?([A-Za-z0-9.-]+)"""
@@ -52,7 +55,7 @@ class PossibleDefinitions:
 
 @dataclass
 class ProblemCollector:
-    """Problems stop the run; warnings are shown in the plan. Past MAX_PROBLEMS, none are added.
+    """Problems stop the run; notices are shown in the plan. Past MAX_PROBLEMS, none are added.
 
     ``unknown_kinds`` are federated kinds whose apiVersion only a cluster could tell;
     ``unknown_clusters`` are named by some document and have no Cluster. ``witnesses`` are Clusters
@@ -61,7 +64,7 @@ class ProblemCollector:
     """
 
     problems: list[Problem] = field(default_factory=list)
-    warnings: list[str] = field(default_factory=list)
+    notices: list[Notice] = field(default_factory=list)
     unknown_kinds: set[str] = field(default_factory=set)
     unknown_clusters: set[str] = field(default_factory=set)
     witnesses: Collection[str] = ()
@@ -80,7 +83,7 @@ class ProblemCollector:
         """Report a fault at ``path`` inside a document, or (``at_key``) at its last key."""
         if len(self.problems) >= MAX_PROBLEMS:
             return
-        text = "$" + "".join(f"[{s}]" if isinstance(s, int) else f".{s}" for s in path)
+        text = f"${_steps(path)}"
         hint = "; ".join(filter(None, [hint, document.origin]))
         position = document.position(*path, key=at_key)
         self.problems.append(Problem(position, text, message, expected, hint))
@@ -89,10 +92,18 @@ class ProblemCollector:
         """Report one of our annotations or labels."""
         self.problem(document, path, fault.message, fault.expected, fault.hint, at_key=fault.at_key)
 
-    def warn(self, document: Document, message: str, path: Sequence[str | int] = ()) -> None:
-        """Report something odd at ``path`` inside a document that does not stop the run."""
+    def warn(self, document: Document, notice: Notice, path: Sequence[str | int] = ()) -> None:
+        """Report something odd at ``path`` inside a document that does not stop the run. It is
+        about the document where it does not say what it is about."""
         position = document.position(*path)
-        self.warnings.append(f"{position.file}:{position.line}: {message}")
+        self.notices.append(
+            replace(
+                notice,
+                subject=notice.subject or str(key_of(document.body)),
+                path=_steps(path).removeprefix("."),
+                place=f"{position.file}:{position.line}",
+            )
+        )
 
     def unknown_cluster(
         self, document: Document, path: Sequence[str | int], name: str, known: Collection[str]
@@ -112,6 +123,10 @@ class ProblemCollector:
         self.problem(
             document, path, f"there is no cluster {name!r}", expected, suggestion(name, known)
         )
+
+
+def _steps(path: Sequence[str | int]) -> str:
+    return "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in path)
 
 
 def suggestion(name: str, known: Collection[str], cutoff: float = 0.5) -> str:

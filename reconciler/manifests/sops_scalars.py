@@ -13,6 +13,7 @@ import yaml
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from reconciler.api.files import SourceFile
+from reconciler.api.notices import Notice, NoticeCause, notice
 from reconciler.manifests.own_schemas import json_path
 from reconciler.manifests.yaml_nodes import compose
 from reconciler.manifests.yaml_scalars import NotJson, resolve_plain
@@ -21,8 +22,8 @@ Steps = tuple[str | int, ...]
 _SEALED, _DATE = "ENC[", ",type:time]"
 
 
-def rewritten_scalars(file: SourceFile) -> list[str]:
-    """Warnings about a decrypted file, with the lines of the encrypted one; no values."""
+def rewritten_scalars(file: SourceFile) -> list[Notice]:
+    """Notices about a decrypted file, with the lines of the encrypted one; no values."""
     if not file.encrypted or file.path.endswith(".json"):
         return []
     try:
@@ -32,13 +33,14 @@ def rewritten_scalars(file: SourceFile) -> list[str]:
         return []  # Told when it is loaded.
     found = []
     for one, other in zip(before, after, strict=False):
-        for node, steps, what in _changes(one, other, ()):
-            line = node.start_mark.line + 1
-            found.append(f"{file.path}:{line}: {json_path(steps)[2:]} {what}")
+        for node, steps, cause in _changes(one, other, ()):
+            place = f"{file.path}:{node.start_mark.line + 1}"
+            path = json_path(steps)[2:]
+            found.append(notice(cause, subject=file.path, path=path, place=place))
     return found
 
 
-def _changes(before: Node, after: Node, at: Steps) -> Iterator[tuple[Node, Steps, str]]:
+def _changes(before: Node, after: Node, at: Steps) -> Iterator[tuple[Node, Steps, NoticeCause]]:
     if isinstance(before, MappingNode) and isinstance(after, MappingNode):
         kept = {str(key.value): value for key, value in after.value}
         for key, value in before.value:
@@ -50,11 +52,9 @@ def _changes(before: Node, after: Node, at: Steps) -> Iterator[tuple[Node, Steps
     elif isinstance(before, ScalarNode) and isinstance(after, ScalarNode):
         if before.value.startswith(_SEALED):
             if before.value.endswith(_DATE):
-                what = "was encrypted as a date without quotes, which sops writes as a time"
-                yield before, at, f"{what}: encrypt it in quotes"
+                yield before, at, NoticeCause.SOPS_DATE
         elif repr(_read(before)) != repr(_read(after)):
-            what = "is not encrypted, and sops, which reads YAML 1.2, gives another value"
-            yield before, at, f"{what}: quote it"
+            yield before, at, NoticeCause.SOPS_VALUE
 
 
 def _read(node: ScalarNode) -> Any:

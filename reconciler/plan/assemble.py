@@ -7,9 +7,10 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from msgspec.structs import replace
 
 from reconciler.api.moves import Move
+from reconciler.api.notices import Notice, NoticeCause, notice
 from reconciler.api.objects import ObjectKey
 from reconciler.cluster.discovery import GroupVersionKind
-from reconciler.cluster.warnings import warning_texts
+from reconciler.cluster.warnings import server_warnings
 from reconciler.failover.availability import simulated_outages as clusters_hit
 from reconciler.failover.cluster_health import Absence, ClusterHealth
 from reconciler.federation.model import Cluster, DesiredState
@@ -80,8 +81,9 @@ def _without(work: MemberWork, missing: Callable[[Change], str]) -> MemberWork:
     if not held:
         return work
     kept = tuple(c for c in work.plan.changes if c.action is not Action.PRUNE or c.key not in held)
-    waits = (f"{work.cluster.name}: pruning waits: {key}: {why}" for key, why in held.items())
-    return replace(work, plan=replace(work.plan, changes=kept), warnings=(*work.warnings, *waits))
+    name = work.cluster.name
+    waits = (notice(NoticeCause.PRUNE_WAITS, name, key, reason=why) for key, why in held.items())
+    return replace(work, plan=replace(work.plan, changes=kept), notices=(*work.notices, *waits))
 
 
 def assemble(
@@ -92,7 +94,7 @@ def assemble(
     placed: Mapping[ObjectKey, frozenset[str]],
     *,
     commit: str = "",
-    warnings: Sequence[str] = (),
+    notices: Sequence[Notice] = (),
     moves: Sequence[Move] = (),
     health: Sequence[ClusterHealth] = (),
     simulated_outages: Sequence[str] = (),
@@ -115,13 +117,13 @@ def assemble(
         if refused and not violations:
             hint = "mend the manifests, or let the others through with spec.guards.onInvalid: Skip"
         violations += refused
-    every = [*state.warnings, *warnings, *(text for work in works for text in work.warnings)]
-    every += warning_texts({work.cluster.name: work.heard for work in works})
+    every = [*state.notices, *notices, *(one for work in works for one in work.notices)]
+    every += server_warnings({work.cluster.name: work.heard for work in works})
     return Plan(
         federation=state.federation.name,
         clusters=tuple(sorted(clusters, key=lambda c: c.name)),
         commit=commit,
-        warnings=tuple(sorted(set(every))),
+        notices=tuple(sorted(set(every), key=str)),
         violations=tuple(sorted(violations, key=str)),
         violation_hint=hint,
         workloads=tuple(sorted(rows, key=lambda row: row.key)),

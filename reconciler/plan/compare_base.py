@@ -15,6 +15,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from reconciler.api.errors import Violation
+from reconciler.api.notices import Notice, NoticeCause, notice
 from reconciler.api.objects import Object, ObjectKey, first_few
 from reconciler.api.reasons import Cause, Reason
 from reconciler.plan.guards import InvalidManifest, deletions_of
@@ -47,13 +48,13 @@ def against_base(head: Plan, base: Plan, ref: str) -> Plan:
     theirs = {cluster.name: cluster for cluster in base.clusters}
     parts = [_of_cluster(one, theirs.get(one.name), ref) for one in head.clusters]
     violations, old_violations = _violations(head, base)
-    warnings, old_warnings = _new(head.warnings, base.warnings)
+    notices, old_notices = _new_notices(head.notices, base.notices)
     dns, old_dns = _new_records(head.dns, base.dns)
     left_out = LeftOut(
         changes=sum(part.left_out for part in parts),
         refused=sum(part.refused for part in parts),
         records=old_dns,
-        warnings=old_warnings,
+        warnings=old_notices,
     )
     avoided = [avoided for part in parts for avoided in part.avoided]
     known = {cluster.name for cluster in head.clusters}
@@ -63,9 +64,12 @@ def against_base(head: Plan, base: Plan, ref: str) -> Plan:
     return replace(
         head,
         clusters=tuple(part.plan for part in parts),
-        warnings=(
-            *warnings,
-            *(f"{ref} passes a limit as well: {one}" for one in old_violations),
+        notices=(
+            *notices,
+            *(
+                notice(NoticeCause.BASE_PASSES_LIMIT, one.cluster, one.subject, ref=ref, reason=one)
+                for one in old_violations
+            ),
             *_incomparable(head, theirs, ref),
         ),
         violations=tuple(violations),
@@ -79,11 +83,12 @@ def against_base(head: Plan, base: Plan, ref: str) -> Plan:
     )
 
 
-def _incomparable(head: Plan, theirs: Mapping[str, ClusterPlan], ref: str) -> Iterator[str]:
+def _incomparable(head: Plan, theirs: Mapping[str, ClusterPlan], ref: str) -> Iterator[Notice]:
     for cluster in head.clusters:
         other = theirs.get(cluster.name)
         if cluster.reachable and other is not None and not other.reachable:
-            yield f"{cluster.name}: nothing is left out there, as for {ref}: {other.problem}"
+            cause, why = NoticeCause.NOT_COMPARED, other.problem
+            yield notice(cause, cluster.name, ref=ref, reason=why)
 
 
 class _Part(Struct, frozen=True):
@@ -166,6 +171,15 @@ def _json(value: object) -> bytes:
 
 def _new(ours: Sequence[Item], theirs: Collection[Item]) -> tuple[tuple[Item, ...], int]:
     found = tuple(one for one in ours if one not in theirs)
+    return found, len(ours) - len(found)
+
+
+def _new_notices(
+    ours: Sequence[Notice], theirs: Sequence[Notice]
+) -> tuple[tuple[Notice, ...], int]:
+    """Figures and the words of errors differ from one look to the next, and make no new notice."""
+    known = {one.identity for one in theirs}
+    found = tuple(one for one in ours if one.identity not in known)
     return found, len(ours) - len(found)
 
 

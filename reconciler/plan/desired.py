@@ -12,6 +12,7 @@ from msgspec.structs import replace
 
 from reconciler.api.errors import ApiError
 from reconciler.api.kinds import REPLICATED
+from reconciler.api.notices import Notice, NoticeCause, notice
 from reconciler.api.objects import GroupKind, Object, ObjectKey, Unshown, key_of
 from reconciler.cluster.client import Member
 from reconciler.cluster.discovery import GroupVersionKind, RESTMapping
@@ -61,7 +62,7 @@ class Verdicts(Unshown, frozen=True):
     """
 
     checked: Sequence[Checked]
-    remarks: tuple[str, ...]
+    remarks: tuple[Notice, ...]
     left: frozenset[ObjectKey]
     foreign_objects: Mapping[ObjectKey, Object]
     observation: Observation
@@ -93,7 +94,7 @@ class _Known(Unshown, frozen=True):
     going: Mapping[str, str]
     coming: Mapping[GroupKind, Sequence[str]]
     definitions: Mapping[GroupKind, Definition]
-    remarks: list[str]
+    remarks: list[Notice]
     formers: _Formers
 
 
@@ -175,7 +176,7 @@ def _judge_definitions(
     shared: MemberContext,
     targets: Sequence[ApplyTarget],
     verdicts: dict[ObjectKey, Checked],
-    remarks: list[str],
+    remarks: list[Notice],
 ) -> tuple[dict[ObjectKey, Checked], dict[GroupKind, Definition]]:
     """The verdicts on definitions, and what they mean for the objects that these define.
 
@@ -191,7 +192,8 @@ def _judge_definitions(
         definition = found.get(kind, NO_CHANGE)
         if not definition.dropped:
             continue
-        drops = f"it drops {', '.join(sorted(definition.dropped))}"
+        versions = ", ".join(sorted(definition.dropped))
+        drops = f"it drops {versions}"
         try:
             left = custom_resources.find_stale_entries(
                 shared.member, shared.observation.discovery, kind, definition
@@ -215,10 +217,8 @@ def _judge_definitions(
         members = shared.observation.members
         foreign = [one for one in left if key_of(one[0]) not in {*wanted, *members}]
         if theirs := custom_resources.manager_names(foreign):
-            remarks.append(
-                f"{key}: {drops}, which managedFields of objects that are not in Git still name: "
-                f"{theirs}; no server-side apply of these passes then"
-            )
+            cause = NoticeCause.VERSION_STILL_USED
+            remarks.append(notice(cause, subject=key, versions=versions, managers=theirs))
     return verdicts, found
 
 
@@ -318,7 +318,7 @@ def _at_a_glance(
             return dry_run.not_adopted(target, made_anew=made_anew)
     take_over = shared.terms.adoption.take_over if adopting else (BEFORE_FIRST_APPLY,)
     body, remarks = request_for(target, live, take_over)
-    known.remarks.extend(f"{target.key}: {text}" for text in remarks)
+    known.remarks.extend(remarks)
     if target.resource is None:
         return dry_run.unchecked(target, body, live, definition, adopting=adopting)
     comparison = compare(shared.terms.digester, body, live, record)

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from msgspec.structs import replace
 
-from reconciler.api.errors import ApiError, ClusterError
+from reconciler.api.errors import ApiError, ClusterError, with_hint
 from reconciler.api.kinds import REPLICATED
 from reconciler.api.objects import Object, ObjectKey
 from reconciler.cluster.client import Member
@@ -124,7 +124,7 @@ def _look(
             member.rest()
             return MemberState(cluster, member, observation)
     except ClusterError as error:
-        return MemberState(cluster, absence=Absence(words_of(error)))
+        return MemberState(cluster, absence=Absence(with_hint(error)))
 
 
 def _inventory(member: Member, federation: Federation) -> Inventory:
@@ -148,11 +148,6 @@ def shared_workloads(state: DesiredState) -> list[Workload]:
 def spread_workloads(state: DesiredState) -> list[Workload]:
     """Those that run in some of the clusters that they may run in."""
     return [w for w in state.workloads if w.target is not None and w.target.spread]
-
-
-def words_of(error: ClusterError) -> str:
-    """What went wrong, with the hint in brackets."""
-    return f"{error}" + (f" ({error.hint})" if error.hint else "")
 
 
 def kinds_of(rendering: Rendering) -> dict[str, set[GroupVersionKind]]:
@@ -197,7 +192,7 @@ def live_workloads(
         try:
             lookup = find_missing(one.member, sought)
         except ClusterError as error:
-            one.absence, one.observation = Absence(words_of(error)), None
+            one.absence, one.observation = Absence(with_hint(error)), None
             continue
         failed = {**one.observation.failed, **lookup.failed}
         one.observation = replace(one.observation, failed=failed)

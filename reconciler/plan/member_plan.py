@@ -13,6 +13,7 @@ from functools import cache
 from msgspec import Struct, field, structs
 
 from reconciler.api.errors import ApiError, Violation
+from reconciler.api.notices import Notice, NoticeCause, notice
 from reconciler.api.objects import GroupKind, Object, ObjectKey, Unshown, first_few
 from reconciler.api.reasons import Reason, remark
 from reconciler.cluster.client import Member
@@ -97,7 +98,7 @@ class MemberWork(Unshown, frozen=True):
     stale: bool = False
     own_commit: str = ""
     stable_commit: str = ""
-    warnings: tuple[str, ...] = ()
+    notices: tuple[Notice, ...] = ()
     heard: HeardWarnings = frozenset()
     violations: tuple[Violation, ...] = ()
     invalid: tuple[Change, ...] = ()
@@ -155,7 +156,7 @@ def plan_member(
     )
     unlisted = _look_for_unlisted(observation, wanted_here, member)
     checked, refused = _hold_recreations(checked)
-    prunes, warnings, hold = _prunes(
+    prunes, notices, hold = _prunes(
         member,
         observation,
         unlisted,
@@ -165,11 +166,11 @@ def plan_member(
         refused,
     )
     prunes = exclusive_values.with_notes(prunes, notes)
-    warnings += [*unlisted.warnings, *verdicts.remarks]
+    notices += [*unlisted.notices, *verdicts.remarks]
     if inventory.damaged:
-        warnings.append(f"the inventory was damaged and is made anew ({inventory.damaged})")
-    if inventory.news:
-        warnings.append(inventory.news)
+        notices.append(notice(NoticeCause.INVENTORY_DAMAGED, reason=inventory.damaged))
+    news = inventory.news
+    notices += [news] if news else []
     changes = sorted(
         [shown(c.change) for c in checked if c.change] + [shown(prune) for prune in prunes],
         key=lambda c: (c.key, c.action),
@@ -200,10 +201,10 @@ def plan_member(
         left=verdicts.left,
         foreign_objects=verdicts.foreign_objects,
         ran=ran,
-        stale=bool(forgotten or inventory.news)
+        stale=bool(forgotten or news)
         or ran != inventory.ran
         or any(inventory.rows.get(key) != row for key, row in rows.items()),
-        warnings=tuple(f"{cluster.name}: {warning}" for warning in warnings),
+        notices=tuple(structs.replace(one, cluster=cluster.name) for one in notices),
         heard=without_quotes(member.heard, is_hidden),
         violations=_violations(
             cluster, observation, targets, changes, unplaced, federation, settings
@@ -397,8 +398,8 @@ def _prunes(
     reason: Callable[[ObjectKey], Reason],
     rules: DeletionRules,
     refused: str,
-) -> tuple[list[Change], list[str], PruneHold]:
-    """The prunes and orphanings, warnings about what is kept, and why prunes must wait.
+) -> tuple[list[Change], list[Notice], PruneHold]:
+    """The prunes and orphanings, notices about what is kept, and why prunes must wait.
 
     Those of a kind that could not be listed, and of what its objects may use; all of them where
     Git wants objects of such a kind, as nobody knows whether those are as they should be, and where
@@ -416,7 +417,9 @@ def _prunes(
         all_wait = bool(unlisted.contradicted)
         hold = PruneHold(contradicted=unlisted.contradicted)
     changes: list[Change] = []
-    warnings = [f"pruning waits: {hold}"] if hold != PruneHold() else []
+    notices = []
+    if hold != PruneHold():
+        notices.append(notice(NoticeCause.PRUNES_WAIT, reason=hold))
 
     @cache
     def discovery() -> Discovery:
@@ -425,7 +428,8 @@ def _prunes(
 
     def take(question: prune.PruneQuestion, verdict: Change | str) -> None:
         if isinstance(verdict, str):
-            warnings.append(f"{question.key} ({question.reason}) is kept: {verdict}")
+            key, why = question.key, question.reason
+            notices.append(notice(NoticeCause.KEPT, subject=key, why=why, reason=verdict))
         else:
             changes.append(verdict)
 
@@ -456,9 +460,10 @@ def _prunes(
     waiting = [str(c.key) for c in changes if c.action not in NOT_WRITTEN]
     if refused and waiting:
         hold = structs.replace(hold, refused=refused)
-        warnings.append(f"pruning waits: {refused}; then go {first_few(waiting)}")
+        cause, objects = NoticeCause.PRUNES_WAIT_FOR_CHANGES, first_few(waiting)
+        notices.append(notice(cause, reason=refused, objects=objects))
         changes = [c for c in changes if c.action in NOT_WRITTEN]
-    return changes, warnings, hold
+    return changes, notices, hold
 
 
 def _unless_in_use(
@@ -528,7 +533,7 @@ class _Unlisted(Struct, frozen=True):
 
     ours: frozenset[ObjectKey]
     contradicted: str = ""
-    warnings: tuple[str, ...] = ()
+    notices: tuple[Notice, ...] = ()
 
 
 def _look_for_unlisted(
@@ -550,13 +555,13 @@ def _look_for_unlisted(
     applyset = observation.inventory.applyset
     marked = {key for key, live in found.items() if is_member(live, applyset)}
     still = sorted(key for key in marked if not made_anew(found[key], rows[key]))
-    warnings = tuple(
-        f"{key} is left alone: no longer wanted, but somebody "
-        + ("deleted it and made it anew" if key in marked else "removed its inventory label")
+    anew, unmarked = "deleted it and made it anew", "removed its inventory label"
+    notices = tuple(
+        notice(NoticeCause.LEFT_ALONE, subject=key, what=anew if key in marked else unmarked)
         for key, live in found.items()
         if key not in still and not live["metadata"].get("deletionTimestamp")
     )
-    return _Unlisted(frozenset({*ours, *still}), str(still[0]) if still else "", warnings)
+    return _Unlisted(frozenset({*ours, *still}), str(still[0]) if still else "", notices)
 
 
 def _resource_of(

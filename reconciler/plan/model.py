@@ -17,6 +17,7 @@ from msgspec import Struct, field
 from reconciler.api.errors import RunError, Violation
 from reconciler.api.field_path import FieldPath
 from reconciler.api.moves import Move
+from reconciler.api.notices import Notice, NoticeCause, notice
 from reconciler.api.objects import Object, ObjectKey
 from reconciler.api.reasons import DRIFTS, Reason, reasons_text
 from reconciler.cluster.discovery import GroupVersionKind
@@ -327,6 +328,10 @@ class WithoutGit(Struct, frozen=True):
     since: float
     reason: str
 
+    @property
+    def notice(self) -> Notice:
+        return notice(NoticeCause.GIT_SILENT, reason=self)
+
     def __str__(self) -> str:
         since = datetime.fromtimestamp(self.since, UTC)
         return (
@@ -363,7 +368,7 @@ class Plan(Struct, frozen=True):
     federation: str
     clusters: tuple[ClusterPlan, ...]
     commit: str = ""
-    warnings: tuple[str, ...] = ()
+    notices: tuple[Notice, ...] = ()
     violations: tuple[Violation, ...] = ()
     violation_hint: str = ""
     despite_guards: tuple[Urgent, ...] = ()
@@ -376,6 +381,11 @@ class Plan(Struct, frozen=True):
     base: AgainstBase | None = None
     without_git: WithoutGit | None = None
     rollout: RolloutView | None = None
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """The notices in words."""
+        return tuple(map(str, self.notices))
 
     @property
     def dns_errors(self) -> tuple[str, ...]:
@@ -444,7 +454,7 @@ class RecordOutcome(Struct, frozen=True):
 class RunResult(Struct, frozen=True):
     """A plan and what came of it. ``outcomes`` and ``records`` empty: nothing was to be done.
 
-    ``warnings`` are what API servers said only when it was written. ``checked``: what could not be
+    ``notices`` are what API servers said only when it was written. ``checked``: what could not be
     checked before, by cluster, as the server then said; the plan has it so as well. ``defect``: a
     fault of this program that ended a part of the run; to be raised once the rest is told.
     """
@@ -453,11 +463,16 @@ class RunResult(Struct, frozen=True):
     outcomes: tuple[Outcome, ...] = ()
     records: tuple[RecordOutcome, ...] = ()
     errors: tuple[RunError, ...] = ()
-    warnings: tuple[str, ...] = ()
+    notices: tuple[Notice, ...] = ()
     stopped: str = ""
     requests: Mapping[str, int] = field(default_factory=dict)
     checked: tuple[tuple[str, Change], ...] = ()
     defect: Exception | None = None
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """The notices in words."""
+        return tuple(map(str, self.notices))
 
     @property
     def ok(self) -> bool:

@@ -20,6 +20,7 @@ from reconciler.api.moves import (
     Stay,
     Unready,
 )
+from reconciler.api.notices import Notice, NoticeCause, notice
 from reconciler.api.objects import Object, ObjectKey
 from reconciler.cluster.kstatus import is_unavailable, ready_replicas, wanted_replicas
 from reconciler.failover import workload_health
@@ -40,7 +41,7 @@ from reconciler.state.memory import FleetMemory
 class WorkloadPlacement(Struct, frozen=True):
     """The assignments of this run, and what to remember after it.
 
-    ``moves`` are what waits, what left and what is short; ``warnings`` tell what is down.
+    ``moves`` are what waits, what left and what is short; ``notices`` tell what is down.
     ``waits``: returning cluster -> what does not run there yet. ``doubtful`` are
     clusters that may be dead, as nobody remembers to have seen them well.
     """
@@ -48,7 +49,7 @@ class WorkloadPlacement(Struct, frozen=True):
     assignments: tuple[Assignment, ...]
     memory: FleetMemory
     moves: tuple[Move, ...] = ()
-    warnings: tuple[str, ...] = ()
+    notices: tuple[Notice, ...] = ()
     waits: Mapping[str, Returning] = field(default_factory=dict)
     doubtful: frozenset[str] = frozenset()
 
@@ -257,7 +258,7 @@ def _clusters_of(assignment: Assignment) -> set[str]:
 
 def _down(
     usual: Sequence[Assignment], unplaced: Collection[ObjectKey], out: Collection[str]
-) -> list[str]:
+) -> list[Notice]:
     """What an outage takes away altogether, by the clusters that it is gone with."""
     gone: dict[str, list[str]] = {}
     for one in usual:
@@ -266,8 +267,12 @@ def _down(
             where = ", ".join(sorted(_clusters_of(one) & set(out)))
             gone.setdefault(where, []).append(kind + one.workload.namespaced_name)
     return [
-        f"DOWN without {where}: {', '.join(names)} (nothing else runs "
-        f"{'it' if len(names) == 1 else 'them'})"
+        notice(
+            NoticeCause.NOTHING_ELSE_RUNS,
+            clusters=where,
+            objects=", ".join(names),
+            them="it" if len(names) == 1 else "them",
+        )
         for where, names in sorted(gone.items())
     ]
 

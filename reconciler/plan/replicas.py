@@ -9,6 +9,7 @@ from msgspec.structs import replace
 
 from reconciler.api.errors import ApiError
 from reconciler.api.kinds import REPLICAS, REPLICATED, ScaleTarget, scale_target, scaled_as
+from reconciler.api.notices import Notice, NoticeCause, notice
 from reconciler.api.objects import Object, ObjectKey, map_of, maps_of, number_of
 from reconciler.cluster.client import Member
 from reconciler.cluster.discovery import RESTMapping
@@ -205,7 +206,7 @@ def with_autoscaled_counts(
     targets: Sequence[ApplyTarget],
     live: Sequence[Object | None],
     leaving: Callable[[], Collection[str]],
-) -> tuple[Sequence[ApplyTarget], frozenset[ObjectKey], list[str]]:
+) -> tuple[Sequence[ApplyTarget], frozenset[ObjectKey], list[Notice]]:
     """The targets, which of them leave their count to an autoscaler, and what to tell of those.
 
     ``leaving``: UIDs of what this run prunes; an autoscaler among it scales nothing any more.
@@ -214,7 +215,7 @@ def with_autoscaled_counts(
     if not any(asked):
         return targets, frozenset(), []
     scalers = _scalers(member, leaving)
-    remarks: list[str] = []
+    remarks: list[Notice] = []
     settled = [
         _settled(target, obj, scalers, remarks) if ask and obj is not None else target
         for target, obj, ask in zip(targets, live, asked, strict=True)
@@ -263,7 +264,7 @@ def _settled(
     target: ApplyTarget,
     live: Object,
     scalers: Mapping[ScaleTarget, str] | None,
-    remarks: list[str],
+    remarks: list[Notice],
 ) -> ApplyTarget:
     holders = [
         str(entry.get("manager"))
@@ -279,9 +280,13 @@ def _settled(
     if scaler and stated:
         now = stated_replicas(live)
         remarks.append(
-            f"{target.key}: spec.replicas is left at {now} to {scaler}, which is not in Git; Git "
-            f"says {stated}: leave it out there, or take it with the annotation "
-            'federation.reconciler.dev/force-conflicts: "true"'
+            notice(
+                NoticeCause.REPLICAS_LEFT,
+                subject=target.key,
+                count=now,
+                scaler=scaler,
+                stated=stated,
+            )
         )
         retain = tuple(dict.fromkeys((*target.desired.retain, REPLICAS)))
         return replace(target, desired=replace(target.desired, retain=retain, autoscaler=scaler))

@@ -12,6 +12,7 @@ import orjson
 
 from reconciler.api.json_pointer import split_pointer
 from reconciler.api.kinds import REPLICAS, REPLICATED
+from reconciler.api.notices import Notice, NoticeCause, notice
 from reconciler.api.objects import DEFAULT_NAMESPACE, Object, ObjectKey, Unshown, map_of, maps_of
 from reconciler.cluster.discovery import Discovery, GroupVersionKind, RESTMapping
 from reconciler.cluster.kstatus import stated_replicas
@@ -131,7 +132,7 @@ class ApplyRequest(NamedTuple):
     """The body to apply, and what people should know of fields in it that Git does not settle."""
 
     body: Object
-    remarks: tuple[str, ...] = ()
+    remarks: tuple[Notice, ...] = ()
 
 
 def request_for(
@@ -148,13 +149,14 @@ def request_for(
     if live is None:
         return ApplyRequest(target.body)
     body = target.body
-    remarks: list[str] = []
+    remarks: list[Notice] = []
     for pointer in target.desired.retain:
         path = split_pointer(pointer)
         if pointer != REPLICAS and _matches(body, path) and _matches(live, path):
             if body is target.body:
                 body = copy.deepcopy(body)
-            remarks += _retain(body, live, path, owned=_may_be_ours(live, path) or "*" in path)
+            owned = _may_be_ours(live, path) or "*" in path
+            remarks += _retain(target.key, body, live, path, owned=owned)
     if target.desired.ignore:
         body = left_out(body, live, target.desired.ignore)
         if leads_to_replicas(target.desired.ignore):
@@ -172,19 +174,17 @@ def request_for(
     return ApplyRequest(body, tuple(remarks))
 
 
-def _count_remarks(desired: DesiredObject, now: int, *, kept: bool) -> Iterator[str]:
+def _count_remarks(desired: DesiredObject, now: int, *, kept: bool) -> Iterator[Notice]:
+    key = desired.key
     stated, scaler = stated_replicas(desired.body), desired.autoscaler
     if stated is not None and scaler and now == 0 and scaler.startswith("Horizontal"):
-        yield f"spec.replicas stays at 0, where {scaler} does nothing; Git says {stated}"
+        yield notice(NoticeCause.REPLICAS_STAY_ZERO, subject=key, scaler=scaler, stated=stated)
     elif stated not in (None, now) and not scaler:
-        yield f"spec.replicas stays {now}, as KubeFed keeps it (retainReplicas); Git says {stated}"
+        yield notice(NoticeCause.REPLICAS_RETAINED, subject=key, count=now, stated=stated)
     elif stated is None and kept and scaler:
-        yield f"spec.replicas is handed over to {scaler}; {now} stays until it sets another"
+        yield notice(NoticeCause.REPLICAS_HANDED_OVER, subject=key, scaler=scaler, count=now)
     elif stated is None and kept:
-        yield (
-            f"spec.replicas is no longer in Git; {now} stays, as nothing else sets it (a new "
-            "cluster would begin with the default)"
-        )
+        yield notice(NoticeCause.REPLICAS_NOT_IN_GIT, subject=key, count=now)
 
 
 def leaves_count(desired: DesiredObject, live: Object) -> bool:
@@ -251,8 +251,8 @@ def _matches(value: Any, path: tuple[str, ...]) -> bool:
 
 
 def _retain(
-    wanted: Any, live: Any, path: tuple[str, ...], *, owned: bool, at: str = ""
-) -> Iterator[str]:
+    key: ObjectKey, wanted: Any, live: Any, path: tuple[str, ...], *, owned: bool, at: str = ""
+) -> Iterator[Notice]:
     """Settle one path in ``wanted``; what Git states and the cluster does not have is told."""
     head, rest = path[0], path[1:]
     if isinstance(wanted, list):
@@ -260,17 +260,15 @@ def _retain(
             match = matching_port(item, live)
             if match is not None and _matches(item, rest) and _matches(match, rest):
                 here = f"{at}[port={item.get('port')}]"
-                yield from _retain(item, match, rest, owned=owned, at=here)
+                yield from _retain(key, item, match, rest, owned=owned, at=here)
         return
     here = f"{at}.{head}" if at else head
     if rest:
-        yield from _retain(wanted[head], live[head], rest, owned=owned, at=here)
+        yield from _retain(key, wanted[head], live[head], rest, owned=owned, at=here)
         return
     if wanted[head] != live[head]:
-        yield (
-            f"{here} stays {_text(live[head])}, as KubeFed keeps it; Git says "
-            f"{_text(wanted[head])} (an override would set it)"
-        )
+        now, stated = _text(live[head]), _text(wanted[head])
+        yield notice(NoticeCause.FIELD_RETAINED, subject=key, path=here, now=now, stated=stated)
     if owned:
         wanted[head] = live[head]
     else:

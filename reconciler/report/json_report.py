@@ -8,6 +8,7 @@ from typing import Any
 import orjson
 from msgspec import Struct
 
+from reconciler.api.notices import Notice
 from reconciler.api.objects import ObjectKey
 from reconciler.failover.cluster_health import ClusterHealth
 from reconciler.plan.model import (
@@ -41,6 +42,7 @@ def plan_document(plan: Plan) -> dict[str, Any]:
         "summary": plan.summary(),
         "clusters": [_cluster(cluster) for cluster in plan.clusters],
         "warnings": list(plan.warnings),
+        "notices": [_notice(one) for one in plan.notices],
         "violations": [str(one) for one in plan.violations],
         "violationHint": plan.violation_hint,
         "despiteGuards": list(map(str, plan.despite_guards)),
@@ -71,6 +73,7 @@ def result_document(result: RunResult) -> dict[str, Any]:
     return {
         **plan_document(result.plan),
         "warnings": [*result.plan.warnings, *result.warnings],
+        "notices": [_notice(one) for one in (*result.plan.notices, *result.notices)],
         "ok": result.ok,
         "errors": list(map(str, result.errors)),
         "stopped": result.stopped,
@@ -122,6 +125,17 @@ def _cluster(cluster: ClusterPlan) -> dict[str, Any]:
         "requests": cluster.requests,
         "changes": [_change(change) for change in cluster.changes],
         "additions": [_added(one) for one in cluster.additions],
+    }
+
+
+def _notice(one: Notice) -> dict[str, Any]:
+    return {
+        "cause": str(one.cause),
+        "cluster": one.cluster,
+        "subject": one.subject,
+        "path": one.path,
+        "place": one.place,
+        "details": dict(one.details),
     }
 
 

@@ -109,12 +109,14 @@ def log_entries_of(
             level = logging.INFO if one.phase == "Up" else logging.WARNING
             message = ": ".join(filter(None, [f"{one.cluster} counts as {one.phase}", one.reason]))
             yield LogEntry(level, "health", message, fields)
-        said = run.result.warnings if run.result else ()
-        warnings = [*run.plan.warnings, *said, *warnings]
         for move in run.plan.moves:
             yield LogEntry(logging.INFO, "move", str(move), {})
         if run.plan.rollout and is_told(run.plan.rollout):
             yield from _rollout(run.plan.rollout)
+        for notice in (*run.plan.notices, *(run.result.notices if run.result else ())):
+            about = {"cause": notice.cause, "cluster": notice.cluster, "subject": notice.subject}
+            named = {name: str(value) for name, value in about.items() if value}
+            yield LogEntry(logging.WARNING, "warning", str(notice), named)
     for warning in warnings:
         yield LogEntry(logging.WARNING, "warning", warning, {})
     if with_failures:

@@ -30,7 +30,7 @@ from reconciler.report.grouping import (
     is_text,
     line_diff,
 )
-from reconciler.report.notices import Health, fleet_health, notices
+from reconciler.report.headlines import Health, fleet_health, headlines
 from reconciler.report.rollout import happenings, headline, is_told, road_end, stages
 from reconciler.report.terminal import visible
 from reconciler.report.wording import (
@@ -168,8 +168,8 @@ def _length(text: str) -> int:
 
 def _parts(plan: Plan, result: RunResult | None) -> Iterator[_Part]:
     lines = [
-        f"- {_SIGNS[notice.level]} **{notice.word}:** {escape(notice.text)}\n"
-        for notice in notices(plan, result)
+        f"- {_SIGNS[one.level]} **{one.word}:** {escape(one.text)}\n"
+        for one in headlines(plan, result)
     ]
     yield _Part("\n", lines, share=0.3, what="notice")
     yield _cluster_table(plan)

@@ -11,7 +11,7 @@ from msgspec import Struct
 from reconciler.plan.model import ClusterPlan, Plan, RunResult, WorkloadRow
 from reconciler.report.fleet_picture import Picture, draw
 from reconciler.report.grouping import avoided, comparison
-from reconciler.report.notices import Health, Notice, fleet_health, notices
+from reconciler.report.headlines import Headline, Health, fleet_health, headlines
 from reconciler.report.page_changes import ChangesView, changes_view
 from reconciler.report.rollout import (
     FAILED,
@@ -146,7 +146,7 @@ class Page(Struct, frozen=True):
     commit: str
     compared: str
     counts: tuple[Count, ...]
-    notices: tuple[Notice, ...]
+    headlines: tuple[Headline, ...]
     clusters: tuple[ClusterView, ...]
     clusters_left_out: int
     signs: tuple[Health, ...]
@@ -197,7 +197,7 @@ def _page(plan: Plan, result: RunResult | None) -> Page:
         commit=plan.commit,
         compared=comparison(plan.base) if plan.base else "",
         counts=tuple(Count(str(a), mark, summary[a]) for a, mark in MARKS.items() if summary[a]),
-        notices=tuple(notices(plan, result)),
+        headlines=tuple(headlines(plan, result)),
         clusters=shown,
         clusters_left_out=len(clusters) - len(shown),
         signs=_signs(shown),

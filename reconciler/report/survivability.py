@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import orjson
 
-from reconciler.cluster.warnings import warning_texts
+from reconciler.cluster.warnings import server_warnings
 from reconciler.failover.survivability import Cell, Impact, Outage, Row, Survivability, impacts
 from reconciler.report.terminal import painted, shown, visible
 from reconciler.report.wording import kind_name, object_name
@@ -114,7 +114,7 @@ def render_survivability_json(matrix: Survivability) -> str:
                 for one in matrix.live.refused
             ],
             "unanswered": dict(sorted(matrix.live.unanswered.items())),
-            "warnings": sorted(warning_texts(matrix.live.heard)),
+            "warnings": sorted(map(str, server_warnings(matrix.live.heard))),
         }
     return orjson.dumps(document, option=orjson.OPT_INDENT_2).decode() + "\n"
 
@@ -131,7 +131,7 @@ def _live(matrix: Survivability) -> Iterator[str]:
         yield f"{one.cluster}: {name} {verb}: {one.message}"
     for cluster, why in sorted(live.unanswered.items()):
         yield f"{cluster}: not asked: {why}"
-    yield from sorted(warning_texts(live.heard))
+    yield from sorted(map(str, server_warnings(live.heard)))
 
 
 def _detail(cell: Cell) -> str:

@@ -32,7 +32,7 @@ from reconciler.report.grouping import (
     line_diff,
     together,
 )
-from reconciler.report.notices import health_notices, unreachable_clusters
+from reconciler.report.headlines import health_headlines, unreachable_clusters
 from reconciler.report.rollout import (
     FAILED,
     HELD,
@@ -188,7 +188,7 @@ def _is_worth_telling(plan: Plan) -> bool:
         bool(found)
         or bool(news)
         or any(c.additions for c in plan.clusters)
-        or any(health_notices(plan))
+        or any(health_headlines(plan))
     )
 
 
@@ -208,7 +208,7 @@ def _notices(plan: Plan, style: Style) -> Iterator[str]:
         yield from style.wrapped("  ", str(urgent), 4)
     for error in plan.dns_errors:
         yield from style.wrapped("! ", error, 2, ALARM)
-    for text in health_notices(plan):
+    for text in health_headlines(plan):
         yield from _warning(text, style)
     for text, loud in warnings_of(plan.rollout):
         if loud:

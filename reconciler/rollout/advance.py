@@ -23,8 +23,8 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from msgspec import Struct, field
 from msgspec.structs import replace
 
+from reconciler.api.durations import duration_words
 from reconciler.api.objects import first_few
-from reconciler.failover.cluster_health import duration_words
 from reconciler.federation.model import Gate, RolloutRules
 from reconciler.rollout.model import (
     ClusterStep,

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from reconciler.api.errors import MemoryChanged, NoMajority, ReconcileError
+from reconciler.api.errors import MemoryChanged, NoMajority, ReconcileError, with_hint
+from reconciler.api.notices import Notice, NoticeCause, notice
 from reconciler.api.options import RunOptions
 from reconciler.cluster.connect import Connections, Connector
 from reconciler.failover.looks import Look, SeatLooks, decode_look, encode_look, look_of
@@ -34,7 +35,7 @@ class AtSeats:
 
     def only_read(
         self, error: ReconcileError | None = None
-    ) -> tuple[ReadOnlyStore, tuple[str, ...]]:
+    ) -> tuple[ReadOnlyStore, tuple[Notice, ...]]:
         """The memory as the seats that answer have it, and what is wrong with seats.
 
         ``error`` is what hindered the run at the register, which has been read then.
@@ -45,52 +46,52 @@ class AtSeats:
             except ReconcileError as trouble:
                 error = trouble
         reading = self.register.found
-        told = [f"{error}" + (f" ({error.hint})" if error.hint else "")] if error else []
-        return ReadOnlyStore(reading, self.register.where), (*told, *self._troubles(reading))
+        found = [notice(NoticeCause.REGISTER_UNUSABLE, error=with_hint(error))] if error else []
+        return ReadOnlyStore(reading, self.register.where), (*found, *self._troubles(reading))
 
-    def under_lock(self, lock: RunLock) -> tuple[RegisterStore, tuple[str, ...]]:
+    def under_lock(self, lock: RunLock) -> tuple[RegisterStore, tuple[Notice, ...]]:
         """The memory while the lock is held, and what is wrong with seats.
 
         Copies that do not count are written anew, and the register follows Git by one seat.
         Raises SourceError where Git asks for more than that.
         """
-        warnings = list(self._mend())
-        return RegisterStore(self.register, lock.holds), tuple(warnings)
+        notices = list(self._mend())
+        return RegisterStore(self.register, lock.holds), tuple(notices)
 
-    def _mend(self) -> Sequence[str]:
+    def _mend(self) -> Sequence[Notice]:
         reading = self.register.found
         document = reading.document
         if document is None:
             return ()
-        warnings = list(self._troubles(reading))
+        notices = list(self._troubles(reading))
         now = [seat.name for seat in document.configuration.seats]
         living = [one.name for one in reading.seats.values() if one.state == "counts"]
         federation = self._state.federation
         change = next_change(now, federation.seats, living, federation.position)
         lost = [n for n in now if reading.seats[n].state in ("lost", "aged")]
         for name in lost:
-            warnings += self._changed(
-                SeatChange(name, name), f"seat {name}: its copy was written anew, and counts again"
-            )
+            anew = notice(NoticeCause.SEAT_WRITTEN_ANEW, subject=name)
+            notices += self._changed(SeatChange(name, name), anew)
         if change is not None:
             words = " and ".join(
                 [f"{change.comes} became a seat"] * bool(change.comes)
                 + [f"{change.leaves} is none any more"] * bool(change.leaves)
             )
-            warnings += self._changed(change, f"seats: {words}, as Git says")
-        return warnings
+            done = notice(NoticeCause.SEATS_CHANGED, change=words)
+            notices += self._changed(change, done)
+        return notices
 
-    def _changed(self, change: SeatChange, done: str) -> list[str]:
+    def _changed(self, change: SeatChange, done: Notice) -> list[Notice]:
         try:
             self.register.change_seats(leaves=change.leaves, comes=change.comes)
         except NoMajority:
             raise
         except ReconcileError as error:
-            return [f"seats: {error}" + (f" ({error.hint})" if error.hint else "")]
+            return [notice(NoticeCause.SEATS_NOT_CHANGED, error=with_hint(error))]
         return [done]
 
-    def _troubles(self, reading: Reading) -> tuple[str, ...]:
-        return self.opened.explained(reading).problems
+    def _troubles(self, reading: Reading) -> tuple[Notice, ...]:
+        return self.opened.explained(reading).notices
 
     def looks(self) -> SeatLooks:
         """How the clusters looked from each seat, as far as the seats were heard.

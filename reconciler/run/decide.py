@@ -11,7 +11,8 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from reconciler.api.durations import duration_words
-from reconciler.api.errors import ClusterError
+from reconciler.api.errors import ClusterError, with_hint
+from reconciler.api.notices import Notice, NoticeCause, notice
 from reconciler.api.objects import ObjectKey, Unshown, map_of
 from reconciler.cluster.client import Member
 from reconciler.cluster.discovery import GroupVersionKind
@@ -41,7 +42,6 @@ from reconciler.plan.live_state import (
     observe_all,
     shared_workloads,
     spread_workloads,
-    words_of,
 )
 from reconciler.plan.placement import place_workloads
 from reconciler.render import run_once
@@ -89,7 +89,7 @@ class FleetOutlook(Unshown, frozen=True):
     health: tuple[ClusterHealth, ...] = ()
     memory: FleetMemory | None = None
     servers: Mapping[str, str] = {}
-    warnings: tuple[str, ...] = ()
+    notices: tuple[Notice, ...] = ()
     look: Look | None = None
 
     @property
@@ -214,12 +214,12 @@ def decide_fleet(
             lambda: ahead_of(looked.measured),
         ),
         servers=servers,
-        warnings=(
+        notices=(
             *_clock_was_set(looked.step),
-            *availability.warnings,
+            *availability.notices,
             *moved,
             *left,
-            *placing.warnings,
+            *placing.notices,
             *remarks(state, placing.assignments),
             *separations(state, fleet.usual),
         ),
@@ -232,14 +232,11 @@ def look_around(connect: Connect, state: DesiredState, now: float, progress: Pro
     return look_of(_probe(connect, state, {}, progress), now)
 
 
-def _clock_was_set(step: int) -> list[str]:
+def _clock_was_set(step: int) -> list[Notice]:
     if not step:
         return []
     where = f"{duration_words(abs(step))} {'forward' if step > 0 else 'back'}"
-    return [
-        f"this machine's clock was set {where} since an earlier run, by the clocks of the clusters;"
-        " no period is longer or shorter for it"
-    ]
+    return [notice(NoticeCause.CLOCK_SET, step=where)]
 
 
 def _with_ran(memory: FleetMemory, fleet: RunInputs, seen: Sequence[MemberState]) -> FleetMemory:
@@ -273,7 +270,7 @@ def follow_decision(
     live, _ = live_workloads(fleet.state, fleet.usual, seen)
     servers, moved = _servers(fleet, seen)
     decision = _with_what_stays(fleet, decision, seen, connect)
-    return FleetOutlook(decision, seen, live, servers=servers, warnings=tuple(moved))
+    return FleetOutlook(decision, seen, live, servers=servers, notices=tuple(moved))
 
 
 def _with_what_stays(
@@ -319,7 +316,7 @@ def _state_elsewhere(
             resource = member.discover().find(GroupVersionKind.of(workload.template))
             live = member.get(resource, key) if resource else None
     except ClusterError as error:
-        return words_of(error)
+        return with_hint(error)
     marks = map_of(map_of((live or {}).get("metadata")).get("annotations"))
     if live is not None and marks.get(IDENTITY) != identity_of(key):
         return "what is there is not ours"
@@ -389,7 +386,7 @@ def _identified(
             try:
                 uid = uid_of_kube_system(connect(clusters[name]))
             except ClusterError as error:
-                found.append(_unknown(probe, words_of(error)))
+                found.append(_unknown(probe, with_hint(error)))
                 continue
             probe = _unknown(probe, changed_servers(name, uid, fleet.claimant, fleet.servers))
         if uid and probe.answers:
@@ -402,6 +399,6 @@ def _unknown(probe: Probe, why: str) -> Probe:
     return Probe(probe.cluster, Signal.UNKNOWN, worded(why), answers=False) if why else probe
 
 
-def _servers(fleet: RunInputs, seen: Sequence[MemberState]) -> tuple[dict[str, str], list[str]]:
+def _servers(fleet: RunInputs, seen: Sequence[MemberState]) -> tuple[dict[str, str], list[Notice]]:
     inventories = {o.cluster.name: o.observation.inventory for o in seen if o.observation}
     return servers_now(fleet.servers, inventories, fleet.claimant)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from msgspec.structs import replace
 
-from reconciler.api.errors import ClusterError
+from reconciler.api.errors import ClusterError, with_hint
 from reconciler.api.objects import ObjectKey
 from reconciler.api.options import RunOptions
 from reconciler.cluster.connect import Connections, Connector
@@ -21,7 +21,6 @@ from reconciler.plan.live_state import (
     MemberState,
     kinds_of,
     observe_all,
-    words_of,
 )
 from reconciler.plan.member_plan import terms_of
 from reconciler.plan.model import Action
@@ -102,7 +101,7 @@ def _try(
         with reading_answers(name):
             checked = diff_all(shared, targets, lambda _count: None).checked
     except ClusterError as error:
-        return FailoverTargets(unanswered={name: words_of(error)})
+        return FailoverTargets(unanswered={name: with_hint(error)})
     finally:
         member.rest()
     tried = [c for c in checked if name in spare.get(c.target.desired.key, ())]

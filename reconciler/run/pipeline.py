@@ -23,7 +23,9 @@ from reconciler.api.errors import (
     UsageError,
     Violation,
     WordedViolation,
+    with_hint,
 )
+from reconciler.api.notices import Notice
 from reconciler.api.objects import ObjectKey
 from reconciler.api.options import COMPLETE, RunOptions
 from reconciler.cluster.connect import Connections, Connector
@@ -49,7 +51,7 @@ from reconciler.inventory.ownership import Servers, identified
 from reconciler.lock.run_lock import RunLock
 from reconciler.plan.assemble import HINT, assemble, hold_prunes_of_moved, unreachable_plan
 from reconciler.plan.guards import deletions_of
-from reconciler.plan.live_state import CONCURRENT_MEMBERS, MemberState, words_of
+from reconciler.plan.live_state import CONCURRENT_MEMBERS, MemberState
 from reconciler.plan.member_plan import MemberWork, PlanSettings, failover_part, plan_member
 from reconciler.plan.model import (
     NOT_WRITTEN,
@@ -96,6 +98,7 @@ from reconciler.state.memory import FleetMemory
 from reconciler.state.run_memory import (
     RunMemory,
     load_run_memory,
+    not_remembered,
     remember,
     remember_commit,
 )
@@ -216,9 +219,9 @@ def make_plan(
             silent_since=without_git.since if without_git else 0.0,
         )
     run_memory = replace(run_memory, memory=memory, servers=decided.servers)
-    untold: list[str] = []
+    unkept: list[Notice] = []
     if lock and lock.round and not published:
-        run_memory, untold = keep_begun(
+        run_memory, unkept = keep_begun(
             run_memory,
             repository.source,
             connector,
@@ -286,16 +289,16 @@ def make_plan(
         ),
         placed,
         commit=fleet.commit,
-        warnings=[
-            *([str(without_git)] if without_git else []),
+        notices=[
+            *([without_git.notice] if without_git else []),
             *distrust,
-            *untold,
-            *start.warnings,
-            *run_memory.warnings,
-            *sorted(set(connector.remarks)),
-            *decided.warnings,
-            *absent.warnings(),
-            *(rollout.warnings if rollout else ()),
+            *unkept,
+            *start.notices,
+            *run_memory.notices,
+            *connector.remarks,
+            *decided.notices,
+            *absent.notices(),
+            *(rollout.notices if rollout else ()),
         ],
         moves=decided.decision.moves,
         health=decided.health,
@@ -467,7 +470,7 @@ def _announce(
     _stop_what_is_not_remembered(errors, acts)
     decision = replace(decided.decision, rollout=run_memory.memory.rollout)
     shared.publish(encode_decision(decision, fleet.usual))
-    return replace(run_memory, warnings=(*run_memory.warnings, *map(str, errors)))
+    return replace(run_memory, notices=(*run_memory.notices, *not_remembered(errors)))
 
 
 def apply_plan(
@@ -506,9 +509,9 @@ def apply_plan(
         raise GuardViolation(
             (*violations, *forgotten, *undone), done=done, hint=plan.violation_hint or HINT
         )
-    untold: list[str] = []
+    unkept: list[Notice] = []
     if prepared.round is None:
-        run_memory, untold = keep_begun(
+        run_memory, unkept = keep_begun(
             run_memory,
             prepared.repository.source,
             prepared.connector,
@@ -534,7 +537,7 @@ def apply_plan(
         stopped=stopped,
         written=lambda: progress.advance("apply"),
     )
-    result = replace(result, records=records, warnings=(*result.warnings, *untold))
+    result = replace(result, records=records, notices=(*result.notices, *unkept))
     well = result.ok and not errors
     if prepared.round:
         well, trouble = _ended(prepared.round, well=well)
@@ -680,7 +683,7 @@ def _plan_one(
                 one.member, one.cluster, observation, desired, absent, state.federation, settings
             )
     except ClusterError as error:
-        return unreachable_plan(one.cluster, Absence(words_of(error)))
+        return unreachable_plan(one.cluster, Absence(with_hint(error)))
     finally:
         one.member.rest()
     return replace(work, plan=replace(work.plan, requests=one.member.requests))

@@ -8,9 +8,10 @@ from collections.abc import Iterator, Sequence
 from msgspec.structs import replace
 
 from reconciler.api.annotations import PREFIX
-from reconciler.api.errors import Problem
+from reconciler.api.errors import Position, Problem
 from reconciler.api.json_pointer import join_pointer
-from reconciler.api.objects import Object
+from reconciler.api.notices import Notice, NoticeCause, notice
+from reconciler.api.objects import Object, key_of
 from reconciler.federation.lint import VARIABLE, texts_of
 from reconciler.federation.model import DesiredState, PatchOperation
 from reconciler.manifests.builtin_schemas import TypeFault, template_of, type_faults, unknown_fields
@@ -81,7 +82,7 @@ def _faults(body: Object, schemas: Schemas) -> list[TypeFault]:
     return [*type_faults(body), *(custom_faults(body, schema) if schema else ())]
 
 
-def rendering_warnings(documents: Sequence[Document]) -> list[str]:
+def rendering_notices(documents: Sequence[Document]) -> list[Notice]:
     """Fields that nobody knows, and variables that nobody fills in."""
     schemas = schemas_in(documents)
     found = []
@@ -97,25 +98,35 @@ def rendering_warnings(documents: Sequence[Document]) -> list[str]:
                 if body.get("apiVersion") in {v for v, _ in schemas}
                 else ("Kubernetes 1.36")
             )
-            position = document.position(*at, *steps, key=True)
             found.append(
-                f"{position.file}:{position.line}: {whose} knows no "
-                f"{json_path((*at, *steps))[2:]}{meant}"
+                _at(
+                    document.position(*at, *steps, key=True),
+                    notice(
+                        NoticeCause.UNKNOWN_FIELD,
+                        subject=key_of(document.body),
+                        path=json_path((*at, *steps))[2:],
+                        whose=whose,
+                        meant=meant,
+                    ),
+                )
             )
         found += _of_variables(document)
     return found
 
 
-def _of_variables(document: Document) -> Iterator[str]:
+def _at(position: Position, found: Notice) -> Notice:
+    return replace(found, place=f"{position.file}:{position.line}")
+
+
+def _of_variables(document: Document) -> Iterator[Notice]:
     annotations = document.body["metadata"].get("annotations") or {}
     asked = annotations.get(SUBSTITUTE)
     used = [path for path, text in texts_of(document.body) if VARIABLE.search(text)]
     if asked is None and used:
-        position = document.position(*used[0])
-        yield (
-            f"{position.file}:{position.line}: a variable that is not filled in, without the "
-            f'annotation {SUBSTITUTE}: "true" ("false" says that it is meant so)'
-        )
+        cause, key = NoticeCause.VARIABLE_NOT_FILLED_IN, key_of(document.body)
+        odd = notice(cause, subject=key, annotation=SUBSTITUTE)
+        yield _at(document.position(*used[0]), odd)
     if asked == "true" and not used:
-        position = document.position("metadata", "annotations", SUBSTITUTE)
-        yield f"{position.file}:{position.line}: {SUBSTITUTE} has no effect: there is no variable"
+        what = f"{SUBSTITUTE} has no effect: there is no variable"
+        odd = notice(NoticeCause.WITHOUT_EFFECT, subject=key_of(document.body), what=what)
+        yield _at(document.position("metadata", "annotations", SUBSTITUTE), odd)

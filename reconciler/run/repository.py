@@ -16,8 +16,9 @@ from reconciler.api.errors import (
     SourceUnreachable,
 )
 from reconciler.api.files import Checkout
+from reconciler.api.notices import NoticeCause, notice
 from reconciler.api.options import RunOptions
-from reconciler.dns.step import faults_of_names, faults_of_rules, warnings_about_names
+from reconciler.dns.step import faults_of_names, faults_of_rules, notices_of_names
 from reconciler.federation.compile import compile_documents
 from reconciler.federation.model import USUAL_NAMESPACE, Access, Cluster, DesiredState, Federation
 from reconciler.git.kept_commit import KeptCommit
@@ -62,6 +63,7 @@ class Repository(Struct, frozen=True):
 
     @property
     def warnings(self) -> tuple[str, ...]:
+        """The notices in words."""
         return self.state.warnings
 
     def claimant(self, *, take_over: bool = False, clusters: Sequence[str] = ()) -> Claimant:
@@ -210,11 +212,11 @@ def _understood(
         found.state,
         clusters=_reached(found.state.clusters, options),
         witnesses=_reached(found.state.witnesses, options),
-        warnings=(
-            *found.state.warnings,
-            *manifests.warnings,
-            *source.checkout.warnings,
-            *source.told,
+        notices=(
+            *found.state.notices,
+            *manifests.notices,
+            *(notice(NoticeCause.SUBMODULE, subject=one) for one in source.checkout.submodules),
+            *source.notices,
         ),
     )
     return Repository(source.checkout, state, source, manifests.documents)
@@ -275,17 +277,25 @@ def validate_repository(options: RunOptions, *, members: bool = True) -> Reposit
     faults = [fault for cluster in state.clusters for fault in cluster.faults]
     assignments = schedule(state, FleetView())
     problems = [*(faults if members else ()), *render(state, assignments).problems]
-    from reconciler.run.rendering_problems import rendering_problems, rendering_warnings
+    from reconciler.run.rendering_problems import rendering_notices, rendering_problems
 
     problems += rendering_problems(documents, state, assignments)
     if problems:
         raise BadInput(problems)
-    nowhere = why_unplaced(state, assignments).warnings()
-    unreached = [f"{fault.position}: {fault.message}" for fault in faults]
-    odd = [*remarks(state, assignments), *separations(state, assignments)]
-    warnings = (*state.warnings, *unreached, *rendering_warnings(documents), *odd, *nowhere)
-    warnings = (*warnings, *warnings_about_names(state))
-    return replace(repository, state=replace(state, warnings=warnings))
+    unreached = [
+        notice(NoticeCause.ACCESS_UNUSABLE, place=str(fault.position), what=fault.message)
+        for fault in faults
+    ]
+    notices = (
+        *state.notices,
+        *unreached,
+        *rendering_notices(documents),
+        *remarks(state, assignments),
+        *separations(state, assignments),
+        *why_unplaced(state, assignments).notices(),
+        *notices_of_names(state),
+    )
+    return replace(repository, state=replace(state, notices=notices))
 
 
 def render_repository(state: DesiredState, assignments: Sequence[Assignment]) -> Rendering:

@@ -9,6 +9,7 @@ from msgspec.structs import replace
 
 from reconciler.api.errors import BadInput, ClusterError, Position, SourceError, UsageError
 from reconciler.api.kinds import REPLICATED
+from reconciler.api.notices import Notice, NoticeCause, notice
 from reconciler.api.objects import Object, ObjectKey, first_few
 from reconciler.api.options import RunOptions
 from reconciler.cluster.discovery import GroupVersionKind
@@ -122,14 +123,14 @@ class FleetCommits:
         known = {name: c if c in states else last for name, c in of_cluster.items()}
         return with_commits(newest, stable if stable in states else last, known, states)
 
-    def left_alone(self, memory: RolloutMemory) -> dict[str, str]:
-        """Clusters whose commit cannot be read, with the reason: they stay as they are."""
+    def left_alone(self, memory: RolloutMemory) -> dict[str, tuple[str, str]]:
+        """Clusters whose commit cannot be read, with it and the reason: they stay as they are."""
         newest = self._states[self.newest]
         found = {}
         for cluster in newest.clusters:
             commit = memory.commits.get(cluster.name, memory.stable)
             if commit in self.unreadable:
-                found[cluster.name] = f"commit {short(commit)}: {self.unreadable[commit]}"
+                found[cluster.name] = commit, self.unreadable[commit]
         return found
 
     def objects(self, commit: str, cluster: str) -> Objects:
@@ -236,11 +237,11 @@ class Rollout:
         return frozenset(self.commits.left_alone(self.memory))
 
     @property
-    def warnings(self) -> list[str]:
+    def notices(self) -> list[Notice]:
         """What people should know of commits that cannot be read."""
         return [
-            f"{name} stays as it is, as its commit cannot be read ({why})"
-            for name, why in sorted(self.commits.left_alone(self.memory).items())
+            notice(NoticeCause.COMMIT_UNREADABLE, name, commit=short(commit), reason=why)
+            for name, (commit, why) in sorted(self.commits.left_alone(self.memory).items())
         ]
 
     def with_own_commits(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 
 from reconciler.api.errors import LeaseLost, NoMajority, ReconcileError, StalePlan, UsageError
+from reconciler.api.notices import Notice
 from reconciler.api.objects import Unshown
 from reconciler.api.options import RunOptions, usual_seconds
 from reconciler.cluster.connect import Connector
@@ -31,7 +32,7 @@ class RunStart(Unshown, frozen=True):
 
     ``published`` is what another pod decided; nothing unless several share the run, and one of
     them did. ``store`` is where it remembers, where that is open already. ``blocked`` is why
-    nothing may be written; ``warnings`` are what people should know of the seats.
+    nothing may be written; ``notices`` are what people should know of the seats.
     """
 
     repository: Repository
@@ -39,7 +40,7 @@ class RunStart(Unshown, frozen=True):
     published: bytes = b""
     store: MemoryStore | None = None
     blocked: NoMajority | None = None
-    warnings: tuple[str, ...] = ()
+    notices: tuple[Notice, ...] = ()
     seats: AtSeats | None = None
 
     @property
@@ -64,7 +65,7 @@ def read_under_lock(lock: RunLock | None, options: RunOptions) -> RunStart:
         seats = AtSeats(repository.state, connector, options)
     if lock is None:
         store, troubles = seats.only_read() if seats else (None, ())
-        return RunStart(repository, connector, store=store, warnings=troubles, seats=seats)
+        return RunStart(repository, connector, store=store, notices=troubles, seats=seats)
     try:
         waited = lock.take(
             connector, repository.state.federation, seats.register if seats else None
@@ -88,7 +89,7 @@ def read_under_lock(lock: RunLock | None, options: RunOptions) -> RunStart:
     start = RunStart(repository, connector)
     if seats:
         shared, troubles = seats.under_lock(lock)
-        start = replace(start, store=shared, warnings=troubles, seats=seats)
+        start = replace(start, store=shared, notices=troubles, seats=seats)
     if lock.round is None:
         return start
     if not repository.checkout.commit or repository.checkout.dirty:

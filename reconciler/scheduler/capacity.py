@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 
 from reconciler.api.kinds import REPLICAS, REPLICATED
+from reconciler.api.notices import Notice, NoticeCause, notice
 from reconciler.api.objects import Object
 from reconciler.cluster.kstatus import stated_replicas, wanted_replicas
 from reconciler.federation.model import Workload
@@ -27,20 +28,20 @@ class FreeCapacity:
 
     def take(
         self, workload: Workload, replicas: Mapping[str, int | None], gone: Collection[str]
-    ) -> list[str]:
+    ) -> list[Notice]:
         """Uses up what the workload needs; tells where duplicated ones are too many."""
         if not (_runs_replicas(workload) or workload.replicas.mode != "Duplicated"):
             return []
-        warnings = []
+        notices = []
         for name, count in replicas.items():
             if name not in self._free or name in gone:
                 continue
             self._free[name] -= own_count(workload) if count is None else count
             if self._free[name] < 0 and workload.replicas.mode == "Duplicated":
-                warnings.append(
-                    f"{name} has no room for all: {-self._free[name]} replicas too many"
+                notices.append(
+                    notice(NoticeCause.NO_ROOM, name, workload.key, count=-self._free[name])
                 )
-        return warnings
+        return notices
 
 
 def own_count(workload: Workload) -> int:

@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping
 
 from msgspec import Struct, field
 
+from reconciler.api.notices import Notice
 from reconciler.api.objects import ObjectKey
 
 
@@ -30,7 +31,7 @@ class Assignment(Struct, frozen=True):
     leaving: frozenset[str] = frozenset()
     as_stable: frozenset[str] = frozenset()
     nowhere: frozenset[str] = frozenset()
-    warnings: tuple[str, ...] = ()
+    notices: tuple[Notice, ...] = ()
 
 
 # -- what the scheduler sees -----------------------------------------------------------------------

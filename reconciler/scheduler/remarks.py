@@ -6,8 +6,10 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from reconciler.api.kinds import RUN_PODS, scale_target, scaled_as
+from reconciler.api.notices import Notice, NoticeCause, notice
 from reconciler.api.objects import ObjectKey, first_few
 from reconciler.api.reasons import Cause, Reason
 from reconciler.federation.model import DesiredState, Workload
@@ -16,19 +18,19 @@ from reconciler.scheduler.commits import removed_in, version_in
 from reconciler.scheduler.model import Assignment
 
 
-def remarks(state: DesiredState, assignments: Sequence[Assignment]) -> list[str]:
+def remarks(state: DesiredState, assignments: Sequence[Assignment]) -> list[Notice]:
     """Counts and spreads that cannot be as they are asked for, with file and line."""
     workloads = {workload.key: workload for workload in state.workloads}
     found = []
     for one in assignments:
-        said = list(one.warnings)
+        said = list(one.notices)
         if one.shortfall:
-            said.append(f"{one.workload}: {one.shortfall} replicas fit nowhere")
-        found += [_at(workloads[one.workload], text) for text in said]
+            said.append(notice(NoticeCause.SHORTFALL, subject=one.workload, count=one.shortfall))
+        found += [_at(workloads[one.workload], each) for each in said]
     return found
 
 
-def separations(state: DesiredState, usual: Sequence[Assignment]) -> list[str]:
+def separations(state: DesiredState, usual: Sequence[Assignment]) -> list[Notice]:
     """What does not go everywhere where it is needed, if everything is well: autoscalers and what
     they scale, Namespaces and what lies in them, what Pods need and the workloads that name it."""
     placed_in = {a.workload: {n for n in a.replicas if n not in a.leaving} for a in usual}
@@ -39,7 +41,9 @@ def separations(state: DesiredState, usual: Sequence[Assignment]) -> list[str]:
     ]
 
 
-def _of_autoscalers(state: DesiredState, placed_in: Mapping[ObjectKey, set[str]]) -> Iterator[str]:
+def _of_autoscalers(
+    state: DesiredState, placed_in: Mapping[ObjectKey, set[str]]
+) -> Iterator[Notice]:
     scaled = {scaled_as(w.key): w for w in state.workloads}
     for scaler in state.workloads:
         target = scale_target(scaler.template)
@@ -47,21 +51,19 @@ def _of_autoscalers(state: DesiredState, placed_in: Mapping[ObjectKey, set[str]]
         if workload is None:
             continue
         here, there = placed_in[scaler.key], placed_in[workload.key]
-        if alone := sorted(there - here):
-            yield _at(
-                scaler,
-                f"{scaler.key} does not go to {first_few(alone)}, where nothing else scales "
-                f"{workload.key}",
-            )
-        if alone := sorted(here - there):
-            yield _at(
-                scaler,
-                f"{scaler.key} has nothing to scale in {first_few(alone)}: {workload.key} does "
-                "not go there",
-            )
+        for cause, alone in (
+            (NoticeCause.SCALER_ELSEWHERE, sorted(there - here)),
+            (NoticeCause.SCALES_NOTHING_THERE, sorted(here - there)),
+        ):
+            if alone:
+                clusters = first_few(alone)
+                found = notice(cause, subject=scaler.key, clusters=clusters, target=workload.key)
+                yield _at(scaler, found)
 
 
-def _of_namespaces(state: DesiredState, placed_in: Mapping[ObjectKey, set[str]]) -> Iterator[str]:
+def _of_namespaces(
+    state: DesiredState, placed_in: Mapping[ObjectKey, set[str]]
+) -> Iterator[Notice]:
     spaces = {w.key.name: w for w in state.workloads if w.key.group_kind == ("", "Namespace")}
     outside: dict[str, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
     for workload in state.workloads:
@@ -72,12 +74,17 @@ def _of_namespaces(state: DesiredState, placed_in: Mapping[ObjectKey, set[str]])
         for name, keys in sorted(clusters.items()):
             yield _at(
                 spaces[namespace],
-                f"Namespace {namespace} does not go to {name}, where {first_few(keys)} "
-                f"{'goes' if len(keys) == 1 else 'go'}",
+                notice(
+                    NoticeCause.NAMESPACE_ELSEWHERE,
+                    name,
+                    f"Namespace {namespace}",
+                    objects=first_few(keys),
+                    go="goes" if len(keys) == 1 else "go",
+                ),
             )
 
 
-def unmet_needs(state: DesiredState, usual: Sequence[Assignment]) -> Iterator[str]:
+def unmet_needs(state: DesiredState, usual: Sequence[Assignment]) -> Iterator[Notice]:
     """Workloads that may go where something of Git that they need does not, with their line."""
     placed_in = {a.workload: {n for n in a.replicas if n not in a.leaving} for a in usual}
     may_go = {a.workload: {*placed_in[a.workload], *a.spare} for a in usual}
@@ -89,12 +96,18 @@ def unmet_needs(state: DesiredState, usual: Sequence[Assignment]) -> Iterator[st
             named = placed_in[key] if one.kind == "Namespace" else set()
             for name in may_go[key] - may_go[one] - named:
                 lacking[name].append(str(one))
-        by_needs: dict[str, list[str]] = defaultdict(list)
+        by_needs: dict[tuple[str, ...], list[str]] = defaultdict(list)
         for name, missing in sorted(lacking.items()):
-            verb = "does" if len(missing) == 1 else "do"
-            by_needs[f"{first_few(missing)} {verb} not go, which it needs"].append(name)
-        for what, names in by_needs.items():
-            yield _at(workloads[key], f"{key} may go to {first_few(names)}, where {what}")
+            by_needs[tuple(missing)].append(name)
+        for objects, names in by_needs.items():
+            found = notice(
+                NoticeCause.NEED_ELSEWHERE,
+                subject=key,
+                clusters=first_few(names),
+                objects=first_few(objects),
+                do="does" if len(objects) == 1 else "do",
+            )
+            yield _at(workloads[key], found)
 
 
 def needs_in(state: DesiredState) -> dict[ObjectKey, frozenset[ObjectKey]]:
@@ -109,8 +122,8 @@ def needs_in(state: DesiredState) -> dict[ObjectKey, frozenset[ObjectKey]]:
     }
 
 
-def _at(workload: Workload, text: str) -> str:
-    return f"{workload.position.file}:{workload.position.line}: {text}"
+def _at(workload: Workload, found: Notice) -> Notice:
+    return replace(found, place=f"{workload.position.file}:{workload.position.line}")
 
 
 # -- why something is not placed -------------------------------------------------------------------
@@ -141,14 +154,17 @@ class Unplaced(Struct, frozen=True):
             return Reason(Cause.PLACED_ELSEWHERE, detail=why)
         return Reason(Cause.PLACED_NOWHERE, detail=why)
 
-    def warnings(self) -> list[str]:
+    def notices(self) -> list[Notice]:
         """What goes nowhere, once for each rule that says so."""
         found: dict[str, list[str]] = {}
         for key, why in sorted(self.nowhere.items()):
             workload, _ = self.placed[key]
             if workload.target is not None and workload.key == key:  # Else it was told of already.
                 found.setdefault(why, []).append(str(key))
-        return [f"{why}: {first_few(keys)} goes nowhere" for why, keys in found.items()]
+        return [
+            notice(NoticeCause.PLACED_NOWHERE, rule=why, objects=first_few(keys))
+            for why, keys in found.items()
+        ]
 
 
 def why_unplaced(state: DesiredState, assignments: Sequence[Assignment]) -> Unplaced:

@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 
 from msgspec.structs import replace
 
+from reconciler.api.notices import Notice, NoticeCause, notice
 from reconciler.api.objects import ObjectKey
 from reconciler.cluster.kstatus import stated_replicas
 from reconciler.federation.model import (
@@ -95,7 +96,7 @@ def _assign(
     rules = workload.target.spread
     affinities = {name: affinity_score(workload.target, clusters[name]) for name in names if rules}
     gone = view.unavailable_for(workload.key)
-    kept, crowded, warnings = spread(names, rules, clusters, gone, text, affinities)
+    kept, crowded, notices = spread(names, rules, clusters, gone, text, affinities)
     left_out |= crowded
     most = {name: here[name] for name in closed if name in here}
     replicas, shortfall = _replicas(workload, kept, clusters, gone, view, room, most)
@@ -107,8 +108,8 @@ def _assign(
             if name not in replicas:
                 duplicated = workload.replicas.mode == "Duplicated"
                 replicas[name] = duplicated_count(workload, name) if duplicated else 0
-    warnings += _doubts_of_minima(workload, [n for n in kept if n not in gone])
-    warnings += room.take(workload, replicas, gone)
+    notices += _doubts_of_minima(workload, [n for n in kept if n not in gone])
+    notices += room.take(workload, replicas, gone)
     return Assignment(
         workload.key,
         dict(sorted(replicas.items())),
@@ -116,7 +117,7 @@ def _assign(
         left_out=dict(sorted(left_out.items())),
         shortfall=shortfall,
         spare=tuple(name for name in names if name not in replicas),
-        warnings=tuple(f"{workload.key}: {warning}" for warning in warnings),
+        notices=tuple(replace(one, subject=str(workload.key)) for one in notices),
     )
 
 
@@ -166,7 +167,7 @@ def _replicas(
     return plan, missing
 
 
-def _doubts_of_minima(workload: Workload, names: Sequence[str]) -> list[str]:
+def _doubts_of_minima(workload: Workload, names: Sequence[str]) -> list[Notice]:
     """Whether the clusters' minima are more than there is to share out. 0 says: none at all."""
     rule = workload.replicas
     if rule.mode == "Duplicated":
@@ -176,7 +177,7 @@ def _doubts_of_minima(workload: Workload, names: Sequence[str]) -> list[str]:
     least = sum(share.minimum for share in shares)
     if not 0 < total < least:
         return []
-    return [f"the minima of its clusters add up to {least}, more than its {total} replicas"]
+    return [notice(NoticeCause.MINIMA_TOO_HIGH, least=least, total=total)]
 
 
 def _share(workload: Workload, cluster: Cluster, view: FleetView) -> ReplicaShare:

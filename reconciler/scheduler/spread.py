@@ -6,6 +6,7 @@ import hashlib
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 
+from reconciler.api.notices import Notice, NoticeCause, notice
 from reconciler.federation.model import Cluster, Spread
 
 
@@ -16,15 +17,15 @@ def spread(
     avoid: Collection[str],
     key: str,
     affinities: Mapping[str, int] | None = None,
-) -> tuple[list[str], dict[str, str], list[str]]:
-    """The clusters kept, the reasons for those left out, and warnings about minima not reached.
+) -> tuple[list[str], dict[str, str], list[Notice]]:
+    """The clusters kept, the reasons for those left out, and notices of minima not reached.
 
     Groups with the better liked clusters come first (``affinities``: cluster -> weight). Equal ones
     are ranked by a hash of group and workload (rendezvous hashing): every workload spreads
     differently, and a new group changes the choice only where it ranks among the best. Groups
     without any cluster outside ``avoid`` (those that are down) come last.
     """
-    kept, left_out, warnings = list(names), {}, []
+    kept, left_out, notices = list(names), {}, []
     for rule in rules:
         groups: dict[str, list[str]] = defaultdict(list)
         for name in kept:
@@ -35,14 +36,19 @@ def spread(
         ranked = sorted(groups, key=order.__getitem__)
         chosen = ranked[: rule.max_groups] if rule.max_groups is not None else ranked
         if len(live & set(chosen)) < rule.min_groups:
-            warnings.append(
-                f"only {len(live & set(chosen))} of at least {rule.min_groups} {rule.by} groups"
+            notices.append(
+                notice(
+                    NoticeCause.TOO_FEW_GROUPS,
+                    count=len(live & set(chosen)),
+                    least=rule.min_groups,
+                    part=rule.by,
+                )
             )
         for group in set(groups) - set(chosen):
             for name in groups[group]:
                 left_out[name] = f"spread over at most {rule.max_groups} {rule.by} groups"
         kept = [name for name in kept if name not in left_out]
-    return kept, left_out, warnings
+    return kept, left_out, notices
 
 
 def rank(key: str, name: str) -> int:

@@ -22,6 +22,7 @@ from msgspec.structs import replace
 from reconciler.api import errors
 from reconciler.api.annotations import own_metadata
 from reconciler.api.errors import ApiError, ClusterError, NoMajority, NotFound, ReconcileError
+from reconciler.api.notices import Notice, NoticeCause, notice
 from reconciler.api.objects import Object, ObjectKey, map_of
 from reconciler.cluster.client import Member
 from reconciler.cluster.discovery import RESTMapping
@@ -121,10 +122,14 @@ class Reading(Struct, frozen=True):
     settled: bool = False
 
     @property
-    def problems(self) -> tuple[str, ...]:
-        """What is wrong with seats, a sentence for each."""
+    def notices(self) -> tuple[Notice, ...]:
+        """What is wrong with seats."""
         return tuple(
-            f"seat {one.name}: {one.state}{f', {one.why}' if one.why else ''}"
+            notice(
+                NoticeCause.SEAT_MISSING,
+                subject=one.name,
+                reason=", ".join(filter(None, (one.state, one.why))),
+            )
             for one in self.seats.values()
             if one.state not in ("counts", "no seat")
         )

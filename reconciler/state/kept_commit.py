@@ -14,7 +14,8 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
-from reconciler.api.errors import Conflict, Forbidden, LeaseLost, ReconcileError
+from reconciler.api.errors import Conflict, Forbidden, LeaseLost, ReconcileError, with_hint
+from reconciler.api.notices import Notice, NoticeCause, notice
 from reconciler.api.objects import Object, ObjectKey, map_of
 from reconciler.api.options import RunOptions
 from reconciler.cluster.client import Member
@@ -37,6 +38,7 @@ from reconciler.state.run_memory import (
     digest_of,
     host_namespace,
     in_host_cluster,
+    not_remembered,
     remember,
 )
 from reconciler.state.stores import SOURCE
@@ -239,8 +241,8 @@ def keep_begun(
     *,
     seat: str = "",
     others: Mapping[str, ReadSource] = {},
-) -> tuple[RunMemory, list[str]]:
-    """Keep the commit that is about to be applied, before anything of it is; and warnings.
+) -> tuple[RunMemory, list[Notice]]:
+    """Keep the commit that is about to be applied, before anything of it is; and notices.
 
     ``others``: slot -> another commit that clusters are on.
 
@@ -254,7 +256,7 @@ def keep_begun(
     memory = run_memory.memory
     wanted = source.rules.unreachable == "Continue"
     kept = dict(memory.kept)
-    warnings: list[str] = []
+    notices: list[Notice] = []
     for slot in ("", *SLOTS):
         name = f"{seat}/{slot}" if slot else seat
         before, one = memory.kept.get(name, ""), others.get(slot) if slot else source
@@ -262,11 +264,11 @@ def keep_begun(
             continue
         if wanted and one is not None and not one.kept:
             kept[name], told = _kept(one, connector, federation, before, slot)
-            warnings += told
+            notices += told
         elif before:
             told = _tried(lambda place: place.clear(), options, connector, federation, slot)
             kept[name] = before if told else ""
-            warnings += told
+            notices += told
     kept = {name: mark for name, mark in kept.items() if mark}
     # Where nobody keeps anything, nobody goes on from it.
     begun = commit if wanted or kept else ""
@@ -278,13 +280,13 @@ def keep_begun(
             f"{commit[:12]} was begun, so nothing was written",
             hint="make the memory writable, or set spec.source.whenUnreachable: Stop",
         )
-    return run_memory, [*warnings, *map(str, errors)]
+    return run_memory, [*notices, *not_remembered(errors)]
 
 
 def _kept(
     source: ReadSource, connector: Connector, federation: Federation, before: str, slot: str
-) -> tuple[str, list[str]]:
-    """What stands for the commit in the memory, once it is kept; and warnings."""
+) -> tuple[str, list[Notice]]:
+    """What stands for the commit in the memory, once it is kept; and notices."""
     demanded, checkout = source.demanded, source.checkout
     signed = signed_as(demanded) if demanded and source.signer else ""
     mark = " ".join(
@@ -293,7 +295,7 @@ def _kept(
     if before == mark:
         return mark, []
     if before == mark + _TOO_LARGE:
-        return before, [_too_large_before(checkout.commit)]
+        return before, [_too_large(checkout.commit, "it is too large")]
     kept = KeptCommit(
         checkout.commit,
         kept_files(checkout.files),
@@ -303,21 +305,22 @@ def _kept(
         signed,
         source.signer,
         kept_files(source.whole),
-        checkout.warnings,
+        checkout.submodules,
         source.addresses,
     )
     options = source.options
     try:
         packed = pack(kept)
     except TooLarge as error:
-        warnings = _tried(lambda place: place.clear(), options, connector, federation, slot)
-        return mark + _TOO_LARGE, [f"{error} ({error.hint})", *warnings]
-    warnings = _tried(lambda place: place.write(packed), options, connector, federation, slot)
-    return ("", warnings) if warnings else (mark, [])
+        notices = _tried(lambda place: place.clear(), options, connector, federation, slot)
+        too_large = _too_large(checkout.commit, with_hint(error))
+        return mark + _TOO_LARGE, [too_large, *notices]
+    notices = _tried(lambda place: place.write(packed), options, connector, federation, slot)
+    return ("", notices) if notices else (mark, [])
 
 
-def _too_large_before(commit: str) -> str:
-    return f"commit {commit[:12]} is not kept for times without Git: it is too large"
+def _too_large(commit: str, reason: str) -> Notice:
+    return notice(NoticeCause.COMMIT_TOO_LARGE, commit=commit[:12], reason=reason)
 
 
 def _tried(
@@ -326,15 +329,15 @@ def _tried(
     connector: Connector,
     federation: Federation,
     slot: str,
-) -> list[str]:
+) -> list[Notice]:
     """Why it could not be done; nothing: it was. Raises LeaseLost."""
     try:
         work(kept_commits(options, connector, host_namespace(federation), slot))
     except LeaseLost:
         raise
     except ReconcileError as error:
-        hint = f" ({error.hint})" if error.hint else ""
+        why = with_hint(error)
         if isinstance(error, Forbidden):
-            hint = " (cronjob/kept-commit has the rights that this takes)"
-        return [f"what a run without Git goes on from could not be kept: {error}{hint}"]
+            why = f"{error} (cronjob/kept-commit has the rights that this takes)"
+        return [notice(NoticeCause.COMMIT_NOT_KEPT, error=why)]
     return []

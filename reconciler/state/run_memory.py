@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from reconciler.api.errors import MemoryChanged, ReconcileError, RunError, SourceError
+from reconciler.api.notices import Notice, NoticeCause, notice
 from reconciler.api.options import RunOptions
 from reconciler.cluster.connect import Connector
 from reconciler.cluster.kubeconfig import in_cluster, own_namespace
@@ -38,7 +39,7 @@ class RunMemory(Struct, frozen=True):
     before: FleetMemory
     store: MemoryStore | None = None
     version: str = ""
-    warnings: tuple[str, ...] = ()
+    notices: tuple[Notice, ...] = ()
     owner: Owner | None = None
     servers: Mapping[str, str] = {}
 
@@ -55,11 +56,11 @@ def load_run_memory(
     claimant: Claimant,
     store: MemoryStore | None = None,
 ) -> RunMemory:
-    """What earlier runs left; a damaged memory is an empty one, with a warning.
+    """What earlier runs left; a damaged memory is an empty one, with a notice.
 
     A run that writes must have read it: what it may apply depends on what was applied before. So
     it raises ReconcileError when it cannot, when the repository was applied under another name
-    before, or when another repository remembers there; one that only plans gets warnings.
+    before, or when another repository remembers there; one that only plans gets notices.
     ``store`` is where it is kept, if that is open already.
     """
     empty = FleetMemory()
@@ -74,21 +75,22 @@ def load_run_memory(
                 hint=error.hint or "keep it elsewhere, with --state",
                 subject=text,
             ) from error
-        warning = f"what earlier runs remember cannot be read, so nothing moves: {error}"
-        return RunMemory(empty, empty, warnings=(warning,))
+        unreadable = notice(NoticeCause.MEMORY_UNREADABLE, error=error)
+        return RunMemory(empty, empty, notices=(unreadable,))
     try:
         check_owner(found.memory, store, claimant)
     except SourceError as error:
         if not options.plan_only:
             raise
-        return RunMemory(empty, empty, warnings=(f"this could not be applied: {error}",))
-    warnings = []
+        refused = notice(NoticeCause.NOT_APPLICABLE, subject=error.subject, error=error)
+        return RunMemory(empty, empty, notices=(refused,))
+    notices = []
     if found.problem:
-        warnings.append(f"{found.problem}; it is made anew, and nothing moves because of it")
+        notices.append(notice(NoticeCause.MEMORY_DAMAGED, error=found.problem))
     if not found.version and not (options.allow_rollback or claimant.take_over):
-        warnings += _renamed(options, store, federation)
+        notices += _renamed(options, store, federation)
     owner = claimant.recorded_over(found.memory.owner, found.memory.commit)
-    return RunMemory(found.memory, found.memory, store, found.version, tuple(warnings), owner)
+    return RunMemory(found.memory, found.memory, store, found.version, tuple(notices), owner)
 
 
 def check_owner(memory: FleetMemory, store: MemoryStore, claimant: Claimant) -> None:
@@ -103,7 +105,7 @@ def check_owner(memory: FleetMemory, store: MemoryStore, claimant: Claimant) -> 
     )
 
 
-def _renamed(options: RunOptions, store: MemoryStore, federation: Federation) -> list[str]:
+def _renamed(options: RunOptions, store: MemoryStore, federation: Federation) -> list[Notice]:
     """A head that gives the Federation another name must not thereby shake off what is known."""
     try:
         before = store.namesakes()
@@ -122,7 +124,7 @@ def _renamed(options: RunOptions, store: MemoryStore, federation: Federation) ->
     )
     if not options.plan_only:
         raise SourceError(text, hint=hint)
-    return [f"this could not be applied: {text} ({hint})"]
+    return [notice(NoticeCause.NOT_APPLICABLE, subject=federation.name, error=f"{text} ({hint})")]
 
 
 def open_store(options: RunOptions, connector: Connector, federation: Federation) -> MemoryStore:
@@ -200,6 +202,11 @@ def remember(run_memory: RunMemory) -> tuple[list[RunError], RunMemory]:
         text = "what this run saw could not be remembered"
         return [RunError(f"{text}: {error}", about=text)], run_memory
     return [], replace(run_memory, version=version, before=run_memory.memory)
+
+
+def not_remembered(errors: Sequence[RunError]) -> list[Notice]:
+    """What could not be remembered, as notices."""
+    return [notice(NoticeCause.NOT_REMEMBERED, subject=e.subject, error=e) for e in errors]
 
 
 def remember_commit(run_memory: RunMemory, commit: str, now: float) -> list[RunError]:

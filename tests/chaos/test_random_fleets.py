@@ -326,4 +326,5 @@ def without_places(document: dict[str, Any]) -> dict[str, Any]:
     """Where in Git something stands is what does differ, and with it the order of warnings."""
     text = re.sub(r"\b\d\.yaml:\d+(:\d+)?", "somewhere", report_as_json(document))
     found: dict[str, Any] = json.loads(text)
-    return found | {"warnings": sorted(found["warnings"])}
+    notices = sorted(found["notices"], key=json.dumps)
+    return found | {"warnings": sorted(found["warnings"]), "notices": notices}

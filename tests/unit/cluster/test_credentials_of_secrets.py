@@ -224,7 +224,7 @@ def afresh(connector: Connector, **changes: Any) -> Connector:
 def test_a_token_goes_only_where_it_went_first(host: Connector, change: str) -> None:
     keep(host)
     host.member(kubefed())
-    assert "used for the first time, for https://aws.example:6443" in host.remarks[0]
+    assert "used for the first time, for https://aws.example:6443" in str(host.remarks[0])
     later = afresh(host)
     later.member(kubefed())
     said = refusal(later, kubefed(**OTHERS[change]))
@@ -260,7 +260,7 @@ def test_a_plan_tells_of_a_first_use_and_binds_nothing(host: Connector) -> None:
     for _ in range(2):
         plan = afresh(host, first_use="tell")
         plan.member(kubefed())
-        assert "a run will bind it to that server" in plan.remarks[0]
+        assert "a run will bind it to that server" in str(plan.remarks[0])
     afresh(host).member(kubefed())
     assert "it was not sent" in refusal(afresh(host, first_use="tell"), kubefed(**ELSEWHERE))
 

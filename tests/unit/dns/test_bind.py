@@ -71,7 +71,7 @@ def test_another_repository_s_federation_of_the_same_name_is_left_alone(
     other.state = world.state
     plan = other.plan()
     assert lines(plan) == []
-    assert "it belongs to the 'shop' of another repository" in plan.warnings[0]
+    assert "it belongs to the 'shop' of another repository" in str(plan.notices[0])
     other.options["take_over"] = True
     other.settle()
     assert "repository=theirs" in named.answer(f"_owner.a.{NAME}", "TXT")[0]
@@ -118,7 +118,9 @@ def test_the_last_targets_are_never_withdrawn(world: World, named: Named) -> Non
     world.down = dict.fromkeys(ADDRESSES, "gone")
     plan, outcomes = world.run()
     assert (plan.changes, plan.errors, outcomes) == ((), (), ())
-    assert any(NAME in warning and "stay as they are" in warning for warning in plan.warnings)
+    assert any(
+        NAME in warning and "stay as they are" in warning for warning in map(str, plan.notices)
+    )
     assert (named.answer(NAME), named.serial()) == (["34.76.10.2"], serial)
 
 
@@ -144,7 +146,9 @@ def test_records_of_others_are_never_touched(world: World, named: Named) -> None
     named.somebody_writes(f"www.{ZONE}", "CNAME", "elsewhere.example.net.")
     before = named.transfer()
     plan, outcomes = world.run()
-    assert plan.warnings == (f"{NAME} A: not written: there is a record (A) that is not ours",)
+    assert tuple(map(str, plan.notices)) == (
+        f"{NAME} A: not written: there is a record (A) that is not ours",
+    )
     assert (plan.changes, outcomes) == ((), ())
     assert named.transfer() == before
 
@@ -158,7 +162,7 @@ def test_two_federations_share_a_zone(world: World, named: Named) -> None:
         CREDENTIALS,
     )
     plan, _ = other.run()
-    assert f"{NAME} A: not written: it belongs to 'shop'" in plan.warnings
+    assert f"{NAME} A: not written: it belongs to 'shop'" in map(str, plan.notices)
     assert (named.answer(NAME), named.answer(f"api.shop.{ZONE}")) == (ALL, ["192.0.2.8"])
     # Neither prunes what the other one has.
     world.settle()

@@ -242,7 +242,9 @@ def test_an_endpoint_of_somebody_else_is_not_taken_over(
     }
     cluster.call("POST", PATH, foreign)
     plan, outcomes = world.run()
-    assert plan.warnings == (f"{NAME}: not written: DNSEndpoint {object_name} is not ours",)
+    assert tuple(map(str, plan.notices)) == (
+        f"{NAME}: not written: DNSEndpoint {object_name} is not ours",
+    )
     assert outcomes == ()
     assert written(cluster) == {object_name: foreign["spec"]["endpoints"]}
 

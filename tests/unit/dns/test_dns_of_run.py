@@ -100,7 +100,7 @@ def test_addresses_are_those_that_the_members_give(members: Members, state: Desi
     assert len(set(given.values())) == 3
     plan = members.planned(state)
     assert lines(plan) == [f"create {NAME} A - -> {','.join(sorted(given.values()))}"]
-    assert (plan.warnings, plan.errors) == ((), ())
+    assert (plan.notices, plan.errors) == ((), ())
 
 
 def test_a_member_that_refuses_to_tell_keeps_what_it_has(
@@ -111,7 +111,9 @@ def test_a_member_that_refuses_to_tell_keeps_what_it_has(
     members.sandbox.cluster("aws-eu").faults.forbid(path="endpointslices")
     plan = members.planned(state)
     assert plan.changes == ()
-    assert plan.warnings[0].startswith("aws-eu: its addresses cannot be read, so its DNS records")
+    assert str(plan.notices[0]).startswith(
+        "aws-eu: its addresses cannot be read, so its DNS records"
+    )
     # Another one that is down is withdrawn all the same.
     plan = members.planned(state, {"gcp-us": "no answer"})
     apply_dns(plan)
@@ -135,7 +137,7 @@ def test_an_imagined_outage_asks_no_provider(members: Members, state: DesiredSta
     assert plan.writes == ()
     plan = members.imagined(state, dict.fromkeys(NAMES, "simulated outage of everything"))
     assert plan.changes == ()
-    assert "stay as they are" in plan.warnings[0]
+    assert "stay as they are" in str(plan.notices[0])
 
 
 def test_imagined_load_balancers_with_host_names_have_addresses() -> None:
@@ -162,8 +164,11 @@ def test_what_was_never_applied_is_imagined_with_addresses() -> None:
     assert all(value.startswith("198.19.") for value in row["from"])
     assert set(row["to"]) < set(row["from"])
     assert well.changes == ()
-    for told in (plan.warnings, well.warnings):
-        assert [warning.partition(": ")[2].partition(" ")[0] for warning in told] == ["its", "no"]
+    for told in (plan.notices, well.notices):
+        assert [str(warning).partition(": ")[2].partition(" ")[0] for warning in told] == [
+            "its",
+            "no",
+        ]
 
 
 def test_credentials_from_secrets_of_the_host_cluster(members: Members) -> None:

@@ -71,7 +71,7 @@ def decided(
     rules, problems = parse_dns(state.federation)
     assert not problems
     wanted = wanted_names(state, rules)
-    assert not wanted.warnings
+    assert not wanted.notices
     fleet = NameHealth(seen, down or {})
     return answering_targets(
         wanted.entries, fleet, existing or {}, Abilities(), lambda host: HOSTS.get(host, ())
@@ -240,7 +240,7 @@ def test_a_domain_that_does_not_exist_is_told() -> None:
     rules, _ = parse_dns(state.federation)
     wanted = wanted_names(state, rules)
     assert wanted.entries == {}
-    assert wanted.warnings == [
+    assert list(map(str, wanted.notices)) == [
         "ServiceDNSRecord shop/web: there is no Domain 'tset-domain', so it gets no record"
     ]
 
@@ -257,7 +257,7 @@ def test_an_outage_moves_the_lower_levels_up_and_the_last_outage_moves_nothing()
     all_down = decided(RECORD % "", EVERYWHERE, down, _standing(one_down))
     assert all_down.records == ()
     assert set(all_down.kept) == set(table(one_down))
-    assert [w for w in all_down.warnings if w.startswith(GLOBAL)]
+    assert [w for w in all_down.notices if w.subject == GLOBAL]
 
 
 def _standing(decision: ZoneContent) -> dict[str, tuple[ExistingRecord, ...]]:

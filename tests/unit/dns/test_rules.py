@@ -268,7 +268,7 @@ def test_what_cannot_have_a_record_is_told() -> None:
     elsewhere = WEB.replace('"true"', "a.example.org").replace("name: web", "name: api")
     state = understood(PLAIN, CLUSTERS, internal, elsewhere)
     rules, _ = parse_dns(state.federation)
-    assert wanted_names(state, rules).warnings == [
+    assert [str(one) for one in wanted_names(state, rules).notices] == [
         "Service shop/api: a.example.org is in none of the zones of spec.dns.zones",
         "Service shop/web: its type is not LoadBalancer, so it has no address for a record",
     ]

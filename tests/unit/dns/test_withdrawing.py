@@ -96,7 +96,7 @@ def test_a_name_that_answered_never_stops_to_answer(
         assert all(record.values for records in existing.values() for record in records)
         for name in decision.kept:
             assert decision.reasons[name]
-            assert name == LEVEL or any(name in warning for warning in decision.warnings)
+            assert name == LEVEL or any(name == one.subject for one in decision.notices)
 
 
 @given(fleets, abilities, resolving, st.randoms(use_true_random=False))
@@ -123,7 +123,7 @@ def test_the_order_of_what_is_seen_changes_nothing(
     one = answering_targets(wanted, fleet, {}, can, resolve)
     two = answering_targets(shuffled(wanted), other, {}, can, resolve)
     assert one.records == two.records
-    assert (one.kept, one.excused, one.warnings) == (two.kept, two.excused, two.warnings)
+    assert (one.kept, one.excused, one.notices) == (two.kept, two.excused, two.notices)
 
 
 @given(st.lists(fleets, min_size=1, max_size=3), abilities, resolving)

@@ -214,20 +214,20 @@ NO_EFFECT = {
     ),
     "KubeFed: names and a selector": (
         _federated("placement: {clusters: [{name: aws}], clusterSelector: {}}"),
-        "a.yaml:7: clusterSelector has no effect beside clusters",
+        "a.yaml:7: .*web: clusterSelector has no effect beside clusters",
     ),
     "KubeFed: an override elsewhere": (
         _federated(
             "placement: {clusters: [{name: aws}]}\n"
             "overrides: [{clusterName: gcp, clusterOverrides: [{path: /spec/x, value: 1}]}]"
         ),
-        "a.yaml:8: no effect: the placement does not choose gcp",
+        "a.yaml:8: .*web: no effect: the placement does not choose gcp",
     ),
     "KubeFed: another name in the template": (
         _federated("placement: {clusters: [{name: aws}]}").replace(
             "  template:\n", "  template:\n    metadata: {name: other}\n"
         ),
-        "a.yaml:6: the template's name has no effect",
+        "a.yaml:6: .*web: the template's name has no effect",
     ),
     "a preference's override of replicas": (
         _preferred("totalReplicas: 4").replace(
@@ -263,7 +263,7 @@ NO_EFFECT = {
     ),
     "an annotation without variables": (
         _filled("x"),
-        "a.yaml:3: federation.reconciler.dev/substitute has no effect",
+        "a.yaml:3: .*web: federation.reconciler.dev/substitute has no effect",
     ),
     "an unknown field": (
         WEB.replace("replicas: 2", "replcas: 2"),

@@ -143,7 +143,7 @@ def test_submodules_are_not_fetched_and_that_is_told(origin: Path, cache: Path) 
     point_head_at(origin, tree(origin, (SUBMODULE, "vendor", head)))
     for found in read_both_ways(origin, cache):
         assert isinstance(found, Checkout)
-        assert found.warnings == ("vendor is a submodule: what is in it is not read",)
+        assert found.submodules == ("vendor",)
 
 
 def test_hooks_and_filters_of_the_repository_do_not_run(

@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import random
 import sys
+import zlib
 from pathlib import Path
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -16,11 +18,13 @@ from reconciler.api.errors import SourceUnreachable
 from reconciler.api.options import RunOptions
 from reconciler.git.kept_commit import (
     PIECE_BYTES,
+    VERSION,
     DamagedCommit,
     KeptCommit,
     KeptFile,
     Packed,
     TooLarge,
+    digest_of_piece,
     kept_files,
     pack,
     unpack,
@@ -55,6 +59,14 @@ def test_what_was_packed_comes_out_the_same(kept: KeptCommit) -> None:
     packed = pack(kept)
     assert unpack(packed) == kept
     assert pack(kept) == packed
+
+
+def test_what_an_earlier_version_kept_is_still_read() -> None:
+    """It had sentences of submodules where there are paths now."""
+    told = {"commit": "a" * 40, "files": [], "warnings": ["vendor is a submodule: ..."]}
+    data = zlib.compress(bytes([VERSION]) + msgspec.msgpack.encode(told))
+    digest = digest_of_piece(data)
+    assert unpack(Packed("a" * 40, digest, (data,), (digest,))) == KeptCommit("a" * 40, ())
 
 
 def test_a_large_commit_is_several_pieces_none_of_them_too_large() -> None:

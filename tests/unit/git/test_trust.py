@@ -53,8 +53,8 @@ def request(fleet: Path, **given: object) -> RunOptions:
 def applied(fleet: Path, last: LastApplied | None = None, **given: object) -> LastApplied:
     """Reads and checks as a run does; what it would remember."""
     source = read_source(request(fleet, **given))
-    warnings = check_trust(source, last)
-    assert not warnings
+    notices = check_trust(source, last)
+    assert not notices
     now = applied_now(source)
     assert now
     return now
@@ -139,8 +139,8 @@ def test_a_plan_tells_what_would_be_refused(fleet: Path) -> None:
     last = applied(fleet)
     git(fleet, "reset", "-q", "--hard", "HEAD~1")
     (warning,) = check_trust(read_source(request(fleet, plan_only=True)), last)
-    assert warning.startswith("this could not be applied: ")
-    assert "does not come after" in warning
+    assert str(warning).startswith("this could not be applied: ")
+    assert "does not come after" in str(warning)
 
 
 def test_keys_of_the_commit_itself_are_not_taken(fleet: Path, mallory: Signer) -> None:

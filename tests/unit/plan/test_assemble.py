@@ -10,6 +10,7 @@ import pytest
 
 from reconciler.api.errors import Position, UsageError
 from reconciler.api.moves import Degraded
+from reconciler.api.notices import Notice, NoticeCause, notice
 from reconciler.api.objects import Object, ObjectKey
 from reconciler.cluster.client import Member
 from reconciler.cluster.discovery import Discovery, GroupVersionKind
@@ -92,6 +93,10 @@ def test_of_a_member_that_cannot_be_looked_at_only_its_place_and_the_cause_are_k
 # -- prunes that wait ------------------------------------------------------------------------------
 
 
+def noted(*subjects: str) -> tuple[Notice, ...]:
+    return tuple(notice(NoticeCause.SELECTS_NOTHING, subject=one) for one in subjects)
+
+
 def held(
     *works: MemberWork, unreachable: tuple[str, ...] = (), placed: Mapping[ObjectKey, Any]
 ) -> tuple[dict[str, list[ObjectKey]], list[str]]:
@@ -103,7 +108,7 @@ def held(
         one.cluster.name: [c.key for c in one.plan.changes if c.action is Action.PRUNE]
         for one in found
     }
-    return prunes, [text for one in found for text in one.warnings]
+    return prunes, [str(told) for one in found for told in one.notices]
 
 
 def test_what_is_wanted_where_nobody_can_look_is_not_pruned_elsewhere() -> None:
@@ -166,7 +171,7 @@ def test_a_refusal_where_the_object_is_no_longer_wanted_holds_nothing() -> None:
 
 def test_only_prunes_wait() -> None:
     others = [a for a in Action if a is not Action.PRUNE]
-    moved = work(AWS, *map(change, others), warnings=("as before",))
+    moved = work(AWS, *map(change, others), notices=noted("before"))
     found = hold_prunes_of_moved([moved], [away(GCP)], {WEB: frozenset({GCP})})
     assert len(others) > 5
     assert found == [moved]
@@ -220,9 +225,9 @@ def test_what_waits_in_one_cluster_waits_in_no_other() -> None:
 
 
 def test_what_was_told_before_stays_told() -> None:
-    moved = work(AWS, change(Action.PRUNE), warnings=("as before",))
+    moved = work(AWS, change(Action.PRUNE), notices=noted("before"))
     _, told = held(moved, unreachable=(GCP,), placed={WEB: {GCP}})
-    assert told[0] == "as before"
+    assert told[0] == "before selects no manifest"
     assert len(told) == 2
 
 
@@ -232,19 +237,19 @@ def test_what_was_told_before_stays_told() -> None:
 def test_the_same_parts_in_any_order_make_the_same_plan() -> None:
     many = [TooManyDeletions(name, count=3, limit=1) for name in (AWS, GCP)]
     works = [
-        work(AWS, warnings=("b", "a"), violations=(many[0],)),
-        work(GCP, warnings=("a", "c"), violations=(many[1],)),
+        work(AWS, notices=noted("b", "a"), violations=(many[0],)),
+        work(GCP, notices=noted("a", "c"), violations=(many[1],)),
         work(AZURE),
     ]
     rows = [WorkloadRow(key, {}, {AWS: 1}) for key in (WEB, RED)]
     plans = [
-        assembled(*order, rows=rows, warnings=("d",), unreachable=[away("b")])
+        assembled(*order, rows=rows, notices=noted("d"), unreachable=[away("b")])
         for order in permutations(works)
     ]
     first = plans[0]
     assert plans == [first] * 6
     assert [one.name for one in first.clusters] == [AWS, AZURE, "b", GCP]
-    assert first.warnings == ("a", "b", "c", "d")
+    assert first.notices == noted("a", "b", "c", "d")
     assert [row.key for row in first.workloads] == [RED, WEB]
     assert first.violations == tuple(many)
     assert first.violation_hint == HINT

@@ -154,7 +154,7 @@ def recover(fleet: Fleet) -> None:
 def test_a_fleet_that_is_well_is_up_from_its_first_run_on() -> None:
     run = Fleet().run()
     assert not run.availability.transitions
-    assert not run.availability.warnings
+    assert not run.availability.notices
     assert set(run.phases.values()) == {Phase.UP}
 
 

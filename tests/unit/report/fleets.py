@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from reconciler.api.errors import WordedViolation
 from reconciler.api.moves import NotMoved, Stay, StayReason
+from reconciler.api.notices import NoticeCause, notice
 from reconciler.api.objects import ObjectKey
 from reconciler.api.reasons import Cause, Reason
 from reconciler.failover.cluster_health import Absence, ClusterHealth
@@ -106,10 +107,15 @@ def web_shop() -> Plan:
             ),
         ),
         commit="4f0c1d2e9b7a6553c8d1e0f2a3b4c5d6e7f80912",
-        warnings=(
-            "shop/search/deployment.yaml:1: Placement search and Placement everything both select "
-            "Deployment.apps shop/search; Placement search wins by its priority 10",
-            "Deployment.apps shop/recommendations: 2 replicas fit nowhere",
+        notices=(
+            notice(
+                NoticeCause.PLACEMENTS_TIE,
+                subject="Deployment.apps shop/search",
+                place="shop/search/deployment.yaml:1",
+                winner="search",
+                others="everything",
+            ),
+            notice(NoticeCause.SHORTFALL, subject="Deployment.apps shop/recommendations", count=2),
         ),
         workloads=_rows(),
     )

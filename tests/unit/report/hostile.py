@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from reconciler.api.errors import RunError, WordedViolation
 from reconciler.api.moves import KeptUntilReady
+from reconciler.api.notices import NoticeCause, notice
 from reconciler.api.objects import ObjectKey
 from reconciler.api.reasons import remark
 from reconciler.failover.cluster_health import Absence
@@ -54,7 +55,7 @@ def hostile() -> Plan:
             ClusterPlan(HOSTILE + "2", reachable=False, absence=Absence(HOSTILE)),
         ),
         commit=HOSTILE,
-        warnings=(HOSTILE,),
+        notices=(notice(NoticeCause.KEPT, HOSTILE, HOSTILE, why=HOSTILE, reason=HOSTILE),),
         violations=(WordedViolation(text=HOSTILE),),
         violation_hint=HOSTILE,
         workloads=(WorkloadRow(key, {HOSTILE: 1}, {HOSTILE: 2}, shortfall=1, placed_by=HOSTILE),),

@@ -7,8 +7,8 @@ import pytest
 from reconciler.failover.cluster_health import Absence, ClusterHealth
 from reconciler.failover.probe import A_PAGE, Diagnosis, Finding, Nodes, Signal, worded
 from reconciler.plan.model import ClusterPlan, Plan, ZoneFailure
+from reconciler.report.headlines import Health, fleet_health, headlines, unreachable_clusters
 from reconciler.report.json_report import plan_document
-from reconciler.report.notices import Health, fleet_health, notices, unreachable_clusters
 from reconciler.state.memory import Phase
 
 DOWN = ClusterPlan("gcp-us", reachable=False, absence=Absence("timed out", down=True))
@@ -22,7 +22,7 @@ def seen(cluster: ClusterPlan, phase: Phase, diagnosis: Diagnosis, **more: float
 
 def test_a_cluster_that_fails_otherwise_than_when_it_was_declared_down_is_down_once() -> None:
     plan = seen(DOWN, Phase.DOWN, worded("connection refused"))
-    (told,) = [one for one in notices(plan) if one.level == "down"]
+    (told,) = [one for one in headlines(plan) if one.level == "down"]
     assert f"{told.word} {told.text}" == "Cluster gcp-us is down: timed out; connection refused"
 
 
@@ -90,5 +90,5 @@ def test_dns_failures_name_dns_only_where_nothing_else_does() -> None:
     failure = ZoneFailure("DNS.example.org.", "no answer", "mend it")
     plan = Plan("shop", (), dns_failures=(failure,))
     assert plan.dns_errors == ("DNS DNS.example.org.: no answer (mend it)",)
-    assert [one.text for one in notices(plan)] == ["DNS.example.org.: no answer (mend it)"]
+    assert [one.text for one in headlines(plan)] == ["DNS.example.org.: no answer (mend it)"]
     assert plan.has_failures

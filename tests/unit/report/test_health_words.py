@@ -8,10 +8,10 @@ from reconciler.api.moves import ReplicasKept
 from reconciler.api.objects import ObjectKey
 from reconciler.failover.cluster_health import Absence
 from reconciler.plan.model import ClusterPlan, Plan, RunResult
+from reconciler.report.headlines import Health, fleet_health
 from reconciler.report.html import render_html
 from reconciler.report.json_report import plan_document
 from reconciler.report.markdown import render_plan_markdown
-from reconciler.report.notices import Health, fleet_health
 from reconciler.report.text import render_plan, render_result
 from tests.unit.report.fleets import quiet, unwell
 
@@ -64,7 +64,7 @@ def test_a_run_with_nothing_to_do_tells_all_the_same_who_is_unwell() -> None:
     plan = unwell()
     names = ("aws-us", "gcp-asia")
     well = tuple(replace(c, changes=()) for c in plan.clusters if c.name in names)
-    text = render_result(RunResult(replace(plan, clusters=well, warnings=())), width=200)
+    text = render_result(RunResult(replace(plan, clusters=well, notices=())), width=200)
     assert "Warning: aws-us is unhealthy: 1 of 4 nodes are ready" in text
     assert "Warning: gcp-asia is coming back" in text
     web = ObjectKey("apps", "Deployment", "shop", "web")

@@ -12,6 +12,7 @@ from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
 from reconciler.api.errors import RunError
+from reconciler.api.notices import NoticeCause, notice
 from reconciler.plan.model import ClusterPlan, Plan, RunResult, WorkloadRow
 from reconciler.report.markdown import (
     LEAST_LIMIT,
@@ -196,8 +197,11 @@ def test_a_thousand_clusters_with_different_changes_fit_as_well() -> None:
         WorkloadRow(deployment(f"web-{n}"), {f"edge-{n:04}": 2}, {}, shortfall=2)
         for n in range(1000)
     )
-    warnings = tuple(f"warning {n}: {'x' * 900}" for n in range(1000))
-    plan = Plan("shop", clusters, warnings=warnings, workloads=rows)
+    notices = tuple(
+        notice(NoticeCause.WITHOUT_EFFECT, subject=f"warning {n}", what="x" * 900)
+        for n in range(1000)
+    )
+    plan = Plan("shop", clusters, notices=notices, workloads=rows)
     text = render_plan_markdown(plan)
     assert len(text) <= LIMIT
     assert_whole(text)

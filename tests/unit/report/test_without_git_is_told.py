@@ -22,7 +22,7 @@ SILENT = WithoutGit("a" * 40, SINCE, "https://git.example.com/fleet: no connecti
 
 
 def silent() -> Plan:
-    return replace(plan(), without_git=SILENT, warnings=(str(SILENT),))
+    return replace(plan(), without_git=SILENT, notices=(SILENT.notice,))
 
 
 def test_the_sentence_names_the_commit_and_the_time() -> None:

@@ -241,7 +241,9 @@ def test_what_only_explains_makes_no_difference() -> None:
     plan = saved(failover())
 
     def explain(document: dict[str, Any]) -> None:
-        document["plan"].update(warnings=["something"], moves=["otherwise"], moveDetails=[])
+        document["plan"].update(
+            warnings=["something"], notices=[], moves=["otherwise"], moveDetails=[]
+        )
         for one in document["plan"]["health"]:
             one.update(reason="worded otherwise", outlook="in 10 s", nodes=9)
         for one in document["plan"]["clusters"]:

@@ -87,7 +87,7 @@ def _absence(health: Health) -> str:
     return f"{'down' if health.word == 'down' else 'left out'}: {health.reason}"
 
 
-def health_notices(plan: Plan) -> Iterator[str]:
+def health_headlines(plan: Plan) -> Iterator[str]:
     """``aws-eu is unhealthy: ...`` of those that can be looked at and are not well, or not well
     to some seats."""
     looked_at = {cluster.name for cluster in plan.clusters if cluster.reachable}
@@ -102,10 +102,10 @@ def health_notices(plan: Plan) -> Iterator[str]:
 # -- what must be known before the rest ------------------------------------------------------------
 
 
-MOST_NOTICES = 100
+MOST_HEADLINES = 100
 
 
-class Notice(Struct, frozen=True):
+class Headline(Struct, frozen=True):
     """``level`` is stop, down, outage or warning: it chooses the sign and the colour."""
 
     level: str
@@ -113,7 +113,7 @@ class Notice(Struct, frozen=True):
     text: str
 
 
-def notices(plan: Plan, result: RunResult | None = None) -> Iterator[Notice]:
+def headlines(plan: Plan, result: RunResult | None = None) -> Iterator[Headline]:
     """All of them, the gravest first, each sort up to a limit; what a run did if it is one."""
     for level, word, texts in (
         ("stop", "Stopped by a guard", list(map(str, plan.violations))),
@@ -126,7 +126,7 @@ def notices(plan: Plan, result: RunResult | None = None) -> Iterator[Notice]:
             "Cluster",
             [f"{few(names)} {_is(names)} {text}" for text, names in unreachable_clusters(plan)],
         ),
-        ("warning", "Health", list(health_notices(plan))),
+        ("warning", "Health", list(health_headlines(plan))),
         ("stop", "Rollout", [text for text, loud in warnings_of(plan.rollout) if loud]),
         ("warning", "Rollout", [text for text, loud in warnings_of(plan.rollout) if not loud]),
         ("stop", "Refused", list(_refused(plan))),
@@ -136,12 +136,12 @@ def notices(plan: Plan, result: RunResult | None = None) -> Iterator[Notice]:
         ("warning", "Nothing is pruned", list(_blocked(plan.clusters))),
         ("warning", "Warning", [*plan.warnings, *(result.warnings if result else ())]),
     ):
-        yield from (Notice(level, word, text) for text in texts[:MOST_NOTICES])
-        if len(texts) > MOST_NOTICES:
-            yield Notice(level, word, f"and {len(texts) - MOST_NOTICES} more like these")
+        yield from (Headline(level, word, text) for text in texts[:MOST_HEADLINES])
+        if len(texts) > MOST_HEADLINES:
+            yield Headline(level, word, f"and {len(texts) - MOST_HEADLINES} more like these")
     if plan.violations and plan.violation_hint:
         what = "Nothing else" if plan.despite_guards else "Nothing"
-        yield Notice("stop", f"{what} will be written", plan.violation_hint)
+        yield Headline("stop", f"{what} will be written", plan.violation_hint)
 
 
 def _is(names: Sequence[str]) -> str:
