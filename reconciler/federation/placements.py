@@ -13,6 +13,7 @@ from reconciler.api.objects import Object
 from reconciler.federation.drift import check_ignored, misfits
 from reconciler.federation.failover_rules import check_narrowed, narrowed
 from reconciler.federation.lint import lint_placement, lint_tolerations
+from reconciler.federation.maintenance import parse_windows
 from reconciler.federation.model import (
     Cluster,
     Federation,
@@ -22,6 +23,7 @@ from reconciler.federation.model import (
     ReplicaRule,
     ReplicaShare,
     Spread,
+    Window,
     Workload,
 )
 from reconciler.federation.overrides import parse_placement_overrides
@@ -38,6 +40,7 @@ class Placement(Struct, frozen=True):
     target: PlacementTarget
     replicas: ReplicaRule
     overrides: tuple[Override, ...] = ()
+    maintenance: tuple[Window, ...] = ()
 
     @property
     def name(self) -> str:
@@ -92,6 +95,7 @@ def parse_placement(
         target,
         _replicas(document, target, clusters, faults),
         parse_placement_overrides(document, faults, clusters),
+        parse_windows(document, spec.get("maintenance"), faults),
     )
 
 
