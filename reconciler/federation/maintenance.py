@@ -112,6 +112,14 @@ class Maintenance:
         shut, until, zone, failover = found
         return Closed(tuple(names[n] for n in shut), until, zone=zone, failover=failover)
 
+    def federation_closed(self, now: float) -> Closed | None:
+        """Why nothing is written in the whole fleet now; None: something may be."""
+        found = evaluate((self._federation,), now)
+        if found is None:
+            return None
+        _, until, zone, failover = found
+        return Closed(("the Federation",), until, zone=zone, failover=failover)
+
 
 def placement_of(workload: Workload | None) -> str:
     """By what it is placed, in words."""

@@ -98,6 +98,11 @@ def health_notices(plan: Plan) -> Iterator[str]:
             yield f"{one.cluster} is {word}" + (f": {found.reason}" if found.reason else "")
 
 
+def closed_clusters(plan: Plan) -> list[tuple[str, list[str]]]:
+    """(``waits until ...``, the clusters' names) of those to which nothing is written for now."""
+    return together((str(c.closed), c.name) for c in plan.clusters if c.closed)
+
+
 # -- what must be known before the rest ------------------------------------------------------------
 
 
@@ -126,6 +131,7 @@ def notices(plan: Plan, result: RunResult | None = None) -> Iterator[Notice]:
             [f"{few(names)} {_is(names)} {text}" for text, names in unreachable_clusters(plan)],
         ),
         ("warning", "Health", list(health_notices(plan))),
+        ("warning", "Closed", [f"{few(names)}: {text}" for text, names in closed_clusters(plan)]),
         ("stop", "Refused", list(_refused(plan))),
         ("stop", "DNS", list(_dns(plan, result))),
         ("stop", "Failed", list(_undone(result, "failed"))),

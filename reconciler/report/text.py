@@ -32,7 +32,7 @@ from reconciler.report.grouping import (
     line_diff,
     together,
 )
-from reconciler.report.notices import health_notices, unreachable_clusters
+from reconciler.report.notices import closed_clusters, health_notices, unreachable_clusters
 from reconciler.report.terminal import painted, shown, unpainted
 from reconciler.report.wording import (
     MARKS,
@@ -168,7 +168,9 @@ def render_result(
 def _is_worth_telling(plan: Plan) -> bool:
     """Whether a run that may have had nothing to do still has something to say."""
     found = plan.has_changes or plan.has_failures or plan.warnings or plan.violations or plan.moves
-    return bool(found) or any(c.additions for c in plan.clusters) or any(health_notices(plan))
+    waits = any(change.waits for cluster in plan.clusters for change in cluster.changes)
+    told = found or waits or any(health_notices(plan))
+    return bool(told) or any(c.additions for c in plan.clusters)
 
 
 def _notices(plan: Plan, style: Style) -> Iterator[str]:
@@ -178,6 +180,8 @@ def _notices(plan: Plan, style: Style) -> Iterator[str]:
     for outage in plan.simulated_outages:
         yield from style.wrapped("Simulated: an outage of ", outage, 2, "35;1")
     yield from _unreachable(plan, style)
+    for text, names in closed_clusters(plan):
+        yield from style.wrapped("Closed: ", f"{few(names)}: {text}", 2, YELLOW)
     for violation in plan.violations:
         yield from style.wrapped("Stopped by a guard: ", str(violation), 2, ALARM)
     for urgent in plan.despite_guards:
