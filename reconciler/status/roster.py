@@ -14,6 +14,7 @@ from reconciler.cluster.client import Member
 from reconciler.cluster.parallel import in_parallel
 from reconciler.failover.cluster_health import ClusterHealth
 from reconciler.failover.probe import CONCURRENT_PROBES, Signal, probe_all
+from reconciler.federation.maintenance import Closed
 from reconciler.federation.model import WITNESS, Cluster, FailoverRules
 from reconciler.inventory.store import Inventory
 from reconciler.plan.member_plan import MemberWork
@@ -34,6 +35,7 @@ class MemberRow(Struct, frozen=True):
     commit   the commit that was written there last
     problem  why it could not be looked at, or not at all of it
     seen     from which seats it is seen well and from which not, where they differ
+    closed   why nothing is written to it for now: it is paused, or a maintenance window says so
     """
 
     cluster: Cluster
@@ -48,6 +50,7 @@ class MemberRow(Struct, frozen=True):
     commit: str = ""
     problem: str = ""
     seen: str = ""
+    closed: Closed | None = None
 
     @property
     def is_witness(self) -> bool:
@@ -87,6 +90,7 @@ def roster(
             since=remembered.since or None,
             problem=plan_of[cluster.name].problem,
             seen=health[cluster.name].seen if cluster.name in health else "",
+            closed=plan_of[cluster.name].closed,
         )
         work = work_of.get(cluster.name)
         rows.append(_looked_into(row, work) if work else row)
@@ -112,6 +116,7 @@ def _looked_into(row: MemberRow, work: MemberWork) -> MemberRow:
         commit=inventory.commit,
         problem=work.plan.prune_blocked,
         seen=row.seen,
+        closed=row.closed,
     )
 
 
@@ -154,6 +159,7 @@ def roster_document(row: MemberRow) -> Object:
         "pending": row.pending,
         "refused": row.refused,
         "commit": row.commit,
+        "closed": str(row.closed or ""),
     }
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from reconciler.plan.model import Change, Plan, RunResult
-from reconciler.report.html import render_plan_html
+from reconciler.report.html import render_html
 from reconciler.report.json_report import plan_document
 from reconciler.report.markdown import render_plan_markdown
 from reconciler.report.text import render_plan
@@ -123,7 +123,7 @@ def test_every_report_says_until_when_a_change_waits(world: World) -> None:
     assert f"+ shop/settings  {told}" in text
     assert f"{plan.summary()['waiting']} waiting" in text
     assert OPENS in render_plan_markdown(plan)
-    assert OPENS in render_plan_html(plan)
+    assert OPENS in render_html(plan)
     document = plan_document(plan)
     (aws, gcp) = document["clusters"]
     assert (aws["closed"], gcp["closed"]) == (told, "")
@@ -190,7 +190,9 @@ def test_only_the_objects_of_a_closed_placement_wait_and_deletions_with_them(wor
     assert world.apply(**at(DAY)).ok
     world.write("extra.yaml", SETTINGS_PLACEMENT.replace("SAID", AT_NIGHT % ""))
     world.write("shop.yaml", SHOP.replace("green", "blue"))
-    world.write("new.yaml", "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: new, namespace: shop}")
+    world.write(
+        "new.yaml", "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: new, namespace: shop}"
+    )
     assert world.apply(**at(DAY)).ok
     assert "green" in world.kubectl("get", "configmap", "settings", "-n", "shop", "-o", "yaml")
     assert world.kubectl("get", "configmap", "new", "-n", "shop")
