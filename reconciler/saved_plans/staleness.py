@@ -161,12 +161,7 @@ def _of_changes(
                 why = f"{_BETWEEN[0][1]}; {why}"
             yield f"{name}: now to {new['action']}, not to {old['action']}: {why}"
         elif bool(old.get("waits")) != bool(new.get("waits")):
-            then = (
-                f"it was not to wait, and now {new['waits']}"
-                if new.get("waits")
-                else (f"it was to wait ({old['waits']}), and would be written now")
-            )
-            yield f"{name}: {then}"
+            yield f"{name}: {_no_longer_open(old, new)}"
         elif new["action"] not in _NO_WRITE and not new.get("waits"):
             found = list(_of_one(old, new, sealed.get(name, {}), sealed_now.get(name, {})))
             if found:
