@@ -68,6 +68,7 @@ MAY_USE_THEM = {
 # What takes tens of milliseconds to import, and is therefore imported where it is needed.
 HEAVY = (
     "boto3",
+    "cronsim",
     "deepdiff",
     "git",
     "google",
@@ -81,6 +82,7 @@ HEAVY = (
     "rich",
     "urllib3",
     "yaml",
+    "zoneinfo",
 )
 
 # Public names with two homes: the simulator's is the test double of the other.

@@ -45,7 +45,8 @@ CRD_SETTLE_SECONDS = 5.0
 
 @dataclass
 class MemberRun:
-    """The state of one member's run; ``stopped`` is asked before each object.
+    """The state of one member's run; ``stopped`` is asked before each object, and so is ``closed``
+    whether it still may be written (None: whether anything may).
 
     ``written`` is called after each object, for progress. ``checked`` are changes that the plan
     could not check, as they were found right before they were made. ``lost`` says why nothing more
@@ -57,6 +58,7 @@ class MemberRun:
     commit: str
     stopped: Callable[[], str] = lambda: ""
     written: Callable[[], None] = lambda: None
+    closed: Callable[[Change | None], str] = lambda _change: ""
     outcomes: list[Outcome] = field(default_factory=list)
     checked: dict[ObjectKey, Change] = field(default_factory=dict)
     lost: str = ""
@@ -73,6 +75,7 @@ class MemberRun:
         self._gone: set[ObjectKey] = set()
         self._done = (self._inventory.done, self._inventory.stable)
         self._redefined: dict[GroupKind, float] = {}
+        self._shut = False
 
     # -- phases ----------------------------------------------------------------------------
 
@@ -99,6 +102,8 @@ class MemberRun:
         waves = apply_waves(changes)
         if not waves and not self._removals():
             return
+        if self._skip_all_closed():
+            return
         try:
             self._write_ahead([*(c for _, wave in waves for c in wave), *self._successors()])
         except LeaseLost:
@@ -117,6 +122,16 @@ class MemberRun:
             self._skip(changes, f"scaling down waits: {why_not}")
         else:
             self._carry_out(changes)
+
+    def _skip_all_closed(self) -> bool:
+        """Whether nothing of the plan may be written any more: nor is the inventory then."""
+        writing = [c for c in self.work.plan.changes if c.action not in NOT_WRITTEN]
+        reasons = [self.closed(change) for change in writing]
+        self._shut = bool(reasons) and all(reasons)
+        if self._shut:
+            for change, reason in zip(writing, reasons, strict=True):
+                self._skip([change], reason)
+        return self._shut
 
     def _carry_out(self, changes: Sequence[Change]) -> None:
         broken_namespaces: set[str] = set()
@@ -141,6 +156,8 @@ class MemberRun:
         ``wait_for`` names objects that moved to another member where they are not in place yet,
         with the reason: deleting the old one first could leave none.
         """
+        if self._shut:
+            return
         removals = self._removals()
         successors = self._successors()
         first = {key for change in successors for key in change.after}
@@ -176,7 +193,9 @@ class MemberRun:
     def finish(self) -> None:
         """Write the inventory as it is now. Raises LeaseLost; other trouble sets ``lost``."""
         arrives = self._arrives()
-        if self.lost or not (self.outcomes or self.work.stale or arrives):
+        if self.lost or self._shut or not (self.outcomes or self.work.stale or arrives):
+            return
+        if not self.outcomes and self.closed(None):
             return
         if arrives:
             self._done = (self.work.own_commit, self.work.stable_commit)
@@ -306,7 +325,8 @@ class MemberRun:
         apply: the kinds of which this failed, with the reason."""
         failed: dict[GroupKind, str] = {}
         for change in changes:
-            if reason := self.lost or self.stopped() or self._move_entry(change):
+            why_not = self.lost or self.stopped() or self.closed(change)
+            if reason := why_not or self._move_entry(change):
                 failed[change.key.group_kind] = f"{change.key}: {reason}"
         return failed
 
@@ -379,7 +399,7 @@ class MemberRun:
 
     def _write_all(self, changes: Sequence[Change]) -> list[Outcome]:
         def one(change: Change) -> ChangeResult:
-            reason = self.lost or self.stopped()
+            reason = self.lost or self.stopped() or self.closed(change)
             if reason:
                 return ChangeResult(self._skipped(change, reason))
             try:

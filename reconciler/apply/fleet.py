@@ -6,6 +6,7 @@ One member's failure never stops another's; only a lost lock or a stop request s
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import partial
 
 from msgspec.structs import replace
 
@@ -16,7 +17,7 @@ from reconciler.apply.moved_objects import OtherClusters
 from reconciler.cluster.parallel import in_parallel
 from reconciler.cluster.responses import reading_answers
 from reconciler.cluster.warnings import server_warnings
-from reconciler.plan.member_plan import MemberWork, heard_since
+from reconciler.plan.member_plan import MemberWork, heard_since, open_part
 from reconciler.plan.model import NOT_WRITTEN, Action, Change, ClusterPlan, Outcome, Plan, RunResult
 from reconciler.plan.replicas import rows_after_run
 
@@ -32,18 +33,23 @@ def apply_to_fleet(
     names: Callable[[], str] = lambda: "",
     stopped: Callable[[], str] = lambda: "",
     written: Callable[[], None] = lambda: None,
+    closed: Callable[[str, Change | None], str] = lambda _cluster, _change: "",
 ) -> RunResult:
     """Write what the plan says. ``placed`` tells in which clusters each object is wanted, and
     ``elsewhere`` knows those of them that are no part of this run.
 
     ``names`` tells why DNS records may still lead to what is to go; it is asked, and may wait, only
     where a Service or an Ingress is to go, or something beside one is to run fewer replicas.
-    ``stopped`` gives the reason why no further object may be begun, or an empty string.
+    ``stopped`` gives the reason why no further object may be begun, or an empty string; ``closed``
+    why this very change, or any, must not be made in a cluster by now.
 
     A defect of this program in one member ends that member's part, and the result has it, with all
     that was done: whoever tells the result raises it afterwards.
     """
-    runs = [MemberRun(work, plan.commit, stopped, written) for work in works]
+    runs = [
+        MemberRun(open_part(work), plan.commit, stopped, written, partial(closed, work.plan.name))
+        for work in works
+    ]
     lease_lost: list[str] = []
 
     def phase(step: Callable[[MemberRun], None]) -> None:

@@ -35,6 +35,8 @@ it could not be listed. DRIFT counts objects that somebody changed or deleted; A
 fields that people added to objects and that stay; PENDING objects that the next run
 changes because Git did. COMMIT was written there last; where commits reach clusters in
 waves, WANTED is the one of its wave now, and waits, begun, well or down.
+changes because Git did. Where a cluster is paused, or closed by a maintenance window,
+WRITES says so, and a line below the table until when.
 """
 
 
@@ -68,6 +70,8 @@ def clusters(context: click.Context, /, *, output: str, **given: Any) -> int:
         for line in _as_table(rows, time.time(), wide=output == "wide"):
             settings.console.out(line)
         for row in rows:
+            if row.closed:
+                settings.console.note(f"{styled(row.cluster.name, bold=True)}: {row.closed}")
             if row.seen:
                 settings.console.note(f"{styled(row.cluster.name, bold=True)}: {row.seen}")
             if not row.ready or row.problem:
@@ -117,6 +121,9 @@ def _as_table(rows: Sequence[MemberRow], now: float, *, wide: bool) -> Iterator[
     waves = any(row.rollout for row in rows)
     if waves:
         headings += ["WAVE", "WANTED"]
+    shut = any(row.closed for row in rows)
+    if shut:
+        headings.append("WRITES")
     if wide:
         headings += ["ZONE", "COUNTS AS", "REFUSED", "LABELS"]
     cells = []
@@ -140,6 +147,8 @@ def _as_table(rows: Sequence[MemberRow], now: float, *, wide: bool) -> Iterator[
             line.insert(1, cluster.role or "member")
         if waves:
             line += [row.wave or "-", _wanted(row)]
+        if shut:
+            line.append(_writes(row))
         if wide:
             labels = ",".join(f"{k}={v}" for k, v in sorted(cluster.labels.items()))
             phase = "-" if row.is_witness else str(row.phase)
@@ -162,6 +171,12 @@ def _readiness(row: MemberRow) -> str:
         return styled("yes", fg="green")
     known = str(row.facts.signal) != "Unknown" or str(row.phase) == "Down"
     return styled("no", fg="red") if known else styled("unknown", fg="yellow")
+
+
+def _writes(row: MemberRow) -> str:
+    if row.closed is None:
+        return "-" if row.is_witness else "open"
+    return styled("paused" if row.closed.paused else "closed", fg="yellow")
 
 
 def _number(number: int | None, colour: str | None = None) -> str:

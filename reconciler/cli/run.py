@@ -195,12 +195,13 @@ def question(plan: Plan) -> tuple[str, str]:
         parts.append(
             f"Make {plural(len(writes), 'change')} in {plural(clusters, 'cluster')} ({what})"
         )
-    if plan.dns:
-        records = f"{plural(len(plan.dns), 'DNS record')} ({counted(map(dns_action, plan.dns))})"
+    dns = [record for record in plan.dns if not record.get("waits")]
+    if dns:
+        records = f"{plural(len(dns), 'DNS record')} ({counted(map(dns_action, dns))})"
         parts.append(f"{'change' if parts else 'Change'} {records}")
     deleted = len(deletions_of([change for _, change in writes]))
-    deleted += sum(dns_action(record) == "prune" for record in plan.dns)
+    deleted += sum(dns_action(record) == "prune" for record in dns)
     told = [f"{plural(deleted, 'deletion')} among them"] if deleted else []
     if waiting := plan.summary()[Action.WAITING]:
-        told.append(f"{plural(waiting, 'prune')} left to a later run")
+        told.append(f"{plural(waiting, 'change')} left to a later run")
     return " and ".join(parts), ", ".join(told)

@@ -128,12 +128,35 @@ def withdrawals(dns: DnsPlan | None) -> DnsPlan | None:
     return DnsPlan(tuple(c for w in writes for c in w.changes), writes=writes)
 
 
+def waiting_records(dns: DnsPlan | None, why: str) -> DnsPlan | None:
+    """A plan of which only what follows an outage is written; the rest waits, and tells ``why``."""
+    if dns is None or not why:
+        return dns
+    from reconciler.dns.plan import DnsPlan
+
+    parts = [write.failover_part for write in dns.writes if write.failover_part]
+    going = [change for part in parts for change in part.changes]
+    return DnsPlan(
+        tuple(one if one in going else {**one, "waits": why} for one in dns.changes),
+        dns.notices,
+        dns.failures,
+        tuple(replace(part, failover_part=part) for part in parts),
+    )
+
+
 def write_records(
-    dns: DnsPlan | None, connector: Connector | None, stopped: Callable[[], str]
+    dns: DnsPlan | None, connector: Connector | None, stopped: Callable[[], str], closed: str = ""
 ) -> tuple[RecordOutcome, ...]:
-    """Carry a plan out. Raises nothing for a provider or zone."""
+    """Carry a plan out. Raises nothing for a provider or zone.
+
+    ``closed``: why only what follows an outage may be written by now.
+    """
     if dns is None or connector is None:
         return ()
     from reconciler.dns.dns_of_run import apply_dns_of_run
+    from reconciler.dns.plan import Write
 
-    return apply_dns_of_run(dns, connector, stopped)
+    left = waiting_records(dns, closed) or dns
+    late = [one for one in left.changes if one.get("waits") and one not in dns.changes]
+    skipped = Write("", tuple(late), lambda _: ()).all("skipped", closed) if late else ()
+    return (*apply_dns_of_run(left, connector, stopped), *skipped)

@@ -22,6 +22,7 @@ from reconciler.federation.lint import (
     lint_tolerations,
     lint_variables,
 )
+from reconciler.federation.maintenance import check_together
 from reconciler.federation.model import (
     WITNESS,
     Cluster,
@@ -135,6 +136,12 @@ def compile_documents(
         dns_manifests=tuple(d.body for d in parts.dns),
         notices=tuple(sorted(set(faults.notices), key=str)),
         witnesses=tuple(joined[name] for name in sorted(faults.witnesses)),
+    )
+    check_together(
+        state,
+        {d.body["metadata"]["name"]: d for d in parts.clusters},
+        {placement.name: placement.document for placement in placements},
+        faults,
     )
     return Compiled(
         None if faults.problems else state,
@@ -366,6 +373,7 @@ def _workload(
         additions=(spec.get("drift") or {}).get("additions"),
         ignore=ignored,
         rollout=placement.rollout,
+        maintenance=placement.maintenance,
     )
     if placement.replicas.mode == "Divided":
         lint_counts(workload, placement.document, f"Placement {placement.name}", faults)

@@ -9,6 +9,7 @@ from msgspec.structs import replace
 
 from reconciler.api.notices import NoticeCause, notice
 from reconciler.api.objects import Object
+from reconciler.federation.maintenance import parse_windows
 from reconciler.federation.model import PLACE_LABELS, Access, Cluster, SecretReference, Taint
 from reconciler.manifests.document import Document
 from reconciler.manifests.problems import ProblemCollector
@@ -19,7 +20,7 @@ def parse_clusters(documents: list[Document], faults: ProblemCollector) -> dict[
     found: dict[str, Cluster] = {}
     for document in documents:
         kubefed = document.body["kind"] == "KubeFedCluster"
-        cluster = _kubefed_cluster(document) if kubefed else _cluster(document)
+        cluster = _kubefed_cluster(document) if kubefed else _cluster(document, faults)
         cluster = _with_place(document, cluster, faults)
         if cluster.name in found:
             faults.problem(
@@ -54,7 +55,7 @@ def _with_place(document: Document, cluster: Cluster, faults: ProblemCollector) 
     return replace(cluster, **place)
 
 
-def _cluster(document: Document) -> Cluster:
+def _cluster(document: Document, faults: ProblemCollector) -> Cluster:
     metadata, spec = document.body["metadata"], document.body.get("spec") or {}
     access = spec.get("access") or {}
     secret = access.get("secretRef")
@@ -68,6 +69,8 @@ def _cluster(document: Document) -> Cluster:
         weight=spec.get("weight", 1),
         capacity=(spec.get("capacity") or {}).get("replicas"),
         role=spec.get("role", ""),
+        paused=spec.get("paused", False),
+        maintenance=parse_windows(document, spec.get("maintenance"), faults),
         taints=tuple(
             Taint(t["key"], t.get("value", ""), t["effect"]) for t in spec.get("taints") or ()
         ),

@@ -87,6 +87,21 @@ PLACE_LABELS = {
 """Where a cluster is: the field that says so, and the label."""
 
 
+class Window(Struct, frozen=True):
+    """Times in which nothing is written (Deny), or outside of which nothing is (Allow).
+
+    It begins when ``schedule`` says so, a cron expression of five fields, by the clock of
+    ``time_zone`` (an IANA name), and lasts ``duration`` seconds. ``failover``: what an outage asks
+    for is written all the same. ``federation.maintenance`` has the rules.
+    """
+
+    kind: Literal["Allow", "Deny"]
+    schedule: str
+    duration: float
+    time_zone: str = "UTC"
+    failover: bool = True
+
+
 WITNESS = "Witness"
 """The role of a Cluster that only holds a copy of the register: it is no member."""
 
@@ -95,6 +110,7 @@ class Cluster(Struct, frozen=True):
     """A member cluster, or a Witness. ``capacity`` is in replicas of any workload, None where
     unknown. ``role`` is WITNESS or empty.
 
+    ``paused``: nothing is written to it; ``maintenance`` says when it is, where that is not always.
     ``faults`` are why it cannot be reached as Git says: its own trouble, and nobody else's.
     """
 
@@ -109,6 +125,8 @@ class Cluster(Struct, frozen=True):
     taints: tuple[Taint, ...] = ()
     access: Access = Access()
     role: str = ""
+    paused: bool = False
+    maintenance: tuple[Window, ...] = ()
     faults: tuple[Problem, ...] = ()
 
     @property
@@ -326,6 +344,7 @@ class Federation:
     source: SourceRules = dataclasses.field(default_factory=SourceRules)
     seats: tuple[str, ...] = ()
     rollout: RolloutRules | None = None
+    maintenance: tuple[Window, ...] = ()
     document: Document | None = dataclasses.field(default=None, repr=False, compare=False)
 
 
@@ -452,6 +471,7 @@ class Workload(Unshown, frozen=True):
     additions: Additions | None = None
     ignore: tuple[str, ...] = ()
     rollout: StricterRollout | None = None
+    maintenance: tuple[Window, ...] = ()
 
     @property
     def is_given_up(self) -> bool:

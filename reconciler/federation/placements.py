@@ -14,6 +14,7 @@ from reconciler.api.objects import Object
 from reconciler.federation.drift import check_ignored, misfits
 from reconciler.federation.failover_rules import check_narrowed, narrowed
 from reconciler.federation.lint import lint_placement, lint_tolerations
+from reconciler.federation.maintenance import parse_windows
 from reconciler.federation.model import (
     Cluster,
     Federation,
@@ -24,6 +25,7 @@ from reconciler.federation.model import (
     ReplicaShare,
     Spread,
     StricterRollout,
+    Window,
     Workload,
 )
 from reconciler.federation.overrides import parse_placement_overrides
@@ -42,6 +44,7 @@ class Placement(Struct, frozen=True):
     replicas: ReplicaRule
     overrides: tuple[Override, ...] = ()
     rollout: StricterRollout | None = None
+    maintenance: tuple[Window, ...] = ()
 
     @property
     def name(self) -> str:
@@ -100,6 +103,7 @@ def parse_placement(
         _replicas(document, target, clusters, faults),
         parse_placement_overrides(document, faults, clusters),
         rollout,
+        parse_windows(document, spec.get("maintenance"), faults),
     )
 
 

@@ -11,6 +11,7 @@ from reconciler.api.kinds import API_VERSIONS
 from reconciler.api.objects import GroupKind, Object, api_group
 from reconciler.federation.drift import parse_drift, parse_ignore
 from reconciler.federation.failover_rules import check_failover, parse_failover, parse_share
+from reconciler.federation.maintenance import parse_windows
 from reconciler.federation.model import (
     USUAL_NAMESPACE,
     AdoptionRules,
@@ -69,6 +70,7 @@ def parse_federation(
         sensitive=parse_sensitive(spec.get("sensitive") or ()),
         source=parse_source_rules(spec),
         seats=tuple(spec.get("seats") or ()),
+        maintenance=parse_windows(document, spec.get("maintenance"), faults),
         document=document,
     )
 

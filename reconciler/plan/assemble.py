@@ -49,7 +49,7 @@ def hold_prunes_of_moved(
     undone: dict[ObjectKey, dict[str, str]] = {}
     for work in works:
         for change in work.plan.changes:
-            if why := _UNDONE.get(change.action):
+            if why := _UNDONE.get(change.action) or _waiting(change):
                 undone.setdefault(change.key, {})[work.cluster.name] = why
 
     def missing(change: Change) -> str:
@@ -64,6 +64,11 @@ def hold_prunes_of_moved(
         return " and ".join(reasons)
 
     return [_without(work, missing) for work in works]
+
+
+def _waiting(change: Change) -> str:
+    makes = change.waits and change.action not in (Action.PRUNE, Action.ORPHAN)
+    return "still to be written" if makes else ""
 
 
 def _without(work: MemberWork, missing: Callable[[Change], str]) -> MemberWork:

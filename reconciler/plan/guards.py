@@ -138,8 +138,9 @@ def _allow(count: int) -> str:
 
 
 def deletions_of(changes: Sequence[Change]) -> tuple[Change, ...]:
-    """The changes that delete an object, recreations among them."""
-    return tuple(c for c in changes if c.action in (Action.PRUNE, Action.RECREATE))
+    """The changes that delete an object, recreations among them; not those that wait."""
+    deleting = (Action.PRUNE, Action.RECREATE)
+    return tuple(c for c in changes if c.action in deleting and not c.waits)
 
 
 def violations(

@@ -31,7 +31,6 @@ from reconciler.plan import exclusive_values, guards, in_use, prune
 from reconciler.plan.additions import Finder
 from reconciler.plan.desired import MemberContext, diff_all
 from reconciler.plan.dry_run import Checked, Terms
-from reconciler.plan.fields import REPLICAS_FIELD
 from reconciler.plan.live_state import MissingObject, find_missing
 from reconciler.plan.model import (
     NOT_WRITTEN,
@@ -45,6 +44,7 @@ from reconciler.plan.model import (
 from reconciler.plan.prune import NAMESPACE, DeletionRules
 from reconciler.plan.redact import additions_without_values, without_values
 from reconciler.plan.requests import ApplyTarget, crds_in, target_of
+from reconciler.plan.waiting import Waiting, is_failover_move
 from reconciler.render import run_once
 from reconciler.render.render import DesiredObject
 from reconciler.scheduler.remarks import Unplaced
@@ -59,6 +59,7 @@ class PlanSettings(Struct, frozen=True):
     max_deletions: int | None = None
     take_over: bool = False
     now: float = 0.0
+    waiting: Waiting | None = None
     checked: Callable[[int], None] = lambda _count: None
 
 
@@ -171,10 +172,14 @@ def plan_member(
         notices.append(notice(NoticeCause.INVENTORY_DAMAGED, reason=inventory.damaged))
     news = inventory.news
     notices += [news] if news else []
+    waiting, shut = settings.waiting, None
     changes = sorted(
         [shown(c.change) for c in checked if c.change] + [shown(prune) for prune in prunes],
         key=lambda c: (c.key, c.action),
     )
+    if waiting:
+        changes = waiting.marked(cluster.name, changes, observation.members)
+        shut = waiting.closed(cluster.name)
     same = {c.target.key: c for c in checked if c.change is None}
     rows = {key: c.record for key, c in same.items() if c.record}
     ran = _ran(observation, targets, same)
@@ -192,6 +197,7 @@ def plan_member(
             unchanged=len(same),
             prune_hold=hold,
             additions=_additions(checked, federation),
+            closed=shut,
         ),
         resources={t.kind: t.resource for t in targets if t.resource},
         rules=rules,
@@ -201,9 +207,12 @@ def plan_member(
         left=verdicts.left,
         foreign_objects=verdicts.foreign_objects,
         ran=ran,
-        stale=bool(forgotten or news)
-        or ran != inventory.ran
-        or any(inventory.rows.get(key) != row for key, row in rows.items()),
+        stale=shut is None
+        and (
+            bool(forgotten or news)
+            or ran != inventory.ran
+            or any(inventory.rows.get(key) != row for key, row in rows.items())
+        ),
         notices=tuple(structs.replace(one, cluster=cluster.name) for one in notices),
         heard=without_quotes(member.heard, is_hidden),
         violations=_violations(
@@ -322,18 +331,18 @@ def failover_part(work: MemberWork, moving: Mapping[str, Collection[ObjectKey]])
     than that stays with what a guard stops. The inventory keeps what the rest is about.
     """
     keys = moving.get(work.cluster.name, ())
-    kept = tuple(
-        change
-        for change in work.plan.changes
-        if change.key in keys
-        and (
-            change.action is Action.CREATE
-            or (
-                change.action is Action.UPDATE
-                and {f.path for f in change.fields} == {REPLICAS_FIELD}
-            )
-        )
-    )
+    return _only(work, lambda change: is_failover_move(change, keys) and not change.waits)
+
+
+def open_part(work: MemberWork) -> MemberWork:
+    """Without what waits for a window; the inventory keeps what that is about."""
+    if not any(change.waits for change in work.plan.changes):
+        return work
+    return _only(work, lambda change: not change.waits)
+
+
+def _only(work: MemberWork, chosen: Callable[[Change], bool]) -> MemberWork:
+    kept = tuple(change for change in work.plan.changes if chosen(change))
     rest = frozenset(change.key for change in work.plan.changes if change not in kept)
     return structs.replace(
         work,
@@ -591,7 +600,7 @@ def _violations(
         unplaced=tuple(
             f"{c.key} ({unplaced.nowhere[c.key]})"
             for c in changes
-            if c.action is Action.PRUNE and unplaced.is_nowhere(c.key, cluster.name)
+            if c.action is Action.PRUNE and unplaced.is_nowhere(c.key, cluster.name) and not c.waits
         ),
     )
     found = guards.violations(figures, federation.guards, max_deletions=settings.max_deletions)

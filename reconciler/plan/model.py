@@ -22,6 +22,7 @@ from reconciler.api.objects import Object, ObjectKey
 from reconciler.api.reasons import DRIFTS, Reason, reasons_text
 from reconciler.cluster.discovery import GroupVersionKind
 from reconciler.failover.cluster_health import Absence, ClusterHealth
+from reconciler.federation.maintenance import Closed
 from reconciler.federation.sensitive import SECRET
 from reconciler.rollout.model import RolloutView
 
@@ -147,6 +148,8 @@ class Change:
     the cluster will delete the object by itself once it has finished. ``hidden`` are JSON pointers
     of what must not be shown: ``fields``, ``stays`` and ``error`` are without it (see
     ``plan.redact``). ``ignored`` are pointers of what is left to others once it is written.
+
+    ``waits`` set: a later run makes it, and says when (see ``plan.waiting``); this one does not.
     """
 
     action: Action
@@ -174,6 +177,7 @@ class Change:
     old_entry: str = ""
     new_entry: str = ""
     ignored: tuple[str, ...] = ()
+    waits: str = ""
 
     @property
     def reason(self) -> str:
@@ -232,7 +236,8 @@ class ClusterPlan(Struct, frozen=True):
     ``reachable`` False: nothing is known and nothing will be written; ``absence`` says why.
     ``imagined``: it is not reachable because its outage is simulated.
     ``prune_hold`` says why this cluster's prunes wait. ``additions`` are fields that others added
-    to what is ours, and that stay; nothing is written about them.
+    to what is ours, and that stay; nothing is written about them. ``closed``: nothing is written to
+    it for now, but what an outage asks for.
     """
 
     name: str
@@ -247,6 +252,7 @@ class ClusterPlan(Struct, frozen=True):
     prune_hold: PruneHold = PruneHold()
     requests: int = 0
     additions: tuple[AddedTo, ...] = ()
+    closed: Closed | None = None
 
     @property
     def problem(self) -> str:
@@ -394,25 +400,26 @@ class Plan(Struct, frozen=True):
 
     def summary(self) -> dict[str, int]:
         """Counts over all clusters: of objects for each Action (create, update, ...) and
-        ``failed``, of fields for ``additions``."""
+        ``failed``, of fields for ``additions``. What waits for a window is ``waiting``."""
         counts = {str(action): 0 for action in Action}
         for cluster in self.clusters:
             counts[Action.UNCHANGED] += cluster.unchanged
             for change in cluster.changes:
-                counts[change.action] += 1
+                counts[Action.WAITING if change.waits else change.action] += 1
         counts["additions"] = sum(cluster.added for cluster in self.clusters)
         return counts
 
     @property
     def has_changes(self) -> bool:
         """Whether applying would write anything."""
-        return bool(self.dns) or any(True for _ in self.writes())
+        records = any(not record.get("waits") for record in self.dns)
+        return records or any(True for _ in self.writes())
 
     def writes(self) -> Iterator[tuple[ClusterPlan, Change]]:
-        """What applying would write into clusters, in order."""
+        """What applying would write into clusters now, in order."""
         for cluster in self.clusters:
             for change in cluster.changes:
-                if change.action not in NOT_WRITTEN:
+                if change.action not in NOT_WRITTEN and not change.waits:
                     yield cluster, change
 
     @property

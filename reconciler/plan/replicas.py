@@ -121,8 +121,8 @@ def expected_counts(
     """The counts that will be, where a change is refused or nothing is pruned: what runs stays."""
     found = {key: dict(by_cluster) for key, by_cluster in counts.items()}
     for cluster in clusters:
-        refused = {c.key for c in cluster.changes if c.action is Action.FAILED}
-        going = {c.key for c in cluster.changes if c.action is Action.PRUNE}
+        refused = {c.key for c in cluster.changes if c.action is Action.FAILED or c.waits}
+        going = {c.key for c in cluster.changes if c.action is Action.PRUNE and not c.waits}
         for key in before if cluster.reachable else ():
             now = before[key].get(cluster.name)
             if now and cluster.name not in found.get(key, {}) and key not in going:

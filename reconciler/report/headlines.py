@@ -99,6 +99,11 @@ def health_headlines(plan: Plan) -> Iterator[str]:
             yield f"{one.cluster} is {word}" + (f": {found.reason}" if found.reason else "")
 
 
+def closed_clusters(plan: Plan) -> list[tuple[str, list[str]]]:
+    """(``waits until ...``, the clusters' names) of those to which nothing is written for now."""
+    return together((str(c.closed), c.name) for c in plan.clusters if c.closed)
+
+
 # -- what must be known before the rest ------------------------------------------------------------
 
 
@@ -129,6 +134,7 @@ def headlines(plan: Plan, result: RunResult | None = None) -> Iterator[Headline]
         ("warning", "Health", list(health_headlines(plan))),
         ("stop", "Rollout", [text for text, loud in warnings_of(plan.rollout) if loud]),
         ("warning", "Rollout", [text for text, loud in warnings_of(plan.rollout) if not loud]),
+        ("warning", "Closed", [f"{few(names)}: {text}" for text, names in closed_clusters(plan)]),
         ("stop", "Refused", list(_refused(plan))),
         ("stop", "DNS", list(_dns(plan, result))),
         ("stop", "Failed", list(_undone(result, "failed"))),

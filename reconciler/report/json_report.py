@@ -123,6 +123,7 @@ def _cluster(cluster: ClusterPlan) -> dict[str, Any]:
         "unchanged": cluster.unchanged,
         "pruneBlocked": cluster.prune_blocked,
         "requests": cluster.requests,
+        "closed": str(cluster.closed or ""),
         "changes": [_change(change) for change in cluster.changes],
         "additions": [_added(one) for one in cluster.additions],
     }
@@ -281,4 +282,5 @@ def _change(change: Change) -> dict[str, Any]:
         "verified": change.verified,
         "force": change.force,
         "propagation": change.propagation,
+        "waits": change.waits,
     }

@@ -32,7 +32,7 @@ from reconciler.report.grouping import (
     line_diff,
     together,
 )
-from reconciler.report.headlines import health_headlines, unreachable_clusters
+from reconciler.report.headlines import closed_clusters, health_headlines, unreachable_clusters
 from reconciler.report.rollout import (
     FAILED,
     HELD,
@@ -183,10 +183,10 @@ def render_result(
 def _is_worth_telling(plan: Plan) -> bool:
     """Whether a run that may have had nothing to do still has something to say."""
     found = plan.has_changes or plan.has_failures or plan.warnings or plan.violations or plan.moves
+    waits = any(change.waits for cluster in plan.clusters for change in cluster.changes)
     news = plan.rollout and (plan.rollout.events or any(warnings_of(plan.rollout)))
     return (
-        bool(found)
-        or bool(news)
+        bool(found or waits or news)
         or any(c.additions for c in plan.clusters)
         or any(health_headlines(plan))
     )
@@ -202,6 +202,8 @@ def _notices(plan: Plan, style: Style) -> Iterator[str]:
     for outage in plan.simulated_outages:
         yield from style.wrapped("Simulated: an outage of ", outage, 2, "35;1")
     yield from _unreachable(plan, style)
+    for text, names in closed_clusters(plan):
+        yield from style.wrapped("Closed: ", f"{few(names)}: {text}", 2, YELLOW)
     for violation in plan.violations:
         yield from style.wrapped("Stopped by a guard: ", str(violation), 2, ALARM)
     for urgent in plan.despite_guards:

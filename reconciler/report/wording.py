@@ -168,11 +168,12 @@ def note_of(change: Change) -> str:
         facts = list(_essence(change))
         if not change.verified:
             facts.append("not checked: its CRD or namespace comes with this plan")
-        return visible(", ".join(facts))
-    note = change.reason
+        note = ", ".join(facts)
+    else:
+        note = change.reason
     if change.action in (Action.PRUNE, Action.RECREATE) and change.propagation != "Background":
         note += f" ({change.propagation.lower()} deletion)"
-    return visible(note)
+    return visible("; ".join(filter(None, (change.waits, note))))
 
 
 def _essence(change: Change) -> Iterator[str]:
@@ -226,7 +227,8 @@ def summary_line(plan: Plan) -> str:
     parts += [f"{counts[a]} {a}" for a in (Action.TERMINATING, Action.WAITING) if counts[a]]
     away = sum(not cluster.reachable for cluster in plan.clusters)
     over = f"over {plural(len(plan.clusters), 'cluster')}"
-    records = f"{plural(len(plan.dns), 'DNS record')} to change" if plan.dns else ""
+    to_change = [record for record in plan.dns if not record.get("waits")]
+    records = f"{plural(len(to_change), 'DNS record')} to change" if to_change else ""
     compared = plan.base is not None and not plan.base.problem
     begin = f"Against {visible(plan.base.ref)}" if plan.base and compared else "Plan"
     if parts:
@@ -324,7 +326,7 @@ def dns_line(record: Object) -> str:
     text = f"{name} {kind}: " + (f"{before} -> {after}" if before and after else before or after)
     if record.get("reason"):
         text += f" ({record['reason']})"
-    return visible(text)
+    return visible(text + (f"; {record['waits']}" if record.get("waits") else ""))
 
 
 def _targets(values: object) -> str:

@@ -36,6 +36,7 @@ from reconciler.dns.step import (
     asks_for_records,
     plan_records,
     returning_records,
+    waiting_records,
     with_records,
     withdrawals,
     write_records,
@@ -73,6 +74,7 @@ from reconciler.plan.replicas import (
     with_foreign_objects,
     workload_rows,
 )
+from reconciler.plan.waiting import Waiting
 from reconciler.render.render import Rendering
 from reconciler.rollout.model import RolloutView, with_planned
 from reconciler.run.decide import (
@@ -138,6 +140,7 @@ class Prepared(Struct, frozen=True):
     blocked: NoMajority | None = None
     moves_on: bool = False
     other_sources: Mapping[str, ReadSource] = {}
+    waiting: Waiting | None = None
 
     @property
     def state(self) -> DesiredState:
@@ -146,6 +149,10 @@ class Prepared(Struct, frozen=True):
     @property
     def federation(self) -> Federation:
         return self.state.federation
+
+    def why_closed(self, cluster: str, change: Change | None) -> str:
+        """Why that, or anything (None), must not be written there by now; empty: it may."""
+        return self.waiting.why(cluster, change) if self.waiting else ""
 
 
 def make_plan(
@@ -241,6 +248,8 @@ def make_plan(
                 remember(run_memory)
             raise
     placed = _placed(rendering)
+    moving = _moving(usual, decided.decision.assignments)
+    waiting = Waiting(state, moving, lambda: now)
     # One pod of many writes the names that all clusters answer to.
     records = None
     if not published or names:
@@ -257,8 +266,9 @@ def make_plan(
             simulated=options.sandbox,
             take_over=options.take_over,
         )
+        records = waiting_records(records, waiting.why_fleet())
     absent = why_unplaced(state, decided.decision.assignments)
-    planned = _plan_all(fleet, decided, rendering, absent, options, now, progress)
+    planned = _plan_all(fleet, decided, rendering, absent, options, now, waiting, progress)
     if rollout:
         planned = rollout.with_own_commits(planned)
     if rollout and view and view.complete:
@@ -304,7 +314,6 @@ def make_plan(
         health=decided.health,
         simulated_outages=options.simulate_outages,
     )
-    moving = _moving(usual, decided.decision.assignments)
     plan = replace(with_records(plan, records), without_git=without_git, rollout=view)
     if plan.violations:
         despite = _despite_guards(works, moving, withdrawals(records))
@@ -324,6 +333,7 @@ def make_plan(
         start.blocked,
         moved_on,
         rollout.sources if rollout else {},
+        Waiting(state, moving, options.clock),
     )
 
 
@@ -381,7 +391,8 @@ def _road(
     assignments = decided.decision.assignments
     rendering = render_repository(state, assignments)
     absent = why_unplaced(state, assignments)
-    planned = _plan_all(whole, decided, rendering, absent, options, now, NoProgress())
+    waiting = Waiting(state, {}, lambda: now)
+    planned = _plan_all(whole, decided, rendering, absent, options, now, waiting, NoProgress())
     return _with_planned(view, planned)
 
 
@@ -438,6 +449,7 @@ def _plan_all(
     absent: Unplaced,
     options: RunOptions,
     now: float,
+    waiting: Waiting,
     progress: Progress,
 ) -> list[MemberWork | ClusterPlan]:
     settings = PlanSettings(
@@ -445,6 +457,7 @@ def _plan_all(
         max_deletions=options.max_deletions,
         now=now if options.sample_at is None else options.sample_at,
         take_over=options.take_over,
+        waiting=waiting,
         checked=lambda count: progress.advance("compare", count),
     )
     seen = [one for one in decided.seen if one.cluster.name in fleet.in_scope]
@@ -521,7 +534,8 @@ def apply_plan(
             others=prepared.other_sources,
         )
     # A name leaves what is down, or about to be pruned, before anything else is done.
-    records = write_records(prepared.records, prepared.connector, stopped)
+    fleet_closed = prepared.waiting.why_fleet() if prepared.waiting else ""
+    records = write_records(prepared.records, prepared.connector, stopped, fleet_closed)
     names = _names_of(prepared, records)
     progress.phase("apply", sum(len(cluster.changes) for cluster in plan.clusters))
     planned = {cluster.name for cluster in plan.clusters}
@@ -536,6 +550,7 @@ def apply_plan(
         names=names,
         stopped=stopped,
         written=lambda: progress.advance("apply"),
+        closed=prepared.why_closed,
     )
     result = replace(result, records=records, notices=(*result.notices, *unkept))
     well = result.ok and not errors
@@ -607,7 +622,9 @@ def _apply_failover_part(
     plan = replace(prepared.plan, clusters=tuple(work.plan for work in works), violations=())
     outcomes: tuple[Outcome, ...] = ()
     if any(cluster.changes for cluster in plan.clusters):
-        outcomes = apply_to_fleet(plan, works, prepared.placed, stopped=stopped).outcomes
+        outcomes = apply_to_fleet(
+            plan, works, prepared.placed, stopped=stopped, closed=prepared.why_closed
+        ).outcomes
     undone = [(f"DNS {r.name} {r.type}", r.message) for r in records if r.status != "done"]
     undone += [(f"{o.cluster}: {o.key}", o.message) for o in outcomes if o.status != "done"]
     did = [f"{r.name} {r.type}" for r in records if r.status == "done"]

@@ -15,6 +15,7 @@ from reconciler.api.options import RunOptions
 from reconciler.cluster.discovery import GroupVersionKind
 from reconciler.cluster.kstatus import Status, object_status
 from reconciler.cluster.responses import reading_answers
+from reconciler.federation.maintenance import closed
 from reconciler.federation.model import DesiredState, RolloutRules
 from reconciler.git.read import ReadSource
 from reconciler.inventory.observe import observe
@@ -280,6 +281,7 @@ class Rollout:
                 if one.exists
             },
             down=frozenset(looked.availability.unavailable),
+            closed={name: str(why) for name, why in closed(self.state, self._now).items()},
             gates=self._gates,
             unserved=lambda candidate: self._unserved(candidate, seen),
         )

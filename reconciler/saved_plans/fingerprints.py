@@ -36,7 +36,7 @@ def fingerprint(change: Change, digester: Digester) -> dict[str, Any]:
 
     ``fields`` and ``writer`` are not compared: they name what is otherwise, and who wrote it.
     """
-    if change.action in NOT_WRITTEN:
+    if change.action in NOT_WRITTEN or change.waits:
         return {}
     found: dict[str, Any] = {}
     if change.live is not None:

@@ -196,7 +196,9 @@ def _of_changes(
         name = str(key)
         old, new = then.get(key), now.get(key)
         if new is None:
-            if old and old["action"] not in _NO_WRITE:
+            if old and old.get("waits"):
+                yield f"{name}: waited when the plan was made, and is as wanted, or is kept, now"
+            elif old and old["action"] not in _NO_WRITE:
                 yield f"{name}: no longer to {old['action']}: it is as wanted, or is kept"
             elif old:
                 yield f"{name}: was refused when the plan was made, and is not now"
@@ -208,10 +210,18 @@ def _of_changes(
             if sealed.get(name, {}).get("uid") != sealed_now.get(name, {}).get("uid"):
                 why = f"{_BETWEEN[0][1]}; {why}"
             yield f"{name}: now to {new['action']}, not to {old['action']}: {why}"
-        elif new["action"] not in _NO_WRITE:
+        elif bool(old.get("waits")) != bool(new.get("waits")):
+            yield f"{name}: {_no_longer_open(old, new)}"
+        elif new["action"] not in _NO_WRITE and not new.get("waits"):
             found = list(_of_one(old, new, sealed.get(name, {}), sealed_now.get(name, {})))
             if found:
                 yield f"{name}: {', '.join(found)}"
+
+
+def _no_longer_open(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
+    if new.get("waits"):
+        return f"could be written when the plan was made, and now {new['waits']}"
+    return f"was to wait when the plan was made ({old['waits']}), and would be written now"
 
 
 def _of_one(

@@ -15,6 +15,7 @@ from reconciler.cluster.client import Member
 from reconciler.cluster.parallel import in_parallel
 from reconciler.failover.cluster_health import ClusterHealth
 from reconciler.failover.probe import CONCURRENT_PROBES, Signal, probe_all
+from reconciler.federation.maintenance import Closed
 from reconciler.federation.model import WITNESS, Cluster, FailoverRules
 from reconciler.inventory.store import Inventory
 from reconciler.plan.member_plan import MemberWork
@@ -39,6 +40,7 @@ class MemberRow(Struct, frozen=True):
     seen     from which seats it is seen well and from which not, where they differ
     wave     the wave of a rollout that it is in, empty where commits reach all clusters at once
     rollout  how it is there; None where there are no waves
+    closed   why nothing is written to it for now: it is paused, or a maintenance window says so
     """
 
     cluster: Cluster
@@ -55,6 +57,7 @@ class MemberRow(Struct, frozen=True):
     seen: str = ""
     wave: str = ""
     rollout: RolloutCluster | None = None
+    closed: Closed | None = None
 
     @property
     def is_witness(self) -> bool:
@@ -96,6 +99,7 @@ def roster(
             since=remembered.since or None,
             problem=plan_of[cluster.name].problem,
             seen=health[cluster.name].seen if cluster.name in health else "",
+            closed=plan_of[cluster.name].closed,
         )
         if found := waves.get(cluster.name):
             row = replace(row, wave=found[0].name, rollout=found[1])
@@ -120,6 +124,8 @@ def _looked_into(row: MemberRow, work: MemberWork) -> MemberRow:
         refused=refused,
         commit=inventory.commit,
         problem=work.plan.prune_blocked,
+        seen=row.seen,
+        closed=row.closed,
     )
 
 
@@ -165,6 +171,7 @@ def roster_document(row: MemberRow) -> Object:
         "wave": row.wave,
         "wantedCommit": row.rollout.commit if row.rollout else None,
         "step": str(row.rollout.step) if row.rollout else None,
+        "closed": str(row.closed or ""),
     }
 
 

@@ -322,7 +322,7 @@ def test_the_question_says_all_that_a_yes_will_do() -> None:
             Plan("shop", (there, quiet)),
             (
                 "Make 2 changes in 1 cluster (1 to recreate, 1 to prune)",
-                "2 deletions among them, 1 prune left to a later run",
+                "2 deletions among them, 1 change left to a later run",
             ),
         ),
         (
@@ -334,7 +334,7 @@ def test_the_question_says_all_that_a_yes_will_do() -> None:
             (
                 "Make 2 changes in 1 cluster (1 to recreate, 1 to prune) and change 1 DNS record "
                 "(1 to prune)",
-                "3 deletions among them, 1 prune left to a later run",
+                "3 deletions among them, 1 change left to a later run",
             ),
         ),
     ):
