@@ -14,11 +14,14 @@ from msgspec.structs import replace
 from kubesim.cluster import SimulatedCluster
 from kubesim.fleet import Sandbox
 from kubesim.server import ClusterSettings
+from reconciler.cluster.connect import Connector
 from reconciler.plan.model import Plan, RunResult
 from reconciler.rollout.model import RolloutView
-from reconciler.state.memory import RolloutMemory, RolloutPhase, encode_memory
+from reconciler.state.memory import FleetMemory, RolloutMemory, RolloutPhase, encode_memory
+from reconciler.state.stores import ConfigMapStore
 from tests.controlplane.process import eventually
 from tests.scenarios.failover_world import CLUSTERS, FEDERATION, NAMES, WEB, FailoverWorld
+from tests.scenarios.seats_world import NAMESPACE, SYSTEM
 from tests.unit.git.repositories import commit, git
 
 FIRST, SECOND, LAST = NAMES
@@ -56,6 +59,7 @@ class RolloutWorld(FailoverWorld):
     """``commit`` what Git is to say, ``run`` a minute later, and see who is on which version."""
 
     hosts: Mapping[str, Any] = field(default_factory=dict)
+    space: str = "shop"
 
     def begin(self, web: str = WEB, federation: str = "") -> None:
         """One commit, applied everywhere at once, as the first one is."""
@@ -88,13 +92,13 @@ class RolloutWorld(FailoverWorld):
     # -- how the fleet is -----------------------------------------------------------------------
 
     def find(self, name: str, kind: str, which: str) -> Any:
-        """An object in the namespace shop, or a cluster's; None where it is not."""
+        """An object in the namespace, or that itself; None where it is not."""
         host = self.hosts[name]
         if isinstance(host, SimulatedCluster):
-            return host.find(kind, which, "" if kind == "Namespace" else "shop")
+            return host.find(kind, which, "" if kind == "Namespace" else self.space)
         path = {
-            "Deployment": "/apis/apps/v1/namespaces/shop/deployments/",
-            "ConfigMap": "/api/v1/namespaces/shop/configmaps/",
+            "Deployment": f"/apis/apps/v1/namespaces/{self.space}/deployments/",
+            "ConfigMap": f"/api/v1/namespaces/{self.space}/configmaps/",
             "Namespace": "/api/v1/namespaces/",
         }[kind]
         answer = host.request("GET", path + which)
@@ -205,6 +209,24 @@ class RolloutWorld(FailoverWorld):
         plan: Plan = self.plan(plan_only=True, **options)
         assert plan.rollout is not None
         return plan.rollout
+
+
+@dataclass
+class RolloutAtHost(RolloutWorld):
+    """Lock and memory are in a member, the second cluster unless ``host`` says otherwise."""
+
+    host: str = SECOND
+
+    def memory_options(self) -> dict[str, Any]:
+        self.hosts[self.host].create(NAMESPACE)
+        return {"host_context": self.host, "lease_duration": 30.0}
+
+    def store(self) -> ConfigMapStore:
+        host = Connector.from_file(str(self.kubeconfig), SYSTEM, host_context=self.host).host()
+        return ConfigMapStore(host, self.space, SYSTEM)
+
+    def memory(self) -> FleetMemory:
+        return self.store().read().memory
 
 
 @pytest.fixture

@@ -15,19 +15,17 @@ import pytest
 from kubesim.fleet import Sandbox
 from kubesim.server import ClusterSettings
 from reconciler.api.options import RunOptions
-from reconciler.cluster.connect import Connector
 from reconciler.lock.run_lock import RunLock
 from reconciler.plan.model import RunResult
 from reconciler.run.pipeline import apply_plan, make_plan
 from reconciler.shard.split import Shard
-from reconciler.state.memory import FleetMemory
-from reconciler.state.stores import ConfigMapStore
 from tests.scenarios.failover_world import NAMES, SHARES
 from tests.scenarios.rollout_world import (
     BROKEN,
     FIRST,
     LAST,
     SECOND,
+    RolloutAtHost,
     RolloutWorld,
     rules,
     simulated,
@@ -45,19 +43,6 @@ def all_on(tag: str) -> dict[str, str]:
 
 
 # -- pods that share a run -------------------------------------------------------------------------
-
-
-@dataclass
-class RolloutAtHost(RolloutWorld):
-    """Lock and memory are in the second cluster."""
-
-    def memory_options(self) -> dict[str, Any]:
-        self.hosts[SECOND].create(NAMESPACE)
-        return {"host_context": SECOND, "lease_duration": 30.0}
-
-    def memory(self) -> FleetMemory:
-        host = Connector.from_file(str(self.kubeconfig), SYSTEM, host_context=SECOND).host()
-        return ConfigMapStore(host, "shop", SYSTEM).read().memory
 
 
 @dataclass
