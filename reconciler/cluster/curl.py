@@ -115,7 +115,7 @@ class Exchange:
             curl.reset()
         except IndexError:
             curl = pycurl.Curl()
-        answer, headed = _Body(request.largest or LARGEST_ANSWER), _Headers()
+        answer, headed = _Body(request.largest), _Headers()
         self._prepare(curl, request.limits)
         self._address(curl, request.path, request.headers)
         curl.setopt(pycurl.WRITEFUNCTION, answer.take)
@@ -215,8 +215,8 @@ _COMMON_HEADERS = {
 class _Body:
     """What has come of an answer, of at most ``largest`` bytes."""
 
-    def __init__(self, largest: int) -> None:
-        self.largest = largest
+    def __init__(self, largest: int | None = None) -> None:
+        self.largest = LARGEST_ANSWER if largest is None else largest
         self.size = 0
         self._parts: list[bytes] = []
 
