@@ -167,11 +167,11 @@ def _of_rollout(run: FinishedRun, plan: Plan, gauge: _Make) -> None:
         found[0] + 1 if found else 0
     )
     gauge("rollout_waves", "How many waves there are.").set(len(view.waves))
-    going = bool(view.candidate and view.progress)
+    progress = (view.progress or view.wave_since) if view.candidate else 0.0
     gauge(
         "rollout_seconds_since_progress",
         "Since a cluster last began with the candidate or became well; 0: there is none.",
-    ).set(max(0.0, run.finished - view.progress) if going else 0)
+    ).set(max(0.0, run.finished - progress) if progress else 0)
     gauge("rollout_soak_seconds", "For how long the candidate's wave must stay well.").set(
         found[1].soak if found else 0
     )

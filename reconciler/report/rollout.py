@@ -59,7 +59,8 @@ def headline(view: RolloutView) -> str:
     if view.phase == HELD:
         return f"{name} is held in {where}{why}"
     if view.phase == FAILED:
-        return f"{name} has failed in {where}{why}"
+        # Its reason begins with the wave.
+        return f"{name} has failed in {view.reason or where}"
     if view.at_once:
         return f"{name}: reaches all clusters at once, as a person let it"
     waits = f", waits for {found[1].waits}" if found and found[1].waits else ""

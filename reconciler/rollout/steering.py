@@ -91,6 +91,11 @@ def promote(memory: FleetMemory, waves: Waves, now: float, *, at_once: bool = Fa
             f"{_name(rollout)} is held: {rollout.reason}",
             hint="if that no longer holds: reconcile rollout resume, then promote",
         )
+    if rollout.at_once and not at_once:
+        raise CannotSteer(
+            f"{_name(rollout)} reaches all clusters at once: there is no wave to leave",
+            hint="commit a fix or a git revert; or reconcile rollout abort",
+        )
     promoted = replace(
         rollout,
         phase=RolloutPhase.PROGRESSING,
