@@ -89,7 +89,7 @@ def test_it_shows_what_the_last_run_left(steer: Steer, state: Path) -> None:
     assert "3 rest" in shown.stdout
     assert "this wave " in shown.stdout
     document = json.loads(steer("-o", "json").stdout)
-    assert document["federation"] == "shop"
+    assert document["federation"] == "web-shop"
     assert document["rollout"]["waves"][0]["clusters"][0]["step"] == "well"
 
 
