@@ -222,15 +222,16 @@ def promote(context: click.Context, /, *, at_once: bool, **given: Any) -> int:
         return steering.promote(memory, waves, time.time(), at_once=at_once)
 
     def loud(memory: FleetMemory, waves: Waves) -> tuple[str, str]:
+        from reconciler.report.wording import plural
         from reconciler.rollout.words import short_commit
 
         left = steering.remaining(memory, waves)
         commit = short_commit(memory.rollout.candidate if memory.rollout else "")
         warning = (
-            f"all {len(left)} remaining clusters get {commit} in the next run: no wave, soak or "
-            "gate proves it before. If it is wrong, it is wrong everywhere."
+            f"{plural(len(left), 'cluster')} more at once with {commit} in the next run: no wave, "
+            "soak or gate proves it before. If it is wrong, it is wrong everywhere."
         )
-        return warning, f"Give {commit} to {len(left)} clusters at once"
+        return warning, f"Give {commit} to {plural(len(left), 'more cluster')} at once"
 
     return _steer(merged(context, **given), change, loud if at_once else None)
 
@@ -313,7 +314,8 @@ def _steer(
             steered = change(opened.found.memory, _waves(opened))
             lock.check()
             opened.store.write(steered.memory, opened.found.version)
-        console.out(f"{steered.says} Next: reconcile --plan")
+        console.out(steered.says)
+        console.note("Next: reconcile --plan")
     return Exit.OK
 
 

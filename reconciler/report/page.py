@@ -23,6 +23,7 @@ from reconciler.report.rollout import (
     is_told,
     road_end,
     stage_status,
+    waiting,
     wave_of,
 )
 from reconciler.report.wording import (
@@ -332,7 +333,9 @@ def _column(view: RolloutView, wave: RolloutWave) -> WaveColumn:
         for one in wave.clusters[:MOST_IN_A_WAVE]
     )
     left_out = len(wave.clusters) - len(shown)
-    return WaveColumn(wave.name, wave.state, stage_status(view, wave), wave.waits, shown, left_out)
+    return WaveColumn(
+        wave.name, wave.state, stage_status(view, wave), waiting(wave), shown, left_out
+    )
 
 
 # -- workloads -------------------------------------------------------------------------------

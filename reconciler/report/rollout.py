@@ -63,8 +63,15 @@ def headline(view: RolloutView) -> str:
         return f"{name} has failed in {view.reason or where}"
     if view.at_once:
         return f"{name}: reaches all clusters at once, as a person let it"
-    waits = f", waits for {found[1].waits}" if found and found[1].waits else ""
-    return f"{name}: {where}{waits}"
+    waits = waiting(found[1]) if found else ""
+    return f"{name}: {where}" + (f", {waits}" if waits else "")
+
+
+def waiting(wave: RolloutWave) -> str:
+    """``waits for soak (12 min left)``; empty where it waits for nothing."""
+    if not wave.waits:
+        return ""
+    return f"waits {wave.waits}" if wave.waits.startswith("to ") else f"waits for {wave.waits}"
 
 
 def current_wave(view: RolloutView) -> tuple[int, RolloutWave] | None:
@@ -90,17 +97,14 @@ def stages(view: RolloutView, *, every_name: bool = False) -> Iterator[Stage]:
 
 
 def stage_status(view: RolloutView, wave: RolloutWave) -> str:
-    """``done``, ``now``, ``held``, ``failed``, ``to come, takes at least 30 min``."""
+    """``done``, ``held``, ``failed``, ``now, takes at least 10 min``, ``to come, gates errors``."""
     if not view.candidate:
         return ""
     if wave.state == "done":
         return "done"
-    if wave.state == "coming":
-        parts = ["to come", *_conditions(wave)]
-        return ", ".join(parts)
-    if view.phase in (HELD, FAILED):
+    if wave.state == "current" and view.phase in (HELD, FAILED):
         return view.phase.lower()
-    return "now"
+    return ", ".join(["now" if wave.state == "current" else "to come", *_conditions(wave)])
 
 
 def _conditions(wave: RolloutWave) -> Iterator[str]:
@@ -184,9 +188,10 @@ def warnings_of(view: RolloutView | None) -> Iterator[tuple[str, bool]]:
     if view is None:
         return
     if view.at_once:
-        count = sum(one.step is ClusterStep.WAITS for _, one in wave_of(view).values())
+        proven = (ClusterStep.WELL, ClusterStep.DOWN)
+        count = sum(one.step not in proven for _, one in wave_of(view).values())
         text = f"a person lets {short_commit(view.candidate)} reach all clusters at once"
-        yield text + (f", {count} of them without any proof" if count else ""), True
+        yield text + (f", {count} of them before it is proven" if count else ""), True
     elif view.phase in (HELD, FAILED):
         yield headline(view), view.phase == FAILED
 

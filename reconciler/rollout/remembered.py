@@ -105,7 +105,7 @@ def _waits(
     wave: Wave, clusters: Sequence[RolloutCluster], rollout: RolloutMemory, least: float
 ) -> Iterator[str]:
     if rollout.promoted:
-        yield "the next run, as a person promoted it"
+        yield "the next run, which promotes it"
         return
     on_their_way = [one.name for one in clusters if one.step is ClusterStep.BEGUN]
     not_begun = [one.name for one in clusters if one.step is ClusterStep.WAITS]

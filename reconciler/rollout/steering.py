@@ -57,7 +57,7 @@ def hold(memory: FleetMemory, waves: Waves, reason: str, now: float) -> Steered:
         memory,
         held,
         f"{_name(rollout)} is held in {where}. The next run begins it in no further cluster; "
-        f"{keep}. It goes on with: reconcile rollout resume",
+        f"{keep}. It goes on with `reconcile rollout resume`.",
     )
 
 

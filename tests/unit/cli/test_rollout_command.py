@@ -124,7 +124,7 @@ def test_each_verb_changes_what_is_remembered(steer: Steer, state: Path) -> None
     refused = steer("promote")
     assert refused.returncode == 1
     assert "is held: checkout is slow" in refused.stderr
-    assert "Next: reconcile --plan" in steer("resume").stdout
+    assert "Next: reconcile --plan" in steer("resume").stderr
     promoted = steer("promote")
     assert 'begins wave 2 of 3 "eu" (aws-eu)' in promoted.stdout
     assert remembered(state).promoted
@@ -140,7 +140,7 @@ def test_all_at_once_is_told_loudly(steer: Steer, state: Path) -> None:
     remember(state)
     done = steer("promote", "--now", "--yes")
     assert done.returncode == 0, done.stderr
-    assert "Warning: all 2 remaining clusters get 3f2c1ab in the next run" in done.stderr
+    assert "Warning: 2 clusters more at once with 3f2c1ab in the next run" in done.stderr
     assert remembered(state).at_once
 
 

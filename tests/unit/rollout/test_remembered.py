@@ -98,7 +98,7 @@ def test_a_lost_memory_is_held_and_not_steady() -> None:
 
 def test_all_at_once_is_one_wave_once_a_run_has_begun_it() -> None:
     asked = in_wave_two("aws-eu", at_once=True, promoted=True)
-    assert view(asked).waves[1].waits == "the next run, as a person promoted it"
+    assert view(asked).waves[1].waits == "the next run, which promotes it"
     assert len(view(asked).waves) == 3
     begun = view(in_wave_two("aws-eu", at_once=True, wave=0))
     assert [(one.name, one.state, len(one.clusters)) for one in begun.waves] == [
