@@ -228,8 +228,8 @@ def promote(context: click.Context, /, *, at_once: bool, **given: Any) -> int:
         left = steering.remaining(memory, waves)
         commit = short_commit(memory.rollout.candidate if memory.rollout else "")
         warning = (
-            f"{plural(len(left), 'cluster')} more at once with {commit} in the next run: no wave, "
-            "soak or gate proves it before. If it is wrong, it is wrong everywhere."
+            f"{commit} reaches {plural(len(left), 'more cluster')} at once in the next run: no "
+            "wave, soak or gate proves it before. If it is wrong, it is wrong everywhere."
         )
         return warning, f"Give {commit} to {plural(len(left), 'more cluster')} at once"
 

@@ -140,7 +140,7 @@ def test_all_at_once_is_told_loudly(steer: Steer, state: Path) -> None:
     remember(state)
     done = steer("promote", "--now", "--yes")
     assert done.returncode == 0, done.stderr
-    assert "Warning: 2 clusters more at once with 3f2c1ab in the next run" in done.stderr
+    assert "Warning: 3f2c1ab reaches 2 more clusters at once in the next run" in done.stderr
     assert remembered(state).at_once
 
 
