@@ -211,7 +211,7 @@ shows that beforehand. It waits for a run that has the lock.
 @_lock_options
 @steering
 @click.pass_context
-def promote(context: click.Context, /, *, at_once: bool, **given: Any) -> int:
+def promote_rollout(context: click.Context, /, *, at_once: bool, **given: Any) -> int:
     """Leave this wave: without soak, gates, or what is not well in it.
 
     Also what has failed goes on by this; what is held does not.
@@ -241,7 +241,7 @@ def promote(context: click.Context, /, *, at_once: bool, **given: Any) -> int:
 @_lock_options
 @steering
 @click.pass_context
-def hold(context: click.Context, /, *, reason: str, **given: Any) -> int:
+def hold_rollout(context: click.Context, /, *, reason: str, **given: Any) -> int:
     """Let no further cluster begin. Those that have the candidate keep it."""
     from reconciler.rollout import steering
 
@@ -255,7 +255,7 @@ def hold(context: click.Context, /, *, reason: str, **given: Any) -> int:
 @_lock_options
 @steering
 @click.pass_context
-def resume(context: click.Context, /, **given: Any) -> int:
+def resume_rollout(context: click.Context, /, **given: Any) -> int:
     """Let go on what is held or has failed, in the wave in which it is."""
     from reconciler.rollout import steering
 
@@ -270,7 +270,7 @@ def resume(context: click.Context, /, **given: Any) -> int:
 @_lock_options
 @steering
 @click.pass_context
-def abort(context: click.Context, /, **given: Any) -> int:
+def abort_rollout(context: click.Context, /, **given: Any) -> int:
     """Bring every cluster back to the stable commit.
 
     The commit never begins by itself again; the next one in Git does.

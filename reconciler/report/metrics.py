@@ -18,7 +18,7 @@ from reconciler import __version__
 from reconciler.plan.model import NOT_WRITTEN, Action, Plan, RunResult
 from reconciler.report.delivery import NotDelivered, send
 from reconciler.report.finished_run import FailureKind, FinishedRun
-from reconciler.report.rollout import STEADY, current_wave, wave_of
+from reconciler.report.rollout import STEADY, cluster_waves, current_wave
 from reconciler.rollout.model import ClusterStep, RolloutView
 from reconciler.state.memory import Phase, RolloutPhase
 
@@ -177,7 +177,7 @@ def _of_rollout(run: FinishedRun, plan: Plan, gauge: _Make) -> None:
     )
     clusters = gauge("rollout_clusters", "Clusters of all waves, by how far they are.", "step")
     for step in ClusterStep:
-        count = sum(one.step is step for _, one in wave_of(view).values())
+        count = sum(one.step is step for _, one in cluster_waves(view).values())
         clusters.labels(run.federation, step).set(count)
 
 

@@ -18,13 +18,13 @@ from reconciler.report.rollout import (
     HELD,
     changes_text,
     cluster_text,
+    cluster_waves,
     happenings,
     headline,
     is_told,
     road_end,
     stage_status,
-    waiting,
-    wave_of,
+    waits_text,
 )
 from reconciler.report.wording import (
     MARKS,
@@ -226,7 +226,7 @@ def _page(plan: Plan, result: RunResult | None) -> Page:
 def _clusters(plan: Plan) -> tuple[ClusterView, ...]:
     before, after = _sums(plan.workloads)
     longest = max([*before.values(), *after.values(), 1])
-    health, waves = fleet_health(plan), wave_of(plan.rollout)
+    health, waves = fleet_health(plan), cluster_waves(plan.rollout)
     return tuple(
         _cluster(c, health[c.name], before[c.name], after[c.name], 100 / longest, waves.get(c.name))
         for c in plan.clusters
@@ -334,7 +334,7 @@ def _column(view: RolloutView, wave: RolloutWave) -> WaveColumn:
     )
     left_out = len(wave.clusters) - len(shown)
     return WaveColumn(
-        wave.name, wave.state, stage_status(view, wave), waiting(wave), shown, left_out
+        wave.name, wave.state, stage_status(view, wave), waits_text(wave), shown, left_out
     )
 
 

@@ -34,7 +34,7 @@ _NEXT = {
 }
 
 
-class Stage(Struct, frozen=True):
+class WaveLines(Struct, frozen=True):
     """A wave for people. ``lines`` are (clusters, what is said of all of them)."""
 
     title: str
@@ -63,11 +63,11 @@ def headline(view: RolloutView) -> str:
         return f"{name} has failed in {view.reason or where}"
     if view.at_once:
         return f"{name}: reaches all clusters at once, as a person let it"
-    waits = waiting(found[1]) if found else ""
+    waits = waits_text(found[1]) if found else ""
     return f"{name}: {where}" + (f", {waits}" if waits else "")
 
 
-def waiting(wave: RolloutWave) -> str:
+def waits_text(wave: RolloutWave) -> str:
     """``waits for soak (12 min left)``; empty where it waits for nothing."""
     if not wave.waits:
         return ""
@@ -82,18 +82,18 @@ def current_wave(view: RolloutView) -> tuple[int, RolloutWave] | None:
     return None
 
 
-def wave_of(view: RolloutView | None) -> dict[str, tuple[RolloutWave, RolloutCluster]]:
+def cluster_waves(view: RolloutView | None) -> dict[str, tuple[RolloutWave, RolloutCluster]]:
     """Cluster -> its wave, and how it is there."""
     if view is None:
         return {}
     return {one.name: (wave, one) for wave in view.waves for one in wave.clusters}
 
 
-def stages(view: RolloutView, *, every_name: bool = False) -> Iterator[Stage]:
+def stages(view: RolloutView, *, every_name: bool = False) -> Iterator[WaveLines]:
     """The waves in order; clusters of which the same is to be said are told together."""
     for index, wave in enumerate(view.waves):
         title = f"{index + 1} {wave.name}"
-        yield Stage(title, wave.state, stage_status(view, wave), _lines(wave, every_name))
+        yield WaveLines(title, wave.state, stage_status(view, wave), _lines(wave, every_name))
 
 
 def stage_status(view: RolloutView, wave: RolloutWave) -> str:
@@ -189,7 +189,7 @@ def warnings_of(view: RolloutView | None) -> Iterator[tuple[str, bool]]:
         return
     if view.at_once:
         proven = (ClusterStep.WELL, ClusterStep.DOWN)
-        count = sum(one.step not in proven for _, one in wave_of(view).values())
+        count = sum(one.step not in proven for _, one in cluster_waves(view).values())
         text = f"a person lets {short_commit(view.candidate)} reach all clusters at once"
         yield text + (f", {count} of them before it is proven" if count else ""), True
     elif view.phase in (HELD, FAILED):
