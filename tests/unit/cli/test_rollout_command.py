@@ -1,4 +1,4 @@
-"""`reconcile rollout` as a shell sees it: it shows what is remembered, and changes it."""
+"""`reconcile rollout` in a shell: what is remembered is shown, and changed under the lock."""
 
 from __future__ import annotations
 
