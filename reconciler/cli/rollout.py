@@ -149,7 +149,7 @@ def _show(
     *,
     watch: bool,
 ) -> str:
-    """Print, unless nothing has changed; on a terminal the old picture makes way."""
+    """Print, unless nothing but the time has changed; on a terminal the old picture makes way."""
     console = settings.console
     if output == "json":
         from reconciler.report.json_report import rollout_document
@@ -163,15 +163,16 @@ def _show(
         from reconciler.report.text import render_rollout
 
         text = render_rollout(view, colour=console.stdout_colour, width=console.width)
-        text += "".join(f"{line}\n" for line in _times(view, time.time()))
-        text = text.rstrip("\n")
-    if text != before:
+    redrawn = watch and console.stdout_colour and output != "json"
+    if text != before or redrawn:
         if watch and before and output != "json":
             if console.stdout_colour:
                 click.clear()
             else:
                 console.out("")
-        console.document(text)
+        console.document(text.rstrip("\n"))
+        for line in _times(view, time.time()) if output != "json" else ():
+            console.out(line)
     if opened.found.problem and not before:
         console.note(f"Warning: {opened.found.problem}")
     return text

@@ -179,8 +179,8 @@ def is_told(view: RolloutView | None) -> bool:
 
 
 def happenings(view: RolloutView) -> list[str]:
-    """What this run brings, in sentences."""
-    return [f"This run: {text}" for _, text in view.events]
+    """What this run brings, in sentences; of the end of the road nothing."""
+    return [] if view.complete else [f"This run: {text}" for _, text in view.events]
 
 
 def warnings_of(view: RolloutView | None) -> Iterator[tuple[str, bool]]:

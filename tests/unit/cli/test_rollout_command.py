@@ -102,7 +102,7 @@ def test_what_has_failed_ends_in_1_also_where_it_is_watched(steer: Steer, state:
 
 
 def test_watching_ends_with_the_rollout_or_with_its_time(steer: Steer, state: Path) -> None:
-    remember(state)
+    remember(state, began=time.time(), wave_began=time.time())
     late = steer("--watch", "--interval", "200ms", "--timeout", "1s")
     assert late.returncode == 1
     assert late.stdout.count("Rollout of 3f2c1ab") == 1, "what has not changed is not repeated"

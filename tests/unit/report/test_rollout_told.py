@@ -76,11 +76,12 @@ def test_a_plan_without_waves_and_a_steady_one_say_nothing_of_them() -> None:
 
 def test_a_pull_request_has_the_whole_fleet_first_and_then_the_order() -> None:
     base = AgainstBase("main", "a" * 40)
-    plan = replace(rolling(complete=True), base=base)
+    plan = replace(rolling(complete=True, events=(STARTED,)), base=base)
     for text in (render_plan(plan), render_plan_markdown(plan, limit=20_000)):
         flat = " ".join(text.replace("> ", "").split())
         assert "his is what the whole fleet comes to; the order is below" in flat
         assert flat.index("whole fleet") < flat.index("Rollout of 3f2c1ab")
+        assert "This run" not in flat
     assert "the whole fleet comes to" in render_html(plan)
 
 
