@@ -149,7 +149,7 @@ def _show(
     *,
     watch: bool,
 ) -> str:
-    """Print, unless nothing has changed; on a terminal the old picture makes way."""
+    """Print, unless nothing but the time has changed; on a terminal the old picture makes way."""
     console = settings.console
     if output == "json":
         from reconciler.report.json_report import rollout_document
@@ -163,15 +163,16 @@ def _show(
         from reconciler.report.text import render_rollout
 
         text = render_rollout(view, colour=console.stdout_colour, width=console.width)
-        text += "".join(f"{line}\n" for line in _times(view, time.time()))
-        text = text.rstrip("\n")
-    if text != before:
+    redrawn = watch and console.stdout_colour and output != "json"
+    if text != before or redrawn:
         if watch and before and output != "json":
             if console.stdout_colour:
                 click.clear()
             else:
                 console.out("")
-        console.document(text)
+        console.document(text.rstrip("\n"))
+        for line in _times(view, time.time()) if output != "json" else ():
+            console.out(line)
     if opened.found.problem and not before:
         console.note(f"Warning: {opened.found.problem}")
     return text
@@ -211,7 +212,7 @@ shows that beforehand. It waits for a run that has the lock.
 @_lock_options
 @steering
 @click.pass_context
-def promote_candidate(context: click.Context, /, *, at_once: bool, **given: Any) -> int:
+def promote_rollout(context: click.Context, /, *, at_once: bool, **given: Any) -> int:
     """Leave this wave: without soak, gates, or what is not well in it.
 
     Also what has failed goes on by this; what is held does not.
@@ -222,15 +223,16 @@ def promote_candidate(context: click.Context, /, *, at_once: bool, **given: Any)
         return steering.promote(memory, waves, time.time(), at_once=at_once)
 
     def loud(memory: FleetMemory, waves: Waves) -> tuple[str, str]:
+        from reconciler.report.wording import plural
         from reconciler.rollout.words import short_commit
 
         left = steering.remaining(memory, waves)
         commit = short_commit(memory.rollout.candidate if memory.rollout else "")
         warning = (
-            f"all {len(left)} remaining clusters get {commit} in the next run: no wave, soak or "
-            "gate proves it before. If it is wrong, it is wrong everywhere."
+            f"{commit} reaches {plural(len(left), 'more cluster')} at once in the next run: no "
+            "wave, soak or gate proves it before. If it is wrong, it is wrong everywhere."
         )
-        return warning, f"Give {commit} to {len(left)} clusters at once"
+        return warning, f"Give {commit} to {plural(len(left), 'more cluster')} at once"
 
     return _steer(merged(context, **given), change, loud if at_once else None)
 
@@ -240,7 +242,7 @@ def promote_candidate(context: click.Context, /, *, at_once: bool, **given: Any)
 @_lock_options
 @steering
 @click.pass_context
-def hold_candidate(context: click.Context, /, *, reason: str, **given: Any) -> int:
+def hold_rollout(context: click.Context, /, *, reason: str, **given: Any) -> int:
     """Let no further cluster begin. Those that have the candidate keep it."""
     from reconciler.rollout import steering
 
@@ -254,7 +256,7 @@ def hold_candidate(context: click.Context, /, *, reason: str, **given: Any) -> i
 @_lock_options
 @steering
 @click.pass_context
-def resume_candidate(context: click.Context, /, **given: Any) -> int:
+def resume_rollout(context: click.Context, /, **given: Any) -> int:
     """Let go on what is held or has failed, in the wave in which it is."""
     from reconciler.rollout import steering
 
@@ -269,7 +271,7 @@ def resume_candidate(context: click.Context, /, **given: Any) -> int:
 @_lock_options
 @steering
 @click.pass_context
-def abort_candidate(context: click.Context, /, **given: Any) -> int:
+def abort_rollout(context: click.Context, /, **given: Any) -> int:
     """Bring every cluster back to the stable commit.
 
     The commit never begins by itself again; the next one in Git does.
@@ -313,7 +315,8 @@ def _steer(
             steered = change(opened.found.memory, _waves(opened))
             lock.check()
             opened.store.write(steered.memory, opened.found.version)
-        console.out(f"{steered.says} Next: reconcile --plan")
+        console.out(steered.says)
+        console.note("Next: reconcile --plan")
     return Exit.OK
 
 

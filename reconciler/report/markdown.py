@@ -197,7 +197,7 @@ def _road(view: RolloutView) -> _Part:
     """The rollout wave by wave; what this run brings above, what is to be known below."""
     head = f"\n**{escape(headline(view))}**\n\n"
     head += "".join(f"- {escape(text)}\n" for text in happenings(view))
-    head += "\n" * bool(view.events) + "| wave | | clusters |\n| --- | --- | --- |\n"
+    head += "\n" * bool(happenings(view)) + "| wave | | clusters |\n| --- | --- | --- |\n"
     rows = []
     for one in stages(view):
         clusters = "<br>".join(f"**{escape(who)}**: {escape(text)}" for who, text in one.lines)

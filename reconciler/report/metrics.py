@@ -18,7 +18,7 @@ from reconciler import __version__
 from reconciler.plan.model import NOT_WRITTEN, Action, Plan, RunResult
 from reconciler.report.delivery import NotDelivered, send
 from reconciler.report.finished_run import FailureKind, FinishedRun
-from reconciler.report.rollout import STEADY, current_wave, wave_of
+from reconciler.report.rollout import STEADY, cluster_waves, current_wave
 from reconciler.rollout.model import ClusterStep, RolloutView
 from reconciler.state.memory import Phase, RolloutPhase
 
@@ -167,17 +167,17 @@ def _of_rollout(run: FinishedRun, plan: Plan, gauge: _Make) -> None:
         found[0] + 1 if found else 0
     )
     gauge("rollout_waves", "How many waves there are.").set(len(view.waves))
-    going = bool(view.candidate and view.progress)
+    progress = (view.progress or view.wave_since) if view.candidate else 0.0
     gauge(
         "rollout_seconds_since_progress",
         "Since a cluster last began with the candidate or became well; 0: there is none.",
-    ).set(max(0.0, run.finished - view.progress) if going else 0)
+    ).set(max(0.0, run.finished - progress) if progress else 0)
     gauge("rollout_soak_seconds", "For how long the candidate's wave must stay well.").set(
         found[1].soak if found else 0
     )
     clusters = gauge("rollout_clusters", "Clusters of all waves, by how far they are.", "step")
     for step in ClusterStep:
-        count = sum(one.step is step for _, one in wave_of(view).values())
+        count = sum(one.step is step for _, one in cluster_waves(view).values())
         clusters.labels(run.federation, step).set(count)
 
 

@@ -18,12 +18,13 @@ from reconciler.report.rollout import (
     HELD,
     changes_text,
     cluster_text,
+    cluster_waves,
     happenings,
     headline,
     is_told,
     road_end,
     stage_status,
-    wave_of,
+    waits_text,
 )
 from reconciler.report.wording import (
     MARKS,
@@ -225,7 +226,7 @@ def _page(plan: Plan, result: RunResult | None) -> Page:
 def _clusters(plan: Plan) -> tuple[ClusterView, ...]:
     before, after = _sums(plan.workloads)
     longest = max([*before.values(), *after.values(), 1])
-    health, waves = fleet_health(plan), wave_of(plan.rollout)
+    health, waves = fleet_health(plan), cluster_waves(plan.rollout)
     return tuple(
         _cluster(c, health[c.name], before[c.name], after[c.name], 100 / longest, waves.get(c.name))
         for c in plan.clusters
@@ -332,7 +333,9 @@ def _column(view: RolloutView, wave: RolloutWave) -> WaveColumn:
         for one in wave.clusters[:MOST_IN_A_WAVE]
     )
     left_out = len(wave.clusters) - len(shown)
-    return WaveColumn(wave.name, wave.state, stage_status(view, wave), wave.waits, shown, left_out)
+    return WaveColumn(
+        wave.name, wave.state, stage_status(view, wave), waits_text(wave), shown, left_out
+    )
 
 
 # -- workloads -------------------------------------------------------------------------------

@@ -34,7 +34,7 @@ _NEXT = {
 }
 
 
-class Stage(Struct, frozen=True):
+class WaveLines(Struct, frozen=True):
     """A wave for people. ``lines`` are (clusters, what is said of all of them)."""
 
     title: str
@@ -59,11 +59,19 @@ def headline(view: RolloutView) -> str:
     if view.phase == HELD:
         return f"{name} is held in {where}{why}"
     if view.phase == FAILED:
-        return f"{name} has failed in {where}{why}"
+        # Its reason begins with the wave.
+        return f"{name} has failed in {view.reason or where}"
     if view.at_once:
         return f"{name}: reaches all clusters at once, as a person let it"
-    waits = f", waits for {found[1].waits}" if found and found[1].waits else ""
-    return f"{name}: {where}{waits}"
+    waits = waits_text(found[1]) if found else ""
+    return f"{name}: {where}" + (f", {waits}" if waits else "")
+
+
+def waits_text(wave: RolloutWave) -> str:
+    """``waits for soak (12 min left)``; empty where it waits for nothing."""
+    if not wave.waits:
+        return ""
+    return f"waits {wave.waits}" if wave.waits.startswith("to ") else f"waits for {wave.waits}"
 
 
 def current_wave(view: RolloutView) -> tuple[int, RolloutWave] | None:
@@ -74,32 +82,29 @@ def current_wave(view: RolloutView) -> tuple[int, RolloutWave] | None:
     return None
 
 
-def wave_of(view: RolloutView | None) -> dict[str, tuple[RolloutWave, RolloutCluster]]:
+def cluster_waves(view: RolloutView | None) -> dict[str, tuple[RolloutWave, RolloutCluster]]:
     """Cluster -> its wave, and how it is there."""
     if view is None:
         return {}
     return {one.name: (wave, one) for wave in view.waves for one in wave.clusters}
 
 
-def stages(view: RolloutView, *, every_name: bool = False) -> Iterator[Stage]:
+def stages(view: RolloutView, *, every_name: bool = False) -> Iterator[WaveLines]:
     """The waves in order; clusters of which the same is to be said are told together."""
     for index, wave in enumerate(view.waves):
         title = f"{index + 1} {wave.name}"
-        yield Stage(title, wave.state, stage_status(view, wave), _lines(wave, every_name))
+        yield WaveLines(title, wave.state, stage_status(view, wave), _lines(wave, every_name))
 
 
 def stage_status(view: RolloutView, wave: RolloutWave) -> str:
-    """``done``, ``now``, ``held``, ``failed``, ``to come, takes at least 30 min``."""
+    """``done``, ``held``, ``failed``, ``now, takes at least 10 min``, ``to come, gates errors``."""
     if not view.candidate:
         return ""
     if wave.state == "done":
         return "done"
-    if wave.state == "coming":
-        parts = ["to come", *_conditions(wave)]
-        return ", ".join(parts)
-    if view.phase in (HELD, FAILED):
+    if wave.state == "current" and view.phase in (HELD, FAILED):
         return view.phase.lower()
-    return "now"
+    return ", ".join(["now" if wave.state == "current" else "to come", *_conditions(wave)])
 
 
 def _conditions(wave: RolloutWave) -> Iterator[str]:
@@ -174,8 +179,8 @@ def is_told(view: RolloutView | None) -> bool:
 
 
 def happenings(view: RolloutView) -> list[str]:
-    """What this run brings, in sentences."""
-    return [f"This run: {text}" for _, text in view.events]
+    """What this run brings, in sentences; of the end of the road nothing."""
+    return [] if view.complete else [f"This run: {text}" for _, text in view.events]
 
 
 def warnings_of(view: RolloutView | None) -> Iterator[tuple[str, bool]]:
@@ -183,9 +188,10 @@ def warnings_of(view: RolloutView | None) -> Iterator[tuple[str, bool]]:
     if view is None:
         return
     if view.at_once:
-        count = sum(one.step is ClusterStep.WAITS for _, one in wave_of(view).values())
+        proven = (ClusterStep.WELL, ClusterStep.DOWN)
+        count = sum(one.step not in proven for _, one in cluster_waves(view).values())
         text = f"a person lets {short_commit(view.candidate)} reach all clusters at once"
-        yield text + (f", {count} of them without any proof" if count else ""), True
+        yield text + (f", {count} of them before it is proven" if count else ""), True
     elif view.phase in (HELD, FAILED):
         yield headline(view), view.phase == FAILED
 

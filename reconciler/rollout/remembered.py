@@ -23,9 +23,12 @@ def remembered_view(
     """The rollout as the last run left it, at Unix time ``now``."""
     rollout = memory.rollout or RolloutMemory()
     down = {name for name, one in memory.clusters.items() if one.phase is Phase.DOWN}
+    found = list(_waves(rules, clusters))
+    if rollout.at_once and not rollout.promoted:
+        # A run has made one wave of all of them.
+        found = [(Wave("all at once"), tuple(sorted(n for _, names in found for n in names)))]
     waves = tuple(
-        _wave(index, wave, names, rollout, down, now)
-        for index, (wave, names) in enumerate(_waves(rules, clusters))
+        _wave(index, wave, names, rollout, down, now) for index, (wave, names) in enumerate(found)
     )
     # A lost memory is held without any candidate.
     idle = not rollout.candidate and rollout.phase is RolloutPhase.PROGRESSING
@@ -101,8 +104,8 @@ def _cluster(name: str, state: str, rollout: RolloutMemory, down: set[str]) -> R
 def _waits(
     wave: Wave, clusters: Sequence[RolloutCluster], rollout: RolloutMemory, least: float
 ) -> Iterator[str]:
-    if rollout.promoted or rollout.at_once:
-        yield "the next run, as a person promoted it"
+    if rollout.promoted:
+        yield "the next run, which promotes it"
         return
     on_their_way = [one.name for one in clusters if one.step is ClusterStep.BEGUN]
     not_begun = [one.name for one in clusters if one.step is ClusterStep.WAITS]

@@ -57,7 +57,7 @@ def hold(memory: FleetMemory, waves: Waves, reason: str, now: float) -> Steered:
         memory,
         held,
         f"{_name(rollout)} is held in {where}. The next run begins it in no further cluster; "
-        f"{keep}. It goes on with: reconcile rollout resume",
+        f"{keep}. It goes on with `reconcile rollout resume`.",
     )
 
 
@@ -90,6 +90,11 @@ def promote(memory: FleetMemory, waves: Waves, now: float, *, at_once: bool = Fa
         raise CannotSteer(
             f"{_name(rollout)} is held: {rollout.reason}",
             hint="if that no longer holds: reconcile rollout resume, then promote",
+        )
+    if rollout.at_once and not at_once:
+        raise CannotSteer(
+            f"{_name(rollout)} reaches all clusters at once: there is no wave to leave",
+            hint="commit a fix or a git revert; or reconcile rollout abort",
         )
     promoted = replace(
         rollout,

@@ -20,7 +20,7 @@ from reconciler.federation.model import WITNESS, Cluster, FailoverRules
 from reconciler.inventory.store import Inventory
 from reconciler.plan.member_plan import MemberWork
 from reconciler.plan.model import Action, Change, ClusterPlan
-from reconciler.report.rollout import wave_of
+from reconciler.report.rollout import cluster_waves
 from reconciler.rollout.model import RolloutCluster, RolloutView
 from reconciler.state.memory import ClusterMemory, FleetMemory, Phase
 
@@ -81,7 +81,7 @@ def roster(
 ) -> tuple[MemberRow, ...]:
     """Rows in the order of the clusters' names. ``plans`` is what would be done now; ``health`` as
     far as this run decided upon it."""
-    waves = wave_of(rollout)
+    waves = cluster_waves(rollout)
     plan_of = {plan.name: plan for plan in plans}
     work_of = {work.cluster.name: work for work in works}
     rows = []

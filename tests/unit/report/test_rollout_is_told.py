@@ -91,15 +91,15 @@ def test_receivers_are_told_of_start_promotion_and_end_once() -> None:
 def test_a_failure_is_told_to_those_who_want_failures() -> None:
     known: dict[str, str] = {}
     told(road(), known)
-    (fails,) = told(road(phase="Failed", reason="no progress", events=(FAILED,)), known)
+    (fails,) = told(road(phase="Failed", reason="wave 2, eu: no progress", events=(FAILED,)), known)
     assert fails.occasion is Occasion.FAILURE
-    assert any("has failed in wave 2 of 3" in line for line in fails.lines)
+    assert any("has failed in wave 2, eu: no progress" in line for line in fails.lines)
 
 
 def test_what_could_not_be_delivered_is_told_by_the_next_run_as_it_is_then() -> None:
     known: dict[str, str] = {}
     told(road(), known)
-    (late,) = told(road(phase="Failed", reason="no progress"), known)
+    (late,) = told(road(phase="Failed", reason="wave 2, eu: no progress"), known)
     assert late.occasion is Occasion.FAILURE
     assert late.title.startswith("Federation shop: Rollout of 3f2c1ab (stable 9be01d2) has failed")
 

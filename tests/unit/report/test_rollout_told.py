@@ -33,7 +33,7 @@ def test_the_road_follows_what_this_run_does_wave_by_wave() -> None:
         '  This run: 3f2c1ab begins in wave 1 of 3 "canary"',
         "  1 canary  done",
         "      aws-eu: on 3f2c1ab, well",
-        "  2 eu      now",
+        "  2 eu      now, takes at least 12 min",
         "      gcp-eu: on 3f2c1ab, not well yet: Deployment shop/web: 1 of 3 ready",
         "  3 rest    to come, takes at least 30 min, gates errors, a person promotes it",
         "      gcp-us: on 9be01d2, waits; 3 to create, 1 to update, 1 failed",
@@ -45,9 +45,9 @@ def test_the_road_follows_what_this_run_does_wave_by_wave() -> None:
 @pytest.mark.parametrize("phase", ["Held", "Failed"])
 def test_what_does_not_go_on_is_said_first_and_with_the_next_command(phase: str) -> None:
     plan = rolling(phase=phase, reason="checkout is slow")
-    words = {"Held": "is held", "Failed": "has failed"}[phase]
+    words = {"Held": 'is held in wave 2 of 3 "eu":', "Failed": "has failed in"}[phase]
     text = render_plan(plan)
-    sentence = f'{words} in wave 2 of 3 "eu": checkout is slow'
+    sentence = f"{words} checkout is slow"
     flat = " ".join(text.split())
     assert flat.count(sentence) == 2
     assert flat.index(sentence) < flat.index("aws-eu, gcp-eu"), "before the changes"
@@ -58,7 +58,7 @@ def test_what_does_not_go_on_is_said_first_and_with_the_next_command(phase: str)
 
 def test_all_at_once_is_told_loudly() -> None:
     plan = rolling(at_once=True)
-    loud = "a person lets 3f2c1ab reach all clusters at once, 1 of them without any proof"
+    loud = "a person lets 3f2c1ab reach all clusters at once, 2 of them before it is proven"
     text = render_plan(plan, colour=True)
     assert re.search(rf"\x1b\[31;1m! Rollout: {loud}", text)
     assert f"🛑 **Rollout:** {loud}" in render_plan_markdown(plan)
@@ -76,11 +76,12 @@ def test_a_plan_without_waves_and_a_steady_one_say_nothing_of_them() -> None:
 
 def test_a_pull_request_has_the_whole_fleet_first_and_then_the_order() -> None:
     base = AgainstBase("main", "a" * 40)
-    plan = replace(rolling(complete=True), base=base)
+    plan = replace(rolling(complete=True, events=(STARTED,)), base=base)
     for text in (render_plan(plan), render_plan_markdown(plan, limit=20_000)):
         flat = " ".join(text.replace("> ", "").split())
         assert "his is what the whole fleet comes to; the order is below" in flat
         assert flat.index("whole fleet") < flat.index("Rollout of 3f2c1ab")
+        assert "This run" not in flat
     assert "the whole fleet comes to" in render_html(plan)
 
 
@@ -92,7 +93,8 @@ def test_a_run_that_only_waits_says_so_in_a_line() -> None:
 def test_markdown_has_a_row_for_each_wave() -> None:
     rows = [line for line in render_plan_markdown(rolling()).splitlines() if "**gcp-eu**" in line]
     assert rows == [
-        "| 2 eu | ▶️ now | **gcp-eu**: on 3f2c1ab, not well yet: Deployment shop/web: 1 of 3 ready |"
+        "| 2 eu | ▶️ now, takes at least 12 min | **gcp-eu**: on 3f2c1ab, not well yet: "
+        "Deployment shop/web: 1 of 3 ready |"
     ]
 
 

@@ -76,8 +76,10 @@ def test_held_and_failed_say_why_and_what_next() -> None:
     held = render_rollout(view(in_wave_two(phase=RolloutPhase.HELD, reason="checkout is slow")))
     assert 'is held in wave 2 of 3 "eu": checkout is slow' in held
     assert "Next: reconcile rollout resume" in held
-    failed = render_rollout(view(in_wave_two(phase=RolloutPhase.FAILED, reason="web: 0 of 3")))
-    assert 'has failed in wave 2 of 3 "eu": web: 0 of 3' in failed
+    failed = render_rollout(
+        view(in_wave_two(phase=RolloutPhase.FAILED, reason="wave 2, eu: web: 0 of 3"))
+    )
+    assert "has failed in wave 2, eu: web: 0 of 3" in failed
     assert "git revert" in failed
 
 
@@ -92,6 +94,16 @@ def test_a_lost_memory_is_held_and_not_steady() -> None:
     assert "Rollouts are held: what was remembered is lost" in render_rollout(
         view(FleetMemory(rollout=lost))
     )
+
+
+def test_all_at_once_is_one_wave_once_a_run_has_begun_it() -> None:
+    asked = in_wave_two("aws-eu", at_once=True, promoted=True)
+    assert view(asked).waves[1].waits == "the next run, which promotes it"
+    assert len(view(asked).waves) == 3
+    begun = view(in_wave_two("aws-eu", at_once=True, wave=0))
+    assert [(one.name, one.state, len(one.clusters)) for one in begun.waves] == [
+        ("all at once", "current", 5)
+    ]
 
 
 def test_commits_that_wait_are_named() -> None:

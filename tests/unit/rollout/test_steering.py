@@ -64,6 +64,14 @@ def test_what_has_failed_is_promoted_and_what_is_held_is_not() -> None:
     assert "resume" in (stopped.value.hint or "")
 
 
+def test_what_reaches_all_clusters_at_once_has_no_wave_to_leave() -> None:
+    with pytest.raises(CannotSteer, match="there is no wave to leave"):
+        promote(in_wave_two(at_once=True, phase=FAILED), WAVES, NOW)
+    assert rollout(
+        promote(in_wave_two(at_once=True, phase=FAILED), WAVES, NOW, at_once=True)
+    ).promoted
+
+
 def test_holding_takes_back_what_was_promoted_before_a_run_did_it() -> None:
     promoted = promote(in_wave_two("aws-eu"), WAVES, NOW, at_once=True).memory
     done = hold(promoted, WAVES, "checkout is slow", NOW)
