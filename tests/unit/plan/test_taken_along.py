@@ -217,32 +217,47 @@ def test_nothing_is_asked_about_what_holds_nothing(
     assert len(cluster.requests) == before
 
 
-def definition(served: bool = True) -> Object:
+METADATA_ONLY = "as=PartialObjectMetadataList"
+
+
+def test_of_strangers_no_content_is_asked_for(member: Member, cluster: SimulatedCluster) -> None:
+    live = shop(cluster)
+    discovery = member.discover()
+    before = len(cluster.requests)
+    change = Change(Action.PRUNE, key_of(live), "v1", uid=live["metadata"]["uid"], live=live)
+    assert foreign_objects_in(member, change, live, discovery, OURS, ()) == ""
+    asked = list(cluster.requests)[before:]
+    assert "/api/v1/namespaces/shop/secrets" in {one.path for one in asked}
+    assert [one for one in asked if METADATA_ONLY not in one.accept] == []
+
+
+def definition(served: bool = True, kind: str = "Shop", group: str = "example.org") -> Object:
     schema = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
     version = {"name": "v1", "served": served, "storage": True}
+    plural = f"{kind.lower()}s"
     return fresh(
         "CustomResourceDefinition",
-        "shops.example.org",
+        f"{plural}.{group}",
         namespace="",
         api_version="apiextensions.k8s.io/v1",
         spec={
-            "group": "example.org",
-            "names": {"kind": "Shop", "plural": "shops", "singular": "shop", "listKind": "Shops"},
+            "group": group,
+            "names": {"kind": kind, "plural": plural, "singular": kind.lower()},
             "scope": "Namespaced",
             "versions": [{**version, "schema": {"openAPIV3Schema": schema}}],
         },
     )
 
 
-def a_shop(name: str) -> Object:
-    return fresh("Shop", name, api_version="example.org/v1")
+def a_shop(name: str, kind: str = "Shop", group: str = "example.org") -> Object:
+    return fresh(kind, name, api_version=f"{group}/v1")
 
 
-def defined(cluster: SimulatedCluster) -> Object:
+def defined(cluster: SimulatedCluster, name: str = "shops.example.org") -> Object:
     """The definition once it is established."""
 
     def found() -> Object:
-        return cluster.get("CustomResourceDefinition", "shops.example.org")
+        return cluster.get("CustomResourceDefinition", name)
 
     def established() -> bool:
         conditions = (found().get("status") or {}).get("conditions") or ()
@@ -263,6 +278,17 @@ def test_custom_resources_of_others_in_any_namespace_are_strangers(
     assert strangers(member, live) == ""
     cluster.create(a_shop("theirs"))
     assert strangers(member, live) == "Shop.example.org shop/theirs"
+
+
+@pytest.mark.parametrize(("kind", "group"), [("Till", "example.org"), ("Shop", "example.com")])
+def test_custom_resources_of_another_kind_or_group_do_not_go_with_a_definition(
+    member: Member, cluster: SimulatedCluster, kind: str, group: str
+) -> None:
+    cluster.create(definition())
+    cluster.create(definition(kind=kind, group=group))
+    defined(cluster, f"{kind.lower()}s.{group}")
+    cluster.create(a_shop("theirs", kind, group))
+    assert strangers(member, defined(cluster)) == ""
 
 
 def test_custom_resources_of_which_no_version_is_served_may_be_anybodys(
@@ -310,7 +336,11 @@ def test_claims_that_a_custom_resource_owns_go_along(
     assert owned_claims(member, SHOP, database) == ""
     cluster.create(claim("data", database))
     told = "PersistentVolumeClaim shop/data would go along"
+    before = len(cluster.requests)
     assert owned_claims(member, SHOP, database) == told
+    asked = list(cluster.requests)[before:]
+    lists = [one for one in asked if one.path.endswith("/persistentvolumeclaims")]
+    assert [METADATA_ONLY in one.accept for one in lists] == [True]
 
 
 def test_claims_that_it_owns_through_others_go_along_as_well(
@@ -322,6 +352,18 @@ def test_claims_that_it_owns_through_others_go_along_as_well(
     cluster.create(claim("of-others", other))
     told = owned_claims(member, SHOP, database)
     assert told == "PersistentVolumeClaim shop/data would go along"
+
+
+def test_claims_go_along_however_long_the_line_of_their_owners_is(
+    member: Member, cluster: SimulatedCluster, database: Object
+) -> None:
+    last = database
+    for number in range(12):
+        last = cluster.create(
+            fresh(name=f"owner-{number}", metadata={"ownerReferences": [owner(last)]})
+        )
+    cluster.create(claim("data", last))
+    assert owned_claims(member, SHOP, database) == "PersistentVolumeClaim shop/data would go along"
 
 
 def test_an_owner_that_may_not_be_looked_at_is_taken_for_another(
