@@ -15,7 +15,7 @@ python=$PWD/.venv/bin/python
 
 tests_of() {
     case $1 in
-    plan/guards) echo tests/unit/plan/test_guards.py ;;
+    plan/guards) echo tests/unit/plan/test_guards.py tests/unit/plan/test_violations.py ;;
     plan/prune) echo tests/unit/plan/test_prune.py tests/unit/plan/test_taken_along.py ;;
     apply/common) echo tests/unit/apply/test_common.py tests/unit/apply/test_update.py ;;
     apply/*) echo "tests/unit/apply/test_${1#apply/}.py" ;;
