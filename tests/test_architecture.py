@@ -327,6 +327,18 @@ def test_strategies_are_defined_in_one_place() -> None:
     assert not elsewhere, "move to tests/strategies.py:\n" + "\n".join(elsewhere)
 
 
+def test_the_command_is_started_in_one_place() -> None:
+    """Its environment, its pipes and what it exits with are the same for all tests."""
+    # A container and a shell's pipe name the module within a line of their own.
+    starts = [
+        str(path.relative_to(TESTS))
+        for path in sorted(TESTS.rglob("*.py"))
+        if '"-m", "reconciler.cli"' in path.read_text(encoding="utf-8")
+        and path != Path(__file__).resolve()
+    ]
+    assert starts == ["command.py"], "start_command() and run_command() of tests/command.py do it"
+
+
 # Split in two, so that this file does not hold what it looks for.
 _MACHINE = [
     "/ro" + r"ot/",

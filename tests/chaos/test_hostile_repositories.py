@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import resource
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +23,7 @@ from reconciler.federation.compile import compile_documents
 from reconciler.manifests.load import load
 from reconciler.render.render import render
 from reconciler.scheduler.schedule import schedule
+from tests.command import start_command, user_environment
 from tests.strategies import broken_documents, broken_texts
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -199,11 +199,9 @@ def limited(tmp_path: Path) -> Any:
     """Runs the command; its exit code, its words, its processor seconds, its peak in megabytes."""
 
     def run(*arguments: object) -> tuple[int, str, float, float]:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "reconciler.cli", *map(str, arguments)],
-            cwd=ROOT,
-            env={**os.environ, "HOME": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path / "cache")},
-            stdin=subprocess.DEVNULL,
+        process = start_command(
+            *arguments,
+            env=user_environment(tmp_path),
             stdout=(tmp_path / "out").open("wb"),
             stderr=subprocess.STDOUT,
             preexec_fn=_limit,

@@ -7,7 +7,6 @@ import pty
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -18,8 +17,9 @@ import pytest
 import yaml
 
 from kubesim.fleet import Sandbox
+from tests.command import start_command
 from tests.controlplane.process import eventually
-from tests.unit.cli.test_deadline import FEDERATION, OWN_LIMIT, ROOT
+from tests.unit.cli.test_deadline import FEDERATION, OWN_LIMIT
 
 DEADLINE = 8.0
 HANGING = "#!/bin/sh\n: > {began}\nexec {sleep} 300\n"
@@ -68,15 +68,8 @@ class Place:
 
     def start(self, *arguments: str, stdin: int = subprocess.DEVNULL) -> subprocess.Popen[str]:
         where = ("--repo", self.repository, "--kubeconfig", self.kubeconfig)
-        return subprocess.Popen(
-            [sys.executable, "-m", "reconciler.cli", *arguments, *map(str, where)],
-            cwd=ROOT,
-            env=self.environment,
-            stdin=stdin,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE if stdin == subprocess.DEVNULL else stdin,
-            text=True,
-        )
+        piped = subprocess.PIPE if stdin == subprocess.DEVNULL else stdin
+        return start_command(*arguments, *where, env=self.environment, stdin=stdin, stderr=piped)
 
 
 @pytest.fixture
