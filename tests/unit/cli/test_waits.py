@@ -11,7 +11,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
@@ -19,28 +18,11 @@ import yaml
 from kubesim.fleet import Sandbox
 from tests.command import start_command
 from tests.controlplane.process import eventually
+from tests.definitions import definition_text
 from tests.unit.cli.test_deadline import FEDERATION, OWN_LIMIT
 
 DEADLINE = 8.0
 HANGING = "#!/bin/sh\n: > {began}\nexec {sleep} 300\n"
-CRD: dict[str, Any] = {
-    "apiVersion": "apiextensions.k8s.io/v1",
-    "kind": "CustomResourceDefinition",
-    "metadata": {"name": "apples.example.org"},
-    "spec": {
-        "group": "example.org",
-        "names": {"kind": "Apple", "plural": "apples"},
-        "scope": "Namespaced",
-        "versions": [
-            {
-                "name": "v1",
-                "served": True,
-                "storage": True,
-                "schema": {"openAPIV3Schema": {"type": "object"}},
-            }
-        ],
-    },
-}
 
 
 class Place:
@@ -174,7 +156,7 @@ def test_a_question_that_nobody_answers_ends_with_the_deadline(place: Place) -> 
 def test_a_definition_that_is_never_served_is_not_waited_for_past_the_deadline(
     place: Place,
 ) -> None:
-    (place.repository / "crd.yaml").write_text(yaml.safe_dump(CRD))
+    (place.repository / "crd.yaml").write_text(definition_text("Apple", "example.org"))
     place.aws.faults.hang(method="GET", path="/apis/example.org/")
     began = time.monotonic()
     process = place.start("--yes", f"--deadline={DEADLINE}s")

@@ -20,8 +20,8 @@ import yaml
 from kubesim.fleet import Sandbox
 from tests.command import start_command
 from tests.controlplane.process import eventually
+from tests.definitions import definition_text
 from tests.unit.cli.test_deadline import FEDERATION, OWN_LIMIT
-from tests.unit.cli.test_waits import CRD
 
 DEADLINE = 8.0
 TELLING = 20.0
@@ -410,7 +410,7 @@ def test_a_recreation_that_waits_for_a_finalizer_ends_with_the_run_and_says_wher
 
 
 def test_sigterm_ends_the_wait_for_a_definition_that_is_never_served(place: Place) -> None:
-    place.write(FEDERATION + "---\n" + yaml.safe_dump(CRD))
+    place.write(FEDERATION + "---" + definition_text("Apple", "example.org"))
     hanging = place.aws.faults.error(404, method="GET", path="/apis/example.org/")
     process = place.start("--yes", "--host-context=aws")
     eventually(lambda: hanging.hits >= 2, "it is waited for")

@@ -17,6 +17,7 @@ from reconciler.inventory.applyset import with_membership
 from reconciler.plan.model import Action, Change
 from reconciler.plan.prune import foreign_objects_in, owned_claims
 from tests.controlplane.process import eventually
+from tests.definitions import definition
 from tests.unit.plan.test_prune import thing
 
 OURS = "applyset-ours-v1"
@@ -231,22 +232,7 @@ def test_of_strangers_no_content_is_asked_for(member: Member, cluster: Simulated
     assert [one for one in asked if METADATA_ONLY not in one.accept] == []
 
 
-def definition(served: bool = True, kind: str = "Shop", group: str = "example.org") -> Object:
-    schema = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
-    version = {"name": "v1", "served": served, "storage": True}
-    plural = f"{kind.lower()}s"
-    return fresh(
-        "CustomResourceDefinition",
-        f"{plural}.{group}",
-        namespace="",
-        api_version="apiextensions.k8s.io/v1",
-        spec={
-            "group": group,
-            "names": {"kind": kind, "plural": plural, "singular": kind.lower()},
-            "scope": "Namespaced",
-            "versions": [{**version, "schema": {"openAPIV3Schema": schema}}],
-        },
-    )
+DEFINITION = definition("Shop", "example.org")
 
 
 def a_shop(name: str, kind: str = "Shop", group: str = "example.org") -> Object:
@@ -270,7 +256,7 @@ def defined(cluster: SimulatedCluster, name: str = "shops.example.org") -> Objec
 def test_custom_resources_of_others_in_any_namespace_are_strangers(
     member: Member, cluster: SimulatedCluster
 ) -> None:
-    cluster.create(definition())
+    cluster.create(DEFINITION)
     live = defined(cluster)
     assert strangers(member, live) == ""
     cluster.create(fresh(name="no-shop"))
@@ -284,8 +270,8 @@ def test_custom_resources_of_others_in_any_namespace_are_strangers(
 def test_custom_resources_of_another_kind_or_group_do_not_go_with_a_definition(
     member: Member, cluster: SimulatedCluster, kind: str, group: str
 ) -> None:
-    cluster.create(definition())
-    cluster.create(definition(kind=kind, group=group))
+    cluster.create(DEFINITION)
+    cluster.create(definition(kind, group))
     defined(cluster, f"{kind.lower()}s.{group}")
     cluster.create(a_shop("theirs", kind, group))
     assert strangers(member, defined(cluster)) == ""
@@ -294,7 +280,7 @@ def test_custom_resources_of_another_kind_or_group_do_not_go_with_a_definition(
 def test_custom_resources_of_which_no_version_is_served_may_be_anybodys(
     member: Member, cluster: SimulatedCluster
 ) -> None:
-    cluster.create(definition(served=False))
+    cluster.create(definition("Shop", "example.org", unserved=("v1",)))
     live = defined(cluster)
     assert strangers(member, live) == "shops that cannot be listed, as no version is served"
     conditions = [
@@ -320,7 +306,7 @@ def claim(name: str, *owners: Object) -> Object:
 
 @pytest.fixture
 def database(cluster: SimulatedCluster) -> Object:
-    cluster.create(definition())
+    cluster.create(DEFINITION)
     defined(cluster)
     return cluster.create(a_shop("database"))
 
