@@ -22,7 +22,8 @@ tests_of() {
     apply/verbs) echo tests/unit/apply/test_verbs.py tests/unit/apply/test_create.py ;;
     apply/*) echo "tests/unit/apply/test_${1#apply/}.py" ;;
     failover/cluster_health)
-        echo tests/unit/failover/test_cluster_health.py tests/unit/failover/test_decision.py ;;
+        echo tests/unit/failover/test_cluster_health.py tests/unit/failover/test_decision.py \
+            tests/unit/failover/test_looks.py tests/unit/report/test_absences.py ;;
     *) echo "no tests are named for $1 in scripts/mutation.sh" >&2; exit 64 ;;
     esac
 }

@@ -159,11 +159,12 @@ def test_who_sees_it_well_hears_of_those_who_do_not() -> None:
     assert told.seen == "seen well from aws-eu and onprem, not from gcp-eu"
 
 
-def test_while_the_grace_period_lasts_both_conditions_are_told() -> None:
+@pytest.mark.parametrize(("streak", "left"), [(60.0, "1m"), (119.0, "1s")])
+def test_while_the_grace_period_lasts_both_conditions_are_told(streak: float, left: str) -> None:
     looks = known("aws-eu", gcp_eu=look("+"), onprem=look("+"))
-    young = ClusterMemory(streak=60.0, seen=NOW - 60, known=True)
+    young = ClusterMemory(streak=streak, seen=NOW - 60, known=True)
     assert health(decide("-", looks, young)).outlook == (
-        "counts as down when it stays so for 1m more and most seats see it so"
+        f"counts as down when it stays so for {left} more and most seats see it so"
     )
 
 
