@@ -40,6 +40,7 @@ class LoggedRequest:
     status: int
     bytes: int
     user_agent: str
+    accept: str = ""
 
 
 class Rejected(AssertionError):
@@ -186,6 +187,7 @@ class SimulatedCluster:
                 status,
                 size,
                 request.headers.get("user-agent", ""),
+                request.headers.get("accept", ""),
             )
         )
 

@@ -15,12 +15,15 @@ python=$PWD/.venv/bin/python
 
 tests_of() {
     case $1 in
-    plan/guards) echo tests/unit/plan/test_guards.py ;;
+    plan/guards) echo tests/unit/plan/test_guards.py tests/unit/plan/test_violations.py ;;
     plan/prune) echo tests/unit/plan/test_prune.py tests/unit/plan/test_taken_along.py ;;
     apply/common) echo tests/unit/apply/test_common.py tests/unit/apply/test_update.py ;;
+    # What a verb gives back is looked at where the verb is.
+    apply/verbs) echo tests/unit/apply/test_verbs.py tests/unit/apply/test_create.py ;;
     apply/*) echo "tests/unit/apply/test_${1#apply/}.py" ;;
     failover/cluster_health)
-        echo tests/unit/failover/test_cluster_health.py tests/unit/failover/test_decision.py ;;
+        echo tests/unit/failover/test_cluster_health.py tests/unit/failover/test_decision.py \
+            tests/unit/failover/test_looks.py tests/unit/report/test_absences.py ;;
     *) echo "no tests are named for $1 in scripts/mutation.sh" >&2; exit 64 ;;
     esac
 }

@@ -1,14 +1,30 @@
-"""Hypothesis strategies of the tests, each under the name of what it makes."""
+"""Hypothesis strategies of the tests, each under the name of what it makes.
+
+One that is made of what a test knows, such as the names of its clusters, is a function of that.
+"""
 
 from __future__ import annotations
 
-from typing import NamedTuple
+import copy
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple, TypeVar
 
 from hypothesis import strategies as st
 
 from reconciler.api.errors import Position
+from reconciler.api.objects import GroupKind, Object, ObjectKey
+from reconciler.dns.answers import NameHealth
+from reconciler.dns.records import Abilities, Place
+from reconciler.dns.targets import Exposed
+from reconciler.failover.looks import Look, Sight
+from reconciler.failover.probe import Signal
 from reconciler.federation.model import Cluster, ReplicaShare, Selector, Wave
+from reconciler.git.kept_commit import KeptCommit, KeptFile
+from reconciler.inventory.records import AppliedRecord
+from reconciler.plan.model import Action, Change
 from reconciler.state.memory import ClusterMemory, Notified, Phase, WorkloadMemory
+
+Event = TypeVar("Event")
 
 # -- JSON values -----------------------------------------------------------------------------------
 
@@ -52,6 +68,43 @@ REPLICA_TOTALS = st.integers(0, 80)
 
 COUNTS_OF_FOUR = st.dictionaries(st.sampled_from("abcd"), st.integers(0, 9), min_size=1)
 
+COUNTS_OF_FIVE = st.dictionaries(
+    st.sampled_from(["aws-1", "aws-2", "edge-a", "gcp-1", "onprem"]),
+    st.integers(0, 60),
+    min_size=1,
+)
+
+SHARES_OF_FOUR = st.dictionaries(
+    st.sampled_from("abcd"),
+    st.builds(ReplicaShare, st.integers(0, 9), st.integers(0, 2), st.none() | st.integers(2, 9)),
+)
+"""Who may run it: taints, labels and lists of clusters leave some out, maxima others."""
+
+
+def edits_of_placements(
+    clusters: int, taints: Sequence[str], selectors: Sequence[str], ways: Sequence[Sequence[str]]
+) -> st.SearchStrategy[tuple[Any, ...]]:
+    """Label, capacity and taints of each cluster, then where and how each workload is placed."""
+    cluster = st.tuples(
+        st.sampled_from(("left", "right")), st.sampled_from((6, 14)), st.sampled_from(taints)
+    )
+    placements = (st.tuples(st.sampled_from(selectors), st.sampled_from(way)) for way in ways)
+    return st.tuples(st.tuples(*[cluster] * clusters), *placements)
+
+
+def changes_of_kinds(kinds: Sequence[str]) -> st.SearchStrategy[list[Change]]:
+    """Changes of all actions, no object twice; kinds as ``Deployment.apps``."""
+    change = st.builds(
+        lambda kind, name, action: Change(
+            action, ObjectKey(*GroupKind.parse(kind), "shop", name), "v1"
+        ),
+        st.sampled_from(kinds),
+        st.sampled_from("abc"),
+        st.sampled_from(Action),
+    )
+    return st.lists(change, unique_by=lambda one: one.key)
+
+
 # -- what runs remember ----------------------------------------------------------------------------
 
 UNIX_TIMES = st.floats(0, 4e9, allow_nan=False)
@@ -93,6 +146,14 @@ NOTIFIED = st.builds(
     states=st.dictionaries(SHORT_NAMES, SHORT_NAMES, max_size=3),
 )
 
+RECORD_FIELDS = st.text("abc-.", min_size=1, max_size=6)
+
+APPLIED_RECORDS = st.dictionaries(
+    st.builds(ObjectKey, *[RECORD_FIELDS] * 4),
+    st.builds(AppliedRecord, *[RECORD_FIELDS] * 5),
+    max_size=20,
+)
+
 # -- clocks and outages ----------------------------------------------------------------------------
 
 CLOCK_STEPS = st.one_of(
@@ -109,6 +170,207 @@ PROBE_HISTORIES = st.lists(
         st.sampled_from(["kept", "kept", "kept", "kept", "lost"]),
     ),
     max_size=40,
+)
+
+
+def fleet_events(
+    event: Callable[..., Event], clusters: Sequence[str], signs: Sequence[str]
+) -> st.SearchStrategy[Event]:
+    """What happens to one cluster, to the clock and to what is remembered, before a run."""
+    return st.builds(
+        event,
+        cluster=st.sampled_from(clusters),
+        sign=st.sampled_from(signs),
+        rebuilt=st.sampled_from([False, False, False, True]),
+        pause=st.sampled_from([60.0, 60.0, 60.0, 20.0, 100.0, 7200.0, -3600.0]),
+        memory=st.sampled_from(["kept"] * 7 + ["lost", "damaged"]),
+        pods_start=st.sampled_from([True, True, True, False]),
+        repeat=st.sampled_from([1, 1, 2, 5, 8]),
+    )
+
+
+CLUSTERS_SEEN_BY_SEATS = st.dictionaries(
+    st.text(min_size=1), st.builds(Sight, st.sampled_from(Signal), st.text(max_size=100))
+)
+
+LOOKS = st.builds(Look, st.floats(0, 1e11), CLUSTERS_SEEN_BY_SEATS)
+
+
+def seats_votes(seats: Sequence[str]) -> st.SearchStrategy[dict[str, str]]:
+    """What each seat saw: well, unwell, no answer that tells, or not looked at."""
+    return st.dictionaries(st.sampled_from(seats), st.sampled_from("+-?."), max_size=3)
+
+
+SEATS_IN_GIT = st.sets(st.sampled_from("abcdefg"), min_size=3, max_size=5)
+
+# -- Git -------------------------------------------------------------------------------------------
+
+
+@st.composite
+def commit_histories(draw: st.DrawFn) -> list[set[int]]:
+    """Commits with their ancestors, themselves included; each has up to two parents before it."""
+    found: list[set[int]] = []
+    for number in range(draw(st.integers(1, 8))):
+        parents = draw(st.sets(st.integers(0, number - 1), max_size=2)) if number else set()
+        found.append({number}.union(*(found[one] for one in parents)))
+    return found
+
+
+SHORT_TEXTS = st.text(max_size=9)
+
+KEPT_FILES = st.lists(
+    st.builds(KeptFile, SHORT_TEXTS, st.binary(max_size=30), st.none() | SHORT_TEXTS, SHORT_TEXTS),
+    max_size=3,
+).map(tuple)
+
+KEPT_COMMITS = st.builds(
+    KeptCommit,
+    st.sampled_from(["a" * 40, "b" * 64]),
+    KEPT_FILES,
+    SHORT_TEXTS,
+    whole=KEPT_FILES,
+)
+
+# -- broken manifests ------------------------------------------------------------------------------
+
+_PIECES_OF_YAML = st.sampled_from(
+    ["a", "b:", " ", "\n", "- ", "{", "}", "[", "]", "&x", "*x", "'", '"', "|", ">", "#", "!t ",
+     "? ", "<<: ", "---\n", "kind: List\n", "items:\n", "apiVersion: v1\n", "metadata: ", "\t"]
+)  # fmt: skip
+
+FILE_CONTENTS = (
+    st.lists(_PIECES_OF_YAML, max_size=40).map("".join)
+    | st.text(max_size=60)
+    | st.binary(max_size=60)
+)
+
+
+def _places(value: Any, path: tuple[str | int, ...] = ()) -> Iterator[tuple[str | int, ...]]:
+    """The way to each part of a value."""
+    if path:
+        yield path
+    if isinstance(value, dict):
+        for key in value:
+            yield from _places(value[key], (*path, key))
+    elif isinstance(value, list):
+        for index, item in enumerate(value):
+            yield from _places(item, (*path, index))
+
+
+@st.composite
+def broken_documents(
+    draw: st.DrawFn, documents: Sequence[Object], values: Sequence[Any], names: Sequence[str]
+) -> Any:
+    """One of the documents with up to three of its parts replaced, removed or renamed."""
+    document = copy.deepcopy(draw(st.sampled_from(documents)))
+    for _ in range(draw(st.integers(1, 3))):
+        known = list(_places(document))
+        if not known:
+            break
+        *above, last = draw(st.sampled_from(known))
+        parent: Any = document
+        for step in above:
+            parent = parent[step]
+        match draw(st.sampled_from(["replace", "remove", "wrap", "name", "rename"])):
+            case "replace":
+                parent[last] = copy.deepcopy(draw(st.sampled_from(values)))
+            case "remove":
+                del parent[last]
+            case "wrap":
+                parent[last] = [parent[last]]
+            case "name":
+                parent[last] = {draw(st.sampled_from(names)): parent[last]}
+            case "rename" if isinstance(parent, dict):
+                parent[draw(st.sampled_from(names))] = parent.pop(last)
+    return document
+
+
+@st.composite
+def broken_texts(draw: st.DrawFn, texts: Sequence[str], fillings: Sequence[str]) -> str:
+    """One of the texts with up to four cuts, each filled with something else."""
+    text = draw(st.sampled_from(texts))
+    for _ in range(draw(st.integers(1, 4))):
+        start = draw(st.integers(0, len(text)))
+        length = draw(st.sampled_from([0, 0, 1, 2, 7, 40, 400]))
+        filling = draw(st.sampled_from(fillings) | st.text(max_size=12) | st.just(""))
+        text = text[:start] + filling + text[start + length :]
+    return text
+
+
+# -- DNS -------------------------------------------------------------------------------------------
+
+ADDRESSES = st.sampled_from(
+    ["192.0.2.1", "192.0.2.2", "192.0.2.3", "2001:db8::1", "2001:db8::2", "198.51.100.4"]
+)
+
+HOST_NAMES = st.sampled_from(["lb-1.example.net.", "lb-2.example.net.", "gone.example.net."])
+
+EXPOSURES = st.builds(
+    Exposed,
+    addresses=st.lists(ADDRESSES, unique=True, max_size=3).map(lambda v: tuple(sorted(v))),
+    hosts=st.lists(HOST_NAMES, unique=True, max_size=2).map(lambda v: tuple(sorted(v))),
+    ready=st.booleans(),
+)
+
+DNS_ABILITIES = st.builds(Abilities, alias=st.booleans(), weighted=st.booleans())
+
+TYPES_BY_NAME = st.dictionaries(
+    st.from_regex(r"[a-z0-9]{1,6}", fullmatch=True),
+    st.lists(st.sampled_from(["A", "AAAA"]), unique=True, min_size=1),
+    max_size=30,
+)
+
+
+def name_health(clusters: Sequence[str], service: ObjectKey) -> st.SearchStrategy[NameHealth]:
+    """What the clusters say of a Service, which of them are down, and what each weighs."""
+    names = st.sampled_from(clusters)
+    views = st.fixed_dictionaries({}, optional={service: EXPOSURES})
+    return st.builds(
+        NameHealth,
+        views=st.dictionaries(names, views, max_size=4),
+        down=st.sets(names).map(lambda down: dict.fromkeys(down, "no answer")),
+        weights=st.dictionaries(names.map(lambda name: Place(name, service)), st.integers(0, 1000)),
+    )
+
+
+# -- the simulated API -----------------------------------------------------------------------------
+
+_STEPS_TO_FIELDS = st.sampled_from(["f:a", "f:b", 'k:{"name":"x"}', 'v:"y"'])
+
+FIELD_SETS = st.dictionaries(
+    _STEPS_TO_FIELDS,
+    st.recursive(
+        st.just({".": {}}),
+        lambda inner: st.tuples(
+            st.booleans(), st.dictionaries(_STEPS_TO_FIELDS, inner, min_size=1, max_size=3)
+        ).map(lambda pair: {**({".": {}} if pair[0] else {}), **pair[1]}),
+        max_leaves=8,
+    ),
+    max_size=3,
+)
+
+LABELS = st.dictionaries(st.sampled_from("abc"), st.sampled_from("123"), min_size=1, max_size=3)
+
+_ENVIRONMENTS = st.lists(
+    st.fixed_dictionaries({"name": st.sampled_from("ABCD"), "value": st.sampled_from("12")}),
+    max_size=4,
+    unique_by=lambda item: item["name"],
+)
+
+_CONTAINERS = st.lists(
+    st.fixed_dictionaries({"name": st.sampled_from(["x", "y", "z"]), "env": _ENVIRONMENTS}),
+    max_size=3,
+    unique_by=lambda item: item["name"],
+)
+
+DEPLOYMENTS = st.builds(
+    lambda labels, containers, count: {
+        "metadata": {"labels": labels},
+        "spec": {"replicas": count, "template": {"spec": {"containers": containers}}},
+    },
+    LABELS,
+    _CONTAINERS,
+    st.integers(0, 3),
 )
 
 # -- kinds, names and texts ------------------------------------------------------------------------

@@ -134,6 +134,7 @@ def imports() -> tuple[Import, ...]:
     for path in sorted(PACKAGE.rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"), str(path))):
             found += [Import(path, node.lineno, name) for name in _imported(node, path)]
+    assert found
     return tuple(found)
 
 
@@ -294,6 +295,52 @@ def test_no_file_is_longer_than_a_reader_can_hold() -> None:
     assert long.keys() <= LONGER_FOR_A_REASON.keys(), f"split, or give a reason for: {long}"
     needless = LONGER_FOR_A_REASON.keys() - long.keys()
     assert not needless, f"no longer long: {sorted(needless)}"
+
+
+TESTS = ROOT / "tests"
+
+
+def _strategies_made(tree: ast.AST) -> Iterator[tuple[int, str]]:
+    """Line and name of each strategy that a module defines: a composite one, or a variable's value.
+
+    What stands in ``@given(...)`` is the test's own, as is what it draws.
+    """
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef):
+            makes = [*node.decorator_list, *([node.returns] if node.returns else [])]
+            if any("composite" in (t := ast.unparse(one)) or "Strategy" in t for one in makes):
+                yield node.lineno, node.name
+    for node in getattr(tree, "body", ()):
+        if isinstance(node, ast.Assign | ast.AnnAssign) and node.value:
+            names = {one.id for one in ast.walk(node.value) if isinstance(one, ast.Name)}
+            if names & {"st", "strategies", "hypothesis"}:
+                yield node.lineno, ast.unparse(getattr(node, "target", None) or node.targets[0])
+
+
+def test_strategies_are_defined_in_one_place() -> None:
+    made = {
+        path: list(_strategies_made(ast.parse(path.read_text(encoding="utf-8"), str(path))))
+        for path in sorted(TESTS.rglob("*.py"))
+    }
+    assert made.pop(TESTS / "strategies.py")
+    elsewhere = [
+        f"{path.relative_to(ROOT)}:{line}: {name}"
+        for path, found in made.items()
+        for line, name in found
+    ]
+    assert not elsewhere, "move to tests/strategies.py:\n" + "\n".join(elsewhere)
+
+
+def test_the_command_is_started_in_one_place() -> None:
+    """Its environment, its pipes and what it exits with are the same for all tests."""
+    # A container and a shell's pipe name the module within a line of their own.
+    starts = [
+        str(path.relative_to(TESTS))
+        for path in sorted(TESTS.rglob("*.py"))
+        if '"-m", "reconciler.cli"' in path.read_text(encoding="utf-8")
+        and path != Path(__file__).resolve()
+    ]
+    assert starts == ["command.py"], "start_command() and run_command() of tests/command.py do it"
 
 
 # Split in two, so that this file does not hold what it looks for.

@@ -46,7 +46,6 @@ HOLDERS = (NAMESPACE, CRD)
 """Kinds whose objects take others along when they are deleted."""
 
 _SNAPSHOT_GROUPS = ("snapshot.storage.k8s.io", "groupsnapshot.storage.k8s.io")
-_LONGEST_LINE_OF_OWNERS = 8
 
 USED_BY_OTHERS = frozenset(
     {
@@ -499,17 +498,19 @@ def owned_claims(member: Member, key: ObjectKey, live: Object) -> str:
         return "PersistentVolumeClaims, which may not be listed, may go along"
     owners: dict[str, list[Object]] = {}
 
-    def descends(obj: Object, depth: int = 0) -> bool:
-        for reference in owner_references_of(obj):
-            uid = str(reference.get("uid", ""))
-            if uid == _uid(live):
-                return True
-            if uid not in owners:
-                owners[uid] = _owner(member, reference, obj, discovery)
-            if depth < _LONGEST_LINE_OF_OWNERS and any(
-                descends(owner, depth + 1) for owner in owners[uid]
-            ):
-                return True
+    def descends(claim: Object) -> bool:
+        above, seen = [claim], set[str]()
+        while above:
+            obj = above.pop()
+            for reference in owner_references_of(obj):
+                uid = str(reference.get("uid", ""))
+                if uid == _uid(live):
+                    return True
+                if uid not in owners:
+                    owners[uid] = _owner(member, reference, obj, discovery)
+                if uid not in seen:
+                    seen.add(uid)
+                    above += owners[uid]
         return False
 
     found = [str(key_of(claim)) for claim in claims if descends(claim)]

@@ -6,19 +6,15 @@ that YAML offers.
 
 from __future__ import annotations
 
-import copy
 import os
 import resource
 import subprocess
-import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
 from reconciler.api.errors import Problem
 from reconciler.api.files import SourceFile
@@ -27,6 +23,8 @@ from reconciler.federation.compile import compile_documents
 from reconciler.manifests.load import load
 from reconciler.render.render import render
 from reconciler.scheduler.schedule import schedule
+from tests.command import start_command, user_environment
+from tests.strategies import broken_documents, broken_texts
 
 ROOT = Path(__file__).resolve().parents[2]
 SEEDS = [
@@ -78,47 +76,11 @@ VALUES: list[Any] = [
     ["x"], {"x": None}, {"name": 1}, {"a": {"b": [1]}}, {"name": "x", "": ""},
 ]  # fmt: skip
 NAMES = ["x", "name", "spec", "metadata", "kind", "²", "", "on", "<<", "1"]
-
-
-def places(value: Any, path: tuple[str | int, ...] = ()) -> Iterator[tuple[str | int, ...]]:
-    if path:
-        yield path
-    if isinstance(value, dict):
-        for key in value:
-            yield from places(value[key], (*path, key))
-    elif isinstance(value, list):
-        for index, item in enumerate(value):
-            yield from places(item, (*path, index))
-
-
-@st.composite
-def broken_documents(draw: st.DrawFn) -> Any:
-    """One of the real documents with up to three of its parts replaced, removed or renamed."""
-    document = copy.deepcopy(draw(st.sampled_from(DOCUMENTS)))
-    for _ in range(draw(st.integers(1, 3))):
-        known = list(places(document))
-        if not known:
-            break
-        *above, last = draw(st.sampled_from(known))
-        parent = document
-        for step in above:
-            parent = parent[step]
-        match draw(st.sampled_from(["replace", "remove", "wrap", "name", "rename"])):
-            case "replace":
-                parent[last] = copy.deepcopy(draw(st.sampled_from(VALUES)))
-            case "remove":
-                del parent[last]
-            case "wrap":
-                parent[last] = [parent[last]]
-            case "name":
-                parent[last] = {draw(st.sampled_from(NAMES)): parent[last]}
-            case "rename" if isinstance(parent, dict):
-                parent[draw(st.sampled_from(NAMES))] = parent.pop(last)
-    return document
+BROKEN_DOCUMENTS = broken_documents(DOCUMENTS, VALUES, NAMES)
 
 
 @fuzzed
-@given(broken_documents())
+@given(BROKEN_DOCUMENTS)
 def test_a_broken_manifest_is_refused_with_its_place_or_understood(document: Any) -> None:
     others = [d for d in CLUSTERS if d["metadata"].get("name") != document.get("metadata")]
     text = yaml.dump_all([*others, document], Dumper=yaml.CSafeDumper, allow_unicode=True)
@@ -128,7 +90,7 @@ def test_a_broken_manifest_is_refused_with_its_place_or_understood(document: Any
 
 
 @fuzzed
-@given(broken_documents(), broken_documents())
+@given(BROKEN_DOCUMENTS, BROKEN_DOCUMENTS)
 def test_two_broken_manifests_in_a_whole_repository(one: Any, other: Any) -> None:
     whole = SEEDS[0].read_text(encoding="utf-8")
     text = yaml.dump_all([one, other], Dumper=yaml.CSafeDumper, allow_unicode=True)
@@ -144,20 +106,8 @@ TOKENS = [
 TEXTS = [path.read_text(encoding="utf-8") for path in SEEDS]
 
 
-@st.composite
-def broken_texts(draw: st.DrawFn) -> str:
-    """A real file with up to four cuts, each filled with something else."""
-    text = draw(st.sampled_from(TEXTS))
-    for _ in range(draw(st.integers(1, 4))):
-        start = draw(st.integers(0, len(text)))
-        length = draw(st.sampled_from([0, 0, 1, 2, 7, 40, 400]))
-        filling = draw(st.sampled_from(TOKENS) | st.text(max_size=12) | st.just(""))
-        text = text[:start] + filling + text[start + length :]
-    return text
-
-
 @fuzzed
-@given(broken_texts())
+@given(broken_texts(TEXTS, TOKENS))
 def test_a_broken_file_is_refused_with_its_place_or_understood(text: str) -> None:
     problems = understood(text)
     assert has_places(problems, text)
@@ -249,11 +199,9 @@ def limited(tmp_path: Path) -> Any:
     """Runs the command; its exit code, its words, its processor seconds, its peak in megabytes."""
 
     def run(*arguments: object) -> tuple[int, str, float, float]:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "reconciler.cli", *map(str, arguments)],
-            cwd=ROOT,
-            env={**os.environ, "HOME": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path / "cache")},
-            stdin=subprocess.DEVNULL,
+        process = start_command(
+            *arguments,
+            env=user_environment(tmp_path),
             stdout=(tmp_path / "out").open("wb"),
             stderr=subprocess.STDOUT,
             preexec_fn=_limit,

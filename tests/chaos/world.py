@@ -7,7 +7,6 @@ import json
 import os
 import re
 import subprocess
-import sys
 from collections.abc import Mapping
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass, field
@@ -17,8 +16,8 @@ from typing import Any
 from kubesim.cluster import LoggedRequest
 from reconciler.cli.reconcile import reconcile
 from tests.chaos.hosts import Host
+from tests.command import start_command, user_environment
 
-ROOT = Path(__file__).resolve().parents[2]
 FORMATS = ("json", "md", "html", "txt")
 HOST = "gcp"
 """The cluster in which lock, memory and Events are."""
@@ -120,9 +119,8 @@ class World:
 
     @property
     def environment(self) -> dict[str, str]:
-        kept = {k: v for k, v in os.environ.items() if not k.startswith("RECONCILE_")}
-        own = {"HOME": self.home, "XDG_STATE_HOME": self.home, "XDG_CACHE_HOME": self.home}
-        return {**kept, "PYTHONPATH": str(ROOT), **{k: str(v) for k, v in own.items()}}
+        home = str(self.home)
+        return user_environment(self.home, XDG_STATE_HOME=home, XDG_CACHE_HOME=home)
 
     def run(self, *given: str) -> Run:
         seen = self._seen()
@@ -145,15 +143,7 @@ class World:
         return self.run("--plan", "--detailed-exitcode")
 
     def start(self, *given: str) -> subprocess.Popen[str]:
-        return subprocess.Popen(
-            [sys.executable, "-m", "reconciler.cli", *self.arguments(*given)],
-            cwd=self.folder,
-            env=self.environment,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
+        return start_command(*self.arguments(*given), cwd=self.folder, env=self.environment)
 
     def ended(self, process: subprocess.Popen[str], seen: Mapping[str, int]) -> Run:
         """What a process that has ended, or was killed, left behind."""

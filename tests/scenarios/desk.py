@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.command import run_command, user_environment
 from tests.scenarios.conftest import World
 from tests.scenarios.manifests import SHOP
 from tests.unit.git.repositories import commit, git
 
-ROOT = Path(__file__).resolve().parents[2]
 STALE = "what the plan was made of is no longer so. Nothing was written."
 BLUE = SHOP.replace("green", "blue")
 """Another value in the ConfigMap ``settings``."""
@@ -31,18 +29,9 @@ class Desk:
     sandbox: bool = False
 
     def reconcile(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        kept = {k: v for k, v in os.environ.items() if not k.startswith("RECONCILE_")}
         fleet = ["--sandbox"] if self.sandbox else ["--kubeconfig", str(self.world.kubeconfig)]
-        return subprocess.run(
-            [sys.executable, "-m", "reconciler.cli", *fleet, *arguments],
-            cwd=self.world.repository,
-            env={**kept, "HOME": str(self.file.parent), "PYTHONPATH": str(ROOT)},
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=120,
-            check=False,
-        )
+        environment = user_environment(self.file.parent)
+        return run_command(*fleet, *arguments, cwd=self.world.repository, env=environment)
 
     def save(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         done = self.reconcile("--plan", "--out", str(self.file), *arguments)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -18,6 +16,7 @@ from kubesim.fleet import Sandbox
 from kubesim.server import ClusterSettings
 from reconciler.plan.model import RunResult
 from reconciler.state.memory import FleetMemory, decode_memory
+from tests.command import run_command
 from tests.controlplane.fixtures import Fleet
 from tests.controlplane.plane import ControlPlane
 from tests.scenarios.conftest import World
@@ -150,9 +149,7 @@ class FailoverWorld(World):
 
     def allow_failback(self, name: str) -> None:
         """As a person does at a desk."""
-        command = [sys.executable, "-m", "reconciler.cli", "failback", name]
-        where = ["--repo", str(self.repository), "--state", str(self.state)]
-        subprocess.run([*command, *where], check=True, capture_output=True)
+        run_command("failback", name, "--repo", self.repository, "--state", self.state, code=0)
 
     def refuse_credential(self, name: str) -> None:
         """Another token, which no server knows, from now on."""

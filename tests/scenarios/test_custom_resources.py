@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import time
 
+from tests.definitions import definition_text
+
 from .conftest import World
 
 NAMESPACE = """
@@ -11,24 +13,7 @@ apiVersion: v1
 kind: Namespace
 metadata: {name: shop}
 """
-ROUTES = """
-apiVersion: apiextensions.k8s.io/v1
-kind: CustomResourceDefinition
-metadata: {name: routes.example.com}
-spec:
-  group: example.com
-  names: {kind: Route, plural: routes, singular: route, listKind: RouteList}
-  scope: Namespaced
-  versions:
-    - name: v1
-      served: true
-      storage: true
-      schema: {openAPIV3Schema: {type: object, x-kubernetes-preserve-unknown-fields: true}}
-    - name: v1alpha1
-      served: false
-      storage: false
-      schema: {openAPIV3Schema: {type: object, x-kubernetes-preserve-unknown-fields: true}}
-"""
+ROUTES = definition_text("Route", versions=("v1", "v1alpha1"), unserved=("v1alpha1",))
 ROUTE = """
 apiVersion: example.com/v1
 kind: Route

@@ -13,6 +13,7 @@ from reconciler.plan.model import Action, Change
 from reconciler.run.pipeline import apply_plan
 from tests.controlplane.fixtures import Fleet
 from tests.controlplane.plane import ControlPlane
+from tests.definitions import definition_text
 from tests.scenarios.conftest import FEDERATION, NAMES, World
 from tests.scenarios.manifests import NAMESPACE, SERVICE, SETTINGS, SHOP, WEB
 
@@ -26,30 +27,20 @@ apiVersion: example.org/v1
 kind: Widget
 metadata: {name: one, namespace: shop}
 """
-WIDGETS = """
-apiVersion: apiextensions.k8s.io/v1
-kind: CustomResourceDefinition
-metadata: {name: widgets.example.org}
-spec:
-  group: example.org
-  scope: Namespaced
-  names: {plural: widgets, singular: widget, kind: Widget, listKind: WidgetList}
-  versions:
-    - name: v1
-      served: true
-      storage: true
-      schema:
-        openAPIV3Schema:
-          type: object
-          properties:
-            spec:
-              type: object
-              x-kubernetes-preserve-unknown-fields: true
-              properties:
-                size:
-                  type: string
-                  x-kubernetes-validations: [{rule: self == oldSelf, message: size is immutable}]
-"""
+WIDGETS = definition_text(
+    "Widget",
+    "example.org",
+    schema="""
+properties:
+  spec:
+    type: object
+    x-kubernetes-preserve-unknown-fields: true
+    properties:
+      size:
+        type: string
+        x-kubernetes-validations: [{rule: self == oldSelf, message: size is immutable}]
+""",
+)
 PLACED = (
     "apiVersion: federation.reconciler.dev/v1alpha1\nkind: Placement\nmetadata: {name: settings}\n"
     "spec:\n  select: [{kind: ConfigMap, name: settings}]\n  clusters: [%s]\n"

@@ -6,20 +6,18 @@ never answers a read or a write of etcd's contents.
 
 from __future__ import annotations
 
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.command import run_command
 from tests.controlplane.fixtures import programs
 from tests.controlplane.plane import ControlPlane
 from tests.scenarios.manifests import SHOP
 
 pytestmark = pytest.mark.integration
-ROOT = Path(__file__).resolve().parents[2]
 SLACK = 45.0
 """Seconds for two starts of Python on a busy machine, and for what ends by its own limit."""
 FLEET = """
@@ -49,14 +47,7 @@ def run(tmp_path: Path, config: Path, *arguments: str) -> tuple[int, str, float]
     repository = tmp_path / "repository"
     where = ("--repo", repository, "--kubeconfig", config, "--state", tmp_path / "state.json")
     began = time.monotonic()
-    done = subprocess.run(
-        [sys.executable, "-m", "reconciler.cli", *arguments, *map(str, where)],
-        cwd=ROOT,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
+    done = run_command(*arguments, *where, timeout=300)
     return done.returncode, done.stdout + done.stderr, time.monotonic() - began
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 
 import pytest
-import yaml
 from msgspec.structs import replace
 
 from kubesim.fleet import Sandbox
@@ -14,6 +13,7 @@ from reconciler.api.options import RunOptions
 from reconciler.plan.model import Action
 from reconciler.run.pipeline import apply_plan, make_plan
 from tests.controlplane.process import eventually
+from tests.definitions import definition
 from tests.scenarios.conftest import NAMES, World
 from tests.scenarios.manifests import NAMESPACE, SERVICE, SETTINGS, SHOP
 
@@ -211,20 +211,8 @@ def test_a_webhook_that_denies_fails_its_object_only(pair) -> None:
 
 def test_a_federated_kind_is_looked_up_in_the_members(pair, repository) -> None:
     sandbox, options = pair
-    crd = """
-apiVersion: apiextensions.k8s.io/v1
-kind: CustomResourceDefinition
-metadata: {name: widgets.example.com}
-spec:
-  group: example.com
-  names: {kind: Widget, plural: widgets, singular: widget, listKind: WidgetList}
-  scope: Namespaced
-  versions:
-    - {name: v1, served: true, storage: true, schema: {openAPIV3Schema: {type: object,
-       x-kubernetes-preserve-unknown-fields: true}}}
-"""
     for name in NAMES:
-        sandbox.cluster(name).create(yaml.safe_load(crd))
+        sandbox.cluster(name).create(definition("Widget"))
     (repository / "shop.yaml").write_text(
         """
 apiVersion: types.kubefed.io/v1beta1

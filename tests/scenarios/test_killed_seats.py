@@ -6,10 +6,8 @@ inventory and the objects.
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -18,12 +16,12 @@ import pytest
 from reconciler.lock.run_lock import RunLock
 from reconciler.plan.model import RunResult
 from reconciler.run.pipeline import apply_plan, make_plan
+from tests.command import start_command, user_environment
 from tests.controlplane.process import eventually
 from tests.scenarios.failover_world import NAMES, WEB
 from tests.scenarios.seats_world import SeatsWorld, simulated
 
 __all__ = ["simulated"]
-ROOT = Path(__file__).resolve().parents[2]
 DURATION = 6
 """Seconds for which others wait before they take the lock over from who was killed."""
 SHARES = 3
@@ -65,19 +63,14 @@ def start(
     """The command at this seat, in a process of its own."""
     home = world.repository.parent / "home"
     home.mkdir(exist_ok=True)
-    kept = {k: v for k, v in os.environ.items() if not k.startswith("RECONCILE_")}
-    where = ("--repo", str(world.repository), "--kubeconfig", str(kubeconfig or world.kubeconfig))
-    return subprocess.Popen(
-        [
-            *(sys.executable, "-m", "reconciler.cli", "--yes", *where),
-            *("--host-context", at, "--seat", at, "--lease-duration", f"{DURATION}s"),
-            *arguments,
-        ],
+    where = ("--repo", world.repository, "--kubeconfig", kubeconfig or world.kubeconfig)
+    return start_command(
+        *("--yes", *where, "--host-context", at, "--seat", at),
+        *("--lease-duration", f"{DURATION}s", *arguments),
         cwd=home,
-        env={**kept, "PYTHONPATH": str(ROOT), "HOME": str(home), "XDG_STATE_HOME": str(home)},
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
+        env=user_environment(home, XDG_STATE_HOME=str(home)),
         stderr=subprocess.STDOUT,
+        text=False,
     )
 
 

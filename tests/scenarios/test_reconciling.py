@@ -7,6 +7,7 @@ import pytest
 from reconciler.api.errors import BadInput
 from reconciler.plan.model import Action
 from tests.controlplane.process import eventually
+from tests.definitions import definition_text
 from tests.scenarios.conftest import World
 from tests.scenarios.manifests import NAMESPACE, SERVICE, SETTINGS, SHOP, WEB
 
@@ -183,37 +184,19 @@ def test_bad_input_of_any_file_writes_nothing(world: World) -> None:
     assert not world.exists("namespace", "shop", namespace="default")
 
 
+WIDGET = """
+apiVersion: example.com/v1
+kind: Widget
+metadata: {name: first, namespace: shop}
+spec: {size: 3}
+"""
+
+
 def test_custom_resources_come_after_their_definition_in_the_same_run(world: World) -> None:
-    world.write(
-        "widgets.yaml",
-        """
-        apiVersion: example.com/v1
-        kind: Widget
-        metadata: {name: first, namespace: shop}
-        spec: {size: 3}
-        ---
-        apiVersion: v1
-        kind: Namespace
-        metadata: {name: shop}
-        ---
-        apiVersion: apiextensions.k8s.io/v1
-        kind: CustomResourceDefinition
-        metadata: {name: widgets.example.com}
-        spec:
-          group: example.com
-          names: {kind: Widget, plural: widgets, singular: widget, listKind: WidgetList}
-          scope: Namespaced
-          versions:
-            - name: v1
-              served: true
-              storage: true
-              schema:
-                openAPIV3Schema:
-                  type: object
-                  properties:
-                    spec: {type: object, properties: {size: {type: integer}}}
-        """,
+    widgets = definition_text(
+        "Widget", schema="properties: {spec: {type: object, properties: {size: {type: integer}}}}"
     )
+    world.write("widgets.yaml", WIDGET + "---" + NAMESPACE + "---" + widgets)
     assert world.apply().ok
     assert world.get("widgets.example.com", "first")["spec"] == {"size": 3}
     assert not world.plan().has_changes

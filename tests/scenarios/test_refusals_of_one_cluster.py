@@ -6,6 +6,7 @@ import pytest
 
 from kubesim.fleet import Sandbox
 from reconciler.plan.model import Action
+from tests.definitions import definition_text
 from tests.scenarios.conftest import World
 from tests.scenarios.manifests import NAMESPACE, SETTINGS
 
@@ -16,20 +17,7 @@ metadata: {name: old, namespace: shop}
 data: {a: b}
 """
 OTHER = OLD.replace("name: old", "name: other")
-DEFINITION = """
-apiVersion: apiextensions.k8s.io/v1
-kind: CustomResourceDefinition
-metadata: {name: boxes.example.com}
-spec:
-  group: example.com
-  names: {kind: Box, plural: boxes, singular: box, listKind: BoxList}
-  scope: Namespaced
-  versions:
-    - name: v1
-      served: true
-      storage: true
-      schema: {openAPIV3Schema: {type: object, x-kubernetes-preserve-unknown-fields: true}}
-"""
+DEFINITION = definition_text("Box", plural="boxes")
 BOX = "{apiVersion: example.com/v1, kind: Box, metadata: {name: a, namespace: shop}}"
 
 

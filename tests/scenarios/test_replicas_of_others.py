@@ -11,6 +11,7 @@ from reconciler.plan.model import Action, Plan
 from tests.controlplane.fixtures import Fleet
 from tests.controlplane.plane import ControlPlane
 from tests.controlplane.process import eventually
+from tests.definitions import definition_text
 from tests.scenarios.conftest import CLUSTERS, World
 from tests.scenarios.manifests import NAMESPACE
 
@@ -326,27 +327,16 @@ def test_replicas_that_kubefed_retains_are_told(world: World) -> None:
     assert told(plan, "spec.replicas stays 5, as KubeFed keeps it (retainReplicas); Git says 3")
 
 
-ROLLOUTS = """
-apiVersion: apiextensions.k8s.io/v1
-kind: CustomResourceDefinition
-metadata: {name: rollouts.example.com}
-spec:
-  group: example.com
-  scope: Namespaced
-  names: {kind: Rollout, plural: rollouts, singular: rollout, listKind: RolloutList}
-  versions:
-    - name: v1
-      served: true
-      storage: true
-      subresources:
-        scale: {specReplicasPath: .spec.replicas, statusReplicasPath: .status.replicas}
-      schema:
-        openAPIV3Schema:
-          type: object
-          properties:
-            spec: {type: object, properties: {replicas: {type: integer}, image: {type: string}}}
-            status: {type: object, properties: {replicas: {type: integer}}}
-"""
+_SCALE = {"specReplicasPath": ".spec.replicas", "statusReplicasPath": ".status.replicas"}
+ROLLOUTS = definition_text(
+    "Rollout",
+    subresources={"scale": _SCALE},
+    schema="""
+properties:
+  spec: {type: object, properties: {replicas: {type: integer}, image: {type: string}}}
+  status: {type: object, properties: {replicas: {type: integer}}}
+""",
+)
 ROLLOUT = """
 apiVersion: example.com/v1
 kind: Rollout

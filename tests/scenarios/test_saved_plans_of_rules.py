@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from tests.definitions import definition_text
 from tests.scenarios.conftest import FEDERATION
 from tests.scenarios.desk import Desk, desk, simulated_desk
 from tests.scenarios.manifests import SHOP
@@ -18,24 +19,13 @@ __all__ = ["desk", "simulated_desk"]
 
 REMOVE = FEDERATION + "  drift: {additions: Remove}\n"
 RECREATED = SHOP.replace("  replicas: 2", "  replicas: 2\n  strategy: {type: Recreate}")
-CUSTOM = """
-apiVersion: apiextensions.k8s.io/v1
-kind: CustomResourceDefinition
-metadata: {name: widgets.example.com}
-spec:
-  group: example.com
-  names: {kind: Widget, plural: widgets}
-  scope: Namespaced
-  versions:
-    - name: v1
-      served: true
-      storage: true
-      schema: {openAPIV3Schema: {type: object, properties: {spec: {type: object, properties: {}}}}}
+CUSTOM = f"""
+{definition_text("Widget", schema="{properties: {spec: {type: object, properties: {}}}}")}
 ---
 apiVersion: example.com/v1
 kind: Widget
-metadata: {name: one, namespace: shop}
-spec: {}
+metadata: {{name: one, namespace: shop}}
+spec: {{}}
 """
 
 

@@ -8,9 +8,6 @@ from __future__ import annotations
 
 import base64
 import json
-import os
-import subprocess
-import sys
 import textwrap
 import time
 from collections.abc import Iterator
@@ -20,11 +17,11 @@ import pytest
 
 from kubesim.fleet import Sandbox
 from kubesim.server import ClusterSettings
+from tests.command import run_command, user_environment
 from tests.scenarios.conftest import FEDERATION, NAMES, World
 from tests.scenarios.manifests import NAMESPACE
 from tests.unit.git.repositories import git
 
-ROOT = Path(__file__).resolve().parents[2]
 SYSTEM = "federation-system"
 CANARIES = {
     "plain": "c4nary-passw0rd",
@@ -76,21 +73,8 @@ def no_canary_in(text: str) -> None:
 
 
 def command(world: World, *arguments: str) -> str:
-    done = subprocess.run(
-        [sys.executable, "-m", "reconciler.cli", *arguments],
-        cwd=world.repository,
-        env={
-            **{k: v for k, v in os.environ.items() if not k.startswith("RECONCILE_")},
-            "HOME": str(world.repository.parent),
-            "PYTHONPATH": str(ROOT),
-            "KUBECONFIG": str(world.kubeconfig),
-        },
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
+    environment = user_environment(world.repository.parent, KUBECONFIG=str(world.kubeconfig))
+    done = run_command(*arguments, cwd=world.repository, env=environment)
     assert "Traceback" not in done.stderr, done.stderr[-3000:]
     assert "a defect" not in done.stderr, done.stderr[-3000:]
     return f"exit {done.returncode}\n{done.stdout}\n{done.stderr}"

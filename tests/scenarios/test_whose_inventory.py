@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -13,8 +10,9 @@ from reconciler.api.errors import SourceError
 from reconciler.api.options import RunOptions
 from reconciler.plan.model import Action, Plan
 from reconciler.run.pipeline import make_plan
+from tests.command import run_command, user_environment
 from tests.scenarios.conftest import CLUSTERS, FEDERATION, World
-from tests.scenarios.desk import ROOT, Desk
+from tests.scenarios.desk import Desk
 from tests.scenarios.manifests import NAMESPACE, SETTINGS, SHOP
 from tests.unit.git.repositories import commit, git
 
@@ -257,13 +255,10 @@ def test_taking_over_is_never_left_to_the_environment(
 ) -> None:
     desk = Desk(simulated_world, tmp_path / "plan.json")
     assert desk.reconcile("--take-over", "--every", "60s").returncode == 64
-    done = subprocess.run(
-        [sys.executable, "-m", "reconciler.cli", "--plan"],
+    done = run_command(
+        "--plan",
         cwd=simulated_world.repository,
-        env={**os.environ, "RECONCILE_TAKE_OVER": "true", "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        check=False,
+        env=user_environment(tmp_path, RECONCILE_TAKE_OVER="true"),
     )
     assert done.returncode == 64
     assert "RECONCILE_TAKE_OVER sets no option" in done.stderr

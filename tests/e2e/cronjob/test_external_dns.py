@@ -8,6 +8,7 @@ from typing import Any
 from tests.controlplane.cluster import Cluster
 from tests.controlplane.fixtures import Kubectl
 from tests.controlplane.process import eventually
+from tests.definitions import definition
 from tests.unit.dns.fleets import endpoint_slice
 
 from .conftest import CRONJOB, SHOP, Host
@@ -29,32 +30,7 @@ kind: Service
 metadata: {name: web, namespace: shop, annotations: {federation.reconciler.dev/dns: "true"}}
 spec: {type: LoadBalancer, ports: [{port: 443}], selector: {app: web}}
 """
-CRD = {
-    "apiVersion": "apiextensions.k8s.io/v1",
-    "kind": "CustomResourceDefinition",
-    "metadata": {
-        "name": "dnsendpoints.externaldns.k8s.io",
-        "annotations": {"api-approved.kubernetes.io": "unapproved, for a test"},
-    },
-    "spec": {
-        "group": "externaldns.k8s.io",
-        "scope": "Namespaced",
-        "names": {"kind": "DNSEndpoint", "plural": "dnsendpoints", "singular": "dnsendpoint"},
-        "versions": [
-            {
-                "name": "v1alpha1",
-                "served": True,
-                "storage": True,
-                "schema": {
-                    "openAPIV3Schema": {
-                        "type": "object",
-                        "x-kubernetes-preserve-unknown-fields": True,
-                    }
-                },
-            }
-        ],
-    },
-}
+CRD = definition("DNSEndpoint", "externaldns.k8s.io", versions=("v1alpha1",))
 
 
 def commands_of_the_readme() -> list[list[str]]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,12 +13,13 @@ from urllib.request import urlopen
 import pytest
 import yaml
 
+from tests.command import start_command
 from tests.controlplane.process import eventually
 from tests.e2e.cronjob.prometheus import Prometheus, prometheus
 from tests.unit.git.programs import needed
 from tests.unit.git.repositories import new_repository
 
-from .conftest import CRONJOB, ROOT
+from .conftest import CRONJOB
 
 FOLDER = CRONJOB / "observability"
 RULES = FOLDER / "rules.yaml"
@@ -102,14 +102,10 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     folder = tmp_path_factory.mktemp("service")
     repository = new_repository(folder / "repository", {"fleet.yaml": FLEET})
     options = ("--sandbox", "--every", "2s", "--listen", "127.0.0.1:0", "--ref", "main")
-    process = subprocess.Popen(
-        [sys.executable, "-m", "reconciler.cli", *options, "--repo", str(repository)],
-        cwd=ROOT,
+    process = start_command(
+        *(*options, "--repo", repository),
         env={"PATH": "/usr/bin:/bin", "HOME": str(folder), "PYTHONUNBUFFERED": "1"},
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
-        text=True,
     )
     assert process.stdout is not None
     port = re.search(r"port (\d+)", process.stdout.readline())

@@ -11,11 +11,12 @@ from pathlib import Path
 import pytest
 import yaml
 
+from tests.command import run_command, user_environment
 from tests.controlplane.cluster import Cluster
 from tests.controlplane.fixtures import Fleet
 from tests.controlplane.plane import ControlPlane, KubectlFailed, kubectl
 from tests.controlplane.process import eventually
-from tests.e2e.pull_requests.conftest import FILES, ROOT
+from tests.e2e.pull_requests.conftest import FILES
 
 pytestmark = pytest.mark.integration
 
@@ -98,17 +99,9 @@ class Site:
     planner: Path
 
     def reconcile(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        home = str(self.repository.parent)
-        return subprocess.run(
-            [sys.executable, "-m", "reconciler.cli", *arguments],
-            cwd=self.repository,
-            env={**os.environ, "HOME": home, "XDG_STATE_HOME": home, "PYTHONPATH": str(ROOT)},
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=180,
-            check=False,
-        )
+        home = self.repository.parent
+        environment = user_environment(home, XDG_STATE_HOME=str(home))
+        return run_command(*arguments, cwd=self.repository, env=environment)
 
     def as_planner(self, *arguments: str) -> str:
         """What kubectl says, with nothing but the planner's credential."""

@@ -12,7 +12,6 @@ import os
 import random
 import signal
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping
@@ -23,6 +22,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.command import start_command, user_environment
 from tests.controlplane.cluster import Cluster
 from tests.e2e.seats.conftest import NAMES, Registers
 from tests.e2e.seats.test_history import SIDES, Side
@@ -99,20 +99,15 @@ class Runner:
         while not self._ended.is_set():
             count += 1
             (self.folder / "settings.yaml").write_text(settings(f"run-{self.number}-{count}"))
-            home = {name: str(self.folder.parent) for name in ("XDG_STATE_HOME", "XDG_CACHE_HOME")}
-            self.process = subprocess.Popen(
-                [
-                    *(sys.executable, "-m", "reconciler.cli", "--yes", "--output", "none"),
-                    *("--repo", str(self.folder), "--kubeconfig", str(self._kubeconfig)),
-                    *("--seat", self._seat, "--host-context", self._seat, "--events", "none"),
-                    *("--lease-duration", f"{LEASE_SECONDS:g}s", "--lock-timeout", "10s"),
-                    *("--deadline", "25s", "--allow-rollback"),
-                ],
-                env={**os.environ, **home},
-                stdin=subprocess.DEVNULL,
+            home = self.folder.parent
+            self.process = start_command(
+                *("--yes", "--output", "none", "--events", "none"),
+                *("--repo", self.folder, "--kubeconfig", self._kubeconfig),
+                *("--seat", self._seat, "--host-context", self._seat),
+                *("--lease-duration", f"{LEASE_SECONDS:g}s", "--lock-timeout", "10s"),
+                *("--deadline", "25s", "--allow-rollback"),
+                env=user_environment(home, XDG_STATE_HOME=str(home)),
                 stdout=subprocess.DEVNULL,
-                stderr=subprocess.PIPE,
-                text=True,
             )
             _, err = self.process.communicate()
             self.codes.append(self.process.returncode)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,6 +20,7 @@ from reconciler.api.options import RunOptions
 from reconciler.lock.run_lock import RunLock
 from reconciler.plan.model import RunResult
 from reconciler.run.pipeline import apply_plan, make_plan
+from tests.command import run_command, user_environment
 from tests.controlplane.cluster import Cluster
 from tests.controlplane.fixtures import Fleet
 from tests.controlplane.plane import ControlPlane
@@ -87,18 +87,8 @@ class Seats(FailoverWorld):
         return results
 
     def command(self, *arguments: str, code: int | None = 0) -> subprocess.CompletedProcess[str]:
-        done = subprocess.run(
-            [sys.executable, "-m", "reconciler.cli", *arguments],
-            cwd=self.repository,
-            env={**os.environ, "KUBECONFIG": str(self.kubeconfig), "HOME": str(self.repository)},
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=120,
-            check=False,
-        )
-        assert code in (None, done.returncode), done.stdout + done.stderr
-        return done
+        environment = user_environment(self.repository, KUBECONFIG=str(self.kubeconfig))
+        return run_command(*arguments, cwd=self.repository, env=environment, code=code)
 
     def states(self) -> dict[str, str]:
         done = self.command("seats", "-o", "json", code=None)

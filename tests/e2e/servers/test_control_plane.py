@@ -11,6 +11,7 @@ import urllib3
 from tests.controlplane.cluster import Cluster
 from tests.controlplane.fixtures import Fleet, Kubectl
 from tests.controlplane.process import eventually
+from tests.definitions import definition_text
 
 DEPLOYMENT = """
 apiVersion: apps/v1
@@ -155,20 +156,7 @@ def test_a_cleaned_cluster_no_longer_serves_the_kinds_of_a_removed_definition(
     assert cluster.request("GET", "/apis/example.org").status == 404
 
 
-_WIDGETS = """
-apiVersion: apiextensions.k8s.io/v1
-kind: CustomResourceDefinition
-metadata: {name: widgets.example.org}
-spec:
-  group: example.org
-  scope: Namespaced
-  names: {plural: widgets, singular: widget, kind: Widget, listKind: WidgetList}
-  versions:
-    - name: v1
-      served: true
-      storage: true
-      schema: {openAPIV3Schema: {type: object, x-kubernetes-preserve-unknown-fields: true}}
-"""
+_WIDGETS = definition_text("Widget", "example.org")
 
 
 def _everything(kubectl: Kubectl, cluster: Cluster) -> dict[tuple[str, str, str], object]:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from reconciler.plan.model import Action
+from tests.definitions import definition_text
 from tests.scenarios.conftest import (  # noqa: F401
     World,
     real_kubeconfig,
@@ -108,34 +109,24 @@ kind: Box
 metadata: {name: parcel, namespace: fresh}
 spec: {items: [{name: a, size: 1}, {name: a, size: 2}]}
 """
-KEYED = """
-apiVersion: apiextensions.k8s.io/v1
-kind: CustomResourceDefinition
-metadata: {name: boxes.example.com}
-spec:
-  group: example.com
-  names: {kind: Box, plural: boxes}
-  scope: Namespaced
-  versions:
-    - name: v1
-      served: true
-      storage: true
-      schema:
-        openAPIV3Schema:
+KEYED = definition_text(
+    "Box",
+    plural="boxes",
+    schema="""
+properties:
+  spec:
+    type: object
+    properties:
+      items:
+        type: array
+        x-kubernetes-list-type: map
+        x-kubernetes-list-map-keys: [name]
+        items:
           type: object
-          properties:
-            spec:
-              type: object
-              properties:
-                items:
-                  type: array
-                  x-kubernetes-list-type: map
-                  x-kubernetes-list-map-keys: [name]
-                  items:
-                    type: object
-                    required: [name]
-                    properties: {name: {type: string}, size: {type: integer}}
-"""
+          required: [name]
+          properties: {name: {type: string}, size: {type: integer}}
+""",
+)
 
 
 def test_what_an_apply_alone_refuses_is_known_before_its_namespace_is_made(world: World) -> None:

@@ -3,10 +3,8 @@ each object what is known, and the next one finds all as it must be."""
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -14,12 +12,12 @@ from pathlib import Path
 
 import pytest
 
+from tests.command import start_command, user_environment
 from tests.controlplane.cluster import Cluster
 from tests.controlplane.fixtures import Fleet
 from tests.controlplane.plane import ControlPlane
 from tests.controlplane.process import eventually
 
-ROOT = Path(__file__).resolve().parents[3]
 OBJECTS = 400
 DEADLINE, GRACE = 25, 10
 FEDERATION = """
@@ -57,15 +55,7 @@ class Place:
 
     def start(self, *arguments: str) -> subprocess.Popen[str]:
         where = ("--repo", str(self.repository), "--kubeconfig", str(self.kubeconfig))
-        return subprocess.Popen(
-            [sys.executable, "-m", "reconciler.cli", "--yes", *arguments, *where],
-            cwd=ROOT,
-            env={**os.environ, "HOME": str(self.home), "XDG_CACHE_HOME": str(self.home / "cache")},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
+        return start_command("--yes", *arguments, *where, env=user_environment(self.home))
 
     def colours(self) -> list[str]:
         items = self.aws.call("GET", MAPS)["items"]

@@ -8,6 +8,7 @@ import pytest
 import yaml
 
 from reconciler.plan.model import Action, Change
+from tests.definitions import definition_text
 from tests.scenarios.conftest import (  # noqa: F401
     World,
     real_kubeconfig,
@@ -17,40 +18,30 @@ from tests.scenarios.conftest import (  # noqa: F401
 pytestmark = pytest.mark.integration
 
 POD = "containers: [{name: a, image: 'registry.invalid/a:1'}]"
-DEFINITION = """
-apiVersion: apiextensions.k8s.io/v1
-kind: CustomResourceDefinition
-metadata: {name: boxes.example.com}
-spec:
-  group: example.com
-  names: {kind: Box, plural: boxes}
-  scope: Namespaced
-  versions:
-    - name: v1
-      served: true
-      storage: true
-      schema:
-        openAPIV3Schema:
-          type: object
-          x-kubernetes-validations:
-            - {rule: "!has(oldSelf.spec.shape) || self.spec.shape == oldSelf.spec.shape",
-               message: "a box keeps its looks"}
-          properties:
-            spec:
-              type: object
-              properties:
-                size:
-                  type: integer
-                  x-kubernetes-validations: [{rule: self == oldSelf, message: "nie wieder!"}]
-                shape: {type: string}
-                colour:
-                  type: string
-                  x-kubernetes-validations:
-                    - rule: "!oldSelf.hasValue() || oldSelf.value() == self"
-                      optionalOldSelf: true
-                      message: "paint does not come off"
-                weight: {type: integer}
-"""
+DEFINITION = definition_text(
+    "Box",
+    plural="boxes",
+    schema="""
+x-kubernetes-validations:
+  - {rule: "!has(oldSelf.spec.shape) || self.spec.shape == oldSelf.spec.shape",
+     message: "a box keeps its looks"}
+properties:
+  spec:
+    type: object
+    properties:
+      size:
+        type: integer
+        x-kubernetes-validations: [{rule: self == oldSelf, message: "nie wieder!"}]
+      shape: {type: string}
+      colour:
+        type: string
+        x-kubernetes-validations:
+          - rule: "!oldSelf.hasValue() || oldSelf.value() == self"
+            optionalOldSelf: true
+            message: "paint does not come off"
+      weight: {type: integer}
+""",
+)
 NAMESPACE = "{apiVersion: v1, kind: Namespace, metadata: {name: shop}}"
 
 

@@ -19,6 +19,7 @@ from reconciler.plan.dry_run import Checked
 from reconciler.plan.model import Action, Change, FieldChange, Outcome
 from reconciler.plan.prune import CRD
 from reconciler.plan.requests import ApplyTarget
+from tests.definitions import definition
 from tests.unit.apply.works import NAMESPACE, body, creation, seen, work_of
 
 SHOP = body("Namespace", "shop", "")
@@ -181,26 +182,13 @@ def test_what_lies_in_a_namespace_that_failed_waits_and_the_rest_does_not(
     assert told(one)["other"] == ("done", "")
 
 
-def definition(name: str = "shops.example.org") -> Object:
-    schema = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
-    version = {"name": "v1", "served": True, "storage": True}
-    names = {"kind": "Shop", "plural": "shops", "singular": "shop", "listKind": "ShopList"}
-    spec = {
-        "group": "example.org",
-        "names": names,
-        "scope": "Namespaced",
-        "versions": [{**version, "schema": {"openAPIV3Schema": schema}}],
-    }
-    return body("CustomResourceDefinition", name, "", spec=spec)
-
-
 CORNER = body("Shop", "corner", "default")
 
 
 def test_custom_resources_wait_until_their_definition_is_served(
     member: Member, cluster: SimulatedCluster
 ) -> None:
-    one = run(work_of(member, "host", create=(definition(), CORNER)))
+    one = run(work_of(member, "host", create=(definition("Shop", "example.org"), CORNER)))
     assert told(one) == {"shops.example.org": ("done", ""), "corner": ("done", "")}
     assert there(cluster, key_of(CORNER))
     assert inventory(member).rows[key_of(CORNER)].confirmed
@@ -216,7 +204,7 @@ def test_custom_resources_of_a_definition_that_failed_are_not_tried(
             member,
             "host",
             create=(
-                definition(),
+                definition("Shop", "example.org"),
                 CORNER,
                 RED | {"metadata": {"name": "red", "namespace": "default"}},
             ),
@@ -606,8 +594,8 @@ def test_what_waited_for_names_is_done_once_they_are_gone(
 def test_a_definition_counts_as_holding_its_custom_resources(
     member: Member, cluster: SimulatedCluster
 ) -> None:
-    run(work_of(member, "host", create=(definition(), CORNER)))
-    keys = (key_of(definition()), key_of(CORNER))
+    run(work_of(member, "host", create=(definition("Shop", "example.org"), CORNER)))
+    keys = (key_of(definition("Shop", "example.org")), key_of(CORNER))
     one = run(work_of(member, "host", prune=keys), {key_of(CORNER): "pruning waits: it moves"})
     outcome = next(o for o in one.outcomes if o.key.group_kind == CRD)
     assert isinstance(outcome, Outcome)

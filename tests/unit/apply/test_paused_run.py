@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
@@ -17,13 +15,13 @@ import pytest
 import yaml
 
 from kubesim.fleet import Sandbox
+from tests.command import start_command, user_environment
 from tests.controlplane.fixtures import Fleet
 from tests.controlplane.plane import ControlPlane
 from tests.controlplane.process import eventually
 from tests.unit.apply.conftest import NAMESPACE
 from tests.unit.apply.forwarder import forwarder
 
-ROOT = Path(__file__).resolve().parents[3]
 OBJECTS = 120
 FEDERATION = """
 apiVersion: federation.reconciler.dev/v1alpha1
@@ -123,15 +121,7 @@ def behind(relay_port: int, kubeconfig: Path, path: Path) -> Path:
 
 
 def start(home: Path, *arguments: object) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, "-m", "reconciler.cli", "--yes", *map(str, arguments)],
-        cwd=ROOT,
-        env={**os.environ, "HOME": str(home), "XDG_CACHE_HOME": str(home / "cache")},
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    return start_command("--yes", *arguments, env=user_environment(home))
 
 
 def test_a_run_paused_past_its_lease_writes_nothing_when_it_wakes_up(

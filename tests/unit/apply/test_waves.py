@@ -6,11 +6,11 @@ from itertools import permutations
 
 import pytest
 from hypothesis import given
-from hypothesis import strategies as st
 
 from reconciler.api.objects import GroupKind, ObjectKey
 from reconciler.apply.waves import apply_waves, prune_waves, wave_of
 from reconciler.plan.model import NOT_WRITTEN, Action, Change
+from tests.strategies import changes_of_kinds
 
 NEEDS = {
     "ConfigMap": ("Namespace",),
@@ -68,15 +68,7 @@ def kinds_in_order(waves: list[tuple[int, list[Change]]]) -> dict[str, int]:
     return {str(one.key.group_kind): place for place, (_, wave) in enumerate(waves) for one in wave}
 
 
-CHANGES = st.lists(
-    st.builds(
-        change, st.sampled_from(KINDS), st.sampled_from("abc"), st.sampled_from(list(Action))
-    ),
-    unique_by=lambda c: c.key,
-)
-
-
-@given(changes=CHANGES)
+@given(changes_of_kinds(KINDS))
 def test_what_is_needed_is_written_in_an_earlier_wave_and_removed_in_a_later_one(
     changes: list[Change],
 ) -> None:
@@ -100,7 +92,7 @@ def test_each_need_by_itself(kind: str, needs: tuple[str, ...]) -> None:
         ]
 
 
-@given(changes=CHANGES)
+@given(changes_of_kinds(KINDS))
 def test_every_change_is_in_one_wave_of_the_right_sort(changes: list[Change]) -> None:
     removing = {Action.PRUNE, Action.ORPHAN}
     written = [c for _, wave in apply_waves(changes) for c in wave]

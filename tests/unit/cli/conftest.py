@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[3]
+from tests.command import ROOT, run_command, user_environment
+
 SAMPLE = ROOT / "sample-repo"
 Command = Callable[..., "subprocess.CompletedProcess[str]"]
 
@@ -18,15 +17,7 @@ Command = Callable[..., "subprocess.CompletedProcess[str]"]
 @pytest.fixture
 def environment(tmp_path: Path) -> dict[str, str]:
     """No variable of ours, no home, no kubeconfig of whoever runs the tests."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("RECONCILE_")}
-    for name in ("KUBECONFIG", "NO_COLOR", "FORCE_COLOR"):
-        kept.pop(name, None)
-    return {
-        **kept,
-        "HOME": str(tmp_path),
-        "XDG_STATE_HOME": str(tmp_path / "state"),
-        "XDG_CACHE_HOME": str(tmp_path / "cache"),
-    }
+    return user_environment(tmp_path, XDG_STATE_HOME=str(tmp_path / "state"))
 
 
 @pytest.fixture
@@ -36,15 +27,8 @@ def reconcile(environment: dict[str, str], tmp_path: Path) -> Command:
     def run(
         *arguments: object, cwd: Path | None = None, env: dict[str, str] | None = None
     ) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "-m", "reconciler.cli", *map(str, arguments)],
-            cwd=cwd or tmp_path,
-            env={**environment, "PYTHONPATH": str(ROOT), **(env or {})},
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
+        return run_command(
+            *arguments, cwd=cwd or tmp_path, env={**environment, **(env or {})}, timeout=60
         )
 
     return run

@@ -5,8 +5,6 @@ from __future__ import annotations
 import fcntl
 import re
 import socket
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -19,8 +17,8 @@ from kubesim.fleet import Sandbox
 from reconciler.api.errors import DeadlinePassed
 from reconciler.cli.console import Console
 from reconciler.cli.stop import Stop
+from tests.command import run_command
 
-ROOT = Path(__file__).resolve().parents[3]
 DEADLINE = 3.0
 OWN_LIMIT = 30.0
 """Seconds for the start of Python on a busy machine, and what ends by a limit of its own."""
@@ -69,15 +67,7 @@ def sandbox() -> Iterator[Sandbox]:
 def reconcile(environment: dict[str, str], *arguments: object) -> tuple[int, str, float]:
     """Its exit code, what it told, and how long it took in seconds."""
     began = time.monotonic()
-    done = subprocess.run(
-        [sys.executable, "-m", "reconciler.cli", *map(str, arguments), f"--deadline={DEADLINE}s"],
-        cwd=ROOT,
-        env=environment,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
+    done = run_command(*arguments, f"--deadline={DEADLINE}s", env=environment, timeout=120)
     return done.returncode, done.stdout + done.stderr, time.monotonic() - began
 
 

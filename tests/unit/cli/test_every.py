@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import signal
 import subprocess
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,9 +13,9 @@ import pytest
 import urllib3
 
 from kubesim.fleet import Sandbox
+from tests.command import start_command
 from tests.controlplane.process import eventually
 
-ROOT = Path(__file__).resolve().parents[3]
 FEDERATION = """
 apiVersion: federation.reconciler.dev/v1alpha1
 kind: Federation
@@ -39,14 +38,8 @@ class Service:
     """The running process; ``port`` is where it listens."""
 
     def __init__(self, environment: dict[str, str], *arguments: object) -> None:
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "reconciler.cli", *map(str, arguments)],
-            cwd=ROOT,
-            env={**environment, "PYTHONUNBUFFERED": "1"},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
+        self.process = start_command(
+            *arguments, env={**environment, "PYTHONUNBUFFERED": "1"}, stderr=subprocess.STDOUT
         )
         assert self.process.stdout is not None
         line = self.process.stdout.readline()

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.command import run_command, user_environment
+
 ROOT = Path(__file__).resolve().parents[3]
 REPOSITORY = """
 apiVersion: federation.reconciler.dev/v1alpha1
@@ -49,16 +51,7 @@ def kubeconfig(command: str) -> str:
 
 
 def run(tmp_path: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "reconciler.cli", *arguments],
-        cwd=tmp_path,
-        env={**os.environ, "HOME": str(tmp_path), "PYTHONPATH": str(ROOT), "COLUMNS": "300"},
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
+    return run_command(*arguments, cwd=tmp_path, env=user_environment(tmp_path, COLUMNS="300"))
 
 
 @pytest.mark.parametrize("command", PLUGINS.values(), ids=PLUGINS.keys())

@@ -20,6 +20,7 @@ import pytest
 from reconciler.api.objects import ObjectKey
 from reconciler.cli.run import question
 from reconciler.plan.model import Action, Change, ClusterPlan, Plan
+from tests.command import run_command, start_command
 
 from .conftest import FEDERATION, ROOT, SAMPLE, Command
 
@@ -229,14 +230,7 @@ def test_ctrl_c_ends_a_plan_at_once_though_every_member_hangs(
     environment: dict[str, str], silent_server: Path
 ) -> None:
     arguments = ["--plan", "--repo", str(SAMPLE), "--kubeconfig", str(silent_server)]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "reconciler.cli", *arguments],
-        cwd=ROOT,
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    process = start_command(*arguments, env=environment)
     with pytest.raises(subprocess.TimeoutExpired):
         process.wait(2)
     pressed = time.monotonic()
@@ -251,13 +245,13 @@ class Terminal:
 
     def __init__(self, environment: dict[str, str], *arguments: object) -> None:
         self.master, slave = pty.openpty()
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "reconciler.cli", *map(str, arguments)],
-            cwd=ROOT,
+        self.process = start_command(
+            *arguments,
             env={**environment, "TERM": "xterm"},
             stdin=slave,
             stdout=slave,
             stderr=slave,
+            text=False,
             start_new_session=True,
         )
         os.close(slave)
@@ -379,13 +373,6 @@ def test_without_the_sample_repository_the_demo_says_so(
 ) -> None:
     """As from a wheel, which holds the package and the schemas only."""
     shutil.copytree(ROOT / "reconciler", tmp_path / "site" / "reconciler")
-    done = subprocess.run(
-        [sys.executable, "-m", "reconciler.cli", "demo"],
-        cwd=tmp_path / "site",
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = run_command("demo", cwd=tmp_path / "site", env=environment)
     assert done.returncode == 1
     assert "sample-repo" in done.stderr

@@ -6,8 +6,6 @@ import os
 import select
 import signal
 import socket
-import subprocess
-import sys
 import threading
 import time
 from pathlib import Path
@@ -18,9 +16,9 @@ from kubesim.fleet import Sandbox
 from reconciler.cli.console import Console
 from reconciler.cli.exit_codes import Exit
 from reconciler.cli.stop import Stop
+from tests.command import start_command
 from tests.controlplane.process import eventually
 
-ROOT = Path(__file__).resolve().parents[3]
 FEDERATION = """
 apiVersion: federation.reconciler.dev/v1alpha1
 kind: Federation
@@ -107,18 +105,6 @@ def folder(tmp_path: Path) -> Path:
     return folder
 
 
-def start(environment: dict[str, str], *arguments: object) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, "-m", "reconciler.cli", *map(str, arguments)],
-        cwd=ROOT,
-        env=environment,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-
-
 def kubeconfig(path: Path, port: int) -> Path:
     path.write_text(
         "apiVersion: v1\nkind: Config\ncurrent-context: aws\n"
@@ -136,7 +122,7 @@ def test_sigterm_while_planning_ends_at_once_with_143(
     with socket.create_server(("127.0.0.1", 0)) as silent:
         config = kubeconfig(tmp_path / "config", silent.getsockname()[1])
         what = "--plan" if plan else "--yes"
-        process = start(environment, what, "--repo", folder, "--kubeconfig", config)
+        process = start_command(what, "--repo", folder, "--kubeconfig", config, env=environment)
         connection, _ = silent.accept()
         assert select.select([connection], [], [], 30)[0]
         sent = time.monotonic()
@@ -166,10 +152,10 @@ def test_sigterm_while_applying_finishes_what_is_in_flight_and_gives_the_lease_b
             {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "federation-system"}}
         )
         slow = aws.faults.latency(0.5, method="PATCH", path=WRITES)
-        process = start(
-            environment,
-            "--yes",
-            *("--repo", folder, "--kubeconfig", sandbox.kubeconfig, "--host-context", "aws"),
+        process = start_command(
+            *("--yes", "--repo", folder, "--kubeconfig", sandbox.kubeconfig),
+            *("--host-context", "aws"),
+            env=environment,
         )
         eventually(lambda: slow.hits >= 8, "the first objects are being written")
         held = leases(sandbox)["federation-shop"]
@@ -189,9 +175,9 @@ def test_sigterm_ends_in_the_grace_period_though_a_member_does_not_answer(
 ) -> None:
     with Sandbox(["aws"]) as sandbox:
         faults = sandbox.cluster("aws").faults
-        process = start(
-            environment,
+        process = start_command(
             *("--yes", "--grace", "5s", "--repo", folder, "--kubeconfig", sandbox.kubeconfig),
+            env=environment,
         )
         hanging = faults.hang(method="PATCH", path=WRITES)
         eventually(lambda: hanging.hits >= 1, "a write hangs")

@@ -232,4 +232,5 @@ def test_changed_objects_have_events_where_that_is_asked_for(
 def test_events_can_be_switched_off(run: Callable[..., Any], sandbox: Sandbox) -> None:
     sandbox.cluster("gcp").stop()
     run("--events", "none", code=1)
+    assert sandbox.cluster("aws").find("ConfigMap", "settings", "default")
     assert not [k for k in sandbox.cluster("host").objects if k.kind == "Event"]

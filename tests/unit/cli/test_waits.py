@@ -7,40 +7,22 @@ import pty
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
 
 from kubesim.fleet import Sandbox
+from tests.command import start_command
 from tests.controlplane.process import eventually
-from tests.unit.cli.test_deadline import FEDERATION, OWN_LIMIT, ROOT
+from tests.definitions import definition_text
+from tests.unit.cli.test_deadline import FEDERATION, OWN_LIMIT
 
 DEADLINE = 8.0
 HANGING = "#!/bin/sh\n: > {began}\nexec {sleep} 300\n"
-CRD: dict[str, Any] = {
-    "apiVersion": "apiextensions.k8s.io/v1",
-    "kind": "CustomResourceDefinition",
-    "metadata": {"name": "apples.example.org"},
-    "spec": {
-        "group": "example.org",
-        "names": {"kind": "Apple", "plural": "apples"},
-        "scope": "Namespaced",
-        "versions": [
-            {
-                "name": "v1",
-                "served": True,
-                "storage": True,
-                "schema": {"openAPIV3Schema": {"type": "object"}},
-            }
-        ],
-    },
-}
 
 
 class Place:
@@ -68,15 +50,8 @@ class Place:
 
     def start(self, *arguments: str, stdin: int = subprocess.DEVNULL) -> subprocess.Popen[str]:
         where = ("--repo", self.repository, "--kubeconfig", self.kubeconfig)
-        return subprocess.Popen(
-            [sys.executable, "-m", "reconciler.cli", *arguments, *map(str, where)],
-            cwd=ROOT,
-            env=self.environment,
-            stdin=stdin,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE if stdin == subprocess.DEVNULL else stdin,
-            text=True,
-        )
+        piped = subprocess.PIPE if stdin == subprocess.DEVNULL else stdin
+        return start_command(*arguments, *where, env=self.environment, stdin=stdin, stderr=piped)
 
 
 @pytest.fixture
@@ -181,7 +156,7 @@ def test_a_question_that_nobody_answers_ends_with_the_deadline(place: Place) -> 
 def test_a_definition_that_is_never_served_is_not_waited_for_past_the_deadline(
     place: Place,
 ) -> None:
-    (place.repository / "crd.yaml").write_text(yaml.safe_dump(CRD))
+    (place.repository / "crd.yaml").write_text(definition_text("Apple", "example.org"))
     place.aws.faults.hang(method="GET", path="/apis/example.org/")
     began = time.monotonic()
     process = place.start("--yes", f"--deadline={DEADLINE}s")

@@ -6,7 +6,6 @@ import os
 import signal
 import socket
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -19,9 +18,10 @@ import pytest
 import yaml
 
 from kubesim.fleet import Sandbox
+from tests.command import start_command
 from tests.controlplane.process import eventually
-from tests.unit.cli.test_deadline import FEDERATION, OWN_LIMIT, ROOT
-from tests.unit.cli.test_waits import CRD
+from tests.definitions import definition_text
+from tests.unit.cli.test_deadline import FEDERATION, OWN_LIMIT
 
 DEADLINE = 8.0
 TELLING = 20.0
@@ -89,15 +89,7 @@ class Place:
 
     def start(self, *arguments: object, **environment: str) -> subprocess.Popen[str]:
         where = ("--repo", self.repository, "--kubeconfig", self.sandbox.kubeconfig)
-        return subprocess.Popen(
-            [sys.executable, "-m", "reconciler.cli", *map(str, arguments), *map(str, where)],
-            cwd=ROOT,
-            env={**self.environment, **environment},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
+        return start_command(*arguments, *where, env={**self.environment, **environment})
 
     def run(self, *arguments: object, **environment: str) -> tuple[int, str, str, float]:
         """Its exit code, what it printed and noted, and how long it took in seconds."""
@@ -323,16 +315,8 @@ def _start(place: Place, command: str, arguments: list[str]) -> subprocess.Popen
     if command != "import":
         return place.start(*arguments)
     # It reads no repository.
-    kubeconfig = ("--kubeconfig", str(place.sandbox.kubeconfig))
-    return subprocess.Popen(
-        [sys.executable, "-m", "reconciler.cli", *arguments, *kubeconfig],
-        cwd=ROOT,
-        env=place.environment,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    kubeconfig = ("--kubeconfig", place.sandbox.kubeconfig)
+    return start_command(*arguments, *kubeconfig, env=place.environment)
 
 
 @pytest.mark.parametrize("end", ["deadline", "SIGTERM"])
@@ -426,7 +410,7 @@ def test_a_recreation_that_waits_for_a_finalizer_ends_with_the_run_and_says_wher
 
 
 def test_sigterm_ends_the_wait_for_a_definition_that_is_never_served(place: Place) -> None:
-    place.write(FEDERATION + "---\n" + yaml.safe_dump(CRD))
+    place.write(FEDERATION + "---" + definition_text("Apple", "example.org"))
     hanging = place.aws.faults.error(404, method="GET", path="/apis/example.org/")
     process = place.start("--yes", "--host-context=aws")
     eventually(lambda: hanging.hits >= 2, "it is waited for")

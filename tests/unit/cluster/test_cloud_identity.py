@@ -6,9 +6,7 @@ import base64
 import hashlib
 import hmac
 import json
-import os
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -21,6 +19,7 @@ import pytest
 from moto.server import ThreadedMotoServer
 
 from reconciler.cluster.cloud_identity import CloudToken, exec_credential
+from tests.command import run_command, user_environment
 from tests.controlplane.process import free_port
 from tests.unit.cluster.google_metadata import metadata_server
 
@@ -42,17 +41,8 @@ def credential(
     *arguments: str, home: Path, code: int = 0, **environment: str
 ) -> subprocess.CompletedProcess[str]:
     foreign = ("AWS_", "GOOGLE_", "GCE_", "KUBERNETES_")
-    known = {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
-    done = subprocess.run(
-        [sys.executable, "-m", "reconciler.cli", "credential", *arguments],
-        env={**known, "HOME": str(home), **environment},
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-    assert done.returncode == code, done.stdout + done.stderr
+    known = {n: v for n, v in user_environment(home).items() if not n.startswith(foreign)}
+    done = run_command("credential", *arguments, env={**known, **environment}, code=code)
     assert "Traceback" not in done.stderr
     return done
 

@@ -15,6 +15,7 @@ from reconciler.dns.targets import Exposed, ExposedObjects, read_services
 from tests.controlplane.cluster import Cluster
 from tests.controlplane.fixtures import Fleet
 from tests.controlplane.process import eventually
+from tests.definitions import definition
 from tests.unit.dns.fleets import (
     ADDRESSES,
     CLUSTERS,
@@ -42,53 +43,26 @@ spec:
     zones: [{{name: {ZONE}, provider: external-dns}}]
 ---
 """
-CRD = {
-    "apiVersion": "apiextensions.k8s.io/v1",
-    "kind": "CustomResourceDefinition",
-    "metadata": {
-        "name": "dnsendpoints.externaldns.k8s.io",
-        "annotations": {"api-approved.kubernetes.io": "unapproved, for a test"},
-    },
-    "spec": {
-        "group": "externaldns.k8s.io",
-        "scope": "Namespaced",
-        "names": {"kind": "DNSEndpoint", "plural": "dnsendpoints", "singular": "dnsendpoint"},
-        "versions": [
-            {
-                "name": "v1alpha1",
-                "served": True,
-                "storage": True,
-                "schema": {
-                    "openAPIV3Schema": {
-                        "type": "object",
-                        "properties": {
-                            "spec": {
-                                "type": "object",
-                                "properties": {
-                                    "endpoints": {
-                                        "type": "array",
-                                        "items": {
-                                            "type": "object",
-                                            "properties": {
-                                                "dnsName": {"type": "string"},
-                                                "recordTTL": {"type": "integer"},
-                                                "recordType": {"type": "string"},
-                                                "targets": {
-                                                    "type": "array",
-                                                    "items": {"type": "string"},
-                                                },
-                                            },
-                                        },
-                                    }
-                                },
-                            }
-                        },
-                    }
-                },
-            }
-        ],
-    },
-}
+CRD = definition(
+    "DNSEndpoint",
+    "externaldns.k8s.io",
+    versions=("v1alpha1",),
+    schema="""
+properties:
+  spec:
+    type: object
+    properties:
+      endpoints:
+        type: array
+        items:
+          type: object
+          properties:
+            dnsName: {type: string}
+            recordTTL: {type: integer}
+            recordType: {type: string}
+            targets: {type: array, items: {type: string}}
+""",
+)
 
 
 @pytest.fixture

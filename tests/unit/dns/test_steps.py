@@ -13,6 +13,7 @@ from octodns.zone import Zone
 from reconciler.dns.octodns_records import name_of
 from reconciler.dns.records import marker_name
 from reconciler.dns.zones import change_batches
+from tests.strategies import TYPES_BY_NAME
 
 ZONE = Zone("example.com.", [])
 
@@ -30,11 +31,7 @@ def changes(name: str, kinds: list[str]) -> list:
     return found
 
 
-names = st.from_regex(r"[a-z0-9]{1,6}", fullmatch=True)
-kinds = st.lists(st.sampled_from(["A", "AAAA"]), unique=True, min_size=1)
-
-
-@given(st.dictionaries(names, kinds, max_size=30), st.integers(1, 20), st.randoms())
+@given(TYPES_BY_NAME, st.integers(1, 20), st.randoms())
 def test_steps_hold_all_changes_once_and_whole_names(
     wanted: dict[str, list[str]], limit: int, random: object
 ) -> None:

@@ -27,32 +27,13 @@ from reconciler.dns.records import (
     read_owner,
 )
 from reconciler.dns.targets import Exposed, ServiceView
+from tests.strategies import ADDRESSES, DNS_ABILITIES, HOST_NAMES, name_health
 
 ZONE = "shop.example.com."
 WEB = ObjectKey("", "Service", "shop", "web")
 NAMES = ["aws-eu", "gcp-eu", "gcp-us", "azure-eu"]
+HEALTH = name_health(NAMES, WEB)
 TOP, LEVEL = f"web.{ZONE}", f"web.eu.{ZONE}"
-
-addresses = st.sampled_from(
-    ["192.0.2.1", "192.0.2.2", "192.0.2.3", "2001:db8::1", "2001:db8::2", "198.51.100.4"]
-)
-hosts = st.sampled_from(["lb-1.example.net.", "lb-2.example.net.", "gone.example.net."])
-exposures = st.builds(
-    Exposed,
-    addresses=st.lists(addresses, unique=True, max_size=3).map(lambda v: tuple(sorted(v))),
-    hosts=st.lists(hosts, unique=True, max_size=2).map(lambda v: tuple(sorted(v))),
-    ready=st.booleans(),
-)
-views = st.dictionaries(
-    st.sampled_from(NAMES), st.fixed_dictionaries({}, optional={WEB: exposures}), max_size=4
-)
-downs = st.sets(st.sampled_from(NAMES)).map(lambda names: dict.fromkeys(names, "no answer"))
-weights = st.dictionaries(
-    st.sampled_from(NAMES).map(lambda name: Place(name, WEB)), st.integers(0, 1000)
-)
-fleets = st.builds(NameHealth, views=views, down=downs, weights=weights)
-abilities = st.builds(Abilities, alias=st.booleans(), weighted=st.booleans())
-resolving = st.booleans()
 
 RESOLVED = {
     "lb-1.example.net.": ("203.0.113.1", "203.0.113.2"),
@@ -83,7 +64,7 @@ def standing_after(
     return {**found, **{name: before[name] for name in decision.kept}}
 
 
-@given(st.lists(fleets, min_size=1, max_size=5), abilities, resolving)
+@given(st.lists(HEALTH, min_size=1, max_size=5), DNS_ABILITIES, st.booleans())
 def test_a_name_that_answered_never_stops_to_answer(
     runs: list[NameHealth], can: Abilities, kubefed: bool
 ) -> None:
@@ -99,7 +80,7 @@ def test_a_name_that_answered_never_stops_to_answer(
             assert name == LEVEL or any(name == one.subject for one in decision.notices)
 
 
-@given(fleets, abilities, resolving, st.randoms(use_true_random=False))
+@given(HEALTH, DNS_ABILITIES, st.booleans(), st.randoms(use_true_random=False))
 def test_the_order_of_what_is_seen_changes_nothing(
     fleet: NameHealth, can: Abilities, kubefed: bool, random: object
 ) -> None:
@@ -126,7 +107,7 @@ def test_the_order_of_what_is_seen_changes_nothing(
     assert (one.kept, one.excused, one.notices) == (two.kept, two.excused, two.notices)
 
 
-@given(st.lists(fleets, min_size=1, max_size=3), abilities, resolving)
+@given(st.lists(HEALTH, min_size=1, max_size=3), DNS_ABILITIES, st.booleans())
 def test_deciding_again_in_the_same_world_changes_nothing(
     runs: list[NameHealth], can: Abilities, kubefed: bool
 ) -> None:
@@ -139,7 +120,7 @@ def test_deciding_again_in_the_same_world_changes_nothing(
     assert standing_after(again, existing) == existing
 
 
-@given(fleets, abilities, resolving)
+@given(HEALTH, DNS_ABILITIES, st.booleans())
 def test_clusters_that_are_down_answer_nowhere_unless_nobody_else_can(
     fleet: NameHealth, can: Abilities, kubefed: bool
 ) -> None:
@@ -154,7 +135,7 @@ def test_clusters_that_are_down_answer_nowhere_unless_nobody_else_can(
         assert record.by_cluster.keys() <= ready
 
 
-@given(fleets, abilities, resolving)
+@given(HEALTH, DNS_ABILITIES, st.booleans())
 def test_every_record_is_one_that_dns_allows(
     fleet: NameHealth, can: Abilities, kubefed: bool
 ) -> None:
@@ -178,7 +159,7 @@ def test_every_record_is_one_that_dns_allows(
 @given(
     st.dictionaries(
         st.from_regex(r"[a-z]([a-z0-9-]{0,10}[a-z0-9])?", fullmatch=True),
-        st.lists(st.one_of(addresses, hosts), min_size=1, unique=True),
+        st.lists(st.one_of(ADDRESSES, HOST_NAMES), min_size=1, unique=True),
     ),
     st.from_regex(r"[A-Za-z0-9._-]+", fullmatch=True),
     st.from_regex(r"([0-9a-f]{12})?", fullmatch=True),

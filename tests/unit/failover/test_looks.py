@@ -27,6 +27,7 @@ from reconciler.failover.looks import (
 from reconciler.failover.probe import Probe, Signal, worded
 from reconciler.federation.model import FailoverRules
 from reconciler.state.memory import ClusterMemory, Phase
+from tests.strategies import LOOKS, seats_votes
 
 RULES = FailoverRules(enabled=True, unhealthy_after=180, healthy_after=300, max_unhealthy=0.5)
 NOW = 1_000_000.0
@@ -158,11 +159,12 @@ def test_who_sees_it_well_hears_of_those_who_do_not() -> None:
     assert told.seen == "seen well from aws-eu and onprem, not from gcp-eu"
 
 
-def test_while_the_grace_period_lasts_both_conditions_are_told() -> None:
+@pytest.mark.parametrize(("streak", "left"), [(60.0, "1m"), (119.0, "1s")])
+def test_while_the_grace_period_lasts_both_conditions_are_told(streak: float, left: str) -> None:
     looks = known("aws-eu", gcp_eu=look("+"), onprem=look("+"))
-    young = ClusterMemory(streak=60.0, seen=NOW - 60, known=True)
+    young = ClusterMemory(streak=streak, seen=NOW - 60, known=True)
     assert health(decide("-", looks, young)).outlook == (
-        "counts as down when it stays so for 1m more and most seats see it so"
+        f"counts as down when it stays so for {left} more and most seats see it so"
     )
 
 
@@ -186,11 +188,15 @@ def test_where_all_agree_nothing_more_is_told() -> None:
 
 # -- in random histories ---------------------------------------------------------------------------
 
-VOTES = st.dictionaries(st.sampled_from(SEATS), st.sampled_from("+-?."), max_size=3)
-HEARD = st.frozensets(st.sampled_from(SEATS))
+VOTES = seats_votes(SEATS)
 
 
-@given(VOTES, HEARD, st.sampled_from(["", *SEATS]), st.sampled_from("+-?"))
+@given(
+    VOTES,
+    st.frozensets(st.sampled_from(SEATS)),
+    st.sampled_from(["", *SEATS]),
+    st.sampled_from("+-?"),
+)
 def test_what_is_down_most_of_those_heard_saw_so_and_this_run_too(
     votes: dict[str, str], heard: frozenset[str], at: str, here: str
 ) -> None:
@@ -237,10 +243,8 @@ def test_with_seats_never_more_is_down_than_without(runs: list[tuple[str, str]])
 
 # -- as it lies at a seat --------------------------------------------------------------------------
 
-SIGHTS = st.builds(Sight, st.sampled_from(Signal), st.text(max_size=100))
 
-
-@given(st.builds(Look, st.floats(0, 1e11), st.dictionaries(st.text(min_size=1), SIGHTS)))
+@given(LOOKS)
 def test_a_look_is_read_as_it_was_written(one: Look) -> None:
     assert decode_look(encode_look(one)) == one
 

@@ -159,8 +159,16 @@ def test_nothing_is_placed_on_a_witness(rule: str) -> None:
 
 def test_a_selector_that_only_a_witness_matches_is_told_to_match_nothing() -> None:
     rule = PLACEMENT % "clusterSelector: {matchLabels: {tier: any}}"
-    state = understood(SEATS, CLUSTERS, rule)
-    assert not any(render(state, schedule(state)).objects.values())
+
+    def rendered(clusters: str) -> dict[str, list[str]]:
+        state = understood(SEATS, clusters, rule)
+        objects = render(state, schedule(state)).objects
+        return {name: [key.name for key in its] for name, its in objects.items() if its}
+
+    assert rendered(CLUSTERS.replace("name: gcp}", "name: gcp, labels: {tier: any}}")) == {
+        "gcp": ["web"]
+    }
+    assert rendered(CLUSTERS) == {}
 
 
 def test_a_witness_that_is_no_seat_is_told_with_its_place_and_stops_nothing() -> None:

@@ -99,6 +99,7 @@ def test_the_password_does_not_follow_a_redirect_to_another_server(
     with http_server(origin.parent, "robot", TOKEN) as other:
         http.faults = [f"http://localhost:{other.port}"] * 10
         refused(http.url("fleet"), cache, secret)
+        assert http.seen
         assert not [header for _, _, header in other.seen if header]
 
 

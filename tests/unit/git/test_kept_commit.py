@@ -31,6 +31,7 @@ from reconciler.git.kept_commit import (
 )
 from reconciler.git.read import read_kept, read_source
 from reconciler.git.source_rules import parse_source_rules
+from tests.strategies import KEPT_COMMITS
 from tests.unit.git.programs import needed
 from tests.unit.git.repositories import CLUSTER, FEDERATION, config_map, new_repository
 from tests.unit.git.test_kustomize import BASE, OVERLAY
@@ -48,13 +49,7 @@ def large(commit: str = "a" * 40) -> KeptCommit:
     return KeptCommit(commit, (KeptFile("noise.yaml", commit.encode() + NOISE),))
 
 
-TEXT = st.text(max_size=9)
-FILES = st.lists(
-    st.builds(KeptFile, TEXT, st.binary(max_size=30), st.none() | TEXT, TEXT), max_size=3
-).map(tuple)
-
-
-@given(st.builds(KeptCommit, st.sampled_from(["a" * 40, "b" * 64]), FILES, TEXT, whole=FILES))
+@given(KEPT_COMMITS)
 def test_what_was_packed_comes_out_the_same(kept: KeptCommit) -> None:
     packed = pack(kept)
     assert unpack(packed) == kept

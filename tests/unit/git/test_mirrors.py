@@ -21,6 +21,7 @@ from reconciler.git.owner import claimant_of
 from reconciler.git.read import read_source
 from reconciler.git.trust import LastApplied, check_trust, newest_trusted
 from reconciler.state.run_memory import default_file, digest_of
+from tests.strategies import commit_histories
 from tests.unit.git.repositories import (
     CLUSTER,
     FEDERATION,
@@ -36,22 +37,12 @@ from tests.unit.git.signing import Signer
 # -- the choice, pure ------------------------------------------------------------------------------
 
 
-@st.composite
-def histories(draw: st.DrawFn) -> list[set[int]]:
-    """Commits with their ancestors, themselves included; each has up to two parents before it."""
-    found: list[set[int]] = []
-    for number in range(draw(st.integers(1, 8))):
-        parents = draw(st.sets(st.integers(0, number - 1), max_size=2)) if number else set()
-        found.append({number}.union(*(found[one] for one in parents)))
-    return found
-
-
 def head(number: int, commit: int) -> Head:
     where = SourceLocation(f"https://m{number}.example.com/fleet", None, "", Path())
     return Head(where, Fetched(str(commit)))
 
 
-@given(st.data(), histories())
+@given(st.data(), commit_histories())
 def test_the_newest_trusted_head_wins_whatever_else_is_there(
     data: st.DataObject, ancestors: list[set[int]]
 ) -> None:

@@ -272,4 +272,6 @@ def test_plain_scalars_that_sops_reads_otherwise_are_told(tmp_path: Path, encryp
 
 def test_a_file_as_sops_wrote_it_needs_no_warning(tmp_path: Path, encrypt: Encrypt) -> None:
     folder = repository(tmp_path / "fleet", {"a.yaml": encrypt(SECRET)})
-    assert not [w for w in understood(folder).warnings if "sops" in w]
+    found = understood(folder)
+    assert secrets(found) == [PASSWORD]
+    assert not [w for w in found.warnings if "sops" in w]

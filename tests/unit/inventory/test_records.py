@@ -6,21 +6,15 @@ import zlib
 
 import pytest
 from hypothesis import given
-from hypothesis import strategies as st
 
 from reconciler.api.objects import GroupKind, ObjectKey
 from reconciler.inventory.applyset import applyset_id
 from reconciler.inventory.managed_fields import MISSING, has_missing, owned_paths, owned_values
 from reconciler.inventory.records import AppliedRecord, Digester, decode_rows, encode_rows
-
-names = st.text("abc-.", min_size=1, max_size=6)
-keys = st.builds(ObjectKey, names, names, names, names)
-rows = st.dictionaries(
-    keys, st.builds(AppliedRecord, names, names, names, names, names), max_size=20
-)
+from tests.strategies import APPLIED_RECORDS
 
 
-@given(rows)
+@given(APPLIED_RECORDS)
 def test_rows_survive_being_written_and_read(given_rows) -> None:
     assert decode_rows(encode_rows(given_rows)) == given_rows
 

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import yaml
 
+from tests.command import run_command, user_environment
 from tests.controlplane.cluster import Cluster
 from tests.controlplane.fixtures import Fleet
 from tests.controlplane.plane import ControlPlane
@@ -61,18 +62,8 @@ class Desk:
     def run(self, *arguments: str, code: int | None = 0) -> subprocess.CompletedProcess[str]:
         """`reconcile ARGUMENTS` in the repository, as a process of its own; any ``code`` is good
         where it is None."""
-        done = subprocess.run(
-            [sys.executable, "-m", "reconciler.cli", *arguments],
-            cwd=self.repository,
-            env={**os.environ, **self.environment, "PYTHONPATH": str(ROOT)},
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=180,
-            check=False,
-        )
-        assert code in (None, done.returncode), done.stdout + done.stderr
-        return done
+        environment = user_environment(self.home, **self.environment)
+        return run_command(*arguments, cwd=self.repository, env=environment, code=code)
 
     def join(self, *arguments: str, code: int = 0) -> subprocess.CompletedProcess[str]:
         return self.run("join", "aws-eu", *arguments, code=code)

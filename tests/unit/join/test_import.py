@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
@@ -12,6 +11,7 @@ import yaml
 from tests.controlplane.cluster import Cluster
 from tests.controlplane.fixtures import Fleet, Kubectl
 from tests.controlplane.process import eventually
+from tests.definitions import definition
 
 from .conftest import Desk
 from .test_kubefed_export import HOST
@@ -28,36 +28,13 @@ SERVED = [
 ]  # fmt: skip
 
 
-def definition(group: str, version: str, kind: str, plural: str) -> dict[str, Any]:
-    schema = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
-    return {
-        "apiVersion": "apiextensions.k8s.io/v1",
-        "kind": "CustomResourceDefinition",
-        "metadata": {"name": f"{plural}.{group}"},
-        "spec": {
-            "group": group,
-            "scope": "Namespaced",
-            "names": {"kind": kind, "plural": plural, "singular": kind.lower()},
-            "versions": [
-                {
-                    "name": version,
-                    "served": True,
-                    "storage": True,
-                    "schema": {"openAPIV3Schema": schema},
-                }
-            ],
-        },
-    }
-
-
 @pytest.fixture
 def kubefed_host(desk: Desk, kubectl: Kubectl) -> Cluster:
     """A host as KubeFed leaves it behind: its CRDs, and what users asked of it."""
     host = desk.host
-    for row in SERVED:
-        host.call(
-            "POST", "/apis/apiextensions.k8s.io/v1/customresourcedefinitions", definition(*row)
-        )
+    for group, version, kind, plural in SERVED:
+        body = definition(kind, group, plural=plural, versions=(version,))
+        host.call("POST", "/apis/apiextensions.k8s.io/v1/customresourcedefinitions", body)
     for group, version, _, plural in SERVED:
         path = f"/apis/{group}/{version}/{plural}"
         eventually(lambda path=path: host.request("GET", path).status == 200, path)

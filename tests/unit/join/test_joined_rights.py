@@ -12,29 +12,19 @@ import pytest
 import yaml
 
 from tests.controlplane.fixtures import Kubectl
+from tests.definitions import definition_text
 
 from .conftest import ROOT, SHOP, Desk, objects_of
 
 ACCOUNT = "system:serviceaccount:federation-system:aws-eu-host"
 
-WIDGET = """
-apiVersion: apiextensions.k8s.io/v1
-kind: CustomResourceDefinition
-metadata: {name: widgets.example.com}
-spec:
-  group: example.com
-  scope: Namespaced
-  names: {kind: Widget, plural: widgets, singular: widget}
-  versions:
-    - name: v1
-      served: true
-      storage: true
-      schema: {openAPIV3Schema: {type: object, x-kubernetes-preserve-unknown-fields: true}}
+WIDGET = f"""
+{definition_text("Widget")}
 ---
 apiVersion: example.com/v1
 kind: Widget
-metadata: {name: one, namespace: shop}
-spec: {size: 1}
+metadata: {{name: one, namespace: shop}}
+spec: {{size: 1}}
 """
 
 

@@ -13,27 +13,18 @@ from kubesim import fieldsets, quantities, selectors, structured_merge
 from kubesim.patches import json_patch, merge_patch
 from kubesim.schema import builtin_shape
 from kubesim.statuses import Refusal
+from tests.strategies import DEPLOYMENTS, FIELD_SETS
 
 DEPLOYMENT = builtin_shape("apps", "v1", "Deployment")
 assert DEPLOYMENT is not None
 
-names = st.sampled_from(["f:a", "f:b", 'k:{"name":"x"}', 'v:"y"'])
-sets = st.recursive(
-    st.just({".": {}}),
-    lambda children: st.tuples(
-        st.booleans(), st.dictionaries(names, children, min_size=1, max_size=3)
-    ).map(lambda pair: {**({".": {}} if pair[0] else {}), **pair[1]}),
-    max_leaves=8,
-)
-roots = st.dictionaries(names, sets, max_size=3)
 
-
-@given(roots)
+@given(FIELD_SETS)
 def test_a_set_survives_being_written(fields: dict[str, Any]) -> None:
     assert fieldsets.decode_fieldset(fieldsets.encode_fieldset(fields)) == fields
 
 
-@given(roots, roots)
+@given(FIELD_SETS, FIELD_SETS)
 def test_union_difference_and_intersection_fit_together(
     left: dict[str, Any], right: dict[str, Any]
 ) -> None:
@@ -46,35 +37,13 @@ def test_union_difference_and_intersection_fit_together(
     assert fieldsets.union(left, right) == fieldsets.union(right, left)
 
 
-labels = st.dictionaries(st.sampled_from("abc"), st.sampled_from("123"), min_size=1, max_size=3)
-env = st.lists(
-    st.fixed_dictionaries({"name": st.sampled_from("ABCD"), "value": st.sampled_from("12")}),
-    max_size=4,
-    unique_by=lambda item: item["name"],
-)
-containers = st.lists(
-    st.fixed_dictionaries({"name": st.sampled_from(["x", "y", "z"]), "env": env}),
-    max_size=3,
-    unique_by=lambda item: item["name"],
-)
-deployments = st.builds(
-    lambda found, items, count: {
-        "metadata": {"labels": found},
-        "spec": {"replicas": count, "template": {"spec": {"containers": items}}},
-    },
-    labels,
-    containers,
-    st.integers(0, 3),
-)
-
-
-@given(deployments)
+@given(DEPLOYMENTS)
 def test_a_value_differs_in_nothing_from_itself(obj: dict[str, Any]) -> None:
     found = structured_merge.compare_values(obj, {**obj, "spec": {**obj["spec"]}}, DEPLOYMENT)
     assert (found.added, found.modified, found.removed) == ({}, {}, {})
 
 
-@given(deployments, deployments)
+@given(DEPLOYMENTS, DEPLOYMENTS)
 def test_comparing_backwards_swaps_what_came_and_what_went(
     one: dict[str, Any], two: dict[str, Any]
 ) -> None:
@@ -86,7 +55,7 @@ def test_comparing_backwards_swaps_what_came_and_what_went(
     assert there.modified == back.modified
 
 
-@given(deployments, deployments)
+@given(DEPLOYMENTS, DEPLOYMENTS)
 def test_what_was_merged_in_once_changes_nothing_again(
     live: dict[str, Any], config: dict[str, Any]
 ) -> None:
@@ -94,7 +63,7 @@ def test_what_was_merged_in_once_changes_nothing_again(
     assert structured_merge.merge(merged, config, DEPLOYMENT) == merged
 
 
-@given(deployments, deployments)
+@given(DEPLOYMENTS, DEPLOYMENTS)
 def test_everything_that_was_applied_is_in_the_result(
     live: dict[str, Any], config: dict[str, Any]
 ) -> None:

@@ -18,6 +18,7 @@ from kubesim.cluster import Rejected, SimulatedCluster
 from kubesim.fleet import Sandbox
 from kubesim.server import ClusterSettings
 from reconciler.api.objects import ObjectKey
+from tests.definitions import definition
 
 Object = dict[str, Any]
 
@@ -94,24 +95,10 @@ def test_what_was_applied_is_there_in_the_next_process(tmp_path: Path) -> None:
 
 
 def test_custom_kinds_are_served_in_the_next_process(tmp_path: Path) -> None:
-    definition = manifest("""
-apiVersion: apiextensions.k8s.io/v1
-kind: CustomResourceDefinition
-metadata: {name: gadgets.example.com}
-spec:
-  group: example.com
-  names: {plural: gadgets, kind: Gadget}
-  scope: Cluster
-  versions:
-  - name: v1
-    served: true
-    storage: true
-    schema: {openAPIV3Schema: {type: object, x-kubernetes-preserve-unknown-fields: true}}
-""")
     gadget = {"apiVersion": "example.com/v1", "kind": "Gadget", "metadata": {"name": "one"}}
     settings = ClusterSettings(established_after=0)
     with Sandbox(["a"], state=tmp_path, settings=settings) as sandbox:
-        sandbox.cluster("a").apply(definition)
+        sandbox.cluster("a").apply(definition("Gadget", scope="Cluster"))
         sandbox.cluster("a").objects  # noqa: B018 - lets due work be done
         sandbox.cluster("a").apply(gadget)
     with Sandbox(["a"], state=tmp_path, settings=settings) as sandbox:

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from reconciler.api.files import SourceFile
 from reconciler.git.work_tree import blob_id
 from reconciler.manifests.cache import ParseCache
 from reconciler.manifests.load import load
 from reconciler.manifests.yaml_scalars import NotJson, resolve_plain
+from tests.strategies import FILE_CONTENTS
 
 CONFIG = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\n"
 
@@ -169,14 +169,8 @@ def test_a_cache_with_a_damaged_entry_is_left_aside(tmp_path: Path, entry: objec
     assert load(files, ParseCache(path)).documents == first
 
 
-pieces = st.sampled_from(
-    ["a", "b:", " ", "\n", "- ", "{", "}", "[", "]", "&x", "*x", "'", '"', "|", ">", "#", "!t ",
-     "? ", "<<: ", "---\n", "kind: List\n", "items:\n", "apiVersion: v1\n", "metadata: ", "\t"]
-)  # fmt: skip
-
-
 @settings(max_examples=300, deadline=None)
-@given(st.lists(pieces, max_size=40).map("".join) | st.text(max_size=60) | st.binary(max_size=60))
+@given(FILE_CONTENTS)
 def test_no_content_whatever_raises(content: str | bytes) -> None:
     data = content.encode("utf-8", "surrogatepass") if isinstance(content, str) else content
     lines = data.count(b"\n") + data.count(b"\r") + 2

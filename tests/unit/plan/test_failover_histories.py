@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from reconciler.failover.probe import Signal
 from reconciler.state.memory import Phase
+from tests.strategies import fleet_events
 from tests.unit.plan.failover_fleet import (
     CANNOT_TELL,
     LOOKS_DOWN,
@@ -37,16 +38,7 @@ class Event(NamedTuple):
     repeat: int
 
 
-EVENTS = st.builds(
-    Event,
-    cluster=st.sampled_from(NAMES),
-    sign=st.sampled_from([*LOOKS_DOWN, *LOOKS_WELL, *LOOKS_WELL, *CANNOT_TELL]),
-    rebuilt=st.sampled_from([False, False, False, True]),
-    pause=st.sampled_from([60.0, 60.0, 60.0, 20.0, 100.0, 7200.0, -3600.0]),
-    memory=st.sampled_from(["kept"] * 7 + ["lost", "damaged"]),
-    pods_start=st.sampled_from([True, True, True, False]),
-    repeat=st.sampled_from([1, 1, 2, 5, 8]),
-)
+EVENTS = fleet_events(Event, NAMES, [*LOOKS_DOWN, *LOOKS_WELL, *LOOKS_WELL, *CANNOT_TELL])
 
 
 class Witness:

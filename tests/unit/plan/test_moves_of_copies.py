@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from reconciler.federation.model import DesiredState
 from reconciler.scheduler.schedule import schedule
+from tests.strategies import edits_of_placements
 from tests.unit.dns.fleets import understood
 from tests.unit.plan.failover_fleet import (
     DEPLOYMENT,
@@ -29,22 +30,12 @@ metadata: {name: %s, labels: {kind: %s}}
 spec: {provider: %s, region: %s, capacity: {replicas: %d}%s}
 """
 TAINTS = ("", ", taints: [{key: a, effect: NoSchedule}]", ", taints: [{key: a, effect: NoExecute}]")
-CLUSTERS = st.tuples(
-    *(
-        st.tuples(
-            st.sampled_from(("left", "right")), st.sampled_from((6, 14)), st.sampled_from(TAINTS)
-        )
-        for _ in NAMES
-    )
-)
-WHERE = st.sampled_from(
-    (
-        "clusterSelector: {}",
-        "clusterSelector: {matchLabels: {kind: left}}",
-        "clusterSelector: {matchLabels: {kind: right}}",
-        "clusters: [aws-eu]",
-        "clusters: [gcp-eu, gcp-us]",
-    )
+WHERE = (
+    "clusterSelector: {}",
+    "clusterSelector: {matchLabels: {kind: left}}",
+    "clusterSelector: {matchLabels: {kind: right}}",
+    "clusters: [aws-eu]",
+    "clusters: [gcp-eu, gcp-us]",
 )
 HOW = {
     "copied": ("replicas: {mode: Duplicated}",),
@@ -59,7 +50,7 @@ HOW = {
         "replicas: {mode: Divided}, spread: [{by: region, maxGroups: 1}]",
     ),
 }
-EDITS = st.tuples(CLUSTERS, *(st.tuples(WHERE, st.sampled_from(how)) for how in HOW.values()))
+EDITS = edits_of_placements(len(NAMES), TAINTS, WHERE, tuple(HOW.values()))
 
 
 @cache
@@ -102,6 +93,7 @@ def test_nothing_moves_before_its_new_home_serves(edits, starts) -> None:
     fleet.members = {name: type(m)({}, {}) for name, m in fleet.members.items()}
     fleet.edit(edits[0])
     fleet.settle()
+    assert any(fleet.serving(key) for key in fleet.workloads)
     ready = iter([*starts, *[True] * 99])
     for edit in edits[1:]:
         fleet.edit(edit)

@@ -6,23 +6,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from reconciler.api.objects import ObjectKey
-from reconciler.federation.model import ReplicaShare
 from reconciler.scheduler.divide import divide_by_weight
 from reconciler.scheduler.make_before_break import Running, hold_replicas
 from reconciler.scheduler.model import Assignment
+from tests.strategies import SHARES_OF_FOUR
 
 WEB = ObjectKey("apps", "Deployment", "shop", "web")
 CLUSTERS = "abcd"
-PLACES = st.dictionaries(
-    st.sampled_from(CLUSTERS),
-    st.builds(ReplicaShare, st.integers(0, 9), st.integers(0, 2), st.none() | st.integers(2, 9)),
-)
-"""Who may run it: taints, labels and lists of clusters leave some out, maxima others."""
 
 
 @settings(max_examples=400)
 @given(
-    edits=st.lists(PLACES, min_size=1, max_size=5),
+    edits=st.lists(SHARES_OF_FOUR, min_size=1, max_size=5),
     broken=st.sets(st.sampled_from(CLUSTERS)),
     total=st.integers(1, 12),
     steps=st.integers(1, 3),

@@ -17,6 +17,7 @@ from reconciler.inventory.applyset import with_membership
 from reconciler.plan.model import Action, Change
 from reconciler.plan.prune import foreign_objects_in, owned_claims
 from tests.controlplane.process import eventually
+from tests.definitions import definition
 from tests.unit.plan.test_prune import thing
 
 OURS = "applyset-ours-v1"
@@ -217,32 +218,32 @@ def test_nothing_is_asked_about_what_holds_nothing(
     assert len(cluster.requests) == before
 
 
-def definition(served: bool = True) -> Object:
-    schema = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
-    version = {"name": "v1", "served": served, "storage": True}
-    return fresh(
-        "CustomResourceDefinition",
-        "shops.example.org",
-        namespace="",
-        api_version="apiextensions.k8s.io/v1",
-        spec={
-            "group": "example.org",
-            "names": {"kind": "Shop", "plural": "shops", "singular": "shop", "listKind": "Shops"},
-            "scope": "Namespaced",
-            "versions": [{**version, "schema": {"openAPIV3Schema": schema}}],
-        },
-    )
+METADATA_ONLY = "as=PartialObjectMetadataList"
 
 
-def a_shop(name: str) -> Object:
-    return fresh("Shop", name, api_version="example.org/v1")
+def test_of_strangers_no_content_is_asked_for(member: Member, cluster: SimulatedCluster) -> None:
+    live = shop(cluster)
+    discovery = member.discover()
+    before = len(cluster.requests)
+    change = Change(Action.PRUNE, key_of(live), "v1", uid=live["metadata"]["uid"], live=live)
+    assert foreign_objects_in(member, change, live, discovery, OURS, ()) == ""
+    asked = list(cluster.requests)[before:]
+    assert "/api/v1/namespaces/shop/secrets" in {one.path for one in asked}
+    assert [one for one in asked if METADATA_ONLY not in one.accept] == []
 
 
-def defined(cluster: SimulatedCluster) -> Object:
+DEFINITION = definition("Shop", "example.org")
+
+
+def a_shop(name: str, kind: str = "Shop", group: str = "example.org") -> Object:
+    return fresh(kind, name, api_version=f"{group}/v1")
+
+
+def defined(cluster: SimulatedCluster, name: str = "shops.example.org") -> Object:
     """The definition once it is established."""
 
     def found() -> Object:
-        return cluster.get("CustomResourceDefinition", "shops.example.org")
+        return cluster.get("CustomResourceDefinition", name)
 
     def established() -> bool:
         conditions = (found().get("status") or {}).get("conditions") or ()
@@ -255,7 +256,7 @@ def defined(cluster: SimulatedCluster) -> Object:
 def test_custom_resources_of_others_in_any_namespace_are_strangers(
     member: Member, cluster: SimulatedCluster
 ) -> None:
-    cluster.create(definition())
+    cluster.create(DEFINITION)
     live = defined(cluster)
     assert strangers(member, live) == ""
     cluster.create(fresh(name="no-shop"))
@@ -265,10 +266,21 @@ def test_custom_resources_of_others_in_any_namespace_are_strangers(
     assert strangers(member, live) == "Shop.example.org shop/theirs"
 
 
+@pytest.mark.parametrize(("kind", "group"), [("Till", "example.org"), ("Shop", "example.com")])
+def test_custom_resources_of_another_kind_or_group_do_not_go_with_a_definition(
+    member: Member, cluster: SimulatedCluster, kind: str, group: str
+) -> None:
+    cluster.create(DEFINITION)
+    cluster.create(definition(kind, group))
+    defined(cluster, f"{kind.lower()}s.{group}")
+    cluster.create(a_shop("theirs", kind, group))
+    assert strangers(member, defined(cluster)) == ""
+
+
 def test_custom_resources_of_which_no_version_is_served_may_be_anybodys(
     member: Member, cluster: SimulatedCluster
 ) -> None:
-    cluster.create(definition(served=False))
+    cluster.create(definition("Shop", "example.org", unserved=("v1",)))
     live = defined(cluster)
     assert strangers(member, live) == "shops that cannot be listed, as no version is served"
     conditions = [
@@ -294,7 +306,7 @@ def claim(name: str, *owners: Object) -> Object:
 
 @pytest.fixture
 def database(cluster: SimulatedCluster) -> Object:
-    cluster.create(definition())
+    cluster.create(DEFINITION)
     defined(cluster)
     return cluster.create(a_shop("database"))
 
@@ -310,7 +322,11 @@ def test_claims_that_a_custom_resource_owns_go_along(
     assert owned_claims(member, SHOP, database) == ""
     cluster.create(claim("data", database))
     told = "PersistentVolumeClaim shop/data would go along"
+    before = len(cluster.requests)
     assert owned_claims(member, SHOP, database) == told
+    asked = list(cluster.requests)[before:]
+    lists = [one for one in asked if one.path.endswith("/persistentvolumeclaims")]
+    assert [METADATA_ONLY in one.accept for one in lists] == [True]
 
 
 def test_claims_that_it_owns_through_others_go_along_as_well(
@@ -322,6 +338,18 @@ def test_claims_that_it_owns_through_others_go_along_as_well(
     cluster.create(claim("of-others", other))
     told = owned_claims(member, SHOP, database)
     assert told == "PersistentVolumeClaim shop/data would go along"
+
+
+def test_claims_go_along_however_long_the_line_of_their_owners_is(
+    member: Member, cluster: SimulatedCluster, database: Object
+) -> None:
+    last = database
+    for number in range(12):
+        last = cluster.create(
+            fresh(name=f"owner-{number}", metadata={"ownerReferences": [owner(last)]})
+        )
+    cluster.create(claim("data", last))
+    assert owned_claims(member, SHOP, database) == "PersistentVolumeClaim shop/data would go along"
 
 
 def test_an_owner_that_may_not_be_looked_at_is_taken_for_another(

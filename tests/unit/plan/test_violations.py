@@ -100,6 +100,23 @@ def test_what_passes_a_limit_is_the_same_trouble_whatever_its_figures_and_only_i
     )
 
 
+def test_each_limit_is_a_trouble_of_its_own_in_each_cluster() -> None:
+    def subjects(cluster: str, one: int) -> list[str]:
+        """Of every limit, passed with other figures for another number."""
+        figures = {"cluster": cluster, "count": one}
+        return [
+            TooManyDeletions(**figures, limit=one).subject,
+            TooLargeShare(**figures, inventory=9 + one, share=0.5).subject,
+            NothingWanted(**figures, inventory=9 + one).subject,
+            NamespacesGo(**figures, namespaces=one, inventory=9).subject,
+            PlacedNowhere(**figures, objects=(f"ConfigMap shop/{one}",)).subject,
+        ]
+
+    assert subjects("aws", 1) == subjects("aws", 2)
+    assert all(subject.startswith("aws: ") for subject in subjects("aws", 1))
+    assert len({*subjects("aws", 1), *subjects("gcp", 1)}) == 10
+
+
 def test_an_error_is_the_same_trouble_whatever_its_figures_and_only_of_its_subject() -> None:
     def of_result(error: RunError) -> str:
         (failure,) = failures_of_result(RunResult(Plan("shop", ()), errors=(error,)))

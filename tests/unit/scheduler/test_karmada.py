@@ -8,10 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reconciler.scheduler.karmada import Unschedulable, by_webster, divide
+from tests.strategies import COUNTS_OF_FIVE
 
 CASES = json.loads((Path(__file__).parent / "karmada-division-cases.json").read_text())
-NAMES = ["aws-1", "aws-2", "edge-a", "gcp-1", "onprem"]
-COUNTS = st.dictionaries(st.sampled_from(NAMES), st.integers(0, 60), min_size=1)
 
 
 @pytest.mark.parametrize("case", CASES, ids=range(len(CASES)))
@@ -21,7 +20,7 @@ def test_divides_as_karmada_did(case):
     assert divide(**given_) == result
 
 
-@given(COUNTS, st.integers(0, 200))
+@given(COUNTS_OF_FIVE, st.integers(0, 200))
 def test_one_seat_more_lowers_nobody(votes, seats):
     fewer, more = by_webster(seats, votes), by_webster(seats + 1, votes)
     assert all(fewer[name] <= more[name] for name in votes)
@@ -38,8 +37,8 @@ def test_largest_remainders_would_take_one_away_here():
 @given(
     st.sampled_from(["DynamicWeight", "Aggregated"]),
     st.integers(0, 150),
-    COUNTS,
-    COUNTS | st.none(),
+    COUNTS_OF_FIVE,
+    COUNTS_OF_FIVE | st.none(),
 )
 def test_what_is_there_stays_when_more_are_wanted(strategy, replicas, available, previous):
     there = {name: n for name, n in (previous or {}).items() if n and name in available}

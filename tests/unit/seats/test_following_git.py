@@ -8,10 +8,10 @@ from hypothesis import strategies as st
 
 from reconciler.api.errors import Position, SourceError
 from reconciler.seats.access import SeatChange, next_change
+from tests.strategies import SEATS_IN_GIT
 
 HERE = Position("federation.yaml", 4, 1)
 NAMES = "abcdefg"
-SETS = st.sets(st.sampled_from(NAMES), min_size=3, max_size=5)
 
 
 @pytest.mark.parametrize(
@@ -50,7 +50,7 @@ def test_what_is_too_much_is_refused_with_its_line_and_the_way_out(
     assert hint in refused.value.hint
 
 
-@given(SETS, SETS, st.sets(st.sampled_from(NAMES)))
+@given(SEATS_IN_GIT, SEATS_IN_GIT, st.sets(st.sampled_from(NAMES)))
 def test_a_step_changes_one_seat_and_leaves_a_majority_alive(
     now: set[str], wanted: set[str], living: set[str]
 ) -> None:

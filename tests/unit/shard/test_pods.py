@@ -2,34 +2,25 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 
+from tests.command import start_command, user_environment
 from tests.unit.shard.conftest import HOST, NAMES, ShardedWorld
 from tests.unit.shard.test_shared_runs import WEB
 
-ROOT = Path(__file__).resolve().parents[3]
-
 
 def start(world: ShardedWorld, *arguments: str, **environment: str) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, "-m", "reconciler.cli", *arguments],
-        cwd=ROOT,
-        env={
-            **os.environ,
-            "RECONCILE_REPO": world.repository.as_uri(),
-            "RECONCILE_KUBECONFIG": str(world.kubeconfig),
-            "RECONCILE_HOST_CONTEXT": HOST,
+    return start_command(
+        *arguments,
+        env=user_environment(
+            world.repository.parent,
+            RECONCILE_REPO=world.repository.as_uri(),
+            RECONCILE_KUBECONFIG=str(world.kubeconfig),
+            RECONCILE_HOST_CONTEXT=HOST,
             **environment,
-        },
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
+        ),
     )
 
 

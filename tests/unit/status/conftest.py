@@ -14,10 +14,10 @@ import pytest
 
 from kubesim.fleet import Sandbox
 from kubesim.server import ClusterSettings
+from tests.command import run_command, user_environment
 from tests.scenarios.conftest import CLUSTERS, FEDERATION
 from tests.scenarios.manifests import SHOP
 
-ROOT = Path(__file__).resolve().parents[3]
 KUBECTL = Path(sys.executable).with_name("kubectl")
 
 
@@ -30,26 +30,12 @@ class Fleet:
     home: Path
 
     def run(self, *arguments: str, code: int = 0) -> subprocess.CompletedProcess[str]:
-        environment = {
-            **os.environ,
-            "PYTHONPATH": str(ROOT),
-            "KUBECONFIG": str(self.sandbox.kubeconfig),
-            "HOME": str(self.home),
-            "XDG_STATE_HOME": str(self.home / "state"),
-            "XDG_CACHE_HOME": str(self.home / "cache"),
-        }
-        done = subprocess.run(
-            [sys.executable, "-m", "reconciler.cli", *arguments],
-            cwd=self.repository,
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
+        environment = user_environment(
+            self.home,
+            KUBECONFIG=str(self.sandbox.kubeconfig),
+            XDG_STATE_HOME=str(self.home / "state"),
         )
-        assert done.returncode == code, done.stdout + done.stderr
-        return done
+        return run_command(*arguments, cwd=self.repository, env=environment, code=code, timeout=60)
 
     def kubectl(self, cluster: str, *arguments: str) -> str:
         done = subprocess.run(
