@@ -347,8 +347,15 @@ def _rollout(
 
     told = told_rollout(published) if published else memory.rollout
     commits = FleetCommits(repository, options)
-    whole = options.rollout == COMPLETE
-    return Rollout(commits, told, memory.commit, now, options.time_left, whole=whole)
+    return Rollout(
+        commits,
+        told,
+        memory.commit,
+        now,
+        options.time_left,
+        only_planned=options.plan_only,
+        whole=options.rollout == COMPLETE,
+    )
 
 
 def _inputs(

@@ -195,9 +195,11 @@ class Rollout:
         now: float,
         seconds_left: Callable[[], float],
         *,
+        only_planned: bool = False,
         whole: bool = False,
     ) -> None:
         """``whole``: the end of the road is planned, as if the newest commit began now."""
+        self._only_planned = only_planned
         if whole and remembered is not None and remembered.candidate != commits.newest:
             remembered = RolloutMemory(stable=remembered.stable)
         self.commits, self._now, self._seconds_left = commits, now, seconds_left
@@ -287,7 +289,13 @@ class Rollout:
         )
 
     def _gates(self, candidate: str, wave: int) -> str:
-        """Why the gates of a wave do not hold; empty: they do."""
+        """Why the gates of a wave do not hold; empty: they do.
+
+        A plan asks those alone that a run would: a branch that is not applied yet could name any
+        server.
+        """
+        if self._only_planned and self.commits.newest not in (candidate, self.memory.stable):
+            return "a plan of a commit that waits does not ask the gates"
         from reconciler.rollout.gates import ask_gates
 
         gates = self.commits.waves(candidate, self.memory.stable)[wave].gates
