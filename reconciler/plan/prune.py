@@ -496,7 +496,7 @@ def owned_claims(member: Member, key: ObjectKey, live: Object) -> str:
         if error.code != 403:
             raise
         return "PersistentVolumeClaims, which may not be listed, may go along"
-    owners: dict[str, list[Object]] = {}
+    owners: dict[str, list[Object] | None] = {}
 
     def descends(claim: Object) -> bool:
         above, seen = [claim], set[str]()
@@ -508,17 +508,21 @@ def owned_claims(member: Member, key: ObjectKey, live: Object) -> str:
                     return True
                 if uid not in owners:
                     owners[uid] = _owner(member, reference, obj, discovery)
+                if (found := owners[uid]) is None:
+                    return True
                 if uid not in seen:
                     seen.add(uid)
-                    above += owners[uid]
+                    above += found
         return False
 
     found = [str(key_of(claim)) for claim in claims if descends(claim)]
     return f"{first_few(found)} would go along" if found else ""
 
 
-def _owner(member: Member, reference: Object, owned: Object, discovery: Discovery) -> list[Object]:
-    """The object that an ownerReference names; none where it cannot be looked at."""
+def _owner(
+    member: Member, reference: Object, owned: Object, discovery: Discovery
+) -> list[Object] | None:
+    """The object that an ownerReference names, if it is there; None: it may not be looked at."""
     kind = GroupVersionKind(str(reference.get("apiVersion", "")), str(reference.get("kind", "")))
     resource = discovery.find(kind)
     if resource is None:
@@ -530,6 +534,6 @@ def _owner(member: Member, reference: Object, owned: Object, discovery: Discover
         live = member.get(resource, key)
     except ApiError as error:
         if error.code == 403:
-            return []
+            return None
         raise
     return [live] if live and _uid(live) == reference.get("uid") else []
