@@ -36,7 +36,7 @@ from reconciler.cluster.discovery import (
 from reconciler.cluster.http import TYPED_PATCH, Transport
 from reconciler.cluster.refusals import is_by_admission, own_words, with_way_out
 from reconciler.cluster.responses import document_of, fault_of, reading_answers, unexpected_answer
-from reconciler.cluster.warnings import HeardWarnings, Subject, current_subject
+from reconciler.cluster.warnings import ServerWarnings, Subject, current_subject
 
 FIELD_MANAGER = "federation-reconciler"
 PAGE = 500
@@ -73,7 +73,7 @@ class Member:
         return self._transport.requests
 
     @property
-    def heard(self) -> HeardWarnings:
+    def heard(self) -> ServerWarnings:
         """What the API server has warned of so far, and of what object or kind."""
         return frozenset(self._heard)
 

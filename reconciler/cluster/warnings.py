@@ -13,7 +13,7 @@ from reconciler.api.objects import GroupKind, ObjectKey, first_few
 Subject = ObjectKey | GroupKind
 """An object; or a kind, of which a list was asked."""
 
-HeardWarnings = frozenset[tuple[Subject, str]]
+ServerWarnings = frozenset[tuple[Subject, str]]
 """What was warned of, and what that is about."""
 
 LONGEST_WARNING = 1_000
@@ -38,8 +38,8 @@ def current_subject() -> ObjectKey | None:
 
 
 def without_quotes(
-    heard: HeardWarnings, is_sensitive: Callable[[ObjectKey], bool]
-) -> HeardWarnings:
+    heard: ServerWarnings, is_sensitive: Callable[[ObjectKey], bool]
+) -> ServerWarnings:
     """What was heard, as it may be shown. What is said of a list of a kind quotes no object, and
     needs not be said of each of them again."""
     of_kinds = {one for one in heard if not isinstance(one[0], ObjectKey)}
@@ -50,7 +50,7 @@ def without_quotes(
     }
 
 
-def warning_texts(heard: Mapping[str, HeardWarnings]) -> Iterator[str]:
+def warning_texts(heard: Mapping[str, ServerWarnings]) -> Iterator[str]:
     """Of cluster -> what was heard there: each text once, with what it is about and where."""
     said: dict[tuple[str, str], list[str]] = {}
     for cluster, warnings in sorted(heard.items()):

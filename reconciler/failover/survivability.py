@@ -15,7 +15,7 @@ from msgspec.structs import replace
 
 from reconciler.api.kinds import REPLICATED, RUN_PODS, ScaleTarget, scale_target, scaled_as
 from reconciler.api.objects import ObjectKey, map_of
-from reconciler.cluster.warnings import HeardWarnings
+from reconciler.cluster.warnings import ServerWarnings
 from reconciler.failover.availability import assess, simulated_outages
 from reconciler.failover.probe import Probe, Signal
 from reconciler.federation.model import DesiredState, Workload
@@ -96,7 +96,7 @@ class FailoverTargets(Struct, frozen=True):
     refused: tuple[Refused, ...] = ()
     unanswered: Mapping[str, str] = {}
     tried: int = 0
-    heard: Mapping[str, HeardWarnings] = {}
+    heard: Mapping[str, ServerWarnings] = {}
 
 
 class Survivability(Struct, frozen=True):

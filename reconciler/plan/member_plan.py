@@ -18,7 +18,7 @@ from reconciler.api.reasons import Reason, remark
 from reconciler.cluster.client import Member
 from reconciler.cluster.discovery import Discovery, GroupVersionKind, RESTMapping
 from reconciler.cluster.kubeconfig import own_namespace
-from reconciler.cluster.warnings import HeardWarnings, without_quotes
+from reconciler.cluster.warnings import ServerWarnings, without_quotes
 from reconciler.federation.model import Cluster, Federation
 from reconciler.federation.sensitive import hidden_in
 from reconciler.inventory.applyset import is_member
@@ -94,7 +94,7 @@ class MemberWork(Unshown, frozen=True):
     ran: Mapping[ObjectKey, str] = field(default_factory=dict)
     stale: bool = False
     warnings: tuple[str, ...] = ()
-    heard: HeardWarnings = frozenset()
+    heard: ServerWarnings = frozenset()
     violations: tuple[Violation, ...] = ()
     invalid: tuple[Change, ...] = ()
     unservable: tuple[Change, ...] = ()
@@ -298,7 +298,7 @@ def _leaving(
     )
 
 
-def heard_since(work: MemberWork) -> HeardWarnings:
+def heard_since(work: MemberWork) -> ServerWarnings:
     """What the API server has warned of since the plan was made."""
     hidden = {change.key for change in work.plan.changes if change.is_sensitive}
     said = {subject for subject, _ in work.heard}
