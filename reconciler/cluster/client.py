@@ -73,7 +73,7 @@ class Member:
         return self._transport.requests
 
     @property
-    def heard(self) -> ServerWarnings:
+    def server_warnings(self) -> ServerWarnings:
         """What the API server has warned of so far, and of what object or kind."""
         return frozenset(self._heard)
 

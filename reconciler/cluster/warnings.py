@@ -38,22 +38,22 @@ def current_subject() -> ObjectKey | None:
 
 
 def without_quotes(
-    heard: ServerWarnings, is_sensitive: Callable[[ObjectKey], bool]
+    server_warnings: ServerWarnings, is_sensitive: Callable[[ObjectKey], bool]
 ) -> ServerWarnings:
     """What was heard, as it may be shown. What is said of a list of a kind quotes no object, and
     needs not be said of each of them again."""
-    of_kinds = {one for one in heard if not isinstance(one[0], ObjectKey)}
+    of_kinds = {one for one in server_warnings if not isinstance(one[0], ObjectKey)}
     return frozenset(of_kinds) | {
         (subject, NOT_SHOWN if is_sensitive(subject) else text)
-        for subject, text in heard
+        for subject, text in server_warnings
         if isinstance(subject, ObjectKey) and (subject.group_kind, text) not in of_kinds
     }
 
 
-def warning_texts(heard: Mapping[str, ServerWarnings]) -> Iterator[str]:
+def warning_texts(server_warnings: Mapping[str, ServerWarnings]) -> Iterator[str]:
     """Of cluster -> what was heard there: each text once, with what it is about and where."""
     said: dict[tuple[str, str], list[str]] = {}
-    for cluster, warnings in sorted(heard.items()):
+    for cluster, warnings in sorted(server_warnings.items()):
         subjects: dict[str, list[str]] = {}
         for subject, text in warnings:
             subjects.setdefault(text, []).append(str(subject))

@@ -91,12 +91,12 @@ class Refused(Struct, frozen=True, order=True):
 
 class FailoverTargets(Struct, frozen=True):
     """What clusters say to what they would stand in for; ``unanswered``: cluster -> why it says
-    nothing; ``heard``: cluster -> what its API server warned of."""
+    nothing; ``server_warnings``: cluster -> what its API server warned of."""
 
     refused: tuple[Refused, ...] = ()
     unanswered: Mapping[str, str] = {}
     tried: int = 0
-    heard: Mapping[str, ServerWarnings] = {}
+    server_warnings: Mapping[str, ServerWarnings] = {}
 
 
 class Survivability(Struct, frozen=True):

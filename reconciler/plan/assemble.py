@@ -115,7 +115,7 @@ def assemble(
             hint = "mend the manifests, or let the others through with spec.guards.onInvalid: Skip"
         violations += refused
     every = [*state.warnings, *warnings, *(text for work in works for text in work.warnings)]
-    every += warning_texts({work.cluster.name: work.heard for work in works})
+    every += warning_texts({work.cluster.name: work.server_warnings for work in works})
     return Plan(
         federation=state.federation.name,
         clusters=tuple(sorted(clusters, key=lambda c: c.name)),

@@ -74,7 +74,7 @@ class MemberWork(Unshown, frozen=True):
     the like that have run. ``stale`` says whether some of that differs from what the inventory
     holds. ``unlisted`` are unwanted objects that the inventory must not forget although no LIST
     showed them. ``left`` are workloads whose replicas are left to an autoscaler that is not in Git,
-    ``foreign_objects`` those that are there and not ours. ``heard`` is what the API server warned
+    ``foreign_objects`` those that are there and not ours. ``server_warnings`` is what the API server warned
     of. ``invalid`` are refusals of the manifests themselves, ``unservable`` those whose kind or
     namespace is not there. ``check_again`` is asked right before what could not be checked is
     written. By ``rules`` every deletion is decided on again when its object was written to since.
@@ -94,7 +94,7 @@ class MemberWork(Unshown, frozen=True):
     ran: Mapping[ObjectKey, str] = field(default_factory=dict)
     stale: bool = False
     warnings: tuple[str, ...] = ()
-    heard: ServerWarnings = frozenset()
+    server_warnings: ServerWarnings = frozenset()
     violations: tuple[Violation, ...] = ()
     invalid: tuple[Change, ...] = ()
     unservable: tuple[Change, ...] = ()
@@ -200,7 +200,7 @@ def plan_member(
         or ran != inventory.ran
         or any(inventory.rows.get(key) != row for key, row in rows.items()),
         warnings=tuple(f"{cluster.name}: {warning}" for warning in warnings),
-        heard=without_quotes(member.heard, is_hidden),
+        server_warnings=without_quotes(member.server_warnings, is_hidden),
         violations=_violations(
             cluster, observation, targets, changes, unplaced, federation, settings
         ),
@@ -301,11 +301,12 @@ def _leaving(
 def heard_since(work: MemberWork) -> ServerWarnings:
     """What the API server has warned of since the plan was made."""
     hidden = {change.key for change in work.plan.changes if change.is_sensitive}
-    said = {subject for subject, _ in work.heard}
+    said = {subject for subject, _ in work.server_warnings}
     # What a plan could not quote is not new when it is written.
     return frozenset(
         one
-        for one in without_quotes(work.member.heard, hidden.__contains__) - work.heard
+        for one in without_quotes(work.member.server_warnings, hidden.__contains__)
+        - work.server_warnings
         if one[0] not in (hidden & said)
     )
 

@@ -114,7 +114,7 @@ def render_survivability_json(matrix: Survivability) -> str:
                 for one in matrix.live.refused
             ],
             "unanswered": dict(sorted(matrix.live.unanswered.items())),
-            "warnings": sorted(warning_texts(matrix.live.heard)),
+            "warnings": sorted(warning_texts(matrix.live.server_warnings)),
         }
     return orjson.dumps(document, option=orjson.OPT_INDENT_2).decode() + "\n"
 
@@ -131,7 +131,7 @@ def _live(matrix: Survivability) -> Iterator[str]:
         yield f"{one.cluster}: {name} {verb}: {one.message}"
     for cluster, why in sorted(live.unanswered.items()):
         yield f"{cluster}: not asked: {why}"
-    yield from sorted(warning_texts(live.heard))
+    yield from sorted(warning_texts(live.server_warnings))
 
 
 def _detail(cell: Cell) -> str:

@@ -71,7 +71,11 @@ def try_failover_targets(options: RunOptions) -> FailoverTargets:
         tuple(sorted(refused for answer in answers for refused in answer.refused)),
         {name: why for answer in answers for name, why in answer.unanswered.items()},
         sum(answer.tried for answer in answers),
-        {name: heard for answer in answers for name, heard in answer.heard.items()},
+        {
+            name: server_warnings
+            for answer in answers
+            for name, server_warnings in answer.server_warnings.items()
+        },
     )
 
 
@@ -108,7 +112,9 @@ def _try(
     tried = [c for c in checked if name in spare.get(c.target.desired.key, ())]
     asked = {c.target.desired.key: bool(c.target.desired.hidden) for c in tried}
     kinds = {key.group_kind for key in asked}
-    heard = frozenset(one for one in member.heard if one[0] in asked or one[0] in kinds)
+    server_warnings = frozenset(
+        one for one in member.server_warnings if one[0] in asked or one[0] in kinds
+    )
     refused = []
     for verdict in tried:
         change, key = verdict.change, verdict.target.desired.key
@@ -116,5 +122,5 @@ def _try(
             refused.append(Refused(key, name, change.error))
         elif change is not None and not change.verified:
             refused.append(Refused(key, name, change.reason, certain=False))
-    said = without_quotes(heard, lambda key: asked[key])
-    return FailoverTargets(tuple(refused), tried=len(tried), heard={name: said})
+    said = without_quotes(server_warnings, lambda key: asked[key])
+    return FailoverTargets(tuple(refused), tried=len(tried), server_warnings={name: said})
