@@ -16,7 +16,7 @@ from reconciler.apply.moved_objects import OtherClusters
 from reconciler.cluster.parallel import in_parallel
 from reconciler.cluster.responses import reading_answers
 from reconciler.cluster.warnings import warning_texts
-from reconciler.plan.member_plan import MemberWork, heard_since
+from reconciler.plan.member_plan import MemberWork, server_warnings_since_plan
 from reconciler.plan.model import NOT_WRITTEN, Action, Change, ClusterPlan, Outcome, Plan, RunResult
 from reconciler.plan.replicas import rows_after_run
 
@@ -93,7 +93,9 @@ def apply_to_fleet(
         _as_checked(replace(plan, workloads=rows_after_run(plan.workloads, outcomes)), checked),
         outcomes=tuple(sorted(outcomes, key=lambda o: (o.cluster, o.key, o.action))),
         errors=tuple(sorted(errors, key=str)),
-        warnings=tuple(sorted(warning_texts({w.cluster.name: heard_since(w) for w in works}))),
+        warnings=tuple(
+            sorted(warning_texts({w.cluster.name: server_warnings_since_plan(w) for w in works}))
+        ),
         stopped=lease_lost[0] if lease_lost else stopped() if unfinished else "",
         requests={run.work.cluster.name: run.work.member.requests for run in runs},
         checked=tuple((name, found[key]) for name, found in checked.items() for key in found),

@@ -298,7 +298,7 @@ def _leaving(
     )
 
 
-def heard_since(work: MemberWork) -> ServerWarnings:
+def server_warnings_since_plan(work: MemberWork) -> ServerWarnings:
     """What the API server has warned of since the plan was made."""
     hidden = {change.key for change in work.plan.changes if change.is_sensitive}
     said = {subject for subject, _ in work.server_warnings}
