@@ -37,7 +37,7 @@ def current_subject() -> ObjectKey | None:
     return _ABOUT.get()
 
 
-def without_quotes(
+def without_quoted_values(
     server_warnings: ServerWarnings, is_sensitive: Callable[[ObjectKey], bool]
 ) -> ServerWarnings:
     """What was heard, as it may be shown. What is said of a list of a kind quotes no object, and

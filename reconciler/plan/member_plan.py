@@ -18,7 +18,7 @@ from reconciler.api.reasons import Reason, remark
 from reconciler.cluster.client import Member
 from reconciler.cluster.discovery import Discovery, GroupVersionKind, RESTMapping
 from reconciler.cluster.kubeconfig import own_namespace
-from reconciler.cluster.warnings import ServerWarnings, without_quotes
+from reconciler.cluster.warnings import ServerWarnings, without_quoted_values
 from reconciler.federation.model import Cluster, Federation
 from reconciler.federation.sensitive import hidden_in
 from reconciler.inventory.applyset import is_member
@@ -200,7 +200,7 @@ def plan_member(
         or ran != inventory.ran
         or any(inventory.rows.get(key) != row for key, row in rows.items()),
         warnings=tuple(f"{cluster.name}: {warning}" for warning in warnings),
-        server_warnings=without_quotes(member.server_warnings, is_hidden),
+        server_warnings=without_quoted_values(member.server_warnings, is_hidden),
         violations=_violations(
             cluster, observation, targets, changes, unplaced, federation, settings
         ),
@@ -305,7 +305,7 @@ def server_warnings_since_plan(work: MemberWork) -> ServerWarnings:
     # What a plan could not quote is not new when it is written.
     return frozenset(
         one
-        for one in without_quotes(work.member.server_warnings, hidden.__contains__)
+        for one in without_quoted_values(work.member.server_warnings, hidden.__contains__)
         - work.server_warnings
         if one[0] not in (hidden & said)
     )

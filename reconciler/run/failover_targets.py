@@ -12,7 +12,7 @@ from reconciler.api.options import RunOptions
 from reconciler.cluster.connect import Connections, Connector
 from reconciler.cluster.parallel import in_parallel
 from reconciler.cluster.responses import reading_answers
-from reconciler.cluster.warnings import without_quotes
+from reconciler.cluster.warnings import without_quoted_values
 from reconciler.failover.survivability import FailoverTargets, Refused
 from reconciler.federation.model import DesiredState, Workload
 from reconciler.plan.desired import MemberContext, diff_all
@@ -122,5 +122,5 @@ def _try(
             refused.append(Refused(key, name, change.error))
         elif change is not None and not change.verified:
             refused.append(Refused(key, name, change.reason, certain=False))
-    said = without_quotes(server_warnings, lambda key: asked[key])
+    said = without_quoted_values(server_warnings, lambda key: asked[key])
     return FailoverTargets(tuple(refused), tried=len(tried), server_warnings={name: said})
