@@ -113,8 +113,8 @@ def decide_fleet(
     """
     state = fleet.state
     probes = _probe(connect, state, outages, progress)
-    heard = probes
-    step = step_of(memory, ahead_of(heard)) if memory.ahead else 0
+    probed = probes
+    step = step_of(memory, ahead_of(probed)) if memory.ahead else 0
     memory = aligned(memory, step)
     probes, returned = _identified(fleet, memory, probes, connect)
     availability = assess(state, memory, probes, outages, now, looks)
@@ -174,7 +174,7 @@ def decide_fleet(
         ),
         memory=witnessed(
             replace(_with_ran(placing.memory, fleet, seen), servers=servers),
-            lambda: ahead_of(heard),
+            lambda: ahead_of(probed),
         ),
         servers=servers,
         warnings=(
