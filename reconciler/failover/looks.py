@@ -49,7 +49,7 @@ class SeatLooks(Struct, frozen=True):
 
     seat: str
     looks: Mapping[str, Look]
-    heard: frozenset[str]
+    answering: frozenset[str]
 
 
 class Sightings(Struct, frozen=True):
@@ -114,7 +114,7 @@ def sightings(
     found = {}
     for probe in probes:
         by: dict[Signal | None, list[str]] = {}
-        for seat in sorted(known.heard):
+        for seat in sorted(known.answering):
             sight = looks.get(seat, {}).get(probe.cluster)
             by.setdefault(sight.signal if sight else None, []).append(seat)
         found[probe.cluster] = Sightings(

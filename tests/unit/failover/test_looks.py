@@ -57,9 +57,9 @@ def look(sign: str, age: float = 60.0) -> Look:
     )
 
 
-def known(at: str, heard: tuple[str, ...] = SEATS, **looks: Look) -> SeatLooks:
+def known(at: str, answering: tuple[str, ...] = SEATS, **looks: Look) -> SeatLooks:
     return SeatLooks(
-        at, {name.replace("_", "-"): one for name, one in looks.items()}, frozenset(heard)
+        at, {name.replace("_", "-"): one for name, one in looks.items()}, frozenset(answering)
     )
 
 
@@ -192,13 +192,13 @@ HEARD = st.frozensets(st.sampled_from(SEATS))
 
 @given(VOTES, HEARD, st.sampled_from(["", *SEATS]), st.sampled_from("+-?"))
 def test_what_is_down_most_of_those_heard_saw_so_and_this_run_too(
-    votes: dict[str, str], heard: frozenset[str], at: str, here: str
+    votes: dict[str, str], answering: frozenset[str], at: str, here: str
 ) -> None:
-    looks = SeatLooks(at, {seat: look(sign) for seat, sign in votes.items()}, heard)
+    looks = SeatLooks(at, {seat: look(sign) for seat, sign in votes.items()}, answering)
     down = bool(decide(here, looks).down)
     said = votes | ({at: here} if at else {})
-    against = sum(said.get(seat) == "-" for seat in heard)
-    assert down == (here == "-" and against > len(heard) / 2)
+    against = sum(said.get(seat) == "-" for seat in answering)
+    assert down == (here == "-" and against > len(answering) / 2)
     if down:
         assert decide(here, None).down, "seats only ever hold up"
 
