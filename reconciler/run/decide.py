@@ -73,7 +73,7 @@ class RunInputs(Struct, frozen=True):
     servers: Servers = Servers()
 
 
-class FleetOutlook(Unshown, frozen=True):
+class FleetAssessment(Unshown, frozen=True):
     """A decision, and what this process saw and knows besides.
 
     memory       what to remember; None where another pod does that
@@ -105,7 +105,7 @@ def decide_fleet(
     now: float,
     progress: Progress,
     looks: SeatLooks | None = None,
-) -> FleetOutlook:
+) -> FleetAssessment:
     """Ask the clusters how they are and what they run, and share everything out. Writes nothing.
 
     ``outages``: cluster -> the outage to imagine. ``now`` is Unix time in seconds. ``looks``: how
@@ -162,7 +162,7 @@ def decide_fleet(
         availability.tainted,
         {name: why.reason for name, why in availability.unavailable.items()},
     )
-    return FleetOutlook(
+    return FleetAssessment(
         _with_what_stays(fleet, decision, seen, connect),
         seen,
         live,
@@ -224,7 +224,7 @@ def _with_ran(memory: FleetMemory, fleet: RunInputs, seen: Sequence[MemberState]
 
 def follow_decision(
     fleet: RunInputs, decision: FleetDecision, connect: Connect, progress: Progress, *, names: bool
-) -> FleetOutlook:
+) -> FleetAssessment:
     """What another pod decided, with a look at the clusters that are this one's.
 
     ``names``: this pod writes the DNS records, which all clusters answer to.
@@ -235,7 +235,7 @@ def follow_decision(
     seen, live, _ = _look(fleet, looked_at, decision.left_alone, others, connect, progress)
     servers, moved = _servers(fleet, seen)
     decision = _with_what_stays(fleet, decision, seen, connect)
-    return FleetOutlook(decision, seen, live, servers=servers, warnings=tuple(moved))
+    return FleetAssessment(decision, seen, live, servers=servers, warnings=tuple(moved))
 
 
 def _with_what_stays(

@@ -72,7 +72,7 @@ from reconciler.plan.replicas import (
     workload_rows,
 )
 from reconciler.render.render import Rendering
-from reconciler.run.decide import Connect, FleetOutlook, RunInputs, decide_fleet, follow_decision
+from reconciler.run.decide import Connect, FleetAssessment, RunInputs, decide_fleet, follow_decision
 from reconciler.run.progress import NoProgress, Progress
 from reconciler.run.repository import Repository, render_repository
 from reconciler.run.repository import read_current as read
@@ -325,7 +325,7 @@ def _clusters_in_scope(options: RunOptions, state: DesiredState) -> frozenset[st
 
 def _plan_all(
     fleet: RunInputs,
-    decided: FleetOutlook,
+    decided: FleetAssessment,
     rendering: Rendering,
     absent: Unplaced,
     options: RunOptions,
@@ -349,7 +349,7 @@ def _plan_all(
 
 
 def _announce(
-    shared: Round, fleet: RunInputs, decided: FleetOutlook, run_memory: RunMemory
+    shared: Round, fleet: RunInputs, decided: FleetAssessment, run_memory: RunMemory
 ) -> RunMemory:
     """Remember what was decided, and only then let the other pods act upon it."""
     errors, run_memory = remember(run_memory)

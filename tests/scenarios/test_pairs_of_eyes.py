@@ -13,7 +13,7 @@ from reconciler.api.options import RunOptions
 from reconciler.cluster.connect import Connections, Connector
 from reconciler.failover.cluster_health import ClusterHealth
 from reconciler.failover.looks import Look, SeatLooks, decode_look, encode_look
-from reconciler.run.decide import FleetOutlook, RunInputs, decide_fleet, look_around
+from reconciler.run.decide import FleetAssessment, RunInputs, decide_fleet, look_around
 from reconciler.run.pipeline import render_repository
 from reconciler.run.progress import NoProgress
 from reconciler.run.repository import read_repository
@@ -38,7 +38,7 @@ class Seats:
     cut_off: dict[str, set[str]] = field(default_factory=dict)
     silent: set[str] = field(default_factory=set)
 
-    def run(self, seat: str, outages: dict[str, str] | None = None) -> FleetOutlook:
+    def run(self, seat: str, outages: dict[str, str] | None = None) -> FleetAssessment:
         """A minute later, at this seat."""
         self.now += 60
         fleet, connector = self._prepared(seat)
@@ -104,7 +104,7 @@ def seats(simulated: FailoverWorld) -> Seats:
     return found
 
 
-def health(found: FleetOutlook, name: str = "gcp-us") -> ClusterHealth:
+def health(found: FleetAssessment, name: str = "gcp-us") -> ClusterHealth:
     return next(one for one in found.health if one.cluster == name)
 
 
