@@ -73,7 +73,7 @@ def aligned(memory: FleetMemory, step: int) -> FleetMemory:
     )
 
 
-def witnessed(memory: FleetMemory, ahead: Callable[[], Mapping[str, int]]) -> FleetMemory:
+def with_clock_offsets(memory: FleetMemory, ahead: Callable[[], Mapping[str, int]]) -> FleetMemory:
     """An ``aligned`` memory with the witnesses for the next run; without any where nothing ages.
 
     What is within the usual deviation stays, so that a run with nothing new has nothing to write.

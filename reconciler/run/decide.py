@@ -17,7 +17,7 @@ from reconciler.cluster.discovery import GroupVersionKind
 from reconciler.cluster.responses import reading_answers
 from reconciler.dns.step import asks_for_records
 from reconciler.failover.availability import assess
-from reconciler.failover.clock import ahead_of, aligned, step_of, witnessed
+from reconciler.failover.clock import ahead_of, aligned, step_of, with_clock_offsets
 from reconciler.failover.cluster_health import Absence, ClusterHealth, duration_words
 from reconciler.failover.looks import Look, SeatLooks, look_of
 from reconciler.failover.probe import Probe, Signal, probe_all, worded
@@ -172,7 +172,7 @@ def decide_fleet(
             else one
             for one in availability.health
         ),
-        memory=witnessed(
+        memory=with_clock_offsets(
             replace(_with_ran(placing.memory, fleet, seen), servers=servers),
             lambda: ahead_of(probed),
         ),

@@ -6,7 +6,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from reconciler.failover.clock import NOTICED_SECONDS, aligned, step_of, witnessed
+from reconciler.failover.clock import NOTICED_SECONDS, aligned, step_of, with_clock_offsets
 from reconciler.state.memory import (
     ClusterMemory,
     FleetMemory,
@@ -46,13 +46,15 @@ class Host:
             workloads={"a": {"w": WorkloadMemory(seen=began, away=began)}},
             taints={"a": {"gone:NoExecute": began}},
         )
-        self.memory = witnessed(memory, lambda: self.ahead(("a",)))
+        self.memory = with_clock_offsets(memory, lambda: self.ahead(("a",)))
 
     def run(self, gap: int = 60, step: int = 0, silent: tuple[str, ...] = ("a",)) -> None:
         self.true += gap
         self.set_by += step
         ahead = self.ahead(silent)
-        self.memory = witnessed(aligned(self.memory, step_of(self.memory, ahead)), lambda: ahead)
+        self.memory = with_clock_offsets(
+            aligned(self.memory, step_of(self.memory, ahead)), lambda: ahead
+        )
 
     @property
     def ages(self) -> list[float]:
@@ -116,7 +118,9 @@ def test_where_nothing_ages_nobody_is_a_witness() -> None:
     host = Host()
     host.begin()
     assert host.memory.ahead == {"b": 0, "c": 0}
-    well = witnessed(replace(host.memory, clusters={}, workloads={}, taints={}), host.ahead)
+    well = with_clock_offsets(
+        replace(host.memory, clusters={}, workloads={}, taints={}), host.ahead
+    )
     assert well.ahead == {}
 
 
