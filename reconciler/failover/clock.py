@@ -21,7 +21,7 @@ NOTICED_SECONDS = 10
 """Servers say their time in whole seconds, and an answer is on its way for some."""
 
 
-def ahead_of(probes: Iterable[Probe]) -> dict[str, int]:
+def clock_offsets(probes: Iterable[Probe]) -> dict[str, int]:
     """Cluster -> seconds by which its clock is ahead of this machine's, of those that said it."""
     from email.utils import parsedate_to_datetime
 
