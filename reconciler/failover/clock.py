@@ -37,9 +37,11 @@ def clock_offsets(probes: Iterable[Probe]) -> dict[str, int]:
 def step_of(memory: FleetMemory, ahead: Mapping[str, int]) -> int:
     """By how many seconds this machine's clock was set forward (negative: back); 0 for not at all.
 
-    ``ahead``: cluster -> seconds by which its clock is ahead of this machine's now.
+    ``clock_offsets``: cluster -> seconds by which its clock is ahead of this machine's now.
     """
-    moved = sorted((memory.ahead[n] - ahead[n] for n in memory.ahead if n in ahead), key=abs)
+    moved = sorted(
+        (memory.clock_offsets[n] - ahead[n] for n in memory.clock_offsets if n in ahead), key=abs
+    )
     step = moved[(len(moved) - 1) // 2] if moved else 0
     return step if abs(step) > NOTICED_SECONDS else 0
 
@@ -69,7 +71,7 @@ def aligned(memory: FleetMemory, step: int) -> FleetMemory:
             name: {taint: _moved(first, step) for taint, first in taints.items()}
             for name, taints in memory.taints.items()
         },
-        ahead={name: seconds - step for name, seconds in memory.ahead.items()},
+        clock_offsets={name: seconds - step for name, seconds in memory.clock_offsets.items()},
     )
 
 
@@ -79,11 +81,11 @@ def with_clock_offsets(memory: FleetMemory, ahead: Callable[[], Mapping[str, int
     What is within the usual deviation stays, so that a run with nothing new has nothing to write.
     """
     if not _something_ages(memory):
-        return replace(memory, ahead={}) if memory.ahead else memory
-    known, now = memory.ahead, ahead()
+        return replace(memory, clock_offsets={}) if memory.clock_offsets else memory
+    known, now = memory.clock_offsets, ahead()
     return replace(
         memory,
-        ahead={
+        clock_offsets={
             name: known[name]
             if name in known and abs(known[name] - now.get(name, known[name])) <= NOTICED_SECONDS
             else now[name]

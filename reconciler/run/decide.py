@@ -114,7 +114,7 @@ def decide_fleet(
     state = fleet.state
     probes = _probe(connect, state, outages, progress)
     probed = probes
-    step = step_of(memory, clock_offsets(probed)) if memory.ahead else 0
+    step = step_of(memory, clock_offsets(probed)) if memory.clock_offsets else 0
     memory = aligned(memory, step)
     probes, returned = _identified(fleet, memory, probes, connect)
     availability = assess(state, memory, probes, outages, now, looks)
