@@ -34,7 +34,7 @@ def clock_offsets(probes: Iterable[Probe]) -> dict[str, int]:
     return found
 
 
-def step_of(memory: FleetMemory, ahead: Mapping[str, int]) -> int:
+def clock_step(memory: FleetMemory, ahead: Mapping[str, int]) -> int:
     """By how many seconds this machine's clock was set forward (negative: back); 0 for not at all.
 
     ``clock_offsets``: cluster -> seconds by which its clock is ahead of this machine's now.
