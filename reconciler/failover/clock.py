@@ -46,7 +46,7 @@ def clock_step(memory: FleetMemory, ahead: Mapping[str, int]) -> int:
     return step if abs(step) > NOTICED_SECONDS else 0
 
 
-def aligned(memory: FleetMemory, step: int) -> FleetMemory:
+def shifted_by(memory: FleetMemory, step: int) -> FleetMemory:
     """``memory`` with all moments from which an age is measured moved by ``step`` seconds."""
     if not step:
         return memory
@@ -76,7 +76,7 @@ def aligned(memory: FleetMemory, step: int) -> FleetMemory:
 
 
 def with_clock_offsets(memory: FleetMemory, ahead: Callable[[], Mapping[str, int]]) -> FleetMemory:
-    """An ``aligned`` memory with the witnesses for the next run; without any where nothing ages.
+    """An ``shifted_by`` memory with the witnesses for the next run; without any where nothing ages.
 
     What is within the usual deviation stays, so that a run with nothing new has nothing to write.
     """

@@ -17,7 +17,7 @@ from reconciler.cluster.discovery import GroupVersionKind
 from reconciler.cluster.responses import reading_answers
 from reconciler.dns.step import asks_for_records
 from reconciler.failover.availability import assess
-from reconciler.failover.clock import aligned, clock_offsets, clock_step, with_clock_offsets
+from reconciler.failover.clock import clock_offsets, clock_step, shifted_by, with_clock_offsets
 from reconciler.failover.cluster_health import Absence, ClusterHealth, duration_words
 from reconciler.failover.looks import Look, SeatLooks, look_of
 from reconciler.failover.probe import Probe, Signal, probe_all, worded
@@ -115,7 +115,7 @@ def decide_fleet(
     probes = _probe(connect, state, outages, progress)
     probed = probes
     step = clock_step(memory, clock_offsets(probed)) if memory.clock_offsets else 0
-    memory = aligned(memory, step)
+    memory = shifted_by(memory, step)
     probes, returned = _identified(fleet, memory, probes, connect)
     availability = assess(state, memory, probes, outages, now, looks)
     # Replicas are shared out over all clusters, what is spread stands in for others, and names

@@ -6,7 +6,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from reconciler.failover.clock import NOTICED_SECONDS, aligned, clock_step, with_clock_offsets
+from reconciler.failover.clock import NOTICED_SECONDS, clock_step, shifted_by, with_clock_offsets
 from reconciler.state.memory import (
     ClusterMemory,
     FleetMemory,
@@ -53,7 +53,7 @@ class Host:
         self.set_by += step
         ahead = self.clock_offsets(silent)
         self.memory = with_clock_offsets(
-            aligned(self.memory, clock_step(self.memory, ahead)), lambda: ahead
+            shifted_by(self.memory, clock_step(self.memory, ahead)), lambda: ahead
         )
 
     @property
