@@ -1,7 +1,7 @@
 """Whether this machine's clock was set between two runs. Pure.
 
 No process lives from one run to the next, so only the wall clock spans the time between them, and
-that may be set, forward or back. The API servers are its witnesses: each of their answers carries
+that may be set, forward or back. The API servers are the reference: each of their answers carries
 their own time. How far each is ahead of this machine is remembered as long as an age is measured.
 When most of them have moved against this machine's clock, it was this clock that was set, and all
 remembered moments are moved along: no age changes by it.
@@ -34,13 +34,14 @@ def clock_offsets(probes: Iterable[Probe]) -> dict[str, int]:
     return found
 
 
-def clock_step(memory: FleetMemory, ahead: Mapping[str, int]) -> int:
+def clock_step(memory: FleetMemory, offsets: Mapping[str, int]) -> int:
     """By how many seconds this machine's clock was set forward (negative: back); 0 for not at all.
 
-    ``clock_offsets``: cluster -> seconds by which its clock is ahead of this machine's now.
+    ``offsets``: cluster -> seconds by which its clock is ahead of this machine's now.
     """
     moved = sorted(
-        (memory.clock_offsets[n] - ahead[n] for n in memory.clock_offsets if n in ahead), key=abs
+        (memory.clock_offsets[n] - offsets[n] for n in memory.clock_offsets if n in offsets),
+        key=abs,
     )
     step = moved[(len(moved) - 1) // 2] if moved else 0
     return step if abs(step) > NOTICED_SECONDS else 0
@@ -75,14 +76,16 @@ def shifted_by(memory: FleetMemory, step: int) -> FleetMemory:
     )
 
 
-def with_clock_offsets(memory: FleetMemory, ahead: Callable[[], Mapping[str, int]]) -> FleetMemory:
-    """An ``shifted_by`` memory with the witnesses for the next run; without any where nothing ages.
+def with_clock_offsets(
+    memory: FleetMemory, offsets: Callable[[], Mapping[str, int]]
+) -> FleetMemory:
+    """An ``shifted_by`` memory with the clock offsets for the next run; without any where nothing ages.
 
     What is within the usual deviation stays, so that a run with nothing new has nothing to write.
     """
     if not _something_ages(memory):
         return replace(memory, clock_offsets={}) if memory.clock_offsets else memory
-    known, now = memory.clock_offsets, ahead()
+    known, now = memory.clock_offsets, offsets()
     return replace(
         memory,
         clock_offsets={
