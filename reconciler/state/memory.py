@@ -91,8 +91,8 @@ class FleetMemory(
     ``taints``: cluster -> taint (``key=value:effect``) -> when it was first seen.
     ``commit`` is the commit that was last applied without a failure, ``applied_at`` when.
     ``servers``: cluster -> the UID of its kube-system, which tells its API server from others.
-    ``clock_offsets``: cluster -> seconds by which its clock was ahead of this machine's; of no cluster
-    where no age is measured.
+    ``clock_offsets``: cluster -> seconds by which its clock was ahead of this machine's; of no
+    cluster where no age is measured.
     ``owner`` is the repository that all this is about; None: nobody has recorded it.
     ``begun`` is the commit that a run last began to apply, where commits are kept for times without
     Git; ``kept`` is what is kept of it: seat ("" without seats) -> see ``state.kept_commit``.
@@ -108,7 +108,7 @@ class FleetMemory(
     told: Notified = Notified()
     servers: Mapping[str, str] = field(default_factory=dict)
     owner: Owner | None = None
-    clock_offsets: Mapping[str, int] = field(default_factory=dict)
+    clock_offsets: Mapping[str, int] = field(default_factory=dict, name="ahead")
     begun: str = ""
     kept: Mapping[str, str] = field(default_factory=dict)
     silent_since: float = 0.0
