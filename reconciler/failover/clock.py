@@ -79,7 +79,8 @@ def shifted_by(memory: FleetMemory, step: int) -> FleetMemory:
 def with_clock_offsets(
     memory: FleetMemory, offsets: Callable[[], Mapping[str, int]]
 ) -> FleetMemory:
-    """An ``shifted_by`` memory with the clock offsets for the next run; without any where nothing ages.
+    """A memory, moved by ``shifted_by``, with the clock offsets for the next run; without any where
+    nothing ages.
 
     What is within the usual deviation stays, so that a run with nothing new has nothing to write.
     """

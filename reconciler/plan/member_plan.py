@@ -74,10 +74,11 @@ class MemberWork(Unshown, frozen=True):
     the like that have run. ``stale`` says whether some of that differs from what the inventory
     holds. ``unlisted`` are unwanted objects that the inventory must not forget although no LIST
     showed them. ``left`` are workloads whose replicas are left to an autoscaler that is not in Git,
-    ``foreign_objects`` those that are there and not ours. ``server_warnings`` is what the API server warned
-    of. ``invalid`` are refusals of the manifests themselves, ``unservable`` those whose kind or
-    namespace is not there. ``check_again`` is asked right before what could not be checked is
-    written. By ``rules`` every deletion is decided on again when its object was written to since.
+    ``foreign_objects`` those that are there and not ours. ``server_warnings`` is what the API
+    server warned of. ``invalid`` are refusals of the manifests themselves, ``unservable`` those
+    whose kind or namespace is not there. ``check_again`` is asked right before what could not be
+    checked is written. By ``rules`` every deletion is decided on again when its object was written
+    to since.
     """
 
     member: Member

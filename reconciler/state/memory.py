@@ -83,7 +83,7 @@ class Notified(Struct, frozen=True):
 class FleetMemory(
     Struct,
     frozen=True,
-    rename={"applied_at": "appliedAt", "silent_since": "silentSince"},
+    rename={"applied_at": "appliedAt", "silent_since": "silentSince", "clock_offsets": "ahead"},
 ):
     """All that is remembered. ``workloads``: cluster -> workload (its key as text) -> memory.
 
@@ -108,7 +108,7 @@ class FleetMemory(
     told: Notified = Notified()
     servers: Mapping[str, str] = field(default_factory=dict)
     owner: Owner | None = None
-    clock_offsets: Mapping[str, int] = field(default_factory=dict, name="ahead")
+    clock_offsets: Mapping[str, int] = field(default_factory=dict)
     begun: str = ""
     kept: Mapping[str, str] = field(default_factory=dict)
     silent_since: float = 0.0
