@@ -64,7 +64,7 @@ class Finding(StrEnum):
     NOT_READY = "not ready"
     REFUSED = "the credential was refused"
     FORBIDDEN = "its health may not be read"
-    UNSAID = "what answers does not say how the cluster is"
+    UNDETERMINED = "what answers does not say how the cluster is"
     OTHER = "other"
 
 
@@ -96,7 +96,7 @@ class Diagnosis(Struct, frozen=True):
                 return f"the credential was refused ({self.status}){said}".rstrip(": ")
             case Finding.FORBIDDEN:
                 return f"its health may not be read ({self.status}): let it get the URL /readyz"
-            case Finding.UNSAID:
+            case Finding.UNDETERMINED:
                 code = 200 if self.status == A_PAGE else self.status
                 return f"{_UNSAID.get(self.status, _OTHER)} (HTTP {code}){said}"
         return self.words
@@ -166,7 +166,7 @@ def assess_probe(
     if last.doubtful:
         return Probe(cluster, Signal.UNKNOWN, worded(last.words), answers=False)
     if 0 < last.status < 500:
-        outcome = Diagnosis(Finding.UNSAID, last.words, last.status)
+        outcome = Diagnosis(Finding.UNDETERMINED, last.words, last.status)
         return Probe(cluster, Signal.UNKNOWN, outcome)
     if last.status:
         not_ready = Diagnosis(Finding.NOT_READY, last.words, last.status)

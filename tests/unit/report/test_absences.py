@@ -72,11 +72,11 @@ def test_since_when_is_told_unless_the_outage_is_imagined() -> None:
             "its health may not be read (403): let it get the URL /readyz",
         ),
         (
-            Diagnosis(Finding.UNSAID, status=A_PAGE),
+            Diagnosis(Finding.UNDETERMINED, status=A_PAGE),
             "a web page answers instead of an API server; does a proxy want a login? (HTTP 200)",
         ),
         (
-            Diagnosis(Finding.UNSAID, "wait", 429),
+            Diagnosis(Finding.UNDETERMINED, "wait", 429),
             "the server is there, and too busy to say how it is (HTTP 429): wait",
         ),
     ],
