@@ -59,7 +59,7 @@ class Finding(StrEnum):
     earlier run remembered."""
 
     WELL = "well"
-    LATE = "answered late"
+    SLOW = "answered late"
     FEW_NODES = "too few nodes are ready"
     NOT_READY = "not ready"
     REFUSED = "the credential was refused"
@@ -86,7 +86,7 @@ class Diagnosis(Struct, frozen=True):
         match self.finding:
             case Finding.WELL:
                 return ""
-            case Finding.LATE:
+            case Finding.SLOW:
                 return f"answered only at try {self.tries}"
             case Finding.FEW_NODES if self.nodes:
                 return f"{self.nodes.ready} of {self.nodes.total} nodes are ready"
@@ -155,7 +155,7 @@ def assess_probe(
         if nodes and nodes.total and nodes.ready < min_ready_nodes * nodes.total:
             few = Diagnosis(Finding.FEW_NODES, nodes=nodes)
             return Probe(cluster, Signal.UNHEALTHY, few, nodes=nodes)
-        outcome = Diagnosis(Finding.LATE, tries=len(tries)) if len(tries) > 1 else Diagnosis()
+        outcome = Diagnosis(Finding.SLOW, tries=len(tries)) if len(tries) > 1 else Diagnosis()
         return Probe(cluster, Signal.HEALTHY, outcome, nodes=nodes)
     if last.status == 401:
         refused = Diagnosis(Finding.REFUSED, last.words, last.status)

@@ -261,7 +261,7 @@ def test_the_limit(limit: float, is_share: bool, clusters: int, allowed: int) ->
 
 
 def test_of_a_healthy_cluster_only_what_is_worth_a_remark_is_told() -> None:
-    late = Diagnosis(Finding.LATE, tries=2)
+    late = Diagnosis(Finding.SLOW, tries=2)
     probe = Probe("a", Signal.HEALTHY, late, nodes=Nodes(2, 3))
     assert health(decide(probe, replace(KNOWN, since=7.0))) == ClusterHealth(
         "a",

@@ -62,7 +62,7 @@ def test_since_when_is_told_unless_the_outage_is_imagined() -> None:
         (Diagnosis(), ""),
         (worded(""), ""),
         (worded("timed out"), "timed out"),
-        (Diagnosis(Finding.LATE, tries=3), "answered only at try 3"),
+        (Diagnosis(Finding.SLOW, tries=3), "answered only at try 3"),
         (FEW, "1 of 4 nodes are ready"),
         (Diagnosis(Finding.NOT_READY, "etcd", 500), "not ready (HTTP 500): etcd"),
         (Diagnosis(Finding.NOT_READY, status=503), "not ready (HTTP 503)"),
