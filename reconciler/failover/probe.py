@@ -179,7 +179,7 @@ def assess_probe(
 
 CONCURRENT_PROBES = 256
 """Waiting threads are cheap; a hundred dead clusters must cost one timeout, not a hundred."""
-DOUBTFUL = ("certificate",)
+INCONCLUSIVE_CAUSES = ("certificate",)
 """Causes that speak of this machine's trust rather than of the cluster."""
 
 # The server prints the table that kubectl shows: some hundred bytes a node instead of kilobytes.
@@ -249,7 +249,7 @@ def _try(member: Member, timeout: float) -> ProbeAttempt:
             return ProbeAttempt(A_PAGE)
         return ProbeAttempt(status, "" if status == 200 else _message(body), said=said)
     except ClusterUnreachable as error:
-        return ProbeAttempt(0, str(error), doubtful=error.cause in DOUBTFUL)
+        return ProbeAttempt(0, str(error), doubtful=error.cause in INCONCLUSIVE_CAUSES)
     except ClusterUnauthorized as error:
         return ProbeAttempt(0, str(error), doubtful=True)
 
