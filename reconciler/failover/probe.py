@@ -37,13 +37,13 @@ class ServerTime(Struct, frozen=True):
 class ProbeAttempt(Struct, frozen=True):
     """One request to /readyz: ``status`` is the HTTP code, 0 when there was no answer.
 
-    ``words`` are for people. ``doubtful``: what went wrong says nothing about the cluster, such as
-    a credential that is missing or a certificate that cannot be trusted.
+    ``words`` are for people. ``inconclusive``: what went wrong says nothing about the cluster, such
+    as a credential that is missing or a certificate that cannot be trusted.
     """
 
     status: int
     words: str = ""
-    doubtful: bool = False
+    inconclusive: bool = False
     said: ServerTime | None = None
 
 
@@ -149,7 +149,7 @@ def assess_probe(
     the tries after it came to.
     """
     last = tries[-1]
-    if last.status != 200 and not last.doubtful:
+    if last.status != 200 and not last.inconclusive:
         last = next((t for t in reversed(tries) if 0 < t.status < 500), last)
     if last.status == 200:
         if nodes and nodes.total and nodes.ready < min_ready_nodes * nodes.total:
@@ -163,7 +163,7 @@ def assess_probe(
     if last.status == 403:
         forbidden = Diagnosis(Finding.FORBIDDEN, status=last.status)
         return Probe(cluster, Signal.UNKNOWN, forbidden, nodes=nodes)
-    if last.doubtful:
+    if last.inconclusive:
         return Probe(cluster, Signal.UNKNOWN, worded(last.words), answers=False)
     if 0 < last.status < 500:
         outcome = Diagnosis(Finding.UNDETERMINED, last.words, last.status)
@@ -221,7 +221,7 @@ def _probe(
         if number:
             pause(rules.probe.interval)
         tries.append(_try(member, rules.probe.timeout))
-        if tries[-1].status in (200, 401, 403) or tries[-1].doubtful:
+        if tries[-1].status in (200, 401, 403) or tries[-1].inconclusive:
             break
     nodes = None
     if tries[-1].status in (200, 403):
@@ -249,9 +249,9 @@ def _try(member: Member, timeout: float) -> ProbeAttempt:
             return ProbeAttempt(A_PAGE)
         return ProbeAttempt(status, "" if status == 200 else _message(body), said=said)
     except ClusterUnreachable as error:
-        return ProbeAttempt(0, str(error), doubtful=error.cause in INCONCLUSIVE_CAUSES)
+        return ProbeAttempt(0, str(error), inconclusive=error.cause in INCONCLUSIVE_CAUSES)
     except ClusterUnauthorized as error:
-        return ProbeAttempt(0, str(error), doubtful=True)
+        return ProbeAttempt(0, str(error), inconclusive=True)
 
 
 def _failing(member: Member, timeout: float) -> str:

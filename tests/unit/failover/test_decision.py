@@ -226,7 +226,12 @@ def test_the_limit_is_never_all_clusters(
         ([ProbeAttempt(429), ProbeAttempt(429), ProbeAttempt(200)], None, Signal.HEALTHY, ""),
         ([ProbeAttempt(502)] * 3, None, Signal.UNHEALTHY, "not ready (HTTP 502)"),
         ([ProbeAttempt(503, "etcd")] * 3, None, Signal.UNHEALTHY, "not ready (HTTP 503): etcd"),
-        ([ProbeAttempt(0, "TLS: expired", doubtful=True)], None, Signal.UNKNOWN, "TLS: expired"),
+        (
+            [ProbeAttempt(0, "TLS: expired", inconclusive=True)],
+            None,
+            Signal.UNKNOWN,
+            "TLS: expired",
+        ),
         ([ProbeAttempt(200)], Nodes(1, 3), Signal.UNHEALTHY, "1 of 3 nodes are ready"),
         ([ProbeAttempt(200)], Nodes(2, 3), Signal.HEALTHY, ""),
         ([ProbeAttempt(200)], Nodes(0, 0), Signal.HEALTHY, ""),
