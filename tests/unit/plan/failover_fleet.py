@@ -142,7 +142,7 @@ class Member:
             "nodes": [ProbeAttempt(200)],
             "expired": [ProbeAttempt(0, "timeout"), ProbeAttempt(401)],
             "forbidden": [ProbeAttempt(403)],
-            "certificate": [ProbeAttempt(0, "TLS: not trusted", doubtful=True)] * 3,
+            "certificate": [ProbeAttempt(0, "TLS: not trusted", inconclusive=True)] * 3,
         }[self.sign]
         nodes = Nodes(1, 3) if self.sign == "nodes" else None
         return assess_probe(name, tries, nodes, min_ready_nodes=0.5)
