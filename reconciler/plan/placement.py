@@ -30,7 +30,7 @@ class WorkloadPlacement(Struct, frozen=True):
     """The assignments of this run, and what to remember after it.
 
     ``moves`` tell people what waits, what left and what is short; ``warnings`` what is down.
-    ``waits``: returning cluster -> the workloads that do not run there yet. ``doubtful`` are
+    ``waits``: returning cluster -> the workloads that do not run there yet. ``unconfirmed`` are
     clusters that may be dead, as nobody remembers to have seen them well.
     """
 
@@ -39,7 +39,7 @@ class WorkloadPlacement(Struct, frozen=True):
     moves: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     waits: Mapping[str, str] = field(default_factory=dict)
-    doubtful: frozenset[str] = frozenset()
+    unconfirmed: frozenset[str] = frozenset()
 
 
 def place_workloads(
@@ -59,7 +59,7 @@ def place_workloads(
     memory, away = _workloads(state, availability, usual, live, looked_at, now)
     # Not answering once is no reason to take that it runs less than its share.
     assumed = availability.assumed - set(looked_at)
-    doubtful = _doubtful(state, availability, looked_at)
+    unconfirmed = _doubtful(state, availability, looked_at)
     view = FleetView(
         unavailable={name: str(why) for name, why in availability.unavailable.items()},
         returning=availability.returning | availability.new,
@@ -96,7 +96,7 @@ def place_workloads(
         return Running(
             asked=_ours(a, asked.get(a.workload, {}), foreign_objects),
             ready=ready.get(a.workload, {}),
-            doubtful=doubtful,
+            unconfirmed=unconfirmed,
             scaled=scaled_as(a.workload) in scalers or _is_scaled(live.get(a.workload, {})),
         )
 
@@ -141,7 +141,7 @@ def place_workloads(
         tuple(moves),
         tuple(_down(usual, unplaced, out)),
         waits,
-        doubtful,
+        unconfirmed,
     )
 
 

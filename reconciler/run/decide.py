@@ -158,7 +158,7 @@ def decide_fleet(
         availability.left_alone,
         availability.lost,
         placing.moves,
-        placing.doubtful | availability.silent,
+        placing.unconfirmed | availability.silent,
         availability.tainted,
         {name: why.reason for name, why in availability.unavailable.items()},
     )
@@ -250,7 +250,7 @@ def _with_what_stays(
     sure = identified(connect, fleet.claimant, fleet.servers)
 
     def not_ready(workload: Workload, key: ObjectKey, name: str, due: int) -> str:
-        if name in decision.doubtful:
+        if name in decision.unconfirmed:
             why = "the cluster looks unhealthy"
         elif name in observations:
             _, live = observations[name].members.get(key, (None, None))

@@ -30,7 +30,7 @@ class Running(Struct, frozen=True):
 
     asked: Mapping[str, int]
     ready: Mapping[str, int]
-    doubtful: Collection[str] = ()
+    unconfirmed: Collection[str] = ()
     scaled: bool = False
 
 
@@ -49,7 +49,7 @@ def hold_replicas(assignment: Assignment, running: Running) -> tuple[Assignment,
     serving = sum(
         min(running.ready.get(c, 0), n)
         for c, n in running.asked.items()
-        if c not in running.doubtful
+        if c not in running.unconfirmed
     )
     excess = serving - sum(wanted.values()) - assignment.shortfall
     lacking, excess = excess < 0, max(0, excess)

@@ -37,7 +37,7 @@ class FleetDecision(Struct, frozen=True):
     left_alone: Mapping[str, Absence] = field(default_factory=dict)
     lost: frozenset[str] = frozenset()
     moves: tuple[str, ...] = ()
-    doubtful: frozenset[str] = frozenset()
+    unconfirmed: frozenset[str] = frozenset()
     tainted: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     down: Mapping[str, str] = field(default_factory=dict)
 
@@ -56,7 +56,7 @@ def encode_decision(decision: FleetDecision, usual: Sequence[Assignment]) -> byt
         "leftAlone": {n: [why.reason, why.down] for n, why in decision.left_alone.items()},
         "lost": sorted(decision.lost),
         "moves": list(decision.moves),
-        "doubtful": sorted(decision.doubtful),
+        "doubtful": sorted(decision.unconfirmed),
         "down": dict(decision.down),
         "tainted": {name: dict(ages) for name, ages in decision.tainted.items()},
     }
@@ -71,7 +71,7 @@ class _Written(Struct, frozen=True, rename="camel"):
     left_alone: dict[str, tuple[str, bool]]
     lost: frozenset[str]
     moves: tuple[str, ...]
-    doubtful: frozenset[str]
+    unconfirmed: frozenset[str]
     tainted: dict[str, dict[str, float]]
     down: dict[str, str]
 
@@ -96,7 +96,7 @@ def decode_decision(data: bytes, usual: Sequence[Assignment]) -> FleetDecision:
         {name: Absence(reason, down) for name, (reason, down) in written.left_alone.items()},
         written.lost,
         written.moves,
-        written.doubtful,
+        written.unconfirmed,
         written.tainted,
         written.down,
     )

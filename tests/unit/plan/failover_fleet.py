@@ -257,10 +257,10 @@ class Fleet:
                     "status": {**counts, "readyReplicas": ready, "availableReplicas": ready},
                 }
         placing = place_workloads(self.state, availability, self.usual, live, answered, self.now)
-        doubtful = placing.doubtful | availability.silent
+        unconfirmed = placing.unconfirmed | availability.silent
 
         def not_ready(_: Workload, key: ObjectKey, home: str, due: int) -> str:
-            if home in doubtful:
+            if home in unconfirmed:
                 return "the cluster looks unhealthy"
             return is_current(live.get(key, {}).get(home), due)
 
