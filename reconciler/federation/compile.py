@@ -80,15 +80,15 @@ class _Sorted:
 def compile_documents(
     documents: Sequence[Document],
     discovered: Mapping[str, str] | None = None,
-    unsure: PossibleDefinitions | None = None,
+    possible_definitions: PossibleDefinitions | None = None,
 ) -> Compiled:
     """Understand a whole repository. Pure; every problem and warning is collected.
 
-    ``discovered`` gives the apiVersion of kinds that the members serve; ``unsure`` is what else
-    may be in the repository, but for faults that are told already.
+    ``discovered`` gives the apiVersion of kinds that the members serve; ``possible_definitions`` is
+    what else may be in the repository, but for faults that are told already.
     """
-    unsure = unsure or PossibleDefinitions()
-    faults = ProblemCollector(unsure=unsure)
+    possible_definitions = possible_definitions or PossibleDefinitions()
+    faults = ProblemCollector(possible_definitions=possible_definitions)
     parts = _sort(documents, faults)
     joined = parse_clusters_of(parts, faults)
     clusters = {name: one for name, one in joined.items() if one.role != WITNESS}
@@ -97,7 +97,7 @@ def compile_documents(
         first = parts.federations[0].position()
         faults.problem(extra, (), "a second Federation", "one per repository", f"first at {first}")
     chosen = parts.federations[0] if parts.federations else None
-    all_known = not unsure.of_any("Cluster", "KubeFedCluster")
+    all_known = not possible_definitions.of_any("Cluster", "KubeFedCluster")
     federation = parse_federation(chosen, faults, len(clusters) if all_known else None)
     if chosen is None and documents:
         faults.warnings.append(
@@ -226,7 +226,7 @@ def _plain_workloads(
     for document in documents:
         wanted = _annotations(document.body).get(PREFIX + "placement")
         if wanted and wanted not in by_name:
-            if faults.unsure.of("Placement", wanted):
+            if faults.possible_definitions.of("Placement", wanted):
                 continue
             path = ("metadata", "annotations", PREFIX + "placement")
             expected = ", ".join(sorted(by_name)) or "a Placement"
@@ -242,7 +242,9 @@ def _plain_workloads(
         if wanted:
             used.add((wanted, -1))
         workload = _workload(document, selected, federation, faults)
-        if workload.substitute_variables and not faults.unsure.of_any("Cluster", "KubeFedCluster"):
+        if workload.substitute_variables and not faults.possible_definitions.of_any(
+            "Cluster", "KubeFedCluster"
+        ):
             lint_variables(workload, document, clusters, faults)
         found.append(workload)
     for placement in placements:

@@ -178,7 +178,9 @@ def _federated(
     api_version = api_version or around.discovered.get(kind)
     if api_version is None:
         around.faults.unknown_kinds.add(kind)
-        if around.faults.unsure.of_any("FederatedTypeConfig", "CustomResourceDefinition"):
+        if around.faults.possible_definitions.of_any(
+            "FederatedTypeConfig", "CustomResourceDefinition"
+        ):
             return None
         around.faults.problem(
             document,

@@ -69,7 +69,7 @@ def parse_placement(
                 "minGroups is more than maxGroups",
                 "min <= max",
             )
-    if "failover" in spec and not faults.unsure.of_any("Federation"):
+    if "failover" in spec and not faults.possible_definitions.of_any("Federation"):
         own = narrowed(spec["failover"], federation.failover)
         check_narrowed(document, own, federation.failover, faults)
     check_ignored(document, ("spec", "ignore"), spec.get("ignore") or (), faults)

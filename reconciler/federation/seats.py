@@ -79,7 +79,7 @@ def _check_seat(
 
 def _check_witness(document: Document, seats: Sequence[str], faults: ProblemCollector) -> None:
     name, spec = document.body["metadata"]["name"], document.body["spec"]
-    if name not in seats and not faults.unsure.of_any("Federation"):
+    if name not in seats and not faults.possible_definitions.of_any("Federation"):
         faults.warn(
             document,
             f"Cluster {name} is a Witness and no seat: it neither votes nor runs anything; name it "

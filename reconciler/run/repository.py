@@ -168,11 +168,11 @@ def _understood(
 ) -> Repository:
     name = hashlib.sha256(f"{options.repo}\0{options.path}".encode()).hexdigest()[:16]
     manifests = load(source.files, ParseCache(default_cache() / "parsed" / f"{name}.json"))
-    unsure = PossibleDefinitions.about(manifests.broken, manifests.unread)
-    found = compile_documents(manifests.documents, unsure=unsure)
+    possible_definitions = PossibleDefinitions.about(manifests.broken, manifests.unread)
+    found = compile_documents(manifests.documents, possible_definitions=possible_definitions)
     if found.unknown_kinds and ask_members and found.federation:
         kinds = _discovered(options, _reached(found.clusters, options), found.federation)
-        found = compile_documents(manifests.documents, kinds, unsure)
+        found = compile_documents(manifests.documents, kinds, possible_definitions)
     if found.state and not found.state.clusters and not manifests.problems:
         # A repository may be checked before its first cluster joins.
         is_fleet = found.federation is not None and bool(found.federation.position.file)
