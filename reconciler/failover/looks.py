@@ -55,18 +55,18 @@ class SeatLooks(Struct, frozen=True):
 class Sightings(Struct, frozen=True):
     """How the seats that are heard see one cluster: their names, sorted.
 
-    ``unsure`` cannot tell; ``blind`` have no fresh look, or none of this cluster.
+    ``undecided`` cannot tell; ``blind`` have no fresh look, or none of this cluster.
     """
 
     well: tuple[str, ...] = ()
     unwell: tuple[str, ...] = ()
-    unsure: tuple[str, ...] = ()
+    undecided: tuple[str, ...] = ()
     blind: tuple[str, ...] = ()
 
     @property
     def agreed(self) -> bool:
         """Whether more than half of all that are heard see it unwell."""
-        others = len(self.well) + len(self.unsure) + len(self.blind)
+        others = len(self.well) + len(self.undecided) + len(self.blind)
         return len(self.unwell) > others
 
     @property
@@ -82,8 +82,8 @@ class Sightings(Struct, frozen=True):
             parts.append(f"seen well from {_listed(self.well)}{but}")
         elif self.unwell:
             parts.append(f"seen unhealthy from {_listed(self.unwell)}")
-        if self.unsure:
-            parts.append(f"not to be told from {_listed(self.unsure)}")
+        if self.undecided:
+            parts.append(f"not to be told from {_listed(self.undecided)}")
         if self.blind:
             parts.append(f"no fresh look from {_listed(self.blind)}")
         return "; ".join(parts) or "no seat is heard"

@@ -172,7 +172,7 @@ def test_while_the_grace_period_lasts_both_conditions_are_told() -> None:
         (Sightings(), "no seat is heard"),
         (Sightings(well=("a", "b", "c")), "seen well from a, b and c"),
         (Sightings(unwell=("a",), blind=("b", "c")), "seen unhealthy from a; no fresh look from b"),
-        (Sightings(unwell=("a",), unsure=("b",)), "not to be told from b"),
+        (Sightings(unwell=("a",), undecided=("b",)), "not to be told from b"),
     ],
 )
 def test_words(seen: Sightings, words: str) -> None:
