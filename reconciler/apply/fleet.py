@@ -28,13 +28,13 @@ def apply_to_fleet(
     works: Sequence[MemberWork],
     placed: Mapping[ObjectKey, frozenset[str]],
     *,
-    elsewhere: OtherClusters | None = None,
+    other_clusters: OtherClusters | None = None,
     names: Callable[[], str] = lambda: "",
     stopped: Callable[[], str] = lambda: "",
     written: Callable[[], None] = lambda: None,
 ) -> RunResult:
     """Write what the plan says. ``placed`` tells in which clusters each object is wanted, and
-    ``elsewhere`` knows those of them that are no part of this run.
+    ``other_clusters`` knows those of them that are no part of this run.
 
     ``names`` tells why DNS records may still lead to what is to go; it is asked, and may wait, only
     where a Service or an Ingress is to go, or something beside one is to run fewer replicas.
@@ -70,7 +70,7 @@ def apply_to_fleet(
         exposed = _exposed(runs)
         why = names() if exposed or any(lowering.values()) else ""
         phase(lambda run: run.lower(lowering[run.work.cluster.name], why))
-        waiting = _not_in_place(runs, placed, elsewhere)
+        waiting = _not_in_place(runs, placed, other_clusters)
         waiting |= dict.fromkeys(exposed, f"pruning waits: {why}") if why else {}
         phase(lambda run: run.prune(waiting))
 
@@ -116,7 +116,7 @@ def _as_checked(plan: Plan, checked: Mapping[str, Mapping[ObjectKey, Change]]) -
 def _not_in_place(
     runs: Sequence[MemberRun],
     placed: Mapping[ObjectKey, frozenset[str]],
-    elsewhere: OtherClusters | None,
+    other_clusters: OtherClusters | None,
 ) -> dict[ObjectKey, str]:
     """Objects to be pruned in one member that are wanted in others but not in place in them all.
 
@@ -135,7 +135,9 @@ def _not_in_place(
                 name for name in placed_in & looked_at.keys() if change.key not in looked_at[name]
             ]
             if not missing:
-                missing = _missing_elsewhere(run, change, placed_in - looked_at.keys(), elsewhere)
+                missing = _missing_elsewhere(
+                    run, change, placed_in - looked_at.keys(), other_clusters
+                )
             if missing:
                 names = ", ".join(sorted(missing))
                 waiting[change.key] = (
@@ -156,13 +158,13 @@ def _exposed(runs: Sequence[MemberRun]) -> set[ObjectKey]:
 
 
 def _missing_elsewhere(
-    run: MemberRun, change: Change, placed_in: frozenset[str], elsewhere: OtherClusters | None
+    run: MemberRun, change: Change, placed_in: frozenset[str], other_clusters: OtherClusters | None
 ) -> Collection[str]:
     resource = run.resource_of(change)
-    if not placed_in or elsewhere is None or resource is None:
+    if not placed_in or other_clusters is None or resource is None:
         return placed_in
     applyset = run.work.observation.inventory.applyset
-    return elsewhere.missing(resource, change.key, applyset, placed_in)
+    return other_clusters.missing(resource, change.key, applyset, placed_in)
 
 
 def _complete(run: MemberRun) -> list[Outcome]:

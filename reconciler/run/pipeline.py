@@ -519,7 +519,7 @@ def apply_plan(
         plan,
         prepared.works,
         prepared.placed,
-        elsewhere=OtherClusters(
+        other_clusters=OtherClusters(
             [c for c in prepared.state.clusters if c.name not in planned],
             prepared.identified,
         ),

@@ -110,7 +110,7 @@ def test_what_moves_beyond_this_run_is_asked_for_there(
         carry_out([work(sandbox, "far", create=(RED,))])
     far = OtherClusters([cluster("far")], lambda one: connected(str(sandbox.kubeconfig), one.name))
     works = [work(sandbox, "aws", prune=(KEY,))]
-    result = carry_out(works, {KEY: frozenset({"far"})}, elsewhere=far)
+    result = carry_out(works, {KEY: frozenset({"far"})}, other_clusters=far)
     assert result.ok == arrived
     assert there(sandbox, "aws") != arrived
 
