@@ -108,8 +108,13 @@ def assemble(
     if state.federation.guards.on_invalid == "Stop":
         # The same manifest is refused by every cluster alike; once is enough to read.
         planned = {cluster.name for cluster in clusters}
-        elsewhere = {key for key, placed_in in placed.items() if not placed_in <= planned}
-        wrong = [*_malformed_everywhere(works, elsewhere), *_unservable_everywhere(works, state)]
+        wanted_in_other_shards = {
+            key for key, placed_in in placed.items() if not placed_in <= planned
+        }
+        wrong = [
+            *_malformed_everywhere(works, wanted_in_other_shards),
+            *_unservable_everywhere(works, state),
+        ]
         refused = {InvalidManifest(key=c.key, origin=c.origin, error=c.error) for c in wrong}
         if refused and not violations:
             hint = "mend the manifests, or let the others through with spec.guards.onInvalid: Skip"
@@ -131,14 +136,17 @@ def assemble(
 
 
 def _malformed_everywhere(
-    works: Sequence[MemberWork], elsewhere: Collection[ObjectKey]
+    works: Sequence[MemberWork], wanted_in_other_shards: Collection[ObjectKey]
 ) -> list[Change]:
     """What no member that was asked takes for an object at all: a mistake in Git. What only some
     refuse is their trouble, such as an older version or a webhook.
 
-    Nobody knows of what is wanted ``elsewhere`` too: where another shard looks, or nobody.
+    Nobody knows of what is wanted ``wanted_in_other_shards`` too: where another shard looks, or
+    nobody.
     """
-    taken = {key for work in works for key in _takes(work, work.invalid)} | {*elsewhere}
+    taken = {key for work in works for key in _takes(work, work.invalid)} | {
+        *wanted_in_other_shards
+    }
     return [change for work in works for change in work.invalid if change.key not in taken]
 
 
