@@ -71,7 +71,7 @@ class _Written(Struct, frozen=True, rename="camel"):
     left_alone: dict[str, tuple[str, bool]]
     lost: frozenset[str]
     moves: tuple[str, ...]
-    unconfirmed: frozenset[str]
+    unconfirmed: frozenset[str] = field(name="doubtful")
     tainted: dict[str, dict[str, float]]
     down: dict[str, str]
 
