@@ -82,7 +82,7 @@ class Diagnosis(Struct, frozen=True):
     tries: int = 1
 
     def __str__(self) -> str:
-        said = f": {self.words}" if self.words else ""
+        details = f": {self.words}" if self.words else ""
         match self.finding:
             case Finding.WELL:
                 return ""
@@ -91,14 +91,14 @@ class Diagnosis(Struct, frozen=True):
             case Finding.FEW_NODES if self.nodes:
                 return f"{self.nodes.ready} of {self.nodes.total} nodes are ready"
             case Finding.NOT_READY:
-                return f"not ready (HTTP {self.status}){said}"
+                return f"not ready (HTTP {self.status}){details}"
             case Finding.REFUSED:
-                return f"the credential was refused ({self.status}){said}".rstrip(": ")
+                return f"the credential was refused ({self.status}){details}".rstrip(": ")
             case Finding.FORBIDDEN:
                 return f"its health may not be read ({self.status}): let it get the URL /readyz"
             case Finding.UNDETERMINED:
                 code = 200 if self.status == A_PAGE else self.status
-                return f"{_UNSAID.get(self.status, _OTHER)} (HTTP {code}){said}"
+                return f"{_UNSAID.get(self.status, _OTHER)} (HTTP {code}){details}"
         return self.words
 
 
