@@ -27,10 +27,10 @@ def clock_offsets(probes: Iterable[Probe]) -> dict[str, int]:
 
     found = {}
     for probe in probes:
-        if probe.said is not None:
+        if probe.server_time is not None:
             with suppress(ValueError):
-                date = parsedate_to_datetime(probe.said.date)
-                found[probe.cluster] = round(date.timestamp() - probe.said.at)
+                date = parsedate_to_datetime(probe.server_time.date)
+                found[probe.cluster] = round(date.timestamp() - probe.server_time.at)
     return found
 
 

@@ -44,7 +44,7 @@ class ProbeAttempt(Struct, frozen=True):
     status: int
     words: str = ""
     inconclusive: bool = False
-    said: ServerTime | None = None
+    server_time: ServerTime | None = None
 
 
 class Nodes(Struct, frozen=True):
@@ -110,7 +110,7 @@ def worded(words: str) -> Diagnosis:
 class Probe(Struct, frozen=True):
     """One cluster in this run. ``answers``: requests can be sent to it at all.
 
-    ``said`` is its own time.
+    ``server_time`` is its own time.
     """
 
     cluster: str
@@ -118,7 +118,7 @@ class Probe(Struct, frozen=True):
     diagnosis: Diagnosis = Diagnosis()
     answers: bool = True
     nodes: Nodes | None = None
-    said: ServerTime | None = None
+    server_time: ServerTime | None = None
 
     @property
     def reason(self) -> str:
@@ -230,24 +230,28 @@ def _probe(
         except ClusterUnauthorized as error:
             # Some let anybody read /readyz; whoever may list nodes must be known.
             tries.append(ProbeAttempt(401, str(error)))
-    said = next((one.said for one in reversed(tries) if one.said), None)
+    server_time = next((one.server_time for one in reversed(tries) if one.server_time), None)
     probe = assess_probe(cluster.name, tries, nodes, min_ready_nodes=rules.min_ready_nodes)
-    return replace(probe, said=said)
+    return replace(probe, server_time=server_time)
 
 
 def _try(member: Member, timeout: float) -> ProbeAttempt:
     try:
         answer = member.get_raw("/readyz", timeout=timeout)
-        said = ServerTime(answer.date, time.time())
+        server_time = ServerTime(answer.date, time.time())
         if answer.status in (404, 405):
             # A server or a gateway that knows only the older path.
             answer = member.get_raw("/healthz", timeout=timeout)
         status, body = answer.status, answer.body
         if status >= 500:
-            return ProbeAttempt(status, _failing(member, timeout) or _first_line(body), said=said)
+            return ProbeAttempt(
+                status, _failing(member, timeout) or _first_line(body), server_time=server_time
+            )
         if status == 200 and body.lstrip()[:1] == b"<":
             return ProbeAttempt(A_PAGE)
-        return ProbeAttempt(status, "" if status == 200 else _message(body), said=said)
+        return ProbeAttempt(
+            status, "" if status == 200 else _message(body), server_time=server_time
+        )
     except ClusterUnreachable as error:
         return ProbeAttempt(0, str(error), inconclusive=error.cause in INCONCLUSIVE_CAUSES)
     except ClusterUnauthorized as error:
