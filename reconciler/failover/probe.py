@@ -98,7 +98,7 @@ class Diagnosis(Struct, frozen=True):
                 return f"its health may not be read ({self.status}): let it get the URL /readyz"
             case Finding.UNDETERMINED:
                 code = 200 if self.status == A_PAGE else self.status
-                return f"{_UNSAID.get(self.status, _OTHER)} (HTTP {code}){details}"
+                return f"{_UNDETERMINED.get(self.status, _OTHER)} (HTTP {code}){details}"
         return self.words
 
 
@@ -129,7 +129,7 @@ class Probe(Struct, frozen=True):
 A_PAGE = 299
 """Stands for a 200 whose body no API server sends: the page of a proxy or of a login."""
 _OTHER = "what answers does not say how the cluster is; is its address that of an API server?"
-_UNSAID = {
+_UNDETERMINED = {
     A_PAGE: "a web page answers instead of an API server; does a proxy want a login?",
     429: "the server is there, and too busy to say how it is",
 }
