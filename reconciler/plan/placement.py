@@ -59,7 +59,7 @@ def place_workloads(
     memory, away = _workloads(state, availability, usual, live, looked_at, now)
     # Not answering once is no reason to take that it runs less than its share.
     assumed = availability.assumed - set(looked_at)
-    unconfirmed = _doubtful(state, availability, looked_at)
+    unconfirmed = _unconfirmed(state, availability, looked_at)
     view = FleetView(
         unavailable={name: str(why) for name, why in availability.unavailable.items()},
         returning=availability.returning | availability.new,
@@ -185,7 +185,7 @@ def _missing(
     return first_few(found, 5)
 
 
-def _doubtful(
+def _unconfirmed(
     state: DesiredState, availability: Availability, looked_at: Collection[str]
 ) -> frozenset[str]:
     """Clusters that may be dead, as nobody remembers to have seen them well."""
