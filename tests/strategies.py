@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import strategies as st
 
 from reconciler.federation.model import ReplicaShare
-from reconciler.state.memory import ClusterMemory, Notified, Phase, WorkloadMemory
+from reconciler.state.memory import ClusterMemory, NotifiedState, Phase, WorkloadMemory
 
 # -- JSON values -----------------------------------------------------------------------------------
 
@@ -84,7 +84,7 @@ RECEIVERS = st.fixed_dictionaries(
 )
 
 NOTIFIED = st.builds(
-    Notified,
+    NotifiedState,
     federation=SHORT_NAMES,
     receivers=st.lists(RECEIVERS, max_size=2).map(tuple),
     states=st.dictionaries(SHORT_NAMES, SHORT_NAMES, max_size=3),

@@ -151,14 +151,15 @@ class ObservedRun:
     @property
     def _nobody_listens(self) -> bool:
         """Whether nobody measures this run, or is told of it: so it is at most desks."""
-        from reconciler.state.memory import Notified
+        from reconciler.state.memory import NotifiedState
 
         options, prepared = self.options, self.prepared
         measured = options.metrics_file or options.metrics_push or self.latest or self._logger
         if measured or prepared is None or self._wants_events:
             return False
         return (
-            not prepared.federation.notifications and prepared.run_memory.memory.told == Notified()
+            not prepared.federation.notifications
+            and prepared.run_memory.memory.told == NotifiedState()
         )
 
     @cached_property

@@ -22,7 +22,8 @@ NOTICED_SECONDS = 10
 
 
 def clock_offsets(probes: Iterable[Probe]) -> dict[str, int]:
-    """Cluster -> seconds by which its clock is ahead of this machine's, of those that said it."""
+    """Cluster -> seconds by which its clock is ahead of this machine's, of those that gave their
+    time."""
     from email.utils import parsedate_to_datetime
 
     found = {}

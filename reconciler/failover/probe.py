@@ -28,7 +28,8 @@ class Signal(StrEnum):
 
 
 class ServerTime(Struct, frozen=True):
-    """A server's own time, as it wrote it (RFC 9110, 5.6.7), heard ``at`` this machine's (Unix)."""
+    """A server's own time, as it wrote it (RFC 9110, 5.6.7), received ``at`` this machine's
+    (Unix)."""
 
     date: str
     at: float

@@ -25,7 +25,7 @@ from reconciler.report.delivery import NotDelivered, send
 from reconciler.report.finished_run import FailureKind, FinishedRun
 from reconciler.report.metrics import LatestMetrics
 from reconciler.report.notifications import Receiver, address_from_environment
-from reconciler.state.memory import FleetMemory, Notified, Phase
+from reconciler.state.memory import FleetMemory, NotifiedState, Phase
 from reconciler.state.stores import MemoryStore, update
 
 _SECRETS = RESTMapping("v1", "Secret", "secrets", namespaced=True)
@@ -53,8 +53,8 @@ class ReportChannels(Struct, frozen=True):
     regarding: ObjectKey | None = None
     works: Sequence[MemberWork] = ()
     receivers: Sequence[Receiver] = ()
-    known: Notified = field(default_factory=Notified)
-    told: Notified = field(default_factory=Notified)
+    known: NotifiedState = field(default_factory=NotifiedState)
+    told: NotifiedState = field(default_factory=NotifiedState)
     store: MemoryStore | None = None
     before: Mapping[str, Phase] = field(default_factory=dict)
     seconds_left: Callable[[], float] = lambda: inf
@@ -123,7 +123,7 @@ def _uid_of(host: Member, key: ObjectKey) -> str:
 
 def _notify(run: FinishedRun, around: ReportChannels) -> list[str]:
     if not around.receivers:
-        return _remember(around.known, Notified(), around.store) if around.store else []
+        return _remember(around.known, NotifiedState(), around.store) if around.store else []
     from reconciler.report.notifications import deliver_news
 
     if around.store is None:
@@ -184,7 +184,7 @@ def _address_in_secret(receiver: Receiver, around: ReportChannels) -> str:
         raise NotDelivered(f"has its address in {where}, which is damaged") from None
 
 
-def _remember(known: Notified, told: Notified, store: MemoryStore) -> list[str]:
+def _remember(known: NotifiedState, told: NotifiedState, store: MemoryStore) -> list[str]:
     """Keeps what was told in this run, and leaves the rest to whoever wrote it last."""
     if told == known:
         return []

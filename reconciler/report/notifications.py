@@ -1,8 +1,8 @@
 """Telling people of failures, failovers and recoveries: once for each change, not in every run.
 
-What each receiver was told is remembered (``state.memory.Notified``), for each by itself: a message
-that could not be delivered is sent again by the next run. A message may therefore arrive twice
-when a run dies between sending and remembering, but none is lost.
+What each receiver was told is remembered (``state.memory.NotifiedState``), for each by itself: a
+message that could not be delivered is sent again by the next run. A message may therefore arrive
+twice when a run dies between sending and remembering, but none is lost.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from reconciler.plan.model import ClusterPlan, Plan
 from reconciler.report.delivery import NotDelivered, send
 from reconciler.report.finished_run import NO_NEWS, FinishedRun, digest
 from reconciler.shard.split import Shard
-from reconciler.state.memory import Notified, Phase
+from reconciler.state.memory import NotifiedState, Phase
 
 FORMAT_VERSION = 1
 DEFAULT_KEY = "url"
@@ -100,10 +100,10 @@ def receivers_of(notifications: Sequence[Mapping[str, Any]]) -> tuple[Receiver, 
 def deliver_news(
     run: FinishedRun,
     receivers: Sequence[Receiver],
-    told: Notified,
+    told: NotifiedState,
     address_of: AddressOf,
     deliver: Callable[[str, bytes, Mapping[str, str]], None] = send,
-) -> tuple[Notified, list[str]]:
+) -> tuple[NotifiedState, list[str]]:
     """Send what is new to whom it is new, to all at once. Gives what they know now, warnings."""
 
     def one(receiver: Receiver) -> tuple[dict[str, str], str]:

@@ -67,7 +67,7 @@ class WorkloadMemory(Struct, frozen=True, forbid_unknown_fields=True):
     template: str = ""
 
 
-class Notified(Struct, frozen=True):
+class NotifiedState(Struct, frozen=True):
     """What people were told, so that they are told of changes only.
 
     federation  its name, for a run that cannot read the repository
@@ -105,7 +105,7 @@ class FleetMemory(
     taints: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     commit: str = ""
     applied_at: float = 0.0
-    told: Notified = Notified()
+    told: NotifiedState = NotifiedState()
     servers: Mapping[str, str] = field(default_factory=dict)
     owner: Owner | None = None
     clock_offsets: Mapping[str, int] = field(default_factory=dict)
@@ -150,7 +150,7 @@ def encode_memory(memory: FleetMemory) -> bytes:
         document["silentSince"] = memory.silent_since
     if memory.owner is not None:
         document["owner"] = to_builtins(memory.owner)
-    if memory.told != Notified():
+    if memory.told != NotifiedState():
         document["told"] = {
             "federation": memory.told.federation,
             "receivers": [dict(one) for one in memory.told.receivers],

@@ -23,7 +23,7 @@ from reconciler.report.notifications import (
     receivers_of,
 )
 from reconciler.shard.split import Shard
-from reconciler.state.memory import Notified, Phase
+from reconciler.state.memory import NotifiedState, Phase
 from tests.unit.report.fleets import run_of_web_shop
 from tests.unit.report.hostile import HOSTILE, run_of_hostile
 from tests.unit.report.runs import STARTED, plan, run
@@ -130,7 +130,9 @@ def test_what_could_not_be_delivered_is_told_by_the_next_run() -> None:
         sent.append(json.loads(body)["tidings"][0]["title"])
 
     ill = run(None, "aws-eu")
-    told, warnings = deliver_news(ill, [WEBHOOK], Notified(), lambda _: "http://there", deliver)
+    told, warnings = deliver_news(
+        ill, [WEBHOOK], NotifiedState(), lambda _: "http://there", deliver
+    )
     assert warnings == ["nobody was told by Webhook (variable HOOK_URL): it answers HTTP 503"]
     works = True
     told, warnings = deliver_news(ill, [WEBHOOK], told, lambda _: "http://there", deliver)
@@ -148,7 +150,7 @@ def test_each_receiver_is_told_what_it_asked_for() -> None:
 
     only_outages = replace(SLACK, type="Webhook", occasions=frozenset({Occasion.FAILOVER}))
     both = run(plan(aws_eu=Phase.DOWN, gcp_eu=Phase.UP), "gcp-eu")
-    deliver_news(both, [WEBHOOK, only_outages], Notified(), lambda r: r.env, deliver)
+    deliver_news(both, [WEBHOOK, only_outages], NotifiedState(), lambda r: r.env, deliver)
     assert sent == [("HOOK_URL", ["failover", "failure"]), ("SLACK_URL", ["failover"])]
 
 
