@@ -56,7 +56,7 @@ def _memories(options: RunOptions, connector: Connector) -> Iterator[LastKnown]:
     elif options.state not in AUTO_STATE:
         store = FileStore(Path(options.state))
         memory = store.read().memory
-        yield LastKnown(memory.told.federation, memory=memory, store=store)
+        yield LastKnown(memory.notified.federation, memory=memory, store=store)
     else:
         pattern = default_file(options, "*")
         for path in sorted(pattern.parent.glob(pattern.name)):

@@ -159,7 +159,7 @@ class ObservedRun:
             return False
         return (
             not prepared.federation.notifications
-            and prepared.run_memory.memory.told == NotifiedState()
+            and prepared.run_memory.memory.notified == NotifiedState()
         )
 
     @cached_property
@@ -218,7 +218,7 @@ class ObservedRun:
             commit, since = plan.commit, run.finished
         run = replace(run, applied_commit=commit, applied_at=since)
         around = self._surroundings(prepared.connector)
-        told = run_memory.memory.told
+        notified = run_memory.memory.notified
         receivers = () if self.options.sandbox else tuple(federation.notifications)
         around = replace(
             around,
@@ -228,9 +228,9 @@ class ObservedRun:
             works=prepared.works,
             before={name: one.phase for name, one in run_memory.before.clusters.items()},
             receivers=receivers_of(receivers),
-            known=told,
-            told=replace(
-                told,
+            known=notified,
+            notified=replace(
+                notified,
                 federation=federation.name,
                 receivers=receivers,
             ),
@@ -280,9 +280,9 @@ class ObservedRun:
             regarding=config_map_key(known.federation, known.namespace)
             if known.federation
             else None,
-            receivers=() if options.sandbox else receivers_of(memory.told.receivers),
-            known=memory.told,
-            told=memory.told,
+            receivers=() if options.sandbox else receivers_of(memory.notified.receivers),
+            known=memory.notified,
+            notified=memory.notified,
             store=known.store,
         )
         return run, around

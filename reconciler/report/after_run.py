@@ -34,9 +34,9 @@ _SECRETS = RESTMapping("v1", "Secret", "secrets", namespaced=True)
 class ReportChannels(Struct, frozen=True):
     """Where a run's news may go, as far as that could be found out.
 
-    ``known`` is what was remembered of the telling before, ``told`` the same as this run wants it
-    but for the states; ``before`` are the phases that the run began with. ``host`` connects to the
-    host cluster, or raises ReconcileError. ``namespace`` is where the receivers' Secrets are,
+    ``known`` is what was remembered of the telling before, ``notified`` the same as this run wants
+    it but for the states; ``before`` are the phases that the run began with. ``host`` connects to
+    the host cluster, or raises ReconcileError. ``namespace`` is where the receivers' Secrets are,
     ``own_namespace`` where they may be without ``allow`` (``--allow-access``), and ``regarding``
     the ConfigMap that the host's Events are about. ``seconds_left`` are for all that is sent.
     """
@@ -54,7 +54,7 @@ class ReportChannels(Struct, frozen=True):
     works: Sequence[MemberWork] = ()
     receivers: Sequence[Receiver] = ()
     known: NotifiedState = field(default_factory=NotifiedState)
-    told: NotifiedState = field(default_factory=NotifiedState)
+    notified: NotifiedState = field(default_factory=NotifiedState)
     store: MemoryStore | None = None
     before: Mapping[str, Phase] = field(default_factory=dict)
     seconds_left: Callable[[], float] = lambda: inf
@@ -72,8 +72,8 @@ def after_run(run: FinishedRun, around: ReportChannels) -> list[str]:
         around = replace(around, metrics_push="")
     steps = [_measure] if run.plan_only or stopped else [_measure, _write_events, _notify]
     # Who hangs in one of them takes no time from the others.
-    told = in_parallel(lambda step: step(run, around), steps, len(steps))
-    return [warning for warnings in told for warning in warnings]
+    notified = in_parallel(lambda step: step(run, around), steps, len(steps))
+    return [warning for warnings in notified for warning in warnings]
 
 
 def _measure(run: FinishedRun, around: ReportChannels) -> list[str]:
@@ -129,14 +129,14 @@ def _notify(run: FinishedRun, around: ReportChannels) -> list[str]:
     if around.store is None:
         # Telling the same in every run would be worse: metrics and Events still tell.
         return ["nobody was told: what they were told before cannot be read"]
-    told, warnings = deliver_news(
+    notified, warnings = deliver_news(
         run,
         around.receivers,
-        around.told,
+        around.notified,
         lambda receiver: address_of(receiver, around),
         partial(send, seconds_left=around.seconds_left),
     )
-    return [*warnings, *_remember(around.known, told, around.store)]
+    return [*warnings, *_remember(around.known, notified, around.store)]
 
 
 def address_of(receiver: Receiver, around: ReportChannels) -> str:
@@ -184,16 +184,16 @@ def _address_in_secret(receiver: Receiver, around: ReportChannels) -> str:
         raise NotDelivered(f"has its address in {where}, which is damaged") from None
 
 
-def _remember(known: NotifiedState, told: NotifiedState, store: MemoryStore) -> list[str]:
+def _remember(known: NotifiedState, notified: NotifiedState, store: MemoryStore) -> list[str]:
     """Keeps what was told in this run, and leaves the rest to whoever wrote it last."""
-    if told == known:
+    if notified == known:
         return []
-    gone = known.states.keys() - told.states.keys()
-    news = {k: state for k, state in told.states.items() if known.states.get(k) != state}
+    gone = known.states.keys() - notified.states.keys()
+    news = {k: state for k, state in notified.states.items() if known.states.get(k) != state}
 
     def with_news(memory: FleetMemory) -> FleetMemory:
-        states = {k: s for k, s in memory.told.states.items() if k not in gone} | news
-        return replace(memory, told=replace(told, states=states))
+        states = {k: s for k, s in memory.notified.states.items() if k not in gone} | news
+        return replace(memory, notified=replace(notified, states=states))
 
     try:
         update(store, with_news)

@@ -100,7 +100,7 @@ def receivers_of(notifications: Sequence[Mapping[str, Any]]) -> tuple[Receiver, 
 def deliver_news(
     run: FinishedRun,
     receivers: Sequence[Receiver],
-    told: NotifiedState,
+    notified: NotifiedState,
     address_of: AddressOf,
     deliver: Callable[[str, bytes, Mapping[str, str]], None] = send,
 ) -> tuple[NotifiedState, list[str]]:
@@ -110,7 +110,7 @@ def deliver_news(
         prefix = f"{receiver.id}/"
         before = {
             key.removeprefix(prefix): state
-            for key, state in told.states.items()
+            for key, state in notified.states.items()
             if key.startswith(prefix)
         }
         news, after = news_of(run, before)
@@ -126,7 +126,7 @@ def deliver_news(
 
     answers = in_parallel(one, receivers, AT_ONCE)
     states = {key: state for known, _ in answers for key, state in known.items()}
-    return replace(told, states=states), [warning for _, warning in answers if warning]
+    return replace(notified, states=states), [warning for _, warning in answers if warning]
 
 
 def news_of(run: FinishedRun, before: Mapping[str, str]) -> tuple[tuple[News, ...], dict[str, str]]:

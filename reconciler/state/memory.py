@@ -105,7 +105,7 @@ class FleetMemory(
     taints: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     commit: str = ""
     applied_at: float = 0.0
-    told: NotifiedState = NotifiedState()
+    notified: NotifiedState = NotifiedState()
     servers: Mapping[str, str] = field(default_factory=dict)
     owner: Owner | None = None
     clock_offsets: Mapping[str, int] = field(default_factory=dict)
@@ -150,11 +150,11 @@ def encode_memory(memory: FleetMemory) -> bytes:
         document["silentSince"] = memory.silent_since
     if memory.owner is not None:
         document["owner"] = to_builtins(memory.owner)
-    if memory.told != NotifiedState():
+    if memory.notified != NotifiedState():
         document["told"] = {
-            "federation": memory.told.federation,
-            "receivers": [dict(one) for one in memory.told.receivers],
-            "states": dict(memory.told.states),
+            "federation": memory.notified.federation,
+            "receivers": [dict(one) for one in memory.notified.receivers],
+            "states": dict(memory.notified.states),
         }
     text = orjson.dumps(document, option=orjson.OPT_SORT_KEYS | orjson.OPT_INDENT_2)
     if len(text) > MAX_BYTES and document["workloads"]:

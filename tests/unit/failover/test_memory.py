@@ -44,7 +44,7 @@ from tests.strategies import CLUSTER_MEMORIES, NOTIFIED, SHORT_NAMES, UNIX_TIMES
         ),
         commit=st.text("0123456789abcdef", max_size=40),
         applied_at=UNIX_TIMES,
-        told=NOTIFIED,
+        notified=NOTIFIED,
     )
 )
 def test_it_comes_back_as_it_was(memory: FleetMemory) -> None:
@@ -89,7 +89,7 @@ def test_what_a_document_does_not_say_is_as_if_never_seen() -> None:
     assert decode_memory(data) == FleetMemory(
         {"a": ClusterMemory(Phase.DOWN, 5.0), "b": ClusterMemory()},
         applied_at=7.0,
-        told=NotifiedState(states={"r/x": "Down"}),
+        notified=NotifiedState(states={"r/x": "Down"}),
     )
 
 
@@ -111,5 +111,5 @@ def test_single_workloads_are_forgotten_before_a_config_map_is_too_small() -> No
 
 
 def test_a_memory_of_an_earlier_release_has_told_nothing() -> None:
-    assert decode_memory(b'{"version": 1, "commit": "c0ffee"}').told == NotifiedState()
+    assert decode_memory(b'{"version": 1, "commit": "c0ffee"}').notified == NotifiedState()
     assert b"told" not in encode_memory(FleetMemory(commit="c0ffee"))
