@@ -83,7 +83,12 @@ class NotifiedState(Struct, frozen=True):
 class FleetMemory(
     Struct,
     frozen=True,
-    rename={"applied_at": "appliedAt", "silent_since": "silentSince", "clock_offsets": "ahead"},
+    rename={
+        "applied_at": "appliedAt",
+        "silent_since": "silentSince",
+        "clock_offsets": "ahead",
+        "notified": "told",
+    },
 ):
     """All that is remembered. ``workloads``: cluster -> workload (its key as text) -> memory.
 
