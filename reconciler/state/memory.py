@@ -132,9 +132,9 @@ def encode_memory(memory: FleetMemory) -> bytes:
     """Sorted and indented JSON, so that people can read it and equal memories are equal bytes."""
     document: dict[str, Any] = {
         "version": VERSION,
-        "clusters": {name: _told(one) for name, one in memory.clusters.items()},
+        "clusters": {name: _changed_fields(one) for name, one in memory.clusters.items()},
         "workloads": {
-            name: {key: _told(one) for key, one in workloads.items()}
+            name: {key: _changed_fields(one) for key, one in workloads.items()}
             for name, workloads in memory.workloads.items()
             if workloads
         },
@@ -185,7 +185,7 @@ def decode_memory(data: bytes) -> FleetMemory:
         raise DamagedMemory(f"a part of it is not as it should be: {error}") from None
 
 
-def _told(one: ClusterMemory | WorkloadMemory) -> dict[str, Any]:
+def _changed_fields(one: ClusterMemory | WorkloadMemory) -> dict[str, Any]:
     """The fields that differ from their defaults."""
     fields = {name: getattr(one, name) for name in one.__struct_fields__}
     default = type(one)()
