@@ -34,11 +34,12 @@ _SECRETS = RESTMapping("v1", "Secret", "secrets", namespaced=True)
 class ReportChannels(Struct, frozen=True):
     """Where a run's news may go, as far as that could be found out.
 
-    ``known`` is what was remembered of the telling before, ``notified`` the same as this run wants
-    it but for the states; ``before`` are the phases that the run began with. ``host`` connects to
-    the host cluster, or raises ReconcileError. ``namespace`` is where the receivers' Secrets are,
-    ``own_namespace`` where they may be without ``allow`` (``--allow-access``), and ``regarding``
-    the ConfigMap that the host's Events are about. ``seconds_left`` are for all that is sent.
+    ``notified_before`` is what was remembered of the telling before, ``notified`` the same as this
+    run wants it but for the states; ``before`` are the phases that the run began with. ``host``
+    connects to the host cluster, or raises ReconcileError. ``namespace`` is where the receivers'
+    Secrets are, ``own_namespace`` where they may be without ``allow`` (``--allow-access``), and
+    ``regarding`` the ConfigMap that the host's Events are about. ``seconds_left`` are for all that
+    is sent.
     """
 
     metrics_file: Path | None = None
@@ -53,7 +54,7 @@ class ReportChannels(Struct, frozen=True):
     regarding: ObjectKey | None = None
     works: Sequence[MemberWork] = ()
     receivers: Sequence[Receiver] = ()
-    known: NotifiedState = field(default_factory=NotifiedState)
+    notified_before: NotifiedState = field(default_factory=NotifiedState)
     notified: NotifiedState = field(default_factory=NotifiedState)
     store: MemoryStore | None = None
     before: Mapping[str, Phase] = field(default_factory=dict)
@@ -123,7 +124,9 @@ def _uid_of(host: Member, key: ObjectKey) -> str:
 
 def _notify(run: FinishedRun, around: ReportChannels) -> list[str]:
     if not around.receivers:
-        return _remember(around.known, NotifiedState(), around.store) if around.store else []
+        return (
+            _remember(around.notified_before, NotifiedState(), around.store) if around.store else []
+        )
     from reconciler.report.notifications import deliver_news
 
     if around.store is None:
@@ -136,7 +139,7 @@ def _notify(run: FinishedRun, around: ReportChannels) -> list[str]:
         lambda receiver: address_of(receiver, around),
         partial(send, seconds_left=around.seconds_left),
     )
-    return [*warnings, *_remember(around.known, notified, around.store)]
+    return [*warnings, *_remember(around.notified_before, notified, around.store)]
 
 
 def address_of(receiver: Receiver, around: ReportChannels) -> str:
