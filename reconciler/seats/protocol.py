@@ -166,9 +166,9 @@ class Attempt(Struct, frozen=True):
     """One ballot of one proposer.
 
     ``seats`` are the names of all that may be asked, ``seen`` what they answered last, ``known``
-    the highest watermark that anybody has seen of each, as far as this proposer knows, ``told``
-    the same as it is written into copies, from when the stage began; ``silent`` why one is not
-    asked again.
+    the highest watermark that anybody has seen of each, as far as this proposer knows,
+    ``sent_watermarks`` the same as it is written into copies, from when the stage began; ``silent``
+    why one is not asked again.
     """
 
     by: str
@@ -178,7 +178,7 @@ class Attempt(Struct, frozen=True):
     proposal: Proposal | None = None
     seen: Mapping[str, Seen] = {}
     known: Mapping[str, Watermark] = {}
-    told: tuple[tuple[str, Watermark], ...] = ()
+    sent_watermarks: tuple[tuple[str, Watermark], ...] = ()
     silent: Mapping[str, str] = {}
 
 
@@ -287,7 +287,7 @@ def _to_write(attempt: Attempt, name: str, one: Seen, standing: Standing) -> Cop
     if not any(seat.name == name and one.is_of(seat) for seat in voters):
         return None
     if attempt.stage is Stage.PREPARE and may_promise(copy, attempt.ballot):
-        return replace(copy, promised=attempt.ballot, acknowledged=attempt.told)
+        return replace(copy, promised=attempt.ballot, acknowledged=attempt.sent_watermarks)
     if attempt.proposal is not None and may_accept(copy, attempt.ballot):
         return replace(
             copy,
@@ -295,7 +295,7 @@ def _to_write(attempt: Attempt, name: str, one: Seen, standing: Standing) -> Cop
             accepted=attempt.ballot,
             configuration=attempt.proposal.configuration,
             value=attempt.proposal.value,
-            acknowledged=attempt.told,
+            acknowledged=attempt.sent_watermarks,
         )
     return None
 
@@ -345,7 +345,9 @@ def prepare(attempt: Attempt, above: int = 0) -> Attempt:
     is that of the highest ballot that this proposer has used or been promised."""
     counters = [one.copy.promised.counter for one in attempt.seen.values() if one.copy is not None]
     ballot = Ballot(max([above, *counters]) + 1, attempt.by)
-    return replace(attempt, stage=Stage.PREPARE, ballot=ballot, told=_sorted(attempt.known))
+    return replace(
+        attempt, stage=Stage.PREPARE, ballot=ballot, sent_watermarks=_sorted(attempt.known)
+    )
 
 
 def has_promised(attempt: Attempt, name: str) -> bool:
@@ -390,8 +392,8 @@ def propose(attempt: Attempt, proposal: Proposal) -> Attempt:
     found = latest(attempt.seen, attempt.known)
     if not may_follow(found.configuration, proposal.configuration):
         raise ValueError("this configuration may not follow the one that is there")
-    told = _sorted(attempt.known)
-    return replace(attempt, stage=Stage.ACCEPT, proposal=proposal, told=told)
+    sent_watermarks = _sorted(attempt.known)
+    return replace(attempt, stage=Stage.ACCEPT, proposal=proposal, sent_watermarks=sent_watermarks)
 
 
 def _sorted(known: Mapping[str, Watermark]) -> tuple[tuple[str, Watermark], ...]:
@@ -435,8 +437,10 @@ def is_refused(attempt: Attempt) -> bool:
 
 def following(attempt: Attempt) -> Attempt:
     """After a chosen one, the same proposer's next: a quorum promised it as it accepted."""
-    ballot, told = attempt.ballot.following, _sorted(attempt.known)
-    return replace(again(attempt), stage=Stage.PREPARE, ballot=ballot, told=told)
+    ballot, sent_watermarks = attempt.ballot.following, _sorted(attempt.known)
+    return replace(
+        again(attempt), stage=Stage.PREPARE, ballot=ballot, sent_watermarks=sent_watermarks
+    )
 
 
 def again(attempt: Attempt) -> Attempt:

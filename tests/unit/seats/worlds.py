@@ -142,7 +142,7 @@ def attempt_key(one: Attempt) -> Any:
         one.by,
         one.stage,
         one.ballot,
-        one.told,
+        one.sent_watermarks,
         one.proposal,
         tuple(sorted(one.seen.items(), key=lambda item: item[0])),
         tuple(sorted(one.known.items())),
