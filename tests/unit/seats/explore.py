@@ -192,7 +192,7 @@ class Explorer:
 
     def _keep(self, attempt: Attempt) -> int:
         if not self.scenario.acknowledged:
-            attempt = struct_replace(attempt, known={}, told=())
+            attempt = struct_replace(attempt, known={}, sent_watermarks=())
         return self.attempts.number(attempt, attempt_key(attempt))
 
     # -- what can happen -------------------------------------------------------------------
