@@ -50,9 +50,9 @@ class ReadSource(Struct, frozen=True):
 
     ``whole`` are all files of the commit, where some outside of the chosen folder were needed.
     ``addresses`` are those under which the same history was found, the first one given first;
-    ``mirrors`` is what there is at each, where several were given, and ``told`` what people should
-    know of that. ``kept``: no source answered, and this is what an earlier run kept; ``silence``
-    says why none did.
+    ``mirrors`` is what there is at each, where several were given, and ``mirror_warnings`` what
+    people should know of that. ``kept``: no source answered, and this is what an earlier run kept;
+    ``silence`` says why none did.
     """
 
     options: RunOptions
@@ -65,7 +65,7 @@ class ReadSource(Struct, frozen=True):
     whole: tuple[SourceFile, ...] = ()
     addresses: tuple[str, ...] = ()
     mirrors: Mirrors | None = None
-    told: tuple[str, ...] = ()
+    mirror_warnings: tuple[str, ...] = ()
     kept: KeptCommit | None = None
     silence: str = ""
 
@@ -93,7 +93,7 @@ def read_source(options: RunOptions) -> ReadSource:
 
         mirrors = fetch_mirrors(places)
         choice, mirrors = mirrors.chosen(lambda head: _unsigned(options, keys, head))
-        told = list(mirrors.told(choice))
+        told = list(mirrors.mirror_warnings(choice))
         if len(choice.rivals) > 1:
             names = " and ".join(map(str, choice.rivals))
             told.append(f"the mirrors went different ways, {names}: the first one is read")
@@ -120,7 +120,7 @@ def read_head(
     options: RunOptions,
     mirrors: Mirrors,
     head: Head,
-    told: Sequence[str] = (),
+    mirror_warnings: Sequence[str] = (),
     *,
     files: bool = True,
 ) -> ReadSource:
@@ -130,7 +130,7 @@ def read_head(
 
     checkout = read_fetched(head.where, head.fetched)
     source = _checked(options, head.where, checkout, _keys(options))
-    source = replace(source, mirrors=mirrors, told=tuple(told))
+    source = replace(source, mirrors=mirrors, mirror_warnings=tuple(told))
     return _with_files(source) if files else source
 
 

@@ -99,7 +99,7 @@ def newest_trusted(source: ReadSource, last: LastApplied | None) -> ReadSource:
         if not options.plan_only:
             raise
         return source
-    return read_choice(options, mirrors, choice, mirrors.told(choice))
+    return read_choice(options, mirrors, choice, mirrors.mirror_warnings(choice))
 
 
 def _check_kept(source: ReadSource, begun: str) -> None:

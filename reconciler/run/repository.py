@@ -198,7 +198,7 @@ def _understood(
             *found.state.warnings,
             *manifests.warnings,
             *source.checkout.warnings,
-            *source.told,
+            *source.mirror_warnings,
         ),
     )
     return Repository(source.checkout, state, source, manifests.documents)
