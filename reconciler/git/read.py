@@ -93,11 +93,13 @@ def read_source(options: RunOptions) -> ReadSource:
 
         mirrors = fetch_mirrors(places)
         choice, mirrors = mirrors.chosen(lambda head: _unsigned(options, keys, head))
-        told = list(mirrors.mirror_warnings(choice))
+        mirror_warnings = list(mirrors.mirror_warnings(choice))
         if len(choice.rivals) > 1:
             names = " and ".join(map(str, choice.rivals))
-            told.append(f"the mirrors went different ways, {names}: the first one is read")
-        return read_choice(options, mirrors, choice, told)
+            mirror_warnings.append(
+                f"the mirrors went different ways, {names}: the first one is read"
+            )
+        return read_choice(options, mirrors, choice, mirror_warnings)
     (where,) = places
     demanded = _demanded(options)
     if demanded and not where.is_remote:
@@ -130,19 +132,19 @@ def read_head(
 
     checkout = read_fetched(head.where, head.fetched)
     source = _checked(options, head.where, checkout, _keys(options))
-    source = replace(source, mirrors=mirrors, mirror_warnings=tuple(told))
+    source = replace(source, mirrors=mirrors, mirror_warnings=tuple(mirror_warnings))
     return _with_files(source) if files else source
 
 
 def read_choice(
-    options: RunOptions, mirrors: Mirrors, choice: Choice, told: Sequence[str]
+    options: RunOptions, mirrors: Mirrors, choice: Choice, mirror_warnings: Sequence[str]
 ) -> ReadSource:
     """The first of the rivals, known by the addresses of all whose history is a part of its own:
     what nobody can see to be the same repository is not taken for it. Raises SourceError."""
     first = choice.rivals[0]
     same = [head for head in mirrors.heads if head.commit == first.commit]
     names = [head.where.location for head in (*same, *choice.behind)]
-    source = read_head(options, mirrors, first, told)
+    source = read_head(options, mirrors, first, mirror_warnings)
     return replace(source, addresses=tuple(dict.fromkeys((*source.addresses, *names))))
 
 
