@@ -228,7 +228,7 @@ class ObservedRun:
             works=prepared.works,
             before={name: one.phase for name, one in run_memory.before.clusters.items()},
             receivers=receivers_of(receivers),
-            known=notified,
+            notified_before=notified,
             notified=replace(
                 notified,
                 federation=federation.name,
@@ -281,7 +281,7 @@ class ObservedRun:
             if known.federation
             else None,
             receivers=() if options.sandbox else receivers_of(memory.notified.receivers),
-            known=memory.notified,
+            notified_before=memory.notified,
             notified=memory.notified,
             store=known.store,
         )
