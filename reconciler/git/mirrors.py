@@ -122,10 +122,10 @@ class Mirrors(Struct, frozen=True):
         choice = choose_head(self.heads, comes_after, judged, last)
         if lost:
             left = tuple(head for head in self.heads if head not in lost)
-            told = (*self.silent, *map(str, lost.values()))
+            reasons = (*self.silent, *map(str, lost.values()))
             if not left:
-                raise SourceUnreachable("; ".join(told))
-            return replace(self, heads=left, silent=told).chosen(refusal, last)
+                raise SourceUnreachable("; ".join(reasons))
+            return replace(self, heads=left, silent=reasons).chosen(refusal, last)
         if not choice.rivals:
             raise _nobody(choice)
         return choice, self
