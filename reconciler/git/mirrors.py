@@ -216,5 +216,5 @@ def _comes_after(head: Head, commit: str) -> bool:
 def _nobody(choice: Choice) -> SourceError:
     if len({str(error) for _, error in choice.refused}) == 1:
         return choice.refused[0][1]
-    told = "; ".join(f"{head}: {error}" for head, error in choice.refused)
-    return SourceError(f"no mirror can be applied: {told}", hint=choice.refused[0][1].hint)
+    reasons = "; ".join(f"{head}: {error}" for head, error in choice.refused)
+    return SourceError(f"no mirror can be applied: {reasons}", hint=choice.refused[0][1].hint)
