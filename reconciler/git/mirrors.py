@@ -130,7 +130,7 @@ class Mirrors(Struct, frozen=True):
             raise _nobody(choice)
         return choice, self
 
-    def told(self, choice: Choice) -> tuple[str, ...]:
+    def mirror_warnings(self, choice: Choice) -> tuple[str, ...]:
         """What people should know of the mirrors, where one head was chosen."""
         first = choice.rivals[0]
         lines = [f"a mirror does not answer, another does: {text}" for text in self.silent]
