@@ -18,7 +18,7 @@ Object = dict[str, Any]
 DEFAULT_NAMESPACE = "default"
 
 
-class Unshown(Struct, frozen=True):
+class RedactedRepr(Struct, frozen=True):
     """Base of values that hold whole objects or credentials: their ``repr`` tells none of it, not
     in the words of an error either."""
 

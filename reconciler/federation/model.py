@@ -13,7 +13,7 @@ from typing import Literal
 from msgspec import Struct, field
 
 from reconciler.api.errors import Position, Problem
-from reconciler.api.objects import GroupKind, Object, ObjectKey, Unshown
+from reconciler.api.objects import GroupKind, Object, ObjectKey, RedactedRepr
 from reconciler.git.source_rules import SourceRules
 from reconciler.manifests.document import Document
 
@@ -198,7 +198,7 @@ class DriftRules(Struct, frozen=True):
     rules: tuple[AdditionRule, ...] = ()
 
 
-class IgnoreRule(Unshown, frozen=True):
+class IgnoreRule(RedactedRepr, frozen=True):
     """``paths`` are left to others in the manifests that any of ``select`` matches."""
 
     select: tuple[Object, ...]
@@ -321,7 +321,7 @@ class ReplicaRule(Struct, frozen=True):
     intersect_with_placement: bool = False
 
 
-class PatchOperation(Unshown, frozen=True):
+class PatchOperation(RedactedRepr, frozen=True):
     """A JSON Patch (RFC 6902) operation; ``path`` is a JSON pointer."""
 
     op: Literal["add", "remove", "replace"]
@@ -351,7 +351,7 @@ class Override(Struct, frozen=True):
     selector: Selector | None = None
 
 
-class Workload(Unshown, frozen=True):
+class Workload(RedactedRepr, frozen=True):
     """One object to distribute: its template, where it may go, and how it differs by cluster.
 
     ``key`` is the target object's; ``template`` a whole object (apiVersion, kind, metadata) as it

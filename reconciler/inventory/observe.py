@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from reconciler.api.annotations import PART_OF
 from reconciler.api.errors import ApiError, NotFound
-from reconciler.api.objects import GroupKind, Object, ObjectKey, Unshown, key_of
+from reconciler.api.objects import GroupKind, Object, ObjectKey, RedactedRepr, key_of
 from reconciler.cluster.client import Member
 from reconciler.cluster.discovery import Discovery, GroupVersionKind, RESTMapping
 from reconciler.cluster.parallel import in_parallel
@@ -21,7 +21,7 @@ from reconciler.inventory.store import Inventory
 CONCURRENT_LISTS = 4
 
 
-class Observation(Unshown, frozen=True, dict=True):
+class Observation(RedactedRepr, frozen=True, dict=True):
     """One member as this run saw it.
 
     live      objects with our label and their own identity, by the kind and version they were

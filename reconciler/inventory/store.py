@@ -21,7 +21,7 @@ from reconciler.api.objects import (
     GroupKind,
     Object,
     ObjectKey,
-    Unshown,
+    RedactedRepr,
     map_of,
     read_in_threads,
 )
@@ -60,7 +60,7 @@ SECRETS = RESTMapping("v1", "Secret", "secrets", namespaced=True)
 NAMESPACE = RESTMapping("v1", "Namespace", "namespaces", namespaced=False)
 
 
-class Inventory(Unshown, frozen=True, dict=True):
+class Inventory(RedactedRepr, frozen=True, dict=True):
     """What the federation owns in one member, as last written. ``parent`` None: nothing yet.
 
     ``rows`` has every owned or soon-to-be-owned object; ``ran`` the Jobs and Pods among them that

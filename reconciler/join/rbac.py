@@ -18,7 +18,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
-from reconciler.api.objects import Object, Unshown
+from reconciler.api.objects import Object, RedactedRepr
 from reconciler.cluster.discovery import RESTMapping
 
 RBAC_GROUP = "rbac.authorization.k8s.io"
@@ -31,7 +31,7 @@ _ROLES = ("ClusterRole", "Role")
 _BINDINGS = ("ClusterRoleBinding", "RoleBinding")
 
 
-class Needs(Unshown, frozen=True):
+class Needs(RedactedRepr, frozen=True):
     """What a member must allow. ``resources`` are those of the repository and the inventory,
     ``templates`` the repository's objects, ``dns`` whether DNS targets are read from Services."""
 

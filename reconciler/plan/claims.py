@@ -8,7 +8,7 @@ apply, which then removes them. What it will remove is told from the trees in ma
 
 from __future__ import annotations
 
-from reconciler.api.objects import Object, Unshown
+from reconciler.api.objects import Object, RedactedRepr
 from reconciler.cluster.responses import MalformedAnswer
 from reconciler.federation.model import AdoptionRules
 from reconciler.inventory.managed_fields import (
@@ -31,7 +31,7 @@ NOT_IN_GIT = "not in Git"
 NO_LONGER_IN_GIT = "no longer in Git"
 
 
-class Forecast(Unshown, frozen=True):
+class Forecast(RedactedRepr, frozen=True):
     """What becomes of one object.
 
     ``result`` is the object after the apply; ``claim`` the paths to be made ours before it (empty:

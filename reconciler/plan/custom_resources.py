@@ -20,7 +20,7 @@ from reconciler.api.objects import (
     GroupKind,
     Object,
     ObjectKey,
-    Unshown,
+    RedactedRepr,
     first_few,
     key_of,
     map_of,
@@ -41,7 +41,7 @@ from reconciler.plan.requests import ApplyTarget
 _STUCK = re.compile(r"request to convert CR (?:to|from) an invalid group/version: (\S+)")
 
 
-class Definition(Unshown, frozen=True):
+class Definition(RedactedRepr, frozen=True):
     """What this plan does to a kind's definition.
 
     ``changes``: it is made, or its spec changes. ``going``: it is being deleted, as told.

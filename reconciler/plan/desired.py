@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from reconciler.api.errors import ApiError
 from reconciler.api.kinds import REPLICATED
-from reconciler.api.objects import GroupKind, Object, ObjectKey, Unshown, key_of
+from reconciler.api.objects import GroupKind, Object, ObjectKey, RedactedRepr, key_of
 from reconciler.cluster.client import Member
 from reconciler.cluster.discovery import GroupVersionKind, RESTMapping
 from reconciler.cluster.parallel import in_parallel
@@ -52,7 +52,7 @@ class MemberContext(Struct, frozen=True):
     take_over: bool = False
 
 
-class Verdicts(Unshown, frozen=True):
+class Verdicts(RedactedRepr, frozen=True):
     """A verdict for each target, in their order, and what people should know besides.
 
     ``left`` are workloads whose replicas are left to an autoscaler that is not in Git;
@@ -67,7 +67,7 @@ class Verdicts(Unshown, frozen=True):
     observation: Observation
 
 
-class _Doubt(Unshown, frozen=True):
+class _Doubt(RedactedRepr, frozen=True):
     """An object that only the server can settle. ``live`` None: it is to be created."""
 
     target: ApplyTarget
@@ -81,7 +81,7 @@ class _Doubt(Unshown, frozen=True):
     added: tuple[Addition, ...] = ()
 
 
-class _Known(Unshown, frozen=True):
+class _Known(RedactedRepr, frozen=True):
     """What was found out before the objects are looked at one by one.
 
     ``going``: Namespaces that are being deleted, as told. ``coming``: the versions in which Git's

@@ -13,7 +13,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from reconciler.api.errors import ApiError, Conflict, Invalid, NotFound, Throttled
-from reconciler.api.objects import DEFAULT_NAMESPACE, Object, Unshown
+from reconciler.api.objects import DEFAULT_NAMESPACE, Object, RedactedRepr
 from reconciler.api.reasons import Cause, Reason
 from reconciler.cluster.client import Member
 from reconciler.cluster.discovery import RESTMapping
@@ -542,7 +542,7 @@ def _owned(fields: str, owners: Sequence[str], *, adopting: bool) -> str:
     )
 
 
-class _InPlace(Unshown, frozen=True):
+class _InPlace(RedactedRepr, frozen=True):
     """What a change makes of ``live`` that goes by more than a bare apply: ``answer`` as that apply
     would leave it, with whose entries; ``ask`` is the dry run. ``forced``: it takes from others."""
 

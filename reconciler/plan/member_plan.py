@@ -13,7 +13,7 @@ from functools import cache
 from msgspec import Struct, field, structs
 
 from reconciler.api.errors import ApiError, Violation
-from reconciler.api.objects import GroupKind, Object, ObjectKey, Unshown, first_few
+from reconciler.api.objects import GroupKind, Object, ObjectKey, RedactedRepr, first_few
 from reconciler.api.reasons import Reason, remark
 from reconciler.cluster.client import Member
 from reconciler.cluster.discovery import Discovery, GroupVersionKind, RESTMapping
@@ -67,7 +67,7 @@ CheckAgain = Callable[
 """Looks at some wanted objects again, of kinds of which some are served as given, and decides."""
 
 
-class MemberWork(Unshown, frozen=True):
+class MemberWork(RedactedRepr, frozen=True):
     """A member's plan with all that carrying it out needs; never leaves the process.
 
     ``rows``/``fields`` are the records of the objects that are as wanted; ``ran`` are Jobs and

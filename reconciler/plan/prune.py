@@ -19,7 +19,7 @@ from reconciler.api.objects import (
     GroupKind,
     Object,
     ObjectKey,
-    Unshown,
+    RedactedRepr,
     api_group,
     first_few,
     key_of,
@@ -137,7 +137,7 @@ class DeletionRules(Struct, frozen=True):
     data_loss: tuple[GroupKind, ...] = ()
 
 
-class PruneQuestion(Unshown, frozen=True):
+class PruneQuestion(RedactedRepr, frozen=True):
     """One live member of ours that nobody wants here any more."""
 
     key: ObjectKey

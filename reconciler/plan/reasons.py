@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from reconciler.api.objects import Object, Unshown
+from reconciler.api.objects import Object, RedactedRepr
 from reconciler.api.reasons import DRIFTS, Cause, Reason
 from reconciler.inventory.managed_fields import Fields, entries_of, fields_of, is_ours
 from reconciler.plan.diff import Question
@@ -15,7 +15,7 @@ from reconciler.plan.fields import REPLICAS_FIELD, Step, entry_holds, field_owne
 from reconciler.plan.model import FieldChange
 
 
-class Grounds(Unshown, frozen=True):
+class Grounds(RedactedRepr, frozen=True):
     """What tells why the fields of one object change.
 
     ``live`` is the object as it is, ``result`` as the apply leaves it; ``recorded`` are the paths

@@ -12,7 +12,14 @@ import orjson
 
 from reconciler.api.json_pointer import split_pointer
 from reconciler.api.kinds import REPLICAS, REPLICATED
-from reconciler.api.objects import DEFAULT_NAMESPACE, Object, ObjectKey, Unshown, map_of, maps_of
+from reconciler.api.objects import (
+    DEFAULT_NAMESPACE,
+    Object,
+    ObjectKey,
+    RedactedRepr,
+    map_of,
+    maps_of,
+)
 from reconciler.cluster.discovery import Discovery, GroupVersionKind, RESTMapping
 from reconciler.cluster.kstatus import stated_replicas
 from reconciler.federation.drift import leads_to_replicas
@@ -27,7 +34,7 @@ ORPHAN = "federation.reconciler.dev/orphan"
 PROPAGATION = "federation.reconciler.dev/prune-propagation"
 
 
-class ApplyTarget(Unshown, frozen=True):
+class ApplyTarget(RedactedRepr, frozen=True):
     """A desired object with its identity as the member sees it.
 
     ``resource`` is None where the member does not serve the kind (yet). ``takes_count``: its

@@ -11,7 +11,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from reconciler.api.errors import ClusterError
-from reconciler.api.objects import ObjectKey, Unshown, map_of
+from reconciler.api.objects import ObjectKey, RedactedRepr, map_of
 from reconciler.cluster.client import Member
 from reconciler.cluster.discovery import GroupVersionKind
 from reconciler.cluster.responses import reading_answers
@@ -73,7 +73,7 @@ class RunInputs(Struct, frozen=True):
     servers: Servers = Servers()
 
 
-class FleetAssessment(Unshown, frozen=True):
+class FleetAssessment(RedactedRepr, frozen=True):
     """A decision, and what this process saw and knows besides.
 
     memory       what to remember; None where another pod does that

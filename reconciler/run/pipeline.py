@@ -25,7 +25,7 @@ from reconciler.api.errors import (
     Violation,
     WordedViolation,
 )
-from reconciler.api.objects import ObjectKey, Unshown
+from reconciler.api.objects import ObjectKey, RedactedRepr
 from reconciler.api.options import RunOptions, usual_seconds
 from reconciler.cluster.connect import Connections, Connector
 from reconciler.cluster.discovery import GroupVersionKind
@@ -368,7 +368,7 @@ def open_memory(options: RunOptions) -> tuple[MemoryStore, Remembered, tuple[str
     return store, found, tuple(sorted(cluster.name for cluster in state.clusters))
 
 
-class RunStart(Unshown, frozen=True):
+class RunStart(RedactedRepr, frozen=True):
     """What a run reads before it looks at its members.
 
     ``published`` is what another pod decided; nothing unless several share the run, and one of

@@ -23,7 +23,7 @@ from msgspec.structs import replace
 
 from reconciler.api.annotations import own_metadata
 from reconciler.api.errors import Conflict, ReconcileError, StalePlan, WordedViolation
-from reconciler.api.objects import Object, ObjectKey, Unshown
+from reconciler.api.objects import Object, ObjectKey, RedactedRepr
 from reconciler.cluster.client import Member
 from reconciler.cluster.discovery import RESTMapping
 from reconciler.shard.split import Shard
@@ -244,7 +244,7 @@ class Round:
         }
 
 
-class _ConfigMap(Unshown, frozen=True, rename="camel"):
+class _ConfigMap(RedactedRepr, frozen=True, rename="camel"):
     data: dict[str, str] | None = None
     binary_data: dict[str, bytes] | None = None
 
