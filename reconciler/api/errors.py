@@ -134,7 +134,7 @@ class Violation(Struct, frozen=True):
         return str(self)
 
 
-class WordedViolation(Violation, frozen=True):
+class TextViolation(Violation, frozen=True):
     """One of which only the words are known, and what it is ``about``: another process, a saved
     plan, or what failed meanwhile, has them."""
 

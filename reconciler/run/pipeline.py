@@ -21,9 +21,9 @@ from reconciler.api.errors import (
     ReconcileError,
     RunError,
     StalePlan,
+    TextViolation,
     UsageError,
     Violation,
-    WordedViolation,
 )
 from reconciler.api.objects import ObjectKey, RedactedRepr
 from reconciler.api.options import RunOptions, usual_seconds
@@ -496,7 +496,7 @@ def apply_plan(
     violations = (*plan.violations, *_guards_of_others(prepared))
     if violations:
         done, undone = _apply_failover_part(prepared, stopped) if unattended else ([], [])
-        forgotten = [WordedViolation(text=str(one), about=one.subject) for one in errors]
+        forgotten = [TextViolation(text=str(one), about=one.subject) for one in errors]
         raise GuardViolation(
             (*violations, *forgotten, *undone), done=done, hint=plan.violation_hint or HINT
         )
@@ -591,7 +591,7 @@ def _stop_what_is_not_remembered(errors: Sequence[RunError], acts: bool) -> None
 
 def _apply_failover_part(
     prepared: Prepared, stopped: Callable[[], str]
-) -> tuple[list[str], list[WordedViolation]]:
+) -> tuple[list[str], list[TextViolation]]:
     """Only what an outage asks for: DNS records leave what is down, and others take over what it
     ran. What was done and what was not, for people."""
     from reconciler.apply.fleet import apply_to_fleet
@@ -609,7 +609,7 @@ def _apply_failover_part(
     did = [f"{r.name} {r.type}" for r in records if r.status == "done"]
     did += [f"{o.key} in {o.cluster}" for o in outcomes if o.status == "done"]
     return did, [
-        WordedViolation(text=f"not done for what is down: {what}: {why}", about=f"not done: {what}")
+        TextViolation(text=f"not done for what is down: {what}: {why}", about=f"not done: {what}")
         for what, why in undone
     ]
 

@@ -22,7 +22,7 @@ from msgspec import DecodeError, Struct, convert, field, json
 from msgspec.structs import replace
 
 from reconciler.api.annotations import own_metadata
-from reconciler.api.errors import Conflict, ReconcileError, StalePlan, WordedViolation
+from reconciler.api.errors import Conflict, ReconcileError, StalePlan, TextViolation
 from reconciler.api.objects import Object, ObjectKey, RedactedRepr
 from reconciler.cluster.client import Member
 from reconciler.cluster.discovery import RESTMapping
@@ -156,7 +156,7 @@ class Round:
         own = {self.shard.index: tuple(violations)}
         self._update(lambda state: replace(state, guards={**state.guards, **own}))
 
-    def await_guards(self, timeout: float = WAIT_SECONDS) -> list[WordedViolation]:
+    def await_guards(self, timeout: float = WAIT_SECONDS) -> list[TextViolation]:
         """Which limits the other pods' plans pass, once all that have not ended have reported.
 
         One that has reported nothing within ``timeout`` seconds counts as one that passes none: it
@@ -173,7 +173,7 @@ class Round:
                 break
             self._pause(POLL_SECONDS)
         return [
-            WordedViolation(text=f"{shard}: {text}", about=shard)
+            TextViolation(text=f"{shard}: {text}", about=shard)
             for index, violations in sorted(reported.items())
             if index != self.shard.index
             for shard in [f"shard {index} of {self.shard.count}"]

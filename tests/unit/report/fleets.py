@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from reconciler.api.errors import WordedViolation
+from reconciler.api.errors import TextViolation
 from reconciler.api.objects import ObjectKey
 from reconciler.api.reasons import Cause, Reason
 from reconciler.failover.cluster_health import Absence, ClusterHealth
@@ -216,7 +216,7 @@ def guarded() -> Plan:
         "shop",
         (ClusterPlan("aws-eu", "aws", "eu-central-1", changes=gone, unchanged=20),),
         violations=(
-            WordedViolation("aws-eu", "aws-eu: 14 deletions, spec.guards.maxDeletions is 10"),
+            TextViolation("aws-eu", "aws-eu: 14 deletions, spec.guards.maxDeletions is 10"),
         ),
         violation_hint="look at what would be deleted; pass --max-deletions once",
     )

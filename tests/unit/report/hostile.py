@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from reconciler.api.errors import RunError, WordedViolation
+from reconciler.api.errors import RunError, TextViolation
 from reconciler.api.objects import ObjectKey
 from reconciler.api.reasons import remark
 from reconciler.failover.cluster_health import Absence
@@ -54,7 +54,7 @@ def hostile() -> Plan:
         ),
         commit=HOSTILE,
         warnings=(HOSTILE,),
-        violations=(WordedViolation(text=HOSTILE),),
+        violations=(TextViolation(text=HOSTILE),),
         violation_hint=HOSTILE,
         workloads=(WorkloadRow(key, {HOSTILE: 1}, {HOSTILE: 2}, shortfall=1, placed_by=HOSTILE),),
         moves=(HOSTILE,),
