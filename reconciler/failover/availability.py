@@ -18,7 +18,7 @@ from reconciler.failover.cluster_health import (
     duration_words,
 )
 from reconciler.failover.looks import SeatLooks, sightings
-from reconciler.failover.probe import Probe, Signal, worded
+from reconciler.failover.probe import Probe, Signal, text_diagnosis
 from reconciler.federation.model import Cluster, DesiredState, FailoverRules, Taint, Workload
 from reconciler.render.run_once import template_digest
 from reconciler.scheduler.filter_score import tolerated
@@ -92,7 +92,7 @@ def assess(
         for name in simulated
     }
     counted_probes = [
-        Probe(p.cluster, Signal.UNHEALTHY, worded(simulated[p.cluster]), answers=False)
+        Probe(p.cluster, Signal.UNHEALTHY, text_diagnosis(simulated[p.cluster]), answers=False)
         if p.cluster in simulated
         else p
         for p in probes

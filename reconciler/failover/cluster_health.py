@@ -14,7 +14,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from reconciler.failover.looks import Sightings
-from reconciler.failover.probe import Diagnosis, Probe, Signal, worded
+from reconciler.failover.probe import Diagnosis, Probe, Signal, text_diagnosis
 from reconciler.federation.model import FailoverRules
 from reconciler.state.memory import ClusterMemory, Phase
 
@@ -273,7 +273,9 @@ def _health(
         one.phase,
         probe.signal,
         diagnosis=(
-            worded(one.reason) if one.phase is Phase.DOWN and not probe.reason else probe.diagnosis
+            text_diagnosis(one.reason)
+            if one.phase is Phase.DOWN and not probe.reason
+            else probe.diagnosis
         ),
         since=one.since,
         outlook=_outlook(rules, one, probe, hold, seen),

@@ -103,7 +103,7 @@ class Diagnosis(Struct, frozen=True):
         return self.words
 
 
-def worded(words: str) -> Diagnosis:
+def text_diagnosis(words: str) -> Diagnosis:
     """What is known only in words; nothing where there are none."""
     return Diagnosis(Finding.OTHER, words) if words else Diagnosis()
 
@@ -165,14 +165,14 @@ def assess_probe(
         forbidden = Diagnosis(Finding.FORBIDDEN, status=last.status)
         return Probe(cluster, Signal.UNKNOWN, forbidden, nodes=nodes)
     if last.inconclusive:
-        return Probe(cluster, Signal.UNKNOWN, worded(last.words), answers=False)
+        return Probe(cluster, Signal.UNKNOWN, text_diagnosis(last.words), answers=False)
     if 0 < last.status < 500:
         outcome = Diagnosis(Finding.UNDETERMINED, last.words, last.status)
         return Probe(cluster, Signal.UNKNOWN, outcome)
     if last.status:
         not_ready = Diagnosis(Finding.NOT_READY, last.words, last.status)
         return Probe(cluster, Signal.UNHEALTHY, not_ready, answers=False)
-    return Probe(cluster, Signal.UNHEALTHY, worded(last.words), answers=False)
+    return Probe(cluster, Signal.UNHEALTHY, text_diagnosis(last.words), answers=False)
 
 
 # -- asking ----------------------------------------------------------------------------------------
@@ -216,7 +216,7 @@ def _probe(
         member = connect(cluster)
     except ClusterError as error:
         # Without a credential there is nothing to ask with; the cluster may be perfectly well.
-        return Probe(cluster.name, Signal.UNKNOWN, worded(str(error)), answers=False)
+        return Probe(cluster.name, Signal.UNKNOWN, text_diagnosis(str(error)), answers=False)
     tries: list[ProbeAttempt] = []
     for number in range(rules.probe.attempts):
         if number:

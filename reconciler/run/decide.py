@@ -20,7 +20,7 @@ from reconciler.failover.availability import assess
 from reconciler.failover.clock import clock_offsets, clock_step, shifted_by, with_clock_offsets
 from reconciler.failover.cluster_health import Absence, ClusterHealth, duration_words
 from reconciler.failover.looks import Look, SeatLooks, look_of
-from reconciler.failover.probe import Probe, Signal, probe_all, worded
+from reconciler.failover.probe import Probe, Signal, probe_all, text_diagnosis
 from reconciler.federation.model import Cluster, DesiredState, Workload
 from reconciler.git.owner import Claimant
 from reconciler.inventory.applyset import IDENTITY, identity_of
@@ -333,7 +333,7 @@ def _probe(
     found = probe_all(connect, asked, rules, done=lambda: progress.advance("probe"))
     return (
         *found,
-        *(Probe(name, Signal.UNHEALTHY, worded(why)) for name, why in simulated.items()),
+        *(Probe(name, Signal.UNHEALTHY, text_diagnosis(why)) for name, why in simulated.items()),
     )
 
 
@@ -363,7 +363,9 @@ def _identified(
 
 
 def _unknown(probe: Probe, why: str) -> Probe:
-    return Probe(probe.cluster, Signal.UNKNOWN, worded(why), answers=False) if why else probe
+    return (
+        Probe(probe.cluster, Signal.UNKNOWN, text_diagnosis(why), answers=False) if why else probe
+    )
 
 
 def _servers(fleet: RunInputs, seen: Sequence[MemberState]) -> tuple[dict[str, str], list[str]]:

@@ -22,7 +22,7 @@ from reconciler.failover.probe import (
     ProbeAttempt,
     Signal,
     assess_probe,
-    worded,
+    text_diagnosis,
 )
 from reconciler.federation.model import FailoverRules
 from reconciler.state.memory import ClusterMemory, Phase
@@ -42,7 +42,7 @@ SIGNALS = {"+": Signal.HEALTHY, "-": Signal.UNHEALTHY, "?": Signal.UNKNOWN}
 def probes(signs: str) -> list[Probe]:
     """``-++``: the first cluster is unhealthy, the others are not."""
     return [
-        Probe(name, SIGNALS[sign], worded("timeout" if sign == "-" else ""))
+        Probe(name, SIGNALS[sign], text_diagnosis("timeout" if sign == "-" else ""))
         for name, sign in zip(NAMES, signs, strict=True)
     ]
 

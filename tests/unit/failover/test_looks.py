@@ -24,7 +24,7 @@ from reconciler.failover.looks import (
     look_of,
     sightings,
 )
-from reconciler.failover.probe import Probe, Signal, worded
+from reconciler.failover.probe import Probe, Signal, text_diagnosis
 from reconciler.federation.model import FailoverRules
 from reconciler.state.memory import ClusterMemory, Phase
 
@@ -40,7 +40,7 @@ KNOWN = ClusterMemory(known=True)
 def probes(sign: str) -> list[Probe]:
     """``gcp-us`` looks so to this run, and the others well."""
     return [
-        Probe(name, SIGNALS[sign], worded("timeout" if sign == "-" else ""))
+        Probe(name, SIGNALS[sign], text_diagnosis("timeout" if sign == "-" else ""))
         if name == "gcp-us"
         else Probe(name, Signal.HEALTHY)
         for name in CLUSTERS
@@ -221,7 +221,9 @@ def test_with_seats_never_more_is_down_than_without(runs: list[tuple[str, str]])
     now = NOW
     for seat, signs in runs:
         now += 60
-        asked = [Probe(n, SIGNALS[s], worded(s)) for n, s in zip(CLUSTERS, signs, strict=True)]
+        asked = [
+            Probe(n, SIGNALS[s], text_diagnosis(s)) for n, s in zip(CLUSTERS, signs, strict=True)
+        ]
         seen = sightings(asked, SeatLooks(seat, looks, frozenset(SEATS)), RULES, now)
         found = decide_cluster_health(RULES, memory, asked, now, seen)
         alone = decide_cluster_health(RULES, memory, asked, now)

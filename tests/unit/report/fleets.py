@@ -6,7 +6,7 @@ from reconciler.api.errors import TextViolation
 from reconciler.api.objects import ObjectKey
 from reconciler.api.reasons import Cause, Reason
 from reconciler.failover.cluster_health import Absence, ClusterHealth
-from reconciler.failover.probe import Diagnosis, Finding, Nodes, Signal, worded
+from reconciler.failover.probe import Diagnosis, Finding, Nodes, Signal, text_diagnosis
 from reconciler.plan.model import (
     Action,
     Change,
@@ -178,7 +178,7 @@ def unwell() -> Plan:
             ),
         ),
         health=(
-            ClusterHealth("aws-eu", Phase.DOWN, Signal.UNHEALTHY, worded(refused), noon),
+            ClusterHealth("aws-eu", Phase.DOWN, Signal.UNHEALTHY, text_diagnosis(refused), noon),
             ClusterHealth(
                 "aws-us",
                 Phase.UP,
@@ -194,7 +194,7 @@ def unwell() -> Plan:
                 "gcp-us",
                 Phase.UP,
                 Signal.UNKNOWN,
-                worded("no credential"),
+                text_diagnosis("no credential"),
                 outlook="its writes wait, nothing moves",
             ),
         ),
