@@ -15,7 +15,7 @@ from reconciler.api.errors import (
     LeaseLost,
 )
 from reconciler.apply.common import Otherwise, VerbResult
-from reconciler.apply.create import Preceded, create_planned
+from reconciler.apply.create import AlreadyExists, create_planned
 from reconciler.apply.orphan import orphan_planned
 from reconciler.apply.prune import prune_planned
 from reconciler.apply.recreate import recreate_planned
@@ -76,7 +76,7 @@ def apply_change(
         text = refusal_words(error, change.hidden, change.request, change.live)
         gone = isinstance(error, ClusterUnreachable | ClusterUnauthorized)
         outcome = _outcome(member, change, "failed", text, started)
-        preceded = isinstance(error, Preceded)
+        preceded = isinstance(error, AlreadyExists)
         return ChangeResult(outcome, lost=text if gone else "", preceded=preceded)
     return ChangeResult(_outcome(member, change, "done", message, started), record, fields)
 
