@@ -426,7 +426,7 @@ class MemberRun:
             )
 
         written = carry_out(change)
-        adoption = self._adoption(change) if written.preceded else None
+        adoption = self._adoption(change) if written.already_exists else None
         if adoption is None:
             return written
         self.checked[change.key] = adoption
