@@ -40,7 +40,7 @@ _PLACES = {
 }
 
 
-class StoryWentWrong(Exception):
+class DemoFailed(Exception):
     """A step did not end as it must."""
 
 
@@ -264,7 +264,7 @@ class Story:
 
     def _check(self, fact: bool, what: str) -> None:
         if not fact:
-            raise StoryWentWrong(f"it is not so that {what}")
+            raise DemoFailed(f"it is not so that {what}")
 
     # -- doing -----------------------------------------------------------------------------
 
