@@ -35,7 +35,7 @@ from typing import Any, Self
 from msgspec import Struct
 from msgspec.structs import force_setattr
 
-LONGEST_WORDS = 1000
+MAX_ERROR_LENGTH = 1000
 
 
 class Position(Struct, frozen=True, order=True):
@@ -67,8 +67,8 @@ class Problem(Struct, frozen=True, order=True):
     def __post_init__(self) -> None:
         for name in ("path", "message", "expected", "hint"):
             text: str = getattr(self, name)
-            if len(text) > LONGEST_WORDS:
-                force_setattr(self, name, text[:LONGEST_WORDS] + " …")
+            if len(text) > MAX_ERROR_LENGTH:
+                force_setattr(self, name, text[:MAX_ERROR_LENGTH] + " …")
 
     def __str__(self) -> str:
         where = f"{self.position}: " + (f"{self.path}: " if self.path else "")
