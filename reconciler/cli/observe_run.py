@@ -34,7 +34,7 @@ _QUICK: tuple[tuple[str, Any], ...] = (
     ("read_timeout", 5.0),
     ("retries", 1),
 )
-TELLING_SECONDS = 10.0
+REPORTING_SECONDS = 10.0
 """What is told after a run must not take longer than the run, nor than SIGTERM leaves it."""
 
 
@@ -139,7 +139,7 @@ class ObservedRun:
     @cached_property
     def _seconds_left(self) -> Callable[[], float]:
         """For telling, from when this is first asked for; the run's own deadline does not hold."""
-        ends = time.monotonic() + TELLING_SECONDS
+        ends = time.monotonic() + REPORTING_SECONDS
         stopping = self.stop.time_left if self.stop else lambda: inf
         return lambda: min(ends - time.monotonic(), stopping())
 
