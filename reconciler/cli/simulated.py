@@ -47,7 +47,7 @@ def simulated_members(settings: CommandSettings) -> Iterator[CommandSettings]:
 
 
 @contextmanager
-def seen_by(settings: CommandSettings) -> Iterator[CommandSettings]:
+def with_simulated_members(settings: CommandSettings) -> Iterator[CommandSettings]:
     """The settings, or with --sandbox those by which the simulated clusters are reached."""
     if not settings.options.sandbox:
         yield settings

@@ -18,7 +18,7 @@ from reconciler.cli.console import styled
 from reconciler.cli.exit_codes import Exit
 from reconciler.cli.progress import Bars
 from reconciler.cli.settings import DURATION, CommandSettings, merged, option, run_options
-from reconciler.cli.simulated import seen_by
+from reconciler.cli.simulated import with_simulated_members
 from reconciler.cli.stop import Stop, until_signal
 from reconciler.cli.tables import table
 
@@ -93,7 +93,7 @@ def status(
     if timeout is not None and not watch:
         raise click.UsageError("--timeout goes with --watch.")
     watching = WatchInterval(interval, timeout) if watch else None
-    with until_signal(settings) as stop, seen_by(settings) as settings:
+    with until_signal(settings) as stop, with_simulated_members(settings) as settings:
         return _follow(settings, stop, workload, namespace, output, watching)
 
 
