@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from reconciler.status.fleet_status import ClusterStatus, WorkloadStatus
 
 WATCH, OUTPUT = "Watching", "Output"
-SHORTEST_LOOK = 1.0
+MIN_WATCH_INTERVAL = 1.0
 """Seconds, in which a cluster that answers can be looked at."""
 _COLOURS = {"Current": "green", "InProgress": "yellow", "Failed": "red", "NotFound": "red"}
 
@@ -147,7 +147,7 @@ def _within(
         return settings
     left = watching.timeout - (time.monotonic() - began)
     usual = settings.options.deadline or usual_seconds(plan_only=True)
-    return settings.with_options(deadline=min(usual, max(left, SHORTEST_LOOK)))
+    return settings.with_options(deadline=min(usual, max(left, MIN_WATCH_INTERVAL)))
 
 
 def _look(settings: CommandSettings, name: str, namespace: str, *, quiet: bool) -> StatusRows:
