@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from reconciler.seats.register import Reading, SeatReading
 
-LATE_LOOK_SECONDS = 1800.0
+STALE_OBSERVATION_SECONDS = 1800.0
 """A seat of which no run has looked for so long has a CronJob that does not run."""
 
 
@@ -136,7 +136,7 @@ def _of_seat(seat: SeatReading, look: SeatLook, now: float, *, majority: bool) -
         return []
     if look.at is None:
         return [Trouble(seat.name, "no run has looked from there yet", "apply its CronJob")]
-    if now - look.at > LATE_LOOK_SECONDS:
+    if now - look.at > STALE_OBSERVATION_SECONDS:
         minutes = int((now - look.at) // 60)
         text = f"no run has looked from there for {minutes} minutes"
         return [Trouble(seat.name, text, "look at its CronJob and Jobs")]
