@@ -87,7 +87,7 @@ def _contexts(
     return tuple(pairs)
 
 
-def reaching(command: Command) -> Command:
+def connection_options(command: Command) -> Command:
     """The options by which seats and the repository are found."""
     options: list[Callable[[Command], Command]] = [
         option(
@@ -125,7 +125,7 @@ def dry_run(command: Command) -> Command:
     heading=OUTPUT,
     help="What to print.",
 )
-@reaching
+@connection_options
 @click.pass_context
 def seats(
     context: click.Context,
@@ -339,7 +339,7 @@ Suspend the host's CronJob first. Safe to run again: what was begun is finished.
 @seats.command("init", epilog=INIT_EPILOG, writes=True)
 @dry_run
 @run_options("lock_timeout", heading=RUN)
-@reaching
+@connection_options
 @click.pass_context
 def init(
     context: click.Context,
@@ -405,7 +405,7 @@ Suspend the CronJobs of the seats first. Safe to run again.
 @seats.command("dissolve", epilog=DISSOLVE_EPILOG, writes=True)
 @dry_run
 @run_options("yes", "lock_timeout", heading=RUN)
-@reaching
+@connection_options
 @click.pass_context
 def dissolve(
     context: click.Context,
@@ -548,7 +548,7 @@ reconcile join azure-eu. Safe to run again.
 @click.argument("new", shell_complete=_complete_seat)
 @dry_run
 @run_options("yes", heading=RUN)
-@reaching
+@connection_options
 @click.pass_context
 def replace_(
     context: click.Context,
@@ -626,7 +626,7 @@ Safe to run again: a seat that counts is left as it is.
 @seats.command("repair", epilog=REPAIR_EPILOG, writes=True)
 @click.argument("name", required=False, shell_complete=_complete_seat)
 @dry_run
-@reaching
+@connection_options
 @click.pass_context
 def repair(
     context: click.Context,
