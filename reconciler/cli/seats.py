@@ -601,11 +601,11 @@ def replace_(
     if set(federation.seats) != set(after):
         note(f"Next: spec.seats: [{', '.join(after)}] at {federation.position}, and commit")
     note(f"Next: reconcile join NAME --host-context {new}, for each member; its CronJob at {new}")
-    note(f"Then shut {dead} out, in each member: {shut_out(federation.name, dead)}")
+    note(f"Then shut {dead} out, in each member: {revoke_command(federation.name, dead)}")
     return Exit.OK
 
 
-def shut_out(federation: str, seat: str) -> str:
+def revoke_command(federation: str, seat: str) -> str:
     """The command that ends what a seat may do in a member."""
     return (
         "kubectl -n federation-system delete clusterrolebinding,rolebinding,serviceaccount -l "
