@@ -32,7 +32,7 @@ SHARE = 1 / 3
 clusters must be looked at, too."""
 OVER = "the run's time is over"
 """By its deadline, or as it was told to stop."""
-LASTING = frozenset({"certificate", "tls", "dns", "protocol"})
+PERMANENT_CAUSES = frozenset({"certificate", "tls", "dns", "protocol"})
 """Causes that do not mend themselves within seconds; a plan should not wait for it."""
 TYPED_PATCH = b"failed to create typed patch object"
 """How API servers answer an apply with unknown fields or wrong types: with a 500, of all codes."""
@@ -170,7 +170,7 @@ class Transport:
         # To learn that a server is dead, one timeout is enough.
         is_dead = failure.cause == "timeout" and not self._answered
         left = None
-        if retry and not is_dead and failure.cause not in LASTING:
+        if retry and not is_dead and failure.cause not in PERMANENT_CAUSES:
             left = self._once_more(attempts, failure)
         if left is None or self._remaining() <= 0:
             over = left is not None
