@@ -34,7 +34,7 @@ from reconciler.cluster.discovery import (
     parse_resource_list,
 )
 from reconciler.cluster.http import TYPED_PATCH, Transport
-from reconciler.cluster.refusals import is_by_admission, own_words, with_way_out
+from reconciler.cluster.refusals import is_by_admission, own_words, with_size_hint
 from reconciler.cluster.responses import document_of, fault_of, reading_answers, unexpected_answer
 from reconciler.cluster.warnings import ServerWarnings, Subject, current_subject
 
@@ -481,7 +481,7 @@ def _refusal(
     if unquoted is not None:
         message = own_words(answer.status, message, causes, unquoted)
     else:
-        message = with_way_out(message)
+        message = with_size_hint(message)
     if answer.status == 401:
         return ClusterUnauthorized(
             cluster,

@@ -86,7 +86,7 @@ def is_by_admission(said: str) -> bool:
     return bool(re.search(_ADMISSION, said))
 
 
-def with_way_out(said: str) -> str:
+def with_size_hint(said: str) -> str:
     """A server's words, and what to do about them where they do not tell."""
     return f"{said} ({TOO_LARGE})" if re.search(_TOO_LARGE, said) else said
 
