@@ -34,7 +34,7 @@ from reconciler.cluster.discovery import (
     parse_resource_list,
 )
 from reconciler.cluster.http import TYPED_PATCH, Transport
-from reconciler.cluster.refusals import is_by_admission, own_words, with_size_hint
+from reconciler.cluster.refusals import is_by_admission, refusal_in_our_words, with_size_hint
 from reconciler.cluster.responses import document_of, fault_of, reading_answers, unexpected_answer
 from reconciler.cluster.warnings import ServerWarnings, Subject, current_subject
 
@@ -479,7 +479,7 @@ def _refusal(
     causes = maps_of(map_of(status.get("details")).get("causes"))
     by_admission = is_by_admission(message)
     if unquoted is not None:
-        message = own_words(answer.status, message, causes, unquoted)
+        message = refusal_in_our_words(answer.status, message, causes, unquoted)
     else:
         message = with_size_hint(message)
     if answer.status == 401:

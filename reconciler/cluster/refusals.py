@@ -91,7 +91,7 @@ def with_size_hint(said: str) -> str:
     return f"{said} ({TOO_LARGE})" if re.search(_TOO_LARGE, said) else said
 
 
-def own_words(
+def refusal_in_our_words(
     code: int, said: str, causes: Sequence[Mapping[str, Any]], *bodies: Object | None
 ) -> str:
     """What a refusal is about. ``said`` and ``causes`` are only compared with what is known here;
