@@ -143,7 +143,7 @@ def stuck_at(error: ApiError) -> str:
     return match.group(1) if match else ""
 
 
-def way_out(live: Object, definition: Definition) -> str:
+def entry_migration_command(live: Object, definition: Definition) -> str:
     """The command with which a person moves on an entry that is not ours."""
     key, entries = key_of(live), entries_of(live)
     at = next(

@@ -204,7 +204,7 @@ def _judge_definitions(
         named = custom_resources.manager_names(one for one in left if key_of(one[0]) in wanted)
         if named:
             live = next(obj for obj, one in left if one.others and key_of(obj) in wanted)
-            command = custom_resources.way_out(live, definition)
+            command = custom_resources.entry_migration_command(live, definition)
             verdicts[key] = dry_run.refused(
                 verdict.target,
                 f"{drops}, which managedFields of objects in Git still name: {named}; no apply of "

@@ -37,9 +37,9 @@ from reconciler.plan.custom_resources import (
     NO_CHANGE,
     Definition,
     as_git_says,
+    entry_migration_command,
     stale_entries_in,
     stuck_at,
-    way_out,
 )
 from reconciler.plan.diff import Comparison, Question
 from reconciler.plan.fields import (
@@ -400,7 +400,7 @@ def _unstuck(
     if left.others:
         text += (
             f"; managedFields name that version for {', '.join(left.others)}; move the entries on: "
-            f"{way_out(live, stuck)}"
+            f"{entry_migration_command(live, stuck)}"
         )
     return _failed(target, text)
 
