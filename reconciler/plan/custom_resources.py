@@ -137,7 +137,7 @@ def _is_our_own(entry: Object) -> bool:
     return is_ours(entry) or entry.get("manager") == BEFORE_FIRST_APPLY
 
 
-def stuck_at(error: ApiError) -> str:
+def refused_version(error: ApiError) -> str:
     """The version at which every apply of an object is refused; empty: it is not for that."""
     match = _STUCK.search(str(error)) if error.code == 500 else None
     return match.group(1) if match else ""

@@ -38,8 +38,8 @@ from reconciler.plan.custom_resources import (
     Definition,
     as_git_says,
     entry_migration_command,
+    refused_version,
     stale_entries_in,
-    stuck_at,
 )
 from reconciler.plan.diff import Comparison, Question
 from reconciler.plan.fields import (
@@ -182,7 +182,7 @@ def check_existing(
             return _failed(target, _words(target, other, body, live))
         took = found.forced
     except ApiError as error:
-        if version := stuck_at(error):
+        if version := refused_version(error):
             stuck = Definition(dropped=frozenset({version}), stays=target.kind.api_version)
             return _unstuck(target, body, live, stuck, error, adopting=adopting)
         return _failed(target, _words(target, error, body, live))
