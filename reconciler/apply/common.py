@@ -22,7 +22,7 @@ from reconciler.inventory.managed_fields import (
     is_ours,
 )
 from reconciler.inventory.records import AppliedRecord, Digester
-from reconciler.plan.custom_resources import moved_on
+from reconciler.plan.custom_resources import migrated_entries
 from reconciler.plan.diff import request_digest
 from reconciler.plan.fields import changed_fields
 from reconciler.plan.ignored import disowning, held, left_out
@@ -160,7 +160,7 @@ def move_entries(member: Member, resource: RESTMapping, change: Change) -> str:
             live = member.get(resource, change.key)
             if live is None or live["metadata"].get("uid") != change.uid:
                 raise changed_since_planned(member)
-            operations = moved_on(live, change.old_entry, change.new_entry)
+            operations = migrated_entries(live, change.old_entry, change.new_entry)
             try:
                 if operations:
                     member.json_patch(resource, change.key, operations)

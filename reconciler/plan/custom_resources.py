@@ -116,7 +116,7 @@ def stale_entries_in(live: Object, versions: Iterable[str]) -> StaleEntries:
     return StaleEntries(ours[0] if ours else "", tuple(sorted(others)))
 
 
-def moved_on(live: Object, old: str, new: str) -> list[dict[str, Any]]:
+def migrated_entries(live: Object, old: str, new: str) -> list[dict[str, Any]]:
     """The JSON patch that moves our entries from version ``old`` to ``new``, each only if it still
     is ours; a Conflict where the object was written to. Empty: there is nothing to move.
 
