@@ -18,8 +18,8 @@ from reconciler.inventory.managed_fields import (
     disowned,
     entries_of,
     fields_of,
-    in_the_state_of,
     is_ours,
+    resource_version_test,
 )
 from reconciler.inventory.records import AppliedRecord, Digester
 from reconciler.plan.custom_resources import migrated_entries
@@ -140,7 +140,7 @@ def rewrite_entries(
         if wanted == entries_of(live):
             return live
         operations: list[dict[str, Any]] = [
-            in_the_state_of(live),
+            resource_version_test(live),
             {"op": "add", "path": "/metadata/managedFields", "value": wanted},
         ]
         try:

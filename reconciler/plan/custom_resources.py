@@ -31,8 +31,8 @@ from reconciler.cluster.discovery import Discovery
 from reconciler.inventory.managed_fields import (
     BEFORE_FIRST_APPLY,
     entries_of,
-    in_the_state_of,
     is_ours,
+    resource_version_test,
 )
 from reconciler.plan.model import Action, Change
 from reconciler.plan.prune import CRD
@@ -130,7 +130,7 @@ def migrated_entries(live: Object, old: str, new: str) -> list[dict[str, Any]]:
                 {"op": "test", "path": f"{path}/manager", "value": entry["manager"]},
                 {"op": "replace", "path": f"{path}/apiVersion", "value": new},
             ]
-    return [in_the_state_of(live), *moves] if moves else []
+    return [resource_version_test(live), *moves] if moves else []
 
 
 def _is_our_own(entry: Object) -> bool:
