@@ -15,7 +15,7 @@ from reconciler.cluster.client import Member
 from reconciler.cluster.discovery import Discovery, GroupVersionKind, RESTMapping
 from reconciler.cluster.parallel import in_parallel
 from reconciler.inventory.applyset import is_member
-from reconciler.inventory.records import made_anew
+from reconciler.inventory.records import is_recreated_copy
 from reconciler.inventory.store import Inventory
 
 CONCURRENT_LISTS = 4
@@ -143,7 +143,7 @@ def _gather(
             live[kind] = {
                 key: obj
                 for key, obj in keyed
-                if is_member(obj, applyset, key) and not made_anew(obj, rows.get(key))
+                if is_member(obj, applyset, key) and not is_recreated_copy(obj, rows.get(key))
             }
         elif kind.group_kind.group in discovery.failed_groups:
             failed[kind] = "the API group cannot be discovered (an aggregated API is down)"

@@ -61,7 +61,7 @@ _MOST_COLUMNS = len(ObjectKey._fields) + len(AppliedRecord._fields)
 """Of the rows that are read: older versions wrote no UID, and newer ones may write more."""
 
 
-def made_anew(live: Object, record: AppliedRecord | None) -> bool:
+def is_recreated_copy(live: Object, record: AppliedRecord | None) -> bool:
     """Whether an object with our marks is a copy of one that we applied.
 
     Labels and annotations are copied by backups and by people. Our Apply entry is not, and what

@@ -285,7 +285,7 @@ def _at_a_glance(
     record = shared.observation.inventory.rows.get(target.key)
     kind = target.kind.group_kind
     definition = known.definitions.get(kind, NO_CHANGE)
-    made_anew = False
+    is_recreated_copy = False
     if target.kind in shared.observation.failed:
         # Nobody knows whether it is there: it is neither new nor as it should be.
         return dry_run.unlisted(target, shared.observation.failed[target.kind])
@@ -315,7 +315,7 @@ def _at_a_glance(
         # A row that was written ahead of an adoption that never came does not make it ours.
         adopting = record is None or not record.confirmed
         if adopting and shared.terms.adoption.policy == "Never":
-            return dry_run.not_adopted(target, made_anew=made_anew)
+            return dry_run.not_adopted(target, made_anew=is_recreated_copy)
     take_over = shared.terms.adoption.take_over if adopting else (BEFORE_FIRST_APPLY,)
     body, remarks = request_for(target, live, take_over)
     known.remarks.extend(f"{target.key}: {text}" for text in remarks)

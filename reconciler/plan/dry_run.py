@@ -454,9 +454,9 @@ def belongs_elsewhere(target: ApplyTarget, owner: str, former: str) -> Checked:
     )
 
 
-def not_adopted(target: ApplyTarget, *, made_anew: bool) -> Checked:
+def not_adopted(target: ApplyTarget, *, is_recreated_copy: bool) -> Checked:
     """It exists, is not ours (any more), and the rules forbid to adopt."""
-    again = " (it is not the one that this federation made)" * made_anew
+    again = " (it is not the one that this federation made)" * is_recreated_copy
     return _failed(target, f"exists already{again} and spec.adoption.policy is Never")
 
 

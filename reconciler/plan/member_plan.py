@@ -24,7 +24,7 @@ from reconciler.federation.sensitive import hidden_in
 from reconciler.inventory.applyset import is_member
 from reconciler.inventory.managed_fields import Fields
 from reconciler.inventory.observe import Observation, observe
-from reconciler.inventory.records import AppliedRecord, made_anew
+from reconciler.inventory.records import AppliedRecord, is_recreated_copy
 from reconciler.inventory.store import Inventory
 from reconciler.plan import exclusive_values, guards, in_use, prune
 from reconciler.plan.additions import Finder
@@ -547,7 +547,7 @@ def _look_for_unlisted(
     ours |= {one.key for one in sought if one.key.group_kind in failed_kinds}
     applyset = observation.inventory.applyset
     marked = {key for key, live in found.items() if is_member(live, applyset)}
-    still = sorted(key for key in marked if not made_anew(found[key], rows[key]))
+    still = sorted(key for key in marked if not is_recreated_copy(found[key], rows[key]))
     warnings = tuple(
         f"{key} is left alone: no longer wanted, but somebody "
         + ("deleted it and made it anew" if key in marked else "removed its inventory label")
