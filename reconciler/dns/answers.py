@@ -278,7 +278,7 @@ def _record(
     if not abilities.weighted or entry.resolve or len(targets) < 2:
         plain = tuple(sorted(DnsTarget(t.value, t.cluster) for t in targets))
         return DnsRecord(entry.name, kind, entry.ttl, plain)
-    return DnsRecord(entry.name, kind, entry.ttl, weighed(targets), True, entry.check)
+    return DnsRecord(entry.name, kind, entry.ttl, integer_weights(targets), True, entry.check)
 
 
 def _kind_for_hosts(
@@ -313,7 +313,7 @@ def _joined(targets: Iterable[DnsTarget]) -> list[DnsTarget]:
     return list(found.values())
 
 
-def weighed(targets: list[DnsTarget]) -> tuple[DnsTarget, ...]:
+def integer_weights(targets: list[DnsTarget]) -> tuple[DnsTarget, ...]:
     """Weights as small whole numbers from 1 to 100; a cluster's weight is shared by its values."""
     values_of: dict[str, int] = {}
     for target in targets:

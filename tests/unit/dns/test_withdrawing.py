@@ -11,7 +11,13 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from reconciler.api.objects import ObjectKey
-from reconciler.dns.answers import NameHealth, ZoneContent, answering_targets, shape, weighed
+from reconciler.dns.answers import (
+    NameHealth,
+    ZoneContent,
+    answering_targets,
+    integer_weights,
+    shape,
+)
 from reconciler.dns.records import (
     Abilities,
     DnsRecord,
@@ -248,7 +254,7 @@ def test_weights_follow_the_placement_and_a_cluster_shares_its_weight() -> None:
         DnsTarget("192.0.2.2", "aws-eu", 3),
         DnsTarget("192.0.2.3", "gcp-eu", 1),
     ]
-    found = {t.value: t.weight for t in weighed(targets)}
+    found = {t.value: t.weight for t in integer_weights(targets)}
     assert found == {"192.0.2.1": 3, "192.0.2.2": 3, "192.0.2.3": 2}
     name = NameEntry(TOP, ZONE, 60)
     [plain] = shape(name, targets, Abilities(), resolve)
