@@ -141,7 +141,7 @@ class _Deciding:
         if name in self.records:
             return "answered" if self.records[name] else "absent"
         targets, self.remarks[name] = self.count(entry)
-        shaped = shape(entry, targets, self.abilities, self.resolve)
+        shaped = records_of_entry(entry, targets, self.abilities, self.resolve)
         if not shaped and entry.above:
             above = self.settle(entry.above, below | {name})
             here = self.existing.get(name, ())
@@ -246,7 +246,7 @@ class _Deciding:
         return lost <= of_down
 
 
-def shape(
+def records_of_entry(
     entry: NameEntry, targets: Iterable[DnsTarget], abilities: Abilities, resolve: Resolve
 ) -> tuple[DnsRecord, ...]:
     """The records of one name. Host names stay names where the provider can answer with them:
