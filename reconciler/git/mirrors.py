@@ -16,7 +16,7 @@ from reconciler.git.fetch import Fetched
 from reconciler.git.fetch_errors import FetchFailed
 from reconciler.git.location import SourceLocation
 
-AT_ONCE = 4
+CONCURRENT_FETCHES = 4
 """So many are fetched side by side."""
 
 
@@ -158,7 +158,7 @@ def fetch_mirrors(places: Sequence[SourceLocation]) -> Mirrors:
 
     from reconciler.git.processes import end_all
 
-    with ThreadPoolExecutor(AT_ONCE) as pool:
+    with ThreadPoolExecutor(CONCURRENT_FETCHES) as pool:
         try:
             answers = list(pool.map(_fetched, places))
         except BaseException:
