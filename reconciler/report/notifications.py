@@ -29,7 +29,7 @@ from reconciler.state.memory import NotifiedState, Phase
 
 FORMAT_VERSION = 1
 DEFAULT_KEY = "url"
-AT_ONCE = 8
+CONCURRENT_DELIVERIES = 8
 MOST_LINES = 10
 LONGEST_LINE = 300
 SLACK_SECTION = 3000
@@ -124,7 +124,7 @@ def deliver_news(
                 after = before
         return {prefix + key: state for key, state in after.items()}, warning
 
-    answers = in_parallel(one, receivers, AT_ONCE)
+    answers = in_parallel(one, receivers, CONCURRENT_DELIVERIES)
     states = {key: state for known, _ in answers for key, state in known.items()}
     return replace(notified, states=states), [warning for _, warning in answers if warning]
 
