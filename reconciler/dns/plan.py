@@ -30,7 +30,7 @@ from reconciler.dns.zones import LONGEST, ZonePlan, apply_zone, plan_zone, withi
 from reconciler.federation.model import DesiredState
 from reconciler.plan.model import RecordOutcome, ZoneFailure
 
-ZONES_AT_ONCE = 8
+CONCURRENT_ZONES = 8
 
 
 class Write(Struct, frozen=True):
@@ -134,7 +134,7 @@ def plan_dns(
         parts = [planning.endpoints(host, state.federation.namespace)]
     else:
         zones = sorted(rules.zones, key=lambda zone: zone.name)
-        parts = in_parallel(lambda zone: planning.zone(zone, timeout), zones, ZONES_AT_ONCE)
+        parts = in_parallel(lambda zone: planning.zone(zone, timeout), zones, CONCURRENT_ZONES)
     return DnsPlan(
         changes=tuple(change for part in parts for change in part.changes),
         warnings=tuple(dict.fromkeys([*wanted.warnings, *(w for p in parts for w in p.warnings)])),
@@ -169,7 +169,7 @@ def apply_dns(
         except DnsError as error:
             return one.all("failed", str(error))
 
-    done = in_parallel(write, plan.writes, ZONES_AT_ONCE)
+    done = in_parallel(write, plan.writes, CONCURRENT_ZONES)
     return tuple(outcome for outcomes in done for outcome in outcomes)
 
 
