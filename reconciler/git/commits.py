@@ -54,7 +54,7 @@ def read_commit(where: SourceLocation, folder: Path, commit: str) -> Checkout:
     return _guarded(where, lambda: _read(where, folder, Fetched(commit), inside))
 
 
-def read_commit_beside(
+def read_commit_reusing(
     where: SourceLocation, folder: Path, commit: str, beside: Iterable[SourceFile]
 ) -> tuple[SourceFile, ...]:
     """The files of ``read_commit``, most of which lie ``beside`` unchanged and are not read again.

@@ -161,7 +161,7 @@ def _rules_before(
     rollback_allowed: bool,
 ) -> SourceRules | None:
     """The rules of the last applied commit, which ``head`` must continue; None when it is gone."""
-    from reconciler.git.commits import read_commit_beside
+    from reconciler.git.commits import read_commit_reusing
     from reconciler.git.descent import check_descent
     from reconciler.git.fetch import fetch_commit, has_commit
 
@@ -174,7 +174,7 @@ def _rules_before(
         else has_commit(folder, last.commit)
     ):
         return None
-    files = read_commit_beside(where, folder, last.commit, head.files)
+    files = read_commit_reusing(where, folder, last.commit, head.files)
     return source_rules_of(files, rules_cache(where))
 
 
