@@ -171,7 +171,7 @@ def make_plan(
     connect = Connections(connector).member
     begun = run_memory.memory.begun
     distrust = check_trust(repository.source, LastApplied.of(run_memory.memory.commit), begun)
-    without_git = git_silence(repository.source, run_memory.memory, now)
+    without_git = without_git_of(repository.source, run_memory.memory, now)
     names = False
     if published:
         # A repeated pod 0 writes the names that its forerunner may have left unwritten.
@@ -286,7 +286,7 @@ def make_plan(
     )
 
 
-def git_silence(source: ReadSource, memory: FleetMemory, now: float) -> WithoutGit | None:
+def without_git_of(source: ReadSource, memory: FleetMemory, now: float) -> WithoutGit | None:
     """That a run goes on from the kept commit, and since when runs do; None: Git answered."""
     if source.kept is None:
         return None
