@@ -186,7 +186,7 @@ def make_plan(
             start.seats.note_look(decided.look)
     memory = decided.memory or run_memory.memory
     if not published:
-        memory = replace(memory, silent_since=without_git.since if without_git else 0.0)
+        memory = replace(memory, without_git_since=without_git.since if without_git else 0.0)
     run_memory = replace(run_memory, memory=memory, servers=decided.servers)
     untold: list[str] = []
     if lock and lock.round and not published:
@@ -290,7 +290,7 @@ def without_git_of(source: ReadSource, memory: FleetMemory, now: float) -> Witho
     """That a run goes on from the kept commit, and since when runs do; None: Git answered."""
     if source.kept is None:
         return None
-    return WithoutGit(source.checkout.commit, memory.silent_since or now, source.silence)
+    return WithoutGit(source.checkout.commit, memory.without_git_since or now, source.silence)
 
 
 def _owners(

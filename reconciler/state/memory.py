@@ -101,7 +101,7 @@ class FleetMemory(
     ``owner`` is the repository that all this is about; None: nobody has recorded it.
     ``begun`` is the commit that a run last began to apply, where commits are kept for times without
     Git; ``kept`` is what is kept of it: seat ("" without seats) -> see ``state.kept_commit``.
-    ``silent_since``: since when no run got an answer from Git; 0: the last one did.
+    ``without_git_since``: since when no run got an answer from Git; 0: the last one did.
     """
 
     clusters: Mapping[str, ClusterMemory] = field(default_factory=dict)
@@ -116,7 +116,7 @@ class FleetMemory(
     clock_offsets: Mapping[str, int] = field(default_factory=dict)
     begun: str = ""
     kept: Mapping[str, str] = field(default_factory=dict)
-    silent_since: float = 0.0
+    without_git_since: float = 0.0
 
     @property
     def returning(self) -> frozenset[str]:
@@ -151,8 +151,8 @@ def encode_memory(memory: FleetMemory) -> bytes:
         document["begun"] = memory.begun
     if memory.kept:
         document["kept"] = dict(memory.kept)
-    if memory.silent_since:
-        document["silentSince"] = memory.silent_since
+    if memory.without_git_since:
+        document["silentSince"] = memory.without_git_since
     if memory.owner is not None:
         document["owner"] = to_builtins(memory.owner)
     if memory.notified != NotifiedState():
