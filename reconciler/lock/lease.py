@@ -53,7 +53,7 @@ RELEASE_SECONDS = 6.0
 """For giving it back, of a host cluster that may hang; it expires by itself as well."""
 
 
-def awake_and_asleep() -> float:
+def monotonic_with_suspend() -> float:
     """Seconds that also pass while this process is stopped or the machine is suspended.
 
     ``time.monotonic`` stands still while a laptop sleeps, and would let its run go on afterwards.
@@ -226,7 +226,7 @@ class Lease:
         *,
         holder: str = "",
         duration: float = LEASE_SECONDS,
-        clock: Callable[[], float] = awake_and_asleep,
+        clock: Callable[[], float] = monotonic_with_suspend,
         now: Callable[[], float] = time.time,
         pause: Callable[[float], None] = time.sleep,
         notify: Callable[[str], None] = lambda _: None,
