@@ -110,7 +110,7 @@ class LeaseRecord(Struct, frozen=True):
             self.acquired if own and self.acquired else _micro_time(now),
             # A Lease holds whole seconds.
             float(max(1, round(duration))),
-            self.transitions + (0 if own or self == UNHELD else 1),
+            self.transitions + (0 if own or self == FREE_LOCK else 1),
         )
 
     @property
@@ -122,7 +122,7 @@ class LeaseRecord(Struct, frozen=True):
         return self.holder + (f" since {since} UTC" if since else "")
 
 
-UNHELD = LeaseRecord("", "", "", LEASE_SECONDS, 0)
+FREE_LOCK = LeaseRecord("", "", "", LEASE_SECONDS, 0)
 """Where there is no record yet."""
 
 
@@ -245,7 +245,7 @@ class Lease:
         self._lost = "it was not acquired"
         self._renewed_at = 0.0
         self._asked_for = False
-        self._current = UNHELD
+        self._current = FREE_LOCK
         self._ended = threading.Event()
         self._thread: threading.Thread | None = None
 
@@ -320,7 +320,7 @@ class Lease:
     def _write(self, found: LeaseRecord | None) -> bool:
         """Make ``found`` (None: a new one) ours; False when somebody was quicker."""
         sent_at = self._clock()
-        wanted = (found or UNHELD).held_by(self.holder, self._now(), self.duration)
+        wanted = (found or FREE_LOCK).held_by(self.holder, self._now(), self.duration)
         self._asked_for = True
         if not self._records.write(found, wanted):
             return False
