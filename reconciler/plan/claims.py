@@ -31,7 +31,7 @@ NOT_IN_GIT = "not in Git"
 NO_LONGER_IN_GIT = "no longer in Git"
 
 
-class Forecast(RedactedRepr, frozen=True):
+class OwnershipChange(RedactedRepr, frozen=True):
     """What becomes of one object.
 
     ``result`` is the object after the apply; ``claim`` the paths to be made ours before it (empty:
@@ -51,7 +51,7 @@ def forecast(
     adoption: AdoptionRules | None,
     added: Found = NOTHING,
     kept: Fields | None = None,
-) -> Forecast:
+) -> OwnershipChange:
     """Of ``result``, the answer to a dry run of the bare apply.
 
     ``recorded`` are the paths that our last apply owned; ``adoption`` are the rules by which the
@@ -61,7 +61,7 @@ def forecast(
     former = adoption.take_over if adoption else (BEFORE_FIRST_APPLY,)
     ours = [entry for entry in entries_of(result) if is_ours(entry)]
     if not ours:
-        return Forecast(result, (), {}, {})
+        return OwnershipChange(result, (), {}, {})
     version = ours[0].get("apiVersion")
     former_entries = [e for e in entries_of(result) if is_former(e, former, str(version))]
     own_before = [entry for entry in entries_of(live) if is_ours(entry)]
@@ -82,11 +82,11 @@ def forecast(
         raise MalformedAnswer("an apply that does not own what it says")
     patterns = tuple(former) if former_entries else ()
     if after == result:
-        return Forecast(result, patterns, {}, given_up)
-    return Forecast(after, tuple(former), claim, given_up)
+        return OwnershipChange(result, patterns, {}, given_up)
+    return OwnershipChange(after, tuple(former), claim, given_up)
 
 
-def still_there(foreseen: Forecast, result: Object, body: Object) -> tuple[Staying, ...]:
+def still_there(foreseen: OwnershipChange, result: Object, body: Object) -> tuple[Staying, ...]:
     """What left Git and stays: somebody else owns it too, or by now, or it is a default.
 
     ``body`` is what Git says. A field in it is not sent where it is the member's own to set. A

@@ -137,7 +137,7 @@ def check_existing(
     def ask() -> Object:
         return member.apply(resource, target.key, body, force=force, dry_run=True)
 
-    def with_claims(answer: Object) -> tuple[Object, claims.Forecast, Found]:
+    def with_claims(answer: Object) -> tuple[Object, claims.OwnershipChange, Found]:
         nonlocal fixed
         added = terms.finder.find(answer, target.desired)
         dry_run = in_its_place(member, resource, target.key, live)
@@ -547,7 +547,7 @@ class _InPlace(RedactedRepr, frozen=True):
     would leave it, with whose entries; ``ask`` is the dry run. ``forced``: it takes from others."""
 
     live: Object
-    foreseen: claims.Forecast
+    foreseen: claims.OwnershipChange
     added: Found
     answer: Object
     ask: Callable[[], Object]
