@@ -44,7 +44,7 @@ class OwnershipChange(RedactedRepr, frozen=True):
     given_up: Fields
 
 
-def forecast(
+def ownership_change(
     live: Object,
     result: Object,
     recorded: Fields,

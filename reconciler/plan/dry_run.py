@@ -142,7 +142,7 @@ def check_existing(
         added = terms.finder.find(answer, target.desired)
         dry_run = in_its_place(member, resource, target.key, live)
         while True:
-            foreseen = claims.forecast(live, answer, recorded, adoption, added, fixed)
+            foreseen = claims.ownership_change(live, answer, recorded, adoption, added, fixed)
             if not foreseen.claim:
                 return answer, foreseen, added
             try:
@@ -587,7 +587,7 @@ def _refused(
     applied = overlaid(live, fresh, ours)
     applied["metadata"] = {**applied["metadata"], "managedFields": entries}
     added = terms.finder.find(applied, target.desired)
-    foreseen = claims.forecast(live, applied, recorded, adoption, added)
+    foreseen = claims.ownership_change(live, applied, recorded, adoption, added)
     dry_run = in_its_place(member, resource, target.key, live)
     # What is claimed may be what the server refused.
     still = refusal_of(foreseen.result, dry_run) if foreseen.claim else error
