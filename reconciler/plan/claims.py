@@ -86,7 +86,9 @@ def ownership_change(
     return OwnershipChange(after, tuple(former), claim, given_up)
 
 
-def still_there(foreseen: OwnershipChange, result: Object, body: Object) -> tuple[Staying, ...]:
+def fields_that_stay(
+    foreseen: OwnershipChange, result: Object, body: Object
+) -> tuple[Staying, ...]:
     """What left Git and stays: somebody else owns it too, or by now, or it is a default.
 
     ``body`` is what Git says. A field in it is not sent where it is the member's own to set. A

@@ -200,7 +200,7 @@ def check_existing(
         and comparison.footprint is not None
         and settled.entry == comparison.footprint.entry
     )
-    stays = claims.still_there(foreseen, result, target.body)
+    stays = claims.fields_that_stay(foreseen, result, target.body)
     if adopting or not (recorded or comparison.footprint):
         stays += claims.beyond_git(result, _made_from_git(member, resource, target, body))
     # What becomes ours for a moment only was not ours before.

@@ -7,7 +7,7 @@ from typing import Any
 from reconciler.api.objects import Object
 from reconciler.federation.model import AdoptionRules
 from reconciler.inventory.managed_fields import BEFORE_FIRST_APPLY
-from reconciler.plan.claims import becoming_ours, beyond_git, ownership_change, still_there
+from reconciler.plan.claims import becoming_ours, beyond_git, fields_that_stay, ownership_change
 
 OURS = "federation-reconciler"
 
@@ -49,10 +49,10 @@ def test_what_somebody_else_owns_by_now_stays() -> None:
     found = ownership_change(live, live, fields("colour", "old"), None)
     assert (found.claim, found.result) == ({}, live)
     assert found.given_up == fields("old")
-    (stays,) = still_there(found, live, settings(colour="red"))
+    (stays,) = fields_that_stay(found, live, settings(colour="red"))
     assert (stays.path, stays.value, stays.note) == ("data.old", "yes", "no longer in Git")
     assert stays.managers == ("kubectl-edit",)
-    assert still_there(found, live, settings(colour="red", old="no")) == ()
+    assert fields_that_stay(found, live, settings(colour="red", old="no")) == ()
 
 
 def test_where_ours_is_of_another_version_nothing_is_claimed() -> None:
