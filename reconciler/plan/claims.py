@@ -99,7 +99,7 @@ def fields_that_stay(
     return tuple(field for field in there if field.path not in said)
 
 
-def beyond_git(result: Object, fresh: Object) -> tuple[Staying, ...]:
+def fields_not_in_git(result: Object, fresh: Object) -> tuple[Staying, ...]:
     """What others own in an adopted object that it would not have if it were made from Git, which
     is ``fresh``."""
     there = staying_fields(result, fresh, NOT_IN_GIT)

@@ -202,7 +202,7 @@ def check_existing(
     )
     stays = claims.fields_that_stay(foreseen, result, target.body)
     if adopting or not (recorded or comparison.footprint):
-        stays += claims.beyond_git(result, _made_from_git(member, resource, target, body))
+        stays += claims.fields_not_in_git(result, _made_from_git(member, resource, target, body))
     # What becomes ours for a moment only was not ours before.
     leaving = leaving if adopting else held(live, target.desired.ignore)
     stays += fields_at(result, leaving, LEFT_TO_OTHERS)
@@ -596,7 +596,7 @@ def _refused(
         if gone.fixed:
             return _recreating(member, target, new, live, fresh, error, terms)
         # The manifest is fine; it is refused for what the object has besides.
-        beyond = ", ".join(field.path for field in claims.beyond_git(live, fresh)[:6])
+        beyond = ", ".join(field.path for field in claims.fields_not_in_git(live, fresh)[:6])
         text += f"; it has what Git does not say: {beyond}" if beyond else ""
         hint = "; take the object over whole by spec.adoption.takeOver, or take these fields out"
         return _failed(target, text + hint * bool(beyond))

@@ -7,7 +7,12 @@ from typing import Any
 from reconciler.api.objects import Object
 from reconciler.federation.model import AdoptionRules
 from reconciler.inventory.managed_fields import BEFORE_FIRST_APPLY
-from reconciler.plan.claims import becoming_ours, beyond_git, fields_that_stay, ownership_change
+from reconciler.plan.claims import (
+    becoming_ours,
+    fields_not_in_git,
+    fields_that_stay,
+    ownership_change,
+)
 
 OURS = "federation-reconciler"
 
@@ -101,7 +106,7 @@ def test_adopting_whole_leaves_what_a_third_manager_owns() -> None:
 
 def test_what_others_own_beyond_git_is_told_and_what_nobody_owns_is_not() -> None:
     result = settings(ours("colour"), entry("kubectl", "more"), colour="red", more="1", none="2")
-    (stays,) = beyond_git(result, settings(colour="red"))
+    (stays,) = fields_not_in_git(result, settings(colour="red"))
     assert (stays.path, stays.managers, stays.note) == ("data.more", ("kubectl",), "not in Git")
 
 
