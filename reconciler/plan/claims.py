@@ -106,7 +106,7 @@ def fields_not_in_git(result: Object, fresh: Object) -> tuple[Staying, ...]:
     return tuple(field for field in there if field.managers)
 
 
-def becoming_ours(live: Object, result: Object) -> tuple[Staying, ...]:
+def newly_owned_fields(live: Object, result: Object) -> tuple[Staying, ...]:
     """The fields that become ours while their values stay."""
     before = fields_of(filter(is_ours, entries_of(live)))
     after = fields_of(filter(is_ours, entries_of(result)))

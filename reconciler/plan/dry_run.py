@@ -214,7 +214,7 @@ def check_existing(
         return Checked(target, None, comparison.record, footprint.fields if footprint else None)
     action = Action.ADOPT if adopting else Action.UPDATE
     if not (fields or stays or adopting):
-        stays = claims.becoming_ours(live, result)
+        stays = claims.newly_owned_fields(live, result)
     reasons = _reasons(comparison.question, fields, adopting)
     if added.managers:
         who = tuple(added.managers)

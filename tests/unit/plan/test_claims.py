@@ -8,9 +8,9 @@ from reconciler.api.objects import Object
 from reconciler.federation.model import AdoptionRules
 from reconciler.inventory.managed_fields import BEFORE_FIRST_APPLY
 from reconciler.plan.claims import (
-    becoming_ours,
     fields_not_in_git,
     fields_that_stay,
+    newly_owned_fields,
     ownership_change,
 )
 
@@ -113,6 +113,6 @@ def test_what_others_own_beyond_git_is_told_and_what_nobody_owns_is_not() -> Non
 def test_what_becomes_ours_with_the_same_value_is_told() -> None:
     live = settings(entry("kubectl", "colour"), colour="red")
     result = settings(entry("kubectl", "colour"), ours("colour"), colour="red")
-    (stays,) = becoming_ours(live, result)
+    (stays,) = newly_owned_fields(live, result)
     assert (stays.path, stays.note) == ("data.colour", "becomes ours")
-    assert becoming_ours(result, result) == ()
+    assert newly_owned_fields(result, result) == ()
