@@ -51,7 +51,7 @@ from reconciler.plan.fields import (
 )
 from reconciler.plan.ignored import disowning, held, held_besides, kept_in
 from reconciler.plan.model import Action, Addition, Change, FieldChange, UnlistedKind
-from reconciler.plan.reasons import Grounds, in_all, losers_of
+from reconciler.plan.reasons import FieldReasons, in_all, losers_of
 from reconciler.plan.redact import refusal_words, refused_fields
 from reconciler.plan.refused_updates import (
     UpdateRefusal,
@@ -188,7 +188,7 @@ def check_existing(
         return _failed(target, _words(target, error, body, live))
     if too_large := _too_large(result):
         return _failed(target, too_large)
-    grounds = Grounds(
+    grounds = FieldReasons(
         live, answer, recorded, comparison.question, forced=force or took, adopting=adopting
     )
     fields = changed_fields(live, promised, grounds.why)

@@ -15,7 +15,7 @@ from reconciler.plan.fields import REPLICAS_FIELD, Step, entry_holds, field_owne
 from reconciler.plan.model import FieldChange
 
 
-class Grounds(RedactedRepr, frozen=True):
+class FieldReasons(RedactedRepr, frozen=True):
     """What tells why the fields of one object change.
 
     ``live`` is the object as it is, ``result`` as the apply leaves it; ``recorded`` are the paths
