@@ -188,10 +188,10 @@ def check_existing(
         return _failed(target, _words(target, error, body, live))
     if too_large := _too_large(result):
         return _failed(target, too_large)
-    grounds = FieldReasons(
+    field_reasons = FieldReasons(
         live, answer, recorded, comparison.question, forced=force or took, adopting=adopting
     )
-    fields = changed_fields(live, promised, grounds.why)
+    fields = changed_fields(live, promised, field_reasons.why)
     after = terms.digester.footprint(result)
     leaving = held(result, target.desired.ignore)
     settled = terms.digester.footprint(_disowned(result, leaving)) if leaving else after
