@@ -51,7 +51,7 @@ from reconciler.plan.fields import (
 )
 from reconciler.plan.ignored import disowning, held, held_besides, kept_in
 from reconciler.plan.model import Action, Addition, Change, FieldChange, UnlistedKind
-from reconciler.plan.reasons import FieldReasons, in_all, losers_of
+from reconciler.plan.reasons import FieldReasons, in_all, overridden_managers
 from reconciler.plan.redact import refusal_words, refused_fields
 from reconciler.plan.refused_updates import (
     UpdateRefusal,
@@ -668,7 +668,7 @@ def _recreating(
 def _reasons(
     question: Question, fields: tuple[FieldChange, ...], adopting: bool
 ) -> tuple[Reason, ...]:
-    losers = losers_of(fields)
+    losers = overridden_managers(fields)
     if adopting and losers:
         return Reason(Cause.ADOPTED), Reason(Cause.TAKEN_OVER, losers)
     if adopting:

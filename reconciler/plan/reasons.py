@@ -79,12 +79,12 @@ def in_all(fields: Sequence[FieldChange]) -> tuple[Reason, ...]:
         drifted = [f for f in fields if any(r.cause is Cause.DRIFT for r in f.reasons)]
         setters = sorted({manager for field in drifted for manager in field.managers})
         found_reasons[Reason(Cause.DRIFT, tuple(setters))] = None
-    if losers := losers_of(fields):
+    if losers := overridden_managers(fields):
         found_reasons[Reason(Cause.TAKEN_BY_FORCE, losers)] = None
     return tuple(found_reasons) or (Reason(Cause.BY_THE_SERVER),)
 
 
-def losers_of(fields: Sequence[FieldChange]) -> tuple[str, ...]:
+def overridden_managers(fields: Sequence[FieldChange]) -> tuple[str, ...]:
     """The field managers from whom some of the fields are taken by force."""
     taken = (r for field in fields for r in field.reasons if r.cause is Cause.TAKEN_BY_FORCE)
     return tuple(sorted({name for reason in taken for name in reason.names}))

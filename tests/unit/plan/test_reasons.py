@@ -10,7 +10,7 @@ import pytest
 from reconciler.api.objects import ObjectKey
 from reconciler.api.reasons import Cause, Reason, reasons_text, remark
 from reconciler.plan.model import CHOSEN, Action, Change, FieldChange, is_chosen
-from reconciler.plan.reasons import in_all, losers_of
+from reconciler.plan.reasons import in_all, overridden_managers
 from reconciler.report.wording import why_field
 
 DRIFT = Reason(Cause.DRIFT, ("alice",))
@@ -65,7 +65,7 @@ def test_drift_is_told_by_its_cause_and_by_no_word() -> None:
 
 def test_a_manager_whose_name_has_a_comma_is_one_manager() -> None:
     taken = Reason(Cause.TAKEN_BY_FORCE, ("a, b", "c; d"))
-    assert losers_of([FieldChange("x", 1, 2, (), (IN_GIT, taken))]) == ("a, b", "c; d")
+    assert overridden_managers([FieldChange("x", 1, 2, (), (IN_GIT, taken))]) == ("a, b", "c; d")
 
 
 def test_an_object_has_the_reasons_of_its_fields_once_each() -> None:
