@@ -51,7 +51,7 @@ from reconciler.plan.fields import (
 )
 from reconciler.plan.ignored import disowning, held, held_besides, kept_in
 from reconciler.plan.model import Action, Addition, Change, FieldChange, UnlistedKind
-from reconciler.plan.reasons import FieldReasons, in_all, overridden_managers
+from reconciler.plan.reasons import FieldReasons, overridden_managers, reasons_of_object
 from reconciler.plan.redact import refusal_words, refused_fields
 from reconciler.plan.refused_updates import (
     UpdateRefusal,
@@ -674,7 +674,7 @@ def _reasons(
     if adopting:
         return (Reason(Cause.UNCLAIMED),)
     if fields:
-        return in_all(fields)
+        return reasons_of_object(fields)
     if question is Question.TAKEN:
         return (Reason(Cause.DRIFT_OF_OWNERSHIP),)
     if question in (Question.DRIFTED, Question.SAMPLED):

@@ -64,7 +64,7 @@ def _ours(obj: Object) -> Fields:
     return fields_of(filter(is_ours, entries_of(obj)))
 
 
-def in_all(fields: Sequence[FieldChange]) -> tuple[Reason, ...]:
+def reasons_of_object(fields: Sequence[FieldChange]) -> tuple[Reason, ...]:
     """The reasons of an object's fields together: ``changed in Git; drift: changed by alice``."""
     causes = [reason.cause for field in fields for reason in field.reasons]
     causes = [cause for cause in causes if cause is not Cause.TAKEN_BY_FORCE]

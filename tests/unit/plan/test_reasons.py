@@ -10,7 +10,7 @@ import pytest
 from reconciler.api.objects import ObjectKey
 from reconciler.api.reasons import Cause, Reason, reasons_text, remark
 from reconciler.plan.model import CHOSEN, Action, Change, FieldChange, is_chosen
-from reconciler.plan.reasons import in_all, overridden_managers
+from reconciler.plan.reasons import overridden_managers, reasons_of_object
 from reconciler.report.wording import why_field
 
 DRIFT = Reason(Cause.DRIFT, ("alice",))
@@ -75,11 +75,11 @@ def test_an_object_has_the_reasons_of_its_fields_once_each() -> None:
         FieldChange("c", 1, 2, (), (Reason(Cause.NO_LONGER_IN_GIT),)),
         FieldChange("d", 1, 2, (), (Reason(Cause.BY_THE_SERVER),)),
     ]
-    told = reasons_text(in_all(fields))
+    told = reasons_text(reasons_of_object(fields))
     assert told == "changed in Git; drift: changed by alice; taken by force from flux"
-    assert in_all(fields[3:]) == (Reason(Cause.BY_THE_SERVER),)
+    assert reasons_of_object(fields[3:]) == (Reason(Cause.BY_THE_SERVER),)
     replicas = FieldChange("spec.replicas", 1, 2, (), (IN_GIT,))
-    assert reasons_text(in_all([replicas])) == "its share of the replicas changes"
+    assert reasons_text(reasons_of_object([replicas])) == "its share of the replicas changes"
 
 
 def test_an_owner_is_named_though_another_s_name_begins_alike() -> None:
