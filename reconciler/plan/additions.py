@@ -76,7 +76,7 @@ class _Owner(Struct, frozen=True):
     fields: Fields
 
 
-class Finder:
+class AdditionFinder:
     """Finds additions by the rules of a federation; it remembers which managers are people's."""
 
     def __init__(self, rules: DriftRules) -> None:

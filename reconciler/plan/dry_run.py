@@ -32,7 +32,7 @@ from reconciler.inventory.managed_fields import (
 )
 from reconciler.inventory.records import AppliedRecord, Digester, Footprint
 from reconciler.plan import claims
-from reconciler.plan.additions import Finder, Found
+from reconciler.plan.additions import AdditionFinder, Found
 from reconciler.plan.custom_resources import (
     NO_CHANGE,
     Definition,
@@ -107,7 +107,7 @@ class Terms(Struct, frozen=True):
     force_conflicts: bool
     recreation: Callable[[ApplyTarget, Object], Change | str]
     recorded: Callable[[str], Fields | None]
-    finder: Finder
+    finder: AdditionFinder
 
 
 def check_existing(

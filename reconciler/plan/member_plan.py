@@ -27,7 +27,7 @@ from reconciler.inventory.observe import Observation, observe
 from reconciler.inventory.records import AppliedRecord, is_recreated_copy
 from reconciler.inventory.store import Inventory
 from reconciler.plan import exclusive_values, guards, in_use, prune
-from reconciler.plan.additions import Finder
+from reconciler.plan.additions import AdditionFinder
 from reconciler.plan.desired import MemberContext, diff_all
 from reconciler.plan.dry_run import Checked, Terms
 from reconciler.plan.fields import REPLICAS_FIELD
@@ -256,7 +256,7 @@ def terms_of(
         force_conflicts or federation.force_conflicts,
         lambda target, live: _recreation(member, target, live, federation, inventory.applyset),
         inventory.fields.get,
-        Finder(federation.drift),
+        AdditionFinder(federation.drift),
     )
 
 
