@@ -322,7 +322,7 @@ def _at_a_glance(
     if target.resource is None:
         return dry_run.unchecked(target, body, live, definition, adopting=adopting)
     comparison = compare(shared.terms.digester, body, live, record)
-    theirs = shared.terms.finder.find(live, target.desired)
+    theirs = shared.terms.addition_finder.find(live, target.desired)
     # What is there when an object is adopted, that plan tells field by field.
     added = () if adopting else theirs.reported
     if comparison.question is Question.NONE and theirs.removed:

@@ -107,7 +107,7 @@ class Terms(Struct, frozen=True):
     force_conflicts: bool
     recreation: Callable[[ApplyTarget, Object], Change | str]
     recorded: Callable[[str], Fields | None]
-    finder: AdditionFinder
+    addition_finder: AdditionFinder
 
 
 def check_existing(
@@ -139,7 +139,7 @@ def check_existing(
 
     def with_claims(answer: Object) -> tuple[Object, claims.OwnershipChange, Found]:
         nonlocal fixed
-        added = terms.finder.find(answer, target.desired)
+        added = terms.addition_finder.find(answer, target.desired)
         dry_run = in_its_place(member, resource, target.key, live)
         while True:
             foreseen = claims.ownership_change(live, answer, recorded, adoption, added, fixed)
@@ -586,7 +586,7 @@ def _refused(
     entries = [*others, *own]
     applied = overlaid(live, fresh, ours)
     applied["metadata"] = {**applied["metadata"], "managedFields": entries}
-    added = terms.finder.find(applied, target.desired)
+    added = terms.addition_finder.find(applied, target.desired)
     foreseen = claims.ownership_change(live, applied, recorded, adoption, added)
     dry_run = in_its_place(member, resource, target.key, live)
     # What is claimed may be what the server refused.
