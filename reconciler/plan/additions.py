@@ -56,7 +56,7 @@ _Place = str | tuple[Any]
 """A key of a map, or (in a tuple of its own) an item of a list."""
 
 
-class Found(Struct, frozen=True):
+class FoundAdditions(Struct, frozen=True):
     """What people added: to be ``reported``, and as a fieldsV1 tree to be ``removed``."""
 
     reported: tuple[Addition, ...] = ()
@@ -64,7 +64,7 @@ class Found(Struct, frozen=True):
     managers: tuple[str, ...] = ()
 
 
-NOTHING = Found()
+NOTHING = FoundAdditions()
 
 
 class _Owner(Struct, frozen=True):
@@ -91,7 +91,7 @@ class AdditionFinder:
             self._counted[manager] = _any_match(str(manager), self._patterns)
         return self._counted[manager] and not entry.get("subresource") and not is_ours(entry)
 
-    def find(self, live: Object, desired: DesiredObject) -> Found:
+    def find(self, live: Object, desired: DesiredObject) -> FoundAdditions:
         """What was added to an object that is ours, or as good as ours."""
         entries = live["metadata"].get("managedFields")
         known = self._counted
@@ -118,7 +118,7 @@ class AdditionFinder:
         search = _Search(self._rules, desired, live)
         removed, _ = search.walk((), (), owners, live)
         paths = sorted(search.reported, key=lambda addition: addition.path)
-        return Found(tuple(paths), removed or {}, tuple(sorted(search.losers)))
+        return FoundAdditions(tuple(paths), removed or {}, tuple(sorted(search.losers)))
 
 
 def _but_shells(tree: Fields, others: Fields) -> Fields:

@@ -32,7 +32,7 @@ from reconciler.inventory.managed_fields import (
 )
 from reconciler.inventory.records import AppliedRecord, Digester, Footprint
 from reconciler.plan import claims
-from reconciler.plan.additions import AdditionFinder, Found
+from reconciler.plan.additions import AdditionFinder, FoundAdditions
 from reconciler.plan.custom_resources import (
     NO_CHANGE,
     Definition,
@@ -137,7 +137,7 @@ def check_existing(
     def ask() -> Object:
         return member.apply(resource, target.key, body, force=force, dry_run=True)
 
-    def with_claims(answer: Object) -> tuple[Object, claims.OwnershipChange, Found]:
+    def with_claims(answer: Object) -> tuple[Object, claims.OwnershipChange, FoundAdditions]:
         nonlocal fixed
         added = terms.addition_finder.find(answer, target.desired)
         dry_run = in_its_place(member, resource, target.key, live)
@@ -548,7 +548,7 @@ class _InPlace(RedactedRepr, frozen=True):
 
     live: Object
     foreseen: claims.OwnershipChange
-    added: Found
+    added: FoundAdditions
     answer: Object
     ask: Callable[[], Object]
     forced: bool
