@@ -64,7 +64,7 @@ class FoundAdditions(Struct, frozen=True):
     managers: tuple[str, ...] = ()
 
 
-NOTHING = FoundAdditions()
+NO_ADDITIONS = FoundAdditions()
 
 
 class _Owner(Struct, frozen=True):
@@ -99,10 +99,10 @@ class AdditionFinder:
             if not isinstance(entry, dict) or known.get(entry.get("manager"), True):
                 break
         else:
-            return NOTHING  # Most objects end here.
+            return NO_ADDITIONS  # Most objects end here.
         counted = [entry for entry in entries_of(live) if self._counts(entry)]
         if not counted:
-            return NOTHING
+            return NO_ADDITIONS
         others = fields_of(entry for entry in entries_of(live) if entry not in counted)
         version = (our_entry(live) or {}).get("apiVersion")
         owners = [

@@ -23,7 +23,7 @@ from reconciler.inventory.managed_fields import (
     union,
     without,
 )
-from reconciler.plan.additions import NOTHING, FoundAdditions, exactly
+from reconciler.plan.additions import NO_ADDITIONS, FoundAdditions, exactly
 from reconciler.plan.fields import REPLICAS_FIELD, fields_at, leaf_fields, staying_fields
 from reconciler.plan.model import Staying
 
@@ -49,7 +49,7 @@ def ownership_change(
     result: Object,
     recorded: Fields,
     adoption: AdoptionRules | None,
-    added: FoundAdditions = NOTHING,
+    added: FoundAdditions = NO_ADDITIONS,
     kept: Fields | None = None,
 ) -> OwnershipChange:
     """Of ``result``, the answer to a dry run of the bare apply.
