@@ -25,7 +25,7 @@ from reconciler.inventory.records import AppliedRecord, Digester
 from reconciler.plan.custom_resources import migrated_entries
 from reconciler.plan.diff import request_digest
 from reconciler.plan.fields import changed_fields
-from reconciler.plan.ignored import disowning, held, left_out
+from reconciler.plan.ignored import disowning, held, without_ignored
 from reconciler.plan.model import ABSENT, Change
 from reconciler.plan.redact import refusal_words
 
@@ -51,7 +51,7 @@ def recorded(
     settled = request_of(change)
     if change.ignored:
         live = _leave_to_others(member, resource, change, live)
-        settled = left_out(settled, live, change.ignored, owned=False)
+        settled = without_ignored(settled, live, change.ignored, owned=False)
         footprint = digester.footprint(live) if footprint is not None else None
     uid = str(live["metadata"].get("uid", ""))
     if footprint is None:

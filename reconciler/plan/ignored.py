@@ -30,7 +30,9 @@ from reconciler.plan.fields import naming
 _ABSENT: Any = object()
 
 
-def left_out(body: Object, live: Object, ignored: tuple[str, ...], *, owned: bool = True) -> Object:
+def without_ignored(
+    body: Object, live: Object, ignored: tuple[str, ...], *, owned: bool = True
+) -> Object:
     """What to send: ``body`` without what is left to others, or with its live value where it is
     ``owned`` by our apply, or was before somebody took its entry out."""
     entry = our_entry(live) if owned else {}

@@ -294,7 +294,7 @@ class AgainstBase(Struct, frozen=True):
 
     ref: str
     commit: str = ""
-    left_out: LeftOut = LeftOut()
+    without_ignored: LeftOut = LeftOut()
     avoided: tuple[Avoided, ...] = ()
     avoided_records: tuple[Object, ...] = ()
     problem: str = ""

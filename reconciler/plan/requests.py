@@ -26,7 +26,7 @@ from reconciler.federation.drift import leads_to_replicas
 from reconciler.federation.sensitive import SECRET, SENSITIVE
 from reconciler.inventory.applyset import with_membership
 from reconciler.inventory.managed_fields import BEFORE_FIRST_APPLY, entries_of, our_entry, owns
-from reconciler.plan.ignored import left_out
+from reconciler.plan.ignored import without_ignored
 from reconciler.render.render import DesiredObject
 
 PROTECT = "federation.reconciler.dev/protect"
@@ -163,7 +163,7 @@ def request_for(
                 body = copy.deepcopy(body)
             remarks += _retain(body, live, path, owned=_may_be_ours(live, path) or "*" in path)
     if target.desired.ignore:
-        body = left_out(body, live, target.desired.ignore)
+        body = without_ignored(body, live, target.desired.ignore)
         if leads_to_replicas(target.desired.ignore):
             return ApplyRequest(body, tuple(remarks))
     now, stated = stated_replicas(live), stated_replicas(body)
