@@ -49,7 +49,7 @@ from reconciler.plan.fields import (
     leaf_fields,
     recreated_fields,
 )
-from reconciler.plan.ignored import disowning, held, held_besides, kept_in
+from reconciler.plan.ignored import disowning, held, held_besides, with_live_ignored
 from reconciler.plan.model import Action, Addition, Change, FieldChange, UnlistedKind
 from reconciler.plan.reasons import FieldReasons, overridden_managers, reasons_of_object
 from reconciler.plan.redact import refusal_words, refused_fields
@@ -569,7 +569,7 @@ def _refused(
     if error.code != 422:
         return _failed(target, text, invalid=_is_malformed(error))
     ignored = target.desired.ignore
-    new = kept_in(body, live, ignored) if ignored else body
+    new = with_live_ignored(body, live, ignored) if ignored else body
     try:
         fresh = try_as_new(member, resource, new, target.key.namespace, live)
     except ApiError as second:

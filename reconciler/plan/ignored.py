@@ -40,7 +40,7 @@ def without_ignored(
     return _to_send(body, live, ignored, ours, unknown=entry is None)
 
 
-def kept_in(body: Object, live: Object, ignored: tuple[str, ...]) -> Object:
+def with_live_ignored(body: Object, live: Object, ignored: tuple[str, ...]) -> Object:
     """``body`` for a new object in place of ``live``: what is left to others has its live value."""
     return _to_send(body, live, ignored, {}, unknown=True)
 
