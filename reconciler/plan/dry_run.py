@@ -49,7 +49,7 @@ from reconciler.plan.fields import (
     leaf_fields,
     recreated_fields,
 )
-from reconciler.plan.ignored import disowning, held, held_besides, with_live_ignored
+from reconciler.plan.ignored import disowning, held, owned_but_not_sent, with_live_ignored
 from reconciler.plan.model import Action, Addition, Change, FieldChange, UnlistedKind
 from reconciler.plan.reasons import FieldReasons, overridden_managers, reasons_of_object
 from reconciler.plan.redact import refusal_words, refused_fields
@@ -580,7 +580,7 @@ def _refused(
     if now is None or now["metadata"].get("uid") != live["metadata"].get("uid"):
         return _failed(target, f"{text}; it was deleted meanwhile: run again")
     live = now
-    own = [*filter(is_ours, disowning(entries_of(fresh), held_besides(fresh, ignored, body)))]
+    own = [*filter(is_ours, disowning(entries_of(fresh), owned_but_not_sent(fresh, ignored, body)))]
     ours = fields_of(own)
     others = [entry for entry in entries_of(live) if not is_ours(entry)]
     entries = [*others, *own]

@@ -60,7 +60,7 @@ def held(live: Object, ignored: tuple[str, ...]) -> Fields:
     return _held(tree_of(entry), live, pointer_steps(ignored))[0]
 
 
-def held_besides(live: Object, ignored: tuple[str, ...], body: Object) -> Fields:
+def owned_but_not_sent(live: Object, ignored: tuple[str, ...], body: Object) -> Fields:
     """What our apply owns of what is left to others and ``body`` does not send."""
     return _besides(held(live, ignored), live, body)
 
