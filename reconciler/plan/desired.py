@@ -27,7 +27,7 @@ from reconciler.plan.custom_resources import NO_CHANGE, Definition
 from reconciler.plan.diff import Comparison, Question, compare
 from reconciler.plan.dry_run import Checked, Terms
 from reconciler.plan.ignored import held
-from reconciler.plan.live_state import MissingObject, find_missing
+from reconciler.plan.live_state import SoughtObject, find_missing
 from reconciler.plan.model import Addition
 from reconciler.plan.prune import CRD, NAMESPACE, deletion_words, is_going
 from reconciler.plan.replicas import with_autoscaled_counts
@@ -243,7 +243,7 @@ def _search(
     failed = shared.observation.failed
     discovery = shared.observation.discovery
     unseen = [
-        MissingObject(resource, t.key)
+        SoughtObject(resource, t.key)
         for t in targets
         if listed[t.key] is None
         and t.kind not in failed

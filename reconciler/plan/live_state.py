@@ -187,7 +187,7 @@ def live_workloads(
             if key in members:
                 found.setdefault(key, {})[one.cluster.name] = members[key][1]
         sought = [
-            MissingObject(resource, key)
+            SoughtObject(resource, key)
             for key, workload in shared.items()
             if key not in members
             and GroupVersionKind.of(workload.template) not in one.observation.failed
@@ -214,7 +214,7 @@ ASK_BY_NAME_UP_TO = 3
 CONCURRENT = 8
 
 
-class MissingObject(NamedTuple):
+class SoughtObject(NamedTuple):
     """One object to look for."""
 
     resource: RESTMapping
@@ -229,9 +229,9 @@ class Missing(NamedTuple):
     failed: dict[GroupVersionKind, str]
 
 
-def find_missing(member: Member, sought: Iterable[MissingObject]) -> Missing:
+def find_missing(member: Member, sought: Iterable[SoughtObject]) -> Missing:
     """Look for objects by name. Raises ClusterError when the member stops answering altogether."""
-    groups: dict[tuple[RESTMapping, str], list[MissingObject]] = defaultdict(list)
+    groups: dict[tuple[RESTMapping, str], list[SoughtObject]] = defaultdict(list)
     for item in sought:
         groups[(item.resource, item.key.namespace)].append(item)
     failed: dict[GroupVersionKind, str] = {}
@@ -240,7 +240,7 @@ def find_missing(member: Member, sought: Iterable[MissingObject]) -> Missing:
         kind = GroupVersionKind(resource.api_version, resource.kind)
         failed[kind] = f"{error} (HTTP {error.code})"
 
-    def present(group: list[MissingObject]) -> list[MissingObject]:
+    def present(group: list[SoughtObject]) -> list[SoughtObject]:
         if len(group) <= ASK_BY_NAME_UP_TO:
             return group
         resource, namespace = group[0].resource, group[0].key.namespace
@@ -252,7 +252,7 @@ def find_missing(member: Member, sought: Iterable[MissingObject]) -> Missing:
         names = {str(item["metadata"]["name"]) for item in listed}
         return [item for item in group if item.key.name in names]
 
-    def fetch(item: MissingObject) -> Object | None:
+    def fetch(item: SoughtObject) -> Object | None:
         try:
             return member.get(item.resource, item.key)
         except ApiError as error:
