@@ -221,7 +221,7 @@ class SoughtObject(NamedTuple):
     key: ObjectKey
 
 
-class Missing(NamedTuple):
+class FoundObjects(NamedTuple):
     """Those of the sought that exist; and the kinds that the member refused to tell of, with the
     reason: of their objects nobody knows."""
 
@@ -229,7 +229,7 @@ class Missing(NamedTuple):
     failed: dict[GroupVersionKind, str]
 
 
-def find_missing(member: Member, sought: Iterable[SoughtObject]) -> Missing:
+def find_missing(member: Member, sought: Iterable[SoughtObject]) -> FoundObjects:
     """Look for objects by name. Raises ClusterError when the member stops answering altogether."""
     groups: dict[tuple[RESTMapping, str], list[SoughtObject]] = defaultdict(list)
     for item in sought:
@@ -264,4 +264,4 @@ def find_missing(member: Member, sought: Iterable[SoughtObject]) -> Missing:
     ]
     fetched = in_parallel(fetch, to_fetch, CONCURRENT)
     found = {item.key: obj for item, obj in zip(to_fetch, fetched, strict=True) if obj is not None}
-    return Missing(found, failed)
+    return FoundObjects(found, failed)
