@@ -27,7 +27,7 @@ from reconciler.plan.custom_resources import NO_CHANGE, Definition
 from reconciler.plan.diff import Comparison, Question, compare
 from reconciler.plan.dry_run import Checked, Terms
 from reconciler.plan.ignored import held
-from reconciler.plan.live_state import SoughtObject, find_missing
+from reconciler.plan.live_state import SoughtObject, find_by_name
 from reconciler.plan.model import Addition
 from reconciler.plan.prune import CRD, NAMESPACE, deletion_words, is_going
 from reconciler.plan.replicas import with_autoscaled_counts
@@ -250,14 +250,14 @@ def _search(
         and (resource := t.resource or discovery.preferred(t.kind.group_kind))
     ]
     namespaces = [item for item in unseen if item.key.group_kind == NAMESPACE]
-    found, failed = find_missing(shared.member, namespaces)
+    found, failed = find_by_name(shared.member, namespaces)
     absent = {item.key.name for item in namespaces if item.key not in found and not failed}
     others = [
         item
         for item in unseen
         if item.key.group_kind != NAMESPACE and item.key.namespace not in absent
     ]
-    more = find_missing(shared.member, others)
+    more = find_by_name(shared.member, others)
     return {**found, **more.found}, absent, {**failed, **more.failed}
 
 

@@ -195,7 +195,7 @@ def live_workloads(
             and (resource := one.observation.discovery.find(GroupVersionKind.of(workload.template)))
         ]
         try:
-            lookup = find_missing(one.member, sought)
+            lookup = find_by_name(one.member, sought)
         except ClusterError as error:
             one.absence, one.observation = Absence(words_of(error)), None
             continue
@@ -229,7 +229,7 @@ class FoundObjects(NamedTuple):
     failed: dict[GroupVersionKind, str]
 
 
-def find_missing(member: Member, sought: Iterable[SoughtObject]) -> FoundObjects:
+def find_by_name(member: Member, sought: Iterable[SoughtObject]) -> FoundObjects:
     """Look for objects by name. Raises ClusterError when the member stops answering altogether."""
     groups: dict[tuple[RESTMapping, str], list[SoughtObject]] = defaultdict(list)
     for item in sought:

@@ -31,7 +31,7 @@ from reconciler.plan.additions import AdditionFinder
 from reconciler.plan.desired import MemberContext, diff_all
 from reconciler.plan.dry_run import Checked, Terms
 from reconciler.plan.fields import REPLICAS_FIELD
-from reconciler.plan.live_state import SoughtObject, find_missing
+from reconciler.plan.live_state import SoughtObject, find_by_name
 from reconciler.plan.model import (
     NOT_WRITTEN,
     Action,
@@ -542,7 +542,7 @@ def _look_for_unlisted(
             ours.add(key)
         elif rows[key].confirmed and (resource := _resource_of(observation, key, rows[key])):
             sought.append(SoughtObject(resource, key))
-    found, failed = find_missing(member, sought)
+    found, failed = find_by_name(member, sought)
     failed_kinds = {kind.group_kind for kind in failed}
     ours |= {one.key for one in sought if one.key.group_kind in failed_kinds}
     applyset = observation.inventory.applyset
