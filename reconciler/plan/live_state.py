@@ -210,7 +210,7 @@ def live_workloads(
 # -- objects that the label query did not show -----------------------------------------------------
 
 
-ASK_BY_NAME_UP_TO = 3
+MAX_GETS_PER_KIND = 3
 CONCURRENT = 8
 
 
@@ -241,7 +241,7 @@ def find_by_name(member: Member, sought: Iterable[SoughtObject]) -> FoundObjects
         failed[kind] = f"{error} (HTTP {error.code})"
 
     def present(group: list[SoughtObject]) -> list[SoughtObject]:
-        if len(group) <= ASK_BY_NAME_UP_TO:
+        if len(group) <= MAX_GETS_PER_KIND:
             return group
         resource, namespace = group[0].resource, group[0].key.namespace
         try:
