@@ -29,7 +29,7 @@ from reconciler.plan.dry_run import Checked, Terms
 from reconciler.plan.ignored import held
 from reconciler.plan.live_state import SoughtObject, find_by_name
 from reconciler.plan.model import Addition
-from reconciler.plan.prune import CRD, NAMESPACE, deletion_words, is_going
+from reconciler.plan.prune import CRD, NAMESPACE, deletion_words, is_terminating
 from reconciler.plan.replicas import with_autoscaled_counts
 from reconciler.plan.requests import ApplyTarget, request_for
 from reconciler.render.run_once import content_digest, may_rerun, runs_once
@@ -120,7 +120,7 @@ def diff_all(
     going = {
         t.key.name: f"its Namespace {t.key.name}: {deletion_words(obj)}"
         for t, obj in zip(targets, live, strict=True)
-        if t.key.group_kind == NAMESPACE and obj is not None and is_going(obj)
+        if t.key.group_kind == NAMESPACE and obj is not None and is_terminating(obj)
     }
     coming: dict[GroupKind, list[str]] = {}
     for crd in shared.crds:
@@ -290,7 +290,7 @@ def _at_a_glance(
         # Nobody knows whether it is there: it is neither new nor as it should be.
         return dry_run.unlisted(target, shared.observation.failed[target.kind])
     live = listed or known.found.get(target.key)
-    if live is not None and is_going(live):
+    if live is not None and is_terminating(live):
         return dry_run.terminating(target, deletion_words(live), live)
     if going := known.going.get(target.key.namespace) or definition.going:
         return dry_run.terminating(target, going, live)

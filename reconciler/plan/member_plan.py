@@ -430,7 +430,7 @@ def _prunes(
     asked = [
         question
         for question in prune.candidates(members, targets.keys(), reason)
-        if prune.is_going(question.live) or not (all_wait or question.key.group_kind in held)
+        if prune.is_terminating(question.live) or not (all_wait or question.key.group_kind in held)
     ]
     holders = [q for q in asked if q.key.group_kind in prune.HOLDERS]
     for question in asked:

@@ -106,7 +106,7 @@ _MADE_IN_EVERY_NAMESPACE = frozenset(
 )
 
 
-def is_going(obj: Object) -> bool:
+def is_terminating(obj: Object) -> bool:
     """Whether it was deleted, and is still there."""
     return bool(obj["metadata"].get("deletionTimestamp"))
 
@@ -167,7 +167,7 @@ def decide_prune(question: PruneQuestion, rules: DeletionRules) -> Change | str:
     metadata = question.live["metadata"]
     annotations = metadata.get("annotations") or {}
     key, prune = question.key, rules.prune
-    if is_going(question.live):
+    if is_terminating(question.live):
         going = _change(question, Action.TERMINATING, (question.reason,))
         return dataclasses.replace(going, error=deletion_words(question.live))
     # Anybody may have written these: what is neither yes nor no keeps the object.
@@ -282,7 +282,7 @@ def recheck_prune(change: Change, live: Object, rules: DeletionRules, applyset: 
     """
     if live["metadata"].get("uid") != change.uid:
         return "it was deleted and made again since the plan"
-    if is_going(live):
+    if is_terminating(live):
         return ""
     if not is_member(live, applyset):
         return "it is no longer ours"
