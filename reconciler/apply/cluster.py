@@ -245,7 +245,7 @@ class MemberRun:
                 live,
                 discovery,
                 self._inventory.applyset,
-                prune.uids_going(gone),
+                prune.uids_to_delete(gone),
             )
         except ClusterError as error:
             return f"what cannot be looked at: {error}"

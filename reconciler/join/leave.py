@@ -359,7 +359,7 @@ def _decide(
             inside = prune.staying_in(
                 question.key, question.live, kept, ()
             ) or prune.foreign_objects_in(
-                member, verdict, question.live, discovery, applyset, prune.uids_going(changes)
+                member, verdict, question.live, discovery, applyset, prune.uids_to_delete(changes)
             )
             verdict = f"it holds {inside}" if inside else verdict
         if isinstance(verdict, Change) and verdict.action is Action.ORPHAN:

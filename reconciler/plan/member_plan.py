@@ -448,7 +448,7 @@ def _prunes(
                 verdict = f"it holds objects that stay: {staying}"
             else:
                 applyset = observation.inventory.applyset
-                uids = prune.uids_going(changes)
+                uids = prune.uids_to_delete(changes)
                 verdict = _unless_shared(member, question, verdict, discovery(), applyset, uids)
         take(question, verdict)
     waiting = [str(c.key) for c in changes if c.action not in NOT_WRITTEN]

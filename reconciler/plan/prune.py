@@ -416,7 +416,7 @@ def _is_established(crd: Object) -> bool:
     return any(c.get("type") == "Established" and c.get("status") == "True" for c in conditions)
 
 
-def uids_going(changes: Iterable[Change]) -> set[str]:
+def uids_to_delete(changes: Iterable[Change]) -> set[str]:
     """The UIDs of what is pruned such that its dependents go as well."""
     return {c.uid for c in changes if c.action is Action.PRUNE and c.propagation != "Orphan"}
 

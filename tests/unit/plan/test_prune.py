@@ -26,7 +26,7 @@ from reconciler.plan.prune import (
     recheck_prune,
     staying_in,
     taken_along,
-    uids_going,
+    uids_to_delete,
 )
 
 OURS = "applyset-ours-v1"
@@ -500,7 +500,7 @@ def test_the_dependents_of_what_is_pruned_go_too_unless_they_are_orphaned() -> N
         change("d", Action.ORPHAN),
         change("e", Action.RECREATE),
     ]
-    assert uids_going(going) == {"a", "b"}
+    assert uids_to_delete(going) == {"a", "b"}
 
 
 # -- whatever somebody writes on an object ---------------------------------------------------------
