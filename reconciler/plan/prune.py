@@ -201,7 +201,7 @@ def decide_prune(question: PruneQuestion, rules: DeletionRules) -> Change | str:
     )
     remarks = [f"owned by {owners}" if owners else ""]
     if key.group_kind not in HOLDERS:
-        remarks.append(taken_along(key, question.live, propagation))
+        remarks.append(data_deleted_with(key, question.live, propagation))
     reasons = (question.reason, *(remark(text) for text in remarks if text))
     return _change(question, Action.PRUNE, reasons, propagation)
 
@@ -233,7 +233,7 @@ def decide_recreation(
         return verdict
     if verdict.action is not Action.PRUNE:
         return "it is marked to be orphaned"
-    along = taken_along(question.key, live, verdict.propagation)
+    along = data_deleted_with(question.key, live, verdict.propagation)
     if question.key.group_kind in HOLDERS:
         return along
     return data_loss(question.key, along, rules) or verdict
@@ -254,7 +254,7 @@ def _with_marks_of(wanted: Object, live: Object) -> Object:
     return {**live, "metadata": {**live["metadata"], **merged}}
 
 
-def taken_along(key: ObjectKey, live: Object, propagation: str) -> str:
+def data_deleted_with(key: ObjectKey, live: Object, propagation: str) -> str:
     """The data that a deletion of the object takes along, as a sentence; empty: none."""
     spec = map_of(live.get("spec"))
     if key.group_kind in HOLDERS:

@@ -19,13 +19,13 @@ from reconciler.plan.prune import (
     DeletionRules,
     PruneQuestion,
     candidates,
+    data_deleted_with,
     data_loss,
     decide_prune,
     decide_recreation,
     deletion_words,
     recheck_prune,
     staying_in,
-    taken_along,
     uids_to_delete,
 )
 
@@ -297,7 +297,7 @@ DELETES = {"persistentVolumeClaimRetentionPolicy": {"whenDeleted": "Delete"}}
 def test_the_data_that_goes_along(
     key: ObjectKey, spec: Object, propagation: str, words: str
 ) -> None:
-    told = taken_along(key, {"spec": spec}, propagation)
+    told = data_deleted_with(key, {"spec": spec}, propagation)
     assert words in told
     assert bool(told) == bool(words)
 
