@@ -102,21 +102,23 @@ class _Absent:
 ABSENT = _Absent()
 
 
-class Chosen(str):
+class ServerChosen(str):
     """Stands for a value that is known only once it is written. A type of its own: an object may
     have the very same text."""
 
     __slots__ = ()
 
 
-CHOSEN = Chosen("(chosen by the server)")
+CHOSEN = ServerChosen("(chosen by the server)")
 
 
 def is_chosen(value: Any) -> bool:
     """Whether a JSON value is, or holds, what the server is yet to choose."""
     if isinstance(value, dict):
         return any(map(is_chosen, value.values()))
-    return any(map(is_chosen, value)) if isinstance(value, list) else isinstance(value, Chosen)
+    return (
+        any(map(is_chosen, value)) if isinstance(value, list) else isinstance(value, ServerChosen)
+    )
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
