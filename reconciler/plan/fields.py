@@ -22,7 +22,7 @@ from reconciler.inventory.managed_fields import (
     item_at,
     tree_of,
 )
-from reconciler.plan.model import ABSENT, CHOSEN, FieldChange, Staying
+from reconciler.plan.model import ABSENT, SERVER_CHOSEN, FieldChange, Staying
 
 REPLICAS_FIELD = "spec.replicas"
 """As plans write the path of the count that ``api.kinds.REPLICAS`` points to."""
@@ -75,7 +75,7 @@ def recreated_fields(live: Object, fresh: Object, second_answer: Object) -> tupl
     chosen = {change.path for change in changed_fields(fresh, second_answer)}
     uid = live["metadata"].get("uid")
     return tuple(
-        replace(change, after=CHOSEN) if change.path in chosen else change
+        replace(change, after=SERVER_CHOSEN) if change.path in chosen else change
         for change in changed_fields(live, fresh)
         if change.path not in chosen or (change.before != uid and change.before is not ABSENT)
     )

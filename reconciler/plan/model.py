@@ -109,7 +109,7 @@ class ServerChosen(str):
     __slots__ = ()
 
 
-CHOSEN = ServerChosen("(chosen by the server)")
+SERVER_CHOSEN = ServerChosen("(chosen by the server)")
 
 
 def is_chosen(value: Any) -> bool:

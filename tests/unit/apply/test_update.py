@@ -12,7 +12,7 @@ from reconciler.apply.common import REWRITE_TRIES
 from reconciler.cluster.client import Member
 from reconciler.inventory.managed_fields import entries_of
 from reconciler.plan.diff import Question, compare
-from reconciler.plan.model import ABSENT, CHOSEN, Action, Change, FieldChange
+from reconciler.plan.model import ABSENT, SERVER_CHOSEN, Action, Change, FieldChange
 from tests.unit.apply.changes import (
     APPLIES,
     CONFIG_MAPS,
@@ -97,7 +97,7 @@ def test_a_value_that_the_server_chooses_may_be_chosen_by_now(
     member: Member, cluster: SimulatedCluster, live: Object
 ) -> None:
     change = update(member, live, settings(colour="blue", shape="round"), force=True)
-    chosen = tuple(FieldChange(f.path, f.before, CHOSEN) for f in change.fields)
+    chosen = tuple(FieldChange(f.path, f.before, SERVER_CHOSEN) for f in change.fields)
     somebody_writes(cluster, colour="green")
     assert done(carry_out(member, replace(change, fields=chosen))) == ""
     assert now(cluster)["data"]["colour"] == "blue"
