@@ -112,12 +112,14 @@ class ServerChosen(str):
 SERVER_CHOSEN = ServerChosen("(chosen by the server)")
 
 
-def is_chosen(value: Any) -> bool:
+def is_server_chosen(value: Any) -> bool:
     """Whether a JSON value is, or holds, what the server is yet to choose."""
     if isinstance(value, dict):
-        return any(map(is_chosen, value.values()))
+        return any(map(is_server_chosen, value.values()))
     return (
-        any(map(is_chosen, value)) if isinstance(value, list) else isinstance(value, ServerChosen)
+        any(map(is_server_chosen, value))
+        if isinstance(value, list)
+        else isinstance(value, ServerChosen)
     )
 
 

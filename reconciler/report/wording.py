@@ -27,7 +27,7 @@ from reconciler.plan.model import (
     RunResult,
     Staying,
     WorkloadRow,
-    is_chosen,
+    is_server_chosen,
 )
 from reconciler.report.terminal import visible
 
@@ -102,7 +102,7 @@ def _quoted(value: Any) -> str:
 def why_field(field: FieldChange, change: Change) -> str:
     """What the note on the object does not say of one of its fields: why just this one changes, and
     who owns it. Empty where there is no more to say."""
-    said = field.reasons == change.reasons or is_chosen(field.after)
+    said = field.reasons == change.reasons or is_server_chosen(field.after)
     told = () if said else field.reasons
     named = {name for reason in (*change.reasons, *told) for name in reason.names}
     others = [name for name in field.managers if name not in named]

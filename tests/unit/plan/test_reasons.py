@@ -9,7 +9,7 @@ import pytest
 
 from reconciler.api.objects import ObjectKey
 from reconciler.api.reasons import Cause, Reason, reasons_text, remark
-from reconciler.plan.model import SERVER_CHOSEN, Action, Change, FieldChange, is_chosen
+from reconciler.plan.model import SERVER_CHOSEN, Action, Change, FieldChange, is_server_chosen
 from reconciler.plan.reasons import overridden_managers, reasons_of_object
 from reconciler.report.wording import why_field
 
@@ -90,8 +90,8 @@ def test_an_owner_is_named_though_another_s_name_begins_alike() -> None:
 
 def test_a_text_like_the_mark_for_what_the_server_chooses_is_a_text() -> None:
     text = "(chosen by the server)"
-    assert not is_chosen([{"a": text}])
-    assert is_chosen([{"a": SERVER_CHOSEN}])
+    assert not is_server_chosen([{"a": text}])
+    assert is_server_chosen([{"a": SERVER_CHOSEN}])
     assert orjson.dumps([SERVER_CHOSEN]) == orjson.dumps([text])
     field = FieldChange("a", 1, text, (), (Reason(Cause.DRIFT),))
     assert why_field(field, dataclasses.replace(WEB, reasons=(IN_GIT,))) == "drift"
