@@ -25,7 +25,7 @@ from reconciler.inventory.managed_fields import (
 )
 from reconciler.plan.additions import NO_ADDITIONS, FoundAdditions, exactly
 from reconciler.plan.fields import REPLICAS_FIELD, fields_at, leaf_fields, staying_fields
-from reconciler.plan.model import Staying
+from reconciler.plan.model import KeptField
 
 NOT_IN_GIT = "not in Git"
 NO_LONGER_IN_GIT = "no longer in Git"
@@ -88,7 +88,7 @@ def ownership_change(
 
 def fields_that_stay(
     foreseen: OwnershipChange, result: Object, body: Object
-) -> tuple[Staying, ...]:
+) -> tuple[KeptField, ...]:
     """What left Git and stays: somebody else owns it too, or by now, or it is a default.
 
     ``body`` is what Git says. A field in it is not sent where it is the member's own to set. A
@@ -99,14 +99,14 @@ def fields_that_stay(
     return tuple(field for field in there if field.path not in said)
 
 
-def fields_not_in_git(result: Object, fresh: Object) -> tuple[Staying, ...]:
+def fields_not_in_git(result: Object, fresh: Object) -> tuple[KeptField, ...]:
     """What others own in an adopted object that it would not have if it were made from Git, which
     is ``fresh``."""
     there = staying_fields(result, fresh, NOT_IN_GIT)
     return tuple(field for field in there if field.managers)
 
 
-def newly_owned_fields(live: Object, result: Object) -> tuple[Staying, ...]:
+def newly_owned_fields(live: Object, result: Object) -> tuple[KeptField, ...]:
     """The fields that become ours while their values stay."""
     before = fields_of(filter(is_ours, entries_of(live)))
     after = fields_of(filter(is_ours, entries_of(result)))

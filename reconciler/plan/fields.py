@@ -22,7 +22,7 @@ from reconciler.inventory.managed_fields import (
     item_at,
     tree_of,
 )
-from reconciler.plan.model import ABSENT, SERVER_CHOSEN, FieldChange, Staying
+from reconciler.plan.model import ABSENT, SERVER_CHOSEN, FieldChange, KeptField
 
 REPLICAS_FIELD = "spec.replicas"
 """As plans write the path of the count that ``api.kinds.REPLICAS`` points to."""
@@ -81,25 +81,25 @@ def recreated_fields(live: Object, fresh: Object, second_answer: Object) -> tupl
     )
 
 
-def staying_fields(live: Object, other: Object, note: str) -> tuple[Staying, ...]:
+def staying_fields(live: Object, other: Object, note: str) -> tuple[KeptField, ...]:
     """What ``live`` has and ``other`` has not, or has otherwise, with a note on each field.
 
     Their managers are those that hold more of the field than our applies do. Sorted by path.
     """
     beyond_ours = _without_ours(live)
     found = (
-        Staying(path_text(steps), value, field_owners(beyond_ours, steps), note)
+        KeptField(path_text(steps), value, field_owners(beyond_ours, steps), note)
         for steps, value, _ in _differences((), _plain(live), _plain(other))
         if value is not ABSENT
     )
     return tuple(sorted(found, key=lambda field: field.path))
 
 
-def fields_at(live: Object, tree: Fields, note: str) -> tuple[Staying, ...]:
+def fields_at(live: Object, tree: Fields, note: str) -> tuple[KeptField, ...]:
     """The fields of ``live`` at which the paths of a fieldsV1 tree end. Sorted by path."""
     plain = _plain(live)
     found = (
-        Staying(path_text(steps), value, field_owners(live, steps), note)
+        KeptField(path_text(steps), value, field_owners(live, steps), note)
         for steps, value in _ends((), tree, plain)
         if steps
     )

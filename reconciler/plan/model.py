@@ -61,7 +61,7 @@ class FieldChange(Struct, frozen=True):
         return reasons_text(self.reasons)
 
 
-class Staying(Struct, frozen=True):
+class KeptField(Struct, frozen=True):
     """A field that keeps its value, and of which a reviewer should know that.
 
     ``managers`` are the field managers that own it, where they are not us; ``note`` says what there
@@ -153,7 +153,7 @@ class Change:
     key: ObjectKey
     api_version: str
     fields: tuple[FieldChange, ...] = ()
-    stays: tuple[Staying, ...] = ()
+    stays: tuple[KeptField, ...] = ()
     reasons: tuple[Reason, ...] = ()
     error: str = ""
     origin: str = ""

@@ -18,7 +18,7 @@ from reconciler.api.json_pointer import split_pointer
 from reconciler.api.objects import GroupKind, Object, ObjectKey
 from reconciler.cluster.refusals import known_fields, refusal_in_our_words
 from reconciler.federation.sensitive import Hidden, hidden_in, is_marked_sensitive
-from reconciler.plan.model import ABSENT, Addition, Change, FieldChange, Staying
+from reconciler.plan.model import ABSENT, Addition, Change, FieldChange, KeptField
 
 BEFORE, AFTER = "*** (before)", "*** (after)"
 _LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
@@ -130,5 +130,5 @@ def _masked(field: FieldChange) -> FieldChange:
     )
 
 
-def _masked_staying(field: Staying) -> Staying:
+def _masked_staying(field: KeptField) -> KeptField:
     return replace(field, path=without_items(field.path), value="***")
