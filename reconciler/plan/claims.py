@@ -24,7 +24,7 @@ from reconciler.inventory.managed_fields import (
     without,
 )
 from reconciler.plan.additions import NO_ADDITIONS, FoundAdditions, exactly
-from reconciler.plan.fields import REPLICAS_FIELD, fields_at, leaf_fields, staying_fields
+from reconciler.plan.fields import REPLICAS_FIELD, fields_at, kept_fields, leaf_fields
 from reconciler.plan.model import KeptField
 
 NOT_IN_GIT = "not in Git"
@@ -102,7 +102,7 @@ def fields_that_stay(
 def fields_not_in_git(result: Object, fresh: Object) -> tuple[KeptField, ...]:
     """What others own in an adopted object that it would not have if it were made from Git, which
     is ``fresh``."""
-    there = staying_fields(result, fresh, NOT_IN_GIT)
+    there = kept_fields(result, fresh, NOT_IN_GIT)
     return tuple(field for field in there if field.managers)
 
 

@@ -81,7 +81,7 @@ def recreated_fields(live: Object, fresh: Object, second_answer: Object) -> tupl
     )
 
 
-def staying_fields(live: Object, other: Object, note: str) -> tuple[KeptField, ...]:
+def kept_fields(live: Object, other: Object, note: str) -> tuple[KeptField, ...]:
     """What ``live`` has and ``other`` has not, or has otherwise, with a note on each field.
 
     Their managers are those that hold more of the field than our applies do. Sorted by path.
