@@ -39,6 +39,7 @@ from reconciler.report.wording import (
     cut,
     dns_action,
     dns_line,
+    kept_field_text,
     key_text,
     kind_name,
     note_of,
@@ -46,7 +47,6 @@ from reconciler.report.wording import (
     plural,
     replica_steps,
     result_line,
-    staying_text,
     summary_line,
     value_texts,
     why_field,
@@ -307,7 +307,7 @@ def _lines(change: Change) -> Iterator[str]:
         yield from _field(field, change)
     if len(change.fields) > _MOST_FIELDS:
         yield f"      … {plural(len(change.fields) - _MOST_FIELDS, 'more field')}"
-    yield from (f"      {staying_text(field)}" for field in change.stays[:_MOST_FIELDS])
+    yield from (f"      {kept_field_text(field)}" for field in change.stays[:_MOST_FIELDS])
     if len(change.stays) > _MOST_FIELDS:
         more = plural(len(change.stays) - _MOST_FIELDS, "more field")
         yield f"      … {more} that stay as they are"

@@ -42,6 +42,7 @@ from reconciler.report.wording import (
     cut,
     dns_action,
     dns_line,
+    kept_field_text,
     key_text,
     kind_name,
     note_of,
@@ -49,7 +50,6 @@ from reconciler.report.wording import (
     plural,
     replica_steps,
     result_line,
-    staying_text,
     summary_line,
     unwritten_records,
     value_texts,
@@ -240,7 +240,7 @@ def _change_lines(change: Change, style: Style) -> Iterator[str]:
         more = plural(len(change.fields) - len(shown), "more field")
         yield style.paint(f"        … and {more} (--verbose shows all)", DIM)
     staying = change.stays if style.verbose else change.stays[:_SHOWN_FIELDS]
-    yield from (style.paint(f"        {staying_text(field)}", DIM) for field in staying)
+    yield from (style.paint(f"        {kept_field_text(field)}", DIM) for field in staying)
     if len(change.stays) > len(staying):
         more = plural(len(change.stays) - len(staying), "more field")
         text = f"… and {more} that stay as they are (--verbose shows all)"

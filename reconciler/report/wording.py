@@ -110,7 +110,7 @@ def why_field(field: FieldChange, change: Change) -> str:
     return visible("; ".join(part for part in (reasons_text(told), owned) if part))
 
 
-def staying_text(field: KeptField) -> str:
+def kept_field_text(field: KeptField) -> str:
     """``data.b stays: 2  (not in Git; owned by kubectl-create)``."""
     note = field.note + (f"; owned by {', '.join(field.managers)}" if field.managers else "")
     value = cut(value_text(field.value), _LONGEST_STAYING)
