@@ -58,10 +58,10 @@ from reconciler.plan.refused_updates import (
     entries_for_apply,
     holders_of,
     in_its_place,
-    make_room,
     named_by,
     overlaid,
     refusal_of,
+    removals_needed,
     try_as_new,
     unpicked,
 )
@@ -591,7 +591,7 @@ def _refused(
     dry_run = in_its_place(member, resource, target.key, live)
     # What is claimed may be what the server refused.
     still = refusal_of(foreseen.result, dry_run) if foreseen.claim else error
-    gone = make_room(live, foreseen.result, fresh, body, still, dry_run) if still else {}
+    gone = removals_needed(live, foreseen.result, fresh, body, still, dry_run) if still else {}
     if isinstance(gone, UpdateRefusal):
         if gone.fixed:
             return _recreating(member, target, new, live, fresh, error, terms)

@@ -196,7 +196,7 @@ class UpdateRefusal(Struct, frozen=True):
     fixed: bool
 
 
-def make_room(
+def removals_needed(
     live: Object, wanted: Object, fresh: Object, body: Object, error: Invalid, dry_run: DryRun
 ) -> Fields | UpdateRefusal:
     """What must go from ``wanted`` besides, for the server to take it in place; as little as can
