@@ -63,7 +63,7 @@ from reconciler.plan.refused_updates import (
     refusal_of,
     removals_needed,
     try_as_new,
-    unpicked,
+    without_server_additions,
 )
 from reconciler.plan.requests import ApplyTarget, with_running_replicas
 from reconciler.plan.server_values import as_promised
@@ -146,7 +146,7 @@ def check_existing(
             if not foreseen.claim:
                 return answer, foreseen, added
             try:
-                return dry_run(unpicked(live, foreseen.result)), foreseen, added
+                return dry_run(without_server_additions(live, foreseen.result)), foreseen, added
             except Invalid as error:
                 named = named_by(error, foreseen.claim) if adoption and error.code == 422 else {}
                 if not named:

@@ -378,7 +378,7 @@ def _in_order(there: Sequence[str | int], stated: Sequence[str]) -> list[str | i
     return merged
 
 
-def unpicked(live: Object, result: Object) -> Object:
+def without_server_additions(live: Object, result: Object) -> Object:
     """The answer to a dry run without what the server added to ``live`` by itself: an address that
     it picked in one dry run is not one that it takes in the next."""
     ours = fields_of(filter(is_ours, entries_of(result)))
