@@ -59,10 +59,10 @@ from reconciler.plan.refused_updates import (
     holders_of,
     in_its_place,
     named_by,
-    overlaid,
     refusal_of,
     removals_needed,
     try_as_new,
+    with_values_of,
     without_server_additions,
 )
 from reconciler.plan.requests import ApplyTarget, with_running_replicas
@@ -584,7 +584,7 @@ def _refused(
     ours = fields_of(own)
     others = [entry for entry in entries_of(live) if not is_ours(entry)]
     entries = [*others, *own]
-    applied = overlaid(live, fresh, ours)
+    applied = with_values_of(live, fresh, ours)
     applied["metadata"] = {**applied["metadata"], "managedFields": entries}
     added = terms.addition_finder.find(applied, target.desired)
     foreseen = claims.ownership_change(live, applied, recorded, adoption, added)

@@ -319,7 +319,7 @@ def _tree(paths: Iterable[_Path]) -> Fields:
 # -- what an apply would make ----------------------------------------------------------------------
 
 
-def overlaid(live: Any, fresh: Any, fields: Fields) -> Any:
+def with_values_of(live: Any, fresh: Any, fields: Fields) -> Any:
     """``live`` with the values of ``fresh`` at the paths of ``fields``, as an apply merges them."""
     steps = {step: below for step, below in fields.items() if step != "."}
     if not steps or not isinstance(fresh, dict | list):
@@ -329,7 +329,7 @@ def overlaid(live: Any, fresh: Any, fields: Fields) -> Any:
         for step, below in steps.items():
             name = step[2:]
             if name in fresh:
-                found[name] = overlaid(found.get(name), fresh[name], below)
+                found[name] = with_values_of(found.get(name), fresh[name], below)
         return found
     items = list(live) if isinstance(live, list) else []
     ours = {
@@ -347,7 +347,7 @@ def overlaid(live: Any, fresh: Any, fields: Fields) -> Any:
             continue
         new, below = ours[place]
         keys = {k: new[k] for k in _keys(place) if k in new} if isinstance(new, dict) else None
-        merged.append(overlaid(old.get(place, keys), new, below))
+        merged.append(with_values_of(old.get(place, keys), new, below))
     return merged
 
 
