@@ -55,9 +55,9 @@ from reconciler.plan.reasons import FieldReasons, overridden_managers, reasons_o
 from reconciler.plan.redact import refusal_words, refused_fields
 from reconciler.plan.refused_updates import (
     UpdateRefusal,
+    dry_run_replacing,
     entries_for_apply,
     holders_of,
-    in_its_place,
     named_by,
     refusal_of,
     removals_needed,
@@ -140,7 +140,7 @@ def check_existing(
     def with_claims(answer: Object) -> tuple[Object, claims.OwnershipChange, FoundAdditions]:
         nonlocal fixed
         added = terms.addition_finder.find(answer, target.desired)
-        dry_run = in_its_place(member, resource, target.key, live)
+        dry_run = dry_run_replacing(member, resource, target.key, live)
         while True:
             foreseen = claims.ownership_change(live, answer, recorded, adoption, added, fixed)
             if not foreseen.claim:
@@ -588,7 +588,7 @@ def _refused(
     applied["metadata"] = {**applied["metadata"], "managedFields": entries}
     added = terms.addition_finder.find(applied, target.desired)
     foreseen = claims.ownership_change(live, applied, recorded, adoption, added)
-    dry_run = in_its_place(member, resource, target.key, live)
+    dry_run = dry_run_replacing(member, resource, target.key, live)
     # What is claimed may be what the server refused.
     still = refusal_of(foreseen.result, dry_run) if foreseen.claim else error
     gone = removals_needed(live, foreseen.result, fresh, body, still, dry_run) if still else {}

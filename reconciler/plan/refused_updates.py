@@ -164,7 +164,9 @@ def without_fields(body: Object) -> Object:
 # -- in place --------------------------------------------------------------------------------------
 
 
-def in_its_place(member: Member, resource: RESTMapping, key: ObjectKey, live: Object) -> DryRun:
+def dry_run_replacing(
+    member: Member, resource: RESTMapping, key: ObjectKey, live: Object
+) -> DryRun:
     """Dry runs that put other content into ``live``, whatever its version is by then."""
 
     def dry_run(wanted: Object) -> Object:
