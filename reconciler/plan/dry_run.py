@@ -66,7 +66,7 @@ from reconciler.plan.refused_updates import (
     without_server_additions,
 )
 from reconciler.plan.requests import ApplyTarget, with_running_replicas
-from reconciler.plan.server_values import as_promised
+from reconciler.plan.server_values import with_server_chosen
 from reconciler.render.run_once import is_collected
 
 _CHECKED_LATER = Reason(
@@ -166,7 +166,7 @@ def check_existing(
             force = True
             answer = ask()
         result, foreseen, added = with_claims(answer)
-        promised = as_promised(live, result, body, lambda: with_claims(ask())[0])
+        promised = with_server_chosen(live, result, body, lambda: with_claims(ask())[0])
     except Invalid as error:
         if definition.changes:
             return unchecked(target, body, live, definition, adopting=adopting)
@@ -177,7 +177,7 @@ def check_existing(
             live, foreseen, added = found.live, found.foreseen, found.added
             answer = found.answer
             result = found.ask()
-            promised = as_promised(live, result, body, found.ask)
+            promised = with_server_chosen(live, result, body, found.ask)
         except ApiError as other:
             return _failed(target, _words(target, other, body, live))
         took = found.forced

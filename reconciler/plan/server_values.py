@@ -15,7 +15,9 @@ from reconciler.plan.model import ABSENT, SERVER_CHOSEN
 from reconciler.plan.requests import matching_port
 
 
-def as_promised(live: Object, result: Object, body: Object, again: Callable[[], Object]) -> Object:
+def with_server_chosen(
+    live: Object, result: Object, body: Object, again: Callable[[], Object]
+) -> Object:
     """``result``, the answer to a dry run of sending ``body``, with CHOSEN where it is made up.
 
     ``again`` sends it once more, and is asked only where something changes that Git does not say:
