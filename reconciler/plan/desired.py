@@ -311,7 +311,7 @@ def _at_a_glance(
         if owner and owner != shared.observation.inventory.applyset:
             former = known.formers.named(owner)
             if not (former and shared.take_over):
-                return dry_run.belongs_elsewhere(target, owner, former)
+                return dry_run.owned_by_another(target, owner, former)
         # A row that was written ahead of an adoption that never came does not make it ours.
         adopting = record is None or not record.confirmed
         if adopting and shared.terms.adoption.policy == "Never":

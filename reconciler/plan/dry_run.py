@@ -437,7 +437,7 @@ def unlisted(target: ApplyTarget, reason: str) -> Checked:
     return _failed(target, f"cannot be compared: {UnlistedKind(target.kind, reason)}")
 
 
-def belongs_elsewhere(target: ApplyTarget, owner: str, former: str) -> Checked:
+def owned_by_another(target: ApplyTarget, owner: str, former: str) -> Checked:
     """Another ApplySet claims the object; two masters would fight over it. ``former`` is the
     inventory where it is this repository's own, under another name."""
     if former:
