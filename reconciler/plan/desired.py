@@ -25,7 +25,7 @@ from reconciler.inventory.records import AppliedRecord
 from reconciler.plan import custom_resources, dry_run
 from reconciler.plan.custom_resources import NO_CHANGE, Definition
 from reconciler.plan.diff import Comparison, Question, compare
-from reconciler.plan.dry_run import Checked, Terms
+from reconciler.plan.dry_run import ApplyRules, Checked
 from reconciler.plan.ignored import held
 from reconciler.plan.live_state import SoughtObject, find_by_name
 from reconciler.plan.model import Addition
@@ -46,7 +46,7 @@ class MemberContext(Struct, frozen=True):
     member: Member
     observation: Observation
     crds: Mapping[GroupVersionKind, RESTMapping]
-    terms: Terms
+    terms: ApplyRules
     sampled: Callable[[ObjectKey], bool]
     leaving: Callable[[], Collection[str]]
     take_over: bool = False

@@ -98,7 +98,7 @@ class Checked(Struct, frozen=True):
     added: tuple[Addition, ...] = ()
 
 
-class Terms(Struct, frozen=True):
+class ApplyRules(Struct, frozen=True):
     """What the rules allow in this run. ``recorded`` gives a past apply's field tree by its E,
     ``recreation`` the deletion that a recreation begins with, or why there must be none."""
 
@@ -117,7 +117,7 @@ def check_existing(
     live: Object,
     comparison: Comparison,
     previous: AppliedRecord | None,
-    terms: Terms,
+    terms: ApplyRules,
     definition: Definition = NO_CHANGE,
     *,
     adopting: bool = False,
@@ -478,7 +478,7 @@ def _may_force(
     target: ApplyTarget,
     previous: AppliedRecord | None,
     comparison: Comparison,
-    terms: Terms,
+    terms: ApplyRules,
     adopting: bool,
 ) -> bool:
     """Whether the fields in conflict may be taken.
@@ -506,7 +506,7 @@ def _may_force(
 
 
 def _may_take(
-    owners: Sequence[str], target: ApplyTarget, terms: Terms, adoption: AdoptionRules | None
+    owners: Sequence[str], target: ApplyTarget, terms: ApplyRules, adoption: AdoptionRules | None
 ) -> bool:
     """Whether a person's word lets fields be taken from their owners."""
     if terms.force_conflicts or target.desired.force_conflicts:
@@ -560,7 +560,7 @@ def _refused(
     body: Object,
     live: Object,
     error: Invalid,
-    terms: Terms,
+    terms: ApplyRules,
     recorded: Fields,
     adoption: AdoptionRules | None,
 ) -> Checked | _InPlace:
@@ -630,7 +630,7 @@ def _recreating(
     live: Object,
     fresh: Object,
     error: Invalid,
-    terms: Terms,
+    terms: ApplyRules,
 ) -> Checked:
     """The recreation for fields that cannot be changed, or why there must be none."""
     fields = refused_fields(error, target.desired.hidden, body, live)

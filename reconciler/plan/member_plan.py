@@ -29,7 +29,7 @@ from reconciler.inventory.store import Inventory
 from reconciler.plan import exclusive_values, guards, in_use, prune
 from reconciler.plan.additions import AdditionFinder
 from reconciler.plan.desired import MemberContext, diff_all
-from reconciler.plan.dry_run import Checked, Terms
+from reconciler.plan.dry_run import ApplyRules, Checked
 from reconciler.plan.fields import REPLICAS_FIELD
 from reconciler.plan.live_state import SoughtObject, find_by_name
 from reconciler.plan.model import (
@@ -221,7 +221,7 @@ def _check_again(
     inventory: Inventory,
     targets: Sequence[ApplyTarget],
     resources: Mapping[GroupVersionKind, RESTMapping],
-    terms: Terms,
+    terms: ApplyRules,
     leaving: Callable[[], frozenset[str]],
 ) -> dict[ObjectKey, Checked]:
     """What is to be done with ``targets`` as their kinds are now. Raises ClusterError."""
@@ -248,9 +248,9 @@ def _additions(checked: Sequence[Checked], federation: Federation) -> tuple[Adde
 
 def terms_of(
     member: Member, inventory: Inventory, federation: Federation, *, force_conflicts: bool = False
-) -> Terms:
+) -> ApplyRules:
     """What the federation allows to be done to the objects of a member."""
-    return Terms(
+    return ApplyRules(
         inventory.digester,
         federation.adoption,
         force_conflicts or federation.force_conflicts,
