@@ -115,7 +115,7 @@ def plan_member(
     inventory = observation.inventory
     crds = crds_in([d.body for d in desired])
     targets = [target_of(d, observation.discovery, crds, inventory.applyset) for d in desired]
-    terms = terms_of(member, inventory, federation, force_conflicts=settings.force_conflicts)
+    terms = apply_rules_of(member, inventory, federation, force_conflicts=settings.force_conflicts)
     sampled = _sampler(federation.verify_share, settings.now)
     wanted_here = {target.key for target in targets}
     hidden = {target.key: target.desired.hidden for target in targets if target.desired.hidden}
@@ -246,7 +246,7 @@ def _additions(checked: Sequence[Checked], federation: Federation) -> tuple[Adde
     return tuple(sorted(found, key=lambda one: one.key))
 
 
-def terms_of(
+def apply_rules_of(
     member: Member, inventory: Inventory, federation: Federation, *, force_conflicts: bool = False
 ) -> ApplyRules:
     """What the federation allows to be done to the objects of a member."""

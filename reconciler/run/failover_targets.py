@@ -23,7 +23,7 @@ from reconciler.plan.live_state import (
     observe_all,
     words_of,
 )
-from reconciler.plan.member_plan import terms_of
+from reconciler.plan.member_plan import apply_rules_of
 from reconciler.plan.model import Action
 from reconciler.plan.requests import crds_in, target_of
 from reconciler.render.render import DesiredObject
@@ -100,7 +100,7 @@ def _try(
     applyset = observation.inventory.applyset
     # With all that is there anyway, whose Namespaces and kinds they need.
     targets = [target_of(d, observation.discovery, crds, applyset) for d in desired]
-    terms = terms_of(member, observation.inventory, state.federation)
+    terms = apply_rules_of(member, observation.inventory, state.federation)
     shared = MemberContext(member, observation, crds, terms, lambda _key: False, frozenset)
     try:
         with reading_answers(name):
