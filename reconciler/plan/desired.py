@@ -46,7 +46,7 @@ class MemberContext(Struct, frozen=True):
     member: Member
     observation: Observation
     crds: Mapping[GroupVersionKind, RESTMapping]
-    terms: ApplyRules
+    apply_rules: ApplyRules
     sampled: Callable[[ObjectKey], bool]
     leaving: Callable[[], Collection[str]]
     take_over: bool = False
@@ -314,15 +314,15 @@ def _at_a_glance(
                 return dry_run.owned_by_another(target, owner, former)
         # A row that was written ahead of an adoption that never came does not make it ours.
         adopting = record is None or not record.confirmed
-        if adopting and shared.terms.adoption.policy == "Never":
+        if adopting and shared.apply_rules.adoption.policy == "Never":
             return dry_run.not_adopted(target, made_anew=is_recreated_copy)
-    take_over = shared.terms.adoption.take_over if adopting else (BEFORE_FIRST_APPLY,)
+    take_over = shared.apply_rules.adoption.take_over if adopting else (BEFORE_FIRST_APPLY,)
     body, remarks = request_for(target, live, take_over)
     known.remarks.extend(f"{target.key}: {text}" for text in remarks)
     if target.resource is None:
         return dry_run.unchecked(target, body, live, definition, adopting=adopting)
-    comparison = compare(shared.terms.digester, body, live, record)
-    theirs = shared.terms.addition_finder.find(live, target.desired)
+    comparison = compare(shared.apply_rules.digester, body, live, record)
+    theirs = shared.apply_rules.addition_finder.find(live, target.desired)
     # What is there when an object is adopted, that plan tells field by field.
     added = () if adopting else theirs.reported
     if comparison.question is Question.NONE and theirs.removed:
@@ -353,7 +353,7 @@ def _ask(shared: MemberContext, doubt: _Doubt) -> Checked:
         doubt.live,
         doubt.comparison,
         doubt.record,
-        shared.terms,
+        shared.apply_rules,
         doubt.definition,
         adopting=doubt.adopting,
     )

@@ -117,7 +117,7 @@ def check_existing(
     live: Object,
     comparison: Comparison,
     previous: AppliedRecord | None,
-    terms: ApplyRules,
+    apply_rules: ApplyRules,
     definition: Definition = NO_CHANGE,
     *,
     adopting: bool = False,
@@ -139,7 +139,7 @@ def check_existing(
 
     def with_claims(answer: Object) -> tuple[Object, claims.OwnershipChange, FoundAdditions]:
         nonlocal fixed
-        added = terms.addition_finder.find(answer, target.desired)
+        added = apply_rules.addition_finder.find(answer, target.desired)
         dry_run = dry_run_replacing(member, resource, target.key, live)
         while True:
             foreseen = claims.ownership_change(live, answer, recorded, adoption, added, fixed)
@@ -155,13 +155,13 @@ def check_existing(
 
     recorded: Fields = {}
     if previous is not None and previous.api_version == body["apiVersion"]:
-        recorded = terms.recorded(previous.entry) or {}
-    adoption = terms.adoption if adopting else None
+        recorded = apply_rules.recorded(previous.entry) or {}
+    adoption = apply_rules.adoption if adopting else None
     try:
         try:
             answer = ask()
         except Conflict as conflict:
-            if not _may_force(conflict, target, previous, comparison, terms, adopting):
+            if not _may_force(conflict, target, previous, comparison, apply_rules, adopting):
                 return _conflicting(target, conflict, adopting)
             force = True
             answer = ask()
@@ -171,7 +171,7 @@ def check_existing(
         if definition.changes:
             return unchecked(target, body, live, definition, adopting=adopting)
         try:
-            found = _refused(member, target, body, live, error, terms, recorded, adoption)
+            found = _refused(member, target, body, live, error, apply_rules, recorded, adoption)
             if isinstance(found, Checked):
                 return found
             live, foreseen, added = found.live, found.foreseen, found.added
@@ -192,9 +192,9 @@ def check_existing(
         live, answer, recorded, comparison.question, forced=force or took, adopting=adopting
     )
     fields = changed_fields(live, promised, field_reasons.why)
-    after = terms.digester.footprint(result)
+    after = apply_rules.digester.footprint(result)
     leaving = held(result, target.desired.ignore)
-    settled = terms.digester.footprint(_disowned(result, leaving)) if leaving else after
+    settled = apply_rules.digester.footprint(_disowned(result, leaving)) if leaving else after
     same_entry = (
         settled is not None
         and comparison.footprint is not None
@@ -478,7 +478,7 @@ def _may_force(
     target: ApplyTarget,
     previous: AppliedRecord | None,
     comparison: Comparison,
-    terms: ApplyRules,
+    apply_rules: ApplyRules,
     adopting: bool,
 ) -> bool:
     """Whether the fields in conflict may be taken.
@@ -490,7 +490,7 @@ def _may_force(
     owners = conflicting_managers(conflict)
     if not owners:
         return False
-    if _may_take(owners, target, terms, terms.adoption if adopting else None):
+    if _may_take(owners, target, apply_rules, apply_rules.adoption if adopting else None):
         return True
     if adopting:
         return False
@@ -498,7 +498,7 @@ def _may_force(
         return False
     if previous.request == comparison.record.request:
         return True
-    fields = terms.recorded(previous.entry)
+    fields = apply_rules.recorded(previous.entry)
     taken = {str(cause.get("field", "")) for cause in conflict.causes}
     # Nothing keeps it: an autoscaler that is gone, or a person's ``kubectl scale``.
     taken -= {f".{REPLICAS_FIELD}"} if target.takes_count else set()
@@ -506,10 +506,13 @@ def _may_force(
 
 
 def _may_take(
-    owners: Sequence[str], target: ApplyTarget, terms: ApplyRules, adoption: AdoptionRules | None
+    owners: Sequence[str],
+    target: ApplyTarget,
+    apply_rules: ApplyRules,
+    adoption: AdoptionRules | None,
 ) -> bool:
     """Whether a person's word lets fields be taken from their owners."""
-    if terms.force_conflicts or target.desired.force_conflicts:
+    if apply_rules.force_conflicts or target.desired.force_conflicts:
         return True
     return adoption is not None and all(_is_taken(one, adoption.take_over) for one in owners)
 
@@ -560,7 +563,7 @@ def _refused(
     body: Object,
     live: Object,
     error: Invalid,
-    terms: ApplyRules,
+    apply_rules: ApplyRules,
     recorded: Fields,
     adoption: AdoptionRules | None,
 ) -> Checked | _InPlace:
@@ -586,7 +589,7 @@ def _refused(
     entries = [*others, *own]
     applied = with_values_of(live, fresh, ours)
     applied["metadata"] = {**applied["metadata"], "managedFields": entries}
-    added = terms.addition_finder.find(applied, target.desired)
+    added = apply_rules.addition_finder.find(applied, target.desired)
     foreseen = claims.ownership_change(live, applied, recorded, adoption, added)
     dry_run = dry_run_replacing(member, resource, target.key, live)
     # What is claimed may be what the server refused.
@@ -594,7 +597,7 @@ def _refused(
     gone = removals_needed(live, foreseen.result, fresh, body, still, dry_run) if still else {}
     if isinstance(gone, UpdateRefusal):
         if gone.fixed:
-            return _recreating(member, target, new, live, fresh, error, terms)
+            return _recreating(member, target, new, live, fresh, error, apply_rules)
         # The manifest is fine; it is refused for what the object has besides.
         beyond = ", ".join(field.path for field in claims.fields_not_in_git(live, fresh)[:6])
         text += f"; it has what Git does not say: {beyond}" if beyond else ""
@@ -604,7 +607,7 @@ def _refused(
     whole = adoption if adoption and adoption.whole else None
     given = foreseen.former if whole or not adoption else ()
     former = [name for name in holders_of(live, gone) if not _is_taken(name, given)]
-    if former and not _may_take(former, target, terms, whole):
+    if former and not _may_take(former, target, apply_rules, whole):
         what = ", ".join(_leaves(owned_paths(gone)))
         owned = _owned(what, former, adopting=bool(adoption))
         return _failed(target, f"{text}; it has what Git does not say: {owned}")
@@ -630,11 +633,11 @@ def _recreating(
     live: Object,
     fresh: Object,
     error: Invalid,
-    terms: ApplyRules,
+    apply_rules: ApplyRules,
 ) -> Checked:
     """The recreation for fields that cannot be changed, or why there must be none."""
     fields = refused_fields(error, target.desired.hidden, body, live)
-    deletion = terms.recreation(target, live)
+    deletion = apply_rules.recreation(target, live)
     if isinstance(deletion, str):
         return _failed(
             target,

@@ -115,7 +115,9 @@ def plan_member(
     inventory = observation.inventory
     crds = crds_in([d.body for d in desired])
     targets = [target_of(d, observation.discovery, crds, inventory.applyset) for d in desired]
-    terms = apply_rules_of(member, inventory, federation, force_conflicts=settings.force_conflicts)
+    apply_rules = apply_rules_of(
+        member, inventory, federation, force_conflicts=settings.force_conflicts
+    )
     sampled = _sampler(federation.verify_share, settings.now)
     wanted_here = {target.key for target in targets}
     hidden = {target.key: target.desired.hidden for target in targets if target.desired.hidden}
@@ -134,7 +136,7 @@ def plan_member(
         return _leaving(observation, wanted_here, federation)
 
     verdicts = diff_all(
-        MemberContext(member, observation, crds, terms, sampled, leaving, settings.take_over),
+        MemberContext(member, observation, crds, apply_rules, sampled, leaving, settings.take_over),
         targets,
         settings.checked,
     )
@@ -210,7 +212,12 @@ def plan_member(
         check_again=lambda keys, resources: {
             key: structs.replace(one, change=one.change and shown(one.change))
             for key, one in _check_again(
-                member, inventory, [t for t in targets if t.key in keys], resources, terms, leaving
+                member,
+                inventory,
+                [t for t in targets if t.key in keys],
+                resources,
+                apply_rules,
+                leaving,
             ).items()
         },
     )
@@ -221,14 +228,14 @@ def _check_again(
     inventory: Inventory,
     targets: Sequence[ApplyTarget],
     resources: Mapping[GroupVersionKind, RESTMapping],
-    terms: ApplyRules,
+    apply_rules: ApplyRules,
     leaving: Callable[[], frozenset[str]],
 ) -> dict[ObjectKey, Checked]:
     """What is to be done with ``targets`` as their kinds are now. Raises ClusterError."""
     known = structs.replace(inventory, resources={**inventory.resources, **resources})
     now = observe(member, known, {target.kind for target in targets}, whole=False)
     fresh = [target_of(t.desired, now.discovery, {}, inventory.applyset) for t in targets]
-    shared = MemberContext(member, now, {}, terms, lambda _key: False, leaving)
+    shared = MemberContext(member, now, {}, apply_rules, lambda _key: False, leaving)
     verdicts = diff_all(shared, fresh, lambda _count: None)
     return {verdict.target.key: verdict for verdict in verdicts.checked}
 
