@@ -64,7 +64,7 @@ class Receiver(Struct, frozen=True):
         return digest(self.type, self.env, secret.namespace, secret.name, secret.key)
 
 
-class News(Struct, frozen=True):
+class Notification(Struct, frozen=True):
     """One change worth telling. ``cluster`` is empty where it is about the run as a whole."""
 
     occasion: Occasion
@@ -129,7 +129,9 @@ def deliver_news(
     return replace(notified, states=states), [warning for _, warning in answers if warning]
 
 
-def news_of(run: FinishedRun, before: Mapping[str, str]) -> tuple[tuple[News, ...], dict[str, str]]:
+def news_of(
+    run: FinishedRun, before: Mapping[str, str]
+) -> tuple[tuple[Notification, ...], dict[str, str]]:
     """What a receiver who knows ``before`` does not know yet, and what it knows afterwards.
 
     States are by subject: ``run`` -> a digest of what fails (``run/1`` where that is of shard 1
@@ -156,7 +158,7 @@ def news_of(run: FinishedRun, before: Mapping[str, str]) -> tuple[tuple[News, ..
             del after[key]
         if mended:
             title = f"{_fleet(run)} runs as Git says again"
-            news.append(News(Occasion.RECOVERY, title, (_commit(run),)))
+            news.append(Notification(Occasion.RECOVERY, title, (_commit(run),)))
     return tuple(news), after
 
 
@@ -168,18 +170,18 @@ def _is_left_over(subject: str, shard: Shard | None) -> bool:
     return shard is None or not index or int(index) >= shard.count
 
 
-def _of_git(run: FinishedRun, plan: Plan, states: dict[str, str]) -> list[News]:
+def _of_git(run: FinishedRun, plan: Plan, states: dict[str, str]) -> list[Notification]:
     if bool(plan.without_git) == (_GIT in states):
         return []
     if plan.without_git:
         states[_GIT] = "Silent"
         title = f"{_fleet(run)} goes on without Git"
-        return [News(Occasion.FAILURE, title, _shortened([str(plan.without_git)]))]
+        return [Notification(Occasion.FAILURE, title, _shortened([str(plan.without_git)]))]
     del states[_GIT]
-    return [News(Occasion.RECOVERY, f"{_fleet(run)} has Git again", (_commit(run),))]
+    return [Notification(Occasion.RECOVERY, f"{_fleet(run)} has Git again", (_commit(run),))]
 
 
-def _of_cluster(plan: Plan, health: ClusterHealth, states: dict[str, str]) -> list[News]:
+def _of_cluster(plan: Plan, health: ClusterHealth, states: dict[str, str]) -> list[Notification]:
     subject = f"cluster/{health.cluster}"
     down = health.phase is Phase.DOWN
     if down == (subject in states):
@@ -188,18 +190,20 @@ def _of_cluster(plan: Plan, health: ClusterHealth, states: dict[str, str]) -> li
         states[subject] = Phase.DOWN
         lines = [health.reason, *plan.moves]
         title = f"{health.cluster}{_place(plan, health.cluster)} counts as down"
-        return [News(Occasion.FAILOVER, title, _shortened(lines), health.cluster)]
+        return [Notification(Occasion.FAILOVER, title, _shortened(lines), health.cluster)]
     del states[subject]
     doing = "takes over its share again" if health.phase is Phase.RETURNING else "is back"
     title = f"{health.cluster}{_place(plan, health.cluster)} answers again and {doing}"
-    return [News(Occasion.RECOVERY, title, _shortened(plan.moves), health.cluster)]
+    return [Notification(Occasion.RECOVERY, title, _shortened(plan.moves), health.cluster)]
 
 
-def _failure(run: FinishedRun, *, again: bool) -> News:
+def _failure(run: FinishedRun, *, again: bool) -> Notification:
     news = [failure for failure in run.failures if failure.kind not in NO_NEWS]
     lines = [str(failure) for failure in news]
     what = "fails otherwise than before" if again else "does not run as Git says"
-    return News(Occasion.FAILURE, f"{_fleet(run)} {what}", (*_shortened(lines), _commit(run)))
+    return Notification(
+        Occasion.FAILURE, f"{_fleet(run)} {what}", (*_shortened(lines), _commit(run))
+    )
 
 
 def _fleet(run: FinishedRun) -> str:
@@ -231,14 +235,14 @@ def _shortened(lines: Sequence[str]) -> tuple[str, ...]:
 
 
 def message(
-    receiver: Receiver, run: FinishedRun, news: Sequence[News]
+    receiver: Receiver, run: FinishedRun, news: Sequence[Notification]
 ) -> tuple[bytes, dict[str, str]]:
     """Body and headers of one POST."""
     make = slack_message if receiver.type == "Slack" else webhook_message
     return orjson.dumps(make(run, news)), {"content-type": "application/json"}
 
 
-def webhook_message(run: FinishedRun, news: Sequence[News]) -> Object:
+def webhook_message(run: FinishedRun, news: Sequence[Notification]) -> Object:
     """The form that ``schemas/notification.json`` documents."""
     return {
         "formatVersion": FORMAT_VERSION,
@@ -266,7 +270,7 @@ _EMOJI = {
 }
 
 
-def slack_message(run: FinishedRun, news: Sequence[News]) -> Object:
+def slack_message(run: FinishedRun, news: Sequence[Notification]) -> Object:
     """An incoming webhook's message: blocks, and ``text`` for where blocks are not shown."""
     blocks: list[Object] = []
     for one in news[:MOST_LINES]:
