@@ -113,7 +113,7 @@ def deliver_news(
             for key, state in notified.states.items()
             if key.startswith(prefix)
         }
-        news, after = news_of(run, before)
+        news, after = notifications_of(run, before)
         wanted = [one for one in news if one.occasion in receiver.occasions]
         warning = ""
         if wanted:
@@ -129,7 +129,7 @@ def deliver_news(
     return replace(notified, states=states), [warning for _, warning in answers if warning]
 
 
-def news_of(
+def notifications_of(
     run: FinishedRun, before: Mapping[str, str]
 ) -> tuple[tuple[Notification, ...], dict[str, str]]:
     """What a receiver who knows ``before`` does not know yet, and what it knows afterwards.

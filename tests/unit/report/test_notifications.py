@@ -19,7 +19,7 @@ from reconciler.report.notifications import (
     address_from_environment,
     deliver_news,
     message,
-    news_of,
+    notifications_of,
     receivers_of,
 )
 from reconciler.shard.split import Shard
@@ -38,7 +38,7 @@ def history(*runs: FinishedRun) -> list[list[str]]:
     states: dict[str, str] = {}
     told = []
     for one in runs:
-        tidings, states = news_of(one, states)
+        tidings, states = notifications_of(one, states)
         told.append([tiding.title for tiding in tidings])
     return told
 
@@ -91,9 +91,9 @@ def test_what_a_stopped_or_locked_run_did_not_see_is_no_recovery() -> None:
 
 def test_a_cluster_that_left_git_is_forgotten() -> None:
     down = run(plan(aws_eu=Phase.DOWN, gcp_eu=Phase.UP))
-    _, states = news_of(down, {})
+    _, states = notifications_of(down, {})
     assert "cluster/aws-eu" in states
-    tidings, states = news_of(run(plan(gcp_eu=Phase.UP)), states)
+    tidings, states = notifications_of(run(plan(gcp_eu=Phase.UP)), states)
     assert states == {}
     assert not tidings
 
@@ -187,7 +187,7 @@ def ill_runs() -> list[FinishedRun]:
 
 @pytest.mark.parametrize("ill", ill_runs())
 def test_a_webhook_gets_what_the_schema_says(ill: FinishedRun) -> None:
-    tidings, _ = news_of(ill, {})
+    tidings, _ = notifications_of(ill, {})
     body, headers = message(WEBHOOK, ill, tidings)
     assert headers == {"content-type": "application/json"}
     jsonschema.Draft202012Validator(SCHEMA).validate(json.loads(body))
@@ -195,7 +195,7 @@ def test_a_webhook_gets_what_the_schema_says(ill: FinishedRun) -> None:
 
 @pytest.mark.parametrize("ill", ill_runs())
 def test_slack_gets_blocks_within_its_limits_and_no_live_markup(ill: FinishedRun) -> None:
-    tidings, _ = news_of(ill, {})
+    tidings, _ = notifications_of(ill, {})
     body, _ = message(SLACK, ill, tidings)
     document = json.loads(body)
     assert 0 < len(document["text"]) <= 3000
