@@ -127,12 +127,12 @@ def _notify(run: FinishedRun, around: ReportChannels) -> list[str]:
         return (
             _remember(around.notified_before, NotifiedState(), around.store) if around.store else []
         )
-    from reconciler.report.notifications import deliver_news
+    from reconciler.report.notifications import deliver_notifications
 
     if around.store is None:
         # Telling the same in every run would be worse: metrics and Events still tell.
         return ["nobody was told: what they were told before cannot be read"]
-    notified, warnings = deliver_news(
+    notified, warnings = deliver_notifications(
         run,
         around.receivers,
         around.notified,

@@ -97,7 +97,7 @@ def receivers_of(notifications: Sequence[Mapping[str, Any]]) -> tuple[Receiver, 
     return tuple(dict.fromkeys(found))
 
 
-def deliver_news(
+def deliver_notifications(
     run: FinishedRun,
     receivers: Sequence[Receiver],
     notified: NotifiedState,

@@ -17,7 +17,7 @@ from reconciler.report.notifications import (
     Occasion,
     Receiver,
     address_from_environment,
-    deliver_news,
+    deliver_notifications,
     message,
     notifications_of,
     receivers_of,
@@ -130,15 +130,15 @@ def test_what_could_not_be_delivered_is_told_by_the_next_run() -> None:
         sent.append(json.loads(body)["tidings"][0]["title"])
 
     ill = run(None, "aws-eu")
-    told, warnings = deliver_news(
+    told, warnings = deliver_notifications(
         ill, [WEBHOOK], NotifiedState(), lambda _: "http://there", deliver
     )
     assert warnings == ["nobody was told by Webhook (variable HOOK_URL): it answers HTTP 503"]
     works = True
-    told, warnings = deliver_news(ill, [WEBHOOK], told, lambda _: "http://there", deliver)
+    told, warnings = deliver_notifications(ill, [WEBHOOK], told, lambda _: "http://there", deliver)
     assert not warnings
     assert sent == ["Federation shop does not run as Git says"]
-    assert deliver_news(ill, [WEBHOOK], told, lambda _: "http://there", deliver)[0] == told
+    assert deliver_notifications(ill, [WEBHOOK], told, lambda _: "http://there", deliver)[0] == told
     assert len(sent) == 1
 
 
@@ -150,7 +150,7 @@ def test_each_receiver_is_told_what_it_asked_for() -> None:
 
     only_outages = replace(SLACK, type="Webhook", occasions=frozenset({Occasion.FAILOVER}))
     both = run(plan(aws_eu=Phase.DOWN, gcp_eu=Phase.UP), "gcp-eu")
-    deliver_news(both, [WEBHOOK, only_outages], NotifiedState(), lambda r: r.env, deliver)
+    deliver_notifications(both, [WEBHOOK, only_outages], NotifiedState(), lambda r: r.env, deliver)
     assert sent == [("HOOK_URL", ["failover", "failure"]), ("SLACK_URL", ["failover"])]
 
 
