@@ -36,7 +36,7 @@ SLACK_SECTION = 3000
 """Slack refuses a section with more characters."""
 
 
-class Occasion(StrEnum):
+class NotificationReason(StrEnum):
     FAILURE = "failure"
     FAILOVER = "failover"
     RECOVERY = "recovery"
@@ -48,7 +48,7 @@ class Receiver(Struct, frozen=True):
     type: str
     env: str = ""
     secret: SecretReference | None = None
-    occasions: frozenset[Occasion] = frozenset(Occasion)
+    occasions: frozenset[NotificationReason] = frozenset(NotificationReason)
 
     @property
     def name(self) -> str:
@@ -67,7 +67,7 @@ class Receiver(Struct, frozen=True):
 class Notification(Struct, frozen=True):
     """One change worth telling. ``cluster`` is empty where it is about the run as a whole."""
 
-    occasion: Occasion
+    occasion: NotificationReason
     title: str
     lines: tuple[str, ...] = ()
     cluster: str = ""
@@ -92,7 +92,9 @@ def receivers_of(notifications: Sequence[Mapping[str, Any]]) -> tuple[Receiver, 
                 reference.get("namespace", ""),
                 reference.get("key", DEFAULT_KEY),
             )
-        occasions = frozenset(Occasion(name) for name in one.get("on", Occasion))
+        occasions = frozenset(
+            NotificationReason(name) for name in one.get("on", NotificationReason)
+        )
         found.append(Receiver(one["type"], place.get("env", ""), secret, occasions))
     return tuple(dict.fromkeys(found))
 
@@ -158,7 +160,7 @@ def notifications_of(
             del after[key]
         if mended:
             title = f"{_fleet(run)} runs as Git says again"
-            news.append(Notification(Occasion.RECOVERY, title, (_commit(run),)))
+            news.append(Notification(NotificationReason.RECOVERY, title, (_commit(run),)))
     return tuple(news), after
 
 
@@ -176,9 +178,13 @@ def _of_git(run: FinishedRun, plan: Plan, states: dict[str, str]) -> list[Notifi
     if plan.without_git:
         states[_GIT] = "Silent"
         title = f"{_fleet(run)} goes on without Git"
-        return [Notification(Occasion.FAILURE, title, _shortened([str(plan.without_git)]))]
+        return [
+            Notification(NotificationReason.FAILURE, title, _shortened([str(plan.without_git)]))
+        ]
     del states[_GIT]
-    return [Notification(Occasion.RECOVERY, f"{_fleet(run)} has Git again", (_commit(run),))]
+    return [
+        Notification(NotificationReason.RECOVERY, f"{_fleet(run)} has Git again", (_commit(run),))
+    ]
 
 
 def _of_cluster(plan: Plan, health: ClusterHealth, states: dict[str, str]) -> list[Notification]:
@@ -190,11 +196,13 @@ def _of_cluster(plan: Plan, health: ClusterHealth, states: dict[str, str]) -> li
         states[subject] = Phase.DOWN
         lines = [health.reason, *plan.moves]
         title = f"{health.cluster}{_place(plan, health.cluster)} counts as down"
-        return [Notification(Occasion.FAILOVER, title, _shortened(lines), health.cluster)]
+        return [Notification(NotificationReason.FAILOVER, title, _shortened(lines), health.cluster)]
     del states[subject]
     doing = "takes over its share again" if health.phase is Phase.RETURNING else "is back"
     title = f"{health.cluster}{_place(plan, health.cluster)} answers again and {doing}"
-    return [Notification(Occasion.RECOVERY, title, _shortened(plan.moves), health.cluster)]
+    return [
+        Notification(NotificationReason.RECOVERY, title, _shortened(plan.moves), health.cluster)
+    ]
 
 
 def _failure(run: FinishedRun, *, again: bool) -> Notification:
@@ -202,7 +210,7 @@ def _failure(run: FinishedRun, *, again: bool) -> Notification:
     lines = [str(failure) for failure in news]
     what = "fails otherwise than before" if again else "does not run as Git says"
     return Notification(
-        Occasion.FAILURE, f"{_fleet(run)} {what}", (*_shortened(lines), _commit(run))
+        NotificationReason.FAILURE, f"{_fleet(run)} {what}", (*_shortened(lines), _commit(run))
     )
 
 
@@ -264,9 +272,9 @@ def webhook_message(run: FinishedRun, news: Sequence[Notification]) -> Object:
 
 
 _EMOJI = {
-    Occasion.FAILURE: ":x:",
-    Occasion.FAILOVER: ":rotating_light:",
-    Occasion.RECOVERY: ":white_check_mark:",
+    NotificationReason.FAILURE: ":x:",
+    NotificationReason.FAILOVER: ":rotating_light:",
+    NotificationReason.RECOVERY: ":white_check_mark:",
 }
 
 

@@ -14,7 +14,7 @@ from reconciler.federation.model import SecretReference
 from reconciler.report.delivery import NotDelivered
 from reconciler.report.finished_run import Failure, FailureKind, FinishedRun, failures_of_result
 from reconciler.report.notifications import (
-    Occasion,
+    NotificationReason,
     Receiver,
     address_from_environment,
     deliver_notifications,
@@ -148,7 +148,9 @@ def test_each_receiver_is_told_what_it_asked_for() -> None:
     def deliver(address: str, body: bytes, headers: Any) -> None:
         sent.append((address, [one["on"] for one in json.loads(body)["tidings"]]))
 
-    only_outages = replace(SLACK, type="Webhook", occasions=frozenset({Occasion.FAILOVER}))
+    only_outages = replace(
+        SLACK, type="Webhook", occasions=frozenset({NotificationReason.FAILOVER})
+    )
     both = run(plan(aws_eu=Phase.DOWN, gcp_eu=Phase.UP), "gcp-eu")
     deliver_notifications(both, [WEBHOOK, only_outages], NotifiedState(), lambda r: r.env, deliver)
     assert sent == [("HOOK_URL", ["failover", "failure"]), ("SLACK_URL", ["failover"])]
@@ -163,7 +165,7 @@ def test_receivers_are_read_as_they_are_written() -> None:
     )
     assert found == (
         Receiver("Slack", secret=SecretReference("slack", "", "url")),
-        Receiver("Webhook", "HOOK_URL", occasions=frozenset({Occasion.FAILOVER})),
+        Receiver("Webhook", "HOOK_URL", occasions=frozenset({NotificationReason.FAILOVER})),
     )
     assert found[0].name == "Slack (Secret slack)"
 
