@@ -22,7 +22,7 @@ from reconciler.cluster.client import FIELD_MANAGER, Member
 from reconciler.cluster.discovery import GroupVersionKind, RESTMapping
 from reconciler.plan.member_plan import MemberWork
 from reconciler.plan.model import Action, Change, Outcome, Plan, RunResult
-from reconciler.report.finished_run import NO_NEWS, Failure, FailureKind, FinishedRun, digest
+from reconciler.report.finished_run import NOTHING_FAILED, Failure, FailureKind, FinishedRun, digest
 from reconciler.state.memory import Phase
 
 EVENTS = RESTMapping("events.k8s.io/v1", "Event", "events", namespaced=True)
@@ -64,7 +64,7 @@ def event_drafts_of(run: FinishedRun, before: Mapping[str, Phase]) -> tuple[Even
 
 def _failures(run: FinishedRun) -> Iterator[EventDraft]:
     guards = [one for one in run.failures if one.kind is FailureKind.GUARD]
-    others = [one for one in run.failures if one.kind not in {*NO_NEWS, FailureKind.GUARD}]
+    others = [one for one in run.failures if one.kind not in {*NOTHING_FAILED, FailureKind.GUARD}]
     for reason, failures in (("GuardViolated", guards), ("RunFailed", others)):
         if failures:
             key = digest(*sorted({one.identity for one in failures}))

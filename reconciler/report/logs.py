@@ -21,7 +21,7 @@ from msgspec import Struct
 
 from reconciler.api.errors import GuardViolation, ReconcileError
 from reconciler.plan.model import ClusterPlan, RunResult
-from reconciler.report.finished_run import NO_NEWS, Failure, FinishedRun, failures_of_error
+from reconciler.report.finished_run import NOTHING_FAILED, Failure, FinishedRun, failures_of_error
 
 NAME = "reconciler"
 _FIELDS = "reconciler_fields"
@@ -120,7 +120,7 @@ def log_entries_of(
 
 
 def _failure(failure: Failure, hint: str = "") -> LogEntry:
-    level = logging.WARNING if failure.kind in NO_NEWS else logging.ERROR
+    level = logging.WARNING if failure.kind in NOTHING_FAILED else logging.ERROR
     about = {
         "kind": str(failure.kind),
         "cluster": failure.cluster,

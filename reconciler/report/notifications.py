@@ -23,7 +23,7 @@ from reconciler.failover.cluster_health import ClusterHealth
 from reconciler.federation.model import SecretReference
 from reconciler.plan.model import ClusterPlan, Plan
 from reconciler.report.delivery import NotDelivered, send
-from reconciler.report.finished_run import NO_NEWS, FinishedRun, digest
+from reconciler.report.finished_run import NOTHING_FAILED, FinishedRun, digest
 from reconciler.shard.split import Shard
 from reconciler.state.memory import NotifiedState, Phase
 
@@ -206,7 +206,7 @@ def _of_cluster(plan: Plan, health: ClusterHealth, states: dict[str, str]) -> li
 
 
 def _failure(run: FinishedRun, *, again: bool) -> Notification:
-    news = [failure for failure in run.failures if failure.kind not in NO_NEWS]
+    news = [failure for failure in run.failures if failure.kind not in NOTHING_FAILED]
     lines = [str(failure) for failure in news]
     what = "fails otherwise than before" if again else "does not run as Git says"
     return Notification(
