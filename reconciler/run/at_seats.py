@@ -19,7 +19,7 @@ from reconciler.state.run_memory import host_namespace
 from reconciler.state.stores import Remembered
 
 
-class AtSeats:
+class RegisterOfRun:
     """The register of a run. Raises UsageError in a pod that does not say at which seat it is."""
 
     def __init__(self, state: DesiredState, connector: Connector, options: RunOptions) -> None:

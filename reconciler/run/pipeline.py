@@ -99,7 +99,7 @@ from reconciler.state.stores import MemoryStore, Remembered
 if TYPE_CHECKING:
     from reconciler.dns.plan import DnsPlan
     from reconciler.failover.looks import SeatLooks
-    from reconciler.run.at_seats import AtSeats
+    from reconciler.run.at_seats import RegisterOfRun
 from reconciler.api.errors import NoSuchFolder, SourceError
 from reconciler.plan.compare_base import against_base
 from reconciler.plan.model import AgainstBase
@@ -382,7 +382,7 @@ class RunStart(RedactedRepr, frozen=True):
     store: MemoryStore | None = None
     blocked: NoMajority | None = None
     warnings: tuple[str, ...] = ()
-    seats: AtSeats | None = None
+    seats: RegisterOfRun | None = None
 
     @property
     def looks(self) -> SeatLooks | None:
@@ -401,9 +401,9 @@ def _read_under(lock: RunLock | None, options: RunOptions) -> RunStart:
     connector = _connector(options, repository.state)
     seats = None
     if uses_seats(options, repository.state.federation):
-        from reconciler.run.at_seats import AtSeats
+        from reconciler.run.at_seats import RegisterOfRun
 
-        seats = AtSeats(repository.state, connector, options)
+        seats = RegisterOfRun(repository.state, connector, options)
     if lock is None:
         store, troubles = seats.only_read() if seats else (None, ())
         return RunStart(repository, connector, store=store, warnings=troubles, seats=seats)
