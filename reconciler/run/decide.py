@@ -190,7 +190,7 @@ def decide_fleet(
     )
 
 
-def look_around(connect: Connect, state: DesiredState, now: float, progress: Progress) -> Look:
+def probe_clusters(connect: Connect, state: DesiredState, now: float, progress: Progress) -> Look:
     """How the clusters look from here to a run that decides nothing, as it waits for its turn."""
     return look_of(_probe(connect, state, {}, progress), now)
 

@@ -13,7 +13,7 @@ from reconciler.api.options import RunOptions
 from reconciler.cluster.connect import Connections, Connector
 from reconciler.failover.cluster_health import ClusterHealth
 from reconciler.failover.looks import Look, SeatLooks, decode_look, encode_look
-from reconciler.run.decide import FleetAssessment, RunInputs, decide_fleet, look_around
+from reconciler.run.decide import FleetAssessment, RunInputs, decide_fleet, probe_clusters
 from reconciler.run.pipeline import render_repository
 from reconciler.run.progress import NoProgress
 from reconciler.run.repository import read_repository
@@ -62,7 +62,7 @@ class Seats:
     def wait(self, seat: str) -> Look:
         """A run at this seat that does not get the lock."""
         fleet, connector = self._prepared(seat)
-        look = look_around(Connections(connector).member, fleet.state, self.now, NoProgress())
+        look = probe_clusters(Connections(connector).member, fleet.state, self.now, NoProgress())
         self.looks[seat] = encode_look(look)
         return look
 
