@@ -68,7 +68,7 @@ REQUEST_SECONDS = 10.0
 """For one request to a seat, at the most; it is not tried again within it."""
 GRACE_SECONDS = 1.0
 """For the other seats, once a majority has answered."""
-PATIENCE_SECONDS = 15.0
+MAJORITY_SECONDS = 15.0
 """For a majority, with all the tries that it takes."""
 
 
@@ -149,7 +149,7 @@ class Register:
         access: Callable[[str], Member | None] = lambda _: None,
         by: str = "",
         request_seconds: float = REQUEST_SECONDS,
-        patience: float = PATIENCE_SECONDS,
+        patience: float = MAJORITY_SECONDS,
         clock: Callable[[], float] = time.monotonic,
         now: Callable[[], float] = time.time,
         pause: Callable[[float], None] = time.sleep,
