@@ -139,7 +139,7 @@ class SeatRequest(Struct, frozen=True):
     version: str = ""
 
 
-class Standing(StrEnum):
+class CopyState(StrEnum):
     """What a copy is good for. STALE: somebody has seen a later one; it must be read again."""
 
     COUNTS = "counts"
@@ -185,29 +185,29 @@ class Attempt(Struct, frozen=True):
 # -- judging copies ------------------------------------------------------------------------
 
 
-def standings(seen: Mapping[str, Seen], known: Mapping[str, Watermark]) -> dict[str, Standing]:
+def standings(seen: Mapping[str, Seen], known: Mapping[str, Watermark]) -> dict[str, CopyState]:
     """What each copy is good for, by what the others say of it; its own word does not count.
 
     Lost: there is none, or it is another object or incarnation than the latest configuration that
     the others hold has. Aged: it is behind what somebody has seen there. One that is behind what
     was only learned after it was asked for is stale: reads do not happen at one moment.
     """
-    found: dict[str, Standing] = {}
+    found: dict[str, CopyState] = {}
     copies: dict[str, Copy] = {}
     for name, one in seen.items():
         if one.copy is None:
-            found[name] = Standing.LOST
+            found[name] = CopyState.LOST
         elif one.copy.watermark < one.known:
-            found[name] = Standing.AGED
+            found[name] = CopyState.AGED
         elif one.copy.watermark < known.get(name, one.known):
-            found[name] = Standing.STALE
+            found[name] = CopyState.STALE
         else:
             copies[name] = one.copy
     for name in copies:
         others = [copy for other, copy in copies.items() if other != name]
         entries = [seat for seat in _latest(others).configuration.everybody if seat.name == name]
         lost = entries and not any(seen[name].is_of(seat) for seat in entries)
-        found[name] = Standing.LOST if lost else Standing.COUNTS
+        found[name] = CopyState.LOST if lost else CopyState.COUNTS
     return found
 
 
@@ -221,7 +221,7 @@ def latest(seen: Mapping[str, Seen], known: Mapping[str, Watermark]) -> Copy:
     return _latest(
         one.copy
         for name, one in seen.items()
-        if good[name] is Standing.COUNTS and one.copy is not None
+        if good[name] is CopyState.COUNTS and one.copy is not None
     )
 
 
@@ -243,7 +243,7 @@ def is_settled(seen: Mapping[str, Seen], known: Mapping[str, Watermark]) -> bool
     holders = [
         name
         for name, one in seen.items()
-        if good[name] is Standing.COUNTS
+        if good[name] is CopyState.COUNTS
         and one.copy is not None
         and one.copy.accepted == found.accepted
     ]
@@ -253,7 +253,7 @@ def is_settled(seen: Mapping[str, Seen], known: Mapping[str, Watermark]) -> bool
 def is_readable(seen: Mapping[str, Seen], known: Mapping[str, Watermark]) -> bool:
     """Whether a quorum answered and counts."""
     good = standings(seen, known)
-    counting = [name for name in seen if good[name] is Standing.COUNTS]
+    counting = [name for name in seen if good[name] is CopyState.COUNTS]
     return is_quorum(latest(seen, known).configuration, counting, seen)
 
 
@@ -269,17 +269,17 @@ def requests(attempt: Attempt) -> tuple[SeatRequest, ...]:
             continue
         one = attempt.seen.get(name)
         known = attempt.known.get(name, Watermark())
-        if one is None or good[name] is Standing.STALE:
+        if one is None or good[name] is CopyState.STALE:
             wanted.append(SeatRequest(name, known))
         elif (copy := _to_write(attempt, name, one, good[name])) is not None:
             wanted.append(SeatRequest(name, known, copy, one.uid, one.version))
     return tuple(wanted)
 
 
-def _to_write(attempt: Attempt, name: str, one: Seen, standing: Standing) -> Copy | None:
+def _to_write(attempt: Attempt, name: str, one: Seen, standing: CopyState) -> Copy | None:
     """The copy as it should become; None where this seat is to be left alone."""
     copy = one.copy
-    if copy is None or standing is not Standing.COUNTS:
+    if copy is None or standing is not CopyState.COUNTS:
         return None
     voters = latest(attempt.seen, attempt.known).configuration.everybody
     if attempt.proposal is not None:
@@ -369,7 +369,7 @@ def is_promised(attempt: Attempt) -> bool:
     names = [
         name
         for name in attempt.seen
-        if good[name] is Standing.COUNTS and has_promised(attempt, name)
+        if good[name] is CopyState.COUNTS and has_promised(attempt, name)
     ]
     found = latest(attempt.seen, attempt.known)
     return found.accepted < attempt.ballot and is_quorum(found.configuration, names, attempt.seen)
@@ -421,7 +421,7 @@ def is_accepted(attempt: Attempt) -> bool:
     names = [
         name
         for name in attempt.seen
-        if good[name] is Standing.COUNTS and has_accepted(attempt, name)
+        if good[name] is CopyState.COUNTS and has_accepted(attempt, name)
     ]
     return is_quorum(attempt.proposal.configuration, names, attempt.seen)
 
@@ -447,5 +447,5 @@ def again(attempt: Attempt) -> Attempt:
     """A new attempt that begins with what is known of the copies. Those that did not count or were
     silent are read anew: somebody may have mended them."""
     good = standings(attempt.seen, attempt.known)
-    seen = {name: one for name, one in attempt.seen.items() if good[name] is Standing.COUNTS}
+    seen = {name: one for name, one in attempt.seen.items() if good[name] is CopyState.COUNTS}
     return Attempt(attempt.by, attempt.seats, seen=seen, known=attempt.known)

@@ -45,21 +45,21 @@ from reconciler.seats.protocol import (
     Changed,
     Configuration,
     Copy,
+    CopyState,
     Proposal,
     Seat,
     SeatRequest,
     Seen,
     Silent,
     Stage,
-    Standing,
     with_watermarks,
 )
 
 _STATES = {
-    Standing.COUNTS: ("counts", ""),
-    Standing.STALE: ("counts", "it was written while it was read"),
-    Standing.LOST: ("lost", "its copy was made anew by somebody else"),
-    Standing.AGED: ("aged", "its copy was set back to an earlier one"),
+    CopyState.COUNTS: ("counts", ""),
+    CopyState.STALE: ("counts", "it was written while it was read"),
+    CopyState.LOST: ("lost", "its copy was made anew by somebody else"),
+    CopyState.AGED: ("aged", "its copy was set back to an earlier one"),
 }
 _CHANCE = random.SystemRandom()
 CONFIG_MAPS = RESTMapping("v1", "ConfigMap", "configmaps", namespaced=True)
@@ -243,14 +243,18 @@ class Register:
         if one.copy is None:
             return SeatReading(name, "lost", self._damage.get(name, "its copy is gone"))
         standing = protocol.standings(attempt.seen, attempt.known)[name]
-        if entries and standing is Standing.COUNTS and not any(one.is_of(seat) for seat in entries):
-            standing = Standing.LOST
+        if (
+            entries
+            and standing is CopyState.COUNTS
+            and not any(one.is_of(seat) for seat in entries)
+        ):
+            standing = CopyState.LOST
         state, why = _STATES[standing]
         found = self._objects.get(name, {})
         held = decode_document(one.copy.value).version if one.copy.value else 0
         return SeatReading(
             name,
-            "counts" if state == Standing.STALE else state,
+            "counts" if state == CopyState.STALE else state,
             why,
             max(0, document.version - held) if document is not None else 0,
             written_at(found),

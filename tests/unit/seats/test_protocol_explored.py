@@ -16,11 +16,11 @@ from reconciler.seats.protocol import (
     Ballot,
     Configuration,
     Copy,
+    CopyState,
     Proposal,
     Seat,
     SeatRequest,
     Seen,
-    Standing,
     Watermark,
 )
 from tests.unit.seats.explore import LARGER, SCENARIOS, TWO, Explorer
@@ -75,11 +75,11 @@ def always_the_same_ballot(attempt: Attempt, above: int = 0) -> Attempt:
     return replace(prepared, ballot=Ballot(9, attempt.by)) if attempt.by == "q" else prepared
 
 
-def ignoring(*ignored: Standing) -> Callable[..., dict[str, Standing]]:
-    def judged(seen: Mapping[str, Seen], known: Mapping[str, Watermark]) -> dict[str, Standing]:
+def ignoring(*ignored: CopyState) -> Callable[..., dict[str, CopyState]]:
+    def judged(seen: Mapping[str, Seen], known: Mapping[str, Watermark]) -> dict[str, CopyState]:
         found = standings(seen, known)
         return {
-            name: Standing.COUNTS if one in ignored and seen[name].copy else one
+            name: CopyState.COUNTS if one in ignored and seen[name].copy else one
             for name, one in found.items()
         }
 
@@ -132,7 +132,7 @@ MUTATIONS: list[tuple[str, str, Any, Scenario]] = [
     ("not the latest value", "_latest", the_first_found, IMPATIENT),
     ("no condition on versions", "requests", without_condition, BY_NAME["two proposers"]),
     ("another object counts", "Seen.is_of", any_object_of_that_name, BY_NAME["a seat remade"]),
-    ("set back and counts", "standings", ignoring(Standing.AGED), BY_NAME["a seat set back"]),
+    ("set back and counts", "standings", ignoring(CopyState.AGED), BY_NAME["a seat set back"]),
     (
         "seats changed by the new ones alone",
         "Configuration.is_quorum",
