@@ -185,7 +185,7 @@ class Attempt(Struct, frozen=True):
 # -- judging copies ------------------------------------------------------------------------
 
 
-def standings(seen: Mapping[str, Seen], known: Mapping[str, Watermark]) -> dict[str, CopyState]:
+def copy_states(seen: Mapping[str, Seen], known: Mapping[str, Watermark]) -> dict[str, CopyState]:
     """What each copy is good for, by what the others say of it; its own word does not count.
 
     Lost: there is none, or it is another object or incarnation than the latest configuration that
@@ -217,7 +217,7 @@ def _latest(copies: Iterable[Copy]) -> Copy:
 
 def latest(seen: Mapping[str, Seen], known: Mapping[str, Watermark]) -> Copy:
     """The copy that counts and was accepted last; one without a value where there is none."""
-    good = standings(seen, known)
+    good = copy_states(seen, known)
     return _latest(
         one.copy
         for name, one in seen.items()
@@ -239,7 +239,7 @@ def is_settled(seen: Mapping[str, Seen], known: Mapping[str, Watermark]) -> bool
     """Whether what was accepted last is held by a quorum: then it is chosen, and nothing later was
     chosen before these were read. It needs no write to know that."""
     found = latest(seen, known)
-    good = standings(seen, known)
+    good = copy_states(seen, known)
     holders = [
         name
         for name, one in seen.items()
@@ -252,7 +252,7 @@ def is_settled(seen: Mapping[str, Seen], known: Mapping[str, Watermark]) -> bool
 
 def is_readable(seen: Mapping[str, Seen], known: Mapping[str, Watermark]) -> bool:
     """Whether a quorum answered and counts."""
-    good = standings(seen, known)
+    good = copy_states(seen, known)
     counting = [name for name in seen if good[name] is CopyState.COUNTS]
     return is_quorum(latest(seen, known).configuration, counting, seen)
 
@@ -262,7 +262,7 @@ def is_readable(seen: Mapping[str, Seen], known: Mapping[str, Watermark]) -> boo
 
 def requests(attempt: Attempt) -> tuple[SeatRequest, ...]:
     """What may be sent now, at most one request for each seat; none of them waits for another."""
-    good = standings(attempt.seen, attempt.known)
+    good = copy_states(attempt.seen, attempt.known)
     wanted = []
     for name in attempt.seats:
         if name in attempt.silent:
@@ -365,7 +365,7 @@ def has_accepted(attempt: Attempt, name: str) -> bool:
 def is_promised(attempt: Attempt) -> bool:
     """Whether a value may be proposed: a quorum of the configuration that the latest value has
     gave its promise."""
-    good = standings(attempt.seen, attempt.known)
+    good = copy_states(attempt.seen, attempt.known)
     names = [
         name
         for name in attempt.seen
@@ -417,7 +417,7 @@ def is_accepted(attempt: Attempt) -> bool:
     """Whether a quorum has accepted the proposal; of both configurations while one is changed."""
     if attempt.proposal is None:
         return False
-    good = standings(attempt.seen, attempt.known)
+    good = copy_states(attempt.seen, attempt.known)
     names = [
         name
         for name in attempt.seen
@@ -446,6 +446,6 @@ def following(attempt: Attempt) -> Attempt:
 def again(attempt: Attempt) -> Attempt:
     """A new attempt that begins with what is known of the copies. Those that did not count or were
     silent are read anew: somebody may have mended them."""
-    good = standings(attempt.seen, attempt.known)
+    good = copy_states(attempt.seen, attempt.known)
     seen = {name: one for name, one in attempt.seen.items() if good[name] is CopyState.COUNTS}
     return Attempt(attempt.by, attempt.seats, seen=seen, known=attempt.known)

@@ -242,7 +242,7 @@ class Register:
             return SeatReading(name, "unreachable", attempt.silent.get(name, missing))
         if one.copy is None:
             return SeatReading(name, "lost", self._damage.get(name, "its copy is gone"))
-        standing = protocol.standings(attempt.seen, attempt.known)[name]
+        standing = protocol.copy_states(attempt.seen, attempt.known)[name]
         if (
             entries
             and standing is CopyState.COUNTS

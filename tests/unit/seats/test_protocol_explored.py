@@ -55,7 +55,7 @@ def test_nothing_that_was_chosen_is_lost_in_longer_histories_by_chance(scenario:
 
 # -- broken rules ----------------------------------------------------------------------------
 
-standings, requests, prepare = protocol.standings, protocol.requests, protocol.prepare
+copy_states, requests, prepare = protocol.copy_states, protocol.requests, protocol.prepare
 
 
 def half_is_enough(votes: frozenset[Seat], seats: tuple[Seat, ...]) -> bool:
@@ -77,7 +77,7 @@ def always_the_same_ballot(attempt: Attempt, above: int = 0) -> Attempt:
 
 def ignoring(*ignored: CopyState) -> Callable[..., dict[str, CopyState]]:
     def judged(seen: Mapping[str, Seen], known: Mapping[str, Watermark]) -> dict[str, CopyState]:
-        found = standings(seen, known)
+        found = copy_states(seen, known)
         return {
             name: CopyState.COUNTS if one in ignored and seen[name].copy else one
             for name, one in found.items()
