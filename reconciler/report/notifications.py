@@ -137,7 +137,7 @@ def notifications_of(
     """What a receiver who knows ``before`` does not know yet, and what it knows afterwards.
 
     States are by subject: ``run`` -> a digest of what fails (``run/1`` where that is of shard 1
-    only), ``cluster/NAME`` -> ``Down``, ``git`` -> ``Silent``. What is well has none. Pure.
+    only), ``cluster/NAME`` -> ``Down``, ``git`` -> ``NoReply``. What is well has none. Pure.
     """
     after = dict(before)
     news = []

@@ -120,13 +120,13 @@ class Changed(Struct, frozen=True):
     """The object is no longer as it was read; nothing was written."""
 
 
-class Silent(Struct, frozen=True):
+class NoReply(Struct, frozen=True):
     """No answer, or one that says nothing: what was asked may have been carried out, or may yet."""
 
     why: str = ""
 
 
-Answer = Seen | Changed | Silent
+Answer = Seen | Changed | NoReply
 
 
 class SeatRequest(Struct, frozen=True):
@@ -314,7 +314,7 @@ def answered(attempt: Attempt, request: SeatRequest, answer: Answer) -> Attempt:
     """The attempt with what a seat answered; late answers and those that come twice are welcome."""
     seen, silent, known = dict(attempt.seen), dict(attempt.silent), dict(attempt.known)
     name = request.seat
-    if isinstance(answer, Silent):
+    if isinstance(answer, NoReply):
         # What was asked may have been carried out: nothing is known of it any more.
         seen.pop(name, None)
         silent[name] = answer.why

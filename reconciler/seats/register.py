@@ -46,11 +46,11 @@ from reconciler.seats.protocol import (
     Configuration,
     Copy,
     CopyState,
+    NoReply,
     Proposal,
     Seat,
     SeatRequest,
     Seen,
-    Silent,
     Stage,
     with_watermarks,
 )
@@ -609,7 +609,7 @@ class Register:
         self, attempt: Attempt, request: SeatRequest, answer: Answer, found: Object | None
     ) -> Attempt:
         self._busy.discard(request.seat)
-        if isinstance(answer, Silent):
+        if isinstance(answer, NoReply):
             self._late.add(request.seat)
         else:
             self._late.discard(request.seat)
@@ -648,7 +648,7 @@ class Register:
             why = str(error)
             if isinstance(error, ApiError):
                 why = f"refused: {error}"
-            return Silent(why), None
+            return NoReply(why), None
         if found is None:
             self._damage[name] = "its copy is gone"
             return Seen(None), None

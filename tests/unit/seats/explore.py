@@ -34,11 +34,11 @@ from reconciler.seats.protocol import (
     Changed,
     Configuration,
     Copy,
+    NoReply,
     Proposal,
     Seat,
     SeatRequest,
     Seen,
-    Silent,
     Stage,
     Watermark,
 )
@@ -98,7 +98,7 @@ class Explorer:
         self._taken: dict[tuple[int, int, int], int] = {}
         self._decided: dict[tuple[int, Local], tuple[tuple[str, Local], ...]] = {}
         self._touched: dict[tuple[int, int], frozenset[str]] = {}
-        self.lost = self.answers.number(Silent("lost"))
+        self.lost = self.answers.number(NoReply("lost"))
         apart = {*scenario.behind, *scenario.hurt}
         apart |= {
             word for told in scenario.proposers.values() for one in told for word in one.split()
