@@ -96,7 +96,7 @@ class Copy(Struct, frozen=True):
         return f"<Copy {self.incarnation} promised {self.promised} accepted {self.accepted}>"
 
 
-class Seen(Struct, frozen=True):
+class ObservedCopy(Struct, frozen=True):
     """An object as a seat's server answered; ``copy`` is None where there is none that can be used.
 
     ``version`` is its resourceVersion. ``known`` is what watermark somebody was known to have seen
@@ -126,7 +126,7 @@ class NoReply(Struct, frozen=True):
     why: str = ""
 
 
-Answer = Seen | Changed | NoReply
+Answer = ObservedCopy | Changed | NoReply
 
 
 class SeatRequest(Struct, frozen=True):
@@ -176,7 +176,7 @@ class Attempt(Struct, frozen=True):
     stage: Stage = Stage.READ
     ballot: Ballot = NONE
     proposal: Proposal | None = None
-    seen: Mapping[str, Seen] = {}
+    seen: Mapping[str, ObservedCopy] = {}
     known: Mapping[str, Watermark] = {}
     sent_watermarks: tuple[tuple[str, Watermark], ...] = ()
     silent: Mapping[str, str] = {}
@@ -185,7 +185,9 @@ class Attempt(Struct, frozen=True):
 # -- judging copies ------------------------------------------------------------------------
 
 
-def copy_states(seen: Mapping[str, Seen], known: Mapping[str, Watermark]) -> dict[str, CopyState]:
+def copy_states(
+    seen: Mapping[str, ObservedCopy], known: Mapping[str, Watermark]
+) -> dict[str, CopyState]:
     """What each copy is good for, by what the others say of it; its own word does not count.
 
     Lost: there is none, or it is another object or incarnation than the latest configuration that
@@ -215,7 +217,7 @@ def _latest(copies: Iterable[Copy]) -> Copy:
     return max(copies, key=lambda copy: copy.accepted, default=Copy(NONE))
 
 
-def latest(seen: Mapping[str, Seen], known: Mapping[str, Watermark]) -> Copy:
+def latest(seen: Mapping[str, ObservedCopy], known: Mapping[str, Watermark]) -> Copy:
     """The copy that counts and was accepted last; one without a value where there is none."""
     good = copy_states(seen, known)
     return _latest(
@@ -225,7 +227,9 @@ def latest(seen: Mapping[str, Seen], known: Mapping[str, Watermark]) -> Copy:
     )
 
 
-def is_quorum(configuration: Configuration, names: Iterable[str], seen: Mapping[str, Seen]) -> bool:
+def is_quorum(
+    configuration: Configuration, names: Iterable[str], seen: Mapping[str, ObservedCopy]
+) -> bool:
     """Whether the copies of these names, as they were seen, are one."""
     wanted = set(names)
     return configuration.is_quorum(
@@ -235,7 +239,7 @@ def is_quorum(configuration: Configuration, names: Iterable[str], seen: Mapping[
     )
 
 
-def is_settled(seen: Mapping[str, Seen], known: Mapping[str, Watermark]) -> bool:
+def is_settled(seen: Mapping[str, ObservedCopy], known: Mapping[str, Watermark]) -> bool:
     """Whether what was accepted last is held by a quorum: then it is chosen, and nothing later was
     chosen before these were read. It needs no write to know that."""
     found = latest(seen, known)
@@ -250,7 +254,7 @@ def is_settled(seen: Mapping[str, Seen], known: Mapping[str, Watermark]) -> bool
     return found.accepted > NONE and is_quorum(found.configuration, holders, seen)
 
 
-def is_readable(seen: Mapping[str, Seen], known: Mapping[str, Watermark]) -> bool:
+def is_readable(seen: Mapping[str, ObservedCopy], known: Mapping[str, Watermark]) -> bool:
     """Whether a quorum answered and counts."""
     good = copy_states(seen, known)
     counting = [name for name in seen if good[name] is CopyState.COUNTS]
@@ -276,7 +280,7 @@ def requests(attempt: Attempt) -> tuple[SeatRequest, ...]:
     return tuple(wanted)
 
 
-def _to_write(attempt: Attempt, name: str, one: Seen, standing: CopyState) -> Copy | None:
+def _to_write(attempt: Attempt, name: str, one: ObservedCopy, standing: CopyState) -> Copy | None:
     """The copy as it should become; None where this seat is to be left alone."""
     copy = one.copy
     if copy is None or standing is not CopyState.COUNTS:

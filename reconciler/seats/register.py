@@ -47,10 +47,10 @@ from reconciler.seats.protocol import (
     Copy,
     CopyState,
     NoReply,
+    ObservedCopy,
     Proposal,
     Seat,
     SeatRequest,
-    Seen,
     Stage,
     with_watermarks,
 )
@@ -613,7 +613,7 @@ class Register:
             self._late.add(request.seat)
         else:
             self._late.discard(request.seat)
-        if isinstance(answer, Seen):
+        if isinstance(answer, ObservedCopy):
             if found is None:
                 self._objects.pop(request.seat, None)
             else:
@@ -651,13 +651,15 @@ class Register:
             return NoReply(why), None
         if found is None:
             self._damage[name] = "its copy is gone"
-            return Seen(None), None
+            return ObservedCopy(None), None
         try:
             return _seen(found), found
         except DamagedCopy as error:
             self._damage[name] = str(error)
             metadata = found["metadata"]
-            damaged = Seen(None, str(metadata.get("uid")), str(metadata.get("resourceVersion")))
+            damaged = ObservedCopy(
+                None, str(metadata.get("uid")), str(metadata.get("resourceVersion"))
+            )
             return damaged, found
 
     def _body(self, name: str, found: Object | None, data: Mapping[str, str]) -> Object:
@@ -676,10 +678,10 @@ def _is_readable(attempt: Attempt) -> bool:
     return protocol.is_readable(attempt.seen, attempt.known)
 
 
-def _seen(found: Object) -> Seen:
+def _seen(found: Object) -> ObservedCopy:
     metadata = found["metadata"]
     uid, version = str(metadata.get("uid")), str(metadata.get("resourceVersion"))
-    return Seen(copy_of(found), uid, version)
+    return ObservedCopy(copy_of(found), uid, version)
 
 
 def _joined(document: RegisterDocument) -> RegisterDocument:

@@ -35,10 +35,10 @@ from reconciler.seats.protocol import (
     Configuration,
     Copy,
     NoReply,
+    ObservedCopy,
     Proposal,
     Seat,
     SeatRequest,
-    Seen,
     Stage,
     Watermark,
 )
@@ -312,7 +312,7 @@ class Explorer:
         found = world.objects[place]
         if request.copy is None:
             if found is None:
-                return world, self.answers.number(Seen(None))
+                return world, self.answers.number(ObservedCopy(None))
             return world, self._seen(found)
         if found is None or (
             request.version and (request.uid, request.version) != (found.uid, str(found.copy))
@@ -330,7 +330,9 @@ class Explorer:
         return world, self._seen(written)
 
     def _seen(self, found: Object) -> int:
-        return self.answers.number(Seen(self.copies.values[found.copy], found.uid, str(found.copy)))
+        return self.answers.number(
+            ObservedCopy(self.copies.values[found.copy], found.uid, str(found.copy))
+        )
 
     @staticmethod
     def _put(world: World, place: int, written: Object | None) -> World:

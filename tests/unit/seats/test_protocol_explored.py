@@ -17,10 +17,10 @@ from reconciler.seats.protocol import (
     Configuration,
     Copy,
     CopyState,
+    ObservedCopy,
     Proposal,
     Seat,
     SeatRequest,
-    Seen,
     Watermark,
 )
 from tests.unit.seats.explore import LARGER, SCENARIOS, TWO, Explorer
@@ -76,7 +76,9 @@ def always_the_same_ballot(attempt: Attempt, above: int = 0) -> Attempt:
 
 
 def ignoring(*ignored: CopyState) -> Callable[..., dict[str, CopyState]]:
-    def judged(seen: Mapping[str, Seen], known: Mapping[str, Watermark]) -> dict[str, CopyState]:
+    def judged(
+        seen: Mapping[str, ObservedCopy], known: Mapping[str, Watermark]
+    ) -> dict[str, CopyState]:
         found = copy_states(seen, known)
         return {
             name: CopyState.COUNTS if one in ignored and seen[name].copy else one
@@ -86,7 +88,7 @@ def ignoring(*ignored: CopyState) -> Callable[..., dict[str, CopyState]]:
     return judged
 
 
-def any_object_of_that_name(one: Seen, seat: Seat) -> bool:
+def any_object_of_that_name(one: ObservedCopy, seat: Seat) -> bool:
     return one.copy is not None
 
 
