@@ -598,7 +598,7 @@ def _apply_failover_part(
 
     records = write_records(withdrawals(prepared.records), prepared.connector, stopped)
     if prepared.round and prepared.round.shard.decides:
-        prepared.round.tell_names("a guard stops shard 0")
+        prepared.round.publish_names("a guard stops shard 0")
     works = [failover_part(work, prepared.moving) for work in prepared.works]
     plan = replace(prepared.plan, clusters=tuple(work.plan for work in works), violations=())
     outcomes: tuple[Outcome, ...] = ()
@@ -624,7 +624,7 @@ def _names_of(prepared: Prepared, records: Sequence[RecordOutcome]) -> Callable[
     undone = [f"DNS {r.name} {r.type}: {r.message}" for r in records if r.status != "done"]
     failed = "; ".join([*prepared.plan.dns_errors, *undone][:3])
     if shared:
-        shared.tell_names(failed)
+        shared.publish_names(failed)
     return lambda: failed
 
 

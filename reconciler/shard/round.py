@@ -132,7 +132,7 @@ class Round:
             )
         self._update(lambda state: replace(state, decision=decision))
 
-    def tell_names(self, failed: str) -> None:
+    def publish_names(self, failed: str) -> None:
         """The DNS records are written, or ``failed`` says what is not. Raises ReconcileError."""
         self._update(lambda state: replace(state, names=failed))
 
