@@ -545,7 +545,7 @@ def _guards_of_others(prepared: Prepared) -> list[Violation]:
     shared, plan = prepared.round, prepared.plan
     if shared is None:
         return []
-    shared.tell_guards([str(one) for one in plan.violations])
+    shared.publish_violations([str(one) for one in plan.violations])
     if plan.violations or not deletions_of([change for _, change in plan.writes()]):
         return []
     return [*shared.await_guards(_timeout(prepared.connector))]

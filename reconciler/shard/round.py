@@ -151,7 +151,7 @@ class Round:
                 return f"shard 0 of {self.shard.count} has not written the DNS records"
             self._pause(POLL_SECONDS)
 
-    def tell_guards(self, violations: Sequence[str]) -> None:
+    def publish_violations(self, violations: Sequence[str]) -> None:
         """Which limits this pod's plan passes, if any. Raises ReconcileError."""
         own = {self.shard.index: tuple(violations)}
         self._update(lambda state: replace(state, guards={**state.guards, **own}))
