@@ -38,7 +38,7 @@ from reconciler.inventory.applyset import (
     format_group_kinds,
     is_our_tooling,
     parse_group_kinds,
-    tooling,
+    tool_annotation,
 )
 from reconciler.inventory.managed_fields import Fields
 from reconciler.inventory.records import (
@@ -258,7 +258,7 @@ def _secret(inventory: Inventory, name: str, content: dict[str, bytes]) -> Objec
         namespaces = sorted({key.namespace for key in inventory.rows if key.namespace})
         metadata["labels"][ID] = inventory.applyset
         metadata["annotations"] = {
-            TOOLING: tooling(),
+            TOOLING: tool_annotation(),
             GROUP_KINDS: format_group_kinds(inventory.group_kinds),
             NAMESPACES: ",".join(n for n in namespaces if n != inventory.namespace),
         }
