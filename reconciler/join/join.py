@@ -164,7 +164,7 @@ def plan_join(
         f"nothing is granted for {kind}: the member does not serve it; join again when it does"
         for kind in unknown
     ]
-    warnings += rbac.too_strong(needs.templates) if not needs.full_access else ()
+    warnings += rbac.privileged_roles(needs.templates) if not needs.full_access else ()
     steps = [survey.namespace_step(clusters.member, "member")]
     credentials: dict[str, Credentials] = {}
     behind: dict[str, ClusterError] = {}

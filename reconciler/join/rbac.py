@@ -104,7 +104,7 @@ def witness_rules(account: str, register: str) -> tuple[Rule, ...]:
     return tuple(rules)
 
 
-def too_strong(templates: Iterable[Object]) -> tuple[str, ...]:
+def privileged_roles(templates: Iterable[Object]) -> tuple[str, ...]:
     """Roles of the repository that only somebody with all rights may write."""
     return tuple(
         f"{obj['kind']} {obj['metadata']['name']} is aggregated: only full access may write it"
