@@ -146,7 +146,7 @@ def plan_member(
     def why_gone(key: ObjectKey) -> Reason:
         return unplaced.reason(key, cluster.name)
 
-    checked, notes = exclusive_values.in_order(
+    checked, notes = exclusive_values.ordered_by_exclusive_values(
         member,
         verdicts.checked,
         {key: live for key, (_, live) in observation.members.items()},
