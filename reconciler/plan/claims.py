@@ -87,7 +87,7 @@ def ownership_change(
 
 
 def fields_that_stay(
-    foreseen: OwnershipChange, result: Object, body: Object
+    ownership_after: OwnershipChange, result: Object, body: Object
 ) -> tuple[KeptField, ...]:
     """What left Git and stays: somebody else owns it too, or by now, or it is a default.
 
@@ -95,7 +95,7 @@ def fields_that_stay(
     count of replicas that Git dropped is its setter's, and told of where nobody else sets it.
     """
     said = {field.path for field in leaf_fields(body)} | {REPLICAS_FIELD}
-    there = fields_at(result, foreseen.given_up, NO_LONGER_IN_GIT)
+    there = fields_at(result, ownership_after.given_up, NO_LONGER_IN_GIT)
     return tuple(field for field in there if field.path not in said)
 
 

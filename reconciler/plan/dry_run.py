@@ -142,13 +142,21 @@ def check_existing(
         added = apply_rules.addition_finder.find(answer, target.desired)
         dry_run = dry_run_replacing(member, resource, target.key, live)
         while True:
-            foreseen = claims.ownership_change(live, answer, recorded, adoption, added, fixed)
-            if not foreseen.claim:
-                return answer, foreseen, added
+            ownership_after = claims.ownership_change(
+                live, answer, recorded, adoption, added, fixed
+            )
+            if not ownership_after.claim:
+                return answer, ownership_after, added
             try:
-                return dry_run(without_server_additions(live, foreseen.result)), foreseen, added
+                return (
+                    dry_run(without_server_additions(live, ownership_after.result)),
+                    ownership_after,
+                    added,
+                )
             except Invalid as error:
-                named = named_by(error, foreseen.claim) if adoption and error.code == 422 else {}
+                named = (
+                    named_by(error, ownership_after.claim) if adoption and error.code == 422 else {}
+                )
                 if not named:
                     raise
                 fixed = union(fixed, named)
@@ -165,7 +173,7 @@ def check_existing(
                 return _conflicting(target, conflict, adopting)
             force = True
             answer = ask()
-        result, foreseen, added = with_claims(answer)
+        result, ownership_after, added = with_claims(answer)
         promised = with_server_chosen(live, result, body, lambda: with_claims(ask())[0])
     except Invalid as error:
         if definition.changes:
@@ -174,7 +182,7 @@ def check_existing(
             found = _refused(member, target, body, live, error, apply_rules, recorded, adoption)
             if isinstance(found, Checked):
                 return found
-            live, foreseen, added = found.live, found.foreseen, found.added
+            live, ownership_after, added = found.live, found.ownership_after, found.added
             answer = found.answer
             result = found.ask()
             promised = with_server_chosen(live, result, body, found.ask)
@@ -200,7 +208,7 @@ def check_existing(
         and comparison.footprint is not None
         and settled.entry == comparison.footprint.entry
     )
-    stays = claims.fields_that_stay(foreseen, result, target.body)
+    stays = claims.fields_that_stay(ownership_after, result, target.body)
     if adopting or not (recorded or comparison.footprint):
         stays += claims.fields_not_in_git(result, _made_from_git(member, resource, target, body))
     # What becomes ours for a moment only was not ours before.
@@ -239,8 +247,8 @@ def check_existing(
         request=body,
         uid=str(live["metadata"].get("uid", "")),
         resource_version=str(live["metadata"].get("resourceVersion", "")),
-        take_over=foreseen.former,
-        claim=foreseen.claim,
+        take_over=ownership_after.former,
+        claim=ownership_after.claim,
         live=live,
         retained=target.desired.retain,
         ignored=target.desired.ignore,
@@ -550,7 +558,7 @@ class _InPlace(RedactedRepr, frozen=True):
     would leave it, with whose entries; ``ask`` is the dry run. ``forced``: it takes from others."""
 
     live: Object
-    foreseen: claims.OwnershipChange
+    ownership_after: claims.OwnershipChange
     added: FoundAdditions
     answer: Object
     ask: Callable[[], Object]
@@ -590,11 +598,13 @@ def _refused(
     applied = with_values_of(live, fresh, ours)
     applied["metadata"] = {**applied["metadata"], "managedFields": entries}
     added = apply_rules.addition_finder.find(applied, target.desired)
-    foreseen = claims.ownership_change(live, applied, recorded, adoption, added)
+    ownership_after = claims.ownership_change(live, applied, recorded, adoption, added)
     dry_run = dry_run_replacing(member, resource, target.key, live)
     # What is claimed may be what the server refused.
-    still = refusal_of(foreseen.result, dry_run) if foreseen.claim else error
-    gone = removals_needed(live, foreseen.result, fresh, body, still, dry_run) if still else {}
+    still = refusal_of(ownership_after.result, dry_run) if ownership_after.claim else error
+    gone = (
+        removals_needed(live, ownership_after.result, fresh, body, still, dry_run) if still else {}
+    )
     if isinstance(gone, UpdateRefusal):
         if gone.fixed:
             return _recreating(member, target, new, live, fresh, error, apply_rules)
@@ -605,21 +615,21 @@ def _refused(
         return _failed(target, text + hint * bool(beyond))
     # In an object that is adopted in part, what Git does not say is left to its owners.
     whole = adoption if adoption and adoption.whole else None
-    given = foreseen.former if whole or not adoption else ()
+    given = ownership_after.former if whole or not adoption else ()
     former = [name for name in holders_of(live, gone) if not _is_taken(name, given)]
     if former and not _may_take(former, target, apply_rules, whole):
         what = ", ".join(_leaves(owned_paths(gone)))
         owned = _owned(what, former, adopting=bool(adoption))
         return _failed(target, f"{text}; it has what Git does not say: {owned}")
     known = fields_of(entries_for_apply(member, resource, target.key, live, target.body))
-    foreseen = replace(
-        foreseen,
-        result=without(foreseen.result, gone, ours),
-        former=(*foreseen.former, *former),
-        claim=union(foreseen.claim, with_all_below(gone, known)),
+    ownership_after = replace(
+        ownership_after,
+        result=without(ownership_after.result, gone, ours),
+        former=(*ownership_after.former, *former),
+        claim=union(ownership_after.claim, with_all_below(gone, known)),
     )
-    wanted = foreseen.result
-    return _InPlace(live, foreseen, added, applied, lambda: dry_run(wanted), bool(former))
+    wanted = ownership_after.result
+    return _InPlace(live, ownership_after, added, applied, lambda: dry_run(wanted), bool(former))
 
 
 def _is_taken(manager: str, patterns: Iterable[str]) -> bool:
