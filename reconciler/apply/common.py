@@ -25,7 +25,7 @@ from reconciler.inventory.records import AppliedRecord, Digester
 from reconciler.plan.custom_resources import migrated_entries
 from reconciler.plan.diff import request_digest
 from reconciler.plan.fields import changed_fields
-from reconciler.plan.ignored import disowning, held, without_ignored
+from reconciler.plan.ignored import disowning, owned_ignored_fields, without_ignored
 from reconciler.plan.model import ABSENT, Change
 from reconciler.plan.redact import refusal_words
 
@@ -96,7 +96,7 @@ def _leave_to_others(member: Member, resource: RESTMapping, change: Change, live
     """Disown what is left to others: as ours, the next apply without it would take it away."""
 
     def entries(now: Object) -> list[Object]:
-        return disowning(entries_of(now), held(now, change.ignored))
+        return disowning(entries_of(now), owned_ignored_fields(now, change.ignored))
 
     uid = str(live["metadata"].get("uid", ""))
     left = rewrite_entries(member, resource, change, uid, entries, live)

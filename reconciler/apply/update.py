@@ -147,8 +147,8 @@ def _give_back(
         if [entry for entry in known if is_ours(entry)] != claim:
             return known  # The apply was carried out, and only its answer was lost.
         kept = [entry for entry in known if entry not in ours]
-        held = {_who(entry) for entry in kept}
-        return [*kept, *(entry for entry in before if _who(entry) not in held)]
+        owned_ignored_fields = {_who(entry) for entry in kept}
+        return [*kept, *(entry for entry in before if _who(entry) not in owned_ignored_fields)]
 
     with suppress(ClusterError):
         rewrite_entries(member, resource, change, change.uid, entries)

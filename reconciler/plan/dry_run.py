@@ -49,7 +49,12 @@ from reconciler.plan.fields import (
     leaf_fields,
     recreated_fields,
 )
-from reconciler.plan.ignored import disowning, held, owned_but_not_sent, with_live_ignored
+from reconciler.plan.ignored import (
+    disowning,
+    owned_but_not_sent,
+    owned_ignored_fields,
+    with_live_ignored,
+)
 from reconciler.plan.model import Action, Addition, Change, FieldChange, UnlistedKind
 from reconciler.plan.reasons import FieldReasons, overridden_managers, reasons_of_object
 from reconciler.plan.redact import refusal_words, refused_fields
@@ -201,7 +206,7 @@ def check_existing(
     )
     fields = changed_fields(live, promised, field_reasons.why)
     after = apply_rules.digester.footprint(result)
-    leaving = held(result, target.desired.ignore)
+    leaving = owned_ignored_fields(result, target.desired.ignore)
     settled = apply_rules.digester.footprint(_disowned(result, leaving)) if leaving else after
     same_entry = (
         settled is not None
@@ -212,7 +217,7 @@ def check_existing(
     if adopting or not (recorded or comparison.footprint):
         stays += claims.fields_not_in_git(result, _made_from_git(member, resource, target, body))
     # What becomes ours for a moment only was not ours before.
-    leaving = leaving if adopting else held(live, target.desired.ignore)
+    leaving = leaving if adopting else owned_ignored_fields(live, target.desired.ignore)
     stays += fields_at(result, leaving, LEFT_TO_OTHERS)
     if not fields:
         # What the server sets by itself comes back, and is nobody's then.

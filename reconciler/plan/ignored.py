@@ -52,7 +52,7 @@ def _to_send(
     return _sent_map(body, live, pointer_steps(ignored), where)
 
 
-def held(live: Object, ignored: tuple[str, ...]) -> Fields:
+def owned_ignored_fields(live: Object, ignored: tuple[str, ...]) -> Fields:
     """What our apply owns of all that is left to others, as a fieldsV1 tree."""
     entry = our_entry(live)
     if entry is None or not ignored:
@@ -62,7 +62,7 @@ def held(live: Object, ignored: tuple[str, ...]) -> Fields:
 
 def owned_but_not_sent(live: Object, ignored: tuple[str, ...], body: Object) -> Fields:
     """What our apply owns of what is left to others and ``body`` does not send."""
-    return _besides(held(live, ignored), live, body)
+    return _besides(owned_ignored_fields(live, ignored), live, body)
 
 
 def _besides(tree: Fields, value: Any, sent: Any) -> Fields:
