@@ -49,7 +49,7 @@ def against_base(head: Plan, base: Plan, ref: str) -> Plan:
     violations, old_violations = _violations(head, base)
     warnings, old_warnings = _new(head.warnings, base.warnings)
     dns, old_dns = _new_records(head.dns, base.dns)
-    without_ignored = LeftOut(
+    left_out = LeftOut(
         changes=sum(part.left_out for part in parts),
         refused=sum(part.refused for part in parts),
         records=old_dns,
@@ -74,7 +74,7 @@ def against_base(head: Plan, base: Plan, ref: str) -> Plan:
         moves=_new(head.moves, base.moves)[0],
         dns=dns,
         base=AgainstBase(
-            ref, base.commit, without_ignored, tuple(avoided), _new_records(base.dns, head.dns)[0]
+            ref, base.commit, left_out, tuple(avoided), _new_records(base.dns, head.dns)[0]
         ),
     )
 
@@ -88,7 +88,7 @@ def _incomparable(head: Plan, theirs: Mapping[str, ClusterPlan], ref: str) -> It
 
 class _Part(Struct, frozen=True):
     plan: ClusterPlan
-    without_ignored: int = 0
+    left_out: int = 0
     refused: int = 0
     avoided: tuple[Avoided, ...] = ()
 
@@ -97,7 +97,7 @@ def _of_cluster(head: ClusterPlan, base: ClusterPlan | None, ref: str) -> _Part:
     if base is None or not base.reachable or not head.reachable:
         return _Part(head)
     theirs = {change.key: change for change in base.changes}
-    kept, without_ignored, refused = [], 0, 0
+    kept, left_out, refused = [], 0, 0
     for change in head.changes:
         other = theirs.pop(change.key, None)
         if other is None:
@@ -107,11 +107,11 @@ def _of_cluster(head: ClusterPlan, base: ClusterPlan | None, ref: str) -> _Part:
         elif change.action is Action.FAILED:
             refused += 1
         else:
-            without_ignored += 1
+            left_out += 1
     avoided = tuple(Avoided(head.name, change) for change in _writing(theirs.values()))
     # What people added is no business of the branch.
     shown = replace(head, changes=tuple(kept), additions=())
-    return _Part(shown, without_ignored, refused, avoided)
+    return _Part(shown, left_out, refused, avoided)
 
 
 def _writing(changes: Iterable[Change]) -> list[Change]:

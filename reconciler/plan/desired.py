@@ -26,7 +26,7 @@ from reconciler.plan import custom_resources, dry_run
 from reconciler.plan.custom_resources import NO_CHANGE, Definition
 from reconciler.plan.diff import Comparison, Question, compare
 from reconciler.plan.dry_run import ApplyRules, Checked
-from reconciler.plan.ignored import held
+from reconciler.plan.ignored import owned_ignored_fields
 from reconciler.plan.live_state import SoughtObject, find_by_name
 from reconciler.plan.model import Addition
 from reconciler.plan.prune import CRD, NAMESPACE, deletion_words, is_terminating
@@ -304,7 +304,7 @@ def _at_a_glance(
         return _Doubt(target, target.body, namespace_exists=exists)
     if record and record.uid and record.uid != live["metadata"].get("uid"):
         # What is remembered is of another object, which had this one's name.
-        record, made_anew = None, True
+        record, is_recreated_copy = None, True
     adopting = False
     if listed is None:
         owner = owner_of(live)
@@ -315,7 +315,7 @@ def _at_a_glance(
         # A row that was written ahead of an adoption that never came does not make it ours.
         adopting = record is None or not record.confirmed
         if adopting and shared.apply_rules.adoption.policy == "Never":
-            return dry_run.not_adopted(target, made_anew=is_recreated_copy)
+            return dry_run.not_adopted(target, is_recreated_copy=is_recreated_copy)
     take_over = shared.apply_rules.adoption.take_over if adopting else (BEFORE_FIRST_APPLY,)
     body, remarks = request_for(target, live, take_over)
     known.remarks.extend(f"{target.key}: {text}" for text in remarks)
@@ -328,7 +328,7 @@ def _at_a_glance(
     if comparison.question is Question.NONE and theirs.removed:
         comparison = replace(comparison, question=Question.ADDED)
     if target.desired.ignore and comparison.question is Question.NONE:
-        handing = held(live, target.desired.ignore)
+        handing = owned_ignored_fields(live, target.desired.ignore)
         comparison = replace(comparison, question=Question.EDITED) if handing else comparison
     if comparison.question is Question.NONE and listed is not None:
         if not shared.sampled(target.key):

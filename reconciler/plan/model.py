@@ -298,7 +298,7 @@ class AgainstBase(Struct, frozen=True):
 
     ref: str
     commit: str = ""
-    without_ignored: LeftOut = LeftOut()
+    left_out: LeftOut = LeftOut()
     avoided: tuple[Avoided, ...] = ()
     avoided_records: tuple[Object, ...] = ()
     problem: str = ""

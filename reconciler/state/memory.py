@@ -85,7 +85,7 @@ class FleetMemory(
     frozen=True,
     rename={
         "applied_at": "appliedAt",
-        "silent_since": "silentSince",
+        "without_git_since": "silentSince",
         "clock_offsets": "ahead",
         "notified": "told",
     },

@@ -435,18 +435,18 @@ def test_a_shop_made_by_kubectl_is_adopted_without_a_single_value_changing(world
 
 @pytest.mark.parametrize("made_anew", [True, False], ids=["made anew", "deleted"])
 def test_an_object_that_was_deleted_since_it_was_planned_is_not_written(
-    world: World, is_recreated_copy: bool
+    world: World, made_anew: bool
 ) -> None:
     world.write("shop.yaml", NAMESPACE + "---" + SETTINGS)
     settle(world)
     world.write("shop.yaml", NAMESPACE + "---" + SETTINGS.replace("green", "blue"))
     prepared = world.prepare()
     world.kubectl("delete", "configmap/settings", "-n", "shop")
-    if is_recreated_copy:
+    if made_anew:
         by_hand(world, SETTINGS.replace("green", "red"))
     result = apply_plan(prepared)
     assert [o.status for o in result.outcomes if o.cluster == "aws"] == ["failed"]
-    if is_recreated_copy:
+    if made_anew:
         assert world.get("configmap", "settings")["data"]["colour"] == "red"
     settle(world)
     assert world.get("configmap", "settings")["data"]["colour"] == "blue"

@@ -133,8 +133,8 @@ def test_what_a_definition_that_hangs_defines_waits_for_it(world: World) -> None
     assert "its CustomResourceDefinition.apiextensions.k8s.io routes.example.com" in going
     patch(world, "routes.example.com", "web", FREE)
 
-    def is_recreated_copy() -> bool:
+    def made_anew() -> bool:
         return world.apply().ok and not world.plan().has_changes
 
-    eventually(is_recreated_copy, "both are made anew")
+    eventually(made_anew, "both are made anew")
     assert world.exists("routes.example.com", "api")
