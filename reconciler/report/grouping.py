@@ -19,7 +19,6 @@ from reconciler.plan.model import (
     FieldChange,
     Plan,
 )
-from reconciler.report.terminal import visible
 from reconciler.report.wording import dns_action, dns_line, key_text, note_of, plural
 
 _SHOWN_CLUSTERS = 6
@@ -148,8 +147,8 @@ def line_diff(field: FieldChange) -> Sequence[tuple[str, str]]:
     """
     import difflib
 
-    before = visible(str(field.before), keep_lines=True).split("\n")
-    after = visible(str(field.after), keep_lines=True).split("\n")
+    before = str(field.before).split("\n")
+    after = str(field.after).split("\n")
     found: list[tuple[str, str]] = []
     for number, line in enumerate(difflib.unified_diff(before, after, lineterm="", n=1)):
         if number < 2:
@@ -167,9 +166,9 @@ def line_diff(field: FieldChange) -> Sequence[tuple[str, str]]:
 
 def comparison(base: AgainstBase) -> str:
     """``main (3f1c2a9b77d0): 3 changes and 1 warning that it has as well are left out``."""
-    name = visible(base.ref) + (f" ({base.commit[:12]})" if base.commit else "")
+    name = base.ref + (f" ({base.commit[:12]})" if base.commit else "")
     if base.problem:
-        return f"{name}: everything is shown, as {visible(base.problem)}"
+        return f"{name}: everything is shown, as {base.problem}"
     out = base.left_out
     counts = (
         (out.changes, "change"),

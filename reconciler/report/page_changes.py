@@ -160,9 +160,7 @@ def _field(field: FieldChange, change: Change) -> FieldView:
         lines = line_diff(field)
         shown = tuple((sign, cut(text, LONGEST_VALUE)) for sign, text in lines[:MOST_LINES])
         return FieldView(path, None, None, shown, owners, len(lines) - len(shown))
-    before, after = contrast(
-        *value_texts(field.before, field.after, keep_lines=True), LONGEST_VALUE
-    )
+    before, after = contrast(*value_texts(field.before, field.after), LONGEST_VALUE)
     return FieldView(
         path,
         None if field.before is ABSENT else before,
@@ -174,7 +172,7 @@ def _field(field: FieldChange, change: Change) -> FieldView:
 
 def _staying(field: KeptField) -> FieldView:
     path = f"{field.path} stays ({field.note})"
-    value = cut(value_text(field.value, keep_lines=True), LONGEST_VALUE)
+    value = cut(value_text(field.value), LONGEST_VALUE)
     return FieldView(path, None, None, ((" ", value),), _owned_by(field))
 
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import html
 from collections.abc import Iterator
 
 import orjson
 
 from reconciler.cluster.warnings import warning_texts
 from reconciler.failover.survivability import Cell, Impact, Outage, Row, Survivability, impacts
-from reconciler.report.terminal import painted, shown, visible
+from reconciler.report.markdown import escape
+from reconciler.report.terminal import painted, shown
 from reconciler.report.wording import kind_name, object_name
 
 VERSION = 1
@@ -51,20 +51,18 @@ def survivability_summary(matrix: Survivability) -> str:
 def render_survivability_markdown(matrix: Survivability) -> str:
     """For a pull request's comment."""
     lines = ["<!-- federation-reconciler:survivability -->", "### Survivability", ""]
-    lines += [f"> **Warning:** {_escaped(text)}" for text in matrix.warnings]
-    lines += [_escaped(survivability_summary(matrix)), ""]
+    lines += [f"> **Warning:** {escape(text)}" for text in matrix.warnings]
+    lines += [escape(survivability_summary(matrix)), ""]
     if matrix.rows:
         lines.append(
-            "| workload | " + " | ".join(_escaped(_heading(o)) for o in matrix.outages) + " |"
+            "| workload | " + " | ".join(escape(_heading(o)) for o in matrix.outages) + " |"
         )
         lines.append("|---" * (len(matrix.outages) + 1) + "|")
         for row in matrix.rows:
-            cells = [
-                f"{_SIGNS[cell.impact]} {_escaped(_detail(cell))}".strip() for cell in row.cells
-            ]
-            lines.append(f"| {_escaped(_name(row))} | " + " | ".join(cells) + " |")
-        lines += ["", *(f"- {_escaped(text)}" for text in _legend(matrix))]
-    lines += ["", *(f"- {_escaped(text)}" for text in _live(matrix))]
+            cells = [f"{_SIGNS[cell.impact]} {escape(_detail(cell))}".strip() for cell in row.cells]
+            lines.append(f"| {escape(_name(row))} | " + " | ".join(cells) + " |")
+        lines += ["", *(f"- {escape(text)}" for text in _legend(matrix))]
+    lines += ["", *(f"- {escape(text)}" for text in _live(matrix))]
     return "\n".join(lines).rstrip() + "\n"
 
 
@@ -207,7 +205,3 @@ def _legend(matrix: Survivability) -> Iterator[str]:
 
 def _painted(text: str, impact: Impact) -> str:
     return painted(text, *_COLOURS.get(impact, ()))
-
-
-def _escaped(text: str) -> str:
-    return html.escape(visible(text), quote=False).replace("|", "\\|")
