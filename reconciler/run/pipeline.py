@@ -478,8 +478,7 @@ def apply_plan(
     remembered, or no grace period would ever end; and where nobody is there to be asked
     (``unattended``), names leave the clusters that are down and replicas move from there.
     """
-    from reconciler.apply.fleet import apply_to_fleet
-    from reconciler.apply.moved_objects import OtherClusters
+    from reconciler.apply.fleet import OtherClusters, apply_to_fleet
 
     progress = progress or NoProgress()
     plan = prepared.plan

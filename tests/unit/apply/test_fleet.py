@@ -10,8 +10,7 @@ import pytest
 from kubesim.fleet import Sandbox
 from reconciler.api.errors import LeaseLost
 from reconciler.api.objects import Object, ObjectKey, key_of
-from reconciler.apply.fleet import apply_to_fleet
-from reconciler.apply.moved_objects import OtherClusters
+from reconciler.apply.fleet import OtherClusters, apply_to_fleet
 from reconciler.inventory.store import read_inventory
 from reconciler.plan.dry_run import Checked
 from reconciler.plan.member_plan import MemberWork
