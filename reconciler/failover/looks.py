@@ -22,7 +22,7 @@ MAX_BYTES = 64 * 1024
 """Past this, a look is written without its reasons: it lies beside the register."""
 
 
-class Sight(Struct, frozen=True):
+class HealthVote(Struct, frozen=True):
     """One cluster from one seat; ``str`` is ``unhealthy: connection refused``."""
 
     signal: Signal
@@ -36,7 +36,7 @@ class Look(Struct, frozen=True):
     """How each cluster looked from one seat at a time (Unix seconds, by that run's clock)."""
 
     at: float
-    clusters: Mapping[str, Sight] = {}
+    clusters: Mapping[str, HealthVote] = {}
 
 
 class SeatLooks(Struct, frozen=True):
@@ -93,7 +93,7 @@ def look_of(probes: Sequence[Probe], now: float, imagined: Collection[str] = ())
     """What this run saw, to be left at its seat, without the outages that it only imagines."""
     return Look(
         now,
-        {p.cluster: Sight(p.signal, p.reason) for p in probes if p.cluster not in imagined},
+        {p.cluster: HealthVote(p.signal, p.reason) for p in probes if p.cluster not in imagined},
     )
 
 
@@ -141,7 +141,7 @@ def encode_look(look: Look) -> str:
             {
                 "at": look.at,
                 "clusters": {
-                    name: str(Sight(one.signal, one.reason[:longest]))
+                    name: str(HealthVote(one.signal, one.reason[:longest]))
                     for name, one in sorted(look.clusters.items())
                 },
             }
@@ -170,5 +170,5 @@ def decode_look(text: str) -> Look | None:
         word, _, reason = how.partition(": ") if isinstance(how, str) else ("", "", "")
         if word not in _SIGNALS:
             return None
-        sights[name] = Sight(_SIGNALS[word], reason)
+        sights[name] = HealthVote(_SIGNALS[word], reason)
     return Look(float(at), sights)

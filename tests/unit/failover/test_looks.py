@@ -15,9 +15,9 @@ from reconciler.failover.cluster_health import (
 )
 from reconciler.failover.looks import (
     MAX_BYTES,
+    HealthVote,
     Look,
     SeatLooks,
-    Sight,
     Sightings,
     decode_look,
     encode_look,
@@ -239,7 +239,7 @@ def test_with_seats_never_more_is_down_than_without(runs: list[tuple[str, str]])
 
 # -- as it lies at a seat --------------------------------------------------------------------------
 
-SIGHTS = st.builds(Sight, st.sampled_from(Signal), st.text(max_size=100))
+SIGHTS = st.builds(HealthVote, st.sampled_from(Signal), st.text(max_size=100))
 
 
 @given(st.builds(Look, st.floats(0, 1e11), st.dictionaries(st.text(min_size=1), SIGHTS)))
@@ -269,13 +269,15 @@ def test_half_a_look_is_none(kept: int) -> None:
 
 
 def test_a_look_at_many_clusters_stays_small() -> None:
-    many = Look(NOW, {f"cluster-{n:04}": Sight(Signal.UNHEALTHY, "x" * 5000) for n in range(1500)})
+    many = Look(
+        NOW, {f"cluster-{n:04}": HealthVote(Signal.UNHEALTHY, "x" * 5000) for n in range(1500)}
+    )
     text = encode_look(many)
     assert len(text) <= MAX_BYTES
     back = decode_look(text)
     assert back is not None
     assert len(back.clusters) == 1500
-    few = decode_look(encode_look(Look(NOW, {"a": Sight(Signal.UNHEALTHY, "x" * 5000)})))
+    few = decode_look(encode_look(Look(NOW, {"a": HealthVote(Signal.UNHEALTHY, "x" * 5000)})))
     assert few is not None
     assert few.clusters["a"].reason == "x" * 120
 
