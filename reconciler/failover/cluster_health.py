@@ -13,7 +13,7 @@ from enum import StrEnum
 from msgspec import Struct
 from msgspec.structs import replace
 
-from reconciler.failover.looks import Sightings
+from reconciler.failover.looks import VoteCount
 from reconciler.failover.probe import Diagnosis, Probe, Signal, text_diagnosis
 from reconciler.federation.model import FailoverRules
 from reconciler.state.memory import ClusterMemory, Phase
@@ -122,7 +122,7 @@ def decide_cluster_health(
     memory: Mapping[str, ClusterMemory],
     probes: Sequence[Probe],
     now: float,
-    seen: Mapping[str, Sightings] | None = None,
+    seen: Mapping[str, VoteCount] | None = None,
 ) -> HealthDecision:
     """The phase of each probed cluster. Clusters that are not probed are forgotten.
 
@@ -164,7 +164,7 @@ def decide_cluster_health(
     return HealthDecision(health, after, transitions, hold)
 
 
-_ALONE = Sightings(unwell=("",))
+_ALONE = VoteCount(unwell=("",))
 """No seats: what this run sees is all there is."""
 
 
@@ -265,7 +265,7 @@ def _declared(one: ClusterMemory, probe: Probe, now: float) -> ClusterMemory:
 
 
 def _health(
-    rules: FailoverRules, one: ClusterMemory, probe: Probe, hold: Hold | None, seen: Sightings
+    rules: FailoverRules, one: ClusterMemory, probe: Probe, hold: Hold | None, seen: VoteCount
 ) -> ClusterHealth:
     nodes = probe.nodes
     return ClusterHealth(
@@ -286,7 +286,7 @@ def _health(
 
 
 def _outlook(
-    rules: FailoverRules, one: ClusterMemory, probe: Probe, hold: Hold | None, seen: Sightings
+    rules: FailoverRules, one: ClusterMemory, probe: Probe, hold: Hold | None, seen: VoteCount
 ) -> str:
     if one.phase is Phase.DOWN:
         if probe.signal is not Signal.HEALTHY:

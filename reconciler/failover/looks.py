@@ -52,7 +52,7 @@ class SeatLooks(Struct, frozen=True):
     answering: frozenset[str]
 
 
-class Sightings(Struct, frozen=True):
+class VoteCount(Struct, frozen=True):
     """How the seats that are heard see one cluster: their names, sorted.
 
     ``undecided`` cannot tell; ``blind`` have no fresh look, or none of this cluster.
@@ -99,7 +99,7 @@ def look_of(probes: Sequence[Probe], now: float, imagined: Collection[str] = ())
 
 def sightings(
     probes: Sequence[Probe], known: SeatLooks, rules: FailoverRules, now: float
-) -> dict[str, Sightings]:
+) -> dict[str, VoteCount]:
     """How each probed cluster is seen. Of this run's own seat, its probes count instead of its last
     look, and like any other only where that seat is heard."""
     limit = max(FRESH_SECONDS, 2 * rules.unhealthy_after)
@@ -117,7 +117,7 @@ def sightings(
         for seat in sorted(known.answering):
             sight = looks.get(seat, {}).get(probe.cluster)
             by.setdefault(sight.signal if sight else None, []).append(seat)
-        found[probe.cluster] = Sightings(
+        found[probe.cluster] = VoteCount(
             *(
                 tuple(by.get(signal, ()))
                 for signal in (Signal.HEALTHY, Signal.UNHEALTHY, Signal.UNKNOWN, None)

@@ -18,7 +18,7 @@ from reconciler.failover.looks import (
     HealthVote,
     Look,
     SeatLooks,
-    Sightings,
+    VoteCount,
     decode_look,
     encode_look,
     look_of,
@@ -121,7 +121,7 @@ def test_a_look_counts_for_ten_minutes(age: float, counts: bool) -> None:
 def test_with_long_grace_periods_looks_count_for_twice_as_long() -> None:
     rules = FailoverRules(enabled=True, unhealthy_after=1800)
     looks = known("aws-eu", gcp_eu=look("-", 3600), onprem=look("-", 3601))
-    assert sightings(probes("-"), looks, rules, NOW)["gcp-us"] == Sightings(
+    assert sightings(probes("-"), looks, rules, NOW)["gcp-us"] == VoteCount(
         unwell=("aws-eu", "gcp-eu"), blind=("onprem",)
     )
 
@@ -137,7 +137,7 @@ def test_a_seat_that_is_silent_does_not_vote_for_itself() -> None:
     ]
     looks = known("aws-eu", ("aws-eu", "gcp-eu"), gcp_eu=look_of(gone, NOW), onprem=look("+"))
     seen = sightings(gone, looks, RULES, NOW)["onprem"]
-    assert seen == Sightings(unwell=("aws-eu", "gcp-eu"))
+    assert seen == VoteCount(unwell=("aws-eu", "gcp-eu"))
     assert seen.agreed
 
 
@@ -169,13 +169,13 @@ def test_while_the_grace_period_lasts_both_conditions_are_told() -> None:
 @pytest.mark.parametrize(
     ("seen", "words"),
     [
-        (Sightings(), "no seat is heard"),
-        (Sightings(well=("a", "b", "c")), "seen well from a, b and c"),
-        (Sightings(unwell=("a",), blind=("b", "c")), "seen unhealthy from a; no fresh look from b"),
-        (Sightings(unwell=("a",), undecided=("b",)), "not to be told from b"),
+        (VoteCount(), "no seat is heard"),
+        (VoteCount(well=("a", "b", "c")), "seen well from a, b and c"),
+        (VoteCount(unwell=("a",), blind=("b", "c")), "seen unhealthy from a; no fresh look from b"),
+        (VoteCount(unwell=("a",), undecided=("b",)), "not to be told from b"),
     ],
 )
-def test_words(seen: Sightings, words: str) -> None:
+def test_words(seen: VoteCount, words: str) -> None:
     assert words in str(seen)
 
 
