@@ -17,7 +17,7 @@ from reconciler.failover.cluster_health import (
     decide_cluster_health,
     duration_words,
 )
-from reconciler.failover.looks import SeatLooks, sightings
+from reconciler.failover.looks import SeatLooks, count_votes
 from reconciler.failover.probe import Probe, Signal, text_diagnosis
 from reconciler.federation.model import Cluster, DesiredState, FailoverRules, Taint, Workload
 from reconciler.render.run_once import template_digest
@@ -98,7 +98,7 @@ def assess(
         for p in probes
     ]
     asked = [p for p in probes if p.cluster not in simulated]
-    seen = sightings(asked, looks, rules, now) if looks else None
+    seen = count_votes(asked, looks, rules, now) if looks else None
     decision = decide_cluster_health(rules, before, counted_probes, now, seen)
     down = decision.down
     unavailable = {n: Absence(one.reason, down=n not in simulated) for n, one in down.items()}

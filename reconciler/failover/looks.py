@@ -97,7 +97,7 @@ def look_of(probes: Sequence[Probe], now: float, imagined: Collection[str] = ())
     )
 
 
-def sightings(
+def count_votes(
     probes: Sequence[Probe], known: SeatLooks, rules: FailoverRules, now: float
 ) -> dict[str, VoteCount]:
     """How each probed cluster is seen. Of this run's own seat, its probes count instead of its last

@@ -19,10 +19,10 @@ from reconciler.failover.looks import (
     Look,
     SeatLooks,
     VoteCount,
+    count_votes,
     decode_look,
     encode_look,
     look_of,
-    sightings,
 )
 from reconciler.failover.probe import Probe, Signal, text_diagnosis
 from reconciler.federation.model import FailoverRules
@@ -69,7 +69,7 @@ def decide(
     """A run to which ``gcp-us`` has been unhealthy for long."""
     asked = probes(seen_here)
     before = dict.fromkeys(CLUSTERS, KNOWN) | {"gcp-us": memory}
-    seen = None if looks is None else sightings(asked, looks, RULES, NOW)
+    seen = None if looks is None else count_votes(asked, looks, RULES, NOW)
     return decide_cluster_health(RULES, before, asked, NOW, seen)
 
 
@@ -121,14 +121,14 @@ def test_a_look_counts_for_ten_minutes(age: float, counts: bool) -> None:
 def test_with_long_grace_periods_looks_count_for_twice_as_long() -> None:
     rules = FailoverRules(enabled=True, unhealthy_after=1800)
     looks = known("aws-eu", gcp_eu=look("-", 3600), onprem=look("-", 3601))
-    assert sightings(probes("-"), looks, rules, NOW)["gcp-us"] == VoteCount(
+    assert count_votes(probes("-"), looks, rules, NOW)["gcp-us"] == VoteCount(
         unwell=("aws-eu", "gcp-eu"), blind=("onprem",)
     )
 
 
 def test_what_this_run_sees_stands_for_the_last_look_of_its_seat() -> None:
     looks = known("aws-eu", aws_eu=look("+"), gcp_eu=look("+"), onprem=look("+"))
-    assert sightings(probes("-"), looks, RULES, NOW)["gcp-us"].unwell == ("aws-eu",)
+    assert count_votes(probes("-"), looks, RULES, NOW)["gcp-us"].unwell == ("aws-eu",)
 
 
 def test_a_seat_that_is_silent_does_not_vote_for_itself() -> None:
@@ -136,7 +136,7 @@ def test_a_seat_that_is_silent_does_not_vote_for_itself() -> None:
         Probe(name, Signal.UNHEALTHY if name == "onprem" else Signal.HEALTHY) for name in CLUSTERS
     ]
     looks = known("aws-eu", ("aws-eu", "gcp-eu"), gcp_eu=look_of(gone, NOW), onprem=look("+"))
-    seen = sightings(gone, looks, RULES, NOW)["onprem"]
+    seen = count_votes(gone, looks, RULES, NOW)["onprem"]
     assert seen == VoteCount(unwell=("aws-eu", "gcp-eu"))
     assert seen.agreed
 
@@ -224,7 +224,7 @@ def test_with_seats_never_more_is_down_than_without(runs: list[tuple[str, str]])
         asked = [
             Probe(n, SIGNALS[s], text_diagnosis(s)) for n, s in zip(CLUSTERS, signs, strict=True)
         ]
-        seen = sightings(asked, SeatLooks(seat, looks, frozenset(SEATS)), RULES, now)
+        seen = count_votes(asked, SeatLooks(seat, looks, frozenset(SEATS)), RULES, now)
         found = decide_cluster_health(RULES, memory, asked, now, seen)
         alone = decide_cluster_health(RULES, memory, asked, now)
         new = found.down.keys() - {n for n, m in memory.items() if m.phase is Phase.DOWN}
