@@ -17,7 +17,7 @@ from reconciler.failover.cluster_health import (
     decide_cluster_health,
     duration_words,
 )
-from reconciler.failover.looks import SeatLooks, count_votes
+from reconciler.failover.looks import SeatVotes, count_votes
 from reconciler.failover.probe import Probe, Signal, text_diagnosis
 from reconciler.federation.model import Cluster, DesiredState, FailoverRules, Taint, Workload
 from reconciler.render.run_once import template_digest
@@ -74,7 +74,7 @@ def assess(
     probes: Sequence[Probe],
     simulated: Mapping[str, str],
     now: float,
-    looks: SeatLooks | None = None,
+    looks: SeatVotes | None = None,
 ) -> Availability:
     """``probes`` say nothing where failover is not enabled. ``simulated``: cluster -> the outage
     to imagine. ``looks``: how the clusters look from the seats; None: there are no seats.

@@ -39,7 +39,7 @@ class Look(Struct, frozen=True):
     clusters: Mapping[str, HealthVote] = {}
 
 
-class SeatLooks(Struct, frozen=True):
+class SeatVotes(Struct, frozen=True):
     """What a run knows of the seats.
 
     seat   at which this run is; empty: at none, and what it sees itself has no vote
@@ -98,7 +98,7 @@ def look_of(probes: Sequence[Probe], now: float, imagined: Collection[str] = ())
 
 
 def count_votes(
-    probes: Sequence[Probe], known: SeatLooks, rules: FailoverRules, now: float
+    probes: Sequence[Probe], known: SeatVotes, rules: FailoverRules, now: float
 ) -> dict[str, VoteCount]:
     """How each probed cluster is seen. Of this run's own seat, its probes count instead of its last
     look, and like any other only where that seat is heard."""

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from reconciler.api.errors import MemoryChanged, NoMajority, ReconcileError
 from reconciler.api.options import RunOptions
 from reconciler.cluster.connect import Connections, Connector
-from reconciler.failover.looks import Look, SeatLooks, decode_look, encode_look, look_of
+from reconciler.failover.looks import Look, SeatVotes, decode_look, encode_look, look_of
 from reconciler.failover.probe import probe_all
 from reconciler.federation.model import DesiredState
 from reconciler.lock.run_lock import RunLock
@@ -92,7 +92,7 @@ class RegisterOfRun:
     def _troubles(self, reading: Reading) -> tuple[str, ...]:
         return self.opened.explained(reading).problems
 
-    def looks(self) -> SeatLooks:
+    def looks(self) -> SeatVotes:
         """How the clusters looked from each seat, as far as the seats were heard.
 
         A Witness at which no run ever looked is no pair of eyes, or two members and a Witness
@@ -101,7 +101,7 @@ class RegisterOfRun:
         witnesses = {cluster.name for cluster in self._state.witnesses}
         found = self.register.found.seats.values()
         seats = [one for one in found if one.look or one.name not in witnesses]
-        return SeatLooks(
+        return SeatVotes(
             self._connector.seat,
             {one.name: look for one in seats if (look := decode_look(one.look))},
             frozenset(one.name for one in seats if one.state not in ("unreachable", "no seat")),

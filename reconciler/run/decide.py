@@ -19,7 +19,7 @@ from reconciler.dns.step import asks_for_records
 from reconciler.failover.availability import assess
 from reconciler.failover.clock import clock_offsets, clock_step, shifted_by, with_clock_offsets
 from reconciler.failover.cluster_health import Absence, ClusterHealth, duration_words
-from reconciler.failover.looks import Look, SeatLooks, look_of
+from reconciler.failover.looks import Look, SeatVotes, look_of
 from reconciler.failover.probe import Probe, Signal, probe_all, text_diagnosis
 from reconciler.federation.model import Cluster, DesiredState, Workload
 from reconciler.git.owner import Claimant
@@ -104,7 +104,7 @@ def decide_fleet(
     connect: Connect,
     now: float,
     progress: Progress,
-    looks: SeatLooks | None = None,
+    looks: SeatVotes | None = None,
 ) -> FleetAssessment:
     """Ask the clusters how they are and what they run, and share everything out. Writes nothing.
 

@@ -98,7 +98,7 @@ from reconciler.state.stores import MemoryStore, Remembered
 
 if TYPE_CHECKING:
     from reconciler.dns.plan import DnsPlan
-    from reconciler.failover.looks import SeatLooks
+    from reconciler.failover.looks import SeatVotes
     from reconciler.run.at_seats import RegisterOfRun
 from reconciler.api.errors import NoSuchFolder, SourceError
 from reconciler.plan.compare_base import against_base
@@ -385,7 +385,7 @@ class RunStart(RedactedRepr, frozen=True):
     seats: RegisterOfRun | None = None
 
     @property
-    def looks(self) -> SeatLooks | None:
+    def looks(self) -> SeatVotes | None:
         """How the clusters looked from each seat, where there are some."""
         return self.seats.looks() if self.seats else None
 

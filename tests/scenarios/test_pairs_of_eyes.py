@@ -12,7 +12,7 @@ import yaml
 from reconciler.api.options import RunOptions
 from reconciler.cluster.connect import Connections, Connector
 from reconciler.failover.cluster_health import ClusterHealth
-from reconciler.failover.looks import Look, SeatLooks, decode_look, encode_look
+from reconciler.failover.looks import Look, SeatVotes, decode_look, encode_look
 from reconciler.run.decide import FleetAssessment, RunInputs, decide_fleet, probe_clusters
 from reconciler.run.pipeline import render_repository
 from reconciler.run.progress import NoProgress
@@ -43,7 +43,7 @@ class Seats:
         self.now += 60
         fleet, connector = self._prepared(seat)
         looks = {name: one for name, text in self.looks.items() if (one := decode_look(text))}
-        known = SeatLooks(seat, looks, frozenset(NAMES) - self.silent)
+        known = SeatVotes(seat, looks, frozenset(NAMES) - self.silent)
         found = decide_fleet(
             fleet,
             self.memory,

@@ -17,7 +17,7 @@ from reconciler.failover.looks import (
     MAX_BYTES,
     HealthVote,
     Look,
-    SeatLooks,
+    SeatVotes,
     VoteCount,
     count_votes,
     decode_look,
@@ -57,14 +57,14 @@ def look(sign: str, age: float = 60.0) -> Look:
     )
 
 
-def known(at: str, answering: tuple[str, ...] = SEATS, **looks: Look) -> SeatLooks:
-    return SeatLooks(
+def known(at: str, answering: tuple[str, ...] = SEATS, **looks: Look) -> SeatVotes:
+    return SeatVotes(
         at, {name.replace("_", "-"): one for name, one in looks.items()}, frozenset(answering)
     )
 
 
 def decide(
-    seen_here: str, looks: SeatLooks | None, memory: ClusterMemory = OVERDUE
+    seen_here: str, looks: SeatVotes | None, memory: ClusterMemory = OVERDUE
 ) -> HealthDecision:
     """A run to which ``gcp-us`` has been unhealthy for long."""
     asked = probes(seen_here)
@@ -103,7 +103,7 @@ def health(decision: HealthDecision) -> ClusterHealth:
     ],
 )
 def test_most_of_the_seats_that_are_heard_must_see_it_unwell(
-    looks: SeatLooks | None, down: bool
+    looks: SeatVotes | None, down: bool
 ) -> None:
     decision = decide("-", looks)
     assert bool(decision.down) is down
@@ -194,7 +194,7 @@ HEARD = st.frozensets(st.sampled_from(SEATS))
 def test_what_is_down_most_of_those_heard_saw_so_and_this_run_too(
     votes: dict[str, str], answering: frozenset[str], at: str, here: str
 ) -> None:
-    looks = SeatLooks(at, {seat: look(sign) for seat, sign in votes.items()}, answering)
+    looks = SeatVotes(at, {seat: look(sign) for seat, sign in votes.items()}, answering)
     down = bool(decide(here, looks).down)
     said = votes | ({at: here} if at else {})
     against = sum(said.get(seat) == "-" for seat in answering)
@@ -209,7 +209,7 @@ def test_no_single_seat_declares_down_what_two_others_that_are_heard_see_well(
 ) -> None:
     others = dict.fromkeys(SEATS, "+") | {lone: "-"}
     here = others.get(at, "-")
-    looks = SeatLooks(at, {n: look(s) for n, s in (votes | others).items()}, frozenset(SEATS))
+    looks = SeatVotes(at, {n: look(s) for n, s in (votes | others).items()}, frozenset(SEATS))
     assert not decide(here, looks).down
 
 
@@ -224,7 +224,7 @@ def test_with_seats_never_more_is_down_than_without(runs: list[tuple[str, str]])
         asked = [
             Probe(n, SIGNALS[s], text_diagnosis(s)) for n, s in zip(CLUSTERS, signs, strict=True)
         ]
-        seen = count_votes(asked, SeatLooks(seat, looks, frozenset(SEATS)), RULES, now)
+        seen = count_votes(asked, SeatVotes(seat, looks, frozenset(SEATS)), RULES, now)
         found = decide_cluster_health(RULES, memory, asked, now, seen)
         alone = decide_cluster_health(RULES, memory, asked, now)
         new = found.down.keys() - {n for n, m in memory.items() if m.phase is Phase.DOWN}
