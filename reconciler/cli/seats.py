@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from reconciler.seats.access import OpenedRegister
     from reconciler.seats.register import Reading, Register
     from reconciler.state.stores import ConfigMapStore
-    from reconciler.status.seats import SeatLook, SeatsStatus
+    from reconciler.status.seats import SeatHealth, SeatsStatus
 
 RUN, CLUSTER, OUTPUT = "What to do", "Clusters", "Output"
 
@@ -214,20 +214,20 @@ def _opened(
     return OpenedSeats(state, connector, opened)
 
 
-def looks_in(reading: Reading) -> dict[str, SeatLook]:
+def looks_in(reading: Reading) -> dict[str, SeatHealth]:
     """What the runs of each seat saw last, as far as they left it."""
     return {name: _look_of(one.look) for name, one in reading.seats.items() if one.look}
 
 
-def _look_of(text: str) -> SeatLook:
+def _look_of(text: str) -> SeatHealth:
     """A look as its seat wrote it; what cannot be read is none."""
     from reconciler.failover.looks import decode_look
-    from reconciler.status.seats import SeatLook
+    from reconciler.status.seats import SeatHealth
 
     look = decode_look(text)
     if look is None:
-        return SeatLook()
-    return SeatLook(look.at, {name: str(one) for name, one in look.clusters.items()})
+        return SeatHealth()
+    return SeatHealth(look.at, {name: str(one) for name, one in look.clusters.items()})
 
 
 # -- showing ---------------------------------------------------------------------------------------
@@ -267,9 +267,9 @@ def seats_lines(status: SeatsStatus, now: float) -> Iterator[str]:
 
 def _looks(status: SeatsStatus) -> Iterator[str]:
     """Each cluster, as each seat saw it last."""
-    from reconciler.status.seats import SeatLook
+    from reconciler.status.seats import SeatHealth
 
-    looks = {one.name: status.looks.get(one.name, SeatLook()) for one in status.seats}
+    looks = {one.name: status.looks.get(one.name, SeatHealth()) for one in status.seats}
     clusters = sorted({name for look in looks.values() for name in look.clusters})
     if not clusters:
         return
