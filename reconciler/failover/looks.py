@@ -89,7 +89,7 @@ class VoteCount(Struct, frozen=True):
         return "; ".join(parts) or "no seat is heard"
 
 
-def look_of(probes: Sequence[Probe], now: float, imagined: Collection[str] = ()) -> Look:
+def health_votes_of(probes: Sequence[Probe], now: float, imagined: Collection[str] = ()) -> Look:
     """What this run saw, to be left at its seat, without the outages that it only imagines."""
     return Look(
         now,
@@ -110,7 +110,7 @@ def count_votes(
         if abs(now - look.at) <= limit
     }
     if known.seat:
-        looks[known.seat] = look_of(probes, now).clusters
+        looks[known.seat] = health_votes_of(probes, now).clusters
     found = {}
     for probe in probes:
         by: dict[Signal | None, list[str]] = {}

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from reconciler.api.errors import MemoryChanged, NoMajority, ReconcileError
 from reconciler.api.options import RunOptions
 from reconciler.cluster.connect import Connections, Connector
-from reconciler.failover.looks import Look, SeatVotes, decode_look, encode_look, look_of
+from reconciler.failover.looks import Look, SeatVotes, decode_look, encode_look, health_votes_of
 from reconciler.failover.probe import probe_all
 from reconciler.federation.model import DesiredState
 from reconciler.lock.run_lock import RunLock
@@ -119,7 +119,7 @@ class RegisterOfRun:
             return
         connect = Connections(self._connector).member
         probes = probe_all(connect, self._state.clusters, rules)
-        self.note_look(look_of(probes, self._options.clock()))
+        self.note_look(health_votes_of(probes, self._options.clock()))
         self.register.leave_look()
 
 

@@ -19,7 +19,7 @@ from reconciler.dns.step import asks_for_records
 from reconciler.failover.availability import assess
 from reconciler.failover.clock import clock_offsets, clock_step, shifted_by, with_clock_offsets
 from reconciler.failover.cluster_health import Absence, ClusterHealth, duration_words
-from reconciler.failover.looks import Look, SeatVotes, look_of
+from reconciler.failover.looks import Look, SeatVotes, health_votes_of
 from reconciler.failover.probe import Probe, Signal, probe_all, text_diagnosis
 from reconciler.federation.model import Cluster, DesiredState, Workload
 from reconciler.git.owner import Claimant
@@ -186,13 +186,13 @@ def decide_fleet(
             *remarks(state, placing.assignments),
             *separations(state, fleet.usual),
         ),
-        look=look_of(probes, now, outages),
+        look=health_votes_of(probes, now, outages),
     )
 
 
 def probe_clusters(connect: Connect, state: DesiredState, now: float, progress: Progress) -> Look:
     """How the clusters look from here to a run that decides nothing, as it waits for its turn."""
-    return look_of(_probe(connect, state, {}, progress), now)
+    return health_votes_of(_probe(connect, state, {}, progress), now)
 
 
 def _clock_was_set(step: int) -> list[str]:

@@ -22,7 +22,7 @@ from reconciler.failover.looks import (
     count_votes,
     decode_look,
     encode_look,
-    look_of,
+    health_votes_of,
 )
 from reconciler.failover.probe import Probe, Signal, text_diagnosis
 from reconciler.federation.model import FailoverRules
@@ -49,7 +49,7 @@ def probes(sign: str) -> list[Probe]:
 
 def look(sign: str, age: float = 60.0) -> Look:
     """``.`` is a look that has not seen gcp-us."""
-    found = look_of(probes(sign if sign != "." else "+"), NOW - age)
+    found = health_votes_of(probes(sign if sign != "." else "+"), NOW - age)
     return (
         found
         if sign != "."
@@ -135,7 +135,9 @@ def test_a_seat_that_is_silent_does_not_vote_for_itself() -> None:
     gone = [
         Probe(name, Signal.UNHEALTHY if name == "onprem" else Signal.HEALTHY) for name in CLUSTERS
     ]
-    looks = known("aws-eu", ("aws-eu", "gcp-eu"), gcp_eu=look_of(gone, NOW), onprem=look("+"))
+    looks = known(
+        "aws-eu", ("aws-eu", "gcp-eu"), gcp_eu=health_votes_of(gone, NOW), onprem=look("+")
+    )
     seen = count_votes(gone, looks, RULES, NOW)["onprem"]
     assert seen == VoteCount(unwell=("aws-eu", "gcp-eu"))
     assert seen.agreed
@@ -234,7 +236,7 @@ def test_with_seats_never_more_is_down_than_without(runs: list[tuple[str, str]])
         streaks = [{n: one.memory[n].streak for n in up} for one in (found, alone)]
         assert streaks[0] == streaks[1], "the periods are measured by each run's own probes"
         memory = dict(found.memory)
-        looks[seat] = look_of(asked, now)
+        looks[seat] = health_votes_of(asked, now)
 
 
 # -- as it lies at a seat --------------------------------------------------------------------------
@@ -283,5 +285,5 @@ def test_a_look_at_many_clusters_stays_small() -> None:
 
 
 def test_an_imagined_outage_is_not_left_as_a_look() -> None:
-    assert "gcp-us" not in look_of(probes("-"), NOW, {"gcp-us": "an outage"}).clusters
-    assert math.isclose(look_of([], NOW).at, NOW)
+    assert "gcp-us" not in health_votes_of(probes("-"), NOW, {"gcp-us": "an outage"}).clusters
+    assert math.isclose(health_votes_of([], NOW).at, NOW)
