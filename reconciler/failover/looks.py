@@ -134,7 +134,7 @@ def _listed(names: Sequence[str]) -> str:
 # -- as it lies at a seat --------------------------------------------------------------------------
 
 
-def encode_look(look: Look) -> str:
+def encode_votes(look: Look) -> str:
     """``{"at": 1.5, "clusters": {"aws": "healthy", "gcp": "unhealthy: timeout"}}``."""
     for longest in (MAX_REASON, 0):
         text = orjson.dumps(

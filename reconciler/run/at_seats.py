@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from reconciler.api.errors import MemoryChanged, NoMajority, ReconcileError
 from reconciler.api.options import RunOptions
 from reconciler.cluster.connect import Connections, Connector
-from reconciler.failover.looks import Look, SeatVotes, decode_look, encode_look, health_votes_of
+from reconciler.failover.looks import Look, SeatVotes, decode_look, encode_votes, health_votes_of
 from reconciler.failover.probe import probe_all
 from reconciler.federation.model import DesiredState
 from reconciler.lock.run_lock import RunLock
@@ -110,7 +110,7 @@ class RegisterOfRun:
     def note_look(self, look: Look | None) -> None:
         """Let the next write to this run's own seat carry how the clusters look from there."""
         if look is not None and self._connector.seat:
-            self.register.look(encode_look(look))
+            self.register.look(encode_votes(look))
 
     def leave_look(self) -> None:
         """Write it now: this run has no lock, and its look counts for those of other seats."""

@@ -12,7 +12,7 @@ import yaml
 from reconciler.api.options import RunOptions
 from reconciler.cluster.connect import Connections, Connector
 from reconciler.failover.cluster_health import ClusterHealth
-from reconciler.failover.looks import Look, SeatVotes, decode_look, encode_look
+from reconciler.failover.looks import Look, SeatVotes, decode_look, encode_votes
 from reconciler.run.decide import FleetAssessment, RunInputs, decide_fleet, probe_clusters
 from reconciler.run.pipeline import render_repository
 from reconciler.run.progress import NoProgress
@@ -56,14 +56,14 @@ class Seats:
         assert found.memory is not None
         assert found.look is not None
         self.memory = found.memory
-        self.looks[seat] = encode_look(found.look)
+        self.looks[seat] = encode_votes(found.look)
         return found
 
     def wait(self, seat: str) -> Look:
         """A run at this seat that does not get the lock."""
         fleet, connector = self._prepared(seat)
         look = probe_clusters(Connections(connector).member, fleet.state, self.now, NoProgress())
-        self.looks[seat] = encode_look(look)
+        self.looks[seat] = encode_votes(look)
         return look
 
     def _prepared(self, seat: str) -> tuple[RunInputs, Connector]:

@@ -21,7 +21,7 @@ from reconciler.failover.looks import (
     VoteCount,
     count_votes,
     decode_look,
-    encode_look,
+    encode_votes,
     health_votes_of,
 )
 from reconciler.failover.probe import Probe, Signal, text_diagnosis
@@ -246,7 +246,7 @@ SIGHTS = st.builds(HealthVote, st.sampled_from(Signal), st.text(max_size=100))
 
 @given(st.builds(Look, st.floats(0, 1e11), st.dictionaries(st.text(min_size=1), SIGHTS)))
 def test_a_look_is_read_as_it_was_written(one: Look) -> None:
-    assert decode_look(encode_look(one)) == one
+    assert decode_look(encode_votes(one)) == one
 
 
 @given(st.text() | st.binary(max_size=40).map(lambda b: b.decode("utf-8", "replace")))
@@ -266,7 +266,7 @@ def test_a_damaged_look_is_none(text: str) -> None:
 
 @given(st.integers(0, 60))
 def test_half_a_look_is_none(kept: int) -> None:
-    text = encode_look(look("-"))
+    text = encode_votes(look("-"))
     assert decode_look(text[: -1 - kept]) is None
 
 
@@ -274,12 +274,12 @@ def test_a_look_at_many_clusters_stays_small() -> None:
     many = Look(
         NOW, {f"cluster-{n:04}": HealthVote(Signal.UNHEALTHY, "x" * 5000) for n in range(1500)}
     )
-    text = encode_look(many)
+    text = encode_votes(many)
     assert len(text) <= MAX_BYTES
     back = decode_look(text)
     assert back is not None
     assert len(back.clusters) == 1500
-    few = decode_look(encode_look(Look(NOW, {"a": HealthVote(Signal.UNHEALTHY, "x" * 5000)})))
+    few = decode_look(encode_votes(Look(NOW, {"a": HealthVote(Signal.UNHEALTHY, "x" * 5000)})))
     assert few is not None
     assert few.clusters["a"].reason == "x" * 120
 
