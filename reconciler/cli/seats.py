@@ -221,10 +221,10 @@ def looks_in(reading: Reading) -> dict[str, SeatHealth]:
 
 def _look_of(text: str) -> SeatHealth:
     """A look as its seat wrote it; what cannot be read is none."""
-    from reconciler.failover.looks import decode_look
+    from reconciler.failover.looks import decode_votes
     from reconciler.status.seats import SeatHealth
 
-    look = decode_look(text)
+    look = decode_votes(text)
     if look is None:
         return SeatHealth()
     return SeatHealth(look.at, {name: str(one) for name, one in look.clusters.items()})

@@ -154,7 +154,7 @@ def encode_votes(look: Look) -> str:
 _SIGNALS = {str(signal).lower(): signal for signal in Signal}
 
 
-def decode_look(text: str) -> Look | None:
+def decode_votes(text: str) -> Look | None:
     """None where there is no look, or a damaged one."""
     try:
         found = orjson.loads(text)

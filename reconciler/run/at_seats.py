@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from reconciler.api.errors import MemoryChanged, NoMajority, ReconcileError
 from reconciler.api.options import RunOptions
 from reconciler.cluster.connect import Connections, Connector
-from reconciler.failover.looks import Look, SeatVotes, decode_look, encode_votes, health_votes_of
+from reconciler.failover.looks import Look, SeatVotes, decode_votes, encode_votes, health_votes_of
 from reconciler.failover.probe import probe_all
 from reconciler.federation.model import DesiredState
 from reconciler.lock.run_lock import RunLock
@@ -103,7 +103,7 @@ class RegisterOfRun:
         seats = [one for one in found if one.look or one.name not in witnesses]
         return SeatVotes(
             self._connector.seat,
-            {one.name: look for one in seats if (look := decode_look(one.look))},
+            {one.name: look for one in seats if (look := decode_votes(one.look))},
             frozenset(one.name for one in seats if one.state not in ("unreachable", "no seat")),
         )
 

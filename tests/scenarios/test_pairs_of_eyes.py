@@ -12,7 +12,7 @@ import yaml
 from reconciler.api.options import RunOptions
 from reconciler.cluster.connect import Connections, Connector
 from reconciler.failover.cluster_health import ClusterHealth
-from reconciler.failover.looks import Look, SeatVotes, decode_look, encode_votes
+from reconciler.failover.looks import Look, SeatVotes, decode_votes, encode_votes
 from reconciler.run.decide import FleetAssessment, RunInputs, decide_fleet, probe_clusters
 from reconciler.run.pipeline import render_repository
 from reconciler.run.progress import NoProgress
@@ -42,7 +42,7 @@ class Seats:
         """A minute later, at this seat."""
         self.now += 60
         fleet, connector = self._prepared(seat)
-        looks = {name: one for name, text in self.looks.items() if (one := decode_look(text))}
+        looks = {name: one for name, text in self.looks.items() if (one := decode_votes(text))}
         known = SeatVotes(seat, looks, frozenset(NAMES) - self.silent)
         found = decide_fleet(
             fleet,

@@ -20,7 +20,7 @@ from reconciler.failover.looks import (
     SeatVotes,
     VoteCount,
     count_votes,
-    decode_look,
+    decode_votes,
     encode_votes,
     health_votes_of,
 )
@@ -246,7 +246,7 @@ SIGHTS = st.builds(HealthVote, st.sampled_from(Signal), st.text(max_size=100))
 
 @given(st.builds(Look, st.floats(0, 1e11), st.dictionaries(st.text(min_size=1), SIGHTS)))
 def test_a_look_is_read_as_it_was_written(one: Look) -> None:
-    assert decode_look(encode_votes(one)) == one
+    assert decode_votes(encode_votes(one)) == one
 
 
 @given(st.text() | st.binary(max_size=40).map(lambda b: b.decode("utf-8", "replace")))
@@ -261,13 +261,13 @@ def test_a_look_is_read_as_it_was_written(one: Look) -> None:
 @example('{"at": 1, "clusters": {"a": "splendid"}}')
 @example('{"at": 1e999, "clusters": {}}')
 def test_a_damaged_look_is_none(text: str) -> None:
-    assert decode_look(text) is None
+    assert decode_votes(text) is None
 
 
 @given(st.integers(0, 60))
 def test_half_a_look_is_none(kept: int) -> None:
     text = encode_votes(look("-"))
-    assert decode_look(text[: -1 - kept]) is None
+    assert decode_votes(text[: -1 - kept]) is None
 
 
 def test_a_look_at_many_clusters_stays_small() -> None:
@@ -276,10 +276,10 @@ def test_a_look_at_many_clusters_stays_small() -> None:
     )
     text = encode_votes(many)
     assert len(text) <= MAX_BYTES
-    back = decode_look(text)
+    back = decode_votes(text)
     assert back is not None
     assert len(back.clusters) == 1500
-    few = decode_look(encode_votes(Look(NOW, {"a": HealthVote(Signal.UNHEALTHY, "x" * 5000)})))
+    few = decode_votes(encode_votes(Look(NOW, {"a": HealthVote(Signal.UNHEALTHY, "x" * 5000)})))
     assert few is not None
     assert few.clusters["a"].reason == "x" * 120
 
