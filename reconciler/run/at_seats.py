@@ -107,7 +107,7 @@ class RegisterOfRun:
             frozenset(one.name for one in seats if one.state not in ("unreachable", "no seat")),
         )
 
-    def note_look(self, look: Look | None) -> None:
+    def set_votes(self, look: Look | None) -> None:
         """Let the next write to this run's own seat carry how the clusters look from there."""
         if look is not None and self._connector.seat:
             self.register.look(encode_votes(look))
@@ -119,7 +119,7 @@ class RegisterOfRun:
             return
         connect = Connections(self._connector).member
         probes = probe_all(connect, self._state.clusters, rules)
-        self.note_look(health_votes_of(probes, self._options.clock()))
+        self.set_votes(health_votes_of(probes, self._options.clock()))
         self.register.leave_look()
 
 
