@@ -112,7 +112,7 @@ class RegisterOfRun:
         if look is not None and self._connector.seat:
             self.register.look(encode_votes(look))
 
-    def leave_look(self) -> None:
+    def write_votes(self) -> None:
         """Write it now: this run has no lock, and its look counts for those of other seats."""
         rules = self._state.federation.failover
         if not (self._connector.seat and rules.enabled):
@@ -120,7 +120,7 @@ class RegisterOfRun:
         connect = Connections(self._connector).member
         probes = probe_all(connect, self._state.clusters, rules)
         self.set_votes(health_votes_of(probes, self._options.clock()))
-        self.register.leave_look()
+        self.register.write_votes()
 
 
 class ReadOnlyStore:

@@ -419,7 +419,7 @@ def _read_under(lock: RunLock | None, options: RunOptions) -> RunStart:
         return RunStart(repository, connector, b"", store, error, troubles, seats)
     except LeaseLost:
         if seats:
-            seats.leave_look()
+            seats.write_votes()
         raise
     if waited:
         # The run that had it may have applied a newer commit than the one that was read.

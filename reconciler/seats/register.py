@@ -295,7 +295,7 @@ class Register:
             raise ReconcileError(f"a look of more than {MAX_LOOK_BYTES} bytes")
         self._look = text
 
-    def leave_look(self) -> str:
+    def write_votes(self) -> str:
         """Write the look now, beside this seat's copy as it is; why that failed, or ""."""
         with self._lock:
             if self._look is None or self.me not in self._members:

@@ -161,7 +161,7 @@ def test_the_look_of_a_seat_stays_through_the_writes_of_others(registers: Regist
     waiting = registers("b")
     waiting.look("aws-eu is well")
 
-    assert waiting.leave_look() == ""
+    assert waiting.write_votes() == ""
     registers("a").change(adding("x"))
 
     assert registers().read().seats["b"].look == "aws-eu is well"
