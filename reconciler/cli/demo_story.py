@@ -15,7 +15,7 @@ from kubesim.fleet import Sandbox
 from kubesim.server import ClusterSettings
 from reconciler.api.options import RunOptions
 from reconciler.cli.console import Console, styled
-from reconciler.cli.seats import looks_in, seats_lines
+from reconciler.cli.seats import seats_lines, votes_in
 from reconciler.cluster.connect import Connector
 from reconciler.failover.survivability import assess_survivability
 from reconciler.lock.run_lock import RunLock
@@ -305,7 +305,7 @@ class Story:
         register = self._register()
         reading = register.read()
         now = time.time()
-        status = seats_status("shop", tuple(_PLACES), reading, looks_in(reading), now)
+        status = seats_status("shop", tuple(_PLACES), reading, votes_in(reading), now)
         for line in seats_lines(status, now):
             self._console.out(line)
 

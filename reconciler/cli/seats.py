@@ -177,7 +177,7 @@ class OpenedSeats(Struct, frozen=True):
 
         reading = self.opened.explained(self.register.read())
         federation = self.state.federation
-        looks = looks_in(reading)
+        looks = votes_in(reading)
         witnesses = [cluster.name for cluster in self.state.witnesses]
         return seats_status(federation.name, federation.seats, reading, looks, now, witnesses)
 
@@ -214,7 +214,7 @@ def _opened(
     return OpenedSeats(state, connector, opened)
 
 
-def looks_in(reading: Reading) -> dict[str, SeatHealth]:
+def votes_in(reading: Reading) -> dict[str, SeatHealth]:
     """What the runs of each seat saw last, as far as they left it."""
     return {name: _look_of(one.look) for name, one in reading.seats.items() if one.look}
 
