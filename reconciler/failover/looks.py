@@ -55,18 +55,18 @@ class SeatVotes(Struct, frozen=True):
 class VoteCount(Struct, frozen=True):
     """How the seats that are heard see one cluster: their names, sorted.
 
-    ``undecided`` cannot tell; ``blind`` have no fresh look, or none of this cluster.
+    ``undecided`` cannot tell; ``no_fresh_vote`` have no fresh look, or none of this cluster.
     """
 
     well: tuple[str, ...] = ()
     unwell: tuple[str, ...] = ()
     undecided: tuple[str, ...] = ()
-    blind: tuple[str, ...] = ()
+    no_fresh_vote: tuple[str, ...] = ()
 
     @property
     def agreed(self) -> bool:
         """Whether more than half of all that are heard see it unwell."""
-        others = len(self.well) + len(self.undecided) + len(self.blind)
+        others = len(self.well) + len(self.undecided) + len(self.no_fresh_vote)
         return len(self.unwell) > others
 
     @property
@@ -84,8 +84,8 @@ class VoteCount(Struct, frozen=True):
             parts.append(f"seen unhealthy from {_listed(self.unwell)}")
         if self.undecided:
             parts.append(f"not to be told from {_listed(self.undecided)}")
-        if self.blind:
-            parts.append(f"no fresh look from {_listed(self.blind)}")
+        if self.no_fresh_vote:
+            parts.append(f"no fresh look from {_listed(self.no_fresh_vote)}")
         return "; ".join(parts) or "no seat is heard"
 
 

@@ -122,7 +122,7 @@ def test_with_long_grace_periods_looks_count_for_twice_as_long() -> None:
     rules = FailoverRules(enabled=True, unhealthy_after=1800)
     looks = known("aws-eu", gcp_eu=look("-", 3600), onprem=look("-", 3601))
     assert count_votes(probes("-"), looks, rules, NOW)["gcp-us"] == VoteCount(
-        unwell=("aws-eu", "gcp-eu"), blind=("onprem",)
+        unwell=("aws-eu", "gcp-eu"), no_fresh_vote=("onprem",)
     )
 
 
@@ -173,7 +173,10 @@ def test_while_the_grace_period_lasts_both_conditions_are_told() -> None:
     [
         (VoteCount(), "no seat is heard"),
         (VoteCount(well=("a", "b", "c")), "seen well from a, b and c"),
-        (VoteCount(unwell=("a",), blind=("b", "c")), "seen unhealthy from a; no fresh look from b"),
+        (
+            VoteCount(unwell=("a",), no_fresh_vote=("b", "c")),
+            "seen unhealthy from a; no fresh look from b",
+        ),
         (VoteCount(unwell=("a",), undecided=("b",)), "not to be told from b"),
     ],
 )
