@@ -32,7 +32,7 @@ class HealthVote(Struct, frozen=True):
         return str(self.signal).lower() + (f": {self.reason}" if self.reason else "")
 
 
-class Look(Struct, frozen=True):
+class HealthVotes(Struct, frozen=True):
     """How each cluster looked from one seat at a time (Unix seconds, by that run's clock)."""
 
     at: float
@@ -48,7 +48,7 @@ class SeatVotes(Struct, frozen=True):
     """
 
     seat: str
-    looks: Mapping[str, Look]
+    looks: Mapping[str, HealthVotes]
     answering: frozenset[str]
 
 
@@ -89,9 +89,11 @@ class VoteCount(Struct, frozen=True):
         return "; ".join(parts) or "no seat is heard"
 
 
-def health_votes_of(probes: Sequence[Probe], now: float, imagined: Collection[str] = ()) -> Look:
+def health_votes_of(
+    probes: Sequence[Probe], now: float, imagined: Collection[str] = ()
+) -> HealthVotes:
     """What this run saw, to be left at its seat, without the outages that it only imagines."""
-    return Look(
+    return HealthVotes(
         now,
         {p.cluster: HealthVote(p.signal, p.reason) for p in probes if p.cluster not in imagined},
     )
@@ -134,7 +136,7 @@ def _listed(names: Sequence[str]) -> str:
 # -- as it lies at a seat --------------------------------------------------------------------------
 
 
-def encode_votes(look: Look) -> str:
+def encode_votes(look: HealthVotes) -> str:
     """``{"at": 1.5, "clusters": {"aws": "healthy", "gcp": "unhealthy: timeout"}}``."""
     for longest in (MAX_REASON, 0):
         text = orjson.dumps(
@@ -154,7 +156,7 @@ def encode_votes(look: Look) -> str:
 _SIGNALS = {str(signal).lower(): signal for signal in Signal}
 
 
-def decode_votes(text: str) -> Look | None:
+def decode_votes(text: str) -> HealthVotes | None:
     """None where there is no look, or a damaged one."""
     try:
         found = orjson.loads(text)
@@ -171,4 +173,4 @@ def decode_votes(text: str) -> Look | None:
         if word not in _SIGNALS:
             return None
         sights[name] = HealthVote(_SIGNALS[word], reason)
-    return Look(float(at), sights)
+    return HealthVotes(float(at), sights)

@@ -7,7 +7,13 @@ from collections.abc import Sequence
 from reconciler.api.errors import MemoryChanged, NoMajority, ReconcileError
 from reconciler.api.options import RunOptions
 from reconciler.cluster.connect import Connections, Connector
-from reconciler.failover.looks import Look, SeatVotes, decode_votes, encode_votes, health_votes_of
+from reconciler.failover.looks import (
+    HealthVotes,
+    SeatVotes,
+    decode_votes,
+    encode_votes,
+    health_votes_of,
+)
 from reconciler.failover.probe import probe_all
 from reconciler.federation.model import DesiredState
 from reconciler.lock.run_lock import RunLock
@@ -107,7 +113,7 @@ class RegisterOfRun:
             frozenset(one.name for one in seats if one.state not in ("unreachable", "no seat")),
         )
 
-    def set_votes(self, look: Look | None) -> None:
+    def set_votes(self, look: HealthVotes | None) -> None:
         """Let the next write to this run's own seat carry how the clusters look from there."""
         if look is not None and self._connector.seat:
             self.register.look(encode_votes(look))

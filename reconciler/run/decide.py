@@ -19,7 +19,7 @@ from reconciler.dns.step import asks_for_records
 from reconciler.failover.availability import assess
 from reconciler.failover.clock import clock_offsets, clock_step, shifted_by, with_clock_offsets
 from reconciler.failover.cluster_health import Absence, ClusterHealth, duration_words
-from reconciler.failover.looks import Look, SeatVotes, health_votes_of
+from reconciler.failover.looks import HealthVotes, SeatVotes, health_votes_of
 from reconciler.failover.probe import Probe, Signal, probe_all, text_diagnosis
 from reconciler.federation.model import Cluster, DesiredState, Workload
 from reconciler.git.owner import Claimant
@@ -89,7 +89,7 @@ class FleetAssessment(RedactedRepr, frozen=True):
     memory: FleetMemory | None = None
     servers: Mapping[str, str] = {}
     warnings: tuple[str, ...] = ()
-    look: Look | None = None
+    look: HealthVotes | None = None
 
     @property
     def answered(self) -> frozenset[str]:
@@ -190,7 +190,9 @@ def decide_fleet(
     )
 
 
-def probe_clusters(connect: Connect, state: DesiredState, now: float, progress: Progress) -> Look:
+def probe_clusters(
+    connect: Connect, state: DesiredState, now: float, progress: Progress
+) -> HealthVotes:
     """How the clusters look from here to a run that decides nothing, as it waits for its turn."""
     return health_votes_of(_probe(connect, state, {}, progress), now)
 

@@ -12,7 +12,7 @@ import yaml
 from reconciler.api.options import RunOptions
 from reconciler.cluster.connect import Connections, Connector
 from reconciler.failover.cluster_health import ClusterHealth
-from reconciler.failover.looks import Look, SeatVotes, decode_votes, encode_votes
+from reconciler.failover.looks import HealthVotes, SeatVotes, decode_votes, encode_votes
 from reconciler.run.decide import FleetAssessment, RunInputs, decide_fleet, probe_clusters
 from reconciler.run.pipeline import render_repository
 from reconciler.run.progress import NoProgress
@@ -59,7 +59,7 @@ class Seats:
         self.looks[seat] = encode_votes(found.look)
         return found
 
-    def wait(self, seat: str) -> Look:
+    def wait(self, seat: str) -> HealthVotes:
         """A run at this seat that does not get the lock."""
         fleet, connector = self._prepared(seat)
         look = probe_clusters(Connections(connector).member, fleet.state, self.now, NoProgress())

@@ -16,7 +16,7 @@ from reconciler.failover.cluster_health import (
 from reconciler.failover.looks import (
     MAX_BYTES,
     HealthVote,
-    Look,
+    HealthVotes,
     SeatVotes,
     VoteCount,
     count_votes,
@@ -47,17 +47,17 @@ def probes(sign: str) -> list[Probe]:
     ]
 
 
-def look(sign: str, age: float = 60.0) -> Look:
+def look(sign: str, age: float = 60.0) -> HealthVotes:
     """``.`` is a look that has not seen gcp-us."""
     found = health_votes_of(probes(sign if sign != "." else "+"), NOW - age)
     return (
         found
         if sign != "."
-        else Look(found.at, {n: s for n, s in found.clusters.items() if n != "gcp-us"})
+        else HealthVotes(found.at, {n: s for n, s in found.clusters.items() if n != "gcp-us"})
     )
 
 
-def known(at: str, answering: tuple[str, ...] = SEATS, **looks: Look) -> SeatVotes:
+def known(at: str, answering: tuple[str, ...] = SEATS, **looks: HealthVotes) -> SeatVotes:
     return SeatVotes(
         at, {name.replace("_", "-"): one for name, one in looks.items()}, frozenset(answering)
     )
@@ -222,7 +222,7 @@ def test_no_single_seat_declares_down_what_two_others_that_are_heard_see_well(
 def test_with_seats_never_more_is_down_than_without(runs: list[tuple[str, str]]) -> None:
     """One run after another at changing seats, each by its own eyes and the looks before it."""
     memory: dict[str, ClusterMemory] = dict.fromkeys(CLUSTERS, KNOWN)
-    looks: dict[str, Look] = {}
+    looks: dict[str, HealthVotes] = {}
     now = NOW
     for seat, signs in runs:
         now += 60
@@ -247,8 +247,8 @@ def test_with_seats_never_more_is_down_than_without(runs: list[tuple[str, str]])
 SIGHTS = st.builds(HealthVote, st.sampled_from(Signal), st.text(max_size=100))
 
 
-@given(st.builds(Look, st.floats(0, 1e11), st.dictionaries(st.text(min_size=1), SIGHTS)))
-def test_a_look_is_read_as_it_was_written(one: Look) -> None:
+@given(st.builds(HealthVotes, st.floats(0, 1e11), st.dictionaries(st.text(min_size=1), SIGHTS)))
+def test_a_look_is_read_as_it_was_written(one: HealthVotes) -> None:
     assert decode_votes(encode_votes(one)) == one
 
 
@@ -274,7 +274,7 @@ def test_half_a_look_is_none(kept: int) -> None:
 
 
 def test_a_look_at_many_clusters_stays_small() -> None:
-    many = Look(
+    many = HealthVotes(
         NOW, {f"cluster-{n:04}": HealthVote(Signal.UNHEALTHY, "x" * 5000) for n in range(1500)}
     )
     text = encode_votes(many)
@@ -282,7 +282,9 @@ def test_a_look_at_many_clusters_stays_small() -> None:
     back = decode_votes(text)
     assert back is not None
     assert len(back.clusters) == 1500
-    few = decode_votes(encode_votes(Look(NOW, {"a": HealthVote(Signal.UNHEALTHY, "x" * 5000)})))
+    few = decode_votes(
+        encode_votes(HealthVotes(NOW, {"a": HealthVote(Signal.UNHEALTHY, "x" * 5000)}))
+    )
     assert few is not None
     assert few.clusters["a"].reason == "x" * 120
 
