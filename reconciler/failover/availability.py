@@ -17,8 +17,8 @@ from reconciler.failover.cluster_health import (
     decide_cluster_health,
     duration_words,
 )
-from reconciler.failover.looks import SeatVotes, count_votes
 from reconciler.failover.probe import Probe, Signal, text_diagnosis
+from reconciler.failover.seat_votes import SeatVotes, count_votes
 from reconciler.federation.model import Cluster, DesiredState, FailoverRules, Taint, Workload
 from reconciler.render.run_once import template_digest
 from reconciler.scheduler.filter_score import tolerated
@@ -74,10 +74,10 @@ def assess(
     probes: Sequence[Probe],
     simulated: Mapping[str, str],
     now: float,
-    looks: SeatVotes | None = None,
+    seat_votes: SeatVotes | None = None,
 ) -> Availability:
     """``probes`` say nothing where failover is not enabled. ``simulated``: cluster -> the outage
-    to imagine. ``looks``: how the clusters look from the seats; None: there are no seats.
+    to imagine. ``seat_votes``: how the clusters look from the seats; None: there are no seats.
 
     A simulated outage is one that has lasted long enough, and is judged by the same rules: what
     they do not allow does not move. Seats do not see it, and are not asked.
@@ -98,7 +98,7 @@ def assess(
         for p in probes
     ]
     asked = [p for p in probes if p.cluster not in simulated]
-    seen = count_votes(asked, looks, rules, now) if looks else None
+    seen = count_votes(asked, seat_votes, rules, now) if seat_votes else None
     decision = decide_cluster_health(rules, before, counted_probes, now, seen)
     down = decision.down
     unavailable = {n: Absence(one.reason, down=n not in simulated) for n, one in down.items()}

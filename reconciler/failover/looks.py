@@ -48,7 +48,7 @@ class SeatVotes(Struct, frozen=True):
     """
 
     seat: str
-    looks: Mapping[str, HealthVotes]
+    seat_votes: Mapping[str, HealthVotes]
     answering: frozenset[str]
 
 
@@ -105,19 +105,19 @@ def count_votes(
     """How each probed cluster is seen. Of this run's own seat, its probes count instead of its last
     look, and like any other only where that seat is heard."""
     limit = max(FRESH_SECONDS, 2 * rules.unhealthy_after)
-    looks = {
+    seat_votes = {
         seat: look.clusters
-        for seat, look in known.looks.items()
+        for seat, look in known.seat_votes.items()
         # One from the future is by a clock that is wrong, this machine's or the other.
         if abs(now - look.at) <= limit
     }
     if known.seat:
-        looks[known.seat] = health_votes_of(probes, now).clusters
+        seat_votes[known.seat] = health_votes_of(probes, now).clusters
     found = {}
     for probe in probes:
         by: dict[Signal | None, list[str]] = {}
         for seat in sorted(known.answering):
-            sight = looks.get(seat, {}).get(probe.cluster)
+            sight = seat_votes.get(seat, {}).get(probe.cluster)
             by.setdefault(sight.signal if sight else None, []).append(seat)
         found[probe.cluster] = VoteCount(
             *(

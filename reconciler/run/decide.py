@@ -19,8 +19,8 @@ from reconciler.dns.step import asks_for_records
 from reconciler.failover.availability import assess
 from reconciler.failover.clock import clock_offsets, clock_step, shifted_by, with_clock_offsets
 from reconciler.failover.cluster_health import Absence, ClusterHealth, duration_words
-from reconciler.failover.looks import HealthVotes, SeatVotes, health_votes_of
 from reconciler.failover.probe import Probe, Signal, probe_all, text_diagnosis
+from reconciler.failover.seat_votes import HealthVotes, SeatVotes, health_votes_of
 from reconciler.federation.model import Cluster, DesiredState, Workload
 from reconciler.git.owner import Claimant
 from reconciler.inventory.applyset import IDENTITY, identity_of
@@ -104,12 +104,12 @@ def decide_fleet(
     connect: Connect,
     now: float,
     progress: Progress,
-    looks: SeatVotes | None = None,
+    seat_votes: SeatVotes | None = None,
 ) -> FleetAssessment:
     """Ask the clusters how they are and what they run, and share everything out. Writes nothing.
 
-    ``outages``: cluster -> the outage to imagine. ``now`` is Unix time in seconds. ``looks``: how
-    the clusters look from the seats, None where the federation has none.
+    ``outages``: cluster -> the outage to imagine. ``now`` is Unix time in seconds. ``seat_votes``:
+    how the clusters look from the seats, None where the federation has none.
     """
     state = fleet.state
     probes = _probe(connect, state, outages, progress)
@@ -117,7 +117,7 @@ def decide_fleet(
     step = clock_step(memory, clock_offsets(probed)) if memory.clock_offsets else 0
     memory = shifted_by(memory, step)
     probes, returned = _identified(fleet, memory, probes, connect)
-    availability = assess(state, memory, probes, outages, now, looks)
+    availability = assess(state, memory, probes, outages, now, seat_votes)
     # Replicas are shared out over all clusters, what is spread stands in for others, and names
     # answer for all of them.
     everywhere = bool(shared_workloads(state) or spread_workloads(state)) or asks_for_records(state)
@@ -135,7 +135,7 @@ def decide_fleet(
     if mistaken := {one.cluster.name: one.absence.reason for one in seen if one.mistaken}:
         # How another cluster is says nothing of this one, which may be down or not.
         probes = tuple(_unknown(p, mistaken.get(p.cluster, "")) for p in probes)
-        availability = assess(state, memory, probes, outages, now, looks)
+        availability = assess(state, memory, probes, outages, now, seat_votes)
     # Of a cluster whose workloads could not be listed nobody knows what it runs.
     moving = {
         GroupVersionKind.of(w.template)

@@ -98,7 +98,7 @@ from reconciler.state.stores import MemoryStore, Remembered
 
 if TYPE_CHECKING:
     from reconciler.dns.plan import DnsPlan
-    from reconciler.failover.looks import SeatVotes
+    from reconciler.failover.seat_votes import SeatVotes
     from reconciler.run.at_seats import RegisterOfRun
 from reconciler.api.errors import NoSuchFolder, SourceError
 from reconciler.plan.compare_base import against_base
@@ -180,7 +180,7 @@ def make_plan(
         decided = follow_decision(fleet, decision, connect, progress, names=names)
     else:
         decided = decide_fleet(
-            fleet, run_memory.memory, outages, connect, now, progress, start.looks
+            fleet, run_memory.memory, outages, connect, now, progress, start.seat_votes
         )
         if start.seats:
             start.seats.set_votes(decided.look)
@@ -385,9 +385,9 @@ class RunStart(RedactedRepr, frozen=True):
     seats: RegisterOfRun | None = None
 
     @property
-    def looks(self) -> SeatVotes | None:
+    def seat_votes(self) -> SeatVotes | None:
         """How the clusters looked from each seat, where there are some."""
-        return self.seats.looks() if self.seats else None
+        return self.seats.seat_votes() if self.seats else None
 
 
 def _read_under(lock: RunLock | None, options: RunOptions) -> RunStart:
