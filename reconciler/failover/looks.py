@@ -106,10 +106,10 @@ def count_votes(
     look, and like any other only where that seat is heard."""
     limit = max(FRESH_SECONDS, 2 * rules.unhealthy_after)
     seat_votes = {
-        seat: look.clusters
-        for seat, look in known.seat_votes.items()
+        seat: votes.clusters
+        for seat, votes in known.seat_votes.items()
         # One from the future is by a clock that is wrong, this machine's or the other.
-        if abs(now - look.at) <= limit
+        if abs(now - votes.at) <= limit
     }
     if known.seat:
         seat_votes[known.seat] = health_votes_of(probes, now).clusters
@@ -136,15 +136,15 @@ def _listed(names: Sequence[str]) -> str:
 # -- as it lies at a seat --------------------------------------------------------------------------
 
 
-def encode_votes(look: HealthVotes) -> str:
+def encode_votes(votes: HealthVotes) -> str:
     """``{"at": 1.5, "clusters": {"aws": "healthy", "gcp": "unhealthy: timeout"}}``."""
     for longest in (MAX_REASON, 0):
         text = orjson.dumps(
             {
-                "at": look.at,
+                "at": votes.at,
                 "clusters": {
                     name: str(HealthVote(one.signal, one.reason[:longest]))
-                    for name, one in sorted(look.clusters.items())
+                    for name, one in sorted(votes.clusters.items())
                 },
             }
         )

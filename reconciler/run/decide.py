@@ -89,7 +89,7 @@ class FleetAssessment(RedactedRepr, frozen=True):
     memory: FleetMemory | None = None
     servers: Mapping[str, str] = {}
     warnings: tuple[str, ...] = ()
-    look: HealthVotes | None = None
+    votes: HealthVotes | None = None
 
     @property
     def answered(self) -> frozenset[str]:
@@ -186,7 +186,7 @@ def decide_fleet(
             *remarks(state, placing.assignments),
             *separations(state, fleet.usual),
         ),
-        look=health_votes_of(probes, now, outages),
+        votes=health_votes_of(probes, now, outages),
     )
 
 
