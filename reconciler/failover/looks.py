@@ -117,8 +117,8 @@ def count_votes(
     for probe in probes:
         by: dict[Signal | None, list[str]] = {}
         for seat in sorted(known.answering):
-            sight = seat_votes.get(seat, {}).get(probe.cluster)
-            by.setdefault(sight.signal if sight else None, []).append(seat)
+            vote = seat_votes.get(seat, {}).get(probe.cluster)
+            by.setdefault(vote.signal if vote else None, []).append(seat)
         found[probe.cluster] = VoteCount(
             *(
                 tuple(by.get(signal, ()))
