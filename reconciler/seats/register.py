@@ -29,7 +29,7 @@ from reconciler.seats import protocol
 from reconciler.seats.document import (
     CHANGES_KEPT,
     LOOK,
-    MAX_LOOK_BYTES,
+    MAX_VOTES_BYTES,
     DamagedCopy,
     RegisterDocument,
     copy_of,
@@ -291,8 +291,8 @@ class Register:
 
     def look(self, text: str) -> None:
         """What the next write to this seat's own copy puts beside it (not part of the value)."""
-        if len(text.encode()) > MAX_LOOK_BYTES:
-            raise ReconcileError(f"a look of more than {MAX_LOOK_BYTES} bytes")
+        if len(text.encode()) > MAX_VOTES_BYTES:
+            raise ReconcileError(f"a look of more than {MAX_VOTES_BYTES} bytes")
         self._look = text
 
     def write_votes(self) -> str:
