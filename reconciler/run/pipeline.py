@@ -183,7 +183,7 @@ def make_plan(
             fleet, run_memory.memory, outages, connect, now, progress, start.seat_votes
         )
         if start.seats:
-            start.seats.set_votes(decided.look)
+            start.seats.set_votes(decided.votes)
     memory = decided.memory or run_memory.memory
     if not published:
         memory = replace(memory, without_git_since=without_git.since if without_git else 0.0)

@@ -54,9 +54,9 @@ class Seats:
             known,
         )
         assert found.memory is not None
-        assert found.look is not None
+        assert found.votes is not None
         self.memory = found.memory
-        self.looks[seat] = encode_votes(found.look)
+        self.looks[seat] = encode_votes(found.votes)
         return found
 
     def wait(self, seat: str) -> HealthVotes:
@@ -172,8 +172,8 @@ def test_an_imagined_outage_is_held_up_by_nobody_and_left_as_a_look_by_nobody(
     before = seats.memory
     found = seats.run("aws-eu", {"gcp-us": "simulated"})
     assert found.decision.down == {"gcp-us": "simulated"}
-    assert found.look is not None
-    assert "gcp-us" not in found.look.clusters
+    assert found.votes is not None
+    assert "gcp-us" not in found.votes.clusters
     assert before.clusters["gcp-us"].phase is Phase.UP
 
 
@@ -195,5 +195,5 @@ def test_a_witness_is_neither_probed_nor_planned_nor_counted(seats: Seats) -> No
     found = seats.run("aws-eu")
     assert {one.cluster for one in found.health} == set(NAMES)
     assert {one.cluster.name for one in found.seen} == set(NAMES)
-    assert set(found.look.clusters if found.look else ()) == set(NAMES)
+    assert set(found.votes.clusters if found.votes else ()) == set(NAMES)
     assert not any("arbiter" in warning for warning in found.warnings)
