@@ -221,7 +221,7 @@ def votes_in(reading: Reading) -> dict[str, SeatHealth]:
 
 def _look_of(text: str) -> SeatHealth:
     """A look as its seat wrote it; what cannot be read is none."""
-    from reconciler.failover.looks import decode_votes
+    from reconciler.failover.health_votes import decode_votes
     from reconciler.status.seats import SeatHealth
 
     look = decode_votes(text)

@@ -17,8 +17,8 @@ from reconciler.failover.cluster_health import (
     decide_cluster_health,
     duration_words,
 )
+from reconciler.failover.health_votes import SeatVotes, count_votes
 from reconciler.failover.probe import Probe, Signal, text_diagnosis
-from reconciler.failover.seat_votes import SeatVotes, count_votes
 from reconciler.federation.model import Cluster, DesiredState, FailoverRules, Taint, Workload
 from reconciler.render.run_once import template_digest
 from reconciler.scheduler.filter_score import tolerated

@@ -13,8 +13,8 @@ from enum import StrEnum
 from msgspec import Struct
 from msgspec.structs import replace
 
+from reconciler.failover.health_votes import VoteCount
 from reconciler.failover.probe import Diagnosis, Probe, Signal, text_diagnosis
-from reconciler.failover.seat_votes import VoteCount
 from reconciler.federation.model import FailoverRules
 from reconciler.state.memory import ClusterMemory, Phase
 

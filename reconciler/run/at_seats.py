@@ -7,14 +7,14 @@ from collections.abc import Sequence
 from reconciler.api.errors import MemoryChanged, NoMajority, ReconcileError
 from reconciler.api.options import RunOptions
 from reconciler.cluster.connect import Connections, Connector
-from reconciler.failover.probe import probe_all
-from reconciler.failover.seat_votes import (
+from reconciler.failover.health_votes import (
     HealthVotes,
     SeatVotes,
     decode_votes,
     encode_votes,
     health_votes_of,
 )
+from reconciler.failover.probe import probe_all
 from reconciler.federation.model import DesiredState
 from reconciler.lock.run_lock import RunLock
 from reconciler.seats.access import SeatChange, next_change, open_register

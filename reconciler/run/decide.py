@@ -19,8 +19,8 @@ from reconciler.dns.step import asks_for_records
 from reconciler.failover.availability import assess
 from reconciler.failover.clock import clock_offsets, clock_step, shifted_by, with_clock_offsets
 from reconciler.failover.cluster_health import Absence, ClusterHealth, duration_words
+from reconciler.failover.health_votes import HealthVotes, SeatVotes, health_votes_of
 from reconciler.failover.probe import Probe, Signal, probe_all, text_diagnosis
-from reconciler.failover.seat_votes import HealthVotes, SeatVotes, health_votes_of
 from reconciler.federation.model import Cluster, DesiredState, Workload
 from reconciler.git.owner import Claimant
 from reconciler.inventory.applyset import IDENTITY, identity_of

@@ -98,7 +98,7 @@ from reconciler.state.stores import MemoryStore, Remembered
 
 if TYPE_CHECKING:
     from reconciler.dns.plan import DnsPlan
-    from reconciler.failover.seat_votes import SeatVotes
+    from reconciler.failover.health_votes import SeatVotes
     from reconciler.run.at_seats import RegisterOfRun
 from reconciler.api.errors import NoSuchFolder, SourceError
 from reconciler.plan.compare_base import against_base

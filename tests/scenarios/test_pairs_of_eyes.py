@@ -12,7 +12,7 @@ import yaml
 from reconciler.api.options import RunOptions
 from reconciler.cluster.connect import Connections, Connector
 from reconciler.failover.cluster_health import ClusterHealth
-from reconciler.failover.looks import HealthVotes, SeatVotes, decode_votes, encode_votes
+from reconciler.failover.health_votes import HealthVotes, SeatVotes, decode_votes, encode_votes
 from reconciler.run.decide import FleetAssessment, RunInputs, decide_fleet, probe_clusters
 from reconciler.run.pipeline import render_repository
 from reconciler.run.progress import NoProgress

@@ -56,11 +56,11 @@ NEEDS = {
 }
 VERSIONS = {"PriorityClass": "scheduling.k8s.io/v1", "RuntimeClass": "node.k8s.io/v1"}
 
-HealthVotes = Callable[[str], tuple[str, tuple[str, ...]]]
+Look = Callable[[str], tuple[str, tuple[str, ...]]]
 
 
 @pytest.fixture
-def look(tmp_path: Path) -> HealthVotes:
+def look(tmp_path: Path) -> Look:
     """Manifests -> what becomes of db without aws-eu, and what is warned of."""
 
     def calculate(manifests: str) -> tuple[str, tuple[str, ...]]:
@@ -87,9 +87,7 @@ def held(kind: str, clusters: str) -> str:
 
 
 @pytest.mark.parametrize("kind", sorted(NEEDS))
-def test_what_lacks_something_in_its_other_clusters_does_not_survive(
-    look: HealthVotes, kind: str
-) -> None:
+def test_what_lacks_something_in_its_other_clusters_does_not_survive(look: Look, kind: str) -> None:
     manifests = DATABASE.replace("NEEDS", f", {NEEDS[kind]}") + held(kind, "aws-eu")
     fate, warnings = look(manifests)
     assert fate == "down"
@@ -100,19 +98,19 @@ def test_what_lacks_something_in_its_other_clusters_does_not_survive(
 
 
 @pytest.mark.parametrize("kind", sorted(NEEDS))
-def test_what_finds_all_that_it_needs_survives(look: HealthVotes, kind: str) -> None:
+def test_what_finds_all_that_it_needs_survives(look: Look, kind: str) -> None:
     manifests = DATABASE.replace("NEEDS", f", {NEEDS[kind]}")
     fate, warnings = look(manifests + held(kind, "aws-eu, gcp-eu, gcp-us"))
     assert (fate, warnings) == ("survives", ())
 
 
-def test_what_may_be_missing_is_not_needed(look: HealthVotes) -> None:
+def test_what_may_be_missing_is_not_needed(look: Look) -> None:
     optional = ", volumes: [{name: c, configMap: {name: needed, optional: true}}]"
     fate, warnings = look(DATABASE.replace("NEEDS", optional) + held("ConfigMap", "aws-eu"))
     assert (fate, warnings) == ("survives", ())
 
 
-def test_what_is_not_in_git_may_be_there(look: HealthVotes) -> None:
+def test_what_is_not_in_git_may_be_there(look: Look) -> None:
     fate, warnings = look(DATABASE.replace("NEEDS", ", serviceAccountName: needed"))
     assert (fate, warnings) == ("survives", ())
 
@@ -132,7 +130,7 @@ spec: {select: [{kind: Namespace}], clusters: [CLUSTERS]}
 """
 
 
-def test_a_namespace_that_does_not_go_along_is_lacking(look: HealthVotes) -> None:
+def test_a_namespace_that_does_not_go_along_is_lacking(look: Look) -> None:
     manifests = DATABASE.replace("NEEDS", "") + SPACE
     assert look(manifests) == ("survives", ()), "it goes wherever anything in it goes"
     fate, warnings = look(manifests + SPACE_PLACED.replace("CLUSTERS", "aws-eu"))

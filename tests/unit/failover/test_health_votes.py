@@ -13,7 +13,7 @@ from reconciler.failover.cluster_health import (
     HealthDecision,
     decide_cluster_health,
 )
-from reconciler.failover.looks import (
+from reconciler.failover.health_votes import (
     MAX_BYTES,
     HealthVote,
     HealthVotes,
