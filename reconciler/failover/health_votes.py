@@ -1,7 +1,7 @@
-"""How the clusters look from each seat, and which of them most seats see unwell. Pure.
+"""Each seat's vote on the health of each cluster, and what the majority says. Pure.
 
 One seat's broken network looks to its runs like an outage of others. So a cluster is declared down
-only where the newest looks of most seats agree.
+only where the newest votes of most seats agree.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from reconciler.failover.probe import Probe, Signal
 from reconciler.federation.model import FailoverRules
 
 FRESH_SECONDS = 600.0
-"""A look is heeded for so long, or for twice ``unhealthyAfter`` where that is longer."""
+"""A vote counts for so long, or for twice ``unhealthyAfter`` where that is longer."""
 MAX_REASON = 120
 MAX_BYTES = 64 * 1024
-"""Past this, a look is written without its reasons: it lies beside the register."""
+"""Past this, votes are written without their reasons: they are kept beside the register."""
 
 
 class HealthVote(Struct, frozen=True):
-    """One cluster from one seat; ``str`` is ``unhealthy: connection refused``."""
+    """How one seat sees one cluster; ``str`` is ``unhealthy: connection refused``."""
 
     signal: Signal
     reason: str = ""
@@ -33,18 +33,18 @@ class HealthVote(Struct, frozen=True):
 
 
 class HealthVotes(Struct, frozen=True):
-    """How each cluster looked from one seat at a time (Unix seconds, by that run's clock)."""
+    """How one seat saw each cluster, and when (Unix seconds, by that run's clock)."""
 
     at: float
     clusters: Mapping[str, HealthVote] = {}
 
 
 class SeatVotes(Struct, frozen=True):
-    """What a run knows of the seats.
+    """What a run knows of the seats' votes.
 
-    seat   at which this run is; empty: at none, and what it sees itself has no vote
-    looks  the last look of each seat, by seat; those of damaged or missing ones are left out
-    heard  the seats whose copies answered this run; others have no vote
+    seat        at which this run is; empty: at none, and what it sees itself has no vote
+    seat_votes  the last votes of each seat, by seat; damaged or missing ones are left out
+    answering   the seats whose copies answered this run; others have no vote
     """
 
     seat: str
@@ -53,9 +53,9 @@ class SeatVotes(Struct, frozen=True):
 
 
 class VoteCount(Struct, frozen=True):
-    """How the seats that are heard see one cluster: their names, sorted.
+    """How the seats that answered see one cluster: their names, sorted.
 
-    ``undecided`` cannot tell; ``no_fresh_vote`` have no fresh look, or none of this cluster.
+    ``undecided`` cannot tell; ``no_fresh_vote`` have not voted lately, or not on this cluster.
     """
 
     well: tuple[str, ...] = ()
@@ -65,7 +65,7 @@ class VoteCount(Struct, frozen=True):
 
     @property
     def agreed(self) -> bool:
-        """Whether more than half of all that are heard see it unwell."""
+        """Whether more than half of all that answered see it unwell."""
         others = len(self.well) + len(self.undecided) + len(self.no_fresh_vote)
         return len(self.unwell) > others
 
@@ -92,7 +92,7 @@ class VoteCount(Struct, frozen=True):
 def health_votes_of(
     probes: Sequence[Probe], now: float, imagined: Collection[str] = ()
 ) -> HealthVotes:
-    """What this run saw, to be left at its seat, without the outages that it only imagines."""
+    """What this run saw, to be written at its seat, without the outages that are only simulated."""
     return HealthVotes(
         now,
         {p.cluster: HealthVote(p.signal, p.reason) for p in probes if p.cluster not in imagined},
@@ -102,8 +102,8 @@ def health_votes_of(
 def count_votes(
     probes: Sequence[Probe], known: SeatVotes, rules: FailoverRules, now: float
 ) -> dict[str, VoteCount]:
-    """How each probed cluster is seen. Of this run's own seat, its probes count instead of its last
-    look, and like any other only where that seat is heard."""
+    """How each probed cluster is seen. Of this run's own seat, its probes count instead of its
+    last votes, and like any other only where that seat answered."""
     limit = max(FRESH_SECONDS, 2 * rules.unhealthy_after)
     seat_votes = {
         seat: votes.clusters
@@ -133,7 +133,7 @@ def _listed(names: Sequence[str]) -> str:
     return " and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
 
 
-# -- as it lies at a seat --------------------------------------------------------------------------
+# -- as they are written at a seat -------------------------------------------------------------------
 
 
 def encode_votes(votes: HealthVotes) -> str:
@@ -157,7 +157,7 @@ _SIGNALS = {str(signal).lower(): signal for signal in Signal}
 
 
 def decode_votes(text: str) -> HealthVotes | None:
-    """None where there is no look, or a damaged one."""
+    """None where there are no votes, or damaged ones."""
     try:
         found = orjson.loads(text)
     except orjson.JSONDecodeError:

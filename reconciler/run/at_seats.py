@@ -1,4 +1,4 @@
-"""A run of a Federation that has seats: its register, opened, followed and told of."""
+"""A run of a Federation that has seats: its register, opened, kept as Git says, and reported."""
 
 from __future__ import annotations
 
@@ -99,10 +99,10 @@ class RegisterOfRun:
         return self.opened.explained(reading).problems
 
     def seat_votes(self) -> SeatVotes:
-        """How the clusters looked from each seat, as far as the seats were heard.
+        """How each seat saw the clusters, of the seats that answered.
 
-        A Witness at which no run ever looked is no pair of eyes, or two members and a Witness
-        would never agree that one of them is down.
+        A Witness at which no run ever was has no vote, or two members and a Witness would never
+        agree that one of them is down.
         """
         witnesses = {cluster.name for cluster in self._state.witnesses}
         found = self.register.found.seats.values()
@@ -114,12 +114,12 @@ class RegisterOfRun:
         )
 
     def set_votes(self, look: HealthVotes | None) -> None:
-        """Let the next write to this run's own seat carry how the clusters look from there."""
+        """Let the next write to this run's own seat carry its votes."""
         if look is not None and self._connector.seat:
             self.register.look(encode_votes(look))
 
     def write_votes(self) -> None:
-        """Write it now: this run has no lock, and its look counts for those of other seats."""
+        """Write them now: this run has no lock, and its votes count for those of other seats."""
         rules = self._state.federation.failover
         if not (self._connector.seat and rules.enabled):
             return

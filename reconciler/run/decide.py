@@ -108,7 +108,7 @@ def decide_fleet(
 ) -> FleetAssessment:
     """Ask the clusters how they are and what they run, and share everything out. Writes nothing.
 
-    ``outages``: cluster -> the outage to imagine. ``now`` is Unix time in seconds. ``seat_votes``:
+    ``outages``: cluster -> the outage to simulate. ``now`` is Unix time in seconds. ``seat_votes``:
     how the clusters look from the seats, None where the federation has none.
     """
     state = fleet.state
@@ -193,7 +193,7 @@ def decide_fleet(
 def probe_clusters(
     connect: Connect, state: DesiredState, now: float, progress: Progress
 ) -> HealthVotes:
-    """How the clusters look from here to a run that decides nothing, as it waits for its turn."""
+    """The votes of a run that decides nothing, as it waits for its turn."""
     return health_votes_of(_probe(connect, state, {}, progress), now)
 
 
