@@ -133,7 +133,7 @@ def _listed(names: Sequence[str]) -> str:
     return " and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
 
 
-# -- as they are written at a seat -------------------------------------------------------------------
+# -- as they are written at a seat -----------------------------------------------------------------
 
 
 def encode_votes(votes: HealthVotes) -> str:

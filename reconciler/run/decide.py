@@ -78,8 +78,8 @@ class FleetAssessment(RedactedRepr, frozen=True):
 
     memory       what to remember; None where another pod does that
     servers      which API server each cluster is, to be remembered whichever pod this is
-    look         how the clusters looked from here, to be left at this run's seat; None where
-                 another pod looked
+    votes        how this run saw the clusters, to be written at its seat; None where another
+                 pod probed them
     """
 
     decision: FleetDecision
