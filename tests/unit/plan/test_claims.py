@@ -7,7 +7,7 @@ from typing import Any
 from reconciler.api.objects import Object
 from reconciler.federation.model import AdoptionRules
 from reconciler.inventory.managed_fields import BEFORE_FIRST_APPLY
-from reconciler.plan.claims import (
+from reconciler.plan.field_ownership import (
     fields_not_in_git,
     fields_that_stay,
     newly_owned_fields,
