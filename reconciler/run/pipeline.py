@@ -99,7 +99,7 @@ from reconciler.state.stores import MemoryStore, Remembered
 if TYPE_CHECKING:
     from reconciler.dns.plan import DnsPlan
     from reconciler.failover.health_votes import SeatVotes
-    from reconciler.run.at_seats import RegisterOfRun
+    from reconciler.run.seat_register import RegisterOfRun
 from reconciler.api.errors import NoSuchFolder, SourceError
 from reconciler.plan.compare_base import against_base
 from reconciler.plan.model import AgainstBase
@@ -401,7 +401,7 @@ def _read_under(lock: RunLock | None, options: RunOptions) -> RunStart:
     connector = _connector(options, repository.state)
     seats = None
     if uses_seats(options, repository.state.federation):
-        from reconciler.run.at_seats import RegisterOfRun
+        from reconciler.run.seat_register import RegisterOfRun
 
         seats = RegisterOfRun(repository.state, connector, options)
     if lock is None:
