@@ -21,7 +21,7 @@ from reconciler.failover.probe import Probe, Signal
 from reconciler.federation.model import DesiredState, Workload
 from reconciler.scheduler.capacity import own_count
 from reconciler.scheduler.model import Assignment, FleetView
-from reconciler.scheduler.remarks import needs_in, unmet_needs
+from reconciler.scheduler.placement_warnings import needs_in, unmet_needs
 from reconciler.scheduler.schedule import schedule
 from reconciler.state.memory import FleetMemory
 

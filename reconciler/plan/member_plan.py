@@ -46,7 +46,7 @@ from reconciler.plan.redact import additions_without_values, without_values
 from reconciler.plan.requests import ApplyTarget, crds_in, target_of
 from reconciler.render import run_once
 from reconciler.render.render import DesiredObject
-from reconciler.scheduler.remarks import Unplaced
+from reconciler.scheduler.placement_warnings import Unplaced
 
 SAMPLE_PERIOD_SECONDS = 900
 

@@ -47,7 +47,7 @@ from reconciler.render import run_once
 from reconciler.render.render import Rendering
 from reconciler.run.progress import Progress
 from reconciler.scheduler.model import Assignment
-from reconciler.scheduler.remarks import remarks, separations
+from reconciler.scheduler.placement_warnings import remarks, separations
 from reconciler.scheduler.retain import is_current, keep_until_ready, serves_at_once
 from reconciler.shard.decision import FleetDecision
 from reconciler.state.memory import FleetMemory, Phase

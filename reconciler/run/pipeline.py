@@ -77,7 +77,7 @@ from reconciler.run.progress import NoProgress, Progress
 from reconciler.run.repository import Repository, render_repository
 from reconciler.run.repository import read_current as read
 from reconciler.scheduler.model import Assignment
-from reconciler.scheduler.remarks import Unplaced, why_unplaced
+from reconciler.scheduler.placement_warnings import Unplaced, why_unplaced
 from reconciler.scheduler.schedule import schedule
 from reconciler.shard.decision import commit_of, decode_decision, encode_decision
 from reconciler.shard.round import WAIT_SECONDS, Round

@@ -37,7 +37,7 @@ from reconciler.manifests.load import is_manifest, load
 from reconciler.manifests.problems import PossibleDefinitions
 from reconciler.render.render import Rendering, render
 from reconciler.scheduler.model import Assignment, FleetView
-from reconciler.scheduler.remarks import remarks, separations, why_unplaced
+from reconciler.scheduler.placement_warnings import remarks, separations, why_unplaced
 from reconciler.scheduler.schedule import schedule
 
 
