@@ -31,7 +31,7 @@ from reconciler.inventory.managed_fields import (
     without,
 )
 from reconciler.inventory.records import AppliedRecord, Digester, Footprint
-from reconciler.plan import claims
+from reconciler.plan import field_ownership
 from reconciler.plan.additions import AdditionFinder, FoundAdditions
 from reconciler.plan.custom_resources import (
     NO_CHANGE,
@@ -142,12 +142,14 @@ def check_existing(
     def ask() -> Object:
         return member.apply(resource, target.key, body, force=force, dry_run=True)
 
-    def with_claims(answer: Object) -> tuple[Object, claims.OwnershipChange, FoundAdditions]:
+    def with_claims(
+        answer: Object,
+    ) -> tuple[Object, field_ownership.OwnershipChange, FoundAdditions]:
         nonlocal fixed
         added = apply_rules.addition_finder.find(answer, target.desired)
         dry_run = dry_run_replacing(member, resource, target.key, live)
         while True:
-            ownership_after = claims.ownership_change(
+            ownership_after = field_ownership.ownership_change(
                 live, answer, recorded, adoption, added, fixed
             )
             if not ownership_after.claim:
@@ -213,21 +215,23 @@ def check_existing(
         and comparison.footprint is not None
         and settled.entry == comparison.footprint.entry
     )
-    stays = claims.fields_that_stay(ownership_after, result, target.body)
+    stays = field_ownership.fields_that_stay(ownership_after, result, target.body)
     if adopting or not (recorded or comparison.footprint):
-        stays += claims.fields_not_in_git(result, _made_from_git(member, resource, target, body))
+        stays += field_ownership.fields_not_in_git(
+            result, _made_from_git(member, resource, target, body)
+        )
     # What becomes ours for a moment only was not ours before.
     leaving = leaving if adopting else owned_ignored_fields(live, target.desired.ignore)
     stays += fields_at(result, leaving, LEFT_TO_OTHERS)
     if not fields:
         # What the server sets by itself comes back, and is nobody's then.
-        stays += fields_at(result, added.removed, claims.NOT_IN_GIT)
+        stays += fields_at(result, added.removed, field_ownership.NOT_IN_GIT)
     if same_entry and not (fields or stays or adopting):
         footprint = comparison.footprint
         return Checked(target, None, comparison.record, footprint.fields if footprint else None)
     action = Action.ADOPT if adopting else Action.UPDATE
     if not (fields or stays or adopting):
-        stays = claims.newly_owned_fields(live, result)
+        stays = field_ownership.newly_owned_fields(live, result)
     reasons = _reasons(comparison.question, fields, adopting)
     if added.managers:
         who = tuple(added.managers)
@@ -563,7 +567,7 @@ class _InPlace(RedactedRepr, frozen=True):
     would leave it, with whose entries; ``ask`` is the dry run. ``forced``: it takes from others."""
 
     live: Object
-    ownership_after: claims.OwnershipChange
+    ownership_after: field_ownership.OwnershipChange
     added: FoundAdditions
     answer: Object
     ask: Callable[[], Object]
@@ -603,7 +607,7 @@ def _refused(
     applied = with_values_of(live, fresh, ours)
     applied["metadata"] = {**applied["metadata"], "managedFields": entries}
     added = apply_rules.addition_finder.find(applied, target.desired)
-    ownership_after = claims.ownership_change(live, applied, recorded, adoption, added)
+    ownership_after = field_ownership.ownership_change(live, applied, recorded, adoption, added)
     dry_run = dry_run_replacing(member, resource, target.key, live)
     # What is claimed may be what the server refused.
     still = refusal_of(ownership_after.result, dry_run) if ownership_after.claim else error
@@ -614,7 +618,9 @@ def _refused(
         if gone.fixed:
             return _recreating(member, target, new, live, fresh, error, apply_rules)
         # The manifest is fine; it is refused for what the object has besides.
-        beyond = ", ".join(field.path for field in claims.fields_not_in_git(live, fresh)[:6])
+        beyond = ", ".join(
+            field.path for field in field_ownership.fields_not_in_git(live, fresh)[:6]
+        )
         text += f"; it has what Git does not say: {beyond}" if beyond else ""
         hint = "; take the object over whole by spec.adoption.takeOver, or take these fields out"
         return _failed(target, text + hint * bool(beyond))
