@@ -47,7 +47,7 @@ from reconciler.render import run_once
 from reconciler.render.render import Rendering
 from reconciler.run.progress import Progress
 from reconciler.scheduler.model import Assignment
-from reconciler.scheduler.placement_warnings import remarks, separations
+from reconciler.scheduler.placement_warnings import placement_warnings, separations
 from reconciler.scheduler.retain import is_current, keep_until_ready, serves_at_once
 from reconciler.shard.decision import FleetDecision
 from reconciler.state.memory import FleetMemory, Phase
@@ -183,7 +183,7 @@ def decide_fleet(
             *moved,
             *left,
             *placing.warnings,
-            *remarks(state, placing.assignments),
+            *placement_warnings(state, placing.assignments),
             *separations(state, fleet.usual),
         ),
         votes=health_votes_of(probes, now, outages),

@@ -37,7 +37,7 @@ from reconciler.manifests.load import is_manifest, load
 from reconciler.manifests.problems import PossibleDefinitions
 from reconciler.render.render import Rendering, render
 from reconciler.scheduler.model import Assignment, FleetView
-from reconciler.scheduler.placement_warnings import remarks, separations, why_unplaced
+from reconciler.scheduler.placement_warnings import placement_warnings, separations, why_unplaced
 from reconciler.scheduler.schedule import schedule
 
 
@@ -266,7 +266,7 @@ def validate_repository(options: RunOptions, *, members: bool = True) -> Reposit
         raise BadInput(problems)
     nowhere = why_unplaced(state, assignments).warnings()
     unreached = [f"{fault.position}: {fault.message}" for fault in faults]
-    odd = [*remarks(state, assignments), *separations(state, assignments)]
+    odd = [*placement_warnings(state, assignments), *separations(state, assignments)]
     warnings = (*state.warnings, *unreached, *rendering_warnings(documents), *odd, *nowhere)
     warnings = (*warnings, *warnings_about_names(state))
     return replace(repository, state=replace(state, warnings=warnings))

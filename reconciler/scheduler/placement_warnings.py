@@ -15,7 +15,7 @@ from reconciler.federation.references import needs
 from reconciler.scheduler.model import Assignment
 
 
-def remarks(state: DesiredState, assignments: Sequence[Assignment]) -> list[str]:
+def placement_warnings(state: DesiredState, assignments: Sequence[Assignment]) -> list[str]:
     """Counts and spreads that cannot be as they are asked for, with file and line."""
     workloads = {workload.key: workload for workload in state.workloads}
     found = []
