@@ -90,12 +90,12 @@ class VoteCount(Struct, frozen=True):
 
 
 def health_votes_of(
-    probes: Sequence[Probe], now: float, imagined: Collection[str] = ()
+    probes: Sequence[Probe], now: float, simulated: Collection[str] = ()
 ) -> HealthVotes:
     """What this run saw, to be written at its seat, without the outages that are only simulated."""
     return HealthVotes(
         now,
-        {p.cluster: HealthVote(p.signal, p.reason) for p in probes if p.cluster not in imagined},
+        {p.cluster: HealthVote(p.signal, p.reason) for p in probes if p.cluster not in simulated},
     )
 
 

@@ -100,9 +100,9 @@ def assemble(
 
     ``placed`` tells in which clusters each object is wanted, those of other runs among them.
     """
-    imagined = clusters_hit(state, simulated_outages)
+    simulated = clusters_hit(state, simulated_outages)
     clusters = [work.plan for work in works]
-    clusters += [replace(one, imagined=one.name in imagined) for one in unreachable]
+    clusters += [replace(one, simulated=one.name in simulated) for one in unreachable]
     violations = [one for work in works for one in work.violations]
     hint = HINT if violations else ""
     if state.federation.guards.on_invalid == "Stop":

@@ -230,7 +230,7 @@ class ClusterPlan(Struct, frozen=True):
     """One member's part of the plan; ``changes`` leave out the unchanged, which are counted.
 
     ``reachable`` False: nothing is known and nothing will be written; ``absence`` says why.
-    ``imagined``: it is not reachable because its outage is simulated.
+    ``simulated``: it is not reachable because its outage is simulated.
     ``prune_hold`` says why this cluster's prunes wait. ``additions`` are fields that others added
     to what is ours, and that stay; nothing is written about them.
     """
@@ -240,7 +240,7 @@ class ClusterPlan(Struct, frozen=True):
     region: str = ""
     zone: str = ""
     reachable: bool = True
-    imagined: bool = False
+    simulated: bool = False
     absence: Absence = Absence()
     changes: tuple[Change, ...] = ()
     unchanged: int = 0
@@ -410,7 +410,7 @@ class Plan(Struct, frozen=True):
         """Whether some object was refused or hangs in deletion, or some cluster that should answer
         did not, or not to everything."""
         return bool(self.dns_failures) or any(
-            (not cl.reachable and not cl.imagined)
+            (not cl.reachable and not cl.simulated)
             or cl.prune_blocked
             or any(c.action in (Action.FAILED, Action.TERMINATING) for c in cl.changes)
             for cl in self.clusters

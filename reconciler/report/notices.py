@@ -35,7 +35,7 @@ def _health(cluster: ClusterPlan, probed: ClusterHealth | None) -> Health:
             return Health("ok", "reachable")
         return Health("down", "unreachable", cluster.problem)
     sign, word = _sign(probed)
-    reason = _reason(probed, imagined=cluster.imagined)
+    reason = _reason(probed, simulated=cluster.simulated)
     if not cluster.reachable and sign in ("ok", "degraded"):
         # It answered the probe, and not what was asked of it later.
         sign, word = "down", "unreachable"
@@ -59,17 +59,17 @@ def _sign(probed: ClusterHealth) -> tuple[str, str]:
     return "ok", "healthy"
 
 
-def _reason(probed: ClusterHealth, *, imagined: bool) -> str:
+def _reason(probed: ClusterHealth, *, simulated: bool) -> str:
     """``connection refused; since 2026-03-01 10:00 UTC``."""
-    return "; ".join(part for part in _parts(probed, imagined) if part)
+    return "; ".join(part for part in _parts(probed, simulated) if part)
 
 
-def _parts(probed: ClusterHealth, imagined: bool) -> Iterator[str]:
+def _parts(probed: ClusterHealth, simulated: bool) -> Iterator[str]:
     yield probed.reason
     told = probed.diagnosis.finding is Finding.FEW_NODES
     if probed.nodes and probed.ready_nodes != probed.nodes and not told:
         yield f"{probed.ready_nodes} of {probed.nodes} nodes ready"
-    if probed.phase is not Phase.UP and probed.since and not imagined:
+    if probed.phase is not Phase.UP and probed.since and not simulated:
         yield f"since {datetime.fromtimestamp(probed.since, UTC):%Y-%m-%d %H:%M} UTC"
     yield probed.outlook
     if probed.seen not in probed.outlook:

@@ -271,7 +271,7 @@ def test_only_an_outage_that_is_simulated_is_shown_as_imagined() -> None:
         unreachable=[away(AWS), away(GCP)],
         simulated_outages=("region=aws-1",),
     )
-    assert {one.name: one.imagined for one in found.clusters} == {
+    assert {one.name: one.simulated for one in found.clusters} == {
         AWS: True,
         GCP: False,
         AZURE: False,

@@ -51,9 +51,9 @@ def test_since_when_is_told_unless_the_outage_is_imagined() -> None:
     spoken = text_diagnosis("simulated outage, says a proxy")
     real = seen(DOWN, Phase.DOWN, spoken, since=1_772_366_400.0)
     assert "since 2026-03-01 12:00 UTC" in fleet_health(real)["gcp-us"].reason
-    gone = ClusterPlan("gcp-us", reachable=False, imagined=True, absence=Absence("an outage"))
-    imagined = seen(gone, Phase.DOWN, text_diagnosis("an outage"), since=1_772_366_400.0)
-    assert fleet_health(imagined)["gcp-us"].reason == "an outage"
+    gone = ClusterPlan("gcp-us", reachable=False, simulated=True, absence=Absence("an outage"))
+    simulated = seen(gone, Phase.DOWN, text_diagnosis("an outage"), since=1_772_366_400.0)
+    assert fleet_health(simulated)["gcp-us"].reason == "an outage"
 
 
 @pytest.mark.parametrize(
