@@ -177,7 +177,7 @@ def move_entries(member: Member, resource: RESTMapping, change: Change) -> str:
 
 def changed_since_planned(member: Member) -> ClusterError:
     """The error for an object that is no longer the one that was planned."""
-    text = "was changed or made anew since it was planned"
+    text = "was changed or recreated since it was planned"
     return ClusterError(member.name, text, hint="run again")
 
 

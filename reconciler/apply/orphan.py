@@ -43,7 +43,7 @@ def orphan_planned(
             raise ClusterError(
                 member.name,
                 f"{change.key} is not released: {reason}",
-                hint="run again: the next plan decides anew",
+                hint="run again: the next plan decides again",
             )
         try:
             member.json_patch(resource, change.key, [resource_version_test(live), *marks])

@@ -165,7 +165,7 @@ def _lifetime(context: click.Context, parameter: click.Parameter, value: str) ->
     "--overwrite",
     is_flag=True,
     heading=MANIFEST,
-    help="Write a manifest anew that is there already.",
+    help="Overwrite a manifest that is there already.",
 )
 @run_options("repository")
 @run_options("terminal")

@@ -35,7 +35,7 @@ Examples:
   reconcile seats                          who votes, who holds the lock, what is wrong
   reconcile seats -o json | jq '.problems'
   reconcile seats init --host-context main from one host to the seats in Git
-  reconcile seats repair                   what was lost or set back is written anew
+  reconcile seats repair                   what was lost or set back is rewritten
   reconcile seats replace onprem azure-eu  onprem is gone for good
   reconcile seats dissolve --host-context main
 \b
@@ -566,7 +566,7 @@ def replace_(
     """
     settings = merged(context, **given)
     if dead == new:
-        raise click.UsageError("DEAD and NEW are the same; to write its copy anew: seats repair.")
+        raise click.UsageError("DEAD and NEW are the same; to write its copy again: seats repair.")
     opened = _opened(settings, _all_contexts(context, contexts), (new,))
     status = opened.status(time.time())
     document = _document(status)
@@ -637,7 +637,7 @@ def repair(
     contexts: tuple[tuple[str, str], ...],
     **given: Any,
 ) -> int:
-    """Write a seat a full copy, after its cluster was built anew or restored from a backup.
+    """Write a seat a full copy, after its cluster was rebuilt or restored from a backup.
 
     Until then its copy does not count, as it may have forgotten what it promised. A majority of
     the others has to agree. Without NAME, all seats are repaired that need it.

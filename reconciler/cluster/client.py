@@ -349,7 +349,7 @@ class Member:
                     raise ClusterError(
                         self.name,
                         f"{key} is not deleted: {reason}",
-                        hint="run again: the next plan decides anew",
+                        hint="run again: the next plan decides again",
                     ) from None
                 version = str(live["metadata"].get("resourceVersion", ""))
         raise ClusterError(

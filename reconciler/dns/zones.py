@@ -350,7 +350,7 @@ class _Sharing:
         for record in list(existing.records):
             at = marked(record.fqdn) if record._type == "TXT" else (record.fqdn, record._type)
             # What is to stay as it is must not be compared either: a provider's health checks
-            # cannot be read back with their settings, and would be written anew.
+            # cannot be read back with their settings, and would be rewritten.
             if at not in ours or at[0] in self.decision.kept:
                 existing.remove_record(record)
         self.warnings = tuple(sorted(warnings))

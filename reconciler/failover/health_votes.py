@@ -83,10 +83,10 @@ class VoteCount(Struct, frozen=True):
         elif self.unwell:
             parts.append(f"seen unhealthy from {_listed(self.unwell)}")
         if self.undecided:
-            parts.append(f"not to be told from {_listed(self.undecided)}")
+            parts.append(f"unclear from {_listed(self.undecided)}")
         if self.no_fresh_vote:
-            parts.append(f"no fresh look from {_listed(self.no_fresh_vote)}")
-        return "; ".join(parts) or "no seat is heard"
+            parts.append(f"no recent vote from {_listed(self.no_fresh_vote)}")
+        return "; ".join(parts) or "no seat answered"
 
 
 def health_votes_of(

@@ -176,7 +176,7 @@ def read_kept(options: RunOptions, kept: KeptCommit, silence: SourceUnreachable)
     elif demanded and kept.signed != signed_as(demanded):
         why = f"it was not checked for {demanded} when it was applied"
     if why:
-        text = f"{silence}; the kept commit {kept.commit[:12]} is not gone on from: {why}"
+        text = f"{silence}; the kept commit {kept.commit[:12]} cannot be used instead: {why}"
         raise SourceUnreachable(text, hint=silence.hint)
     source = ReadSource(
         options,

@@ -4,7 +4,7 @@ A record is (H, E, V), digests of:
   H  the exact request;
   E  our Apply entry in the answer's managedFields, with its apiVersion and without its time;
   V  the answer's values at E's paths.
-and the UID of the object that answered, as one that was deleted and made anew is another object.
+and the UID of the object that answered, as one that was deleted and recreated is another object.
 When H, E and V match what is wanted and live now, the same request would change nothing: the
 server's answer to it was this very state, and every field that it wrote is as it was. Both sides
 of V are the server's own form, so defaults and quantities need no normalising. A stale record

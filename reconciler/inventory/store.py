@@ -65,7 +65,7 @@ class Inventory(RedactedRepr, frozen=True, dict=True):
 
     ``rows`` has every owned or soon-to-be-owned object; ``ran`` the Jobs and Pods among them that
     have run, with a digest of what they did; ``resources`` is the discovery that past runs needed;
-    ``damaged`` says what could not be read (records are then made anew).
+    ``damaged`` says what could not be read (records are then recreated).
     ``owner`` is the repository that it belongs to, ``cluster`` the name that the federation has
     for this API server, ``cluster_uid`` the UID of its kube-system; empty: not recorded yet.
     """

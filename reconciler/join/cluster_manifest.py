@@ -107,7 +107,7 @@ def manifest_step(
     diff = differences(manifest_text(existing.body, schema), text, path)
     if overwrite and not foreign and is_alone(existing, folder):
         return replace(step, effect=Effect.CHANGE, details=diff), text
-    why = "edit it, or write it anew with --overwrite (its comments would go)"
+    why = "edit it, or write it again with --overwrite (its comments would go)"
     if foreign:
         why = f"it is a {existing.body['kind']}"
     elif overwrite:

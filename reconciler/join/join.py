@@ -324,7 +324,7 @@ class _Survey(Struct, frozen=True):
     def _is_good(self, held: Object, credentials: Credentials, now: float) -> bool:
         """Whether the Secret's token may live on: same account, same server, half its life left.
 
-        The account must be the very one: of a token whose account was made anew, servers believe
+        The account must be the very one: of a token whose account was recreated, servers believe
         for a while that it is good.
         """
         identity = credentials.identity

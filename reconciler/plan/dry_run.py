@@ -433,7 +433,7 @@ def terminating(target: ApplyTarget, going: str, live: Object | None) -> Checked
         Action.TERMINATING,
         target.key,
         target.kind.api_version,
-        error=f"{going}; it is made anew by a later run, once that is gone",
+        error=f"{going}; it is recreated by a later run, once that is gone",
         origin=str(target.desired.position),
         uid=str(live["metadata"].get("uid", "")) if live else "",
         live=live,

@@ -166,7 +166,7 @@ def plan_member(
     prunes = exclusive_values.with_notes(prunes, notes)
     warnings += [*unlisted.warnings, *verdicts.remarks]
     if inventory.damaged:
-        warnings.append(f"the inventory was damaged and is made anew ({inventory.damaged})")
+        warnings.append(f"the inventory was damaged and is recreated ({inventory.damaged})")
     if inventory.news:
         warnings.append(inventory.news)
     changes = sorted(
@@ -241,7 +241,7 @@ def _check_again(
 
 
 def _additions(checked: Sequence[Checked], federation: Federation) -> tuple[AddedTo, ...]:
-    """What people added and what stays; of what is made anew, nothing does."""
+    """What people added and what stays; of what is recreated, nothing does."""
     found = []
     for one in checked:
         if one.added and not (one.change and one.change.action is Action.RECREATE):
@@ -349,7 +349,7 @@ def failover_part(work: MemberWork, moving: Mapping[str, Collection[ObjectKey]])
 def _recreation(
     member: Member, target: ApplyTarget, live: Object, federation: Federation, applyset: str
 ) -> Change | str:
-    """The deletion with which an object is made anew, or why it must not be."""
+    """The deletion with which an object is recreated, or why it must not be."""
     if not (federation.recreate or target.desired.recreate) and is_member(live, applyset):
         return (
             "allow it with the annotation federation.reconciler.dev/recreate: "
@@ -556,8 +556,8 @@ def _look_for_unlisted(
     marked = {key for key, live in found.items() if is_member(live, applyset)}
     still = sorted(key for key in marked if not is_recreated_copy(found[key], rows[key]))
     warnings = tuple(
-        f"{key} is left alone: no longer wanted, but somebody "
-        + ("deleted it and made it anew" if key in marked else "removed its inventory label")
+        f"{key} is not touched: no longer wanted, but somebody "
+        + ("deleted and recreated it" if key in marked else "removed its inventory label")
         for key, live in found.items()
         if key not in still and not live["metadata"].get("deletionTimestamp")
     )

@@ -258,19 +258,21 @@ def data_deleted_with(key: ObjectKey, live: Object, propagation: str) -> str:
     """The data that a deletion of the object takes along, as a sentence; empty: none."""
     spec = map_of(live.get("spec"))
     if key.group_kind in HOLDERS:
-        return "all that it holds would go along"
+        return "all that it holds would be deleted with it"
     if key.group_kind == PVC:
-        return "the data of its volume goes along, unless that is retained"
+        return "the data of its volume is deleted with it, unless that is retained"
     if key.group_kind == PV:
         policy = spec.get("persistentVolumeReclaimPolicy", "Delete")
-        kept = "its claim loses it" if policy == "Retain" else "the volume itself goes along"
+        kept = (
+            "its claim loses it" if policy == "Retain" else "the volume itself is deleted with it"
+        )
         return f"{kept} (persistentVolumeReclaimPolicy: {policy})"
     if key.group in _SNAPSHOT_GROUPS and "Class" not in key.kind:
-        return "the data of its snapshot goes along, unless that is retained"
+        return "the data of its snapshot is deleted with it, unless that is retained"
     policy = map_of(spec.get("persistentVolumeClaimRetentionPolicy"))
     deletes = key.group_kind == STATEFUL_SET and policy.get("whenDeleted") == "Delete"
     if deletes and propagation != "Orphan":
-        return "its PersistentVolumeClaims go along (whenDeleted: Delete)"
+        return "its PersistentVolumeClaims are deleted with it (whenDeleted: Delete)"
     return ""
 
 
@@ -496,7 +498,7 @@ def owned_claims(member: Member, key: ObjectKey, live: Object) -> str:
     except ApiError as error:
         if error.code != 403:
             raise
-        return "PersistentVolumeClaims, which may not be listed, may go along"
+        return "PersistentVolumeClaims, which may not be listed, may be deleted with it"
     owners: dict[str, list[Object]] = {}
 
     def descends(obj: Object, depth: int = 0) -> bool:
@@ -513,7 +515,7 @@ def owned_claims(member: Member, key: ObjectKey, live: Object) -> str:
         return False
 
     found = [str(key_of(claim)) for claim in claims if descends(claim)]
-    return f"{first_few(found)} would go along" if found else ""
+    return f"{first_few(found)} would be deleted with it" if found else ""
 
 
 def _owner(member: Member, reference: Object, owned: Object, discovery: Discovery) -> list[Object]:

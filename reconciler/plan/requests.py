@@ -236,7 +236,7 @@ def _may_be_ours(live: Object, path: tuple[str, ...]) -> bool:
 
 
 def with_running_replicas(body: Object, live: Object) -> tuple[Object, int | None]:
-    """The body with which a workload is made anew, and the count that it starts with if not Git but
+    """The body with which a workload is recreated, and the count that it starts with if not Git but
     somebody else, such as an autoscaler, says how many: as many as run, where the server would
     start with one."""
     running = stated_replicas(live)

@@ -131,7 +131,7 @@ def _notify(run: FinishedRun, around: ReportChannels) -> list[str]:
 
     if around.store is None:
         # Telling the same in every run would be worse: metrics and Events still tell.
-        return ["nobody was told: what they were told before cannot be read"]
+        return ["no notification was sent: what was sent before cannot be read"]
     notified, warnings = deliver_notifications(
         run,
         around.receivers,
@@ -201,5 +201,5 @@ def _remember(known: NotifiedState, notified: NotifiedState, store: MemoryStore)
     try:
         update(store, with_news)
     except ReconcileError as error:
-        return [f"who was told what could not be remembered: {error}"]
+        return [f"what was notified could not be stored: {error}"]
     return []

@@ -225,7 +225,7 @@ def write_member_events(result: RunResult, work: MemberWork, now: float) -> list
     try:
         for outcome, change, what in changes_of(result, work):
             regarding = _regarding(work, outcome, change)
-            # An object that was made anew is another one, and so are its Events.
+            # An object that was recreated is another one, and so are its Events.
             of_this = replace(what, key=f"{what.key} {regarding.uid}")
             write_event(member, regarding, of_this, now)
     except ReconcileError as error:

@@ -122,7 +122,7 @@ def deliver_notifications(
             try:
                 deliver(address_of(receiver), *message(receiver, run, wanted))
             except NotDelivered as error:
-                warning = f"nobody was told by {receiver.name}: it {error}"
+                warning = f"no notification was sent by {receiver.name}: it {error}"
                 after = before
         return {prefix + key: state for key, state in after.items()}, warning
 

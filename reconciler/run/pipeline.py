@@ -632,7 +632,7 @@ def _ended(shared: Round, *, well: bool) -> tuple[bool, list[RunError]]:
     try:
         return shared.end(well=well).all_well, []
     except ReconcileError as error:
-        text = "the other shards could not be told that this one has ended"
+        text = "this shard could not tell the others that it has ended"
         return False, [RunError(f"{text}: {error}", about=text)]
 
 

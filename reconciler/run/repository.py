@@ -156,7 +156,7 @@ def _kept(options: RunOptions, silence: SourceUnreachable) -> KeptCommit:
         namespace = own_namespace() or USUAL_NAMESPACE
         kept = kept_commits(options, connector, namespace).read()
     except ReconcileError as error:
-        text = f"{silence}; nor can an earlier run's commit be gone on from: {error}"
+        text = f"{silence}; nor can the commit of an earlier run be used: {error}"
         raise SourceUnreachable(text, hint=silence.hint) from error
     if kept is None:
         raise silence

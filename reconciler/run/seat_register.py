@@ -57,7 +57,7 @@ class RegisterOfRun:
     def under_lock(self, lock: RunLock) -> tuple[RegisterStore, tuple[str, ...]]:
         """The memory while the lock is held, and what is wrong with seats.
 
-        Copies that do not count are written anew, and the register follows Git by one seat.
+        Copies that do not count are rewritten, and the register follows Git by one seat.
         Raises SourceError where Git asks for more than that.
         """
         warnings = list(self._mend())
@@ -76,7 +76,7 @@ class RegisterOfRun:
         lost = [n for n in now if reading.seats[n].state in ("lost", "aged")]
         for name in lost:
             warnings += self._changed(
-                SeatChange(name, name), f"seat {name}: its copy was written anew, and counts again"
+                SeatChange(name, name), f"seat {name}: its copy was rewritten, and counts again"
             )
         if change is not None:
             words = " and ".join(

@@ -58,7 +58,7 @@ from reconciler.seats.protocol import (
 _STATES = {
     CopyState.COUNTS: ("counts", ""),
     CopyState.STALE: ("counts", "it was written while it was read"),
-    CopyState.LOST: ("lost", "its copy was made anew by somebody else"),
+    CopyState.LOST: ("lost", "its copy was recreated by somebody else"),
     CopyState.AGED: ("aged", "its copy was set back to an earlier one"),
 }
 _CHANCE = random.SystemRandom()
@@ -698,7 +698,7 @@ def _was_carried_out(document: RegisterDocument, version: int, name: str) -> boo
         return False
     if document.version - version >= len(document.changes):
         raise ReconcileError(
-            "whether a change of the register was carried out can no longer be told",
+            "whether a change of the register was carried out is no longer known",
             hint="run it again; it starts from what is true then",
         )
     return name in document.changes

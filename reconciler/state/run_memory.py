@@ -84,7 +84,7 @@ def load_run_memory(
         return RunMemory(empty, empty, warnings=(f"this could not be applied: {error}",))
     warnings = []
     if found.problem:
-        warnings.append(f"{found.problem}; it is made anew, and nothing moves because of it")
+        warnings.append(f"{found.problem}; it is recreated, and nothing moves because of it")
     if not found.version and not (options.allow_rollback or claimant.take_over):
         warnings += _renamed(options, store, federation)
     owner = claimant.recorded_over(found.memory.owner, found.memory.commit)

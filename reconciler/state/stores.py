@@ -127,7 +127,7 @@ class FileStore(Struct, frozen=True):
 def update(store: MemoryStore, change: Callable[[FleetMemory], FleetMemory]) -> None:
     """Change a part of what is remembered, and leave the rest as whoever wrote it last left it.
 
-    A damaged memory is made anew by this. Raises ReconcileError; MemoryChanged when others are
+    A damaged memory is recreated by this. Raises ReconcileError; MemoryChanged when others are
     quicker again and again.
     """
     for _ in range(TRIES):

@@ -159,7 +159,7 @@ def test_a_seat_whose_job_does_not_run_holds_up_and_is_named(seats: Seats) -> No
         found = seats.run("aws-eu")
         assert not down(seats)
     assert health(found).outlook == (
-        "not declared down: seen unhealthy from aws-eu; no fresh look from gcp-eu"
+        "not declared down: seen unhealthy from aws-eu; no recent vote from gcp-eu"
     )
     seats.wait("gcp-eu")
     seats.run("aws-eu")
@@ -179,11 +179,11 @@ def test_an_imagined_outage_is_held_up_by_nobody_and_left_as_a_look_by_nobody(
 
 def test_a_damaged_look_is_none_and_stops_nothing(seats: Seats) -> None:
     seats.looks["gcp-eu"] = '{"at": 1, "clus'
-    assert "no fresh look from gcp-eu" not in health(seats.run("aws-eu")).outlook
+    assert "no recent vote from gcp-eu" not in health(seats.run("aws-eu")).outlook
     seats.cut_off["aws-eu"] = {"gcp-us"}
     for _ in range(6):
         found = seats.run("aws-eu")
-    assert "no fresh look from gcp-eu" in health(found).outlook
+    assert "no recent vote from gcp-eu" in health(found).outlook
     assert not down(seats)
 
 

@@ -171,13 +171,13 @@ def test_while_the_grace_period_lasts_both_conditions_are_told() -> None:
 @pytest.mark.parametrize(
     ("seen", "words"),
     [
-        (VoteCount(), "no seat is heard"),
+        (VoteCount(), "no seat answered"),
         (VoteCount(well=("a", "b", "c")), "seen well from a, b and c"),
         (
             VoteCount(unwell=("a",), no_fresh_vote=("b", "c")),
-            "seen unhealthy from a; no fresh look from b",
+            "seen unhealthy from a; no recent vote from b",
         ),
-        (VoteCount(unwell=("a",), undecided=("b",)), "not to be told from b"),
+        (VoteCount(unwell=("a",), undecided=("b",)), "unclear from b"),
     ],
 )
 def test_words(seen: VoteCount, words: str) -> None:

@@ -238,7 +238,7 @@ def test_owners_and_data_that_goes_along_are_told() -> None:
     live = thing("PersistentVolumeClaim", "data", metadata={"ownerReferences": owners})
     assert decided(live).reason == (
         "removed from Git; owned by Shop a, Shop b; "
-        "the data of its volume goes along, unless that is retained"
+        "the data of its volume is deleted with it, unless that is retained"
     )
     # What a holder takes along is looked at in the cluster, and not told from its kind.
     assert decided(thing("Namespace", "shop", "")).reason == "removed from Git"
@@ -279,7 +279,7 @@ DELETES = {"persistentVolumeClaimRetentionPolicy": {"whenDeleted": "Delete"}}
             VOLUME,
             {},
             "Background",
-            "the volume itself goes along (persistentVolumeReclaimPolicy: D",
+            "the volume itself is deleted with it (persistentVolumeReclaimPolicy: D",
         ),
         (VOLUME, {"persistentVolumeReclaimPolicy": "Retain"}, "Background", "its claim loses it"),
         (SNAPSHOT, {}, "Background", "the data of its snapshot"),
@@ -368,7 +368,9 @@ def test_what_git_has_no_longer_protects_the_object_until_it_is_made_anew() -> N
 def test_what_holds_others_or_data_is_not_recreated() -> None:
     namespace = ours(thing("Namespace", "shop", ""))
     everything = replace(RULES, data_loss=(key_of(namespace).group_kind, CLAIM.group_kind))
-    assert recreated(namespace, namespace, everything) == "all that it holds would go along"
+    assert (
+        recreated(namespace, namespace, everything) == "all that it holds would be deleted with it"
+    )
     claim = ours(thing("PersistentVolumeClaim", "data"))
     assert "allowDataLoss" in str(recreated(claim, claim))
     verdict = recreated(claim, claim, everything)

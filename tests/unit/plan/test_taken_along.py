@@ -309,7 +309,7 @@ def test_claims_that_a_custom_resource_owns_go_along(
     cluster.create(claim("free"))
     assert owned_claims(member, SHOP, database) == ""
     cluster.create(claim("data", database))
-    told = "PersistentVolumeClaim shop/data would go along"
+    told = "PersistentVolumeClaim shop/data would be deleted with it"
     assert owned_claims(member, SHOP, database) == told
 
 
@@ -321,7 +321,7 @@ def test_claims_that_it_owns_through_others_go_along_as_well(
     other = cluster.create(fresh(name="other"))
     cluster.create(claim("of-others", other))
     told = owned_claims(member, SHOP, database)
-    assert told == "PersistentVolumeClaim shop/data would go along"
+    assert told == "PersistentVolumeClaim shop/data would be deleted with it"
 
 
 def test_an_owner_that_may_not_be_looked_at_is_taken_for_another(

@@ -133,7 +133,9 @@ def test_what_could_not_be_delivered_is_told_by_the_next_run() -> None:
     told, warnings = deliver_notifications(
         ill, [WEBHOOK], NotifiedState(), lambda _: "http://there", deliver
     )
-    assert warnings == ["nobody was told by Webhook (variable HOOK_URL): it answers HTTP 503"]
+    assert warnings == [
+        "no notification was sent by Webhook (variable HOOK_URL): it answers HTTP 503"
+    ]
     works = True
     told, warnings = deliver_notifications(ill, [WEBHOOK], told, lambda _: "http://there", deliver)
     assert not warnings

@@ -33,7 +33,7 @@ class Faults:
     wiped: int = 0
     """A seat's object is deleted."""
     remade: int = 0
-    """A seat's object is made anew by somebody, with some earlier content: another UID."""
+    """A seat's object is recreated by somebody, with some earlier content: another UID."""
     aged: int = 0
     """A seat's object is as it once was, UID and version included."""
 
