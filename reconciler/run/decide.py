@@ -46,9 +46,9 @@ from reconciler.plan.placement import place_workloads
 from reconciler.render import run_once
 from reconciler.render.render import Rendering
 from reconciler.run.progress import Progress
+from reconciler.scheduler.keep_until_ready import is_current, keep_until_ready, serves_at_once
 from reconciler.scheduler.model import Assignment
 from reconciler.scheduler.placement_warnings import placement_warnings, separations
-from reconciler.scheduler.retain import is_current, keep_until_ready, serves_at_once
 from reconciler.shard.decision import FleetDecision
 from reconciler.state.memory import FleetMemory, Phase
 

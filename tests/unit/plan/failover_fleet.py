@@ -18,8 +18,8 @@ from reconciler.failover.availability import Availability, assess
 from reconciler.failover.probe import Nodes, Probe, ProbeAttempt, assess_probe
 from reconciler.federation.model import DesiredState, Workload
 from reconciler.plan.placement import WorkloadPlacement, place_workloads
+from reconciler.scheduler.keep_until_ready import is_current, keep_until_ready
 from reconciler.scheduler.model import Assignment
-from reconciler.scheduler.retain import is_current, keep_until_ready
 from reconciler.scheduler.schedule import schedule
 from reconciler.state.memory import DamagedMemory, FleetMemory, Phase, decode_memory, encode_memory
 from tests.unit.dns.fleets import understood
