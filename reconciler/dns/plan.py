@@ -19,8 +19,8 @@ from reconciler.api.errors import DnsError, Problem, ReconcileError
 from reconciler.api.objects import Object, ObjectKey
 from reconciler.cluster.client import Member
 from reconciler.cluster.parallel import in_parallel
-from reconciler.dns.answers import NameHealth, Resolve, ZoneContent, answering_targets
 from reconciler.dns.external_dns import WHERE, apply_endpoints, plan_endpoints
+from reconciler.dns.healthy_targets import NameHealth, Resolve, ZoneContent, answering_targets
 from reconciler.dns.names import PlacedIn, WantedNames, wanted_names
 from reconciler.dns.providers import CredentialCheck, Opened, ReadSecret, accept_all, open_provider
 from reconciler.dns.records import Abilities, ExistingRecord, NameEntry, Ownership, Place

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from msgspec.structs import replace
 
 from reconciler.api.objects import Object, ObjectKey
-from reconciler.dns.answers import NameHealth, Unanswered, ZoneContent, answering_targets
+from reconciler.dns.healthy_targets import NameHealth, Unanswered, ZoneContent, answering_targets
 from reconciler.dns.records import Abilities, DnsRecord, ExistingRecord, NameEntry, rows
 from reconciler.dns.targets import Exposed, ServiceView
 

@@ -12,7 +12,7 @@ from msgspec import Struct, field
 
 from reconciler.api.errors import DnsError
 from reconciler.api.objects import Object
-from reconciler.dns.answers import ZoneContent
+from reconciler.dns.healthy_targets import ZoneContent
 from reconciler.dns.octodns_records import existing_records_of, name_of, record_data, record_values
 from reconciler.dns.providers import Opened, silence_octodns
 from reconciler.dns.records import (

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from reconciler.dns.answers import Unanswered, ZoneContent
+from reconciler.dns.healthy_targets import Unanswered, ZoneContent
 
 
 def test_a_name_that_nobody_answers_to_keeps_its_records_or_gets_none() -> None:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from reconciler.api.objects import ObjectKey
-from reconciler.dns.answers import (
+from reconciler.dns.healthy_targets import (
     NameHealth,
     ZoneContent,
     answering_targets,
