@@ -15,7 +15,7 @@ from reconciler.api.objects import ObjectKey, RedactedRepr, map_of
 from reconciler.cluster.client import Member
 from reconciler.cluster.discovery import GroupVersionKind
 from reconciler.cluster.responses import reading_answers
-from reconciler.dns.step import asks_for_records
+from reconciler.dns.pipeline_step import asks_for_records
 from reconciler.failover.availability import assess
 from reconciler.failover.clock import clock_offsets, clock_step, shifted_by, with_clock_offsets
 from reconciler.failover.cluster_health import Absence, ClusterHealth, duration_words

@@ -31,7 +31,7 @@ from reconciler.cluster.connect import Connections, Connector
 from reconciler.cluster.discovery import GroupVersionKind
 from reconciler.cluster.parallel import in_parallel
 from reconciler.cluster.responses import reading_answers
-from reconciler.dns.step import (
+from reconciler.dns.pipeline_step import (
     asks_for_records,
     plan_records,
     returning_records,

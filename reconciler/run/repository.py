@@ -17,7 +17,7 @@ from reconciler.api.errors import (
 )
 from reconciler.api.files import Checkout
 from reconciler.api.options import RunOptions
-from reconciler.dns.step import faults_of_names, faults_of_rules, warnings_about_names
+from reconciler.dns.pipeline_step import faults_of_names, faults_of_rules, warnings_about_names
 from reconciler.federation.compile import compile_documents
 from reconciler.federation.model import USUAL_NAMESPACE, Access, Cluster, DesiredState, Federation
 from reconciler.git.kept_commit import KeptCommit
