@@ -82,7 +82,7 @@ from reconciler.scheduler.schedule import schedule
 from reconciler.shard.decision import commit_of, decode_decision, encode_decision
 from reconciler.shard.round import WAIT_SECONDS, Round
 from reconciler.shard.split import shard_of
-from reconciler.state.kept_commit import keep_begun
+from reconciler.state.kept_commit_store import keep_begun
 from reconciler.state.memory import FleetMemory
 from reconciler.state.run_memory import (
     RunMemory,

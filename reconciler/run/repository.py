@@ -140,7 +140,7 @@ def _kept(options: RunOptions, silence: SourceUnreachable) -> KeptCommit:
     """Raises ``silence`` anew where nothing is kept, or nobody can tell."""
     from reconciler.cluster.connect import Connector
     from reconciler.cluster.kubeconfig import own_namespace
-    from reconciler.state.kept_commit import kept_commits
+    from reconciler.state.kept_commit_store import kept_commits
     from reconciler.state.run_memory import in_host_cluster
 
     if options.sandbox or not in_host_cluster(options):

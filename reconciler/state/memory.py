@@ -100,7 +100,7 @@ class FleetMemory(
     cluster where no age is measured.
     ``owner`` is the repository that all this is about; None: nobody has recorded it.
     ``begun`` is the commit that a run last began to apply, where commits are kept for times without
-    Git; ``kept`` is what is kept of it: seat ("" without seats) -> see ``state.kept_commit``.
+    Git; ``kept`` is what is kept of it: seat ("" without seats) -> see ``state.kept_commit_store``.
     ``without_git_since``: since when no run got an answer from Git; 0: the last one did.
     """
 
