@@ -15,7 +15,7 @@ from reconciler.api.errors import ReconcileError, StalePlan
 from reconciler.api.objects import ObjectKey
 from reconciler.api.reasons import Cause, Reason
 from reconciler.cli.console import Console
-from reconciler.cli.failures import report_failure
+from reconciler.cli.error_messages import report_failure
 from reconciler.failover.survivability import (
     Cell,
     FailoverTargets,
