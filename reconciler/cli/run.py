@@ -61,7 +61,7 @@ def run_once(settings: CommandSettings, stop: Stop, latest: LatestMetrics | None
 
 
 def _only_plan(settings: CommandSettings, stop: Stop, latest: LatestMetrics | None) -> Exit:
-    from reconciler.cli.observe_run import ObservedRun
+    from reconciler.cli.run_reporting import ObservedRun
     from reconciler.run import pipeline
 
     console, options = settings.console, settings.options
@@ -88,7 +88,7 @@ def _only_plan(settings: CommandSettings, stop: Stop, latest: LatestMetrics | No
 
 
 def _apply(settings: CommandSettings, stop: Stop, latest: LatestMetrics | None) -> Exit:
-    from reconciler.cli.observe_run import ObservedRun
+    from reconciler.cli.run_reporting import ObservedRun
     from reconciler.lock.run_lock import RunLock
     from reconciler.run import pipeline
 
