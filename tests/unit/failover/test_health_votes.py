@@ -1,4 +1,4 @@
-"""More than one pair of eyes: most seats must see a cluster unwell before it is declared down."""
+"""Votes: most seats must see a cluster unwell before it is declared down."""
 
 from __future__ import annotations
 
