@@ -327,7 +327,7 @@ class Throttled(ApiError):
 
 
 def defect_words(error: Exception) -> str:
-    """What is told of an error that nobody foresaw: what sort it is, and where it came up. Its own
+    """What is reported of an unexpected error: what sort it is, and where it came up. Its own
     words may quote anything, a Secret's value as well."""
     import traceback
 

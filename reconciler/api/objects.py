@@ -80,7 +80,7 @@ def api_group(api_version: str) -> str:
 
 
 def map_of(value: object) -> Object:
-    """The value if it is a map, else an empty one: whoever wrote it may have meant anything."""
+    """The value if it is a map, else an empty one."""
     return value if isinstance(value, dict) else {}
 
 

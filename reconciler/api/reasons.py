@@ -47,7 +47,7 @@ DRIFTS = frozenset({Cause.DRIFT, Cause.DRIFT_BY_ADDITION, Cause.DRIFT_OF_OWNERSH
 
 class Reason(Struct, frozen=True):
     """One reason. ``names`` are the field managers that it is about, ``detail`` what only people
-    read: paths of fields, what is waited for, the rule that places an object elsewhere."""
+    read: paths of fields, what is waited for, the rule that places an object in another cluster."""
 
     cause: Cause
     names: tuple[str, ...] = ()

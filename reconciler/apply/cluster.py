@@ -374,7 +374,7 @@ class MemberRun:
             except LeaseLost as error:
                 self.lease_lost = str(error)
                 return ChangeResult(self._skipped(change, self.lease_lost))
-            except Exception as defect:  # noqa: BLE001  (raised once all that was done is told)
+            except Exception as defect:  # noqa: BLE001  (raised once all that was done is reported)
                 self.end_by(defect)
                 words = f"{defect_words(defect)}; whether it was carried out is not known"
                 name = self.work.member.name
@@ -473,7 +473,8 @@ class MemberRun:
         self.written()
 
     def end_by(self, defect: Exception) -> None:
-        """Nothing more is written here after a fault of this program; the rest of it is told."""
+        """Nothing more is written here after a fault of this program; the rest of it is
+        reported."""
         self.defect = self.defect or defect
         self.lost = self.lost or defect_words(defect)
 

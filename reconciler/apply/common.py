@@ -128,7 +128,7 @@ def rewrite_entries(
     entries: Callable[[Object], list[Object]],
     live: Object | None = None,
 ) -> Object | None:
-    """Replace managedFields of the very object, in the state that it is in.
+    """Replace managedFields of that object, only in the state that it is in.
 
     None where it is gone, or another one by now, or written to too often.
     """

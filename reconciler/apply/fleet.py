@@ -46,7 +46,7 @@ def apply_to_fleet(
     ``stopped`` gives the reason why no further object may be begun, or an empty string.
 
     A defect of this program in one member ends that member's part, and the result has it, with all
-    that was done: whoever tells the result raises it afterwards.
+    that was done: who reports the result raises it afterwards.
     """
     runs = [MemberRun(work, plan.commit, stopped, written) for work in works]
     lease_lost: list[str] = []
@@ -62,7 +62,7 @@ def apply_to_fleet(
                 lease_lost.append(str(error))
             except ClusterError as error:
                 run.lost = run.lost or str(error)
-            except Exception as defect:  # noqa: BLE001  (raised once all that was done is told)
+            except Exception as defect:  # noqa: BLE001  (raised once all that was done is reported)
                 run.end_by(defect)
             finally:
                 run.work.member.rest()
@@ -84,7 +84,7 @@ def apply_to_fleet(
         phases()
     except ReconcileError:
         raise
-    except Exception as error:  # noqa: BLE001  (raised once all that was done is told)
+    except Exception as error:  # noqa: BLE001  (raised once all that was done is reported)
         defect = error
     phase(MemberRun.finish)
     # Where nothing was written there is no inventory to write either, which would have told.

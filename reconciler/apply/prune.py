@@ -27,7 +27,7 @@ def prune_planned(
 def delete_as_planned(
     member: Member, resource: RESTMapping, change: Change, otherwise: Otherwise
 ) -> Object | None:
-    """Ask for the deletion of the very object of the plan; None where it was gone already."""
+    """Ask for the deletion of exactly the object of the plan; None where it was gone already."""
     return member.delete_as_decided(
         resource,
         change.key,

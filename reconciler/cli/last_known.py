@@ -1,6 +1,6 @@
 """What earlier runs remember, found without the repository, because that could not be read.
 
-So people are told that their repository is broken, too: whom to tell is remembered, and where
+So people are notified that their repository is broken, too: whom to notify is remembered, and where
 their address is, but never an address.
 """
 

@@ -50,7 +50,7 @@ def members_of(settings: CommandSettings) -> AbstractContextManager[CommandSetti
 def run_once(settings: CommandSettings, stop: Stop, latest: LatestMetrics | None = None) -> Exit:
     """One run under the lock; ``stop`` has the signals. Raises ReconcileError.
 
-    ``latest`` is told of it where somebody may ask for metrics over HTTP.
+    ``latest`` is given it where somebody may ask for metrics over HTTP.
     """
     stop.at_once()
     settings, seconds = settings.until_deadline(plan_only=settings.options.plan_only)

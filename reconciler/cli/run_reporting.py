@@ -35,7 +35,7 @@ _QUICK: tuple[tuple[str, Any], ...] = (
     ("retries", 1),
 )
 REPORTING_SECONDS = 10.0
-"""What is told after a run must not take longer than the run, nor than SIGTERM leaves it."""
+"""Reporting after a run must not take longer than the run, nor than SIGTERM leaves it."""
 
 
 class StopReason(Protocol):
@@ -52,7 +52,7 @@ class ObservedRun:
     """``with ObservedRun(settings, stop) as watch:`` around one run.
 
     ``prepared`` and ``result`` are set as soon as there are any. However the block ends, the run
-    is logged, measured and told; that never raises, and never changes how the block ended.
+    is logged, measured and reported; that never raises, and never changes how the block ended.
     """
 
     settings: CommandSettings
@@ -150,7 +150,7 @@ class ObservedRun:
 
     @property
     def _nobody_listens(self) -> bool:
-        """Whether nobody measures this run, or is told of it: so it is at most desks."""
+        """Whether nobody measures this run, or is notified of it: so it is at most desks."""
         from reconciler.state.memory import NotifiedState
 
         options, prepared = self.options, self.prepared
@@ -239,7 +239,8 @@ class ObservedRun:
         return run, around
 
     def _store(self, prepared: Prepared) -> MemoryStore | None:
-        """Where it is remembered who was told what: the lock holds for it, not the deadline."""
+        """Where it is remembered who was notified of what: the lock holds for it, not the
+        deadline."""
         from reconciler.api.errors import ReconcileError
         from reconciler.state.run_memory import open_store
 
@@ -292,7 +293,7 @@ class ObservedRun:
 
         options, host = self.options, None
         if connector is not None:
-            # Neither the lock nor the deadline of the run keep it from being told of.
+            # Neither the lock nor the deadline of the run keep it from being reported.
             host = _once(replace(self._quick(connector), fence=None))
         return ReportChannels(
             allow=frozenset(options.allow_access),

@@ -137,7 +137,7 @@ def seats(
 ) -> int:
     """Show the seats: who votes, who holds the lock, how each looked at the fleet.
 
-    The register is read at every seat; nothing is written. What is wrong is told with the command
+    The register is read at every seat; nothing is written. What is wrong is shown with the command
     that mends it.
     """
     settings = merged(context, **given)

@@ -95,7 +95,7 @@ def refusal_in_our_words(
     code: int, said: str, causes: Sequence[Mapping[str, Any]], *bodies: Object | None
 ) -> str:
     """What a refusal is about. ``said`` and ``causes`` are only compared with what is known here;
-    ``bodies`` are what was sent and what is there: a field is told as far as it is in one of them.
+    ``bodies`` are what was sent and what is there: a field is named as far as it is in one of them.
     """
     facts = dict.fromkeys(_facts(said, causes, [body for body in bodies if body]))
     what = f": {', '.join(list(facts)[:_MOST_FIELDS])}" if facts else ""

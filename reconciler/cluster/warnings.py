@@ -1,5 +1,6 @@
 """What API servers warn of while they do what they are asked: deprecated versions, what they drop,
-what policies would rather not have. It costs no request, and is told once for each object and kind.
+what policies would rather not have. It costs no request, and is reported once for each object and
+kind.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ ServerWarnings = frozenset[tuple[Subject, str]]
 LONGEST_WARNING = 1_000
 _ABOUT: ContextVar[ObjectKey | None] = ContextVar("about", default=None)
 NOT_SHOWN = "not shown, as it may quote a value that is to be hidden"
-"""For what is said of a sensitive object: a webhook or a policy may quote anything in it."""
+"""For a warning about a sensitive object: a webhook or a policy may quote anything in it."""
 
 
 @contextmanager
@@ -40,8 +41,8 @@ def current_subject() -> ObjectKey | None:
 def without_quoted_values(
     server_warnings: ServerWarnings, is_sensitive: Callable[[ObjectKey], bool]
 ) -> ServerWarnings:
-    """What was heard, as it may be shown. What is said of a list of a kind quotes no object, and
-    needs not be said of each of them again."""
+    """The warnings as they may be shown. A warning about a list of a kind quotes no object, and
+    is not repeated for each of them."""
     of_kinds = {one for one in server_warnings if not isinstance(one[0], ObjectKey)}
     return frozenset(of_kinds) | {
         (subject, NOT_SHOWN if is_sensitive(subject) else text)
@@ -51,7 +52,7 @@ def without_quoted_values(
 
 
 def warning_texts(server_warnings: Mapping[str, ServerWarnings]) -> Iterator[str]:
-    """Of cluster -> what was heard there: each text once, with what it is about and where."""
+    """Of cluster -> its server's warnings: each text once, with what it is about and where."""
     said: dict[tuple[str, str], list[str]] = {}
     for cluster, warnings in sorted(server_warnings.items()):
         subjects: dict[str, list[str]] = {}

@@ -43,7 +43,7 @@ class Availability(Struct, frozen=True):
     """What this run may use.
 
     health       each cluster, for reports; empty where failover is not enabled
-    unavailable  cluster -> why its replicas run elsewhere
+    unavailable  cluster -> why its replicas run in other clusters
     left_alone   cluster -> why it is neither looked at nor written to
     lost         clusters whose replicas are gone as of this run: declared down now, or simulated
     staying      workload -> unavailable cluster that it does not leave -> why
@@ -77,7 +77,7 @@ def assess(
     seat_votes: SeatVotes | None = None,
 ) -> Availability:
     """``probes`` say nothing where failover is not enabled. ``simulated``: cluster -> the outage
-    to imagine. ``seat_votes``: how the clusters look from the seats; None: there are no seats.
+    to simulate. ``seat_votes``: how the seats see the clusters; None: there are no seats.
 
     A simulated outage is one that has lasted long enough, and is judged by the same rules: what
     they do not allow does not move. Seats do not see it, and are not asked.
@@ -138,7 +138,7 @@ def failover_rules_of(workload: Workload, state: DesiredState) -> FailoverRules:
 
 
 def moves_away(rules: FailoverRules) -> bool:
-    """Whether replicas go elsewhere when a cluster is down."""
+    """Whether replicas move to other clusters when a cluster is down."""
     return rules.enabled and rules.action == "Reschedule"
 
 

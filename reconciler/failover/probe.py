@@ -1,4 +1,4 @@
-"""What one run learns of a cluster's health by asking its API server. Pure; asking is elsewhere."""
+"""What one run learns of a cluster's health by asking its API server. Judging is pure."""
 
 from __future__ import annotations
 

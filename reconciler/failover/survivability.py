@@ -33,7 +33,8 @@ _MUCH_LATER = 1e9
 
 
 class Impact(StrEnum):
-    """SURVIVES: all replicas run elsewhere. DEGRADED: some. UNTOUCHED: nothing of it ran there."""
+    """SURVIVES: all replicas run in other clusters. DEGRADED: some. UNTOUCHED: nothing of it ran
+    there."""
 
     UNTOUCHED = "untouched"
     SURVIVES = "survives"
@@ -90,7 +91,7 @@ class Refused(Struct, frozen=True, order=True):
 
 
 class FailoverTargets(Struct, frozen=True):
-    """What clusters say to what they would stand in for; ``unanswered``: cluster -> why it says
+    """What clusters say to what they would take over; ``unanswered``: cluster -> why it says
     nothing; ``server_warnings``: cluster -> what its API server warned of."""
 
     refused: tuple[Refused, ...] = ()
@@ -168,7 +169,7 @@ def assess_survivability(state: DesiredState, outages: Sequence[str] = ()) -> Su
 def worse_than(before: Survivability, after: Survivability) -> Survivability:
     """Only the rows of ``after`` in which some outage hits harder than it did ``before``.
 
-    A workload that is new counts as untouched before, so that one that cannot survive is told.
+    A workload that is new counts as untouched before, so that one that cannot survive is reported.
     """
     known: dict[tuple[ObjectKey, str], Impact] = {
         (row.workload, name): cell.impact

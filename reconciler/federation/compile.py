@@ -85,7 +85,7 @@ def compile_documents(
     """Understand a whole repository. Pure; every problem and warning is collected.
 
     ``discovered`` gives the apiVersion of kinds that the members serve; ``possible_definitions`` is
-    what else may be in the repository, but for faults that are told already.
+    what else may be in the repository, but for faults that are reported already.
     """
     possible_definitions = possible_definitions or PossibleDefinitions()
     faults = ProblemCollector(possible_definitions=possible_definitions)

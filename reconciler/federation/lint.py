@@ -1,7 +1,7 @@
 """What has no effect in a repository, although somebody wrote it: warnings, with file and line.
 
-What cannot be meant is an error, told where it is parsed. What only may be a mistake is told here:
-it may be for a cluster that joins later.
+What cannot be meant is an error, reported where it is parsed. What may be a mistake is reported
+here: it may be for a cluster that joins later.
 """
 
 from __future__ import annotations
@@ -165,7 +165,7 @@ def lint_preference(
 
 
 def _unchosen(found: Collection[str], chosen: Collection[str]) -> Iterator[str]:
-    """Where nothing at all is chosen, that is told once for the whole rule."""
+    """Where nothing at all is chosen, that is reported once for the whole rule."""
     if found and chosen and not set(found) & set(chosen):
         yield f"no effect: the placement does not choose {first_few(sorted(found))}"
 

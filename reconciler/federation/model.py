@@ -235,9 +235,9 @@ class FailoverRules(Struct, frozen=True):
 class Federation:
     """The one Federation of a repository. ``namespace`` holds the inventory in each member.
 
-    ``data_loss`` are the kinds that may be recreated even where data goes along. ``seats`` are the
-    clusters that carry the reconciler: none, or an odd number from three. ``document`` is where it
-    is written, for faults that only later steps can find.
+    ``data_loss`` are the kinds that may be recreated even where data is deleted with them.
+    ``seats`` are the clusters that carry the reconciler: none, or an odd number from three.
+    ``document`` is where it is written, for faults that only later steps can find.
     """
 
     name: str

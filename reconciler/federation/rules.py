@@ -172,7 +172,8 @@ _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
 def check_notifications(document: Document, spec: Object, faults: ProblemCollector) -> None:
-    """Reports receivers without one place for their address, and such as would never be told.
+    """Reports receivers without one place for their address, and such as would never get a
+    notification.
 
     What stands there is not repeated: somebody may have put the address itself.
     """

@@ -100,7 +100,7 @@ class Mirrors(Struct, frozen=True):
         return len({head.commit for head in self.heads}) > 1
 
     def chosen(self, refusal: Refusal, last: str = "") -> tuple[Choice, Mirrors]:
-        """The choice, and the mirrors without those that fell silent meanwhile.
+        """The choice, and the mirrors without those that stopped answering meanwhile.
 
         Raises SourceError where no head is trusted, SourceUnreachable where none is left.
         """

@@ -1,4 +1,4 @@
-"""What is remembered of each apply, so that "unchanged" can be told without asking the server.
+"""What is remembered of each apply, so that "unchanged" is known without asking the server.
 
 A record is (H, E, V), digests of:
   H  the exact request;

@@ -7,7 +7,7 @@ count the time for which a process is paused or a machine sleeps.
 
 What has left before the fence fell may still be carried out by a server that is slow. So no write
 may last longer than the half of the duration that lies between the fence and the takeover
-(``longest_write``): it ends here by then, and its server is told to give it up as well. What the
+(``longest_write``): it ends here by then, and its server has to give it up as well. What the
 server had handed to an etcd that stands still may yet be stored when that goes on, but only if
 nobody has written the object since the server read it: no later holder's write is undone.
 """

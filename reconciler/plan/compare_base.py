@@ -1,7 +1,8 @@
 """What a branch changes: the plans of its head and of its base, compared. Pure.
 
 Both are plans against the same fleet. What the base would do anyway (drift, a backlog) is no
-business of the branch, and is left out; what the base would do and the head no longer does is told.
+business of the branch, and is left out; what the base would do and the head no longer does is
+reported.
 """
 
 from __future__ import annotations

@@ -2,9 +2,9 @@
 the objects of a definition that drops a version.
 
 Until the definition is written, the server judges its objects by the old one: what it says of them
-is told as not checked yet, and asked again before they are written. And once a definition drops a
-version, the server refuses every apply of an object of which an entry in managedFields still names
-that version. So our entries are moved on first; those of others are not ours to change.
+is reported as not checked yet, and asked again before they are written. And once a definition drops
+a version, the server refuses every apply of an object of which an entry in managedFields still
+names that version. So our entries are moved on first; those of others are not ours to change.
 """
 
 from __future__ import annotations
@@ -183,7 +183,7 @@ def manager_names(found: Iterable[tuple[Object, StaleEntries]]) -> str:
 
 
 def as_git_says(live: Any, wanted: Any) -> Any:
-    """``live`` with what Git states: what an apply makes of it, as far as that can be told without
+    """``live`` with what Git states: what an apply makes of it, as far as that is known without
     the server. Lists are as Git has them."""
     if not isinstance(live, dict) or not isinstance(wanted, dict):
         return wanted

@@ -39,9 +39,9 @@ CONCURRENT_CHECKS = 8
 
 class MemberContext(Struct, frozen=True):
     """What the objects of one member share. ``crds`` are the kinds that this plan introduces;
-    ``take_over``: what this repository has under the Federation's former name is taken along.
-    ``sampled`` picks the unchanged ones to be verified by a dry run all the same; ``leaving`` gives
-    the UIDs of what this run prunes."""
+    ``take_over``: what this repository has under the Federation's former name is taken over as
+    well. ``sampled`` picks the unchanged ones to be verified by a dry run all the same; ``leaving``
+    gives the UIDs of what this run prunes."""
 
     member: Member
     observation: Observation

@@ -129,14 +129,14 @@ def check_existing(
 ) -> Checked:
     """Dry-run the apply against the live object and say what would change.
 
-    Where ``definition`` changes, the server judges by the old one: what it says is told as not
+    Where ``definition`` changes, the server judges by the old one: what it says is reported as not
     checked yet, and no refusal of it counts.
     """
     if stale_entries_in(live, definition.dropped).ours:
         return unchecked(target, body, live, definition, adopting=adopting)
     resource = _resource(target)
     force = took = False
-    # What cannot be taken out of an adopted object stays in it, and is told.
+    # What cannot be taken out of an adopted object stays in it, and is reported.
     fixed: Fields = {}
 
     def ask() -> Object:

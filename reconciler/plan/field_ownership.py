@@ -1,9 +1,9 @@
-"""Which fields an apply takes along although it would leave them, and which stay. Pure.
+"""Which fields are removed with an apply that would leave them by itself, and which stay. Pure.
 
 Server-side apply removes what our last apply owned, the new one does not say, and nobody else owns.
 Two sorts of fields are beyond it: those that were ours until somebody emptied managedFields, and
 those of managers whose objects are taken over whole. They are claimed: made ours right before the
-apply, which then removes them. What it will remove is told from the trees in managedFields.
+apply, which then removes them. What it will remove is computed from the trees in managedFields.
 """
 
 from __future__ import annotations
@@ -92,7 +92,7 @@ def fields_that_stay(
     """What left Git and stays: somebody else owns it too, or by now, or it is a default.
 
     ``body`` is what Git says. A field in it is not sent where it is the member's own to set. A
-    count of replicas that Git dropped is its setter's, and told of where nobody else sets it.
+    count of replicas that Git dropped is its setter's, and reported where nobody else sets it.
     """
     said = {field.path for field in leaf_fields(body)} | {REPLICAS_FIELD}
     there = fields_at(result, ownership_after.given_up, NO_LONGER_IN_GIT)

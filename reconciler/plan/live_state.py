@@ -67,7 +67,7 @@ def observe_all(
     which is another API server than ``known``, is not looked into.
 
     ``partly``: clusters that this run does not plan, of which only the workloads matter whose
-    replicas are shared out over all, or that may stand in for others.
+    replicas are shared out over all, or that may take over from others.
     """
     shared = {GroupVersionKind.of(w.template) for w in shared_workloads(state)}
     # Such may be where they usually are not.

@@ -104,7 +104,7 @@ ABSENT = _Absent()
 
 class ServerChosen(str):
     """Stands for a value that is known only once it is written. A type of its own: an object may
-    have the very same text."""
+    have exactly the same text."""
 
     __slots__ = ()
 
@@ -446,7 +446,7 @@ class RunResult(Struct, frozen=True):
 
     ``warnings`` are what API servers said only when it was written. ``checked``: what could not be
     checked before, by cluster, as the server then said; the plan has it so as well. ``defect``: a
-    fault of this program that ended a part of the run; to be raised once the rest is told.
+    fault of this program that ended a part of the run; to be raised once the rest is reported.
     """
 
     plan: Plan

@@ -161,7 +161,7 @@ def decide_prune(question: PruneQuestion, rules: DeletionRules) -> Change | str:
     """A PRUNE or ORPHAN change, or the reason why the object is kept. One that is being deleted by
     now is TERMINATING, whatever the rules say.
 
-    An owner that somebody gave to an object of ours is told of, and keeps nothing: where it goes
+    An owner that somebody gave to an object of ours is reported, and keeps nothing: where it goes
     too both do, and where it stays the object has left Git all the same.
     """
     metadata = question.live["metadata"]
@@ -255,7 +255,7 @@ def _with_marks_of(wanted: Object, live: Object) -> Object:
 
 
 def data_deleted_with(key: ObjectKey, live: Object, propagation: str) -> str:
-    """The data that a deletion of the object takes along, as a sentence; empty: none."""
+    """The data that is deleted with the object, as a sentence; empty: none."""
     spec = map_of(live.get("spec"))
     if key.group_kind in HOLDERS:
         return "all that it holds would be deleted with it"
@@ -336,7 +336,7 @@ def _change(
 def staying_in(
     key: ObjectKey, live: Object, members: Collection[ObjectKey], going: Collection[ObjectKey]
 ) -> str:
-    """Our own objects that the Namespace or CRD ``key`` would take along although they stay.
+    """Our own objects that the Namespace or CRD ``key`` would delete with it although they stay.
 
     They are wanted, protected, orphaned, or not gone yet; empty: there are none.
     """
@@ -481,7 +481,7 @@ def _is_foreign_object(obj: Object, applyset: str, leaving: Collection[str]) -> 
 
 
 def owned_claims(member: Member, key: ObjectKey, live: Object) -> str:
-    """PersistentVolumeClaims that go along when a custom resource is deleted; empty: none.
+    """PersistentVolumeClaims that are deleted with a custom resource; empty: none.
 
     Those that it owns, also through what it owns. Costs discovery, one metadata LIST, and a GET for
     each other owner that a claim has. What may not be looked at counts as going along. Raises

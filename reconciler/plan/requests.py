@@ -289,7 +289,8 @@ def _text(value: Any) -> str:
 
 
 def matching_port(item: Any, live: Any) -> Any:
-    """The live port that a wanted one means: same number and protocol (TCP where unsaid)."""
+    """The live port that a wanted one means: same number and protocol (TCP where it is not
+    given)."""
     if not isinstance(item, dict) or not isinstance(live, list):
         return None
     wanted = (item.get("port"), item.get("protocol", "TCP"))

@@ -1,4 +1,4 @@
-"""What happens once a run is over: it is measured, told and remembered as told.
+"""What happens once a run is over: it is measured, reported, and remembered as reported.
 
 Nothing here can fail a run: whatever goes wrong is a warning.
 """
@@ -34,7 +34,7 @@ _SECRETS = RESTMapping("v1", "Secret", "secrets", namespaced=True)
 class ReportChannels(Struct, frozen=True):
     """Where a run's news may go, as far as that could be found out.
 
-    ``notified_before`` is what was remembered of the telling before, ``notified`` the same as this
+    ``notified_before`` is what was notified before this run, ``notified`` the same as this
     run wants it but for the states; ``before`` are the phases that the run began with. ``host``
     connects to the host cluster, or raises ReconcileError. ``namespace`` is where the receivers'
     Secrets are, ``own_namespace`` where they may be without ``allow`` (``--allow-access``), and

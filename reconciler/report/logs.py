@@ -76,7 +76,7 @@ def log_entry(logger: logging.Logger, entry: LogEntry) -> None:
 
 
 def note(text: str) -> None:
-    """A sentence that is for people elsewhere; also before and after a run."""
+    """A sentence that without JSON lines would be a plain line; also before and after a run."""
     logger = logging.getLogger(NAME)
     if not logger.handlers:
         logger = open_log("", sys.stderr)
@@ -170,7 +170,7 @@ def _end(run: FinishedRun) -> LogEntry:
 
 
 class Watched(Protocol):
-    """What is told how far a run has come: ``pipeline.Progress``."""
+    """Gets how far a run has come: ``pipeline.Progress``."""
 
     def phase(self, name: str, total: int) -> None: ...
     def advance(self, name: str, n: int = 1) -> None: ...

@@ -1,8 +1,8 @@
 """Telling people of failures, failovers and recoveries: once for each change, not in every run.
 
-What each receiver was told is remembered (``state.memory.NotifiedState``), for each by itself: a
-message that could not be delivered is sent again by the next run. A message may therefore arrive
-twice when a run dies between sending and remembering, but none is lost.
+What each receiver was notified of is remembered (``state.memory.NotifiedState``), for each by
+itself: a message that could not be delivered is sent again by the next run. A message may therefore
+arrive twice when a run dies between sending and remembering, but none is lost.
 """
 
 from __future__ import annotations
@@ -43,7 +43,8 @@ class NotificationReason(StrEnum):
 
 
 class Receiver(Struct, frozen=True):
-    """Who is told. Its address is in the environment variable ``env`` or in ``secret``."""
+    """Who gets notifications. Its address is in the environment variable ``env`` or in
+    ``secret``."""
 
     type: str
     env: str = ""

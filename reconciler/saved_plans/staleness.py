@@ -78,7 +78,7 @@ def _of_sources(saved: SavedPlan, now: SavedPlan) -> Iterator[str]:
             f"files that are not as in the commit: {_some(before['uncommitted'])} then, "
             f"{_some(after['uncommitted'])} now"
         )
-    # A commit that vouches for all of them needs no rules beside it.
+    # A commit that identifies all of them needs no rules beside it.
     if before["rules"] and after["rules"]:
         yield from _of_rules(before["rules"], after["rules"])
 

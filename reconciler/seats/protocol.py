@@ -449,7 +449,7 @@ def following(attempt: Attempt) -> Attempt:
 
 def again(attempt: Attempt) -> Attempt:
     """A new attempt that begins with what is known of the copies. Those that did not count or were
-    silent are read anew: somebody may have mended them."""
+    silent are read again: they may have been repaired."""
     good = copy_states(attempt.seen, attempt.known)
     seen = {name: one for name, one in attempt.seen.items() if good[name] is CopyState.COUNTS}
     return Attempt(attempt.by, attempt.seats, seen=seen, known=attempt.known)

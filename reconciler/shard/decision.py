@@ -27,7 +27,7 @@ class FleetDecision(Struct, frozen=True):
     left_alone   cluster -> why it is neither looked at nor written to
     lost         clusters whose replicas are gone as of this run
     moves        what moves or waits, for people
-    doubtful     clusters whose word is not taken for it that something serves there
+    unconfirmed  clusters where something may not serve, although they say so
     tainted      cluster -> taint -> for how many seconds it has been there
     down         cluster -> why its DNS records are withdrawn
     """

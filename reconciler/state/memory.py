@@ -68,11 +68,11 @@ class WorkloadMemory(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class NotifiedState(Struct, frozen=True):
-    """What people were told, so that they are told of changes only.
+    """What people were notified of, so that they are notified of changes only.
 
     federation  its name, for a run that cannot read the repository
     receivers   as it last named them: where their address is, never the address
-    states     receiver/subject -> the state that it was last told; what is well has no entry
+    states     receiver/subject -> the state that it was last notified of; what is well has no entry
     """
 
     federation: str = ""

@@ -1,7 +1,7 @@
 """Where the fleet's memory is kept: a ConfigMap of the host cluster, or a file.
 
 Both are read once and written with a condition: a memory that somebody else has changed since is
-not overwritten. A damaged one is told, and counts as empty.
+not overwritten. A damaged one is reported, and counts as empty.
 """
 
 from __future__ import annotations
