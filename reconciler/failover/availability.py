@@ -62,7 +62,7 @@ class Availability(Struct, frozen=True):
     returning: frozenset[str] = frozenset()
     new: frozenset[str] = frozenset()
     assumed: frozenset[str] = frozenset()
-    silent: frozenset[str] = frozenset()
+    seen_unhealthy: frozenset[str] = frozenset()
     tainted: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     transitions: tuple[Transition, ...] = ()
     warnings: tuple[str, ...] = ()
@@ -125,7 +125,7 @@ def assess(
             n for n, one in decision.memory.items() if one.known and n not in unavailable
         )
         - simulated.keys(),
-        silent=frozenset(p.cluster for p in counted_probes if p.signal is Signal.UNHEALTHY),
+        seen_unhealthy=frozenset(p.cluster for p in counted_probes if p.signal is Signal.UNHEALTHY),
         tainted=ages,
         transitions=decision.transitions,
         warnings=tuple(_warnings(decision, simulated)),

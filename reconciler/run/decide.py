@@ -158,7 +158,7 @@ def decide_fleet(
         availability.left_alone,
         availability.lost,
         placing.moves,
-        placing.unconfirmed | availability.silent,
+        placing.unconfirmed | availability.seen_unhealthy,
         availability.tainted,
         {name: why.reason for name, why in availability.unavailable.items()},
     )

@@ -257,7 +257,7 @@ class Fleet:
                     "status": {**counts, "readyReplicas": ready, "availableReplicas": ready},
                 }
         placing = place_workloads(self.state, availability, self.usual, live, answered, self.now)
-        unconfirmed = placing.unconfirmed | availability.silent
+        unconfirmed = placing.unconfirmed | availability.seen_unhealthy
 
         def not_ready(_: Workload, key: ObjectKey, home: str, due: int) -> str:
             if home in unconfirmed:
