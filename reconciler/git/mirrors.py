@@ -88,11 +88,11 @@ def choose_head(
 
 
 class Mirrors(Struct, frozen=True):
-    """The ``heads`` of those that answered, in the order in which they were given; ``silent`` says
-    why others did not."""
+    """The ``heads`` of those that answered, in the order in which they were given; ``unanswered``
+    says why others did not."""
 
     heads: tuple[Head, ...]
-    silent: tuple[str, ...] = ()
+    unanswered: tuple[str, ...] = ()
 
     @property
     def differ(self) -> bool:
@@ -122,10 +122,10 @@ class Mirrors(Struct, frozen=True):
         choice = choose_head(self.heads, comes_after, judged, last)
         if lost:
             left = tuple(head for head in self.heads if head not in lost)
-            reasons = (*self.silent, *map(str, lost.values()))
+            reasons = (*self.unanswered, *map(str, lost.values()))
             if not left:
                 raise SourceUnreachable("; ".join(reasons))
-            return replace(self, heads=left, silent=reasons).chosen(refusal, last)
+            return replace(self, heads=left, unanswered=reasons).chosen(refusal, last)
         if not choice.rivals:
             raise _nobody(choice)
         return choice, self
@@ -133,7 +133,7 @@ class Mirrors(Struct, frozen=True):
     def mirror_warnings(self, choice: Choice) -> tuple[str, ...]:
         """What people should know of the mirrors, where one head was chosen."""
         first = choice.rivals[0]
-        lines = [f"a mirror does not answer, another does: {text}" for text in self.silent]
+        lines = [f"a mirror does not answer, another does: {text}" for text in self.unanswered]
         lines += [f"mirror {head} is behind: {first}" for head in choice.behind]
         lines += [
             f"mirror {head} is left out: it went another way than {first}, which continues what "
@@ -167,12 +167,12 @@ def fetch_mirrors(places: Sequence[SourceLocation]) -> Mirrors:
             raise
     heads = tuple(one for one in answers if isinstance(one, Head))
     errors = [one for one in answers if isinstance(one, SourceError)]
-    silent = tuple(map(str, errors))
+    unanswered = tuple(map(str, errors))
     if heads:
-        return Mirrors(heads, silent)
+        return Mirrors(heads, unanswered)
     if all(isinstance(error, FetchFailed) and error.unreachable for error in errors):
-        raise SourceUnreachable("; ".join(silent), hint=errors[0].hint)
-    raise SourceError("; ".join(silent), hint=next((e.hint for e in errors if e.hint), ""))
+        raise SourceUnreachable("; ".join(unanswered), hint=errors[0].hint)
+    raise SourceError("; ".join(unanswered), hint=next((e.hint for e in errors if e.hint), ""))
 
 
 def diverged(rivals: Sequence[Head]) -> SourceError:
