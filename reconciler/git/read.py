@@ -52,7 +52,7 @@ class ReadSource(Struct, frozen=True):
     ``addresses`` are those under which the same history was found, the first one given first;
     ``mirrors`` is what there is at each, where several were given, and ``mirror_warnings`` what
     people should know of that. ``kept``: no source answered, and this is what an earlier run kept;
-    ``silence`` says why none did.
+    ``unreachable`` says why none did.
     """
 
     options: RunOptions
@@ -67,7 +67,7 @@ class ReadSource(Struct, frozen=True):
     mirrors: Mirrors | None = None
     mirror_warnings: tuple[str, ...] = ()
     kept: KeptCommit | None = None
-    silence: str = ""
+    unreachable: str = ""
 
     @property
     def demanded(self) -> SignatureRule | None:
@@ -148,11 +148,11 @@ def read_choice(
     return replace(source, addresses=tuple(dict.fromkeys((*source.addresses, *names))))
 
 
-def read_kept(options: RunOptions, kept: KeptCommit, silence: SourceUnreachable) -> ReadSource:
-    """What an earlier run kept, as if it had been fetched now; ``silence`` is why it was not.
+def read_kept(options: RunOptions, kept: KeptCommit, unreachable: SourceUnreachable) -> ReadSource:
+    """What an earlier run kept, as if it had been fetched now; ``unreachable`` is why it was not.
 
-    Raises ``silence`` anew where the kept commit is not what this run asks for, or its own rule is
-    not to go on from it.
+    Raises ``unreachable`` anew where the kept commit is not what this run asks for, or its own rule
+    is not to go on from it.
     """
     where = _places(options)[0]
     checkout = Checkout(
@@ -176,8 +176,8 @@ def read_kept(options: RunOptions, kept: KeptCommit, silence: SourceUnreachable)
     elif demanded and kept.signed != signed_as(demanded):
         why = f"it was not checked for {demanded} when it was applied"
     if why:
-        text = f"{silence}; the kept commit {kept.commit[:12]} cannot be used instead: {why}"
-        raise SourceUnreachable(text, hint=silence.hint)
+        text = f"{unreachable}; the kept commit {kept.commit[:12]} cannot be used instead: {why}"
+        raise SourceUnreachable(text, hint=unreachable.hint)
     source = ReadSource(
         options,
         where,
@@ -188,7 +188,7 @@ def read_kept(options: RunOptions, kept: KeptCommit, silence: SourceUnreachable)
         whole=kept.whole_files,
         addresses=(where.location, *kept.addresses),
         kept=kept,
-        silence=str(silence),
+        unreachable=str(unreachable),
     )
     return _with_files(source)
 

@@ -81,9 +81,9 @@ def newest_trusted(source: ReadSource, last: LastApplied | None) -> ReadSource:
             error = None
             try:
                 _check(read_head(options, every, head, files=False), last)
-            except FetchFailed as silence:
+            except FetchFailed as unreachable:
                 # Another mirror of the same commit may answer.
-                return silence
+                return unreachable
             except SourceError as found:
                 error = found
             judged[key] = error
@@ -107,7 +107,7 @@ def _check_kept(source: ReadSource, begun: str) -> None:
     if commit != begun:
         since = f"since then commit {begun[:12]} was begun" if begun else "nothing tells that"
         raise SourceError(
-            f"{source.silence}; the kept commit {commit[:12]} is not the one that was applied "
+            f"{source.unreachable}; the kept commit {commit[:12]} is not the one that was applied "
             f"last: {since}, and what it changed is not taken back",
             hint="runs go on when the repository or a mirror of it answers",
         )

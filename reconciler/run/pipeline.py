@@ -290,7 +290,7 @@ def without_git_of(source: ReadSource, memory: FleetMemory, now: float) -> Witho
     """That a run goes on from the kept commit, and since when runs do; None: Git answered."""
     if source.kept is None:
         return None
-    return WithoutGit(source.checkout.commit, memory.without_git_since or now, source.silence)
+    return WithoutGit(source.checkout.commit, memory.without_git_since or now, source.unreachable)
 
 
 def _owners(

@@ -92,8 +92,8 @@ def read_current(options: RunOptions, *, ask_members: bool = False) -> Repositor
         source = read_source(options)
         if source.mirrors and source.mirrors.differ:
             source = newest_trusted(source, LastApplied.of(_last_applied(source, options)))
-    except SourceUnreachable as silence:
-        source = read_kept(options, _kept(options, silence), silence)
+    except SourceUnreachable as unreachable:
+        source = read_kept(options, _kept(options, unreachable), unreachable)
     return _understood(source, options, ask_members=ask_members)
 
 
@@ -136,15 +136,15 @@ def _last_applied(source: ReadSource, options: RunOptions) -> str:
     return ""
 
 
-def _kept(options: RunOptions, silence: SourceUnreachable) -> KeptCommit:
-    """Raises ``silence`` anew where nothing is kept, or nobody can tell."""
+def _kept(options: RunOptions, unreachable: SourceUnreachable) -> KeptCommit:
+    """Raises ``unreachable`` anew where nothing is kept, or nobody can tell."""
     from reconciler.cluster.connect import Connector
     from reconciler.cluster.kubeconfig import own_namespace
     from reconciler.state.kept_commit_store import kept_commits
     from reconciler.state.run_memory import in_host_cluster
 
     if options.sandbox or not in_host_cluster(options):
-        raise silence
+        raise unreachable
     try:
         connector = Connector.from_file(
             options.kubeconfig,
@@ -156,10 +156,10 @@ def _kept(options: RunOptions, silence: SourceUnreachable) -> KeptCommit:
         namespace = own_namespace() or USUAL_NAMESPACE
         kept = kept_commits(options, connector, namespace).read()
     except ReconcileError as error:
-        text = f"{silence}; nor can the commit of an earlier run be used: {error}"
-        raise SourceUnreachable(text, hint=silence.hint) from error
+        text = f"{unreachable}; nor can the commit of an earlier run be used: {error}"
+        raise SourceUnreachable(text, hint=unreachable.hint) from error
     if kept is None:
-        raise silence
+        raise unreachable
     return kept
 
 
