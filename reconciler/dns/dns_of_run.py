@@ -174,7 +174,7 @@ def secrets_of(connector: Connector) -> Callable[[SecretValue], str]:
         doubt = dns_credential_warning(secret, text)
         what = "the credential"
         connector.check_binding(
-            "DNS", hosts[0], key, reference.goes_to, said=said, doubt=doubt, what=what
+            "DNS", hosts[0], key, reference.goes_to, bound_to=said, doubt=doubt, what=what
         )
         return text
 
