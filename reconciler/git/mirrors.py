@@ -42,13 +42,13 @@ class Choice(Struct, frozen=True):
     """``rivals`` are the newest trusted heads, of which none comes after another: one where it is
     clear what to read, more where it is not. All in the order in which they were given.
 
-    ``behind`` are those from which a rival descends, ``aside`` those that went another way than
-    what was applied last, ``refused`` those that may not be applied, with the reason.
+    ``behind`` are those from which a rival descends, ``diverged_heads`` those that went another way
+    than what was applied last, ``refused`` those that may not be applied, with the reason.
     """
 
     rivals: tuple[Head, ...]
     behind: tuple[Head, ...] = ()
-    aside: tuple[Head, ...] = ()
+    diverged_heads: tuple[Head, ...] = ()
     refused: tuple[tuple[Head, SourceError], ...] = ()
 
 
@@ -82,7 +82,7 @@ def choose_head(
     return Choice(
         rivals=tuple(head for head in rivals if distinct[head.commit] is head),
         behind=tuple(head for head in left if head not in newest),
-        aside=tuple(head for head in newest if head not in rivals),
+        diverged_heads=tuple(head for head in newest if head not in rivals),
         refused=tuple(refused),
     )
 
@@ -138,7 +138,7 @@ class Mirrors(Struct, frozen=True):
         lines += [
             f"mirror {head} is left out: it went another way than {first}, which continues what "
             "was applied last"
-            for head in choice.aside
+            for head in choice.diverged_heads
         ]
         lines += [
             f"mirror {head} is left out, as it could not be applied: {error}"

@@ -82,7 +82,7 @@ def test_the_newest_trusted_head_wins_whatever_else_is_there(
         continuing = [one for one in found.rivals if comes_after(one, str(last))]
         assert continuing in ([], list(found.rivals))
     # Everybody else is told of, and nobody twice.
-    told = [*found.behind, *found.aside, *(one for one, _ in found.refused)]
+    told = [*found.behind, *found.diverged_heads, *(one for one, _ in found.refused)]
     assert len(set(told)) == len(told)
     same = {one.commit for one in found.rivals}
     assert set(heads) == {*told, *(one for one in heads if one.commit in same)}
