@@ -51,7 +51,7 @@ class KubeFed:
     namespaces: dict[str, Document] = dataclasses.field(default_factory=dict)
     type_configs: list[Document] = dataclasses.field(default_factory=list)
     preferences: list[Document] = dataclasses.field(default_factory=list)
-    twice: list[Document] = dataclasses.field(default_factory=list)
+    duplicates: list[Document] = dataclasses.field(default_factory=list)
 
     @property
     def documents(self) -> list[Document]:
@@ -64,7 +64,7 @@ class KubeFed:
         if group == TYPES_GROUP and kind == "FederatedNamespace":
             name = document.body["metadata"]["name"]
             if self.namespaces.setdefault(name, document) is not document:
-                self.twice.append(document)
+                self.duplicates.append(document)
         elif group == TYPES_GROUP or self._is_configured(group, kind):
             self.federated.append(document)
         elif kind == "FederatedTypeConfig":
@@ -104,7 +104,7 @@ def compile_kubefed(kubefed: KubeFed, around: KubeFedContext) -> list[Workload]:
                 one, ("spec", "federatedType"), f"a second FederatedTypeConfig of {kind}"
             )
         configs[kind] = one.body["spec"]
-    for document in kubefed.twice:
+    for document in kubefed.duplicates:
         around.faults.problem(
             document, (), f"there are two FederatedNamespaces named {_name(document)}", "one"
         )
