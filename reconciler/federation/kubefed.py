@@ -94,25 +94,25 @@ class KubeFedContext(Struct, frozen=True):
     discovered: Mapping[str, str] = field(default_factory=dict)
 
 
-def compile_kubefed(kubefed: KubeFed, around: KubeFedContext) -> list[Workload]:
+def compile_kubefed(kubefed: KubeFed, context: KubeFedContext) -> list[Workload]:
     """The workloads that KubeFed's documents ask for."""
     configs = {}
     for one in kubefed.type_configs:
         kind = one.body["spec"]["federatedType"]["kind"]
         if kind in configs:
-            around.faults.problem(
+            context.faults.problem(
                 one, ("spec", "federatedType"), f"a second FederatedTypeConfig of {kind}"
             )
         configs[kind] = one.body["spec"]
     for document in kubefed.duplicates:
-        around.faults.problem(
+        context.faults.problem(
             document, (), f"there are two FederatedNamespaces named {_name(document)}", "one"
         )
-    workloads = [_namespace(doc, around) for doc in kubefed.namespaces.values()]
+    workloads = [_namespace(doc, context) for doc in kubefed.namespaces.values()]
     for space, document in zip(workloads, kubefed.namespaces.values(), strict=True):
         if space.target:
-            lint_federated(document, space.target, around.clusters, around.faults)
-    targets = {name: _placement(doc, around) for name, doc in kubefed.namespaces.items()}
+            lint_federated(document, space.target, context.clusters, context.faults)
+    targets = {name: _placement(doc, context) for name, doc in kubefed.namespaces.items()}
     preferences = {
         (p.body["spec"]["targetKind"], p.body["metadata"].get("namespace", ""), _name(p)): p
         for p in kubefed.preferences
@@ -120,25 +120,25 @@ def compile_kubefed(kubefed: KubeFed, around: KubeFedContext) -> list[Workload]:
     for document in kubefed.federated:
         config = configs.get(document.body["kind"])
         if config and config.get("propagation") == "Disabled":
-            around.faults.warn(document, "its FederatedTypeConfig disables propagation: left out")
+            context.faults.warn(document, "its FederatedTypeConfig disables propagation: left out")
             continue
-        workload = _federated(document, config, around)
+        workload = _federated(document, config, context)
         if workload is None:
             continue
-        workload = _within_namespace(workload, document, targets, around)
+        workload = _within_namespace(workload, document, targets, context)
         identity = (document.body["kind"], workload.key.namespace, workload.key.name)
         preference = preferences.pop(identity, None)
         for path, message in both((document.body.get("spec") or {}).get("placement") or {}):
             if not preference:  # Else KubeFed itself has written the names.
-                around.faults.warn(document, message, ("spec", "placement", *path))
+                context.faults.warn(document, message, ("spec", "placement", *path))
         if preference:
-            workload = _scheduled(workload, preference, around)
+            workload = _scheduled(workload, preference, context)
         if workload.target:
-            lint_federated(document, workload.target, around.clusters, around.faults)
+            lint_federated(document, workload.target, context.clusters, context.faults)
         workloads.append(workload)
     for preference in preferences.values():
         kind = preference.body["spec"]["targetKind"]
-        around.faults.warn(
+        context.faults.warn(
             preference, f"ReplicaSchedulingPreference {_name(preference)} has no {kind} to schedule"
         )
     return workloads
@@ -148,10 +148,10 @@ def _name(document: Document) -> str:
     return str(document.body["metadata"]["name"])
 
 
-def _namespace(document: Document, around: KubeFedContext) -> Workload:
+def _namespace(document: Document, context: KubeFedContext) -> Workload:
     """A FederatedNamespace; a plain Namespace of that name is its template."""
     name = _name(document)
-    plain = around.namespaces.get(name)
+    plain = context.namespaces.get(name)
     template: Object = dict(plain.body) if plain else {"apiVersion": "v1", "kind": "Namespace"}
     own = map_of(((document.body.get("spec") or {}).get("template") or {}).get("metadata"))
     given = template.get("metadata") or {}
@@ -161,11 +161,11 @@ def _namespace(document: Document, around: KubeFedContext) -> Workload:
         if merged:
             metadata[part] = merged
     template["metadata"] = metadata
-    return _workload(document, template, _placement(document, around), around)
+    return _workload(document, template, _placement(document, context), context)
 
 
 def _federated(
-    document: Document, config: Mapping[str, Any] | None, around: KubeFedContext
+    document: Document, config: Mapping[str, Any] | None, context: KubeFedContext
 ) -> Workload | None:
     """KubeFed names the object after the federated one and ignores the template's own name."""
     spec = document.body.get("spec") or {}
@@ -175,14 +175,14 @@ def _federated(
     group, version = target.get("group", ""), target.get("version")
     configured = (f"{group}/{version}" if group else version) if version else None
     api_version = template.get("apiVersion") or configured or API_VERSIONS.get(kind)
-    api_version = api_version or around.discovered.get(kind)
+    api_version = api_version or context.discovered.get(kind)
     if api_version is None:
-        around.faults.unknown_kinds.add(kind)
-        if around.faults.possible_definitions.of_any(
+        context.faults.unknown_kinds.add(kind)
+        if context.faults.possible_definitions.of_any(
             "FederatedTypeConfig", "CustomResourceDefinition"
         ):
             return None
-        around.faults.problem(
+        context.faults.problem(
             document,
             ("kind",),
             f"the apiVersion of {kind} is not known",
@@ -192,7 +192,7 @@ def _federated(
     if template.get("kind", kind) != kind:
         path = ("spec", "template", "kind")
         message = f"a {document.body['kind']} with a template of another kind"
-        around.faults.problem(document, path, message, kind)
+        context.faults.problem(document, path, message, kind)
     metadata = dict(map_of(template.get("metadata")))
     metadata["name"] = _name(document)
     metadata.pop("namespace", None)
@@ -200,17 +200,17 @@ def _federated(
     if document.body["metadata"].get("namespace") and not scoped:
         metadata["namespace"] = document.body["metadata"]["namespace"]
     template |= {"apiVersion": api_version, "kind": kind, "metadata": metadata}
-    workload = _workload(document, template, _placement(document, around), around)
+    workload = _workload(document, template, _placement(document, context), context)
     if spec.get("retainReplicas"):
         workload = replace(workload, retain=(*workload.retain, REPLICAS))
     return workload
 
 
 def _workload(
-    document: Document, template: Object, target: PlacementTarget, around: KubeFedContext
+    document: Document, template: Object, target: PlacementTarget, context: KubeFedContext
 ) -> Workload:
     metadata = template["metadata"]
-    if around.kubefed_labels:
+    if context.kubefed_labels:
         metadata["labels"] = {**(metadata.get("labels") or {}), MANAGED: "true"}
     else:
         labels = {k: v for k, v in (metadata.get("labels") or {}).items() if k != MANAGED}
@@ -223,22 +223,22 @@ def _workload(
         template=template,
         position=document.position(),
         target=target,
-        overrides=_overrides(document, around),
+        overrides=_overrides(document, context),
         retain=RETAINED.get(template["kind"], ()),
         orphan=annotations.get(ORPHAN) == "true",
         kubefed=True,
     )
 
 
-def _placement(document: Document, around: KubeFedContext) -> PlacementTarget:
+def _placement(document: Document, context: KubeFedContext) -> PlacementTarget:
     """``clusters``, even empty, wins over ``clusterSelector``; neither means nowhere."""
     body = (document.body.get("spec") or {}).get("placement") or {}
     if body.get("clusters") is not None:
         names = [entry["name"] for entry in body["clusters"]]
         for index, name in enumerate(names):
-            if name not in around.clusters:
+            if name not in context.clusters:
                 path = ("spec", "placement", "clusters", index, "name")
-                around.faults.unknown_cluster(document, path, name, around.clusters)
+                context.faults.unknown_cluster(document, path, name, context.clusters)
         return PlacementTarget(clusters=tuple(names), placed_by="KubeFed placement")
     if body.get("clusterSelector") is not None:
         selector = parse_selector(body["clusterSelector"])
@@ -246,18 +246,18 @@ def _placement(document: Document, around: KubeFedContext) -> PlacementTarget:
     return PlacementTarget(placed_by="KubeFed placement")
 
 
-def _overrides(document: Document, around: KubeFedContext) -> tuple[Override, ...]:
+def _overrides(document: Document, context: KubeFedContext) -> tuple[Override, ...]:
     found = []
     for number, entry in enumerate((document.body.get("spec") or {}).get("overrides") or ()):
         path = ("spec", "overrides", number)
         name = entry["clusterName"]
-        if name not in around.clusters:
-            around.faults.unknown_cluster(document, (*path, "clusterName"), name, around.clusters)
+        if name not in context.clusters:
+            context.faults.unknown_cluster(document, (*path, "clusterName"), name, context.clusters)
         operations = parse_operations(
             document,
             (*path, "clusterOverrides"),
             entry.get("clusterOverrides") or (),
-            around.faults,
+            context.faults,
         )
         found.append(Override(tuple(operations), clusters=(name,)))
     return tuple(found)
@@ -267,7 +267,7 @@ def _within_namespace(
     workload: Workload,
     document: Document,
     targets: Mapping[str, PlacementTarget],
-    around: KubeFedContext,
+    context: KubeFedContext,
 ) -> Workload:
     """A namespaced object goes only where its FederatedNamespace goes.
 
@@ -279,15 +279,15 @@ def _within_namespace(
         return workload
     if namespace in targets:
         return replace(workload, namespace_placement=targets[namespace])
-    if namespace not in around.namespaces and namespace != DEFAULT_NAMESPACE:
-        around.faults.warn(
+    if namespace not in context.namespaces and namespace != DEFAULT_NAMESPACE:
+        context.faults.warn(
             document,
             f"namespace {namespace!r} has no FederatedNamespace; the clusters must have it",
         )
     return workload
 
 
-def _scheduled(workload: Workload, preference: Document, around: KubeFedContext) -> Workload:
+def _scheduled(workload: Workload, preference: Document, context: KubeFedContext) -> Workload:
     """A ReplicaSchedulingPreference decides placement and replicas of its target."""
     spec = preference.body["spec"]
     shares: dict[str, ReplicaShare] = {}
@@ -297,7 +297,7 @@ def _scheduled(workload: Workload, preference: Document, around: KubeFedContext)
             entry.get("weight", 0), entry.get("minReplicas", 0), entry.get("maxReplicas")
         )
         if share.maximum is not None and share.minimum > share.maximum:
-            around.faults.problem(
+            context.faults.problem(
                 preference,
                 ("spec", "clusters", name),
                 f"minReplicas {share.minimum} is more than maxReplicas {share.maximum}",
@@ -305,18 +305,18 @@ def _scheduled(workload: Workload, preference: Document, around: KubeFedContext)
             )
         if name == "*":
             default = share
-        elif name in around.clusters:
+        elif name in context.clusters:
             shares[name] = share
         else:
             path = ("spec", "clusters", name)
-            around.faults.unknown_cluster(preference, path, name, around.clusters)
+            context.faults.unknown_cluster(preference, path, name, context.clusters)
     if not spec.get("clusters"):
         default = ReplicaShare(1)
     intersect = bool(spec.get("intersectWithClusterSelector"))
     placed_by = f"ReplicaSchedulingPreference {_name(preference)}"
     target = workload.target if intersect else PlacementTarget(selector=parse_selector({}))
     if target:
-        lint_preference(preference, target, around.clusters, around.faults)
+        lint_preference(preference, target, context.clusters, context.faults)
     scheduled = replace(
         workload,
         target=replace(target, placed_by=placed_by) if target else None,
@@ -329,5 +329,5 @@ def _scheduled(workload: Workload, preference: Document, around: KubeFedContext)
             intersect_with_placement=intersect,
         ),
     )
-    lint_counts(scheduled, preference, placed_by, around.faults)
+    lint_counts(scheduled, preference, placed_by, context.faults)
     return scheduled
