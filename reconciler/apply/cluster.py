@@ -108,7 +108,7 @@ class MemberRun:
             return
         self._carry_out([c for c in changes if c.key not in later])
 
-    def lower(self, keys: Collection[ObjectKey], why_not: str) -> None:
+    def scale_down(self, keys: Collection[ObjectKey], why_not: str) -> None:
         """Carry out what was left for later, or skip it for that reason."""
         done = {outcome.key for outcome in self.outcomes}
         changes = [c for c in self.work.plan.changes if c.key in keys and c.key not in done]

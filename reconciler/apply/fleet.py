@@ -74,7 +74,7 @@ def apply_to_fleet(
         phase(lambda run: run.apply(lowering[run.work.cluster.name]))
         exposed = _exposed(runs)
         why = names() if exposed or any(lowering.values()) else ""
-        phase(lambda run: run.lower(lowering[run.work.cluster.name], why))
+        phase(lambda run: run.scale_down(lowering[run.work.cluster.name], why))
         waiting = _not_in_place(runs, placed, other_clusters)
         waiting |= dict.fromkeys(exposed, f"pruning waits: {why}") if why else {}
         phase(lambda run: run.prune(waiting))

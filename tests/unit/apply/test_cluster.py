@@ -580,7 +580,7 @@ def test_what_is_to_run_less_beside_a_service_waits_for_names(
     assert later == ({key_of(web(1))} if exposed else frozenset())
     one.apply(later)
     assert bool(one.outcomes) == (not exposed)
-    one.lower(later, "names still lead there" if exposed else "")
+    one.scale_down(later, "names still lead there" if exposed else "")
     count = cluster.get("Deployment", "web", "shop")["spec"]["replicas"]
     (outcome,) = one.outcomes
     if exposed:
@@ -597,8 +597,8 @@ def test_what_waited_for_names_is_done_once_they_are_gone(
     one = MemberRun(work_of(member, "host", update=(web(1),)), "commit-2")
     later = one.exposed_lowerings()
     one.apply(later)
-    one.lower(later, "")
-    one.lower(later, "")
+    one.scale_down(later, "")
+    one.scale_down(later, "")
     assert [o.status for o in one.outcomes] == ["done"]
     assert cluster.get("Deployment", "web", "shop")["spec"]["replicas"] == 1
 
