@@ -75,7 +75,7 @@ class MemberRun:
 
     # -- phases ----------------------------------------------------------------------------
 
-    def exposed_lowerings(self) -> frozenset[ObjectKey]:
+    def exposed_scale_downs(self) -> frozenset[ObjectKey]:
         """Workloads that are to run fewer replicas, beside Services or Ingresses: DNS names may
         still lead to what goes."""
         spaces = {

@@ -70,7 +70,7 @@ def apply_to_fleet(
         in_parallel(guarded, runs, CONCURRENT_MEMBERS)
 
     def phases() -> None:
-        lowering = {run.work.cluster.name: run.exposed_lowerings() for run in runs}
+        lowering = {run.work.cluster.name: run.exposed_scale_downs() for run in runs}
         phase(lambda run: run.apply(lowering[run.work.cluster.name]))
         exposed = _exposed(runs)
         why = names() if exposed or any(lowering.values()) else ""
