@@ -70,11 +70,11 @@ def apply_to_fleet(
         in_parallel(guarded, runs, CONCURRENT_MEMBERS)
 
     def phases() -> None:
-        lowering = {run.work.cluster.name: run.exposed_scale_downs() for run in runs}
-        phase(lambda run: run.apply(lowering[run.work.cluster.name]))
+        scale_downs = {run.work.cluster.name: run.exposed_scale_downs() for run in runs}
+        phase(lambda run: run.apply(scale_downs[run.work.cluster.name]))
         exposed = _exposed(runs)
-        why = names() if exposed or any(lowering.values()) else ""
-        phase(lambda run: run.scale_down(lowering[run.work.cluster.name], why))
+        why = names() if exposed or any(scale_downs.values()) else ""
+        phase(lambda run: run.scale_down(scale_downs[run.work.cluster.name], why))
         waiting = _not_in_place(runs, placed, other_clusters)
         waiting |= dict.fromkeys(exposed, f"pruning waits: {why}") if why else {}
         phase(lambda run: run.prune(waiting))
