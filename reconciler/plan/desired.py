@@ -55,14 +55,14 @@ class MemberContext(Struct, frozen=True):
 class Verdicts(RedactedRepr, frozen=True):
     """A verdict for each target, in their order, and what people should know besides.
 
-    ``left`` are workloads whose replicas are left to an autoscaler that is not in Git;
-    ``foreign_objects`` are those that are there and not ours. ``observation`` is what was looked
-    at, with the kinds besides of which objects could not be looked for.
+    ``left_to_autoscalers`` are workloads whose replicas are left to an autoscaler that is not in
+    Git; ``foreign_objects`` are those that are there and not ours. ``observation`` is what was
+    looked at, with the kinds besides of which objects could not be looked for.
     """
 
     checked: Sequence[Checked]
     remarks: tuple[str, ...]
-    left: frozenset[ObjectKey]
+    left_to_autoscalers: frozenset[ObjectKey]
     foreign_objects: Mapping[ObjectKey, Object]
     observation: Observation
 

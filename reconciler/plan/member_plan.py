@@ -73,12 +73,12 @@ class MemberWork(RedactedRepr, frozen=True):
     ``rows``/``fields`` are the records of the objects that are as wanted; ``ran`` are Jobs and
     the like that have run. ``stale`` says whether some of that differs from what the inventory
     holds. ``unlisted`` are unwanted objects that the inventory must not forget although no LIST
-    showed them. ``left`` are workloads whose replicas are left to an autoscaler that is not in Git,
-    ``foreign_objects`` those that are there and not ours. ``server_warnings`` is what the API
-    server warned of. ``invalid`` are refusals of the manifests themselves, ``unservable`` those
-    whose kind or namespace is not there. ``check_again`` is asked right before what could not be
-    checked is written. By ``rules`` every deletion is decided on again when its object was written
-    to since.
+    showed them. ``left_to_autoscalers`` are workloads whose replicas are left to an autoscaler that
+    is not in Git, ``foreign_objects`` those that are there and not ours. ``server_warnings`` is
+    what the API server warned of. ``invalid`` are refusals of the manifests themselves,
+    ``unservable`` those whose kind or namespace is not there. ``check_again`` is asked right before
+    what could not be checked is written. By ``rules`` every deletion is decided on again when its
+    object was written to since.
     """
 
     member: Member
@@ -90,7 +90,7 @@ class MemberWork(RedactedRepr, frozen=True):
     rows: Mapping[ObjectKey, AppliedRecord] = field(default_factory=dict)
     fields: Mapping[str, Fields] = field(default_factory=dict)
     unlisted: frozenset[ObjectKey] = frozenset()
-    left: frozenset[ObjectKey] = frozenset()
+    left_to_autoscalers: frozenset[ObjectKey] = frozenset()
     foreign_objects: Mapping[ObjectKey, Object] = field(default_factory=dict)
     ran: Mapping[ObjectKey, str] = field(default_factory=dict)
     stale: bool = False
@@ -196,7 +196,7 @@ def plan_member(
         rows=rows,
         fields={c.record.entry: c.fields for c in same.values() if c.record and c.fields},
         unlisted=unlisted.ours,
-        left=verdicts.left,
+        left_to_autoscalers=verdicts.left_to_autoscalers,
         foreign_objects=verdicts.foreign_objects,
         ran=ran,
         stale=bool(forgotten or inventory.news)

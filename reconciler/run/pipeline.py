@@ -238,7 +238,9 @@ def make_plan(
     live = with_foreign_objects(decided.live, {w.cluster.name: w.foreign_objects for w in works})
     lost = decided.decision.lost
     before = replicas_now(live, replicas_in(fleet.rendering), lost)
-    after = replicas_to_be(rendering, live, lost, {w.cluster.name: w.left for w in works})
+    after = replicas_to_be(
+        rendering, live, lost, {w.cluster.name: w.left_to_autoscalers for w in works}
+    )
     plan = assemble(
         state,
         works,
