@@ -17,7 +17,7 @@ from reconciler.api.objects import GroupKind, Object, ObjectKey, RedactedRepr
 from reconciler.git.source_rules import SourceRules
 from reconciler.manifests.document import Document
 
-USUAL_NAMESPACE = "federation-system"
+DEFAULT_FEDERATION_NAMESPACE = "federation-system"
 """Where a Federation that names no namespace keeps what is its own."""
 
 
@@ -242,7 +242,7 @@ class Federation:
 
     name: str
     position: Position
-    namespace: str = USUAL_NAMESPACE
+    namespace: str = DEFAULT_FEDERATION_NAMESPACE
     default_placement: PlacementTarget | None = None
     kubefed_labels: bool = False
     force_conflicts: bool = False

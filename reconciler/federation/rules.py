@@ -12,7 +12,7 @@ from reconciler.api.objects import GroupKind, Object, api_group
 from reconciler.federation.drift import parse_drift, parse_ignore
 from reconciler.federation.failover_rules import check_failover, parse_failover, parse_share
 from reconciler.federation.model import (
-    USUAL_NAMESPACE,
+    DEFAULT_FEDERATION_NAMESPACE,
     AdoptionRules,
     Federation,
     GuardRules,
@@ -49,7 +49,7 @@ def parse_federation(
     return Federation(
         name=document.body["metadata"]["name"],
         position=document.position(),
-        namespace=spec.get("namespace", USUAL_NAMESPACE),
+        namespace=spec.get("namespace", DEFAULT_FEDERATION_NAMESPACE),
         default_placement=parse_target(target, "spec.defaults.placement") if target else None,
         kubefed_labels=(spec.get("kubefed") or {}).get("labels", False),
         force_conflicts=defaults.get("forceConflicts", False),

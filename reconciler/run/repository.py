@@ -19,7 +19,13 @@ from reconciler.api.files import Checkout
 from reconciler.api.options import RunOptions
 from reconciler.dns.pipeline_step import faults_of_names, faults_of_rules, warnings_about_names
 from reconciler.federation.compile import compile_documents
-from reconciler.federation.model import USUAL_NAMESPACE, Access, Cluster, DesiredState, Federation
+from reconciler.federation.model import (
+    DEFAULT_FEDERATION_NAMESPACE,
+    Access,
+    Cluster,
+    DesiredState,
+    Federation,
+)
 from reconciler.git.kept_commit import KeptCommit
 from reconciler.git.location import default_cache
 from reconciler.git.owner import Claimant, claimant_of
@@ -153,7 +159,7 @@ def _kept(options: RunOptions, unreachable: SourceUnreachable) -> KeptCommit:
             seconds_left=options.time_left,
         )
         # At a desk the repository would tell, and it cannot be asked.
-        namespace = own_namespace() or USUAL_NAMESPACE
+        namespace = own_namespace() or DEFAULT_FEDERATION_NAMESPACE
         kept = kept_commits(options, connector, namespace).read()
     except ReconcileError as error:
         text = f"{unreachable}; nor can the commit of an earlier run be used: {error}"
