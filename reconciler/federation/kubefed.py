@@ -14,7 +14,12 @@ from msgspec.structs import replace
 
 from reconciler.api.kinds import API_VERSIONS, CLUSTER_SCOPED, REPLICAS
 from reconciler.api.objects import DEFAULT_NAMESPACE, Object, api_group, key_of, map_of
-from reconciler.federation.lint import both, lint_counts, lint_federated, lint_preference
+from reconciler.federation.lint import (
+    lint_counts,
+    lint_federated,
+    lint_preference,
+    names_and_selector,
+)
 from reconciler.federation.model import (
     Override,
     PlacementTarget,
@@ -128,7 +133,9 @@ def compile_kubefed(kubefed: KubeFed, context: KubeFedContext) -> list[Workload]
         workload = _within_namespace(workload, document, targets, context)
         identity = (document.body["kind"], workload.key.namespace, workload.key.name)
         preference = preferences.pop(identity, None)
-        for path, message in both((document.body.get("spec") or {}).get("placement") or {}):
+        for path, message in names_and_selector(
+            (document.body.get("spec") or {}).get("placement") or {}
+        ):
             if not preference:  # Else KubeFed itself has written the names.
                 context.faults.warn(document, message, ("spec", "placement", *path))
         if preference:

@@ -56,7 +56,7 @@ def lint_placement(
 def _doubts_of_places(
     spec: Object, target: PlacementTarget, clusters: Clusters, chosen: Collection[str]
 ) -> Iterator[tuple[Path, str]]:
-    yield from both(spec)
+    yield from names_and_selector(spec)
     affinity = spec.get("affinity") or {}
     required = affinity.get("required") or ()
     preferred = affinity.get("preferred") or ()
@@ -75,7 +75,7 @@ def _doubts_of_places(
             yield ("spread", number), said
 
 
-def both(spec: Object) -> Iterator[tuple[Path, str]]:
+def names_and_selector(spec: Object) -> Iterator[tuple[Path, str]]:
     """Names and a selector where only the names count."""
     if spec.get("clusters") is not None and spec.get("clusterSelector") is not None:
         yield ("clusterSelector",), "clusterSelector has no effect beside clusters"
@@ -113,7 +113,7 @@ def _doubts_of_shares(
 def _doubts_of_override(
     entry: Object, clusters: Clusters, chosen: Collection[str]
 ) -> Iterator[tuple[Path, str]]:
-    yield from both(entry)
+    yield from names_and_selector(entry)
     if not any(entry.get(name) or (name in entry and name == "replicas") for name in _OPERATIONS):
         yield (), "this override changes nothing: it has none of " + ", ".join(_OPERATIONS)
     names = entry.get("clusters")
