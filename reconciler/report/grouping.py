@@ -90,7 +90,7 @@ def group_title(
     place = _common_place(clusters, fleet)
     if every_name:
         return text + (f"{place}: " if place else "") + ", ".join(names)
-    return text + (place or few(names))
+    return text + (place or few_names(names))
 
 
 def _common_place(clusters: Sequence[ClusterPlan], fleet: Sequence[ClusterPlan]) -> str:
@@ -103,7 +103,7 @@ def _common_place(clusters: Sequence[ClusterPlan], fleet: Sequence[ClusterPlan])
     return ""
 
 
-def few(names: Sequence[str]) -> str:
+def few_names(names: Sequence[str]) -> str:
     """Names separated by commas; of many, the first and how many more there are."""
     if len(names) <= _SHOWN_CLUSTERS:
         return ", ".join(names)
@@ -193,7 +193,7 @@ def avoided(plan: Plan) -> list[tuple[Action, str]]:
         change = one.change
         homes.setdefault((change.action, change.key, note_of(change)), []).append(one.cluster)
     found = [
-        (action, f"{key_text(key)} in {few(names)}" + (f": {why}" if why else ""))
+        (action, f"{key_text(key)} in {few_names(names)}" + (f": {why}" if why else ""))
         for (action, key, why), names in homes.items()
     ]
     return found + [(dns_action(one), dns_line(one)) for one in plan.base.avoided_records]

@@ -24,7 +24,7 @@ from reconciler.plan.model import (
 from reconciler.report.grouping import (
     avoided,
     comparison,
-    few,
+    few_names,
     group_title,
     grouped,
     is_text,
@@ -255,7 +255,7 @@ def _workload_name(row: WorkloadRow) -> str:
 
 def _replica_line(row: WorkloadRow) -> str:
     changing = [step for step in replica_steps(row) if step[0] != step[1]]
-    parts = [f"{escape(few(names))} {_step(old, new)}" for old, new, names in changing[:4]]
+    parts = [f"{escape(few_names(names))} {_step(old, new)}" for old, new, names in changing[:4]]
     if len(changing) > 4:
         parts.append(plural(sum(len(names) for _, _, names in changing[4:]), "more cluster"))
     parts.append(f"in all {_step(sum(row.before.values()), sum(row.after.values()))}")

@@ -10,7 +10,7 @@ from msgspec import Struct
 from reconciler.failover.cluster_health import ClusterHealth
 from reconciler.failover.probe import Finding, Signal
 from reconciler.plan.model import Action, ClusterPlan, Plan, RunResult
-from reconciler.report.grouping import few, together
+from reconciler.report.grouping import few_names, together
 from reconciler.report.wording import key_text, unwritten_records
 from reconciler.state.memory import Phase
 
@@ -123,7 +123,10 @@ def notices(plan: Plan, result: RunResult | None = None) -> Iterator[Notice]:
         (
             "down",
             "Cluster",
-            [f"{few(names)} {_is(names)} {text}" for text, names in unreachable_clusters(plan)],
+            [
+                f"{few_names(names)} {_is(names)} {text}"
+                for text, names in unreachable_clusters(plan)
+            ],
         ),
         ("warning", "Health", list(health_notices(plan))),
         ("stop", "Refused", list(_refused(plan))),
@@ -148,7 +151,7 @@ def _is(names: Sequence[str]) -> str:
 def _blocked(clusters: Sequence[ClusterPlan]) -> Iterator[str]:
     blocked = ((c.prune_blocked, c.name) for c in clusters if c.prune_blocked)
     for reason, names in together(blocked):
-        yield f"in {few(names)}: {reason}"
+        yield f"in {few_names(names)}: {reason}"
 
 
 def _dns(plan: Plan, result: RunResult | None) -> Iterator[str]:
@@ -165,7 +168,7 @@ def _refused(plan: Plan) -> Iterator[str]:
         if change.action in (Action.FAILED, Action.TERMINATING)
     )
     for text, names in together(refused):
-        yield f"{few(names)}: {text}"
+        yield f"{few_names(names)}: {text}"
 
 
 def _undone(result: RunResult | None, status: str) -> Iterator[str]:
@@ -176,4 +179,4 @@ def _undone(result: RunResult | None, status: str) -> Iterator[str]:
         if o.status == status
     )
     for text, names in together(said):
-        yield f"{few(names)}: {text}"
+        yield f"{few_names(names)}: {text}"

@@ -25,7 +25,7 @@ from reconciler.report.grouping import (
     ChangeGroup,
     avoided,
     comparison,
-    few,
+    few_names,
     group_title,
     grouped,
     is_text,
@@ -188,7 +188,7 @@ def _notices(plan: Plan, style: Style) -> Iterator[str]:
         yield from _warning(text, style)
     blocked = ((c.prune_blocked, c.name) for c in plan.clusters if c.prune_blocked)
     for reason, names in together(blocked):
-        who = ", ".join(names) if style.verbose else few(names)
+        who = ", ".join(names) if style.verbose else few_names(names)
         yield from _warning(f"nothing is pruned in {who}: {reason}", style)
     for warning in plan.warnings:
         yield from _warning(warning, style)
@@ -202,7 +202,7 @@ def _warning(text: str, style: Style) -> Iterator[str]:
 
 def _unreachable(plan: Plan, style: Style) -> Iterator[str]:
     for problem, names in unreachable_clusters(plan):
-        who = ", ".join(names) if style.verbose else few(names)
+        who = ", ".join(names) if style.verbose else few_names(names)
         text = f"{who} {'is' if len(names) == 1 else 'are'} {problem}"
         yield from style.wrapped("! ", text, 2, ALARM)
 
@@ -332,7 +332,7 @@ def _replica_parts(row: WorkloadRow, style: Style) -> Iterator[str]:
     same = [step for step in steps if step[0] == step[1]]
     shown = changing if style.verbose else changing[:_SHOWN_STEPS]
     for old, new, names in shown:
-        yield f"{', '.join(names) if style.verbose else few(names)} {_step(old, new)}"
+        yield f"{', '.join(names) if style.verbose else few_names(names)} {_step(old, new)}"
     if len(changing) > len(shown):
         yield plural(sum(len(names) for _, _, names in changing[len(shown) :]), "more cluster")
     if same and (homes <= _SHOWN_CLUSTERS or style.verbose):
@@ -404,7 +404,7 @@ def _outcome_lines(outcomes: Sequence[Outcome], style: Style) -> Iterator[str]:
         together = list(same)
         first = together[0]
         failed = first.status == "failed"
-        where = few([outcome.cluster for outcome in together])
+        where = few_names([outcome.cluster for outcome in together])
         text = f"{where}: {key_text(first.key)}: {first.action} {first.status}"
         text += f": {first.message}" if first.message else ""
         yield from style.wrapped("! " if failed else "· ", text, 2, RED if failed else YELLOW)

@@ -13,7 +13,7 @@ import orjson
 
 from reconciler.api.objects import GroupKind, ObjectKey, api_group, first_few
 from reconciler.plan.model import ABSENT, NOT_WRITTEN
-from reconciler.report.grouping import few, together
+from reconciler.report.grouping import few_names, together
 from reconciler.report.wording import PAST, dns_line, value_texts
 from reconciler.saved_plans.document import SavedPlan
 
@@ -40,7 +40,7 @@ def differences_of(saved: SavedPlan, now: SavedPlan) -> Iterator[str]:
     if said and planned and all_seen and not _writes(now.plan):
         yield f"none of its {planned} changes is to be made any more: was it applied meanwhile?"
     else:
-        yield from (f"{few(names)}: {text}" for text, names in said)
+        yield from (f"{few_names(names)}: {text}" for text, names in said)
     yield from _of_records(saved.plan["dns"], now.plan["dns"], now.plan.get("dnsErrors", ()))
 
 
