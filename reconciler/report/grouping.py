@@ -111,7 +111,7 @@ def few_names(names: Sequence[str]) -> str:
     return ", ".join(names[: _SHOWN_CLUSTERS - 1]) + f" and {more} more"
 
 
-def together(said: Iterable[tuple[str, str]]) -> list[tuple[str, list[str]]]:
+def grouped_by_text(said: Iterable[tuple[str, str]]) -> list[tuple[str, list[str]]]:
     """Of (text, cluster's name): each text once, with the names of whom it is said."""
     names: dict[str, list[str]] = {}
     for text, name in said:

@@ -10,7 +10,7 @@ from msgspec import Struct
 from reconciler.failover.cluster_health import ClusterHealth
 from reconciler.failover.probe import Finding, Signal
 from reconciler.plan.model import Action, ClusterPlan, Plan, RunResult
-from reconciler.report.grouping import few_names, together
+from reconciler.report.grouping import few_names, grouped_by_text
 from reconciler.report.wording import key_text, unwritten_records
 from reconciler.state.memory import Phase
 
@@ -79,7 +79,9 @@ def _parts(probed: ClusterHealth, simulated: bool) -> Iterator[str]:
 def unreachable_clusters(plan: Plan) -> list[tuple[str, list[str]]]:
     """(``down: ...`` or ``left out: ...``, the clusters' names) of those not looked at."""
     health = fleet_health(plan)
-    return together((_absence(health[c.name]), c.name) for c in plan.clusters if not c.reachable)
+    return grouped_by_text(
+        (_absence(health[c.name]), c.name) for c in plan.clusters if not c.reachable
+    )
 
 
 def _absence(health: Health) -> str:
@@ -150,7 +152,7 @@ def _is(names: Sequence[str]) -> str:
 
 def _blocked(clusters: Sequence[ClusterPlan]) -> Iterator[str]:
     blocked = ((c.prune_blocked, c.name) for c in clusters if c.prune_blocked)
-    for reason, names in together(blocked):
+    for reason, names in grouped_by_text(blocked):
         yield f"in {few_names(names)}: {reason}"
 
 
@@ -167,7 +169,7 @@ def _refused(plan: Plan) -> Iterator[str]:
         for change in cluster.changes
         if change.action in (Action.FAILED, Action.TERMINATING)
     )
-    for text, names in together(refused):
+    for text, names in grouped_by_text(refused):
         yield f"{few_names(names)}: {text}"
 
 
@@ -178,5 +180,5 @@ def _undone(result: RunResult | None, status: str) -> Iterator[str]:
         for o in outcomes
         if o.status == status
     )
-    for text, names in together(said):
+    for text, names in grouped_by_text(said):
         yield f"{few_names(names)}: {text}"

@@ -28,9 +28,9 @@ from reconciler.report.grouping import (
     few_names,
     group_title,
     grouped,
+    grouped_by_text,
     is_text,
     line_diff,
-    together,
 )
 from reconciler.report.notices import health_notices, unreachable_clusters
 from reconciler.report.terminal import painted, shown, unpainted
@@ -187,7 +187,7 @@ def _notices(plan: Plan, style: Style) -> Iterator[str]:
     for text in health_notices(plan):
         yield from _warning(text, style)
     blocked = ((c.prune_blocked, c.name) for c in plan.clusters if c.prune_blocked)
-    for reason, names in together(blocked):
+    for reason, names in grouped_by_text(blocked):
         who = ", ".join(names) if style.verbose else few_names(names)
         yield from _warning(f"nothing is pruned in {who}: {reason}", style)
     for warning in plan.warnings:
@@ -401,10 +401,10 @@ def _outcome_lines(outcomes: Sequence[Outcome], style: Style) -> Iterator[str]:
 
     undone = sorted((o for o in outcomes if o.status != "done" or o.message), key=said)
     for _, same in groupby(undone, key=said):
-        together = list(same)
-        first = together[0]
+        grouped_by_text = list(same)
+        first = grouped_by_text[0]
         failed = first.status == "failed"
-        where = few_names([outcome.cluster for outcome in together])
+        where = few_names([outcome.cluster for outcome in grouped_by_text])
         text = f"{where}: {key_text(first.key)}: {first.action} {first.status}"
         text += f": {first.message}" if first.message else ""
         yield from style.wrapped("! " if failed else "· ", text, 2, RED if failed else YELLOW)

@@ -13,7 +13,7 @@ import orjson
 
 from reconciler.api.objects import GroupKind, ObjectKey, api_group, first_few
 from reconciler.plan.model import ABSENT, NOT_WRITTEN
-from reconciler.report.grouping import few_names, together
+from reconciler.report.grouping import few_names, grouped_by_text
 from reconciler.report.wording import PAST, dns_line, value_texts
 from reconciler.saved_plans.document import SavedPlan
 
@@ -35,7 +35,7 @@ def differences_of(saved: SavedPlan, now: SavedPlan) -> Iterator[str]:
     yield from _of_sources(saved, now)
     yield from _of_violations(saved.plan, now.plan)
     planned = _writes(saved.plan)
-    said = list(together(_of_fleet(saved, now)))
+    said = list(grouped_by_text(_of_fleet(saved, now)))
     all_seen = all(cluster["reachable"] for cluster in now.plan["clusters"])
     if said and planned and all_seen and not _writes(now.plan):
         yield f"none of its {planned} changes is to be made any more: was it applied meanwhile?"
