@@ -284,7 +284,7 @@ class ApiError(ClusterError):
         self.causes = tuple(causes)
         self.retry_after = retry_after
 
-    def with_words(self, change: Callable[[str], str]) -> Self:
+    def described_for(self, change: Callable[[str], str]) -> Self:
         """The same refusal in other words."""
         return type(self)(
             self.cluster,
