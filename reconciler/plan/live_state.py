@@ -124,7 +124,7 @@ def _look(
             member.rest()
             return MemberState(cluster, member, observation)
     except ClusterError as error:
-        return MemberState(cluster, absence=Absence(words_of(error)))
+        return MemberState(cluster, absence=Absence(error_text(error)))
 
 
 def _inventory(member: Member, federation: Federation) -> Inventory:
@@ -150,7 +150,7 @@ def spread_workloads(state: DesiredState) -> list[Workload]:
     return [w for w in state.workloads if w.target is not None and w.target.spread]
 
 
-def words_of(error: ClusterError) -> str:
+def error_text(error: ClusterError) -> str:
     """What went wrong, with the hint in brackets."""
     return f"{error}" + (f" ({error.hint})" if error.hint else "")
 
@@ -197,7 +197,7 @@ def live_workloads(
         try:
             lookup = find_by_name(one.member, sought)
         except ClusterError as error:
-            one.absence, one.observation = Absence(words_of(error)), None
+            one.absence, one.observation = Absence(error_text(error)), None
             continue
         failed = {**one.observation.failed, **lookup.failed}
         one.observation = replace(one.observation, failed=failed)

@@ -35,12 +35,12 @@ from reconciler.inventory.ownership import (
 from reconciler.plan.live_state import (
     Live,
     MemberState,
+    error_text,
     kinds_of,
     live_workloads,
     observe_all,
     shared_workloads,
     spread_workloads,
-    words_of,
 )
 from reconciler.plan.placement import place_workloads
 from reconciler.render import run_once
@@ -283,7 +283,7 @@ def _state_elsewhere(
             resource = member.discover().find(GroupVersionKind.of(workload.template))
             live = member.get(resource, key) if resource else None
     except ClusterError as error:
-        return words_of(error)
+        return error_text(error)
     marks = map_of(map_of((live or {}).get("metadata")).get("annotations"))
     if live is not None and marks.get(IDENTITY) != identity_of(key):
         return "what is there is not ours"
@@ -355,7 +355,7 @@ def _identified(
             try:
                 uid = uid_of_kube_system(connect(clusters[name]))
             except ClusterError as error:
-                found.append(_unknown(probe, words_of(error)))
+                found.append(_unknown(probe, error_text(error)))
                 continue
             probe = _unknown(probe, changed_servers(name, uid, fleet.claimant, fleet.servers))
         if uid and probe.answers:

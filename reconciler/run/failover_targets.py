@@ -19,9 +19,9 @@ from reconciler.plan.desired import MemberContext, diff_all
 from reconciler.plan.live_state import (
     CONCURRENT_MEMBERS,
     MemberState,
+    error_text,
     kinds_of,
     observe_all,
-    words_of,
 )
 from reconciler.plan.member_plan import apply_rules_of
 from reconciler.plan.model import Action
@@ -106,7 +106,7 @@ def _try(
         with reading_answers(name):
             checked = diff_all(shared, targets, lambda _count: None).checked
     except ClusterError as error:
-        return FailoverTargets(unanswered={name: words_of(error)})
+        return FailoverTargets(unanswered={name: error_text(error)})
     finally:
         member.rest()
     tried = [c for c in checked if name in spare.get(c.target.desired.key, ())]

@@ -50,7 +50,7 @@ from reconciler.inventory.ownership import Servers, identified
 from reconciler.lock.run_lock import RunLock
 from reconciler.plan.assemble import HINT, assemble, hold_prunes_of_moved, unreachable_plan
 from reconciler.plan.guards import deletions_of
-from reconciler.plan.live_state import CONCURRENT_MEMBERS, MemberState, words_of
+from reconciler.plan.live_state import CONCURRENT_MEMBERS, MemberState, error_text
 from reconciler.plan.member_plan import MemberWork, PlanSettings, failover_part, plan_member
 from reconciler.plan.model import (
     Action,
@@ -699,7 +699,7 @@ def _plan_one(
                 one.member, one.cluster, observation, desired, absent, state.federation, settings
             )
     except ClusterError as error:
-        return unreachable_plan(one.cluster, Absence(words_of(error)))
+        return unreachable_plan(one.cluster, Absence(error_text(error)))
     finally:
         one.member.rest()
     return replace(work, plan=replace(work.plan, requests=one.member.requests))
