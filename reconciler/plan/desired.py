@@ -52,7 +52,7 @@ class MemberContext(Struct, frozen=True):
     take_over: bool = False
 
 
-class Verdicts(RedactedRepr, frozen=True):
+class CheckResults(RedactedRepr, frozen=True):
     """A verdict for each target, in their order, and what people should know besides.
 
     ``left_to_autoscalers`` are workloads whose replicas are left to an autoscaler that is not in
@@ -99,7 +99,7 @@ class _Known(RedactedRepr, frozen=True):
 
 def diff_all(
     shared: MemberContext, targets: Sequence[ApplyTarget], progress: Callable[[int], None]
-) -> Verdicts:
+) -> CheckResults:
     """What is to happen to each target. Raises ClusterError when the member is lost."""
     listed = {t.key: _listed(shared.observation, t) for t in targets}
     found, absent_namespaces, failed = _search(shared, targets, listed)
@@ -155,7 +155,7 @@ def diff_all(
     known = replace(known, definitions=defined)
     verdicts |= settle([t for t in targets if t.key.group_kind != CRD])
     foreign_objects = {key: obj for key, obj in found.items() if key.kind in REPLICATED}
-    return Verdicts(
+    return CheckResults(
         [verdicts[t.key] for t in targets],
         tuple(remarks),
         left,
