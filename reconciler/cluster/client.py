@@ -168,7 +168,7 @@ class Member:
             return self._object("GET", root, headers={"accept": AGGREGATED})
         except ApiError as error:
             what = f"what it serves ({root}) could not be listed"
-            raise error.with_words(lambda text: f"{what}: {text}") from None
+            raise error.described_for(lambda text: f"{what}: {text}") from None
 
     def _discover_one_by_one(
         self, root: str, document: Object

@@ -15,11 +15,11 @@ from reconciler.api.objects import Object, ObjectKey, api_group, key_of, map_of,
 from reconciler.federation.failover_rules import narrowed
 from reconciler.federation.kubefed import KubeFed, KubeFedContext, compile_kubefed
 from reconciler.federation.lint import (
-    both,
     lint_counts,
     lint_selectors,
     lint_tolerations,
     lint_variables,
+    names_and_selector,
 )
 from reconciler.federation.model import (
     WITNESS,
@@ -209,7 +209,7 @@ def _check_default_placement(
         if name not in clusters:
             faults.unknown_cluster(document, (*path, "clusters", index), name, clusters)
     lint_tolerations(document, (*path, "tolerations"), body.get("tolerations") or (), faults)
-    for inside, message in both(body):
+    for inside, message in names_and_selector(body):
         faults.warn(document, f"spec.defaults.placement: {message}", (*path, *inside))
 
 

@@ -151,8 +151,8 @@ def read_choice(
 def read_kept(options: RunOptions, kept: KeptCommit, unreachable: SourceUnreachable) -> ReadSource:
     """What an earlier run kept, as if it had been fetched now; ``unreachable`` is why it was not.
 
-    Raises ``unreachable`` anew where the kept commit is not what this run asks for, or its own rule
-    is not to go on from it.
+    Raises ``unreachable`` again where the kept commit is not what this run asks for, or its own
+    rule is not to go on from it.
     """
     where = _places(options)[0]
     checkout = Checkout(

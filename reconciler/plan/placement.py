@@ -190,7 +190,7 @@ def _unconfirmed(
 ) -> frozenset[str]:
     """Clusters that may be dead, as nobody remembers to have seen them well."""
     known = availability.assumed | availability.unavailable.keys() | availability.lost
-    well = set(looked_at) - availability.silent
+    well = set(looked_at) - availability.seen_unhealthy
     return frozenset(c.name for c in state.clusters) - known - well
 
 

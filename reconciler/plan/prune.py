@@ -395,7 +395,7 @@ def foreign_objects_in(
             if error.code == 403:
                 return f"{resource.plural} that cannot be listed"
             kind = f"{resource.kind} ({resource.api_version})"
-            raise error.with_words(lambda text: f"{kind}: {text}") from None
+            raise error.described_for(lambda text: f"{kind}: {text}") from None
 
     found = in_parallel(look, kinds, 8)
     inside = [obj for one in found if not isinstance(one, str) for obj in one]

@@ -84,7 +84,7 @@ def _apply_as_new(member: Member, resource: RESTMapping, body: Object, namespace
     except ApiError as error:
         home = str(metadata.get("namespace", namespace))
         renamed = ((f"{namespace}/{other}", f"{home}/{name}"), (other, name))
-        raise error.with_words(lambda text: _replaced(text, renamed)) from None
+        raise error.described_for(lambda text: _replaced(text, renamed)) from None
     fresh = dict(_renamed(fresh, other, name))
     fresh["metadata"] = {**fresh["metadata"], **{k: v for k, v in metadata.items() if k in there}}
     return fresh

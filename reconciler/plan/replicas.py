@@ -95,7 +95,7 @@ def replicas_to_be(
             if name in outages:
                 counts[desired.key][name] = 0
             elif now is not None and (
-                leaves_count(desired, now) or desired.key in left.get(name, ())
+                leaves_count(desired, now) or desired.key in left_to_autoscalers.get(name, ())
             ):
                 counts[desired.key][name] = _asked(now)
     return counts

@@ -168,7 +168,8 @@ def _address_in_secret(receiver: Receiver, channels: ReportChannels) -> str:
     where = f"Secret {namespace}/{secret.name}"
     if namespace != channels.own_namespace and OTHER_NAMESPACES not in channels.allow:
         raise NotDelivered(
-            f"has its address in {where}, and Secrets are only taken from {channels.own_namespace}; "
+            f"has its address in {where}, and Secrets are only taken from "
+            f"{channels.own_namespace}; "
             f"move it, or run with --allow-access {OTHER_NAMESPACES}"
         )
     if channels.host is None:

@@ -143,7 +143,7 @@ def _last_applied(source: ReadSource, options: RunOptions) -> str:
 
 
 def _kept(options: RunOptions, unreachable: SourceUnreachable) -> KeptCommit:
-    """Raises ``unreachable`` anew where nothing is kept, or nobody can tell."""
+    """Raises ``unreachable`` again where nothing is kept, or nobody can tell."""
     from reconciler.cluster.connect import Connector
     from reconciler.cluster.kubeconfig import own_namespace
     from reconciler.state.kept_commit_store import kept_commits

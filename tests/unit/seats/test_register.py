@@ -39,7 +39,7 @@ def registers(sandbox: Sandbox) -> Registers:
     return make
 
 
-def with_words(*words: str) -> Callable[[RegisterDocument], RegisterDocument]:
+def described_for(*words: str) -> Callable[[RegisterDocument], RegisterDocument]:
     return lambda document: replace(document, memory={"words": [*words]})
 
 
@@ -59,7 +59,7 @@ def test_without_a_register_the_error_names_the_command_that_makes_it(
     registers: Registers,
 ) -> None:
     with pytest.raises(ReconcileError, match="there is no register") as refused:
-        registers(patience=0.5).change(with_words("x"))
+        registers(patience=0.5).change(described_for("x"))
 
     assert "reconcile seats init" in refused.value.hint
 
