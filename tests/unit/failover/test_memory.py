@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from contextlib import suppress
 
 import orjson
@@ -113,3 +114,11 @@ def test_single_workloads_are_forgotten_before_a_config_map_is_too_small() -> No
 def test_a_memory_of_an_earlier_release_has_told_nothing() -> None:
     assert decode_memory(b'{"version": 1, "commit": "c0ffee"}').notified == NotifiedState()
     assert b"told" not in encode_memory(FleetMemory(commit="c0ffee"))
+
+
+def test_what_was_stored_before_fields_were_renamed_is_read() -> None:
+    stored = b'{"version": 1, "ahead": {"a": 5}, "told": {"federation": "f"}, "silentSince": 7.0}'
+    memory = decode_memory(stored)
+    assert (memory.clock_offsets, memory.notified.federation) == ({"a": 5}, "f")
+    assert memory.without_git_since == 7.0
+    assert {"ahead", "told", "silentSince"} <= set(json.loads(encode_memory(memory)))
