@@ -645,7 +645,7 @@ def test_a_custom_resource_that_owns_claims_is_not_recreated(real_world: World) 
 @pytest.mark.parametrize(
     ("manifest", "told"),
     [
-        (STATEFUL.replace("POLICY", "Delete"), "its PersistentVolumeClaims go along"),
+        (STATEFUL.replace("POLICY", "Delete"), "its PersistentVolumeClaims are deleted with it"),
         (VOLUME.replace("POLICY", "Delete"), "the volume itself is deleted with it"),
         (CLAIM.replace("POLICY", "fast"), "the data of its volume is deleted with it"),
     ],
