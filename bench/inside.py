@@ -24,7 +24,7 @@ from reconciler.plan.member_plan import PlanSettings, plan_member
 from reconciler.render.render import Rendering, render
 from reconciler.run.repository import read_repository
 from reconciler.scheduler.model import FleetView
-from reconciler.scheduler.remarks import Unplaced
+from reconciler.scheduler.placement_warnings import Unplaced
 from reconciler.scheduler.schedule import schedule
 
 

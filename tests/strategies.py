@@ -13,16 +13,16 @@ from hypothesis import strategies as st
 
 from reconciler.api.errors import Position
 from reconciler.api.objects import GroupKind, Object, ObjectKey
-from reconciler.dns.answers import NameHealth
+from reconciler.dns.healthy_targets import NameHealth
 from reconciler.dns.records import Abilities, Place
 from reconciler.dns.targets import Exposed
-from reconciler.failover.looks import Look, Sight
+from reconciler.failover.health_votes import Look, Sight
 from reconciler.failover.probe import Signal
 from reconciler.federation.model import Cluster, ReplicaShare, Selector, Wave
 from reconciler.git.kept_commit import KeptCommit, KeptFile
 from reconciler.inventory.records import AppliedRecord
 from reconciler.plan.model import Action, Change
-from reconciler.state.memory import ClusterMemory, Notified, Phase, WorkloadMemory
+from reconciler.state.memory import ClusterMemory, NotifiedState, Phase, WorkloadMemory
 
 Event = TypeVar("Event")
 
@@ -140,7 +140,7 @@ RECEIVERS = st.fixed_dictionaries(
 )
 
 NOTIFIED = st.builds(
-    Notified,
+    NotifiedState,
     federation=SHORT_NAMES,
     receivers=st.lists(RECEIVERS, max_size=2).map(tuple),
     states=st.dictionaries(SHORT_NAMES, SHORT_NAMES, max_size=3),

@@ -407,4 +407,4 @@ def test_what_holds_objects_or_credentials_does_not_show_them() -> None:
         for field in _shown_fields(file)
         if field.split(".")[1] not in public
     ]
-    assert not shown, "make it an Unshown, or its field one with repr=False"
+    assert not shown, "make it a RedactedRepr, or its field one with repr=False"

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from reconciler.api.files import SourceFile
-from reconciler.dns.step import faults_of_rules
+from reconciler.dns.pipeline_step import faults_of_rules
 from reconciler.federation.compile import compile_documents
 from reconciler.manifests.load import load
 

@@ -35,7 +35,7 @@ from typing import Any, Self
 from msgspec import Struct
 from msgspec.structs import force_setattr
 
-LONGEST_WORDS = 1000
+MAX_ERROR_LENGTH = 1000
 
 
 class Position(Struct, frozen=True, order=True):
@@ -67,8 +67,8 @@ class Problem(Struct, frozen=True, order=True):
     def __post_init__(self) -> None:
         for name in ("path", "message", "expected", "hint"):
             text: str = getattr(self, name)
-            if len(text) > LONGEST_WORDS:
-                force_setattr(self, name, text[:LONGEST_WORDS] + " …")
+            if len(text) > MAX_ERROR_LENGTH:
+                force_setattr(self, name, text[:MAX_ERROR_LENGTH] + " …")
 
     def __str__(self) -> str:
         where = f"{self.position}: " + (f"{self.path}: " if self.path else "")
@@ -139,7 +139,7 @@ class Violation(Struct, frozen=True):
         return str(self)
 
 
-class WordedViolation(Violation, frozen=True):
+class TextViolation(Violation, frozen=True):
     """One of which only the words are known, and what it is ``about``: another process, a saved
     plan, or what failed meanwhile, has them."""
 
@@ -289,7 +289,7 @@ class ApiError(ClusterError):
         self.causes = tuple(causes)
         self.retry_after = retry_after
 
-    def with_words(self, change: Callable[[str], str]) -> Self:
+    def described_for(self, change: Callable[[str], str]) -> Self:
         """The same refusal in other words."""
         return type(self)(
             self.cluster,
@@ -332,7 +332,7 @@ class Throttled(ApiError):
 
 
 def defect_words(error: Exception) -> str:
-    """What is told of an error that nobody foresaw: what sort it is, and where it came up. Its own
+    """What is reported of an unexpected error: what sort it is, and where it came up. Its own
     words may quote anything, a Secret's value as well."""
     import traceback
 

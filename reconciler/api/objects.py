@@ -18,7 +18,7 @@ Object = dict[str, Any]
 DEFAULT_NAMESPACE = "default"
 
 
-class Unshown(Struct, frozen=True):
+class RedactedRepr(Struct, frozen=True):
     """Base of values that hold whole objects or credentials: their ``repr`` tells none of it, not
     in the words of an error either."""
 
@@ -80,7 +80,7 @@ def api_group(api_version: str) -> str:
 
 
 def map_of(value: object) -> Object:
-    """The value if it is a map, else an empty one: whoever wrote it may have meant anything."""
+    """The value if it is a map, else an empty one."""
     return value if isinstance(value, dict) else {}
 
 

@@ -394,7 +394,7 @@ class RunOptions(Struct, frozen=True):
             "--take-over",
             FLEET,
             "Take over, once, what an inventory says another repository, path or cluster name "
-            "has, and a cluster that was built anew; only --cluster NAME, where given.",
+            "has, and a cluster that was rebuilt; only --cluster NAME, where given.",
             # Once means now: a line that stays in the environment would take over every time.
             variable=False,
             kept=5,
@@ -455,7 +455,7 @@ class RunOptions(Struct, frozen=True):
         Option(
             "--lease-duration",
             OTHER_RUNS,
-            "Others take over from a run that is silent for so long. [default: 90s]",
+            "Others take over from a run that has not renewed its lock for so long. [default: 90s]",
         ),
     ] = LEASE_SECONDS
     grace: Annotated[

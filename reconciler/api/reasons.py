@@ -50,7 +50,7 @@ DRIFTS = frozenset({Cause.DRIFT, Cause.DRIFT_BY_ADDITION, Cause.DRIFT_OF_OWNERSH
 class Reason(Struct, frozen=True):
     """One reason. ``names`` are the field managers that it is about, ``paths`` the fields,
     ``detail`` what only people read: what is waited for, the rule that places an object
-    elsewhere."""
+    in another cluster."""
 
     cause: Cause
     names: tuple[str, ...] = ()

@@ -79,7 +79,7 @@ class MemberRun:
 
     # -- phases ----------------------------------------------------------------------------
 
-    def exposed_lowerings(self) -> frozenset[ObjectKey]:
+    def exposed_scale_downs(self) -> frozenset[ObjectKey]:
         """Workloads that are to run fewer replicas, beside Services or Ingresses: DNS names may
         still lead to what goes."""
         spaces = {
@@ -114,7 +114,7 @@ class MemberRun:
             return
         self._carry_out([c for c in changes if c.key not in later])
 
-    def lower(self, keys: Collection[ObjectKey], why_not: str) -> None:
+    def scale_down(self, keys: Collection[ObjectKey], why_not: str) -> None:
         """Carry out what was left for later, or skip it for that reason."""
         done = {outcome.key for outcome in self.outcomes}
         changes = [c for c in self.work.plan.changes if c.key in keys and c.key not in done]
@@ -268,7 +268,7 @@ class MemberRun:
                 live,
                 discovery,
                 self._inventory.applyset,
-                prune.uids_going(gone),
+                prune.uids_to_delete(gone),
             )
         except ClusterError as error:
             return f"what cannot be looked at: {error}"
@@ -410,7 +410,7 @@ class MemberRun:
             except LeaseLost as error:
                 self.lease_lost = str(error)
                 return ChangeResult(self._skipped(change, self.lease_lost))
-            except Exception as defect:  # noqa: BLE001  (raised once all that was done is told)
+            except Exception as defect:  # noqa: BLE001  (raised once all that was done is reported)
                 self.end_by(defect)
                 words = f"{defect_words(defect)}; whether it was carried out is not known"
                 name = self.work.member.name
@@ -462,7 +462,7 @@ class MemberRun:
             )
 
         written = carry_out(change)
-        adoption = self._adoption(change) if written.preceded else None
+        adoption = self._adoption(change) if written.already_exists else None
         if adoption is None:
             return written
         self.checked[change.key] = adoption
@@ -509,7 +509,8 @@ class MemberRun:
         self.written()
 
     def end_by(self, defect: Exception) -> None:
-        """Nothing more is written here after a fault of this program; the rest of it is told."""
+        """Nothing more is written here after a fault of this program; the rest of it is
+        reported."""
         self.defect = self.defect or defect
         self.lost = self.lost or defect_words(defect)
 

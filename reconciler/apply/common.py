@@ -18,14 +18,14 @@ from reconciler.inventory.managed_fields import (
     disowned,
     entries_of,
     fields_of,
-    in_the_state_of,
     is_ours,
+    resource_version_test,
 )
 from reconciler.inventory.records import AppliedRecord, Digester
-from reconciler.plan.custom_resources import moved_on
+from reconciler.plan.custom_resources import migrated_entries
 from reconciler.plan.diff import request_digest
 from reconciler.plan.fields import changed_fields
-from reconciler.plan.ignored import disowning, held, left_out
+from reconciler.plan.ignored import disowning, owned_ignored_fields, without_ignored
 from reconciler.plan.model import ABSENT, Change
 from reconciler.plan.redact import refusal_words
 
@@ -51,7 +51,7 @@ def recorded(
     settled = request_of(change)
     if change.ignored:
         live = _leave_to_others(member, resource, change, live)
-        settled = left_out(settled, live, change.ignored, owned=False)
+        settled = without_ignored(settled, live, change.ignored, owned=False)
         footprint = digester.footprint(live) if footprint is not None else None
     uid = str(live["metadata"].get("uid", ""))
     if footprint is None:
@@ -96,7 +96,7 @@ def _leave_to_others(member: Member, resource: RESTMapping, change: Change, live
     """Disown what is left to others: as ours, the next apply without it would take it away."""
 
     def entries(now: Object) -> list[Object]:
-        return disowning(entries_of(now), held(now, change.ignored))
+        return disowning(entries_of(now), owned_ignored_fields(now, change.ignored))
 
     uid = str(live["metadata"].get("uid", ""))
     left = rewrite_entries(member, resource, change, uid, entries, live)
@@ -128,7 +128,7 @@ def rewrite_entries(
     entries: Callable[[Object], list[Object]],
     live: Object | None = None,
 ) -> Object | None:
-    """Replace managedFields of the very object, in the state that it is in.
+    """Replace managedFields of that object, only in the state that it is in.
 
     None where it is gone, or another one by now, or written to too often.
     """
@@ -140,7 +140,7 @@ def rewrite_entries(
         if wanted == entries_of(live):
             return live
         operations: list[dict[str, Any]] = [
-            in_the_state_of(live),
+            resource_version_test(live),
             {"op": "add", "path": "/metadata/managedFields", "value": wanted},
         ]
         try:
@@ -160,7 +160,7 @@ def move_entries(member: Member, resource: RESTMapping, change: Change) -> str:
             live = member.get(resource, change.key)
             if live is None or live["metadata"].get("uid") != change.uid:
                 raise changed_since_planned(member)
-            operations = moved_on(live, change.old_entry, change.new_entry)
+            operations = migrated_entries(live, change.old_entry, change.new_entry)
             try:
                 if operations:
                     member.json_patch(resource, change.key, operations)
@@ -177,7 +177,7 @@ def move_entries(member: Member, resource: RESTMapping, change: Change) -> str:
 
 def changed_since_planned(member: Member) -> ClusterError:
     """The error for an object that is no longer the one that was planned."""
-    text = "was changed or made anew since it was planned"
+    text = "was changed or recreated since it was planned"
     return ClusterError(member.name, text, hint="run again")
 
 

@@ -22,7 +22,7 @@ _OF_NO_OBJECT = "1"
 is as good: with 0, many kinds are merged into whatever is there."""
 
 
-class Preceded(ClusterError):
+class AlreadyExists(ClusterError):
     """Somebody else made the object that was to be created."""
 
 
@@ -52,7 +52,7 @@ def create_object(member: Member, resource: RESTMapping, change: Change, body: O
             # It is by a first try, whose answer was lost.
             sent = with_identity(body, uid=live["metadata"]["uid"])
             return member.apply(resource, change.key, sent, force=change.force)
-    raise Preceded(
+    raise AlreadyExists(
         member.name,
         "somebody else made it since it was planned; left as it is",
         hint="run again: it is adopted, or refused, as spec.adoption says",

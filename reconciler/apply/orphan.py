@@ -14,7 +14,7 @@ from reconciler.cluster.client import Member
 from reconciler.cluster.discovery import RESTMapping
 from reconciler.inventory.applyset import IDENTITY
 from reconciler.inventory.managed_fields import (
-    in_the_state_of,
+    resource_version_test,
 )
 from reconciler.inventory.records import Digester
 from reconciler.plan.model import Change
@@ -43,10 +43,10 @@ def orphan_planned(
             raise ClusterError(
                 member.name,
                 f"{change.key} is not released: {reason}",
-                hint="run again: the next plan decides anew",
+                hint="run again: the next plan decides again",
             )
         try:
-            member.json_patch(resource, change.key, [in_the_state_of(live), *marks])
+            member.json_patch(resource, change.key, [resource_version_test(live), *marks])
             return None, None, ""
         except (Conflict, Invalid) as refusal:
             # Marks that a first try took off cannot be taken off again, which is a 422.

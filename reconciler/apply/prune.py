@@ -8,7 +8,7 @@ from reconciler.cluster.client import Member
 from reconciler.cluster.discovery import RESTMapping
 from reconciler.inventory.records import Digester
 from reconciler.plan.model import Change
-from reconciler.plan.prune import deletion_words, is_going
+from reconciler.plan.prune import deletion_words, is_terminating
 
 
 def prune_planned(
@@ -21,13 +21,13 @@ def prune_planned(
         return None, None, "was gone already"
     # Foreground deletion and Namespaces end by themselves.
     waits = set(deleted["metadata"].get("finalizers") or ()) - {"foregroundDeletion", "orphan"}
-    return None, None, deletion_words(deleted) if waits and is_going(deleted) else ""
+    return None, None, deletion_words(deleted) if waits and is_terminating(deleted) else ""
 
 
 def delete_as_planned(
     member: Member, resource: RESTMapping, change: Change, otherwise: Otherwise
 ) -> Object | None:
-    """Ask for the deletion of the very object of the plan; None where it was gone already."""
+    """Ask for the deletion of exactly the object of the plan; None where it was gone already."""
     return member.delete_as_decided(
         resource,
         change.key,

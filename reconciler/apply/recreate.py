@@ -101,7 +101,7 @@ def _wait_until_gone(member: Member, resource: RESTMapping, change: Change) -> N
         if live["metadata"].get("uid") != change.uid:
             raise ClusterError(
                 member.name,
-                "was deleted, and somebody else made it anew meanwhile",
+                "was deleted, and somebody else recreated it meanwhile",
                 hint="run again: it is adopted, or refused, as spec.adoption says",
             )
         time.sleep(DELETION_POLL_SECONDS)

@@ -31,7 +31,7 @@ from reconciler.inventory.managed_fields import (
 )
 from reconciler.inventory.records import Digester
 from reconciler.plan.fields import changed_fields
-from reconciler.plan.model import Change, is_chosen
+from reconciler.plan.model import Change, is_server_chosen
 from reconciler.plan.redact import mask
 from reconciler.plan.refused_updates import entries_for_apply
 
@@ -121,7 +121,7 @@ def _check_it_is_as_planned(
     if whole:
         differing |= shown - set(masked)
     # What the server chooses it may have chosen by now, or have no need to.
-    differing -= {field.path for field in change.fields if is_chosen(field.after)}
+    differing -= {field.path for field in change.fields if is_server_chosen(field.after)}
     if differing:
         raise ClusterError(
             member.name,
@@ -147,8 +147,8 @@ def _give_back(
         if [entry for entry in known if is_ours(entry)] != claim:
             return known  # The apply was carried out, and only its answer was lost.
         kept = [entry for entry in known if entry not in ours]
-        held = {_who(entry) for entry in kept}
-        return [*kept, *(entry for entry in before if _who(entry) not in held)]
+        owned_ignored_fields = {_who(entry) for entry in kept}
+        return [*kept, *(entry for entry in before if _who(entry) not in owned_ignored_fields)]
 
     with suppress(ClusterError):
         rewrite_entries(member, resource, change, change.uid, entries)

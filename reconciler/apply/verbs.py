@@ -15,7 +15,7 @@ from reconciler.api.errors import (
     LeaseLost,
 )
 from reconciler.apply.common import Otherwise, VerbResult
-from reconciler.apply.create import Preceded, create_planned
+from reconciler.apply.create import AlreadyExists, create_planned
 from reconciler.apply.orphan import orphan_planned
 from reconciler.apply.prune import prune_planned
 from reconciler.apply.recreate import recreate_planned
@@ -36,14 +36,14 @@ class ChangeResult(Struct, frozen=True):
     """The outcome, and the record to keep (None: nothing to remember, or no longer ours).
 
     ``lost`` says that the member itself cannot be reached any more, so that the rest can be spared;
-    ``preceded`` that somebody else made the object before us, which was left as it is.
+    ``already_exists`` that somebody else made the object before us, which was left as it is.
     """
 
     outcome: Outcome
     record: AppliedRecord | None = None
     fields: Fields | None = None
     lost: str = ""
-    preceded: bool = False
+    already_exists: bool = False
 
 
 _VERBS: dict[Action, Callable[[Member, RESTMapping, Change, Otherwise, Digester], VerbResult]] = {
@@ -76,8 +76,8 @@ def apply_change(
         text = refusal_words(error, change.hidden, change.request, change.live)
         gone = isinstance(error, ClusterUnreachable | ClusterUnauthorized)
         outcome = _outcome(member, change, "failed", text, started)
-        preceded = isinstance(error, Preceded)
-        return ChangeResult(outcome, lost=text if gone else "", preceded=preceded)
+        already_exists = isinstance(error, AlreadyExists)
+        return ChangeResult(outcome, lost=text if gone else "", already_exists=already_exists)
     return ChangeResult(_outcome(member, change, "done", message, started), record, fields)
 
 

@@ -15,7 +15,7 @@ from reconciler.cli.console import styled
 from reconciler.cli.exit_codes import Exit
 from reconciler.cli.progress import Bars
 from reconciler.cli.settings import CommandSettings, merged, option, run_options
-from reconciler.cli.simulated import seen_by
+from reconciler.cli.simulated import with_simulated_members
 from reconciler.cli.tables import age, table
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ def clusters(context: click.Context, /, *, output: str, **given: Any) -> int:
     Asks every member, and compares it with the repository as a plan does.
     """
     settings = merged(context, **given)
-    with seen_by(settings) as settings:
+    with with_simulated_members(settings) as settings:
         federation, commit, rows = _look(settings, quiet=output in ("json", "yaml"))
     if output in ("json", "yaml"):
         settings.console.document(_as_data(federation, commit, rows, output), newline=False)

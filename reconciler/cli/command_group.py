@@ -16,8 +16,8 @@ import click
 from reconciler.api.errors import ReconcileError
 from reconciler.api.options import declarations
 from reconciler.cli.console import Console, open_console
+from reconciler.cli.error_messages import report_defect, report_failure
 from reconciler.cli.exit_codes import Exit
-from reconciler.cli.failures import report_defect, report_failure
 
 COMMANDS = {
     "clusters": "List the members: how they are, and how far they are from Git.",

@@ -6,6 +6,7 @@ Results go to stdout; progress, questions and errors to stderr, so that a pipe c
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Mapping
 from typing import TextIO
@@ -46,7 +47,11 @@ class Console(Struct, frozen=True):
         self.document(shown(line, colour=self.stderr_colour), to_person=True)
 
     def document(self, text: str, *, newline: bool = True, to_person: bool = False) -> None:
-        """Writes what is finished: JSON, YAML, or a report, whose writer escapes it."""
+        """Writes what is finished: JSON, YAML, or a report, whose writer escapes it.
+
+        JSON leaves DEL and the C1 controls as they are, of which terminals take orders as well.
+        """
+        text = _LEFT_BY_JSON.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
         click.echo(text, nl=newline, err=to_person, color=True)
 
     def confirmed(self, question: str) -> bool:
@@ -61,6 +66,7 @@ class Console(Struct, frozen=True):
         return str(answer).strip().lower() == "yes"
 
 
+_LEFT_BY_JSON = re.compile("[\x7f-\x9f]")
 _FOREGROUND = {"red": "31", "green": "32", "yellow": "33", "magenta": "35", "cyan": "36"}
 
 

@@ -40,7 +40,7 @@ def demo(context: click.Context, /, *, keep: Path | None, **given: Any) -> int:
     repaired, pruned, and carried through the outage of a provider and back. Every step is checked;
     needs no cluster and no network.
     """
-    from reconciler.cli.demo_story import Story, StoryWentWrong
+    from reconciler.cli.demo_story import DemoFailed, Story
 
     settings = merged(context, **given)
     sample = Path(__file__).resolve().parents[2] / "sample-repo"
@@ -58,7 +58,7 @@ def demo(context: click.Context, /, *, keep: Path | None, **given: Any) -> int:
         try:
             with Story(repository, settings.console) as story:
                 story.tell()
-        except StoryWentWrong as error:
+        except DemoFailed as error:
             settings.console.note("")
             settings.console.note(f"{styled('The demo failed:', fg='red')} {error}")
             return Exit.FAILED

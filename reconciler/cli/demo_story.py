@@ -15,7 +15,7 @@ from kubesim.fleet import Sandbox
 from kubesim.server import ClusterSettings
 from reconciler.api.options import RunOptions
 from reconciler.cli.console import Console, styled
-from reconciler.cli.seats import looks_in, seats_lines
+from reconciler.cli.seats import seats_lines, votes_in
 from reconciler.cluster.connect import Connector
 from reconciler.failover.survivability import assess_survivability
 from reconciler.lock.run_lock import RunLock
@@ -40,7 +40,7 @@ _PLACES = {
 }
 
 
-class StoryWentWrong(Exception):
+class DemoFailed(Exception):
     """A step did not end as it must."""
 
 
@@ -74,7 +74,7 @@ class Story:
         self._sandbox.__exit__(kind, error, trace)
 
     def tell(self) -> None:
-        """All chapters. Raises StoryWentWrong at the first that does not end as told."""
+        """All chapters. Raises DemoFailed at the first that does not end as told."""
         for chapter in (
             self._plan_first,
             self._apply,
@@ -264,7 +264,7 @@ class Story:
 
     def _check(self, fact: bool, what: str) -> None:
         if not fact:
-            raise StoryWentWrong(f"it is not so that {what}")
+            raise DemoFailed(f"it is not so that {what}")
 
     # -- doing -----------------------------------------------------------------------------
 
@@ -305,7 +305,7 @@ class Story:
         register = self._register()
         reading = register.read()
         now = time.time()
-        status = seats_status("shop", tuple(_PLACES), reading, looks_in(reading), now)
+        status = seats_status("shop", tuple(_PLACES), reading, votes_in(reading), now)
         for line in seats_lines(status, now):
             self._console.out(line)
 

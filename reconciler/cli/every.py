@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 import click
 
 from reconciler.api.errors import LeaseLost, ReconcileError
+from reconciler.cli.error_messages import report_defect, report_failure
 from reconciler.cli.exit_codes import Exit
-from reconciler.cli.failures import report_defect, report_failure
 from reconciler.cli.run import members_of, run_once
 from reconciler.cli.settings import CommandSettings
 from reconciler.cli.stop import Stop

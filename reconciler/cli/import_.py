@@ -12,8 +12,8 @@ from reconciler.api.errors import BadInput, ClusterError, ReconcileError, UsageE
 from reconciler.api.options import RunOptions
 from reconciler.cli.command_group import LimitedCommand
 from reconciler.cli.console import styled
+from reconciler.cli.error_messages import describe_problem
 from reconciler.cli.exit_codes import Exit
-from reconciler.cli.failures import describe_problem
 from reconciler.cli.settings import CommandSettings, merged, option, run_options
 
 if TYPE_CHECKING:

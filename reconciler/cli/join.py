@@ -21,7 +21,7 @@ from reconciler.cli.member_and_host import (
     run_memory_of,
     seats_given,
     seats_of,
-    tell_those_behind,
+    warn_of_seats_behind,
     with_host_of,
 )
 from reconciler.cli.settings import DURATION, CommandSettings, merged, option, run_options
@@ -165,7 +165,7 @@ def _lifetime(context: click.Context, parameter: click.Parameter, value: str) ->
     "--overwrite",
     is_flag=True,
     heading=MANIFEST,
-    help="Write a manifest anew that is there already.",
+    help="Overwrite a manifest that is there already.",
 )
 @run_options("repository")
 @run_options("terminal")
@@ -284,7 +284,7 @@ def _join(
         settings.console.document(plan.manifest, newline=False)
     again = f"reconcile join {request.name}"
     again += "".join(f" --host-context {seat}={ends.seats[seat]}" for seat in behind)
-    tell_those_behind(settings, behind, "has no good credential of it", again)
+    warn_of_seats_behind(settings, behind, "has no good credential of it", again)
     return Exit.FAILED if behind else Exit.OK
 
 

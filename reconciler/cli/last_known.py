@@ -1,6 +1,6 @@
 """What earlier runs remember, found without the repository, because that could not be read.
 
-So people are told that their repository is broken, too: whom to tell is remembered, and where
+So people are notified that their repository is broken, too: whom to notify is remembered, and where
 their address is, but never an address.
 """
 
@@ -17,7 +17,12 @@ from reconciler.api.options import RunOptions
 from reconciler.cluster.client import Member
 from reconciler.cluster.connect import Connector
 from reconciler.cluster.kubeconfig import own_namespace
-from reconciler.federation.model import USUAL_NAMESPACE, Access, Cluster, SecretReference
+from reconciler.federation.model import (
+    DEFAULT_FEDERATION_NAMESPACE,
+    Access,
+    Cluster,
+    SecretReference,
+)
 from reconciler.git.location import locate
 from reconciler.git.owner import claimant_of
 from reconciler.state.memory import FleetMemory
@@ -31,7 +36,7 @@ class LastKnown(Struct, frozen=True):
     """``federation`` is "" where nothing was found; ``store`` None: nothing can be remembered."""
 
     federation: str = ""
-    namespace: str = USUAL_NAMESPACE
+    namespace: str = DEFAULT_FEDERATION_NAMESPACE
     memory: FleetMemory = field(default_factory=FleetMemory)
     store: MemoryStore | None = None
 
@@ -56,7 +61,7 @@ def _memories(options: RunOptions, connector: Connector) -> Iterator[LastKnown]:
     elif options.state not in AUTO_STATE:
         store = FileStore(Path(options.state))
         memory = store.read().memory
-        yield LastKnown(memory.told.federation, memory=memory, store=store)
+        yield LastKnown(memory.notified.federation, memory=memory, store=store)
     else:
         pattern = default_file(options, "*")
         for path in sorted(pattern.parent.glob(pattern.name)):
@@ -66,7 +71,7 @@ def _memories(options: RunOptions, connector: Connector) -> Iterator[LastKnown]:
 
 
 def _config_maps(options: RunOptions, connector: Connector) -> Iterator[LastKnown]:
-    namespace = own_namespace() or USUAL_NAMESPACE
+    namespace = own_namespace() or DEFAULT_FEDERATION_NAMESPACE
     host, source = connector.host(), digest_of(options)
     for found in host.list_objects(
         CONFIG_MAPS, namespace=namespace, label_selector=f"{SOURCE}={source}", metadata_only=True
@@ -84,7 +89,7 @@ def _own_copies(options: RunOptions, connector: Connector) -> Iterator[LastKnown
     from reconciler.seats.register import Register, register_key
     from reconciler.state.register_store import RegisterStore, remembered_in
 
-    namespace = own_namespace() or USUAL_NAMESPACE
+    namespace = own_namespace() or DEFAULT_FEDERATION_NAMESPACE
     connector = replace(connector, namespace=namespace, seat=options.seat)
     host = connector.host(options.seat)
     where = locate(options.repo, ref=None, path=options.path, cache=Path())

@@ -96,7 +96,7 @@ def seats_given(
     return seats_of(given, federation.seats)
 
 
-def tell_those_behind(
+def warn_of_seats_behind(
     settings: CommandSettings, behind: Mapping[str, ClusterError], what: str, command: str
 ) -> None:
     """One line for each seat that was left out, and the command for later."""

@@ -16,7 +16,7 @@ from reconciler.cli.command_group import ShowingGroup
 from reconciler.cli.console import styled
 from reconciler.cli.exit_codes import Exit
 from reconciler.cli.settings import DURATION, Command, CommandSettings, merged, option, run_options
-from reconciler.cli.simulated import seen_by
+from reconciler.cli.simulated import with_simulated_members
 from reconciler.cli.stop import Stop, until_signal
 
 if TYPE_CHECKING:
@@ -114,7 +114,7 @@ def rollout(
     if timeout is not None and not watch:
         raise click.UsageError("--timeout goes with --watch.")
     ends = time.monotonic() + timeout if timeout is not None else None
-    with until_signal(settings) as stop, seen_by(settings) as settings:
+    with until_signal(settings) as stop, with_simulated_members(settings) as settings:
         return _follow(settings, stop, output, interval if watch else None, ends)
 
 
@@ -297,7 +297,7 @@ def _steer(
     from reconciler.lock.run_lock import RunLock
 
     console = settings.console
-    with seen_by(settings) as settings:
+    with with_simulated_members(settings) as settings:
         seen = _opened(settings, None)
         change(seen.found.memory, _waves(seen))
         if loud:

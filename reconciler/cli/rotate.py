@@ -51,7 +51,7 @@ def rotate(
     """Renew the tokens by which members are reached.
 
     A token is renewed with itself, and kept in the host's Secret that `reconcile join` made. Of
-    several seats, each that answers is done; what is behind in the others is told.
+    several seats, each that answers is done; what is behind in the others is reported.
     """
     settings = with_host_of(merged(context, **given), contexts)
     from reconciler.cluster.connect import Connector

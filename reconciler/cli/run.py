@@ -50,7 +50,7 @@ def members_of(settings: CommandSettings) -> AbstractContextManager[CommandSetti
 def run_once(settings: CommandSettings, stop: Stop, latest: LatestMetrics | None = None) -> Exit:
     """One run under the lock; ``stop`` has the signals. Raises ReconcileError.
 
-    ``latest`` is told of it where somebody may ask for metrics over HTTP.
+    ``latest`` is given it where somebody may ask for metrics over HTTP.
     """
     stop.at_once()
     settings, seconds = settings.until_deadline(plan_only=settings.options.plan_only)
@@ -61,7 +61,7 @@ def run_once(settings: CommandSettings, stop: Stop, latest: LatestMetrics | None
 
 
 def _only_plan(settings: CommandSettings, stop: Stop, latest: LatestMetrics | None) -> Exit:
-    from reconciler.cli.observe_run import ObservedRun
+    from reconciler.cli.run_reporting import ObservedRun
     from reconciler.run import pipeline
 
     console, options = settings.console, settings.options
@@ -88,7 +88,7 @@ def _only_plan(settings: CommandSettings, stop: Stop, latest: LatestMetrics | No
 
 
 def _apply(settings: CommandSettings, stop: Stop, latest: LatestMetrics | None) -> Exit:
-    from reconciler.cli.observe_run import ObservedRun
+    from reconciler.cli.run_reporting import ObservedRun
     from reconciler.lock.run_lock import RunLock
     from reconciler.run import pipeline
 

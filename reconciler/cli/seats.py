@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from reconciler.seats.access import OpenedRegister
     from reconciler.seats.register import Reading, Register
     from reconciler.state.stores import ConfigMapStore
-    from reconciler.status.seats import SeatLook, SeatsStatus
+    from reconciler.status.seats import SeatHealth, SeatsStatus
 
 RUN, CLUSTER, OUTPUT = "What to do", "Clusters", "Output"
 
@@ -35,7 +35,7 @@ Examples:
   reconcile seats                          who votes, who holds the lock, what is wrong
   reconcile seats -o json | jq '.problems'
   reconcile seats init --host-context main from one host to the seats in Git
-  reconcile seats repair                   what was lost or set back is written anew
+  reconcile seats repair                   what was lost or set back is rewritten
   reconcile seats replace onprem azure-eu  onprem is gone for good
   reconcile seats dissolve --host-context main
 \b
@@ -81,7 +81,7 @@ def _contexts(
     return tuple(pairs)
 
 
-def reaching(command: Command) -> Command:
+def connection_options(command: Command) -> Command:
     """The options by which seats and the repository are found."""
     options: list[Callable[[Command], Command]] = [
         option(
@@ -119,7 +119,7 @@ def dry_run(command: Command) -> Command:
     heading=OUTPUT,
     help="What to print.",
 )
-@reaching
+@connection_options
 @click.pass_context
 def seats(
     context: click.Context,
@@ -131,7 +131,7 @@ def seats(
 ) -> int:
     """Show the seats: who votes, who holds the lock, how each looked at the fleet.
 
-    The register is read at every seat; nothing is written. What is wrong is told with the command
+    The register is read at every seat; nothing is written. What is wrong is shown with the command
     that mends it.
     """
     settings = merged(context, **given)
@@ -171,7 +171,7 @@ class OpenedSeats(Struct, frozen=True):
 
         reading = self.opened.explained(self.register.read())
         federation = self.state.federation
-        looks = looks_in(reading)
+        looks = votes_in(reading)
         witnesses = [cluster.name for cluster in self.state.witnesses]
         return seats_status(federation.name, federation.seats, reading, looks, now, witnesses)
 
@@ -208,20 +208,20 @@ def _opened(
     return OpenedSeats(state, connector, opened)
 
 
-def looks_in(reading: Reading) -> dict[str, SeatLook]:
+def votes_in(reading: Reading) -> dict[str, SeatHealth]:
     """What the runs of each seat saw last, as far as they left it."""
     return {name: _look_of(one.look) for name, one in reading.seats.items() if one.look}
 
 
-def _look_of(text: str) -> SeatLook:
+def _look_of(text: str) -> SeatHealth:
     """A look as its seat wrote it; what cannot be read is none."""
-    from reconciler.failover.looks import decode_look
-    from reconciler.status.seats import SeatLook
+    from reconciler.failover.health_votes import decode_votes
+    from reconciler.status.seats import SeatHealth
 
-    look = decode_look(text)
+    look = decode_votes(text)
     if look is None:
-        return SeatLook()
-    return SeatLook(look.at, {name: str(one) for name, one in look.clusters.items()})
+        return SeatHealth()
+    return SeatHealth(look.at, {name: str(one) for name, one in look.clusters.items()})
 
 
 # -- showing ---------------------------------------------------------------------------------------
@@ -261,9 +261,9 @@ def seats_lines(status: SeatsStatus, now: float) -> Iterator[str]:
 
 def _looks(status: SeatsStatus) -> Iterator[str]:
     """Each cluster, as each seat saw it last."""
-    from reconciler.status.seats import SeatLook
+    from reconciler.status.seats import SeatHealth
 
-    looks = {one.name: status.looks.get(one.name, SeatLook()) for one in status.seats}
+    looks = {one.name: status.looks.get(one.name, SeatHealth()) for one in status.seats}
     clusters = sorted({name for look in looks.values() for name in look.clusters})
     if not clusters:
         return
@@ -333,7 +333,7 @@ Suspend the host's CronJob first. Safe to run again: what was begun is finished.
 @seats.command("init", epilog=INIT_EPILOG, writes=True)
 @dry_run
 @run_options("lock_timeout", heading=RUN)
-@reaching
+@connection_options
 @click.pass_context
 def init(
     context: click.Context,
@@ -399,7 +399,7 @@ Suspend the CronJobs of the seats first. Safe to run again.
 @seats.command("dissolve", epilog=DISSOLVE_EPILOG, writes=True)
 @dry_run
 @run_options("yes", "lock_timeout", heading=RUN)
-@reaching
+@connection_options
 @click.pass_context
 def dissolve(
     context: click.Context,
@@ -542,7 +542,7 @@ reconcile join azure-eu. Safe to run again.
 @click.argument("new", shell_complete=_complete_seat)
 @dry_run
 @run_options("yes", heading=RUN)
-@reaching
+@connection_options
 @click.pass_context
 def replace_(
     context: click.Context,
@@ -560,7 +560,7 @@ def replace_(
     """
     settings = merged(context, **given)
     if dead == new:
-        raise click.UsageError("DEAD and NEW are the same; to write its copy anew: seats repair.")
+        raise click.UsageError("DEAD and NEW are the same; to write its copy again: seats repair.")
     opened = _opened(settings, _all_contexts(context, contexts), (new,))
     status = opened.status(time.time())
     document = _document(status)
@@ -595,11 +595,11 @@ def replace_(
     if set(federation.seats) != set(after):
         note(f"Next: spec.seats: [{', '.join(after)}] at {federation.position}, and commit")
     note(f"Next: reconcile join NAME --host-context {new}, for each member; its CronJob at {new}")
-    note(f"Then shut {dead} out, in each member: {shut_out(federation.name, dead)}")
+    note(f"Then shut {dead} out, in each member: {revoke_command(federation.name, dead)}")
     return Exit.OK
 
 
-def shut_out(federation: str, seat: str) -> str:
+def revoke_command(federation: str, seat: str) -> str:
     """The command that ends what a seat may do in a member."""
     return (
         "kubectl -n federation-system delete clusterrolebinding,rolebinding,serviceaccount -l "
@@ -620,7 +620,7 @@ Safe to run again: a seat that counts is left as it is.
 @seats.command("repair", epilog=REPAIR_EPILOG, writes=True)
 @click.argument("name", required=False, shell_complete=_complete_seat)
 @dry_run
-@reaching
+@connection_options
 @click.pass_context
 def repair(
     context: click.Context,
@@ -631,7 +631,7 @@ def repair(
     contexts: tuple[tuple[str, str], ...],
     **given: Any,
 ) -> int:
-    """Write a seat a full copy, after its cluster was built anew or restored from a backup.
+    """Write a seat a full copy, after its cluster was rebuilt or restored from a backup.
 
     Until then its copy does not count, as it may have forgotten what it promised. A majority of
     the others has to agree. Without NAME, all seats are repaired that need it.

@@ -33,21 +33,21 @@ def simulated_members(settings: CommandSettings) -> Iterator[CommandSettings]:
     if options.sandbox_reset:
         memory.unlink(missing_ok=True)
         Sandbox.reset(folder)
-    surroundings = {
+    place_of_cluster = {
         cluster.name: ClusterSettings(
             provider=cluster.provider or "onprem", region=cluster.region, zone=cluster.zone
         )
         for cluster in state.joined
     }
     names = [cluster.name for cluster in state.joined]
-    with Sandbox(names, settings=surroundings, state=folder) as sandbox:
+    with Sandbox(names, settings=place_of_cluster, state=folder) as sandbox:
         yield settings.with_options(
             kubeconfig=str(sandbox.kubeconfig), state=options.state or str(memory)
         )
 
 
 @contextmanager
-def seen_by(settings: CommandSettings) -> Iterator[CommandSettings]:
+def with_simulated_members(settings: CommandSettings) -> Iterator[CommandSettings]:
     """The settings, or with --sandbox those by which the simulated clusters are reached."""
     if not settings.options.sandbox:
         yield settings

@@ -18,7 +18,7 @@ from reconciler.cli.console import styled
 from reconciler.cli.exit_codes import Exit
 from reconciler.cli.progress import Bars
 from reconciler.cli.settings import DURATION, CommandSettings, merged, option, run_options
-from reconciler.cli.simulated import seen_by
+from reconciler.cli.simulated import with_simulated_members
 from reconciler.cli.stop import Stop, until_signal
 from reconciler.cli.tables import table
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from reconciler.status.fleet_status import ClusterStatus, WorkloadStatus
 
 WATCH, OUTPUT = "Watching", "Output"
-SHORTEST_LOOK = 1.0
+MIN_WATCH_INTERVAL = 1.0
 """Seconds, in which a cluster that answers can be looked at."""
 _COLOURS = {"Current": "green", "InProgress": "yellow", "Failed": "red", "NotFound": "red"}
 
@@ -93,7 +93,7 @@ def status(
     if timeout is not None and not watch:
         raise click.UsageError("--timeout goes with --watch.")
     watching = WatchInterval(interval, timeout) if watch else None
-    with until_signal(settings) as stop, seen_by(settings) as settings:
+    with until_signal(settings) as stop, with_simulated_members(settings) as settings:
         return _follow(settings, stop, workload, namespace, output, watching)
 
 
@@ -108,7 +108,7 @@ class StatusRows(Struct, frozen=True):
     """The rows that were asked for; and cluster -> why it could not be looked at."""
 
     rows: list[WorkloadStatus]
-    away: Mapping[str, str]
+    unreachable: Mapping[str, str]
 
 
 def _follow(
@@ -128,7 +128,7 @@ def _follow(
             seen = _look(in_time, workload, namespace, quiet=quiet)
         shown = _show(settings, seen, output, shown, watch=watching is not None)
         # A cluster that is away says nothing of a workload that is not wanted there.
-        if all(row.fine for row in seen.rows) and (workload or not seen.away):
+        if all(row.fine for row in seen.rows) and (workload or not seen.unreachable):
             return Exit.OK
         if watching is None:
             return Exit.FAILED
@@ -147,7 +147,7 @@ def _within(
         return settings
     left = watching.timeout - (time.monotonic() - began)
     usual = settings.options.deadline or usual_seconds(plan_only=True)
-    return settings.with_options(deadline=min(usual, max(left, SHORTEST_LOOK)))
+    return settings.with_options(deadline=min(usual, max(left, MIN_WATCH_INTERVAL)))
 
 
 def _look(settings: CommandSettings, name: str, namespace: str, *, quiet: bool) -> StatusRows:
@@ -211,7 +211,9 @@ def _lines(seen: StatusRows, output: str) -> Iterator[str]:
     if output in ("json", "yaml"):
         document: Mapping[str, Any] = {
             "workloads": [status_document(row) for row in seen.rows],
-            "notLookedAt": [{"name": name, "reason": why} for name, why in seen.away.items()],
+            "notLookedAt": [
+                {"name": name, "reason": why} for name, why in seen.unreachable.items()
+            ],
         }
         if output == "json":
             yield json.dumps(document, indent=2, ensure_ascii=False)
@@ -222,7 +224,7 @@ def _lines(seen: StatusRows, output: str) -> Iterator[str]:
         return
     if seen.rows:
         yield from _wide(seen.rows) if output == "wide" else _narrow(seen.rows)
-    elif seen.away:
+    elif seen.unreachable:
         yield "Nothing is placed in the clusters that were looked at, or all of it is well there."
     else:
         yield "Nothing is placed anywhere, or all of it is well and has no replicas."
@@ -274,13 +276,13 @@ def _troubles(seen: StatusRows) -> Iterator[str]:
     said: dict[tuple[str, str], list[str]] = {}
     for row in seen.rows:
         for one in row.clusters:
-            if not one.fine and one.cluster not in seen.away:
+            if not one.fine and one.cluster not in seen.unreachable:
                 said.setdefault((str(row.key), one.message), []).append(one.cluster)
-    if said or seen.away:
+    if said or seen.unreachable:
         yield ""
     for (key, message), names in said.items():
         yield f"{styled(', '.join(names), bold=True)}: {key}: {message}"
-    for name, why in seen.away.items():
+    for name, why in seen.unreachable.items():
         yield f"{styled(name, bold=True)}: {why or 'it was not looked at'}"
 
 

@@ -28,7 +28,7 @@ from reconciler.cli.settings import CommandSettings
 
 CTRL_C = "Ctrl-C was pressed"
 TERMINATED = "SIGTERM was received"
-LATE = "the deadline has passed"
+DEADLINE_REACHED = "the deadline has passed"
 _FOR_REQUESTS = 0.8
 """The share of the grace period for requests; reporting and giving the lock back have the rest."""
 OVERTIME_SECONDS, OVERTIME = 2.0, 0.05
@@ -146,16 +146,16 @@ class Stop:
             hidden = isinstance(error, RuntimeError) and not isinstance(error, click.Abort)
             if hidden and not isinstance(error.__cause__, KeyboardInterrupt):
                 raise
-            if self._reasons != [LATE] or not self._cut:
+            if self._reasons != [DEADLINE_REACHED] or not self._cut:
                 if hidden:
                     raise KeyboardInterrupt from error
                 raise
             raise DeadlinePassed(seconds, writes=writes) from None
         finally:
             self._still()
-            if LATE in self._reasons:
+            if DEADLINE_REACHED in self._reasons:
                 # The next run has a deadline of its own.
-                self._reasons.remove(LATE)
+                self._reasons.remove(DEADLINE_REACHED)
                 if not self._reasons:
                     self._stopped.clear()
 
@@ -199,7 +199,7 @@ class Stop:
             if self._clock is None:
                 return  # What it was about has just ended.
             self._cut = not self._in_order
-            self._stop(LATE)
+            self._stop(DEADLINE_REACHED)
             return
         again = CTRL_C in self._reasons
         self._reasons.append(CTRL_C)

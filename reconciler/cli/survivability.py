@@ -83,8 +83,8 @@ def survivability(
     """Show which workloads outlive which outage; needs no cluster, unless --live asks them.
 
     Goes through the outage of every cluster, zone, region and provider, with the rules and the
-    scheduler of a real run, and tells for each workload whether all its replicas run elsewhere
-    (survives), some (degraded) or none (down).
+    scheduler of a real run, and tells for each workload whether all its replicas run in other
+    clusters (survives), some (degraded) or none (down).
     """
     settings = merged(context, **given)
     from reconciler.failover.survivability import worse_than

@@ -75,7 +75,7 @@ def _what(step: Step) -> str:
 
 
 def steps_as_yaml(steps: Sequence[Step]) -> str:
-    """The objects that would be written, for whoever applies them otherwise."""
+    """The objects that would be written, for applying them with another tool."""
     import yaml
 
     from reconciler.join.steps import Verb

@@ -17,7 +17,7 @@ from reconciler.cli.member_and_host import (
     read_repository_of,
     run_memory_of,
     seats_given,
-    tell_those_behind,
+    warn_of_seats_behind,
     with_host_of,
 )
 from reconciler.cli.settings import DURATION, CommandSettings, merged, option, run_options
@@ -144,7 +144,7 @@ def _told(
     """The exit code; seats that may still have the cluster's credential are told."""
     again = f"reconcile unjoin {name}"
     again += "".join(f" --host-context {seat}={ends.seats[seat]}" for seat in behind)
-    tell_those_behind(settings, behind, f"may still keep the credential of {name}", again)
+    warn_of_seats_behind(settings, behind, f"may still keep the credential of {name}", again)
     return Exit.FAILED if behind else Exit.OK
 
 

@@ -34,9 +34,9 @@ from reconciler.cluster.discovery import (
     parse_resource_list,
 )
 from reconciler.cluster.http import TYPED_PATCH, Transport
-from reconciler.cluster.refusals import is_by_admission, own_words, with_way_out
+from reconciler.cluster.refusals import is_by_admission, refusal_in_our_words, with_size_hint
 from reconciler.cluster.responses import document_of, fault_of, reading_answers, unexpected_answer
-from reconciler.cluster.warnings import HeardWarnings, Subject, current_subject
+from reconciler.cluster.warnings import ServerWarnings, Subject, current_subject
 
 FIELD_MANAGER = "federation-reconciler"
 PAGE = 500
@@ -73,7 +73,7 @@ class Member:
         return self._transport.requests
 
     @property
-    def heard(self) -> HeardWarnings:
+    def server_warnings(self) -> ServerWarnings:
         """What the API server has warned of so far, and of what object or kind."""
         return frozenset(self._heard)
 
@@ -168,7 +168,7 @@ class Member:
             return self._object("GET", root, headers={"accept": AGGREGATED})
         except ApiError as error:
             what = f"what it serves ({root}) could not be listed"
-            raise error.with_words(lambda text: f"{what}: {text}") from None
+            raise error.described_for(lambda text: f"{what}: {text}") from None
 
     def _discover_one_by_one(
         self, root: str, document: Object
@@ -349,7 +349,7 @@ class Member:
                     raise ClusterError(
                         self.name,
                         f"{key} is not deleted: {reason}",
-                        hint="run again: the next plan decides anew",
+                        hint="run again: the next plan decides again",
                     ) from None
                 version = str(live["metadata"].get("resourceVersion", ""))
         raise ClusterError(
@@ -479,9 +479,9 @@ def _refusal(
     causes = maps_of(map_of(status.get("details")).get("causes"))
     by_admission = is_by_admission(message)
     if unquoted is not None:
-        message = own_words(answer.status, message, causes, unquoted)
+        message = refusal_in_our_words(answer.status, message, causes, unquoted)
     else:
-        message = with_way_out(message)
+        message = with_size_hint(message)
     if answer.status == 401:
         return ClusterUnauthorized(
             cluster,

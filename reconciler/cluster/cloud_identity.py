@@ -94,7 +94,7 @@ def gke_token() -> CloudToken:
 def exec_credential(token: CloudToken, asked: str = "") -> str:
     """What a kubeconfig's exec plugin prints: one line of JSON.
 
-    ``asked`` is what the plugin is told in KUBERNETES_EXEC_INFO; its answer has the same version.
+    ``asked`` is what the plugin gets in KUBERNETES_EXEC_INFO; its answer has the same version.
     """
     try:
         version = map_of(json.loads(asked)).get("apiVersion", EXEC_API)

@@ -96,8 +96,8 @@ class Connector(Struct, frozen=True):
         Raises ClusterUnauthorized when no credential can be had, or Git has a fault there.
         """
         if cluster.faults:
-            said = "; ".join(f"{one.position}: {one.message}" for one in cluster.faults)
-            raise ClusterUnauthorized(cluster.name, said, hint=cluster.faults[0].hint)
+            bound_to = "; ".join(f"{one.position}: {one.message}" for one in cluster.faults)
+            raise ClusterUnauthorized(cluster.name, bound_to, hint=cluster.faults[0].hint)
         return self._member(cluster.name, self._endpoint(cluster))
 
     def host(self, name: str = HOST) -> Member:
@@ -205,7 +205,7 @@ class Connector(Struct, frozen=True):
                 host,
                 key,
                 binding(endpoint),
-                said=str(annotations.get(BOUND_TO, "")),
+                bound_to=str(annotations.get(BOUND_TO, "")),
                 doubt=_doubt(secret, data, self._own),
             )
             return endpoint
@@ -222,16 +222,16 @@ class Connector(Struct, frozen=True):
         secret: ObjectKey,
         wanted: str,
         *,
-        said: str = "",
+        bound_to: str = "",
         doubt: str = "",
         what: str = "the token",
     ) -> None:
         """Raises ClusterUnauthorized unless the credential in a Secret is for ``wanted``.
 
-        It goes to one place, whatever Git says later. The Secret itself says to which (``said``),
-        else a ConfigMap beside it, which the first run made that used it: what Git names (cluster,
-        federation, where runs remember) makes no other credential of it. ``doubt`` is why its first
-        use must be allowed by somebody.
+        It goes to one place, whatever Git says later. The Secret itself says to which
+        (``bound_to``), else a ConfigMap beside it, which the first run made that used it: what Git
+        names (cluster, federation, where runs remember) makes no other credential of it. ``doubt``
+        is why its first use must be allowed by somebody.
         """
         where = f"Secret {secret.namespace}/{secret.name}"
         annotate = (
@@ -239,7 +239,7 @@ class Connector(Struct, frozen=True):
             f"{BOUND_TO}={quote(wanted)}"
         )
         try:
-            known = said or _pinned(host, secret)
+            known = bound_to or _pinned(host, secret)
             if not known and (doubt := doubt or self._refusal()):
                 raise _NotSent(
                     name,
@@ -265,21 +265,21 @@ class Connector(Struct, frozen=True):
                 "it was not sent",
                 hint=f"allow get and create of ConfigMaps there, or: {annotate}",
             ) from error
-        if wanted != known and not (said and wanted.startswith(f"{said} ")):
+        if wanted != known and not (bound_to and wanted.startswith(f"{bound_to} ")):
             raise _NotSent(
                 name,
                 f"Git names {wanted} for {what} in {where}, which is for {known}; it was not sent",
                 hint=f"if it has moved: {annotate}",
             )
 
-    def check_variable(self, name: str, variable: str, wanted: str, said: str) -> None:
-        """The same for an environment variable of this process, which ``said`` tells where it may
-        go; else a ConfigMap in the host cluster, as far as there is one."""
-        if said:
-            if wanted != said and not wanted.startswith(f"{said} "):
+    def check_variable(self, name: str, variable: str, wanted: str, bound_to: str) -> None:
+        """The same for an environment variable of this process, which ``bound_to`` tells where it
+        may go; else a ConfigMap in the host cluster, as far as there is one."""
+        if bound_to:
+            if wanted != bound_to and not wanted.startswith(f"{bound_to} "):
                 raise _NotSent(
                     name,
-                    f"Git names {wanted} for ${variable}, which is for {said}; it was not sent",
+                    f"Git names {wanted} for ${variable}, which is for {bound_to}; it was not sent",
                 )
             return
         pin = ObjectKey("", "Secret", self._own, f"env-{variable.lower().replace('_', '-')}")

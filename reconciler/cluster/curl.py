@@ -19,7 +19,7 @@ from msgspec import Struct
 
 from reconciler import __version__
 from reconciler.api.errors import ClusterUnauthorized
-from reconciler.api.objects import Unshown
+from reconciler.api.objects import RedactedRepr
 from reconciler.cluster.endpoint import Endpoint
 
 LARGEST_ANSWER = 256 * 1024 * 1024
@@ -30,7 +30,7 @@ CHUNK = 512 * 1024
 """Bytes that libcurl hands over at a time, at the most."""
 
 
-class Response(Unshown, frozen=True):
+class Response(RedactedRepr, frozen=True):
     """``status`` is the HTTP code; ``retry_after`` is in seconds, if the server said so;
     ``warnings`` are the texts of its Warning headers, ``date`` is its own time, as it wrote it.
 
@@ -53,7 +53,7 @@ class Limits(Struct, frozen=True):
     whole: float
 
 
-class HttpRequest(Unshown, frozen=True):
+class HttpRequest(RedactedRepr, frozen=True):
     """``path`` with its query. ``seconds_left`` may end it earlier than ``limits``: it is asked
     each second, as a signal may come. ``largest``: bytes of an answer, where not LARGEST_ANSWER."""
 

@@ -30,9 +30,9 @@ READ_TIMEOUT_SECONDS = 30.0
 SHARE = 1 / 3
 """Of the time that the run has left, how much of it the silence to one read may take: the other
 clusters must be looked at, too."""
-OVER = "the run's time is over"
+TIME_IS_OVER = "the run's time is over"
 """By its deadline, or as it was told to stop."""
-LASTING = frozenset({"certificate", "tls", "dns", "protocol"})
+PERMANENT_CAUSES = frozenset({"certificate", "tls", "dns", "protocol"})
 """Causes that do not mend themselves within seconds; a plan should not wait for it."""
 TYPED_PATCH = b"failed to create typed patch object"
 """How API servers answer an apply with unknown fields or wrong types: with a 500, of all codes."""
@@ -100,7 +100,7 @@ class Transport:
             if before_each_try:
                 before_each_try()
             if self._remaining() <= 0:
-                raise self._unreachable(OVER, "timeout", repeated, over=True)
+                raise self._unreachable(TIME_IS_OVER, "timeout", repeated, over=True)
             try:
                 answer = self._send(method, url, body, headers or {}, timeout)
             except NoAnswer as failure:
@@ -170,11 +170,11 @@ class Transport:
         # To learn that a server is dead, one timeout is enough.
         is_dead = failure.cause == "timeout" and not self._answered
         left = None
-        if retry and not is_dead and failure.cause not in LASTING:
+        if retry and not is_dead and failure.cause not in PERMANENT_CAUSES:
             left = self._once_more(attempts, failure)
         if left is None or self._remaining() <= 0:
             over = left is not None
-            words = f"{failure}; {OVER}" if over else str(failure)
+            words = f"{failure}; {TIME_IS_OVER}" if over else str(failure)
             raise self._unreachable(words, failure.cause, sent, over=over) from failure
         return left
 

@@ -19,7 +19,7 @@ from urllib.parse import quote, urlsplit
 from msgspec.structs import replace
 
 from reconciler.api.errors import ClusterUnauthorized
-from reconciler.api.objects import Unshown, map_of
+from reconciler.api.objects import RedactedRepr, map_of
 from reconciler.cluster.endpoint import Endpoint, basic, bearer, bearer_file
 
 _SECTIONS = (("clusters", "cluster"), ("users", "user"), ("contexts", "context"))
@@ -53,7 +53,7 @@ _FILES = ("certificate-authority", "client-certificate", "client-key", "tokenFil
 SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 
 
-class Kubeconfig(Unshown, frozen=True):
+class Kubeconfig(RedactedRepr, frozen=True):
     """Merged kubeconfig content: ``contexts``/``clusters``/``users`` by name. ``problem`` says why
     there is none: the trouble of those members whose contexts it should hold."""
 

@@ -86,16 +86,16 @@ def is_by_admission(said: str) -> bool:
     return bool(re.search(_ADMISSION, said))
 
 
-def with_way_out(said: str) -> str:
+def with_size_hint(said: str) -> str:
     """A server's words, and what to do about them where they do not tell."""
     return f"{said} ({TOO_LARGE})" if re.search(_TOO_LARGE, said) else said
 
 
-def own_words(
+def refusal_in_our_words(
     code: int, said: str, causes: Sequence[Mapping[str, Any]], *bodies: Object | None
 ) -> str:
     """What a refusal is about. ``said`` and ``causes`` are only compared with what is known here;
-    ``bodies`` are what was sent and what is there: a field is told as far as it is in one of them.
+    ``bodies`` are what was sent and what is there: a field is named as far as it is in one of them.
     """
     facts = dict.fromkeys(_facts(said, causes, [body for body in bodies if body]))
     what = f": {', '.join(list(facts)[:_MOST_FIELDS])}" if facts else ""

@@ -1,5 +1,6 @@
 """What API servers warn of while they do what they are asked: deprecated versions, what they drop,
-what policies would rather not have. It costs no request, and is told once for each object and kind.
+what policies would rather not have. It costs no request, and is reported once for each object and
+kind.
 """
 
 from __future__ import annotations
@@ -14,13 +15,13 @@ from reconciler.api.objects import GroupKind, ObjectKey, first_few
 Subject = ObjectKey | GroupKind
 """An object; or a kind, of which a list was asked."""
 
-HeardWarnings = frozenset[tuple[Subject, str]]
+ServerWarnings = frozenset[tuple[Subject, str]]
 """What was warned of, and what that is about."""
 
 LONGEST_WARNING = 1_000
 _ABOUT: ContextVar[ObjectKey | None] = ContextVar("about", default=None)
 NOT_SHOWN = "not shown, as it may quote a value that is to be hidden"
-"""For what is said of a sensitive object: a webhook or a policy may quote anything in it."""
+"""For a warning about a sensitive object: a webhook or a policy may quote anything in it."""
 
 
 @contextmanager
@@ -38,23 +39,23 @@ def current_subject() -> ObjectKey | None:
     return _ABOUT.get()
 
 
-def without_quotes(
-    heard: HeardWarnings, is_sensitive: Callable[[ObjectKey], bool]
-) -> HeardWarnings:
-    """What was heard, as it may be shown. What is said of a list of a kind quotes no object, and
-    needs not be said of each of them again."""
-    of_kinds = {one for one in heard if not isinstance(one[0], ObjectKey)}
+def without_quoted_values(
+    server_warnings: ServerWarnings, is_sensitive: Callable[[ObjectKey], bool]
+) -> ServerWarnings:
+    """The warnings as they may be shown. A warning about a list of a kind quotes no object, and
+    is not repeated for each of them."""
+    of_kinds = {one for one in server_warnings if not isinstance(one[0], ObjectKey)}
     return frozenset(of_kinds) | {
         (subject, NOT_SHOWN if is_sensitive(subject) else text)
-        for subject, text in heard
+        for subject, text in server_warnings
         if isinstance(subject, ObjectKey) and (subject.group_kind, text) not in of_kinds
     }
 
 
-def server_warnings(heard: Mapping[str, HeardWarnings]) -> Iterator[Notice]:
-    """Of cluster -> what was heard there: each text once, with what it is about and where."""
+def server_warnings(by_cluster: Mapping[str, ServerWarnings]) -> Iterator[Notice]:
+    """Of cluster -> its server's warnings: each text once, with what it is about and where."""
     said: dict[tuple[str, str], list[str]] = {}
-    for cluster, warnings in sorted(heard.items()):
+    for cluster, warnings in sorted(by_cluster.items()):
         subjects: dict[str, list[str]] = {}
         for subject, text in warnings:
             subjects.setdefault(text, []).append(str(subject))

@@ -20,7 +20,7 @@ from reconciler.cluster.responses import reading_answers
 from reconciler.dns.names import PlacedIn, wanted_names
 from reconciler.dns.plan import DnsPlan, apply_dns, dns_needs, dns_rules_of, plan_dns
 from reconciler.dns.providers import CredentialCheck
-from reconciler.dns.rules import EnvironmentValue, ProviderRule, SecretValue, in_the_clear
+from reconciler.dns.rules import EnvironmentValue, ProviderRule, SecretValue, plaintext_setting
 from reconciler.dns.simulate import simulate_dns, simulated_view
 from reconciler.dns.targets import ExposedObjects, ServiceView, read_services
 from reconciler.dns.zones import LONGEST
@@ -175,7 +175,7 @@ def secrets_of(connector: Connector) -> Callable[[SecretValue], str]:
         doubt = dns_credential_warning(secret, text)
         what = "the credential"
         connector.check_binding(
-            "DNS", hosts[0], key, reference.goes_to, said=said, doubt=doubt, what=what
+            "DNS", hosts[0], key, reference.goes_to, bound_to=said, doubt=doubt, what=what
         )
         return text
 
@@ -189,7 +189,7 @@ def credential_check_of(connector: Connector) -> CredentialCheck:
         if variable is not None:
             said = os.environ.get(f"{variable.name}_BOUND_TO", "")
             connector.check_variable("DNS", variable.name, variable.goes_to, said)
-        elif (setting := in_the_clear(rule)) and PLAIN_HTTP not in connector.allow:
+        elif (setting := plaintext_setting(rule)) and PLAIN_HTTP not in connector.allow:
             raise DnsError(
                 "",
                 f"its setting {setting} is plain http, and nothing was sent",

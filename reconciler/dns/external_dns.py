@@ -16,7 +16,7 @@ from reconciler.api.notices import Notice, NoticeCause, notice
 from reconciler.api.objects import Object, ObjectKey, key_of
 from reconciler.cluster.client import Member
 from reconciler.cluster.discovery import RESTMapping
-from reconciler.dns.answers import ZoneContent
+from reconciler.dns.healthy_targets import ZoneContent
 from reconciler.dns.records import (
     ADDRESS_TYPES,
     NOT_WANTED,

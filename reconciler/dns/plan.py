@@ -20,8 +20,8 @@ from reconciler.api.notices import Notice
 from reconciler.api.objects import Object, ObjectKey
 from reconciler.cluster.client import Member
 from reconciler.cluster.parallel import in_parallel
-from reconciler.dns.answers import NameHealth, Resolve, ZoneContent, answering_targets
 from reconciler.dns.external_dns import WHERE, apply_endpoints, plan_endpoints
+from reconciler.dns.healthy_targets import NameHealth, Resolve, ZoneContent, answering_targets
 from reconciler.dns.names import PlacedIn, WantedNames, wanted_names
 from reconciler.dns.providers import CredentialCheck, Opened, ReadSecret, accept_all, open_provider
 from reconciler.dns.records import Abilities, ExistingRecord, NameEntry, Ownership, Place
@@ -31,7 +31,7 @@ from reconciler.dns.zones import LONGEST, ZonePlan, apply_zone, plan_zone, withi
 from reconciler.federation.model import DesiredState
 from reconciler.plan.model import RecordOutcome, ZoneFailure
 
-ZONES_AT_ONCE = 8
+CONCURRENT_ZONES = 8
 
 
 class Write(Struct, frozen=True):
@@ -135,7 +135,7 @@ def plan_dns(
         parts = [planning.endpoints(host, state.federation.namespace)]
     else:
         zones = sorted(rules.zones, key=lambda zone: zone.name)
-        parts = in_parallel(lambda zone: planning.zone(zone, timeout), zones, ZONES_AT_ONCE)
+        parts = in_parallel(lambda zone: planning.zone(zone, timeout), zones, CONCURRENT_ZONES)
     return DnsPlan(
         changes=tuple(change for part in parts for change in part.changes),
         notices=tuple(dict.fromkeys([*wanted.notices, *(n for p in parts for n in p.notices)])),
@@ -170,7 +170,7 @@ def apply_dns(
         except DnsError as error:
             return one.all("failed", str(error))
 
-    done = in_parallel(write, plan.writes, ZONES_AT_ONCE)
+    done = in_parallel(write, plan.writes, CONCURRENT_ZONES)
     return tuple(outcome for outcomes in done for outcome in outcomes)
 
 

@@ -203,7 +203,7 @@ def _is_reference(value: Any) -> bool:
     return isinstance(value, dict) and isinstance(value.get("secretRef"), dict)
 
 
-def in_the_clear(provider: ProviderRule) -> str:
+def plaintext_setting(provider: ProviderRule) -> str:
     """The setting that makes a provider send its credential over plain http; empty: none."""
     for key, value in sorted(provider.settings.items()):
         text = value.lower() if isinstance(value, str) else ""

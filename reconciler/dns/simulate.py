@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from reconciler.api.notices import Notice, NoticeCause
 from reconciler.api.objects import Object, ObjectKey
-from reconciler.dns.answers import NameHealth, ZoneContent, answering_targets
+from reconciler.dns.healthy_targets import NameHealth, ZoneContent, answering_targets
 from reconciler.dns.records import Abilities, DnsRecord, ExistingRecord, NameEntry, rows
 from reconciler.dns.targets import Exposed, ServiceView
 

@@ -13,7 +13,7 @@ from msgspec import Struct, field
 from reconciler.api.errors import DnsError
 from reconciler.api.notices import Notice, NoticeCause, notice
 from reconciler.api.objects import Object
-from reconciler.dns.answers import ZoneContent
+from reconciler.dns.healthy_targets import ZoneContent
 from reconciler.dns.octodns_records import existing_records_of, name_of, record_data, record_values
 from reconciler.dns.providers import Opened, silence_octodns
 from reconciler.dns.records import (
@@ -352,7 +352,7 @@ class _Sharing:
         for record in list(existing.records):
             at = marked(record.fqdn) if record._type == "TXT" else (record.fqdn, record._type)
             # What is to stay as it is must not be compared either: a provider's health checks
-            # cannot be read back with their settings, and would be written anew.
+            # cannot be read back with their settings, and would be rewritten.
             if at not in ours or at[0] in self.decision.kept:
                 existing.remove_record(record)
         self.notices = tuple(sorted(notices, key=str))

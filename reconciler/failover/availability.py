@@ -18,8 +18,8 @@ from reconciler.failover.cluster_health import (
     Transition,
     decide_cluster_health,
 )
-from reconciler.failover.looks import SeatLooks, sightings
-from reconciler.failover.probe import Probe, Signal, worded
+from reconciler.failover.health_votes import SeatVotes, count_votes
+from reconciler.failover.probe import Probe, Signal, text_diagnosis
 from reconciler.federation.model import Cluster, DesiredState, FailoverRules, Taint, Workload
 from reconciler.render.run_once import template_digest
 from reconciler.scheduler.filter_score import tolerated
@@ -34,7 +34,7 @@ class Availability(Struct, frozen=True):
     """What this run may use.
 
     health       each cluster, for reports; empty where failover is not enabled
-    unavailable  cluster -> why its replicas run elsewhere
+    unavailable  cluster -> why its replicas run in other clusters
     left_alone   cluster -> why it is neither looked at nor written to
     lost         clusters whose replicas are gone as of this run: declared down now, or simulated
     staying      workload -> unavailable cluster that it does not leave -> why
@@ -53,7 +53,7 @@ class Availability(Struct, frozen=True):
     returning: frozenset[str] = frozenset()
     new: frozenset[str] = frozenset()
     assumed: frozenset[str] = frozenset()
-    silent: frozenset[str] = frozenset()
+    seen_unhealthy: frozenset[str] = frozenset()
     tainted: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     transitions: tuple[Transition, ...] = ()
     notices: tuple[Notice, ...] = ()
@@ -65,10 +65,10 @@ def assess(
     probes: Sequence[Probe],
     simulated: Mapping[str, str],
     now: float,
-    looks: SeatLooks | None = None,
+    seat_votes: SeatVotes | None = None,
 ) -> Availability:
     """``probes`` say nothing where failover is not enabled. ``simulated``: cluster -> the outage
-    to imagine. ``looks``: how the clusters look from the seats; None: there are no seats.
+    to simulate. ``seat_votes``: how the seats see the clusters; None: there are no seats.
 
     A simulated outage is one that has lasted long enough, and is judged by the same rules: what
     they do not allow does not move. Seats do not see it, and are not asked.
@@ -83,13 +83,13 @@ def assess(
         for name in simulated
     }
     counted_probes = [
-        Probe(p.cluster, Signal.UNHEALTHY, worded(simulated[p.cluster]), answers=False)
+        Probe(p.cluster, Signal.UNHEALTHY, text_diagnosis(simulated[p.cluster]), answers=False)
         if p.cluster in simulated
         else p
         for p in probes
     ]
     asked = [p for p in probes if p.cluster not in simulated]
-    seen = sightings(asked, looks, rules, now) if looks else None
+    seen = count_votes(asked, seat_votes, rules, now) if seat_votes else None
     decision = decide_cluster_health(rules, before, counted_probes, now, seen)
     down = decision.down
     unavailable = {n: Absence(one.reason, down=n not in simulated) for n, one in down.items()}
@@ -116,7 +116,7 @@ def assess(
             n for n, one in decision.memory.items() if one.known and n not in unavailable
         )
         - simulated.keys(),
-        silent=frozenset(p.cluster for p in counted_probes if p.signal is Signal.UNHEALTHY),
+        seen_unhealthy=frozenset(p.cluster for p in counted_probes if p.signal is Signal.UNHEALTHY),
         tainted=ages,
         transitions=decision.transitions,
         notices=tuple(_notices(decision, simulated)),
@@ -129,7 +129,7 @@ def failover_rules_of(workload: Workload, state: DesiredState) -> FailoverRules:
 
 
 def moves_away(rules: FailoverRules) -> bool:
-    """Whether replicas go elsewhere when a cluster is down."""
+    """Whether replicas move to other clusters when a cluster is down."""
     return rules.enabled and rules.action == "Reschedule"
 
 

@@ -1,7 +1,7 @@
 """Whether this machine's clock was set between two runs. Pure.
 
 No process lives from one run to the next, so only the wall clock spans the time between them, and
-that may be set, forward or back. The API servers are its witnesses: each of their answers carries
+that may be set, forward or back. The API servers are the reference: each of their answers carries
 their own time. How far each is ahead of this machine is remembered as long as an age is measured.
 When most of them have moved against this machine's clock, it was this clock that was set, and all
 remembered moments are moved along: no age changes by it.
@@ -21,30 +21,34 @@ NOTICED_SECONDS = 10
 """Servers say their time in whole seconds, and an answer is on its way for some."""
 
 
-def ahead_of(probes: Iterable[Probe]) -> dict[str, int]:
-    """Cluster -> seconds by which its clock is ahead of this machine's, of those that said it."""
+def clock_offsets(probes: Iterable[Probe]) -> dict[str, int]:
+    """Cluster -> seconds by which its clock is ahead of this machine's, of those that gave their
+    time."""
     from email.utils import parsedate_to_datetime
 
     found = {}
     for probe in probes:
-        if probe.said is not None:
+        if probe.server_time is not None:
             with suppress(ValueError):
-                date = parsedate_to_datetime(probe.said.date)
-                found[probe.cluster] = round(date.timestamp() - probe.said.at)
+                date = parsedate_to_datetime(probe.server_time.date)
+                found[probe.cluster] = round(date.timestamp() - probe.server_time.at)
     return found
 
 
-def step_of(memory: FleetMemory, ahead: Mapping[str, int]) -> int:
+def clock_step(memory: FleetMemory, offsets: Mapping[str, int]) -> int:
     """By how many seconds this machine's clock was set forward (negative: back); 0 for not at all.
 
-    ``ahead``: cluster -> seconds by which its clock is ahead of this machine's now.
+    ``offsets``: cluster -> seconds by which its clock is ahead of this machine's now.
     """
-    moved = sorted((memory.ahead[n] - ahead[n] for n in memory.ahead if n in ahead), key=abs)
+    moved = sorted(
+        (memory.clock_offsets[n] - offsets[n] for n in memory.clock_offsets if n in offsets),
+        key=abs,
+    )
     step = moved[(len(moved) - 1) // 2] if moved else 0
     return step if abs(step) > NOTICED_SECONDS else 0
 
 
-def aligned(memory: FleetMemory, step: int) -> FleetMemory:
+def shifted_by(memory: FleetMemory, step: int) -> FleetMemory:
     """``memory`` with all moments from which an age is measured moved by ``step`` seconds."""
     if not step:
         return memory
@@ -69,21 +73,24 @@ def aligned(memory: FleetMemory, step: int) -> FleetMemory:
             name: {taint: _moved(first, step) for taint, first in taints.items()}
             for name, taints in memory.taints.items()
         },
-        ahead={name: seconds - step for name, seconds in memory.ahead.items()},
+        clock_offsets={name: seconds - step for name, seconds in memory.clock_offsets.items()},
     )
 
 
-def witnessed(memory: FleetMemory, ahead: Callable[[], Mapping[str, int]]) -> FleetMemory:
-    """An ``aligned`` memory with the witnesses for the next run; without any where nothing ages.
+def with_clock_offsets(
+    memory: FleetMemory, offsets: Callable[[], Mapping[str, int]]
+) -> FleetMemory:
+    """A memory, moved by ``shifted_by``, with the clock offsets for the next run; without any where
+    nothing ages.
 
     What is within the usual deviation stays, so that a run with nothing new has nothing to write.
     """
     if not _something_ages(memory):
-        return replace(memory, ahead={}) if memory.ahead else memory
-    known, now = memory.ahead, ahead()
+        return replace(memory, clock_offsets={}) if memory.clock_offsets else memory
+    known, now = memory.clock_offsets, offsets()
     return replace(
         memory,
-        ahead={
+        clock_offsets={
             name: known[name]
             if name in known and abs(known[name] - now.get(name, known[name])) <= NOTICED_SECONDS
             else now[name]

@@ -14,8 +14,8 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from reconciler.api.durations import duration_words
-from reconciler.failover.looks import Sightings
-from reconciler.failover.probe import Diagnosis, Probe, Signal, worded
+from reconciler.failover.health_votes import VoteCount
+from reconciler.failover.probe import Diagnosis, Probe, Signal, text_diagnosis
 from reconciler.federation.model import FailoverRules
 from reconciler.state.memory import ClusterMemory, Phase
 
@@ -128,7 +128,7 @@ def decide_cluster_health(
     memory: Mapping[str, ClusterMemory],
     probes: Sequence[Probe],
     now: float,
-    seen: Mapping[str, Sightings] | None = None,
+    seen: Mapping[str, VoteCount] | None = None,
 ) -> HealthDecision:
     """The phase of each probed cluster. Clusters that are not probed are forgotten.
 
@@ -170,7 +170,7 @@ def decide_cluster_health(
     return HealthDecision(health, after, transitions, hold)
 
 
-_ALONE = Sightings(unwell=("",))
+_ALONE = VoteCount(unwell=("",))
 """No seats: what this run sees is all there is."""
 
 
@@ -271,7 +271,7 @@ def _declared(one: ClusterMemory, probe: Probe, now: float) -> ClusterMemory:
 
 
 def _health(
-    rules: FailoverRules, one: ClusterMemory, probe: Probe, hold: Hold | None, seen: Sightings
+    rules: FailoverRules, one: ClusterMemory, probe: Probe, hold: Hold | None, seen: VoteCount
 ) -> ClusterHealth:
     nodes = probe.nodes
     return ClusterHealth(
@@ -279,7 +279,9 @@ def _health(
         one.phase,
         probe.signal,
         diagnosis=(
-            worded(one.reason) if one.phase is Phase.DOWN and not probe.reason else probe.diagnosis
+            text_diagnosis(one.reason)
+            if one.phase is Phase.DOWN and not probe.reason
+            else probe.diagnosis
         ),
         since=one.since,
         outlook=_outlook(rules, one, probe, hold, seen),
@@ -290,7 +292,7 @@ def _health(
 
 
 def _outlook(
-    rules: FailoverRules, one: ClusterMemory, probe: Probe, hold: Hold | None, seen: Sightings
+    rules: FailoverRules, one: ClusterMemory, probe: Probe, hold: Hold | None, seen: VoteCount
 ) -> str:
     if one.phase is Phase.DOWN:
         if probe.signal is not Signal.HEALTHY:

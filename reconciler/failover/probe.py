@@ -1,4 +1,4 @@
-"""What one run learns of a cluster's health by asking its API server. Pure; asking is elsewhere."""
+"""What one run learns of a cluster's health by asking its API server. Judging is pure."""
 
 from __future__ import annotations
 
@@ -28,7 +28,8 @@ class Signal(StrEnum):
 
 
 class ServerTime(Struct, frozen=True):
-    """A server's own time, as it wrote it (RFC 9110, 5.6.7), heard ``at`` this machine's (Unix)."""
+    """A server's own time, as it wrote it (RFC 9110, 5.6.7), received ``at`` this machine's
+    (Unix)."""
 
     date: str
     at: float
@@ -37,14 +38,14 @@ class ServerTime(Struct, frozen=True):
 class ProbeAttempt(Struct, frozen=True):
     """One request to /readyz: ``status`` is the HTTP code, 0 when there was no answer.
 
-    ``words`` are for people. ``doubtful``: what went wrong says nothing about the cluster, such as
-    a credential that is missing or a certificate that cannot be trusted.
+    ``words`` are for people. ``inconclusive``: what went wrong says nothing about the cluster, such
+    as a credential that is missing or a certificate that cannot be trusted.
     """
 
     status: int
     words: str = ""
-    doubtful: bool = False
-    said: ServerTime | None = None
+    inconclusive: bool = False
+    server_time: ServerTime | None = None
 
 
 class Nodes(Struct, frozen=True):
@@ -59,12 +60,12 @@ class Finding(StrEnum):
     earlier run remembered."""
 
     WELL = "well"
-    LATE = "answered late"
+    SLOW = "answered late"
     FEW_NODES = "too few nodes are ready"
     NOT_READY = "not ready"
     REFUSED = "the credential was refused"
     FORBIDDEN = "its health may not be read"
-    UNSAID = "what answers does not say how the cluster is"
+    UNDETERMINED = "what answers does not say how the cluster is"
     OTHER = "other"
 
 
@@ -82,27 +83,27 @@ class Diagnosis(Struct, frozen=True):
     tries: int = 1
 
     def __str__(self) -> str:
-        said = f": {self.words}" if self.words else ""
+        details = f": {self.words}" if self.words else ""
         match self.finding:
             case Finding.WELL:
                 return ""
-            case Finding.LATE:
+            case Finding.SLOW:
                 return f"answered only at try {self.tries}"
             case Finding.FEW_NODES if self.nodes:
                 return f"{self.nodes.ready} of {self.nodes.total} nodes are ready"
             case Finding.NOT_READY:
-                return f"not ready (HTTP {self.status}){said}"
+                return f"not ready (HTTP {self.status}){details}"
             case Finding.REFUSED:
-                return f"the credential was refused ({self.status}){said}".rstrip(": ")
+                return f"the credential was refused ({self.status}){details}".rstrip(": ")
             case Finding.FORBIDDEN:
                 return f"its health may not be read ({self.status}): let it get the URL /readyz"
-            case Finding.UNSAID:
+            case Finding.UNDETERMINED:
                 code = 200 if self.status == A_PAGE else self.status
-                return f"{_UNSAID.get(self.status, _OTHER)} (HTTP {code}){said}"
+                return f"{_UNDETERMINED.get(self.status, _OTHER)} (HTTP {code}){details}"
         return self.words
 
 
-def worded(words: str) -> Diagnosis:
+def text_diagnosis(words: str) -> Diagnosis:
     """What is known only in words; nothing where there are none."""
     return Diagnosis(Finding.OTHER, words) if words else Diagnosis()
 
@@ -110,7 +111,7 @@ def worded(words: str) -> Diagnosis:
 class Probe(Struct, frozen=True):
     """One cluster in this run. ``answers``: requests can be sent to it at all.
 
-    ``said`` is its own time.
+    ``server_time`` is its own time.
     """
 
     cluster: str
@@ -118,7 +119,7 @@ class Probe(Struct, frozen=True):
     diagnosis: Diagnosis = Diagnosis()
     answers: bool = True
     nodes: Nodes | None = None
-    said: ServerTime | None = None
+    server_time: ServerTime | None = None
 
     @property
     def reason(self) -> str:
@@ -129,7 +130,7 @@ class Probe(Struct, frozen=True):
 A_PAGE = 299
 """Stands for a 200 whose body no API server sends: the page of a proxy or of a login."""
 _OTHER = "what answers does not say how the cluster is; is its address that of an API server?"
-_UNSAID = {
+_UNDETERMINED = {
     A_PAGE: "a web page answers instead of an API server; does a proxy want a login?",
     429: "the server is there, and too busy to say how it is",
 }
@@ -149,13 +150,13 @@ def assess_probe(
     the tries after it came to.
     """
     last = tries[-1]
-    if last.status != 200 and not last.doubtful:
+    if last.status != 200 and not last.inconclusive:
         last = next((t for t in reversed(tries) if 0 < t.status < 500), last)
     if last.status == 200:
         if nodes and nodes.total and nodes.ready < min_ready_nodes * nodes.total:
             few = Diagnosis(Finding.FEW_NODES, nodes=nodes)
             return Probe(cluster, Signal.UNHEALTHY, few, nodes=nodes)
-        outcome = Diagnosis(Finding.LATE, tries=len(tries)) if len(tries) > 1 else Diagnosis()
+        outcome = Diagnosis(Finding.SLOW, tries=len(tries)) if len(tries) > 1 else Diagnosis()
         return Probe(cluster, Signal.HEALTHY, outcome, nodes=nodes)
     if last.status == 401:
         refused = Diagnosis(Finding.REFUSED, last.words, last.status)
@@ -163,15 +164,15 @@ def assess_probe(
     if last.status == 403:
         forbidden = Diagnosis(Finding.FORBIDDEN, status=last.status)
         return Probe(cluster, Signal.UNKNOWN, forbidden, nodes=nodes)
-    if last.doubtful:
-        return Probe(cluster, Signal.UNKNOWN, worded(last.words), answers=False)
+    if last.inconclusive:
+        return Probe(cluster, Signal.UNKNOWN, text_diagnosis(last.words), answers=False)
     if 0 < last.status < 500:
-        outcome = Diagnosis(Finding.UNSAID, last.words, last.status)
+        outcome = Diagnosis(Finding.UNDETERMINED, last.words, last.status)
         return Probe(cluster, Signal.UNKNOWN, outcome)
     if last.status:
         not_ready = Diagnosis(Finding.NOT_READY, last.words, last.status)
         return Probe(cluster, Signal.UNHEALTHY, not_ready, answers=False)
-    return Probe(cluster, Signal.UNHEALTHY, worded(last.words), answers=False)
+    return Probe(cluster, Signal.UNHEALTHY, text_diagnosis(last.words), answers=False)
 
 
 # -- asking ----------------------------------------------------------------------------------------
@@ -179,7 +180,7 @@ def assess_probe(
 
 CONCURRENT_PROBES = 256
 """Waiting threads are cheap; a hundred dead clusters must cost one timeout, not a hundred."""
-DOUBTFUL = ("certificate",)
+INCONCLUSIVE_CAUSES = ("certificate",)
 """Causes that speak of this machine's trust rather than of the cluster."""
 
 # The server prints the table that kubectl shows: some hundred bytes a node instead of kilobytes.
@@ -215,13 +216,13 @@ def _probe(
         member = connect(cluster)
     except ClusterError as error:
         # Without a credential there is nothing to ask with; the cluster may be perfectly well.
-        return Probe(cluster.name, Signal.UNKNOWN, worded(str(error)), answers=False)
+        return Probe(cluster.name, Signal.UNKNOWN, text_diagnosis(str(error)), answers=False)
     tries: list[ProbeAttempt] = []
     for number in range(rules.probe.attempts):
         if number:
             pause(rules.probe.interval)
         tries.append(_try(member, rules.probe.timeout))
-        if tries[-1].status in (200, 401, 403) or tries[-1].doubtful:
+        if tries[-1].status in (200, 401, 403) or tries[-1].inconclusive:
             break
     nodes = None
     if tries[-1].status in (200, 403):
@@ -230,28 +231,32 @@ def _probe(
         except ClusterUnauthorized as error:
             # Some let anybody read /readyz; whoever may list nodes must be known.
             tries.append(ProbeAttempt(401, str(error)))
-    said = next((one.said for one in reversed(tries) if one.said), None)
+    server_time = next((one.server_time for one in reversed(tries) if one.server_time), None)
     probe = assess_probe(cluster.name, tries, nodes, min_ready_nodes=rules.min_ready_nodes)
-    return replace(probe, said=said)
+    return replace(probe, server_time=server_time)
 
 
 def _try(member: Member, timeout: float) -> ProbeAttempt:
     try:
         answer = member.get_raw("/readyz", timeout=timeout)
-        said = ServerTime(answer.date, time.time())
+        server_time = ServerTime(answer.date, time.time())
         if answer.status in (404, 405):
             # A server or a gateway that knows only the older path.
             answer = member.get_raw("/healthz", timeout=timeout)
         status, body = answer.status, answer.body
         if status >= 500:
-            return ProbeAttempt(status, _failing(member, timeout) or _first_line(body), said=said)
+            return ProbeAttempt(
+                status, _failing(member, timeout) or _first_line(body), server_time=server_time
+            )
         if status == 200 and body.lstrip()[:1] == b"<":
             return ProbeAttempt(A_PAGE)
-        return ProbeAttempt(status, "" if status == 200 else _message(body), said=said)
+        return ProbeAttempt(
+            status, "" if status == 200 else _message(body), server_time=server_time
+        )
     except ClusterUnreachable as error:
-        return ProbeAttempt(0, str(error), doubtful=error.cause in DOUBTFUL)
+        return ProbeAttempt(0, str(error), inconclusive=error.cause in INCONCLUSIVE_CAUSES)
     except ClusterUnauthorized as error:
-        return ProbeAttempt(0, str(error), doubtful=True)
+        return ProbeAttempt(0, str(error), inconclusive=True)
 
 
 def _failing(member: Member, timeout: float) -> str:

@@ -16,13 +16,13 @@ from msgspec.structs import replace
 from reconciler.api.kinds import REPLICATED, RUN_PODS, ScaleTarget, scale_target, scaled_as
 from reconciler.api.notices import Notice, NoticeCause, notice
 from reconciler.api.objects import ObjectKey, map_of
-from reconciler.cluster.warnings import HeardWarnings
+from reconciler.cluster.warnings import ServerWarnings
 from reconciler.failover.availability import assess, simulated_outages
 from reconciler.failover.probe import Probe, Signal
 from reconciler.federation.model import DesiredState, Workload
 from reconciler.scheduler.capacity import own_count
 from reconciler.scheduler.model import Assignment, FleetView
-from reconciler.scheduler.remarks import needs_in, unmet_needs
+from reconciler.scheduler.placement_warnings import needs_in, unmet_needs
 from reconciler.scheduler.schedule import schedule
 from reconciler.state.memory import FleetMemory
 
@@ -34,7 +34,8 @@ _MUCH_LATER = 1e9
 
 
 class Impact(StrEnum):
-    """SURVIVES: all replicas run elsewhere. DEGRADED: some. UNTOUCHED: nothing of it ran there."""
+    """SURVIVES: all replicas run in other clusters. DEGRADED: some. UNTOUCHED: nothing of it ran
+    there."""
 
     UNTOUCHED = "untouched"
     SURVIVES = "survives"
@@ -91,13 +92,13 @@ class Refused(Struct, frozen=True, order=True):
 
 
 class FailoverTargets(Struct, frozen=True):
-    """What clusters say to what they would stand in for; ``unanswered``: cluster -> why it says
-    nothing; ``heard``: cluster -> what its API server warned of."""
+    """What clusters say to what they would take over; ``unanswered``: cluster -> why it says
+    nothing; ``server_warnings``: cluster -> what its API server warned of."""
 
     refused: tuple[Refused, ...] = ()
     unanswered: Mapping[str, str] = {}
     tried: int = 0
-    heard: Mapping[str, HeardWarnings] = {}
+    server_warnings: Mapping[str, ServerWarnings] = {}
 
 
 class Survivability(Struct, frozen=True):
@@ -173,7 +174,7 @@ def assess_survivability(state: DesiredState, outages: Sequence[str] = ()) -> Su
 def worse_than(before: Survivability, after: Survivability) -> Survivability:
     """Only the rows of ``after`` in which some outage hits harder than it did ``before``.
 
-    A workload that is new counts as untouched before, so that one that cannot survive is told.
+    A workload that is new counts as untouched before, so that one that cannot survive is reported.
     """
     known: dict[tuple[ObjectKey, str], Impact] = {
         (row.workload, name): cell.impact

@@ -51,7 +51,9 @@ def decide_workload_health(
         remembered[cluster] |= memory.workloads[cluster]
     for one in sorted(seen, key=lambda s: (s.cluster, s.workload)):
         before = memory.workloads.get(one.cluster, {}).get(str(one.workload), WorkloadMemory())
-        after = _next(before, one, now, elsewhere=bool(runs[one.workload] - {one.cluster}))
+        after = _next(
+            before, one, now, runs_in_other_clusters=bool(runs[one.workload] - {one.cluster})
+        )
         if after != WorkloadMemory():
             remembered[one.cluster][str(one.workload)] = after
         if after.away:
@@ -60,7 +62,7 @@ def decide_workload_health(
 
 
 def _next(
-    before: WorkloadMemory, one: WorkloadReading, now: float, *, elsewhere: bool
+    before: WorkloadMemory, one: WorkloadReading, now: float, *, runs_in_other_clusters: bool
 ) -> WorkloadMemory:
     if before.away:
         if one.template != before.template:
@@ -74,7 +76,7 @@ def _next(
         return replace(before, streak=0.0, seen=0.0) if kept else WorkloadMemory()
     gap = min(max(0.0, now - before.seen), one.unavailable_after / 2) if before.seen else 0.0
     after = replace(before, streak=before.streak + gap, seen=now, template=one.template)
-    if elsewhere and before.seen and after.streak >= one.unavailable_after:
+    if runs_in_other_clusters and before.seen and after.streak >= one.unavailable_after:
         return replace(after, streak=0.0, seen=0.0, away=now, moves=before.moves + 1)
     return after
 

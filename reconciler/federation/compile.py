@@ -16,11 +16,11 @@ from reconciler.api.objects import Object, ObjectKey, api_group, key_of, map_of,
 from reconciler.federation.failover_rules import narrowed
 from reconciler.federation.kubefed import KubeFed, KubeFedContext, compile_kubefed
 from reconciler.federation.lint import (
-    both,
     lint_counts,
     lint_selectors,
     lint_tolerations,
     lint_variables,
+    names_and_selector,
 )
 from reconciler.federation.maintenance import check_together
 from reconciler.federation.model import (
@@ -83,15 +83,15 @@ class _Sorted:
 def compile_documents(
     documents: Sequence[Document],
     discovered: Mapping[str, str] | None = None,
-    unsure: PossibleDefinitions | None = None,
+    possible_definitions: PossibleDefinitions | None = None,
 ) -> Compiled:
     """Understand a whole repository. Pure; every problem and notice is collected.
 
-    ``discovered`` gives the apiVersion of kinds that the members serve; ``unsure`` is what else
-    may be in the repository, but for faults that are told already.
+    ``discovered`` gives the apiVersion of kinds that the members serve; ``possible_definitions`` is
+    what else may be in the repository, but for faults that are reported already.
     """
-    unsure = unsure or PossibleDefinitions()
-    faults = ProblemCollector(unsure=unsure)
+    possible_definitions = possible_definitions or PossibleDefinitions()
+    faults = ProblemCollector(possible_definitions=possible_definitions)
     parts = _sort(documents, faults)
     joined = parse_clusters_of(parts, faults)
     clusters = {name: one for name, one in joined.items() if one.role != WITNESS}
@@ -100,7 +100,7 @@ def compile_documents(
         first = parts.federations[0].position()
         faults.problem(extra, (), "a second Federation", "one per repository", f"first at {first}")
     chosen = parts.federations[0] if parts.federations else None
-    all_known = not unsure.of_any("Cluster", "KubeFedCluster")
+    all_known = not possible_definitions.of_any("Cluster", "KubeFedCluster")
     federation = parse_federation(chosen, faults, len(clusters) if all_known else None)
     if chosen is None and documents:
         faults.notices.append(notice(NoticeCause.NO_FEDERATION, subject=federation.name))
@@ -216,7 +216,7 @@ def _check_default_placement(
         if name not in clusters:
             faults.unknown_cluster(document, (*path, "clusters", index), name, clusters)
     lint_tolerations(document, (*path, "tolerations"), body.get("tolerations") or (), faults)
-    for inside, found in both(body):
+    for inside, found in names_and_selector(body):
         found = replace(found, subject="spec.defaults.placement")
         faults.warn(document, found, (*path, *inside))
 
@@ -234,7 +234,7 @@ def _plain_workloads(
     for document in documents:
         wanted = _annotations(document.body).get(PREFIX + "placement")
         if wanted and wanted not in by_name:
-            if faults.unsure.of("Placement", wanted):
+            if faults.possible_definitions.of("Placement", wanted):
                 continue
             path = ("metadata", "annotations", PREFIX + "placement")
             expected = ", ".join(sorted(by_name)) or "a Placement"
@@ -250,7 +250,9 @@ def _plain_workloads(
         if wanted:
             used.add((wanted, -1))
         workload = _workload(document, selected, federation, faults)
-        if workload.substitute_variables and not faults.unsure.of_any("Cluster", "KubeFedCluster"):
+        if workload.substitute_variables and not faults.possible_definitions.of_any(
+            "Cluster", "KubeFedCluster"
+        ):
             lint_variables(workload, document, clusters, faults)
         found.append(workload)
     for placement in placements:

@@ -15,7 +15,12 @@ from msgspec.structs import replace
 from reconciler.api.kinds import API_VERSIONS, CLUSTER_SCOPED, REPLICAS
 from reconciler.api.notices import NoticeCause, notice
 from reconciler.api.objects import DEFAULT_NAMESPACE, Object, api_group, key_of, map_of
-from reconciler.federation.lint import both, lint_counts, lint_federated, lint_preference
+from reconciler.federation.lint import (
+    lint_counts,
+    lint_federated,
+    lint_preference,
+    names_and_selector,
+)
 from reconciler.federation.model import (
     Override,
     PlacementTarget,
@@ -52,7 +57,7 @@ class KubeFed:
     namespaces: dict[str, Document] = dataclasses.field(default_factory=dict)
     type_configs: list[Document] = dataclasses.field(default_factory=list)
     preferences: list[Document] = dataclasses.field(default_factory=list)
-    twice: list[Document] = dataclasses.field(default_factory=list)
+    duplicates: list[Document] = dataclasses.field(default_factory=list)
 
     @property
     def documents(self) -> list[Document]:
@@ -65,7 +70,7 @@ class KubeFed:
         if group == TYPES_GROUP and kind == "FederatedNamespace":
             name = document.body["metadata"]["name"]
             if self.namespaces.setdefault(name, document) is not document:
-                self.twice.append(document)
+                self.duplicates.append(document)
         elif group == TYPES_GROUP or self._is_configured(group, kind):
             self.federated.append(document)
         elif kind == "FederatedTypeConfig":
@@ -95,25 +100,25 @@ class KubeFedContext(Struct, frozen=True):
     discovered: Mapping[str, str] = field(default_factory=dict)
 
 
-def compile_kubefed(kubefed: KubeFed, around: KubeFedContext) -> list[Workload]:
+def compile_kubefed(kubefed: KubeFed, context: KubeFedContext) -> list[Workload]:
     """The workloads that KubeFed's documents ask for."""
     configs = {}
     for one in kubefed.type_configs:
         kind = one.body["spec"]["federatedType"]["kind"]
         if kind in configs:
-            around.faults.problem(
+            context.faults.problem(
                 one, ("spec", "federatedType"), f"a second FederatedTypeConfig of {kind}"
             )
         configs[kind] = one.body["spec"]
-    for document in kubefed.twice:
-        around.faults.problem(
+    for document in kubefed.duplicates:
+        context.faults.problem(
             document, (), f"there are two FederatedNamespaces named {_name(document)}", "one"
         )
-    workloads = [_namespace(doc, around) for doc in kubefed.namespaces.values()]
+    workloads = [_namespace(doc, context) for doc in kubefed.namespaces.values()]
     for space, document in zip(workloads, kubefed.namespaces.values(), strict=True):
         if space.target:
-            lint_federated(document, space.target, around.clusters, around.faults)
-    targets = {name: _placement(doc, around) for name, doc in kubefed.namespaces.items()}
+            lint_federated(document, space.target, context.clusters, context.faults)
+    targets = {name: _placement(doc, context) for name, doc in kubefed.namespaces.items()}
     preferences = {
         (p.body["spec"]["targetKind"], p.body["metadata"].get("namespace", ""), _name(p)): p
         for p in kubefed.preferences
@@ -122,25 +127,27 @@ def compile_kubefed(kubefed: KubeFed, around: KubeFedContext) -> list[Workload]:
         config = configs.get(document.body["kind"])
         if config and config.get("propagation") == "Disabled":
             what = "its FederatedTypeConfig disables propagation: left out"
-            around.faults.warn(document, notice(NoticeCause.WITHOUT_EFFECT, what=what))
+            context.faults.warn(document, notice(NoticeCause.WITHOUT_EFFECT, what=what))
             continue
-        workload = _federated(document, config, around)
+        workload = _federated(document, config, context)
         if workload is None:
             continue
-        workload = _within_namespace(workload, document, targets, around)
+        workload = _within_namespace(workload, document, targets, context)
         identity = (document.body["kind"], workload.key.namespace, workload.key.name)
         preference = preferences.pop(identity, None)
-        for path, found in both((document.body.get("spec") or {}).get("placement") or {}):
+        for path, found in names_and_selector(
+            (document.body.get("spec") or {}).get("placement") or {}
+        ):
             if not preference:  # Else KubeFed itself has written the names.
-                around.faults.warn(document, found, ("spec", "placement", *path))
+                context.faults.warn(document, found, ("spec", "placement", *path))
         if preference:
-            workload = _scheduled(workload, preference, around)
+            workload = _scheduled(workload, preference, context)
         if workload.target:
-            lint_federated(document, workload.target, around.clusters, around.faults)
+            lint_federated(document, workload.target, context.clusters, context.faults)
         workloads.append(workload)
     for preference in preferences.values():
         kind = preference.body["spec"]["targetKind"]
-        around.faults.warn(
+        context.faults.warn(
             preference,
             notice(
                 NoticeCause.NOTHING_TO_SCHEDULE,
@@ -155,10 +162,10 @@ def _name(document: Document) -> str:
     return str(document.body["metadata"]["name"])
 
 
-def _namespace(document: Document, around: KubeFedContext) -> Workload:
+def _namespace(document: Document, context: KubeFedContext) -> Workload:
     """A FederatedNamespace; a plain Namespace of that name is its template."""
     name = _name(document)
-    plain = around.namespaces.get(name)
+    plain = context.namespaces.get(name)
     template: Object = dict(plain.body) if plain else {"apiVersion": "v1", "kind": "Namespace"}
     own = map_of(((document.body.get("spec") or {}).get("template") or {}).get("metadata"))
     given = template.get("metadata") or {}
@@ -168,11 +175,11 @@ def _namespace(document: Document, around: KubeFedContext) -> Workload:
         if merged:
             metadata[part] = merged
     template["metadata"] = metadata
-    return _workload(document, template, _placement(document, around), around)
+    return _workload(document, template, _placement(document, context), context)
 
 
 def _federated(
-    document: Document, config: Mapping[str, Any] | None, around: KubeFedContext
+    document: Document, config: Mapping[str, Any] | None, context: KubeFedContext
 ) -> Workload | None:
     """KubeFed names the object after the federated one and ignores the template's own name."""
     spec = document.body.get("spec") or {}
@@ -182,12 +189,14 @@ def _federated(
     group, version = target.get("group", ""), target.get("version")
     configured = (f"{group}/{version}" if group else version) if version else None
     api_version = template.get("apiVersion") or configured or API_VERSIONS.get(kind)
-    api_version = api_version or around.discovered.get(kind)
+    api_version = api_version or context.discovered.get(kind)
     if api_version is None:
-        around.faults.unknown_kinds.add(kind)
-        if around.faults.unsure.of_any("FederatedTypeConfig", "CustomResourceDefinition"):
+        context.faults.unknown_kinds.add(kind)
+        if context.faults.possible_definitions.of_any(
+            "FederatedTypeConfig", "CustomResourceDefinition"
+        ):
             return None
-        around.faults.problem(
+        context.faults.problem(
             document,
             ("kind",),
             f"the apiVersion of {kind} is not known",
@@ -197,7 +206,7 @@ def _federated(
     if template.get("kind", kind) != kind:
         path = ("spec", "template", "kind")
         message = f"a {document.body['kind']} with a template of another kind"
-        around.faults.problem(document, path, message, kind)
+        context.faults.problem(document, path, message, kind)
     metadata = dict(map_of(template.get("metadata")))
     metadata["name"] = _name(document)
     metadata.pop("namespace", None)
@@ -205,17 +214,17 @@ def _federated(
     if document.body["metadata"].get("namespace") and not scoped:
         metadata["namespace"] = document.body["metadata"]["namespace"]
     template |= {"apiVersion": api_version, "kind": kind, "metadata": metadata}
-    workload = _workload(document, template, _placement(document, around), around)
+    workload = _workload(document, template, _placement(document, context), context)
     if spec.get("retainReplicas"):
         workload = replace(workload, retain=(*workload.retain, REPLICAS))
     return workload
 
 
 def _workload(
-    document: Document, template: Object, target: PlacementTarget, around: KubeFedContext
+    document: Document, template: Object, target: PlacementTarget, context: KubeFedContext
 ) -> Workload:
     metadata = template["metadata"]
-    if around.kubefed_labels:
+    if context.kubefed_labels:
         metadata["labels"] = {**(metadata.get("labels") or {}), MANAGED: "true"}
     else:
         labels = {k: v for k, v in (metadata.get("labels") or {}).items() if k != MANAGED}
@@ -228,22 +237,22 @@ def _workload(
         template=template,
         position=document.position(),
         target=target,
-        overrides=_overrides(document, around),
+        overrides=_overrides(document, context),
         retain=RETAINED.get(template["kind"], ()),
         orphan=annotations.get(ORPHAN) == "true",
         kubefed=True,
     )
 
 
-def _placement(document: Document, around: KubeFedContext) -> PlacementTarget:
+def _placement(document: Document, context: KubeFedContext) -> PlacementTarget:
     """``clusters``, even empty, wins over ``clusterSelector``; neither means nowhere."""
     body = (document.body.get("spec") or {}).get("placement") or {}
     if body.get("clusters") is not None:
         names = [entry["name"] for entry in body["clusters"]]
         for index, name in enumerate(names):
-            if name not in around.clusters:
+            if name not in context.clusters:
                 path = ("spec", "placement", "clusters", index, "name")
-                around.faults.unknown_cluster(document, path, name, around.clusters)
+                context.faults.unknown_cluster(document, path, name, context.clusters)
         return PlacementTarget(clusters=tuple(names), placed_by="KubeFed placement")
     if body.get("clusterSelector") is not None:
         selector = parse_selector(body["clusterSelector"])
@@ -251,18 +260,18 @@ def _placement(document: Document, around: KubeFedContext) -> PlacementTarget:
     return PlacementTarget(placed_by="KubeFed placement")
 
 
-def _overrides(document: Document, around: KubeFedContext) -> tuple[Override, ...]:
+def _overrides(document: Document, context: KubeFedContext) -> tuple[Override, ...]:
     found = []
     for number, entry in enumerate((document.body.get("spec") or {}).get("overrides") or ()):
         path = ("spec", "overrides", number)
         name = entry["clusterName"]
-        if name not in around.clusters:
-            around.faults.unknown_cluster(document, (*path, "clusterName"), name, around.clusters)
+        if name not in context.clusters:
+            context.faults.unknown_cluster(document, (*path, "clusterName"), name, context.clusters)
         operations = parse_operations(
             document,
             (*path, "clusterOverrides"),
             entry.get("clusterOverrides") or (),
-            around.faults,
+            context.faults,
         )
         found.append(Override(tuple(operations), clusters=(name,)))
     return tuple(found)
@@ -272,7 +281,7 @@ def _within_namespace(
     workload: Workload,
     document: Document,
     targets: Mapping[str, PlacementTarget],
-    around: KubeFedContext,
+    context: KubeFedContext,
 ) -> Workload:
     """A namespaced object goes only where its FederatedNamespace goes.
 
@@ -284,15 +293,15 @@ def _within_namespace(
         return workload
     if namespace in targets:
         return replace(workload, namespace_placement=targets[namespace])
-    if namespace not in around.namespaces and namespace != DEFAULT_NAMESPACE:
-        around.faults.warn(
+    if namespace not in context.namespaces and namespace != DEFAULT_NAMESPACE:
+        context.faults.warn(
             document,
             notice(NoticeCause.NO_FEDERATED_NAMESPACE, namespace=namespace),
         )
     return workload
 
 
-def _scheduled(workload: Workload, preference: Document, around: KubeFedContext) -> Workload:
+def _scheduled(workload: Workload, preference: Document, context: KubeFedContext) -> Workload:
     """A ReplicaSchedulingPreference decides placement and replicas of its target."""
     spec = preference.body["spec"]
     shares: dict[str, ReplicaShare] = {}
@@ -302,7 +311,7 @@ def _scheduled(workload: Workload, preference: Document, around: KubeFedContext)
             entry.get("weight", 0), entry.get("minReplicas", 0), entry.get("maxReplicas")
         )
         if share.maximum is not None and share.minimum > share.maximum:
-            around.faults.problem(
+            context.faults.problem(
                 preference,
                 ("spec", "clusters", name),
                 f"minReplicas {share.minimum} is more than maxReplicas {share.maximum}",
@@ -310,18 +319,18 @@ def _scheduled(workload: Workload, preference: Document, around: KubeFedContext)
             )
         if name == "*":
             default = share
-        elif name in around.clusters:
+        elif name in context.clusters:
             shares[name] = share
         else:
             path = ("spec", "clusters", name)
-            around.faults.unknown_cluster(preference, path, name, around.clusters)
+            context.faults.unknown_cluster(preference, path, name, context.clusters)
     if not spec.get("clusters"):
         default = ReplicaShare(1)
     intersect = bool(spec.get("intersectWithClusterSelector"))
     placed_by = f"ReplicaSchedulingPreference {_name(preference)}"
     target = workload.target if intersect else PlacementTarget(selector=parse_selector({}))
     if target:
-        lint_preference(preference, target, around.clusters, around.faults)
+        lint_preference(preference, target, context.clusters, context.faults)
     scheduled = replace(
         workload,
         target=replace(target, placed_by=placed_by) if target else None,
@@ -334,5 +343,5 @@ def _scheduled(workload: Workload, preference: Document, around: KubeFedContext)
             intersect_with_placement=intersect,
         ),
     )
-    lint_counts(scheduled, preference, placed_by, around.faults)
+    lint_counts(scheduled, preference, placed_by, context.faults)
     return scheduled

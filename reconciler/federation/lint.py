@@ -1,7 +1,7 @@
 """What has no effect in a repository, although somebody wrote it: warnings, with file and line.
 
-What cannot be meant is an error, told where it is parsed. What only may be a mistake is told here:
-it may be for a cluster that joins later.
+What cannot be meant is an error, reported where it is parsed. What may be a mistake is reported
+here: it may be for a cluster that joins later.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ def _matches_none(what: str) -> Notice:
 def _doubts_of_places(
     spec: Object, target: PlacementTarget, clusters: Clusters, chosen: Collection[str]
 ) -> Iterator[tuple[Path, Notice]]:
-    yield from both(spec)
+    yield from names_and_selector(spec)
     affinity = spec.get("affinity") or {}
     required = affinity.get("required") or ()
     preferred = affinity.get("preferred") or ()
@@ -90,7 +90,7 @@ def _doubts_of_places(
             )
 
 
-def both(spec: Object) -> Iterator[tuple[Path, Notice]]:
+def names_and_selector(spec: Object) -> Iterator[tuple[Path, Notice]]:
     """Names and a selector where only the names count."""
     if spec.get("clusters") is not None and spec.get("clusterSelector") is not None:
         what = "clusterSelector has no effect beside clusters"
@@ -132,7 +132,7 @@ def _doubts_of_shares(
 def _doubts_of_override(
     entry: Object, clusters: Clusters, chosen: Collection[str]
 ) -> Iterator[tuple[Path, Notice]]:
-    yield from both(entry)
+    yield from names_and_selector(entry)
     if not any(entry.get(name) or (name in entry and name == "replicas") for name in _OPERATIONS):
         what = "this override changes nothing: it has none of " + ", ".join(_OPERATIONS)
         yield (), _without_effect(what)
@@ -185,7 +185,7 @@ def lint_preference(
 
 
 def _unchosen(found: Collection[str], chosen: Collection[str]) -> Iterator[Notice]:
-    """Where nothing at all is chosen, that is told once for the whole rule."""
+    """Where nothing at all is chosen, that is reported once for the whole rule."""
     if found and chosen and not set(found) & set(chosen):
         yield notice(NoticeCause.NOT_CHOSEN, clusters=first_few(sorted(found)))
 

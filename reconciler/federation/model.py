@@ -15,11 +15,11 @@ from msgspec import Struct, field
 
 from reconciler.api.errors import Position, Problem
 from reconciler.api.notices import Notice
-from reconciler.api.objects import GroupKind, Object, ObjectKey, Unshown
+from reconciler.api.objects import GroupKind, Object, ObjectKey, RedactedRepr
 from reconciler.git.source_rules import SourceRules
 from reconciler.manifests.document import Document
 
-USUAL_NAMESPACE = "federation-system"
+DEFAULT_FEDERATION_NAMESPACE = "federation-system"
 """Where a Federation that names no namespace keeps what is its own."""
 
 
@@ -218,7 +218,7 @@ class DriftRules(Struct, frozen=True):
     rules: tuple[AdditionRule, ...] = ()
 
 
-class IgnoreRule(Unshown, frozen=True):
+class IgnoreRule(RedactedRepr, frozen=True):
     """``paths`` are left to others in the manifests that any of ``select`` matches."""
 
     select: tuple[Object, ...]
@@ -318,14 +318,14 @@ class StricterRollout(Struct, frozen=True):
 class Federation:
     """The one Federation of a repository. ``namespace`` holds the inventory in each member.
 
-    ``data_loss`` are the kinds that may be recreated even where data goes along. ``seats`` are the
-    clusters that carry the reconciler: none, or an odd number from three. ``document`` is where it
-    is written, for faults that only later steps can find.
+    ``data_loss`` are the kinds that may be recreated even where data is deleted with them.
+    ``seats`` are the clusters that carry the reconciler: none, or an odd number from three.
+    ``document`` is where it is written, for faults that only later steps can find.
     """
 
     name: str
     position: Position
-    namespace: str = USUAL_NAMESPACE
+    namespace: str = DEFAULT_FEDERATION_NAMESPACE
     default_placement: PlacementTarget | None = None
     kubefed_labels: bool = False
     force_conflicts: bool = False
@@ -406,7 +406,7 @@ class ReplicaRule(Struct, frozen=True):
     intersect_with_placement: bool = False
 
 
-class PatchOperation(Unshown, frozen=True):
+class PatchOperation(RedactedRepr, frozen=True):
     """A JSON Patch (RFC 6902) operation; ``path`` is a JSON pointer."""
 
     op: Literal["add", "remove", "replace"]
@@ -436,7 +436,7 @@ class Override(Struct, frozen=True):
     selector: Selector | None = None
 
 
-class Workload(Unshown, frozen=True):
+class Workload(RedactedRepr, frozen=True):
     """One object to distribute: its template, where it may go, and how it differs by cluster.
 
     ``key`` is the target object's; ``template`` a whole object (apiVersion, kind, metadata) as it
@@ -485,7 +485,7 @@ class Workload(Unshown, frozen=True):
         return target.selector is None if target.clusters is None else not target.clusters
 
 
-class ClusterCommits(Unshown, frozen=True, dict=True):
+class ClusterCommits(RedactedRepr, frozen=True, dict=True):
     """Clusters that are on different commits while a rollout is on its way.
 
     ``of_cluster``: each member -> its commit; ``states``: commit -> what it asks for, by the rules

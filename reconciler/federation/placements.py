@@ -76,11 +76,11 @@ def parse_placement(
                 "minGroups is more than maxGroups",
                 "min <= max",
             )
-    if "failover" in spec and not faults.unsure.of_any("Federation"):
+    if "failover" in spec and not faults.possible_definitions.of_any("Federation"):
         own = narrowed(spec["failover"], federation.failover)
         check_narrowed(document, own, federation.failover, faults)
     rollout = parse_stricter(spec.get("rollout"))
-    if rollout is not None and not faults.unsure.of_any("Federation"):
+    if rollout is not None and not faults.possible_definitions.of_any("Federation"):
         check_stricter(document, rollout, federation, clusters, faults)
     check_ignored(document, ("spec", "ignore"), spec.get("ignore") or (), faults)
     affinity = spec.get("affinity") or {}

@@ -12,7 +12,7 @@ from reconciler.api.errors import Position
 from reconciler.api.notices import NoticeCause, notice
 from reconciler.api.objects import Object, first_few, value_at
 from reconciler.federation.failover_rules import parse_duration, parse_share
-from reconciler.federation.lint import both
+from reconciler.federation.lint import names_and_selector
 from reconciler.federation.model import (
     Cluster,
     Federation,
@@ -143,7 +143,7 @@ def check_rollout(
             _check_rest(document, path, rules, index, faults)
         else:
             _check_clusters(document, path, wave, clusters, taken, faults)
-        for inside, found in both(body["waves"][index]):
+        for inside, found in names_and_selector(body["waves"][index]):
             subject = f"wave {wave.name}"
             faults.warn(document, replace(found, subject=subject), (*path, *inside))
         _check_pace(document, path, wave, rules, body.get("progressDeadline", DEADLINE), faults)
@@ -223,7 +223,7 @@ def _labels_of(clusters: Mapping[str, Cluster]) -> str:
 
 
 def _all_known(faults: ProblemCollector) -> bool:
-    return not faults.unsure.of_any("Cluster", "KubeFedCluster")
+    return not faults.possible_definitions.of_any("Cluster", "KubeFedCluster")
 
 
 def _check_pace(

@@ -13,7 +13,7 @@ from reconciler.federation.drift import parse_drift, parse_ignore
 from reconciler.federation.failover_rules import check_failover, parse_failover, parse_share
 from reconciler.federation.maintenance import parse_windows
 from reconciler.federation.model import (
-    USUAL_NAMESPACE,
+    DEFAULT_FEDERATION_NAMESPACE,
     AdoptionRules,
     Federation,
     GuardRules,
@@ -51,7 +51,7 @@ def parse_federation(
     return Federation(
         name=document.body["metadata"]["name"],
         position=document.position(),
-        namespace=spec.get("namespace", USUAL_NAMESPACE),
+        namespace=spec.get("namespace", DEFAULT_FEDERATION_NAMESPACE),
         default_placement=parse_target(target, "spec.defaults.placement") if target else None,
         kubefed_labels=(spec.get("kubefed") or {}).get("labels", False),
         force_conflicts=defaults.get("forceConflicts", False),
@@ -176,7 +176,8 @@ _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
 def check_notifications(document: Document, spec: Object, faults: ProblemCollector) -> None:
-    """Reports receivers without one place for their address, and such as would never be told.
+    """Reports receivers without one place for their address, and such as would never get a
+    notification.
 
     What stands there is not repeated: somebody may have put the address itself.
     """

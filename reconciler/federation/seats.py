@@ -80,7 +80,7 @@ def _check_seat(
 
 def _check_witness(document: Document, seats: Sequence[str], faults: ProblemCollector) -> None:
     name, spec = document.body["metadata"]["name"], document.body["spec"]
-    if name not in seats and not faults.unsure.of_any("Federation"):
+    if name not in seats and not faults.possible_definitions.of_any("Federation"):
         faults.warn(
             document,
             notice(NoticeCause.WITNESS_WITHOUT_SEAT, subject=name),

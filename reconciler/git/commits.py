@@ -11,7 +11,14 @@ from typing import Any
 
 from reconciler.api.errors import NoSuchFolder, SourceError
 from reconciler.api.files import MAX_FILE_BYTES, MAX_FILES, MAX_TOTAL_BYTES, Checkout, SourceFile
-from reconciler.git.fetch import Fetched, fetch, fetch_commit, git_environment, git_here, with_clone
+from reconciler.git.fetch import (
+    Fetched,
+    fetch,
+    fetch_commit,
+    git_environment,
+    local_git,
+    with_clone,
+)
 from reconciler.git.location import SourceLocation
 from reconciler.git.work_tree import CONTROL, blob_id, object_id
 
@@ -33,7 +40,7 @@ def read_git_repository(where: SourceLocation) -> Checkout:
 
 def git_folder(where: SourceLocation) -> Path:
     """The ``.git`` of a local work tree. Raises SourceError when there is none."""
-    done = git_here(Path(where.location), "rev-parse", "--absolute-git-dir")
+    done = local_git(Path(where.location), "rev-parse", "--absolute-git-dir")
     if done.code:
         raise SourceError(
             f"{where.name} is not a Git repository", hint="leave --ref out to read it as is"
@@ -47,7 +54,7 @@ def read_commit(where: SourceLocation, folder: Path, commit: str) -> Checkout:
     return _guarded(where, lambda: _read(where, folder, Fetched(commit), inside))
 
 
-def read_commit_beside(
+def read_commit_reusing(
     where: SourceLocation, folder: Path, commit: str, beside: Iterable[SourceFile]
 ) -> tuple[SourceFile, ...]:
     """The files of ``read_commit``, most of which lie ``beside`` unchanged and are not read again.
@@ -56,7 +63,7 @@ def read_commit_beside(
     """
     inside = where.path if where.is_remote else _inside(where)
     top = f"{commit}:{'' if inside == '.' else inside.strip('/')}"
-    listed = git_here(folder, "ls-tree", "-r", "-z", "--long", top)
+    listed = local_git(folder, "ls-tree", "-r", "-z", "--long", top)
     names: dict[str, str] = {}
     sizes: dict[str, int] = {}
     plain = not listed.code
@@ -80,7 +87,7 @@ def read_commit_beside(
 def _blobs(folder: Path, ids: Sequence[str]) -> dict[str, bytes]:
     """Contents by id. Raises SourceError when one is missing or damaged."""
     given = "".join(f"{blob}\n" for blob in ids).encode()
-    said = BytesIO(git_here(folder, "cat-file", "--batch", given=given).stdout if ids else b"")
+    said = BytesIO(local_git(folder, "cat-file", "--batch", given=given).stdout if ids else b"")
     found: dict[str, bytes] = {}
     for blob in ids:
         header = said.readline().decode(errors="replace").split()
@@ -119,10 +126,10 @@ def _read_again(where: SourceLocation, folder: Path, found: Fetched, path: str) 
 def read_blob(folder: Path, commit: str, path: str) -> bytes:
     """A file of a commit by its path from the top; empty when it is not there or too large."""
     name = f"{commit}:{posixpath.normpath(path)}"
-    size = git_here(folder, "cat-file", "-s", name)
+    size = local_git(folder, "cat-file", "-s", name)
     if size.code or int(size.stdout) > MAX_FILE_BYTES:
         return b""
-    return git_here(folder, "cat-file", "blob", name).stdout
+    return local_git(folder, "cat-file", "blob", name).stdout
 
 
 def _guarded(where: SourceLocation, work: Any) -> Checkout:
@@ -144,22 +151,22 @@ def _fetch_and_read(where: SourceLocation, folder: Path) -> Checkout:
 def _read_local(where: SourceLocation) -> Checkout:
     folder = git_folder(where)
     ref = where.ref or "HEAD"
-    found = git_here(folder, "rev-parse", ref, f"{ref}^{{commit}}", "--")
+    found = local_git(folder, "rev-parse", ref, f"{ref}^{{commit}}", "--")
     ids = found.stdout.decode(errors="replace").split()
     if found.code:
-        names = git_here(folder, "for-each-ref", "--format=%(refname:short)", "refs/heads")
+        names = local_git(folder, "for-each-ref", "--format=%(refname:short)", "refs/heads")
         listed = ", ".join(names.stdout.decode(errors="replace").split()[:10])
         raise SourceError(
             f"{where.name} has no ref {ref!r}", hint=f"branches: {listed}" if listed else ""
         )
-    name = git_here(folder, "rev-parse", "--symbolic-full-name", ref).stdout.decode().strip()
+    name = local_git(folder, "rev-parse", "--symbolic-full-name", ref).stdout.decode().strip()
     tag = ids[0] if ids[0] != ids[1] else ""
     return _read(where, folder, Fetched(ids[1], name, tag), _inside(where))
 
 
 def _inside(where: SourceLocation) -> str:
     """The chosen folder, relative to the top of a local work tree."""
-    found = git_here(Path(where.location), "rev-parse", "--show-prefix")
+    found = local_git(Path(where.location), "rev-parse", "--show-prefix")
     prefix = os.fsdecode(found.stdout.rstrip(b"\n"))
     inside = posixpath.normpath(posixpath.join(prefix, where.path.strip("/")))
     if inside.startswith(".."):

@@ -52,7 +52,7 @@ class SourceCredentials:
         return [("credential.helper", ""), (f"credential.{server}.helper", _HELPER)]
 
     def environment(self) -> dict[str, str]:
-        """What git, its credential helper and ssh are told by variables."""
+        """The variables for git, its credential helper and ssh."""
         told = {"GIT_SSH_COMMAND": " ".join(self._ssh()), "GIT_SSH_VARIANT": "ssh"}
         if self.password:
             told[USERNAME_VARIABLE] = self.username or TOKEN_USERNAME

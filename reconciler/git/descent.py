@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from reconciler.api.errors import SourceError
-from reconciler.git.fetch import fetch, git_here
+from reconciler.git.fetch import fetch, local_git
 from reconciler.git.location import SourceLocation
 
 # How much of the history is fetched, step by step, until the last applied commit is in it.
@@ -41,4 +41,4 @@ def check_descent(where: SourceLocation, folder: Path, last_applied: str, head: 
 
 
 def _is_ancestor(folder: Path, last_applied: str, head: str) -> bool:
-    return git_here(folder, "merge-base", "--is-ancestor", last_applied, head).code == 0
+    return local_git(folder, "merge-base", "--is-ancestor", last_applied, head).code == 0

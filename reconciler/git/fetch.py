@@ -93,7 +93,7 @@ def git_environment(
     return environment
 
 
-def git_here(
+def local_git(
     folder: Path, *arguments: str, seconds: float = LOCAL_SECONDS, given: bytes = b""
 ) -> FinishedProgram:
     """A git command that needs no server; its exit code is the caller's to judge."""
@@ -169,7 +169,7 @@ def _take(lock: TextIO, where: SourceLocation) -> None:
 def _usable(folder: Path) -> bool:
     if not folder.is_dir():
         return False
-    return git_here(folder, "rev-parse", "--is-bare-repository").stdout.strip() == b"true"
+    return local_git(folder, "rev-parse", "--is-bare-repository").stdout.strip() == b"true"
 
 
 def _make(folder: Path) -> None:
@@ -179,7 +179,7 @@ def _make(folder: Path) -> None:
             old.unlink() if old.is_file() else shutil.rmtree(old, ignore_errors=True)
         made.mkdir(mode=0o700)
         # No template: nothing of it is needed, least of all hooks.
-        done = git_here(made, "init", "--quiet", "--bare", "--template=", ".")
+        done = local_git(made, "init", "--quiet", "--bare", "--template=", ".")
         if done.code:
             raise OSError(done.stderr.strip())
         made.replace(folder)
@@ -224,14 +224,14 @@ def _is_exact(ref: str) -> bool:
 
 def has_commit(folder: Path, commit: str) -> bool:
     """Whether a repository holds a commit with its tree."""
-    return git_here(folder, "cat-file", "-e", f"{commit}^{{tree}}").code == 0
+    return local_git(folder, "cat-file", "-e", f"{commit}^{{tree}}").code == 0
 
 
 def fetch_commit(where: SourceLocation, folder: Path, commit: str) -> bool:
     """Have one commit in the clone, and keep it there; False when the server does not give it."""
     own = f"{_OWN_REFS}applied"
     if has_commit(folder, commit):
-        git_here(folder, "update-ref", own, commit)
+        local_git(folder, "update-ref", own, commit)
         return True
     try:
         ends = time.monotonic() + where.seconds
@@ -244,7 +244,7 @@ def fetch_commit(where: SourceLocation, folder: Path, commit: str) -> bool:
 
 
 def _resolved(folder: Path, own: str, name: str) -> Fetched:
-    found = git_here(folder, "rev-parse", own, f"{own}^{{commit}}")
+    found = local_git(folder, "rev-parse", own, f"{own}^{{commit}}")
     ids = found.stdout.decode().split()
     if found.code:
         raise FetchFailed(f"{name} does not lead to a commit", answered_by_server=not found.code)

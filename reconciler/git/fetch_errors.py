@@ -56,7 +56,7 @@ class _Known(Struct, frozen=True):
 
 CACHE_HINT = (
     "make room there, or name another folder by XDG_CACHE_HOME; what is there can be removed, "
-    "as it is made anew"
+    "as it is recreated"
 )
 _CREDENTIALS = "give a credential with --git-credentials"
 _KNOWN = (
@@ -134,7 +134,7 @@ _KNOWN = (
     _Known(r"transport '[^']*' not allowed", "only https, http, ssh and file addresses are used"),
     _Known(
         r"unable to update url base from redirection|redirect",
-        "the server sends elsewhere",
+        "the server redirects to another address",
         "use the address that it sends to",
     ),
     _Known(

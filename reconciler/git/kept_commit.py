@@ -14,7 +14,7 @@ import msgspec
 
 from reconciler.api.errors import ReconcileError
 from reconciler.api.files import MAX_TOTAL_BYTES, SourceFile
-from reconciler.api.objects import Unshown
+from reconciler.api.objects import RedactedRepr
 
 VERSION = 1
 MAX_PACKED_BYTES = 8 * 1024 * 1024
@@ -22,7 +22,7 @@ PIECE_BYTES = 900_000
 _TOO_MUCH = MAX_TOTAL_BYTES * 3
 
 
-class KeptFile(Unshown, frozen=True, array_like=True):
+class KeptFile(RedactedRepr, frozen=True, array_like=True):
     """A ``SourceFile`` as it was read from Git."""
 
     path: str
@@ -32,7 +32,7 @@ class KeptFile(Unshown, frozen=True, array_like=True):
     hint: str = ""
 
 
-class KeptCommit(Unshown, frozen=True):
+class KeptCommit(RedactedRepr, frozen=True):
     """``asked`` is the --ref by which it was found, ``ref`` its full name, ``tag`` the id of an
     annotated tag's object. ``signed`` is what the command line demanded and was checked
     (``gpg-commit``), ``signer`` by whom. ``whole``: all files of the commit, where the chosen
@@ -60,7 +60,7 @@ class KeptCommit(Unshown, frozen=True):
         return tuple(map(_as_read, self.whole))
 
 
-class Packed(Unshown, frozen=True):
+class Packed(RedactedRepr, frozen=True):
     """``sha256`` is of all pieces together, ``digests`` of each."""
 
     commit: str

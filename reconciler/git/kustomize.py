@@ -117,7 +117,10 @@ def _fault(
                 continue
             if _URL.search(entry):
                 shown = without_password(entry)
-                return f"{name}: {shown!r} lies elsewhere, and nothing is fetched", _VENDOR
+                return (
+                    f"{name}: {shown!r} is outside the repository, and nothing is fetched",
+                    _VENDOR,
+                )
             if place is None:
                 return f"{name}: {entry!r} leads out of the repository", ""
             return f"{name}: the repository has no {place!r}", ""
@@ -128,7 +131,10 @@ def _fault(
                 what = (
                     "this" if field_of_link == "secretGenerator" else repr(without_password(text))
                 )
-                return f"{field_of_link}: {what} lies elsewhere, and nothing is fetched", _VENDOR
+                return (
+                    f"{field_of_link}: {what} is outside the repository, and nothing is fetched",
+                    _VENDOR,
+                )
     return "", ""
 
 

@@ -17,7 +17,7 @@ from reconciler.git.fetch import Fetched
 from reconciler.git.fetch_errors import FetchFailed
 from reconciler.git.location import SourceLocation
 
-AT_ONCE = 4
+CONCURRENT_FETCHES = 4
 """So many are fetched side by side."""
 
 
@@ -43,13 +43,13 @@ class Choice(Struct, frozen=True):
     """``rivals`` are the newest trusted heads, of which none comes after another: one where it is
     clear what to read, more where it is not. All in the order in which they were given.
 
-    ``behind`` are those from which a rival descends, ``aside`` those that went another way than
-    what was applied last, ``refused`` those that may not be applied, with the reason.
+    ``behind`` are those from which a rival descends, ``diverged_heads`` those that went another way
+    than what was applied last, ``refused`` those that may not be applied, with the reason.
     """
 
     rivals: tuple[Head, ...]
     behind: tuple[Head, ...] = ()
-    aside: tuple[Head, ...] = ()
+    diverged_heads: tuple[Head, ...] = ()
     refused: tuple[tuple[Head, SourceError], ...] = ()
 
 
@@ -83,17 +83,17 @@ def choose_head(
     return Choice(
         rivals=tuple(head for head in rivals if distinct[head.commit] is head),
         behind=tuple(head for head in left if head not in newest),
-        aside=tuple(head for head in newest if head not in rivals),
+        diverged_heads=tuple(head for head in newest if head not in rivals),
         refused=tuple(refused),
     )
 
 
 class Mirrors(Struct, frozen=True):
-    """The ``heads`` of those that answered, in the order in which they were given; ``silent`` says
-    why others did not."""
+    """The ``heads`` of those that answered, in the order in which they were given; ``unanswered``
+    says why others did not."""
 
     heads: tuple[Head, ...]
-    silent: tuple[str, ...] = ()
+    unanswered: tuple[str, ...] = ()
 
     @property
     def differ(self) -> bool:
@@ -101,7 +101,7 @@ class Mirrors(Struct, frozen=True):
         return len({head.commit for head in self.heads}) > 1
 
     def chosen(self, refusal: Refusal, last: str = "") -> tuple[Choice, Mirrors]:
-        """The choice, and the mirrors without those that fell silent meanwhile.
+        """The choice, and the mirrors without those that stopped answering meanwhile.
 
         Raises SourceError where no head is trusted, SourceUnreachable where none is left.
         """
@@ -123,10 +123,10 @@ class Mirrors(Struct, frozen=True):
         choice = choose_head(self.heads, comes_after, judged, last)
         if lost:
             left = tuple(head for head in self.heads if head not in lost)
-            told = (*self.silent, *map(str, lost.values()))
+            reasons = (*self.unanswered, *map(str, lost.values()))
             if not left:
-                raise SourceUnreachable("; ".join(told))
-            return replace(self, heads=left, silent=told).chosen(refusal, last)
+                raise SourceUnreachable("; ".join(reasons))
+            return replace(self, heads=left, unanswered=reasons).chosen(refusal, last)
         if not choice.rivals:
             raise _nobody(choice)
         return choice, self
@@ -134,10 +134,10 @@ class Mirrors(Struct, frozen=True):
     def notices(self, choice: Choice) -> tuple[Notice, ...]:
         """What people should know of the mirrors, where one head was chosen."""
         first = choice.rivals[0]
-        found = [notice(NoticeCause.MIRROR_SILENT, error=text) for text in self.silent]
+        found = [notice(NoticeCause.MIRROR_SILENT, error=text) for text in self.unanswered]
         for cause, heads in (
             (NoticeCause.MIRROR_BEHIND, choice.behind),
-            (NoticeCause.MIRROR_DIVERGED, choice.aside),
+            (NoticeCause.MIRROR_DIVERGED, choice.diverged_heads),
         ):
             found += [notice(cause, subject=h.where.name, head=h, first=first) for h in heads]
         for head, error in choice.refused:
@@ -156,7 +156,7 @@ def fetch_mirrors(places: Sequence[SourceLocation]) -> Mirrors:
 
     from reconciler.git.processes import end_all
 
-    with ThreadPoolExecutor(AT_ONCE) as pool:
+    with ThreadPoolExecutor(CONCURRENT_FETCHES) as pool:
         try:
             answers = list(pool.map(_fetched, places))
         except BaseException:
@@ -165,12 +165,12 @@ def fetch_mirrors(places: Sequence[SourceLocation]) -> Mirrors:
             raise
     heads = tuple(one for one in answers if isinstance(one, Head))
     errors = [one for one in answers if isinstance(one, SourceError)]
-    silent = tuple(map(str, errors))
+    unanswered = tuple(map(str, errors))
     if heads:
-        return Mirrors(heads, silent)
+        return Mirrors(heads, unanswered)
     if all(isinstance(error, FetchFailed) and error.unreachable for error in errors):
-        raise SourceUnreachable("; ".join(silent), hint=errors[0].hint)
-    raise SourceError("; ".join(silent), hint=next((e.hint for e in errors if e.hint), ""))
+        raise SourceUnreachable("; ".join(unanswered), hint=errors[0].hint)
+    raise SourceError("; ".join(unanswered), hint=next((e.hint for e in errors if e.hint), ""))
 
 
 def diverged(rivals: Sequence[Head]) -> SourceError:
@@ -214,5 +214,5 @@ def _comes_after(head: Head, commit: str) -> bool:
 def _nobody(choice: Choice) -> SourceError:
     if len({str(error) for _, error in choice.refused}) == 1:
         return choice.refused[0][1]
-    told = "; ".join(f"{head}: {error}" for head, error in choice.refused)
-    return SourceError(f"no mirror can be applied: {told}", hint=choice.refused[0][1].hint)
+    reasons = "; ".join(f"{head}: {error}" for head, error in choice.refused)
+    return SourceError(f"no mirror can be applied: {reasons}", hint=choice.refused[0][1].hint)

@@ -154,9 +154,9 @@ def normalised(location: str, base: Path | None = None) -> str:
 
 def _remotes(top: Path) -> list[str]:
     """The addresses of a work tree's remotes, ``origin`` first."""
-    from reconciler.git.fetch import git_here
+    from reconciler.git.fetch import local_git
 
-    found = git_here(top, "config", "--get-regexp", r"^remote\..*\.url$")
+    found = local_git(top, "config", "--get-regexp", r"^remote\..*\.url$")
     lines = found.stdout.decode(errors="replace").splitlines()
     pairs = sorted(tuple(line.split(" ", 1)) for line in lines if " " in line)
     pairs.sort(key=lambda pair: pair[0] != "remote.origin.url")

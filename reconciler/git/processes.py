@@ -10,12 +10,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from reconciler.api.errors import SourceError
-from reconciler.api.objects import Unshown
+from reconciler.api.objects import RedactedRepr
 
 _RUNNING: set[subprocess.Popen[bytes]] = set()
 
 
-class FinishedProgram(Unshown, frozen=True):
+class FinishedProgram(RedactedRepr, frozen=True):
     """How a program ended; ``timed_out``: it was killed, and ``code`` is negative."""
 
     code: int

@@ -53,7 +53,7 @@ class ReadSource(Struct, frozen=True):
     ``addresses`` are those under which the same history was found, the first one given first;
     ``mirrors`` is what there is at each, where several were given, and ``notices`` what people
     should know of that. ``kept``: no source answered, and this is what an earlier run kept;
-    ``silence`` says why none did.
+    ``unreachable`` says why none did.
     """
 
     options: RunOptions
@@ -68,7 +68,7 @@ class ReadSource(Struct, frozen=True):
     mirrors: Mirrors | None = None
     notices: tuple[Notice, ...] = ()
     kept: KeptCommit | None = None
-    silence: str = ""
+    unreachable: str = ""
 
     @property
     def demanded(self) -> SignatureRule | None:
@@ -147,11 +147,11 @@ def read_choice(
     return replace(source, addresses=tuple(dict.fromkeys((*source.addresses, *names))))
 
 
-def read_kept(options: RunOptions, kept: KeptCommit, silence: SourceUnreachable) -> ReadSource:
-    """What an earlier run kept, as if it had been fetched now; ``silence`` is why it was not.
+def read_kept(options: RunOptions, kept: KeptCommit, unreachable: SourceUnreachable) -> ReadSource:
+    """What an earlier run kept, as if it had been fetched now; ``unreachable`` is why it was not.
 
-    Raises ``silence`` anew where the kept commit is not what this run asks for, or its own rule is
-    not to go on from it.
+    Raises ``unreachable`` again where the kept commit is not what this run asks for, or its own
+    rule is not to go on from it.
     """
     where = _places(options)[0]
     checkout = Checkout(
@@ -175,8 +175,8 @@ def read_kept(options: RunOptions, kept: KeptCommit, silence: SourceUnreachable)
     elif demanded and kept.signed != signed_as(demanded):
         why = f"it was not checked for {demanded} when it was applied"
     if why:
-        text = f"{silence}; the kept commit {kept.commit[:12]} is not gone on from: {why}"
-        raise SourceUnreachable(text, hint=silence.hint)
+        text = f"{unreachable}; the kept commit {kept.commit[:12]} cannot be used instead: {why}"
+        raise SourceUnreachable(text, hint=unreachable.hint)
     source = ReadSource(
         options,
         where,
@@ -187,7 +187,7 @@ def read_kept(options: RunOptions, kept: KeptCommit, silence: SourceUnreachable)
         whole=kept.whole_files,
         addresses=(where.location, *kept.addresses),
         kept=kept,
-        silence=str(silence),
+        unreachable=str(unreachable),
     )
     return _with_files(source)
 

@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from reconciler.api.errors import SourceError
 from reconciler.api.files import Checkout
-from reconciler.git.fetch import git_environment, git_here
+from reconciler.git.fetch import git_environment, local_git
 from reconciler.git.location import SourceLocation
 from reconciler.git.processes import FinishedProgram, run_program
 from reconciler.git.source_rules import SignatureRule, SignatureType
@@ -93,7 +93,7 @@ def _check_tag(folder: Path, commit: str, tag: str, ref: str) -> None:
             f"a signed tag is demanded, and {ref or commit[:12]} is none",
             hint="name an annotated tag with --ref",
         )
-    head = git_here(folder, "cat-file", "tag", tag).stdout.partition(b"\n\n")[0]
+    head = local_git(folder, "cat-file", "tag", tag).stdout.partition(b"\n\n")[0]
     fields = dict(line.split(b" ", 1) for line in head.splitlines() if b" " in line)
     # A genuine tag under another name would be a way to an older version.
     named = fields.get(b"tag", b"").decode(errors="replace")
@@ -104,7 +104,7 @@ def _check_tag(folder: Path, commit: str, tag: str, ref: str) -> None:
 
 
 def _type_of_signature(folder: Path, on: str, signed: str) -> str:
-    content = git_here(folder, "cat-file", on, signed).stdout
+    content = local_git(folder, "cat-file", on, signed).stdout
     if on == "commit":
         head = content.partition(b"\n\n")[0]
         found = re.search(rb"^gpgsig (-----BEGIN [A-Z ]+-----)$", head, re.MULTILINE)

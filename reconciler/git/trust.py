@@ -84,9 +84,9 @@ def newest_trusted(source: ReadSource, last: LastApplied | None) -> ReadSource:
             error = None
             try:
                 _check(read_head(options, every, head, files=False), last)
-            except FetchFailed as silence:
+            except FetchFailed as unreachable:
                 # Another mirror of the same commit may answer.
-                return silence
+                return unreachable
             except SourceError as found:
                 error = found
             judged[key] = error
@@ -110,7 +110,7 @@ def _check_kept(source: ReadSource, begun: str) -> None:
     if commit != begun:
         since = f"since then commit {begun[:12]} was begun" if begun else "nothing tells that"
         raise SourceError(
-            f"{source.silence}; the kept commit {commit[:12]} is not the one that was applied "
+            f"{source.unreachable}; the kept commit {commit[:12]} is not the one that was applied "
             f"last: {since}, and what it changed is not taken back",
             hint="runs go on when the repository or a mirror of it answers",
         )
@@ -164,7 +164,7 @@ def _rules_before(
     rollback_allowed: bool,
 ) -> SourceRules | None:
     """The rules of the last applied commit, which ``head`` must continue; None when it is gone."""
-    from reconciler.git.commits import read_commit_beside
+    from reconciler.git.commits import read_commit_reusing
     from reconciler.git.descent import check_descent
     from reconciler.git.fetch import fetch_commit, has_commit
 
@@ -177,7 +177,7 @@ def _rules_before(
         else has_commit(folder, last.commit)
     ):
         return None
-    files = read_commit_beside(where, folder, last.commit, head.files)
+    files = read_commit_reusing(where, folder, last.commit, head.files)
     return source_rules_of(files, rules_cache(where))
 
 

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from reconciler.api.files import Checkout, SourceFile
 from reconciler.git import kustomize
-from reconciler.git.fetch import git_here
+from reconciler.git.fetch import local_git
 from reconciler.git.location import SourceLocation
 from reconciler.git.work_tree import blob_id, read_directory
 
@@ -69,7 +69,7 @@ def _hidden(path: str) -> bool:
 
 def _tree(folder: Path, commit: str) -> dict[str, _Entry]:
     """What the commit holds below ``folder``, by the path from there."""
-    done = git_here(folder, "ls-tree", "-r", "-z", commit)
+    done = local_git(folder, "ls-tree", "-r", "-z", commit)
     found = {}
     for line in done.stdout.split(b"\0") if done.code == 0 else ():
         if line:

@@ -97,21 +97,21 @@ def _commit_of(folder: Path) -> tuple[str, bool]:
 
 def _is_unborn(folder: Path) -> bool:
     """Whether HEAD is a branch that has no commit yet."""
-    from reconciler.git.fetch import git_here
+    from reconciler.git.fetch import local_git
 
-    branch = git_here(folder, "symbolic-ref", "--quiet", "HEAD")
+    branch = local_git(folder, "symbolic-ref", "--quiet", "HEAD")
     if branch.code:
         return False
-    found = git_here(folder, "for-each-ref", branch.stdout.decode().strip())
+    found = local_git(folder, "for-each-ref", branch.stdout.decode().strip())
     # Of a branch whose file is damaged it says so, and lists nothing.
     return not (found.code or found.stdout or found.stderr)
 
 
 def _git(folder: Path, *arguments: str) -> str:
     # No hooks, no file-system monitor: the folder may be somebody else's repository.
-    from reconciler.git.fetch import git_here
+    from reconciler.git.fetch import local_git
 
-    done = git_here(folder, *arguments)
+    done = local_git(folder, *arguments)
     if done.code or done.timed_out:
         said = (done.stderr.strip().splitlines() or ["it did not end"])[0]
         raise SourceError(

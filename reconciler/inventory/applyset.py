@@ -64,7 +64,7 @@ def is_member(live: Object, applyset: str, key: ObjectKey | None = None) -> bool
     return owner_of(live) == applyset and identity == identity_of(key or key_of(live))
 
 
-def tooling() -> str:
+def tool_annotation() -> str:
     """The parent's annotation that says which tool owns it: ``NAME/VERSION``."""
     return f"{TOOL}/v{__version__}"
 

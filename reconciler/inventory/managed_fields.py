@@ -353,7 +353,7 @@ def fields_of(entries: Iterable[Object]) -> Fields:
     return union(*map(tree_of, entries))
 
 
-def in_the_state_of(live: Object) -> dict[str, Any]:
+def resource_version_test(live: Object) -> dict[str, Any]:
     """The operation with which a JSON patch holds for an object in this state only. As a field of
     the patch, and not as a test of it, a mismatch is a Conflict."""
     version = live["metadata"].get("resourceVersion")

@@ -10,18 +10,18 @@ from msgspec.structs import replace
 
 from reconciler.api.annotations import PART_OF
 from reconciler.api.errors import ApiError, NotFound
-from reconciler.api.objects import GroupKind, Object, ObjectKey, Unshown, key_of
+from reconciler.api.objects import GroupKind, Object, ObjectKey, RedactedRepr, key_of
 from reconciler.cluster.client import Member
 from reconciler.cluster.discovery import Discovery, GroupVersionKind, RESTMapping
 from reconciler.cluster.parallel import in_parallel
 from reconciler.inventory.applyset import is_member
-from reconciler.inventory.records import made_anew
+from reconciler.inventory.records import is_recreated_copy
 from reconciler.inventory.store import Inventory
 
 CONCURRENT_LISTS = 4
 
 
-class Observation(Unshown, frozen=True, dict=True):
+class Observation(RedactedRepr, frozen=True, dict=True):
     """One member as this run saw it.
 
     live      objects with our label and their own identity, by the kind and version they were
@@ -143,7 +143,7 @@ def _gather(
             live[kind] = {
                 key: obj
                 for key, obj in keyed
-                if is_member(obj, applyset, key) and not made_anew(obj, rows.get(key))
+                if is_member(obj, applyset, key) and not is_recreated_copy(obj, rows.get(key))
             }
         elif kind.group_kind.group in discovery.failed_groups:
             failed[kind] = "the API group cannot be discovered (an aggregated API is down)"

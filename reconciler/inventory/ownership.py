@@ -123,7 +123,7 @@ def changed_servers(name: str, uid: str, claimant: Claimant, known: Servers) -> 
     return (
         f"not known to be the API server that it was (the UID of kube-system was {before}, as "
         f"{known.where} remembers, {now}), so nothing is written to it; correct the access of "
-        f"{name}; if the cluster was built anew, or moved on purpose: {_once(name)}"
+        f"{name}; if the cluster was rebuilt, or moved on purpose: {_once(name)}"
     )
 
 

@@ -1,10 +1,10 @@
-"""What is remembered of each apply, so that "unchanged" can be told without asking the server.
+"""What is remembered of each apply, so that "unchanged" is known without asking the server.
 
 A record is (H, E, V), digests of:
   H  the exact request;
   E  our Apply entry in the answer's managedFields, with its apiVersion and without its time;
   V  the answer's values at E's paths.
-and the UID of the object that answered, as one that was deleted and made anew is another object.
+and the UID of the object that answered, as one that was deleted and recreated is another object.
 When H, E and V match what is wanted and live now, the same request would change nothing: the
 server's answer to it was this very state, and every field that it wrote is as it was. Both sides
 of V are the server's own form, so defaults and quantities need no normalising. A stale record
@@ -61,7 +61,7 @@ _MOST_COLUMNS = len(ObjectKey._fields) + len(AppliedRecord._fields)
 """Of the rows that are read: older versions wrote no UID, and newer ones may write more."""
 
 
-def made_anew(live: Object, record: AppliedRecord | None) -> bool:
+def is_recreated_copy(live: Object, record: AppliedRecord | None) -> bool:
     """Whether an object with our marks is a copy of one that we applied.
 
     Labels and annotations are copied by backups and by people. Our Apply entry is not, and what

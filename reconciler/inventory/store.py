@@ -22,7 +22,7 @@ from reconciler.api.objects import (
     GroupKind,
     Object,
     ObjectKey,
-    Unshown,
+    RedactedRepr,
     map_of,
     read_in_threads,
 )
@@ -39,7 +39,7 @@ from reconciler.inventory.applyset import (
     format_group_kinds,
     is_our_tooling,
     parse_group_kinds,
-    tooling,
+    tool_annotation,
 )
 from reconciler.inventory.managed_fields import Fields
 from reconciler.inventory.records import (
@@ -61,12 +61,12 @@ SECRETS = RESTMapping("v1", "Secret", "secrets", namespaced=True)
 NAMESPACE = RESTMapping("v1", "Namespace", "namespaces", namespaced=False)
 
 
-class Inventory(Unshown, frozen=True, dict=True):
+class Inventory(RedactedRepr, frozen=True, dict=True):
     """What the federation owns in one member, as last written. ``parent`` None: nothing yet.
 
     ``rows`` has every owned or soon-to-be-owned object; ``ran`` the Jobs and Pods among them that
     have run, with a digest of what they did; ``resources`` is the discovery that past runs needed;
-    ``damaged`` says what could not be read (records are then made anew).
+    ``damaged`` says what could not be read (records are then recreated).
     ``commit`` is the one that was written last. Where commits reach the fleet in waves, ``done`` is
     the one that was applied here without a failure, and ``stable`` that of the fleet at that time.
     ``owner`` is the repository that it belongs to, ``cluster`` the name that the federation has
@@ -269,7 +269,7 @@ def _secret(inventory: Inventory, name: str, content: dict[str, bytes]) -> Objec
         namespaces = sorted({key.namespace for key in inventory.rows if key.namespace})
         metadata["labels"][ID] = inventory.applyset
         metadata["annotations"] = {
-            TOOLING: tooling(),
+            TOOLING: tool_annotation(),
             GROUP_KINDS: format_group_kinds(inventory.group_kinds),
             NAMESPACES: ",".join(n for n in namespaces if n != inventory.namespace),
         }

@@ -27,7 +27,7 @@ class ManifestValues(Struct, frozen=True):
 
     name: str
     labels: Mapping[str, str]
-    surroundings: Topology
+    place_of_cluster: Topology
     access: Object
     witness: bool = False
 
@@ -40,7 +40,7 @@ def manifest_of(values: ManifestValues, existing: Object | None = None) -> Objec
     if labels:
         metadata["labels"] = labels
     before: Object = dict((existing or {}).get("spec") or {})
-    places = values.surroundings
+    places = values.place_of_cluster
     found = {"provider": places.provider, "region": places.region, "zone": places.zone}
     spec = {name: before.pop(name, "") or value for name, value in found.items()}
     before.pop("access", None)
@@ -107,7 +107,7 @@ def manifest_step(
     diff = differences(manifest_text(existing.body, schema), text, path)
     if overwrite and not foreign and is_alone(existing, folder):
         return replace(step, effect=Effect.CHANGE, details=diff), text
-    why = "edit it, or write it anew with --overwrite (its comments would go)"
+    why = "edit it, or write it again with --overwrite (its comments would go)"
     if foreign:
         why = f"it is a {existing.body['kind']}"
     elif overwrite:

@@ -217,7 +217,7 @@ def rotate_tokens(
 
     One LIST of Secrets in the host's ``namespace``, and two requests for each that is due; ``now``
     is Unix time, ``clusters`` (None: all) the ones to look at, ``every``: also those that are not
-    due. Tokens without an end are left alone. A member's trouble is told in its Rotation.
+    due. Tokens without an end are left alone. A member's problem is in its Rotation.
     Raises ClusterError when the host does not answer or refuses.
     """
     host = connector.host()

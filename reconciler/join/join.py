@@ -164,7 +164,7 @@ def plan_join(
         f"nothing is granted for {kind}: the member does not serve it; join again when it does"
         for kind in unknown
     ]
-    warnings += rbac.too_strong(needs.templates) if not needs.full_access else ()
+    warnings += rbac.privileged_roles(needs.templates) if not needs.full_access else ()
     steps = [survey.namespace_step(clusters.member, "member")]
     credentials: dict[str, Credentials] = {}
     behind: dict[str, ClusterError] = {}
@@ -324,7 +324,7 @@ class _Survey(Struct, frozen=True):
     def _is_good(self, held: Object, credentials: Credentials, now: float) -> bool:
         """Whether the Secret's token may live on: same account, same server, half its life left.
 
-        The account must be the very one: of a token whose account was made anew, servers believe
+        The account must be the very one: of a token whose account was recreated, servers believe
         for a while that it is good.
         """
         identity = credentials.identity

@@ -179,7 +179,7 @@ def _refusal(
     if obj["metadata"].get("deletionTimestamp"):
         return "it is being deleted"
     if kind == "Secret" and not group:
-        return "a Secret is never taken over; make it anew where it is needed"
+        return "a Secret is never taken over; create it again where it is needed"
     if kind == "FederatedSecret" and not request.with_secrets:
         return "it holds a Secret's values; --with-secrets writes them, to be encrypted with sops"
     if kind == "Namespace" and not group:

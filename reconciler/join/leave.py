@@ -113,7 +113,7 @@ def plan_leave(
         part = _namespace_step(host, "host", federation.namespace)
         steps += [replace(step, seat=seat) for step in part]
     steps += _manifest_steps(request, known, folder)
-    warnings = [] if request.keep_manifest else mentions(files, request.name)
+    warnings = [] if request.keep_manifest else references_to(files, request.name)
     return LeavePlan(tuple(steps), emptying, tuple(warnings))
 
 
@@ -263,7 +263,7 @@ def _manifest_steps(
     return [step]
 
 
-def mentions(files: Sequence[SourceFile], name: str) -> list[str]:
+def references_to(files: Sequence[SourceFile], name: str) -> list[str]:
     """Places of the repository that will be wrong once the cluster's manifest is gone."""
     manifests = load(files)
     before = _problems(manifests.documents)
@@ -359,7 +359,7 @@ def _decide(
             inside = prune.staying_in(
                 question.key, question.live, kept, ()
             ) or prune.foreign_objects_in(
-                member, verdict, question.live, discovery, applyset, prune.uids_going(changes)
+                member, verdict, question.live, discovery, applyset, prune.uids_to_delete(changes)
             )
             verdict = f"it holds {inside}" if inside else verdict
         if isinstance(verdict, Change) and verdict.action is Action.ORPHAN:

@@ -18,7 +18,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
-from reconciler.api.objects import Object, Unshown
+from reconciler.api.objects import Object, RedactedRepr
 from reconciler.cluster.discovery import RESTMapping
 
 RBAC_GROUP = "rbac.authorization.k8s.io"
@@ -31,7 +31,7 @@ _ROLES = ("ClusterRole", "Role")
 _BINDINGS = ("ClusterRoleBinding", "RoleBinding")
 
 
-class Needs(Unshown, frozen=True):
+class Needs(RedactedRepr, frozen=True):
     """What a member must allow. ``resources`` are those of the repository and the inventory,
     ``templates`` the repository's objects, ``dns`` whether DNS targets are read from Services."""
 
@@ -104,7 +104,7 @@ def witness_rules(account: str, register: str) -> tuple[Rule, ...]:
     return tuple(rules)
 
 
-def too_strong(templates: Iterable[Object]) -> tuple[str, ...]:
+def privileged_roles(templates: Iterable[Object]) -> tuple[str, ...]:
     """Roles of the repository that only somebody with all rights may write."""
     return tuple(
         f"{obj['kind']} {obj['metadata']['name']} is aggregated: only full access may write it"

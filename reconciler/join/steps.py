@@ -9,7 +9,7 @@ from typing import Any, Literal
 from msgspec import field
 
 from reconciler.api.errors import ClusterError, Conflict, Forbidden, Invalid, UsageError
-from reconciler.api.objects import Object, Unshown, key_of
+from reconciler.api.objects import Object, RedactedRepr, key_of
 from reconciler.cluster.discovery import RESTMapping
 
 _ESCALATION = "attempting to grant RBAC permissions not currently held"
@@ -93,7 +93,7 @@ class Verb(StrEnum):
     NOTHING = "nothing"
 
 
-class Step(Unshown, frozen=True):
+class Step(RedactedRepr, frozen=True):
     """``object`` is the body to write (or the object to delete); Secrets' values are not in it.
 
     ``details`` are lines for people: the fields that change, why something is kept. ``seat``: of

@@ -7,7 +7,7 @@ count the time for which a process is paused or a machine sleeps.
 
 What has left before the fence fell may still be carried out by a server that is slow. So no write
 may last longer than the half of the duration that lies between the fence and the takeover
-(``longest_write``): it ends here by then, and its server is told to give it up as well. What the
+(``longest_write``): it ends here by then, and its server has to give it up as well. What the
 server had handed to an etcd that stands still may yet be stored when that goes on, but only if
 nobody has written the object since the server read it: no later holder's write is undone.
 """
@@ -53,7 +53,7 @@ RELEASE_SECONDS = 6.0
 """For giving it back, of a host cluster that may hang; it expires by itself as well."""
 
 
-def awake_and_asleep() -> float:
+def monotonic_with_suspend() -> float:
     """Seconds that also pass while this process is stopped or the machine is suspended.
 
     ``time.monotonic`` stands still while a laptop sleeps, and would let its run go on afterwards.
@@ -110,7 +110,7 @@ class LeaseRecord(Struct, frozen=True):
             self.acquired if own and self.acquired else _micro_time(now),
             # A Lease holds whole seconds.
             float(max(1, round(duration))),
-            self.transitions + (0 if own or self == UNHELD else 1),
+            self.transitions + (0 if own or self == FREE_LOCK else 1),
         )
 
     @property
@@ -122,7 +122,7 @@ class LeaseRecord(Struct, frozen=True):
         return self.holder + (f" since {since} UTC" if since else "")
 
 
-UNHELD = LeaseRecord("", "", "", LEASE_SECONDS, 0)
+FREE_LOCK = LeaseRecord("", "", "", LEASE_SECONDS, 0)
 """Where there is no record yet."""
 
 
@@ -226,7 +226,7 @@ class Lease:
         *,
         holder: str = "",
         duration: float = LEASE_SECONDS,
-        clock: Callable[[], float] = awake_and_asleep,
+        clock: Callable[[], float] = monotonic_with_suspend,
         now: Callable[[], float] = time.time,
         pause: Callable[[float], None] = time.sleep,
         notify: Callable[[str], None] = lambda _: None,
@@ -245,7 +245,7 @@ class Lease:
         self._lost = "it was not acquired"
         self._renewed_at = 0.0
         self._asked_for = False
-        self._current = UNHELD
+        self._current = FREE_LOCK
         self._ended = threading.Event()
         self._thread: threading.Thread | None = None
 
@@ -320,7 +320,7 @@ class Lease:
     def _write(self, found: LeaseRecord | None) -> bool:
         """Make ``found`` (None: a new one) ours; False when somebody was quicker."""
         sent_at = self._clock()
-        wanted = (found or UNHELD).held_by(self.holder, self._now(), self.duration)
+        wanted = (found or FREE_LOCK).held_by(self.holder, self._now(), self.duration)
         self._asked_for = True
         if not self._records.write(found, wanted):
             return False

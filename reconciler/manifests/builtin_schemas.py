@@ -1,4 +1,4 @@
-"""Checks manifests of built-in kinds as an API server would, so that the line can be told.
+"""Checks manifests of built-in kinds as an API server would, so that the error names the line.
 
 Only what every server refuses: values of the wrong type, and two items of a list with one key
 (which a POST lets pass, and server-side apply does not). Fields that the table lacks are left to

@@ -69,7 +69,7 @@ def without_server_fields(body: Object) -> Object:
 
 
 def identity_problems(document: Document) -> Iterator[Problem]:
-    """Why a document is no manifest at all, or cannot be told from others."""
+    """Why a document is no manifest at all, or cannot be distinguished from others."""
     body = document.body
     for name, pattern, example in (
         ("apiVersion", _API_VERSION, "apps/v1"),

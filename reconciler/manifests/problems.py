@@ -59,7 +59,7 @@ class ProblemCollector:
 
     ``unknown_kinds`` are federated kinds whose apiVersion only a cluster could tell;
     ``unknown_clusters`` are named by some document and have no Cluster. ``witnesses`` are Clusters
-    that nothing can be placed on. ``unsure`` is what may be
+    that nothing can be placed on. ``possible_definitions`` is what may be
     there, in documents that have faults of their own: who refers to it is not at fault.
     """
 
@@ -68,7 +68,7 @@ class ProblemCollector:
     unknown_kinds: set[str] = field(default_factory=set)
     unknown_clusters: set[str] = field(default_factory=set)
     witnesses: Collection[str] = ()
-    unsure: PossibleDefinitions = field(default_factory=PossibleDefinitions)
+    possible_definitions: PossibleDefinitions = field(default_factory=PossibleDefinitions)
 
     def problem(
         self,
@@ -115,7 +115,9 @@ class ProblemCollector:
             self.problem(document, path, message, expected)
             return
         self.unknown_clusters.add(name)
-        if self.unsure.of("Cluster", name) or self.unsure.of("KubeFedCluster", name):
+        if self.possible_definitions.of("Cluster", name) or self.possible_definitions.of(
+            "KubeFedCluster", name
+        ):
             return
         if len(self.problems) >= MAX_PROBLEMS:
             return

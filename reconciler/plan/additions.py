@@ -57,7 +57,7 @@ _Place = str | tuple[Any]
 """A key of a map, or (in a tuple of its own) an item of a list."""
 
 
-class Found(Struct, frozen=True):
+class FoundAdditions(Struct, frozen=True):
     """What people added: to be ``reported``, and as a fieldsV1 tree to be ``removed``."""
 
     reported: tuple[Addition, ...] = ()
@@ -65,7 +65,7 @@ class Found(Struct, frozen=True):
     managers: tuple[str, ...] = ()
 
 
-NOTHING = Found()
+NO_ADDITIONS = FoundAdditions()
 
 
 class _Owner(Struct, frozen=True):
@@ -77,7 +77,7 @@ class _Owner(Struct, frozen=True):
     fields: Fields
 
 
-class Finder:
+class AdditionFinder:
     """Finds additions by the rules of a federation; it remembers which managers are people's."""
 
     def __init__(self, rules: DriftRules) -> None:
@@ -92,7 +92,7 @@ class Finder:
             self._counted[manager] = _any_match(str(manager), self._patterns)
         return self._counted[manager] and not entry.get("subresource") and not is_ours(entry)
 
-    def find(self, live: Object, desired: DesiredObject) -> Found:
+    def find(self, live: Object, desired: DesiredObject) -> FoundAdditions:
         """What was added to an object that is ours, or as good as ours."""
         entries = live["metadata"].get("managedFields")
         known = self._counted
@@ -100,10 +100,10 @@ class Finder:
             if not isinstance(entry, dict) or known.get(entry.get("manager"), True):
                 break
         else:
-            return NOTHING  # Most objects end here.
+            return NO_ADDITIONS  # Most objects end here.
         counted = [entry for entry in entries_of(live) if self._counts(entry)]
         if not counted:
-            return NOTHING
+            return NO_ADDITIONS
         others = fields_of(entry for entry in entries_of(live) if entry not in counted)
         version = (our_entry(live) or {}).get("apiVersion")
         owners = [
@@ -119,7 +119,7 @@ class Finder:
         search = _Search(self._rules, desired, live)
         removed, _ = search.walk((), (), owners, live)
         paths = sorted(search.reported, key=lambda addition: addition.path)
-        return Found(tuple(paths), removed or {}, tuple(sorted(search.losers)))
+        return FoundAdditions(tuple(paths), removed or {}, tuple(sorted(search.losers)))
 
 
 def _but_shells(tree: Fields, others: Fields) -> Fields:

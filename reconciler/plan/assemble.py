@@ -108,22 +108,27 @@ def assemble(
 
     ``placed`` tells in which clusters each object is wanted, those of other runs among them.
     """
-    imagined = clusters_hit(state, simulated_outages)
+    simulated = clusters_hit(state, simulated_outages)
     clusters = [work.plan for work in works]
-    clusters += [replace(one, imagined=one.name in imagined) for one in unreachable]
+    clusters += [replace(one, simulated=one.name in simulated) for one in unreachable]
     violations = [one for work in works for one in work.violations]
     hint = HINT if violations else ""
     if state.federation.guards.on_invalid == "Stop":
         # The same manifest is refused by every cluster alike; once is enough to read.
         planned = {cluster.name for cluster in clusters}
-        elsewhere = {key for key, placed_in in placed.items() if not placed_in <= planned}
-        wrong = [*_malformed_everywhere(works, elsewhere), *_unservable_everywhere(works, state)]
+        wanted_in_other_shards = {
+            key for key, placed_in in placed.items() if not placed_in <= planned
+        }
+        wrong = [
+            *_malformed_everywhere(works, wanted_in_other_shards),
+            *_unservable_everywhere(works, state),
+        ]
         refused = {InvalidManifest(key=c.key, origin=c.origin, error=c.error) for c in wrong}
         if refused and not violations:
             hint = "mend the manifests, or let the others through with spec.guards.onInvalid: Skip"
         violations += refused
     every = [*state.notices, *notices, *(one for work in works for one in work.notices)]
-    every += server_warnings({work.cluster.name: work.heard for work in works})
+    every += server_warnings({work.cluster.name: work.server_warnings for work in works})
     return Plan(
         federation=state.federation.name,
         clusters=tuple(sorted(clusters, key=lambda c: c.name)),
@@ -139,14 +144,17 @@ def assemble(
 
 
 def _malformed_everywhere(
-    works: Sequence[MemberWork], elsewhere: Collection[ObjectKey]
+    works: Sequence[MemberWork], wanted_in_other_shards: Collection[ObjectKey]
 ) -> list[Change]:
     """What no member that was asked takes for an object at all: a mistake in Git. What only some
     refuse is their trouble, such as an older version or a webhook.
 
-    Nobody knows of what is wanted ``elsewhere`` too: where another shard looks, or nobody.
+    Nobody knows of what is wanted ``wanted_in_other_shards`` too: where another shard looks, or
+    nobody.
     """
-    taken = {key for work in works for key in _takes(work, work.invalid)} | {*elsewhere}
+    taken = {key for work in works for key in _takes(work, work.invalid)} | {
+        *wanted_in_other_shards
+    }
     return [change for work in works for change in work.invalid if change.key not in taken]
 
 

@@ -1,7 +1,8 @@
 """What a branch changes: the plans of its head and of its base, compared. Pure.
 
 Both are plans against the same fleet. What the base would do anyway (drift, a backlog) is no
-business of the branch, and is left out; what the base would do and the head no longer does is told.
+business of the branch, and is left out; what the base would do and the head no longer does is
+reported.
 """
 
 from __future__ import annotations
@@ -126,13 +127,13 @@ def _writing(changes: Iterable[Change]) -> list[Change]:
 def _same(one: Change, other: Change) -> bool:
     """Whether both do the same; reasons only explain, and where a manifest lies does not matter."""
 
-    def essence(change: Change) -> tuple[object, ...]:
+    def compared_parts(change: Change) -> tuple[object, ...]:
         fields = [_essence(field) for field in change.fields]
         fields += [(f.path, _json(f.value), f.note.encode()) for f in change.stays]
         about = (change.action, change.api_version, change.error, change.force, change.uid)
         return (*about, change.propagation, change.take_over, fields, _json(change.request))
 
-    return essence(one) == essence(other)
+    return compared_parts(one) == compared_parts(other)
 
 
 def _beyond(change: Change, other: Change, ref: str) -> Change:
@@ -186,11 +187,11 @@ def _new_notices(
 def _new_records(
     ours: Sequence[Object], theirs: Sequence[Object]
 ) -> tuple[tuple[Object, ...], int]:
-    def essence(record: Object) -> bytes:
+    def compared_parts(record: Object) -> bytes:
         return _json({key: value for key, value in record.items() if key != "reason"})
 
-    known = {essence(record) for record in theirs}
-    found = tuple(record for record in ours if essence(record) not in known)
+    known = {compared_parts(record) for record in theirs}
+    found = tuple(record for record in ours if compared_parts(record) not in known)
     return found, len(ours) - len(found)
 
 

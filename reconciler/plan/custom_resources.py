@@ -2,9 +2,9 @@
 the objects of a definition that drops a version.
 
 Until the definition is written, the server judges its objects by the old one: what it says of them
-is told as not checked yet, and asked again before they are written. And once a definition drops a
-version, the server refuses every apply of an object of which an entry in managedFields still names
-that version. So our entries are moved on first; those of others are not ours to change.
+is reported as not checked yet, and asked again before they are written. And once a definition drops
+a version, the server refuses every apply of an object of which an entry in managedFields still
+names that version. So our entries are moved on first; those of others are not ours to change.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from reconciler.api.objects import (
     GroupKind,
     Object,
     ObjectKey,
-    Unshown,
+    RedactedRepr,
     first_few,
     key_of,
     map_of,
@@ -31,8 +31,8 @@ from reconciler.cluster.discovery import Discovery
 from reconciler.inventory.managed_fields import (
     BEFORE_FIRST_APPLY,
     entries_of,
-    in_the_state_of,
     is_ours,
+    resource_version_test,
 )
 from reconciler.plan.model import Action, Change
 from reconciler.plan.prune import CRD
@@ -41,7 +41,7 @@ from reconciler.plan.requests import ApplyTarget
 _STUCK = re.compile(r"request to convert CR (?:to|from) an invalid group/version: (\S+)")
 
 
-class Definition(Unshown, frozen=True):
+class Definition(RedactedRepr, frozen=True):
     """What this plan does to a kind's definition.
 
     ``changes``: it is made, or its spec changes. ``going``: it is being deleted, as told.
@@ -116,7 +116,7 @@ def stale_entries_in(live: Object, versions: Iterable[str]) -> StaleEntries:
     return StaleEntries(ours[0] if ours else "", tuple(sorted(others)))
 
 
-def moved_on(live: Object, old: str, new: str) -> list[dict[str, Any]]:
+def migrated_entries(live: Object, old: str, new: str) -> list[dict[str, Any]]:
     """The JSON patch that moves our entries from version ``old`` to ``new``, each only if it still
     is ours; a Conflict where the object was written to. Empty: there is nothing to move.
 
@@ -130,20 +130,20 @@ def moved_on(live: Object, old: str, new: str) -> list[dict[str, Any]]:
                 {"op": "test", "path": f"{path}/manager", "value": entry["manager"]},
                 {"op": "replace", "path": f"{path}/apiVersion", "value": new},
             ]
-    return [in_the_state_of(live), *moves] if moves else []
+    return [resource_version_test(live), *moves] if moves else []
 
 
 def _is_our_own(entry: Object) -> bool:
     return is_ours(entry) or entry.get("manager") == BEFORE_FIRST_APPLY
 
 
-def stuck_at(error: ApiError) -> str:
+def refused_version(error: ApiError) -> str:
     """The version at which every apply of an object is refused; empty: it is not for that."""
     match = _STUCK.search(str(error)) if error.code == 500 else None
     return match.group(1) if match else ""
 
 
-def way_out(live: Object, definition: Definition) -> str:
+def entry_migration_command(live: Object, definition: Definition) -> str:
     """The command with which a person moves on an entry that is not ours."""
     key, entries = key_of(live), entries_of(live)
     at = next(
@@ -183,7 +183,7 @@ def manager_names(found: Iterable[tuple[Object, StaleEntries]]) -> str:
 
 
 def as_git_says(live: Any, wanted: Any) -> Any:
-    """``live`` with what Git states: what an apply makes of it, as far as that can be told without
+    """``live`` with what Git states: what an apply makes of it, as far as that is known without
     the server. Lists are as Git has them."""
     if not isinstance(live, dict) or not isinstance(wanted, dict):
         return wanted

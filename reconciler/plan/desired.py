@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from reconciler.api.errors import ApiError
 from reconciler.api.kinds import REPLICATED
 from reconciler.api.notices import Notice, NoticeCause, notice
-from reconciler.api.objects import GroupKind, Object, ObjectKey, Unshown, key_of
+from reconciler.api.objects import GroupKind, Object, ObjectKey, RedactedRepr, key_of
 from reconciler.cluster.client import Member
 from reconciler.cluster.discovery import GroupVersionKind, RESTMapping
 from reconciler.cluster.parallel import in_parallel
@@ -26,11 +26,11 @@ from reconciler.inventory.records import AppliedRecord
 from reconciler.plan import custom_resources, dry_run
 from reconciler.plan.custom_resources import NO_CHANGE, Definition
 from reconciler.plan.diff import Comparison, Question, compare
-from reconciler.plan.dry_run import Checked, Terms
-from reconciler.plan.ignored import held
-from reconciler.plan.live_state import MissingObject, find_missing
+from reconciler.plan.dry_run import ApplyRules, Checked
+from reconciler.plan.ignored import owned_ignored_fields
+from reconciler.plan.live_state import SoughtObject, find_by_name
 from reconciler.plan.model import Addition
-from reconciler.plan.prune import CRD, NAMESPACE, deletion_words, is_going
+from reconciler.plan.prune import CRD, NAMESPACE, deletion_words, is_terminating
 from reconciler.plan.replicas import with_autoscaled_counts
 from reconciler.plan.requests import ApplyTarget, request_for
 from reconciler.render.run_once import content_digest, may_rerun, runs_once
@@ -40,35 +40,35 @@ CONCURRENT_CHECKS = 8
 
 class MemberContext(Struct, frozen=True):
     """What the objects of one member share. ``crds`` are the kinds that this plan introduces;
-    ``take_over``: what this repository has under the Federation's former name is taken along.
-    ``sampled`` picks the unchanged ones to be verified by a dry run all the same; ``leaving`` gives
-    the UIDs of what this run prunes."""
+    ``take_over``: what this repository has under the Federation's former name is taken over as
+    well. ``sampled`` picks the unchanged ones to be verified by a dry run all the same; ``leaving``
+    gives the UIDs of what this run prunes."""
 
     member: Member
     observation: Observation
     crds: Mapping[GroupVersionKind, RESTMapping]
-    terms: Terms
+    apply_rules: ApplyRules
     sampled: Callable[[ObjectKey], bool]
     leaving: Callable[[], Collection[str]]
     take_over: bool = False
 
 
-class Verdicts(Unshown, frozen=True):
+class CheckResults(RedactedRepr, frozen=True):
     """A verdict for each target, in their order, and what people should know besides.
 
-    ``left`` are workloads whose replicas are left to an autoscaler that is not in Git;
-    ``foreign_objects`` are those that are there and not ours. ``observation`` is what was looked
-    at, with the kinds besides of which objects could not be looked for.
+    ``left_to_autoscalers`` are workloads whose replicas are left to an autoscaler that is not in
+    Git; ``foreign_objects`` are those that are there and not ours. ``observation`` is what was
+    looked at, with the kinds besides of which objects could not be looked for.
     """
 
     checked: Sequence[Checked]
     remarks: tuple[Notice, ...]
-    left: frozenset[ObjectKey]
+    left_to_autoscalers: frozenset[ObjectKey]
     foreign_objects: Mapping[ObjectKey, Object]
     observation: Observation
 
 
-class _Doubt(Unshown, frozen=True):
+class _Doubt(RedactedRepr, frozen=True):
     """An object that only the server can settle. ``live`` None: it is to be created."""
 
     target: ApplyTarget
@@ -82,7 +82,7 @@ class _Doubt(Unshown, frozen=True):
     added: tuple[Addition, ...] = ()
 
 
-class _Known(Unshown, frozen=True):
+class _Known(RedactedRepr, frozen=True):
     """What was found out before the objects are looked at one by one.
 
     ``going``: Namespaces that are being deleted, as told. ``coming``: the versions in which Git's
@@ -100,7 +100,7 @@ class _Known(Unshown, frozen=True):
 
 def diff_all(
     shared: MemberContext, targets: Sequence[ApplyTarget], progress: Callable[[int], None]
-) -> Verdicts:
+) -> CheckResults:
     """What is to happen to each target. Raises ClusterError when the member is lost."""
     listed = {t.key: _listed(shared.observation, t) for t in targets}
     found, absent_namespaces, failed = _search(shared, targets, listed)
@@ -121,7 +121,7 @@ def diff_all(
     going = {
         t.key.name: f"its Namespace {t.key.name}: {deletion_words(obj)}"
         for t, obj in zip(targets, live, strict=True)
-        if t.key.group_kind == NAMESPACE and obj is not None and is_going(obj)
+        if t.key.group_kind == NAMESPACE and obj is not None and is_terminating(obj)
     }
     coming: dict[GroupKind, list[str]] = {}
     for crd in shared.crds:
@@ -156,7 +156,7 @@ def diff_all(
     known = replace(known, definitions=defined)
     verdicts |= settle([t for t in targets if t.key.group_kind != CRD])
     foreign_objects = {key: obj for key, obj in found.items() if key.kind in REPLICATED}
-    return Verdicts(
+    return CheckResults(
         [verdicts[t.key] for t in targets],
         tuple(remarks),
         left,
@@ -206,7 +206,7 @@ def _judge_definitions(
         named = custom_resources.manager_names(one for one in left if key_of(one[0]) in wanted)
         if named:
             live = next(obj for obj, one in left if one.others and key_of(obj) in wanted)
-            command = custom_resources.way_out(live, definition)
+            command = custom_resources.entry_migration_command(live, definition)
             verdicts[key] = dry_run.refused(
                 verdict.target,
                 f"{drops}, which managedFields of objects in Git still name: {named}; no apply of "
@@ -243,21 +243,21 @@ def _search(
     failed = shared.observation.failed
     discovery = shared.observation.discovery
     unseen = [
-        MissingObject(resource, t.key)
+        SoughtObject(resource, t.key)
         for t in targets
         if listed[t.key] is None
         and t.kind not in failed
         and (resource := t.resource or discovery.preferred(t.kind.group_kind))
     ]
     namespaces = [item for item in unseen if item.key.group_kind == NAMESPACE]
-    found, failed = find_missing(shared.member, namespaces)
+    found, failed = find_by_name(shared.member, namespaces)
     absent = {item.key.name for item in namespaces if item.key not in found and not failed}
     others = [
         item
         for item in unseen
         if item.key.group_kind != NAMESPACE and item.key.namespace not in absent
     ]
-    more = find_missing(shared.member, others)
+    more = find_by_name(shared.member, others)
     return {**found, **more.found}, absent, {**failed, **more.failed}
 
 
@@ -285,12 +285,12 @@ def _at_a_glance(
     record = shared.observation.inventory.rows.get(target.key)
     kind = target.kind.group_kind
     definition = known.definitions.get(kind, NO_CHANGE)
-    made_anew = False
+    is_recreated_copy = False
     if target.kind in shared.observation.failed:
         # Nobody knows whether it is there: it is neither new nor as it should be.
         return dry_run.unlisted(target, shared.observation.failed[target.kind])
     live = listed or known.found.get(target.key)
-    if live is not None and is_going(live):
+    if live is not None and is_terminating(live):
         return dry_run.terminating(target, deletion_words(live), live)
     if going := known.going.get(target.key.namespace) or definition.going:
         return dry_run.terminating(target, going, live)
@@ -304,31 +304,31 @@ def _at_a_glance(
         return _Doubt(target, target.body, namespace_exists=exists)
     if record and record.uid and record.uid != live["metadata"].get("uid"):
         # What is remembered is of another object, which had this one's name.
-        record, made_anew = None, True
+        record, is_recreated_copy = None, True
     adopting = False
     if listed is None:
         owner = owner_of(live)
         if owner and owner != shared.observation.inventory.applyset:
             former = known.formers.named(owner)
             if not (former and shared.take_over):
-                return dry_run.belongs_elsewhere(target, owner, former)
+                return dry_run.owned_by_another(target, owner, former)
         # A row that was written ahead of an adoption that never came does not make it ours.
         adopting = record is None or not record.confirmed
-        if adopting and shared.terms.adoption.policy == "Never":
-            return dry_run.not_adopted(target, made_anew=made_anew)
-    take_over = shared.terms.adoption.take_over if adopting else (BEFORE_FIRST_APPLY,)
+        if adopting and shared.apply_rules.adoption.policy == "Never":
+            return dry_run.not_adopted(target, is_recreated_copy=is_recreated_copy)
+    take_over = shared.apply_rules.adoption.take_over if adopting else (BEFORE_FIRST_APPLY,)
     body, remarks = request_for(target, live, take_over)
     known.remarks.extend(remarks)
     if target.resource is None:
         return dry_run.unchecked(target, body, live, definition, adopting=adopting)
-    comparison = compare(shared.terms.digester, body, live, record)
-    theirs = shared.terms.finder.find(live, target.desired)
+    comparison = compare(shared.apply_rules.digester, body, live, record)
+    theirs = shared.apply_rules.addition_finder.find(live, target.desired)
     # What is there when an object is adopted, that plan tells field by field.
     added = () if adopting else theirs.reported
     if comparison.question is Question.NONE and theirs.removed:
         comparison = replace(comparison, question=Question.ADDED)
     if target.desired.ignore and comparison.question is Question.NONE:
-        handing = held(live, target.desired.ignore)
+        handing = owned_ignored_fields(live, target.desired.ignore)
         comparison = replace(comparison, question=Question.EDITED) if handing else comparison
     if comparison.question is Question.NONE and listed is not None:
         if not shared.sampled(target.key):
@@ -353,7 +353,7 @@ def _ask(shared: MemberContext, doubt: _Doubt) -> Checked:
         doubt.live,
         doubt.comparison,
         doubt.record,
-        shared.terms,
+        shared.apply_rules,
         doubt.definition,
         adopting=doubt.adopting,
     )

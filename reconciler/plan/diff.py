@@ -1,6 +1,6 @@
 """Desired x live x record -> is it unchanged, or must the server be asked? Pure.
 
-The rule and why it is sound are told in ``inventory.records``.
+The rule and why it is sound are explained in ``inventory.records``.
 """
 
 from __future__ import annotations

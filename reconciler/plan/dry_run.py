@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from reconciler.api.errors import ApiError, Conflict, Invalid, NotFound, Throttled
 from reconciler.api.field_path import ends_of
-from reconciler.api.objects import DEFAULT_NAMESPACE, Object, Unshown
+from reconciler.api.objects import DEFAULT_NAMESPACE, Object, RedactedRepr
 from reconciler.api.reasons import Cause, Reason
 from reconciler.cluster.client import Member
 from reconciler.cluster.discovery import RESTMapping
@@ -33,15 +33,15 @@ from reconciler.inventory.managed_fields import (
     without,
 )
 from reconciler.inventory.records import AppliedRecord, Digester, Footprint
-from reconciler.plan import claims
-from reconciler.plan.additions import Finder, Found
+from reconciler.plan import field_ownership
+from reconciler.plan.additions import AdditionFinder, FoundAdditions
 from reconciler.plan.custom_resources import (
     NO_CHANGE,
     Definition,
     as_git_says,
+    entry_migration_command,
+    refused_version,
     stale_entries_in,
-    stuck_at,
-    way_out,
 )
 from reconciler.plan.diff import Comparison, Question
 from reconciler.plan.fields import (
@@ -51,24 +51,29 @@ from reconciler.plan.fields import (
     leaf_fields,
     recreated_fields,
 )
-from reconciler.plan.ignored import disowning, held, held_besides, kept_in
+from reconciler.plan.ignored import (
+    disowning,
+    owned_but_not_sent,
+    owned_ignored_fields,
+    with_live_ignored,
+)
 from reconciler.plan.model import Action, Addition, Change, FieldChange, UnlistedKind
-from reconciler.plan.reasons import Grounds, in_all, losers_of
+from reconciler.plan.reasons import FieldReasons, overridden_managers, reasons_of_object
 from reconciler.plan.redact import refusal_words, refused_fields, shown_paths
 from reconciler.plan.refused_updates import (
     UpdateRefusal,
+    dry_run_replacing,
     entries_for_apply,
     holders_of,
-    in_its_place,
-    make_room,
     named_by,
-    overlaid,
     refusal_of,
+    removals_needed,
     try_as_new,
-    unpicked,
+    with_values_of,
+    without_server_additions,
 )
 from reconciler.plan.requests import ApplyTarget, with_running_replicas
-from reconciler.plan.server_values import as_promised
+from reconciler.plan.server_values import with_server_chosen
 from reconciler.render.run_once import is_collected
 
 _CHECKED_LATER = Reason(
@@ -100,7 +105,7 @@ class Checked(Struct, frozen=True):
     added: tuple[Addition, ...] = ()
 
 
-class Terms(Struct, frozen=True):
+class ApplyRules(Struct, frozen=True):
     """What the rules allow in this run. ``recorded`` gives a past apply's field tree by its E,
     ``recreation`` the deletion that a recreation begins with, or why there must be none."""
 
@@ -109,7 +114,7 @@ class Terms(Struct, frozen=True):
     force_conflicts: bool
     recreation: Callable[[ApplyTarget, Object], Change | str]
     recorded: Callable[[str], Fields | None]
-    finder: Finder
+    addition_finder: AdditionFinder
 
 
 def check_existing(
@@ -119,104 +124,116 @@ def check_existing(
     live: Object,
     comparison: Comparison,
     previous: AppliedRecord | None,
-    terms: Terms,
+    apply_rules: ApplyRules,
     definition: Definition = NO_CHANGE,
     *,
     adopting: bool = False,
 ) -> Checked:
     """Dry-run the apply against the live object and say what would change.
 
-    Where ``definition`` changes, the server judges by the old one: what it says is told as not
+    Where ``definition`` changes, the server judges by the old one: what it says is reported as not
     checked yet, and no refusal of it counts.
     """
     if stale_entries_in(live, definition.dropped).ours:
         return unchecked(target, body, live, definition, adopting=adopting)
     resource = _resource(target)
     force = took = False
-    # What cannot be taken out of an adopted object stays in it, and is told.
+    # What cannot be taken out of an adopted object stays in it, and is reported.
     fixed: Fields = {}
 
     def ask() -> Object:
         return member.apply(resource, target.key, body, force=force, dry_run=True)
 
-    def with_claims(answer: Object) -> tuple[Object, claims.Forecast, Found]:
+    def with_claims(
+        answer: Object,
+    ) -> tuple[Object, field_ownership.OwnershipChange, FoundAdditions]:
         nonlocal fixed
-        added = terms.finder.find(answer, target.desired)
-        dry_run = in_its_place(member, resource, target.key, live)
+        added = apply_rules.addition_finder.find(answer, target.desired)
+        dry_run = dry_run_replacing(member, resource, target.key, live)
         while True:
-            foreseen = claims.forecast(live, answer, recorded, adoption, added, fixed)
-            if not foreseen.claim:
-                return answer, foreseen, added
+            ownership_after = field_ownership.ownership_change(
+                live, answer, recorded, adoption, added, fixed
+            )
+            if not ownership_after.claim:
+                return answer, ownership_after, added
             try:
-                return dry_run(unpicked(live, foreseen.result)), foreseen, added
+                return (
+                    dry_run(without_server_additions(live, ownership_after.result)),
+                    ownership_after,
+                    added,
+                )
             except Invalid as error:
-                named = named_by(error, foreseen.claim) if adoption and error.code == 422 else {}
+                named = (
+                    named_by(error, ownership_after.claim) if adoption and error.code == 422 else {}
+                )
                 if not named:
                     raise
                 fixed = union(fixed, named)
 
     recorded: Fields = {}
     if previous is not None and previous.api_version == body["apiVersion"]:
-        recorded = terms.recorded(previous.entry) or {}
-    adoption = terms.adoption if adopting else None
+        recorded = apply_rules.recorded(previous.entry) or {}
+    adoption = apply_rules.adoption if adopting else None
     try:
         try:
             answer = ask()
         except Conflict as conflict:
-            if not _may_force(conflict, target, previous, comparison, terms, adopting):
+            if not _may_force(conflict, target, previous, comparison, apply_rules, adopting):
                 return _conflicting(target, conflict, adopting)
             force = True
             answer = ask()
-        result, foreseen, added = with_claims(answer)
-        promised = as_promised(live, result, body, lambda: with_claims(ask())[0])
+        result, ownership_after, added = with_claims(answer)
+        promised = with_server_chosen(live, result, body, lambda: with_claims(ask())[0])
     except Invalid as error:
         if definition.changes:
             return unchecked(target, body, live, definition, adopting=adopting)
         try:
-            found = _refused(member, target, body, live, error, terms, recorded, adoption)
+            found = _refused(member, target, body, live, error, apply_rules, recorded, adoption)
             if isinstance(found, Checked):
                 return found
-            live, foreseen, added = found.live, found.foreseen, found.added
+            live, ownership_after, added = found.live, found.ownership_after, found.added
             answer = found.answer
             result = found.ask()
-            promised = as_promised(live, result, body, found.ask)
+            promised = with_server_chosen(live, result, body, found.ask)
         except ApiError as other:
             return _failed(target, _words(target, other, body, live))
         took = found.forced
     except ApiError as error:
-        if version := stuck_at(error):
+        if version := refused_version(error):
             stuck = Definition(dropped=frozenset({version}), stays=target.kind.api_version)
             return _unstuck(target, body, live, stuck, error, adopting=adopting)
         return _failed(target, _words(target, error, body, live))
     if too_large := _too_large(result):
         return _failed(target, too_large)
-    grounds = Grounds(
+    field_reasons = FieldReasons(
         live, answer, recorded, comparison.question, forced=force or took, adopting=adopting
     )
-    fields = changed_fields(live, promised, grounds.why)
-    after = terms.digester.footprint(result)
-    leaving = held(result, target.desired.ignore)
-    settled = terms.digester.footprint(_disowned(result, leaving)) if leaving else after
+    fields = changed_fields(live, promised, field_reasons.why)
+    after = apply_rules.digester.footprint(result)
+    leaving = owned_ignored_fields(result, target.desired.ignore)
+    settled = apply_rules.digester.footprint(_disowned(result, leaving)) if leaving else after
     same_entry = (
         settled is not None
         and comparison.footprint is not None
         and settled.entry == comparison.footprint.entry
     )
-    stays = claims.still_there(foreseen, result, target.body)
+    stays = field_ownership.fields_that_stay(ownership_after, result, target.body)
     if adopting or not (recorded or comparison.footprint):
-        stays += claims.beyond_git(result, _made_from_git(member, resource, target, body))
+        stays += field_ownership.fields_not_in_git(
+            result, _made_from_git(member, resource, target, body)
+        )
     # What becomes ours for a moment only was not ours before.
-    leaving = leaving if adopting else held(live, target.desired.ignore)
+    leaving = leaving if adopting else owned_ignored_fields(live, target.desired.ignore)
     stays += fields_at(result, leaving, LEFT_TO_OTHERS)
     if not fields:
         # What the server sets by itself comes back, and is nobody's then.
-        stays += fields_at(result, added.removed, claims.NOT_IN_GIT)
+        stays += fields_at(result, added.removed, field_ownership.NOT_IN_GIT)
     if same_entry and not (fields or stays or adopting):
         footprint = comparison.footprint
         return Checked(target, None, comparison.record, footprint.fields if footprint else None)
     action = Action.ADOPT if adopting else Action.UPDATE
     if not (fields or stays or adopting):
-        stays = claims.becoming_ours(live, result)
+        stays = field_ownership.newly_owned_fields(live, result)
     reasons = _reasons(comparison.question, fields, adopting)
     if added.managers:
         who = tuple(added.managers)
@@ -241,8 +258,8 @@ def check_existing(
         request=body,
         uid=str(live["metadata"].get("uid", "")),
         resource_version=str(live["metadata"].get("resourceVersion", "")),
-        take_over=foreseen.former,
-        claim=foreseen.claim,
+        take_over=ownership_after.former,
+        claim=ownership_after.claim,
         live=live,
         retained=target.desired.retain,
         ignored=target.desired.ignore,
@@ -402,7 +419,7 @@ def _unstuck(
     if left.others:
         text += (
             f"; managedFields name that version for {', '.join(left.others)}; move the entries on: "
-            f"{way_out(live, stuck)}"
+            f"{entry_migration_command(live, stuck)}"
         )
     return _failed(target, text)
 
@@ -418,7 +435,7 @@ def terminating(target: ApplyTarget, going: str, live: Object | None) -> Checked
         Action.TERMINATING,
         target.key,
         target.kind.api_version,
-        error=f"{going}; it is made anew by a later run, once that is gone",
+        error=f"{going}; it is recreated by a later run, once that is gone",
         origin=str(target.desired.position),
         uid=str(live["metadata"].get("uid", "")) if live else "",
         live=live,
@@ -439,7 +456,7 @@ def unlisted(target: ApplyTarget, reason: str) -> Checked:
     return _failed(target, f"cannot be compared: {UnlistedKind(target.kind, reason)}")
 
 
-def belongs_elsewhere(target: ApplyTarget, owner: str, former: str) -> Checked:
+def owned_by_another(target: ApplyTarget, owner: str, former: str) -> Checked:
     """Another ApplySet claims the object; two masters would fight over it. ``former`` is the
     inventory where it is this repository's own, under another name."""
     if former:
@@ -456,9 +473,9 @@ def belongs_elsewhere(target: ApplyTarget, owner: str, former: str) -> Checked:
     )
 
 
-def not_adopted(target: ApplyTarget, *, made_anew: bool) -> Checked:
+def not_adopted(target: ApplyTarget, *, is_recreated_copy: bool) -> Checked:
     """It exists, is not ours (any more), and the rules forbid to adopt."""
-    again = " (it is not the one that this federation made)" * made_anew
+    again = " (it is not the one that this federation made)" * is_recreated_copy
     return _failed(target, f"exists already{again} and spec.adoption.policy is Never")
 
 
@@ -480,7 +497,7 @@ def _may_force(
     target: ApplyTarget,
     previous: AppliedRecord | None,
     comparison: Comparison,
-    terms: Terms,
+    apply_rules: ApplyRules,
     adopting: bool,
 ) -> bool:
     """Whether the fields in conflict may be taken.
@@ -492,7 +509,7 @@ def _may_force(
     owners = conflicting_managers(conflict)
     if not owners:
         return False
-    if _may_take(owners, target, terms, terms.adoption if adopting else None):
+    if _may_take(owners, target, apply_rules, apply_rules.adoption if adopting else None):
         return True
     if adopting:
         return False
@@ -500,7 +517,7 @@ def _may_force(
         return False
     if previous.request == comparison.record.request:
         return True
-    fields = terms.recorded(previous.entry)
+    fields = apply_rules.recorded(previous.entry)
     taken = {str(cause.get("field", "")) for cause in conflict.causes}
     # Nothing keeps it: an autoscaler that is gone, or a person's ``kubectl scale``.
     taken -= {f".{REPLICAS_FIELD}"} if target.takes_count else set()
@@ -508,10 +525,13 @@ def _may_force(
 
 
 def _may_take(
-    owners: Sequence[str], target: ApplyTarget, terms: Terms, adoption: AdoptionRules | None
+    owners: Sequence[str],
+    target: ApplyTarget,
+    apply_rules: ApplyRules,
+    adoption: AdoptionRules | None,
 ) -> bool:
     """Whether a person's word lets fields be taken from their owners."""
-    if terms.force_conflicts or target.desired.force_conflicts:
+    if apply_rules.force_conflicts or target.desired.force_conflicts:
         return True
     return adoption is not None and all(_is_taken(one, adoption.take_over) for one in owners)
 
@@ -544,13 +564,13 @@ def _owned(fields: str, owners: Sequence[str], *, adopting: bool) -> str:
     )
 
 
-class _InPlace(Unshown, frozen=True):
+class _InPlace(RedactedRepr, frozen=True):
     """What a change makes of ``live`` that goes by more than a bare apply: ``answer`` as that apply
     would leave it, with whose entries; ``ask`` is the dry run. ``forced``: it takes from others."""
 
     live: Object
-    foreseen: claims.Forecast
-    added: Found
+    ownership_after: field_ownership.OwnershipChange
+    added: FoundAdditions
     answer: Object
     ask: Callable[[], Object]
     forced: bool
@@ -562,7 +582,7 @@ def _refused(
     body: Object,
     live: Object,
     error: Invalid,
-    terms: Terms,
+    apply_rules: ApplyRules,
     recorded: Fields,
     adoption: AdoptionRules | None,
 ) -> Checked | _InPlace:
@@ -571,7 +591,7 @@ def _refused(
     if error.code != 422:
         return _failed(target, text, invalid=_is_malformed(error))
     ignored = target.desired.ignore
-    new = kept_in(body, live, ignored) if ignored else body
+    new = with_live_ignored(body, live, ignored) if ignored else body
     try:
         fresh = try_as_new(member, resource, new, target.key.namespace, live)
     except ApiError as second:
@@ -582,44 +602,46 @@ def _refused(
     if now is None or now["metadata"].get("uid") != live["metadata"].get("uid"):
         return _failed(target, f"{text}; it was deleted meanwhile: run again")
     live = now
-    own = [*filter(is_ours, disowning(entries_of(fresh), held_besides(fresh, ignored, body)))]
+    own = [*filter(is_ours, disowning(entries_of(fresh), owned_but_not_sent(fresh, ignored, body)))]
     ours = fields_of(own)
     others = [entry for entry in entries_of(live) if not is_ours(entry)]
     entries = [*others, *own]
-    applied = overlaid(live, fresh, ours)
+    applied = with_values_of(live, fresh, ours)
     applied["metadata"] = {**applied["metadata"], "managedFields": entries}
-    added = terms.finder.find(applied, target.desired)
-    foreseen = claims.forecast(live, applied, recorded, adoption, added)
-    dry_run = in_its_place(member, resource, target.key, live)
+    added = apply_rules.addition_finder.find(applied, target.desired)
+    ownership_after = field_ownership.ownership_change(live, applied, recorded, adoption, added)
+    dry_run = dry_run_replacing(member, resource, target.key, live)
     # What is claimed may be what the server refused.
-    still = refusal_of(foreseen.result, dry_run) if foreseen.claim else error
-    gone = make_room(live, foreseen.result, fresh, body, still, dry_run) if still else {}
+    still = refusal_of(ownership_after.result, dry_run) if ownership_after.claim else error
+    gone = (
+        removals_needed(live, ownership_after.result, fresh, body, still, dry_run) if still else {}
+    )
     if isinstance(gone, UpdateRefusal):
         if gone.fixed:
-            return _recreating(member, target, new, live, fresh, error, terms)
+            return _recreating(member, target, new, live, fresh, error, apply_rules)
         # The manifest is fine; it is refused for what the object has besides.
-        paths = [field.path for field in claims.beyond_git(live, fresh)[:6]]
+        paths = [field.path for field in field_ownership.fields_not_in_git(live, fresh)[:6]]
         beyond = shown_paths(paths, target.desired.hidden, body, live)
         text += f"; it has what Git does not say: {beyond}" if beyond else ""
         hint = "; take the object over whole by spec.adoption.takeOver, or take these fields out"
         return _failed(target, text + hint * bool(beyond))
     # In an object that is adopted in part, what Git does not say is left to its owners.
     whole = adoption if adoption and adoption.whole else None
-    given = foreseen.former if whole or not adoption else ()
+    given = ownership_after.former if whole or not adoption else ()
     former = [name for name in holders_of(live, gone) if not _is_taken(name, given)]
-    if former and not _may_take(former, target, terms, whole):
+    if former and not _may_take(former, target, apply_rules, whole):
         what = shown_paths(ends_of(owned_fields(gone)), target.desired.hidden, body, live)
         owned = _owned(what, former, adopting=bool(adoption))
         return _failed(target, f"{text}; it has what Git does not say: {owned}")
     known = fields_of(entries_for_apply(member, resource, target.key, live, target.body))
-    foreseen = replace(
-        foreseen,
-        result=without(foreseen.result, gone, ours),
-        former=(*foreseen.former, *former),
-        claim=union(foreseen.claim, with_all_below(gone, known)),
+    ownership_after = replace(
+        ownership_after,
+        result=without(ownership_after.result, gone, ours),
+        former=(*ownership_after.former, *former),
+        claim=union(ownership_after.claim, with_all_below(gone, known)),
     )
-    wanted = foreseen.result
-    return _InPlace(live, foreseen, added, applied, lambda: dry_run(wanted), bool(former))
+    wanted = ownership_after.result
+    return _InPlace(live, ownership_after, added, applied, lambda: dry_run(wanted), bool(former))
 
 
 def _is_taken(manager: str, patterns: Iterable[str]) -> bool:
@@ -633,11 +655,11 @@ def _recreating(
     live: Object,
     fresh: Object,
     error: Invalid,
-    terms: Terms,
+    apply_rules: ApplyRules,
 ) -> Checked:
     """The recreation for fields that cannot be changed, or why there must be none."""
     fields = refused_fields(error, target.desired.hidden, body, live)
-    deletion = terms.recreation(target, live)
+    deletion = apply_rules.recreation(target, live)
     if isinstance(deletion, str):
         return _failed(
             target,
@@ -671,13 +693,13 @@ def _recreating(
 def _reasons(
     question: Question, fields: tuple[FieldChange, ...], adopting: bool
 ) -> tuple[Reason, ...]:
-    losers = losers_of(fields)
+    losers = overridden_managers(fields)
     if adopting and losers:
         return Reason(Cause.ADOPTED), Reason(Cause.TAKEN_OVER, losers)
     if adopting:
         return (Reason(Cause.UNCLAIMED),)
     if fields:
-        return in_all(fields)
+        return reasons_of_object(fields)
     if question is Question.TAKEN:
         return (Reason(Cause.DRIFT_OF_OWNERSHIP),)
     if question in (Question.DRIFTED, Question.SAMPLED):

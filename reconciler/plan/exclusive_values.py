@@ -114,7 +114,7 @@ def _port(port: Object) -> tuple[Any, Any]:
     return port.get("port"), port.get("protocol", "TCP")
 
 
-def in_order(
+def ordered_by_exclusive_values(
     member: Member,
     checked: Sequence[Checked],
     live: Mapping[ObjectKey, Object],

@@ -23,7 +23,7 @@ from reconciler.inventory.managed_fields import (
     item_at,
     tree_of,
 )
-from reconciler.plan.model import ABSENT, CHOSEN, FieldChange, Staying
+from reconciler.plan.model import ABSENT, SERVER_CHOSEN, FieldChange, KeptField
 
 REPLICAS_FIELD = "spec.replicas"
 """As plans write the path of the count that ``api.kinds.REPLICAS`` points to."""
@@ -73,31 +73,31 @@ def recreated_fields(live: Object, fresh: Object, second_answer: Object) -> tupl
     chosen = {change.path for change in changed_fields(fresh, second_answer)}
     uid = live["metadata"].get("uid")
     return tuple(
-        replace(change, after=CHOSEN) if change.path in chosen else change
+        replace(change, after=SERVER_CHOSEN) if change.path in chosen else change
         for change in changed_fields(live, fresh)
         if change.path not in chosen or (change.before != uid and change.before is not ABSENT)
     )
 
 
-def staying_fields(live: Object, other: Object, note: str) -> tuple[Staying, ...]:
+def kept_fields(live: Object, other: Object, note: str) -> tuple[KeptField, ...]:
     """What ``live`` has and ``other`` has not, or has otherwise, with a note on each field.
 
     Their managers are those that hold more of the field than our applies do. Sorted by path.
     """
     beyond_ours = _without_ours(live)
     found = (
-        Staying(FieldPath(steps), value, field_owners(beyond_ours, steps), note)
+        KeptField(FieldPath(steps), value, field_owners(beyond_ours, steps), note)
         for steps, value, _ in _differences((), _plain(live), _plain(other))
         if value is not ABSENT
     )
     return tuple(sorted(found, key=lambda field: field.path))
 
 
-def fields_at(live: Object, tree: Fields, note: str) -> tuple[Staying, ...]:
+def fields_at(live: Object, tree: Fields, note: str) -> tuple[KeptField, ...]:
     """The fields of ``live`` at which the paths of a fieldsV1 tree end. Sorted by path."""
     plain = _plain(live)
     found = (
-        Staying(FieldPath(steps), value, field_owners(live, steps), note)
+        KeptField(FieldPath(steps), value, field_owners(live, steps), note)
         for steps, value in _ends((), tree, plain)
         if steps
     )

@@ -30,7 +30,9 @@ from reconciler.plan.fields import naming
 _ABSENT: Any = object()
 
 
-def left_out(body: Object, live: Object, ignored: tuple[str, ...], *, owned: bool = True) -> Object:
+def without_ignored(
+    body: Object, live: Object, ignored: tuple[str, ...], *, owned: bool = True
+) -> Object:
     """What to send: ``body`` without what is left to others, or with its live value where it is
     ``owned`` by our apply, or was before somebody took its entry out."""
     entry = our_entry(live) if owned else {}
@@ -38,7 +40,7 @@ def left_out(body: Object, live: Object, ignored: tuple[str, ...], *, owned: boo
     return _to_send(body, live, ignored, ours, unknown=entry is None)
 
 
-def kept_in(body: Object, live: Object, ignored: tuple[str, ...]) -> Object:
+def with_live_ignored(body: Object, live: Object, ignored: tuple[str, ...]) -> Object:
     """``body`` for a new object in place of ``live``: what is left to others has its live value."""
     return _to_send(body, live, ignored, {}, unknown=True)
 
@@ -50,7 +52,7 @@ def _to_send(
     return _sent_map(body, live, pointer_steps(ignored), where)
 
 
-def held(live: Object, ignored: tuple[str, ...]) -> Fields:
+def owned_ignored_fields(live: Object, ignored: tuple[str, ...]) -> Fields:
     """What our apply owns of all that is left to others, as a fieldsV1 tree."""
     entry = our_entry(live)
     if entry is None or not ignored:
@@ -58,9 +60,9 @@ def held(live: Object, ignored: tuple[str, ...]) -> Fields:
     return _held(tree_of(entry), live, pointer_steps(ignored))[0]
 
 
-def held_besides(live: Object, ignored: tuple[str, ...], body: Object) -> Fields:
+def owned_but_not_sent(live: Object, ignored: tuple[str, ...], body: Object) -> Fields:
     """What our apply owns of what is left to others and ``body`` does not send."""
-    return _besides(held(live, ignored), live, body)
+    return _besides(owned_ignored_fields(live, ignored), live, body)
 
 
 def _besides(tree: Fields, value: Any, sent: Any) -> Fields:

@@ -16,7 +16,7 @@ from reconciler.api.objects import (
     GroupKind,
     Object,
     ObjectKey,
-    Unshown,
+    RedactedRepr,
     first_few,
     key_of,
     map_of,
@@ -51,7 +51,7 @@ _RUNS_PODS = frozenset(
 )
 
 
-class Users(Unshown, frozen=True):
+class Users(RedactedRepr, frozen=True):
     """What is ours in one member: ``live`` objects, those that Git ``wanted``, as it has them, and
     the keys of those that this plan prunes."""
 

@@ -67,7 +67,7 @@ def observe_all(
     which is another API server than ``known``, is not looked into.
 
     ``partly``: clusters that this run does not plan, of which only the workloads matter whose
-    replicas are shared out over all, or that may stand in for others.
+    replicas are shared out over all, or that may take over from others.
     """
     shared = {GroupVersionKind.of(w.template) for w in shared_workloads(state)}
     # Such may be where they usually are not.
@@ -182,7 +182,7 @@ def live_workloads(
             if key in members:
                 found.setdefault(key, {})[one.cluster.name] = members[key][1]
         sought = [
-            MissingObject(resource, key)
+            SoughtObject(resource, key)
             for key, workload in shared.items()
             if key not in members
             and GroupVersionKind.of(workload.template) not in one.observation.failed
@@ -190,7 +190,7 @@ def live_workloads(
             and (resource := one.observation.discovery.find(GroupVersionKind.of(workload.template)))
         ]
         try:
-            lookup = find_missing(one.member, sought)
+            lookup = find_by_name(one.member, sought)
         except ClusterError as error:
             one.absence, one.observation = Absence(with_hint(error)), None
             continue
@@ -205,18 +205,18 @@ def live_workloads(
 # -- objects that the label query did not show -----------------------------------------------------
 
 
-ASK_BY_NAME_UP_TO = 3
+MAX_GETS_PER_KIND = 3
 CONCURRENT = 8
 
 
-class MissingObject(NamedTuple):
+class SoughtObject(NamedTuple):
     """One object to look for."""
 
     resource: RESTMapping
     key: ObjectKey
 
 
-class Missing(NamedTuple):
+class FoundObjects(NamedTuple):
     """Those of the sought that exist; and the kinds that the member refused to tell of, with the
     reason: of their objects nobody knows."""
 
@@ -224,9 +224,9 @@ class Missing(NamedTuple):
     failed: dict[GroupVersionKind, str]
 
 
-def find_missing(member: Member, sought: Iterable[MissingObject]) -> Missing:
+def find_by_name(member: Member, sought: Iterable[SoughtObject]) -> FoundObjects:
     """Look for objects by name. Raises ClusterError when the member stops answering altogether."""
-    groups: dict[tuple[RESTMapping, str], list[MissingObject]] = defaultdict(list)
+    groups: dict[tuple[RESTMapping, str], list[SoughtObject]] = defaultdict(list)
     for item in sought:
         groups[(item.resource, item.key.namespace)].append(item)
     failed: dict[GroupVersionKind, str] = {}
@@ -235,8 +235,8 @@ def find_missing(member: Member, sought: Iterable[MissingObject]) -> Missing:
         kind = GroupVersionKind(resource.api_version, resource.kind)
         failed[kind] = f"{error} (HTTP {error.code})"
 
-    def present(group: list[MissingObject]) -> list[MissingObject]:
-        if len(group) <= ASK_BY_NAME_UP_TO:
+    def present(group: list[SoughtObject]) -> list[SoughtObject]:
+        if len(group) <= MAX_GETS_PER_KIND:
             return group
         resource, namespace = group[0].resource, group[0].key.namespace
         try:
@@ -247,7 +247,7 @@ def find_missing(member: Member, sought: Iterable[MissingObject]) -> Missing:
         names = {str(item["metadata"]["name"]) for item in listed}
         return [item for item in group if item.key.name in names]
 
-    def fetch(item: MissingObject) -> Object | None:
+    def fetch(item: SoughtObject) -> Object | None:
         try:
             return member.get(item.resource, item.key)
         except ApiError as error:
@@ -259,4 +259,4 @@ def find_missing(member: Member, sought: Iterable[MissingObject]) -> Missing:
     ]
     fetched = in_parallel(fetch, to_fetch, CONCURRENT)
     found = {item.key: obj for item, obj in zip(to_fetch, fetched, strict=True) if obj is not None}
-    return Missing(found, failed)
+    return FoundObjects(found, failed)

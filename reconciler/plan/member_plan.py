@@ -14,24 +14,24 @@ from msgspec import Struct, field, structs
 
 from reconciler.api.errors import ApiError, Violation
 from reconciler.api.notices import Notice, NoticeCause, notice
-from reconciler.api.objects import GroupKind, Object, ObjectKey, Unshown, first_few
+from reconciler.api.objects import GroupKind, Object, ObjectKey, RedactedRepr, first_few
 from reconciler.api.reasons import Reason, remark
 from reconciler.cluster.client import Member
 from reconciler.cluster.discovery import Discovery, GroupVersionKind, RESTMapping
 from reconciler.cluster.kubeconfig import own_namespace
-from reconciler.cluster.warnings import HeardWarnings, without_quotes
+from reconciler.cluster.warnings import ServerWarnings, without_quoted_values
 from reconciler.federation.model import Cluster, Federation
 from reconciler.federation.sensitive import hidden_in
 from reconciler.inventory.applyset import is_member
 from reconciler.inventory.managed_fields import Fields
 from reconciler.inventory.observe import Observation, observe
-from reconciler.inventory.records import AppliedRecord, made_anew
+from reconciler.inventory.records import AppliedRecord, is_recreated_copy
 from reconciler.inventory.store import Inventory
 from reconciler.plan import exclusive_values, guards, in_use, prune
-from reconciler.plan.additions import Finder
+from reconciler.plan.additions import AdditionFinder
 from reconciler.plan.desired import MemberContext, diff_all
-from reconciler.plan.dry_run import Checked, Terms
-from reconciler.plan.live_state import MissingObject, find_missing
+from reconciler.plan.dry_run import ApplyRules, Checked
+from reconciler.plan.live_state import SoughtObject, find_by_name
 from reconciler.plan.model import (
     NOT_WRITTEN,
     Action,
@@ -47,7 +47,7 @@ from reconciler.plan.requests import ApplyTarget, crds_in, target_of
 from reconciler.plan.waiting import Waiting, is_failover_move
 from reconciler.render import run_once
 from reconciler.render.render import DesiredObject
-from reconciler.scheduler.remarks import Unplaced
+from reconciler.scheduler.placement_warnings import Unplaced
 
 SAMPLE_PERIOD_SECONDS = 900
 
@@ -69,19 +69,19 @@ CheckAgain = Callable[
 """Looks at some wanted objects again, of kinds of which some are served as given, and decides."""
 
 
-class MemberWork(Unshown, frozen=True):
+class MemberWork(RedactedRepr, frozen=True):
     """A member's plan with all that carrying it out needs; never leaves the process.
 
     ``rows``/``fields`` are the records of the objects that are as wanted; ``ran`` are Jobs and
     the like that have run. ``stale`` says whether some of that differs from what the inventory
     holds. ``own_commit`` is the one that the cluster is on, ``stable_commit`` that of the fleet,
     where commits reach it in waves. ``unlisted`` are unwanted objects that the inventory must not
-    forget although no LIST showed them. ``left`` are workloads whose replicas are left to an
-    autoscaler that is not in Git, ``foreign_objects`` those that are there and not ours. ``heard``
-    is what the API server warned of. ``invalid`` are refusals of the manifests themselves,
-    ``unservable`` those whose kind or namespace is not there. ``check_again`` is asked right before
-    what could not be checked is written. By ``rules`` every deletion is decided on again when its
-    object was written to since.
+    forget although no LIST showed them. ``left_to_autoscalers`` are workloads whose replicas an
+    autoscaler sets that is not in Git, ``foreign_objects`` those that are there and not ours.
+    ``server_warnings`` is what the API server warned of. ``invalid`` are refusals of the manifests
+    themselves, ``unservable`` those whose kind or namespace is not there. ``check_again`` is asked
+    right before what could not be checked is written. By ``rules`` every deletion is decided on
+    again when its object was written to since.
     """
 
     member: Member
@@ -93,14 +93,14 @@ class MemberWork(Unshown, frozen=True):
     rows: Mapping[ObjectKey, AppliedRecord] = field(default_factory=dict)
     fields: Mapping[str, Fields] = field(default_factory=dict)
     unlisted: frozenset[ObjectKey] = frozenset()
-    left: frozenset[ObjectKey] = frozenset()
+    left_to_autoscalers: frozenset[ObjectKey] = frozenset()
     foreign_objects: Mapping[ObjectKey, Object] = field(default_factory=dict)
     ran: Mapping[ObjectKey, str] = field(default_factory=dict)
     stale: bool = False
     own_commit: str = ""
     stable_commit: str = ""
     notices: tuple[Notice, ...] = ()
-    heard: HeardWarnings = frozenset()
+    server_warnings: ServerWarnings = frozenset()
     violations: tuple[Violation, ...] = ()
     invalid: tuple[Change, ...] = ()
     unservable: tuple[Change, ...] = ()
@@ -120,7 +120,9 @@ def plan_member(
     inventory = observation.inventory
     crds = crds_in([d.body for d in desired])
     targets = [target_of(d, observation.discovery, crds, inventory.applyset) for d in desired]
-    terms = terms_of(member, inventory, federation, force_conflicts=settings.force_conflicts)
+    apply_rules = apply_rules_of(
+        member, inventory, federation, force_conflicts=settings.force_conflicts
+    )
     sampled = _sampler(federation.verify_share, settings.now)
     wanted_here = {target.key for target in targets}
     hidden = {target.key: target.desired.hidden for target in targets if target.desired.hidden}
@@ -139,7 +141,7 @@ def plan_member(
         return _leaving(observation, wanted_here, federation)
 
     verdicts = diff_all(
-        MemberContext(member, observation, crds, terms, sampled, leaving, settings.take_over),
+        MemberContext(member, observation, crds, apply_rules, sampled, leaving, settings.take_over),
         targets,
         settings.checked,
     )
@@ -149,7 +151,7 @@ def plan_member(
     def why_gone(key: ObjectKey) -> Reason:
         return unplaced.reason(key, cluster.name)
 
-    checked, notes = exclusive_values.in_order(
+    checked, notes = exclusive_values.ordered_by_exclusive_values(
         member,
         verdicts.checked,
         {key: live for key, (_, live) in observation.members.items()},
@@ -204,7 +206,7 @@ def plan_member(
         rows=rows,
         fields={c.record.entry: c.fields for c in same.values() if c.record and c.fields},
         unlisted=unlisted.ours,
-        left=verdicts.left,
+        left_to_autoscalers=verdicts.left_to_autoscalers,
         foreign_objects=verdicts.foreign_objects,
         ran=ran,
         stale=shut is None
@@ -214,7 +216,7 @@ def plan_member(
             or any(inventory.rows.get(key) != row for key, row in rows.items())
         ),
         notices=tuple(structs.replace(one, cluster=cluster.name) for one in notices),
-        heard=without_quotes(member.heard, is_hidden),
+        server_warnings=without_quoted_values(member.server_warnings, is_hidden),
         violations=_violations(
             cluster, observation, targets, changes, unplaced, federation, settings
         ),
@@ -223,7 +225,12 @@ def plan_member(
         check_again=lambda keys, resources: {
             key: structs.replace(one, change=one.change and shown(one.change))
             for key, one in _check_again(
-                member, inventory, [t for t in targets if t.key in keys], resources, terms, leaving
+                member,
+                inventory,
+                [t for t in targets if t.key in keys],
+                resources,
+                apply_rules,
+                leaving,
             ).items()
         },
     )
@@ -234,20 +241,20 @@ def _check_again(
     inventory: Inventory,
     targets: Sequence[ApplyTarget],
     resources: Mapping[GroupVersionKind, RESTMapping],
-    terms: Terms,
+    apply_rules: ApplyRules,
     leaving: Callable[[], frozenset[str]],
 ) -> dict[ObjectKey, Checked]:
     """What is to be done with ``targets`` as their kinds are now. Raises ClusterError."""
     known = structs.replace(inventory, resources={**inventory.resources, **resources})
     now = observe(member, known, {target.kind for target in targets}, whole=False)
     fresh = [target_of(t.desired, now.discovery, {}, inventory.applyset) for t in targets]
-    shared = MemberContext(member, now, {}, terms, lambda _key: False, leaving)
+    shared = MemberContext(member, now, {}, apply_rules, lambda _key: False, leaving)
     verdicts = diff_all(shared, fresh, lambda _count: None)
     return {verdict.target.key: verdict for verdict in verdicts.checked}
 
 
 def _additions(checked: Sequence[Checked], federation: Federation) -> tuple[AddedTo, ...]:
-    """What people added and what stays; of what is made anew, nothing does."""
+    """What people added and what stays; of what is recreated, nothing does."""
     found = []
     for one in checked:
         if one.added and not (one.change and one.change.action is Action.RECREATE):
@@ -259,17 +266,17 @@ def _additions(checked: Sequence[Checked], federation: Federation) -> tuple[Adde
     return tuple(sorted(found, key=lambda one: one.key))
 
 
-def terms_of(
+def apply_rules_of(
     member: Member, inventory: Inventory, federation: Federation, *, force_conflicts: bool = False
-) -> Terms:
+) -> ApplyRules:
     """What the federation allows to be done to the objects of a member."""
-    return Terms(
+    return ApplyRules(
         inventory.digester,
         federation.adoption,
         force_conflicts or federation.force_conflicts,
         lambda target, live: _recreation(member, target, live, federation, inventory.applyset),
         inventory.fields.get,
-        Finder(federation.drift),
+        AdditionFinder(federation.drift),
     )
 
 
@@ -312,14 +319,15 @@ def _leaving(
     )
 
 
-def heard_since(work: MemberWork) -> HeardWarnings:
+def server_warnings_since_plan(work: MemberWork) -> ServerWarnings:
     """What the API server has warned of since the plan was made."""
     hidden = {change.key for change in work.plan.changes if change.is_sensitive}
-    said = {subject for subject, _ in work.heard}
+    said = {subject for subject, _ in work.server_warnings}
     # What a plan could not quote is not new when it is written.
     return frozenset(
         one
-        for one in without_quotes(work.member.heard, hidden.__contains__) - work.heard
+        for one in without_quoted_values(work.member.server_warnings, hidden.__contains__)
+        - work.server_warnings
         if one[0] not in (hidden & said)
     )
 
@@ -354,7 +362,7 @@ def _only(work: MemberWork, chosen: Callable[[Change], bool]) -> MemberWork:
 def _recreation(
     member: Member, target: ApplyTarget, live: Object, federation: Federation, applyset: str
 ) -> Change | str:
-    """The deletion with which an object is made anew, or why it must not be."""
+    """The deletion with which an object is recreated, or why it must not be."""
     if not (federation.recreate or target.desired.recreate) and is_member(live, applyset):
         return (
             "allow it with the annotation federation.reconciler.dev/recreate: "
@@ -445,7 +453,7 @@ def _prunes(
     asked = [
         question
         for question in prune.candidates(members, targets.keys(), reason)
-        if prune.is_going(question.live) or not (all_wait or question.key.group_kind in held)
+        if prune.is_terminating(question.live) or not (all_wait or question.key.group_kind in held)
     ]
     holders = [q for q in asked if q.key.group_kind in prune.HOLDERS]
     for question in asked:
@@ -463,7 +471,7 @@ def _prunes(
                 verdict = f"it holds objects that stay: {staying}"
             else:
                 applyset = observation.inventory.applyset
-                uids = prune.uids_going(changes)
+                uids = prune.uids_to_delete(changes)
                 verdict = _unless_shared(member, question, verdict, discovery(), applyset, uids)
         take(question, verdict)
     waiting = [str(c.key) for c in changes if c.action not in NOT_WRITTEN]
@@ -557,14 +565,14 @@ def _look_for_unlisted(
         if key.group_kind in unlistable:
             ours.add(key)
         elif rows[key].confirmed and (resource := _resource_of(observation, key, rows[key])):
-            sought.append(MissingObject(resource, key))
-    found, failed = find_missing(member, sought)
+            sought.append(SoughtObject(resource, key))
+    found, failed = find_by_name(member, sought)
     failed_kinds = {kind.group_kind for kind in failed}
     ours |= {one.key for one in sought if one.key.group_kind in failed_kinds}
     applyset = observation.inventory.applyset
     marked = {key for key, live in found.items() if is_member(live, applyset)}
-    still = sorted(key for key in marked if not made_anew(found[key], rows[key]))
-    anew, unmarked = "deleted it and made it anew", "removed its inventory label"
+    still = sorted(key for key in marked if not is_recreated_copy(found[key], rows[key]))
+    anew, unmarked = "deleted and recreated it", "removed its inventory label"
     notices = tuple(
         notice(NoticeCause.LEFT_ALONE, subject=key, what=anew if key in marked else unmarked)
         for key, live in found.items()

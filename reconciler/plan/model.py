@@ -66,7 +66,7 @@ class FieldChange(Struct, frozen=True):
         return reasons_text(self.reasons)
 
 
-class Staying(Struct, frozen=True):
+class KeptField(Struct, frozen=True):
     """A field that keeps its value, and of which a reviewer should know that.
 
     ``managers`` are the field managers that own it, where they are not us; ``note`` says what there
@@ -107,21 +107,25 @@ class _Absent:
 ABSENT = _Absent()
 
 
-class Chosen(str):
+class ServerChosen(str):
     """Stands for a value that is known only once it is written. A type of its own: an object may
-    have the very same text."""
+    have exactly the same text."""
 
     __slots__ = ()
 
 
-CHOSEN = Chosen("(chosen by the server)")
+SERVER_CHOSEN = ServerChosen("(chosen by the server)")
 
 
-def is_chosen(value: Any) -> bool:
+def is_server_chosen(value: Any) -> bool:
     """Whether a JSON value is, or holds, what the server is yet to choose."""
     if isinstance(value, dict):
-        return any(map(is_chosen, value.values()))
-    return any(map(is_chosen, value)) if isinstance(value, list) else isinstance(value, Chosen)
+        return any(map(is_server_chosen, value.values()))
+    return (
+        any(map(is_server_chosen, value))
+        if isinstance(value, list)
+        else isinstance(value, ServerChosen)
+    )
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -156,7 +160,7 @@ class Change:
     key: ObjectKey
     api_version: str
     fields: tuple[FieldChange, ...] = ()
-    stays: tuple[Staying, ...] = ()
+    stays: tuple[KeptField, ...] = ()
     reasons: tuple[Reason, ...] = ()
     error: str = ""
     origin: str = ""
@@ -234,7 +238,7 @@ class ClusterPlan(Struct, frozen=True):
     """One member's part of the plan; ``changes`` leave out the unchanged, which are counted.
 
     ``reachable`` False: nothing is known and nothing will be written; ``absence`` says why.
-    ``imagined``: it is not reachable because its outage is simulated.
+    ``simulated``: it is not reachable because its outage is simulated.
     ``prune_hold`` says why this cluster's prunes wait. ``additions`` are fields that others added
     to what is ours, and that stay; nothing is written about them. ``closed``: nothing is written to
     it for now, but what an outage asks for.
@@ -245,7 +249,7 @@ class ClusterPlan(Struct, frozen=True):
     region: str = ""
     zone: str = ""
     reachable: bool = True
-    imagined: bool = False
+    simulated: bool = False
     absence: Absence = Absence()
     changes: tuple[Change, ...] = ()
     unchanged: int = 0
@@ -427,7 +431,7 @@ class Plan(Struct, frozen=True):
         """Whether some object was refused or hangs in deletion, or some cluster that should answer
         did not, or not to everything."""
         return bool(self.dns_failures) or any(
-            (not cl.reachable and not cl.imagined)
+            (not cl.reachable and not cl.simulated)
             or cl.prune_blocked
             or any(c.action in (Action.FAILED, Action.TERMINATING) for c in cl.changes)
             for cl in self.clusters
@@ -463,7 +467,7 @@ class RunResult(Struct, frozen=True):
 
     ``notices`` are what API servers said only when it was written. ``checked``: what could not be
     checked before, by cluster, as the server then said; the plan has it so as well. ``defect``: a
-    fault of this program that ended a part of the run; to be raised once the rest is told.
+    fault of this program that ended a part of the run; to be raised once the rest is reported.
     """
 
     plan: Plan

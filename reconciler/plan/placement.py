@@ -42,7 +42,7 @@ class WorkloadPlacement(Struct, frozen=True):
     """The assignments of this run, and what to remember after it.
 
     ``moves`` are what waits, what left and what is short; ``notices`` tell what is down.
-    ``waits``: returning cluster -> what does not run there yet. ``doubtful`` are
+    ``waits``: returning cluster -> what does not run there yet. ``unconfirmed`` are
     clusters that may be dead, as nobody remembers to have seen them well.
     """
 
@@ -51,7 +51,7 @@ class WorkloadPlacement(Struct, frozen=True):
     moves: tuple[Move, ...] = ()
     notices: tuple[Notice, ...] = ()
     waits: Mapping[str, Returning] = field(default_factory=dict)
-    doubtful: frozenset[str] = frozenset()
+    unconfirmed: frozenset[str] = frozenset()
 
 
 def place_workloads(
@@ -71,7 +71,7 @@ def place_workloads(
     memory, away = _workloads(state, availability, usual, live, looked_at, now)
     # Not answering once is no reason to take that it runs less than its share.
     assumed = availability.assumed - set(looked_at)
-    doubtful = _doubtful(state, availability, looked_at)
+    unconfirmed = _unconfirmed(state, availability, looked_at)
     view = FleetView(
         unavailable={name: str(why) for name, why in availability.unavailable.items()},
         returning=availability.returning | availability.new,
@@ -108,7 +108,7 @@ def place_workloads(
         return Running(
             asked=_ours(a, asked.get(a.workload, {}), foreign_objects),
             ready=ready.get(a.workload, {}),
-            doubtful=doubtful,
+            unconfirmed=unconfirmed,
             scaled=scaled_as(a.workload) in scalers or _is_scaled(live.get(a.workload, {})),
         )
 
@@ -152,7 +152,7 @@ def place_workloads(
         tuple(moves),
         tuple(_down(usual, unplaced, out)),
         waits,
-        doubtful,
+        unconfirmed,
     )
 
 
@@ -198,12 +198,12 @@ def _unready(
     return found
 
 
-def _doubtful(
+def _unconfirmed(
     state: DesiredState, availability: Availability, looked_at: Collection[str]
 ) -> frozenset[str]:
     """Clusters that may be dead, as nobody remembers to have seen them well."""
     known = availability.assumed | availability.unavailable.keys() | availability.lost
-    well = set(looked_at) - availability.silent
+    well = set(looked_at) - availability.seen_unhealthy
     return frozenset(c.name for c in state.clusters) - known - well
 
 

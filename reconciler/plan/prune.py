@@ -19,7 +19,7 @@ from reconciler.api.objects import (
     GroupKind,
     Object,
     ObjectKey,
-    Unshown,
+    RedactedRepr,
     api_group,
     first_few,
     key_of,
@@ -105,7 +105,7 @@ _MADE_IN_EVERY_NAMESPACE = frozenset(
 )
 
 
-def is_going(obj: Object) -> bool:
+def is_terminating(obj: Object) -> bool:
     """Whether it was deleted, and is still there."""
     return bool(obj["metadata"].get("deletionTimestamp"))
 
@@ -136,7 +136,7 @@ class DeletionRules(Struct, frozen=True):
     data_loss: tuple[GroupKind, ...] = ()
 
 
-class PruneQuestion(Unshown, frozen=True):
+class PruneQuestion(RedactedRepr, frozen=True):
     """One live member of ours that nobody wants here any more."""
 
     key: ObjectKey
@@ -160,13 +160,13 @@ def decide_prune(question: PruneQuestion, rules: DeletionRules) -> Change | str:
     """A PRUNE or ORPHAN change, or the reason why the object is kept. One that is being deleted by
     now is TERMINATING, whatever the rules say.
 
-    An owner that somebody gave to an object of ours is told of, and keeps nothing: where it goes
+    An owner that somebody gave to an object of ours is reported, and keeps nothing: where it goes
     too both do, and where it stays the object has left Git all the same.
     """
     metadata = question.live["metadata"]
     annotations = metadata.get("annotations") or {}
     key, prune = question.key, rules.prune
-    if is_going(question.live):
+    if is_terminating(question.live):
         going = _change(question, Action.TERMINATING, (question.reason,))
         return dataclasses.replace(going, error=deletion_words(question.live))
     # Anybody may have written these: what is neither yes nor no keeps the object.
@@ -200,7 +200,7 @@ def decide_prune(question: PruneQuestion, rules: DeletionRules) -> Change | str:
     )
     remarks = [f"owned by {owners}" if owners else ""]
     if key.group_kind not in HOLDERS:
-        remarks.append(taken_along(key, question.live, propagation))
+        remarks.append(data_deleted_with(key, question.live, propagation))
     reasons = (question.reason, *(remark(text) for text in remarks if text))
     return _change(question, Action.PRUNE, reasons, propagation)
 
@@ -232,7 +232,7 @@ def decide_recreation(
         return verdict
     if verdict.action is not Action.PRUNE:
         return "it is marked to be orphaned"
-    along = taken_along(question.key, live, verdict.propagation)
+    along = data_deleted_with(question.key, live, verdict.propagation)
     if question.key.group_kind in HOLDERS:
         return along
     return data_loss(question.key, along, rules) or verdict
@@ -253,23 +253,25 @@ def _with_marks_of(wanted: Object, live: Object) -> Object:
     return {**live, "metadata": {**live["metadata"], **merged}}
 
 
-def taken_along(key: ObjectKey, live: Object, propagation: str) -> str:
-    """The data that a deletion of the object takes along, as a sentence; empty: none."""
+def data_deleted_with(key: ObjectKey, live: Object, propagation: str) -> str:
+    """The data that is deleted with the object, as a sentence; empty: none."""
     spec = map_of(live.get("spec"))
     if key.group_kind in HOLDERS:
-        return "all that it holds would go along"
+        return "all that it holds would be deleted with it"
     if key.group_kind == PVC:
-        return "the data of its volume goes along, unless that is retained"
+        return "the data of its volume is deleted with it, unless that is retained"
     if key.group_kind == PV:
         policy = spec.get("persistentVolumeReclaimPolicy", "Delete")
-        kept = "its claim loses it" if policy == "Retain" else "the volume itself goes along"
+        kept = (
+            "its claim loses it" if policy == "Retain" else "the volume itself is deleted with it"
+        )
         return f"{kept} (persistentVolumeReclaimPolicy: {policy})"
     if key.group in _SNAPSHOT_GROUPS and "Class" not in key.kind:
-        return "the data of its snapshot goes along, unless that is retained"
+        return "the data of its snapshot is deleted with it, unless that is retained"
     policy = map_of(spec.get("persistentVolumeClaimRetentionPolicy"))
     deletes = key.group_kind == STATEFUL_SET and policy.get("whenDeleted") == "Delete"
     if deletes and propagation != "Orphan":
-        return "its PersistentVolumeClaims go along (whenDeleted: Delete)"
+        return "its PersistentVolumeClaims are deleted with it (whenDeleted: Delete)"
     return ""
 
 
@@ -281,7 +283,7 @@ def recheck_prune(change: Change, live: Object, rules: DeletionRules, applyset: 
     """
     if live["metadata"].get("uid") != change.uid:
         return "it was deleted and made again since the plan"
-    if is_going(live):
+    if is_terminating(live):
         return ""
     if not is_member(live, applyset):
         return "it is no longer ours"
@@ -333,7 +335,7 @@ def _change(
 def staying_in(
     key: ObjectKey, live: Object, members: Collection[ObjectKey], going: Collection[ObjectKey]
 ) -> str:
-    """Our own objects that the Namespace or CRD ``key`` would take along although they stay.
+    """Our own objects that the Namespace or CRD ``key`` would delete with it although they stay.
 
     They are wanted, protected, orphaned, or not gone yet; empty: there are none.
     """
@@ -392,7 +394,7 @@ def foreign_objects_in(
             if error.code == 403:
                 return f"{resource.plural} that cannot be listed"
             kind = f"{resource.kind} ({resource.api_version})"
-            raise error.with_words(lambda text: f"{kind}: {text}") from None
+            raise error.described_for(lambda text: f"{kind}: {text}") from None
 
     found = in_parallel(look, kinds, 8)
     inside = [obj for one in found if not isinstance(one, str) for obj in one]
@@ -415,7 +417,7 @@ def _is_established(crd: Object) -> bool:
     return any(c.get("type") == "Established" and c.get("status") == "True" for c in conditions)
 
 
-def uids_going(changes: Iterable[Change]) -> set[str]:
+def uids_to_delete(changes: Iterable[Change]) -> set[str]:
     """The UIDs of what is pruned such that its dependents go as well."""
     return {c.uid for c in changes if c.action is Action.PRUNE and c.propagation != "Orphan"}
 
@@ -478,7 +480,7 @@ def _is_foreign_object(obj: Object, applyset: str, leaving: Collection[str]) -> 
 
 
 def owned_claims(member: Member, key: ObjectKey, live: Object) -> str:
-    """PersistentVolumeClaims that go along when a custom resource is deleted; empty: none.
+    """PersistentVolumeClaims that are deleted with a custom resource; empty: none.
 
     Those that it owns, also through what it owns. Costs discovery, one metadata LIST, and a GET for
     each other owner that a claim has. What may not be looked at counts as going along. Raises
@@ -495,7 +497,7 @@ def owned_claims(member: Member, key: ObjectKey, live: Object) -> str:
     except ApiError as error:
         if error.code != 403:
             raise
-        return "PersistentVolumeClaims, which may not be listed, may go along"
+        return "PersistentVolumeClaims, which may not be listed, may be deleted with it"
     owners: dict[str, list[Object] | None] = {}
 
     def descends(claim: Object) -> bool:
@@ -516,7 +518,7 @@ def owned_claims(member: Member, key: ObjectKey, live: Object) -> str:
         return False
 
     found = [str(key_of(claim)) for claim in claims if descends(claim)]
-    return f"{first_few(found)} would go along" if found else ""
+    return f"{first_few(found)} would be deleted with it" if found else ""
 
 
 def _owner(

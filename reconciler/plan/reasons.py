@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from reconciler.api.field_path import Step
-from reconciler.api.objects import Object, Unshown
+from reconciler.api.objects import Object, RedactedRepr
 from reconciler.api.reasons import DRIFTS, Cause, Reason
 from reconciler.inventory.managed_fields import Fields, entries_of, fields_of, is_ours
 from reconciler.plan.diff import Question
@@ -16,7 +16,7 @@ from reconciler.plan.fields import REPLICAS_FIELD, entry_holds, field_owners
 from reconciler.plan.model import FieldChange
 
 
-class Grounds(Unshown, frozen=True):
+class FieldReasons(RedactedRepr, frozen=True):
     """What tells why the fields of one object change.
 
     ``live`` is the object as it is, ``result`` as the apply leaves it; ``recorded`` are the paths
@@ -65,7 +65,7 @@ def _ours(obj: Object) -> Fields:
     return fields_of(filter(is_ours, entries_of(obj)))
 
 
-def in_all(fields: Sequence[FieldChange]) -> tuple[Reason, ...]:
+def reasons_of_object(fields: Sequence[FieldChange]) -> tuple[Reason, ...]:
     """The reasons of an object's fields together: ``changed in Git; drift: changed by alice``."""
     causes = [reason.cause for field in fields for reason in field.reasons]
     causes = [cause for cause in causes if cause is not Cause.TAKEN_BY_FORCE]
@@ -80,12 +80,12 @@ def in_all(fields: Sequence[FieldChange]) -> tuple[Reason, ...]:
         drifted = [f for f in fields if any(r.cause is Cause.DRIFT for r in f.reasons)]
         setters = sorted({manager for field in drifted for manager in field.managers})
         found_reasons[Reason(Cause.DRIFT, tuple(setters))] = None
-    if losers := losers_of(fields):
+    if losers := overridden_managers(fields):
         found_reasons[Reason(Cause.TAKEN_BY_FORCE, losers)] = None
     return tuple(found_reasons) or (Reason(Cause.BY_THE_SERVER),)
 
 
-def losers_of(fields: Sequence[FieldChange]) -> tuple[str, ...]:
+def overridden_managers(fields: Sequence[FieldChange]) -> tuple[str, ...]:
     """The field managers from whom some of the fields are taken by force."""
     taken = (r for field in fields for r in field.reasons if r.cause is Cause.TAKEN_BY_FORCE)
     return tuple(sorted({name for reason in taken for name in reason.names}))

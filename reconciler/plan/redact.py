@@ -15,9 +15,9 @@ from reconciler.api.errors import ApiError, ClusterError, ClusterUnauthorized
 from reconciler.api.field_path import ORDER, FieldPath, Step
 from reconciler.api.json_pointer import split_pointer
 from reconciler.api.objects import GroupKind, Object, ObjectKey
-from reconciler.cluster.refusals import known_fields, own_words
+from reconciler.cluster.refusals import known_fields, refusal_in_our_words
 from reconciler.federation.sensitive import Hidden, hidden_in, is_marked_sensitive
-from reconciler.plan.model import ABSENT, Addition, Change, FieldChange, Staying
+from reconciler.plan.model import ABSENT, Addition, Change, FieldChange, KeptField
 
 BEFORE, AFTER = "*** (before)", "*** (after)"
 _LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
@@ -90,7 +90,7 @@ def refusal_words(error: ClusterError, hidden: Hidden, *bodies: Object | None) -
     if not (hidden or any(map(is_marked_sensitive, bodies))):
         return str(error)
     if isinstance(error, ApiError) and not error.in_our_words:
-        return own_words(error.code, str(error), error.causes, *bodies)
+        return refusal_in_our_words(error.code, str(error), error.causes, *bodies)
     if isinstance(error, ClusterUnauthorized):
         return "the credential was refused"
     return str(error)
@@ -124,5 +124,5 @@ def _masked(field: FieldChange) -> FieldChange:
     )
 
 
-def _masked_staying(field: Staying) -> Staying:
+def _masked_staying(field: KeptField) -> KeptField:
     return replace(field, path=field.path.without_items, value="***")

@@ -84,7 +84,7 @@ def _apply_as_new(member: Member, resource: RESTMapping, body: Object, namespace
     except ApiError as error:
         home = str(metadata.get("namespace", namespace))
         renamed = ((f"{namespace}/{other}", f"{home}/{name}"), (other, name))
-        raise error.with_words(lambda text: _replaced(text, renamed)) from None
+        raise error.described_for(lambda text: _replaced(text, renamed)) from None
     fresh = dict(_renamed(fresh, other, name))
     fresh["metadata"] = {**fresh["metadata"], **{k: v for k, v in metadata.items() if k in there}}
     return fresh
@@ -164,7 +164,9 @@ def without_fields(body: Object) -> Object:
 # -- in place --------------------------------------------------------------------------------------
 
 
-def in_its_place(member: Member, resource: RESTMapping, key: ObjectKey, live: Object) -> DryRun:
+def dry_run_replacing(
+    member: Member, resource: RESTMapping, key: ObjectKey, live: Object
+) -> DryRun:
     """Dry runs that put other content into ``live``, whatever its version is by then."""
 
     def dry_run(wanted: Object) -> Object:
@@ -196,7 +198,7 @@ class UpdateRefusal(Struct, frozen=True):
     fixed: bool
 
 
-def make_room(
+def removals_needed(
     live: Object, wanted: Object, fresh: Object, body: Object, error: Invalid, dry_run: DryRun
 ) -> Fields | UpdateRefusal:
     """What must go from ``wanted`` besides, for the server to take it in place; as little as can
@@ -319,7 +321,7 @@ def _tree(paths: Iterable[_Path]) -> Fields:
 # -- what an apply would make ----------------------------------------------------------------------
 
 
-def overlaid(live: Any, fresh: Any, fields: Fields) -> Any:
+def with_values_of(live: Any, fresh: Any, fields: Fields) -> Any:
     """``live`` with the values of ``fresh`` at the paths of ``fields``, as an apply merges them."""
     steps = {step: below for step, below in fields.items() if step != "."}
     if not steps or not isinstance(fresh, dict | list):
@@ -329,7 +331,7 @@ def overlaid(live: Any, fresh: Any, fields: Fields) -> Any:
         for step, below in steps.items():
             name = step[2:]
             if name in fresh:
-                found[name] = overlaid(found.get(name), fresh[name], below)
+                found[name] = with_values_of(found.get(name), fresh[name], below)
         return found
     items = list(live) if isinstance(live, list) else []
     ours = {
@@ -347,7 +349,7 @@ def overlaid(live: Any, fresh: Any, fields: Fields) -> Any:
             continue
         new, below = ours[place]
         keys = {k: new[k] for k in _keys(place) if k in new} if isinstance(new, dict) else None
-        merged.append(overlaid(old.get(place, keys), new, below))
+        merged.append(with_values_of(old.get(place, keys), new, below))
     return merged
 
 
@@ -378,7 +380,7 @@ def _in_order(there: Sequence[str | int], stated: Sequence[str]) -> list[str | i
     return merged
 
 
-def unpicked(live: Object, result: Object) -> Object:
+def without_server_additions(live: Object, result: Object) -> Object:
     """The answer to a dry run without what the server added to ``live`` by itself: an address that
     it picked in one dry run is not one that it takes in the next."""
     ours = fields_of(filter(is_ours, entries_of(result)))

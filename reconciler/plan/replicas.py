@@ -77,12 +77,13 @@ def replicas_to_be(
     rendering: Rendering,
     live: Live,
     outages: Collection[str],
-    left: Mapping[str, Collection[ObjectKey]],
+    left_to_autoscalers: Mapping[str, Collection[ObjectKey]],
 ) -> dict[ObjectKey, dict[str, int]]:
     """What will run: nothing where it is down, the live count where an autoscaler sets it, or where
     Git does not say any; of what is new, then, the server's default of one.
 
-    ``left``: cluster -> workloads whose count is left to an autoscaler that is not in Git.
+    ``left_to_autoscalers``: cluster -> workloads whose count is left to an autoscaler that is not
+    in Git.
     """
     counts = replicas_in(rendering)
     for name, objects in rendering.objects.items():
@@ -95,7 +96,7 @@ def replicas_to_be(
             if name in outages:
                 counts[desired.key][name] = 0
             elif now is not None and (
-                leaves_count(desired, now) or desired.key in left.get(name, ())
+                leaves_count(desired, now) or desired.key in left_to_autoscalers.get(name, ())
             ):
                 counts[desired.key][name] = _asked(now)
     return counts

@@ -13,14 +13,21 @@ import orjson
 from reconciler.api.json_pointer import split_pointer
 from reconciler.api.kinds import REPLICAS, REPLICATED
 from reconciler.api.notices import Notice, NoticeCause, notice
-from reconciler.api.objects import DEFAULT_NAMESPACE, Object, ObjectKey, Unshown, map_of, maps_of
+from reconciler.api.objects import (
+    DEFAULT_NAMESPACE,
+    Object,
+    ObjectKey,
+    RedactedRepr,
+    map_of,
+    maps_of,
+)
 from reconciler.cluster.discovery import Discovery, GroupVersionKind, RESTMapping
 from reconciler.cluster.kstatus import stated_replicas
 from reconciler.federation.drift import leads_to_replicas
 from reconciler.federation.sensitive import SECRET, SENSITIVE
 from reconciler.inventory.applyset import with_membership
 from reconciler.inventory.managed_fields import BEFORE_FIRST_APPLY, entries_of, our_entry, owns
-from reconciler.plan.ignored import left_out
+from reconciler.plan.ignored import without_ignored
 from reconciler.render.render import DesiredObject
 
 PROTECT = "federation.reconciler.dev/protect"
@@ -28,7 +35,7 @@ ORPHAN = "federation.reconciler.dev/orphan"
 PROPAGATION = "federation.reconciler.dev/prune-propagation"
 
 
-class ApplyTarget(Unshown, frozen=True):
+class ApplyTarget(RedactedRepr, frozen=True):
     """A desired object with its identity as the member sees it.
 
     ``resource`` is None where the member does not serve the kind (yet). ``takes_count``: its
@@ -158,7 +165,7 @@ def request_for(
             owned = _may_be_ours(live, path) or "*" in path
             remarks += _retain(target.key, body, live, path, owned=owned)
     if target.desired.ignore:
-        body = left_out(body, live, target.desired.ignore)
+        body = without_ignored(body, live, target.desired.ignore)
         if leads_to_replicas(target.desired.ignore):
             return ApplyRequest(body, tuple(remarks))
     now, stated = stated_replicas(live), stated_replicas(body)
@@ -229,7 +236,7 @@ def _may_be_ours(live: Object, path: tuple[str, ...]) -> bool:
 
 
 def with_running_replicas(body: Object, live: Object) -> tuple[Object, int | None]:
-    """The body with which a workload is made anew, and the count that it starts with if not Git but
+    """The body with which a workload is recreated, and the count that it starts with if not Git but
     somebody else, such as an autoscaler, says how many: as many as run, where the server would
     start with one."""
     running = stated_replicas(live)
@@ -280,7 +287,8 @@ def _text(value: Any) -> str:
 
 
 def matching_port(item: Any, live: Any) -> Any:
-    """The live port that a wanted one means: same number and protocol (TCP where unsaid)."""
+    """The live port that a wanted one means: same number and protocol (TCP where it is not
+    given)."""
     if not isinstance(item, dict) or not isinstance(live, list):
         return None
     wanted = (item.get("port"), item.get("protocol", "TCP"))

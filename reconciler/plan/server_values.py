@@ -11,11 +11,13 @@ from typing import Any
 
 from reconciler.api.objects import Object, map_of, maps_of
 from reconciler.plan.fields import changed_fields, leaf_fields
-from reconciler.plan.model import ABSENT, CHOSEN
+from reconciler.plan.model import ABSENT, SERVER_CHOSEN
 from reconciler.plan.requests import matching_port
 
 
-def as_promised(live: Object, result: Object, body: Object, again: Callable[[], Object]) -> Object:
+def with_server_chosen(
+    live: Object, result: Object, body: Object, again: Callable[[], Object]
+) -> Object:
     """``result``, the answer to a dry run of sending ``body``, with CHOSEN where it is made up.
 
     ``again`` sends it once more, and is asked only where something changes that Git does not say:
@@ -34,7 +36,7 @@ def _common(one: Any, other: Any) -> Any:
         return {k: _common(v, other[k]) if k in other else v for k, v in one.items()}
     if isinstance(one, list) and isinstance(other, list) and len(one) == len(other):
         return [_common(*pair) for pair in zip(one, other, strict=True)]
-    return one if one == other or isinstance(one, dict | list) else CHOSEN
+    return one if one == other or isinstance(one, dict | list) else SERVER_CHOSEN
 
 
 def settled(result: Object, live: Object, body: Object) -> Object:
@@ -47,12 +49,12 @@ def settled(result: Object, live: Object, body: Object) -> Object:
     known = {"None", "", *_texts([now.get("clusterIP"), said.get("clusterIP")])}
     known |= {*_texts(now.get("clusterIPs")), *_texts(said.get("clusterIPs"))}
     if str(spec.get("clusterIP")) not in known:
-        spec["clusterIP"] = CHOSEN
+        spec["clusterIP"] = SERVER_CHOSEN
     if addresses := _texts(spec.get("clusterIPs")):
-        spec["clusterIPs"] = [one if one in known else CHOSEN for one in addresses]
+        spec["clusterIPs"] = [one if one in known else SERVER_CHOSEN for one in addresses]
     check = "healthCheckNodePort"
     if spec.get(check) and check not in said and spec[check] != now.get(check):
-        spec[check] = CHOSEN
+        spec[check] = SERVER_CHOSEN
     if "ports" in spec:
         spec["ports"] = [_port(port, now, said) for port in maps_of(spec["ports"])]
     return {**result, "spec": spec}
@@ -63,7 +65,7 @@ def _port(port: Object, now: Object, said: Object) -> Object:
     number = port.get("nodePort")
     if not number or number in (stated.get("nodePort"), live.get("nodePort")):
         return port
-    return {**port, "nodePort": CHOSEN}
+    return {**port, "nodePort": SERVER_CHOSEN}
 
 
 def _texts(values: Any) -> Collection[str]:

@@ -13,7 +13,7 @@ from reconciler.api.annotations import PREFIX, STEERING
 from reconciler.api.errors import Position, Problem
 from reconciler.api.json_pointer import join_pointer, split_pointer
 from reconciler.api.kinds import REPLICAS, scale_target, scaled_as
-from reconciler.api.objects import Object, ObjectKey, Unshown
+from reconciler.api.objects import Object, ObjectKey, RedactedRepr
 from reconciler.federation.lint import VARIABLE
 from reconciler.federation.model import (
     Additions,
@@ -245,7 +245,7 @@ def _variable(match: re.Match[str], cluster: Cluster) -> str:
 # -- the rendered object ---------------------------------------------------------------------------
 
 
-class DesiredObject(Unshown, frozen=True):
+class DesiredObject(RedactedRepr, frozen=True):
     """The template with this cluster's overrides and replicas; the inventory's labels come later.
 
     ``retain`` are JSON pointers of fields sent at creation only; afterwards the live value stands.

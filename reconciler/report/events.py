@@ -22,7 +22,7 @@ from reconciler.cluster.client import FIELD_MANAGER, Member
 from reconciler.cluster.discovery import GroupVersionKind, RESTMapping
 from reconciler.plan.member_plan import MemberWork
 from reconciler.plan.model import Action, Change, Outcome, Plan, RunResult
-from reconciler.report.finished_run import NO_NEWS, Failure, FailureKind, FinishedRun, digest
+from reconciler.report.finished_run import NOTHING_FAILED, Failure, FailureKind, FinishedRun, digest
 from reconciler.report.rollout import TROUBLE, current_wave
 from reconciler.rollout.model import RolloutEvent
 from reconciler.state.memory import Phase
@@ -67,7 +67,7 @@ def event_drafts_of(run: FinishedRun, before: Mapping[str, Phase]) -> tuple[Even
 
 def _failures(run: FinishedRun) -> Iterator[EventDraft]:
     guards = [one for one in run.failures if one.kind is FailureKind.GUARD]
-    others = [one for one in run.failures if one.kind not in {*NO_NEWS, FailureKind.GUARD}]
+    others = [one for one in run.failures if one.kind not in {*NOTHING_FAILED, FailureKind.GUARD}]
     for reason, failures in (("GuardViolated", guards), ("RunFailed", others)):
         if failures:
             key = digest(*sorted({one.identity for one in failures}))
@@ -241,7 +241,7 @@ def write_member_events(result: RunResult, work: MemberWork, now: float) -> list
     try:
         for outcome, change, what in changes_of(result, work):
             regarding = _regarding(work, outcome, change)
-            # An object that was made anew is another one, and so are its Events.
+            # An object that was recreated is another one, and so are its Events.
             of_this = replace(what, key=f"{what.key} {regarding.uid}")
             write_event(member, regarding, of_this, now)
     except ReconcileError as error:

@@ -46,7 +46,7 @@ class FailureKind(StrEnum):
     DEFECT = "defect"
 
 
-NO_NEWS = frozenset({FailureKind.STOPPED, FailureKind.LOCKED})
+NOTHING_FAILED = frozenset({FailureKind.STOPPED, FailureKind.LOCKED})
 
 
 class Failure(Struct, frozen=True):
@@ -110,7 +110,7 @@ class FinishedRun(Struct, frozen=True):
 
         None when this run does not tell: it was stopped, or another one did its work.
         """
-        news = {one.identity for one in self.failures if one.kind not in NO_NEWS}
+        news = {one.identity for one in self.failures if one.kind not in NOTHING_FAILED}
         if news:
             return digest(*sorted(news))
         return None if self.failures else ""

@@ -19,7 +19,6 @@ from reconciler.plan.model import (
     FieldChange,
     Plan,
 )
-from reconciler.report.terminal import visible
 from reconciler.report.wording import dns_action, dns_line, key_text, note_of, plural
 
 _SHOWN_CLUSTERS = 6
@@ -91,7 +90,7 @@ def group_title(
     place = _common_place(clusters, fleet)
     if every_name:
         return text + (f"{place}: " if place else "") + ", ".join(names)
-    return text + (place or few(names))
+    return text + (place or few_names(names))
 
 
 def _common_place(clusters: Sequence[ClusterPlan], fleet: Sequence[ClusterPlan]) -> str:
@@ -104,7 +103,7 @@ def _common_place(clusters: Sequence[ClusterPlan], fleet: Sequence[ClusterPlan])
     return ""
 
 
-def few(names: Sequence[str]) -> str:
+def few_names(names: Sequence[str]) -> str:
     """Names separated by commas; of many, the first and how many more there are."""
     if len(names) <= _SHOWN_CLUSTERS:
         return ", ".join(names)
@@ -112,7 +111,7 @@ def few(names: Sequence[str]) -> str:
     return ", ".join(names[: _SHOWN_CLUSTERS - 1]) + f" and {more} more"
 
 
-def together(said: Iterable[tuple[str, str]]) -> list[tuple[str, list[str]]]:
+def grouped_by_text(said: Iterable[tuple[str, str]]) -> list[tuple[str, list[str]]]:
     """Of (text, cluster's name): each text once, with the names of whom it is said."""
     names: dict[str, list[str]] = {}
     for text, name in said:
@@ -148,8 +147,8 @@ def line_diff(field: FieldChange) -> Sequence[tuple[str, str]]:
     """
     import difflib
 
-    before = visible(str(field.before), keep_lines=True).split("\n")
-    after = visible(str(field.after), keep_lines=True).split("\n")
+    before = str(field.before).split("\n")
+    after = str(field.after).split("\n")
     found: list[tuple[str, str]] = []
     for number, line in enumerate(difflib.unified_diff(before, after, lineterm="", n=1)):
         if number < 2:
@@ -167,9 +166,9 @@ def line_diff(field: FieldChange) -> Sequence[tuple[str, str]]:
 
 def comparison(base: AgainstBase) -> str:
     """``main (3f1c2a9b77d0): 3 changes and 1 warning that it has as well are left out``."""
-    name = visible(base.ref) + (f" ({base.commit[:12]})" if base.commit else "")
+    name = base.ref + (f" ({base.commit[:12]})" if base.commit else "")
     if base.problem:
-        return f"{name}: everything is shown, as {visible(base.problem)}"
+        return f"{name}: everything is shown, as {base.problem}"
     out = base.left_out
     counts = (
         (out.changes, "change"),
@@ -194,7 +193,7 @@ def avoided(plan: Plan) -> list[tuple[Action, str]]:
         change = one.change
         homes.setdefault((change.action, change.key, note_of(change)), []).append(one.cluster)
     found = [
-        (action, f"{key_text(key)} in {few(names)}" + (f": {why}" if why else ""))
+        (action, f"{key_text(key)} in {few_names(names)}" + (f": {why}" if why else ""))
         for (action, key, why), names in homes.items()
     ]
     return found + [(dns_action(one), dns_line(one)) for one in plan.base.avoided_records]

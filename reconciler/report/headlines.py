@@ -10,7 +10,7 @@ from msgspec import Struct
 from reconciler.failover.cluster_health import ClusterHealth
 from reconciler.failover.probe import Finding, Signal
 from reconciler.plan.model import Action, ClusterPlan, Plan, RunResult
-from reconciler.report.grouping import few, together
+from reconciler.report.grouping import few_names, grouped_by_text
 from reconciler.report.rollout import warnings_of
 from reconciler.report.wording import key_text, unwritten_records
 from reconciler.state.memory import Phase
@@ -36,7 +36,7 @@ def _health(cluster: ClusterPlan, probed: ClusterHealth | None) -> Health:
             return Health("ok", "reachable")
         return Health("down", "unreachable", cluster.problem)
     sign, word = _sign(probed)
-    reason = _reason(probed, imagined=cluster.imagined)
+    reason = _reason(probed, simulated=cluster.simulated)
     if not cluster.reachable and sign in ("ok", "degraded"):
         # It answered the probe, and not what was asked of it later.
         sign, word = "down", "unreachable"
@@ -60,17 +60,17 @@ def _sign(probed: ClusterHealth) -> tuple[str, str]:
     return "ok", "healthy"
 
 
-def _reason(probed: ClusterHealth, *, imagined: bool) -> str:
+def _reason(probed: ClusterHealth, *, simulated: bool) -> str:
     """``connection refused; since 2026-03-01 10:00 UTC``."""
-    return "; ".join(part for part in _parts(probed, imagined) if part)
+    return "; ".join(part for part in _parts(probed, simulated) if part)
 
 
-def _parts(probed: ClusterHealth, imagined: bool) -> Iterator[str]:
+def _parts(probed: ClusterHealth, simulated: bool) -> Iterator[str]:
     yield probed.reason
     told = probed.diagnosis.finding is Finding.FEW_NODES
     if probed.nodes and probed.ready_nodes != probed.nodes and not told:
         yield f"{probed.ready_nodes} of {probed.nodes} nodes ready"
-    if probed.phase is not Phase.UP and probed.since and not imagined:
+    if probed.phase is not Phase.UP and probed.since and not simulated:
         yield f"since {datetime.fromtimestamp(probed.since, UTC):%Y-%m-%d %H:%M} UTC"
     yield probed.outlook
     if probed.seen not in probed.outlook:
@@ -80,7 +80,9 @@ def _parts(probed: ClusterHealth, imagined: bool) -> Iterator[str]:
 def unreachable_clusters(plan: Plan) -> list[tuple[str, list[str]]]:
     """(``down: ...`` or ``left out: ...``, the clusters' names) of those not looked at."""
     health = fleet_health(plan)
-    return together((_absence(health[c.name]), c.name) for c in plan.clusters if not c.reachable)
+    return grouped_by_text(
+        (_absence(health[c.name]), c.name) for c in plan.clusters if not c.reachable
+    )
 
 
 def _absence(health: Health) -> str:
@@ -101,7 +103,7 @@ def health_headlines(plan: Plan) -> Iterator[str]:
 
 def closed_clusters(plan: Plan) -> list[tuple[str, list[str]]]:
     """(``waits until ...``, the clusters' names) of those to which nothing is written for now."""
-    return together((str(c.closed), c.name) for c in plan.clusters if c.closed)
+    return grouped_by_text((str(c.closed), c.name) for c in plan.clusters if c.closed)
 
 
 # -- what must be known before the rest ------------------------------------------------------------
@@ -129,12 +131,19 @@ def headlines(plan: Plan, result: RunResult | None = None) -> Iterator[Headline]
         (
             "down",
             "Cluster",
-            [f"{few(names)} {_is(names)} {text}" for text, names in unreachable_clusters(plan)],
+            [
+                f"{few_names(names)} {_is(names)} {text}"
+                for text, names in unreachable_clusters(plan)
+            ],
         ),
         ("warning", "Health", list(health_headlines(plan))),
         ("stop", "Rollout", [text for text, loud in warnings_of(plan.rollout) if loud]),
         ("warning", "Rollout", [text for text, loud in warnings_of(plan.rollout) if not loud]),
-        ("warning", "Closed", [f"{few(names)}: {text}" for text, names in closed_clusters(plan)]),
+        (
+            "warning",
+            "Closed",
+            [f"{few_names(names)}: {text}" for text, names in closed_clusters(plan)],
+        ),
         ("stop", "Refused", list(_refused(plan))),
         ("stop", "DNS", list(_dns(plan, result))),
         ("stop", "Failed", list(_undone(result, "failed"))),
@@ -156,8 +165,8 @@ def _is(names: Sequence[str]) -> str:
 
 def _blocked(clusters: Sequence[ClusterPlan]) -> Iterator[str]:
     blocked = ((c.prune_blocked, c.name) for c in clusters if c.prune_blocked)
-    for reason, names in together(blocked):
-        yield f"in {few(names)}: {reason}"
+    for reason, names in grouped_by_text(blocked):
+        yield f"in {few_names(names)}: {reason}"
 
 
 def _dns(plan: Plan, result: RunResult | None) -> Iterator[str]:
@@ -173,8 +182,8 @@ def _refused(plan: Plan) -> Iterator[str]:
         for change in cluster.changes
         if change.action in (Action.FAILED, Action.TERMINATING)
     )
-    for text, names in together(refused):
-        yield f"{few(names)}: {text}"
+    for text, names in grouped_by_text(refused):
+        yield f"{few_names(names)}: {text}"
 
 
 def _undone(result: RunResult | None, status: str) -> Iterator[str]:
@@ -184,5 +193,5 @@ def _undone(result: RunResult | None, status: str) -> Iterator[str]:
         for o in outcomes
         if o.status == status
     )
-    for text, names in together(said):
-        yield f"{few(names)}: {text}"
+    for text, names in grouped_by_text(said):
+        yield f"{few_names(names)}: {text}"

@@ -21,7 +21,7 @@ from msgspec import Struct
 
 from reconciler.api.errors import GuardViolation, ReconcileError
 from reconciler.plan.model import ClusterPlan, RunResult
-from reconciler.report.finished_run import NO_NEWS, Failure, FinishedRun, failures_of_error
+from reconciler.report.finished_run import NOTHING_FAILED, Failure, FinishedRun, failures_of_error
 from reconciler.report.rollout import FAILED, HELD, TROUBLE, headline, is_told
 from reconciler.rollout.model import RolloutView
 
@@ -78,7 +78,7 @@ def log_entry(logger: logging.Logger, entry: LogEntry) -> None:
 
 
 def note(text: str) -> None:
-    """A sentence that is for people elsewhere; also before and after a run."""
+    """A sentence that without JSON lines would be a plain line; also before and after a run."""
     logger = logging.getLogger(NAME)
     if not logger.handlers:
         logger = open_log("", sys.stderr)
@@ -136,7 +136,7 @@ def _rollout(view: RolloutView) -> Iterator[LogEntry]:
 
 
 def _failure(failure: Failure, hint: str = "") -> LogEntry:
-    level = logging.WARNING if failure.kind in NO_NEWS else logging.ERROR
+    level = logging.WARNING if failure.kind in NOTHING_FAILED else logging.ERROR
     about = {
         "kind": str(failure.kind),
         "cluster": failure.cluster,
@@ -186,7 +186,7 @@ def _end(run: FinishedRun) -> LogEntry:
 
 
 class Watched(Protocol):
-    """What is told how far a run has come: ``pipeline.Progress``."""
+    """Gets how far a run has come: ``pipeline.Progress``."""
 
     def phase(self, name: str, total: int) -> None: ...
     def advance(self, name: str, n: int = 1) -> None: ...

@@ -24,7 +24,7 @@ from reconciler.plan.model import (
 from reconciler.report.grouping import (
     avoided,
     comparison,
-    few,
+    few_names,
     group_title,
     grouped,
     is_text,
@@ -40,6 +40,7 @@ from reconciler.report.wording import (
     cut,
     dns_action,
     dns_line,
+    kept_field_text,
     key_text,
     kind_name,
     note_of,
@@ -47,7 +48,6 @@ from reconciler.report.wording import (
     plural,
     replica_steps,
     result_line,
-    staying_text,
     summary_line,
     value_texts,
     why_field,
@@ -276,7 +276,7 @@ def _workload_name(row: WorkloadRow) -> str:
 
 def _replica_line(row: WorkloadRow) -> str:
     changing = [step for step in replica_steps(row) if step[0] != step[1]]
-    parts = [f"{escape(few(names))} {_step(old, new)}" for old, new, names in changing[:4]]
+    parts = [f"{escape(few_names(names))} {_step(old, new)}" for old, new, names in changing[:4]]
     if len(changing) > 4:
         parts.append(plural(sum(len(names) for _, _, names in changing[4:]), "more cluster"))
     parts.append(f"in all {_step(sum(row.before.values()), sum(row.after.values()))}")
@@ -328,7 +328,7 @@ def _lines(change: Change) -> Iterator[str]:
         yield from _field(field, change)
     if len(change.fields) > _MOST_FIELDS:
         yield f"      … {plural(len(change.fields) - _MOST_FIELDS, 'more field')}"
-    yield from (f"      {staying_text(field)}" for field in change.stays[:_MOST_FIELDS])
+    yield from (f"      {kept_field_text(field)}" for field in change.stays[:_MOST_FIELDS])
     if len(change.stays) > _MOST_FIELDS:
         more = plural(len(change.stays) - _MOST_FIELDS, "more field")
         yield f"      … {more} that stay as they are"

@@ -1,8 +1,8 @@
 """Telling people of failures, failovers and recoveries: once for each change, not in every run.
 
-What each receiver was told is remembered (``state.memory.Notified``), for each by itself: a message
-that could not be delivered is sent again by the next run. A message may therefore arrive twice
-when a run dies between sending and remembering, but none is lost.
+What each receiver was notified of is remembered (``state.memory.NotifiedState``), for each by
+itself: a message that could not be delivered is sent again by the next run. A message may therefore
+arrive twice when a run dies between sending and remembering, but none is lost.
 """
 
 from __future__ import annotations
@@ -23,22 +23,22 @@ from reconciler.failover.cluster_health import ClusterHealth
 from reconciler.federation.model import SecretReference
 from reconciler.plan.model import ClusterPlan, Plan
 from reconciler.report.delivery import NotDelivered, send
-from reconciler.report.finished_run import NO_NEWS, FinishedRun, digest
+from reconciler.report.finished_run import NOTHING_FAILED, FinishedRun, digest
 from reconciler.report.rollout import FAILED, TROUBLE, current_wave, headline
 from reconciler.rollout.model import RolloutEvent
 from reconciler.shard.split import Shard
-from reconciler.state.memory import Notified, Phase
+from reconciler.state.memory import NotifiedState, Phase
 
 FORMAT_VERSION = 1
 DEFAULT_KEY = "url"
-AT_ONCE = 8
+CONCURRENT_DELIVERIES = 8
 MOST_LINES = 10
 LONGEST_LINE = 300
 SLACK_SECTION = 3000
 """Slack refuses a section with more characters."""
 
 
-class Occasion(StrEnum):
+class NotificationReason(StrEnum):
     FAILURE = "failure"
     FAILOVER = "failover"
     RECOVERY = "recovery"
@@ -46,12 +46,13 @@ class Occasion(StrEnum):
 
 
 class Receiver(Struct, frozen=True):
-    """Who is told. Its address is in the environment variable ``env`` or in ``secret``."""
+    """Who gets notifications. Its address is in the environment variable ``env`` or in
+    ``secret``."""
 
     type: str
     env: str = ""
     secret: SecretReference | None = None
-    occasions: frozenset[Occasion] = frozenset(Occasion)
+    occasions: frozenset[NotificationReason] = frozenset(NotificationReason)
 
     @property
     def name(self) -> str:
@@ -67,10 +68,10 @@ class Receiver(Struct, frozen=True):
         return digest(self.type, self.env, secret.namespace, secret.name, secret.key)
 
 
-class News(Struct, frozen=True):
+class Notification(Struct, frozen=True):
     """One change worth telling. ``cluster`` is empty where it is about the run as a whole."""
 
-    occasion: Occasion
+    occasion: NotificationReason
     title: str
     lines: tuple[str, ...] = ()
     cluster: str = ""
@@ -95,49 +96,53 @@ def receivers_of(notifications: Sequence[Mapping[str, Any]]) -> tuple[Receiver, 
                 reference.get("namespace", ""),
                 reference.get("key", DEFAULT_KEY),
             )
-        occasions = frozenset(Occasion(name) for name in one.get("on", Occasion))
+        occasions = frozenset(
+            NotificationReason(name) for name in one.get("on", NotificationReason)
+        )
         found.append(Receiver(one["type"], place.get("env", ""), secret, occasions))
     return tuple(dict.fromkeys(found))
 
 
-def deliver_news(
+def deliver_notifications(
     run: FinishedRun,
     receivers: Sequence[Receiver],
-    told: Notified,
+    notified: NotifiedState,
     address_of: AddressOf,
     deliver: Callable[[str, bytes, Mapping[str, str]], None] = send,
-) -> tuple[Notified, list[str]]:
+) -> tuple[NotifiedState, list[str]]:
     """Send what is new to whom it is new, to all at once. Gives what they know now, warnings."""
 
     def one(receiver: Receiver) -> tuple[dict[str, str], str]:
         prefix = f"{receiver.id}/"
         before = {
             key.removeprefix(prefix): state
-            for key, state in told.states.items()
+            for key, state in notified.states.items()
             if key.startswith(prefix)
         }
-        news, after = news_of(run, before)
+        news, after = notifications_of(run, before)
         wanted = [one for one in news if one.occasion in receiver.occasions]
         warning = ""
         if wanted:
             try:
                 deliver(address_of(receiver), *message(receiver, run, wanted))
             except NotDelivered as error:
-                warning = f"nobody was told by {receiver.name}: it {error}"
+                warning = f"no notification was sent by {receiver.name}: it {error}"
                 after = before
         return {prefix + key: state for key, state in after.items()}, warning
 
-    answers = in_parallel(one, receivers, AT_ONCE)
+    answers = in_parallel(one, receivers, CONCURRENT_DELIVERIES)
     states = {key: state for known, _ in answers for key, state in known.items()}
-    return replace(told, states=states), [warning for _, warning in answers if warning]
+    return replace(notified, states=states), [warning for _, warning in answers if warning]
 
 
-def news_of(run: FinishedRun, before: Mapping[str, str]) -> tuple[tuple[News, ...], dict[str, str]]:
+def notifications_of(
+    run: FinishedRun, before: Mapping[str, str]
+) -> tuple[tuple[Notification, ...], dict[str, str]]:
     """What a receiver who knows ``before`` does not know yet, and what it knows afterwards.
 
     States are by subject: ``run`` -> a digest of what fails (``run/1`` where that is of shard 1
-    only), ``cluster/NAME`` -> ``Down``, ``git`` -> ``Silent``, ``rollout`` -> its phase, commit and
-    wave. What is well has none, but for the last. Pure.
+    only), ``cluster/NAME`` -> ``Down``, ``git`` -> ``Silent``, ``rollout`` -> its phase, commit
+    and wave. What is well has none, but for the last. Pure.
     """
     after = dict(before)
     news = []
@@ -161,7 +166,7 @@ def news_of(run: FinishedRun, before: Mapping[str, str]) -> tuple[tuple[News, ..
             del after[key]
         if mended:
             title = f"{_fleet(run)} runs as Git says again"
-            news.append(News(Occasion.RECOVERY, title, (_commit(run),)))
+            news.append(Notification(NotificationReason.RECOVERY, title, (_commit(run),)))
     return tuple(news), after
 
 
@@ -173,15 +178,19 @@ def _is_left_over(subject: str, shard: Shard | None) -> bool:
     return shard is None or not index or int(index) >= shard.count
 
 
-def _of_git(run: FinishedRun, plan: Plan, states: dict[str, str]) -> list[News]:
+def _of_git(run: FinishedRun, plan: Plan, states: dict[str, str]) -> list[Notification]:
     if bool(plan.without_git) == (_GIT in states):
         return []
     if plan.without_git:
         states[_GIT] = "Silent"
         title = f"{_fleet(run)} goes on without Git"
-        return [News(Occasion.FAILURE, title, _shortened([str(plan.without_git)]))]
+        return [
+            Notification(NotificationReason.FAILURE, title, _shortened([str(plan.without_git)]))
+        ]
     del states[_GIT]
-    return [News(Occasion.RECOVERY, f"{_fleet(run)} has Git again", (_commit(run),))]
+    return [
+        Notification(NotificationReason.RECOVERY, f"{_fleet(run)} has Git again", (_commit(run),))
+    ]
 
 
 _TITLES = {
@@ -195,7 +204,7 @@ _TITLES = {
 }
 
 
-def _of_rollout(run: FinishedRun, plan: Plan, states: dict[str, str]) -> list[News]:
+def _of_rollout(run: FinishedRun, plan: Plan, states: dict[str, str]) -> list[Notification]:
     """What this run brings. Where an earlier run brought it and it was not delivered, how it is."""
     view = plan.rollout
     if view is None:
@@ -208,11 +217,13 @@ def _of_rollout(run: FinishedRun, plan: Plan, states: dict[str, str]) -> list[Ne
     if before == state or not (before or view.events):
         return []
     if not view.events:
-        occasion = Occasion.FAILURE if view.phase == FAILED else Occasion.ROLLOUT
-        return [News(occasion, f"{_fleet(run)}: {headline(view)}")]
+        occasion = (
+            NotificationReason.FAILURE if view.phase == FAILED else NotificationReason.ROLLOUT
+        )
+        return [Notification(occasion, f"{_fleet(run)}: {headline(view)}")]
     return [
-        News(
-            Occasion.FAILURE if event in TROUBLE else Occasion.ROLLOUT,
+        Notification(
+            NotificationReason.FAILURE if event in TROUBLE else NotificationReason.ROLLOUT,
             f"{_fleet(run)}: a commit {_TITLES[event]}",
             _shortened([text, headline(view)]),
         )
@@ -220,7 +231,7 @@ def _of_rollout(run: FinishedRun, plan: Plan, states: dict[str, str]) -> list[Ne
     ]
 
 
-def _of_cluster(plan: Plan, health: ClusterHealth, states: dict[str, str]) -> list[News]:
+def _of_cluster(plan: Plan, health: ClusterHealth, states: dict[str, str]) -> list[Notification]:
     subject = f"cluster/{health.cluster}"
     down = health.phase is Phase.DOWN
     if down == (subject in states):
@@ -229,18 +240,27 @@ def _of_cluster(plan: Plan, health: ClusterHealth, states: dict[str, str]) -> li
         states[subject] = Phase.DOWN
         lines = [health.reason, *map(str, plan.moves)]
         title = f"{health.cluster}{_place(plan, health.cluster)} counts as down"
-        return [News(Occasion.FAILOVER, title, _shortened(lines), health.cluster)]
+        return [Notification(NotificationReason.FAILOVER, title, _shortened(lines), health.cluster)]
     del states[subject]
     doing = "takes over its share again" if health.phase is Phase.RETURNING else "is back"
     title = f"{health.cluster}{_place(plan, health.cluster)} answers again and {doing}"
-    return [News(Occasion.RECOVERY, title, _shortened(list(map(str, plan.moves))), health.cluster)]
+    return [
+        Notification(
+            NotificationReason.RECOVERY,
+            title,
+            _shortened(list(map(str, plan.moves))),
+            health.cluster,
+        )
+    ]
 
 
-def _failure(run: FinishedRun, *, again: bool) -> News:
-    news = [failure for failure in run.failures if failure.kind not in NO_NEWS]
+def _failure(run: FinishedRun, *, again: bool) -> Notification:
+    news = [failure for failure in run.failures if failure.kind not in NOTHING_FAILED]
     lines = [str(failure) for failure in news]
     what = "fails otherwise than before" if again else "does not run as Git says"
-    return News(Occasion.FAILURE, f"{_fleet(run)} {what}", (*_shortened(lines), _commit(run)))
+    return Notification(
+        NotificationReason.FAILURE, f"{_fleet(run)} {what}", (*_shortened(lines), _commit(run))
+    )
 
 
 def _fleet(run: FinishedRun) -> str:
@@ -272,14 +292,14 @@ def _shortened(lines: Sequence[str]) -> tuple[str, ...]:
 
 
 def message(
-    receiver: Receiver, run: FinishedRun, news: Sequence[News]
+    receiver: Receiver, run: FinishedRun, news: Sequence[Notification]
 ) -> tuple[bytes, dict[str, str]]:
     """Body and headers of one POST."""
     make = slack_message if receiver.type == "Slack" else webhook_message
     return orjson.dumps(make(run, news)), {"content-type": "application/json"}
 
 
-def webhook_message(run: FinishedRun, news: Sequence[News]) -> Object:
+def webhook_message(run: FinishedRun, news: Sequence[Notification]) -> Object:
     """The form that ``schemas/notification.json`` documents."""
     return {
         "formatVersion": FORMAT_VERSION,
@@ -301,14 +321,14 @@ def webhook_message(run: FinishedRun, news: Sequence[News]) -> Object:
 
 
 _EMOJI = {
-    Occasion.FAILURE: ":x:",
-    Occasion.FAILOVER: ":rotating_light:",
-    Occasion.RECOVERY: ":white_check_mark:",
-    Occasion.ROLLOUT: ":arrow_forward:",
+    NotificationReason.FAILURE: ":x:",
+    NotificationReason.FAILOVER: ":rotating_light:",
+    NotificationReason.RECOVERY: ":white_check_mark:",
+    NotificationReason.ROLLOUT: ":arrow_forward:",
 }
 
 
-def slack_message(run: FinishedRun, news: Sequence[News]) -> Object:
+def slack_message(run: FinishedRun, news: Sequence[Notification]) -> Object:
     """An incoming webhook's message: blocks, and ``text`` for where blocks are not shown."""
     blocks: list[Object] = []
     for one in news[:MOST_LINES]:

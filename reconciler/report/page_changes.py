@@ -8,7 +8,7 @@ from itertools import groupby
 from msgspec import Struct
 
 from reconciler.api.objects import ObjectKey
-from reconciler.plan.model import ABSENT, Action, Change, FieldChange, Outcome, Plan, Staying
+from reconciler.plan.model import ABSENT, Action, Change, FieldChange, KeptField, Outcome, Plan
 from reconciler.report.grouping import ChangeGroup, group_title, grouped, is_text, line_diff
 from reconciler.report.wording import (
     MARKS,
@@ -160,9 +160,7 @@ def _field(field: FieldChange, change: Change) -> FieldView:
         lines = line_diff(field)
         shown = tuple((sign, cut(text, LONGEST_VALUE)) for sign, text in lines[:MOST_LINES])
         return FieldView(path, None, None, shown, owners, len(lines) - len(shown))
-    before, after = contrast(
-        *value_texts(field.before, field.after, keep_lines=True), LONGEST_VALUE
-    )
+    before, after = contrast(*value_texts(field.before, field.after), LONGEST_VALUE)
     return FieldView(
         path,
         None if field.before is ABSENT else before,
@@ -172,11 +170,11 @@ def _field(field: FieldChange, change: Change) -> FieldView:
     )
 
 
-def _staying(field: Staying) -> FieldView:
+def _staying(field: KeptField) -> FieldView:
     path = f"{field.path} stays ({field.note})"
-    value = cut(value_text(field.value, keep_lines=True), LONGEST_VALUE)
+    value = cut(value_text(field.value), LONGEST_VALUE)
     return FieldView(path, None, None, ((" ", value),), _owned_by(field))
 
 
-def _owned_by(field: Staying) -> str:
+def _owned_by(field: KeptField) -> str:
     return f"owned by {', '.join(field.managers)}" if field.managers else ""

@@ -7,7 +7,7 @@ from itertools import groupby
 
 from msgspec import Struct
 
-from reconciler.report.grouping import few
+from reconciler.report.grouping import few_names
 from reconciler.report.wording import PAST, plural
 from reconciler.rollout.model import (
     ClusterStep,
@@ -127,7 +127,7 @@ def _lines(wave: RolloutWave, every_name: bool) -> tuple[tuple[str, str], ...]:
 
 
 def _names(names: Sequence[str], every_name: bool) -> str:
-    return ", ".join(names) if every_name else few(names)
+    return ", ".join(names) if every_name else few_names(names)
 
 
 def cluster_text(one: RolloutCluster) -> str:
@@ -165,7 +165,7 @@ def road_end(view: RolloutView) -> Iterator[str]:
     if view.candidate and view.phase not in (HELD, FAILED) and not view.complete:
         yield f"{_sentence(road_length(view))}."
     if view.waiting:
-        waiting = few([short_commit(one) for one in view.waiting])
+        waiting = few_names([short_commit(one) for one in view.waiting])
         yield f"Newer commits that wait until it ends: {waiting}."
     if following := _NEXT.get(view.phase):
         yield following

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import html
 from collections.abc import Iterator
 
 import orjson
 
 from reconciler.cluster.warnings import server_warnings
 from reconciler.failover.survivability import Cell, Impact, Outage, Row, Survivability, impacts
-from reconciler.report.terminal import painted, shown, visible
+from reconciler.report.markdown import escape
+from reconciler.report.terminal import painted, shown
 from reconciler.report.wording import kind_name, object_name
 
 VERSION = 1
@@ -51,20 +51,18 @@ def survivability_summary(matrix: Survivability) -> str:
 def render_survivability_markdown(matrix: Survivability) -> str:
     """For a pull request's comment."""
     lines = ["<!-- federation-reconciler:survivability -->", "### Survivability", ""]
-    lines += [f"> **Warning:** {_escaped(text)}" for text in matrix.warnings]
-    lines += [_escaped(survivability_summary(matrix)), ""]
+    lines += [f"> **Warning:** {escape(text)}" for text in matrix.warnings]
+    lines += [escape(survivability_summary(matrix)), ""]
     if matrix.rows:
         lines.append(
-            "| workload | " + " | ".join(_escaped(_heading(o)) for o in matrix.outages) + " |"
+            "| workload | " + " | ".join(escape(_heading(o)) for o in matrix.outages) + " |"
         )
         lines.append("|---" * (len(matrix.outages) + 1) + "|")
         for row in matrix.rows:
-            cells = [
-                f"{_SIGNS[cell.impact]} {_escaped(_detail(cell))}".strip() for cell in row.cells
-            ]
-            lines.append(f"| {_escaped(_name(row))} | " + " | ".join(cells) + " |")
-        lines += ["", *(f"- {_escaped(text)}" for text in _legend(matrix))]
-    lines += ["", *(f"- {_escaped(text)}" for text in _live(matrix))]
+            cells = [f"{_SIGNS[cell.impact]} {escape(_detail(cell))}".strip() for cell in row.cells]
+            lines.append(f"| {escape(_name(row))} | " + " | ".join(cells) + " |")
+        lines += ["", *(f"- {escape(text)}" for text in _legend(matrix))]
+    lines += ["", *(f"- {escape(text)}" for text in _live(matrix))]
     return "\n".join(lines).rstrip() + "\n"
 
 
@@ -114,7 +112,7 @@ def render_survivability_json(matrix: Survivability) -> str:
                 for one in matrix.live.refused
             ],
             "unanswered": dict(sorted(matrix.live.unanswered.items())),
-            "warnings": sorted(map(str, server_warnings(matrix.live.heard))),
+            "warnings": sorted(map(str, server_warnings(matrix.live.server_warnings))),
         }
     return orjson.dumps(document, option=orjson.OPT_INDENT_2).decode() + "\n"
 
@@ -131,7 +129,7 @@ def _live(matrix: Survivability) -> Iterator[str]:
         yield f"{one.cluster}: {name} {verb}: {one.message}"
     for cluster, why in sorted(live.unanswered.items()):
         yield f"{cluster}: not asked: {why}"
-    yield from sorted(map(str, server_warnings(live.heard)))
+    yield from sorted(map(str, server_warnings(live.server_warnings)))
 
 
 def _detail(cell: Cell) -> str:
@@ -207,7 +205,3 @@ def _legend(matrix: Survivability) -> Iterator[str]:
 
 def _painted(text: str, impact: Impact) -> str:
     return painted(text, *_COLOURS.get(impact, ()))
-
-
-def _escaped(text: str) -> str:
-    return html.escape(visible(text), quote=False).replace("|", "\\|")

@@ -25,12 +25,12 @@ from reconciler.report.grouping import (
     ChangeGroup,
     avoided,
     comparison,
-    few,
+    few_names,
     group_title,
     grouped,
+    grouped_by_text,
     is_text,
     line_diff,
-    together,
 )
 from reconciler.report.headlines import closed_clusters, health_headlines, unreachable_clusters
 from reconciler.report.rollout import (
@@ -52,6 +52,7 @@ from reconciler.report.wording import (
     cut,
     dns_action,
     dns_line,
+    kept_field_text,
     key_text,
     kind_name,
     note_of,
@@ -59,7 +60,6 @@ from reconciler.report.wording import (
     plural,
     replica_steps,
     result_line,
-    staying_text,
     summary_line,
     unwritten_records,
     value_texts,
@@ -203,7 +203,7 @@ def _notices(plan: Plan, style: Style) -> Iterator[str]:
         yield from style.wrapped("Simulated: an outage of ", outage, 2, "35;1")
     yield from _unreachable(plan, style)
     for text, names in closed_clusters(plan):
-        yield from style.wrapped("Closed: ", f"{few(names)}: {text}", 2, YELLOW)
+        yield from style.wrapped("Closed: ", f"{few_names(names)}: {text}", 2, YELLOW)
     for violation in plan.violations:
         yield from style.wrapped("Stopped by a guard: ", str(violation), 2, ALARM)
     for urgent in plan.despite_guards:
@@ -218,8 +218,8 @@ def _notices(plan: Plan, style: Style) -> Iterator[str]:
         else:
             yield from _warning(text, style)
     blocked = ((c.prune_blocked, c.name) for c in plan.clusters if c.prune_blocked)
-    for reason, names in together(blocked):
-        who = ", ".join(names) if style.verbose else few(names)
+    for reason, names in grouped_by_text(blocked):
+        who = ", ".join(names) if style.verbose else few_names(names)
         yield from _warning(f"nothing is pruned in {who}: {reason}", style)
     for warning in plan.warnings:
         yield from _warning(warning, style)
@@ -233,7 +233,7 @@ def _warning(text: str, style: Style) -> Iterator[str]:
 
 def _unreachable(plan: Plan, style: Style) -> Iterator[str]:
     for problem, names in unreachable_clusters(plan):
-        who = ", ".join(names) if style.verbose else few(names)
+        who = ", ".join(names) if style.verbose else few_names(names)
         text = f"{who} {'is' if len(names) == 1 else 'are'} {problem}"
         yield from style.wrapped("! ", text, 2, ALARM)
 
@@ -271,7 +271,7 @@ def _change_lines(change: Change, style: Style) -> Iterator[str]:
         more = plural(len(change.fields) - len(shown), "more field")
         yield style.paint(f"        … and {more} (--verbose shows all)", DIM)
     staying = change.stays if style.verbose else change.stays[:_SHOWN_FIELDS]
-    yield from (style.paint(f"        {staying_text(field)}", DIM) for field in staying)
+    yield from (style.paint(f"        {kept_field_text(field)}", DIM) for field in staying)
     if len(change.stays) > len(staying):
         more = plural(len(change.stays) - len(staying), "more field")
         text = f"… and {more} that stay as they are (--verbose shows all)"
@@ -363,7 +363,7 @@ def _replica_parts(row: WorkloadRow, style: Style) -> Iterator[str]:
     same = [step for step in steps if step[0] == step[1]]
     shown = changing if style.verbose else changing[:_SHOWN_STEPS]
     for old, new, names in shown:
-        yield f"{', '.join(names) if style.verbose else few(names)} {_step(old, new)}"
+        yield f"{', '.join(names) if style.verbose else few_names(names)} {_step(old, new)}"
     if len(changing) > len(shown):
         yield plural(sum(len(names) for _, _, names in changing[len(shown) :]), "more cluster")
     if same and (homes <= _SHOWN_CLUSTERS or style.verbose):
@@ -464,10 +464,10 @@ def _outcome_lines(outcomes: Sequence[Outcome], style: Style) -> Iterator[str]:
 
     undone = sorted((o for o in outcomes if o.status != "done" or o.message), key=said)
     for _, same in groupby(undone, key=said):
-        together = list(same)
-        first = together[0]
+        grouped_by_text = list(same)
+        first = grouped_by_text[0]
         failed = first.status == "failed"
-        where = few([outcome.cluster for outcome in together])
+        where = few_names([outcome.cluster for outcome in grouped_by_text])
         text = f"{where}: {key_text(first.key)}: {first.action} {first.status}"
         text += f": {first.message}" if first.message else ""
         yield from style.wrapped("! " if failed else "· ", text, 2, RED if failed else YELLOW)

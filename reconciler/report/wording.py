@@ -23,13 +23,12 @@ from reconciler.plan.model import (
     Addition,
     Change,
     FieldChange,
+    KeptField,
     Plan,
     RunResult,
-    Staying,
     WorkloadRow,
-    is_chosen,
+    is_server_chosen,
 )
-from reconciler.report.terminal import visible
 
 MARKS: Mapping[Action, str] = {
     Action.FAILED: "!",
@@ -60,7 +59,7 @@ _LONGEST_STAYING = 60
 _SHOWN_KEYS = 4
 
 
-def value_text(value: Any, *, keep_lines: bool = False) -> str:
+def value_text(value: Any) -> str:
     """A JSON value for people: strings bare but the empty one; ``(absent)`` where there is none.
 
     Maps have their keys sorted, so that equal values read alike.
@@ -68,17 +67,17 @@ def value_text(value: Any, *, keep_lines: bool = False) -> str:
     if value is ABSENT:
         return "(absent)"
     if isinstance(value, str) and value:
-        return visible(value, keep_lines=keep_lines)
-    return visible(orjson.dumps(value, option=orjson.OPT_SORT_KEYS).decode())
+        return value
+    return orjson.dumps(value, option=orjson.OPT_SORT_KEYS).decode()
 
 
-def value_texts(before: Any, after: Any, *, keep_lines: bool = False) -> tuple[str, str]:
+def value_texts(before: Any, after: Any) -> tuple[str, str]:
     """Two different JSON values, written so that the difference is seen.
 
     ``1`` and ``"1"``, two ways to write é, or a space at the end look alike until they are quoted
     as in JSON. So is a text that reads as another type than the other value has.
     """
-    texts = value_text(before, keep_lines=keep_lines), value_text(after, keep_lines=keep_lines)
+    texts = value_text(before), value_text(after)
     if _as_seen(texts[0]) == _as_seen(texts[1]) or _changes_type(before, after):
         return _quoted(before), _quoted(after)
     return texts
@@ -102,15 +101,15 @@ def _quoted(value: Any) -> str:
 def why_field(field: FieldChange, change: Change) -> str:
     """What the note on the object does not say of one of its fields: why just this one changes, and
     who owns it. Empty where there is no more to say."""
-    said = field.reasons == change.reasons or is_chosen(field.after)
+    said = field.reasons == change.reasons or is_server_chosen(field.after)
     told = () if said else field.reasons
     named = {name for reason in (*change.reasons, *told) for name in reason.names}
     others = [name for name in field.managers if name not in named]
     owned = f"owned by {', '.join(others)}" if others else ""
-    return visible("; ".join(part for part in (reasons_text(told), owned) if part))
+    return "; ".join(part for part in (reasons_text(told), owned) if part)
 
 
-def staying_text(field: Staying) -> str:
+def kept_field_text(field: KeptField) -> str:
     """``data.b stays: 2  (not in Git; owned by kubectl-create)``."""
     note = field.note + (f"; owned by {', '.join(field.managers)}" if field.managers else "")
     value = cut(value_text(field.value), _LONGEST_STAYING)
@@ -146,12 +145,12 @@ def contrast(before: str, after: str, room: int) -> tuple[str, str]:
 def kind_name(key: ObjectKey) -> str:
     """``Deployment`` for what Kubernetes brings along, ``Widget.example.com`` for the rest."""
     known = key.group in _BUILT_IN_GROUPS or key.group.endswith(".k8s.io")
-    return visible(key.kind if known else str(key.group_kind))
+    return key.kind if known else str(key.group_kind)
 
 
 def object_name(key: ObjectKey) -> str:
     """``shop/web``; ``web`` for what is in no namespace."""
-    return visible(key.namespaced_name)
+    return key.namespaced_name
 
 
 def key_text(key: ObjectKey) -> str:
@@ -173,7 +172,7 @@ def note_of(change: Change) -> str:
         note = change.reason
     if change.action in (Action.PRUNE, Action.RECREATE) and change.propagation != "Background":
         note += f" ({change.propagation.lower()} deletion)"
-    return visible("; ".join(filter(None, (change.waits, note))))
+    return "; ".join(filter(None, (change.waits, note)))
 
 
 def _essence(change: Change) -> Iterator[str]:
@@ -230,7 +229,7 @@ def summary_line(plan: Plan) -> str:
     to_change = [record for record in plan.dns if not record.get("waits")]
     records = f"{plural(len(to_change), 'DNS record')} to change" if to_change else ""
     compared = plan.base is not None and not plan.base.problem
-    begin = f"Against {visible(plan.base.ref)}" if plan.base and compared else "Plan"
+    begin = f"Against {plan.base.ref}" if plan.base and compared else "Plan"
     if parts:
         text = f"{begin}: {', '.join(parts)} {over}; {counts['unchanged']} unchanged."
         text += f" {records}." if records else ""
@@ -326,7 +325,7 @@ def dns_line(record: Object) -> str:
     text = f"{name} {kind}: " + (f"{before} -> {after}" if before and after else before or after)
     if record.get("reason"):
         text += f" ({record['reason']})"
-    return visible(text + (f"; {record['waits']}" if record.get("waits") else ""))
+    return text + (f"; {record['waits']}" if record.get("waits") else "")
 
 
 def _targets(values: object) -> str:

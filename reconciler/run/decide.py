@@ -13,16 +13,16 @@ from msgspec.structs import replace
 from reconciler.api.durations import duration_words
 from reconciler.api.errors import ClusterError, with_hint
 from reconciler.api.notices import Notice, NoticeCause, notice
-from reconciler.api.objects import ObjectKey, Unshown, map_of
+from reconciler.api.objects import ObjectKey, RedactedRepr, map_of
 from reconciler.cluster.client import Member
 from reconciler.cluster.discovery import GroupVersionKind
 from reconciler.cluster.responses import reading_answers
-from reconciler.dns.step import asks_for_records
+from reconciler.dns.pipeline_step import asks_for_records
 from reconciler.failover.availability import Availability, assess
-from reconciler.failover.clock import ahead_of, aligned, step_of, witnessed
+from reconciler.failover.clock import clock_offsets, clock_step, shifted_by, with_clock_offsets
 from reconciler.failover.cluster_health import Absence, ClusterHealth
-from reconciler.failover.looks import Look, SeatLooks, look_of
-from reconciler.failover.probe import Probe, Signal, probe_all, worded
+from reconciler.failover.health_votes import HealthVotes, SeatVotes, health_votes_of
+from reconciler.failover.probe import Probe, Signal, probe_all, text_diagnosis
 from reconciler.federation.model import Cluster, DesiredState, Workload
 from reconciler.git.owner import Claimant
 from reconciler.inventory.applyset import IDENTITY, identity_of
@@ -47,9 +47,9 @@ from reconciler.plan.placement import place_workloads
 from reconciler.render import run_once
 from reconciler.render.render import Rendering
 from reconciler.run.progress import Progress
+from reconciler.scheduler.keep_until_ready import is_current, keep_until_ready, serves_at_once
 from reconciler.scheduler.model import Assignment
-from reconciler.scheduler.remarks import remarks, separations
-from reconciler.scheduler.retain import is_current, keep_until_ready, serves_at_once
+from reconciler.scheduler.placement_warnings import placement_warnings, separations
 from reconciler.shard.decision import FleetDecision
 from reconciler.state.memory import FleetMemory, Phase
 
@@ -74,13 +74,13 @@ class RunInputs(Struct, frozen=True):
     servers: Servers = Servers()
 
 
-class FleetOutlook(Unshown, frozen=True):
+class FleetAssessment(RedactedRepr, frozen=True):
     """A decision, and what this process saw and knows besides.
 
     memory       what to remember; None where another pod does that
     servers      which API server each cluster is, to be remembered whichever pod this is
-    look         how the clusters looked from here, to be left at this run's seat; None where
-                 another pod looked
+    votes        how this run saw the clusters, to be written at its seat; None where another
+                 pod probed them
     """
 
     decision: FleetDecision
@@ -90,7 +90,7 @@ class FleetOutlook(Unshown, frozen=True):
     memory: FleetMemory | None = None
     servers: Mapping[str, str] = {}
     notices: tuple[Notice, ...] = ()
-    look: Look | None = None
+    votes: HealthVotes | None = None
 
     @property
     def answered(self) -> frozenset[str]:
@@ -98,7 +98,7 @@ class FleetOutlook(Unshown, frozen=True):
         return frozenset(one.cluster.name for one in self.seen if one.observation is not None)
 
 
-class LookedAt(Unshown, frozen=True):
+class LookedAt(RedactedRepr, frozen=True):
     """How the fleet is, before anything is decided.
 
     probes      of every cluster that was asked; ``measured`` are the same before doubts
@@ -121,21 +121,21 @@ def look_at_fleet(
     connect: Connect,
     now: float,
     progress: Progress,
-    looks: SeatLooks | None = None,
+    seat_votes: SeatVotes | None = None,
     wholly: Collection[str] = (),
 ) -> LookedAt:
     """Ask the clusters how they are and what they run. Writes nothing.
 
-    ``outages``: cluster -> the outage to imagine. ``now`` is Unix time in seconds. ``looks``: how
-    the clusters look from the seats, None where the federation has none. ``wholly``: clusters that
-    are looked at as those that this run plans.
+    ``outages``: cluster -> the outage to simulate. ``now`` is Unix time in seconds.
+    ``seat_votes``: how the clusters look from the seats, None where the federation has none.
+    ``wholly``: clusters that are looked at as those that this run plans.
     """
     state = fleet.state
     measured = probes = _probe(connect, state, outages, progress)
-    step = step_of(memory, ahead_of(measured)) if memory.ahead else 0
-    memory = aligned(memory, step)
+    step = clock_step(memory, clock_offsets(measured)) if memory.clock_offsets else 0
+    memory = shifted_by(memory, step)
     probes, taken = _identified(fleet, memory, probes, connect)
-    availability = assess(state, memory, probes, outages, now, looks)
+    availability = assess(state, memory, probes, outages, now, seat_votes)
     # Replicas are shared out over all clusters, what is spread stands in for others, names answer
     # for all of them, and so do the waves of a rollout.
     everywhere = (
@@ -157,7 +157,7 @@ def look_at_fleet(
     if mistaken := {one.cluster.name: one.absence.reason for one in seen if one.mistaken}:
         # How another cluster is says nothing of this one, which may be down or not.
         probes = tuple(_unknown(p, mistaken.get(p.cluster, "")) for p in probes)
-        availability = assess(state, memory, probes, outages, now, looks)
+        availability = assess(state, memory, probes, outages, now, seat_votes)
     return LookedAt(probes, measured, step, taken, availability, seen)
 
 
@@ -168,7 +168,7 @@ def decide_fleet(
     connect: Connect,
     now: float,
     looked: LookedAt,
-) -> FleetOutlook:
+) -> FleetAssessment:
     """Share everything out, by how the fleet looked. Of the members, only those are asked that may
     have what is not ours."""
     state, availability, seen = fleet.state, looked.availability, looked.seen
@@ -195,11 +195,11 @@ def decide_fleet(
         availability.left_alone,
         availability.lost,
         placing.moves,
-        placing.doubtful | availability.silent,
+        placing.unconfirmed | availability.seen_unhealthy,
         availability.tainted,
         {name: why.reason for name, why in availability.unavailable.items()},
     )
-    return FleetOutlook(
+    return FleetAssessment(
         _with_what_stays(fleet, decision, seen, connect),
         seen,
         live,
@@ -209,9 +209,9 @@ def decide_fleet(
             else one
             for one in availability.health
         ),
-        memory=witnessed(
+        memory=with_clock_offsets(
             replace(_with_ran(placing.memory, fleet, seen), servers=servers),
-            lambda: ahead_of(looked.measured),
+            lambda: clock_offsets(looked.measured),
         ),
         servers=servers,
         notices=(
@@ -220,16 +220,18 @@ def decide_fleet(
             *moved,
             *left,
             *placing.notices,
-            *remarks(state, placing.assignments),
+            *placement_warnings(state, placing.assignments),
             *separations(state, fleet.usual),
         ),
-        look=look_of(looked.probes, now, outages),
+        votes=health_votes_of(looked.probes, now, outages),
     )
 
 
-def look_around(connect: Connect, state: DesiredState, now: float, progress: Progress) -> Look:
-    """How the clusters look from here to a run that decides nothing, as it waits for its turn."""
-    return look_of(_probe(connect, state, {}, progress), now)
+def probe_clusters(
+    connect: Connect, state: DesiredState, now: float, progress: Progress
+) -> HealthVotes:
+    """The votes of a run that decides nothing, as it waits for its turn."""
+    return health_votes_of(_probe(connect, state, {}, progress), now)
 
 
 def _clock_was_set(step: int) -> list[Notice]:
@@ -258,7 +260,7 @@ def _with_ran(memory: FleetMemory, fleet: RunInputs, seen: Sequence[MemberState]
 
 def follow_decision(
     fleet: RunInputs, decision: FleetDecision, connect: Connect, progress: Progress, *, names: bool
-) -> FleetOutlook:
+) -> FleetAssessment:
     """What another pod decided, with a look at the clusters that are this one's.
 
     ``names``: this pod writes the DNS records, which all clusters answer to.
@@ -270,7 +272,7 @@ def follow_decision(
     live, _ = live_workloads(fleet.state, fleet.usual, seen)
     servers, moved = _servers(fleet, seen)
     decision = _with_what_stays(fleet, decision, seen, connect)
-    return FleetOutlook(decision, seen, live, servers=servers, notices=tuple(moved))
+    return FleetAssessment(decision, seen, live, servers=servers, notices=tuple(moved))
 
 
 def _with_what_stays(
@@ -285,7 +287,7 @@ def _with_what_stays(
     sure = identified(connect, fleet.claimant, fleet.servers)
 
     def not_ready(workload: Workload, key: ObjectKey, name: str, due: int) -> str:
-        if name in decision.doubtful:
+        if name in decision.unconfirmed:
             why = "the cluster looks unhealthy"
         elif name in observations:
             _, live = observations[name].members.get(key, (None, None))
@@ -366,7 +368,7 @@ def _probe(
     found = probe_all(connect, asked, rules, done=lambda: progress.advance("probe"))
     return (
         *found,
-        *(Probe(name, Signal.UNHEALTHY, worded(why)) for name, why in simulated.items()),
+        *(Probe(name, Signal.UNHEALTHY, text_diagnosis(why)) for name, why in simulated.items()),
     )
 
 
@@ -396,7 +398,9 @@ def _identified(
 
 
 def _unknown(probe: Probe, why: str) -> Probe:
-    return Probe(probe.cluster, Signal.UNKNOWN, worded(why), answers=False) if why else probe
+    return (
+        Probe(probe.cluster, Signal.UNKNOWN, text_diagnosis(why), answers=False) if why else probe
+    )
 
 
 def _servers(fleet: RunInputs, seen: Sequence[MemberState]) -> tuple[dict[str, str], list[Notice]]:

@@ -12,7 +12,7 @@ from reconciler.api.options import RunOptions
 from reconciler.cluster.connect import Connections, Connector
 from reconciler.cluster.parallel import in_parallel
 from reconciler.cluster.responses import reading_answers
-from reconciler.cluster.warnings import without_quotes
+from reconciler.cluster.warnings import without_quoted_values
 from reconciler.failover.survivability import FailoverTargets, Refused
 from reconciler.federation.model import DesiredState, Workload
 from reconciler.plan.desired import MemberContext, diff_all
@@ -22,7 +22,7 @@ from reconciler.plan.live_state import (
     kinds_of,
     observe_all,
 )
-from reconciler.plan.member_plan import terms_of
+from reconciler.plan.member_plan import apply_rules_of
 from reconciler.plan.model import Action
 from reconciler.plan.requests import crds_in, target_of
 from reconciler.render.render import DesiredObject
@@ -70,7 +70,11 @@ def try_failover_targets(options: RunOptions) -> FailoverTargets:
         tuple(sorted(refused for answer in answers for refused in answer.refused)),
         {name: why for answer in answers for name, why in answer.unanswered.items()},
         sum(answer.tried for answer in answers),
-        {name: heard for answer in answers for name, heard in answer.heard.items()},
+        {
+            name: server_warnings
+            for answer in answers
+            for name, server_warnings in answer.server_warnings.items()
+        },
     )
 
 
@@ -95,7 +99,7 @@ def _try(
     applyset = observation.inventory.applyset
     # With all that is there anyway, whose Namespaces and kinds they need.
     targets = [target_of(d, observation.discovery, crds, applyset) for d in desired]
-    terms = terms_of(member, observation.inventory, state.federation)
+    terms = apply_rules_of(member, observation.inventory, state.federation)
     shared = MemberContext(member, observation, crds, terms, lambda _key: False, frozenset)
     try:
         with reading_answers(name):
@@ -107,7 +111,9 @@ def _try(
     tried = [c for c in checked if name in spare.get(c.target.desired.key, ())]
     asked = {c.target.desired.key: bool(c.target.desired.hidden) for c in tried}
     kinds = {key.group_kind for key in asked}
-    heard = frozenset(one for one in member.heard if one[0] in asked or one[0] in kinds)
+    server_warnings = frozenset(
+        one for one in member.server_warnings if one[0] in asked or one[0] in kinds
+    )
     refused = []
     for verdict in tried:
         change, key = verdict.change, verdict.target.desired.key
@@ -115,5 +121,5 @@ def _try(
             refused.append(Refused(key, name, change.error))
         elif change is not None and not change.verified:
             refused.append(Refused(key, name, change.reason, certain=False))
-    said = without_quotes(heard, lambda key: asked[key])
-    return FailoverTargets(tuple(refused), tried=len(tried), heard={name: said})
+    said = without_quoted_values(server_warnings, lambda key: asked[key])
+    return FailoverTargets(tuple(refused), tried=len(tried), server_warnings={name: said})

@@ -20,9 +20,9 @@ from reconciler.api.errors import (
     NoMajority,
     ReconcileError,
     RunError,
+    TextViolation,
     UsageError,
     Violation,
-    WordedViolation,
     with_hint,
 )
 from reconciler.api.notices import Notice
@@ -32,7 +32,7 @@ from reconciler.cluster.connect import Connections, Connector
 from reconciler.cluster.discovery import GroupVersionKind
 from reconciler.cluster.parallel import in_parallel
 from reconciler.cluster.responses import reading_answers
-from reconciler.dns.step import (
+from reconciler.dns.pipeline_step import (
     asks_for_records,
     plan_records,
     returning_records,
@@ -79,7 +79,7 @@ from reconciler.render.render import Rendering
 from reconciler.rollout.model import RolloutView, with_planned
 from reconciler.run.decide import (
     Connect,
-    FleetOutlook,
+    FleetAssessment,
     LookedAt,
     RunInputs,
     decide_fleet,
@@ -90,12 +90,12 @@ from reconciler.run.progress import NoProgress, Progress
 from reconciler.run.repository import Repository, render_repository
 from reconciler.run.start import read_under_lock, waiting_seconds
 from reconciler.scheduler.model import Assignment
-from reconciler.scheduler.remarks import Unplaced, why_unplaced
+from reconciler.scheduler.placement_warnings import Unplaced, why_unplaced
 from reconciler.scheduler.schedule import schedule
 from reconciler.shard.decision import decode_decision, encode_decision, told_rollout
 from reconciler.shard.round import Round
 from reconciler.shard.split import shard_of
-from reconciler.state.kept_commit import keep_begun
+from reconciler.state.kept_commit_store import keep_begun
 from reconciler.state.memory import FleetMemory
 from reconciler.state.run_memory import (
     RunMemory,
@@ -187,7 +187,7 @@ def make_plan(
     connect = Connections(connector).member
     begun = run_memory.memory.begun
     distrust = check_trust(repository.source, LastApplied.of(run_memory.memory.commit), begun)
-    without_git = git_silence(repository.source, run_memory.memory, now)
+    without_git = without_git_of(repository.source, run_memory.memory, now)
     names = False
     view: RolloutView | None = None
     if published:
@@ -203,7 +203,7 @@ def make_plan(
             connect,
             now,
             progress,
-            start.looks,
+            start.seat_votes,
             rollout.to_judge if rollout else (),
         )
         if rollout:
@@ -215,7 +215,7 @@ def make_plan(
             fleet = _inputs(planned_state, options, claimant, fleet.commit, servers, left_alone)
         decided = decide_fleet(fleet, run_memory.memory, outages, connect, now, looked)
         if start.seats:
-            start.seats.note_look(decided.look)
+            start.seats.set_votes(decided.votes)
     state, usual = fleet.state, fleet.usual
     memory = decided.memory or run_memory.memory
     moved_on = bool(rollout and rollout.moves_on)
@@ -223,7 +223,7 @@ def make_plan(
         memory = replace(
             memory,
             rollout=rollout.memory if rollout else None,
-            silent_since=without_git.since if without_git else 0.0,
+            without_git_since=without_git.since if without_git else 0.0,
         )
     run_memory = replace(run_memory, memory=memory, servers=decided.servers)
     unkept: list[Notice] = []
@@ -286,7 +286,9 @@ def make_plan(
     live = with_foreign_objects(decided.live, {w.cluster.name: w.foreign_objects for w in works})
     lost = decided.decision.lost
     before = replicas_now(live, replicas_in(fleet.rendering), lost)
-    after = replicas_to_be(rendering, live, lost, {w.cluster.name: w.left for w in works})
+    after = replicas_to_be(
+        rendering, live, lost, {w.cluster.name: w.left_to_autoscalers for w in works}
+    )
     plan = assemble(
         state,
         works,
@@ -412,11 +414,11 @@ def _with_planned(view: RolloutView, planned: Sequence[MemberWork | ClusterPlan]
     return with_planned(view, counts)
 
 
-def git_silence(source: ReadSource, memory: FleetMemory, now: float) -> WithoutGit | None:
+def without_git_of(source: ReadSource, memory: FleetMemory, now: float) -> WithoutGit | None:
     """That a run goes on from the kept commit, and since when runs do; None: Git answered."""
     if source.kept is None:
         return None
-    return WithoutGit(source.checkout.commit, memory.silent_since or now, source.silence)
+    return WithoutGit(source.checkout.commit, memory.without_git_since or now, source.unreachable)
 
 
 def _owners(
@@ -451,7 +453,7 @@ def _clusters_in_scope(options: RunOptions, state: DesiredState) -> frozenset[st
 
 def _plan_all(
     fleet: RunInputs,
-    decided: FleetOutlook,
+    decided: FleetAssessment,
     rendering: Rendering,
     absent: Unplaced,
     options: RunOptions,
@@ -479,7 +481,7 @@ def _plan_all(
 def _announce(
     shared: Round,
     fleet: RunInputs,
-    decided: FleetOutlook,
+    decided: FleetAssessment,
     run_memory: RunMemory,
     *,
     moves_on: bool,
@@ -506,8 +508,7 @@ def apply_plan(
     remembered, or no grace period would ever end; and where nobody is there to be asked
     (``unattended``), names leave the clusters that are down and replicas move from there.
     """
-    from reconciler.apply.fleet import apply_to_fleet
-    from reconciler.apply.moved_objects import OtherClusters
+    from reconciler.apply.fleet import OtherClusters, apply_to_fleet
 
     progress = progress or NoProgress()
     plan = prepared.plan
@@ -525,7 +526,7 @@ def apply_plan(
     violations = (*plan.violations, *_guards_of_others(prepared))
     if violations:
         done, undone = _apply_failover_part(prepared, stopped) if unattended else ([], [])
-        forgotten = [WordedViolation(text=str(one), about=one.subject) for one in errors]
+        forgotten = [TextViolation(text=str(one), about=one.subject) for one in errors]
         raise GuardViolation(
             (*violations, *forgotten, *undone), done=done, hint=plan.violation_hint or HINT
         )
@@ -550,7 +551,7 @@ def apply_plan(
         plan,
         prepared.works,
         prepared.placed,
-        elsewhere=OtherClusters(
+        other_clusters=OtherClusters(
             [c for c in prepared.state.clusters if c.name not in planned],
             prepared.identified,
         ),
@@ -577,7 +578,7 @@ def _guards_of_others(prepared: Prepared) -> list[Violation]:
     shared, plan = prepared.round, prepared.plan
     if shared is None:
         return []
-    shared.tell_guards([str(one) for one in plan.violations])
+    shared.publish_violations([str(one) for one in plan.violations])
     if plan.violations or not deletions_of([change for _, change in plan.writes()]):
         return []
     return [*shared.await_guards(waiting_seconds(prepared.connector))]
@@ -617,14 +618,14 @@ def _stop_what_is_not_remembered(errors: Sequence[RunError], acts: bool) -> None
 
 def _apply_failover_part(
     prepared: Prepared, stopped: Callable[[], str]
-) -> tuple[list[str], list[WordedViolation]]:
+) -> tuple[list[str], list[TextViolation]]:
     """Only what an outage asks for: DNS records leave what is down, and others take over what it
     ran. What was done and what was not, for people."""
     from reconciler.apply.fleet import apply_to_fleet
 
     records = write_records(withdrawals(prepared.records), prepared.connector, stopped)
     if prepared.round and prepared.round.shard.decides:
-        prepared.round.tell_names("a guard stops shard 0")
+        prepared.round.publish_names("a guard stops shard 0")
     works = [failover_part(work, prepared.moving) for work in prepared.works]
     plan = replace(prepared.plan, clusters=tuple(work.plan for work in works), violations=())
     outcomes: tuple[Outcome, ...] = ()
@@ -637,7 +638,7 @@ def _apply_failover_part(
     did = [f"{r.name} {r.type}" for r in records if r.status == "done"]
     did += [f"{o.key} in {o.cluster}" for o in outcomes if o.status == "done"]
     return did, [
-        WordedViolation(text=f"not done for what is down: {what}: {why}", about=f"not done: {what}")
+        TextViolation(text=f"not done for what is down: {what}: {why}", about=f"not done: {what}")
         for what, why in undone
     ]
 
@@ -652,7 +653,7 @@ def _names_of(prepared: Prepared, records: Sequence[RecordOutcome]) -> Callable[
     undone = [f"DNS {r.name} {r.type}: {r.message}" for r in records if r.status != "done"]
     failed = "; ".join([*prepared.plan.dns_errors, *undone][:3])
     if shared:
-        shared.tell_names(failed)
+        shared.publish_names(failed)
     return lambda: failed
 
 
@@ -661,7 +662,7 @@ def _ended(shared: Round, *, well: bool) -> tuple[bool, list[RunError]]:
     try:
         return shared.end(well=well).all_well, []
     except ReconcileError as error:
-        text = "the other shards could not be told that this one has ended"
+        text = "this shard could not tell the others that it has ended"
         return False, [RunError(f"{text}: {error}", about=text)]
 
 

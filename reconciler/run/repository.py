@@ -18,9 +18,15 @@ from reconciler.api.errors import (
 from reconciler.api.files import Checkout
 from reconciler.api.notices import NoticeCause, notice
 from reconciler.api.options import RunOptions
-from reconciler.dns.step import faults_of_names, faults_of_rules, notices_of_names
+from reconciler.dns.pipeline_step import faults_of_names, faults_of_rules, notices_of_names
 from reconciler.federation.compile import compile_documents
-from reconciler.federation.model import USUAL_NAMESPACE, Access, Cluster, DesiredState, Federation
+from reconciler.federation.model import (
+    DEFAULT_FEDERATION_NAMESPACE,
+    Access,
+    Cluster,
+    DesiredState,
+    Federation,
+)
 from reconciler.git.kept_commit import KeptCommit
 from reconciler.git.location import default_cache
 from reconciler.git.owner import Claimant, claimant_of
@@ -38,7 +44,7 @@ from reconciler.manifests.load import is_manifest, load
 from reconciler.manifests.problems import PossibleDefinitions
 from reconciler.render.render import Rendering, render
 from reconciler.scheduler.model import Assignment, FleetView
-from reconciler.scheduler.remarks import remarks, separations, why_unplaced
+from reconciler.scheduler.placement_warnings import placement_warnings, separations, why_unplaced
 from reconciler.scheduler.schedule import schedule
 
 
@@ -94,11 +100,11 @@ def read_current(options: RunOptions, *, ask_members: bool = False) -> Repositor
         source = read_source(options)
         if source.mirrors and source.mirrors.differ:
             source = newest_trusted(source, LastApplied.of(_last_applied(source, options)))
-    except SourceUnreachable as silence:
-        kept = _kept(options, silence)
+    except SourceUnreachable as unreachable:
+        kept = _kept(options, unreachable)
         if kept is None:
             raise
-        source = read_kept(options, kept, silence)
+        source = read_kept(options, kept, unreachable)
     return _understood(source, options, ask_members=ask_members)
 
 
@@ -108,14 +114,14 @@ def read_commit(options: RunOptions, commit: str, newest: ReadSource) -> Reposit
     options = replace(options, ref=commit)
     if newest.kept is None:
         return read_repository(options)
-    from reconciler.state.kept_commit import SLOTS
+    from reconciler.state.kept_commit_store import SLOTS
 
-    silence = SourceUnreachable(newest.silence)
+    unreachable = SourceUnreachable(newest.unreachable)
     for slot in SLOTS:
-        kept = _kept(options, silence, slot)
+        kept = _kept(options, unreachable, slot)
         if kept is not None and kept.commit == commit:
-            return _understood(read_kept(options, kept, silence), options)
-    raise silence
+            return _understood(read_kept(options, kept, unreachable), options)
+    raise unreachable
 
 
 def _last_applied(source: ReadSource, options: RunOptions) -> str:
@@ -157,15 +163,15 @@ def _last_applied(source: ReadSource, options: RunOptions) -> str:
     return ""
 
 
-def _kept(options: RunOptions, silence: SourceUnreachable, slot: str = "") -> KeptCommit | None:
-    """None where nothing is kept. Raises ``silence`` anew where nobody can tell."""
+def _kept(options: RunOptions, unreachable: SourceUnreachable, slot: str = "") -> KeptCommit | None:
+    """None where nothing is kept. Raises ``unreachable`` again where nobody can tell."""
     from reconciler.cluster.connect import Connector
     from reconciler.cluster.kubeconfig import own_namespace
-    from reconciler.state.kept_commit import kept_commits
+    from reconciler.state.kept_commit_store import kept_commits
     from reconciler.state.run_memory import in_host_cluster
 
     if options.sandbox or not in_host_cluster(options):
-        raise silence
+        raise unreachable
     try:
         connector = Connector.from_file(
             options.kubeconfig,
@@ -174,11 +180,11 @@ def _kept(options: RunOptions, silence: SourceUnreachable, slot: str = "") -> Ke
             seconds_left=options.time_left,
         )
         # At a desk the repository would tell, and it cannot be asked.
-        namespace = own_namespace() or USUAL_NAMESPACE
+        namespace = own_namespace() or DEFAULT_FEDERATION_NAMESPACE
         return kept_commits(options, connector, namespace, slot).read()
     except ReconcileError as error:
-        text = f"{silence}; nor can an earlier run's commit be gone on from: {error}"
-        raise SourceUnreachable(text, hint=silence.hint) from error
+        text = f"{unreachable}; nor can the commit of an earlier run be used: {error}"
+        raise SourceUnreachable(text, hint=unreachable.hint) from error
 
 
 def _understood(
@@ -186,11 +192,11 @@ def _understood(
 ) -> Repository:
     name = hashlib.sha256(f"{options.repo}\0{options.path}".encode()).hexdigest()[:16]
     manifests = load(source.files, ParseCache(default_cache() / "parsed" / f"{name}.json"))
-    unsure = PossibleDefinitions.about(manifests.broken, manifests.unread)
-    found = compile_documents(manifests.documents, unsure=unsure)
+    possible_definitions = PossibleDefinitions.about(manifests.broken, manifests.unread)
+    found = compile_documents(manifests.documents, possible_definitions=possible_definitions)
     if found.unknown_kinds and ask_members and found.federation:
         kinds = _discovered(options, _reached(found.clusters, options), found.federation)
-        found = compile_documents(manifests.documents, kinds, unsure)
+        found = compile_documents(manifests.documents, kinds, possible_definitions)
     if found.state and not found.state.clusters and not manifests.problems:
         # A repository may be checked before its first cluster joins.
         is_fleet = found.federation is not None and bool(found.federation.position.file)
@@ -290,7 +296,7 @@ def validate_repository(options: RunOptions, *, members: bool = True) -> Reposit
         *state.notices,
         *unreached,
         *rendering_notices(documents),
-        *remarks(state, assignments),
+        *placement_warnings(state, assignments),
         *separations(state, assignments),
         *why_unplaced(state, assignments).notices(),
         *notices_of_names(state),

@@ -39,8 +39,8 @@ from reconciler.run.decide import LookedAt
 from reconciler.run.repository import Repository, read_commit
 from reconciler.scheduler.capacity import replicas_due
 from reconciler.scheduler.commits import version_in, with_commits
+from reconciler.scheduler.keep_until_ready import is_current
 from reconciler.scheduler.model import Assignment
-from reconciler.scheduler.retain import is_current
 from reconciler.scheduler.schedule import schedule
 from reconciler.state.memory import RolloutMemory
 

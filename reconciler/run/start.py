@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from reconciler.api.errors import LeaseLost, NoMajority, ReconcileError, StalePlan, UsageError
 from reconciler.api.notices import Notice
-from reconciler.api.objects import Unshown
+from reconciler.api.objects import RedactedRepr
 from reconciler.api.options import RunOptions, usual_seconds
 from reconciler.cluster.connect import Connector
 from reconciler.federation.model import DesiredState
@@ -23,11 +23,11 @@ from reconciler.state.run_memory import check_owner, in_host_cluster, open_store
 from reconciler.state.stores import MemoryStore, Remembered
 
 if TYPE_CHECKING:
-    from reconciler.failover.looks import SeatLooks
-    from reconciler.run.at_seats import AtSeats
+    from reconciler.failover.health_votes import SeatVotes
+    from reconciler.run.seat_register import RegisterOfRun
 
 
-class RunStart(Unshown, frozen=True):
+class RunStart(RedactedRepr, frozen=True):
     """What a run reads before it looks at its members.
 
     ``published`` is what another pod decided; nothing unless several share the run, and one of
@@ -41,12 +41,12 @@ class RunStart(Unshown, frozen=True):
     store: MemoryStore | None = None
     blocked: NoMajority | None = None
     notices: tuple[Notice, ...] = ()
-    seats: AtSeats | None = None
+    seats: RegisterOfRun | None = None
 
     @property
-    def looks(self) -> SeatLooks | None:
+    def seat_votes(self) -> SeatVotes | None:
         """How the clusters looked from each seat, where there are some."""
-        return self.seats.looks() if self.seats else None
+        return self.seats.seat_votes() if self.seats else None
 
 
 def read_under_lock(lock: RunLock | None, options: RunOptions) -> RunStart:
@@ -60,9 +60,9 @@ def read_under_lock(lock: RunLock | None, options: RunOptions) -> RunStart:
     connector = connector_for(options, repository.state)
     seats = None
     if uses_seats(options, repository.state.federation):
-        from reconciler.run.at_seats import AtSeats
+        from reconciler.run.seat_register import RegisterOfRun
 
-        seats = AtSeats(repository.state, connector, options)
+        seats = RegisterOfRun(repository.state, connector, options)
     if lock is None:
         store, troubles = seats.only_read() if seats else (None, ())
         return RunStart(repository, connector, store=store, notices=troubles, seats=seats)
@@ -78,7 +78,7 @@ def read_under_lock(lock: RunLock | None, options: RunOptions) -> RunStart:
         return RunStart(repository, connector, b"", store, error, troubles, seats)
     except LeaseLost:
         if seats:
-            seats.leave_look()
+            seats.write_votes()
         raise
     if waited:
         # The run that had it may have applied a newer commit than the one that was read.
@@ -134,7 +134,7 @@ def open_memory(options: RunOptions) -> tuple[MemoryStore, Remembered, tuple[str
     return store, found, tuple(sorted(cluster.name for cluster in state.clusters))
 
 
-class OpenedMemory(Unshown, frozen=True):
+class OpenedMemory(RedactedRepr, frozen=True):
     """What is remembered, where, and what Git asks for. Written to only under the lock."""
 
     store: MemoryStore

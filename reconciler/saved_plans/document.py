@@ -40,8 +40,8 @@ class Origin:
 
     repository   where it was read from, without any password
     commit       empty where there is none
-    uncommitted  files that are not as the commit has them; then it does not vouch for what is read
-    rules        the documents that are rules, needed only when the commit does not vouch for them
+    uncommitted  files that are not as the commit has them; then it does not identify what is read
+    rules        the documents that are rules, needed only when the commit does not identify them
     """
 
     repository: str

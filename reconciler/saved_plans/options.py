@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from reconciler.api.errors import GuardViolation, UsageError, WordedViolation
+from reconciler.api.errors import GuardViolation, TextViolation, UsageError
 from reconciler.api.options import RunOptions, kept_options
 from reconciler.git.location import is_url, without_password
 from reconciler.saved_plans.document import SavedPlan, json_name, options_document
@@ -29,7 +29,7 @@ def check_options(saved: SavedPlan, options: RunOptions, file: str) -> None:
             hint=f"if that is what you want: {command(saved, file)}",
         )
     if plan["violations"]:
-        told = [WordedViolation(text=text) for text in plan["violations"]]
+        told = [TextViolation(text=text) for text in plan["violations"]]
         raise GuardViolation(told, hint=plan["violationHint"])
 
 

@@ -13,8 +13,7 @@ import orjson
 
 from reconciler.api.objects import GroupKind, ObjectKey, api_group, first_few
 from reconciler.plan.model import ABSENT, NOT_WRITTEN
-from reconciler.report.grouping import few, together
-from reconciler.report.terminal import visible
+from reconciler.report.grouping import few_names, grouped_by_text
 from reconciler.report.wording import PAST, dns_line, value_texts
 from reconciler.rollout.words import short_commit, wave_name
 from reconciler.saved_plans.document import SavedPlan
@@ -36,14 +35,14 @@ def differences_of(saved: SavedPlan, now: SavedPlan) -> Iterator[str]:
     """In sentences, what it was made of first; nothing for the same plan."""
     yield from _of_sources(saved, now)
     yield from _of_violations(saved.plan, now.plan)
-    yield from map(visible, _of_rollouts(saved.plan.get("rollout"), now.plan.get("rollout")))
+    yield from _of_rollouts(saved.plan.get("rollout"), now.plan.get("rollout"))
     planned = _writes(saved.plan)
-    said = list(together(_of_fleet(saved, now)))
+    said = list(grouped_by_text(_of_fleet(saved, now)))
     all_seen = all(cluster["reachable"] for cluster in now.plan["clusters"])
     if said and planned and all_seen and not _writes(now.plan):
         yield f"none of its {planned} changes is to be made any more: was it applied meanwhile?"
     else:
-        yield from (visible(f"{few(names)}: {text}") for text, names in said)
+        yield from (f"{few_names(names)}: {text}" for text, names in said)
     yield from _of_records(saved.plan["dns"], now.plan["dns"], now.plan.get("dnsErrors", ()))
 
 
@@ -70,18 +69,18 @@ def _of_sources(saved: SavedPlan, now: SavedPlan) -> Iterator[str]:
         yield f"it was made by reconcile {made_by}, and this is {running}"
     name, named_now = saved.plan["federation"], now.plan["federation"]
     if name != named_now:
-        yield visible(f"it was made for the Federation {name!r}, which is now {named_now!r}")
+        yield f"it was made for the Federation {name!r}, which is now {named_now!r}"
     before, after = saved.document["source"], now.document["source"]
     if before["commit"] != after["commit"]:
         ref = f" ({after['ref']})" if after["ref"] else ""
         text = f"the commit: it was {_commit(before)}, and is now {_commit(after)}{ref}"
-        yield visible(text)
+        yield text
     elif sorted(before["uncommitted"]) != sorted(after["uncommitted"]) and before["commit"]:
-        yield visible(
+        yield (
             f"files that are not as in the commit: {_some(before['uncommitted'])} then, "
             f"{_some(after['uncommitted'])} now"
         )
-    # A commit that vouches for all of them needs no rules beside it.
+    # A commit that identifies all of them needs no rules beside it.
     if before["rules"] and after["rules"]:
         yield from _of_rules(before["rules"], after["rules"])
 
@@ -97,17 +96,17 @@ def _some(names: Sequence[str]) -> str:
 def _of_rules(before: Mapping[str, str], after: Mapping[str, str]) -> Iterator[str]:
     for name in sorted({*before, *after}):
         if name not in after:
-            yield visible(f"the rules: {name} is gone")
+            yield f"the rules: {name} is gone"
         elif name not in before:
-            yield visible(f"the rules: {name} is new")
+            yield f"the rules: {name} is new"
         elif before[name] != after[name]:
-            yield visible(f"the rules: {name} was edited")
+            yield f"the rules: {name} was edited"
 
 
 def _of_violations(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[str]:
     for text in after["violations"]:
         if text not in before["violations"]:
-            yield visible(f"a limit is passed now: {text}")
+            yield f"a limit is passed now: {text}"
 
 
 # -- the rollout -----------------------------------------------------------------------------
@@ -142,8 +141,8 @@ def _of_rollouts(
         for name in sorted(commits.keys() & commits_now.keys())
         if commits[name] != commits_now[name]
     )
-    for text, names in together(said):
-        yield f"{few(names)}: {text}"
+    for text, names in grouped_by_text(said):
+        yield f"{few_names(names)}: {text}"
 
 
 def _current(rollout: Mapping[str, Any]) -> str:
@@ -305,7 +304,7 @@ def _of_records(
     now = {_record_key(record): record for record in after}
     if then.keys() - now.keys():
         # A zone that cannot be read is worded otherwise each time; that its records are gone tells.
-        yield from map(visible, errors)
+        yield from errors
     for key in sorted({*then, *now}):
         old, new = then.get(key), now.get(key)
         if old is None or new is None:

@@ -31,7 +31,7 @@ def divide_by_weight(
 ) -> tuple[dict[str, int], int]:
     """Replicas per cluster, and how many fit nowhere.
 
-    Clusters with equal claims to the last replicas are told apart by who runs more than that
+    Clusters with equal claims to the last replicas are distinguished by who runs more than that
     already (``current``, while none runs less than is certainly its own), then by a hash of
     workload and cluster. ``current`` decides nothing else: it cannot outweigh the rule above.
     ``capacity`` bounds a cluster as its maximum does.

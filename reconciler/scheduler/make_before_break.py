@@ -3,7 +3,7 @@
 Whatever moves replicas (a weight, a taint, a placement, a cluster that is back after an outage):
 one grows first, and the others shrink only by what is ready beyond the total that is wanted. Of a
 cluster that is back, the rules say by how many replicas a run. The same rule makes a lost memory
-harmless: what stands in for a dead cluster stays.
+harmless: what replaces a dead cluster stays.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ class Running(Struct, frozen=True):
 
     asked     ``spec.replicas`` of the live objects
     ready     those that serve
-    doubtful  clusters whose word is not taken for it that they serve
+    unconfirmed  clusters that may not serve, although they say so
     scaled    an autoscaler sets the counts: where some are to run, its count is what is wanted
     """
 
     asked: Mapping[str, int]
     ready: Mapping[str, int]
-    doubtful: Collection[str] = ()
+    unconfirmed: Collection[str] = ()
     scaled: bool = False
 
 
@@ -52,7 +52,7 @@ def hold_replicas(
     serving = sum(
         min(running.ready.get(c, 0), n)
         for c, n in running.asked.items()
-        if c not in running.doubtful
+        if c not in running.unconfirmed
     )
     excess = serving - sum(wanted.values()) - assignment.shortfall
     lacking, excess = excess < 0, max(0, excess)
@@ -130,7 +130,7 @@ def return_limits(
 
     ``asked``: what its live objects ask for now; clusters without an entry there at all could not
     be looked at and are not limited. ``moves``: how many replicas may return in one run, or None.
-    Only those count that serve elsewhere for it: what serves nowhere is not to wait.
+    Only replicas that serve in other clusters count: what serves nowhere need not wait.
     """
     limits: dict[ObjectKey, dict[str, int]] = {}
     if moves is None:

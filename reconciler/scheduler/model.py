@@ -17,7 +17,7 @@ class Assignment(Struct, frozen=True):
     the template's own count stands. A chosen cluster may have 0. ``left_out`` says why clusters
     that could have been chosen were not (``cluster -> reason``). ``shortfall`` counts replicas
     that fit nowhere. ``spare`` are clusters that may run it and have no part in it now. ``leaving``
-    are those of ``replicas`` that it is to leave once it is ready elsewhere. ``as_stable``: it
+    are those of ``replicas`` that it is to leave once it is ready in others. ``as_stable``: it
     only stays there as the stable commit has it, while clusters are on several (see ``commits``);
     ``nowhere`` are then the clusters whose own commit has it and lets it go to no cluster at all.
     """

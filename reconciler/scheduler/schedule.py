@@ -218,7 +218,7 @@ def with_namespaces(
     state: DesiredState, assignments: Sequence[Assignment]
 ) -> tuple[Assignment, ...]:
     """The assignments, in which such Namespaces go with what lies in them as it is placed now:
-    with the stand-ins of an outage, and with what stays where it is until it is ready elsewhere."""
+    with the replacements of an outage, and with what stays until it is ready in other clusters."""
     following = {w.key: w for w in state.workloads if w.follows}
     if not following:
         return tuple(assignments)

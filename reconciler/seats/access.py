@@ -77,8 +77,8 @@ def open_register(
 
 
 def seat_member(connector: Connector, name: str, context: str = "") -> Member:
-    """A seat's cluster: the host where it is this run's own, by whoever sits here, else by its own
-    access. Raises ClusterError."""
+    """A seat's cluster: the host where it is this run's own, by this process's own access, else by
+    its own access. Raises ClusterError."""
     if name == connector.seat and not context:
         return connector.host(name)
     if not context and in_cluster() is None and name in connector.kubeconfig.contexts:

@@ -16,7 +16,7 @@ from reconciler.seats.protocol import Ballot, Configuration, Copy, Watermark
 FORMAT = 1
 MAX_BYTES = 900_000
 """Of a document; an object holds 1 MiB, and a copy's own fields and the look beside it."""
-MAX_LOOK_BYTES = 60_000
+MAX_VOTES_BYTES = 60_000
 CHANGES_KEPT = 64
 """So many changes back it can be told whether one was carried out."""
 

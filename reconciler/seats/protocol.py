@@ -96,7 +96,7 @@ class Copy(Struct, frozen=True):
         return f"<Copy {self.incarnation} promised {self.promised} accepted {self.accepted}>"
 
 
-class Seen(Struct, frozen=True):
+class ObservedCopy(Struct, frozen=True):
     """An object as a seat's server answered; ``copy`` is None where there is none that can be used.
 
     ``version`` is its resourceVersion. ``known`` is what watermark somebody was known to have seen
@@ -120,13 +120,13 @@ class Changed(Struct, frozen=True):
     """The object is no longer as it was read; nothing was written."""
 
 
-class Silent(Struct, frozen=True):
+class NoReply(Struct, frozen=True):
     """No answer, or one that says nothing: what was asked may have been carried out, or may yet."""
 
     why: str = ""
 
 
-Answer = Seen | Changed | Silent
+Answer = ObservedCopy | Changed | NoReply
 
 
 class SeatRequest(Struct, frozen=True):
@@ -139,7 +139,7 @@ class SeatRequest(Struct, frozen=True):
     version: str = ""
 
 
-class Standing(StrEnum):
+class CopyState(StrEnum):
     """What a copy is good for. STALE: somebody has seen a later one; it must be read again."""
 
     COUNTS = "counts"
@@ -166,9 +166,9 @@ class Attempt(Struct, frozen=True):
     """One ballot of one proposer.
 
     ``seats`` are the names of all that may be asked, ``seen`` what they answered last, ``known``
-    the highest watermark that anybody has seen of each, as far as this proposer knows, ``told``
-    the same as it is written into copies, from when the stage began; ``silent`` why one is not
-    asked again.
+    the highest watermark that anybody has seen of each, as far as this proposer knows,
+    ``sent_watermarks`` the same as it is written into copies, from when the stage began; ``silent``
+    why one is not asked again.
     """
 
     by: str
@@ -176,38 +176,40 @@ class Attempt(Struct, frozen=True):
     stage: Stage = Stage.READ
     ballot: Ballot = NONE
     proposal: Proposal | None = None
-    seen: Mapping[str, Seen] = {}
+    seen: Mapping[str, ObservedCopy] = {}
     known: Mapping[str, Watermark] = {}
-    told: tuple[tuple[str, Watermark], ...] = ()
+    sent_watermarks: tuple[tuple[str, Watermark], ...] = ()
     silent: Mapping[str, str] = {}
 
 
 # -- judging copies ------------------------------------------------------------------------
 
 
-def standings(seen: Mapping[str, Seen], known: Mapping[str, Watermark]) -> dict[str, Standing]:
+def copy_states(
+    seen: Mapping[str, ObservedCopy], known: Mapping[str, Watermark]
+) -> dict[str, CopyState]:
     """What each copy is good for, by what the others say of it; its own word does not count.
 
     Lost: there is none, or it is another object or incarnation than the latest configuration that
     the others hold has. Aged: it is behind what somebody has seen there. One that is behind what
     was only learned after it was asked for is stale: reads do not happen at one moment.
     """
-    found: dict[str, Standing] = {}
+    found: dict[str, CopyState] = {}
     copies: dict[str, Copy] = {}
     for name, one in seen.items():
         if one.copy is None:
-            found[name] = Standing.LOST
+            found[name] = CopyState.LOST
         elif one.copy.watermark < one.known:
-            found[name] = Standing.AGED
+            found[name] = CopyState.AGED
         elif one.copy.watermark < known.get(name, one.known):
-            found[name] = Standing.STALE
+            found[name] = CopyState.STALE
         else:
             copies[name] = one.copy
     for name in copies:
         others = [copy for other, copy in copies.items() if other != name]
         entries = [seat for seat in _latest(others).configuration.everybody if seat.name == name]
         lost = entries and not any(seen[name].is_of(seat) for seat in entries)
-        found[name] = Standing.LOST if lost else Standing.COUNTS
+        found[name] = CopyState.LOST if lost else CopyState.COUNTS
     return found
 
 
@@ -215,17 +217,19 @@ def _latest(copies: Iterable[Copy]) -> Copy:
     return max(copies, key=lambda copy: copy.accepted, default=Copy(NONE))
 
 
-def latest(seen: Mapping[str, Seen], known: Mapping[str, Watermark]) -> Copy:
+def latest(seen: Mapping[str, ObservedCopy], known: Mapping[str, Watermark]) -> Copy:
     """The copy that counts and was accepted last; one without a value where there is none."""
-    good = standings(seen, known)
+    good = copy_states(seen, known)
     return _latest(
         one.copy
         for name, one in seen.items()
-        if good[name] is Standing.COUNTS and one.copy is not None
+        if good[name] is CopyState.COUNTS and one.copy is not None
     )
 
 
-def is_quorum(configuration: Configuration, names: Iterable[str], seen: Mapping[str, Seen]) -> bool:
+def is_quorum(
+    configuration: Configuration, names: Iterable[str], seen: Mapping[str, ObservedCopy]
+) -> bool:
     """Whether the copies of these names, as they were seen, are one."""
     wanted = set(names)
     return configuration.is_quorum(
@@ -235,25 +239,25 @@ def is_quorum(configuration: Configuration, names: Iterable[str], seen: Mapping[
     )
 
 
-def is_settled(seen: Mapping[str, Seen], known: Mapping[str, Watermark]) -> bool:
+def is_settled(seen: Mapping[str, ObservedCopy], known: Mapping[str, Watermark]) -> bool:
     """Whether what was accepted last is held by a quorum: then it is chosen, and nothing later was
     chosen before these were read. It needs no write to know that."""
     found = latest(seen, known)
-    good = standings(seen, known)
+    good = copy_states(seen, known)
     holders = [
         name
         for name, one in seen.items()
-        if good[name] is Standing.COUNTS
+        if good[name] is CopyState.COUNTS
         and one.copy is not None
         and one.copy.accepted == found.accepted
     ]
     return found.accepted > NONE and is_quorum(found.configuration, holders, seen)
 
 
-def is_readable(seen: Mapping[str, Seen], known: Mapping[str, Watermark]) -> bool:
+def is_readable(seen: Mapping[str, ObservedCopy], known: Mapping[str, Watermark]) -> bool:
     """Whether a quorum answered and counts."""
-    good = standings(seen, known)
-    counting = [name for name in seen if good[name] is Standing.COUNTS]
+    good = copy_states(seen, known)
+    counting = [name for name in seen if good[name] is CopyState.COUNTS]
     return is_quorum(latest(seen, known).configuration, counting, seen)
 
 
@@ -262,24 +266,24 @@ def is_readable(seen: Mapping[str, Seen], known: Mapping[str, Watermark]) -> boo
 
 def requests(attempt: Attempt) -> tuple[SeatRequest, ...]:
     """What may be sent now, at most one request for each seat; none of them waits for another."""
-    good = standings(attempt.seen, attempt.known)
+    good = copy_states(attempt.seen, attempt.known)
     wanted = []
     for name in attempt.seats:
         if name in attempt.silent:
             continue
         one = attempt.seen.get(name)
         known = attempt.known.get(name, Watermark())
-        if one is None or good[name] is Standing.STALE:
+        if one is None or good[name] is CopyState.STALE:
             wanted.append(SeatRequest(name, known))
         elif (copy := _to_write(attempt, name, one, good[name])) is not None:
             wanted.append(SeatRequest(name, known, copy, one.uid, one.version))
     return tuple(wanted)
 
 
-def _to_write(attempt: Attempt, name: str, one: Seen, standing: Standing) -> Copy | None:
+def _to_write(attempt: Attempt, name: str, one: ObservedCopy, standing: CopyState) -> Copy | None:
     """The copy as it should become; None where this seat is to be left alone."""
     copy = one.copy
-    if copy is None or standing is not Standing.COUNTS:
+    if copy is None or standing is not CopyState.COUNTS:
         return None
     voters = latest(attempt.seen, attempt.known).configuration.everybody
     if attempt.proposal is not None:
@@ -287,7 +291,7 @@ def _to_write(attempt: Attempt, name: str, one: Seen, standing: Standing) -> Cop
     if not any(seat.name == name and one.is_of(seat) for seat in voters):
         return None
     if attempt.stage is Stage.PREPARE and may_promise(copy, attempt.ballot):
-        return replace(copy, promised=attempt.ballot, acknowledged=attempt.told)
+        return replace(copy, promised=attempt.ballot, acknowledged=attempt.sent_watermarks)
     if attempt.proposal is not None and may_accept(copy, attempt.ballot):
         return replace(
             copy,
@@ -295,7 +299,7 @@ def _to_write(attempt: Attempt, name: str, one: Seen, standing: Standing) -> Cop
             accepted=attempt.ballot,
             configuration=attempt.proposal.configuration,
             value=attempt.proposal.value,
-            acknowledged=attempt.told,
+            acknowledged=attempt.sent_watermarks,
         )
     return None
 
@@ -314,7 +318,7 @@ def answered(attempt: Attempt, request: SeatRequest, answer: Answer) -> Attempt:
     """The attempt with what a seat answered; late answers and those that come twice are welcome."""
     seen, silent, known = dict(attempt.seen), dict(attempt.silent), dict(attempt.known)
     name = request.seat
-    if isinstance(answer, Silent):
+    if isinstance(answer, NoReply):
         # What was asked may have been carried out: nothing is known of it any more.
         seen.pop(name, None)
         silent[name] = answer.why
@@ -345,7 +349,9 @@ def prepare(attempt: Attempt, above: int = 0) -> Attempt:
     is that of the highest ballot that this proposer has used or been promised."""
     counters = [one.copy.promised.counter for one in attempt.seen.values() if one.copy is not None]
     ballot = Ballot(max([above, *counters]) + 1, attempt.by)
-    return replace(attempt, stage=Stage.PREPARE, ballot=ballot, told=_sorted(attempt.known))
+    return replace(
+        attempt, stage=Stage.PREPARE, ballot=ballot, sent_watermarks=_sorted(attempt.known)
+    )
 
 
 def has_promised(attempt: Attempt, name: str) -> bool:
@@ -363,11 +369,11 @@ def has_accepted(attempt: Attempt, name: str) -> bool:
 def is_promised(attempt: Attempt) -> bool:
     """Whether a value may be proposed: a quorum of the configuration that the latest value has
     gave its promise."""
-    good = standings(attempt.seen, attempt.known)
+    good = copy_states(attempt.seen, attempt.known)
     names = [
         name
         for name in attempt.seen
-        if good[name] is Standing.COUNTS and has_promised(attempt, name)
+        if good[name] is CopyState.COUNTS and has_promised(attempt, name)
     ]
     found = latest(attempt.seen, attempt.known)
     return found.accepted < attempt.ballot and is_quorum(found.configuration, names, attempt.seen)
@@ -390,8 +396,8 @@ def propose(attempt: Attempt, proposal: Proposal) -> Attempt:
     found = latest(attempt.seen, attempt.known)
     if not may_follow(found.configuration, proposal.configuration):
         raise ValueError("this configuration may not follow the one that is there")
-    told = _sorted(attempt.known)
-    return replace(attempt, stage=Stage.ACCEPT, proposal=proposal, told=told)
+    sent_watermarks = _sorted(attempt.known)
+    return replace(attempt, stage=Stage.ACCEPT, proposal=proposal, sent_watermarks=sent_watermarks)
 
 
 def _sorted(known: Mapping[str, Watermark]) -> tuple[tuple[str, Watermark], ...]:
@@ -415,11 +421,11 @@ def is_accepted(attempt: Attempt) -> bool:
     """Whether a quorum has accepted the proposal; of both configurations while one is changed."""
     if attempt.proposal is None:
         return False
-    good = standings(attempt.seen, attempt.known)
+    good = copy_states(attempt.seen, attempt.known)
     names = [
         name
         for name in attempt.seen
-        if good[name] is Standing.COUNTS and has_accepted(attempt, name)
+        if good[name] is CopyState.COUNTS and has_accepted(attempt, name)
     ]
     return is_quorum(attempt.proposal.configuration, names, attempt.seen)
 
@@ -435,13 +441,15 @@ def is_refused(attempt: Attempt) -> bool:
 
 def following(attempt: Attempt) -> Attempt:
     """After a chosen one, the same proposer's next: a quorum promised it as it accepted."""
-    ballot, told = attempt.ballot.following, _sorted(attempt.known)
-    return replace(again(attempt), stage=Stage.PREPARE, ballot=ballot, told=told)
+    ballot, sent_watermarks = attempt.ballot.following, _sorted(attempt.known)
+    return replace(
+        again(attempt), stage=Stage.PREPARE, ballot=ballot, sent_watermarks=sent_watermarks
+    )
 
 
 def again(attempt: Attempt) -> Attempt:
     """A new attempt that begins with what is known of the copies. Those that did not count or were
-    silent are read anew: somebody may have mended them."""
-    good = standings(attempt.seen, attempt.known)
-    seen = {name: one for name, one in attempt.seen.items() if good[name] is Standing.COUNTS}
+    silent are read again: they may have been repaired."""
+    good = copy_states(attempt.seen, attempt.known)
+    seen = {name: one for name, one in attempt.seen.items() if good[name] is CopyState.COUNTS}
     return Attempt(attempt.by, attempt.seats, seen=seen, known=attempt.known)

@@ -30,7 +30,7 @@ from reconciler.seats import protocol
 from reconciler.seats.document import (
     CHANGES_KEPT,
     LOOK,
-    MAX_LOOK_BYTES,
+    MAX_VOTES_BYTES,
     DamagedCopy,
     RegisterDocument,
     copy_of,
@@ -46,21 +46,21 @@ from reconciler.seats.protocol import (
     Changed,
     Configuration,
     Copy,
+    CopyState,
+    NoReply,
+    ObservedCopy,
     Proposal,
     Seat,
     SeatRequest,
-    Seen,
-    Silent,
     Stage,
-    Standing,
     with_watermarks,
 )
 
 _STATES = {
-    Standing.COUNTS: ("counts", ""),
-    Standing.STALE: ("counts", "it was written while it was read"),
-    Standing.LOST: ("lost", "its copy was made anew by somebody else"),
-    Standing.AGED: ("aged", "its copy was set back to an earlier one"),
+    CopyState.COUNTS: ("counts", ""),
+    CopyState.STALE: ("counts", "it was written while it was read"),
+    CopyState.LOST: ("lost", "its copy was recreated by somebody else"),
+    CopyState.AGED: ("aged", "its copy was set back to an earlier one"),
 }
 _CHANCE = random.SystemRandom()
 CONFIG_MAPS = RESTMapping("v1", "ConfigMap", "configmaps", namespaced=True)
@@ -69,7 +69,7 @@ REQUEST_SECONDS = 10.0
 """For one request to a seat, at the most; it is not tried again within it."""
 GRACE_SECONDS = 1.0
 """For the other seats, once a majority has answered."""
-PATIENCE_SECONDS = 15.0
+MAJORITY_SECONDS = 15.0
 """For a majority, with all the tries that it takes."""
 
 
@@ -154,7 +154,7 @@ class Register:
         access: Callable[[str], Member | None] = lambda _: None,
         by: str = "",
         request_seconds: float = REQUEST_SECONDS,
-        patience: float = PATIENCE_SECONDS,
+        patience: float = MAJORITY_SECONDS,
         clock: Callable[[], float] = time.monotonic,
         now: Callable[[], float] = time.time,
         pause: Callable[[float], None] = time.sleep,
@@ -247,15 +247,19 @@ class Register:
             return SeatReading(name, "unreachable", attempt.silent.get(name, missing))
         if one.copy is None:
             return SeatReading(name, "lost", self._damage.get(name, "its copy is gone"))
-        standing = protocol.standings(attempt.seen, attempt.known)[name]
-        if entries and standing is Standing.COUNTS and not any(one.is_of(seat) for seat in entries):
-            standing = Standing.LOST
+        standing = protocol.copy_states(attempt.seen, attempt.known)[name]
+        if (
+            entries
+            and standing is CopyState.COUNTS
+            and not any(one.is_of(seat) for seat in entries)
+        ):
+            standing = CopyState.LOST
         state, why = _STATES[standing]
         found = self._objects.get(name, {})
         held = decode_document(one.copy.value).version if one.copy.value else 0
         return SeatReading(
             name,
-            "counts" if state == Standing.STALE else state,
+            "counts" if state == CopyState.STALE else state,
             why,
             max(0, document.version - held) if document is not None else 0,
             written_at(found),
@@ -292,11 +296,11 @@ class Register:
 
     def look(self, text: str) -> None:
         """What the next write to this seat's own copy puts beside it (not part of the value)."""
-        if len(text.encode()) > MAX_LOOK_BYTES:
-            raise ReconcileError(f"a look of more than {MAX_LOOK_BYTES} bytes")
+        if len(text.encode()) > MAX_VOTES_BYTES:
+            raise ReconcileError(f"a look of more than {MAX_VOTES_BYTES} bytes")
         self._look = text
 
-    def leave_look(self) -> str:
+    def write_votes(self) -> str:
         """Write the look now, beside this seat's copy as it is; why that failed, or ""."""
         with self._lock:
             if self._look is None or self.me not in self._members:
@@ -610,11 +614,11 @@ class Register:
         self, attempt: Attempt, request: SeatRequest, answer: Answer, found: Object | None
     ) -> Attempt:
         self._busy.discard(request.seat)
-        if isinstance(answer, Silent):
+        if isinstance(answer, NoReply):
             self._late.add(request.seat)
         else:
             self._late.discard(request.seat)
-        if isinstance(answer, Seen):
+        if isinstance(answer, ObservedCopy):
             if found is None:
                 self._objects.pop(request.seat, None)
             else:
@@ -649,16 +653,18 @@ class Register:
             why = str(error)
             if isinstance(error, ApiError):
                 why = f"refused: {error}"
-            return Silent(why), None
+            return NoReply(why), None
         if found is None:
             self._damage[name] = "its copy is gone"
-            return Seen(None), None
+            return ObservedCopy(None), None
         try:
             return _seen(found), found
         except DamagedCopy as error:
             self._damage[name] = str(error)
             metadata = found["metadata"]
-            damaged = Seen(None, str(metadata.get("uid")), str(metadata.get("resourceVersion")))
+            damaged = ObservedCopy(
+                None, str(metadata.get("uid")), str(metadata.get("resourceVersion"))
+            )
             return damaged, found
 
     def _body(self, name: str, found: Object | None, data: Mapping[str, str]) -> Object:
@@ -677,10 +683,10 @@ def _is_readable(attempt: Attempt) -> bool:
     return protocol.is_readable(attempt.seen, attempt.known)
 
 
-def _seen(found: Object) -> Seen:
+def _seen(found: Object) -> ObservedCopy:
     metadata = found["metadata"]
     uid, version = str(metadata.get("uid")), str(metadata.get("resourceVersion"))
-    return Seen(copy_of(found), uid, version)
+    return ObservedCopy(copy_of(found), uid, version)
 
 
 def _joined(document: RegisterDocument) -> RegisterDocument:
@@ -697,7 +703,7 @@ def _was_carried_out(document: RegisterDocument, version: int, name: str) -> boo
         return False
     if document.version - version >= len(document.changes):
         raise ReconcileError(
-            "whether a change of the register was carried out can no longer be told",
+            "whether a change of the register was carried out is no longer known",
             hint="run it again; it starts from what is true then",
         )
     return name in document.changes

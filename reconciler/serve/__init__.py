@@ -1,1 +1,1 @@
-"""A process that stays: what its runs came to, told over HTTP to kubelets and Prometheus."""
+"""A process that stays: what its runs came to, served over HTTP to kubelets and Prometheus."""

@@ -1,6 +1,6 @@
 """``/healthz``, ``/readyz`` and ``/metrics`` over plain HTTP, for kubelets and Prometheus.
 
-Nothing secret is told, nothing can be changed, and nobody is asked who they are.
+Nothing secret is shown, nothing can be changed, and nobody is asked who they are.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ Answer = Callable[[], tuple[bool, str]]
 
 
 class Metrics(Protocol):
-    """Whoever has figures to tell."""
+    """What has metrics."""
 
     def render(self) -> bytes:
         """Whole lines in Prometheus' text format 0.0.4; called for each scrape, by any thread."""

@@ -29,7 +29,7 @@ class FleetDecision(Struct, frozen=True):
     left_alone   cluster -> why it is neither looked at nor written to
     lost         clusters whose replicas are gone as of this run
     moves        what moves or waits
-    doubtful     clusters whose word is not taken for it that something serves there
+    unconfirmed  clusters where something may not serve, although they say so
     tainted      cluster -> taint -> for how many seconds it has been there
     down         cluster -> why its DNS records are withdrawn
     rollout      which cluster is on which commit, where those come in waves
@@ -40,7 +40,7 @@ class FleetDecision(Struct, frozen=True):
     left_alone: Mapping[str, Absence] = field(default_factory=dict)
     lost: frozenset[str] = frozenset()
     moves: tuple[Move, ...] = ()
-    doubtful: frozenset[str] = frozenset()
+    unconfirmed: frozenset[str] = frozenset()
     tainted: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     down: Mapping[str, str] = field(default_factory=dict)
     rollout: RolloutMemory | None = None
@@ -66,7 +66,7 @@ def encode_decision(decision: FleetDecision, usual: Sequence[Assignment]) -> byt
         "leftAlone": {n: [why.reason, why.down] for n, why in decision.left_alone.items()},
         "lost": sorted(decision.lost),
         "moves": to_builtins(decision.moves),
-        "doubtful": sorted(decision.doubtful),
+        "unconfirmed": sorted(decision.unconfirmed),
         "down": dict(decision.down),
         "tainted": {name: dict(ages) for name, ages in decision.tainted.items()},
         "rollout": to_builtins(decision.rollout),
@@ -85,7 +85,7 @@ class _Written(Struct, frozen=True, rename="camel"):
     left_alone: dict[str, tuple[str, bool]]
     lost: frozenset[str]
     moves: tuple[Move, ...]
-    doubtful: frozenset[str]
+    unconfirmed: frozenset[str]
     tainted: dict[str, dict[str, float]]
     down: dict[str, str]
     rollout: RolloutMemory | None
@@ -116,7 +116,7 @@ def decode_decision(data: bytes, usual: Sequence[Assignment]) -> FleetDecision:
         {name: Absence(reason, down) for name, (reason, down) in written.left_alone.items()},
         written.lost,
         written.moves,
-        written.doubtful,
+        written.unconfirmed,
         written.tainted,
         written.down,
         written.rollout,

@@ -22,8 +22,8 @@ from msgspec import DecodeError, Struct, convert, field, json
 from msgspec.structs import replace
 
 from reconciler.api.annotations import own_metadata
-from reconciler.api.errors import Conflict, ReconcileError, StalePlan, WordedViolation
-from reconciler.api.objects import Object, ObjectKey, Unshown
+from reconciler.api.errors import Conflict, ReconcileError, StalePlan, TextViolation
+from reconciler.api.objects import Object, ObjectKey, RedactedRepr
 from reconciler.cluster.client import Member
 from reconciler.cluster.discovery import RESTMapping
 from reconciler.shard.split import Shard
@@ -132,7 +132,7 @@ class Round:
             )
         self._update(lambda state: replace(state, decision=decision))
 
-    def tell_names(self, failed: str) -> None:
+    def publish_names(self, failed: str) -> None:
         """The DNS records are written, or ``failed`` says what is not. Raises ReconcileError."""
         self._update(lambda state: replace(state, names=failed))
 
@@ -151,12 +151,12 @@ class Round:
                 return f"shard 0 of {self.shard.count} has not written the DNS records"
             self._pause(POLL_SECONDS)
 
-    def tell_guards(self, violations: Sequence[str]) -> None:
+    def publish_violations(self, violations: Sequence[str]) -> None:
         """Which limits this pod's plan passes, if any. Raises ReconcileError."""
         own = {self.shard.index: tuple(violations)}
         self._update(lambda state: replace(state, guards={**state.guards, **own}))
 
-    def await_guards(self, timeout: float = WAIT_SECONDS) -> list[WordedViolation]:
+    def await_guards(self, timeout: float = WAIT_SECONDS) -> list[TextViolation]:
         """Which limits the other pods' plans pass, once all that have not ended have reported.
 
         One that has reported nothing within ``timeout`` seconds counts as one that passes none: it
@@ -173,7 +173,7 @@ class Round:
                 break
             self._pause(POLL_SECONDS)
         return [
-            WordedViolation(text=f"{shard}: {text}", about=shard)
+            TextViolation(text=f"{shard}: {text}", about=shard)
             for index, violations in sorted(reported.items())
             if index != self.shard.index
             for shard in [f"shard {index} of {self.shard.count}"]
@@ -244,7 +244,7 @@ class Round:
         }
 
 
-class _ConfigMap(Unshown, frozen=True, rename="camel"):
+class _ConfigMap(RedactedRepr, frozen=True, rename="camel"):
     data: dict[str, str] | None = None
     binary_data: dict[str, bytes] | None = None
 

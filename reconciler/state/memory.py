@@ -67,12 +67,12 @@ class WorkloadMemory(Struct, frozen=True, forbid_unknown_fields=True):
     template: str = ""
 
 
-class Notified(Struct, frozen=True):
-    """What people were told, so that they are told of changes only.
+class NotifiedState(Struct, frozen=True):
+    """What people were notified of, so that they are notified of changes only.
 
     federation  its name, for a run that cannot read the repository
     receivers   as it last named them: where their address is, never the address
-    states     receiver/subject -> the state that it was last told; what is well has no entry
+    states     receiver/subject -> the state that it was last notified of; what is well has no entry
     """
 
     federation: str = ""
@@ -132,7 +132,12 @@ class RolloutMemory(
 class FleetMemory(
     Struct,
     frozen=True,
-    rename={"applied_at": "appliedAt", "silent_since": "silentSince"},
+    rename={
+        "applied_at": "appliedAt",
+        "without_git_since": "silentSince",
+        "clock_offsets": "ahead",
+        "notified": "told",
+    },
 ):
     """All that is remembered. ``workloads``: cluster -> workload (its key as text) -> memory.
 
@@ -140,12 +145,12 @@ class FleetMemory(
     ``taints``: cluster -> taint (``key=value:effect``) -> when it was first seen.
     ``commit`` is the commit that was last applied without a failure, ``applied_at`` when.
     ``servers``: cluster -> the UID of its kube-system, which tells its API server from others.
-    ``ahead``: cluster -> seconds by which its clock was ahead of this machine's; of no cluster
-    where no age is measured.
+    ``clock_offsets``: cluster -> seconds by which its clock was ahead of this machine's; of no
+    cluster where no age is measured.
     ``owner`` is the repository that all this is about; None: nobody has recorded it.
     ``begun`` is the commit that a run last began to apply, where commits are kept for times without
-    Git; ``kept`` is what is kept of it: seat ("" without seats) -> see ``state.kept_commit``.
-    ``silent_since``: since when no run got an answer from Git; 0: the last one did.
+    Git; ``kept`` is what is kept of it: seat ("" without seats) -> see ``state.kept_commit_store``.
+    ``without_git_since``: since when no run got an answer from Git; 0: the last one did.
     ``rollout``: how far a commit has come, where commits reach the fleet in waves.
     """
 
@@ -155,13 +160,13 @@ class FleetMemory(
     taints: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     commit: str = ""
     applied_at: float = 0.0
-    told: Notified = Notified()
+    notified: NotifiedState = NotifiedState()
     servers: Mapping[str, str] = field(default_factory=dict)
     owner: Owner | None = None
-    ahead: Mapping[str, int] = field(default_factory=dict)
+    clock_offsets: Mapping[str, int] = field(default_factory=dict)
     begun: str = ""
     kept: Mapping[str, str] = field(default_factory=dict)
-    silent_since: float = 0.0
+    without_git_since: float = 0.0
     rollout: RolloutMemory | None = None
 
     @property
@@ -178,9 +183,9 @@ def encode_memory(memory: FleetMemory) -> bytes:
     """Sorted and indented JSON, so that people can read it and equal memories are equal bytes."""
     document: dict[str, Any] = {
         "version": VERSION,
-        "clusters": {name: _told(one) for name, one in memory.clusters.items()},
+        "clusters": {name: _changed_fields(one) for name, one in memory.clusters.items()},
         "workloads": {
-            name: {key: _told(one) for key, one in workloads.items()}
+            name: {key: _changed_fields(one) for key, one in workloads.items()}
             for name, workloads in memory.workloads.items()
             if workloads
         },
@@ -191,23 +196,23 @@ def encode_memory(memory: FleetMemory) -> bytes:
     }
     if memory.servers:
         document["servers"] = dict(memory.servers)
-    if memory.ahead:
-        document["ahead"] = dict(memory.ahead)
+    if memory.clock_offsets:
+        document["ahead"] = dict(memory.clock_offsets)
     if memory.begun:
         document["begun"] = memory.begun
     if memory.kept:
         document["kept"] = dict(memory.kept)
-    if memory.silent_since:
-        document["silentSince"] = memory.silent_since
+    if memory.without_git_since:
+        document["silentSince"] = memory.without_git_since
     if memory.rollout is not None:
         document["rollout"] = to_builtins(memory.rollout)
     if memory.owner is not None:
         document["owner"] = to_builtins(memory.owner)
-    if memory.told != Notified():
+    if memory.notified != NotifiedState():
         document["told"] = {
-            "federation": memory.told.federation,
-            "receivers": [dict(one) for one in memory.told.receivers],
-            "states": dict(memory.told.states),
+            "federation": memory.notified.federation,
+            "receivers": [dict(one) for one in memory.notified.receivers],
+            "states": dict(memory.notified.states),
         }
     text = orjson.dumps(document, option=orjson.OPT_SORT_KEYS | orjson.OPT_INDENT_2)
     if len(text) > MAX_BYTES and document["workloads"]:
@@ -233,7 +238,7 @@ def decode_memory(data: bytes) -> FleetMemory:
         raise DamagedMemory(f"a part of it is not as it should be: {error}") from None
 
 
-def _told(one: ClusterMemory | WorkloadMemory) -> dict[str, Any]:
+def _changed_fields(one: ClusterMemory | WorkloadMemory) -> dict[str, Any]:
     """The fields that differ from their defaults."""
     fields = {name: getattr(one, name) for name in one.__struct_fields__}
     default = type(one)()

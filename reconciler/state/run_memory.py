@@ -185,7 +185,8 @@ def source_of(options: RunOptions) -> str:
 
 
 def remember(run_memory: RunMemory) -> tuple[list[RunError], RunMemory]:
-    """Keeps what changed. Raises MemoryChanged; any other trouble is told, and the run goes on."""
+    """Keeps what changed. Raises MemoryChanged; any other problem is reported, and the run goes
+    on."""
     new = dict(run_memory.servers.items() - run_memory.memory.servers.items())
     if run_memory.store is None or (run_memory.memory == run_memory.before and not new):
         return [], run_memory

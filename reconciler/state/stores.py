@@ -1,7 +1,7 @@
 """Where the fleet's memory is kept: a ConfigMap of the host cluster, or a file.
 
 Both are read once and written with a condition: a memory that somebody else has changed since is
-not overwritten. A damaged one is told, and counts as empty.
+not overwritten. A damaged one is reported, and counts as empty.
 """
 
 from __future__ import annotations
@@ -127,7 +127,7 @@ class FileStore(Struct, frozen=True):
 def update(store: MemoryStore, change: Callable[[FleetMemory], FleetMemory]) -> None:
     """Change a part of what is remembered, and leave the rest as whoever wrote it last left it.
 
-    A damaged memory is made anew by this. Raises ReconcileError; MemoryChanged when others are
+    A damaged memory is recreated by this. Raises ReconcileError; MemoryChanged when others are
     quicker again and again.
     """
     for _ in range(TRIES):

@@ -7,13 +7,13 @@ from collections.abc import Collection, Mapping, Sequence
 
 from msgspec import Struct
 
-from reconciler.api.objects import DEFAULT_NAMESPACE, Object, ObjectKey, Unshown
+from reconciler.api.objects import DEFAULT_NAMESPACE, Object, ObjectKey, RedactedRepr
 from reconciler.cluster.kstatus import ObjectStatus, Status, object_status, ready_replicas
 from reconciler.plan.member_plan import MemberWork
 from reconciler.plan.model import Action, Change, Plan
 
 
-class ClusterStatus(Unshown, frozen=True):
+class ClusterStatus(RedactedRepr, frozen=True):
     """One object in one cluster. ``wanted``/``ready`` are replicas, None for what has none, or
     where the cluster does not answer. ``live`` is the object there."""
 

@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from reconciler.seats.register import Reading, SeatReading
 
-LATE_LOOK_SECONDS = 1800.0
+STALE_OBSERVATION_SECONDS = 1800.0
 """A seat of which no run has looked for so long has a CronJob that does not run."""
 
 
@@ -24,7 +24,7 @@ class Trouble(Struct, frozen=True):
     next: str = ""
 
 
-class SeatLook(Struct, frozen=True):
+class SeatHealth(Struct, frozen=True):
     """How each cluster looked from a seat, and when (Unix seconds)."""
 
     at: float | None = None
@@ -37,7 +37,7 @@ class SeatsStatus(Struct, frozen=True):
     federation: str
     wanted: tuple[str, ...]
     reading: Reading
-    looks: Mapping[str, SeatLook]
+    looks: Mapping[str, SeatHealth]
     troubles: tuple[Trouble, ...]
 
     @property
@@ -56,7 +56,7 @@ def seats_status(
     federation: str,
     wanted: Sequence[str],
     reading: Reading,
-    looks: Mapping[str, SeatLook],
+    looks: Mapping[str, SeatHealth],
     now: float,
     witnesses: Collection[str] = (),
 ) -> SeatsStatus:
@@ -66,7 +66,7 @@ def seats_status(
     if reading.document is not None and not reading.document.dissolved:
         troubles += _of_configuration(wanted, reading)
         for name in sorted(reading.seats):
-            look = looks.get(name, SeatLook(now if name in witnesses else None))
+            look = looks.get(name, SeatHealth(now if name in witnesses else None))
             troubles += _of_seat(reading.seats[name], look, now, majority=reading.majority)
     return SeatsStatus(federation, tuple(wanted), reading, looks, tuple(troubles))
 
@@ -122,7 +122,7 @@ def _of_configuration(wanted: Sequence[str], reading: Reading) -> list[Trouble]:
     return found
 
 
-def _of_seat(seat: SeatReading, look: SeatLook, now: float, *, majority: bool) -> list[Trouble]:
+def _of_seat(seat: SeatReading, look: SeatHealth, now: float, *, majority: bool) -> list[Trouble]:
     later = "" if majority else "once a majority counts, "
     if seat.state in ("lost", "aged"):
         words = seat.why or "its copy does not count"
@@ -136,7 +136,7 @@ def _of_seat(seat: SeatReading, look: SeatLook, now: float, *, majority: bool) -
         return []
     if look.at is None:
         return [Trouble(seat.name, "no run has looked from there yet", "apply its CronJob")]
-    if now - look.at > LATE_LOOK_SECONDS:
+    if now - look.at > STALE_OBSERVATION_SECONDS:
         minutes = int((now - look.at) // 60)
         text = f"no run has looked from there for {minutes} minutes"
         return [Trouble(seat.name, text, "look at its CronJob and Jobs")]
@@ -164,7 +164,7 @@ def seats_document(status: SeatsStatus) -> dict[str, Any]:
 
 
 def _seat_document(status: SeatsStatus, one: SeatReading) -> dict[str, Any]:
-    document, look = status.reading.document, status.looks.get(one.name, SeatLook())
+    document, look = status.reading.document, status.looks.get(one.name, SeatHealth())
     known = document is not None and one.state in ("counts", "aged")
     return {
         "name": one.name,

@@ -254,7 +254,7 @@ SCENARIOS = (
         _others_stand_in,
         prepare=_lose_one,
         decided=lambda world: _shares(world) == [3, 3],
-        # A disturbed look begins the period anew, and three runs must agree before one acts.
+        # A disturbed look starts the period again, and three runs must agree before one acts.
         patience=4,
         pause=BETWEEN_RUNS,
         away=frozenset({GONE}),

@@ -18,7 +18,7 @@ from hypothesis import HealthCheck, given, settings
 
 from reconciler.api.errors import Problem
 from reconciler.api.files import SourceFile
-from reconciler.dns.step import faults_of_rules
+from reconciler.dns.pipeline_step import faults_of_rules
 from reconciler.federation.compile import compile_documents
 from reconciler.manifests.load import load
 from reconciler.render.render import render

@@ -27,7 +27,7 @@ from reconciler.api.options import RunOptions
 from reconciler.cluster.connect import Connector
 from reconciler.federation.model import Cluster as MemberCluster
 from reconciler.plan.fields import changed_fields
-from reconciler.plan.ignored import left_out
+from reconciler.plan.ignored import without_ignored
 from reconciler.plan.model import Action, Change, Plan, RunResult
 from reconciler.report.json_report import plan_document, report_as_json
 from reconciler.run.pipeline import apply_plan, make_plan
@@ -253,7 +253,7 @@ def test_of_what_other_hands_did_a_real_server_is_sent_what_the_plan_shows(
             if one.key in OBJECTS:
                 # What is unchanged is so as Git says: its apply changes nothing.
                 live = looked_at(member, one.key)
-                sent = left_out(one.body, live, one.ignore)
+                sent = without_ignored(one.body, live, one.ignore)
                 answer = member.apply(OBJECTS[one.key], one.key, sent, force=True, dry_run=True)
                 assert changed_fields(live, answer) == ()
     assert written

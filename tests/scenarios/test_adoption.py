@@ -433,7 +433,7 @@ def test_a_shop_made_by_kubectl_is_adopted_without_a_single_value_changing(world
     settle(world)
 
 
-@pytest.mark.parametrize("made_anew", [True, False], ids=["made anew", "deleted"])
+@pytest.mark.parametrize("made_anew", [True, False], ids=["recreated", "deleted"])
 def test_an_object_that_was_deleted_since_it_was_planned_is_not_written(
     world: World, made_anew: bool
 ) -> None:

@@ -252,7 +252,7 @@ def test_an_object_in_a_version_that_its_definition_will_not_serve_is_refused(
 
 
 def move_storage(world: World) -> None:
-    """What a storage migration does: every object written anew, and the old version forgotten."""
+    """What a storage migration does: every object rewritten, and the old version forgotten."""
     for cluster in NAMES:
         listed = world.kubectl("get", DEFINITION, "-A", "-o", "json", cluster=cluster)
         for item in json.loads(listed)["items"]:

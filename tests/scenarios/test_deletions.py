@@ -627,7 +627,7 @@ def test_a_custom_resource_that_owns_claims_is_not_recreated(real_world: World) 
     put(world, {**claim, "kind": "PersistentVolumeClaim", "spec": spec})
     (change,) = world.changes()
     assert change.action is Action.FAILED
-    assert "PersistentVolumeClaim shop/data would go along" in change.error
+    assert "PersistentVolumeClaim shop/data would be deleted with it" in change.error
     allowed = FEDERATION + "  recreation: {allowDataLoss: [Widget.example.org]}\n"
     world.write("federation.yaml", allowed)
     assert world.changes()[0].action is Action.RECREATE
@@ -636,9 +636,9 @@ def test_a_custom_resource_that_owns_claims_is_not_recreated(real_world: World) 
 @pytest.mark.parametrize(
     ("manifest", "told"),
     [
-        (STATEFUL.replace("POLICY", "Delete"), "its PersistentVolumeClaims go along"),
-        (VOLUME.replace("POLICY", "Delete"), "the volume itself goes along"),
-        (CLAIM.replace("POLICY", "fast"), "the data of its volume goes along"),
+        (STATEFUL.replace("POLICY", "Delete"), "its PersistentVolumeClaims are deleted with it"),
+        (VOLUME.replace("POLICY", "Delete"), "the volume itself is deleted with it"),
+        (CLAIM.replace("POLICY", "fast"), "the data of its volume is deleted with it"),
     ],
     ids=list(TAKES_ALONG),
 )

@@ -45,7 +45,7 @@ def as_pod(container: Any) -> Any:
 
 
 def quiet(world: World) -> bool:
-    """Twice no changes: also once the records are written anew."""
+    """Twice no changes: also once the records are rewritten."""
     first = world.plan()
     assert world.apply().ok
     return not first.has_changes and not world.plan().has_changes

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from reconciler.api.errors import GuardViolation
-from reconciler.cli.failures import describe_error
+from reconciler.cli.error_messages import describe_error
 from reconciler.plan.model import Action
 from reconciler.run.pipeline import apply_plan
 from reconciler.state.memory import Phase

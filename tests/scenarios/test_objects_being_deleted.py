@@ -136,5 +136,5 @@ def test_what_a_definition_that_hangs_defines_waits_for_it(world: World) -> None
     def made_anew() -> bool:
         return world.apply().ok and not world.plan().has_changes
 
-    eventually(made_anew, "both are made anew")
+    eventually(made_anew, "both are recreated")
     assert world.exists("routes.example.com", "api")

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from reconciler.plan.model import Action, Change, Plan, is_chosen
+from reconciler.plan.model import Action, Change, Plan, is_server_chosen
 from reconciler.report.html import render_html
 from reconciler.report.json_report import plan_document
 from reconciler.report.markdown import render_plan_markdown
@@ -156,7 +156,7 @@ def test_a_port_that_the_server_chooses_is_not_promised(
     assert world.apply().ok
     world.write("shop.yaml", "---".join([NAMESPACE, SERVICE.replace("spec:", f"spec:\n  {said}")]))
     plan = world.plan()
-    assert {f.path for f in only_change(plan).fields if is_chosen(f.after)} == chosen
+    assert {f.path for f in only_change(plan).fields if is_server_chosen(f.after)} == chosen
     assert everywhere(plan, CHOSEN)
     assert world.apply().ok
     assert not world.plan().has_changes

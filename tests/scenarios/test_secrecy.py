@@ -197,7 +197,7 @@ def test_an_immutable_secret_that_changes_is_not_quoted(shop: World) -> None:
     told = outputs(shop)
     no_canary_in(told)
     assert "needs recreate: data cannot be changed" in told
-    # Where it may be made anew, the second refusal quotes, too.
+    # Where it may be recreated, the second refusal quotes, too.
     body = json.loads(other(secret(immutable=True, kind="kubernetes.io/tls")))
     body["metadata"]["annotations"] = {"federation.reconciler.dev/recreate": "true"}
     shop.write("secret.yaml", json.dumps(body, ensure_ascii=False))

@@ -1,5 +1,5 @@
 """No value of what is sensitive in whatever is told of additions, of fields left to others, of what
-is taken over or stays, and of what can only go in place or be made anew."""
+is taken over or stays, and of what can only go in place or be recreated."""
 
 from __future__ import annotations
 

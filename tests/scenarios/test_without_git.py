@@ -138,7 +138,7 @@ def test_without_git_drift_is_repaired_from_the_kept_commit(remote: RemoteWorld)
     remote.now += 600
     later = remote.apply().plan
     assert later.without_git
-    assert later.without_git.since == remote.memory().silent_since == began
+    assert later.without_git.since == remote.memory().without_git_since == began
     # A plan at a desk that can reach the host cluster shows the same.
     plan = world.plan(plan_only=True)
     assert plan.without_git
@@ -152,12 +152,12 @@ def test_when_git_answers_again_nothing_is_said_of_it_any_more(
     assert remote.apply().ok
     remote.server.faults += ["500"] * 4
     assert remote.apply().plan.without_git
-    assert remote.memory().silent_since
+    assert remote.memory().without_git_since
     remote.server.faults.clear()
     newer = remote.commit(more=MORE)
     result = remote.apply()
     assert result.plan.without_git is None
-    assert remote.memory().silent_since == 0
+    assert remote.memory().without_git_since == 0
     assert remote.memory().begun == newer
     assert remote.world.exists("configmap", "more")
 

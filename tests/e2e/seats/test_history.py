@@ -147,7 +147,7 @@ class Turns:
         cluster.resume()
 
     def wipe(self) -> None:
-        """A seat's copy is deleted, and made anew as ``reconcile seats repair`` does it."""
+        """A seat's copy is deleted, and recreated as ``reconcile seats repair`` does it."""
         name = self._wiped or self._chance.choice(NAMES)
         if not self._wiped:
             self._clusters[name].request("DELETE", COPY)

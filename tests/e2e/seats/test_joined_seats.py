@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from reconciler.cli.seats import shut_out
+from reconciler.cli.seats import revoke_command
 from tests.controlplane.fixtures import Fleet, Kubectl
 from tests.controlplane.plane import ControlPlane
 from tests.unit.join.conftest import FEDERATION, SHOP, Desk, desk_of
@@ -82,7 +82,7 @@ def test_a_seat_that_is_shut_out_of_the_others_has_no_majority(
 ) -> None:
     joined.run_at("aws-eu", "--yes")
     for name in ("gcp-eu", "onprem"):
-        _, *command = shut_out("shop", "aws-eu").split()
+        _, *command = revoke_command("shop", "aws-eu").split()
         kubectl(joined.clusters[name], *command)
     joined.desk.write("shop.yaml", SHOP.replace("colour: green", "colour: red"))
     said = joined.run_at("aws-eu", "--yes", code=1)

@@ -1,4 +1,4 @@
-"""The region that carried the reconciler is lost, built anew, and set back to an old snapshot.
+"""The region that carried the reconciler is lost, rebuilt, and set back to an old snapshot.
 
 Three real clusters with controllers, in which kwok's nodes run every Pod, and a real BIND. Runs
 take turns at the seats, a minute apart by a clock that the test moves.
@@ -171,7 +171,7 @@ def test_the_region_that_hosts_everything_is_lost_built_anew_and_set_back(
     assert named.answer(NAME) == sorted(ADDRESSES[name] for name in others)
     assert seats.states()[HOST] == "unreachable"
 
-    # It is built anew, empty and under the same name: it has no vote, and the others go on.
+    # It is rebuilt, empty and under the same name: it has no vote, and the others go on.
     spare = seats.clusters["spare"]
     spare.start_controllers(nodes=1)
     seats.clusters[HOST] = spare

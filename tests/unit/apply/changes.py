@@ -96,7 +96,7 @@ def done(result: ChangeResult) -> str:
     """The message of what was carried out."""
     assert result.outcome.status == "done", result.outcome.message
     assert not result.lost
-    assert not result.preceded
+    assert not result.already_exists
     return result.outcome.message
 
 

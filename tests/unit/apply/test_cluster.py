@@ -564,11 +564,11 @@ def test_what_is_to_run_less_beside_a_service_waits_for_names(
 ) -> None:
     run(work_of(member, "host", create=(SHOP, web(3), *beside)))
     one = MemberRun(work_of(member, "host", update=(web(replicas),)), "commit-2")
-    later = one.exposed_lowerings()
+    later = one.exposed_scale_downs()
     assert later == ({key_of(web(1))} if exposed else frozenset())
     one.apply(later)
     assert bool(one.outcomes) == (not exposed)
-    one.lower(later, "names still lead there" if exposed else "")
+    one.scale_down(later, "names still lead there" if exposed else "")
     count = cluster.get("Deployment", "web", "shop")["spec"]["replicas"]
     (outcome,) = one.outcomes
     if exposed:
@@ -583,10 +583,10 @@ def test_what_waited_for_names_is_done_once_they_are_gone(
 ) -> None:
     run(work_of(member, "host", create=(SHOP, web(3), service())))
     one = MemberRun(work_of(member, "host", update=(web(1),)), "commit-2")
-    later = one.exposed_lowerings()
+    later = one.exposed_scale_downs()
     one.apply(later)
-    one.lower(later, "")
-    one.lower(later, "")
+    one.scale_down(later, "")
+    one.scale_down(later, "")
     assert [o.status for o in one.outcomes] == ["done"]
     assert cluster.get("Deployment", "web", "shop")["spec"]["replicas"] == 1
 

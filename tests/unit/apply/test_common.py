@@ -266,7 +266,7 @@ def test_entries_of_another_object_are_not_moved(
     with recorded(cluster) as requests:
         text = move_entries(member, resource, change)
     assert text.startswith("its managedFields could not be moved on from autoscaling/v2: ")
-    assert "was changed or made anew" in text
+    assert "was changed or recreated" in text
     assert writes(requests) == []
 
 
@@ -295,7 +295,7 @@ def test_entries_that_cannot_be_moved_are_told_with_the_servers_words(
         cluster.edit(key.kind, key.name, note, namespace=key.namespace)
 
     member.fence = busy
-    assert "was changed or made anew" in move_entries(member, resource, on_from_v2(live, key))
+    assert "was changed or recreated" in move_entries(member, resource, on_from_v2(live, key))
     assert next(numbers) == REWRITE_TRIES
 
 

@@ -61,7 +61,7 @@ def test_an_object_that_somebody_else_made_meanwhile_is_left_as_it_is(
     with recorded(cluster) as requests:
         result = carry_out(member, creation(colour="red"))
     assert "somebody else made it since it was planned" in failure(result)
-    assert result.preceded
+    assert result.already_exists
     assert writes(requests) == [("PATCH", 409)]
     assert now(cluster) == theirs
 
@@ -104,7 +104,7 @@ def test_between_two_tries_of_a_creation_somebody_else_may_win(
     before_write(member, 2, lambda: cluster.apply(theirs, manager=manager))
     result = carry_out(member, creation(colour="red"))
     assert "somebody else made it" in failure(result)
-    assert result.preceded
+    assert result.already_exists
     assert now(cluster)["data"] == {"colour": "green"}
 
 
@@ -118,7 +118,7 @@ def test_a_creation_that_was_done_and_then_deleted_and_made_anew_is_not_written_
         cluster.create(unmarked(colour="green"))
 
     before_write(member, 2, rival)
-    assert carry_out(member, creation(colour="red")).preceded
+    assert carry_out(member, creation(colour="red")).already_exists
     assert now(cluster)["data"] == {"colour": "green"}
 
 
@@ -128,7 +128,7 @@ def test_a_conflict_about_an_object_that_is_not_there_is_told_as_it_is(
     cluster.faults.error(409, message="try later", method="PATCH", count=1)
     result = carry_out(member, creation(colour="red"))
     assert "try later" in failure(result)
-    assert not result.preceded
+    assert not result.already_exists
 
 
 def test_a_value_of_a_secret_is_in_no_refusal(member: Member, cluster: SimulatedCluster) -> None:

@@ -10,8 +10,7 @@ import pytest
 from kubesim.fleet import Sandbox
 from reconciler.api.errors import LeaseLost
 from reconciler.api.objects import Object, ObjectKey, key_of
-from reconciler.apply.fleet import apply_to_fleet
-from reconciler.apply.moved_objects import OtherClusters
+from reconciler.apply.fleet import OtherClusters, apply_to_fleet
 from reconciler.inventory.store import read_inventory
 from reconciler.plan.dry_run import Checked
 from reconciler.plan.member_plan import MemberWork
@@ -110,7 +109,7 @@ def test_what_moves_beyond_this_run_is_asked_for_there(
         carry_out([work(sandbox, "far", create=(RED,))])
     far = OtherClusters([cluster("far")], lambda one: connected(str(sandbox.kubeconfig), one.name))
     works = [work(sandbox, "aws", prune=(KEY,))]
-    result = carry_out(works, {KEY: frozenset({"far"})}, elsewhere=far)
+    result = carry_out(works, {KEY: frozenset({"far"})}, other_clusters=far)
     assert result.ok == arrived
     assert there(sandbox, "aws") != arrived
 

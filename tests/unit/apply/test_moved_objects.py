@@ -8,7 +8,7 @@ import pytest
 
 from kubesim.fleet import Sandbox
 from reconciler.api.objects import ObjectKey, key_of
-from reconciler.apply.moved_objects import OtherClusters
+from reconciler.apply.fleet import OtherClusters
 from reconciler.cluster.client import Member
 from reconciler.cluster.discovery import RESTMapping
 from reconciler.federation.model import Cluster

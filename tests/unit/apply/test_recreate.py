@@ -181,7 +181,7 @@ def test_what_somebody_else_makes_in_between_is_not_written_over(host: Member) -
         rival = pool.submit(operator)
         written = carry_out(host, change, resource=DEPLOYMENTS)
         rival.result()
-    assert "somebody else made it anew" in failure(written)
+    assert "somebody else recreated it" in failure(written)
     live = host.get(DEPLOYMENTS, WEB)
     assert live is not None
     assert live["spec"]["selector"] == {"matchLabels": {"app": "rival"}}

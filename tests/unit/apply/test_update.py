@@ -12,7 +12,7 @@ from reconciler.apply.common import REWRITE_TRIES
 from reconciler.cluster.client import Member
 from reconciler.inventory.managed_fields import entries_of
 from reconciler.plan.diff import Question, compare
-from reconciler.plan.model import ABSENT, CHOSEN, Action, Change, FieldChange
+from reconciler.plan.model import ABSENT, SERVER_CHOSEN, Action, Change, FieldChange
 from tests.unit.apply.changes import (
     APPLIES,
     CONFIG_MAPS,
@@ -97,7 +97,7 @@ def test_a_value_that_the_server_chooses_may_be_chosen_by_now(
     member: Member, cluster: SimulatedCluster, live: Object
 ) -> None:
     change = update(member, live, settings(colour="blue", shape="round"), force=True)
-    chosen = tuple(FieldChange(f.path, f.before, CHOSEN) for f in change.fields)
+    chosen = tuple(FieldChange(f.path, f.before, SERVER_CHOSEN) for f in change.fields)
     somebody_writes(cluster, colour="green")
     assert done(carry_out(member, replace(change, fields=chosen))) == ""
     assert now(cluster)["data"]["colour"] == "blue"
@@ -119,7 +119,7 @@ def test_an_object_that_was_deleted_since_the_plan_is_not_made_anew(
 ) -> None:
     change = update(member, live, settings(colour="blue"))
     cluster.delete(KEY.kind, KEY.name, namespace=KEY.namespace)
-    assert "was changed or made anew since it was planned" in failure(carry_out(member, change))
+    assert "was changed or recreated since it was planned" in failure(carry_out(member, change))
     assert cluster.find(KEY.kind, KEY.name, KEY.namespace) is None
 
 
@@ -129,7 +129,7 @@ def test_another_object_of_the_same_name_is_not_updated(
     change = update(member, live, settings(colour="blue"), force=True)
     cluster.delete(KEY.kind, KEY.name, namespace=KEY.namespace)
     theirs = cluster.create(unmarked(colour="red", shape="round"))
-    assert "was changed or made anew" in failure(carry_out(member, change))
+    assert "was changed or recreated" in failure(carry_out(member, change))
     assert now(cluster) == theirs
 
 
@@ -267,7 +267,7 @@ def test_an_object_that_is_gone_is_not_claimed(
     change = adoption(member, theirs)
     cluster.delete(KEY.kind, KEY.name, namespace=KEY.namespace)
     with recorded(cluster) as requests:
-        assert "was changed or made anew" in failure(carry_out(member, change))
+        assert "was changed or recreated" in failure(carry_out(member, change))
     assert writes(requests) == []
 
 
@@ -277,7 +277,7 @@ def test_another_object_of_the_same_name_is_not_claimed(
     change = adoption(member, theirs)
     cluster.delete(KEY.kind, KEY.name, namespace=KEY.namespace)
     rival = cluster.create(unmarked(colour="red", old="yes"))
-    assert "was changed or made anew" in failure(carry_out(member, change))
+    assert "was changed or recreated" in failure(carry_out(member, change))
     assert now(cluster) == rival
 
 

@@ -69,7 +69,7 @@ def test_a_refusal_is_a_failed_outcome_that_names_member_object_and_reason(
     assert (result.outcome.cluster, result.outcome.action) == (member.name, action)
     assert result.outcome.key == KEY
     assert not result.lost
-    assert not result.preceded
+    assert not result.already_exists
     assert now(cluster) == before
 
 

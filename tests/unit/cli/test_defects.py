@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from reconciler.cli.console import Console
-from reconciler.cli.failures import report_defect
+from reconciler.cli.error_messages import report_defect
 
 CANARY = "c4nary"
 

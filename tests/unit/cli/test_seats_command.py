@@ -69,7 +69,7 @@ class Fleet:
         for name in SEATS:
             register = self.register(name)
             register.look(json.dumps(look))
-            assert not register.leave_look()
+            assert not register.write_votes()
 
     def seats(self, *arguments: str, code: int = 0) -> subprocess.CompletedProcess[str]:
         done = self._command(

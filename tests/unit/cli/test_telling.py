@@ -152,7 +152,10 @@ def test_a_receiver_that_does_not_answer_is_a_warning_and_is_told_later(
     sandbox.cluster("gcp").stop()
     hook.answers[:] = [(403, {})]
     done = run(code=1)
-    assert "nobody was told by Webhook (variable HOOK_URL): it answers HTTP 403" in done.stderr
+    assert (
+        "no notification was sent by Webhook (variable HOOK_URL): it answers HTTP 403"
+        in done.stderr
+    )
     hook.answers[:] = [(200, {})]
     run(code=1)
     run(code=1)

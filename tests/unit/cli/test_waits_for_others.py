@@ -145,7 +145,7 @@ def test_receivers_that_do_not_answer_hold_up_neither_the_result_nor_the_end(
         assert hook.calls >= 5
     assert code == 1, err
     assert "not today" in out
-    assert "nobody was told by" in err
+    assert "no notification was sent by" in err
     assert seconds < TELLING + OWN_LIMIT
 
 

@@ -66,7 +66,7 @@ class Members:
         )
         return plan_dns_of_run(state, everywhere(state), seen, down, connector)
 
-    def imagined(self, state: DesiredState, down: dict[str, str]) -> DnsPlan:
+    def simulated(self, state: DesiredState, down: dict[str, str]) -> DnsPlan:
         connect = Connections(self.connector).member
         return simulate_dns_of_run(state, everywhere(state), connect, down)
 
@@ -127,15 +127,15 @@ def test_an_imagined_outage_asks_no_provider(members: Members, state: DesiredSta
     text = federation(1).replace("env/TSIG_SECRET", "env/NO_SUCH_VARIABLE")
     state = understood(text, CLUSTERS, WEB)
     given = addresses(members)
-    assert members.imagined(state, {}) == DnsPlan()
-    plan = members.imagined(state, {"aws-eu": "simulated outage of cluster=aws-eu"})
+    assert members.simulated(state, {}) == DnsPlan()
+    plan = members.simulated(state, {"aws-eu": "simulated outage of cluster=aws-eu"})
     left = sorted([given["gcp-eu"], given["gcp-us"]])
     assert lines(plan) == [
         f"update {NAME} A {','.join(sorted(given.values()))} -> {','.join(left)}"
     ]
     assert plan.changes[0]["reason"] == "aws-eu is down: simulated outage of cluster=aws-eu"
     assert plan.writes == ()
-    plan = members.imagined(state, dict.fromkeys(NAMES, "simulated outage of everything"))
+    plan = members.simulated(state, dict.fromkeys(NAMES, "simulated outage of everything"))
     assert plan.changes == ()
     assert "stay as they are" in str(plan.notices[0])
 
@@ -145,7 +145,7 @@ def test_imagined_load_balancers_with_host_names_have_addresses() -> None:
     settings["aws-eu"] = ClusterSettings(nodes=1, load_balancer_hostnames=True, region="eu-west-1")
     with Sandbox(list(NAMES), settings=settings) as sandbox:
         state = understood(federation(1), CLUSTERS, WEB)
-        plan = Members(sandbox).imagined(state, {"gcp-us": "simulated outage"})
+        plan = Members(sandbox).simulated(state, {"gcp-us": "simulated outage"})
     (row,) = plan.changes
     assert len(row["from"]) == 3
     assert any(value.startswith("198.18.") for value in row["to"])
@@ -157,8 +157,8 @@ def test_what_was_never_applied_is_imagined_with_addresses() -> None:
     with Sandbox(list(NAMES)) as sandbox:
         members = Members.__new__(Members)
         members.sandbox = sandbox
-        plan = members.imagined(state, {"gcp-us": "simulated outage"})
-        well = members.imagined(state, {})
+        plan = members.simulated(state, {"gcp-us": "simulated outage"})
+        well = members.simulated(state, {})
     (row,) = plan.changes
     assert (row["name"], len(set(row["from"])), len(set(row["to"]))) == (NAME, 3, 2)
     assert all(value.startswith("198.19.") for value in row["from"])

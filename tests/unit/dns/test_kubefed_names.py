@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import pytest
 
 from reconciler.api.objects import Object
-from reconciler.dns.answers import NameHealth, ZoneContent, answering_targets
+from reconciler.dns.healthy_targets import NameHealth, ZoneContent, answering_targets
 from reconciler.dns.names import wanted_names
 from reconciler.dns.records import Abilities, ExistingRecord
 from reconciler.dns.rules import parse_dns

@@ -11,7 +11,13 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from reconciler.api.objects import ObjectKey
-from reconciler.dns.answers import NameHealth, ZoneContent, answering_targets, shape, weighed
+from reconciler.dns.healthy_targets import (
+    NameHealth,
+    ZoneContent,
+    answering_targets,
+    integer_weights,
+    records_of_entry,
+)
 from reconciler.dns.records import (
     Abilities,
     DnsRecord,
@@ -229,11 +235,13 @@ def test_weights_follow_the_placement_and_a_cluster_shares_its_weight() -> None:
         DnsTarget("192.0.2.2", "aws-eu", 3),
         DnsTarget("192.0.2.3", "gcp-eu", 1),
     ]
-    found = {t.value: t.weight for t in weighed(targets)}
+    found = {t.value: t.weight for t in integer_weights(targets)}
     assert found == {"192.0.2.1": 3, "192.0.2.2": 3, "192.0.2.3": 2}
     name = NameEntry(TOP, ZONE, 60)
-    [plain] = shape(name, targets, Abilities(), resolve)
-    [kubefed] = shape(replace(name, resolve=True), targets, Abilities(weighted=True), resolve)
+    [plain] = records_of_entry(name, targets, Abilities(), resolve)
+    [kubefed] = records_of_entry(
+        replace(name, resolve=True), targets, Abilities(weighted=True), resolve
+    )
     assert plain == kubefed
     assert (plain.weighted, {t.weight for t in plain.targets}) == (False, {1})
 
@@ -256,7 +264,7 @@ def test_host_names_stay_names_where_the_provider_can_answer_with_them() -> None
         (replace(name, resolve=True), one, weighted, "A 203.0.113.1,203.0.113.2"),
     ]
     for entry, targets, can, expected in table:
-        found = shape(entry, targets, can, resolve)
+        found = records_of_entry(entry, targets, can, resolve)
         assert " ".join(f"{r.type} {','.join(r.values)}" for r in found) == expected
 
 

@@ -6,7 +6,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from reconciler.failover.clock import NOTICED_SECONDS, aligned, step_of, witnessed
+from reconciler.failover.clock import NOTICED_SECONDS, clock_step, shifted_by, with_clock_offsets
 from reconciler.state.memory import (
     ClusterMemory,
     FleetMemory,
@@ -33,7 +33,7 @@ class Host:
     def now(self) -> int:
         return START + self.true + self.set_by
 
-    def ahead(self, silent: tuple[str, ...] = ()) -> dict[str, int]:
+    def clock_offsets(self, silent: tuple[str, ...] = ()) -> dict[str, int]:
         there = {name: own for name, own in self.servers.items() if name not in silent}
         return {name: START + self.true + own - self.now for name, own in there.items()}
 
@@ -46,13 +46,15 @@ class Host:
             workloads={"a": {"w": WorkloadMemory(seen=began, away=began)}},
             taints={"a": {"gone:NoExecute": began}},
         )
-        self.memory = witnessed(memory, lambda: self.ahead(("a",)))
+        self.memory = with_clock_offsets(memory, lambda: self.clock_offsets(("a",)))
 
     def run(self, gap: int = 60, step: int = 0, silent: tuple[str, ...] = ("a",)) -> None:
         self.true += gap
         self.set_by += step
-        ahead = self.ahead(silent)
-        self.memory = witnessed(aligned(self.memory, step_of(self.memory, ahead)), lambda: ahead)
+        ahead = self.clock_offsets(silent)
+        self.memory = with_clock_offsets(
+            shifted_by(self.memory, clock_step(self.memory, ahead)), lambda: ahead
+        )
 
     @property
     def ages(self) -> list[float]:
@@ -115,9 +117,11 @@ def test_a_run_that_finds_nothing_new_has_nothing_to_write() -> None:
 def test_where_nothing_ages_nobody_is_a_witness() -> None:
     host = Host()
     host.begin()
-    assert host.memory.ahead == {"b": 0, "c": 0}
-    well = witnessed(replace(host.memory, clusters={}, workloads={}, taints={}), host.ahead)
-    assert well.ahead == {}
+    assert host.memory.clock_offsets == {"b": 0, "c": 0}
+    well = with_clock_offsets(
+        replace(host.memory, clusters={}, workloads={}, taints={}), host.clock_offsets
+    )
+    assert well.clock_offsets == {}
 
 
 def test_the_witnesses_are_kept_with_the_rest() -> None:
@@ -125,4 +129,4 @@ def test_the_witnesses_are_kept_with_the_rest() -> None:
     host.servers["b"] = 7
     host.begin()
     assert decode_memory(encode_memory(host.memory)) == host.memory
-    assert host.memory.ahead["b"] == 7
+    assert host.memory.clock_offsets["b"] == 7

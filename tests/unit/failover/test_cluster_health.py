@@ -17,7 +17,7 @@ from reconciler.failover.cluster_health import (
     limit_of,
     settle,
 )
-from reconciler.failover.probe import Diagnosis, Finding, Nodes, Probe, Signal, worded
+from reconciler.failover.probe import Diagnosis, Finding, Nodes, Probe, Signal, text_diagnosis
 from reconciler.federation.model import FailoverRules
 from reconciler.state.memory import ClusterMemory, Phase
 
@@ -31,9 +31,9 @@ RULES = FailoverRules(
 NOW = 1_000_000.0
 WELL = [Probe("b", Signal.HEALTHY), Probe("c", Signal.HEALTHY)]
 KNOWN = ClusterMemory(known=True)
-ILL = Probe("a", Signal.UNHEALTHY, worded("timeout"))
+ILL = Probe("a", Signal.UNHEALTHY, text_diagnosis("timeout"))
 BACK = Probe("a", Signal.HEALTHY)
-UNSURE = Probe("a", Signal.UNKNOWN, worded("401"))
+UNSURE = Probe("a", Signal.UNKNOWN, text_diagnosis("401"))
 DOWN = ClusterMemory(Phase.DOWN, since=5.0, reason="timeout", outages=2, known=True)
 
 
@@ -86,7 +86,7 @@ def test_a_streak_ends_with_a_good_probe_or_one_that_cannot_tell() -> None:
 
 @pytest.mark.parametrize("probe", [ILL, UNSURE, BACK])
 def test_one_that_is_down_keeps_the_reason_for_which_it_was_declared(probe: Probe) -> None:
-    other = replace(probe, diagnosis=worded("something else"))
+    other = replace(probe, diagnosis=text_diagnosis("something else"))
     assert remembered(decide(other, DOWN)).reason == "timeout"
 
 
@@ -261,7 +261,7 @@ def test_the_limit(limit: float, is_share: bool, clusters: int, allowed: int) ->
 
 
 def test_of_a_healthy_cluster_only_what_is_worth_a_remark_is_told() -> None:
-    late = Diagnosis(Finding.LATE, tries=2)
+    late = Diagnosis(Finding.SLOW, tries=2)
     probe = Probe("a", Signal.HEALTHY, late, nodes=Nodes(2, 3))
     assert health(decide(probe, replace(KNOWN, since=7.0))) == ClusterHealth(
         "a",
@@ -277,8 +277,10 @@ def test_of_a_healthy_cluster_only_what_is_worth_a_remark_is_told() -> None:
 
 
 def test_of_one_that_is_down_the_reason_of_then_is_told_unless_there_is_a_newer_one() -> None:
-    assert health(decide(replace(BACK, diagnosis=worded("slow")), DOWN)).reason == "timeout"
-    assert health(decide(replace(ILL, diagnosis=worded("refused")), DOWN)).reason == "refused"
+    assert health(decide(replace(BACK, diagnosis=text_diagnosis("slow")), DOWN)).reason == "timeout"
+    assert (
+        health(decide(replace(ILL, diagnosis=text_diagnosis("refused")), DOWN)).reason == "refused"
+    )
     assert health(decide(ILL, DOWN)).outlook == ""
 
 

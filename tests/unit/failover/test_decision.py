@@ -22,7 +22,7 @@ from reconciler.failover.probe import (
     ProbeAttempt,
     Signal,
     assess_probe,
-    worded,
+    text_diagnosis,
 )
 from reconciler.federation.model import FailoverRules
 from reconciler.state.memory import ClusterMemory, Phase
@@ -42,7 +42,7 @@ SIGNALS = {"+": Signal.HEALTHY, "-": Signal.UNHEALTHY, "?": Signal.UNKNOWN}
 def probes(signs: str) -> list[Probe]:
     """``-++``: the first cluster is unhealthy, the others are not."""
     return [
-        Probe(name, SIGNALS[sign], worded("timeout" if sign == "-" else ""))
+        Probe(name, SIGNALS[sign], text_diagnosis("timeout" if sign == "-" else ""))
         for name, sign in zip(NAMES, signs, strict=True)
     ]
 
@@ -226,7 +226,12 @@ def test_the_limit_is_never_all_clusters(
         ([ProbeAttempt(429), ProbeAttempt(429), ProbeAttempt(200)], None, Signal.HEALTHY, ""),
         ([ProbeAttempt(502)] * 3, None, Signal.UNHEALTHY, "not ready (HTTP 502)"),
         ([ProbeAttempt(503, "etcd")] * 3, None, Signal.UNHEALTHY, "not ready (HTTP 503): etcd"),
-        ([ProbeAttempt(0, "TLS: expired", doubtful=True)], None, Signal.UNKNOWN, "TLS: expired"),
+        (
+            [ProbeAttempt(0, "TLS: expired", inconclusive=True)],
+            None,
+            Signal.UNKNOWN,
+            "TLS: expired",
+        ),
         ([ProbeAttempt(200)], Nodes(1, 3), Signal.UNHEALTHY, "1 of 3 nodes are ready"),
         ([ProbeAttempt(200)], Nodes(2, 3), Signal.HEALTHY, ""),
         ([ProbeAttempt(200)], Nodes(0, 0), Signal.HEALTHY, ""),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from contextlib import suppress
 
 import orjson
@@ -14,7 +15,7 @@ from reconciler.state.memory import (
     ClusterMemory,
     DamagedMemory,
     FleetMemory,
-    Notified,
+    NotifiedState,
     Phase,
     WorkloadMemory,
     decode_memory,
@@ -44,7 +45,7 @@ from tests.strategies import CLUSTER_MEMORIES, NOTIFIED, SHORT_NAMES, UNIX_TIMES
         ),
         commit=st.text("0123456789abcdef", max_size=40),
         applied_at=UNIX_TIMES,
-        told=NOTIFIED,
+        notified=NOTIFIED,
     )
 )
 def test_it_comes_back_as_it_was(memory: FleetMemory) -> None:
@@ -89,7 +90,7 @@ def test_what_a_document_does_not_say_is_as_if_never_seen() -> None:
     assert decode_memory(data) == FleetMemory(
         {"a": ClusterMemory(Phase.DOWN, 5.0), "b": ClusterMemory()},
         applied_at=7.0,
-        told=Notified(states={"r/x": "Down"}),
+        notified=NotifiedState(states={"r/x": "Down"}),
     )
 
 
@@ -111,5 +112,13 @@ def test_single_workloads_are_forgotten_before_a_config_map_is_too_small() -> No
 
 
 def test_a_memory_of_an_earlier_release_has_told_nothing() -> None:
-    assert decode_memory(b'{"version": 1, "commit": "c0ffee"}').told == Notified()
+    assert decode_memory(b'{"version": 1, "commit": "c0ffee"}').notified == NotifiedState()
     assert b"told" not in encode_memory(FleetMemory(commit="c0ffee"))
+
+
+def test_what_was_stored_before_fields_were_renamed_is_read() -> None:
+    stored = b'{"version": 1, "ahead": {"a": 5}, "told": {"federation": "f"}, "silentSince": 7.0}'
+    memory = decode_memory(stored)
+    assert (memory.clock_offsets, memory.notified.federation) == ({"a": 5}, "f")
+    assert memory.without_git_since == 7.0
+    assert {"ahead", "told", "silentSince"} <= set(json.loads(encode_memory(memory)))

@@ -46,8 +46,8 @@ spec:
 
 def problems(text: str) -> list[str]:
     manifests = load([SourceFile("all.yaml", (FLEET + text).encode())])
-    unsure = PossibleDefinitions.about(manifests.broken, manifests.unread)
-    found = compile_documents(manifests.documents, unsure=unsure)
+    possible_definitions = PossibleDefinitions.about(manifests.broken, manifests.unread)
+    found = compile_documents(manifests.documents, possible_definitions=possible_definitions)
     return [str(problem) for problem in (*manifests.problems, *found.problems)]
 
 

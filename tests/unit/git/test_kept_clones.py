@@ -1,4 +1,4 @@
-"""What can become of the clone that is kept between runs: it is read whole, made anew, or told of;
+"""What can become of the clone that is kept between runs: it is read whole, recreated, or told of;
 never read in part."""
 
 from __future__ import annotations

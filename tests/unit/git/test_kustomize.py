@@ -147,7 +147,10 @@ def test_a_build_that_reads_secrets_and_fails_quotes_nothing(
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("resources: ['https://example.com/x.yaml']", "lies elsewhere, and nothing is fetched"),
+        (
+            "resources: ['https://example.com/x.yaml']",
+            "is outside the repository, and nothing is fetched",
+        ),
         ("resources: ['github.com/org/repo//base?ref=v1']", "lies elsewhere"),
         ("resources: ['git@github.com:org/repo.git']", "lies elsewhere"),
         ("resources: [/etc]", "leads out of the repository"),

@@ -10,7 +10,7 @@ import pytest
 
 from reconciler.api.errors import NoSuchFolder
 from reconciler.api.files import SourceFile
-from reconciler.git.commits import read_commit, read_commit_beside
+from reconciler.git.commits import read_commit, read_commit_reusing
 from reconciler.git.location import SourceLocation, locate
 from reconciler.git.work_tree import blob_id
 from tests.unit.git.repositories import commit, git
@@ -47,7 +47,7 @@ def both(
     git_dir = folder / ".git"
     return (
         read_commit(where, git_dir, earlier).files,
-        read_commit_beside(where, git_dir, earlier, known),
+        read_commit_reusing(where, git_dir, earlier, known),
     )
 
 
@@ -94,6 +94,6 @@ def test_git_is_asked_twice_however_many_files_changed(
 
     where = locate(str(folder), ref="HEAD", path="", cache=folder / "cache")
     monkeypatch.setattr(subprocess, "Popen", counted)
-    assert len(read_commit_beside(where, folder / ".git", earlier, ())) == 50
+    assert len(read_commit_reusing(where, folder / ".git", earlier, ())) == 50
     verbs = [command[3] for command in started]
     assert [verb for verb in verbs if verb != "rev-parse"] == ["ls-tree", "cat-file"]

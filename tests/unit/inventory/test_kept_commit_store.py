@@ -15,7 +15,7 @@ from reconciler.api.errors import LeaseLost, ReconcileError
 from reconciler.api.objects import Object, ObjectKey
 from reconciler.cluster.connect import Connector
 from reconciler.git.kept_commit import PIECE_BYTES, KeptCommit, KeptFile, pack
-from reconciler.state.kept_commit import SECRETS, KeptCommits
+from reconciler.state.kept_commit_store import SECRETS, KeptCommits
 from tests.controlplane.fixtures import Fleet
 from tests.controlplane.plane import ControlPlane
 from tests.unit.inventory.test_memory_store import host_of

@@ -16,7 +16,7 @@ from reconciler.join.rbac import (
     Needs,
     health_rules,
     inventory_rules,
-    too_strong,
+    privileged_roles,
     workload_rules,
 )
 
@@ -103,7 +103,7 @@ def test_roles_in_the_repository_are_held_and_bindings_may_be_made_by_name() -> 
     assert "escalate" not in str(found)
     # A Role of somebody else's group is just an object.
     assert "*" not in str(found)
-    assert too_strong(templates) == (
+    assert privileged_roles(templates) == (
         "ClusterRole all-of-it is aggregated: only full access may write it",
     )
 

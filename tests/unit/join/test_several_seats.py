@@ -124,7 +124,7 @@ def test_what_the_only_host_had_becomes_that_of_its_seat(seats: Seats) -> None:
         "aws-eu-aws-eu": "aws-eu",
         "aws-eu-gcp-eu": "gcp-eu",
     }
-    # The Secret had no seat's label: it is written anew, and good either way.
+    # The Secret had no seat's label: it is rewritten, and good either way.
     assert seats.secret("host")["data"] != token
     assert seats.may("host", "create", "configmaps", "-n", "shop")
     assert "nothing was to be done" in seats.join()

@@ -18,8 +18,8 @@ from reconciler.failover.availability import Availability, assess
 from reconciler.failover.probe import Nodes, Probe, ProbeAttempt, assess_probe
 from reconciler.federation.model import DesiredState, Workload
 from reconciler.plan.placement import WorkloadPlacement, place_workloads
+from reconciler.scheduler.keep_until_ready import is_current, keep_until_ready
 from reconciler.scheduler.model import Assignment
-from reconciler.scheduler.retain import is_current, keep_until_ready
 from reconciler.scheduler.schedule import schedule
 from reconciler.state.memory import DamagedMemory, FleetMemory, Phase, decode_memory, encode_memory
 from tests.unit.dns.fleets import understood
@@ -142,7 +142,7 @@ class Member:
             "nodes": [ProbeAttempt(200)],
             "expired": [ProbeAttempt(0, "timeout"), ProbeAttempt(401)],
             "forbidden": [ProbeAttempt(403)],
-            "certificate": [ProbeAttempt(0, "TLS: not trusted", doubtful=True)] * 3,
+            "certificate": [ProbeAttempt(0, "TLS: not trusted", inconclusive=True)] * 3,
         }[self.sign]
         nodes = Nodes(1, 3) if self.sign == "nodes" else None
         return assess_probe(name, tries, nodes, min_ready_nodes=0.5)
@@ -257,10 +257,10 @@ class Fleet:
                     "status": {**counts, "readyReplicas": ready, "availableReplicas": ready},
                 }
         placing = place_workloads(self.state, availability, self.usual, live, answered, self.now)
-        doubtful = placing.doubtful | availability.silent
+        unconfirmed = placing.unconfirmed | availability.seen_unhealthy
 
         def not_ready(_: Workload, key: ObjectKey, home: str, due: int) -> str:
-            if home in doubtful:
+            if home in unconfirmed:
                 return "the cluster looks unhealthy"
             return is_current(live.get(key, {}).get(home), due)
 

@@ -9,7 +9,7 @@ from reconciler.api.objects import Object, key_of
 from reconciler.cluster.client import FIELD_MANAGER
 from reconciler.federation.model import DriftRules
 from reconciler.inventory.managed_fields import claimed, fields_of, is_ours
-from reconciler.plan.additions import Finder, Found
+from reconciler.plan.additions import AdditionFinder, FoundAdditions
 from reconciler.render.render import DesiredObject
 
 
@@ -34,9 +34,9 @@ def live(*held: tuple[str, str, Any]) -> Object:
     }
 
 
-def found(obj: Object) -> Found:
+def found(obj: Object) -> FoundAdditions:
     desired = DesiredObject("aws", key_of(obj), obj, Position("one.yaml", 1, 1))
-    return Finder(DriftRules(additions="Remove")).find(obj, desired)
+    return AdditionFinder(DriftRules(additions="Remove")).find(obj, desired)
 
 
 def test_an_empty_struct_that_another_person_made_is_claimed_with_what_is_in_it() -> None:

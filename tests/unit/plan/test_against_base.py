@@ -38,8 +38,8 @@ def test_a_plan_against_itself_has_nothing_but_what_could_not_be_looked_at(make:
     assert found.base
     assert not found.base.avoided
     seen = [cluster for cluster in whole.clusters if cluster.reachable]
-    left_out = found.base.left_out
-    assert left_out.changes + left_out.refused == sum(len(c.changes) for c in seen)
+    without_ignored = found.base.left_out
+    assert without_ignored.changes + without_ignored.refused == sum(len(c.changes) for c in seen)
 
 
 def test_words_and_lines_do_not_make_a_change_another() -> None:

@@ -262,8 +262,12 @@ def test_what_is_given_is_in_the_plan_as_it_is() -> None:
 
 
 def test_what_the_servers_warn_of_is_told_once_with_its_clusters() -> None:
-    heard = frozenset({(WEB, "v1 is deprecated")})
-    found = assembled(work(GCP, heard=heard), work(AWS, heard=heard), work(AZURE))
+    server_warnings = frozenset({(WEB, "v1 is deprecated")})
+    found = assembled(
+        work(GCP, server_warnings=server_warnings),
+        work(AWS, server_warnings=server_warnings),
+        work(AZURE),
+    )
     assert found.warnings == (f"aws, gcp: {WEB}: the API server warns: v1 is deprecated",)
 
 
@@ -274,7 +278,7 @@ def test_only_an_outage_that_is_simulated_is_shown_as_imagined() -> None:
         unreachable=[away(AWS), away(GCP)],
         simulated_outages=("region=aws-1",),
     )
-    assert {one.name: one.imagined for one in found.clusters} == {
+    assert {one.name: one.simulated for one in found.clusters} == {
         AWS: True,
         GCP: False,
         AZURE: False,

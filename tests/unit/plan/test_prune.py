@@ -19,14 +19,14 @@ from reconciler.plan.prune import (
     DeletionRules,
     PruneQuestion,
     candidates,
+    data_deleted_with,
     data_loss,
     decide_prune,
     decide_recreation,
     deletion_words,
     recheck_prune,
     staying_in,
-    taken_along,
-    uids_going,
+    uids_to_delete,
 )
 
 OURS = "applyset-ours-v1"
@@ -238,7 +238,7 @@ def test_owners_and_data_that_goes_along_are_told() -> None:
     live = thing("PersistentVolumeClaim", "data", metadata={"ownerReferences": owners})
     assert decided(live).reason == (
         "removed from Git; owned by Shop a, Shop b; "
-        "the data of its volume goes along, unless that is retained"
+        "the data of its volume is deleted with it, unless that is retained"
     )
     # What a holder takes along is looked at in the cluster, and not told from its kind.
     assert decided(thing("Namespace", "shop", "")).reason == "removed from Git"
@@ -279,15 +279,15 @@ DELETES = {"persistentVolumeClaimRetentionPolicy": {"whenDeleted": "Delete"}}
             VOLUME,
             {},
             "Background",
-            "the volume itself goes along (persistentVolumeReclaimPolicy: D",
+            "the volume itself is deleted with it (persistentVolumeReclaimPolicy: D",
         ),
         (VOLUME, {"persistentVolumeReclaimPolicy": "Retain"}, "Background", "its claim loses it"),
         (SNAPSHOT, {}, "Background", "the data of its snapshot"),
         (SNAPSHOT._replace(group="groupsnapshot.storage.k8s.io"), {}, "Orphan", "its snapshot"),
         (SNAPSHOT._replace(kind="VolumeSnapshotClass"), {}, "Background", ""),
         (SNAPSHOT._replace(group="example.org"), {}, "Background", ""),
-        (SET, DELETES, "Background", "its PersistentVolumeClaims go along"),
-        (SET, DELETES, "Foreground", "its PersistentVolumeClaims go along"),
+        (SET, DELETES, "Background", "its PersistentVolumeClaims are deleted with it"),
+        (SET, DELETES, "Foreground", "its PersistentVolumeClaims are deleted with it"),
         (SET, DELETES, "Orphan", ""),
         (SET, {}, "Background", ""),
         (SET._replace(kind="Deployment"), DELETES, "Background", ""),
@@ -297,7 +297,7 @@ DELETES = {"persistentVolumeClaimRetentionPolicy": {"whenDeleted": "Delete"}}
 def test_the_data_that_goes_along(
     key: ObjectKey, spec: Object, propagation: str, words: str
 ) -> None:
-    told = taken_along(key, {"spec": spec}, propagation)
+    told = data_deleted_with(key, {"spec": spec}, propagation)
     assert words in told
     assert bool(told) == bool(words)
 
@@ -368,7 +368,9 @@ def test_what_git_has_no_longer_protects_the_object_until_it_is_made_anew() -> N
 def test_what_holds_others_or_data_is_not_recreated() -> None:
     namespace = ours(thing("Namespace", "shop", ""))
     everything = replace(RULES, data_loss=(key_of(namespace).group_kind, CLAIM.group_kind))
-    assert recreated(namespace, namespace, everything) == "all that it holds would go along"
+    assert (
+        recreated(namespace, namespace, everything) == "all that it holds would be deleted with it"
+    )
     claim = ours(thing("PersistentVolumeClaim", "data"))
     assert "allowDataLoss" in str(recreated(claim, claim))
     verdict = recreated(claim, claim, everything)
@@ -500,7 +502,7 @@ def test_the_dependents_of_what_is_pruned_go_too_unless_they_are_orphaned() -> N
         change("d", Action.ORPHAN),
         change("e", Action.RECREATE),
     ]
-    assert uids_going(going) == {"a", "b"}
+    assert uids_to_delete(going) == {"a", "b"}
 
 
 # -- whatever somebody writes on an object ---------------------------------------------------------

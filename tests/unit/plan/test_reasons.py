@@ -9,8 +9,8 @@ import pytest
 
 from reconciler.api.objects import ObjectKey
 from reconciler.api.reasons import Cause, Reason, reasons_text, remark
-from reconciler.plan.model import CHOSEN, Action, Change, FieldChange, is_chosen
-from reconciler.plan.reasons import in_all, losers_of
+from reconciler.plan.model import SERVER_CHOSEN, Action, Change, FieldChange, is_server_chosen
+from reconciler.plan.reasons import overridden_managers, reasons_of_object
 from reconciler.report.wording import why_field
 
 DRIFT = Reason(Cause.DRIFT, ("alice",))
@@ -65,7 +65,7 @@ def test_drift_is_told_by_its_cause_and_by_no_word() -> None:
 
 def test_a_manager_whose_name_has_a_comma_is_one_manager() -> None:
     taken = Reason(Cause.TAKEN_BY_FORCE, ("a, b", "c; d"))
-    assert losers_of([FieldChange("x", 1, 2, (), (IN_GIT, taken))]) == ("a, b", "c; d")
+    assert overridden_managers([FieldChange("x", 1, 2, (), (IN_GIT, taken))]) == ("a, b", "c; d")
 
 
 def test_an_object_has_the_reasons_of_its_fields_once_each() -> None:
@@ -75,11 +75,11 @@ def test_an_object_has_the_reasons_of_its_fields_once_each() -> None:
         FieldChange("c", 1, 2, (), (Reason(Cause.NO_LONGER_IN_GIT),)),
         FieldChange("d", 1, 2, (), (Reason(Cause.BY_THE_SERVER),)),
     ]
-    told = reasons_text(in_all(fields))
+    told = reasons_text(reasons_of_object(fields))
     assert told == "changed in Git; drift: changed by alice; taken by force from flux"
-    assert in_all(fields[3:]) == (Reason(Cause.BY_THE_SERVER),)
+    assert reasons_of_object(fields[3:]) == (Reason(Cause.BY_THE_SERVER),)
     replicas = FieldChange("spec.replicas", 1, 2, (), (IN_GIT,))
-    assert reasons_text(in_all([replicas])) == "its share of the replicas changes"
+    assert reasons_text(reasons_of_object([replicas])) == "its share of the replicas changes"
 
 
 def test_an_owner_is_named_though_another_s_name_begins_alike() -> None:
@@ -90,8 +90,8 @@ def test_an_owner_is_named_though_another_s_name_begins_alike() -> None:
 
 def test_a_text_like_the_mark_for_what_the_server_chooses_is_a_text() -> None:
     text = "(chosen by the server)"
-    assert not is_chosen([{"a": text}])
-    assert is_chosen([{"a": CHOSEN}])
-    assert orjson.dumps([CHOSEN]) == orjson.dumps([text])
+    assert not is_server_chosen([{"a": text}])
+    assert is_server_chosen([{"a": SERVER_CHOSEN}])
+    assert orjson.dumps([SERVER_CHOSEN]) == orjson.dumps([text])
     field = FieldChange("a", 1, text, (), (Reason(Cause.DRIFT),))
     assert why_field(field, dataclasses.replace(WEB, reasons=(IN_GIT,))) == "drift"

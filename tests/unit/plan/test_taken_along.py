@@ -321,7 +321,7 @@ def test_claims_that_a_custom_resource_owns_go_along(
     cluster.create(claim("free"))
     assert owned_claims(member, SHOP, database) == ""
     cluster.create(claim("data", database))
-    told = "PersistentVolumeClaim shop/data would go along"
+    told = "PersistentVolumeClaim shop/data would be deleted with it"
     before = len(cluster.requests)
     assert owned_claims(member, SHOP, database) == told
     asked = list(cluster.requests)[before:]
@@ -337,7 +337,7 @@ def test_claims_that_it_owns_through_others_go_along_as_well(
     other = cluster.create(fresh(name="other"))
     cluster.create(claim("of-others", other))
     told = owned_claims(member, SHOP, database)
-    assert told == "PersistentVolumeClaim shop/data would go along"
+    assert told == "PersistentVolumeClaim shop/data would be deleted with it"
 
 
 def test_claims_go_along_however_long_the_line_of_their_owners_is(

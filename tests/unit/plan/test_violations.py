@@ -8,8 +8,8 @@ from reconciler.api.errors import (
     GuardViolation,
     ReconcileError,
     RunError,
+    TextViolation,
     Violation,
-    WordedViolation,
 )
 from reconciler.api.objects import ObjectKey
 from reconciler.plan.compare_base import against_base
@@ -65,7 +65,7 @@ WEB = ObjectKey("apps", "Deployment", "shop", "web")
             InvalidManifest(key=WEB, origin="web.yaml:1:1", error="no such field"),
             "refused as invalid: Deployment.apps shop/web (web.yaml:1:1): no such field",
         ),
-        (WordedViolation(text="shard 1 of 2: aws: too many"), "shard 1 of 2: aws: too many"),
+        (TextViolation(text="shard 1 of 2: aws: too many"), "shard 1 of 2: aws: too many"),
     ],
 )
 def test_a_violation_is_one_sentence(violation: Violation, words: str) -> None:
@@ -88,8 +88,8 @@ def test_what_passes_a_limit_is_the_same_trouble_whatever_its_figures_and_only_i
         TooManyDeletions("eu2", count=9, limit=4)
     )
     shard = "shard 1 of 2"
-    assert trouble(WordedViolation(text=f"{shard}: 9 deletions", about=shard)) == trouble(
-        WordedViolation(text=f"{shard}: 7 deletions", about=shard)
+    assert trouble(TextViolation(text=f"{shard}: 9 deletions", about=shard)) == trouble(
+        TextViolation(text=f"{shard}: 7 deletions", about=shard)
     )
     # A name with a figure in it is another name.
     assert trouble(InvalidManifest(key=WEB, error="e", origin="a.yaml:1:1")) == trouble(

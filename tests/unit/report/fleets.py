@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from reconciler.api.errors import WordedViolation
+from reconciler.api.errors import TextViolation
 from reconciler.api.moves import NotMoved, Stay, StayReason
 from reconciler.api.notices import NoticeCause, notice
 from reconciler.api.objects import ObjectKey
 from reconciler.api.reasons import Cause, Reason
 from reconciler.failover.cluster_health import Absence, ClusterHealth
-from reconciler.failover.probe import Diagnosis, Finding, Nodes, Signal, worded
+from reconciler.failover.probe import Diagnosis, Finding, Nodes, Signal, text_diagnosis
 from reconciler.plan.model import (
     Action,
     Change,
@@ -185,7 +185,7 @@ def unwell() -> Plan:
             ),
         ),
         health=(
-            ClusterHealth("aws-eu", Phase.DOWN, Signal.UNHEALTHY, worded(refused), noon),
+            ClusterHealth("aws-eu", Phase.DOWN, Signal.UNHEALTHY, text_diagnosis(refused), noon),
             ClusterHealth(
                 "aws-us",
                 Phase.UP,
@@ -201,7 +201,7 @@ def unwell() -> Plan:
                 "gcp-us",
                 Phase.UP,
                 Signal.UNKNOWN,
-                worded("no credential"),
+                text_diagnosis("no credential"),
                 outlook="its writes wait, nothing moves",
             ),
         ),
@@ -223,7 +223,7 @@ def guarded() -> Plan:
         "shop",
         (ClusterPlan("aws-eu", "aws", "eu-central-1", changes=gone, unchanged=20),),
         violations=(
-            WordedViolation("aws-eu", "aws-eu: 14 deletions, spec.guards.maxDeletions is 10"),
+            TextViolation("aws-eu", "aws-eu: 14 deletions, spec.guards.maxDeletions is 10"),
         ),
         violation_hint="look at what would be deleted; pass --max-deletions once",
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from reconciler.api.errors import RunError, WordedViolation
+from reconciler.api.errors import RunError, TextViolation
 from reconciler.api.moves import KeptUntilReady
 from reconciler.api.notices import NoticeCause, notice
 from reconciler.api.objects import ObjectKey
@@ -56,7 +56,7 @@ def hostile() -> Plan:
         ),
         commit=HOSTILE,
         notices=(notice(NoticeCause.KEPT, HOSTILE, HOSTILE, why=HOSTILE, reason=HOSTILE),),
-        violations=(WordedViolation(text=HOSTILE),),
+        violations=(TextViolation(text=HOSTILE),),
         violation_hint=HOSTILE,
         workloads=(WorkloadRow(key, {HOSTILE: 1}, {HOSTILE: 2}, shortfall=1, placed_by=HOSTILE),),
         moves=(KeptUntilReady(HOSTILE, (key,), HOSTILE, HOSTILE),),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from reconciler.failover.cluster_health import Absence, ClusterHealth
-from reconciler.failover.probe import Signal, worded
+from reconciler.failover.probe import Signal, text_diagnosis
 from reconciler.plan.model import ClusterPlan, Plan, RunResult
 from reconciler.report.finished_run import FinishedRun, failures_of_result
 from reconciler.state.memory import Phase
@@ -22,7 +22,7 @@ def plan(**phases: Phase) -> Plan:
             name,
             phase,
             Signal.UNHEALTHY if phase is Phase.DOWN else Signal.HEALTHY,
-            diagnosis=worded("connection refused" if phase is Phase.DOWN else ""),
+            diagnosis=text_diagnosis("connection refused" if phase is Phase.DOWN else ""),
             since=STARTED - 600,
             ready_nodes=2,
             nodes=3,

@@ -8,7 +8,7 @@ import logging
 from datetime import datetime
 from typing import Any
 
-from reconciler.api.errors import BadInput, GuardViolation, Position, Problem, WordedViolation
+from reconciler.api.errors import BadInput, GuardViolation, Position, Problem, TextViolation
 from reconciler.report import logs
 from reconciler.report.finished_run import FinishedRun, failures_of_result
 from reconciler.report.logs import LoggedProgress
@@ -103,7 +103,7 @@ def test_every_problem_of_a_bad_repository_is_a_line_with_its_place() -> None:
         Problem(Position("b.yaml", 1, 1), "", "not YAML"),
     ]
     logs.failed(BadInput(problems))
-    logs.failed(GuardViolation([WordedViolation(text="41 deletions")], hint="raise spec.guards"))
+    logs.failed(GuardViolation([TextViolation(text="41 deletions")], hint="raise spec.guards"))
     found = [json.loads(line) for line in stream.getvalue().splitlines()]
     assert [line["message"].partition(": ")[0] for line in found] == [
         "a.yaml:3:5",
@@ -116,7 +116,7 @@ def test_every_problem_of_a_bad_repository_is_a_line_with_its_place() -> None:
 def test_what_a_guard_did_not_stop_is_told_as_done() -> None:
     stream = io.StringIO()
     logs.open_log("run-1", stream)
-    logs.failed(GuardViolation([WordedViolation(text="41 deletions")], done=["shop/web in gcp-eu"]))
+    logs.failed(GuardViolation([TextViolation(text="41 deletions")], done=["shop/web in gcp-eu"]))
     _, done = (json.loads(line) for line in stream.getvalue().splitlines())
     assert done["message"] == "done all the same, because of what is down: shop/web in gcp-eu"
     assert (done["event"], done["level"]) == ("move", "warning")

@@ -14,16 +14,16 @@ from reconciler.federation.model import SecretReference
 from reconciler.report.delivery import NotDelivered
 from reconciler.report.finished_run import Failure, FailureKind, FinishedRun, failures_of_result
 from reconciler.report.notifications import (
-    Occasion,
+    NotificationReason,
     Receiver,
     address_from_environment,
-    deliver_news,
+    deliver_notifications,
     message,
-    news_of,
+    notifications_of,
     receivers_of,
 )
 from reconciler.shard.split import Shard
-from reconciler.state.memory import Notified, Phase
+from reconciler.state.memory import NotifiedState, Phase
 from tests.unit.report.fleets import run_of_web_shop
 from tests.unit.report.hostile import HOSTILE, run_of_hostile
 from tests.unit.report.runs import STARTED, plan, run
@@ -38,7 +38,7 @@ def history(*runs: FinishedRun) -> list[list[str]]:
     states: dict[str, str] = {}
     told = []
     for one in runs:
-        tidings, states = news_of(one, states)
+        tidings, states = notifications_of(one, states)
         told.append([tiding.title for tiding in tidings])
     return told
 
@@ -91,9 +91,9 @@ def test_what_a_stopped_or_locked_run_did_not_see_is_no_recovery() -> None:
 
 def test_a_cluster_that_left_git_is_forgotten() -> None:
     down = run(plan(aws_eu=Phase.DOWN, gcp_eu=Phase.UP))
-    _, states = news_of(down, {})
+    _, states = notifications_of(down, {})
     assert "cluster/aws-eu" in states
-    tidings, states = news_of(run(plan(gcp_eu=Phase.UP)), states)
+    tidings, states = notifications_of(run(plan(gcp_eu=Phase.UP)), states)
     assert states == {}
     assert not tidings
 
@@ -130,13 +130,17 @@ def test_what_could_not_be_delivered_is_told_by_the_next_run() -> None:
         sent.append(json.loads(body)["tidings"][0]["title"])
 
     ill = run(None, "aws-eu")
-    told, warnings = deliver_news(ill, [WEBHOOK], Notified(), lambda _: "http://there", deliver)
-    assert warnings == ["nobody was told by Webhook (variable HOOK_URL): it answers HTTP 503"]
+    told, warnings = deliver_notifications(
+        ill, [WEBHOOK], NotifiedState(), lambda _: "http://there", deliver
+    )
+    assert warnings == [
+        "no notification was sent by Webhook (variable HOOK_URL): it answers HTTP 503"
+    ]
     works = True
-    told, warnings = deliver_news(ill, [WEBHOOK], told, lambda _: "http://there", deliver)
+    told, warnings = deliver_notifications(ill, [WEBHOOK], told, lambda _: "http://there", deliver)
     assert not warnings
     assert sent == ["Federation shop does not run as Git says"]
-    assert deliver_news(ill, [WEBHOOK], told, lambda _: "http://there", deliver)[0] == told
+    assert deliver_notifications(ill, [WEBHOOK], told, lambda _: "http://there", deliver)[0] == told
     assert len(sent) == 1
 
 
@@ -146,9 +150,11 @@ def test_each_receiver_is_told_what_it_asked_for() -> None:
     def deliver(address: str, body: bytes, headers: Any) -> None:
         sent.append((address, [one["on"] for one in json.loads(body)["tidings"]]))
 
-    only_outages = replace(SLACK, type="Webhook", occasions=frozenset({Occasion.FAILOVER}))
+    only_outages = replace(
+        SLACK, type="Webhook", occasions=frozenset({NotificationReason.FAILOVER})
+    )
     both = run(plan(aws_eu=Phase.DOWN, gcp_eu=Phase.UP), "gcp-eu")
-    deliver_news(both, [WEBHOOK, only_outages], Notified(), lambda r: r.env, deliver)
+    deliver_notifications(both, [WEBHOOK, only_outages], NotifiedState(), lambda r: r.env, deliver)
     assert sent == [("HOOK_URL", ["failover", "failure"]), ("SLACK_URL", ["failover"])]
 
 
@@ -161,7 +167,7 @@ def test_receivers_are_read_as_they_are_written() -> None:
     )
     assert found == (
         Receiver("Slack", secret=SecretReference("slack", "", "url")),
-        Receiver("Webhook", "HOOK_URL", occasions=frozenset({Occasion.FAILOVER})),
+        Receiver("Webhook", "HOOK_URL", occasions=frozenset({NotificationReason.FAILOVER})),
     )
     assert found[0].name == "Slack (Secret slack)"
 
@@ -185,7 +191,7 @@ def ill_runs() -> list[FinishedRun]:
 
 @pytest.mark.parametrize("ill", ill_runs())
 def test_a_webhook_gets_what_the_schema_says(ill: FinishedRun) -> None:
-    tidings, _ = news_of(ill, {})
+    tidings, _ = notifications_of(ill, {})
     body, headers = message(WEBHOOK, ill, tidings)
     assert headers == {"content-type": "application/json"}
     jsonschema.Draft202012Validator(SCHEMA).validate(json.loads(body))
@@ -193,7 +199,7 @@ def test_a_webhook_gets_what_the_schema_says(ill: FinishedRun) -> None:
 
 @pytest.mark.parametrize("ill", ill_runs())
 def test_slack_gets_blocks_within_its_limits_and_no_live_markup(ill: FinishedRun) -> None:
-    tidings, _ = news_of(ill, {})
+    tidings, _ = notifications_of(ill, {})
     body, _ = message(SLACK, ill, tidings)
     document = json.loads(body)
     assert 0 < len(document["text"]) <= 3000

@@ -8,7 +8,7 @@ from reconciler.report.events import event_drafts_of
 from reconciler.report.finished_run import FinishedRun
 from reconciler.report.logs import log_entries_of
 from reconciler.report.metrics import metrics_of, render_metrics
-from reconciler.report.notifications import News, Occasion, news_of
+from reconciler.report.notifications import News, NotificationReason, news_of
 from reconciler.rollout.model import RolloutEvent, RolloutView
 from reconciler.shard.split import Shard
 from tests.unit.report.rollouts import CANDIDATE, FAILED, STARTED, road
@@ -76,7 +76,7 @@ def test_each_thing_that_a_run_brings_is_an_event_once() -> None:
 def test_receivers_are_told_of_start_promotion_and_end_once() -> None:
     known: dict[str, str] = {}
     (begins,) = told(road(events=(STARTED,)), known)
-    assert begins.occasion is Occasion.ROLLOUT
+    assert begins.occasion is NotificationReason.ROLLOUT
     assert begins.title == "Federation shop: a commit begins to reach the fleet"
     assert begins.lines[0] == STARTED[1]
     assert not told(road(events=(STARTED,)), known)
@@ -92,7 +92,7 @@ def test_a_failure_is_told_to_those_who_want_failures() -> None:
     known: dict[str, str] = {}
     told(road(), known)
     (fails,) = told(road(phase="Failed", reason="wave 2, eu: no progress", events=(FAILED,)), known)
-    assert fails.occasion is Occasion.FAILURE
+    assert fails.occasion is NotificationReason.FAILURE
     assert any("has failed in wave 2, eu: no progress" in line for line in fails.lines)
 
 
@@ -100,7 +100,7 @@ def test_what_could_not_be_delivered_is_told_by_the_next_run_as_it_is_then() -> 
     known: dict[str, str] = {}
     told(road(), known)
     (late,) = told(road(phase="Failed", reason="wave 2, eu: no progress"), known)
-    assert late.occasion is Occasion.FAILURE
+    assert late.occasion is NotificationReason.FAILURE
     assert late.title.startswith("Federation shop: Rollout of 3f2c1ab (stable 9be01d2) has failed")
 
 

@@ -13,7 +13,7 @@ from reconciler.report.events import event_drafts_of
 from reconciler.report.finished_run import FinishedRun
 from reconciler.report.json_report import plan_document
 from reconciler.report.metrics import metrics_of, render_metrics
-from reconciler.report.notifications import Occasion, news_of
+from reconciler.report.notifications import NotificationReason, notifications_of
 from reconciler.shard.split import Shard
 from tests.unit.report.runs import plan, run
 
@@ -65,7 +65,7 @@ def titles(*runs: FinishedRun) -> list[list[str]]:
     states: dict[str, str] = {}
     told = []
     for one in runs:
-        news, states = news_of(one, states)
+        news, states = notifications_of(one, states)
         told.append([f"{new.occasion}: {new.title}" for new in news])
     return told
 
@@ -73,9 +73,9 @@ def titles(*runs: FinishedRun) -> list[list[str]]:
 def test_people_are_told_once_when_it_begins_and_when_it_ends() -> None:
     assert titles(run(plan()), run(silent()), run(silent()), run(plan()), run(plan())) == [
         [],
-        [f"{Occasion.FAILURE}: Federation shop goes on without Git"],
+        [f"{NotificationReason.FAILURE}: Federation shop goes on without Git"],
         [],
-        [f"{Occasion.RECOVERY}: Federation shop has Git again"],
+        [f"{NotificationReason.RECOVERY}: Federation shop has Git again"],
         [],
     ]
 

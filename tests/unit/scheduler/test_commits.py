@@ -21,7 +21,7 @@ from reconciler.federation.model import (
 from reconciler.render.render import render
 from reconciler.scheduler.commits import removed_in, version_in, with_commits
 from reconciler.scheduler.model import Assignment, FleetView
-from reconciler.scheduler.remarks import why_unplaced
+from reconciler.scheduler.placement_warnings import why_unplaced
 from reconciler.scheduler.schedule import schedule
 from tests.strategies import MIXED_COMMITS, MixedCommits
 

@@ -13,7 +13,7 @@ from reconciler.federation.compile import compile_documents
 from reconciler.federation.model import DesiredState
 from reconciler.manifests.load import load
 from reconciler.scheduler.model import Assignment, FleetView
-from reconciler.scheduler.remarks import why_unplaced
+from reconciler.scheduler.placement_warnings import why_unplaced
 from reconciler.scheduler.schedule import schedule, with_namespaces
 
 SHOP = ObjectKey("", "Namespace", "", "shop")

@@ -34,11 +34,11 @@ from reconciler.seats.protocol import (
     Changed,
     Configuration,
     Copy,
+    NoReply,
+    ObservedCopy,
     Proposal,
     Seat,
     SeatRequest,
-    Seen,
-    Silent,
     Stage,
     Watermark,
 )
@@ -98,7 +98,7 @@ class Explorer:
         self._taken: dict[tuple[int, int, int], int] = {}
         self._decided: dict[tuple[int, Local], tuple[tuple[str, Local], ...]] = {}
         self._touched: dict[tuple[int, int], frozenset[str]] = {}
-        self.lost = self.answers.number(Silent("lost"))
+        self.lost = self.answers.number(NoReply("lost"))
         apart = {*scenario.behind, *scenario.hurt}
         apart |= {
             word for told in scenario.proposers.values() for one in told for word in one.split()
@@ -192,7 +192,7 @@ class Explorer:
 
     def _keep(self, attempt: Attempt) -> int:
         if not self.scenario.acknowledged:
-            attempt = struct_replace(attempt, known={}, told=())
+            attempt = struct_replace(attempt, known={}, sent_watermarks=())
         return self.attempts.number(attempt, attempt_key(attempt))
 
     # -- what can happen -------------------------------------------------------------------
@@ -312,7 +312,7 @@ class Explorer:
         found = world.objects[place]
         if request.copy is None:
             if found is None:
-                return world, self.answers.number(Seen(None))
+                return world, self.answers.number(ObservedCopy(None))
             return world, self._seen(found)
         if found is None or (
             request.version and (request.uid, request.version) != (found.uid, str(found.copy))
@@ -330,7 +330,9 @@ class Explorer:
         return world, self._seen(written)
 
     def _seen(self, found: Object) -> int:
-        return self.answers.number(Seen(self.copies.values[found.copy], found.uid, str(found.copy)))
+        return self.answers.number(
+            ObservedCopy(self.copies.values[found.copy], found.uid, str(found.copy))
+        )
 
     @staticmethod
     def _put(world: World, place: int, written: Object | None) -> World:

@@ -16,11 +16,11 @@ from reconciler.seats.protocol import (
     Ballot,
     Configuration,
     Copy,
+    CopyState,
+    ObservedCopy,
     Proposal,
     Seat,
     SeatRequest,
-    Seen,
-    Standing,
     Watermark,
 )
 from tests.unit.seats.explore import LARGER, SCENARIOS, TWO, Explorer
@@ -55,7 +55,7 @@ def test_nothing_that_was_chosen_is_lost_in_longer_histories_by_chance(scenario:
 
 # -- broken rules ----------------------------------------------------------------------------
 
-standings, requests, prepare = protocol.standings, protocol.requests, protocol.prepare
+copy_states, requests, prepare = protocol.copy_states, protocol.requests, protocol.prepare
 
 
 def half_is_enough(votes: frozenset[Seat], seats: tuple[Seat, ...]) -> bool:
@@ -75,18 +75,20 @@ def always_the_same_ballot(attempt: Attempt, above: int = 0) -> Attempt:
     return replace(prepared, ballot=Ballot(9, attempt.by)) if attempt.by == "q" else prepared
 
 
-def ignoring(*ignored: Standing) -> Callable[..., dict[str, Standing]]:
-    def judged(seen: Mapping[str, Seen], known: Mapping[str, Watermark]) -> dict[str, Standing]:
-        found = standings(seen, known)
+def ignoring(*ignored: CopyState) -> Callable[..., dict[str, CopyState]]:
+    def judged(
+        seen: Mapping[str, ObservedCopy], known: Mapping[str, Watermark]
+    ) -> dict[str, CopyState]:
+        found = copy_states(seen, known)
         return {
-            name: Standing.COUNTS if one in ignored and seen[name].copy else one
+            name: CopyState.COUNTS if one in ignored and seen[name].copy else one
             for name, one in found.items()
         }
 
     return judged
 
 
-def any_object_of_that_name(one: Seen, seat: Seat) -> bool:
+def any_object_of_that_name(one: ObservedCopy, seat: Seat) -> bool:
     return one.copy is not None
 
 
@@ -132,7 +134,7 @@ MUTATIONS: list[tuple[str, str, Any, Scenario]] = [
     ("not the latest value", "_latest", the_first_found, IMPATIENT),
     ("no condition on versions", "requests", without_condition, BY_NAME["two proposers"]),
     ("another object counts", "Seen.is_of", any_object_of_that_name, BY_NAME["a seat remade"]),
-    ("set back and counts", "standings", ignoring(Standing.AGED), BY_NAME["a seat set back"]),
+    ("set back and counts", "standings", ignoring(CopyState.AGED), BY_NAME["a seat set back"]),
     (
         "seats changed by the new ones alone",
         "Configuration.is_quorum",

@@ -39,7 +39,7 @@ def registers(sandbox: Sandbox) -> Registers:
     return make
 
 
-def with_words(*words: str) -> Callable[[RegisterDocument], RegisterDocument]:
+def described_for(*words: str) -> Callable[[RegisterDocument], RegisterDocument]:
     return lambda document: replace(document, memory={"words": [*words]})
 
 
@@ -59,7 +59,7 @@ def test_without_a_register_the_error_names_the_command_that_makes_it(
     registers: Registers,
 ) -> None:
     with pytest.raises(ReconcileError, match="there is no register") as refused:
-        registers(patience=0.5).change(with_words("x"))
+        registers(patience=0.5).change(described_for("x"))
 
     assert "reconcile seats init" in refused.value.hint
 
@@ -161,7 +161,7 @@ def test_the_look_of_a_seat_stays_through_the_writes_of_others(registers: Regist
     waiting = registers("b")
     waiting.look("aws-eu is well")
 
-    assert waiting.leave_look() == ""
+    assert waiting.write_votes() == ""
     registers("a").change(adding("x"))
 
     assert registers().read().seats["b"].look == "aws-eu is well"

@@ -33,7 +33,7 @@ class Faults:
     wiped: int = 0
     """A seat's object is deleted."""
     remade: int = 0
-    """A seat's object is made anew by somebody, with some earlier content: another UID."""
+    """A seat's object is recreated by somebody, with some earlier content: another UID."""
     aged: int = 0
     """A seat's object is as it once was, UID and version included."""
 
@@ -142,7 +142,7 @@ def attempt_key(one: Attempt) -> Any:
         one.by,
         one.stage,
         one.ballot,
-        one.told,
+        one.sent_watermarks,
         one.proposal,
         tuple(sorted(one.seen.items(), key=lambda item: item[0])),
         tuple(sorted(one.known.items())),

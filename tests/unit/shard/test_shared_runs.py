@@ -319,7 +319,7 @@ def test_others_wait_for_the_names_and_learn_what_failed(
             assert first.round
             assert other.round
             assert "has not written the DNS records" in other.round.await_names(0)
-            first.round.tell_names("DNS web A: refused")
+            first.round.publish_names("DNS web A: refused")
             assert other.round.await_names(0) == "DNS web A: refused"
-            first.round.tell_names("")
+            first.round.publish_names("")
             assert other.round.await_names(0) == ""

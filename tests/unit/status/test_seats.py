@@ -10,18 +10,18 @@ import pytest
 from reconciler.seats.document import RegisterDocument
 from reconciler.seats.protocol import Configuration, Seat
 from reconciler.seats.register import Reading, SeatReading
-from reconciler.status.seats import SeatLook, seats_document, seats_status
+from reconciler.status.seats import SeatHealth, seats_document, seats_status
 
 SEATS = ("aws-eu", "gcp-eu", "onprem")
 NOW = 1_000_000.0
-GOOD = SeatLook(NOW - 60, {"aws-eu": "healthy"})
+GOOD = SeatHealth(NOW - 60, {"aws-eu": "healthy"})
 
 
 def status(
     states: Mapping[str, str] | None = None,
     *,
     wanted: tuple[str, ...] = SEATS,
-    looks: Mapping[str, SeatLook] | None = None,
+    looks: Mapping[str, SeatHealth] | None = None,
     witnesses: Sequence[str] = (),
     **changed: Any,
 ) -> Any:
@@ -68,7 +68,7 @@ def test_each_state_has_its_command(states: dict[str, str], seat: str, way: str)
 
 
 def test_a_seat_whose_runs_do_not_look_is_told() -> None:
-    old = {**dict.fromkeys(SEATS, GOOD), "onprem": SeatLook(NOW - 7200, {})}
+    old = {**dict.fromkeys(SEATS, GOOD), "onprem": SeatHealth(NOW - 7200, {})}
     (trouble,) = status(looks=old).troubles
     assert (trouble.seat, "120 minutes" in trouble.text) == ("onprem", True)
     never = {name: GOOD for name in SEATS if name != "onprem"}

@@ -88,11 +88,11 @@ def plan_records(
     placed_in  where each object is placed, while all is well or in this run: a name stays with what
                is down, and goes with what stands in for it
     seen       the members that were looked at
-    down       the clusters that are declared down, or imagined to be, and why
+    down       the clusters that are declared down, or simulated to be, and why
     not_yet_ready  cluster -> objects whose addresses do not come back yet
     owners     what is recorded of the repository that all this is of, the record to keep first;
                what another one wrote is ``take_over``n only when asked for
-    simulated  the clusters are: no provider is asked, only outages are imagined
+    simulated  the clusters are: no provider is asked, only outages are simulated
     """
     if not asks_for_records(state):
         return None

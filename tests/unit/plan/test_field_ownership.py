@@ -7,7 +7,12 @@ from typing import Any
 from reconciler.api.objects import Object
 from reconciler.federation.model import AdoptionRules
 from reconciler.inventory.managed_fields import BEFORE_FIRST_APPLY
-from reconciler.plan.claims import becoming_ours, beyond_git, forecast, still_there
+from reconciler.plan.field_ownership import (
+    fields_not_in_git,
+    fields_that_stay,
+    newly_owned_fields,
+    ownership_change,
+)
 
 OURS = "federation-reconciler"
 
@@ -37,7 +42,7 @@ def fields(*names: str) -> Any:
 
 def test_what_was_ours_and_is_nobodys_is_claimed_and_goes() -> None:
     live = settings(ours("colour"), colour="red", old="yes")
-    found = forecast(live, live, fields("colour", "old"), None)
+    found = ownership_change(live, live, fields("colour", "old"), None)
     assert found.claim == fields("old")
     assert found.result["data"] == {"colour": "red"}
     assert found.given_up == fields("old")
@@ -46,25 +51,25 @@ def test_what_was_ours_and_is_nobodys_is_claimed_and_goes() -> None:
 
 def test_what_somebody_else_owns_by_now_stays() -> None:
     live = settings(ours("colour"), entry("kubectl-edit", "old"), colour="red", old="yes")
-    found = forecast(live, live, fields("colour", "old"), None)
+    found = ownership_change(live, live, fields("colour", "old"), None)
     assert (found.claim, found.result) == ({}, live)
     assert found.given_up == fields("old")
-    (stays,) = still_there(found, live, settings(colour="red"))
+    (stays,) = fields_that_stay(found, live, settings(colour="red"))
     assert (stays.path, stays.value, stays.note) == ("data.old", "yes", "no longer in Git")
     assert stays.managers == ("kubectl-edit",)
-    assert still_there(found, live, settings(colour="red", old="no")) == ()
+    assert fields_that_stay(found, live, settings(colour="red", old="no")) == ()
 
 
 def test_where_ours_is_of_another_version_nothing_is_claimed() -> None:
     live = settings(ours("colour", "old", version="v1beta1"), colour="red", old="yes")
     result = settings(ours("colour"), colour="red", old="yes")
-    found = forecast(live, result, {}, None)
+    found = ownership_change(live, result, {}, None)
     assert (found.claim, found.given_up) == ({}, fields("old"))
 
 
 def test_an_answer_without_an_entry_of_ours_claims_nothing() -> None:
     live = settings(entry("kubectl", "colour"), colour="red")
-    found = forecast(live, live, fields("colour", "old"), None)
+    found = ownership_change(live, live, fields("colour", "old"), None)
     assert (found.claim, found.former, found.given_up, found.result) == ({}, (), {}, live)
 
 
@@ -74,13 +79,13 @@ def test_adopting_whole_takes_all_that_the_former_manager_has() -> None:
     )
     live = settings(entry("kubectl-create", "colour", "old"), colour="red", old="yes")
     whole = AdoptionRules(take_over=("kubectl-*",), whole=True)
-    found = forecast(live, result, {}, whole)
+    found = ownership_change(live, result, {}, whole)
     assert found.result["data"] == {"colour": "red"}
     assert found.former == ("kubectl-*",)
-    part = forecast(live, result, {}, AdoptionRules(take_over=("kubectl-*",), whole=False))
+    part = ownership_change(live, result, {}, AdoptionRules(take_over=("kubectl-*",), whole=False))
     assert (part.claim, part.result) == ({}, result)
     assert part.former == ("kubectl-*",)
-    stranger = forecast(live, result, {}, AdoptionRules(take_over=("flux",), whole=True))
+    stranger = ownership_change(live, result, {}, AdoptionRules(take_over=("flux",), whole=True))
     assert (stranger.claim, stranger.former) == ({}, ())
 
 
@@ -94,20 +99,20 @@ def test_adopting_whole_leaves_what_a_third_manager_owns() -> None:
         shared="yes",
     )
     whole = AdoptionRules(take_over=("kubectl-*",), whole=True)
-    found = forecast(result, result, {}, whole)
+    found = ownership_change(result, result, {}, whole)
     assert found.claim == fields("old")
     assert found.result["data"] == {"colour": "red", "shared": "yes"}
 
 
 def test_what_others_own_beyond_git_is_told_and_what_nobody_owns_is_not() -> None:
     result = settings(ours("colour"), entry("kubectl", "more"), colour="red", more="1", none="2")
-    (stays,) = beyond_git(result, settings(colour="red"))
+    (stays,) = fields_not_in_git(result, settings(colour="red"))
     assert (stays.path, stays.managers, stays.note) == ("data.more", ("kubectl",), "not in Git")
 
 
 def test_what_becomes_ours_with_the_same_value_is_told() -> None:
     live = settings(entry("kubectl", "colour"), colour="red")
     result = settings(entry("kubectl", "colour"), ours("colour"), colour="red")
-    (stays,) = becoming_ours(live, result)
+    (stays,) = newly_owned_fields(live, result)
     assert (stays.path, stays.note) == ("data.colour", "becomes ours")
-    assert becoming_ours(result, result) == ()
+    assert newly_owned_fields(result, result) == ()

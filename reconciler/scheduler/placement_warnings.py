@@ -18,7 +18,7 @@ from reconciler.scheduler.commits import removed_in, version_in
 from reconciler.scheduler.model import Assignment
 
 
-def remarks(state: DesiredState, assignments: Sequence[Assignment]) -> list[Notice]:
+def placement_warnings(state: DesiredState, assignments: Sequence[Assignment]) -> list[Notice]:
     """Counts and spreads that cannot be as they are asked for, with file and line."""
     workloads = {workload.key: workload for workload in state.workloads}
     found = []

@@ -1,4 +1,4 @@
-"""More than one pair of eyes: most seats must see a cluster unwell before it is declared down."""
+"""Votes: most seats must see a cluster unwell before it is declared down."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from reconciler.failover.cluster_health import (
     HealthDecision,
     decide_cluster_health,
 )
-from reconciler.failover.looks import (
+from reconciler.failover.health_votes import (
     MAX_BYTES,
-    Look,
-    SeatLooks,
-    Sight,
-    Sightings,
-    decode_look,
-    encode_look,
-    look_of,
-    sightings,
+    HealthVote,
+    HealthVotes,
+    SeatVotes,
+    VoteCount,
+    count_votes,
+    decode_votes,
+    encode_votes,
+    health_votes_of,
 )
-from reconciler.failover.probe import Probe, Signal, worded
+from reconciler.failover.probe import Probe, Signal, text_diagnosis
 from reconciler.federation.model import FailoverRules
 from reconciler.state.memory import ClusterMemory, Phase
 from tests.strategies import LOOKS, seats_votes
@@ -41,36 +41,36 @@ KNOWN = ClusterMemory(known=True)
 def probes(sign: str) -> list[Probe]:
     """``gcp-us`` looks so to this run, and the others well."""
     return [
-        Probe(name, SIGNALS[sign], worded("timeout" if sign == "-" else ""))
+        Probe(name, SIGNALS[sign], text_diagnosis("timeout" if sign == "-" else ""))
         if name == "gcp-us"
         else Probe(name, Signal.HEALTHY)
         for name in CLUSTERS
     ]
 
 
-def look(sign: str, age: float = 60.0) -> Look:
+def look(sign: str, age: float = 60.0) -> HealthVotes:
     """``.`` is a look that has not seen gcp-us."""
-    found = look_of(probes(sign if sign != "." else "+"), NOW - age)
+    found = health_votes_of(probes(sign if sign != "." else "+"), NOW - age)
     return (
         found
         if sign != "."
-        else Look(found.at, {n: s for n, s in found.clusters.items() if n != "gcp-us"})
+        else HealthVotes(found.at, {n: s for n, s in found.clusters.items() if n != "gcp-us"})
     )
 
 
-def known(at: str, heard: tuple[str, ...] = SEATS, **looks: Look) -> SeatLooks:
-    return SeatLooks(
-        at, {name.replace("_", "-"): one for name, one in looks.items()}, frozenset(heard)
+def known(at: str, answering: tuple[str, ...] = SEATS, **looks: HealthVotes) -> SeatVotes:
+    return SeatVotes(
+        at, {name.replace("_", "-"): one for name, one in looks.items()}, frozenset(answering)
     )
 
 
 def decide(
-    seen_here: str, looks: SeatLooks | None, memory: ClusterMemory = OVERDUE
+    seen_here: str, looks: SeatVotes | None, memory: ClusterMemory = OVERDUE
 ) -> HealthDecision:
     """A run to which ``gcp-us`` has been unhealthy for long."""
     asked = probes(seen_here)
     before = dict.fromkeys(CLUSTERS, KNOWN) | {"gcp-us": memory}
-    seen = None if looks is None else sightings(asked, looks, RULES, NOW)
+    seen = None if looks is None else count_votes(asked, looks, RULES, NOW)
     return decide_cluster_health(RULES, before, asked, NOW, seen)
 
 
@@ -104,7 +104,7 @@ def health(decision: HealthDecision) -> ClusterHealth:
     ],
 )
 def test_most_of_the_seats_that_are_heard_must_see_it_unwell(
-    looks: SeatLooks | None, down: bool
+    looks: SeatVotes | None, down: bool
 ) -> None:
     decision = decide("-", looks)
     assert bool(decision.down) is down
@@ -122,23 +122,25 @@ def test_a_look_counts_for_ten_minutes(age: float, counts: bool) -> None:
 def test_with_long_grace_periods_looks_count_for_twice_as_long() -> None:
     rules = FailoverRules(enabled=True, unhealthy_after=1800)
     looks = known("aws-eu", gcp_eu=look("-", 3600), onprem=look("-", 3601))
-    assert sightings(probes("-"), looks, rules, NOW)["gcp-us"] == Sightings(
-        unwell=("aws-eu", "gcp-eu"), blind=("onprem",)
+    assert count_votes(probes("-"), looks, rules, NOW)["gcp-us"] == VoteCount(
+        unwell=("aws-eu", "gcp-eu"), no_fresh_vote=("onprem",)
     )
 
 
 def test_what_this_run_sees_stands_for_the_last_look_of_its_seat() -> None:
     looks = known("aws-eu", aws_eu=look("+"), gcp_eu=look("+"), onprem=look("+"))
-    assert sightings(probes("-"), looks, RULES, NOW)["gcp-us"].unwell == ("aws-eu",)
+    assert count_votes(probes("-"), looks, RULES, NOW)["gcp-us"].unwell == ("aws-eu",)
 
 
 def test_a_seat_that_is_silent_does_not_vote_for_itself() -> None:
     gone = [
         Probe(name, Signal.UNHEALTHY if name == "onprem" else Signal.HEALTHY) for name in CLUSTERS
     ]
-    looks = known("aws-eu", ("aws-eu", "gcp-eu"), gcp_eu=look_of(gone, NOW), onprem=look("+"))
-    seen = sightings(gone, looks, RULES, NOW)["onprem"]
-    assert seen == Sightings(unwell=("aws-eu", "gcp-eu"))
+    looks = known(
+        "aws-eu", ("aws-eu", "gcp-eu"), gcp_eu=health_votes_of(gone, NOW), onprem=look("+")
+    )
+    seen = count_votes(gone, looks, RULES, NOW)["onprem"]
+    assert seen == VoteCount(unwell=("aws-eu", "gcp-eu"))
     assert seen.agreed
 
 
@@ -171,13 +173,16 @@ def test_while_the_grace_period_lasts_both_conditions_are_told(streak: float, le
 @pytest.mark.parametrize(
     ("seen", "words"),
     [
-        (Sightings(), "no seat is heard"),
-        (Sightings(well=("a", "b", "c")), "seen well from a, b and c"),
-        (Sightings(unwell=("a",), blind=("b", "c")), "seen unhealthy from a; no fresh look from b"),
-        (Sightings(unwell=("a",), unsure=("b",)), "not to be told from b"),
+        (VoteCount(), "no seat answered"),
+        (VoteCount(well=("a", "b", "c")), "seen well from a, b and c"),
+        (
+            VoteCount(unwell=("a",), no_fresh_vote=("b", "c")),
+            "seen unhealthy from a; no recent vote from b",
+        ),
+        (VoteCount(unwell=("a",), undecided=("b",)), "unclear from b"),
     ],
 )
-def test_words(seen: Sightings, words: str) -> None:
+def test_words(seen: VoteCount, words: str) -> None:
     assert words in str(seen)
 
 
@@ -198,13 +203,13 @@ VOTES = seats_votes(SEATS)
     st.sampled_from("+-?"),
 )
 def test_what_is_down_most_of_those_heard_saw_so_and_this_run_too(
-    votes: dict[str, str], heard: frozenset[str], at: str, here: str
+    votes: dict[str, str], answering: frozenset[str], at: str, here: str
 ) -> None:
-    looks = SeatLooks(at, {seat: look(sign) for seat, sign in votes.items()}, heard)
+    looks = SeatVotes(at, {seat: look(sign) for seat, sign in votes.items()}, answering)
     down = bool(decide(here, looks).down)
     said = votes | ({at: here} if at else {})
-    against = sum(said.get(seat) == "-" for seat in heard)
-    assert down == (here == "-" and against > len(heard) / 2)
+    against = sum(said.get(seat) == "-" for seat in answering)
+    assert down == (here == "-" and against > len(answering) / 2)
     if down:
         assert decide(here, None).down, "seats only ever hold up"
 
@@ -215,7 +220,7 @@ def test_no_single_seat_declares_down_what_two_others_that_are_heard_see_well(
 ) -> None:
     others = dict.fromkeys(SEATS, "+") | {lone: "-"}
     here = others.get(at, "-")
-    looks = SeatLooks(at, {n: look(s) for n, s in (votes | others).items()}, frozenset(SEATS))
+    looks = SeatVotes(at, {n: look(s) for n, s in (votes | others).items()}, frozenset(SEATS))
     assert not decide(here, looks).down
 
 
@@ -223,12 +228,14 @@ def test_no_single_seat_declares_down_what_two_others_that_are_heard_see_well(
 def test_with_seats_never_more_is_down_than_without(runs: list[tuple[str, str]]) -> None:
     """One run after another at changing seats, each by its own eyes and the looks before it."""
     memory: dict[str, ClusterMemory] = dict.fromkeys(CLUSTERS, KNOWN)
-    looks: dict[str, Look] = {}
+    looks: dict[str, HealthVotes] = {}
     now = NOW
     for seat, signs in runs:
         now += 60
-        asked = [Probe(n, SIGNALS[s], worded(s)) for n, s in zip(CLUSTERS, signs, strict=True)]
-        seen = sightings(asked, SeatLooks(seat, looks, frozenset(SEATS)), RULES, now)
+        asked = [
+            Probe(n, SIGNALS[s], text_diagnosis(s)) for n, s in zip(CLUSTERS, signs, strict=True)
+        ]
+        seen = count_votes(asked, SeatVotes(seat, looks, frozenset(SEATS)), RULES, now)
         found = decide_cluster_health(RULES, memory, asked, now, seen)
         alone = decide_cluster_health(RULES, memory, asked, now)
         new = found.down.keys() - {n for n, m in memory.items() if m.phase is Phase.DOWN}
@@ -238,15 +245,15 @@ def test_with_seats_never_more_is_down_than_without(runs: list[tuple[str, str]])
         streaks = [{n: one.memory[n].streak for n in up} for one in (found, alone)]
         assert streaks[0] == streaks[1], "the periods are measured by each run's own probes"
         memory = dict(found.memory)
-        looks[seat] = look_of(asked, now)
+        looks[seat] = health_votes_of(asked, now)
 
 
 # -- as it lies at a seat --------------------------------------------------------------------------
 
 
 @given(LOOKS)
-def test_a_look_is_read_as_it_was_written(one: Look) -> None:
-    assert decode_look(encode_look(one)) == one
+def test_a_look_is_read_as_it_was_written(one: HealthVotes) -> None:
+    assert decode_votes(encode_votes(one)) == one
 
 
 @given(st.text() | st.binary(max_size=40).map(lambda b: b.decode("utf-8", "replace")))
@@ -261,27 +268,31 @@ def test_a_look_is_read_as_it_was_written(one: Look) -> None:
 @example('{"at": 1, "clusters": {"a": "splendid"}}')
 @example('{"at": 1e999, "clusters": {}}')
 def test_a_damaged_look_is_none(text: str) -> None:
-    assert decode_look(text) is None
+    assert decode_votes(text) is None
 
 
 @given(st.integers(0, 60))
 def test_half_a_look_is_none(kept: int) -> None:
-    text = encode_look(look("-"))
-    assert decode_look(text[: -1 - kept]) is None
+    text = encode_votes(look("-"))
+    assert decode_votes(text[: -1 - kept]) is None
 
 
 def test_a_look_at_many_clusters_stays_small() -> None:
-    many = Look(NOW, {f"cluster-{n:04}": Sight(Signal.UNHEALTHY, "x" * 5000) for n in range(1500)})
-    text = encode_look(many)
+    many = HealthVotes(
+        NOW, {f"cluster-{n:04}": HealthVote(Signal.UNHEALTHY, "x" * 5000) for n in range(1500)}
+    )
+    text = encode_votes(many)
     assert len(text) <= MAX_BYTES
-    back = decode_look(text)
+    back = decode_votes(text)
     assert back is not None
     assert len(back.clusters) == 1500
-    few = decode_look(encode_look(Look(NOW, {"a": Sight(Signal.UNHEALTHY, "x" * 5000)})))
+    few = decode_votes(
+        encode_votes(HealthVotes(NOW, {"a": HealthVote(Signal.UNHEALTHY, "x" * 5000)}))
+    )
     assert few is not None
     assert few.clusters["a"].reason == "x" * 120
 
 
 def test_an_imagined_outage_is_not_left_as_a_look() -> None:
-    assert "gcp-us" not in look_of(probes("-"), NOW, {"gcp-us": "an outage"}).clusters
-    assert math.isclose(look_of([], NOW).at, NOW)
+    assert "gcp-us" not in health_votes_of(probes("-"), NOW, {"gcp-us": "an outage"}).clusters
+    assert math.isclose(health_votes_of([], NOW).at, NOW)

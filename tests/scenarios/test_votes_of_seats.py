@@ -12,8 +12,14 @@ import yaml
 from reconciler.api.options import RunOptions
 from reconciler.cluster.connect import Connections, Connector
 from reconciler.failover.cluster_health import ClusterHealth
-from reconciler.failover.looks import Look, SeatLooks, decode_look, encode_look
-from reconciler.run.decide import FleetOutlook, RunInputs, decide_fleet, look_around, look_at_fleet
+from reconciler.failover.health_votes import HealthVotes, SeatVotes, decode_votes, encode_votes
+from reconciler.run.decide import (
+    FleetAssessment,
+    RunInputs,
+    decide_fleet,
+    look_at_fleet,
+    probe_clusters,
+)
 from reconciler.run.pipeline import render_repository
 from reconciler.run.progress import NoProgress
 from reconciler.run.repository import read_repository
@@ -38,27 +44,27 @@ class Seats:
     cut_off: dict[str, set[str]] = field(default_factory=dict)
     silent: set[str] = field(default_factory=set)
 
-    def run(self, seat: str, outages: dict[str, str] | None = None) -> FleetOutlook:
+    def run(self, seat: str, outages: dict[str, str] | None = None) -> FleetAssessment:
         """A minute later, at this seat."""
         self.now += 60
         fleet, connector = self._prepared(seat)
-        looks = {name: one for name, text in self.looks.items() if (one := decode_look(text))}
-        known = SeatLooks(seat, looks, frozenset(NAMES) - self.silent)
+        looks = {name: one for name, text in self.looks.items() if (one := decode_votes(text))}
+        known = SeatVotes(seat, looks, frozenset(NAMES) - self.silent)
         connect = Connections(connector).member
         imagined = outages or {}
         looked = look_at_fleet(fleet, self.memory, imagined, connect, self.now, NoProgress(), known)
         found = decide_fleet(fleet, self.memory, imagined, connect, self.now, looked)
         assert found.memory is not None
-        assert found.look is not None
+        assert found.votes is not None
         self.memory = found.memory
-        self.looks[seat] = encode_look(found.look)
+        self.looks[seat] = encode_votes(found.votes)
         return found
 
-    def wait(self, seat: str) -> Look:
+    def wait(self, seat: str) -> HealthVotes:
         """A run at this seat that does not get the lock."""
         fleet, connector = self._prepared(seat)
-        look = look_around(Connections(connector).member, fleet.state, self.now, NoProgress())
-        self.looks[seat] = encode_look(look)
+        look = probe_clusters(Connections(connector).member, fleet.state, self.now, NoProgress())
+        self.looks[seat] = encode_votes(look)
         return look
 
     def _prepared(self, seat: str) -> tuple[RunInputs, Connector]:
@@ -99,7 +105,7 @@ def seats(simulated: FailoverWorld) -> Seats:
     return found
 
 
-def health(found: FleetOutlook, name: str = "gcp-us") -> ClusterHealth:
+def health(found: FleetAssessment, name: str = "gcp-us") -> ClusterHealth:
     return next(one for one in found.health if one.cluster == name)
 
 
@@ -154,7 +160,7 @@ def test_a_seat_whose_job_does_not_run_holds_up_and_is_named(seats: Seats) -> No
         found = seats.run("aws-eu")
         assert not down(seats)
     assert health(found).outlook == (
-        "not declared down: seen unhealthy from aws-eu; no fresh look from gcp-eu"
+        "not declared down: seen unhealthy from aws-eu; no recent vote from gcp-eu"
     )
     seats.wait("gcp-eu")
     seats.run("aws-eu")
@@ -167,18 +173,18 @@ def test_an_imagined_outage_is_held_up_by_nobody_and_left_as_a_look_by_nobody(
     before = seats.memory
     found = seats.run("aws-eu", {"gcp-us": "simulated"})
     assert found.decision.down == {"gcp-us": "simulated"}
-    assert found.look is not None
-    assert "gcp-us" not in found.look.clusters
+    assert found.votes is not None
+    assert "gcp-us" not in found.votes.clusters
     assert before.clusters["gcp-us"].phase is Phase.UP
 
 
 def test_a_damaged_look_is_none_and_stops_nothing(seats: Seats) -> None:
     seats.looks["gcp-eu"] = '{"at": 1, "clus'
-    assert "no fresh look from gcp-eu" not in health(seats.run("aws-eu")).outlook
+    assert "no recent vote from gcp-eu" not in health(seats.run("aws-eu")).outlook
     seats.cut_off["aws-eu"] = {"gcp-us"}
     for _ in range(6):
         found = seats.run("aws-eu")
-    assert "no fresh look from gcp-eu" in health(found).outlook
+    assert "no recent vote from gcp-eu" in health(found).outlook
     assert not down(seats)
 
 
@@ -190,5 +196,5 @@ def test_a_witness_is_neither_probed_nor_planned_nor_counted(seats: Seats) -> No
     found = seats.run("aws-eu")
     assert {one.cluster for one in found.health} == set(NAMES)
     assert {one.cluster.name for one in found.seen} == set(NAMES)
-    assert set(found.look.clusters if found.look else ()) == set(NAMES)
+    assert set(found.votes.clusters if found.votes else ()) == set(NAMES)
     assert not any("arbiter" in warning for warning in found.warnings)

@@ -34,8 +34,8 @@ _QUICK: tuple[tuple[str, Any], ...] = (
     ("read_timeout", 5.0),
     ("retries", 1),
 )
-TELLING_SECONDS = 10.0
-"""What is told after a run must not take longer than the run, nor than SIGTERM leaves it."""
+REPORTING_SECONDS = 10.0
+"""Reporting after a run must not take longer than the run, nor than SIGTERM leaves it."""
 
 
 class StopReason(Protocol):
@@ -52,7 +52,7 @@ class ObservedRun:
     """``with ObservedRun(settings, stop) as watch:`` around one run.
 
     ``prepared`` and ``result`` are set as soon as there are any. However the block ends, the run
-    is logged, measured and told; that never raises, and never changes how the block ended.
+    is logged, measured and reported; that never raises, and never changes how the block ended.
     """
 
     settings: CommandSettings
@@ -139,7 +139,7 @@ class ObservedRun:
     @cached_property
     def _seconds_left(self) -> Callable[[], float]:
         """For telling, from when this is first asked for; the run's own deadline does not hold."""
-        ends = time.monotonic() + TELLING_SECONDS
+        ends = time.monotonic() + REPORTING_SECONDS
         stopping = self.stop.time_left if self.stop else lambda: inf
         return lambda: min(ends - time.monotonic(), stopping())
 
@@ -150,15 +150,16 @@ class ObservedRun:
 
     @property
     def _nobody_listens(self) -> bool:
-        """Whether nobody measures this run, or is told of it: so it is at most desks."""
-        from reconciler.state.memory import Notified
+        """Whether nobody measures this run, or is notified of it: so it is at most desks."""
+        from reconciler.state.memory import NotifiedState
 
         options, prepared = self.options, self.prepared
         measured = options.metrics_file or options.metrics_push or self.latest or self._logger
         if measured or prepared is None or self._wants_events:
             return False
         return (
-            not prepared.federation.notifications and prepared.run_memory.memory.told == Notified()
+            not prepared.federation.notifications
+            and prepared.run_memory.memory.notified == NotifiedState()
         )
 
     @cached_property
@@ -217,7 +218,7 @@ class ObservedRun:
             commit, since = plan.commit, run.finished
         run = replace(run, applied_commit=commit, applied_at=since)
         around = self._surroundings(prepared.connector)
-        told = run_memory.memory.told
+        notified = run_memory.memory.notified
         receivers = () if self.options.sandbox else tuple(federation.notifications)
         around = replace(
             around,
@@ -227,9 +228,9 @@ class ObservedRun:
             works=prepared.works,
             before={name: one.phase for name, one in run_memory.before.clusters.items()},
             receivers=receivers_of(receivers),
-            known=told,
-            told=replace(
-                told,
+            notified_before=notified,
+            notified=replace(
+                notified,
                 federation=federation.name,
                 receivers=receivers,
             ),
@@ -238,7 +239,8 @@ class ObservedRun:
         return run, around
 
     def _store(self, prepared: Prepared) -> MemoryStore | None:
-        """Where it is remembered who was told what: the lock holds for it, not the deadline."""
+        """Where it is remembered who was notified of what: the lock holds for it, not the
+        deadline."""
         from reconciler.api.errors import ReconcileError
         from reconciler.state.run_memory import open_store
 
@@ -279,9 +281,9 @@ class ObservedRun:
             regarding=config_map_key(known.federation, known.namespace)
             if known.federation
             else None,
-            receivers=() if options.sandbox else receivers_of(memory.told.receivers),
-            known=memory.told,
-            told=memory.told,
+            receivers=() if options.sandbox else receivers_of(memory.notified.receivers),
+            notified_before=memory.notified,
+            notified=memory.notified,
             store=known.store,
         )
         return run, around
@@ -291,7 +293,7 @@ class ObservedRun:
 
         options, host = self.options, None
         if connector is not None:
-            # Neither the lock nor the deadline of the run keep it from being told of.
+            # Neither the lock nor the deadline of the run keep it from being reported.
             host = _once(replace(self._quick(connector), fence=None))
         return ReportChannels(
             allow=frozenset(options.allow_access),

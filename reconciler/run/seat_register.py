@@ -1,4 +1,4 @@
-"""A run of a Federation that has seats: its register, opened, followed and told of."""
+"""A run of a Federation that has seats: its register, opened, kept as Git says, and reported."""
 
 from __future__ import annotations
 
@@ -8,7 +8,13 @@ from reconciler.api.errors import MemoryChanged, NoMajority, ReconcileError, wit
 from reconciler.api.notices import Notice, NoticeCause, notice
 from reconciler.api.options import RunOptions
 from reconciler.cluster.connect import Connections, Connector
-from reconciler.failover.looks import Look, SeatLooks, decode_look, encode_look, look_of
+from reconciler.failover.health_votes import (
+    HealthVotes,
+    SeatVotes,
+    decode_votes,
+    encode_votes,
+    health_votes_of,
+)
 from reconciler.failover.probe import probe_all
 from reconciler.federation.model import DesiredState
 from reconciler.lock.run_lock import RunLock
@@ -20,7 +26,7 @@ from reconciler.state.run_memory import host_namespace
 from reconciler.state.stores import Remembered
 
 
-class AtSeats:
+class RegisterOfRun:
     """The register of a run. Raises UsageError in a pod that does not say at which seat it is."""
 
     def __init__(self, state: DesiredState, connector: Connector, options: RunOptions) -> None:
@@ -52,7 +58,7 @@ class AtSeats:
     def under_lock(self, lock: RunLock) -> tuple[RegisterStore, tuple[Notice, ...]]:
         """The memory while the lock is held, and what is wrong with seats.
 
-        Copies that do not count are written anew, and the register follows Git by one seat.
+        Copies that do not count are rewritten, and the register follows Git by one seat.
         Raises SourceError where Git asks for more than that.
         """
         notices = list(self._mend())
@@ -93,35 +99,35 @@ class AtSeats:
     def _troubles(self, reading: Reading) -> tuple[Notice, ...]:
         return self.opened.explained(reading).notices
 
-    def looks(self) -> SeatLooks:
-        """How the clusters looked from each seat, as far as the seats were heard.
+    def seat_votes(self) -> SeatVotes:
+        """How each seat saw the clusters, of the seats that answered.
 
-        A Witness at which no run ever looked is no pair of eyes, or two members and a Witness
-        would never agree that one of them is down.
+        A Witness at which no run ever was has no vote, or two members and a Witness would never
+        agree that one of them is down.
         """
         witnesses = {cluster.name for cluster in self._state.witnesses}
         found = self.register.found.seats.values()
         seats = [one for one in found if one.look or one.name not in witnesses]
-        return SeatLooks(
+        return SeatVotes(
             self._connector.seat,
-            {one.name: look for one in seats if (look := decode_look(one.look))},
+            {one.name: look for one in seats if (look := decode_votes(one.look))},
             frozenset(one.name for one in seats if one.state not in ("unreachable", "no seat")),
         )
 
-    def note_look(self, look: Look | None) -> None:
-        """Let the next write to this run's own seat carry how the clusters look from there."""
+    def set_votes(self, look: HealthVotes | None) -> None:
+        """Let the next write to this run's own seat carry its votes."""
         if look is not None and self._connector.seat:
-            self.register.look(encode_look(look))
+            self.register.look(encode_votes(look))
 
-    def leave_look(self) -> None:
-        """Write it now: this run has no lock, and its look counts for those of other seats."""
+    def write_votes(self) -> None:
+        """Write them now: this run has no lock, and its votes count for those of other seats."""
         rules = self._state.federation.failover
         if not (self._connector.seat and rules.enabled):
             return
         connect = Connections(self._connector).member
         probes = probe_all(connect, self._state.clusters, rules)
-        self.note_look(look_of(probes, self._options.clock()))
-        self.register.leave_look()
+        self.set_votes(health_votes_of(probes, self._options.clock()))
+        self.register.write_votes()
 
 
 class ReadOnlyStore:

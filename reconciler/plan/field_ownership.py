@@ -1,14 +1,14 @@
-"""Which fields an apply takes along although it would leave them, and which stay. Pure.
+"""Which fields are removed with an apply that would leave them by itself, and which stay. Pure.
 
 Server-side apply removes what our last apply owned, the new one does not say, and nobody else owns.
 Two sorts of fields are beyond it: those that were ours until somebody emptied managedFields, and
 those of managers whose objects are taken over whole. They are claimed: made ours right before the
-apply, which then removes them. What it will remove is told from the trees in managedFields.
+apply, which then removes them. What it will remove is computed from the trees in managedFields.
 """
 
 from __future__ import annotations
 
-from reconciler.api.objects import Object, Unshown
+from reconciler.api.objects import Object, RedactedRepr
 from reconciler.cluster.responses import MalformedAnswer
 from reconciler.federation.model import AdoptionRules
 from reconciler.inventory.managed_fields import (
@@ -23,15 +23,15 @@ from reconciler.inventory.managed_fields import (
     union,
     without,
 )
-from reconciler.plan.additions import NOTHING, Found, exactly
-from reconciler.plan.fields import REPLICAS_FIELD, fields_at, leaf_fields, staying_fields
-from reconciler.plan.model import Staying
+from reconciler.plan.additions import NO_ADDITIONS, FoundAdditions, exactly
+from reconciler.plan.fields import REPLICAS_FIELD, fields_at, kept_fields, leaf_fields
+from reconciler.plan.model import KeptField
 
 NOT_IN_GIT = "not in Git"
 NO_LONGER_IN_GIT = "no longer in Git"
 
 
-class Forecast(Unshown, frozen=True):
+class OwnershipChange(RedactedRepr, frozen=True):
     """What becomes of one object.
 
     ``result`` is the object after the apply; ``claim`` the paths to be made ours before it (empty:
@@ -44,14 +44,14 @@ class Forecast(Unshown, frozen=True):
     given_up: Fields
 
 
-def forecast(
+def ownership_change(
     live: Object,
     result: Object,
     recorded: Fields,
     adoption: AdoptionRules | None,
-    added: Found = NOTHING,
+    added: FoundAdditions = NO_ADDITIONS,
     kept: Fields | None = None,
-) -> Forecast:
+) -> OwnershipChange:
     """Of ``result``, the answer to a dry run of the bare apply.
 
     ``recorded`` are the paths that our last apply owned; ``adoption`` are the rules by which the
@@ -61,7 +61,7 @@ def forecast(
     former = adoption.take_over if adoption else (BEFORE_FIRST_APPLY,)
     ours = [entry for entry in entries_of(result) if is_ours(entry)]
     if not ours:
-        return Forecast(result, (), {}, {})
+        return OwnershipChange(result, (), {}, {})
     version = ours[0].get("apiVersion")
     former_entries = [e for e in entries_of(result) if is_former(e, former, str(version))]
     own_before = [entry for entry in entries_of(live) if is_ours(entry)]
@@ -82,29 +82,31 @@ def forecast(
         raise MalformedAnswer("an apply that does not own what it says")
     patterns = tuple(former) if former_entries else ()
     if after == result:
-        return Forecast(result, patterns, {}, given_up)
-    return Forecast(after, tuple(former), claim, given_up)
+        return OwnershipChange(result, patterns, {}, given_up)
+    return OwnershipChange(after, tuple(former), claim, given_up)
 
 
-def still_there(foreseen: Forecast, result: Object, body: Object) -> tuple[Staying, ...]:
+def fields_that_stay(
+    ownership_after: OwnershipChange, result: Object, body: Object
+) -> tuple[KeptField, ...]:
     """What left Git and stays: somebody else owns it too, or by now, or it is a default.
 
     ``body`` is what Git says. A field in it is not sent where it is the member's own to set. A
-    count of replicas that Git dropped is its setter's, and told of where nobody else sets it.
+    count of replicas that Git dropped is its setter's, and reported where nobody else sets it.
     """
     said = {field.path for field in leaf_fields(body)} | {REPLICAS_FIELD}
-    there = fields_at(result, foreseen.given_up, NO_LONGER_IN_GIT)
+    there = fields_at(result, ownership_after.given_up, NO_LONGER_IN_GIT)
     return tuple(field for field in there if field.path not in said)
 
 
-def beyond_git(result: Object, fresh: Object) -> tuple[Staying, ...]:
+def fields_not_in_git(result: Object, fresh: Object) -> tuple[KeptField, ...]:
     """What others own in an adopted object that it would not have if it were made from Git, which
     is ``fresh``."""
-    there = staying_fields(result, fresh, NOT_IN_GIT)
+    there = kept_fields(result, fresh, NOT_IN_GIT)
     return tuple(field for field in there if field.managers)
 
 
-def becoming_ours(live: Object, result: Object) -> tuple[Staying, ...]:
+def newly_owned_fields(live: Object, result: Object) -> tuple[KeptField, ...]:
     """The fields that become ours while their values stay."""
     before = fields_of(filter(is_ours, entries_of(live)))
     after = fields_of(filter(is_ours, entries_of(result)))

@@ -118,7 +118,7 @@ class _Deciding:
         if name in self.records:
             return "answered" if self.records[name] else "absent"
         targets, self.remarks[name] = self.count(entry)
-        shaped = shape(entry, targets, self.abilities, self.resolve)
+        shaped = records_of_entry(entry, targets, self.abilities, self.resolve)
         if not shaped and entry.above:
             above = self.settle(entry.above, below | {name})
             here = self.existing.get(name, ())
@@ -223,7 +223,7 @@ class _Deciding:
         return lost <= of_down
 
 
-def shape(
+def records_of_entry(
     entry: NameEntry, targets: Iterable[DnsTarget], abilities: Abilities, resolve: Resolve
 ) -> tuple[DnsRecord, ...]:
     """The records of one name. Host names stay names where the provider can answer with them:
@@ -255,7 +255,7 @@ def _record(
     if not abilities.weighted or entry.resolve or len(targets) < 2:
         plain = tuple(sorted(DnsTarget(t.value, t.cluster) for t in targets))
         return DnsRecord(entry.name, kind, entry.ttl, plain)
-    return DnsRecord(entry.name, kind, entry.ttl, weighed(targets), True, entry.check)
+    return DnsRecord(entry.name, kind, entry.ttl, integer_weights(targets), True, entry.check)
 
 
 def _kind_for_hosts(
@@ -290,7 +290,7 @@ def _joined(targets: Iterable[DnsTarget]) -> list[DnsTarget]:
     return list(found.values())
 
 
-def weighed(targets: list[DnsTarget]) -> tuple[DnsTarget, ...]:
+def integer_weights(targets: list[DnsTarget]) -> tuple[DnsTarget, ...]:
     """Weights as small whole numbers from 1 to 100; a cluster's weight is shared by its values."""
     values_of: dict[str, int] = {}
     for target in targets:
