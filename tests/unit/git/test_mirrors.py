@@ -161,7 +161,7 @@ def test_a_mirror_that_is_ahead_wins_and_the_other_is_told(options: RunOptions, 
     newer = commit(copy, {"a.yaml": config_map("a", key="two")})
     source = read_source(options)
     assert source.checkout.commit == newer
-    (told,) = source.mirror_warnings
+    (mirror_warnings,) = map(str, source.notices)
     assert "is behind" in told
     assert newer[:12] in told
 
@@ -172,7 +172,7 @@ def test_a_dead_mirror_is_a_warning(
     dead = replace(options, mirrors=("http://127.0.0.1:9/fleet",), mirror_credentials=("-",))
     source = read_source(dead)
     assert source.checkout.commit == git(fleet, "rev-parse", "HEAD")
-    (told,) = source.mirror_warnings
+    (mirror_warnings,) = map(str, source.notices)
     assert "does not answer" in told
     assert "no connection" in told
 
@@ -217,7 +217,7 @@ def test_of_two_ways_the_one_that_continues_what_was_applied_wins(
     there = commit(copy, {"a.yaml": config_map("a", key="there")})
     source = newest_trusted(read_source(options), LastApplied(last))
     assert source.checkout.commit == here
-    told = " ".join(source.mirror_warnings)
+    mirror_warnings = " ".join(map(str, source.notices))
     assert there[:12] in told
     assert "left out" in told
     check_trust(source, LastApplied(last))
@@ -242,7 +242,7 @@ def test_a_plan_of_two_ways_shows_the_first_and_says_so(
     commit(copy, {"a.yaml": config_map("a", key="there")})
     source = newest_trusted(read_source(replace(options, plan_only=True)), None)
     assert source.checkout.commit == here
-    assert any("went different ways" in text for text in source.mirror_warnings)
+    assert any("went different ways" in text for text in map(str, source.notices))
 
 
 def test_a_newer_head_that_nobody_trusted_signed_is_left_out_and_told(
@@ -257,7 +257,7 @@ def test_a_newer_head_that_nobody_trusted_signed_is_left_out_and_told(
     forged = eve.commit(copy)
     source = read_source(signed)
     assert source.checkout.commit == trusted
-    told = " ".join(source.mirror_warnings)
+    mirror_warnings = " ".join(map(str, source.notices))
     assert forged[:12] in told
     assert "not trusted" in told
 
@@ -314,6 +314,6 @@ def test_another_repository_is_not_taken_for_a_mirror(
     source = newest_trusted(read_source(mixed), LastApplied(last))
     assert source.checkout.commit == last
     assert source.addresses == (options.repo,)
-    assert git(stranger, "rev-parse", "HEAD")[:12] in " ".join(source.mirror_warnings)
+    assert git(stranger, "rev-parse", "HEAD")[:12] in " ".join(map(str, source.notices))
     # One that has the same is.
     assert read_source(options).addresses == (options.repo, *options.mirrors)
