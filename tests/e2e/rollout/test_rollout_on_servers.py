@@ -226,7 +226,9 @@ def test_a_command_killed_at_any_write_of_the_first_wave_is_gone_on_from(
     first = servers[FIRST]
     with fault_proxy(first.url, first.certificate, tmp_path / "proxy.pem") as proxy:
         world = new_world(host=FIRST, now=time.time() - 600)
-        behind = {**servers, FIRST: Proxied(proxy.url, proxy.certificate, first.tokens)}
+        trusted = tmp_path / "proxy-ca.pem"
+        trusted.write_text(proxy.certificate)
+        behind = {**servers, FIRST: Proxied(proxy.url, trusted, first.tokens)}
         world.kubeconfig = control_plane.kubeconfig(behind)
         world.options["clock"] = time.time
         number, version = 1, 1
