@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from reconciler.api.errors import ReconcileError
 from reconciler.api.moves import Move
-from reconciler.api.objects import ObjectKey
+from reconciler.api.objects import ObjectKey, read_in_threads
 from reconciler.failover.cluster_health import Absence
 from reconciler.scheduler.model import Assignment
 from reconciler.state.memory import RolloutMemory
@@ -89,6 +89,10 @@ class _Written(Struct, frozen=True, rename="camel"):
     tainted: dict[str, dict[str, float]]
     down: dict[str, str]
     rollout: RolloutMemory | None
+
+
+# Pods are processes of their own, but for tests.
+read_in_threads(_Written)
 
 
 def told_rollout(data: bytes) -> RolloutMemory | None:

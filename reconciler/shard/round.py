@@ -23,7 +23,7 @@ from msgspec.structs import replace
 
 from reconciler.api.annotations import own_metadata
 from reconciler.api.errors import Conflict, ReconcileError, StalePlan, TextViolation
-from reconciler.api.objects import Object, ObjectKey, RedactedRepr
+from reconciler.api.objects import Object, ObjectKey, RedactedRepr, read_in_threads
 from reconciler.cluster.client import Member
 from reconciler.cluster.discovery import RESTMapping
 from reconciler.shard.split import Shard
@@ -259,6 +259,10 @@ class _Written(Struct, frozen=True):
     names: str | None
     guards: dict[int, tuple[str, ...]]
     ended: dict[int, bool]
+
+
+# Pods are processes of their own, but for tests.
+read_in_threads(_ConfigMap, _Written)
 
 
 def parse_round(found: Object | None) -> RoundState:

@@ -8,26 +8,34 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import uuid
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 import yaml
 
 from reconciler.api.options import RunOptions
+from reconciler.cluster.connect import Connector
 from reconciler.lock.run_lock import RunLock
 from reconciler.plan.model import RunResult
 from reconciler.run.pipeline import apply_plan, make_plan
+from reconciler.seats.register import Register
+from reconciler.shard.split import Shard
+from reconciler.state.memory import FleetMemory
+from reconciler.state.register_store import remembered_in
 from tests.controlplane.cluster import Cluster
 from tests.controlplane.controllers import Controllers
 from tests.controlplane.fixtures import give_up
 from tests.controlplane.plane import ControlPlane
-from tests.scenarios.failover_world import NAMES
-from tests.scenarios.rollout_world import BROKEN, LAST, RolloutAtHost
-from tests.scenarios.seats_world import NAMESPACE, SYSTEM
+from tests.scenarios.failover_world import FEDERATION, NAMES, WEB
+from tests.scenarios.rollout_world import BROKEN, LAST, RolloutAtHost, rules, web
+from tests.scenarios.seats_world import NAMESPACE, SEATS, SYSTEM
 
 Servers = Mapping[str, Cluster]
 
@@ -80,9 +88,36 @@ class RolloutOnServers(RolloutAtHost):
 
     host: str = LAST
     gone: set[str] = field(default_factory=set)
+    turns: Iterator[int] = field(default_factory=itertools.count)
+
+    seats: bool = False
+
+    def begin(self, web: str = WEB, federation: str = "") -> None:
+        super().begin(web, federation or rules(SEATS if self.seats else FEDERATION))
 
     def memory_options(self) -> dict[str, Any]:
-        return {"host_context": self.host, "lease_duration": 30.0}
+        if not self.seats:
+            return {"host_context": self.host, "lease_duration": 30.0}
+        self.register().initialise(NAMES)
+        return {"lease_duration": 10.0}
+
+    def register(self) -> Register:
+        members = {
+            name: Connector.from_file(str(self.kubeconfig), SYSTEM, host_context=name).host()
+            for name in NAMES
+        }
+        return Register(members, SYSTEM, self.space)
+
+    def memory(self) -> FleetMemory:
+        if self.seats:
+            return remembered_in(self.register().latest(), "").memory
+        return super().memory()
+
+    def steer(self, **changes: Any) -> None:
+        found = self.store().read()
+        assert found.memory.rollout is not None
+        rollout = msgspec.structs.replace(found.memory.rollout, **changes)
+        self.store().write(msgspec.structs.replace(found.memory, rollout=rollout), found.version)
 
     def commit(self, files: Mapping[str, str] | None = None, *, web: str = "") -> str:
         """All that is named for the shop is named for this test."""
@@ -93,18 +128,35 @@ class RolloutOnServers(RolloutAtHost):
         where = {"repo": str(self.repository), "kubeconfig": str(self.kubeconfig)}
         return RunOptions(**{**where, **self.options, **options})
 
-    def run(self, minutes: float = 1.0) -> RunResult:
+    def run(self, minutes: float = 1.0, at: str = "", **options: Any) -> RunResult:
+        """``at``: the seat, where there are some; without it they take turns."""
         self.now += 60 * minutes
-        given = self.given()
+        if self.seats:
+            at = at or NAMES[next(self.turns) % len(NAMES)]
+            options |= {"host_context": at, "seat": at}
+        given = self.given(**options)
         with RunLock(given) as lock:
             result = apply_plan(make_plan(given, lock=lock))
         self.wait_for_pods()
         return result
 
+    def job(self, minutes: float = 1.0) -> list[RunResult]:
+        """Pods that have one cluster each, and share a run."""
+        self.now += 60 * minutes
+        name, count = uuid.uuid4().hex, len(NAMES)
+
+        def pod(index: int) -> RunResult:
+            given = self.given(shard=str(Shard(index, count, name)), round=name)
+            with RunLock(given) as lock:
+                return apply_plan(make_plan(given, lock=lock))
+
+        with ThreadPoolExecutor(count) as pool:
+            results = list(pool.map(pod, range(count)))
+        self.wait_for_pods()
+        return results
+
     def fail(self, tag: str = BROKEN, total: int = 6) -> str:
         """A commit whose Pods never become ready, until its wave has failed."""
-        from tests.scenarios.rollout_world import web
-
         bad = self.commit(web=web(tag, total=total))
         for minutes in (1, 1, 5, 5):
             self.run(minutes)
@@ -139,8 +191,19 @@ class RolloutOnServers(RolloutAtHost):
             f"/namespaces/{SYSTEM}/leases/federation-{self.space}",
             f"/namespaces/{SYSTEM}/leases",
             f"/namespaces/{SYSTEM}/configmaps/federation-{self.space}-memory",
+            f"/namespaces/{SYSTEM}/configmaps/federation-{self.space}-round",
+            f"/namespaces/{SYSTEM}/configmaps",
         )
         return [line for line in writes if not line.endswith(own)]
+
+
+@dataclass(frozen=True)
+class Proxied:
+    """A cluster as a kubeconfig names it, behind a proxy."""
+
+    url: str
+    certificate: Path
+    tokens: Mapping[str, str]
 
 
 _NUMBERS = itertools.count(1)
@@ -153,14 +216,14 @@ def new_world(
     """``new_world(federation)``: the first commit is everywhere."""
     made: list[RolloutOnServers] = []
 
-    def make(**options: Any) -> RolloutOnServers:
+    def make(federation: str = "", **options: Any) -> RolloutOnServers:
         repository = tmp_path / "repository"
         repository.mkdir()
         kubeconfig = control_plane.kubeconfig(servers)
         space = f"shop{next(_NUMBERS)}"
-        world = RolloutOnServers(repository, kubeconfig, hosts=servers, space=space)
+        world = RolloutOnServers(repository, kubeconfig, hosts=servers, space=space, **options)
         made.append(world)
-        world.begin(**options)
+        world.begin(federation=federation)
         return world
 
     yield make
