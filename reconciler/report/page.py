@@ -194,7 +194,7 @@ def _sums(rows: Sequence[WorkloadRow]) -> tuple[Mapping[str, int], Mapping[str, 
 def _cluster(
     cluster: ClusterPlan, health: Health, before: int, after: int, scale: float
 ) -> ClusterView:
-    found = [change.action for change in cluster.changes]
+    found = [change.counts_as for change in cluster.changes]
     counts = tuple(
         Count(str(action), mark, found.count(action))
         for action, mark in MARKS.items()
