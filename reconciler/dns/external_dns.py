@@ -40,12 +40,16 @@ WHERE = "external-dns"
 
 
 class EndpointPlan(Struct, frozen=True):
-    """What is to happen to the DNSEndpoint objects of the host cluster."""
+    """What is to happen to the DNSEndpoint objects of the host cluster.
+
+    ``excused`` are names that only follow an outage.
+    """
 
     changes: tuple[Object, ...] = ()
     applied: tuple[Object, ...] = ()
     deleted: tuple[Object, ...] = ()
     notices: tuple[Notice, ...] = ()
+    excused: frozenset[Notice] = frozenset()
 
 
 def plan_endpoints(
@@ -89,8 +93,21 @@ def plan_endpoints(
         before, after = existing_targets.get(name, ()), records.get(name, ())
         changes += rows(WHERE, name, before, after, why) or _rewritten(name, before)
     return EndpointPlan(
-        tuple(changes), tuple(applied), tuple(deleted), tuple(sorted(notices, key=str))
+        tuple(changes),
+        tuple(applied),
+        tuple(deleted),
+        tuple(sorted(notices, key=str)),
+        frozenset(decision.excused),
     )
+
+
+def outage_part(plan: EndpointPlan) -> EndpointPlan | None:
+    """Only what follows an outage: the names of which all records do, as they are one object."""
+    others = {row["name"] for row in plan.changes if row["action"] != "update"}
+    names = plan.excused - others
+    changes = tuple(row for row in plan.changes if row["name"] in names)
+    applied = tuple(body for body in plan.applied if _dns_name(body) in names)
+    return EndpointPlan(changes, applied) if changes else None
 
 
 def _rewritten(name: str, before: Sequence[ExistingRecord]) -> list[Object]:

@@ -14,13 +14,20 @@ from functools import cache
 from typing import Literal
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from reconciler.api.errors import DnsError, Problem, ReconcileError
 from reconciler.api.notices import Notice
 from reconciler.api.objects import Object, ObjectKey
 from reconciler.cluster.client import Member
 from reconciler.cluster.parallel import in_parallel
-from reconciler.dns.external_dns import WHERE, apply_endpoints, plan_endpoints
+from reconciler.dns.external_dns import (
+    WHERE,
+    EndpointPlan,
+    apply_endpoints,
+    outage_part,
+    plan_endpoints,
+)
 from reconciler.dns.healthy_targets import NameHealth, Resolve, ZoneContent, answering_targets
 from reconciler.dns.names import PlacedIn, WantedNames, wanted_names
 from reconciler.dns.providers import CredentialCheck, Opened, ReadSecret, accept_all, open_provider
@@ -255,8 +262,16 @@ class _Planning(Struct, frozen=True):
             )
         except DnsError as error:
             return DnsPlan(failures=(ZoneFailure(WHERE, str(error), error.hint),))
-        write = Write(WHERE, planned.changes, lambda _: apply_endpoints(member, planned))
+        urgent = outage_part(planned) if self.fleet.down else None
+        write = replace(
+            _endpoint_write(member, planned),
+            failover_part=_endpoint_write(member, urgent) if urgent else None,
+        )
         return DnsPlan(planned.changes, planned.notices, writes=(write,) if planned.changes else ())
+
+
+def _endpoint_write(member: Member, planned: EndpointPlan) -> Write:
+    return Write(WHERE, planned.changes, lambda _: apply_endpoints(member, planned))
 
 
 def _no_secret(reference: SecretValue) -> str:

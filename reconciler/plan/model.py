@@ -42,7 +42,8 @@ class Action(StrEnum):
 
 NOT_WRITTEN = frozenset({Action.UNCHANGED, Action.FAILED, Action.TERMINATING, Action.WAITING})
 """TERMINATING: the object is being deleted, and nothing can be done until it is gone. WAITING: a
-prune that a later run makes, when nothing uses the object any more."""
+prune that a later run makes, when nothing uses the object any more. (A change of another action
+that waits for a window has ``Change.waits``.)"""
 
 
 class FieldChange(Struct, frozen=True):
@@ -187,6 +188,11 @@ class Change:
     def reason(self) -> str:
         """Its reasons in words, for people."""
         return reasons_text(self.reasons)
+
+    @property
+    def counts_as(self) -> Action:
+        """Its action, or WAITING where a later run makes it."""
+        return Action.WAITING if self.waits else self.action
 
     @property
     def is_drift(self) -> bool:
@@ -409,7 +415,7 @@ class Plan(Struct, frozen=True):
         for cluster in self.clusters:
             counts[Action.UNCHANGED] += cluster.unchanged
             for change in cluster.changes:
-                counts[Action.WAITING if change.waits else change.action] += 1
+                counts[change.counts_as] += 1
         counts["additions"] = sum(cluster.added for cluster in self.clusters)
         return counts
 

@@ -151,7 +151,7 @@ def _cluster(cluster: ClusterPlan, result: RunResult | None) -> LogEntry:
     if not cluster.reachable:
         fields: dict[str, Any] = {"cluster": name, "reachable": False}
         return LogEntry(logging.ERROR, "cluster", f"{name}: {cluster.problem}", fields)
-    planned = Counter(str(change.action) for change in cluster.changes)
+    planned = Counter(str(change.counts_as) for change in cluster.changes)
     fields = {
         "cluster": name,
         "reachable": True,

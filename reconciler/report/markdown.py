@@ -223,7 +223,7 @@ def _cluster_table(plan: Plan) -> _Part:
 
 
 def _cluster_row(cluster: ClusterPlan, health: Health, used: Sequence[Action]) -> str:
-    found = [change.action for change in cluster.changes]
+    found = [change.counts_as for change in cluster.changes]
     counts = "".join(f" {found.count(action) or ''} |" for action in used)
     how = f"{_HEALTH[health.sign]} {health.word}"
     return f"| {escape(cluster.name)} | {how} |{counts} {cluster.unchanged} |\n"

@@ -91,7 +91,7 @@ def _of_clusters(run: FinishedRun, plan: Plan, gauge: _Make) -> None:
         )
         # What a cluster holds that did not answer is not known, and certainly not nothing.
         for action in Action if cluster.reachable else ():
-            count = sum(change.action is action for change in cluster.changes)
+            count = sum(change.counts_as is action for change in cluster.changes)
             count += cluster.unchanged if action is Action.UNCHANGED else 0
             objects.labels(run.federation, cluster.name, action).set(count)
         if cluster.reachable:

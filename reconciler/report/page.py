@@ -252,7 +252,7 @@ def _cluster(
     scale: float,
     place: tuple[RolloutWave, RolloutCluster] | None,
 ) -> ClusterView:
-    found = [change.action for change in cluster.changes]
+    found = [change.counts_as for change in cluster.changes]
     counts = tuple(
         Count(str(action), mark, found.count(action))
         for action, mark in MARKS.items()

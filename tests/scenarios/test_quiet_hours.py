@@ -33,6 +33,7 @@ LATE = datetime(2026, 12, 1, 4, 30, tzinfo=UTC).timestamp()
 AT_NIGHT = (
     'maintenance: [{kind: Allow, schedule: "0 2 * * *", timeZone: Europe/Berlin, duration: 3h%s}]'
 )
+RECREATE = 'annotations: {federation.reconciler.dev/recreate: "true"}'
 OPENS = "waits until 2026-12-01 02:00 CET"
 
 CLUSTERS = """
@@ -388,3 +389,59 @@ def test_nothing_is_written_to_a_closed_cluster_as_its_own_audit_log_says(
     assert world.get("configmap", "settings")["data"]["colour"] == "red"
     assert not world.exists("service", "web")
     assert not world.plan(**at(NIGHT + 86_400)).has_changes
+
+
+WIDGETS = """
+apiVersion: apiextensions.k8s.io/v1
+kind: CustomResourceDefinition
+metadata: {name: widgets.example.com}
+spec:
+  group: example.com
+  scope: Namespaced
+  names: {kind: Widget, plural: widgets, singular: widget, listKind: WidgetList}
+  versions:
+    - name: v1
+      served: true
+      storage: true
+      schema: {openAPIV3Schema: {type: object, x-kubernetes-preserve-unknown-fields: true}}
+---
+apiVersion: example.com/v1
+kind: Widget
+metadata: {name: first, namespace: shop}
+size: 3
+"""
+
+
+def test_objects_of_a_kind_whose_definition_waits_wait_with_it(world: World) -> None:
+    placement = SETTINGS_PLACEMENT.replace(
+        "kind: ConfigMap, name: settings", "kind: CustomResourceDefinition"
+    )
+    world.write("extra.yaml", placement.replace("SAID", AT_NIGHT % ""))
+    world.write("widgets.yaml", WIDGETS)
+    plan = world.plan(**at(DAY))
+    waiting = {change.key.kind: bool(change.waits) for change in changes(plan, "aws")}
+    assert waiting.pop("CustomResourceDefinition")
+    assert waiting.pop("Widget")
+    assert not any(waiting.values())
+    assert world.apply(**at(DAY)).ok
+    assert world.apply(**at(NIGHT)).ok
+    assert world.exists("widget", "first")
+
+
+def test_what_is_made_anew_waits_while_anything_there_waits(world: World) -> None:
+    assert world.apply(**at(DAY)).ok
+    world.write("extra.yaml", SETTINGS_PLACEMENT.replace("SAID", AT_NIGHT % ""))
+    recreated = WEB.replace("namespace: shop}", f"namespace: shop, {RECREATE}}}", 1)
+    recreated = recreated.replace("{app: web}", "{app: web, tier: front}")
+    world.write("shop.yaml", "---".join([NAMESPACE, recreated, SETTINGS.replace("green", "blue")]))
+    before = world.get("deployment", "web")["metadata"]["uid"]
+    plan = world.plan(**at(DAY))
+    assert {(c.action, c.key.kind, bool(c.waits)) for c in changes(plan, "aws")} == {
+        ("update", "ConfigMap", True),
+        ("recreate", "Deployment", True),
+        ("prune", "Service", True),
+    }
+    assert world.apply(**at(DAY)).ok
+    assert world.get("deployment", "web")["metadata"]["uid"] == before
+    assert world.apply(**at(NIGHT)).ok
+    assert world.get("deployment", "web")["metadata"]["uid"] != before
