@@ -49,7 +49,7 @@ class EndpointPlan(Struct, frozen=True):
     applied: tuple[Object, ...] = ()
     deleted: tuple[Object, ...] = ()
     notices: tuple[Notice, ...] = ()
-    excused: frozenset[Notice] = frozenset()
+    excused: frozenset[str] = frozenset()
 
 
 def plan_endpoints(
