@@ -492,3 +492,28 @@ ROLLOUT_STEPS = st.lists(
     ),
     max_size=25,
 )
+
+
+# -- maintenance windows ---------------------------------------------------------------------------
+
+
+@st.composite
+def _cron_schedules(draw: st.DrawFn) -> tuple[str, set[int], set[int], set[int], bool]:
+    by_clock = draw(st.booleans())
+    minutes = draw(st.sets(st.sampled_from([0, 1, 15, 29, 30, 31, 45, 59]), min_size=1))
+    hours = draw(st.sets(st.sampled_from([0, 1, 2, 3, 12, 23]), min_size=1))
+    days = draw(st.sets(st.integers(0, 6), min_size=1))
+    parts = [",".join(map(str, sorted(one))) for one in (minutes, hours, days)]
+    if by_clock:
+        which = draw(st.sampled_from(["minute", "hour", "both"]))
+        if which != "hour":
+            step = draw(st.sampled_from([1, 7, 30]))
+            minutes, parts[0] = set(range(0, 60, step)), "*" if step == 1 else f"*/{step}"
+        if which != "minute":
+            hours, parts[1] = set(range(24)), "*"
+    return f"{parts[0]} {parts[1]} * * {parts[2]}", minutes, hours, days, by_clock
+
+
+CRON_SCHEDULES = _cron_schedules()
+"""A cron expression, with its minutes, hours and days of the week, and whether it follows the
+clock (a ``*`` in minutes or hours)."""

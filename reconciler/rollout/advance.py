@@ -397,7 +397,7 @@ def short(commit: str) -> str:
     return commit[:7]
 
 
-def view_of(advanced: Advanced, facts: Facts) -> RolloutView:
+def rollout_view(advanced: Advanced, facts: Facts) -> RolloutView:
     """A rollout as plans and reports show it."""
     memory = advanced.memory
     if not memory.candidate:

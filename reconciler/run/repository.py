@@ -108,7 +108,7 @@ def read_current(options: RunOptions, *, ask_members: bool = False) -> Repositor
     return _understood(source, options, ask_members=ask_members)
 
 
-def read_commit(options: RunOptions, commit: str, newest: ReadSource) -> Repository:
+def read_other_commit(options: RunOptions, commit: str, newest: ReadSource) -> Repository:
     """One commit beside the ``newest``: from Git, or as an earlier run kept it where that does not
     answer. Raises as ``read_repository`` does."""
     options = replace(options, ref=commit)

@@ -30,13 +30,13 @@ from reconciler.rollout.advance import (
     WaveTerms,
     Wellness,
     advance,
+    rollout_view,
     short,
-    view_of,
 )
 from reconciler.rollout.model import RolloutView
 from reconciler.rollout.waves import gates_of, is_manual, limit, soak_of, waves_of
 from reconciler.run.decide import LookedAt
-from reconciler.run.repository import Repository, read_commit
+from reconciler.run.repository import Repository, read_other_commit
 from reconciler.scheduler.capacity import replicas_due
 from reconciler.scheduler.commits import version_in, with_commits
 from reconciler.scheduler.keep_until_ready import is_current
@@ -89,7 +89,7 @@ class FleetCommits:
         """What a commit asks for, by the newest one's rules and clusters; None: unreadable."""
         if commit not in self._states and commit not in self.unreadable:
             try:
-                read = read_commit(self._options, commit, self._source)
+                read = read_other_commit(self._options, commit, self._source)
             except (SourceError, BadInput) as error:
                 self.unreadable[commit] = str(error)
             else:
@@ -220,7 +220,7 @@ class Rollout:
         advanced = advance(self._remembered, facts)
         self.memory = advanced.memory
         self.state = self.commits.fleet_state(self.memory)
-        return view_of(advanced, facts)
+        return rollout_view(advanced, facts)
 
     @property
     def sources(self) -> dict[str, ReadSource]:

@@ -17,6 +17,7 @@ from reconciler.federation.maintenance import (
     next_start,
 )
 from reconciler.federation.model import Window
+from tests.strategies import CRON_SCHEDULES
 
 HOUR = 3600.0
 CHANGES = {
@@ -170,29 +171,12 @@ class EveryMinute:
 DAYS = {(zone, change): EveryMinute(zone, change) for zone in CHANGES for change in CHANGES[zone]}
 
 
-@st.composite
-def schedules(draw: st.DrawFn) -> tuple[str, set[int], set[int], set[int], bool]:
-    by_clock = draw(st.booleans())
-    minutes = draw(st.sets(st.sampled_from([0, 1, 15, 29, 30, 31, 45, 59]), min_size=1))
-    hours = draw(st.sets(st.sampled_from([0, 1, 2, 3, 12, 23]), min_size=1))
-    days = draw(st.sets(st.integers(0, 6), min_size=1))
-    parts = [",".join(map(str, sorted(one))) for one in (minutes, hours, days)]
-    if by_clock:
-        which = draw(st.sampled_from(["minute", "hour", "both"]))
-        if which != "hour":
-            step = draw(st.sampled_from([1, 7, 30]))
-            minutes, parts[0] = set(range(0, 60, step)), "*" if step == 1 else f"*/{step}"
-        if which != "minute":
-            hours, parts[1] = set(range(24)), "*"
-    return f"{parts[0]} {parts[1]} * * {parts[2]}", minutes, hours, days, by_clock
-
-
 @settings(max_examples=40, deadline=None)
 @given(
     st.sampled_from(sorted(DAYS)),
     st.lists(
         st.tuples(
-            schedules(),
+            CRON_SCHEDULES,
             st.sampled_from(["Allow", "Deny"]),
             st.sampled_from([1, 20, 59, 60, 61, 90, 180, 1440, 1500]),
         ),

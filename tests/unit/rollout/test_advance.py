@@ -17,7 +17,7 @@ from reconciler.rollout.advance import (
     WaveTerms,
     Wellness,
     advance,
-    view_of,
+    rollout_view,
 )
 from reconciler.rollout.model import ClusterStep, RolloutEvent
 from reconciler.state.memory import RolloutMemory, RolloutPhase
@@ -344,7 +344,7 @@ def test_a_view_says_where_each_cluster_is() -> None:
     fleet = _settled()
     fleet.run("two")
     before = fleet.memory
-    view = view_of(advance(before, fleet.facts()), fleet.facts())
+    view = rollout_view(advance(before, fleet.facts()), fleet.facts())
     assert [wave.state for wave in view.waves] == ["current", "coming", "coming"]
     assert [c.step for wave in view.waves for c in wave.clusters] == [
         ClusterStep.WELL,
