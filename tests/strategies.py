@@ -16,7 +16,7 @@ from reconciler.api.objects import GroupKind, Object, ObjectKey
 from reconciler.dns.healthy_targets import NameHealth
 from reconciler.dns.records import Abilities, Place
 from reconciler.dns.targets import Exposed
-from reconciler.failover.health_votes import Look, Sight
+from reconciler.failover.health_votes import HealthVote, HealthVotes
 from reconciler.failover.probe import Signal
 from reconciler.federation.model import Cluster, ReplicaShare, Selector, Wave
 from reconciler.git.kept_commit import KeptCommit, KeptFile
@@ -190,10 +190,10 @@ def fleet_events(
 
 
 CLUSTERS_SEEN_BY_SEATS = st.dictionaries(
-    st.text(min_size=1), st.builds(Sight, st.sampled_from(Signal), st.text(max_size=100))
+    st.text(min_size=1), st.builds(HealthVote, st.sampled_from(Signal), st.text(max_size=100))
 )
 
-LOOKS = st.builds(Look, st.floats(0, 1e11), CLUSTERS_SEEN_BY_SEATS)
+LOOKS = st.builds(HealthVotes, st.floats(0, 1e11), CLUSTERS_SEEN_BY_SEATS)
 
 
 def seats_votes(seats: Sequence[str]) -> st.SearchStrategy[dict[str, str]]:

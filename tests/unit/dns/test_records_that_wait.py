@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from reconciler.api.notices import NoticeCause, notice
 from reconciler.dns.external_dns import NAME_ANNOTATION, EndpointPlan, outage_part
 from reconciler.dns.pipeline_step import waiting_records, withdrawals
 from reconciler.dns.plan import DnsPlan, Write
@@ -31,14 +32,16 @@ def written(*changes: dict[str, Any]) -> tuple[RecordOutcome, ...]:
 def planned() -> DnsPlan:
     part = Write("example.com.", (LEAVES,), lambda _: written(LEAVES))
     whole = Write("example.com.", (LEAVES, NEW), lambda _: written(LEAVES, NEW), part)
-    return DnsPlan((LEAVES, NEW), ("a warning",), writes=(whole,))
+    return DnsPlan(
+        (LEAVES, NEW), (notice(NoticeCause.NOT_APPLICABLE, error="a warning"),), writes=(whole,)
+    )
 
 
 def test_only_what_follows_an_outage_is_written() -> None:
     left = waiting_records(planned(), WHY)
     assert left is not None
     assert left.changes == (LEAVES, {**NEW, "waits": WHY})
-    assert left.warnings == ("a warning",)
+    assert left.notices == planned().notices
     (write,) = left.writes
     assert [one.name for one in write.carry_out(lambda: False)] == ["web.example.com."]
     # Under a guard it is the same part.

@@ -314,13 +314,13 @@ def test_all_faults_are_told_at_once() -> None:
 
 
 def test_what_may_be_in_a_broken_document_is_no_fault_of_a_wave() -> None:
-    unsure = PossibleDefinitions(frozenset({("Cluster", "new")}))
+    possible_definitions = PossibleDefinitions(frozenset({("Cluster", "new")}))
     for rollout in (
         "waves: [{name: a, clusters: [new]}]",
         "waves: [{name: a, clusterSelector: {matchLabels: {tier: new}}}]",
     ):
         files = [SourceFile("0.yaml", fleet(rollout).encode())]
-        found = compile_documents(load(files).documents, unsure=unsure)
+        found = compile_documents(load(files).documents, possible_definitions=possible_definitions)
         assert not found.problems, [str(problem) for problem in found.problems]
 
 

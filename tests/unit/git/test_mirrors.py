@@ -134,7 +134,7 @@ def options(servers: tuple[HttpServer, HttpServer], tmp_path: Path, cache: Path)
 def test_mirrors_that_agree_are_read_like_one(options: RunOptions, fleet: Path) -> None:
     source = read_source(options)
     assert source.checkout.commit == git(fleet, "rev-parse", "HEAD")
-    assert source.mirror_warnings == ()
+    assert source.notices == ()
     assert source.mirrors
     assert not source.mirrors.differ
 

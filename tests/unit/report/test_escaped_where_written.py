@@ -12,6 +12,7 @@ from msgspec.structs import replace
 
 import reconciler
 from reconciler.api.errors import ReconcileError, StalePlan
+from reconciler.api.notices import NoticeCause, notice
 from reconciler.api.objects import ObjectKey
 from reconciler.api.reasons import Cause, Reason
 from reconciler.cli.console import Console
@@ -48,6 +49,7 @@ from tests.unit.report import hostile
 PACKAGE = Path(reconciler.__file__).parent
 SIGNS = "\x1b\x9b\u202e\u2066\x07\x08\r\x7f\x85\x00\u2028"
 EVIL = f"evil{SIGNS}[2Jtext"
+SAID = notice(NoticeCause.NOT_APPLICABLE, error=EVIL)
 KEY = ObjectKey(EVIL, EVIL, EVIL, EVIL)
 WRITERS = {"report/markdown.py", "cli/validate.py"}
 """Of Markdown and of GitHub's annotations; ``report/terminal.py`` serves the terminal and HTML."""
@@ -100,7 +102,7 @@ def survivability() -> Survivability:
 PLAN_WRITERS: dict[str, Callable[[Plan], str]] = {
     "text": render_plan,
     "all text": lambda plan: render_plan(plan, verbose=True, width=200),
-    "text of a run": lambda plan: render_result(RunResult(plan, warnings=(EVIL,), stopped=EVIL)),
+    "text of a run": lambda plan: render_result(RunResult(plan, notices=(SAID,), stopped=EVIL)),
     "Markdown": render_plan_markdown,
     "Markdown of a run": lambda plan: render_result_markdown(RunResult(plan, stopped=EVIL)),
     "HTML": render_html,
@@ -124,7 +126,11 @@ def test_no_text_of_the_survivability_does(render: Callable[[Survivability], str
 
 
 def test_no_mention_in_a_comment_on_survivability_reaches_anybody() -> None:
-    found = render_survivability_markdown(replace(survivability(), warnings=("@everyone [x](y)",)))
+    found = render_survivability_markdown(
+        replace(
+            survivability(), notices=(notice(NoticeCause.NOT_APPLICABLE, error="@everyone [x](y)"),)
+        )
+    )
     assert "@everyone" not in found
     assert "[x](" not in found
 

@@ -8,7 +8,7 @@ from reconciler.report.events import event_drafts_of
 from reconciler.report.finished_run import FinishedRun
 from reconciler.report.logs import log_entries_of
 from reconciler.report.metrics import metrics_of, render_metrics
-from reconciler.report.notifications import News, NotificationReason, news_of
+from reconciler.report.notifications import Notification, NotificationReason, notifications_of
 from reconciler.rollout.model import RolloutEvent, RolloutView
 from reconciler.shard.split import Shard
 from tests.unit.report.rollouts import CANDIDATE, FAILED, STARTED, road
@@ -24,9 +24,9 @@ def rolled(view: RolloutView | None) -> FinishedRun:
     return run(replace(plan(), rollout=view))
 
 
-def told(view: RolloutView | None, known: dict[str, str]) -> tuple[News, ...]:
+def told(view: RolloutView | None, known: dict[str, str]) -> tuple[Notification, ...]:
     """What is new to a receiver, who knows it from then on."""
-    news, after = news_of(rolled(view), known)
+    news, after = notifications_of(rolled(view), known)
     known.clear()
     known.update(after)
     return news
@@ -119,7 +119,7 @@ def test_rules_that_are_gone_leave_nothing_behind() -> None:
 def test_of_several_pods_one_tells() -> None:
     view = road(events=(STARTED,))
     other = replace(rolled(view), shard=Shard(1, 2, "round"))
-    assert not news_of(other, {})[0]
+    assert not notifications_of(other, {})[0]
 
 
 def test_logs_have_it_with_what_the_run_brings() -> None:
