@@ -25,13 +25,17 @@ PACKAGE = ROOT / "reconciler"
 OTHER_MEANINGS = {
     ("import_.py", "--seat"): "names each of the new Federation's",
     ("member_and_host.py", "--host-context"): "may be each of several seats",
+    ("rollout.py", "--timeout"): "ends the watching, not one look",
     ("status.py", "--timeout"): "ends the watching, not one look",
     ("survivability.py", "--base"): "compares outages, not plans",
     ("unjoin.py", "--yes"): "a yes to runs is not one to taking a cluster out",
     ("unjoin.py", "-y"): "a yes to runs is not one to taking a cluster out",
     **{
         (f"{name}.py", flag): "what this command prints"
-        for name in ("clusters", "join", "seats", "status", "survivability", "unjoin", "validate")
+        for name in (
+            *("clusters", "join", "rollout", "seats", "status", "survivability", "unjoin"),
+            "validate",
+        )
         for flag in ("-o", "--output")
     },
 }
