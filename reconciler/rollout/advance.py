@@ -33,6 +33,7 @@ from reconciler.rollout.model import (
     RolloutView,
     RolloutWave,
 )
+from reconciler.rollout.words import short_commit, time_left
 from reconciler.state.memory import RolloutMemory, RolloutPhase
 
 RESUME = "reconcile rollout resume"
@@ -200,10 +201,10 @@ class _Run:
         memory, newest = self.memory, self.facts.newest
         if newest == memory.stable:
             if memory.candidate:
+                ended, back = short_commit(memory.candidate), short_commit(newest)
                 self._tell(
                     RolloutEvent.ABORTED,
-                    f"{short(memory.candidate)} ends: the branch is at {short(newest)} again, "
-                    "which all clusters had",
+                    f"{ended} ends: the branch is at {back} again, which all clusters had",
                 )
             if memory.candidate or memory.waiting or memory.commits:
                 self.memory = RolloutMemory(stable=newest)
@@ -229,7 +230,9 @@ class _Run:
         return in_first and self.facts.rules.queue == "Latest"
 
     def _begin(self, commit: str, waiting: Sequence[str]) -> None:
-        instead = f", in place of {short(self.memory.candidate)}" if self.memory.candidate else ""
+        instead = (
+            f", in place of {short_commit(self.memory.candidate)}" if self.memory.candidate else ""
+        )
         now = self.facts.now
         self.memory = RolloutMemory(
             stable=self.memory.stable,
@@ -240,7 +243,7 @@ class _Run:
             progress=now,
             waiting=tuple(waiting),
         )
-        self._tell(RolloutEvent.STARTED, f"{short(commit)} begins{instead}")
+        self._tell(RolloutEvent.STARTED, f"{short_commit(commit)} begins{instead}")
 
     def step(self) -> bool:
         """One step of the wave; False: nothing more can be done in this run."""
@@ -329,9 +332,7 @@ class _Run:
             self._remember(well=facts.now)
         left = self.memory.well + terms.soak - facts.now
         if left > 0:
-            self.waits = (
-                f"to have been well for {duration_words(terms.soak)}: {duration_words(left)} left"
-            )
+            self.waits = f"soak ({time_left(left)})"
             return False
         if terms.manual:
             self._remember(progress=facts.now)
@@ -345,7 +346,7 @@ class _Run:
             by = "by a person" if self.memory.promoted else "well"
             self._tell(
                 RolloutEvent.PROMOTED,
-                f"{short(self.memory.candidate)} leaves wave {self.memory.wave + 1}, "
+                f"{short_commit(self.memory.candidate)} leaves wave {self.memory.wave + 1}, "
                 f"{terms.name} ({by})",
             )
         self._remember(
@@ -362,7 +363,7 @@ class _Run:
         memory = self.memory
         reason = f"wave {memory.wave + 1}, {terms.name}: {why}"
         self._remember(phase=RolloutPhase.FAILED, reason=reason, well=0.0)
-        self._tell(RolloutEvent.FAILED, f"{short(memory.candidate)} has failed in {reason}")
+        self._tell(RolloutEvent.FAILED, f"{short_commit(memory.candidate)} has failed in {reason}")
         self.waits = why
         if self.facts.rules.on_failure == "Return":
             back = [n for n in terms.clusters if memory.commits.get(n) == memory.candidate]
@@ -373,7 +374,7 @@ class _Run:
                 self._tell(
                     RolloutEvent.RETURNED,
                     f"{first_few(back)} {'goes' if len(back) == 1 else 'go'} back to "
-                    f"{short(memory.stable)}",
+                    f"{short_commit(memory.stable)}",
                 )
         return False
 
@@ -386,15 +387,10 @@ class _Run:
             # Nobody needs to know of a commit that changes no cluster.
             self.events = [one for one in self.events if one[0] is not RolloutEvent.STARTED]
         else:
-            self._tell(RolloutEvent.COMPLETED, f"{short(done)} is in every cluster")
+            self._tell(RolloutEvent.COMPLETED, f"{short_commit(done)} is in every cluster")
         self.memory = RolloutMemory(stable=done, waiting=self.memory.waiting)
         self.waits = ""
         return True
-
-
-def short(commit: str) -> str:
-    """A commit as people read it."""
-    return commit[:7]
 
 
 def rollout_view(advanced: Advanced, facts: Facts) -> RolloutView:

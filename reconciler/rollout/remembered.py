@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from reconciler.federation.model import Cluster, RolloutRules, Wave
-from reconciler.federation.selectors import matches
 from reconciler.rollout.model import ClusterStep, RolloutCluster, RolloutView, RolloutWave
+from reconciler.rollout.waves import waves_of
 from reconciler.rollout.words import A_PERSON, time_left
 from reconciler.state.memory import FleetMemory, Phase, RolloutMemory, RolloutPhase
 
@@ -23,7 +23,7 @@ def remembered_view(
     """The rollout as the last run left it, at Unix time ``now``."""
     rollout = memory.rollout or RolloutMemory()
     down = {name for name, one in memory.clusters.items() if one.phase is Phase.DOWN}
-    found = list(_waves(rules, clusters))
+    found = list(waves_of(rules, clusters))
     if rollout.at_once and not rollout.promoted:
         # A run has made one wave of all of them.
         found = [(Wave("all at once"), tuple(sorted(n for _, names in found for n in names)))]
@@ -44,25 +44,6 @@ def remembered_view(
         at_once=rollout.at_once,
         progress=rollout.progress,
     )
-
-
-def _waves(
-    rules: RolloutRules, clusters: Sequence[Cluster]
-) -> Iterator[tuple[Wave, tuple[str, ...]]]:
-    """Each wave with its clusters by name; those that no wave takes form the last one."""
-    left = sorted(clusters, key=lambda one: one.name)
-    for wave in rules.waves:
-        taken = [one for one in left if _takes(wave, one)]
-        left = [one for one in left if one not in taken]
-        yield wave, tuple(one.name for one in taken)
-    if left:
-        yield Wave("rest"), tuple(one.name for one in left)
-
-
-def _takes(wave: Wave, cluster: Cluster) -> bool:
-    if wave.clusters is not None:
-        return cluster.name in wave.clusters
-    return wave.selector is None or matches(wave.selector, cluster.all_labels)
 
 
 def _wave(

@@ -31,10 +31,10 @@ from reconciler.rollout.advance import (
     Wellness,
     advance,
     rollout_view,
-    short,
 )
 from reconciler.rollout.model import RolloutView
 from reconciler.rollout.waves import gates_of, is_manual, limit, soak_of, waves_of
+from reconciler.rollout.words import short_commit
 from reconciler.run.decide import LookedAt
 from reconciler.run.repository import Repository, read_other_commit
 from reconciler.scheduler.capacity import replicas_due
@@ -243,7 +243,7 @@ class Rollout:
     def notices(self) -> list[Notice]:
         """What people should know of commits that cannot be read."""
         return [
-            notice(NoticeCause.COMMIT_UNREADABLE, name, commit=short(commit), reason=why)
+            notice(NoticeCause.COMMIT_UNREADABLE, name, commit=short_commit(commit), reason=why)
             for name, (commit, why) in sorted(self.commits.left_alone(self.memory).items())
         ]
 
@@ -311,7 +311,7 @@ class Rollout:
         if one is None or one.observation is None:
             return Wellness(f"it cannot be looked at: {one.absence if one else 'unknown'}")
         if one.observation.inventory.done != candidate:
-            return Wellness(f"{short(candidate)} is not applied there yet")
+            return Wellness(f"{short_commit(candidate)} is not applied there yet")
         unwell = []
         workloads = {w.key: w for w in self.state.workloads}
         for key in sorted(self.commits.changed(candidate, cluster, self.memory.stable)):

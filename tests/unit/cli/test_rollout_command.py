@@ -21,8 +21,6 @@ from reconciler.state.memory import (
 )
 from tests.unit.cli.conftest import SAMPLE, Command
 
-pytest.importorskip("reconciler.federation.rollout_rules")
-
 STABLE, CANDIDATE = "9be01d2" + "0" * 33, "3f2c1ab" + "0" * 33
 RULES = """\
   rollout:

@@ -86,7 +86,7 @@ def test_a_pull_request_has_the_whole_fleet_first_and_then_the_order() -> None:
 
 
 def test_a_run_that_only_waits_says_so_in_a_line() -> None:
-    plan = replace(quiet(), rollout=road(), warnings=(), health=())
+    plan = replace(quiet(), rollout=road(), notices=(), health=())
     assert render_result(RunResult(plan)).splitlines()[0] == HEADLINE
 
 
