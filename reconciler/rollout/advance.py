@@ -111,6 +111,7 @@ def advance(before: RolloutMemory | None, facts: Facts) -> Advanced:
     run = _Run(facts, before if before is not None else _found(facts))
     run.without_down()
     run.follow_git()
+    run.find_wave()
     while run.memory.candidate and run.memory.phase is RolloutPhase.PROGRESSING and run.step():
         if not run.memory.candidate:
             run.follow_git()
@@ -136,6 +137,7 @@ def _found(facts: Facts) -> RolloutMemory:
         if found := [elsewhere[name] for name in terms.clusters if name in elsewhere]:
             candidate = found[0]
             break
+    wave = _last_begun(facts, candidate, elsewhere)
     return RolloutMemory(
         stable=stable,
         candidate=candidate,
@@ -143,8 +145,9 @@ def _found(facts: Facts) -> RolloutMemory:
         phase=RolloutPhase.HELD,
         reason="what runs remembered of it is lost; the clusters' inventories tell their commits",
         began=facts.now,
-        wave=_last_begun(facts, candidate, elsewhere),
+        wave=wave,
         wave_began=facts.now,
+        passed=tuple(n for terms in facts.waves(candidate)[:wave] for n in terms.clusters),
         progress=facts.now,
     )
 
@@ -221,6 +224,18 @@ class _Run:
         elif newest not in memory.waiting:
             in_order = self.facts.rules.queue == "InOrder"
             self._remember(waiting=(*memory.waiting, newest) if in_order else (newest,))
+
+    def find_wave(self) -> None:
+        """The rules may have changed since: it is in the first wave of which it has not left all
+        clusters, whatever that wave's index was."""
+        if not self.memory.candidate:
+            return
+        passed = {*self.memory.passed}
+        waves = self._waves(self.memory.candidate)
+        left = (i for i, terms in enumerate(waves) if not passed.issuperset(terms.clusters))
+        wave = next(left, len(waves))
+        if wave != self.memory.wave:
+            self._remember(wave=wave, wave_began=self.facts.now, well=0.0)
 
     def _is_replaced(self) -> bool:
         memory = self.memory
@@ -352,6 +367,7 @@ class _Run:
         self._remember(
             wave=self.memory.wave + 1,
             wave_began=now,
+            passed=(*self.memory.passed, *terms.clusters),
             progress=now,
             arrived=(),
             well=0.0,

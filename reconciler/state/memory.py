@@ -103,6 +103,7 @@ class RolloutMemory(
     phase       of the candidate; ``reason`` says why it is held or has failed
     began       when the candidate began
     wave        the index of the wave it is in; ``wave_began`` when that began
+    passed      clusters of the waves that it has left, as those were then
     progress    when a cluster of the wave last began, or became well for the first time
     arrived     clusters of the wave that have been well with the candidate
     well        since when the whole wave is well
@@ -120,6 +121,7 @@ class RolloutMemory(
     began: Seconds = 0.0
     wave: int = 0
     wave_began: Seconds = 0.0
+    passed: tuple[str, ...] = ()
     progress: Seconds = 0.0
     arrived: tuple[str, ...] = ()
     well: Seconds = 0.0

@@ -29,14 +29,20 @@ BROKEN = "broken"
 """The tag of the image whose Pods never become ready."""
 
 
-def rules(federation: str = FEDERATION, wave: str = "soak: 0s", **more: str) -> str:
-    """A Federation with a wave for each cluster; ``wave`` are the terms of each."""
+def rules(
+    federation: str = FEDERATION,
+    wave: str = "soak: 0s",
+    waves: tuple[str, str] = (FIRST, SECOND),
+    **more: str,
+) -> str:
+    """A Federation with a wave for each cluster; ``wave`` are the terms of each, ``waves`` the
+    clusters of the first two."""
     others = "".join(f"    {name}: {value}\n" for name, value in more.items())
     return f"""{federation.rstrip()}
   rollout:
     waves:
-      - {{name: canary, clusters: [{FIRST}], {wave}}}
-      - {{name: next, clusters: [{SECOND}], {wave}}}
+      - {{name: canary, clusters: [{waves[0]}], {wave}}}
+      - {{name: next, clusters: [{waves[1]}], {wave}}}
       - {{name: others, {wave}}}
     progressDeadline: 10m
 {others}"""
@@ -145,10 +151,10 @@ class RolloutWorld(FailoverWorld):
             and status.get("updatedReplicas") == one["spec"]["replicas"]
         )
 
-    def freeze(self) -> None:
-        """No Pod becomes ready any more."""
-        for host in self.hosts.values():
-            host.controllers.frozen = True
+    def freeze(self, *names: str) -> None:
+        """No Pod becomes ready any more, in these clusters, or in all."""
+        for name in names or NAMES:
+            self.hosts[name].controllers.frozen = True
 
     def thaw(self) -> None:
         for host in self.hosts.values():

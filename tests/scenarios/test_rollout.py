@@ -498,6 +498,39 @@ def test_a_wave_that_becomes_unwell_soaks_anew(simulated: RolloutWorld) -> None:
     assert world.versions()[SECOND] == "2"
 
 
+def test_a_wave_that_grows_meanwhile_is_not_left_before_all_of_it_is_well(
+    world: RolloutWorld,
+) -> None:
+    world.commit(web=web("2"))
+    world.freeze(SECOND)
+    world.run()
+    world.run()
+    assert world.versions() == {FIRST: "2", SECOND: "2", LAST: "1"}
+    merged = rules(waves=(f"{FIRST}, {SECOND}", LAST))
+    with world.writes() as writes:
+        world.commit({"federation.yaml": merged})
+        for _ in range(3):
+            world.run()
+    assert world.versions() == {FIRST: "2", SECOND: "2", LAST: "1"}, "the second is not well yet"
+    assert not writes[LAST]
+    world.thaw()
+    world.run_until_stable()
+    assert world.versions() == all_on("2")
+
+
+def test_a_cluster_that_moves_to_an_earlier_wave_is_not_passed_over(world: RolloutWorld) -> None:
+    new = world.commit(web=web("2"))
+    world.freeze(SECOND)
+    world.run()
+    world.run()
+    world.commit({"federation.yaml": rules(waves=(f"{FIRST}, {LAST}", SECOND), queue="InOrder")})
+    world.run()
+    assert world.versions() == all_on("2")
+    assert world.rollout.candidate == new, "it is to become well in the last one as well"
+    world.freeze(LAST)
+    world.thaw()
+
+
 def test_without_rules_a_commit_goes_everywhere_at_once(simulated: RolloutWorld) -> None:
     world = simulated
     world.begin(federation=FEDERATION + "  rollout: {waves: [{name: all}]}\n")
