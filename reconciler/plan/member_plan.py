@@ -202,12 +202,9 @@ def plan_member(
         left=verdicts.left,
         foreign_objects=verdicts.foreign_objects,
         ran=ran,
-        stale=shut is None
-        and (
-            bool(forgotten or inventory.news)
-            or ran != inventory.ran
-            or any(inventory.rows.get(key) != row for key, row in rows.items())
-        ),
+        stale=bool(forgotten or inventory.news)
+        or ran != inventory.ran
+        or any(inventory.rows.get(key) != row for key, row in rows.items()),
         warnings=tuple(f"{cluster.name}: {warning}" for warning in warnings),
         heard=without_quotes(member.heard, is_hidden),
         violations=_violations(

@@ -445,3 +445,18 @@ def test_what_is_made_anew_waits_while_anything_there_waits(world: World) -> Non
     assert world.get("deployment", "web")["metadata"]["uid"] == before
     assert world.apply(**at(NIGHT)).ok
     assert world.get("deployment", "web")["metadata"]["uid"] != before
+
+
+def test_the_inventory_of_a_closed_cluster_is_not_written_either(world: World) -> None:
+    assert world.apply(**at(DAY)).ok
+    # It names a Service that neither Git nor the cluster has any more.
+    world.kubectl("delete", "service", "web", "-n", "shop")
+    world.write("shop.yaml", "---".join([NAMESPACE, WEB, SETTINGS]))
+    world.write("clusters.yaml", clusters("paused: true"))
+    before = everything(world, "aws")
+    assert not changes(world.plan(**at(DAY)), "aws")
+    assert world.apply(**at(DAY)).ok
+    assert everything(world, "aws") == before
+    world.write("clusters.yaml", clusters())
+    assert world.apply(**at(DAY)).ok
+    assert everything(world, "aws") != before
