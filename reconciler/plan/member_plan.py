@@ -209,12 +209,9 @@ def plan_member(
         left_to_autoscalers=verdicts.left_to_autoscalers,
         foreign_objects=verdicts.foreign_objects,
         ran=ran,
-        stale=shut is None
-        and (
-            bool(forgotten or news)
-            or ran != inventory.ran
-            or any(inventory.rows.get(key) != row for key, row in rows.items())
-        ),
+        stale=bool(forgotten or news)
+        or ran != inventory.ran
+        or any(inventory.rows.get(key) != row for key, row in rows.items()),
         notices=tuple(structs.replace(one, cluster=cluster.name) for one in notices),
         server_warnings=without_quoted_values(member.server_warnings, is_hidden),
         violations=_violations(

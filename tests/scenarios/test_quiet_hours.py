@@ -23,7 +23,7 @@ from tests.controlplane.fixtures import Fleet
 from tests.controlplane.plane import ControlPlane
 from tests.scenarios.conftest import World
 from tests.scenarios.desk import BLUE, Desk, simulated_desk
-from tests.scenarios.manifests import NAMESPACE, SETTINGS, SHOP, WEB
+from tests.scenarios.manifests import NAMESPACE, SERVICE, SETTINGS, SHOP, WEB
 
 __all__ = ["simulated_desk"]
 
@@ -325,12 +325,13 @@ def test_a_workload_with_another_name_replaces_the_old_one_in_its_window_only(wo
 
 
 def test_a_namespace_that_is_to_go_waits_for_what_in_it_waits(world: World) -> None:
+    world.write("shop.yaml", "---".join([NAMESPACE, SETTINGS, SERVICE]))
     world.write("extra.yaml", SETTINGS_PLACEMENT.replace("SAID", AT_NIGHT % ""))
     assert world.apply(**at(NIGHT)).ok
     world.write(
         "extra.yaml", SETTINGS_PLACEMENT.replace("SAID", "clusters: [gcp]\n  " + AT_NIGHT % "")
     )
-    for kind in ("Namespace", "Deployment", "Service"):
+    for kind in ("Namespace", "Service"):
         text = SETTINGS_PLACEMENT.replace("kind: ConfigMap, name: settings", f"kind: {kind}")
         text = text.replace("name: settings", f"name: {kind.lower()}", 1)
         world.write(f"{kind}.yaml", text.replace("SAID", "clusters: [gcp]"))
@@ -445,3 +446,18 @@ def test_what_is_made_anew_waits_while_anything_there_waits(world: World) -> Non
     assert world.get("deployment", "web")["metadata"]["uid"] == before
     assert world.apply(**at(NIGHT)).ok
     assert world.get("deployment", "web")["metadata"]["uid"] != before
+
+
+def test_the_inventory_of_a_closed_cluster_is_not_written_either(world: World) -> None:
+    assert world.apply(**at(DAY)).ok
+    # It names a Service that neither Git nor the cluster has any more.
+    world.kubectl("delete", "service", "web", "-n", "shop")
+    world.write("shop.yaml", "---".join([NAMESPACE, WEB, SETTINGS]))
+    world.write("clusters.yaml", clusters("paused: true"))
+    before = everything(world, "aws")
+    assert not changes(world.plan(**at(DAY)), "aws")
+    assert world.apply(**at(DAY)).ok
+    assert everything(world, "aws") == before
+    world.write("clusters.yaml", clusters())
+    assert world.apply(**at(DAY)).ok
+    assert everything(world, "aws") != before
