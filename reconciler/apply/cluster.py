@@ -305,9 +305,12 @@ class MemberRun:
         )
 
     def _arrives(self) -> bool:
-        """Whether all that the cluster's own commit asks for is in place for the first time."""
+        """Whether all that the cluster's own commit asks for is in place for the first time; where
+        there are no waves, whether it has a record of them, which would be outdated."""
         inventory, own = self._inventory, self.work.own_commit
-        if not own or own == inventory.done or not (inventory.exists or self._rows):
+        if not own:
+            return bool(inventory.done)
+        if own == inventory.done or not (inventory.exists or self._rows):
             return False
         refused = any(change.action is Action.FAILED for change in self.work.plan.changes)
         return not refused and len(self.outcomes) == sum(

@@ -225,6 +225,8 @@ def make_plan(
             rollout=rollout.memory if rollout else None,
             without_git_since=without_git.since if without_git else 0.0,
         )
+    if not (rollout or published):
+        memory = replace(memory, rollout=run_memory.memory.rollout_without_rules(fleet.commit))
     run_memory = replace(run_memory, memory=memory, servers=decided.servers)
     unkept: list[Notice] = []
     if lock and lock.round and not published:

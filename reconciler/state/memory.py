@@ -171,6 +171,11 @@ class FleetMemory(
     without_git_since: float = 0.0
     rollout: RolloutMemory | None = None
 
+    def rollout_without_rules(self, commit: str) -> RolloutMemory | None:
+        """What to remember where rules of waves have left Git, and ``commit`` goes everywhere: no
+        older one is to come back with new rules."""
+        return RolloutMemory(stable=commit) if self.rollout and commit else None
+
     @property
     def returning(self) -> frozenset[str]:
         """The clusters that take over their share again, and have not taken over all of it."""

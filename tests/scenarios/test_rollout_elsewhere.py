@@ -184,7 +184,6 @@ def test_both_commits_are_read_from_a_server(simulated: RolloutWorld, tmp_path: 
         assert world.run().ok
 
 
-@pytest.mark.xfail(reason="the stable commit is not kept beside the one that was begun last")
 @pytest.mark.usefixtures("cached")
 def test_a_rollout_stands_and_failover_goes_on_without_git(
     simulated: RolloutWorld, tmp_path: Path
