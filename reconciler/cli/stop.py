@@ -20,7 +20,7 @@ from typing import Any, Self
 
 import click
 
-from reconciler.api.errors import DeadlinePassed
+from reconciler.api.errors import DeadlinePassed, ReconcileError
 from reconciler.api.options import GRACE_SECONDS
 from reconciler.cli.console import Console
 from reconciler.cli.exit_codes import Exit
@@ -140,17 +140,16 @@ class Stop:
         self._clock.start()
         try:
             yield
-        except (KeyboardInterrupt, RuntimeError) as error:
-            # Python 3.11 makes a RuntimeError of what a signal raises while a class is made, as
-            # imports do: of whatever ``__set_name__`` raises. click's Abort is one by itself.
-            hidden = isinstance(error, RuntimeError) and not isinstance(error, click.Abort)
-            if hidden and not isinstance(error.__cause__, KeyboardInterrupt):
-                raise
-            if self._reasons != [DEADLINE_REACHED] or not self._cut:
-                if hidden:
-                    raise KeyboardInterrupt from error
-                raise
-            raise DeadlinePassed(seconds, writes=writes) from None
+        except (KeyboardInterrupt, Exception) as error:
+            ours = isinstance(error, ReconcileError | click.Abort | click.ClickException)
+            if self._cut and self._reasons == [DEADLINE_REACHED] and not ours:
+                # An import that is cut off may fail by something else, in C code above all.
+                raise DeadlinePassed(seconds, writes=writes) from None
+            if isinstance(error, RuntimeError) and isinstance(error.__cause__, KeyboardInterrupt):
+                # Python 3.11 makes a RuntimeError of what a signal raises while a class is made, as
+                # imports do: of whatever ``__set_name__`` raises.
+                raise KeyboardInterrupt from error
+            raise
         finally:
             self._still()
             if DEADLINE_REACHED in self._reasons:

@@ -117,6 +117,24 @@ class _SlowField:
         time.sleep(10)
 
 
+def test_a_deadline_that_an_import_makes_something_else_of_is_told_as_one() -> None:
+    """As where C code of a module that is cut off goes on with what is only half there."""
+
+    def imports() -> None:
+        try:
+            time.sleep(10)
+        except KeyboardInterrupt:
+            raise AttributeError("half a module") from None
+
+    with Stop(Console()) as stop, pytest.raises(DeadlinePassed), stop.within(0.1):
+        imports()
+
+
+def test_a_fault_before_the_deadline_stays_what_it_is() -> None:
+    with Stop(Console()) as stop, pytest.raises(AttributeError), stop.within(60):
+        raise AttributeError("a defect")
+
+
 def test_a_deadline_that_falls_into_the_making_of_a_class_is_told_as_one() -> None:
     """Python 3.11 makes a RuntimeError of whatever ``__set_name__`` raises, a signal's as well."""
     with Stop(Console()) as stop, pytest.raises(DeadlinePassed), stop.within(0.1):
