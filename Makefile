@@ -75,6 +75,8 @@ bench: $(VENV)/.development controlplane ## Time this tool, beside kubectl; QUIC
 faults: $(VENV)/.development controlplane ## All that can break, times all scenarios, also on real servers
 	@RECONCILER_FAULTS=all RECONCILER_RANDOM_FLEETS=$(or $(FLEETS),200) \
 		$(PYTEST) tests/chaos -n $(INTEGRATION_WORKERS) --dist worksteal
+	@RECONCILER_FAULTS=all $(PYTEST) tests/scenarios/test_rollout.py \
+		tests/scenarios/test_rollouts_at_random.py tests/e2e/rollout -k "killed or never"
 
 soak: $(VENV)/.development ## RUNS=500 runs in one simulated fleet, each with something broken; SEED=1
 	@RECONCILER_SOAK_RUNS=$(or $(RUNS),500) RECONCILER_SOAK_SEED=$(or $(SEED),1) \

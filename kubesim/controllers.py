@@ -33,11 +33,13 @@ _WATCHED: frozenset[Table] = frozenset(
 
 
 class Controllers:
-    """Follows the store of one cluster. ``frozen``: nothing becomes ready by itself any more."""
+    """Follows the store of one cluster. ``frozen``: nothing becomes ready by itself any more;
+    ``broken``: nor does a workload with an image of this tag, where there is one."""
 
     def __init__(self, server: ApiServer) -> None:
         self.server = server
         self.frozen = False
+        self.broken = ""
         self._busy = False
         server.store.listeners.append(self._observe)
 
@@ -79,7 +81,7 @@ class Controllers:
         if record is None:
             return
         obj = record.obj
-        if obj["metadata"].get("deletionTimestamp"):
+        if obj["metadata"].get("deletionTimestamp") or self._is_broken(obj):
             return
         resource = self.server.kinds.of_table(table)
         if record.api_version != resource.api_version:
@@ -89,6 +91,13 @@ class Controllers:
             self._write_status(resource, record, obj, ready=ready)
         finally:
             self._busy = False
+
+    def _is_broken(self, obj: Object) -> bool:
+        pods = (obj.get("spec") or {}).get("template") or {}
+        containers = (pods.get("spec") or {}).get("containers") or ()
+        return bool(self.broken) and any(
+            str(one.get("image", "")).endswith(f":{self.broken}") for one in containers
+        )
 
     def _write_status(
         self, resource: Resource, record: StoredObject, obj: Object, *, ready: bool

@@ -138,7 +138,9 @@ class RolloutWorld(FailoverWorld):
 
     def stands(self, name: str) -> bool:
         host = self.hosts[name]
-        return not host.running or host.paused or host.controllers.frozen
+        if not host.running or host.paused or host.controllers.frozen:
+            return True
+        return bool(host.controllers.broken) and self.versions(name)[name] == BROKEN
 
     def is_settled(self, name: str) -> bool:
         one = self.deployment(name)

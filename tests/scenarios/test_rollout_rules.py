@@ -9,6 +9,8 @@ import pytest
 
 from kubesim.fleet import Sandbox
 from kubesim.server import ClusterSettings
+from reconciler.api.errors import MemoryChanged, UsageError
+from reconciler.run.pipeline import apply_plan
 from reconciler.state.memory import RolloutPhase
 from tests.scenarios.failover_world import CLUSTER, FEDERATION, NAMES
 from tests.scenarios.rollout_world import (
@@ -217,6 +219,35 @@ def requests(world: RolloutWorld) -> dict[str, list[str]]:
         name: sorted(f"{r.method} {r.path}" for r in list(host.requests)[before[name] :])
         for name, host in world.hosts.items()
     }
+
+
+def test_a_change_in_no_commit_can_be_planned_and_not_applied(world: RolloutWorld) -> None:
+    world.write("web.yaml", web("2"))
+    plan = world.plan(plan_only=True)
+    assert [change.key.name for _, change in plan.writes()] == ["web"]
+    with world.writes() as writes, pytest.raises(UsageError, match="in no commit"):
+        world.run()
+    assert not any(writes.values())
+
+
+def test_the_end_of_the_road_is_every_cluster_on_the_newest_commit(world: RolloutWorld) -> None:
+    world.fail()
+    world.commit(web=web("3"))
+    now = world.plan(plan_only=True)
+    assert [one.name for one, _ in now.writes()] == [FIRST]
+    complete = world.plan(plan_only=True, rollout="complete")
+    assert [one.name for one, _ in complete.writes()] == list(NAMES)
+
+
+def test_a_plan_that_another_run_has_overtaken_is_not_applied(world: RolloutWorld) -> None:
+    world.commit(web=web("2"))
+    prepared = world.prepare()
+    for _ in range(2):
+        world.run()
+    assert world.versions() == {FIRST: "2", SECOND: "2", LAST: "1"}
+    with world.writes() as writes, pytest.raises(MemoryChanged):
+        apply_plan(prepared)
+    assert not any(writes.values())
 
 
 FAR = "oci-far"
