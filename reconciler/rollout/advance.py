@@ -82,6 +82,7 @@ class Facts(Struct, frozen=True):
     gates     why the gates of a candidate's wave do not hold; empty: they do. Asked only where
               that decides
     unserved  which kind of a candidate some cluster would not serve, in whatever wave; empty: none
+    contains  whether a commit is another one, or comes after it
     """
 
     newest: str
@@ -96,6 +97,7 @@ class Facts(Struct, frozen=True):
     closed: Mapping[str, str] = field(default_factory=dict)
     gates: Callable[[str, int], str] = lambda _candidate, _wave: ""
     unserved: Callable[[str], str] = lambda _candidate: ""
+    contains: Callable[[str, str], bool] = lambda commit, earlier: commit == earlier
 
 
 class Advanced(Struct, frozen=True):
@@ -123,8 +125,12 @@ def _found(facts: Facts) -> RolloutMemory:
     commits = {name: one.commit for name, one in facts.recorded.items() if one.commit}
     stables = Counter(one.stable for one in facts.recorded.values() if one.stable)
     if not stables:
-        # No rollout has been here. What was applied last is what every cluster should have.
-        return RolloutMemory(stable=facts.applied or _only(commits.values()) or facts.newest)
+        # No rollout has been here. What was applied last is what every cluster should have, unless
+        # something newer was begun somewhere: nobody is to go back behind that.
+        applied = facts.applied or _only(commits.values())
+        if not all(facts.contains(applied, commit) for commit in set(commits.values())):
+            applied = ""
+        return RolloutMemory(stable=applied or facts.newest)
     if only := _only(commits.values()):
         stable = only
     else:

@@ -134,6 +134,20 @@ class FleetCommits:
                 found[cluster.name] = commit, self.unreadable[commit]
         return found
 
+    def contains(self, commit: str, earlier: str) -> bool:
+        """Whether a commit is another one, or comes after it. False where nobody can tell."""
+        from reconciler.git.descent import check_descent
+        from reconciler.git.signatures import in_repository
+
+        if not commit or commit == earlier:
+            return commit == earlier
+        where = self._source.where
+        try:
+            in_repository(where, lambda folder: check_descent(where, folder, earlier, commit))
+        except SourceError:
+            return False
+        return True
+
     def objects(self, commit: str, cluster: str) -> Objects:
         """What a cluster has of a commit if all is well."""
         if commit not in self._objects:
@@ -286,6 +300,7 @@ class Rollout:
             closed={name: str(why) for name, why in closed(self.state, self._now).items()},
             gates=self._gates,
             unserved=lambda candidate: self._unserved(candidate, seen),
+            contains=commits.contains,
         )
 
     def _gates(self, candidate: str, wave: int) -> str:

@@ -110,6 +110,20 @@ def test_the_first_commit_reaches_all_at_once() -> None:
     assert fleet.commits() == "one one one one"
 
 
+@pytest.mark.parametrize(
+    ("has", "stable"), [("one", "one"), ("zero", "one"), ("begun", "rules"), ("", "one")]
+)
+def test_the_first_rules_take_no_cluster_back_behind_what_was_begun_there(
+    has: str, stable: str
+) -> None:
+    """``zero`` comes before what was applied last, ``begun`` after it: a run of it failed."""
+    fleet = Fleet(newest="rules", recorded={"a": Recorded("one"), "b": Recorded(has)})
+    facts = replace(
+        fleet.facts(), applied="one", contains=lambda _, earlier: earlier in ("zero", "one")
+    )
+    assert advance(None, facts).memory.stable == stable
+
+
 def test_a_commit_goes_wave_by_wave_and_soaks() -> None:
     fleet = _settled()
     assert _events(fleet.run("two")) == [RolloutEvent.STARTED]
