@@ -408,10 +408,10 @@ PROVIDERS_AND_REGIONS = st.lists(
 
 # -- rollouts --------------------------------------------------------------------------------------
 
-CLUSTER_NAMES = st.sampled_from(["asia", "aws", "edge", "gcp", "lab", "us"])
+PLACE_NAMES = st.sampled_from(["asia", "aws", "edge", "gcp", "lab", "us"])
 REGIONS = st.sampled_from(["eu", "us", "far"])
 
-FLEETS = st.dictionaries(CLUSTER_NAMES, REGIONS).map(
+FLEETS = st.dictionaries(PLACE_NAMES, REGIONS).map(
     lambda regions: tuple(
         Cluster(name, Position("clusters.yaml", 1, 1), region=region)
         for name, region in regions.items()
@@ -420,7 +420,7 @@ FLEETS = st.dictionaries(CLUSTER_NAMES, REGIONS).map(
 
 WAVES_OF_RULES = st.lists(
     st.one_of(
-        st.builds(Wave, st.just("named"), st.lists(CLUSTER_NAMES, max_size=3).map(tuple)),
+        st.builds(Wave, st.just("named"), st.lists(PLACE_NAMES, max_size=3).map(tuple)),
         st.builds(
             lambda region: Wave(
                 "selected", selector=Selector({"topology.kubernetes.io/region": region})

@@ -88,7 +88,7 @@ def _fields(
     nothing: Object = {"metadata": {}}
     counted = (Reason(Cause.IN_GIT),)
     found = changed_fields(state, nothing, lambda steps: counted if counts(steps) else ())
-    return {f.path: [digester.of(f.before), *f.managers] for f in found if f.reasons}
+    return {str(f.path): [digester.of(f.before), *f.managers] for f in found if f.reasons}
 
 
 def _last_writer(live: Object) -> str:

@@ -140,6 +140,7 @@ def test_commands_write_by_the_console_alone() -> None:
         ("join.py", "steps_as_json(steps, plan.warnings)"),
         ("join.py", "steps_as_yaml(steps)"),
         ("output.py", "text"),
+        ("rollout.py", "text.rstrip('\\n')"),
         ("run.py", "output.plan_as_text(plan, console)"),
         ("schema.py", "json.dumps(settings, indent=2)"),
         ("seats.py", "json.dumps(seats_document(status), indent=2)"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from reconciler.api.field_path import FieldPath, Step
 from reconciler.api.files import SourceFile
 from reconciler.api.objects import ObjectKey
 from reconciler.federation.compile import compile_documents
@@ -72,16 +73,21 @@ def test_kinds_are_hidden_as_the_federation_says() -> None:
     }
 
 
+def _path(*steps: Step) -> FieldPath:
+    return FieldPath(steps)
+
+
 def test_what_an_encrypted_placement_overrides_is_hidden_in_what_it_overrides() -> None:
     web = SourceFile("web.yaml", WEB.encode())
     placement = SourceFile("placement.yaml", PLACEMENT.encode(), decrypted=True)
     hidden = workloads(web, placement)["Deployment"].hidden
     assert {"/metadata/labels/x", "/spec/template/spec/containers/*/env"} <= set(hidden)
+    web_container = ("spec", "template", "spec", "containers", {"name": "web"})
     fields = (
-        FieldChange("metadata.labels.x", "old", "c4nary"),
-        FieldChange("metadata.labels.y", "old", "new"),
-        FieldChange("spec.template.spec.containers[name=web].env[name=P].value", "old", "c4nary"),
-        FieldChange("spec.template.spec.containers[name=web].image", "old", "new"),
+        FieldChange(_path("metadata", "labels", "x"), "old", "c4nary"),
+        FieldChange(_path("metadata", "labels", "y"), "old", "new"),
+        FieldChange(_path(*web_container, "env", {"name": "P"}, "value"), "old", "c4nary"),
+        FieldChange(_path(*web_container, "image"), "old", "new"),
     )
     shown = {field.path: (field.before, field.after) for field in mask(fields, hidden)}
     assert shown == {
@@ -94,17 +100,18 @@ def test_what_an_encrypted_placement_overrides_is_hidden_in_what_it_overrides() 
 
 def test_pointers_hide_what_is_below_and_what_holds_it() -> None:
     hidden = ("/spec/items/*/value", "/spec/a~1b")
+    x = {"name": "x"}
     paths = {
-        "spec.items[name=x].value": True,
-        "spec.items[name=x].value.inner": True,
-        "spec.items[3].value": True,
-        "spec.items[name=x].name": False,
-        "spec.items": True,
-        "spec": True,
-        'spec["a/b"]': True,
-        'spec["a/b"].c': True,
-        'spec["a/bc"]': False,
-        "status": False,
+        _path("spec", "items", x, "value"): True,
+        _path("spec", "items", x, "value", "inner"): True,
+        _path("spec", "items", 3, "value"): True,
+        _path("spec", "items", x, "name"): False,
+        _path("spec", "items"): True,
+        _path("spec"): True,
+        _path("spec", "a/b"): True,
+        _path("spec", "a/b", "c"): True,
+        _path("spec", "a/bc"): False,
+        _path("status"): False,
     }
     fields = [FieldChange(path, "old", "new") for path in paths]
     found = [field.after == AFTER for field in mask(fields, hidden)]
@@ -116,6 +123,8 @@ def test_a_mark_on_the_live_object_is_enough() -> None:
     mark = {"federation.reconciler.dev/sensitive": "true"}
     live = {"metadata": {"name": "a", "annotations": mark}}
     key = ObjectKey("", "ConfigMap", "shop", "a")
-    change = Change(Action.PRUNE, key, "v1", (FieldChange("data.a", "old", 5),), live=live)
-    assert without_values(change, {}).fields == (FieldChange("data.a", BEFORE, AFTER),)
+    change = Change(
+        Action.PRUNE, key, "v1", (FieldChange(_path("data", "a"), "old", 5),), live=live
+    )
+    assert without_values(change, {}).fields == (FieldChange(_path("data", "a"), BEFORE, AFTER),)
     assert without_values(change, {}).is_sensitive

@@ -142,7 +142,7 @@ def test_a_holder_that_wakes_up_after_a_takeover_must_not_write(runs: Runs) -> N
     first, second = runs.lease("first"), runs.lease("second")
     first.acquire()
     second.acquire()
-    with pytest.raises(LeaseLost, match="ago, and may be another run's now"):
+    with pytest.raises(LeaseLost, match="ago, and may be another run's by now"):
         first.check()
     first.release()
     assert runs.record.holder == "second", "who lost it must not give away another's"

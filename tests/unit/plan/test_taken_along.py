@@ -349,7 +349,10 @@ def test_claims_go_along_however_long_the_line_of_their_owners_is(
             fresh(name=f"owner-{number}", metadata={"ownerReferences": [owner(last)]})
         )
     cluster.create(claim("data", last))
-    assert owned_claims(member, SHOP, database) == "PersistentVolumeClaim shop/data would go along"
+    assert (
+        owned_claims(member, SHOP, database)
+        == "PersistentVolumeClaim shop/data would be deleted with it"
+    )
 
 
 def test_a_claim_whose_owner_may_not_be_looked_at_counts_as_going_along(
@@ -358,7 +361,7 @@ def test_a_claim_whose_owner_may_not_be_looked_at_counts_as_going_along(
     middle = cluster.create(fresh(name="middle", metadata={"ownerReferences": [owner(database)]}))
     cluster.create(claim("data", middle))
     cluster.faults.forbid(path="/configmaps/middle")
-    assert owned_claims(member, SHOP, database).endswith("shop/data would go along")
+    assert owned_claims(member, SHOP, database).endswith("shop/data would be deleted with it")
     cluster.faults.clear()
     cluster.faults.error(418, message="teapot", path="/configmaps/middle")
     with pytest.raises(ApiError, match="teapot"):

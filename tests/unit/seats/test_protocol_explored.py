@@ -133,8 +133,13 @@ MUTATIONS: list[tuple[str, str, Any, Scenario]] = [
     ("a ballot used again", "prepare", always_the_same_ballot, IMPATIENT),
     ("not the latest value", "_latest", the_first_found, IMPATIENT),
     ("no condition on versions", "requests", without_condition, BY_NAME["two proposers"]),
-    ("another object counts", "Seen.is_of", any_object_of_that_name, BY_NAME["a seat remade"]),
-    ("set back and counts", "standings", ignoring(CopyState.AGED), BY_NAME["a seat set back"]),
+    (
+        "another object counts",
+        "ObservedCopy.is_of",
+        any_object_of_that_name,
+        BY_NAME["a seat remade"],
+    ),
+    ("set back and counts", "copy_states", ignoring(CopyState.AGED), BY_NAME["a seat set back"]),
     (
         "seats changed by the new ones alone",
         "Configuration.is_quorum",
