@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from kubesim.cluster import SimulatedCluster
+from kubesim.faults import InjectedFault
 from reconciler.api.errors import LeaseLost
 from reconciler.api.objects import Object, ObjectKey
 from reconciler.apply.common import REWRITE_TRIES, move_entries
@@ -22,11 +24,13 @@ from reconciler.plan.model import Action, Change
 from tests.unit.apply.changes import (
     CONFIG_MAPS,
     CRON_JOBS,
+    DEPLOYMENTS,
     DIGESTER,
     KEY,
     NIGHTLY,
     OURS,
     PATH,
+    WEB,
     before_write,
     carry_out,
     creation,
@@ -37,6 +41,7 @@ from tests.unit.apply.changes import (
     removal,
     seen,
     settings,
+    workload,
     writes,
 )
 
@@ -140,6 +145,24 @@ def test_of_an_object_that_is_gone_before_its_answer_stands_nothing_is_remembere
     assert result.record == AppliedRecord(api_version="batch/v1", uid=emptied.uid)
     live = member.get(CRON_JOBS, NIGHTLY)
     assert (context_of(live) if anew else live) == ({"runAsUser": 7} if anew else None)
+
+
+def test_of_a_new_object_that_is_gone_before_its_answer_stands_nothing_is_remembered(
+    member: Member, cluster: SimulatedCluster
+) -> None:
+    """The server leaves out what says the same as nothing, ``paused: false``, and counts it ours."""
+    change = Change(Action.CREATE, WEB, "apps/v1", request=workload(paused=False))
+    held = cluster.faults.add(InjectedFault("hold-before", "PATCH", "dryRun=All", count=1))
+    with ThreadPoolExecutor(1) as pool:
+        run = pool.submit(carry_out, member, change, resource=DEPLOYMENTS)
+        assert held.reached.wait(30)
+        uid = cluster.get(WEB.kind, WEB.name, WEB.namespace)["metadata"]["uid"]
+        cluster.delete(WEB.kind, WEB.name, namespace=WEB.namespace)
+        held.released.set()
+        result = run.result()
+    assert done(result) == ""
+    assert result.record == AppliedRecord(api_version="apps/v1", uid=uid)
+    assert cluster.find(WEB.kind, WEB.name, WEB.namespace) is None
 
 
 def test_an_answer_that_never_stands_is_left_to_the_next_run(

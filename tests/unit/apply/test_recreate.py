@@ -148,6 +148,24 @@ def test_what_is_made_anew_runs_as_many_and_owns_no_count(host: Member) -> None:
     assert not any("f:replicas" in fields for fields in owned)
 
 
+def test_a_count_that_could_not_be_left_to_others_is_said(
+    member: Member, cluster: SimulatedCluster
+) -> None:
+    change = recreation_of_workload(member)
+
+    def rival() -> None:
+        found = cluster.find(WEB.kind, WEB.name, WEB.namespace)
+        if found and found["metadata"]["uid"] != change.uid and "f:replicas" in str(found):
+            cluster.delete(WEB.kind, WEB.name, namespace=WEB.namespace)
+            cluster.create(deployment("rival"))
+
+    member.fence = rival
+    text = failure(carry_out(member, change, resource=DEPLOYMENTS))
+    assert "was made with 4 replicas as before, which could not be left to others" in text
+    live = cluster.get(WEB.kind, WEB.name, WEB.namespace)
+    assert live["spec"]["selector"] == {"matchLabels": {"app": "rival"}}
+
+
 def test_what_would_be_refused_as_new_is_not_deleted_first(
     sandbox: Sandbox, simulated_host: Member
 ) -> None:

@@ -100,6 +100,7 @@ def test_it_counts_as_down_from_the_very_second_on(streak: float, down: bool) ->
             Phase.DOWN, since=NOW, known=True, reason="timeout", outages=3
         )
         assert decision.transitions == (Transition("a", Phase.UP, Phase.DOWN, ILL.diagnosis),)
+        assert decision.transitions[0].reason == "timeout"
         assert set(decision.down) == {"a"}
     else:
         assert decision.transitions == ()
@@ -118,6 +119,13 @@ def test_it_returns_from_the_very_second_on(streak: float, returns: bool) -> Non
     else:
         assert remembered(decision).phase is Phase.DOWN
         assert decision.transitions == ()
+
+
+def test_one_that_may_not_be_declared_stays_as_it_is_however_long_it_is_unhealthy() -> None:
+    long = replace(KNOWN, streak=10_000.0, seen=NOW - 60, reason="timeout")
+    decision = decide(ILL, long, replace(RULES, min_available_clusters=3))
+    assert remembered(decision) == replace(long, streak=10_060.0, seen=NOW)
+    assert decision.transitions == ()
 
 
 def test_a_run_in_which_nothing_changes_has_no_transitions() -> None:
