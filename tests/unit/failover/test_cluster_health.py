@@ -205,12 +205,20 @@ def test_without_a_grace_period_one_that_is_well_is_not_down() -> None:
     assert set(decide(ILL, KNOWN, at_once).down) == {"a"}
 
 
+def test_without_a_grace_period_one_that_is_not_well_does_not_return() -> None:
+    at_once = replace(RULES, healthy_after=0.0)
+    assert set(decide(ILL, DOWN, at_once).down) == {"a"}
+    assert set(decide(UNSURE, DOWN, at_once).down) == {"a"}
+    assert remembered(decide(BACK, DOWN, at_once)).phase is Phase.RETURNING
+
+
 @pytest.mark.parametrize(("least", "down"), [(0, True), (2, True), (3, False)])
 def test_so_many_healthy_clusters_must_remain(least: int, down: bool) -> None:
     decision = decide(ILL, DUE, replace(RULES, min_available_clusters=least))
     assert bool(decision.down) == down
     told = "only 2 healthy clusters would remain, and minAvailableClusters is 3: nothing moves"
     assert str(decision.hold or "") == ("" if down else told)
+    assert decide(ILL, rules=replace(RULES, min_available_clusters=least)).hold is None
 
 
 def test_one_healthy_cluster_must_remain_whatever_the_rules_say() -> None:
