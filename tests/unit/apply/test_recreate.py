@@ -25,6 +25,7 @@ from tests.unit.apply.changes import (
     carry_out,
     done,
     failure,
+    managers,
     now,
     recorded,
     removal,
@@ -148,22 +149,36 @@ def test_what_is_made_anew_runs_as_many_and_owns_no_count(host: Member) -> None:
     assert not any("f:replicas" in fields for fields in owned)
 
 
-def test_a_count_that_could_not_be_left_to_others_is_said(
-    member: Member, cluster: SimulatedCluster
+@pytest.mark.parametrize(
+    ("disowned", "words"),
+    [
+        (False, "was made with 4 replicas as before, which could not be left to others"),
+        (True, "metadata.uid"),
+    ],
+)
+def test_what_somebody_makes_after_our_new_one_is_left_as_it_is(
+    member: Member, cluster: SimulatedCluster, disowned: bool, words: str
 ) -> None:
     change = recreation_of_workload(member)
+    theirs: list[Object] = []
 
     def rival() -> None:
         found = cluster.find(WEB.kind, WEB.name, WEB.namespace)
-        if found and found["metadata"]["uid"] != change.uid and "f:replicas" in str(found):
+        if found is None or found["metadata"]["uid"] == change.uid or theirs:
+            return
+        ours = managers(found)["federation-reconciler"]["f:spec"]
+        if ("f:replicas" not in ours) is disowned:
             cluster.delete(WEB.kind, WEB.name, namespace=WEB.namespace)
-            cluster.create(deployment("rival"))
+            theirs.append(cluster.create(deployment("other")))
 
     member.fence = rival
     text = failure(carry_out(member, change, resource=DEPLOYMENTS))
-    assert "was made with 4 replicas as before, which could not be left to others" in text
+    assert words in text
     live = cluster.get(WEB.kind, WEB.name, WEB.namespace)
-    assert live["spec"]["selector"] == {"matchLabels": {"app": "rival"}}
+    assert [(live["metadata"]["uid"], live["spec"])] == [
+        (one["metadata"]["uid"], one["spec"]) for one in theirs
+    ]
+    assert "federation-reconciler" not in managers(live)
 
 
 def test_what_would_be_refused_as_new_is_not_deleted_first(
