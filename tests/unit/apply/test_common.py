@@ -150,7 +150,7 @@ def test_of_an_object_that_is_gone_before_its_answer_stands_nothing_is_remembere
 def test_of_a_new_object_that_is_gone_before_its_answer_stands_nothing_is_remembered(
     member: Member, cluster: SimulatedCluster
 ) -> None:
-    """The server leaves out ``paused: false``, which says the same as nothing, and counts it ours."""
+    """A server leaves out ``paused: false``, which says the same as nothing, and counts it ours."""
     change = Change(Action.CREATE, WEB, "apps/v1", request=workload(paused=False))
     held = cluster.faults.add(InjectedFault("hold-before", "PATCH", "dryRun=All", count=1))
     with ThreadPoolExecutor(1) as pool:
