@@ -25,9 +25,11 @@ from reconciler.cluster.client import Member
 from reconciler.cluster.discovery import RESTMapping
 from reconciler.inventory.managed_fields import (
     BEFORE_FIRST_APPLY,
+    Fields,
     claimed,
     entries_of,
     is_ours,
+    tree_of,
 )
 from reconciler.inventory.records import Digester
 from reconciler.plan.fields import changed_fields
@@ -55,14 +57,19 @@ def _apply_as_planned(member: Member, resource: RESTMapping, change: Change) -> 
     if not change.claim:
         return _apply_when_as_planned(member, resource, change, change.live)
     before: list[Object] = []
+    claim: list[Fields] = []
 
     def entries(live: Object) -> list[Object]:
-        before[:] = before or entries_of(live)
+        nonlocal before, claim
+        if not claim or _our_fields(entries_of(live)) != claim:
+            before = entries_of(live)  # Else it is claimed already, and only the answer was lost.
         # Written alone, our entry would leave all the rest to nobody, and it would go with the
         # last of ours beside it. What the apply will write down is nobody's yet.
         known = entries_for_apply(member, resource, change.key, live, request_of(change))
         former = change.take_over if entries_of(live) else (*change.take_over, BEFORE_FIRST_APPLY)
-        return claimed(known, former, dict(change.claim), change.api_version)
+        wanted = claimed(known, former, dict(change.claim), change.api_version)
+        claim = _our_fields(wanted)
+        return wanted
 
     ours = rewrite_entries(member, resource, change, change.uid, entries)
     if ours is None:
@@ -152,6 +159,10 @@ def _give_back(
 
     with suppress(ClusterError):
         rewrite_entries(member, resource, change, change.uid, entries)
+
+
+def _our_fields(entries: Sequence[Object]) -> list[Fields]:
+    return [tree_of(entry) for entry in entries if is_ours(entry)]
 
 
 def _who(entry: Object) -> tuple[Any, ...]:

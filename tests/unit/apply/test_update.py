@@ -18,6 +18,7 @@ from tests.unit.apply.changes import (
     CONFIG_MAPS,
     DIGESTER,
     KEY,
+    before_write,
     carry_out,
     done,
     failure,
@@ -236,6 +237,47 @@ def test_a_claim_whose_apply_is_refused_is_given_back(
     assert managers(live) == managers(theirs)
 
 
+def test_what_is_given_back_is_put_beside_what_others_wrote_meanwhile(
+    member: Member, cluster: SimulatedCluster, theirs: Object
+) -> None:
+    change = adoption(member, theirs)
+    cluster.faults.error(403, message="not today", path=APPLIES, writes_only=True)
+    # The claim is written, the apply refused, and then the claim is given back.
+    before_write(member, 3, lambda: somebody_writes(cluster, taste="sour"))
+    with recorded(cluster) as requests:
+        assert "not today" in failure(carry_out(member, change))
+    assert [status for _, status in writes(requests)][:3] == [200, 403, 409]
+    owners = managers(now(cluster))
+    assert owners["kubectl-create"] == managers(theirs)["kubectl-create"]
+    assert owners["kubectl-edit"] == {"f:data": {"f:taste": {}}}
+    assert set(owners) == {"kubectl-create", "kubectl-edit"}
+
+
+def test_what_others_wrote_right_before_the_claim_is_still_theirs_once_it_is_given_back(
+    member: Member, cluster: SimulatedCluster, theirs: Object
+) -> None:
+    change = adoption(member, theirs)
+    cluster.faults.error(403, message="not today", path=APPLIES, writes_only=True)
+    before_write(member, 1, lambda: somebody_writes(cluster, taste="sour"))
+    with recorded(cluster) as requests:
+        assert "not today" in failure(carry_out(member, change))
+    assert [status for _, status in writes(requests)][:3] == [409, 200, 403]
+    owners = managers(now(cluster))
+    assert owners["kubectl-create"] == managers(theirs)["kubectl-create"]
+    assert owners["kubectl-edit"] == {"f:data": {"f:taste": {}}}
+    assert set(owners) == {"kubectl-create", "kubectl-edit"}
+
+
+def test_a_claim_whose_answer_was_lost_is_given_back_as_well(
+    member: Member, cluster: SimulatedCluster, theirs: Object
+) -> None:
+    change = adoption(member, theirs)
+    cluster.faults.reset(when="after", method="PATCH", writes_only=True, count=1)
+    cluster.faults.error(403, message="not today", path=APPLIES, writes_only=True)
+    assert "not today" in failure(carry_out(member, change))
+    assert managers(now(cluster)) == managers(theirs)
+
+
 def test_a_claim_is_not_given_back_where_the_apply_was_done_and_its_answer_lost(
     member: Member, cluster: SimulatedCluster, theirs: Object
 ) -> None:
@@ -245,6 +287,19 @@ def test_a_claim_is_not_given_back_where_the_apply_was_done_and_its_answer_lost(
     live = now(cluster)
     assert live["data"] == {"colour": "red"}
     assert "f:colour" in managers(live)["federation-reconciler"]["f:data"]
+
+
+def test_nor_where_another_apply_is_refused_after_that(
+    member: Member, cluster: SimulatedCluster, theirs: Object
+) -> None:
+    change = adoption(member, theirs)
+    cluster.faults.reset(when="after", path=APPLIES, writes_only=True, count=1)
+    cluster.faults.error(403, message="not today", path=APPLIES, writes_only=True, skip=1)
+    assert "not today" in failure(carry_out(member, change))
+    live = now(cluster)
+    assert live["data"] == {"colour": "red"}
+    assert "f:colour" in managers(live)["federation-reconciler"]["f:data"]
+    assert managers(live).get("kubectl-create", {}).get("f:data", {}).get("f:old") is None
 
 
 def test_a_claim_and_nothing_else_is_written_to_an_object_that_changed_meanwhile(
