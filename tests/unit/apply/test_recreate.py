@@ -74,7 +74,8 @@ def test_a_recreation_that_is_cut_off_after_its_deletion_says_that(
     again = member.apply(CONFIG_MAPS, KEY, settings(colour="red"))
     cluster.faults.answer({"kind": "Nonsense"}, method="GET")
     result = carry_out(member, recreation(again))
-    assert "its deletion was asked for, and it is made by a later run" in failure(result)
+    text = failure(result)
+    assert "its deletion was asked for, and it is made by a later run: the server" in text
     assert result.lost
 
 

@@ -85,6 +85,22 @@ def test_a_field_that_the_plan_did_not_show_is_not_written(
     assert now(cluster) == before
 
 
+def test_a_field_that_a_webhook_adds_since_the_plan_is_not_written_unseen(
+    member: Member, cluster: SimulatedCluster, live: Object
+) -> None:
+    change = update(member, live, settings(colour="blue", shape="round"))
+    somebody_writes(cluster, taste="sour")
+    before = now(cluster)
+
+    def webhook(obj: Object, _old: Object | None) -> Object:
+        return {**obj, "data": {**obj["data"], "injected": "yes"}}
+
+    cluster.faults.mutate(webhook)
+    text = failure(carry_out(member, change))
+    assert "it would not become what was planned any more (data.injected)" in text
+    assert now(cluster) == before
+
+
 def test_a_field_that_is_as_wanted_by_now_does_not_stop_the_others(
     member: Member, cluster: SimulatedCluster, live: Object
 ) -> None:
@@ -235,6 +251,23 @@ def test_a_claim_whose_apply_is_refused_is_given_back(
     live = now(cluster)
     assert live["data"] == theirs["data"]
     assert managers(live) == managers(theirs)
+
+
+def test_an_entry_that_its_manager_wrote_since_the_claim_is_not_put_back_as_it_was(
+    member: Member, cluster: SimulatedCluster, theirs: Object
+) -> None:
+    change = adoption(member, theirs)
+    cluster.faults.error(403, message="not today", path=APPLIES, writes_only=True)
+
+    def again() -> None:
+        path = {"data": {"taste": "sour"}}
+        cluster.edit(KEY.kind, KEY.name, path, namespace=KEY.namespace, manager="kubectl-create")
+
+    before_write(member, 3, again)
+    assert "not today" in failure(carry_out(member, change))
+    live = now(cluster)
+    assert [entry["manager"] for entry in entries_of(live)] == ["kubectl-create"]
+    assert "f:taste" in managers(live)["kubectl-create"]["f:data"]
 
 
 def test_what_is_given_back_is_put_beside_what_others_wrote_meanwhile(
