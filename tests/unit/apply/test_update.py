@@ -369,6 +369,22 @@ def test_another_object_of_the_same_name_is_not_claimed(
     assert now(cluster) == rival
 
 
+def test_what_an_apply_of_others_wrote_down_as_nobodys_is_not_taken_with_a_claim(
+    member: Member, cluster: SimulatedCluster
+) -> None:
+    """Only where an object has no entries are those that the apply makes of it claimed as well."""
+    member.create(CONFIG_MAPS, unmarked(colour="red", old="yes"), namespace=KEY.namespace)
+    nobody = {"op": "replace", "path": "/metadata/managedFields", "value": [{}]}
+    member.json_patch(CONFIG_MAPS, KEY, [nobody])
+    cluster.apply(unmarked(taste="sour"), manager="flux")
+    live = now(cluster)
+    assert "f:old" in managers(live)["before-first-apply"]["f:data"]
+    text = failure(carry_out(member, adoption(member, live)))
+    assert "it would not become what was planned any more (data.old)" in text
+    assert now(cluster)["data"] == live["data"]
+    assert managers(now(cluster)) == managers(live)
+
+
 def test_of_an_object_whose_owners_somebody_deleted_only_the_claim_goes(
     member: Member, cluster: SimulatedCluster, live: Object
 ) -> None:
