@@ -213,6 +213,22 @@ def test_an_adopted_object_is_ours_alone_where_its_manager_is_taken_over(
     assert now(cluster)["data"] == {"old": "yes"}, "what left Git goes, as nobody else owns it"
 
 
+def test_the_entries_of_an_object_that_somebody_made_anew_are_left_as_they_are(
+    member: Member, cluster: SimulatedCluster, theirs: Object
+) -> None:
+    change = update(member, theirs, settings(colour="red"), take_over=("kubectl-*",))
+    again: list[Object] = []
+
+    def rival() -> None:
+        cluster.delete(KEY.kind, KEY.name, namespace=KEY.namespace)
+        again.append(cluster.create(unmarked(colour="red"), manager="kubectl-create"))
+
+    before_write(member, 2, rival)  # After the apply, before its former managers' part ends.
+    text = failure(carry_out(member, replace(change, action=Action.ADOPT)))
+    assert "was changed or recreated since it was planned" in text
+    assert [now(cluster)] == again
+
+
 def test_the_part_of_managers_that_are_not_taken_over_stays(
     member: Member, cluster: SimulatedCluster, theirs: Object
 ) -> None:
@@ -301,14 +317,18 @@ def test_what_others_wrote_right_before_the_claim_is_still_theirs_once_it_is_giv
     assert set(owners) == {"kubectl-create", "kubectl-edit"}
 
 
+@pytest.mark.parametrize("busy", [False, True])
 def test_a_claim_whose_answer_was_lost_is_given_back_as_well(
-    member: Member, cluster: SimulatedCluster, theirs: Object
+    member: Member, cluster: SimulatedCluster, theirs: Object, busy: bool
 ) -> None:
     change = adoption(member, theirs)
     cluster.faults.reset(when="after", method="PATCH", writes_only=True, count=1)
     cluster.faults.error(403, message="not today", path=APPLIES, writes_only=True)
+    if busy:
+        before_write(member, 2, lambda: somebody_writes(cluster, taste="sour"))
     assert "not today" in failure(carry_out(member, change))
-    assert managers(now(cluster)) == managers(theirs)
+    edited = {"kubectl-edit": {"f:data": {"f:taste": {}}}}
+    assert managers(now(cluster)) == managers(theirs) | (edited if busy else {})
 
 
 def test_a_claim_is_not_given_back_where_the_apply_was_done_and_its_answer_lost(
