@@ -219,6 +219,17 @@ def test_what_could_not_be_left_to_others_is_said(
     assert "was written; what spec.ignore leaves to others is still ours" in text
 
 
+# -- the request -----------------------------------------------------------------------------------
+
+
+def test_a_change_that_writes_without_a_request_is_a_defect_and_not_an_empty_object(
+    member: Member, cluster: SimulatedCluster
+) -> None:
+    with pytest.raises(ValueError, match="without a request"):
+        carry_out(member, Change(Action.CREATE, KEY, "v1"))
+    assert cluster.find(KEY.kind, KEY.name, KEY.namespace) is None
+
+
 # -- entries of a version that is dropped ----------------------------------------------------------
 
 

@@ -317,6 +317,25 @@ def test_what_others_wrote_right_before_the_claim_is_still_theirs_once_it_is_giv
     assert set(owners) == {"kubectl-create", "kubectl-edit"}
 
 
+def test_who_took_a_field_right_before_it_is_claimed_owns_it_after_the_claim_is_given_back(
+    host: Member,
+) -> None:
+    live = host.apply(CONFIG_MAPS, KEY, unmarked(colour="red", old="yes"), manager="flux")
+    change = replace(adoption(host, live), take_over=("flux",))
+    taken: list[Object] = []
+
+    def somebody() -> None:
+        body = unmarked(old="theirs", taste="sour")
+        taken.append(host.apply(CONFIG_MAPS, KEY, body, manager="somebody", force=True))
+
+    before_write(host, 1, somebody)
+    text = failure(carry_out(host, change))
+    assert "it would not become what was planned any more (data.old)" in text
+    after = host.get(CONFIG_MAPS, KEY)
+    assert after is not None
+    assert [(after["data"], managers(after))] == [(one["data"], managers(one)) for one in taken]
+
+
 @pytest.mark.parametrize("busy", [False, True])
 def test_a_claim_whose_answer_was_lost_is_given_back_as_well(
     member: Member, cluster: SimulatedCluster, theirs: Object, busy: bool
