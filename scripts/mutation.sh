@@ -23,7 +23,7 @@ tests_of() {
     apply/*) echo "tests/unit/apply/test_${1#apply/}.py" ;;
     failover/cluster_health)
         echo tests/unit/failover/test_cluster_health.py tests/unit/failover/test_decision.py \
-            tests/unit/failover/test_looks.py tests/unit/report/test_absences.py ;;
+            tests/unit/failover/test_health_votes.py tests/unit/report/test_absences.py ;;
     *) echo "no tests are named for $1 in scripts/mutation.sh" >&2; exit 64 ;;
     esac
 }

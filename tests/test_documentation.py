@@ -70,6 +70,19 @@ def _defaults(schema: dict[str, Any], path: str = "") -> dict[str, str]:
     return found
 
 
+def test_the_mutation_run_names_modules_and_tests_that_there_are() -> None:
+    script = (ROOT / "scripts" / "mutation.sh").read_text(encoding="utf-8")
+    modules = re.search(r"set -- ((?:[\w/]+[ \\\n]+)+)", script)
+    assert modules is not None
+    names = [name for name in modules[1].split() if "/" in name]
+    tests = [f"tests/unit/apply/test_{name[6:]}.py" for name in names if name.startswith("apply/")]
+    named = [*re.findall(r"tests/[\w/]+\.py", script), *tests]
+    assert len(names) == 10
+    assert len(named) > 10
+    files = [*(f"reconciler/{name}.py" for name in names), *named]
+    assert [file for file in files if not (ROOT / file).is_file()] == []
+
+
 def test_every_field_of_failover_is_told_with_its_default() -> None:
     schema = json.loads((ROOT / "schemas" / "federation.json").read_text())
     rules = schema["properties"]["spec"]["properties"]["failover"]

@@ -25,9 +25,11 @@ from reconciler.cluster.client import Member
 from reconciler.cluster.discovery import RESTMapping
 from reconciler.inventory.managed_fields import (
     BEFORE_FIRST_APPLY,
+    Fields,
     claimed,
     entries_of,
     is_ours,
+    tree_of,
 )
 from reconciler.inventory.records import Digester
 from reconciler.plan.fields import changed_fields
@@ -55,14 +57,19 @@ def _apply_as_planned(member: Member, resource: RESTMapping, change: Change) -> 
     if not change.claim:
         return _apply_when_as_planned(member, resource, change, change.live)
     before: list[Object] = []
+    wanted: list[Object] = []
 
     def entries(live: Object) -> list[Object]:
-        before[:] = before or entries_of(live)
+        nonlocal before, wanted
         # Written alone, our entry would leave all the rest to nobody, and it would go with the
         # last of ours beside it. What the apply will write down is nobody's yet.
         known = entries_for_apply(member, resource, change.key, live, request_of(change))
         former = change.take_over if entries_of(live) else (*change.take_over, BEFORE_FIRST_APPLY)
-        return claimed(known, former, dict(change.claim), change.api_version)
+        found = claimed(known, former, dict(change.claim), change.api_version)
+        if not wanted or _our_fields(entries_of(live)) != _our_fields(wanted):
+            # Else it is claimed already, by a try whose answer was lost.
+            before, wanted = entries_of(live), found
+        return found
 
     ours = rewrite_entries(member, resource, change, change.uid, entries)
     if ours is None:
@@ -70,7 +77,7 @@ def _apply_as_planned(member: Member, resource: RESTMapping, change: Change) -> 
     try:
         return _apply_when_as_planned(member, resource, change, None)
     except ClusterError:
-        _give_back(member, resource, change, before, entries_of(ours))
+        _give_back(member, resource, change, before, wanted, entries_of(ours))
         raise
 
 
@@ -136,22 +143,29 @@ def _give_back(
     resource: RESTMapping,
     change: Change,
     before: Sequence[Object],
-    ours: Sequence[Object],
+    wanted: Sequence[Object],
+    answered: Sequence[Object],
 ) -> None:
-    """Undo a claim that no apply followed: ``before`` are the entries of managedFields without it,
-    ``ours`` with it. Where that fails too, the next plan names what would go, as any plan does."""
-    claim = [entry for entry in ours if is_ours(entry)]
+    """Undo a claim that no apply followed. The entries of managedFields were ``before`` it, are
+    ``wanted`` by it, and ``answered`` once it was written. Entries that were written by others
+    since ``before`` stay. Where that fails too, the next plan names what would go, as any does."""
+    claim = [entry for entry in answered if is_ours(entry)]
+    written = [(_who(entry), tree_of(entry)) for entry in wanted]
 
     def entries(now: Object) -> list[Object]:
         known = entries_of(now)
         if [entry for entry in known if is_ours(entry)] != claim:
             return known  # The apply was carried out, and only its answer was lost.
-        kept = [entry for entry in known if entry not in ours]
-        owned_ignored_fields = {_who(entry) for entry in kept}
-        return [*kept, *(entry for entry in before if _who(entry) not in owned_ignored_fields)]
+        kept = [entry for entry in known if (_who(entry), tree_of(entry)) not in written]
+        writers = {_who(entry) for entry in kept}
+        return [*kept, *(entry for entry in before if _who(entry) not in writers)]
 
     with suppress(ClusterError):
         rewrite_entries(member, resource, change, change.uid, entries)
+
+
+def _our_fields(entries: Sequence[Object]) -> list[Fields]:
+    return [tree_of(entry) for entry in entries if is_ours(entry)]
 
 
 def _who(entry: Object) -> tuple[Any, ...]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from kubesim.cluster import SimulatedCluster
+from kubesim.faults import InjectedFault
 from reconciler.api.errors import LeaseLost
 from reconciler.api.objects import Object, ObjectKey
 from reconciler.apply.common import REWRITE_TRIES, move_entries
@@ -22,11 +24,13 @@ from reconciler.plan.model import Action, Change
 from tests.unit.apply.changes import (
     CONFIG_MAPS,
     CRON_JOBS,
+    DEPLOYMENTS,
     DIGESTER,
     KEY,
     NIGHTLY,
     OURS,
     PATH,
+    WEB,
     before_write,
     carry_out,
     creation,
@@ -37,6 +41,7 @@ from tests.unit.apply.changes import (
     removal,
     seen,
     settings,
+    workload,
     writes,
 )
 
@@ -142,6 +147,24 @@ def test_of_an_object_that_is_gone_before_its_answer_stands_nothing_is_remembere
     assert (context_of(live) if anew else live) == ({"runAsUser": 7} if anew else None)
 
 
+def test_of_a_new_object_that_is_gone_before_its_answer_stands_nothing_is_remembered(
+    member: Member, cluster: SimulatedCluster
+) -> None:
+    """A server leaves out ``paused: false``, which says the same as nothing, and counts it ours."""
+    change = Change(Action.CREATE, WEB, "apps/v1", request=workload(paused=False))
+    held = cluster.faults.add(InjectedFault("hold-before", "PATCH", "dryRun=All", count=1))
+    with ThreadPoolExecutor(1) as pool:
+        run = pool.submit(carry_out, member, change, resource=DEPLOYMENTS)
+        assert held.reached.wait(30)
+        uid = cluster.get(WEB.kind, WEB.name, WEB.namespace)["metadata"]["uid"]
+        cluster.delete(WEB.kind, WEB.name, namespace=WEB.namespace)
+        held.released.set()
+        result = run.result()
+    assert done(result) == ""
+    assert result.record == AppliedRecord(api_version="apps/v1", uid=uid)
+    assert cluster.find(WEB.kind, WEB.name, WEB.namespace) is None
+
+
 def test_an_answer_that_never_stands_is_left_to_the_next_run(
     member: Member, cluster: SimulatedCluster, emptied: Change
 ) -> None:
@@ -194,6 +217,17 @@ def test_what_could_not_be_left_to_others_is_said(
     cluster.faults.error(409, path=PATH, method="PATCH", skip=1, count=1)
     text = failure(carry_out(member, change))
     assert "was written; what spec.ignore leaves to others is still ours" in text
+
+
+# -- the request -----------------------------------------------------------------------------------
+
+
+def test_a_change_that_writes_without_a_request_is_a_defect_and_not_an_empty_object(
+    member: Member, cluster: SimulatedCluster
+) -> None:
+    with pytest.raises(ValueError, match="without a request"):
+        carry_out(member, Change(Action.CREATE, KEY, "v1"))
+    assert cluster.find(KEY.kind, KEY.name, KEY.namespace) is None
 
 
 # -- entries of a version that is dropped ----------------------------------------------------------

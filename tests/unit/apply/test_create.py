@@ -15,6 +15,7 @@ from reconciler.inventory.managed_fields import our_entry
 from reconciler.plan.diff import Question, compare
 from reconciler.plan.model import Action, Change
 from tests.unit.apply.changes import (
+    CONFIG_MAPS,
     DIGESTER,
     KEY,
     OURS,
@@ -108,18 +109,31 @@ def test_between_two_tries_of_a_creation_somebody_else_may_win(
     assert now(cluster)["data"] == {"colour": "green"}
 
 
+@pytest.mark.parametrize("number", [2, 3])
 def test_a_creation_that_was_done_and_then_deleted_and_made_anew_is_not_written_over(
-    member: Member, cluster: SimulatedCluster
+    member: Member, cluster: SimulatedCluster, number: int
 ) -> None:
+    """Before the second try, and before the one that is for our own object alone."""
     cluster.faults.reset(when="after", method="PATCH", count=1)
+    theirs: list[Object] = []
 
     def rival() -> None:
         cluster.delete(KEY.kind, KEY.name, namespace=KEY.namespace)
-        cluster.create(unmarked(colour="green"))
+        theirs.append(cluster.create(unmarked(colour="green")))
 
-    before_write(member, 2, rival)
+    before_write(member, number, rival)
+    result = carry_out(member, replace(creation(colour="red"), force=True))
+    assert failure(result)
+    assert result.already_exists is (number == 2)
+    assert [now(cluster)] == theirs
+
+
+def test_an_object_that_another_run_of_ours_made_meanwhile_is_left_as_it_is(
+    member: Member, cluster: SimulatedCluster
+) -> None:
+    theirs = member.apply(CONFIG_MAPS, KEY, settings(colour="green"))
     assert carry_out(member, creation(colour="red")).already_exists
-    assert now(cluster)["data"] == {"colour": "green"}
+    assert now(cluster) == theirs
 
 
 def test_a_conflict_about_an_object_that_is_not_there_is_told_as_it_is(

@@ -25,6 +25,7 @@ from tests.unit.apply.changes import (
     carry_out,
     done,
     failure,
+    managers,
     now,
     recorded,
     removal,
@@ -73,7 +74,8 @@ def test_a_recreation_that_is_cut_off_after_its_deletion_says_that(
     again = member.apply(CONFIG_MAPS, KEY, settings(colour="red"))
     cluster.faults.answer({"kind": "Nonsense"}, method="GET")
     result = carry_out(member, recreation(again))
-    assert "its deletion was asked for, and it is made by a later run" in failure(result)
+    text = failure(result)
+    assert "its deletion was asked for, and it is made by a later run: the server" in text
     assert result.lost
 
 
@@ -146,6 +148,38 @@ def test_what_is_made_anew_runs_as_many_and_owns_no_count(host: Member) -> None:
     assert live["spec"]["selector"] == {"matchLabels": {"app": "other"}}
     owned = [e["fieldsV1"].get("f:spec", {}) for e in live["metadata"]["managedFields"]]
     assert not any("f:replicas" in fields for fields in owned)
+
+
+@pytest.mark.parametrize(
+    ("disowned", "words"),
+    [
+        (False, "was made with 4 replicas as before, which could not be left to others"),
+        (True, "metadata.uid"),
+    ],
+)
+def test_what_somebody_makes_after_our_new_one_is_left_as_it_is(
+    member: Member, cluster: SimulatedCluster, disowned: bool, words: str
+) -> None:
+    change = recreation_of_workload(member)
+    theirs: list[Object] = []
+
+    def rival() -> None:
+        found = cluster.find(WEB.kind, WEB.name, WEB.namespace)
+        if found is None or found["metadata"]["uid"] == change.uid or theirs:
+            return
+        ours = managers(found)["federation-reconciler"]["f:spec"]
+        if ("f:replicas" not in ours) is disowned:
+            cluster.delete(WEB.kind, WEB.name, namespace=WEB.namespace)
+            theirs.append(cluster.create(deployment("other")))
+
+    member.fence = rival
+    text = failure(carry_out(member, change, resource=DEPLOYMENTS))
+    assert words in text
+    live = cluster.get(WEB.kind, WEB.name, WEB.namespace)
+    assert [(live["metadata"]["uid"], live["spec"])] == [
+        (one["metadata"]["uid"], one["spec"]) for one in theirs
+    ]
+    assert "federation-reconciler" not in managers(live)
 
 
 def test_what_would_be_refused_as_new_is_not_deleted_first(

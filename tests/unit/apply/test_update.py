@@ -18,6 +18,7 @@ from tests.unit.apply.changes import (
     CONFIG_MAPS,
     DIGESTER,
     KEY,
+    before_write,
     carry_out,
     done,
     failure,
@@ -81,6 +82,22 @@ def test_a_field_that_the_plan_did_not_show_is_not_written(
     before = now(cluster)
     text = failure(carry_out(member, change))
     assert "(data.shape)" in text
+    assert now(cluster) == before
+
+
+def test_a_field_that_a_webhook_adds_since_the_plan_is_not_written_unseen(
+    member: Member, cluster: SimulatedCluster, live: Object
+) -> None:
+    change = update(member, live, settings(colour="blue", shape="round"))
+    somebody_writes(cluster, taste="sour")
+    before = now(cluster)
+
+    def webhook(obj: Object, _old: Object | None) -> Object:
+        return {**obj, "data": {**obj["data"], "injected": "yes"}}
+
+    cluster.faults.mutate(webhook)
+    text = failure(carry_out(member, change))
+    assert "it would not become what was planned any more (data.injected)" in text
     assert now(cluster) == before
 
 
@@ -196,6 +213,22 @@ def test_an_adopted_object_is_ours_alone_where_its_manager_is_taken_over(
     assert now(cluster)["data"] == {"old": "yes"}, "what left Git goes, as nobody else owns it"
 
 
+def test_the_entries_of_an_object_that_somebody_made_anew_are_left_as_they_are(
+    member: Member, cluster: SimulatedCluster, theirs: Object
+) -> None:
+    change = update(member, theirs, settings(colour="red"), take_over=("kubectl-*",))
+    again: list[Object] = []
+
+    def rival() -> None:
+        cluster.delete(KEY.kind, KEY.name, namespace=KEY.namespace)
+        again.append(cluster.create(unmarked(colour="red"), manager="kubectl-create"))
+
+    before_write(member, 2, rival)  # After the apply, before its former managers' part ends.
+    text = failure(carry_out(member, replace(change, action=Action.ADOPT)))
+    assert "was changed or recreated since it was planned" in text
+    assert [now(cluster)] == again
+
+
 def test_the_part_of_managers_that_are_not_taken_over_stays(
     member: Member, cluster: SimulatedCluster, theirs: Object
 ) -> None:
@@ -236,6 +269,87 @@ def test_a_claim_whose_apply_is_refused_is_given_back(
     assert managers(live) == managers(theirs)
 
 
+def test_an_entry_that_its_manager_wrote_since_the_claim_is_not_put_back_as_it_was(
+    member: Member, cluster: SimulatedCluster, theirs: Object
+) -> None:
+    change = adoption(member, theirs)
+    cluster.faults.error(403, message="not today", path=APPLIES, writes_only=True)
+
+    def again() -> None:
+        path = {"data": {"taste": "sour"}}
+        cluster.edit(KEY.kind, KEY.name, path, namespace=KEY.namespace, manager="kubectl-create")
+
+    before_write(member, 3, again)
+    assert "not today" in failure(carry_out(member, change))
+    live = now(cluster)
+    assert [entry["manager"] for entry in entries_of(live)] == ["kubectl-create"]
+    assert "f:taste" in managers(live)["kubectl-create"]["f:data"]
+
+
+def test_what_is_given_back_is_put_beside_what_others_wrote_meanwhile(
+    member: Member, cluster: SimulatedCluster, theirs: Object
+) -> None:
+    change = adoption(member, theirs)
+    cluster.faults.error(403, message="not today", path=APPLIES, writes_only=True)
+    # The claim is written, the apply refused, and then the claim is given back.
+    before_write(member, 3, lambda: somebody_writes(cluster, taste="sour"))
+    with recorded(cluster) as requests:
+        assert "not today" in failure(carry_out(member, change))
+    assert [status for _, status in writes(requests)][:3] == [200, 403, 409]
+    owners = managers(now(cluster))
+    assert owners["kubectl-create"] == managers(theirs)["kubectl-create"]
+    assert owners["kubectl-edit"] == {"f:data": {"f:taste": {}}}
+    assert set(owners) == {"kubectl-create", "kubectl-edit"}
+
+
+def test_what_others_wrote_right_before_the_claim_is_still_theirs_once_it_is_given_back(
+    member: Member, cluster: SimulatedCluster, theirs: Object
+) -> None:
+    change = adoption(member, theirs)
+    cluster.faults.error(403, message="not today", path=APPLIES, writes_only=True)
+    before_write(member, 1, lambda: somebody_writes(cluster, taste="sour"))
+    with recorded(cluster) as requests:
+        assert "not today" in failure(carry_out(member, change))
+    assert [status for _, status in writes(requests)][:3] == [409, 200, 403]
+    owners = managers(now(cluster))
+    assert owners["kubectl-create"] == managers(theirs)["kubectl-create"]
+    assert owners["kubectl-edit"] == {"f:data": {"f:taste": {}}}
+    assert set(owners) == {"kubectl-create", "kubectl-edit"}
+
+
+def test_who_took_a_field_right_before_it_is_claimed_owns_it_after_the_claim_is_given_back(
+    host: Member,
+) -> None:
+    live = host.apply(CONFIG_MAPS, KEY, unmarked(colour="red", old="yes"), manager="flux")
+    change = replace(adoption(host, live), take_over=("flux",))
+    taken: list[Object] = []
+
+    def somebody() -> None:
+        body = unmarked(old="theirs", taste="sour")
+        taken.append(host.apply(CONFIG_MAPS, KEY, body, manager="somebody", force=True))
+
+    before_write(host, 1, somebody)
+    text = failure(carry_out(host, change))
+    assert "it would not become what was planned any more (data.old)" in text
+    after = host.get(CONFIG_MAPS, KEY)
+    assert after is not None
+    assert [(after["data"], managers(after))] == [(one["data"], managers(one)) for one in taken]
+
+
+@pytest.mark.parametrize("busy", [False, True])
+def test_a_claim_whose_answer_was_lost_is_given_back_as_well(
+    member: Member, cluster: SimulatedCluster, theirs: Object, busy: bool
+) -> None:
+    change = adoption(member, theirs)
+    cluster.faults.reset(when="after", method="PATCH", writes_only=True, count=1)
+    cluster.faults.error(403, message="not today", path=APPLIES, writes_only=True)
+    if busy:
+        before_write(member, 2, lambda: somebody_writes(cluster, taste="sour"))
+    assert "not today" in failure(carry_out(member, change))
+    edited = {"kubectl-edit": {"f:data": {"f:taste": {}}}}
+    assert managers(now(cluster)) == managers(theirs) | (edited if busy else {})
+
+
 def test_a_claim_is_not_given_back_where_the_apply_was_done_and_its_answer_lost(
     member: Member, cluster: SimulatedCluster, theirs: Object
 ) -> None:
@@ -245,6 +359,19 @@ def test_a_claim_is_not_given_back_where_the_apply_was_done_and_its_answer_lost(
     live = now(cluster)
     assert live["data"] == {"colour": "red"}
     assert "f:colour" in managers(live)["federation-reconciler"]["f:data"]
+
+
+def test_nor_where_another_apply_is_refused_after_that(
+    member: Member, cluster: SimulatedCluster, theirs: Object
+) -> None:
+    change = adoption(member, theirs)
+    cluster.faults.reset(when="after", path=APPLIES, writes_only=True, count=1)
+    cluster.faults.error(403, message="not today", path=APPLIES, writes_only=True, skip=1)
+    assert "not today" in failure(carry_out(member, change))
+    live = now(cluster)
+    assert live["data"] == {"colour": "red"}
+    assert "f:colour" in managers(live)["federation-reconciler"]["f:data"]
+    assert managers(live).get("kubectl-create", {}).get("f:data", {}).get("f:old") is None
 
 
 def test_a_claim_and_nothing_else_is_written_to_an_object_that_changed_meanwhile(
@@ -279,6 +406,22 @@ def test_another_object_of_the_same_name_is_not_claimed(
     rival = cluster.create(unmarked(colour="red", old="yes"))
     assert "was changed or recreated" in failure(carry_out(member, change))
     assert now(cluster) == rival
+
+
+def test_what_an_apply_of_others_wrote_down_as_nobodys_is_not_taken_with_a_claim(
+    member: Member, cluster: SimulatedCluster
+) -> None:
+    """Only where an object has no entries are those that the apply makes of it claimed as well."""
+    member.create(CONFIG_MAPS, unmarked(colour="red", old="yes"), namespace=KEY.namespace)
+    nobody = {"op": "replace", "path": "/metadata/managedFields", "value": [{}]}
+    member.json_patch(CONFIG_MAPS, KEY, [nobody])
+    cluster.apply(unmarked(taste="sour"), manager="flux")
+    live = now(cluster)
+    assert "f:old" in managers(live)["before-first-apply"]["f:data"]
+    text = failure(carry_out(member, adoption(member, live)))
+    assert "it would not become what was planned any more (data.old)" in text
+    assert now(cluster)["data"] == live["data"]
+    assert managers(now(cluster)) == managers(live)
 
 
 def test_of_an_object_whose_owners_somebody_deleted_only_the_claim_goes(

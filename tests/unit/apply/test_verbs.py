@@ -97,11 +97,3 @@ def test_an_outcome_tells_how_long_it_took(member: Member, cluster: SimulatedClu
     cluster.faults.latency(0.2, method="PATCH")
     result = carry_out(member, creation(colour="red"))
     assert 0.2 <= result.outcome.seconds < 30
-
-
-def test_a_change_that_writes_without_a_request_is_a_defect_and_not_an_empty_object(
-    member: Member, cluster: SimulatedCluster
-) -> None:
-    with pytest.raises(ValueError, match="without a request"):
-        carry_out(member, Change(Action.CREATE, KEY, "v1"))
-    assert cluster.find(KEY.kind, KEY.name, KEY.namespace) is None

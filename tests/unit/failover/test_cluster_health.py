@@ -100,6 +100,7 @@ def test_it_counts_as_down_from_the_very_second_on(streak: float, down: bool) ->
             Phase.DOWN, since=NOW, known=True, reason="timeout", outages=3
         )
         assert decision.transitions == (Transition("a", Phase.UP, Phase.DOWN, ILL.diagnosis),)
+        assert decision.transitions[0].reason == "timeout"
         assert set(decision.down) == {"a"}
     else:
         assert decision.transitions == ()
@@ -118,6 +119,13 @@ def test_it_returns_from_the_very_second_on(streak: float, returns: bool) -> Non
     else:
         assert remembered(decision).phase is Phase.DOWN
         assert decision.transitions == ()
+
+
+def test_one_that_may_not_be_declared_stays_as_it_is_however_long_it_is_unhealthy() -> None:
+    long = replace(KNOWN, streak=10_000.0, seen=NOW - 60, reason="timeout")
+    decision = decide(ILL, long, replace(RULES, min_available_clusters=3))
+    assert remembered(decision) == replace(long, streak=10_060.0, seen=NOW)
+    assert decision.transitions == ()
 
 
 def test_a_run_in_which_nothing_changes_has_no_transitions() -> None:
@@ -197,12 +205,20 @@ def test_without_a_grace_period_one_that_is_well_is_not_down() -> None:
     assert set(decide(ILL, KNOWN, at_once).down) == {"a"}
 
 
+def test_without_a_grace_period_one_that_is_not_well_does_not_return() -> None:
+    at_once = replace(RULES, healthy_after=0.0)
+    assert set(decide(ILL, DOWN, at_once).down) == {"a"}
+    assert set(decide(UNSURE, DOWN, at_once).down) == {"a"}
+    assert remembered(decide(BACK, DOWN, at_once)).phase is Phase.RETURNING
+
+
 @pytest.mark.parametrize(("least", "down"), [(0, True), (2, True), (3, False)])
 def test_so_many_healthy_clusters_must_remain(least: int, down: bool) -> None:
     decision = decide(ILL, DUE, replace(RULES, min_available_clusters=least))
     assert bool(decision.down) == down
     told = "only 2 healthy clusters would remain, and minAvailableClusters is 3: nothing moves"
     assert str(decision.hold or "") == ("" if down else told)
+    assert decide(ILL, rules=replace(RULES, min_available_clusters=least)).hold is None
 
 
 def test_one_healthy_cluster_must_remain_whatever_the_rules_say() -> None:
