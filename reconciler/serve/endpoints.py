@@ -80,6 +80,8 @@ class _Server(ThreadingHTTPServer):
     daemon_threads = True
     # A restarted pod finds its port in TIME_WAIT otherwise.
     allow_reuse_address = True
+    # Of the five that are usual, a burst would have the sixth wait a second for its next try.
+    request_queue_size = 128
 
     def __init__(self, address: tuple[str, int], handler: Callable[..., _Handler]) -> None:
         self._everywhere = not address[0] and socket.has_dualstack_ipv6()
