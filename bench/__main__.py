@@ -20,6 +20,7 @@ from bench import machine, rows, simulated_fleet, starting
 from bench.commands import ROOT, Commands
 from bench.counting import requests_of_nothing_to_do
 from bench.growth import grow
+from bench.pushes import pushes_to_objects
 from bench.real_clusters import RealClusters
 from bench.rows import Row
 from bench.seats import seats_beside_one_host
@@ -30,7 +31,7 @@ from tests.controlplane.audit import Level
 from tests.controlplane.plane import ControlPlane
 
 RESULTS = ROOT / "bench" / "results.json"
-PARTS = ("start", "loading", "real", "requests", "seats", "fleet", "growth")
+PARTS = ("start", "loading", "real", "requests", "seats", "pushes", "fleet", "growth")
 
 
 class Skipped(Exception):
@@ -54,6 +55,7 @@ class Bench:
             "real": self._real,
             "requests": self._requests,
             "seats": self._seats,
+            "pushes": self._pushes,
             "fleet": self._fleet,
             "growth": self._growth,
         }
@@ -80,6 +82,10 @@ class Bench:
     def _seats(self, commands: Commands) -> None:
         with self._servers(None) as plane:
             self.rows += seats_beside_one_host(plane, commands, self.sizes)
+
+    def _pushes(self, commands: Commands) -> None:
+        with self._servers(None) as plane:
+            self.rows += pushes_to_objects(plane, commands, self.sizes)
 
     def _fleet(self, commands: Commands) -> None:
         found, points = simulated_fleet.measure(commands, self.sizes)

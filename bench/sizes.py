@@ -21,6 +21,7 @@ class Sizes:
     fleet: int = 1000
     fleet_objects: int = 50
     fleet_dead: int = 100
+    pushes: int = 20
     growth_objects: tuple[int, ...] = (100, 1000, 10_000, 100_000)
     kubectl_up_to: int = 10_000
     growth_clusters: tuple[int, ...] = (1, 10, 100, 1000)
@@ -38,6 +39,7 @@ QUICK = Sizes(
     fleet=20,
     fleet_objects=20,
     fleet_dead=2,
+    pushes=3,
     growth_objects=(100, 400),
     kubectl_up_to=100,
     growth_clusters=(1, 10, 20),

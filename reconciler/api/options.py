@@ -213,6 +213,17 @@ class RunOptions(Struct, frozen=True):
             inherited=False,
         ),
     ] = ""
+    webhook_secret: Annotated[
+        Path | None,
+        Option(
+            "--webhook-secret",
+            RUN,
+            "With --listen: take webhooks of Git servers at /webhook, signed with a secret of this "
+            "file, and look at once.",
+            metavar="FILE",
+            inherited=False,
+        ),
+    ] = None
 
     # -- the repository ----------------------------------------------------------------------------
 

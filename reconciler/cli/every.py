@@ -1,13 +1,15 @@
 """``--every 60s``: run after run in one process, as a Deployment, for quicker failover.
 
 Each run stands for itself: it reads the repository, takes the lock, plans, applies, and gives the
-lock back. Whatever one fails of, the next begins anew.
+lock back. Whatever one fails of, the next begins anew. A webhook (``--webhook-secret``) makes it
+begin sooner; where none arrives, it begins in its time.
 """
 
 from __future__ import annotations
 
 import gc
 import random
+import threading
 import time
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
@@ -24,11 +26,17 @@ from reconciler.serve.journal import Journal, OutcomeName
 
 if TYPE_CHECKING:
     from reconciler.report.metrics import LatestMetrics
+    from reconciler.serve.webhooks import Webhooks
 
 JITTER = 0.1
 """The share by which pauses differ, so that many such processes do not ask in step."""
 STUCK_SECONDS = 900.0
 """How long a run without --deadline may take before the process counts as stuck."""
+PAUSE_SECONDS = 1.0
+"""Between two runs at least, however many webhooks come."""
+LOCKED_SECONDS = 5.0
+"""Until another try where a webhook asked for a run and another process is at one, which may have
+read the repository before the push."""
 
 
 def keep_running(settings: CommandSettings, *, every: float) -> Exit:
@@ -43,33 +51,70 @@ def keep_running(settings: CommandSettings, *, every: float) -> Exit:
         with Stop(settings.console, options.grace) as stop, ExitStack() as stack:
             settings = settings.with_options(time_left=stop.time_left)
             settings = stack.enter_context(members_of(settings))
-            latest = _serve(stack, settings, journal) if options.listen else None
+            wanted = threading.Event()
+            latest = _serve(stack, settings, stop, journal, wanted) if options.listen else None
             while True:
                 began = time.monotonic()
+                woken = wanted.is_set()
+                # What asks from here on may have been pushed after this run reads Git.
+                wanted.clear()
                 code = _one_run(settings, stop, journal, latest)
                 if stop.code is not None:
                     return Exit.OK if code is Exit.OK else stop.code
                 # Nothing else collects here: see ``cli.main``.
                 gc.collect()
                 stop.at_once()
-                spread = 1 + random.uniform(-JITTER, JITTER)  # noqa: S311  (no secret)
-                stop.wait(max(began + every * spread - time.monotonic(), min(every, 1.0)))
+                pause = min(every, PAUSE_SECONDS)
+                if woken and journal.process_health.last == "locked":
+                    wanted.set()
+                    pause = min(every, LOCKED_SECONDS)
+                stop.wait(pause)
                 if stop.code is not None:
                     return Exit.OK
+                # A signal raises from here.
+                spread = 1 + random.uniform(-JITTER, JITTER)  # noqa: S311  (no secret)
+                if wanted.wait(max(began + every * spread - time.monotonic(), 0)):
+                    settings.console.note("A webhook asked for this run.")
     except (KeyboardInterrupt, click.Abort):
         if stop.code is not Exit.TERMINATED:
             raise
         return Exit.OK if journal.process_health.running_since is None else Exit.TERMINATED
 
 
-def _serve(stack: ExitStack, settings: CommandSettings, journal: Journal) -> LatestMetrics:
+def _serve(
+    stack: ExitStack,
+    settings: CommandSettings,
+    stop: Stop,
+    journal: Journal,
+    wanted: threading.Event,
+) -> LatestMetrics:
+    """Until the stack ends; a webhook sets ``wanted``. Raises UsageError, ReconcileError."""
     from reconciler.report.metrics import LatestMetrics
     from reconciler.serve.endpoints import serve_endpoints
 
-    latest = LatestMetrics()
-    port = stack.enter_context(serve_endpoints(settings.options.listen, journal, [latest]))
-    settings.console.note(f"Listening on port {port}: /healthz /readyz /metrics")
+    latest, listen = LatestMetrics(), settings.options.listen
+    webhooks = _webhooks(settings, stop, wanted)
+    port = stack.enter_context(serve_endpoints(listen, journal, [latest], webhooks))
+    paths = "/healthz /readyz /metrics" + (" /webhook" if webhooks else "")
+    settings.console.note(f"Listening on port {port}: {paths}")
     return latest
+
+
+def _webhooks(settings: CommandSettings, stop: Stop, wanted: threading.Event) -> Webhooks | None:
+    """What takes webhooks, where there is a secret. Raises ReconcileError."""
+    from reconciler.serve.webhooks import Webhooks
+
+    options = settings.options
+
+    def look() -> bool:
+        if stop.code in (Exit.TERMINATED, Exit.INTERRUPTED):
+            return False
+        wanted.set()
+        return True
+
+    if options.webhook_secret is None:
+        return None
+    return Webhooks(options.webhook_secret, options.ref, look, settings.console.note)
 
 
 def _one_run(

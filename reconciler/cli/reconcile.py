@@ -165,6 +165,10 @@ def _check_together(options: RunOptions) -> None:
         ),
         (options.listen and every is None, "--listen goes with --every: one run ends too soon."),
         (
+            options.webhook_secret and not options.listen,
+            "--webhook-secret goes with --listen: a webhook has to come in somewhere.",
+        ),
+        (
             options.shard and (every is not None or options.apply_plan or options.out),
             "--shard is for the pods of one Job: leave out --every, --out and --apply-plan.",
         ),

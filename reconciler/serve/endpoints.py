@@ -1,12 +1,15 @@
-"""``/healthz``, ``/readyz`` and ``/metrics`` over plain HTTP, for kubelets and Prometheus.
+"""``/healthz``, ``/readyz`` and ``/metrics`` over plain HTTP, for kubelets and Prometheus; and
+``/webhook`` for Git servers, where there is a secret for them.
 
-Nothing secret is shown, nothing can be changed, and nobody is asked who they are.
+Nothing secret is shown, and nobody is asked who they are but who sends a webhook.
 """
 
 from __future__ import annotations
 
+import io
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -14,10 +17,15 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Protocol
 
 from reconciler.api.errors import UsageError
+from reconciler.serve import webhooks as hooks
 from reconciler.serve.journal import Journal
+from reconciler.serve.webhooks import Webhooks
 
+TEXT_TYPE = "text/plain; charset=utf-8"
 METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
-SLOW_CLIENT_SECONDS = 10
+SLOW_CLIENT_SECONDS = 10.0
+"""For a whole request, header and body, and again for its answer."""
+PIECE_BYTES = 64 * 1024
 
 Answer = Callable[[], tuple[bool, str]]
 """Whether it is well, and a line for people."""
@@ -43,12 +51,18 @@ def parse_address(text: str) -> tuple[str, int]:
 
 
 @contextmanager
-def serve_endpoints(address: str, journal: Journal, metrics: Sequence[Metrics]) -> Iterator[int]:
+def serve_endpoints(
+    address: str,
+    journal: Journal,
+    metrics: Sequence[Metrics],
+    webhooks: Webhooks | None = None,
+) -> Iterator[int]:
     """Serves while it lasts; gives the port. Raises UsageError when nobody can listen there."""
     host, port = parse_address(address)
 
     answers = {"/healthz": journal.alive, "/readyz": journal.ready}
-    handler = partial(_Handler, answers, (journal, *metrics))
+    figures = (journal, *metrics, *([webhooks] if webhooks else []))
+    handler = partial(_Handler, answers, figures, webhooks)
     try:
         server = _Server((host, port), handler)
     except OSError as error:
@@ -66,6 +80,8 @@ class _Server(ThreadingHTTPServer):
     daemon_threads = True
     # A restarted pod finds its port in TIME_WAIT otherwise.
     allow_reuse_address = True
+    # Of the five that are usual, a burst would have the sixth wait a second for its next try.
+    request_queue_size = 128
 
     def __init__(self, address: tuple[str, int], handler: Callable[..., _Handler]) -> None:
         self._everywhere = not address[0] and socket.has_dualstack_ipv6()
@@ -86,35 +102,99 @@ class _Server(ThreadingHTTPServer):
         """A client that hangs up is no news."""
 
 
+class _Timed(io.RawIOBase):
+    """What a client sends within ``SLOW_CLIENT_SECONDS``, however small the pieces. A socket's own
+    timeout begins anew with each of them."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        self._connection = connection
+        self._ends = time.monotonic() + SLOW_CLIENT_SECONDS
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        """Raises TimeoutError, upon which the server hangs up."""
+        left = self._ends - time.monotonic()
+        if left <= 0:
+            raise TimeoutError
+        self._connection.settimeout(left)
+        return self._connection.recv_into(buffer)
+
+
 class _Handler(BaseHTTPRequestHandler):
-    timeout = SLOW_CLIENT_SECONDS
     server_version, sys_version = "reconcile", ""
 
     def __init__(
-        self, answers: Mapping[str, Answer], figures: Sequence[Metrics], *connection: Any
+        self,
+        answers: Mapping[str, Answer],
+        figures: Sequence[Metrics],
+        webhooks: Webhooks | None,
+        *connection: Any,
     ) -> None:
-        self._answers, self._figures = answers, figures
+        self._answers, self._figures, self._webhooks = answers, figures, webhooks
         super().__init__(*connection)
 
+    def setup(self) -> None:
+        super().setup()
+        self.rfile.close()
+        self.rfile = io.BufferedReader(_Timed(self.connection))
+
+    @property
+    def _place(self) -> str:
+        return self.path.partition("?")[0]
+
     def do_GET(self) -> None:
-        """Answers one request."""
-        path = self.path.partition("?")[0]
-        if path == "/metrics":
-            body = b"".join(one.render() for one in self._figures)
-            self._answer(200, METRICS_TYPE, body)
-        elif path in self._answers:
-            good, words = self._answers[path]()
-            self._answer(200 if good else 503, "text/plain; charset=utf-8", f"{words}\n".encode())
+        """Answers one request that asks."""
+        if self._place == "/metrics":
+            self._answer(200, METRICS_TYPE, b"".join(one.render() for one in self._figures))
+        elif self._place in self._answers:
+            good, words = self._answers[self._place]()
+            self._say(200 if good else 503, words)
+        elif self._webhooks and self._place == hooks.PATH:
+            self._say(405, "POST only", Allow="POST")
         else:
-            self._answer(404, "text/plain; charset=utf-8", b"/healthz /readyz /metrics\n")
+            self._say(404, "/healthz /readyz /metrics")
 
     do_HEAD = do_GET
 
-    def _answer(self, status: int, kind: str, body: bytes) -> None:
+    def do_POST(self) -> None:
+        """Answers one webhook. Its body is hashed as it comes, so that nobody fills the memory."""
+        if not self._webhooks or self._place != hooks.PATH:
+            known = self._place == "/metrics" or self._place in self._answers
+            self._say(405 if known else 404, "GET only" if known else "not found")
+            return
+        left = self._length()
+        if left is None:
+            self._say(411, "Content-Length is needed")
+            return
+        if left > hooks.MOST_BYTES:
+            self._say(413, "too large")
+            return
+        delivery = self._webhooks.delivery(self.headers)
+        while left:
+            piece = self.rfile.read(min(left, PIECE_BYTES))
+            if not piece:
+                return  # The client hung up.
+            delivery.update(piece)
+            left -= len(piece)
+        self._say(*self._webhooks.judge(delivery))
+
+    def _length(self) -> int | None:
+        """Of the body; None where that is not said, or not clearly."""
+        given = self.headers.get_all("Content-Length", [])
+        text = given[0] if len(given) == 1 and "Transfer-Encoding" not in self.headers else ""
+        return int(text) if text.isascii() and text.isdigit() and len(text) < 16 else None
+
+    def _say(self, status: int, words: str, **headers: str) -> None:
+        self._answer(status, TEXT_TYPE, f"{words}\n".encode(), **headers)
+
+    def _answer(self, status: int, kind: str, body: bytes, **headers: str) -> None:
+        self.connection.settimeout(SLOW_CLIENT_SECONDS)
         self.send_response(status)
-        self.send_header("Content-Type", kind)
-        self.send_header("Content-Length", str(len(body)))
-        self.send_header("Connection", "close")
+        fixed = {"Content-Type": kind, "Content-Length": str(len(body)), "Connection": "close"}
+        for name, value in {**fixed, **headers}.items():
+            self.send_header(name, value)
         self.end_headers()
         if self.command != "HEAD":
             self.wfile.write(body)

@@ -110,6 +110,25 @@ def test_the_shards_of_a_job_are_as_many_as_each_of_them_is_told() -> None:
     assert job["backoffLimitPerIndex"] == 0
 
 
+def test_webhooks_reach_the_pods_that_stay_and_their_secret_is_where_the_options_say() -> None:
+    found = kustomized(CRONJOB / "overlays" / "continuous")
+    (service,) = [one for one in found if one["kind"] == "Service"]
+    (deployment,) = [one for one in found if one["kind"] == "Deployment"]
+    template = deployment["spec"]["template"]
+    assert service["spec"]["selector"].items() <= template["metadata"]["labels"].items()
+    (container,) = template["spec"]["containers"]
+    (port,) = service["spec"]["ports"]
+    assert port["targetPort"] in {one["name"] for one in container["ports"]}
+    text = (CRONJOB / "base" / "options.env").read_text()
+    (file,) = re.findall(r"^#RECONCILE_WEBHOOK_SECRET=(.*)$", text, re.MULTILINE)
+    mounted = {one["mountPath"]: one["name"] for one in container["volumeMounts"]}
+    (volume,) = [
+        one for one in template["spec"]["volumes"] if one["name"] == mounted[str(Path(file).parent)]
+    ]
+    assert volume["secret"]["secretName"] == "webhook"
+    assert volume["secret"]["optional"] is True
+
+
 SEATS = ("seat-1", "seat-2", "seat-3")
 
 

@@ -92,7 +92,8 @@ def test_metrics_are_the_loops_own_and_whatever_is_plugged_in() -> None:
 def test_other_paths_and_methods_do_nothing() -> None:
     with serve_endpoints("127.0.0.1:0", Journal(60), []) as port:
         assert get(port, "/etc/passwd")[0] == 404
-        assert get(port, "/healthz", "POST")[0] == 501
+        assert get(port, "/healthz", "POST")[0] == 405
+        assert get(port, "/webhook")[0] == get(port, "/webhook", "POST")[0] == 404
         assert get(port, "/healthz", "HEAD") == (200, "")
 
 
