@@ -141,13 +141,14 @@ class Stop:
         try:
             yield
         except (KeyboardInterrupt, Exception) as error:
-            ours = isinstance(error, ReconcileError | click.Abort | click.ClickException)
+            ours = isinstance(error, ReconcileError | click.ClickException)
             if self._cut and self._reasons == [DEADLINE_REACHED] and not ours:
                 # An import that is cut off may fail by something else, in C code above all.
                 raise DeadlinePassed(seconds, writes=writes) from None
-            if isinstance(error, RuntimeError) and isinstance(error.__cause__, KeyboardInterrupt):
+            hidden = isinstance(error, RuntimeError) and not isinstance(error, click.Abort)
+            if hidden and isinstance(error.__cause__, KeyboardInterrupt):
                 # Python 3.11 makes a RuntimeError of what a signal raises while a class is made, as
-                # imports do: of whatever ``__set_name__`` raises.
+                # imports do: of whatever ``__set_name__`` raises. click's Abort is one by itself.
                 raise KeyboardInterrupt from error
             raise
         finally:
