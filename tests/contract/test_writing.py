@@ -8,6 +8,7 @@ import pytest
 import yaml
 
 from tests.contract.sides import JSON_PATCH, MERGE, STRATEGIC, Api, path_of
+from tests.node_ports import CONTRACT_PORT
 
 Object = dict[str, Any]
 
@@ -401,7 +402,7 @@ def test_an_update_creates_some_kinds(api: Api, obj: Object, status: int) -> Non
 
 
 def test_a_node_port_has_one_service(api: Api) -> None:
-    ports = [{"port": 80, "nodePort": 31999}]
+    ports = [{"port": 80, "nodePort": CONTRACT_PORT}]
     one, other = (
         {
             "apiVersion": "v1",
@@ -416,7 +417,10 @@ def test_a_node_port_has_one_service(api: Api) -> None:
     refused = api.apply(other, dryRun="All")
     assert refused.status == 422
     assert refused.causes == [
-        ("spec.ports[0].nodePort", "Invalid value: 31999: provided port is already allocated")
+        (
+            "spec.ports[0].nodePort",
+            f"Invalid value: {CONTRACT_PORT}: provided port is already allocated",
+        )
     ]
     api("DELETE", path_of(one))
     api.eventually(lambda: api.apply(other).status == 201)

@@ -65,3 +65,15 @@ metadata: {{name: forty-two}}
 spec: {{policyName: forty-two}}
 """
 """A mutating admission policy that sets replicas to 42 in everybody's requests but ours."""
+
+
+def node_port_service(name: str, number: int) -> str:
+    return f"""
+apiVersion: v1
+kind: Service
+metadata: {{name: {name}, namespace: shop}}
+spec:
+  type: NodePort
+  selector: {{app: web}}
+  ports: [{{name: http, port: 80, targetPort: 8080, nodePort: {number}}}]
+"""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from reconciler.plan.model import Action, Change, Plan
+from tests.node_ports import unused_node_port
 from tests.scenarios.conftest import FEDERATION, NAMES, World
 from tests.scenarios.manifests import NAMESPACE, SETTINGS
 
@@ -16,7 +17,7 @@ def world(repository, real_kubeconfig) -> World:
     return World(repository, real_kubeconfig)
 
 
-def service(name: str, more: str = "", port: str = "", namespace: str = "shop") -> str:
+def service(name: str, more: str = "", port: int = 0, namespace: str = "shop") -> str:
     node_port = f", nodePort: {port}" if port else ""
     return f"""
 apiVersion: v1
@@ -46,22 +47,23 @@ def node_port(world: World, name: str, cluster: str = "aws") -> int:
 
 
 def test_a_node_port_moves_to_another_service_in_one_run(world: World) -> None:
-    write(world, service("a", NODE_PORT, "31080"), SETTINGS)
+    port = unused_node_port()
+    write(world, service("a", NODE_PORT, port), SETTINGS)
     assert world.apply().ok
-    write(world, service("b", NODE_PORT, "31080"))
+    write(world, service("b", NODE_PORT, port))
     plan = world.plan()
     assert not plan.violations
     made, gone = of(plan, "b"), of(plan, "a")
     assert (made.action, gone.action) == (Action.CREATE, Action.PRUNE)
     assert made.reason == (
-        "not in the cluster; once Service shop/a is pruned, for its node port 31080: "
+        f"not in the cluster; once Service shop/a is pruned, for its node port {port}: "
         "for a moment neither serves"
     )
-    assert "it goes before Service shop/b, which takes its node port 31080" in gone.reason
+    assert f"it goes before Service shop/b, which takes its node port {port}" in gone.reason
     result = world.apply()
     assert result.ok, [o for o in result.outcomes if o.status != "done"]
     for cluster in NAMES:
-        assert node_port(world, "b", cluster) == 31080
+        assert node_port(world, "b", cluster) == port
         assert not world.exists("service", "a", cluster)
         assert not world.exists("configmap", "settings", cluster)
     assert not world.plan().has_changes
@@ -84,49 +86,55 @@ def test_an_address_moves_to_another_service_in_one_run(world: World) -> None:
 def test_a_node_port_moves_to_a_service_that_is_there_and_into_another_namespace(
     world: World,
 ) -> None:
+    port = unused_node_port()
+    other_port = unused_node_port()
     other = NAMESPACE.replace("shop", "other")
-    write(world, service("a", NODE_PORT, "31081"), service("b", NODE_PORT, "31082"))
+    write(world, service("a", NODE_PORT, port), service("b", NODE_PORT, other_port))
     assert world.apply().ok
     write(
         world,
-        service("b", NODE_PORT, "31081"),
+        service("b", NODE_PORT, port),
         other,
-        service("c", NODE_PORT, "31082", namespace="other"),
+        service("c", NODE_PORT, other_port, namespace="other"),
     )
     plan = world.plan()
     assert [(f.path, f.before, f.after) for f in of(plan, "b").fields] == [
-        ("spec.ports[name=http].nodePort", 31082, 31081)
+        ("spec.ports[name=http].nodePort", other_port, port)
     ]
     result = world.apply()
     assert result.ok, [o for o in result.outcomes if o.status != "done"]
-    assert node_port(world, "b") == 31081
+    assert node_port(world, "b") == port
     ports = world.get("service", "c", namespace="other")["spec"]["ports"]
-    assert ports[0]["nodePort"] == 31082
+    assert ports[0]["nodePort"] == other_port
     assert not world.plan().has_changes
 
 
 def test_a_service_takes_what_another_one_lets_go_of(world: World) -> None:
-    write(world, service("a", NODE_PORT, "31083"))
+    port = unused_node_port()
+    other_port = unused_node_port()
+    write(world, service("a", NODE_PORT, port))
     assert world.apply().ok
-    write(world, service("a", NODE_PORT, "31084"), service("b", NODE_PORT, "31083"))
+    write(world, service("a", NODE_PORT, other_port), service("b", NODE_PORT, port))
     made = of(world.plan(), "b")
     assert "once Service shop/a is changed" in made.reason
     result = world.apply()
     assert result.ok, [o for o in result.outcomes if o.status != "done"]
-    assert (node_port(world, "a"), node_port(world, "b")) == (31084, 31083)
+    assert (node_port(world, "a"), node_port(world, "b")) == (other_port, port)
     assert not world.plan().has_changes
 
 
 def test_a_value_of_somebody_else_is_still_refused_and_holds_the_prunes(world: World) -> None:
+    port = unused_node_port()
+    other_port = unused_node_port()
     world.write("federation.yaml", FEDERATION + "  guards: {onInvalid: Skip}\n")
-    write(world, service("a", NODE_PORT, "31085"), SETTINGS)
+    write(world, service("a", NODE_PORT, port), SETTINGS)
     assert world.apply().ok
     path = world.repository.parent / "by-hand.yaml"
-    path.write_text(service("foreign", NODE_PORT, "31086"))
+    path.write_text(service("foreign", NODE_PORT, other_port))
     for cluster in NAMES:
         world.kubectl("apply", "--server-side", "-f", str(path), cluster=cluster)
-    both = service("b", NODE_PORT, "31085").replace(
-        "ports: [", "ports: [{name: more, port: 81, nodePort: 31086}, "
+    both = service("b", NODE_PORT, port).replace(
+        "ports: [", f"ports: [{{name: more, port: 81, nodePort: {other_port}}}, "
     )
     write(world, both)
     plan = world.plan()
@@ -138,35 +146,42 @@ def test_a_value_of_somebody_else_is_still_refused_and_holds_the_prunes(world: W
 
 
 def test_what_is_refused_besides_holds_the_prune_that_would_free_the_value(world: World) -> None:
-    write(world, service("a", NODE_PORT, "31087"))
+    port = unused_node_port()
+    write(world, service("a", NODE_PORT, port))
     assert world.apply().ok
     other = {"applyset.kubernetes.io/part-of": "applyset-other-v1"}
     for cluster in NAMES:
         world.create_config_map("settings", cluster, **other)
-    write(world, service("b", NODE_PORT, "31087"), SETTINGS)
+    write(world, service("b", NODE_PORT, port), SETTINGS)
     assert not world.apply().ok
     assert world.exists("service", "a")
     assert not world.exists("service", "b")
 
 
 def test_a_protected_holder_keeps_its_value(world: World) -> None:
+    port = unused_node_port()
     protect = 'annotations: {federation.reconciler.dev/protect: "true"}'
-    held = service("a", NODE_PORT, "31088").replace(
+    held = service("a", NODE_PORT, port).replace(
         "namespace: shop}", f"namespace: shop, {protect}}}"
     )
     write(world, held)
     assert world.apply().ok
-    write(world, service("b", NODE_PORT, "31088"))
+    write(world, service("b", NODE_PORT, port))
     assert of(world.plan(), "b").action is Action.FAILED
 
 
 def test_two_services_that_exchange_their_ports_are_told_of_each_other(world: World) -> None:
-    write(world, service("a", NODE_PORT, "31089"), service("b", NODE_PORT, "31090"))
+    port = unused_node_port()
+    other_port = unused_node_port()
+    write(world, service("a", NODE_PORT, port), service("b", NODE_PORT, other_port))
     assert world.apply().ok
-    write(world, service("a", NODE_PORT, "31090"), service("b", NODE_PORT, "31089"))
+    write(world, service("a", NODE_PORT, other_port), service("b", NODE_PORT, port))
     plan = world.plan()
     assert {of(plan, name).action for name in "ab"} == {Action.FAILED}
-    assert "its node port 31090 is that of Service shop/b, which keeps it" in of(plan, "a").error
+    assert (
+        f"its node port {other_port} is that of Service shop/b, which keeps it"
+        in of(plan, "a").error
+    )
 
 
 def test_an_address_that_another_service_keeps_is_refused_before_the_first_write(

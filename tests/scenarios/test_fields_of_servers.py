@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 import random
 
 import pytest
 
 from reconciler.plan.model import Action, Change, Plan
+from tests.node_ports import unused_node_port
 from tests.scenarios.conftest import World
 from tests.scenarios.manifests import NAMESPACE
 
@@ -32,14 +32,12 @@ spec:
   SAID
   ports: [{name: http, port: 80}]
 """
-_PORTS = itertools.count(step=10)
 ALLOWED = ", annotations: {federation.reconciler.dev/recreate: 'true'}"
 
 
 @pytest.fixture
 def port() -> int:
-    """A node port that no test before has had: a server keeps those of deleted Services a while."""
-    return 31000 + next(_PORTS)
+    return unused_node_port(in_a_row=3)
 
 
 def portal(node: int | str) -> str:

@@ -11,6 +11,7 @@ from reconciler.report.html import render_html
 from reconciler.report.json_report import plan_document
 from reconciler.report.markdown import render_plan_markdown
 from reconciler.report.text import render_plan
+from tests.node_ports import unused_node_port
 from tests.scenarios.conftest import World
 from tests.scenarios.manifests import NAMESPACE, SERVICE, SETTINGS, SHOP
 
@@ -193,13 +194,14 @@ def test_a_port_that_git_states_or_the_service_has_is_promised(
     node = SERVICE.replace("spec:", "spec:\n  type: NodePort")
     world.write("shop.yaml", "---".join([NAMESPACE, node]))
     assert world.apply().ok
+    number = unused_node_port()
     more = node.replace(
         "targetPort: 8080}",
-        "targetPort: 8081}, {name: b, port: 81, nodePort: 31777}, {name: c, port: 82}",
+        f"targetPort: 8081}}, {{name: b, port: 81, nodePort: {number}}}, {{name: c, port: 82}}",
     )
     world.write("shop.yaml", "---".join([NAMESPACE, more]))
     told = {f.path: f.after for f in only_change(world.plan()).fields}
-    assert told["spec.ports[name=b].nodePort"] == 31777
+    assert told["spec.ports[name=b].nodePort"] == number
     assert told["spec.ports[name=c].nodePort"] == CHOSEN
     assert "spec.ports[name=http].nodePort" not in told
 

@@ -5,20 +5,12 @@ from __future__ import annotations
 import json
 
 from reconciler.run.pipeline import apply_plan
+from tests.node_ports import unused_node_port
 from tests.scenarios.conftest import FEDERATION, World
-from tests.scenarios.manifests import NAMESPACE, SETTINGS, WEB
+from tests.scenarios.manifests import NAMESPACE, SETTINGS, WEB, node_port_service
 
 REMOVE = "  drift: {additions: Remove}\n"
 SETTINGS_LEFT = "  ignore: [{select: [{kind: ConfigMap}], paths: [/data/colour, /data/extra]}]\n"
-NODE_PORT = """
-apiVersion: v1
-kind: Service
-metadata: {name: NAME, namespace: shop}
-spec:
-  type: NodePort
-  selector: {app: web}
-  ports: [{name: http, port: 80, targetPort: 8080, nodePort: 31999}]
-"""
 RECREATED = (
     '{name: web, namespace: shop, annotations: {federation.reconciler.dev/recreate: "true"}}'
 )
@@ -114,15 +106,18 @@ def test_what_is_left_to_others_outlives_a_recreation(world: World) -> None:
     assert after["replicas"] == 5
 
 
+def added_port(number: int) -> str:
+    port = {"name": "admin", "port": 90, "protocol": "TCP", "nodePort": number}
+    return json.dumps({"spec": {"ports": [port]}})
+
+
 def test_a_fixed_port_that_moves_while_people_added_one(world: World) -> None:
+    number = unused_node_port()
     world.write("federation.yaml", FEDERATION + "  prune: {enabled: true}\n" + REMOVE)
-    world.write("shop.yaml", "---".join([NAMESPACE, NODE_PORT.replace("NAME", "a"), SETTINGS, WEB]))
+    world.write("shop.yaml", "---".join([NAMESPACE, node_port_service("a", number), SETTINGS, WEB]))
     settled(world)
-    added = {
-        "spec": {"ports": [{"name": "admin", "port": 90, "protocol": "TCP", "nodePort": 31998}]}
-    }
-    world.kubectl("-n", "shop", "patch", "svc", "a", "-p", json.dumps(added))
-    world.write("shop.yaml", "---".join([NAMESPACE, NODE_PORT.replace("NAME", "b"), SETTINGS, WEB]))
+    world.kubectl("-n", "shop", "patch", "svc", "a", "-p", added_port(unused_node_port()))
+    world.write("shop.yaml", "---".join([NAMESPACE, node_port_service("b", number), SETTINGS, WEB]))
     settled(world)
     assert not world.exists("svc", "a")
 
@@ -130,12 +125,9 @@ def test_a_fixed_port_that_moves_while_people_added_one(world: World) -> None:
 def test_an_added_port_holds_the_number_that_git_gives_another(world: World) -> None:
     """The addition goes in the very run that needs its number."""
     world.write("federation.yaml", FEDERATION + REMOVE)
-    a = NODE_PORT.replace("NAME", "a").replace("31999", "31990")
+    number, a = unused_node_port(), node_port_service("a", unused_node_port())
     world.write("shop.yaml", "---".join([NAMESPACE, a]))
     settled(world)
-    added = {
-        "spec": {"ports": [{"name": "admin", "port": 90, "protocol": "TCP", "nodePort": 31999}]}
-    }
-    world.kubectl("-n", "shop", "patch", "svc", "a", "-p", json.dumps(added))
-    world.write("shop.yaml", "---".join([NAMESPACE, a, NODE_PORT.replace("NAME", "b")]))
+    world.kubectl("-n", "shop", "patch", "svc", "a", "-p", added_port(number))
+    world.write("shop.yaml", "---".join([NAMESPACE, a, node_port_service("b", number)]))
     settled(world)

@@ -7,12 +7,12 @@ import json
 from typing import Any
 
 from tests.definitions import definition_text
+from tests.node_ports import unused_node_port
 from tests.scenarios.conftest import FEDERATION
 from tests.scenarios.desk import Desk, desk, simulated_desk
-from tests.scenarios.manifests import SHOP
+from tests.scenarios.manifests import SHOP, node_port_service
 from tests.scenarios.test_branch_plans import against_main, as_json, branch, changed
 from tests.scenarios.test_fields_left_to_others import container
-from tests.scenarios.test_rules_that_meet import NODE_PORT
 from tests.scenarios.test_rules_within_one_object import IGNORE
 
 __all__ = ["desk", "simulated_desk"]
@@ -91,11 +91,12 @@ def test_a_kind_and_an_object_of_it_come_in_one_commit(desk: Desk) -> None:
 
 
 def test_a_port_moves_by_a_saved_plan(desk: Desk) -> None:
-    desk.commit(port=NODE_PORT.replace("NAME", "old"))
+    number = unused_node_port()
+    desk.commit(port=node_port_service("old", number))
     assert desk.reconcile("--yes").returncode == 0
-    desk.commit(port=NODE_PORT.replace("NAME", "new"))
+    desk.commit(port=node_port_service("new", number))
     told = desk.save().stdout
-    assert "31999" in told
+    assert str(number) in told
     done(desk)
     assert desk.world.exists("service", "new")
     assert not desk.world.exists("service", "old")

@@ -9,6 +9,7 @@ import yaml
 
 from reconciler.plan.model import Action, Change
 from tests.definitions import definition_text
+from tests.node_ports import unused_node_port
 from tests.scenarios.conftest import (  # noqa: F401
     World,
     real_kubeconfig,
@@ -71,7 +72,7 @@ TABLE = {
     ),
     "the address of a Service with a node port of its own": (
         "{apiVersion: v1, kind: Service, metadata: {name: node}, spec: {type: NodePort, "
-        "clusterIP: 10.1.0.77, selector: {a: b}, ports: [{port: 80, nodePort: 30777}]}}",
+        "clusterIP: 10.1.0.77, selector: {a: b}, ports: [{port: 80, nodePort: NODE_PORT}]}}",
         "10.1.0.77",
         "10.1.0.78",
     ),
@@ -198,10 +199,10 @@ def world(repository: Path, real_kubeconfig: Path) -> World:  # noqa: F811
     return world
 
 
-def manifests(*, changed: bool, recreate: bool = False, port: int = 30777) -> str:
+def manifests(*, changed: bool, recreate: bool = False, port: int) -> str:
     found = []
     for text, old, new in [*TABLE.values(), (CLAIM, "slow", "fast")]:
-        text = text.replace("30777", str(port))
+        text = text.replace("NODE_PORT", str(port))
         body = yaml.safe_load(text.replace(old, new) if changed else text)
         cluster_wide = body["kind"].endswith(("Class", "CSIDriver", "ClusterRoleBinding"))
         body["metadata"] |= {} if cluster_wide else {"namespace": "shop"}
@@ -220,11 +221,12 @@ def test_what_the_server_takes_as_new_only_is_recreated_where_that_is_allowed(
 ) -> None:
     world.kubectl("create", "serviceaccount", "robot", "-n", "shop")
     world.options["clusters"] = ("aws",)
-    world.write("objects.yaml", manifests(changed=False))
+    port = unused_node_port()
+    world.write("objects.yaml", manifests(changed=False, port=port))
     result = world.apply()
     assert result.ok, [o for o in result.outcomes if o.status != "done"]
 
-    world.write("objects.yaml", manifests(changed=True))
+    world.write("objects.yaml", manifests(changed=True, port=port))
     plan = world.plan()
     assert not plan.violations
     changes = {identity(c): c for c in world.changes()}
@@ -234,7 +236,7 @@ def test_what_the_server_takes_as_new_only_is_recreated_where_that_is_allowed(
     assert {c.action for c in changes.values()} == {Action.FAILED}
     assert not [c for c in changes.values() if "allow it with the annotation" not in c.error]
 
-    world.write("objects.yaml", manifests(changed=True, recreate=True))
+    world.write("objects.yaml", manifests(changed=True, recreate=True, port=port))
     changes = {identity(c): c for c in world.changes()}
     claim = changes.pop(("PersistentVolumeClaim", "data"))
     assert "spec.recreation.allowDataLoss" in claim.error
@@ -256,14 +258,15 @@ def test_what_the_server_takes_as_new_only_is_recreated_where_that_is_allowed(
 def test_the_plan_of_a_recreation_names_what_differs_and_no_default(world: World) -> None:
     world.kubectl("create", "serviceaccount", "robot", "-n", "shop")
     world.options["clusters"] = ("aws",)
-    world.write("objects.yaml", manifests(changed=False, recreate=True, port=30778))
+    port = unused_node_port()
+    world.write("objects.yaml", manifests(changed=False, recreate=True, port=port))
     assert world.apply().ok
     world.write(
         "federation.yaml",
         (world.repository / "federation.yaml").read_text()
         + "  recreation: {allowDataLoss: [PersistentVolumeClaim]}\n",
     )
-    world.write("objects.yaml", manifests(changed=True, recreate=True, port=30778))
+    world.write("objects.yaml", manifests(changed=True, recreate=True, port=port))
     changes = {identity(c): [f.path for f in c.fields] for c in world.changes()}
     image = "spec.template.spec.containers[name=a].image"
     assert changes["Job", "a"] == [image]
