@@ -162,8 +162,8 @@ class Story:
             self._now += 60
             result = apply_plan(self._plan())
             (health,) = [one for one in result.plan.health if one.cluster == "aws-eu"]
-            told = health.outlook or f"counts as down; {_done(result)} elsewhere"
-            self._say(f"minute {minute}: aws-eu does not answer ({health.reason}); {told}")
+            outcome = health.outlook or f"counts as down; {_done(result)} elsewhere"
+            self._say(f"minute {minute}: aws-eu does not answer ({health.reason}); {outcome}")
         self._show_plan_of(result)
         self._check(_carried(result.plan), "Google carries what AWS did")
         self._check(not self._plan().plan.has_changes, "nothing moves twice")
@@ -211,8 +211,8 @@ class Story:
                 continue
             result = self._run_at(seat)
             (health,) = [one for one in result.plan.health if one.cluster == "aws-eu"]
-            told = health.outlook or f"counts as down; {_done(result)} elsewhere"
-            self._say(f"minute {minute}, at {seat}: aws-eu does not answer; {told}")
+            outcome = health.outlook or f"counts as down; {_done(result)} elsewhere"
+            self._say(f"minute {minute}, at {seat}: aws-eu does not answer; {outcome}")
             if health.phase == Phase.DOWN:
                 break
         self._check(health.phase == Phase.DOWN, "two of three seats decide that it is down")

@@ -201,7 +201,7 @@ def question(plan: Plan) -> tuple[str, str]:
         parts.append(f"{'change' if parts else 'Change'} {records}")
     deleted = len(deletions_of([change for _, change in writes]))
     deleted += sum(dns_action(record) == "prune" for record in dns)
-    told = [f"{plural(deleted, 'deletion')} among them"] if deleted else []
+    besides = [f"{plural(deleted, 'deletion')} among them"] if deleted else []
     if waiting := plan.summary()[Action.WAITING]:
-        told.append(f"{plural(waiting, 'change')} left to a later run")
-    return " and ".join(parts), ", ".join(told)
+        besides.append(f"{plural(waiting, 'change')} left to a later run")
+    return " and ".join(parts), ", ".join(besides)

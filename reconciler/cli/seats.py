@@ -288,11 +288,11 @@ def _lock_words(lock: Mapping[str, Any], now: float) -> str:
     holder = str(lock.get("holder") or "")
     if not holder:
         return "free"
-    told = [f"held by {holder}"]
+    parts = [f"held by {holder}"]
     for word, name in (("for", "acquired"), ("renewed", "renewed")):
         if (moment := _seconds(str(lock.get(name) or ""))) is not None:
-            told.append(f"{word} {_ago(moment, now)}" + (" ago" if name == "renewed" else ""))
-    return ", ".join([" ".join(told[:2]), *told[2:]])
+            parts.append(f"{word} {_ago(moment, now)}" + (" ago" if name == "renewed" else ""))
+    return ", ".join([" ".join(parts[:2]), *parts[2:]])
 
 
 def _seconds(text: str) -> float | None:

@@ -273,14 +273,14 @@ def _wide(rows: Sequence[WorkloadStatus]) -> Iterator[str]:
 def _troubles(seen: StatusRows) -> Iterator[str]:
     """What is wrong, in a line for each thing that is said of a workload, by whichever clusters,
     and for each cluster that could not be looked at."""
-    said: dict[tuple[str, str], list[str]] = {}
+    clusters_of: dict[tuple[str, str], list[str]] = {}
     for row in seen.rows:
         for one in row.clusters:
             if not one.fine and one.cluster not in seen.unreachable:
-                said.setdefault((str(row.key), one.message), []).append(one.cluster)
-    if said or seen.unreachable:
+                clusters_of.setdefault((str(row.key), one.message), []).append(one.cluster)
+    if clusters_of or seen.unreachable:
         yield ""
-    for (key, message), names in said.items():
+    for (key, message), names in clusters_of.items():
         yield f"{styled(', '.join(names), bold=True)}: {key}: {message}"
     for name, why in seen.unreachable.items():
         yield f"{styled(name, bold=True)}: {why or 'it was not looked at'}"

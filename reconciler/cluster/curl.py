@@ -182,9 +182,9 @@ class Exchange:
             given = {**_COMMON_HEADERS, **self._endpoint.headers(), **headers}
         except (OSError, ValueError) as error:
             # A token that the kubelet, or a plugin, writes anew may be gone for now.
-            said = getattr(error, "strerror", None) or type(error).__name__
+            reason = getattr(error, "strerror", None) or type(error).__name__
             raise ClusterUnauthorized(
-                self._cluster, f"the credential cannot be read: {said}"
+                self._cluster, f"the credential cannot be read: {reason}"
             ) from None
         url = self._server + path
         if self._endpoint.server_name:
@@ -314,11 +314,11 @@ libcurl's own). Any other code is a fault of how libcurl is used here, or of how
 
 def _failure(curl: pycurl.Curl, answer: _Body, error: Exception) -> Exception:
     """What went wrong on the wire; the error itself where that is none of the known failures."""
-    code, said = error.args
+    code, message = error.args
     # What follows is a hint about libcurl's own command line.
-    said = said.partition("\n")[0]
+    message = message.partition("\n")[0]
     for preamble in ("SSL certificate problem: ", "SSL certificate OpenSSL verify result: "):
-        said = said.removeprefix(preamble)
+        message = message.removeprefix(preamble)
     if code in (pycurl.E_OPERATION_TIMEDOUT, pycurl.E_ABORTED_BY_CALLBACK):
         return _timed_out(curl, answer)
     if code == pycurl.E_COULDNT_CONNECT and curl.getinfo(pycurl.OS_ERRNO) == errno.ECONNREFUSED:
@@ -327,11 +327,11 @@ def _failure(curl: pycurl.Curl, answer: _Body, error: Exception) -> Exception:
         megabytes = answer.largest // (1024 * 1024)
         return NoAnswer("protocol", f"its answer is larger than {megabytes} MiB")
     # A key that cannot be read is a bad argument to libcurl.
-    known = _UNUSABLE if "private key" in said else _FAILURES.get(code)
+    known = _UNUSABLE if "private key" in message else _FAILURES.get(code)
     if known is None:
         return error
     cause, words = known
-    return NoAnswer(cause, words.format(said))
+    return NoAnswer(cause, words.format(message))
 
 
 def _timed_out(curl: pycurl.Curl, answer: _Body) -> NoAnswer:

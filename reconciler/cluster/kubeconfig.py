@@ -389,11 +389,11 @@ def _by_plugin(config: Kubeconfig, context: str, cluster: str) -> Endpoint:
 
     def failed(error: Exception) -> ClusterUnauthorized:
         # What the plugin printed may be a credential.
-        said = str(error) if isinstance(error, OSError) else type(error).__name__
+        reason = str(error) if isinstance(error, OSError) else type(error).__name__
         return ClusterUnauthorized(
             cluster,
             f"the credential plugin of kubeconfig context {context!r} failed, or printed no "
-            f"ExecCredential: {said}",
+            f"ExecCredential: {reason}",
             hint=hint,
         )
 

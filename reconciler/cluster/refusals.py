@@ -81,23 +81,23 @@ _ASKED_OF_SECRETS = frozenset(
 _MOST_FIELDS = 10
 
 
-def is_by_admission(said: str) -> bool:
+def is_by_admission(message: str) -> bool:
     """Whether a webhook or a policy refuses the object, and not the server itself."""
-    return bool(re.search(_ADMISSION, said))
+    return bool(re.search(_ADMISSION, message))
 
 
-def with_size_hint(said: str) -> str:
+def with_size_hint(message: str) -> str:
     """A server's words, and what to do about them where they do not tell."""
-    return f"{said} ({TOO_LARGE})" if re.search(_TOO_LARGE, said) else said
+    return f"{message} ({TOO_LARGE})" if re.search(_TOO_LARGE, message) else message
 
 
 def refusal_in_our_words(
-    code: int, said: str, causes: Sequence[Mapping[str, Any]], *bodies: Object | None
+    code: int, message: str, causes: Sequence[Mapping[str, Any]], *bodies: Object | None
 ) -> str:
     """What a refusal is about. ``said`` and ``causes`` are only compared with what is known here;
     ``bodies`` are what was sent and what is there: a field is named as far as it is in one of them.
     """
-    facts = dict.fromkeys(_facts(said, causes, [body for body in bodies if body]))
+    facts = dict.fromkeys(_facts(message, causes, [body for body in bodies if body]))
     what = f": {', '.join(list(facts)[:_MOST_FIELDS])}" if facts else ""
     return f"refused with HTTP {code}{what} (the server's own words may quote values: not shown)"
 
@@ -110,10 +110,10 @@ def known_fields(causes: Sequence[Mapping[str, Any]], *bodies: Object | None) ->
 
 
 def _facts(
-    said: str, causes: Sequence[Mapping[str, Any]], bodies: Sequence[Object]
+    message: str, causes: Sequence[Mapping[str, Any]], bodies: Sequence[Object]
 ) -> Iterator[str]:
     for pattern, words in _SAYINGS:
-        if match := re.search(pattern, said):
+        if match := re.search(pattern, message):
             yield words.format(*match.groups())
     for cause in causes:
         field = _known(str(cause.get("field") or ""), bodies)
@@ -121,7 +121,7 @@ def _facts(
         if field and words:
             yield f"{field} {words}"
     if not causes:
-        for path in re.findall(_PATH_IN_TEXT, said):
+        for path in re.findall(_PATH_IN_TEXT, message):
             if field := _known(path, bodies):
                 yield f"see {field}"
 

@@ -54,14 +54,14 @@ def without_quoted_values(
 
 def server_warnings(by_cluster: Mapping[str, ServerWarnings]) -> Iterator[Notice]:
     """Of cluster -> its server's warnings: each text once, with what it is about and where."""
-    said: dict[tuple[str, str], list[str]] = {}
+    clusters_of: dict[tuple[str, str], list[str]] = {}
     for cluster, warnings in sorted(by_cluster.items()):
         subjects: dict[str, list[str]] = {}
         for subject, text in warnings:
             subjects.setdefault(text, []).append(str(subject))
         for text, names in subjects.items():
-            said.setdefault((first_few(sorted(names)), text), []).append(cluster)
-    for (about_what, text), clusters in said.items():
+            clusters_of.setdefault((first_few(sorted(names)), text), []).append(cluster)
+    for (about_what, text), clusters in clusters_of.items():
         yield notice(
             NoticeCause.SERVER_WARNS,
             subject=about_what,

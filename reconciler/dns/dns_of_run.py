@@ -171,11 +171,11 @@ def secrets_of(connector: Connector) -> Callable[[SecretValue], str]:
             text = base64.b64decode(value, validate=True).decode().strip()
         except (binascii.Error, UnicodeDecodeError, TypeError):
             raise DnsError("", f"{name} is damaged at {reference.key!r}") from None
-        said = str(map_of(secret["metadata"].get("annotations")).get(BOUND_TO, ""))
+        bound_to = str(map_of(secret["metadata"].get("annotations")).get(BOUND_TO, ""))
         doubt = dns_credential_warning(secret, text)
         what = "the credential"
         connector.check_binding(
-            "DNS", hosts[0], key, reference.goes_to, bound_to=said, doubt=doubt, what=what
+            "DNS", hosts[0], key, reference.goes_to, bound_to=bound_to, doubt=doubt, what=what
         )
         return text
 
@@ -187,8 +187,8 @@ def credential_check_of(connector: Connector) -> CredentialCheck:
 
     def check_credential(rule: ProviderRule, variable: EnvironmentValue | None) -> None:
         if variable is not None:
-            said = os.environ.get(f"{variable.name}_BOUND_TO", "")
-            connector.check_variable("DNS", variable.name, variable.goes_to, said)
+            bound_to = os.environ.get(f"{variable.name}_BOUND_TO", "")
+            connector.check_variable("DNS", variable.name, variable.goes_to, bound_to)
         elif (setting := plaintext_setting(rule)) and PLAIN_HTTP not in connector.allow:
             raise DnsError(
                 "",

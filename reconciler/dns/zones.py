@@ -211,11 +211,11 @@ def _write(opened: Opened, plan: Any, changes: list[Any]) -> None:
 
 
 def _said(opened: Opened, error: Exception, what: str) -> str:
-    said = str(error).strip()
-    if isinstance(error, LookupError | TypeError | AttributeError) or not said:
+    text = str(error).strip()
+    if isinstance(error, LookupError | TypeError | AttributeError) or not text:
         # A fault inside the library, whose text alone ("'IsTruncated'") tells nothing.
-        said = f"{type(error).__name__}: {said}"
-    return f"the zone {what}: {opened.redacted(said)}"
+        text = f"{type(error).__name__}: {text}"
+    return f"the zone {what}: {opened.redacted(text)}"
 
 
 def _signature(plan: Any) -> tuple[str, ...]:

@@ -267,9 +267,10 @@ def lint_variables(
                     faults.warn(document, empty, path)
             else:
                 names = [f"${{cluster.{one}}}" for one in (*sorted(known), "labels.KEY")]
-                said = re.sub(r"\s", "", found[0]).lower()
+                written = re.sub(r"\s", "", found[0]).lower()
                 message = f"{found[0]} is no variable"
-                faults.problem(document, path, message, ", ".join(names), suggestion(said, names))
+                close = suggestion(written, names)
+                faults.problem(document, path, message, ", ".join(names), close)
 
 
 def texts_of(value: Any, path: Path = ()) -> Iterator[tuple[Path, str]]:
@@ -312,12 +313,12 @@ def lint_selectors(document: Document, faults: ProblemCollector) -> None:
         for number, entry in enumerate(maps_of(entries)):
             needs, values = entry.get("operator") in ("In", "NotIn"), entry.get("values")
             if needs and not values:
-                said, expected = f"{entry['operator']} without values", "at least one value"
+                problem, expected = f"{entry['operator']} without values", "at least one value"
             elif not needs and values:
-                said, expected = f"{entry.get('operator')} with values", "no values"
+                problem, expected = f"{entry.get('operator')} with values", "no values"
             else:
                 continue
-            faults.problem(document, (*path, number), said, expected)
+            faults.problem(document, (*path, number), problem, expected)
 
 
 def _expressions(value: Any, path: Path) -> Iterator[tuple[Path, Any]]:

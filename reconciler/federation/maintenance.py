@@ -396,13 +396,13 @@ def check_together(
             shut.add(cluster.name)
             message = f"these windows and the Federation's are never open at once: {text}"
             faults.problem(clusters[cluster.name], ("spec", "maintenance"), message, _EXPECTED)
-    told: set[str] = set()
+    reported: set[str] = set()
     for name, cluster, windows in _placed(state, placements):
         lists = (upper, cluster.maintenance, windows)
-        if cluster.name in shut or name in told or sum(map(bool, lists)) < 2:
+        if cluster.name in shut or name in reported or sum(map(bool, lists)) < 2:
             continue
         if text := _never(lists):
-            told.add(name)
+            reported.add(name)
             others = [f"Cluster {cluster.name}'s"] if cluster.maintenance else []
             others += ["the Federation's"] if upper else []
             message = f"these windows and {' and '.join(others)} are never open at once: {text}"

@@ -36,8 +36,8 @@ def parse_clusters(documents: list[Document], faults: ProblemCollector) -> dict[
 
 def _with_place(document: Document, cluster: Cluster, faults: ProblemCollector) -> Cluster:
     """Its place from its labels, where it says nothing else."""
-    said = {part: cluster.labels.get(label, "") for part, label in PLACE_LABELS.items()}
-    for part, value in said.items():
+    from_labels = {part: cluster.labels.get(label, "") for part, label in PLACE_LABELS.items()}
+    for part, value in from_labels.items():
         own = getattr(cluster, part)
         if own and value and own != value:
             faults.warn(
@@ -51,7 +51,7 @@ def _with_place(document: Document, cluster: Cluster, faults: ProblemCollector) 
                     value=value,
                 ),
             )
-    place = {part: getattr(cluster, part) or value for part, value in said.items()}
+    place = {part: getattr(cluster, part) or value for part, value in from_labels.items()}
     return replace(cluster, **place)
 
 

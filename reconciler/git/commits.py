@@ -87,13 +87,13 @@ def read_commit_reusing(
 def _blobs(folder: Path, ids: Sequence[str]) -> dict[str, bytes]:
     """Contents by id. Raises SourceError when one is missing or damaged."""
     given = "".join(f"{blob}\n" for blob in ids).encode()
-    said = BytesIO(local_git(folder, "cat-file", "--batch", given=given).stdout if ids else b"")
+    output = BytesIO(local_git(folder, "cat-file", "--batch", given=given).stdout if ids else b"")
     found: dict[str, bytes] = {}
     for blob in ids:
-        header = said.readline().decode(errors="replace").split()
+        header = output.readline().decode(errors="replace").split()
         size = int(header[2]) if header[:2] == [blob, "blob"] else 0
-        found[blob] = said.read(size)
-        said.readline()
+        found[blob] = output.read(size)
+        output.readline()
         if blob_id(found[blob]) != blob:
             raise SourceError(f"object {blob} is missing or damaged", hint="try git fsck")
     return found
@@ -138,8 +138,8 @@ def _guarded(where: SourceLocation, work: Any) -> Checkout:
     try:
         checkout: Checkout = work()
     except (GitError, OSError, ValueError) as error:
-        said = str(getattr(error, "stderr", "") or error).strip().strip("'")
-        line = (said.splitlines() or [type(error).__name__])[-1]
+        text = str(getattr(error, "stderr", "") or error).strip().strip("'")
+        line = (text.splitlines() or [type(error).__name__])[-1]
         raise SourceError(f"{where.name}: {where.redact(line)}") from None
     return checkout
 

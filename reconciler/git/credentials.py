@@ -53,13 +53,13 @@ class SourceCredentials:
 
     def environment(self) -> dict[str, str]:
         """The variables for git, its credential helper and ssh."""
-        told = {"GIT_SSH_COMMAND": " ".join(self._ssh()), "GIT_SSH_VARIANT": "ssh"}
+        variables = {"GIT_SSH_COMMAND": " ".join(self._ssh()), "GIT_SSH_VARIANT": "ssh"}
         if self.password:
-            told[USERNAME_VARIABLE] = self.username or TOKEN_USERNAME
-            told[PASSWORD_VARIABLE] = self.password
+            variables[USERNAME_VARIABLE] = self.username or TOKEN_USERNAME
+            variables[PASSWORD_VARIABLE] = self.password
         if self.ca:
-            told["GIT_SSL_CAINFO"] = str(self.ca)
-        return told
+            variables["GIT_SSL_CAINFO"] = str(self.ca)
+        return variables
 
     def _ssh(self) -> list[str]:
         from shlex import quote as quoted

@@ -146,8 +146,8 @@ def _writing_in(cache: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        said = error.strerror or str(error)
-        raise SourceError(f"no clone can be kept in {cache}: {said}", hint=CACHE_HINT) from None
+        reason = error.strerror or str(error)
+        raise SourceError(f"no clone can be kept in {cache}: {reason}", hint=CACHE_HINT) from None
 
 
 def _take(lock: TextIO, where: SourceLocation) -> None:

@@ -187,23 +187,23 @@ def failure(where: SourceLocation, done: FinishedProgram) -> FetchFailed:
             answered_by_server=True,
             unreachable=True,
         )
-    said = where.redact(done.stderr)
+    stderr = where.redact(done.stderr)
     for known in _KNOWN:
-        if re.search(known.pattern, said):
+        if re.search(known.pattern, stderr):
             return FetchFailed(
-                f"{where.name}: {known.message}{_quoted(said)}",
+                f"{where.name}: {known.message}{_quoted(stderr)}",
                 hint=known.hint,
                 passing=known.passing,
                 answered_by_server=known.answered_by_server,
                 no_such_ref=known.no_such_ref,
                 unreachable=known.unreachable,
             )
-    return FetchFailed(f"{where.name}: git failed with code {done.code}{_quoted(said)}")
+    return FetchFailed(f"{where.name}: git failed with code {done.code}{_quoted(stderr)}")
 
 
-def _quoted(said: str) -> str:
+def _quoted(stderr: str) -> str:
     """git's own line that tells most, in brackets and fit for a terminal."""
-    lines = [_CONTROL.sub(" ", line).strip() for line in said.splitlines()]
+    lines = [_CONTROL.sub(" ", line).strip() for line in stderr.splitlines()]
     lines = [line for line in lines if line and not re.fullmatch(r"[@\s]+", line)]
     fatal = [line for line in lines if re.match(r"(remote: )?(fatal|error):", line)]
     # git's advice that access rights may be missing hides what came before it.

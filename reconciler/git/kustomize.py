@@ -202,23 +202,23 @@ def build(
         done = run_program(
             [*command, str(top / one.folder)], _environment(place), seconds=SECONDS, folder=top
         )
-        said = done.stderr.replace(f"{Path(top).resolve()}/", "").replace(f"{top}/", "")
+        stderr = done.stderr.replace(f"{Path(top).resolve()}/", "").replace(f"{top}/", "")
     if done.timed_out:
         return SourceFile(one.path, error=f"{name} did not end in {SECONDS} s", built_by=name)
     if done.code:
-        return _unbuilt(one, name, said, [file for file in files if is_below(file.path, folders)])
+        return _unbuilt(one, name, stderr, [file for file in files if is_below(file.path, folders)])
     return SourceFile(one.path, done.stdout, blob_id(done.stdout), built_by=name)
 
 
-def _unbuilt(one: Kustomization, name: str, said: str, files: Sequence[SourceFile]) -> SourceFile:
+def _unbuilt(one: Kustomization, name: str, stderr: str, files: Sequence[SourceFile]) -> SourceFile:
     """Why it was not built. kustomize quotes what it reads, in snippets and as options of its own:
     where there may be a Secret, only which files it names is passed on."""
     if any(word in file.content.lower() for file in files for word in (b"secret", b"sensitive")):
-        named = sorted(file.path for file in files if file.path in said)
+        named = sorted(file.path for file in files if file.path in stderr)
         reason = f"kustomize refuses {', '.join(named[:3]) or 'what it refers to'}"
         hint = f"`{name}` says why; it may quote values of Secrets, so it is not repeated here"
     else:
-        reason = _CONTROL.sub(" ", said).strip().removeprefix("Error: ").removeprefix("error: ")
+        reason = _CONTROL.sub(" ", stderr).strip().removeprefix("Error: ").removeprefix("error: ")
         hint = ""
     return SourceFile(one.path, error=f"cannot be built: {reason[:500]}", hint=hint, built_by=name)
 

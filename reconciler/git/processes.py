@@ -55,12 +55,12 @@ def run_program(
     _RUNNING.add(process)
     with process:
         try:
-            out, said = process.communicate(given, timeout=max(seconds, 0.01))
+            out, errors = process.communicate(given, timeout=max(seconds, 0.01))
         except subprocess.TimeoutExpired:
             _kill_group(process)
-            out, said = process.communicate()
+            out, errors = process.communicate()
             return FinishedProgram(
-                process.returncode, out, said.decode(errors="replace"), timed_out=True
+                process.returncode, out, errors.decode(errors="replace"), timed_out=True
             )
         except BaseException:
             # Ctrl-C does not reach another session by itself.
@@ -68,7 +68,7 @@ def run_program(
             raise
         finally:
             _RUNNING.discard(process)
-    return FinishedProgram(process.returncode, out, said.decode(errors="replace"))
+    return FinishedProgram(process.returncode, out, errors.decode(errors="replace"))
 
 
 def end_all() -> None:

@@ -76,13 +76,13 @@ def _decrypt(file: SourceFile) -> SourceFile:
 _HINT = "name the key with SOPS_AGE_KEY_FILE, or a GnuPG home with GNUPGHOME"
 
 
-def _reason(said: str) -> str:
+def _reason(stderr: str) -> str:
     """sops explains at length; one line of it, which never holds decrypted text."""
-    if "MAC mismatch" in said:
+    if "MAC mismatch" in stderr:
         return "it was changed after it was encrypted (MAC mismatch)"
-    if "Failed to get the data key" in said or "no identity matched" in said:
+    if "Failed to get the data key" in stderr or "no identity matched" in stderr:
         return "none of the keys that it is encrypted for is here"
-    lines = [_CONTROL.sub(" ", line).strip() for line in said.splitlines() if line.strip()]
+    lines = [_CONTROL.sub(" ", line).strip() for line in stderr.splitlines() if line.strip()]
     return (lines or ["sops failed"])[0][:200]
 
 

@@ -113,9 +113,9 @@ def _git(folder: Path, *arguments: str) -> str:
 
     done = local_git(folder, *arguments)
     if done.code or done.timed_out:
-        said = (done.stderr.strip().splitlines() or ["it did not end"])[0]
+        first_line = (done.stderr.strip().splitlines() or ["it did not end"])[0]
         raise SourceError(
-            f"Git cannot tell which commit {folder} is, and whether it was changed: {said}",
+            f"Git cannot tell which commit {folder} is, and whether it was changed: {first_line}",
             hint=f"mend it until this works: git -C {folder} status; or read a copy without .git",
         )
     return done.stdout.decode(errors="replace")

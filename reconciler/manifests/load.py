@@ -288,11 +288,11 @@ def _syntax_problem(file: SourceFile, text: str, error: YAMLError) -> Problem:
     mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
     line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
     # A word in quotes is the file's own: an anchor, or a password that begins with * or &.
-    said = _QUOTED.sub("", getattr(error, "problem", None) or str(error).splitlines()[0])
+    problem = _QUOTED.sub("", getattr(error, "problem", None) or str(error).splitlines()[0])
     return Problem(
         Position(file.path, line, column),
         "",
-        f"not valid YAML: {said}",
+        f"not valid YAML: {problem}",
         hint=_syntax_hint(text, line),
     )
 

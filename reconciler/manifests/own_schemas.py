@@ -193,16 +193,16 @@ def _word(document: Document, error: Any) -> Iterator[Problem]:
         yield _problem(document, path, f"not valid: {shown}", expected)
     elif error.validator == "type":
         scalar = isinstance(error.instance, int | float | bool)
-        said = f"{shown} is {kind_of(error.instance)}"
+        problem = f"{shown} is {kind_of(error.instance)}"
         if scalar and shown != "this":
             shown = document.written(*path) or shown
-            said = read_as(error.instance, shown)
+            problem = read_as(error.instance, shown)
         quoting = scalar and error.validator_value == "string"
         hint = ("quote it" if shown == "this" else f'quote it: "{shown}"') if quoting else ""
-        yield _problem(document, path, said, expected, hint)
+        yield _problem(document, path, problem, expected, hint)
     else:
-        said = f"not valid ({error.validator})" if shown == "this" else error.message[:200]
-        yield _problem(document, path, said, expected)
+        problem = f"not valid ({error.validator})" if shown == "this" else error.message[:200]
+        yield _problem(document, path, problem, expected)
 
 
 def _is_unquotable(document: Document, path: tuple[Any, ...]) -> bool:

@@ -155,10 +155,10 @@ class _Search:
     ) -> tuple[Fields | None, bool]:
         """(what is to be removed of what they own here, whether that is all of it)."""
         inner = dict.fromkeys(s for owner in owners for s in owner.fields if s != ".")
-        told: dict[str, Any] = {}
+        keys: dict[str, Any] = {}
         if places and isinstance(places[-1], tuple) and isinstance(steps[-1], dict):
-            told = steps[-1]  # By these the item is named, and with it they go.
-        ends = [step for step in inner if step[2:] not in told]
+            keys = steps[-1]  # By these the item is named, and with it they go.
+        ends = [step for step in inner if step[2:] not in keys]
         if not ends:
             return self._end(steps, places, owners, value)
         tree: Fields = {}

@@ -94,9 +94,9 @@ def fields_that_stay(
     ``body`` is what Git says. A field in it is not sent where it is the member's own to set. A
     count of replicas that Git dropped is its setter's, and reported where nobody else sets it.
     """
-    said = {field.path for field in leaf_fields(body)} | {REPLICAS_FIELD}
+    stated = {field.path for field in leaf_fields(body)} | {REPLICAS_FIELD}
     there = fields_at(result, ownership_after.given_up, NO_LONGER_IN_GIT)
-    return tuple(field for field in there if field.path not in said)
+    return tuple(field for field in there if field.path not in stated)
 
 
 def fields_not_in_git(result: Object, fresh: Object) -> tuple[KeptField, ...]:

@@ -319,13 +319,13 @@ def _leaving(
 def server_warnings_since_plan(work: MemberWork) -> ServerWarnings:
     """What the API server has warned of since the plan was made."""
     hidden = {change.key for change in work.plan.changes if change.is_sensitive}
-    said = {subject for subject, _ in work.server_warnings}
+    warned = {subject for subject, _ in work.server_warnings}
     # What a plan could not quote is not new when it is written.
     return frozenset(
         one
         for one in without_quoted_values(work.member.server_warnings, hidden.__contains__)
         - work.server_warnings
-        if one[0] not in (hidden & said)
+        if one[0] not in (hidden & warned)
     )
 
 

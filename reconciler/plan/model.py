@@ -230,14 +230,14 @@ class PruneHold(Struct, frozen=True):
     refused: str = ""
 
     def __str__(self) -> str:
-        told = [str(one) for one in self.unlisted]
+        reasons = [str(one) for one in self.unlisted]
         if self.contradicted:
-            told.append(
+            reasons.append(
                 f"{self.contradicted} is there and ours, but was not in the list of its kind"
             )
         if self.only_related:
-            told.append("what it may use waits with it")
-        return "; ".join([*told, self.refused] if self.refused else told)
+            reasons.append("what it may use waits with it")
+        return "; ".join([*reasons, self.refused] if self.refused else reasons)
 
 
 class ClusterPlan(Struct, frozen=True):

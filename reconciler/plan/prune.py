@@ -309,8 +309,8 @@ def _substance(obj: Object) -> bytes:
     JSON, which tells 1 from true."""
     kept = ("resourceVersion", "generation", "managedFields")
     metadata = {k: v for k, v in obj["metadata"].items() if k not in kept}
-    said = {**{k: v for k, v in obj.items() if k != "status"}, "metadata": metadata}
-    return orjson.dumps(said, option=orjson.OPT_SORT_KEYS)
+    content = {**{k: v for k, v in obj.items() if k != "status"}, "metadata": metadata}
+    return orjson.dumps(content, option=orjson.OPT_SORT_KEYS)
 
 
 def _change(

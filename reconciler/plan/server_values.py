@@ -23,9 +23,9 @@ def with_server_chosen(
     ``again`` sends it once more, and is asked only where something changes that Git does not say:
     what two answers say differently the server chooses. Raises what ``again`` raises.
     """
-    said = {field.path for field in leaf_fields(body)}
+    stated = {field.path for field in leaf_fields(body)}
     fields = changed_fields(live, result)
-    if all(field.after is ABSENT or field.path in said for field in fields):
+    if all(field.after is ABSENT or field.path in stated for field in fields):
         return result
     return settled(_common(result, again()), live, body)
 
@@ -44,24 +44,24 @@ def settled(result: Object, live: Object, body: Object) -> Object:
     the live one has nor Git states."""
     if (result.get("apiVersion"), result.get("kind")) != ("v1", "Service"):
         return result
-    spec, now, said = (map_of(one.get("spec")) for one in (result, live, body))
+    spec, now, body_spec = (map_of(one.get("spec")) for one in (result, live, body))
     spec = dict(spec)
-    known = {"None", "", *_texts([now.get("clusterIP"), said.get("clusterIP")])}
-    known |= {*_texts(now.get("clusterIPs")), *_texts(said.get("clusterIPs"))}
+    known = {"None", "", *_texts([now.get("clusterIP"), body_spec.get("clusterIP")])}
+    known |= {*_texts(now.get("clusterIPs")), *_texts(body_spec.get("clusterIPs"))}
     if str(spec.get("clusterIP")) not in known:
         spec["clusterIP"] = SERVER_CHOSEN
     if addresses := _texts(spec.get("clusterIPs")):
         spec["clusterIPs"] = [one if one in known else SERVER_CHOSEN for one in addresses]
     check = "healthCheckNodePort"
-    if spec.get(check) and check not in said and spec[check] != now.get(check):
+    if spec.get(check) and check not in body_spec and spec[check] != now.get(check):
         spec[check] = SERVER_CHOSEN
     if "ports" in spec:
-        spec["ports"] = [_port(port, now, said) for port in maps_of(spec["ports"])]
+        spec["ports"] = [_port(port, now, body_spec) for port in maps_of(spec["ports"])]
     return {**result, "spec": spec}
 
 
-def _port(port: Object, now: Object, said: Object) -> Object:
-    stated, live = (matching_port(port, spec.get("ports")) or {} for spec in (said, now))
+def _port(port: Object, now: Object, body_spec: Object) -> Object:
+    stated, live = (matching_port(port, spec.get("ports")) or {} for spec in (body_spec, now))
     number = port.get("nodePort")
     if not number or number in (stated.get("nodePort"), live.get("nodePort")):
         return port

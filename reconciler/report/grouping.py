@@ -111,10 +111,10 @@ def few_names(names: Sequence[str]) -> str:
     return ", ".join(names[: _SHOWN_CLUSTERS - 1]) + f" and {more} more"
 
 
-def grouped_by_text(said: Iterable[tuple[str, str]]) -> list[tuple[str, list[str]]]:
+def grouped_by_text(texts: Iterable[tuple[str, str]]) -> list[tuple[str, list[str]]]:
     """Of (text, cluster's name): each text once, with the names of whom it is said."""
     names: dict[str, list[str]] = {}
-    for text, name in said:
+    for text, name in texts:
         names.setdefault(text, []).append(name)
     return list(names.items())
 
@@ -124,8 +124,8 @@ def _identity(change: Change) -> bytes:
         (f.path, _json(f.before), _json(f.after), f.managers, f.reason) for f in change.fields
     ]
     stays = [(f.path, _json(f.value), f.note, f.managers) for f in change.stays]
-    said = [change.action, note_of(change), change.reason, change.error, change.verified]
-    return orjson.dumps([list(change.key), change.api_version, said, fields, stays])
+    words = [change.action, note_of(change), change.reason, change.error, change.verified]
+    return orjson.dumps([list(change.key), change.api_version, words, fields, stays])
 
 
 def _json(value: object) -> str:
@@ -179,9 +179,9 @@ def comparison(base: AgainstBase) -> str:
     parts = [plural(count, word) for count, word in counts if count]
     if not parts:
         return f"{name}: nothing had to be left out"
-    told = " and ".join(filter(None, [", ".join(parts[:-1]), parts[-1]]))
+    described = " and ".join(filter(None, [", ".join(parts[:-1]), parts[-1]]))
     one = sum(count for count, _ in counts) == 1
-    return f"{name}: {told} that it has as well {'is' if one else 'are'} left out"
+    return f"{name}: {described} that it has as well {'is' if one else 'are'} left out"
 
 
 def avoided(plan: Plan) -> list[tuple[Action, str]]:

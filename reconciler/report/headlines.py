@@ -67,8 +67,8 @@ def _reason(probed: ClusterHealth, *, simulated: bool) -> str:
 
 def _parts(probed: ClusterHealth, simulated: bool) -> Iterator[str]:
     yield probed.reason
-    told = probed.diagnosis.finding is Finding.FEW_NODES
-    if probed.nodes and probed.ready_nodes != probed.nodes and not told:
+    few_nodes = probed.diagnosis.finding is Finding.FEW_NODES
+    if probed.nodes and probed.ready_nodes != probed.nodes and not few_nodes:
         yield f"{probed.ready_nodes} of {probed.nodes} nodes ready"
     if probed.phase is not Phase.UP and probed.since and not simulated:
         yield f"since {datetime.fromtimestamp(probed.since, UTC):%Y-%m-%d %H:%M} UTC"
@@ -188,10 +188,10 @@ def _refused(plan: Plan) -> Iterator[str]:
 
 def _undone(result: RunResult | None, status: str) -> Iterator[str]:
     outcomes = result.outcomes if result else ()
-    said = (
+    pairs = (
         (f"{o.action} of {key_text(o.key)}" + (f": {o.message}" if o.message else ""), o.cluster)
         for o in outcomes
         if o.status == status
     )
-    for text, names in grouped_by_text(said):
+    for text, names in grouped_by_text(pairs):
         yield f"{few_names(names)}: {text}"

@@ -159,15 +159,15 @@ def _cluster(cluster: ClusterPlan, result: RunResult | None) -> LogEntry:
         "planned": dict(sorted(planned.items())),
         "requests": cluster.requests,
     }
-    told = f"{sum(planned.values())} changes planned"
+    summary = f"{sum(planned.values())} changes planned"
     if result is not None:
         outcomes = Counter(str(o.status) for o in result.outcomes if o.cluster == name)
         fields["outcomes"] = dict(sorted(outcomes.items()))
         fields["requests"] = result.requests.get(name, cluster.requests)
-        told = ", ".join(f"{count} {what}" for what, count in sorted(outcomes.items()))
+        summary = ", ".join(f"{count} {what}" for what, count in sorted(outcomes.items()))
     if cluster.prune_blocked:
         fields["pruneBlocked"] = cluster.prune_blocked
-    return LogEntry(logging.INFO, "cluster", f"{name}: {told or 'nothing to do'}", fields)
+    return LogEntry(logging.INFO, "cluster", f"{name}: {summary or 'nothing to do'}", fields)
 
 
 def _end(run: FinishedRun) -> LogEntry:

@@ -258,10 +258,10 @@ def _cluster(
         for action, mark in MARKS.items()
         if action in found
     )
-    said = [health.word, plural(len(found), "change") if found else "no changes"]
-    said.append(f"replicas {before} to {after}" if before != after else f"replicas {after}")
+    parts = [health.word, plural(len(found), "change") if found else "no changes"]
+    parts.append(f"replicas {before} to {after}" if before != after else f"replicas {after}")
     if place:
-        said.append(f"wave {place[0].name}, {cluster_text(place[1])}")
+        parts.append(f"wave {place[0].name}, {cluster_text(place[1])}")
     return ClusterView(
         name=cluster.name,
         search=f"#search={quote(cluster.name)}",
@@ -275,7 +275,7 @@ def _cluster(
         after=after,
         before_width=round(before * scale, 1),
         after_width=round(after * scale, 1),
-        label=f"{cluster.name}: {', '.join(said)}",
+        label=f"{cluster.name}: {', '.join(parts)}",
         wave=place[0].name if place else "",
         wave_commit=short_commit(place[1].commit) if place else "",
     )

@@ -117,12 +117,12 @@ def _conditions(wave: RolloutWave) -> Iterator[str]:
 
 
 def _lines(wave: RolloutWave, every_name: bool) -> tuple[tuple[str, str], ...]:
-    said = sorted(
+    pairs = sorted(
         (list(_STEPS).index(one.step), cluster_text(one), one.name) for one in wave.clusters
     )
     return tuple(
         (_names([name for *_, name in same], every_name), text)
-        for (_, text), same in groupby(said, key=lambda one: one[:2])
+        for (_, text), same in groupby(pairs, key=lambda one: one[:2])
     )
 
 

@@ -155,11 +155,11 @@ def render_result(
     style = Style(colour, width, verbose)
     plan = result.plan
     text = ""
-    told = with_plan and _is_worth_telling(plan)
-    if told:
+    shows_plan = with_plan and _is_worth_telling(plan)
+    if shows_plan:
         text = render_plan(plan, colour=colour, width=width, verbose=verbose) + "\n"
     lines = [] if with_plan else list(_checked_lines(result, style))
-    if plan.rollout and is_told(plan.rollout) and not told:
+    if plan.rollout and is_told(plan.rollout) and not shows_plan:
         lines += style.wrapped("", headline(plan.rollout), 2)
     lines += _outcome_lines(result.outcomes, style)
     for zone, trouble in unwritten_records(result):
@@ -459,11 +459,11 @@ def _outcome_lines(outcomes: Sequence[Outcome], style: Style) -> Iterator[str]:
     """What failed, was skipped, or did not come to its end; clusters in which the same happened are
     told together."""
 
-    def said(outcome: Outcome) -> tuple[bool, tuple[str, ...], str, str]:
+    def by_words(outcome: Outcome) -> tuple[bool, tuple[str, ...], str, str]:
         return outcome.status != "failed", tuple(outcome.key), outcome.action, outcome.message
 
-    undone = sorted((o for o in outcomes if o.status != "done" or o.message), key=said)
-    for _, same in groupby(undone, key=said):
+    undone = sorted((o for o in outcomes if o.status != "done" or o.message), key=by_words)
+    for _, same in groupby(undone, key=by_words):
         grouped_by_text = list(same)
         first = grouped_by_text[0]
         failed = first.status == "failed"

@@ -101,12 +101,12 @@ def _quoted(value: Any) -> str:
 def why_field(field: FieldChange, change: Change) -> str:
     """What the note on the object does not say of one of its fields: why just this one changes, and
     who owns it. Empty where there is no more to say."""
-    said = field.reasons == change.reasons or is_server_chosen(field.after)
-    told = () if said else field.reasons
-    named = {name for reason in (*change.reasons, *told) for name in reason.names}
+    shared = field.reasons == change.reasons or is_server_chosen(field.after)
+    own = () if shared else field.reasons
+    named = {name for reason in (*change.reasons, *own) for name in reason.names}
     others = [name for name in field.managers if name not in named]
     owned = f"owned by {', '.join(others)}" if others else ""
-    return "; ".join(part for part in (reasons_text(told), owned) if part)
+    return "; ".join(part for part in (reasons_text(own), owned) if part)
 
 
 def kept_field_text(field: KeptField) -> str:
@@ -277,8 +277,8 @@ def result_line(result: RunResult) -> str:
         words = ["nothing"]
     found = result.plan.summary()
     idle = [(found[action], str(action)) for action in (Action.TERMINATING, Action.WAITING)]
-    told = ((failed, "failed"), (skipped, "skipped"), *idle)
-    words += [f"{n} {word}" for n, word in told if n]
+    others = ((failed, "failed"), (skipped, "skipped"), *idle)
+    words += [f"{n} {word}" for n, word in others if n]
     if written < len(result.records):
         words.append(f"{plural(len(result.records) - written, 'DNS record')} not written")
     away = sum(not cluster.reachable for cluster in result.plan.clusters)

@@ -346,7 +346,7 @@ class _Run:
         """All its clusters are well with it, or a person says that it goes on."""
         memory, facts = self.memory, self.facts
         if memory.promoted or all(self._changes_nothing(name) for name in present):
-            return self._leave(terms, told=memory.promoted)
+            return self._leave(terms, announce=memory.promoted)
         if why := facts.gates(memory.candidate, memory.wave) if terms.gates else "":
             return self._wait(terms, why)
         if not memory.well:
@@ -359,11 +359,11 @@ class _Run:
             self._remember(progress=facts.now)
             self.waits = f"a person: {PROMOTE}"
             return False
-        return self._leave(terms, told=True)
+        return self._leave(terms, announce=True)
 
-    def _leave(self, terms: WaveTerms, *, told: bool) -> bool:
+    def _leave(self, terms: WaveTerms, *, announce: bool) -> bool:
         now = self.facts.now
-        if told:
+        if announce:
             by = "by a person" if self.memory.promoted else "well"
             self._tell(
                 RolloutEvent.PROMOTED,

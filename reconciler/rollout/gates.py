@@ -165,8 +165,8 @@ def read_answer(status: int, body: bytes) -> tuple[Sample, ...]:
     try:
         reply = msgspec.json.decode(body, type=_Reply)
     except _UNREADABLE:
-        said = "nothing that Prometheus would" if status == 200 else f"HTTP {status}"
-        raise NotKnown(f"answers {said}") from None
+        answer = "nothing that Prometheus would" if status == 200 else f"HTTP {status}"
+        raise NotKnown(f"answers {answer}") from None
     if status != 200 or reply.status != "success" or reply.data is None:
         raise NotKnown(f"answers HTTP {status}: {_plain(reply.error) or 'no reason given'}")
     if reply.warnings:

@@ -121,5 +121,5 @@ def _try(
             refused.append(Refused(key, name, change.error))
         elif change is not None and not change.verified:
             refused.append(Refused(key, name, change.reason, certain=False))
-    said = without_quoted_values(server_warnings, lambda key: asked[key])
-    return FailoverTargets(tuple(refused), tried=len(tried), server_warnings={name: said})
+    warnings = without_quoted_values(server_warnings, lambda key: asked[key])
+    return FailoverTargets(tuple(refused), tried=len(tried), server_warnings={name: warnings})

@@ -349,11 +349,11 @@ def _rollout(
         return None
     from reconciler.run.rollout import FleetCommits, Rollout
 
-    told = told_rollout(published) if published else memory.rollout
+    remembered = told_rollout(published) if published else memory.rollout
     commits = FleetCommits(repository, options)
     return Rollout(
         commits,
-        told,
+        remembered,
         memory.commit,
         now,
         options.time_left,

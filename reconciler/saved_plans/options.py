@@ -29,8 +29,8 @@ def check_options(saved: SavedPlan, options: RunOptions, file: str) -> None:
             hint=f"if that is what you want: {command(saved, file)}",
         )
     if plan["violations"]:
-        told = [TextViolation(text=text) for text in plan["violations"]]
-        raise GuardViolation(told, hint=plan["violationHint"])
+        violations = [TextViolation(text=text) for text in plan["violations"]]
+        raise GuardViolation(violations, hint=plan["violationHint"])
 
 
 def command(saved: SavedPlan, file: str) -> str:

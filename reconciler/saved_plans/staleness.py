@@ -37,12 +37,12 @@ def differences_of(saved: SavedPlan, now: SavedPlan) -> Iterator[str]:
     yield from _of_violations(saved.plan, now.plan)
     yield from _of_rollouts(saved.plan.get("rollout"), now.plan.get("rollout"))
     planned = _writes(saved.plan)
-    said = list(grouped_by_text(_of_fleet(saved, now)))
+    grouped = list(grouped_by_text(_of_fleet(saved, now)))
     all_seen = all(cluster["reachable"] for cluster in now.plan["clusters"])
-    if said and planned and all_seen and not _writes(now.plan):
+    if grouped and planned and all_seen and not _writes(now.plan):
         yield f"none of its {planned} changes is to be made any more: was it applied meanwhile?"
     else:
-        yield from (f"{few_names(names)}: {text}" for text, names in said)
+        yield from (f"{few_names(names)}: {text}" for text, names in grouped)
     yield from _of_records(saved.plan["dns"], now.plan["dns"], now.plan.get("dnsErrors", ()))
 
 
@@ -132,7 +132,7 @@ def _of_rollouts(
             how = "now reaches" if after["atOnce"] else "no longer reaches"
             yield f"the rollout: it {how} all clusters at once"
     commits, commits_now = _commits(before), _commits(after)
-    said = (
+    pairs = (
         (
             f"it was to be on {short_commit(commits[name])}, and is now to be on "
             f"{short_commit(commits_now[name])}",
@@ -141,7 +141,7 @@ def _of_rollouts(
         for name in sorted(commits.keys() & commits_now.keys())
         if commits[name] != commits_now[name]
     )
-    for text, names in grouped_by_text(said):
+    for text, names in grouped_by_text(pairs):
         yield f"{few_names(names)}: {text}"
 
 
@@ -248,13 +248,13 @@ def _by_whom(seal: Mapping[str, Any], seal_now: Mapping[str, Any]) -> str:
     """``: data.size by kubectl-edit``; of what is gone or hidden, who wrote last."""
     then, now = seal.get("fields", {}), seal_now.get("fields", {})
     last = seal_now.get("writer", "")
-    told = []
+    named = []
     for path in sorted({*then, *now}):
         if then.get(path, [""])[0] != now.get(path, [""])[0]:
             by = ", ".join(now.get(path, [""])[1:]) or last
-            told.append(f"{path} by {by}" if by else path)
-    if told:
-        return f": {first_few(told, _SHOWN_FIELDS)}"
+            named.append(f"{path} by {by}" if by else path)
+    if named:
+        return f": {first_few(named, _SHOWN_FIELDS)}"
     return f", last by {last}" if last else ""
 
 
@@ -282,8 +282,8 @@ def _owned_by(field: Mapping[str, Any]) -> str:
 
 def _values(field: Mapping[str, Any]) -> bytes:
     """JSON tells 1 from true, which Python does not."""
-    told = {side: field[side] for side in ("from", "to") if side in field}
-    return orjson.dumps(told, option=orjson.OPT_SORT_KEYS)
+    sides = {side: field[side] for side in ("from", "to") if side in field}
+    return orjson.dumps(sides, option=orjson.OPT_SORT_KEYS)
 
 
 def _step(field: Mapping[str, Any]) -> str:
@@ -308,8 +308,8 @@ def _of_records(
     for key in sorted({*then, *now}):
         old, new = then.get(key), now.get(key)
         if old is None or new is None:
-            told = "not planned" if old is None else "no longer to be written"
-            yield f"DNS, {told}: {dns_line({**(new or old or {}), 'reason': ''})}"
+            what = "not planned" if old is None else "no longer to be written"
+            yield f"DNS, {what}: {dns_line({**(new or old or {}), 'reason': ''})}"
         elif (old.get("from"), old.get("to")) != (new.get("from"), new.get("to")):
             yield f"DNS, otherwise than planned: {dns_line({**new, 'reason': ''})}"
 

@@ -23,10 +23,10 @@ def placement_warnings(state: DesiredState, assignments: Sequence[Assignment]) -
     workloads = {workload.key: workload for workload in state.workloads}
     found = []
     for one in assignments:
-        said = list(one.notices)
+        notices = list(one.notices)
         if one.shortfall:
-            said.append(notice(NoticeCause.SHORTFALL, subject=one.workload, count=one.shortfall))
-        found += [_at(workloads[one.workload], each) for each in said]
+            notices.append(notice(NoticeCause.SHORTFALL, subject=one.workload, count=one.shortfall))
+        found += [_at(workloads[one.workload], each) for each in notices]
     return found
 
 

@@ -62,8 +62,8 @@ class DamagedCopy(Exception):
 
 def encode_document(document: RegisterDocument) -> bytes:
     """Sorted JSON: equal documents are equal bytes. Raises ReconcileError when it is too large."""
-    told = {"format": FORMAT, **to_builtins(document)}
-    text = orjson.dumps(told, option=orjson.OPT_SORT_KEYS)
+    fields = {"format": FORMAT, **to_builtins(document)}
+    text = orjson.dumps(fields, option=orjson.OPT_SORT_KEYS)
     if len(text) > MAX_BYTES:
         raise ReconcileError(
             f"the register would hold {len(text)} bytes, more than the {MAX_BYTES} it has room for"
@@ -74,10 +74,10 @@ def encode_document(document: RegisterDocument) -> bytes:
 def decode_document(text: bytes) -> RegisterDocument:
     """The inverse of ``encode_document``. Raises DamagedCopy."""
     try:
-        told = orjson.loads(text)
-        if not isinstance(told, dict) or told.pop("format", None) != FORMAT:
+        fields = orjson.loads(text)
+        if not isinstance(fields, dict) or fields.pop("format", None) != FORMAT:
             raise DamagedCopy(f"its document is not of format {FORMAT}")
-        return convert(told, RegisterDocument)
+        return convert(fields, RegisterDocument)
     except (orjson.JSONDecodeError, ValidationError) as error:
         raise DamagedCopy(f"its document cannot be read: {error}") from None
 
@@ -87,8 +87,8 @@ def data_of(copy: Copy, written: str) -> dict[str, str]:
     record = CopyRecord(
         copy.promised, copy.accepted, copy.incarnation, dict(copy.acknowledged), written
     )
-    told = to_builtins(record) | {"digest": _digest(record, copy.value)}
-    text = orjson.dumps(told, option=orjson.OPT_SORT_KEYS).decode()
+    fields = to_builtins(record) | {"digest": _digest(record, copy.value)}
+    text = orjson.dumps(fields, option=orjson.OPT_SORT_KEYS).decode()
     return {COPY: text, DOCUMENT: copy.value.decode()}
 
 
@@ -122,7 +122,7 @@ def written_at(found: Object) -> str:
 
 
 def _digest(record: CopyRecord, value: bytes) -> str:
-    told = to_builtins(record)
-    told.pop("digest")
-    text = orjson.dumps(told, option=orjson.OPT_SORT_KEYS)
+    fields = to_builtins(record)
+    fields.pop("digest")
+    text = orjson.dumps(fields, option=orjson.OPT_SORT_KEYS)
     return hashlib.sha256(text + b"\n" + value).hexdigest()

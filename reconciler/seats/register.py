@@ -384,7 +384,7 @@ class Register:
             for one in reading.seats.values()
             if one.state in ("lost", "aged", "unreachable")
         }
-        told = "; ".join(
+        reasons = "; ".join(
             f"{one.name} is {one.state}{f' ({one.why})' if one.why else ''}"
             for one in wrong.values()
         )
@@ -393,7 +393,7 @@ class Register:
             hint = "reconcile seats repair writes copies that were lost or set back"
         if not wrong:
             return NoMajority(f"other runs change {self.where} all the time", {}, hint="run again")
-        words = f"no majority of the seats answers and counts: {told} ({self.where})"
+        words = f"no majority of the seats answers and counts: {reasons} ({self.where})"
         return NoMajority(words, {n: one.why or one.state for n, one in wrong.items()}, hint=hint)
 
     # -- who holds a copy ------------------------------------------------------------------
@@ -414,9 +414,9 @@ class Register:
                 unknown, "no access to it is known"
             )
             if missing:
-                told = "; ".join(f"{name}: {why}" for name, why in sorted(missing.items()))
+                reasons = "; ".join(f"{name}: {why}" for name, why in sorted(missing.items()))
                 raise NoMajority(
-                    f"all seats must answer when the register is made; {told}",
+                    f"all seats must answer when the register is made; {reasons}",
                     missing,
                     hint="run it again when they do; it goes on where it stopped",
                 )

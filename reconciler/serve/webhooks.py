@@ -151,9 +151,9 @@ def _standard(given: str, headers: Message, secrets: Sequence[bytes]) -> Signatu
     except ValueError:
         return _NOBODYS
     names = ("webhook-id", "webhook-timestamp")
-    said = "".join(f"{headers.get(name, '')}." for name in names).encode("latin-1", "replace")
+    signed = "".join(f"{headers.get(name, '')}." for name in names).encode("latin-1", "replace")
     keys = [key for secret in secrets if (key := _signing_key(secret))]
-    return Signature(theirs, [hmac.new(key, said, "sha256") for key in keys], of_body=True)
+    return Signature(theirs, [hmac.new(key, signed, "sha256") for key in keys], of_body=True)
 
 
 def _token(given: str, headers: Message, secrets: Sequence[bytes]) -> Signature:
@@ -236,11 +236,11 @@ class _Body(Struct):
 def pushed_refs(body: bytes) -> frozenset[str]:
     """Full names of what was pushed; empty where the body does not say so beyond doubt."""
     try:
-        told = msgspec.json.decode(body, type=_Body)
+        decoded = msgspec.json.decode(body, type=_Body)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return frozenset()
-    changes = [*told.changes, *(told.push.changes if told.push else [])]
-    names = [told.ref] if told.ref else [one.name for one in changes]
+    changes = [*decoded.changes, *(decoded.push.changes if decoded.push else [])]
+    names = [decoded.ref] if decoded.ref else [one.name for one in changes]
     return frozenset(names) if all(name.startswith("refs/") for name in names) else frozenset()
 
 

@@ -3,7 +3,7 @@
 They meet in the ConfigMap ``federation-<name>-round`` of the host cluster. The pod with index 0
 publishes what it decided, the others read it, and each says what its guards find and when it has
 ended. Nobody waits for anything but the decision; a pod that deletes something, for the guards of
-the others; and before deleting a Service or an Ingress, for the DNS records to be written. A pod
+the others; and before deleting a Service or an Ingress, for the DNS records to be read. A pod
 that dies holds up nothing else.
 
 A round is of one Job and one holding of the lock (its epoch, ``Lease.epoch``): what was decided
@@ -271,12 +271,18 @@ def parse_round(found: Object | None) -> RoundState:
         return RoundState()
     try:
         config_map = convert(found, _ConfigMap)
-        said = json.decode((config_map.data or {}).get("round.json", ""), type=_Written)
+        read = json.decode((config_map.data or {}).get("round.json", ""), type=_Written)
     except DecodeError:
         return RoundState()
-    if said.version != VERSION:
+    if read.version != VERSION:
         return RoundState()
     decision = (config_map.binary_data or {}).get("decision", b"")
     return RoundState(
-        said.round, said.epoch, said.shards, decision, said.ended, said.names, said.guards
+        read.round,
+        read.epoch,
+        read.shards,
+        decision,
+        read.ended,
+        read.names,
+        read.guards,
     )

@@ -263,12 +263,12 @@ def keep_begun(
         if wanted and (source.kept or not source.where.is_remote):
             continue
         if wanted and one is not None and not one.kept:
-            kept[name], told = _kept(one, connector, federation, before, slot)
-            notices += told
+            kept[name], new = _kept(one, connector, federation, before, slot)
+            notices += new
         elif before:
-            told = _tried(lambda place: place.clear(), options, connector, federation, slot)
-            kept[name] = before if told else ""
-            notices += told
+            new = _tried(lambda place: place.clear(), options, connector, federation, slot)
+            kept[name] = before if new else ""
+            notices += new
     kept = {name: mark for name, mark in kept.items() if mark}
     # Where nobody keeps anything, nobody goes on from it.
     begun = commit if wanted or kept else ""

@@ -34,16 +34,16 @@ class RegisterStore:
         return remembered_in(self._register.chosen or self._register.latest(), self.where)
 
     def write(self, memory: FleetMemory, version: str) -> str:
-        told = orjson.loads(encode_memory(memory))
+        encoded = orjson.loads(encode_memory(memory))
 
         def changed(document: RegisterDocument) -> RegisterDocument:
-            if document.memory == told:
+            if document.memory == encoded:
                 return document
             if _digest(document) != version:
                 raise MemoryChanged(f"{self.where} was changed by another run")
             if self._held is not None and not self._held(document):
                 raise MemoryChanged(f"another run took the lock over ({self.where})")
-            return replace(document, memory=told)
+            return replace(document, memory=encoded)
 
         return _digest(self._register.change(changed))
 
