@@ -14,6 +14,9 @@ INTEGRATION_WORKERS ?= 2
 VERSIONS ?= 1.33.13 1.33.13,1.37.2
 export INTEGRATION_WORKERS
 
+# Where it is set, each test that starts the command would compile it anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 # Where Go's own installer puts it, which not every shell knows.
 export PATH := $(PATH):/usr/local/go/bin
 
