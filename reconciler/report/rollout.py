@@ -183,10 +183,8 @@ def happenings(view: RolloutView) -> list[str]:
     return [] if view.complete else [f"This run: {text}" for _, text in view.events]
 
 
-def warnings_of(view: RolloutView | None) -> Iterator[tuple[str, bool]]:
+def warnings_of(view: RolloutView) -> Iterator[tuple[str, bool]]:
     """(what must be known before the rest is read, whether it is grave)."""
-    if view is None:
-        return
     if view.at_once:
         proven = (ClusterStep.WELL, ClusterStep.DOWN)
         count = sum(one.step not in proven for _, one in cluster_waves(view).values())
