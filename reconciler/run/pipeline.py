@@ -174,13 +174,14 @@ def make_plan(
     run_memory = load_run_memory(options, connector, state.federation, claimant, start.store)
     servers = run_memory.known_servers if not options.sandbox else Servers()
     rollout = _rollout(repository, options, run_memory.memory, published, now)
+    left_alone = rollout.left_alone if rollout else frozenset[str]()
     fleet = _inputs(
         rollout.state if rollout else state,
         options,
         claimant,
         repository.commit(),
         servers,
-        rollout.left_alone if rollout else (),
+        left_alone,
     )
     connect = Connections(connector).member
     begun = run_memory.memory.begun
@@ -211,8 +212,9 @@ def make_plan(
             if options.rollout == COMPLETE:
                 view = replace(view, complete=True)
             planned_state = state if view.complete else rollout.state
-            left_alone = () if view.complete else rollout.left_alone
-            fleet = _inputs(planned_state, options, claimant, fleet.commit, servers, left_alone)
+            stays = frozenset[str]() if view.complete else rollout.left_alone
+            if planned_state is not fleet.state or stays != left_alone:
+                fleet = _inputs(planned_state, options, claimant, fleet.commit, servers, stays)
         decided = decide_fleet(fleet, run_memory.memory, outages, connect, now, looked)
         if start.seats:
             start.seats.set_votes(decided.votes)
