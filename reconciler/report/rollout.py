@@ -26,7 +26,7 @@ _STEPS = {
     ClusterStep.WELL: "well",
     ClusterStep.BEGUN: "not well yet",
     ClusterStep.WAITS: "waits",
-    ClusterStep.DOWN: "down, neither blocks nor counts",
+    ClusterStep.DOWN: "down, does not count",
 }
 _NEXT = {
     HELD: "Next: reconcile rollout resume, if what it is held for no longer holds",

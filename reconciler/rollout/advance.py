@@ -1,7 +1,9 @@
 """How far a commit has come, and how far it may go in this run. Pure.
 
 A cluster gets a commit only once the clusters of every wave before have had it, and were well with
-it for as long as the rules say. What runs remember decides; where that is lost, the clusters' own
+it for as long as the rules say. Clusters that are down are left out of that; but where all that a
+commit changes in a wave are, nobody proves it to the waves after, and it waits for one of them or
+for a person. What runs remember decides; where that is lost, the clusters' own
 inventories tell which commit each has, and nothing goes on before a person says so.
 
 | the newest commit is | and the candidate | then |
@@ -33,7 +35,7 @@ from reconciler.rollout.model import (
     RolloutView,
     RolloutWave,
 )
-from reconciler.rollout.words import short_commit, time_left
+from reconciler.rollout.words import short_commit, time_left, to_come_back
 from reconciler.state.memory import RolloutMemory, RolloutPhase
 
 RESUME = "reconcile rollout resume"
@@ -77,7 +79,7 @@ class Facts(Struct, frozen=True):
     changes   whether a commit changes anything in a cluster, beside what another one asks for there
     wellness  of a cluster that is on the candidate
     recorded  of clusters that could be looked at and have an inventory
-    down      clusters that count as down: they neither block nor count
+    down      clusters that count as down: those of their wave that are there speak for them
     closed    cluster -> why nothing may be written there now
     gates     why the gates of a candidate's wave do not hold; empty: they do. Asked only where
               that decides
@@ -345,6 +347,11 @@ class _Run:
     def _pass(self, terms: WaveTerms, present: Sequence[str]) -> bool:
         """All its clusters are well with it, or a person says that it goes on."""
         memory, facts = self.memory, self.facts
+        if not memory.promoted and (down := self._nobody_proves(terms, present)):
+            # No deadline runs, as nothing speaks against the commit; but it stands still.
+            self._remember(well=0.0)
+            self.waits = f"{to_come_back(down)}: {PROMOTE}"
+            return False
         if memory.promoted or all(self._changes_nothing(name) for name in present):
             return self._leave(terms, told=memory.promoted)
         if why := facts.gates(memory.candidate, memory.wave) if terms.gates else "":
@@ -360,6 +367,17 @@ class _Run:
             self.waits = f"a person: {PROMOTE}"
             return False
         return self._leave(terms, told=True)
+
+    def _nobody_proves(self, terms: WaveTerms, present: Sequence[str]) -> list[str]:
+        """The clusters of a wave that it changes, where all of them are down: nobody could tell
+        those after them that it is well. Empty where one is there, or nobody is left to be told."""
+        memory = self.memory
+        changed = [name for name in terms.clusters if not self._changes_nothing(name)]
+        if any(name in present for name in changed):
+            return []
+        later = self._waves(memory.candidate)[memory.wave + 1 :]
+        is_last = not any(wave.clusters for wave in later)
+        return [] if is_last and memory.candidate in memory.commits.values() else changed
 
     def _leave(self, terms: WaveTerms, *, told: bool) -> bool:
         now = self.facts.now

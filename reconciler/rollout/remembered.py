@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from reconciler.federation.model import Cluster, RolloutRules, Wave
 from reconciler.rollout.model import ClusterStep, RolloutCluster, RolloutView, RolloutWave
 from reconciler.rollout.waves import waves_of
-from reconciler.rollout.words import A_PERSON, time_left
+from reconciler.rollout.words import A_PERSON, time_left, to_come_back
 from reconciler.state.memory import FleetMemory, Phase, RolloutMemory, RolloutPhase
 
 STEADY = "Steady"
@@ -87,6 +87,9 @@ def _waits(
 ) -> Iterator[str]:
     if rollout.promoted:
         yield "the next run, which promotes it"
+        return
+    if clusters and all(one.step is ClusterStep.DOWN for one in clusters):
+        yield to_come_back([one.name for one in clusters])
         return
     on_their_way = [one.name for one in clusters if one.step is ClusterStep.BEGUN]
     not_begun = [one.name for one in clusters if one.step is ClusterStep.WAITS]

@@ -72,6 +72,13 @@ def test_a_cluster_that_is_down_is_not_waited_for() -> None:
     assert found.waves[1].waits.startswith("soak (15 min left)")
 
 
+def test_a_wave_that_is_down_as_a_whole_waits_for_one_of_it_or_for_a_person() -> None:
+    found = view(down(down(in_wave_two("aws-eu", arrived=("aws-eu",)), "gcp-eu"), "aws-eu"))
+    text = " ".join(render_rollout(found).split())
+    assert "waits for one of aws-eu, gcp-eu to come back, or a person" in text
+    assert "Next: reconcile rollout promote" in text
+
+
 def test_held_and_failed_say_why_and_what_next() -> None:
     held = render_rollout(view(in_wave_two(phase=RolloutPhase.HELD, reason="checkout is slow")))
     assert 'is held in wave 2 of 3 "eu": checkout is slow' in held
