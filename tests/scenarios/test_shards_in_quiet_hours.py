@@ -1,7 +1,8 @@
 """Pods that share a run, quiet hours and a rollout.
 
-All go by one decision about commits, and each by its own clock about what is open: nothing is written
-where either says no."""
+All go by one decision about commits, and each by its own clock about what is open: nothing is
+written where either says no.
+"""
 
 from __future__ import annotations
 
