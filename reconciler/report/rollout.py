@@ -132,8 +132,10 @@ def _names(names: Sequence[str], every_name: bool) -> str:
 
 def cluster_text(one: RolloutCluster) -> str:
     """``on 3f2c1ab, not well yet: Deployment shop/web: 1 of 3 ready; 3 to create``."""
-    text = f"on {short_commit(one.commit)}, {_STEPS[one.step]}"
-    text += f": {one.why}" if one.why else ""
+    how, why = _STEPS[one.step], one.why
+    # What is closed "waits until ..." itself.
+    said = why if why.startswith(how) else f"{how}: {why}" if why else how
+    text = f"on {short_commit(one.commit)}, {said}"
     changes = changes_text(one)
     return f"{text}; {changes}" if changes else text
 

@@ -101,6 +101,11 @@ class Facts(Struct, frozen=True):
     unserved: Callable[[str], str] = lambda _candidate: ""
     contains: Callable[[str, str], bool] = lambda commit, earlier: commit == earlier
 
+    def has(self, cluster: str, commit: str) -> bool:
+        """Whether it has what was given to it, as far as one knows: a closed one gets it later."""
+        found = self.recorded.get(cluster)
+        return cluster not in self.closed or found is None or found.commit == commit
+
 
 class Advanced(Struct, frozen=True):
     """What to remember, what to tell, and what the wave waits for (empty: nothing)."""
@@ -307,7 +312,8 @@ class _Run:
     ) -> bool:
         memory, facts = self.memory, self.facts
         missing = [name for name in present if name not in on]
-        open_now = [name for name in missing if name not in facts.closed]
+        # What a person promotes has that commit as soon as it opens, and holds up nothing.
+        open_now = [name for name in missing if memory.promoted or name not in facts.closed]
         room = len(missing) if memory.promoted else max(0, terms.limit - (len(on) - len(well)))
         begin = open_now[:room]
         # What changes nothing there needs no turn.
@@ -319,7 +325,7 @@ class _Run:
             return at_once or (memory.promoted and len(begin) == len(missing))
         if not open_now:
             self._remember(progress=facts.now, well=0.0)
-            self.waits = f"{missing[0]}: {facts.closed[missing[0]]}"
+            self.waits = f"{missing[0]}, which {facts.closed[missing[0]]}"
             return False
         unwell = next(name for name in on if name not in well)
         return self._wait(terms, f"{unwell}: {self._wellness(unwell).why}", unwell_of=on)
@@ -474,7 +480,7 @@ def _wave_view(
         if name in facts.down:
             step = ClusterStep.DOWN
         elif commit == memory.candidate:
-            is_well = state == "done" or name in memory.arrived
+            is_well = name in memory.arrived or (state == "done" and facts.has(name, commit))
             step = ClusterStep.WELL if is_well else ClusterStep.BEGUN
             if state == "current" and facts.changes(memory.candidate, name, memory.stable):
                 why = facts.wellness(name, memory.candidate).why

@@ -96,7 +96,7 @@ def test_pods_wait_for_windows_and_agree_who_has_which_commit(pods: QuietPods) -
     assert writes[FIRST] == []
     assert [line for name in NAMES for line in writes[name] if SYSTEM not in line] == []
     assert pods.view().waves[0].waits == (
-        f"{FIRST}: waits until 1970-01-12 14:00 UTC (Cluster {FIRST}: maintenance)"
+        f"{FIRST}, which waits until 1970-01-12 14:00 UTC (Cluster {FIRST}: maintenance)"
     )
 
     pods.now = OPENS

@@ -342,13 +342,46 @@ def test_one_that_the_commit_does_not_change_proves_nothing_for_one_that_is_down
 
 
 def test_a_closed_cluster_waits_and_the_deadline_does_not_run() -> None:
-    fleet = _settled(closed={"a": "until Monday"})
+    fleet = _settled(closed={"a": "waits until Monday"})
     fleet.run("two")
     for _ in range(5):
-        assert fleet.run(seconds=500).waits == "a: until Monday"
+        assert fleet.run(seconds=500).waits == "a, which waits until Monday"
     fleet.closed = {}
     fleet.run()
     assert fleet.commits() == "two one one one"
+
+
+def test_promotion_leaves_a_wave_of_which_a_cluster_is_closed() -> None:
+    """It has the commit as soon as it opens, and the report says so."""
+    fleet = _settled()
+    fleet.closed = {"a": "waits until Monday"}
+    fleet.run("two")
+    fleet.steered(promoted=True)
+    found = fleet.run()
+    assert fleet.commits() == "two two one one"
+    view = rollout_view(found, fleet.facts())
+    late = view.waves[0].clusters[0]
+    assert (view.waves[0].state, late.step, late.why) == (
+        *("done", ClusterStep.BEGUN),
+        "waits until Monday",
+    )
+    fleet.closed = {}
+    fleet.run()
+    assert rollout_view(found, fleet.facts()).waves[0].clusters[0].step is ClusterStep.WELL
+
+
+def test_all_at_once_does_not_open_what_is_closed() -> None:
+    fleet = _settled(closed={"c": "waits until Monday"})
+    fleet.run("two")
+    fleet.steered(promoted=True, at_once=True)
+    fleet.run()
+    assert fleet.commits() == "two two one two"
+    fleet.run(seconds=5000)
+    assert fleet.run(seconds=5000).waits == "c, which waits until Monday"
+    fleet.closed = {}
+    fleet.run()
+    fleet.run()
+    assert fleet.memory == RolloutMemory(stable="two")
 
 
 def test_gates_hold_up_a_wave_that_is_well_and_fail_it_in_the_end() -> None:
