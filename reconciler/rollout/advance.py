@@ -433,7 +433,9 @@ class _Run:
             # Nobody needs to know of a commit that changes no cluster.
             self.events = [one for one in self.events if one[0] is not RolloutEvent.STARTED]
         else:
-            self._tell(RolloutEvent.COMPLETED, f"{short_commit(done)} is in every cluster")
+            late = [n for n in every if n in self.facts.down or not self.facts.has(n, done)]
+            but = f" but {first_few(late)}, which get{'s' * (len(late) == 1)} it later" * bool(late)
+            self._tell(RolloutEvent.COMPLETED, f"{short_commit(done)} is in every cluster{but}")
         self.memory = RolloutMemory(stable=done, waiting=self.memory.waiting)
         self.waits = ""
         return True
