@@ -26,12 +26,13 @@ from bench.rows import Row
 from bench.seats import seats_beside_one_host
 from bench.sizes import FULL, QUICK, Sizes
 from bench.timing import CommandFailed
+from bench.waves import rollout_beside_none
 from tests.controlplane import build
 from tests.controlplane.audit import Level
 from tests.controlplane.plane import ControlPlane
 
 RESULTS = ROOT / "bench" / "results.json"
-PARTS = ("start", "loading", "real", "requests", "seats", "pushes", "fleet", "growth")
+PARTS = ("start", "loading", "real", "requests", "seats", "waves", "pushes", "fleet", "growth")
 
 
 class Skipped(Exception):
@@ -55,6 +56,7 @@ class Bench:
             "real": self._real,
             "requests": self._requests,
             "seats": self._seats,
+            "waves": self._waves,
             "pushes": self._pushes,
             "fleet": self._fleet,
             "growth": self._growth,
@@ -82,6 +84,10 @@ class Bench:
     def _seats(self, commands: Commands) -> None:
         with self._servers(None) as plane:
             self.rows += seats_beside_one_host(plane, commands, self.sizes)
+
+    def _waves(self, commands: Commands) -> None:
+        with self._servers(None) as plane:
+            self.rows += rollout_beside_none(plane, commands, self.sizes)
 
     def _pushes(self, commands: Commands) -> None:
         with self._servers(None) as plane:

@@ -99,10 +99,12 @@ def write_repository(
     per_file: int = 1,
     addresses: bool = True,
     seats: Sequence[str] = (),
+    waves: Sequence[Sequence[str]] = (),
 ) -> Path:
     """A Git work tree with ``objects`` manifests, which all go to every cluster.
 
-    Of ``seats`` those that are none of ``clusters`` are Witnesses.
+    Of ``seats`` those that are none of ``clusters`` are Witnesses. ``waves``: the clusters of each,
+    where commits reach them in such.
     """
     folder.mkdir(parents=True, exist_ok=True)
     members = "".join(_CLUSTER.format(name=name) for name in clusters)
@@ -110,6 +112,12 @@ def write_repository(
     federation = _FEDERATION
     if seats:
         federation = federation.replace("spec: {", f"spec: {{seats: [{', '.join(seats)}], ")
+    if waves:
+        said = ", ".join(
+            f"{{name: wave-{number}, clusters: [{', '.join(names)}]}}"
+            for number, names in enumerate(waves, start=1)
+        )
+        federation = federation.replace("spec: {", f"spec: {{rollout: {{waves: [{said}]}}, ")
     (folder / "federation.yaml").write_text(federation + members)
     if objects:
         write_objects(folder / "apps", objects, per_file=per_file, addresses=addresses)

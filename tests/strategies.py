@@ -485,7 +485,7 @@ ROLLOUT_STEPS = st.lists(
         RolloutStep,
         st.sampled_from([False, False, True]),
         st.booleans(),
-        st.frozensets(st.sampled_from("abcd"), max_size=1) | st.just(frozenset()),
+        st.frozensets(st.sampled_from("abcd"), max_size=3) | st.just(frozenset()),
         st.frozensets(st.sampled_from("abcd"), max_size=1) | st.just(frozenset()),
         st.sampled_from([False] * 9 + [True]),
         st.floats(1, 700),

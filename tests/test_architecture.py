@@ -6,6 +6,7 @@ The rules are explained in CONTRIBUTING.md.
 from __future__ import annotations
 
 import ast
+import os
 import re
 import subprocess
 import sys
@@ -271,6 +272,69 @@ def test_a_start_loads_nothing_heavy(statement: str) -> None:
     loaded = done.stdout.rpartition("loaded:")[2].split()
     assert "reconciler.cli" in loaded
     assert not [name for name in loaded if name in HEAVY]
+
+
+ONLY_WHERE_ASKED_FOR = {
+    "cronsim": "windows",
+    "zoneinfo": "windows",
+    "reconciler.federation.maintenance": "windows",
+    "reconciler.plan.waiting": "windows",
+    "reconciler.federation.rollout_rules": "waves",
+    "reconciler.report.rollout": "waves",
+    "reconciler.rollout.model": "waves",
+    "reconciler.run.rollout": "waves",
+    "reconciler.shard.published": "shards",
+    "reconciler.shard.round": "shards",
+}
+"""Modules that a run pays for only where its rules, or its command line, ask for what they do."""
+FLEET = """\
+apiVersion: federation.reconciler.dev/v1alpha1
+kind: Federation
+metadata: {name: shop}
+spec: {RULES}
+---
+apiVersion: federation.reconciler.dev/v1alpha1
+kind: Cluster
+metadata: {name: aws-eu}
+---
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: settings, namespace: default}
+"""
+WINDOWS = "maintenance: [{kind: Deny, schedule: 0 0 1 1 *, duration: 1m}]"
+WAVES = "rollout: {waves: [{name: canary, clusters: [aws-eu]}]}"
+
+
+@pytest.mark.parametrize(
+    ("rules", "asked_for"),
+    [("", set()), (WINDOWS, {"windows"}), (f"{WAVES}, {WINDOWS}", {"waves", "windows"})],
+)
+def test_a_run_loads_what_its_rules_ask_for(
+    rules: str, asked_for: set[str], tmp_path: Path
+) -> None:
+    placement = "defaults: {placement: {clusterSelector: {}}}"
+    body = f"{{{placement}{', ' * bool(rules)}{rules}}}"
+    repository = tmp_path / "fleet"
+    repository.mkdir()
+    (repository / "fleet.yaml").write_text(FLEET.replace("{RULES}", body), encoding="utf-8")
+    git = ["git", "-C", str(repository), "-c", "user.name=x", "-c", "user.email=x@localhost"]
+    for words in (["init", "-q"], ["add", "."], ["commit", "-qm", "first"]):
+        subprocess.run([*git, *words], check=True)
+    state = {"XDG_STATE_HOME": str(tmp_path / "state"), "XDG_CACHE_HOME": str(tmp_path / "cache")}
+    command = [sys.executable, "-X", "importtime", "-c", "from reconciler.cli import main; main()"]
+    done = subprocess.run(
+        [*command, "--yes", "--sandbox", "--repo", str(repository)],
+        cwd=ROOT,
+        env={**os.environ, **state},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, "Done: 1 created." in done.stdout) == (0, True), done.stdout
+    imported = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
+    assert "reconciler.run.pipeline" in imported
+    expected = {name for name, what in ONLY_WHERE_ASKED_FOR.items() if what in asked_for}
+    assert ONLY_WHERE_ASKED_FOR.keys() & imported == expected
 
 
 @cache

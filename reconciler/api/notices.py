@@ -7,330 +7,349 @@ Notices are compared as values; the sentence is made of them where people read i
 from __future__ import annotations
 
 from collections.abc import Mapping
-from enum import StrEnum
 from typing import Self
 
 from msgspec import Struct
 
 
-class NoticeCause(StrEnum):
-    """What a notice is about: its name in JSON and logs, and the ``words`` that are filled in with
-    the notice's fields and details."""
+class WordedCause(str):
+    """A cause: its name in JSON and logs, and the ``words`` that are filled in with a notice's
+    fields and details."""
 
+    __slots__ = ("words",)
     words: str
 
     def __new__(cls, name: str, words: str) -> Self:
         self = str.__new__(cls, name)
-        self._value_ = name
         self.words = words
         return self
 
+
+class NoticeCause:
+    """What a notice may be about. No Enum: a hundred members took a millisecond of every start."""
+
     # -- how the repository was read
-    GIT_SILENT = "GitSilent", "{reason}"
-    MIRROR_SILENT = "MirrorSilent", "a mirror does not answer, another does: {error}"
-    MIRROR_BEHIND = "MirrorBehind", "mirror {head} is behind: {first}"
-    MIRROR_DIVERGED = (
+    GIT_SILENT = WordedCause("GitSilent", "{reason}")
+    MIRROR_SILENT = WordedCause("MirrorSilent", "a mirror does not answer, another does: {error}")
+    MIRROR_BEHIND = WordedCause("MirrorBehind", "mirror {head} is behind: {first}")
+    MIRROR_DIVERGED = WordedCause(
         "MirrorDiverged",
         "mirror {head} is left out: it went another way than {first}, which continues what was "
         "applied last",
     )
-    MIRROR_REFUSED = (
+    MIRROR_REFUSED = WordedCause(
         "MirrorRefused",
         "mirror {head} is left out, as it could not be applied: {error}",
     )
-    MIRRORS_DIFFER = (
+    MIRRORS_DIFFER = WordedCause(
         "MirrorsDiffer",
         "the mirrors went different ways, {heads}: the first one is read",
     )
-    NOT_APPLICABLE = "NotApplicable", "this could not be applied: {error}"
-    SUBMODULE = "Submodule", "{subject} is a submodule: what is in it is not read"
-    FILE_NOT_READ = "FileNotRead", "not read: names of manifests end in {suffixes}"
-    SOPS_DATE = (
+    NOT_APPLICABLE = WordedCause("NotApplicable", "this could not be applied: {error}")
+    SUBMODULE = WordedCause("Submodule", "{subject} is a submodule: what is in it is not read")
+    FILE_NOT_READ = WordedCause("FileNotRead", "not read: names of manifests end in {suffixes}")
+    SOPS_DATE = WordedCause(
         "SopsDate",
         "{path} was encrypted as a date without quotes, which sops writes as a time: encrypt it in "
         "quotes",
     )
-    SOPS_VALUE = (
+    SOPS_VALUE = WordedCause(
         "SopsValue",
         "{path} is not encrypted, and sops, which reads YAML 1.2, gives another value: quote it",
     )
 
     # -- what is odd in it
-    NO_FEDERATION = (
+    NO_FEDERATION = WordedCause(
         "NoFederation",
         "the repository has no Federation document: default rules hold, under the name {subject!r}",
     )
-    WITHOUT_EFFECT = "WithoutEffect", "{subject}: {what}"
-    OVERRIDES_DIVIDED = (
+    WITHOUT_EFFECT = WordedCause("WithoutEffect", "{subject}: {what}")
+    OVERRIDES_DIVIDED = WordedCause(
         "OverridesDivided",
         "{subject} divides the replicas: this override of them has no effect; {instead}",
     )
-    NOT_CHOSEN = "NotChosen", "{subject}: no effect: the placement does not choose {clusters}"
-    ALREADY_COUNTED = (
+    NOT_CHOSEN = WordedCause(
+        "NotChosen", "{subject}: no effect: the placement does not choose {clusters}"
+    )
+    ALREADY_COUNTED = WordedCause(
         "AlreadyCounted",
         "{subject}: no effect: the entries before it have {clusters} already",
     )
-    MATCHES_NO_CLUSTER = "MatchesNoCluster", "{subject}: {what} matches no cluster"
-    SELECTS_NOTHING = "SelectsNothing", "{subject} selects no manifest"
-    PART_SELECTS_NOTHING = "PartSelectsNothing", "{subject}: this selects no manifest"
-    NOT_ASKED_FOR = "NotAskedFor", "{subject} has no select, and no manifest asks for it"
-    PLACE_UNKNOWN = (
+    MATCHES_NO_CLUSTER = WordedCause("MatchesNoCluster", "{subject}: {what} matches no cluster")
+    SELECTS_NOTHING = WordedCause("SelectsNothing", "{subject} selects no manifest")
+    PART_SELECTS_NOTHING = WordedCause("PartSelectsNothing", "{subject}: this selects no manifest")
+    NOT_ASKED_FOR = WordedCause(
+        "NotAskedFor", "{subject} has no select, and no manifest asks for it"
+    )
+    PLACE_UNKNOWN = WordedCause(
         "PlaceUnknown",
         "{subject}: {clusters}: no {part} is given, so each is a group of its own",
     )
-    CAPACITY_UNKNOWN = (
+    CAPACITY_UNKNOWN = WordedCause(
         "CapacityUnknown",
         "{subject}: {clusters}: no capacity is known, the weight counts",
     )
-    LABEL_CONTRADICTS = (
+    LABEL_CONTRADICTS = WordedCause(
         "LabelContradicts",
         "{subject}: its {part} is {own}, and its label {label} says {value}: selectors see the "
         "label, spread and --simulate-outage the {part}",
     )
-    WITNESS_WITHOUT_SEAT = (
+    WITNESS_WITHOUT_SEAT = WordedCause(
         "WitnessWithoutSeat",
         "Cluster {subject} is a Witness and no seat: it neither votes nor runs anything; name it "
         "in spec.seats of the Federation, or let it go: reconcile unjoin {subject}",
     )
-    ACCESS_UNUSABLE = "AccessUnusable", "{what}"
-    NO_FEDERATED_NAMESPACE = (
+    ACCESS_UNUSABLE = WordedCause("AccessUnusable", "{what}")
+    NO_FEDERATED_NAMESPACE = WordedCause(
         "NoFederatedNamespace",
         "namespace {namespace!r} has no FederatedNamespace; the clusters must have it",
     )
-    NOTHING_TO_SCHEDULE = "NothingToSchedule", "{subject} has no {kind} to schedule"
-    PLACEMENTS_TIE = (
+    NOTHING_TO_SCHEDULE = WordedCause("NothingToSchedule", "{subject} has no {kind} to schedule")
+    PLACEMENTS_TIE = WordedCause(
         "PlacementsTie",
         "{subject}: Placement {winner} wins over {others} by being more specific or first by name; "
         "spec.priority would say which is meant",
     )
-    VARIABLE_STAYS = (
+    VARIABLE_STAYS = WordedCause(
         "VariableStays",
         "{subject}: {variable} stays as it is in {clusters}, without the label {label}",
     )
-    VARIABLE_EMPTY = (
+    VARIABLE_EMPTY = WordedCause(
         "VariableEmpty",
         "{subject}: {variable} is empty in {clusters}: no {part} is given there",
     )
-    VARIABLE_NOT_FILLED_IN = (
+    VARIABLE_NOT_FILLED_IN = WordedCause(
         "VariableNotFilledIn",
         'a variable that is not filled in, without the annotation {annotation}: "true" '
         '("false" says that it is meant so)',
     )
-    UNKNOWN_FIELD = "UnknownField", "{whose} knows no {path}{meant}"
+    UNKNOWN_FIELD = WordedCause("UnknownField", "{whose} knows no {path}{meant}")
 
     # -- where things go
-    PLACED_BY_NOBODY = (
+    PLACED_BY_NOBODY = WordedCause(
         "PlacedByNobody",
         "{subject} goes nowhere: no Placement selects it; add one, or spec.defaults.placement to "
         "the Federation",
     )
-    PLACED_NOWHERE = "PlacedNowhere", "{rule}: {objects} goes nowhere"
-    NO_ROOM = "NoRoom", "{subject}: {cluster} has no room for all: {count} replicas too many"
-    SHORTFALL = "Shortfall", "{subject}: {count} replicas fit nowhere"
-    TOO_FEW_GROUPS = "TooFewGroups", "{subject}: only {count} of at least {least} {part} groups"
-    MINIMA_TOO_HIGH = (
+    PLACED_NOWHERE = WordedCause("PlacedNowhere", "{rule}: {objects} goes nowhere")
+    NO_ROOM = WordedCause(
+        "NoRoom", "{subject}: {cluster} has no room for all: {count} replicas too many"
+    )
+    SHORTFALL = WordedCause("Shortfall", "{subject}: {count} replicas fit nowhere")
+    TOO_FEW_GROUPS = WordedCause(
+        "TooFewGroups", "{subject}: only {count} of at least {least} {part} groups"
+    )
+    MINIMA_TOO_HIGH = WordedCause(
         "MinimaTooHigh",
         "{subject}: the minima of its clusters add up to {least}, more than its {total} replicas",
     )
-    DIVIDED_AND_SCALED = (
+    DIVIDED_AND_SCALED = WordedCause(
         "DividedAndScaled",
         "{subject}: its replicas are divided, and {scaler} scales it too: the division says where "
         "it starts and stops, the autoscaler how many run",
     )
-    SCALES_NOTHING = "ScalesNothing", "{subject}: the repository has no {target} to scale"
-    SCALER_ELSEWHERE = (
+    SCALES_NOTHING = WordedCause(
+        "ScalesNothing", "{subject}: the repository has no {target} to scale"
+    )
+    SCALER_ELSEWHERE = WordedCause(
         "ScalerElsewhere",
         "{subject} does not go to {clusters}, where nothing else scales {target}",
     )
-    SCALES_NOTHING_THERE = (
+    SCALES_NOTHING_THERE = WordedCause(
         "ScalesNothingThere",
         "{subject} has nothing to scale in {clusters}: {target} does not go there",
     )
-    NAMESPACE_ELSEWHERE = (
+    NAMESPACE_ELSEWHERE = WordedCause(
         "NamespaceElsewhere",
         "{subject} does not go to {cluster}, where {objects} {go}",
     )
-    NEED_ELSEWHERE = (
+    NEED_ELSEWHERE = WordedCause(
         "NeedElsewhere",
         "{subject} may go to {clusters}, where {objects} {do} not go, which it needs",
     )
 
     # -- how the clusters are
-    FAILOVER_DISABLED = (
+    FAILOVER_DISABLED = WordedCause(
         "FailoverDisabled",
         "spec.failover is not enabled: in an outage nothing moves by itself",
     )
-    FAILOVER_HELD = "FailoverHeld", "{reason}"
-    DECLARED_DOWN = "DeclaredDown", "{cluster} counts as down from now on: {reason}"
-    RETURNED = "Returned", "{cluster} is back and takes over its share again"
-    NOTHING_ELSE_RUNS = (
+    FAILOVER_HELD = WordedCause("FailoverHeld", "{reason}")
+    DECLARED_DOWN = WordedCause("DeclaredDown", "{cluster} counts as down from now on: {reason}")
+    RETURNED = WordedCause("Returned", "{cluster} is back and takes over its share again")
+    NOTHING_ELSE_RUNS = WordedCause(
         "NothingElseRuns",
         "DOWN without {clusters}: {objects} (nothing else runs {them})",
     )
-    REPLICAS_BY_LOAD = (
+    REPLICAS_BY_LOAD = WordedCause(
         "ReplicasByLoad",
         "{subject}: an autoscaler sets its replicas, so what is left grows by its load, to at most "
         "{limit} in each cluster; until then fewer run than are shown here",
     )
-    CLOCK_SET = (
+    CLOCK_SET = WordedCause(
         "ClockSet",
         "this machine's clock was set {step} since an earlier run, by the clocks of the clusters; "
         "no period is longer or shorter for it",
     )
-    ANOTHER_SERVER = (
+    ANOTHER_SERVER = WordedCause(
         "AnotherServer",
         "{cluster} is another API server from now on (the UID of kube-system was {before}, now it "
         "is {now}); what runs in the one before is left there",
     )
-    CLUSTER_NOT_IN_GIT = (
+    CLUSTER_NOT_IN_GIT = WordedCause(
         "ClusterNotInGit",
         "{cluster} is no longer in Git, and nobody looks at it any more: what this federation has "
         "there ({inventory} lists it) stays as it is; to leave it in order: reconcile unjoin "
         "{cluster} --orphan, or --prune to delete all of it",
     )
-    CREDENTIAL_BOUND = (
+    CREDENTIAL_BOUND = WordedCause(
         "CredentialBound",
         "{subject}: {what} was used for the first time, for {server}; from now on it is sent "
         "nowhere else",
     )
-    CREDENTIAL_TO_BE_BOUND = (
+    CREDENTIAL_TO_BE_BOUND = WordedCause(
         "CredentialToBeBound",
         "{subject}: {what} was used for the first time, for {server}; a run will bind it to that "
         "server",
     )
-    CREDENTIAL_NOT_BOUND = (
+    CREDENTIAL_NOT_BOUND = WordedCause(
         "CredentialNotBound",
         "{subject}: {what} is sent to {server}, as Git says, and nothing keeps it there: set "
         "{setting}",
     )
 
     # -- what runs remember
-    MEMORY_UNREADABLE = (
+    MEMORY_UNREADABLE = WordedCause(
         "MemoryUnreadable",
         "what earlier runs remember cannot be read, so nothing moves: {error}",
     )
-    MEMORY_DAMAGED = "MemoryDamaged", "{error}; it is made anew, and nothing moves because of it"
-    NOT_REMEMBERED = "NotRemembered", "{error}"
-    COMMIT_NOT_KEPT = (
+    MEMORY_DAMAGED = WordedCause(
+        "MemoryDamaged", "{error}; it is made anew, and nothing moves because of it"
+    )
+    NOT_REMEMBERED = WordedCause("NotRemembered", "{error}")
+    COMMIT_NOT_KEPT = WordedCause(
         "CommitNotKept",
         "what a run without Git goes on from could not be kept: {error}",
     )
-    COMMIT_TOO_LARGE = (
+    COMMIT_TOO_LARGE = WordedCause(
         "CommitTooLarge",
         "commit {commit} is not kept for times without Git: {reason}",
     )
-    REGISTER_UNUSABLE = "RegisterUnusable", "{error}"
-    SEAT_MISSING = "SeatMissing", "seat {subject}: {reason}"
-    SEAT_WRITTEN_ANEW = (
+    REGISTER_UNUSABLE = WordedCause("RegisterUnusable", "{error}")
+    SEAT_MISSING = WordedCause("SeatMissing", "seat {subject}: {reason}")
+    SEAT_WRITTEN_ANEW = WordedCause(
         "SeatWrittenAnew",
         "seat {subject}: its copy was written anew, and counts again",
     )
-    SEATS_CHANGED = "SeatsChanged", "seats: {change}, as Git says"
-    SEATS_NOT_CHANGED = "SeatsNotChanged", "seats: {error}"
+    SEATS_CHANGED = WordedCause("SeatsChanged", "seats: {change}, as Git says")
+    SEATS_NOT_CHANGED = WordedCause("SeatsNotChanged", "seats: {error}")
 
     # -- commits that reach the fleet in waves
-    WAVE_EMPTY = "WaveEmpty", "{subject} has no cluster yet: each is in a wave before it"
-    COMMIT_UNREADABLE = (
+    WAVE_EMPTY = WordedCause(
+        "WaveEmpty", "{subject} has no cluster yet: each is in a wave before it"
+    )
+    COMMIT_UNREADABLE = WordedCause(
         "CommitUnreadable",
         "{cluster} stays as it is, as its commit {commit} cannot be read: {reason}",
     )
 
     # -- what is in the clusters
-    SERVER_WARNS = "ServerWarns", "{clusters}: {subject}: the API server warns: {what}"
-    INVENTORY_DAMAGED = (
+    SERVER_WARNS = WordedCause("ServerWarns", "{clusters}: {subject}: the API server warns: {what}")
+    INVENTORY_DAMAGED = WordedCause(
         "InventoryDamaged",
         "{cluster}: the inventory was damaged and is made anew ({reason})",
     )
-    INVENTORY_UNOWNED = (
+    INVENTORY_UNOWNED = WordedCause(
         "InventoryUnowned",
         "{cluster}: the inventory does not say yet whose it is: it becomes that of {owner}",
     )
-    INVENTORY_TAKEN_OVER = (
+    INVENTORY_TAKEN_OVER = WordedCause(
         "InventoryTakenOver",
         "{cluster}: the inventory is taken over from {before}, for {owner}",
     )
-    INVENTORY_RENAMED = (
+    INVENTORY_RENAMED = WordedCause(
         "InventoryRenamed",
         "{cluster}: the inventory is taken over from the cluster {before}",
     )
-    PRUNES_WAIT = "PrunesWait", "{cluster}: pruning waits: {reason}"
-    PRUNES_WAIT_FOR_CHANGES = (
+    PRUNES_WAIT = WordedCause("PrunesWait", "{cluster}: pruning waits: {reason}")
+    PRUNES_WAIT_FOR_CHANGES = WordedCause(
         "PrunesWaitForChanges",
         "{cluster}: pruning waits: {reason}; then go {objects}",
     )
-    PRUNE_WAITS = "PruneWaits", "{cluster}: pruning waits: {subject}: {reason}"
-    KEPT = "Kept", "{cluster}: {subject} ({why}) is kept: {reason}"
-    LEFT_ALONE = (
+    PRUNE_WAITS = WordedCause("PruneWaits", "{cluster}: pruning waits: {subject}: {reason}")
+    KEPT = WordedCause("Kept", "{cluster}: {subject} ({why}) is kept: {reason}")
+    LEFT_ALONE = WordedCause(
         "LeftAlone",
         "{cluster}: {subject} is left alone: no longer wanted, but somebody {what}",
     )
-    REPLICAS_LEFT = (
+    REPLICAS_LEFT = WordedCause(
         "ReplicasLeft",
         "{cluster}: {subject}: spec.replicas is left at {count} to {scaler}, which is not in Git; "
         "Git says {stated}: leave it out there, or take it with the annotation "
         'federation.reconciler.dev/force-conflicts: "true"',
     )
-    REPLICAS_STAY_ZERO = (
+    REPLICAS_STAY_ZERO = WordedCause(
         "ReplicasStayZero",
         "{cluster}: {subject}: spec.replicas stays at 0, where {scaler} does nothing; Git says "
         "{stated}",
     )
-    REPLICAS_RETAINED = (
+    REPLICAS_RETAINED = WordedCause(
         "ReplicasRetained",
         "{cluster}: {subject}: spec.replicas stays {count}, as KubeFed keeps it (retainReplicas); "
         "Git says {stated}",
     )
-    REPLICAS_HANDED_OVER = (
+    REPLICAS_HANDED_OVER = WordedCause(
         "ReplicasHandedOver",
         "{cluster}: {subject}: spec.replicas is handed over to {scaler}; {count} stays until it "
         "sets another",
     )
-    REPLICAS_NOT_IN_GIT = (
+    REPLICAS_NOT_IN_GIT = WordedCause(
         "ReplicasNotInGit",
         "{cluster}: {subject}: spec.replicas is no longer in Git; {count} stays, as nothing else "
         "sets it (a new cluster would begin with the default)",
     )
-    FIELD_RETAINED = (
+    FIELD_RETAINED = WordedCause(
         "FieldRetained",
         "{cluster}: {subject}: {path} stays {now}, as KubeFed keeps it; Git says {stated} (an "
         "override would set it)",
     )
-    VERSION_STILL_USED = (
+    VERSION_STILL_USED = WordedCause(
         "VersionStillUsed",
         "{cluster}: {subject}: it drops {versions}, which managedFields of objects that are not in "
         "Git still name: {managers}; no server-side apply of these passes then",
     )
 
     # -- DNS
-    NOT_A_NAME = "NotAName", "{subject}: no record for {name!r}: {what}"
-    NO_ADDRESS = (
+    NOT_A_NAME = WordedCause("NotAName", "{subject}: no record for {name!r}: {what}")
+    NO_ADDRESS = WordedCause(
         "NoAddress",
         "{subject}: its type is not LoadBalancer, so it has no address for a record",
     )
-    NO_HOST = "NoHost", "{subject}: it names no host, so it gets no record"
-    NO_ZONE = "NoZone", "{subject}: {name} is in none of the zones of spec.dns.zones"
-    NO_DOMAIN = "NoDomain", "{subject}: there is no Domain {name!r}, so it gets no record"
-    NOT_A_CHECK = (
+    NO_HOST = WordedCause("NoHost", "{subject}: it names no host, so it gets no record")
+    NO_ZONE = WordedCause("NoZone", "{subject}: {name} is in none of the zones of spec.dns.zones")
+    NO_DOMAIN = WordedCause(
+        "NoDomain", "{subject}: there is no Domain {name!r}, so it gets no record"
+    )
+    NOT_A_CHECK = WordedCause(
         "NotACheck",
         "{subject}: {annotation}: {value!r} is not like TCP:443 or HTTPS:443/ready",
     )
-    RECORD_NOT_OURS = "RecordNotOurs", "{subject}: not written: {what}"
-    RECORDS_STAY = (
+    RECORD_NOT_OURS = WordedCause("RecordNotOurs", "{subject}: not written: {what}")
+    RECORDS_STAY = WordedCause(
         "RecordsStay",
         "{subject}: no cluster is fit to answer ({reason}); its records stay as they are",
     )
-    NO_RECORD_YET = (
+    NO_RECORD_YET = WordedCause(
         "NoRecordYet",
         "{subject}: no record yet, no cluster can answer ({reason})",
     )
-    ADDRESSES_UNREADABLE = (
+    ADDRESSES_UNREADABLE = WordedCause(
         "AddressesUnreadable",
         "{cluster}: its addresses cannot be read, so its DNS records stay: {error}",
     )
 
     # -- a plan that is compared with another commit's
-    BASE_PASSES_LIMIT = "BasePassesLimit", "{ref} passes a limit as well: {reason}"
-    NOT_COMPARED = (
+    BASE_PASSES_LIMIT = WordedCause("BasePassesLimit", "{ref} passes a limit as well: {reason}")
+    NOT_COMPARED = WordedCause(
         "NotCompared",
         "{cluster}: nothing is left out there, as for {ref}: {reason}",
     )
@@ -351,7 +370,7 @@ class Notice(Struct, frozen=True, order=True):
     the ``file:line`` in Git. ``details`` are names and texts for the words of the cause.
     """
 
-    cause: NoticeCause
+    cause: WordedCause
     cluster: str = ""
     subject: str = ""
     path: str = ""
@@ -377,7 +396,7 @@ class Notice(Struct, frozen=True, order=True):
 
 
 def notice(
-    cause: NoticeCause,
+    cause: WordedCause,
     cluster: str = "",
     subject: object = "",
     *,

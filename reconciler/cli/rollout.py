@@ -353,7 +353,13 @@ def _view(opened: OpenedMemory) -> RolloutView:
 
     rules = opened.state.federation.rollout
     assert rules is not None  # noqa: S101  (``_opened`` has looked)
-    return remembered_view(rules, opened.state.clusters, opened.found.memory, time.time())
+    state, now = opened.state, time.time()
+    shut: dict[str, str] = {}
+    if state.has_maintenance:
+        from reconciler.federation.maintenance import closed
+
+        shut = {name: str(why) for name, why in closed(state, now).items()}
+    return remembered_view(rules, state.clusters, opened.found.memory, now, shut)
 
 
 def _waves(opened: OpenedMemory) -> Waves:

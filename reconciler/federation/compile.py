@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -22,7 +21,6 @@ from reconciler.federation.lint import (
     lint_variables,
     names_and_selector,
 )
-from reconciler.federation.maintenance import check_together
 from reconciler.federation.model import (
     WITNESS,
     Cluster,
@@ -39,7 +37,6 @@ from reconciler.federation.placements import (
     parse_placement,
     with_ignored,
 )
-from reconciler.federation.rollout_rules import check_rollout
 from reconciler.federation.rules import parse_federation
 from reconciler.federation.seats import check_seats
 from reconciler.federation.sensitive import with_hidden
@@ -70,8 +67,7 @@ class Compiled(Struct, frozen=True):
     partial: DesiredState | None = None
 
 
-@dataclass
-class _Sorted:
+class _Sorted(Struct):
     federations: list[Document]
     clusters: list[Document]
     placements: list[Document]
@@ -108,7 +104,10 @@ def compile_documents(
         lint_selectors(document, faults)
     placements = [parse_placement(d, clusters, federation, faults) for d in parts.placements]
     _check_default_placement(chosen, clusters, faults)
-    check_rollout(chosen, federation.rollout, clusters, faults)
+    if chosen is not None and federation.rollout is not None:
+        from reconciler.federation.rollout_rules import check_rollout
+
+        check_rollout(chosen, federation.rollout, clusters, faults)
     check_seats(chosen, joined, parts.clusters, faults)
     namespaces = {
         d.body["metadata"]["name"]: d for d in parts.plain if d.body["kind"] == "Namespace"
@@ -137,12 +136,15 @@ def compile_documents(
         notices=tuple(sorted(set(faults.notices), key=str)),
         witnesses=tuple(joined[name] for name in sorted(faults.witnesses)),
     )
-    check_together(
-        state,
-        {d.body["metadata"]["name"]: d for d in parts.clusters},
-        {placement.name: placement.document for placement in placements},
-        faults,
-    )
+    if state.has_maintenance:
+        from reconciler.federation.maintenance import check_together
+
+        check_together(
+            state,
+            {d.body["metadata"]["name"]: d for d in parts.clusters},
+            {placement.name: placement.document for placement in placements},
+            faults,
+        )
     return Compiled(
         None if faults.problems else state,
         tuple(sorted(set(faults.problems))),

@@ -5,7 +5,6 @@ Sources: KubeFed's user guide and its sync controller. What differs is said wher
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
@@ -49,15 +48,14 @@ RETAINED: Mapping[str, tuple[str, ...]] = {
 """Fields that belong to the member once the object exists (KubeFed's RetainClusterFields)."""
 
 
-@dataclasses.dataclass
-class KubeFed:
+class KubeFed(Struct):
     """The KubeFed documents of a repository, sorted by what they are."""
 
-    federated: list[Document] = dataclasses.field(default_factory=list)
-    namespaces: dict[str, Document] = dataclasses.field(default_factory=dict)
-    type_configs: list[Document] = dataclasses.field(default_factory=list)
-    preferences: list[Document] = dataclasses.field(default_factory=list)
-    duplicates: list[Document] = dataclasses.field(default_factory=list)
+    federated: list[Document] = field(default_factory=list)
+    namespaces: dict[str, Document] = field(default_factory=dict)
+    type_configs: list[Document] = field(default_factory=list)
+    preferences: list[Document] = field(default_factory=list)
+    duplicates: list[Document] = field(default_factory=list)
 
     @property
     def documents(self) -> list[Document]:

@@ -93,9 +93,7 @@ class Maintenance:
         self._clusters = {cluster.name: cluster for cluster in state.clusters}
         ruled = [w for w in state.workloads if w.maintenance]
         self._workloads = {w.key: w for w in ruled} | {w.key.with_namespace: w for w in ruled}
-        self.any = bool(self._federation or ruled) or any(
-            cluster.paused or cluster.maintenance for cluster in state.clusters
-        )
+        self.any = state.has_maintenance
 
     def closed(self, cluster: str, now: float, key: ObjectKey | None = None) -> Closed | None:
         """Why nothing is written to a cluster now, or not to this object in it; None: it is."""
@@ -274,15 +272,14 @@ def _zone(name: str) -> ZoneInfo:
 
 def parse_windows(
     document: Document,
-    entries: Sequence[Mapping[str, Any]] | None,
+    entries: Sequence[Mapping[str, Any]],
     faults: ProblemCollector,
     path: Sequence[str | int] = ("spec", "maintenance"),
 ) -> tuple[Window, ...]:
     """The windows of a document; none where something is wrong with them, which is reported."""
     before = len(faults.problems)
     found = [
-        _window(document, (*path, number), entry, faults)
-        for number, entry in enumerate(entries or ())
+        _window(document, (*path, number), entry, faults) for number, entry in enumerate(entries)
     ]
     windows = tuple(window for window in found if window is not None)
     if len(faults.problems) > before:
@@ -385,9 +382,6 @@ def check_together(
 ) -> None:
     """Report lists that are never open at the same time: a Cluster's and the Federation's, and what
     a Placement has beside them."""
-    rules = Maintenance(state)
-    if not rules.any:
-        return
     upper = state.federation.maintenance
     shut: set[str] = set()
     for cluster in state.clusters:

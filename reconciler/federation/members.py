@@ -9,8 +9,8 @@ from msgspec.structs import replace
 
 from reconciler.api.notices import NoticeCause, notice
 from reconciler.api.objects import Object
-from reconciler.federation.maintenance import parse_windows
 from reconciler.federation.model import PLACE_LABELS, Access, Cluster, SecretReference, Taint
+from reconciler.federation.rules import windows_of
 from reconciler.manifests.document import Document
 from reconciler.manifests.problems import ProblemCollector
 
@@ -70,7 +70,7 @@ def _cluster(document: Document, faults: ProblemCollector) -> Cluster:
         capacity=(spec.get("capacity") or {}).get("replicas"),
         role=spec.get("role", ""),
         paused=spec.get("paused", False),
-        maintenance=parse_windows(document, spec.get("maintenance"), faults),
+        maintenance=windows_of(document, faults),
         taints=tuple(
             Taint(t["key"], t.get("value", ""), t["effect"]) for t in spec.get("taints") or ()
         ),

@@ -524,6 +524,15 @@ class DesiredState(Struct, frozen=True):
         return tuple(map(str, self.notices))
 
     @property
+    def has_maintenance(self) -> bool:
+        """Whether anything says that something is not written to at times."""
+        return (
+            bool(self.federation.maintenance)
+            or any(cluster.paused or cluster.maintenance for cluster in self.clusters)
+            or any(workload.maintenance for workload in self.workloads)
+        )
+
+    @property
     def joined(self) -> tuple[Cluster, ...]:
         """All that are reached by a credential: members and witnesses."""
         return (*self.clusters, *self.witnesses)

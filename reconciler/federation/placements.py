@@ -14,7 +14,6 @@ from reconciler.api.objects import Object
 from reconciler.federation.drift import check_ignored, misfits
 from reconciler.federation.failover_rules import check_narrowed, narrowed
 from reconciler.federation.lint import lint_placement, lint_tolerations
-from reconciler.federation.maintenance import parse_windows
 from reconciler.federation.model import (
     Cluster,
     Federation,
@@ -29,8 +28,7 @@ from reconciler.federation.model import (
     Workload,
 )
 from reconciler.federation.overrides import parse_placement_overrides
-from reconciler.federation.rollout_rules import check_stricter, parse_stricter
-from reconciler.federation.rules import parse_target
+from reconciler.federation.rules import parse_target, windows_of
 from reconciler.federation.selectors import matches, parse_selector, selects
 from reconciler.manifests.document import Document
 from reconciler.manifests.problems import ProblemCollector
@@ -79,9 +77,13 @@ def parse_placement(
     if "failover" in spec and not faults.possible_definitions.of_any("Federation"):
         own = narrowed(spec["failover"], federation.failover)
         check_narrowed(document, own, federation.failover, faults)
-    rollout = parse_stricter(spec.get("rollout"))
-    if rollout is not None and not faults.possible_definitions.of_any("Federation"):
-        check_stricter(document, rollout, federation, clusters, faults)
+    rollout = None
+    if "rollout" in spec:
+        from reconciler.federation.rollout_rules import check_stricter, parse_stricter
+
+        rollout = parse_stricter(spec["rollout"])
+        if not faults.possible_definitions.of_any("Federation"):
+            check_stricter(document, rollout, federation, clusters, faults)
     check_ignored(document, ("spec", "ignore"), spec.get("ignore") or (), faults)
     affinity = spec.get("affinity") or {}
     target = replace(
@@ -103,7 +105,7 @@ def parse_placement(
         _replicas(document, target, clusters, faults),
         parse_placement_overrides(document, faults, clusters),
         rollout,
-        parse_windows(document, spec.get("maintenance"), faults),
+        windows_of(document, faults),
     )
 
 

@@ -33,10 +33,8 @@ DEADLINE = "30m"
 _Path = tuple[str | int, ...]
 
 
-def parse_rollout(body: Mapping[str, Any] | None) -> RolloutRules | None:
-    """The Federation's rules; what is left out has its default. None: all clusters at once."""
-    if body is None:
-        return None
+def parse_rollout(body: Mapping[str, Any]) -> RolloutRules:
+    """The Federation's rules; what is left out has its default."""
     base = RolloutRules(())
     return RolloutRules(
         waves=tuple(_wave(one) for one in body["waves"]),
@@ -46,10 +44,8 @@ def parse_rollout(body: Mapping[str, Any] | None) -> RolloutRules | None:
     )
 
 
-def parse_stricter(body: Mapping[str, Any] | None) -> StricterRollout | None:
+def parse_stricter(body: Mapping[str, Any]) -> StricterRollout:
     """``spec.rollout`` of a Placement."""
-    if body is None:
-        return None
     concurrent = body.get("maxConcurrent")
     return StricterRollout(
         soak=parse_duration(body.get("soak", "0s")),
@@ -62,7 +58,7 @@ def parse_stricter(body: Mapping[str, Any] | None) -> StricterRollout | None:
 
 def _wave(body: Mapping[str, Any]) -> Wave:
     names, selector = body.get("clusters"), body.get("clusterSelector")
-    own = parse_stricter(body) or StricterRollout()
+    own = parse_stricter(body)
     return Wave(
         name=body["name"],
         clusters=None if names is None else tuple(names),
@@ -104,15 +100,13 @@ def named_or_selected(wave: Wave, clusters: Collection[Cluster]) -> frozenset[st
 
 
 def check_rollout(
-    document: Document | None,
-    rules: RolloutRules | None,
+    document: Document,
+    rules: RolloutRules,
     clusters: Mapping[str, Cluster],
     faults: ProblemCollector,
 ) -> None:
     """Reports waves that cannot be meant: twice the same cluster or name, none at all, a soak that
     no wave gets through, and gates that ask nothing."""
-    if document is None or rules is None:
-        return
     body = document.body["spec"]["rollout"]
     if not rules.waves:
         faults.problem(

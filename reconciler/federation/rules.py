@@ -11,7 +11,6 @@ from reconciler.api.kinds import API_VERSIONS
 from reconciler.api.objects import GroupKind, Object, api_group
 from reconciler.federation.drift import parse_drift, parse_ignore
 from reconciler.federation.failover_rules import check_failover, parse_failover, parse_share
-from reconciler.federation.maintenance import parse_windows
 from reconciler.federation.model import (
     DEFAULT_FEDERATION_NAMESPACE,
     AdoptionRules,
@@ -19,9 +18,10 @@ from reconciler.federation.model import (
     GuardRules,
     PlacementTarget,
     PruneRules,
+    RolloutRules,
     Toleration,
+    Window,
 )
-from reconciler.federation.rollout_rules import parse_rollout
 from reconciler.federation.selectors import parse_selector
 from reconciler.federation.sensitive import parse_sensitive
 from reconciler.git.source_rules import parse_source_rules
@@ -64,15 +64,36 @@ def parse_federation(
         drift=parse_drift(spec.get("drift") or {}),
         ignore=parse_ignore(document, spec.get("ignore") or (), faults),
         failover=failover,
-        rollout=parse_rollout(spec.get("rollout")),
+        rollout=_rollout(spec.get("rollout")),
         dns=spec.get("dns") or {},
         notifications=tuple(spec.get("notifications") or ()),
         sensitive=parse_sensitive(spec.get("sensitive") or ()),
         source=parse_source_rules(spec),
         seats=tuple(spec.get("seats") or ()),
-        maintenance=parse_windows(document, spec.get("maintenance"), faults),
+        maintenance=windows_of(document, faults),
         document=document,
     )
+
+
+def _rollout(body: Mapping[str, Any] | None) -> RolloutRules | None:
+    if body is None:
+        return None
+    from reconciler.federation.rollout_rules import parse_rollout
+
+    return parse_rollout(body)
+
+
+def windows_of(document: Document, faults: ProblemCollector) -> tuple[Window, ...]:
+    """The maintenance windows of a Federation, Cluster or Placement; faults in them are reported.
+
+    Start-up pays for the rules of calendars only where there are windows.
+    """
+    entries = (document.body.get("spec") or {}).get("maintenance")
+    if not entries:
+        return ()
+    from reconciler.federation.maintenance import parse_windows
+
+    return parse_windows(document, entries, faults)
 
 
 def parse_target(body: Mapping[str, Any], placed_by: str) -> PlacementTarget:

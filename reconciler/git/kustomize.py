@@ -6,9 +6,10 @@ import os
 import posixpath
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+from msgspec import Struct
 
 from reconciler.api.files import SourceFile
 from reconciler.git.location import without_password
@@ -19,14 +20,11 @@ SECONDS = 60
 MAX_BYTES = 1024 * 1024
 # Fields whose entries may be directories, which kustomize would look for anywhere.
 _FOLDERS = ("resources", "bases", "components", "generators", "transformers", "validators")
-_URL = re.compile(
-    r"^[a-z][a-z0-9+.-]*::?//|^git::|^git@|^[\w.-]+\.[a-z]{2,}[:/].|[?&](ref|version)="
-)
+_URL = r"^[a-z][a-z0-9+.-]*::?//|^git::|^git@|^[\w.-]+\.[a-z]{2,}[:/].|[?&](ref|version)="
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]+")
 
 
-@dataclass(frozen=True, slots=True)
-class Kustomization:
+class Kustomization(Struct, frozen=True):
     """``folder`` ("" is the top) and what its file, at ``path``, refers to in the repository."""
 
     folder: str
@@ -34,7 +32,7 @@ class Kustomization:
     parts: tuple[str, ...] = ()
     component: bool = False
     error: str = ""
-    hint: str = field(default="", compare=False)
+    hint: str = ""
 
 
 def kustomizations(files: Sequence[SourceFile]) -> dict[str, Kustomization]:
@@ -115,7 +113,7 @@ def _fault(
             place = _place(folder, entry)
             if place is not None and (place in known or place in folders):
                 continue
-            if _URL.search(entry):
+            if re.search(_URL, entry):
                 shown = without_password(entry)
                 return (
                     f"{name}: {shown!r} is outside the repository, and nothing is fetched",

@@ -30,13 +30,13 @@ from reconciler.lock.lease import (
     LockRecords,
     longest_write,
 )
-from reconciler.shard.round import Round
 from reconciler.shard.split import Shard, shard_of
 from reconciler.state.run_memory import AUTO_STATE, CONFIG_MAP, host_namespace
 
 if TYPE_CHECKING:
     from reconciler.seats.document import RegisterDocument
     from reconciler.seats.register import Register
+    from reconciler.shard.round import Round
 
 AUTO, LEASE, FILE, NONE = "auto", "lease", "file", "none"
 
@@ -105,6 +105,8 @@ class RunLock:
         waited = self._lock.acquire(wait) if self._lock else False
         self._seconds_left = lambda: inf
         if shard and isinstance(self._lock, Lease):
+            from reconciler.shard.round import Round
+
             host = replace(connector, fence=self.check).host()
             namespace = host_namespace(federation)
             epoch = self._lock.epoch

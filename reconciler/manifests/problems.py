@@ -5,8 +5,8 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field
 
+from msgspec import Struct, field
 from msgspec.structs import replace
 
 from reconciler.api.annotations import AnnotationFault
@@ -21,8 +21,7 @@ MAX_PROBLEMS = 1000
 """Each is looked up to be told its place, and compared with every name that might be meant."""
 
 
-@dataclass(frozen=True)
-class PossibleDefinitions:
+class PossibleDefinitions(Struct, frozen=True):
     """What broken documents and unread files may define.
 
     ``names`` are (kind, name), the kind empty where only the name could be read.
@@ -53,8 +52,7 @@ class PossibleDefinitions:
         return self.unread or any(kind in kinds for kind, _ in self.names)
 
 
-@dataclass
-class ProblemCollector:
+class ProblemCollector(Struct):
     """Problems stop the run; notices are shown in the plan. Past MAX_PROBLEMS, none are added.
 
     ``unknown_kinds`` are federated kinds whose apiVersion only a cluster could tell;

@@ -13,7 +13,7 @@ import yaml
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from reconciler.api.files import SourceFile
-from reconciler.api.notices import Notice, NoticeCause, notice
+from reconciler.api.notices import Notice, NoticeCause, WordedCause, notice
 from reconciler.manifests.own_schemas import json_path
 from reconciler.manifests.yaml_nodes import compose
 from reconciler.manifests.yaml_scalars import NotJson, resolve_plain
@@ -40,7 +40,7 @@ def rewritten_scalars(file: SourceFile) -> list[Notice]:
     return found
 
 
-def _changes(before: Node, after: Node, at: Steps) -> Iterator[tuple[Node, Steps, NoticeCause]]:
+def _changes(before: Node, after: Node, at: Steps) -> Iterator[tuple[Node, Steps, WordedCause]]:
     if isinstance(before, MappingNode) and isinstance(after, MappingNode):
         kept = {str(key.value): value for key, value in after.value}
         for key, value in before.value:

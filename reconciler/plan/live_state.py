@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from msgspec import Struct, field
 from msgspec.structs import replace
 
 from reconciler.api.errors import ApiError, ClusterError, with_hint
@@ -34,8 +34,7 @@ Live = Mapping[ObjectKey, Mapping[str, Object]]
 """Workload -> cluster -> its live object."""
 
 
-@dataclass
-class MemberState:
+class MemberState(Struct):
     """One member while the plan is made; ``absence`` is set when it cannot be looked at,
     ``mistaken`` when that is because it is not the cluster that Git means."""
 

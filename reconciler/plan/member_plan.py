@@ -9,6 +9,7 @@ import zlib
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from functools import cache
+from typing import TYPE_CHECKING
 
 from msgspec import Struct, field, structs
 
@@ -44,10 +45,12 @@ from reconciler.plan.model import (
 from reconciler.plan.prune import NAMESPACE, DeletionRules
 from reconciler.plan.redact import additions_without_values, without_values
 from reconciler.plan.requests import ApplyTarget, crds_in, target_of
-from reconciler.plan.waiting import Waiting, is_failover_move
 from reconciler.render import run_once
 from reconciler.render.render import DesiredObject
 from reconciler.scheduler.placement_warnings import Unplaced
+
+if TYPE_CHECKING:
+    from reconciler.plan.waiting import Waiting
 
 SAMPLE_PERIOD_SECONDS = 900
 
@@ -335,6 +338,8 @@ def failover_part(work: MemberWork, moving: Mapping[str, Collection[ObjectKey]])
     ``moving``: cluster -> what it is to run more of than when all is well. A change that does more
     than that stays with what a guard stops. The inventory keeps what the rest is about.
     """
+    from reconciler.plan.waiting import is_failover_move
+
     keys = moving.get(work.cluster.name, ())
     return _only(work, lambda change: is_failover_move(change, keys) and not change.waits)
 

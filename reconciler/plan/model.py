@@ -10,21 +10,23 @@ import dataclasses
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from msgspec import Struct, field
 
 from reconciler.api.errors import RunError, Violation
 from reconciler.api.field_path import FieldPath
-from reconciler.api.moves import Move
 from reconciler.api.notices import Notice, NoticeCause, notice
 from reconciler.api.objects import Object, ObjectKey
 from reconciler.api.reasons import DRIFTS, Reason, reasons_text
 from reconciler.cluster.discovery import GroupVersionKind
 from reconciler.failover.cluster_health import Absence, ClusterHealth
-from reconciler.federation.maintenance import Closed
 from reconciler.federation.sensitive import SECRET
-from reconciler.rollout.model import RolloutView
+
+if TYPE_CHECKING:
+    from reconciler.api.moves import Move
+    from reconciler.federation.maintenance import Closed
+    from reconciler.rollout.model import RolloutView
 
 
 class Action(StrEnum):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Collection, Mapping, Sequence
+from copy import copy
 
 from reconciler.api.objects import ObjectKey
 from reconciler.federation.maintenance import Closed, Maintenance
@@ -38,6 +39,12 @@ class Waiting:
         self._rules = Maintenance(state)
         self._moving = moving
         self._clock = clock
+
+    def by_clock(self, clock: Callable[[], float]) -> Waiting:
+        """The same rules at another time."""
+        found = copy(self)
+        found._clock = clock
+        return found
 
     def closed(self, cluster: str) -> Closed | None:
         """Why nothing is written to a whole cluster now; None: something may be."""

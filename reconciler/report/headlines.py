@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
@@ -11,9 +12,11 @@ from reconciler.failover.cluster_health import ClusterHealth
 from reconciler.failover.probe import Finding, Signal
 from reconciler.plan.model import Action, ClusterPlan, Plan, RunResult
 from reconciler.report.grouping import few_names, grouped_by_text
-from reconciler.report.rollout import warnings_of
 from reconciler.report.wording import key_text, unwritten_records
 from reconciler.state.memory import Phase
+
+if TYPE_CHECKING:
+    from reconciler.rollout.model import RolloutView
 
 
 class Health(Struct, frozen=True):
@@ -122,6 +125,7 @@ class Headline(Struct, frozen=True):
 
 def headlines(plan: Plan, result: RunResult | None = None) -> Iterator[Headline]:
     """All of them, the gravest first, each sort up to a limit; what a run did if it is one."""
+    rollout = list(rollout_warnings(plan.rollout))
     for level, word, texts in (
         ("stop", "Stopped by a guard", list(map(str, plan.violations))),
         ("warning", "Under the guard", list(map(str, plan.despite_guards))),
@@ -137,8 +141,8 @@ def headlines(plan: Plan, result: RunResult | None = None) -> Iterator[Headline]
             ],
         ),
         ("warning", "Health", list(health_headlines(plan))),
-        ("stop", "Rollout", [text for text, loud in warnings_of(plan.rollout) if loud]),
-        ("warning", "Rollout", [text for text, loud in warnings_of(plan.rollout) if not loud]),
+        ("stop", "Rollout", [text for text, loud in rollout if loud]),
+        ("warning", "Rollout", [text for text, loud in rollout if not loud]),
         (
             "warning",
             "Closed",
@@ -195,3 +199,11 @@ def _undone(result: RunResult | None, status: str) -> Iterator[str]:
     )
     for text, names in grouped_by_text(pairs):
         yield f"{few_names(names)}: {text}"
+
+
+def rollout_warnings(view: RolloutView | None) -> Iterator[tuple[str, bool]]:
+    """What must be known of a rollout before the rest is read, and whether it is grave."""
+    if view is not None:
+        from reconciler.report.rollout import warnings_of
+
+        yield from warnings_of(view)

@@ -26,7 +26,7 @@ _STEPS = {
     ClusterStep.WELL: "well",
     ClusterStep.BEGUN: "not well yet",
     ClusterStep.WAITS: "waits",
-    ClusterStep.DOWN: "down, neither blocks nor counts",
+    ClusterStep.DOWN: "down, does not count",
 }
 _NEXT = {
     HELD: "Next: reconcile rollout resume, if what it is held for no longer holds",
@@ -132,8 +132,10 @@ def _names(names: Sequence[str], every_name: bool) -> str:
 
 def cluster_text(one: RolloutCluster) -> str:
     """``on 3f2c1ab, not well yet: Deployment shop/web: 1 of 3 ready; 3 to create``."""
-    text = f"on {short_commit(one.commit)}, {_STEPS[one.step]}"
-    text += f": {one.why}" if one.why else ""
+    how, why = _STEPS[one.step], one.why
+    # What is closed "waits until ..." itself.
+    said = why if why.startswith(how) else f"{how}: {why}" if why else how
+    text = f"on {short_commit(one.commit)}, {said}"
     changes = changes_text(one)
     return f"{text}; {changes}" if changes else text
 
@@ -183,10 +185,8 @@ def happenings(view: RolloutView) -> list[str]:
     return [] if view.complete else [f"This run: {text}" for _, text in view.events]
 
 
-def warnings_of(view: RolloutView | None) -> Iterator[tuple[str, bool]]:
+def warnings_of(view: RolloutView) -> Iterator[tuple[str, bool]]:
     """(what must be known before the rest is read, whether it is grave)."""
-    if view is None:
-        return
     if view.at_once:
         proven = (ClusterStep.WELL, ClusterStep.DOWN)
         count = sum(one.step not in proven for _, one in cluster_waves(view).values())

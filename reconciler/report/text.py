@@ -8,6 +8,7 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
+from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
@@ -32,16 +33,11 @@ from reconciler.report.grouping import (
     is_text,
     line_diff,
 )
-from reconciler.report.headlines import closed_clusters, health_headlines, unreachable_clusters
-from reconciler.report.rollout import (
-    FAILED,
-    HELD,
-    happenings,
-    headline,
-    is_told,
-    road_end,
-    stages,
-    warnings_of,
+from reconciler.report.headlines import (
+    closed_clusters,
+    health_headlines,
+    rollout_warnings,
+    unreachable_clusters,
 )
 from reconciler.report.terminal import painted, shown, unpainted
 from reconciler.report.wording import (
@@ -65,7 +61,9 @@ from reconciler.report.wording import (
     value_texts,
     why_field,
 )
-from reconciler.rollout.model import RolloutView
+
+if TYPE_CHECKING:
+    from reconciler.rollout.model import RolloutView
 
 BOLD, DIM, RED, GREEN, YELLOW, MAGENTA, CYAN = "1", "2", "31", "32", "33", "35", "36"
 ALARM = "31;1"
@@ -136,7 +134,7 @@ def render_plan(
         list(_move_lines(plan, style)),
         list(_dns_lines(plan, style)),
         list(_avoided_lines(plan, style)),
-        list(_road_lines(plan.rollout, style)) if is_told(plan.rollout) else [],
+        list(_road_lines(plan.rollout, style)) if plan.rollout else [],
         list(_closing(plan, style, next_step)),
     ]
     return "\n".join(style.finished(block) for block in blocks if block)
@@ -159,8 +157,8 @@ def render_result(
     if shows_plan:
         text = render_plan(plan, colour=colour, width=width, verbose=verbose) + "\n"
     lines = [] if with_plan else list(_checked_lines(result, style))
-    if plan.rollout and is_told(plan.rollout) and not shows_plan:
-        lines += style.wrapped("", headline(plan.rollout), 2)
+    if plan.rollout and not shows_plan:
+        lines += _rollout_line(plan.rollout, style)
     lines += _outcome_lines(result.outcomes, style)
     for zone, trouble in unwritten_records(result):
         lines += style.wrapped("! ", f"DNS {zone}: {trouble}", 2, RED)
@@ -184,7 +182,7 @@ def _is_worth_telling(plan: Plan) -> bool:
     """Whether a run that may have had nothing to do still has something to say."""
     found = plan.has_changes or plan.has_failures or plan.warnings or plan.violations or plan.moves
     waits = any(change.waits for cluster in plan.clusters for change in cluster.changes)
-    news = plan.rollout and (plan.rollout.events or any(warnings_of(plan.rollout)))
+    news = plan.rollout and (plan.rollout.events or any(rollout_warnings(plan.rollout)))
     return (
         bool(found or waits or news)
         or any(c.additions for c in plan.clusters)
@@ -212,7 +210,7 @@ def _notices(plan: Plan, style: Style) -> Iterator[str]:
         yield from style.wrapped("! ", error, 2, ALARM)
     for text in health_headlines(plan):
         yield from _warning(text, style)
-    for text, loud in warnings_of(plan.rollout):
+    for text, loud in rollout_warnings(plan.rollout):
         if loud:
             yield from style.wrapped("! ", f"Rollout: {text}", 2, ALARM)
         else:
@@ -404,9 +402,26 @@ def _avoided_lines(plan: Plan, style: Style) -> Iterator[str]:
 _STATE_COLOURS = {"done": GREEN, "current": BOLD, "coming": ""}
 
 
-def _road_lines(view: RolloutView | None, style: Style) -> Iterator[str]:
-    """The rollout wave by wave."""
-    if view is None:
+def _rollout_line(view: RolloutView, style: Style) -> Iterator[str]:
+    from reconciler.report.rollout import headline, is_told
+
+    if is_told(view):
+        yield from style.wrapped("", headline(view), 2)
+
+
+def _road_lines(view: RolloutView, style: Style, *, always: bool = False) -> Iterator[str]:
+    """The rollout wave by wave, where there is something to say of it, or ``always``."""
+    from reconciler.report.rollout import (
+        FAILED,
+        HELD,
+        happenings,
+        headline,
+        is_told,
+        road_end,
+        stages,
+    )
+
+    if not (always or is_told(view)):
         return
     trouble = {FAILED: ALARM, HELD: YELLOW}.get(view.phase, BOLD)
     yield from style.wrapped("", headline(view), 2, trouble)
@@ -430,7 +445,7 @@ def _road_lines(view: RolloutView | None, style: Style) -> Iterator[str]:
 def render_rollout(view: RolloutView, *, colour: bool = False, width: int = 100) -> str:
     """The rollout alone."""
     style = Style(colour, width)
-    return style.finished(_road_lines(view, style))
+    return style.finished(_road_lines(view, style, always=True))
 
 
 def _closing(plan: Plan, style: Style, next_step: str) -> Iterator[str]:

@@ -1,7 +1,9 @@
 """How far a commit has come, and how far it may go in this run. Pure.
 
 A cluster gets a commit only once the clusters of every wave before have had it, and were well with
-it for as long as the rules say. What runs remember decides; where that is lost, the clusters' own
+it for as long as the rules say. Clusters that are down are left out of that; but where all that a
+commit changes in a wave are, nobody proves it to the waves after, and it waits for one of them or
+for a person. What runs remember decides; where that is lost, the clusters' own
 inventories tell which commit each has, and nothing goes on before a person says so.
 
 | the newest commit is | and the candidate | then |
@@ -33,7 +35,7 @@ from reconciler.rollout.model import (
     RolloutView,
     RolloutWave,
 )
-from reconciler.rollout.words import short_commit, time_left
+from reconciler.rollout.words import short_commit, time_left, to_come_back
 from reconciler.state.memory import RolloutMemory, RolloutPhase
 
 RESUME = "reconcile rollout resume"
@@ -77,7 +79,7 @@ class Facts(Struct, frozen=True):
     changes   whether a commit changes anything in a cluster, beside what another one asks for there
     wellness  of a cluster that is on the candidate
     recorded  of clusters that could be looked at and have an inventory
-    down      clusters that count as down: they neither block nor count
+    down      clusters that count as down: those of their wave that are there speak for them
     closed    cluster -> why nothing may be written there now
     gates     why the gates of a candidate's wave do not hold; empty: they do. Asked only where
               that decides
@@ -98,6 +100,11 @@ class Facts(Struct, frozen=True):
     gates: Callable[[str, int], str] = lambda _candidate, _wave: ""
     unserved: Callable[[str], str] = lambda _candidate: ""
     contains: Callable[[str, str], bool] = lambda commit, earlier: commit == earlier
+
+    def has(self, cluster: str, commit: str) -> bool:
+        """Whether it has what was given to it, as far as one knows: a closed one gets it later."""
+        found = self.recorded.get(cluster)
+        return cluster not in self.closed or found is None or found.commit == commit
 
 
 class Advanced(Struct, frozen=True):
@@ -305,7 +312,8 @@ class _Run:
     ) -> bool:
         memory, facts = self.memory, self.facts
         missing = [name for name in present if name not in on]
-        open_now = [name for name in missing if name not in facts.closed]
+        # What a person promotes has that commit as soon as it opens, and holds up nothing.
+        open_now = [name for name in missing if memory.promoted or name not in facts.closed]
         room = len(missing) if memory.promoted else max(0, terms.limit - (len(on) - len(well)))
         begin = open_now[:room]
         # What changes nothing there needs no turn.
@@ -317,7 +325,7 @@ class _Run:
             return at_once or (memory.promoted and len(begin) == len(missing))
         if not open_now:
             self._remember(progress=facts.now, well=0.0)
-            self.waits = f"{missing[0]}: {facts.closed[missing[0]]}"
+            self.waits = f"{missing[0]}, which {facts.closed[missing[0]]}"
             return False
         unwell = next(name for name in on if name not in well)
         return self._wait(terms, f"{unwell}: {self._wellness(unwell).why}", unwell_of=on)
@@ -345,6 +353,11 @@ class _Run:
     def _pass(self, terms: WaveTerms, present: Sequence[str]) -> bool:
         """All its clusters are well with it, or a person says that it goes on."""
         memory, facts = self.memory, self.facts
+        if not memory.promoted and (down := self._nobody_proves(terms, present)):
+            # No deadline runs, as nothing speaks against the commit; but it stands still.
+            self._remember(well=0.0)
+            self.waits = f"{to_come_back(down)}: {PROMOTE}"
+            return False
         if memory.promoted or all(self._changes_nothing(name) for name in present):
             return self._leave(terms, announce=memory.promoted)
         if why := facts.gates(memory.candidate, memory.wave) if terms.gates else "":
@@ -360,6 +373,17 @@ class _Run:
             self.waits = f"a person: {PROMOTE}"
             return False
         return self._leave(terms, announce=True)
+
+    def _nobody_proves(self, terms: WaveTerms, present: Sequence[str]) -> list[str]:
+        """The clusters of a wave that it changes, where all of them are down: nobody could tell
+        those after them that it is well. Empty where one is there, or nobody is left to be told."""
+        memory = self.memory
+        changed = [name for name in terms.clusters if not self._changes_nothing(name)]
+        if any(name in present for name in changed):
+            return []
+        later = self._waves(memory.candidate)[memory.wave + 1 :]
+        is_last = not any(wave.clusters for wave in later)
+        return [] if is_last and memory.candidate in memory.commits.values() else changed
 
     def _leave(self, terms: WaveTerms, *, announce: bool) -> bool:
         now = self.facts.now
@@ -409,7 +433,9 @@ class _Run:
             # Nobody needs to know of a commit that changes no cluster.
             self.events = [one for one in self.events if one[0] is not RolloutEvent.STARTED]
         else:
-            self._tell(RolloutEvent.COMPLETED, f"{short_commit(done)} is in every cluster")
+            late = [n for n in every if n in self.facts.down or not self.facts.has(n, done)]
+            but = f" but {first_few(late)}, which get{'s' * (len(late) == 1)} it later" * bool(late)
+            self._tell(RolloutEvent.COMPLETED, f"{short_commit(done)} is in every cluster{but}")
         self.memory = RolloutMemory(stable=done, waiting=self.memory.waiting)
         self.waits = ""
         return True
@@ -456,7 +482,7 @@ def _wave_view(
         if name in facts.down:
             step = ClusterStep.DOWN
         elif commit == memory.candidate:
-            is_well = state == "done" or name in memory.arrived
+            is_well = name in memory.arrived or (state == "done" and facts.has(name, commit))
             step = ClusterStep.WELL if is_well else ClusterStep.BEGUN
             if state == "current" and facts.changes(memory.candidate, name, memory.stable):
                 why = facts.wellness(name, memory.candidate).why

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 class ClusterStep(StrEnum):
     """Where a cluster is in a rollout. WAITS: its wave has not begun, or its turn in it has not
     come. BEGUN: it is on the candidate, and not well yet. WELL: on the candidate, and well.
-    DOWN: it neither blocks nor counts."""
+    DOWN: it does not count."""
 
     WAITS = "waits"
     BEGUN = "begun"

@@ -6,21 +6,26 @@ plan. The rest is in the memory, by the rules and the clusters of the newest com
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from reconciler.federation.model import Cluster, RolloutRules, Wave
 from reconciler.rollout.model import ClusterStep, RolloutCluster, RolloutView, RolloutWave
 from reconciler.rollout.waves import waves_of
-from reconciler.rollout.words import A_PERSON, time_left
+from reconciler.rollout.words import A_PERSON, time_left, to_come_back
 from reconciler.state.memory import FleetMemory, Phase, RolloutMemory, RolloutPhase
 
 STEADY = "Steady"
 
 
 def remembered_view(
-    rules: RolloutRules, clusters: Sequence[Cluster], memory: FleetMemory, now: float
+    rules: RolloutRules,
+    clusters: Sequence[Cluster],
+    memory: FleetMemory,
+    now: float,
+    closed: Mapping[str, str] | None = None,
 ) -> RolloutView:
-    """The rollout as the last run left it, at Unix time ``now``."""
+    """The rollout as the last run left it, at Unix time ``now``. ``closed``: cluster -> why nothing
+    is written to it then."""
     rollout = memory.rollout or RolloutMemory()
     down = {name for name, one in memory.clusters.items() if one.phase is Phase.DOWN}
     found = list(waves_of(rules, clusters))
@@ -28,7 +33,8 @@ def remembered_view(
         # A run has made one wave of all of them.
         found = [(Wave("all at once"), tuple(sorted(n for _, names in found for n in names)))]
     waves = tuple(
-        _wave(index, wave, names, rollout, down, now) for index, (wave, names) in enumerate(found)
+        _wave(index, wave, names, rollout, down, closed or {}, now)
+        for index, (wave, names) in enumerate(found)
     )
     # A lost memory is held without any candidate.
     idle = not rollout.candidate and rollout.phase is RolloutPhase.PROGRESSING
@@ -52,6 +58,7 @@ def _wave(
     names: Sequence[str],
     rollout: RolloutMemory,
     down: set[str],
+    closed: Mapping[str, str],
     now: float,
 ) -> RolloutWave:
     state = "coming"
@@ -59,7 +66,7 @@ def _wave(
         state = "done"
     elif index == rollout.wave:
         state = "current"
-    found = tuple(_cluster(name, state, rollout, down) for name in names)
+    found = tuple(_cluster(name, state, rollout, down, closed) for name in names)
     soaked = now - rollout.well if state == "current" and rollout.well else 0.0
     least = 0.0 if state == "done" else max(0.0, wave.soak - soaked)
     waits = ""
@@ -69,7 +76,9 @@ def _wave(
     return RolloutWave(wave.name, state, found, wave.soak, least, waits, wave.manual, gates)
 
 
-def _cluster(name: str, state: str, rollout: RolloutMemory, down: set[str]) -> RolloutCluster:
+def _cluster(
+    name: str, state: str, rollout: RolloutMemory, down: set[str], closed: Mapping[str, str]
+) -> RolloutCluster:
     commit = rollout.commits.get(name, rollout.stable)
     here = not rollout.candidate or commit == rollout.candidate
     step = ClusterStep.WAITS
@@ -79,7 +88,8 @@ def _cluster(name: str, state: str, rollout: RolloutMemory, down: set[str]) -> R
         step = ClusterStep.WELL
     elif here:
         step = ClusterStep.BEGUN
-    return RolloutCluster(name, commit, step)
+    going = step in (ClusterStep.WAITS, ClusterStep.BEGUN)
+    return RolloutCluster(name, commit, step, closed.get(name, "") if going else "")
 
 
 def _waits(
@@ -88,12 +98,20 @@ def _waits(
     if rollout.promoted:
         yield "the next run, which promotes it"
         return
+    if clusters and all(one.step is ClusterStep.DOWN for one in clusters):
+        yield to_come_back([one.name for one in clusters])
+        return
     on_their_way = [one.name for one in clusters if one.step is ClusterStep.BEGUN]
-    not_begun = [one.name for one in clusters if one.step is ClusterStep.WAITS]
+    not_begun = [one for one in clusters if one.step is ClusterStep.WAITS]
     if on_their_way:
         yield f"{', '.join(on_their_way)} to become well"
     if not_begun:
-        yield f"{', '.join(not_begun)} to begin"
+        shut = next((one for one in not_begun if one.why), None)
+        is_open = [one.name for one in not_begun if not one.why]
+        if is_open:
+            yield f"{', '.join(is_open)} to begin"
+        elif shut and not on_their_way:
+            yield f"{shut.name}, which {shut.why}"
     if on_their_way or not_begun:
         return
     if least:

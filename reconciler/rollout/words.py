@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from math import ceil
+
+from reconciler.api.objects import first_few
 
 SHORT = 7
 A_PERSON = "a person"
@@ -29,6 +32,12 @@ def duration(seconds: float) -> str:
     parts = ((days, "d"), (hours, "h"), (minutes, "min"))
     first = next(number for number, (count, _) in enumerate(parts) if count)
     return " ".join(f"{count} {unit}" for count, unit in parts[first : first + 2] if count)
+
+
+def to_come_back(clusters: Sequence[str]) -> str:
+    """``gcp-eu to come back, or a person``: what a wave waits for that is down as a whole."""
+    one = "" if len(clusters) == 1 else "one of "
+    return f"{one}{first_few(clusters)} to come back, or {A_PERSON}"
 
 
 def time_left(seconds: float) -> str:

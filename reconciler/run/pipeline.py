@@ -18,8 +18,10 @@ from reconciler.api.errors import (
     ClusterError,
     GuardViolation,
     NoMajority,
+    NoSuchFolder,
     ReconcileError,
     RunError,
+    SourceError,
     TextViolation,
     UsageError,
     Violation,
@@ -57,6 +59,7 @@ from reconciler.plan.member_plan import MemberWork, PlanSettings, failover_part,
 from reconciler.plan.model import (
     NOT_WRITTEN,
     Action,
+    AgainstBase,
     Change,
     ClusterPlan,
     Outcome,
@@ -74,9 +77,7 @@ from reconciler.plan.replicas import (
     with_foreign_objects,
     workload_rows,
 )
-from reconciler.plan.waiting import Waiting
 from reconciler.render.render import Rendering
-from reconciler.rollout.model import RolloutView, with_planned
 from reconciler.run.decide import (
     Connect,
     FleetAssessment,
@@ -87,13 +88,11 @@ from reconciler.run.decide import (
     look_at_fleet,
 )
 from reconciler.run.progress import NoProgress, Progress
-from reconciler.run.repository import Repository, render_repository
+from reconciler.run.repository import Repository, read_repository, render_repository
 from reconciler.run.start import read_under_lock, waiting_seconds
 from reconciler.scheduler.model import Assignment
 from reconciler.scheduler.placement_warnings import Unplaced, why_unplaced
 from reconciler.scheduler.schedule import schedule
-from reconciler.shard.decision import decode_decision, encode_decision, told_rollout
-from reconciler.shard.round import Round
 from reconciler.shard.split import shard_of
 from reconciler.state.kept_commit_store import keep_begun
 from reconciler.state.memory import FleetMemory
@@ -107,11 +106,10 @@ from reconciler.state.run_memory import (
 
 if TYPE_CHECKING:
     from reconciler.dns.plan import DnsPlan
+    from reconciler.plan.waiting import Waiting
+    from reconciler.rollout.model import RolloutView
     from reconciler.run.rollout import Rollout
-from reconciler.api.errors import NoSuchFolder, SourceError
-from reconciler.plan.compare_base import against_base
-from reconciler.plan.model import AgainstBase
-from reconciler.run.repository import read_repository
+    from reconciler.shard.round import Round
 
 
 class Prepared(Struct, frozen=True):
@@ -176,13 +174,14 @@ def make_plan(
     run_memory = load_run_memory(options, connector, state.federation, claimant, start.store)
     servers = run_memory.known_servers if not options.sandbox else Servers()
     rollout = _rollout(repository, options, run_memory.memory, published, now)
+    left_alone = rollout.left_alone if rollout else frozenset[str]()
     fleet = _inputs(
         rollout.state if rollout else state,
         options,
         claimant,
         repository.commit(),
         servers,
-        rollout.left_alone if rollout else (),
+        left_alone,
     )
     connect = Connections(connector).member
     begun = run_memory.memory.begun
@@ -191,6 +190,8 @@ def make_plan(
     names = False
     view: RolloutView | None = None
     if published:
+        from reconciler.shard.published import decode_decision
+
         # A repeated pod 0 writes the names that its forerunner may have left unwritten.
         names = bool(lock and lock.round and lock.round.shard.decides)
         decision = decode_decision(published, fleet.usual)
@@ -211,8 +212,9 @@ def make_plan(
             if options.rollout == COMPLETE:
                 view = replace(view, complete=True)
             planned_state = state if view.complete else rollout.state
-            left_alone = () if view.complete else rollout.left_alone
-            fleet = _inputs(planned_state, options, claimant, fleet.commit, servers, left_alone)
+            stays = frozenset[str]() if view.complete else rollout.left_alone
+            if planned_state is not fleet.state or stays != left_alone:
+                fleet = _inputs(planned_state, options, claimant, fleet.commit, servers, stays)
         decided = decide_fleet(fleet, run_memory.memory, outages, connect, now, looked)
         if start.seats:
             start.seats.set_votes(decided.votes)
@@ -251,7 +253,7 @@ def make_plan(
             raise
     placed = _placed(rendering)
     moving = _moving(usual, decided.decision.assignments)
-    waiting = Waiting(state, moving, lambda: now)
+    waiting = _waiting(state, moving, lambda: now)
     # One pod of many writes the names that all clusters answer to.
     records = None
     if not published or names:
@@ -268,7 +270,7 @@ def make_plan(
             simulated=options.sandbox,
             take_over=options.take_over,
         )
-        records = waiting_records(records, waiting.why_fleet())
+        records = waiting_records(records, waiting.why_fleet() if waiting else "")
     absent = why_unplaced(state, decided.decision.assignments)
     planned = _plan_all(fleet, decided, rendering, absent, options, now, waiting, progress)
     if rollout:
@@ -337,7 +339,7 @@ def make_plan(
         start.blocked,
         moved_on,
         rollout.sources if rollout else {},
-        Waiting(state, moving, options.clock),
+        waiting and waiting.by_clock(options.clock),
     )
 
 
@@ -349,7 +351,11 @@ def _rollout(
         return None
     from reconciler.run.rollout import FleetCommits, Rollout
 
-    remembered = told_rollout(published) if published else memory.rollout
+    remembered = memory.rollout
+    if published:
+        from reconciler.shard.published import told_rollout
+
+        remembered = told_rollout(published)
     commits = FleetCommits(repository, options)
     return Rollout(
         commits,
@@ -402,18 +408,31 @@ def _road(
     assignments = decided.decision.assignments
     rendering = render_repository(state, assignments)
     absent = why_unplaced(state, assignments)
-    waiting = Waiting(state, {}, lambda: now)
+    waiting = _waiting(state, {}, lambda: now)
     planned = _plan_all(whole, decided, rendering, absent, options, now, waiting, NoProgress())
     return _with_planned(view, planned)
 
 
 def _with_planned(view: RolloutView, planned: Sequence[MemberWork | ClusterPlan]) -> RolloutView:
+    from reconciler.rollout.model import with_planned
+
     plans = [one.plan if isinstance(one, MemberWork) else one for one in planned]
     counts = {
         one.name: dict(Counter(str(c.action) for c in one.changes if c.action not in NOT_WRITTEN))
         for one in plans
     }
     return with_planned(view, counts)
+
+
+def _waiting(
+    state: DesiredState, moving: Mapping[str, frozenset[ObjectKey]], clock: Callable[[], float]
+) -> Waiting | None:
+    """None where nothing is ever closed, and start-up pays for nothing else."""
+    if not state.has_maintenance:
+        return None
+    from reconciler.plan.waiting import Waiting
+
+    return Waiting(state, moving, clock)
 
 
 def without_git_of(source: ReadSource, memory: FleetMemory, now: float) -> WithoutGit | None:
@@ -460,7 +479,7 @@ def _plan_all(
     absent: Unplaced,
     options: RunOptions,
     now: float,
-    waiting: Waiting,
+    waiting: Waiting | None,
     progress: Progress,
 ) -> list[MemberWork | ClusterPlan]:
     settings = PlanSettings(
@@ -489,6 +508,8 @@ def _announce(
     moves_on: bool,
 ) -> RunMemory:
     """Remember what was decided, and only then let the other pods act upon it."""
+    from reconciler.shard.published import encode_decision
+
     errors, run_memory = remember(run_memory)
     acts = bool(decided.decision.moves or decided.decision.down or moves_on)
     _stop_what_is_not_remembered(errors, acts)
@@ -771,4 +792,6 @@ def _compared(head: Plan, options: RunOptions, ref: str) -> Plan:
         return replace(head, base=AgainstBase(ref, problem=str(error)))
     except SourceError as error:
         raise SourceError(f"the base {ref!r} cannot be read: {error}", hint=error.hint) from error
+    from reconciler.plan.compare_base import against_base
+
     return against_base(head, base, ref)

@@ -17,14 +17,13 @@ from reconciler.federation.model import DesiredState
 from reconciler.lock.run_lock import RunLock
 from reconciler.run.repository import Repository
 from reconciler.run.repository import read_current as read
-from reconciler.shard.decision import commit_of
-from reconciler.shard.round import WAIT_SECONDS, Round
 from reconciler.state.run_memory import check_owner, in_host_cluster, open_store, uses_seats
 from reconciler.state.stores import MemoryStore, Remembered
 
 if TYPE_CHECKING:
     from reconciler.failover.health_votes import SeatVotes
     from reconciler.run.seat_register import RegisterOfRun
+    from reconciler.shard.round import Round
 
 
 class RunStart(RedactedRepr, frozen=True):
@@ -94,6 +93,8 @@ def read_under_lock(lock: RunLock | None, options: RunOptions) -> RunStart:
         return start
     if not repository.checkout.commit or repository.checkout.dirty:
         raise UsageError("--shard needs a commit, so that all pods read the same")
+    from reconciler.shard.published import commit_of
+
     published = _decision_of(lock.round, connector)
     if published and commit_of(published) != repository.checkout.commit:
         # The branch has moved on since.
@@ -179,5 +180,7 @@ def connector_for(options: RunOptions, state: DesiredState) -> Connector:
 
 def waiting_seconds(connector: Connector) -> float:
     """For how many seconds a pod waits for others."""
+    from reconciler.shard.round import WAIT_SECONDS
+
     seconds_left: Callable[[], float] = dict(connector.settings)["seconds_left"]
     return min(WAIT_SECONDS, seconds_left())

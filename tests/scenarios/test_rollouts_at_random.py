@@ -73,9 +73,8 @@ class Story:
         self.check()
 
     def lose(self) -> None:
-        """Not the first: where that is down, nobody proves anything to the others."""
         if not self.lost:
-            self.lost = self.chance.choice([SECOND, LAST])
+            self.lost = self.chance.choice([FIRST, SECOND, LAST])
             self.done.append(self.lost)
             self.world.hosts[self.lost].stop()
 

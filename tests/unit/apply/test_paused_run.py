@@ -62,6 +62,9 @@ class Server:
     def holder(self) -> str:
         return str(self.get(LEASE)["spec"].get("holderIdentity", ""))
 
+    def renewed(self) -> str:
+        return str(self.get(LEASE)["spec"]["renewTime"])
+
 
 @pytest.fixture
 def simulated_server(sandbox: Sandbox) -> Server:
@@ -160,13 +163,16 @@ def test_a_run_paused_past_its_lease_writes_nothing_when_it_wakes_up(
 
 
 def test_two_runs_at_once_do_not_both_write(server: Server, tmp_path: Path) -> None:
+    """The Lease is long enough for answers that are held while two processes start on a machine
+    that has other things to do: a write may last for 28 seconds under it. It is renewed every 8."""
     folder = repository(tmp_path / "first", "first")
     with forwarder(server.port, delay=0.05) as relay:
         kubeconfig = behind(relay.port, server.kubeconfig, tmp_path / "config")
         common = ("--repo", folder, "--kubeconfig", kubeconfig, "--host-context", "direct")
-        first = start(tmp_path, *common, "--lease-duration", "4s")
+        first = start(tmp_path, *common, "--lease-duration", "64s")
         eventually(lambda: "first" in server.colours(), "the first run writes")
         relay.hold_answers()
+        renewed = server.renewed()
         second = start(tmp_path, *common)
         _, err = second.communicate(timeout=60)
         assert second.returncode == 1
@@ -174,6 +180,7 @@ def test_two_runs_at_once_do_not_both_write(server: Server, tmp_path: Path) -> N
         third = start(tmp_path, *common, "--lock-timeout", "2m")
         assert third.stderr is not None
         assert "The lock is held by" in third.stderr.readline()
+        eventually(lambda: server.renewed() > renewed, "the first run renews the lock", 20)
         relay.let_go()
         out, err = first.communicate(timeout=60)
         assert first.returncode == 0, out + err

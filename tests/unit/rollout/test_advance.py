@@ -45,6 +45,7 @@ class Fleet:
     bad: frozenset[str] = frozenset()
     failing: frozenset[str] = frozenset()
     same: frozenset[str] = frozenset()
+    untouched: frozenset[str] = frozenset()
     down: frozenset[str] = frozenset()
     closed: Mapping[str, str] = field(default_factory=dict)
     recorded: dict[str, Recorded] = field(default_factory=dict)
@@ -57,7 +58,9 @@ class Fleet:
             self.now,
             self.rules,
             waves=lambda _candidate: self.waves,
-            changes=lambda commit, _cluster, other: commit != other and commit not in self.same,
+            changes=lambda commit, cluster, other: (
+                commit != other and commit not in self.same and cluster not in self.untouched
+            ),
             wellness=self.wellness,
             recorded=self.recorded,
             down=self.down,
@@ -265,14 +268,122 @@ def test_a_cluster_that_is_down_neither_blocks_nor_counts_and_gets_what_is_stabl
     assert fleet.commits() == "two two two two"
 
 
+def test_a_wave_that_is_down_as_a_whole_proves_nothing_and_waits() -> None:
+    """As long as it takes: nothing speaks against the commit, so it does not fail."""
+    fleet = _settled(down=frozenset("a"))
+    fleet.run("two")
+    began = fleet.now
+    for _ in range(3):
+        assert fleet.run(seconds=5000).waits == (
+            "a to come back, or a person: reconcile rollout promote"
+        )
+    assert fleet.commits() == "one one one one"
+    assert fleet.memory
+    assert fleet.memory.progress == began, "the alert must see that it stands"
+    fleet.down = frozenset()
+    fleet.run()
+    assert fleet.commits() == "two one one one"
+    fleet.run()
+    fleet.run(seconds=61)
+    assert fleet.commits() == "two two one one"
+
+
+def test_a_person_promotes_what_a_wave_that_is_down_cannot_prove() -> None:
+    fleet = _settled(down=frozenset("a"))
+    fleet.run("two")
+    fleet.steered(promoted=True)
+    fleet.run()
+    assert fleet.commits() == "one two one one"
+
+
+def test_a_wave_of_which_the_last_one_goes_down_in_its_soak_waits_for_it() -> None:
+    fleet = _settled()
+    fleet.run("two")
+    fleet.run(seconds=30)
+    fleet.down = frozenset("a")
+    for _ in range(3):
+        fleet.run()
+    assert fleet.commits() == "one one one one"
+    fleet.down = frozenset()
+    fleet.run()
+    fleet.run()
+    assert "left" in fleet.run(seconds=30).waits, "it soaks anew"
+
+
+def test_a_later_wave_that_is_down_as_a_whole_waits_too_but_for_the_last_one() -> None:
+    fleet = _settled(down=frozenset("bc"))
+    fleet.run("two")
+    fleet.run()
+    assert fleet.run(seconds=61).waits.startswith("one of b, c to come back, or a person")
+    assert fleet.commits() == "two one one one"
+    fleet.down = frozenset("cd")
+    for _ in range(2):
+        found = fleet.run()
+    assert fleet.memory == RolloutMemory(stable="two"), "nobody is left to be told by d"
+    assert found.events[-1][1] == "two is in every cluster but c, d, which get it later"
+
+
+def test_no_commit_gets_through_a_fleet_that_is_down() -> None:
+    fleet = _settled(down=frozenset(EVERY))
+    for _ in range(3):
+        fleet.run("two")
+    assert fleet.memory
+    assert (fleet.memory.stable, fleet.memory.candidate) == ("one", "two")
+
+
+def test_one_that_the_commit_does_not_change_proves_nothing_for_one_that_is_down() -> None:
+    fleet = _settled(down=frozenset("b"), untouched=frozenset("c"))
+    fleet.run("two")
+    fleet.run()
+    assert fleet.run(seconds=61).waits.startswith("b to come back")
+    assert fleet.has("d") == "one"
+    fleet.untouched = frozenset("bc")
+    fleet.run()
+    assert fleet.has("d") == "two", "a wave that it does not change has nothing to prove"
+
+
 def test_a_closed_cluster_waits_and_the_deadline_does_not_run() -> None:
-    fleet = _settled(closed={"a": "until Monday"})
+    fleet = _settled(closed={"a": "waits until Monday"})
     fleet.run("two")
     for _ in range(5):
-        assert fleet.run(seconds=500).waits == "a: until Monday"
+        assert fleet.run(seconds=500).waits == "a, which waits until Monday"
     fleet.closed = {}
     fleet.run()
     assert fleet.commits() == "two one one one"
+
+
+def test_promotion_leaves_a_wave_of_which_a_cluster_is_closed() -> None:
+    """It has the commit as soon as it opens, and the report says so."""
+    fleet = _settled()
+    fleet.closed = {"a": "waits until Monday"}
+    fleet.run("two")
+    fleet.steered(promoted=True)
+    found = fleet.run()
+    assert fleet.commits() == "two two one one"
+    view = rollout_view(found, fleet.facts())
+    late = view.waves[0].clusters[0]
+    assert (view.waves[0].state, late.step, late.why) == (
+        *("done", ClusterStep.BEGUN),
+        "waits until Monday",
+    )
+    while fleet.memory and fleet.memory.candidate:
+        found = fleet.run()
+    assert found.events[-1][1] == "two is in every cluster but a, which gets it later"
+    assert fleet.has("a") == "two"
+
+
+def test_all_at_once_does_not_open_what_is_closed() -> None:
+    fleet = _settled(closed={"c": "waits until Monday"})
+    fleet.run("two")
+    fleet.steered(promoted=True, at_once=True)
+    fleet.run()
+    assert fleet.commits() == "two two one two"
+    fleet.run(seconds=5000)
+    assert fleet.run(seconds=5000).waits == "c, which waits until Monday"
+    fleet.closed = {}
+    fleet.run()
+    fleet.run()
+    assert fleet.memory == RolloutMemory(stable="two")
 
 
 def test_gates_hold_up_a_wave_that_is_well_and_fail_it_in_the_end() -> None:
@@ -371,7 +482,7 @@ def test_no_cluster_gets_what_the_waves_before_did_not_prove(steps: list[Rollout
     """Random commits, outages, failures and clocks; the fleet agrees once all is quiet."""
     fleet = _settled()
     proven: dict[str, set[str]] = {}
-    excused: set[str] = set()
+    was_down: dict[str, set[str]] = {}
     ran = 0
     for number, step in enumerate(steps):
         commit = f"c{number}" if step.commits else fleet.newest
@@ -390,18 +501,18 @@ def test_no_cluster_gets_what_the_waves_before_did_not_prove(steps: list[Rollout
         assert fleet.memory is not None
         ran += 1
         candidate = fleet.memory.candidate
+        was_down.setdefault(candidate, set()).update(fleet.down)
         for name in well:
             proven.setdefault(before[name], set()).add(name)
-        if fleet.memory.began == fleet.now:
-            excused = set()
-        excused |= fleet.down
         if not candidate or not any(before.values()):
             continue
         for index, terms in enumerate(WAVES):
             begun = [n for n in terms.clusters if fleet.has(n) == candidate != before[n]]
             for earlier in WAVES[:index] if begun else ():
-                for name in earlier.clusters:
-                    assert name in excused | proven.get(candidate, set()), (name, begun)
+                so_far = proven.get(candidate, set())
+                assert so_far & {*earlier.clusters}, (earlier.name, begun)
+                lacking = {*earlier.clusters} - so_far - was_down[candidate]
+                assert not lacking, (lacking, begun)
     assert ran == len(steps)
     fleet.down, fleet.closed, fleet.bad = frozenset(), {}, fleet.bad - {fleet.newest}
     for _ in range(30):

@@ -72,6 +72,27 @@ def test_a_cluster_that_is_down_is_not_waited_for() -> None:
     assert found.waves[1].waits.startswith("soak (15 min left)")
 
 
+def test_what_is_closed_is_said_with_the_time_until_then() -> None:
+    until = "waits until 2026-12-01 02:00 CET (Cluster aws-eu: maintenance)"
+    memory = in_wave_two()
+    shut = {"aws-eu": until, "gcp-eu": until, "canary": until}
+    found = remembered_view(RULES, CLUSTERS, memory, NOW, shut)
+    text = " ".join(render_rollout(found).split())
+    assert f'wave 2 of 3 "eu", waits for aws-eu, which {until}' in text
+    assert f"aws-eu, gcp-eu: on 9be01d2, {until}" in text
+    assert "canary: on 3f2c1ab, well 2 eu" in text, "it has it already"
+    del shut["gcp-eu"]
+    found = remembered_view(RULES, CLUSTERS, memory, NOW, shut)
+    assert found.waves[1].waits == "gcp-eu to begin"
+
+
+def test_a_wave_that_is_down_as_a_whole_waits_for_one_of_it_or_for_a_person() -> None:
+    found = view(down(down(in_wave_two("aws-eu", arrived=("aws-eu",)), "gcp-eu"), "aws-eu"))
+    text = " ".join(render_rollout(found).split())
+    assert "waits for one of aws-eu, gcp-eu to come back, or a person" in text
+    assert "Next: reconcile rollout promote" in text
+
+
 def test_held_and_failed_say_why_and_what_next() -> None:
     held = render_rollout(view(in_wave_two(phase=RolloutPhase.HELD, reason="checkout is slow")))
     assert 'is held in wave 2 of 3 "eu": checkout is slow' in held

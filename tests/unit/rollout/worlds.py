@@ -63,7 +63,8 @@ def in_wave_two(*begun: str, **given: Any) -> FleetMemory:
 
 
 def down(memory: FleetMemory, name: str) -> FleetMemory:
-    return FleetMemory({name: ClusterMemory(Phase.DOWN, NOW - 60)}, rollout=memory.rollout)
+    clusters = {**memory.clusters, name: ClusterMemory(Phase.DOWN, NOW - 60)}
+    return FleetMemory(clusters, rollout=memory.rollout)
 
 
 def view(memory: FleetMemory) -> RolloutView:

@@ -13,7 +13,8 @@ from reconciler.api.errors import ReconcileError
 from reconciler.api.objects import Object
 from reconciler.failover.cluster_health import Absence
 from reconciler.scheduler.model import Assignment
-from reconciler.shard.decision import FleetDecision, commit_of, decode_decision, encode_decision
+from reconciler.shard.decision import FleetDecision
+from reconciler.shard.published import commit_of, decode_decision, encode_decision
 from reconciler.shard.round import RoundState, parse_round
 from tests.unit.plan.every_move import EVERY_MOVE, WEB
 
