@@ -27,7 +27,13 @@ from reconciler.failover import workload_health
 from reconciler.failover.availability import Availability, failover_rules_of, moves_away
 from reconciler.failover.cluster_health import settle
 from reconciler.federation.model import DesiredState, Workload
-from reconciler.plan.live_state import Live, shared_workloads, spread_workloads
+from reconciler.plan.live_state import (
+    Live,
+    ready_by_cluster,
+    shared_workloads,
+    spread_workloads,
+    wanted_by_cluster,
+)
 from reconciler.plan.replicas import running_counts
 from reconciler.plan.requests import count_owners
 from reconciler.scheduler.capacity import own_count, replicas_due
@@ -82,7 +88,8 @@ def place_workloads(
         current=running_counts(state, live, usual, assumed),
     )
     assignments = tuple(usual) if view.is_empty else schedule(state, view)
-    asked, ready = _counts(live, wanted_replicas), _counts(live, ready_replicas)
+    asked = {key: wanted_by_cluster(copies) for key, copies in live.items()}
+    ready = {key: ready_by_cluster(copies) for key, copies in live.items()}
     limits = return_limits(
         assignments,
         asked,
@@ -104,9 +111,12 @@ def place_workloads(
     workloads = {workload.key: workload for workload in state.workloads}
     scalers = {scale_target(workload.template): workload.key for workload in state.workloads}
 
+    def asked_of(a: Assignment) -> dict[str, int]:
+        return _ours(a, asked.get(a.workload, {}), foreign_objects)
+
     def running(a: Assignment) -> Running:
         return Running(
-            asked=_ours(a, asked.get(a.workload, {}), foreign_objects),
+            asked=asked_of(a),
             ready=ready.get(a.workload, {}),
             unconfirmed=unconfirmed,
             scaled=scaled_as(a.workload) in scalers or _is_scaled(live.get(a.workload, {})),
@@ -123,7 +133,7 @@ def place_workloads(
     started = [
         starting(
             a,
-            running(a).asked,
+            asked_of(a),
             scaled_in(workloads[a.workload]),
             own_count(workloads[a.workload]),
             shared=workloads[a.workload].replicas.mode != "Duplicated",
@@ -216,8 +226,8 @@ def _present(
         here = live.get(w.key, {})
         if here:
             found[w.key] = {
-                name: wanted_replicas(obj)
-                for name, obj in here.items()
+                name: count
+                for name, count in wanted_by_cluster(here).items()
                 if (w.key, name) not in foreign_objects
             }
     return found
@@ -331,8 +341,7 @@ def _workloads(
         one
         for workload in state.workloads
         for name in sorted(placed_in[workload.key])
-        if name in looked_at
-        and (one := _seen(workload, name, live.get(workload.key, {}).get(name), state))
+        if name in looked_at and (one := _seen(workload, name, live.get(workload.key, {}), state))
     ]
     memory = availability.memory
     if not seen and not memory.workloads:
@@ -345,12 +354,13 @@ def _workloads(
 
 
 def _seen(
-    workload: Workload, cluster: str, live: Object | None, state: DesiredState
+    workload: Workload, cluster: str, copies: Mapping[str, Object], state: DesiredState
 ) -> workload_health.WorkloadReading | None:
     rules = failover_rules_of(workload, state)
     after = rules.workload_unavailable_after
     if after is None or workload.replicas.mode == "Duplicated" or not moves_away(rules):
         return None
+    live = copies.get(cluster)
     return workload_health.WorkloadReading(
         cluster,
         workload.key,
@@ -362,10 +372,6 @@ def _seen(
             orjson.dumps(workload.template, option=orjson.OPT_SORT_KEYS)
         ).hexdigest()[:12],
     )
-
-
-def _counts(live: Live, count: Callable[[Object], int]) -> dict[ObjectKey, dict[str, int]]:
-    return {key: {name: count(obj) for name, obj in found.items()} for key, found in live.items()}
 
 
 def _kept_away(away: Sequence[MovedAway]) -> dict[ObjectKey, dict[str, str]]:
