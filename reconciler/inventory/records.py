@@ -190,11 +190,16 @@ def decode_rows(data: bytes) -> dict[ObjectKey, AppliedRecord]:
     except (zlib.error, UnicodeDecodeError) as error:
         raise ValueError(f"damaged inventory records: {error}") from None
     rows = {}
+    # Kinds, namespaces and entries are few.
+    same: dict[str, str] = {}
+    one = same.setdefault
     for line in text.split("\n") if text else ():
         parts = line.split("\t")
         if len(parts) < _FEWEST_COLUMNS:
             raise ValueError("damaged inventory records: a row of the wrong length")
-        rows[ObjectKey(*parts[:4])] = AppliedRecord(*parts[4:_MOST_COLUMNS])
+        group, kind, namespace, name, request, entry, values, version, *uid = parts[:_MOST_COLUMNS]
+        key = ObjectKey(one(group, group), one(kind, kind), one(namespace, namespace), name)
+        rows[key] = AppliedRecord(request, one(entry, entry), values, one(version, version), *uid)
     return rows
 
 
