@@ -252,7 +252,8 @@ class _Look:
         values |= {"apiVersion": self._resource.api_version, "kind": self._resource.kind}
         if self._digester.of(entry.read(values)) != record.values:
             return False
-        self._live.entries.setdefault(record.entry, (ours.apiVersion, bytes(ours.fieldsV1)))
+        if record.entry not in self._live.entries:
+            self._live.entries[record.entry] = (ours.apiVersion, bytes(ours.fieldsV1))
         return True
 
     def _glance(

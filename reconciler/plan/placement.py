@@ -17,6 +17,7 @@ from reconciler.api.moves import (
     NotMoved,
     ReplicasKept,
     Returning,
+    StartsWith,
     Stay,
     Unready,
 )
@@ -122,24 +123,22 @@ def place_workloads(
             scaled=scaled_as(a.workload) in scalers or _is_scaled(live.get(a.workload, {})),
         )
 
-    placed_in = {a.workload: a.replicas.keys() & set(looked_at) for a in assignments}
+    placed_in = {a.workload: a.replicas.keys() for a in assignments}
 
     def scaled_in(w: Workload) -> Collection[str]:
         if w.is_given_up:
             return ()
         scaler = w.key if REPLICAS in w.retain else scalers.get(scaled_as(w.key))
-        return placed_in[scaler] if scaler else ()
+        return placed_in[scaler] & set(looked_at) if scaler else ()
 
-    started = [
-        starting(
-            a,
-            asked_of(a),
-            scaled_in(workloads[a.workload]),
-            own_count(workloads[a.workload]),
-            shared=workloads[a.workload].replicas.mode != "Duplicated",
-        )
-        for a in assignments
-    ]
+    def started_by(a: Assignment) -> tuple[Assignment, list[StartsWith]]:
+        if asked.get(a.workload, {}).keys() <= a.replicas.keys():
+            return a, []  # It leaves no cluster.
+        workload = workloads[a.workload]
+        shared = workload.replicas.mode != "Duplicated"
+        return starting(a, asked_of(a), scaled_in(workload), own_count(workload), shared=shared)
+
+    started = [started_by(a) for a in assignments]
     assignments = tuple(a for a, _ in started)
     moves += [start for _, starts in started for start in starts]
     assignments, kept = _held(assignments, workloads, running)
