@@ -50,7 +50,7 @@ from reconciler.cluster.warnings import ServerWarnings, Subject, current_subject
 T = TypeVar("T")
 
 FIELD_MANAGER = "federation-reconciler"
-PAGE = 500
+PAGE = 1000
 """Objects that are asked for at a time."""
 MAX_PAGES = 4000
 """Two million objects of a kind; a server that still has more will never end."""
