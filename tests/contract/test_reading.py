@@ -121,6 +121,11 @@ def test_a_page_of_a_forgotten_state_is_refused(five: Api) -> None:
     query = {"labelSelector": "app=shop", "limit": 1}
     token = _of_version(1, first.body["metadata"]["continue"])
     refused = five("GET", MAPS, **query, **{"continue": token})
+    if five.name == "real" and refused.status == 200:
+        # Its watch cache may still know how things were, whatever etcd has forgotten.
+        assert refused.body["metadata"]["resourceVersion"] == "1"
+        assert refused.body["items"] == []
+        return
     assert refused.status == 410, refused.body
     assert (refused.body["reason"], refused.body["code"]) == ("Expired", 410)
     assert "results in an inconsistent list" in refused.body["message"]
