@@ -152,17 +152,21 @@ class Member:
 
         All pages are of one state of the server. Where that is lost between two of them (the token
         has expired, or the next page is of another state), ``read`` is called anew, with the first
-        page, and at the last with a single page that holds all. Raises NotFound when the server
-        does not serve the resource, and what ``read`` raises.
+        page; then, where a label narrows the list, with a single page that holds all. Raises
+        NotFound when the server does not serve the resource, Gone when every try loses its state,
+        and what ``read`` raises.
         """
-        query = {"labelSelector": label_selector} if label_selector else {}
+        pages = {"limit": str(PAGE)}
+        queries = [pages, pages]
+        if label_selector:
+            queries = [{"labelSelector": label_selector, **one} for one in (pages, pages, {})]
         headers = _METADATA_LIST if metadata_only else {}
         path = resource.collection(namespace)
         kind = _kind(resource).group_kind
-        for size in (PAGE, PAGE):
+        for query in queries[:-1]:
             with suppress(Gone):
-                return read(self._pages(path, {**query, "limit": str(size)}, headers, kind))
-        return read(self._pages(path, query, headers, kind))
+                return read(self._pages(path, query, headers, kind))
+        return read(self._pages(path, queries[-1], headers, kind))
 
     def _pages(
         self, path: str, query: dict[str, str], headers: Mapping[str, str], kind: GroupKind
