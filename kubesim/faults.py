@@ -204,7 +204,9 @@ class Rules:
     ) -> InjectedFault:
         """410 for the later pages of a paginated LIST."""
         pattern = f"{path}.*[?&]continue="
-        return self._refuse(statuses.expired(), method="GET", path=pattern, count=count, skip=skip)
+        return self._refuse(
+            statuses.expired_page(), method="GET", path=pattern, count=count, skip=skip
+        )
 
     def deny(
         self,

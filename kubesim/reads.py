@@ -65,20 +65,26 @@ def list_objects(server: ApiServer, request: Request, target: RequestTarget) -> 
     """A LIST: selected, in pages if asked. Raises Refusal (400)."""
     resource = target.resource
     wanted = selection(request, resource)
-    records = server.store.records(resource.table, target.namespace)
-    if wanted is not None:
-        records = [record for record in records if wanted(record)]
-    version = server.store.resource_version
-    metadata: Object = {"resourceVersion": str(version)}
     limit = _number(request.query.get("limit", ""))
     token = request.query.get("continue")
+    version, after = _continued(token) if token else (_NOW, ("", ""))
+    records: list[StoredObject] | None
+    if version == _NOW:
+        version = server.store.resource_version
+        records = server.store.records(resource.table, target.namespace)
+    else:
+        # All pages are of the state that the first one was of.
+        records = server.store.records_at(resource.table, target.namespace, version)
+    if records is None:
+        raise statuses.expired_page(_token(_NOW, after))
+    if wanted is not None:
+        records = [record for record in records if wanted(record)]
+    metadata: Object = {"resourceVersion": str(version)}
     if token:
-        version, after = _continued(token)
-        metadata["resourceVersion"] = str(version)
         records = [record for record in records if (record.namespace, record.name) > after]
     if limit and len(records) > limit:
         last = records[limit - 1]
-        metadata["continue"] = _token(version, last)
+        metadata["continue"] = _token(version, (last.namespace, last.name))
         if wanted is None:
             metadata["remainingItemCount"] = len(records) - limit
         records = records[:limit]
@@ -107,8 +113,12 @@ def _number(text: str) -> int:
         raise statuses.bad_request(message) from error
 
 
-def _token(version: int, last: StoredObject) -> str:
-    start = {"v": "meta.k8s.io/v1", "rv": version, "start": f"{last.namespace}/{last.name}"}
+_NOW = -1
+"""The version of a token that goes on with what there is by then, whatever the first pages had."""
+
+
+def _token(version: int, last: tuple[str, str]) -> str:
+    start = {"v": "meta.k8s.io/v1", "rv": version, "start": "/".join(last)}
     return base64.urlsafe_b64encode(orjson.dumps(start)).decode().rstrip("=")
 
 

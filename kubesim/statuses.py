@@ -22,6 +22,7 @@ class Refusal(Exception):
         *,
         details: Object | None = None,
         headers: dict[str, str] | None = None,
+        metadata: Object | None = None,
     ) -> None:
         super().__init__(message)
         self.code = code
@@ -29,7 +30,7 @@ class Refusal(Exception):
         self.body: Object = {
             "kind": "Status",
             "apiVersion": "v1",
-            "metadata": {},
+            "metadata": metadata or {},
             "status": "Failure",
             "message": message,
         }
@@ -208,14 +209,21 @@ def too_many_requests(retry_after: float) -> Refusal:
     )
 
 
-def expired(message: str = "") -> Refusal:
-    """410 for a continue token or a version that is too old."""
-    message = message or (
+def expired(message: str) -> Refusal:
+    """410 for a version that is too old."""
+    return Refusal(410, "Expired", message)
+
+
+def expired_page(token: str = "") -> Refusal:
+    """410 for the continue token of a state that is forgotten; ``token`` goes on without it."""
+    message = (
         "The provided continue parameter is too old to display a consistent list result. You can"
         " start a new list without the continue parameter, or use the continue token in this"
-        " response to retrieve the remainder of the results."
+        " response to retrieve the remainder of the results. Continuing with the provided token"
+        " results in an inconsistent list - objects that were created, modified, or deleted between"
+        " the time the first chunk was returned and now may show up in the list."
     )
-    return Refusal(410, "Expired", message)
+    return Refusal(410, "Expired", message, metadata={"continue": token} if token else {})
 
 
 def success(plural: str, group: str, name: str, uid: str) -> Object:

@@ -57,6 +57,7 @@ class Store:
 
     def __init__(self) -> None:
         self.resource_version = 100
+        self._compacted = 0
         self._tables: dict[Table, dict[tuple[str, str], StoredObject]] = {}
         self._sorted: dict[Table, list[StoredObject]] = {}
         self._owned: dict[str, set[tuple[Table, str, str]]] = {}
@@ -76,6 +77,34 @@ class Store:
         if namespace:
             return [record for record in found if record.namespace == namespace]
         return found
+
+    def records_at(self, table: Table, namespace: str, version: int) -> list[StoredObject] | None:
+        """Those of ``records`` as they were at an earlier version; None: that is forgotten."""
+        if version < self._oldest_version():
+            return None
+        rows = dict(self._tables.get(table, {}))
+        for event in reversed(self.history):
+            if event.resource_version <= version:
+                break
+            if event.table != table:
+                continue
+            key = (event.record.namespace, event.record.name)
+            if event.previous is None:
+                del rows[key]
+            else:
+                rows[key] = event.previous
+        return [rows[key] for key in sorted(rows) if not namespace or key[0] == namespace]
+
+    def _oldest_version(self) -> int:
+        """The oldest one that can still be told."""
+        if len(self.history) == self.history.maxlen:
+            return self.history[0].resource_version
+        return self._compacted
+
+    def compact(self) -> None:
+        """As etcd does every few minutes: how things were before now is forgotten."""
+        self.history.clear()
+        self._compacted = self.resource_version
 
     def tables(self) -> list[Table]:
         return [table for table, rows in self._tables.items() if rows]

@@ -213,12 +213,17 @@ class MemberRun:
         changing = {c.key for c in self.work.plan.changes}
         found = {
             key
-            for key, (_, live) in self.work.observation.members.items()
-            if key not in changing and not live["metadata"].get("deletionTimestamp")
+            for key in self.work.observation.members
+            if key not in changing and not self._is_going(key)
         }
         removing = (Action.PRUNE, Action.ORPHAN)
         done = {o.key for o in self.outcomes if o.status == "done" and o.action not in removing}
         return frozenset(found | done)
+
+    def _is_going(self, key: ObjectKey) -> bool:
+        members = self.work.observation.members
+        glance = members.glance(key)
+        return glance.terminating if glance else prune.is_terminating(members[key][1])
 
     # -- steps -----------------------------------------------------------------------------
 

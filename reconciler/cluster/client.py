@@ -5,10 +5,12 @@ Nothing else talks HTTP to a member. Objects go in and come out as plain JSON.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from typing import Any, TypeVar
 
 import orjson
+from msgspec import Raw
 
 from reconciler.api.errors import (
     ApiError,
@@ -35,11 +37,21 @@ from reconciler.cluster.discovery import (
 )
 from reconciler.cluster.http import TYPED_PATCH, Transport
 from reconciler.cluster.refusals import is_by_admission, refusal_in_our_words, with_size_hint
-from reconciler.cluster.responses import document_of, fault_of, reading_answers, unexpected_answer
+from reconciler.cluster.responses import (
+    ListPage,
+    document_of,
+    fault_of,
+    page_of,
+    reading_answers,
+    unexpected_answer,
+)
 from reconciler.cluster.warnings import ServerWarnings, Subject, current_subject
 
+T = TypeVar("T")
+
 FIELD_MANAGER = "federation-reconciler"
-PAGE = 500
+PAGE = 1000
+"""Objects that are asked for at a time."""
 MAX_PAGES = 4000
 """Two million objects of a kind; a server that still has more will never end."""
 
@@ -104,20 +116,22 @@ class Member:
         label_selector: str = "",
         metadata_only: bool = False,
     ) -> list[Object]:
-        """All objects that match, from a consistent read.
+        """All objects that match, from one consistent read.
 
-        Unpaginated when a label narrows it, as that is one request for the whole inventory of a
-        kind; in pages otherwise. A page token that expired (410) starts the listing over once.
         Raises NotFound when the server does not serve the resource.
         """
-        query = {"labelSelector": label_selector} if label_selector else {"limit": str(PAGE)}
-        headers = _METADATA_LIST if metadata_only else {}
-        path = resource.collection(namespace)
-        kind = _kind(resource).group_kind
-        try:
-            items = self._pages(path, query, headers, kind)
-        except Gone:
-            items = self._pages(path, query, headers, kind)
+
+        def parse(pages: Iterator[Sequence[Raw]]) -> list[Object]:
+            return [orjson.loads(memoryview(item)) for page in pages for item in page]
+
+        with reading_answers(self.name):
+            items = self.read_list(
+                resource,
+                parse,
+                namespace=namespace,
+                label_selector=label_selector,
+                metadata_only=metadata_only,
+            )
         for item in items:
             if fault := fault_of(item):
                 raise unexpected_answer(self.name, f"a list with {fault}")
@@ -125,27 +139,55 @@ class Member:
             item["apiVersion"], item["kind"] = resource.api_version, resource.kind
         return items
 
+    def read_list(
+        self,
+        resource: RESTMapping,
+        read: Callable[[Iterator[Sequence[Raw]]], T],
+        *,
+        namespace: str = "",
+        label_selector: str = "",
+        metadata_only: bool = False,
+    ) -> T:
+        """What ``read`` makes of all objects that match, which it is given page by page, as JSON.
+
+        All pages are of one state of the server. Where that is lost between two of them (the token
+        has expired, or the next page is of another state), ``read`` is called anew, with the first
+        page; then, where a label narrows the list, with a single page that holds all. Raises
+        NotFound when the server does not serve the resource, Gone when every try loses its state,
+        and what ``read`` raises.
+        """
+        pages = {"limit": str(PAGE)}
+        queries = [pages, pages]
+        if label_selector:
+            queries = [{"labelSelector": label_selector, **one} for one in (pages, pages, {})]
+        headers = _METADATA_LIST if metadata_only else {}
+        path = resource.collection(namespace)
+        kind = _kind(resource).group_kind
+        for query in queries[:-1]:
+            with suppress(Gone):
+                return read(self._pages(path, query, headers, kind))
+        return read(self._pages(path, queries[-1], headers, kind))
+
     def _pages(
         self, path: str, query: dict[str, str], headers: Mapping[str, str], kind: GroupKind
-    ) -> list[Object]:
-        items: list[Object] = []
-        token = ""
+    ) -> Iterator[Sequence[Raw]]:
+        """Raises Gone where the pages would not be of one state."""
+        page = self._page(path, query, headers, kind)
+        version = page.version
         for _ in range(MAX_PAGES):
-            page = self._object(
-                "GET",
-                path,
-                query={**query, "continue": token} if token else query,
-                headers=headers,
-                subject=kind,
-            )
-            # An empty one has them as well, though perhaps as null.
-            if not isinstance(page.get("items", 0), list | None):
-                raise unexpected_answer(self.name, "a list without items")
-            items += page.get("items") or []
-            token = str(map_of(page.get("metadata")).get("continue") or "")
-            if not token:
-                return items
+            yield page.items
+            if not page.token:
+                return
+            page = self._page(path, {**query, "continue": page.token}, headers, kind)
+            if page.version != version:
+                raise Gone(self.name, "the next page of a list is of another state", code=410)
         raise unexpected_answer(self.name, "a list without end")
+
+    def _page(
+        self, path: str, query: dict[str, str], headers: Mapping[str, str], kind: GroupKind
+    ) -> ListPage:
+        body = self._body("GET", path, query=query, headers=headers, subject=kind)
+        return page_of(self.name, body)
 
     def discover(self) -> Discovery:
         """Everything that the member serves: two requests, or one per group version before 1.26."""
@@ -398,6 +440,33 @@ class Member:
         quoted: bool = True,
         timeout: float | None = None,
     ) -> Object:
+        """The JSON object that the server answers, as ``_body`` has it."""
+        answer = self._body(
+            method,
+            path,
+            query=query,
+            body=body,
+            headers=headers,
+            write=write,
+            subject=subject,
+            quoted=quoted,
+            timeout=timeout,
+        )
+        return document_of(self.name, answer)
+
+    def _body(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Mapping[str, str] | None = None,
+        body: Any = None,
+        headers: Mapping[str, str] | None = None,
+        write: bool = False,
+        subject: Subject | None = None,
+        quoted: bool = True,
+        timeout: float | None = None,
+    ) -> bytes:
         """``quoted`` False: what the server says of a refusal may quote a Secret. ``subject`` is
         what a warning is about."""
         try:
@@ -422,7 +491,7 @@ class Member:
             self._heard.update((subject, text) for text in answer.warnings)
         if answer.status >= 300:
             raise _refusal(self.name, answer, None if quoted else map_of(body))
-        return document_of(self.name, answer.body)
+        return answer.body
 
     def _one(self, kind: GroupVersionKind, key: ObjectKey | None, answer: Object) -> Object:
         """The answer, which must be an object of that kind, with the key's name."""

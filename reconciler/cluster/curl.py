@@ -227,7 +227,9 @@ class _Body:
         return -1 if self.size > self.largest else None
 
     def whole(self) -> bytes:
-        return self._parts[0] if len(self._parts) == 1 else b"".join(self._parts)
+        """All of it, once: libcurl's handle keeps this for as long as nothing else is asked."""
+        parts, self._parts = self._parts, []
+        return parts[0] if len(parts) == 1 else b"".join(parts)
 
 
 class _Headers:

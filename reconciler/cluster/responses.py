@@ -14,7 +14,7 @@ import msgspec
 import orjson
 
 from reconciler.api.errors import ClusterUnreachable
-from reconciler.api.objects import Object
+from reconciler.api.objects import Object, RedactedRepr
 
 
 class MalformedAnswer(Exception):
@@ -105,3 +105,39 @@ def document_of(cluster: str, body: bytes) -> Object:
     if not isinstance(document, dict):
         raise unexpected_answer(cluster, "JSON that is not an object")
     return document
+
+
+class _ListMeta(msgspec.Struct, frozen=True):
+    version: str | None = msgspec.field(default=None, name="resourceVersion")
+    token: str | None = msgspec.field(default=None, name="continue")
+
+
+class _List(msgspec.Struct, frozen=True):
+    metadata: _ListMeta | None = None
+    items: list[msgspec.Raw] | msgspec.UnsetType | None = msgspec.UNSET
+
+
+_LIST = msgspec.json.Decoder(_List)
+
+
+class ListPage(RedactedRepr, frozen=True):
+    """A page of a LIST: its objects, each as JSON, the state of the server that it is of, and the
+    token of the next page; empty: it is the last one."""
+
+    items: list[msgspec.Raw]
+    version: str
+    token: str
+
+
+def page_of(cluster: str, body: bytes) -> ListPage:
+    """The page that an answer is. Raises ClusterUnreachable where it is none."""
+    try:
+        found = _LIST.decode(body)
+    except (msgspec.DecodeError, RecursionError):
+        document_of(cluster, body)
+        raise unexpected_answer(cluster, "a list without items") from None
+    # An empty one has them as well, though perhaps as null.
+    if found.items is msgspec.UNSET:
+        raise unexpected_answer(cluster, "a list without items")
+    metadata = found.metadata or _ListMeta()
+    return ListPage(found.items or [], metadata.version or "", metadata.token or "")

@@ -52,16 +52,25 @@ def needs(template: Any, namespace: str) -> frozenset[ObjectKey]:
 
 
 def _named(value: Any, needed: bool) -> Iterator[tuple[GroupKind, str]]:
-    if isinstance(value, list):
-        for item in value:
-            yield from _named(item, needed)
-    elif isinstance(value, dict) and not (needed and value.get("optional") is True):
-        for field, inner in value.items():
-            if kind := _BY_NAME.get(field):
-                for one in (inner,) if isinstance(inner, dict) else maps_of(inner):
-                    name = one.get("name")
-                    if isinstance(name, str) and not (needed and one.get("optional") is True):
-                        yield kind, name
-            if (kind := _NAMES.get(field)) and isinstance(inner, str):
-                yield kind, inner
-            yield from _named(inner, needed)
+    # Not by calling itself: this looks at every value of everything that makes Pods.
+    rest = [value]
+    while rest:
+        value = rest.pop()
+        if isinstance(value, list):
+            rest += value
+        elif isinstance(value, dict) and not (needed and value.get("optional") is True):
+            for field, inner in value.items():
+                if isinstance(inner, str):
+                    if kind := _NAMES.get(field):
+                        yield kind, inner
+                elif isinstance(inner, dict | list):
+                    if kind := _BY_NAME.get(field):
+                        yield from _by_name(kind, inner, needed)
+                    rest.append(inner)
+
+
+def _by_name(kind: GroupKind, inner: Any, needed: bool) -> Iterator[tuple[GroupKind, str]]:
+    for one in (inner,) if isinstance(inner, dict) else maps_of(inner):
+        name = one.get("name")
+        if isinstance(name, str) and not (needed and one.get("optional") is True):
+            yield kind, name

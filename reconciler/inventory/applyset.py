@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 from reconciler import __version__
 from reconciler.api.annotations import PART_OF
-from reconciler.api.objects import GroupKind, Object, ObjectKey, key_of
+from reconciler.api.objects import GroupKind, Object, ObjectKey, key_of, map_of
 
 ID = "applyset.kubernetes.io/id"
 TOOLING = "applyset.kubernetes.io/tooling"
@@ -59,9 +60,16 @@ def is_member(live: Object, applyset: str, key: ObjectKey | None = None) -> bool
 
     ``key`` is that identity, where the caller knows it.
     """
-    annotations = live["metadata"].get("annotations")
-    identity = annotations.get(IDENTITY) if isinstance(annotations, dict) else None
-    return owner_of(live) == applyset and identity == identity_of(key or key_of(live))
+    metadata = live["metadata"]
+    labels, annotations = map_of(metadata.get("labels")), map_of(metadata.get("annotations"))
+    return is_marked(labels, annotations, applyset, key or key_of(live))
+
+
+def is_marked(
+    labels: Mapping[str, Any], annotations: Mapping[str, Any], applyset: str, key: ObjectKey
+) -> bool:
+    """The same of an object of which only these have been read."""
+    return labels.get(PART_OF) == applyset and annotations.get(IDENTITY) == identity_of(key)
 
 
 def tool_annotation() -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 
 from msgspec import field
@@ -10,12 +10,12 @@ from msgspec.structs import replace
 
 from reconciler.api.annotations import PART_OF
 from reconciler.api.errors import ApiError, NotFound
-from reconciler.api.objects import GroupKind, Object, ObjectKey, RedactedRepr, key_of
+from reconciler.api.objects import GroupKind, Object, ObjectKey, RedactedRepr
 from reconciler.cluster.client import Member
 from reconciler.cluster.discovery import Discovery, GroupVersionKind, RESTMapping
 from reconciler.cluster.parallel import in_parallel
-from reconciler.inventory.applyset import is_member
-from reconciler.inventory.records import is_recreated_copy
+from reconciler.inventory.live_objects import Glance, LiveObjects, read_live_objects
+from reconciler.inventory.managed_fields import Fields
 from reconciler.inventory.store import Inventory
 
 CONCURRENT_LISTS = 4
@@ -32,7 +32,7 @@ class Observation(RedactedRepr, frozen=True, dict=True):
 
     inventory: Inventory
     discovery: Discovery
-    live: Mapping[GroupVersionKind, Mapping[ObjectKey, Object]] = field(default_factory=dict)
+    live: Mapping[GroupVersionKind, KindObjects] = field(default_factory=dict)
     unserved: frozenset[GroupVersionKind] = frozenset()
     failed: Mapping[GroupVersionKind, str] = field(default_factory=dict)
 
@@ -44,22 +44,102 @@ class Observation(RedactedRepr, frozen=True, dict=True):
     def find(self, kind: GroupVersionKind, key: ObjectKey) -> Object | None:
         return self.live.get(kind, {}).get(key)
 
+    def glance(self, kind: GroupVersionKind, key: ObjectKey) -> Glance | None:
+        """What was seen of an object as it came; None where only the object itself tells."""
+        found = self.live.get(kind)
+        return found.glance(key) if isinstance(found, LiveObjects) else None
+
+    def fields(self, kind: GroupVersionKind, entry: str) -> Fields | None:
+        """The tree of an entry by its digest, of objects that are as recorded."""
+        found = self.live.get(kind)
+        return found.fields(entry) if isinstance(found, LiveObjects) else None
+
     @cached_property
-    def members(self) -> Mapping[ObjectKey, tuple[GroupVersionKind, Object]]:
+    def members(self) -> Members:
         """Every live object that is ours, once, whatever versions it was read in."""
-        return {
-            key: (kind, obj) for kind, objects in self.live.items() for key, obj in objects.items()
-        }
+        return Members(self.live)
+
+    @cached_property
+    def objects(self) -> Mapping[ObjectKey, Object]:
+        """The same without their kinds."""
+        return _Objects(self.members)
+
+
+class Members(Mapping[ObjectKey, tuple[GroupVersionKind, Object]]):
+    """Objects of all kinds, each parsed when it is asked for; in the last of several versions."""
+
+    def __init__(self, live: Mapping[GroupVersionKind, KindObjects]) -> None:
+        self._live = live
+        self._kinds: dict[GroupKind, list[GroupVersionKind]] = {}
+        for kind in live:
+            self._kinds.setdefault(kind.group_kind, []).insert(0, kind)
+
+    def _kind(self, key: ObjectKey) -> GroupVersionKind | None:
+        kinds = self._kinds.get(key.group_kind, ())
+        return next((kind for kind in kinds if key in self._live[kind]), None)
+
+    def glance(self, key: ObjectKey) -> Glance | None:
+        """As ``Observation.glance``."""
+        kind = self._kind(key)
+        found = self._live[kind] if kind else None
+        return found.glance(key) if isinstance(found, LiveObjects) else None
+
+    def __getitem__(self, key: ObjectKey) -> tuple[GroupVersionKind, Object]:
+        kind = self._kind(key)
+        if kind is None:
+            raise KeyError(key)
+        return kind, self._live[kind][key]
+
+    def __contains__(self, key: object) -> bool:
+        return isinstance(key, ObjectKey) and self._kind(key) is not None
+
+    def __iter__(self) -> Iterator[ObjectKey]:
+        for kinds in self._kinds.values():
+            if len(kinds) == 1:
+                yield from self._live[kinds[0]]
+            else:
+                yield from dict.fromkeys(key for kind in kinds for key in self._live[kind])
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+
+class _Objects(Mapping[ObjectKey, Object]):
+    def __init__(self, members: Members) -> None:
+        self._members = members
+
+    def __getitem__(self, key: ObjectKey) -> Object:
+        return self._members[key][1]
+
+    def __iter__(self) -> Iterator[ObjectKey]:
+        return iter(self._members)
+
+    def __len__(self) -> int:
+        return len(self._members)
+
+    def __contains__(self, key: object) -> bool:
+        return key in self._members
+
+
+KindObjects = Mapping[ObjectKey, Object]
+ListKind = Callable[[Member, RESTMapping, Inventory], KindObjects]
+"""Gives what is ours of a kind, all of it as of one moment. Raises ApiError where it cannot."""
 
 
 def observe(
-    member: Member, inventory: Inventory, wanted: Iterable[GroupVersionKind], *, whole: bool = True
+    member: Member,
+    inventory: Inventory,
+    wanted: Iterable[GroupVersionKind],
+    *,
+    whole: bool = True,
+    list_kind: ListKind | None = None,
 ) -> Observation:
     """List every kind that is wanted or in the inventory, each in one version if possible.
 
     Not ``whole``: only what is wanted, which is not enough to plan this member.
     Discovery is asked only when a kind is not in the inventory's memory of it, or when a LIST
-    finds that memory wrong. Raises ClusterError when the member stops answering altogether.
+    finds that memory wrong. ``list_kind`` tells what there is; None: by LISTs. Raises ClusterError
+    when the member stops answering altogether.
     """
     known = Discovery(inventory.resources, complete=False)
     held = inventory if whole else replace(inventory, rows={}, group_kinds=frozenset())
@@ -67,14 +147,15 @@ def observe(
     if kinds is None or any(known.find(kind) is None for kind in kinds):
         known = member.discover()
         kinds = _kinds_to_list(held, wanted, known) or []
-    lists = _list_all(member, [r for k in kinds if (r := known.find(k))], inventory.applyset)
+    list_kind = list_kind or list_from_server
+    lists = _list_all(member, [r for k in kinds if (r := known.find(k))], inventory, list_kind)
     if not known.complete and any(isinstance(r, NotFound) for r in lists.values()):
         # A remembered resource is gone or has moved: ask once, then list what has changed.
         known = member.discover()
         kinds = _kinds_to_list(held, wanted, known) or []
         again = [k for k in kinds if k not in lists or isinstance(lists[k], ApiError)]
         lists = {k: v for k, v in lists.items() if not isinstance(v, ApiError)}
-        lists |= _list_all(member, [r for k in again if (r := known.find(k))], inventory.applyset)
+        lists |= _list_all(member, [r for k in again if (r := known.find(k))], inventory, list_kind)
     return _gather(inventory, known, kinds, lists)
 
 
@@ -110,11 +191,11 @@ def _any_version(kind: GroupKind) -> str:
 
 
 def _list_all(
-    member: Member, resources: Sequence[RESTMapping], applyset: str
-) -> dict[GroupVersionKind, list[Object] | ApiError]:
-    def list_one(resource: RESTMapping) -> list[Object] | ApiError:
+    member: Member, resources: Sequence[RESTMapping], inventory: Inventory, list_kind: ListKind
+) -> dict[GroupVersionKind, KindObjects | ApiError]:
+    def list_one(resource: RESTMapping) -> KindObjects | ApiError:
         try:
-            return member.list_objects(resource, label_selector=f"{PART_OF}={applyset}")
+            return list_kind(member, resource, inventory)
         except ApiError as error:
             return error
 
@@ -125,26 +206,30 @@ def _list_all(
     }
 
 
+def list_from_server(member: Member, resource: RESTMapping, inventory: Inventory) -> KindObjects:
+    """What is ours of a kind, by one consistent read. Raises ApiError, ClusterUnreachable."""
+    return member.read_list(
+        resource,
+        lambda pages: read_live_objects(
+            pages, resource, inventory.applyset, inventory.rows, inventory.digester
+        ),
+        label_selector=f"{PART_OF}={inventory.applyset}",
+    )
+
+
 def _gather(
     inventory: Inventory,
     discovery: Discovery,
     kinds: Sequence[GroupVersionKind],
-    lists: Mapping[GroupVersionKind, list[Object] | ApiError],
+    lists: Mapping[GroupVersionKind, KindObjects | ApiError],
 ) -> Observation:
-    live: dict[GroupVersionKind, dict[ObjectKey, Object]] = {}
+    live: dict[GroupVersionKind, KindObjects] = {}
     failed: dict[GroupVersionKind, str] = {}
     unserved = set()
     for kind in kinds:
         result = lists.get(kind)
-        if isinstance(result, list):
-            keyed = ((key_of(obj), obj) for obj in result)
-            applyset = inventory.applyset
-            rows = inventory.rows
-            live[kind] = {
-                key: obj
-                for key, obj in keyed
-                if is_member(obj, applyset, key) and not is_recreated_copy(obj, rows.get(key))
-            }
+        if isinstance(result, Mapping):
+            live[kind] = result
         elif kind.group_kind.group in discovery.failed_groups:
             failed[kind] = "the API group cannot be discovered (an aggregated API is down)"
         elif result is None or (isinstance(result, NotFound) and discovery.find(kind) is None):

@@ -23,7 +23,7 @@ from typing import Any, NamedTuple
 import orjson
 from msgspec import Struct
 
-from reconciler.api.objects import Object, ObjectKey, map_of
+from reconciler.api.objects import Object, ObjectKey, RedactedRepr, map_of
 from reconciler.cluster.responses import MalformedAnswer
 from reconciler.inventory.managed_fields import (
     Fields,
@@ -67,11 +67,47 @@ def is_recreated_copy(live: Object, record: AppliedRecord | None) -> bool:
     Labels and annotations are copied by backups and by people. Our Apply entry is not, and what
     had it taken away is known by its UID.
     """
-    if our_entry(live) is not None:
+    return is_copy(our_entry(live) is not None, live["metadata"].get("uid"), record)
+
+
+def is_copy(has_entry: bool, uid: str | None, record: AppliedRecord | None) -> bool:
+    """The same of an object of which only these have been read."""
+    if has_entry:
         return False
     if record is None:
         return True
-    return record.uid != live["metadata"].get("uid") and bool(record.uid or not record.confirmed)
+    return record.uid != uid and bool(record.uid or not record.confirmed)
+
+
+class ParsedEntry(RedactedRepr, frozen=True):
+    """Our entry of managedFields: what its digest is made of, and how to ``read`` the values at its
+    paths. ``top`` are the fields of the whole object that it has something of; ``plain``: of the
+    metadata only labels and annotations."""
+
+    fields: Fields
+    canonical: bytes
+    read: Reader
+    top: tuple[str, ...]
+    plain: bool
+
+
+_PLAIN = frozenset({".", "f:labels", "f:annotations"})
+
+
+@lru_cache(maxsize=4096)
+def parsed_entry(api_version: str | None, fields: bytes) -> ParsedEntry:
+    """Of ``fieldsV1`` as JSON. Most objects of a kind share theirs. Raises MalformedAnswer."""
+    tree = checked_tree((orjson.loads(fields) if fields else None) or {})
+    canonical = _canonical([api_version, tree])
+    metadata = tree.get("f:metadata") or {}
+    return ParsedEntry(
+        tree,
+        canonical,
+        _reader(canonical),
+        tuple(step[2:] for step in tree if step[:2] == "f:"),
+        # A path that ends takes all of it.
+        not metadata.keys() - _PLAIN and bool(metadata.keys() - {"."}),
+    )
 
 
 class Footprint(Struct, frozen=True):
@@ -105,6 +141,10 @@ class Digester:
         digest = self._keyed.copy()
         digest.update(data)
         return b2a_base64(digest.digest(), newline=False).translate(_URL_SAFE).decode()
+
+    def of_entry(self, entry: ParsedEntry) -> str:
+        """E of our entry."""
+        return self._of_entry(entry.canonical)
 
     def _of_entry(self, canonical: bytes) -> str:
         found = self._entries.get(canonical)
@@ -150,11 +190,16 @@ def decode_rows(data: bytes) -> dict[ObjectKey, AppliedRecord]:
     except (zlib.error, UnicodeDecodeError) as error:
         raise ValueError(f"damaged inventory records: {error}") from None
     rows = {}
+    # Kinds, namespaces and entries are few.
+    same: dict[str, str] = {}
+    one = same.setdefault
     for line in text.split("\n") if text else ():
         parts = line.split("\t")
         if len(parts) < _FEWEST_COLUMNS:
             raise ValueError("damaged inventory records: a row of the wrong length")
-        rows[ObjectKey(*parts[:4])] = AppliedRecord(*parts[4:_MOST_COLUMNS])
+        group, kind, namespace, name, request, entry, values, version, *uid = parts[:_MOST_COLUMNS]
+        key = ObjectKey(one(group, group), one(kind, kind), one(namespace, namespace), name)
+        rows[key] = AppliedRecord(request, one(entry, entry), values, one(version, version), *uid)
     return rows
 
 

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import orjson
-from msgspec import Struct, ValidationError, convert
+from msgspec import DecodeError, Struct
+from msgspec.json import Decoder
 
 from reconciler import __version__
 from reconciler.api.files import SourceFile
@@ -31,6 +32,9 @@ _Entry = tuple[int, int, int, tuple[str | int, ...], dict[str, Any]]
 class _Stored(Struct, frozen=True):
     made: str
     blobs: dict[str, list[_Entry]]
+
+
+_DECODER = Decoder(_Stored)
 
 
 class ParseCache:
@@ -85,9 +89,8 @@ class ParseCache:
         try:
             if self._path.stat().st_size > MAX_CACHE_BYTES:
                 return {}
-            content = orjson.loads(self._path.read_bytes())
-            stored = convert(content, _Stored)
-        except (OSError, orjson.JSONDecodeError, ValidationError):
+            stored = _DECODER.decode(self._path.read_bytes())
+        except (OSError, DecodeError, RecursionError):
             return {}
         return stored.blobs if stored.made == _stamp() else {}
 

@@ -8,7 +8,7 @@ subresource (status, scale). So an object whose additions are only reported cost
 from __future__ import annotations
 
 import fnmatch
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from msgspec import Struct
@@ -87,10 +87,18 @@ class AdditionFinder:
 
     def _counts(self, entry: Object) -> bool:
         """Whether it is what a person wrote, and not through a subresource."""
-        manager = entry.get("manager")
+        counted = self._is_counted(entry.get("manager"))
+        return counted and not entry.get("subresource") and not is_ours(entry)
+
+    def _is_counted(self, manager: object) -> bool:
         if manager not in self._counted:
             self._counted[manager] = _any_match(str(manager), self._patterns)
-        return self._counted[manager] and not entry.get("subresource") and not is_ours(entry)
+        return self._counted[manager]
+
+    def may_find(self, managers: Iterable[str]) -> bool:
+        """Whether something of an object may be an addition that has entries of these managers,
+        beside our own."""
+        return any(self._is_counted(name) for name in managers)
 
     def find(self, live: Object, desired: DesiredObject) -> FoundAdditions:
         """What was added to an object that is ours, or as good as ours."""

@@ -16,22 +16,24 @@ from reconciler.api.notices import Notice, NoticeCause, notice
 from reconciler.api.objects import GroupKind, Object, ObjectKey, RedactedRepr, key_of
 from reconciler.cluster.client import Member
 from reconciler.cluster.discovery import GroupVersionKind, RESTMapping
+from reconciler.cluster.kstatus import stated_replicas
 from reconciler.cluster.parallel import in_parallel
 from reconciler.cluster.warnings import warnings_about
 from reconciler.inventory.applyset import owner_of
+from reconciler.inventory.live_objects import Glance
 from reconciler.inventory.managed_fields import BEFORE_FIRST_APPLY
-from reconciler.inventory.observe import Observation
+from reconciler.inventory.observe import KindObjects, Observation
 from reconciler.inventory.ownership import former_inventory
 from reconciler.inventory.records import AppliedRecord
 from reconciler.plan import custom_resources, dry_run
 from reconciler.plan.custom_resources import NO_CHANGE, Definition
-from reconciler.plan.diff import Comparison, Question, compare
+from reconciler.plan.diff import Comparison, Question, compare, request_digest
 from reconciler.plan.dry_run import ApplyRules, Checked
 from reconciler.plan.ignored import owned_ignored_fields
 from reconciler.plan.live_state import SoughtObject, find_by_name
 from reconciler.plan.model import Addition
 from reconciler.plan.prune import CRD, NAMESPACE, deletion_words, is_terminating
-from reconciler.plan.replicas import with_autoscaled_counts
+from reconciler.plan.replicas import may_be_anothers, with_autoscaled_counts
 from reconciler.plan.requests import ApplyTarget, request_for
 from reconciler.render.run_once import content_digest, may_rerun, runs_once
 
@@ -102,26 +104,30 @@ def diff_all(
     shared: MemberContext, targets: Sequence[ApplyTarget], progress: Callable[[int], None]
 ) -> CheckResults:
     """What is to happen to each target. Raises ClusterError when the member is lost."""
-    listed = {t.key: _listed(shared.observation, t) for t in targets}
-    found, absent_namespaces, failed = _search(shared, targets, listed)
+    listed = _Listed(shared.observation)
+    unseen = [t for t in targets if not listed.has(t)]
+    found, absent_namespaces, failed = _search(shared, unseen)
     if failed:
         failed = {**shared.observation.failed, **failed}
         shared = replace(shared, observation=replace(shared.observation, failed=failed))
     # With its namespace, all that it had done is gone.
     ran = {
         t.key
-        for t in targets
-        if listed[t.key] is None
-        and t.key not in found
-        and t.key.namespace not in absent_namespaces
-        and _has_run(shared, t)
+        for t in unseen
+        if t.key not in found and t.key.namespace not in absent_namespaces and _has_run(shared, t)
     }
-    live = [listed[target.key] or found.get(target.key) for target in targets]
-    targets, left, remarks = with_autoscaled_counts(shared.member, targets, live, shared.leaving)
+    scaled = {
+        t.key: obj
+        for t in targets
+        if may_be_anothers(t, listed.glance(t)) and (obj := listed.get(t) or found.get(t.key))
+    }
+    targets, left, remarks = with_autoscaled_counts(shared.member, targets, scaled, shared.leaving)
     going = {
         t.key.name: f"its Namespace {t.key.name}: {deletion_words(obj)}"
-        for t, obj in zip(targets, live, strict=True)
-        if t.key.group_kind == NAMESPACE and obj is not None and is_terminating(obj)
+        for t in targets
+        if t.key.group_kind == NAMESPACE
+        and (obj := listed.get(t) or found.get(t.key)) is not None
+        and is_terminating(obj)
     }
     coming: dict[GroupKind, list[str]] = {}
     for crd in shared.crds:
@@ -132,7 +138,8 @@ def diff_all(
         verdicts = [
             Checked(target, None, shared.observation.inventory.rows.get(target.key))
             if target.key in ran
-            else _at_a_glance(shared, target, listed[target.key], known)
+            else _as_recorded(shared, target, listed.glance(target), known)
+            or _at_a_glance(shared, target, listed.get(target), known)
             for target in some
         ]
         progress(sum(isinstance(verdict, Checked) for verdict in verdicts))
@@ -165,11 +172,27 @@ def diff_all(
     )
 
 
-def _listed(observation: Observation, target: ApplyTarget) -> Object | None:
-    """The object as the label query showed it; in another version where Git's is yet to come."""
-    if target.resource is None and target.key in observation.members:
-        return observation.members[target.key][1]
-    return observation.find(target.kind, target.key)
+class _Listed:
+    """The objects as the label query showed them; in another version where Git's is yet to come."""
+
+    def __init__(self, observation: Observation) -> None:
+        self._observation = observation
+
+    def _objects(self, target: ApplyTarget) -> KindObjects:
+        if target.resource is None and target.key in self._observation.members:
+            return self._observation.objects
+        return self._observation.live.get(target.kind, {})
+
+    def has(self, target: ApplyTarget) -> bool:
+        return target.key in self._objects(target)
+
+    def get(self, target: ApplyTarget) -> Object | None:
+        return self._objects(target).get(target.key)
+
+    def glance(self, target: ApplyTarget) -> Glance | None:
+        if target.resource is None:
+            return None
+        return self._observation.glance(target.kind, target.key)
 
 
 def _judge_definitions(
@@ -236,17 +259,16 @@ def _has_run(shared: MemberContext, target: ApplyTarget) -> bool:
 
 
 def _search(
-    shared: MemberContext, targets: Sequence[ApplyTarget], listed: Mapping[ObjectKey, Object | None]
+    shared: MemberContext, targets: Sequence[ApplyTarget]
 ) -> tuple[dict[ObjectKey, Object], set[str], dict[GroupVersionKind, str]]:
-    """What exists although the label query did not show it, Namespaces that surely do not, and the
-    kinds that nobody could look for, with the reason."""
+    """What exists of ``targets``, which the label query did not show, Namespaces that surely do
+    not, and the kinds that nobody could look for, with the reason."""
     failed = shared.observation.failed
     discovery = shared.observation.discovery
     unseen = [
         SoughtObject(resource, t.key)
         for t in targets
-        if listed[t.key] is None
-        and t.kind not in failed
+        if t.kind not in failed
         and (resource := t.resource or discovery.preferred(t.kind.group_kind))
     ]
     namespaces = [item for item in unseen if item.key.group_kind == NAMESPACE]
@@ -274,6 +296,38 @@ class _Formers:
             ours = self._shared.observation.inventory
             self._names[applyset] = former_inventory(self._shared.member, ours, applyset)
         return self._names[applyset]
+
+
+def _as_recorded(
+    shared: MemberContext, target: ApplyTarget, glance: Glance | None, known: _Known
+) -> Checked | None:
+    """That an object is surely unchanged, by its record and what was seen of it; None: it must be
+    looked at itself."""
+    record = shared.observation.inventory.rows.get(target.key)
+    kind, desired = target.kind.group_kind, target.desired
+    if (
+        glance is None
+        or record is None
+        or not glance.as_recorded
+        or glance.terminating
+        # What is sent depends on what is there.
+        or desired.retain
+        or desired.ignore
+        or (glance.wanted is not None and stated_replicas(desired.body) is None)
+        or target.kind in shared.observation.failed
+        or kind in known.definitions
+        or target.key.namespace in known.going
+        or (kind in known.coming and target.kind not in shared.crds)
+        or shared.apply_rules.addition_finder.may_find(glance.managers)
+        or shared.sampled(target.key)
+    ):
+        return None
+    body = target.body
+    digest = request_digest(shared.apply_rules.digester, body)
+    if (digest, body["apiVersion"]) != (record.request, record.api_version):
+        return None
+    fields = shared.observation.fields(target.kind, record.entry)
+    return Checked(target, None, record, fields)
 
 
 def _at_a_glance(

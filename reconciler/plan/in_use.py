@@ -67,7 +67,7 @@ def waiting(member: Member, prunes: Sequence[Change], users: Users) -> dict[Obje
     found: dict[ObjectKey, str] = {}
     asked = [c.key for c in prunes if c.key.group_kind in USED_BY_PODS]
     for namespace in sorted({key.namespace for key in asked}):
-        here = {k: o for k, o in users.live.items() if k.namespace == namespace}
+        here = {k: users.live[k] for k in users.live if k.namespace == namespace}
         workloads = [k for k in here if k.group_kind in _RUNS_PODS and k not in users.going]
         keys = [key for key in asked if key.namespace == namespace]
         if not workloads:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from msgspec import Struct, field
@@ -11,15 +11,17 @@ from msgspec.structs import replace
 
 from reconciler.api.errors import ApiError, ClusterError, with_hint
 from reconciler.api.kinds import REPLICATED
-from reconciler.api.objects import Object, ObjectKey
+from reconciler.api.objects import Object, ObjectKey, map_of, number_of
 from reconciler.cluster.client import Member
 from reconciler.cluster.discovery import GroupVersionKind, RESTMapping
+from reconciler.cluster.kstatus import ready_replicas, wanted_replicas
 from reconciler.cluster.parallel import in_parallel
 from reconciler.cluster.responses import reading_answers
 from reconciler.failover.cluster_health import Absence
 from reconciler.federation.model import Cluster, DesiredState, Federation, Workload
 from reconciler.git.owner import Claimant
-from reconciler.inventory.observe import Observation, observe
+from reconciler.inventory.live_objects import Glance
+from reconciler.inventory.observe import Members, Observation, observe
 from reconciler.inventory.ownership import Servers, as_ours, cluster_identity_problems
 from reconciler.inventory.store import Inventory, read_inventory
 from reconciler.render.render import Rendering
@@ -31,7 +33,70 @@ CONCURRENT_MEMBERS = 128
 
 Live = Mapping[ObjectKey, Mapping[str, Object]]
 """Workload -> cluster -> the object as it is there."""
-"""Workload -> cluster -> its live object."""
+
+
+class LiveCopies(Mapping[str, Object]):
+    """Cluster -> the object of one workload there, parsed when it is asked for."""
+
+    __slots__ = ("_key", "_members")
+
+    def __init__(self, key: ObjectKey) -> None:
+        self._key = key
+        self._members: dict[str, Members] = {}
+
+    def add(self, cluster: str, members: Members) -> None:
+        """``members`` hold the object."""
+        self._members[cluster] = members
+
+    def glance(self, cluster: str) -> Glance | None:
+        """What was seen of it as it came; None where only the object itself tells."""
+        return self._members[cluster].glance(self._key)
+
+    def __getitem__(self, cluster: str) -> Object:
+        return self._members[cluster][self._key][1]
+
+    def __contains__(self, cluster: object) -> bool:
+        return cluster in self._members
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._members)
+
+    def __len__(self) -> int:
+        return len(self._members)
+
+
+def _glance(copies: Mapping[str, Object], cluster: str) -> Glance | None:
+    return copies.glance(cluster) if isinstance(copies, LiveCopies) else None
+
+
+def wanted_by_cluster(copies: Mapping[str, Object]) -> dict[str, int]:
+    """``spec.replicas`` of the copies of a workload; 1 where it is not given."""
+    found = {}
+    for name in copies:
+        glance = _glance(copies, name)
+        if glance is None:
+            found[name] = wanted_replicas(copies[name])
+        else:
+            found[name] = 1 if glance.wanted is None else number_of(glance.wanted)
+    return found
+
+
+def stated_in(copies: Mapping[str, Object], cluster: str) -> int:
+    """``spec.replicas`` of the copy there; 0 where it is not given."""
+    glance = _glance(copies, cluster)
+    if glance is None:
+        return number_of(map_of(copies[cluster].get("spec")).get("replicas"))
+    return number_of(glance.wanted)
+
+
+def ready_by_cluster(copies: Mapping[str, Object]) -> dict[str, int]:
+    """How many replicas of the copies of a workload can serve now."""
+    found = {}
+    for name in copies:
+        glance = _glance(copies, name)
+        ready = glance.ready if glance else None
+        found[name] = ready_replicas(copies[name]) if ready is None else ready
+    return found
 
 
 class MemberState(Struct):
@@ -171,7 +236,8 @@ def live_workloads(
     shared = {w.key: w for w in shared_workloads(state)}
     spread = {w.key for w in spread_workloads(state)}
     possible = {a.workload: set(a.replicas) for a in assignments}
-    found: dict[ObjectKey, dict[str, Object]] = {}
+    copies: dict[ObjectKey, LiveCopies] = {}
+    sought_and_found: dict[ObjectKey, dict[str, Object]] = {}
     foreign_objects: set[tuple[ObjectKey, str]] = set()
     for one in seen:
         if one.member is None or one.observation is None:
@@ -179,7 +245,7 @@ def live_workloads(
         members = one.observation.members
         for key in {*replicated, *shared, *spread}:
             if key in members:
-                found.setdefault(key, {})[one.cluster.name] = members[key][1]
+                copies.setdefault(key, LiveCopies(key)).add(one.cluster.name, members)
         sought = [
             SoughtObject(resource, key)
             for key, workload in shared.items()
@@ -196,8 +262,11 @@ def live_workloads(
         failed = {**one.observation.failed, **lookup.failed}
         one.observation = replace(one.observation, failed=failed)
         for key, live in lookup.found.items():
-            found.setdefault(key, {})[one.cluster.name] = live
+            sought_and_found.setdefault(key, {})[one.cluster.name] = live
             foreign_objects.add((key, one.cluster.name))
+    found: dict[ObjectKey, Mapping[str, Object]] = {**copies}
+    for key, by_cluster in sought_and_found.items():
+        found[key] = {**copies.get(key, {}), **by_cluster}
     return found, frozenset(foreign_objects)
 
 

@@ -157,7 +157,7 @@ def plan_member(
     checked, notes = exclusive_values.ordered_by_exclusive_values(
         member,
         verdicts.checked,
-        {key: live for key, (_, live) in observation.members.items()},
+        observation.objects,
         lambda key: _prune_of(key, observation, rules, why_gone),
     )
     unlisted = _look_for_unlisted(observation, wanted_here, member)
@@ -462,7 +462,7 @@ def _prunes(
         if question.key.group_kind not in prune.HOLDERS:
             take(question, prune.decide_prune(question, rules))
     if not refused:
-        changes = _unless_in_use(member, changes, members, targets)
+        changes = _unless_in_use(member, changes, observation.objects, targets)
     # Whether these may go depends on what stays of their contents.
     for question in holders:
         verdict = prune.decide_prune(question, rules)
@@ -488,13 +488,13 @@ def _prunes(
 def _unless_in_use(
     member: Member,
     changes: Sequence[Change],
-    members: Mapping[ObjectKey, tuple[GroupVersionKind, Object]],
+    live: Mapping[ObjectKey, Object],
     targets: Mapping[ObjectKey, ApplyTarget],
 ) -> list[Change]:
     """The changes, of which prunes wait that would take what an old revision still needs."""
     prunes = [change for change in changes if change.action is Action.PRUNE]
     users = in_use.Users(
-        {key: live for key, (_, live) in members.items()},
+        live,
         {key: target.body for key, target in targets.items()},
         {change.key for change in prunes},
     )

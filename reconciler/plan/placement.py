@@ -17,6 +17,7 @@ from reconciler.api.moves import (
     NotMoved,
     ReplicasKept,
     Returning,
+    StartsWith,
     Stay,
     Unready,
 )
@@ -27,7 +28,13 @@ from reconciler.failover import workload_health
 from reconciler.failover.availability import Availability, failover_rules_of, moves_away
 from reconciler.failover.cluster_health import settle
 from reconciler.federation.model import DesiredState, Workload
-from reconciler.plan.live_state import Live, shared_workloads, spread_workloads
+from reconciler.plan.live_state import (
+    Live,
+    ready_by_cluster,
+    shared_workloads,
+    spread_workloads,
+    wanted_by_cluster,
+)
 from reconciler.plan.replicas import running_counts
 from reconciler.plan.requests import count_owners
 from reconciler.scheduler.capacity import own_count, replicas_due
@@ -82,7 +89,8 @@ def place_workloads(
         current=running_counts(state, live, usual, assumed),
     )
     assignments = tuple(usual) if view.is_empty else schedule(state, view)
-    asked, ready = _counts(live, wanted_replicas), _counts(live, ready_replicas)
+    asked = {key: wanted_by_cluster(copies) for key, copies in live.items()}
+    ready = {key: ready_by_cluster(copies) for key, copies in live.items()}
     limits = return_limits(
         assignments,
         asked,
@@ -104,32 +112,33 @@ def place_workloads(
     workloads = {workload.key: workload for workload in state.workloads}
     scalers = {scale_target(workload.template): workload.key for workload in state.workloads}
 
+    def asked_of(a: Assignment) -> dict[str, int]:
+        return _ours(a, asked.get(a.workload, {}), foreign_objects)
+
     def running(a: Assignment) -> Running:
         return Running(
-            asked=_ours(a, asked.get(a.workload, {}), foreign_objects),
+            asked=asked_of(a),
             ready=ready.get(a.workload, {}),
             unconfirmed=unconfirmed,
             scaled=scaled_as(a.workload) in scalers or _is_scaled(live.get(a.workload, {})),
         )
 
-    placed_in = {a.workload: a.replicas.keys() & set(looked_at) for a in assignments}
+    placed_in = {a.workload: a.replicas.keys() for a in assignments}
 
     def scaled_in(w: Workload) -> Collection[str]:
         if w.is_given_up:
             return ()
         scaler = w.key if REPLICAS in w.retain else scalers.get(scaled_as(w.key))
-        return placed_in[scaler] if scaler else ()
+        return placed_in[scaler] & set(looked_at) if scaler else ()
 
-    started = [
-        starting(
-            a,
-            running(a).asked,
-            scaled_in(workloads[a.workload]),
-            own_count(workloads[a.workload]),
-            shared=workloads[a.workload].replicas.mode != "Duplicated",
-        )
-        for a in assignments
-    ]
+    def started_by(a: Assignment) -> tuple[Assignment, list[StartsWith]]:
+        if asked.get(a.workload, {}).keys() <= a.replicas.keys():
+            return a, []  # It leaves no cluster.
+        workload = workloads[a.workload]
+        shared = workload.replicas.mode != "Duplicated"
+        return starting(a, asked_of(a), scaled_in(workload), own_count(workload), shared=shared)
+
+    started = [started_by(a) for a in assignments]
     assignments = tuple(a for a, _ in started)
     moves += [start for _, starts in started for start in starts]
     assignments, kept = _held(assignments, workloads, running)
@@ -216,8 +225,8 @@ def _present(
         here = live.get(w.key, {})
         if here:
             found[w.key] = {
-                name: wanted_replicas(obj)
-                for name, obj in here.items()
+                name: count
+                for name, count in wanted_by_cluster(here).items()
                 if (w.key, name) not in foreign_objects
             }
     return found
@@ -331,8 +340,7 @@ def _workloads(
         one
         for workload in state.workloads
         for name in sorted(placed_in[workload.key])
-        if name in looked_at
-        and (one := _seen(workload, name, live.get(workload.key, {}).get(name), state))
+        if name in looked_at and (one := _seen(workload, name, live.get(workload.key, {}), state))
     ]
     memory = availability.memory
     if not seen and not memory.workloads:
@@ -345,12 +353,13 @@ def _workloads(
 
 
 def _seen(
-    workload: Workload, cluster: str, live: Object | None, state: DesiredState
+    workload: Workload, cluster: str, copies: Mapping[str, Object], state: DesiredState
 ) -> workload_health.WorkloadReading | None:
     rules = failover_rules_of(workload, state)
     after = rules.workload_unavailable_after
     if after is None or workload.replicas.mode == "Duplicated" or not moves_away(rules):
         return None
+    live = copies.get(cluster)
     return workload_health.WorkloadReading(
         cluster,
         workload.key,
@@ -362,10 +371,6 @@ def _seen(
             orjson.dumps(workload.template, option=orjson.OPT_SORT_KEYS)
         ).hexdigest()[:12],
     )
-
-
-def _counts(live: Live, count: Callable[[Object], int]) -> dict[ObjectKey, dict[str, int]]:
-    return {key: {name: count(obj) for name, obj in found.items()} for key, found in live.items()}
 
 
 def _kept_away(away: Sequence[MovedAway]) -> dict[ObjectKey, dict[str, str]]:

@@ -15,7 +15,8 @@ from reconciler.cluster.client import Member
 from reconciler.cluster.discovery import RESTMapping
 from reconciler.cluster.kstatus import stated_replicas
 from reconciler.federation.model import DesiredState, Workload
-from reconciler.plan.live_state import Live
+from reconciler.inventory.live_objects import Glance
+from reconciler.plan.live_state import Live, stated_in
 from reconciler.plan.model import Action, ClusterPlan, Outcome, WorkloadRow
 from reconciler.plan.requests import ApplyTarget, count_owners, leaves_count
 from reconciler.render.render import Rendering
@@ -66,7 +67,7 @@ def replicas_now(
     outages: Collection[str],
 ) -> dict[ObjectKey, dict[str, int]]:
     """What runs; a cluster whose outage is only simulated is taken to run what it should."""
-    counts = {key: {c: _asked(o) for c, o in objects.items()} for key, objects in live.items()}
+    counts = {key: {c: stated_in(copies, c) for c in copies} for key, copies in live.items()}
     for key, by_cluster in usual.items():
         for name in by_cluster.keys() & set(outages):
             counts.setdefault(key, {})[name] = by_cluster[name]
@@ -88,17 +89,20 @@ def replicas_to_be(
     counts = replicas_in(rendering)
     for name, objects in rendering.objects.items():
         for desired in objects:
-            now = live.get(desired.key, {}).get(name)
+            copies = live.get(desired.key, {})
             if name not in counts.get(desired.key, {}):
                 if desired.key.kind not in REPLICATED:
                     continue
-                counts.setdefault(desired.key, {})[name] = 1 if now is None else _asked(now)
+                counts.setdefault(desired.key, {})[name] = (
+                    stated_in(copies, name) if name in copies else 1
+                )
             if name in outages:
                 counts[desired.key][name] = 0
-            elif now is not None and (
-                leaves_count(desired, now) or desired.key in left_to_autoscalers.get(name, ())
+            elif name in copies and (
+                desired.key in left_to_autoscalers.get(name, ())
+                or (REPLICAS in desired.retain and leaves_count(desired, copies[name]))
             ):
-                counts[desired.key][name] = _asked(now)
+                counts[desired.key][name] = stated_in(copies, name)
     return counts
 
 
@@ -107,10 +111,11 @@ def with_foreign_objects(live: Live, foreign: Mapping[str, Mapping[ObjectKey, Ob
 
     ``foreign``: cluster -> the objects that no LIST of ours showed.
     """
-    found = {key: dict(objects) for key, objects in live.items()}
+    found = dict(live)
     for cluster, objects in foreign.items():
         for key, obj in objects.items():
-            found.setdefault(key, {}).setdefault(cluster, obj)
+            if cluster not in found.get(key, {}):
+                found[key] = {**found.get(key, {}), cluster: obj}
     return found
 
 
@@ -173,21 +178,18 @@ def running_counts(
     for workload in state.workloads:
         if workload.replicas.mode == "Duplicated":
             continue
-        seen = {c: _count(workload, obj) for c, obj in live.get(workload.key, {}).items()}
+        copies = live.get(workload.key, {})
+        seen = {name: _count(workload, copies, name) for name in copies}
         assumed = {c: n for c, n in shares[workload.key].items() if c in unseen and n}
         if seen:
             counts[workload.key] = {**seen, **assumed}
     return counts
 
 
-def _count(workload: Workload, live: Object) -> int:
+def _count(workload: Workload, copies: Mapping[str, Object], cluster: str) -> int:
     if workload.replicas.mode == "KubeFed":
-        return number_of(map_of(live.get("status")).get("readyReplicas"))
-    return _asked(live)
-
-
-def _asked(live: Object) -> int:
-    return number_of(map_of(live.get("spec")).get("replicas"))
+        return number_of(map_of(copies[cluster].get("status")).get("readyReplicas"))
+    return stated_in(copies, cluster)
 
 
 # -- replicas that an autoscaler outside of Git sets -----------------------------------------------
@@ -205,26 +207,35 @@ _OTHERS = ("*autoscal*",)
 def with_autoscaled_counts(
     member: Member,
     targets: Sequence[ApplyTarget],
-    live: Sequence[Object | None],
+    live: Mapping[ObjectKey, Object],
     leaving: Callable[[], Collection[str]],
 ) -> tuple[Sequence[ApplyTarget], frozenset[ObjectKey], list[Notice]]:
     """The targets, which of them leave their count to an autoscaler, and what to tell of those.
 
-    ``leaving``: UIDs of what this run prunes; an autoscaler among it scales nothing any more.
+    ``live`` has the objects of those that ``may_be_anothers``. ``leaving``: UIDs of what this run
+    prunes; an autoscaler among it scales nothing any more.
     """
-    asked = [_is_anothers(t, obj) for t, obj in zip(targets, live, strict=True)]
-    if not any(asked):
+    asked = {t.key: live[t.key] for t in targets if _is_anothers(t, live.get(t.key))}
+    if not asked:
         return targets, frozenset(), []
     scalers = _scalers(member, leaving)
     remarks: list[Notice] = []
     settled = [
-        _settled(target, obj, scalers, remarks) if ask and obj is not None else target
-        for target, obj, ask in zip(targets, live, asked, strict=True)
+        _settled(target, asked[target.key], scalers, remarks) if target.key in asked else target
+        for target in targets
     ]
     left = frozenset(
         new.key for new, old in zip(settled, targets, strict=True) if new.desired is not old.desired
     )
     return settled, left, remarks
+
+
+def may_be_anothers(target: ApplyTarget, glance: Glance | None) -> bool:
+    """Whether the live count may be another's than Git's; where nothing is known, it may."""
+    stated = stated_replicas(target.desired.body)
+    if stated is None:
+        return False
+    return glance is None or (glance.counted_by_others and glance.wanted not in (None, stated))
 
 
 def _is_anothers(target: ApplyTarget, live: Object | None) -> bool:

@@ -38,16 +38,33 @@ PROPAGATION = "federation.reconciler.dev/prune-propagation"
 class ApplyTarget(RedactedRepr, frozen=True):
     """A desired object with its identity as the member sees it.
 
-    ``resource`` is None where the member does not serve the kind (yet). ``takes_count``: its
-    replicas were scaled by somebody else, who does not do so any more, and are Git's again.
+    ``resource`` is None where the member does not serve the kind (yet); ``applyset`` is what it
+    becomes a member of. ``takes_count``: its replicas were scaled by somebody else, who does not
+    do so any more, and are Git's again.
     """
 
     desired: DesiredObject
     key: ObjectKey
     kind: GroupVersionKind
     resource: RESTMapping | None
-    body: Object
+    applyset: str
     takes_count: bool = False
+
+    @property
+    def body(self) -> Object:
+        """What is applied, made anew for whoever asks: most of them only take its digest, and a
+        hundred thousand would take as much memory as all of Git. What is inside is Git's own."""
+        desired, namespace = self.desired, self.key.namespace
+        metadata = dict(desired.body["metadata"])
+        metadata.pop("namespace", None)
+        if namespace:
+            metadata["namespace"] = namespace
+        if marks := _marks(desired):
+            # Kept on the object, because its manifest will be gone when it is to be pruned.
+            metadata["annotations"] = {**(metadata.get("annotations") or {}), **marks}
+        body = {**_as_kept(desired.body), "metadata": metadata}
+        body.pop("status", None)
+        return with_membership(body, self.key, self.applyset)
 
 
 def target_of(
@@ -56,7 +73,7 @@ def target_of(
     crds: Mapping[GroupVersionKind, RESTMapping],
     applyset: str,
 ) -> ApplyTarget:
-    """Settle the namespace by the kind's scope, and mark the body as a member of the ApplySet.
+    """Settle the namespace by the kind's scope.
 
     A namespaced object without a namespace goes to ``default``, as with kubectl; a namespace on a
     cluster-scoped one is dropped. ``crds`` are the kinds that this plan itself introduces.
@@ -70,16 +87,7 @@ def target_of(
     key = desired.key
     if namespace != key.namespace:
         key = key._replace(namespace=namespace)
-    metadata = dict(desired.body["metadata"])
-    metadata.pop("namespace", None)
-    if namespace:
-        metadata["namespace"] = namespace
-    if marks := _marks(desired):
-        # Kept on the object, because its manifest will be gone when it is to be pruned.
-        metadata["annotations"] = {**(metadata.get("annotations") or {}), **marks}
-    body = {**_as_kept(desired.body), "metadata": metadata}
-    body.pop("status", None)
-    return ApplyTarget(desired, key, kind, resource, with_membership(body, key, applyset))
+    return ApplyTarget(desired, key, kind, resource, applyset)
 
 
 def _marks(desired: DesiredObject) -> dict[str, str]:
@@ -155,12 +163,12 @@ def request_for(
     """
     if live is None:
         return ApplyRequest(target.body)
-    body = target.body
+    body = wanted = target.body
     remarks: list[Notice] = []
     for pointer in target.desired.retain:
         path = split_pointer(pointer)
         if pointer != REPLICAS and _matches(body, path) and _matches(live, path):
-            if body is target.body:
+            if body is wanted:
                 body = copy.deepcopy(body)
             owned = _may_be_ours(live, path) or "*" in path
             remarks += _retain(target.key, body, live, path, owned=owned)

@@ -707,7 +707,10 @@ def _placed(rendering: Rendering) -> dict[ObjectKey, frozenset[str]]:
             if not desired.key.namespace:
                 # The member's discovery tells whether it is namespaced; here both are remembered.
                 placed_in.setdefault(desired.key.with_namespace, set()).add(name)
-    return {key: frozenset(names) for key, names in placed_in.items()}
+    # Most go to the same clusters.
+    same: dict[frozenset[str], frozenset[str]] = {}
+    found = ((key, frozenset(names)) for key, names in placed_in.items())
+    return {key: same.setdefault(names, names) for key, names in found}
 
 
 def _plan_one(

@@ -8,10 +8,13 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 
 from kubesim.faults import InjectedFault, Rules
+from reconciler.api.objects import Object
 from tests.chaos.hosts import Host
 from tests.chaos.invariants import CANARY
 
 LISTS = "labelSelector="
+LATER_PAGES = "[?&]continue="
+SEVERAL_OF_A_KIND = ("deletion of a placement",)
 Injured = Iterator[None]
 
 
@@ -53,15 +56,20 @@ def ruled(add: Callable[[Rules], object]) -> Callable[[Host], AbstractContextMan
     return strike
 
 
-@contextmanager
-def _expiring_pages(host: Host) -> Iterator[Callable[[], int]]:
-    """Both what is in the Namespace that goes, and the nodes, come in pages of one object."""
-    host.faults.small_pages(1)
-    expired = host.faults.expire_lists()
-    try:
-        yield lambda: expired.hits
-    finally:
-        host.faults.clear()
+def _between_pages(add: Callable[[Rules], InjectedFault]):
+    """Lists come in pages of one object: what is ours, what is in the Namespace that goes, and the
+    nodes. From then on only what befalls later pages counts."""
+
+    @contextmanager
+    def strike(host: Host) -> Iterator[Callable[[], int]]:
+        host.faults.small_pages(1)
+        fault = add(host.faults)
+        try:
+            yield lambda: fault.hits
+        finally:
+            host.faults.clear()
+
+    return strike
 
 
 def _while_held(number: int, harm: Callable[[Host], None], mend: Callable[[Host], None]):
@@ -126,6 +134,12 @@ def _hooked(kind: str, message: str = "", name: str = ""):
             host.no_webhooks()
 
     return strike
+
+
+def _of_another_state(page: Object) -> Object:
+    """As if a proxy led to a server that is behind: it has one object less."""
+    metadata = {**page["metadata"], "resourceVersion": "1"}
+    return {**page, "metadata": metadata, "items": page["items"][1:]}
 
 
 ECHO = f"the value {CANARY}-1 is no good"
@@ -203,7 +217,47 @@ BREAKAGES = (
             )
         ),
     ),
-    Breakage("410 between the pages of lists", _expiring_pages, only=("deletion of a placement",)),
+    Breakage(
+        "410 between the pages of lists",
+        _between_pages(lambda f: f.expire_lists()),
+        only=SEVERAL_OF_A_KIND,
+    ),
+    Breakage(
+        "410 in the middle of one list",
+        _between_pages(lambda f: f.expire_lists(count=1)),
+        only=SEVERAL_OF_A_KIND,
+        core=False,
+    ),
+    Breakage(
+        "500 for one later page",
+        _between_pages(lambda f: f.error(500, path=LATER_PAGES, count=1)),
+        only=SEVERAL_OF_A_KIND,
+        core=False,
+    ),
+    Breakage(
+        "500 for every later page",
+        _between_pages(lambda f: f.error(500, path=LATER_PAGES)),
+        deadline="2s",
+        only=SEVERAL_OF_A_KIND,
+        core=False,
+    ),
+    Breakage(
+        "every later page is cut short",
+        _between_pages(lambda f: f.truncate(path=LATER_PAGES)),
+        only=SEVERAL_OF_A_KIND,
+        core=False,
+    ),
+    Breakage(
+        "the server goes away between pages",
+        _between_pages(lambda f: f.reset(path=LATER_PAGES)),
+        only=SEVERAL_OF_A_KIND,
+    ),
+    Breakage(
+        "the next page is of another state",
+        _between_pages(lambda f: f.distort(_of_another_state, path=LATER_PAGES)),
+        only=SEVERAL_OF_A_KIND,
+        core=False,
+    ),
     Breakage("401 for all", ruled(lambda f: f.unauthorized()), failover=True),
     Breakage("401 in the middle", ruled(lambda f: f.unauthorized(writes_only=True)), core=False),
     Breakage("403 for a list", ruled(lambda f: f.forbid(path=f"configmaps.*{LISTS}"))),

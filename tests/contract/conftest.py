@@ -21,7 +21,8 @@ def sandbox_api() -> Iterator[Api]:
     with Sandbox(["member"], settings=ClusterSettings(nodes=0)) as sandbox:
         cluster = sandbox.cluster("member")
         cluster.controllers.frozen = True
-        yield Api("sandbox", cluster.url, cluster.token)
+        compact = cluster.server.store.compact
+        yield Api("sandbox", cluster.url, cluster.token, compact=compact)
 
 
 @pytest.fixture
@@ -34,7 +35,8 @@ def running_sandbox_api() -> Iterator[Api]:
 @pytest.fixture
 def real_api(fleet: Fleet) -> Api:
     (cluster,) = fleet(1)
-    return Api("real", cluster.url, cluster.tokens["admin"], str(cluster.certificate))
+    token, certificate = cluster.tokens["admin"], str(cluster.certificate)
+    return Api("real", cluster.url, token, certificate, cluster.etcd.compact)
 
 
 @pytest.fixture

@@ -39,10 +39,19 @@ class Answer:
 
 
 class Api:
-    """One API server. ``name`` is ``sandbox`` or ``real``."""
+    """One API server. ``name`` is ``sandbox`` or ``real``; ``compact`` has it forget how things
+    were before now."""
 
-    def __init__(self, name: str, url: str, token: str, certificate: str | None = None) -> None:
+    def __init__(
+        self,
+        name: str,
+        url: str,
+        token: str,
+        certificate: str | None = None,
+        compact: Callable[[], None] = lambda: None,
+    ) -> None:
         self.name = name
+        self.compact = compact
         self._url = url
         self._token = token
         self._pool = urllib3.PoolManager(ca_certs=certificate, retries=False)

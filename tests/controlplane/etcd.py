@@ -73,6 +73,11 @@ class Etcd:
         answer = self._call("range", _below(prefix))
         return {_text(item["key"]): item["value"] for item in answer.get("kvs", ())}
 
+    def compact(self) -> None:
+        """How things were before now is forgotten, as API servers have it every few minutes."""
+        now = self._call("range", {"key": _encoded("/"), "count_only": True})["header"]["revision"]
+        self._call("compaction", {"revision": now, "physical": True})
+
     def change(self, *, put: Mapping[str, str], delete: Iterable[str]) -> None:
         operations: list[dict[str, Any]] = [
             *({"requestDeleteRange": {"key": _encoded(key)}} for key in delete),
