@@ -41,6 +41,11 @@ def served_html(run: Plan | RunResult) -> str:
     return _rendered(page, home="..")
 
 
+def report_policy() -> str:
+    """The Content-Security-Policy of these pages."""
+    return fixed_parts(FOLDER, "page").policy
+
+
 def _rendered(page: Page, home: str = "") -> str:
     fixed = fixed_parts(FOLDER, "page")
     text = fixed.environment.get_template("page.html").render(
@@ -70,7 +75,7 @@ def fixed_parts(folder: Path, name: str, *more: str) -> FixedParts:
     sheets = dict.fromkeys((FOLDER / "page.css", folder / f"{name}.css"))
     style = "".join(sheet.read_text(encoding="utf-8") for sheet in sheets)
     environment = Environment(
-        loader=FileSystemLoader(dict.fromkeys((folder, FOLDER))),
+        loader=FileSystemLoader((folder, FOLDER)),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
