@@ -167,7 +167,7 @@ def _changes(snapshot: FleetSnapshot, found: LookedAt) -> Iterator[AttentionItem
         parts = [plural(count, "change") if count else "nothing to change now"]
         text = parts[0] + (f" ({what})" if what else "")
         href = cluster_href(clusters[0]) if len(clusters) == 1 else ""
-        yield AttentionItem(sign, few_names(clusters), f"{text}: {why}", href)
+        yield AttentionItem(sign, few_names(clusters), f"{why}; {text}", href)
 
 
 def _prunes(found: LookedAt) -> Iterator[AttentionItem]:

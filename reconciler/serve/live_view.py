@@ -7,12 +7,14 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from reconciler.api.objects import ObjectKey
 from reconciler.cluster.kstatus import Status
 from reconciler.federation.model import Cluster
 from reconciler.plan.model import Action, ClusterPlan, WorkloadRow
 from reconciler.report.fleet_picture import Picture, draw
+from reconciler.report.grouping import few_names
 from reconciler.report.headlines import Health, fleet_health
 from reconciler.report.page import (
     MOST_BARS,
@@ -165,7 +167,7 @@ def live_view(snapshot: FleetSnapshot, found: LookedAt) -> LiveView:
     workloads = tuple(_workload(one, rows.get(one.key), changes) for one in order[:MOST_WORKLOADS])
     places = [(cluster.provider, cluster.region) for cluster in shown]
     summary = tuple(_summary(snapshot, clusters, order, waiting))
-    headline = "; ".join(_headline(summary))
+    headline = "; ".join(_headline(clusters, order, waiting, snapshot))
     worst = _gravest(one.sign for one in summary)
     name = plan.federation or "without a name"
     return LiveView(
@@ -202,9 +204,11 @@ def _summary(
 ) -> Iterator[SummaryTile]:
     yield _of_clusters(clusters)
     yield _of_workloads(workloads)
-    sign = _gravest(one.sign for one in waiting) if waiting else "ok"
-    what = "nothing waits" if not waiting else f"{'waits' if len(waiting) == 1 else 'wait'}"
-    yield SummaryTile("#waiting", sign, str(len(waiting)), what)
+    sign = _gravest(one.sign for one in waiting)
+    whom = few_names(list(dict.fromkeys(one.who for one in waiting)))
+    verb = "waits" if len(waiting) == 1 else "wait"
+    text = f"{verb}: {whom}" if waiting else "nothing waits"
+    yield SummaryTile("#waiting", sign, str(len(waiting)), text)
     drifted = sum(one.drift or 0 for one in clusters)
     left = sum(one.drift or 0 for one in clusters if not one.repaired)
     text = f"drifted, {left} of them not put right yet" if left else "drifted, and put right"
@@ -227,13 +231,15 @@ def _of_clusters(clusters: Sequence[LiveCluster]) -> SummaryTile:
         if one.health.sign != "ok":
             words[one.health.word] += 1
     well = len(clusters) - sum(words.values())
-    text = ", ".join(f"{count} {word}" for word, count in words.items()) or "clusters are well"
+    names = few_names([one.name for one in clusters if one.health.sign != "ok"])
+    text = ", ".join(f"{count} {word}" for word, count in words.items())
+    text = f"{text}: {names}" if text else "clusters are well"
     sign = _gravest(one.health.sign for one in clusters)
     return SummaryTile("#ill" if words else "#fleet", sign, f"{well} of {len(clusters)}", text)
 
 
 def _of_workloads(workloads: Sequence[WorkloadStatus]) -> SummaryTile:
-    well = sum(one.fine for one in workloads)
+    well = sum(_sign(one) == "ok" for one in workloads)
     text = "workloads are as wanted"
     if well < len(workloads):
         text += f", {len(workloads) - well} not"
@@ -241,18 +247,30 @@ def _of_workloads(workloads: Sequence[WorkloadStatus]) -> SummaryTile:
     return SummaryTile("#workloads", sign, f"{well} of {len(workloads)}", text)
 
 
-def _headline(summary: Sequence[SummaryTile]) -> Iterator[str]:
+def _headline(
+    clusters: Sequence[LiveCluster],
+    workloads: Sequence[WorkloadStatus],
+    waiting: Sequence[AttentionItem],
+    snapshot: FleetSnapshot,
+) -> Iterator[str]:
     """What is not well, in a sentence; it is read out when it changes."""
-    clusters, workloads, waiting, *_ = summary
-    if clusters.sign == "ok":
-        yield f"{clusters.figure} clusters are well"
+    ill = [one for one in clusters if one.health.sign != "ok"]
+    if not ill:
+        yield f"All {len(clusters)} clusters are well" if len(clusters) > 1 else "The fleet is well"
+    elif len(ill) <= _MOST_NAMED:
+        yield ", ".join(f"{one.name} is {one.health.word}" for one in ill)
     else:
-        yield f"clusters: {clusters.text}"
-    yield f"{workloads.figure} workloads are as wanted"
-    if waiting.figure != "0":
-        yield f"{waiting.figure} {waiting.text}"
-    if summary[-1].sign != "ok":
-        yield summary[-1].text
+        yield f"{len(ill)} of {len(clusters)} clusters are not well"
+    away = sum(_sign(one) != "ok" for one in workloads)
+    if away:
+        yield f"{away} of {plural(len(workloads), 'workload')} not as wanted"
+    if waiting:
+        yield f"{len(waiting)} {'thing waits' if len(waiting) == 1 else 'things wait'}"
+    if snapshot.looked_at is None:
+        yield "the last run came to no plan"
+
+
+_MOST_NAMED = 3
 
 
 def _gravest(signs: Iterable[str]) -> str:
@@ -322,7 +340,7 @@ def _cluster(
         after_width=round(ready * scale, 1),
         label=f"{cluster.name}: {', '.join(filter(None, [*said, *waits]))}",
         replicas=text,
-        well=f"{plural(drift, 'object')} put right" if drift else "as Git says",
+        well="waits" if waits else f"{drift} put right" if drift else "as Git says",
         wave=member.wave if member else "",
         wave_commit=short_commit(to_be) if rollout else "",
         reason=health.reason,
@@ -342,7 +360,8 @@ def _waits(
     if cluster.closed:
         yield str(cluster.closed)
     if member and member.rollout and member.rollout.step is ClusterStep.WAITS:
-        yield f"waits in wave {member.wave}" + (f": {w}" if (w := member.rollout.why) else "")
+        why = "" if cluster.closed else member.rollout.why
+        yield f"waits in wave {member.wave}" + (f": {why}" if why else "")
     if cluster.prune_blocked:
         yield f"nothing is pruned: {cluster.prune_blocked}"
     closed = str(cluster.closed or "")
@@ -370,14 +389,21 @@ def _changes(found: LookedAt) -> _Changes:
     return {at: f"{page}#{anchor}" for at, anchor in change_anchors(found.plan).items()}
 
 
+def _state(row: WorkloadStatus) -> Status | None:
+    """Its status where it is wanted: a cluster that does not answer, and is to run none of it by
+    now, leaves nothing unknown."""
+    asked = [one for one in row.clusters if one.status is not None or one.wanted]
+    return replace(row, clusters=tuple(asked)).status
+
+
 def _sign(row: WorkloadStatus) -> str:
-    return _SIGNS[row.status][0]
+    return _SIGNS[_state(row)][0]
 
 
 def _workload(
     row: WorkloadStatus, placement: WorkloadRow | None, changes: _Changes
 ) -> LiveWorkload:
-    sign, word = _SIGNS[row.status]
+    sign, word = _SIGNS[_state(row)]
     ordered = sorted(row.clusters, key=lambda one: (one.fine, one.cluster))
     parts = tuple(
         _part(one, changes.get((one.cluster, row.key), "")) for one in ordered[:MOST_BARS]

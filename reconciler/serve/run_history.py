@@ -90,7 +90,8 @@ class RunHistory:
             replace(row, href=f"runs/{row.id}" if row.id in self._reports else "") for row in rows
         )
         told = [*self._happened(snapshot)]
-        self.entries = (*reversed(told), *self.entries)[:MOST_ENTRIES]
+        every = (*reversed(told), *self.entries)[:MOST_ENTRIES]
+        self.entries = tuple(sorted(every, key=lambda one: -one.time))
 
     def _keep(self, run: str, of: Plan | RunResult) -> None:
         if self._last is None or not _same(self._last.of, of):
@@ -119,15 +120,15 @@ class RunHistory:
             self._standing = standing
             return
         for draft in snapshot.drafts:
-            kind = _LASTING.get(draft.reason)
+            lasts = draft.reason in _LASTING
             key = f"{draft.reason}|{draft.key}"
-            if kind and (before := standing.pop(key, None)):
+            if lasts and (before := standing.pop(key, None)):
                 self._standing[key] = before
                 continue
             entry = TimelineEntry(
                 _since(draft, snapshot) or now, _sign(draft), _WHAT[draft.reason], draft.note, href
             )
-            if kind:
+            if lasts:
                 self._standing[key] = entry
             yield entry
         yield from self._moves(snapshot, href)
@@ -154,6 +155,9 @@ class RunHistory:
         run = snapshot.run
         if run.applied_commit and run.applied_commit != self._commit:
             self._commit = run.applied_commit
+            if run.plan and run.plan.rollout:
+                # Its own events tell where it is.
+                return
             text = f"{short_commit(run.applied_commit)} is everywhere"
             yield TimelineEntry(run.applied_at or run.finished, "ok", "Commit applied", text, href)
 

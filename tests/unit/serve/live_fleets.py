@@ -1,0 +1,113 @@
+"""What runs found of fleets, written by hand: what the page of the fleet is drawn from."""
+
+from __future__ import annotations
+
+from msgspec.structs import replace
+
+from reconciler.api.errors import Position
+from reconciler.cluster.kstatus import Status
+from reconciler.failover.cluster_health import Absence
+from reconciler.failover.probe import Signal
+from reconciler.federation.model import Cluster, DesiredState, Federation
+from reconciler.plan.model import Plan, RunResult
+from reconciler.report.finished_run import FinishedRun, failures_of_result
+from reconciler.serve.fleet_snapshot import FleetSnapshot, LookedAt, Remaining
+from reconciler.state.memory import Phase
+from reconciler.status.fleet_status import ClusterStatus, WorkloadStatus
+from reconciler.status.roster import ClusterFacts, MemberRow
+from tests.unit.report.fleets import large_fleet
+
+NOON = 1_772_366_400.0
+HERE = Position("federation.yaml", 1, 1)
+
+
+def calm_fleet(count: int) -> Plan:
+    """A large one in which nothing is to do and everybody is well."""
+    plan = large_fleet(count)
+    return replace(
+        plan,
+        clusters=tuple(replace(c, changes=(), reachable=True) for c in plan.clusters),
+        workloads=tuple(replace(row, after=row.before) for row in plan.workloads),
+    )
+
+
+def looked_at(plan: Plan, run: str = "20260301T120000Z-000001", ready: int = 0) -> LookedAt:
+    """What a run finds that makes this plan and writes nothing; ``ready``: as many replicas less
+    than wanted, in each cluster."""
+    clusters = tuple(
+        Cluster(c.name, HERE, provider=c.provider, region=c.region, zone=c.zone)
+        for c in plan.clusters
+    )
+    members = tuple(
+        MemberRow(
+            cluster,
+            ClusterFacts(Signal.HEALTHY if c.reachable else Signal.UNKNOWN, c.problem),
+            Phase.UP,
+            managed=110 if c.reachable else None,
+            drift=sum(one.is_drift for one in c.changes) if c.reachable else None,
+            added=c.added if c.reachable else None,
+            commit=plan.commit,
+            closed=c.closed,
+        )
+        for cluster, c in zip(clusters, plan.clusters, strict=True)
+    )
+    away = {c.name for c in plan.clusters if not c.reachable}
+    objects = tuple(
+        WorkloadStatus(
+            row.key,
+            tuple(
+                ClusterStatus(name, None, "it was not looked at", count)
+                if name in away
+                else ClusterStatus(
+                    name,
+                    Status.IN_PROGRESS if ready else Status.CURRENT,
+                    f"{ready} are missing" if ready else "",
+                    count,
+                    count - ready,
+                )
+                for name, count in sorted(row.after.items())
+            ),
+        )
+        for row in plan.workloads
+    )
+    remaining = {
+        c.name: tuple(Remaining(o.counts_as, o.key, o.error or o.reason) for o in c.changes)
+        for c in plan.clusters
+        if c.changes
+    }
+    state = DesiredState(Federation(plan.federation, HERE), clusters, ())
+    return LookedAt(run, plan, state, members, objects, 0, remaining)
+
+
+def snapshot(
+    plan: Plan | None,
+    number: int = 1,
+    *,
+    result: RunResult | None = None,
+    plan_only: bool = True,
+    ready: int = 0,
+    **run: object,
+) -> FleetSnapshot:
+    """The ``number``-th run, a minute after the one before."""
+    name = f"20260301T12{number:02}00Z-{number:06x}"
+    given = {
+        "federation": plan.federation if plan else "shop",
+        "failures": failures_of_result(result) if result else (),
+        **run,
+    }
+    finished = FinishedRun(
+        name, NOON + 60 * number, 1.5, plan=plan, result=result, plan_only=plan_only, **given
+    )  # type: ignore[arg-type]
+    return FleetSnapshot(finished, (), looked_at(plan, name, ready) if plan else None)
+
+
+def with_one_down(plan: Plan, name: str) -> Plan:
+    """The same, in which one cluster does not answer."""
+    why = Absence("10.0.0.1:6443 refused the connection", down=True)
+    return replace(
+        plan,
+        clusters=tuple(
+            replace(c, reachable=False, absence=why) if c.name == name else c
+            for c in plan.clusters
+        ),
+    )
