@@ -82,8 +82,6 @@ class ThreadedServer(ThreadingHTTPServer):
     """A thread for each connection. Without a host it listens everywhere."""
 
     daemon_threads = True
-    # A restarted pod finds its port in TIME_WAIT otherwise.
-    allow_reuse_address = True
     # Of the five that are usual, a burst would have the sixth wait a second for its next try.
     request_queue_size = 128
 
@@ -94,9 +92,11 @@ class ThreadedServer(ThreadingHTTPServer):
         super().__init__(address, handler)
 
     def server_bind(self) -> None:
-        """Without a host: IPv4 and IPv6, as a pod may have either."""
+        """Without a host: IPv4 and IPv6, as a pod may have either. Connections of a process that
+        has ended do not keep its port from the next one."""
         if self._everywhere:
             self.socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         # HTTPServer's own would look the host's name up in DNS, which may take seconds.
         self.socket.bind(self.server_address)
         self.server_address = self.socket.getsockname()

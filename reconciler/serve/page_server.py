@@ -10,6 +10,7 @@ from __future__ import annotations
 import gzip
 import ipaddress
 import json
+import socket
 import threading
 import time
 from collections.abc import Callable, Collection, Iterator
@@ -40,6 +41,7 @@ MOST_LISTENERS = 32
 ALIVE_SECONDS = 15.0
 """How often a stream says that it is there: proxies cut what is silent for a minute."""
 LOOK_SECONDS = 1.0
+SEND_BYTES = 128 * 1024
 LOOPBACK = "127.0.0.1"
 
 _HEADERS = {
@@ -228,6 +230,8 @@ class _PageHandler(TimedHandler):
 
     def _stream(self) -> None:
         self.connection.settimeout(SLOW_CLIENT_SECONDS)
+        # What a browser does not take waits here, and not in megabytes of the kernel's.
+        self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BYTES)
         self.send_response(200)
         more = {"Content-Type": "text/event-stream; charset=utf-8", "X-Accel-Buffering": "no"}
         for name, value in {**self._safe("default-src 'none'"), **more}.items():

@@ -7,6 +7,7 @@ import json
 import os
 import select
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -27,6 +28,7 @@ class DevTools:
         self.complaints: list[str] = []
         self.requests: list[str] = []
         self._session = ""
+        self.loaded = False
         target = self.call("Target.createTarget", url="about:blank")["targetId"]
         attached = self.call("Target.attachToTarget", targetId=target, flatten=True)
         self._session = attached["sessionId"]
@@ -64,6 +66,8 @@ class DevTools:
             self.complaints.append(parameters["entry"]["text"])
         elif method == "Runtime.exceptionThrown":
             self.complaints.append(json.dumps(parameters["exceptionDetails"]))
+        elif method == "Page.loadEventFired":
+            self.loaded = True
         elif method == "Network.requestWillBeSent":
             self.requests.append(parameters["request"]["url"])
 
@@ -71,6 +75,23 @@ class DevTools:
         """Goes there, and waits until it is loaded."""
         self.call("Page.navigate", url=url)
         self.until("document.readyState === 'complete' && location.href !== 'about:blank'")
+
+    def open_plain(self, url: str) -> None:
+        """Goes there where no script runs, not even ours."""
+        self.loaded = False
+        self.call("Page.navigate", url=url)
+        ends = time.monotonic() + WAIT
+        while not self.loaded:
+            assert time.monotonic() < ends, "it is never loaded"
+            self.call("Page.getFrameTree")
+            time.sleep(0.05)
+
+    def seen_text(self) -> str:
+        """All text that has a box on the screen."""
+        found = self.call("DOMSnapshot.captureSnapshot", computedStyles=[])
+        strings = found["strings"]
+        boxes = found["documents"][0]["layout"]["text"]
+        return "\n".join(strings[number] for number in boxes if number >= 0)
 
     def evaluate(self, expression: str) -> Any:
         """A script's value; it may be a promise."""
@@ -129,10 +150,15 @@ def devtools(program: str, *options: str) -> Iterator[DevTools]:
             *options,
         ]
         # The protocol's pipe is descriptors 3 and 4.
-        shell = f'exec "$@" 3<&{ours[0]} 4>&{theirs[1]}'
+        script = (
+            "import fcntl, os, sys; high = [fcntl.fcntl(int(n), fcntl.F_DUPFD, 64) for n in "
+            "sys.argv[1:3]]; [os.dup2(n, at) for n, at in zip(high, (3, 4))]; "
+            "os.execvp(sys.argv[3], sys.argv[3:])"
+        )
+        ends = (ours[0], theirs[1])
         process = subprocess.Popen(
-            ["sh", "-c", shell, "sh", *command],
-            pass_fds=(ours[0], theirs[1]),
+            [sys.executable, "-c", script, *map(str, ends), *command],
+            pass_fds=ends,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )

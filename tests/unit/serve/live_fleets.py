@@ -107,7 +107,6 @@ def with_one_down(plan: Plan, name: str) -> Plan:
     return replace(
         plan,
         clusters=tuple(
-            replace(c, reachable=False, absence=why) if c.name == name else c
-            for c in plan.clusters
+            replace(c, reachable=False, absence=why) if c.name == name else c for c in plan.clusters
         ),
     )
