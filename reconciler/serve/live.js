@@ -73,38 +73,49 @@
   let version = root.dataset.version;
   live.hidden = false;
 
-  function replace(id, html, mark) {
+  // What the reader has done to an element that is about to be replaced.
+  function before(id) {
     const old = document.getElementById(id);
-    const open = [old, ...old.querySelectorAll("details")].filter((one) => one.open).map((one) => one.id);
-    const scrolled = [...old.querySelectorAll(".scroll, .timeline")].map((one) => [one.scrollLeft, one.scrollTop]);
-    const at = old.contains(document.activeElement)
-      ? [old, ...old.querySelectorAll(inside)].indexOf(document.activeElement) : -1;
-    old.outerHTML = html;
+    const scrolled = [...old.querySelectorAll(".scroll, .timeline")];
+    return {
+      id,
+      old,
+      open: [old, ...old.querySelectorAll("details")].filter((one) => one.open).map((one) => one.id),
+      places: scrolled.map((one) => [one.scrollLeft, one.scrollTop]),
+      focus: old.contains(document.activeElement)
+        ? [old, ...old.querySelectorAll(inside)].indexOf(document.activeElement) : -1,
+    };
+  }
+
+  function after({id, open, places, focus}) {
     const fresh = document.getElementById(id);
     for (const one of [fresh, ...fresh.querySelectorAll("details")]) {
       if (one.id && open.includes(one.id)) one.open = true;
     }
     [...fresh.querySelectorAll(".scroll, .timeline")].forEach((one, n) => {
-      if (scrolled[n]) [one.scrollLeft, one.scrollTop] = scrolled[n];
+      if (places[n] && (places[n][0] || places[n][1])) [one.scrollLeft, one.scrollTop] = places[n];
     });
-    const target = at < 0 ? null : [fresh, ...fresh.querySelectorAll(inside)][at];
+    const target = focus < 0 ? null : [fresh, ...fresh.querySelectorAll(inside)][focus];
     if (target) target.focus({preventScroll: true});
-    if (mark) fresh.classList.add("fresh");
+    if (/-\d+$/.test(id)) fresh.classList.add("fresh");
   }
 
   function take(event) {
     performance.mark("news");
     const news = JSON.parse(event.data);
-    const before = document.getElementById("headline").textContent;
+    const known = document.getElementById("headline").textContent;
     if (news.pieces.some(([id]) => !document.getElementById(id))) {
       location.reload();
       return;
     }
-    for (const [id, html] of news.pieces) replace(id, html, /^(cluster|workload|wide|medium|narrow)-\d+$/.test(id));
+    // All is read before anything is written: a browser lays the page out once, not for each piece.
+    const states = news.pieces.map(([id]) => before(id));
+    news.pieces.forEach(([, html], n) => { states[n].old.outerHTML = html; });
+    states.forEach(after);
     version = news.version;
     document.title = news.title;
     const headline = document.getElementById("headline").textContent;
-    if (headline !== before) said.textContent = headline;
+    if (headline !== known) said.textContent = headline;
     if (box.value || only.getAttribute("aria-pressed") === "true") filter();
     ago();
     root.dataset.version = version;

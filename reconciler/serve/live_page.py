@@ -54,8 +54,12 @@ class LivePage:
 
     def update(self, run: FinishedRun, prepared: Prepared | None) -> None:
         """A run ended. Waits only where several are not drawn yet."""
+        self.show(snapshot_of(run, prepared))
+
+    def show(self, snapshot: FleetSnapshot) -> None:
+        """What a run found is drawn, in the order in which runs ended."""
         if not self.closing.is_set():
-            self._queue.put(snapshot_of(run, prepared))
+            self._queue.put(snapshot)
 
     def close(self) -> None:
         """The process ends: who waits for news is let go."""

@@ -5,29 +5,58 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from reconciler.api.errors import Position
+from reconciler.api.objects import ObjectKey
 from reconciler.cluster.kstatus import Status
 from reconciler.failover.cluster_health import Absence
 from reconciler.failover.probe import Signal
 from reconciler.federation.model import Cluster, DesiredState, Federation
-from reconciler.plan.model import Plan, RunResult
-from reconciler.report.finished_run import FinishedRun, failures_of_result
+from reconciler.plan.model import ClusterPlan, Plan, RunResult, WorkloadRow
+from reconciler.report.events import EventDraft
+from reconciler.report.finished_run import Failure, FinishedRun, failures_of_result
 from reconciler.serve.fleet_snapshot import FleetSnapshot, LookedAt, Remaining
 from reconciler.state.memory import Phase
 from reconciler.status.fleet_status import ClusterStatus, WorkloadStatus
 from reconciler.status.roster import ClusterFacts, MemberRow
-from tests.unit.report.fleets import large_fleet
 
 NOON = 1_772_366_400.0
 HERE = Position("federation.yaml", 1, 1)
 
 
+_PLACES = tuple(
+    (provider, region)
+    for provider, regions in (
+        ("aws", ("eu-central-1", "eu-west-1", "us-east-1", "us-west-2")),
+        ("gcp", ("europe-west1", "us-central1", "asia-northeast1")),
+        ("azure", ("westeurope",)),
+        ("", ("",)),
+    )
+    for region in regions
+)
+_NAMES = ("cart", "catalog", "checkout", "frontend", "gateway", "ledger", "reviews", "search")
+
+
 def calm_fleet(count: int) -> Plan:
-    """A large one in which nothing is to do and everybody is well."""
-    plan = large_fleet(count)
-    return replace(
-        plan,
-        clusters=tuple(replace(c, changes=(), reachable=True) for c in plan.clusters),
-        workloads=tuple(replace(row, after=row.before) for row in plan.workloads),
+    """So many clusters, over three providers and a cellar, in which nothing is to do and everybody
+    is well."""
+    places = [_PLACES[number % len(_PLACES)] for number in range(count)]
+    clusters = sorted(
+        (
+            ClusterPlan(f"{provider or 'edge'}-{region or 'cellar'}-{n:02}", provider, region)
+            for n, (provider, region) in enumerate(places)
+        ),
+        key=lambda cluster: cluster.name,
+    )
+    rows = []
+    for place, name in enumerate(_NAMES):
+        counts = {
+            c.name: 2 + (n * 7 + place * 3) % 9 for n, c in enumerate(clusters) if (n + place) % 4
+        }
+        rows.append(WorkloadRow(ObjectKey("apps", "Deployment", "shop", name), counts, counts))
+    return Plan(
+        "shop",
+        tuple(replace(cluster, unchanged=110) for cluster in clusters),
+        commit="4f0c1d2e9b7a6553c8d1e0f2a3b4c5d6e7f80912",
+        workloads=tuple(rows),
     )
 
 
@@ -86,19 +115,24 @@ def snapshot(
     result: RunResult | None = None,
     plan_only: bool = True,
     ready: int = 0,
-    **run: object,
+    failures: tuple[Failure, ...] | None = None,
+    drafts: tuple[EventDraft, ...] = (),
 ) -> FleetSnapshot:
     """The ``number``-th run, a minute after the one before."""
     name = f"20260301T12{number:02}00Z-{number:06x}"
-    given = {
-        "federation": plan.federation if plan else "shop",
-        "failures": failures_of_result(result) if result else (),
-        **run,
-    }
-    finished = FinishedRun(
-        name, NOON + 60 * number, 1.5, plan=plan, result=result, plan_only=plan_only, **given
-    )  # type: ignore[arg-type]
-    return FleetSnapshot(finished, (), looked_at(plan, name, ready) if plan else None)
+    if failures is None:
+        failures = failures_of_result(result) if result else ()
+    run = FinishedRun(
+        name,
+        NOON + 60 * number,
+        1.5,
+        federation=plan.federation if plan else "shop",
+        plan=plan,
+        result=result,
+        failures=failures,
+        plan_only=plan_only,
+    )
+    return FleetSnapshot(run, drafts, looked_at(plan, name, ready) if plan else None)
 
 
 def with_one_down(plan: Plan, name: str) -> Plan:

@@ -11,8 +11,8 @@ import pytest
 from reconciler.serve.journal import Journal
 from reconciler.serve.live_page import LivePage
 from reconciler.serve.page_server import serve_page
+from tests.devtools import DevTools, devtools
 from tests.unit.report.chromium import find_chromium
-from tests.unit.report.devtools import DevTools, devtools
 from tests.unit.report.fleets import run_of_web_shop, web_shop
 from tests.unit.report.hostile import hostile
 from tests.unit.serve.live_fleets import calm_fleet, snapshot, with_one_down

@@ -14,6 +14,7 @@ import urllib3
 
 from reconciler.api.errors import UsageError
 from reconciler.serve import endpoints, page_server
+from reconciler.serve.fleet_snapshot import FleetSnapshot
 from reconciler.serve.journal import Journal
 from reconciler.serve.live_page import LivePage
 from reconciler.serve.page_server import page_address, serve_page
@@ -38,9 +39,9 @@ class Site:
     def text(self, path: str = "/") -> str:
         return self.get(path).data.decode()
 
-    def show(self, *snapshots: object) -> None:
+    def show(self, *snapshots: FleetSnapshot) -> None:
         for one in snapshots:
-            self.page._queue.put(one)  # type: ignore[arg-type]
+            self.page.show(one)
         self.page.flush()
 
     def listen(self, since: int | None = None, epoch: str = "", last: str = "") -> Stream:
@@ -370,8 +371,8 @@ def test_the_end_lets_go_of_who_listens() -> None:
 def test_a_defect_of_the_page_is_told_and_the_next_run_is_drawn() -> None:
     said: list[str] = []
     page = LivePage(said.append)
-    page._queue.put(42)  # type: ignore[arg-type]
-    page._queue.put(snapshot(web_shop()))
+    page.show(42)  # type: ignore[arg-type]
+    page.show(snapshot(web_shop()))
     page.flush()
     assert said == ["The page was not renewed: a defect, AttributeError"]
     assert page.fragments.content.view is not None

@@ -102,9 +102,10 @@ class DevTools:
         return found["result"].get("value")
 
     def until(self, expression: str) -> Any:
-        """The script's value, as soon as that is true."""
+        """The expression's value, as soon as that is true; while a page loads it may fail."""
+        guarded = f"(() => {{ try {{ return {expression} }} catch {{ return null }} }})()"
         ends = time.monotonic() + WAIT
-        while not (value := self.evaluate(expression)):
+        while not (value := self.evaluate(guarded)):
             assert time.monotonic() < ends, f"never true: {expression}"
             time.sleep(0.02)
         return value
