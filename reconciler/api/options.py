@@ -250,7 +250,6 @@ class RunOptions(Struct, frozen=True):
             "addresses. Repeatable.",
             metavar="NAME",
             problem=_host_problem,
-            parameter="page_host",
             inherited=False,
         ),
     ] = ()

@@ -16,7 +16,7 @@ from reconciler.report.grouping import few_names, grouped_by_text
 from reconciler.report.headlines import fleet_health
 from reconciler.report.rollout import FAILED, HELD, headline, is_told, road_end
 from reconciler.report.wording import counted, dns_line, key_text, plural
-from reconciler.serve.fleet_snapshot import FleetSnapshot, LookedAt
+from reconciler.serve.fleet_snapshot import FleetFindings, FleetSnapshot
 from reconciler.status.fleet_status import ClusterStatus, WorkloadStatus
 
 MOST_OF_A_SORT = 8
@@ -40,7 +40,7 @@ def cluster_href(name: str) -> str:
     return f"clusters/{quote(name, safe='')}"
 
 
-def ill_items(snapshot: FleetSnapshot, found: LookedAt) -> tuple[AttentionItem, ...]:
+def ill_items(snapshot: FleetSnapshot, found: FleetFindings) -> tuple[AttentionItem, ...]:
     """Clusters that are not well, what failed, workloads that do not run; the gravest first."""
     failures = [one for one in snapshot.run.failures if one.kind not in NOTHING_FAILED]
     away = {cluster.name for cluster in found.plan.clusters if not cluster.reachable}
@@ -54,7 +54,7 @@ def ill_items(snapshot: FleetSnapshot, found: LookedAt) -> tuple[AttentionItem, 
     )
 
 
-def waiting_items(snapshot: FleetSnapshot, found: LookedAt) -> tuple[AttentionItem, ...]:
+def waiting_items(snapshot: FleetSnapshot, found: FleetFindings) -> tuple[AttentionItem, ...]:
     """What is to be done and is not done yet, with what it waits for."""
     return (
         *_few(_guards(snapshot), "more limits are passed"),
@@ -80,7 +80,7 @@ def _failed(one: Failure) -> AttentionItem:
     return AttentionItem("down", "The last run", one.text, "#runs")
 
 
-def _clusters(found: LookedAt) -> Iterator[AttentionItem]:
+def _clusters(found: FleetFindings) -> Iterator[AttentionItem]:
     health = fleet_health(found.plan)
     ill = [(name, one) for name, one in health.items() if one.sign != "ok"]
     for name, one in sorted(ill, key=lambda pair: (_GRAVEST_FIRST.index(pair[1].sign), pair[0])):
@@ -95,7 +95,7 @@ def _failures(failures: Sequence[Failure]) -> Iterator[AttentionItem]:
         yield AttentionItem("down", few_names(names), text, href)
 
 
-def _workloads(found: LookedAt, away: set[str]) -> Iterator[AttentionItem]:
+def _workloads(found: FleetFindings, away: set[str]) -> Iterator[AttentionItem]:
     """Of those with replicas; not what only lies in clusters that are told of anyway."""
     rows = []
     for row in found.objects:
@@ -124,7 +124,7 @@ def _guards(snapshot: FleetSnapshot) -> Iterator[AttentionItem]:
             yield AttentionItem("down", "Stopped by a guard", one.text, "#runs")
 
 
-def _rollout(found: LookedAt) -> Iterator[AttentionItem]:
+def _rollout(found: FleetFindings) -> Iterator[AttentionItem]:
     view = found.plan.rollout
     if view is None or not is_told(view) or not (view.candidate or view.phase == HELD):
         return
@@ -133,7 +133,7 @@ def _rollout(found: LookedAt) -> Iterator[AttentionItem]:
     yield AttentionItem(sign, "Rollout", text, "#rollout")
 
 
-def _changes(snapshot: FleetSnapshot, found: LookedAt) -> Iterator[AttentionItem]:
+def _changes(snapshot: FleetSnapshot, found: FleetFindings) -> Iterator[AttentionItem]:
     """Changes that wait, each reason once, with the clusters and how many."""
     closed = {c.name: str(c.closed) for c in found.plan.clusters if c.closed}
     said: dict[tuple[str, str], Counter[Action]] = {}
@@ -170,13 +170,13 @@ def _changes(snapshot: FleetSnapshot, found: LookedAt) -> Iterator[AttentionItem
         yield AttentionItem(sign, few_names(clusters), f"{why}; {text}", href)
 
 
-def _prunes(found: LookedAt) -> Iterator[AttentionItem]:
+def _prunes(found: FleetFindings) -> Iterator[AttentionItem]:
     held = ((c.prune_blocked, c.name) for c in found.plan.clusters if c.prune_blocked)
     for why, names in grouped_by_text(held):
         yield AttentionItem("degraded", few_names(names), f"nothing is pruned: {why}")
 
 
-def _moves(found: LookedAt) -> Iterator[AttentionItem]:
+def _moves(found: FleetFindings) -> Iterator[AttentionItem]:
     for move in found.plan.moves:
         if isinstance(move, Returning):
             text = f"is returning: waits for {move.waits_for}"
@@ -185,7 +185,7 @@ def _moves(found: LookedAt) -> Iterator[AttentionItem]:
             yield AttentionItem("waits", move.cluster, str(move), cluster_href(move.cluster))
 
 
-def _records(found: LookedAt) -> Iterator[AttentionItem]:
+def _records(found: FleetFindings) -> Iterator[AttentionItem]:
     for record in found.plan.dns:
         if record.get("waits"):
             yield AttentionItem("waits", "DNS", dns_line(record))

@@ -35,7 +35,7 @@ class Remaining(Struct, frozen=True):
     why: str
 
 
-class LookedAt(Struct, frozen=True):
+class FleetFindings(Struct, frozen=True):
     """What the run ``run_id`` found out of the fleet.
 
     ``objects`` are without the objects themselves; ``objects_left_out`` do not fit. ``remaining``:
@@ -52,11 +52,11 @@ class LookedAt(Struct, frozen=True):
 
 
 class FleetSnapshot(Struct, frozen=True):
-    """One run. ``looked_at`` None: it ended before there was a plan."""
+    """One run. ``findings`` None: it ended before there was a plan."""
 
     run: FinishedRun
     drafts: tuple[EventDraft, ...]
-    looked_at: LookedAt | None = None
+    findings: FleetFindings | None = None
 
 
 def snapshot_of(run: FinishedRun, prepared: Prepared | None) -> FleetSnapshot:
@@ -71,7 +71,7 @@ def snapshot_of(run: FinishedRun, prepared: Prepared | None) -> FleetSnapshot:
     rows = fleet_status(run.plan, prepared.works, prepared.placed)
     objects, left_out = _kept([_after(row, made) for row in rows])
     state = prepared.state
-    found = LookedAt(
+    found = FleetFindings(
         run.id,
         plan,
         state,

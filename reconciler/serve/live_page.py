@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from reconciler.serve.fleet_snapshot import FleetSnapshot, LookedAt, snapshot_of
+from reconciler.serve.fleet_snapshot import FleetFindings, FleetSnapshot, snapshot_of
 from reconciler.serve.live_fragments import Fragments, PageContent, cluster_page
 from reconciler.serve.live_survivability import MatrixView, survivability_view
 from reconciler.serve.live_view import LiveView, cluster_detail, live_view
@@ -44,7 +44,7 @@ class LivePage:
         self._news = threading.Condition()
         self._fragments = Fragments(PageContent(None, started=self._started))
         self._drawn: tuple[int, bytes] = (0, b"")
-        self._found: LookedAt | None = None
+        self._found: FleetFindings | None = None
         self._view: LiveView | None = None
         self._state: DesiredState | None = None
         self._matrix: MatrixView | None = None
@@ -117,8 +117,8 @@ class LivePage:
                 self._queue.task_done()
 
     def _draw(self, snapshot: FleetSnapshot) -> None:
-        if snapshot.looked_at:
-            self._found = snapshot.looked_at
+        if snapshot.findings:
+            self._found = snapshot.findings
         found = self._found
         self.history.add(snapshot)
         self._view = live_view(snapshot, found) if found else None

@@ -33,7 +33,7 @@ from reconciler.report.wording import key_text, kind_name, object_name, plural
 from reconciler.rollout.model import ClusterStep
 from reconciler.rollout.words import short_commit
 from reconciler.serve.attention import AttentionItem, cluster_href, ill_items, waiting_items
-from reconciler.serve.fleet_snapshot import FleetSnapshot, LookedAt, Remaining
+from reconciler.serve.fleet_snapshot import FleetFindings, FleetSnapshot, Remaining
 from reconciler.status.fleet_status import ClusterStatus, WorkloadStatus
 from reconciler.status.roster import MemberRow
 
@@ -151,7 +151,7 @@ class ClusterDetail(Struct, frozen=True):
     commands: tuple[str, ...]
 
 
-def live_view(snapshot: FleetSnapshot, found: LookedAt) -> LiveView:
+def live_view(snapshot: FleetSnapshot, found: FleetFindings) -> LiveView:
     """``found`` is of the last run that came to a plan, ``snapshot`` the last run of all."""
     clusters = _clusters(found)
     shown = clusters[:MOST_CLUSTERS]
@@ -266,7 +266,7 @@ def _headline(
         yield f"{away} of {plural(len(workloads), 'workload')} not as wanted"
     if waiting:
         yield f"{len(waiting)} {'thing waits' if len(waiting) == 1 else 'things wait'}"
-    if snapshot.looked_at is None:
+    if snapshot.findings is None:
         yield "the last run came to no plan"
 
 
@@ -281,7 +281,7 @@ def _gravest(signs: Iterable[str]) -> str:
 # -- clusters --------------------------------------------------------------------------------------
 
 
-def _clusters(found: LookedAt) -> tuple[LiveCluster, ...]:
+def _clusters(found: FleetFindings) -> tuple[LiveCluster, ...]:
     wanted: dict[str, int] = defaultdict(int)
     ready: dict[str, int] = defaultdict(int)
     for row in found.objects:
@@ -308,7 +308,7 @@ def _cluster(
     cluster: ClusterPlan,
     health: Health,
     member: MemberRow | None,
-    found: LookedAt,
+    found: FleetFindings,
     replicas: tuple[int, int],
     scale: float,
 ) -> LiveCluster:
@@ -370,7 +370,7 @@ def _waits(
             yield why
 
 
-def _road(found: LookedAt) -> RoadView | None:
+def _road(found: FleetFindings) -> RoadView | None:
     view = found.plan.rollout
     return road_view(view, cluster_href) if view and is_told(view) else None
 
@@ -381,7 +381,7 @@ def _road(found: LookedAt) -> RoadView | None:
 _Changes = Mapping[tuple[str, ObjectKey], str]
 
 
-def _changes(found: LookedAt) -> _Changes:
+def _changes(found: FleetFindings) -> _Changes:
     """(cluster, object) -> its entry in the plan of the last run, seen from the fleet's page."""
     if not any(one.changes for one in found.plan.clusters):
         return {}
@@ -442,7 +442,7 @@ def _part(one: ClusterStatus, change: str) -> ReplicasPart:
     )
 
 
-def cluster_detail(cluster: LiveCluster, found: LookedAt) -> ClusterDetail:
+def cluster_detail(cluster: LiveCluster, found: FleetFindings) -> ClusterDetail:
     """One cluster with its objects: those that are not well first, then those with replicas."""
     member = next((c for c in found.state.clusters if c.name == cluster.name), None)
     context = _context(member) if member else cluster.name

@@ -13,7 +13,7 @@ from reconciler.federation.model import Cluster, DesiredState, Federation
 from reconciler.plan.model import ClusterPlan, Plan, RunResult, WorkloadRow
 from reconciler.report.events import EventDraft
 from reconciler.report.finished_run import Failure, FinishedRun, failures_of_result
-from reconciler.serve.fleet_snapshot import FleetSnapshot, LookedAt, Remaining
+from reconciler.serve.fleet_snapshot import FleetFindings, FleetSnapshot, Remaining
 from reconciler.state.memory import Phase
 from reconciler.status.fleet_status import ClusterStatus, WorkloadStatus
 from reconciler.status.roster import ClusterFacts, MemberRow
@@ -60,7 +60,7 @@ def calm_fleet(count: int) -> Plan:
     )
 
 
-def looked_at(plan: Plan, run: str = "20260301T120000Z-000001", ready: int = 0) -> LookedAt:
+def findings(plan: Plan, run: str = "20260301T120000Z-000001", ready: int = 0) -> FleetFindings:
     """What a run finds that makes this plan and writes nothing; ``ready``: as many replicas less
     than wanted, in each cluster."""
     clusters = tuple(
@@ -105,7 +105,7 @@ def looked_at(plan: Plan, run: str = "20260301T120000Z-000001", ready: int = 0) 
         if c.changes
     }
     state = DesiredState(Federation(plan.federation, HERE), clusters, ())
-    return LookedAt(run, plan, state, members, objects, 0, remaining)
+    return FleetFindings(run, plan, state, members, objects, 0, remaining)
 
 
 def snapshot(
@@ -132,7 +132,7 @@ def snapshot(
         failures=failures,
         plan_only=plan_only,
     )
-    return FleetSnapshot(run, drafts, looked_at(plan, name, ready) if plan else None)
+    return FleetSnapshot(run, drafts, findings(plan, name, ready) if plan else None)
 
 
 def with_one_down(plan: Plan, name: str) -> Plan:
