@@ -20,6 +20,7 @@ from bench import machine, rows, simulated_fleet, starting
 from bench.commands import ROOT, Commands
 from bench.counting import requests_of_nothing_to_do
 from bench.growth import grow
+from bench.page import chromium, page_of_the_fleet
 from bench.pushes import pushes_to_objects
 from bench.real_clusters import RealClusters
 from bench.rows import Row
@@ -32,7 +33,18 @@ from tests.controlplane.audit import Level
 from tests.controlplane.plane import ControlPlane
 
 RESULTS = ROOT / "bench" / "results.json"
-PARTS = ("start", "loading", "real", "requests", "seats", "waves", "pushes", "fleet", "growth")
+PARTS = (
+    "start",
+    "loading",
+    "real",
+    "requests",
+    "seats",
+    "waves",
+    "pushes",
+    "fleet",
+    "page",
+    "growth",
+)
 
 
 class Skipped(Exception):
@@ -59,6 +71,7 @@ class Bench:
             "waves": self._waves,
             "pushes": self._pushes,
             "fleet": self._fleet,
+            "page": self._page,
             "growth": self._growth,
         }
         began = time.monotonic()
@@ -97,6 +110,12 @@ class Bench:
         found, points = simulated_fleet.measure(commands, self.sizes)
         self.rows += found
         self.growth["clusters"] = [asdict(point) for point in points]
+
+    def _page(self, commands: Commands) -> None:
+        del commands
+        if (program := chromium()) is None:
+            raise Skipped("there is no Chromium")
+        self.rows += page_of_the_fleet(program, self.sizes)
 
     def _growth(self, commands: Commands) -> None:
         with self._servers(None) as plane:

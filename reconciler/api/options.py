@@ -99,6 +99,12 @@ def _rollout_problem(value: str) -> str:
     return "" if value == COMPLETE else f"{value!r}: it can only be {COMPLETE}"
 
 
+def _host_problem(name: str) -> str:
+    if name and not set(name) & set("/: @"):
+        return ""
+    return f"{name!r}: expected a name alone, such as fleet.example.com, without scheme or port"
+
+
 def _folder_problem(file: Path) -> str:
     return "" if file.absolute().parent.is_dir() else f"{str(file)!r}: there is no such directory"
 
@@ -224,6 +230,29 @@ class RunOptions(Struct, frozen=True):
             inherited=False,
         ),
     ] = None
+    page: Annotated[
+        str,
+        Option(
+            "--page",
+            RUN,
+            "With --every: serve a page to watch the fleet, which shows plans and asks nobody who "
+            "they are. Without HOST on loopback only.",
+            metavar="[HOST:]PORT",
+            inherited=False,
+        ),
+    ] = ""
+    page_hosts: Annotated[
+        tuple[str, ...],
+        Option(
+            "--page-host",
+            RUN,
+            "With --page: a name by which browsers reach it through a proxy, besides localhost and "
+            "addresses. Repeatable.",
+            metavar="NAME",
+            problem=_host_problem,
+            inherited=False,
+        ),
+    ] = ()
 
     # -- the repository ----------------------------------------------------------------------------
 

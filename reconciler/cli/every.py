@@ -25,7 +25,8 @@ from reconciler.cli.stop import Stop
 from reconciler.serve.journal import Journal, OutcomeName
 
 if TYPE_CHECKING:
-    from reconciler.report.metrics import LatestMetrics
+    from reconciler.cli.run_reporting import RunListeners
+    from reconciler.serve.live_page import LivePage
     from reconciler.serve.webhooks import Webhooks
 
 JITTER = 0.1
@@ -52,7 +53,7 @@ def keep_running(settings: CommandSettings, *, every: float) -> Exit:
             settings = settings.with_options(time_left=stop.time_left)
             settings = stack.enter_context(members_of(settings))
             wanted = threading.Event()
-            latest = _serve(stack, settings, stop, journal, wanted) if options.listen else None
+            latest = _serve(stack, settings, stop, journal, wanted)
             while True:
                 began = time.monotonic()
                 woken = wanted.is_set()
@@ -87,17 +88,45 @@ def _serve(
     stop: Stop,
     journal: Journal,
     wanted: threading.Event,
-) -> LatestMetrics:
+) -> RunListeners | None:
     """Until the stack ends; a webhook sets ``wanted``. Raises UsageError, ReconcileError."""
-    from reconciler.report.metrics import LatestMetrics
-    from reconciler.serve.endpoints import serve_endpoints
+    from reconciler.cli.run_reporting import RunListeners
 
-    latest, listen = LatestMetrics(), settings.options.listen
-    webhooks = _webhooks(settings, stop, wanted)
-    port = stack.enter_context(serve_endpoints(listen, journal, [latest], webhooks))
-    paths = "/healthz /readyz /metrics" + (" /webhook" if webhooks else "")
-    settings.console.note(f"Listening on port {port}: {paths}")
-    return latest
+    options = settings.options
+    if not options.listen and not options.page:
+        return None
+    metrics = None
+    if options.listen:
+        from reconciler.report.metrics import LatestMetrics
+        from reconciler.serve.endpoints import serve_endpoints
+
+        metrics = LatestMetrics()
+        webhooks = _webhooks(settings, stop, wanted)
+        served = serve_endpoints(options.listen, journal, [metrics], webhooks)
+        port = stack.enter_context(served)
+        paths = "/healthz /readyz /metrics" + (" /webhook" if webhooks else "")
+        settings.console.note(f"Listening on port {port}: {paths}")
+    return RunListeners(metrics, _page(stack, settings, journal) if options.page else None)
+
+
+def _page(stack: ExitStack, settings: CommandSettings, journal: Journal) -> LivePage:
+    """The page of the fleet, served until the stack ends. Raises UsageError."""
+    from reconciler.serve.live_page import LivePage
+    from reconciler.serve.page_server import is_loopback, page_address, serve_page
+
+    options = settings.options
+    page = LivePage(settings.console.note)
+    port = stack.enter_context(serve_page(options.page, page, journal, options.page_hosts))
+    host, _ = page_address(options.page)
+    settings.console.note(
+        f"The fleet is shown at http://{f'[{host}]' if ':' in host else host}:{port}/"
+    )
+    if not is_loopback(host):
+        settings.console.note(
+            "It asks nobody who they are: whoever reaches that address reads the plans. Let an "
+            "authenticating proxy stand before it."
+        )
+    return page
 
 
 def _webhooks(settings: CommandSettings, stop: Stop, wanted: threading.Event) -> Webhooks | None:
@@ -118,7 +147,7 @@ def _webhooks(settings: CommandSettings, stop: Stop, wanted: threading.Event) ->
 
 
 def _one_run(
-    settings: CommandSettings, stop: Stop, journal: Journal, latest: LatestMetrics | None
+    settings: CommandSettings, stop: Stop, journal: Journal, latest: RunListeners | None
 ) -> Exit:
     journal.begin()
     code = Exit.FAILED

@@ -164,6 +164,8 @@ def _check_together(options: RunOptions) -> None:
             "--take-over is for one run: leave out --every.",
         ),
         (options.listen and every is None, "--listen goes with --every: one run ends too soon."),
+        (options.page and every is None, "--page goes with --every: one run ends too soon."),
+        (options.page_hosts and not options.page, "--page-host goes with --page."),
         (
             options.webhook_secret and not options.listen,
             "--webhook-secret goes with --listen: a webhook has to come in somewhere.",

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from reconciler.api.options import RunOptions
+    from reconciler.cli.run_reporting import RunListeners
     from reconciler.plan.model import Plan
-    from reconciler.report.metrics import LatestMetrics
     from reconciler.saved_plans.document import SavedPlan
 
 
@@ -47,10 +47,10 @@ def members_of(settings: CommandSettings) -> AbstractContextManager[CommandSetti
     return simulated_members(settings)
 
 
-def run_once(settings: CommandSettings, stop: Stop, latest: LatestMetrics | None = None) -> Exit:
+def run_once(settings: CommandSettings, stop: Stop, latest: RunListeners | None = None) -> Exit:
     """One run under the lock; ``stop`` has the signals. Raises ReconcileError.
 
-    ``latest`` is given it where somebody may ask for metrics over HTTP.
+    ``latest`` is given it where somebody may ask over HTTP.
     """
     stop.at_once()
     settings, seconds = settings.until_deadline(plan_only=settings.options.plan_only)
@@ -60,7 +60,7 @@ def run_once(settings: CommandSettings, stop: Stop, latest: LatestMetrics | None
         return _apply(settings, stop, latest)
 
 
-def _only_plan(settings: CommandSettings, stop: Stop, latest: LatestMetrics | None) -> Exit:
+def _only_plan(settings: CommandSettings, stop: Stop, latest: RunListeners | None) -> Exit:
     from reconciler.cli.run_reporting import ObservedRun
     from reconciler.run import pipeline
 
@@ -87,7 +87,7 @@ def _only_plan(settings: CommandSettings, stop: Stop, latest: LatestMetrics | No
     return _code_of_plan(plan, detailed=options.detailed_exitcode)
 
 
-def _apply(settings: CommandSettings, stop: Stop, latest: LatestMetrics | None) -> Exit:
+def _apply(settings: CommandSettings, stop: Stop, latest: RunListeners | None) -> Exit:
     from reconciler.cli.run_reporting import ObservedRun
     from reconciler.lock.run_lock import RunLock
     from reconciler.run import pipeline

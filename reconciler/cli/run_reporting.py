@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from reconciler.report.metrics import LatestMetrics
     from reconciler.run.pipeline import Prepared
     from reconciler.run.progress import Progress
+    from reconciler.serve.live_page import LivePage
     from reconciler.state.stores import MemoryStore
 
 _QUICK: tuple[tuple[str, Any], ...] = (
@@ -47,6 +48,14 @@ class StopReason(Protocol):
     def in_order(self) -> object: ...
 
 
+@dataclass(frozen=True)
+class RunListeners:
+    """What of a process that stays is told how each run ended."""
+
+    metrics: LatestMetrics | None = None
+    page: LivePage | None = None
+
+
 @dataclass
 class ObservedRun:
     """``with ObservedRun(settings, stop) as watch:`` around one run.
@@ -57,7 +66,7 @@ class ObservedRun:
 
     settings: CommandSettings
     stop: StopReason | None = None
-    latest: LatestMetrics | None = None
+    latest: RunListeners | None = None
     prepared: Prepared | None = None
     result: RunResult | None = None
 
@@ -122,6 +131,8 @@ class ObservedRun:
         if isinstance(error, NoMajority):
             # Nothing is written anywhere.
             around = replace(around, host_events=False, member_events=False)
+        if self.latest and self.latest.page:
+            self.latest.page.update(run, self.prepared)
         warnings = after_run(run, around)
         if self._logger is None:
             for warning in warnings:
@@ -299,7 +310,7 @@ class ObservedRun:
             allow=frozenset(options.allow_access),
             metrics_file=options.metrics_file,
             metrics_push=options.metrics_push,
-            latest=self.latest,
+            latest=self.latest.metrics if self.latest else None,
             host_events=self._wants_events,
             member_events=self._wants_events and options.events == "members",
             host=host,

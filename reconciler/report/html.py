@@ -19,7 +19,10 @@ from reconciler.report.page import Page, middle_cut, plan_page, result_page
 from reconciler.report.terminal import shown
 
 if TYPE_CHECKING:
-    from jinja2 import Template
+    from jinja2 import Environment
+    from markupsafe import Markup
+
+FOLDER = Path(__file__).parent
 
 
 def render_html(plan: Plan) -> str:
@@ -32,37 +35,47 @@ def render_result_html(result: RunResult) -> str:
     return _rendered(result_page(result))
 
 
-def _rendered(page: Page) -> str:
-    from markupsafe import Markup
+def served_html(run: Plan | RunResult) -> str:
+    """The same as a page of a server, in a folder below the page of the fleet."""
+    page = result_page(run) if isinstance(run, RunResult) else plan_page(run)
+    return _rendered(page, home="..")
 
-    fixed = _fixed()
-    text = fixed.template.render(
-        page=page,
-        policy=fixed.policy,
-        style=Markup(fixed.style),  # noqa: S704  (a file of ours)
-        script=Markup(fixed.script),  # noqa: S704  (a file of ours)
+
+def report_policy() -> str:
+    """The Content-Security-Policy of these pages."""
+    return fixed_parts(FOLDER, "page").policy
+
+
+def _rendered(page: Page, home: str = "") -> str:
+    fixed = fixed_parts(FOLDER, "page")
+    text = fixed.environment.get_template("page.html").render(
+        page=page, home=home, policy=fixed.policy, style=fixed.style, script=fixed.script
     )
     return text if text.endswith("\n") else text + "\n"
 
 
-class _Fixed(Struct, frozen=True):
-    """What is the same in every page."""
+class FixedParts(Struct, frozen=True):
+    """What is the same in every page of a sort: its style and script, and the policy (see Content
+    Security Policy Level 3) that lets a browser run and style with nothing else."""
 
-    template: Template
-    style: str
-    script: str
+    environment: Environment
+    style: Markup
+    script: Markup
     policy: str
 
 
 @cache
-def _fixed() -> _Fixed:
-    from jinja2 import Environment, StrictUndefined
+def fixed_parts(folder: Path, name: str, *more: str) -> FixedParts:
+    """``name``.css, .js and .html of ``folder``, whose templates may import those of the report,
+    and whose style follows the report's. ``more``: what else its policy allows."""
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+    from markupsafe import Markup
 
-    folder = Path(__file__).parent
-    style, script, template = (
-        (folder / f"page.{kind}").read_text(encoding="utf-8") for kind in ("css", "js", "html")
-    )
+    script = (folder / f"{name}.js").read_text(encoding="utf-8")
+    sheets = dict.fromkeys((FOLDER / "page.css", folder / f"{name}.css"))
+    style = "".join(sheet.read_text(encoding="utf-8") for sheet in sheets)
     environment = Environment(
+        loader=FileSystemLoader((folder, FOLDER)),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
@@ -78,9 +91,11 @@ def _fixed() -> _Fixed:
             f"script-src {_hash(script)}",
             "base-uri 'none'",
             "form-action 'none'",
+            *more,
         )
     )
-    return _Fixed(environment.from_string(template), style, script, policy)
+    ours = (Markup(style), Markup(script))  # noqa: S704  (files of ours)
+    return FixedParts(environment, *ours, policy)
 
 
 def _hash(text: str) -> str:

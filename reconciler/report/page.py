@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from urllib.parse import quote
 
 from msgspec import Struct
 
-from reconciler.plan.model import ClusterPlan, Plan, RunResult, WorkloadRow
+from reconciler.plan.model import Action, ClusterPlan, Plan, RunResult, WorkloadRow
 from reconciler.report.fleet_picture import Picture, draw
 from reconciler.report.grouping import avoided, comparison
 from reconciler.report.headlines import Headline, Health, fleet_health, headlines
@@ -61,10 +61,11 @@ class Count(Struct, frozen=True):
 
 
 class ClusterView(Struct, frozen=True):
-    """One cluster; ``before`` and ``after`` are its replicas of all workloads together."""
+    """One cluster; ``before`` and ``after`` are its replicas of all workloads together, which
+    ``replicas`` says in words. ``well`` is what its card says when nothing else is to be said."""
 
     name: str
-    search: str
+    href: str
     provider: str
     region: str
     zone: str
@@ -76,6 +77,8 @@ class ClusterView(Struct, frozen=True):
     before_width: float
     after_width: float
     label: str
+    replicas: str
+    well: str = "as Git says"
     wave: str = ""
     wave_commit: str = ""
 
@@ -107,7 +110,7 @@ class WaveCluster(Struct, frozen=True):
     """One cluster in a wave; ``sign`` is drawn, ``text`` says why or what would change."""
 
     name: str
-    search: str
+    href: str
     sign: str
     word: str
     commit: str
@@ -201,12 +204,12 @@ def _page(plan: Plan, result: RunResult | None) -> Page:
         headlines=tuple(headlines(plan, result)),
         clusters=shown,
         clusters_left_out=len(clusters) - len(shown),
-        signs=_signs(shown),
+        signs=signs_of(shown),
         pictures=tuple((size, draw(places, width)) for size, width in PICTURE_WIDTHS.items()),
         workloads=moving[:MOST_WORKLOADS],
         workloads_left_out=len(moving[MOST_WORKLOADS:]) + len(steady[MOST_WORKLOADS:]),
         steady=steady[:MOST_WORKLOADS],
-        road=_road(plan.rollout) if plan.rollout and is_told(plan.rollout) else None,
+        road=road_view(plan.rollout) if plan.rollout and is_told(plan.rollout) else None,
         additions=added[:MOST_ADDITIONS],
         additions_left_out=len(added[MOST_ADDITIONS:]),
         moves=tuple(map(str, plan.moves)),
@@ -244,6 +247,16 @@ def _sums(rows: Sequence[WorkloadRow]) -> tuple[Mapping[str, int], Mapping[str, 
     return before, after
 
 
+def counts_of(actions: Iterable[Action]) -> tuple[Count, ...]:
+    """How often each is there, in the order of ``MARKS``."""
+    found = list(actions)
+    return tuple(
+        Count(str(action), mark, found.count(action))
+        for action, mark in MARKS.items()
+        if action in found
+    )
+
+
 def _cluster(
     cluster: ClusterPlan,
     health: Health,
@@ -253,18 +266,14 @@ def _cluster(
     place: tuple[RolloutWave, RolloutCluster] | None,
 ) -> ClusterView:
     found = [change.counts_as for change in cluster.changes]
-    counts = tuple(
-        Count(str(action), mark, found.count(action))
-        for action, mark in MARKS.items()
-        if action in found
-    )
+    counts = counts_of(found)
     parts = [health.word, plural(len(found), "change") if found else "no changes"]
     parts.append(f"replicas {before} to {after}" if before != after else f"replicas {after}")
     if place:
         parts.append(f"wave {place[0].name}, {cluster_text(place[1])}")
     return ClusterView(
         name=cluster.name,
-        search=f"#search={quote(cluster.name)}",
+        href=_search(cluster.name),
         provider=cluster.provider,
         region=cluster.region,
         zone=cluster.zone,
@@ -276,12 +285,13 @@ def _cluster(
         before_width=round(before * scale, 1),
         after_width=round(after * scale, 1),
         label=f"{cluster.name}: {', '.join(parts)}",
+        replicas=f"{before} → {after} replicas" if before != after else f"{after} replicas",
         wave=place[0].name if place else "",
         wave_commit=short_commit(place[1].commit) if place else "",
     )
 
 
-def _signs(clusters: Sequence[ClusterView]) -> tuple[Health, ...]:
+def signs_of(clusters: Sequence[ClusterView]) -> tuple[Health, ...]:
     """What the signs in the picture mean, best first; only those that are there."""
     order = ("ok", "degraded", "down", "unknown")
     words: dict[str, set[str]] = {sign: set() for sign in order}
@@ -309,23 +319,28 @@ _STEP_SIGNS = {
 }
 
 
-def _road(view: RolloutView) -> RoadView:
+def _search(cluster: str) -> str:
+    return f"#search={quote(cluster)}"
+
+
+def road_view(view: RolloutView, href: Callable[[str], str] = _search) -> RoadView:
+    """The waves as columns; ``href`` is where a cluster's name leads."""
     sign = {FAILED: "down", HELD: "degraded"}.get(view.phase, "down" if view.at_once else "begun")
     return RoadView(
         headline(view),
         sign if view.candidate else "ok",
         view.complete,
         tuple(happenings(view)),
-        tuple(_column(view, wave) for wave in view.waves),
+        tuple(_column(view, wave, href) for wave in view.waves),
         tuple(road_end(view)),
     )
 
 
-def _column(view: RolloutView, wave: RolloutWave) -> WaveColumn:
+def _column(view: RolloutView, wave: RolloutWave, href: Callable[[str], str]) -> WaveColumn:
     shown = tuple(
         WaveCluster(
             one.name,
-            f"#search={quote(one.name)}",
+            href(one.name),
             *_STEP_SIGNS[one.step],
             short_commit(one.commit),
             "; ".join(filter(None, [one.why, changes_text(one)])),

@@ -45,6 +45,9 @@ class FieldView(Struct, frozen=True):
 
 
 class ChangeView(Struct, frozen=True):
+    """``anchor`` is its place on the page, to be linked to."""
+
+    anchor: str
     action: str
     mark: str
     kind: str
@@ -86,11 +89,31 @@ def changes_view(
     views = []
     for number, group in enumerate(groups):
         changes = [
-            c for place, c in enumerate(group.changes) if kept is None or (number, place) in kept
+            (_anchor(number, place), change)
+            for place, change in enumerate(group.changes)
+            if kept is None or (number, place) in kept
         ]
         if changes:
             views.append(_group(group, changes, plan, by_change))
     return ChangesView(tuple(views), min(total, most), max(total - most, 0))
+
+
+def change_anchors(plan: Plan, *, most: int = MOST_CHANGES) -> dict[tuple[str, ObjectKey], str]:
+    """(cluster, object) -> where on the page of this plan its change is; of those that fit."""
+    groups = grouped(plan)
+    total = sum(len(group.changes) for group in groups)
+    kept = _kept(groups, most) if total > most else None
+    return {
+        (name, change.key): _anchor(number, place)
+        for number, group in enumerate(groups)
+        for place, change in enumerate(group.changes)
+        if kept is None or (number, place) in kept
+        for name in group.names
+    }
+
+
+def _anchor(group: int, place: int) -> str:
+    return f"change-{group}-{place}"
 
 
 def _kept(groups: Sequence[ChangeGroup], most: int) -> frozenset[tuple[int, int]]:
@@ -103,11 +126,11 @@ def _kept(groups: Sequence[ChangeGroup], most: int) -> frozenset[tuple[int, int]
 
 
 def _group(
-    group: ChangeGroup, changes: Sequence[Change], plan: Plan, outcomes: Outcomes
+    group: ChangeGroup, changes: Sequence[tuple[str, Change]], plan: Plan, outcomes: Outcomes
 ) -> GroupView:
     kinds = tuple(
-        (kind, tuple(_change(change, group, outcomes) for change in same))
-        for kind, same in groupby(changes, key=lambda change: kind_name(change.key))
+        (kind, tuple(_change(anchor, change, group, outcomes) for anchor, change in same))
+        for kind, same in groupby(changes, key=lambda one: kind_name(one[1].key))
     )
     return GroupView(
         group_title(group.clusters, plan.clusters),
@@ -117,7 +140,7 @@ def _group(
     )
 
 
-def _change(change: Change, group: ChangeGroup, outcomes: Outcomes) -> ChangeView:
+def _change(anchor: str, change: Change, group: ChangeGroup, outcomes: Outcomes) -> ChangeView:
     outcome, outcome_class = _outcome(change, group, outcomes)
     fields = [
         *(_field(field, change) for field in change.fields[:MOST_FIELDS]),
@@ -125,6 +148,7 @@ def _change(change: Change, group: ChangeGroup, outcomes: Outcomes) -> ChangeVie
     ]
     count = len(change.fields) + len(change.stays)
     return ChangeView(
+        anchor,
         str(change.action),
         MARKS[change.action],
         kind_name(change.key),

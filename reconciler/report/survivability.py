@@ -55,7 +55,7 @@ def render_survivability_markdown(matrix: Survivability) -> str:
     lines += [escape(survivability_summary(matrix)), ""]
     if matrix.rows:
         lines.append(
-            "| workload | " + " | ".join(escape(_heading(o)) for o in matrix.outages) + " |"
+            "| workload | " + " | ".join(escape(outage_heading(o)) for o in matrix.outages) + " |"
         )
         lines.append("|---" * (len(matrix.outages) + 1) + "|")
         for row in matrix.rows:
@@ -140,7 +140,7 @@ def _detail(cell: Cell) -> str:
     return "DOWN" if cell.impact is Impact.DOWN else ""
 
 
-def _words(cell: Cell) -> str:
+def cell_words(cell: Cell) -> str:
     """``survives``, ``-2 of 4``, ``DOWN``; a dot where nothing of it ran there."""
     return _WORDS[cell.impact] or _detail(cell)
 
@@ -149,7 +149,7 @@ def _name(row: Row) -> str:
     return f"{kind_name(row.workload)} {object_name(row.workload)}"
 
 
-def _heading(outage: Outage) -> str:
+def outage_heading(outage: Outage) -> str:
     """``aws-eu`` for a single cluster, ``provider gcp`` for a group."""
     what, _, value = outage.title.partition("=")
     return outage.clusters[0] if len(outage.clusters) == 1 else f"{what} {value}"
@@ -157,8 +157,8 @@ def _heading(outage: Outage) -> str:
 
 def _table(matrix: Survivability, width: int) -> list[str]:
     """Lines, or nothing where they would not fit."""
-    headings = [_heading(outage) for outage in matrix.outages]
-    texts = [[_words(cell) for cell in row.cells] for row in matrix.rows]
+    headings = [outage_heading(outage) for outage in matrix.outages]
+    texts = [[cell_words(cell) for cell in row.cells] for row in matrix.rows]
     first = max(len(_name(row)) for row in matrix.rows)
     columns = [
         max(len(heading), *(len(row[at]) for row in texts)) for at, heading in enumerate(headings)
@@ -183,10 +183,10 @@ def _by_outage(matrix: Survivability) -> list[str]:
     lines = []
     for at, outage in enumerate(matrix.outages):
         hit = [row for row in matrix.rows if row.cells[at].impact in (Impact.DEGRADED, Impact.DOWN)]
-        lines.append(f"{_heading(outage)}: " + ("" if hit else "all survive"))
+        lines.append(f"{outage_heading(outage)}: " + ("" if hit else "all survive"))
         for row in sorted(hit, key=lambda r: (r.cells[at].impact is not Impact.DOWN, r.workload)):
             cell = row.cells[at]
-            lines.append(f"  {_name(row)}  {_painted(_words(cell), cell.impact)}")
+            lines.append(f"  {_name(row)}  {_painted(cell_words(cell), cell.impact)}")
     return lines
 
 
@@ -195,10 +195,10 @@ def _legend(matrix: Survivability) -> Iterator[str]:
         yield f"{_WORDS[Impact.UNTOUCHED]}: nothing of it runs there"
     for outage in matrix.outages:
         if len(outage.clusters) > 1:
-            yield f"{_heading(outage)}: {', '.join(outage.clusters)}"
+            yield f"{outage_heading(outage)}: {', '.join(outage.clusters)}"
     for outage in matrix.outages:
         if outage.remark:
-            yield f"{_heading(outage)}: {outage.remark}"
+            yield f"{outage_heading(outage)}: {outage.remark}"
     if any(cell.impact is Impact.DEGRADED for row in matrix.rows for cell in row.cells):
         yield "-2 of 9: two of nine replicas would run nowhere"
 

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from math import inf
 from typing import Any, Protocol
 
 from reconciler.api.errors import UsageError
@@ -39,14 +40,15 @@ class Metrics(Protocol):
         ...
 
 
-def parse_address(text: str) -> tuple[str, int]:
-    """``8080``, ``:8080``, ``127.0.0.1:8080``, ``[::1]:8080`` -> host (empty: all) and port.
+def parse_address(text: str, option: str = "--listen") -> tuple[str, int]:
+    """``8080``, ``:8080``, ``127.0.0.1:8080``, ``[::1]:8080`` -> host (empty: none is named) and
+    port.
 
     Raises UsageError.
     """
     host, _, port = text.rpartition(":")
     if not port.isascii() or not port.isdigit() or int(port) > 65535:
-        raise UsageError(f"--listen {text}: not an address such as :8080 or 127.0.0.1:8080")
+        raise UsageError(f"{option} {text}: not an address such as :8080 or 127.0.0.1:8080")
     return host.removeprefix("[").removesuffix("]"), int(port)
 
 
@@ -64,7 +66,7 @@ def serve_endpoints(
     figures = (journal, *metrics, *([webhooks] if webhooks else []))
     handler = partial(_Handler, answers, figures, webhooks)
     try:
-        server = _Server((host, port), handler)
+        server = ThreadedServer((host, port), handler)
     except OSError as error:
         raise UsageError(f"--listen {address}: {error.strerror or error}") from error
     thread = threading.Thread(target=server.serve_forever, name="endpoints", daemon=True)
@@ -76,23 +78,25 @@ def serve_endpoints(
         server.server_close()
 
 
-class _Server(ThreadingHTTPServer):
+class ThreadedServer(ThreadingHTTPServer):
+    """A thread for each connection. Without a host it listens everywhere."""
+
     daemon_threads = True
-    # A restarted pod finds its port in TIME_WAIT otherwise.
-    allow_reuse_address = True
     # Of the five that are usual, a burst would have the sixth wait a second for its next try.
     request_queue_size = 128
 
-    def __init__(self, address: tuple[str, int], handler: Callable[..., _Handler]) -> None:
+    def __init__(self, address: tuple[str, int], handler: Callable[..., TimedHandler]) -> None:
         self._everywhere = not address[0] and socket.has_dualstack_ipv6()
         if self._everywhere or ":" in address[0]:
             self.address_family = socket.AF_INET6
         super().__init__(address, handler)
 
     def server_bind(self) -> None:
-        """Without a host: IPv4 and IPv6, as a pod may have either."""
+        """Without a host: IPv4 and IPv6, as a pod may have either. Connections of a process that
+        has ended do not keep its port from the next one."""
         if self._everywhere:
             self.socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         # HTTPServer's own would look the host's name up in DNS, which may take seconds.
         self.socket.bind(self.server_address)
         self.server_address = self.socket.getsockname()
@@ -106,8 +110,9 @@ class _Timed(io.RawIOBase):
     """What a client sends within ``SLOW_CLIENT_SECONDS``, however small the pieces. A socket's own
     timeout begins anew with each of them."""
 
-    def __init__(self, connection: socket.socket) -> None:
+    def __init__(self, connection: socket.socket, most_bytes: float) -> None:
         self._connection = connection
+        self._left = most_bytes
         self._ends = time.monotonic() + SLOW_CLIENT_SECONDS
 
     def readable(self) -> bool:
@@ -118,13 +123,48 @@ class _Timed(io.RawIOBase):
         left = self._ends - time.monotonic()
         if left <= 0:
             raise TimeoutError
+        if self._left <= 0:
+            return 0
         self._connection.settimeout(left)
-        return self._connection.recv_into(buffer)
+        count = self._connection.recv_into(buffer)
+        self._left -= count
+        return count
 
 
-class _Handler(BaseHTTPRequestHandler):
+class TimedHandler(BaseHTTPRequestHandler):
+    """One request for each connection, which has ``SLOW_CLIENT_SECONDS`` to come in, and as many to
+    be answered."""
+
     server_version, sys_version = "reconcile", ""
+    most_bytes = inf
+    """Of a request; what is longer ends there."""
 
+    def setup(self) -> None:
+        """What is read is timed, however small the pieces."""
+        super().setup()
+        self.rfile.close()
+        self.rfile = io.BufferedReader(_Timed(self.connection, self.most_bytes))
+
+    @property
+    def place(self) -> str:
+        """The path without its query."""
+        return self.path.partition("?")[0]
+
+    def _answer(self, status: int, kind: str, body: bytes, **headers: str) -> None:
+        self.connection.settimeout(SLOW_CLIENT_SECONDS)
+        self.send_response(status)
+        fixed = {"Content-Type": kind, "Content-Length": str(len(body)), "Connection": "close"}
+        for name, value in {**fixed, **headers}.items():
+            self.send_header(name, value)
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(body)
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Probes come every few seconds; nobody reads about them."""
+
+
+class _Handler(TimedHandler):
     def __init__(
         self,
         answers: Mapping[str, Answer],
@@ -135,23 +175,14 @@ class _Handler(BaseHTTPRequestHandler):
         self._answers, self._figures, self._webhooks = answers, figures, webhooks
         super().__init__(*connection)
 
-    def setup(self) -> None:
-        super().setup()
-        self.rfile.close()
-        self.rfile = io.BufferedReader(_Timed(self.connection))
-
-    @property
-    def _place(self) -> str:
-        return self.path.partition("?")[0]
-
     def do_GET(self) -> None:
         """Answers one request that asks."""
-        if self._place == "/metrics":
+        if self.place == "/metrics":
             self._answer(200, METRICS_TYPE, b"".join(one.render() for one in self._figures))
-        elif self._place in self._answers:
-            good, words = self._answers[self._place]()
+        elif self.place in self._answers:
+            good, words = self._answers[self.place]()
             self._say(200 if good else 503, words)
-        elif self._webhooks and self._place == hooks.PATH:
+        elif self._webhooks and self.place == hooks.PATH:
             self._say(405, "POST only", Allow="POST")
         else:
             self._say(404, "/healthz /readyz /metrics")
@@ -160,8 +191,8 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         """Answers one webhook. Its body is hashed as it comes, so that nobody fills the memory."""
-        if not self._webhooks or self._place != hooks.PATH:
-            known = self._place == "/metrics" or self._place in self._answers
+        if not self._webhooks or self.place != hooks.PATH:
+            known = self.place == "/metrics" or self.place in self._answers
             self._say(405 if known else 404, "GET only" if known else "not found")
             return
         left = self._length()
@@ -188,16 +219,3 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _say(self, status: int, words: str, **headers: str) -> None:
         self._answer(status, TEXT_TYPE, f"{words}\n".encode(), **headers)
-
-    def _answer(self, status: int, kind: str, body: bytes, **headers: str) -> None:
-        self.connection.settimeout(SLOW_CLIENT_SECONDS)
-        self.send_response(status)
-        fixed = {"Content-Type": kind, "Content-Length": str(len(body)), "Connection": "close"}
-        for name, value in {**fixed, **headers}.items():
-            self.send_header(name, value)
-        self.end_headers()
-        if self.command != "HEAD":
-            self.wfile.write(body)
-
-    def log_message(self, format: str, *args: Any) -> None:
-        """Probes come every few seconds; nobody reads about them."""

@@ -175,6 +175,58 @@ def test_two_of_them_take_turns(serve: Callable[..., Service], sandbox: Sandbox)
     assert one.runs("failed") == two.runs("failed") == 0
 
 
+def page_of(service: Service) -> str:
+    eventually(lambda: "The fleet is shown at" in service.text, "the page is served")
+    found = re.search(r"shown at (http://127\.0\.0\.1:\d+/)", service.text)
+    assert found, service.text
+    return found[1]
+
+
+def read(url: str) -> tuple[int, str]:
+    answer = urllib3.request("GET", url, retries=False, timeout=10)
+    return answer.status, answer.data.decode()
+
+
+def test_the_fleet_is_shown_on_an_address_of_its_own(
+    serve: Callable[..., Service], folder: Path, sandbox: Sandbox
+) -> None:
+    service = serve("--every", "200ms", "--page", "0")
+    page = page_of(service)
+    eventually(lambda: "The fleet is well" in read(page)[1], "the first run is drawn")
+    assert "1 created" in read(page)[1]
+    assert (read(f"{page}metrics")[0], service.get("/")[0]) == (404, 404)
+    (folder / "settings.yaml").write_text("kind: [")
+    eventually(lambda: "the last run came to no plan" in read(page)[1], "a failure is shown")
+    (folder / "settings.yaml").write_text(SETTINGS % "blue")
+    sandbox.cluster("aws").stop()
+    eventually(lambda: "aws is unreachable" in read(page)[1], "the cluster is down")
+    sandbox.cluster("aws").start()
+    eventually(lambda: "The fleet is well" in read(page)[1], "and well again")
+    text = read(page)[1]
+    assert "Runs are well again" in text
+    report = re.search(r'href="(runs/[^"#]+)"', text)
+    assert report
+    assert "Run of the federation" in read(page + report[1])[1]
+
+
+def test_a_browser_that_listens_does_not_keep_it_from_ending(
+    serve: Callable[..., Service],
+) -> None:
+    service = serve("--every", "1h", "--page", "127.0.0.1:0")
+    page = page_of(service)
+    eventually(lambda: service.runs("ok") == 1, "the first run is well")
+    with urllib3.request(
+        "GET", f"{page}events?epoch=x&since=1", preload_content=False, timeout=10
+    ) as stream:
+        assert stream.status == 200
+        assert service.end() == 0
+
+
+def test_whoever_shows_it_to_others_is_told(serve: Callable[..., Service]) -> None:
+    service = serve("--every", "1h", "--page", "0.0.0.0:0")
+    eventually(lambda: "asks nobody who they are" in service.text, "it is said")
+
+
 def test_it_does_not_grow(serve: Callable[..., Service]) -> None:
     service = serve("--every", "10ms")
     eventually(lambda: service.runs("ok") >= 10, "it has warmed up", timeout=60)
@@ -192,6 +244,10 @@ def test_wrong_combinations_are_usage_errors(reconcile: Callable[..., object]) -
         ("--every", "1m", "--plan", "--detailed-exitcode"),
         ("--every", "0s"),
         ("--every", "1m", "--listen", "nowhere"),
+        ("--page", "8081"),
+        ("--every", "1m", "--page", "nowhere"),
+        ("--every", "1m", "--page-host", "fleet.example.com"),
+        ("--every", "1m", "--page", "0", "--page-host", "https://fleet.example.com"),
     ):
         done = reconcile(*wrong)
         assert isinstance(done, subprocess.CompletedProcess)
