@@ -19,6 +19,7 @@ from reconciler.manifests.builtin_schemas import type_problems
 from reconciler.manifests.cache import ParseCache
 from reconciler.manifests.document import Document
 from reconciler.manifests.metadata import identity_problems, mark_problems, without_server_fields
+from reconciler.manifests.old_versions import old_version_problems
 from reconciler.manifests.own_schemas import schema_problems
 
 if TYPE_CHECKING:
@@ -201,7 +202,7 @@ def _parse(file: SourceFile, text: str) -> _Read:
                 problems.append(_no_map(position))
                 continue
             whole = Document(file.path, index, position.line, value, file, column=position.column)
-            for document in _unfold(whole):
+            for document in unfolded(whole):
                 if isinstance(document, Problem):
                     problems.append(document)
                     continue
@@ -234,6 +235,7 @@ def _faults(document: Document, most: int) -> list[Problem]:
     """What is wrong with a document, ``most`` of it; one without fault is cleaned of what servers
     add."""
     found = list(islice(identity_problems(document), most))
+    found = found or list(islice(old_version_problems(document), most))
     found = found or list(islice(schema_problems(document), most))
     found = found or list(islice(chain(mark_problems(document), type_problems(document)), most))
     if not found:
@@ -257,7 +259,7 @@ def _with_origin(problem: Problem, document: Document) -> Problem:
     return replace(problem, hint="; ".join(filter(None, [problem.hint, document.origin])))
 
 
-def _unfold(document: Document) -> Iterator[Document | Problem]:
+def unfolded(document: Document) -> Iterator[Document | Problem]:
     """The items of a ``kind: List`` (or any ``*List`` with items), or the document itself.
 
     A problem for an item that is no manifest.
@@ -281,7 +283,7 @@ def _unfold(document: Document) -> Iterator[Document | Problem]:
         inner = Document(
             document.file, document.index, start.line, item, document.source, prefix, start.column
         )
-        yield from _unfold(inner)
+        yield from unfolded(inner)
 
 
 def _syntax_problem(file: SourceFile, text: str, error: YAMLError) -> Problem:
