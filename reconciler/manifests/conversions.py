@@ -12,9 +12,11 @@ from typing import Any
 
 from msgspec import Struct
 
+from reconciler.api.errors import Problem
 from reconciler.api.json_pointer import join_pointer, split_pointer
-from reconciler.api.objects import Object, map_of, maps_of, value_at
+from reconciler.api.objects import Object, RedactedRepr, map_of, maps_of, value_at
 from reconciler.manifests.crd_conversion import convert_crd
+from reconciler.manifests.document import Document
 from reconciler.manifests.edits import Draft, Edit, Obstacle, Steps
 from reconciler.manifests.old_versions import (
     TEMPLATE,
@@ -23,6 +25,7 @@ from reconciler.manifests.old_versions import (
     old_target,
     old_version,
 )
+from reconciler.manifests.own_schemas import json_path
 
 NO_LIMIT = 2**31 - 1
 """What extensions/v1beta1 took for a deadline or a limit that is not said: none."""
@@ -39,7 +42,7 @@ class Told(Struct, frozen=True):
     hint: str = ""
 
 
-class Conversion(Struct, frozen=True):
+class Conversion(RedactedRepr, frozen=True):
     """How a manifest becomes one of today. ``body`` is the whole manifest, converted as far as that
     goes; ``at`` leads to the converted object in it. With ``obstacles`` a person has to decide."""
 
@@ -144,6 +147,28 @@ def _of_type(body: Object, version: OldVersion) -> Conversion:
         obstacles.append(Obstacle(at, version.instead))
     kind = str(draft.get("kind"))
     return Conversion(kind, before, version, at, draft.body, tuple(draft.edits), tuple(obstacles))
+
+
+def old_version_problems(document: Document) -> Iterator[Problem]:
+    """That a manifest is of an API version that is gone: the version, then each field that is
+    another one today, with what takes its place."""
+    found = conversion_of(document.body)
+    if found is None:
+        return
+    for number, told in enumerate(found.told(document.body)):
+        position = document.position(*told.path, key=True)
+        hint = "; ".join(filter(None, [told.hint, "" if number else _how(document, found)]))
+        yield Problem(position, json_path(told.path), told.message, told.expected, hint)
+
+
+def _how(document: Document, found: Conversion) -> str:
+    if not found.is_possible:
+        return ""
+    if document.source.built_by:
+        return "change the file that kustomize reads it from"
+    if document.source.decrypted:
+        return "sops encrypted the file: change it with sops"
+    return "reconcile validate --fix rewrites it"
 
 
 # -- workloads -------------------------------------------------------------------------------------

@@ -19,7 +19,7 @@ from reconciler.manifests.builtin_schemas import type_problems
 from reconciler.manifests.cache import ParseCache
 from reconciler.manifests.document import Document
 from reconciler.manifests.metadata import identity_problems, mark_problems, without_server_fields
-from reconciler.manifests.old_versions import old_version_problems
+from reconciler.manifests.old_versions import is_old
 from reconciler.manifests.own_schemas import schema_problems
 
 if TYPE_CHECKING:
@@ -235,12 +235,20 @@ def _faults(document: Document, most: int) -> list[Problem]:
     """What is wrong with a document, ``most`` of it; one without fault is cleaned of what servers
     add."""
     found = list(islice(identity_problems(document), most))
-    found = found or list(islice(old_version_problems(document), most))
+    found = found or list(islice(_of_old_version(document), most))
     found = found or list(islice(schema_problems(document), most))
     found = found or list(islice(chain(mark_problems(document), type_problems(document)), most))
     if not found:
         without_server_fields(document.body)
     return [_with_origin(fault, document) for fault in found]
+
+
+def _of_old_version(document: Document) -> Iterator[Problem]:
+    if is_old(document.body):
+        # Most repositories have nothing of the kind.
+        from reconciler.manifests.conversions import old_version_problems
+
+        yield from old_version_problems(document)
 
 
 def _bounded(problems: list[Problem]) -> list[Problem]:

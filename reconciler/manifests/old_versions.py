@@ -8,14 +8,10 @@ loaded when there is one.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 from msgspec import Struct
 
-from reconciler.api.errors import Problem
 from reconciler.api.objects import Object, map_of, maps_of
-from reconciler.manifests.document import Document
-from reconciler.manifests.own_schemas import KUBEFED_TYPES, json_path
+from reconciler.manifests.own_schemas import KUBEFED_TYPES
 
 
 class OldVersion(Struct, frozen=True):
@@ -164,28 +160,6 @@ def old_target(body: Object) -> OldVersion | None:
     return old_version(f"{target.get('group')}/{target.get('version')}", target.get("kind"))
 
 
-def old_version_problems(document: Document) -> Iterator[Problem]:
-    """That a manifest is of an API version that is gone: the version, then each field that is
-    another one today, with what takes its place."""
-    if old_part(document.body) is None and old_target(document.body) is None:
-        return
-    # Most repositories have nothing of the kind.
-    from reconciler.manifests.conversions import conversion_of
-
-    found = conversion_of(document.body)
-    if found is None:
-        return
-    for number, told in enumerate(found.told(document.body)):
-        position = document.position(*told.path, key=True)
-        hint = "; ".join(filter(None, [told.hint, _how(document, found.is_possible, number)]))
-        yield Problem(position, json_path(told.path), told.message, told.expected, hint)
-
-
-def _how(document: Document, possible: bool, number: int) -> str:
-    if number or not possible:
-        return ""
-    if document.source.built_by:
-        return "change the file that kustomize reads it from"
-    if document.source.decrypted:
-        return "sops encrypted the file: change it with sops"
-    return "reconcile validate --fix rewrites it"
+def is_old(body: Object) -> bool:
+    """Whether a manifest, or what it says of others, is of a version that is gone."""
+    return old_part(body) is not None or old_target(body) is not None

@@ -24,7 +24,7 @@ from ruamel.yaml.error import YAMLError
 
 from reconciler.api.errors import Position, Problem
 from reconciler.api.files import SourceFile
-from reconciler.api.objects import Object, value_at
+from reconciler.api.objects import Object, RedactedRepr, value_at
 from reconciler.manifests.conversions import Conversion, conversion_of
 from reconciler.manifests.document import Document
 from reconciler.manifests.edits import Edit, make_edit
@@ -33,12 +33,15 @@ from reconciler.manifests.ruamel_edits import edit_commented
 from reconciler.manifests.yaml_nodes import Builder, compose
 
 _MARKER = re.compile(r"^(?:---|\.\.\.)(?=\s|$)", re.MULTILINE)
-_LAYOUTS = tuple(product(((2, 0), (4, 2), (3, 1), (6, 4)), (2, 4), (80, 1_000_000)))
-"""Of lists (indent and dash), of maps, and the width of lines: as people and tools write them."""
+_NEXT_LINE = r"[^\n]*:[ \t]*(?:#[^\n]*)?\n(?:\s*#[^\n]*\n)*"
+_LIST = re.compile(rf"^(?P<key>[ -]*)[^\s#-]{_NEXT_LINE}(?P<dash> *)-(?P<gap> +)\S", re.MULTILINE)
+_MAP = re.compile(rf"^(?P<outer> *)[\w\"']{_NEXT_LINE}(?P<inner> *)[\w\"']", re.MULTILINE)
+_WIDTHS = (80, 1_000_000)
+"""Of lines, as generators and people write them."""
 NOT_SHOWN = "# not shown"
 
 
-class Rewritten(Struct, frozen=True):
+class Rewritten(RedactedRepr, frozen=True):
     """``content`` is the whole file, None where nothing could be rewritten. ``diff`` are lines of a
     unified diff; ``refused`` says which documents stayed as they are, and why."""
 
@@ -181,13 +184,15 @@ def _in_yaml(text: str, edits: _Edits) -> str:
 def _closest_layout(text: str) -> tuple[YAML, str]:
     """The layout in which most lines are written as they are, and what it writes."""
     lines = Counter(text.splitlines())
+    loaded = None
     best: tuple[int, YAML, str] | None = None
-    for (sequence, dash), mapping, width in _LAYOUTS:
+    for (sequence, dash), mapping, width in product(_lists(text), _maps(text), _WIDTHS):
         layout = YAML()
         layout.preserve_quotes = True
         layout.width = width
         layout.indent(mapping=mapping, sequence=sequence, offset=dash)
-        written = _dumped(layout, layout.load(text))
+        loaded = layout.load(text) if loaded is None else loaded
+        written = _dumped(layout, loaded)
         if written == text:
             return layout, written
         different = (lines - Counter(written.splitlines())).total()
@@ -196,6 +201,29 @@ def _closest_layout(text: str) -> tuple[YAML, str]:
     if best is None:
         raise _Refused("no layout fits")
     return best[1], best[2]
+
+
+def _lists(text: str) -> list[tuple[int, int]]:
+    """How the lists are indented, the most frequent ways first: how far the items, and how far the
+    dashes."""
+    found: Counter[tuple[int, int]] = Counter()
+    for match in _LIST.finditer(text):
+        key, dash = match["key"], match["dash"]
+        inner = len(re.match(r"(?:- +)*", key.lstrip(" "))[0])  # type: ignore[index]
+        offset = len(dash) - (len(key) - len(key.lstrip(" ")) + inner)
+        if offset >= 0:
+            found[offset + 1 + len(match["gap"]), offset] += 1
+    return [one for one, _ in found.most_common(2)] or [(2, 0)]
+
+
+def _maps(text: str) -> list[int]:
+    """How far maps are indented, the most frequent way first."""
+    found: Counter[int] = Counter()
+    for match in _MAP.finditer(text):
+        step = len(match["inner"]) - len(match["outer"])
+        if step > 0:
+            found[step] += 1
+    return [step for step, _ in found.most_common(1)] or [2]
 
 
 def _dumped(layout: YAML, value: Any) -> str:

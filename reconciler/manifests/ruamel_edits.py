@@ -67,6 +67,11 @@ def _removed(parent: CommentedMap, key: Any) -> None:
     keys = list(parent)
     place = keys.index(key)
     after = _taken_after(parent, key)
+    owner, name, entry = _last_leaf(parent, key)
+    own = (owner.ca.items.get(name) or [None] * 4)[entry]
+    if own is not None and own.value.strip():
+        # What was said beside the field is said on a line of its own.
+        after = " " * parent.lc.col + own.value.strip() + "\n" + after
     parent.ca.items.pop(key, None)
     del parent[key]
     if after and place:
@@ -121,7 +126,7 @@ def _inserted(parent: CommentedMap, key: Any, value: Any, before: str) -> None:
 def commented(value: Any) -> Any:
     """Plain values as ruamel's own; text that YAML would read as something else is quoted."""
     if isinstance(value, dict):
-        return CommentedMap((key, commented(inner)) for key, inner in value.items())
+        return CommentedMap((commented(key), commented(inner)) for key, inner in value.items())
     if isinstance(value, list):
         return CommentedSeq(commented(inner) for inner in value)
     if isinstance(value, str):
