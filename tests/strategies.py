@@ -189,6 +189,11 @@ def fleet_events(
     )
 
 
+def rules_of_workloads(rules: Sequence[str], count: int) -> st.SearchStrategy[tuple[str, ...]]:
+    """One of the rules for each of so many workloads."""
+    return st.tuples(*[st.sampled_from(rules)] * count)
+
+
 CLUSTERS_SEEN_BY_SEATS = st.dictionaries(
     st.text(min_size=1), st.builds(HealthVote, st.sampled_from(Signal), st.text(max_size=100))
 )

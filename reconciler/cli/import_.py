@@ -115,6 +115,8 @@ def import_(
     console = settings.console
     for path in export.files:
         console.out(path)
+    for text in export.converted:
+        console.note(f"{styled('Converted:', fg='cyan', bold=True)} {text}")
     for text in export.left_out:
         console.note(f"{styled('Left out:', fg='yellow', bold=True)} {text}")
     if dry_run:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from msgspec.structs import replace
@@ -16,11 +17,15 @@ from reconciler.cli.error_messages import describe_problem
 from reconciler.cli.exit_codes import Exit
 from reconciler.cli.settings import CommandSettings, merged, option, run_options
 
+if TYPE_CHECKING:
+    from reconciler.manifests.rewrite import Rewritten
+
 EPILOG = """\b
 Examples:
   reconcile validate
   reconcile validate --repo sample-repo --output json
   reconcile validate --output github        annotations in a pull request
+  reconcile validate --fix                  rewrite manifests of old API versions
 """
 
 
@@ -35,9 +40,15 @@ Examples:
     heading="Output",
     help="What to print; github: workflow annotations.",
 )
+@option(
+    "--fix",
+    is_flag=True,
+    heading="What to do",
+    help="First rewrite manifests of API versions that Kubernetes no longer has, in place.",
+)
 @run_options("terminal")
 @click.pass_context
-def validate(context: click.Context, /, *, output: str, **given: Any) -> int:
+def validate(context: click.Context, /, *, output: str, fix: bool, **given: Any) -> int:
     """Check a repository; needs no cluster.
 
     Reads every file, checks it against the schemas, resolves placements and overrides, and
@@ -46,6 +57,11 @@ def validate(context: click.Context, /, *, output: str, **given: Any) -> int:
     settings = merged(context, **given)
     from reconciler.run import repository as repositories
 
+    fixed: list[Rewritten] = []
+    if fix:
+        from reconciler.run.fix import fix_files
+
+        fixed = fix_files(settings.options)
     problems: tuple[Problem, ...] = ()
     warnings: tuple[str, ...] = ()
     counts: dict[str, int] = {}
@@ -60,13 +76,35 @@ def validate(context: click.Context, /, *, output: str, **given: Any) -> int:
             "manifests": len(repository.state.workloads),
         }
     if output == "json":
-        settings.console.document(_as_json(problems, warnings, counts))
+        settings.console.document(_as_json(problems, warnings, counts, fixed if fix else None))
     elif output == "github":
         for line in _annotations(_from_here(problems, settings), warnings):
             settings.console.out(line)
     else:
+        if fix:
+            _tell_fixed(settings, fixed)
         _as_text(settings, _from_here(problems, settings), warnings, counts)
     return Exit.FAILED if problems else Exit.OK
+
+
+def _tell_fixed(settings: CommandSettings, fixed: Sequence[Rewritten]) -> None:
+    """The lines that were changed, and what was left to people."""
+    from reconciler.report.terminal import visible
+
+    console = settings.console
+    colours = {"+": "green", "-": "red", "@": "cyan"}
+    for one in fixed:
+        for line in one.diff:
+            colour = None if line.startswith(("+++", "---")) else colours.get(line[:1])
+            console.out(styled(visible(line), fg=colour) if colour else visible(line))
+    refused = tuple(problem for one in fixed for problem in one.refused)
+    for problem in _from_here(refused, settings):
+        for line in describe_problem(problem):
+            console.out(line)
+    changed = sum(one.content is not None for one in fixed)
+    if fixed:
+        console.out("")
+    console.out(f"{_count(changed, 'file')} rewritten.")
 
 
 def _as_text(
@@ -95,26 +133,40 @@ def _as_text(
 
 
 def _as_json(
-    problems: tuple[Problem, ...], warnings: tuple[str, ...], counts: dict[str, int]
+    problems: tuple[Problem, ...],
+    warnings: tuple[str, ...],
+    counts: dict[str, int],
+    fixed: Sequence[Rewritten] | None,
 ) -> str:
-    body = {
+    body: dict[str, Any] = {
         "valid": not problems,
         "summary": {"problems": len(problems), "warnings": len(warnings), **counts},
-        "problems": [
-            {
-                "file": problem.position.file,
-                "line": problem.position.line,
-                "column": problem.position.column,
-                "path": problem.path,
-                "message": problem.message,
-                "expected": problem.expected,
-                "hint": problem.hint,
-            }
-            for problem in problems
-        ],
+        "problems": [_problem_as_json(problem) for problem in problems],
         "warnings": list(warnings),
     }
+    if fixed is not None:
+        body["fixed"] = [
+            {
+                "file": one.path,
+                "rewritten": one.content is not None,
+                "diff": list(one.diff),
+                "refused": [_problem_as_json(problem) for problem in one.refused],
+            }
+            for one in fixed
+        ]
     return json.dumps(body, indent=2, ensure_ascii=False)
+
+
+def _problem_as_json(problem: Problem) -> dict[str, Any]:
+    return {
+        "file": problem.position.file,
+        "line": problem.position.line,
+        "column": problem.position.column,
+        "path": problem.path,
+        "message": problem.message,
+        "expected": problem.expected,
+        "hint": problem.hint,
+    }
 
 
 def _from_here(problems: tuple[Problem, ...], settings: CommandSettings) -> tuple[Problem, ...]:

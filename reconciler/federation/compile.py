@@ -12,6 +12,7 @@ from reconciler.api.errors import Problem
 from reconciler.api.kinds import API_VERSIONS, CLUSTER_SCOPED, REPLICATED, scale_target, scaled_as
 from reconciler.api.notices import NoticeCause, notice
 from reconciler.api.objects import Object, ObjectKey, api_group, key_of, map_of, maps_of
+from reconciler.federation.dependencies import with_followers
 from reconciler.federation.failover_rules import narrowed
 from reconciler.federation.kubefed import KubeFed, KubeFedContext, compile_kubefed
 from reconciler.federation.lint import (
@@ -114,13 +115,17 @@ def compile_documents(
     }
     kinds = {**(discovered or {}), **_kinds_of_crds(parts.plain)}
     around = KubeFedContext(clusters, namespaces, federation.kubefed_labels, faults, kinds)
-    workloads = compile_kubefed(parts.kubefed, around)
+    workloads = [
+        replace(one, dependencies=federation.dependencies)
+        for one in compile_kubefed(parts.kubefed, around)
+    ]
     plain = [
         d
         for d in parts.plain
         if not (d.body["kind"] == "Namespace" and _name(d) in parts.kubefed.namespaces)
     ]
     workloads += _plain_workloads(plain, placements, clusters, federation, faults)
+    workloads = with_followers(workloads, federation.default_placement)
     workloads = _place_namespaces(workloads, plain, faults)
     _check_autoscalers(workloads, plain, faults)
     workloads = with_ignored(workloads, federation, faults)
@@ -330,6 +335,7 @@ def _workload(
         position=document.position(),
         target=federation.default_placement,
         substitute_variables=annotations.get(PREFIX + "substitute") == "true",
+        dependencies=federation.dependencies,
     )
     if not selected:
         return workload
@@ -378,6 +384,7 @@ def _workload(
         ignore=ignored,
         rollout=placement.rollout,
         maintenance=placement.maintenance,
+        dependencies=spec.get("dependencies", federation.dependencies),
     )
     if placement.replicas.mode == "Divided":
         lint_counts(workload, placement.document, f"Placement {placement.name}", faults)

@@ -334,6 +334,7 @@ class Federation:
     verify_share: float = 0.0
     prune: PruneRules = dataclasses.field(default_factory=PruneRules)
     guards: GuardRules = dataclasses.field(default_factory=GuardRules)
+    dependencies: Dependencies = "Warn"
     adoption: AdoptionRules = dataclasses.field(default_factory=AdoptionRules)
     drift: DriftRules = dataclasses.field(default_factory=DriftRules)
     ignore: tuple[IgnoreRule, ...] = ()
@@ -346,6 +347,10 @@ class Federation:
     rollout: RolloutRules | None = None
     maintenance: tuple[Window, ...] = ()
     document: Document | None = dataclasses.field(default=None, repr=False, compare=False)
+
+
+Dependencies = Literal["Follow", "Warn", "Ignore"]
+"""Whether what a workload needs goes along with it, or is told where it does not."""
 
 
 class Spread(Struct, frozen=True):
@@ -443,7 +448,9 @@ class Workload(RedactedRepr, frozen=True):
     would be written to a cluster before overrides. ``position`` is its first line in Git.
     ``retain`` are JSON pointers of fields that the member cluster owns once the object exists.
     ``namespace_placement`` is the FederatedNamespace's placement which this one is narrowed to.
-    ``follows``: it is a Namespace that no rule places, and goes wherever anything in it goes.
+    ``follows``: no rule places it, and it goes where its ``leaders`` go, the workloads that need
+    it; a Namespace without leaders goes wherever anything in it goes. With leaders and without
+    ``follows`` it goes there besides. ``dependencies``: whether what it needs follows it.
     ``hidden`` are JSON pointers of what no output may show (see ``federation.sensitive``).
     ``additions`` None: as the Federation says. ``ignore`` are pointers of what is left to others
     once it is created (see ``federation.drift``).
@@ -455,6 +462,8 @@ class Workload(RedactedRepr, frozen=True):
     target: PlacementTarget | None
     namespace_placement: PlacementTarget | None = None
     follows: bool = False
+    leaders: tuple[ObjectKey, ...] = ()
+    dependencies: Dependencies = "Warn"
     replicas: ReplicaRule = ReplicaRule()
     overrides: tuple[Override, ...] = ()
     retain: tuple[str, ...] = ()

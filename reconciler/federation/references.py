@@ -13,6 +13,8 @@ CONFIG_MAP, SECRET, ACCOUNT, CLAIM = (
 )
 _PRIORITY = GroupKind("scheduling.k8s.io", "PriorityClass")
 _RUNTIME = GroupKind("node.k8s.io", "RuntimeClass")
+CLUSTER_WIDE = frozenset({_PRIORITY, _RUNTIME})
+"""Of what Pods name, kinds without a namespace."""
 _BY_NAME = {
     "configMap": CONFIG_MAP,
     "configMapRef": CONFIG_MAP,
@@ -46,7 +48,7 @@ def named_in(value: Any, *, needed: bool = False) -> Named:
 def needs(template: Any, namespace: str) -> frozenset[ObjectKey]:
     """The objects without which the Pods of a workload in ``namespace`` do not run, and that."""
     return frozenset({ObjectKey("", "Namespace", "", namespace)}) | frozenset(
-        ObjectKey(kind.group, kind.kind, "" if kind in (_PRIORITY, _RUNTIME) else namespace, name)
+        ObjectKey(kind.group, kind.kind, "" if kind in CLUSTER_WIDE else namespace, name)
         for kind, name in named_in(template, needed=True)
     )
 

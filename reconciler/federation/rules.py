@@ -61,6 +61,7 @@ def parse_federation(
         prune=_prune(spec.get("prune") or {}),
         guards=_guards(document, spec.get("guards") or {}, faults),
         adoption=_adoption(spec.get("adoption") or {}),
+        dependencies=spec.get("dependencies", "Warn"),
         drift=parse_drift(spec.get("drift") or {}),
         ignore=parse_ignore(document, spec.get("ignore") or (), faults),
         failover=failover,

@@ -19,6 +19,7 @@ from reconciler.manifests.builtin_schemas import type_problems
 from reconciler.manifests.cache import ParseCache
 from reconciler.manifests.document import Document
 from reconciler.manifests.metadata import identity_problems, mark_problems, without_server_fields
+from reconciler.manifests.old_versions import is_old
 from reconciler.manifests.own_schemas import schema_problems
 
 if TYPE_CHECKING:
@@ -201,7 +202,7 @@ def _parse(file: SourceFile, text: str) -> _Read:
                 problems.append(_no_map(position))
                 continue
             whole = Document(file.path, index, position.line, value, file, column=position.column)
-            for document in _unfold(whole):
+            for document in unfolded(whole):
                 if isinstance(document, Problem):
                     problems.append(document)
                     continue
@@ -234,11 +235,20 @@ def _faults(document: Document, most: int) -> list[Problem]:
     """What is wrong with a document, ``most`` of it; one without fault is cleaned of what servers
     add."""
     found = list(islice(identity_problems(document), most))
+    found = found or list(islice(_of_old_version(document), most))
     found = found or list(islice(schema_problems(document), most))
     found = found or list(islice(chain(mark_problems(document), type_problems(document)), most))
     if not found:
         without_server_fields(document.body)
     return [_with_origin(fault, document) for fault in found]
+
+
+def _of_old_version(document: Document) -> Iterator[Problem]:
+    if is_old(document.body):
+        # Most repositories have nothing of the kind.
+        from reconciler.manifests.conversions import old_version_problems
+
+        yield from old_version_problems(document)
 
 
 def _bounded(problems: list[Problem]) -> list[Problem]:
@@ -257,7 +267,7 @@ def _with_origin(problem: Problem, document: Document) -> Problem:
     return replace(problem, hint="; ".join(filter(None, [problem.hint, document.origin])))
 
 
-def _unfold(document: Document) -> Iterator[Document | Problem]:
+def unfolded(document: Document) -> Iterator[Document | Problem]:
     """The items of a ``kind: List`` (or any ``*List`` with items), or the document itself.
 
     A problem for an item that is no manifest.
@@ -281,7 +291,7 @@ def _unfold(document: Document) -> Iterator[Document | Problem]:
         inner = Document(
             document.file, document.index, start.line, item, document.source, prefix, start.column
         )
-        yield from _unfold(inner)
+        yield from unfolded(inner)
 
 
 def _syntax_problem(file: SourceFile, text: str, error: YAMLError) -> Problem:

@@ -72,15 +72,15 @@ def waiting(member: Member, prunes: Sequence[Change], users: Users) -> dict[Obje
         keys = [key for key in asked if key.namespace == namespace]
         if not workloads:
             continue
-        left = _left_by_this_run(here, users)
-        still = [key for key in keys if _as_named(key) not in left]
+        left, kept = _left_by_this_run(here, users), _named_by_kept(here, users)
+        still = [key for key in keys if _as_named(key) not in {**left, **kept}]
         old, unknown = (
             _named_by_old_revisions(member, namespace, here, users) if still else ({}, "")
         )
         for key in keys:
             if names := left.get(_as_named(key)):
                 found[key] = f"until the rollout that leaves it is done: {first_few(names)}"
-            elif names := old.get(_as_named(key)):
+            elif names := kept.get(_as_named(key)) or old.get(_as_named(key)):
                 found[key] = f"while it is still named by {first_few(names)}"
             elif unknown:
                 found[key] = unknown
@@ -101,6 +101,20 @@ def _left_by_this_run(
             continue
         for named in named_in(live.get("spec")) - named_in(users.wanted[key].get("spec")):
             found.setdefault(named, []).append(str(key))
+    return found
+
+
+def _named_by_kept(
+    here: Mapping[ObjectKey, Object], users: Users
+) -> dict[tuple[GroupKind, str], list[str]]:
+    """What is named by workloads that stay although Git no longer wants them here (as they are
+    protected, say), with those workloads."""
+    found: dict[tuple[GroupKind, str], list[str]] = {}
+    for key, live in sorted(here.items()):
+        stays = key.group_kind in _RUNS_PODS and key not in users.wanted and key not in users.going
+        if stays and not has_finished(live):
+            for named in named_in(live.get("spec")):
+                found.setdefault(named, []).append(str(key))
     return found
 
 

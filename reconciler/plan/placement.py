@@ -41,7 +41,7 @@ from reconciler.scheduler.capacity import own_count, replicas_due
 from reconciler.scheduler.commits import version_in
 from reconciler.scheduler.make_before_break import Running, hold_replicas, return_limits, starting
 from reconciler.scheduler.model import Assignment, FleetView
-from reconciler.scheduler.schedule import schedule, with_namespaces
+from reconciler.scheduler.schedule import schedule, with_followers_placed
 from reconciler.state.memory import FleetMemory
 
 
@@ -142,7 +142,7 @@ def place_workloads(
     assignments = tuple(a for a, _ in started)
     moves += [start for _, starts in started for start in starts]
     assignments, kept = _held(assignments, workloads, running)
-    assignments = with_namespaces(state, assignments)
+    assignments = with_followers_placed(state, assignments)
     moves += kept
     back = sorted(availability.returning & set(looked_at))
     waits: dict[str, Returning] = {}

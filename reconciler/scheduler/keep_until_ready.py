@@ -28,7 +28,7 @@ from reconciler.scheduler.commits import removed_in, version_in
 from reconciler.scheduler.filter_score import eligible
 from reconciler.scheduler.make_before_break import leave_reason
 from reconciler.scheduler.model import Assignment
-from reconciler.scheduler.schedule import duplicated_count, with_namespaces
+from reconciler.scheduler.schedule import duplicated_count, with_followers_placed
 
 RunningHere = Mapping[str, Mapping[ObjectKey, tuple[GroupVersionKind, Object]]]
 """Cluster that was looked at -> its live objects that are ours."""
@@ -79,7 +79,7 @@ def keep_until_ready(
             elif key in waits or key in unassigned or together:
                 _keep(found, workload, cluster, leaving=True)
         moves += _kept(cluster, waits, unassigned)
-    return with_namespaces(state, [found[a.workload] for a in assignments]), moves
+    return with_followers_placed(state, [found[a.workload] for a in assignments]), moves
 
 
 def _leaving(

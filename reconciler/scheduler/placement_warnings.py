@@ -57,7 +57,8 @@ def _of_autoscalers(
         ):
             if alone:
                 clusters = first_few(alone)
-                found = notice(cause, subject=scaler.key, clusters=clusters, target=workload.key)
+                named = _with_line(workload)
+                found = notice(cause, subject=scaler.key, clusters=clusters, target=named)
                 yield _at(scaler, found)
 
 
@@ -90,12 +91,14 @@ def unmet_needs(state: DesiredState, usual: Sequence[Assignment]) -> Iterator[No
     may_go = {a.workload: {*placed_in[a.workload], *a.spare} for a in usual}
     workloads = {w.key: w for w in state.workloads}
     for key, needed in sorted(needs_in(state).items()):
+        if workloads[key].dependencies == "Ignore":
+            continue
         lacking: dict[str, list[str]] = defaultdict(list)
         for one in sorted(needed):
             # Of homes without the Namespace, ``_of_namespaces`` tells.
             named = placed_in[key] if one.kind == "Namespace" else set()
             for name in may_go[key] - may_go[one] - named:
-                lacking[name].append(str(one))
+                lacking[name].append(_with_line(workloads[one]))
         by_needs: dict[tuple[str, ...], list[str]] = defaultdict(list)
         for name, missing in sorted(lacking.items()):
             by_needs[tuple(missing)].append(name)
@@ -120,6 +123,11 @@ def needs_in(state: DesiredState) -> dict[ObjectKey, frozenset[ObjectKey]]:
         if w.key.kind in RUN_PODS
         and (found := needs(w.template.get("spec"), w.key.namespace) & keys)
     }
+
+
+def _with_line(workload: Workload) -> str:
+    position = workload.position
+    return f"{workload.key} ({position.file}:{position.line})"
 
 
 def _at(workload: Workload, found: Notice) -> Notice:
@@ -216,7 +224,8 @@ def _why_nowhere(workload: Workload, assignment: Assignment) -> str:
     if workload.target is None:
         return "no Placement selects it"
     if workload.follows:
-        return "nothing in it goes anywhere"
+        what = "that needs it" if workload.leaders else "in it"
+        return f"nothing {what} goes anywhere"
     rule = workload.target.placed_by or "its placement"
     if assignment.left_out:
         left_out = [f"{name}: {why}" for name, why in sorted(assignment.left_out.items())]

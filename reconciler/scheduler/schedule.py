@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 
 from msgspec.structs import replace
@@ -18,7 +17,7 @@ from reconciler.federation.model import (
     Workload,
 )
 from reconciler.scheduler.capacity import FreeCapacity, own_count
-from reconciler.scheduler.commits import mixed
+from reconciler.scheduler.commits import mixed, removed_in
 from reconciler.scheduler.divide import divide_by_weight
 from reconciler.scheduler.filter_score import Eligible, affinity_score, eligible
 from reconciler.scheduler.kubefed_planner import OTHERS, plan_replicas
@@ -32,19 +31,19 @@ def schedule(state: DesiredState, view: FleetView | None = None) -> tuple[Assign
     A cluster that is unavailable gets none of the replicas that are divided, but stays in the
     assignment (with 0, or None where nothing is divided), so that what it runs is not taken for
     something to prune. The capacity of a cluster is shared by all: what is duplicated comes first,
-    then what is divided, in the order of keys. Namespaces that no rule places come last.
+    then what is divided, in the order of keys. What follows others comes last.
     """
     view = view or FleetView()
     if (commits := state.commits) is not None:
         by_commit = {commit: schedule(one, view) for commit, one in commits.states.items()}
-        return with_namespaces(state, mixed(state, commits, by_commit))
+        return with_followers_placed(state, mixed(state, commits, by_commit))
     clusters = {cluster.name: cluster for cluster in state.clusters}
     room = FreeCapacity({c.name: c.capacity for c in state.clusters if c.capacity is not None})
     # Divided ones take what the duplicated leave.
     ordered = sorted(state.workloads, key=lambda w: (w.replicas.mode != "Duplicated", w.key))
     allowed = _AllowedClusters(clusters, view)
     found = [_assign(workload, clusters, view, room, allowed) for workload in ordered]
-    return with_namespaces(state, sorted(found, key=lambda assignment: assignment.workload))
+    return with_followers_placed(state, sorted(found, key=lambda assignment: assignment.workload))
 
 
 class _AllowedClusters:
@@ -211,36 +210,55 @@ def template_replicas(state: DesiredState) -> dict[ObjectKey, int]:
     }
 
 
-# -- Namespaces ------------------------------------------------------------------------------------
+# -- what follows others ---------------------------------------------------------------------------
 
 
-def with_namespaces(
+def with_followers_placed(
     state: DesiredState, assignments: Sequence[Assignment]
 ) -> tuple[Assignment, ...]:
-    """The assignments, in which such Namespaces go with what lies in them as it is placed now:
-    with the replacements of an outage, and with what stays until it is ready in other clusters."""
-    following = {w.key: w for w in state.workloads if w.follows}
+    """The assignments, in which what follows goes with those that need it, and then Namespaces with
+    all that lies in them, as these are placed now: with the replacements of an outage, and with
+    what stays until it is ready in other clusters."""
+    following = {w.key: w for w in state.workloads if w.follows or w.leaders}
     if not following:
         return tuple(assignments)
-    inside: dict[str, list[Assignment]] = defaultdict(list)
-    for one in assignments:
-        inside[one.workload.namespace].append(one)
+    found = {one.workload: one for one in assignments}
+    lacking = removed_in(state)
     clusters = {cluster.name for cluster in state.clusters}
-    found = []
-    for one in assignments:
-        if one.workload in following:
-            there = inside[one.workload.name]
-            placed = sorted({name for a in there for name in a.replicas})
-            staying = {name for a in there for name in a.replicas.keys() - a.leaving}
-            spare = {name for a in there for name in a.spare} - set(placed)
-            one = replace(
-                one,
-                replicas=dict.fromkeys(placed),
-                left_out=dict.fromkeys(
-                    sorted(clusters - set(placed) - spare), "nothing in it goes there"
-                ),
-                spare=tuple(sorted(spare)),
-                leaving=frozenset(placed) - staying,
-            )
-        found.append(one)
-    return tuple(found)
+    spaces = [key for key in following if key.group_kind == ("", "Namespace")]
+    for key in (*(key for key in following if key not in spaces), *spaces):
+        workload = following[key]
+        leaders = [found[one] for one in workload.leaders if one in found]
+        if workload.follows and not workload.leaders:
+            leaders = [one for one in found.values() if one.workload.namespace == key.name]
+        where = {name for name in clusters if key not in lacking.get(name, ())}
+        # Clusters on other commits may have it by a placement.
+        besides = bool(workload.leaders) and not (workload.follows and state.commits is None)
+        own = found[key] if besides else replace(found[key], replicas={}, spare=(), left_out={})
+        found[key] = _beside(own, leaders, clusters, where)
+    return tuple(found[one.workload] for one in assignments)
+
+
+def _beside(
+    own: Assignment,
+    leaders: Sequence[Assignment],
+    clusters: Collection[str],
+    where: Collection[str],
+) -> Assignment:
+    """``own`` with the clusters of the leaders as well. ``where``: those whose commit has it."""
+    placed = {name for a in leaders for name in a.replicas} & {*where} | own.replicas.keys()
+    staying = {name for a in (own, *leaders) for name in a.replicas.keys() - a.leaving}
+    spare = {name for a in (own, *leaders) for name in a.spare} - placed
+    why = "nothing in it goes there" if own.workload.kind == "Namespace" else _NOT_NEEDED
+    left_out = dict.fromkeys({*clusters} - placed - spare, why)
+    left_out |= {name: text for name, text in own.left_out.items() if name in left_out}
+    return replace(
+        own,
+        replicas=dict(sorted({**dict.fromkeys(placed), **own.replicas}.items())),
+        left_out=dict(sorted(left_out.items())),
+        spare=tuple(sorted(spare)),
+        leaving=frozenset(placed) - staying,
+    )
+
+
+_NOT_NEEDED = "nothing that needs it goes there"

@@ -201,11 +201,12 @@ NO_EFFECT = {
     "an autoscaler in some of the clusters": (
         WEB[:-4] + SCALER % "web" + "---\n"
         + PLACEMENT.replace("Deployment", "HorizontalPodAutoscaler") + "  clusters: [aws]\n",
-        "a.yaml:9: .*does not go to gcp, where nothing else scales Deployment.apps shop/web",
+        "a.yaml:9: .*does not go to gcp, where nothing else scales Deployment.apps shop/web "
+        "\\(a.yaml:\\d+\\)",
     ),
     "an autoscaler in more clusters": (
         _placed("clusters: [aws]") + SCALER % "web",
-        "has nothing to scale in gcp: Deployment.apps shop/web does not go there",
+        "has nothing to scale in gcp: Deployment.apps shop/web \\(a.yaml:\\d+\\) does not go there",
     ),
     "a Namespace in some of the clusters": (
         WEB + "apiVersion: v1\nkind: Namespace\nmetadata: {name: shop}\n---\n"

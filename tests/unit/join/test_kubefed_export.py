@@ -209,3 +209,32 @@ def test_the_repository_that_comes_of_it_is_valid(native: bool, tmp_path: Path) 
         "Widget.example.com shop/one",
     }
     assert [(c.name, c.region) for c in state.clusters] == [("aws", "eu-central-1")]
+
+
+def test_what_is_of_an_old_api_version_is_converted_and_told() -> None:
+    objects = list(
+        yaml.safe_load_all("""
+apiVersion: types.kubefed.io/v1beta1
+kind: FederatedIngress
+metadata: {name: web, namespace: shop}
+spec:
+  template: {spec: {backend: {serviceName: web, servicePort: 80}}}
+  placement: {clusters: [{name: aws-eu}]}
+---
+apiVersion: types.kubefed.io/v1beta1
+kind: FederatedPodSecurityPolicy
+metadata: {name: all, namespace: shop}
+spec: {template: {apiVersion: policy/v1beta1, spec: {}}}
+""")
+    )
+    export = export_of(objects, ImportRequest())
+    (path,) = [path for path in export.files if "ingress" in path]
+    spec = yaml.safe_load(export.files[path])["spec"]["template"]["spec"]
+    assert spec == {"defaultBackend": {"service": {"name": "web", "port": {"number": 80}}}}
+    assert export.converted == (
+        "FederatedIngress.types.kubefed.io shop/web: Ingress of networking.k8s.io/v1beta1 is "
+        "written as networking.k8s.io/v1",
+    )
+    assert not any("podsecurity" in path for path in export.files)
+    (left_out,) = export.left_out
+    assert "no Kubernetes since 1.25 has it; Pod Security Admission" in left_out

@@ -14,7 +14,7 @@ from reconciler.federation.model import DesiredState
 from reconciler.manifests.load import load
 from reconciler.scheduler.model import Assignment, FleetView
 from reconciler.scheduler.placement_warnings import why_unplaced
-from reconciler.scheduler.schedule import schedule, with_namespaces
+from reconciler.scheduler.schedule import schedule, with_followers_placed
 
 SHOP = ObjectKey("", "Namespace", "", "shop")
 FLEET = """
@@ -146,7 +146,7 @@ def test_it_leaves_a_cluster_with_the_last_that_leaves() -> None:
         else a
         for a in schedule(state)
     ]
-    namespace = next(a for a in with_namespaces(state, held) if a.workload == SHOP)
+    namespace = next(a for a in with_followers_placed(state, held) if a.workload == SHOP)
     assert list(namespace.replicas) == ["aws", "gcp"]
     assert namespace.leaving == {"aws"}
 
