@@ -93,6 +93,34 @@ class NoticeCause(StrEnum):
         "in spec.seats of the Federation, or let it go: reconcile unjoin {subject}",
     )
     ACCESS_UNUSABLE = "AccessUnusable", "{what}"
+    IN_GIT_AND_INVENTORY = (
+        "InGitAndInventory",
+        "{subject} is in Git and in the inventory ({profile}); what Git says holds: {fields}",
+    )
+    NAMED_NOT_LISTED = (
+        "NamedNotListed",
+        "there is no cluster {name!r}, in Git or in the inventory{meant}: nothing goes there",
+    )
+    NO_CLUSTER_NAME = (
+        "NoClusterName",
+        "{subject} is left out: its name is no name of a cluster (lower case letters, digits, "
+        "'-' and '.')",
+    )
+    INVENTORY_NOT_ASKED = (
+        "InventoryNotAsked",
+        "{subject}: the clusters that the host lists are not known here, so names and labels of "
+        "clusters are not checked",
+    )
+    INVENTORY_SILENT = (
+        "InventorySilent",
+        "the inventory cannot be read, so the {count} clusters that it listed before are taken: "
+        "{error}",
+    )
+    INVENTORY_EMPTY = (
+        "InventoryEmpty",
+        "{subject} lists no ClusterProfile any more, where it listed {count}: these are kept; to "
+        "let all of them go, change or remove spec.inventory",
+    )
     NO_FEDERATED_NAMESPACE = (
         "NoFederatedNamespace",
         "namespace {namespace!r} has no FederatedNamespace; the clusters must have it",
@@ -187,6 +215,16 @@ class NoticeCause(StrEnum):
         "{cluster} is no longer in Git, and nobody looks at it any more: what this federation has "
         "there ({inventory} lists it) stays as it is; to leave it in order: reconcile unjoin "
         "{cluster} --orphan, or --prune to delete all of it",
+    )
+    CLUSTER_NOT_LISTED = (
+        "ClusterNotListed",
+        "{cluster} has no ClusterProfile any more and is not in Git, so nobody looks at it: what "
+        "this federation has there ({inventory} lists it) stays as it is",
+    )
+    PROFILE_UNHEALTHY = (
+        "ProfileUnhealthy",
+        "{cluster}: its ClusterProfile says that the control plane is not healthy ({reason}); "
+        "what its own probes say decides",
     )
     CREDENTIAL_BOUND = (
         "CredentialBound",

@@ -17,6 +17,7 @@ from reconciler.federation.model import (
     AdoptionRules,
     Federation,
     GuardRules,
+    InventoryRules,
     PlacementTarget,
     PruneRules,
     Toleration,
@@ -48,6 +49,7 @@ def parse_federation(
     check_failover(document, failover, faults, clusters)
     check_notifications(document, spec, faults)
     _check_kinds(document, spec, faults)
+    _check_publish(document, spec, faults)
     return Federation(
         name=document.body["metadata"]["name"],
         position=document.position(),
@@ -71,8 +73,29 @@ def parse_federation(
         source=parse_source_rules(spec),
         seats=tuple(spec.get("seats") or ()),
         maintenance=parse_windows(document, spec.get("maintenance"), faults),
+        inventory=_inventory((spec.get("inventory") or {}).get("clusterProfiles")),
+        decisions_in=((spec.get("publish") or {}).get("placementDecisions") or {}).get(
+            "namespace", ""
+        ),
         document=document,
     )
+
+
+def _inventory(body: Mapping[str, Any] | None) -> InventoryRules | None:
+    if body is None:
+        return None
+    return InventoryRules(body["namespace"], parse_selector(body.get("selector")))
+
+
+def _check_publish(document: Document, spec: Object, faults: ProblemCollector) -> None:
+    if spec.get("publish") and not (spec.get("inventory") or {}).get("clusterProfiles"):
+        faults.problem(
+            document,
+            ("spec", "publish"),
+            "a PlacementDecision names ClusterProfiles, and the Federation has none",
+            "spec.inventory.clusterProfiles beside it",
+            at_key=True,
+        )
 
 
 def parse_target(body: Mapping[str, Any], placed_by: str) -> PlacementTarget:

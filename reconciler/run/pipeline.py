@@ -224,6 +224,7 @@ def make_plan(
             memory,
             rollout=rollout.memory if rollout else None,
             without_git_since=without_git.since if without_git else 0.0,
+            inventory=repository.inventory,
         )
     if not (rollout or published):
         memory = replace(memory, rollout=run_memory.memory.rollout_without_rules(fleet.commit))
@@ -758,7 +759,8 @@ def make_plan_against(options: RunOptions, base: str, progress: Progress | None 
 def _compared(head: Plan, options: RunOptions, ref: str) -> Plan:
     try:
         if options.clusters:
-            known = {cluster.name for cluster in read_repository(options).state.clusters}
+            state = read_repository(options, ask_host=True).state
+            known = {cluster.name for cluster in state.clusters}
             clusters = tuple(name for name in options.clusters if name in known)
             if not clusters:
                 return replace(head, base=AgainstBase(ref, problem="it has none of the clusters"))
