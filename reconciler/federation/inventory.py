@@ -68,11 +68,16 @@ def profiles_of(
         if not matches(rules.selector, _texts(metadata.get("labels"))):
             continue
         profile = profile_of(obj)
-        if not _NAME.fullmatch(profile.name):
+        if not fits_a_cluster(profile.name):
             notices.append(notice(NoticeCause.NO_CLUSTER_NAME, subject=profile.position.file))
             continue
         found.append(profile)
     return tuple(sorted(found, key=lambda one: one.name)), notices
+
+
+def fits_a_cluster(name: str) -> bool:
+    """Whether a Cluster may have this name."""
+    return bool(_NAME.fullmatch(name))
 
 
 def profile_of(obj: Object) -> ListedProfile:
@@ -160,7 +165,7 @@ def _twins(profiles: Sequence[ListedProfile]) -> dict[str, tuple[Problem, ...]]:
     """Profile -> the fault that another one is of the same cluster."""
     marks: dict[tuple[str, ...], list[ListedProfile]] = {}
     for one in profiles:
-        for mark in set(_marks(one)):
+        for mark in set(marks_of(one)):
             marks.setdefault(mark, []).append(one)
     found: dict[str, tuple[Problem, ...]] = {}
     for (what, *_), same in sorted(marks.items()):
@@ -182,7 +187,8 @@ def _twins(profiles: Sequence[ListedProfile]) -> dict[str, tuple[Problem, ...]]:
     return found
 
 
-def _marks(one: ListedProfile) -> Iterator[tuple[str, ...]]:
+def marks_of(one: ListedProfile) -> Iterator[tuple[str, ...]]:
+    """What no other cluster has: what it is, and its values."""
     for provider in one.providers:
         if server := str(provider.cluster.get("server") or "").rstrip("/"):
             yield "server", server
