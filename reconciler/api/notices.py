@@ -226,6 +226,18 @@ class NoticeCause(StrEnum):
         "{cluster}: its ClusterProfile says that the control plane is not healthy ({reason}); "
         "what its own probes say decides",
     )
+    DECISION_WITHOUT_PROFILE = (
+        "DecisionWithoutProfile",
+        "{cluster} has no ClusterProfile, so no placement decision can name it",
+    )
+    DECISION_OF_OTHERS = (
+        "DecisionOfOthers",
+        "PlacementDecision {subject} is somebody else's: nothing is published under that name",
+    )
+    DECISIONS_UNREADABLE = (
+        "DecisionsUnreadable",
+        "placement decisions cannot be read, so none will be published: {error}",
+    )
     CREDENTIAL_BOUND = (
         "CredentialBound",
         "{subject}: {what} was used for the first time, for {server}; from now on it is sent "

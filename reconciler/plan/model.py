@@ -336,6 +336,33 @@ class ZoneFailure(Struct, frozen=True):
         return f"DNS {self.text}"
 
 
+class DecisionChange(Struct, frozen=True):
+    """A PlacementDecision in the host that would be written, or deleted (``request`` None).
+
+    ``before`` and ``after`` are the clusters that it names; None: there is no object.
+    """
+
+    action: Action
+    namespace: str
+    name: str
+    before: tuple[str, ...] | None = None
+    after: tuple[str, ...] | None = None
+    request: Object | None = None
+    uid: str = ""
+    resource_version: str = ""
+
+    def __str__(self) -> str:
+        """``PlacementDecision fleet/shop.web-0: aws-eu, -gcp-eu, +gcp-us``."""
+        before, after = self.before or (), self.after or ()
+        marked = [
+            f"{'' if name in before and name in after else '+' if name in after else '-'}{name}"
+            for name in sorted({*before, *after})
+        ]
+        if self.before is None or self.after is None:
+            marked = sorted({*before, *after})
+        return f"PlacementDecision {self.namespace}/{self.name}: {', '.join(marked) or 'nowhere'}"
+
+
 class WithoutGit(Struct, frozen=True):
     """No source answered, for ``reason``, since Unix time ``since`` as far as runs saw it: the plan
     is of the kept ``commit``, which was begun last."""
@@ -379,6 +406,7 @@ class Plan(Struct, frozen=True):
 
     ``base`` set: only what differs from another commit's plan is shown; nothing to be applied.
     ``without_git`` set: it is of a kept commit. ``rollout`` set: commits reach clusters in waves.
+    ``decisions`` are what the host is to be told of placements, where it is told.
     """
 
     federation: str
@@ -397,6 +425,7 @@ class Plan(Struct, frozen=True):
     base: AgainstBase | None = None
     without_git: WithoutGit | None = None
     rollout: RolloutView | None = None
+    decisions: tuple[DecisionChange, ...] = ()
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -423,7 +452,7 @@ class Plan(Struct, frozen=True):
     def has_changes(self) -> bool:
         """Whether applying would write anything."""
         records = any(not record.get("waits") for record in self.dns)
-        return records or any(True for _ in self.writes())
+        return records or bool(self.decisions) or any(True for _ in self.writes())
 
     def writes(self) -> Iterator[tuple[ClusterPlan, Change]]:
         """What applying would write into clusters now, in order."""

@@ -107,6 +107,7 @@ from reconciler.state.run_memory import (
 
 if TYPE_CHECKING:
     from reconciler.dns.plan import DnsPlan
+    from reconciler.run.publish import Publication
     from reconciler.run.rollout import Rollout
 from reconciler.api.errors import NoSuchFolder, SourceError
 from reconciler.plan.compare_base import against_base
@@ -136,6 +137,7 @@ class Prepared(Struct, frozen=True):
     connect: Connect
     identified: Connect
     records: DnsPlan | None = None
+    publication: Publication | None = None
     round: Round | None = None
     blocked: NoMajority | None = None
     moves_on: bool = False
@@ -217,6 +219,14 @@ def make_plan(
         if start.seats:
             start.seats.set_votes(decided.votes)
     state, usual = fleet.state, fleet.usual
+    publication, earlier = None, run_memory.memory.published_in
+    if (state.federation.decisions_in or earlier) and not (
+        published or options.clusters or options.sandbox
+    ):
+        from reconciler.run.publish import plan_publication
+
+        assignments = decided.decision.assignments
+        publication = plan_publication(connector, repository, assignments, earlier)
     memory = decided.memory or run_memory.memory
     moved_on = bool(rollout and rollout.moves_on)
     if not published:
@@ -225,6 +235,7 @@ def make_plan(
             rollout=rollout.memory if rollout else None,
             without_git_since=without_git.since if without_git else 0.0,
             inventory=repository.inventory,
+            published_in=publication.namespaces if publication else memory.published_in,
         )
     if not (rollout or published):
         memory = replace(memory, rollout=run_memory.memory.rollout_without_rules(fleet.commit))
@@ -314,12 +325,18 @@ def make_plan(
             *decided.notices,
             *absent.notices(),
             *(rollout.notices if rollout else ()),
+            *(publication.notices if publication else ()),
         ],
         moves=decided.decision.moves,
         health=decided.health,
         simulated_outages=options.simulate_outages,
     )
-    plan = replace(with_records(plan, records), without_git=without_git, rollout=view)
+    plan = replace(
+        with_records(plan, records),
+        without_git=without_git,
+        rollout=view,
+        decisions=publication.changes if publication else (),
+    )
     if plan.violations:
         despite = _despite_guards(works, moving, withdrawals(records))
         plan = replace(plan, despite_guards=tuple(despite))
@@ -334,6 +351,7 @@ def make_plan(
         connect,
         identified(connect, claimant, servers),
         records,
+        publication,
         lock.round if lock else None,
         start.blocked,
         moved_on,
@@ -564,6 +582,8 @@ def apply_plan(
         closed=prepared.why_closed,
     )
     result = replace(result, records=records, notices=(*result.notices, *unkept))
+    if prepared.publication:
+        errors += prepared.publication.write(stopped)
     well = result.ok and not errors
     if prepared.round:
         well, trouble = _ended(prepared.round, well=well)

@@ -140,6 +140,7 @@ class FleetMemory(
         "without_git_since": "silentSince",
         "clock_offsets": "ahead",
         "notified": "told",
+        "published_in": "publishedIn",
     },
 ):
     """All that is remembered. ``workloads``: cluster -> workload (its key as text) -> memory.
@@ -156,6 +157,7 @@ class FleetMemory(
     ``without_git_since``: since when no run got an answer from Git; 0: the last one did.
     ``rollout``: how far a commit has come, where commits reach the fleet in waves.
     ``inventory``: the ClusterProfiles that the host listed last, where it is asked for them.
+    ``published_in``: namespaces of the host that may hold placement decisions of ours.
     """
 
     clusters: Mapping[str, ClusterMemory] = field(default_factory=dict)
@@ -173,6 +175,7 @@ class FleetMemory(
     without_git_since: float = 0.0
     rollout: RolloutMemory | None = None
     inventory: KnownInventory | None = None
+    published_in: tuple[str, ...] = ()
 
     def rollout_without_rules(self, commit: str) -> RolloutMemory | None:
         """What to remember where rules of waves have left Git, and ``commit`` goes everywhere: no
@@ -218,6 +221,8 @@ def encode_memory(memory: FleetMemory) -> bytes:
         document["rollout"] = to_builtins(memory.rollout)
     if memory.inventory is not None:
         document["inventory"] = to_builtins(memory.inventory)
+    if memory.published_in:
+        document["publishedIn"] = list(memory.published_in)
     if memory.owner is not None:
         document["owner"] = to_builtins(memory.owner)
     if memory.notified != NotifiedState():
