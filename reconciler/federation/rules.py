@@ -8,6 +8,7 @@ from typing import Any
 
 from reconciler.api.errors import Position
 from reconciler.api.kinds import API_VERSIONS
+from reconciler.api.notices import Notice, NoticeCause, notice
 from reconciler.api.objects import GroupKind, Object, api_group
 from reconciler.federation.drift import parse_drift, parse_ignore
 from reconciler.federation.failover_rules import check_failover, parse_failover, parse_share
@@ -27,7 +28,7 @@ from reconciler.federation.selectors import parse_selector
 from reconciler.federation.sensitive import parse_sensitive
 from reconciler.git.source_rules import parse_source_rules
 from reconciler.manifests.document import Document
-from reconciler.manifests.own_schemas import BUILT_IN
+from reconciler.manifests.own_schemas import BUILT_IN, OWN_GROUP
 from reconciler.manifests.problems import ProblemCollector, suggestion
 
 DEFAULT_NAME = "federation"
@@ -79,6 +80,27 @@ def parse_federation(
         ),
         document=document,
     )
+
+
+def listing_federation(documents: Sequence[Document]) -> Document | None:
+    """The Federation, where it has the host list clusters."""
+    return next((d for d in documents if _lists_clusters(d.body)), None)
+
+
+def _lists_clusters(body: Object) -> bool:
+    if body["kind"] != "Federation" or api_group(body["apiVersion"]) != OWN_GROUP:
+        return False
+    return bool(((body.get("spec") or {}).get("inventory") or {}).get("clusterProfiles"))
+
+
+def inventory_not_asked(document: Document | None) -> tuple[Notice, ...]:
+    """That clusters are listed which nobody asked for; nothing where a Federation lists none."""
+    if document is None:
+        return ()
+    position = document.position("spec", "inventory", key=True)
+    name = f"Federation {document.body['metadata']['name']}"
+    place = f"{position.file}:{position.line}"
+    return (notice(NoticeCause.INVENTORY_NOT_ASKED, subject=name, place=place),)
 
 
 def _inventory(body: Mapping[str, Any] | None) -> InventoryRules | None:

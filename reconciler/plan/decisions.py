@@ -104,7 +104,7 @@ def without_profile(
     return sorted({n for clusters in decided.values() for n in clusters} - set(profiles))
 
 
-def changes_of(
+def decision_changes(
     wanted: Sequence[Object], live: Sequence[Object], federation: str
 ) -> tuple[list[DecisionChange], list[str]]:
     """What would be written and deleted; and the names that are somebody else's.

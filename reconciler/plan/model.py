@@ -18,7 +18,7 @@ from reconciler.api.errors import RunError, Violation
 from reconciler.api.field_path import FieldPath
 from reconciler.api.moves import Move
 from reconciler.api.notices import Notice, NoticeCause, notice
-from reconciler.api.objects import Object, ObjectKey
+from reconciler.api.objects import Object, ObjectKey, RedactedRepr
 from reconciler.api.reasons import DRIFTS, Reason, reasons_text
 from reconciler.cluster.discovery import GroupVersionKind
 from reconciler.failover.cluster_health import Absence, ClusterHealth
@@ -336,7 +336,7 @@ class ZoneFailure(Struct, frozen=True):
         return f"DNS {self.text}"
 
 
-class DecisionChange(Struct, frozen=True):
+class DecisionChange(RedactedRepr, frozen=True):
     """A PlacementDecision in the host that would be written, or deleted (``request`` None).
 
     ``before`` and ``after`` are the clusters that it names; None: there is no object.

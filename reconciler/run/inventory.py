@@ -29,7 +29,10 @@ from reconciler.federation.model import (
     InventoryRules,
     KnownInventory,
 )
+from reconciler.federation.rules import parse_federation
 from reconciler.git.read import ReadSource
+from reconciler.manifests.document import Document
+from reconciler.manifests.problems import ProblemCollector
 from reconciler.state.memory import FleetMemory
 
 VERSIONS = ("v1alpha1", "v1alpha2")
@@ -64,13 +67,18 @@ def list_profiles(host: Member, namespace: str = "") -> list[Object]:
     )
 
 
-def read_inventory(
-    options: RunOptions, federation: Federation, rules: InventoryRules, source: ReadSource
-) -> FleetInventory:
-    """The clusters that the rules select in the host.
+def read_listed_clusters(
+    options: RunOptions, document: Document, source: ReadSource
+) -> FleetInventory | None:
+    """The clusters that the host lists by the rules of a Federation.
 
     Raises SourceError where the host cannot be asked and no earlier run knew it.
     """
+    # What is wrong in it is reported when all is compiled.
+    federation = parse_federation(document, ProblemCollector(), None)
+    rules = federation.inventory
+    if rules is None:
+        return None
     connector = Connector.from_file(
         options.kubeconfig,
         federation.namespace,

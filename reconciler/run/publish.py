@@ -14,8 +14,8 @@ from reconciler.cluster.connect import Connector
 from reconciler.cluster.discovery import RESTMapping
 from reconciler.federation.inventory import PROFILE_GROUP
 from reconciler.plan.decisions import (
-    changes_of,
     decided_clusters,
+    decision_changes,
     decisions_of,
     without_profile,
 )
@@ -95,7 +95,7 @@ def plan_publication(
                 if namespace == wanted_in
                 else []
             )
-            found, foreign = changes_of(wanted, live[namespace], federation.name)
+            found, foreign = decision_changes(wanted, live[namespace], federation.name)
             changes += found
             if found:
                 kept.add(namespace)

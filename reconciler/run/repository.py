@@ -18,8 +18,7 @@ from reconciler.api.errors import (
     SourceUnreachable,
 )
 from reconciler.api.files import Checkout
-from reconciler.api.notices import Notice, NoticeCause, notice
-from reconciler.api.objects import Object, api_group
+from reconciler.api.notices import NoticeCause, notice
 from reconciler.api.options import RunOptions
 from reconciler.dns.pipeline_step import faults_of_names, faults_of_rules, notices_of_names
 from reconciler.federation.compile import compile_documents
@@ -31,6 +30,7 @@ from reconciler.federation.model import (
     Federation,
     KnownInventory,
 )
+from reconciler.federation.rules import inventory_not_asked, listing_federation
 from reconciler.git.kept_commit import KeptCommit
 from reconciler.git.location import default_cache
 from reconciler.git.owner import Claimant, claimant_of
@@ -45,7 +45,6 @@ from reconciler.git.trust import LastApplied, newest_trusted
 from reconciler.manifests.cache import ParseCache
 from reconciler.manifests.document import Document
 from reconciler.manifests.load import is_manifest, load
-from reconciler.manifests.own_schemas import OWN_GROUP
 from reconciler.manifests.problems import PossibleDefinitions
 from reconciler.render.render import Rendering, render
 from reconciler.scheduler.model import Assignment, FleetView
@@ -227,10 +226,12 @@ def _understood(
     name = hashlib.sha256(f"{options.repo}\0{options.path}".encode()).hexdigest()[:16]
     manifests = load(source.files, ParseCache(default_cache() / "parsed" / f"{name}.json"))
     possible_definitions = PossibleDefinitions.about(manifests.broken, manifests.unread)
-    listing = _listing_federation(manifests.documents)
+    listing = listing_federation(manifests.documents)
     inventory = kept
     if listing and (ask_members or ask_host) and not (options.sandbox or kept):
-        inventory = _inventory_of(listing, options, source)
+        from reconciler.run.inventory import read_listed_clusters
+
+        inventory = read_listed_clusters(options, listing, source)
     if possible_definitions.of_any("Federation") or (listing and inventory is None):
         possible_definitions = dataclasses.replace(possible_definitions, clusters=True)
     listed = inventory.clusters if inventory else None
@@ -266,48 +267,11 @@ def _understood(
             *manifests.notices,
             *(notice(NoticeCause.SUBMODULE, subject=one) for one in source.checkout.submodules),
             *source.notices,
-            *_notices_of(inventory, listing),
+            *(inventory.notices if inventory else inventory_not_asked(listing)),
         ),
     )
     known = inventory.known if inventory else None
     return Repository(source.checkout, state, source, manifests.documents, known)
-
-
-def _listing_federation(documents: Sequence[Document]) -> Document | None:
-    """The Federation, where it has the host list clusters."""
-    return next((d for d in documents if _lists_clusters(d.body)), None)
-
-
-def _lists_clusters(body: Object) -> bool:
-    if body["kind"] != "Federation" or api_group(body["apiVersion"]) != OWN_GROUP:
-        return False
-    spec = body.get("spec") or {}
-    return bool((spec.get("inventory") or {}).get("clusterProfiles"))
-
-
-def _inventory_of(
-    document: Document, options: RunOptions, source: ReadSource
-) -> FleetInventory | None:
-    from reconciler.federation.rules import parse_federation
-    from reconciler.manifests.problems import ProblemCollector
-    from reconciler.run.inventory import read_inventory
-
-    # What is wrong in it is reported when all is compiled.
-    federation = parse_federation(document, ProblemCollector(), None)
-    if federation.inventory is None:
-        return None
-    return read_inventory(options, federation, federation.inventory, source)
-
-
-def _notices_of(inventory: FleetInventory | None, listing: Document | None) -> tuple[Notice, ...]:
-    if inventory is not None:
-        return inventory.notices
-    if listing is None:
-        return ()
-    position = listing.position("spec", "inventory", key=True)
-    place = f"{position.file}:{position.line}"
-    name = f"Federation {listing.body['metadata']['name']}"
-    return (notice(NoticeCause.INVENTORY_NOT_ASKED, subject=name, place=place),)
 
 
 def _no_fleet(source: ReadSource, options: RunOptions, documents: int) -> SourceError:
