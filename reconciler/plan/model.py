@@ -500,7 +500,8 @@ class RecordOutcome(Struct, frozen=True):
 class RunResult(Struct, frozen=True):
     """A plan and what came of it. ``outcomes`` and ``records`` empty: nothing was to be done.
 
-    ``notices`` are what API servers said only when it was written. ``checked``: what could not be
+    ``notices`` are what API servers said only when it was written. ``published`` counts placement
+    decisions that were written or deleted. ``checked``: what could not be
     checked before, by cluster, as the server then said; the plan has it so as well. ``defect``: a
     fault of this program that ended a part of the run; to be raised once the rest is reported.
     """
@@ -513,6 +514,7 @@ class RunResult(Struct, frozen=True):
     stopped: str = ""
     requests: Mapping[str, int] = field(default_factory=dict)
     checked: tuple[tuple[str, Change], ...] = ()
+    published: int = 0
     defect: Exception | None = None
 
     @property

@@ -583,7 +583,8 @@ def apply_plan(
     )
     result = replace(result, records=records, notices=(*result.notices, *unkept))
     if prepared.publication:
-        errors += prepared.publication.write(stopped)
+        told, untold = prepared.publication.write(stopped)
+        result, errors = replace(result, published=told), [*errors, *untold]
     well = result.ok and not errors
     if prepared.round:
         well, trouble = _ended(prepared.round, well=well)

@@ -43,12 +43,13 @@ class Publication(RedactedRepr, frozen=True):
     problem: str = ""
     place: _Place | None = None
 
-    def write(self, stopped: Callable[[], str]) -> list[RunError]:
-        """Writes and deletes as planned, under the lock that the host's connection heeds; what
-        could not be done. A deletion is of the very object that was seen."""
+    def write(self, stopped: Callable[[], str]) -> tuple[int, list[RunError]]:
+        """Writes and deletes as planned, under the lock that the host's connection heeds; how many
+        that were, and what could not be done. A deletion is of the very object that was seen."""
         about = "placement decisions"
         if self.problem:
-            return [RunError(f"placement decisions are not published: {self.problem}", about=about)]
+            text = f"placement decisions are not published: {self.problem}"
+            return 0, [RunError(text, about=about)]
         errors: list[RunError] = []
         place = self.place
         for change in self.changes if place else ():
@@ -61,7 +62,7 @@ class Publication(RedactedRepr, frozen=True):
                 why = with_hint(error)
             text = f"PlacementDecision {change.namespace}/{change.name} is not published: {why}"
             errors.append(RunError(text, about=f"PlacementDecision {change.name}"))
-        return errors
+        return len(self.changes) - len(errors), errors
 
 
 def plan_publication(

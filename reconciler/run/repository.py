@@ -18,7 +18,7 @@ from reconciler.api.errors import (
     SourceUnreachable,
 )
 from reconciler.api.files import Checkout
-from reconciler.api.notices import NoticeCause, notice
+from reconciler.api.notices import Notice, NoticeCause, notice
 from reconciler.api.options import RunOptions
 from reconciler.dns.pipeline_step import faults_of_names, faults_of_rules, notices_of_names
 from reconciler.federation.compile import compile_documents
@@ -245,7 +245,7 @@ def _understood(
         # A repository may be checked before its first cluster joins.
         is_fleet = found.federation is not None and bool(found.federation.position.file)
         if ask_members or not is_fleet:
-            raise _no_fleet(source, options, len(manifests.documents))
+            raise _no_fleet(source, options, len(manifests.documents), listed=bool(listing))
     problems = [
         *manifests.problems,
         *found.problems,
@@ -274,11 +274,16 @@ def _understood(
     return Repository(source.checkout, state, source, manifests.documents, known)
 
 
-def _no_fleet(source: ReadSource, options: RunOptions, documents: int) -> SourceError:
+def _no_fleet(
+    source: ReadSource, options: RunOptions, documents: int, *, listed: bool
+) -> SourceError:
     where = source.where.name + (
         f", path {options.path!r}" if options.path not in ("", ".") else ""
     )
     holds = f"{documents} manifests, and no Cluster" if documents else "no manifest"
+    if listed:
+        none = "not asked in a sandbox" if options.sandbox else "none that spec.inventory selects"
+        holds += f" (of those that the host lists {none})"
     return SourceError(
         f"{where} holds {holds}; expected Cluster (or KubeFedCluster) manifests beside those that "
         "they are to run, and a Federation with its rules",
@@ -338,6 +343,8 @@ def validate_repository(
     problems += rendering_problems(documents, state, assignments)
     if problems:
         raise BadInput(problems)
+    # Of a fleet that is known in part nobody can tell what goes nowhere.
+    all_known = state.federation.inventory is None or repository.inventory is not None
     unreached = [
         notice(NoticeCause.ACCESS_UNUSABLE, place=str(fault.position), what=fault.message)
         for fault in faults
@@ -346,12 +353,18 @@ def validate_repository(
         *state.notices,
         *unreached,
         *rendering_notices(documents),
-        *placement_warnings(state, assignments),
-        *separations(state, assignments),
-        *why_unplaced(state, assignments).notices(),
+        *(_notices_of_places(state, assignments) if all_known else ()),
         *notices_of_names(state),
     )
     return replace(repository, state=replace(state, notices=notices))
+
+
+def _notices_of_places(state: DesiredState, assignments: Sequence[Assignment]) -> list[Notice]:
+    return [
+        *placement_warnings(state, assignments),
+        *separations(state, assignments),
+        *why_unplaced(state, assignments).notices(),
+    ]
 
 
 def render_repository(state: DesiredState, assignments: Sequence[Assignment]) -> Rendering:

@@ -11,7 +11,7 @@ import pytest
 from reconciler.api.notices import NoticeCause
 from reconciler.plan.model import Action
 from reconciler.report.json_report import plan_document
-from reconciler.report.text import render_plan
+from reconciler.report.text import render_plan, render_result
 from tests.scenarios.cluster_profiles import FLEET, definition
 from tests.scenarios.test_cluster_profiles import FEDERATION, Fleet, causes, fleet
 
@@ -79,7 +79,10 @@ def test_a_change_of_placement_alone_is_a_change_to_apply(publishing: Fleet) -> 
     publishing.world.write("placement.yaml", PLACEMENT % "[gcp]")
     plan = publishing.world.plan()
     assert "~ PlacementDecision fleet/shop.settings-0: -aws, gcp" in render_plan(plan)
-    assert publishing.world.apply().ok
+    assert "1 placement decision to publish" in render_plan(plan)
+    result = publishing.world.apply()
+    assert result.ok
+    assert "1 placement decision published" in render_result(result)
     assert [named(one) for one in decisions(publishing)] == [["gcp"]]
 
 
