@@ -120,7 +120,9 @@ def test_the_example_of_a_rollout_is_valid() -> None:
     assert not problems
 
 
-@pytest.mark.parametrize("page", ["docs/failover.md", "docs/dns.md", "docs/rollouts.md"])
+@pytest.mark.parametrize(
+    "page", ["docs/cluster-profiles.md", "docs/failover.md", "docs/dns.md", "docs/rollouts.md"]
+)
 def test_examples_are_valid(page: str) -> None:
     """Fragments are put where they belong: below a Federation, a Placement, or spec.dns."""
     blocks = re.findall(r"```yaml\n(.*?)```", (ROOT / page).read_text(), re.DOTALL)

@@ -39,14 +39,15 @@ MAX_ERROR_LENGTH = 1000
 
 
 class Position(Struct, frozen=True, order=True):
-    """A place in a file of the repository; line and column count from 1."""
+    """A place in a file of the repository; line and column count from 1. Line 0: it is no file, and
+    ``file`` says what else."""
 
     file: str
     line: int
     column: int
 
     def __str__(self) -> str:
-        return f"{self.file}:{self.line}:{self.column}"
+        return f"{self.file}:{self.line}:{self.column}" if self.line else self.file
 
 
 class Problem(Struct, frozen=True, order=True):

@@ -100,6 +100,34 @@ class NoticeCause:
         "in spec.seats of the Federation, or let it go: reconcile unjoin {subject}",
     )
     ACCESS_UNUSABLE = WordedCause("AccessUnusable", "{what}")
+    IN_GIT_AND_INVENTORY = WordedCause(
+        "InGitAndInventory",
+        "{subject} is in Git and in the inventory ({profile}); what Git says holds: {fields}",
+    )
+    NAMED_NOT_LISTED = WordedCause(
+        "NamedNotListed",
+        "there is no cluster {name!r}, in Git or in the inventory{meant}: nothing goes there",
+    )
+    NO_CLUSTER_NAME = WordedCause(
+        "NoClusterName",
+        "{subject} is left out: its name is no name of a cluster (lower case letters, digits, "
+        "'-' and '.')",
+    )
+    INVENTORY_NOT_ASKED = WordedCause(
+        "InventoryNotAsked",
+        "{subject}: the clusters that the host lists are not known here, so names and labels of "
+        "clusters are not checked",
+    )
+    INVENTORY_SILENT = WordedCause(
+        "InventorySilent",
+        "the inventory cannot be read, so the {count} clusters that it listed before are taken: "
+        "{error}",
+    )
+    INVENTORY_EMPTY = WordedCause(
+        "InventoryEmpty",
+        "{subject} lists no ClusterProfile any more, where it listed {count}: these are kept; to "
+        "let all of them go, change or remove spec.inventory",
+    )
     NO_FEDERATED_NAMESPACE = WordedCause(
         "NoFederatedNamespace",
         "namespace {namespace!r} has no FederatedNamespace; the clusters must have it",
@@ -200,6 +228,28 @@ class NoticeCause:
         "{cluster} is no longer in Git, and nobody looks at it any more: what this federation has "
         "there ({inventory} lists it) stays as it is; to leave it in order: reconcile unjoin "
         "{cluster} --orphan, or --prune to delete all of it",
+    )
+    CLUSTER_NOT_LISTED = WordedCause(
+        "ClusterNotListed",
+        "{cluster} has no ClusterProfile any more and is not in Git, so nobody looks at it: what "
+        "this federation has there ({inventory} lists it) stays as it is",
+    )
+    PROFILE_UNHEALTHY = WordedCause(
+        "ProfileUnhealthy",
+        "{cluster}: its ClusterProfile says that the control plane is not healthy ({reason}); "
+        "what its own probes say decides",
+    )
+    DECISION_WITHOUT_PROFILE = WordedCause(
+        "DecisionWithoutProfile",
+        "{cluster} has no ClusterProfile, so no placement decision can name it",
+    )
+    DECISION_OF_OTHERS = WordedCause(
+        "DecisionOfOthers",
+        "PlacementDecision {subject} is somebody else's: nothing is published under that name",
+    )
+    DECISIONS_UNREADABLE = WordedCause(
+        "DecisionsUnreadable",
+        "placement decisions cannot be read, so none will be published: {error}",
     )
     CREDENTIAL_BOUND = WordedCause(
         "CredentialBound",

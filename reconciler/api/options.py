@@ -359,6 +359,17 @@ class RunOptions(Struct, frozen=True):
             group="repository",
         ),
     ] = ()
+    access_providers: Annotated[
+        Path | None,
+        Option(
+            "--access-providers",
+            FLEET,
+            "The programs that give credentials for the clusters of ClusterProfiles: a file of "
+            "providers as in KEP-4322.",
+            metavar="FILE",
+            group="repository",
+        ),
+    ] = None
     clusters: Annotated[
         tuple[str, ...],
         Option(

@@ -1,4 +1,4 @@
-"""`reconcile import`: a KubeFed host becomes a repository."""
+"""`reconcile import`: what another tool has becomes a repository."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from reconciler.api.files import SourceFile
     from reconciler.api.objects import Object
     from reconciler.cluster.client import Member
-    from reconciler.join.kubefed_import import Export
+    from reconciler.join.kubefed_import import Export, ImportRequest
 
 SOURCE, TARGET = "Where from", "Where to"
 
@@ -30,6 +30,7 @@ Examples:
   kubectl get federateddeployments,kubefedclusters -A -o yaml > export.yaml
   reconcile import export.yaml --to fleet
   reconcile import --context kubefed-host --to fleet --seat aws-eu --seat gcp-eu --seat onprem
+  reconcile import --from clusterprofiles --context hub --to fleet
 \b
 Then look at `reconcile --plan --repo fleet`, and stop KubeFed's controller manager before
 the first apply: docs/kubefed.md tells the way.
@@ -38,7 +39,22 @@ the first apply: docs/kubefed.md tells the way.
 
 @click.command("import", cls=LimitedCommand, writes=True, epilog=EPILOG)
 @click.argument("exports", nargs=-1, type=click.Path(exists=True, path_type=Path))
-@option("--context", "host", metavar="CONTEXT", heading=SOURCE, help="A live KubeFed host.")
+@option(
+    "--from",
+    "source",
+    type=click.Choice(["kubefed", "clusterprofiles"]),
+    default="kubefed",
+    show_default=True,
+    heading=SOURCE,
+    help="What is there: a KubeFed host, or ClusterProfiles.",
+)
+@option("--context", "host", metavar="CONTEXT", heading=SOURCE, help="The live host.")
+@option(
+    "--namespace",
+    metavar="NAME",
+    heading=SOURCE,
+    help="Of a live host, only the ClusterProfiles in this namespace.",
+)
 @run_options("kubeconfig", heading=SOURCE)
 @option(
     "--to",
@@ -84,6 +100,8 @@ def import_(
     context: click.Context,
     /,
     *,
+    source: str,
+    namespace: str | None,
     exports: tuple[Path, ...],
     host: str | None,
     target: Path,
@@ -95,7 +113,7 @@ def import_(
     dry_run: bool,
     **given: Any,
 ) -> int:
-    """Make a repository of what a KubeFed host has.
+    """Make a repository of what a KubeFed host has, or of ClusterProfiles.
 
     Reads a live host, or EXPORTS of it (YAML files, or directories of them), writes a repository
     and checks it. In a live host each token of a KubeFedCluster is bound to its API server, by an
@@ -104,14 +122,19 @@ def import_(
     settings = merged(context, **given)
     if bool(exports) == bool(host):
         raise click.UsageError("Either --context, or files that were exported.")
-    from reconciler.join.kubefed_import import ImportRequest, export_of, read_host
+    from reconciler.join.kubefed_import import ImportRequest
 
+    kubefed = source == "kubefed"
+    _check_options(source, namespace, native=native_clusters, secrets=with_secrets)
     member = _host(settings, host) if host else None
-    objects = read_host(member) if member else _of_files(exports)
     request = ImportRequest(name, with_secrets, native_clusters, seats)
-    export = export_of(objects, request)
+    if kubefed:
+        objects, export = _kubefed(member, exports, request)
+    else:
+        objects, export = _profiles(member, exports, request, namespace or "")
     if not export.counts:
-        raise ReconcileError("there is nothing of KubeFed in it", hint="is it the host cluster?")
+        what = "nothing of KubeFed" if kubefed else "no ClusterProfile"
+        raise ReconcileError(f"there is {what} in it", hint="is it the host cluster?")
     console = settings.console
     for path in export.files:
         console.out(path)
@@ -125,9 +148,37 @@ def import_(
         return Exit.OK
     _write(target, export, overwrite=overwrite)
     console.note("")
-    if member and not (native_clusters or seats):
+    if member and kubefed and not (native_clusters or seats):
         _bind(settings, member, objects)
     return _validated(settings, target, export, seats)
+
+
+def _check_options(source: str, namespace: str | None, *, native: bool, secrets: bool) -> None:
+    given = {"--native-clusters": native, "--with-secrets": secrets}
+    if source != "kubefed" and any(given.values()):
+        named = next(flag for flag, value in given.items() if value)
+        raise click.UsageError(f"{named} is for --from kubefed.")
+    if namespace and source != "clusterprofiles":
+        raise click.UsageError("--namespace is for --from clusterprofiles.")
+
+
+def _kubefed(
+    host: Member | None, exports: Sequence[Path], request: ImportRequest
+) -> tuple[list[Object], Export]:
+    from reconciler.join.kubefed_import import export_of, read_host
+
+    objects = read_host(host) if host else _of_files(exports)
+    return objects, export_of(objects, request)
+
+
+def _profiles(
+    host: Member | None, exports: Sequence[Path], request: ImportRequest, namespace: str
+) -> tuple[list[Object], Export]:
+    from reconciler.join.cluster_profile_import import export_of_profiles
+    from reconciler.run.inventory import list_profiles
+
+    objects = list_profiles(host, namespace) if host else _of_files(exports)
+    return objects, export_of_profiles(objects, request)
 
 
 def _host(settings: CommandSettings, host: str) -> Member:

@@ -199,6 +199,10 @@ def question(plan: Plan) -> tuple[str, str]:
     if dns:
         records = f"{plural(len(dns), 'DNS record')} ({counted(map(dns_action, dns))})"
         parts.append(f"{'change' if parts else 'Change'} {records}")
+    if plan.decisions:
+        decisions = plural(len(plan.decisions), "placement decision")
+        how = counted(one.action for one in plan.decisions)
+        parts.append(f"{'publish' if parts else 'Publish'} {decisions} ({how})")
     deleted = len(deletions_of([change for _, change in writes]))
     deleted += sum(dns_action(record) == "prune" for record in dns)
     besides = [f"{plural(deleted, 'deletion')} among them"] if deleted else []

@@ -107,7 +107,7 @@ def _matrix(settings: CommandSettings, outages: tuple[str, ...]) -> Survivabilit
     from reconciler.failover.survivability import assess_survivability as calculated
     from reconciler.run.repository import validate_repository
 
-    state = validate_repository(settings.options, members=False).state
+    state = validate_repository(settings.options, members=False, ask_host=True).state
     for cluster in state.clusters:
         for fault in cluster.faults:
             settings.console.note(f"Warning: {cluster.name}: {fault.position}: {fault.message}")

@@ -11,8 +11,9 @@ import hashlib
 import json
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
+from math import inf
 from shlex import quote
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 from msgspec import Struct
@@ -33,7 +34,10 @@ from reconciler.cluster.kubeconfig import (
     own_namespace,
     parse_kubeconfig,
 )
-from reconciler.federation.model import Access, Cluster, SecretReference
+from reconciler.federation.model import Access, Cluster, ProfileAccess, SecretReference
+
+if TYPE_CHECKING:
+    from reconciler.cluster.access_providers import AccessProviders
 
 HOST = "host cluster"
 _SECRETS = RESTMapping("v1", "Secret", "secrets", namespaced=True)
@@ -61,7 +65,8 @@ class Connector(Struct, frozen=True):
     ``remarks`` collects what people should know of that.
 
     ``seats`` are the clusters among which a Federation may name seats; ``seat`` is
-    the one that the host cluster is, "" where it is none.
+    the one that the host cluster is, "" where it is none. ``providers`` are the programs that give
+    credentials for the clusters of ClusterProfiles.
     """
 
     kubeconfig: Kubeconfig
@@ -74,21 +79,39 @@ class Connector(Struct, frozen=True):
     remarks: list[Notice] = msgspec.field(default_factory=list)
     seats: tuple[Cluster, ...] = ()
     seat: str = ""
+    providers: AccessProviders | None = None
 
     @classmethod
     def from_file(cls, path: str | None, namespace: str, **settings: Any) -> Connector:
-        """Read the kubeconfig at ``path`` (None: where kubectl would look)."""
+        """Read the kubeconfig at ``path`` (None: where kubectl would look), and the file of access
+        providers where one is given. Raises UsageError or BadInput where that one is none."""
         fence = settings.pop("fence", None)
         host = settings.pop("host_context", "")
         allow = frozenset(settings.pop("allow", ()))
         first_use = settings.pop("first_use", "refuse")
         seats, seat = settings.pop("seats", ()), settings.pop("seat", "")
+        providers = None
+        if file := settings.pop("access_providers", None):
+            from reconciler.cluster.access_providers import load_access_providers
+
+            providers = load_access_providers(file)
         given = tuple(sorted(settings.items()))
         try:
             config = load_kubeconfig(path)
         except ClusterUnauthorized as error:
             config = Kubeconfig({}, {}, {}, problem=str(error))
-        return cls(config, namespace, host, fence, given, allow, first_use, seats=seats, seat=seat)
+        return cls(
+            config,
+            namespace,
+            host,
+            fence,
+            given,
+            allow,
+            first_use,
+            seats=seats,
+            seat=seat,
+            providers=providers,
+        )
 
     def member(self, cluster: Cluster) -> Member:
         """A member to talk to; nothing is sent yet, but Secrets may be read from the host.
@@ -133,6 +156,15 @@ class Connector(Struct, frozen=True):
                 known = access.fallback_context in self.kubeconfig.contexts
                 if not (access.fallback_context and known):
                     raise _no_credential(cluster.name, error, access) from error
+        if access.profile is not None and self.providers is not None:
+            return self._from_profile(cluster.name, access.profile, self.providers)
+        if access.profile is not None and access.fallback_context not in self.kubeconfig.contexts:
+            raise ClusterUnauthorized(
+                cluster.name,
+                "its ClusterProfile says how it is reached, and no file of access providers was "
+                "given",
+                hint="--access-providers FILE; docs/cluster-profiles.md has an example",
+            )
         context = access.context or access.fallback_context or cluster.name
         endpoint = self._of_context(context, cluster.name)
         if not access.proxy_url:
@@ -215,6 +247,50 @@ class Connector(Struct, frozen=True):
             "an apiEndpoint",
         )
 
+    def _from_profile(
+        self, name: str, profile: ProfileAccess, providers: AccessProviders
+    ) -> Endpoint:
+        """The server that a ClusterProfile names, with the credential that a program of ours gives
+        for it. No program is run before the server is known to be the one that it was."""
+        from reconciler.cluster.access_providers import server_of, with_additions
+        from reconciler.cluster.exec_credential import with_credential
+        from reconciler.federation.inventory import EXEC_CONFIG, MORE_ARGUMENTS, MORE_VARIABLES
+
+        provider, named = providers.choose(name, profile)
+        server = server_of(
+            name,
+            named,
+            insecure=INSECURE_TLS in self.allow,
+            proxy=PROXY in self.allow,
+            plain=PLAIN_HTTP in self.allow,
+        )
+        more = (MORE_ARGUMENTS, MORE_VARIABLES)
+        provider = with_additions(name, provider, named.extensions, more)
+        subject = f"{provider.name}\0{profile.namespace}\0{name}"
+        digest = hashlib.sha256(subject.encode()).hexdigest()[:16]
+        key = ObjectKey("", "ClusterProfile", self._own, f"cluster-profile-{digest}")
+        try:
+            self.check_binding(
+                name,
+                self.host(),
+                key,
+                binding(server),
+                what="the credential of",
+                where=f"ClusterProfile {profile.namespace}/{name} (provider {provider.name})",
+                who=f"ClusterProfile {profile.namespace}/{name}",
+            )
+        except ClusterError as error:
+            if isinstance(error, _NotSent):
+                raise
+            # The host's trouble is not the member's: that one is not down.
+            raise _NotSent(
+                name,
+                f"what the credential of its ClusterProfile is for cannot be looked up: {error}; "
+                "it was not sent",
+            ) from error
+        left: Callable[[], float] = dict(self.settings).get("seconds_left", lambda: inf)
+        return with_credential(name, provider, server, named.extensions.get(EXEC_CONFIG), left)
+
     def check_binding(
         self,
         name: str,
@@ -224,28 +300,35 @@ class Connector(Struct, frozen=True):
         *,
         bound_to: str = "",
         doubt: str = "",
-        what: str = "the token",
+        what: str = "the token in",
+        where: str = "",
+        who: str = "Git",
     ) -> None:
         """Raises ClusterUnauthorized unless the credential in a Secret is for ``wanted``.
 
         It goes to one place, whatever Git says later. The Secret itself says to which
         (``bound_to``), else a ConfigMap beside it, which the first run made that used it: what Git
         names (cluster, federation, where runs remember) makes no other credential of it. ``doubt``
-        is why its first use must be allowed by somebody.
+        is why its first use must be allowed by somebody. ``where`` is what holds the credential
+        where that is no Secret, ``who`` names the server.
         """
-        where = f"Secret {secret.namespace}/{secret.name}"
-        annotate = (
-            f"kubectl annotate --overwrite secret -n {secret.namespace} {secret.name} "
-            f"{BOUND_TO}={quote(wanted)}"
-        )
+        if where:
+            pin = _pin_key(secret)
+            allowing = f"kubectl delete configmap -n {pin.namespace} {pin.name}"
+        else:
+            where = f"Secret {secret.namespace}/{secret.name}"
+            allowing = (
+                f"kubectl annotate --overwrite secret -n {secret.namespace} {secret.name} "
+                f"{BOUND_TO}={quote(wanted)}"
+            )
         try:
             known = bound_to or _pinned(host, secret)
             if not known and (doubt := doubt or self._refusal()):
                 raise _NotSent(
                     name,
-                    f"nobody has said yet whether {what} in {where} is for {wanted}, as Git "
+                    f"nobody has said yet whether {what} {where} is for {wanted}, as {who} "
                     f"says; it was not sent, as {doubt}",
-                    hint=f"if it is: {annotate}",
+                    hint="" if secret.kind != "Secret" else f"if it is: {allowing}",
                 )
             bound = None
             if not known and self.first_use == "pin":
@@ -254,22 +337,22 @@ class Connector(Struct, frozen=True):
             elif not known:
                 bound = NoticeCause.CREDENTIAL_TO_BE_BOUND
             if bound:
-                credential = f"{what} in {where}"
+                credential = f"{what} {where}"
                 self.remarks.append(notice(bound, subject=name, what=credential, server=wanted))
             if not known:
                 return
         except ApiError as error:
             raise _NotSent(
                 name,
-                f"what {what} in {where} is for cannot be looked up or kept: {error}; "
-                "it was not sent",
-                hint=f"allow get and create of ConfigMaps there, or: {annotate}",
+                f"what {what} {where} is for cannot be looked up or kept: {error}; it was not sent",
+                hint=f"allow get and create of ConfigMaps in {secret.namespace}"
+                + (f", or: {allowing}" if secret.kind == "Secret" else ", which must be there"),
             ) from error
         if wanted != known and not (bound_to and wanted.startswith(f"{bound_to} ")):
             raise _NotSent(
                 name,
-                f"Git names {wanted} for {what} in {where}, which is for {known}; it was not sent",
-                hint=f"if it has moved: {annotate}",
+                f"{who} names {wanted} for {what} {where}, which is for {known}; it was not sent",
+                hint=f"if it has moved: {allowing}",
             )
 
     def check_variable(self, name: str, variable: str, wanted: str, bound_to: str) -> None:

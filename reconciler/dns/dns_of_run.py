@@ -173,7 +173,7 @@ def secrets_of(connector: Connector) -> Callable[[SecretValue], str]:
             raise DnsError("", f"{name} is damaged at {reference.key!r}") from None
         bound_to = str(map_of(secret["metadata"].get("annotations")).get(BOUND_TO, ""))
         doubt = dns_credential_warning(secret, text)
-        what = "the credential"
+        what = "the credential in"
         connector.check_binding(
             "DNS", hosts[0], key, reference.goes_to, bound_to=bound_to, doubt=doubt, what=what
         )

@@ -81,16 +81,22 @@ def compile_documents(
     documents: Sequence[Document],
     discovered: Mapping[str, str] | None = None,
     possible_definitions: PossibleDefinitions | None = None,
+    listed: Sequence[Cluster] | None = None,
 ) -> Compiled:
     """Understand a whole repository. Pure; every problem and notice is collected.
 
     ``discovered`` gives the apiVersion of kinds that the members serve; ``possible_definitions`` is
-    what else may be in the repository, but for faults that are reported already.
+    what else may be in the repository, but for faults that are reported already. ``listed`` are the
+    clusters that a host lists, None where none is asked for any.
     """
     possible_definitions = possible_definitions or PossibleDefinitions()
-    faults = ProblemCollector(possible_definitions=possible_definitions)
+    faults = ProblemCollector(possible_definitions=possible_definitions, listed=listed is not None)
     parts = _sort(documents, faults)
-    joined = parse_clusters_of(parts, faults)
+    in_git = joined = parse_clusters_of(parts, faults)
+    if listed:
+        from reconciler.federation.inventory import with_listed
+
+        joined = with_listed(in_git, listed, parts.clusters, faults)
     clusters = {name: one for name, one in joined.items() if one.role != WITNESS}
     faults.witnesses = joined.keys() - clusters.keys()
     for extra in parts.federations[1:]:
@@ -109,7 +115,8 @@ def compile_documents(
         from reconciler.federation.rollout_rules import check_rollout
 
         check_rollout(chosen, federation.rollout, clusters, faults)
-    check_seats(chosen, joined, parts.clusters, faults)
+    # A seat is reached by credentials that joining made.
+    check_seats(chosen, in_git, parts.clusters, faults)
     namespaces = {
         d.body["metadata"]["name"]: d for d in parts.plain if d.body["kind"] == "Namespace"
     }

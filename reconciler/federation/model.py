@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from functools import cached_property
-from typing import Literal
+from typing import Any, Literal
 
 from msgspec import Struct, field
 
@@ -64,10 +64,28 @@ class SecretReference(Struct, frozen=True):
     key: str = "kubeconfig"
 
 
-class Access(Struct, frozen=True):
-    """How to reach a member: a kubeconfig context, a Secret, or KubeFed's endpoint + token Secret.
+class NamedAccess(Struct, frozen=True):
+    """An access provider of a ClusterProfile: the server, as a kubeconfig's ``cluster`` has it, and
+    by name what the profile has for the plugin. Whoever may write profiles wrote it."""
 
-    ``fallback_context`` is used when the Secret cannot be read (KubeFedCluster: its own name).
+    name: str
+    cluster: Mapping[str, Any] = field(default_factory=dict)
+    extensions: Mapping[str, Any] = field(default_factory=dict)
+
+
+class ProfileAccess(Struct, frozen=True):
+    """How a ClusterProfile in ``namespace`` says that its cluster is reached."""
+
+    namespace: str
+    providers: tuple[NamedAccess, ...] = ()
+
+
+class Access(Struct, frozen=True):
+    """How to reach a member: a kubeconfig context, a Secret, KubeFed's endpoint + token Secret, or
+    what a ClusterProfile names.
+
+    ``fallback_context`` is used when the Secret cannot be read (KubeFedCluster: its own name), or
+    where no file of access providers was given (ClusterProfile: the same).
     """
 
     context: str | None = None
@@ -77,6 +95,7 @@ class Access(Struct, frozen=True):
     proxy_url: str = ""
     skip_tls_checks: tuple[str, ...] = ()
     fallback_context: str | None = None
+    profile: ProfileAccess | None = None
 
 
 PLACE_LABELS = {
@@ -314,12 +333,56 @@ class StricterRollout(Struct, frozen=True):
     gates: tuple[Gate, ...] = ()
 
 
+class InventoryRules(Struct, frozen=True):
+    """Which ClusterProfiles of the host are clusters of the fleet: those in ``namespace`` that
+    ``selector`` selects."""
+
+    namespace: str
+    selector: Selector = Selector()
+
+    @property
+    def text(self) -> str:
+        """The same for the same rules."""
+        needed = [f"{r.key} {r.operator} {sorted(r.values)}" for r in self.selector.expressions]
+        return f"{self.namespace} {sorted(self.selector.labels.items())} {sorted(needed)}"
+
+
+class ListedProfile(Struct, frozen=True, omit_defaults=True):
+    """What is used of a ClusterProfile, and remembered of it.
+
+    ``labels`` are its own and its properties, as far as those may be labels. ``unhealthy``: why its
+    manager says that the control plane is not healthy; empty where it does not say so.
+    """
+
+    name: str
+    namespace: str
+    labels: Mapping[str, str] = field(default_factory=dict)
+    provider: str = ""
+    region: str = ""
+    zone: str = ""
+    unhealthy: str = ""
+    providers: tuple[NamedAccess, ...] = ()
+
+    @property
+    def position(self) -> Position:
+        return Position(f"ClusterProfile {self.namespace}/{self.name}", 0, 0)
+
+
+class KnownInventory(Struct, frozen=True):
+    """The profiles that a host listed last, by the rules (``text`` of them) of then."""
+
+    rules: str
+    profiles: tuple[ListedProfile, ...] = ()
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class Federation:
     """The one Federation of a repository. ``namespace`` holds the inventory in each member.
 
     ``data_loss`` are the kinds that may be recreated even where data is deleted with them.
     ``seats`` are the clusters that carry the reconciler: none, or an odd number from three.
+    ``inventory``: the host lists clusters as well. ``decisions_in`` is the namespace of the host in
+    which placement decisions are published; empty: none are.
     ``document`` is where it is written, for faults that only later steps can find.
     """
 
@@ -346,6 +409,8 @@ class Federation:
     seats: tuple[str, ...] = ()
     rollout: RolloutRules | None = None
     maintenance: tuple[Window, ...] = ()
+    inventory: InventoryRules | None = None
+    decisions_in: str = ""
     document: Document | None = dataclasses.field(default=None, repr=False, compare=False)
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from reconciler.api.errors import Position
 from reconciler.api.kinds import API_VERSIONS
+from reconciler.api.notices import Notice, NoticeCause, notice
 from reconciler.api.objects import GroupKind, Object, api_group
 from reconciler.federation.drift import parse_drift, parse_ignore
 from reconciler.federation.failover_rules import check_failover, parse_failover, parse_share
@@ -16,6 +17,7 @@ from reconciler.federation.model import (
     AdoptionRules,
     Federation,
     GuardRules,
+    InventoryRules,
     PlacementTarget,
     PruneRules,
     RolloutRules,
@@ -26,7 +28,7 @@ from reconciler.federation.selectors import parse_selector
 from reconciler.federation.sensitive import parse_sensitive
 from reconciler.git.source_rules import parse_source_rules
 from reconciler.manifests.document import Document
-from reconciler.manifests.own_schemas import BUILT_IN
+from reconciler.manifests.own_schemas import BUILT_IN, OWN_GROUP
 from reconciler.manifests.problems import ProblemCollector, suggestion
 
 DEFAULT_NAME = "federation"
@@ -48,6 +50,7 @@ def parse_federation(
     check_failover(document, failover, faults, clusters)
     check_notifications(document, spec, faults)
     _check_kinds(document, spec, faults)
+    _check_publish(document, spec, faults)
     return Federation(
         name=document.body["metadata"]["name"],
         position=document.position(),
@@ -72,6 +75,10 @@ def parse_federation(
         source=parse_source_rules(spec),
         seats=tuple(spec.get("seats") or ()),
         maintenance=windows_of(document, faults),
+        inventory=_inventory((spec.get("inventory") or {}).get("clusterProfiles")),
+        decisions_in=((spec.get("publish") or {}).get("placementDecisions") or {}).get(
+            "namespace", ""
+        ),
         document=document,
     )
 
@@ -95,6 +102,44 @@ def windows_of(document: Document, faults: ProblemCollector) -> tuple[Window, ..
     from reconciler.federation.maintenance import parse_windows
 
     return parse_windows(document, entries, faults)
+
+
+def listing_federation(documents: Sequence[Document]) -> Document | None:
+    """The Federation, where it has the host list clusters."""
+    return next((d for d in documents if _lists_clusters(d.body)), None)
+
+
+def _lists_clusters(body: Object) -> bool:
+    if body["kind"] != "Federation" or api_group(body["apiVersion"]) != OWN_GROUP:
+        return False
+    return bool(((body.get("spec") or {}).get("inventory") or {}).get("clusterProfiles"))
+
+
+def inventory_not_asked(document: Document | None) -> tuple[Notice, ...]:
+    """That clusters are listed which nobody asked for; nothing where a Federation lists none."""
+    if document is None:
+        return ()
+    position = document.position("spec", "inventory", key=True)
+    name = f"Federation {document.body['metadata']['name']}"
+    place = f"{position.file}:{position.line}"
+    return (notice(NoticeCause.INVENTORY_NOT_ASKED, subject=name, place=place),)
+
+
+def _inventory(body: Mapping[str, Any] | None) -> InventoryRules | None:
+    if body is None:
+        return None
+    return InventoryRules(body["namespace"], parse_selector(body.get("selector")))
+
+
+def _check_publish(document: Document, spec: Object, faults: ProblemCollector) -> None:
+    if spec.get("publish") and not (spec.get("inventory") or {}).get("clusterProfiles"):
+        faults.problem(
+            document,
+            ("spec", "publish"),
+            "a PlacementDecision names ClusterProfiles, and the Federation has none",
+            "spec.inventory.clusterProfiles beside it",
+            at_key=True,
+        )
 
 
 def parse_target(body: Mapping[str, Any], placed_by: str) -> PlacementTarget:

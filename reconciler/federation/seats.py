@@ -66,7 +66,7 @@ def _check_seat(
     if name in names[:index]:
         faults.problem(document, path, f"the seat {name!r} twice", "each cluster once")
     elif name not in clusters:
-        faults.unknown_cluster(document, path, name, clusters)
+        faults.unknown_cluster(document, path, name, clusters, in_git=True)
     elif drains := [str(t) for t in clusters[name].taints if t.effect == "NoExecute"]:
         faults.problem(
             document,

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import os
+import select
 import signal
 import subprocess
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -16,12 +18,14 @@ _RUNNING: set[subprocess.Popen[bytes]] = set()
 
 
 class FinishedProgram(RedactedRepr, frozen=True):
-    """How a program ended; ``timed_out``: it was killed, and ``code`` is negative."""
+    """How a program ended; ``timed_out``: it was killed, and ``code`` is negative. ``too_long``:
+    the same, as it printed more than it may."""
 
     code: int
     stdout: bytes
     stderr: str
     timed_out: bool = False
+    too_long: bool = False
 
 
 def run_program(
@@ -69,6 +73,44 @@ def run_program(
         finally:
             _RUNNING.discard(process)
     return FinishedProgram(process.returncode, out, errors.decode(errors="replace"))
+
+
+def run_for_output(
+    command: Sequence[str], environment: Mapping[str, str], *, seconds: float, most: int
+) -> FinishedProgram:
+    """The same of a program that is asked nothing: its standard error is thrown away, and it is
+    killed when it prints more than ``most`` bytes. Raises OSError when there is no such program."""
+    deadline = time.monotonic() + seconds
+    process = subprocess.Popen(
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        env=dict(environment),
+        start_new_session=True,
+    )
+    _RUNNING.add(process)
+    out = b""
+    timed_out = False
+    with process:
+        try:
+            pipe = process.stdout.fileno() if process.stdout else -1
+            while len(out) <= most:
+                readable, _, _ = select.select([pipe], [], [], max(deadline - time.monotonic(), 0))
+                timed_out = not readable
+                part = os.read(pipe, 65536) if readable else b""
+                if not part:
+                    break
+                out += part
+            if not (timed_out or len(out) > most):
+                process.wait(max(deadline - time.monotonic(), 0.01))
+        except subprocess.TimeoutExpired:
+            timed_out = True
+        finally:
+            # What it left running has its output still open, and is of no use to anybody.
+            _kill_group(process)
+            _RUNNING.discard(process)
+    return FinishedProgram(process.returncode, out, "", timed_out, len(out) > most)
 
 
 def end_all() -> None:

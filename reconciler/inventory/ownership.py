@@ -164,13 +164,17 @@ def identified(
 
 
 def clusters_that_left(
-    before: Mapping[str, str], names: Collection[str], federation: str, namespace: str
+    before: Mapping[str, str],
+    names: Collection[str],
+    federation: str,
+    namespace: str,
+    listed: Collection[str] = (),
 ) -> list[Notice]:
     """Of the clusters that runs remember, those that are no longer in Git, and what stays there:
-    told until a run has been applied without them."""
+    told until a run has been applied without them. ``listed`` were in the host's inventory."""
     return [
         notice(
-            NoticeCause.CLUSTER_NOT_IN_GIT,
+            NoticeCause.CLUSTER_NOT_LISTED if name in listed else NoticeCause.CLUSTER_NOT_IN_GIT,
             name,
             inventory=f"Secret {namespace}/federation-{federation}",
         )

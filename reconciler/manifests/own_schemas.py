@@ -105,6 +105,12 @@ def schema_problems(document: Document, *, federated: bool = False) -> Iterator[
         yield _problem(document, fault.steps, message, fault.expected, hint)
 
 
+def problems_by_schema(document: Document, name: str) -> Iterator[Problem]:
+    """What the schema of that file name has against a document that is no manifest."""
+    if not _compiled(name).is_valid(document.body):
+        yield from _explain(document, name)
+
+
 @cache
 def _compiled(name: str) -> Any:
     import jsonschema_rs

@@ -12,11 +12,12 @@ from msgspec.structs import replace
 from reconciler.api.annotations import AnnotationFault
 from reconciler.api.errors import Problem
 from reconciler.api.files import SourceFile
-from reconciler.api.notices import Notice
+from reconciler.api.notices import Notice, NoticeCause, notice
 from reconciler.api.objects import key_of, map_of
 from reconciler.manifests.document import Document
 
 _NAME = rb"""\bname["']?:[ \t]*["']?([A-Za-z0-9.-]+)"""
+_CLUSTER = "Cluster"
 MAX_PROBLEMS = 1000
 """Each is looked up to be told its place, and compared with every name that might be meant."""
 
@@ -24,11 +25,13 @@ MAX_PROBLEMS = 1000
 class PossibleDefinitions(Struct, frozen=True):
     """What broken documents and unread files may define.
 
-    ``names`` are (kind, name), the kind empty where only the name could be read.
+    ``names`` are (kind, name), the kind empty where only the name could be read. ``clusters``:
+    a host lists some, and was not asked.
     """
 
     names: frozenset[tuple[str, str]] = frozenset()
     unread: bool = False
+    clusters: bool = False
 
     @classmethod
     def about(
@@ -45,11 +48,15 @@ class PossibleDefinitions(Struct, frozen=True):
 
     def of(self, kind: str, name: str) -> bool:
         """Whether there may be a document of that kind and name."""
+        if self.clusters and kind == _CLUSTER:
+            return True
         return (kind, name) in self.names or ("", name) in self.names
 
     def of_any(self, *kinds: str) -> bool:
         """Whether there may be some document of these kinds."""
-        return self.unread or any(kind in kinds for kind, _ in self.names)
+        if self.unread or (self.clusters and _CLUSTER in kinds):
+            return True
+        return any(kind in kinds for kind, _ in self.names)
 
 
 class ProblemCollector(Struct):
@@ -59,6 +66,7 @@ class ProblemCollector(Struct):
     ``unknown_clusters`` are named by some document and have no Cluster. ``witnesses`` are Clusters
     that nothing can be placed on. ``possible_definitions`` is what may be
     there, in documents that have faults of their own: who refers to it is not at fault.
+    ``listed``: a host lists clusters, which come and go without a commit.
     """
 
     problems: list[Problem] = field(default_factory=list)
@@ -66,6 +74,7 @@ class ProblemCollector(Struct):
     unknown_kinds: set[str] = field(default_factory=set)
     unknown_clusters: set[str] = field(default_factory=set)
     witnesses: Collection[str] = ()
+    listed: bool = False
     possible_definitions: PossibleDefinitions = field(default_factory=PossibleDefinitions)
 
     def problem(
@@ -90,23 +99,32 @@ class ProblemCollector(Struct):
         """Report one of our annotations or labels."""
         self.problem(document, path, fault.message, fault.expected, fault.hint, at_key=fault.at_key)
 
-    def warn(self, document: Document, notice: Notice, path: Sequence[str | int] = ()) -> None:
+    def warn(self, document: Document, found: Notice, path: Sequence[str | int] = ()) -> None:
         """Report something odd at ``path`` inside a document that does not stop the run. It is
         about the document where it does not say what it is about."""
         position = document.position(*path)
         self.notices.append(
             replace(
-                notice,
-                subject=notice.subject or str(key_of(document.body)),
+                found,
+                subject=found.subject or str(key_of(document.body)),
                 path=_steps(path).removeprefix("."),
                 place=f"{position.file}:{position.line}",
             )
         )
 
     def unknown_cluster(
-        self, document: Document, path: Sequence[str | int], name: str, known: Collection[str]
+        self,
+        document: Document,
+        path: Sequence[str | int],
+        name: str,
+        known: Collection[str],
+        *,
+        in_git: bool = False,
     ) -> None:
-        """Report a cluster name that no Cluster has, or a Witness where members are meant."""
+        """Report a cluster name that no Cluster has, or a Witness where members are meant.
+
+        ``in_git``: one that a host lists would not do.
+        """
         if name in self.witnesses:
             message = f"cluster {name!r} is a Witness: it only votes, and nothing runs there"
             expected = ", ".join(sorted(known)) or "a Cluster that is no Witness"
@@ -116,6 +134,11 @@ class ProblemCollector(Struct):
         if self.possible_definitions.of("Cluster", name) or self.possible_definitions.of(
             "KubeFedCluster", name
         ):
+            return
+        if self.listed and not in_git:
+            meant = suggestion(name, known)
+            said = notice(NoticeCause.NAMED_NOT_LISTED, name=name, meant=meant and f" ({meant})")
+            self.warn(document, said, path)
             return
         if len(self.problems) >= MAX_PROBLEMS:
             return

@@ -78,6 +78,7 @@ def against_base(head: Plan, base: Plan, ref: str) -> Plan:
         workloads=_rows(head.workloads, base.workloads),
         moves=_new(head.moves, base.moves)[0],
         dns=dns,
+        decisions=_new(head.decisions, base.decisions)[0],
         base=AgainstBase(
             ref, base.commit, left_out, tuple(avoided), _new_records(base.dns, head.dns)[0]
         ),

@@ -17,7 +17,7 @@ from msgspec import Struct, field
 from reconciler.api.errors import RunError, Violation
 from reconciler.api.field_path import FieldPath
 from reconciler.api.notices import Notice, NoticeCause, notice
-from reconciler.api.objects import Object, ObjectKey
+from reconciler.api.objects import Object, ObjectKey, RedactedRepr
 from reconciler.api.reasons import DRIFTS, Reason, reasons_text
 from reconciler.cluster.discovery import GroupVersionKind
 from reconciler.failover.cluster_health import Absence, ClusterHealth
@@ -338,6 +338,33 @@ class ZoneFailure(Struct, frozen=True):
         return f"DNS {self.text}"
 
 
+class DecisionChange(RedactedRepr, frozen=True):
+    """A PlacementDecision in the host that would be written, or deleted (``request`` None).
+
+    ``before`` and ``after`` are the clusters that it names; None: there is no object.
+    """
+
+    action: Action
+    namespace: str
+    name: str
+    before: tuple[str, ...] | None = None
+    after: tuple[str, ...] | None = None
+    request: Object | None = None
+    uid: str = ""
+    resource_version: str = ""
+
+    def __str__(self) -> str:
+        """``PlacementDecision fleet/shop.web-0: aws-eu, -gcp-eu, +gcp-us``."""
+        before, after = self.before or (), self.after or ()
+        marked = [
+            f"{'' if name in before and name in after else '+' if name in after else '-'}{name}"
+            for name in sorted({*before, *after})
+        ]
+        if self.before is None or self.after is None:
+            marked = sorted({*before, *after})
+        return f"PlacementDecision {self.namespace}/{self.name}: {', '.join(marked) or 'nowhere'}"
+
+
 class WithoutGit(Struct, frozen=True):
     """No source answered, for ``reason``, since Unix time ``since`` as far as runs saw it: the plan
     is of the kept ``commit``, which was begun last."""
@@ -381,6 +408,7 @@ class Plan(Struct, frozen=True):
 
     ``base`` set: only what differs from another commit's plan is shown; nothing to be applied.
     ``without_git`` set: it is of a kept commit. ``rollout`` set: commits reach clusters in waves.
+    ``decisions`` are what the host is to be told of placements, where it is told.
     """
 
     federation: str
@@ -399,6 +427,7 @@ class Plan(Struct, frozen=True):
     base: AgainstBase | None = None
     without_git: WithoutGit | None = None
     rollout: RolloutView | None = None
+    decisions: tuple[DecisionChange, ...] = ()
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -425,7 +454,7 @@ class Plan(Struct, frozen=True):
     def has_changes(self) -> bool:
         """Whether applying would write anything."""
         records = any(not record.get("waits") for record in self.dns)
-        return records or any(True for _ in self.writes())
+        return records or bool(self.decisions) or any(True for _ in self.writes())
 
     def writes(self) -> Iterator[tuple[ClusterPlan, Change]]:
         """What applying would write into clusters now, in order."""
@@ -473,7 +502,8 @@ class RecordOutcome(Struct, frozen=True):
 class RunResult(Struct, frozen=True):
     """A plan and what came of it. ``outcomes`` and ``records`` empty: nothing was to be done.
 
-    ``notices`` are what API servers said only when it was written. ``checked``: what could not be
+    ``notices`` are what API servers said only when it was written. ``published`` counts placement
+    decisions that were written or deleted. ``checked``: what could not be
     checked before, by cluster, as the server then said; the plan has it so as well. ``defect``: a
     fault of this program that ended a part of the run; to be raised once the rest is reported.
     """
@@ -486,6 +516,7 @@ class RunResult(Struct, frozen=True):
     stopped: str = ""
     requests: Mapping[str, int] = field(default_factory=dict)
     checked: tuple[tuple[str, Change], ...] = ()
+    published: int = 0
     defect: Exception | None = None
 
     @property

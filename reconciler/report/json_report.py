@@ -17,6 +17,7 @@ from reconciler.plan.model import (
     AgainstBase,
     Change,
     ClusterPlan,
+    DecisionChange,
     Plan,
     RunResult,
     WithoutGit,
@@ -52,6 +53,7 @@ def plan_document(plan: Plan) -> dict[str, Any]:
         "moveDetails": [{"type": type(one).__name__, **_parts(one)} for one in plan.moves],
         "dns": list(plan.dns),
         "dnsErrors": list(plan.dns_errors),
+        **({"decisions": [_decision(one) for one in plan.decisions]} if plan.decisions else {}),
         "workloads": [
             {
                 "group": row.key.group,
@@ -65,6 +67,16 @@ def plan_document(plan: Plan) -> dict[str, Any]:
             }
             for row in plan.workloads
         ],
+    }
+
+
+def _decision(one: DecisionChange) -> dict[str, Any]:
+    return {
+        "action": str(one.action),
+        "namespace": one.namespace,
+        "name": one.name,
+        "from": one.before,
+        "to": one.after,
     }
 
 

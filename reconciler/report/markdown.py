@@ -184,6 +184,8 @@ def _parts(plan: Plan, result: RunResult | None) -> Iterator[_Part]:
     yield _Part("\n**Moves**\n\n", [f"- {escape(str(m))}\n" for m in plan.moves], "", 0.1, "move")
     records = [f"- `{MARKS[dns_action(r)]}` {escape(dns_line(r))}\n" for r in plan.dns]
     yield _Part("\n**DNS**\n\n", records, "", 0.1, "record")
+    decisions = [f"- `{MARKS[one.action]}` {escape(str(one))}\n" for one in plan.decisions]
+    yield _Part("\n**Placement decisions**\n\n", decisions, "", 0.1, "placement decision")
     gone = [f"- `{MARKS[action]}` {escape(text)}\n" for action, text in avoided(plan)]
     if gone and plan.base:
         head = f"\n**No longer, as {escape(plan.base.ref)} would**\n\n"

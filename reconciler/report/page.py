@@ -163,6 +163,7 @@ class Page(Struct, frozen=True):
     additions_left_out: int
     moves: tuple[str, ...]
     dns: tuple[tuple[str, str, str], ...]
+    decisions: tuple[tuple[str, str, str], ...]
     base: str
     avoided: tuple[tuple[str, str, str], ...]
     changes: ChangesView
@@ -217,6 +218,7 @@ def _page(plan: Plan, result: RunResult | None) -> Page:
             (str(dns_action(record)), MARKS[dns_action(record)], dns_line(record))
             for record in plan.dns
         ),
+        decisions=tuple((str(one.action), MARKS[one.action], str(one)) for one in plan.decisions),
         base=plan.base.ref if plan.base else "",
         avoided=tuple((str(action), MARKS[action], text) for action, text in avoided(plan)),
         changes=changes_view(plan, result.outcomes if result else ()),

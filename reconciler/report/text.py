@@ -133,6 +133,7 @@ def render_plan(
         list(_replica_lines(plan.workloads, style)),
         list(_move_lines(plan, style)),
         list(_dns_lines(plan, style)),
+        list(_decision_lines(plan, style)),
         list(_avoided_lines(plan, style)),
         list(_road_lines(plan.rollout, style)) if plan.rollout else [],
         list(_closing(plan, style, next_step)),
@@ -389,6 +390,13 @@ def _dns_lines(plan: Plan, style: Style) -> Iterator[str]:
     for record in plan.dns:
         action = dns_action(record)
         yield from style.wrapped(f"  {MARKS[action]} ", dns_line(record), 6, _COLOURS[action])
+
+
+def _decision_lines(plan: Plan, style: Style) -> Iterator[str]:
+    if plan.decisions:
+        yield style.paint("Placement decisions", BOLD)
+    for one in plan.decisions:
+        yield from style.wrapped(f"  {MARKS[one.action]} ", str(one), 6, _COLOURS[one.action])
 
 
 def _avoided_lines(plan: Plan, style: Style) -> Iterator[str]:

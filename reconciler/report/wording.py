@@ -227,7 +227,10 @@ def summary_line(plan: Plan) -> str:
     away = sum(not cluster.reachable for cluster in plan.clusters)
     over = f"over {plural(len(plan.clusters), 'cluster')}"
     to_change = [record for record in plan.dns if not record.get("waits")]
-    records = f"{plural(len(to_change), 'DNS record')} to change" if to_change else ""
+    told = [f"{plural(len(to_change), 'DNS record')} to change"] if to_change else []
+    if plan.decisions:
+        told.append(f"{plural(len(plan.decisions), 'placement decision')} to publish")
+    records = ", ".join(told)
     compared = plan.base is not None and not plan.base.problem
     begin = f"Against {plan.base.ref}" if plan.base and compared else "Plan"
     if parts:
@@ -259,7 +262,7 @@ def _to_do(counts: Mapping[str, int]) -> str:
 
 def result_line(result: RunResult) -> str:
     """``Done: 3 created, 1 failed, 2 skipped.``; the plan's line where nothing was to be done."""
-    if not result.outcomes and not result.records:
+    if not result.outcomes and not result.records and not result.published:
         line = summary_line(result.plan)
         return line if result.ok else f"Nothing was written. {line}"
     counts = dict.fromkeys(PAST, 0)
@@ -273,6 +276,8 @@ def result_line(result: RunResult) -> str:
     written = sum(record.status == "done" for record in result.records)
     if written:
         words.append(f"{plural(written, 'DNS record')} written")
+    if result.published:
+        words.append(f"{plural(result.published, 'placement decision')} published")
     if not words:
         words = ["nothing"]
     found = result.plan.summary()

@@ -186,7 +186,11 @@ def decide_fleet(
     servers |= looked.taken
     known = {cluster.name for cluster in state.clusters}
     left = clusters_that_left(
-        memory.servers, known, state.federation.name, state.federation.namespace
+        memory.servers,
+        known,
+        state.federation.name,
+        state.federation.namespace,
+        [one.name for one in memory.inventory.profiles] if memory.inventory else (),
     )
     servers = {name: uid for name, uid in servers.items() if name in known}
     decision = FleetDecision(

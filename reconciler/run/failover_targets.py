@@ -47,6 +47,7 @@ def try_failover_targets(options: RunOptions) -> FailoverTargets:
         host_context=options.host_context,
         seconds_left=options.time_left,
         allow=options.allow_access,
+        access_providers=options.access_providers,
     )
     claimant = repository.claimant()
     hosts = {name for names in spare.values() for name in names}

@@ -108,6 +108,7 @@ if TYPE_CHECKING:
     from reconciler.dns.plan import DnsPlan
     from reconciler.plan.waiting import Waiting
     from reconciler.rollout.model import RolloutView
+    from reconciler.run.publish import Publication
     from reconciler.run.rollout import Rollout
     from reconciler.shard.round import Round
 
@@ -134,6 +135,7 @@ class Prepared(Struct, frozen=True):
     connect: Connect
     identified: Connect
     records: DnsPlan | None = None
+    publication: Publication | None = None
     round: Round | None = None
     blocked: NoMajority | None = None
     moves_on: bool = False
@@ -219,6 +221,14 @@ def make_plan(
         if start.seats:
             start.seats.set_votes(decided.votes)
     state, usual = fleet.state, fleet.usual
+    publication, earlier = None, run_memory.memory.published_in
+    if (state.federation.decisions_in or earlier) and not (
+        published or options.clusters or options.sandbox
+    ):
+        from reconciler.run.publish import plan_publication
+
+        assignments = decided.decision.assignments
+        publication = plan_publication(connector, repository, assignments, earlier)
     memory = decided.memory or run_memory.memory
     moved_on = bool(rollout and rollout.moves_on)
     if not published:
@@ -226,6 +236,8 @@ def make_plan(
             memory,
             rollout=rollout.memory if rollout else None,
             without_git_since=without_git.since if without_git else 0.0,
+            inventory=repository.inventory,
+            published_in=publication.namespaces if publication else memory.published_in,
         )
     if not (rollout or published):
         memory = replace(memory, rollout=run_memory.memory.rollout_without_rules(fleet.commit))
@@ -315,12 +327,18 @@ def make_plan(
             *decided.notices,
             *absent.notices(),
             *(rollout.notices if rollout else ()),
+            *(publication.notices if publication else ()),
         ],
         moves=decided.decision.moves,
         health=decided.health,
         simulated_outages=options.simulate_outages,
     )
-    plan = replace(with_records(plan, records), without_git=without_git, rollout=view)
+    plan = replace(
+        with_records(plan, records),
+        without_git=without_git,
+        rollout=view,
+        decisions=publication.changes if publication else (),
+    )
     if plan.violations:
         despite = _despite_guards(works, moving, withdrawals(records))
         plan = replace(plan, despite_guards=tuple(despite))
@@ -335,6 +353,7 @@ def make_plan(
         connect,
         identified(connect, claimant, servers),
         records,
+        publication,
         lock.round if lock else None,
         start.blocked,
         moved_on,
@@ -584,6 +603,9 @@ def apply_plan(
         closed=prepared.why_closed,
     )
     result = replace(result, records=records, notices=(*result.notices, *unkept))
+    if prepared.publication:
+        told, untold = prepared.publication.write(stopped)
+        result, errors = replace(result, published=told), [*errors, *untold]
     well = result.ok and not errors
     if prepared.round:
         well, trouble = _ended(prepared.round, well=well)
@@ -782,7 +804,8 @@ def make_plan_against(options: RunOptions, base: str, progress: Progress | None 
 def _compared(head: Plan, options: RunOptions, ref: str) -> Plan:
     try:
         if options.clusters:
-            known = {cluster.name for cluster in read_repository(options).state.clusters}
+            state = read_repository(options, ask_host=True).state
+            known = {cluster.name for cluster in state.clusters}
             clusters = tuple(name for name in options.clusters if name in known)
             if not clusters:
                 return replace(head, base=AgainstBase(ref, problem="it has none of the clusters"))

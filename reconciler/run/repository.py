@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -16,7 +18,7 @@ from reconciler.api.errors import (
     SourceUnreachable,
 )
 from reconciler.api.files import Checkout
-from reconciler.api.notices import NoticeCause, notice
+from reconciler.api.notices import Notice, NoticeCause, notice
 from reconciler.api.options import RunOptions
 from reconciler.dns.pipeline_step import faults_of_names, faults_of_rules, notices_of_names
 from reconciler.federation.compile import compile_documents
@@ -26,7 +28,9 @@ from reconciler.federation.model import (
     Cluster,
     DesiredState,
     Federation,
+    KnownInventory,
 )
+from reconciler.federation.rules import inventory_not_asked, listing_federation
 from reconciler.git.kept_commit import KeptCommit
 from reconciler.git.location import default_cache
 from reconciler.git.owner import Claimant, claimant_of
@@ -47,14 +51,20 @@ from reconciler.scheduler.model import Assignment, FleetView
 from reconciler.scheduler.placement_warnings import placement_warnings, separations, why_unplaced
 from reconciler.scheduler.schedule import schedule
 
+if TYPE_CHECKING:
+    from reconciler.run.inventory import FleetInventory
+    from reconciler.state.memory import FleetMemory
+
 
 class Repository(Struct, frozen=True):
-    """A repository that was read and understood."""
+    """A repository that was read and understood. ``inventory`` is what the host lists besides,
+    where the Federation asks for that."""
 
     checkout: Checkout
     state: DesiredState
     source: ReadSource
     documents: tuple[Document, ...] = ()
+    inventory: KnownInventory | None = None
 
     def commit(self) -> str:
         """The commit that is read as it is; empty where files differ from it, or there is none."""
@@ -84,13 +94,17 @@ class Repository(Struct, frozen=True):
         return replace(found, clusters=frozenset(clusters))
 
 
-def read_repository(options: RunOptions, *, ask_members: bool = False) -> Repository:
+def read_repository(
+    options: RunOptions, *, ask_members: bool = False, ask_host: bool = False
+) -> Repository:
     """Read and understand. Raises SourceError, or BadInput with every problem there is.
 
     ``ask_members``: a federated kind that the repository does not define is looked up in the
-    first member that answers.
+    first member that answers. With it, or ``ask_host``, the host's inventory is read as well, where
+    there is one.
     """
-    return _understood(read_source(options), options, ask_members=ask_members)
+    source = read_source(options)
+    return _understood(source, options, ask_members=ask_members, ask_host=ask_host)
 
 
 def read_current(options: RunOptions, *, ask_members: bool = False) -> Repository:
@@ -105,7 +119,21 @@ def read_current(options: RunOptions, *, ask_members: bool = False) -> Repositor
         if kept is None:
             raise
         source = read_kept(options, kept, unreachable)
-    return _understood(source, options, ask_members=ask_members)
+    return _understood(source, options, ask_members=ask_members, ask_host=True)
+
+
+def with_kept_inventory(
+    repository: Repository, options: RunOptions, memory: FleetMemory
+) -> Repository:
+    """The same with the clusters that the pod which decides for a round has read and kept."""
+    if repository.inventory is None:
+        return repository
+    from reconciler.run.inventory import remembered_inventory
+
+    kept = remembered_inventory(memory, repository.state.federation)
+    if kept.known == repository.inventory:
+        return repository
+    return _understood(repository.source, options, ask_members=True, kept=kept)
 
 
 def read_other_commit(options: RunOptions, commit: str, newest: ReadSource) -> Repository:
@@ -188,20 +216,36 @@ def _kept(options: RunOptions, unreachable: SourceUnreachable, slot: str = "") -
 
 
 def _understood(
-    source: ReadSource, options: RunOptions, *, ask_members: bool = False
+    source: ReadSource,
+    options: RunOptions,
+    *,
+    ask_members: bool = False,
+    ask_host: bool = False,
+    kept: FleetInventory | None = None,
 ) -> Repository:
     name = hashlib.sha256(f"{options.repo}\0{options.path}".encode()).hexdigest()[:16]
     manifests = load(source.files, ParseCache(default_cache() / "parsed" / f"{name}.json"))
     possible_definitions = PossibleDefinitions.about(manifests.broken, manifests.unread)
-    found = compile_documents(manifests.documents, possible_definitions=possible_definitions)
+    listing = listing_federation(manifests.documents)
+    inventory = kept
+    if listing and (ask_members or ask_host) and not (options.sandbox or kept):
+        from reconciler.run.inventory import read_listed_clusters
+
+        inventory = read_listed_clusters(options, listing, source)
+    if possible_definitions.of_any("Federation") or (listing and inventory is None):
+        possible_definitions = dataclasses.replace(possible_definitions, clusters=True)
+    listed = inventory.clusters if inventory else None
+    found = compile_documents(
+        manifests.documents, possible_definitions=possible_definitions, listed=listed
+    )
     if found.unknown_kinds and ask_members and found.federation:
         kinds = _discovered(options, _reached(found.clusters, options), found.federation)
-        found = compile_documents(manifests.documents, kinds, possible_definitions)
+        found = compile_documents(manifests.documents, kinds, possible_definitions, listed)
     if found.state and not found.state.clusters and not manifests.problems:
         # A repository may be checked before its first cluster joins.
         is_fleet = found.federation is not None and bool(found.federation.position.file)
         if ask_members or not is_fleet:
-            raise _no_fleet(source, options, len(manifests.documents))
+            raise _no_fleet(source, options, len(manifests.documents), listed=bool(listing))
     problems = [
         *manifests.problems,
         *found.problems,
@@ -223,16 +267,23 @@ def _understood(
             *manifests.notices,
             *(notice(NoticeCause.SUBMODULE, subject=one) for one in source.checkout.submodules),
             *source.notices,
+            *(inventory.notices if inventory else inventory_not_asked(listing)),
         ),
     )
-    return Repository(source.checkout, state, source, manifests.documents)
+    known = inventory.known if inventory else None
+    return Repository(source.checkout, state, source, manifests.documents, known)
 
 
-def _no_fleet(source: ReadSource, options: RunOptions, documents: int) -> SourceError:
+def _no_fleet(
+    source: ReadSource, options: RunOptions, documents: int, *, listed: bool
+) -> SourceError:
     where = source.where.name + (
         f", path {options.path!r}" if options.path not in ("", ".") else ""
     )
     holds = f"{documents} manifests, and no Cluster" if documents else "no manifest"
+    if listed:
+        none = "not asked in a sandbox" if options.sandbox else "none that spec.inventory selects"
+        holds += f" (of those that the host lists {none})"
     return SourceError(
         f"{where} holds {holds}; expected Cluster (or KubeFedCluster) manifests beside those that "
         "they are to run, and a Federation with its rules",
@@ -259,6 +310,7 @@ def _discovered(
         federation.namespace,
         host_context=options.host_context,
         allow=options.allow_access,
+        access_providers=None if options.sandbox else options.access_providers,
         # The plan that is made next says so.
         first_use="tell",
     )
@@ -272,13 +324,16 @@ def _discovered(
     return {}
 
 
-def validate_repository(options: RunOptions, *, members: bool = True) -> Repository:
+def validate_repository(
+    options: RunOptions, *, members: bool = True, ask_host: bool = False
+) -> Repository:
     """All that can be checked without a cluster. Raises SourceError or BadInput.
 
     ``members``: that a single member cannot be reached as Git says is an error, too, not a warning.
+    ``ask_host``: the clusters that the host lists are asked for, where the Federation says so.
     """
 
-    repository = read_repository(options)
+    repository = read_repository(options, ask_host=ask_host)
     state, documents = repository.state, repository.documents
     faults = [fault for cluster in state.clusters for fault in cluster.faults]
     assignments = schedule(state, FleetView())
@@ -288,6 +343,8 @@ def validate_repository(options: RunOptions, *, members: bool = True) -> Reposit
     problems += rendering_problems(documents, state, assignments)
     if problems:
         raise BadInput(problems)
+    # Of a fleet that is known in part nobody can tell what goes nowhere.
+    all_known = state.federation.inventory is None or repository.inventory is not None
     unreached = [
         notice(NoticeCause.ACCESS_UNUSABLE, place=str(fault.position), what=fault.message)
         for fault in faults
@@ -296,12 +353,18 @@ def validate_repository(options: RunOptions, *, members: bool = True) -> Reposit
         *state.notices,
         *unreached,
         *rendering_notices(documents),
-        *placement_warnings(state, assignments),
-        *separations(state, assignments),
-        *why_unplaced(state, assignments).notices(),
+        *(_notices_of_places(state, assignments) if all_known else ()),
         *notices_of_names(state),
     )
     return replace(repository, state=replace(state, notices=notices))
+
+
+def _notices_of_places(state: DesiredState, assignments: Sequence[Assignment]) -> list[Notice]:
+    return [
+        *placement_warnings(state, assignments),
+        *separations(state, assignments),
+        *why_unplaced(state, assignments).notices(),
+    ]
 
 
 def render_repository(state: DesiredState, assignments: Sequence[Assignment]) -> Rendering:

@@ -15,7 +15,7 @@ from reconciler.api.options import RunOptions, usual_seconds
 from reconciler.cluster.connect import Connector
 from reconciler.federation.model import DesiredState
 from reconciler.lock.run_lock import RunLock
-from reconciler.run.repository import Repository
+from reconciler.run.repository import Repository, with_kept_inventory
 from reconciler.run.repository import read_current as read
 from reconciler.state.run_memory import check_owner, in_host_cluster, open_store, uses_seats
 from reconciler.state.stores import MemoryStore, Remembered
@@ -99,6 +99,10 @@ def read_under_lock(lock: RunLock | None, options: RunOptions) -> RunStart:
     if published and commit_of(published) != repository.checkout.commit:
         # The branch has moved on since.
         repository = _again(repository, replace(options, ref=commit_of(published)))
+    if published and repository.inventory is not None:
+        # All pods share the work of one fleet, whatever the host lists meanwhile.
+        shared_memory = start.store or open_store(options, connector, repository.state.federation)
+        repository = with_kept_inventory(repository, options, shared_memory.read().memory)
     return replace(start, repository=repository, published=published)
 
 
@@ -172,6 +176,7 @@ def connector_for(options: RunOptions, state: DesiredState) -> Connector:
         host_context=options.host_context,
         seconds_left=seconds_left,
         allow=options.allow_access,
+        access_providers=None if options.sandbox else options.access_providers,
         first_use="tell" if options.plan_only else "pin",
         seats=state.joined,
         seat=options.seat,

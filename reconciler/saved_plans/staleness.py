@@ -44,6 +44,7 @@ def differences_of(saved: SavedPlan, now: SavedPlan) -> Iterator[str]:
     else:
         yield from (f"{few_names(names)}: {text}" for text, names in grouped)
     yield from _of_records(saved.plan["dns"], now.plan["dns"], now.plan.get("dnsErrors", ()))
+    yield from _of_decisions(saved.plan.get("decisions", ()), now.plan.get("decisions", ()))
 
 
 def _writes(plan: Mapping[str, Any]) -> int:
@@ -312,6 +313,15 @@ def _of_records(
             yield f"DNS, {what}: {dns_line({**(new or old or {}), 'reason': ''})}"
         elif (old.get("from"), old.get("to")) != (new.get("from"), new.get("to")):
             yield f"DNS, otherwise than planned: {dns_line({**new, 'reason': ''})}"
+
+
+def _of_decisions(
+    before: Sequence[Mapping[str, Any]], after: Sequence[Mapping[str, Any]]
+) -> Iterator[str]:
+    then, now = ({(o["namespace"], o["name"]): o for o in each} for each in (before, after))
+    for key in sorted({*then, *now}):
+        if then.get(key) != now.get(key):
+            yield f"PlacementDecision {'/'.join(key)} is to be otherwise than planned"
 
 
 def _record_key(record: Mapping[str, Any]) -> tuple[str, str, str]:

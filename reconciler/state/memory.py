@@ -13,6 +13,7 @@ from typing import Annotated, Any
 import orjson
 from msgspec import Meta, Struct, ValidationError, convert, field, to_builtins
 
+from reconciler.federation.model import KnownInventory
 from reconciler.git.owner import Owner
 
 VERSION = 1
@@ -139,6 +140,7 @@ class FleetMemory(
         "without_git_since": "silentSince",
         "clock_offsets": "ahead",
         "notified": "told",
+        "published_in": "publishedIn",
     },
 ):
     """All that is remembered. ``workloads``: cluster -> workload (its key as text) -> memory.
@@ -154,6 +156,8 @@ class FleetMemory(
     Git; ``kept`` is what is kept of it: seat ("" without seats) -> see ``state.kept_commit_store``.
     ``without_git_since``: since when no run got an answer from Git; 0: the last one did.
     ``rollout``: how far a commit has come, where commits reach the fleet in waves.
+    ``inventory``: the ClusterProfiles that the host listed last, where it is asked for them.
+    ``published_in``: namespaces of the host that may hold placement decisions of ours.
     """
 
     clusters: Mapping[str, ClusterMemory] = field(default_factory=dict)
@@ -170,6 +174,8 @@ class FleetMemory(
     kept: Mapping[str, str] = field(default_factory=dict)
     without_git_since: float = 0.0
     rollout: RolloutMemory | None = None
+    inventory: KnownInventory | None = None
+    published_in: tuple[str, ...] = ()
 
     def rollout_without_rules(self, commit: str) -> RolloutMemory | None:
         """What to remember where rules of waves have left Git, and ``commit`` goes everywhere: no
@@ -213,6 +219,10 @@ def encode_memory(memory: FleetMemory) -> bytes:
         document["silentSince"] = memory.without_git_since
     if memory.rollout is not None:
         document["rollout"] = to_builtins(memory.rollout)
+    if memory.inventory is not None:
+        document["inventory"] = to_builtins(memory.inventory)
+    if memory.published_in:
+        document["publishedIn"] = list(memory.published_in)
     if memory.owner is not None:
         document["owner"] = to_builtins(memory.owner)
     if memory.notified != NotifiedState():

@@ -37,7 +37,7 @@ def test_there_is_a_base_and_an_overlay_for_each_way_to_run_it() -> None:
     overlays = {folder.removeprefix("overlays/") for folder in FOLDERS if "overlays" in folder}
     assert "base" in FOLDERS
     seats = {f"seats/{name}" for name in ("base", "seat-1", "seat-2", "seat-3")}
-    assert overlays == {"continuous", "eks", "gke", "sharded", *seats}
+    assert overlays == {"cluster-profiles", "continuous", "eks", "gke", "sharded", *seats}
 
 
 @pytest.mark.parametrize("folder", FOLDERS)
