@@ -71,7 +71,7 @@ def _only_plan(settings: CommandSettings, stop: Stop, latest: RunListeners | Non
     ):
         progress = watch.progress(bars)
         if options.base:
-            from reconciler.run.pipeline import make_plan_against
+            from reconciler.run.compare_commits import make_plan_against
 
             watch.prepared = make_plan_against(options, options.base, progress)
         else:

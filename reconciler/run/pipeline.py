@@ -18,10 +18,8 @@ from reconciler.api.errors import (
     ClusterError,
     GuardViolation,
     NoMajority,
-    NoSuchFolder,
     ReconcileError,
     RunError,
-    SourceError,
     TextViolation,
     UsageError,
     Violation,
@@ -59,7 +57,6 @@ from reconciler.plan.member_plan import MemberWork, PlanSettings, failover_part,
 from reconciler.plan.model import (
     NOT_WRITTEN,
     Action,
-    AgainstBase,
     Change,
     ClusterPlan,
     Outcome,
@@ -88,7 +85,7 @@ from reconciler.run.decide import (
     look_at_fleet,
 )
 from reconciler.run.progress import NoProgress, Progress
-from reconciler.run.repository import Repository, read_repository, render_repository
+from reconciler.run.repository import Repository, render_repository
 from reconciler.run.start import read_under_lock, waiting_seconds
 from reconciler.scheduler.model import Assignment
 from reconciler.scheduler.placement_warnings import Unplaced, why_unplaced
@@ -782,42 +779,3 @@ def _either(
         key: one.get(key, frozenset()) | other.get(key, frozenset())
         for key in one.keys() | other.keys()
     }
-
-
-# -- a plan of two commits -------------------------------------------------------------------------
-
-
-def make_plan_against(options: RunOptions, base: str, progress: Progress | None = None) -> Prepared:
-    """The plan of ``options`` with only what that of the branch, tag or commit ``base`` has not.
-
-    Both are made one after the other, by the same clock; the memory of the fleet is the same, as
-    plans write none. A base that is not valid itself leaves nothing out. Raises what ``make_plan``
-    does for the head, SourceError for a base that cannot be read.
-    """
-    now = options.clock()
-    # What the whole fleet becomes is to be reviewed, and then in which order.
-    options = replace(options, clock=lambda: now, rollout=COMPLETE)
-    prepared = make_plan(options, progress)
-    return replace(prepared, plan=_compared(prepared.plan, replace(options, ref=base), base))
-
-
-def _compared(head: Plan, options: RunOptions, ref: str) -> Plan:
-    try:
-        if options.clusters:
-            state = read_repository(options, ask_host=True).state
-            known = {cluster.name for cluster in state.clusters}
-            clusters = tuple(name for name in options.clusters if name in known)
-            if not clusters:
-                return replace(head, base=AgainstBase(ref, problem="it has none of the clusters"))
-            options = replace(options, clusters=clusters)
-        base = make_plan(options).plan
-    except BadInput as error:
-        first = error.problems[0]
-        return replace(head, base=AgainstBase(ref, problem=f"it is not valid: {error}, {first}"))
-    except (NoSuchFolder, UsageError) as error:
-        return replace(head, base=AgainstBase(ref, problem=str(error)))
-    except SourceError as error:
-        raise SourceError(f"the base {ref!r} cannot be read: {error}", hint=error.hint) from error
-    from reconciler.plan.compare_base import against_base
-
-    return against_base(head, base, ref)
