@@ -127,6 +127,11 @@ class NoticeCause(StrEnum):
     PLACED_NOWHERE = "PlacedNowhere", "{rule}: {objects} goes nowhere"
     NO_ROOM = "NoRoom", "{subject}: {cluster} has no room for all: {count} replicas too many"
     SHORTFALL = "Shortfall", "{subject}: {count} replicas fit nowhere"
+    NO_GROUP_FITS = (
+        "NoGroupFits",
+        "{subject}: no group of its clusterAffinities has the clusters and the room for it: it "
+        "stays as it is",
+    )
     TOO_FEW_GROUPS = "TooFewGroups", "{subject}: only {count} of at least {least} {part} groups"
     MINIMA_TOO_HIGH = (
         "MinimaTooHigh",

@@ -14,6 +14,7 @@ from reconciler.api.kinds import API_VERSIONS, CLUSTER_SCOPED, REPLICATED, scale
 from reconciler.api.notices import NoticeCause, notice
 from reconciler.api.objects import Object, ObjectKey, api_group, key_of, map_of, maps_of
 from reconciler.federation.failover_rules import narrowed
+from reconciler.federation.karmada import CLUSTER_GROUP, Karmada, KarmadaRules
 from reconciler.federation.kubefed import KubeFed, KubeFedContext, compile_kubefed
 from reconciler.federation.lint import (
     lint_counts,
@@ -76,6 +77,7 @@ class _Sorted:
     clusters: list[Document]
     placements: list[Document]
     kubefed: KubeFed
+    karmada: Karmada
     dns: list[Document]
     plain: list[Document]
 
@@ -104,7 +106,8 @@ def compile_documents(
     federation = parse_federation(chosen, faults, len(clusters) if all_known else None)
     if chosen is None and documents:
         faults.notices.append(notice(NoticeCause.NO_FEDERATION, subject=federation.name))
-    for document in [*parts.federations, *parts.placements, *parts.kubefed.documents]:
+    policies = [*parts.placements, *parts.kubefed.documents, *parts.karmada.documents]
+    for document in [*parts.federations, *policies]:
         lint_selectors(document, faults)
     placements = [parse_placement(d, clusters, federation, faults) for d in parts.placements]
     _check_default_placement(chosen, clusters, faults)
@@ -121,7 +124,8 @@ def compile_documents(
         for d in parts.plain
         if not (d.body["kind"] == "Namespace" and _name(d) in parts.kubefed.namespaces)
     ]
-    workloads += _plain_workloads(plain, placements, clusters, federation, faults)
+    karmada = KarmadaRules(parts.karmada, clusters, federation, faults)
+    workloads += _plain_workloads(plain, placements, karmada, clusters, federation, faults)
     workloads = _place_namespaces(workloads, plain, faults)
     _check_autoscalers(workloads, plain, faults)
     workloads = with_ignored(workloads, federation, faults)
@@ -162,7 +166,7 @@ def parse_clusters_of(parts: _Sorted, faults: ProblemCollector) -> dict[str, Clu
 
 
 def _sort(documents: Sequence[Document], faults: ProblemCollector) -> _Sorted:
-    parts = _Sorted([], [], [], KubeFed(), [], [])
+    parts = _Sorted([], [], [], KubeFed(), Karmada(), [], [])
     # Type configurations come first: they tell which other groups hold federated kinds.
     ordered = sorted(documents, key=lambda d: d.body["kind"] != "FederatedTypeConfig")
     for document in ordered:
@@ -173,11 +177,11 @@ def _sort(documents: Sequence[Document], faults: ProblemCollector) -> _Sorted:
                 "Cluster": parts.clusters,
                 "Placement": parts.placements,
             }[kind].append(document)
-        elif kind == "KubeFedCluster":
+        elif kind == "KubeFedCluster" or (group, kind) == (CLUSTER_GROUP, "Cluster"):
             parts.clusters.append(document)
         elif group == DNS_GROUP:
             parts.dns.append(document)
-        elif not parts.kubefed.take(document):
+        elif not (parts.kubefed.take(document) or parts.karmada.take(document)):
             parts.plain.append(document)
     unchecked = [d for d in parts.kubefed.federated if schema_name(d.body) is None]
     for document in unchecked:
@@ -224,6 +228,7 @@ def _check_default_placement(
 def _plain_workloads(
     documents: Sequence[Document],
     placements: list[Placement],
+    karmada: KarmadaRules,
     clusters: Mapping[str, Cluster],
     federation: Federation,
     faults: ProblemCollector,
@@ -231,6 +236,7 @@ def _plain_workloads(
     by_name = {placement.name: placement for placement in placements}
     used: set[tuple[str, int]] = set()
     found: list[Workload] = []
+    elsewhere: list[Workload] = []
     for document in documents:
         wanted = _annotations(document.body).get(PREFIX + "placement")
         if wanted and wanted not in by_name:
@@ -250,6 +256,13 @@ def _plain_workloads(
         if wanted:
             used.add((wanted, -1))
         workload = _workload(document, selected, federation, faults)
+        # A Placement goes before Karmada's policies: it is who knows of both.
+        if selected:
+            workload = _overruling(workload, karmada.names_for(document.body))
+        obeying = None if selected else karmada.placed(workload)
+        if obeying is None:
+            elsewhere.append(workload)
+        workload = obeying or workload
         if workload.substitute_variables and not faults.possible_definitions.of_any(
             "Cluster", "KubeFedCluster"
         ):
@@ -257,7 +270,18 @@ def _plain_workloads(
         found.append(workload)
     for placement in placements:
         _check_used(placement, used, faults)
+    karmada.check_used(elsewhere)
     return found
+
+
+def _overruling(workload: Workload, policies: Sequence[str]) -> Workload:
+    """A workload that its Placement places, and not Karmada's policies, which select it too."""
+    if not policies or workload.target is None:
+        return workload
+    names = (*workload.other_placements, *policies)
+    own = workload.target.placed_by.partition(" (before ")[0]
+    target = replace(workload.target, placed_by=f"{own} (before {', '.join(names)})")
+    return replace(workload, target=target, other_placements=names)
 
 
 def _check_used(

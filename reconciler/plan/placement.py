@@ -80,6 +80,7 @@ def place_workloads(
         away=_kept_away(away),
         tainted=availability.tainted,
         current=running_counts(state, live, usual, assumed),
+        unseen=_unseen(state, availability, looked_at),
     )
     assignments = tuple(usual) if view.is_empty else schedule(state, view)
     asked, ready = _counts(live, wanted_replicas), _counts(live, ready_replicas)
@@ -205,6 +206,17 @@ def _unconfirmed(
     known = availability.assumed | availability.unavailable.keys() | availability.lost
     well = set(looked_at) - availability.seen_unhealthy
     return frozenset(c.name for c in state.clusters) - known - well
+
+
+def _unseen(
+    state: DesiredState, availability: Availability, looked_at: Collection[str]
+) -> frozenset[str]:
+    """Clusters of which nobody knows what they run, where it matters what does."""
+    if not any(w.replicas.mode == "Karmada" for w in state.workloads):
+        return frozenset()
+    return frozenset(
+        c.name for c in state.clusters if c.name not in {*looked_at, *availability.unavailable}
+    )
 
 
 def _present(

@@ -50,6 +50,7 @@ class FleetView(Struct, frozen=True):
     current      workload -> cluster -> replicas that run and are ready there now
     capacity     workload -> cluster -> the most replicas of it that the cluster can hold
     spare        cluster -> replicas' worth of free room, for weighing by capacity
+    unseen       clusters that are up as far as is known, and could not be looked at
     """
 
     unavailable: Mapping[str, str] = field(default_factory=dict)
@@ -61,6 +62,7 @@ class FleetView(Struct, frozen=True):
     current: Mapping[ObjectKey, Mapping[str, int]] = field(default_factory=dict)
     capacity: Mapping[ObjectKey, Mapping[str, int]] = field(default_factory=dict)
     spare: Mapping[str, int] = field(default_factory=dict)
+    unseen: Collection[str] = ()
 
     @property
     def is_empty(self) -> bool:

@@ -21,6 +21,8 @@ from reconciler.scheduler.capacity import FreeCapacity, own_count
 from reconciler.scheduler.commits import mixed
 from reconciler.scheduler.divide import divide_by_weight
 from reconciler.scheduler.filter_score import Eligible, affinity_score, eligible
+from reconciler.scheduler.karmada_choice import Demand, choose_clusters
+from reconciler.scheduler.karmada_planner import plan_karmada_replicas
 from reconciler.scheduler.kubefed_planner import OTHERS, plan_replicas
 from reconciler.scheduler.model import Assignment, FleetView
 from reconciler.scheduler.spread import spread
@@ -93,6 +95,8 @@ def _assign(
             left_out[name] = f"FederatedNamespace {workload.key.namespace} does not go there"
         names = [name for name in names if name in inside]
     text = f"{workload.key.namespace}/{workload.key.name}"
+    if workload.target.karmada:
+        return _assign_karmadas(workload, names, left_out, clusters, view, room)
     rules = workload.target.spread
     affinities = {name: affinity_score(workload.target, clusters[name]) for name in names if rules}
     gone = view.unavailable_for(workload.key)
@@ -115,6 +119,65 @@ def _assign(
         dict(sorted(replicas.items())),
         placed_by=workload.target.placed_by,
         left_out=dict(sorted(left_out.items())),
+        shortfall=shortfall,
+        spare=tuple(name for name in names if name not in replicas),
+        notices=tuple(replace(one, subject=str(workload.key)) for one in notices),
+    )
+
+
+def _assign_karmadas(
+    workload: Workload,
+    names: Sequence[str],
+    left_out: Mapping[str, str],
+    clusters: Mapping[str, Cluster],
+    view: FleetView,
+    room: FreeCapacity,
+) -> Assignment:
+    """By one of Karmada's policies. A cluster that takes nothing new is in ``names`` where it has
+    the workload, and keeps what it has at most."""
+    target = workload.target
+    if target is None:
+        return Assignment(workload.key, {})
+    here = view.present.get(workload.key, {})
+    gone = view.unavailable_for(workload.key)
+    total = workload.replicas.total
+    total = own_count(workload) if total is None else total
+    divided = workload.replicas.mode == "Karmada"
+    limits = room.limits(names, view.capacity.get(workload.key, {}))
+    tainted = eligible(target, clusters, view.tainted).closed
+    limits |= {n: min(here[n], limits.get(n, here[n])) for n in names if n in tainted and n in here}
+    by_room = divided and workload.replicas.strategy != "StaticWeight"
+    demand = Demand(
+        here,
+        total if by_room else None,
+        {n: max(0, limit - here.get(n, 0)) for n, limit in limits.items()},
+        settled=not view.returning,
+    )
+    choice = choose_clusters(target, names, clusters, gone, demand)
+    replicas: dict[str, int | None] = {n: duplicated_count(workload, n) for n in choice.names}
+    shortfall = 0
+    if divided:
+        counts, shortfall = (
+            plan_karmada_replicas(
+                workload.replicas, total, choice.names, clusters, limits, here, view.unseen
+            )
+            if choice.fits
+            else ({n: here[n] for n in choice.names}, 0)
+        )
+        shortfall = max(shortfall, total - sum(counts.values()))
+        replicas = dict(counts)
+    reasons = {**left_out, **choice.left_out}
+    if gone:
+        usual = choose_clusters(target, names, clusters, (), Demand({})).names
+        for name in (n for n in usual if n in gone and n not in replicas):
+            reasons.pop(name, None)
+            replicas[name] = 0 if divided else duplicated_count(workload, name)
+    notices = [*choice.notices, *room.take(workload, replicas, gone)]
+    return Assignment(
+        workload.key,
+        dict(sorted(replicas.items())),
+        placed_by=target.placed_by + (f", group {choice.group}" if choice.group else ""),
+        left_out=dict(sorted(reasons.items())),
         shortfall=shortfall,
         spare=tuple(name for name in names if name not in replicas),
         notices=tuple(replace(one, subject=str(workload.key)) for one in notices),
