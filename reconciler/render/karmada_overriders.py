@@ -190,7 +190,9 @@ def _read(text: str, operation: FieldOperation) -> Any:
     except (YAMLError, RecursionError):
         values = []
     if len(values) != 1 or builder.problems:
-        raise PatchError(f"{operation.path} is not one YAML document", "a YAML document")
+        raise PatchError(
+            f"{operation.path} is not one YAML document that JSON can hold", "a YAML document"
+        )
     return values[0]
 
 
