@@ -127,6 +127,11 @@ class NoticeCause(StrEnum):
     PLACED_NOWHERE = "PlacedNowhere", "{rule}: {objects} goes nowhere"
     NO_ROOM = "NoRoom", "{subject}: {cluster} has no room for all: {count} replicas too many"
     SHORTFALL = "Shortfall", "{subject}: {count} replicas fit nowhere"
+    ROOM_UNKNOWN = (
+        "RoomUnknown",
+        "{cluster}: how much room it has is not known, so that it takes nothing new of what goes "
+        "by room: {error}",
+    )
     NO_GROUP_FITS = (
         "NoGroupFits",
         "{subject}: no group of its clusterAffinities has the clusters and the room for it: it "

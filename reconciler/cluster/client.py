@@ -5,7 +5,7 @@ Nothing else talks HTTP to a member. Objects go in and come out as plain JSON.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import orjson
@@ -125,10 +125,27 @@ class Member:
             item["apiVersion"], item["kind"] = resource.api_version, resource.kind
         return items
 
+    def for_each(self, resource: RESTMapping, look: Callable[[Object], None]) -> None:
+        """Look at all objects of a kind, of which no more than a page is kept at a time.
+
+        Raises Gone when a page token expired, after objects were looked at.
+        """
+        kind = _kind(resource).group_kind
+        query = {"limit": str(PAGE)}
+        for page in self._each_page(resource.collection(""), query, {}, kind):
+            for item in page:
+                if fault := fault_of(item):
+                    raise unexpected_answer(self.name, f"a list with {fault}")
+                look(item)
+
     def _pages(
         self, path: str, query: dict[str, str], headers: Mapping[str, str], kind: GroupKind
     ) -> list[Object]:
-        items: list[Object] = []
+        return [item for page in self._each_page(path, query, headers, kind) for item in page]
+
+    def _each_page(
+        self, path: str, query: dict[str, str], headers: Mapping[str, str], kind: GroupKind
+    ) -> Iterator[list[Object]]:
         token = ""
         for _ in range(MAX_PAGES):
             page = self._object(
@@ -141,10 +158,10 @@ class Member:
             # An empty one has them as well, though perhaps as null.
             if not isinstance(page.get("items", 0), list | None):
                 raise unexpected_answer(self.name, "a list without items")
-            items += page.get("items") or []
+            yield page.get("items") or []
             token = str(map_of(page.get("metadata")).get("continue") or "")
             if not token:
-                return items
+                return
         raise unexpected_answer(self.name, "a list without end")
 
     def discover(self) -> Discovery:

@@ -379,6 +379,13 @@ class Preference(Struct, frozen=True):
     selector: Selector
 
 
+class OverflowStep(Struct, frozen=True):
+    """Clusters that are filled together. ``clusters`` goes before ``selector``."""
+
+    clusters: tuple[str, ...] | None = None
+    selector: Selector | None = None
+
+
 class PlacementTarget(Struct, frozen=True):
     """Where something may go. ``clusters`` (even empty) wins over ``selector``; neither: nowhere.
 
@@ -389,6 +396,9 @@ class PlacementTarget(Struct, frozen=True):
 
     ``karmada``: groups are chosen as Karmada's scheduler does (``scheduler.karmada_choice``), and
     where there are several ``affinities``, only clusters of the first of them that fits are used.
+
+    ``overflow``: only clusters of these steps are used, and replicas that are divided go to a step
+    once those before it are full.
     """
 
     clusters: tuple[str, ...] | None = None
@@ -400,6 +410,7 @@ class PlacementTarget(Struct, frozen=True):
     placed_by: str = ""
     karmada: bool = False
     affinities: tuple[ClusterAffinity, ...] = ()
+    overflow: tuple[OverflowStep, ...] = ()
 
 
 class ReplicaShare(Struct, frozen=True):

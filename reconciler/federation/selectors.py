@@ -8,6 +8,7 @@ from typing import Any
 from reconciler.federation.model import (
     Cluster,
     ClusterAffinity,
+    OverflowStep,
     PlacementTarget,
     Requirement,
     Selector,
@@ -52,9 +53,18 @@ def selects(target: PlacementTarget, cluster: Cluster) -> bool:
         return False
     if target.required and not any(matches(s, cluster.all_labels) for s in target.required):
         return False
+    if target.overflow and not any(is_in_step(one, cluster) for one in target.overflow):
+        return False
     if target.clusters is not None:
         return cluster.name in target.clusters
     return target.selector is not None and matches(target.selector, cluster.all_labels)
+
+
+def is_in_step(step: OverflowStep, cluster: Cluster) -> bool:
+    """Whether a cluster is in a step of an overflow."""
+    if step.clusters is not None:
+        return cluster.name in step.clusters
+    return step.selector is None or matches(step.selector, cluster.all_labels)
 
 
 def affine(affinity: ClusterAffinity, cluster: Cluster) -> bool:

@@ -34,6 +34,7 @@ from reconciler.scheduler.capacity import own_count, replicas_due
 from reconciler.scheduler.commits import version_in
 from reconciler.scheduler.make_before_break import Running, hold_replicas, return_limits, starting
 from reconciler.scheduler.model import Assignment, FleetView
+from reconciler.scheduler.room import ClusterRoom
 from reconciler.scheduler.schedule import schedule, with_namespaces
 from reconciler.state.memory import FleetMemory
 
@@ -62,11 +63,13 @@ def place_workloads(
     looked_at: Collection[str],
     now: float,
     foreign_objects: Collection[tuple[ObjectKey, str]] = (),
+    rooms: Mapping[str, ClusterRoom | None] = {},
 ) -> WorkloadPlacement:
     """Schedule with all that was seen, then keep up what nobody else carries yet.
 
     ``usual``: the assignments if everything were well. ``looked_at``: the clusters that answered.
-    ``foreign_objects``: workloads and clusters where what is ``live`` is not ours.
+    ``foreign_objects``: workloads and clusters where what is ``live`` is not ours. ``rooms``: what
+    is free on nodes, where that matters.
     """
     memory, away = _workloads(state, availability, usual, live, looked_at, now)
     # Not answering once is no reason to take that it runs less than its share.
@@ -80,6 +83,7 @@ def place_workloads(
         away=_kept_away(away),
         tainted=availability.tainted,
         current=running_counts(state, live, usual, assumed),
+        rooms=rooms,
         unseen=_unseen(state, availability, looked_at),
     )
     assignments = tuple(usual) if view.is_empty else schedule(state, view)

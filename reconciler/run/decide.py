@@ -43,6 +43,7 @@ from reconciler.plan.live_state import (
     shared_workloads,
     spread_workloads,
 )
+from reconciler.plan.node_room import rooms_of
 from reconciler.plan.placement import place_workloads
 from reconciler.render import run_once
 from reconciler.render.render import Rendering
@@ -179,8 +180,9 @@ def decide_fleet(
         for w in (*shared_workloads(state), *spread_workloads(state))
     }
     answered = {one.cluster.name for one in seen if one.answers_for(moving)}
+    rooms, unknown_rooms = rooms_of(state, seen)
     placing = place_workloads(
-        state, availability, fleet.usual, live, answered, now, foreign_objects
+        state, availability, fleet.usual, live, answered, now, foreign_objects, rooms
     )
     servers, moved = _servers(fleet, seen)
     servers |= looked.taken
@@ -220,6 +222,7 @@ def decide_fleet(
             *moved,
             *left,
             *placing.notices,
+            *unknown_rooms,
             *placement_warnings(state, placing.assignments),
             *separations(state, fleet.usual),
         ),

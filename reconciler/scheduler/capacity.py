@@ -9,20 +9,35 @@ from reconciler.api.notices import Notice, NoticeCause, notice
 from reconciler.api.objects import Object
 from reconciler.cluster.kstatus import stated_replicas, wanted_replicas
 from reconciler.federation.model import Workload
+from reconciler.scheduler.room import FreeRoom, needs_room
 
 
 class FreeCapacity:
-    """Free replicas by cluster; those whose capacity is not known are without limit."""
+    """Free replicas by cluster, as Git says; where it does not, what is free on the nodes counts
+    for what goes by room. A cluster of which neither is known is without limit."""
 
-    def __init__(self, capacity: Mapping[str, int]) -> None:
+    def __init__(self, capacity: Mapping[str, int], nodes: FreeRoom) -> None:
         self._free = dict(capacity)
+        self._nodes = nodes
 
-    def limits(self, names: Sequence[str], own: Mapping[str, int]) -> dict[str, int]:
-        """The most that each cluster takes of one workload with the limits ``own``."""
+    def limits(
+        self,
+        names: Sequence[str],
+        own: Mapping[str, int],
+        workload: Workload,
+        here: Mapping[str, int],
+    ) -> dict[str, int]:
+        """The most that each cluster takes of one workload with the limits ``own``, which asks for
+        ``here`` now."""
         found = dict(own)
+        by_room = needs_room(workload)
         for name in names:
+            free: int | None = None
             if name in self._free:
                 free = max(0, self._free[name])
+            elif by_room:
+                free = self._nodes.limit(name, workload, here.get(name, 0))
+            if free is not None:
                 found[name] = min(free, found.get(name, free))
         return found
 
@@ -34,6 +49,8 @@ class FreeCapacity:
             return []
         notices = []
         for name, count in replicas.items():
+            if name not in self._free and name not in gone and needs_room(workload):
+                self._nodes.take(name, workload, count or 0)
             if name not in self._free or name in gone:
                 continue
             self._free[name] -= own_count(workload) if count is None else count

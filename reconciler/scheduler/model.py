@@ -8,6 +8,7 @@ from msgspec import Struct, field
 
 from reconciler.api.notices import Notice
 from reconciler.api.objects import ObjectKey
+from reconciler.scheduler.room import ClusterRoom
 
 
 class Assignment(Struct, frozen=True):
@@ -50,6 +51,7 @@ class FleetView(Struct, frozen=True):
     current      workload -> cluster -> replicas that run and are ready there now
     capacity     workload -> cluster -> the most replicas of it that the cluster can hold
     spare        cluster -> replicas' worth of free room, for weighing by capacity
+    rooms        cluster -> the room on its nodes, where that matters; None: nobody could look at it
     unseen       clusters that are up as far as is known, and could not be looked at
     """
 
@@ -62,6 +64,7 @@ class FleetView(Struct, frozen=True):
     current: Mapping[ObjectKey, Mapping[str, int]] = field(default_factory=dict)
     capacity: Mapping[ObjectKey, Mapping[str, int]] = field(default_factory=dict)
     spare: Mapping[str, int] = field(default_factory=dict)
+    rooms: Mapping[str, ClusterRoom | None] = field(default_factory=dict)
     unseen: Collection[str] = ()
 
     @property

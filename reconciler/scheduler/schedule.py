@@ -17,6 +17,7 @@ from reconciler.federation.model import (
     ReplicaShare,
     Workload,
 )
+from reconciler.federation.selectors import is_in_step
 from reconciler.scheduler.capacity import FreeCapacity, own_count
 from reconciler.scheduler.commits import mixed
 from reconciler.scheduler.divide import divide_by_weight
@@ -25,6 +26,7 @@ from reconciler.scheduler.karmada_choice import Demand, choose_clusters
 from reconciler.scheduler.karmada_planner import plan_karmada_replicas
 from reconciler.scheduler.kubefed_planner import OTHERS, plan_replicas
 from reconciler.scheduler.model import Assignment, FleetView
+from reconciler.scheduler.room import FreeRoom
 from reconciler.scheduler.spread import spread
 
 
@@ -41,7 +43,8 @@ def schedule(state: DesiredState, view: FleetView | None = None) -> tuple[Assign
         by_commit = {commit: schedule(one, view) for commit, one in commits.states.items()}
         return with_namespaces(state, mixed(state, commits, by_commit))
     clusters = {cluster.name: cluster for cluster in state.clusters}
-    room = FreeCapacity({c.name: c.capacity for c in state.clusters if c.capacity is not None})
+    capacity = {c.name: c.capacity for c in state.clusters if c.capacity is not None}
+    room = FreeCapacity(capacity, FreeRoom(view.rooms))
     # Divided ones take what the duplicated leave.
     ordered = sorted(state.workloads, key=lambda w: (w.replicas.mode != "Duplicated", w.key))
     allowed = _AllowedClusters(clusters, view)
@@ -143,7 +146,7 @@ def _assign_karmadas(
     total = workload.replicas.total
     total = own_count(workload) if total is None else total
     divided = workload.replicas.mode == "Karmada"
-    limits = room.limits(names, view.capacity.get(workload.key, {}))
+    limits = room.limits(names, view.capacity.get(workload.key, {}), workload, here)
     tainted = eligible(target, clusters, view.tainted).closed
     limits |= {n: min(here[n], limits.get(n, here[n])) for n in names if n in tainted and n in here}
     by_room = divided and workload.replicas.strategy != "StaticWeight"
@@ -205,7 +208,7 @@ def _replicas(
     capacity = view.capacity.get(workload.key, {})
     total = rule.total if rule.total is not None else own_count(workload)
     plan: dict[str, int | None] = {n: 0 for n in names if n in unavailable}
-    limits = room.limits(up, capacity)
+    limits = room.limits(up, capacity, workload, view.present.get(workload.key, {}))
     limits |= {name: min(count, limits.get(name, count)) for name, count in most.items()}
     if rule.mode == "KubeFed":
         preferences = dict(rule.shares)
@@ -224,10 +227,29 @@ def _replicas(
         # KubeFed writes a placement of just the clusters that get something.
         plan.update({name: count for name, count in counts.items() if count > 0})
         return plan, max(0, total - placed)
-    shares = {n: _share(workload, clusters[n], view) for n in up}
-    divided, missing = divide_by_weight(total, shares, key=key, current=current, capacity=limits)
-    plan.update(divided)
+    missing = total
+    for step in _steps(workload, up, clusters):
+        shares = {n: _share(workload, clusters[n], view) for n in step}
+        divided, missing = divide_by_weight(
+            missing, shares, key=key, current=current, capacity=limits
+        )
+        plan.update(divided)
     return plan, missing
+
+
+def _steps(
+    workload: Workload, names: Sequence[str], clusters: Mapping[str, Cluster]
+) -> list[list[str]]:
+    """The clusters in the order in which they are filled: all at once, or step by step. A cluster
+    is in the first step that has it."""
+    overflow = workload.target.overflow if workload.target is not None else ()
+    if not overflow:
+        return [list(names)]
+    found: list[list[str]] = []
+    for step in overflow:
+        taken = {name for one in found for name in one}
+        found.append([n for n in names if n not in taken and is_in_step(step, clusters[n])])
+    return found
 
 
 def _doubts_of_minima(workload: Workload, names: Sequence[str]) -> list[Notice]:
