@@ -1,4 +1,4 @@
-"""`reconcile import`: a KubeFed host becomes a repository."""
+"""`reconcile import`: a KubeFed host, or a Karmada API server, becomes a repository."""
 
 from __future__ import annotations
 
@@ -20,9 +20,10 @@ if TYPE_CHECKING:
     from reconciler.api.files import SourceFile
     from reconciler.api.objects import Object
     from reconciler.cluster.client import Member
-    from reconciler.join.kubefed_import import Export
+    from reconciler.join.exported import Export
 
 SOURCE, TARGET = "Where from", "Where to"
+_NAMES = {"kubefed": "KubeFed", "karmada": "Karmada"}
 
 EPILOG = """\b
 Examples:
@@ -30,15 +31,31 @@ Examples:
   kubectl get federateddeployments,kubefedclusters -A -o yaml > export.yaml
   reconcile import export.yaml --to fleet
   reconcile import --context kubefed-host --to fleet --seat aws-eu --seat gcp-eu --seat onprem
+  reconcile import --from karmada --context karmada-apiserver --to fleet
 \b
-Then look at `reconcile --plan --repo fleet`, and stop KubeFed's controller manager before
-the first apply: docs/kubefed.md tells the way.
+Then look at `reconcile --plan --repo fleet`, and stop KubeFed's, or Karmada's, controller
+manager before the first apply: docs/kubefed.md and docs/karmada.md tell the way.
 """
 
 
 @click.command("import", cls=LimitedCommand, writes=True, epilog=EPILOG)
 @click.argument("exports", nargs=-1, type=click.Path(exists=True, path_type=Path))
-@option("--context", "host", metavar="CONTEXT", heading=SOURCE, help="A live KubeFed host.")
+@option(
+    "--from",
+    "system",
+    type=click.Choice(["kubefed", "karmada"]),
+    default="kubefed",
+    show_default=True,
+    heading=SOURCE,
+    help="What it is that is read.",
+)
+@option(
+    "--context",
+    "host",
+    metavar="CONTEXT",
+    heading=SOURCE,
+    help="A live KubeFed host, or Karmada API server.",
+)
 @run_options("kubeconfig", heading=SOURCE)
 @option(
     "--to",
@@ -59,7 +76,7 @@ the first apply: docs/kubefed.md tells the way.
     "--native-clusters",
     is_flag=True,
     heading=TARGET,
-    help="Write Clusters, reached by the context of their name, instead of KubeFedClusters.",
+    help="Write Clusters, reached by the context of their name, instead of KubeFed's or Karmada's.",
 )
 @option(
     "--seat",
@@ -74,7 +91,7 @@ the first apply: docs/kubefed.md tells the way.
     "--with-secrets",
     is_flag=True,
     heading=TARGET,
-    help="Write FederatedSecrets too: encrypt them before they are committed.",
+    help="Write Secrets too: encrypt them before they are committed.",
 )
 @option("--overwrite", is_flag=True, heading=TARGET, help="Replace files that are there already.")
 @option("--dry-run", is_flag=True, heading=TARGET, help="Only name the files.")
@@ -85,6 +102,7 @@ def import_(
     /,
     *,
     exports: tuple[Path, ...],
+    system: str,
     host: str | None,
     target: Path,
     name: str,
@@ -95,7 +113,7 @@ def import_(
     dry_run: bool,
     **given: Any,
 ) -> int:
-    """Make a repository of what a KubeFed host has.
+    """Make a repository of what a KubeFed host, or a Karmada API server, has.
 
     Reads a live host, or EXPORTS of it (YAML files, or directories of them), writes a repository
     and checks it. In a live host each token of a KubeFedCluster is bound to its API server, by an
@@ -104,14 +122,22 @@ def import_(
     settings = merged(context, **given)
     if bool(exports) == bool(host):
         raise click.UsageError("Either --context, or files that were exported.")
-    from reconciler.join.kubefed_import import ImportRequest, export_of, read_host
+    from reconciler.join.exported import ImportRequest
+    from reconciler.join.karmada_import import export_of_karmada, read_karmada
+    from reconciler.join.kubefed_import import export_of, read_host
 
+    read, made = (read_host, export_of)
+    if system == "karmada":
+        read, made = (read_karmada, export_of_karmada)
     member = _host(settings, host) if host else None
-    objects = read_host(member) if member else _of_files(exports)
+    objects = read(member) if member else _of_files(exports)
     request = ImportRequest(name, with_secrets, native_clusters, seats)
-    export = export_of(objects, request)
+    export = made(objects, request)
     if not export.counts:
-        raise ReconcileError("there is nothing of KubeFed in it", hint="is it the host cluster?")
+        hint = "is it the host cluster?"
+        if system == "karmada":
+            hint = "is it Karmada's own API server, and not the cluster that it runs in?"
+        raise ReconcileError(f"there is nothing of {_NAMES[system]} in it", hint=hint)
     console = settings.console
     for path in export.files:
         console.out(path)
@@ -123,7 +149,7 @@ def import_(
         return Exit.OK
     _write(target, export, overwrite=overwrite)
     console.note("")
-    if member and not (native_clusters or seats):
+    if member and system == "kubefed" and not (native_clusters or seats):
         _bind(settings, member, objects)
     return _validated(settings, target, export, seats)
 
@@ -159,7 +185,7 @@ def _bind(settings: CommandSettings, host: Member, objects: Sequence[Object]) ->
 
 
 def _of_files(exports: Sequence[Path]) -> list[Object]:
-    from reconciler.join.kubefed_import import read_exports
+    from reconciler.join.exported import read_exports
 
     return read_exports(file for path in exports for file in _files_in(path))
 

@@ -33,7 +33,7 @@ from reconciler.federation.model import (
 from reconciler.federation.resource_selectors import (
     CLUSTER_WIDE,
     Match,
-    matching_entries,
+    entries_about,
     namespace_of,
 )
 from reconciler.manifests.document import Document
@@ -168,9 +168,9 @@ class KarmadaRules:
         scored = []
         for number, policy in enumerate(self._policies):
             wide = policy.document.body["kind"] in CLUSTER_WIDE
-            if wide and _is_reserved(namespace_of(manifest)):
+            if wide and is_reserved(namespace_of(manifest)):
                 continue
-            entries = dict(matching_entries(policy.document, manifest))
+            entries = dict(entries_about(policy.document.body, manifest))
             if entries:
                 self._used |= {(number, entry) for entry in entries}
                 best = max(entries.values(), default=Match.NONE)
@@ -207,7 +207,8 @@ def is_karmadas(live: Object) -> bool:
     return labels.get(MANAGED_BY_KARMADA) == "true"
 
 
-def _is_reserved(namespace: str) -> bool:
+def is_reserved(namespace: str) -> bool:
+    """Whether Karmada keeps a namespace for itself."""
     return namespace in _RESERVED or namespace.startswith("karmada-es-")
 
 

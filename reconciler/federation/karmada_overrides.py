@@ -32,8 +32,8 @@ from reconciler.federation.overrides import CONTAINERS, POD_SPECS, is_forbidden,
 from reconciler.federation.resource_selectors import (
     CLUSTER_WIDE,
     Match,
+    entries_about,
     is_about,
-    matching_entries,
     namespace_of,
 )
 from reconciler.manifests.document import Document
@@ -103,8 +103,8 @@ class OverridePolicies:
 def _how(document: Document, manifest: Object) -> Match:
     """A policy without selectors is about all manifests that it may be about."""
     if not document.body["spec"].get("resourceSelectors"):
-        return Match.ALL if is_about(document, manifest) else Match.NONE
-    return max((m for _, m in matching_entries(document, manifest)), default=Match.NONE)
+        return Match.ALL if is_about(document.body, manifest) else Match.NONE
+    return max((m for _, m in entries_about(document.body, manifest)), default=Match.NONE)
 
 
 def _check_selectors(document: Document, faults: ProblemCollector) -> None:

@@ -7,9 +7,8 @@ from enum import IntEnum
 from typing import Any
 
 from reconciler.api.kinds import API_VERSIONS, CLUSTER_SCOPED
-from reconciler.api.objects import DEFAULT_NAMESPACE, Object
+from reconciler.api.objects import DEFAULT_NAMESPACE, Object, map_of
 from reconciler.federation.selectors import matches, parse_selector
-from reconciler.manifests.document import Document
 
 CLUSTER_WIDE = ("ClusterPropagationPolicy", "ClusterOverridePolicy")
 
@@ -32,19 +31,19 @@ def namespace_of(obj: Object) -> str:
     return DEFAULT_NAMESPACE if own else ""
 
 
-def is_about(policy: Document, manifest: Object) -> bool:
+def is_about(policy: Object, manifest: Object) -> bool:
     """Whether a policy may select the manifest at all: one of a namespace, only what is there."""
-    if policy.body["kind"] in CLUSTER_WIDE:
+    if policy["kind"] in CLUSTER_WIDE:
         return True
-    here = namespace_of(policy.body)
+    here = namespace_of(policy)
     return (namespace_of(manifest) or DEFAULT_NAMESPACE) == here
 
 
-def matching_entries(policy: Document, manifest: Object) -> Iterator[tuple[int, Match]]:
+def entries_about(policy: Object, manifest: Object) -> Iterator[tuple[int, Match]]:
     """The numbers of the selectors that select a manifest, and how."""
     if not is_about(policy, manifest):
         return
-    for number, entry in enumerate(policy.body["spec"].get("resourceSelectors") or ()):
+    for number, entry in enumerate(map_of(policy.get("spec")).get("resourceSelectors") or ()):
         found = _match(entry, manifest)
         if found:
             yield number, found
