@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from msgspec import Struct
 
@@ -26,11 +26,21 @@ _DONE = ("Succeeded", "Failed")
 
 
 def rooms_of(
-    state: DesiredState, seen: Sequence[MemberState]
-) -> tuple[Mapping[str, ClusterRoom | None], tuple[Notice, ...]]:
-    """Cluster -> its room, or None where it cannot be looked at, which is told. Only clusters are
-    asked that such a workload may use, and whose capacity Git does not say."""
+    state: DesiredState,
+    seen: Sequence[MemberState],
+    silent: Collection[str],
+    known: Collection[str],
+) -> tuple[Mapping[str, ClusterRoom | None], frozenset[str], tuple[Notice, ...]]:
+    """Cluster -> its room, or None where it takes nothing new, which is told where it is odd; and
+    the clusters that may run what nobody sees.
+
+    Only clusters are asked that a workload may use which goes by room, and whose capacity Git does
+    not say. ``silent``: those that could not be looked at. One of them that is ``known`` from
+    earlier runs may run what is lacking; another one takes nothing before it answers.
+    """
     workloads = [w for w in state.workloads if needs_room(w)]
+    if not workloads:
+        return {}, frozenset(), ()
     asked = [
         one
         for one in seen
@@ -58,7 +68,9 @@ def rooms_of(
         one.cluster.name: None if isinstance(room, Notice) else room
         for one, room in zip(asked, found, strict=True)
     }
-    return rooms, tuple(room for room in found if isinstance(room, Notice))
+    rooms |= dict.fromkeys(set(silent) - set(known))
+    unseen = frozenset(set(silent) & set(known))
+    return rooms, unseen, tuple(room for room in found if isinstance(room, Notice))
 
 
 class _Own(Struct, frozen=True):

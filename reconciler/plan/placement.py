@@ -64,12 +64,13 @@ def place_workloads(
     now: float,
     foreign_objects: Collection[tuple[ObjectKey, str]] = (),
     rooms: Mapping[str, ClusterRoom | None] = {},
+    unseen: Collection[str] = (),
 ) -> WorkloadPlacement:
     """Schedule with all that was seen, then keep up what nobody else carries yet.
 
     ``usual``: the assignments if everything were well. ``looked_at``: the clusters that answered.
     ``foreign_objects``: workloads and clusters where what is ``live`` is not ours. ``rooms``: what
-    is free on nodes, where that matters.
+    is free on nodes, where that matters; ``unseen``: clusters that may run what goes by it.
     """
     memory, away = _workloads(state, availability, usual, live, looked_at, now)
     # Not answering once is no reason to take that it runs less than its share.
@@ -84,7 +85,7 @@ def place_workloads(
         tainted=availability.tainted,
         current=running_counts(state, live, usual, assumed),
         rooms=rooms,
-        unseen=_unseen(state, availability, looked_at),
+        unseen=unseen,
     )
     assignments = tuple(usual) if view.is_empty else schedule(state, view)
     asked, ready = _counts(live, wanted_replicas), _counts(live, ready_replicas)
@@ -210,17 +211,6 @@ def _unconfirmed(
     known = availability.assumed | availability.unavailable.keys() | availability.lost
     well = set(looked_at) - availability.seen_unhealthy
     return frozenset(c.name for c in state.clusters) - known - well
-
-
-def _unseen(
-    state: DesiredState, availability: Availability, looked_at: Collection[str]
-) -> frozenset[str]:
-    """Clusters of which nobody knows what they run, where it matters what does."""
-    if not any(w.replicas.mode == "Karmada" for w in state.workloads):
-        return frozenset()
-    return frozenset(
-        c.name for c in state.clusters if c.name not in {*looked_at, *availability.unavailable}
-    )
 
 
 def _present(

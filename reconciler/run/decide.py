@@ -180,9 +180,18 @@ def decide_fleet(
         for w in (*shared_workloads(state), *spread_workloads(state))
     }
     answered = {one.cluster.name for one in seen if one.answers_for(moving)}
-    rooms, unknown_rooms = rooms_of(state, seen)
+    silent = {c.name for c in state.clusters} - answered - availability.unavailable.keys()
+    rooms, unseen, unknown_rooms = rooms_of(state, seen, silent, fleet.servers.uids)
     placing = place_workloads(
-        state, availability, fleet.usual, live, answered, now, foreign_objects, rooms
+        state,
+        availability,
+        fleet.usual,
+        live,
+        answered,
+        now,
+        foreign_objects,
+        rooms,
+        unseen,
     )
     servers, moved = _servers(fleet, seen)
     servers |= looked.taken

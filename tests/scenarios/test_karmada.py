@@ -243,6 +243,12 @@ def test_a_cluster_that_does_not_answer_once_moves_nothing(fleet_world: Failover
     assert fleet_world.counts() == before
 
 
+def test_a_cluster_that_was_never_seen_holds_up_nothing(fleet_world: FailoverWorld) -> None:
+    begin(fleet_world, DYNAMIC, WEB)
+    fleet_world.hosts["gcp-us"].stop()
+    assert rows(fleet_world.plan())["web"] == {"aws-eu": 3, "gcp-eu": 3}
+
+
 # -- what is there already -------------------------------------------------------------------------
 
 
