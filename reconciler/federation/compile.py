@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -14,7 +15,7 @@ from reconciler.api.kinds import API_VERSIONS, CLUSTER_SCOPED, REPLICATED, scale
 from reconciler.api.notices import NoticeCause, notice
 from reconciler.api.objects import Object, ObjectKey, api_group, key_of, map_of, maps_of
 from reconciler.federation.failover_rules import narrowed
-from reconciler.federation.karmada import CLUSTER_GROUP, Karmada, KarmadaRules
+from reconciler.federation.karmada_kinds import CLUSTER_GROUP, Karmada
 from reconciler.federation.kubefed import KubeFed, KubeFedContext, compile_kubefed
 from reconciler.federation.lint import (
     lint_counts,
@@ -48,6 +49,9 @@ from reconciler.manifests.document import Document
 from reconciler.manifests.metadata import mark_problems
 from reconciler.manifests.own_schemas import OWN_GROUP, schema_name, schema_problems
 from reconciler.manifests.problems import PossibleDefinitions, ProblemCollector, suggestion
+
+if TYPE_CHECKING:
+    from reconciler.federation.karmada import KarmadaRules
 
 DNS_GROUP = "multiclusterdns.kubefed.io"
 _CONTENT = "what lies in it"
@@ -124,7 +128,7 @@ def compile_documents(
         for d in parts.plain
         if not (d.body["kind"] == "Namespace" and _name(d) in parts.kubefed.namespaces)
     ]
-    karmada = KarmadaRules(parts.karmada, clusters, federation, faults)
+    karmada = _karmada_rules(parts.karmada, clusters, federation, faults)
     workloads += _plain_workloads(plain, placements, karmada, clusters, federation, faults)
     workloads = _place_namespaces(workloads, plain, faults)
     _check_autoscalers(workloads, plain, faults)
@@ -228,7 +232,7 @@ def _check_default_placement(
 def _plain_workloads(
     documents: Sequence[Document],
     placements: list[Placement],
-    karmada: KarmadaRules,
+    karmada: KarmadaRules | None,
     clusters: Mapping[str, Cluster],
     federation: Federation,
     faults: ProblemCollector,
@@ -256,13 +260,14 @@ def _plain_workloads(
         if wanted:
             used.add((wanted, -1))
         workload = _workload(document, selected, federation, faults)
-        # A Placement goes before Karmada's policies: it is who knows of both.
-        if selected:
-            workload = _overruling(workload, karmada.names_for(document.body))
-        obeying = None if selected else karmada.placed(workload)
-        if obeying is None:
-            elsewhere.append(workload)
-        workload = obeying or workload
+        if karmada is not None:
+            # A Placement goes before Karmada's policies: it is who knows of both.
+            if selected:
+                workload = _overruling(workload, karmada.names_for(document.body))
+            obeying = None if selected else karmada.placed(workload)
+            if obeying is None:
+                elsewhere.append(workload)
+            workload = obeying or workload
         if workload.substitute_variables and not faults.possible_definitions.of_any(
             "Cluster", "KubeFedCluster"
         ):
@@ -270,8 +275,22 @@ def _plain_workloads(
         found.append(workload)
     for placement in placements:
         _check_used(placement, used, faults)
-    karmada.check_used(elsewhere)
+    if karmada is not None:
+        karmada.check_used(elsewhere)
     return found
+
+
+def _karmada_rules(
+    karmada: Karmada,
+    clusters: Mapping[str, Cluster],
+    federation: Federation,
+    faults: ProblemCollector,
+) -> KarmadaRules | None:
+    if not karmada.documents:
+        return None
+    from reconciler.federation.karmada import KarmadaRules
+
+    return KarmadaRules(karmada, clusters, federation, faults)
 
 
 def _overruling(workload: Workload, policies: Sequence[str]) -> Workload:

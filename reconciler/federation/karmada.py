@@ -5,7 +5,6 @@ Sources: Karmada's published API types and user guide. What differs is in ``docs
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Literal
 
@@ -14,9 +13,10 @@ from msgspec.structs import replace
 
 from reconciler.api.kinds import REPLICAS
 from reconciler.api.notices import Notice, NoticeCause, notice
-from reconciler.api.objects import Object, api_group, key_of, map_of
+from reconciler.api.objects import Object, key_of, map_of
 from reconciler.federation.cluster_affinity import checked_affinity
 from reconciler.federation.karmada_failover import failover_of
+from reconciler.federation.karmada_kinds import OVERRIDE_KINDS, Karmada
 from reconciler.federation.karmada_overrides import OverridePolicies
 from reconciler.federation.lint import lint_tolerations
 from reconciler.federation.model import (
@@ -37,37 +37,13 @@ from reconciler.federation.resource_selectors import (
     namespace_of,
 )
 from reconciler.manifests.document import Document
-from reconciler.manifests.own_schemas import KARMADA_CLUSTER, KARMADA_POLICY
 from reconciler.manifests.problems import ProblemCollector, suggestion
 
-CLUSTER_GROUP, POLICY_GROUP = api_group(KARMADA_CLUSTER), api_group(KARMADA_POLICY)
-MANAGED_BY_KARMADA = "karmada.io/managed"
 RETAIN_REPLICAS = "resourcetemplate.karmada.io/retain-replicas"
-_OVERRIDES = ("OverridePolicy", "ClusterOverridePolicy")
 _RESERVED = ("karmada-system", "karmada-cluster")
 _PLACEMENT = ("spec", "placement")
 _DIVIDED_BY_OTHER_FIELDS = {"Job": "spec.parallelism", "Pod": "whole Pods"}
 """Kinds that Karmada divides as well, and by what."""
-
-
-@dataclasses.dataclass
-class Karmada:
-    """Karmada's policies of a repository, sorted by what they are."""
-
-    policies: list[Document] = dataclasses.field(default_factory=list)
-    overrides: list[Document] = dataclasses.field(default_factory=list)
-
-    @property
-    def documents(self) -> list[Document]:
-        return [*self.policies, *self.overrides]
-
-    def take(self, document: Document) -> bool:
-        """Whether the document is one of Karmada's policies, which is then kept."""
-        if api_group(document.body["apiVersion"]) != POLICY_GROUP:
-            return False
-        kept = self.overrides if document.body["kind"] in _OVERRIDES else self.policies
-        kept.append(document)
-        return True
 
 
 class Policy(Struct, frozen=True):
@@ -201,12 +177,6 @@ class KarmadaRules:
         return {"suspended": tuple(names), "suspended_everywhere": bool(body.get("dispatching"))}
 
 
-def is_karmadas(live: Object) -> bool:
-    """Whether Karmada has made an object in a member, which it labels so."""
-    labels = map_of(map_of(live.get("metadata")).get("labels"))
-    return labels.get(MANAGED_BY_KARMADA) == "true"
-
-
 def is_reserved(namespace: str) -> bool:
     """Whether Karmada keeps a namespace for itself."""
     return namespace in _RESERVED or namespace.startswith("karmada-es-")
@@ -233,7 +203,7 @@ def _check_dependent_overrides(
         if d.body["kind"] in CLUSTER_WIDE or namespace_of(d.body) == here
     }
     for index, name in enumerate(policy.spec.get("dependentOverrides") or ()):
-        broken = any(faults.possible_definitions.of(kind, name) for kind in _OVERRIDES)
+        broken = any(faults.possible_definitions.of(kind, name) for kind in OVERRIDE_KINDS)
         if name not in known and not broken:
             faults.problem(
                 policy.document,

@@ -68,7 +68,7 @@ from reconciler.join.steps import (
 )
 from reconciler.join.topology import NOWHERE, Topology, topology_of
 from reconciler.plan.fields import changed_fields
-from reconciler.scheduler.room import needs_room
+from reconciler.scheduler.capacity import needs_room
 
 
 class JoinRequest(Struct, frozen=True):

@@ -15,12 +15,11 @@ from reconciler.api.kinds import RUN_PODS
 from reconciler.api.objects import Object, ObjectKey, api_group, key_of, map_of
 from reconciler.cluster.client import Member
 from reconciler.cluster.discovery import Discovery, GroupVersionKind
-from reconciler.federation.karmada import (
+from reconciler.federation.karmada import RETAIN_REPLICAS, is_reserved
+from reconciler.federation.karmada_kinds import (
     CLUSTER_GROUP,
     MANAGED_BY_KARMADA,
     POLICY_GROUP,
-    RETAIN_REPLICAS,
-    is_reserved,
 )
 from reconciler.federation.references import named_in
 from reconciler.federation.resource_selectors import CLUSTER_WIDE, entries_about, namespace_of

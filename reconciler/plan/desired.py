@@ -18,7 +18,7 @@ from reconciler.cluster.client import Member
 from reconciler.cluster.discovery import GroupVersionKind, RESTMapping
 from reconciler.cluster.parallel import in_parallel
 from reconciler.cluster.warnings import warnings_about
-from reconciler.federation.karmada import is_karmadas
+from reconciler.federation.karmada_kinds import is_karmadas
 from reconciler.inventory.applyset import owner_of
 from reconciler.inventory.managed_fields import BEFORE_FIRST_APPLY
 from reconciler.inventory.observe import Observation

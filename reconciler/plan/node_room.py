@@ -18,7 +18,8 @@ from reconciler.cluster.responses import reading_answers
 from reconciler.federation.model import DesiredState, Selector, Taint, Workload
 from reconciler.federation.selectors import matches, parse_selector, selects
 from reconciler.plan.live_state import CONCURRENT_MEMBERS, MemberState
-from reconciler.scheduler.room import ClusterRoom, FreeNode, needs_room, requests_of
+from reconciler.scheduler.capacity import needs_room
+from reconciler.scheduler.room import ClusterRoom, FreeNode, requests_of
 
 NODES = RESTMapping("v1", "Node", "nodes", namespaced=False)
 PODS = RESTMapping("v1", "Pod", "pods", namespaced=True)
@@ -39,8 +40,6 @@ def rooms_of(
     earlier runs may run what is lacking; another one takes nothing before it answers.
     """
     workloads = [w for w in state.workloads if needs_room(w)]
-    if not workloads:
-        return {}, frozenset(), ()
     asked = [
         one
         for one in seen

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import orjson
 from msgspec import Struct, field
@@ -34,9 +35,11 @@ from reconciler.scheduler.capacity import own_count, replicas_due
 from reconciler.scheduler.commits import version_in
 from reconciler.scheduler.make_before_break import Running, hold_replicas, return_limits, starting
 from reconciler.scheduler.model import Assignment, FleetView
-from reconciler.scheduler.room import ClusterRoom
 from reconciler.scheduler.schedule import schedule, with_namespaces
 from reconciler.state.memory import FleetMemory
+
+if TYPE_CHECKING:
+    from reconciler.scheduler.room import ClusterRoom
 
 
 class WorkloadPlacement(Struct, frozen=True):

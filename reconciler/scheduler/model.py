@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from typing import TYPE_CHECKING
 
 from msgspec import Struct, field
 
 from reconciler.api.notices import Notice
 from reconciler.api.objects import ObjectKey
-from reconciler.scheduler.room import ClusterRoom
+
+if TYPE_CHECKING:
+    from reconciler.scheduler.room import ClusterRoom
 
 
 class Assignment(Struct, frozen=True):

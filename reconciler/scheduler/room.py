@@ -53,13 +53,6 @@ class PodNeeds(RedactedRepr, frozen=True):
     node: str = ""
 
 
-def needs_room(workload: Workload) -> bool:
-    """Whether it matters how much room the clusters have for a workload."""
-    if workload.target is not None and workload.target.overflow:
-        return workload.replicas.mode == "Divided"
-    return workload.replicas.mode == "Karmada" and workload.replicas.strategy != "StaticWeight"
-
-
 def requests_of(pod_spec: Object) -> dict[str, int]:
     """What a Pod requests, as the scheduler counts: its containers together, or an init container
     where that is more; sidecars beside both; and the overhead."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
@@ -22,11 +23,11 @@ from reconciler.scheduler.capacity import FreeCapacity, own_count
 from reconciler.scheduler.commits import mixed
 from reconciler.scheduler.divide import divide_by_weight
 from reconciler.scheduler.filter_score import Eligible, affinity_score, eligible
-from reconciler.scheduler.karmada_choice import Demand, choose_clusters
-from reconciler.scheduler.karmada_planner import plan_karmada_replicas
 from reconciler.scheduler.kubefed_planner import OTHERS, plan_replicas
 from reconciler.scheduler.model import Assignment, FleetView
-from reconciler.scheduler.room import FreeRoom
+
+if TYPE_CHECKING:
+    from reconciler.scheduler.room import FreeRoom
 from reconciler.scheduler.spread import spread
 
 
@@ -44,12 +45,21 @@ def schedule(state: DesiredState, view: FleetView | None = None) -> tuple[Assign
         return with_namespaces(state, mixed(state, commits, by_commit))
     clusters = {cluster.name: cluster for cluster in state.clusters}
     capacity = {c.name: c.capacity for c in state.clusters if c.capacity is not None}
-    room = FreeCapacity(capacity, FreeRoom(view.rooms))
+    room = FreeCapacity(capacity, _free_room(view))
     # Divided ones take what the duplicated leave.
     ordered = sorted(state.workloads, key=lambda w: (w.replicas.mode != "Duplicated", w.key))
     allowed = _AllowedClusters(clusters, view)
     found = [_assign(workload, clusters, view, room, allowed) for workload in ordered]
     return with_namespaces(state, sorted(found, key=lambda assignment: assignment.workload))
+
+
+def _free_room(view: FleetView) -> FreeRoom | None:
+    """None where nobody has looked, as nothing goes by it."""
+    if not view.rooms:
+        return None
+    from reconciler.scheduler.room import FreeRoom
+
+    return FreeRoom(view.rooms)
 
 
 class _AllowedClusters:
@@ -141,6 +151,10 @@ def _assign_karmadas(
     target = workload.target
     if target is None:
         return Assignment(workload.key, {})
+    # Few fleets have such policies.
+    from reconciler.scheduler.karmada_choice import Demand, choose_clusters
+    from reconciler.scheduler.karmada_planner import plan_karmada_replicas
+
     here = view.present.get(workload.key, {})
     gone = view.unavailable_for(workload.key)
     total = workload.replicas.total

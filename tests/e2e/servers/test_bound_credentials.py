@@ -1,4 +1,4 @@
-"""Tokens of KubeFed's and Karmada's clusters, on real API servers: sent where they were sent first."""
+"""Tokens of KubeFed's and Karmada's clusters, on real API servers: sent to one server only."""
 
 from __future__ import annotations
 
