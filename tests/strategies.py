@@ -66,6 +66,18 @@ COUNTS_BY_CLUSTER = st.dictionaries(st.sampled_from("abcdefgh"), st.integers(0, 
 
 REPLICA_TOTALS = st.integers(0, 80)
 
+PLACES = st.dictionaries(
+    st.sampled_from("abcdefgh"), st.sampled_from(["", "eu", "us", "asia"]), max_size=8
+)
+"""Cluster -> its region, if it says one."""
+
+STEPS = st.lists(
+    st.lists(st.sampled_from("abcdefgh"), min_size=1, max_size=4, unique=True),
+    min_size=1,
+    max_size=4,
+)
+"""Clusters step by step; one may be in several."""
+
 COUNTS_OF_FOUR = st.dictionaries(st.sampled_from("abcd"), st.integers(0, 9), min_size=1)
 
 COUNTS_OF_FIVE = st.dictionaries(

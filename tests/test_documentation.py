@@ -108,6 +108,51 @@ def test_every_field_of_rollout_is_told_with_its_default() -> None:
         assert told[field] == (default or told[field]), field
 
 
+@pytest.mark.parametrize(
+    "file",
+    ["karmada-propagation-policy.json", "karmada-override-policy.json", "karmada-cluster.json"],
+)
+def test_every_field_of_karmadas_is_told(file: str) -> None:
+    page = (ROOT / "docs" / "karmada.md").read_text(encoding="utf-8")
+    words = set(re.findall(r"[A-Za-z]+", page))
+    spec = json.loads((ROOT / "schemas" / file).read_text())["properties"]["spec"]["properties"]
+    top = set(spec)
+    placement = set(spec.get("placement", {}).get("properties", {}))
+    affinity = set(
+        spec.get("placement", {"properties": {"clusterAffinity": {"properties": {}}}})[
+            "properties"
+        ]["clusterAffinity"]["properties"]
+    )
+    overriders = set(spec.get("overriders", {}).get("properties", {}))
+    failover = set(spec.get("failover", {}).get("properties", {}))
+    fields = top | placement | affinity | overriders | failover
+    assert fields
+    assert not fields - words
+
+
+def test_the_example_of_karmadas_policies_is_valid() -> None:
+    (block,) = re.findall(r"```yaml\n(.*?)```", (ROOT / "docs/karmada.md").read_text(), re.DOTALL)
+    place = "apiVersion: cluster.karmada.io/v1alpha1\nkind: Cluster\nmetadata: {name: %s}\n"
+    clusters = "".join(
+        f"{place % name}spec: {{provider: {provider}}}\n---\n"
+        for name, provider in (("onprem", "own"), ("eu", "aws"), ("us", "gcp"))
+    )
+    web = """\
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: web, namespace: shop}
+spec: {template: {spec: {containers: [{name: web, image: web}]}}}
+---
+"""
+    manifests = load(
+        [SourceFile("example.yaml", f"{FEDERATION}---\n{clusters}{web}{block}".encode())]
+    )
+    found = compile_documents(manifests.documents)
+    assert not [str(problem) for problem in (*manifests.problems, *found.problems)]
+    assert found.state is not None
+    assert not [str(notice) for notice in found.state.notices]
+
+
 def test_the_example_of_a_rollout_is_valid() -> None:
     blocks = re.findall(r"```yaml\n(.*?)```", (ROOT / "docs/formats.md").read_text(), re.DOTALL)
     (block,) = [one for one in blocks if one.startswith("rollout:")]

@@ -164,6 +164,16 @@ class NoticeCause:
         "NoRoom", "{subject}: {cluster} has no room for all: {count} replicas too many"
     )
     SHORTFALL = WordedCause("Shortfall", "{subject}: {count} replicas fit nowhere")
+    ROOM_UNKNOWN = WordedCause(
+        "RoomUnknown",
+        "{cluster}: how much room it has is not known, so that it takes nothing new of what goes "
+        "by room: {error}",
+    )
+    NO_GROUP_FITS = WordedCause(
+        "NoGroupFits",
+        "{subject}: no group of its clusterAffinities has the clusters and the room for it: it "
+        "stays as it is",
+    )
     TOO_FEW_GROUPS = WordedCause(
         "TooFewGroups", "{subject}: only {count} of at least {least} {part} groups"
     )

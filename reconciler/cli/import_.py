@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from reconciler.api.files import SourceFile
     from reconciler.api.objects import Object
     from reconciler.cluster.client import Member
-    from reconciler.join.kubefed_import import Export, ImportRequest
+    from reconciler.join.exported import Export, ImportRequest
 
 SOURCE, TARGET = "Where from", "Where to"
 
@@ -31,9 +31,10 @@ Examples:
   reconcile import export.yaml --to fleet
   reconcile import --context kubefed-host --to fleet --seat aws-eu --seat gcp-eu --seat onprem
   reconcile import --from clusterprofiles --context hub --to fleet
+  reconcile import --from karmada --context karmada-apiserver --to fleet
 \b
-Then look at `reconcile --plan --repo fleet`, and stop KubeFed's controller manager before
-the first apply: docs/kubefed.md tells the way.
+Then look at `reconcile --plan --repo fleet`, and stop KubeFed's, or Karmada's, controller
+manager before the first apply: docs/kubefed.md and docs/karmada.md tell the way.
 """
 
 
@@ -42,11 +43,11 @@ the first apply: docs/kubefed.md tells the way.
 @option(
     "--from",
     "source",
-    type=click.Choice(["kubefed", "clusterprofiles"]),
+    type=click.Choice(["kubefed", "karmada", "clusterprofiles"]),
     default="kubefed",
     show_default=True,
     heading=SOURCE,
-    help="What is there: a KubeFed host, or ClusterProfiles.",
+    help="What is there: a KubeFed host, a Karmada API server, or ClusterProfiles.",
 )
 @option("--context", "host", metavar="CONTEXT", heading=SOURCE, help="The live host.")
 @option(
@@ -75,7 +76,7 @@ the first apply: docs/kubefed.md tells the way.
     "--native-clusters",
     is_flag=True,
     heading=TARGET,
-    help="Write Clusters, reached by the context of their name, instead of KubeFedClusters.",
+    help="Write Clusters, reached by the context of their name, instead of KubeFed's or Karmada's.",
 )
 @option(
     "--seat",
@@ -90,7 +91,7 @@ the first apply: docs/kubefed.md tells the way.
     "--with-secrets",
     is_flag=True,
     heading=TARGET,
-    help="Write FederatedSecrets too: encrypt them before they are committed.",
+    help="Write Secrets too: encrypt them before they are committed.",
 )
 @option("--overwrite", is_flag=True, heading=TARGET, help="Replace files that are there already.")
 @option("--dry-run", is_flag=True, heading=TARGET, help="Only name the files.")
@@ -113,7 +114,7 @@ def import_(
     dry_run: bool,
     **given: Any,
 ) -> int:
-    """Make a repository of what a KubeFed host has, or of ClusterProfiles.
+    """Make a repository of what a KubeFed host or a Karmada API server has, or of ClusterProfiles.
 
     Reads a live host, or EXPORTS of it (YAML files, or directories of them), writes a repository
     and checks it. In a live host each token of a KubeFedCluster is bound to its API server, by an
@@ -122,19 +123,15 @@ def import_(
     settings = merged(context, **given)
     if bool(exports) == bool(host):
         raise click.UsageError("Either --context, or files that were exported.")
-    from reconciler.join.kubefed_import import ImportRequest
+    from reconciler.join.exported import ImportRequest
 
-    kubefed = source == "kubefed"
     _check_options(source, namespace, native=native_clusters, secrets=with_secrets)
     member = _host(settings, host) if host else None
     request = ImportRequest(name, with_secrets, native_clusters, seats)
-    if kubefed:
-        objects, export = _kubefed(member, exports, request)
-    else:
-        objects, export = _profiles(member, exports, request, namespace or "")
+    objects, export = _READ[source](member, exports, request, namespace or "")
     if not export.counts:
-        what = "nothing of KubeFed" if kubefed else "no ClusterProfile"
-        raise ReconcileError(f"there is {what} in it", hint="is it the host cluster?")
+        what, hint = _MISSING[source]
+        raise ReconcileError(f"there is {what} in it", hint=hint)
     console = settings.console
     for path in export.files:
         console.out(path)
@@ -148,7 +145,7 @@ def import_(
         return Exit.OK
     _write(target, export, overwrite=overwrite)
     console.note("")
-    if member and kubefed and not (native_clusters or seats):
+    if member and source == "kubefed" and not (native_clusters or seats):
         _bind(settings, member, objects)
     return _validated(settings, target, export, seats)
 
@@ -163,12 +160,21 @@ def _check_options(source: str, namespace: str | None, *, native: bool, secrets:
 
 
 def _kubefed(
-    host: Member | None, exports: Sequence[Path], request: ImportRequest
+    host: Member | None, exports: Sequence[Path], request: ImportRequest, _: str
 ) -> tuple[list[Object], Export]:
     from reconciler.join.kubefed_import import export_of, read_host
 
     objects = read_host(host) if host else _of_files(exports)
     return objects, export_of(objects, request)
+
+
+def _karmada(
+    host: Member | None, exports: Sequence[Path], request: ImportRequest, _: str
+) -> tuple[list[Object], Export]:
+    from reconciler.join.karmada_import import export_of_karmada, read_karmada
+
+    objects = read_karmada(host) if host else _of_files(exports)
+    return objects, export_of_karmada(objects, request)
 
 
 def _profiles(
@@ -179,6 +185,18 @@ def _profiles(
 
     objects = list_profiles(host, namespace) if host else _of_files(exports)
     return objects, export_of_profiles(objects, request)
+
+
+_READ = {"kubefed": _kubefed, "karmada": _karmada, "clusterprofiles": _profiles}
+_MISSING = {
+    "kubefed": ("nothing of KubeFed", "is it the host cluster?"),
+    "karmada": (
+        "nothing of Karmada",
+        "is it Karmada's own API server, and not the cluster that it runs in?",
+    ),
+    "clusterprofiles": ("no ClusterProfile", "is it the host cluster?"),
+}
+"""What an import that found nothing says."""
 
 
 def _host(settings: CommandSettings, host: str) -> Member:
@@ -212,7 +230,7 @@ def _bind(settings: CommandSettings, host: Member, objects: Sequence[Object]) ->
 
 
 def _of_files(exports: Sequence[Path]) -> list[Object]:
-    from reconciler.join.kubefed_import import read_exports
+    from reconciler.join.exported import read_exports
 
     return read_exports(file for path in exports for file in _files_in(path))
 

@@ -36,12 +36,13 @@ def _loaded(path: Path) -> Schema:
 
 @cache
 def kinds() -> dict[str, Path]:
-    """Kind -> the file whose schema says that ``kind`` is exactly this."""
+    """Kind -> the file whose schema says that ``kind`` is exactly this. What another group calls as
+    we do goes by its schema's title: ``KarmadaCluster``."""
     found: dict[str, Path] = {}
     for path in schema_files():
         kind = _loaded(path).get("properties", {}).get("kind", {})
         for name in [kind["const"]] if "const" in kind else kind.get("enum", []):
-            found[name] = path
+            found[name if name not in found else _loaded(path)["title"]] = path
     return found
 
 

@@ -168,6 +168,21 @@ class Member:
                 return read(self._pages(path, query, headers, kind))
         return read(self._pages(path, queries[-1], headers, kind))
 
+    def for_each(self, resource: RESTMapping, look: Callable[[Object], None]) -> None:
+        """Look at all objects of a kind, of which no more than a page is kept at a time.
+
+        Raises Gone when a page token expired, after objects were looked at.
+        """
+        kind = _kind(resource).group_kind
+        pages = self._pages(resource.collection(""), {"limit": str(PAGE)}, {}, kind)
+        with reading_answers(self.name):
+            for page in pages:
+                for item in page:
+                    obj = orjson.loads(memoryview(item))
+                    if fault := fault_of(obj):
+                        raise unexpected_answer(self.name, f"a list with {fault}")
+                    look(obj)
+
     def _pages(
         self, path: str, query: dict[str, str], headers: Mapping[str, str], kind: GroupKind
     ) -> Iterator[Sequence[Raw]]:

@@ -46,10 +46,10 @@ _CONFIG_MAPS = RESTMapping("v1", "ConfigMap", "configmaps", namespaced=True)
 INSECURE_TLS, OTHER_NAMESPACES = "insecure-tls", "other-namespaces"
 PROXY, PLAIN_HTTP = "proxy", "plain-http"
 """What ``--allow-access`` allows: servers whose certificate is not verified; credentials in other
-namespaces of the host than the federation's own and KubeFed's; proxies that Git or a Secret name;
-credentials in the clear.
+namespaces of the host than the federation's own, KubeFed's and Karmada's; proxies that Git or a
+Secret name; credentials in the clear.
 """
-KUBEFED_NAMESPACE = "kube-federation-system"
+KUBEFED_NAMESPACE, KARMADA_NAMESPACE = "kube-federation-system", "karmada-cluster"
 BOUND_TO = "federation.reconciler.dev/bound-to"
 """On a Secret with a bare token: the only server that it may be sent to (``binding``)."""
 
@@ -205,8 +205,8 @@ class Connector(Struct, frozen=True):
         return own_namespace() or self.namespace
 
     def _from_secret(self, name: str, access: Access, reference: SecretReference) -> Endpoint:
-        kubefeds = (KUBEFED_NAMESPACE,) if access.api_endpoint else ()
-        namespace = self.namespace_of(name, reference.namespace, reference.name, *kubefeds)
+        theirs = (_namespace_of_tokens(access),) if access.api_endpoint else ()
+        namespace = self.namespace_of(name, reference.namespace, reference.name, *theirs)
         key = ObjectKey("", "Secret", namespace, reference.name)
         host = self.host()
         secret = host.get(_SECRETS, key)
@@ -446,16 +446,22 @@ def _pin_key(secret: ObjectKey) -> ObjectKey:
     return ObjectKey("", "ConfigMap", secret.namespace, f"{secret.name}-bound-to")
 
 
+def _namespace_of_tokens(access: Access) -> str:
+    """Where KubeFed, or Karmada, keeps the tokens of its members."""
+    return KARMADA_NAMESPACE if access.ca_key == "caBundle" else KUBEFED_NAMESPACE
+
+
 def _doubt(secret: Object, data: Mapping[str, bytes], own: str) -> str:
     """Why a Secret may be no member's at all, but another token that Git has no business to send
     anywhere: that of the Git server, a DNS provider, an account of the host. Empty: it looks as
-    KubeFed's do."""
+    KubeFed's and Karmada's do."""
     if secret.get("type", "Opaque") != "Opaque":
         return f"the Secret is of type {secret['type']}"
-    if other := sorted(set(data) - {"token", "ca.crt"}):
+    if other := sorted(set(data) - {"token", "ca.crt", "caBundle"}):
         return f"the Secret has other keys, too: {', '.join(other)}"
     namespace = secret["metadata"]["namespace"]
-    if namespace == own != KUBEFED_NAMESPACE and not _is_of_an_account(data["token"]):
+    theirs = (KUBEFED_NAMESPACE, KARMADA_NAMESPACE)
+    if namespace == own not in theirs and not _is_of_an_account(data["token"]):
         return "it is no ServiceAccount's"
     return ""
 
@@ -535,7 +541,7 @@ class Connections:
 def _kubefed_endpoint(
     name: str, access: Access, data: dict[str, bytes], allow: Collection[str]
 ) -> Endpoint:
-    """KubeFedCluster: the endpoint and CA in the manifest, the token in the Secret."""
+    """KubeFed's and Karmada's clusters: the endpoint in the manifest, the token in the Secret."""
     given = access.api_endpoint
     server = (given if "://" in given else f"https://{given}").rstrip("/")
     if not is_https(server, plain=PLAIN_HTTP in allow):
@@ -559,12 +565,12 @@ def _kubefed_endpoint(
         )
     try:
         ca = base64.b64decode("".join(access.ca_bundle.split()), validate=True)
-        ca_pem = (ca or data.get("ca.crt", b"")).decode()
+        ca_pem = (ca or data.get(access.ca_key, b"")).decode()
         token = data["token"].decode().strip()
     except (binascii.Error, UnicodeDecodeError):
         raise ClusterUnauthorized(
             name,
-            "spec.caBundle, or the Secret's ca.crt or token, cannot be read",
+            f"spec.caBundle, or the Secret's {access.ca_key} or token, cannot be read",
             hint="caBundle is a PEM certificate in base64",
         ) from None
     return Endpoint(

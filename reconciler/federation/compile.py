@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -14,6 +15,7 @@ from reconciler.api.notices import NoticeCause, notice
 from reconciler.api.objects import Object, ObjectKey, api_group, key_of, map_of, maps_of
 from reconciler.federation.dependencies import with_followers
 from reconciler.federation.failover_rules import narrowed
+from reconciler.federation.karmada_kinds import CLUSTER_GROUP, Karmada
 from reconciler.federation.kubefed import KubeFed, KubeFedContext, compile_kubefed
 from reconciler.federation.lint import (
     lint_counts,
@@ -46,6 +48,9 @@ from reconciler.manifests.metadata import mark_problems
 from reconciler.manifests.own_schemas import OWN_GROUP, schema_name, schema_problems
 from reconciler.manifests.problems import PossibleDefinitions, ProblemCollector, suggestion
 
+if TYPE_CHECKING:
+    from reconciler.federation.karmada import KarmadaRules
+
 DNS_GROUP = "multiclusterdns.kubefed.io"
 _CONTENT = "what lies in it"
 
@@ -73,6 +78,7 @@ class _Sorted(Struct):
     clusters: list[Document]
     placements: list[Document]
     kubefed: KubeFed
+    karmada: Karmada
     dns: list[Document]
     plain: list[Document]
 
@@ -107,7 +113,8 @@ def compile_documents(
     federation = parse_federation(chosen, faults, len(clusters) if all_known else None)
     if chosen is None and documents:
         faults.notices.append(notice(NoticeCause.NO_FEDERATION, subject=federation.name))
-    for document in [*parts.federations, *parts.placements, *parts.kubefed.documents]:
+    policies = [*parts.placements, *parts.kubefed.documents, *parts.karmada.documents]
+    for document in [*parts.federations, *policies]:
         lint_selectors(document, faults)
     placements = [parse_placement(d, clusters, federation, faults) for d in parts.placements]
     _check_default_placement(chosen, clusters, faults)
@@ -131,7 +138,8 @@ def compile_documents(
         for d in parts.plain
         if not (d.body["kind"] == "Namespace" and _name(d) in parts.kubefed.namespaces)
     ]
-    workloads += _plain_workloads(plain, placements, clusters, federation, faults)
+    karmada = _karmada_rules(parts.karmada, clusters, federation, faults)
+    workloads += _plain_workloads(plain, placements, karmada, clusters, federation, faults)
     workloads = with_followers(workloads, federation.default_placement)
     workloads = _place_namespaces(workloads, plain, faults)
     _check_autoscalers(workloads, plain, faults)
@@ -176,7 +184,7 @@ def parse_clusters_of(parts: _Sorted, faults: ProblemCollector) -> dict[str, Clu
 
 
 def _sort(documents: Sequence[Document], faults: ProblemCollector) -> _Sorted:
-    parts = _Sorted([], [], [], KubeFed(), [], [])
+    parts = _Sorted([], [], [], KubeFed(), Karmada(), [], [])
     # Type configurations come first: they tell which other groups hold federated kinds.
     ordered = sorted(documents, key=lambda d: d.body["kind"] != "FederatedTypeConfig")
     for document in ordered:
@@ -187,11 +195,11 @@ def _sort(documents: Sequence[Document], faults: ProblemCollector) -> _Sorted:
                 "Cluster": parts.clusters,
                 "Placement": parts.placements,
             }[kind].append(document)
-        elif kind == "KubeFedCluster":
+        elif kind == "KubeFedCluster" or (group, kind) == (CLUSTER_GROUP, "Cluster"):
             parts.clusters.append(document)
         elif group == DNS_GROUP:
             parts.dns.append(document)
-        elif not parts.kubefed.take(document):
+        elif not (parts.kubefed.take(document) or parts.karmada.take(document)):
             parts.plain.append(document)
     unchecked = [d for d in parts.kubefed.federated if schema_name(d.body) is None]
     for document in unchecked:
@@ -238,6 +246,7 @@ def _check_default_placement(
 def _plain_workloads(
     documents: Sequence[Document],
     placements: list[Placement],
+    karmada: KarmadaRules | None,
     clusters: Mapping[str, Cluster],
     federation: Federation,
     faults: ProblemCollector,
@@ -245,6 +254,7 @@ def _plain_workloads(
     by_name = {placement.name: placement for placement in placements}
     used: set[tuple[str, int]] = set()
     found: list[Workload] = []
+    elsewhere: list[Workload] = []
     for document in documents:
         wanted = _annotations(document.body).get(PREFIX + "placement")
         if wanted and wanted not in by_name:
@@ -264,6 +274,14 @@ def _plain_workloads(
         if wanted:
             used.add((wanted, -1))
         workload = _workload(document, selected, federation, faults)
+        if karmada is not None:
+            # A Placement goes before Karmada's policies: it is who knows of both.
+            if selected:
+                workload = _overruling(workload, karmada.names_for(document.body))
+            obeying = None if selected else karmada.placed(workload)
+            if obeying is None:
+                elsewhere.append(workload)
+            workload = obeying or workload
         if workload.substitute_variables and not faults.possible_definitions.of_any(
             "Cluster", "KubeFedCluster"
         ):
@@ -271,7 +289,32 @@ def _plain_workloads(
         found.append(workload)
     for placement in placements:
         _check_used(placement, used, faults)
+    if karmada is not None:
+        karmada.check_used(elsewhere)
     return found
+
+
+def _karmada_rules(
+    karmada: Karmada,
+    clusters: Mapping[str, Cluster],
+    federation: Federation,
+    faults: ProblemCollector,
+) -> KarmadaRules | None:
+    if not karmada.documents:
+        return None
+    from reconciler.federation.karmada import KarmadaRules
+
+    return KarmadaRules(karmada, clusters, federation, faults)
+
+
+def _overruling(workload: Workload, policies: Sequence[str]) -> Workload:
+    """A workload that its Placement places, and not Karmada's policies, which select it too."""
+    if not policies or workload.target is None:
+        return workload
+    names = (*workload.other_placements, *policies)
+    own = workload.target.placed_by.partition(" (before ")[0]
+    target = replace(workload.target, placed_by=f"{own} (before {', '.join(names)})")
+    return replace(workload, target=target, other_placements=names)
 
 
 def _check_used(

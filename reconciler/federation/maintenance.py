@@ -91,7 +91,9 @@ class Maintenance:
     def __init__(self, state: DesiredState) -> None:
         self._federation = state.federation.maintenance
         self._clusters = {cluster.name: cluster for cluster in state.clusters}
-        ruled = [w for w in state.workloads if w.maintenance]
+        ruled = [
+            w for w in state.workloads if w.maintenance or w.suspended or w.suspended_everywhere
+        ]
         self._workloads = {w.key: w for w in ruled} | {w.key.with_namespace: w for w in ruled}
         self.any = state.has_maintenance
 
@@ -102,6 +104,8 @@ class Maintenance:
         one, workload = self._clusters[cluster], self._workloads.get(key) if key else None
         if one.paused:
             return Closed((f"Cluster {cluster}",), paused=True)
+        if workload and (workload.suspended_everywhere or cluster in workload.suspended):
+            return Closed((placement_of(workload),), paused=True, failover=False)
         names = ["the Federation", f"Cluster {cluster}", placement_of(workload)]
         lists = (self._federation, one.maintenance, workload.maintenance if workload else ())
         found = evaluate(lists, now)

@@ -1,4 +1,4 @@
-"""``Cluster`` and ``KubeFedCluster`` documents -> member clusters."""
+"""``Cluster`` documents, ours and Karmada's, and ``KubeFedCluster`` ones -> member clusters."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from reconciler.api.objects import Object
 from reconciler.federation.model import PLACE_LABELS, Access, Cluster, SecretReference, Taint
 from reconciler.federation.rules import windows_of
 from reconciler.manifests.document import Document
+from reconciler.manifests.own_schemas import KARMADA_CLUSTER
 from reconciler.manifests.problems import ProblemCollector
 
 
@@ -19,8 +20,12 @@ def parse_clusters(documents: list[Document], faults: ProblemCollector) -> dict[
     """Member clusters by name. Two of one name (a Cluster and a KubeFedCluster) are a problem."""
     found: dict[str, Cluster] = {}
     for document in documents:
-        kubefed = document.body["kind"] == "KubeFedCluster"
-        cluster = _kubefed_cluster(document) if kubefed else _cluster(document, faults)
+        if document.body["kind"] == "KubeFedCluster":
+            cluster = _kubefed_cluster(document)
+        elif document.body["apiVersion"] == KARMADA_CLUSTER:
+            cluster = _karmada_cluster(document, faults)
+        else:
+            cluster = _cluster(document, faults)
         cluster = _with_place(document, cluster, faults)
         if cluster.name in found:
             faults.problem(
@@ -100,6 +105,62 @@ def _kubefed_cluster(document: Document) -> Cluster:
         zone=(status.get("zones") or [""])[0],
         access=access_of(document.body),
         faults=tuple(found.problems),
+    )
+
+
+def _karmada_cluster(document: Document, faults: ProblemCollector) -> Cluster:
+    """Karmada: a token and a CA in the Secret, the endpoint in the manifest; without a Secret the
+    kubeconfig context of the cluster's own name."""
+    metadata, spec = document.body["metadata"], document.body.get("spec") or {}
+    for number, taint in enumerate(spec.get("taints") or ()):
+        if taint["effect"] == "PreferNoExecute":
+            faults.problem(
+                document,
+                ("spec", "taints", number, "effect"),
+                "PreferNoExecute cannot be honoured: nothing says when workloads leave",
+                "NoSchedule, PreferNoSchedule or NoExecute",
+            )
+    if spec.get("proxyHeader"):
+        faults.problem(
+            document, ("spec", "proxyHeader"), "headers for a proxy cannot be sent", "nothing"
+        )
+    zones = tuple(spec.get("zones") or ())
+    if spec.get("zone") and zones and spec["zone"] not in zones:
+        what = "zone has no effect beside zones, as in Karmada"
+        faults.warn(document, notice(NoticeCause.WITHOUT_EFFECT, what=what), ("spec", "zone"))
+    elif spec.get("zone") and not zones:
+        zones = (spec["zone"],)
+    return Cluster(
+        name=metadata["name"],
+        position=document.position(),
+        labels=dict(metadata.get("labels") or {}),
+        provider=spec.get("provider", ""),
+        region=spec.get("region", ""),
+        zone=zones[0] if zones else "",
+        zones=zones,
+        taints=tuple(
+            Taint(t["key"], t.get("value", ""), t["effect"])
+            for t in spec.get("taints") or ()
+            if t["effect"] != "PreferNoExecute"
+        ),
+        access=karmada_access_of(document.body),
+    )
+
+
+def karmada_access_of(cluster: Object) -> Access:
+    """How Karmada reaches a cluster: the endpoint in the manifest, token and CA in the Secret."""
+    metadata, spec = cluster["metadata"], cluster.get("spec") or {}
+    reference = spec.get("secretRef") or {}
+    name = reference.get("name")
+    if not name or not spec.get("apiEndpoint"):
+        return Access(context=metadata["name"])
+    return Access(
+        secret=SecretReference(name, reference.get("namespace", ""), "kubeconfig"),
+        api_endpoint=spec["apiEndpoint"],
+        proxy_url=spec.get("proxyURL", ""),
+        skip_tls_checks=("*",) if spec.get("insecureSkipTLSVerification") else (),
+        fallback_context=metadata["name"],
+        ca_key="caBundle",
     )
 
 

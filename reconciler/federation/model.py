@@ -81,11 +81,12 @@ class ProfileAccess(Struct, frozen=True):
 
 
 class Access(Struct, frozen=True):
-    """How to reach a member: a kubeconfig context, a Secret, KubeFed's endpoint + token Secret, or
-    what a ClusterProfile names.
+    """How to reach a member: a kubeconfig context, a Secret, an endpoint and a Secret with a token
+    (KubeFed, Karmada), or what a ClusterProfile names.
 
     ``fallback_context`` is used when the Secret cannot be read (KubeFedCluster: its own name), or
-    where no file of access providers was given (ClusterProfile: the same).
+    where no file of access providers was given (ClusterProfile: the same). ``ca_key`` is the
+    Secret's key with the CA, where the manifest has none.
     """
 
     context: str | None = None
@@ -96,6 +97,7 @@ class Access(Struct, frozen=True):
     skip_tls_checks: tuple[str, ...] = ()
     fallback_context: str | None = None
     profile: ProfileAccess | None = None
+    ca_key: str = "ca.crt"
 
 
 PLACE_LABELS = {
@@ -127,7 +129,7 @@ WITNESS = "Witness"
 
 class Cluster(Struct, frozen=True):
     """A member cluster, or a Witness. ``capacity`` is in replicas of any workload, None where
-    unknown. ``role`` is WITNESS or empty.
+    unknown. ``role`` is WITNESS or empty. ``zones`` are all that it is in, where it is in several.
 
     ``paused``: nothing is written to it; ``maintenance`` says when it is, where that is not always.
     ``faults`` are why it cannot be reached as Git says: its own trouble, and nobody else's.
@@ -139,6 +141,7 @@ class Cluster(Struct, frozen=True):
     provider: str = ""
     region: str = ""
     zone: str = ""
+    zones: tuple[str, ...] = ()
     weight: int = 1
     capacity: int | None = None
     taints: tuple[Taint, ...] = ()
@@ -154,6 +157,20 @@ class Cluster(Struct, frozen=True):
         Kubernetes has for nodes. A label of its own goes first."""
         place = {label: getattr(self, part) for part, label in PLACE_LABELS.items()}
         return {**{label: value for label, value in place.items() if value}, **self.labels}
+
+
+class ClusterAffinity(Struct, frozen=True):
+    """Karmada's filter of clusters: all of it must hold, and what is empty says nothing.
+
+    ``names`` are the clusters, ``exclude`` never; ``selector`` is about their labels alone, and
+    ``fields`` about ``provider``, ``region`` and ``zone``.
+    """
+
+    name: str = ""
+    names: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+    selector: Selector | None = None
+    fields: tuple[Requirement, ...] = ()
 
 
 class PruneRules(Struct, frozen=True):
@@ -431,6 +448,13 @@ class Preference(Struct, frozen=True):
     selector: Selector
 
 
+class OverflowStep(Struct, frozen=True):
+    """Clusters that are filled together. ``clusters`` goes before ``selector``."""
+
+    clusters: tuple[str, ...] | None = None
+    selector: Selector | None = None
+
+
 class PlacementTarget(Struct, frozen=True):
     """Where something may go. ``clusters`` (even empty) wins over ``selector``; neither: nowhere.
 
@@ -438,6 +462,12 @@ class PlacementTarget(Struct, frozen=True):
     ``spread`` has to choose, groups with more ``preferred`` weight come first.
 
     ``placed_by`` names the rule, for reports: ``Placement web``, ``KubeFed placement`` ...
+
+    ``karmada``: groups are chosen as Karmada's scheduler does (``scheduler.karmada_choice``), and
+    where there are several ``affinities``, only clusters of the first of them that fits are used.
+
+    ``overflow``: only clusters of these steps are used, and replicas that are divided go to a step
+    once those before it are full.
     """
 
     clusters: tuple[str, ...] | None = None
@@ -447,6 +477,9 @@ class PlacementTarget(Struct, frozen=True):
     required: tuple[Selector, ...] = ()
     preferred: tuple[Preference, ...] = ()
     placed_by: str = ""
+    karmada: bool = False
+    affinities: tuple[ClusterAffinity, ...] = ()
+    overflow: tuple[OverflowStep, ...] = ()
 
 
 class ReplicaShare(Struct, frozen=True):
@@ -463,12 +496,16 @@ class ReplicaRule(Struct, frozen=True):
     mode "Duplicated": every cluster runs the template's count (clamped by its share).
     mode "Divided": ``total`` (None: the template's count) is divided by weight or by capacity.
     mode "KubeFed": a ReplicaSchedulingPreference; KubeFed's planner decides.
+    mode "Karmada": a Divided policy of Karmada; ``scheduler.karmada`` decides, by ``strategy``, and
+    by ``weights`` where that is StaticWeight (a cluster has the largest of those that are for it).
     ``shares`` maps a cluster name to its share; ``default_share`` serves the others (None: they
     get 0, as KubeFed does without a ``*`` entry).
     """
 
-    mode: Literal["Duplicated", "Divided", "KubeFed"] = "Duplicated"
+    mode: Literal["Duplicated", "Divided", "KubeFed", "Karmada"] = "Duplicated"
     total: int | None = None
+    strategy: Literal["StaticWeight", "DynamicWeight", "Aggregated"] = "StaticWeight"
+    weights: tuple[tuple[ClusterAffinity, int], ...] = ()
     weigh_by: Literal["Static", "Capacity"] = "Static"
     shares: Mapping[str, ReplicaShare] = field(default_factory=dict)
     default_share: ReplicaShare | None = ReplicaShare()
@@ -498,12 +535,60 @@ class ContainerOperation(Struct, frozen=True):
     position: Position
 
 
-class Override(Struct, frozen=True):
-    """Operations for the clusters named or selected, done one after the other."""
+class ImageOperation(Struct, frozen=True):
+    """Karmada's imageOverrider: one part of the image at ``path`` (a JSON pointer), or of those of
+    all containers where it is empty."""
 
-    operations: tuple[PatchOperation | ContainerOperation, ...]
+    component: Literal["Registry", "Repository", "Tag"]
+    op: Literal["add", "remove", "replace"]
+    value: str
+    path: str
+    position: Position
+
+
+class ListOperation(RedactedRepr, frozen=True):
+    """Karmada's commandOverrider and argsOverrider: ``values`` are added to the end of a list of a
+    container, or all that equal one of them are removed."""
+
+    field: Literal["command", "args"]
+    container: str
+    op: Literal["add", "remove"]
+    values: tuple[str, ...]
+    position: Position
+
+
+class MarkOperation(RedactedRepr, frozen=True):
+    """Karmada's labelsOverrider and annotationsOverrider. Of what is not there, ``remove`` and
+    ``replace`` do nothing."""
+
+    part: Literal["labels", "annotations"]
+    op: Literal["add", "remove", "replace"]
+    values: Mapping[str, str]
+    position: Position
+
+
+class FieldOperation(RedactedRepr, frozen=True):
+    """Karmada's fieldOverrider: a JSON Patch of the document, in JSON or YAML, that is the text at
+    ``path``, a JSON pointer."""
+
+    path: str
+    format: Literal["json", "yaml"]
+    operations: tuple[PatchOperation, ...]
+    position: Position
+
+
+KarmadaOperation = ImageOperation | ListOperation | MarkOperation | FieldOperation
+Operation = PatchOperation | ContainerOperation | KarmadaOperation
+
+
+class Override(Struct, frozen=True):
+    """Operations for the clusters named or selected, done one after the other. ``affinity``: for
+    those alone that it matches."""
+
+    operations: tuple[Operation, ...]
     clusters: tuple[str, ...] | None = None
     selector: Selector | None = None
+    affinity: ClusterAffinity | None = None
 
 
 class Workload(RedactedRepr, frozen=True):
@@ -518,7 +603,9 @@ class Workload(RedactedRepr, frozen=True):
     ``follows`` it goes there besides. ``dependencies``: whether what it needs follows it.
     ``hidden`` are JSON pointers of what no output may show (see ``federation.sensitive``).
     ``additions`` None: as the Federation says. ``ignore`` are pointers of what is left to others
-    once it is created (see ``federation.drift``).
+    once it is created (see ``federation.drift``). ``abort_on_conflict``: an object that is there
+    already is not adopted, unless Karmada made it. ``suspended``: the clusters in which nothing is
+    written of it, or ``suspended_everywhere``.
     """
 
     key: ObjectKey
@@ -546,6 +633,9 @@ class Workload(RedactedRepr, frozen=True):
     ignore: tuple[str, ...] = ()
     rollout: StricterRollout | None = None
     maintenance: tuple[Window, ...] = ()
+    abort_on_conflict: bool = False
+    suspended: tuple[str, ...] = ()
+    suspended_everywhere: bool = False
 
     @property
     def is_given_up(self) -> bool:

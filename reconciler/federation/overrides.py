@@ -10,7 +10,16 @@ from msgspec.structs import replace
 from reconciler.api.annotations import IN_TEMPLATES, entry_fault
 from reconciler.api.json_pointer import join_pointer, split_pointer
 from reconciler.api.kinds import REPLICAS
-from reconciler.federation.model import ContainerOperation, Override, PatchOperation
+from reconciler.federation.model import (
+    ContainerOperation,
+    FieldOperation,
+    ImageOperation,
+    ListOperation,
+    MarkOperation,
+    Operation,
+    Override,
+    PatchOperation,
+)
 from reconciler.federation.selectors import parse_selector
 from reconciler.manifests.document import Document
 from reconciler.manifests.problems import ProblemCollector
@@ -39,15 +48,20 @@ _CONTAINER_FORMS: Mapping[str, Literal["image", "env", "args"]] = {
 }
 
 
-def pointers_of(operation: PatchOperation | ContainerOperation) -> list[str]:
+def pointers_of(operation: Operation) -> list[str]:
     """The JSON pointers of all that an operation may set, ``*`` for any item of a list."""
-    if isinstance(operation, PatchOperation):
-        return [operation.path]
-    return [
-        join_pointer((*path, part, "*", operation.field))
-        for path in POD_SPECS
-        for part in CONTAINERS
-    ]
+    match operation:
+        case PatchOperation() | FieldOperation():
+            return [operation.path]
+        case MarkOperation():
+            return [join_pointer(("metadata", operation.part, key)) for key in operation.values]
+        case ImageOperation() if operation.path:
+            return [operation.path]
+        case ImageOperation():
+            field = "image"
+        case ContainerOperation() | ListOperation():
+            field = operation.field
+    return [join_pointer((*path, part, "*", field)) for path in POD_SPECS for part in CONTAINERS]
 
 
 def is_forbidden(pointer: str) -> bool:

@@ -10,13 +10,14 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from reconciler.api.notices import NoticeCause, notice
-from reconciler.api.objects import Object
+from reconciler.api.objects import Object, first_few
 from reconciler.federation.drift import check_ignored, misfits
 from reconciler.federation.failover_rules import check_narrowed, narrowed
 from reconciler.federation.lint import lint_placement, lint_tolerations
 from reconciler.federation.model import (
     Cluster,
     Federation,
+    OverflowStep,
     Override,
     PlacementTarget,
     Preference,
@@ -29,7 +30,7 @@ from reconciler.federation.model import (
 )
 from reconciler.federation.overrides import parse_placement_overrides
 from reconciler.federation.rules import parse_target, windows_of
-from reconciler.federation.selectors import matches, parse_selector, selects
+from reconciler.federation.selectors import is_in_step, matches, parse_selector, selects
 from reconciler.manifests.document import Document
 from reconciler.manifests.problems import ProblemCollector
 
@@ -88,6 +89,7 @@ def parse_placement(
     affinity = spec.get("affinity") or {}
     target = replace(
         parse_target(spec, f"Placement {name}"),
+        overflow=_overflow(document, clusters, faults),
         required=tuple(parse_selector(s) for s in affinity.get("required") or ()),
         preferred=tuple(
             Preference(p["weight"], parse_selector(p["selector"]))
@@ -107,6 +109,50 @@ def parse_placement(
         rollout,
         windows_of(document, faults),
     )
+
+
+def _overflow(
+    document: Document, clusters: Mapping[str, Cluster], faults: ProblemCollector
+) -> tuple[OverflowStep, ...]:
+    spec = document.body["spec"]
+    path = ("spec", "overflow")
+    entries = spec.get("overflow") or ()
+    for name in ("clusters", "clusterSelector") if entries else ():
+        if spec.get(name) is not None:
+            line = document.position("spec", name).line
+            faults.problem(
+                document,
+                path,
+                f"overflow beside {name} (line {line})",
+                "one of the two: each step of overflow has its own clusters",
+            )
+    if entries and (spec.get("replicas") or {}).get("mode") != "Divided":
+        faults.problem(
+            document, path, "overflow of replicas that are not divided", "replicas.mode: Divided"
+        )
+    found: list[OverflowStep] = []
+    for number, entry in enumerate(entries):
+        names = entry.get("clusters")
+        for index, name in enumerate(names or ()):
+            if name not in clusters:
+                inside = (*path, number, "clusters", index)
+                faults.unknown_cluster(document, inside, name, clusters)
+        step = OverflowStep(
+            tuple(names) if names is not None else None,
+            parse_selector(entry["clusterSelector"]) if "clusterSelector" in entry else None,
+        )
+        here = {name for name, one in clusters.items() if is_in_step(step, one)}
+        earlier = {n for n, one in clusters.items() if any(is_in_step(s, one) for s in found)}
+        subject = f"Placement {document.body['metadata']['name']}"
+        if clusters and not here and all(name in clusters for name in names or ()):
+            nothing = notice(NoticeCause.MATCHES_NO_CLUSTER, subject=subject, what="this step")
+            faults.warn(document, nothing, (*path, number))
+        elif twice := here & earlier:
+            known = first_few(sorted(twice))
+            again = notice(NoticeCause.ALREADY_COUNTED, subject=subject, clusters=known)
+            faults.warn(document, again, (*path, number))
+        found.append(step)
+    return tuple(found)
 
 
 def _replicas(

@@ -9,6 +9,7 @@
     join, leave       a survey of both clusters                -> Steps
     execute           Steps                                    -> done, one after the other
     kubefed_import    a KubeFed host or its YAML               -> the files of a repository
+    karmada_import    a Karmada API server or its YAML         -> the same
 
 Every step is a value before anything is written, and can be repeated.
 """

@@ -13,6 +13,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from reconciler.api.objects import Object
+from reconciler.join.exported import OWN
 from reconciler.join.steps import Effect, Step, Verb
 from reconciler.join.topology import Topology
 from reconciler.manifests.document import Document
@@ -47,7 +48,7 @@ def manifest_of(values: ManifestValues, existing: Object | None = None) -> Objec
     if values.witness:
         before["role"] = "Witness"
     return {
-        "apiVersion": "federation.reconciler.dev/v1alpha1",
+        "apiVersion": OWN,
         "kind": "Cluster",
         "metadata": metadata,
         "spec": {**{k: v for k, v in spec.items() if v}, **before, "access": values.access},
@@ -91,7 +92,7 @@ def manifest_step(
     values: ManifestValues, existing: Document | None, folder: Path | None, *, overwrite: bool
 ) -> tuple[Step, str]:
     """What becomes of the manifest, and its text. ``folder`` None: it cannot be written."""
-    foreign = existing is not None and existing.body["kind"] != "Cluster"
+    foreign = existing is not None and existing.body["apiVersion"] != OWN
     before = existing.body if existing and not foreign else None
     wanted = manifest_of(values, before)
     path = existing.file if existing else f"{FOLDER}/{values.name}.yaml"
@@ -109,7 +110,7 @@ def manifest_step(
         return replace(step, effect=Effect.CHANGE, details=diff), text
     why = "edit it, or write it again with --overwrite (its comments would go)"
     if foreign:
-        why = f"it is a {existing.body['kind']}"
+        why = f"it is a {existing.body['kind']} of {existing.body['apiVersion']}"
     elif overwrite:
         why = "it shares its file with other documents; edit it by hand"
     note = f"the manifest at {existing.position()} is left as it is: {why}"

@@ -12,7 +12,7 @@ from reconciler.federation.inventory import (
     profile_of,
 )
 from reconciler.federation.model import PLACE_LABELS, ListedProfile
-from reconciler.join.kubefed_import import OWN, Export, ImportRequest, yaml_text
+from reconciler.join.exported import OWN, Export, ImportRequest, yaml_text
 
 _OF_MANAGERS = ("multicluster.x-k8s.io/", "x-k8s.io/")
 """Labels by which managers find their own profiles again."""

@@ -68,6 +68,7 @@ from reconciler.join.steps import (
 )
 from reconciler.join.topology import NOWHERE, Topology, topology_of
 from reconciler.plan.fields import changed_fields
+from reconciler.scheduler.capacity import needs_room
 
 
 class JoinRequest(Struct, frozen=True):
@@ -272,6 +273,7 @@ class _Survey(Struct, frozen=True):
             tuple(found[kind] for kind in sorted(found)),
             templates,
             dns=bool(known.state.dns_manifests or self.federation.dns),
+            room=any(map(needs_room, known.state.workloads)),
             see_everything=self.request.see_everything,
             full_access=self.request.full_access,
         )

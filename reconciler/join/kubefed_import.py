@@ -7,25 +7,27 @@ Secrets stay out, unless they are asked for.
 from __future__ import annotations
 
 import copy
-import re
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Collection, Iterable
 
-from msgspec import Struct, field
-
-from reconciler.api.errors import BadInput, Position, Problem
-from reconciler.api.files import SourceFile
 from reconciler.api.kinds import API_VERSIONS
 from reconciler.api.objects import Object, ObjectKey, api_group, key_of
 from reconciler.cluster.client import Member
 from reconciler.cluster.discovery import Discovery, RESTMapping
 from reconciler.federation.kubefed import TYPES_GROUP
+from reconciler.join.exported import (
+    NAME_LABEL,
+    OWN,
+    Export,
+    ImportRequest,
+    in_order,
+    path_of,
+    yaml_text,
+)
 from reconciler.join.member_objects import NAMESPACE
 from reconciler.manifests.metadata import without_server_fields
 from reconciler.manifests.old_versions import is_old
 
 CORE, SCHEDULING, DNS = "core.kubefed.io", "scheduling.kubefed.io", "multiclusterdns.kubefed.io"
-OWN = "federation.reconciler.dev/v1alpha1"
 
 _KEPT = {
     CORE: ("KubeFedCluster", "FederatedTypeConfig"),
@@ -33,30 +35,6 @@ _KEPT = {
     DNS: ("Domain", "ServiceDNSRecord", "IngressDNSRecord"),
 }
 """Of KubeFed's own groups; the other kinds in them are its controllers' notes."""
-
-_NAME_LABEL = "kubernetes.io/metadata.name"
-_UNSAFE = re.compile(r"[^a-z0-9._-]+")
-
-
-class ImportRequest(Struct, frozen=True):
-    """``federation`` is the name of the new Federation; ``native``: KubeFedClusters become
-    Clusters, reached by the kubeconfig context of their name. ``seats`` will carry the reconciler:
-    each of them has a credential of its own for every Cluster, which joining makes."""
-
-    federation: str = "federation"
-    with_secrets: bool = False
-    native: bool = False
-    seats: tuple[str, ...] = ()
-
-
-class Export(Struct, frozen=True):
-    """``files``: path -> YAML. ``left_out`` says what is not among them, and why; ``converted``
-    what is of another API version than it was."""
-
-    files: Mapping[str, str]
-    left_out: tuple[str, ...] = ()
-    converted: tuple[str, ...] = ()
-    counts: Mapping[str, int] = field(default_factory=dict)
 
 
 def read_host(host: Member) -> list[Object]:
@@ -76,51 +54,6 @@ def read_host(host: Member) -> list[Object]:
         host.get(NAMESPACE, ObjectKey("", "Namespace", "", name)) for name in sorted(federated)
     ]
     return [*objects, *(namespace for namespace in namespaces if namespace)]
-
-
-def read_exports(files: Iterable[SourceFile]) -> list[Object]:
-    """The objects in exported files, Lists unfolded. Raises BadInput for what is none.
-
-    Not checked against schemas: an export holds kinds that nobody writes.
-    """
-    from yaml import YAMLError
-
-    from reconciler.manifests.yaml_nodes import Builder, compose
-
-    objects: list[Object] = []
-    problems: list[Problem] = []
-    for file in files:
-        start = Position(file.path, 1, 1)
-        builder = Builder(file.path)
-        try:
-            values = [builder.build(node) for node in compose(file.content.decode("utf-8-sig"))]
-        except (YAMLError, UnicodeDecodeError) as error:
-            problems.append(Problem(start, "", f"not YAML: {error}".splitlines()[0]))
-            continue
-        problems += builder.problems
-        found = [obj for value in values if value is not None for obj in _unfolded(value)]
-        if any(not _is_object(obj) for obj in found):
-            problems.append(Problem(start, "", "not all of it are Kubernetes objects"))
-        objects += [obj for obj in found if _is_object(obj)]
-    if problems:
-        raise BadInput(problems)
-    return objects
-
-
-def _unfolded(value: Any) -> Iterator[Any]:
-    items = value.get("items") if isinstance(value, dict) else None
-    if isinstance(items, list):
-        for item in items:
-            yield from _unfolded(item)
-    else:
-        yield value
-
-
-def _is_object(value: Any) -> bool:
-    if not isinstance(value, dict) or not isinstance(value.get("metadata"), dict):
-        return False
-    texts = (value.get("apiVersion"), value.get("kind"), value["metadata"].get("name"))
-    return all(isinstance(text, str) and text for text in texts)
 
 
 def _federated_group(config: Object) -> str:
@@ -165,7 +98,7 @@ def export_of(objects: Iterable[Object], request: ImportRequest) -> Export:
     kept = {key: obj for key, obj in kept.items() if obj}
     files: dict[str, str] = {"federation.yaml": _federation(request)}
     for key, obj in kept.items():
-        path = _path(key, files)
+        path = path_of(key, files)
         files[path] = yaml_text([obj])
     counts: dict[str, int] = {}
     for obj in kept.values():
@@ -236,7 +169,7 @@ def _is_needed(config: Object) -> bool:
 
 def _says_something(namespace: Object) -> bool:
     metadata = namespace["metadata"]
-    labels = {k: v for k, v in (metadata.get("labels") or {}).items() if k != _NAME_LABEL}
+    labels = {k: v for k, v in (metadata.get("labels") or {}).items() if k != NAME_LABEL}
     return bool(labels or metadata.get("annotations"))
 
 
@@ -250,7 +183,7 @@ def _cleaned(obj: Object, request: ImportRequest) -> Object:
     without_server_fields(body)
     if body["kind"] == "Namespace":
         body.pop("spec", None)
-        body["metadata"].get("labels", {}).pop(_NAME_LABEL, None)
+        body["metadata"].get("labels", {}).pop(NAME_LABEL, None)
     metadata = body["metadata"]
     # A finalizer that came along would wait for a controller that is not there any more.
     for part in ("finalizers", "ownerReferences", "deletionTimestamp"):
@@ -258,12 +191,8 @@ def _cleaned(obj: Object, request: ImportRequest) -> Object:
     for part in ("labels", "annotations"):
         if part in metadata and not metadata[part]:
             del metadata[part]
-    body["metadata"] = _in_order(metadata, ("name", "namespace", "labels", "annotations"))
-    return _in_order(body, ("apiVersion", "kind", "metadata", "spec"))
-
-
-def _in_order(body: Object, first: Sequence[str]) -> Object:
-    return {name: body[name] for name in dict.fromkeys((*first, *body)) if name in body}
+    body["metadata"] = in_order(metadata, ("name", "namespace", "labels", "annotations"))
+    return in_order(body, ("apiVersion", "kind", "metadata", "spec"))
 
 
 def _with_its_place(cluster: Object) -> Object:
@@ -303,30 +232,3 @@ def _federation(request: ImportRequest) -> str:
         "spec": {**seats, "kubefed": {"labels": True}},
     }
     return yaml_text([body])
-
-
-def _path(key: ObjectKey, taken: Collection[str]) -> str:
-    """``clusters/aws-eu.yaml``, ``shop/federateddeployment-web.yaml``."""
-    name = _UNSAFE.sub("-", key.name.lower())
-    if key.kind in ("KubeFedCluster", "Cluster"):
-        path = f"clusters/{name}"
-    elif key.kind == "FederatedTypeConfig":
-        path = f"types/{name}"
-    elif key.kind in ("FederatedNamespace", "Namespace"):
-        path = f"{name}/{key.kind.lower()}"
-    else:
-        path = f"{key.namespace or 'cluster-wide'}/{key.kind.lower()}-{name}"
-    number = 1
-    candidate = f"{path}.yaml"
-    while candidate in taken:
-        number += 1
-        candidate = f"{path}-{number}.yaml"
-    return candidate
-
-
-def yaml_text(bodies: Sequence[Object]) -> str:
-    """Documents of a file."""
-    import yaml
-
-    text: str = yaml.safe_dump_all(bodies, sort_keys=False, allow_unicode=True, width=100)
-    return text

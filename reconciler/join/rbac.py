@@ -33,11 +33,13 @@ _BINDINGS = ("ClusterRoleBinding", "RoleBinding")
 
 class Needs(RedactedRepr, frozen=True):
     """What a member must allow. ``resources`` are those of the repository and the inventory,
-    ``templates`` the repository's objects, ``dns`` whether DNS targets are read from Services."""
+    ``templates`` the repository's objects, ``dns`` whether DNS targets are read from Services,
+    ``room`` whether something goes by the room on nodes, of which the Pods are read."""
 
     resources: tuple[RESTMapping, ...]
     templates: tuple[Object, ...] = ()
     dns: bool = False
+    room: bool = False
     see_everything: bool = False
     full_access: bool = False
 
@@ -61,6 +63,8 @@ def workload_rules(needs: Needs, namespace: str) -> tuple[Rule, ...]:
         rules.append(_rule("", ["pods"], _READ))
         rules.append(_rule("apps", ["controllerrevisions", "replicasets"], _READ))
         rules.append(_rule("batch", ["jobs"], _READ))
+    if needs.room:
+        rules.append(_rule("", ["nodes", "pods"], _READ))
     if needs.dns:
         rules.append(_rule("", ["services"], ("get", "list")))
         rules.append(_rule("networking.k8s.io", ["ingresses"], ("get", "list")))

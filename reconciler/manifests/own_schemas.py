@@ -1,4 +1,4 @@
-"""The schemas of our own kinds and of KubeFed's, and checking manifests against them.
+"""The schemas of our own kinds, of KubeFed's and of Karmada's, and checking manifests against them.
 
 Each schema is compiled once; only when it says no does the slower ``jsonschema`` look again, to
 find the words.
@@ -7,7 +7,7 @@ find the words.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ _OWN = f"{OWN_GROUP}/v1alpha1"
 KUBEFED_TYPES, _CORE = "types.kubefed.io/v1beta1", "core.kubefed.io/v1beta1"
 _DNS = "multiclusterdns.kubefed.io/v1alpha1"
 _FEDERATED = "kubefed-federated.json"
+KARMADA_POLICY, KARMADA_CLUSTER = "policy.karmada.io/v1alpha1", "cluster.karmada.io/v1alpha1"
 
 SCHEMA_OF: Mapping[tuple[str, str], str] = {
     (_OWN, "Federation"): "federation.json",
@@ -39,8 +40,17 @@ SCHEMA_OF: Mapping[tuple[str, str], str] = {
     (_DNS, "Domain"): "kubefed-domain.json",
     (_DNS, "ServiceDNSRecord"): "kubefed-service-dns.json",
     (_DNS, "IngressDNSRecord"): "kubefed-ingress-dns.json",
+    (KARMADA_POLICY, "PropagationPolicy"): "karmada-propagation-policy.json",
+    (KARMADA_POLICY, "ClusterPropagationPolicy"): "karmada-propagation-policy.json",
+    (KARMADA_POLICY, "OverridePolicy"): "karmada-override-policy.json",
+    (KARMADA_POLICY, "ClusterOverridePolicy"): "karmada-override-policy.json",
+    (KARMADA_CLUSTER, "Cluster"): "karmada-cluster.json",
 }
 """Which schema file describes which kind. Any ``Federated<Kind>`` shares one."""
+
+_KARMADA = "karmada.io"
+_KARMADAS_OPERATOR = "operator.karmada.io"
+"""Its kinds install Karmada in a cluster, and may be distributed like any others."""
 
 BUILT_IN: Mapping[str, tuple[str, ...]] = {
     "": (
@@ -57,7 +67,8 @@ BUILT_IN: Mapping[str, tuple[str, ...]] = {
 """Groups in which a kind that is nearly one of these is a slip of the pen."""
 
 _RESERVED = frozenset(api_group(api_version) for api_version, _ in SCHEMA_OF)
-_KIND_HOMES = {kind: api_version for api_version, kind in SCHEMA_OF}
+_KIND_HOMES = {kind: api_version for api_version, kind in reversed(tuple(SCHEMA_OF))}
+"""Of a kind that two groups have, ours."""
 
 
 def schema_folder() -> Path:
@@ -128,8 +139,18 @@ def _explaining(name: str) -> Any:
 def _misplaced_kind(document: Document) -> Iterator[Problem]:
     api_version, kind = str(document.body.get("apiVersion")), str(document.body.get("kind"))
     group = api_group(api_version)
-    home = _KIND_HOMES.get(kind)
-    if group in _RESERVED:
+    home = _home_in(group, kind) or _KIND_HOMES.get(kind)
+    if _is_karmadas(group) and not _home_in(group, kind):
+        known = sorted(f"{k} ({v})" for v, k in SCHEMA_OF if _is_karmadas(api_group(v)))
+        yield _problem(
+            document,
+            ("kind",),
+            f"{kind} of {api_version} is Karmada's own, and is not understood here",
+            ", ".join(known),
+            _meant(kind, [k for v, k in SCHEMA_OF if _is_karmadas(api_group(v))])
+            or "take it out: docs/karmada.md says what does the same here",
+        )
+    elif group in _RESERVED:
         if home and api_group(home) == group:
             yield _problem(document, ("apiVersion",), f"{kind} is not known in {api_version}", home)
             return
@@ -162,6 +183,20 @@ def _misplaced_kind(document: Document) -> Iterator[Problem]:
         yield _problem(
             document, ("apiVersion",), f"the group {group!r} is not known", "a known group", hint
         )
+
+
+def _home_in(group: str, kind: str) -> str | None:
+    """The apiVersion in which that very group has the kind."""
+    return next((v for v, k in SCHEMA_OF if k == kind and api_group(v) == group), None)
+
+
+def _is_karmadas(group: str) -> bool:
+    return group.endswith(f".{_KARMADA}") and group != _KARMADAS_OPERATOR
+
+
+def _meant(word: str, known: Iterable[str]) -> str:
+    near = difflib.get_close_matches(word, list(known), n=1)
+    return f"did you mean {near[0]}?" if near else ""
 
 
 def _is_close(one: str, other: str) -> bool:

@@ -19,6 +19,7 @@ from reconciler.cluster.discovery import GroupVersionKind, RESTMapping
 from reconciler.cluster.kstatus import stated_replicas
 from reconciler.cluster.parallel import in_parallel
 from reconciler.cluster.warnings import warnings_about
+from reconciler.federation.karmada_kinds import is_karmadas
 from reconciler.inventory.applyset import owner_of
 from reconciler.inventory.live_objects import Glance
 from reconciler.inventory.managed_fields import BEFORE_FIRST_APPLY
@@ -368,6 +369,8 @@ def _at_a_glance(
                 return dry_run.owned_by_another(target, owner, former)
         # A row that was written ahead of an adoption that never came does not make it ours.
         adopting = record is None or not record.confirmed
+        if adopting and target.desired.abort_on_conflict and not is_karmadas(live):
+            return dry_run.not_overwritten(target)
         if adopting and shared.apply_rules.adoption.policy == "Never":
             return dry_run.not_adopted(target, is_recreated_copy=is_recreated_copy)
     take_over = shared.apply_rules.adoption.take_over if adopting else (BEFORE_FIRST_APPLY,)

@@ -479,6 +479,15 @@ def not_adopted(target: ApplyTarget, *, is_recreated_copy: bool) -> Checked:
     return _failed(target, f"exists already{again} and spec.adoption.policy is Never")
 
 
+def not_overwritten(target: ApplyTarget) -> Checked:
+    """It exists, neither we nor Karmada made it, and its policy says Abort."""
+    return _failed(
+        target,
+        "exists already, Karmada did not make it, and its policy does not say "
+        "conflictResolution: Overwrite",
+    )
+
+
 def _creation(target: ApplyTarget) -> Change:
     return Change(
         Action.CREATE,

@@ -138,7 +138,7 @@ def observe_all(
     spread_kinds = {GroupVersionKind.of(w.template) for w in spread_workloads(state)} | {
         GroupVersionKind.of(w.template)
         for w in shared_workloads(state)
-        if w.replicas.mode == "KubeFed"
+        if w.replicas.mode in ("KubeFed", "Karmada")
     }
 
     def look(cluster: Cluster) -> MemberState:
@@ -211,7 +211,11 @@ def shared_workloads(state: DesiredState) -> list[Workload]:
 
 def spread_workloads(state: DesiredState) -> list[Workload]:
     """Those that run in some of the clusters that they may run in."""
-    return [w for w in state.workloads if w.target is not None and w.target.spread]
+    return [
+        w
+        for w in state.workloads
+        if w.target is not None and (w.target.spread or len(w.target.affinities) > 1)
+    ]
 
 
 def kinds_of(rendering: Rendering) -> dict[str, set[GroupVersionKind]]:

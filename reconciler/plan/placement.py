@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import orjson
 from msgspec import Struct, field
@@ -44,6 +45,9 @@ from reconciler.scheduler.model import Assignment, FleetView
 from reconciler.scheduler.schedule import schedule, with_followers_placed
 from reconciler.state.memory import FleetMemory
 
+if TYPE_CHECKING:
+    from reconciler.scheduler.room import ClusterRoom
+
 
 class WorkloadPlacement(Struct, frozen=True):
     """The assignments of this run, and what to remember after it.
@@ -69,11 +73,14 @@ def place_workloads(
     looked_at: Collection[str],
     now: float,
     foreign_objects: Collection[tuple[ObjectKey, str]] = (),
+    rooms: Mapping[str, ClusterRoom | None] = {},
+    unseen: Collection[str] = (),
 ) -> WorkloadPlacement:
     """Schedule with all that was seen, then keep up what nobody else carries yet.
 
     ``usual``: the assignments if everything were well. ``looked_at``: the clusters that answered.
-    ``foreign_objects``: workloads and clusters where what is ``live`` is not ours.
+    ``foreign_objects``: workloads and clusters where what is ``live`` is not ours. ``rooms``: what
+    is free on nodes, where that matters; ``unseen``: clusters that may run what goes by it.
     """
     memory, away = _workloads(state, availability, usual, live, looked_at, now)
     # Not answering once is no reason to take that it runs less than its share.
@@ -87,6 +94,8 @@ def place_workloads(
         away=_kept_away(away),
         tainted=availability.tainted,
         current=running_counts(state, live, usual, assumed),
+        rooms=rooms,
+        unseen=unseen,
     )
     assignments = tuple(usual) if view.is_empty else schedule(state, view)
     asked = {key: wanted_by_cluster(copies) for key, copies in live.items()}

@@ -20,11 +20,13 @@ from reconciler.federation.model import (
     Cluster,
     ContainerOperation,
     DesiredState,
+    FieldOperation,
+    Operation,
     Override,
     PatchOperation,
     Workload,
 )
-from reconciler.federation.selectors import matches
+from reconciler.federation.selectors import affine, matches
 from reconciler.manifests.secret_data import content_faults
 from reconciler.render.json_patch import PatchError, with_changes
 from reconciler.scheduler.commits import version_in
@@ -32,8 +34,6 @@ from reconciler.scheduler.model import Assignment
 from reconciler.scheduler.schedule import duplicated_count
 
 _STEERING = tuple(PREFIX + name for name in STEERING)
-
-Operation = PatchOperation | ContainerOperation
 
 
 class Rendering(Struct, frozen=True):
@@ -101,6 +101,7 @@ def _desired(workload: Workload, cluster: str, body: Object) -> DesiredObject:
         additions=says.get(PREFIX + "additions"),
         placed_additions=workload.additions,
         ignore=workload.ignore,
+        abort_on_conflict=workload.abort_on_conflict,
     )
 
 
@@ -171,10 +172,19 @@ def _render_one(
         body = _with_replicas(body, count)
     for operation in _operations(workload.overrides, cluster):
         try:
-            body = with_changes(body, operation)
+            body = _changed(body, operation)
         except PatchError as fault:
             problems.append(_problem(workload, operation, fault))
     return _with_replicas(body, count) if count is not None and shared_out else body
+
+
+def _changed(body: Object, operation: Operation) -> Object:
+    """A copy with one operation done. Raises PatchError."""
+    if isinstance(operation, PatchOperation | ContainerOperation):
+        return with_changes(body, operation)
+    from reconciler.render.karmada_overriders import with_overrider
+
+    return with_overrider(body, operation)
 
 
 def _with_replicas(body: Object, count: int) -> Object:
@@ -183,7 +193,9 @@ def _with_replicas(body: Object, count: int) -> Object:
 
 def _operations(overrides: Iterable[Override], cluster: Cluster) -> Iterable[Operation]:
     for override in overrides:
-        if override.clusters is not None:
+        if override.affinity is not None:
+            applies = affine(override.affinity, cluster)
+        elif override.clusters is not None:
             applies = cluster.name in override.clusters
         else:
             applies = override.selector is None or matches(override.selector, cluster.all_labels)
@@ -215,7 +227,7 @@ def place_of(workload: Workload, cluster: Cluster, pointer: str) -> Position:
     places = [
         operation.position
         for operation in _operations(workload.overrides, cluster)
-        if isinstance(operation, PatchOperation)
+        if isinstance(operation, PatchOperation | FieldOperation)
         and operation.position
         and f"{pointer}/".startswith(f"{operation.path.removesuffix('/-')}/")
     ]
@@ -253,6 +265,7 @@ class DesiredObject(RedactedRepr, frozen=True):
     ``hidden`` are those of fields whose values no output may show, ``ignore`` of what is left to
     others once it is created. ``additions`` is what becomes of people's, by the object's own
     annotation, and ``placed_additions`` by its Placement; None: neither says.
+    ``abort_on_conflict``: an object that is there already is not adopted, unless Karmada made it.
     """
 
     cluster: str
@@ -270,3 +283,4 @@ class DesiredObject(RedactedRepr, frozen=True):
     additions: Additions | None = None
     placed_additions: Additions | None = None
     ignore: tuple[str, ...] = ()
+    abort_on_conflict: bool = False

@@ -6,6 +6,7 @@ Made once for a run; of pods that share one, the first makes it for all (``shard
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -47,11 +48,15 @@ from reconciler.plan.placement import place_workloads
 from reconciler.render import run_once
 from reconciler.render.render import Rendering
 from reconciler.run.progress import Progress
+from reconciler.scheduler.capacity import needs_room
 from reconciler.scheduler.keep_until_ready import is_current, keep_until_ready, serves_at_once
 from reconciler.scheduler.model import Assignment
 from reconciler.scheduler.placement_warnings import placement_warnings, separations
 from reconciler.shard.decision import FleetDecision
 from reconciler.state.memory import FleetMemory, Phase
+
+if TYPE_CHECKING:
+    from reconciler.scheduler.room import ClusterRoom
 
 Connect = Callable[[Cluster], Member]
 
@@ -179,8 +184,24 @@ def decide_fleet(
         for w in (*shared_workloads(state), *spread_workloads(state))
     }
     answered = {one.cluster.name for one in seen if one.answers_for(moving)}
+    rooms: Mapping[str, ClusterRoom | None] = {}
+    unseen: Collection[str] = ()
+    unknown_rooms: Sequence[Notice] = ()
+    if any(map(needs_room, state.workloads)):
+        from reconciler.plan.node_room import rooms_of
+
+        silent = {c.name for c in state.clusters} - answered - availability.unavailable.keys()
+        rooms, unseen, unknown_rooms = rooms_of(state, seen, silent, fleet.servers.uids)
     placing = place_workloads(
-        state, availability, fleet.usual, live, answered, now, foreign_objects
+        state,
+        availability,
+        fleet.usual,
+        live,
+        answered,
+        now,
+        foreign_objects,
+        rooms,
+        unseen,
     )
     servers, moved = _servers(fleet, seen)
     servers |= looked.taken
@@ -224,6 +245,7 @@ def decide_fleet(
             *moved,
             *left,
             *placing.notices,
+            *unknown_rooms,
             *placement_warnings(state, placing.assignments),
             *separations(state, fleet.usual),
         ),

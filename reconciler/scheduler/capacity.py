@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from reconciler.api.kinds import REPLICAS, REPLICATED
 from reconciler.api.notices import Notice, NoticeCause, notice
@@ -10,19 +11,36 @@ from reconciler.api.objects import Object
 from reconciler.cluster.kstatus import stated_replicas, wanted_replicas
 from reconciler.federation.model import Workload
 
+if TYPE_CHECKING:
+    from reconciler.scheduler.room import FreeRoom
+
 
 class FreeCapacity:
-    """Free replicas by cluster; those whose capacity is not known are without limit."""
+    """Free replicas by cluster, as Git says; where it does not, what is free on the nodes counts
+    for what goes by room. A cluster of which neither is known is without limit."""
 
-    def __init__(self, capacity: Mapping[str, int]) -> None:
+    def __init__(self, capacity: Mapping[str, int], nodes: FreeRoom | None = None) -> None:
         self._free = dict(capacity)
+        self._nodes = nodes
 
-    def limits(self, names: Sequence[str], own: Mapping[str, int]) -> dict[str, int]:
-        """The most that each cluster takes of one workload with the limits ``own``."""
+    def limits(
+        self,
+        names: Sequence[str],
+        own: Mapping[str, int],
+        workload: Workload,
+        here: Mapping[str, int],
+    ) -> dict[str, int]:
+        """The most that each cluster takes of one workload with the limits ``own``, which asks for
+        ``here`` now."""
         found = dict(own)
+        nodes = self._nodes if needs_room(workload) else None
         for name in names:
+            free: int | None = None
             if name in self._free:
                 free = max(0, self._free[name])
+            elif nodes is not None:
+                free = nodes.limit(name, workload, here.get(name, 0))
+            if free is not None:
                 found[name] = min(free, found.get(name, free))
         return found
 
@@ -33,7 +51,10 @@ class FreeCapacity:
         if not (_runs_replicas(workload) or workload.replicas.mode != "Duplicated"):
             return []
         notices = []
+        nodes = self._nodes if needs_room(workload) else None
         for name, count in replicas.items():
+            if nodes is not None and name not in self._free and name not in gone:
+                nodes.take(name, workload, count or 0)
             if name not in self._free or name in gone:
                 continue
             self._free[name] -= own_count(workload) if count is None else count
@@ -42,6 +63,13 @@ class FreeCapacity:
                     notice(NoticeCause.NO_ROOM, name, workload.key, count=-self._free[name])
                 )
         return notices
+
+
+def needs_room(workload: Workload) -> bool:
+    """Whether it matters how much room the clusters have for a workload."""
+    if workload.target is not None and workload.target.overflow:
+        return workload.replicas.mode == "Divided"
+    return workload.replicas.mode == "Karmada" and workload.replicas.strategy != "StaticWeight"
 
 
 def own_count(workload: Workload) -> int:

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from typing import TYPE_CHECKING
 
 from msgspec import Struct, field
 
 from reconciler.api.notices import Notice
 from reconciler.api.objects import ObjectKey
+
+if TYPE_CHECKING:
+    from reconciler.scheduler.room import ClusterRoom
 
 
 class Assignment(Struct, frozen=True):
@@ -50,6 +54,8 @@ class FleetView(Struct, frozen=True):
     current      workload -> cluster -> replicas that run and are ready there now
     capacity     workload -> cluster -> the most replicas of it that the cluster can hold
     spare        cluster -> replicas' worth of free room, for weighing by capacity
+    rooms        cluster -> the room on its nodes, where that matters; None: nobody could look at it
+    unseen       clusters that are up as far as is known, and could not be looked at
     """
 
     unavailable: Mapping[str, str] = field(default_factory=dict)
@@ -61,6 +67,8 @@ class FleetView(Struct, frozen=True):
     current: Mapping[ObjectKey, Mapping[str, int]] = field(default_factory=dict)
     capacity: Mapping[ObjectKey, Mapping[str, int]] = field(default_factory=dict)
     spare: Mapping[str, int] = field(default_factory=dict)
+    rooms: Mapping[str, ClusterRoom | None] = field(default_factory=dict)
+    unseen: Collection[str] = ()
 
     @property
     def is_empty(self) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
@@ -16,12 +17,16 @@ from reconciler.federation.model import (
     ReplicaShare,
     Workload,
 )
+from reconciler.federation.selectors import is_in_step
 from reconciler.scheduler.capacity import FreeCapacity, own_count
 from reconciler.scheduler.commits import mixed, removed_in
 from reconciler.scheduler.divide import divide_by_weight
 from reconciler.scheduler.filter_score import Eligible, affinity_score, eligible
 from reconciler.scheduler.kubefed_planner import OTHERS, plan_replicas
 from reconciler.scheduler.model import Assignment, FleetView
+
+if TYPE_CHECKING:
+    from reconciler.scheduler.room import FreeRoom
 from reconciler.scheduler.spread import spread
 
 
@@ -38,12 +43,22 @@ def schedule(state: DesiredState, view: FleetView | None = None) -> tuple[Assign
         by_commit = {commit: schedule(one, view) for commit, one in commits.states.items()}
         return with_followers_placed(state, mixed(state, commits, by_commit))
     clusters = {cluster.name: cluster for cluster in state.clusters}
-    room = FreeCapacity({c.name: c.capacity for c in state.clusters if c.capacity is not None})
+    capacity = {c.name: c.capacity for c in state.clusters if c.capacity is not None}
+    room = FreeCapacity(capacity, _free_room(view))
     # Divided ones take what the duplicated leave.
     ordered = sorted(state.workloads, key=lambda w: (w.replicas.mode != "Duplicated", w.key))
     allowed = _AllowedClusters(clusters, view)
     found = [_assign(workload, clusters, view, room, allowed) for workload in ordered]
     return with_followers_placed(state, sorted(found, key=lambda assignment: assignment.workload))
+
+
+def _free_room(view: FleetView) -> FreeRoom | None:
+    """None where nobody has looked, as nothing goes by it."""
+    if not view.rooms:
+        return None
+    from reconciler.scheduler.room import FreeRoom
+
+    return FreeRoom(view.rooms)
 
 
 class _AllowedClusters:
@@ -92,6 +107,8 @@ def _assign(
             left_out[name] = f"FederatedNamespace {workload.key.namespace} does not go there"
         names = [name for name in names if name in inside]
     text = f"{workload.key.namespace}/{workload.key.name}"
+    if workload.target.karmada:
+        return _assign_karmadas(workload, names, left_out, clusters, view, room)
     rules = workload.target.spread
     affinities = {name: affinity_score(workload.target, clusters[name]) for name in names if rules}
     gone = view.unavailable_for(workload.key)
@@ -120,6 +137,69 @@ def _assign(
     )
 
 
+def _assign_karmadas(
+    workload: Workload,
+    names: Sequence[str],
+    left_out: Mapping[str, str],
+    clusters: Mapping[str, Cluster],
+    view: FleetView,
+    room: FreeCapacity,
+) -> Assignment:
+    """By one of Karmada's policies. A cluster that takes nothing new is in ``names`` where it has
+    the workload, and keeps what it has at most."""
+    target = workload.target
+    if target is None:
+        return Assignment(workload.key, {})
+    # Few fleets have such policies.
+    from reconciler.scheduler.karmada_choice import Demand, choose_clusters
+    from reconciler.scheduler.karmada_planner import plan_karmada_replicas
+
+    here = view.present.get(workload.key, {})
+    gone = view.unavailable_for(workload.key)
+    total = workload.replicas.total
+    total = own_count(workload) if total is None else total
+    divided = workload.replicas.mode == "Karmada"
+    limits = room.limits(names, view.capacity.get(workload.key, {}), workload, here)
+    tainted = eligible(target, clusters, view.tainted).closed
+    limits |= {n: min(here[n], limits.get(n, here[n])) for n in names if n in tainted and n in here}
+    by_room = divided and workload.replicas.strategy != "StaticWeight"
+    demand = Demand(
+        here,
+        total if by_room else None,
+        {n: max(0, limit - here.get(n, 0)) for n, limit in limits.items()},
+        settled=not view.returning,
+    )
+    choice = choose_clusters(target, names, clusters, gone, demand)
+    replicas: dict[str, int | None] = {n: duplicated_count(workload, n) for n in choice.names}
+    shortfall = 0
+    if divided:
+        counts, shortfall = (
+            plan_karmada_replicas(
+                workload.replicas, total, choice.names, clusters, limits, here, view.unseen
+            )
+            if choice.fits
+            else ({n: here[n] for n in choice.names}, 0)
+        )
+        shortfall = max(shortfall, total - sum(counts.values()))
+        replicas = dict(counts)
+    reasons = {**left_out, **choice.left_out}
+    if gone:
+        usual = choose_clusters(target, names, clusters, (), Demand({})).names
+        for name in (n for n in usual if n in gone and n not in replicas):
+            reasons.pop(name, None)
+            replicas[name] = 0 if divided else duplicated_count(workload, name)
+    notices = [*choice.notices, *room.take(workload, replicas, gone)]
+    return Assignment(
+        workload.key,
+        dict(sorted(replicas.items())),
+        placed_by=target.placed_by + (f", group {choice.group}" if choice.group else ""),
+        left_out=dict(sorted(reasons.items())),
+        shortfall=shortfall,
+        spare=tuple(name for name in names if name not in replicas),
+        notices=tuple(replace(one, subject=str(workload.key)) for one in notices),
+    )
+
+
 def _replicas(
     workload: Workload,
     names: Sequence[str],
@@ -141,7 +221,7 @@ def _replicas(
     capacity = view.capacity.get(workload.key, {})
     total = rule.total if rule.total is not None else own_count(workload)
     plan: dict[str, int | None] = {n: 0 for n in names if n in unavailable}
-    limits = room.limits(up, capacity)
+    limits = room.limits(up, capacity, workload, view.present.get(workload.key, {}))
     limits |= {name: min(count, limits.get(name, count)) for name, count in most.items()}
     if rule.mode == "KubeFed":
         preferences = dict(rule.shares)
@@ -160,10 +240,29 @@ def _replicas(
         # KubeFed writes a placement of just the clusters that get something.
         plan.update({name: count for name, count in counts.items() if count > 0})
         return plan, max(0, total - placed)
-    shares = {n: _share(workload, clusters[n], view) for n in up}
-    divided, missing = divide_by_weight(total, shares, key=key, current=current, capacity=limits)
-    plan.update(divided)
+    missing = total
+    for step in _steps(workload, up, clusters):
+        shares = {n: _share(workload, clusters[n], view) for n in step}
+        divided, missing = divide_by_weight(
+            missing, shares, key=key, current=current, capacity=limits
+        )
+        plan.update(divided)
     return plan, missing
+
+
+def _steps(
+    workload: Workload, names: Sequence[str], clusters: Mapping[str, Cluster]
+) -> list[list[str]]:
+    """The clusters in the order in which they are filled: all at once, or step by step. A cluster
+    is in the first step that has it."""
+    overflow = workload.target.overflow if workload.target is not None else ()
+    if not overflow:
+        return [list(names)]
+    found: list[list[str]] = []
+    for step in overflow:
+        taken = {name for one in found for name in one}
+        found.append([n for n in names if n not in taken and is_in_step(step, clusters[n])])
+    return found
 
 
 def _doubts_of_minima(workload: Workload, names: Sequence[str]) -> list[Notice]:

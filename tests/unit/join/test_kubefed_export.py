@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 import yaml
 
-from reconciler.join.kubefed_import import Export, ImportRequest, export_of
+from reconciler.join.exported import Export, ImportRequest
+from reconciler.join.kubefed_import import export_of
 
 HOST = """
 apiVersion: core.kubefed.io/v1beta1

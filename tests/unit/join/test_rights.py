@@ -143,3 +143,9 @@ def test_no_rule_is_there_twice(given: dict[str, bool]) -> None:
     }
     found = rules(DEPLOYMENTS, templates=(role, role), **given)
     assert len(found) == len({str(rule) for rule in found})
+
+
+def test_nodes_and_pods_are_read_where_something_goes_by_room() -> None:
+    reading = {"apiGroups": [""], "resources": ["nodes", "pods"], "verbs": ["get", "list"]}
+    assert reading in rules(WIDGETS, room=True)
+    assert reading not in rules(WIDGETS)

@@ -1,0 +1,39 @@
+"""Karmada's kinds, as far as every run must know them; what they mean is in ``karmada``."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from reconciler.api.objects import Object, api_group, map_of
+from reconciler.manifests.document import Document
+from reconciler.manifests.own_schemas import KARMADA_CLUSTER, KARMADA_POLICY
+
+CLUSTER_GROUP, POLICY_GROUP = api_group(KARMADA_CLUSTER), api_group(KARMADA_POLICY)
+OVERRIDE_KINDS = ("OverridePolicy", "ClusterOverridePolicy")
+MANAGED_BY_KARMADA = "karmada.io/managed"
+
+
+@dataclasses.dataclass
+class Karmada:
+    """Karmada's policies of a repository, sorted by what they are."""
+
+    policies: list[Document] = dataclasses.field(default_factory=list)
+    overrides: list[Document] = dataclasses.field(default_factory=list)
+
+    @property
+    def documents(self) -> list[Document]:
+        return [*self.policies, *self.overrides]
+
+    def take(self, document: Document) -> bool:
+        """Whether the document is one of Karmada's policies, which is then kept."""
+        if api_group(document.body["apiVersion"]) != POLICY_GROUP:
+            return False
+        kept = self.overrides if document.body["kind"] in OVERRIDE_KINDS else self.policies
+        kept.append(document)
+        return True
+
+
+def is_karmadas(live: Object) -> bool:
+    """Whether Karmada has made an object in a member, which it labels so."""
+    labels = map_of(map_of(live.get("metadata")).get("labels"))
+    return labels.get(MANAGED_BY_KARMADA) == "true"
