@@ -114,6 +114,7 @@ class KarmadaRules:
             else policy.target,
             replicas=self._replicas(policy, workload),
             other_placements=overruled,
+            dependencies="Follow" if spec.get("propagateDeps") else workload.dependencies,
             orphan=bool(spec.get("preserveResourcesOnDeletion")),
             abort_on_conflict=not overwrites,
             force_conflicts=overwrites,
@@ -408,13 +409,9 @@ def _check_unsupported(document: Document, spec: Object, faults: ProblemCollecto
     ):
         if found:
             faults.problem(document, ("spec", *path), message, expected)
-    for name in ("propagateDeps", "association"):
-        if spec.get(name):
-            what = (
-                f"{name}: what a workload names does not follow it; it needs a policy of its own, "
-                "and where it lacks one is told"
-            )
-            faults.warn(document, _without_effect(document, what), ("spec", name))
+    if spec.get("association"):
+        what = "association: it is propagateDeps by which what a workload names follows it"
+        faults.warn(document, _without_effect(document, what), ("spec", "association"))
 
 
 def _check_suspension(

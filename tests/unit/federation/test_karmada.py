@@ -484,8 +484,26 @@ def test_jobs_and_pods_are_not_divided() -> None:
     assert "spec.parallelism" in problems_of(policy(spec, select=select) + job)[0]
 
 
-def test_dependencies_that_do_not_follow_are_told() -> None:
-    assert any("propagateDeps" in one for one in notices_of(policy("propagateDeps: true") + WEB))
+def test_what_a_workload_names_follows_it_where_its_policy_says_so() -> None:
+    needs = WEB.replace(
+        "image: web:1}", "image: web:1, envFrom: [{configMapRef: {name: settings}}]}"
+    )
+    spec = "placement: {clusterAffinity: {clusterNames: [aws]}}"
+
+    def of_settings(text: str) -> Assignment | None:
+        state = read(text).state
+        assert state is not None
+        return next((a for a in schedule(state) if a.workload.name == "settings"), None)
+
+    along = of_settings(policy(spec + "\n  propagateDeps: true") + needs + SETTINGS)
+    assert along is not None
+    assert set(along.replicas) == {"aws"}
+    left = of_settings(policy(spec) + needs + SETTINGS)
+    assert left is None or not left.replicas
+
+
+def test_an_association_is_told_to_have_no_effect() -> None:
+    assert any("association" in one for one in notices_of(policy("association: true") + WEB))
 
 
 # -- clusters --------------------------------------------------------------------------------------
