@@ -61,6 +61,7 @@ class Store:
         self._sorted: dict[Table, list[StoredObject]] = {}
         self._owned: dict[str, set[tuple[Table, str, str]]] = {}
         self.history: deque[Event] = deque(maxlen=_HISTORY)
+        self.compacted = 0
         self.listeners: list[Callable[[Event], None]] = []
 
     def get(self, table: Table, namespace: str, name: str) -> StoredObject | None:
@@ -141,6 +142,17 @@ class Store:
             self._owned.get(uid, set()).discard((table, before.namespace, before.name))  # type: ignore[union-attr]
         for uid in after.owners if after else ():
             self._owned.setdefault(uid, set()).add((table, after.namespace, after.name))  # type: ignore[union-attr]
+
+    def compact(self) -> None:
+        """Forgets what happened so far: a watch can begin no earlier than now."""
+        self.compacted = self.resource_version
+        self.history.clear()
+
+    @property
+    def oldest(self) -> int:
+        """The resource version from which on all events are known."""
+        full = len(self.history) == self.history.maxlen
+        return max(self.compacted, self.history[0].resource_version - 1 if full else 0)
 
     def _publish(self, event: Event) -> None:
         self.history.append(event)

@@ -26,6 +26,7 @@ PIPELINE = (
     "git",
     "federation",
     "cluster",
+    "watch",
     "inventory",
     "seats",
     "state",

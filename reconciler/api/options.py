@@ -203,6 +203,26 @@ class RunOptions(Struct, frozen=True):
             inherited=False,
         ),
     ] = None
+    resync: Annotated[
+        float,
+        Option(
+            "--resync",
+            RUN,
+            "With --every: list what is watched again after this time, whatever the watches said, "
+            "and make a whole run. [default: 10m]",
+            metavar="DURATION",
+            inherited=False,
+        ),
+    ] = 600.0
+    no_watch: Annotated[
+        bool,
+        Option(
+            "--no-watch",
+            RUN,
+            "With --every: keep no watches on the members, and list them in each round.",
+            inherited=False,
+        ),
+    ] = False
     listen: Annotated[
         str,
         Option(
@@ -574,6 +594,8 @@ class RunOptions(Struct, frozen=True):
 
     clock: Annotated[Callable[[], float], Internal("the time is what it is")] = time.time
     """Unix time in seconds."""
+    kept: Annotated[Any, Internal("a process that stays has it")] = None
+    """What outlives a run, as ``cluster.connect.Kept`` says; None: nothing."""
     sample_at: Annotated[float | None, Internal("a saved plan says when it was made")] = None
     """The time (Unix seconds) that tells which unchanged objects are verified all the same; without
     it, the clock's."""

@@ -2,7 +2,8 @@
 
 Each run stands for itself: it reads the repository, takes the lock, plans, applies, and gives the
 lock back. Whatever one fails of, the next begins anew. A webhook (``--webhook-secret``) makes it
-begin sooner; where none arrives, it begins in its time.
+begin sooner, and so does a change in a member, which is watched (``--no-watch``: it is not). Where
+nothing changed, a round makes no run.
 """
 
 from __future__ import annotations
@@ -25,7 +26,9 @@ from reconciler.cli.stop import Stop
 from reconciler.serve.journal import Journal, OutcomeName
 
 if TYPE_CHECKING:
+    from reconciler.cli.watching import Watching
     from reconciler.report.metrics import LatestMetrics
+    from reconciler.serve.endpoints import Metrics
     from reconciler.serve.webhooks import Webhooks
 
 JITTER = 0.1
@@ -52,18 +55,29 @@ def keep_running(settings: CommandSettings, *, every: float) -> Exit:
             settings = settings.with_options(time_left=stop.time_left)
             settings = stack.enter_context(members_of(settings))
             wanted = threading.Event()
-            latest = _serve(stack, settings, stop, journal, wanted) if options.listen else None
+            watching = None if options.no_watch else _watching(stack, settings, wanted)
+            latest = None
+            if options.listen:
+                latest = _serve(stack, settings, stop, journal, wanted, watching)
             while True:
                 began = time.monotonic()
                 woken = wanted.is_set()
                 # What asks from here on may have been pushed after this run reads Git.
                 wanted.clear()
-                code = _one_run(settings, stop, journal, latest)
+                code = _one_run(settings, stop, journal, latest, watching)
                 if stop.code is not None:
                     return Exit.OK if code is Exit.OK else stop.code
                 # Nothing else collects here: see ``cli.main``.
                 gc.collect()
                 stop.at_once()
+                if watching is not None:
+                    if woken and journal.process_health.last == "locked":
+                        stop.wait(min(every, LOCKED_SECONDS))
+                        wanted.set()
+                    watching.wait(settings.options, stop, lambda: every * _spread())
+                    if stop.code is not None:
+                        return Exit.OK
+                    continue
                 pause = min(every, PAUSE_SECONDS)
                 if woken and journal.process_health.last == "locked":
                     wanted.set()
@@ -72,13 +86,25 @@ def keep_running(settings: CommandSettings, *, every: float) -> Exit:
                 if stop.code is not None:
                     return Exit.OK
                 # A signal raises from here.
-                spread = 1 + random.uniform(-JITTER, JITTER)  # noqa: S311  (no secret)
-                if wanted.wait(max(began + every * spread - time.monotonic(), 0)):
+                if wanted.wait(max(began + every * _spread() - time.monotonic(), 0)):
                     settings.console.note("A webhook asked for this run.")
     except (KeyboardInterrupt, click.Abort):
         if stop.code is not Exit.TERMINATED:
             raise
         return Exit.OK if journal.process_health.running_since is None else Exit.TERMINATED
+
+
+def _spread() -> float:
+    return 1 + random.uniform(-JITTER, JITTER)  # noqa: S311  (no secret)
+
+
+def _watching(stack: ExitStack, settings: CommandSettings, wanted: threading.Event) -> Watching:
+    """What is kept up between runs, until the stack ends."""
+    from reconciler.cli.watching import Watching
+
+    watching = Watching(settings.options, settings.console, wanted)
+    stack.callback(watching.close)
+    return watching
 
 
 def _serve(
@@ -87,6 +113,7 @@ def _serve(
     stop: Stop,
     journal: Journal,
     wanted: threading.Event,
+    watching: Watching | None,
 ) -> LatestMetrics:
     """Until the stack ends; a webhook sets ``wanted``. Raises UsageError, ReconcileError."""
     from reconciler.report.metrics import LatestMetrics
@@ -94,7 +121,8 @@ def _serve(
 
     latest, listen = LatestMetrics(), settings.options.listen
     webhooks = _webhooks(settings, stop, wanted)
-    port = stack.enter_context(serve_endpoints(listen, journal, [latest], webhooks))
+    metrics: list[Metrics] = [latest, watching] if watching else [latest]
+    port = stack.enter_context(serve_endpoints(listen, journal, metrics, webhooks))
     paths = "/healthz /readyz /metrics" + (" /webhook" if webhooks else "")
     settings.console.note(f"Listening on port {port}: {paths}")
     return latest
@@ -118,14 +146,23 @@ def _webhooks(settings: CommandSettings, stop: Stop, wanted: threading.Event) ->
 
 
 def _one_run(
-    settings: CommandSettings, stop: Stop, journal: Journal, latest: LatestMetrics | None
+    settings: CommandSettings,
+    stop: Stop,
+    journal: Journal,
+    latest: LatestMetrics | None,
+    watching: Watching | None,
 ) -> Exit:
     journal.begin()
     code = Exit.FAILED
     outcome: OutcomeName = "failed"
     problem = ""
+    defect = False
     try:
-        code = run_once(settings, stop, latest)
+        if watching is None:
+            code = run_once(settings, stop, latest)
+        else:
+            kept = settings.with_options(**watching.begin(settings.options))
+            code = run_once(kept, stop, latest, watching.planned)
         outcome = "failed" if code is Exit.FAILED else "ok"
     except LeaseLost as error:
         report_failure(error, settings.console)
@@ -138,6 +175,9 @@ def _one_run(
         problem = str(error)
     except Exception as error:  # noqa: BLE001  (the next run may do better; this one is told)
         report_defect(error, settings.console)
-        problem = type(error).__name__
+        problem, defect = type(error).__name__, True
+    finally:
+        if watching is not None:
+            watching.end(settings.options, well=code is Exit.OK, defect=defect)
     journal.end(outcome, problem)
     return code

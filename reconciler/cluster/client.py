@@ -6,7 +6,7 @@ Nothing else talks HTTP to a member. Objects go in and come out as plain JSON.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Protocol
 
 import orjson
 
@@ -56,13 +56,36 @@ _METADATA_LIST = {
 }
 
 
+class KeptLists(Protocol):
+    """Lists of one member that outlive a run, kept up by watches."""
+
+    def read(
+        self, member: Member, resource: RESTMapping, namespace: str, label_selector: str
+    ) -> list[Object]:
+        """What a LIST would give; from the member itself where it is not known. Raises as
+        ``Member.list_with_version``."""
+        ...
+
+    def wrote(self, resource: RESTMapping, path: str, answer: Object | None) -> None:
+        """A write was sent to ``path``, or may have been; ``answer`` is the object that came of it,
+        None where that is not known."""
+        ...
+
+
 class Member:
-    """One member cluster. ``fence`` is called before each try of each write and may raise."""
+    """One member cluster. ``fence`` is called before each try of each write and may raise.
+    ``kept`` has lists of former runs, where there are such."""
 
     def __init__(
-        self, name: str, transport: Transport, *, fence: Callable[[], None] | None = None
+        self,
+        name: str,
+        transport: Transport,
+        *,
+        fence: Callable[[], None] | None = None,
+        kept: KeptLists | None = None,
     ) -> None:
         self.name = name
+        self._kept = kept
         self.fence = fence
         self._transport = transport
         self._heard: set[tuple[Subject, str]] = set()
@@ -96,6 +119,15 @@ class Member:
         except NotFound:
             return None
 
+    def labelled(
+        self, resource: RESTMapping, label_selector: str, *, namespace: str = ""
+    ) -> list[Object]:
+        """All objects with these labels: as a watch has them, where one is kept, else by a LIST.
+        They are not to be changed. Raises as ``list_objects``."""
+        if self._kept is not None:
+            return self._kept.read(self, resource, namespace, label_selector)
+        return self.list_objects(resource, namespace=namespace, label_selector=label_selector)
+
     def list_objects(
         self,
         resource: RESTMapping,
@@ -104,7 +136,23 @@ class Member:
         label_selector: str = "",
         metadata_only: bool = False,
     ) -> list[Object]:
-        """All objects that match, from a consistent read.
+        """As ``list_with_version``, the objects alone."""
+        return self.list_with_version(
+            resource,
+            namespace=namespace,
+            label_selector=label_selector,
+            metadata_only=metadata_only,
+        )[0]
+
+    def list_with_version(
+        self,
+        resource: RESTMapping,
+        *,
+        namespace: str = "",
+        label_selector: str = "",
+        metadata_only: bool = False,
+    ) -> tuple[list[Object], str]:
+        """All objects that match, from a consistent read, and the resourceVersion of that.
 
         Unpaginated when a label narrows it, as that is one request for the whole inventory of a
         kind; in pages otherwise. A page token that expired (410) starts the listing over once.
@@ -115,19 +163,19 @@ class Member:
         path = resource.collection(namespace)
         kind = _kind(resource).group_kind
         try:
-            items = self._pages(path, query, headers, kind)
+            items, version = self._pages(path, query, headers, kind)
         except Gone:
-            items = self._pages(path, query, headers, kind)
+            items, version = self._pages(path, query, headers, kind)
         for item in items:
             if fault := fault_of(item):
                 raise unexpected_answer(self.name, f"a list with {fault}")
             # Lists leave these out of their items, unlike GET.
             item["apiVersion"], item["kind"] = resource.api_version, resource.kind
-        return items
+        return items, version
 
     def _pages(
         self, path: str, query: dict[str, str], headers: Mapping[str, str], kind: GroupKind
-    ) -> list[Object]:
+    ) -> tuple[list[Object], str]:
         items: list[Object] = []
         token = ""
         for _ in range(MAX_PAGES):
@@ -142,9 +190,10 @@ class Member:
             if not isinstance(page.get("items", 0), list | None):
                 raise unexpected_answer(self.name, "a list without items")
             items += page.get("items") or []
-            token = str(map_of(page.get("metadata")).get("continue") or "")
+            metadata = map_of(page.get("metadata"))
+            token = str(metadata.get("continue") or "")
             if not token:
-                return items
+                return items, str(metadata.get("resourceVersion") or "")
         raise unexpected_answer(self.name, "a list without end")
 
     def discover(self) -> Discovery:
@@ -195,7 +244,13 @@ class Member:
         Raises ClusterUnreachable when there was no answer in ``timeout`` seconds.
         """
         return self._transport.request(
-            "GET", path, query=query, headers={"accept": accept}, timeout=timeout, retry=False
+            "GET",
+            path,
+            query=query,
+            headers={"accept": accept},
+            timeout=timeout,
+            retry=False,
+            is_probe=True,
         )
 
     # -- writing ---------------------------------------------------------------------------
@@ -373,17 +428,23 @@ class Member:
         timeout: float | None = None,
     ) -> Object:
         """What writes, or would: fenced unless it is dry, and no refusal of it quotes a Secret."""
-        return self._object(
-            method,
-            path,
-            query={**(query or {}), "dryRun": "All"} if dry_run else query,
-            body=body,
-            headers=headers,
-            write=not dry_run,
-            subject=current_subject(),
-            quoted=(resource.api_version, resource.kind) != ("v1", "Secret"),
-            timeout=timeout,
-        )
+        answer: Object | None = None
+        try:
+            answer = self._object(
+                method,
+                path,
+                query={**(query or {}), "dryRun": "All"} if dry_run else query,
+                body=body,
+                headers=headers,
+                write=not dry_run,
+                subject=current_subject(),
+                quoted=(resource.api_version, resource.kind) != ("v1", "Secret"),
+                timeout=timeout,
+            )
+        finally:
+            if self._kept is not None and not dry_run:
+                self._kept.wrote(resource, path, answer)
+        return answer
 
     def _object(
         self,

@@ -12,7 +12,7 @@ import json
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from shlex import quote
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import msgspec
 from msgspec import Struct
@@ -20,7 +20,8 @@ from msgspec import Struct
 from reconciler.api.errors import ApiError, ClusterError, ClusterUnauthorized, Conflict
 from reconciler.api.notices import Notice, NoticeCause, notice
 from reconciler.api.objects import Object, ObjectKey, map_of
-from reconciler.cluster.client import Member
+from reconciler.cluster.client import KeptLists, Member
+from reconciler.cluster.curl import Exchange
 from reconciler.cluster.discovery import RESTMapping
 from reconciler.cluster.endpoint import Endpoint, bearer
 from reconciler.cluster.http import Transport
@@ -50,6 +51,21 @@ BOUND_TO = "federation.reconciler.dev/bound-to"
 """On a Secret with a bare token: the only server that it may be sent to (``binding``)."""
 
 
+class Kept(Protocol):
+    """What a process that stays keeps of its members from run to run."""
+
+    def of_member(self, name: str, endpoint: Endpoint) -> KeptMember:
+        """Of one member, as far as it is still the same server, asked with the same credential."""
+        ...
+
+
+class KeptMember(KeptLists, Protocol):
+    """Its lists, and its connections."""
+
+    @property
+    def exchange(self) -> Exchange: ...
+
+
 class Connector(Struct, frozen=True):
     """Makes members. ``namespace`` is where credential Secrets lie in the host cluster.
 
@@ -61,7 +77,8 @@ class Connector(Struct, frozen=True):
     ``remarks`` collects what people should know of that.
 
     ``seats`` are the clusters among which a Federation may name seats; ``seat`` is
-    the one that the host cluster is, "" where it is none.
+    the one that the host cluster is, "" where it is none. ``kept`` is there in a process that
+    stays.
     """
 
     kubeconfig: Kubeconfig
@@ -74,6 +91,7 @@ class Connector(Struct, frozen=True):
     remarks: list[Notice] = msgspec.field(default_factory=list)
     seats: tuple[Cluster, ...] = ()
     seat: str = ""
+    kept: Kept | None = None
 
     @classmethod
     def from_file(cls, path: str | None, namespace: str, **settings: Any) -> Connector:
@@ -83,12 +101,24 @@ class Connector(Struct, frozen=True):
         allow = frozenset(settings.pop("allow", ()))
         first_use = settings.pop("first_use", "refuse")
         seats, seat = settings.pop("seats", ()), settings.pop("seat", "")
+        kept = settings.pop("kept", None)
         given = tuple(sorted(settings.items()))
         try:
             config = load_kubeconfig(path)
         except ClusterUnauthorized as error:
             config = Kubeconfig({}, {}, {}, problem=str(error))
-        return cls(config, namespace, host, fence, given, allow, first_use, seats=seats, seat=seat)
+        return cls(
+            config,
+            namespace,
+            host,
+            fence,
+            given,
+            allow,
+            first_use,
+            seats=seats,
+            seat=seat,
+            kept=kept,
+        )
 
     def member(self, cluster: Cluster) -> Member:
         """A member to talk to; nothing is sent yet, but Secrets may be read from the host.
@@ -116,7 +146,12 @@ class Connector(Struct, frozen=True):
         return self._member(name, endpoint)
 
     def _member(self, name: str, endpoint: Endpoint) -> Member:
-        return Member(name, Transport(name, endpoint, **dict(self.settings)), fence=self.fence)
+        settings = dict(self.settings)
+        if self.kept is None:
+            return Member(name, Transport(name, endpoint, **settings), fence=self.fence)
+        kept = self.kept.of_member(name, endpoint)
+        transport = Transport(name, endpoint, exchange=kept.exchange, **settings)
+        return Member(name, transport, fence=self.fence, kept=kept)
 
     def _endpoint(self, cluster: Cluster) -> Endpoint:
         access = cluster.access

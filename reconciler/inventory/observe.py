@@ -114,7 +114,7 @@ def _list_all(
 ) -> dict[GroupVersionKind, list[Object] | ApiError]:
     def list_one(resource: RESTMapping) -> list[Object] | ApiError:
         try:
-            return member.list_objects(resource, label_selector=f"{PART_OF}={applyset}")
+            return member.labelled(resource, f"{PART_OF}={applyset}")
         except ApiError as error:
             return error
 

@@ -188,7 +188,8 @@ def _choose(
     records: LockRecords
     if register is None:
         settings = (*_QUICK, ("seconds_left", seconds_left))
-        host = replace(connector, fence=None, settings=settings).host()
+        # What keeps the lock is no part of what a run finds.
+        host = replace(connector, fence=None, settings=settings, kept=None).host()
         records = KubernetesLease(host, federation.name, host_namespace(federation))
     else:
         from reconciler.lock.register_lock import RegisterRecords

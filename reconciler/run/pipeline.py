@@ -25,6 +25,7 @@ from reconciler.api.errors import (
     Violation,
     with_hint,
 )
+from reconciler.api.moments import settled
 from reconciler.api.notices import Notice
 from reconciler.api.objects import ObjectKey
 from reconciler.api.options import COMPLETE, RunOptions
@@ -43,6 +44,7 @@ from reconciler.dns.pipeline_step import (
 )
 from reconciler.failover.availability import simulated_outages
 from reconciler.failover.cluster_health import Absence
+from reconciler.failover.probe import Probe
 from reconciler.federation.model import DesiredState, Federation
 from reconciler.git.owner import Claimant, Owner
 from reconciler.git.read import ReadSource
@@ -123,7 +125,8 @@ class Prepared(Struct, frozen=True):
     server that they were. ``round`` is there where several
     pods share the run. ``blocked`` is why nothing at all may be written: no majority of the seats.
     ``moves_on``: clusters get another commit than before, where those come in waves;
-    ``other_sources`` are those that clusters are on beside the newest one.
+    ``other_sources`` are those that clusters are on beside the newest one. ``probes`` are what the
+    clusters said of themselves, before doubts.
     """
 
     plan: Plan
@@ -141,6 +144,7 @@ class Prepared(Struct, frozen=True):
     moves_on: bool = False
     other_sources: Mapping[str, ReadSource] = {}
     waiting: Waiting | None = None
+    probes: tuple[Probe, ...] = ()
 
     @property
     def state(self) -> DesiredState:
@@ -170,6 +174,9 @@ def make_plan(
     if start.blocked:
         options = replace(options, plan_only=True)
     state, now = repository.state, options.clock()
+    if start.seats or (lock and lock.round):
+        # What several processes decide together is written down by each of them in each run.
+        now = float(now)
     _check_names(state, options.clusters)
     outages = simulated_outages(state, options.simulate_outages)
     claimant = repository.claimant(take_over=options.take_over, clusters=options.clusters)
@@ -190,6 +197,7 @@ def make_plan(
     without_git = without_git_of(repository.source, run_memory.memory, now)
     names = False
     view: RolloutView | None = None
+    looked: LookedAt | None = None
     if published:
         # A repeated pod 0 writes the names that its forerunner may have left unwritten.
         names = bool(lock and lock.round and lock.round.shard.decides)
@@ -216,6 +224,7 @@ def make_plan(
         decided = decide_fleet(fleet, run_memory.memory, outages, connect, now, looked)
         if start.seats:
             start.seats.set_votes(decided.votes)
+    decided = replace(decided, memory=settled(decided.memory), health=settled(decided.health))
     state, usual = fleet.state, fleet.usual
     memory = decided.memory or run_memory.memory
     moved_on = bool(rollout and rollout.moves_on)
@@ -227,7 +236,7 @@ def make_plan(
         )
     if not (rollout or published):
         memory = replace(memory, rollout=run_memory.memory.rollout_without_rules(fleet.commit))
-    run_memory = replace(run_memory, memory=memory, servers=decided.servers)
+    run_memory = replace(run_memory, memory=settled(memory), servers=decided.servers)
     unkept: list[Notice] = []
     if lock and lock.round and not published:
         run_memory, unkept = keep_begun(
@@ -275,7 +284,7 @@ def make_plan(
         planned = rollout.with_own_commits(planned)
     if rollout and view and view.complete:
         view = _with_planned(view, planned)
-    elif rollout and view and view.candidate and options.plan_only:
+    elif rollout and looked and view and view.candidate and options.plan_only:
         view = _road(view, rollout, fleet, looked, outages, connect, options, now)
     unreachable = [w for w in planned if isinstance(w, ClusterPlan)]
     usually = _placed(fleet.rendering)
@@ -318,7 +327,9 @@ def make_plan(
         health=decided.health,
         simulated_outages=options.simulate_outages,
     )
-    plan = replace(with_records(plan, records), without_git=without_git, rollout=view)
+    plan = replace(
+        with_records(plan, records), without_git=settled(without_git), rollout=settled(view)
+    )
     if plan.violations:
         despite = _despite_guards(works, moving, withdrawals(records))
         plan = replace(plan, despite_guards=tuple(despite))
@@ -338,6 +349,7 @@ def make_plan(
         moved_on,
         rollout.sources if rollout else {},
         Waiting(state, moving, options.clock),
+        looked.measured if looked else (),
     )
 
 

@@ -174,6 +174,7 @@ def connector_for(options: RunOptions, state: DesiredState) -> Connector:
         first_use="tell" if options.plan_only else "pin",
         seats=state.joined,
         seat=options.seat,
+        kept=options.kept,
     )
 
 
