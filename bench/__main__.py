@@ -26,12 +26,13 @@ from bench.rows import Row
 from bench.seats import seats_beside_one_host
 from bench.sizes import FULL, QUICK, Sizes
 from bench.timing import CommandFailed
+from bench.watching import watching_processes
 from tests.controlplane import build
 from tests.controlplane.audit import Level
 from tests.controlplane.plane import ControlPlane
 
 RESULTS = ROOT / "bench" / "results.json"
-PARTS = ("start", "loading", "real", "requests", "seats", "pushes", "fleet", "growth")
+PARTS = ("start", "loading", "real", "requests", "seats", "pushes", "watching", "fleet", "growth")
 
 
 class Skipped(Exception):
@@ -56,6 +57,7 @@ class Bench:
             "requests": self._requests,
             "seats": self._seats,
             "pushes": self._pushes,
+            "watching": self._watching,
             "fleet": self._fleet,
             "growth": self._growth,
         }
@@ -86,6 +88,10 @@ class Bench:
     def _pushes(self, commands: Commands) -> None:
         with self._servers(None) as plane:
             self.rows += pushes_to_objects(plane, commands, self.sizes)
+
+    def _watching(self, commands: Commands) -> None:
+        with self._servers(None) as plane:
+            self.rows += watching_processes(plane, commands, self.sizes)
 
     def _fleet(self, commands: Commands) -> None:
         found, points = simulated_fleet.measure(commands, self.sizes)

@@ -7,20 +7,25 @@ import threading
 import time
 from collections.abc import Callable
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import Protocol
 from urllib.parse import urlencode
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 from reconciler.api.errors import ClusterError
 from reconciler.api.objects import Object, ObjectKey, key_of
 from reconciler.cluster.client import Member
-from reconciler.cluster.curl import HttpRequest, Limits, NoAnswer, Stream, StreamEnd
+from reconciler.cluster.curl import (
+    Exchange,
+    HttpRequest,
+    Limits,
+    NoAnswer,
+    Stream,
+    StreamEnd,
+    Streams,
+)
 from reconciler.cluster.discovery import RESTMapping
 from reconciler.watch.view import EXPIRED, LineSplitter, OutOfStep, View, decode_event
-
-if TYPE_CHECKING:
-    from reconciler.watch.watcher import MemberWatches
 
 LARGEST_EVENT = 16 * 1024 * 1024
 """Bytes of one event: some ten times the largest object that etcd takes."""
@@ -75,11 +80,65 @@ class ListName(Struct, frozen=True):
         return not slash or group in _BUILT_IN
 
 
+class Counts(Struct):
+    """What happened so far. ``missed``: objects that were not as the watches said when they were
+    listed again in their time, which should never be."""
+
+    events: int = 0
+    relists: dict[str, int] = field(default_factory=dict)
+    missed: int = 0
+
+
+class Keeper(Protocol):
+    """Who keeps the lists of a process. ``resync``: seconds after which each is listed again."""
+
+    streams: Streams
+    counts: Counts
+    resync: float
+
+    @property
+    def changed(self) -> Callable[[str], None]:
+        """To be told what changed, for people."""
+        ...
+
+    def refused(self, cluster: str, name: ListName) -> None:
+        """The account may not watch a kind."""
+        ...
+
+    def lost(self, cluster: str) -> None:
+        """A member is out of touch."""
+        ...
+
+    def in_background(self, task: Callable[[], None]) -> None:
+        """Do something that takes a while."""
+        ...
+
+
+class OwnMember(Protocol):
+    """The member that a list is of."""
+
+    name: str
+
+    @property
+    def watcher(self) -> Keeper:
+        """Who keeps its lists."""
+        ...
+
+    @property
+    def exchange(self) -> Exchange:
+        """Its connections."""
+        ...
+
+    def background_member(self) -> Member:
+        """For what no run asks for."""
+        ...
+
+
 class WatchedList:
     """Safe for use by several threads. ``due`` is when it is listed again at the latest, by
     ``time.monotonic``."""
 
-    def __init__(self, member: MemberWatches, name: ListName) -> None:
+    def __init__(self, member: OwnMember, name: ListName) -> None:
         self.name = name
         self.view = View()
         self.state = State.DOWN

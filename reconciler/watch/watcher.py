@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 
-from msgspec import Struct, field
 from msgspec.structs import replace
 
 from reconciler.api.objects import Object
@@ -16,22 +15,13 @@ from reconciler.cluster.curl import Exchange, Streams
 from reconciler.cluster.discovery import RESTMapping
 from reconciler.cluster.endpoint import Endpoint
 from reconciler.cluster.http import Transport
-from reconciler.watch.lists import ListName, State, WatchedList, key_in
+from reconciler.watch.lists import Counts, ListName, State, WatchedList, key_in
 from reconciler.watch.trace import Reading, RunTrace, TracedExchange
 
 RESYNC_SECONDS = 600.0
 CONCURRENT_LISTS = 4
 """Of those in the background."""
 TICK_SECONDS = 1.0
-
-
-class Counts(Struct):
-    """What happened so far. ``missed``: objects that were not as the watches said when they were
-    listed again in their time, which should never be."""
-
-    events: int = 0
-    relists: dict[str, int] = field(default_factory=dict)
-    missed: int = 0
 
 
 class Watcher:
