@@ -90,11 +90,13 @@ class Counts(Struct):
 
 
 class Keeper(Protocol):
-    """Who keeps the lists of a process. ``resync``: seconds after which each is listed again."""
+    """Who keeps the lists of a process. Seconds: ``resync`` after which each is listed again,
+    ``silence`` after which a watch is not believed."""
 
     streams: Streams
     counts: Counts
     resync: float
+    silence: float
 
     @property
     def changed(self) -> Callable[[str], None]:
@@ -258,7 +260,7 @@ class WatchedList:
                 "timeoutSeconds": str(seconds),
             }
             path = self.name.resource.collection(self.name.namespace) + "?" + urlencode(query)
-            limits = Limits(connect=5.0, silence=SILENCE_SECONDS, whole=float(seconds) * 2)
+            limits = Limits(connect=5.0, silence=self._watcher.silence, whole=float(seconds) * 2)
             request = HttpRequest("GET", path, None, {}, limits)
             self._until = time.monotonic() + seconds
             splitter = LineSplitter(LARGEST_EVENT)

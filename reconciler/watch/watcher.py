@@ -15,7 +15,14 @@ from reconciler.cluster.curl import Exchange, Streams
 from reconciler.cluster.discovery import RESTMapping
 from reconciler.cluster.endpoint import Endpoint
 from reconciler.cluster.http import Transport
-from reconciler.watch.lists import Counts, ListName, State, WatchedList, key_in
+from reconciler.watch.lists import (
+    SILENCE_SECONDS,
+    Counts,
+    ListName,
+    State,
+    WatchedList,
+    key_in,
+)
 from reconciler.watch.trace import Reading, RunTrace, TracedExchange
 
 RESYNC_SECONDS = 600.0
@@ -26,7 +33,8 @@ TICK_SECONDS = 1.0
 
 class Watcher:
     """``changed`` is called, by any thread and many times, with what changed, for people;
-    ``refused`` once for each kind that may not be watched."""
+    ``note`` once for each kind that may not be watched. Seconds: ``resync`` until a list is listed
+    again in any case, ``silence`` after which a watch that says nothing is not believed."""
 
     def __init__(
         self,
@@ -34,9 +42,11 @@ class Watcher:
         note: Callable[[str], None] = lambda _: None,
         *,
         resync: float = RESYNC_SECONDS,
+        silence: float = SILENCE_SECONDS,
     ) -> None:
         self.changed = changed
         self.resync = resync
+        self.silence = silence
         self.counts = Counts()
         self.streams = Streams()
         self._note = note
