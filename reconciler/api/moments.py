@@ -167,7 +167,7 @@ for _name in (
 Moment.__str__ = Moment.__repr__  # type: ignore[method-assign]
 
 
-def settled(value: T) -> T:
+def plain_numbers(value: T) -> T:
     """The same with plain numbers for moments: a value to be kept, as it is now."""
     return cast("T", _settled(value))
 

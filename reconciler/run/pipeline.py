@@ -25,7 +25,7 @@ from reconciler.api.errors import (
     Violation,
     with_hint,
 )
-from reconciler.api.moments import settled
+from reconciler.api.moments import plain_numbers
 from reconciler.api.notices import Notice
 from reconciler.api.objects import ObjectKey
 from reconciler.api.options import COMPLETE, RunOptions
@@ -224,7 +224,9 @@ def make_plan(
         decided = decide_fleet(fleet, run_memory.memory, outages, connect, now, looked)
         if start.seats:
             start.seats.set_votes(decided.votes)
-    decided = replace(decided, memory=settled(decided.memory), health=settled(decided.health))
+    decided = replace(
+        decided, memory=plain_numbers(decided.memory), health=plain_numbers(decided.health)
+    )
     state, usual = fleet.state, fleet.usual
     memory = decided.memory or run_memory.memory
     moved_on = bool(rollout and rollout.moves_on)
@@ -236,7 +238,7 @@ def make_plan(
         )
     if not (rollout or published):
         memory = replace(memory, rollout=run_memory.memory.rollout_without_rules(fleet.commit))
-    run_memory = replace(run_memory, memory=settled(memory), servers=decided.servers)
+    run_memory = replace(run_memory, memory=plain_numbers(memory), servers=decided.servers)
     unkept: list[Notice] = []
     if lock and lock.round and not published:
         run_memory, unkept = keep_begun(
@@ -328,7 +330,9 @@ def make_plan(
         simulated_outages=options.simulate_outages,
     )
     plan = replace(
-        with_records(plan, records), without_git=settled(without_git), rollout=settled(view)
+        with_records(plan, records),
+        without_git=plain_numbers(without_git),
+        rollout=plain_numbers(view),
     )
     if plan.violations:
         despite = _despite_guards(works, moving, withdrawals(records))

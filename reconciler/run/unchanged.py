@@ -26,7 +26,7 @@ from reconciler.run.decide import probes_of
 from reconciler.run.pipeline import Prepared
 from reconciler.run.progress import NoProgress
 from reconciler.state.run_memory import AUTO_STATE, default_file, in_host_cluster
-from reconciler.watch.trace import Question, RunTrace, TracedExchange
+from reconciler.watch.trace import RunTrace, TracedExchange, TracedRequest
 
 CONCURRENT_QUESTIONS = 32
 
@@ -66,7 +66,7 @@ def why_again(last: LastRun, options: RunOptions) -> str:
     return "" if all(asked) else "an answer changed"
 
 
-def _same_answer(question: Question) -> bool:
+def _same_answer(question: TracedRequest) -> bool:
     exchange, request = question.exchange, question.request
     # The time of the run that asked is over.
     request = replace(request, seconds_left=None)

@@ -21,7 +21,7 @@ _OF_A_LIST = ("resourceVersion", "continue", "remainingItemCount")
 """What differs between two LISTs of the same objects."""
 
 
-class Question(Struct, frozen=True):
+class TracedRequest(Struct, frozen=True):
     """A request that only read, and the digest of what was answered."""
 
     exchange: Exchange
@@ -29,7 +29,7 @@ class Question(Struct, frozen=True):
     answer: int
 
 
-class Reading(Struct, frozen=True):
+class ListReading(Struct, frozen=True):
     """A watched list that a run read, and at which revision."""
 
     list: WatchedList
@@ -46,15 +46,15 @@ class RunTrace:
 
     def __init__(self) -> None:
         self.wrote = False
-        self.questions: list[Question] = []
-        self.readings: list[Reading] = []
+        self.questions: list[TracedRequest] = []
+        self.readings: list[ListReading] = []
 
     def note(self, exchange: Exchange, request: HttpRequest, response: Response) -> None:
         """One request was answered. What servers say of their health is told by probes, and what
         a dry run says is believed until the next run in full."""
         if request.method == "GET":
             if not request.is_probe:
-                self.questions.append(Question(exchange, request, digest_of_answer(response)))
+                self.questions.append(TracedRequest(exchange, request, digest_of_answer(response)))
         elif "dryRun=All" not in request.path:
             self.wrote = True
 
@@ -90,6 +90,6 @@ class TracedExchange(Exchange):
             trace.note(self, request, response)
         return response
 
-    def ask_again(self, question: Question) -> bool:
+    def ask_again(self, question: TracedRequest) -> bool:
         """Whether the answer is still the same. Raises as ``send``."""
         return digest_of_answer(super().send(question.request)) == question.answer

@@ -23,7 +23,7 @@ from reconciler.watch.lists import (
     WatchedList,
     key_in,
 )
-from reconciler.watch.trace import Reading, RunTrace, TracedExchange
+from reconciler.watch.trace import ListReading, RunTrace, TracedExchange
 
 RESYNC_SECONDS = 600.0
 CONCURRENT_LISTS = 4
@@ -95,7 +95,7 @@ class Watcher:
         found.exchange.trace = self._trace
         return found
 
-    def note_reading(self, reading: Reading) -> None:
+    def note_reading(self, reading: ListReading) -> None:
         """A run read a list."""
         if self._trace is not None:
             self._trace.readings.append(reading)
@@ -227,7 +227,7 @@ class MemberWatches(KeptLists):
                 resource, namespace=namespace, label_selector=label_selector
             )
         )
-        self.watcher.note_reading(Reading(one, revision))
+        self.watcher.note_reading(ListReading(one, revision))
         return objects
 
     def wrote(self, resource: RESTMapping, path: str, answer: Object | None) -> None:

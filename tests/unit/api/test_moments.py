@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import Struct
 
-from reconciler.api.moments import Moment, TimeUse, settled
+from reconciler.api.moments import Moment, TimeUse, plain_numbers
 from tests.strategies import TIME_RULES, TimeRule
 
 NOW = 1_800_000_000.0
@@ -84,11 +84,11 @@ class _Memory(Struct, frozen=True):
 
 def test_what_is_kept_has_plain_numbers() -> None:
     use = TimeUse(NOW)
-    kept = settled(_Memory(use.moment(NOW) - 5, {"a": (use.moment(NOW), "x")}))
+    kept = plain_numbers(_Memory(use.moment(NOW) - 5, {"a": (use.moment(NOW), "x")}))
     assert kept == _Memory(NOW - 5, {"a": (NOW, "x")})
     assert type(kept.since) is float
     assert type(kept.names["a"][0]) is float
     plain = _Memory(NOW, {})
-    assert settled(plain) is plain
+    assert plain_numbers(plain) is plain
     assert not use.always
     assert isinstance(use.moment(NOW), Moment)
