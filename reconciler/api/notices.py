@@ -38,6 +38,7 @@ class NoticeCause(StrEnum):
         "MirrorRefused",
         "mirror {head} is left out, as it could not be applied: {error}",
     )
+    FOUGHT_OVER = "FoughtOver", "{subject} is {what}; repairs wait longer each time"
     MIRRORS_DIFFER = (
         "MirrorsDiffer",
         "the mirrors went different ways, {heads}: the first one is read",

@@ -7,7 +7,7 @@ keeps (``saved_plans.document``) are made from these declarations.
 # Without `from __future__ import annotations`: the annotations are read when the program runs.
 import posixpath
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 from math import inf
 from pathlib import Path
@@ -596,6 +596,8 @@ class RunOptions(Struct, frozen=True):
     """Unix time in seconds."""
     kept: Annotated[Any, Internal("a process that stays has it")] = None
     """What outlives a run, as ``cluster.connect.Kept`` says; None: nothing."""
+    fights: Annotated[Mapping[Any, Any], Internal("a process that stays counts them")] = {}
+    """Which objects others change again and again: ``plan.fights.Fights``."""
     sample_at: Annotated[float | None, Internal("a saved plan says when it was made")] = None
     """The time (Unix seconds) that tells which unchanged objects are verified all the same; without
     it, the clock's."""

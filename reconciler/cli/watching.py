@@ -11,6 +11,7 @@ from reconciler.api.moments import TimeUse
 from reconciler.cli.console import Console
 from reconciler.cli.stop import Stop
 from reconciler.git.mark import mark_of_source
+from reconciler.plan.fights import Fights, fights_after, lasting
 from reconciler.run.unchanged import LastRun, marks_of_files, next_moment, why_again
 from reconciler.watch.watcher import Watcher
 
@@ -64,6 +65,7 @@ class Watching:
         self.quiet_rounds = 0
         self.why = ""
         self._wanted = wanted
+        self._plan_only = options.plan_only
         self._console = console
         self._pace = Pace()
         self._pause = FIRST_PAUSE
@@ -71,6 +73,7 @@ class Watching:
         self._whole_at = 0.0
         self._tracked = True
         self._federation = ""
+        self._fights: Fights = {}
         self._marks = ("", "")
         self._began = 0.0
         self._time = TimeUse(0.0)
@@ -88,7 +91,7 @@ class Watching:
         self._last = self._prepared = None
         self._marks = (mark_of_source(options), self._files(options))
         self._trace = self.watcher.begin()
-        changed: dict[str, object] = {"kept": self.watcher}
+        changed: dict[str, object] = {"kept": self.watcher, "fights": self._fights}
         if self._tracked:
             self._time = TimeUse(options.clock())
             changed["clock"] = lambda: self._time.moment(options.clock())
@@ -97,6 +100,8 @@ class Watching:
     def planned(self, prepared: Prepared) -> None:
         """The run carried this plan out, or had nothing to do."""
         self._prepared = prepared
+        if not self._plan_only:
+            self._fights = fights_after(self._fights, prepared.plan, time.time())
 
     def end(self, options: RunOptions, *, well: bool, defect: bool) -> None:
         """It has ended."""
@@ -175,6 +180,9 @@ class Watching:
             f"# HELP {name} Rounds in which nothing had changed, and no run was made.",
             f"# TYPE {name} counter",
             f"{name} {self.quiet_rounds}",
+            "# HELP federation_reconciler_fights Objects that others change whenever put back.",
+            "# TYPE federation_reconciler_fights gauge",
+            f"federation_reconciler_fights {len(list(lasting(self._fights)))}",
         )
         return ("\n".join(lines) + "\n").encode() + self.watcher.render()
 

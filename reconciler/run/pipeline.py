@@ -53,6 +53,7 @@ from reconciler.inventory.observe import observe
 from reconciler.inventory.ownership import Servers, identified
 from reconciler.lock.run_lock import RunLock
 from reconciler.plan.assemble import HINT, assemble, hold_prunes_of_moved, unreachable_plan
+from reconciler.plan.fights import notices_of_fights
 from reconciler.plan.guards import deletions_of
 from reconciler.plan.live_state import CONCURRENT_MEMBERS, MemberState
 from reconciler.plan.member_plan import MemberWork, PlanSettings, failover_part, plan_member
@@ -262,7 +263,7 @@ def make_plan(
             raise
     placed = _placed(rendering)
     moving = _moving(usual, decided.decision.assignments)
-    waiting = Waiting(state, moving, lambda: now)
+    waiting = Waiting(state, moving, lambda: now, options.fights)
     # One pod of many writes the names that all clusters answer to.
     records = None
     if not published or names:
@@ -322,6 +323,7 @@ def make_plan(
             *run_memory.notices,
             *connector.remarks,
             *decided.notices,
+            *notices_of_fights(options.fights, now),
             *absent.notices(),
             *(rollout.notices if rollout else ()),
         ],

@@ -97,6 +97,24 @@ def test_a_change_behind_its_back_is_repaired_long_before_the_next_round(
     eventually(lambda: colour(sandbox) == COLOUR, "it is made again")
 
 
+def test_what_somebody_fights_over_is_put_back_later_and_later_and_named(
+    serve: Callable[..., Service], sandbox: Sandbox
+) -> None:
+    service = serve("--every", "1h")
+    eventually(lambda: service.runs("ok") >= 2, "it is settled")
+    cluster, edits, ends = sandbox.cluster("aws"), 0, time.monotonic() + 10
+    while time.monotonic() < ends:
+        if colour(sandbox) == COLOUR:
+            edits += 1
+            red = {"data": {"colour": f"red-{edits}"}}
+            cluster.edit("ConfigMap", "settings", red, namespace="default", manager="flux")
+        time.sleep(0.02)
+    assert 4 <= edits <= 7, "three at once, then after 2, 4, 8 s"
+    assert "flux again and again: put back" in service.text
+    assert "federation_reconciler_fights 1" in service.get("/metrics")[1]
+    assert service.runs("failed") == 0
+
+
 def test_its_own_writes_do_not_keep_it_at_work(
     serve: Callable[..., Service], sandbox: Sandbox
 ) -> None:
