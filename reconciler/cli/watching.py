@@ -25,6 +25,8 @@ FIRST_PAUSE = 1.0
 """Until another look at what a run could not settle; it doubles, up to a whole period."""
 BURST = 10
 """So many runs may follow one another at once; then each waits until there is room again."""
+WHOLE = 0.8
+"""The share of --resync after which a whole run is made."""
 SHARE = 3.0
 """A run makes room for another after so many times its own length: a storm has a third of a CPU."""
 LEAST_SECONDS = 0.5
@@ -118,7 +120,8 @@ class Watching:
         first = self._federation != prepared.federation.name
         self._federation = prepared.federation.name
         self._last = LastRun(prepared, self._trace, self._time, *self._marks)
-        self._whole_at = now + options.resync
+        # A little before figures of a run count as old (``cronjob/observability``).
+        self._whole_at = now + options.resync * WHOLE
         unsettled = first or not self._last.is_settled or self._files(options) != self._marks[1]
         if unsettled:
             self._slow_down(options)

@@ -80,6 +80,8 @@ def read_under_lock(lock: RunLock | None, options: RunOptions) -> RunStart:
         if seats:
             seats.write_votes()
         raise
+    if options.kept is not None:
+        options.kept.locked(lock.epoch, waited=waited)
     if waited:
         # The run that had it may have applied a newer commit than the one that was read.
         repository = _again(repository, options)

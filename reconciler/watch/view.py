@@ -11,9 +11,8 @@ from enum import StrEnum
 from typing import Any
 
 import msgspec
-from msgspec import Struct
 
-from reconciler.api.objects import Object, ObjectKey, key_of, read_in_threads
+from reconciler.api.objects import Object, ObjectKey, RedactedRepr, key_of, read_in_threads
 from reconciler.cluster.responses import fault_of
 
 EXPIRED = 410
@@ -29,7 +28,7 @@ class EventType(StrEnum):
     ERROR = "ERROR"
 
 
-class WatchEvent(Struct, frozen=True):
+class WatchEvent(RedactedRepr, frozen=True):
     """One line of a watch. ``object`` is a Status where the type is ERROR."""
 
     type: EventType

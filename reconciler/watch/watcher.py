@@ -56,6 +56,7 @@ class Watcher:
         self._trace: RunTrace | None = None
         self._pool = ThreadPoolExecutor(CONCURRENT_LISTS, thread_name_prefix="relist")
         self._closed = False
+        self._epoch: int | None = None
         self.streams.soon(self._tick, TICK_SECONDS)
 
     # -- for a run -------------------------------------------------------------------------
@@ -99,6 +100,17 @@ class Watcher:
         """A run read a list."""
         if self._trace is not None:
             self._trace.readings.append(reading)
+
+    def locked(self, epoch: int | None, *, waited: bool) -> None:
+        """The run at work holds the lock. Where another run had it since the last one of this
+        process, everything is listed anew under it: what others wrote may still be on its way.
+
+        ``epoch`` counts how often the lock changed hands, None where nobody does; ``waited``: this
+        run has seen another one at work.
+        """
+        before, self._epoch = self._epoch, epoch
+        if waited or (before is not None and epoch not in (None, before, before + 1)):
+            self.forget()
 
     def forget(self) -> None:
         """All that is known: others may have been here."""

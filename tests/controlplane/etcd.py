@@ -81,6 +81,11 @@ class Etcd:
         for start in range(0, len(operations), _OPERATIONS):
             self._call("txn", {"success": operations[start : start + _OPERATIONS]})
 
+    def compact(self) -> None:
+        """Forget every revision but the present ones."""
+        present = self._call("range", {"key": _encoded("/"), "limit": 1})["header"]["revision"]
+        self._call("compaction", {"revision": present, "physical": True})
+
     def _healthy(self) -> bool:
         try:
             return self._http.request("GET", f"{self.url}/readyz", timeout=2).status == 200

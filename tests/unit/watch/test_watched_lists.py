@@ -233,6 +233,21 @@ def test_another_credential_or_server_inherits_nothing(watched: Watched) -> None
     assert watched.lists() == before + 1
 
 
+def test_what_is_known_is_forgotten_where_another_run_had_the_lock(watched: Watched) -> None:
+    watched.read()
+    watched.settle()
+    before = watched.lists()
+    for epoch in (5, 6, 7):
+        watched.watcher.locked(epoch, waited=False)
+        watched.read()
+    assert watched.lists() == before
+    watched.watcher.locked(9, waited=False)
+    watched.read()
+    watched.watcher.locked(10, waited=True)
+    watched.read()
+    assert watched.lists() == before + 2
+
+
 def test_what_a_run_did_not_need_is_watched_no_longer(watched: Watched) -> None:
     watched.watcher.begin()
     watched.read()
