@@ -164,7 +164,10 @@ class Watching:
 
     def _woken(self, stop: Stop) -> str:
         stop.wait(max(GATHER_SECONDS, self._pace.wait()))
-        return self.why or "a webhook asked for it"
+        why, self.why = self.why, ""
+        if not why:
+            self._console.note("A webhook asked for this run.")
+        return why or "a webhook"
 
     def _next_moment(self, options: RunOptions) -> float:
         """By ``time.monotonic``; a little later, as a moment must have passed."""

@@ -12,6 +12,7 @@ from kubesim.fleet import Sandbox
 from kubesim.server import ClusterSettings
 from reconciler.cli.watching import BURST, Pace
 from tests.controlplane.process import eventually
+from tests.scenarios.test_announced_pushes import SECRET, announce
 from tests.unit.cli.test_every import FEDERATION, SETTINGS, Service
 
 COLOUR = "green"
@@ -138,6 +139,20 @@ def test_git_is_looked_at_in_each_round(
     (folder / "settings.yaml").write_text(SETTINGS % "white")
     eventually(lambda: colour(sandbox) == "white", "it follows Git")
     settle(service)
+
+
+def test_a_webhook_makes_it_look_at_once(
+    serve: Callable[..., Service], folder: Path, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    secret = tmp_path / "secret"
+    secret.write_text(f"{SECRET}\n")
+    service = serve("--every", "1h", "--webhook-secret", secret)
+    eventually(lambda: service.runs("ok") >= 2, "it is settled")
+    time.sleep(4)
+    (folder / "settings.yaml").write_text(SETTINGS % "white")
+    assert announce(service) == 202
+    eventually(lambda: colour(sandbox) == "white", "it follows Git")
+    assert "A webhook asked for this run." in service.text
 
 
 def test_a_cluster_that_is_gone_is_missed_and_one_that_is_back_is_reconciled(
