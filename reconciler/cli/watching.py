@@ -92,7 +92,7 @@ class Watching:
         self._began = time.monotonic()
         self._last = self._prepared = None
         self._marks = (mark_of_source(options), self._files(options))
-        self._trace = self.watcher.begin()
+        self._trace = self.watcher.begin(self._marks[0])
         changed: dict[str, object] = {"kept": self.watcher, "fights": self._fights}
         if self._tracked:
             self._time = TimeUse(options.clock())

@@ -388,11 +388,18 @@ def _inputs(
     servers: Servers,
     left_alone: Collection[str] = (),
 ) -> RunInputs:
-    usual = schedule(state)
+    kept = options.kept
+    if kept is not None and kept.rendered[0] is state:
+        _, usual, rendering = kept.rendered
+    else:
+        usual = schedule(state)
+        rendering = render_repository(state, usual)
+        if kept is not None:
+            kept.rendered = (state, usual, rendering)
     return RunInputs(
         state,
         usual,
-        render_repository(state, usual),
+        rendering,
         _clusters_in_scope(options, state).difference(left_alone),
         claimant,
         commit,

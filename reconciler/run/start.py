@@ -111,6 +111,8 @@ def _raising(error: ReconcileError) -> Callable[[], None]:
 
 
 def _again(before: Repository, options: RunOptions) -> Repository:
+    if options.kept is not None:
+        options.kept.forget_repository()
     repository = read(options, ask_members=True)
     old, new = before.state.federation, repository.state.federation
     if (new.name, new.namespace) != (old.name, old.namespace):

@@ -57,14 +57,19 @@ class Watcher:
         self._pool = ThreadPoolExecutor(CONCURRENT_LISTS, thread_name_prefix="relist")
         self._closed = False
         self._epoch: int | None = None
+        self._source = ""
+        self._repository: tuple[str, float, object] = ("", 0.0, None)
+        self.rendered: tuple[object, object, object] = (None, None, None)
+        """A state of Git, and what was made of it last: see ``run.pipeline``."""
         self.streams.soon(self._tick, TICK_SECONDS)
 
     # -- for a run -------------------------------------------------------------------------
 
-    def begin(self) -> RunTrace:
-        """A run begins; what it asks is traced."""
+    def begin(self, source: str = "") -> RunTrace:
+        """A run begins; what it asks is traced. ``source`` is the mark of the repository."""
         self._trace = trace = RunTrace()
-        for member in self._all():
+        self._source = source
+        for member in self.members():
             member.began = False
             member.exchange.trace = trace
             for one in member.lists():
@@ -95,6 +100,28 @@ class Watcher:
         found.began = True
         found.exchange.trace = self._trace
         return found
+
+    @property
+    def asked(self) -> int:
+        """How much the run at work has asked of members so far."""
+        trace = self._trace
+        return len(trace.questions) + len(trace.readings) if trace else 0
+
+    def repository(self) -> object | None:
+        """As an earlier run read it, where it is surely still the same."""
+        mark, until, found = self._repository
+        fresh = bool(mark) and mark == self._source and time.monotonic() < until
+        return found if fresh else None
+
+    def forget_repository(self) -> None:
+        """It may have moved since this run began."""
+        self._source = ""
+
+    def keep_repository(self, repository: object, source: str) -> None:
+        """What was just read; ``source`` is its mark by now. It is read again after a while in any
+        case, as signatures expire, and programs that build manifests change."""
+        mark = source if source == self._source else ""
+        self._repository = (mark, time.monotonic() + self.resync, repository)
 
     def note_reading(self, reading: ListReading) -> None:
         """A run read a list."""
@@ -150,14 +177,15 @@ class Watcher:
     def _tick(self) -> None:
         """Lists whose time has come are listed again."""
         now = time.monotonic()
-        for member in self._all():
+        for member in self.members():
             for one in member.lists():
                 if one.state is State.LIVE and one.due <= now:
                     one.list_in_background("resync")
         if not self._closed:
             self.streams.soon(self._tick, TICK_SECONDS)
 
-    def _all(self) -> tuple[MemberWatches, ...]:
+    def members(self) -> tuple[MemberWatches, ...]:
+        """All members of which something is kept."""
         with self._lock:
             return tuple(self._members.values())
 
@@ -166,7 +194,7 @@ class Watcher:
     def states(self) -> Mapping[State, int]:
         """How many lists are in which state."""
         found = dict.fromkeys(State, 0)
-        for member in self._all():
+        for member in self.members():
             for one in member.lists():
                 found[one.state] += 1
         return found
@@ -174,7 +202,7 @@ class Watcher:
     def render(self) -> bytes:
         """In Prometheus' text format; see ``endpoints.Metrics``."""
         now = time.monotonic()
-        heard = [o.heard_at for m in self._all() for o in m.lists() if o.state is State.LIVE]
+        heard = [o.heard_at for m in self.members() for o in m.lists() if o.state is State.LIVE]
         prefix = "federation_reconciler_watch"
         lines = [
             f"# HELP {prefix}es Lists of members that are kept up by watches, by their state.",
@@ -207,7 +235,7 @@ class MemberWatches(KeptLists):
         self.name = name
         self.exchange = TracedExchange(name, endpoint)
         self.began = True
-        self._endpoint = endpoint
+        self.endpoint = endpoint
         self._identity = _identity_of(endpoint)
         self._background = Exchange(name, endpoint)
         self._lists: dict[ListName, WatchedList] = {}
@@ -253,7 +281,7 @@ class MemberWatches(KeptLists):
 
     def background_member(self) -> Member:
         """For what no run asks for."""
-        transport = Transport(self.name, self._endpoint, retries=2, exchange=self._background)
+        transport = Transport(self.name, self.endpoint, retries=2, exchange=self._background)
         return Member(self.name, transport)
 
     def close_unused(self) -> None:

@@ -248,6 +248,29 @@ def test_what_is_known_is_forgotten_where_another_run_had_the_lock(watched: Watc
     assert watched.lists() == before + 2
 
 
+def test_a_repository_is_kept_as_long_as_its_mark_is_the_same(watched: Watched) -> None:
+    watcher, repository = watched.watcher, object()
+
+    def known(mark: str) -> bool:
+        watcher.begin(mark)
+        found = watcher.repository() is repository
+        watcher.end()
+        return found
+
+    watcher.begin("one")
+    watcher.keep_repository(repository, "one")
+    watcher.end()
+    assert known("one")
+    assert not known("two")
+    assert not known("")
+    watcher.begin("one")
+    watcher.forget_repository()
+    assert watcher.repository() is None, "it waited for another run"
+    watcher.keep_repository(repository, "two")
+    watcher.end()
+    assert not known("two"), "it moved while it was read"
+
+
 def test_what_a_run_did_not_need_is_watched_no_longer(watched: Watched) -> None:
     watched.watcher.begin()
     watched.read()
