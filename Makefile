@@ -34,7 +34,7 @@ COMPILE = $(VENV)/bin/uv pip compile --quiet --universal --python-version 3.11 \
 	--generate-hashes --custom-compile-command "make lock" $(UPGRADE)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check unit integration skew bench faults soak mutation lock controlplane audit sbom clean format venv
+.PHONY: help demo test check unit integration skew bench faults soak soak-watching mutation lock controlplane audit sbom clean format venv
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -84,6 +84,12 @@ faults: $(VENV)/.development controlplane ## All that can break, times all scena
 soak: $(VENV)/.development ## RUNS=500 runs in one simulated fleet, each with something broken; SEED=1
 	@RECONCILER_SOAK_RUNS=$(or $(RUNS),500) RECONCILER_SOAK_SEED=$(or $(SEED),1) \
 		$(PYTEST) tests/chaos/test_soak.py
+
+soak-watching: $(VENV)/.development controlplane ## One process that watches for an hour, while all sorts of things break; SECONDS=3600
+	@RECONCILER_SOAK_SECONDS=$(or $(SECONDS),3600) RECONCILER_SOAK_SEED=$(or $(SEED),1) \
+		$(PYTEST) tests/chaos/test_watching_for_long.py
+	@RECONCILER_WATCH_MOMENTS=100 RECONCILER_WATCH_SEED=$(or $(SEED),1) \
+		$(PYTEST) tests/e2e/servers/test_watches.py
 
 mutation: $(VENV)/.development $(MUTATION)/.installed ## Change what deletes and overwrites, to see a test fail; MODULES="plan/guards"
 	@sh scripts/mutation.sh $(MUTATION)/bin $(MODULES)

@@ -27,6 +27,7 @@ from bench.rows import Row
 from bench.seats import seats_beside_one_host
 from bench.sizes import FULL, QUICK, Sizes
 from bench.timing import CommandFailed
+from bench.watching import watching_processes
 from bench.waves import rollout_beside_none
 from tests.controlplane import build
 from tests.controlplane.audit import Level
@@ -41,6 +42,7 @@ PARTS = (
     "seats",
     "waves",
     "pushes",
+    "watching",
     "fleet",
     "page",
     "growth",
@@ -70,6 +72,7 @@ class Bench:
             "seats": self._seats,
             "waves": self._waves,
             "pushes": self._pushes,
+            "watching": self._watching,
             "fleet": self._fleet,
             "page": self._page,
             "growth": self._growth,
@@ -105,6 +108,10 @@ class Bench:
     def _pushes(self, commands: Commands) -> None:
         with self._servers(None) as plane:
             self.rows += pushes_to_objects(plane, commands, self.sizes)
+
+    def _watching(self, commands: Commands) -> None:
+        with self._servers(None) as plane:
+            self.rows += watching_processes(plane, commands, self.sizes)
 
     def _fleet(self, commands: Commands) -> None:
         found, points = simulated_fleet.measure(commands, self.sizes)

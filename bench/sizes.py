@@ -22,6 +22,8 @@ class Sizes:
     fleet_objects: int = 50
     fleet_dead: int = 100
     pushes: int = 20
+    repaired: int = 10_000
+    repairs: int = 200
     growth_objects: tuple[int, ...] = (100, 1000, 10_000, 100_000)
     kubectl_up_to: int = 10_000
     growth_clusters: tuple[int, ...] = (1, 10, 100, 1000)
@@ -40,6 +42,8 @@ QUICK = Sizes(
     fleet_objects=20,
     fleet_dead=2,
     pushes=3,
+    repaired=200,
+    repairs=5,
     growth_objects=(100, 400),
     kubectl_up_to=100,
     growth_clusters=(1, 10, 20),

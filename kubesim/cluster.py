@@ -69,6 +69,7 @@ class SimulatedCluster:
         self.requests: deque[LoggedRequest] = deque(maxlen=_LOG_LENGTH)
         self.connections: set[Connection] = set()
         self.paused = False
+        self.silent = False
         self.port = 0
         self._loop = loop
         self._listener: asyncio.Server | None = None
@@ -126,6 +127,15 @@ class SimulatedCluster:
     def stop(self) -> None:
         """Connections break, new ones are refused."""
         self._run(self.shut())
+
+    def sever(self) -> None:
+        """Connections break; new ones are accepted."""
+
+        async def abort() -> None:
+            for connection in tuple(self.connections):
+                connection.abort()
+
+        self._run(abort())
 
     def pause(self) -> None:
         """Connections are accepted and requests taken, but nothing is ever answered."""

@@ -38,6 +38,7 @@ class Served(Protocol):
 
     connections: set[Connection]
     paused: bool
+    silent: bool
     faults: FaultInjector
     server: ApiServer
 
@@ -260,9 +261,24 @@ class Connection(asyncio.Protocol):
         def send(data: bytes) -> None:
             chunk = b"%x\r\n%b\r\n" % (len(data), data)
             # Events may be published by a test's own thread.
-            self._loop.call_soon_threadsafe(_write_if_open, transport, chunk)
+            if not self._cluster.silent:
+                self._loop.call_soon_threadsafe(_write_if_open, transport, chunk)
+
+        every = self._cluster.server.settings.bookmark_every
+        bookmark, ended = response.bookmark, False
+
+        def mark() -> None:
+            # The clock of a cluster may be moved; that of its bookmarks is the machine's.
+            if bookmark is not None and self._transport is transport and not ended:
+                send(bookmark())
+                self._loop.call_later(every, mark)
+
+        if bookmark is not None:
+            self._loop.call_later(every, mark)
 
         def end() -> None:
+            nonlocal ended
+            ended = True
             if self._cancel is not None:
                 self._cancel()
                 self._cancel = None

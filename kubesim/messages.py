@@ -57,6 +57,7 @@ class Response:
     content_type: str = JSON
     headers: dict[str, str] = field(default_factory=dict)
     stream: Stream | None = None
+    bookmark: Callable[[], bytes] | None = None
 
     @classmethod
     def json(cls, value: Any, status: int = 200, **headers: str) -> Response:

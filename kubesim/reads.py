@@ -139,9 +139,11 @@ def watch(server: ApiServer, request: Request, target: RequestTarget) -> Respons
     wanted = selection(request, resource)
     since = _number(request.query.get("resourceVersion", ""))
     partial = _metadata_only(request)
-    oldest = server.store.history[0].resource_version if server.store.history else 0
-    if since and server.store.history.maxlen == len(server.store.history) and since < oldest - 1:
-        raise statuses.expired(f"too old resource version: {since} ({oldest - 1})")
+    if since and since < server.store.oldest:
+        gone = statuses.expired(f"too old resource version: {since} ({server.store.oldest})")
+        return Response(
+            200, stream=lambda send: _told(send, {"type": "ERROR", "object": gone.body})
+        )
 
     def line(kind: str, record: StoredObject) -> bytes:
         raw = server.raw(record, resource)
@@ -178,7 +180,7 @@ def watch(server: ApiServer, request: Request, target: RequestTarget) -> Respons
                 and (not target.name or record.name == target.name)
             ]
         if initial:
-            lines.append(_bookmark(server, resource, partial))
+            lines.append(_bookmark(server, resource, partial, first=True))
         if lines:
             send(b"".join(lines))
 
@@ -195,17 +197,30 @@ def watch(server: ApiServer, request: Request, target: RequestTarget) -> Respons
 
         return cancel
 
-    return Response(200, stream=stream)
+    def bookmark() -> bytes:
+        with server.lock:
+            return _bookmark(server, resource, partial)
+
+    bookmarks = bookmark if request.flag("allowWatchBookmarks") else None
+    return Response(200, stream=stream, bookmark=bookmarks)
 
 
-def _bookmark(server: ApiServer, resource: Resource, partial: bool) -> bytes:
-    """The end of the initial events of a streamed list."""
+def _told(send: Callable[[bytes], None], event: Object) -> Callable[[], None]:
+    """One event, after which nothing comes."""
+    send(orjson.dumps(event) + b"\n")
+    return lambda: None
+
+
+def _bookmark(
+    server: ApiServer, resource: Resource, partial: bool, *, first: bool = False
+) -> bytes:
+    """How far a watch is; ``first``: the end of the initial events of a streamed list."""
+    metadata: Object = {"resourceVersion": str(server.store.resource_version)}
+    if first:
+        metadata["annotations"] = {"k8s.io/initial-events-end": "true"}
     obj = {
         "kind": "PartialObjectMetadata" if partial else resource.kind,
         "apiVersion": "meta.k8s.io/v1" if partial else resource.api_version,
-        "metadata": {
-            "resourceVersion": str(server.store.resource_version),
-            "annotations": {"k8s.io/initial-events-end": "true"},
-        },
+        "metadata": metadata,
     }
     return orjson.dumps({"type": "BOOKMARK", "object": obj}) + b"\n"

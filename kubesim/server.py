@@ -43,6 +43,7 @@ class ClusterSettings:
     pods_per_node: int | None = None
     ready_after: float = 0.05
     established_after: float = 0.02
+    bookmark_every: float = 60.0
     load_balancer_prefix: str = ""
     load_balancer_hostnames: bool = False
 

@@ -57,11 +57,11 @@ class Store:
 
     def __init__(self) -> None:
         self.resource_version = 100
-        self._compacted = 0
         self._tables: dict[Table, dict[tuple[str, str], StoredObject]] = {}
         self._sorted: dict[Table, list[StoredObject]] = {}
         self._owned: dict[str, set[tuple[Table, str, str]]] = {}
         self.history: deque[Event] = deque(maxlen=_HISTORY)
+        self.compacted = 0
         self.listeners: list[Callable[[Event], None]] = []
 
     def get(self, table: Table, namespace: str, name: str) -> StoredObject | None:
@@ -80,7 +80,7 @@ class Store:
 
     def records_at(self, table: Table, namespace: str, version: int) -> list[StoredObject] | None:
         """Those of ``records`` as they were at an earlier version; None: that is forgotten."""
-        if version < self._oldest_version():
+        if version < self.oldest:
             return None
         rows = dict(self._tables.get(table, {}))
         for event in reversed(self.history):
@@ -94,17 +94,6 @@ class Store:
             else:
                 rows[key] = event.previous
         return [rows[key] for key in sorted(rows) if not namespace or key[0] == namespace]
-
-    def _oldest_version(self) -> int:
-        """The oldest one that can still be told."""
-        if len(self.history) == self.history.maxlen:
-            return self.history[0].resource_version
-        return self._compacted
-
-    def compact(self) -> None:
-        """As etcd does every few minutes: how things were before now is forgotten."""
-        self.history.clear()
-        self._compacted = self.resource_version
 
     def tables(self) -> list[Table]:
         return [table for table, rows in self._tables.items() if rows]
@@ -170,6 +159,17 @@ class Store:
             self._owned.get(uid, set()).discard((table, before.namespace, before.name))  # type: ignore[union-attr]
         for uid in after.owners if after else ():
             self._owned.setdefault(uid, set()).add((table, after.namespace, after.name))  # type: ignore[union-attr]
+
+    def compact(self) -> None:
+        """Forgets what happened so far: a watch begins no earlier than now, nor is a page of then."""
+        self.compacted = self.resource_version
+        self.history.clear()
+
+    @property
+    def oldest(self) -> int:
+        """The resource version from which on all events are known."""
+        full = len(self.history) == self.history.maxlen
+        return max(self.compacted, self.history[0].resource_version - 1 if full else 0)
 
     def _publish(self, event: Event) -> None:
         self.history.append(event)

@@ -534,3 +534,55 @@ def _cron_schedules(draw: st.DrawFn) -> tuple[str, set[int], set[int], set[int],
 CRON_SCHEDULES = _cron_schedules()
 """A cron expression, with its minutes, hours and days of the week, and whether it follows the
 clock (a ``*`` in minutes or hours)."""
+
+
+# -- watches, and what a run makes of the time -----------------------------------------------------
+
+
+class HistoryStep(NamedTuple):
+    """One write to a server, and whether whoever watches hears of it by now, or lists."""
+
+    name: str
+    value: int
+    deletes: bool
+    catches_up: bool
+    is_marked: bool
+    lists: bool
+
+
+History = list[HistoryStep]
+
+HISTORIES = st.lists(
+    st.builds(
+        HistoryStep,
+        st.sampled_from("abc"),
+        st.integers(0, 1),
+        st.booleans(),
+        st.booleans(),
+        st.booleans(),
+        st.integers(0, 9).map(lambda number: number == 0),
+    ),
+    max_size=30,
+)
+
+
+class TimeRule(NamedTuple):
+    """Something that depends on the time: what it compares, how, and with what (seconds)."""
+
+    sort: str
+    first: int
+    second: int
+
+
+TIME_RULES = st.lists(
+    st.builds(
+        TimeRule,
+        st.sampled_from(
+            ["before", "age", "capped", "left", "turn", "window", "first", "text", "same", "either"]
+        ),
+        st.integers(-50, 50),
+        st.integers(1, 40),
+    ),
+    min_size=1,
+    max_size=6,
+)

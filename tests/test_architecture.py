@@ -27,6 +27,7 @@ PIPELINE = (
     "git",
     "federation",
     "cluster",
+    "watch",
     "inventory",
     "seats",
     "state",

@@ -41,6 +41,7 @@ class NoticeCause:
         "MirrorRefused",
         "mirror {head} is left out, as it could not be applied: {error}",
     )
+    FOUGHT_OVER = WordedCause("FoughtOver", "{subject} is {what}; repairs wait longer each time")
     MIRRORS_DIFFER = WordedCause(
         "MirrorsDiffer",
         "the mirrors went different ways, {heads}: the first one is read",

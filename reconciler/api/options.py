@@ -7,7 +7,7 @@ keeps (``saved_plans.document``) are made from these declarations.
 # Without `from __future__ import annotations`: the annotations are read when the program runs.
 import posixpath
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 from math import inf
 from pathlib import Path
@@ -209,6 +209,26 @@ class RunOptions(Struct, frozen=True):
             inherited=False,
         ),
     ] = None
+    resync: Annotated[
+        float,
+        Option(
+            "--resync",
+            RUN,
+            "With --every: list what is watched again after this time, whatever the watches said, "
+            "and make a whole run. [default: 10m]",
+            metavar="DURATION",
+            inherited=False,
+        ),
+    ] = 600.0
+    no_watch: Annotated[
+        bool,
+        Option(
+            "--no-watch",
+            RUN,
+            "With --every: keep no watches on the members, and list them in each round.",
+            inherited=False,
+        ),
+    ] = False
     listen: Annotated[
         str,
         Option(
@@ -614,6 +634,10 @@ class RunOptions(Struct, frozen=True):
 
     clock: Annotated[Callable[[], float], Internal("the time is what it is")] = time.time
     """Unix time in seconds."""
+    kept: Annotated[Any, Internal("a process that stays has it")] = None
+    """What outlives a run, as ``cluster.connect.Kept`` says; None: nothing."""
+    fights: Annotated[Mapping[Any, Any], Internal("a process that stays counts them")] = {}
+    """Which objects others change again and again: ``plan.fights.Fights``."""
     sample_at: Annotated[float | None, Internal("a saved plan says when it was made")] = None
     """The time (Unix seconds) that tells which unchanged objects are verified all the same; without
     it, the clock's."""

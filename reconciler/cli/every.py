@@ -2,7 +2,8 @@
 
 Each run stands for itself: it reads the repository, takes the lock, plans, applies, and gives the
 lock back. Whatever one fails of, the next begins anew. A webhook (``--webhook-secret``) makes it
-begin sooner; where none arrives, it begins in its time.
+begin sooner, and so does a change in a member, which is watched (``--no-watch``: it is not). Where
+nothing changed, a round makes no run.
 """
 
 from __future__ import annotations
@@ -26,6 +27,8 @@ from reconciler.serve.journal import Journal, OutcomeName
 
 if TYPE_CHECKING:
     from reconciler.cli.run_reporting import RunListeners
+    from reconciler.cli.watching import Watching
+    from reconciler.serve.endpoints import Metrics
     from reconciler.serve.live_page import LivePage
     from reconciler.serve.webhooks import Webhooks
 
@@ -53,18 +56,27 @@ def keep_running(settings: CommandSettings, *, every: float) -> Exit:
             settings = settings.with_options(time_left=stop.time_left)
             settings = stack.enter_context(members_of(settings))
             wanted = threading.Event()
-            latest = _serve(stack, settings, stop, journal, wanted)
+            watching = None if options.no_watch else _watching(stack, settings, wanted)
+            latest = _serve(stack, settings, stop, journal, wanted, watching)
             while True:
                 began = time.monotonic()
                 woken = wanted.is_set()
                 # What asks from here on may have been pushed after this run reads Git.
                 wanted.clear()
-                code = _one_run(settings, stop, journal, latest)
+                code = _one_run(settings, stop, journal, latest, watching)
                 if stop.code is not None:
                     return Exit.OK if code is Exit.OK else stop.code
                 # Nothing else collects here: see ``cli.main``.
                 gc.collect()
                 stop.at_once()
+                if watching is not None:
+                    if woken and journal.process_health.last == "locked":
+                        stop.wait(min(every, LOCKED_SECONDS))
+                        wanted.set()
+                    watching.wait(settings.options, stop, lambda: every * _spread())
+                    if stop.code is not None:
+                        return Exit.OK
+                    continue
                 pause = min(every, PAUSE_SECONDS)
                 if woken and journal.process_health.last == "locked":
                     wanted.set()
@@ -73,13 +85,25 @@ def keep_running(settings: CommandSettings, *, every: float) -> Exit:
                 if stop.code is not None:
                     return Exit.OK
                 # A signal raises from here.
-                spread = 1 + random.uniform(-JITTER, JITTER)  # noqa: S311  (no secret)
-                if wanted.wait(max(began + every * spread - time.monotonic(), 0)):
+                if wanted.wait(max(began + every * _spread() - time.monotonic(), 0)):
                     settings.console.note("A webhook asked for this run.")
     except (KeyboardInterrupt, click.Abort):
         if stop.code is not Exit.TERMINATED:
             raise
         return Exit.OK if journal.process_health.running_since is None else Exit.TERMINATED
+
+
+def _spread() -> float:
+    return 1 + random.uniform(-JITTER, JITTER)  # noqa: S311  (no secret)
+
+
+def _watching(stack: ExitStack, settings: CommandSettings, wanted: threading.Event) -> Watching:
+    """What is kept up between runs, until the stack ends."""
+    from reconciler.cli.watching import Watching
+
+    watching = Watching(settings.options, settings.console, wanted)
+    stack.callback(watching.close)
+    return watching
 
 
 def _serve(
@@ -88,6 +112,7 @@ def _serve(
     stop: Stop,
     journal: Journal,
     wanted: threading.Event,
+    watching: Watching | None,
 ) -> RunListeners | None:
     """Until the stack ends; a webhook sets ``wanted``. Raises UsageError, ReconcileError."""
     from reconciler.cli.run_reporting import RunListeners
@@ -102,7 +127,8 @@ def _serve(
 
         metrics = LatestMetrics()
         webhooks = _webhooks(settings, stop, wanted)
-        served = serve_endpoints(options.listen, journal, [metrics], webhooks)
+        figures: list[Metrics] = [metrics, watching] if watching else [metrics]
+        served = serve_endpoints(options.listen, journal, figures, webhooks)
         port = stack.enter_context(served)
         paths = "/healthz /readyz /metrics" + (" /webhook" if webhooks else "")
         settings.console.note(f"Listening on port {port}: {paths}")
@@ -147,14 +173,23 @@ def _webhooks(settings: CommandSettings, stop: Stop, wanted: threading.Event) ->
 
 
 def _one_run(
-    settings: CommandSettings, stop: Stop, journal: Journal, latest: RunListeners | None
+    settings: CommandSettings,
+    stop: Stop,
+    journal: Journal,
+    latest: RunListeners | None,
+    watching: Watching | None,
 ) -> Exit:
     journal.begin()
     code = Exit.FAILED
     outcome: OutcomeName = "failed"
     problem = ""
+    defect = False
     try:
-        code = run_once(settings, stop, latest)
+        if watching is None:
+            code = run_once(settings, stop, latest)
+        else:
+            kept = settings.with_options(**watching.begin(settings.options))
+            code = run_once(kept, stop, latest, watching.planned)
         outcome = "failed" if code is Exit.FAILED else "ok"
     except LeaseLost as error:
         report_failure(error, settings.console)
@@ -167,6 +202,9 @@ def _one_run(
         problem = str(error)
     except Exception as error:  # noqa: BLE001  (the next run may do better; this one is told)
         report_defect(error, settings.console)
-        problem = type(error).__name__
+        problem, defect = type(error).__name__, True
+    finally:
+        if watching is not None:
+            watching.end(settings.options, well=code is Exit.OK, defect=defect)
     journal.end(outcome, problem)
     return code

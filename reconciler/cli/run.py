@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from reconciler.api.options import RunOptions
     from reconciler.cli.run_reporting import RunListeners
     from reconciler.plan.model import Plan
+    from reconciler.run.pipeline import Prepared
     from reconciler.saved_plans.document import SavedPlan
 
 
@@ -47,20 +49,31 @@ def members_of(settings: CommandSettings) -> AbstractContextManager[CommandSetti
     return simulated_members(settings)
 
 
-def run_once(settings: CommandSettings, stop: Stop, latest: RunListeners | None = None) -> Exit:
+def run_once(
+    settings: CommandSettings,
+    stop: Stop,
+    latest: RunListeners | None = None,
+    planned: Callable[[Prepared], None] = lambda _: None,
+) -> Exit:
     """One run under the lock; ``stop`` has the signals. Raises ReconcileError.
 
-    ``latest`` is given it where somebody may ask over HTTP.
+    ``latest`` is given it where somebody may ask over HTTP. ``planned`` is told what
+    was planned, once all that was to be done is done.
     """
     stop.at_once()
     settings, seconds = settings.until_deadline(plan_only=settings.options.plan_only)
     with stop.within(seconds):
         if settings.options.plan_only:
-            return _only_plan(settings, stop, latest)
-        return _apply(settings, stop, latest)
+            return _only_plan(settings, stop, latest, planned)
+        return _apply(settings, stop, latest, planned)
 
 
-def _only_plan(settings: CommandSettings, stop: Stop, latest: RunListeners | None) -> Exit:
+def _only_plan(
+    settings: CommandSettings,
+    stop: Stop,
+    latest: RunListeners | None,
+    planned: Callable[[Prepared], None],
+) -> Exit:
     from reconciler.cli.run_reporting import ObservedRun
     from reconciler.run import pipeline
 
@@ -84,10 +97,16 @@ def _only_plan(settings: CommandSettings, stop: Stop, latest: RunListeners | Non
         save_plan(options.out, watch.prepared, options)
         console.note(_what_was_saved(plan, options.out))
     output.report_plan(plan, options)
+    planned(watch.prepared)
     return _code_of_plan(plan, detailed=options.detailed_exitcode)
 
 
-def _apply(settings: CommandSettings, stop: Stop, latest: RunListeners | None) -> Exit:
+def _apply(
+    settings: CommandSettings,
+    stop: Stop,
+    latest: RunListeners | None,
+    planned: Callable[[Prepared], None],
+) -> Exit:
     from reconciler.cli.run_reporting import ObservedRun
     from reconciler.lock.run_lock import RunLock
     from reconciler.run import pipeline
@@ -139,6 +158,7 @@ def _apply(settings: CommandSettings, stop: Stop, latest: RunListeners | None) -
     output.report_result(result, options)
     if result.defect is not None:
         raise result.defect
+    planned(prepared)
     # A signal that came when all was done left nothing undone.
     return Exit.OK if result.ok else stop.code or Exit.FAILED
 

@@ -157,7 +157,7 @@ class ObservedRun:
     def _quick(self, connector: Connector) -> Connector:
         """The same, in the time that is there for telling."""
         settings = (*_QUICK, ("seconds_left", self._seconds_left))
-        return replace(connector, settings=settings)
+        return replace(connector, settings=settings, kept=None)
 
     @property
     def _nobody_listens(self) -> bool:

@@ -5,12 +5,11 @@ Nothing else talks HTTP to a member. Objects go in and come out as plain JSON.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import orjson
-from msgspec import Raw
 
 from reconciler.api.errors import (
     ApiError,
@@ -68,16 +67,44 @@ _METADATA_LIST = {
 }
 
 
+class KeptLists(Protocol):
+    """Lists of one member that outlive a run, kept up by watches."""
+
+    def read(
+        self, member: Member, resource: RESTMapping, namespace: str, label_selector: str
+    ) -> list[Object]:
+        """What a LIST would give; from the member itself where it is not known. Raises as
+        ``Member.list_with_version``."""
+        ...
+
+    def wrote(self, resource: RESTMapping, path: str, answer: Object | None) -> None:
+        """A write was sent to ``path``, or may have been; ``answer`` is the object that came of it,
+        None where that is not known."""
+        ...
+
+
 class Member:
-    """One member cluster. ``fence`` is called before each try of each write and may raise."""
+    """One member cluster. ``fence`` is called before each try of each write and may raise.
+    ``kept`` has lists of former runs, where there are such."""
 
     def __init__(
-        self, name: str, transport: Transport, *, fence: Callable[[], None] | None = None
+        self,
+        name: str,
+        transport: Transport,
+        *,
+        fence: Callable[[], None] | None = None,
+        kept: KeptLists | None = None,
     ) -> None:
         self.name = name
+        self._kept = kept
         self.fence = fence
         self._transport = transport
         self._heard: set[tuple[Subject, str]] = set()
+
+    @property
+    def keeps_lists(self) -> bool:
+        """Whether lists of former runs may tell what there is, instead of a LIST."""
+        return self._kept is not None
 
     @property
     def requests(self) -> int:
@@ -108,6 +135,15 @@ class Member:
         except NotFound:
             return None
 
+    def labelled(
+        self, resource: RESTMapping, label_selector: str, *, namespace: str = ""
+    ) -> list[Object]:
+        """All objects with these labels: as a watch has them, where one is kept, else by a LIST.
+        They are not to be changed. Raises as ``list_objects``."""
+        if self._kept is not None:
+            return self._kept.read(self, resource, namespace, label_selector)
+        return self.list_objects(resource, namespace=namespace, label_selector=label_selector)
+
     def list_objects(
         self,
         resource: RESTMapping,
@@ -116,16 +152,37 @@ class Member:
         label_selector: str = "",
         metadata_only: bool = False,
     ) -> list[Object]:
-        """All objects that match, from one consistent read.
+        """As ``list_with_version``, the objects alone."""
+        return self.list_with_version(
+            resource,
+            namespace=namespace,
+            label_selector=label_selector,
+            metadata_only=metadata_only,
+        )[0]
+
+    def list_with_version(
+        self,
+        resource: RESTMapping,
+        *,
+        namespace: str = "",
+        label_selector: str = "",
+        metadata_only: bool = False,
+    ) -> tuple[list[Object], str]:
+        """All objects that match, from a consistent read, and the resourceVersion of that.
 
         Raises NotFound when the server does not serve the resource.
         """
 
-        def parse(pages: Iterator[Sequence[Raw]]) -> list[Object]:
-            return [orjson.loads(memoryview(item)) for page in pages for item in page]
+        def parse(pages: Iterator[ListPage]) -> tuple[list[Object], str]:
+            found: list[Object] = []
+            version = ""
+            for page in pages:
+                found += [orjson.loads(memoryview(item)) for item in page.items]
+                version = page.version
+            return found, version
 
         with reading_answers(self.name):
-            items = self.read_list(
+            items, version = self.read_list(
                 resource,
                 parse,
                 namespace=namespace,
@@ -137,12 +194,12 @@ class Member:
                 raise unexpected_answer(self.name, f"a list with {fault}")
             # Lists leave these out of their items, unlike GET.
             item["apiVersion"], item["kind"] = resource.api_version, resource.kind
-        return items
+        return items, version
 
     def read_list(
         self,
         resource: RESTMapping,
-        read: Callable[[Iterator[Sequence[Raw]]], T],
+        read: Callable[[Iterator[ListPage]], T],
         *,
         namespace: str = "",
         label_selector: str = "",
@@ -177,7 +234,7 @@ class Member:
         pages = self._pages(resource.collection(""), {"limit": str(PAGE)}, {}, kind)
         with reading_answers(self.name):
             for page in pages:
-                for item in page:
+                for item in page.items:
                     obj = orjson.loads(memoryview(item))
                     if fault := fault_of(obj):
                         raise unexpected_answer(self.name, f"a list with {fault}")
@@ -185,12 +242,12 @@ class Member:
 
     def _pages(
         self, path: str, query: dict[str, str], headers: Mapping[str, str], kind: GroupKind
-    ) -> Iterator[Sequence[Raw]]:
+    ) -> Iterator[ListPage]:
         """Raises Gone where the pages would not be of one state."""
         page = self._page(path, query, headers, kind)
         version = page.version
         for _ in range(MAX_PAGES):
-            yield page.items
+            yield page
             if not page.token:
                 return
             page = self._page(path, {**query, "continue": page.token}, headers, kind)
@@ -252,7 +309,13 @@ class Member:
         Raises ClusterUnreachable when there was no answer in ``timeout`` seconds.
         """
         return self._transport.request(
-            "GET", path, query=query, headers={"accept": accept}, timeout=timeout, retry=False
+            "GET",
+            path,
+            query=query,
+            headers={"accept": accept},
+            timeout=timeout,
+            retry=False,
+            is_probe=True,
         )
 
     # -- writing ---------------------------------------------------------------------------
@@ -430,17 +493,23 @@ class Member:
         timeout: float | None = None,
     ) -> Object:
         """What writes, or would: fenced unless it is dry, and no refusal of it quotes a Secret."""
-        return self._object(
-            method,
-            path,
-            query={**(query or {}), "dryRun": "All"} if dry_run else query,
-            body=body,
-            headers=headers,
-            write=not dry_run,
-            subject=current_subject(),
-            quoted=(resource.api_version, resource.kind) != ("v1", "Secret"),
-            timeout=timeout,
-        )
+        answer: Object | None = None
+        try:
+            answer = self._object(
+                method,
+                path,
+                query={**(query or {}), "dryRun": "All"} if dry_run else query,
+                body=body,
+                headers=headers,
+                write=not dry_run,
+                subject=current_subject(),
+                quoted=(resource.api_version, resource.kind) != ("v1", "Secret"),
+                timeout=timeout,
+            )
+        finally:
+            if self._kept is not None and not dry_run:
+                self._kept.wrote(resource, path, answer)
+        return answer
 
     def _object(
         self,

@@ -13,7 +13,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from math import inf
 from shlex import quote
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import msgspec
 from msgspec import Struct
@@ -21,7 +21,8 @@ from msgspec import Struct
 from reconciler.api.errors import ApiError, ClusterError, ClusterUnauthorized, Conflict
 from reconciler.api.notices import Notice, NoticeCause, notice
 from reconciler.api.objects import Object, ObjectKey, map_of
-from reconciler.cluster.client import Member
+from reconciler.cluster.client import KeptLists, Member
+from reconciler.cluster.curl import Exchange
 from reconciler.cluster.discovery import RESTMapping
 from reconciler.cluster.endpoint import Endpoint, bearer
 from reconciler.cluster.http import Transport
@@ -54,6 +55,21 @@ BOUND_TO = "federation.reconciler.dev/bound-to"
 """On a Secret with a bare token: the only server that it may be sent to (``binding``)."""
 
 
+class Kept(Protocol):
+    """What a process that stays keeps of its members from run to run."""
+
+    def of_member(self, name: str, endpoint: Endpoint) -> KeptMember:
+        """Of one member, as far as it is still the same server, asked with the same credential."""
+        ...
+
+
+class KeptMember(KeptLists, Protocol):
+    """Its lists, and its connections."""
+
+    @property
+    def exchange(self) -> Exchange: ...
+
+
 class Connector(Struct, frozen=True):
     """Makes members. ``namespace`` is where credential Secrets lie in the host cluster.
 
@@ -66,7 +82,7 @@ class Connector(Struct, frozen=True):
 
     ``seats`` are the clusters among which a Federation may name seats; ``seat`` is
     the one that the host cluster is, "" where it is none. ``providers`` are the programs that give
-    credentials for the clusters of ClusterProfiles.
+    credentials for the clusters of ClusterProfiles. ``kept`` is there in a process that stays.
     """
 
     kubeconfig: Kubeconfig
@@ -80,6 +96,7 @@ class Connector(Struct, frozen=True):
     seats: tuple[Cluster, ...] = ()
     seat: str = ""
     providers: AccessProviders | None = None
+    kept: Kept | None = None
 
     @classmethod
     def from_file(cls, path: str | None, namespace: str, **settings: Any) -> Connector:
@@ -95,6 +112,7 @@ class Connector(Struct, frozen=True):
             from reconciler.cluster.access_providers import load_access_providers
 
             providers = load_access_providers(file)
+        kept = settings.pop("kept", None)
         given = tuple(sorted(settings.items()))
         try:
             config = load_kubeconfig(path)
@@ -111,6 +129,7 @@ class Connector(Struct, frozen=True):
             seats=seats,
             seat=seat,
             providers=providers,
+            kept=kept,
         )
 
     def member(self, cluster: Cluster) -> Member:
@@ -139,7 +158,12 @@ class Connector(Struct, frozen=True):
         return self._member(name, endpoint)
 
     def _member(self, name: str, endpoint: Endpoint) -> Member:
-        return Member(name, Transport(name, endpoint, **dict(self.settings)), fence=self.fence)
+        settings = dict(self.settings)
+        if self.kept is None:
+            return Member(name, Transport(name, endpoint, **settings), fence=self.fence)
+        kept = self.kept.of_member(name, endpoint)
+        transport = Transport(name, endpoint, exchange=kept.exchange, **settings)
+        return Member(name, transport, fence=self.fence, kept=kept)
 
     def _endpoint(self, cluster: Cluster) -> Endpoint:
         access = cluster.access

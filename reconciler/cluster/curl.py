@@ -1,16 +1,23 @@
-"""One HTTP request and its answer, by libcurl: connections kept, every wait with an end.
+"""HTTP requests and their answers, by libcurl: connections kept, every wait with an end.
 
-Nothing is tried twice here, and nothing judged; ``transport`` does both.
+Nothing is tried twice here, and nothing judged; ``transport`` does both. Answers without an end,
+as watches are, are read by one thread for all of them (``Streams``).
 """
 
 from __future__ import annotations
 
 import errno
+import heapq
+import os
+import selectors
 import threading
+import time
+from collections import deque
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from contextlib import suppress
 from io import BytesIO
+from itertools import count
 from math import ceil
 from urllib.parse import urlsplit
 
@@ -28,6 +35,10 @@ SLOWNESS = 4
 """An answer may take so many times as long as the server may be silent."""
 CHUNK = 512 * 1024
 """Bytes that libcurl hands over at a time, at the most."""
+STREAM_CHUNK = 64 * 1024
+"""The same of a stream, as many are open at once and little comes."""
+LARGEST_REFUSAL = 64 * 1024
+"""Bytes that are kept of what is answered instead of a stream."""
 
 
 class Response(RedactedRepr, frozen=True):
@@ -55,7 +66,8 @@ class Limits(Struct, frozen=True):
 
 class HttpRequest(RedactedRepr, frozen=True):
     """``path`` with its query. ``seconds_left`` may end it earlier than ``limits``: it is asked
-    each second, as a signal may come. ``largest``: bytes of an answer, where not LARGEST_ANSWER."""
+    each second, as a signal may come. ``largest``: bytes of an answer, where not LARGEST_ANSWER.
+    ``is_probe``: it asks how the server is, and each answer differs in what does not matter."""
 
     method: str
     path: str
@@ -64,6 +76,7 @@ class HttpRequest(RedactedRepr, frozen=True):
     limits: Limits
     seconds_left: Callable[[], float] | None = None
     largest: int | None = None
+    is_probe: bool = False
 
 
 class NoAnswer(Exception):
@@ -146,6 +159,25 @@ class Exchange:
         self._idle.append(curl)
         return response
 
+    def stream(self, request: HttpRequest) -> pycurl.Curl:
+        """A transfer that was not begun yet, for ``Streams``: over a connection that others share
+        where the server speaks HTTP/2. ``limits.whole`` does not hold.
+
+        Raises ClusterUnauthorized for a credential that is none.
+        """
+        curl = pycurl.Curl()
+        self._prepare(curl, request.limits)
+        self._address(curl, request.path, request.headers)
+        curl.setopt(pycurl.TIMEOUT_MS, 0)
+        curl.setopt(pycurl.HTTP_VERSION, pycurl.CURL_HTTP_VERSION_2TLS)
+        curl.setopt(pycurl.PIPEWAIT, 1)
+        curl.setopt(pycurl.ACCEPT_ENCODING, "identity")
+        curl.setopt(pycurl.BUFFERSIZE, STREAM_CHUNK)
+        curl.setopt(pycurl.TCP_KEEPALIVE, 1)
+        curl.setopt(pycurl.TCP_KEEPIDLE, 20)
+        curl.setopt(pycurl.TCP_KEEPINTVL, 10)
+        return curl
+
     def close(self, *, but: int = 0) -> None:
         """All connections that nothing is asked over; ``but`` so many."""
         while len(self._idle) > but:
@@ -204,6 +236,190 @@ class Exchange:
         curl.setopt(pycurl.PATH_AS_IS, 1)
         # libcurl would ask before it sends a large body, and wait for leave.
         curl.setopt(pycurl.HTTPHEADER, [*lines, "expect:"])
+
+
+class StreamEnd(RedactedRepr, frozen=True):
+    """How a stream ended. ``status`` is the HTTP code, 0 without an answer; ``body`` what came
+    instead of a stream; ``failure`` what broke it off, be it what its reader raised."""
+
+    status: int
+    body: bytes = b""
+    failure: Exception | None = None
+
+
+class Stream:
+    """One answer without an end. ``began`` is called when the server has agreed to it, ``take``
+    with its pieces, and ``ended`` once; all in the thread of ``Streams``."""
+
+    def __init__(
+        self,
+        curl: pycurl.Curl,
+        began: Callable[[], None],
+        take: Callable[[bytes], None],
+        ended: Callable[[StreamEnd], None],
+    ) -> None:
+        self.curl = curl
+        self.ended = ended
+        self.broken: Exception | None = None
+        self.answer = _Body(LARGEST_REFUSAL)
+        self._began, self._take = began, take
+        self._good = False
+        curl.setopt(pycurl.WRITEFUNCTION, self._write)
+        curl.setopt(pycurl.HEADERFUNCTION, self._header)
+
+    def _header(self, line: bytes) -> None:
+        if line.startswith(b"HTTP/"):
+            # A proxy's own answer may come first.
+            self._good = line.split(None, 2)[1:2] == [b"200"]
+        elif not line.strip() and self._good:
+            self._began()
+
+    def _write(self, piece: bytes) -> int | None:
+        if not self._good:
+            return self.answer.take(piece)
+        try:
+            self._take(piece)
+        except Exception as error:  # noqa: BLE001  (it ends this stream, and is told to its owner)
+            self.broken = error
+            return -1
+        return None
+
+
+class Streams:
+    """All streams of a process, read by one thread; nothing of it is started before the first.
+
+    libcurl says which sockets to wait for (its "multi socket" interface), so that what is quiet
+    costs nothing, however many there are.
+    """
+
+    def __init__(self) -> None:
+        self._multi = pycurl.CurlMulti()
+        self._multi.setopt(pycurl.M_PIPELINING, pycurl.PIPE_MULTIPLEX)
+        self._multi.setopt(pycurl.M_SOCKETFUNCTION, self._heed)
+        self._multi.setopt(pycurl.M_TIMERFUNCTION, self._set_timer)
+        self._selector = selectors.DefaultSelector()
+        self._reader, self._waker = os.pipe()
+        os.set_blocking(self._reader, False)
+        os.set_blocking(self._waker, False)
+        self._selector.register(self._reader, selectors.EVENT_READ)
+        self._timer_at: float | None = None
+        self._tasks: deque[Callable[[], None]] = deque()
+        self._later: list[tuple[float, int, Callable[[], None]]] = []
+        self._order = count()
+        self._open: dict[pycurl.Curl, Stream] = {}
+        self._closing = False
+        self._thread: threading.Thread | None = None
+
+    def open(
+        self,
+        exchange: Exchange,
+        request: HttpRequest,
+        began: Callable[[], None],
+        take: Callable[[bytes], None],
+        ended: Callable[[StreamEnd], None],
+    ) -> Stream:
+        """Begin a stream. ``take`` may raise to end it. Raises ClusterUnauthorized."""
+        stream = Stream(exchange.stream(request), began, take, ended)
+        self.soon(lambda: self._begin(stream))
+        return stream
+
+    def end(self, stream: Stream) -> None:
+        """Close it without a word to its owner."""
+        self.soon(lambda: self._forget(stream))
+
+    def soon(self, task: Callable[[], None], seconds: float = 0.0) -> None:
+        """Have the thread do something, after so many seconds. It must not wait for anything."""
+        if seconds > 0:
+            moment = time.monotonic() + seconds
+            self._tasks.append(
+                lambda: heapq.heappush(self._later, (moment, next(self._order), task))
+            )
+        else:
+            self._tasks.append(task)
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._run, name="watches", daemon=True)
+            self._thread.start()
+        self._wake()
+
+    def close(self) -> None:
+        """End the thread and all streams, without a word to their owners."""
+        self._closing = True
+        if self._thread is not None:
+            self._wake()
+            self._thread.join(5.0)
+
+    def _wake(self) -> None:
+        with suppress(BlockingIOError):  # It is full of such bytes, and will be read.
+            os.write(self._waker, b"x")
+
+    def _run(self) -> None:
+        while not self._closing:
+            for key, mask in self._selector.select(self._patience()):
+                if key.fd == self._reader:
+                    os.read(self._reader, 65536)
+                    continue
+                action = pycurl.CSELECT_IN if mask & selectors.EVENT_READ else 0
+                action |= pycurl.CSELECT_OUT if mask & selectors.EVENT_WRITE else 0
+                self._multi.socket_action(key.fd, action)
+            if self._timer_at is not None and self._timer_at <= time.monotonic():
+                self._timer_at = None
+                self._multi.socket_action(pycurl.SOCKET_TIMEOUT, 0)
+            self._collect()
+            while self._later and self._later[0][0] <= time.monotonic():
+                heapq.heappop(self._later)[2]()
+            for _ in range(len(self._tasks)):
+                self._tasks.popleft()()
+        for stream in tuple(self._open.values()):
+            self._forget(stream)
+
+    def _patience(self) -> float | None:
+        """Seconds until something is due; None: nothing is."""
+        if self._tasks:
+            return 0.0
+        due = [at for at in (self._timer_at, self._later[0][0] if self._later else None) if at]
+        return max(0.0, min(due) - time.monotonic()) if due else None
+
+    def _heed(self, action: int, socket: int, *_: object) -> None:
+        """What libcurl wants to know of a socket."""
+        with suppress(KeyError, ValueError):
+            self._selector.unregister(socket)
+        wanted = selectors.EVENT_READ if action in (pycurl.POLL_IN, pycurl.POLL_INOUT) else 0
+        wanted |= selectors.EVENT_WRITE if action in (pycurl.POLL_OUT, pycurl.POLL_INOUT) else 0
+        if wanted:
+            self._selector.register(socket, wanted)
+
+    def _set_timer(self, milliseconds: int) -> None:
+        after = time.monotonic() + milliseconds / 1000
+        self._timer_at = after if milliseconds >= 0 else None
+
+    def _begin(self, stream: Stream) -> None:
+        self._open[stream.curl] = stream
+        self._multi.add_handle(stream.curl)
+
+    def _forget(self, stream: Stream) -> None:
+        if self._open.pop(stream.curl, None) is not None:
+            self._multi.remove_handle(stream.curl)
+        stream.curl.close()
+
+    def _collect(self) -> None:
+        """Tell of the streams that have ended."""
+        while True:
+            left, done, failed = self._multi.info_read()
+            for curl in done:
+                self._finish(curl, None)
+            for curl, code, words in failed:
+                self._finish(curl, pycurl.error(code, words))
+            if not left:
+                return
+
+    def _finish(self, curl: pycurl.Curl, error: Exception | None) -> None:
+        stream = self._open.get(curl)
+        if stream is None:
+            return
+        failure = stream.broken or (error and _failure(curl, stream.answer, error))
+        end = StreamEnd(curl.getinfo(pycurl.RESPONSE_CODE), stream.answer.whole(), failure)
+        self._forget(stream)
+        stream.ended(end)
 
 
 _COMMON_HEADERS = {

@@ -54,11 +54,13 @@ class Transport:
         retries: int = 5,
         seconds_left: Callable[[], float] | None = None,
         longest_write: float | None = None,
+        exchange: Exchange | None = None,
     ) -> None:
         """``seconds_left`` tells what remains of the run's deadline; no request outlives it.
 
         ``longest_write`` is for how many seconds one may last that asks before each try whether it
-        may be sent: here, and at the server, which is told so.
+        may be sent: here, and at the server, which is told so. ``exchange`` has connections that
+        outlive this.
 
         Raises ClusterUnauthorized where the endpoint is no HTTP address.
         """
@@ -71,7 +73,7 @@ class Transport:
         self._seconds_left = seconds_left
         self._longest_write = longest_write
         self._lock = threading.Lock()
-        self._exchange = Exchange(cluster, endpoint)
+        self._exchange = exchange or Exchange(cluster, endpoint)
 
     def request(
         self,
@@ -84,6 +86,7 @@ class Transport:
         before_each_try: Callable[[], None] | None = None,
         timeout: float | None = None,
         retry: bool = True,
+        is_probe: bool = False,
     ) -> Response:
         """Send until there is an answer that is not worth another try; ``timeout`` is per try.
 
@@ -102,7 +105,7 @@ class Transport:
             if self._remaining() <= 0:
                 raise self._unreachable(TIME_IS_OVER, "timeout", repeated, over=True)
             try:
-                answer = self._send(method, url, body, headers or {}, timeout)
+                answer = self._send(method, url, body, headers or {}, timeout, is_probe=is_probe)
             except NoAnswer as failure:
                 repeated = repeated or not failure.before_sending
                 attempts = self._after_failure(attempts, failure, retry, repeated)
@@ -137,6 +140,8 @@ class Transport:
         body: bytes | None,
         headers: Mapping[str, str],
         timeout: float | None,
+        *,
+        is_probe: bool,
     ) -> Response:
         with self._lock:
             self.requests += 1
@@ -147,7 +152,9 @@ class Transport:
             silence=min(silence, remaining * SHARE) if method == "GET" else silence,
             whole=min(timeout or SLOWNESS * silence, remaining),
         )
-        request = HttpRequest(method, url, body, headers, limits, self._seconds_left)
+        request = HttpRequest(
+            method, url, body, headers, limits, self._seconds_left, is_probe=is_probe
+        )
         return self._exchange.send(request)
 
     def _retry_seconds_left(self) -> float:

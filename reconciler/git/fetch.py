@@ -304,6 +304,19 @@ def _git_to_server(
     )
 
 
+def refs_at(where: SourceLocation) -> str:
+    """What a remote says that ``where.ref`` is, in its own words. Raises FetchFailed."""
+    with _writing_in(where.cache):
+        where.cache.mkdir(parents=True, exist_ok=True, mode=0o700)
+    ref = where.ref or "HEAD"
+    names = [f"refs/heads/{ref}", f"refs/tags/{ref}", f"refs/tags/{ref}^{{}}", ref]
+    command = ["ls-remote", "--", where.location, *(names if where.ref else [ref])]
+    done = _git_to_server(where, where.cache, command, where.seconds)
+    if done.code or done.timed_out:
+        raise failure(where, done)
+    return done.stdout.decode(errors="replace")
+
+
 def _hint(where: SourceLocation, folder: Path, ref: str, ends: float) -> str:
     """What the server has instead."""
     import difflib

@@ -88,7 +88,7 @@ def read_source(options: RunOptions) -> ReadSource:
     applied last. Raises SourceUnreachable, SourceError or UsageError.
     """
     keys = _keys(options)
-    places = _places(options)
+    places = places_of(options)
     if len(places) > 1:
         from reconciler.git.mirrors import fetch_mirrors
 
@@ -153,7 +153,7 @@ def read_kept(options: RunOptions, kept: KeptCommit, unreachable: SourceUnreacha
     Raises ``unreachable`` again where the kept commit is not what this run asks for, or its own
     rule is not to go on from it.
     """
-    where = _places(options)[0]
+    where = places_of(options)[0]
     checkout = Checkout(
         f"the kept commit {kept.commit[:12]} of {where.name}",
         kept.commit,
@@ -253,7 +253,7 @@ def check_same_rules(source: ReadSource, meant: SourceRules, position: Position)
         raise BadInput([problem])
 
 
-def _places(options: RunOptions) -> tuple[SourceLocation, ...]:
+def places_of(options: RunOptions) -> tuple[SourceLocation, ...]:
     """Where the repository is, and its mirrors, each with the credential that is meant for it."""
     repos = (options.repo, *options.mirrors)
     if len(repos) > 1:

@@ -10,12 +10,14 @@ from msgspec.structs import replace
 
 from reconciler.api.annotations import PART_OF
 from reconciler.api.errors import ApiError, NotFound
-from reconciler.api.objects import GroupKind, Object, ObjectKey, RedactedRepr
+from reconciler.api.objects import GroupKind, Object, ObjectKey, RedactedRepr, key_of
 from reconciler.cluster.client import Member
 from reconciler.cluster.discovery import Discovery, GroupVersionKind, RESTMapping
 from reconciler.cluster.parallel import in_parallel
+from reconciler.inventory.applyset import is_member
 from reconciler.inventory.live_objects import Glance, LiveObjects, read_live_objects
 from reconciler.inventory.managed_fields import Fields
+from reconciler.inventory.records import is_recreated_copy
 from reconciler.inventory.store import Inventory
 
 CONCURRENT_LISTS = 4
@@ -138,7 +140,8 @@ def observe(
 
     Not ``whole``: only what is wanted, which is not enough to plan this member.
     Discovery is asked only when a kind is not in the inventory's memory of it, or when a LIST
-    finds that memory wrong. ``list_kind`` tells what there is; None: by LISTs. Raises ClusterError
+    finds that memory wrong. ``list_kind`` tells what there is; None: by LISTs, or by what a process
+    that watches has of them. Raises ClusterError
     when the member stops answering altogether.
     """
     known = Discovery(inventory.resources, complete=False)
@@ -147,7 +150,7 @@ def observe(
     if kinds is None or any(known.find(kind) is None for kind in kinds):
         known = member.discover()
         kinds = _kinds_to_list(held, wanted, known) or []
-    list_kind = list_kind or list_from_server
+    list_kind = list_kind or (list_as_kept if member.keeps_lists else list_from_server)
     lists = _list_all(member, [r for k in kinds if (r := known.find(k))], inventory, list_kind)
     if not known.complete and any(isinstance(r, NotFound) for r in lists.values()):
         # A remembered resource is gone or has moved: ask once, then list what has changed.
@@ -211,10 +214,25 @@ def list_from_server(member: Member, resource: RESTMapping, inventory: Inventory
     return member.read_list(
         resource,
         lambda pages: read_live_objects(
-            pages, resource, inventory.applyset, inventory.rows, inventory.digester
+            (page.items for page in pages),
+            resource,
+            inventory.applyset,
+            inventory.rows,
+            inventory.digester,
         ),
         label_selector=f"{PART_OF}={inventory.applyset}",
     )
+
+
+def list_as_kept(member: Member, resource: RESTMapping, inventory: Inventory) -> KindObjects:
+    """The same from a list that is kept up by a watch, where it is surely up to date."""
+    applyset, rows = inventory.applyset, inventory.rows
+    found = member.labelled(resource, f"{PART_OF}={applyset}")
+    return {
+        key: obj
+        for key, obj in ((key_of(obj), obj) for obj in found)
+        if is_member(obj, applyset, key) and not is_recreated_copy(obj, rows.get(key))
+    }
 
 
 def _gather(

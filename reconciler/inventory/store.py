@@ -138,9 +138,7 @@ class Inventory(RedactedRepr, frozen=True, dict=True):
 
 def read_inventory(member: Member, federation: str, namespace: str) -> Inventory:
     """One LIST. Raises ClusterError when the parent belongs to another tool."""
-    found = member.list_objects(
-        SECRETS, namespace=namespace, label_selector=f"{LABEL}={federation}"
-    )
+    found = member.labelled(SECRETS, f"{LABEL}={federation}", namespace=namespace)
     held = {str(item["metadata"]["name"]): item for item in found}
     empty = Inventory(federation, namespace, secrets=held, key=secrets.token_bytes(32))
     parent = held.get(empty.parent_name)

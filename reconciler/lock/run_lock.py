@@ -118,6 +118,11 @@ class RunLock:
         """For how many seconds one write may last under it; None: as long as it takes."""
         return longest_write(self._lock.duration) if isinstance(self._lock, Lease) else None
 
+    @property
+    def epoch(self) -> int | None:
+        """How often it changed hands until this run had it; None where nobody counts."""
+        return self._lock.epoch if isinstance(self._lock, Lease) else None
+
     def holds(self, document: RegisterDocument) -> bool:
         """Whether it is this run's by what the seats say."""
         from reconciler.lock.register_lock import lock_record
@@ -190,7 +195,8 @@ def _choose(
     records: LockRecords
     if register is None:
         settings = (*_QUICK, ("seconds_left", seconds_left))
-        host = replace(connector, fence=None, settings=settings).host()
+        # What keeps the lock is no part of what a run finds.
+        host = replace(connector, fence=None, settings=settings, kept=None).host()
         records = KubernetesLease(host, federation.name, host_namespace(federation))
     else:
         from reconciler.lock.register_lock import RegisterRecords

@@ -16,6 +16,7 @@ from reconciler.federation.maintenance import Closed, Maintenance
 from reconciler.federation.model import DesiredState
 from reconciler.plan.custom_resources import kind_defined_by
 from reconciler.plan.fields import REPLICAS_FIELD
+from reconciler.plan.fights import Fights, why_it_waits
 from reconciler.plan.model import NOT_WRITTEN, Action, Change
 from reconciler.plan.prune import CRD, HOLDERS, NAMESPACE, staying_in
 
@@ -27,7 +28,7 @@ class Waiting:
     """The rules for a run. ``moving``: cluster -> what it is to run more of than when all is well.
 
     ``clock`` tells the time (Unix seconds): fixed while a plan is made, running while it is
-    carried out.
+    carried out. ``fights`` are objects that are put back later than at once.
     """
 
     def __init__(
@@ -35,7 +36,9 @@ class Waiting:
         state: DesiredState,
         moving: Mapping[str, Collection[ObjectKey]],
         clock: Callable[[], float],
+        fights: Fights | None = None,
     ) -> None:
+        self._fights = fights or {}
         self._rules = Maintenance(state)
         self._moving = moving
         self._clock = clock
@@ -75,14 +78,21 @@ class Waiting:
             for change in changes
             if change.action not in NOT_WRITTEN and (text := self.why(cluster, change))
         }
+        if waits:
+            first = min(waits.values())
+            for change in changes:
+                if change.action in _DELETES:
+                    waits.setdefault(change.key, first)
+            _with_what_follows(changes, waits)
+            _with_what_holds(changes, members, waits)
+        # An object of which others own a part holds nothing else up.
+        for change in changes if self._fights else ():
+            moves = is_failover_move(change, self._moving.get(cluster, ()))
+            why = why_it_waits(self._fights, cluster, change, self._clock())
+            if why and not moves:
+                waits.setdefault(change.key, why)
         if not waits:
             return list(changes)
-        first = min(waits.values())
-        for change in changes:
-            if change.action in _DELETES:
-                waits.setdefault(change.key, first)
-        _with_what_follows(changes, waits)
-        _with_what_holds(changes, members, waits)
         return [
             dataclasses.replace(change, waits=waits[change.key])
             if change.key in waits and change.action not in NOT_WRITTEN

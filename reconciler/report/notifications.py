@@ -17,6 +17,7 @@ import orjson
 from msgspec import Struct
 from msgspec.structs import replace
 
+from reconciler.api.notices import NoticeCause
 from reconciler.api.objects import Object
 from reconciler.cluster.parallel import in_parallel
 from reconciler.failover.cluster_health import ClusterHealth
@@ -77,7 +78,7 @@ class Notification(Struct, frozen=True):
     cluster: str = ""
 
 
-_GIT, _ROLLOUT = "git", "rollout"
+_GIT, _ROLLOUT, _FIGHTS = "git", "rollout", "fights"
 
 AddressOf = Callable[[Receiver], str]
 """Where a receiver is. Raises NotDelivered when that cannot be found out."""
@@ -142,7 +143,7 @@ def notifications_of(
 
     States are by subject: ``run`` -> a digest of what fails (``run/1`` where that is of shard 1
     only), ``cluster/NAME`` -> ``Down``, ``git`` -> ``Silent``, ``rollout`` -> its phase, commit
-    and wave. What is well has none, but for the last. Pure.
+    and wave, ``fights`` -> a digest of the objects. What is well has none, but for the last. Pure.
     """
     after = dict(before)
     news = []
@@ -155,6 +156,8 @@ def notifications_of(
     if run.plan and not (run.shard and not run.shard.decides):
         news += _of_git(run, run.plan, after)
         news += _of_rollout(run, run.plan, after)
+    if run.plan and run.shard is None:
+        news += _of_fights(run, run.plan, after)
     trouble = run.trouble
     subject = f"run/{run.shard.index}" if run.shard else "run"
     if trouble and after.get(subject) != trouble:
@@ -191,6 +194,19 @@ def _of_git(run: FinishedRun, plan: Plan, states: dict[str, str]) -> list[Notifi
     return [
         Notification(NotificationReason.RECOVERY, f"{_fleet(run)} has Git again", (_commit(run),))
     ]
+
+
+def _of_fights(run: FinishedRun, plan: Plan, states: dict[str, str]) -> list[Notification]:
+    """Objects that others change whenever they are put back: told when one is new."""
+    found = {one.subject: str(one) for one in plan.notices if one.cause is NoticeCause.FOUGHT_OVER}
+    known = states.pop(_FIGHTS, "")
+    if not found:
+        return []
+    states[_FIGHTS] = digest(*sorted(found))
+    if states[_FIGHTS] == known:
+        return []
+    title = f"{_fleet(run)}: somebody changes back what is put right"
+    return [Notification(NotificationReason.FAILURE, title, _shortened(list(found.values())))]
 
 
 _TITLES = {

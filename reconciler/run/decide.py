@@ -136,7 +136,7 @@ def look_at_fleet(
     ``wholly``: clusters that are looked at as those that this run plans.
     """
     state = fleet.state
-    measured = probes = _probe(connect, state, outages, progress)
+    measured = probes = probes_of(connect, state, outages, progress)
     step = clock_step(memory, clock_offsets(measured)) if memory.clock_offsets else 0
     memory = shifted_by(memory, step)
     probes, taken = _identified(fleet, memory, probes, connect)
@@ -257,7 +257,7 @@ def probe_clusters(
     connect: Connect, state: DesiredState, now: float, progress: Progress
 ) -> HealthVotes:
     """The votes of a run that decides nothing, as it waits for its turn."""
-    return health_votes_of(_probe(connect, state, {}, progress), now)
+    return health_votes_of(probes_of(connect, state, {}, progress), now)
 
 
 def _clock_was_set(step: int) -> list[Notice]:
@@ -373,7 +373,7 @@ def _look(
     )
 
 
-def _probe(
+def probes_of(
     connect: Connect,
     state: DesiredState,
     simulated: Mapping[str, str],

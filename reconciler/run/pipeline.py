@@ -25,6 +25,7 @@ from reconciler.api.errors import (
     Violation,
     with_hint,
 )
+from reconciler.api.moments import plain_numbers
 from reconciler.api.notices import Notice
 from reconciler.api.objects import ObjectKey
 from reconciler.api.options import COMPLETE, RunOptions
@@ -43,6 +44,7 @@ from reconciler.dns.pipeline_step import (
 )
 from reconciler.failover.availability import simulated_outages
 from reconciler.failover.cluster_health import Absence
+from reconciler.failover.probe import Probe
 from reconciler.federation.model import DesiredState, Federation
 from reconciler.git.owner import Claimant, Owner
 from reconciler.git.read import ReadSource
@@ -84,10 +86,10 @@ from reconciler.run.decide import (
     follow_decision,
     look_at_fleet,
 )
+from reconciler.run.placed_objects import clusters_by_object, in_either, moved_to
 from reconciler.run.progress import NoProgress, Progress
 from reconciler.run.repository import Repository, render_repository
 from reconciler.run.start import read_under_lock, waiting_seconds
-from reconciler.scheduler.model import Assignment
 from reconciler.scheduler.placement_warnings import Unplaced, why_unplaced
 from reconciler.scheduler.schedule import schedule
 from reconciler.shard.split import shard_of
@@ -103,6 +105,7 @@ from reconciler.state.run_memory import (
 
 if TYPE_CHECKING:
     from reconciler.dns.plan import DnsPlan
+    from reconciler.plan.fights import Fights
     from reconciler.plan.waiting import Waiting
     from reconciler.rollout.model import RolloutView
     from reconciler.run.publish import Publication
@@ -119,7 +122,8 @@ class Prepared(Struct, frozen=True):
     server that they were. ``round`` is there where several
     pods share the run. ``blocked`` is why nothing at all may be written: no majority of the seats.
     ``moves_on``: clusters get another commit than before, where those come in waves;
-    ``other_sources`` are those that clusters are on beside the newest one.
+    ``other_sources`` are those that clusters are on beside the newest one. ``probes`` are what the
+    clusters said of themselves, before doubts.
     """
 
     plan: Plan
@@ -138,6 +142,7 @@ class Prepared(Struct, frozen=True):
     moves_on: bool = False
     other_sources: Mapping[str, ReadSource] = {}
     waiting: Waiting | None = None
+    probes: tuple[Probe, ...] = ()
 
     @property
     def state(self) -> DesiredState:
@@ -167,6 +172,9 @@ def make_plan(
     if start.blocked:
         options = replace(options, plan_only=True)
     state, now = repository.state, options.clock()
+    if start.seats or (lock and lock.round):
+        # What several processes decide together is written down by each of them in each run.
+        now = float(now)
     _check_names(state, options.clusters)
     outages = simulated_outages(state, options.simulate_outages)
     claimant = repository.claimant(take_over=options.take_over, clusters=options.clusters)
@@ -188,6 +196,7 @@ def make_plan(
     without_git = without_git_of(repository.source, run_memory.memory, now)
     names = False
     view: RolloutView | None = None
+    looked: LookedAt | None = None
     if published:
         from reconciler.shard.published import decode_decision
 
@@ -217,6 +226,9 @@ def make_plan(
         decided = decide_fleet(fleet, run_memory.memory, outages, connect, now, looked)
         if start.seats:
             start.seats.set_votes(decided.votes)
+    decided = replace(
+        decided, memory=plain_numbers(decided.memory), health=plain_numbers(decided.health)
+    )
     state, usual = fleet.state, fleet.usual
     publication, earlier = None, run_memory.memory.published_in
     if (state.federation.decisions_in or earlier) and not (
@@ -238,7 +250,7 @@ def make_plan(
         )
     if not (rollout or published):
         memory = replace(memory, rollout=run_memory.memory.rollout_without_rules(fleet.commit))
-    run_memory = replace(run_memory, memory=memory, servers=decided.servers)
+    run_memory = replace(run_memory, memory=plain_numbers(memory), servers=decided.servers)
     unkept: list[Notice] = []
     if lock and lock.round and not published:
         run_memory, unkept = keep_begun(
@@ -260,15 +272,15 @@ def make_plan(
                 # Or no grace period would ever end while the fault is there.
                 remember(run_memory)
             raise
-    placed = _placed(rendering)
-    moving = _moving(usual, decided.decision.assignments)
-    waiting = _waiting(state, moving, lambda: now)
+    placed = clusters_by_object(rendering)
+    moving = moved_to(usual, decided.decision.assignments)
+    waiting = _waiting(state, moving, lambda: now, options.fights)
     # One pod of many writes the names that all clusters answer to.
     records = None
     if not published or names:
         records = plan_records(
             state,
-            _either(_placed(fleet.rendering), placed),
+            in_either(clusters_by_object(fleet.rendering), placed),
             decided.seen,
             # With action None an outage is only reported.
             {} if state.federation.failover.action == "None" else decided.decision.down,
@@ -286,10 +298,10 @@ def make_plan(
         planned = rollout.with_own_commits(planned)
     if rollout and view and view.complete:
         view = _with_planned(view, planned)
-    elif rollout and view and view.candidate and options.plan_only:
+    elif rollout and looked and view and view.candidate and options.plan_only:
         view = _road(view, rollout, fleet, looked, outages, connect, options, now)
     unreachable = [w for w in planned if isinstance(w, ClusterPlan)]
-    usually = _placed(fleet.rendering)
+    usually = clusters_by_object(fleet.rendering)
     found = [
         _tolerate_failover_refusals(work, usually)
         for work in planned
@@ -322,6 +334,7 @@ def make_plan(
             *run_memory.notices,
             *connector.remarks,
             *decided.notices,
+            *_notices_of_fights(options, now),
             *absent.notices(),
             *(rollout.notices if rollout else ()),
             *(publication.notices if publication else ()),
@@ -332,8 +345,8 @@ def make_plan(
     )
     plan = replace(
         with_records(plan, records),
-        without_git=without_git,
-        rollout=view,
+        without_git=plain_numbers(without_git),
+        rollout=plain_numbers(view),
         decisions=publication.changes if publication else (),
     )
     if plan.violations:
@@ -356,6 +369,7 @@ def make_plan(
         moved_on,
         rollout.sources if rollout else {},
         waiting and waiting.by_clock(options.clock),
+        looked.measured if looked else (),
     )
 
 
@@ -392,11 +406,18 @@ def _inputs(
     servers: Servers,
     left_alone: Collection[str] = (),
 ) -> RunInputs:
-    usual = schedule(state)
+    kept = options.kept
+    if kept is not None and kept.rendered[0] is state:
+        _, usual, rendering = kept.rendered
+    else:
+        usual = schedule(state)
+        rendering = render_repository(state, usual)
+        if kept is not None:
+            kept.rendered = (state, usual, rendering)
     return RunInputs(
         state,
         usual,
-        render_repository(state, usual),
+        rendering,
         _clusters_in_scope(options, state).difference(left_alone),
         claimant,
         commit,
@@ -424,7 +445,7 @@ def _road(
     assignments = decided.decision.assignments
     rendering = render_repository(state, assignments)
     absent = why_unplaced(state, assignments)
-    waiting = _waiting(state, {}, lambda: now)
+    waiting = _waiting(state, {}, lambda: now, options.fights)
     planned = _plan_all(whole, decided, rendering, absent, options, now, waiting, NoProgress())
     return _with_planned(view, planned)
 
@@ -441,14 +462,25 @@ def _with_planned(view: RolloutView, planned: Sequence[MemberWork | ClusterPlan]
 
 
 def _waiting(
-    state: DesiredState, moving: Mapping[str, frozenset[ObjectKey]], clock: Callable[[], float]
+    state: DesiredState,
+    moving: Mapping[str, frozenset[ObjectKey]],
+    clock: Callable[[], float],
+    fights: Fights,
 ) -> Waiting | None:
-    """None where nothing is ever closed, and start-up pays for nothing else."""
-    if not state.has_maintenance:
+    """None where nothing ever waits, and start-up pays for nothing else."""
+    if not (state.has_maintenance or fights):
         return None
     from reconciler.plan.waiting import Waiting
 
-    return Waiting(state, moving, clock)
+    return Waiting(state, moving, clock, fights)
+
+
+def _notices_of_fights(options: RunOptions, now: float) -> Sequence[Notice]:
+    if not options.fights:
+        return ()
+    from reconciler.plan.fights import notices_of_fights
+
+    return notices_of_fights(options.fights, now)
 
 
 def without_git_of(source: ReadSource, memory: FleetMemory, now: float) -> WithoutGit | None:
@@ -464,20 +496,6 @@ def _owners(
     """This repository as the memory and the members' inventories have it, or would now."""
     recorded = [one.observation.inventory.owner for one in seen if one.observation]
     return [owner for owner in (remembered, claimant.owner, *recorded) if owner is not None]
-
-
-def _moving(
-    usual: Sequence[Assignment], assignments: Sequence[Assignment]
-) -> dict[str, frozenset[ObjectKey]]:
-    """Cluster -> what it is to run, or to run more of, only because others do not."""
-    shares = {a.workload: a.replicas for a in usual}
-    found: dict[str, set[ObjectKey]] = {}
-    for one in assignments:
-        for name, count in one.replicas.items() if one.replicas != shares[one.workload] else ():
-            share = shares[one.workload].get(name, 0)
-            if name not in one.leaving and share is not None and (count is None or count > share):
-                found.setdefault(name, set()).add(one.workload)
-    return {name: frozenset(keys) for name, keys in found.items()}
 
 
 def _clusters_in_scope(options: RunOptions, state: DesiredState) -> frozenset[str]:
@@ -718,20 +736,6 @@ def _check_names(state: DesiredState, names: Sequence[str]) -> None:
             raise UsageError(f"--cluster {name}: the repository has no such cluster", hint=hint)
 
 
-def _placed(rendering: Rendering) -> dict[ObjectKey, frozenset[str]]:
-    placed_in: dict[ObjectKey, set[str]] = {}
-    for name, objects in rendering.objects.items():
-        for desired in objects:
-            placed_in.setdefault(desired.key, set()).add(name)
-            if not desired.key.namespace:
-                # The member's discovery tells whether it is namespaced; here both are remembered.
-                placed_in.setdefault(desired.key.with_namespace, set()).add(name)
-    # Most go to the same clusters.
-    same: dict[frozenset[str], frozenset[str]] = {}
-    found = ((key, frozenset(names)) for key, names in placed_in.items())
-    return {key: same.setdefault(names, names) for key, names in found}
-
-
 def _plan_one(
     one: MemberState,
     rendering: Rendering,
@@ -770,12 +774,3 @@ def _tolerate_failover_refusals(
     return replace(
         work, invalid=usually_here(work.invalid), unservable=usually_here(work.unservable)
     )
-
-
-def _either(
-    one: Mapping[ObjectKey, frozenset[str]], other: Mapping[ObjectKey, frozenset[str]]
-) -> dict[ObjectKey, frozenset[str]]:
-    return {
-        key: one.get(key, frozenset()) | other.get(key, frozenset())
-        for key in one.keys() | other.keys()
-    }

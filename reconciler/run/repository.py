@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -33,6 +33,7 @@ from reconciler.federation.model import (
 from reconciler.federation.rules import inventory_not_asked, listing_federation
 from reconciler.git.kept_commit import KeptCommit
 from reconciler.git.location import default_cache
+from reconciler.git.mark import mark_of_source
 from reconciler.git.owner import Claimant, claimant_of
 from reconciler.git.read import (
     ReadSource,
@@ -109,7 +110,24 @@ def read_repository(
 
 def read_current(options: RunOptions, *, ask_members: bool = False) -> Repository:
     """What a run acts on: of mirrors the newest commit that may be applied; where no source
-    answers, the one that an earlier run kept. Raises as ``read_repository`` does."""
+    answers, the one that an earlier run kept. Raises as ``read_repository`` does.
+
+    A process that stays reads it anew only where something of it has moved."""
+    kept = options.kept
+    if kept is None or options.mirrors:
+        return _read_current(options, ask_members=ask_members)
+    if (found := kept.repository()) is not None:
+        return cast("Repository", found)
+    asked = kept.asked
+    repository = _read_current(options, ask_members=ask_members)
+    # Where members were asked for kinds, the host for clusters, or Git was silent, it is not of the
+    # repository alone.
+    if repository.source.kept is None and repository.inventory is None and kept.asked == asked:
+        kept.keep_repository(repository, mark_of_source(options))
+    return repository
+
+
+def _read_current(options: RunOptions, *, ask_members: bool) -> Repository:
     try:
         source = read_source(options)
         if source.mirrors and source.mirrors.differ:

@@ -79,6 +79,8 @@ def read_under_lock(lock: RunLock | None, options: RunOptions) -> RunStart:
         if seats:
             seats.write_votes()
         raise
+    if options.kept is not None:
+        options.kept.locked(lock.epoch, waited=waited)
     if waited:
         # The run that had it may have applied a newer commit than the one that was read.
         repository = _again(repository, options)
@@ -114,6 +116,8 @@ def _raising(error: ReconcileError) -> Callable[[], None]:
 
 
 def _again(before: Repository, options: RunOptions) -> Repository:
+    if options.kept is not None:
+        options.kept.forget_repository()
     repository = read(options, ask_members=True)
     old, new = before.state.federation, repository.state.federation
     if (new.name, new.namespace) != (old.name, old.namespace):
@@ -180,6 +184,7 @@ def connector_for(options: RunOptions, state: DesiredState) -> Connector:
         first_use="tell" if options.plan_only else "pin",
         seats=state.joined,
         seat=options.seat,
+        kept=options.kept,
     )
 
 

@@ -141,7 +141,8 @@ def test_memory_does_not_grow_while_it_keeps_running(
     world = worlds("simulated", NAMES)
     change(draw, world, set())
     arguments = ("--repo", world.repository, "--kubeconfig", world.kubeconfig, "--output", "none")
-    service = Service(environment, "--listen", "127.0.0.1:0", "--every", "10ms", *arguments)
+    every = ("--listen", "127.0.0.1:0", "--every", "10ms", "--no-watch")
+    service = Service(environment, *every, *arguments)
     try:
         _rounds(service, 40)
         before = service.memory

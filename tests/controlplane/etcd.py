@@ -73,11 +73,6 @@ class Etcd:
         answer = self._call("range", _below(prefix))
         return {_text(item["key"]): item["value"] for item in answer.get("kvs", ())}
 
-    def compact(self) -> None:
-        """How things were before now is forgotten, as API servers have it every few minutes."""
-        now = self._call("range", {"key": _encoded("/"), "count_only": True})["header"]["revision"]
-        self._call("compaction", {"revision": now, "physical": True})
-
     def change(self, *, put: Mapping[str, str], delete: Iterable[str]) -> None:
         operations: list[dict[str, Any]] = [
             *({"requestDeleteRange": {"key": _encoded(key)}} for key in delete),
@@ -85,6 +80,11 @@ class Etcd:
         ]
         for start in range(0, len(operations), _OPERATIONS):
             self._call("txn", {"success": operations[start : start + _OPERATIONS]})
+
+    def compact(self) -> None:
+        """Forget every revision but the present ones."""
+        present = self._call("range", {"key": _encoded("/"), "limit": 1})["header"]["revision"]
+        self._call("compaction", {"revision": present, "physical": True})
 
     def _healthy(self) -> bool:
         try:

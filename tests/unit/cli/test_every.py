@@ -169,8 +169,8 @@ def test_two_of_them_take_turns(serve: Callable[..., Service], sandbox: Sandbox)
         "metadata": {"name": "federation-system"},
     }
     sandbox.cluster("aws").create(namespace)
-    one = serve("--every", "300ms", "--host-context", "aws", "--lock-timeout", "10s")
-    two = serve("--every", "300ms", "--host-context", "aws", "--lock-timeout", "10s")
+    both = ("--every", "300ms", "--no-watch", "--host-context", "aws", "--lock-timeout", "10s")
+    one, two = serve(*both), serve(*both)
     eventually(lambda: one.runs("ok") >= 3 and two.runs("ok") >= 3, "both get their turns")
     assert one.runs("failed") == two.runs("failed") == 0
 
@@ -228,7 +228,7 @@ def test_whoever_shows_it_to_others_is_told(serve: Callable[..., Service]) -> No
 
 
 def test_it_does_not_grow(serve: Callable[..., Service]) -> None:
-    service = serve("--every", "10ms")
+    service = serve("--every", "10ms", "--no-watch")
     eventually(lambda: service.runs("ok") >= 10, "it has warmed up", timeout=60)
     memory, descriptors = service.memory, service.descriptors
     eventually(lambda: service.runs("ok") >= 40, "thirty more runs", timeout=120)

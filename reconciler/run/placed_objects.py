@@ -1,0 +1,48 @@
+"""Which clusters are to have an object, and which only because of an outage. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from reconciler.api.objects import ObjectKey
+from reconciler.render.render import Rendering
+from reconciler.scheduler.model import Assignment
+
+
+def clusters_by_object(rendering: Rendering) -> dict[ObjectKey, frozenset[str]]:
+    """Object -> the clusters that are to have it."""
+    placed_in: dict[ObjectKey, set[str]] = {}
+    for name, objects in rendering.objects.items():
+        for desired in objects:
+            placed_in.setdefault(desired.key, set()).add(name)
+            if not desired.key.namespace:
+                # The member's discovery tells whether it is namespaced; here both are remembered.
+                placed_in.setdefault(desired.key.with_namespace, set()).add(name)
+    # Most go to the same clusters.
+    same: dict[frozenset[str], frozenset[str]] = {}
+    found = ((key, frozenset(names)) for key, names in placed_in.items())
+    return {key: same.setdefault(names, names) for key, names in found}
+
+
+def in_either(
+    one: Mapping[ObjectKey, frozenset[str]], other: Mapping[ObjectKey, frozenset[str]]
+) -> dict[ObjectKey, frozenset[str]]:
+    """Object -> the clusters that it has in one of them."""
+    return {
+        key: one.get(key, frozenset()) | other.get(key, frozenset())
+        for key in one.keys() | other.keys()
+    }
+
+
+def moved_to(
+    usual: Sequence[Assignment], assignments: Sequence[Assignment]
+) -> dict[str, frozenset[ObjectKey]]:
+    """Cluster -> what it is to run, or to run more of, only because others do not."""
+    shares = {a.workload: a.replicas for a in usual}
+    found: dict[str, set[ObjectKey]] = {}
+    for one in assignments:
+        for name, count in one.replicas.items() if one.replicas != shares[one.workload] else ():
+            share = shares[one.workload].get(name, 0)
+            if name not in one.leaving and share is not None and (count is None or count > share):
+                found.setdefault(name, set()).add(one.workload)
+    return {name: frozenset(keys) for name, keys in found.items()}
