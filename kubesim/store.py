@@ -161,7 +161,7 @@ class Store:
             self._owned.setdefault(uid, set()).add((table, after.namespace, after.name))  # type: ignore[union-attr]
 
     def compact(self) -> None:
-        """Forgets what happened so far: a watch begins no earlier than now, nor is a page of then."""
+        """Forgets what happened so far: no watch begins earlier, and no page is of then."""
         self.compacted = self.resource_version
         self.history.clear()
 
