@@ -35,7 +35,7 @@ from reconciler.rollout.model import (
     RolloutView,
     RolloutWave,
 )
-from reconciler.rollout.words import short_commit, time_left, to_come_back
+from reconciler.rollout.words import aborted, short_commit, time_left, to_come_back
 from reconciler.state.memory import RolloutMemory, RolloutPhase
 
 RESUME = "reconcile rollout resume"
@@ -445,7 +445,13 @@ def rollout_view(advanced: Advanced, facts: Facts) -> RolloutView:
     """A rollout as plans and reports show it."""
     memory = advanced.memory
     if not memory.candidate:
-        return RolloutView(memory.stable, waiting=memory.waiting, events=advanced.events)
+        refused = memory.refused if memory.refused == facts.newest else ""
+        return RolloutView(
+            memory.stable,
+            reason=aborted(refused),
+            waiting=memory.waiting,
+            events=advanced.events,
+        )
     waves = facts.waves(memory.candidate)
     if memory.at_once:
         every = tuple(name for terms in waves for name in terms.clusters)

@@ -10,6 +10,7 @@ from hypothesis import given
 from msgspec.structs import replace
 
 from reconciler.federation.model import Gate, RolloutRules
+from reconciler.report.rollout import headline, is_told
 from reconciler.rollout.advance import (
     Advanced,
     Facts,
@@ -232,7 +233,10 @@ def test_a_refused_commit_does_not_begin_again() -> None:
     fleet = _settled()
     fleet.run("two")
     fleet.memory = RolloutMemory(stable="one", refused="two")
-    fleet.run()
+    found = fleet.run()
+    view = rollout_view(found, fleet.facts())
+    assert is_told(view), "or a user would wonder what becomes of the newest commit"
+    assert headline(view).endswith("; two was aborted, and does not begin again")
     assert fleet.commits() == "one one one one"
     fleet.run("three")
     assert fleet.commits() == "three one one one"
