@@ -219,8 +219,11 @@ def promote_rollout(context: click.Context, /, *, at_once: bool, **given: Any) -
     """
     from reconciler.rollout import steering
 
-    def change(memory: FleetMemory, waves: Waves) -> Steered:
-        return steering.promote(memory, waves, time.time(), at_once=at_once)
+    def change(opened: OpenedMemory) -> Steered:
+        now = time.time()
+        return steering.promote(
+            opened.found.memory, _waves(opened), now, at_once=at_once, closed=_closed(opened, now)
+        )
 
     def loud(memory: FleetMemory, waves: Waves) -> tuple[str, str]:
         from reconciler.report.wording import plural
@@ -246,8 +249,8 @@ def hold_rollout(context: click.Context, /, *, reason: str, **given: Any) -> int
     """Let no further cluster begin. Those that have the candidate keep it."""
     from reconciler.rollout import steering
 
-    def change(memory: FleetMemory, waves: Waves) -> Steered:
-        return steering.hold(memory, waves, reason, time.time())
+    def change(opened: OpenedMemory) -> Steered:
+        return steering.hold(opened.found.memory, _waves(opened), reason, time.time())
 
     return _steer(merged(context, **given), change)
 
@@ -260,8 +263,8 @@ def resume_rollout(context: click.Context, /, **given: Any) -> int:
     """Let go on what is held or has failed, in the wave in which it is."""
     from reconciler.rollout import steering
 
-    def change(memory: FleetMemory, waves: Waves) -> Steered:
-        return steering.resume(memory, waves, time.time())
+    def change(opened: OpenedMemory) -> Steered:
+        return steering.resume(opened.found.memory, _waves(opened), time.time())
 
     return _steer(merged(context, **given), change)
 
@@ -278,8 +281,8 @@ def abort_rollout(context: click.Context, /, **given: Any) -> int:
     """
     from reconciler.rollout import steering
 
-    def change(memory: FleetMemory, _: Waves) -> Steered:
-        return steering.abort(memory)
+    def change(opened: OpenedMemory) -> Steered:
+        return steering.abort(opened.found.memory)
 
     def loud(memory: FleetMemory, _: Waves) -> tuple[str, str]:
         return steering.abort(memory).says, "Abort the rollout"
@@ -289,7 +292,7 @@ def abort_rollout(context: click.Context, /, **given: Any) -> int:
 
 def _steer(
     settings: CommandSettings,
-    change: Callable[[FleetMemory, Waves], Steered],
+    change: Callable[[OpenedMemory], Steered],
     loud: Callable[[FleetMemory, Waves], tuple[str, str]] | None = None,
 ) -> int:
     """Change the memory under the lock. ``loud`` gives a warning and a question, both shown before
@@ -299,7 +302,7 @@ def _steer(
     console = settings.console
     with with_simulated_members(settings) as settings:
         seen = _opened(settings, None)
-        change(seen.found.memory, _waves(seen))
+        change(seen)
         if loud:
             warning, question = loud(seen.found.memory, _waves(seen))
             console.note(f"{styled('Warning:', fg='red', bold=True)} {styled(warning, bold=True)}")
@@ -312,7 +315,7 @@ def _steer(
         with RunLock(options, console.note) as lock:
             opened = _opened(settings.with_options(lock_timeout=wait, plan_only=False), lock)
             _check_unmoved(seen, opened)
-            steered = change(opened.found.memory, _waves(opened))
+            steered = change(opened)
             lock.check()
             opened.store.write(steered.memory, opened.found.version)
         console.out(steered.says)
@@ -353,13 +356,18 @@ def _view(opened: OpenedMemory) -> RolloutView:
 
     rules = opened.state.federation.rollout
     assert rules is not None  # noqa: S101  (``_opened`` has looked)
-    state, now = opened.state, time.time()
-    shut: dict[str, str] = {}
-    if state.has_maintenance:
-        from reconciler.federation.maintenance import closed
+    now = time.time()
+    memory = opened.found.memory
+    return remembered_view(rules, opened.state.clusters, memory, now, _closed(opened, now))
 
-        shut = {name: str(why) for name, why in closed(state, now).items()}
-    return remembered_view(rules, state.clusters, opened.found.memory, now, shut)
+
+def _closed(opened: OpenedMemory, now: float) -> dict[str, str]:
+    """Cluster -> why nothing is written to it."""
+    if not opened.state.has_maintenance:
+        return {}
+    from reconciler.federation.maintenance import closed
+
+    return {name: str(why) for name, why in closed(opened.state, now).items()}
 
 
 def _waves(opened: OpenedMemory) -> Waves:

@@ -49,7 +49,8 @@ def headline(view: RolloutView) -> str:
         if view.phase == HELD:
             return f"Rollouts are held: {view.reason}"
         stable = short_commit(view.stable)
-        return f"No rollout is on its way; every cluster is on {stable}, or about to be"
+        why = f"; {view.reason}" if view.reason else ""
+        return f"No rollout is on its way; every cluster is on {stable}, or about to be{why}"
     name = f"Rollout of {short_commit(view.candidate)} (stable {short_commit(view.stable)})"
     if view.complete:
         return f"{name}: {road_length(view)}"
@@ -177,7 +178,9 @@ def road_end(view: RolloutView) -> Iterator[str]:
 
 def is_told(view: RolloutView | None) -> bool:
     """Whether there is more to say of it than that every cluster is on one commit."""
-    return view is not None and bool(view.candidate or view.events or view.phase == HELD)
+    return view is not None and bool(
+        view.candidate or view.events or view.reason or view.phase == HELD
+    )
 
 
 def happenings(view: RolloutView) -> list[str]:

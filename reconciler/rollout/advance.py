@@ -1,10 +1,10 @@
 """How far a commit has come, and how far it may go in this run. Pure.
 
 A cluster gets a commit only once the clusters of every wave before have had it, and were well with
-it for as long as the rules say. Clusters that are down are left out of that; but where all that a
-commit changes in a wave are, nobody proves it to the waves after, and it waits for one of them or
-for a person. What runs remember decides; where that is lost, the clusters' own
-inventories tell which commit each has, and nothing goes on before a person says so.
+it for as long as the rules say. Clusters that are down are left out of that; but somebody must have
+proved it: where all that a commit changes so far are down, it waits for one of them or for a
+person. What runs remember decides; where that is lost, the clusters' own inventories tell which
+commit each has, and nothing goes on before a person says so.
 
 | the newest commit is | and the candidate | then |
 |---|---|---|
@@ -35,7 +35,7 @@ from reconciler.rollout.model import (
     RolloutView,
     RolloutWave,
 )
-from reconciler.rollout.words import short_commit, time_left, to_come_back
+from reconciler.rollout.words import aborted, short_commit, time_left, to_come_back
 from reconciler.state.memory import RolloutMemory, RolloutPhase
 
 RESUME = "reconcile rollout resume"
@@ -353,18 +353,20 @@ class _Run:
     def _pass(self, terms: WaveTerms, present: Sequence[str]) -> bool:
         """All its clusters are well with it, or a person says that it goes on."""
         memory, facts = self.memory, self.facts
-        if not memory.promoted and (down := self._nobody_proves(terms, present)):
+        changed = [name for name in terms.clusters if not self._changes_nothing(name)]
+        if memory.promoted or not changed:
+            return self._leave(terms, "by a person" if memory.promoted else "")
+        there = any(name in present for name in changed)
+        if not (there or self._is_proven()):
             # No deadline runs, as nothing speaks against the commit; but it stands still.
             self._remember(well=0.0)
-            self.waits = f"{to_come_back(down)}: {PROMOTE}"
+            self.waits = f"{to_come_back(changed)}: {PROMOTE}"
             return False
-        if memory.promoted or all(self._changes_nothing(name) for name in present):
-            return self._leave(terms, announce=memory.promoted)
         if why := facts.gates(memory.candidate, memory.wave) if terms.gates else "":
             return self._wait(terms, why)
         if not memory.well:
             self._remember(well=facts.now)
-        left = self.memory.well + terms.soak - facts.now
+        left = self.memory.well + terms.soak - facts.now if there else 0.0
         if left > 0:
             self.waits = f"soak ({time_left(left)})"
             return False
@@ -372,27 +374,29 @@ class _Run:
             self._remember(progress=facts.now)
             self.waits = f"a person: {PROMOTE}"
             return False
-        return self._leave(terms, announce=True)
+        return self._leave(terms, "well" if there else "all that it changes there is down")
 
-    def _nobody_proves(self, terms: WaveTerms, present: Sequence[str]) -> list[str]:
-        """The clusters of a wave that it changes, where all of them are down: nobody could tell
-        those after them that it is well. Empty where one is there, or nobody is left to be told."""
+    def _is_proven(self) -> bool:
+        """Whether a cluster of an earlier wave has it, so that a wave without anybody may be left;
+        the last one may be in any case, as nobody comes after it."""
         memory = self.memory
-        changed = [name for name in terms.clusters if not self._changes_nothing(name)]
-        if any(name in present for name in changed):
-            return []
-        later = self._waves(memory.candidate)[memory.wave + 1 :]
-        is_last = not any(wave.clusters for wave in later)
-        return [] if is_last and memory.candidate in memory.commits.values() else changed
+        on_it = [name for name, commit in memory.commits.items() if commit == memory.candidate]
+        if not any(wave.clusters for wave in self._waves(memory.candidate)[memory.wave + 1 :]):
+            return bool(on_it)
+        changes = self.facts.changes
+        return any(
+            name in memory.passed and changes(memory.candidate, name, memory.stable)
+            for name in on_it
+        )
 
-    def _leave(self, terms: WaveTerms, *, announce: bool) -> bool:
+    def _leave(self, terms: WaveTerms, why: str) -> bool:
+        """``why`` empty: nobody needs to know of it."""
         now = self.facts.now
-        if announce:
-            by = "by a person" if self.memory.promoted else "well"
+        if why:
             self._tell(
                 RolloutEvent.PROMOTED,
                 f"{short_commit(self.memory.candidate)} leaves wave {self.memory.wave + 1}, "
-                f"{terms.name} ({by})",
+                f"{terms.name} ({why})",
             )
         self._remember(
             wave=self.memory.wave + 1,
@@ -445,7 +449,13 @@ def rollout_view(advanced: Advanced, facts: Facts) -> RolloutView:
     """A rollout as plans and reports show it."""
     memory = advanced.memory
     if not memory.candidate:
-        return RolloutView(memory.stable, waiting=memory.waiting, events=advanced.events)
+        refused = memory.refused if memory.refused == facts.newest else ""
+        return RolloutView(
+            memory.stable,
+            reason=aborted(refused),
+            waiting=memory.waiting,
+            events=advanced.events,
+        )
     waves = facts.waves(memory.candidate)
     if memory.at_once:
         every = tuple(name for terms in waves for name in terms.clusters)

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from reconciler.federation.model import Cluster, RolloutRules, Wave
 from reconciler.rollout.model import ClusterStep, RolloutCluster, RolloutView, RolloutWave
 from reconciler.rollout.waves import waves_of
-from reconciler.rollout.words import A_PERSON, time_left, to_come_back
+from reconciler.rollout.words import A_PERSON, aborted, time_left, to_come_back
 from reconciler.state.memory import FleetMemory, Phase, RolloutMemory, RolloutPhase
 
 STEADY = "Steady"
@@ -42,7 +42,7 @@ def remembered_view(
         rollout.stable,
         rollout.candidate,
         STEADY if idle else str(rollout.phase),
-        rollout.reason,
+        rollout.reason or ("" if rollout.candidate else aborted(rollout.refused)),
         rollout.began,
         rollout.wave_began,
         waves,

@@ -6,7 +6,7 @@ into a cluster before.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from reconciler.api.errors import ReconcileError
 from reconciler.api.objects import first_few
 from reconciler.rollout.words import short_commit, wave_name
-from reconciler.state.memory import FleetMemory, RolloutMemory, RolloutPhase
+from reconciler.state.memory import FleetMemory, Phase, RolloutMemory, RolloutPhase
 
 Waves = Sequence[tuple[str, Sequence[str]]]
 """(name, its clusters) of each wave in order."""
@@ -79,11 +79,18 @@ def resume(memory: FleetMemory, waves: Waves, now: float) -> Steered:
     return _steered(memory, resumed, says)
 
 
-def promote(memory: FleetMemory, waves: Waves, now: float, *, at_once: bool = False) -> Steered:
+def promote(
+    memory: FleetMemory,
+    waves: Waves,
+    now: float,
+    *,
+    at_once: bool = False,
+    closed: Mapping[str, str] | None = None,
+) -> Steered:
     """The next run leaves the wave without waiting; ``at_once``: and all the others with it.
 
-    Also out of a failure; not while it is held, as whoever holds it has a reason. Raises
-    CannotSteer.
+    Also out of a failure; not while it is held, as whoever holds it has a reason. ``closed``:
+    cluster -> why nothing is written to it now. Raises CannotSteer.
     """
     rollout = _on_its_way(memory, "promote")
     if rollout.phase is RolloutPhase.HELD:
@@ -108,6 +115,7 @@ def promote(memory: FleetMemory, waves: Waves, now: float, *, at_once: bool = Fa
     if at_once:
         what = f"{_list(left)} at once" if left else "no further cluster, as all have it"
         says = f"{_name(rollout)} reaches all clusters: the next run gives it to {what}."
+        says += _later(left, memory, closed or {})
     elif rollout.wave + 1 < len(waves):
         name, clusters = waves[rollout.wave + 1]
         begins = wave_name(rollout.wave + 1, len(waves), name)
@@ -116,6 +124,7 @@ def promote(memory: FleetMemory, waves: Waves, now: float, *, at_once: bool = Fa
             f"waiting for soak, gates or what is not well there, and begins {begins} "
             f"({_list(clusters) if clusters else 'no cluster'})."
         )
+        says += _later(clusters, memory, closed or {})
     else:
         says = (
             f"{_name(rollout)} is promoted: the next run leaves the last wave without waiting, "
@@ -183,6 +192,14 @@ def _wave(rollout: RolloutMemory, waves: Waves) -> str:
     if rollout.wave >= len(waves):
         return f"wave {rollout.wave + 1}"
     return wave_name(rollout.wave, len(waves), waves[rollout.wave][0])
+
+
+def _later(clusters: Sequence[str], memory: FleetMemory, closed: Mapping[str, str]) -> str:
+    """Which of these clusters the next run cannot give it to, and why."""
+    down = {name for name, one in memory.clusters.items() if one.phase is Phase.DOWN}
+    found = {n: "is down" if n in down else closed.get(n, "") for n in clusters}
+    said = "; ".join(f"{name} {why}" for name, why in found.items() if why)
+    return f" Later there: {said}." if said else ""
 
 
 def _list(names: Sequence[str]) -> str:

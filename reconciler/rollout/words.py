@@ -17,6 +17,11 @@ def short_commit(commit: str) -> str:
     return commit[:SHORT] or "none"
 
 
+def aborted(commit: str) -> str:
+    """Why the newest commit is nobody's candidate."""
+    return f"{short_commit(commit)} was aborted, and does not begin again" if commit else ""
+
+
 def wave_name(index: int, count: int, name: str) -> str:
     """``wave 2 of 3 "eu"``; ``index`` counts from 0."""
     return f'wave {index + 1} of {count} "{name}"'

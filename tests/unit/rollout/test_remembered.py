@@ -110,6 +110,11 @@ def test_without_a_candidate_every_cluster_is_on_the_stable_commit() -> None:
     assert "No rollout is on its way; every cluster is on 9be01d2" in render_rollout(found)
 
 
+def test_a_commit_that_was_aborted_is_named() -> None:
+    found = view(FleetMemory(rollout=RolloutMemory(STABLE, refused=CANDIDATE)))
+    assert "; 3f2c1ab was aborted, and does not begin again" in headline(found)
+
+
 def test_a_lost_memory_is_held_and_not_steady() -> None:
     lost = RolloutMemory(phase=RolloutPhase.HELD, reason="what was remembered is lost")
     assert "Rollouts are held: what was remembered is lost" in render_rollout(

@@ -23,7 +23,7 @@ from reconciler.state.memory import (
     decode_memory,
     encode_memory,
 )
-from tests.unit.rollout.worlds import CANDIDATE, NEWER, NOW, STABLE, WAVES, in_wave_two
+from tests.unit.rollout.worlds import CANDIDATE, NEWER, NOW, STABLE, WAVES, down, in_wave_two
 
 HELD, FAILED = RolloutPhase.HELD, RolloutPhase.FAILED
 
@@ -54,6 +54,14 @@ def test_promoting_now_names_every_cluster_that_is_left() -> None:
     done = promote(memory, WAVES, NOW, at_once=True)
     assert rollout(done).at_once
     assert "aws-us, gcp-eu, gcp-us at once" in done.says
+
+
+@pytest.mark.parametrize("at_once", [False, True])
+def test_promoting_says_who_gets_it_later(at_once: bool) -> None:
+    memory = down(in_wave_two("aws-eu"), "gcp-us")
+    shut = {"aws-us": "waits until Monday", "canary": "waits until Monday"}
+    says = promote(memory, WAVES, NOW, at_once=at_once, closed=shut).says
+    assert says.endswith(" Later there: aws-us waits until Monday; gcp-us is down.")
 
 
 def test_what_has_failed_is_promoted_and_what_is_held_is_not() -> None:
