@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, cast
@@ -251,7 +250,7 @@ def _understood(
 
         inventory = read_listed_clusters(options, listing, source)
     if possible_definitions.of_any("Federation") or (listing and inventory is None):
-        possible_definitions = dataclasses.replace(possible_definitions, clusters=True)
+        possible_definitions = replace(possible_definitions, clusters=True)
     listed = inventory.clusters if inventory else None
     found = compile_documents(
         manifests.documents, possible_definitions=possible_definitions, listed=listed

@@ -127,7 +127,9 @@
     if (!place) return;
     const ended = Date.parse(place.parentElement.querySelector("time").dateTime);
     const seconds = Math.max(0, Math.round((Date.now() - ended) / 1000));
-    place.textContent = seconds < 120 ? `, ${seconds} s ago` : `, ${Math.round(seconds / 60)} min ago`;
+    const [size, unit] = [[86400, "d"], [3600, "h"], [60, "min"], [1, "s"]]
+      .find(([size]) => seconds >= 2 * size || size === 1);
+    place.textContent = `, ${Math.round(seconds / size)} ${unit} ago`;
   }
 
   function state(text, lost) {

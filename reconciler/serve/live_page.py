@@ -53,8 +53,13 @@ class LivePage:
         self._thread.start()
 
     def update(self, run: FinishedRun, prepared: Prepared | None) -> None:
-        """A run ended. Waits only where several are not drawn yet."""
-        self.show(snapshot_of(run, prepared))
+        """A run ended. Waits only where several are not drawn yet; raises nothing."""
+        try:
+            snapshot = snapshot_of(run, prepared)
+        except Exception as error:  # noqa: BLE001  (told; a run does not fail of its page)
+            self._defect(error)
+        else:
+            self.show(snapshot)
 
     def show(self, snapshot: FleetSnapshot) -> None:
         """What a run found is drawn, in the order in which runs ended."""
@@ -112,9 +117,13 @@ class LivePage:
                 if snapshot is not None:
                     self._draw(snapshot)
             except Exception as error:  # noqa: BLE001  (told; the next run may be drawn)
-                self._tell(f"The page was not renewed: a defect, {type(error).__name__}")
+                self._defect(error)
             finally:
                 self._queue.task_done()
+
+    def _defect(self, error: Exception) -> None:
+        # Its words may quote anything.
+        self._tell(f"The page was not renewed: a defect, {type(error).__name__}")
 
     def _draw(self, snapshot: FleetSnapshot) -> None:
         if snapshot.findings:

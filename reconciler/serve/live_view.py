@@ -14,7 +14,6 @@ from reconciler.cluster.kstatus import Status
 from reconciler.federation.model import Cluster
 from reconciler.plan.model import Action, ClusterPlan, WorkloadRow
 from reconciler.report.fleet_picture import Picture, draw
-from reconciler.report.grouping import few_names
 from reconciler.report.headlines import Health, fleet_health
 from reconciler.report.page import (
     MOST_BARS,
@@ -205,9 +204,8 @@ def _summary(
     yield _of_clusters(clusters)
     yield _of_workloads(workloads)
     sign = _gravest(one.sign for one in waiting)
-    whom = few_names(list(dict.fromkeys(one.who for one in waiting)))
     verb = "waits" if len(waiting) == 1 else "wait"
-    text = f"{verb}: {whom}" if waiting else "nothing waits"
+    text = _named(verb, [one.who for one in waiting]) if waiting else "nothing waits"
     yield SummaryTile("#waiting", sign, str(len(waiting)), text)
     drifted = sum(one.drift or 0 for one in clusters)
     left = sum(one.drift or 0 for one in clusters if not one.repaired)
@@ -231,9 +229,9 @@ def _of_clusters(clusters: Sequence[LiveCluster]) -> SummaryTile:
         if one.health.sign != "ok":
             words[one.health.word] += 1
     well = len(clusters) - sum(words.values())
-    names = few_names([one.name for one in clusters if one.health.sign != "ok"])
     text = ", ".join(f"{count} {word}" for word, count in words.items())
-    text = f"{text}: {names}" if text else "clusters are well"
+    ill = [one.name for one in clusters if one.health.sign != "ok"]
+    text = _named(text, ill) if ill else "clusters are well"
     sign = _gravest(one.health.sign for one in clusters)
     return SummaryTile("#ill" if words else "#fleet", sign, f"{well} of {len(clusters)}", text)
 
@@ -263,7 +261,8 @@ def _headline(
         yield f"{len(ill)} of {len(clusters)} clusters are not well"
     away = sum(_sign(one) != "ok" for one in workloads)
     if away:
-        yield f"{away} of {plural(len(workloads), 'workload')} not as wanted"
+        verb = "is" if away == 1 else "are"
+        yield f"{away} of {plural(len(workloads), 'workload')} {verb} not as wanted"
     if waiting:
         yield f"{len(waiting)} {'thing waits' if len(waiting) == 1 else 'things wait'}"
     if snapshot.findings is None:
@@ -271,6 +270,15 @@ def _headline(
 
 
 _MOST_NAMED = 3
+
+
+def _named(text: str, names: Sequence[str]) -> str:
+    """With the names where they are few and short: a tile has three lines."""
+    told = ", ".join(dict.fromkeys(names))
+    return f"{text}: {told}" if len(told) <= _TILE_LETTERS else text
+
+
+_TILE_LETTERS = 44
 
 
 def _gravest(signs: Iterable[str]) -> str:
@@ -396,14 +404,21 @@ def _state(row: WorkloadStatus) -> Status | None:
     return replace(row, clusters=tuple(asked)).status
 
 
+def _sign_and_word(row: WorkloadStatus) -> tuple[str, str]:
+    status = _state(row)
+    if status is None and any(one.status is not None for one in row.clusters):
+        return "degraded", "partly unknown"
+    return _SIGNS[status]
+
+
 def _sign(row: WorkloadStatus) -> str:
-    return _SIGNS[_state(row)][0]
+    return _sign_and_word(row)[0]
 
 
 def _workload(
     row: WorkloadStatus, placement: WorkloadRow | None, changes: _Changes
 ) -> LiveWorkload:
-    sign, word = _SIGNS[_state(row)]
+    sign, word = _sign_and_word(row)
     ordered = sorted(row.clusters, key=lambda one: (one.fine, one.cluster))
     parts = tuple(
         _part(one, changes.get((one.cluster, row.key), "")) for one in ordered[:MOST_BARS]

@@ -105,6 +105,15 @@ def test_an_audit_finds_nothing(browser: DevTools, shop: Site) -> None:
     assert browser.complaints == []
 
 
+def test_a_thousand_clusters_are_drawn(browser: DevTools, site: Site) -> None:
+    site.show(snapshot(calm_fleet(1000)))
+    browser.size(1280, 900)
+    opened(browser, site)
+    box = "document.querySelector('.picture.wide').getBoundingClientRect()"
+    assert browser.evaluate(f"{box}.width") > 600
+    assert browser.evaluate("document.querySelectorAll('.picture.wide .tile').length") == 1000
+
+
 def test_light_and_dark_follow_the_reader(browser: DevTools, shop: Site) -> None:
     opened(browser, shop)
     ground = "getComputedStyle(document.body).backgroundColor"

@@ -374,6 +374,7 @@ def test_a_defect_of_the_page_is_told_and_the_next_run_is_drawn() -> None:
     page.show(42)  # type: ignore[arg-type]
     page.show(snapshot(web_shop()))
     page.flush()
-    assert said == ["The page was not renewed: a defect, AttributeError"]
+    page.update(42, None)  # type: ignore[arg-type]
+    assert said == ["The page was not renewed: a defect, AttributeError"] * 2
     assert page.fragments.content.view is not None
     page.close()
