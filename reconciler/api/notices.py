@@ -234,6 +234,7 @@ class NoticeCause(StrEnum):
         "DecisionOfOthers",
         "PlacementDecision {subject} is somebody else's: nothing is published under that name",
     )
+    DECISIONS_WAIT = "DecisionsWait", "placement decisions are not published yet: {reason}"
     DECISIONS_UNREADABLE = (
         "DecisionsUnreadable",
         "placement decisions cannot be read, so none will be published: {error}",

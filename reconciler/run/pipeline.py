@@ -264,6 +264,8 @@ def make_plan(
     placed = _placed(rendering)
     moving = _moving(usual, decided.decision.assignments)
     waiting = Waiting(state, moving, lambda: now)
+    if publication and not moving:
+        publication = publication.until_open(waiting.why_fleet())
     # One pod of many writes the names that all clusters answer to.
     records = None
     if not published or names:
