@@ -38,7 +38,7 @@ def export_of_profiles(objects: Iterable[Object], request: ImportRequest) -> Exp
         marks |= dict.fromkeys(marks_of(profile), profile.name)
         files[f"clusters/{profile.name}.yaml"] = _text(_cluster(obj, profile, request))
     counts = {"Cluster": len(names)} if names else {}
-    return Export(files, tuple(left_out), counts)
+    return Export(files=files, left_out=tuple(left_out), counts=counts)
 
 
 def _refusal(

@@ -22,7 +22,6 @@ from reconciler.cluster.discovery import Discovery, RESTMapping
 from reconciler.federation.kubefed import TYPES_GROUP
 from reconciler.join.member_objects import NAMESPACE
 from reconciler.manifests.metadata import without_server_fields
-from reconciler.manifests.old_versions import is_old
 
 CORE, SCHEDULING, DNS = "core.kubefed.io", "scheduling.kubefed.io", "multiclusterdns.kubefed.io"
 OWN = "federation.reconciler.dev/v1alpha1"
@@ -50,12 +49,10 @@ class ImportRequest(Struct, frozen=True):
 
 
 class Export(Struct, frozen=True):
-    """``files``: path -> YAML. ``left_out`` says what is not among them, and why; ``converted``
-    what is of another API version than it was."""
+    """``files``: path -> YAML. ``left_out`` says what is not among them, and why."""
 
     files: Mapping[str, str]
     left_out: tuple[str, ...] = ()
-    converted: tuple[str, ...] = ()
     counts: Mapping[str, int] = field(default_factory=dict)
 
 
@@ -149,7 +146,6 @@ def export_of(objects: Iterable[Object], request: ImportRequest) -> Export:
     """The repository's files. Pure; the same objects give the same files."""
     kept: dict[ObjectKey, Object] = {}
     left_out: list[str] = []
-    converted: list[str] = []
     given = sorted(objects, key=key_of)
     groups = {TYPES_GROUP, *(_federated_group(o) for o in given if _is_config(o))}
     namespaces = {key_of(o).name for o in given if o["kind"] == "FederatedNamespace"}
@@ -161,38 +157,15 @@ def export_of(objects: Iterable[Object], request: ImportRequest) -> Export:
         elif key in kept:
             left_out.append(f"{key}: it is there twice, the first one is taken")
         else:
-            kept[key] = _of_today(_cleaned(obj, request), converted, left_out)
-    kept = {key: obj for key, obj in kept.items() if obj}
+            kept[key] = _cleaned(obj, request)
     files: dict[str, str] = {"federation.yaml": _federation(request)}
     for key, obj in kept.items():
         path = _path(key, files)
-        files[path] = yaml_text([obj])
+        files[path] = _text([obj])
     counts: dict[str, int] = {}
     for obj in kept.values():
         counts[obj["kind"]] = counts.get(obj["kind"], 0) + 1
-    return Export(files, tuple(left_out), tuple(converted), dict(sorted(counts.items())))
-
-
-def _of_today(body: Object, converted: list[str], left_out: list[str]) -> Object:
-    """Converted where its API version is gone; empty where nothing came after that. What only a
-    person can decide stays, and the check of the new repository tells it."""
-    if not is_old(body):
-        return body
-    from reconciler.manifests.conversions import conversion_of
-
-    found = conversion_of(body)
-    if found is None:
-        return body
-    key = key_of(body)
-    if not found.version.successor:
-        left_out.append(f"{key}: {found.verdict}; {found.version.instead}")
-        return {}
-    if not found.is_possible:
-        return body
-    converted.append(
-        f"{key}: {found.kind} of {found.before} is written as {found.version.successor}"
-    )
-    return found.body
+    return Export(files, tuple(left_out), dict(sorted(counts.items())))
 
 
 _SILENT = "-"
@@ -302,7 +275,7 @@ def _federation(request: ImportRequest) -> str:
         # The label that KubeFed put on everything stays, so that nothing changes by moving.
         "spec": {**seats, "kubefed": {"labels": True}},
     }
-    return yaml_text([body])
+    return _text([body])
 
 
 def _path(key: ObjectKey, taken: Collection[str]) -> str:
@@ -324,8 +297,7 @@ def _path(key: ObjectKey, taken: Collection[str]) -> str:
     return candidate
 
 
-def yaml_text(bodies: Sequence[Object]) -> str:
-    """Documents of a file."""
+def _text(bodies: Sequence[Object]) -> str:
     import yaml
 
     text: str = yaml.safe_dump_all(bodies, sort_keys=False, allow_unicode=True, width=100)
