@@ -12,7 +12,7 @@ from reconciler.federation.inventory import (
     profile_of,
 )
 from reconciler.federation.model import PLACE_LABELS, ListedProfile
-from reconciler.join.kubefed_import import OWN, Export, ImportRequest
+from reconciler.join.kubefed_import import OWN, Export, ImportRequest, yaml_text
 
 _OF_MANAGERS = ("multicluster.x-k8s.io/", "x-k8s.io/")
 """Labels by which managers find their own profiles again."""
@@ -24,7 +24,7 @@ def export_of_profiles(objects: Iterable[Object], request: ImportRequest) -> Exp
     A Cluster is reached by the kubeconfig context of its name, or by the credential that joining
     makes where there are seats: what a profile says of access stays with the profile.
     """
-    files = {"federation.yaml": _text(_federation(request))}
+    files = {"federation.yaml": yaml_text([_federation(request)])}
     left_out: list[str] = []
     names: dict[str, str] = {}
     marks: dict[tuple[str, ...], str] = {}
@@ -36,9 +36,9 @@ def export_of_profiles(objects: Iterable[Object], request: ImportRequest) -> Exp
             continue
         names[profile.name] = profile.namespace
         marks |= dict.fromkeys(marks_of(profile), profile.name)
-        files[f"clusters/{profile.name}.yaml"] = _text(_cluster(obj, profile, request))
+        files[f"clusters/{profile.name}.yaml"] = yaml_text([_cluster(obj, profile, request)])
     counts = {"Cluster": len(names)} if names else {}
-    return Export(files=files, left_out=tuple(left_out), counts=counts)
+    return Export(files, tuple(left_out), counts)
 
 
 def _refusal(
@@ -90,10 +90,3 @@ def _federation(request: ImportRequest) -> Object:
         "metadata": {"name": request.federation},
         "spec": {"seats": list(request.seats)} if request.seats else {},
     }
-
-
-def _text(body: Object) -> str:
-    import yaml
-
-    text: str = yaml.safe_dump(body, sort_keys=False, allow_unicode=True, width=100)
-    return text

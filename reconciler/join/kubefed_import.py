@@ -161,7 +161,7 @@ def export_of(objects: Iterable[Object], request: ImportRequest) -> Export:
     files: dict[str, str] = {"federation.yaml": _federation(request)}
     for key, obj in kept.items():
         path = _path(key, files)
-        files[path] = _text([obj])
+        files[path] = yaml_text([obj])
     counts: dict[str, int] = {}
     for obj in kept.values():
         counts[obj["kind"]] = counts.get(obj["kind"], 0) + 1
@@ -275,7 +275,7 @@ def _federation(request: ImportRequest) -> str:
         # The label that KubeFed put on everything stays, so that nothing changes by moving.
         "spec": {**seats, "kubefed": {"labels": True}},
     }
-    return _text([body])
+    return yaml_text([body])
 
 
 def _path(key: ObjectKey, taken: Collection[str]) -> str:
@@ -297,7 +297,8 @@ def _path(key: ObjectKey, taken: Collection[str]) -> str:
     return candidate
 
 
-def _text(bodies: Sequence[Object]) -> str:
+def yaml_text(bodies: Sequence[Object]) -> str:
+    """Documents of a file."""
     import yaml
 
     text: str = yaml.safe_dump_all(bodies, sort_keys=False, allow_unicode=True, width=100)
