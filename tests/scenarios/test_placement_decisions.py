@@ -119,7 +119,7 @@ def test_ours_go_when_nobody_asks_for_them_any_more_and_others_stay(publishing: 
     assert [one["metadata"]["name"] for one in decisions(publishing)] == ["theirs"]
     # Once they are gone, nobody looks there any more.
     assert publishing.world.apply().ok
-    publishing.host.faults.error(500, path="placementdecisions")
+    publishing.host.faults.forbid(path="placementdecisions")
     assert publishing.world.apply().ok
 
 
@@ -219,5 +219,5 @@ def test_a_run_of_one_cluster_publishes_nothing(publishing: Fleet) -> None:
 
 
 def test_a_federation_that_publishes_nothing_asks_nothing(fleet: Fleet) -> None:
-    fleet.host.faults.error(500, path="placementdecisions")
+    fleet.host.faults.forbid(path="placementdecisions")
     assert fleet.world.apply().ok
