@@ -258,6 +258,9 @@ class NoticeCause:
         "DecisionOfOthers",
         "PlacementDecision {subject} is somebody else's: nothing is published under that name",
     )
+    DECISIONS_WAIT = WordedCause(
+        "DecisionsWait", "placement decisions are not published yet: {reason}"
+    )
     DECISIONS_UNREADABLE = WordedCause(
         "DecisionsUnreadable",
         "placement decisions cannot be read, so none will be published: {error}",

@@ -64,7 +64,7 @@ class SecretReference(Struct, frozen=True):
     key: str = "kubeconfig"
 
 
-class NamedAccess(Struct, frozen=True):
+class NamedAccess(RedactedRepr, frozen=True):
     """An access provider of a ClusterProfile: the server, as a kubeconfig's ``cluster`` has it, and
     by name what the profile has for the plugin. Whoever may write profiles wrote it."""
 

@@ -275,6 +275,8 @@ def make_plan(
     placed = clusters_by_object(rendering)
     moving = moved_to(usual, decided.decision.assignments)
     waiting = _waiting(state, moving, lambda: now, options.fights)
+    if publication and waiting and not moving:
+        publication = publication.until_open(waiting.why_fleet())
     # One pod of many writes the names that all clusters answer to.
     records = None
     if not published or names:

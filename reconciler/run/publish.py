@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from reconciler.api.errors import ClusterError, NotFound, ReconcileError, RunError, with_hint
 from reconciler.api.notices import Notice, NoticeCause, notice
@@ -42,6 +43,13 @@ class Publication(RedactedRepr, frozen=True):
     notices: tuple[Notice, ...] = ()
     problem: str = ""
     place: _Place | None = None
+
+    def until_open(self, closed: str) -> Publication:
+        """Nothing of it now, for the reason why the fleet is ``closed``; all of it where open."""
+        if not (closed and self.changes):
+            return self
+        told = notice(NoticeCause.DECISIONS_WAIT, reason=closed)
+        return replace(self, changes=(), notices=(*self.notices, told))
 
     def write(self, stopped: Callable[[], str]) -> tuple[int, list[RunError]]:
         """Writes and deletes as planned, under the lock that the host's connection heeds; how many

@@ -170,7 +170,7 @@ def test_a_page_that_is_missing_is_a_list_that_failed(fleet: Fleet) -> None:
     assert fleet.world.apply().ok
     fleet.host.faults.small_pages(1, path="clusterprofiles")
     assert [cluster.name for cluster in fleet.world.plan().clusters] == ["aws", "gcp"]
-    fleet.host.faults.error(500, path="clusterprofiles.*continue=")
+    fleet.host.faults.forbid(path="clusterprofiles.*continue=")
     plan = fleet.world.plan()
     assert [cluster.name for cluster in plan.clusters] == ["aws", "gcp"]
     assert NoticeCause.INVENTORY_SILENT in causes(plan)
@@ -178,13 +178,13 @@ def test_a_page_that_is_missing_is_a_list_that_failed(fleet: Fleet) -> None:
 
 def test_a_failed_list_is_not_remembered_as_the_fleet(fleet: Fleet) -> None:
     assert fleet.world.apply().ok
-    fleet.host.faults.error(500, path="clusterprofiles")
+    fleet.host.faults.forbid(path="clusterprofiles")
     assert fleet.world.apply().ok
     assert [cluster.name for cluster in fleet.world.plan().clusters] == ["aws", "gcp"]
 
 
 def test_without_an_answer_or_a_memory_nothing_is_done(fleet: Fleet) -> None:
-    fleet.host.faults.error(500, path="clusterprofiles")
+    fleet.host.faults.forbid(path="clusterprofiles")
     with pytest.raises(SourceError, match="the inventory cannot be read"):
         fleet.world.plan()
 

@@ -4,14 +4,18 @@ apply, and only ever our own."""
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from jsonschema_rs import validator_for
 
 from reconciler.api.notices import NoticeCause
+from reconciler.manifests.own_schemas import load_schema
 from reconciler.plan.model import Action
 from reconciler.report.json_report import plan_document
 from reconciler.report.text import render_plan, render_result
+from tests.command import run_command, user_environment
 from tests.scenarios.cluster_profiles import FLEET, definition
 from tests.scenarios.test_cluster_profiles import FEDERATION, Fleet, causes, fleet
 
@@ -115,8 +119,50 @@ def test_ours_go_when_nobody_asks_for_them_any_more_and_others_stay(publishing: 
     assert [one["metadata"]["name"] for one in decisions(publishing)] == ["theirs"]
     # Once they are gone, nobody looks there any more.
     assert publishing.world.apply().ok
-    publishing.host.faults.error(500, path="placementdecisions")
+    publishing.host.faults.forbid(path="placementdecisions")
     assert publishing.world.apply().ok
+
+
+def test_nothing_is_published_while_the_federation_is_closed(publishing: Fleet) -> None:
+    noon = {"clock": lambda: datetime(2026, 11, 30, 12, tzinfo=UTC).timestamp()}
+    assert publishing.world.apply(**noon).ok
+    closed = 'spec:\n  maintenance: [{kind: Allow, schedule: "0 2 * * *", duration: 3h}]'
+    publishing.world.write("federation.yaml", PUBLISHING.replace("spec:", closed))
+    publishing.world.write("placement.yaml", PLACEMENT % "[gcp]")
+    plan = publishing.world.plan(**noon)
+    assert plan.decisions == ()
+    assert NoticeCause.DECISIONS_WAIT in causes(plan)
+    assert publishing.world.apply(**noon).ok
+    assert [named(one) for one in decisions(publishing)] == [["aws", "gcp"]]
+
+
+def test_a_saved_plan_holds_for_the_decisions_that_it_shows(publishing: Fleet) -> None:
+    world, home = publishing.world, publishing.folder
+    environment = user_environment(home, RECONCILE_ALLOW_ACCESS="plain-http")
+    options = ("--kubeconfig", world.kubeconfig, "--host-context", "host")
+    options = (*options, "--access-providers", home / "providers.json")
+
+    def run(*arguments: object, code: int) -> str:
+        done = run_command(*options, *arguments, cwd=world.repository, env=environment, code=code)
+        return done.stdout + done.stderr
+
+    run("--plan", "--out", home / "plan.json", code=0)
+    saved = json.loads((home / "plan.json").read_text())["plan"]
+    validator_for(load_schema("plan.json")).validate(saved)
+    assert saved["decisions"][0]["to"] == ["aws", "gcp"]
+    publishing.host.apply(
+        {
+            "apiVersion": "multicluster.x-k8s.io/v1alpha1",
+            "kind": "PlacementDecision",
+            "metadata": {"name": "shop.settings-0", "namespace": FLEET},
+            "decisions": [],
+        },
+        manager="somebody",
+    )
+    said = run("--apply-plan", home / "plan.json", code=1)
+    assert "PlacementDecision fleet/shop.settings-0 is to be otherwise than planned" in said
+    world.kubectl("delete", "placementdecisions", "--all", "-n", FLEET, cluster="host")
+    assert "1 placement decision published" in run("--apply-plan", home / "plan.json", code=0)
 
 
 def test_a_name_of_somebody_else_is_left_to_them(publishing: Fleet) -> None:
@@ -173,5 +219,5 @@ def test_a_run_of_one_cluster_publishes_nothing(publishing: Fleet) -> None:
 
 
 def test_a_federation_that_publishes_nothing_asks_nothing(fleet: Fleet) -> None:
-    fleet.host.faults.error(500, path="placementdecisions")
+    fleet.host.faults.forbid(path="placementdecisions")
     assert fleet.world.apply().ok

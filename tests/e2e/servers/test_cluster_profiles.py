@@ -9,13 +9,15 @@ import time
 from pathlib import Path
 from typing import Any
 
-from tests.command import run_command, user_environment
+import yaml
+
+from tests.command import ROOT, run_command, user_environment
 from tests.controlplane.cluster import Cluster
 from tests.controlplane.fixtures import Fleet, Kubectl
-from tests.controlplane.plane import ControlPlane
 from tests.controlplane.process import eventually
 from tests.scenarios.cluster_profiles import FLEET, GROUP, definition, profile
 
+CRONJOB = ROOT / "cronjob"
 MANIFESTS = """\
 apiVersion: federation.reconciler.dev/v1alpha1
 kind: Federation
@@ -83,6 +85,21 @@ def admitted(cluster: Cluster, kubectl: Kubectl) -> None:
     kubectl(cluster, "create", "clusterrolebinding", "fleet", *role)
 
 
+def granted(host: Cluster, file: str, role: str, namespace: str) -> None:
+    """The Role of that name in cronjob/, to the user ``reconciler``: it has no other rights."""
+    documents = yaml.safe_load_all((CRONJOB / file).read_text())
+    (found,) = [d for d in documents if d["kind"] == "Role" and d["metadata"]["name"] == role]
+    path = f"/apis/rbac.authorization.k8s.io/v1/namespaces/{namespace}"
+    host.call("POST", f"{path}/roles", found)
+    group = "rbac.authorization.k8s.io"
+    binding = {
+        "metadata": {"name": role},
+        "roleRef": {"apiGroup": group, "kind": "Role", "name": role},
+        "subjects": [{"apiGroup": group, "kind": "User", "name": "reconciler"}],
+    }
+    host.call("POST", f"{path}/rolebindings", binding)
+
+
 def listed(host: Cluster, name: str, cluster: Cluster) -> None:
     """As a cluster manager writes it: the profile, then its status."""
     extensions = {
@@ -98,7 +115,7 @@ def listed(host: Cluster, name: str, cluster: Cluster) -> None:
 
 
 def test_a_listed_fleet_from_the_first_plan_to_a_failover(
-    fleet: Fleet, control_plane: ControlPlane, kubectl: Kubectl, tmp_path: Path
+    fleet: Fleet, kubectl: Kubectl, tmp_path: Path
 ) -> None:
     host, aws, gcp = fleet(3)
     for kind in ("ClusterProfile", "PlacementDecision"):
@@ -108,6 +125,9 @@ def test_a_listed_fleet_from_the_first_plan_to_a_failover(
         eventually(lambda path=path: host.request("GET", path).status == 200, path)
     for namespace in (FLEET, "federation-system"):
         kubectl(host, "create", "namespace", namespace)
+    granted(host, "base/access.yaml", "reconcile", "federation-system")
+    rights = "overlays/cluster-profiles/rights.yaml"
+    granted(host, rights, "reconcile-cluster-profiles", FLEET)
     for name, cluster in (("aws", aws), ("gcp", gcp)):
         admitted(cluster, kubectl)
         listed(host, name, cluster)
@@ -134,7 +154,7 @@ def test_a_listed_fleet_from_the_first_plan_to_a_failover(
     providers.write_text(json.dumps({"providers": [provider]}))
     environment = user_environment(
         tmp_path,
-        KUBECONFIG=str(control_plane.kubeconfig({"host": host})),
+        KUBECONFIG=str(host.kubeconfig("reconciler", context="host")),
         RECONCILE_HOST_CONTEXT="host",
         RECONCILE_ACCESS_PROVIDERS=str(providers),
     )
@@ -191,6 +211,6 @@ def test_a_listed_fleet_from_the_first_plan_to_a_failover(
         gcp.start()
 
     target = tmp_path / "imported"
-    command = ("import", "--from", "clusterprofiles", "--context", "host", "--to", str(target))
-    assert "Valid: 2 Cluster" in reconcile(*command, code=0)
+    command = ("import", "--from", "clusterprofiles", "--context", "host", "--namespace", FLEET)
+    assert "Valid: 2 Cluster" in reconcile(*command, "--to", str(target), code=0)
     assert (target / "clusters" / "gcp.yaml").is_file()
