@@ -8,6 +8,7 @@ from functools import cache
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from reconciler.api.moves import KeptUntilReady, ReplicasKept
 from reconciler.api.objects import ObjectKey
 from reconciler.federation.model import DesiredState
 from reconciler.scheduler.model import Assignment
@@ -123,14 +124,18 @@ class FleetWithNeeds(Fleet):
 @given(
     rules_of_workloads(RULES, 3),
     st.sampled_from(["", "  defaults: {placement: {clusters: [gcp-eu]}}\n"]),
-    st.lists(EVENTS, max_size=12),
+    st.sampled_from(NAMES),
+    st.lists(EVENTS, max_size=8),
 )
 def test_nothing_runs_anywhere_without_what_it_needs(
-    rules: tuple[str, ...], default: str, events: list[Event]
+    rules: tuple[str, ...], default: str, first: str, events: list[Event]
 ) -> None:
     fleet = FleetWithNeeds(repository(rules, default))
     fleet.check()
-    for event in events:
+    # Long enough to be declared down and to be back, while nothing is ready there yet.
+    out = Event(first, "silent", False, 60.0, "kept", True, 5)
+    back = Event(first, "+", False, 60.0, "kept", False, 7)
+    for event in [out, back, *events]:
         fleet.suffers(event.cluster, event.sign, rebuilt=event.rebuilt)
         if event.memory != "kept":
             fleet.forget(damaged=event.memory == "damaged")
@@ -160,3 +165,29 @@ def test_nothing_goes_where_nobody_needs_it(rules: tuple[str, ...]) -> None:
         own = found[ObjectKey("", "ConfigMap", "shop", f"own{number}")]
         assert own.replicas.keys() == workload.replicas.keys()
         assert own.spare == workload.spare
+
+
+def test_a_stand_in_that_stays_until_its_home_is_ready_keeps_what_it_needs() -> None:
+    fleet = FleetWithNeeds(repository((RULES[2], RULES[4], RULES[5]), ""))
+    web = ObjectKey("apps", "Deployment", "shop", "w0")
+    (home,) = [name for name, member in fleet.members.items() if web in member.asked]
+    fleet.suffers(home, "silent")
+    for _ in range(6):
+        fleet.run()
+        fleet.check()
+        fleet.start_pods()
+    stand_in = {name for name, member in fleet.members.items() if web in member.asked} - {home}
+    assert stand_in
+    fleet.suffers(home, "+")
+    stayed = 0
+    for number in range(14):
+        run = fleet.run()
+        fleet.check()
+        stayed += any(isinstance(move, KeptUntilReady | ReplicasKept) for move in run.placing.moves)
+        if number > 10:
+            fleet.start_pods()
+    assert stayed
+    left = {name for name, member in fleet.members.items() if web in member.asked}
+    assert left == {home}
+    own = ObjectKey("", "ConfigMap", "shop", "own0")
+    assert {name for name, member in fleet.members.items() if own in member.asked} == {home}
