@@ -42,7 +42,7 @@ manager before the first apply: docs/kubefed.md and docs/karmada.md tell the way
 @click.argument("exports", nargs=-1, type=click.Path(exists=True, path_type=Path))
 @option(
     "--from",
-    "system",
+    "source",
     type=click.Choice(["kubefed", "karmada"]),
     default="kubefed",
     show_default=True,
@@ -102,7 +102,7 @@ def import_(
     /,
     *,
     exports: tuple[Path, ...],
-    system: str,
+    source: str,
     host: str | None,
     target: Path,
     name: str,
@@ -127,7 +127,7 @@ def import_(
     from reconciler.join.kubefed_import import export_of, read_host
 
     read, made = (read_host, export_of)
-    if system == "karmada":
+    if source == "karmada":
         read, made = (read_karmada, export_of_karmada)
     member = _host(settings, host) if host else None
     objects = read(member) if member else _of_files(exports)
@@ -135,9 +135,9 @@ def import_(
     export = made(objects, request)
     if not export.counts:
         hint = "is it the host cluster?"
-        if system == "karmada":
+        if source == "karmada":
             hint = "is it Karmada's own API server, and not the cluster that it runs in?"
-        raise ReconcileError(f"there is nothing of {_NAMES[system]} in it", hint=hint)
+        raise ReconcileError(f"there is nothing of {_NAMES[source]} in it", hint=hint)
     console = settings.console
     for path in export.files:
         console.out(path)
@@ -149,7 +149,7 @@ def import_(
         return Exit.OK
     _write(target, export, overwrite=overwrite)
     console.note("")
-    if member and system == "kubefed" and not (native_clusters or seats):
+    if member and source == "kubefed" and not (native_clusters or seats):
         _bind(settings, member, objects)
     return _validated(settings, target, export, seats)
 
