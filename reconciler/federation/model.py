@@ -193,6 +193,7 @@ class AdoptionRules(Struct, frozen=True):
         "controller-manager",
         "kubefed*",
         "hyperfed*",
+        "karmada*",
     )
     whole: bool = False
 
