@@ -152,9 +152,9 @@ def import_(
 
 def _check_options(source: str, namespace: str | None, *, native: bool, secrets: bool) -> None:
     given = {"--native-clusters": native, "--with-secrets": secrets}
-    if source != "kubefed" and any(given.values()):
+    if source == "clusterprofiles" and any(given.values()):
         named = next(flag for flag, value in given.items() if value)
-        raise click.UsageError(f"{named} is for --from kubefed.")
+        raise click.UsageError(f"{named} is for --from kubefed and karmada.")
     if namespace and source != "clusterprofiles":
         raise click.UsageError("--namespace is for --from clusterprofiles.")
 

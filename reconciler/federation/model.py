@@ -211,6 +211,7 @@ class AdoptionRules(Struct, frozen=True):
         "controller-manager",
         "kubefed*",
         "hyperfed*",
+        "karmada*",
     )
     whole: bool = False
 

@@ -151,7 +151,7 @@ def export_of_karmada(objects: Iterable[Object], request: ImportRequest) -> Expo
     counts: dict[str, int] = {}
     for obj in kept.values():
         counts[obj["kind"]] = counts.get(obj["kind"], 0) + 1
-    return Export(files, tuple(left_out), counts=dict(sorted(counts.items())))
+    return Export(files, left_out=tuple(left_out), counts=dict(sorted(counts.items())))
 
 
 _SILENT = "-"

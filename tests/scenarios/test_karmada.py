@@ -272,6 +272,28 @@ def test_a_conflict_is_refused_unless_karmada_made_it_or_the_policy_overwrites(
     assert fleet_world.apply().ok
 
 
+def test_what_karmada_made_is_taken_over_and_changed_as_git_says(
+    fleet_world: FailoverWorld,
+) -> None:
+    begin(fleet_world, POLICY % ON_AWS, SETTINGS)
+    aws = fleet_world.hosts["aws-eu"]
+    aws.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "shop"}})
+    labels = {"karmada.io/managed": "true"}
+    made = {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {"name": "settings", "namespace": "shop", "labels": labels},
+        "data": {"colour": "red", "size": "3"},
+    }
+    aws.create(made, manager="karmada-controller-manager")
+    assert actions(fleet_world) == {"settings": Action.ADOPT}
+    assert fleet_world.apply().ok
+    assert fleet_world.get("configmap", "settings", "aws-eu")["data"]["colour"] == "green"
+    begin(fleet_world, POLICY % ON_AWS, SETTINGS.replace("green", "blue"))
+    assert fleet_world.apply().ok
+    assert fleet_world.get("configmap", "settings", "aws-eu")["data"]["colour"] == "blue"
+
+
 def test_what_is_suspended_is_planned_and_not_written(fleet_world: FailoverWorld) -> None:
     only = "suspension: {dispatchingOnClusters: {clusterNames: [gcp-eu]}}"
     begin(fleet_world, POLICY % only, SETTINGS)
