@@ -102,8 +102,8 @@ def test_a_run_that_fails_leaves_the_fleet_as_it_was_seen_last() -> None:
 
 
 def said(one: FleetSnapshot) -> tuple[list[str], list[str]]:
-    assert one.looked_at
-    ill, waiting = ill_items(one, one.looked_at), waiting_items(one, one.looked_at)
+    assert one.findings
+    ill, waiting = ill_items(one, one.findings), waiting_items(one, one.findings)
     return [f"{i.sign} {i.who}: {i.text}" for i in ill], [f"{i.who}: {i.text}" for i in waiting]
 
 
@@ -142,11 +142,11 @@ def test_changes_wait_for_whoever_may_write() -> None:
 
 def test_what_waits_for_a_window_says_until_when() -> None:
     one = snapshot(calm_fleet(8))
-    assert one.looked_at
+    assert one.findings
     why = "waits until 2026-12-01 02:00 CET (Cluster aws-eu: maintenance)"
-    name = one.looked_at.plan.clusters[0].name
+    name = one.findings.plan.clusters[0].name
     left = {name: (Remaining(Action.WAITING, deployment("web"), why),)}
-    found = replace(one.looked_at, remaining=left)
+    found = replace(one.findings, remaining=left)
     _, waiting = said(FleetSnapshot(one.run, (), found))
     assert waiting == [f"{name}: {why}; 1 change (Deployment shop/web)"]
     row = live_view(one, found).clusters[0]
@@ -162,11 +162,11 @@ def test_a_guard_says_that_nothing_is_written() -> None:
 def test_a_commit_that_waits_is_named() -> None:
     plan = calm_fleet(8)
     one = snapshot(plan)
-    assert one.looked_at
+    assert one.findings
     change = Remaining(Action.UPDATE, deployment("web"), "changed in Git")
     name = plan.clusters[0].name
-    members = tuple(replace(m, commit="0123456789") for m in one.looked_at.members)
-    found = replace(one.looked_at, remaining={name: (change,)}, members=members)
+    members = tuple(replace(m, commit="0123456789") for m in one.findings.members)
+    found = replace(one.findings, remaining={name: (change,)}, members=members)
     first, second = live_view(one, found).clusters[:2]
     assert (first.commit, first.wanted_commit) == ("0123456", plan.commit[:7])
     assert (second.commit, second.wanted_commit) == (plan.commit[:7], "")
