@@ -13,6 +13,9 @@ _TRIM_THRESHOLD, _MMAP_THRESHOLD, _ARENA_MAX = -1, -3, -8
 _LARGE = 128 * 1024
 """Bytes: what is larger has pages of its own, and they go when it goes."""
 
+_SPARE = 8 * 1024 * 1024
+"""Bytes that stay for what comes next."""
+
 
 @cache
 def keep_memory_small() -> None:
@@ -25,6 +28,6 @@ def keep_memory_small() -> None:
         for option, value in (
             (_ARENA_MAX, 1),
             (_MMAP_THRESHOLD, _LARGE),
-            (_TRIM_THRESHOLD, _LARGE),
+            (_TRIM_THRESHOLD, _SPARE),
         ):
             set_option(option, value)
