@@ -19,7 +19,7 @@ from typing import Any
 from bench import machine, rows, simulated_fleet, starting
 from bench.commands import ROOT, Commands
 from bench.counting import requests_of_nothing_to_do
-from bench.growth import grow
+from bench.growth import grow, rows_of_large_clusters
 from bench.page import chromium, page_of_the_fleet
 from bench.pushes import pushes_to_objects
 from bench.real_clusters import RealClusters
@@ -126,10 +126,12 @@ class Bench:
 
     def _growth(self, commands: Commands) -> None:
         with self._servers(None) as plane:
-            points = self.growth["objects"] = []
+            points = []
             for point in grow(plane, commands, self.sizes):
                 note(f"  {point}")
-                points.append(asdict(point))
+                points.append(point)
+        self.growth["objects"] = [asdict(point) for point in points]
+        self.rows += rows_of_large_clusters(points, self.sizes)
 
     def _servers(self, level: Level | None) -> ControlPlane:
         try:

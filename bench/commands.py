@@ -5,6 +5,7 @@ from __future__ import annotations
 import compileall
 import json
 import os
+import subprocess
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -13,6 +14,8 @@ from bench.timing import Command
 from tests.controlplane.cluster import Cluster
 
 ROOT = Path(__file__).resolve().parent.parent
+BEFORE_PAGES = "b392164"
+"""The last commit that held whole clusters in memory: what came after it is compared with it."""
 
 
 class Commands:
@@ -46,6 +49,24 @@ class Commands:
         if cache:
             environment = {**environment, "XDG_CACHE_HOME": str(cache)}
         return Command([_beside("reconcile"), *given], environment, before=before)
+
+    def before_pages(self, command: Command) -> Command:
+        """The same command of ``reconcile``, by ``BEFORE_PAGES``. Raises CalledProcessError where
+        this is no clone that has it."""
+        tree = self.folder / "before-pages"
+        if not tree.exists():
+            tree.mkdir()
+            git = ["git", "-C", str(ROOT), "archive", BEFORE_PAGES, "reconciler", "schemas"]
+            archive = subprocess.run(git, check=True, capture_output=True).stdout
+            subprocess.run(["tar", "-x", "-C", str(tree)], check=True, input=archive)
+            compileall.compile_dir(tree, quiet=1)
+        cache = {"XDG_CACHE_HOME": str(self.folder / "cache-before-pages")}
+        return Command(
+            [sys.executable, "-m", "reconciler.cli", *command.argv[1:]],
+            {**command.environment, **cache, "PYTHONPATH": str(tree)},
+            command.accepted,
+            command.before,
+        )
 
     def kubectl_apply(
         self, cluster: Cluster, folder: Path, *, before: Callable[[], None] = lambda: None

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from bench.commands import Commands
 from bench.repositories import write_objects, write_repository
+from bench.rows import Row, longer
 from bench.sizes import Sizes
-from bench.timing import Figure, in_turns, run, seconds
+from bench.timing import Figure, in_turns, ratios, run, seconds
 from tests.controlplane.plane import ControlPlane
 
 PER_FILE = 10
@@ -17,7 +18,10 @@ PER_FILE = 10
 
 @dataclass(frozen=True, slots=True)
 class ObjectsPoint:
-    """Seconds with so many objects; ``added`` of them are new in the apply. None: not measured."""
+    """Seconds with so many objects; ``added`` of them are new in the apply. None: not measured.
+
+    ``unchanged_each`` and ``floor_each`` are those of runs side by side.
+    """
 
     objects: int
     added: int
@@ -26,6 +30,36 @@ class ObjectsPoint:
     floor: float
     kubectl: float | None
     peak_bytes: int
+    unchanged_each: tuple[float, ...] = ()
+    floor_each: tuple[float, ...] = ()
+
+
+def rows_of_large_clusters(points: Sequence[ObjectsPoint], sizes: Sizes) -> list[Row]:
+    """The largest beside the bare LIST, and its memory beside that of the one before it."""
+    before, largest = points[-2:]
+    work = f"nothing to do, 1 × {largest.objects:,} objects"
+    ours, theirs = (Figure.single(one.peak_bytes / 1e6) for one in (largest, before))
+    return [
+        longer(
+            f"{work}, whole process",
+            largest.unchanged_each,
+            largest.floor_each,
+            "bare LIST, whole process",
+            1.4,
+            judged=sizes.judged,
+        ),
+        Row(f"peak memory, {work}", ours, "MB", at_most=250, judged=sizes.judged),
+        Row(
+            f"peak memory, {work}",
+            ours,
+            "MB",
+            theirs=theirs,
+            who=f"{before.objects:,} objects",
+            ratio=ratios([largest.peak_bytes], [before.peak_bytes]),
+            at_most=1.3,
+            judged=sizes.judged,
+        ),
+    ]
 
 
 def grow(plane: ControlPlane, commands: Commands, sizes: Sizes) -> Iterator[ObjectsPoint]:
@@ -61,5 +95,7 @@ def grow(plane: ControlPlane, commands: Commands, sizes: Sizes) -> Iterator[Obje
             Figure.of(seconds(found["floor"])).median,
             kubectl,
             max(one.peak_bytes for one in found["ours"]),
+            tuple(seconds(found["ours"])),
+            tuple(seconds(found["floor"])),
         )
         before = count

@@ -51,7 +51,7 @@ class RealClusters:
             ours=self._reconcile(self.one, empty=self.ours[:1]),
             theirs=self._apply(self.theirs[0], empty=True),
         )
-        return [self._faster(f"first apply of {self._objects}", found, APPLY, 1.5)]
+        return [self._faster(f"first apply of {self._objects}", found, APPLY, 2)]
 
     def _nothing_to_do(self) -> list[Row]:
         work = f"nothing to do, 1 × {self._objects}"
@@ -72,7 +72,7 @@ class RealClusters:
             ours=self._reconcile(self.one),
             theirs=self.commands.floor(self.ours[0]),
         )
-        rows.append(self._longer(f"{work}, whole process", found, f"{LIST}, whole process"))
+        rows.append(self._longer(f"{work}, whole process", found, f"{LIST}, whole process", 1.35))
         return rows
 
     def _one_changed(self) -> list[Row]:

@@ -6,6 +6,7 @@ import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
+ADDRESS = "https://git.example.com/bench.git"
 NAMESPACE = "bench"
 KINDS = 4
 """An application is one each of Deployment, Service, ConfigMap, ServiceAccount."""
@@ -152,5 +153,7 @@ def commit(folder: Path) -> None:
     """Everything as it lies, whatever the user's own configuration of Git."""
     git = ["git", "-C", str(folder), "-c", "user.name=bench", "-c", "user.email=bench@localhost"]
     subprocess.run([*git, "init", "--quiet"], check=True)
+    # One after the other is applied to the same clusters: to these, all are one repository.
+    subprocess.run([*git, "config", "remote.origin.url", ADDRESS], check=True)
     subprocess.run([*git, "add", "--all"], check=True)
     subprocess.run([*git, "commit", "--quiet", "--allow-empty", "--message=bench"], check=True)

@@ -10,9 +10,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.commands import ROOT, Commands
+from bench.commands import BEFORE_PAGES, ROOT, Commands
 from bench.repositories import write_repository
-from bench.rows import Row
+from bench.rows import Row, longer
 from bench.sizes import Sizes
 from bench.timing import Command, Figure, Run, in_turns, ratios, run, seconds
 from reconciler.cluster.http import READ_TIMEOUT_SECONDS
@@ -45,7 +45,8 @@ def measure(commands: Commands, sizes: Sizes) -> tuple[list[Row], list[FleetPoin
             rounds = sizes.slow_rounds if count < sizes.fleet else 1
             runs = in_turns(rounds, plan=fleet.plan(count))["plan"]
             same[count] = sorted(runs, key=lambda one: one.seconds)[len(runs) // 2]
-        alive = [run(fleet.plan(sizes.fleet)) for _ in range(2)]
+        whole = fleet.plan(sizes.fleet)
+        alive = in_turns(sizes.slow_rounds, ours=whole, before=commands.before_pages(whole))
         victims.send_signal(signal.SIGSTOP)
         hanging = run(fleet.plan(sizes.fleet, with_dead=True))
         victims.kill()
@@ -55,18 +56,38 @@ def measure(commands: Commands, sizes: Sizes) -> tuple[list[Row], list[FleetPoin
         FleetPoint(n, new[n].seconds, same[n].seconds, same[n].peak_bytes)
         for n in sizes.growth_clusters
     ]
-    rows = _rows(sizes, new[sizes.fleet], [same[sizes.fleet], *alive], hanging, gone)
+    rows = _rows(sizes, new[sizes.fleet], alive, hanging, gone)
     return [*rows, *_linear(points, sizes)], points
 
 
-def _rows(sizes: Sizes, new: Run, same: Sequence[Run], hanging: Run, gone: Run) -> list[Row]:
+def _rows(
+    sizes: Sizes, new: Run, alive: Mapping[str, Sequence[Run]], hanging: Run, gone: Run
+) -> list[Row]:
     size = f"{sizes.fleet:,} simulated clusters × {sizes.fleet_objects} objects"
+    same, before = alive["ours"], alive["before"]
     usual = Figure.of(seconds(same))
+    peaks = [[one.peak_bytes / 1e6 for one in runs] for runs in (same, before)]
     dead = f"the same, {sizes.fleet_dead} of them"
     return [
         Row(f"plan of {size}, all new", Figure.single(new.seconds), at_most=LIMIT_SECONDS),
         Row(f"plan of {size}, nothing to do", usual, at_most=LIMIT_SECONDS),
-        Row("peak memory of that", Figure.single(same[0].peak_bytes / 1e6), "MB"),
+        longer(
+            f"plan of {size}, nothing to do",
+            seconds(same),
+            seconds(before),
+            f"commit {BEFORE_PAGES}",
+            0.5,
+            judged=sizes.judged,
+        ),
+        Row(
+            "peak memory of that",
+            Figure.of(peaks[0]),
+            "MB",
+            theirs=Figure.of(peaks[1]),
+            who=f"commit {BEFORE_PAGES}",
+            at_most=250,
+            judged=sizes.judged,
+        ),
         *(
             Row(
                 f"{dead} {how}: seconds more",

@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from reconciler.api.annotations import PART_OF
 from reconciler.api.errors import ApiError, NotFound
 from reconciler.api.objects import GroupKind, Object, ObjectKey, RedactedRepr, key_of
+from reconciler.cluster.allocator import keep_memory_small
 from reconciler.cluster.client import Member
 from reconciler.cluster.discovery import Discovery, GroupVersionKind, RESTMapping
 from reconciler.cluster.parallel import in_parallel
@@ -21,6 +22,7 @@ from reconciler.inventory.records import is_recreated_copy
 from reconciler.inventory.store import Inventory
 
 CONCURRENT_LISTS = 4
+FEW_OBJECTS = 4000
 
 
 class Observation(RedactedRepr, frozen=True, dict=True):
@@ -202,6 +204,8 @@ def _list_all(
         except ApiError as error:
             return error
 
+    if len(inventory.rows) > FEW_OBJECTS:
+        keep_memory_small()
     results = in_parallel(list_one, resources, CONCURRENT_LISTS)
     return {
         GroupVersionKind(resource.api_version, resource.kind): result

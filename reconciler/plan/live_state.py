@@ -12,6 +12,7 @@ from msgspec.structs import replace
 from reconciler.api.errors import ApiError, ClusterError, with_hint
 from reconciler.api.kinds import REPLICATED
 from reconciler.api.objects import Object, ObjectKey, map_of, number_of
+from reconciler.cluster.allocator import keep_memory_small
 from reconciler.cluster.client import Member
 from reconciler.cluster.discovery import GroupVersionKind, RESTMapping
 from reconciler.cluster.kstatus import ready_replicas, wanted_replicas
@@ -30,6 +31,8 @@ from reconciler.scheduler.schedule import template_replicas
 
 CONCURRENT_MEMBERS = 128
 """Threads mostly wait; those that wait for dead members must not hold up the others."""
+
+FEW_MEMBERS = 32
 
 Live = Mapping[ObjectKey, Mapping[str, Object]]
 """Workload -> cluster -> the object as it is there."""
@@ -140,6 +143,9 @@ def observe_all(
         for w in shared_workloads(state)
         if w.replicas.mode in ("KubeFed", "Karmada")
     }
+
+    if len(clusters) > FEW_MEMBERS:
+        keep_memory_small()
 
     def look(cluster: Cluster) -> MemberState:
         whole = cluster.name not in partly
