@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 from reconciler.api.objects import Object, api_group, map_of
 from reconciler.manifests.document import Document
 from reconciler.manifests.own_schemas import KARMADA_CLUSTER, KARMADA_POLICY
@@ -13,12 +11,12 @@ OVERRIDE_KINDS = ("OverridePolicy", "ClusterOverridePolicy")
 MANAGED_BY_KARMADA = "karmada.io/managed"
 
 
-@dataclasses.dataclass
 class Karmada:
     """Karmada's policies of a repository, sorted by what they are."""
 
-    policies: list[Document] = dataclasses.field(default_factory=list)
-    overrides: list[Document] = dataclasses.field(default_factory=list)
+    def __init__(self) -> None:
+        self.policies: list[Document] = []
+        self.overrides: list[Document] = []
 
     @property
     def documents(self) -> list[Document]:

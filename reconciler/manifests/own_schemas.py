@@ -69,6 +69,7 @@ BUILT_IN: Mapping[str, tuple[str, ...]] = {
 _RESERVED = frozenset(api_group(api_version) for api_version, _ in SCHEMA_OF)
 _KIND_HOMES = {kind: api_version for api_version, kind in reversed(tuple(SCHEMA_OF))}
 """Of a kind that two groups have, ours."""
+_HOMES_BY_GROUP = {(api_group(api_version), kind): api_version for api_version, kind in SCHEMA_OF}
 
 
 def schema_folder() -> Path:
@@ -187,7 +188,7 @@ def _misplaced_kind(document: Document) -> Iterator[Problem]:
 
 def _home_in(group: str, kind: str) -> str | None:
     """The apiVersion in which that very group has the kind."""
-    return next((v for v, k in SCHEMA_OF if k == kind and api_group(v) == group), None)
+    return _HOMES_BY_GROUP.get((group, kind))
 
 
 def _is_karmadas(group: str) -> bool:
