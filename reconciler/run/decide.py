@@ -123,15 +123,17 @@ def look_at_fleet(
     progress: Progress,
     seat_votes: SeatVotes | None = None,
     wholly: Collection[str] = (),
+    asked: tuple[Probe, ...] | None = None,
 ) -> LookedAt:
     """Ask the clusters how they are and what they run. Writes nothing.
 
     ``outages``: cluster -> the outage to simulate. ``now`` is Unix time in seconds.
     ``seat_votes``: how the clusters look from the seats, None where the federation has none.
-    ``wholly``: clusters that are looked at as those that this run plans.
+    ``wholly``: clusters that are looked at as those that this run plans. ``asked``: the probes,
+    where they were just made.
     """
     state = fleet.state
-    measured = probes = probes_of(connect, state, outages, progress)
+    measured = probes = asked or probes_of(connect, state, outages, progress)
     step = clock_step(memory, clock_offsets(measured)) if memory.clock_offsets else 0
     memory = shifted_by(memory, step)
     probes, taken = _identified(fleet, memory, probes, connect)

@@ -214,6 +214,7 @@ def make_plan(
             progress,
             start.seat_votes,
             rollout.to_judge if rollout else (),
+            _just_asked(options, state),
         )
         if rollout:
             view = rollout.advance(looked)
@@ -357,6 +358,16 @@ def make_plan(
         Waiting(state, moving, options.clock),
         looked.measured if looked else (),
     )
+
+
+def _just_asked(options: RunOptions, state: DesiredState) -> tuple[Probe, ...] | None:
+    """How these very clusters were a moment ago, where a process that stays has asked them."""
+    if options.kept is None:
+        return None
+    (found, until), options.kept.probed = options.kept.probed, (None, 0.0)
+    names = {cluster.name for cluster in state.clusters}
+    fresh = found and time.monotonic() < until and {one.cluster for one in found} == names
+    return found if fresh and not options.simulate_outages else None
 
 
 def _rollout(
