@@ -5,7 +5,9 @@ Made once for a run; of pods that share one, the first makes it for all (``shard
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -161,6 +163,17 @@ def look_at_fleet(
         probes = tuple(_unknown(p, mistaken.get(p.cluster, "")) for p in probes)
         availability = assess(state, memory, probes, outages, now, seat_votes)
     return LookedAt(probes, measured, step, taken, availability, seen)
+
+
+def just_asked(kept: Any, state: DesiredState) -> tuple[Probe, ...] | None:
+    """How these very clusters were a moment ago, where a process that stays (``kept``, else None)
+    has asked them."""
+    if kept is None:
+        return None
+    (found, until), kept.probed = kept.probed, (None, 0.0)
+    names = {cluster.name for cluster in state.clusters}
+    fresh = found and time.monotonic() < until and {one.cluster for one in found} == names
+    return found if fresh else None
 
 
 def decide_fleet(

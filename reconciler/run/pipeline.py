@@ -87,6 +87,7 @@ from reconciler.run.decide import (
     RunInputs,
     decide_fleet,
     follow_decision,
+    just_asked,
     look_at_fleet,
 )
 from reconciler.run.progress import NoProgress, Progress
@@ -214,7 +215,7 @@ def make_plan(
             progress,
             start.seat_votes,
             rollout.to_judge if rollout else (),
-            _just_asked(options, state),
+            just_asked(options.kept, state) if not outages else None,
         )
         if rollout:
             view = rollout.advance(looked)
@@ -358,16 +359,6 @@ def make_plan(
         Waiting(state, moving, options.clock),
         looked.measured if looked else (),
     )
-
-
-def _just_asked(options: RunOptions, state: DesiredState) -> tuple[Probe, ...] | None:
-    """How these very clusters were a moment ago, where a process that stays has asked them."""
-    if options.kept is None:
-        return None
-    (found, until), options.kept.probed = options.kept.probed, (None, 0.0)
-    names = {cluster.name for cluster in state.clusters}
-    fresh = found and time.monotonic() < until and {one.cluster for one in found} == names
-    return found if fresh and not options.simulate_outages else None
 
 
 def _rollout(
