@@ -227,9 +227,7 @@ def make_plan(
         decided = decide_fleet(fleet, run_memory.memory, outages, connect, now, looked)
         if start.seats:
             start.seats.set_votes(decided.votes)
-    decided = replace(
-        decided, memory=plain_numbers(decided.memory), health=plain_numbers(decided.health)
-    )
+    decided = replace(decided, health=plain_numbers(decided.health))
     state, usual = fleet.state, fleet.usual
     memory = decided.memory or run_memory.memory
     moved_on = bool(rollout and rollout.moves_on)
