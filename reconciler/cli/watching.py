@@ -30,8 +30,9 @@ BURST = 10
 """So many runs may follow one another at once; then each waits until there is room again."""
 WHOLE = 0.8
 """The share of --resync after which a whole run is made."""
-SHARE = 3.0
-"""A run makes room for another after so many times its own length: a storm has a third of a CPU."""
+SHARE = 2.0
+"""A run makes room for another after so many times the CPU time that it took: a storm has half a
+CPU."""
 LEAST_SECONDS = 0.5
 """At least so many seconds make room for a run."""
 
@@ -46,7 +47,7 @@ class Pace:
         self._each = LEAST_SECONDS
 
     def ran(self, seconds: float) -> None:
-        """A run that took so long has just ended."""
+        """A run that took so many seconds of CPU has just ended."""
         self._fill()
         self._each = max(LEAST_SECONDS, SHARE * seconds)
         self._tokens = max(self._tokens - 1, -1.0)
@@ -80,7 +81,7 @@ class Watching:
         self._federation = ""
         self._fights: Fights = {}
         self._marks = ("", "")
-        self._began = 0.0
+        self._cpu = 0.0
         self._time = TimeUse(0.0)
         self._prepared: Prepared | None = None
 
@@ -92,7 +93,7 @@ class Watching:
 
     def begin(self, options: RunOptions) -> dict[str, object]:
         """A run begins; the options that it has besides."""
-        self._began = time.monotonic()
+        self._cpu = time.process_time()
         self._last = self._prepared = None
         self._marks = (mark_of_source(options), self._files(options))
         self._trace = self.watcher.begin(self._marks[0])
@@ -112,7 +113,7 @@ class Watching:
         """It has ended."""
         self.watcher.end()
         now = time.monotonic()
-        self._pace.ran(now - self._began)
+        self._pace.ran(time.process_time() - self._cpu)
         if defect:
             # Whatever it was, it may be in how time is followed.
             self._tracked = False
