@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 from reconciler.api.moments import TimeUse
 from reconciler.cli.console import Console
 from reconciler.cli.stop import Stop
+from reconciler.failover.probe import Signal
 from reconciler.git.mark import mark_of_source
 from reconciler.plan.fights import Fights, fights_after, lasting
-from reconciler.run.unchanged import LastRun, marks_of_files, next_moment, why_again
+from reconciler.run.unchanged import LastRun, marks_of_files, probes_now, why_again
 from reconciler.watch.watcher import Watcher
 
 if TYPE_CHECKING:
@@ -23,12 +24,15 @@ GATHER_SECONDS = 0.05
 """For so long events are gathered: what comes together is looked at together."""
 FIRST_PAUSE = 1.0
 """Until another look at what a run could not settle; it doubles, up to a whole period."""
+PROBES_HOLD = 3.0
+"""Seconds for which answers of clusters about their health are taken for what they are."""
 BURST = 10
 """So many runs may follow one another at once; then each waits until there is room again."""
 WHOLE = 0.8
 """The share of --resync after which a whole run is made."""
-SHARE = 3.0
-"""A run makes room for another after so many times its own length: a storm has a third of a CPU."""
+SHARE = 2.0
+"""A run makes room for another after so many times the CPU time that it took: a storm has half a
+CPU."""
 LEAST_SECONDS = 0.5
 """At least so many seconds make room for a run."""
 
@@ -43,7 +47,7 @@ class Pace:
         self._each = LEAST_SECONDS
 
     def ran(self, seconds: float) -> None:
-        """A run that took so long has just ended."""
+        """A run that took so many seconds of CPU has just ended."""
         self._fill()
         self._each = max(LEAST_SECONDS, SHARE * seconds)
         self._tokens = max(self._tokens - 1, -1.0)
@@ -77,7 +81,7 @@ class Watching:
         self._federation = ""
         self._fights: Fights = {}
         self._marks = ("", "")
-        self._began = 0.0
+        self._cpu = 0.0
         self._time = TimeUse(0.0)
         self._prepared: Prepared | None = None
 
@@ -89,7 +93,7 @@ class Watching:
 
     def begin(self, options: RunOptions) -> dict[str, object]:
         """A run begins; the options that it has besides."""
-        self._began = time.monotonic()
+        self._cpu = time.process_time()
         self._last = self._prepared = None
         self._marks = (mark_of_source(options), self._files(options))
         self._trace = self.watcher.begin(self._marks[0])
@@ -109,7 +113,7 @@ class Watching:
         """It has ended."""
         self.watcher.end()
         now = time.monotonic()
-        self._pace.ran(now - self._began)
+        self._pace.ran(time.process_time() - self._cpu)
         if defect:
             # Whatever it was, it may be in how time is followed.
             self._tracked = False
@@ -143,14 +147,19 @@ class Watching:
         Returns at once where a signal came, and raises KeyboardInterrupt where one comes.
         """
         soon, self._soon = self._soon, float("inf")
+        self._probed = False
         tick = time.monotonic() + due()
         while stop.code is None:
             moment = self._next_moment(options)
             now = time.monotonic()
-            until = min(tick, soon, moment, self._whole_at if self._last else tick)
+            early = moment - self._probe_seconds() if not self._probed else moment
+            until = min(tick, soon, early, self._whole_at if self._last else tick)
             if self._wanted.wait(max(0.0, until - now)):
                 return self._woken(stop)
             now = time.monotonic()
+            if early <= now < moment and now < soon:
+                self._probe()
+                continue
             if now >= min(soon, moment):
                 return "a time has come" if now >= moment else "to see whether it is settled"
             if self._last is None or now >= self._whole_at:
@@ -170,12 +179,29 @@ class Watching:
         return why or "a webhook"
 
     def _next_moment(self, options: RunOptions) -> float:
-        """By ``time.monotonic``; a little later, as a moment must have passed."""
-        if self._last is None:
+        """When time alone makes another plan, be it of a run that failed; by ``time.monotonic``. A
+        little later, as a moment must have passed."""
+        use = self._time
+        if not self._tracked or use.until <= use.began:
             return float("inf")
-        return time.monotonic() + max(0.0, next_moment(self._last) - options.clock()) + 0.001
+        return time.monotonic() + max(0.0, use.until - options.clock()) + 0.001
+
+    def _probe_seconds(self) -> float:
+        """How long before a moment the clusters are asked how they are, so that nobody waits for
+        those that do not answer once it has come; 0: they are not."""
+        prepared = self._prepared
+        if prepared is None or all(p.signal is Signal.HEALTHY for p in prepared.probes):
+            return 0.0
+        rules = prepared.federation.failover.probe
+        return min(rules.attempts * rules.timeout, PROBES_HOLD) + rules.interval * rules.attempts
+
+    def _probe(self) -> None:
+        self._probed = True
+        if self._prepared is not None:
+            self.watcher.probed = (probes_now(self._prepared), time.monotonic() + PROBES_HOLD)
 
     _soon = float("inf")
+    _probed = False
 
     # -- for metrics -----------------------------------------------------------------------
 

@@ -5,8 +5,9 @@ Made once for a run; of pods that share one, the first makes it for all (``shard
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -128,15 +129,17 @@ def look_at_fleet(
     progress: Progress,
     seat_votes: SeatVotes | None = None,
     wholly: Collection[str] = (),
+    asked: tuple[Probe, ...] | None = None,
 ) -> LookedAt:
     """Ask the clusters how they are and what they run. Writes nothing.
 
     ``outages``: cluster -> the outage to simulate. ``now`` is Unix time in seconds.
     ``seat_votes``: how the clusters look from the seats, None where the federation has none.
-    ``wholly``: clusters that are looked at as those that this run plans.
+    ``wholly``: clusters that are looked at as those that this run plans. ``asked``: the probes,
+    where they were just made.
     """
     state = fleet.state
-    measured = probes = probes_of(connect, state, outages, progress)
+    measured = probes = asked or probes_of(connect, state, outages, progress)
     step = clock_step(memory, clock_offsets(measured)) if memory.clock_offsets else 0
     memory = shifted_by(memory, step)
     probes, taken = _identified(fleet, memory, probes, connect)
@@ -164,6 +167,17 @@ def look_at_fleet(
         probes = tuple(_unknown(p, mistaken.get(p.cluster, "")) for p in probes)
         availability = assess(state, memory, probes, outages, now, seat_votes)
     return LookedAt(probes, measured, step, taken, availability, seen)
+
+
+def just_asked(kept: Any, state: DesiredState) -> tuple[Probe, ...] | None:
+    """How these very clusters were a moment ago, where a process that stays (``kept``, else None)
+    has asked them."""
+    if kept is None:
+        return None
+    (found, until), kept.probed = kept.probed, (None, 0.0)
+    names = {cluster.name for cluster in state.clusters}
+    fresh = found and time.monotonic() < until and {one.cluster for one in found} == names
+    return found if fresh else None
 
 
 def decide_fleet(

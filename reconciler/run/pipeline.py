@@ -84,6 +84,7 @@ from reconciler.run.decide import (
     RunInputs,
     decide_fleet,
     follow_decision,
+    just_asked,
     look_at_fleet,
 )
 from reconciler.run.placed_objects import clusters_by_object, in_either, moved_to
@@ -214,6 +215,7 @@ def make_plan(
             progress,
             start.seat_votes,
             rollout.to_judge if rollout else (),
+            just_asked(options.kept, state) if not outages else None,
         )
         if rollout:
             view = rollout.advance(looked)
@@ -226,9 +228,7 @@ def make_plan(
         decided = decide_fleet(fleet, run_memory.memory, outages, connect, now, looked)
         if start.seats:
             start.seats.set_votes(decided.votes)
-    decided = replace(
-        decided, memory=plain_numbers(decided.memory), health=plain_numbers(decided.health)
-    )
+    decided = replace(decided, health=plain_numbers(decided.health))
     state, usual = fleet.state, fleet.usual
     publication, earlier = None, run_memory.memory.published_in
     if (state.federation.decisions_in or earlier) and not (

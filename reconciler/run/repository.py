@@ -32,7 +32,6 @@ from reconciler.federation.model import (
 from reconciler.federation.rules import inventory_not_asked, listing_federation
 from reconciler.git.kept_commit import KeptCommit
 from reconciler.git.location import default_cache
-from reconciler.git.mark import mark_of_source
 from reconciler.git.owner import Claimant, claimant_of
 from reconciler.git.read import (
     ReadSource,
@@ -117,6 +116,8 @@ def read_current(options: RunOptions, *, ask_members: bool = False) -> Repositor
         return _read_current(options, ask_members=ask_members)
     if (found := kept.repository()) is not None:
         return cast("Repository", found)
+    from reconciler.git.mark import mark_of_source
+
     asked = kept.asked
     repository = _read_current(options, ask_members=ask_members)
     # Where members were asked for kinds, the host for clusters, or Git was silent, it is not of the

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from math import inf
 from pathlib import Path
 
 from msgspec.structs import replace
@@ -60,7 +59,7 @@ def why_again(last: LastRun, options: RunOptions) -> str:
         return "a file changed"
     if mark_of_source(options) != last.source:
         return "the repository changed"
-    if _probes_now(prepared) != list(map(_timeless, prepared.probes)):
+    if list(map(_timeless, probes_now(prepared))) != list(map(_timeless, prepared.probes)):
         return "the health of a cluster changed"
     asked = in_parallel(_same_answer, last.trace.questions, CONCURRENT_QUESTIONS)
     return "" if all(asked) else "an answer changed"
@@ -78,12 +77,12 @@ def _same_answer(question: TracedRequest) -> bool:
         return False
 
 
-def _probes_now(prepared: Prepared) -> list[Probe]:
+def probes_now(prepared: Prepared) -> tuple[Probe, ...]:
+    """How the clusters are, asked as the run did that made this plan."""
     connector = prepared.connector
     settings = tuple((k, v) for k, v in connector.settings if k != "seconds_left")
     connections = Connections(replace(connector, settings=settings))
-    found = probes_of(connections.member, prepared.state, {}, NoProgress())
-    return list(map(_timeless, found))
+    return probes_of(connections.member, prepared.state, {}, NoProgress())
 
 
 def _timeless(probe: Probe) -> Probe:
@@ -109,8 +108,3 @@ def _files(options: RunOptions, federation: str) -> Iterator[Path]:
             yield path
             if path.is_dir():
                 yield from sorted(path.iterdir())
-
-
-def next_moment(last: LastRun) -> float:
-    """When (Unix seconds) time alone would have a run find something else; inf: never."""
-    return last.time.until if last.time.until > last.time.began else inf

@@ -59,6 +59,8 @@ class Watcher:
         self._epoch: int | None = None
         self._source = ""
         self._repository: tuple[str, float, object] = ("", 0.0, None)
+        self.probed: tuple[object, float] = (None, 0.0)
+        """How the clusters said to be just now, and until when (``time.monotonic``) that holds."""
         self.rendered: tuple[object, object, object] = (None, None, None)
         """A state of Git, and what was made of it last: see ``run.pipeline``."""
         self.streams.soon(self._tick, TICK_SECONDS)

@@ -231,7 +231,9 @@ def test_an_outage_is_declared_in_its_time_whatever_the_period(
     sandbox.cluster("aws").stop()
     began = time.monotonic()
     eventually(lambda: replicas() == 6, "the others take over", timeout=60)
-    assert 8 <= time.monotonic() - began < 30
+    beyond = time.monotonic() - began - 8
+    print(f"beyond: {beyond:.2f} s")
+    assert 0 <= beyond < 10
 
 
 def test_many_runs_at_once_make_those_after_them_wait() -> None:
@@ -246,6 +248,6 @@ def test_many_runs_at_once_make_those_after_them_wait() -> None:
         waits.append(wait)
         now[0] += wait + 0.4
         pace.ran(0.4)
-    assert sum(waits) >= 20 * 0.4 * 1.5, "a storm has a share of the time only"
+    assert sum(waits) >= 20 * 0.4 * 0.8, "a storm has a share of the time only"
     now[0] += 600
     assert pace.wait() == 0
