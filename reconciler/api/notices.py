@@ -118,6 +118,37 @@ class NoticeCause(StrEnum):
     )
     UNKNOWN_FIELD = "UnknownField", "{whose} knows no {path}{meant}"
 
+    # -- what charts come to
+    CHART_NOT_RENDERED = (
+        "ChartNotRendered",
+        "{subject} is a Helm chart that no Chart renders: nothing in it is read",
+    )
+    CHART_BY_DEFAULT_VERSION = (
+        "ChartByDefaultVersion",
+        "{subject} asks for each cluster's version or APIs: it is checked here with those that "
+        "helm takes by default, and a plan takes each cluster's own",
+    )
+    CHART_RANDOM = (
+        "ChartRandom",
+        "{subject} gives other values at each rendering: {objects} get them when they are made, "
+        "and what runs then stands",
+    )
+    CHART_LOOKUP = (
+        "ChartLookup",
+        "{subject} looks up objects of the cluster at {where}, and finds none: no cluster is asked "
+        "while it is rendered",
+    )
+    CHART_ASKS_IN_VAIN = (
+        "ChartAsksInVain",
+        "{subject} asks at {where} whether the cluster serves {api}: helm template always says "
+        "so, and {clusters} do not serve it",
+    )
+    CHART_HOOK_LEFT_OUT = (
+        "ChartHookLeftOut",
+        "{subject}: {object} is left out: it is a hook ({hooks}), and only pre-install and "
+        "pre-upgrade are made",
+    )
+
     # -- where things go
     PLACED_BY_NOBODY = (
         "PlacedByNobody",

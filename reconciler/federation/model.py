@@ -447,6 +447,11 @@ class Workload(RedactedRepr, frozen=True):
     ``hidden`` are JSON pointers of what no output may show (see ``federation.sensitive``).
     ``additions`` None: as the Federation says. ``ignore`` are pointers of what is left to others
     once it is created (see ``federation.drift``).
+
+    Of what a Chart renders, ``chart`` names the release (namespace/name), ``only_in`` the clusters
+    for which it renders this object, and ``forms`` the clusters where it is another one than
+    ``template``. ``random`` are JSON pointers of what is different at each rendering: what runs
+    stands. ``hook``: helm would make it before everything else of the release.
     """
 
     key: ObjectKey
@@ -472,6 +477,15 @@ class Workload(RedactedRepr, frozen=True):
     ignore: tuple[str, ...] = ()
     rollout: StricterRollout | None = None
     maintenance: tuple[Window, ...] = ()
+    chart: str = ""
+    only_in: frozenset[str] | None = None
+    forms: Mapping[str, Object] = {}
+    random: tuple[str, ...] = ()
+    hook: bool = False
+
+    def form_in(self, cluster: str) -> Object:
+        """The template in that cluster."""
+        return self.forms.get(cluster, self.template)
 
     @property
     def is_given_up(self) -> bool:
@@ -508,6 +522,9 @@ class DesiredState(Struct, frozen=True):
 
     ``commits`` set: the clusters are on several commits, and ``workloads`` are those of all of
     them, each as its newest commit has it (see ``scheduler.commits``).
+
+    ``unrendered``: clusters for which nobody knows what some Chart comes to, and why: they stay as
+    they are.
     """
 
     federation: Federation
@@ -517,6 +534,7 @@ class DesiredState(Struct, frozen=True):
     notices: tuple[Notice, ...] = ()
     witnesses: tuple[Cluster, ...] = ()
     commits: ClusterCommits | None = None
+    unrendered: Mapping[str, str] = {}
 
     @property
     def warnings(self) -> tuple[str, ...]:

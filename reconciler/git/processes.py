@@ -6,22 +6,28 @@ import contextlib
 import os
 import signal
 import subprocess
+import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from reconciler.api.errors import SourceError
 from reconciler.api.objects import RedactedRepr
 
 _RUNNING: set[subprocess.Popen[bytes]] = set()
+_PART = 64 * 1024
+_MOST_ERRORS = 256 * 1024
 
 
 class FinishedProgram(RedactedRepr, frozen=True):
-    """How a program ended; ``timed_out``: it was killed, and ``code`` is negative."""
+    """How a program ended; ``timed_out``: it was killed, and ``code`` is negative. ``cut_off``: it
+    was killed, as it printed too much."""
 
     code: int
     stdout: bytes
     stderr: str
     timed_out: bool = False
+    cut_off: bool = False
 
 
 def run_program(
@@ -31,8 +37,10 @@ def run_program(
     seconds: float,
     given: bytes = b"",
     folder: Path | None = None,
+    most: int | None = None,
 ) -> FinishedProgram:
-    """Run a program with exactly this environment; ``given`` is its standard input.
+    """Run a program with exactly this environment; ``given`` is its standard input, ``most`` how
+    many bytes it may print.
 
     Whatever it started (ssh, git's remote helpers, gpg) dies with it after ``seconds``.
     Raises SourceError when there is no such program.
@@ -55,6 +63,9 @@ def run_program(
     _RUNNING.add(process)
     with process:
         try:
+            if most is not None:
+                pipes = (process.stdin, process.stdout, process.stderr)
+                return _bounded(process, pipes, given, seconds, most)
             out, errors = process.communicate(given, timeout=max(seconds, 0.01))
         except subprocess.TimeoutExpired:
             _kill_group(process)
@@ -69,6 +80,51 @@ def run_program(
         finally:
             _RUNNING.discard(process)
     return FinishedProgram(process.returncode, out, errors.decode(errors="replace"))
+
+
+def _bounded(
+    process: subprocess.Popen[bytes],
+    pipes: tuple[Any, Any, Any],
+    given: bytes,
+    seconds: float,
+    most: int,
+) -> FinishedProgram:
+    """``communicate`` keeps whatever is printed, however much it is."""
+    takes, prints, complains = pipes
+    late, errors, out = threading.Event(), bytearray(), bytearray()
+
+    def give(pipe: Any) -> None:
+        with contextlib.suppress(BrokenPipeError), pipe:
+            pipe.write(given)
+
+    def end() -> None:
+        late.set()
+        _kill_group(process)
+
+    def listen(pipe: Any) -> None:
+        while part := pipe.read1(_PART):
+            errors.extend(part[: max(0, _MOST_ERRORS - len(errors))])
+
+    helpers = [
+        threading.Thread(target=give, args=(takes,), daemon=True),
+        threading.Thread(target=listen, args=(complains,), daemon=True),
+    ]
+    timer = threading.Timer(max(seconds, 0.01), end)
+    for one in (timer, *helpers):
+        one.start()
+    try:
+        while len(out) <= most and (part := prints.read1(_PART)):
+            out += part
+        cut_off = len(out) > most
+        if cut_off:
+            _kill_group(process)
+        for one in helpers:
+            one.join()
+        code = process.wait()
+    finally:
+        timer.cancel()
+    text = errors.decode(errors="replace")
+    return FinishedProgram(code, bytes(out), text, timed_out=late.is_set(), cut_off=cut_off)
 
 
 def end_all() -> None:

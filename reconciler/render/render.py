@@ -57,19 +57,24 @@ def render(state: DesiredState, assignments: Sequence[Assignment]) -> Rendering:
     bases: dict[int, Object] = {}
     for assignment in assignments:
         newest = workloads[assignment.workload]
-        workload, base = newest, _without_steering(newest.template)
         for name, count in assignment.replicas.items():
+            workload = newest
             if state.commits is not None:
                 workload = version_in(state, newest, assignment, name)
-                base = bases.setdefault(id(workload), _without_steering(workload.template))
+            form = workload.form_in(name)
+            if form is not workload.template:
+                workload = replace(workload, template=form)
+            base = bases.get(id(form))
+            if base is None:
+                base = bases[id(form)] = _without_steering(form)
             body = _render_one(workload, base, clusters[name], count, problems)
             if body is not base or workload.kubefed:
                 problems += _content_problems(workload, clusters[name], body)
             objects[name].append(_desired(workload, name, body))
         if newest.overrides:
-            base = _without_steering(newest.template)
             for name in assignment.spare:
                 count = duplicated_count(newest, name)
+                base = _without_steering(newest.form_in(name))
                 _render_one(newest, base, clusters[name], count, problems)
     if any(scale_target(workload.template) for workload in state.workloads):
         objects = {name: _left_to_autoscalers(found) for name, found in objects.items()}
@@ -91,7 +96,7 @@ def _desired(workload: Workload, cluster: str, body: Object) -> DesiredObject:
         key=workload.key,
         body=body,
         position=workload.position,
-        retain=_retained(workload, body) if workload.retain else (),
+        retain=(*(_retained(workload, body) if workload.retain else ()), *workload.random),
         force_conflicts=workload.force_conflicts or asked("force-conflicts"),
         recreate=workload.recreate or asked("recreate"),
         protect=workload.protect or asked("protect"),
@@ -101,6 +106,9 @@ def _desired(workload: Workload, cluster: str, body: Object) -> DesiredObject:
         additions=says.get(PREFIX + "additions"),
         placed_additions=workload.additions,
         ignore=workload.ignore,
+        random=workload.random,
+        chart=workload.chart,
+        hook=workload.hook,
     )
 
 
@@ -252,7 +260,9 @@ class DesiredObject(RedactedRepr, frozen=True):
     ``autoscaler`` is what sets spec.replicas there, as the repository itself says: ``kind name``.
     ``hidden`` are those of fields whose values no output may show, ``ignore`` of what is left to
     others once it is created. ``additions`` is what becomes of people's, by the object's own
-    annotation, and ``placed_additions`` by its Placement; None: neither says.
+    annotation, and ``placed_additions`` by its Placement; None: neither says. ``random`` are those
+    of ``retain`` that a chart makes up anew each time; ``chart`` is the release that the object is
+    of, ``hook``: the others of it come after it.
     """
 
     cluster: str
@@ -270,3 +280,6 @@ class DesiredObject(RedactedRepr, frozen=True):
     additions: Additions | None = None
     placed_additions: Additions | None = None
     ignore: tuple[str, ...] = ()
+    random: tuple[str, ...] = ()
+    chart: str = ""
+    hook: bool = False

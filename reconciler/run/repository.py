@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -19,6 +20,7 @@ from reconciler.api.files import Checkout
 from reconciler.api.notices import NoticeCause, notice
 from reconciler.api.options import RunOptions
 from reconciler.dns.pipeline_step import faults_of_names, faults_of_rules, notices_of_names
+from reconciler.federation.charts import manifest_files
 from reconciler.federation.compile import compile_documents
 from reconciler.federation.model import (
     DEFAULT_FEDERATION_NAMESPACE,
@@ -46,6 +48,10 @@ from reconciler.render.render import Rendering, render
 from reconciler.scheduler.model import Assignment, FleetView
 from reconciler.scheduler.placement_warnings import placement_warnings, separations, why_unplaced
 from reconciler.scheduler.schedule import schedule
+
+if TYPE_CHECKING:
+    from reconciler.cluster.connect import Connector
+    from reconciler.run.charts import RenderedCharts, Versions
 
 
 class Repository(Struct, frozen=True):
@@ -191,12 +197,24 @@ def _understood(
     source: ReadSource, options: RunOptions, *, ask_members: bool = False
 ) -> Repository:
     name = hashlib.sha256(f"{options.repo}\0{options.path}".encode()).hexdigest()[:16]
-    manifests = load(source.files, ParseCache(default_cache() / "parsed" / f"{name}.json"))
+    files = manifest_files(source.files)
+    manifests = load(files, ParseCache(default_cache() / "parsed" / f"{name}.json"))
     possible_definitions = PossibleDefinitions.about(manifests.broken, manifests.unread)
     found = compile_documents(manifests.documents, possible_definitions=possible_definitions)
+    kinds: dict[str, str] = {}
     if found.unknown_kinds and ask_members and found.federation:
         kinds = _discovered(options, _reached(found.clusters, options), found.federation)
         found = compile_documents(manifests.documents, kinds, possible_definitions)
+    charts: RenderedCharts | None = None
+    documents = manifests.documents
+    if found.charts or len(files) < len(source.files):
+        from reconciler.run.charts import render_charts
+
+        ask = _versions(options, found.federation) if ask_members and found.federation else None
+        clusters = _reached(found.clusters, options)
+        charts = render_charts(found.charts, clusters, documents, source.files, ask)
+        found = compile_documents(documents, kinds, possible_definitions, charts.objects)
+        documents = (*documents, *(one.document for one in charts.objects))
     if found.state and not found.state.clusters and not manifests.problems:
         # A repository may be checked before its first cluster joins.
         is_fleet = found.federation is not None and bool(found.federation.position.file)
@@ -204,6 +222,7 @@ def _understood(
             raise _no_fleet(source, options, len(manifests.documents))
     problems = [
         *manifests.problems,
+        *(charts.problems if charts else ()),
         *found.problems,
         *faults_of_rules(found.federation),
         *faults_of_names(found.state),
@@ -221,11 +240,13 @@ def _understood(
         notices=(
             *found.state.notices,
             *manifests.notices,
+            *(charts.notices if charts else ()),
             *(notice(NoticeCause.SUBMODULE, subject=one) for one in source.checkout.submodules),
             *source.notices,
         ),
+        unrendered=charts.unrendered if charts else {},
     )
-    return Repository(source.checkout, state, source, manifests.documents)
+    return Repository(source.checkout, state, source, documents)
 
 
 def _no_fleet(source: ReadSource, options: RunOptions, documents: int) -> SourceError:
@@ -248,20 +269,24 @@ def _reached(clusters: Sequence[Cluster], options: RunOptions) -> tuple[Cluster,
     return tuple(replace(cluster, access=Access(context=cluster.name)) for cluster in clusters)
 
 
+def _versions(
+    options: RunOptions, federation: Federation
+) -> Callable[[Sequence[Cluster]], Versions]:
+    """Asks clusters for what charts may see of them."""
+
+    def ask(clusters: Sequence[Cluster]) -> Versions:
+        from reconciler.run.charts import versions_of
+
+        connector = _telling_connector(options, federation)
+        return versions_of(connector.member, clusters)
+
+    return ask
+
+
 def _discovered(
     options: RunOptions, clusters: Sequence[Cluster], federation: Federation
 ) -> dict[str, str]:
-    # Most repositories can be understood without asking anybody.
-    from reconciler.cluster.connect import Connector
-
-    connector = Connector.from_file(
-        options.kubeconfig,
-        federation.namespace,
-        host_context=options.host_context,
-        allow=options.allow_access,
-        # The plan that is made next says so.
-        first_use="tell",
-    )
+    connector = _telling_connector(options, federation)
     for cluster in clusters:
         try:
             served = connector.member(cluster).discover().resources
@@ -270,6 +295,21 @@ def _discovered(
         # The preferred version of a kind comes first.
         return {kind.kind: kind.api_version for kind in reversed(list(served))}
     return {}
+
+
+def _telling_connector(options: RunOptions, federation: Federation) -> Connector:
+    # Most repositories can be understood without asking anybody.
+    from reconciler.cluster.connect import Connector
+
+    return Connector.from_file(
+        options.kubeconfig,
+        federation.namespace,
+        host_context=options.host_context,
+        seconds_left=options.time_left,
+        allow=options.allow_access,
+        # The plan that is made next says so.
+        first_use="tell",
+    )
 
 
 def validate_repository(options: RunOptions, *, members: bool = True) -> Repository:
