@@ -1,0 +1,258 @@
+"""Helm charts: what they render is planned, written and pruned like any other manifest."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from kubesim.fleet import Sandbox
+from reconciler.api.errors import BadInput
+from reconciler.api.options import RunOptions
+from reconciler.run.repository import validate_repository
+from tests.scenarios.chart_world import (
+    WEB,
+    chart,
+    use_helm,
+    with_chart,
+)
+from tests.scenarios.conftest import World
+
+# The first run on a machine builds helm.
+pytestmark = pytest.mark.timeout(1500)
+
+
+@pytest.fixture(autouse=True)
+def helm(monkeypatch: pytest.MonkeyPatch) -> Path:
+    return use_helm(monkeypatch)
+
+
+def changed(world: World, cluster: str = "aws") -> dict[str, str]:
+    return {f"{c.key.kind} {c.key.name}": str(c.action) for c in world.changes(cluster)}
+
+
+def problems(world: World) -> list[str]:
+    with pytest.raises(BadInput) as caught:
+        validate_repository(RunOptions(repo=str(world.repository)))
+    return [
+        f"{p.position.file}:{p.position.line}: {p.message} {p.hint}" for p in caught.value.problems
+    ]
+
+
+def notices(world: World) -> str:
+    return "\n".join(map(str, world.plan().notices))
+
+
+def test_a_chart_is_created_changed_and_pruned(world: World) -> None:
+    with_chart(world, "values: {replicas: 2}\n")
+    assert world.apply().ok
+    assert world.get("deployment", "web-web")["spec"]["replicas"] == 2
+    assert not world.changes()
+
+    world.write("web.yaml", chart(rest="values: {replicas: 2, colour: blue}\n"))
+    (change,) = world.changes()
+    assert [(str(f.path), f.before, f.after) for f in change.fields] == [
+        ("spec.template.spec.containers[name=web].image", "nginx:red", "nginx:blue")
+    ]
+    assert world.apply().ok
+
+    world.remove("web.yaml")
+    assert changed(world) == {"Deployment web-web": "prune"}
+    assert world.apply().ok
+    assert not world.exists("deployment", "web-web")
+    assert not [
+        s for s in world.kubectl("get", "secrets", "-A", "-o", "name").split() if "helm" in s
+    ]
+
+
+def test_clusters_get_their_own_values(simulated_world: World) -> None:
+    world = simulated_world
+    world.write("values/base.yaml", "replicas: 2\ncolour: green\n")
+    world.write("values/gcp.yaml", "replicas: 3\n")
+    with_chart(
+        world,
+        """\
+        valuesFiles: [values/base.yaml]
+        values: {colour: blue}
+        overrides:
+          - clusterSelector: {matchLabels: {cloud: gcp}}
+            valuesFiles: [values/gcp.yaml]
+          - clusters: [aws]
+            values: {extra: true}
+        """,
+        {"templates/extra.yaml": "{{ if .Values.extra }}\n" + config("extra") + "{{ end }}\n"},
+    )
+    assert world.apply().ok
+    aws, gcp = (world.get("deployment", "web-web", cluster=name)["spec"] for name in ("aws", "gcp"))
+    assert (aws["replicas"], gcp["replicas"]) == (2, 3)
+    assert aws["template"]["spec"]["containers"][0]["image"] == "nginx:blue"
+    assert world.exists("configmap", "extra")
+    assert not world.exists("configmap", "extra", cluster="gcp")
+    assert not world.changes("aws")
+    assert not world.changes("gcp")
+
+
+def config(name: str, **data: str) -> str:
+    inner = ", ".join(f"{key}: {value}" for key, value in data.items())
+    return f"apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: {name}}}\ndata: {{{inner}}}\n"
+
+
+def test_a_placement_of_the_chart_holds_for_what_it_renders(simulated_world: World) -> None:
+    world = simulated_world
+    with_chart(world, "", {"templates/extra.yaml": config("extra")})
+    world.write(
+        "placement.yaml",
+        """\
+        apiVersion: federation.reconciler.dev/v1alpha1
+        kind: Placement
+        metadata: {name: only-aws}
+        spec:
+          select: [{kind: Chart, name: web}]
+          clusters: [aws]
+          overrides:
+            - patch: [{op: add, path: /metadata/labels, value: {by: placement}}]
+        """,
+    )
+    assert set(changed(world)) == {"Namespace shop", "ConfigMap extra", "Deployment web-web"}
+    assert set(changed(world, "gcp")) == {"Namespace shop"}
+    (extra,) = [c for c in world.changes() if c.key.name == "extra"]
+    assert extra.request["metadata"]["labels"]["by"] == "placement"
+
+
+def test_a_chart_sees_the_version_and_apis_of_each_cluster(simulated_world: World) -> None:
+    world = simulated_world
+    sees = config(
+        "sees",
+        version="{{ .Capabilities.KubeVersion.Version | quote }}",
+        deployments='{{ .Capabilities.APIVersions.Has "apps/v1/Deployment" | quote }}',
+        monitors='{{ .Capabilities.APIVersions.Has "monitoring.coreos.com/v1" | quote }}',
+    )
+    with_chart(world, "", {"templates/sees.yaml": sees})
+    assert world.apply().ok
+    version = __import__("json").loads(world.kubectl("get", "--raw", "/version"))["gitVersion"]
+    assert world.get("configmap", "sees")["data"] == {
+        "version": version,
+        "deployments": "true",
+        "monitors": "false",
+    }
+
+
+def test_a_cluster_that_cannot_be_asked_keeps_what_it_has(
+    simulated_world: World, sandbox: Sandbox
+) -> None:
+    world = simulated_world
+    sees = config("sees", version="{{ .Capabilities.KubeVersion.Version | quote }}")
+    with_chart(world, "", {"templates/sees.yaml": sees})
+    assert world.apply().ok
+    world.write("web.yaml", chart(rest="values: {colour: blue}\n"))
+    sandbox.cluster("gcp").stop()
+    plan = world.plan()
+    there = {c.name: c for c in plan.clusters}
+    assert not there["gcp"].reachable
+    assert [c.key.name for c in there["aws"].changes] == ["web-web"]
+    world.apply()
+    sandbox.cluster("gcp").start()
+    assert changed(world, "gcp") == {"Deployment web-web": "update"}
+
+
+def test_a_version_that_a_chart_refuses_is_that_clusters_trouble(
+    simulated_world: World,
+) -> None:
+    world = simulated_world
+    with_chart(world, "", {"Chart.yaml": WEB["Chart.yaml"] + "kubeVersion: '<1.20'\n"})
+    world.write("web.yaml", chart(rest="kubeVersion: v1.19.0\n"))
+    assert changed(world)["Deployment web-web"] == "create"
+    world.write("web.yaml", chart())
+    (problem,) = problems(world)
+    assert "web.yaml:5: Chart web: helm: chart requires kubeVersion: <1.20" in problem
+
+
+def test_crds_come_first_and_may_be_left_out(world: World) -> None:
+    crd = """\
+    apiVersion: apiextensions.k8s.io/v1
+    kind: CustomResourceDefinition
+    metadata: {name: shops.example.org}
+    spec:
+      group: example.org
+      scope: Cluster
+      names: {kind: Shop, plural: shops, singular: shop, listKind: ShopList}
+      versions:
+        - name: v1
+          served: true
+          storage: true
+          schema: {openAPIV3Schema: {type: object, x-kubernetes-preserve-unknown-fields: true}}
+    """
+    shop = "apiVersion: example.org/v1\nkind: Shop\nmetadata: {name: one}\n"
+    with_chart(world, "", {"crds/shop.yaml": crd, "templates/shop.yaml": shop})
+    world.write("web.yaml", chart(rest="includeCRDs: false\n"))
+    assert "CustomResourceDefinition shops.example.org" not in changed(world)
+    world.write("web.yaml", chart())
+    assert changed(world)["CustomResourceDefinition shops.example.org"] == "create"
+    assert world.apply().ok
+    assert "one" in world.kubectl("get", "shops", "-o", "name")
+    assert not world.changes()
+
+
+def test_faults_are_told_with_their_place(simulated_world: World) -> None:
+    world = simulated_world
+    with_chart(world)
+    world.write("web.yaml", chart(rest="valuesFile: [x]\n"))
+    assert "did you mean valuesFiles?" in problems(world)[0]
+
+    world.write(
+        "web.yaml",
+        chart(rest="valuesFiles: [missing.yaml]\noverrides: [{clusters: [nope], values: {}}]\n"),
+    )
+    found = problems(world)
+    assert any(p.startswith("web.yaml:6: Chart web: the repository has no file") for p in found)
+    assert any("there is no cluster 'nope'" in p for p in found)
+
+    world.write("bad.yaml", "a: 1\na: 2\n")
+    world.write("web.yaml", chart(rest="valuesFiles: [bad.yaml]\n"))
+    assert problems(world) == ["bad.yaml:2: the key 'a' is there twice first at line 1, column 1"]
+    world.remove("bad.yaml")
+
+    world.write("web.yaml", chart().replace("charts/web", "../elsewhere"))
+    assert "leads out of what is read" in problems(world)[0]
+    world.write("web.yaml", chart().replace("charts/web", "charts"))
+    assert "there is no chart in 'charts'" in problems(world)[0]
+
+    world.write("web.yaml", chart())
+    world.write(
+        "charts/web/templates/deployment.yaml", '\n\n{{ required "no colour" .Values.none }}\n'
+    )
+    (problem,) = problems(world)
+    assert problem.startswith(
+        "charts/web/templates/deployment.yaml:3: Chart web: helm: execution error"
+    )
+    assert "no colour" in problem
+    world.write("charts/web/templates/deployment.yaml", "a: {{ .Values.none.what }}\n")
+    assert problems(world)[0].startswith(
+        "charts/web/templates/deployment.yaml:1: Chart web: helm: "
+    )
+
+
+def test_what_a_chart_renders_twice_or_must_not_render_is_a_problem(simulated_world: World) -> None:
+    world = simulated_world
+    with_chart(world, "", {"templates/extra.yaml": config("extra")})
+    world.write(
+        "extra.yaml", config("extra").replace("name: extra", "name: extra, namespace: shop")
+    )
+    (problem,) = problems(world)
+    assert "renders ConfigMap shop/extra, which is there already" in problem
+    assert "extra.yaml:1" in problem
+    world.remove("extra.yaml")
+    own = "apiVersion: federation.reconciler.dev/v1alpha1\nkind: Cluster\nmetadata: {name: evil}\n"
+    world.write("charts/web/templates/extra.yaml", own)
+    (problem,) = problems(world)
+    assert "it renders a Cluster" in problem
+
+
+def test_without_helm_a_chart_is_a_problem_that_names_it(
+    simulated_world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with_chart(simulated_world, "values: {only: here}\n")
+    monkeypatch.setenv("PATH", "/nowhere")
+    (problem,) = problems(simulated_world)
+    assert "web.yaml:5: Chart web: a chart has to be rendered, and there is no helm" in problem
+    assert "install helm 4" in problem
