@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from kubesim.fleet import Sandbox
+from kubesim.server import ClusterSettings
 from reconciler.api.errors import BadInput
 from reconciler.api.options import RunOptions
 from reconciler.run.repository import validate_repository
@@ -256,3 +257,70 @@ def test_without_helm_a_chart_is_a_problem_that_names_it(
     (problem,) = problems(simulated_world)
     assert "web.yaml:5: Chart web: a chart has to be rendered, and there is no helm" in problem
     assert "install helm 4" in problem
+
+
+JOB = """\
+apiVersion: batch/v1
+kind: Job
+metadata:
+  name: migrate
+  annotations: {helm.sh/hook: "pre-install,pre-upgrade", helm.sh/hook-weight: "-5"}
+spec:
+  template:
+    spec:
+      restartPolicy: Never
+      containers: [{name: migrate, image: "migrate:{{ .Values.colour }}"}]
+"""
+
+
+def hooked(name: str, hook: str) -> str:
+    return config(name).replace("}\ndata", f', annotations: {{helm.sh/hook: "{hook}"}}}}\ndata')
+
+
+HOOKS = {
+    "templates/migrate.yaml": JOB,
+    "templates/test.yaml": hooked("tested", "test"),
+    "templates/after.yaml": hooked("after", "post-install"),
+    "templates/settings.yaml": hooked("settings", "pre-install"),
+}
+
+
+def test_hooks_run_once_for_each_content_and_tests_never(simulated_world: World) -> None:
+    world = simulated_world
+    with_chart(world, "", HOOKS)
+    assert set(changed(world)) == {
+        *("Namespace shop", "ConfigMap settings", "Job migrate", "Deployment web-web")
+    }
+    told = notices(world)
+    assert "ConfigMap after is left out: it is a hook (post-install)" in told
+    assert "tested" not in told
+    assert world.apply().ok
+    assert not world.changes()
+
+    world.kubectl("delete", "job", "migrate", "-n", "shop")
+    assert not world.changes()
+    world.write("web.yaml", chart(rest="values: {colour: blue}\n"))
+    assert changed(world) == {"Deployment web-web": "update", "Job migrate": "create"}
+    assert world.apply().ok
+    world.write("web.yaml", chart(rest="values: {colour: green}\n"))
+    assert changed(world) == {"Deployment web-web": "update", "Job migrate": "recreate"}
+
+
+def test_a_release_waits_for_its_hook(
+    repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("reconciler.apply.cluster.HOOK_TIMEOUT_SECONDS", 1.0)
+    slow = ClusterSettings(nodes=1, ready_after=3600)
+    with Sandbox(["aws", "gcp"], settings=slow) as sandbox:
+        world = World(repository, sandbox.kubeconfig)
+        with_chart(world, "", HOOKS)
+        world.write("other.yaml", config("other").replace("other}", "other, namespace: shop}"))
+        for _ in range(2):  # In the second run the Job is as wanted, and still not done.
+            result = world.apply()
+            assert not result.ok
+            waiting = {o.key.name: o.message for o in result.outcomes if o.status != "done"}
+            assert waiting == {
+                "web-web": "its hook Job.batch shop/migrate has not ended yet; a later run goes on"
+            }
+        assert world.exists("configmap", "other")
+        assert not world.exists("deployment", "web-web")
