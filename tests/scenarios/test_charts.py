@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -296,6 +297,7 @@ def test_hooks_run_once_for_each_content_and_tests_never(simulated_world: World)
     assert "tested" not in told
     assert world.apply().ok
     assert not world.changes()
+    assert world.apply().ok  # Has seen that it is done.
 
     world.kubectl("delete", "job", "migrate", "-n", "shop")
     assert not world.changes()
@@ -324,3 +326,62 @@ def test_a_release_waits_for_its_hook(
             }
         assert world.exists("configmap", "other")
         assert not world.exists("deployment", "web-web")
+
+
+RANDOM = """\
+{{ $ca := genCA "shop" 365 }}
+apiVersion: v1
+kind: Secret
+metadata: {name: tls}
+stringData: {password: {{ randAlphaNum 24 | quote }}, user: shop}
+data: {ca.crt: {{ $ca.Cert | b64enc }}}
+---
+apiVersion: admissionregistration.k8s.io/v1
+kind: ValidatingWebhookConfiguration
+metadata: {name: shop}
+webhooks:
+  - name: one.example.org
+    admissionReviewVersions: [v1]
+    sideEffects: None
+    failurePolicy: Ignore
+    clientConfig:
+      service: {name: web, namespace: shop}
+      caBundle: {{ $ca.Cert | b64enc }}
+{{ with lookup "v1" "Secret" "shop" "tls" }}{{ fail "looked up" }}{{ end }}
+"""
+
+
+def test_what_is_random_is_told_and_stays_as_it_runs(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with_chart(world, "", {"templates/random.yaml": RANDOM})
+    told = notices(world)
+    assert "Chart web gives other values at each rendering: Secret shop/tls" in told
+    assert "Chart web looks up objects of the cluster at templates/random.yaml:19" in told
+    assert world.apply().ok
+
+    def values() -> tuple[Any, Any]:
+        secret = world.get("secret", "tls")["data"]
+        webhooks = world.get("validatingwebhookconfiguration", "shop")["webhooks"]
+        return secret, webhooks[0]["clientConfig"]["caBundle"]
+
+    first = values()
+    assert first[0]["ca.crt"] == first[1]
+    # Another process renders anew.
+    monkeypatch.setattr("reconciler.git.helm._RENDERED", {})
+    assert not world.changes()
+    world.write("charts/web/templates/random.yaml", RANDOM.replace("user: shop", "user: web"))
+    assert changed(world) == {"Secret tls": "update"}
+    shown = world.plan()
+    assert first[0]["password"] not in repr(shown.notices)
+    assert world.apply().ok
+    now = values()
+    assert now[0] == {**first[0], "user": "d2Vi"}
+    assert now[1] == first[1]
+
+
+def test_random_names_are_a_problem(simulated_world: World) -> None:
+    world = simulated_world
+    with_chart(world, "", {"templates/x.yaml": config("x-{{ randAlpha 5 | lower }}")})
+    (problem,) = problems(world)
+    assert "each rendering makes other objects: ConfigMap" in problem
