@@ -143,6 +143,16 @@ class NoticeCause(StrEnum):
         "{subject} asks at {where} whether the cluster serves {api}: helm template always says "
         "so, and {clusters} do not serve it",
     )
+    HELM_RECORD_STAYS = (
+        "HelmRecordStays",
+        "{cluster}: the release {subject} is taken over from helm, whose record of it stays "
+        "({records}): `helm uninstall` would still delete what runs; spec.releaseRecord of the "
+        "Chart: Remove deletes the record",
+    )
+    HELM_RECORDS_UNKNOWN = (
+        "HelmRecordsUnknown",
+        "{cluster}: whether helm has a record of the release {subject} is not known: {error}",
+    )
     CHART_HOOK_LEFT_OUT = (
         "ChartHookLeftOut",
         "{subject}: {object} is left out: it is a hook ({hooks}), and only pre-install and "

@@ -314,6 +314,7 @@ def _as_rendered(workload: Workload, made: ChartObject) -> Workload:
         random=made.random,
         chart=f"{release.namespace}/{release.name}",
         hook=made.hook,
+        remove_record=made.chart.release_record == "Remove",
         recreate=workload.recreate or made.hook,
         orphan=workload.orphan or is_kept(made.document.body),
     )

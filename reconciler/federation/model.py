@@ -451,7 +451,8 @@ class Workload(RedactedRepr, frozen=True):
     Of what a Chart renders, ``chart`` names the release (namespace/name), ``only_in`` the clusters
     for which it renders this object, and ``forms`` the clusters where it is another one than
     ``template``. ``random`` are JSON pointers of what is different at each rendering: what runs
-    stands. ``hook``: helm would make it before everything else of the release.
+    stands. ``hook``: helm would make it before everything else of the release. ``remove_record``:
+    what an earlier helm recorded of the release goes.
     """
 
     key: ObjectKey
@@ -482,6 +483,7 @@ class Workload(RedactedRepr, frozen=True):
     forms: Mapping[str, Object] = {}
     random: tuple[str, ...] = ()
     hook: bool = False
+    remove_record: bool = False
 
     def form_in(self, cluster: str) -> Object:
         """The template in that cluster."""

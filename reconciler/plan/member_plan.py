@@ -31,6 +31,7 @@ from reconciler.plan import exclusive_values, guards, in_use, prune
 from reconciler.plan.additions import AdditionFinder
 from reconciler.plan.desired import MemberContext, diff_all
 from reconciler.plan.dry_run import ApplyRules, Checked
+from reconciler.plan.helm_releases import records_that_stay, records_to_remove
 from reconciler.plan.live_state import SoughtObject, find_by_name
 from reconciler.plan.model import (
     NOT_WRITTEN,
@@ -122,6 +123,8 @@ def plan_member(
 ) -> MemberWork:
     """Compare, ask, decide. Raises ClusterError when the member stops answering."""
     inventory = observation.inventory
+    if any(one.remove_record for one in desired):
+        desired = [*desired, *records_to_remove(member, observation.discovery, desired)]
     crds = crds_in([d.body for d in desired])
     targets = [target_of(d, observation.discovery, crds, inventory.applyset) for d in desired]
     apply_rules = apply_rules_of(
@@ -174,6 +177,7 @@ def plan_member(
     )
     prunes = exclusive_values.with_notes(prunes, notes)
     notices += [*unlisted.notices, *verdicts.remarks]
+    notices += records_that_stay(member, observation.discovery, checked)
     if inventory.damaged:
         notices.append(notice(NoticeCause.INVENTORY_DAMAGED, reason=inventory.damaged))
     news = inventory.news

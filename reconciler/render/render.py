@@ -109,6 +109,7 @@ def _desired(workload: Workload, cluster: str, body: Object) -> DesiredObject:
         random=workload.random,
         chart=workload.chart,
         hook=workload.hook,
+        remove_record=workload.remove_record,
     )
 
 
@@ -262,7 +263,8 @@ class DesiredObject(RedactedRepr, frozen=True):
     others once it is created. ``additions`` is what becomes of people's, by the object's own
     annotation, and ``placed_additions`` by its Placement; None: neither says. ``random`` are those
     of ``retain`` that a chart makes up anew each time; ``chart`` is the release that the object is
-    of, ``hook``: the others of it come after it.
+    of, ``hook``: the others of it come after it, ``remove_record``: what an earlier helm recorded
+    of it goes.
     """
 
     cluster: str
@@ -283,3 +285,4 @@ class DesiredObject(RedactedRepr, frozen=True):
     random: tuple[str, ...] = ()
     chart: str = ""
     hook: bool = False
+    remove_record: bool = False

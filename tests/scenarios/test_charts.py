@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -131,7 +133,7 @@ def test_a_chart_sees_the_version_and_apis_of_each_cluster(simulated_world: Worl
     )
     with_chart(world, "", {"templates/sees.yaml": sees})
     assert world.apply().ok
-    version = __import__("json").loads(world.kubectl("get", "--raw", "/version"))["gitVersion"]
+    version = json.loads(world.kubectl("get", "--raw", "/version"))["gitVersion"]
     assert world.get("configmap", "sees")["data"] == {
         "version": version,
         "deployments": "true",
@@ -385,3 +387,57 @@ def test_random_names_are_a_problem(simulated_world: World) -> None:
     with_chart(world, "", {"templates/x.yaml": config("x-{{ randAlpha 5 | lower }}")})
     (problem,) = problems(world)
     assert "each rendering makes other objects: ConfigMap" in problem
+
+
+def helm_install(world: World, helm: Path, *options: str) -> None:
+    world.kubectl("create", "namespace", "shop", check=False)
+    subprocess.run(
+        [
+            *(helm, "install", "web", world.repository / "charts/web", "--namespace", "shop"),
+            *("--kubeconfig", world.kubeconfig, "--kube-context", "aws", *options),
+        ],
+        check=True,
+        capture_output=True,
+        timeout=120,
+    )
+
+
+@pytest.mark.integration
+def test_what_helm_installed_is_adopted_and_its_record_goes_if_asked(
+    repository: Path, real_kubeconfig: Path, helm: Path
+) -> None:
+    world = World(repository, real_kubeconfig)
+    secret = config("made", a="{{ randAlpha 8 | b64enc }}").replace("ConfigMap", "Secret")
+    with_chart(world, "values: {colour: blue}\n", {"templates/made.yaml": secret})
+    helm_install(world, helm)
+    made = world.get("secret", "made")["data"]
+    plan = world.plan()
+    (aws,) = [c for c in plan.clusters if c.name == "aws"]
+    assert {f"{c.key.kind} {c.key.name}": str(c.action) for c in aws.changes} == {
+        "Namespace shop": "adopt",
+        "Secret made": "adopt",
+        "Deployment web-web": "adopt",
+    }
+    told = "\n".join(map(str, plan.notices))
+    assert "aws: the release shop/web is taken over from helm, whose record of it stays" in told
+    assert world.apply().ok
+    live = world.get("deployment", "web-web")
+    text = world.kubectl(
+        "get", "deployment", "web-web", "-n", "shop", "-o", "json", "--show-managed-fields"
+    )
+    entries = {e["manager"]: e["fieldsV1"] for e in json.loads(text)["metadata"]["managedFields"]}
+    assert "f:spec" in entries["federation-reconciler"]
+    assert "f:spec" not in entries["helm"]  # Its own marks stay: Git never had them.
+    assert live["spec"]["template"]["spec"]["containers"][0]["image"] == "nginx:blue"
+    assert world.get("secret", "made")["data"] == made
+    assert not world.changes()
+    assert world.exists("secret", "sh.helm.release.v1.web.v1")
+
+    world.write("web.yaml", chart(rest="values: {colour: blue}\nreleaseRecord: Remove\n"))
+    assert changed(world) == {"Secret sh.helm.release.v1.web.v1": "adopt"}
+    assert world.apply().ok
+    assert changed(world) == {"Secret sh.helm.release.v1.web.v1": "prune"}
+    assert world.apply().ok
+    assert not world.exists("secret", "sh.helm.release.v1.web.v1")
+    assert not world.changes()
+    assert world.exists("deployment", "web-web")
