@@ -15,7 +15,7 @@ from reconciler.api.notices import Notice, NoticeCause, notice
 from reconciler.api.objects import Object, ObjectKey, map_of
 from reconciler.cluster.client import Member
 from reconciler.cluster.discovery import Discovery, GroupVersionKind
-from reconciler.plan.dry_run import Checked
+from reconciler.plan.member_plan import MemberWork
 from reconciler.plan.model import Action
 from reconciler.render.render import DesiredObject
 
@@ -48,24 +48,24 @@ def records_to_remove(
     ]
 
 
-def records_that_stay(
-    member: Member, discovery: Discovery, checked: Sequence[Checked]
-) -> Iterator[Notice]:
-    """Of releases whose objects are adopted by this plan, and whose records stay."""
+def records_that_stay(work: MemberWork, desired: Sequence[DesiredObject]) -> Iterator[Notice]:
+    """Of releases whose objects are adopted by this plan, and whose records stay. Raises
+    ClusterError when the member stops answering."""
     adopted = {
-        one.target.desired.chart
-        for one in checked
-        if one.change and one.change.action is Action.ADOPT and not one.target.desired.remove_record
+        work.releases[change.key]
+        for change in work.plan.changes
+        if change.action is Action.ADOPT and change.key in work.releases
     }
-    for release in sorted(adopted - {""}):
+    name = work.cluster.name
+    for release in sorted(adopted - {one.chart for one in desired if one.remove_record}):
         try:
-            records = list(_records(member, discovery, release))
+            records = list(_records(work.member, work.observation.discovery, release))
         except ApiError as error:
-            yield notice(NoticeCause.HELM_RECORDS_UNKNOWN, subject=release, error=error)
+            yield notice(NoticeCause.HELM_RECORDS_UNKNOWN, name, release, error=error)
             continue
         if records:
             names = ", ".join(sorted(str(r["metadata"]["name"]) for r in records))
-            yield notice(NoticeCause.HELM_RECORD_STAYS, subject=release, records=names)
+            yield notice(NoticeCause.HELM_RECORD_STAYS, name, release, records=names)
 
 
 def _records(member: Member, discovery: Discovery, release: str) -> Iterator[Object]:

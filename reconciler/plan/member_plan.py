@@ -31,7 +31,6 @@ from reconciler.plan import exclusive_values, guards, in_use, prune
 from reconciler.plan.additions import AdditionFinder
 from reconciler.plan.desired import MemberContext, diff_all
 from reconciler.plan.dry_run import ApplyRules, Checked
-from reconciler.plan.helm_releases import records_that_stay, records_to_remove
 from reconciler.plan.live_state import SoughtObject, find_by_name
 from reconciler.plan.model import (
     NOT_WRITTEN,
@@ -47,7 +46,6 @@ from reconciler.plan.redact import additions_without_values, without_values
 from reconciler.plan.requests import ApplyTarget, crds_in, target_of
 from reconciler.plan.waiting import Waiting, is_failover_move
 from reconciler.render import run_once
-from reconciler.render.hooks import hook_weight
 from reconciler.render.render import DesiredObject
 from reconciler.scheduler.placement_warnings import Unplaced
 
@@ -123,8 +121,6 @@ def plan_member(
 ) -> MemberWork:
     """Compare, ask, decide. Raises ClusterError when the member stops answering."""
     inventory = observation.inventory
-    if any(one.remove_record for one in desired):
-        desired = [*desired, *records_to_remove(member, observation.discovery, desired)]
     crds = crds_in([d.body for d in desired])
     targets = [target_of(d, observation.discovery, crds, inventory.applyset) for d in desired]
     apply_rules = apply_rules_of(
@@ -177,7 +173,6 @@ def plan_member(
     )
     prunes = exclusive_values.with_notes(prunes, notes)
     notices += [*unlisted.notices, *verdicts.remarks]
-    notices += records_that_stay(member, observation.discovery, checked)
     if inventory.damaged:
         notices.append(notice(NoticeCause.INVENTORY_DAMAGED, reason=inventory.damaged))
     news = inventory.news
@@ -212,9 +207,9 @@ def plan_member(
         resources={t.kind: t.resource for t in targets if t.resource},
         releases={t.key: t.desired.chart for t in targets if t.desired.chart},
         hooks={
-            t.key: hook_weight(t.body)
+            t.key: t.desired.hook
             for t in targets
-            if t.desired.hook and run_once.runs_once(t.body)
+            if t.desired.hook is not None and run_once.runs_once(t.body)
         },
         rules=rules,
         rows=rows,

@@ -26,6 +26,7 @@ from reconciler.federation.model import (
 )
 from reconciler.federation.selectors import matches
 from reconciler.manifests.secret_data import content_faults
+from reconciler.render.hooks import hook_weight
 from reconciler.render.json_patch import PatchError, with_changes
 from reconciler.scheduler.commits import version_in
 from reconciler.scheduler.model import Assignment
@@ -108,7 +109,7 @@ def _desired(workload: Workload, cluster: str, body: Object) -> DesiredObject:
         ignore=workload.ignore,
         random=workload.random,
         chart=workload.chart,
-        hook=workload.hook,
+        hook=hook_weight(body) if workload.hook else None,
         remove_record=workload.remove_record,
     )
 
@@ -263,8 +264,8 @@ class DesiredObject(RedactedRepr, frozen=True):
     others once it is created. ``additions`` is what becomes of people's, by the object's own
     annotation, and ``placed_additions`` by its Placement; None: neither says. ``random`` are those
     of ``retain`` that a chart makes up anew each time; ``chart`` is the release that the object is
-    of, ``hook``: the others of it come after it, ``remove_record``: what an earlier helm recorded
-    of it goes.
+    of, ``hook`` helm's weight where the others of it come after it. ``remove_record``: what an
+    earlier helm recorded of it goes.
     """
 
     cluster: str
@@ -284,5 +285,5 @@ class DesiredObject(RedactedRepr, frozen=True):
     ignore: tuple[str, ...] = ()
     random: tuple[str, ...] = ()
     chart: str = ""
-    hook: bool = False
+    hook: int | None = None
     remove_record: bool = False

@@ -10,6 +10,7 @@ import os
 import posixpath
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import orjson
@@ -85,18 +86,20 @@ def render_charts(
     documents: Sequence[Document],
     files: Sequence[SourceFile],
     ask: Callable[[Sequence[Cluster]], Versions] | None,
+    logins: Path | None = None,
 ) -> RenderedCharts:
     """Render every chart for every cluster that it may go to.
 
     ``documents`` are the repository's others, ``files`` all that it holds, decrypted where it says
     so. ``ask`` is called once at most, for
-    clusters whose versions matter; None: no cluster is to be asked. Raises SourceError for a chart
+    clusters whose versions matter; None: no cluster is to be asked. ``logins``: see ``fetch_chart``. Raises SourceError for a chart
     that cannot be fetched.
     """
     work = _Work(
         {cluster.name: cluster for cluster in clusters},
         {file.path: file for file in files},
         _scopes(documents),
+        logins,
     )
     _tell_unused(charts, files, work)
     ready = [one for chart in charts if (one := _prepared(chart, work)) is not None]
@@ -119,11 +122,12 @@ class _Work:
     clusters: Mapping[str, Cluster]
     files: Mapping[str, SourceFile]
     scopes: dict[GroupKind, bool]
+    logins: Path | None = None
     objects: list[ChartObject] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
     notices: list[Notice] = field(default_factory=list)
     unrendered: dict[str, str] = field(default_factory=dict)
-    values: dict[str, Object | None] = field(default_factory=dict)
+    values: dict[str, Object] = field(default_factory=dict, repr=False)
 
     def problem(
         self,
@@ -210,7 +214,7 @@ def _prepared(chart: Chart, work: _Work) -> _Prepared | None:
 
 def _parts(layer: ValuesLayer, work: _Work) -> Iterator[Object]:
     for name in layer.files:
-        yield work.values.get(name) or {}
+        yield work.values.get(name, {})
     yield layer.values
 
 
@@ -235,7 +239,7 @@ def _files_of(chart: Chart, work: _Work) -> ChartFiles | None:
     if chart.oci or chart.repository:
         from reconciler.git.chart_archives import fetch_chart
 
-        return fetch_chart(chart.oci, chart.repository)
+        return fetch_chart(chart.oci, chart.repository, work.logins)
     if chart.path is None:
         return None
     archive = work.files.get(chart.path)
@@ -274,7 +278,7 @@ def replace_path(file: SourceFile, path: str) -> SourceFile:
 # -- the versions of clusters ----------------------------------------------------------------------
 
 
-def versions_of(connect: Callable[[Cluster], Member], clusters: Sequence[Cluster]) -> Versions:
+def cluster_versions(connect: Callable[[Cluster], Member], clusters: Sequence[Cluster]) -> Versions:
     """Ask each cluster for its version, and for what it serves."""
     found = in_parallel(lambda one: _versions_of(connect, one), clusters, CONCURRENT_MEMBERS)
     return {cluster.name: one for cluster, one in zip(clusters, found, strict=True)}

@@ -212,7 +212,8 @@ def _understood(
 
         ask = _versions(options, found.federation) if ask_members and found.federation else None
         clusters = _reached(found.clusters, options)
-        charts = render_charts(found.charts, clusters, documents, source.files, ask)
+        logins = options.chart_credentials
+        charts = render_charts(found.charts, clusters, documents, source.files, ask, logins)
         found = compile_documents(documents, kinds, possible_definitions, charts.objects)
         documents = (*documents, *(one.document for one in charts.objects))
     if found.state and not found.state.clusters and not manifests.problems:
@@ -275,10 +276,10 @@ def _versions(
     """Asks clusters for what charts may see of them."""
 
     def ask(clusters: Sequence[Cluster]) -> Versions:
-        from reconciler.run.charts import versions_of
+        from reconciler.run.charts import cluster_versions
 
         connector = _telling_connector(options, federation)
-        return versions_of(connector.member, clusters)
+        return cluster_versions(connector.member, clusters)
 
     return ask
 
