@@ -29,6 +29,8 @@ _MEMORY = "1GiB"
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]+")
 _CHART = re.compile(rb"""^apiVersion:[ \t]*["']?v[12]["']?[ \t]*(#.*)?\r?$""", re.MULTILINE)
 _KIND = re.compile(rb"^kind:", re.MULTILINE)
+CHART_KIND = re.compile(rb"""["']?kind["']?:[ \t]*["']?Chart\b""")
+"""In a file that may have a Chart of ours."""
 _VERSION_RULE = re.compile(rb"^kubeVersion:", re.MULTILINE)
 _ASKS = re.compile(
     rb"""Capabilities\s*\.\s*APIVersions\s*\.\s*Has\s*\(?\s*["`]([A-Za-z0-9./-]+)["`]"""

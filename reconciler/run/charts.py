@@ -382,11 +382,15 @@ def _groups(one: _Prepared, work: _Work, versions: Versions) -> list[_Group]:
 
 
 def _unlisted(one: _Prepared, versions: ClusterVersions) -> str:
-    """A group that the chart names and the cluster could not tell of; empty: none."""
+    """A group of which the chart asks for a version and the cluster could not tell; empty: none.
+
+    Who only names a group, in rights or in the APIService that serves it, does not ask for it:
+    waiting for that would wait for what the chart itself is to bring.
+    """
     groups = [group.encode() for group in versions.unknown_groups]
     for _, content in one.files.texts() if groups else ():
         for group in groups:
-            if group in content:
+            if any(quote + group + b"/" in content for quote in (b'"', b"`", b"'")):
                 return group.decode()
     return ""
 

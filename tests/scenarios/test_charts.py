@@ -441,3 +441,19 @@ def test_what_helm_installed_is_adopted_and_its_record_goes_if_asked(
     assert not world.exists("secret", "sh.helm.release.v1.web.v1")
     assert not world.changes()
     assert world.exists("deployment", "web-web")
+
+
+def test_a_template_that_is_not_committed_makes_a_work_tree_of_no_commit(
+    simulated_world: World,
+) -> None:
+    world = simulated_world
+    with_chart(world, "", {"templates/_more.tpl": "{{/* nothing */}}\n"})
+    git = ["git", "-C", str(world.repository), "-c", "user.name=a", "-c", "user.email=a@b"]
+    for command in (["init", "-q"], ["add", "-A"], ["commit", "-qm", "first"]):
+        subprocess.run([*git, *command], check=True)
+    assert world.plan().commit
+    subprocess.run(
+        [*git, "update-index", "--assume-unchanged", "charts/web/templates/_more.tpl"], check=True
+    )
+    world.write("charts/web/templates/_more.tpl", "{{/* something */}}\n")
+    assert not world.plan().commit
