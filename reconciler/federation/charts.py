@@ -38,6 +38,11 @@ class ValuesLayer(RedactedRepr, frozen=True):
     clusters: tuple[str, ...] | None = None
     selector: Selector | None = None
 
+    @property
+    def holds_everywhere(self) -> bool:
+        """Whether every cluster gets these values."""
+        return self.clusters is None and self.selector is None
+
     def holds_in(self, cluster: Cluster) -> bool:
         """Whether a cluster gets these values."""
         if self.clusters is not None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import posixpath
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -91,9 +92,9 @@ def render_charts(
     """Render every chart for every cluster that it may go to.
 
     ``documents`` are the repository's others, ``files`` all that it holds, decrypted where it says
-    so. ``ask`` is called once at most, for
-    clusters whose versions matter; None: no cluster is to be asked. ``logins``: see ``fetch_chart``. Raises SourceError for a chart
-    that cannot be fetched.
+    so. ``ask`` is called once at most, for clusters whose versions matter; None: no cluster is to
+    be asked. ``logins``: see ``fetch_chart``. Raises SourceError for a chart that cannot be
+    fetched.
     """
     work = _Work(
         {cluster.name: cluster for cluster in clusters},
@@ -323,7 +324,7 @@ def _render(one: _Prepared, work: _Work, versions: Versions, *, asked: bool) -> 
             continue
         documents = _documents(one, result, work)
         if one.traits.random:
-            again = _documents(one, _rendered(one, group, 1), work)
+            again = _documents(one, _rendered_later(one, group), work)
             _compare(one, documents, again, random, work)
         for document in documents:
             forms.setdefault(key_of(document.body), []).append((group, document))
@@ -378,6 +379,11 @@ def _groups(one: _Prepared, work: _Work, versions: Versions) -> list[_Group]:
         found[about] = _Group(
             names, one.values[name], kube_version, tuple(api_versions), used is not None
         )
+    if not chart.clusters:
+        # What goes nowhere is in Git all the same, and must not look as if it had left.
+        everywhere = [layer for layer in chart.layers if layer.holds_everywhere]
+        values = merged_values([part for layer in everywhere for part in _parts(layer, work)])
+        return [_Group((), values, release.kube_version, chart.api_versions or (), False)]
     return list(found.values())
 
 
@@ -404,6 +410,13 @@ def _rendered(one: _Prepared, group: _Group, fresh: int = 0) -> RenderedChart:
         secret=one.secret,
     )
     return render_chart(one.files, release, fresh)
+
+
+def _rendered_later(one: _Prepared, group: _Group) -> RenderedChart:
+    """The same once more; in another second, where the chart asks for the time."""
+    if {"now", "ago"} & set(one.traits.random):
+        time.sleep(1.0 - time.time() % 1.0)
+    return _rendered(one, group, 1)
 
 
 def _failed(
