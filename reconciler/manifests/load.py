@@ -189,7 +189,8 @@ def _parse(file: SourceFile, text: str) -> _Read:
 
     from reconciler.manifests.yaml_nodes import Builder, compose
 
-    builder = Builder(file.path, MAX_PROBLEMS)
+    # What charts print has keys twice at times, and helm itself sends the last one.
+    builder = Builder(file.path, MAX_PROBLEMS, last_counts=bool(file.built_by))
     read = _Read()
     problems = read.problems
     try:

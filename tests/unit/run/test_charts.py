@@ -141,7 +141,7 @@ def test_a_group_that_cannot_be_listed_counts_where_the_chart_asks_for_it() -> N
 
 
 def test_a_chart_that_asks_for_nothing_asks_nobody() -> None:
-    plain = SEES.partition("data:")[0]
+    plain = SEES.partition("\ndata:")[0]
     found = rendered({"none": "to be asked"}, web__Chart_yaml=CHART, web__templates__a_yaml=plain)
     assert not found.problems
     assert list(forms(found)) == ["ConfigMap shop/sees"]
@@ -183,6 +183,12 @@ def test_libraries_and_dependencies_are_rendered_with_what_uses_them() -> None:
 
     (problem,) = rendered(None, web__Chart_yaml=CHART + "type: library\n").problems
     assert "a library is a dependency of other charts" in problem.hint
+
+
+def test_of_a_key_that_a_chart_prints_twice_the_last_counts() -> None:
+    twice = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\ndata: {x: one, x: two}\n"
+    found = rendered(None, web__Chart_yaml=CHART, web__templates__a_yaml=twice)
+    assert forms(found)["ConfigMap shop/a"]["aws"] == "{'x': 'two'}"
 
 
 def test_what_helm_always_says_is_served_is_told_where_it_is_not() -> None:
