@@ -7,7 +7,6 @@ import io
 import os
 import posixpath
 import re
-import tarfile
 from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -128,6 +127,9 @@ def _unpacked(path: str, content: bytes, depth: int = 0) -> Iterator[tuple[str, 
     if not path.endswith((".tgz", ".tar.gz")) or depth > 3:
         yield path, content
         return
+    # Most repositories have no archives of charts.
+    import tarfile
+
     total = 0
     try:
         with tarfile.open(fileobj=io.BytesIO(content), mode="r:gz") as archive:
