@@ -12,9 +12,9 @@ class SourceFile:
     """``path`` is relative to the chosen folder, with ``/``; ``blob`` is the Git blob id, if known.
 
     ``error`` is set instead of content when the file could not be read or is refused (too large),
-    with ``hint`` telling what to do. ``built_by`` is the command whose output the content is (then
-    no line of ``path`` can be named); ``decrypted`` content is kept in memory only, beside the
-    ``encrypted`` one as it lies in Git.
+    with ``hint`` telling what to do. ``built_by`` is the command whose output the content is: then
+    no line of ``path`` can be named but ``built_line``, where that is asked for. ``decrypted``
+    content is kept in memory only, beside the ``encrypted`` one as it lies in Git.
     """
 
     path: str
@@ -23,6 +23,7 @@ class SourceFile:
     error: str = ""
     hint: str = ""
     built_by: str = ""
+    built_line: int = 1
     decrypted: bool = False
     encrypted: bytes = field(repr=False, default=b"")
 

@@ -154,6 +154,47 @@ class NoticeCause:
     )
     UNKNOWN_FIELD = WordedCause("UnknownField", "{whose} knows no {path}{meant}")
 
+    # -- what charts come to
+    CHART_NOT_RENDERED = WordedCause(
+        "ChartNotRendered",
+        "{subject} is a Helm chart that no Chart renders: nothing in it is read",
+    )
+    CHART_BY_DEFAULT_VERSION = WordedCause(
+        "ChartByDefaultVersion",
+        "{subject} asks for each cluster's version or APIs: it is checked here with those that "
+        "helm takes by default, and a plan takes each cluster's own",
+    )
+    CHART_RANDOM = WordedCause(
+        "ChartRandom",
+        "{subject} gives other values at each rendering: {objects} get them when they are made, "
+        "and what runs then stands",
+    )
+    CHART_LOOKUP = WordedCause(
+        "ChartLookup",
+        "{subject} looks up objects of the cluster at {where}, and finds none: no cluster is asked "
+        "while it is rendered",
+    )
+    CHART_ASKS_IN_VAIN = WordedCause(
+        "ChartAsksInVain",
+        "{subject} asks at {where} whether the cluster serves {api}: helm template always says "
+        "so, and {clusters} do not serve it",
+    )
+    HELM_RECORD_STAYS = WordedCause(
+        "HelmRecordStays",
+        "{cluster}: the release {subject} is taken over from helm, whose record of it stays "
+        "({records}): `helm uninstall` would still delete what runs; spec.releaseRecord of the "
+        "Chart: Remove deletes the record",
+    )
+    HELM_RECORDS_UNKNOWN = WordedCause(
+        "HelmRecordsUnknown",
+        "{cluster}: whether helm has a record of the release {subject} is not known: {error}",
+    )
+    CHART_HOOK_LEFT_OUT = WordedCause(
+        "ChartHookLeftOut",
+        "{subject}: {object} is left out: it is a hook ({hooks}), and only pre-install and "
+        "pre-upgrade are made",
+    )
+
     # -- where things go
     PLACED_BY_NOBODY = WordedCause(
         "PlacedByNobody",

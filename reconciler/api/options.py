@@ -357,6 +357,17 @@ class RunOptions(Struct, frozen=True):
             group="repository",
         ),
     ] = ""
+    chart_credentials: Annotated[
+        Path | None,
+        Option(
+            "--chart-credentials",
+            REPOSITORY,
+            "Logins of the registries that charts come from: a docker config.json. Without it they "
+            "are asked without one.",
+            metavar="FILE",
+            group="repository",
+        ),
+    ] = None
     allow_rollback: Annotated[
         bool,
         Option(

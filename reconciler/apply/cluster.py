@@ -17,8 +17,9 @@ from reconciler.api.errors import ClusterError, ClusterUnreachable, LeaseLost, d
 from reconciler.api.objects import GroupKind, Object, ObjectKey, first_few
 from reconciler.apply.common import move_entries
 from reconciler.apply.verbs import ChangeResult, apply_change
-from reconciler.apply.waves import DELETING, apply_waves, prune_waves, wave_of
+from reconciler.apply.waves import DELETING, RUNNING, apply_waves, prune_waves, wave_of
 from reconciler.cluster.discovery import GroupVersionKind, RESTMapping
+from reconciler.cluster.kstatus import Status, has_finished, object_status
 from reconciler.cluster.parallel import in_parallel
 from reconciler.inventory.managed_fields import Fields
 from reconciler.inventory.records import AppliedRecord
@@ -39,6 +40,9 @@ CONCURRENT_WRITES = 16
 """Twice as many as questions: a write also waits for the server's disk."""
 CRD_TIMEOUT_SECONDS = 30.0
 CRD_POLL_SECONDS = 0.1
+HOOK_TIMEOUT_SECONDS = 60.0
+HOOK_POLL_SECONDS = 0.5
+_RUNNING = "running"
 CRD_SETTLE_SECONDS = 5.0
 """How long a server may judge objects by the definition that was there before."""
 
@@ -76,6 +80,7 @@ class MemberRun:
         self._done = (self._inventory.done, self._inventory.stable)
         self._redefined: dict[GroupKind, float] = {}
         self._shut = False
+        self._awaited: dict[str, str] = {}
 
     # -- phases ----------------------------------------------------------------------------
 
@@ -135,10 +140,11 @@ class MemberRun:
 
     def _carry_out(self, changes: Sequence[Change]) -> None:
         broken_namespaces: set[str] = set()
-        waves = apply_waves(changes)
+        waves = apply_waves(changes, self.work.hooks)
         broken_kinds = self._move_entries([c for _, wave in waves for c in wave if c.old_entry])
-        for _, wave in waves:
+        for number, wave in waves:
             held = {c.key: why for c in wave if (why := broken_kinds.get(_kind_behind(c)))}
+            held |= self._held_by_hooks(number, wave)
             for change in wave:
                 if change.key.namespace in broken_namespaces:
                     held[change.key] = "its Namespace failed"
@@ -529,6 +535,50 @@ class MemberRun:
 
     def _skipped(self, change: Change, reason: str) -> Outcome:
         return Outcome(self.work.member.name, change.action, change.key, "skipped", reason)
+
+    def _held_by_hooks(self, number: int, wave: Sequence[Change]) -> dict[ObjectKey, str]:
+        """What must wait, as the hooks of its release have not ended well."""
+        releases, hooks = self.work.releases, self.work.hooks
+        if number < RUNNING or not hooks:
+            return {}
+        waiting = {key: releases[key] for c in wave if (key := c.key) in releases.keys() - hooks}
+        for release in {*waiting.values()} - self._awaited.keys():
+            jobs = [key for key in hooks if releases[key] == release]
+            self._awaited[release] = self._await_hooks(jobs)
+        return {key: why for key, one in waiting.items() if (why := self._awaited[one])}
+
+    def _await_hooks(self, jobs: Sequence[ObjectKey]) -> str:
+        """Wait until they have ended; why they have not, or not well."""
+        undone = {o.key: o for o in self.outcomes if o.status != "done"}
+        give_up = time.monotonic() + HOOK_TIMEOUT_SECONDS
+        for key in jobs:
+            while True:
+                why = f"its hook {key} {undone[key].status}" if key in undone else ""
+                why = why or self._state_of_hook(key)
+                if why != _RUNNING:
+                    break
+                if time.monotonic() > give_up or self.lost or self.stopped():
+                    return f"its hook {key} has not ended yet; a later run goes on"
+                time.sleep(HOOK_POLL_SECONDS)
+            if why:
+                return why
+        return ""
+
+    def _state_of_hook(self, key: ObjectKey) -> str:
+        """Empty where it has ended well, or is gone after it ran."""
+        kind = next((k for k in self._resources if k.group_kind == key.group_kind), None)
+        if kind is None:
+            return f"its hook {key} is of a kind that is not served"
+        try:
+            live = self.work.member.get(self._resources[kind], key)
+        except ClusterError as error:
+            return f"its hook {key} cannot be looked at: {error}"
+        if live is None:
+            return ""
+        if not has_finished(live):
+            return _RUNNING
+        failed = object_status(live).status is Status.FAILED
+        return f"its hook {key} has failed" if failed else ""
 
     def _await_crds(self, wave: Sequence[Change], failed: Sequence[Outcome]) -> set[GroupKind]:
         """Wait until the CRDs of this wave are served; the kinds of those that are not."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import groupby
+from types import MappingProxyType
 
 from reconciler.api.objects import GroupKind, ObjectKey
 from reconciler.plan.model import NOT_WRITTEN, Action, Change
@@ -60,6 +61,10 @@ _WAVES: tuple[tuple[str, tuple[str, ...]], ...] = (
 _REST = next(i for i, (_, kinds) in enumerate(_WAVES) if not kinds)
 _WAVE_OF = {GroupKind.parse(kind): i for i, (_, kinds) in enumerate(_WAVES) for kind in kinds}
 
+RUNNING = next(i for i, (_, kinds) in enumerate(_WAVES) if "Deployment.apps" in kinds)
+"""The wave of workloads, from which on a release waits for its hooks."""
+
+NO_HOOKS: Mapping[ObjectKey, int] = MappingProxyType({})
 DELETING = (Action.PRUNE, Action.ORPHAN)
 
 
@@ -68,11 +73,19 @@ def wave_of(key: ObjectKey) -> int:
     return _WAVE_OF.get(key.group_kind, _REST)
 
 
-def apply_waves(changes: Sequence[Change]) -> list[tuple[int, list[Change]]]:
-    """The changes that write, by wave in order; within a wave by key."""
+def apply_waves(
+    changes: Sequence[Change], hooks: Mapping[ObjectKey, int] = NO_HOOKS
+) -> list[tuple[int, list[Change]]]:
+    """The changes that write, by wave in order; within a wave by key. ``hooks`` are workloads that
+    come before the others, in the order of their numbers."""
+
+    def place(change: Change) -> tuple[int, bool, int]:
+        early = change.key in hooks
+        return wave_of(change.key), not early, hooks.get(change.key, 0)
+
     writing = [c for c in changes if c.action not in {*DELETING, *NOT_WRITTEN}]
-    writing.sort(key=lambda c: (wave_of(c.key), c.key))
-    return [(number, list(part)) for number, part in groupby(writing, lambda c: wave_of(c.key))]
+    writing.sort(key=lambda c: (place(c), c.key))
+    return [(number[0], list(part)) for number, part in groupby(writing, place)]
 
 
 def prune_waves(changes: Sequence[Change]) -> list[tuple[int, list[Change]]]:

@@ -13,6 +13,13 @@ from reconciler.api.errors import Problem
 from reconciler.api.kinds import API_VERSIONS, CLUSTER_SCOPED, REPLICATED, scale_target, scaled_as
 from reconciler.api.notices import NoticeCause, notice
 from reconciler.api.objects import Object, ObjectKey, api_group, key_of, map_of, maps_of
+from reconciler.federation.charts import (
+    Chart,
+    ChartObject,
+    is_kept,
+    parse_charts,
+    wanted_placement,
+)
 from reconciler.federation.dependencies import with_followers
 from reconciler.federation.failover_rules import narrowed
 from reconciler.federation.karmada_kinds import CLUSTER_GROUP, Karmada
@@ -71,6 +78,7 @@ class Compiled(Struct, frozen=True):
     unknown_clusters: frozenset[str] = frozenset()
     federation: Federation | None = None
     partial: DesiredState | None = None
+    charts: tuple[Chart, ...] = ()
 
 
 class _Sorted(Struct):
@@ -81,6 +89,7 @@ class _Sorted(Struct):
     karmada: Karmada
     dns: list[Document]
     plain: list[Document]
+    charts: list[Document]
 
 
 def compile_documents(
@@ -88,12 +97,14 @@ def compile_documents(
     discovered: Mapping[str, str] | None = None,
     possible_definitions: PossibleDefinitions | None = None,
     listed: Sequence[Cluster] | None = None,
+    rendered: Sequence[ChartObject] = (),
 ) -> Compiled:
     """Understand a whole repository. Pure; every problem and notice is collected.
 
     ``discovered`` gives the apiVersion of kinds that the members serve; ``possible_definitions`` is
     what else may be in the repository, but for faults that are reported already. ``listed`` are the
-    clusters that a host lists, None where none is asked for any.
+    clusters that a host lists, None where none is asked for any. ``rendered`` is what its Charts
+    came to.
     """
     possible_definitions = possible_definitions or PossibleDefinitions()
     faults = ProblemCollector(possible_definitions=possible_definitions, listed=listed is not None)
@@ -124,6 +135,8 @@ def compile_documents(
         check_rollout(chosen, federation.rollout, clusters, faults)
     # A seat is reached by credentials that joining made.
     check_seats(chosen, in_git, parts.clusters, faults)
+    charts = parse_charts(parts.charts, placements, clusters, federation, faults)
+    parts.plain += _of_charts(rendered, parts.plain, faults)
     namespaces = {
         d.body["metadata"]["name"]: d for d in parts.plain if d.body["kind"] == "Namespace"
     }
@@ -139,12 +152,14 @@ def compile_documents(
         if not (d.body["kind"] == "Namespace" and _name(d) in parts.kubefed.namespaces)
     ]
     karmada = _karmada_rules(parts.karmada, clusters, federation, faults)
-    workloads += _plain_workloads(plain, placements, karmada, clusters, federation, faults)
+    made = {id(one.document): one for one in rendered}
+    workloads += _plain_workloads(plain, placements, karmada, clusters, federation, faults, made)
     workloads = with_followers(workloads, federation.default_placement)
     workloads = _place_namespaces(workloads, plain, faults)
     _check_autoscalers(workloads, plain, faults)
     workloads = with_ignored(workloads, federation, faults)
-    workloads = with_hidden(workloads, documents, federation.sensitive)
+    from_charts = [one.document for one in rendered]
+    workloads = with_hidden(workloads, [*documents, *from_charts], federation.sensitive)
     _check_collisions(workloads, parts, faults)
     if workloads and not joined and all_known:
         faults.problem(documents[0], (), "the repository has no Cluster", "at least one Cluster")
@@ -173,6 +188,7 @@ def compile_documents(
         frozenset(faults.unknown_clusters),
         federation,
         state,
+        tuple(charts),
     )
 
 
@@ -184,7 +200,7 @@ def parse_clusters_of(parts: _Sorted, faults: ProblemCollector) -> dict[str, Clu
 
 
 def _sort(documents: Sequence[Document], faults: ProblemCollector) -> _Sorted:
-    parts = _Sorted([], [], [], KubeFed(), Karmada(), [], [])
+    parts = _Sorted([], [], [], KubeFed(), Karmada(), [], [], [])
     # Type configurations come first: they tell which other groups hold federated kinds.
     ordered = sorted(documents, key=lambda d: d.body["kind"] != "FederatedTypeConfig")
     for document in ordered:
@@ -194,6 +210,7 @@ def _sort(documents: Sequence[Document], faults: ProblemCollector) -> _Sorted:
                 "Federation": parts.federations,
                 "Cluster": parts.clusters,
                 "Placement": parts.placements,
+                "Chart": parts.charts,
             }[kind].append(document)
         elif kind == "KubeFedCluster" or (group, kind) == (CLUSTER_GROUP, "Cluster"):
             parts.clusters.append(document)
@@ -250,13 +267,17 @@ def _plain_workloads(
     clusters: Mapping[str, Cluster],
     federation: Federation,
     faults: ProblemCollector,
+    from_charts: Mapping[int, ChartObject],
 ) -> list[Workload]:
+    """``from_charts``: what of it Charts rendered, by the id of the document."""
     by_name = {placement.name: placement for placement in placements}
     used: set[tuple[str, int]] = set()
     found: list[Workload] = []
     elsewhere: list[Workload] = []
     for document in documents:
-        wanted = _annotations(document.body).get(PREFIX + "placement")
+        made = from_charts.get(id(document))
+        chart = made.chart.document if made else None
+        wanted = wanted_placement(document) or (wanted_placement(chart) if chart else "")
         if wanted and wanted not in by_name:
             if faults.possible_definitions.of("Placement", wanted):
                 continue
@@ -270,7 +291,8 @@ def _plain_workloads(
                 suggestion(wanted, by_name),
             )
             continue
-        selected = [by_name[wanted]] if wanted else choose(placements, document.body, used)
+        also = chart.body if chart else None
+        selected = [by_name[wanted]] if wanted else choose(placements, document.body, used, also)
         if wanted:
             used.add((wanted, -1))
         workload = _workload(document, selected, federation, faults)
@@ -282,6 +304,8 @@ def _plain_workloads(
             if obeying is None:
                 elsewhere.append(workload)
             workload = obeying or workload
+        if made:
+            workload = _as_rendered(workload, made)
         if workload.substitute_variables and not faults.possible_definitions.of_any(
             "Cluster", "KubeFedCluster"
         ):
@@ -315,6 +339,42 @@ def _overruling(workload: Workload, policies: Sequence[str]) -> Workload:
     own = workload.target.placed_by.partition(" (before ")[0]
     target = replace(workload.target, placed_by=f"{own} (before {', '.join(names)})")
     return replace(workload, target=target, other_placements=names)
+
+
+def _of_charts(
+    rendered: Sequence[ChartObject], plain: Sequence[Document], faults: ProblemCollector
+) -> list[Document]:
+    """The documents that Charts rendered; one that the repository has besides is a fault."""
+    others = {key_of(document.body): document for document in plain}
+    found: list[Document] = []
+    for one in rendered:
+        other = others.setdefault(one.key, one.document)
+        if other is one.document:
+            found.append(one.document)
+            continue
+        where = f"the other one is at {other.position()}"
+        if other.origin:
+            where += f": {other.origin}"
+        what = f"Chart {one.chart.name} renders {one.key}, which is there already"
+        faults.problem(one.document, (), what, "each object once", where)
+    return found
+
+
+def _as_rendered(workload: Workload, made: ChartObject) -> Workload:
+    """helm makes a hook anew when it differs (its delete policy before-hook-creation, which is the
+    default), and never deletes what its chart wants kept."""
+    release = made.chart.release
+    return replace(
+        workload,
+        forms=made.forms,
+        only_in=made.clusters,
+        random=made.random,
+        chart=f"{release.namespace}/{release.name}",
+        hook=made.hook,
+        remove_record=made.chart.release_record == "Remove",
+        recreate=workload.recreate or made.hook,
+        orphan=workload.orphan or is_kept(made.document.body),
+    )
 
 
 def _check_used(

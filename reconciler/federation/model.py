@@ -607,6 +607,12 @@ class Workload(RedactedRepr, frozen=True):
     once it is created (see ``federation.drift``). ``abort_on_conflict``: an object that is there
     already is not adopted, unless Karmada made it. ``suspended``: the clusters in which nothing is
     written of it, or ``suspended_everywhere``.
+
+    Of what a Chart renders, ``chart`` names the release (namespace/name), ``only_in`` the clusters
+    for which it renders this object, and ``forms`` the clusters where it is another one than
+    ``template``. ``random`` are JSON pointers of what is different at each rendering: what runs
+    stands. ``hook``: helm would make it before everything else of the release. ``remove_record``:
+    what an earlier helm recorded of the release goes.
     """
 
     key: ObjectKey
@@ -637,6 +643,16 @@ class Workload(RedactedRepr, frozen=True):
     abort_on_conflict: bool = False
     suspended: tuple[str, ...] = ()
     suspended_everywhere: bool = False
+    chart: str = ""
+    only_in: frozenset[str] | None = None
+    forms: Mapping[str, Object] = {}
+    random: tuple[str, ...] = ()
+    hook: bool = False
+    remove_record: bool = False
+
+    def form_in(self, cluster: str) -> Object:
+        """The template in that cluster."""
+        return self.forms.get(cluster, self.template)
 
     @property
     def is_given_up(self) -> bool:
@@ -673,6 +689,9 @@ class DesiredState(Struct, frozen=True):
 
     ``commits`` set: the clusters are on several commits, and ``workloads`` are those of all of
     them, each as its newest commit has it (see ``scheduler.commits``).
+
+    ``unrendered``: clusters for which nobody knows what some Chart comes to, and why: they stay as
+    they are.
     """
 
     federation: Federation
@@ -682,6 +701,7 @@ class DesiredState(Struct, frozen=True):
     notices: tuple[Notice, ...] = ()
     witnesses: tuple[Cluster, ...] = ()
     commits: ClusterCommits | None = None
+    unrendered: Mapping[str, str] = {}
 
     @property
     def warnings(self) -> tuple[str, ...]:

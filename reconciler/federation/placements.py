@@ -197,16 +197,27 @@ def _replicas(
 
 
 def choose(
-    placements: list[Placement], manifest: Object, used: set[tuple[str, int]] | None = None
+    placements: list[Placement],
+    manifest: Object,
+    used: set[tuple[str, int]] | None = None,
+    also: Object | None = None,
 ) -> list[Placement]:
     """The Placements that select a manifest, the one that counts first.
 
     By priority, then how much of the manifest is named (name, namespace, kind, labels), then name.
-    ``used`` gets each Placement's name with the numbers of its entries that select it.
+    ``used`` gets each Placement's name with the numbers of its entries that select it. ``also`` is
+    the Chart that the manifest is of: who selects that, selects it.
     """
     scored = []
     for placement in placements:
-        scores = [_score(entry, manifest) for entry in placement.spec.get("select") or ()]
+        entries = placement.spec.get("select") or ()
+        scores = [_score(entry, manifest) for entry in entries]
+        if also is not None:
+            whole = [_score(entry, also) for entry in entries]
+            scores = [
+                max((s for s in both if s is not None), default=None)
+                for both in zip(scores, whole, strict=True)
+            ]
         best = max((s for s in scores if s is not None), default=None)
         if used is not None:
             used |= {(placement.name, n) for n, s in enumerate(scores) if s is not None}

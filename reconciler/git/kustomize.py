@@ -107,7 +107,10 @@ def _fault(
 ) -> tuple[str, str]:
     for name in ("helmCharts", "helmChartInflationGenerator", "helmGlobals"):
         if body.get(name):
-            return f"{name}: charts are not rendered", "commit what `helm template` prints"
+            return (
+                f"{name}: charts are not rendered",
+                "render it by a Chart of its own, or commit what `helm template` prints",
+            )
     for name in _FOLDERS:
         for entry in _strings(body.get(name)):
             place = _place(folder, entry)

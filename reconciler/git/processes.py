@@ -7,14 +7,18 @@ import os
 import select
 import signal
 import subprocess
+import threading
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from reconciler.api.errors import SourceError
 from reconciler.api.objects import RedactedRepr
 
 _RUNNING: set[subprocess.Popen[bytes]] = set()
+_PART = 64 * 1024
+_MOST_ERRORS = 256 * 1024
 
 
 class FinishedProgram(RedactedRepr, frozen=True):
@@ -35,8 +39,10 @@ def run_program(
     seconds: float,
     given: bytes = b"",
     folder: Path | None = None,
+    most: int | None = None,
 ) -> FinishedProgram:
-    """Run a program with exactly this environment; ``given`` is its standard input.
+    """Run a program with exactly this environment; ``given`` is its standard input, ``most`` how
+    many bytes it may print.
 
     Whatever it started (ssh, git's remote helpers, gpg) dies with it after ``seconds``.
     Raises SourceError when there is no such program.
@@ -59,6 +65,9 @@ def run_program(
     _RUNNING.add(process)
     with process:
         try:
+            if most is not None:
+                pipes = (process.stdin, process.stdout, process.stderr)
+                return _bounded(process, pipes, given, seconds, most)
             out, errors = process.communicate(given, timeout=max(seconds, 0.01))
         except subprocess.TimeoutExpired:
             _kill_group(process)
@@ -111,6 +120,51 @@ def run_for_output(
             _kill_group(process)
             _RUNNING.discard(process)
     return FinishedProgram(process.returncode, out, "", timed_out, len(out) > most)
+
+
+def _bounded(
+    process: subprocess.Popen[bytes],
+    pipes: tuple[Any, Any, Any],
+    given: bytes,
+    seconds: float,
+    most: int,
+) -> FinishedProgram:
+    """``communicate`` keeps whatever is printed, however much it is."""
+    takes, prints, complains = pipes
+    late, errors, out = threading.Event(), bytearray(), bytearray()
+
+    def give(pipe: Any) -> None:
+        with contextlib.suppress(BrokenPipeError), pipe:
+            pipe.write(given)
+
+    def end() -> None:
+        late.set()
+        _kill_group(process)
+
+    def listen(pipe: Any) -> None:
+        while part := pipe.read1(_PART):
+            errors.extend(part[: max(0, _MOST_ERRORS - len(errors))])
+
+    helpers = [
+        threading.Thread(target=give, args=(takes,), daemon=True),
+        threading.Thread(target=listen, args=(complains,), daemon=True),
+    ]
+    timer = threading.Timer(max(seconds, 0.01), end)
+    for one in (timer, *helpers):
+        one.start()
+    try:
+        while len(out) <= most and (part := prints.read1(_PART)):
+            out += part
+        too_long = len(out) > most
+        if too_long:
+            _kill_group(process)
+        for one in helpers:
+            one.join()
+        code = process.wait()
+    finally:
+        timer.cancel()
+    text = errors.decode(errors="replace")
+    return FinishedProgram(code, bytes(out), text, timed_out=late.is_set(), too_long=too_long)
 
 
 def end_all() -> None:

@@ -15,6 +15,7 @@ from typing import NamedTuple
 from reconciler.api.files import Checkout, SourceFile
 from reconciler.git import kustomize
 from reconciler.git.fetch import local_git
+from reconciler.git.helm import CHART_KIND
 from reconciler.git.location import SourceLocation
 from reconciler.git.work_tree import blob_id, read_directory
 
@@ -33,8 +34,8 @@ def uncommitted_files(
     """Those that differ from the commit, that it does not have, or that are missing; by path.
 
     Nothing of what was read from Git's objects. Only manifests matter; but where kustomize builds
-    something, which may take in any file of the whole location, all of them do. Raises SourceError
-    when they cannot be read again.
+    something, which may take in any file of the whole location, all of them do, and where helm
+    renders something, all of the folder. Raises SourceError when they cannot be read again.
     """
     if where.is_remote or where.ref is not None:
         return ()
@@ -43,7 +44,8 @@ def uncommitted_files(
         return _differing(top.resolve(), read_directory(str(top), "").files, checkout.commit)
     folder = (top / where.path).resolve()
     found = _differing(folder, checkout.files, checkout.commit)
-    return tuple(file for file in found if is_manifest(file.path))
+    rendered = any(CHART_KIND.search(file.content) for file in checkout.files)
+    return tuple(file for file in found if rendered or is_manifest(file.path))
 
 
 def _differing(folder: Path, files: Sequence[SourceFile], commit: str) -> tuple[SourceFile, ...]:

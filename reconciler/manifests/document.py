@@ -34,10 +34,10 @@ class Document:
         """Where the value at ``path`` begins, or (``key``) the key that names it.
 
         A path that is not there gives its nearest parent. What was built of a file has no lines
-        in it: that file's beginning is the position.
+        in it: where it is asked for is the position.
         """
         if self.source.built_by:
-            return Position(self.file, 1, 1)
+            return Position(self.file, self.source.built_line, 1)
         if not path:
             return Position(self.file, self.line, self.column)
         from reconciler.manifests.yaml_nodes import find_node

@@ -139,13 +139,19 @@ def looks_like_manifest(path: str) -> bool:
 
 
 def _load_file(file: SourceFile) -> _Read:
+    text = text_of(file)
+    return _unread(text) if isinstance(text, Problem) else _parse(file, text)
+
+
+def text_of(file: SourceFile) -> str | Problem:
+    """What a file says, or why it cannot be read."""
     start = Position(file.path, 1, 1)
     if file.error:
-        return _unread(Problem(start, "", file.error, hint=file.hint))
+        return Problem(start, "", file.error, hint=file.hint)
     if len(file.content) > MAX_FILE_BYTES:
         message = f"the file has {len(file.content)} bytes"
         expected = f"at most {MAX_FILE_BYTES}"
-        return _unread(Problem(start, "", message, expected, "split it, or move it elsewhere"))
+        return Problem(start, "", message, expected, "split it, or move it elsewhere")
     try:
         text = file.content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -153,8 +159,10 @@ def _load_file(file: SourceFile) -> _Read:
         column = error.start - (file.content.rfind(b"\n", 0, error.start) + 1) + 1
         position = Position(file.path, line, column)
         hint = _encoding_hint(file.content)
-        return _unread(Problem(position, "", "not UTF-8", "UTF-8 text", hint))
-    return _parse(file, text)
+        return Problem(position, "", "not UTF-8", "UTF-8 text", hint)
+    return (
+        Problem(start, "", "nested too deeply", "less depth") if _nests_too_deeply(text) else text
+    )
 
 
 def _encoding_hint(content: bytes) -> str:
@@ -182,9 +190,8 @@ def _parse(file: SourceFile, text: str) -> _Read:
 
     from reconciler.manifests.yaml_nodes import Builder, compose
 
-    if _nests_too_deeply(text):
-        return _unread(Problem(Position(file.path, 1, 1), "", "nested too deeply", "less depth"))
-    builder = Builder(file.path, MAX_PROBLEMS)
+    # What charts print has keys twice at times, and helm itself sends the last one.
+    builder = Builder(file.path, MAX_PROBLEMS, last_counts=bool(file.built_by))
     read = _Read()
     problems = read.problems
     try:
@@ -215,7 +222,7 @@ def _parse(file: SourceFile, text: str) -> _Read:
                 read.whole = False
                 break
     except yaml.YAMLError as error:
-        problems.append(_syntax_problem(file, text, error))
+        problems.append(syntax_problem(file, text, error))
         read.whole = False
     read.problems = _bounded([*builder.problems, *problems])
     return read
@@ -294,7 +301,8 @@ def unfolded(document: Document) -> Iterator[Document | Problem]:
         yield from unfolded(inner)
 
 
-def _syntax_problem(file: SourceFile, text: str, error: YAMLError) -> Problem:
+def syntax_problem(file: SourceFile, text: str, error: YAMLError) -> Problem:
+    """Where and why a text is no YAML, in words that quote none of it."""
     mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
     line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
     # A word in quotes is the file's own: an anchor, or a password that begins with * or &.

@@ -30,6 +30,7 @@ SCHEMA_OF: Mapping[tuple[str, str], str] = {
     (_OWN, "Federation"): "federation.json",
     (_OWN, "Cluster"): "cluster.json",
     (_OWN, "Placement"): "placement.json",
+    (_OWN, "Chart"): "chart.json",
     (KUBEFED_TYPES, "FederatedNamespace"): "kubefed-namespace.json",
     (_CORE, "KubeFedCluster"): "kubefed-cluster.json",
     (_CORE, "KubeFedConfig"): "kubefed-config.json",
@@ -249,7 +250,11 @@ def _word(document: Document, error: Any) -> Iterator[Problem]:
 
 def _is_unquotable(document: Document, path: tuple[Any, ...]) -> bool:
     """What is somebody's value, or a Secret's, and not a word of the schema."""
-    return document.is_sensitive or "value" in path or path[:2] == ("spec", "template")
+    return (
+        document.is_sensitive
+        or "value" in path
+        or path[:2] in (("spec", "template"), ("spec", "values"))
+    )
 
 
 def _unknown_key(document: Document, path: tuple[Any, ...], key: str, known: list[str]) -> Problem:

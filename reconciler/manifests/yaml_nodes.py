@@ -76,7 +76,7 @@ def compose(text: str) -> Iterator[Node]:
 @dataclass
 class Builder:
     """Turns nodes of one file into values; what is wrong goes to ``problems``, one more than
-    ``most`` of it."""
+    ``most`` of it. ``last_counts``: of two equal keys the last one, which is no fault then."""
 
     file: str
     most: int = 100
@@ -84,6 +84,7 @@ class Builder:
     values: int = 0
     text: int = 0
     ours: bool = False
+    last_counts: bool = False
 
     def build(self, node: Node, depth: int = 0) -> Any:
         """The JSON value of a node; parts that are wrong become None after being reported."""
@@ -147,7 +148,7 @@ class Builder:
             if key == _MERGE and key_node.style in (None, ""):
                 merged.append(value_node)
                 continue
-            if key in seen:
+            if key in seen and not self.last_counts:
                 first = seen[key].start_mark
                 self._report(
                     key_node,

@@ -373,7 +373,8 @@ def _at_a_glance(
             return dry_run.not_overwritten(target)
         if adopting and shared.apply_rules.adoption.policy == "Never":
             return dry_run.not_adopted(target, is_recreated_copy=is_recreated_copy)
-    take_over = shared.apply_rules.adoption.take_over if adopting else (BEFORE_FIRST_APPLY,)
+    own_rules = shared.apply_rules.of(target)
+    take_over = own_rules.adoption.take_over if adopting else (BEFORE_FIRST_APPLY,)
     body, remarks = request_for(target, live, take_over)
     known.remarks.extend(remarks)
     if target.resource is None:
@@ -410,7 +411,7 @@ def _ask(shared: MemberContext, doubt: _Doubt) -> Checked:
         doubt.live,
         doubt.comparison,
         doubt.record,
-        shared.apply_rules,
+        shared.apply_rules.of(doubt.target),
         doubt.definition,
         adopting=doubt.adopting,
     )

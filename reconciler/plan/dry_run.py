@@ -105,6 +105,10 @@ class Checked(Struct, frozen=True):
     added: tuple[Addition, ...] = ()
 
 
+HELM = "helm"
+"""The field manager of `helm install`: an Update of Helm 3, an Apply of Helm 4."""
+
+
 class ApplyRules(Struct, frozen=True):
     """What the rules allow in this run. ``recorded`` gives a past apply's field tree by its E,
     ``recreation`` the deletion that a recreation begins with, or why there must be none."""
@@ -115,6 +119,13 @@ class ApplyRules(Struct, frozen=True):
     recreation: Callable[[ApplyTarget, Object], Change | str]
     recorded: Callable[[str], Fields | None]
     addition_finder: AdditionFinder
+
+    def of(self, target: ApplyTarget) -> ApplyRules:
+        """Those for one object: what a chart renders is taken over from an earlier helm, too."""
+        if not target.desired.chart:
+            return self
+        taken = (*self.adoption.take_over, HELM)
+        return replace(self, adoption=replace(self.adoption, take_over=taken))
 
 
 def check_existing(

@@ -84,7 +84,8 @@ class MemberWork(RedactedRepr, frozen=True):
     ``server_warnings`` is what the API server warned of. ``invalid`` are refusals of the manifests
     themselves, ``unservable`` those whose kind or namespace is not there. ``check_again`` is asked
     right before what could not be checked is written. By ``rules`` every deletion is decided on
-    again when its object was written to since.
+    again when its object was written to since. ``releases``: what charts render, with the name of
+    the release; ``hooks`` are those Jobs and Pods of it that come first, with helm's weight.
     """
 
     member: Member
@@ -108,6 +109,8 @@ class MemberWork(RedactedRepr, frozen=True):
     invalid: tuple[Change, ...] = ()
     unservable: tuple[Change, ...] = ()
     check_again: CheckAgain = lambda _keys, _resources: {}
+    releases: Mapping[ObjectKey, str] = field(default_factory=dict)
+    hooks: Mapping[ObjectKey, int] = field(default_factory=dict)
 
 
 def plan_member(
@@ -205,6 +208,12 @@ def plan_member(
             closed=shut,
         ),
         resources={t.kind: t.resource for t in targets if t.resource},
+        releases={t.key: t.desired.chart for t in targets if t.desired.chart},
+        hooks={
+            t.key: t.desired.hook
+            for t in targets
+            if t.desired.hook is not None and run_once.runs_once(t.body)
+        },
         rules=rules,
         rows=rows,
         fields={c.record.entry: c.fields for c in same.values() if c.record and c.fields},

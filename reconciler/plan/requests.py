@@ -171,7 +171,9 @@ def request_for(
             if body is wanted:
                 body = copy.deepcopy(body)
             owned = _may_be_ours(live, path) or "*" in path
-            remarks += _retain(target.key, body, live, path, owned=owned)
+            settled = list(_retain(target.key, body, live, path, owned=owned))
+            # What a chart makes up anew each time says nothing, and may be a password.
+            remarks += settled if pointer not in target.desired.random else []
     if target.desired.ignore:
         body = without_ignored(body, live, target.desired.ignore)
         if leads_to_replicas(target.desired.ignore):
@@ -272,9 +274,9 @@ def _retain(
     head, rest = path[0], path[1:]
     if isinstance(wanted, list):
         for item in wanted:
-            match = matching_port(item, live)
+            match = _counterpart(item, live)
             if match is not None and _matches(item, rest) and _matches(match, rest):
-                here = f"{at}[port={item.get('port')}]"
+                here = f"{at}[port={item.get('port', item.get('name'))}]"
                 yield from _retain(key, item, match, rest, owned=owned, at=here)
         return
     here = f"{at}.{head}" if at else head
@@ -292,6 +294,14 @@ def _retain(
 
 def _text(value: Any) -> str:
     return value if isinstance(value, str) else orjson.dumps(value).decode()
+
+
+def _counterpart(item: Any, live: Any) -> Any:
+    """The live item that a wanted one means: the same port, or else the same name."""
+    if not isinstance(item, dict) or "port" in item or "name" not in item:
+        return matching_port(item, live)
+    named = live if isinstance(live, list) else []
+    return next((i for i in named if isinstance(i, dict) and i.get("name") == item["name"]), None)
 
 
 def matching_port(item: Any, live: Any) -> Any:

@@ -28,6 +28,7 @@ from reconciler.federation.model import (
 )
 from reconciler.federation.selectors import affine, matches
 from reconciler.manifests.secret_data import content_faults
+from reconciler.render.hooks import hook_weight
 from reconciler.render.json_patch import PatchError, with_changes
 from reconciler.scheduler.commits import version_in
 from reconciler.scheduler.model import Assignment
@@ -57,19 +58,24 @@ def render(state: DesiredState, assignments: Sequence[Assignment]) -> Rendering:
     bases: dict[int, Object] = {}
     for assignment in assignments:
         newest = workloads[assignment.workload]
-        workload, base = newest, _without_steering(newest.template)
         for name, count in assignment.replicas.items():
+            workload = newest
             if state.commits is not None:
                 workload = version_in(state, newest, assignment, name)
-                base = bases.setdefault(id(workload), _without_steering(workload.template))
+            form = workload.form_in(name)
+            if form is not workload.template:
+                workload = replace(workload, template=form)
+            base = bases.get(id(form))
+            if base is None:
+                base = bases[id(form)] = _without_steering(form)
             body = _render_one(workload, base, clusters[name], count, problems)
             if body is not base or workload.kubefed:
                 problems += _content_problems(workload, clusters[name], body)
             objects[name].append(_desired(workload, name, body))
         if newest.overrides:
-            base = _without_steering(newest.template)
             for name in assignment.spare:
                 count = duplicated_count(newest, name)
+                base = _without_steering(newest.form_in(name))
                 _render_one(newest, base, clusters[name], count, problems)
     if any(scale_target(workload.template) for workload in state.workloads):
         objects = {name: _left_to_autoscalers(found) for name, found in objects.items()}
@@ -91,7 +97,7 @@ def _desired(workload: Workload, cluster: str, body: Object) -> DesiredObject:
         key=workload.key,
         body=body,
         position=workload.position,
-        retain=_retained(workload, body) if workload.retain else (),
+        retain=(*(_retained(workload, body) if workload.retain else ()), *workload.random),
         force_conflicts=workload.force_conflicts or asked("force-conflicts"),
         recreate=workload.recreate or asked("recreate"),
         protect=workload.protect or asked("protect"),
@@ -102,6 +108,10 @@ def _desired(workload: Workload, cluster: str, body: Object) -> DesiredObject:
         placed_additions=workload.additions,
         ignore=workload.ignore,
         abort_on_conflict=workload.abort_on_conflict,
+        random=workload.random,
+        chart=workload.chart,
+        hook=hook_weight(body) if workload.hook else None,
+        remove_record=workload.remove_record,
     )
 
 
@@ -266,6 +276,9 @@ class DesiredObject(RedactedRepr, frozen=True):
     others once it is created. ``additions`` is what becomes of people's, by the object's own
     annotation, and ``placed_additions`` by its Placement; None: neither says.
     ``abort_on_conflict``: an object that is there already is not adopted, unless Karmada made it.
+    ``random`` are those of ``retain`` that a chart makes up anew each time; ``chart`` is the
+    release that the object is of, ``hook`` helm's weight where the others of it come after it.
+    ``remove_record``: what an earlier helm recorded of it goes.
     """
 
     cluster: str
@@ -284,3 +297,7 @@ class DesiredObject(RedactedRepr, frozen=True):
     placed_additions: Additions | None = None
     ignore: tuple[str, ...] = ()
     abort_on_conflict: bool = False
+    random: tuple[str, ...] = ()
+    chart: str = ""
+    hook: int | None = None
+    remove_record: bool = False

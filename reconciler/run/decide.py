@@ -379,7 +379,7 @@ def _look(
         clusters,
         fleet.state,
         kinds_of(fleet.rendering),
-        left_alone,
+        {**{n: Absence(why) for n, why in fleet.state.unrendered.items()}, **left_alone},
         partly,
         fleet.claimant,
         fleet.servers,

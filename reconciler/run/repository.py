@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, cast
 
 from msgspec import Struct
@@ -20,6 +20,7 @@ from reconciler.api.files import Checkout
 from reconciler.api.notices import Notice, NoticeCause, notice
 from reconciler.api.options import RunOptions
 from reconciler.dns.pipeline_step import faults_of_names, faults_of_rules, notices_of_names
+from reconciler.federation.charts import manifest_files
 from reconciler.federation.compile import compile_documents
 from reconciler.federation.model import (
     DEFAULT_FEDERATION_NAMESPACE,
@@ -51,6 +52,8 @@ from reconciler.scheduler.placement_warnings import placement_warnings, separati
 from reconciler.scheduler.schedule import schedule
 
 if TYPE_CHECKING:
+    from reconciler.cluster.connect import Connector
+    from reconciler.run.charts import RenderedCharts, Versions
     from reconciler.run.inventory import FleetInventory
     from reconciler.state.memory import FleetMemory
 
@@ -242,7 +245,8 @@ def _understood(
     kept: FleetInventory | None = None,
 ) -> Repository:
     name = hashlib.sha256(f"{options.repo}\0{options.path}".encode()).hexdigest()[:16]
-    manifests = load(source.files, ParseCache(default_cache() / "parsed" / f"{name}.json"))
+    files = manifest_files(source.files)
+    manifests = load(files, ParseCache(default_cache() / "parsed" / f"{name}.json"))
     possible_definitions = PossibleDefinitions.about(manifests.broken, manifests.unread)
     listing = listing_federation(manifests.documents)
     inventory = kept
@@ -253,12 +257,22 @@ def _understood(
     if possible_definitions.of_any("Federation") or (listing and inventory is None):
         possible_definitions = replace(possible_definitions, clusters=True)
     listed = inventory.clusters if inventory else None
-    found = compile_documents(
-        manifests.documents, possible_definitions=possible_definitions, listed=listed
-    )
+    documents = manifests.documents
+    found = compile_documents(documents, possible_definitions=possible_definitions, listed=listed)
+    kinds: dict[str, str] = {}
     if found.unknown_kinds and ask_members and found.federation:
         kinds = _discovered(options, _reached(found.clusters, options), found.federation)
-        found = compile_documents(manifests.documents, kinds, possible_definitions, listed)
+        found = compile_documents(documents, kinds, possible_definitions, listed)
+    charts: RenderedCharts | None = None
+    if found.charts or len(files) < len(source.files):
+        from reconciler.run.charts import render_charts
+
+        ask = _versions(options, found.federation) if ask_members and found.federation else None
+        clusters = _reached(found.clusters, options)
+        logins = options.chart_credentials
+        charts = render_charts(found.charts, clusters, documents, source.files, ask, logins)
+        found = compile_documents(documents, kinds, possible_definitions, listed, charts.objects)
+        documents = (*documents, *(one.document for one in charts.objects))
     if found.state and not found.state.clusters and not manifests.problems:
         # A repository may be checked before its first cluster joins.
         is_fleet = found.federation is not None and bool(found.federation.position.file)
@@ -266,6 +280,7 @@ def _understood(
             raise _no_fleet(source, options, len(manifests.documents), listed=bool(listing))
     problems = [
         *manifests.problems,
+        *(charts.problems if charts else ()),
         *found.problems,
         *faults_of_rules(found.federation),
         *faults_of_names(found.state),
@@ -283,13 +298,15 @@ def _understood(
         notices=(
             *found.state.notices,
             *manifests.notices,
+            *(charts.notices if charts else ()),
             *(notice(NoticeCause.SUBMODULE, subject=one) for one in source.checkout.submodules),
             *source.notices,
             *(inventory.notices if inventory else inventory_not_asked(listing)),
         ),
+        unrendered=charts.unrendered if charts else {},
     )
     known = inventory.known if inventory else None
-    return Repository(source.checkout, state, source, manifests.documents, known)
+    return Repository(source.checkout, state, source, documents, known)
 
 
 def _no_fleet(
@@ -317,21 +334,24 @@ def _reached(clusters: Sequence[Cluster], options: RunOptions) -> tuple[Cluster,
     return tuple(replace(cluster, access=Access(context=cluster.name)) for cluster in clusters)
 
 
+def _versions(
+    options: RunOptions, federation: Federation
+) -> Callable[[Sequence[Cluster]], Versions]:
+    """Asks clusters for what charts may see of them."""
+
+    def ask(clusters: Sequence[Cluster]) -> Versions:
+        from reconciler.run.charts import cluster_versions
+
+        connector = _telling_connector(options, federation)
+        return cluster_versions(connector.member, clusters)
+
+    return ask
+
+
 def _discovered(
     options: RunOptions, clusters: Sequence[Cluster], federation: Federation
 ) -> dict[str, str]:
-    # Most repositories can be understood without asking anybody.
-    from reconciler.cluster.connect import Connector
-
-    connector = Connector.from_file(
-        options.kubeconfig,
-        federation.namespace,
-        host_context=options.host_context,
-        allow=options.allow_access,
-        access_providers=None if options.sandbox else options.access_providers,
-        # The plan that is made next says so.
-        first_use="tell",
-    )
+    connector = _telling_connector(options, federation)
     for cluster in clusters:
         try:
             served = connector.member(cluster).discover().resources
@@ -340,6 +360,22 @@ def _discovered(
         # The preferred version of a kind comes first.
         return {kind.kind: kind.api_version for kind in reversed(list(served))}
     return {}
+
+
+def _telling_connector(options: RunOptions, federation: Federation) -> Connector:
+    # Most repositories can be understood without asking anybody.
+    from reconciler.cluster.connect import Connector
+
+    return Connector.from_file(
+        options.kubeconfig,
+        federation.namespace,
+        host_context=options.host_context,
+        seconds_left=options.time_left,
+        allow=options.allow_access,
+        access_providers=None if options.sandbox else options.access_providers,
+        # The plan that is made next says so.
+        first_use="tell",
+    )
 
 
 def validate_repository(

@@ -57,7 +57,7 @@ class FreeCapacity:
                 nodes.take(name, workload, count or 0)
             if name not in self._free or name in gone:
                 continue
-            self._free[name] -= own_count(workload) if count is None else count
+            self._free[name] -= own_count(workload, name) if count is None else count
             if self._free[name] < 0 and workload.replicas.mode == "Duplicated":
                 notices.append(
                     notice(NoticeCause.NO_ROOM, name, workload.key, count=-self._free[name])
@@ -72,9 +72,9 @@ def needs_room(workload: Workload) -> bool:
     return workload.replicas.mode == "Karmada" and workload.replicas.strategy != "StaticWeight"
 
 
-def own_count(workload: Workload) -> int:
-    """The template's replicas; a workload that does not say runs one."""
-    count = stated_replicas(workload.template)
+def own_count(workload: Workload, cluster: str = "") -> int:
+    """The template's replicas, or its form's in a cluster; one that does not say runs one."""
+    count = stated_replicas(workload.form_in(cluster))
     return 1 if count is None else count
 
 

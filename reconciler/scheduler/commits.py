@@ -53,6 +53,7 @@ def with_commits(
         workloads=tuple(workloads[key] for key in sorted(workloads)),
         dns_manifests=tuple(names.values()),
         commits=ClusterCommits(stable, dict(of_cluster), used),
+        unrendered={n: why for state in used.values() for n, why in state.unrendered.items()},
     )
 
 

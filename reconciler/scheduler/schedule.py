@@ -106,9 +106,14 @@ def _assign(
         for name in set(names) - set(inside):
             left_out[name] = f"FederatedNamespace {workload.key.namespace} does not go there"
         names = [name for name in names if name in inside]
-    text = f"{workload.key.namespace}/{workload.key.name}"
+    if workload.only_in is not None:
+        for name in set(names) - workload.only_in:
+            left_out[name] = f"the chart {workload.chart} renders no such object for it"
+        names = [name for name in names if name in workload.only_in]
     if workload.target.karmada:
         return _assign_karmadas(workload, names, left_out, clusters, view, room)
+    # What one chart renders belongs together.
+    text = workload.chart or f"{workload.key.namespace}/{workload.key.name}"
     rules = workload.target.spread
     affinities = {name: affinity_score(workload.target, clusters[name]) for name in names if rules}
     gone = view.unavailable_for(workload.key)
@@ -297,7 +302,7 @@ def duplicated_count(workload: Workload, cluster: str) -> int | None:
     share = rule.shares.get(cluster)
     if share is None or (share.minimum == 0 and share.maximum is None):
         return rule.total
-    count = rule.total if rule.total is not None else own_count(workload)
+    count = rule.total if rule.total is not None else own_count(workload, cluster)
     count = max(count, share.minimum)
     return count if share.maximum is None else min(count, share.maximum)
 

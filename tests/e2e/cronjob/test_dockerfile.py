@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from reconciler import __version__
-from tests.unit.git.programs import SOPS, needed
+from tests.unit.git.programs import HELM, SOPS, needed
 
 from .building import Image, build
 from .containers import ROOT, USER
@@ -54,7 +54,8 @@ def test_what_is_built_by_default_is_the_slim_image() -> None:
 
 def test_the_programs_are_those_that_the_tests_use() -> None:
     text = stages()["programs"].only("RUN")
-    assert f"{SOPS[0]}@{SOPS[1]}" in text
+    for module, version in (SOPS, HELM):
+        assert f"{module}@{version}" in text
 
 
 def test_the_programs_are_old_enough_for_the_go_that_builds_them(tmp_path: Path) -> None:

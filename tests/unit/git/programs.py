@@ -14,6 +14,7 @@ import pytest
 # Read once: tests point the variable elsewhere for what they run.
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "federation-reconciler"
 SOPS = ("github.com/getsops/sops/v3/cmd/sops", "v3.13.3")
+HELM = ("helm.sh/helm/v4/cmd/helm", "v4.3.2")
 AGE_KEYGEN = ("filippo.io/age/cmd/age-keygen", "v1.3.2")
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -12,9 +12,10 @@ import pytest
 from reconciler.api.errors import BadInput
 from reconciler.api.files import SourceFile
 from reconciler.api.options import RunOptions
+from reconciler.git import helm as helm_program
 from reconciler.git.read import read_source
 from reconciler.run.repository import Repository, read_repository
-from tests.unit.git.programs import AGE_KEYGEN, SOPS, built
+from tests.unit.git.programs import AGE_KEYGEN, HELM, SOPS, built
 from tests.unit.git.repositories import CLUSTER, FEDERATION, config_map, write
 from tests.unit.git.signing import Signer
 
@@ -275,3 +276,73 @@ def test_a_file_as_sops_wrote_it_needs_no_warning(tmp_path: Path, encrypt: Encry
     found = understood(folder)
     assert secrets(found) == [PASSWORD]
     assert not [w for w in found.warnings if "sops" in w]
+
+
+CHART = """\
+apiVersion: federation.reconciler.dev/v1alpha1
+kind: Chart
+metadata: {name: shop, namespace: shop}
+spec:
+  path: web
+  valuesFiles: [secret.yaml]
+"""
+WEB = {
+    "web/Chart.yaml": "apiVersion: v2\nname: web\nversion: 1.0.0\n",
+    "web/templates/config.yaml": (
+        "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: web}\n"
+        "data: {url: 'db://{{ .Values.password }}@db'}\n"
+    ),
+}
+
+
+def charts(folder: Path, monkeypatch: pytest.MonkeyPatch, values: str, **files: str) -> Repository:
+    helm = built(*HELM)
+    monkeypatch.setenv("PATH", f"{helm.parent}:{os.environ['PATH']}")
+    given = {"chart.yaml": CHART, "secret.yaml": values, **WEB, **files}
+    return understood(repository(folder / "fleet", given))
+
+
+def test_values_of_a_chart_may_be_encrypted_and_are_hidden_in_all_that_it_renders(
+    tmp_path: Path, age_key: Path, encrypt: Encrypt, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[str] = []
+    write_chart = helm_program.write_chart
+
+    def watched(top: Path, files: Sequence[SourceFile]) -> Path:
+        seen.extend(file.content.decode() for file in files)
+        return write_chart(top, files)
+
+    monkeypatch.setattr(helm_program, "write_chart", watched)
+    values = encrypt(f"password: {PASSWORD}\n", "--age", recipient(age_key))
+    found = charts(tmp_path, monkeypatch, values)
+    (workload,) = found.state.workloads
+    assert workload.template["data"]["url"] == f"db://{PASSWORD}@db"
+    assert "" in workload.hidden
+    assert seen
+    assert PASSWORD not in "".join(seen)
+
+
+def test_what_helm_says_of_encrypted_values_is_not_repeated(
+    tmp_path: Path, age_key: Path, encrypt: Encrypt, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    values = encrypt(f"password: {PASSWORD}\n", "--age", recipient(age_key))
+    failing = {"web/templates/config.yaml": "{{ fail .Values.password }}\n"}
+    with pytest.raises(BadInput) as caught:
+        charts(tmp_path, monkeypatch, values, **failing)
+    (problem,) = caught.value.problems
+    assert PASSWORD not in f"{problem} {problem.hint}"
+    assert problem.position.file == "web/templates/config.yaml"
+    with pytest.raises(BadInput) as caught:
+        charts(tmp_path, monkeypatch, f"password: {PASSWORD}\n", **failing)
+    assert PASSWORD not in str(caught.value.problems[0])
+
+
+def test_encrypted_files_must_not_lie_in_a_chart(
+    tmp_path: Path, age_key: Path, encrypt: Encrypt, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    values = encrypt(f"password: {PASSWORD}\n", "--age", recipient(age_key))
+    with pytest.raises(BadInput) as caught:
+        charts(tmp_path, monkeypatch, "a: b\n", **{"web/values.yaml": values})
+    (problem,) = caught.value.problems
+    assert "encrypted by sops and inside of a chart" in problem.message
+    assert problem.position.file == "web/values.yaml"

@@ -1,0 +1,199 @@
+"""Charts for clusters of different versions; libraries, dependencies and archives."""
+
+from __future__ import annotations
+
+import io
+import os
+import tarfile
+from collections.abc import Sequence
+
+import pytest
+
+from reconciler.api.files import SourceFile
+from reconciler.federation.compile import compile_documents
+from reconciler.federation.model import Cluster
+from reconciler.manifests.load import load
+from reconciler.run.charts import ClusterVersions, RenderedCharts, Versions, render_charts
+from tests.unit.git.programs import HELM, built
+
+# The first run on a machine builds helm.
+pytestmark = pytest.mark.timeout(1500)
+
+FLEET = """\
+apiVersion: federation.reconciler.dev/v1alpha1
+kind: Federation
+metadata: {name: shop}
+spec: {defaults: {placement: {clusterSelector: {}}}}
+---
+apiVersion: federation.reconciler.dev/v1alpha1
+kind: Cluster
+metadata: {name: aws}
+spec: {}
+---
+apiVersion: federation.reconciler.dev/v1alpha1
+kind: Cluster
+metadata: {name: gcp}
+spec: {}
+---
+apiVersion: federation.reconciler.dev/v1alpha1
+kind: Chart
+metadata: {name: web, namespace: shop}
+spec:
+  path: web
+"""
+CHART = "apiVersion: v2\nname: web\nversion: 1.0.0\n"
+SEES = """\
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: sees}
+data: {version: {{ .Capabilities.KubeVersion.Version | quote }}}
+{{- if .Capabilities.APIVersions.Has "example.org/v1/Shop" }}
+---
+apiVersion: example.org/v1
+kind: Shop
+metadata: {name: one}
+{{- end }}
+"""
+
+
+@pytest.fixture(autouse=True)
+def helm(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", f"{built(*HELM).parent}:{os.environ['PATH']}")
+
+
+def rendered(versions: Versions | None, fleet: str = FLEET, **files: str | bytes) -> RenderedCharts:
+    """Names of files have ``/`` for ``__`` and ``.`` for the last ``_``."""
+    found = [
+        SourceFile(
+            ".".join(name.replace("__", "/").rsplit("_", 1)),
+            text.encode() if isinstance(text, str) else text,
+        )
+        for name, text in files.items()
+    ]
+    documents = load([SourceFile("fleet.yaml", fleet.encode())]).documents
+    compiled = compile_documents(documents)
+
+    def ask(clusters: Sequence[Cluster]) -> Versions:
+        assert versions is not None
+        return {cluster.name: versions[cluster.name] for cluster in clusters}
+
+    return render_charts(
+        compiled.charts,
+        compiled.clusters,
+        documents,
+        found,
+        None if versions is None else ask,
+    )
+
+
+def forms(found: RenderedCharts) -> dict[str, dict[str, str]]:
+    return {
+        str(one.key): {
+            name: str(one.forms.get(name, one.document.body).get("data"))
+            for name in sorted(one.clusters)
+        }
+        for one in found.objects
+    }
+
+
+NEW = ClusterVersions("v1.37.2", ("example.org/v1", "example.org/v1/Shop", "v1"))
+OLD = ClusterVersions("v1.30.0", ("v1",))
+
+
+def test_each_cluster_gets_what_is_rendered_for_its_version() -> None:
+    found = rendered({"aws": NEW, "gcp": OLD}, web__Chart_yaml=CHART, web__templates__a_yaml=SEES)
+    assert forms(found) == {
+        "ConfigMap shop/sees": {
+            "aws": "{'version': 'v1.37.2'}",
+            "gcp": "{'version': 'v1.30.0'}",
+        },
+        "Shop.example.org shop/one": {"aws": "None"},
+    }
+    assert not found.unrendered
+
+
+def test_a_cluster_that_does_not_answer_stands_with_another_and_is_left_alone() -> None:
+    found = rendered(
+        {"aws": "no answer", "gcp": OLD}, web__Chart_yaml=CHART, web__templates__a_yaml=SEES
+    )
+    assert forms(found)["ConfigMap shop/sees"]["aws"] == "{'version': 'v1.30.0'}"
+    assert found.unrendered == {
+        "aws": "Chart web is rendered by its version and APIs, and: no answer"
+    }
+
+
+def test_a_version_that_the_chart_refuses_is_that_clusters_own_trouble() -> None:
+    chart = f"{CHART}kubeVersion: '>=1.36'\n"
+    found = rendered({"aws": NEW, "gcp": OLD}, web__Chart_yaml=chart, web__templates__a_yaml=SEES)
+    assert not found.problems
+    assert found.unrendered["gcp"].startswith("Chart web cannot be rendered for v1.30.0: helm: ")
+    assert {name for one in found.objects for name in one.clusters} == {"aws"}
+
+
+def test_a_group_that_cannot_be_listed_counts_where_the_chart_asks_for_it() -> None:
+    unsure = ClusterVersions("v1.30.0", ("v1",), ("example.org", "metrics.k8s.io"))
+    found = rendered(
+        {"aws": NEW, "gcp": unsure}, web__Chart_yaml=CHART, web__templates__a_yaml=SEES
+    )
+    assert found.unrendered == {
+        "gcp": "Chart web asks whether it serves example.org, which cannot be listed"
+    }
+
+
+def test_a_chart_that_asks_for_nothing_asks_nobody() -> None:
+    plain = SEES.partition("\ndata:")[0]
+    found = rendered({"none": "to be asked"}, web__Chart_yaml=CHART, web__templates__a_yaml=plain)
+    assert not found.problems
+    assert list(forms(found)) == ["ConfigMap shop/sees"]
+
+
+def test_a_chart_that_goes_nowhere_is_in_git_all_the_same() -> None:
+    fleet = FLEET.replace("clusterSelector: {}", "clusters: []")
+    found = rendered(None, fleet, web__Chart_yaml=CHART, web__templates__a_yaml=SEES)
+    assert forms(found) == {"ConfigMap shop/sees": {}}
+
+
+def test_libraries_and_dependencies_are_rendered_with_what_uses_them() -> None:
+    needs = "dependencies: [{name: names, version: 1.0.0}, {name: cache, version: 1.0.0}]\n"
+    names = '{{ define "names.of" }}{{ .Chart.Name }}-made{{ end }}\n'
+    made = 'apiVersion: v1\nkind: ConfigMap\nmetadata: {name: {{ include "names.of" . }}}\n'
+    archive = io.BytesIO()
+    with tarfile.open(fileobj=archive, mode="w:gz") as tar:
+        for name, text in {
+            "cache/Chart.yaml": CHART.replace("web", "cache"),
+            "cache/templates/a.yaml": made,
+        }.items():
+            entry = tarfile.TarInfo(name)
+            entry.size = len(text)
+            tar.addfile(entry, io.BytesIO(text.encode()))
+    files: dict[str, str | bytes] = {
+        "web__Chart_yaml": CHART + needs,
+        "web__templates__a_yaml": made,
+        "web__charts__names__Chart_yaml": CHART.replace("web", "names") + "type: library\n",
+        "web__charts__names__templates___names_tpl": names,
+        "web__charts__cache-1.0.0_tgz": archive.getvalue(),
+    }
+    found = rendered(None, **files)
+    assert list(forms(found)) == ["ConfigMap shop/cache-made", "ConfigMap shop/web-made"]
+
+    del files["web__charts__cache-1.0.0_tgz"]
+    (problem,) = rendered(None, **files).problems
+    assert "missing in charts/ directory: cache" in problem.message
+    assert "helm dependency build" in problem.hint
+
+    (problem,) = rendered(None, web__Chart_yaml=CHART + "type: library\n").problems
+    assert "a library is a dependency of other charts" in problem.hint
+
+
+def test_of_a_key_that_a_chart_prints_twice_the_last_counts() -> None:
+    twice = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\ndata: {x: one, x: two}\n"
+    found = rendered(None, web__Chart_yaml=CHART, web__templates__a_yaml=twice)
+    assert forms(found)["ConfigMap shop/a"]["aws"] == "{'x': 'two'}"
+
+
+def test_what_helm_always_says_is_served_is_told_where_it_is_not() -> None:
+    asks = SEES.replace("example.org/v1/Shop", "policy/v1beta1")
+    found = rendered({"aws": NEW, "gcp": OLD}, web__Chart_yaml=CHART, web__templates__a_yaml=asks)
+    (told,) = map(str, found.notices)
+    assert "asks at templates/a.yaml:5 whether the cluster serves policy/v1beta1" in told
+    assert "aws, gcp do not serve it" in told
