@@ -8,7 +8,7 @@ from typing import Any
 import yaml
 
 from reconciler.join.cluster_profile_import import export_of_profiles
-from reconciler.join.kubefed_import import Export, ImportRequest
+from reconciler.join.exported import Export, ImportRequest
 from tests.command import run_command, user_environment
 from tests.scenarios.cluster_profiles import profile
 
