@@ -16,7 +16,7 @@ from reconciler.api.annotations import PREFIX
 from reconciler.api.files import SourceFile
 from reconciler.api.objects import Object, ObjectKey, RedactedRepr, api_group, key_of, map_of
 from reconciler.federation.model import Cluster, Federation, PlacementTarget, Selector
-from reconciler.federation.placements import Placement, choose
+from reconciler.federation.placements import Placement, choose, wanted_placement
 from reconciler.federation.selectors import matches, parse_selector, selects
 from reconciler.git.helm import Release, chart_folders
 from reconciler.manifests.document import Document
@@ -240,12 +240,6 @@ def _clusters_of(
         for name, cluster in sorted(clusters.items())
         if target is None or selects(target, cluster)
     )
-
-
-def wanted_placement(document: Document) -> str:
-    """The Placement that a manifest asks for by its annotation; empty: none."""
-    annotations = map_of(document.body["metadata"].get("annotations"))
-    return str(annotations.get(PREFIX + "placement") or "")
 
 
 def is_kept(body: Object) -> bool:

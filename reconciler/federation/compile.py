@@ -13,13 +13,6 @@ from reconciler.api.errors import Problem
 from reconciler.api.kinds import API_VERSIONS, CLUSTER_SCOPED, REPLICATED, scale_target, scaled_as
 from reconciler.api.notices import NoticeCause, notice
 from reconciler.api.objects import Object, ObjectKey, api_group, key_of, map_of, maps_of
-from reconciler.federation.charts import (
-    Chart,
-    ChartObject,
-    is_kept,
-    parse_charts,
-    wanted_placement,
-)
 from reconciler.federation.dependencies import with_followers
 from reconciler.federation.failover_rules import narrowed
 from reconciler.federation.karmada_kinds import CLUSTER_GROUP, Karmada
@@ -45,6 +38,7 @@ from reconciler.federation.placements import (
     check_misfits,
     choose,
     parse_placement,
+    wanted_placement,
     with_ignored,
 )
 from reconciler.federation.rules import parse_federation
@@ -56,6 +50,7 @@ from reconciler.manifests.own_schemas import OWN_GROUP, schema_name, schema_prob
 from reconciler.manifests.problems import PossibleDefinitions, ProblemCollector, suggestion
 
 if TYPE_CHECKING:
+    from reconciler.federation.charts import Chart, ChartObject
     from reconciler.federation.karmada import KarmadaRules
 
 DNS_GROUP = "multiclusterdns.kubefed.io"
@@ -135,7 +130,7 @@ def compile_documents(
         check_rollout(chosen, federation.rollout, clusters, faults)
     # A seat is reached by credentials that joining made.
     check_seats(chosen, in_git, parts.clusters, faults)
-    charts = parse_charts(parts.charts, placements, clusters, federation, faults)
+    charts = _charts(parts.charts, placements, clusters, federation, faults)
     parts.plain += _of_charts(rendered, parts.plain, faults)
     namespaces = {
         d.body["metadata"]["name"]: d for d in parts.plain if d.body["kind"] == "Namespace"
@@ -341,6 +336,20 @@ def _overruling(workload: Workload, policies: Sequence[str]) -> Workload:
     return replace(workload, target=target, other_placements=names)
 
 
+def _charts(
+    documents: Sequence[Document],
+    placements: list[Placement],
+    clusters: Mapping[str, Cluster],
+    federation: Federation,
+    faults: ProblemCollector,
+) -> Sequence[Chart]:
+    if not documents:
+        return ()
+    from reconciler.federation.charts import parse_charts
+
+    return parse_charts(documents, placements, clusters, federation, faults)
+
+
 def _of_charts(
     rendered: Sequence[ChartObject], plain: Sequence[Document], faults: ProblemCollector
 ) -> list[Document]:
@@ -363,6 +372,8 @@ def _of_charts(
 def _as_rendered(workload: Workload, made: ChartObject) -> Workload:
     """helm makes a hook anew when it differs (its delete policy before-hook-creation, which is the
     default), and never deletes what its chart wants kept."""
+    from reconciler.federation.charts import is_kept
+
     release = made.chart.release
     return replace(
         workload,

@@ -9,8 +9,9 @@ from typing import Any
 from msgspec import Struct
 from msgspec.structs import replace
 
+from reconciler.api.annotations import PREFIX
 from reconciler.api.notices import NoticeCause, notice
-from reconciler.api.objects import Object, first_few
+from reconciler.api.objects import Object, first_few, map_of
 from reconciler.federation.drift import check_ignored, misfits
 from reconciler.federation.failover_rules import check_narrowed, narrowed
 from reconciler.federation.lint import lint_placement, lint_tolerations
@@ -194,6 +195,12 @@ def _replicas(
         weigh_by=body.get("weighBy", "Static"),
         shares=shares,
     )
+
+
+def wanted_placement(document: Document) -> str:
+    """The Placement that a manifest asks for by its annotation; empty: none."""
+    annotations = map_of(document.body["metadata"].get("annotations"))
+    return str(annotations.get(PREFIX + "placement") or "")
 
 
 def choose(

@@ -15,7 +15,6 @@ from typing import NamedTuple
 from reconciler.api.files import Checkout, SourceFile
 from reconciler.git import kustomize
 from reconciler.git.fetch import local_git
-from reconciler.git.helm import CHART_KIND
 from reconciler.git.location import SourceLocation
 from reconciler.git.work_tree import blob_id, read_directory
 
@@ -44,6 +43,10 @@ def uncommitted_files(
         return _differing(top.resolve(), read_directory(str(top), "").files, checkout.commit)
     folder = (top / where.path).resolve()
     found = _differing(folder, checkout.files, checkout.commit)
+    if not found:
+        return ()
+    from reconciler.git.helm import CHART_KIND
+
     rendered = any(CHART_KIND.search(file.content) for file in checkout.files)
     return tuple(file for file in found if rendered or is_manifest(file.path))
 

@@ -302,7 +302,7 @@ def _ran(
     inventory, members = observation.inventory, observation.members
     found: dict[ObjectKey, str] = {}
     for target in targets:
-        if not run_once.runs_once(target.body):
+        if not run_once.runs_once(target.desired.body):
             continue
         known = inventory.ran.get(target.key)
         if target.key in members and target.key in same:
@@ -502,6 +502,8 @@ def _unless_in_use(
 ) -> list[Change]:
     """The changes, of which prunes wait that would take what an old revision still needs."""
     prunes = [change for change in changes if change.action is Action.PRUNE]
+    if not prunes:
+        return list(changes)
     users = in_use.Users(
         live,
         {key: target.body for key, target in targets.items()},

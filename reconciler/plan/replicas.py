@@ -241,7 +241,7 @@ def may_be_anothers(target: ApplyTarget, glance: Glance | None) -> bool:
 def _is_anothers(target: ApplyTarget, live: Object | None) -> bool:
     """Whether the live count is not Git's, and somebody else has set it."""
     desired = target.desired
-    stated = stated_replicas(target.body)
+    stated = stated_replicas(desired.body)
     if live is None or stated is None or desired.force_conflicts:
         return False
     if REPLICAS in desired.retain and stated:

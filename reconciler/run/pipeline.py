@@ -54,7 +54,6 @@ from reconciler.inventory.ownership import Servers, identified
 from reconciler.lock.run_lock import RunLock
 from reconciler.plan.assemble import HINT, assemble, hold_prunes_of_moved, unreachable_plan
 from reconciler.plan.guards import deletions_of
-from reconciler.plan.helm_releases import records_that_stay, records_to_remove
 from reconciler.plan.live_state import CONCURRENT_MEMBERS, MemberState
 from reconciler.plan.member_plan import MemberWork, PlanSettings, failover_part, plan_member
 from reconciler.plan.model import (
@@ -756,12 +755,18 @@ def _plan_one(
             if not wanted <= {*observation.live, *observation.unserved, *observation.failed}:
                 # Rescheduling brought a kind here that the first look did not expect.
                 observation = observe(one.member, observation.inventory, wanted)
-            desired = (*desired, *records_to_remove(one.member, observation.discovery, desired))
+            from_charts = any(target.chart for target in desired)
+            if from_charts:
+                from reconciler.plan.helm_releases import records_that_stay, records_to_remove
+
+                more = records_to_remove(one.member, observation.discovery, desired)
+                desired = (*desired, *more)
             work = plan_member(
                 one.member, one.cluster, observation, desired, absent, state.federation, settings
             )
-            stay = records_that_stay(work, desired)
-            work = replace(work, notices=(*work.notices, *stay))
+            if from_charts:
+                stay = records_that_stay(work, desired)
+                work = replace(work, notices=(*work.notices, *stay))
     except ClusterError as error:
         return unreachable_plan(one.cluster, Absence(with_hint(error)))
     finally:

@@ -16,11 +16,10 @@ from reconciler.api.errors import (
     SourceError,
     SourceUnreachable,
 )
-from reconciler.api.files import Checkout
+from reconciler.api.files import Checkout, SourceFile
 from reconciler.api.notices import Notice, NoticeCause, notice
 from reconciler.api.options import RunOptions
 from reconciler.dns.pipeline_step import faults_of_names, faults_of_rules, notices_of_names
-from reconciler.federation.charts import manifest_files
 from reconciler.federation.compile import compile_documents
 from reconciler.federation.model import (
     DEFAULT_FEDERATION_NAMESPACE,
@@ -245,7 +244,7 @@ def _understood(
     kept: FleetInventory | None = None,
 ) -> Repository:
     name = hashlib.sha256(f"{options.repo}\0{options.path}".encode()).hexdigest()[:16]
-    files = manifest_files(source.files)
+    files = _manifest_files(source.files)
     manifests = load(files, ParseCache(default_cache() / "parsed" / f"{name}.json"))
     possible_definitions = PossibleDefinitions.about(manifests.broken, manifests.unread)
     listing = listing_federation(manifests.documents)
@@ -307,6 +306,16 @@ def _understood(
     )
     known = inventory.known if inventory else None
     return Repository(source.checkout, state, source, documents, known)
+
+
+def _manifest_files(files: Sequence[SourceFile]) -> Sequence[SourceFile]:
+    """As ``federation.charts.manifest_files``: start-up pays for it only where a file may be of a
+    chart, or a Chart of ours."""
+    if not any(f.path.endswith("Chart.yaml") or b"Chart" in f.content for f in files):
+        return files
+    from reconciler.federation.charts import manifest_files
+
+    return manifest_files(files)
 
 
 def _no_fleet(
