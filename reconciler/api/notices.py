@@ -486,8 +486,8 @@ class Notice(Struct, frozen=True, order=True):
     def identity(self) -> tuple[object, ...]:
         """Equal for the same trouble in another run or commit: without figures, words of errors,
         and the line, which an edit above it moves."""
-        told = tuple(one for one in self.details if one[0] not in _VARYING)
-        return self.cause, self.cluster, self.subject, self.path, told
+        details = tuple(one for one in self.details if one[0] not in _VARYING)
+        return self.cause, self.cluster, self.subject, self.path, details
 
     def __str__(self) -> str:
         fields: Mapping[str, str] = {

@@ -90,12 +90,12 @@ def profile_of(obj: Object) -> ListedProfile:
         if isinstance(one.get("name"), str) and isinstance(one.get("value"), str)
     }
     version = map_of(status.get("version")).get("kubernetes")
-    said = {**properties, **own}
-    fit = {k: v for k, v in said.items() if _LABEL_KEY.fullmatch(k) and _LABEL_VALUE.fullmatch(v)}
+    merged = {**properties, **own}
+    fit = {k: v for k, v in merged.items() if _LABEL_KEY.fullmatch(k) and _LABEL_VALUE.fullmatch(v)}
     if isinstance(version, str) and version:
         fit[VERSION_LABEL] = version.replace("+", "_")
     places = {
-        part: next((said[name] for name in names if said.get(name)), "")
+        part: next((merged[name] for name in names if merged.get(name)), "")
         for part, names in _PLACES.items()
     }
     return ListedProfile(
@@ -117,8 +117,8 @@ def _texts(value: object) -> dict[str, str]:
 def _unhealthy(status: Object) -> str:
     for condition in maps_of(status.get("conditions")):
         if condition.get("type") == "ControlPlaneHealthy" and condition.get("status") == "False":
-            said = (condition.get("reason"), condition.get("message"))
-            return ": ".join(text for text in said if isinstance(text, str) and text) or "False"
+            words = (condition.get("reason"), condition.get("message"))
+            return ": ".join(text for text in words if isinstance(text, str) and text) or "False"
     return ""
 
 

@@ -209,8 +209,8 @@ def _field(
         return
     given = [name for name in _FORMATS if entry.get(name)]
     if len(given) != 1:
-        said = "both json and yaml" if given else "neither json nor yaml"
-        faults.problem(document, path, f"{said} for one field", "one of json and yaml")
+        problem = "both json and yaml" if given else "neither json nor yaml"
+        faults.problem(document, path, f"{problem} for one field", "one of json and yaml")
         return
     (form,) = given
     operations = []

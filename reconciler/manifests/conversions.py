@@ -371,10 +371,10 @@ def _webhooks(draft: Draft, before: str) -> None:
             draft.set((*place, "admissionReviewVersions"), ["v1beta1"], why)
         effects = given.get("sideEffects")
         if effects not in ("None", "NoneOnDryRun"):
-            said = f"sideEffects {effects}" if effects else "no sideEffects"
+            effects_text = f"sideEffects {effects}" if effects else "no sideEffects"
             draft.stop(
                 (*place, "sideEffects") if effects else place,
-                f"{said}, which v1 does not take",
+                f"{effects_text}, which v1 does not take",
                 "sideEffects: None or NoneOnDryRun",
                 "only who wrote the webhook knows whether a dry run may call it",
             )

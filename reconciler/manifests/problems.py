@@ -137,8 +137,8 @@ class ProblemCollector(Struct):
             return
         if self.listed and not in_git:
             meant = suggestion(name, known)
-            said = notice(NoticeCause.NAMED_NOT_LISTED, name=name, meant=meant and f" ({meant})")
-            self.warn(document, said, path)
+            warning = notice(NoticeCause.NAMED_NOT_LISTED, name=name, meant=meant and f" ({meant})")
+            self.warn(document, warning, path)
             return
         if len(self.problems) >= MAX_PROBLEMS:
             return

@@ -198,8 +198,8 @@ def _later(clusters: Sequence[str], memory: FleetMemory, closed: Mapping[str, st
     """Which of these clusters the next run cannot give it to, and why."""
     down = {name for name, one in memory.clusters.items() if one.phase is Phase.DOWN}
     found = {n: "is down" if n in down else closed.get(n, "") for n in clusters}
-    said = "; ".join(f"{name} {why}" for name, why in found.items() if why)
-    return f" Later there: {said}." if said else ""
+    reasons = "; ".join(f"{name} {why}" for name, why in found.items() if why)
+    return f" Later there: {reasons}." if reasons else ""
 
 
 def _list(names: Sequence[str]) -> str:

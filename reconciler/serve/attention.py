@@ -89,8 +89,8 @@ def _clusters(found: FleetFindings) -> Iterator[AttentionItem]:
 
 
 def _failures(failures: Sequence[Failure]) -> Iterator[AttentionItem]:
-    said = ((": ".join(filter(None, [one.named, one.text])), one.cluster) for one in failures)
-    for text, names in grouped_by_text(said):
+    pairs = ((": ".join(filter(None, [one.named, one.text])), one.cluster) for one in failures)
+    for text, names in grouped_by_text(pairs):
         href = cluster_href(names[0]) if len(names) == 1 else ""
         yield AttentionItem("down", few_names(names), text, href)
 
@@ -107,11 +107,11 @@ def _workloads(found: FleetFindings, away: set[str]) -> Iterator[AttentionItem]:
 
 
 def _trouble(row: WorkloadStatus, ill: Sequence[ClusterStatus]) -> str:
-    said = grouped_by_text(
+    grouped = grouped_by_text(
         (one.message or str(one.status or "unknown"), one.cluster) for one in ill
     )
-    told = "; ".join(f"{few_names(names)}: {text}" for text, names in said[:2])
-    more = f"; and {len(said) - 2} more" if len(said) > 2 else ""
+    told = "; ".join(f"{few_names(names)}: {text}" for text, names in grouped[:2])
+    more = f"; and {len(grouped) - 2} more" if len(grouped) > 2 else ""
     return f"{row.ready} of {row.wanted} ready; {told}{more}"
 
 

@@ -67,7 +67,7 @@ def snapshot_of(run: FinishedRun, prepared: Prepared | None) -> FleetSnapshot:
     plan = run.result.plan if run.result else run.plan
     outcomes = run.result.outcomes if run.result else ()
     made = frozenset((o.cluster, o.key, o.action) for o in outcomes if o.status == "done")
-    said = {(o.cluster, o.key): o.message for o in outcomes if o.status != "done"}
+    messages = {(o.cluster, o.key): o.message for o in outcomes if o.status != "done"}
     rows = fleet_status(run.plan, prepared.works, prepared.placed)
     objects, left_out = _kept([_after(row, made) for row in rows])
     state = prepared.state
@@ -83,7 +83,7 @@ def snapshot_of(run: FinishedRun, prepared: Prepared | None) -> FleetSnapshot:
                 Remaining(
                     change.counts_as,
                     change.key,
-                    said.get((cluster.name, change.key))
+                    messages.get((cluster.name, change.key))
                     or change.waits
                     or change.error
                     or change.reason,

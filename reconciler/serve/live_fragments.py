@@ -162,8 +162,8 @@ class Fragments:
 
 def _top(content: PageContent) -> tuple[object, ...]:
     view = content.view
-    said = (view.federation, view.commit, view.sign, view.headline) if view else ()
-    return (*said, content.finished)
+    summary = (view.federation, view.commit, view.sign, view.headline) if view else ()
+    return (*summary, content.finished)
 
 
 def cluster_page(detail: ClusterDetail) -> str:

@@ -274,8 +274,8 @@ _MOST_NAMED = 3
 
 def _named(text: str, names: Sequence[str]) -> str:
     """With the names where they are few and short: a tile has three lines."""
-    told = ", ".join(dict.fromkeys(names))
-    return f"{text}: {told}" if len(told) <= _TILE_LETTERS else text
+    listed = ", ".join(dict.fromkeys(names))
+    return f"{text}: {listed}" if len(listed) <= _TILE_LETTERS else text
 
 
 _TILE_LETTERS = 44
@@ -330,9 +330,9 @@ def _cluster(
     text = text if cluster.reachable else f"{wanted} wanted"
     waits = tuple(_waits(cluster, member, remaining))
     drift = member.drift if member else None
-    said = [health.word, plural(len(remaining), "change") + " left" if remaining else "", text]
+    parts = [health.word, plural(len(remaining), "change") + " left" if remaining else "", text]
     if drift:
-        said.append(f"{drift} drifted")
+        parts.append(f"{drift} drifted")
     return LiveCluster(
         name=cluster.name,
         href=cluster_href(cluster.name),
@@ -346,7 +346,7 @@ def _cluster(
         after=ready,
         before_width=round(wanted * scale, 1),
         after_width=round(ready * scale, 1),
-        label=f"{cluster.name}: {', '.join(filter(None, [*said, *waits]))}",
+        label=f"{cluster.name}: {', '.join(filter(None, [*parts, *waits]))}",
         replicas=text,
         well="waits" if waits else f"{drift} put right" if drift else "as Git says",
         wave=member.wave if member else "",

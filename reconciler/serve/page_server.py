@@ -244,7 +244,7 @@ class _PageHandler(TimedHandler):
         if version is None:
             self._event("anew", "")
             return
-        said, spoke = "", time.monotonic()
+        sent, spoke = "", time.monotonic()
         while not page.closing.is_set():
             fragments = page.wait(version, LOOK_SECONDS)
             if fragments.version > version:
@@ -259,8 +259,8 @@ class _PageHandler(TimedHandler):
                 self._event("news", news, f"{page.epoch}-{version}")
                 spoke = time.monotonic()
             words = self._now()
-            if words != said:
-                said, spoke = words, time.monotonic()
+            if words != sent:
+                sent, spoke = words, time.monotonic()
                 self._event("now", words)
             if time.monotonic() - spoke > ALIVE_SECONDS:
                 spoke = time.monotonic()

@@ -89,8 +89,8 @@ class RunHistory:
         self.rows = tuple(
             replace(row, href=f"runs/{row.id}" if row.id in self._reports else "") for row in rows
         )
-        told = [*self._happened(snapshot)]
-        every = (*reversed(told), *self.entries)[:MOST_ENTRIES]
+        events = [*self._happened(snapshot)]
+        every = (*reversed(events), *self.entries)[:MOST_ENTRIES]
         self.entries = tuple(sorted(every, key=lambda one: -one.time))
 
     def _keep(self, run: str, of: Plan | RunResult) -> None:
@@ -175,8 +175,8 @@ def _unchanged(of: Plan | RunResult) -> tuple[object, ...] | None:
     plan = _without_requests(plan)
     if not isinstance(of, RunResult):
         return (plan,)
-    told = (plan, of.errors, of.notices, of.stopped)
-    return None if of.outcomes or of.records else told
+    content = (plan, of.errors, of.notices, of.stopped)
+    return None if of.outcomes or of.records else content
 
 
 def _without_requests(plan: Plan) -> Plan:
