@@ -13,7 +13,7 @@ from reconciler.api.annotations import PREFIX, STEERING
 from reconciler.api.errors import Position, Problem
 from reconciler.api.json_pointer import join_pointer, split_pointer
 from reconciler.api.kinds import REPLICAS, scale_target, scaled_as
-from reconciler.api.objects import Object, ObjectKey, RedactedRepr
+from reconciler.api.objects import Object, ObjectKey, RedactedRepr, map_of
 from reconciler.federation.lint import VARIABLE
 from reconciler.federation.model import (
     Additions,
@@ -30,7 +30,7 @@ from reconciler.federation.selectors import affine, matches
 from reconciler.manifests.secret_data import content_faults
 from reconciler.render.json_patch import PatchError, with_changes
 from reconciler.scheduler.commits import version_in
-from reconciler.scheduler.model import Assignment
+from reconciler.scheduler.model import Assignment, Bounds
 from reconciler.scheduler.schedule import duplicated_count
 
 _STEERING = tuple(PREFIX + name for name in STEERING)
@@ -63,9 +63,12 @@ def render(state: DesiredState, assignments: Sequence[Assignment]) -> Rendering:
                 workload = version_in(state, newest, assignment, name)
                 base = bases.setdefault(id(workload), _without_steering(workload.template))
             body = _render_one(workload, base, clusters[name], count, problems)
+            if name in assignment.bounds:
+                body = _with_bounds(body, assignment.bounds[name])
             if body is not base or workload.kubefed:
                 problems += _content_problems(workload, clusters[name], body)
-            objects[name].append(_desired(workload, name, body))
+            divided = name in assignment.bounds
+            objects[name].append(_desired(workload, name, body, bounds_divided=divided))
         if newest.overrides:
             base = _without_steering(newest.template)
             for name in assignment.spare:
@@ -79,7 +82,9 @@ def render(state: DesiredState, assignments: Sequence[Assignment]) -> Rendering:
     )
 
 
-def _desired(workload: Workload, cluster: str, body: Object) -> DesiredObject:
+def _desired(
+    workload: Workload, cluster: str, body: Object, *, bounds_divided: bool
+) -> DesiredObject:
     """With what the object's own annotations say, which an override may have set."""
     says = body["metadata"].get("annotations") or {}
 
@@ -102,6 +107,7 @@ def _desired(workload: Workload, cluster: str, body: Object) -> DesiredObject:
         placed_additions=workload.additions,
         ignore=workload.ignore,
         abort_on_conflict=workload.abort_on_conflict,
+        bounds_divided=bounds_divided,
     )
 
 
@@ -191,6 +197,12 @@ def _with_replicas(body: Object, count: int) -> Object:
     return {**body, "spec": {**(body.get("spec") or {}), "replicas": count}}
 
 
+def _with_bounds(body: Object, bounds: Bounds) -> Object:
+    low, high = bounds
+    spec = {**map_of(body.get("spec")), "maxReplicas": high}
+    return {**body, "spec": spec if low is None else {**spec, "minReplicas": low}}
+
+
 def _operations(overrides: Iterable[Override], cluster: Cluster) -> Iterable[Operation]:
     for override in overrides:
         if override.affinity is not None:
@@ -266,6 +278,7 @@ class DesiredObject(RedactedRepr, frozen=True):
     others once it is created. ``additions`` is what becomes of people's, by the object's own
     annotation, and ``placed_additions`` by its Placement; None: neither says.
     ``abort_on_conflict``: an object that is there already is not adopted, unless Karmada made it.
+    ``bounds_divided``: its minReplicas and maxReplicas are this cluster's part of the manifest's.
     """
 
     cluster: str
@@ -284,3 +297,4 @@ class DesiredObject(RedactedRepr, frozen=True):
     placed_additions: Additions | None = None
     ignore: tuple[str, ...] = ()
     abort_on_conflict: bool = False
+    bounds_divided: bool = False

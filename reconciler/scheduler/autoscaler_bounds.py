@@ -1,0 +1,225 @@
+"""minReplicas and maxReplicas of HorizontalPodAutoscalers, divided like the replicas they bound.
+
+Where a workload's rule says ``autoscalers: Divided``, the manifest's bounds are those of the whole
+fleet. Each cluster that runs the workload gets its part, in proportion to the replicas that it has
+there, by the same method (``divide``), at least 1 of each; a minReplicas of 0 is 0 everywhere.
+
+Nobody's bounds fall before others have risen: a cluster keeps what it has, within what it would
+have without them, until every other one has its own bounds and as many ready replicas as its
+minReplicas. Pure.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Mapping, Sequence
+from typing import NamedTuple
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from reconciler.api.kinds import ScaleTarget, has_bounds, scale_target, scaled_as
+from reconciler.api.moves import BoundsKept, Move
+from reconciler.api.notices import Notice, NoticeCause, notice
+from reconciler.api.objects import Object, ObjectKey, map_of
+from reconciler.federation.model import DesiredState, ReplicaShare, Workload
+from reconciler.scheduler.commits import version_in
+from reconciler.scheduler.divide import divide_by_weight
+from reconciler.scheduler.model import Assignment, Bounds
+
+
+class LiveBounds(Struct, frozen=True):
+    """What clusters have now, of those that could be looked at.
+
+    bounds  autoscaler -> cluster -> the bounds of its live object
+    ready   workload -> cluster -> replicas that serve
+    """
+
+    bounds: Mapping[ObjectKey, Mapping[str, Bounds]]
+    ready: Mapping[ObjectKey, Mapping[str, int]]
+
+
+class _Pair(NamedTuple):
+    scaler: Workload
+    workload: Workload
+
+
+def divides_autoscalers(state: DesiredState) -> bool:
+    """Whether any commit asks for it."""
+    states = state.commits.states.values() if state.commits else (state,)
+    return any(w.replicas.autoscalers == "Divided" for one in states for w in one.workloads)
+
+
+def divided_autoscalers(state: DesiredState) -> list[Workload]:
+    """The autoscalers whose bounds are divided in some cluster."""
+    return [pair.scaler for pair in _pairs(state)] if divides_autoscalers(state) else []
+
+
+def _pairs(state: DesiredState) -> list[_Pair]:
+    states = state.commits.states.values() if state.commits else (state,)
+    asked = {w.key for s in states for w in s.workloads if w.replicas.autoscalers == "Divided"}
+    scaled: dict[ScaleTarget, Workload] = {
+        scaled_as(w.key): w for w in state.workloads if w.key in asked
+    }
+    return [
+        _Pair(one, scaled[target])
+        for one in state.workloads
+        if has_bounds(one.key)
+        and (target := scale_target(one.template)) is not None
+        and target in scaled
+    ]
+
+
+def bounds_in(body: Object) -> Bounds | None:
+    """minReplicas, None where it is not said, and maxReplicas; None where there is no such."""
+    spec = map_of(body.get("spec"))
+    low, high = spec.get("minReplicas"), spec.get("maxReplicas")
+    if not isinstance(high, int):
+        return None
+    return (low if isinstance(low, int) else None), high
+
+
+def divide_bounds(bounds: Bounds, replicas: Mapping[str, int], key: str) -> dict[str, Bounds]:
+    """Bounds per cluster that runs any replicas. What is not enough for all is 1 for each."""
+    low, high = bounds
+    shares = {name: ReplicaShare(count, 1) for name, count in replicas.items() if count > 0}
+    if not shares:
+        return {}
+    highs, _ = divide_by_weight(max(high, len(shares)), shares, key=key)
+    if not low:
+        return {name: (low, highs[name]) for name in shares}
+    lows, _ = divide_by_weight(max(low, len(shares)), shares, key=key)
+    return {name: (lows[name], highs[name]) for name in shares}
+
+
+def with_divided_bounds(
+    state: DesiredState, assignments: Sequence[Assignment]
+) -> tuple[Assignment, ...]:
+    """The assignments, those of autoscalers with their bounds by cluster, as all should be."""
+    return with_held_bounds(state, assignments, assignments, None)[0]
+
+
+def with_held_bounds(
+    state: DesiredState,
+    wanted: Sequence[Assignment],
+    held: Sequence[Assignment],
+    live: LiveBounds | None,
+) -> tuple[tuple[Assignment, ...], list[Move]]:
+    """``held`` with the bounds of this run, and which are kept for now.
+
+    ``wanted``: what is to become of the replicas; ``held``: with those that may not go yet.
+    ``live`` None: nothing is known of what runs.
+    """
+    if not divides_autoscalers(state):
+        return tuple(held), []
+    goals = {one.workload: one for one in wanted}
+    found = {one.workload: replace(one, bounds={}) if one.bounds else one for one in held}
+    moves: list[Move] = []
+    for pair in _pairs(state):
+        division = _Division(state, pair, goals[pair.workload.key], found, live)
+        one = found[pair.scaler.key]
+        others = [n for n in one.notices if n.cause is not NoticeCause.BOUNDS_TOO_SMALL]
+        found[pair.scaler.key] = replace(
+            one, bounds=division.bounds(), notices=(*others, *division.notices())
+        )
+        moves += division.kept
+    return tuple(found[one.workload] for one in held), moves
+
+
+class _Division:
+    """The bounds of one autoscaler. ``kept`` is filled by ``bounds``."""
+
+    def __init__(
+        self,
+        state: DesiredState,
+        pair: _Pair,
+        wanted: Assignment,
+        found: Mapping[ObjectKey, Assignment],
+        live: LiveBounds | None,
+    ) -> None:
+        held, own = found[pair.workload.key], found[pair.scaler.key]
+        self._key = f"{pair.workload.key.namespace}/{pair.workload.key.name}"
+        self._scaler = pair.scaler.key
+        self._held = {n: count or 0 for n, count in held.replicas.items()}
+        self._counts = {n: count for n, count in wanted.replicas.items() if count}
+        self._live = live.bounds.get(self._scaler, {}) if live else {}
+        self._ready = live.ready.get(pair.workload.key, {}) if live else {}
+        self._known = live is not None
+        self.kept: list[BoundsKept] = []
+        # By each cluster's own commit.
+        self._said: dict[str, Bounds] = {}
+        for name in sorted({*self._held, *own.replicas}):
+            rule = version_in(state, pair.workload, held, name).replicas
+            said = bounds_in(version_in(state, pair.scaler, own, name).template)
+            if said is not None and rule.autoscalers == "Divided":
+                self._said[name] = said
+        self._divided: dict[tuple[Bounds, frozenset[str]], dict[str, Bounds]] = {}
+
+    def _share(self, name: str, among: Collection[str]) -> Bounds:
+        """What a cluster gets where the bounds are divided over these."""
+        at = self._said[name], frozenset(among)
+        if at not in self._divided:
+            counts = {n: c for n, c in self._counts.items() if n in among}
+            self._divided[at] = divide_bounds(self._said[name], counts, self._key)
+        return self._divided[at][name]
+
+    def bounds(self) -> dict[str, Bounds]:
+        goal = {n: self._share(n, self._counts) for n in self._said if n in self._counts}
+        lacking = {n for n, one in goal.items() if self._known and self._lacks(n, one)}
+        found = {}
+        for name, (low, high) in self._said.items():
+            if name in goal:
+                found[name] = self._not_yet_less(name, goal[name], lacking)
+            elif not self._held.get(name):
+                # Nothing runs there; servers want 1 at least.
+                found[name] = (low and 1, 1)
+            elif name in self._live:
+                # What is to leave has them until it does.
+                found[name] = self._live[name]
+            else:
+                found[name] = low, high
+        return found
+
+    def _lacks(self, name: str, goal: Bounds) -> bool:
+        """Whether a cluster may not carry its part yet."""
+        low, high = goal
+        live = self._live.get(name)
+        if live is None or live[1] < high or _least(live[0]) < _least(low):
+            return True
+        return self._ready.get(name, 0) < _least(low)
+
+    def _not_yet_less(self, name: str, goal: Bounds, lacking: Collection[str]) -> Bounds:
+        live, waits_for = self._live.get(name), sorted(set(lacking) - {name})
+        if live is None or not waits_for:
+            return goal
+        most = self._share(name, {name, *self._counts.keys() - set(lacking)})
+        high = max(goal[1], min(live[1], most[1]))
+        low = goal[0]
+        if low is not None:
+            low = max(low, min(_least(live[0]), _least(most[0])))
+        if (low, high) != goal:
+            self.kept.append(BoundsKept(name, self._scaler, (low, high), goal, tuple(waits_for)))
+        return low, high
+
+    def notices(self) -> list[Notice]:
+        """Which bounds are less than 1 for each cluster."""
+        by_bounds: dict[Bounds, int] = defaultdict(int)
+        for name in self._said:
+            by_bounds[self._said[name]] = len(self._counts)
+        return [
+            notice(
+                NoticeCause.BOUNDS_TOO_SMALL,
+                subject=self._scaler,
+                field=field,
+                total=total,
+                count=count,
+            )
+            for (low, high), count in sorted(by_bounds.items(), key=str)
+            for field, total in (("minReplicas", low), ("maxReplicas", high))
+            if total and total < count
+        ]
+
+
+def _least(low: int | None) -> int:
+    """A minReplicas as servers take it."""
+    return 1 if low is None else low
