@@ -69,6 +69,8 @@ AUTOSCALER_BOUNDS = st.tuples(st.none() | st.integers(0, 60), st.integers(1, 80)
 )
 """minReplicas, if it is said, and maxReplicas."""
 
+COUNTS_OF_THREE = st.fixed_dictionaries(dict.fromkeys("abc", st.integers(1, 9)))
+
 REPLICA_TOTALS = st.integers(0, 80)
 
 PLACES = st.dictionaries(

@@ -4,15 +4,14 @@ Where a workload's rule says ``autoscalers: Divided``, the manifest's bounds are
 fleet. Each cluster that runs the workload gets its part, in proportion to the replicas that it has
 there, by the same method (``divide``), at least 1 of each; a minReplicas of 0 is 0 everywhere.
 
-Nobody's bounds fall before others have risen: a cluster keeps what it has, within what it would
-have without them, until every other one has its own bounds and as many ready replicas as its
-minReplicas. Pure.
+Nobody's bounds fall before others carry them: only what clusters have beyond the manifest's own may
+go, of those that have as many ready replicas as their new minReplicas. Pure.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from msgspec import Struct
@@ -153,23 +152,13 @@ class _Division:
             said = bounds_in(version_in(state, pair.scaler, own, name).template)
             if said is not None and rule.autoscalers == "Divided":
                 self._said[name] = said
-        self._divided: dict[tuple[Bounds, frozenset[str]], dict[str, Bounds]] = {}
-
-    def _share(self, name: str, among: Collection[str]) -> Bounds:
-        """What a cluster gets where the bounds are divided over these."""
-        at = self._said[name], frozenset(among)
-        if at not in self._divided:
-            counts = {n: c for n, c in self._counts.items() if n in among}
-            self._divided[at] = divide_bounds(self._said[name], counts, self._key)
-        return self._divided[at][name]
 
     def bounds(self) -> dict[str, Bounds]:
-        goal = {n: self._share(n, self._counts) for n in self._said if n in self._counts}
-        lacking = {n for n, one in goal.items() if self._known and self._lacks(n, one)}
+        goal = self._goal()
         found = {}
         for name, (low, high) in self._said.items():
             if name in goal:
-                found[name] = self._not_yet_less(name, goal[name], lacking)
+                found[name] = goal[name]
             elif not self._held.get(name):
                 # Nothing runs there; servers want 1 at least.
                 found[name] = (low and 1, 1)
@@ -178,28 +167,45 @@ class _Division:
                 found[name] = self._live[name]
             else:
                 found[name] = low, high
+        # Where a commit does not divide them, a cluster has all there is.
+        if self._known and goal and self._counts.keys() <= self._said.keys():
+            found |= self._not_yet_less(goal)
         return found
 
-    def _lacks(self, name: str, goal: Bounds) -> bool:
-        """Whether a cluster may not carry its part yet."""
-        low, high = goal
-        live = self._live.get(name)
-        if live is None or live[1] < high or _least(live[0]) < _least(low):
-            return True
-        return self._ready.get(name, 0) < _least(low)
+    def _goal(self) -> dict[str, Bounds]:
+        parts = {
+            said: divide_bounds(said, self._counts, self._key) for said in {*self._said.values()}
+        }
+        return {n: parts[said][n] for n, said in self._said.items() if n in self._counts}
 
-    def _not_yet_less(self, name: str, goal: Bounds, lacking: Collection[str]) -> Bounds:
-        live, waits_for = self._live.get(name), sorted(set(lacking) - {name})
-        if live is None or not waits_for:
-            return goal
-        most = self._share(name, {name, *self._counts.keys() - set(lacking)})
-        high = max(goal[1], min(live[1], most[1]))
-        low = goal[0]
-        if low is not None:
-            low = max(low, min(_least(live[0]), _least(most[0])))
-        if (low, high) != goal:
-            self.kept.append(BoundsKept(name, self._scaler, (low, high), goal, tuple(waits_for)))
-        return low, high
+    def _not_yet_less(self, goal: Mapping[str, Bounds]) -> dict[str, Bounds]:
+        """What is more than the goal for now."""
+        carrying = {
+            name: self._live[name]
+            for name, (low, _) in goal.items()
+            if name in self._live and self._ready.get(name, 0) >= _least(low)
+        }
+        lows = _held_up(
+            {n: _least(low) for n, (low, _) in goal.items()},
+            {n: _least(low) for n, (low, _) in carrying.items()},
+            min(low or 0 for low, _ in self._said.values()),
+        )
+        highs = _held_up(
+            {n: high for n, (_, high) in goal.items()},
+            {n: high for n, (_, high) in carrying.items()},
+            min(high for _, high in self._said.values()),
+        )
+        lacking = [n for n, one in goal.items() if n not in carrying or _is_less(carrying[n], one)]
+        found: dict[str, Bounds] = {}
+        for name in sorted({*lows, *highs}):
+            low, high = goal[name]
+            high = highs.get(name, high)
+            # None and 0 are the same for the whole fleet.
+            found[name] = (min(lows.get(name, low), high) if low else low), high
+            if found[name] != goal[name]:
+                homes = tuple(n for n in lacking if n != name)
+                self.kept.append(BoundsKept(name, self._scaler, found[name], goal[name], homes))
+        return found
 
     def notices(self) -> list[Notice]:
         """Which bounds are less than 1 for each cluster."""
@@ -218,6 +224,24 @@ class _Division:
             for field, total in (("minReplicas", low), ("maxReplicas", high))
             if total and total < count
         ]
+
+
+def _held_up(goal: Mapping[str, int], carrying: Mapping[str, int], total: int) -> dict[str, int]:
+    """What stays above the goal, of what clusters carry now: only what all carry beyond the total
+    may go."""
+    excess = max(0, sum(carrying.values()) - total)
+    found = {}
+    for name in sorted(carrying):
+        drop = max(0, carrying[name] - goal[name])
+        given = min(drop, excess)
+        excess -= given
+        if given < drop:
+            found[name] = carrying[name] - given
+    return found
+
+
+def _is_less(one: Bounds, other: Bounds) -> bool:
+    return _least(one[0]) < _least(other[0]) or one[1] < other[1]
 
 
 def _least(low: int | None) -> int:

@@ -94,6 +94,7 @@ def test_what_rises_comes_before_what_falls(simulated_world: World) -> None:
     world.write("federation.yaml", FOLLOW)
     world.write("shop.yaml", shop(2, 1))
     assert world.apply().ok
+    all_ready(world, aws=4, gcp=2)
     world.write("shop.yaml", shop(1, 2))
     plan = world.plan()
     assert [move.homes for move in plan.moves if isinstance(move, BoundsKept)] == [("gcp",)]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 from hypothesis import given, settings
+from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from reconciler.api.moves import BoundsKept
 from reconciler.api.objects import ObjectKey
@@ -13,7 +15,7 @@ from reconciler.scheduler.autoscaler_bounds import LiveBounds, divide_bounds, wi
 from reconciler.scheduler.model import Assignment, Bounds, FleetView
 from reconciler.scheduler.placement_warnings import placement_warnings
 from reconciler.scheduler.schedule import schedule
-from tests.strategies import AUTOSCALER_BOUNDS, COUNTS_BY_CLUSTER
+from tests.strategies import AUTOSCALER_BOUNDS, COUNTS_BY_CLUSTER, COUNTS_OF_THREE
 from tests.unit.dns.fleets import understood
 
 WEB = ObjectKey("apps", "Deployment", "shop", "web")
@@ -178,7 +180,7 @@ def test_a_cluster_that_is_not_ready_raises_nobody() -> None:
 
 def test_nothing_above_the_manifests_own_is_kept() -> None:
     found, _ = live({"a": (3, 6), "b": (40, 80), "c": (1, 2)}, {"a": 0, "b": 40, "c": 1})
-    assert found["b"] == (4, 8)
+    assert found == {"a": (3, 6), "b": (5, 10), "c": (1, 2)}
 
 
 def test_what_is_to_leave_has_them_until_it_does() -> None:
@@ -228,3 +230,60 @@ def test_one_more_is_one_more_for_one_cluster(bounds: Bounds, counts: dict[str, 
     assert min(grown, default=0) >= 0
     assert sum(grown) == (1 if 0 < len(before) <= high else 0)
     assert all(after[name][0] == before[name][0] for name in before)
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    edits=st.lists(COUNTS_OF_THREE, min_size=1, max_size=4),
+    broken=st.sets(st.sampled_from("abc")),
+    bounds=AUTOSCALER_BOUNDS,
+    steps=st.integers(1, 3),
+)
+def test_bounds_are_handed_over_without_a_dip(edits, broken, bounds, steps) -> None:
+    """Replicas become ready a run later, or never; a run dies between two clusters."""
+    low, high = bounds
+    said = [f"minReplicas: {low}"] if low is not None else []
+    state = shop(", ".join([*said, f"maxReplicas: {high}"]))
+    seen: dict[str, Bounds] = {"a": bounds}
+    ready = {"a": max(low or 0, 1)}
+    for counts in edits:
+        wanted = tuple(
+            replace(one, replicas=counts) if one.workload == WEB else one for one in schedule(state)
+        )
+        for _ in range(steps):
+            goal = divide_bounds(bounds, counts, "shop/web")
+            serving = {n for n in seen if ready.get(n, 0) >= _least(goal[n])}
+            held, moves = with_held_bounds(
+                state, wanted, wanted, LiveBounds({SCALER: seen}, {WEB: ready})
+            )
+            after = of(held).bounds
+            for stop in range(4):
+                now = {**seen, **{n: after[n] for n in sorted(after)[:stop]}}
+                for had, has, least in (
+                    ([seen[n][1] for n in serving], [now[n][1] for n in serving], high),
+                    (
+                        [_least(seen[n]) for n in serving],
+                        [_least(now[n]) for n in serving],
+                        low or 0,
+                    ),
+                ):
+                    assert sum(has) >= min(sum(had), least)
+            assert all((least or 0) <= most for least, most in after.values())
+            assert all(move.bounds != move.share for move in moves if isinstance(move, BoundsKept))
+            seen = dict(after)
+            ready = {
+                n: ready.get(n, 0) if n in broken and n != "a" else max(_least(one), 1)
+                for n, one in seen.items()
+            }
+    if not broken - {"a"}:
+        for _ in range(4):
+            held, _ = with_held_bounds(
+                state, wanted, wanted, LiveBounds({SCALER: seen}, {WEB: ready})
+            )
+            seen = dict(of(held).bounds)
+            ready = {n: max(_least(one), 1) for n, one in seen.items()}
+        assert seen == divide_bounds(bounds, counts, "shop/web")
+
+
+def _least(bounds: Bounds) -> int:
+    return 1 if bounds[0] is None else bounds[0]
