@@ -7,7 +7,7 @@ import pytest
 from reconciler.api.moves import BoundsKept
 from reconciler.plan.model import Action
 from tests.scenarios.conftest import World
-from tests.scenarios.failover_world import FEDERATION, WEB, FailoverWorld, real, simulated
+from tests.scenarios.failover_world import CLUSTERS, FEDERATION, WEB, FailoverWorld, real, simulated
 from tests.scenarios.manifests import NAMESPACE
 from tests.scenarios.manifests import WEB as SHOP_WEB
 
@@ -109,19 +109,25 @@ def test_what_rises_comes_before_what_falls(simulated_world: World) -> None:
     assert not any(isinstance(move, BoundsKept) for move in world.plan().moves)
 
 
+DIVIDED = WEB.replace("mode: Divided", "mode: Divided, autoscalers: Divided") + "---" + AUTOSCALER
+
 __all__ = ["real", "simulated"]
 
 
 @pytest.fixture(params=["simulated", pytest.param("real", marks=pytest.mark.integration)])
 def failing(request: pytest.FixtureRequest) -> FailoverWorld:
     world: FailoverWorld = request.getfixturevalue(request.param)
+    begin(world)
+    return world
+
+
+def begin(world: FailoverWorld) -> None:
     world.begin(
-        WEB.replace("mode: Divided", "mode: Divided, autoscalers: Divided") + "---" + AUTOSCALER,
+        DIVIDED,
         FEDERATION.replace(
             "  defaults: {placement: {clusterSelector: {}}}", "  dependencies: Follow"
         ),
     )
-    return world
 
 
 def test_who_takes_over_gets_the_bounds_and_gives_them_back(failing: FailoverWorld) -> None:
@@ -141,3 +147,22 @@ def test_who_takes_over_gets_the_bounds_and_gives_them_back(failing: FailoverWor
     assert now == each
     assert min(serving) >= 12
     assert not world.plan().moves
+
+
+def test_a_closed_cluster_gets_the_bounds_that_an_outage_asks_for(simulated: FailoverWorld) -> None:
+    world = simulated
+    begin(world)
+    closed = "spec: {paused: true, provider: gcp, region: europe-west1"
+    world.write(
+        "clusters.yaml", CLUSTERS.replace("spec: {provider: gcp, region: europe-west1", closed)
+    )
+    world.hosts["aws-eu"].stop()
+    for _ in range(5):
+        world.run()
+    assert bounds(world, "gcp-eu", "gcp-us") == {"gcp-eu": (3, 6), "gcp-us": (3, 6)}
+    world.hosts["aws-eu"].start()
+    for _ in range(8):
+        world.run()
+    # What it has too much of, it gives up when it is open again.
+    now = bounds(world, "aws-eu", "gcp-eu", "gcp-us")
+    assert now == {"aws-eu": (2, 4), "gcp-eu": (3, 6), "gcp-us": (2, 4)}

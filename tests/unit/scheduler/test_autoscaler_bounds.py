@@ -12,6 +12,7 @@ from reconciler.api.objects import ObjectKey
 from reconciler.federation.model import DesiredState
 from reconciler.render.render import render
 from reconciler.scheduler.autoscaler_bounds import LiveBounds, divide_bounds, with_held_bounds
+from reconciler.scheduler.commits import with_commits
 from reconciler.scheduler.model import Assignment, Bounds, FleetView
 from reconciler.scheduler.placement_warnings import placement_warnings
 from reconciler.scheduler.schedule import schedule
@@ -193,6 +194,16 @@ def test_what_is_to_leave_has_them_until_it_does() -> None:
     found, moves = with_held_bounds(state, wanted, held, seen)
     assert of(found).bounds == {"a": (3, 6), "b": (4, 8), "c": (2, 4)}
     assert not moves
+
+
+def test_each_cluster_has_its_part_of_what_its_own_commit_says() -> None:
+    old, new = shop(), shop("{minReplicas: 12, maxReplicas: 24}")
+    commits = {"a": "new", "b": "old", "c": "old"}
+    state = with_commits(new, "old", commits, {"old": old, "new": new})
+    assert rendered(state, schedule(state)) == {"a": (6, 12), "b": (2, 4), "c": (1, 2)}
+    whole = shop(rule="clusters: [{name: a, weight: 3}, {name: b, weight: 2}]")
+    state = with_commits(new, "old", commits, {"old": whole, "new": new})
+    assert rendered(state, schedule(state)) == {"a": (6, 12), "b": (6, 12), "c": (6, 12)}
 
 
 # -- for any numbers -------------------------------------------------------------------------------
