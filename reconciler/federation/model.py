@@ -691,6 +691,12 @@ class DesiredState(Struct, frozen=True):
         return tuple(map(str, self.notices))
 
     @property
+    def divides_autoscalers(self) -> bool:
+        """Whether the bounds of any autoscaler are to be divided, by any commit."""
+        states = self.commits.states.values() if self.commits else (self,)
+        return any(w.replicas.autoscalers == "Divided" for one in states for w in one.workloads)
+
+    @property
     def has_maintenance(self) -> bool:
         """Whether anything says that something is not written to at times."""
         return (

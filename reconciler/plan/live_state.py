@@ -26,7 +26,6 @@ from reconciler.inventory.observe import Members, Observation, observe
 from reconciler.inventory.ownership import Servers, as_ours, cluster_identity_problems
 from reconciler.inventory.store import Inventory, read_inventory
 from reconciler.render.render import Rendering
-from reconciler.scheduler.autoscaler_bounds import bounds_in, divided_autoscalers
 from reconciler.scheduler.model import Assignment, Bounds
 from reconciler.scheduler.schedule import template_replicas
 
@@ -137,10 +136,11 @@ def observe_all(
     ``partly``: clusters that this run does not plan, of which only the workloads matter whose
     replicas are shared out over all, or that may take over from others.
     """
-    shared = {
-        GroupVersionKind.of(w.template)
-        for w in (*shared_workloads(state), *divided_autoscalers(state))
-    }
+    shared = {GroupVersionKind.of(w.template) for w in shared_workloads(state)}
+    if state.divides_autoscalers:
+        from reconciler.scheduler.autoscaler_bounds import divided_autoscalers
+
+        shared |= {GroupVersionKind.of(w.template) for w in divided_autoscalers(state)}
     # Such may be where they usually are not.
     spread_kinds = {GroupVersionKind.of(w.template) for w in spread_workloads(state)} | {
         GroupVersionKind.of(w.template)
@@ -289,6 +289,10 @@ def live_bounds(
 ) -> dict[ObjectKey, dict[str, Bounds]]:
     """The bounds of our live autoscalers by cluster, of those whose bounds are divided."""
     found: dict[ObjectKey, dict[str, Bounds]] = {}
+    if not state.divides_autoscalers:
+        return found
+    from reconciler.scheduler.autoscaler_bounds import bounds_in, divided_autoscalers
+
     for scaler in divided_autoscalers(state):
         for one in seen:
             if one.observation is None or scaler.key not in one.observation.members:

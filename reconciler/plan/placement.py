@@ -38,7 +38,6 @@ from reconciler.plan.live_state import (
 )
 from reconciler.plan.replicas import running_counts
 from reconciler.plan.requests import count_owners
-from reconciler.scheduler.autoscaler_bounds import LiveBounds, with_held_bounds
 from reconciler.scheduler.capacity import own_count, replicas_due
 from reconciler.scheduler.commits import version_in
 from reconciler.scheduler.make_before_break import Running, hold_replicas, return_limits, starting
@@ -157,12 +156,17 @@ def place_workloads(
     assignments, kept = _held(assignments, workloads, running)
     assignments = with_followers_placed(state, assignments)
     moves += kept
-    serving = {
-        key: {n: count for n, count in counts.items() if n not in unconfirmed}
-        for key, counts in ready.items()
-    }
-    assignments, later = with_held_bounds(state, wanted, assignments, LiveBounds(bounds, serving))
-    moves += later
+    if state.divides_autoscalers:
+        from reconciler.scheduler.autoscaler_bounds import LiveBounds, with_held_bounds
+
+        serving = {
+            key: {n: count for n, count in counts.items() if n not in unconfirmed}
+            for key, counts in ready.items()
+        }
+        assignments, later = with_held_bounds(
+            state, wanted, assignments, LiveBounds(bounds, serving)
+        )
+        moves += later
     back = sorted(availability.returning & set(looked_at))
     waits: dict[str, Returning] = {}
     for name in back:

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -38,30 +37,20 @@ class LiveBounds(Struct, frozen=True):
     ready: Mapping[ObjectKey, Mapping[str, int]]
 
 
-class _Pair(NamedTuple):
-    scaler: Workload
-    workload: Workload
-
-
-def divides_autoscalers(state: DesiredState) -> bool:
-    """Whether any commit asks for it."""
-    states = state.commits.states.values() if state.commits else (state,)
-    return any(w.replicas.autoscalers == "Divided" for one in states for w in one.workloads)
-
-
 def divided_autoscalers(state: DesiredState) -> list[Workload]:
     """The autoscalers whose bounds are divided in some cluster."""
-    return [pair.scaler for pair in _pairs(state)] if divides_autoscalers(state) else []
+    return [scaler for scaler, _ in _pairs(state)]
 
 
-def _pairs(state: DesiredState) -> list[_Pair]:
+def _pairs(state: DesiredState) -> list[tuple[Workload, Workload]]:
+    """Autoscalers with what they scale."""
     states = state.commits.states.values() if state.commits else (state,)
     asked = {w.key for s in states for w in s.workloads if w.replicas.autoscalers == "Divided"}
     scaled: dict[ScaleTarget, Workload] = {
         scaled_as(w.key): w for w in state.workloads if w.key in asked
     }
     return [
-        _Pair(one, scaled[target])
+        (one, scaled[target])
         for one in state.workloads
         if has_bounds(one.key)
         and (target := scale_target(one.template)) is not None
@@ -109,16 +98,14 @@ def with_held_bounds(
     ``wanted``: what is to become of the replicas; ``held``: with those that may not go yet.
     ``live`` None: nothing is known of what runs.
     """
-    if not divides_autoscalers(state):
-        return tuple(held), []
     goals = {one.workload: one for one in wanted}
     found = {one.workload: replace(one, bounds={}) if one.bounds else one for one in held}
     moves: list[Move] = []
-    for pair in _pairs(state):
-        division = _Division(state, pair, goals[pair.workload.key], found, live)
-        one = found[pair.scaler.key]
+    for scaler, workload in _pairs(state):
+        division = _Division(state, scaler, workload, goals[workload.key], found, live)
+        one = found[scaler.key]
         others = [n for n in one.notices if n.cause is not NoticeCause.BOUNDS_TOO_SMALL]
-        found[pair.scaler.key] = replace(
+        found[scaler.key] = replace(
             one, bounds=division.bounds(), notices=(*others, *division.notices())
         )
         moves += division.kept
@@ -131,25 +118,26 @@ class _Division:
     def __init__(
         self,
         state: DesiredState,
-        pair: _Pair,
+        scaler: Workload,
+        workload: Workload,
         wanted: Assignment,
         found: Mapping[ObjectKey, Assignment],
         live: LiveBounds | None,
     ) -> None:
-        held, own = found[pair.workload.key], found[pair.scaler.key]
-        self._key = f"{pair.workload.key.namespace}/{pair.workload.key.name}"
-        self._scaler = pair.scaler.key
+        held, own = found[workload.key], found[scaler.key]
+        self._key = f"{workload.key.namespace}/{workload.key.name}"
+        self._scaler = scaler.key
         self._held = {n: count or 0 for n, count in held.replicas.items()}
         self._counts = {n: count for n, count in wanted.replicas.items() if count}
         self._live = live.bounds.get(self._scaler, {}) if live else {}
-        self._ready = live.ready.get(pair.workload.key, {}) if live else {}
+        self._ready = live.ready.get(workload.key, {}) if live else {}
         self._known = live is not None
         self.kept: list[BoundsKept] = []
         # By each cluster's own commit.
         self._said: dict[str, Bounds] = {}
         for name in sorted({*self._held, *own.replicas}):
-            rule = version_in(state, pair.workload, held, name).replicas
-            said = bounds_in(version_in(state, pair.scaler, own, name).template)
+            rule = version_in(state, workload, held, name).replicas
+            said = bounds_in(version_in(state, scaler, own, name).template)
             if said is not None and rule.autoscalers == "Divided":
                 self._said[name] = said
 

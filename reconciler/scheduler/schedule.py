@@ -18,7 +18,6 @@ from reconciler.federation.model import (
     Workload,
 )
 from reconciler.federation.selectors import is_in_step
-from reconciler.scheduler.autoscaler_bounds import with_divided_bounds
 from reconciler.scheduler.capacity import FreeCapacity, own_count
 from reconciler.scheduler.commits import mixed, removed_in
 from reconciler.scheduler.divide import divide_by_weight
@@ -54,7 +53,13 @@ def schedule(state: DesiredState, view: FleetView | None = None) -> tuple[Assign
 
 
 def _finished(state: DesiredState, assignments: Sequence[Assignment]) -> tuple[Assignment, ...]:
-    return with_divided_bounds(state, with_followers_placed(state, assignments))
+    placed = with_followers_placed(state, assignments)
+    if not state.divides_autoscalers:
+        return placed
+    # Few fleets do.
+    from reconciler.scheduler.autoscaler_bounds import with_divided_bounds
+
+    return with_divided_bounds(state, placed)
 
 
 def _free_room(view: FleetView) -> FreeRoom | None:

@@ -23,6 +23,11 @@ EVERY_MOVE = (
     MovedAway("aws-eu", WEB, times=2),
     StartsWith("gcp-eu", WEB, 8, leaves=("aws-eu",)),
     ReplicasKept("aws-eu", WEB, 3, waiting=1, why="drained", shortfall=2),
+    KeptUntilReady("aws-eu", (WEB,), "gcp-eu", "1 of 2 replicas are ready"),
+    KeptUnplaced("aws-eu", (WEB,), "FederatedNamespace shop does not go there"),
+    Degraded("aws-eu", (WEB,)),
+    NotMoved("aws-eu", (WEB,), Stay(StayReason.FOR_A_WHILE, seconds=90)),
+    Returning("aws-eu", (Unready(WEB, ready=1, due=2),)),
     BoundsKept(
         "aws-eu",
         ObjectKey("autoscaling", "HorizontalPodAutoscaler", "shop", "web"),
@@ -30,9 +35,4 @@ EVERY_MOVE = (
         (1, 4),
         homes=("gcp-eu",),
     ),
-    KeptUntilReady("aws-eu", (WEB,), "gcp-eu", "1 of 2 replicas are ready"),
-    KeptUnplaced("aws-eu", (WEB,), "FederatedNamespace shop does not go there"),
-    Degraded("aws-eu", (WEB,)),
-    NotMoved("aws-eu", (WEB,), Stay(StayReason.FOR_A_WHILE, seconds=90)),
-    Returning("aws-eu", (Unready(WEB, ready=1, due=2),)),
 )
