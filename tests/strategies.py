@@ -64,6 +64,13 @@ CAPACITIES = st.dictionaries(st.sampled_from("abcdefgh"), st.integers(0, 30))
 
 COUNTS_BY_CLUSTER = st.dictionaries(st.sampled_from("abcdefgh"), st.integers(0, 30))
 
+AUTOSCALER_BOUNDS = st.tuples(st.none() | st.integers(0, 60), st.integers(1, 80)).filter(
+    lambda bounds: (bounds[0] or 0) <= bounds[1]
+)
+"""minReplicas, if it is said, and maxReplicas."""
+
+COUNTS_OF_THREE = st.fixed_dictionaries(dict.fromkeys("abc", st.integers(1, 9)))
+
 REPLICA_TOTALS = st.integers(0, 80)
 
 PLACES = st.dictionaries(

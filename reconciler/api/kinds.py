@@ -47,6 +47,11 @@ RUN_PODS = REPLICATED | {"DaemonSet", "Job", "CronJob", "Pod"}
 # -- autoscalers -----------------------------------------------------------------------------------
 
 
+def has_bounds(key: ObjectKey) -> bool:
+    """Whether it is a HorizontalPodAutoscaler, with its minReplicas and maxReplicas."""
+    return key.group_kind == ("autoscaling", "HorizontalPodAutoscaler")
+
+
 ScaleTarget = tuple[str, str, str]
 """Namespace, kind and name of a workload. Without its group: too much is left to an autoscaler
 rather than too little."""

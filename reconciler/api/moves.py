@@ -74,6 +74,25 @@ class ReplicasKept(Struct, frozen=True, tag=True):
         return f"{self.workload.namespaced_name}: {self.cluster} keeps {self.count} ({until})"
 
 
+class BoundsKept(Struct, frozen=True, tag=True):
+    """An autoscaler keeps ``bounds`` (minReplicas, None where it is not said, and maxReplicas) in a
+    cluster, and gets its ``share`` of them when what it scales is ready with its own in the
+    ``homes``."""
+
+    cluster: str
+    autoscaler: ObjectKey
+    bounds: tuple[int | None, int]
+    share: tuple[int | None, int]
+    homes: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return (
+            f"{self.autoscaler.kind} {self.autoscaler.namespaced_name}: {self.cluster} keeps "
+            f"{_bounds(self.bounds)} until what it scales is ready in "
+            f"{first_few(self.homes)}, and gets {_bounds(self.share)} then"
+        )
+
+
 class KeptUntilReady(Struct, frozen=True, tag=True):
     """Objects stay in a cluster until they are ready in another one, ``home``; ``why`` they are
     not yet."""
@@ -196,12 +215,18 @@ Move = (
     MovedAway
     | StartsWith
     | ReplicasKept
+    | BoundsKept
     | KeptUntilReady
     | KeptUnplaced
     | Degraded
     | NotMoved
     | Returning
 )
+
+
+def _bounds(bounds: tuple[int | None, int]) -> str:
+    low, high = bounds
+    return f"at most {high}" if low is None else f"{low} to {high}"
 
 
 def _names(objects: Sequence[ObjectKey]) -> str:

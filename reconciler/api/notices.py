@@ -228,6 +228,11 @@ class NoticeCause:
         "{subject}: its replicas are divided, and {scaler} scales it too: the division says where "
         "it starts and stops, the autoscaler how many run",
     )
+    BOUNDS_TOO_SMALL = WordedCause(
+        "BoundsTooSmall",
+        "{subject}: {field} {total} is less than 1 for each of {count} clusters: each gets 1, "
+        "which adds up to {count}",
+    )
     SCALES_NOTHING = WordedCause(
         "ScalesNothing", "{subject}: the repository has no {target} to scale"
     )
@@ -263,7 +268,7 @@ class NoticeCause:
     REPLICAS_BY_LOAD = WordedCause(
         "ReplicasByLoad",
         "{subject}: an autoscaler sets its replicas, so what is left grows by its load, to at most "
-        "{limit} in each cluster; until then fewer run than are shown here",
+        "{limit} {where}; until then fewer run than are shown here",
     )
     CLOCK_SET = WordedCause(
         "ClockSet",

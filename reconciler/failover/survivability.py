@@ -7,8 +7,9 @@ the rules do not allow to move does not move here either.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from enum import StrEnum
+from typing import NamedTuple
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -135,6 +136,7 @@ def assess_survivability(state: DesiredState, outages: Sequence[str] = ()) -> Su
         if _matters(workloads[a.workload]) and any(_counts(a, workloads[a.workload]).values())
     ]
     limits = _limits(state)
+    divided = {a.workload: bool(a.bounds) for a in usual}
     needed = needs_in(state)
     columns = []
     remarked = []
@@ -149,7 +151,7 @@ def assess_survivability(state: DesiredState, outages: Sequence[str] = ()) -> Su
                     _able(a, after, needed.get(a.workload, ())),
                     workloads[a.workload],
                     outage.clusters,
-                    limits.get(scaled_as(a.workload)),
+                    _limit_by_cluster(limits.get(scaled_as(a.workload)), after),
                 )
                 for a in shown
             }
@@ -158,7 +160,12 @@ def assess_survivability(state: DesiredState, outages: Sequence[str] = ()) -> Su
     if not state.federation.failover.enabled:
         notices.append(notice(NoticeCause.FAILOVER_DISABLED))
     notices += [
-        notice(NoticeCause.REPLICAS_BY_LOAD, subject=a.workload, limit=limit)
+        notice(
+            NoticeCause.REPLICAS_BY_LOAD,
+            subject=a.workload,
+            limit=limit.whole,
+            where="over all clusters" if divided[limit.scaler] else "in each cluster",
+        )
         for a in shown
         if (limit := limits.get(scaled_as(a.workload)))
     ]
@@ -245,15 +252,32 @@ def _counts(assignment: Assignment, workload: Workload) -> dict[str, int]:
     return {name: own if n is None else n for name, n in assignment.replicas.items()}
 
 
-def _limits(state: DesiredState) -> dict[ScaleTarget, int]:
-    """How many replicas an autoscaler of Git's allows what it scales, in each cluster."""
+class _Limit(NamedTuple):
+    """How many replicas an autoscaler of Git's allows what it scales, in each cluster where its
+    bounds are not divided."""
+
+    scaler: ObjectKey
+    whole: int
+
+
+def _limits(state: DesiredState) -> dict[ScaleTarget, _Limit]:
     found = {}
     for workload in state.workloads:
         if target := scale_target(workload.template):
             spec = map_of(workload.template.get("spec"))
             limit = spec.get("maxReplicas", spec.get("maxReplicaCount", KEDA_DEFAULT))
-            found[target] = limit if isinstance(limit, int) else KEDA_DEFAULT
+            limit = limit if isinstance(limit, int) else KEDA_DEFAULT
+            found[target] = _Limit(workload.key, limit)
     return found
+
+
+def _limit_by_cluster(
+    limit: _Limit | None, after: Mapping[ObjectKey, Assignment]
+) -> Callable[[str], int] | None:
+    if limit is None:
+        return None
+    divided = after[limit.scaler].bounds
+    return lambda name: divided[name][1] if name in divided else limit.whole
 
 
 def _cell(
@@ -261,14 +285,14 @@ def _cell(
     after: Assignment,
     workload: Workload,
     clusters: Sequence[str],
-    limit: int | None,
+    limit: Callable[[str], int] | None,
 ) -> Cell:
     """``limit``: how many an autoscaler, which makes up for what is lost, allows in a cluster."""
     before = _counts(usual, workload)
     lost = sum(before.get(name, 0) for name in clusters)
-    left = [n for name, n in _counts(after, workload).items() if name not in clusters and n]
+    left = {name: n for name, n in _counts(after, workload).items() if name not in clusters and n}
     total = sum(before.values())
-    placed = sum(left) if limit is None else min(total, limit * len(left))
+    placed = sum(left.values()) if limit is None else min(total, sum(map(limit, left)))
     return Cell(_impact(total, lost, placed), total, lost, placed)
 
 

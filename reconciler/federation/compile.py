@@ -10,9 +10,10 @@ from msgspec.structs import replace
 
 from reconciler.api.annotations import PREFIX
 from reconciler.api.errors import Problem
-from reconciler.api.kinds import API_VERSIONS, CLUSTER_SCOPED, REPLICATED, scale_target, scaled_as
+from reconciler.api.kinds import API_VERSIONS, CLUSTER_SCOPED, REPLICATED
 from reconciler.api.notices import NoticeCause, notice
 from reconciler.api.objects import Object, ObjectKey, api_group, key_of, map_of, maps_of
+from reconciler.federation.autoscalers import check_autoscalers
 from reconciler.federation.dependencies import with_followers
 from reconciler.federation.failover_rules import narrowed
 from reconciler.federation.karmada_kinds import CLUSTER_GROUP, Karmada
@@ -151,7 +152,7 @@ def compile_documents(
     workloads += _plain_workloads(plain, placements, karmada, clusters, federation, faults, made)
     workloads = with_followers(workloads, federation.default_placement)
     workloads = _place_namespaces(workloads, plain, faults)
-    _check_autoscalers(workloads, plain, faults)
+    check_autoscalers(workloads, plain, placements, faults)
     workloads = with_ignored(workloads, federation, faults)
     from_charts = [one.document for one in rendered]
     workloads = with_hidden(workloads, [*documents, *from_charts], federation.sensitive)
@@ -514,38 +515,6 @@ def _workload(
 
 def _winner(name: str, overruled: Sequence[str]) -> str:
     return f"Placement {name}" + (f" (before {', '.join(overruled)})" if overruled else "")
-
-
-def _check_autoscalers(
-    workloads: Sequence[Workload], plain: Sequence[Document], faults: ProblemCollector
-) -> None:
-    """Warn of replicas that are divided where an autoscaler of the repository sets them, and of
-    one that scales nothing that the repository has."""
-    scalers = {target: w.key for w in workloads if (target := scale_target(w.template))}
-    places: Mapping[ObjectKey, Document] = {key_of(d.body): d for d in plain if scalers}
-    for workload in workloads if scalers else ():
-        scaler = scalers.get(scaled_as(workload.key))
-        if scaler and workload.replicas.mode != "Duplicated" and workload.key in places:
-            faults.warn(
-                places[workload.key],
-                notice(
-                    NoticeCause.DIVIDED_AND_SCALED,
-                    subject=workload.key,
-                    scaler=f"{scaler.kind} {scaler.name}",
-                ),
-            )
-    for target in scalers.keys() - {scaled_as(w.key) for w in workloads}:
-        if scalers[target] in places:
-            namespace, kind, name = target
-            faults.warn(
-                places[scalers[target]],
-                notice(
-                    NoticeCause.SCALES_NOTHING,
-                    subject=scalers[target],
-                    target=f"{kind} {namespace}/{name}",
-                ),
-                ("spec", "scaleTargetRef"),
-            )
 
 
 def _check_collisions(

@@ -202,7 +202,7 @@ def lint_counts(
     instead = "spec.replicas.clusters has weight, min and max"
     if workload.replicas.mode == "KubeFed":
         instead = "its spec.clusters has weight, minReplicas and maxReplicas"
-    for operation in _of_replicas(workload.overrides):
+    for operation in overrides_at(REPLICAS, workload.overrides):
         place = operation.position or document.position()
         faults.notices.append(
             notice(
@@ -214,8 +214,9 @@ def lint_counts(
         )
 
 
-def _of_replicas(overrides: Sequence[Override]) -> Iterator[PatchOperation]:
-    steps = split_pointer(REPLICAS)
+def overrides_at(pointer: str, overrides: Sequence[Override]) -> Iterator[PatchOperation]:
+    """The operations that set the field at a JSON pointer."""
+    steps = split_pointer(pointer)
     for operation in (one for override in overrides for one in override.operations):
         if not isinstance(operation, PatchOperation) or operation.op == "remove":
             continue

@@ -500,7 +500,8 @@ class ReplicaRule(Struct, frozen=True):
     mode "Karmada": a Divided policy of Karmada; ``scheduler.karmada`` decides, by ``strategy``, and
     by ``weights`` where that is StaticWeight (a cluster has the largest of those that are for it).
     ``shares`` maps a cluster name to its share; ``default_share`` serves the others (None: they
-    get 0, as KubeFed does without a ``*`` entry).
+    get 0, as KubeFed does without a ``*`` entry). ``autoscalers`` "Divided": the bounds of a
+    HorizontalPodAutoscaler that scales it are shared out as its replicas are.
     """
 
     mode: Literal["Duplicated", "Divided", "KubeFed", "Karmada"] = "Duplicated"
@@ -512,6 +513,7 @@ class ReplicaRule(Struct, frozen=True):
     default_share: ReplicaShare | None = ReplicaShare()
     rebalance: bool = True
     intersect_with_placement: bool = False
+    autoscalers: Literal["Duplicated", "Divided"] = "Duplicated"
 
 
 class PatchOperation(RedactedRepr, frozen=True):
@@ -707,6 +709,12 @@ class DesiredState(Struct, frozen=True):
     def warnings(self) -> tuple[str, ...]:
         """The notices in words."""
         return tuple(map(str, self.notices))
+
+    @property
+    def divides_autoscalers(self) -> bool:
+        """Whether the bounds of any autoscaler are to be divided, by any commit."""
+        states = self.commits.states.values() if self.commits else (self,)
+        return any(w.replicas.autoscalers == "Divided" for one in states for w in one.workloads)
 
     @property
     def has_maintenance(self) -> bool:

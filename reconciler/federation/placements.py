@@ -187,6 +187,13 @@ def _replicas(
             ("spec", "replicas", "total"),
             f"the minima add up to {least}, more than the total {total}",
         )
+    if body.get("autoscalers") == "Divided" and body.get("mode") != "Divided":
+        faults.problem(
+            document,
+            ("spec", "replicas", "autoscalers"),
+            "autoscalers are divided where replicas are not",
+            "autoscalers: Duplicated, or mode: Divided beside it",
+        )
     for name, cluster in clusters.items():
         shares.setdefault(name, ReplicaShare(cluster.weight))
     return ReplicaRule(
@@ -194,6 +201,7 @@ def _replicas(
         total=total,
         weigh_by=body.get("weighBy", "Static"),
         shares=shares,
+        autoscalers=body.get("autoscalers", "Duplicated"),
     )
 
 

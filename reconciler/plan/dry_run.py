@@ -245,7 +245,9 @@ def check_existing(
     action = Action.ADOPT if adopting else Action.UPDATE
     if not (fields or stays or adopting):
         stays = field_ownership.newly_owned_fields(live, result)
-    reasons = _reasons(comparison.question, fields, adopting)
+    reasons = _reasons(
+        comparison.question, fields, adopting, bounds_divided=target.desired.bounds_divided
+    )
     if added.managers:
         who = tuple(added.managers)
         if reasons in ((), (Reason(Cause.DRIFT),)) or comparison.question is Question.ADDED:
@@ -711,7 +713,11 @@ def _recreating(
 
 
 def _reasons(
-    question: Question, fields: tuple[FieldChange, ...], adopting: bool
+    question: Question,
+    fields: tuple[FieldChange, ...],
+    adopting: bool,
+    *,
+    bounds_divided: bool,
 ) -> tuple[Reason, ...]:
     losers = overridden_managers(fields)
     if adopting and losers:
@@ -719,7 +725,7 @@ def _reasons(
     if adopting:
         return (Reason(Cause.UNCLAIMED),)
     if fields:
-        return reasons_of_object(fields)
+        return reasons_of_object(fields, bounds_divided=bounds_divided)
     if question is Question.TAKEN:
         return (Reason(Cause.DRIFT_OF_OWNERSHIP),)
     if question in (Question.DRIFTED, Question.SAMPLED):

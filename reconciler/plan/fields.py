@@ -28,6 +28,9 @@ from reconciler.plan.model import ABSENT, SERVER_CHOSEN, FieldChange, KeptField
 REPLICAS_FIELD = "spec.replicas"
 """As plans write the path of the count that ``api.kinds.REPLICAS`` points to."""
 
+BOUNDS_FIELDS = frozenset({"spec.minReplicas", "spec.maxReplicas"})
+"""Those of a HorizontalPodAutoscaler."""
+
 _VOLATILE = frozenset(
     {"managedFields", "resourceVersion", "generation", "creationTimestamp", "uid", "selfLink"}
 )

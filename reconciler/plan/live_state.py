@@ -26,7 +26,7 @@ from reconciler.inventory.observe import Members, Observation, observe
 from reconciler.inventory.ownership import Servers, as_ours, cluster_identity_problems
 from reconciler.inventory.store import Inventory, read_inventory
 from reconciler.render.render import Rendering
-from reconciler.scheduler.model import Assignment
+from reconciler.scheduler.model import Assignment, Bounds
 from reconciler.scheduler.schedule import template_replicas
 
 CONCURRENT_MEMBERS = 128
@@ -137,6 +137,10 @@ def observe_all(
     replicas are shared out over all, or that may take over from others.
     """
     shared = {GroupVersionKind.of(w.template) for w in shared_workloads(state)}
+    if state.divides_autoscalers:
+        from reconciler.scheduler.autoscaler_bounds import divided_autoscalers
+
+        shared |= {GroupVersionKind.of(w.template) for w in divided_autoscalers(state)}
     # Such may be where they usually are not.
     spread_kinds = {GroupVersionKind.of(w.template) for w in spread_workloads(state)} | {
         GroupVersionKind.of(w.template)
@@ -278,6 +282,25 @@ def live_workloads(
     for key, by_cluster in sought_and_found.items():
         found[key] = {**copies.get(key, {}), **by_cluster}
     return found, frozenset(foreign_objects)
+
+
+def live_bounds(
+    state: DesiredState, seen: Sequence[MemberState]
+) -> dict[ObjectKey, dict[str, Bounds]]:
+    """The bounds of our live autoscalers by cluster, of those whose bounds are divided."""
+    found: dict[ObjectKey, dict[str, Bounds]] = {}
+    if not state.divides_autoscalers:
+        return found
+    from reconciler.scheduler.autoscaler_bounds import bounds_in, divided_autoscalers
+
+    for scaler in divided_autoscalers(state):
+        for one in seen:
+            if one.observation is None or scaler.key not in one.observation.members:
+                continue
+            bounds = bounds_in(one.observation.members[scaler.key][1])
+            if bounds is not None:
+                found.setdefault(scaler.key, {})[one.cluster.name] = bounds
+    return found
 
 
 # -- objects that the label query did not show -----------------------------------------------------

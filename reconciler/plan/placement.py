@@ -41,7 +41,7 @@ from reconciler.plan.requests import count_owners
 from reconciler.scheduler.capacity import own_count, replicas_due
 from reconciler.scheduler.commits import version_in
 from reconciler.scheduler.make_before_break import Running, hold_replicas, return_limits, starting
-from reconciler.scheduler.model import Assignment, FleetView
+from reconciler.scheduler.model import Assignment, Bounds, FleetView
 from reconciler.scheduler.schedule import schedule, with_followers_placed
 from reconciler.state.memory import FleetMemory
 
@@ -75,12 +75,14 @@ def place_workloads(
     foreign_objects: Collection[tuple[ObjectKey, str]] = (),
     rooms: Mapping[str, ClusterRoom | None] = {},
     unseen: Collection[str] = (),
+    bounds: Mapping[ObjectKey, Mapping[str, Bounds]] = {},
 ) -> WorkloadPlacement:
     """Schedule with all that was seen, then keep up what nobody else carries yet.
 
     ``usual``: the assignments if everything were well. ``looked_at``: the clusters that answered.
     ``foreign_objects``: workloads and clusters where what is ``live`` is not ours. ``rooms``: what
     is free on nodes, where that matters; ``unseen``: clusters that may run what goes by it.
+    ``bounds``: of the live autoscalers whose bounds are divided, by cluster.
     """
     memory, away = _workloads(state, availability, usual, live, looked_at, now)
     # Not answering once is no reason to take that it runs less than its share.
@@ -147,12 +149,24 @@ def place_workloads(
         shared = workload.replicas.mode != "Duplicated"
         return starting(a, asked_of(a), scaled_in(workload), own_count(workload), shared=shared)
 
+    wanted = assignments
     started = [started_by(a) for a in assignments]
     assignments = tuple(a for a, _ in started)
     moves += [start for _, starts in started for start in starts]
     assignments, kept = _held(assignments, workloads, running)
     assignments = with_followers_placed(state, assignments)
     moves += kept
+    if state.divides_autoscalers:
+        from reconciler.scheduler.autoscaler_bounds import LiveBounds, with_held_bounds
+
+        serving = {
+            key: {n: count for n, count in counts.items() if n not in unconfirmed}
+            for key, counts in ready.items()
+        }
+        assignments, later = with_held_bounds(
+            state, wanted, assignments, LiveBounds(bounds, serving)
+        )
+        moves += later
     back = sorted(availability.returning & set(looked_at))
     waits: dict[str, Returning] = {}
     for name in back:

@@ -12,7 +12,7 @@ from reconciler.api.objects import Object, RedactedRepr
 from reconciler.api.reasons import DRIFTS, Cause, Reason
 from reconciler.inventory.managed_fields import Fields, entries_of, fields_of, is_ours
 from reconciler.plan.diff import Question
-from reconciler.plan.fields import REPLICAS_FIELD, entry_holds, field_owners
+from reconciler.plan.fields import BOUNDS_FIELDS, REPLICAS_FIELD, entry_holds, field_owners
 from reconciler.plan.model import FieldChange
 
 
@@ -65,11 +65,17 @@ def _ours(obj: Object) -> Fields:
     return fields_of(filter(is_ours, entries_of(obj)))
 
 
-def reasons_of_object(fields: Sequence[FieldChange]) -> tuple[Reason, ...]:
-    """The reasons of an object's fields together: ``changed in Git; drift: changed by alice``."""
+def reasons_of_object(
+    fields: Sequence[FieldChange], *, bounds_divided: bool = False
+) -> tuple[Reason, ...]:
+    """The reasons of an object's fields together: ``changed in Git; drift: changed by alice``.
+
+    ``bounds_divided``: an autoscaler's bounds are shared out as replicas are.
+    """
+    shares = BOUNDS_FIELDS if bounds_divided else {REPLICAS_FIELD}
     causes = [reason.cause for field in fields for reason in field.reasons]
     causes = [cause for cause in causes if cause is not Cause.TAKEN_BY_FORCE]
-    if causes == [Cause.IN_GIT] and fields[0].path == REPLICAS_FIELD:
+    if {*causes} == {Cause.IN_GIT} and {field.path for field in fields} <= shares:
         causes = [Cause.SHARE_OF_REPLICAS]
     found_reasons = dict.fromkeys(
         Reason(Cause.IN_GIT if cause is Cause.NO_LONGER_IN_GIT else cause)

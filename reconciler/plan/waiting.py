@@ -11,11 +11,12 @@ import dataclasses
 from collections.abc import Callable, Collection, Mapping, Sequence
 from copy import copy
 
+from reconciler.api.kinds import has_bounds
 from reconciler.api.objects import ObjectKey
 from reconciler.federation.maintenance import Closed, Maintenance
 from reconciler.federation.model import DesiredState
 from reconciler.plan.custom_resources import kind_defined_by
-from reconciler.plan.fields import REPLICAS_FIELD
+from reconciler.plan.fields import BOUNDS_FIELDS, REPLICAS_FIELD
 from reconciler.plan.fights import Fights, why_it_waits
 from reconciler.plan.model import NOT_WRITTEN, Action, Change
 from reconciler.plan.prune import CRD, HOLDERS, NAMESPACE, staying_in
@@ -103,11 +104,13 @@ class Waiting:
 
 def is_failover_move(change: Change, moving: Collection[ObjectKey]) -> bool:
     """Whether it does only what an outage asks for: an object placed here by a failover is made, or
-    runs more replicas. ``moving``: what the cluster is to run more of than when all is well."""
+    runs more replicas, or may. ``moving``: what the cluster is to run more of than when all is
+    well."""
     if change.key not in moving:
         return False
     if change.action is Action.UPDATE:
-        return {field.path for field in change.fields} == {REPLICAS_FIELD}
+        shares = BOUNDS_FIELDS if has_bounds(change.key) else {REPLICAS_FIELD}
+        return bool(change.fields) and {field.path for field in change.fields} <= shares
     return change.action is Action.CREATE
 
 

@@ -13,7 +13,7 @@ from reconciler.api.annotations import PREFIX, STEERING
 from reconciler.api.errors import Position, Problem
 from reconciler.api.json_pointer import join_pointer, split_pointer
 from reconciler.api.kinds import REPLICAS, scale_target, scaled_as
-from reconciler.api.objects import Object, ObjectKey, RedactedRepr
+from reconciler.api.objects import Object, ObjectKey, RedactedRepr, map_of
 from reconciler.federation.lint import VARIABLE
 from reconciler.federation.model import (
     Additions,
@@ -31,7 +31,7 @@ from reconciler.manifests.secret_data import content_faults
 from reconciler.render.hooks import hook_weight
 from reconciler.render.json_patch import PatchError, with_changes
 from reconciler.scheduler.commits import version_in
-from reconciler.scheduler.model import Assignment
+from reconciler.scheduler.model import Assignment, Bounds
 from reconciler.scheduler.schedule import duplicated_count
 
 _STEERING = tuple(PREFIX + name for name in STEERING)
@@ -69,9 +69,12 @@ def render(state: DesiredState, assignments: Sequence[Assignment]) -> Rendering:
             if base is None:
                 base = bases[id(form)] = _without_steering(form)
             body = _render_one(workload, base, clusters[name], count, problems)
+            if name in assignment.bounds:
+                body = _with_bounds(body, assignment.bounds[name])
             if body is not base or workload.kubefed:
                 problems += _content_problems(workload, clusters[name], body)
-            objects[name].append(_desired(workload, name, body))
+            divided = name in assignment.bounds
+            objects[name].append(_desired(workload, name, body, bounds_divided=divided))
         if newest.overrides:
             for name in assignment.spare:
                 count = duplicated_count(newest, name)
@@ -85,7 +88,9 @@ def render(state: DesiredState, assignments: Sequence[Assignment]) -> Rendering:
     )
 
 
-def _desired(workload: Workload, cluster: str, body: Object) -> DesiredObject:
+def _desired(
+    workload: Workload, cluster: str, body: Object, *, bounds_divided: bool
+) -> DesiredObject:
     """With what the object's own annotations say, which an override may have set."""
     says = body["metadata"].get("annotations") or {}
 
@@ -112,6 +117,7 @@ def _desired(workload: Workload, cluster: str, body: Object) -> DesiredObject:
         chart=workload.chart,
         hook=hook_weight(body) if workload.hook else None,
         remove_record=workload.remove_record,
+        bounds_divided=bounds_divided,
     )
 
 
@@ -201,6 +207,12 @@ def _with_replicas(body: Object, count: int) -> Object:
     return {**body, "spec": {**(body.get("spec") or {}), "replicas": count}}
 
 
+def _with_bounds(body: Object, bounds: Bounds) -> Object:
+    low, high = bounds
+    spec = {**map_of(body.get("spec")), "maxReplicas": high}
+    return {**body, "spec": spec if low is None else {**spec, "minReplicas": low}}
+
+
 def _operations(overrides: Iterable[Override], cluster: Cluster) -> Iterable[Operation]:
     for override in overrides:
         if override.affinity is not None:
@@ -279,6 +291,7 @@ class DesiredObject(RedactedRepr, frozen=True):
     ``random`` are those of ``retain`` that a chart makes up anew each time; ``chart`` is the
     release that the object is of, ``hook`` helm's weight where the others of it come after it.
     ``remove_record``: what an earlier helm recorded of it goes.
+    ``bounds_divided``: its minReplicas and maxReplicas are this cluster's part of the manifest's.
     """
 
     cluster: str
@@ -301,3 +314,4 @@ class DesiredObject(RedactedRepr, frozen=True):
     chart: str = ""
     hook: int | None = None
     remove_record: bool = False
+    bounds_divided: bool = False

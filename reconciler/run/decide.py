@@ -40,6 +40,7 @@ from reconciler.plan.live_state import (
     Live,
     MemberState,
     kinds_of,
+    live_bounds,
     live_workloads,
     observe_all,
     shared_workloads,
@@ -216,6 +217,7 @@ def decide_fleet(
         foreign_objects,
         rooms,
         unseen,
+        live_bounds(state, seen),
     )
     servers, moved = _servers(fleet, seen)
     servers |= looked.taken

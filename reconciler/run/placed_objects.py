@@ -37,12 +37,17 @@ def in_either(
 def moved_to(
     usual: Sequence[Assignment], assignments: Sequence[Assignment]
 ) -> dict[str, frozenset[ObjectKey]]:
-    """Cluster -> what it is to run, or to run more of, only because others do not."""
+    """Cluster -> what it is to run, or to run more of, only because others do not; and the
+    autoscalers that may do so for that reason."""
     shares = {a.workload: a.replicas for a in usual}
+    bounds = {a.workload: a.bounds for a in usual if a.bounds}
     found: dict[str, set[ObjectKey]] = {}
     for one in assignments:
         for name, count in one.replicas.items() if one.replicas != shares[one.workload] else ():
             share = shares[one.workload].get(name, 0)
             if name not in one.leaving and share is not None and (count is None or count > share):
+                found.setdefault(name, set()).add(one.workload)
+        for name, (_, most) in one.bounds.items() if one.workload in bounds else ():
+            if name in bounds[one.workload] and most > bounds[one.workload][name][1]:
                 found.setdefault(name, set()).add(one.workload)
     return {name: frozenset(keys) for name, keys in found.items()}

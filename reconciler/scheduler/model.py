@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from reconciler.scheduler.room import ClusterRoom
 
 
+Bounds = tuple[int | None, int]
+"""minReplicas (None: not said) and maxReplicas of an autoscaler."""
+
+
 class Assignment(Struct, frozen=True):
     """Where one workload goes.
 
@@ -24,6 +28,8 @@ class Assignment(Struct, frozen=True):
     are those of ``replicas`` that it is to leave once it is ready in others. ``as_stable``: it
     only stays there as the stable commit has it, while clusters are on several (see ``commits``);
     ``nowhere`` are then the clusters whose own commit has it and lets it go to no cluster at all.
+    ``bounds``: cluster -> what an autoscaler gets there of bounds that are divided; in other
+    clusters the template's stand.
     """
 
     workload: ObjectKey
@@ -36,6 +42,7 @@ class Assignment(Struct, frozen=True):
     as_stable: frozenset[str] = frozenset()
     nowhere: frozenset[str] = frozenset()
     notices: tuple[Notice, ...] = ()
+    bounds: Mapping[str, Bounds] = field(default_factory=dict)
 
 
 # -- what the scheduler sees -----------------------------------------------------------------------

@@ -41,7 +41,7 @@ def schedule(state: DesiredState, view: FleetView | None = None) -> tuple[Assign
     view = view or FleetView()
     if (commits := state.commits) is not None:
         by_commit = {commit: schedule(one, view) for commit, one in commits.states.items()}
-        return with_followers_placed(state, mixed(state, commits, by_commit))
+        return _finished(state, mixed(state, commits, by_commit))
     clusters = {cluster.name: cluster for cluster in state.clusters}
     capacity = {c.name: c.capacity for c in state.clusters if c.capacity is not None}
     room = FreeCapacity(capacity, _free_room(view))
@@ -49,7 +49,17 @@ def schedule(state: DesiredState, view: FleetView | None = None) -> tuple[Assign
     ordered = sorted(state.workloads, key=lambda w: (w.replicas.mode != "Duplicated", w.key))
     allowed = _AllowedClusters(clusters, view)
     found = [_assign(workload, clusters, view, room, allowed) for workload in ordered]
-    return with_followers_placed(state, sorted(found, key=lambda assignment: assignment.workload))
+    return _finished(state, sorted(found, key=lambda assignment: assignment.workload))
+
+
+def _finished(state: DesiredState, assignments: Sequence[Assignment]) -> tuple[Assignment, ...]:
+    placed = with_followers_placed(state, assignments)
+    if not state.divides_autoscalers:
+        return placed
+    # Few fleets do.
+    from reconciler.scheduler.autoscaler_bounds import with_divided_bounds
+
+    return with_divided_bounds(state, placed)
 
 
 def _free_room(view: FleetView) -> FreeRoom | None:

@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 from msgspec import Struct
 
-from reconciler.api.moves import KeptUntilReady, ReplicasKept, Returning
+from reconciler.api.moves import BoundsKept, KeptUntilReady, ReplicasKept, Returning
 from reconciler.cluster.kstatus import Status
 from reconciler.plan.model import Action
 from reconciler.report.finished_run import NOTHING_FAILED, Failure, FailureKind
@@ -181,7 +181,7 @@ def _moves(found: FleetFindings) -> Iterator[AttentionItem]:
         if isinstance(move, Returning):
             text = f"is returning: waits for {move.waits_for}"
             yield AttentionItem("waits", move.cluster, text, cluster_href(move.cluster))
-        elif isinstance(move, ReplicasKept | KeptUntilReady):
+        elif isinstance(move, ReplicasKept | BoundsKept | KeptUntilReady):
             yield AttentionItem("waits", move.cluster, str(move), cluster_href(move.cluster))
 
 

@@ -14,11 +14,11 @@ from reconciler.api.errors import ReconcileError
 from reconciler.api.moves import Move
 from reconciler.api.objects import ObjectKey, read_in_threads
 from reconciler.failover.cluster_health import Absence
-from reconciler.scheduler.model import Assignment
+from reconciler.scheduler.model import Assignment, Bounds
 from reconciler.shard.decision import FleetDecision
 from reconciler.state.memory import RolloutMemory
 
-VERSION = 4
+VERSION = 5
 MAX_INFLATED = 64 * 1024 * 1024
 
 
@@ -35,6 +35,7 @@ def encode_decision(decision: FleetDecision, usual: Sequence[Assignment]) -> byt
                 a.shortfall,
                 sorted(a.leaving),
                 sorted(a.as_stable),
+                dict(a.bounds),
             ]
             for a in decision.assignments
             if _compared(a) != _compared(same[a.workload])
@@ -52,11 +53,19 @@ def encode_decision(decision: FleetDecision, usual: Sequence[Assignment]) -> byt
 
 class _Written(Struct, frozen=True, rename="camel"):
     """The document, decoded; of each assignment: workload, replicas, shortfall, leaving,
-    as_stable."""
+    as_stable, bounds."""
 
     commit: str
     assignments: tuple[
-        tuple[ObjectKey, dict[str, int | None], int, frozenset[str], frozenset[str]], ...
+        tuple[
+            ObjectKey,
+            dict[str, int | None],
+            int,
+            frozenset[str],
+            frozenset[str],
+            dict[str, Bounds],
+        ],
+        ...,
     ]
     left_alone: dict[str, tuple[str, bool]]
     lost: frozenset[str]
@@ -103,7 +112,7 @@ def decode_decision(data: bytes, usual: Sequence[Assignment]) -> FleetDecision:
     )
 
 
-_TOLD = ("replicas", "shortfall", "leaving", "as_stable")
+_TOLD = ("replicas", "shortfall", "leaving", "as_stable", "bounds")
 
 
 def _compared(assignment: Assignment) -> tuple[Any, ...]:

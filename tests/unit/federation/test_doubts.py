@@ -114,6 +114,31 @@ NO_EFFECT = {
         ),
         "a.yaml:15: Placement web divides the replicas",
     ),
+    "autoscalers that are divided, and none is there": (
+        _placed("replicas: {mode: Divided, autoscalers: Divided}"),
+        "a.yaml:14: Placement web: no HorizontalPodAutoscaler of Git scales what it selects",
+    ),
+    "an autoscaler that has no bounds to divide": (
+        _placed("replicas: {mode: Divided, autoscalers: Divided}")
+        + SCALER.replace("autoscaling/v2", "keda.sh/v1alpha1").replace(
+            "HorizontalPodAutoscaler", "ScaledObject"
+        )
+        % "web",
+        "a.yaml:14: Placement web: only a HorizontalPodAutoscaler is divided, not ScaledObject",
+    ),
+    "an override of bounds that are divided": (
+        _placed("replicas: {mode: Divided, autoscalers: Divided}")
+        + SCALER % "web"
+        + "---\n"
+        + PLACEMENT.replace("name: web", "name: scaler").replace("Deployment", "Horizontal*")
+        + "  overrides: [{clusters: [aws], patch: [{path: /spec/maxReplicas, value: 3}]}]\n",
+        "a.yaml:26: .*its bounds are divided: this override of /spec/maxReplicas has no effect",
+    ),
+    "bounds that are too few for the clusters": (
+        _placed("replicas: {mode: Divided, autoscalers: Divided}")
+        + SCALER.replace("maxReplicas: 9", "maxReplicas: 1") % "web",
+        "a.yaml:16: .*maxReplicas 1 is less than 1 for each of 2 clusters: each gets 1",
+    ),
     "minima above the count": (
         _placed("replicas: {mode: Divided, clusters: [{selector: {}, min: 2}]}"),
         "a.yaml:1: .*the minima of its clusters add up to 4, more than its 2 replicas",
@@ -282,6 +307,10 @@ def test_what_has_no_effect_is_told_with_its_line(tmp_path: Path, case: str) -> 
 
 
 CANNOT_BE_MEANT = {
+    "autoscalers that are divided where replicas are not": (
+        _placed("replicas: {autoscalers: Divided}"),
+        "a.yaml:14:27: .*autoscalers are divided where replicas are not.*mode: Divided",
+    ),
     "a selector without values": (
         _placed(DIVIDED % "{selector: {matchExpressions: [{key: a, operator: In}]}}"),
         "a.yaml:14:81: .*In without values",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from reconciler.api.moves import (
+    BoundsKept,
     Degraded,
     KeptUnplaced,
     KeptUntilReady,
@@ -27,4 +28,11 @@ EVERY_MOVE = (
     Degraded("aws-eu", (WEB,)),
     NotMoved("aws-eu", (WEB,), Stay(StayReason.FOR_A_WHILE, seconds=90)),
     Returning("aws-eu", (Unready(WEB, ready=1, due=2),)),
+    BoundsKept(
+        "aws-eu",
+        ObjectKey("autoscaling", "HorizontalPodAutoscaler", "shop", "web"),
+        (2, 12),
+        (1, 4),
+        homes=("gcp-eu",),
+    ),
 )

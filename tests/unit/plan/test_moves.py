@@ -8,6 +8,7 @@ import msgspec
 import pytest
 
 from reconciler.api.moves import (
+    BoundsKept,
     Degraded,
     KeptUnplaced,
     KeptUntilReady,
@@ -25,6 +26,7 @@ from reconciler.api.objects import ObjectKey
 from tests.unit.plan.every_move import EVERY_MOVE, WEB
 
 API = ObjectKey("apps", "Deployment", "shop", "api")
+SCALER = ObjectKey("autoscaling", "HorizontalPodAutoscaler", "shop", "web")
 RED = ObjectKey("", "ConfigMap", "shop", "red")
 SPACE = ObjectKey("", "Namespace", "", "shop")
 DOWN = "federation.reconciler.dev/down"
@@ -81,6 +83,16 @@ DOWN = "federation.reconciler.dev/down"
             "aws is returning: waits for "
             + ", ".join(["shop/web (1 of 2 ready)"] * 5)
             + " and 1 more",
+        ),
+        (
+            BoundsKept("aws", SCALER, (2, 12), (1, 4), ("gcp",)),
+            "HorizontalPodAutoscaler shop/web: aws keeps 2 to 12 until what it scales is ready in "
+            "gcp, and gets 1 to 4 then",
+        ),
+        (
+            BoundsKept("aws", SCALER, (None, 12), (None, 4), ("gcp", "lab")),
+            "HorizontalPodAutoscaler shop/web: aws keeps at most 12 until what it scales is ready "
+            "in gcp, lab, and gets at most 4 then",
         ),
         (
             Returning("aws"),

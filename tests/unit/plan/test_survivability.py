@@ -104,6 +104,16 @@ def test_what_an_autoscaler_scales_comes_back_as_far_as_it_may(
     assert f"grows by its load, to at most {limit} in each cluster" in warning
 
 
+def test_bounds_that_are_divided_follow_an_outage(matrix: Matrix) -> None:
+    divided = WEB.replace("mode: Divided", "mode: Divided, autoscalers: Divided")
+    follow = TWO_MAY_GO.replace("spec:\n", "spec:\n  dependencies: Follow\n", 1)
+    found = matrix(follow, divided + SCALER % 6)
+    assert told(found)["provider=gcp"] == "survives 6/6"
+    off = follow.replace("enabled: true", "enabled: false")
+    # Each of the three has 2 of the 6, and the one that is left has no more.
+    assert told(matrix(off, divided + SCALER % 6))["provider=gcp"] == "degraded 2/6"
+
+
 def test_an_outage_beyond_max_unhealthy_moves_nothing_and_says_so(matrix: Matrix) -> None:
     found = matrix()
     assert told(found)["provider=gcp"] == "degraded 2/6"

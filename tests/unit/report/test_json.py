@@ -85,6 +85,9 @@ def test_moves_are_sentences_with_their_fields_beside_them() -> None:
         "count": 8,
         "leaves": ["aws-eu"],
     }
+    assert details[8]["autoscaler"]["kind"] == "HorizontalPodAutoscaler"
+    assert (details[8]["bounds"], details[8]["share"]) == ([2, 12], [1, 4])
+    assert details[8]["homes"] == ["gcp-eu"]
     assert details[6]["stay"] == {"reason": "ForAWhile", "value": "", "seconds": 90}
     assert details[7]["unready"] == [{"workload": web, "ready": 1, "due": 2}]
 

@@ -10,7 +10,7 @@ import orjson
 import pytest
 
 from reconciler.api.errors import ReconcileError
-from reconciler.api.objects import Object
+from reconciler.api.objects import Object, ObjectKey
 from reconciler.failover.cluster_health import Absence
 from reconciler.scheduler.model import Assignment
 from reconciler.shard.decision import FleetDecision
@@ -18,10 +18,18 @@ from reconciler.shard.published import commit_of, decode_decision, encode_decisi
 from reconciler.shard.round import RoundState, parse_round
 from tests.unit.plan.every_move import EVERY_MOVE, WEB
 
-USUAL = (Assignment(WEB, {"aws-eu": None, "gcp-eu": None}),)
+SCALER = ObjectKey("autoscaling", "HorizontalPodAutoscaler", "shop", "web")
+EACH = {"aws-eu": None, "gcp-eu": None}
+USUAL = (
+    Assignment(SCALER, EACH, bounds={"aws-eu": (1, 6), "gcp-eu": (1, 6)}),
+    Assignment(WEB, EACH),
+)
 DECISION = FleetDecision(
     "3f1c2a9",
-    (Assignment(WEB, {"aws-eu": 0, "gcp-eu": None}, shortfall=2, leaving=frozenset({"aws-eu"})),),
+    (
+        Assignment(SCALER, EACH, bounds={"aws-eu": (None, 1), "gcp-eu": (2, 12)}),
+        Assignment(WEB, {"aws-eu": 0, "gcp-eu": None}, shortfall=2, leaving=frozenset({"aws-eu"})),
+    ),
     {"aws-eu": Absence("timed out", down=True)},
     frozenset({"aws-eu"}),
     EVERY_MOVE,
