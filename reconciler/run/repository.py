@@ -330,6 +330,7 @@ def _discovered(
         access_providers=None if options.sandbox else options.access_providers,
         # The plan that is made next says so.
         first_use="tell",
+        kept=options.kept,
     )
     for cluster in clusters:
         try:

@@ -71,6 +71,11 @@ class FleetCommits:
         self._objects: dict[str, Mapping[str, Objects]] = {}
         self.unreadable: dict[str, str] = {}
 
+    def note_other(self, same: Callable[[], bool]) -> None:
+        """See ``Watcher.note_other``."""
+        if self._options.kept is not None:
+            self._options.kept.note_other(same)
+
     def sources(self, memory: RolloutMemory) -> dict[str, ReadSource]:
         """Slot -> the stable and the candidate commit, as they were read, beside the newest."""
         slots = {"stable": memory.stable, "candidate": memory.candidate}
@@ -92,6 +97,8 @@ class FleetCommits:
                 read = read_other_commit(self._options, commit, self._source)
             except (SourceError, BadInput) as error:
                 self.unreadable[commit] = str(error)
+                # Nobody tells when it can be read.
+                self.note_other(lambda: False)
             else:
                 newest, found = self._states[self.newest], read.state
                 self._sources[commit] = read.source
@@ -314,8 +321,15 @@ class Rollout:
         from reconciler.rollout.gates import ask_gates
 
         gates = self.commits.waves(candidate, self.memory.stable)[wave].gates
-        answers = ask_gates(gates, self._seconds_left).values()
-        return "; ".join(f"gate {one.gate.name}: {one.why}" for one in answers if not one.holds)
+        answers = ask_gates(gates, self._seconds_left)
+
+        def same() -> bool:
+            return all(one.holds == answers[gate].holds for gate, one in ask_gates(gates).items())
+
+        self.commits.note_other(same)
+        return "; ".join(
+            f"gate {one.gate.name}: {one.why}" for one in answers.values() if not one.holds
+        )
 
     @cached_property
     def _usual(self) -> Mapping[ObjectKey, Assignment]:
