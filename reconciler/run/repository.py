@@ -153,19 +153,22 @@ def with_kept_inventory(
     return _understood(repository.source, options, ask_members=True, kept=kept)
 
 
-def read_other_commit(options: RunOptions, commit: str, newest: ReadSource) -> Repository:
+def read_other_commit(options: RunOptions, commit: str, newest: Repository) -> Repository:
     """One commit beside the ``newest``: from Git, or as an earlier run kept it where that does not
-    answer. Raises as ``read_repository`` does."""
+    answer. Raises as ``read_repository`` does.
+
+    The host is not asked again: what it lists is as the ``newest`` has it."""
     options = replace(options, ref=commit)
-    if newest.kept is None:
-        return read_repository(options)
+    if newest.source.kept is None:
+        return _understood(read_source(options), options, newest=newest)
     from reconciler.state.kept_commit_store import SLOTS
 
-    unreachable = SourceUnreachable(newest.unreachable)
+    unreachable = SourceUnreachable(newest.source.unreachable)
     for slot in SLOTS:
         kept = _kept(options, unreachable, slot)
         if kept is not None and kept.commit == commit:
-            return _understood(read_kept(options, kept, unreachable), options)
+            source = read_kept(options, kept, unreachable)
+            return _understood(source, options, newest=newest)
     raise unreachable
 
 
@@ -239,7 +242,10 @@ def _understood(
     ask_members: bool = False,
     ask_host: bool = False,
     kept: FleetInventory | None = None,
+    newest: Repository | None = None,
 ) -> Repository:
+    """``kept`` is the inventory where it is not to be read; ``newest`` the commit whose clusters
+    this one goes by, where either of the two has an inventory."""
     name = hashlib.sha256(f"{options.repo}\0{options.path}".encode()).hexdigest()[:16]
     manifests = load(source.files, ParseCache(default_cache() / "parsed" / f"{name}.json"))
     possible_definitions = PossibleDefinitions.about(manifests.broken, manifests.unread)
@@ -249,15 +255,17 @@ def _understood(
         from reconciler.run.inventory import read_listed_clusters
 
         inventory = read_listed_clusters(options, listing, source)
-    if possible_definitions.of_any("Federation") or (listing and inventory is None):
+    besides = inventory.clusters if inventory else None
+    if newest and (listing or newest.inventory):
+        besides = newest.state.clusters
+    if possible_definitions.of_any("Federation") or (listing and besides is None):
         possible_definitions = replace(possible_definitions, clusters=True)
-    listed = inventory.clusters if inventory else None
     found = compile_documents(
-        manifests.documents, possible_definitions=possible_definitions, listed=listed
+        manifests.documents, possible_definitions=possible_definitions, listed=besides
     )
     if found.unknown_kinds and ask_members and found.federation:
         kinds = _discovered(options, _reached(found.clusters, options), found.federation)
-        found = compile_documents(manifests.documents, kinds, possible_definitions, listed)
+        found = compile_documents(manifests.documents, kinds, possible_definitions, besides)
     if found.state and not found.state.clusters and not manifests.problems:
         # A repository may be checked before its first cluster joins.
         is_fleet = found.federation is not None and bool(found.federation.position.file)

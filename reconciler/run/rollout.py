@@ -65,7 +65,7 @@ class FleetCommits:
                 "spec.rollout brings commits to clusters",
                 hint="commit them; to see what they would change: reconcile --plan",
             )
-        self._options, self._source = options, repository.source
+        self._options, self._newest = options, repository
         self._sources: dict[str, ReadSource] = {}
         self._states: dict[str, DesiredState] = {self.newest: repository.state}
         self._objects: dict[str, Mapping[str, Objects]] = {}
@@ -94,7 +94,7 @@ class FleetCommits:
         """What a commit asks for, by the newest one's rules and clusters; None: unreadable."""
         if commit not in self._states and commit not in self.unreadable:
             try:
-                read = read_other_commit(self._options, commit, self._source)
+                read = read_other_commit(self._options, commit, self._newest)
             except (SourceError, BadInput) as error:
                 self.unreadable[commit] = str(error)
                 # Nobody tells when it can be read.
@@ -148,7 +148,7 @@ class FleetCommits:
 
         if not commit or commit == earlier:
             return commit == earlier
-        where = self._source.where
+        where = self._newest.source.where
         try:
             in_repository(where, lambda folder: check_descent(where, folder, earlier, commit))
         except SourceError:
