@@ -65,11 +65,12 @@ def serve(
 ) -> Iterator[Callable[..., Service]]:
     started: list[Service] = []
 
-    def start() -> Service:
+    def start(*arguments: object, **variables: str) -> Service:
         service = Service(
-            environment,
+            environment | variables,
             *("--listen", "127.0.0.1:0", "--every", "300ms", "--host-context", "host"),
             *("--repo", tmp_path / "repository", "--kubeconfig", sandbox.kubeconfig),
+            *arguments,
         )
         started.append(service)
         return service
@@ -138,3 +139,30 @@ def test_a_gate_that_comes_to_hold_lets_the_rollout_go_on(
         assert colour(sandbox, "gcp") == "green"
         prometheus_says(prometheus, "0.1")
         eventually(lambda: colour(sandbox, "gcp") == "white", "the second wave has it")
+
+
+def test_a_message_that_could_not_be_delivered_is_sent_again_in_the_next_round(
+    serve: Callable[..., Service], sandbox: Sandbox, tmp_path: Path
+) -> None:
+    folder = tmp_path / "repository"
+    folder.mkdir()
+    git(folder, "init", "-q", "-b", "main")
+    rules = WAVES.partition("        gates:")
+    told = "  notifications: [{type: Webhook, urlFrom: {env: HOOK_URL}}]"
+    rest = rules[2].partition("\n")[2]
+    with listening() as receiver:
+        files = {
+            "federation.yaml": f"{rules[0]}{told}\n{rest}",
+            "settings.yaml": SETTINGS % "green",
+        }
+        commit(folder, files)
+        service = serve("--allow-access", "plain-http", HOOK_URL=receiver.url)
+        settle(service)
+        receiver.answers[:] = [(503, {})]
+        commit(folder, {"settings.yaml": SETTINGS % "white"})
+        eventually(lambda: colour(sandbox, "gcp") == "white", "it is everywhere")
+        tried = len(receiver.requests)
+        # More often than runs look whether all that the commit asked for is done.
+        eventually(lambda: len(receiver.requests) > tried + 15, "it is tried again", timeout=40)
+        receiver.answers[:] = [(200, {})]
+        settle(service)
