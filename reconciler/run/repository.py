@@ -263,8 +263,9 @@ def _understood(
     found = compile_documents(
         manifests.documents, possible_definitions=possible_definitions, listed=besides
     )
-    if found.unknown_kinds and ask_members and found.federation:
-        kinds = _discovered(options, _reached(found.clusters, options), found.federation)
+    if found.unknown_kinds and (ask_members or newest) and found.federation:
+        clusters = newest.state.clusters if newest else _reached(found.clusters, options)
+        kinds = _discovered(options, clusters, found.federation)
         found = compile_documents(manifests.documents, kinds, possible_definitions, besides)
     if found.state and not found.state.clusters and not manifests.problems:
         # A repository may be checked before its first cluster joins.
