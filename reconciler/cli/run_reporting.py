@@ -134,6 +134,9 @@ class ObservedRun:
         if self.latest and self.latest.page:
             self.latest.page.update(run, self.prepared)
         warnings = after_run(run, around)
+        if warnings and self.options.kept is not None:
+            # Who could not be told is told by the next round.
+            self.options.kept.note_other(lambda: False)
         if self._logger is None:
             for warning in warnings:
                 self.settings.console.note(f"{styled('Warning:', fg='yellow')} {warning}")

@@ -125,13 +125,19 @@ class _Plugin:
         with _lock:
             lock = _locks.setdefault(self._key, threading.Lock())
         with lock:
-            known = self._mine or _known.get(self._key)
-            if known is None or (known.renew_at is not None and self._clock() >= known.renew_at):
+            known = self._mine
+            if known is None or self._is_over(known):
+                # A later run may have asked already, and the time of this one may be over.
+                known = _known.get(self._key)
+            if known is None or self._is_over(known):
                 known = self._ask()
                 if known.renew_at is not None:
                     _known[self._key] = known
             self._mine = known
         return known
+
+    def _is_over(self, credential: Credential) -> bool:
+        return credential.renew_at is not None and self._clock() >= credential.renew_at
 
     def _ask(self) -> Credential:
         from reconciler.git.processes import run_for_output

@@ -722,7 +722,7 @@ class DesiredState(Struct, frozen=True):
         return (
             bool(self.federation.maintenance)
             or any(cluster.paused or cluster.maintenance for cluster in self.clusters)
-            or any(workload.maintenance for workload in self.workloads)
+            or any(w.maintenance or w.suspended or w.suspended_everywhere for w in self.workloads)
         )
 
     @property

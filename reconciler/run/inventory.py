@@ -86,6 +86,8 @@ def read_listed_clusters(
         seconds_left=options.time_left,
         allow=options.allow_access,
         seat=options.seat,
+        # So that a process that stays asks again in each round.
+        kept=options.kept,
     )
     try:
         objects = list_profiles(connector.host(), rules.namespace)

@@ -156,19 +156,22 @@ def with_kept_inventory(
     return _understood(repository.source, options, ask_members=True, kept=kept)
 
 
-def read_other_commit(options: RunOptions, commit: str, newest: ReadSource) -> Repository:
+def read_other_commit(options: RunOptions, commit: str, newest: Repository) -> Repository:
     """One commit beside the ``newest``: from Git, or as an earlier run kept it where that does not
-    answer. Raises as ``read_repository`` does."""
+    answer. Raises as ``read_repository`` does.
+
+    The host is not asked again: what it lists is as the ``newest`` has it."""
     options = replace(options, ref=commit)
-    if newest.kept is None:
-        return read_repository(options)
+    if newest.source.kept is None:
+        return _understood(read_source(options), options, newest=newest)
     from reconciler.state.kept_commit_store import SLOTS
 
-    unreachable = SourceUnreachable(newest.unreachable)
+    unreachable = SourceUnreachable(newest.source.unreachable)
     for slot in SLOTS:
         kept = _kept(options, unreachable, slot)
         if kept is not None and kept.commit == commit:
-            return _understood(read_kept(options, kept, unreachable), options)
+            source = read_kept(options, kept, unreachable)
+            return _understood(source, options, newest=newest)
     raise unreachable
 
 
@@ -242,7 +245,10 @@ def _understood(
     ask_members: bool = False,
     ask_host: bool = False,
     kept: FleetInventory | None = None,
+    newest: Repository | None = None,
 ) -> Repository:
+    """``kept`` is the inventory where it is not to be read; ``newest`` the commit whose clusters
+    this one goes by, where either of the two has an inventory."""
     name = hashlib.sha256(f"{options.repo}\0{options.path}".encode()).hexdigest()[:16]
     files = _manifest_files(source.files)
     manifests = load(files, ParseCache(default_cache() / "parsed" / f"{name}.json"))
@@ -253,24 +259,27 @@ def _understood(
         from reconciler.run.inventory import read_listed_clusters
 
         inventory = read_listed_clusters(options, listing, source)
-    if possible_definitions.of_any("Federation") or (listing and inventory is None):
+    besides = inventory.clusters if inventory else None
+    if newest and (listing or newest.inventory):
+        besides = newest.state.clusters
+    if possible_definitions.of_any("Federation") or (listing and besides is None):
         possible_definitions = replace(possible_definitions, clusters=True)
-    listed = inventory.clusters if inventory else None
     documents = manifests.documents
-    found = compile_documents(documents, possible_definitions=possible_definitions, listed=listed)
+    found = compile_documents(documents, possible_definitions=possible_definitions, listed=besides)
+    asks = found.federation if ask_members or newest else None
+    clusters = newest.state.clusters if newest else _reached(found.clusters, options)
     kinds: dict[str, str] = {}
-    if found.unknown_kinds and ask_members and found.federation:
-        kinds = _discovered(options, _reached(found.clusters, options), found.federation)
-        found = compile_documents(documents, kinds, possible_definitions, listed)
+    if found.unknown_kinds and asks:
+        kinds = _discovered(options, clusters, asks)
+        found = compile_documents(documents, kinds, possible_definitions, besides)
     charts: RenderedCharts | None = None
     if found.charts or len(files) < len(source.files):
         from reconciler.run.charts import render_charts
 
-        ask = _versions(options, found.federation) if ask_members and found.federation else None
-        clusters = _reached(found.clusters, options)
+        ask = _versions(options, asks) if asks else None
         logins = options.chart_credentials
         charts = render_charts(found.charts, clusters, documents, source.files, ask, logins)
-        found = compile_documents(documents, kinds, possible_definitions, listed, charts.objects)
+        found = compile_documents(documents, kinds, possible_definitions, besides, charts.objects)
         documents = (*documents, *(one.document for one in charts.objects))
     if found.state and not found.state.clusters and not manifests.problems:
         # A repository may be checked before its first cluster joins.
@@ -384,6 +393,7 @@ def _telling_connector(options: RunOptions, federation: Federation) -> Connector
         access_providers=None if options.sandbox else options.access_providers,
         # The plan that is made next says so.
         first_use="tell",
+        kept=options.kept,
     )
 
 

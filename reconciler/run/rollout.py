@@ -65,11 +65,16 @@ class FleetCommits:
                 "spec.rollout brings commits to clusters",
                 hint="commit them; to see what they would change: reconcile --plan",
             )
-        self._options, self._source = options, repository.source
+        self._options, self._newest = options, repository
         self._sources: dict[str, ReadSource] = {}
         self._states: dict[str, DesiredState] = {self.newest: repository.state}
         self._objects: dict[str, Mapping[str, Objects]] = {}
         self.unreadable: dict[str, str] = {}
+
+    def note_other(self, same: Callable[[], bool]) -> None:
+        """See ``Watcher.note_other``."""
+        if self._options.kept is not None:
+            self._options.kept.note_other(same)
 
     def sources(self, memory: RolloutMemory) -> dict[str, ReadSource]:
         """Slot -> the stable and the candidate commit, as they were read, beside the newest."""
@@ -89,9 +94,11 @@ class FleetCommits:
         """What a commit asks for, by the newest one's rules and clusters; None: unreadable."""
         if commit not in self._states and commit not in self.unreadable:
             try:
-                read = read_other_commit(self._options, commit, self._source)
+                read = read_other_commit(self._options, commit, self._newest)
             except (SourceError, BadInput) as error:
                 self.unreadable[commit] = str(error)
+                # Nobody tells when it can be read.
+                self.note_other(lambda: False)
             else:
                 newest, found = self._states[self.newest], read.state
                 self._sources[commit] = read.source
@@ -141,7 +148,7 @@ class FleetCommits:
 
         if not commit or commit == earlier:
             return commit == earlier
-        where = self._source.where
+        where = self._newest.source.where
         try:
             in_repository(where, lambda folder: check_descent(where, folder, earlier, commit))
         except SourceError:
@@ -314,8 +321,15 @@ class Rollout:
         from reconciler.rollout.gates import ask_gates
 
         gates = self.commits.waves(candidate, self.memory.stable)[wave].gates
-        answers = ask_gates(gates, self._seconds_left).values()
-        return "; ".join(f"gate {one.gate.name}: {one.why}" for one in answers if not one.holds)
+        answers = ask_gates(gates, self._seconds_left)
+
+        def same() -> bool:
+            return all(one.holds == answers[gate].holds for gate, one in ask_gates(gates).items())
+
+        self.commits.note_other(same)
+        return "; ".join(
+            f"gate {one.gate.name}: {one.why}" for one in answers.values() if not one.holds
+        )
 
     @cached_property
     def _usual(self) -> Mapping[ObjectKey, Assignment]:

@@ -62,7 +62,9 @@ def why_again(last: LastRun, options: RunOptions) -> str:
     if list(map(_timeless, probes_now(prepared))) != list(map(_timeless, prepared.probes)):
         return "the health of a cluster changed"
     asked = in_parallel(_same_answer, last.trace.questions, CONCURRENT_QUESTIONS)
-    return "" if all(asked) else "an answer changed"
+    if not all(asked):
+        return "an answer changed"
+    return "" if all(same() for same in last.trace.others) else "what others say changed"
 
 
 def _same_answer(question: TracedRequest) -> bool:

@@ -342,7 +342,7 @@ def with_followers_placed(
     spaces = [key for key in following if key.group_kind == ("", "Namespace")]
     for key in (*(key for key in following if key not in spaces), *spaces):
         workload = following[key]
-        leaders = [found[one] for one in workload.leaders if one in found]
+        leaders = [_led(found[one], key, state) for one in workload.leaders if one in found]
         if workload.follows and not workload.leaders:
             leaders = [one for one in found.values() if one.workload.namespace == key.name]
         where = {name for name in clusters if key not in lacking.get(name, ())}
@@ -351,6 +351,26 @@ def with_followers_placed(
         own = found[key] if besides else replace(found[key], replicas={}, spare=(), left_out={})
         found[key] = _beside(own, leaders, clusters, where)
     return tuple(found[one.workload] for one in assignments)
+
+
+def _led(leader: Assignment, follower: ObjectKey, state: DesiredState) -> Assignment:
+    """``leader`` with only those clusters whose commit has it lead: what another commit asks for
+    comes with that one."""
+    commits = state.commits
+    if commits is None:
+        return leader
+
+    def leads(cluster: str) -> bool:
+        as_stable = cluster in leader.as_stable
+        commit = commits.stable if as_stable else commits.of_cluster.get(cluster, commits.stable)
+        version = commits.workloads[commit].get(follower)
+        return version is not None and leader.workload in version.leaders
+
+    return replace(
+        leader,
+        replicas={name: count for name, count in leader.replicas.items() if leads(name)},
+        spare=tuple(name for name in leader.spare if leads(name)),
+    )
 
 
 def _beside(

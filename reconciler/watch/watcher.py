@@ -130,6 +130,12 @@ class Watcher:
         if self._trace is not None:
             self._trace.readings.append(reading)
 
+    def note_other(self, same: Callable[[], bool]) -> None:
+        """A run asked somebody who is no API server; ``same`` asks again, and tells whether the
+        run would make the same of it."""
+        if self._trace is not None:
+            self._trace.others.append(same)
+
     def locked(self, epoch: int | None, *, waited: bool) -> None:
         """The run at work holds the lock. Where another run had it since the last one of this
         process, everything is listed anew under it: what others wrote may still be on its way.

@@ -22,6 +22,7 @@ from reconciler.run.repository import validate_repository
 from tests.scenarios.cluster_profiles import FLEET, definition, profile
 from tests.scenarios.conftest import World
 from tests.scenarios.manifests import NAMESPACE, SETTINGS, WEB
+from tests.unit.git.repositories import commit, git
 
 FEDERATION = """
 apiVersion: federation.reconciler.dev/v1alpha1
@@ -385,3 +386,59 @@ def test_publishing_without_an_inventory_names_the_line(fleet: Fleet) -> None:
     with pytest.raises(BadInput) as caught:
         fleet.world.plan()
     assert any("federation.yaml:6:3" in str(p.position) for p in caught.value.problems)
+
+
+WAVES = """
+apiVersion: federation.reconciler.dev/v1alpha1
+kind: Federation
+metadata: {name: shop}
+spec:
+  inventory: {clusterProfiles: {namespace: fleet}}
+  defaults: {placement: {clusterSelector: {}}}
+  rollout: {waves: [{name: canary, clusters: [aws]}]}
+---
+apiVersion: federation.reconciler.dev/v1alpha1
+kind: Placement
+metadata: {name: web}
+spec:
+  select: [{kind: Deployment}]
+  clusters: [aws, gcp]
+  replicas: {mode: Divided, total: 6, clusters: [{name: aws, weight: 5}, {name: gcp}]}
+"""
+IN_GIT = """
+apiVersion: federation.reconciler.dev/v1alpha1
+kind: Cluster
+metadata: {name: %s}
+---
+"""
+
+
+def shares(fleet: Fleet) -> dict[str, int]:
+    found = {n: fleet.sandbox.cluster(n).find("Deployment", "web", "shop") for n in ("aws", "gcp")}
+    return {name: one["spec"]["replicas"] for name, one in found.items() if one}
+
+
+@pytest.mark.parametrize("leaves_list", [False, True])
+def test_listed_clusters_keep_their_shares_while_they_are_on_two_commits(
+    fleet: Fleet, leaves_list: bool
+) -> None:
+    repository = fleet.world.repository
+    fleet.world.options["lock"] = "none"
+    git(repository, "init", "-q", "-b", "main")
+    shop = f"{NAMESPACE}---{SETTINGS}---{WEB}"
+    commit(repository, {"federation.yaml": WAVES, "shop.yaml": shop})
+    for _ in range(2):
+        assert fleet.world.apply().ok
+    assert shares(fleet) == {"aws": 5, "gcp": 1}
+    files = {"shop.yaml": shop.replace("green", "red")}
+    if leaves_list:
+        line = "  inventory: {clusterProfiles: {namespace: fleet}}\n"
+        files["federation.yaml"] = WAVES.replace(line, "")
+        files["clusters.yaml"] = "".join(IN_GIT % name for name in ("aws", "gcp"))
+    commit(repository, files)
+    assert fleet.world.apply().ok
+    found = [fleet.sandbox.cluster(n).find("ConfigMap", "settings", "shop") for n in ("aws", "gcp")]
+    assert [one and one["data"]["colour"] for one in found] == ["red", "green"]
+    for _ in range(3):
+        assert shares(fleet) == {"aws": 5, "gcp": 1}
+        assert fleet.world.apply().ok

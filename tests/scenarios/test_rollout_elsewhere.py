@@ -143,15 +143,37 @@ def test_seats_that_take_turns_take_a_commit_wave_by_wave(seats: RolloutSeats) -
     assert seats.commits() == dict.fromkeys(NAMES, new)
 
 
-def test_a_seat_lost_in_its_wave_leaves_the_rollout_to_the_others(seats: RolloutSeats) -> None:
+def test_a_seat_lost_in_the_first_wave_holds_the_rollout_up_at_the_others(
+    seats: RolloutSeats,
+) -> None:
+    """Nobody has proved the commit."""
     seats.commit(web=web("2"))
     seats.run(at=FIRST)
     seats.hosts[FIRST].stop()
     for at in (SECOND, LAST) * 5:
         seats.run(at=at)
-    assert seats.versions(SECOND, LAST) == {SECOND: "2", LAST: "2"}
+    assert seats.versions(SECOND, LAST) == {SECOND: "1", LAST: "1"}
     assert seats.ready(SECOND, LAST) == 6
     seats.hosts[FIRST].start()
+    for _ in range(12):
+        seats.run()
+    assert seats.versions() == all_on("2")
+    assert seats.shares() == SHARES
+
+
+def test_a_seat_lost_in_a_later_wave_leaves_the_rollout_to_the_others(seats: RolloutSeats) -> None:
+    seats.commit(web=web("2"))
+    for at in (FIRST, SECOND, LAST) * 4:
+        if seats.versions(SECOND)[SECOND] == "2":
+            break
+        seats.run(at=at)
+    assert seats.versions() == {FIRST: "2", SECOND: "2", LAST: "1"}
+    seats.hosts[SECOND].stop()
+    for at in (FIRST, LAST) * 5:
+        seats.run(at=at)
+    assert seats.versions(FIRST, LAST) == {FIRST: "2", LAST: "2"}
+    assert seats.ready(FIRST, LAST) == 6
+    seats.hosts[SECOND].start()
     for _ in range(12):
         seats.run()
     assert seats.versions() == all_on("2")

@@ -10,9 +10,14 @@ import pytest
 from kubesim.fleet import Sandbox
 from kubesim.server import ClusterSettings
 from reconciler.api.errors import MemoryChanged, UsageError
+from reconciler.cluster.client import Member
+from reconciler.cluster.endpoint import Endpoint, bearer
+from reconciler.cluster.http import Transport
 from reconciler.run.pipeline import apply_plan
 from reconciler.state.memory import RolloutPhase
-from tests.scenarios.failover_world import CLUSTER, FEDERATION, NAMES
+from tests.controlplane.process import eventually
+from tests.definitions import definition
+from tests.scenarios.failover_world import CLUSTER, FEDERATION, NAMES, WEB
 from tests.scenarios.rollout_world import (
     BROKEN,
     FIRST,
@@ -289,3 +294,42 @@ def test_a_cluster_that_leaves_meanwhile_holds_nothing_up(wider: RolloutWorld) -
         wider.run()
     assert wider.versions() == all_on("2")
     assert not wider.rollout.candidate
+
+
+WIDGET = """
+apiVersion: types.kubefed.io/v1beta1
+kind: FederatedWidget
+metadata: {name: one, namespace: shop}
+spec: {template: {spec: {size: %d}}, placement: {clusterSelector: {}}}
+"""
+
+
+def test_a_kind_that_only_members_know_is_known_in_every_commit(
+    simulated: RolloutWorld,
+) -> None:
+    world = simulated
+    for name in NAMES:
+        world.hosts[name].create(definition("Widget"))
+    eventually(lambda: all(_serves_widgets(world, name) for name in NAMES), "they are served")
+    world.begin(WEB + "---" + WIDGET % 1)
+    world.commit(web=WEB + "---" + WIDGET % 2)
+    world.run()
+    assert _sizes(world) == {FIRST: 2, SECOND: 1, LAST: 1}
+    # On its own commit a cluster is kept as that says.
+    world.hosts[LAST].delete("Deployment", "web", namespace="shop")
+    prepared = world.prepare()
+    assert not [one for one in prepared.plan.notices if one.cause == "CommitUnreadable"]
+    assert apply_plan(prepared).ok
+    assert world.deployment(LAST)
+    world.run_until_stable()
+    assert _sizes(world) == {FIRST: 2, SECOND: 2, LAST: 2}
+
+
+def _serves_widgets(world: RolloutWorld, name: str) -> bool:
+    host = world.hosts[name]
+    member = Member(name, Transport(name, Endpoint(host.url, bearer(host.token))))
+    return any(kind.kind == "Widget" for kind in member.discover().resources)
+
+
+def _sizes(world: RolloutWorld) -> dict[str, int]:
+    return {n: world.hosts[n].get("Widget", "one", "shop")["spec"]["size"] for n in NAMES}

@@ -89,6 +89,23 @@ def test_a_token_is_kept_until_shortly_before_it_expires(tmp_path: Path) -> None
     assert runs(tmp_path) == 2
 
 
+def test_what_a_later_run_was_given_is_taken_where_a_run_is_over(tmp_path: Path) -> None:
+    """Watches and connections outlive the run that opened them."""
+    now, left = [1_790_000_000.0], [20.0]
+
+    def token(text: str) -> Provider:
+        expires = datetime.datetime.fromtimestamp(now[0] + 600, datetime.UTC).isoformat()
+        return printing(tmp_path, {"token": text, "expirationTimestamp": expires})
+
+    first = with_credential(
+        "aws", token("first"), SERVER, None, lambda: left[0], clock=lambda: now[0]
+    )
+    now[0], left[0] = now[0] + 560, -300.0
+    asked(token("second"), clock=lambda: now[0])
+    assert first.headers() == {"authorization": "Bearer second"}
+    assert runs(tmp_path) == 2
+
+
 def test_one_clusters_token_is_not_anothers(tmp_path: Path) -> None:
     expires = datetime.datetime.now(datetime.UTC) + datetime.timedelta(hours=1)
     provider = printing(tmp_path, {"token": CANARY, "expirationTimestamp": expires.isoformat()})

@@ -6,6 +6,7 @@ import pytest
 
 from reconciler.api.objects import ObjectKey
 from reconciler.federation.model import DesiredState
+from reconciler.scheduler.commits import with_commits
 from reconciler.scheduler.model import FleetView
 from reconciler.scheduler.placement_warnings import separations, why_unplaced
 from reconciler.scheduler.schedule import schedule
@@ -212,3 +213,46 @@ spec: {{select: [{{kind: {kind}}}], clusters: [edge]}}
     assert found["Secret registry"] == ("aws", "edge")
     assert found["Secret of-account"] == ("aws",)
     assert found["Service none"] == (("edge",) if kind == "StatefulSet" else ())
+
+
+NEEDS = "envFrom: [{configMapRef: {name: settings}}]"
+SMALL = """
+{apiVersion: v1, kind: Namespace, metadata: {name: shop}}
+---
+{apiVersion: v1, kind: ConfigMap, metadata: {name: settings, namespace: shop}}
+---
+{apiVersion: apps/v1, kind: Deployment, metadata: {name: web, namespace: shop}, spec: {
+  selector: {matchLabels: {app: web}}, template: {metadata: {labels: {app: web}},
+  spec: {containers: [{name: web, image: web, %s}]}}}}
+---
+apiVersion: federation.reconciler.dev/v1alpha1
+kind: Placement
+metadata: {name: web}
+spec: {select: [{kind: Deployment}], clusters: %s, dependencies: %s}
+"""
+
+
+@pytest.mark.parametrize("defaults", ["", ", defaults: {placement: {clusters: [aws]}}"])
+@pytest.mark.parametrize(
+    "commits",
+    [
+        ((NEEDS, "[aws, gcp]", "Ignore"), (NEEDS, "[aws, gcp]", "Follow")),
+        (("", "[aws, gcp]", "Follow"), (NEEDS, "[aws, gcp]", "Follow")),
+        ((NEEDS, "[aws]", "Follow"), (NEEDS, "[aws, gcp]", "Follow")),
+    ],
+)
+@pytest.mark.parametrize("backwards", [False, True])
+@pytest.mark.parametrize("first", ["aws", "gcp"])
+def test_what_another_commit_lets_follow_comes_with_that_commit(
+    defaults: str, commits: tuple[tuple[str, ...], ...], backwards: bool, first: str
+) -> None:
+    old, new = (
+        understood(FEDERATION % ("Ignore", defaults), CLUSTERS, SMALL % one)
+        for one in (reversed(commits) if backwards else commits)
+    )
+    of_cluster = {c.name: "new" if c.name == first else "old" for c in new.clusters}
+    mixed = schedule(with_commits(new, "old", of_cluster, {"old": old, "new": new}))
+    alone = {"old": schedule(old), "new": schedule(new)}
+    for cluster, commit in of_cluster.items():
+        found = {a.workload for a in mixed if cluster in a.replicas}
+        assert found == {a.workload for a in alone[commit] if cluster in a.replicas}
