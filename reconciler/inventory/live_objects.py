@@ -13,7 +13,7 @@ import zlib
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
-from threading import Lock
+from threading import RLock
 from typing import Any
 
 import msgspec
@@ -120,7 +120,7 @@ class _Block:
     """Neighbours, as a list in JSON; compressed where enough of others is kept as it came."""
 
     raw_bytes = 0
-    _counting = Lock()
+    _counting = RLock()
 
     def __init__(self, text: bytes) -> None:
         size = len(text)
@@ -130,8 +130,9 @@ class _Block:
         self._kept = text if self._size else zlib.compress(text, 1)
 
     def __del__(self) -> None:
+        # By its own name it is no longer known when the interpreter ends.
         with self._counting:
-            _Block.raw_bytes -= self._size
+            type(self).raw_bytes -= self._size
 
     @property
     def text(self) -> bytes:
