@@ -15,11 +15,13 @@ import pytest
 
 from reconciler.api.errors import ClusterError
 from reconciler.api.objects import Object
+from reconciler.cluster import client
 from reconciler.cluster.client import Member
 from reconciler.cluster.discovery import RESTMapping
 from reconciler.cluster.endpoint import Endpoint, bearer
 from reconciler.cluster.http import Transport
 from reconciler.watch.lists import State
+from reconciler.watch.trace import RunTrace, TracedExchange, TracedRequest
 from reconciler.watch.watcher import Watcher
 from tests.controlplane.cluster import Cluster
 from tests.controlplane.fixtures import Fleet
@@ -282,3 +284,30 @@ def _hold(watched: Watched) -> None:
 
 def _change_definition(watched: Watched) -> None:
     _define(watched.cluster, f"field{time.monotonic_ns()}")
+
+
+def test_a_list_that_is_not_watched_is_asked_again_to_its_last_page(
+    fleet: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A server answers an old token with the list as it was."""
+    monkeypatch.setattr(client, "PAGE", 2)
+    (cluster,) = fleet(1)
+    ca = cluster.certificate.read_text()
+    endpoint = Endpoint(cluster.url, bearer(cluster.tokens["admin"]), ca_pem=ca)
+    exchange = TracedExchange("aws", endpoint)
+    member = Member("aws", Transport("aws", endpoint, exchange=exchange))
+    for n in range(4):
+        _put(cluster, f"m{n}", "a")
+
+    def asked() -> TracedRequest:
+        trace = exchange.trace = RunTrace()
+        member.list_objects(MAPS, label_selector=SELECTOR)
+        exchange.trace = None
+        (question,) = trace.questions
+        return question
+
+    for changed in ("m0", "m3", "m4"):
+        question = asked()
+        assert exchange.ask_again(question)
+        _put(cluster, changed, "b")
+        assert not exchange.ask_again(question)
