@@ -21,7 +21,7 @@ from reconciler.api.errors import ClusterError, Position, Problem, with_hint
 from reconciler.api.files import SourceFile
 from reconciler.api.json_pointer import join_pointer
 from reconciler.api.kinds import API_VERSIONS, CLUSTER_SCOPED
-from reconciler.api.notices import Notice, NoticeCause, WordedCause, notice
+from reconciler.api.notices import Notice, NoticeCause, notice
 from reconciler.api.objects import (
     GroupKind,
     Object,
@@ -144,11 +144,11 @@ class _Work:
         message = f"Chart {chart.name}: {message}"
         self.problems.append(Problem(position, text, message, expected, hint))
 
-    def tell(self, chart: Chart, cause: WordedCause, **details: object) -> None:
+    def tell(self, chart: Chart, found: Notice) -> None:
         """A notice about a Chart, at its place."""
         position = chart.document.position()
-        found = notice(cause, subject=f"Chart {chart.name}", **details)  # type: ignore[arg-type]
-        self.notices.append(replace(found, place=f"{position.file}:{position.line}"))
+        place = f"{position.file}:{position.line}"
+        self.notices.append(replace(found, subject=f"Chart {chart.name}", place=place))
 
 
 def _tell_unused(charts: Sequence[Chart], files: Sequence[SourceFile], work: _Work) -> None:
@@ -312,7 +312,7 @@ def _render(one: _Prepared, work: _Work, versions: Versions, *, asked: bool) -> 
     chart = one.chart
     groups = _groups(one, work, versions)
     if one.asks and not asked:
-        work.tell(chart, NoticeCause.CHART_BY_DEFAULT_VERSION)
+        work.tell(chart, notice(NoticeCause.CHART_BY_DEFAULT_VERSION))
     _tell_traits(one, work, versions)
     results = in_parallel(lambda group: _rendered(one, group), groups, os.cpu_count() or 1)
     well = [group.values for group, result in zip(groups, results, strict=True) if not result.error]
@@ -330,7 +330,7 @@ def _render(one: _Prepared, work: _Work, versions: Versions, *, asked: bool) -> 
             forms.setdefault(key_of(document.body), []).append((group, document))
     if random:
         shown = first_few([str(key) for key in sorted(random)])
-        work.tell(chart, NoticeCause.CHART_RANDOM, objects=shown)
+        work.tell(chart, notice(NoticeCause.CHART_RANDOM, objects=shown))
     for key, found in sorted(forms.items()):
         first = found[0][1]
         work.objects.append(
@@ -445,7 +445,7 @@ def _tell_traits(one: _Prepared, work: _Work, versions: Versions) -> None:
     chart = one.chart
     for path, line in one.traits.lookups[:1]:
         where = f"{path}:{line}"
-        work.tell(chart, NoticeCause.CHART_LOOKUP, where=where)
+        work.tell(chart, notice(NoticeCause.CHART_LOOKUP, where=where))
     known: frozenset[str] | None = None
     for api_version, path, line in one.traits.asked if one.asks else ():
         without = [
@@ -460,10 +460,12 @@ def _tell_traits(one: _Prepared, work: _Work, versions: Versions) -> None:
         if api_version in known:
             work.tell(
                 chart,
-                NoticeCause.CHART_ASKS_IN_VAIN,
-                api=api_version,
-                where=f"{path}:{line}",
-                clusters=", ".join(without),
+                notice(
+                    NoticeCause.CHART_ASKS_IN_VAIN,
+                    api=api_version,
+                    where=f"{path}:{line}",
+                    clusters=", ".join(without),
+                ),
             )
 
 
@@ -495,9 +497,10 @@ def _documents(one: _Prepared, result: RenderedChart, work: _Work) -> list[Docum
             continue
         hooks = hook_kinds(body)
         if hooks and not is_early_hook(body):
-            work.tell(
-                chart, NoticeCause.CHART_HOOK_LEFT_OUT, object=key_of(body), hooks=", ".join(hooks)
+            left_out = notice(
+                NoticeCause.CHART_HOOK_LEFT_OUT, object=key_of(body), hooks=", ".join(hooks)
             )
+            work.tell(chart, left_out)
             continue
         metadata = body["metadata"]
         if not metadata.get("namespace") and scopes.get(_kind_of(body), _is_namespaced(body)):

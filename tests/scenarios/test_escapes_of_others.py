@@ -147,5 +147,5 @@ def test_commands_write_by_the_console_alone() -> None:
         ("status.py", "line"),
         ("survivability.py", "_rendered(matrix, output, settings)"),
         ("unjoin.py", "steps_as_json(steps, plan.warnings)"),
-        ("validate.py", "_as_json(problems, warnings, counts)"),
+        ("validate.py", "_as_json(problems, warnings, counts, fixed if fix else None)"),
     }
