@@ -265,7 +265,7 @@ def test_values_of_string_data_are_watched_and_removed_like_all_others(world: Wo
     [
         SETTINGS.replace("namespace: shop", "namespace: nowhere"),
         "\napiVersion: example.com/v1\nkind: Unheard\nmetadata: {name: of}\n",
-        WEB.replace("apps/v1", "apps/v1beta1"),
+        WEB.replace("apps/v1", "apps/v9"),
     ],
     ids=["namespace", "kind", "version"],
 )
