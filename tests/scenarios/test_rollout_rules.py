@@ -296,7 +296,7 @@ def test_a_cluster_that_leaves_meanwhile_holds_nothing_up(wider: RolloutWorld) -
     assert not wider.rollout.candidate
 
 
-WIDGET = """
+FEDERATED_WIDGET = """
 apiVersion: types.kubefed.io/v1beta1
 kind: FederatedWidget
 metadata: {name: one, namespace: shop}
@@ -311,8 +311,8 @@ def test_a_kind_that_only_members_know_is_known_in_every_commit(
     for name in NAMES:
         world.hosts[name].create(definition("Widget"))
     eventually(lambda: all(_serves_widgets(world, name) for name in NAMES), "they are served")
-    world.begin(WEB + "---" + WIDGET % 1)
-    world.commit(web=WEB + "---" + WIDGET % 2)
+    world.begin(WEB + "---" + FEDERATED_WIDGET % 1)
+    world.commit(web=WEB + "---" + FEDERATED_WIDGET % 2)
     world.run()
     assert _sizes(world) == {FIRST: 2, SECOND: 1, LAST: 1}
     # On its own commit a cluster is kept as that says.
