@@ -101,6 +101,7 @@ ONE_NAME_TWICE = {
 MOST_IMPORTS = 30
 NEEDS_MORE = {
     "run.pipeline": "the steps strung together",
+    "run.repository": "files, members, the host's list and charts meet in what Git comes to",
     "run.rollout": "Git, members and rules meet in how far a commit may go",
 }
 

@@ -7,7 +7,7 @@ import re
 from reconciler.api.options import RunOptions
 from reconciler.plan.model import Plan
 from reconciler.report.markdown import render_plan_markdown
-from reconciler.run.pipeline import make_plan_against
+from reconciler.run.compare_commits import make_plan_against
 from tests.scenarios.failover_world import NAMES
 from tests.scenarios.rollout_world import (
     FIRST,
