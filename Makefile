@@ -7,8 +7,9 @@ PYTEST := $(PY) -m pytest
 AUDIT := $(VENV)/audit
 MUTATION := $(VENV)/mutation
 
-# How many test processes. One with real clusters takes about 1.2 GB: etcd and three API servers.
-WORKERS ?= auto
+# How many test processes. Many tests wait for a deadline or a lock, so there are more than cores. One with real
+# clusters takes about 1.2 GB: etcd and three API servers.
+WORKERS ?= $(shell $(PYTHON) -c 'import os; print(-(-(os.cpu_count() or 1) * 3 // 2))')
 INTEGRATION_WORKERS ?= 2
 # The oldest that is supported, and it beside the newest, which `make test` has alone.
 VERSIONS ?= 1.33.13 1.33.13,1.37.2
