@@ -14,7 +14,6 @@ from reconciler.api.kinds import API_VERSIONS, CLUSTER_SCOPED, REPLICATED
 from reconciler.api.notices import NoticeCause, notice
 from reconciler.api.objects import Object, ObjectKey, api_group, key_of, map_of, maps_of
 from reconciler.federation.autoscalers import check_autoscalers
-from reconciler.federation.dependencies import with_followers
 from reconciler.federation.failover_rules import narrowed
 from reconciler.federation.karmada_kinds import CLUSTER_GROUP, Karmada
 from reconciler.federation.kubefed import KubeFed, KubeFedContext, compile_kubefed
@@ -150,7 +149,10 @@ def compile_documents(
     karmada = _karmada_rules(parts.karmada, clusters, federation, faults)
     made = {id(one.document): one for one in rendered}
     workloads += _plain_workloads(plain, placements, karmada, clusters, federation, faults, made)
-    workloads = with_followers(workloads, federation.default_placement)
+    if any(workload.dependencies == "Follow" for workload in workloads):
+        from reconciler.federation.dependencies import with_followers
+
+        workloads = with_followers(workloads, federation.default_placement)
     workloads = _place_namespaces(workloads, plain, faults)
     check_autoscalers(workloads, plain, placements, faults)
     workloads = with_ignored(workloads, federation, faults)

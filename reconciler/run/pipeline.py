@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -25,7 +25,6 @@ from reconciler.api.errors import (
     Violation,
     with_hint,
 )
-from reconciler.api.moments import plain_numbers
 from reconciler.api.notices import Notice
 from reconciler.api.objects import ObjectKey
 from reconciler.api.options import COMPLETE, RunOptions
@@ -112,6 +111,8 @@ if TYPE_CHECKING:
     from reconciler.run.publish import Publication
     from reconciler.run.rollout import Rollout
     from reconciler.shard.round import Round
+
+T = TypeVar("T")
 
 
 class Prepared(Struct, frozen=True):
@@ -228,7 +229,7 @@ def make_plan(
         decided = decide_fleet(fleet, run_memory.memory, outages, connect, now, looked)
         if start.seats:
             start.seats.set_votes(decided.votes)
-    decided = replace(decided, health=plain_numbers(decided.health))
+    decided = replace(decided, health=_with_plain_numbers(decided.health, options))
     state, usual = fleet.state, fleet.usual
     publication, earlier = None, run_memory.memory.published_in
     if (state.federation.decisions_in or earlier) and not (
@@ -250,7 +251,8 @@ def make_plan(
         )
     if not (rollout or published):
         memory = replace(memory, rollout=run_memory.memory.rollout_without_rules(fleet.commit))
-    run_memory = replace(run_memory, memory=plain_numbers(memory), servers=decided.servers)
+    memory = _with_plain_numbers(memory, options)
+    run_memory = replace(run_memory, memory=memory, servers=decided.servers)
     unkept: list[Notice] = []
     if lock and lock.round and not published:
         run_memory, unkept = keep_begun(
@@ -347,8 +349,8 @@ def make_plan(
     )
     plan = replace(
         with_records(plan, records),
-        without_git=plain_numbers(without_git),
-        rollout=plain_numbers(view),
+        without_git=_with_plain_numbers(without_git, options),
+        rollout=_with_plain_numbers(view, options),
         decisions=publication.changes if publication else (),
     )
     if plan.violations:
@@ -475,6 +477,15 @@ def _waiting(
     from reconciler.plan.waiting import Waiting
 
     return Waiting(state, moving, clock, fights)
+
+
+def _with_plain_numbers(value: T, options: RunOptions) -> T:
+    """As ``api.moments.plain_numbers``; the clock of a run that ends gives plain numbers."""
+    if options.kept is None:
+        return value
+    from reconciler.api.moments import plain_numbers
+
+    return plain_numbers(value)
 
 
 def _notices_of_fights(options: RunOptions, now: float) -> Sequence[Notice]:
