@@ -6,8 +6,6 @@ import hashlib
 import hmac
 import json
 import re
-import subprocess
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,6 +18,7 @@ from bench.repositories import NAMESPACE, paint, write_repository
 from bench.rows import Row
 from bench.sizes import Sizes
 from bench.timing import CommandFailed, Figure
+from bench.watching import staying
 from tests.controlplane.cluster import Cluster
 from tests.controlplane.plane import ControlPlane
 from tests.unit.git.servers import http_server
@@ -58,34 +57,12 @@ def pushes_to_objects(plane: ControlPlane, commands: Commands, sizes: Sizes) -> 
 
 @contextmanager
 def _staying(commands: Commands, url: str, kubeconfig: Path) -> Iterator[int]:
-    """The process, and the port at which it listens."""
+    """The port at which a process listens that takes webhooks."""
     secret = commands.folder / "webhook-secret"
     secret.write_text(f"{SECRET}\n")
-    command = commands.reconcile(
-        *("--yes", "--repo", url, "--every", EVERY),
-        *("--listen", "127.0.0.1:0", "--webhook-secret", secret),
-        kubeconfig=kubeconfig,
-    )
-    process = subprocess.Popen(
-        [str(part) for part in command.argv],
-        env={**command.environment, "PYTHONUNBUFFERED": "1"},
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-    try:
-        assert process.stdout is not None
-        line = process.stdout.readline()
-        port = re.search(r"port (\d+)", line)
-        if port is None:
-            raise CommandFailed(f"{command.argv[:4]}: {line}")
-        # A pipe that nobody empties would stop it.
-        threading.Thread(target=process.stdout.read, daemon=True).start()
-        yield int(port[1])
-    finally:
-        process.terminate()
-        process.wait(60)
+    arguments = ("--every", EVERY, "--webhook-secret", str(secret))
+    with staying(commands, url, kubeconfig, *arguments) as process:
+        yield process.port
 
 
 def _pushed(port: int, repository: Path, cluster: Cluster, colour: str) -> float:

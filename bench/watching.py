@@ -200,7 +200,7 @@ class Staying:
 
 @contextmanager
 def staying(
-    commands: Commands, repository: Path, kubeconfig: Path, *arguments: str
+    commands: Commands, repository: Path | str, kubeconfig: Path, *arguments: str
 ) -> Iterator[Staying]:
     """The process while it lasts."""
     listening = ("--yes", "--listen", "127.0.0.1:0")
