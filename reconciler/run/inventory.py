@@ -52,19 +52,24 @@ def list_profiles(host: Member, namespace: str = "") -> list[Object]:
 
     All pages or none; NotFound where the host serves no ClusterProfile at all.
     """
+    hint = "install its CRD, or name the cluster that has the inventory with --host-context"
+    _, found = list_in_first_version(host, "ClusterProfile", (namespace,), hint)
+    return found[namespace]
+
+
+def list_in_first_version(
+    host: Member, kind: str, namespaces: Sequence[str], hint: str
+) -> tuple[RESTMapping, dict[str, list[Object]]]:
+    """Namespace -> the objects of a kind of the inventory's API, in the first version that the host
+    serves; an empty namespace: all. Raises ClusterError, with ``hint`` where it serves none."""
     for version in VERSIONS:
-        resource = RESTMapping(
-            f"{PROFILE_GROUP}/{version}", "ClusterProfile", "clusterprofiles", namespaced=True
-        )
+        api_version = f"{PROFILE_GROUP}/{version}"
+        resource = RESTMapping(api_version, kind, f"{kind.lower()}s", namespaced=True)
         try:
-            return host.list_objects(resource, namespace=namespace)
+            return resource, {n: host.list_objects(resource, namespace=n) for n in namespaces}
         except NotFound:
             continue
-    raise ClusterError(
-        host.name,
-        f"it serves no ClusterProfile of {PROFILE_GROUP}",
-        hint="install its CRD, or name the cluster that has the inventory with --host-context",
-    )
+    raise ClusterError(host.name, f"it serves no {kind} of {PROFILE_GROUP}", hint=hint)
 
 
 def read_listed_clusters(

@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterable, Sequence
 from msgspec import Struct
 from msgspec.structs import replace
 
-from reconciler.api.errors import ClusterError, NotFound, ReconcileError, RunError, with_hint
+from reconciler.api.errors import ClusterError, ReconcileError, RunError, with_hint
 from reconciler.api.notices import Notice, NoticeCause, notice
-from reconciler.api.objects import Object, ObjectKey, RedactedRepr
+from reconciler.api.objects import ObjectKey, RedactedRepr
 from reconciler.cluster.client import Member
 from reconciler.cluster.connect import Connector
 from reconciler.cluster.discovery import RESTMapping
@@ -21,10 +21,9 @@ from reconciler.plan.decisions import (
     without_profile,
 )
 from reconciler.plan.model import Action, DecisionChange
+from reconciler.run.inventory import list_in_first_version
 from reconciler.run.repository import Repository
 from reconciler.scheduler.model import Assignment
-
-VERSIONS = ("v1alpha1", "v1alpha2")
 
 
 class _Place(Struct, frozen=True):
@@ -97,7 +96,8 @@ def plan_publication(
     kept = {wanted_in} if wanted_in else set()
     try:
         host = connector.host()
-        resource, live = _listed(host, namespaces)
+        hint = "install its CRD, or remove spec.publish"
+        resource, live = list_in_first_version(host, "PlacementDecision", namespaces, hint)
         for namespace in namespaces:
             wanted = (
                 decisions_of(decided, profiles, federation.name, namespace, resource.api_version)
@@ -133,20 +133,3 @@ def _write(place: _Place, change: DecisionChange) -> None:
         # With the UID, what was deleted meanwhile is not made again as another's.
         metadata = {**change.request["metadata"], "uid": change.uid}
         host.apply(resource, key, {**change.request, "metadata": metadata}, force=True)
-
-
-def _listed(host: Member, namespaces: Sequence[str]) -> tuple[RESTMapping, dict[str, list[Object]]]:
-    for version in VERSIONS:
-        api_version = f"{PROFILE_GROUP}/{version}"
-        resource = RESTMapping(
-            api_version, "PlacementDecision", "placementdecisions", namespaced=True
-        )
-        try:
-            return resource, {n: host.list_objects(resource, namespace=n) for n in namespaces}
-        except NotFound:
-            continue
-    raise ClusterError(
-        host.name,
-        f"it serves no PlacementDecision of {PROFILE_GROUP}",
-        hint="install its CRD, or remove spec.publish",
-    )
