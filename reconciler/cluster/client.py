@@ -130,7 +130,7 @@ class Member:
     ) -> Object | None:
         """One object, or None when there is none. With ``timeout`` (seconds) it is tried once."""
         try:
-            answer = self._object("GET", resource.item(key), timeout=timeout)
+            answer = self._parsed(self._body("GET", resource.item(key), timeout=timeout))
             return self._one(_kind(resource), key, answer)
         except NotFound:
             return None
@@ -279,7 +279,7 @@ class Member:
 
     def _root(self, root: str) -> Object:
         try:
-            return self._object("GET", root, headers={"accept": AGGREGATED})
+            return self._parsed(self._body("GET", root, headers={"accept": AGGREGATED}))
         except ApiError as error:
             what = f"what it serves ({root}) could not be listed"
             raise error.described_for(lambda text: f"{what}: {text}") from None
@@ -291,7 +291,7 @@ class Member:
         failed = []
         for path, api_version in parse_groups(root, document):
             try:
-                resources += parse_resource_list(api_version, self._object("GET", path))
+                resources += parse_resource_list(api_version, self._parsed(self._body("GET", path)))
             except ApiError:
                 failed.append(api_version.partition("/")[0])
         return resources, failed
@@ -495,7 +495,7 @@ class Member:
         """What writes, or would: fenced unless it is dry, and no refusal of it quotes a Secret."""
         answer: Object | None = None
         try:
-            answer = self._object(
+            given = self._body(
                 method,
                 path,
                 query={**(query or {}), "dryRun": "All"} if dry_run else query,
@@ -506,37 +506,14 @@ class Member:
                 quoted=(resource.api_version, resource.kind) != ("v1", "Secret"),
                 timeout=timeout,
             )
+            answer = self._parsed(given)
         finally:
             if self._kept is not None and not dry_run:
                 self._kept.wrote(resource, path, answer)
         return answer
 
-    def _object(
-        self,
-        method: str,
-        path: str,
-        *,
-        query: Mapping[str, str] | None = None,
-        body: Any = None,
-        headers: Mapping[str, str] | None = None,
-        write: bool = False,
-        subject: Subject | None = None,
-        quoted: bool = True,
-        timeout: float | None = None,
-    ) -> Object:
-        """The JSON object that the server answers, as ``_body`` has it."""
-        answer = self._body(
-            method,
-            path,
-            query=query,
-            body=body,
-            headers=headers,
-            write=write,
-            subject=subject,
-            quoted=quoted,
-            timeout=timeout,
-        )
-        return document_of(self.name, answer)
+    def _parsed(self, body: bytes) -> Object:
+        return document_of(self.name, body)
 
     def _body(
         self,
