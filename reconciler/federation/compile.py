@@ -357,6 +357,8 @@ def _of_charts(
     rendered: Sequence[ChartObject], plain: Sequence[Document], faults: ProblemCollector
 ) -> list[Document]:
     """The documents that Charts rendered; one that the repository has besides is a fault."""
+    if not rendered:
+        return []
     others = {key_of(document.body): document for document in plain}
     found: list[Document] = []
     for one in rendered:
