@@ -39,7 +39,8 @@ LONGEST = 90 * DAY
 """A window may not be longer (seconds): what is closed for a year is paused."""
 HORIZON = 9 * 366 * DAY
 """How far ahead an opening is looked for: 29 February may be eight years away."""
-_MOST_STEPS = 4_000
+_MOST_STEPS = 11_000
+"""So many windows are gone through: a week has fewer minutes, and each may have one of its own."""
 _REFERENCE = datetime(2026, 1, 1, tzinfo=UTC).timestamp()
 """From when on rules are checked, so that a commit is valid today and tomorrow."""
 

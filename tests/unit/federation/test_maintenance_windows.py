@@ -111,6 +111,7 @@ FREEZE = deny("0 0 20 12 *", "Europe/Berlin", 18 * 24 * HOUR)
         # Windows of one list that overlap close it until the last of them is over.
         ([[deny("0 0 * * *"), deny("30 0 * * *")]], "2026-12-01T01:10", "2026-12-01T02:30"),
         ([[deny("*/10 9-16 * * *", "UTC", HOUR)]], "2026-12-01T12:00", "2026-12-01T18:50"),
+        ([[deny("* * * * 0-5", "Europe/Berlin", 60)]], "2026-12-06T00:30", "2026-12-12T00:00"),
         ([[], []], "2026-12-01T12:00", ""),
     ],
 )
