@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import os
-import select
 import signal
 import subprocess
 import threading
-import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -66,8 +64,7 @@ def run_program(
     with process:
         try:
             if most is not None:
-                pipes = (process.stdin, process.stdout, process.stderr)
-                return _bounded(process, pipes, given, seconds, most)
+                return _bounded(process, given, seconds, most)
             out, errors = process.communicate(given, timeout=max(seconds, 0.01))
         except subprocess.TimeoutExpired:
             _kill_group(process)
@@ -89,7 +86,6 @@ def run_for_output(
 ) -> FinishedProgram:
     """The same of a program that is asked nothing: its standard error is thrown away, and it is
     killed when it prints more than ``most`` bytes. Raises OSError when there is no such program."""
-    deadline = time.monotonic() + seconds
     process = subprocess.Popen(
         command,
         stdin=subprocess.DEVNULL,
@@ -99,38 +95,20 @@ def run_for_output(
         start_new_session=True,
     )
     _RUNNING.add(process)
-    out = b""
-    timed_out = False
     with process:
         try:
-            pipe = process.stdout.fileno() if process.stdout else -1
-            while len(out) <= most:
-                readable, _, _ = select.select([pipe], [], [], max(deadline - time.monotonic(), 0))
-                timed_out = not readable
-                part = os.read(pipe, 65536) if readable else b""
-                if not part:
-                    break
-                out += part
-            if not (timed_out or len(out) > most):
-                process.wait(max(deadline - time.monotonic(), 0.01))
-        except subprocess.TimeoutExpired:
-            timed_out = True
+            return _bounded(process, b"", seconds, most)
         finally:
-            # What it left running has its output still open, and is of no use to anybody.
+            # What it left running is of no use to anybody.
             _kill_group(process)
             _RUNNING.discard(process)
-    return FinishedProgram(process.returncode, out, "", timed_out, len(out) > most)
 
 
 def _bounded(
-    process: subprocess.Popen[bytes],
-    pipes: tuple[Any, Any, Any],
-    given: bytes,
-    seconds: float,
-    most: int,
+    process: subprocess.Popen[bytes], given: bytes, seconds: float, most: int
 ) -> FinishedProgram:
     """``communicate`` keeps whatever is printed, however much it is."""
-    takes, prints, complains = pipes
+    prints: Any = process.stdout
     late, errors, out = threading.Event(), bytearray(), bytearray()
 
     def give(pipe: Any) -> None:
@@ -146,8 +124,9 @@ def _bounded(
             errors.extend(part[: max(0, _MOST_ERRORS - len(errors))])
 
     helpers = [
-        threading.Thread(target=give, args=(takes,), daemon=True),
-        threading.Thread(target=listen, args=(complains,), daemon=True),
+        threading.Thread(target=task, args=(pipe,), daemon=True)
+        for task, pipe in ((give, process.stdin), (listen, process.stderr))
+        if pipe is not None
     ]
     timer = threading.Timer(max(seconds, 0.01), end)
     for one in (timer, *helpers):
