@@ -361,7 +361,7 @@ def name_health(clusters: Sequence[str], service: ObjectKey) -> st.SearchStrateg
 
 _STEPS_TO_FIELDS = st.sampled_from(["f:a", "f:b", 'k:{"name":"x"}', 'v:"y"'])
 
-FIELD_SETS = st.dictionaries(
+FIELD_SETS: st.SearchStrategy[dict[str, Any]] = st.dictionaries(
     _STEPS_TO_FIELDS,
     st.recursive(
         st.just({".": {}}),

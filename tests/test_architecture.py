@@ -139,7 +139,8 @@ def imports() -> tuple[Import, ...]:
     found: list[Import] = []
     for path in sorted(PACKAGE.rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"), str(path))):
-            found += [Import(path, node.lineno, name) for name in _imported(node, path)]
+            line = getattr(node, "lineno", 0)
+            found += [Import(path, line, name) for name in _imported(node, path)]
     assert found
     return tuple(found)
 

@@ -93,7 +93,7 @@ class FaultProxy:
                 redirect=False,
             )
             # As it was sent: who compressed it, and how, is between client and server.
-            answer._body = answer.read(decode_content=False)
+            answer._body = answer.read(decode_content=False)  # type: ignore[attr-defined]
         except (urllib3.exceptions.HTTPError, OSError) as error:
             raise Broken from error
         return answer

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Any
 
 import pytest
 import yaml
@@ -74,20 +74,12 @@ spec:
 SHARES = {"aws-eu": 2, "gcp-eu": 2, "gcp-us": 2}
 
 
-class Outage(Protocol):
-    """What both kinds of cluster can suffer."""
-
-    def start(self) -> None: ...
-    def stop(self) -> None: ...
-    def pause(self) -> None: ...
-    def resume(self) -> None: ...
-
-
 @dataclass
 class FailoverWorld(World):
-    """``run`` lets a minute pass first; ``hosts`` are the clusters by name."""
+    """``run`` lets a minute pass first; ``hosts`` are the clusters by name: simulated or real ones,
+    which both can start, stop, pause and resume."""
 
-    hosts: Mapping[str, Outage] = field(default_factory=dict)
+    hosts: Mapping[str, Any] = field(default_factory=dict)
     now: float = 1_000_000.0
     wait_for_pods: Callable[[], None] = lambda: None
 

@@ -16,8 +16,8 @@ from reconciler.cluster.connect import Connector
 from reconciler.cluster.responses import MalformedAnswer, document_of, reading_answers
 from reconciler.failover.probe import Nodes, _nodes
 from reconciler.inventory.managed_fields import Fields
+from reconciler.plan.member_plan import plan_member
 from reconciler.plan.model import Action
-from reconciler.run import pipeline
 from tests.scenarios.conftest import World
 from tests.scenarios.manifests import SHOP
 
@@ -118,12 +118,11 @@ def test_a_defect_while_planning_ends_the_run_before_it_writes(
     simulated_world: World, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     simulated_world.write("shop.yaml", SHOP)
-    sound = pipeline.plan_member
 
     def broken(member: Any, *arguments: Any) -> Any:
-        return {}["nothing"] if member.name == "aws" else sound(member, *arguments)
+        return {}["nothing"] if member.name == "aws" else plan_member(member, *arguments)
 
-    monkeypatch.setattr(pipeline, "plan_member", broken)
+    monkeypatch.setattr("reconciler.run.pipeline.plan_member", broken)
     with pytest.raises(KeyError):
         simulated_world.apply()
     assert not simulated_world.exists("service", "web", "gcp")

@@ -58,7 +58,7 @@ class Fleet:
     def host(self) -> Any:
         return self.sandbox.cluster("host")
 
-    def list(self, name: str, server: str = "", **more: Any) -> None:
+    def list_profile(self, name: str, server: str = "", **more: Any) -> None:
         body = profile(name, server or self.sandbox.cluster(name).url, **more)
         self.host.apply(body)
         self.host.edit(
@@ -118,8 +118,8 @@ def fleet(tmp_path: Path) -> Iterator[Fleet]:
         world.write("shop.yaml", f"{NAMESPACE}---{SETTINGS}")
         made = Fleet(world, sandbox, folder)
         made.providers()
-        made.list("aws", properties={"topology.kubernetes.io/region": "eu-central-1"})
-        made.list("gcp", labels={"cloud": "gcp"}, field="credentialProviders")
+        made.list_profile("aws", properties={"topology.kubernetes.io/region": "eu-central-1"})
+        made.list_profile("gcp", labels={"cloud": "gcp"}, field="credentialProviders")
         yield made
 
 
@@ -219,7 +219,7 @@ def test_git_goes_first_field_by_field(fleet: Fleet) -> None:
         spec: {region: eu-west-1, weight: 3, taints: [{key: old, effect: NoSchedule}]}
         """,
     )
-    fleet.list(
+    fleet.list_profile(
         "aws",
         labels={"tier": "tin", "cloud": "aws"},
         properties={
@@ -241,7 +241,7 @@ def test_git_goes_first_field_by_field(fleet: Fleet) -> None:
 
 
 def test_a_manager_that_calls_a_cluster_unhealthy_decides_nothing(fleet: Fleet) -> None:
-    fleet.list("gcp", healthy="False")
+    fleet.list_profile("gcp", healthy="False")
     plan = fleet.world.plan()
     assert all(cluster.reachable for cluster in plan.clusters)
     (told,) = (n for n in plan.notices if n.cause is NoticeCause.PROFILE_UNHEALTHY)
@@ -251,7 +251,7 @@ def test_a_manager_that_calls_a_cluster_unhealthy_decides_nothing(fleet: Fleet) 
 def test_a_profile_that_names_another_server_gets_no_credential(fleet: Fleet) -> None:
     assert fleet.world.apply().ok
     before = len(fleet.plugin_calls())
-    fleet.list("gcp", "http://127.0.0.1:1", field="credentialProviders")
+    fleet.list_profile("gcp", "http://127.0.0.1:1", field="credentialProviders")
     plan = fleet.world.plan()
     (gcp,) = (cluster for cluster in plan.clusters if cluster.name == "gcp")
     assert "it was not sent" in gcp.problem
@@ -261,7 +261,7 @@ def test_a_profile_that_names_another_server_gets_no_credential(fleet: Fleet) ->
 
 
 def test_two_profiles_of_one_server_are_both_left_alone(fleet: Fleet) -> None:
-    fleet.list("twin", fleet.sandbox.cluster("aws").url)
+    fleet.list_profile("twin", fleet.sandbox.cluster("aws").url)
     plan = fleet.world.plan()
     reasons = {cluster.name: cluster.problem for cluster in plan.clusters}
     assert "same server as ClusterProfile twin" in reasons["aws"]
@@ -282,7 +282,7 @@ def test_two_profiles_of_one_server_are_both_left_alone(fleet: Fleet) -> None:
     ],
 )
 def test_what_a_profile_must_not_say(fleet: Fleet, more: dict[str, Any], said: str) -> None:
-    fleet.list("gcp", **{"field": "credentialProviders", **more})
+    fleet.list_profile("gcp", **{"field": "credentialProviders", **more})
     plan = fleet.world.plan()
     (gcp,) = (cluster for cluster in plan.clusters if cluster.name == "gcp")
     assert said in gcp.problem
@@ -313,7 +313,7 @@ def test_arguments_and_variables_of_a_profile_go_by_the_policies_of_the_file(
         "clusterprofiles.multicluster.x-k8s.io/exec/additional-envs": {"REGION": "eu"},
         "client.authentication.k8s.io/exec": {"audience": "x"},
     }
-    fleet.list("gcp", extensions=more, field="credentialProviders")
+    fleet.list_profile("gcp", extensions=more, field="credentialProviders")
     fleet.world.plan()
     assert [call[0] for call in fleet.plugin_calls()] == [[], []]
     assert {call[2] for call in fleet.plugin_calls()} == {""}
@@ -331,7 +331,7 @@ def test_a_profile_sets_no_variable_that_decides_what_runs(fleet: Fleet) -> None
     fleet.providers(profileSourcedEnvVarsPolicy="Replace")
     key = "clusterprofiles.multicluster.x-k8s.io/exec/additional-envs"
     more = {key: {"LD_PRELOAD": "/tmp/x.so"}}
-    fleet.list("gcp", extensions=more, field="credentialProviders")
+    fleet.list_profile("gcp", extensions=more, field="credentialProviders")
     plan = fleet.world.plan()
     reasons = {cluster.name: cluster.problem for cluster in plan.clusters}
     assert "sets LD_PRELOAD" in reasons["gcp"]

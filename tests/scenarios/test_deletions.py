@@ -128,9 +128,9 @@ def test_what_is_refused_in_a_cluster_holds_its_prunes(world: World, refused: st
     rest = [d for d in (WEB, SERVICE) if f"{kind_of(d)} {name_of(d)}" != f"{kind_of(refused)} web"]
     world.write("shop.yaml", join(NAMESPACE, RENAMED, *rest, refused))
     plan = world.plan()
-    for cluster in plan.clusters:
-        assert {c.action for c in cluster.changes} == {Action.CREATE, Action.FAILED}
-        assert "could not be applied first" in cluster.prune_blocked
+    for part in plan.clusters:
+        assert {c.action for c in part.changes} == {Action.CREATE, Action.FAILED}
+        assert "could not be applied first" in part.prune_blocked
     assert any("then go ConfigMap shop/settings" in warning for warning in plan.warnings)
     assert not world.apply().ok
     assert world.exists("configmap", "settings")

@@ -212,7 +212,7 @@ def interfere(member: Member, body: Object, chance: random.Random) -> None:
 def write(member: Member, verb: str, path: str, body: Object, manager: str, content: str) -> None:
     headers = {"content-type": f"application/{content}"}
     query = {"fieldManager": manager}
-    member._object(verb, path, query=query, body=body, headers=headers, write=True)
+    member._body(verb, path, query=query, body=body, headers=headers, write=True)
 
 
 def keeps_its_promise(world: World, member: Member) -> int:

@@ -20,9 +20,8 @@ from reconciler.run.decide import (
     look_at_fleet,
     probe_clusters,
 )
-from reconciler.run.pipeline import render_repository
 from reconciler.run.progress import NoProgress
-from reconciler.run.repository import read_repository
+from reconciler.run.repository import read_repository, render_repository
 from reconciler.scheduler.schedule import schedule
 from reconciler.state.memory import FleetMemory, Phase
 from tests.scenarios.failover_world import CLUSTERS, FEDERATION, NAMES, FailoverWorld, simulated

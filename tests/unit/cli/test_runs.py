@@ -20,9 +20,9 @@ import pytest
 from reconciler.api.objects import ObjectKey
 from reconciler.cli.run import question
 from reconciler.plan.model import Action, Change, ClusterPlan, Plan
-from tests.command import run_command, start_command
+from tests.command import ROOT, run_command, start_command
 
-from .conftest import FEDERATION, ROOT, SAMPLE, Command
+from .conftest import FEDERATION, SAMPLE, Command
 
 Write = Callable[[str], Path]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from random import Random
 from types import SimpleNamespace
 
 import pytest
@@ -33,7 +34,7 @@ def changes(name: str, kinds: list[str]) -> list:
 
 @given(TYPES_BY_NAME, st.integers(1, 20), st.randoms())
 def test_steps_hold_all_changes_once_and_whole_names(
-    wanted: dict[str, list[str]], limit: int, random: object
+    wanted: dict[str, list[str]], limit: int, random: Random
 ) -> None:
     every = [change for name, its in wanted.items() for change in changes(name, its)]
     random.shuffle(every)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Mapping
+from random import Random
 
 import pytest
 from hypothesis import given
@@ -88,7 +89,7 @@ def test_a_name_that_answered_never_stops_to_answer(
 
 @given(HEALTH, DNS_ABILITIES, st.booleans(), st.randoms(use_true_random=False))
 def test_the_order_of_what_is_seen_changes_nothing(
-    fleet: NameHealth, can: Abilities, kubefed: bool, random: object
+    fleet: NameHealth, can: Abilities, kubefed: bool, random: Random
 ) -> None:
     def shuffled(mapping: Mapping) -> dict:
         items = list(mapping.items())

@@ -496,6 +496,7 @@ def test_a_lost_memory_does_not_begin_what_was_aborted() -> None:
     fleet.memory = None
     fleet.run()
     assert fleet.commits() == "one one one one"
+    assert fleet.memory
     assert fleet.memory.phase is RolloutPhase.HELD
 
 

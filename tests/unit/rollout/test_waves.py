@@ -84,7 +84,8 @@ def test_a_limit_lets_one_begin_and_is_never_looser_than_any_rule(
     stricter = [StricterRollout(max_concurrent=most, is_share=share) for most, share in others]
     found = limit(wave, count, stricter)
     assert 1 <= found <= count
-    for rule in (wave, *stricter):
+    rules: list[Wave | StricterRollout] = [wave, *stricter]
+    for rule in rules:
         if rule.max_concurrent is None:
             continue
         exact = Fraction(str(rule.max_concurrent)) * (count if rule.is_share else 1)

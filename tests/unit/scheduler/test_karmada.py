@@ -61,6 +61,7 @@ def test_no_weights_at_all_are_equal_weights():
 
 
 @pytest.mark.parametrize("wrong", [("Duplicated", 1), ("StaticWeight", -1)])
-def test_what_has_no_meaning_is_an_error(wrong):
+def test_what_has_no_meaning_is_an_error(wrong: tuple[str, int]) -> None:
+    strategy, replicas = wrong
     with pytest.raises(ValueError, match=r"strategy|negative"):
-        divide(*wrong, ["a"])
+        divide(strategy, replicas, ["a"])

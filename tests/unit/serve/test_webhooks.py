@@ -285,7 +285,7 @@ def test_every_comparison_is_one_in_constant_time(monkeypatch: pytest.MonkeyPatc
         compared.append((one, other))
         return False
 
-    monkeypatch.setattr(webhooks.hmac, "compare_digest", equal)
+    monkeypatch.setattr("reconciler.serve.webhooks.hmac.compare_digest", equal)
     for server in SERVERS:
         body = payload(server, "refs/heads/main")
         assert not believed(body, headers_of(server, body), SECRET, "another-secret-of-theirs")[1]
