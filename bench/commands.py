@@ -62,7 +62,8 @@ class Commands:
             compileall.compile_dir(tree, quiet=1)
         cache = {"XDG_CACHE_HOME": str(self.folder / "cache-before-pages")}
         return Command(
-            [sys.executable, "-m", "reconciler.cli", *command.argv[1:]],
+            # -P: or what is found first is the package in the folder where this runs.
+            [sys.executable, "-P", "-m", "reconciler.cli", *command.argv[1:]],
             {**command.environment, **cache, "PYTHONPATH": str(tree)},
             command.accepted,
             command.before,

@@ -1,4 +1,4 @@
-"""How a run on one real cluster grows with the number of its objects."""
+"""How a run on one real cluster, and a process that stays, grow with the number of its objects."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from bench.repositories import write_objects, write_repository
 from bench.rows import Row, longer
 from bench.sizes import Sizes
 from bench.timing import Figure, in_turns, ratios, run, seconds
+from bench.watching import ROUND_SECONDS, staying
 from tests.controlplane.plane import ControlPlane
 
 PER_FILE = 10
@@ -20,7 +21,9 @@ PER_FILE = 10
 class ObjectsPoint:
     """Seconds with so many objects; ``added`` of them are new in the apply. None: not measured.
 
-    ``unchanged_each`` and ``floor_each`` are those of runs side by side.
+    ``before`` is the plan of an earlier build; ``quiet`` are the CPU seconds of a round in which a
+    process that watches has nothing to do. ``unchanged_each`` and ``floor_each`` are those of runs
+    side by side.
     """
 
     objects: int
@@ -29,7 +32,11 @@ class ObjectsPoint:
     unchanged: float
     floor: float
     kubectl: float | None
+    before: float
+    quiet: float
     peak_bytes: int
+    before_peak_bytes: int
+    watching_peak_bytes: int
     unchanged_each: tuple[float, ...] = ()
     floor_each: tuple[float, ...] = ()
 
@@ -79,7 +86,17 @@ def grow(plane: ControlPlane, commands: Commands, sizes: Sizes) -> Iterator[Obje
         )
         command = commands.reconcile("--yes", repository=repository, kubeconfig=kubeconfig)
         applied = run(command)
-        found = in_turns(sizes.slow_rounds, ours=command, floor=commands.floor(ours))
+        plan = commands.reconcile("--plan", repository=repository, kubeconfig=kubeconfig)
+        earlier = commands.before_pages(plan)
+        found = in_turns(
+            sizes.slow_rounds, ours=command, floor=commands.floor(ours), before=earlier
+        )
+        with staying(
+            commands, repository, kubeconfig, "--every", f"{ROUND_SECONDS:g}s"
+        ) as watching:
+            watching.wait_until_quiet()
+            quiet = watching.cpu_of_rounds(4, "loop_quiet_rounds_total")
+            watching_peak = watching.peak_bytes()
         kubectl = None
         if count <= sizes.kubectl_up_to:
             plain = commands.folder / f"plain-{count}"
@@ -94,7 +111,11 @@ def grow(plane: ControlPlane, commands: Commands, sizes: Sizes) -> Iterator[Obje
             Figure.of(seconds(found["ours"])).median,
             Figure.of(seconds(found["floor"])).median,
             kubectl,
+            Figure.of(seconds(found["before"])).median,
+            quiet,
             max(one.peak_bytes for one in found["ours"]),
+            max(one.peak_bytes for one in found["before"]),
+            watching_peak,
             tuple(seconds(found["ours"])),
             tuple(seconds(found["floor"])),
         )

@@ -18,12 +18,13 @@ text { font: 13px system-ui, sans-serif; fill: #1f2328 }
 polyline { fill: none; stroke-width: 2.5 }
 .c0 { stroke: #0969da; fill: #0969da } .c1 { stroke: #bc4c00; fill: #bc4c00 }
 .c2 { stroke: #1a7f37; fill: #1a7f37 } .c3 { stroke: #8250df; fill: #8250df }
-polyline.c0, polyline.c1, polyline.c2, polyline.c3 { fill: none }
-text.c0, text.c1, text.c2, text.c3 { stroke: none }
+.c4 { stroke: #cf222e; fill: #cf222e }
+polyline[class] { fill: none } text[class] { stroke: none }
 @media (prefers-color-scheme: dark) {
   text { fill: #e6edf3 } .grid { stroke: #3d444d }
   .c0 { stroke: #4493f8; fill: #4493f8 } .c1 { stroke: #f0883e; fill: #f0883e }
   .c2 { stroke: #3fb950; fill: #3fb950 } .c3 { stroke: #ab7df8; fill: #ab7df8 }
+  .c4 { stroke: #f85149; fill: #f85149 }
 }
 """
 

@@ -9,7 +9,7 @@ import json
 from typing import Any
 
 from bench.__main__ import RESULTS
-from bench.commands import ROOT
+from bench.commands import BEFORE_PAGES, ROOT
 from bench.plots import Curve, log_log
 from bench.rows import Row, as_markdown
 from bench.timing import Figure
@@ -58,8 +58,20 @@ def _pictures(growth: dict[str, list[dict[str, Any]]]) -> dict[str, str]:
             "seconds",
             [
                 _curve("kubectl apply", points, "objects", "kubectl"),
+                _curve(f"commit {BEFORE_PAGES}", points, "objects", "before"),
                 _curve("reconcile", points, "objects", "unchanged"),
                 _curve("bare LIST", points, "objects", "floor"),
+                _curve("quiet round", points, "objects", "quiet"),
+            ],
+        )
+        pictures["performance-objects-memory.svg"] = log_log(
+            "One real cluster, nothing to do: peak memory",
+            "objects",
+            "MB",
+            [
+                _curve(f"commit {BEFORE_PAGES}", points, "objects", "before_peak_bytes", 1e6),
+                _curve("reconcile", points, "objects", "peak_bytes", 1e6),
+                _curve("--every", points, "objects", "watching_peak_bytes", 1e6),
             ],
         )
     if points := growth.get("clusters"):
@@ -70,13 +82,23 @@ def _pictures(growth: dict[str, list[dict[str, Any]]]) -> dict[str, str]:
             [
                 _curve("plan, all new", points, "clusters", "new"),
                 _curve("plan, nothing to do", points, "clusters", "unchanged"),
+                _curve(f"commit {BEFORE_PAGES}", points, "clusters", "before"),
+            ],
+        )
+        pictures["performance-clusters-memory.svg"] = log_log(
+            "Simulated clusters of 50 objects, nothing to do: peak memory",
+            "clusters",
+            "MB",
+            [
+                _curve(f"commit {BEFORE_PAGES}", points, "clusters", "before_peak_bytes", 1e6),
+                _curve("reconcile", points, "clusters", "peak_bytes", 1e6),
             ],
         )
     return pictures
 
 
-def _curve(name: str, points: list[dict[str, Any]], x: str, y: str) -> Curve:
-    return Curve(name, [(p[x], p[y]) for p in points if p[y] is not None])
+def _curve(name: str, points: list[dict[str, Any]], x: str, y: str, unit: float = 1) -> Curve:
+    return Curve(name, [(p[x], p[y] / unit) for p in points if p[y] is not None])
 
 
 if __name__ == "__main__":

@@ -22,12 +22,15 @@ LIMIT_SECONDS = 60
 
 @dataclass(frozen=True, slots=True)
 class FleetPoint:
-    """Plans of so many clusters, in seconds: all objects new, and all as they should be."""
+    """Plans of so many clusters, in seconds: all objects new, and all as they should be; the
+    latter by an earlier build as well."""
 
     clusters: int
     new: float
     unchanged: float
+    before: float
     peak_bytes: int
+    before_peak_bytes: int
 
 
 def measure(commands: Commands, sizes: Sizes) -> tuple[list[Row], list[FleetPoint]]:
@@ -39,12 +42,13 @@ def measure(commands: Commands, sizes: Sizes) -> tuple[list[Row], list[FleetPoin
         _simulated(dying, commands.folder / "dying", commands.environment) as victims,
     ):
         new = {count: run(fleet.plan(count)) for count in sizes.growth_clusters}
-        same = {}
+        same, earlier = {}, {}
         for count in sizes.growth_clusters:
             run(fleet.apply(count))
             rounds = sizes.slow_rounds if count < sizes.fleet else 1
-            runs = in_turns(rounds, plan=fleet.plan(count))["plan"]
-            same[count] = sorted(runs, key=lambda one: one.seconds)[len(runs) // 2]
+            plan = fleet.plan(count)
+            runs = in_turns(rounds, ours=plan, before=commands.before_pages(plan))
+            same[count], earlier[count] = _middle(runs["ours"]), _middle(runs["before"])
         whole = fleet.plan(sizes.fleet)
         alive = in_turns(sizes.slow_rounds, ours=whole, before=commands.before_pages(whole))
         victims.send_signal(signal.SIGSTOP)
@@ -53,11 +57,22 @@ def measure(commands: Commands, sizes: Sizes) -> tuple[list[Row], list[FleetPoin
         victims.wait()
         gone = run(fleet.plan(sizes.fleet, with_dead=True))
     points = [
-        FleetPoint(n, new[n].seconds, same[n].seconds, same[n].peak_bytes)
+        FleetPoint(
+            n,
+            new[n].seconds,
+            same[n].seconds,
+            earlier[n].seconds,
+            same[n].peak_bytes,
+            earlier[n].peak_bytes,
+        )
         for n in sizes.growth_clusters
     ]
     rows = _rows(sizes, new[sizes.fleet], alive, hanging, gone)
     return [*rows, *_linear(points, sizes)], points
+
+
+def _middle(runs: Sequence[Run]) -> Run:
+    return sorted(runs, key=lambda one: one.seconds)[len(runs) // 2]
 
 
 def _rows(

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import os
+import json
 import statistics
 import subprocess
+import sys
 import tempfile
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+
+_SPAWN = Path(__file__).with_name("spawn.py")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,27 +42,26 @@ class CommandFailed(Exception):
 def run(command: Command) -> Run:
     """One process from its start to its end. Raises CommandFailed with what it said."""
     command.before()
-    with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as errors:
-        began = time.perf_counter()
-        process = subprocess.Popen(
-            [str(part) for part in command.argv],
+    with (
+        tempfile.TemporaryFile() as output,
+        tempfile.TemporaryFile() as errors,
+        tempfile.NamedTemporaryFile("r") as report,
+    ):
+        subprocess.run(
+            [sys.executable, "-I", "-S", _SPAWN, report.name, *map(str, command.argv)],
             env=dict(command.environment),
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=errors,
+            check=True,
         )
-        # Not process.wait(): only this tells what the process used.
-        _, status, used = os.wait4(process.pid, 0)
-        seconds = time.perf_counter() - began
-        process.returncode = os.waitstatus_to_exitcode(status)
-        errors.seek(0)
-        if process.returncode not in command.accepted:
+        used = json.load(report)
+        if used["exit"] not in command.accepted:
+            errors.seek(0)
             words = errors.read().decode(errors="replace")[-2000:]
-            raise CommandFailed(f"{command.argv[:4]}: exit {process.returncode}: {words}")
+            raise CommandFailed(f"{command.argv[:4]}: exit {used['exit']}: {words}")
         output.seek(0)
-        # Linux gives ru_maxrss in KiB.
-        cpu_seconds = used.ru_utime + used.ru_stime
-        return Run(seconds, cpu_seconds, used.ru_maxrss * 1024, output.read())
+        return Run(used["seconds"], used["cpu_seconds"], used["peak_bytes"], output.read())
 
 
 @dataclass(frozen=True, slots=True)

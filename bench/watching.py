@@ -190,6 +190,13 @@ class Staying:
         fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
         return sum(map(int, fields[11:15])) / os.sysconf("SC_CLK_TCK")
 
+    def peak_bytes(self) -> int:
+        """The most memory that it has had, without its programs'."""
+        status = Path(f"/proc/{self.process.pid}/status").read_text()
+        found = re.search(r"^VmHWM:\s+(\d+) kB", status, re.MULTILINE)
+        assert found
+        return int(found[1]) * 1024
+
     def _until(self, reached: Callable[[], bool], what: str, look: float = 0.1) -> None:
         ends = time.monotonic() + WAIT_SECONDS
         while not reached():
