@@ -4,6 +4,7 @@ import os
 import tempfile
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.chaos import tally
 from tests.controlplane.fixtures import (  # noqa: F401
@@ -19,6 +20,12 @@ from tests.controlplane.fixtures import (  # noqa: F401
 
 # What runs remember of their fleets is nobody's else, and least of all that of whoever tests.
 os.environ["XDG_STATE_HOME"] = tempfile.mkdtemp(prefix="reconciler-tests-")
+
+# How long an example takes says how busy the machine is, not what is wrong.
+settings.register_profile(
+    "any-machine", settings(), deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("any-machine")
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -248,7 +248,7 @@ def test_what_tries_and_nodes_say_together(
 # -- random histories --------------------------------------------------------------------------
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(history=PROBE_HISTORIES, limit=st.integers(1, 2), least=st.integers(0, 2))
 def test_whatever_happens(history: list[tuple[str, float, str]], limit: int, least: int) -> None:
     """Outages, recoveries, clock jumps, lost memories and partial probes, in any order."""

@@ -172,7 +172,7 @@ class EveryMinute:
 DAYS = {(zone, change): EveryMinute(zone, change) for zone in CHANGES for change in CHANGES[zone]}
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     st.sampled_from(sorted(DAYS)),
     st.lists(

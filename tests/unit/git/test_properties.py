@@ -45,7 +45,7 @@ def test_a_password_is_in_the_environment_only(password: str, name: str) -> None
     ]
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.text(alphabet="ab0-./@{}~^:*[\\ \x01+", min_size=1, max_size=8))
 def test_only_what_git_calls_a_ref_is_taken_for_one(ref: str) -> None:
     try:

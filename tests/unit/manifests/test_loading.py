@@ -169,7 +169,7 @@ def test_a_cache_with_a_damaged_entry_is_left_aside(tmp_path: Path, entry: objec
     assert load(files, ParseCache(path)).documents == first
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(FILE_CONTENTS)
 def test_no_content_whatever_raises(content: str | bytes) -> None:
     data = content.encode("utf-8", "surrogatepass") if isinstance(content, str) else content

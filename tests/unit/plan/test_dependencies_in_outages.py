@@ -120,7 +120,7 @@ class FleetWithNeeds(Fleet):
                     assert not missing, f"{key} is in {name} without {missing}"
 
 
-@settings(max_examples=EXAMPLES, deadline=None)
+@settings(max_examples=EXAMPLES)
 @given(
     rules_of_workloads(RULES, 3),
     st.sampled_from(["", "  defaults: {placement: {clusters: [gcp-eu]}}\n"]),
@@ -156,7 +156,7 @@ def needed_by_key(key: ObjectKey) -> set[ObjectKey]:
     return needed_by(int(key.name[1:])) if key.kind == "Deployment" else set()
 
 
-@settings(max_examples=EXAMPLES, deadline=None)
+@settings(max_examples=EXAMPLES)
 @given(rules_of_workloads(RULES, 3))
 def test_nothing_goes_where_nobody_needs_it(rules: tuple[str, ...]) -> None:
     found = {a.workload: a for a in schedule(repository(rules, ""))}

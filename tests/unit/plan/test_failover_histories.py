@@ -150,7 +150,7 @@ def test_a_fleet_that_is_well_is_up_from_its_first_run_on() -> None:
     assert set(run.phases.values()) == {Phase.UP}
 
 
-@settings(max_examples=EXAMPLES, deadline=None)
+@settings(max_examples=EXAMPLES)
 @given(
     events=st.lists(EVENTS, max_size=14),
     limit=st.integers(1, 3),

@@ -86,7 +86,7 @@ class EditedFleet(Fleet):
             self.start_pods()
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(edits=st.lists(EDITS, min_size=2, max_size=4), starts=st.lists(st.booleans(), max_size=8))
 def test_nothing_moves_before_its_new_home_serves(edits, starts) -> None:
     fleet = EditedFleet()

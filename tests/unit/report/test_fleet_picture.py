@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from itertools import combinations
 
-from hypothesis import given, settings
+from hypothesis import given
 
 from reconciler.report.fleet_picture import Frame, Picture, draw
 from tests.strategies import PAGE_WIDTHS, PROVIDERS_AND_REGIONS
@@ -33,7 +33,6 @@ def overlap(one: Frame, other: Frame) -> bool:
     )
 
 
-@settings(deadline=None)
 @given(PROVIDERS_AND_REGIONS, PAGE_WIDTHS)
 def test_each_cluster_stands_in_its_provider_and_region(
     places: list[tuple[str, str]], width: int
@@ -49,7 +48,6 @@ def test_each_cluster_stands_in_its_provider_and_region(
         assert inside(within, around)
 
 
-@settings(deadline=None)
 @given(PROVIDERS_AND_REGIONS, PAGE_WIDTHS)
 def test_nothing_overlaps_and_nothing_is_outside(places: list[tuple[str, str]], width: int) -> None:
     picture = draw(places, width)

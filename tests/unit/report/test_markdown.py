@@ -6,7 +6,7 @@ import dataclasses
 import re
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
@@ -209,7 +209,6 @@ def test_a_thousand_clusters_with_different_changes_fit_as_well() -> None:
         assert part in text
 
 
-@settings(deadline=None)
 @given(limit=st.integers(LEAST_LIMIT, 30_000), kind=st.sampled_from(["web", "many", "hostile"]))
 def test_no_limit_is_ever_passed_and_no_fold_left_open(limit: int, kind: str) -> None:
     plan = {"web": web_shop, "many": large_fleet, "hostile": hostile}[kind]()

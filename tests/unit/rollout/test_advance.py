@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from msgspec.structs import replace
 
 from reconciler.federation.model import Gate, RolloutRules
@@ -512,7 +512,6 @@ def test_a_view_says_where_each_cluster_is() -> None:
     ]
 
 
-@settings(deadline=None)
 @given(ROLLOUT_STEPS)
 def test_no_cluster_gets_what_the_waves_before_did_not_prove(steps: list[RolloutStep]) -> None:
     """Random commits, outages, failures and clocks; the fleet agrees once all is quiet."""

@@ -243,7 +243,7 @@ def test_one_more_is_one_more_for_one_cluster(bounds: Bounds, counts: dict[str, 
     assert all(after[name][0] == before[name][0] for name in before)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(
     edits=st.lists(COUNTS_OF_THREE, min_size=1, max_size=4),
     broken=st.sets(st.sampled_from("abc")),
