@@ -81,6 +81,14 @@ class Commands:
         """A process that does nothing but LIST."""
         return Command([sys.executable, "-m", "bench.floor", self.address(cluster)], self._in_root)
 
+    def floor_of_writes(
+        self, cluster: Cluster, folder: Path, *, before: Callable[[], None]
+    ) -> Command:
+        """A process that does nothing but try and apply what is in a folder, and times that."""
+        argv: list[str | Path] = [sys.executable, "-m", "bench.floor_of_writes"]
+        argv += [self.address(cluster), folder]
+        return Command(argv, self._in_root, before=before)
+
     def inside(
         self, cluster: Cluster, repository: Path, kubeconfig: Path, *, rounds: int
     ) -> Command:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 import orjson
@@ -54,12 +55,18 @@ def ends_of(paths: Collection[FieldPath]) -> list[FieldPath]:
 
 
 def _step_text(step: Step) -> str:
+    if isinstance(step, str):
+        return _name_text(step)
     if isinstance(step, int):
         return f"[{step}]"
-    if isinstance(step, str):
-        plain = step.replace("-", "").replace("_", "").isalnum()
-        return f".{step}" if plain else f"[{_quoted(step)}]"
     return "[" + ",".join(f"{key}={_key_text(value)}" for key, value in step.items()) + "]"
+
+
+@lru_cache(maxsize=4096)
+def _name_text(name: str) -> str:
+    """Most objects have the same names in them."""
+    plain = name.replace("-", "").replace("_", "").isalnum()
+    return f".{name}" if plain else f"[{_quoted(name)}]"
 
 
 _ENDS_AN_ITEM = frozenset(',[]"\\')

@@ -37,6 +37,8 @@ CHUNK = 512 * 1024
 """Bytes that libcurl hands over at a time, at the most."""
 STREAM_CHUNK = 64 * 1024
 """The same of a stream, as many are open at once and little comes."""
+LEFT_IS_ASKED_SECONDS = 0.5
+"""How often a transfer asks whether there is time left."""
 LARGEST_REFUSAL = 64 * 1024
 """Bytes that are kept of what is answered instead of a stream."""
 
@@ -135,7 +137,7 @@ class Exchange:
         curl.setopt(pycurl.HEADERFUNCTION, headed.take)
         if (left := request.seconds_left) is not None:
             curl.setopt(pycurl.NOPROGRESS, 0)
-            curl.setopt(pycurl.XFERINFOFUNCTION, lambda *_: int(left() <= 0))
+            curl.setopt(pycurl.XFERINFOFUNCTION, _ends_when_over(left))
         if body is not None:
             curl.setopt(pycurl.POST, 1)
             curl.setopt(pycurl.POSTFIELDSIZE_LARGE, len(body))
@@ -469,6 +471,21 @@ class _Headers:
         lines = b"\n".join(self._lines).decode(errors="replace")
         found = re.findall(r'299 \S+ "((?:[^"\\]|\\.)*)"', lines)
         return tuple(re.sub(r"\\(.)", r"\1", text) for text in found)
+
+
+def _ends_when_over(seconds_left: Callable[[], float]) -> Callable[..., int]:
+    """For libcurl, which asks some ten times in each transfer, and each second that it waits."""
+    next_time = time.monotonic() + LEFT_IS_ASKED_SECONDS
+
+    def is_over(*_: float) -> int:
+        nonlocal next_time
+        now = time.monotonic()
+        if now < next_time:
+            return 0
+        next_time = now + LEFT_IS_ASKED_SECONDS
+        return int(seconds_left() <= 0)
+
+    return is_over
 
 
 def _milliseconds(seconds: float) -> int:

@@ -40,11 +40,12 @@ def owned_values(fields: Fields, value: Any) -> Any:
 
 def reader_of(fields: Fields) -> Reader:
     """``owned_values`` of one tree, prepared for many objects: most of a kind share their tree."""
-    steps = [(step, inner) for step, inner in fields.items() if step != "."]
+    # Each is made once, not for maps and again for lists: a tree would take twice as long a level.
+    steps = [(step, _inner_reader(inner)) for step, inner in fields.items() if step != "."]
     if not steps:
         return _whole
-    named = [(step[2:], _inner_reader(inner)) for step, inner in steps]
-    finders = [_finder(step, _inner_reader(inner)) for step, inner in steps]
+    named = [(step[2:], inner) for step, inner in steps]
+    finders = [_finder(step, inner) for step, inner in steps]
 
     def read(value: Any) -> Any:
         if isinstance(value, dict):

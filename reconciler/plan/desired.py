@@ -38,7 +38,7 @@ from reconciler.plan.replicas import may_be_anothers, with_autoscaled_counts
 from reconciler.plan.requests import ApplyTarget, request_for
 from reconciler.render.run_once import content_digest, may_rerun, runs_once
 
-CONCURRENT_CHECKS = 8
+CONCURRENT_CHECKS = 16
 
 
 class MemberContext(Struct, frozen=True):

@@ -62,6 +62,7 @@ from reconciler.plan.reasons import FieldReasons, overridden_managers, reasons_o
 from reconciler.plan.redact import refusal_words, refused_fields, shown_paths
 from reconciler.plan.refused_updates import (
     UpdateRefusal,
+    apply_by_another_name,
     dry_run_replacing,
     entries_for_apply,
     holders_of,
@@ -79,6 +80,7 @@ from reconciler.render.run_once import is_collected
 _CHECKED_LATER = Reason(
     Cause.CHECKED_LATER, detail="by the server once its CustomResourceDefinition is written"
 )
+_IS_NEW = (Reason(Cause.NEW),)
 _CHECKED_THEN = Reason(Cause.CHECKED_LATER, detail="by the server then")
 LEFT_TO_OTHERS = "left to others"
 _OWNER = re.compile(r'conflict with "((?:[^"\\]|\\.)*)"')
@@ -301,19 +303,20 @@ def check_new(member: Member, target: ApplyTarget, *, namespace_exists: bool) ->
     Where the namespace is yet to be made, the object is tried in ``default``: its form is checked
     all the same. What else that says (policies, quotas, accounts) holds for ``default`` only.
     """
-    change = _creation(target)
+    body = target.body
     resource = _resource(target)
     tried_elsewhere = resource.namespaced and not namespace_exists
     try:
         if tried_elsewhere:
-            made = try_as_new(member, resource, target.body, DEFAULT_NAMESPACE)
+            made = apply_by_another_name(member, resource, body, DEFAULT_NAMESPACE)
         else:
-            made = member.apply(resource, target.key, target.body, dry_run=True)
+            made = member.apply(resource, target.key, body, dry_run=True)
     except Throttled as error:
-        return _failed(target, _words(target, error, target.body))
+        return _failed(target, _words(target, error, body))
     except ApiError as error:
-        words = _words(target, error, target.body)
+        words = _words(target, error, body)
         if tried_elsewhere and not _is_malformed(error):
+            change = _creation(target, body)
             detail = f"once its namespace is there ({DEFAULT_NAMESPACE}: {words})"
             reasons = (*change.reasons, Reason(Cause.CHECKED_LATER, detail=detail))
             return Checked(target, dataclasses.replace(change, verified=False, reasons=reasons))
@@ -325,7 +328,7 @@ def check_new(member: Member, target: ApplyTarget, *, namespace_exists: bool) ->
         return replace(failed, unservable=unservable)
     if too_large := _too_large(made):
         return _failed(target, too_large)
-    return Checked(target, dataclasses.replace(change, collected=is_collected(made)))
+    return Checked(target, _creation(target, body, collected=is_collected(made)))
 
 
 def _too_large(made: Object) -> str:
@@ -378,7 +381,7 @@ def _says_a_role_is_missing(target: ApplyTarget, error: ApiError) -> bool:
 
 def unverified(target: ApplyTarget) -> Checked:
     """A custom resource whose CRD this very plan brings: nobody can check it yet."""
-    return Checked(target, dataclasses.replace(_creation(target), verified=False))
+    return Checked(target, dataclasses.replace(_creation(target, target.body), verified=False))
 
 
 def unchecked(
@@ -501,16 +504,17 @@ def not_overwritten(target: ApplyTarget) -> Checked:
     )
 
 
-def _creation(target: ApplyTarget) -> Change:
+def _creation(target: ApplyTarget, body: Object, *, collected: bool = False) -> Change:
     return Change(
         Action.CREATE,
         target.key,
         target.kind.api_version,
-        fields=leaf_fields(target.body),
-        reasons=(Reason(Cause.NEW),),
+        fields=leaf_fields(body),
+        reasons=_IS_NEW,
         origin=str(target.desired.position),
-        request=target.body,
+        request=body,
         ignored=target.desired.ignore,
+        collected=collected,
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from functools import lru_cache
 from typing import Any
 
 import orjson
@@ -139,8 +140,21 @@ def leaf_fields(obj: Object) -> tuple[FieldChange, ...]:
         k: v for k, v in plain.get("metadata", {}).items() if k not in ("name", "namespace")
     }
     plain["metadata"] = metadata
-    found = [FieldChange(FieldPath(s), ABSENT, value) for s, value in _leaves((), plain)]
+    found = [FieldChange(_leaf_path(steps), ABSENT, value) for steps, value in _leaves((), plain)]
     return tuple(sorted(found, key=lambda change: change.path))
+
+
+def _leaf_path(steps: tuple[Step, ...]) -> FieldPath:
+    try:
+        return _path_of_names(steps)
+    except TypeError:  # Items of lists are told by maps.
+        return FieldPath(steps)
+
+
+@lru_cache(maxsize=4096)
+def _path_of_names(steps: tuple[Step, ...]) -> FieldPath:
+    """Most objects of a kind have the same fields. Raises TypeError for a map among the steps."""
+    return FieldPath(steps)
 
 
 def field_owners(

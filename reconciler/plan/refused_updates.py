@@ -73,6 +73,21 @@ def try_as_new(
 
 
 def _apply_as_new(member: Member, resource: RESTMapping, body: Object, namespace: str) -> Object:
+    fresh = apply_by_another_name(member, resource, body, namespace)
+    metadata = body["metadata"]
+    fresh = dict(_renamed(fresh, fresh["metadata"]["name"], str(metadata["name"])))
+    there = {"namespace": metadata["namespace"]} if namespace and "namespace" in metadata else {}
+    fresh["metadata"] = {**fresh["metadata"], **there}
+    return fresh
+
+
+def apply_by_another_name(
+    member: Member, resource: RESTMapping, body: Object, namespace: str
+) -> Object:
+    """Dry-run the apply of the object under a name that nothing has, as long as its own.
+
+    The answer has that name, what a refusal says the object's own. Raises ApiError.
+    """
     metadata = body["metadata"]
     name = str(metadata["name"])
     other = f"{name[: max(len(name) - 6, 1)].rstrip('.')}-{os.urandom(3).hex()[:5]}"
@@ -80,14 +95,11 @@ def _apply_as_new(member: Member, resource: RESTMapping, body: Object, namespace
     there = {"namespace": namespace} if namespace else {}
     new = {**body, "metadata": {**metadata, "name": other, **there}}
     try:
-        fresh = member.apply(resource, key, new, dry_run=True)
+        return member.apply(resource, key, new, dry_run=True)
     except ApiError as error:
         home = str(metadata.get("namespace", namespace))
         renamed = ((f"{namespace}/{other}", f"{home}/{name}"), (other, name))
         raise error.described_for(lambda text: _replaced(text, renamed)) from None
-    fresh = dict(_renamed(fresh, other, name))
-    fresh["metadata"] = {**fresh["metadata"], **{k: v for k, v in metadata.items() if k in there}}
-    return fresh
 
 
 def _replaced(text: str, pairs: Iterable[tuple[str, str]]) -> str:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 from itertools import groupby
 
 import orjson
@@ -47,11 +47,14 @@ def grouped(plan: Plan) -> list[ChangeGroup]:
     Two changes are the same when nothing that a report shows of them differs. Where a manifest
     stands in Git does not count.
     """
-    homes: dict[bytes, list[ClusterPlan]] = defaultdict(list)
-    samples: dict[bytes, Change] = {}
+    homes: dict[Hashable, list[ClusterPlan]] = defaultdict(list)
+    samples: dict[Hashable, Change] = {}
+    seen = Counter(change.key for cluster in plan.clusters for change in cluster.changes)
     for cluster in plan.clusters:
         for change in cluster.changes:
-            identity = _identity(change)
+            # What one cluster alone has is not compared with anything.
+            alone = seen[change.key] == 1
+            identity: Hashable = change.key if alone else _identity(change)
             homes[identity].append(cluster)
             samples.setdefault(identity, change)
     groups: dict[tuple[str, ...], list[Change]] = defaultdict(list)

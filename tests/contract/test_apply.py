@@ -330,15 +330,22 @@ REFUSED = {
 }
 
 
+@pytest.mark.parametrize("validation", ["Strict", "Ignore"])
 @pytest.mark.parametrize("case", REFUSED)
-def test_what_is_refused_in_an_apply(api: Api, web: Object, case: str) -> None:
+def test_what_is_refused_in_an_apply(api: Api, web: Object, case: str, validation: str) -> None:
+    """Whatever fieldValidation says: it is about keys that are there twice."""
     api.apply(web)
     spoil, status, message = REFUSED[case]
     path = path_of(web)
     spoiled = copy.deepcopy(web)
     spoil(spoiled)
     answer = api(
-        "PATCH", path, spoiled, content_type="application/apply-patch+yaml", fieldManager="ours"
+        "PATCH",
+        path,
+        spoiled,
+        content_type="application/apply-patch+yaml",
+        fieldManager="ours",
+        fieldValidation=validation,
     )
     assert answer.status == status, answer.body
     assert message in answer.body["message"]

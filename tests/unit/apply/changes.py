@@ -27,7 +27,7 @@ NIGHTLY = ObjectKey("batch", "CronJob", "federation-system", "nightly")
 OURS, THEIRS = "applyset-ours-v1", "applyset-theirs-v1"
 DIGESTER = Digester(b"key")
 PATH = "/configmaps/settings"
-APPLIES = "fieldValidation=Strict"
+APPLIES = "fieldValidation=Ignore"
 """In the query of an apply, and not of a JSON patch."""
 
 

@@ -48,6 +48,13 @@ LIVE = {
 }
 
 
+def test_a_deep_tree_is_read_at_once() -> None:
+    fields, value = {"f:end": {}}, {"end": 1}
+    for _ in range(100):
+        fields, value = {"f:a": fields}, {"a": value}
+    assert owned_values(fields, value) == value
+
+
 def test_only_owned_values_are_seen_and_in_live_order() -> None:
     values = owned_values(FIELDS, LIVE)
     assert values["spec"]["replicas"] == 2
