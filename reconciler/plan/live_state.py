@@ -12,6 +12,7 @@ from msgspec.structs import replace
 from reconciler.api.errors import ApiError, ClusterError, with_hint
 from reconciler.api.kinds import REPLICATED
 from reconciler.api.objects import Object, ObjectKey, map_of, number_of
+from reconciler.api.remembered import remembered
 from reconciler.cluster.allocator import keep_memory_small
 from reconciler.cluster.client import Member
 from reconciler.cluster.discovery import GroupVersionKind, RESTMapping
@@ -214,11 +215,13 @@ def _inventory(member: Member, federation: Federation) -> Inventory:
         ) from error
 
 
+@remembered
 def shared_workloads(state: DesiredState) -> list[Workload]:
     """Those whose replicas are shared out over the clusters."""
     return [w for w in state.workloads if w.replicas.mode != "Duplicated"]
 
 
+@remembered
 def spread_workloads(state: DesiredState) -> list[Workload]:
     """Those that run in some of the clusters that they may run in."""
     return [
@@ -228,6 +231,7 @@ def spread_workloads(state: DesiredState) -> list[Workload]:
     ]
 
 
+@remembered
 def kinds_of(rendering: Rendering) -> dict[str, set[GroupVersionKind]]:
     """The kinds that each cluster should have."""
     return {
