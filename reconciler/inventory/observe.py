@@ -74,13 +74,16 @@ class Members(Mapping[ObjectKey, tuple[GroupVersionKind, Object]]):
 
     def __init__(self, live: Mapping[GroupVersionKind, KindObjects]) -> None:
         self._live = live
-        self._kinds: dict[GroupKind, list[GroupVersionKind]] = {}
+        self._kinds: dict[tuple[str, str], list[GroupVersionKind]] = {}
         for kind in live:
             self._kinds.setdefault(kind.group_kind, []).insert(0, kind)
 
     def _kind(self, key: ObjectKey) -> GroupVersionKind | None:
-        kinds = self._kinds.get(key.group_kind, ())
-        return next((kind for kind in kinds if key in self._live[kind]), None)
+        # To make a GroupKind of it would take most of the time of a plan without changes.
+        for kind in self._kinds.get(key[:2], ()):
+            if key in self._live[kind]:
+                return kind
+        return None
 
     def glance(self, key: ObjectKey) -> Glance | None:
         """As ``Observation.glance``."""

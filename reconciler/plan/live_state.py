@@ -249,11 +249,9 @@ def live_workloads(
     Those whose replicas are shared out are looked for by name where the inventory does not have
     them: what runs before a migration counts as running.
     """
-    replicated = {w.key for w in state.workloads if w.key.kind in REPLICATED}
-    replicated |= template_replicas(state).keys()
+    counted = _counted(state)
     shared = {w.key: w for w in shared_workloads(state)}
-    spread = {w.key for w in spread_workloads(state)}
-    possible = {a.workload: set(a.replicas) for a in assignments}
+    possible = {a.workload: set(a.replicas) for a in assignments} if shared else {}
     copies: dict[ObjectKey, LiveCopies] = {}
     sought_and_found: dict[ObjectKey, dict[str, Object]] = {}
     foreign_objects: set[tuple[ObjectKey, str]] = set()
@@ -261,7 +259,7 @@ def live_workloads(
         if one.member is None or one.observation is None:
             continue
         members = one.observation.members
-        for key in {*replicated, *shared, *spread}:
+        for key in counted:
             if key in members:
                 copies.setdefault(key, LiveCopies(key)).add(one.cluster.name, members)
         sought = [
@@ -286,6 +284,14 @@ def live_workloads(
     for key, by_cluster in sought_and_found.items():
         found[key] = {**copies.get(key, {}), **by_cluster}
     return found, frozenset(foreign_objects)
+
+
+@remembered
+def _counted(state: DesiredState) -> frozenset[ObjectKey]:
+    """Workloads with replicas, and those that may run in other clusters than now."""
+    replicated = {w.key for w in state.workloads if w.key.kind in REPLICATED}
+    moving = {w.key for w in (*shared_workloads(state), *spread_workloads(state))}
+    return frozenset({*replicated, *template_replicas(state), *moving})
 
 
 def live_bounds(

@@ -17,7 +17,7 @@ from reconciler.cluster.discovery import RESTMapping
 from reconciler.cluster.kstatus import stated_replicas
 from reconciler.federation.model import DesiredState, Workload
 from reconciler.inventory.live_objects import Glance
-from reconciler.plan.live_state import Live, stated_in
+from reconciler.plan.live_state import Live, shared_workloads, stated_in
 from reconciler.plan.model import Action, ClusterPlan, Outcome, WorkloadRow
 from reconciler.plan.requests import ApplyTarget, count_owners, leaves_count
 from reconciler.render.render import Rendering
@@ -176,10 +176,9 @@ def running_counts(
     reason to move what it may well be running.
     """
     counts: dict[ObjectKey, dict[str, int]] = {}
-    shares = {assignment.workload: assignment.replicas for assignment in usual}
-    for workload in state.workloads:
-        if workload.replicas.mode == "Duplicated":
-            continue
+    workloads = shared_workloads(state)
+    shares = {one.workload: one.replicas for one in usual} if workloads else {}
+    for workload in workloads:
         copies = live.get(workload.key, {})
         seen = {name: _count(workload, copies, name) for name in copies}
         assumed = {c: n for c, n in shares[workload.key].items() if c in unseen and n}
