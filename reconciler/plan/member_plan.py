@@ -45,8 +45,7 @@ from reconciler.plan.model import (
 from reconciler.plan.prune import NAMESPACE, DeletionRules
 from reconciler.plan.redact import additions_without_values, without_values
 from reconciler.plan.requests import ApplyTarget, target_of
-from reconciler.plan.settled import KnownTargets, SettledObjects
-from reconciler.render import run_once
+from reconciler.plan.settled import KnownTargets, SettledObjects, what_ran
 from reconciler.render.render import DesiredObject
 from reconciler.scheduler.placement_warnings import Unplaced
 
@@ -202,7 +201,7 @@ def plan_member(
         shut = waiting.closed(cluster.name)
     same = {c.target.key: c for c in checked if c.change is None}
     rows = {key: c.record for key, c in same.items() if c.record}
-    ran = _ran(observation, wanted.once, same)
+    ran = what_ran(observation, wanted.once, same)
     forgotten = inventory.rows.keys() - wanted_here - observation.members.keys() - unlisted.ours
     return MemberWork(
         member,
@@ -301,22 +300,6 @@ def deletion_rules(federation: Federation) -> DeletionRules:
     """What the federation says of deletions."""
     own = frozenset({federation.namespace, own_namespace() or federation.namespace})
     return DeletionRules(federation.prune, own, federation.data_loss)
-
-
-def _ran(
-    observation: Observation, once: Sequence[ApplyTarget], same: Collection[ObjectKey]
-) -> dict[ObjectKey, str]:
-    """What has run of ``once``, as remembered and as seen. ``same``: is as wanted."""
-    inventory, members = observation.inventory, observation.members
-    found: dict[ObjectKey, str] = {}
-    for target in once:
-        known = inventory.ran.get(target.key)
-        if target.key in members and target.key in same:
-            seen = run_once.counts_as_run(members[target.key][1])
-            known = run_once.content_digest(inventory.digester, target.body) if seen else None
-        if known is not None:
-            found[target.key] = known
-    return found
 
 
 def _leaving(

@@ -4,7 +4,7 @@ compared last. Both are given again only where all is the same that they were ma
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from msgspec.structs import replace
@@ -12,6 +12,7 @@ from msgspec.structs import replace
 from reconciler.api.objects import GroupKind, Object, ObjectKey, RedactedRepr
 from reconciler.cluster.discovery import Discovery, GroupVersionKind, RESTMapping
 from reconciler.federation.model import DriftRules
+from reconciler.inventory.observe import Observation
 from reconciler.inventory.records import AppliedRecord
 from reconciler.plan.custom_resources import kind_defined_by
 from reconciler.plan.dry_run import Checked
@@ -59,6 +60,22 @@ def targets_in(
         {t.key: t.desired.chart for t in targets if t.desired.chart},
         {t.key: t.desired.hook for t in once if t.desired.hook is not None},
     )
+
+
+def what_ran(
+    observation: Observation, once: Sequence[ApplyTarget], same: Collection[ObjectKey]
+) -> dict[ObjectKey, str]:
+    """What has run of ``once``, as remembered and as seen. ``same``: is as wanted."""
+    inventory, members = observation.inventory, observation.members
+    found: dict[ObjectKey, str] = {}
+    for target in once:
+        known = inventory.ran.get(target.key)
+        if target.key in members and target.key in same:
+            seen = run_once.counts_as_run(members[target.key][1])
+            known = run_once.content_digest(inventory.digester, target.body) if seen else None
+        if known is not None:
+            found[target.key] = known
+    return found
 
 
 class KnownTargets:
