@@ -38,8 +38,8 @@ STUCK_SECONDS = 900.0
 """How long a run without --deadline may take before the process counts as stuck."""
 PAUSE_SECONDS = 1.0
 """Between two runs at least, however many webhooks come."""
-WHOLE_SECONDS = 300.0
-"""Until garbage is looked for in all that the process keeps."""
+MOST_GROWTH = 1.05
+"""By how much what is kept may grow until garbage is looked for in all of it."""
 LOCKED_SECONDS = 5.0
 """Until another try where a webhook asked for a run and another process is at one, which may have
 read the repository before the push."""
@@ -99,20 +99,22 @@ class Garbage:
     """Collects after each run, as nothing else does: see ``cli.main``.
 
     To look through all that a process keeps costs as much as a run. So what has survived is only
-    looked through again after ``WHOLE_SECONDS``; until then, of what was kept no cycle is found.
+    looked through again once that has grown: cycles in what was kept and is no longer, such as a
+    former state of Git, are found then.
     """
 
     def __init__(self) -> None:
-        self._whole_at = 0.0
+        self._most = 0.0
 
     def collect(self) -> None:
-        """What is new, or in its time everything."""
-        now = time.monotonic()
-        if now >= self._whole_at:
-            gc.unfreeze()
-            self._whole_at = now + WHOLE_SECONDS
+        """What is new, or everything."""
         gc.collect()
         gc.freeze()
+        if gc.get_freeze_count() > self._most:
+            gc.unfreeze()
+            gc.collect()
+            gc.freeze()
+            self._most = gc.get_freeze_count() * MOST_GROWTH
 
 
 def _spread() -> float:
