@@ -24,6 +24,7 @@ class Sizes:
     pushes: int = 20
     repaired: int = 10_000
     repairs: int = 200
+    storm_seconds: float = 60.0
     growth_objects: tuple[int, ...] = (100, 1000, 10_000, 100_000)
     kubectl_up_to: int = 10_000
     growth_clusters: tuple[int, ...] = (1, 10, 100, 1000)
@@ -44,6 +45,7 @@ QUICK = Sizes(
     pushes=3,
     repaired=200,
     repairs=5,
+    storm_seconds=8.0,
     growth_objects=(100, 400),
     kubectl_up_to=100,
     growth_clusters=(1, 10, 20),

@@ -24,6 +24,7 @@ _GZIP_FROM = 128 * 1024  # bytes: the server's own threshold
 _MAX_HEADER = 64 * 1024
 _MAX_BODY = 12 * 1024 * 1024
 _LOOK_AGAIN = 0.005  # seconds
+_LAST_BOOKMARK = 2  # seconds before the end of a watch
 _REASONS = {
     200: "OK", 201: "Created", 202: "Accepted", 400: "Bad Request", 401: "Unauthorized",
     403: "Forbidden", 404: "Not Found", 405: "Method Not Allowed", 409: "Conflict", 410: "Gone",
@@ -259,6 +260,9 @@ class Connection(asyncio.Protocol):
         transport.write(head.encode())
 
         def send(data: bytes) -> None:
+            if not data:
+                self._loop.call_soon_threadsafe(end)
+                return
             chunk = b"%x\r\n%b\r\n" % (len(data), data)
             # Events may be published by a test's own thread.
             if not self._cluster.silent:
@@ -276,8 +280,14 @@ class Connection(asyncio.Protocol):
         if bookmark is not None:
             self._loop.call_later(every, mark)
 
+        def last_mark() -> None:
+            if bookmark is not None and response.moved_on() and not ended:
+                send(bookmark())
+
         def end() -> None:
             nonlocal ended
+            if ended:
+                return
             ended = True
             if self._cancel is not None:
                 self._cancel()
@@ -293,6 +303,7 @@ class Connection(asyncio.Protocol):
         if timeout.isdigit():
             # After what is already due to be sent.
             self._loop.call_later(int(timeout), end)
+            self._loop.call_later(max(0, int(timeout) - _LAST_BOOKMARK), last_mark)
 
 
 def _write_if_open(transport: asyncio.Transport, chunk: bytes) -> None:

@@ -47,17 +47,21 @@ class Request:
 
 
 Stream = Callable[[Callable[[bytes], None]], Callable[[], None]]
-"""Given a function that sends, starts to send; returns what cancels it."""
+"""Given a function that sends, and ends the stream where it is given nothing, starts to send;
+returns what cancels it."""
 
 
 @dataclass(slots=True)
 class Response:
+    """``moved_on``: whether a bookmark says something that the watch did not begin with."""
+
     status: int
     body: bytes = b""
     content_type: str = JSON
     headers: dict[str, str] = field(default_factory=dict)
     stream: Stream | None = None
     bookmark: Callable[[], bytes] | None = None
+    moved_on: Callable[[], bool] = lambda: False
 
     @classmethod
     def json(cls, value: Any, status: int = 200, **headers: str) -> Response:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 from collections.abc import Callable
+from dataclasses import replace
 
 import orjson
 
@@ -13,7 +14,7 @@ from kubesim.bodies import RequestTarget
 from kubesim.kinds import Resource
 from kubesim.messages import Request, Response
 from kubesim.objects import Object
-from kubesim.server import ApiServer
+from kubesim.server import DEFINITIONS, ApiServer
 from kubesim.store import Event, StoredObject
 from kubesim.writes import require
 
@@ -133,11 +134,32 @@ def _continued(token: str) -> tuple[int, tuple[str, str]]:
         ) from error
 
 
+def _watched_since(text: str) -> int:
+    try:
+        return _number(text)
+    except statuses.Refusal:
+        fault = f'strconv.ParseUint: parsing "{text}": invalid syntax'
+        message = f'resourceVersion: Invalid value: "{text}": {fault}'
+        raise statuses.Refusal(500, "", message) from None
+
+
+def _is_another(event: Event) -> bool:
+    """Whether a definition says something else than before."""
+    before, now = event.previous, event.record
+    return event.kind == "DELETED" or not before or before.obj["spec"] != now.obj["spec"]
+
+
+def _numbered(former: StoredObject, now: StoredObject) -> StoredObject:
+    obj = former.obj
+    obj["metadata"]["resourceVersion"] = str(now.resource_version)
+    return replace(former, resource_version=now.resource_version, raw=orjson.dumps(obj))
+
+
 def watch(server: ApiServer, request: Request, target: RequestTarget) -> Response:
     """Events since ``resourceVersion``, then as they come, until ``timeoutSeconds``."""
     resource = target.resource
     wanted = selection(request, resource)
-    since = _number(request.query.get("resourceVersion", ""))
+    since = _watched_since(request.query.get("resourceVersion", ""))
     partial = _metadata_only(request)
     if since and since < server.store.oldest:
         gone = statuses.expired(f"too old resource version: {since} ({server.store.oldest})")
@@ -161,10 +183,14 @@ def watch(server: ApiServer, request: Request, target: RequestTarget) -> Respons
             if wanted is not None and not wanted(record):
                 return None
             return line(event.kind, record)
-        now, before = wanted(record), event.previous is not None and wanted(event.previous)
-        if now:
-            return line("MODIFIED" if before else "ADDED", record)
-        return line("DELETED", record) if before else None
+        previous = event.previous if event.previous and wanted(event.previous) else None
+        if wanted(record):
+            return line("MODIFIED" if previous else "ADDED", record)
+        # It left the selection: as it was in it, with the version of now.
+        return line("DELETED", _numbered(previous, record)) if previous else None
+
+    own_definition = f"{resource.table[1]}.{resource.table[0]}"
+    moved_on = False
 
     def stream(send: Callable[[bytes], None]) -> Callable[[], None]:
         initial = request.flag("sendInitialEvents")
@@ -185,9 +211,14 @@ def watch(server: ApiServer, request: Request, target: RequestTarget) -> Respons
             send(b"".join(lines))
 
         def listener(event: Event) -> None:
-            text = report(event)
-            if text:
+            nonlocal moved_on
+            moved_on = moved_on or event.table == resource.table
+            if text := report(event):
                 send(text)
+            its_own = event.table == DEFINITIONS and event.record.name == own_definition
+            if its_own and _is_another(event):
+                # What there is may read otherwise by now.
+                send(b"")
 
         server.store.listeners.append(listener)
 
@@ -202,7 +233,7 @@ def watch(server: ApiServer, request: Request, target: RequestTarget) -> Respons
             return _bookmark(server, resource, partial)
 
     bookmarks = bookmark if request.flag("allowWatchBookmarks") else None
-    return Response(200, stream=stream, bookmark=bookmarks)
+    return Response(200, stream=stream, bookmark=bookmarks, moved_on=lambda: moved_on)
 
 
 def _told(send: Callable[[bytes], None], event: Object) -> Callable[[], None]:

@@ -38,6 +38,8 @@ STUCK_SECONDS = 900.0
 """How long a run without --deadline may take before the process counts as stuck."""
 PAUSE_SECONDS = 1.0
 """Between two runs at least, however many webhooks come."""
+MOST_GROWTH = 1.05
+"""By how much what is kept may grow until garbage is looked for in all of it."""
 LOCKED_SECONDS = 5.0
 """Until another try where a webhook asked for a run and another process is at one, which may have
 read the repository before the push."""
@@ -57,6 +59,7 @@ def keep_running(settings: CommandSettings, *, every: float) -> Exit:
             settings = stack.enter_context(members_of(settings))
             wanted = threading.Event()
             watching = None if options.no_watch else _watching(stack, settings, wanted)
+            garbage = Garbage()
             latest = _serve(stack, settings, stop, journal, wanted, watching)
             while True:
                 began = time.monotonic()
@@ -66,8 +69,7 @@ def keep_running(settings: CommandSettings, *, every: float) -> Exit:
                 code = _one_run(settings, stop, journal, latest, watching)
                 if stop.code is not None:
                     return Exit.OK if code is Exit.OK else stop.code
-                # Nothing else collects here: see ``cli.main``.
-                gc.collect()
+                garbage.collect()
                 stop.at_once()
                 if watching is not None:
                     if woken and journal.process_health.last == "locked":
@@ -91,6 +93,28 @@ def keep_running(settings: CommandSettings, *, every: float) -> Exit:
         if stop.code is not Exit.TERMINATED:
             raise
         return Exit.OK if journal.process_health.running_since is None else Exit.TERMINATED
+
+
+class Garbage:
+    """Collects after each run, as nothing else does: see ``cli.main``.
+
+    To look through all that a process keeps costs as much as a run. So what has survived is only
+    looked through again once that has grown: cycles in what was kept and is no longer, such as a
+    former state of Git, are found then.
+    """
+
+    def __init__(self) -> None:
+        self._most = 0.0
+
+    def collect(self) -> None:
+        """What is new, or everything."""
+        gc.collect()
+        gc.freeze()
+        if gc.get_freeze_count() > self._most:
+            gc.unfreeze()
+            gc.collect()
+            gc.freeze()
+            self._most = gc.get_freeze_count() * MOST_GROWTH
 
 
 def _spread() -> float:

@@ -85,6 +85,11 @@ class KeptLists(Protocol):
         None where that is not known."""
         ...
 
+    def remembered(self, kind: type[T]) -> T:
+        """The one of its kind, made without arguments: what others keep of this member between
+        runs. Used by one thread of a run at a time."""
+        ...
+
 
 class Member:
     """One member cluster. ``fence`` is called before each try of each write and may raise.
@@ -108,6 +113,10 @@ class Member:
     def keeps_lists(self) -> bool:
         """Whether lists of former runs may tell what there is, instead of a LIST."""
         return self._kept is not None
+
+    def remembered(self, kind: type[T]) -> T | None:
+        """As ``KeptLists.remembered``; None in a process that ends with its run."""
+        return self._kept.remembered(kind) if self._kept is not None else None
 
     @property
     def requests(self) -> int:

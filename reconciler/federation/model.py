@@ -685,7 +685,7 @@ class ClusterCommits(RedactedRepr, frozen=True, dict=True):
         return {c: {w.key: w for w in state.workloads} for c, state in self.states.items()}
 
 
-class DesiredState(Struct, frozen=True):
+class DesiredState(Struct, frozen=True, dict=True):
     """Everything that a repository asks for. ``clusters`` are the members; ``witnesses`` run
     nothing, and only their seat's copy of the register is looked at.
 
@@ -710,13 +710,13 @@ class DesiredState(Struct, frozen=True):
         """The notices in words."""
         return tuple(map(str, self.notices))
 
-    @property
+    @cached_property
     def divides_autoscalers(self) -> bool:
         """Whether the bounds of any autoscaler are to be divided, by any commit."""
         states = self.commits.states.values() if self.commits else (self,)
         return any(w.replicas.autoscalers == "Divided" for one in states for w in one.workloads)
 
-    @property
+    @cached_property
     def has_maintenance(self) -> bool:
         """Whether anything says that something is not written to at times."""
         return (

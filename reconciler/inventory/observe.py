@@ -17,7 +17,7 @@ from reconciler.cluster.discovery import Discovery, GroupVersionKind, RESTMappin
 from reconciler.cluster.parallel import in_parallel
 from reconciler.inventory.applyset import is_member
 from reconciler.inventory.live_objects import Glance, LiveObjects, read_live_objects
-from reconciler.inventory.managed_fields import Fields
+from reconciler.inventory.managed_fields import Fields, our_entry
 from reconciler.inventory.records import is_recreated_copy
 from reconciler.inventory.store import Inventory
 
@@ -74,13 +74,16 @@ class Members(Mapping[ObjectKey, tuple[GroupVersionKind, Object]]):
 
     def __init__(self, live: Mapping[GroupVersionKind, KindObjects]) -> None:
         self._live = live
-        self._kinds: dict[GroupKind, list[GroupVersionKind]] = {}
+        self._kinds: dict[tuple[str, str], list[GroupVersionKind]] = {}
         for kind in live:
             self._kinds.setdefault(kind.group_kind, []).insert(0, kind)
 
     def _kind(self, key: ObjectKey) -> GroupVersionKind | None:
-        kinds = self._kinds.get(key.group_kind, ())
-        return next((kind for kind in kinds if key in self._live[kind]), None)
+        # To make a GroupKind of it would take most of the time of a plan without changes.
+        for kind in self._kinds.get(key[:2], ()):
+            if key in self._live[kind]:
+                return kind
+        return None
 
     def glance(self, key: ObjectKey) -> Glance | None:
         """As ``Observation.glance``."""
@@ -228,15 +231,56 @@ def list_from_server(member: Member, resource: RESTMapping, inventory: Inventory
     )
 
 
+class OwnObjects:
+    """Which objects of a member's lists are ours, so that only those are looked at that changed.
+
+    A list that is the same gives the same mapping. Safe for threads with a resource each.
+    """
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[RESTMapping, str], _OwnList] = {}
+
+    def among(
+        self, listed: list[Object], resource: RESTMapping, inventory: Inventory
+    ) -> KindObjects:
+        """Those of a list that is kept, as are its objects: they are told by being the same."""
+        name, rows = (resource, inventory.applyset), inventory.rows
+        before = self._known.get(name, _OwnList())
+        if before.listed is listed and len(before.keys) == len(listed):
+            return before.ours
+        keys: dict[int, ObjectKey] = {}
+        ours: dict[ObjectKey, Object] = {}
+        for obj in listed:
+            key = before.keys.get(id(obj))
+            if key is None:
+                key = key_of(obj)
+                if not is_member(obj, inventory.applyset, key):
+                    continue
+                if our_entry(obj) is None:
+                    # That depends on the record, which another run may have written since.
+                    if not is_recreated_copy(obj, rows.get(key)):
+                        ours[key] = obj
+                    continue
+            keys[id(obj)] = key
+            ours[key] = obj
+        self._known[name] = _OwnList(listed, keys, ours)
+        return ours
+
+
+class _OwnList(RedactedRepr, frozen=True):
+    """``keys`` are those of objects that are ours whatever their records say, by their ``id``,
+    which holds as long as ``listed`` does."""
+
+    listed: list[Object] = field(default_factory=list)
+    keys: Mapping[int, ObjectKey] = field(default_factory=dict)
+    ours: KindObjects = field(default_factory=dict)
+
+
 def list_as_kept(member: Member, resource: RESTMapping, inventory: Inventory) -> KindObjects:
     """The same from a list that is kept up by a watch, where it is surely up to date."""
-    applyset, rows = inventory.applyset, inventory.rows
-    found = member.labelled(resource, f"{PART_OF}={applyset}")
-    return {
-        key: obj
-        for key, obj in ((key_of(obj), obj) for obj in found)
-        if is_member(obj, applyset, key) and not is_recreated_copy(obj, rows.get(key))
-    }
+    found = member.labelled(resource, f"{PART_OF}={inventory.applyset}")
+    known = member.remembered(OwnObjects) or OwnObjects()
+    return known.among(found, resource, inventory)
 
 
 def _gather(

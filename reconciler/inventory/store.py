@@ -139,11 +139,12 @@ class Inventory(RedactedRepr, frozen=True, dict=True):
 def read_inventory(member: Member, federation: str, namespace: str) -> Inventory:
     """One LIST. Raises ClusterError when the parent belongs to another tool."""
     found = member.labelled(SECRETS, f"{LABEL}={federation}", namespace=namespace)
+    known = member.remembered(KnownRows) or KnownRows()
     held = {str(item["metadata"]["name"]): item for item in found}
     empty = Inventory(federation, namespace, secrets=held, key=secrets.token_bytes(32))
     parent = held.get(empty.parent_name)
     if parent is None:
-        return replace(empty, rows=_all_rows(held)[0])
+        return replace(empty, rows=_all_rows(held, known)[0])
     annotations = parent["metadata"].get("annotations") or {}
     if not is_our_tooling(annotations.get(TOOLING, "")):
         raise ClusterError(
@@ -152,7 +153,7 @@ def read_inventory(member: Member, federation: str, namespace: str) -> Inventory
             f"({annotations.get(TOOLING, 'unnamed')!r})",
             hint="name the Federation otherwise, or delete that ApplySet",
         )
-    rows, damaged = _all_rows(held)
+    rows, damaged = _all_rows(held, known)
     meta = _meta(parent)
     return replace(
         empty,
@@ -326,12 +327,33 @@ def _ensure_namespace(member: Member, namespace: str) -> None:
         return
 
 
-def _all_rows(held: Mapping[str, Object]) -> tuple[dict[ObjectKey, AppliedRecord], str]:
+class KnownRows:
+    """The rows of Secrets that are kept, as they were read: from the same one come the same."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, tuple[Object, Mapping[ObjectKey, AppliedRecord]]] = {}
+
+    def of(self, name: str, secret: Object) -> Mapping[ObjectKey, AppliedRecord]:
+        """Raises ValueError for damaged rows."""
+        before = self._known.get(name)
+        if before is None or before[0] is not secret:
+            before = self._known[name] = secret, decode_rows(_data(secret, "records"))
+        return before[1]
+
+    def forget_others(self, names: Iterable[str]) -> None:
+        """Those of Secrets that there are no longer."""
+        self._known = {name: self._known[name] for name in names if name in self._known}
+
+
+def _all_rows(
+    held: Mapping[str, Object], known: KnownRows
+) -> tuple[dict[ObjectKey, AppliedRecord], str]:
     rows: dict[ObjectKey, AppliedRecord] = {}
     damaged = ""
+    known.forget_others(held)
     for name in sorted(held):
         try:
-            rows |= decode_rows(_data(held[name], "records"))
+            rows |= known.of(name, held[name])
         except ValueError as error:
             damaged = f"Secret {name}: {error}"
     return rows, damaged

@@ -36,6 +36,7 @@ from reconciler.plan.model import Addition
 from reconciler.plan.prune import CRD, NAMESPACE, deletion_words, is_terminating
 from reconciler.plan.replicas import may_be_anothers, with_autoscaled_counts
 from reconciler.plan.requests import ApplyTarget, request_for
+from reconciler.plan.settled import SettledObjects, kinds_defined_in
 from reconciler.render.run_once import content_digest, may_rerun, runs_once
 
 CONCURRENT_CHECKS = 16
@@ -45,7 +46,8 @@ class MemberContext(Struct, frozen=True):
     """What the objects of one member share. ``crds`` are the kinds that this plan introduces;
     ``take_over``: what this repository has under the Federation's former name is taken over as
     well. ``sampled`` picks the unchanged ones to be verified by a dry run all the same; ``leaving``
-    gives the UIDs of what this run prunes."""
+    gives the UIDs of what this run prunes. ``settled`` are those that need no other
+    look, None in a process that ends with its run."""
 
     member: Member
     observation: Observation
@@ -54,6 +56,7 @@ class MemberContext(Struct, frozen=True):
     sampled: Callable[[ObjectKey], bool]
     leaving: Callable[[], Collection[str]]
     take_over: bool = False
+    settled: SettledObjects | None = None
 
 
 class CheckResults(RedactedRepr, frozen=True):
@@ -106,11 +109,30 @@ def diff_all(
 ) -> CheckResults:
     """What is to happen to each target. Raises ClusterError when the member is lost."""
     listed = _Listed(shared.observation)
+    rows, every = shared.observation.inventory.rows, targets
+    before = shared.settled
+    verdicts = before.among(targets, listed.get, rows, shared.sampled) if before else {}
+    targets = [t for t in every if t.key not in verdicts] if verdicts else targets
     unseen = [t for t in targets if not listed.has(t)]
     found, absent_namespaces, failed = _search(shared, unseen)
     if failed:
         failed = {**shared.observation.failed, **failed}
         shared = replace(shared, observation=replace(shared.observation, failed=failed))
+    going = {
+        t.key.name: f"its Namespace {t.key.name}: {deletion_words(obj)}"
+        for t in targets
+        if t.key.group_kind == NAMESPACE
+        and (obj := listed.get(t) or found.get(t.key)) is not None
+        and is_terminating(obj)
+    }
+    if failed or going:
+        verdicts = {
+            key: verdict
+            for key, verdict in verdicts.items()
+            if verdict.target.kind not in failed and key.namespace not in going
+        }
+        targets = [t for t in every if t.key not in verdicts]
+    progress(len(verdicts))
     # With its namespace, all that it had done is gone.
     ran = {
         t.key
@@ -123,26 +145,27 @@ def diff_all(
         if may_be_anothers(t, listed.glance(t)) and (obj := listed.get(t) or found.get(t.key))
     }
     targets, left, remarks = with_autoscaled_counts(shared.member, targets, scaled, shared.leaving)
-    going = {
-        t.key.name: f"its Namespace {t.key.name}: {deletion_words(obj)}"
-        for t in targets
-        if t.key.group_kind == NAMESPACE
-        and (obj := listed.get(t) or found.get(t.key)) is not None
-        and is_terminating(obj)
-    }
     coming: dict[GroupKind, list[str]] = {}
     for crd in shared.crds:
         coming.setdefault(crd.group_kind, []).append(crd.api_version)
     known = _Known(found, absent_namespaces, going, coming, {}, remarks, _Formers(shared))
+    at_a_glance: list[tuple[Object, AppliedRecord | None, Checked]] = []
+
+    def look(target: ApplyTarget) -> Checked | _Doubt:
+        record, live, told = rows.get(target.key), listed.get(target), len(remarks)
+        if target.key in ran:
+            return Checked(target, None, record)
+        if verdict := _as_recorded(shared, target, listed.glance(target), known):
+            return verdict
+        seen = _at_a_glance(shared, target, live, known)
+        if before is None or live is None or len(remarks) > told:
+            return seen
+        if isinstance(seen, Checked) and seen.change is None:
+            at_a_glance.append((live, record, seen))
+        return seen
 
     def settle(some: Sequence[ApplyTarget]) -> dict[ObjectKey, Checked]:
-        verdicts = [
-            Checked(target, None, shared.observation.inventory.rows.get(target.key))
-            if target.key in ran
-            else _as_recorded(shared, target, listed.glance(target), known)
-            or _at_a_glance(shared, target, listed.get(target), known)
-            for target in some
-        ]
+        verdicts = [look(target) for target in some]
         progress(sum(isinstance(verdict, Checked) for verdict in verdicts))
 
         def ask(verdict: Checked | _Doubt) -> Checked:
@@ -159,13 +182,16 @@ def diff_all(
         return {one.target.key: one for one in checked}
 
     # The definitions say what can be asked of the objects that they define.
-    verdicts = settle([t for t in targets if t.key.group_kind == CRD])
-    verdicts, defined = _judge_definitions(shared, targets, verdicts, remarks)
+    definitions = settle([t for t in targets if t.key.group_kind == CRD])
+    definitions, defined = _judge_definitions(shared, every, definitions, remarks)
     known = replace(known, definitions=defined)
-    verdicts |= settle([t for t in targets if t.key.group_kind != CRD])
+    verdicts |= definitions | settle([t for t in targets if t.key.group_kind != CRD])
+    if before is not None and at_a_glance:
+        before.keep(at_a_glance, kinds_defined_in(every))
     foreign_objects = {key: obj for key, obj in found.items() if key.kind in REPLICATED}
     return CheckResults(
-        [verdicts[t.key] for t in targets],
+        # Of what an autoscaler scales, the verdict has another target.
+        [verdicts[t.key] for t in every],
         tuple(remarks),
         left,
         foreign_objects,
@@ -207,8 +233,10 @@ def _judge_definitions(
     One that drops a version of which others keep entries in objects that Git wants is refused: none
     of these could be applied any more. Those in objects of others are told of.
     """
-    wanted = {t.key for t in targets}
     changes = {key: v.change for key, v in verdicts.items() if v.change is not None}
+    if not changes:
+        return verdicts, {}
+    wanted = {t.key for t in targets}
     found = custom_resources.definitions(targets, changes)
     verdicts = dict(verdicts)
     for key, verdict in verdicts.items():

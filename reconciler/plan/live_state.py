@@ -12,6 +12,7 @@ from msgspec.structs import replace
 from reconciler.api.errors import ApiError, ClusterError, with_hint
 from reconciler.api.kinds import REPLICATED
 from reconciler.api.objects import Object, ObjectKey, map_of, number_of
+from reconciler.api.remembered import remembered
 from reconciler.cluster.allocator import keep_memory_small
 from reconciler.cluster.client import Member
 from reconciler.cluster.discovery import GroupVersionKind, RESTMapping
@@ -214,11 +215,13 @@ def _inventory(member: Member, federation: Federation) -> Inventory:
         ) from error
 
 
+@remembered
 def shared_workloads(state: DesiredState) -> list[Workload]:
     """Those whose replicas are shared out over the clusters."""
     return [w for w in state.workloads if w.replicas.mode != "Duplicated"]
 
 
+@remembered
 def spread_workloads(state: DesiredState) -> list[Workload]:
     """Those that run in some of the clusters that they may run in."""
     return [
@@ -228,6 +231,7 @@ def spread_workloads(state: DesiredState) -> list[Workload]:
     ]
 
 
+@remembered
 def kinds_of(rendering: Rendering) -> dict[str, set[GroupVersionKind]]:
     """The kinds that each cluster should have."""
     return {
@@ -245,11 +249,9 @@ def live_workloads(
     Those whose replicas are shared out are looked for by name where the inventory does not have
     them: what runs before a migration counts as running.
     """
-    replicated = {w.key for w in state.workloads if w.key.kind in REPLICATED}
-    replicated |= template_replicas(state).keys()
+    counted = _counted(state)
     shared = {w.key: w for w in shared_workloads(state)}
-    spread = {w.key for w in spread_workloads(state)}
-    possible = {a.workload: set(a.replicas) for a in assignments}
+    possible = {a.workload: set(a.replicas) for a in assignments} if shared else {}
     copies: dict[ObjectKey, LiveCopies] = {}
     sought_and_found: dict[ObjectKey, dict[str, Object]] = {}
     foreign_objects: set[tuple[ObjectKey, str]] = set()
@@ -257,7 +259,7 @@ def live_workloads(
         if one.member is None or one.observation is None:
             continue
         members = one.observation.members
-        for key in {*replicated, *shared, *spread}:
+        for key in counted:
             if key in members:
                 copies.setdefault(key, LiveCopies(key)).add(one.cluster.name, members)
         sought = [
@@ -282,6 +284,14 @@ def live_workloads(
     for key, by_cluster in sought_and_found.items():
         found[key] = {**copies.get(key, {}), **by_cluster}
     return found, frozenset(foreign_objects)
+
+
+@remembered
+def _counted(state: DesiredState) -> frozenset[ObjectKey]:
+    """Workloads with replicas, and those that may run in other clusters than now."""
+    replicated = {w.key for w in state.workloads if w.key.kind in REPLICATED}
+    moving = {w.key for w in (*shared_workloads(state), *spread_workloads(state))}
+    return frozenset({*replicated, *template_replicas(state), *moving})
 
 
 def live_bounds(

@@ -44,8 +44,8 @@ from reconciler.plan.model import (
 )
 from reconciler.plan.prune import NAMESPACE, DeletionRules
 from reconciler.plan.redact import additions_without_values, without_values
-from reconciler.plan.requests import ApplyTarget, crds_in, target_of
-from reconciler.render import run_once
+from reconciler.plan.requests import ApplyTarget, target_of
+from reconciler.plan.settled import KnownTargets, SettledObjects, what_ran
 from reconciler.render.render import DesiredObject
 from reconciler.scheduler.placement_warnings import Unplaced
 
@@ -124,14 +124,16 @@ def plan_member(
 ) -> MemberWork:
     """Compare, ask, decide. Raises ClusterError when the member stops answering."""
     inventory = observation.inventory
-    crds = crds_in([d.body for d in desired])
-    targets = [target_of(d, observation.discovery, crds, inventory.applyset) for d in desired]
+    known = member.remembered(KnownTargets) or KnownTargets()
+    wanted = known.of(desired, observation.discovery, inventory.applyset)
+    targets, wanted_here, hidden = wanted.targets, wanted.keys, wanted.hidden
+    settled = member.remembered(SettledObjects)
+    if settled is not None:
+        settled.hold_under(inventory.key, federation.drift)
     apply_rules = apply_rules_of(
         member, inventory, federation, force_conflicts=settings.force_conflicts
     )
     sampled = _sampler(federation.verify_share, settings.now)
-    wanted_here = {target.key for target in targets}
-    hidden = {target.key: target.desired.hidden for target in targets if target.desired.hidden}
 
     def shown(change: Change) -> Change:
         return without_values(change, federation.sensitive, hidden.get(change.key, ()))
@@ -147,7 +149,16 @@ def plan_member(
         return _leaving(observation, wanted_here, federation)
 
     verdicts = diff_all(
-        MemberContext(member, observation, crds, apply_rules, sampled, leaving, settings.take_over),
+        MemberContext(
+            member,
+            observation,
+            wanted.crds,
+            apply_rules,
+            sampled,
+            leaving,
+            settings.take_over,
+            settled,
+        ),
         targets,
         settings.checked,
     )
@@ -169,7 +180,7 @@ def plan_member(
         member,
         observation,
         unlisted,
-        {target.key: target for target in targets},
+        wanted.by_key,
         why_gone,
         rules,
         refused,
@@ -190,7 +201,7 @@ def plan_member(
         shut = waiting.closed(cluster.name)
     same = {c.target.key: c for c in checked if c.change is None}
     rows = {key: c.record for key, c in same.items() if c.record}
-    ran = _ran(observation, targets, same)
+    ran = what_ran(observation, wanted.once, same)
     forgotten = inventory.rows.keys() - wanted_here - observation.members.keys() - unlisted.ours
     return MemberWork(
         member,
@@ -207,13 +218,9 @@ def plan_member(
             additions=_additions(checked, federation),
             closed=shut,
         ),
-        resources={t.kind: t.resource for t in targets if t.resource},
-        releases={t.key: t.desired.chart for t in targets if t.desired.chart},
-        hooks={
-            t.key: t.desired.hook
-            for t in targets
-            if t.desired.hook is not None and run_once.runs_once(t.body)
-        },
+        resources=wanted.resources,
+        releases=wanted.releases,
+        hooks=wanted.hooks,
         rules=rules,
         rows=rows,
         fields={c.record.entry: c.fields for c in same.values() if c.record and c.fields},
@@ -293,24 +300,6 @@ def deletion_rules(federation: Federation) -> DeletionRules:
     """What the federation says of deletions."""
     own = frozenset({federation.namespace, own_namespace() or federation.namespace})
     return DeletionRules(federation.prune, own, federation.data_loss)
-
-
-def _ran(
-    observation: Observation, targets: Sequence[ApplyTarget], same: Collection[ObjectKey]
-) -> dict[ObjectKey, str]:
-    """What has run of all that is wanted, as remembered and as seen. ``same``: is as wanted."""
-    inventory, members = observation.inventory, observation.members
-    found: dict[ObjectKey, str] = {}
-    for target in targets:
-        if not run_once.runs_once(target.desired.body):
-            continue
-        known = inventory.ran.get(target.key)
-        if target.key in members and target.key in same:
-            seen = run_once.counts_as_run(members[target.key][1])
-            known = run_once.content_digest(inventory.digester, target.body) if seen else None
-        if known is not None:
-            found[target.key] = known
-    return found
 
 
 def _leaving(
@@ -574,7 +563,7 @@ def _look_for_unlisted(
     rows = observation.inventory.rows
     unlistable = {kind.group_kind for kind in observation.failed}
     sought, ours = [], set()
-    for key in sorted(key for key in rows if key not in listed and key not in wanted_here):
+    for key in sorted(key for key in rows if key not in wanted_here and key not in listed):
         if key.group_kind in unlistable:
             ours.add(key)
         elif rows[key].confirmed and (resource := _resource_of(observation, key, rows[key])):

@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, KeysView, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import orjson
 from msgspec import Struct, field
 from msgspec.structs import replace
 
-from reconciler.api.kinds import REPLICAS, REPLICATED, RUN_PODS, scale_target, scaled_as
+from reconciler.api.kinds import (
+    REPLICAS,
+    REPLICATED,
+    RUN_PODS,
+    ScaleTarget,
+    scale_target,
+    scaled_as,
+)
 from reconciler.api.moves import (
     Degraded,
     Move,
@@ -24,6 +31,7 @@ from reconciler.api.moves import (
 )
 from reconciler.api.notices import Notice, NoticeCause, notice
 from reconciler.api.objects import Object, ObjectKey
+from reconciler.api.remembered import remembered
 from reconciler.cluster.kstatus import is_unavailable, ready_replicas, wanted_replicas
 from reconciler.failover import workload_health
 from reconciler.failover.availability import Availability, failover_rules_of, moves_away
@@ -120,8 +128,7 @@ def place_workloads(
     }
     moves += _degraded(usual, assignments, state, out, unplaced)
     moves += _staying(usual, state, availability.staying)
-    workloads = {workload.key: workload for workload in state.workloads}
-    scalers = {scale_target(workload.template): workload.key for workload in state.workloads}
+    workloads, scalers = _workloads_by_key(state), _scalers_by_target(state)
 
     def asked_of(a: Assignment) -> dict[str, int]:
         return _ours(a, asked.get(a.workload, {}), foreign_objects)
@@ -134,7 +141,7 @@ def place_workloads(
             scaled=scaled_as(a.workload) in scalers or _is_scaled(live.get(a.workload, {})),
         )
 
-    placed_in = {a.workload: a.replicas.keys() for a in assignments}
+    placed_in = _placed_in(assignments)
 
     def scaled_in(w: Workload) -> Collection[str]:
         if w.is_given_up:
@@ -143,7 +150,8 @@ def place_workloads(
         return placed_in[scaler] & set(looked_at) if scaler else ()
 
     def started_by(a: Assignment) -> tuple[Assignment, list[StartsWith]]:
-        if asked.get(a.workload, {}).keys() <= a.replicas.keys():
+        there = asked.get(a.workload)
+        if not there or there.keys() <= a.replicas.keys():
             return a, []  # It leaves no cluster.
         workload = workloads[a.workload]
         shared = workload.replicas.mode != "Duplicated"
@@ -151,9 +159,11 @@ def place_workloads(
 
     wanted = assignments
     started = [started_by(a) for a in assignments]
-    assignments = tuple(a for a, _ in started)
     moves += [start for _, starts in started for start in starts]
-    assignments, kept = _held(assignments, workloads, running)
+    assignments = tuple(a for a, _ in started)
+    kept: list[ReplicasKept] = []
+    if shared_workloads(state):
+        assignments, kept = _held(assignments, workloads, running)
     assignments = with_followers_placed(state, assignments)
     moves += kept
     if state.divides_autoscalers:
@@ -178,6 +188,8 @@ def place_workloads(
         for name, one in memory.clusters.items()
     }
     moves += waits.values()
+    # What is made of the usual assignments alone is there already.
+    assignments = tuple(usual) if assignments == tuple(usual) else assignments
     return WorkloadPlacement(
         assignments,
         replace(memory, clusters=clusters),
@@ -186,6 +198,21 @@ def place_workloads(
         waits,
         unconfirmed,
     )
+
+
+@remembered
+def _workloads_by_key(state: DesiredState) -> Mapping[ObjectKey, Workload]:
+    return {workload.key: workload for workload in state.workloads}
+
+
+@remembered
+def _scalers_by_target(state: DesiredState) -> Mapping[ScaleTarget | None, ObjectKey]:
+    return {scale_target(workload.template): workload.key for workload in state.workloads}
+
+
+@remembered
+def _placed_in(assignments: Sequence[Assignment]) -> Mapping[ObjectKey, KeysView[str]]:
+    return {a.workload: a.replicas.keys() for a in assignments}
 
 
 def _is_scaled(live: Mapping[str, Object]) -> bool:
@@ -276,6 +303,8 @@ def _unplaced(
     usual: Sequence[Assignment], assignments: Sequence[Assignment], out: Collection[str]
 ) -> frozenset[ObjectKey]:
     """Workloads that ran in clusters which are ``out``, and that no other cluster runs."""
+    if not out and assignments is usual:
+        return frozenset()
     left = {a.workload for a in assignments if _clusters_of(a) - set(out)}
     return frozenset(
         a.workload
@@ -292,6 +321,8 @@ def _down(
     usual: Sequence[Assignment], unplaced: Collection[ObjectKey], out: Collection[str]
 ) -> list[Notice]:
     """What an outage takes away altogether, by the clusters that it is gone with."""
+    if not unplaced:
+        return []
     gone: dict[str, list[str]] = {}
     for one in usual:
         if one.workload in unplaced:
@@ -317,6 +348,8 @@ def _degraded(
     unplaced: Collection[ObjectKey],
 ) -> list[Degraded]:
     """Workloads of which a down cluster ran a copy of its own that nobody else takes over."""
+    if not out:
+        return []
     copied = {w.key for w in state.workloads if w.replicas.mode == "Duplicated"} - set(unplaced)
     copies = {a.workload: len(a.replicas) for a in usual}
     # What is spread has as many copies elsewhere.
@@ -339,6 +372,8 @@ def _staying(
     staying: Mapping[ObjectKey, Mapping[str, Stay]],
 ) -> list[NotMoved]:
     """Divided workloads that do not leave a cluster that is down, by cluster and reason."""
+    if not staying:
+        return []
     divided = {w.key for w in shared_workloads(state)}
     found: dict[tuple[str, Stay], list[ObjectKey]] = {}
     for one in usual:
@@ -358,12 +393,13 @@ def _workloads(
     now: float,
 ) -> tuple[FleetMemory, list[MovedAway]]:
     """Workloads that leave a cluster that is well, because they do not run there."""
-    placed_in = {assignment.workload: assignment.replicas for assignment in usual}
+    watched = _leaving_where_unavailable(state)
+    placed_in = _placed_in(usual)
     seen = [
-        one
-        for workload in state.workloads
+        _seen(workload, after, name, live.get(workload.key, {}), state)
+        for workload, after in watched
         for name in sorted(placed_in[workload.key])
-        if name in looked_at and (one := _seen(workload, name, live.get(workload.key, {}), state))
+        if name in looked_at
     ]
     memory = availability.memory
     if not seen and not memory.workloads:
@@ -375,13 +411,25 @@ def _workloads(
     ), away
 
 
+@remembered
+def _leaving_where_unavailable(state: DesiredState) -> Sequence[tuple[Workload, float]]:
+    """The workloads that leave a cluster where they have not been available for so many seconds."""
+    return [
+        (workload, rules.workload_unavailable_after)
+        for workload in shared_workloads(state)
+        if moves_away(rules := failover_rules_of(workload, state))
+        and rules.workload_unavailable_after is not None
+    ]
+
+
 def _seen(
-    workload: Workload, cluster: str, copies: Mapping[str, Object], state: DesiredState
-) -> workload_health.WorkloadReading | None:
+    workload: Workload,
+    after: float,
+    cluster: str,
+    copies: Mapping[str, Object],
+    state: DesiredState,
+) -> workload_health.WorkloadReading:
     rules = failover_rules_of(workload, state)
-    after = rules.workload_unavailable_after
-    if after is None or workload.replicas.mode == "Duplicated" or not moves_away(rules):
-        return None
     live = copies.get(cluster)
     return workload_health.WorkloadReading(
         cluster,

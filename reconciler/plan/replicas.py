@@ -11,12 +11,13 @@ from reconciler.api.errors import ApiError
 from reconciler.api.kinds import REPLICAS, REPLICATED, ScaleTarget, scale_target, scaled_as
 from reconciler.api.notices import Notice, NoticeCause, notice
 from reconciler.api.objects import Object, ObjectKey, map_of, maps_of, number_of
+from reconciler.api.remembered import remembered
 from reconciler.cluster.client import Member
 from reconciler.cluster.discovery import RESTMapping
 from reconciler.cluster.kstatus import stated_replicas
 from reconciler.federation.model import DesiredState, Workload
 from reconciler.inventory.live_objects import Glance
-from reconciler.plan.live_state import Live, stated_in
+from reconciler.plan.live_state import Live, shared_workloads, stated_in
 from reconciler.plan.model import Action, ClusterPlan, Outcome, WorkloadRow
 from reconciler.plan.requests import ApplyTarget, count_owners, leaves_count
 from reconciler.render.render import Rendering
@@ -50,7 +51,8 @@ def _of(known: Collection[str], counts: Mapping[str, int]) -> dict[str, int]:
     return {name: count for name, count in sorted(counts.items()) if name in known}
 
 
-def replicas_in(rendering: Rendering) -> dict[ObjectKey, dict[str, int]]:
+@remembered
+def replicas_in(rendering: Rendering) -> Mapping[ObjectKey, Mapping[str, int]]:
     """spec.replicas of every rendered object that has it, by cluster."""
     counts: dict[ObjectKey, dict[str, int]] = {}
     for name, objects in rendering.objects.items():
@@ -86,7 +88,7 @@ def replicas_to_be(
     ``left_to_autoscalers``: cluster -> workloads whose count is left to an autoscaler that is not
     in Git.
     """
-    counts = replicas_in(rendering)
+    counts = {key: dict(found) for key, found in replicas_in(rendering).items()}
     for name, objects in rendering.objects.items():
         for desired in objects:
             copies = live.get(desired.key, {})
@@ -174,10 +176,9 @@ def running_counts(
     reason to move what it may well be running.
     """
     counts: dict[ObjectKey, dict[str, int]] = {}
-    shares = {assignment.workload: assignment.replicas for assignment in usual}
-    for workload in state.workloads:
-        if workload.replicas.mode == "Duplicated":
-            continue
+    workloads = shared_workloads(state)
+    shares = {one.workload: one.replicas for one in usual} if workloads else {}
+    for workload in workloads:
         copies = live.get(workload.key, {})
         seen = {name: _count(workload, copies, name) for name in copies}
         assumed = {c: n for c, n in shares[workload.key].items() if c in unseen and n}

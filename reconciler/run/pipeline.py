@@ -29,7 +29,6 @@ from reconciler.api.notices import Notice
 from reconciler.api.objects import ObjectKey
 from reconciler.api.options import COMPLETE, RunOptions
 from reconciler.cluster.connect import Connections, Connector
-from reconciler.cluster.discovery import GroupVersionKind
 from reconciler.cluster.parallel import in_parallel
 from reconciler.cluster.responses import reading_answers
 from reconciler.dns.pipeline_step import (
@@ -53,7 +52,7 @@ from reconciler.inventory.ownership import Servers, identified
 from reconciler.lock.run_lock import RunLock
 from reconciler.plan.assemble import HINT, assemble, hold_prunes_of_moved, unreachable_plan
 from reconciler.plan.guards import deletions_of
-from reconciler.plan.live_state import CONCURRENT_MEMBERS, MemberState
+from reconciler.plan.live_state import CONCURRENT_MEMBERS, MemberState, kinds_of
 from reconciler.plan.member_plan import MemberWork, PlanSettings, failover_part, plan_member
 from reconciler.plan.model import (
     NOT_WRITTEN,
@@ -760,7 +759,7 @@ def _plan_one(
         return unreachable_plan(one.cluster, one.absence)
     desired = rendering.objects[one.cluster.name]
     observation = one.observation
-    wanted = {GroupVersionKind.of(d.body) for d in desired}
+    wanted = kinds_of(rendering)[one.cluster.name]
     try:
         with reading_answers(one.cluster.name):
             if not wanted <= {*observation.live, *observation.unserved, *observation.failed}:

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from reconciler.api.objects import ObjectKey
+from reconciler.api.remembered import remembered
 from reconciler.render.render import Rendering
 from reconciler.scheduler.model import Assignment
 
 
-def clusters_by_object(rendering: Rendering) -> dict[ObjectKey, frozenset[str]]:
+@remembered
+def clusters_by_object(rendering: Rendering) -> Mapping[ObjectKey, frozenset[str]]:
     """Object -> the clusters that are to have it."""
     placed_in: dict[ObjectKey, set[str]] = {}
     for name, objects in rendering.objects.items():
@@ -26,8 +28,10 @@ def clusters_by_object(rendering: Rendering) -> dict[ObjectKey, frozenset[str]]:
 
 def in_either(
     one: Mapping[ObjectKey, frozenset[str]], other: Mapping[ObjectKey, frozenset[str]]
-) -> dict[ObjectKey, frozenset[str]]:
+) -> Mapping[ObjectKey, frozenset[str]]:
     """Object -> the clusters that it has in one of them."""
+    if one is other:
+        return one
     return {
         key: one.get(key, frozenset()) | other.get(key, frozenset())
         for key in one.keys() | other.keys()
@@ -39,6 +43,8 @@ def moved_to(
 ) -> dict[str, frozenset[ObjectKey]]:
     """Cluster -> what it is to run, or to run more of, only because others do not; and the
     autoscalers that may do so for that reason."""
+    if usual is assignments:
+        return {}
     shares = {a.workload: a.replicas for a in usual}
     bounds = {a.workload: a.bounds for a in usual if a.bounds}
     found: dict[str, set[ObjectKey]] = {}

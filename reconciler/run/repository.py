@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from typing import TYPE_CHECKING, cast
 
 from msgspec import Struct
@@ -57,7 +58,7 @@ if TYPE_CHECKING:
     from reconciler.state.memory import FleetMemory
 
 
-class Repository(Struct, frozen=True):
+class Repository(Struct, frozen=True, dict=True):
     """A repository that was read and understood. ``inventory`` is what the host lists besides,
     where the Federation asks for that."""
 
@@ -68,7 +69,12 @@ class Repository(Struct, frozen=True):
     inventory: KnownInventory | None = None
 
     def commit(self) -> str:
-        """The commit that is read as it is; empty where files differ from it, or there is none."""
+        """The commit that was read as it is; empty where files differed from it, or there is none.
+        Found out once."""
+        return self._commit
+
+    @cached_property
+    def _commit(self) -> str:
         from reconciler.git.uncommitted import uncommitted_files
 
         checkout = self.checkout

@@ -20,6 +20,7 @@ from msgspec.structs import replace
 from reconciler.api.kinds import API_VERSIONS, CLUSTER_SCOPED, REPLICAS, REPLICATED
 from reconciler.api.moves import KeptUnplaced, KeptUntilReady, Move
 from reconciler.api.objects import Object, ObjectKey
+from reconciler.api.remembered import remembered
 from reconciler.cluster.discovery import GroupVersionKind
 from reconciler.cluster.kstatus import Status, object_status, ready_replicas
 from reconciler.federation.model import DesiredState, Workload
@@ -46,7 +47,7 @@ def keep_until_ready(
     tainted: Mapping[str, Mapping[str, float]],
 ) -> tuple[tuple[Assignment, ...], list[Move]]:
     """The assignments with what stays for now where it is, and which that is."""
-    found = {a.workload: a for a in assignments}
+    found = dict(_by_workload(assignments))
     leaving = _leaving(state, found, here)
     if not leaving:
         return tuple(assignments), []
@@ -82,18 +83,17 @@ def keep_until_ready(
     return with_followers_placed(state, [found[a.workload] for a in assignments]), moves
 
 
+@remembered
+def _by_workload(assignments: Sequence[Assignment]) -> Mapping[ObjectKey, Assignment]:
+    return {a.workload: a for a in assignments}
+
+
 def _leaving(
     state: DesiredState, found: Mapping[ObjectKey, Assignment], here: RunningHere
 ) -> dict[str, list[tuple[Workload, ObjectKey]]]:
     """Cluster -> what is there, with its key there, and wanted in other clusters or in none."""
     result: dict[str, list[tuple[Workload, ObjectKey]]] = defaultdict(list)
-    workloads = {w.key: w for w in state.workloads}
-    # Whether a kind of somebody's own has namespaces, only a member knows.
-    workloads |= {
-        w.key.with_namespace: w
-        for w in state.workloads
-        if not w.key.namespace and w.key.kind not in CLUSTER_SCOPED
-    }
+    workloads = _by_member_key(state)
     removed = removed_in(state)
     for cluster, objects in here.items():
         for key in objects:
@@ -108,6 +108,17 @@ def _leaving(
             ):
                 result[cluster].append((workload, key))
     return result
+
+
+@remembered
+def _by_member_key(state: DesiredState) -> Mapping[ObjectKey, Workload]:
+    """By the keys that a member may know them by: whether a kind of somebody's own has namespaces,
+    only a member knows."""
+    return {w.key: w for w in state.workloads} | {
+        w.key.with_namespace: w
+        for w in state.workloads
+        if not w.key.namespace and w.key.kind not in CLUSTER_SCOPED
+    }
 
 
 def _closed(

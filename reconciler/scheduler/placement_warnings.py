@@ -12,12 +12,14 @@ from reconciler.api.kinds import RUN_PODS, scale_target, scaled_as
 from reconciler.api.notices import Notice, NoticeCause, notice
 from reconciler.api.objects import ObjectKey, first_few
 from reconciler.api.reasons import Cause, Reason
+from reconciler.api.remembered import remembered
 from reconciler.federation.model import DesiredState, Workload
 from reconciler.federation.references import needs
 from reconciler.scheduler.commits import removed_in, version_in
 from reconciler.scheduler.model import Assignment
 
 
+@remembered
 def placement_warnings(state: DesiredState, assignments: Sequence[Assignment]) -> list[Notice]:
     """Counts and spreads that cannot be as they are asked for, with file and line."""
     workloads = {workload.key: workload for workload in state.workloads}
@@ -30,6 +32,7 @@ def placement_warnings(state: DesiredState, assignments: Sequence[Assignment]) -
     return found
 
 
+@remembered
 def separations(state: DesiredState, usual: Sequence[Assignment]) -> list[Notice]:
     """What does not go everywhere where it is needed, if everything is well: autoscalers and what
     they scale, Namespaces and what lies in them, what Pods need and the workloads that name it."""
@@ -175,6 +178,7 @@ class Unplaced(Struct, frozen=True):
         ]
 
 
+@remembered
 def why_unplaced(state: DesiredState, assignments: Sequence[Assignment]) -> Unplaced:
     """Of all that Git has, also by the keys that clusters know it by."""
     workloads = {workload.key: workload for workload in state.workloads}

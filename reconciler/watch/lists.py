@@ -161,17 +161,18 @@ class WatchedList:
     # -- for runs --------------------------------------------------------------------------
 
     def read(self, list_now: Callable[[], tuple[list[Object], str]]) -> tuple[list[Object], int]:
-        """The objects, and the revision that they are of. ``list_now`` lists and may raise."""
+        """The objects, and the revision that they are of: the same list while it is the same.
+        ``list_now`` lists and may raise."""
         with self._changed:
             self._changed.wait_for(lambda: not self._may_come, CATCH_UP_SECONDS)
             if self._is_current:
-                return list(self.view.objects), self.view.revision
+                return self.view.objects, self.view.revision
             # What the stream said so far is older than what is listed from here on.
             self._stop()
         items, version = list_now()
         with self._changed:
             self._seed(items, version)
-            return list(self.view.objects), self.view.revision
+            return self.view.objects, self.view.revision
 
     def is_at(self, revision: int) -> bool:
         """Whether its objects are surely still those of that revision."""

@@ -6,7 +6,7 @@ bookmarks): a watch from the resourceVersion of a LIST tells every later change 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from enum import StrEnum
 from typing import Any
 
@@ -70,6 +70,7 @@ class View:
         self.version = ""
         self.revision = 0
         self._objects: dict[ObjectKey, Object] = {}
+        self._keys: list[ObjectKey] | None = None
         self._sorted: list[Object] | None = None
 
     def __len__(self) -> int:
@@ -80,11 +81,13 @@ class View:
         return self._objects.get(key)
 
     @property
-    def objects(self) -> Sequence[Object]:
-        """In the order of a LIST: by namespace and name. Not to be changed."""
+    def objects(self) -> list[Object]:
+        """In the order of a LIST: by namespace and name. Not to be changed; the same list while
+        nothing changed."""
+        if self._keys is None:
+            self._keys = sorted(self._objects, key=lambda key: f"{key.namespace}/{key.name}")
         if self._sorted is None:
-            keys = sorted(self._objects, key=lambda key: f"{key.namespace}/{key.name}")
-            self._sorted = [self._objects[key] for key in keys]
+            self._sorted = [self._objects[key] for key in self._keys]
         return self._sorted
 
     def list_again(self, items: Iterable[Object], version: str) -> tuple[ObjectKey, ...]:
@@ -101,6 +104,7 @@ class View:
             else:
                 wrong.append(key)
         self._objects, self.version = listed, version
+        self._keys = None
         if wrong:
             self._changed()
         return tuple(wrong)
@@ -130,10 +134,12 @@ class View:
             if before is None:
                 return None
             del self._objects[key]
+            self._keys = None
         elif before == event.object:
             return None
         else:
             self._objects[key] = event.object
+            self._keys = None if before is None else self._keys
         self._changed()
         return key
 

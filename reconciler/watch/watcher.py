@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar, cast
 
 from msgspec.structs import replace
 
@@ -24,6 +25,8 @@ from reconciler.watch.lists import (
     key_in,
 )
 from reconciler.watch.trace import ListReading, RunTrace, TracedExchange
+
+T = TypeVar("T")
 
 RESYNC_SECONDS = 600.0
 CONCURRENT_LISTS = 4
@@ -247,6 +250,7 @@ class MemberWatches(KeptLists):
         self._identity = _identity_of(endpoint)
         self._background = Exchange(name, endpoint)
         self._lists: dict[ListName, WatchedList] = {}
+        self._remembered: dict[type, object] = {}
         self._lock = threading.Lock()
 
     def is_same(self, endpoint: Endpoint) -> bool:
@@ -286,6 +290,12 @@ class MemberWatches(KeptLists):
             other = one.name.resource
             if (other.api_version.rpartition("/")[0], other.plural) == (group, resource.plural):
                 one.wrote(key, answer)
+
+    def remembered(self, kind: type[T]) -> T:
+        """See ``KeptLists``."""
+        with self._lock:
+            found = self._remembered.setdefault(kind, kind())
+        return cast("T", found)
 
     def background_member(self) -> Member:
         """For what no run asks for."""
