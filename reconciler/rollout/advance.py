@@ -44,10 +44,12 @@ PROMOTE = "reconcile rollout promote"
 
 class Wellness(Struct, frozen=True):
     """How a cluster is with the candidate: ``why`` says what is not well yet, empty: it is well.
-    ``failed``: it will not become well by itself, as kstatus has it."""
+    ``failed``: it will not become well by itself, as kstatus has it. ``closed``: what is missing
+    must not be written now, which is nobody's failure."""
 
     why: str = ""
     failed: bool = False
+    closed: bool = False
 
 
 class Recorded(Struct, frozen=True):
@@ -118,6 +120,7 @@ class Advanced(Struct, frozen=True):
 def advance(before: RolloutMemory | None, facts: Facts) -> Advanced:
     """Go as far as the rules allow. Equal facts and memory give an equal answer."""
     run = _Run(facts, before if before is not None else _found(facts))
+    run.hear_of_unknown()
     run.without_down()
     run.follow_git()
     run.find_wave()
@@ -138,13 +141,18 @@ def _found(facts: Facts) -> RolloutMemory:
         if not all(facts.contains(applied, commit) for commit in set(commits.values())):
             applied = ""
         return RolloutMemory(stable=applied or facts.newest)
-    if only := _only(commits.values()):
+    members = {name for terms in facts.waves(facts.newest) for name in terms.clusters}
+    unknown = tuple(sorted(members - commits.keys()))
+    only = _only(commits.values())
+    if only and not unknown:
         stable = only
     else:
+        # Those that do not answer may be on another commit: that all others are on one does not
+        # mean that it was proved everywhere.
         stable = max(sorted(stables), key=lambda commit: stables[commit])
     elsewhere = {name: commit for name, commit in sorted(commits.items()) if commit != stable}
     if not elsewhere and facts.newest == stable:
-        return RolloutMemory(stable=stable)
+        return RolloutMemory(stable=stable, unknown=unknown)
     candidate = facts.newest
     for terms in facts.waves(facts.newest):
         if found := [elsewhere[name] for name in terms.clusters if name in elsewhere]:
@@ -162,6 +170,7 @@ def _found(facts: Facts) -> RolloutMemory:
         wave_began=facts.now,
         passed=tuple(n for terms in facts.waves(candidate)[:wave] for n in terms.clusters),
         progress=facts.now,
+        unknown=unknown,
     )
 
 
@@ -189,6 +198,18 @@ class _Run:
 
     def _tell(self, event: RolloutEvent, text: str) -> None:
         self.events.append((event, text))
+
+    def hear_of_unknown(self) -> None:
+        """Clusters that did not answer when what was remembered was lost: as long as it is held for
+        that, they keep the commit that they turn out to have."""
+        memory, recorded = self.memory, self.facts.recorded
+        if not any(name in recorded for name in memory.unknown):
+            return
+        found = {n: recorded[n].commit for n in memory.unknown if n in recorded}
+        self._remember(unknown=tuple(n for n in memory.unknown if n not in recorded))
+        if memory.phase is RolloutPhase.HELD:
+            other = {n: c for n, c in found.items() if c and c != memory.stable}
+            self._remember(commits={**memory.commits, **other})
 
     def without_down(self) -> None:
         """Clusters that are down, or are no members any more, get what is stable once they are
@@ -280,8 +301,7 @@ class _Run:
         if memory.wave >= len(waves):
             return self._complete()
         terms = waves[memory.wave]
-        begins = memory.wave == 0 and memory.candidate not in memory.commits.values()
-        if begins and (why := facts.unserved(memory.candidate)):
+        if self._begins() and (why := facts.unserved(memory.candidate)):
             return self._fail(terms, why)
         present = [name for name in terms.clusters if name not in facts.down]
         on = [
@@ -294,12 +314,19 @@ class _Run:
             self._remember(arrived=(*memory.arrived, *new), progress=facts.now)
         if failed and not memory.promoted:
             return self._fail(terms, f"{failed[0]}: {how[failed[0]].why}")
+        unwell = {name: how[name] for name in on if how[name].why}
         if len(on) < len(present):
-            return self._begin_more(terms, present, on, well)
-        if len(well) < len(on) and not memory.promoted:
-            unwell = next(name for name in on if name not in well)
-            return self._wait(terms, f"{unwell}: {how[unwell].why}", unwell_of=on)
+            return self._begin_more(terms, present, on, unwell)
+        if unwell and not memory.promoted:
+            return self._wait_for_well(terms, unwell)
         return self._pass(terms, present)
+
+    def _begins(self) -> bool:
+        """Whether it is in no cluster yet, and no person said that it goes on all the same."""
+        memory, changes = self.memory, self.facts.changes
+        if memory.promoted or memory.at_once or memory.candidate in memory.commits.values():
+            return False
+        return not any(changes(memory.candidate, n, memory.stable) for n in memory.passed)
 
     def _wellness(self, cluster: str) -> Wellness:
         memory = self.memory
@@ -308,13 +335,17 @@ class _Run:
         return self.facts.wellness(cluster, memory.candidate)
 
     def _begin_more(
-        self, terms: WaveTerms, present: Sequence[str], on: Sequence[str], well: Sequence[str]
+        self,
+        terms: WaveTerms,
+        present: Sequence[str],
+        on: Sequence[str],
+        unwell: Mapping[str, Wellness],
     ) -> bool:
         memory, facts = self.memory, self.facts
         missing = [name for name in present if name not in on]
         # What a person promotes has that commit as soon as it opens, and holds up nothing.
         open_now = [name for name in missing if memory.promoted or name not in facts.closed]
-        room = len(missing) if memory.promoted else max(0, terms.limit - (len(on) - len(well)))
+        room = len(missing) if memory.promoted else max(0, terms.limit - len(unwell))
         begin = open_now[:room]
         # What changes nothing there needs no turn.
         begin += [n for n in open_now[room:] if self._changes_nothing(n)]
@@ -323,12 +354,22 @@ class _Run:
             at_once = all(self._changes_nothing(name) for name in begin)
             self._remember(commits=commits, progress=facts.now, well=0.0)
             return at_once or (memory.promoted and len(begin) == len(missing))
-        if not open_now:
-            self._remember(progress=facts.now, well=0.0)
-            self.waits = f"{missing[0]}, which {facts.closed[missing[0]]}"
-            return False
-        unwell = next(name for name in on if name not in well)
-        return self._wait(terms, f"{unwell}: {self._wellness(unwell).why}", unwell_of=on)
+        if unwell:
+            return self._wait_for_well(terms, unwell)
+        self._remember(progress=facts.now, well=0.0)
+        self.waits = f"{missing[0]}, which {facts.closed[missing[0]]}"
+        return False
+
+    def _wait_for_well(self, terms: WaveTerms, unwell: Mapping[str, Wellness]) -> bool:
+        """Of those that the deadline is about, if there are such: nothing can be done for what is
+        closed."""
+        closed = {name for name, one in unwell.items() if one.closed or name in self.facts.closed}
+        due = [name for name in unwell if name not in closed]
+        if not due or self.memory.closed:
+            # What has opened since the last run has its whole time.
+            self._remember(progress=self.facts.now, closed=not due)
+        first = next(iter(due or unwell))
+        return self._wait(terms, f"{first}: {unwell[first].why}")
 
     def _changes_nothing(self, cluster: str) -> bool:
         memory = self.memory
@@ -338,12 +379,10 @@ class _Run:
             return False
         return not self.facts.changes(memory.candidate, cluster, memory.stable)
 
-    def _wait(self, terms: WaveTerms, why: str, unwell_of: Collection[str] = ()) -> bool:
+    def _wait(self, terms: WaveTerms, why: str) -> bool:
         """It is not well: it fails once nothing has got better for too long."""
         facts = self.facts
         self._remember(well=0.0)
-        if any(name in facts.closed for name in unwell_of):
-            self._remember(progress=facts.now)
         self.waits = why
         if facts.now - self.memory.progress > facts.rules.progress_deadline:
             after = duration_words(facts.rules.progress_deadline)
@@ -365,7 +404,7 @@ class _Run:
         if why := facts.gates(memory.candidate, memory.wave) if terms.gates else "":
             return self._wait(terms, why)
         if not memory.well:
-            self._remember(well=facts.now)
+            self._remember(well=facts.now, closed=False)
         left = self.memory.well + terms.soak - facts.now if there else 0.0
         if left > 0:
             self.waits = f"soak ({time_left(left)})"
@@ -405,6 +444,7 @@ class _Run:
             progress=now,
             arrived=(),
             well=0.0,
+            closed=False,
             promoted=False,
         )
         return True

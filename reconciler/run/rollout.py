@@ -15,7 +15,7 @@ from reconciler.api.options import RunOptions
 from reconciler.cluster.discovery import GroupVersionKind
 from reconciler.cluster.kstatus import Status, object_status
 from reconciler.cluster.responses import reading_answers
-from reconciler.federation.maintenance import closed
+from reconciler.federation.maintenance import Maintenance, closed
 from reconciler.federation.model import DesiredState, RolloutRules
 from reconciler.git.read import ReadSource
 from reconciler.inventory.observe import observe
@@ -340,7 +340,9 @@ class Rollout:
         if one is None or one.observation is None:
             return Wellness(f"it cannot be looked at: {one.absence if one else 'unknown'}")
         if one.observation.inventory.done != candidate:
-            return Wellness(f"{short_commit(candidate)} is not applied there yet")
+            missing = f"{short_commit(candidate)} is not applied there yet"
+            shut = self._closed_part(cluster, candidate)
+            return Wellness(f"{missing}; {shut}" if shut else missing, closed=bool(shut))
         unwell = []
         workloads = {w.key: w for w in self.state.workloads}
         for key in sorted(self.commits.changed(candidate, cluster, self.memory.stable)):
@@ -357,6 +359,18 @@ class Rollout:
             if why := is_current(live, due):
                 unwell.append(f"{key}: {why}")
         return Wellness(first_few(unwell, 3)) if unwell else Wellness()
+
+    def _closed_part(self, cluster: str, candidate: str) -> str:
+        """Which object of the candidate must not be written there now, and why; empty: none."""
+        rules = Maintenance(self.state)
+        changed = self.commits.changed(candidate, cluster, self.memory.stable)
+        if changed - self.commits.objects(candidate, cluster).keys():
+            # Deletions wait for whatever waits there.
+            changed |= self.commits.objects(candidate, cluster).keys()
+        for key in sorted(changed) if rules.any else ():
+            if why := rules.closed(cluster, self._now, key):
+                return f"{key} {why}"
+        return ""
 
     def _unserved(self, candidate: str, seen: Mapping[str, MemberState]) -> str:
         """Which kind of the candidate some cluster would not know, with or without the candidate's
