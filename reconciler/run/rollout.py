@@ -16,7 +16,7 @@ from reconciler.cluster.discovery import GroupVersionKind
 from reconciler.cluster.kstatus import Status, object_status
 from reconciler.cluster.responses import reading_answers
 from reconciler.federation.maintenance import Maintenance, closed
-from reconciler.federation.model import DesiredState, RolloutRules
+from reconciler.federation.model import DesiredState, RolloutRules, StricterRollout
 from reconciler.git.read import ReadSource
 from reconciler.inventory.observe import observe
 from reconciler.plan.live_state import MemberState
@@ -177,13 +177,12 @@ class FleetCommits:
     def waves(self, commit: str, stable: str) -> tuple[WaveTerms, ...]:
         """The waves of a candidate, as strict as the Placements of what it changes."""
         newest = self._states[self.newest]
-        state = (self.state(commit) if commit else None) or newest
-        stricter = {w.key: w.rollout for w in state.workloads if w.rollout is not None}
+        stricter = self._stricter(commit, stable) if commit else {}
         found = []
         for wave, names in waves_of(self.rules, newest.clusters):
             changed = (
                 {key for name in names for key in self.changed(commit, name, stable)}
-                if stricter and commit
+                if stricter
                 else set()
             )
             also = [rule for key, rule in sorted(stricter.items()) if key in changed]
@@ -198,6 +197,14 @@ class FleetCommits:
                 )
             )
         return tuple(found)
+
+    def _stricter(self, commit: str, stable: str) -> dict[ObjectKey, StricterRollout]:
+        """What Placements ask of a candidate's changes; of what it deletes, as it was placed."""
+        state = self.state(commit) or self._states[self.newest]
+        before = self.state(stable) if stable else None
+        last = {w.key: w for w in before.workloads} if before else {}
+        every = last | {w.key: w for w in state.workloads}
+        return {key: w.rollout for key, w in every.items() if w.rollout is not None}
 
 
 def _compared(desired: DesiredObject | None) -> DesiredObject | None:
