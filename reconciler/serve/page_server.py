@@ -115,8 +115,6 @@ class _PageServer(ThreadedServer):
 
 
 class _PageHandler(TimedHandler):
-    most_bytes = 32 * 1024
-
     def __init__(
         self,
         page: LivePage,
