@@ -110,11 +110,13 @@ class Facts(Struct, frozen=True):
 
 
 class Advanced(Struct, frozen=True):
-    """What to remember, what to tell, and what the wave waits for (empty: nothing)."""
+    """What to remember, what to tell, and what the wave waits for (empty: nothing); ``closed``: for
+    what must not be written now, so that it stands no longer than it must."""
 
     memory: RolloutMemory
     events: tuple[tuple[RolloutEvent, str], ...] = ()
     waits: str = ""
+    closed: bool = False
 
 
 def advance(before: RolloutMemory | None, facts: Facts) -> Advanced:
@@ -127,7 +129,7 @@ def advance(before: RolloutMemory | None, facts: Facts) -> Advanced:
     while run.memory.candidate and run.memory.phase is RolloutPhase.PROGRESSING and run.step():
         if not run.memory.candidate:
             run.follow_git()
-    return Advanced(run.memory, tuple(run.events), run.waits)
+    return Advanced(run.memory, tuple(run.events), run.waits, run.closed)
 
 
 def _found(facts: Facts) -> RolloutMemory:
@@ -195,6 +197,7 @@ class _Run:
         self.facts, self.memory = facts, memory
         self.events: list[tuple[RolloutEvent, str]] = []
         self.waits = ""
+        self.closed = False
 
     def _tell(self, event: RolloutEvent, text: str) -> None:
         self.events.append((event, text))
@@ -352,11 +355,12 @@ class _Run:
         if begin:
             commits = {**memory.commits, **dict.fromkeys(begin, memory.candidate)}
             at_once = all(self._changes_nothing(name) for name in begin)
-            self._remember(commits=commits, progress=facts.now, well=0.0)
+            self._remember(commits=commits, progress=facts.now, well=0.0, rests=False)
             return at_once or (memory.promoted and len(begin) == len(missing))
         if unwell:
             return self._wait_for_well(terms, unwell)
-        self._remember(progress=facts.now, well=0.0)
+        self._remember(well=0.0, rests=True)
+        self.closed = True
         self.waits = f"{missing[0]}, which {facts.closed[missing[0]]}"
         return False
 
@@ -364,12 +368,13 @@ class _Run:
         """Of those that the deadline is about, if there are such: nothing can be done for what is
         closed."""
         closed = {name for name, one in unwell.items() if one.closed or name in self.facts.closed}
-        due = [name for name in unwell if name not in closed]
-        if not due or self.memory.closed:
-            # What has opened since the last run has its whole time.
-            self._remember(progress=self.facts.now, closed=not due)
-        first = next(iter(due or unwell))
-        return self._wait(terms, f"{first}: {unwell[first].why}")
+        if due := [name for name in unwell if name not in closed]:
+            return self._wait(terms, f"{due[0]}: {unwell[due[0]].why}")
+        self._remember(well=0.0, rests=True)
+        self.closed = True
+        first = next(iter(unwell))
+        self.waits = f"{first}: {unwell[first].why}"
+        return False
 
     def _changes_nothing(self, cluster: str) -> bool:
         memory = self.memory
@@ -383,6 +388,8 @@ class _Run:
         """It is not well: it fails once nothing has got better for too long."""
         facts = self.facts
         self._remember(well=0.0)
+        if self.memory.rests:
+            self._remember(progress=facts.now, rests=False)
         self.waits = why
         if facts.now - self.memory.progress > facts.rules.progress_deadline:
             after = duration_words(facts.rules.progress_deadline)
@@ -404,13 +411,13 @@ class _Run:
         if why := facts.gates(memory.candidate, memory.wave) if terms.gates else "":
             return self._wait(terms, why)
         if not memory.well:
-            self._remember(well=facts.now, closed=False)
+            self._remember(well=facts.now)
         left = self.memory.well + terms.soak - facts.now if there else 0.0
         if left > 0:
             self.waits = f"soak ({time_left(left)})"
             return False
         if terms.manual:
-            self._remember(progress=facts.now)
+            self._remember(rests=True)
             self.waits = f"a person: {PROMOTE}"
             return False
         return self._leave(terms, "well" if there else "all that it changes there is down")
@@ -444,7 +451,7 @@ class _Run:
             progress=now,
             arrived=(),
             well=0.0,
-            closed=False,
+            rests=False,
             promoted=False,
         )
         return True
@@ -514,7 +521,7 @@ def rollout_view(advanced: Advanced, facts: Facts) -> RolloutView:
         memory.waiting,
         advanced.events,
         at_once=memory.at_once,
-        progress=memory.progress,
+        progress=facts.now if advanced.closed else memory.progress,
     )
 
 

@@ -108,7 +108,7 @@ class RolloutMemory(
     progress    when a cluster of the wave last began, or became well for the first time
     arrived     clusters of the wave that have been well with the candidate
     well        since when the whole wave is well
-    closed      all that the wave waited for was closed to it when a run last looked
+    rests       no deadline runs, as the wave waits for a person, or for what is closed
     promoted    a person lets it leave this wave as soon as it may ask for that
     at_once     a person lets it reach all clusters at once
     refused     a commit that was aborted or replaced by a person; it never begins by itself again
@@ -128,7 +128,7 @@ class RolloutMemory(
     progress: Seconds = 0.0
     arrived: tuple[str, ...] = ()
     well: Seconds = 0.0
-    closed: bool = False
+    rests: bool = False
     promoted: bool = False
     at_once: bool = False
     refused: str = ""

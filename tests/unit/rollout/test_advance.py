@@ -381,8 +381,12 @@ def test_one_that_the_commit_does_not_change_proves_nothing_for_one_that_is_down
 def test_a_closed_cluster_waits_and_the_deadline_does_not_run() -> None:
     fleet = _settled(closed={"a": "waits until Monday"})
     fleet.run("two")
+    found = fleet.run(seconds=500)
     for _ in range(5):
-        assert fleet.run(seconds=500).waits == "a, which waits until Monday"
+        before, found = found, fleet.run(seconds=500)
+        assert found.waits == "a, which waits until Monday"
+        assert found.memory == before.memory
+    assert rollout_view(found, fleet.facts()).progress == fleet.now, "it stands as it must"
     fleet.closed = {}
     fleet.run()
     assert fleet.commits() == "two one one one"
@@ -465,8 +469,17 @@ def test_a_manual_wave_waits_for_a_person_for_as_long_as_it_takes() -> None:
     fleet = _settled(waves=(replace(WAVES[0], manual=True), *WAVES[1:]))
     fleet.run("two")
     fleet.run()
+    found = fleet.run(seconds=5000)
     for _ in range(4):
-        assert "reconcile rollout promote" in fleet.run(seconds=5000).waits
+        before, found = found, fleet.run(seconds=5000)
+        assert "reconcile rollout promote" in found.waits
+        assert found.memory == before.memory, "there is nothing to write, and no run to follow"
+    view = rollout_view(found, fleet.facts())
+    assert fleet.now - view.progress > 20_000, "the alert for rollouts that stand still"
+    fleet.bad = frozenset({"two"})
+    assert fleet.run().memory.phase is RolloutPhase.PROGRESSING, "its time begins with this"
+    fleet.bad = frozenset()
+    fleet.run()
     fleet.steered(promoted=True)
     fleet.run()
     assert fleet.commits() == "two two one one"
