@@ -279,17 +279,18 @@ class Rollout:
         self, planned: Sequence[MemberWork | ClusterPlan]
     ) -> list[MemberWork | ClusterPlan]:
         """Each member's work with the commit that is its own, to be recorded there."""
-        memory = self.memory
-        return [
-            replace(
-                one,
-                own_commit=memory.commits.get(one.cluster.name, memory.stable),
-                stable_commit=memory.stable,
-            )
-            if isinstance(one, MemberWork)
-            else one
-            for one in planned
-        ]
+        return [self._on_its_way(one) if isinstance(one, MemberWork) else one for one in planned]
+
+    def _on_its_way(self, work: MemberWork) -> MemberWork:
+        name, stable = work.cluster.name, self.memory.stable
+        own = self.memory.commits.get(name, stable)
+        keys = self.commits.changed(own, name, stable) if own != stable else frozenset()
+        return replace(
+            work,
+            own_commit=own,
+            stable_commit=stable,
+            of_commit=keys | {key.with_namespace for key in keys},
+        )
 
     def _facts(self, seen: Mapping[str, MemberState], looked: LookedAt) -> Facts:
         before, commits = self.memory, self.commits

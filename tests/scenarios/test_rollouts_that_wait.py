@@ -115,6 +115,24 @@ def test_what_must_not_be_written_yet_proves_nothing(simulated: RolloutWorld) ->
     assert world.versions() == dict.fromkeys(NAMES, "2")
 
 
+def test_what_waits_since_an_earlier_commit_holds_up_no_other(simulated: RolloutWorld) -> None:
+    world = simulated
+    world.begin()
+    old = world.commit(web=at_the_window("2"))
+    for _ in range(8):
+        if world.rollout.candidate:
+            world.steer(promoted=True)
+        world.run()
+    assert world.rollout.stable == old
+    assert world.versions() == dict.fromkeys(NAMES, "1")
+    new = world.commit({"settings.yaml": config_map("settings", a="b")})
+    world.run()
+    world.run_until_stable(6)
+    assert world.rollout.stable == new
+    assert world.now < OPENS
+    assert world.versions() == dict.fromkeys(NAMES, "1")
+
+
 def test_what_a_guard_stops_proves_nothing_by_what_an_outage_asks_for(
     simulated: RolloutWorld,
 ) -> None:
