@@ -53,8 +53,8 @@ class Wellness(Struct, frozen=True):
 
 
 class Recorded(Struct, frozen=True):
-    """What a cluster's own inventory says: the commit it got last, and which was stable then
-    (empty: no run that knew of rollouts wrote it)."""
+    """What a cluster's own inventory says: the commit it got last (empty: it has none yet), and
+    which was stable then (empty: no run that knew of rollouts wrote it)."""
 
     commit: str
     stable: str = ""
@@ -80,7 +80,7 @@ class Facts(Struct, frozen=True):
     waves     of a candidate: its waves in order, with every cluster in one of them
     changes   whether a commit changes anything in a cluster, beside what another one asks for there
     wellness  of a cluster that is on the candidate
-    recorded  of clusters that could be looked at and have an inventory
+    recorded  of clusters that could be looked at
     down      clusters that count as down: those of their wave that are there speak for them
     closed    cluster -> why nothing may be written there now
     gates     why the gates of a candidate's wave do not hold; empty: they do. Asked only where
@@ -144,7 +144,7 @@ def _found(facts: Facts) -> RolloutMemory:
             applied = ""
         return RolloutMemory(stable=applied or facts.newest)
     members = {name for terms in facts.waves(facts.newest) for name in terms.clusters}
-    unknown = tuple(sorted(members - commits.keys()))
+    unknown = tuple(sorted(members - facts.recorded.keys()))
     only = _only(commits.values())
     if only and not unknown:
         stable = only

@@ -309,7 +309,6 @@ class Rollout:
             recorded={
                 name: Recorded(one.done or one.commit, one.stable)
                 for name, one in inventories.items()
-                if one.exists
             },
             down=frozenset(looked.availability.unavailable),
             closed={name: str(why) for name, why in closed(self.state, self._now).items()},

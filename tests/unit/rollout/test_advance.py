@@ -550,6 +550,17 @@ def test_a_lost_memory_does_not_take_what_some_clusters_have_for_what_all_have(s
     assert fleet.commits() == "two two one one"
 
 
+def test_a_cluster_without_an_inventory_is_known_to_have_nothing() -> None:
+    """So what all others have is what all had; the newest commit waits for a person."""
+    fleet = _settled()
+    fleet.recorded = dict.fromkeys("abc", Recorded("two", "one")) | {"d": Recorded("")}
+    fleet.memory = None
+    found = fleet.run("three")
+    assert (found.memory.stable, found.memory.phase) == ("two", RolloutPhase.HELD)
+    assert found.memory.unknown == ()
+    assert fleet.commits() == "two two two two"
+
+
 def test_a_lost_memory_goes_on_with_nothing_and_takes_nothing_back() -> None:
     fleet = _settled()
     fleet.run("two")
