@@ -357,6 +357,9 @@ class Rollout:
             if assignment is None or cluster not in assignment.replicas:
                 continue
             _, live = one.observation.members.get(_known(one, key), (None, None))
+            if live is None and _known(one, key) in one.observation.inventory.ran:
+                # A Job that has run, and was cleaned up since.
+                continue
             due = 0
             if key.kind in REPLICATED:
                 workload = version_in(self.state, workloads[key], assignment, cluster)

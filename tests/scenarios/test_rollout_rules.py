@@ -209,6 +209,31 @@ def test_a_manual_wave_waits_for_a_person(simulated: RolloutWorld) -> None:
     assert world.versions() == {FIRST: "2", SECOND: "2", LAST: "1"}
 
 
+MIGRATION = """
+apiVersion: batch/v1
+kind: Job
+metadata: {name: migrate, namespace: shop}
+spec:
+  ttlSecondsAfterFinished: 10
+  template:
+    spec:
+      restartPolicy: Never
+      containers: [{name: migrate, image: "registry.invalid/migrate:1"}]
+"""
+
+
+def test_a_job_that_has_run_and_is_gone_holds_no_wave_up(simulated: RolloutWorld) -> None:
+    world = simulated
+    world.begin(federation=rules(wave="soak: 2m"))
+    new = world.commit({"migration.yaml": MIGRATION})
+    for _ in range(12):
+        world.run()
+        for host in world.hosts.values():
+            if host.find("Job", "migrate", "shop"):
+                host.delete("Job", "migrate", namespace="shop")
+    assert world.rollout.stable == new, world.rollout.reason
+
+
 CAREFUL = """---
 apiVersion: federation.reconciler.dev/v1alpha1
 kind: Placement
