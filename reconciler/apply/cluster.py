@@ -321,7 +321,7 @@ class MemberRun:
         inventory, own = self._inventory, self.work.own_commit
         if not own:
             return bool(inventory.done)
-        if own == inventory.done or not (inventory.exists or self._rows):
+        if own == inventory.done or self.work.behind or not (inventory.exists or self._rows):
             return False
         refused = any(change.action is Action.FAILED for change in self.work.plan.changes)
         return not refused and len(self.outcomes) == sum(

@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from reconciler.rollout.model import RolloutView
     from reconciler.rollout.steering import Steered, Waves
     from reconciler.run.start import OpenedMemory
-    from reconciler.state.memory import FleetMemory
 
 WATCH, OUTPUT, WHAT = "Watching", "Output", "What to do"
 LOCK_SECONDS = 120.0
@@ -225,11 +224,12 @@ def promote_rollout(context: click.Context, /, *, at_once: bool, **given: Any) -
             opened.found.memory, _waves(opened), now, at_once=at_once, closed=_closed(opened, now)
         )
 
-    def loud(memory: FleetMemory, waves: Waves) -> tuple[str, str]:
+    def loud(opened: OpenedMemory) -> tuple[str, str]:
         from reconciler.report.wording import plural
         from reconciler.rollout.words import short_commit
 
-        left = steering.remaining(memory, waves)
+        memory = opened.found.memory
+        left = steering.remaining(memory, _waves(opened))
         commit = short_commit(memory.rollout.candidate if memory.rollout else "")
         warning = (
             f"{commit} reaches {plural(len(left), 'more cluster')} at once in the next run: no "
@@ -282,10 +282,10 @@ def abort_rollout(context: click.Context, /, **given: Any) -> int:
     from reconciler.rollout import steering
 
     def change(opened: OpenedMemory) -> Steered:
-        return steering.abort(opened.found.memory)
+        return steering.abort(opened.found.memory, closed=_closed(opened, time.time()))
 
-    def loud(memory: FleetMemory, _: Waves) -> tuple[str, str]:
-        return steering.abort(memory).says, "Abort the rollout"
+    def loud(opened: OpenedMemory) -> tuple[str, str]:
+        return change(opened).says, "Abort the rollout"
 
     return _steer(merged(context, **given), change, loud)
 
@@ -293,7 +293,7 @@ def abort_rollout(context: click.Context, /, **given: Any) -> int:
 def _steer(
     settings: CommandSettings,
     change: Callable[[OpenedMemory], Steered],
-    loud: Callable[[FleetMemory, Waves], tuple[str, str]] | None = None,
+    loud: Callable[[OpenedMemory], tuple[str, str]] | None = None,
 ) -> int:
     """Change the memory under the lock. ``loud`` gives a warning and a question, both shown before
     the lock is taken, so that no run waits for a person."""
@@ -304,7 +304,7 @@ def _steer(
         seen = _opened(settings, None)
         change(seen)
         if loud:
-            warning, question = loud(seen.found.memory, _waves(seen))
+            warning, question = loud(seen)
             console.note(f"{styled('Warning:', fg='red', bold=True)} {styled(warning, bold=True)}")
             asks = settings.options.asks and console.interactive
             if asks and not console.confirmed(question):

@@ -291,10 +291,12 @@ class Streams:
     """All streams of a process, read by one thread; nothing of it is started before the first.
 
     libcurl says which sockets to wait for (its "multi socket" interface), so that what is quiet
-    costs nothing, however many there are.
+    costs nothing, however many there are. ``broken`` is what ended the thread, a defect: nothing
+    comes of any stream then, nor of what it was to do.
     """
 
     def __init__(self) -> None:
+        self.broken: Exception | None = None
         self._multi = pycurl.CurlMulti()
         self._multi.setopt(pycurl.M_PIPELINING, pycurl.PIPE_MULTIPLEX)
         self._multi.setopt(pycurl.M_SOCKETFUNCTION, self._heed)
@@ -355,6 +357,14 @@ class Streams:
             os.write(self._waker, b"x")
 
     def _run(self) -> None:
+        try:
+            self._read()
+        except Exception as error:  # noqa: BLE001  (told to whoever relies on what is read here)
+            self.broken = error
+        for stream in tuple(self._open.values()):
+            self._forget(stream)
+
+    def _read(self) -> None:
         while not self._closing:
             for key, mask in self._selector.select(self._patience()):
                 if key.fd == self._reader:
@@ -371,8 +381,6 @@ class Streams:
                 heapq.heappop(self._later)[2]()
             for _ in range(len(self._tasks)):
                 self._tasks.popleft()()
-        for stream in tuple(self._open.values()):
-            self._forget(stream)
 
     def _patience(self) -> float | None:
         """Seconds until something is due; None: nothing is."""

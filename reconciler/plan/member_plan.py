@@ -75,12 +75,14 @@ CheckAgain = Callable[
 class MemberWork(RedactedRepr, frozen=True):
     """A member's plan with all that carrying it out needs; never leaves the process.
 
-    ``rows``/``fields`` are the records of the objects that are as wanted; ``ran`` are Jobs and
-    the like that have run. ``stale`` says whether some of that differs from what the inventory
-    holds. ``own_commit`` is the one that the cluster is on, ``stable_commit`` that of the fleet,
-    where commits reach it in waves. ``unlisted`` are unwanted objects that the inventory must not
-    forget although no LIST showed them. ``left_to_autoscalers`` are workloads whose replicas an
-    autoscaler sets that is not in Git, ``foreign_objects`` those that are there and not ours.
+    ``rows``/``fields`` are the records of the objects that are as wanted; ``ran`` are Jobs and the
+    like that have run. ``stale`` says whether some of that differs from what the inventory holds.
+    ``own_commit`` is the one that the cluster is on, ``stable_commit`` that of the fleet, where
+    commits reach it in waves; ``of_commit`` is what those two ask for differently, by the keys of
+    both, and ``behind`` whether some of it is not to be written now, so that the cluster will not
+    have its commit yet. ``unlisted`` are unwanted objects that the inventory must not forget
+    although no LIST showed them. ``left_to_autoscalers`` are workloads whose replicas an autoscaler
+    sets that is not in Git, ``foreign_objects`` those that are there and not ours.
     ``server_warnings`` is what the API server warned of. ``invalid`` are refusals of the manifests
     themselves, ``unservable`` those whose kind or namespace is not there. ``check_again`` is asked
     right before what could not be checked is written. By ``rules`` every deletion is decided on
@@ -103,6 +105,8 @@ class MemberWork(RedactedRepr, frozen=True):
     stale: bool = False
     own_commit: str = ""
     stable_commit: str = ""
+    of_commit: frozenset[ObjectKey] = frozenset()
+    behind: bool = False
     notices: tuple[Notice, ...] = ()
     server_warnings: ServerWarnings = frozenset()
     violations: tuple[Violation, ...] = ()
@@ -350,12 +354,19 @@ def open_part(work: MemberWork) -> MemberWork:
 
 
 def _only(work: MemberWork, chosen: Callable[[Change], bool]) -> MemberWork:
+    from reconciler.plan.fights import is_repair
+
     kept = tuple(change for change in work.plan.changes if chosen(change))
-    rest = frozenset(change.key for change in work.plan.changes if change not in kept)
+    rest = [change for change in work.plan.changes if change not in kept]
     return structs.replace(
         work,
         plan=structs.replace(work.plan, changes=kept),
-        unlisted=work.unlisted | rest,
+        unlisted=work.unlisted | {change.key for change in rest},
+        behind=any(
+            change.action is Action.FAILED or change.action not in NOT_WRITTEN
+            for change in rest
+            if change.key in work.of_commit and not is_repair(change)
+        ),
     )
 
 

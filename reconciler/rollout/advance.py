@@ -44,15 +44,17 @@ PROMOTE = "reconcile rollout promote"
 
 class Wellness(Struct, frozen=True):
     """How a cluster is with the candidate: ``why`` says what is not well yet, empty: it is well.
-    ``failed``: it will not become well by itself, as kstatus has it."""
+    ``failed``: it will not become well by itself, as kstatus has it. ``closed``: what is missing
+    must not be written now, which is nobody's failure."""
 
     why: str = ""
     failed: bool = False
+    closed: bool = False
 
 
 class Recorded(Struct, frozen=True):
-    """What a cluster's own inventory says: the commit it got last, and which was stable then
-    (empty: no run that knew of rollouts wrote it)."""
+    """What a cluster's own inventory says: the commit it got last (empty: it has none yet), and
+    which was stable then (empty: no run that knew of rollouts wrote it)."""
 
     commit: str
     stable: str = ""
@@ -78,7 +80,7 @@ class Facts(Struct, frozen=True):
     waves     of a candidate: its waves in order, with every cluster in one of them
     changes   whether a commit changes anything in a cluster, beside what another one asks for there
     wellness  of a cluster that is on the candidate
-    recorded  of clusters that could be looked at and have an inventory
+    recorded  of clusters that could be looked at
     down      clusters that count as down: those of their wave that are there speak for them
     closed    cluster -> why nothing may be written there now
     gates     why the gates of a candidate's wave do not hold; empty: they do. Asked only where
@@ -108,23 +110,26 @@ class Facts(Struct, frozen=True):
 
 
 class Advanced(Struct, frozen=True):
-    """What to remember, what to tell, and what the wave waits for (empty: nothing)."""
+    """What to remember, what to tell, and what the wave waits for (empty: nothing); ``closed``: for
+    what must not be written now, so that it stands no longer than it must."""
 
     memory: RolloutMemory
     events: tuple[tuple[RolloutEvent, str], ...] = ()
     waits: str = ""
+    closed: bool = False
 
 
 def advance(before: RolloutMemory | None, facts: Facts) -> Advanced:
     """Go as far as the rules allow. Equal facts and memory give an equal answer."""
     run = _Run(facts, before if before is not None else _found(facts))
+    run.hear_of_unknown()
     run.without_down()
     run.follow_git()
     run.find_wave()
     while run.memory.candidate and run.memory.phase is RolloutPhase.PROGRESSING and run.step():
         if not run.memory.candidate:
             run.follow_git()
-    return Advanced(run.memory, tuple(run.events), run.waits)
+    return Advanced(run.memory, tuple(run.events), run.waits, run.closed)
 
 
 def _found(facts: Facts) -> RolloutMemory:
@@ -138,13 +143,18 @@ def _found(facts: Facts) -> RolloutMemory:
         if not all(facts.contains(applied, commit) for commit in set(commits.values())):
             applied = ""
         return RolloutMemory(stable=applied or facts.newest)
-    if only := _only(commits.values()):
+    members = {name for terms in facts.waves(facts.newest) for name in terms.clusters}
+    unknown = tuple(sorted(members - facts.recorded.keys()))
+    only = _only(commits.values())
+    if only and not unknown:
         stable = only
     else:
+        # Those that do not answer may be on another commit: that all others are on one does not
+        # mean that it was proved everywhere.
         stable = max(sorted(stables), key=lambda commit: stables[commit])
     elsewhere = {name: commit for name, commit in sorted(commits.items()) if commit != stable}
     if not elsewhere and facts.newest == stable:
-        return RolloutMemory(stable=stable)
+        return RolloutMemory(stable=stable, unknown=unknown)
     candidate = facts.newest
     for terms in facts.waves(facts.newest):
         if found := [elsewhere[name] for name in terms.clusters if name in elsewhere]:
@@ -162,6 +172,7 @@ def _found(facts: Facts) -> RolloutMemory:
         wave_began=facts.now,
         passed=tuple(n for terms in facts.waves(candidate)[:wave] for n in terms.clusters),
         progress=facts.now,
+        unknown=unknown,
     )
 
 
@@ -186,9 +197,22 @@ class _Run:
         self.facts, self.memory = facts, memory
         self.events: list[tuple[RolloutEvent, str]] = []
         self.waits = ""
+        self.closed = False
 
     def _tell(self, event: RolloutEvent, text: str) -> None:
         self.events.append((event, text))
+
+    def hear_of_unknown(self) -> None:
+        """Clusters that did not answer when what was remembered was lost: as long as it is held for
+        that, they keep the commit that they turn out to have."""
+        memory, recorded = self.memory, self.facts.recorded
+        if not any(name in recorded for name in memory.unknown):
+            return
+        found = {n: recorded[n].commit for n in memory.unknown if n in recorded}
+        self._remember(unknown=tuple(n for n in memory.unknown if n not in recorded))
+        if memory.phase is RolloutPhase.HELD:
+            other = {n: c for n, c in found.items() if c and c != memory.stable}
+            self._remember(commits={**memory.commits, **other})
 
     def without_down(self) -> None:
         """Clusters that are down, or are no members any more, get what is stable once they are
@@ -280,8 +304,7 @@ class _Run:
         if memory.wave >= len(waves):
             return self._complete()
         terms = waves[memory.wave]
-        begins = memory.wave == 0 and memory.candidate not in memory.commits.values()
-        if begins and (why := facts.unserved(memory.candidate)):
+        if self._begins() and (why := facts.unserved(memory.candidate)):
             return self._fail(terms, why)
         present = [name for name in terms.clusters if name not in facts.down]
         on = [
@@ -294,12 +317,19 @@ class _Run:
             self._remember(arrived=(*memory.arrived, *new), progress=facts.now)
         if failed and not memory.promoted:
             return self._fail(terms, f"{failed[0]}: {how[failed[0]].why}")
+        unwell = {name: how[name] for name in on if how[name].why}
         if len(on) < len(present):
-            return self._begin_more(terms, present, on, well)
-        if len(well) < len(on) and not memory.promoted:
-            unwell = next(name for name in on if name not in well)
-            return self._wait(terms, f"{unwell}: {how[unwell].why}", unwell_of=on)
+            return self._begin_more(terms, present, on, unwell)
+        if unwell and not memory.promoted:
+            return self._wait_for_well(terms, unwell)
         return self._pass(terms, present)
+
+    def _begins(self) -> bool:
+        """Whether it is in no cluster yet, and no person said that it goes on all the same."""
+        memory, changes = self.memory, self.facts.changes
+        if memory.promoted or memory.at_once or memory.candidate in memory.commits.values():
+            return False
+        return not any(changes(memory.candidate, n, memory.stable) for n in memory.passed)
 
     def _wellness(self, cluster: str) -> Wellness:
         memory = self.memory
@@ -308,27 +338,43 @@ class _Run:
         return self.facts.wellness(cluster, memory.candidate)
 
     def _begin_more(
-        self, terms: WaveTerms, present: Sequence[str], on: Sequence[str], well: Sequence[str]
+        self,
+        terms: WaveTerms,
+        present: Sequence[str],
+        on: Sequence[str],
+        unwell: Mapping[str, Wellness],
     ) -> bool:
         memory, facts = self.memory, self.facts
         missing = [name for name in present if name not in on]
         # What a person promotes has that commit as soon as it opens, and holds up nothing.
         open_now = [name for name in missing if memory.promoted or name not in facts.closed]
-        room = len(missing) if memory.promoted else max(0, terms.limit - (len(on) - len(well)))
+        room = len(missing) if memory.promoted else max(0, terms.limit - len(unwell))
         begin = open_now[:room]
         # What changes nothing there needs no turn.
         begin += [n for n in open_now[room:] if self._changes_nothing(n)]
         if begin:
             commits = {**memory.commits, **dict.fromkeys(begin, memory.candidate)}
             at_once = all(self._changes_nothing(name) for name in begin)
-            self._remember(commits=commits, progress=facts.now, well=0.0)
+            self._remember(commits=commits, progress=facts.now, well=0.0, rests=False)
             return at_once or (memory.promoted and len(begin) == len(missing))
-        if not open_now:
-            self._remember(progress=facts.now, well=0.0)
-            self.waits = f"{missing[0]}, which {facts.closed[missing[0]]}"
-            return False
-        unwell = next(name for name in on if name not in well)
-        return self._wait(terms, f"{unwell}: {self._wellness(unwell).why}", unwell_of=on)
+        if unwell:
+            return self._wait_for_well(terms, unwell)
+        self._remember(well=0.0, rests=True)
+        self.closed = True
+        self.waits = f"{missing[0]}, which {facts.closed[missing[0]]}"
+        return False
+
+    def _wait_for_well(self, terms: WaveTerms, unwell: Mapping[str, Wellness]) -> bool:
+        """Of those that the deadline is about, if there are such: nothing can be done for what is
+        closed."""
+        closed = {name for name, one in unwell.items() if one.closed or name in self.facts.closed}
+        if due := [name for name in unwell if name not in closed]:
+            return self._wait(terms, f"{due[0]}: {unwell[due[0]].why}")
+        self._remember(well=0.0, rests=True)
+        self.closed = True
+        first = next(iter(unwell))
+        self.waits = f"{first}: {unwell[first].why}"
+        return False
 
     def _changes_nothing(self, cluster: str) -> bool:
         memory = self.memory
@@ -338,12 +384,12 @@ class _Run:
             return False
         return not self.facts.changes(memory.candidate, cluster, memory.stable)
 
-    def _wait(self, terms: WaveTerms, why: str, unwell_of: Collection[str] = ()) -> bool:
+    def _wait(self, terms: WaveTerms, why: str) -> bool:
         """It is not well: it fails once nothing has got better for too long."""
         facts = self.facts
         self._remember(well=0.0)
-        if any(name in facts.closed for name in unwell_of):
-            self._remember(progress=facts.now)
+        if self.memory.rests:
+            self._remember(progress=facts.now, rests=False)
         self.waits = why
         if facts.now - self.memory.progress > facts.rules.progress_deadline:
             after = duration_words(facts.rules.progress_deadline)
@@ -371,7 +417,7 @@ class _Run:
             self.waits = f"soak ({time_left(left)})"
             return False
         if terms.manual:
-            self._remember(progress=facts.now)
+            self._remember(rests=True)
             self.waits = f"a person: {PROMOTE}"
             return False
         return self._leave(terms, "well" if there else "all that it changes there is down")
@@ -405,6 +451,7 @@ class _Run:
             progress=now,
             arrived=(),
             well=0.0,
+            rests=False,
             promoted=False,
         )
         return True
@@ -474,7 +521,7 @@ def rollout_view(advanced: Advanced, facts: Facts) -> RolloutView:
         memory.waiting,
         advanced.events,
         at_once=memory.at_once,
-        progress=memory.progress,
+        progress=facts.now if advanced.closed else memory.progress,
     )
 
 

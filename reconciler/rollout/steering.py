@@ -133,10 +133,10 @@ def promote(
     return _steered(memory, promoted, says)
 
 
-def abort(memory: FleetMemory) -> Steered:
+def abort(memory: FleetMemory, *, closed: Mapping[str, str] | None = None) -> Steered:
     """Every cluster goes back to the stable commit; the candidate never begins by itself again.
 
-    Raises CannotSteer.
+    ``closed`` as for ``promote``. Raises CannotSteer.
     """
     rollout = _on_its_way(memory, "abort")
     if not rollout.stable:
@@ -154,6 +154,7 @@ def abort(memory: FleetMemory) -> Steered:
         if back
         else f"no cluster had it yet, and all stay on {stable}."
     )
+    says += _later(back, memory, closed or {})
     if rollout.waiting:
         says += f" {short_commit(rollout.waiting[-1])}, which waits, may begin in the next run."
     else:
@@ -195,7 +196,7 @@ def _wave(rollout: RolloutMemory, waves: Waves) -> str:
 
 
 def _later(clusters: Sequence[str], memory: FleetMemory, closed: Mapping[str, str]) -> str:
-    """Which of these clusters the next run cannot give it to, and why."""
+    """Which of these clusters the next run cannot bring to another commit, and why."""
     down = {name for name, one in memory.clusters.items() if one.phase is Phase.DOWN}
     found = {n: "is down" if n in down else closed.get(n, "") for n in clusters}
     reasons = "; ".join(f"{name} {why}" for name, why in found.items() if why)

@@ -15,8 +15,8 @@ from reconciler.api.options import RunOptions
 from reconciler.cluster.discovery import GroupVersionKind
 from reconciler.cluster.kstatus import Status, object_status
 from reconciler.cluster.responses import reading_answers
-from reconciler.federation.maintenance import closed
-from reconciler.federation.model import DesiredState, RolloutRules
+from reconciler.federation.maintenance import Maintenance, closed
+from reconciler.federation.model import DesiredState, RolloutRules, StricterRollout
 from reconciler.git.read import ReadSource
 from reconciler.inventory.observe import observe
 from reconciler.plan.live_state import MemberState
@@ -177,13 +177,12 @@ class FleetCommits:
     def waves(self, commit: str, stable: str) -> tuple[WaveTerms, ...]:
         """The waves of a candidate, as strict as the Placements of what it changes."""
         newest = self._states[self.newest]
-        state = (self.state(commit) if commit else None) or newest
-        stricter = {w.key: w.rollout for w in state.workloads if w.rollout is not None}
+        stricter = self._stricter(commit, stable) if commit else {}
         found = []
         for wave, names in waves_of(self.rules, newest.clusters):
             changed = (
                 {key for name in names for key in self.changed(commit, name, stable)}
-                if stricter and commit
+                if stricter
                 else set()
             )
             also = [rule for key, rule in sorted(stricter.items()) if key in changed]
@@ -198,6 +197,14 @@ class FleetCommits:
                 )
             )
         return tuple(found)
+
+    def _stricter(self, commit: str, stable: str) -> dict[ObjectKey, StricterRollout]:
+        """What Placements ask of a candidate's changes; of what it deletes, as it was placed."""
+        state = self.state(commit) or self._states[self.newest]
+        before = self.state(stable) if stable else None
+        last = {w.key: w for w in before.workloads} if before else {}
+        every = last | {w.key: w for w in state.workloads}
+        return {key: w.rollout for key, w in every.items() if w.rollout is not None}
 
 
 def _compared(desired: DesiredObject | None) -> DesiredObject | None:
@@ -272,17 +279,18 @@ class Rollout:
         self, planned: Sequence[MemberWork | ClusterPlan]
     ) -> list[MemberWork | ClusterPlan]:
         """Each member's work with the commit that is its own, to be recorded there."""
-        memory = self.memory
-        return [
-            replace(
-                one,
-                own_commit=memory.commits.get(one.cluster.name, memory.stable),
-                stable_commit=memory.stable,
-            )
-            if isinstance(one, MemberWork)
-            else one
-            for one in planned
-        ]
+        return [self._on_its_way(one) if isinstance(one, MemberWork) else one for one in planned]
+
+    def _on_its_way(self, work: MemberWork) -> MemberWork:
+        name, stable = work.cluster.name, self.memory.stable
+        own = self.memory.commits.get(name, stable)
+        keys = self.commits.changed(own, name, stable) if own != stable else frozenset()
+        return replace(
+            work,
+            own_commit=own,
+            stable_commit=stable,
+            of_commit=keys | {key.with_namespace for key in keys},
+        )
 
     def _facts(self, seen: Mapping[str, MemberState], looked: LookedAt) -> Facts:
         before, commits = self.memory, self.commits
@@ -301,7 +309,6 @@ class Rollout:
             recorded={
                 name: Recorded(one.done or one.commit, one.stable)
                 for name, one in inventories.items()
-                if one.exists
             },
             down=frozenset(looked.availability.unavailable),
             closed={name: str(why) for name, why in closed(self.state, self._now).items()},
@@ -340,7 +347,9 @@ class Rollout:
         if one is None or one.observation is None:
             return Wellness(f"it cannot be looked at: {one.absence if one else 'unknown'}")
         if one.observation.inventory.done != candidate:
-            return Wellness(f"{short_commit(candidate)} is not applied there yet")
+            missing = f"{short_commit(candidate)} is not applied there yet"
+            shut = self._closed_part(cluster, candidate)
+            return Wellness(f"{missing}; {shut}" if shut else missing, closed=bool(shut))
         unwell = []
         workloads = {w.key: w for w in self.state.workloads}
         for key in sorted(self.commits.changed(candidate, cluster, self.memory.stable)):
@@ -348,6 +357,9 @@ class Rollout:
             if assignment is None or cluster not in assignment.replicas:
                 continue
             _, live = one.observation.members.get(_known(one, key), (None, None))
+            if live is None and _known(one, key) in one.observation.inventory.ran:
+                # A Job that has run, and was cleaned up since.
+                continue
             due = 0
             if key.kind in REPLICATED:
                 workload = version_in(self.state, workloads[key], assignment, cluster)
@@ -357,6 +369,18 @@ class Rollout:
             if why := is_current(live, due):
                 unwell.append(f"{key}: {why}")
         return Wellness(first_few(unwell, 3)) if unwell else Wellness()
+
+    def _closed_part(self, cluster: str, candidate: str) -> str:
+        """Which object of the candidate must not be written there now, and why; empty: none."""
+        rules = Maintenance(self.state)
+        changed = self.commits.changed(candidate, cluster, self.memory.stable)
+        if changed - self.commits.objects(candidate, cluster).keys():
+            # Deletions wait for whatever waits there.
+            changed |= self.commits.objects(candidate, cluster).keys()
+        for key in sorted(changed) if rules.any else ():
+            if why := rules.closed(cluster, self._now, key):
+                return f"{key} {why}"
+        return ""
 
     def _unserved(self, candidate: str, seen: Mapping[str, MemberState]) -> str:
         """Which kind of the candidate some cluster would not know, with or without the candidate's

@@ -11,10 +11,9 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from math import inf
 from typing import Any, Protocol
 
 from reconciler.api.errors import UsageError
@@ -27,6 +26,11 @@ METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 SLOW_CLIENT_SECONDS = 10.0
 """For a whole request, header and body, and again for its answer."""
 PIECE_BYTES = 64 * 1024
+HEADER_BYTES = 32 * 1024
+MOST_CONNECTIONS = 128
+"""Of one server. Each has a thread and a file, and runs need files of their own."""
+PLACE_SECONDS = 1.0
+"""For so long somebody new waits for one who is hung up on to go."""
 
 Answer = Callable[[], tuple[bool, str]]
 """Whether it is well, and a line for people."""
@@ -66,7 +70,7 @@ def serve_endpoints(
     figures = (journal, *metrics, *([webhooks] if webhooks else []))
     handler = partial(_Handler, answers, figures, webhooks)
     try:
-        server = ThreadedServer((host, port), handler)
+        server = _EndpointServer((host, port), handler)
     except OSError as error:
         raise UsageError(f"--listen {address}: {error.strerror or error}") from error
     thread = threading.Thread(target=server.serve_forever, name="endpoints", daemon=True)
@@ -106,14 +110,61 @@ class ThreadedServer(ThreadingHTTPServer):
         """A client that hangs up is no news."""
 
 
+class _EndpointServer(ThreadedServer):
+    """Whoever comes while ``MOST_CONNECTIONS`` are open takes the place of the one that has been
+    there for the longest: anybody may open thousands, and probes are answered all the same."""
+
+    def __init__(self, address: tuple[str, int], handler: Callable[..., TimedHandler]) -> None:
+        self._open: dict[socket.socket, None] = {}
+        self._ended = threading.Condition()
+        super().__init__(address, handler)
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        """In a thread of its own, once there is one for it."""
+        with self._ended:
+            if len(self._open) >= MOST_CONNECTIONS:
+                with suppress(OSError):
+                    next(iter(self._open)).shutdown(socket.SHUT_RDWR)
+            if not self._ended.wait_for(lambda: len(self._open) < MOST_CONNECTIONS, PLACE_SECONDS):
+                self.shutdown_request(request)
+                return
+            self._open[request] = None
+        try:
+            super().process_request(request, client_address)
+        except BaseException:
+            self._has_ended(request)
+            raise
+
+    def process_request_thread(self, request: Any, client_address: Any) -> None:
+        """The thread of one connection."""
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            self._has_ended(request)
+
+    def _has_ended(self, request: socket.socket) -> None:
+        with self._ended:
+            self._open.pop(request, None)
+            self._ended.notify_all()
+
+
 class _Timed(io.RawIOBase):
     """What a client sends within ``SLOW_CLIENT_SECONDS``, however small the pieces. A socket's own
     timeout begins anew with each of them."""
 
-    def __init__(self, connection: socket.socket, most_bytes: float) -> None:
+    def __init__(self, connection: socket.socket, most_bytes: int) -> None:
         self._connection = connection
         self._left = most_bytes
         self._ends = time.monotonic() + SLOW_CLIENT_SECONDS
+
+    def allow(self, more: int) -> None:
+        """So many bytes more than at first."""
+        self._left += more
+
+    @property
+    def is_full(self) -> bool:
+        """Whether all that may be sent was."""
+        return self._left <= 0
 
     def readable(self) -> bool:
         return True
@@ -133,17 +184,25 @@ class _Timed(io.RawIOBase):
 
 class TimedHandler(BaseHTTPRequestHandler):
     """One request for each connection, which has ``SLOW_CLIENT_SECONDS`` to come in, and as many to
-    be answered."""
+    be answered. One whose header is longer than ``HEADER_BYTES`` is refused."""
 
     server_version, sys_version = "reconcile", ""
-    most_bytes = inf
-    """Of a request; what is longer ends there."""
 
     def setup(self) -> None:
         """What is read is timed, however small the pieces."""
         super().setup()
         self.rfile.close()
-        self.rfile = io.BufferedReader(_Timed(self.connection, self.most_bytes))
+        self._timed = _Timed(self.connection, HEADER_BYTES)
+        self.rfile = io.BufferedReader(self._timed)
+
+    def parse_request(self) -> bool:
+        """Whether there is a request to be answered."""
+        found = super().parse_request()
+        if found and self._timed.is_full:
+            # What was read of the header looks whole, and is not.
+            self.send_error(431)
+            return False
+        return found
 
     @property
     def place(self) -> str:
@@ -203,6 +262,7 @@ class _Handler(TimedHandler):
             self._say(413, "too large")
             return
         delivery = self._webhooks.delivery(self.headers)
+        self._timed.allow(left)
         while left:
             piece = self.rfile.read(min(left, PIECE_BYTES))
             if not piece:

@@ -92,6 +92,12 @@ def serve_page(
         server.server_close()
 
 
+def _takes_gzip(coding: str) -> bool:
+    """Whether one entry of Accept-Encoding says so (RFC 9110, section 12.5.3)."""
+    name, weighs, weight = coding.replace(" ", "").lower().partition(";q=")
+    return name == "gzip" and (not weighs or weight.strip("0.") != "")
+
+
 class _PageServer(ThreadedServer):
     """Whoever comes while ``MOST_CONNECTIONS`` are open is hung up on."""
 
@@ -115,8 +121,6 @@ class _PageServer(ThreadedServer):
 
 
 class _PageHandler(TimedHandler):
-    most_bytes = 32 * 1024
-
     def __init__(
         self,
         page: LivePage,
@@ -198,7 +202,7 @@ class _PageHandler(TimedHandler):
             if tag in known:
                 self._answer(304, HTML_TYPE, b"", **self._safe(policy), **headers)
                 return
-        if any(one.partition(";")[0].strip() == "gzip" for one in self._header("Accept-Encoding")):
+        if any(map(_takes_gzip, self._header("Accept-Encoding"))):
             headers |= {"Content-Encoding": "gzip"}
         else:
             body = gzip.decompress(body)

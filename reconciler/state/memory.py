@@ -108,10 +108,12 @@ class RolloutMemory(
     progress    when a cluster of the wave last began, or became well for the first time
     arrived     clusters of the wave that have been well with the candidate
     well        since when the whole wave is well
+    rests       no deadline runs, as the wave waits for a person, or for what is closed
     promoted    a person lets it leave this wave as soon as it may ask for that
     at_once     a person lets it reach all clusters at once
     refused     a commit that was aborted or replaced by a person; it never begins by itself again
     waiting     commits that wait for the candidate to end, oldest first
+    unknown     clusters that did not answer when all of this was lost: what they have is not known
     """
 
     stable: str = ""
@@ -126,10 +128,12 @@ class RolloutMemory(
     progress: Seconds = 0.0
     arrived: tuple[str, ...] = ()
     well: Seconds = 0.0
+    rests: bool = False
     promoted: bool = False
     at_once: bool = False
     refused: str = ""
     waiting: tuple[str, ...] = ()
+    unknown: tuple[str, ...] = ()
 
 
 class FleetMemory(

@@ -194,7 +194,8 @@ class WatchedList:
 
     @property
     def _is_current(self) -> bool:
-        return self.state is State.LIVE and not self._awaited and not self._uncertain
+        up = self.state is State.LIVE and self._watcher.streams.broken is None
+        return up and not self._awaited and not self._uncertain
 
     @property
     def _may_come(self) -> bool:

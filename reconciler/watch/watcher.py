@@ -72,6 +72,7 @@ class Watcher:
 
     def begin(self, source: str = "") -> RunTrace:
         """A run begins; what it asks is traced. ``source`` is the mark of the repository."""
+        self._watch_again()
         self._trace = trace = RunTrace()
         self._source = source
         for member in self.members():
@@ -80,6 +81,18 @@ class Watcher:
             for one in member.lists():
                 one.used = False
         return trace
+
+    def _watch_again(self) -> None:
+        """Begin anew where a defect has ended the thread of the watches."""
+        if self.streams.broken is None:
+            return
+        # Its words may quote anything.
+        defect = type(self.streams.broken).__name__
+        self._note(f"Watching was ended by a defect, {defect}; it begins anew with this run.")
+        self.forget()
+        self.streams.close()
+        self.streams = Streams()
+        self.streams.soon(self._tick, TICK_SECONDS)
 
     def end(self) -> None:
         """It has ended: what it did not need is watched no longer."""

@@ -209,6 +209,61 @@ def test_a_manual_wave_waits_for_a_person(simulated: RolloutWorld) -> None:
     assert world.versions() == {FIRST: "2", SECOND: "2", LAST: "1"}
 
 
+MIGRATION = """
+apiVersion: batch/v1
+kind: Job
+metadata: {name: migrate, namespace: shop}
+spec:
+  ttlSecondsAfterFinished: 10
+  template:
+    spec:
+      restartPolicy: Never
+      containers: [{name: migrate, image: "registry.invalid/migrate:1"}]
+"""
+
+
+def test_a_job_that_has_run_and_is_gone_holds_no_wave_up(simulated: RolloutWorld) -> None:
+    world = simulated
+    world.begin(federation=rules(wave="soak: 2m"))
+    new = world.commit({"migration.yaml": MIGRATION})
+    for _ in range(12):
+        world.run()
+        for host in world.hosts.values():
+            if host.find("Job", "migrate", "shop"):
+                host.delete("Job", "migrate", namespace="shop")
+    assert world.rollout.stable == new, world.rollout.reason
+
+
+CAREFUL = """---
+apiVersion: federation.reconciler.dev/v1alpha1
+kind: Placement
+metadata: {name: settings}
+spec:
+  select: [{kind: ConfigMap, name: settings}]
+  clusterSelector: {}
+  rollout: {manual: true}
+"""
+
+
+def test_what_a_person_must_promote_is_deleted_wave_by_wave_too(simulated: RolloutWorld) -> None:
+    world = simulated
+    world.begin()
+    world.commit({"settings.yaml": config_map("settings", a="b") + CAREFUL})
+    world.run()
+    for _ in range(5):
+        if world.rollout.candidate:
+            world.steer(promoted=True)
+        world.run()
+    assert not world.rollout.candidate
+    (world.repository / "settings.yaml").unlink()
+    world.commit(web=web("1"))
+    for _ in range(4):
+        world.run()
+    there = [name for name in NAMES if world.find(name, "ConfigMap", "settings")]
+    assert there == [SECOND, LAST]
+    assert "a person" in world.view().waves[0].waits
+
+
 def test_a_quiet_fleet_is_asked_no_more_than_without_rules(world: RolloutWorld) -> None:
     with_rules = requests(world)
     world.commit({"federation.yaml": FEDERATION})

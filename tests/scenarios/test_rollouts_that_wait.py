@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 from datetime import UTC, datetime
 
+from reconciler.api.errors import GuardViolation
 from reconciler.state.memory import RolloutPhase
-from tests.scenarios.failover_world import CLUSTERS
-from tests.scenarios.rollout_world import FIRST, LAST, SECOND, RolloutWorld, simulated, web
+from tests.scenarios.failover_world import CLUSTERS, FEDERATION, NAMES
+from tests.scenarios.rollout_world import (
+    FIRST,
+    LAST,
+    SECOND,
+    RolloutWorld,
+    config_map,
+    rules,
+    simulated,
+    web,
+)
 
 __all__ = ["simulated"]
 OPENS = datetime(1970, 1, 12, 15, tzinfo=UTC).timestamp()
@@ -76,3 +87,71 @@ def test_a_person_promotes_past_a_first_wave_that_is_down(simulated: RolloutWorl
     for _ in range(6):
         world.run()
     assert world.versions(FIRST) == {FIRST: "2"}, "it gets what is stable by then"
+
+
+def at_the_window(tag: str) -> str:
+    """The workload, whose Placement is open at the window only."""
+    terms = "replicas: {mode: Divided}"
+    return web(tag).replace(terms, f"{terms}\n  {WINDOW.rstrip(', ')}")
+
+
+def test_what_must_not_be_written_yet_proves_nothing(simulated: RolloutWorld) -> None:
+    """The window of a Placement: until it opens, no cluster has the commit; then one after the
+    other gets it."""
+    world = simulated
+    world.begin()
+    world.commit({"settings.yaml": config_map("settings", a="b")}, web=at_the_window("2"))
+    for _ in range(16):
+        world.run()
+    assert world.rollout.phase is RolloutPhase.PROGRESSING, "no deadline runs meanwhile"
+    assert world.find(FIRST, "ConfigMap", "settings"), "what is open is written"
+    assert not world.find(SECOND, "ConfigMap", "settings")
+    assert "waits until 1970-01-12 15:00" in world.view().waves[0].waits
+    world.now = OPENS
+    world.run()
+    assert world.versions() == {FIRST: "2", SECOND: "1", LAST: "1"}
+    world.run()
+    world.run_until_stable()
+    assert world.versions() == dict.fromkeys(NAMES, "2")
+
+
+def test_what_waits_since_an_earlier_commit_holds_up_no_other(simulated: RolloutWorld) -> None:
+    world = simulated
+    world.begin()
+    old = world.commit(web=at_the_window("2"))
+    for _ in range(8):
+        if world.rollout.candidate:
+            world.steer(promoted=True)
+        world.run()
+    assert world.rollout.stable == old
+    assert world.versions() == dict.fromkeys(NAMES, "1")
+    new = world.commit({"settings.yaml": config_map("settings", a="b")})
+    world.run()
+    world.run_until_stable(6)
+    assert world.rollout.stable == new
+    assert world.now < OPENS
+    assert world.versions() == dict.fromkeys(NAMES, "1")
+
+
+def test_what_a_guard_stops_proves_nothing_by_what_an_outage_asks_for(
+    simulated: RolloutWorld,
+) -> None:
+    """Only the failover's part is written past a guard: the commit has not arrived by that."""
+    world = simulated
+    names = [f"old-{number}" for number in range(8)]
+    documents = "---\n".join(config_map(name) for name in names)
+    world.begin(federation=rules(FEDERATION + "  guards: {maxDeletions: 1}\n"))
+    world.commit({"old.yaml": documents, "settings.yaml": config_map("settings", a="a")})
+    world.run_until_stable()
+    (world.repository / "old.yaml").unlink()
+    new = world.commit({"settings.yaml": config_map("settings", a="b")})
+    for number in range(7):
+        if number == 1:
+            world.hosts[LAST].stop()
+        world.now += 60
+        with contextlib.suppress(GuardViolation):
+            world.apply()
+        world.settle()
+    assert world.shares(FIRST, SECOND) == {FIRST: 3, SECOND: 3}, "failover goes on"
+    assert world.find(FIRST, "ConfigMap", "settings")["data"] == {"a": "a"}
+    assert new not in (world.commits()[SECOND], world.rollout.stable)

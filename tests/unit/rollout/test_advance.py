@@ -49,6 +49,8 @@ class Fleet:
     untouched: frozenset[str] = frozenset()
     down: frozenset[str] = frozenset()
     closed: Mapping[str, str] = field(default_factory=dict)
+    shut: frozenset[str] = frozenset()
+    """Clusters with a part of the commit that must not be written now."""
     recorded: dict[str, Recorded] = field(default_factory=dict)
     gate: str = ""
     unserved: str = ""
@@ -63,7 +65,7 @@ class Fleet:
                 commit != other and commit not in self.same and cluster not in self.untouched
             ),
             wellness=self.wellness,
-            recorded=self.recorded,
+            recorded={n: one for n, one in self.recorded.items() if n not in self.down},
             down=self.down,
             closed=self.closed,
             gates=lambda _candidate, _wave: self.gate,
@@ -72,7 +74,7 @@ class Fleet:
 
     def wellness(self, cluster: str, candidate: str) -> Wellness:
         if self.recorded.get(cluster, Recorded("")).commit != candidate:
-            return Wellness("not applied there yet")
+            return Wellness("not applied there yet", closed=cluster in self.shut)
         failed = candidate in self.failing
         return Wellness("broken", failed) if failed or candidate in self.bad else Wellness()
 
@@ -81,7 +83,7 @@ class Fleet:
         found = advance(self.memory, self.facts())
         self.memory = found.memory
         for name in EVERY:
-            if name not in self.down and name not in self.closed:
+            if name not in self.down | self.closed.keys() | self.shut:
                 self.recorded[name] = Recorded(self.has(name), found.memory.stable)
         return found
 
@@ -379,11 +381,43 @@ def test_one_that_the_commit_does_not_change_proves_nothing_for_one_that_is_down
 def test_a_closed_cluster_waits_and_the_deadline_does_not_run() -> None:
     fleet = _settled(closed={"a": "waits until Monday"})
     fleet.run("two")
+    found = fleet.run(seconds=500)
     for _ in range(5):
-        assert fleet.run(seconds=500).waits == "a, which waits until Monday"
+        before, found = found, fleet.run(seconds=500)
+        assert found.waits == "a, which waits until Monday"
+        assert found.memory == before.memory
+    assert rollout_view(found, fleet.facts()).progress == fleet.now, "it stands as it must"
     fleet.closed = {}
     fleet.run()
     assert fleet.commits() == "two one one one"
+
+
+@pytest.mark.parametrize("well", ["c", "b"])
+def test_a_closed_cluster_does_not_stop_the_deadline_of_an_open_one(well: str) -> None:
+    """Whether it has the commit already, or not yet."""
+    fleet = _settled(waves=(WaveTerms("all", ("b", "c"), 2),), bad=frozenset({"two"}))
+    if well == "c":
+        fleet.closed = {"c": "waits until Monday"}
+        fleet.run("two")
+    else:
+        fleet.run("two")
+        fleet.closed = {"c": "waits until Monday"}
+    assert fleet.run().waits == "b: broken"
+    assert fleet.run(seconds=601).memory.phase is RolloutPhase.FAILED
+
+
+def test_no_deadline_runs_while_a_part_of_the_commit_must_not_be_written() -> None:
+    fleet = _settled(shut=frozenset("a"))
+    fleet.run("two")
+    for _ in range(3):
+        assert fleet.run(seconds=5000).memory.phase is RolloutPhase.PROGRESSING
+    fleet.shut = frozenset()
+    # The first run of an open window sees what is to be written, long after the last run.
+    assert fleet.run(seconds=5000).memory.phase is RolloutPhase.PROGRESSING
+    assert fleet.run().waits.startswith("soak")
+    fleet.bad = frozenset({"two"})
+    fleet.run()
+    assert fleet.run(seconds=601).memory.phase is RolloutPhase.FAILED
 
 
 def test_promotion_leaves_a_wave_of_which_a_cluster_is_closed() -> None:
@@ -435,8 +469,17 @@ def test_a_manual_wave_waits_for_a_person_for_as_long_as_it_takes() -> None:
     fleet = _settled(waves=(replace(WAVES[0], manual=True), *WAVES[1:]))
     fleet.run("two")
     fleet.run()
+    found = fleet.run(seconds=5000)
     for _ in range(4):
-        assert "reconcile rollout promote" in fleet.run(seconds=5000).waits
+        before, found = found, fleet.run(seconds=5000)
+        assert "reconcile rollout promote" in found.waits
+        assert found.memory == before.memory, "there is nothing to write, and no run to follow"
+    view = rollout_view(found, fleet.facts())
+    assert fleet.now - view.progress > 20_000, "the alert for rollouts that stand still"
+    fleet.bad = frozenset({"two"})
+    assert fleet.run().memory.phase is RolloutPhase.PROGRESSING, "its time begins with this"
+    fleet.bad = frozenset()
+    fleet.run()
     fleet.steered(promoted=True)
     fleet.run()
     assert fleet.commits() == "two two one one"
@@ -470,6 +513,52 @@ def test_a_kind_that_a_later_cluster_does_not_serve_stops_it_before_the_first() 
     found = fleet.run("two")
     assert found.memory.phase is RolloutPhase.FAILED
     assert fleet.commits() == "one one one one"
+
+
+def test_a_person_promotes_past_a_kind_that_is_not_served() -> None:
+    fleet = _settled(unserved="d does not serve Widget in example.com/v2")
+    fleet.run("two")
+    fleet.steered(phase=RolloutPhase.PROGRESSING, promoted=True, at_once=True)
+    fleet.run()
+    assert fleet.commits() == "two two two two"
+
+
+def test_what_a_later_cluster_does_not_serve_counts_where_the_first_wave_is_empty() -> None:
+    waves = (WaveTerms("canary", (), 1), *WAVES[1:])
+    fleet = _settled(waves=waves, unserved="d does not serve Widget in example.com/v2")
+    assert fleet.run("two").memory.phase is RolloutPhase.FAILED
+    assert fleet.commits() == "one one one one"
+
+
+@pytest.mark.parametrize("seen", ["a", "ab", "bc", "d"])
+def test_a_lost_memory_does_not_take_what_some_clusters_have_for_what_all_have(seen: str) -> None:
+    """The others do not answer, and keep what they have once they do."""
+    fleet = _settled()
+    fleet.run("two")
+    fleet.run()
+    fleet.run(seconds=61)
+    assert fleet.commits() == "two two one one"
+    fleet.memory, fleet.down = None, frozenset(EVERY) - frozenset(seen)
+    found = fleet.run()
+    assert found.memory.phase is RolloutPhase.HELD
+    assert found.memory.stable == "one"
+    fleet.down = frozenset()
+    fleet.run()
+    assert fleet.commits() == "two two one one"
+    for _ in range(3):
+        fleet.run(seconds=500)
+    assert fleet.commits() == "two two one one"
+
+
+def test_a_cluster_without_an_inventory_is_known_to_have_nothing() -> None:
+    """So what all others have is what all had; the newest commit waits for a person."""
+    fleet = _settled()
+    fleet.recorded = dict.fromkeys("abc", Recorded("two", "one")) | {"d": Recorded("")}
+    fleet.memory = None
+    found = fleet.run("three")
+    assert (found.memory.stable, found.memory.phase) == ("two", RolloutPhase.HELD)
+    assert found.memory.unknown == ()
+    assert fleet.commits() == "two two two two"
 
 
 def test_a_lost_memory_goes_on_with_nothing_and_takes_nothing_back() -> None:

@@ -120,6 +120,12 @@ def test_aborting_brings_every_cluster_back_and_refuses_the_commit() -> None:
     assert "brings aws-eu, canary back to 9be01d2" in done.says
 
 
+def test_aborting_says_who_goes_back_later() -> None:
+    memory = down(in_wave_two("aws-eu"), "canary")
+    says = abort(memory, closed={"aws-eu": "waits until Monday"}).says
+    assert "Later there: aws-eu waits until Monday; canary is down." in says
+
+
 def test_aborting_says_that_a_newer_commit_waits() -> None:
     done = abort(in_wave_two(waiting=(NEWER,)))
     assert rollout(done).waiting == (NEWER,)

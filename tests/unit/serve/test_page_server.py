@@ -239,6 +239,10 @@ def test_it_is_compressed_for_those_who_can_read_that(site: Site) -> None:
     assert len(packed.data) < len(plain.data) / 5
     assert gzip.decompress(packed.data) == plain.data
     assert site.get(method="HEAD").data == b""
+    for refused in ("gzip;q=0", "br, gzip; q=0.0", "identity"):
+        answer = site.get(Accept_Encoding=refused)
+        assert "Content-Encoding" not in answer.headers
+        assert answer.data == plain.data
 
 
 # -- news ------------------------------------------------------------------------------------------

@@ -553,6 +553,7 @@ def head(*lines: str) -> bytes:
         (("Transfer-Encoding: chunked",), 411),
         ((), 411),
         (tuple(f"X-{n}: y" for n in range(200)), 431),
+        (("X-Long: " + "y" * 40_000,), 431),
         (("X-Long: " + "y" * 70_000,), 431),
     ],
 )
@@ -596,6 +597,31 @@ def test_slow_clients_keep_nobody_waiting(receiver: Receiver) -> None:
     assert time.monotonic() - began < 8
     for one in slow:
         one.close()
+
+
+def test_whoever_opens_many_connections_takes_neither_files_nor_places_from_others(
+    receiver: Receiver,
+) -> None:
+    crowd = []
+    for _ in range(endpoints.MOST_CONNECTIONS + 20):
+        crowd.append(socket.create_connection(("127.0.0.1", receiver.port), timeout=20))
+        crowd[-1].sendall(head("Content-Length: 1000"))
+    assert receiver.push("github") == 202
+    for one in crowd[:20]:
+        one.settimeout(endpoints.SLOW_CLIENT_SECONDS / 2)
+        assert one.recv(64) == b"", "those that have been there for the longest are hung up on"
+    for one in crowd:
+        one.close()
+
+
+def test_a_header_without_end_is_not_kept(receiver: Receiver) -> None:
+    with socket.create_connection(("127.0.0.1", receiver.port), timeout=20) as connection:
+        connection.sendall(b"POST /webhook HTTP/1.1\r\n")
+        sent = 0
+        with suppress(OSError):
+            while sent < 4_000_000:
+                sent += connection.send(b"X-Long: " + b"x" * 60_000 + b"\r\n")
+        assert sent < 4_000_000, "the server hung up"
 
 
 def test_many_at_once_are_all_answered(receiver: Receiver) -> None:

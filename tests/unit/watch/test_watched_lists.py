@@ -211,6 +211,30 @@ def test_it_is_listed_again_in_its_time_and_nothing_was_missed(cluster: Simulate
     watched.watcher.close()
 
 
+def test_a_defect_of_the_watches_hides_no_change_and_the_next_run_watches_again(
+    watched: Watched,
+) -> None:
+    watched.put("a", "1")
+    watched.read()
+    watched.settle()
+
+    def defect() -> None:
+        raise ZeroDivisionError
+
+    watched.watcher.streams.soon(defect)
+    eventually(lambda: watched.watcher.streams.broken is not None, "it has ended")
+    watched.put("a", "2")
+    assert watched.read() == watched.fresh()
+    watched.watcher.begin()
+    assert "ZeroDivisionError" in watched.said[-1]
+    assert watched.read() == watched.fresh()
+    watched.settle()
+    before = watched.lists()
+    watched.put("a", "3")
+    eventually(lambda: watched.read()[0]["data"] == {"value": "3"}, "it is told of")
+    assert watched.lists() == before
+
+
 def test_who_may_not_watch_lists_and_is_told_once(watched: Watched) -> None:
     watched.cluster.faults.forbid(path="/api/v1/configmaps.*watch=1")
     for value in "123":
