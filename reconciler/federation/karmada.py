@@ -15,7 +15,7 @@ from reconciler.api.kinds import REPLICAS
 from reconciler.api.notices import Notice, NoticeCause, notice
 from reconciler.api.objects import Object, key_of, map_of
 from reconciler.federation.cluster_affinity import checked_affinity
-from reconciler.federation.karmada_failover import failover_of
+from reconciler.federation.karmada_failover import check_failover, failover_of
 from reconciler.federation.karmada_kinds import OVERRIDE_KINDS, Karmada
 from reconciler.federation.karmada_overrides import OverridePolicies
 from reconciler.federation.lint import lint_tolerations
@@ -230,7 +230,9 @@ def _policy(
     if document.body["kind"] not in CLUSTER_WIDE:
         _check_namespaces(document, faults)
     tolerations = placement.get("clusterTolerations") or ()
-    lint_tolerations(document, (*_PLACEMENT, "clusterTolerations"), tolerations, faults)
+    inside = (*_PLACEMENT, "clusterTolerations")
+    lint_tolerations(document, inside, tolerations, faults, needs_key=False)
+    check_failover(document, faults)
     replicas = _replica_rule(document, clusters, faults)
     target = PlacementTarget(
         selector=Selector(),
@@ -331,13 +333,6 @@ def _replica_rule(
                 what = f"{name} has no effect with replicaSchedulingType: Duplicated"
                 faults.warn(document, _without_effect(document, what), (*path, name))
         return ReplicaRule()
-    if preference is None:
-        faults.problem(
-            document,
-            path,
-            "replicaSchedulingType: Divided does not say how",
-            "replicaDivisionPreference: Weighted or Aggregated",
-        )
     static = (weights or {}).get("staticWeightList") or ()
     found = tuple(
         (

@@ -166,6 +166,9 @@ def test_taints_keep_away_what_does_not_tolerate_them() -> None:
     for placement, expected in (
         ("{}", {"aws", "gcp-1"}),
         ("{clusterTolerations: [{key: gpu, operator: Exists}]}", {"aws", "gcp-1", "gcp-2"}),
+        # Without a key and a value: whatever the taint, if it has no value.
+        ("{clusterTolerations: [{effect: NoSchedule}]}", {"aws", "gcp-1", "gcp-2"}),
+        ("{clusterTolerations: [{value: a, effect: NoSchedule}]}", {"aws", "gcp-1"}),
     ):
         text = tainted + policy(f"placement: {placement}") + WEB
         manifests = load([SourceFile("all.yaml", text.encode())])
@@ -410,10 +413,11 @@ def test_failover_of_an_application_is_ours() -> None:
 
 
 @pytest.mark.parametrize(("seconds", "expected"), [("tolerationSeconds: 300, ", 300.0), ("", None)])
-def test_a_tolerated_outage_is_left_later_or_never(seconds: str, expected: float | None) -> None:
-    toleration = (
-        f"{{key: cluster.karmada.io/not-ready, operator: Exists, {seconds}effect: NoExecute}}"
-    )
+@pytest.mark.parametrize("key", ["key: cluster.karmada.io/not-ready, ", ""])
+def test_a_tolerated_outage_is_left_later_or_never(
+    key: str, seconds: str, expected: float | None
+) -> None:
+    toleration = f"{{{key}operator: Exists, {seconds}effect: NoExecute}}"
     found = workload(FAILOVER + policy(f"placement: {{clusterTolerations: [{toleration}]}}") + WEB)
     assert (found.failover.unhealthy_after if found.failover.enabled else None) == expected
 
@@ -432,7 +436,6 @@ def test_a_tolerated_outage_is_left_later_or_never(seconds: str, expected: float
         ("placement: {spreadConstraints: [{}, {}]}", "a second rule for cluster"),
         ("placement: {clusterAffinity: {clusterNames: [asw]}}", "there is no cluster 'asw'"),
         ("placement: {clusterAffinity: {}, clusterAffinities: []}", "beside clusterAffinity"),
-        ("placement: {replicaScheduling: {}}", "does not say how"),
         ("dependentOverrides: [web]", "there is no OverridePolicy 'web'"),
         ("prioritty: 1", "did you mean priority?"),
         ("placement: {clusterAffinity: {clusterName: [aws]}}", "did you mean clusterNames?"),
@@ -458,6 +461,14 @@ def test_what_cannot_be_honoured_is_an_error_with_its_line(spec: str, words: str
 def test_failover_that_cannot_be_honoured_is_an_error(failover: str, words: str) -> None:
     spec = APPLICATION.replace("decisionConditions: {tolerationSeconds: 60}", failover)
     assert any(words in problem for problem in problems_of(FAILOVER + policy(spec) + WEB))
+    # All at once: also while the policy selects nothing yet.
+    (problem,) = problems_of(FAILOVER + policy(spec))
+    assert words in problem
+
+
+def test_what_does_not_say_how_it_divides_does_so_by_weights() -> None:
+    found = placed(policy("placement: {replicaScheduling: {}}") + WEB)
+    assert found.replicas == {"aws": 2, "gcp-1": 2, "gcp-2": 2}
 
 
 @pytest.mark.parametrize(

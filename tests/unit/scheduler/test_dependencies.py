@@ -218,10 +218,10 @@ spec: {{select: [{{kind: {kind}}}], clusters: [edge]}}
 @pytest.mark.parametrize(
     "body",
     [
-        "{apiVersion: networking.k8s.io/v1, kind: Ingress, metadata: {name: other, namespace: shop}, "
-        "spec: {tls: [{secretName: registry}]}}",
-        "{apiVersion: argoproj.io/v1alpha1, kind: Rollout, metadata: {name: other, namespace: shop}, "
-        "spec: {template: {spec: {imagePullSecrets: [{name: registry}], "
+        "{apiVersion: networking.k8s.io/v1, kind: Ingress, metadata: {name: other, "
+        "namespace: shop}, spec: {tls: [{secretName: registry}]}}",
+        "{apiVersion: argoproj.io/v1alpha1, kind: Rollout, metadata: {name: other, "
+        "namespace: shop}, spec: {template: {spec: {imagePullSecrets: [{name: registry}], "
         "containers: [{name: a, image: a}]}}}}",
     ],
 )
