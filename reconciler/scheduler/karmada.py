@@ -40,8 +40,10 @@ def divide(
 
     The latter two leave what is there (``previous``) in place: more replicas are added to it, by
     the room that is left; of fewer, each keeps by what it has. What is elsewhere than on a
-    candidate counts for nothing, although Karmada shares fewer replicas out to that, too. Raises Unschedulable where there is
-    too little room, ValueError for a strategy that is none of these or a negative number.
+    candidate counts for nothing, although Karmada shares fewer replicas out to that, too.
+
+    Raises Unschedulable where there is too little room, ValueError for a strategy that is none of
+    these or a negative number.
     """
     numbers = (
         replicas,
