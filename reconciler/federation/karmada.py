@@ -25,6 +25,7 @@ from reconciler.federation.model import (
     Federation,
     PlacementTarget,
     ReplicaRule,
+    Requirement,
     Selector,
     Spread,
     Toleration,
@@ -234,9 +235,13 @@ def _policy(
     lint_tolerations(document, inside, tolerations, faults, needs_key=False)
     check_failover(document, faults)
     replicas = _replica_rule(document, clusters, faults)
+    spread = _spread(document, faults)
+    affinities = _affinities(document, clusters, faults)
+    if replicas.strategy == "StaticWeight" and replicas.mode == "Karmada":
+        affinities, spread = _beside_weights(document, spread, affinities, faults), ()
     target = PlacementTarget(
         selector=Selector(),
-        spread=_spread(document, replicas, faults),
+        spread=spread,
         tolerations=tuple(
             Toleration(
                 key=t.get("key", ""),
@@ -251,7 +256,7 @@ def _policy(
         ),
         placed_by=policy_name(document),
         karmada=True,
-        affinities=_affinities(document, clusters, faults),
+        affinities=affinities,
     )
     return Policy(document, target, replicas)
 
@@ -285,9 +290,7 @@ def _affinities(
     return tuple(found)
 
 
-def _spread(
-    document: Document, replicas: ReplicaRule, faults: ProblemCollector
-) -> tuple[Spread, ...]:
+def _spread(document: Document, faults: ProblemCollector) -> tuple[Spread, ...]:
     placement = map_of(document.body["spec"].get("placement"))
     found: dict[str, Spread] = {}
     for number, body in enumerate(placement.get("spreadConstraints") or ()):
@@ -310,13 +313,30 @@ def _spread(
         if by in found:
             faults.problem(document, path, f"a second rule for {by}", "one for each field")
         found[by] = Spread(by, least, most)
-    if found and replicas.mode == "Karmada" and replicas.strategy == "StaticWeight":
-        what = "spreadConstraints have no effect beside static weights, as in Karmada"
-        ignored = notice(NoticeCause.WITHOUT_EFFECT, subject=policy_name(document), what=what)
-        faults.warn(document, ignored, (*_PLACEMENT, "spreadConstraints"))
-        return ()
     order = ("provider", "region", "zone", "cluster")
     return tuple(found[by] for by in order if by in found)
+
+
+def _beside_weights(
+    document: Document,
+    spread: Sequence[Spread],
+    affinities: Sequence[ClusterAffinity],
+    faults: ProblemCollector,
+) -> tuple[ClusterAffinity, ...]:
+    """Beside static weights nothing is spread, as in Karmada; but clusters that are nowhere of what
+    would be spread over are left out all the same."""
+    if not spread:
+        return tuple(affinities)
+    places = [rule.by for rule in spread if rule.by != "cluster"]
+    without = f", but clusters without a {' or '.join(places)} are left out" if places else ""
+    what = f"spreadConstraints have no effect beside static weights, as in Karmada{without}"
+    faults.warn(document, _without_effect(document, what), (*_PLACEMENT, "spreadConstraints"))
+    if not places:
+        return tuple(affinities)
+    fields = tuple(Requirement(place, "Exists") for place in places)
+    return tuple(
+        replace(one, fields=(*one.fields, *fields)) for one in affinities or (ClusterAffinity(),)
+    )
 
 
 def _replica_rule(

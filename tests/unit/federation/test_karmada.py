@@ -190,7 +190,7 @@ def test_taints_keep_away_what_does_not_tolerate_them() -> None:
             "[{spreadByField: region, minGroups: 2}, {spreadByField: cluster, maxGroups: 2}]",
             "aws gcp-2",
         ),
-        ("[{spreadByField: provider, maxGroups: 1}, {spreadByField: cluster}]", "aws"),
+        ("[{spreadByField: provider, maxGroups: 1}, {spreadByField: cluster}]", "gcp-1 gcp-2"),
         ("[{spreadByField: provider, minGroups: 2}]", "aws gcp-1 gcp-2"),
         ("[{spreadByField: zone, minGroups: 2, maxGroups: 2}]", "aws gcp-1"),
         (
@@ -219,6 +219,19 @@ def test_constraints_do_nothing_beside_static_weights() -> None:
     text = policy(f"placement: {{{rules}, {divided}}}") + WEB
     assert dict(placed(text).replicas) == {"aws": 2, "gcp-1": 2, "gcp-2": 2}
     assert any("no effect beside static weights" in one for one in notices_of(text))
+
+
+@pytest.mark.parametrize("affinity", ["", "clusterAffinities: [{affinityName: all}], "])
+def test_static_weights_leave_out_clusters_without_the_place_to_spread_over(affinity: str) -> None:
+    rules = "spreadConstraints: [{spreadByField: region, maxGroups: 1}, {spreadByField: cluster}]"
+    weights = "replicaScheduling: {replicaDivisionPreference: Weighted}"
+    fleet = CLUSTERS.replace("region: us, ", "")
+    text = fleet + policy(f"placement: {{{affinity}{rules}, {weights}}}") + WEB
+    found = compile_documents(load([SourceFile("all.yaml", text.encode())]).documents)
+    assert found.state is not None
+    (one,) = schedule(found.state)
+    assert one.replicas == {"aws": 3, "gcp-1": 3}
+    assert any("but clusters without a region" in str(told) for told in found.state.notices)
 
 
 # -- replicas --------------------------------------------------------------------------------------
