@@ -16,7 +16,7 @@ from reconciler.api.notices import Notice, NoticeCause, notice
 from reconciler.api.objects import Object, key_of, map_of
 from reconciler.federation.cluster_affinity import checked_affinity
 from reconciler.federation.karmada_failover import check_failover, failover_of
-from reconciler.federation.karmada_kinds import OVERRIDE_KINDS, Karmada
+from reconciler.federation.karmada_kinds import Karmada
 from reconciler.federation.karmada_overrides import OverridePolicies
 from reconciler.federation.lint import lint_tolerations
 from reconciler.federation.model import (
@@ -197,21 +197,23 @@ def _check_twice(documents: Collection[Document], faults: ProblemCollector) -> N
 def _check_dependent_overrides(
     policy: Policy, overrides: Sequence[Document], faults: ProblemCollector
 ) -> None:
-    """Karmada waits for them; a repository has them or it does not."""
-    here = namespace_of(policy.document.body)
+    """Karmada waits for them; a repository has them or it does not. They are of the policy's own
+    scope: of its namespace, or of the whole fleet."""
+    here, wide = namespace_of(policy.document.body), policy.document.body["kind"] in CLUSTER_WIDE
     known = {
         str(d.body["metadata"]["name"])
         for d in overrides
-        if d.body["kind"] in CLUSTER_WIDE or namespace_of(d.body) == here
+        if (d.body["kind"] in CLUSTER_WIDE) == wide and namespace_of(d.body) == here
     }
+    one = "ClusterOverridePolicy" if wide else "OverridePolicy"
     for index, name in enumerate(policy.spec.get("dependentOverrides") or ()):
-        broken = any(faults.possible_definitions.of(kind, name) for kind in OVERRIDE_KINDS)
+        broken = faults.possible_definitions.of(one, name)
         if name not in known and not broken:
             faults.problem(
                 policy.document,
                 ("spec", "dependentOverrides", index),
-                f"there is no OverridePolicy {name!r}",
-                ", ".join(sorted(known)) or "an OverridePolicy of its namespace",
+                f"there is no {one} {name!r}",
+                ", ".join(sorted(known)) or f"{one} {name}{'' if wide else ' of its namespace'}",
                 suggestion(name, known),
             )
 

@@ -462,6 +462,18 @@ def test_what_cannot_be_honoured_is_an_error_with_its_line(spec: str, words: str
     assert problem.startswith("all.yaml:2")
 
 
+def test_dependent_overrides_are_of_the_same_scope() -> None:
+    wide = policy("overrideRules: []", "wide", "ClusterOverridePolicy")
+    own = policy("overrideRules: []", "own", "OverridePolicy")
+    for kind, right, wrong in (
+        ("PropagationPolicy", "own", "wide"),
+        ("ClusterPropagationPolicy", "wide", "own"),
+    ):
+        text = wide + own + policy(f"dependentOverrides: [{right}, {wrong}]", kind=kind) + WEB
+        (problem,) = problems_of(text)
+        assert f"there is no {kind.replace('Propagation', 'Override')} '{wrong}'" in problem
+
+
 @pytest.mark.parametrize(
     ("failover", "words"),
     [
