@@ -15,7 +15,7 @@ from reconciler.api.kinds import REPLICAS
 from reconciler.api.notices import Notice, NoticeCause, notice
 from reconciler.api.objects import Object, key_of, map_of
 from reconciler.federation.cluster_affinity import checked_affinity
-from reconciler.federation.karmada_failover import check_failover, failover_of
+from reconciler.federation.karmada_failover import check_failover_of_policy, failover_of
 from reconciler.federation.karmada_kinds import Karmada
 from reconciler.federation.karmada_overrides import OverridePolicies
 from reconciler.federation.lint import lint_tolerations
@@ -235,7 +235,7 @@ def _policy(
     tolerations = placement.get("clusterTolerations") or ()
     inside = (*_PLACEMENT, "clusterTolerations")
     lint_tolerations(document, inside, tolerations, faults, needs_key=False)
-    check_failover(document, faults)
+    check_failover_of_policy(document, faults)
     replicas = _replica_rule(document, clusters, faults)
     spread = _spread(document, faults)
     affinities = _affinities(document, clusters, faults)

@@ -59,7 +59,7 @@ def failover_of(
     return rules if rules != base else None
 
 
-def check_failover(document: Document, faults: ProblemCollector) -> None:
+def check_failover_of_policy(document: Document, faults: ProblemCollector) -> None:
     """What cannot be honoured, whatever the policy places."""
     failover = map_of(document.body["spec"].get("failover"))
     for name in ("application", "cluster"):

@@ -204,16 +204,16 @@ def test_what_cannot_be_rewritten_faithfully_is_told_and_left(change: Any, reaso
     assert reason in refused(change(INGRESS))
 
 
-@pytest.mark.parametrize(
-    ("kind", "spec"),
-    [
-        ("apps/v1beta1, kind: StatefulSet", "[a]"),
-        ("apps/v1beta1, kind: StatefulSet", "kept"),
-        ("extensions/v1beta1, kind: DaemonSet", "{updateStrategy: kept}"),
-        ("extensions/v1beta1, kind: DaemonSet", "{updateStrategy: [kept]}"),
-        ("extensions/v1beta1, kind: Ingress", "{backend: {serviceName: a, service: kept}}"),
-    ],
-)
+NO_MAPS = [
+    ("apps/v1beta1, kind: StatefulSet", "[a]"),
+    ("apps/v1beta1, kind: StatefulSet", "kept"),
+    ("extensions/v1beta1, kind: DaemonSet", "{updateStrategy: kept}"),
+    ("extensions/v1beta1, kind: DaemonSet", "{updateStrategy: [kept]}"),
+    ("extensions/v1beta1, kind: Ingress", "{backend: {serviceName: a, service: kept}}"),
+]
+
+
+@pytest.mark.parametrize(("kind", "spec"), NO_MAPS)
 def test_what_is_there_instead_of_a_map_is_told_and_never_overwritten(kind: str, spec: str) -> None:
     text = f"{{apiVersion: {kind}, metadata: {{name: a}}, spec: {spec}}}\n"
     file = SourceFile("a.yaml", text.encode())
