@@ -12,10 +12,10 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from msgspec.structs import replace
 
-from reconciler.api.kinds import RUN_PODS, scale_target, scaled_as
+from reconciler.api.kinds import scale_target, scaled_as
 from reconciler.api.objects import ObjectKey, map_of
 from reconciler.federation.model import PlacementTarget, Selector, Workload
-from reconciler.federation.references import ACCOUNT, CLUSTER_WIDE, named_in
+from reconciler.federation.references import ACCOUNT, CLUSTER_WIDE, has_needs, named_in
 
 NEEDED = "what needs it"
 _NAMESPACE = "Namespace"
@@ -36,7 +36,7 @@ def with_followers(
     leaders: dict[ObjectKey, dict[ObjectKey, Workload]] = defaultdict(dict)
     index = _Index(workloads)
     for workload in leading:
-        if workload.key.kind in RUN_PODS:
+        if has_needs(workload.template):
             for key in index.dependencies_of(workload):
                 leaders[key][workload.key] = workload
         if space := index.namespace_of(workload):

@@ -15,8 +15,8 @@ from reconciler.api.kinds import REPLICAS
 from reconciler.api.notices import Notice, NoticeCause, notice
 from reconciler.api.objects import Object, key_of, map_of
 from reconciler.federation.cluster_affinity import checked_affinity
-from reconciler.federation.karmada_failover import failover_of
-from reconciler.federation.karmada_kinds import OVERRIDE_KINDS, Karmada
+from reconciler.federation.karmada_failover import check_failover_of_policy, failover_of
+from reconciler.federation.karmada_kinds import Karmada
 from reconciler.federation.karmada_overrides import OverridePolicies
 from reconciler.federation.lint import lint_tolerations
 from reconciler.federation.model import (
@@ -25,6 +25,7 @@ from reconciler.federation.model import (
     Federation,
     PlacementTarget,
     ReplicaRule,
+    Requirement,
     Selector,
     Spread,
     Toleration,
@@ -196,21 +197,23 @@ def _check_twice(documents: Collection[Document], faults: ProblemCollector) -> N
 def _check_dependent_overrides(
     policy: Policy, overrides: Sequence[Document], faults: ProblemCollector
 ) -> None:
-    """Karmada waits for them; a repository has them or it does not."""
-    here = namespace_of(policy.document.body)
+    """Karmada waits for them; a repository has them or it does not. They are of the policy's own
+    scope: of its namespace, or of the whole fleet."""
+    here, wide = namespace_of(policy.document.body), policy.document.body["kind"] in CLUSTER_WIDE
     known = {
         str(d.body["metadata"]["name"])
         for d in overrides
-        if d.body["kind"] in CLUSTER_WIDE or namespace_of(d.body) == here
+        if (d.body["kind"] in CLUSTER_WIDE) == wide and namespace_of(d.body) == here
     }
+    one = "ClusterOverridePolicy" if wide else "OverridePolicy"
     for index, name in enumerate(policy.spec.get("dependentOverrides") or ()):
-        broken = any(faults.possible_definitions.of(kind, name) for kind in OVERRIDE_KINDS)
+        broken = faults.possible_definitions.of(one, name)
         if name not in known and not broken:
             faults.problem(
                 policy.document,
                 ("spec", "dependentOverrides", index),
-                f"there is no OverridePolicy {name!r}",
-                ", ".join(sorted(known)) or "an OverridePolicy of its namespace",
+                f"there is no {one} {name!r}",
+                ", ".join(sorted(known)) or f"{one} {name}{'' if wide else ' of its namespace'}",
                 suggestion(name, known),
             )
 
@@ -230,11 +233,17 @@ def _policy(
     if document.body["kind"] not in CLUSTER_WIDE:
         _check_namespaces(document, faults)
     tolerations = placement.get("clusterTolerations") or ()
-    lint_tolerations(document, (*_PLACEMENT, "clusterTolerations"), tolerations, faults)
+    inside = (*_PLACEMENT, "clusterTolerations")
+    lint_tolerations(document, inside, tolerations, faults, needs_key=False)
+    check_failover_of_policy(document, faults)
     replicas = _replica_rule(document, clusters, faults)
+    spread = _spread(document, faults)
+    affinities = _affinities(document, clusters, faults)
+    if replicas.strategy == "StaticWeight" and replicas.mode == "Karmada":
+        affinities, spread = _beside_weights(document, spread, affinities, faults), ()
     target = PlacementTarget(
         selector=Selector(),
-        spread=_spread(document, replicas, faults),
+        spread=spread,
         tolerations=tuple(
             Toleration(
                 key=t.get("key", ""),
@@ -249,7 +258,7 @@ def _policy(
         ),
         placed_by=policy_name(document),
         karmada=True,
-        affinities=_affinities(document, clusters, faults),
+        affinities=affinities,
     )
     return Policy(document, target, replicas)
 
@@ -283,9 +292,7 @@ def _affinities(
     return tuple(found)
 
 
-def _spread(
-    document: Document, replicas: ReplicaRule, faults: ProblemCollector
-) -> tuple[Spread, ...]:
+def _spread(document: Document, faults: ProblemCollector) -> tuple[Spread, ...]:
     placement = map_of(document.body["spec"].get("placement"))
     found: dict[str, Spread] = {}
     for number, body in enumerate(placement.get("spreadConstraints") or ()):
@@ -308,13 +315,30 @@ def _spread(
         if by in found:
             faults.problem(document, path, f"a second rule for {by}", "one for each field")
         found[by] = Spread(by, least, most)
-    if found and replicas.mode == "Karmada" and replicas.strategy == "StaticWeight":
-        what = "spreadConstraints have no effect beside static weights, as in Karmada"
-        ignored = notice(NoticeCause.WITHOUT_EFFECT, subject=policy_name(document), what=what)
-        faults.warn(document, ignored, (*_PLACEMENT, "spreadConstraints"))
-        return ()
     order = ("provider", "region", "zone", "cluster")
     return tuple(found[by] for by in order if by in found)
+
+
+def _beside_weights(
+    document: Document,
+    spread: Sequence[Spread],
+    affinities: Sequence[ClusterAffinity],
+    faults: ProblemCollector,
+) -> tuple[ClusterAffinity, ...]:
+    """Beside static weights nothing is spread, as in Karmada; but clusters that are nowhere of what
+    would be spread over are left out all the same."""
+    if not spread:
+        return tuple(affinities)
+    places = [rule.by for rule in spread if rule.by != "cluster"]
+    without = f", but clusters without a {' or '.join(places)} are left out" if places else ""
+    what = f"spreadConstraints have no effect beside static weights, as in Karmada{without}"
+    faults.warn(document, _without_effect(document, what), (*_PLACEMENT, "spreadConstraints"))
+    if not places:
+        return tuple(affinities)
+    fields = tuple(Requirement(place, "Exists") for place in places)
+    return tuple(
+        replace(one, fields=(*one.fields, *fields)) for one in affinities or (ClusterAffinity(),)
+    )
 
 
 def _replica_rule(
@@ -331,13 +355,6 @@ def _replica_rule(
                 what = f"{name} has no effect with replicaSchedulingType: Duplicated"
                 faults.warn(document, _without_effect(document, what), (*path, name))
         return ReplicaRule()
-    if preference is None:
-        faults.problem(
-            document,
-            path,
-            "replicaSchedulingType: Divided does not say how",
-            "replicaDivisionPreference: Weighted or Aggregated",
-        )
     static = (weights or {}).get("staticWeightList") or ()
     found = tuple(
         (

@@ -31,9 +31,6 @@ def failover_of(
     rules = base
     failover = map_of(document.body["spec"].get("failover"))
     application, cluster = failover.get("application"), failover.get("cluster")
-    for name, body in (("application", application), ("cluster", cluster)):
-        if body is not None:
-            _check_purge(document, name, body, faults)
     if (application is not None or cluster is not None) and not base.enabled:
         if not faults.possible_definitions.of_any("Federation"):
             faults.problem(
@@ -60,6 +57,14 @@ def failover_of(
         delays.append((path, float(cluster["tolerationSeconds"])))
     rules = _with_delays(document, rules, base, delays, faults)
     return rules if rules != base else None
+
+
+def check_failover_of_policy(document: Document, faults: ProblemCollector) -> None:
+    """What cannot be honoured, whatever the policy places."""
+    failover = map_of(document.body["spec"].get("failover"))
+    for name in ("application", "cluster"):
+        if failover.get(name) is not None:
+            _check_purge(document, name, failover[name], faults)
 
 
 def _with_delays(
@@ -91,11 +96,20 @@ def _tolerated(document: Document) -> list[tuple[Sequence[str | int], float | No
     placement = map_of(document.body["spec"].get("placement"))
     found: list[tuple[Sequence[str | int], float | None]] = []
     for number, entry in enumerate(maps_of(placement.get("clusterTolerations"))):
-        if entry.get("key") in _DOWN_TAINTS and entry.get("effect") in ("NoExecute", None):
+        if _tolerates_outage(entry):
             path = ("spec", "placement", "clusterTolerations", number)
             seconds = entry.get("tolerationSeconds")
             found.append((path, None if seconds is None else max(0.0, float(seconds))))
     return found
+
+
+def _tolerates_outage(toleration: Object) -> bool:
+    """Whether it bears a taint of a cluster that is down; these have no value."""
+    if (toleration.get("effect") or "NoExecute") != "NoExecute":
+        return False
+    if (toleration.get("key") or _DOWN_TAINTS[0]) not in _DOWN_TAINTS:
+        return False
+    return toleration.get("operator") == "Exists" or not toleration.get("value")
 
 
 def _check_purge(document: Document, name: str, body: Object, faults: ProblemCollector) -> None:

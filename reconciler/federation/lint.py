@@ -287,9 +287,14 @@ def texts_of(value: Any, path: Path = ()) -> Iterator[tuple[Path, str]]:
 
 
 def lint_tolerations(
-    document: Document, path: Path, entries: Sequence[Object], faults: ProblemCollector
+    document: Document,
+    path: Path,
+    entries: Sequence[Object],
+    faults: ProblemCollector,
+    *,
+    needs_key: bool = True,
 ) -> None:
-    """What Kubernetes refuses of Pods' tolerations as well."""
+    """What Kubernetes refuses of Pods' tolerations as well. Karmada takes one without a key."""
     for number, entry in enumerate(maps_of(entries)):
         at = (*path, number)
         exists = entry.get("operator") == "Exists"
@@ -297,7 +302,7 @@ def lint_tolerations(
             faults.problem(
                 document, (*at, "value"), "a value beside operator: Exists", "no value, or Equal"
             )
-        if not exists and not entry.get("key"):
+        if needs_key and not exists and not entry.get("key"):
             faults.problem(document, at, "a toleration without a key", "a key, or operator: Exists")
         if "tolerationSeconds" in entry and entry.get("effect", "NoExecute") != "NoExecute":
             faults.problem(

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from reconciler.api.objects import GroupKind, ObjectKey, maps_of
+from reconciler.api.kinds import RUN_PODS
+from reconciler.api.objects import GroupKind, Object, ObjectKey, maps_of, value_at
+from reconciler.federation.overrides import POD_SPECS
 
 CONFIG_MAP, SECRET, ACCOUNT, CLAIM = (
     GroupKind("", kind)
@@ -37,6 +39,14 @@ _NAMES = {
 """Fields of a Pod that are a name."""
 
 Named = frozenset[tuple[GroupKind, str]]
+
+
+def has_needs(body: Object) -> bool:
+    """Whether a manifest names what it needs as Pods do: it runs some, be it of a kind that only
+    its own controller knows, or it is an Ingress with the Secrets of its certificates."""
+    return body["kind"] in (*RUN_PODS, "Ingress") or any(
+        isinstance(value_at(body, (*path, "containers")), list) for path in POD_SPECS
+    )
 
 
 def named_in(value: Any, *, needed: bool = False) -> Named:

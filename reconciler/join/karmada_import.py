@@ -11,7 +11,6 @@ import copy
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any
 
-from reconciler.api.kinds import RUN_PODS
 from reconciler.api.objects import Object, ObjectKey, api_group, key_of, map_of
 from reconciler.cluster.client import Member
 from reconciler.cluster.discovery import Discovery, GroupVersionKind
@@ -21,7 +20,7 @@ from reconciler.federation.karmada_kinds import (
     MANAGED_BY_KARMADA,
     POLICY_GROUP,
 )
-from reconciler.federation.references import named_in
+from reconciler.federation.references import has_needs, named_in
 from reconciler.federation.resource_selectors import CLUSTER_WIDE, entries_about, namespace_of
 from reconciler.join.exported import (
     NAME_LABEL,
@@ -121,7 +120,7 @@ def _following(manifests: Iterable[Object], policies: Collection[Object]) -> set
     return {
         ObjectKey(kind.group, kind.kind, str(obj["metadata"].get("namespace") or ""), name)
         for obj in manifests
-        if obj["kind"] in RUN_PODS and _policies_of(obj, following)
+        if has_needs(obj) and _policies_of(obj, following)
         for kind, name in named_in(obj.get("spec"))
     }
 

@@ -81,8 +81,25 @@ class Draft:
         self.obstacles.append(Obstacle((*self.at, *path), message, expected, hint))
 
     def _make(self, edit: Edit) -> None:
+        place = _in_the_way(self.body, edit.to or edit.path)
+        if place is not None:
+            obstacle = Obstacle(place, f"{place[-1]} is no map", "names and values")
+            self.obstacles += [obstacle] if obstacle not in self.obstacles else []
+            return
         make_edit(self.body, edit)
         self.edits.append(edit)
+
+
+def _in_the_way(body: Any, path: Steps) -> Steps | None:
+    """Where something is that can hold no more of the path. What is not there yet can be made."""
+    here = body
+    for number, step in enumerate(path):
+        if not isinstance(here, list if isinstance(step, int) else dict):
+            return path[:number]
+        here = here[step] if isinstance(step, int) else here.get(step)
+        if here is None:
+            break
+    return None
 
 
 def make_edit(body: Any, edit: Edit) -> None:

@@ -30,6 +30,7 @@ _POD_SPEC = {
     "Pod": ("spec",),
     **dict.fromkeys(("ReplicaSet", "Deployment", "DaemonSet", "StatefulSet", "Job"), _TEMPLATE),
 }
+_TEXT = "tag:yaml.org,2002:str"
 _TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
 _DIGEST = re.compile(r"[A-Za-z][A-Za-z0-9]*(?:[-_+.][A-Za-z][A-Za-z0-9]*)*:[0-9A-Fa-f]{32,}")
 
@@ -204,16 +205,19 @@ def _written(document: Any, form: str) -> str:
     from reconciler.manifests.yaml_scalars import resolve_plain
 
     class Dumper(yaml.SafeDumper):
-        """Quotes every text that kubectl's YAML would read as something else."""
+        """Quotes every text that kubectl's YAML would read as something else, and writes lines as
+        such, in the style in which Karmada does, so that what it made stays as it is."""
 
     def represent(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
         try:
-            plain = resolve_plain(text) == text
+            known = dumper.resolve(yaml.ScalarNode, text, (True, False))
+            plain = resolve_plain(text) == text and known == _TEXT
         except ValueError:
             plain = False
-        style = None if plain else "'"
-        return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
+        style = "|" if "\n" in text else None if plain else '"'
+        return dumper.represent_scalar(_TEXT, text, style=style)
 
     Dumper.add_representer(str, represent)
     made: str = yaml.dump(document, Dumper=Dumper, sort_keys=True, allow_unicode=True, width=10**6)
-    return made
+    # After some texts it says that the document ends.
+    return made.removesuffix("...\n") if made.endswith("\n...\n") else made

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from pathlib import Path
 
 from msgspec.structs import replace
@@ -44,13 +44,25 @@ def fix_files(options: RunOptions) -> list[Rewritten]:
         return bool(named) or is_marked_sensitive(body)
 
     folder = (Path(options.repo).expanduser() / options.path).resolve()
-    found = [rewrite(file, is_hidden) for file in readable if not file.decrypted]
+    found = [rewrite(file, is_hidden) for file in _once(readable, folder) if not file.decrypted]
     rewritten = [one for one in found if one is not None]
     before = {file.path: file.content for file in readable}
-    for one in rewritten:
-        if one.content is not None:
-            _write(folder / one.path, before[one.path], one.content)
+    changed = {one.path: one.content for one in rewritten if one.content is not None}
+    for path in changed:
+        _check_unchanged(folder / path, before[path])
+    for path, content in changed.items():
+        _write(folder / path, before[path], content)
     return rewritten
+
+
+def _once(files: Iterable[SourceFile], folder: Path) -> list[SourceFile]:
+    """Each file once, by its own name rather than by that of a link to it."""
+    found: dict[Path, SourceFile] = {}
+    for file in files:
+        place = (folder / file.path).resolve()
+        if place not in found or place == folder / file.path:
+            found[place] = file
+    return list(found.values())
 
 
 def _sensitive_kinds(files: Collection[SourceFile]) -> frozenset[str]:
@@ -64,11 +76,19 @@ def _sensitive_kinds(files: Collection[SourceFile]) -> frozenset[str]:
     )
 
 
+def _check_unchanged(file: Path, before: bytes) -> None:
+    try:
+        now = file.read_bytes()
+    except OSError as error:
+        raise ReconcileError(f"{file.name} cannot be read: {error.strerror}") from error
+    if now != before:
+        raise SourceError(f"{file.name} was changed meanwhile; nothing of it is written")
+
+
 def _write(file: Path, before: bytes, content: bytes) -> None:
     place = file.resolve()
+    _check_unchanged(place, before)
     try:
-        if place.read_bytes() != before:
-            raise SourceError(f"{file.name} was changed meanwhile; nothing of it is written")
         descriptor, name = tempfile.mkstemp(dir=place.parent, prefix=f".{place.name}.")
         try:
             with os.fdopen(descriptor, "wb") as target:

@@ -79,11 +79,11 @@ def tolerated(taint: Taint, tolerations: Iterable[Toleration], age: float) -> bo
 
 
 def tolerates(toleration: Toleration, taint: Taint) -> bool:
-    """As pods tolerate the taints of nodes."""
+    """As pods tolerate the taints of nodes; without a key, whatever the taint's is."""
     if toleration.effect and toleration.effect != taint.effect:
         return False
     if toleration.key and toleration.key != taint.key:
         return False
     if toleration.operator == "Exists":
         return True
-    return bool(toleration.key) and toleration.value == taint.value
+    return toleration.value == taint.value

@@ -36,11 +36,14 @@ def divide(
     ``DynamicWeight``  by the replicas for which each has room (``available``); a cluster that was
                        considered and comes to none has 0.
     ``Aggregated``     over as few as have room for all of them together, those in use first, then
-                       those with more room; only clusters with a replica get an entry.
+                       those with more room; the others get no entry.
 
     The latter two leave what is there (``previous``) in place: more replicas are added to it, by
-    the room that is left; of fewer, each keeps by what it has. Raises Unschedulable where there is
-    too little room, ValueError for a strategy that is none of these or a negative number.
+    the room that is left; of fewer, each keeps by what it has. What is elsewhere than on a
+    candidate counts for nothing, although Karmada shares fewer replicas out to that, too.
+
+    Raises Unschedulable where there is too little room, ValueError for a strategy that is none of
+    these or a negative number.
     """
     numbers = (
         replicas,
@@ -54,26 +57,23 @@ def divide(
     if strategy not in ("DynamicWeight", "Aggregated"):
         raise ValueError(f"{strategy!r} is no strategy of division")
     room = {c: (available or {}).get(c, 0) for c in clusters}
-    there = {c: n for c in clusters if (n := (previous or {}).get(c, 0)) > 0}
+    there = {c: previous[c] for c in clusters if c in previous} if previous else {}
     placed = sum(there.values())
     if replicas == placed:
         return there
     if replicas < placed:
         # What each keeps is a share of what it has.
-        kept = by_webster(
-            replicas, _fewest(there, (), replicas) if strategy == "Aggregated" else there
-        )
-        return _used(kept) if strategy == "Aggregated" else kept
+        shares = _fewest(there, (), replicas) if strategy == "Aggregated" else there
+        return by_webster(replicas, shares)
     missing = replicas - placed
     if sum(room.values()) < missing:
         raise Unschedulable(
             f"{missing} more replicas are wanted, and there is room for {sum(room.values())}"
         )
     if strategy == "Aggregated":
-        room = _fewest(room, there, missing)
+        room = _fewest(room, [c for c, n in there.items() if n], missing)
     added = by_webster(missing, room)
-    found = {c: there.get(c, 0) + added.get(c, 0) for c in clusters if c in there or c in added}
-    return _used(found) if strategy == "Aggregated" else found
+    return {c: there.get(c, 0) + added.get(c, 0) for c in clusters if c in there or c in added}
 
 
 def by_webster(seats: int, votes: Mapping[str, int]) -> dict[str, int]:
@@ -93,11 +93,7 @@ def _fewest(room: Mapping[str, int], first: Collection[str], replicas: int) -> d
     """The clusters that have room for so many together, those of ``first`` before the others."""
     found: dict[str, int] = {}
     for name in sorted(room, key=lambda c: (c not in first, -room[c], c)):
+        found[name] = room[name]
         if sum(found.values()) >= replicas:
             break
-        found[name] = room[name]
     return found
-
-
-def _used(found: Mapping[str, int]) -> dict[str, int]:
-    return {name: count for name, count in found.items() if count}

@@ -1,9 +1,11 @@
 """Which clusters a policy of Karmada uses, of those that it may use: groups in order, and spread.
 
-Source: the documented behaviour of Karmada 1.16 and later, restated. Its scheduler ranks clusters
-by scores that depend on what it remembers; here, clusters that have the workload already come
-first, then those with more room, then the smaller name. Of regions (or zones, or providers) as few
-are taken as have enough clusters, from the minimum up, and at least one cluster of each.
+Source: the behaviour of Karmada's scheduler (1.16), which was run beside this one: clusters that
+have the workload already come first, then those with more room, counting what they have, then the
+smaller name. Of regions (or zones, or providers) those are taken that together have the most, of
+all sets that have enough clusters and would not without their last; and at least one cluster of
+each. Karmada knows regions only, and gives up where what it takes has no room; here, the next set
+that has some is taken.
 
 Where nothing fits, Karmada schedules nothing and leaves what is there; so it is here.
 """
@@ -11,13 +13,17 @@ Where nothing fits, Karmada schedules nothing and leaves what is there; so it is
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from itertools import islice
 
 from msgspec import Struct
 
 from reconciler.api.notices import Notice, NoticeCause, notice
 from reconciler.federation.model import Cluster, ClusterAffinity, PlacementTarget, Spread
 from reconciler.federation.selectors import affine, zones_of
+
+_MOST_SETS = 10_000
+"""Sets of groups that are compared: a fleet in hundreds of zones must not take for ever."""
 
 
 class Demand(Struct, frozen=True):
@@ -38,11 +44,15 @@ class Demand(Struct, frozen=True):
         """Whether clusters have room for all replicas together."""
         if self.wanted is None or any(name not in self.room for name in names):
             return True
-        return sum(self.here.get(n, 0) + self.room[n] for n in names) >= self.wanted
+        return sum(self.most_in(n) for n in names) >= self.wanted
+
+    def most_in(self, name: str) -> float:
+        """What a cluster has and has room for."""
+        return self.here.get(name, 0) + self.room.get(name, float("inf"))
 
     def rank(self, name: str) -> tuple[bool, float, str]:
         """The smaller, the sooner a cluster is used."""
-        return self.here.get(name, 0) == 0, -self.room.get(name, float("inf")), name
+        return self.here.get(name, 0) == 0, -self.most_in(name), name
 
 
 class ClusterChoice(Struct, frozen=True):
@@ -158,30 +168,85 @@ def _values(cluster: Cluster, by: str) -> tuple[str, ...]:
 def _groups(
     groups: Mapping[str, Sequence[str]], rule: Spread, least: int, demand: Demand
 ) -> list[str] | None:
-    """As few groups as have enough clusters, and room; None: there are none such."""
-    if len(groups) < rule.min_groups:
-        return None
-    ordered = sorted(groups, key=lambda g: (*demand.rank(groups[g][0])[:2], g))
-    largest = sorted(groups, key=lambda g: (-len(groups[g]), ordered.index(g)))
+    """The groups that are used, of which each has its clusters in order; None: there are too few.
+
+    ``least``: clusters that are needed. Groups with the most together win, then those with more
+    clusters; but not with a group that is worth less than all others, and not needed.
+    """
     most = min(rule.max_groups or len(groups), len(groups))
-    for count in range(rule.min_groups, most + 1):
-        for some in (ordered[:count], largest[:count]):
-            inside = {name for group in some for name in groups[group]}
-            if len(inside) >= least and (demand.holds(inside) or count == most):
-                return some
-    return None
+    worth = {name: _worth(inside, rule, least, demand) for name, inside in groups.items()}
+    sizes = sorted((len(inside), -worth[name], name) for name, inside in groups.items())
+    found = [
+        sorted(names, key=lambda name: (-worth[name], name))
+        for names in islice(_sets(sizes, rule.min_groups, most, least), _MOST_SETS)
+    ]
+    if not found:
+        return None
+    found.sort(key=lambda s: (-sum(worth[n] for n in s), -sum(len(groups[n]) for n in s)))
+    best = found[0]
+    for one in found[1:]:
+        if one == best[: len(one)]:
+            best = one
+    return next((one for one in (best, *found) if _hold(one, groups, demand)), best)
+
+
+def _hold(names: Sequence[str], groups: Mapping[str, Sequence[str]], demand: Demand) -> bool:
+    return demand.holds({cluster for name in names for cluster in groups[name]})
+
+
+def _worth(inside: Sequence[str], rule: Spread, least: int, demand: Demand) -> float:
+    """What counts for a group of clusters: its share of the replicas as far as there is room, then
+    how many of the clusters have the workload already."""
+    if demand.wanted is None:
+        return len(inside) * 1000 + _settled(inside, demand)
+    share, enough = -(-demand.wanted // rule.min_groups), max(least, rule.min_groups)
+    room: float = 0
+    for number, name in enumerate(inside, 1):
+        room += demand.most_in(name)
+        if number >= enough and room >= share:
+            return share * 1000 + _settled(inside[:number], demand)
+    return min(room, share) * 1000 + _settled(inside, demand)
+
+
+def _settled(names: Sequence[str], demand: Demand) -> int:
+    """The share of clusters that have the workload, in percent."""
+    return 100 * sum(demand.here.get(name, 0) > 0 for name in names) // len(names)
+
+
+def _sets(
+    sizes: Sequence[tuple[int, float, str]],
+    fewest: int,
+    most: int,
+    least: int,
+    chosen: tuple[str, ...] = (),
+) -> Iterator[tuple[str, ...]]:
+    """Sets of ``fewest`` to ``most`` groups with ``least`` clusters, each without one more than it
+    needs. ``sizes``: the groups that are left, the smallest one first."""
+    left = most - len(chosen)
+    if least <= 0 and len(chosen) >= fewest:
+        yield chosen
+        return
+    for number, (size, _, name) in enumerate(sizes):
+        rest = sizes[number + 1 :]
+        largest = sum(other for other, *_ in rest[len(rest) - min(left - 1, len(rest)) :])
+        if left > 0 and size + largest >= least and len(chosen) + 1 + len(rest) >= fewest:
+            yield from _sets(rest, fewest, most, least - size, (*chosen, name))
 
 
 def _with_room(
     seeds: Sequence[str], names: Sequence[str], count: int, demand: Demand
 ) -> frozenset[str]:
-    """So many clusters, ``seeds`` among them: in order, or with more room where that is needed."""
+    """So many clusters, ``seeds`` among them: in order; where they lack room, the last ones give
+    way to those with the most."""
     others = sorted((n for n in names if n not in seeds), key=demand.rank)
-    used = [*seeds, *others[: count - len(seeds)]]
-    if not demand.holds(used):
-        roomy = sorted(others, key=lambda n: -(demand.here.get(n, 0) + demand.room.get(n, 0)))
-        used = [*seeds, *roomy[: count - len(seeds)]]
-    return frozenset(used)
+    used, rest = others[: count - len(seeds)], others[count - len(seeds) :]
+    for place in reversed(range(len(used))):
+        if not rest or demand.holds([*seeds, *used]):
+            break
+        roomy = max(rest, key=demand.most_in)
+        if demand.most_in(roomy) > demand.most_in(used[place]):
+            rest[rest.index(roomy)], used[place] = used[place], roomy
+    return frozenset((*seeds, *used))
 
 
 def _too_few(rule: Spread, count: int) -> Notice:

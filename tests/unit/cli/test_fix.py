@@ -92,6 +92,19 @@ def test_templates_and_what_kustomize_builds_are_told_and_left(
     assert (tmp_path / "budget.yaml").read_text() == TEMPLATE
 
 
+def test_a_file_with_a_second_name_is_rewritten_once(reconcile: Command, tmp_path: Path) -> None:
+    (tmp_path / "fleet.yaml").write_text(FLEET)
+    cron = tmp_path / "nightly.yaml"
+    cron.write_text(CRON)
+    for name in ("a.yaml", "z.yaml"):
+        (tmp_path / name).symlink_to(cron.name)
+    done = reconcile("validate", "--fix", "--repo", tmp_path)
+    assert "1 file rewritten." in done.stdout, done.stderr
+    assert "+++ b/nightly.yaml" in done.stdout
+    assert "batch/v1 " in cron.read_text()
+    assert (tmp_path / "a.yaml").is_symlink()
+
+
 def test_a_commit_cannot_be_rewritten(reconcile: Command, tmp_path: Path) -> None:
     done = reconcile("validate", "--fix", "--repo", tmp_path, "--ref", "HEAD")
     assert done.returncode == 64

@@ -166,6 +166,9 @@ def test_taints_keep_away_what_does_not_tolerate_them() -> None:
     for placement, expected in (
         ("{}", {"aws", "gcp-1"}),
         ("{clusterTolerations: [{key: gpu, operator: Exists}]}", {"aws", "gcp-1", "gcp-2"}),
+        # Without a key and a value: whatever the taint, if it has no value.
+        ("{clusterTolerations: [{effect: NoSchedule}]}", {"aws", "gcp-1", "gcp-2"}),
+        ("{clusterTolerations: [{value: a, effect: NoSchedule}]}", {"aws", "gcp-1"}),
     ):
         text = tainted + policy(f"placement: {placement}") + WEB
         manifests = load([SourceFile("all.yaml", text.encode())])
@@ -187,7 +190,7 @@ def test_taints_keep_away_what_does_not_tolerate_them() -> None:
             "[{spreadByField: region, minGroups: 2}, {spreadByField: cluster, maxGroups: 2}]",
             "aws gcp-2",
         ),
-        ("[{spreadByField: provider, maxGroups: 1}, {spreadByField: cluster}]", "aws"),
+        ("[{spreadByField: provider, maxGroups: 1}, {spreadByField: cluster}]", "gcp-1 gcp-2"),
         ("[{spreadByField: provider, minGroups: 2}]", "aws gcp-1 gcp-2"),
         ("[{spreadByField: zone, minGroups: 2, maxGroups: 2}]", "aws gcp-1"),
         (
@@ -216,6 +219,19 @@ def test_constraints_do_nothing_beside_static_weights() -> None:
     text = policy(f"placement: {{{rules}, {divided}}}") + WEB
     assert dict(placed(text).replicas) == {"aws": 2, "gcp-1": 2, "gcp-2": 2}
     assert any("no effect beside static weights" in one for one in notices_of(text))
+
+
+@pytest.mark.parametrize("affinity", ["", "clusterAffinities: [{affinityName: all}], "])
+def test_static_weights_leave_out_clusters_without_the_place_to_spread_over(affinity: str) -> None:
+    rules = "spreadConstraints: [{spreadByField: region, maxGroups: 1}, {spreadByField: cluster}]"
+    weights = "replicaScheduling: {replicaDivisionPreference: Weighted}"
+    fleet = CLUSTERS.replace("region: us, ", "")
+    text = fleet + policy(f"placement: {{{affinity}{rules}, {weights}}}") + WEB
+    found = compile_documents(load([SourceFile("all.yaml", text.encode())]).documents)
+    assert found.state is not None
+    (one,) = schedule(found.state)
+    assert one.replicas == {"aws": 3, "gcp-1": 3}
+    assert any("but clusters without a region" in str(told) for told in found.state.notices)
 
 
 # -- replicas --------------------------------------------------------------------------------------
@@ -410,10 +426,11 @@ def test_failover_of_an_application_is_ours() -> None:
 
 
 @pytest.mark.parametrize(("seconds", "expected"), [("tolerationSeconds: 300, ", 300.0), ("", None)])
-def test_a_tolerated_outage_is_left_later_or_never(seconds: str, expected: float | None) -> None:
-    toleration = (
-        f"{{key: cluster.karmada.io/not-ready, operator: Exists, {seconds}effect: NoExecute}}"
-    )
+@pytest.mark.parametrize("key", ["key: cluster.karmada.io/not-ready, ", ""])
+def test_a_tolerated_outage_is_left_later_or_never(
+    key: str, seconds: str, expected: float | None
+) -> None:
+    toleration = f"{{{key}operator: Exists, {seconds}effect: NoExecute}}"
     found = workload(FAILOVER + policy(f"placement: {{clusterTolerations: [{toleration}]}}") + WEB)
     assert (found.failover.unhealthy_after if found.failover.enabled else None) == expected
 
@@ -432,7 +449,6 @@ def test_a_tolerated_outage_is_left_later_or_never(seconds: str, expected: float
         ("placement: {spreadConstraints: [{}, {}]}", "a second rule for cluster"),
         ("placement: {clusterAffinity: {clusterNames: [asw]}}", "there is no cluster 'asw'"),
         ("placement: {clusterAffinity: {}, clusterAffinities: []}", "beside clusterAffinity"),
-        ("placement: {replicaScheduling: {}}", "does not say how"),
         ("dependentOverrides: [web]", "there is no OverridePolicy 'web'"),
         ("prioritty: 1", "did you mean priority?"),
         ("placement: {clusterAffinity: {clusterName: [aws]}}", "did you mean clusterNames?"),
@@ -444,6 +460,18 @@ def test_what_cannot_be_honoured_is_an_error_with_its_line(spec: str, words: str
     (problem, *_) = problems_of(policy(spec) + WEB)
     assert words in problem
     assert problem.startswith("all.yaml:2")
+
+
+def test_dependent_overrides_are_of_the_same_scope() -> None:
+    wide = policy("overrideRules: []", "wide", "ClusterOverridePolicy")
+    own = policy("overrideRules: []", "own", "OverridePolicy")
+    for kind, right, wrong in (
+        ("PropagationPolicy", "own", "wide"),
+        ("ClusterPropagationPolicy", "wide", "own"),
+    ):
+        text = wide + own + policy(f"dependentOverrides: [{right}, {wrong}]", kind=kind) + WEB
+        (problem,) = problems_of(text)
+        assert f"there is no {kind.replace('Propagation', 'Override')} '{wrong}'" in problem
 
 
 @pytest.mark.parametrize(
@@ -458,6 +486,14 @@ def test_what_cannot_be_honoured_is_an_error_with_its_line(spec: str, words: str
 def test_failover_that_cannot_be_honoured_is_an_error(failover: str, words: str) -> None:
     spec = APPLICATION.replace("decisionConditions: {tolerationSeconds: 60}", failover)
     assert any(words in problem for problem in problems_of(FAILOVER + policy(spec) + WEB))
+    # All at once: also while the policy selects nothing yet.
+    (problem,) = problems_of(FAILOVER + policy(spec))
+    assert words in problem
+
+
+def test_what_does_not_say_how_it_divides_does_so_by_weights() -> None:
+    found = placed(policy("placement: {replicaScheduling: {}}") + WEB)
+    assert found.replicas == {"aws": 2, "gcp-1": 2, "gcp-2": 2}
 
 
 @pytest.mark.parametrize(

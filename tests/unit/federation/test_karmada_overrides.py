@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from reconciler.api.files import SourceFile
@@ -169,7 +171,31 @@ def test_a_document_within_a_text_is_changed() -> None:
     data = body(text + FILES, "files")["data"]
     assert data["app.json"] == '{"a":{"x":["two"]}}'
     # Whatever kubectl would read as something else is quoted.
-    assert data["app.yaml"] == "'n': '1e3'\nsize: 3\nwords:\n- alpha\n- beta\n"
+    assert data["app.yaml"] == '"n": "1e3"\nsize: 3\nwords:\n- alpha\n- beta\n'
+
+
+@pytest.mark.parametrize(
+    ("value", "written"),
+    [
+        ("plain text", "plain text"),
+        ("on", '"on"'),
+        ("1:30", '"1:30"'),
+        ("", '""'),
+        ("2024-01-01", '"2024-01-01"'),
+        ("a: b", "'a: b'"),
+        ("'a'", "'''a'''"),
+        ("tab\t", '"tab\\t"'),
+        ("one\ntwo", "|-\n  one\n  two"),
+        ("one\n\n", "|+\n  one\n"),
+        (" one\ntwo\n", "|2\n   one\n  two"),
+    ],
+)
+def test_yaml_within_a_text_is_written_as_karmada_does(value: str, written: str) -> None:
+    """So that what it made is adopted without a change; the texts are from Karmada 1.16.0."""
+    change = f"{{subPath: /x, operator: add, value: {json.dumps(value)}}}"
+    text = policy(f"fieldOverrider: [{{fieldPath: /data/app.yaml, yaml: [{change}]}}]")
+    data = body(text + FILES, "files")["data"]
+    assert data["app.yaml"].endswith(f"\nx: {written}\n")
 
 
 def test_overriders_are_done_in_karmadas_order_within_a_rule() -> None:

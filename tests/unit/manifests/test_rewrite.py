@@ -11,6 +11,7 @@ import yaml
 
 from reconciler.api.files import SourceFile
 from reconciler.manifests.conversions import conversion_of
+from reconciler.manifests.load import load
 from reconciler.manifests.rewrite import NOT_SHOWN, rewrite
 
 MANIFESTS = list(
@@ -201,6 +202,24 @@ def test_json_keeps_its_indentation() -> None:
 )  # fmt: skip
 def test_what_cannot_be_rewritten_faithfully_is_told_and_left(change: Any, reason: str) -> None:
     assert reason in refused(change(INGRESS))
+
+
+NO_MAPS = [
+    ("apps/v1beta1, kind: StatefulSet", "[a]"),
+    ("apps/v1beta1, kind: StatefulSet", "kept"),
+    ("extensions/v1beta1, kind: DaemonSet", "{updateStrategy: kept}"),
+    ("extensions/v1beta1, kind: DaemonSet", "{updateStrategy: [kept]}"),
+    ("extensions/v1beta1, kind: Ingress", "{backend: {serviceName: a, service: kept}}"),
+]
+
+
+@pytest.mark.parametrize(("kind", "spec"), NO_MAPS)
+def test_what_is_there_instead_of_a_map_is_told_and_never_overwritten(kind: str, spec: str) -> None:
+    text = f"{{apiVersion: {kind}, metadata: {{name: a}}, spec: {spec}}}\n"
+    file = SourceFile("a.yaml", text.encode())
+    assert rewrite(file, lambda _: False) is None
+    told = [str(problem) for problem in load([file]).problems]
+    assert any("is no map; expected names and values" in line for line in told), told
 
 
 def test_the_diff_shows_no_line_of_what_is_hidden() -> None:

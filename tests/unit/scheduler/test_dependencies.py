@@ -215,6 +215,32 @@ spec: {{select: [{{kind: {kind}}}], clusters: [edge]}}
     assert found["Service none"] == (("edge",) if kind == "StatefulSet" else ())
 
 
+@pytest.mark.parametrize(
+    "body",
+    [
+        "{apiVersion: networking.k8s.io/v1, kind: Ingress, metadata: {name: other, "
+        "namespace: shop}, spec: {tls: [{secretName: registry}]}}",
+        "{apiVersion: argoproj.io/v1alpha1, kind: Rollout, metadata: {name: other, "
+        "namespace: shop}, spec: {template: {spec: {imagePullSecrets: [{name: registry}], "
+        "containers: [{name: a, image: a}]}}}}",
+    ],
+)
+def test_an_ingress_and_other_kinds_of_workloads_lead_as_well(body: str) -> None:
+    kind = body.split("kind: ")[1].split(",")[0]
+    text = f"""
+---
+{body}
+---
+apiVersion: federation.reconciler.dev/v1alpha1
+kind: Placement
+metadata: {{name: other}}
+spec: {{select: [{{kind: {kind}}}], clusters: [edge]}}
+"""
+    found = where(state_of("Follow", "clusters: [aws]", NEEDED, text))
+    assert found["Secret registry"] == ("aws", "edge")
+    assert found["Secret of-account"] == ("aws",)
+
+
 NEEDS = "envFrom: [{configMapRef: {name: settings}}]"
 SMALL = """
 {apiVersion: v1, kind: Namespace, metadata: {name: shop}}

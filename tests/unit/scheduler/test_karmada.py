@@ -55,6 +55,29 @@ def test_what_is_there_stays_when_more_are_wanted(strategy, replicas, available,
         assert count - there.get(name, 0) <= available[name]
 
 
+@pytest.mark.parametrize(
+    ("strategy", "replicas", "previous", "result"),
+    [
+        ("Aggregated", 0, {"a": 2, "b": 3}, {"b": 0}),
+        ("Aggregated", 4, {"a": 0, "b": 3}, {"a": 0, "b": 4}),
+        ("Aggregated", 3, {"a": 0, "b": 3}, {"a": 0, "b": 3}),
+        ("DynamicWeight", 0, {"a": 2, "b": 3}, {"a": 0, "b": 0}),
+        ("DynamicWeight", 1, {"a": 0, "b": 3}, {"a": 0, "b": 1}),
+    ],
+)
+def test_clusters_with_none_are_those_that_karmada_names(strategy, replicas, previous, result):
+    # As its scheduler's own code, which was run, has them before it leaves them out.
+    room = {"a": 5, "b": 7, "c": 1}
+    found = divide(strategy, replicas, ["a", "b", "c"], None, room, previous)
+    assert found == result
+
+
+def test_what_is_no_candidate_any_more_gets_nothing():
+    # Karmada's scheduler would leave some on c here, whatever the policy says of it.
+    previous = {"a": 5, "b": 4, "c": 9}
+    assert divide("DynamicWeight", 6, ["a", "b"], None, {}, previous) == {"a": 3, "b": 3}
+
+
 def test_no_weights_at_all_are_equal_weights():
     assert divide("StaticWeight", 5, ["b", "a", "c"]) == {"a": 2, "b": 2, "c": 1}
     assert divide("StaticWeight", 4, ["a", "b"], {"other": 3}) == {"a": 2, "b": 2}

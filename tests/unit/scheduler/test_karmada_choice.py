@@ -1,14 +1,57 @@
-"""Which clusters a policy of Karmada uses: whatever the fleet, within its minima and maxima."""
+"""Which clusters a policy of Karmada uses: those that its scheduler used of the same fleet, and
+whatever the fleet, within the minima and maxima."""
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from reconciler.api.errors import Position
 from reconciler.federation.model import Cluster, PlacementTarget, Selector, Spread
+from reconciler.scheduler.karmada import divide
 from reconciler.scheduler.karmada_choice import Demand, choose_clusters
 from tests.strategies import COUNTS_BY_CLUSTER, PLACES
+
+CHOICES = json.loads((Path(__file__).parent / "karmada-choice-cases.json").read_text())
+"""Inputs and outputs of Karmada 1.16.0's scheduler, as it was run on random ones."""
+
+
+@pytest.mark.parametrize("case", CHOICES, ids=range(len(CHOICES)))
+def test_uses_the_clusters_that_karmada_used(case: dict[str, Any]) -> None:
+    position = Position("", 1, 1)
+    clusters = {n: Cluster(n, position, region=region) for n, region in case["regions"].items()}
+    rules = sorted(
+        (Spread(*rule) for rule in case["spread"]), key=lambda rule: rule.by == "cluster"
+    )
+    target = PlacementTarget(selector=Selector(), spread=tuple(rules), karmada=True)
+    demand = Demand(case["previous"], case["replicas"], case["available"])
+    found = choose_clusters(target, sorted(clusters), clusters, (), demand)
+    counts = divide(
+        case["strategy"],
+        case["replicas"],
+        found.names,
+        None,
+        case["available"],
+        {n: count for n, count in case["previous"].items() if n in found.names},
+    )
+    assert {name: count for name, count in counts.items() if count} == case["result"]
+
+
+def test_many_groups_do_not_take_for_ever() -> None:
+    clusters = {
+        f"c{n:03}": Cluster(f"c{n:03}", Position("", 1, 1), zone=f"z{n}") for n in range(300)
+    }
+    rules = (Spread("zone", 2, 200), Spread("cluster", 150, 300))
+    target = PlacementTarget(selector=Selector(), spread=rules, karmada=True)
+    found = choose_clusters(
+        target, sorted(clusters), clusters, (), Demand({}, 400, dict.fromkeys(clusters, 3))
+    )
+    assert 150 <= len(found.names) <= 200
 
 
 @settings(max_examples=300)
