@@ -31,8 +31,9 @@ def helm(monkeypatch: pytest.MonkeyPatch) -> Path:
     return use_helm(monkeypatch)
 
 
-def changed(world: World, cluster: str = "aws") -> dict[str, str]:
-    return {f"{c.key.kind} {c.key.name}": str(c.action) for c in world.changes(cluster)}
+def changed(world: World, cluster: str = "aws", **options: Any) -> dict[str, str]:
+    changes = world.changes(cluster, **options)
+    return {f"{c.key.kind} {c.key.name}": str(c.action) for c in changes}
 
 
 def problems(world: World) -> list[str]:
@@ -442,6 +443,39 @@ def test_what_helm_installed_is_adopted_and_its_record_goes_if_asked(
     assert not world.exists("secret", "sh.helm.release.v1.web.v1")
     assert not world.changes()
     assert world.exists("deployment", "web-web")
+
+
+def test_what_a_chart_tells_helm_to_ignore_is_not_rendered(simulated_world: World) -> None:
+    world = simulated_world
+    config = """\
+    apiVersion: v1
+    kind: ConfigMap
+    metadata: {name: NAME}
+    data: {files: '{{ range $path, $_ := .Files.Glob "files/*" }}{{ $path }} {{ end }}'}
+    """
+    files = {
+        "templates/config.yaml": config.replace("NAME", "config"),
+        "templates/old/config.yaml": config.replace("NAME", "old"),
+        "templates/draft.yaml": "{{ fail \"not ready\" }}\n",
+        "files/one.txt": "1\n",
+        "files/two.bak": "2\n",
+        ".helmignore": "# as .gitignore\n/templates/old/\ndraft.yaml\n*.bak\n",
+    }
+    with_chart(world, "", files)
+    git = ["git", "-C", str(world.repository), "-c", "user.name=a", "-c", "user.email=a@b"]
+    for command in (["init", "-q"], ["add", "-A"], ["commit", "-qm", "first"]):
+        subprocess.run([*git, *command], check=True)
+    created = {"ConfigMap config": "create", "Deployment web-web": "create"}
+    assert changed(world) == created | {"Namespace shop": "create"}
+    assert changed(world, ref="HEAD") == changed(world)
+    assert world.plan().commit
+    (config_map,) = [w for w in world.prepare().repository.state.workloads if w.key.name == "config"]
+    assert config_map.template["data"] == {"files": "files/one.txt "}
+
+    world.write("charts/web/.helmignore", "draft.yaml\n")
+    assert not world.plan().commit
+    assert "ConfigMap old" in changed(world)
+    assert "ConfigMap old" not in changed(world, ref="HEAD")
 
 
 def test_a_template_that_is_not_committed_makes_a_work_tree_of_no_commit(
