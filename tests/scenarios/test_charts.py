@@ -456,7 +456,7 @@ def test_what_a_chart_tells_helm_to_ignore_is_not_rendered(simulated_world: Worl
     files = {
         "templates/config.yaml": config.replace("NAME", "config"),
         "templates/old/config.yaml": config.replace("NAME", "old"),
-        "templates/draft.yaml": "{{ fail \"not ready\" }}\n",
+        "templates/draft.yaml": '{{ fail "not ready" }}\n',
         "files/one.txt": "1\n",
         "files/two.bak": "2\n",
         ".helmignore": "# as .gitignore\n/templates/old/\ndraft.yaml\n*.bak\n",
@@ -469,7 +469,8 @@ def test_what_a_chart_tells_helm_to_ignore_is_not_rendered(simulated_world: Worl
     assert changed(world) == created | {"Namespace shop": "create"}
     assert changed(world, ref="HEAD") == changed(world)
     assert world.plan().commit
-    (config_map,) = [w for w in world.prepare().repository.state.workloads if w.key.name == "config"]
+    workloads = world.prepare().repository.state.workloads
+    (config_map,) = [w for w in workloads if w.key.name == "config"]
     assert config_map.template["data"] == {"files": "files/one.txt "}
 
     world.write("charts/web/.helmignore", "draft.yaml\n")
