@@ -93,7 +93,7 @@ def render_charts(
 
     ``documents`` are the repository's others, ``files`` all that it holds, decrypted where it says
     so. ``ask`` is called once at most, for clusters whose versions matter; None: no cluster is to
-    be asked. ``logins``: see ``fetch_chart``. Raises SourceError for a chart that cannot be
+    be asked. ``logins``: see ``pull_by_helm``. Raises SourceError for a chart that cannot be
     fetched.
     """
     work = _Work(
@@ -240,7 +240,7 @@ def _files_of(chart: Chart, work: _Work) -> ChartFiles | None:
     if chart.oci or chart.repository:
         from reconciler.git.chart_archives import fetch_chart
 
-        return fetch_chart(chart.oci, chart.repository, work.logins)
+        return fetch_chart(chart.oci, chart.repository, lambda: _archive(chart, work.logins))
     if chart.path is None:
         return None
     archive = work.files.get(chart.path)
@@ -269,6 +269,18 @@ def _files_of(chart: Chart, work: _Work) -> ChartFiles | None:
             return None
     own = tuple(replace_path(file, file.path.removeprefix(prefix)) for file in found)
     return ChartFiles(own, chart.path)
+
+
+def _archive(chart: Chart, logins: Path | None) -> bytes:
+    from reconciler.git.chart_archives import pull_by_helm
+
+    if chart.repository and logins is not None:
+        from reconciler.run.chart_repository import download_chart, login_for
+
+        login = login_for(chart.repository["url"], logins)
+        if login is not None:
+            return download_chart(chart.repository, login)
+    return pull_by_helm(chart.oci, chart.repository, logins)
 
 
 def replace_path(file: SourceFile, path: str) -> SourceFile:
