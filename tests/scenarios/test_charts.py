@@ -172,23 +172,36 @@ def test_a_version_that_a_chart_refuses_is_that_clusters_trouble(
     assert "web.yaml:5: Chart web: helm: chart requires kubeVersion: <1.20" in problem
 
 
+CRD = """\
+apiVersion: apiextensions.k8s.io/v1
+kind: CustomResourceDefinition
+metadata: {name: shops.example.org}
+spec:
+  group: example.org
+  scope: Cluster
+  names: {kind: Shop, plural: shops, singular: shop, listKind: ShopList}
+  versions:
+    - name: v1
+      served: true
+      storage: true
+      schema: {openAPIV3Schema: {type: object, x-kubernetes-preserve-unknown-fields: true}}
+"""
+BROKEN_API = """
+apiVersion: apiregistration.k8s.io/v1
+kind: APIService
+metadata: {name: v1.metrics.example.org}
+spec:
+  group: metrics.example.org
+  version: v1
+  groupPriorityMinimum: 100
+  versionPriority: 15
+  service: {name: none, namespace: default}
+"""
+SHOP = "apiVersion: example.org/v1\nkind: Shop\nmetadata: {name: one}\n"
+
+
 def test_crds_come_first_and_may_be_left_out(world: World) -> None:
-    crd = """\
-    apiVersion: apiextensions.k8s.io/v1
-    kind: CustomResourceDefinition
-    metadata: {name: shops.example.org}
-    spec:
-      group: example.org
-      scope: Cluster
-      names: {kind: Shop, plural: shops, singular: shop, listKind: ShopList}
-      versions:
-        - name: v1
-          served: true
-          storage: true
-          schema: {openAPIV3Schema: {type: object, x-kubernetes-preserve-unknown-fields: true}}
-    """
-    shop = "apiVersion: example.org/v1\nkind: Shop\nmetadata: {name: one}\n"
-    with_chart(world, "", {"crds/shop.yaml": crd, "templates/shop.yaml": shop})
+    with_chart(world, "", {"crds/shop.yaml": CRD, "templates/shop.yaml": SHOP})
     world.write("web.yaml", chart(rest="includeCRDs: false\n"))
     assert "CustomResourceDefinition shops.example.org" not in changed(world)
     world.write("web.yaml", chart())
@@ -196,6 +209,28 @@ def test_crds_come_first_and_may_be_left_out(world: World) -> None:
     assert world.apply().ok
     assert "one" in world.kubectl("get", "shops", "-o", "name")
     assert not world.changes()
+
+
+def test_a_crd_that_a_chart_keeps_is_released_with_all_that_is_of_it(world: World) -> None:
+    keep = "metadata: {annotations: {helm.sh/resource-policy: keep}, "
+    with_chart(world, "", {"templates/crd.yaml": CRD.replace("metadata: {", keep)})
+    world.write("one.yaml", SHOP)
+    world.write("broken.yaml", BROKEN_API)
+    assert world.apply().ok
+    other = world.repository.parent / "two.yaml"
+    other.write_text(SHOP.replace("one", "two"))
+    world.kubectl("apply", "--server-side", "-f", str(other))
+
+    # Nothing of it goes: neither ours nor others' stand against that, nor what cannot be listed.
+    world.remove("web.yaml")
+    assert changed(world)["CustomResourceDefinition shops.example.org"] == "orphan"
+    assert world.apply().ok
+    assert world.kubectl("get", "shops", "-o", "name").split() == [
+        "shop.example.org/one",
+        "shop.example.org/two",
+    ]
+    world.remove("one.yaml")
+    assert changed(world) == {"Shop one": "prune"}
 
 
 def test_faults_are_told_with_their_place(simulated_world: World) -> None:
