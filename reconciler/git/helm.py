@@ -30,6 +30,8 @@ _CHART = re.compile(rb"""^apiVersion:[ \t]*["']?v[12]["']?[ \t]*(#.*)?\r?$""", r
 _KIND = re.compile(rb"^kind:", re.MULTILINE)
 CHART_KIND = re.compile(rb"""["']?kind["']?:[ \t]*["']?Chart\b""")
 """In a file that may have a Chart of ours."""
+_LIBRARY = re.compile(rb"""^type:[ \t]*["']?library\b""", re.MULTILINE)
+_BESIDE = re.compile(rb"""\brepository:[ \t]*["']?file://([^\s"'#,}]+)""")
 _VERSION_RULE = re.compile(rb"^kubeVersion:", re.MULTILINE)
 _ASKS = re.compile(
     rb"""Capabilities\s*\.\s*APIVersions\s*\.\s*Has\s*\(?\s*["`]([A-Za-z0-9./-]+)["`]"""
@@ -121,6 +123,19 @@ def is_chart(file: SourceFile) -> bool:
 def chart_folders(files: Sequence[SourceFile]) -> frozenset[str]:
     """The folders of a repository that are Helm charts."""
     return frozenset(posixpath.dirname(file.path) for file in files if is_chart(file))
+
+
+def rendered_in_others(files: Sequence[SourceFile]) -> frozenset[str]:
+    """The folders of charts that others take in: libraries, and what a Chart.yaml depends on by
+    ``file://``, of which helm packs a copy."""
+    found = set()
+    for file in files:
+        if is_chart(file):
+            folder = posixpath.dirname(file.path)
+            found |= {folder} if _LIBRARY.search(file.content) else set()
+            for path in _BESIDE.findall(file.content):
+                found.add(posixpath.normpath(posixpath.join(folder, path.decode(errors="replace"))))
+    return frozenset(found)
 
 
 def _unpacked(path: str, content: bytes, depth: int = 0) -> Iterator[tuple[str, bytes]]:

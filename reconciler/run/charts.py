@@ -45,6 +45,7 @@ from reconciler.git.helm import (
     is_chart,
     merged_values,
     render_chart,
+    rendered_in_others,
     traits_of,
     versions_helm_knows,
 )
@@ -154,7 +155,7 @@ class _Work:
 def _tell_unused(charts: Sequence[Chart], files: Sequence[SourceFile], work: _Work) -> None:
     """The charts in the repository that no Chart renders, and that are no part of another."""
     folders = chart_folders(files)
-    used = {chart.path for chart in charts}
+    used = {chart.path for chart in charts} | rendered_in_others(files)
     for folder in sorted(folders - used):
         parents = {folder[:n] for n, letter in enumerate(folder) if letter == "/"}
         if not (parents | ({""} if folder else set())) & folders:

@@ -185,6 +185,18 @@ def test_libraries_and_dependencies_are_rendered_with_what_uses_them() -> None:
     assert "a library is a dependency of other charts" in problem.hint
 
 
+def test_a_chart_that_nothing_renders_is_told_unless_others_take_it_in() -> None:
+    files = {
+        "web__Chart_yaml": CHART + 'dependencies: [{name: a, repository: "file://../common/a"}]\n',
+        "web__charts__a__Chart_yaml": CHART.replace("web", "a"),
+        "common__a__Chart_yaml": CHART.replace("web", "a"),
+        "common__b__Chart_yaml": CHART.replace("web", "b") + "type: library\n",
+        "common__c__Chart_yaml": CHART.replace("web", "c"),
+    }
+    told = [str(one) for one in rendered(None, **files).notices]
+    assert told == ["common/c is a Helm chart that no Chart renders: nothing in it is read"]
+
+
 def test_of_a_key_that_a_chart_prints_twice_the_last_counts() -> None:
     twice = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\ndata: {x: one, x: two}\n"
     found = rendered(None, web__Chart_yaml=CHART, web__templates__a_yaml=twice)
