@@ -417,6 +417,17 @@ def test_what_is_random_is_told_and_stays_as_it_runs(
     assert now[0] == {**first[0], "user": "d2Vi"}
     assert now[1] == first[1]
 
+    # What belongs together is no longer of one rendering where a part of it is lost.
+    beside = "Secret shop/tls will be of a new rendering beside ValidatingWebhookConfiguration"
+    assert beside not in notices(world)
+    world.kubectl("delete", "secret", "tls", "-n", "shop")
+    assert f"aws: of the release shop/web, {beside}" in notices(world)
+    world.kubectl("delete", "validatingwebhookconfiguration", "shop")
+    assert beside not in notices(world)
+    assert world.apply().ok
+    again = values()
+    assert again[0]["ca.crt"] == again[1] != first[1]
+
 
 def test_random_names_are_a_problem(simulated_world: World) -> None:
     world = simulated_world
