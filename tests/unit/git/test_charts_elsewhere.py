@@ -137,6 +137,7 @@ def serving(certificate: Path) -> Iterator[Server]:
             kind, content = found.files.get(self.path, ("", b""))
             if found.login and login != found.login:
                 self.send_response(401)
+                self.send_header("WWW-Authenticate", "Basic realm=charts")
                 kind = ""
             elif leads_to := found.redirects.get(self.path):
                 self.send_response(302)
@@ -208,12 +209,16 @@ def test_a_chart_comes_from_a_repository_by_the_digest_of_its_archive(
 LOGIN = "Basic " + base64.b64encode(b"fleet:s3cret-word").decode()
 
 
-def private_chart(folder: Path, server: Server, content: bytes, login: str = LOGIN) -> RunOptions:
+def private_chart(folder: Path, server: Server, content: bytes) -> RunOptions:
     """A Chart of a repository, and a file with the login for its server."""
     given = f"url: {server.url}/charts, name: web, version: 1.0.0, digest: '{digest(content)}'"
-    options = fleet(folder, f"repository: {{{given}}}")
-    logins = folder.parent / "config.json"
-    entries = {f"127.0.0.1:{server.port}": {"auth": login.partition(" ")[2]}}
+    return with_login(fleet(folder, f"repository: {{{given}}}"), server)
+
+
+def with_login(options: RunOptions, server: Server) -> RunOptions:
+    """With a file that has the login for a server, and others."""
+    logins = Path(options.repo).parent / "config.json"
+    entries = {f"127.0.0.1:{server.port}": {"auth": LOGIN.partition(" ")[2]}}
     logins.write_text(json.dumps({"auths": {"https://index.docker.io/v1/": {}, **entries}}))
     return replace(options, chart_credentials=logins)
 
@@ -253,6 +258,21 @@ def test_the_login_follows_to_no_other_port(
     assert rendered(options) == ["ConfigMap shop/shop"]
     assert {login for _, login in server.seen} == {LOGIN}
     assert {login for _, login in other.seen} == {""}
+
+
+def test_the_login_of_a_registry_follows_to_no_other_port(
+    server: Server, other: Server, tmp_path: Path
+) -> None:
+    content = archive()
+    reference = server.push(content)
+    server.login = LOGIN
+    blob = f"/v2/web/blobs/{digest(content)}"
+    other.files[blob] = server.files[blob]
+    server.redirects[blob] = f"{other.url}{blob}"
+    options = with_login(fleet(tmp_path / "fleet", f"oci: {reference}"), server)
+    assert rendered(options) == ["ConfigMap shop/shop"]
+    assert (blob, LOGIN) in server.seen
+    assert other.seen == [(blob, "")]
 
 
 def test_a_server_without_a_login_of_its_own_is_told_none(
