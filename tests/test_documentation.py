@@ -153,35 +153,38 @@ spec: {template: {spec: {containers: [{name: web, image: web}]}}}
     assert not [str(notice) for notice in found.state.notices]
 
 
-def test_the_example_of_a_rollout_is_valid() -> None:
-    blocks = re.findall(r"```yaml\n(.*?)```", (ROOT / "docs/formats.md").read_text(), re.DOTALL)
-    (block,) = [one for one in blocks if one.startswith("rollout:")]
-    clusters = [CLUSTER % name for name in ("lab", "gcp-us")]
-    clusters += [f"{(CLUSTER % 'aws-eu')[:-4]}spec: {{region: eu-central-1}}\n---\n"]
-    text = f"{''.join(clusters)}{FEDERATION}spec:\n{textwrap.indent(block, '  ')}"
-    manifests = load([SourceFile("example.yaml", text.encode())])
-    found = compile_documents(manifests.documents)
-    problems = [str(problem) for problem in (*manifests.problems, *found.problems)]
-    assert not problems
+EXAMPLES = [
+    "README.md",
+    *(
+        f"docs/{name}.md"
+        for name in (
+            *("charts", "cluster-profiles", "dns", "drift", "failover", "formats", "git"),
+            *("kubefed", "observing", "rollouts"),
+        )
+    ),
+]
 
 
-@pytest.mark.parametrize(
-    "page", ["docs/cluster-profiles.md", "docs/failover.md", "docs/dns.md", "docs/rollouts.md"]
-)
+@pytest.mark.parametrize("page", EXAMPLES)
 def test_examples_are_valid(page: str) -> None:
-    """Fragments are put where they belong: below a Federation, a Placement, or spec.dns."""
+    """Fragments are put where they belong: below a Federation, its rules, or a Placement."""
     blocks = re.findall(r"```yaml\n(.*?)```", (ROOT / page).read_text(), re.DOTALL)
     assert blocks
-    clusters = "".join(CLUSTER % name for name in ("aws-eu", "gcp-eu", "gcp-us"))
-    federation = FEDERATION + "spec: {failover: {enabled: true}}\n"
-    for block in blocks:
+    for block in map(textwrap.dedent, blocks):
+        given = "" if "\nkind: Cluster\n" in block else OTHERS
         if block.startswith("providers:"):
             block = f"{FEDERATION}spec:\n  dns:\n{textwrap.indent(block, '    ')}"
-        elif "tolerations:" in block:
-            block = f"{federation}---\n{PLACEMENT}{block}"
+        elif block.startswith("rollout:"):
+            block = f"{FEDERATION}spec:\n{textwrap.indent(block, '  ')}"
+        elif block.startswith("spec:") and re.search(
+            "^  (select|tolerations):", block, re.MULTILINE
+        ):
+            block = f"{PLACEMENT}{block}"
         elif block.startswith("spec:"):
             block = FEDERATION + block
-        manifests = load([SourceFile("example.yaml", f"{clusters}{block}".encode())])
+        if "kind: Federation\n" not in block:
+            block = f"{FEDERATION}spec: {{failover: {{enabled: true}}}}\n---\n{block}"
+        manifests = load([SourceFile("fleet/example.yaml", f"{given}{block}".encode())])
         found = compile_documents(manifests.documents)
         problems = [*manifests.problems, *found.problems, *faults_of_rules(found.federation)]
         assert not problems, [str(problem) for problem in problems]
@@ -193,6 +196,16 @@ kind: Cluster
 metadata: {name: %s}
 ---
 """
+OTHERS = (
+    "".join(CLUSTER % name for name in ("gcp-eu", "gcp-us", "lab"))
+    + """\
+apiVersion: federation.reconciler.dev/v1alpha1
+kind: Cluster
+metadata: {name: aws-eu}
+spec: {region: eu-central-1}
+---
+"""
+)
 FEDERATION = """\
 apiVersion: federation.reconciler.dev/v1alpha1
 kind: Federation

@@ -31,9 +31,19 @@ class SourceFile:
 # -- checkouts -------------------------------------------------------------------------------------
 
 
+_READ_THOUGH_HIDDEN = ".helmignore"
 MAX_FILES = 20_000
 MAX_FILE_BYTES = 10 * 1024 * 1024
 MAX_TOTAL_BYTES = 512 * 1024 * 1024
+
+
+def is_hidden(path: str) -> bool:
+    """Whether a file, or a folder that it lies in, has a name that begins with a dot: such files
+    are not read. ``.helmignore`` is, as helm does not render what it says."""
+    folder, _, name = path.rpartition("/")
+    if name == _READ_THOUGH_HIDDEN:
+        path = folder
+    return path.startswith(".") or "/." in path
 
 
 class Checkout(Struct, frozen=True):

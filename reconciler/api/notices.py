@@ -169,6 +169,12 @@ class NoticeCause:
         "{subject} gives other values at each rendering: {objects} get them when they are made, "
         "and what runs then stands",
     )
+    CHART_OF_TWO_RENDERINGS = WordedCause(
+        "ChartOfTwoRenderings",
+        "{cluster}: of the release {subject}, {objects} will be of a new rendering beside {others} "
+        "of an earlier one: where they belong together, as a certificate and its authority do, "
+        "delete those as well, and all are made of one",
+    )
     CHART_LOOKUP = WordedCause(
         "ChartLookup",
         "{subject} looks up objects of the cluster at {where}, and finds none: no cluster is asked "

@@ -362,8 +362,8 @@ class RunOptions(Struct, frozen=True):
         Option(
             "--chart-credentials",
             REPOSITORY,
-            "Logins of the registries that charts come from: a docker config.json. Without it they "
-            "are asked without one.",
+            "Logins of the registries and repositories that charts come from: a docker "
+            "config.json. Without it they are asked without one.",
             metavar="FILE",
             group="repository",
         ),

@@ -23,6 +23,7 @@ from urllib.parse import urlsplit
 
 import pycurl
 from msgspec import Struct
+from msgspec.structs import replace
 
 from reconciler import __version__
 from reconciler.api.errors import ClusterUnauthorized
@@ -45,7 +46,8 @@ LARGEST_REFUSAL = 64 * 1024
 
 class Response(RedactedRepr, frozen=True):
     """``status`` is the HTTP code; ``retry_after`` is in seconds, if the server said so;
-    ``warnings`` are the texts of its Warning headers, ``date`` is its own time, as it wrote it.
+    ``warnings`` are the texts of its Warning headers, ``date`` is its own time, as it wrote it;
+    ``redirect`` is where it would have one go instead.
 
     ``repeated``: an earlier try of the same request may have been carried out.
     """
@@ -56,6 +58,7 @@ class Response(RedactedRepr, frozen=True):
     warnings: tuple[str, ...] = ()
     date: str = ""
     repeated: bool = False
+    redirect: str = ""
 
 
 class Limits(Struct, frozen=True):
@@ -99,8 +102,11 @@ class NoAnswer(Exception):
 class Exchange:
     """The connections to one API server. Safe for use by several threads."""
 
-    def __init__(self, cluster: str, endpoint: Endpoint) -> None:
-        """Raises ClusterUnauthorized where the endpoint is no HTTP address."""
+    def __init__(self, cluster: str, endpoint: Endpoint, *, decodes: bool = True) -> None:
+        """``decodes`` False: answers are taken as they come, be they called compressed.
+
+        Raises ClusterUnauthorized where the endpoint is no HTTP address.
+        """
         try:
             address = urlsplit(endpoint.server)
             known = address.scheme in ("http", "https") and address.port != 0
@@ -115,7 +121,7 @@ class Exchange:
         self._port = address.port or (443 if address.scheme == "https" else 80)
         # Compressing costs both ends more than a loopback or a local tunnel gains by it.
         local = address.hostname in ("127.0.0.1", "::1", "localhost")
-        self._encoding = "identity" if local else "gzip"
+        self._encoding = ("identity" if local else "gzip") if decodes else ""
         self._idle: list[pycurl.Curl] = []
 
     def send(self, request: HttpRequest) -> Response:
@@ -158,6 +164,8 @@ class Exchange:
         pause = curl.getinfo(pycurl.RETRY_AFTER)
         status = curl.getinfo(pycurl.RESPONSE_CODE)
         response = Response(status, answer.whole(), pause or None, headed.warnings(), headed.date)
+        if 300 <= status < 400 and (redirect := curl.getinfo(pycurl.REDIRECT_URL)):
+            response = replace(response, redirect=redirect)
         self._idle.append(curl)
         return response
 
@@ -195,7 +203,8 @@ class Exchange:
         curl.setopt(pycurl.TIMEOUT_MS, _milliseconds(limits.whole))
         curl.setopt(pycurl.LOW_SPEED_LIMIT, 1)
         curl.setopt(pycurl.LOW_SPEED_TIME, ceil(limits.silence))
-        curl.setopt(pycurl.ACCEPT_ENCODING, self._encoding)
+        if self._encoding:
+            curl.setopt(pycurl.ACCEPT_ENCODING, self._encoding)
         endpoint = self._endpoint
         # Without one of its own the environment's proxies hold, as they do for kubectl.
         if endpoint.proxy_url:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from reconciler.api.errors import SourceError, SourceUnreachable
@@ -28,18 +28,18 @@ _NETWORK = (
 )
 
 
-def fetch_chart(oci: str, repository: Mapping[str, str], logins: Path | None = None) -> ChartFiles:
+def fetch_chart(oci: str, repository: Mapping[str, str], pull: Callable[[], bytes]) -> ChartFiles:
     """The chart at an OCI reference with a digest, or in a repository with url, name, version and
-    digest. ``logins``: a docker config.json with what registries are told.
+    digest. ``pull`` gets its archive, where it is not kept from before.
 
     Raises SourceUnreachable where it cannot be had, SourceError where it is another one.
     """
-    name = oci or f"{repository['name']} {repository['version']} of {repository['url']}"
+    name = _name(oci, repository)
     digest = repository["digest"] if repository else oci.rpartition("@")[2]
     kept = default_cache() / "charts" / f"{digest.replace(':', '-')}.tgz"
     content = _kept(kept, digest) if repository else _kept_of_registry(kept)
     if content is None:
-        content = _pulled(name, oci, repository, logins)
+        content = pull()
         if repository and _digest(content) != digest:
             raise SourceError(
                 f"the chart {name} has the digest {_digest(content)}, and not {digest}",
@@ -89,12 +89,19 @@ def _keep(place: Path, content: bytes) -> None:
         return
 
 
-def _pulled(name: str, oci: str, repository: Mapping[str, str], logins: Path | None) -> bytes:
+def _name(oci: str, repository: Mapping[str, str]) -> str:
+    return oci or f"{repository['name']} {repository['version']} of {repository['url']}"
+
+
+def pull_by_helm(oci: str, repository: Mapping[str, str], logins: Path | None = None) -> bytes:
+    """The archive as helm gets it. ``logins``: a docker config.json with what registries are told;
+    a repository over https is told nothing. Raises SourceUnreachable, SourceError."""
     import shutil
     import tempfile
 
     from reconciler.git.processes import run_program
 
+    name = _name(oci, repository)
     helm = shutil.which("helm")
     if helm is None:
         raise SourceError(

@@ -10,7 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from reconciler.api.errors import NoSuchFolder, SourceError
-from reconciler.api.files import MAX_FILE_BYTES, MAX_FILES, MAX_TOTAL_BYTES, Checkout, SourceFile
+from reconciler.api.files import (
+    MAX_FILE_BYTES,
+    MAX_FILES,
+    MAX_TOTAL_BYTES,
+    Checkout,
+    SourceFile,
+    is_hidden,
+)
 from reconciler.git.fetch import (
     Fetched,
     fetch,
@@ -70,11 +77,11 @@ def read_commit_reusing(
     for line in listed.stdout.split(b"\0")[:-1]:
         about, _, name = line.partition(b"\t")
         octal, _, blob, size = about.decode().split()
-        mode = int(octal, 8)
-        if mode == _SUBMODULE or b"/." in b"/" + name:
+        mode, path = int(octal, 8), os.fsdecode(name)
+        if mode == _SUBMODULE or is_hidden(path):
             continue
         plain &= mode != _SYMLINK
-        names[os.fsdecode(name)] = blob
+        names[path] = blob
         sizes[blob] = int(size)
     known = {file.blob or "": file.content for file in beside}
     missing = [blob for blob in sizes if blob not in known]
@@ -223,7 +230,7 @@ def _files(tree: Any, prefix: str) -> tuple[tuple[SourceFile, ...], tuple[str, .
                 f"the repository holds the path {relative!r}",
                 hint="names with .. or control characters are refused",
             )
-        if any(part.startswith(".") for part in parts):
+        if is_hidden(relative):
             continue
         if item.type == "submodule":
             submodules.append(relative)

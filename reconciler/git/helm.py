@@ -30,12 +30,16 @@ _CHART = re.compile(rb"""^apiVersion:[ \t]*["']?v[12]["']?[ \t]*(#.*)?\r?$""", r
 _KIND = re.compile(rb"^kind:", re.MULTILINE)
 CHART_KIND = re.compile(rb"""["']?kind["']?:[ \t]*["']?Chart\b""")
 """In a file that may have a Chart of ours."""
+_LIBRARY = re.compile(rb"""^type:[ \t]*["']?library\b""", re.MULTILINE)
+_BESIDE = re.compile(rb"""\brepository:[ \t]*["']?file://([^\s"'#,}]+)""")
 _VERSION_RULE = re.compile(rb"^kubeVersion:", re.MULTILINE)
 _ASKS = re.compile(
     rb"""Capabilities\s*\.\s*APIVersions\s*\.\s*Has\s*\(?\s*["`]([A-Za-z0-9./-]+)["`]"""
 )
 _PLACE = re.compile(r"([^\s():]+/[^\s():]+):(\d+)(?::(\d+))?")
 _YAML_PLACE = re.compile(r"error on ([^\s:]+): ")
+_SCHEMA_OF = re.compile(r"([\w.-]+):")
+_FAULT = re.compile(r"- at '(.*?)': (.*)")
 _SECRET_KEY = re.compile(r"pass|secret|token|key|credential|auth", re.IGNORECASE)
 _RANDOM = re.compile(
     rb"\b(gen(?:CA|SelfSigned|Signed|PrivateKey)\w*|rand\w+|uuidv4|shuffle|now|htpasswd|bcrypt"
@@ -97,15 +101,26 @@ class Release(RedactedRepr, frozen=True):
     secret: bool = False
 
 
+class ValueFault(RedactedRepr, frozen=True):
+    """What ``chart``, the one that is rendered or one of its parts, says of a value in its schema.
+    ``pointer`` leads there, from that chart's values on."""
+
+    chart: str
+    pointer: str
+    message: str
+
+
 class RenderedChart(RedactedRepr, frozen=True):
     """``manifests`` is YAML; or ``error`` says why there is none, with the chart's file and line
-    where helm names one (0: it does not), and ``hint`` what to do."""
+    where helm names one (0: it does not), and ``hint`` what to do. ``faults``: the same of single
+    values, where that is what is wrong."""
 
     manifests: bytes = b""
     error: str = ""
     hint: str = ""
     file: str = ""
     line: int = 0
+    faults: tuple[ValueFault, ...] = ()
 
 
 def is_chart(file: SourceFile) -> bool:
@@ -121,6 +136,19 @@ def is_chart(file: SourceFile) -> bool:
 def chart_folders(files: Sequence[SourceFile]) -> frozenset[str]:
     """The folders of a repository that are Helm charts."""
     return frozenset(posixpath.dirname(file.path) for file in files if is_chart(file))
+
+
+def rendered_in_others(files: Sequence[SourceFile]) -> frozenset[str]:
+    """The folders of charts that others take in: libraries, and what a Chart.yaml depends on by
+    ``file://``, of which helm packs a copy."""
+    found = set()
+    for file in files:
+        if is_chart(file):
+            folder = posixpath.dirname(file.path)
+            found |= {folder} if _LIBRARY.search(file.content) else set()
+            for path in _BESIDE.findall(file.content):
+                found.add(posixpath.normpath(posixpath.join(folder, path.decode(errors="replace"))))
+    return frozenset(found)
 
 
 def _unpacked(path: str, content: bytes, depth: int = 0) -> Iterator[tuple[str, bytes]]:
@@ -303,7 +331,25 @@ def _failed(stderr: str, chart: ChartFiles, release: Release) -> RenderedChart:
         hint = hint or "`helm template` says why; it may quote decrypted values"
     else:
         shown = f"helm: {_masked(text, release.values)[:600]}"
-    return RenderedChart(error=shown, hint=hint, file=file, line=line)
+    faults = () if release.secret else tuple(_value_faults(stderr, release.values))
+    return RenderedChart(error=shown, hint=hint, file=file, line=line, faults=faults)
+
+
+def _value_faults(stderr: str, values: Object) -> Iterator[ValueFault]:
+    """What schemas of charts say, chart by chart; nothing where that is not what is wrong."""
+    if "don't meet the specifications of the schema" not in stderr:
+        return
+    name = ""
+    found: list[list[str]] = []
+    for line in stderr.splitlines():
+        if chart := _SCHEMA_OF.fullmatch(line):
+            name = chart[1]
+        elif (fault := _FAULT.fullmatch(line)) and name:
+            found.append([name, *fault.groups()])
+        elif line.startswith(" ") and found:
+            found[-1][2] += f"; {line.strip().removeprefix('- ')}"
+    for name, pointer, message in found:
+        yield ValueFault(name, pointer, _CONTROL.sub(" ", _masked(message, values))[:600])
 
 
 def _place_in(text: str, chart: ChartFiles) -> tuple[str, int]:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from reconciler.api.files import Checkout, SourceFile
+from reconciler.api.files import Checkout, SourceFile, is_hidden
 from reconciler.git import kustomize
 from reconciler.git.fetch import local_git
 from reconciler.git.location import SourceLocation
@@ -63,13 +63,9 @@ def _differing(folder: Path, files: Sequence[SourceFile], commit: str) -> tuple[
     missing = [
         SourceFile(path)
         for path, entry in tree.items()
-        if entry.mode in _PLAIN and path not in read and not _hidden(path)
+        if entry.mode in _PLAIN and path not in read and not is_hidden(path)
     ]
     return tuple(sorted([*changed, *missing], key=lambda file: file.path))
-
-
-def _hidden(path: str) -> bool:
-    return any(part.startswith(".") for part in path.split("/"))
 
 
 def _tree(folder: Path, commit: str) -> dict[str, _Entry]:

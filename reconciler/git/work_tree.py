@@ -9,7 +9,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from reconciler.api.errors import SourceError
-from reconciler.api.files import MAX_FILE_BYTES, MAX_FILES, MAX_TOTAL_BYTES, Checkout, SourceFile
+from reconciler.api.files import (
+    MAX_FILE_BYTES,
+    MAX_FILES,
+    MAX_TOTAL_BYTES,
+    Checkout,
+    SourceFile,
+    is_hidden,
+)
 
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
@@ -35,7 +42,7 @@ def _read_all(folder: Path) -> Iterator[SourceFile]:
     for here, folders, names in os.walk(folder, followlinks=False):
         folders[:] = sorted(f for f in folders if not f.startswith("."))
         for name in sorted(names):
-            if name.startswith("."):
+            if is_hidden(name):
                 continue
             file = Path(here) / name
             relative = file.relative_to(folder).as_posix()

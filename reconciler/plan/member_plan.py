@@ -475,7 +475,8 @@ def _prunes(
     # Whether these may go depends on what stays of their contents.
     for question in holders:
         verdict = prune.decide_prune(question, rules)
-        if isinstance(verdict, Change) and verdict.action is not Action.TERMINATING:
+        # What is released, or going already, takes nothing along.
+        if isinstance(verdict, Change) and verdict.action is Action.PRUNE:
             pruned = {change.key for change in changes if change.action is Action.PRUNE}
             staying = prune.staying_in(question.key, question.live, members, pruned)
             if staying:

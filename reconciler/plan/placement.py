@@ -37,6 +37,7 @@ from reconciler.failover import workload_health
 from reconciler.failover.availability import Availability, failover_rules_of, moves_away
 from reconciler.failover.cluster_health import settle
 from reconciler.federation.model import DesiredState, Workload
+from reconciler.inventory.managed_fields import our_entry, owns
 from reconciler.plan.live_state import (
     Live,
     ready_by_cluster,
@@ -96,10 +97,12 @@ def place_workloads(
     # Not answering once is no reason to take that it runs less than its share.
     assumed = availability.assumed - set(looked_at)
     unconfirmed = _unconfirmed(state, availability, looked_at)
+    present = _present(state, live, foreign_objects)
     view = FleetView(
         unavailable={name: str(why) for name, why in availability.unavailable.items()},
         returning=availability.returning | availability.new,
-        present=_present(state, live, foreign_objects),
+        present=present,
+        divided=_divided_before(state, live, present, memory),
         staying=availability.staying,
         away=_kept_away(away),
         tainted=availability.tainted,
@@ -192,7 +195,7 @@ def place_workloads(
     assignments = tuple(usual) if assignments == tuple(usual) else assignments
     return WorkloadPlacement(
         assignments,
-        replace(memory, clusters=clusters),
+        replace(memory, clusters=clusters, divided=_divided_now(state, wanted)),
         tuple(moves),
         tuple(_down(usual, unplaced, out)),
         waits,
@@ -280,6 +283,54 @@ def _present(
                 if (w.key, name) not in foreign_objects
             }
     return found
+
+
+def _divided_before(
+    state: DesiredState,
+    live: Live,
+    present: Mapping[ObjectKey, Mapping[str, int]],
+    memory: FleetMemory,
+) -> dict[ObjectKey, dict[str, int]]:
+    """What was shared out last to copies of which somebody else has set the count since."""
+    found = {}
+    for key in _divided_by_the_last(state) if memory.divided else ():
+        last, here = memory.divided.get(str(key), {}), present.get(key, {})
+        others = {
+            name: count
+            for name, count in last.items()
+            if here.get(name, count) != count and _is_counted_by_others(live[key][name])
+        }
+        if others:
+            found[key] = others
+    return found
+
+
+def _is_counted_by_others(live: Object) -> bool:
+    """Whether our apply has lost spec.replicas to somebody else."""
+    entry = our_entry(live)
+    return entry is not None and not owns(entry.get("fieldsV1") or {}, ("spec", "replicas"))
+
+
+def _divided_now(
+    state: DesiredState, assignments: Sequence[Assignment]
+) -> dict[str, dict[str, int]]:
+    """What each cluster is given, for the division after this one."""
+    keys = _divided_by_the_last(state)
+    found = {
+        str(one.workload): {name: count for name, count in one.replicas.items() if count}
+        for one in assignments
+        if one.workload in keys
+    }
+    return {key: counts for key, counts in found.items() if counts}
+
+
+def _divided_by_the_last(state: DesiredState) -> frozenset[ObjectKey]:
+    """The workloads of which only the difference to the last division is divided."""
+    return frozenset(
+        w.key
+        for w in state.workloads
+        if w.replicas.mode == "Karmada" and w.replicas.strategy != "StaticWeight"
+    )
 
 
 def _held(

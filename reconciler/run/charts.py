@@ -19,7 +19,7 @@ from msgspec.structs import replace
 
 from reconciler.api.errors import ClusterError, Position, Problem, with_hint
 from reconciler.api.files import SourceFile
-from reconciler.api.json_pointer import join_pointer
+from reconciler.api.json_pointer import join_pointer, split_pointer
 from reconciler.api.kinds import API_VERSIONS, CLUSTER_SCOPED
 from reconciler.api.notices import Notice, NoticeCause, notice
 from reconciler.api.objects import (
@@ -41,10 +41,12 @@ from reconciler.git.helm import (
     ChartFiles,
     ChartTraits,
     RenderedChart,
+    ValueFault,
     chart_folders,
     is_chart,
     merged_values,
     render_chart,
+    rendered_in_others,
     traits_of,
     versions_helm_knows,
 )
@@ -93,7 +95,7 @@ def render_charts(
 
     ``documents`` are the repository's others, ``files`` all that it holds, decrypted where it says
     so. ``ask`` is called once at most, for clusters whose versions matter; None: no cluster is to
-    be asked. ``logins``: see ``fetch_chart``. Raises SourceError for a chart that cannot be
+    be asked. ``logins``: see ``pull_by_helm``. Raises SourceError for a chart that cannot be
     fetched.
     """
     work = _Work(
@@ -140,9 +142,8 @@ class _Work:
     ) -> None:
         """Something wrong in a Chart document."""
         position = chart.document.position(*path)
-        text = "$" + "".join(f"[{s}]" if isinstance(s, int) else f".{s}" for s in path)
         message = f"Chart {chart.name}: {message}"
-        self.problems.append(Problem(position, text, message, expected, hint))
+        self.problems.append(Problem(position, _dotted(path), message, expected, hint))
 
     def tell(self, chart: Chart, found: Notice) -> None:
         """A notice about a Chart, at its place."""
@@ -154,13 +155,17 @@ class _Work:
 def _tell_unused(charts: Sequence[Chart], files: Sequence[SourceFile], work: _Work) -> None:
     """The charts in the repository that no Chart renders, and that are no part of another."""
     folders = chart_folders(files)
-    used = {chart.path for chart in charts}
+    used = {chart.path for chart in charts} | rendered_in_others(files)
     for folder in sorted(folders - used):
         parents = {folder[:n] for n, letter in enumerate(folder) if letter == "/"}
         if not (parents | ({""} if folder else set())) & folders:
             work.notices.append(
                 notice(NoticeCause.CHART_NOT_RENDERED, subject=folder or ".", place="")
             )
+
+
+def _dotted(path: Sequence[str | int]) -> str:
+    return "$" + "".join(f"[{s}]" if isinstance(s, int) else f".{s}" for s in path)
 
 
 class _Prepared(RedactedRepr, frozen=True):
@@ -240,7 +245,7 @@ def _files_of(chart: Chart, work: _Work) -> ChartFiles | None:
     if chart.oci or chart.repository:
         from reconciler.git.chart_archives import fetch_chart
 
-        return fetch_chart(chart.oci, chart.repository, work.logins)
+        return fetch_chart(chart.oci, chart.repository, lambda: _archive(chart, work.logins))
     if chart.path is None:
         return None
     archive = work.files.get(chart.path)
@@ -269,6 +274,18 @@ def _files_of(chart: Chart, work: _Work) -> ChartFiles | None:
             return None
     own = tuple(replace_path(file, file.path.removeprefix(prefix)) for file in found)
     return ChartFiles(own, chart.path)
+
+
+def _archive(chart: Chart, logins: Path | None) -> bytes:
+    from reconciler.git.chart_archives import pull_by_helm
+
+    if chart.repository and logins is not None:
+        from reconciler.run.chart_repository import download_chart, login_for
+
+        login = login_for(chart.repository["url"], logins)
+        if login is not None:
+            return download_chart(chart.repository, login)
+    return pull_by_helm(chart.oci, chart.repository, logins)
 
 
 def replace_path(file: SourceFile, path: str) -> SourceFile:
@@ -432,6 +449,10 @@ def _failed(
                 why = f"Chart {one.chart.name} cannot be rendered for {group.kube_version}: "
                 work.unrendered.setdefault(name, f"{why}{result.error}")
             return
+    if result.faults:
+        for fault in result.faults:
+            work.problems.append(_problem_of_value(one, group, fault, work))
+        return
     hint = "; ".join(filter(None, [result.hint, f"for {where}" if where else ""]))
     if result.file and one.files.folder is not None:
         file = posixpath.join(one.files.folder, result.file)
@@ -439,6 +460,52 @@ def _failed(
         work.problems.append(Problem(Position(file, max(result.line, 1), 1), "", message, "", hint))
         return
     work.problem(one.chart, _place_of_chart(one.chart), result.error, "", hint)
+
+
+def _problem_of_value(one: _Prepared, group: _Group, fault: ValueFault, work: _Work) -> Problem:
+    """At the value in Git, if it is one of Git's and not of the chart's own."""
+    chart = one.chart
+    steps = split_pointer(fault.pointer)
+    # A part of the chart has its values below its name.
+    inside = (fault.chart, *steps)
+    path = inside if steps and _has(group.values, inside) else steps
+    message = (
+        f"Chart {chart.name}: {fault.message}, says values.schema.json of the chart {fault.chart}"
+    )
+    cluster = next((work.clusters[name] for name in group.clusters), None)
+    layers = chart.layers_in(cluster) if cluster and path else ()
+    for layer in reversed(layers):
+        if _has(layer.values, path):
+            place = _found(chart.document.body, (*layer.path, "values", *path))
+            return Problem(chart.document.position(*place), _dotted(place), message)
+        for name in reversed(layer.files):
+            if _has(work.values[name], path):
+                place = _found(work.values[name], path)
+                file = Document(name, 0, 1, {}, work.files[name])
+                return Problem(file.position(*place), _dotted(place), message)
+    hint = f"for {first_few(list(group.clusters))}, at {fault.pointer or 'its values'}"
+    return Problem(chart.document.position("spec", "values"), "$.spec.values", message, "", hint)
+
+
+def _has(values: Any, path: Sequence[str | int]) -> bool:
+    try:
+        _found(values, path)
+    except LookupError:
+        return False
+    return True
+
+
+def _found(values: Any, path: Sequence[str | int]) -> tuple[str | int, ...]:
+    """The path with numbers for the items of lists. Raises LookupError where there is none."""
+    steps: list[str | int] = []
+    for step in path:
+        if isinstance(values, list) and str(step).isdigit():
+            step = int(step)
+        elif not isinstance(values, dict):
+            raise LookupError(step)
+        values = values[step]
+        steps.append(step)
+    return tuple(steps)
 
 
 def _tell_traits(one: _Prepared, work: _Work, versions: Versions) -> None:

@@ -768,6 +768,7 @@ def _plan_one(
             from_charts = any(target.chart for target in desired)
             if from_charts:
                 from reconciler.plan.helm_releases import records_that_stay, records_to_remove
+                from reconciler.plan.random_objects import of_two_renderings
 
                 more = records_to_remove(one.member, observation.discovery, desired)
                 desired = (*desired, *more)
@@ -775,8 +776,8 @@ def _plan_one(
                 one.member, one.cluster, observation, desired, absent, state.federation, settings
             )
             if from_charts:
-                stay = records_that_stay(work, desired)
-                work = replace(work, notices=(*work.notices, *stay))
+                told = (*records_that_stay(work, desired), *of_two_renderings(work, desired))
+                work = replace(work, notices=(*work.notices, *told))
     except ClusterError as error:
         return unreachable_plan(one.cluster, Absence(with_hint(error)))
     finally:

@@ -15,22 +15,22 @@ def plan_karmada_replicas(
     names: Sequence[str],
     clusters: Mapping[str, Cluster],
     limits: Mapping[str, int],
-    here: Mapping[str, int],
+    before: Mapping[str, int],
     unseen: Collection[str] = (),
 ) -> tuple[dict[str, int], int]:
     """Replicas per cluster, and how many fit nowhere. A cluster that gets none has no entry, as
     Karmada does not put a workload there; where none at all are wanted, all have 0.
 
     ``limits``: the most that a cluster takes, where that is known; of the others, each has room for
-    all. ``here``: what runs there already, which stays where more are wanted. ``unseen``: clusters
-    of which nobody knows what they run; they are taken to run what is lacking.
+    all. ``before``: what each was given last, which stays where more are wanted. ``unseen``:
+    clusters of which nobody knows what they run; they are taken to run what is lacking.
     """
     if total == 0:
         return dict.fromkeys(names, 0), 0
     if rule.strategy == "StaticWeight":
         counts = _by_weights(rule, total, names, clusters, limits)
     else:
-        previous = {n: here[n] for n in names if here.get(n)}
+        previous = {n: before[n] for n in names if before.get(n)}
         lacking = total - sum(previous.values())
         if lacking > 0:
             silent = [n for n in names if n in unseen]

@@ -55,6 +55,8 @@ class FleetView(Struct, frozen=True):
     returning    clusters that take over their share again, or may have to
     present      workload -> cluster that has it now, as ours -> replicas that it asks for there, of
                  workloads that are divided or spread
+    divided      workload -> cluster -> replicas that it got of the last division, where somebody
+                 else has set another count since
     staying      workload -> unavailable clusters that it does not leave all the same
     away         workload -> cluster that is up -> why this one workload gets no replicas there
     tainted      cluster -> taint (``key=value:effect``) -> for how many seconds it has been there
@@ -68,6 +70,7 @@ class FleetView(Struct, frozen=True):
     unavailable: Mapping[str, str] = field(default_factory=dict)
     returning: Collection[str] = ()
     present: Mapping[ObjectKey, Mapping[str, int]] = field(default_factory=dict)
+    divided: Mapping[ObjectKey, Mapping[str, int]] = field(default_factory=dict)
     staying: Mapping[ObjectKey, Collection[str]] = field(default_factory=dict)
     away: Mapping[ObjectKey, Mapping[str, str]] = field(default_factory=dict)
     tainted: Mapping[str, Mapping[str, float]] = field(default_factory=dict)

@@ -170,13 +170,17 @@ def _assign_karmadas(
     from reconciler.scheduler.karmada_planner import plan_karmada_replicas
 
     here = view.present.get(workload.key, {})
+    # What people or autoscalers make of a copy must not move replicas of the others.
+    before = {**here, **view.divided.get(workload.key, {})}
     gone = view.unavailable_for(workload.key)
     total = workload.replicas.total
     total = own_count(workload) if total is None else total
     divided = workload.replicas.mode == "Karmada"
     limits = room.limits(names, view.capacity.get(workload.key, {}), workload, here)
     tainted = eligible(target, clusters, view.tainted).closed
-    limits |= {n: min(here[n], limits.get(n, here[n])) for n in names if n in tainted and n in here}
+    limits |= {
+        n: min(before[n], limits.get(n, before[n])) for n in names if n in tainted and n in before
+    }
     by_room = divided and workload.replicas.strategy != "StaticWeight"
     demand = Demand(
         here,
@@ -190,10 +194,10 @@ def _assign_karmadas(
     if divided:
         counts, shortfall = (
             plan_karmada_replicas(
-                workload.replicas, total, choice.names, clusters, limits, here, view.unseen
+                workload.replicas, total, choice.names, clusters, limits, before, view.unseen
             )
             if choice.fits
-            else ({n: here[n] for n in choice.names}, 0)
+            else ({n: before[n] for n in choice.names}, 0)
         )
         shortfall = max(shortfall, total - sum(counts.values()))
         replicas = dict(counts)

@@ -150,6 +150,8 @@ class FleetMemory(
     """All that is remembered. ``workloads``: cluster -> workload (its key as text) -> memory.
 
     ``ran``: cluster -> spread Job (its key as text) that has finished there -> digest of its spec.
+    ``divided``: workload (its key as text) -> cluster -> replicas, as they were shared out last, of
+    those whose next division goes by the one before.
     ``taints``: cluster -> taint (``key=value:effect``) -> when it was first seen.
     ``commit`` is the commit that was last applied without a failure, ``applied_at`` when.
     ``servers``: cluster -> the UID of its kube-system, which tells its API server from others.
@@ -167,6 +169,7 @@ class FleetMemory(
     clusters: Mapping[str, ClusterMemory] = field(default_factory=dict)
     workloads: Mapping[str, Mapping[str, WorkloadMemory]] = field(default_factory=dict)
     ran: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    divided: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     taints: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     commit: str = ""
     applied_at: float = 0.0
@@ -211,6 +214,8 @@ def encode_memory(memory: FleetMemory) -> bytes:
         "commit": memory.commit,
         "appliedAt": memory.applied_at,
     }
+    if memory.divided:
+        document["divided"] = {key: dict(counts) for key, counts in memory.divided.items()}
     if memory.servers:
         document["servers"] = dict(memory.servers)
     if memory.clock_offsets:
@@ -236,9 +241,9 @@ def encode_memory(memory: FleetMemory) -> bytes:
             "states": dict(memory.notified.states),
         }
     text = orjson.dumps(document, option=orjson.OPT_SORT_KEYS | orjson.OPT_INDENT_2)
-    if len(text) > MAX_BYTES and document["workloads"]:
-        # Forgetting these only makes their clocks begin anew.
-        document["workloads"] = {}
+    if len(text) > MAX_BYTES:
+        # Without these, clocks only begin anew, and what is live counts as shared out.
+        document |= {"workloads": {}, "divided": {}}
         text = orjson.dumps(document, option=orjson.OPT_SORT_KEYS)
     return text
 

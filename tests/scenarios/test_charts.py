@@ -31,8 +31,9 @@ def helm(monkeypatch: pytest.MonkeyPatch) -> Path:
     return use_helm(monkeypatch)
 
 
-def changed(world: World, cluster: str = "aws") -> dict[str, str]:
-    return {f"{c.key.kind} {c.key.name}": str(c.action) for c in world.changes(cluster)}
+def changed(world: World, cluster: str = "aws", **options: Any) -> dict[str, str]:
+    changes = world.changes(cluster, **options)
+    return {f"{c.key.kind} {c.key.name}": str(c.action) for c in changes}
 
 
 def problems(world: World) -> list[str]:
@@ -171,23 +172,36 @@ def test_a_version_that_a_chart_refuses_is_that_clusters_trouble(
     assert "web.yaml:5: Chart web: helm: chart requires kubeVersion: <1.20" in problem
 
 
+CRD = """\
+apiVersion: apiextensions.k8s.io/v1
+kind: CustomResourceDefinition
+metadata: {name: shops.example.org}
+spec:
+  group: example.org
+  scope: Cluster
+  names: {kind: Shop, plural: shops, singular: shop, listKind: ShopList}
+  versions:
+    - name: v1
+      served: true
+      storage: true
+      schema: {openAPIV3Schema: {type: object, x-kubernetes-preserve-unknown-fields: true}}
+"""
+BROKEN_API = """
+apiVersion: apiregistration.k8s.io/v1
+kind: APIService
+metadata: {name: v1.metrics.example.org}
+spec:
+  group: metrics.example.org
+  version: v1
+  groupPriorityMinimum: 100
+  versionPriority: 15
+  service: {name: none, namespace: default}
+"""
+SHOP = "apiVersion: example.org/v1\nkind: Shop\nmetadata: {name: one}\n"
+
+
 def test_crds_come_first_and_may_be_left_out(world: World) -> None:
-    crd = """\
-    apiVersion: apiextensions.k8s.io/v1
-    kind: CustomResourceDefinition
-    metadata: {name: shops.example.org}
-    spec:
-      group: example.org
-      scope: Cluster
-      names: {kind: Shop, plural: shops, singular: shop, listKind: ShopList}
-      versions:
-        - name: v1
-          served: true
-          storage: true
-          schema: {openAPIV3Schema: {type: object, x-kubernetes-preserve-unknown-fields: true}}
-    """
-    shop = "apiVersion: example.org/v1\nkind: Shop\nmetadata: {name: one}\n"
-    with_chart(world, "", {"crds/shop.yaml": crd, "templates/shop.yaml": shop})
+    with_chart(world, "", {"crds/shop.yaml": CRD, "templates/shop.yaml": SHOP})
     world.write("web.yaml", chart(rest="includeCRDs: false\n"))
     assert "CustomResourceDefinition shops.example.org" not in changed(world)
     world.write("web.yaml", chart())
@@ -195,6 +209,28 @@ def test_crds_come_first_and_may_be_left_out(world: World) -> None:
     assert world.apply().ok
     assert "one" in world.kubectl("get", "shops", "-o", "name")
     assert not world.changes()
+
+
+def test_a_crd_that_a_chart_keeps_is_released_with_all_that_is_of_it(world: World) -> None:
+    keep = "metadata: {annotations: {helm.sh/resource-policy: keep}, "
+    with_chart(world, "", {"templates/crd.yaml": CRD.replace("metadata: {", keep)})
+    world.write("one.yaml", SHOP)
+    world.write("broken.yaml", BROKEN_API)
+    assert world.apply().ok
+    other = world.repository.parent / "two.yaml"
+    other.write_text(SHOP.replace("one", "two"))
+    world.kubectl("apply", "--server-side", "-f", str(other))
+
+    # Nothing of it goes: neither ours nor others' stand against that, nor what cannot be listed.
+    world.remove("web.yaml")
+    assert changed(world)["CustomResourceDefinition shops.example.org"] == "orphan"
+    assert world.apply().ok
+    assert world.kubectl("get", "shops", "-o", "name").split() == [
+        "shop.example.org/one",
+        "shop.example.org/two",
+    ]
+    world.remove("one.yaml")
+    assert changed(world) == {"Shop one": "prune"}
 
 
 def test_faults_are_told_with_their_place(simulated_world: World) -> None:
@@ -381,6 +417,17 @@ def test_what_is_random_is_told_and_stays_as_it_runs(
     assert now[0] == {**first[0], "user": "d2Vi"}
     assert now[1] == first[1]
 
+    # What belongs together is no longer of one rendering where a part of it is lost.
+    beside = "Secret shop/tls will be of a new rendering beside ValidatingWebhookConfiguration"
+    assert beside not in notices(world)
+    world.kubectl("delete", "secret", "tls", "-n", "shop")
+    assert f"aws: of the release shop/web, {beside}" in notices(world)
+    world.kubectl("delete", "validatingwebhookconfiguration", "shop")
+    assert beside not in notices(world)
+    assert world.apply().ok
+    again = values()
+    assert again[0]["ca.crt"] == again[1] != first[1]
+
 
 def test_random_names_are_a_problem(simulated_world: World) -> None:
     world = simulated_world
@@ -442,6 +489,40 @@ def test_what_helm_installed_is_adopted_and_its_record_goes_if_asked(
     assert not world.exists("secret", "sh.helm.release.v1.web.v1")
     assert not world.changes()
     assert world.exists("deployment", "web-web")
+
+
+def test_what_a_chart_tells_helm_to_ignore_is_not_rendered(simulated_world: World) -> None:
+    world = simulated_world
+    config = """\
+    apiVersion: v1
+    kind: ConfigMap
+    metadata: {name: NAME}
+    data: {files: '{{ range $path, $_ := .Files.Glob "files/*" }}{{ $path }} {{ end }}'}
+    """
+    files = {
+        "templates/config.yaml": config.replace("NAME", "config"),
+        "templates/old/config.yaml": config.replace("NAME", "old"),
+        "templates/draft.yaml": '{{ fail "not ready" }}\n',
+        "files/one.txt": "1\n",
+        "files/two.bak": "2\n",
+        ".helmignore": "# as .gitignore\n/templates/old/\ndraft.yaml\n*.bak\n",
+    }
+    with_chart(world, "", files)
+    git = ["git", "-C", str(world.repository), "-c", "user.name=a", "-c", "user.email=a@b"]
+    for command in (["init", "-q"], ["add", "-A"], ["commit", "-qm", "first"]):
+        subprocess.run([*git, *command], check=True)
+    created = {"ConfigMap config": "create", "Deployment web-web": "create"}
+    assert changed(world) == created | {"Namespace shop": "create"}
+    assert changed(world, ref="HEAD") == changed(world)
+    assert world.plan().commit
+    workloads = world.prepare().repository.state.workloads
+    (config_map,) = [w for w in workloads if w.key.name == "config"]
+    assert config_map.template["data"] == {"files": "files/one.txt "}
+
+    world.write("charts/web/.helmignore", "draft.yaml\n")
+    assert not world.plan().commit
+    assert "ConfigMap old" in changed(world)
+    assert "ConfigMap old" not in changed(world, ref="HEAD")
 
 
 def test_a_template_that_is_not_committed_makes_a_work_tree_of_no_commit(

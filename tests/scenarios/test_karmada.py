@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 import pytest
@@ -10,6 +11,7 @@ from kubesim.cluster import SimulatedCluster
 from kubesim.fleet import Sandbox
 from kubesim.server import ClusterSettings
 from reconciler.plan.model import Action, Plan
+from reconciler.scheduler.karmada import Strategy, by_webster, divide
 from tests.scenarios.conftest import World
 from tests.scenarios.failover_world import FEDERATION as WITH_FAILOVER
 from tests.scenarios.failover_world import NAMES, FailoverWorld
@@ -143,6 +145,62 @@ def test_what_runs_stays_whatever_becomes_free_elsewhere(fleet_world: FailoverWo
     assert counts == {"gcp-eu": 3, "gcp-us": 3}
     fleet_world.hosts["aws-eu"].delete("Pod", "other", namespace="default")
     assert not [c for part in fleet_world.plan().clusters for c in part.changes if c.fields]
+
+
+@pytest.mark.parametrize("strategy", ["DynamicWeight", "Aggregated"])
+@pytest.mark.parametrize("by_hand", [0, 1, 4])
+def test_a_count_that_somebody_set_in_a_member_moves_nothing_elsewhere(
+    fleet_world: FailoverWorld, strategy: Strategy, by_hand: int
+) -> None:
+    world, how = fleet_world, DYNAMIC if strategy == "DynamicWeight" else AGGREGATED
+    world.options["state"] = str(world.state)
+    begin(world, how, WEB)
+    occupy(world.hosts["gcp-us"], 8)
+    assert world.apply().ok
+    before = rows(world.plan())["web"]
+    assert sum(before.values()) == 6
+    scaled = next(name for name, count in before.items() if count != by_hand)
+    world.kubectl(
+        *("scale", "deployment", "web", "-n", "shop", f"--replicas={by_hand}"), cluster=scaled
+    )
+    changes = {c.name: c.changes for c in world.plan().clusters if c.changes}
+    assert changes.keys() == {scaled}
+    (field,) = changes[scaled][0].fields
+    assert (field.before, field.after) == (by_hand, before[scaled])
+
+    # Git wants two more at the same time: they are added to what was shared out.
+    more = rows_of_divided(world, 8)
+    assert all(more.get(name, 0) >= count for name, count in before.items())
+    assert sum(more.values()) == 8
+    if by_hand == 4:
+        # Of fewer, each keeps by what it was given. (What leaves a cluster waits for the others.)
+        assert rows_of_divided(world, 3) == divide(strategy, 3, NAMES, previous=before)
+
+    world.write("shop.yaml", "---".join([NAMESPACE, how, WEB]))
+    assert world.apply().ok
+    assert world.counts(*before) == before
+
+
+def rows_of_divided(world: FailoverWorld, total: int) -> dict[str, int]:
+    """The plan's counts for another total."""
+    text = (world.repository / "shop.yaml").read_text()
+    world.write("shop.yaml", re.sub(r"replicas: \d+", f"replicas: {total}", text))
+    return rows(world.plan())["web"]
+
+
+def test_without_memory_the_counts_that_are_live_are_those_before(
+    fleet_world: FailoverWorld,
+) -> None:
+    fleet_world.options["state"] = str(fleet_world.state)
+    begin(fleet_world, DYNAMIC, WEB)
+    assert fleet_world.apply().ok
+    fleet_world.kubectl(
+        *("scale", "deployment", "web", "-n", "shop", "--replicas=3"), cluster="aws-eu"
+    )
+    assert rows(fleet_world.plan())["web"] == {"aws-eu": 2, "gcp-eu": 2, "gcp-us": 2}
+    fleet_world.state.unlink()
+    live = {"aws-eu": 3, "gcp-eu": 2, "gcp-us": 2}
+    assert rows(fleet_world.plan())["web"] == by_webster(6, live)
 
 
 def test_capacity_in_git_goes_before_what_nodes_say_and_nobody_looks(

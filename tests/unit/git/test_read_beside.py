@@ -23,6 +23,8 @@ BEFORE = {
     "fleet/empty.yaml": "",
     "fleet/no-newline.yaml": "c: 1",
     "fleet/.hidden/secret.yaml": "d: 1\n",
+    "fleet/.hidden/.helmignore": "h\n",
+    "fleet/.helmignore": "h\n",
     "fleet/.dot.yaml": "e: 1\n",
     "other/f.yaml": "f: 1\n",
 }

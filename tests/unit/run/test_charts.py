@@ -185,6 +185,46 @@ def test_libraries_and_dependencies_are_rendered_with_what_uses_them() -> None:
     assert "a library is a dependency of other charts" in problem.hint
 
 
+def test_a_value_that_a_charts_schema_refuses_is_told_where_it_is_written() -> None:
+    schema = '{"properties": {"a": {"type": "integer"}, "b": {"items": {"enum": ["x"]}}}}'
+    part = '{"properties": {"deep": {"properties": {"c": {"type": "integer"}}}}}'
+    values = "  valuesFiles: [all.yaml]\n  values: {a: 1}\n  overrides:\n"
+    values += "    - {clusters: [gcp], values: {a: one, token: s3cret-word}}\n"
+    files = {
+        "web__Chart_yaml": CHART,
+        "web__values.schema_json": schema,
+        "web__charts__part__Chart_yaml": CHART.replace("web", "part"),
+        "web__charts__part__values.schema_json": part,
+        "all_yaml": "a: 0\nb:\n  - x\n  - s3cret-word\npart:\n  deep:\n    c: [1]\n",
+    }
+    found = rendered(None, FLEET + values, **files)
+    told = [str(one) for one in sorted(set(found.problems))]
+    assert [line.partition(" Chart web: ")[0] for line in told] == [
+        "all.yaml:4:5: $.b[1]:",
+        "all.yaml:7:8: $.part.deep.c:",
+        "fleet.yaml:24:37: $.spec.overrides[0].values.a:",
+    ]
+    assert told[2].endswith("got string, want integer, says values.schema.json of the chart web")
+    assert "s3cret" not in " ".join(told)
+
+    needs = {"web__Chart_yaml": CHART, "web__values.schema_json": '{"required": ["colour"]}'}
+    (problem,) = set(rendered(None, **needs).problems)
+    assert "missing property 'colour'" in problem.message
+    assert problem.position.line == 20
+
+
+def test_a_chart_that_nothing_renders_is_told_unless_others_take_it_in() -> None:
+    files = {
+        "web__Chart_yaml": CHART + 'dependencies: [{name: a, repository: "file://../common/a"}]\n',
+        "web__charts__a__Chart_yaml": CHART.replace("web", "a"),
+        "common__a__Chart_yaml": CHART.replace("web", "a"),
+        "common__b__Chart_yaml": CHART.replace("web", "b") + "type: library\n",
+        "common__c__Chart_yaml": CHART.replace("web", "c"),
+    }
+    told = [str(one) for one in rendered(None, **files).notices]
+    assert told == ["common/c is a Helm chart that no Chart renders: nothing in it is read"]
+
+
 def test_of_a_key_that_a_chart_prints_twice_the_last_counts() -> None:
     twice = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\ndata: {x: one, x: two}\n"
     found = rendered(None, web__Chart_yaml=CHART, web__templates__a_yaml=twice)
