@@ -22,7 +22,7 @@ from reconciler.failover.cluster_health import Absence
 from reconciler.federation.model import Cluster, DesiredState, Federation, Workload
 from reconciler.git.owner import Claimant
 from reconciler.inventory.live_objects import Glance
-from reconciler.inventory.observe import Members, Observation, observe
+from reconciler.inventory.observe import CONCURRENT_LISTS, Members, Observation, observe
 from reconciler.inventory.ownership import Servers, as_ours, cluster_identity_problems
 from reconciler.inventory.store import Inventory, read_inventory
 from reconciler.render.render import Rendering
@@ -33,6 +33,8 @@ CONCURRENT_MEMBERS = 128
 """Threads mostly wait; those that wait for dead members must not hold up the others."""
 
 FEW_MEMBERS = 32
+"""Of more, each is asked one thing after the other: that all of them are asked at once is enough, and
+a thread and a connection for each list would cost more than the lists."""
 
 Live = Mapping[ObjectKey, Mapping[str, Object]]
 """Workload -> cluster -> the object as it is there."""
@@ -148,14 +150,16 @@ def observe_all(
         if w.replicas.mode in ("KubeFed", "Karmada")
     }
 
+    lists_at_once = CONCURRENT_LISTS
     if len(clusters) > FEW_MEMBERS:
+        lists_at_once = 1
         keep_memory_small()
 
     def look(cluster: Cluster) -> MemberState:
         whole = cluster.name not in partly
         wanted = kinds[cluster.name] if whole else (kinds[cluster.name] & shared) | spread_kinds
         why = left_alone.get(cluster.name)
-        seen = _look(connect, cluster, state, wanted, why, claimant, whole=whole)
+        seen = _look(connect, cluster, state, wanted, why, claimant, lists_at_once, whole=whole)
         done()
         return seen
 
@@ -183,6 +187,7 @@ def _look(
     kinds: set[GroupVersionKind],
     left_alone: Absence | None,
     claimant: Claimant,
+    lists_at_once: int,
     *,
     whole: bool,
 ) -> MemberState:
@@ -194,7 +199,9 @@ def _look(
         with reading_answers(cluster.name):
             inventory = _inventory(member, federation)
             inventory = as_ours(member, inventory, cluster.name, claimant)
-            observation = observe(member, inventory, kinds, whole=whole)
+            observation = observe(
+                member, inventory, kinds, whole=whole, lists_at_once=lists_at_once
+            )
             member.rest()
             return MemberState(cluster, member, observation)
     except ClusterError as error:
