@@ -16,7 +16,12 @@ from reconciler.cluster.client import Member
 from reconciler.cluster.discovery import Discovery, GroupVersionKind, RESTMapping
 from reconciler.cluster.parallel import in_parallel
 from reconciler.inventory.applyset import is_member
-from reconciler.inventory.live_objects import Glance, LiveObjects, read_live_objects
+from reconciler.inventory.live_objects import (
+    Glance,
+    LiveObjects,
+    SharedValues,
+    read_live_objects,
+)
 from reconciler.inventory.managed_fields import Fields
 from reconciler.inventory.records import is_recreated_copy
 from reconciler.inventory.store import Inventory
@@ -105,7 +110,12 @@ class Members(Mapping[ObjectKey, tuple[GroupVersionKind, Object]]):
                 yield from dict.fromkeys(key for kind in kinds for key in self._live[kind])
 
     def __len__(self) -> int:
-        return sum(1 for _ in self)
+        return sum(map(self.count, self._kinds))
+
+    def count(self, kind: GroupKind) -> int:
+        """How many there are of a kind, whatever versions they were read in."""
+        read_in = [self._live[one] for one in self._kinds.get(kind, ())]
+        return len(read_in[0]) if len(read_in) == 1 else len(set().union(*read_in))
 
 
 class _Objects(Mapping[ObjectKey, Object]):
@@ -155,7 +165,9 @@ def observe(
         kinds = _kinds_to_list(held, wanted, known) or []
     read = list_kind or (list_as_kept if member.keeps_lists else list_from_server)
 
-    def list_all(some: Iterable[GroupVersionKind]) -> dict[GroupVersionKind, KindObjects | ApiError]:
+    def list_all(
+        some: Iterable[GroupVersionKind],
+    ) -> dict[GroupVersionKind, KindObjects | ApiError]:
         resources = [resource for kind in some if (resource := known.find(kind))]
         return _list_all(member, resources, inventory, read, lists_at_once)
 
@@ -223,8 +235,14 @@ def _list_all(
     }
 
 
-def list_from_server(member: Member, resource: RESTMapping, inventory: Inventory) -> KindObjects:
-    """What is ours of a kind, by one consistent read. Raises ApiError, ClusterUnreachable."""
+def list_from_server(
+    member: Member,
+    resource: RESTMapping,
+    inventory: Inventory,
+    shared: SharedValues | None = None,
+) -> KindObjects:
+    """What is ours of a kind, by one consistent read. ``shared``: what other members' objects hold.
+    Raises ApiError, ClusterUnreachable."""
     return member.read_list(
         resource,
         lambda pages: read_live_objects(
@@ -233,6 +251,7 @@ def list_from_server(member: Member, resource: RESTMapping, inventory: Inventory
             inventory.applyset,
             inventory.rows,
             inventory.digester,
+            shared,
         ),
         label_selector=f"{PART_OF}={inventory.applyset}",
     )

@@ -44,8 +44,8 @@ from reconciler.plan.model import (
 )
 from reconciler.plan.prune import NAMESPACE, DeletionRules
 from reconciler.plan.redact import additions_without_values, without_values
-from reconciler.plan.requests import ApplyTarget, crds_in, target_of
-from reconciler.render import run_once
+from reconciler.plan.requests import ApplyTarget, target_of
+from reconciler.plan.targets import Targets, TargetsOfRun
 from reconciler.render.render import DesiredObject
 from reconciler.scheduler.placement_warnings import Unplaced
 
@@ -56,7 +56,8 @@ SAMPLE_PERIOD_SECONDS = 900
 
 
 class PlanSettings(Struct, frozen=True):
-    """What the command line adds to the rules. ``now`` is Unix time in seconds."""
+    """What the command line adds to the rules, and what the members of a run share. ``now`` is Unix
+    time in seconds."""
 
     force_conflicts: bool = False
     max_deletions: int | None = None
@@ -64,6 +65,7 @@ class PlanSettings(Struct, frozen=True):
     now: float = 0.0
     waiting: Waiting | None = None
     checked: Callable[[int], None] = lambda _count: None
+    targets: TargetsOfRun = field(default_factory=TargetsOfRun)
 
 
 CheckAgain = Callable[
@@ -124,20 +126,18 @@ def plan_member(
 ) -> MemberWork:
     """Compare, ask, decide. Raises ClusterError when the member stops answering."""
     inventory = observation.inventory
-    crds = crds_in([d.body for d in desired])
-    targets = [target_of(d, observation.discovery, crds, inventory.applyset) for d in desired]
+    wanted = settings.targets.of(desired, observation.discovery, inventory.applyset)
     apply_rules = apply_rules_of(
         member, inventory, federation, force_conflicts=settings.force_conflicts
     )
     sampled = _sampler(federation.verify_share, settings.now)
-    wanted_here = {target.key for target in targets}
-    hidden = {target.key: target.desired.hidden for target in targets if target.desired.hidden}
+    wanted_here, hidden = wanted.keys, wanted.hidden
 
     def shown(change: Change) -> Change:
         return without_values(change, federation.sensitive, hidden.get(change.key, ()))
 
     def is_hidden(key: ObjectKey) -> bool:
-        bodies = [t.body for t in targets if t.key == key]
+        bodies = [wanted.by_key[key].body] if key in wanted.by_key else []
         lives = [found[1]] if (found := observation.members.get(key)) else []
         return key in hidden or bool(
             hidden_in(key.group_kind, federation.sensitive, *bodies, *lives)
@@ -147,8 +147,17 @@ def plan_member(
         return _leaving(observation, wanted_here, federation)
 
     verdicts = diff_all(
-        MemberContext(member, observation, crds, apply_rules, sampled, leaving, settings.take_over),
-        targets,
+        MemberContext(
+            member,
+            observation,
+            wanted.crds,
+            apply_rules,
+            sampled,
+            leaving,
+            settings.take_over,
+            settings.targets.requests,
+        ),
+        wanted.all,
         settings.checked,
     )
     observation = verdicts.observation
@@ -169,7 +178,7 @@ def plan_member(
         member,
         observation,
         unlisted,
-        {target.key: target for target in targets},
+        wanted.by_key,
         why_gone,
         rules,
         refused,
@@ -190,7 +199,7 @@ def plan_member(
         shut = waiting.closed(cluster.name)
     same = {c.target.key: c for c in checked if c.change is None}
     rows = {key: c.record for key, c in same.items() if c.record}
-    ran = _ran(observation, targets, same)
+    ran = wanted.ran(observation, same)
     forgotten = inventory.rows.keys() - wanted_here - observation.members.keys() - unlisted.ours
     return MemberWork(
         member,
@@ -207,13 +216,9 @@ def plan_member(
             additions=_additions(checked, federation),
             closed=shut,
         ),
-        resources={t.kind: t.resource for t in targets if t.resource},
-        releases={t.key: t.desired.chart for t in targets if t.desired.chart},
-        hooks={
-            t.key: t.desired.hook
-            for t in targets
-            if t.desired.hook is not None and run_once.runs_once(t.body)
-        },
+        resources=wanted.resources,
+        releases=wanted.releases,
+        hooks=wanted.hooks,
         rules=rules,
         rows=rows,
         fields={c.record.entry: c.fields for c in same.values() if c.record and c.fields},
@@ -227,7 +232,7 @@ def plan_member(
         notices=tuple(structs.replace(one, cluster=cluster.name) for one in notices),
         server_warnings=without_quoted_values(member.server_warnings, is_hidden),
         violations=_violations(
-            cluster, observation, targets, changes, unplaced, federation, settings
+            cluster, observation, wanted, changes, unplaced, federation, settings
         ),
         invalid=tuple(shown(c.change) for c in checked if c.invalid and c.change),
         unservable=tuple(shown(c.change) for c in checked if c.unservable and c.change),
@@ -236,7 +241,7 @@ def plan_member(
             for key, one in _check_again(
                 member,
                 inventory,
-                [t for t in targets if t.key in keys],
+                [t for t in wanted.all if t.key in keys],
                 resources,
                 apply_rules,
                 leaving,
@@ -293,24 +298,6 @@ def deletion_rules(federation: Federation) -> DeletionRules:
     """What the federation says of deletions."""
     own = frozenset({federation.namespace, own_namespace() or federation.namespace})
     return DeletionRules(federation.prune, own, federation.data_loss)
-
-
-def _ran(
-    observation: Observation, targets: Sequence[ApplyTarget], same: Collection[ObjectKey]
-) -> dict[ObjectKey, str]:
-    """What has run of all that is wanted, as remembered and as seen. ``same``: is as wanted."""
-    inventory, members = observation.inventory, observation.members
-    found: dict[ObjectKey, str] = {}
-    for target in targets:
-        if not run_once.runs_once(target.desired.body):
-            continue
-        known = inventory.ran.get(target.key)
-        if target.key in members and target.key in same:
-            seen = run_once.counts_as_run(members[target.key][1])
-            known = run_once.content_digest(inventory.digester, target.body) if seen else None
-        if known is not None:
-            found[target.key] = known
-    return found
 
 
 def _leaving(
@@ -574,7 +561,7 @@ def _look_for_unlisted(
     rows = observation.inventory.rows
     unlistable = {kind.group_kind for kind in observation.failed}
     sought, ours = [], set()
-    for key in sorted(key for key in rows if key not in listed and key not in wanted_here):
+    for key in sorted(key for key in rows if key not in wanted_here and key not in listed):
         if key.group_kind in unlistable:
             ours.add(key)
         elif rows[key].confirmed and (resource := _resource_of(observation, key, rows[key])):
@@ -604,7 +591,7 @@ def _resource_of(
 def _violations(
     cluster: Cluster,
     observation: Observation,
-    targets: Sequence[ApplyTarget],
+    targets: Targets,
     changes: Sequence[Change],
     unplaced: Unplaced,
     federation: Federation,
@@ -614,9 +601,9 @@ def _violations(
     figures = guards.Deletions(
         cluster.name,
         inventory=len(members),
-        inventory_namespaces=sum(key[:2] == NAMESPACE for key in members),
-        wanted=len(targets),
-        wanted_namespaces=sum(t.key[:2] == NAMESPACE for t in targets),
+        inventory_namespaces=members.count(NAMESPACE),
+        wanted=len(targets.all),
+        wanted_namespaces=targets.namespaces,
         deleted=guards.deletions_of(changes),
         unplaced=tuple(
             f"{c.key} ({unplaced.nowhere[c.key]})"

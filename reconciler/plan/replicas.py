@@ -232,7 +232,7 @@ def with_autoscaled_counts(
 
 def may_be_anothers(target: ApplyTarget, glance: Glance | None) -> bool:
     """Whether the live count may be another's than Git's; where nothing is known, it may."""
-    stated = stated_replicas(target.desired.body)
+    stated = target.stated
     if stated is None:
         return False
     return glance is None or (glance.counted_by_others and glance.wanted not in (None, stated))
