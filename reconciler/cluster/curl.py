@@ -35,6 +35,8 @@ SLOWNESS = 4
 """An answer may take so many times as long as the server may be silent."""
 CHUNK = 512 * 1024
 """Bytes that libcurl hands over at a time, at the most."""
+LOOK_SECONDS = 0.2
+"""Between two looks at whether the run's time is over, in mid-transfer."""
 STREAM_CHUNK = 64 * 1024
 """The same of a stream, as many are open at once and little comes."""
 LARGEST_REFUSAL = 64 * 1024
@@ -135,7 +137,7 @@ class Exchange:
         curl.setopt(pycurl.HEADERFUNCTION, headed.take)
         if (left := request.seconds_left) is not None:
             curl.setopt(pycurl.NOPROGRESS, 0)
-            curl.setopt(pycurl.XFERINFOFUNCTION, lambda *_: int(left() <= 0))
+            curl.setopt(pycurl.XFERINFOFUNCTION, _watching(left))
         if body is not None:
             curl.setopt(pycurl.POST, 1)
             curl.setopt(pycurl.POSTFIELDSIZE_LARGE, len(body))
@@ -469,6 +471,22 @@ class _Headers:
         lines = b"\n".join(self._lines).decode(errors="replace")
         found = re.findall(r'299 \S+ "((?:[^"\\]|\\.)*)"', lines)
         return tuple(re.sub(r"\\(.)", r"\1", text) for text in found)
+
+
+def _watching(left: Callable[[], float]) -> Callable[..., int]:
+    """Whether the time is over, for libcurl, which asks at each step of a transfer and each second:
+    most transfers are over before it is worth a look."""
+    look_at = time.monotonic() + LOOK_SECONDS
+
+    def is_over(*_: int) -> int:
+        nonlocal look_at
+        now = time.monotonic()
+        if now < look_at:
+            return 0
+        look_at = now + LOOK_SECONDS
+        return int(left() <= 0)
+
+    return is_over
 
 
 def _milliseconds(seconds: float) -> int:

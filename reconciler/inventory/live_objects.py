@@ -72,6 +72,10 @@ class Glance(Struct, frozen=True):
     scaled: bool = False
 
 
+_AS_RECORDED, _DIFFERS = (Glance(same, terminating=False, managers=()) for same in (True, False))
+"""Of most objects: without replicas, and in nobody else's hands."""
+
+
 class LiveObjects(Mapping[ObjectKey, Object]):
     """What is ours of the objects of one kind, each parsed when it is asked for.
 
@@ -361,7 +365,8 @@ class _Look:
         *,
         as_recorded: bool,
     ) -> Glance | None:
-        others = [entry for entry in metadata.managedFields or () if entry is not ours]
+        entries = metadata.managedFields or ()
+        others = [entry for entry in entries if entry is not ours]
         spec = values.get("spec")
         if spec is None and "spec" in parts:
             spec = orjson.loads(memoryview(parts["spec"]))
@@ -371,6 +376,8 @@ class _Look:
         if wanted is not None or self._resource.kind in REPLICATED:
             status = orjson.loads(memoryview(parts["status"])) if "status" in parts else None
             ready = ready_replicas({"status": status})
+        elif not (others or metadata.deletionTimestamp):
+            return _AS_RECORDED if as_recorded else _DIFFERS
         holders = [entry for entry in others if _holds_replicas(bytes(entry.fieldsV1))]
         glance = Glance(
             as_recorded,

@@ -84,7 +84,9 @@ class Members(Mapping[ObjectKey, tuple[GroupVersionKind, Object]]):
             self._kinds.setdefault(kind.group_kind, []).insert(0, kind)
 
     def _kind(self, key: ObjectKey) -> GroupVersionKind | None:
-        kinds = self._kinds.get(key.group_kind, ())
+        kinds = self._kinds.get(GroupKind(key.group, key.kind), ())
+        if len(kinds) == 1:
+            return kinds[0] if key in self._live[kinds[0]] else None
         return next((kind for kind in kinds if key in self._live[kind]), None)
 
     def glance(self, key: ObjectKey) -> Glance | None:

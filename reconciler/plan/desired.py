@@ -21,7 +21,7 @@ from reconciler.cluster.warnings import warnings_about
 from reconciler.federation.karmada_kinds import is_karmadas
 from reconciler.inventory.applyset import owner_of
 from reconciler.inventory.live_objects import Glance
-from reconciler.inventory.managed_fields import BEFORE_FIRST_APPLY
+from reconciler.inventory.managed_fields import BEFORE_FIRST_APPLY, Fields
 from reconciler.inventory.observe import KindObjects, Observation
 from reconciler.inventory.ownership import former_inventory
 from reconciler.inventory.records import AppliedRecord
@@ -90,7 +90,8 @@ class _Known(RedactedRepr, frozen=True):
     """What was found out before the objects are looked at one by one.
 
     ``going``: Namespaces that are being deleted, as told. ``coming``: the versions in which Git's
-    CustomResourceDefinitions serve a kind. ``remarks`` are added to.
+    CustomResourceDefinitions serve a kind. ``remarks`` are added to, and so are ``trees``: those of
+    our entries, by their digest.
     """
 
     found: Mapping[ObjectKey, Object]
@@ -100,6 +101,7 @@ class _Known(RedactedRepr, frozen=True):
     definitions: Mapping[GroupKind, Definition]
     remarks: list[Notice]
     formers: _Formers
+    trees: dict[str, Fields | None]
 
 
 def diff_all(
@@ -136,7 +138,7 @@ def diff_all(
     coming: dict[GroupKind, list[str]] = {}
     for crd in shared.crds:
         coming.setdefault(crd.group_kind, []).append(crd.api_version)
-    known = _Known(found, absent_namespaces, going, coming, {}, remarks, _Formers(shared))
+    known = _Known(found, absent_namespaces, going, coming, {}, remarks, _Formers(shared), {})
 
     def settle(some: Sequence[ApplyTarget]) -> dict[ObjectKey, Checked]:
         verdicts = [
@@ -210,6 +212,8 @@ def _judge_definitions(
     One that drops a version of which others keep entries in objects that Git wants is refused: none
     of these could be applied any more. Those in objects of others are told of.
     """
+    if not verdicts:
+        return verdicts, {}
     wanted = {t.key for t in targets}
     changes = {key: v.change for key, v in verdicts.items() if v.change is not None}
     found = custom_resources.definitions(targets, changes)
@@ -330,8 +334,9 @@ def _as_recorded(
         or shared.apply_rules.digester.of_bytes(shared.requests.of(target)) != record.request
     ):
         return None
-    fields = shared.observation.fields(target.kind, record.entry)
-    return Checked(target, None, record, fields)
+    if record.entry not in known.trees:
+        known.trees[record.entry] = shared.observation.fields(target.kind, record.entry)
+    return Checked(target, None, record, known.trees[record.entry])
 
 
 def _at_a_glance(

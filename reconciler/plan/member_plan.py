@@ -289,7 +289,8 @@ def apply_rules_of(
         federation.adoption,
         force_conflicts or federation.force_conflicts,
         lambda target, live: _recreation(member, target, live, federation, inventory.applyset),
-        inventory.fields.get,
+        # To read all of them takes longer than a plan in which nobody asks.
+        lambda entry: inventory.fields.get(entry),
         AdditionFinder(federation.drift),
     )
 
@@ -424,7 +425,7 @@ def _prunes(
     # What cannot be seen may use what is about to go, and a Namespace would take it along.
     unseen = {kind.group_kind for kind in observation.failed}
     held: Collection[GroupKind] = prune.USED_BY_OTHERS if unseen else ()
-    all_wait = any(key.group_kind in unseen for key in targets)
+    all_wait = bool(unseen) and any(key.group_kind in unseen for key in targets)
     if unseen:
         failed = tuple(UnlistedKind(*one) for one in sorted(observation.failed.items()))
         hold = PruneHold(failed, only_related=not all_wait)
