@@ -16,7 +16,12 @@ from reconciler.cluster.client import Member
 from reconciler.cluster.discovery import Discovery, GroupVersionKind, RESTMapping
 from reconciler.cluster.parallel import in_parallel
 from reconciler.inventory.applyset import is_member
-from reconciler.inventory.live_objects import Glance, LiveObjects, read_live_objects
+from reconciler.inventory.live_objects import (
+    Glance,
+    LiveObjects,
+    SharedValues,
+    read_live_objects,
+)
 from reconciler.inventory.managed_fields import Fields, our_entry
 from reconciler.inventory.records import is_recreated_copy
 from reconciler.inventory.store import Inventory
@@ -108,7 +113,12 @@ class Members(Mapping[ObjectKey, tuple[GroupVersionKind, Object]]):
                 yield from dict.fromkeys(key for kind in kinds for key in self._live[kind])
 
     def __len__(self) -> int:
-        return sum(1 for _ in self)
+        return sum(map(self.count, self._kinds))
+
+    def count(self, kind: tuple[str, str]) -> int:
+        """How many there are of a kind, whatever versions they were read in."""
+        read_in = [self._live[one] for one in self._kinds.get(kind, ())]
+        return len(read_in[0]) if len(read_in) == 1 else len(set().union(*read_in))
 
 
 class _Objects(Mapping[ObjectKey, Object]):
@@ -140,14 +150,15 @@ def observe(
     *,
     whole: bool = True,
     list_kind: ListKind | None = None,
+    lists_at_once: int = CONCURRENT_LISTS,
 ) -> Observation:
     """List every kind that is wanted or in the inventory, each in one version if possible.
 
     Not ``whole``: only what is wanted, which is not enough to plan this member.
     Discovery is asked only when a kind is not in the inventory's memory of it, or when a LIST
     finds that memory wrong. ``list_kind`` tells what there is; None: by LISTs, or by what a process
-    that watches has of them. Raises ClusterError
-    when the member stops answering altogether.
+    that watches has of them. Each of the ``lists_at_once`` takes a thread and a connection.
+    Raises ClusterError when the member stops answering altogether.
     """
     known = Discovery(inventory.resources, complete=False)
     held = inventory if whole else replace(inventory, rows={}, group_kinds=frozenset())
@@ -155,15 +166,22 @@ def observe(
     if kinds is None or any(known.find(kind) is None for kind in kinds):
         known = member.discover()
         kinds = _kinds_to_list(held, wanted, known) or []
-    list_kind = list_kind or (list_as_kept if member.keeps_lists else list_from_server)
-    lists = _list_all(member, [r for k in kinds if (r := known.find(k))], inventory, list_kind)
+    read = list_kind or (list_as_kept if member.keeps_lists else list_from_server)
+
+    def list_all(
+        some: Iterable[GroupVersionKind],
+    ) -> dict[GroupVersionKind, KindObjects | ApiError]:
+        resources = [resource for kind in some if (resource := known.find(kind))]
+        return _list_all(member, resources, inventory, read, lists_at_once)
+
+    lists = list_all(kinds)
     if not known.complete and any(isinstance(r, NotFound) for r in lists.values()):
         # A remembered resource is gone or has moved: ask once, then list what has changed.
         known = member.discover()
         kinds = _kinds_to_list(held, wanted, known) or []
         again = [k for k in kinds if k not in lists or isinstance(lists[k], ApiError)]
         lists = {k: v for k, v in lists.items() if not isinstance(v, ApiError)}
-        lists |= _list_all(member, [r for k in again if (r := known.find(k))], inventory, list_kind)
+        lists |= list_all(again)
     return _gather(inventory, known, kinds, lists)
 
 
@@ -199,7 +217,11 @@ def _any_version(kind: GroupKind) -> str:
 
 
 def _list_all(
-    member: Member, resources: Sequence[RESTMapping], inventory: Inventory, list_kind: ListKind
+    member: Member,
+    resources: Sequence[RESTMapping],
+    inventory: Inventory,
+    list_kind: ListKind,
+    at_once: int,
 ) -> dict[GroupVersionKind, KindObjects | ApiError]:
     def list_one(resource: RESTMapping) -> KindObjects | ApiError:
         try:
@@ -209,15 +231,21 @@ def _list_all(
 
     if len(inventory.rows) > FEW_OBJECTS:
         keep_memory_small()
-    results = in_parallel(list_one, resources, CONCURRENT_LISTS)
+    results = in_parallel(list_one, resources, at_once)
     return {
         GroupVersionKind(resource.api_version, resource.kind): result
         for resource, result in zip(resources, results, strict=True)
     }
 
 
-def list_from_server(member: Member, resource: RESTMapping, inventory: Inventory) -> KindObjects:
-    """What is ours of a kind, by one consistent read. Raises ApiError, ClusterUnreachable."""
+def list_from_server(
+    member: Member,
+    resource: RESTMapping,
+    inventory: Inventory,
+    shared: SharedValues | None = None,
+) -> KindObjects:
+    """What is ours of a kind, by one consistent read. ``shared``: what other members' objects hold.
+    Raises ApiError, ClusterUnreachable."""
     return member.read_list(
         resource,
         lambda pages: read_live_objects(
@@ -226,6 +254,7 @@ def list_from_server(member: Member, resource: RESTMapping, inventory: Inventory
             inventory.applyset,
             inventory.rows,
             inventory.digester,
+            shared,
         ),
         label_selector=f"{PART_OF}={inventory.applyset}",
     )

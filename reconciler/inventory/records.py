@@ -98,7 +98,7 @@ _PLAIN = frozenset({".", "f:labels", "f:annotations"})
 def parsed_entry(api_version: str | None, fields: bytes) -> ParsedEntry:
     """Of ``fieldsV1`` as JSON. Most objects of a kind share theirs. Raises MalformedAnswer."""
     tree = checked_tree((orjson.loads(fields) if fields else None) or {})
-    canonical = _canonical([api_version, tree])
+    canonical = canonical_json([api_version, tree])
     metadata = tree.get("f:metadata") or {}
     return ParsedEntry(
         tree,
@@ -135,9 +135,10 @@ class Digester:
 
     def of(self, value: Any) -> str:
         """A digest that is equal for equal JSON values, whatever the order of map keys."""
-        return self._of_bytes(_canonical(value))
+        return self.of_bytes(canonical_json(value))
 
-    def _of_bytes(self, data: bytes) -> str:
+    def of_bytes(self, data: bytes) -> str:
+        """The same of what ``canonical_json`` made of a value."""
         digest = self._keyed.copy()
         digest.update(data)
         return b2a_base64(digest.digest(), newline=False).translate(_URL_SAFE).decode()
@@ -149,7 +150,7 @@ class Digester:
     def _of_entry(self, canonical: bytes) -> str:
         found = self._entries.get(canonical)
         if found is None:
-            found = self._entries[canonical] = self._of_bytes(canonical)
+            found = self._entries[canonical] = self.of_bytes(canonical)
         return found
 
     def footprint(self, live: Object) -> Footprint | None:
@@ -158,7 +159,7 @@ class Digester:
         if entry is None:
             return None
         fields = entry.get("fieldsV1") or {}
-        canonical = _canonical([entry.get("apiVersion"), fields])
+        canonical = canonical_json([entry.get("apiVersion"), fields])
         values = _reader(canonical)(live)
         return Footprint(
             entry=self._of_entry(canonical),
@@ -168,7 +169,8 @@ class Digester:
         )
 
 
-def _canonical(value: Any) -> bytes:
+def canonical_json(value: Any) -> bytes:
+    """Equal for equal JSON values, whatever the order of map keys."""
     return orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
 
 

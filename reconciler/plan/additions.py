@@ -8,7 +8,8 @@ subresource (status, scale). So an object whose additions are only reported cost
 from __future__ import annotations
 
 import fnmatch
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from typing import Any
 
 from msgspec import Struct
@@ -82,8 +83,9 @@ class AdditionFinder:
 
     def __init__(self, rules: DriftRules) -> None:
         self._rules = rules
-        self._patterns = [*rules.managers, *(m for rule in rules.rules for m in rule.managers)]
+        self._patterns = (*rules.managers, *(m for rule in rules.rules for m in rule.managers))
         self._counted: dict[object, bool] = {}
+        self._may_find: dict[tuple[str, ...], bool] = {}
 
     def _counts(self, entry: Object) -> bool:
         """Whether it is what a person wrote, and not through a subresource."""
@@ -95,10 +97,14 @@ class AdditionFinder:
             self._counted[manager] = _any_match(str(manager), self._patterns)
         return self._counted[manager]
 
-    def may_find(self, managers: Iterable[str]) -> bool:
+    def may_find(self, managers: tuple[str, ...]) -> bool:
         """Whether something of an object may be an addition that has entries of these managers,
         beside our own."""
-        return any(self._is_counted(name) for name in managers)
+        found = self._may_find.get(managers)
+        if found is None:
+            # Most objects have the same few.
+            found = self._may_find[managers] = any(map(self._is_counted, managers))
+        return found
 
     def find(self, live: Object, desired: DesiredObject) -> FoundAdditions:
         """What was added to an object that is ours, or as good as ours."""
@@ -290,7 +296,8 @@ def _is_our_mark(places: Sequence[_Place]) -> bool:
     return len(places) > 2 and isinstance(places[2], str) and is_mark(places[2])
 
 
-def _any_match(name: str, patterns: Sequence[str]) -> bool:
+@lru_cache(maxsize=4096)
+def _any_match(name: str, patterns: tuple[str, ...]) -> bool:
     return any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)
 
 

@@ -77,8 +77,8 @@ def definitions(
     """
     found = {}
     for target in targets:
-        change = changes.get(target.key)
-        if target.key.group_kind != CRD or change is None:
+        change = changes.get(target.key) if target.key[:2] == CRD else None
+        if change is None:
             continue
         if change.action is Action.TERMINATING:
             going = f"its {target.key}: {change.error}"

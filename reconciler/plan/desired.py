@@ -16,19 +16,18 @@ from reconciler.api.notices import Notice, NoticeCause, notice
 from reconciler.api.objects import GroupKind, Object, ObjectKey, RedactedRepr, key_of
 from reconciler.cluster.client import Member
 from reconciler.cluster.discovery import GroupVersionKind, RESTMapping
-from reconciler.cluster.kstatus import stated_replicas
 from reconciler.cluster.parallel import in_parallel
 from reconciler.cluster.warnings import warnings_about
 from reconciler.federation.karmada_kinds import is_karmadas
 from reconciler.inventory.applyset import owner_of
 from reconciler.inventory.live_objects import Glance
-from reconciler.inventory.managed_fields import BEFORE_FIRST_APPLY
+from reconciler.inventory.managed_fields import BEFORE_FIRST_APPLY, Fields
 from reconciler.inventory.observe import KindObjects, Observation
 from reconciler.inventory.ownership import former_inventory
 from reconciler.inventory.records import AppliedRecord
 from reconciler.plan import custom_resources, dry_run
 from reconciler.plan.custom_resources import NO_CHANGE, Definition
-from reconciler.plan.diff import Comparison, Question, compare, request_digest
+from reconciler.plan.diff import Comparison, Question, compare
 from reconciler.plan.dry_run import ApplyRules, Checked
 from reconciler.plan.ignored import owned_ignored_fields
 from reconciler.plan.live_state import SoughtObject, find_by_name
@@ -37,6 +36,7 @@ from reconciler.plan.prune import CRD, NAMESPACE, deletion_words, is_terminating
 from reconciler.plan.replicas import may_be_anothers, with_autoscaled_counts
 from reconciler.plan.requests import ApplyTarget, request_for
 from reconciler.plan.settled import SettledObjects, kinds_defined_in
+from reconciler.plan.targets import Requests
 from reconciler.render.run_once import content_digest, may_rerun, runs_once
 
 CONCURRENT_CHECKS = 16
@@ -47,7 +47,8 @@ class MemberContext(Struct, frozen=True):
     ``take_over``: what this repository has under the Federation's former name is taken over as
     well. ``sampled`` picks the unchanged ones to be verified by a dry run all the same; ``leaving``
     gives the UIDs of what this run prunes. ``settled`` are those that need no other
-    look, None in a process that ends with its run."""
+    look, None in a process that ends with its run; ``requests`` are what other members may
+    share."""
 
     member: Member
     observation: Observation
@@ -57,6 +58,7 @@ class MemberContext(Struct, frozen=True):
     leaving: Callable[[], Collection[str]]
     take_over: bool = False
     settled: SettledObjects | None = None
+    requests: Requests = Requests()
 
 
 class CheckResults(RedactedRepr, frozen=True):
@@ -92,7 +94,8 @@ class _Known(RedactedRepr, frozen=True):
     """What was found out before the objects are looked at one by one.
 
     ``going``: Namespaces that are being deleted, as told. ``coming``: the versions in which Git's
-    CustomResourceDefinitions serve a kind. ``remarks`` are added to.
+    CustomResourceDefinitions serve a kind. ``remarks`` are added to, and so are ``trees``: those of
+    our entries, by their digest.
     """
 
     found: Mapping[ObjectKey, Object]
@@ -102,6 +105,7 @@ class _Known(RedactedRepr, frozen=True):
     definitions: Mapping[GroupKind, Definition]
     remarks: list[Notice]
     formers: _Formers
+    trees: dict[str, Fields | None]
 
 
 def diff_all(
@@ -121,7 +125,7 @@ def diff_all(
     going = {
         t.key.name: f"its Namespace {t.key.name}: {deletion_words(obj)}"
         for t in targets
-        if t.key.group_kind == NAMESPACE
+        if t.key[:2] == NAMESPACE
         and (obj := listed.get(t) or found.get(t.key)) is not None
         and is_terminating(obj)
     }
@@ -142,13 +146,15 @@ def diff_all(
     scaled = {
         t.key: obj
         for t in targets
-        if may_be_anothers(t, listed.glance(t)) and (obj := listed.get(t) or found.get(t.key))
+        if t.stated is not None
+        and may_be_anothers(t, listed.glance(t))
+        and (obj := listed.get(t) or found.get(t.key))
     }
     targets, left, remarks = with_autoscaled_counts(shared.member, targets, scaled, shared.leaving)
     coming: dict[GroupKind, list[str]] = {}
     for crd in shared.crds:
         coming.setdefault(crd.group_kind, []).append(crd.api_version)
-    known = _Known(found, absent_namespaces, going, coming, {}, remarks, _Formers(shared))
+    known = _Known(found, absent_namespaces, going, coming, {}, remarks, _Formers(shared), {})
     at_a_glance: list[tuple[Object, AppliedRecord | None, Checked]] = []
 
     def look(target: ApplyTarget) -> Checked | _Doubt:
@@ -182,10 +188,10 @@ def diff_all(
         return {one.target.key: one for one in checked}
 
     # The definitions say what can be asked of the objects that they define.
-    definitions = settle([t for t in targets if t.key.group_kind == CRD])
+    definitions = settle([t for t in targets if t.key[:2] == CRD])
     definitions, defined = _judge_definitions(shared, every, definitions, remarks)
     known = replace(known, definitions=defined)
-    verdicts |= definitions | settle([t for t in targets if t.key.group_kind != CRD])
+    verdicts |= definitions | settle([t for t in targets if t.key[:2] != CRD])
     if before is not None and at_a_glance:
         before.keep(at_a_glance, kinds_defined_in(every))
     foreign_objects = {key: obj for key, obj in found.items() if key.kind in REPLICATED}
@@ -332,31 +338,32 @@ def _as_recorded(
 ) -> Checked | None:
     """That an object is surely unchanged, by its record and what was seen of it; None: it must be
     looked at itself."""
-    record = shared.observation.inventory.rows.get(target.key)
-    kind, desired = target.kind.group_kind, target.desired
+    if glance is None or not glance.as_recorded or glance.terminating:
+        return None
+    record, desired = shared.observation.inventory.rows.get(target.key), target.desired
     if (
-        glance is None
-        or record is None
-        or not glance.as_recorded
-        or glance.terminating
+        record is None
         # What is sent depends on what is there.
         or desired.retain
         or desired.ignore
-        or (glance.wanted is not None and stated_replicas(desired.body) is None)
+        or (glance.wanted is not None and target.stated is None)
         or target.kind in shared.observation.failed
-        or kind in known.definitions
         or target.key.namespace in known.going
-        or (kind in known.coming and target.kind not in shared.crds)
+        or (known.definitions and target.kind.group_kind in known.definitions)
+        or (
+            known.coming
+            and target.kind.group_kind in known.coming
+            and target.kind not in shared.crds
+        )
         or shared.apply_rules.addition_finder.may_find(glance.managers)
         or shared.sampled(target.key)
+        or target.kind.api_version != record.api_version
+        or shared.apply_rules.digester.of_bytes(shared.requests.of(target)) != record.request
     ):
         return None
-    body = target.body
-    digest = request_digest(shared.apply_rules.digester, body)
-    if (digest, body["apiVersion"]) != (record.request, record.api_version):
-        return None
-    fields = shared.observation.fields(target.kind, record.entry)
-    return Checked(target, None, record, fields)
+    if record.entry not in known.trees:
+        known.trees[record.entry] = shared.observation.fields(target.kind, record.entry)
+    return Checked(target, None, record, known.trees[record.entry])
 
 
 def _at_a_glance(

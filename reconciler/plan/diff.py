@@ -14,7 +14,7 @@ from msgspec import Struct
 from reconciler.api.objects import Object
 from reconciler.cluster.client import FIELD_MANAGER
 from reconciler.inventory.managed_fields import Fields, owned_values
-from reconciler.inventory.records import AppliedRecord, Digester, Footprint
+from reconciler.inventory.records import AppliedRecord, Digester, Footprint, canonical_json
 
 
 class Question(StrEnum):
@@ -39,7 +39,12 @@ class Comparison(Struct, frozen=True):
 
 def request_digest(digester: Digester, body: Object) -> str:
     """H: everything that decides what the server would do with this request."""
-    return digester.of([FIELD_MANAGER, body])
+    return digester.of_bytes(request_bytes(body))
+
+
+def request_bytes(body: Object) -> bytes:
+    """What H is the digest of: the same in all members that the same is applied to."""
+    return canonical_json([FIELD_MANAGER, body])
 
 
 def compare(
@@ -85,7 +90,7 @@ def _applied_as_written(footprint: Footprint, body: Object, live: Object) -> boo
     metadata = {k: v for k, v in sent["metadata"].items() if k not in ("name", "namespace")}
     sent["metadata"] = metadata
     fields = footprint.fields
-    return _covers(fields, sent) and _dump(owned_values(fields, sent)) == _dump(
+    return _covers(fields, sent) and canonical_json(owned_values(fields, sent)) == canonical_json(
         owned_values(fields, live)
     )
 
@@ -116,7 +121,3 @@ def _covers_item(fields: Fields, steps: list[str], item: Any) -> bool:
         elif step.startswith("v:") and orjson.loads(step[2:]) == item:
             return True
     return False
-
-
-def _dump(value: Any) -> bytes:
-    return orjson.dumps(value, option=orjson.OPT_SORT_KEYS)

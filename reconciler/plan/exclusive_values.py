@@ -126,6 +126,8 @@ def ordered_by_exclusive_values(
     ``prune_of`` gives the prune of an object that Git does not want. Costs a dry run for each
     refused object with such a value. Raises ClusterError when the member is lost.
     """
+    if all(one.change is None for one in checked):
+        return list(checked), {}
     verdicts = {one.target.key: one for one in checked}
     takers: dict[ObjectKey, list[str]] = {}
     while True:

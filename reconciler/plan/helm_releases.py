@@ -31,7 +31,6 @@ def records_to_remove(
     releases = {one.chart: one for one in desired if one.remove_record}
     return [
         DesiredObject(
-            one.cluster,
             ObjectKey("", "Secret", str(record["metadata"].get("namespace")), name),
             {
                 "apiVersion": "v1",

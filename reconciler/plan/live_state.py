@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import NamedTuple
 
 from msgspec import Struct, field
@@ -22,8 +23,15 @@ from reconciler.cluster.responses import reading_answers
 from reconciler.failover.cluster_health import Absence
 from reconciler.federation.model import Cluster, DesiredState, Federation, Workload
 from reconciler.git.owner import Claimant
-from reconciler.inventory.live_objects import Glance
-from reconciler.inventory.observe import Members, Observation, observe
+from reconciler.inventory.live_objects import Glance, SharedValues
+from reconciler.inventory.observe import (
+    CONCURRENT_LISTS,
+    ListKind,
+    Members,
+    Observation,
+    list_from_server,
+    observe,
+)
 from reconciler.inventory.ownership import Servers, as_ours, cluster_identity_problems
 from reconciler.inventory.store import Inventory, read_inventory
 from reconciler.render.render import Rendering
@@ -34,6 +42,8 @@ CONCURRENT_MEMBERS = 128
 """Threads mostly wait; those that wait for dead members must not hold up the others."""
 
 FEW_MEMBERS = 32
+"""Of more, each is asked one thing after the other: that many are asked at once is enough, and a
+thread and a connection for each list would cost more than the lists."""
 
 Live = Mapping[ObjectKey, Mapping[str, Object]]
 """Workload -> cluster -> the object as it is there."""
@@ -149,14 +159,21 @@ def observe_all(
         if w.replicas.mode in ("KubeFed", "Karmada")
     }
 
+    lists_at_once = CONCURRENT_LISTS
     if len(clusters) > FEW_MEMBERS:
+        lists_at_once = 1
         keep_memory_small()
+
+    values = SharedValues() if len(clusters) > 1 else None
+    list_kind = partial(list_from_server, shared=values)
 
     def look(cluster: Cluster) -> MemberState:
         whole = cluster.name not in partly
         wanted = kinds[cluster.name] if whole else (kinds[cluster.name] & shared) | spread_kinds
         why = left_alone.get(cluster.name)
-        seen = _look(connect, cluster, state, wanted, why, claimant, whole=whole)
+        seen = _look(
+            connect, cluster, state, wanted, why, claimant, list_kind, lists_at_once, whole=whole
+        )
         done()
         return seen
 
@@ -184,6 +201,8 @@ def _look(
     kinds: set[GroupVersionKind],
     left_alone: Absence | None,
     claimant: Claimant,
+    list_kind: ListKind,
+    lists_at_once: int,
     *,
     whole: bool,
 ) -> MemberState:
@@ -195,8 +214,18 @@ def _look(
         with reading_answers(cluster.name):
             inventory = _inventory(member, federation)
             inventory = as_ours(member, inventory, cluster.name, claimant)
-            observation = observe(member, inventory, kinds, whole=whole)
-            member.rest()
+            observation = observe(
+                member,
+                inventory,
+                kinds,
+                whole=whole,
+                list_kind=None if member.keeps_lists else list_kind,
+                lists_at_once=lists_at_once,
+            )
+            if lists_at_once > 1 or member.keeps_lists:
+                member.rest()
+            else:
+                member.close()
             return MemberState(cluster, member, observation)
     except ClusterError as error:
         return MemberState(cluster, absence=Absence(with_hint(error)))
@@ -234,10 +263,12 @@ def spread_workloads(state: DesiredState) -> list[Workload]:
 @remembered
 def kinds_of(rendering: Rendering) -> dict[str, set[GroupVersionKind]]:
     """The kinds that each cluster should have."""
-    return {
-        name: {GroupVersionKind.of(desired.body) for desired in objects}
-        for name, objects in rendering.objects.items()
-    }
+    found: dict[int, set[GroupVersionKind]] = {}
+    for objects in rendering.objects.values():
+        # Most clusters have the very same objects.
+        if id(objects) not in found:
+            found[id(objects)] = {GroupVersionKind.of(desired.body) for desired in objects}
+    return {name: found[id(objects)] for name, objects in rendering.objects.items()}
 
 
 def live_workloads(

@@ -45,7 +45,8 @@ from reconciler.plan.model import (
 from reconciler.plan.prune import NAMESPACE, DeletionRules
 from reconciler.plan.redact import additions_without_values, without_values
 from reconciler.plan.requests import ApplyTarget, target_of
-from reconciler.plan.settled import KnownTargets, SettledObjects, what_ran
+from reconciler.plan.settled import KnownTargets, SettledObjects
+from reconciler.plan.targets import Targets, TargetsOfRun
 from reconciler.render.render import DesiredObject
 from reconciler.scheduler.placement_warnings import Unplaced
 
@@ -56,7 +57,8 @@ SAMPLE_PERIOD_SECONDS = 900
 
 
 class PlanSettings(Struct, frozen=True):
-    """What the command line adds to the rules. ``now`` is Unix time in seconds."""
+    """What the command line adds to the rules, and what the members of a run share. ``now`` is Unix
+    time in seconds."""
 
     force_conflicts: bool = False
     max_deletions: int | None = None
@@ -64,6 +66,7 @@ class PlanSettings(Struct, frozen=True):
     now: float = 0.0
     waiting: Waiting | None = None
     checked: Callable[[int], None] = lambda _count: None
+    targets: TargetsOfRun = field(default_factory=TargetsOfRun)
 
 
 CheckAgain = Callable[
@@ -129,8 +132,7 @@ def plan_member(
     """Compare, ask, decide. Raises ClusterError when the member stops answering."""
     inventory = observation.inventory
     known = member.remembered(KnownTargets) or KnownTargets()
-    wanted = known.of(desired, observation.discovery, inventory.applyset)
-    targets, wanted_here, hidden = wanted.targets, wanted.keys, wanted.hidden
+    wanted = known.of(desired, observation.discovery, inventory.applyset, settings.targets.of)
     settled = member.remembered(SettledObjects)
     if settled is not None:
         settled.hold_under(inventory.key, federation.drift)
@@ -138,12 +140,13 @@ def plan_member(
         member, inventory, federation, force_conflicts=settings.force_conflicts
     )
     sampled = _sampler(federation.verify_share, settings.now)
+    wanted_here, hidden = wanted.keys, wanted.hidden
 
     def shown(change: Change) -> Change:
         return without_values(change, federation.sensitive, hidden.get(change.key, ()))
 
     def is_hidden(key: ObjectKey) -> bool:
-        bodies = [t.body for t in targets if t.key == key]
+        bodies = [wanted.by_key[key].body] if key in wanted.by_key else []
         lives = [found[1]] if (found := observation.members.get(key)) else []
         return key in hidden or bool(
             hidden_in(key.group_kind, federation.sensitive, *bodies, *lives)
@@ -162,8 +165,9 @@ def plan_member(
             leaving,
             settings.take_over,
             settled,
+            settings.targets.requests,
         ),
-        targets,
+        wanted.all,
         settings.checked,
     )
     observation = verdicts.observation
@@ -205,7 +209,7 @@ def plan_member(
         shut = waiting.closed(cluster.name)
     same = {c.target.key: c for c in checked if c.change is None}
     rows = {key: c.record for key, c in same.items() if c.record}
-    ran = what_ran(observation, wanted.once, same)
+    ran = wanted.ran(observation, same)
     forgotten = inventory.rows.keys() - wanted_here - observation.members.keys() - unlisted.ours
     return MemberWork(
         member,
@@ -238,7 +242,7 @@ def plan_member(
         notices=tuple(structs.replace(one, cluster=cluster.name) for one in notices),
         server_warnings=without_quoted_values(member.server_warnings, is_hidden),
         violations=_violations(
-            cluster, observation, targets, changes, unplaced, federation, settings
+            cluster, observation, wanted, changes, unplaced, federation, settings
         ),
         invalid=tuple(shown(c.change) for c in checked if c.invalid and c.change),
         unservable=tuple(shown(c.change) for c in checked if c.unservable and c.change),
@@ -247,7 +251,7 @@ def plan_member(
             for key, one in _check_again(
                 member,
                 inventory,
-                [t for t in targets if t.key in keys],
+                [t for t in wanted.all if t.key in keys],
                 resources,
                 apply_rules,
                 leaving,
@@ -295,7 +299,8 @@ def apply_rules_of(
         federation.adoption,
         force_conflicts or federation.force_conflicts,
         lambda target, live: _recreation(member, target, live, federation, inventory.applyset),
-        inventory.fields.get,
+        # To read all of them takes longer than a plan in which nobody asks.
+        lambda entry: inventory.fields.get(entry),
         AdditionFinder(federation.drift),
     )
 
@@ -437,7 +442,7 @@ def _prunes(
     # What cannot be seen may use what is about to go, and a Namespace would take it along.
     unseen = {kind.group_kind for kind in observation.failed}
     held: Collection[GroupKind] = prune.USED_BY_OTHERS if unseen else ()
-    all_wait = any(key.group_kind in unseen for key in targets)
+    all_wait = bool(unseen) and any(key.group_kind in unseen for key in targets)
     if unseen:
         failed = tuple(UnlistedKind(*one) for one in sorted(observation.failed.items()))
         hold = PruneHold(failed, only_related=not all_wait)
@@ -605,7 +610,7 @@ def _resource_of(
 def _violations(
     cluster: Cluster,
     observation: Observation,
-    targets: Sequence[ApplyTarget],
+    targets: Targets,
     changes: Sequence[Change],
     unplaced: Unplaced,
     federation: Federation,
@@ -615,9 +620,9 @@ def _violations(
     figures = guards.Deletions(
         cluster.name,
         inventory=len(members),
-        inventory_namespaces=sum(key[:2] == NAMESPACE for key in members),
-        wanted=len(targets),
-        wanted_namespaces=sum(t.key[:2] == NAMESPACE for t in targets),
+        inventory_namespaces=members.count(NAMESPACE),
+        wanted=len(targets.all),
+        wanted_namespaces=targets.namespaces,
         deleted=guards.deletions_of(changes),
         unplaced=tuple(
             f"{c.key} ({unplaced.nowhere[c.key]})"

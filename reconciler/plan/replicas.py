@@ -20,7 +20,7 @@ from reconciler.inventory.live_objects import Glance
 from reconciler.plan.live_state import Live, shared_workloads, stated_in
 from reconciler.plan.model import Action, ClusterPlan, Outcome, WorkloadRow
 from reconciler.plan.requests import ApplyTarget, count_owners, leaves_count
-from reconciler.render.render import Rendering
+from reconciler.render.render import DesiredObject, Rendering
 from reconciler.scheduler.model import Assignment
 
 
@@ -55,12 +55,26 @@ def _of(known: Collection[str], counts: Mapping[str, int]) -> dict[str, int]:
 def replicas_in(rendering: Rendering) -> Mapping[ObjectKey, Mapping[str, int]]:
     """spec.replicas of every rendered object that has it, by cluster."""
     counts: dict[ObjectKey, dict[str, int]] = {}
-    for name, objects in rendering.objects.items():
+    for name, objects in _with_replicas(rendering).items():
         for desired in objects:
             replicas = stated_replicas(desired.body)
             if replicas is not None:
                 counts.setdefault(desired.key, {})[name] = replicas
     return counts
+
+
+def _with_replicas(rendering: Rendering) -> dict[str, list[DesiredObject]]:
+    """The objects of each cluster that state replicas, or whose kind has them unstated too."""
+    found: dict[int, list[DesiredObject]] = {}
+    for objects in rendering.objects.values():
+        # Most clusters have the very same objects.
+        if id(objects) not in found:
+            found[id(objects)] = [
+                desired
+                for desired in objects
+                if desired.key.kind in REPLICATED or stated_replicas(desired.body) is not None
+            ]
+    return {name: found[id(objects)] for name, objects in rendering.objects.items()}
 
 
 def replicas_now(
@@ -89,12 +103,10 @@ def replicas_to_be(
     in Git.
     """
     counts = {key: dict(found) for key, found in replicas_in(rendering).items()}
-    for name, objects in rendering.objects.items():
+    for name, objects in _with_replicas(rendering).items():
         for desired in objects:
             copies = live.get(desired.key, {})
             if name not in counts.get(desired.key, {}):
-                if desired.key.kind not in REPLICATED:
-                    continue
                 counts.setdefault(desired.key, {})[name] = (
                     stated_in(copies, name) if name in copies else 1
                 )
@@ -216,7 +228,7 @@ def with_autoscaled_counts(
     ``live`` has the objects of those that ``may_be_anothers``. ``leaving``: UIDs of what this run
     prunes; an autoscaler among it scales nothing any more.
     """
-    asked = {t.key: live[t.key] for t in targets if _is_anothers(t, live.get(t.key))}
+    asked = {t.key: live[t.key] for t in targets if t.key in live and _is_anothers(t, live[t.key])}
     if not asked:
         return targets, frozenset(), []
     scalers = _scalers(member, leaving)
@@ -233,17 +245,17 @@ def with_autoscaled_counts(
 
 def may_be_anothers(target: ApplyTarget, glance: Glance | None) -> bool:
     """Whether the live count may be another's than Git's; where nothing is known, it may."""
-    stated = stated_replicas(target.desired.body)
+    stated = target.stated
     if stated is None:
         return False
     return glance is None or (glance.counted_by_others and glance.wanted not in (None, stated))
 
 
-def _is_anothers(target: ApplyTarget, live: Object | None) -> bool:
+def _is_anothers(target: ApplyTarget, live: Object) -> bool:
     """Whether the live count is not Git's, and somebody else has set it."""
     desired = target.desired
-    stated = stated_replicas(desired.body)
-    if live is None or stated is None or desired.force_conflicts:
+    stated = target.stated
+    if stated is None or desired.force_conflicts:
         return False
     if REPLICAS in desired.retain and stated:
         return False

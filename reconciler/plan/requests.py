@@ -40,7 +40,7 @@ class ApplyTarget(RedactedRepr, frozen=True):
 
     ``resource`` is None where the member does not serve the kind (yet); ``applyset`` is what it
     becomes a member of. ``takes_count``: its replicas were scaled by somebody else, who does not
-    do so any more, and are Git's again.
+    do so any more, and are Git's again. ``stated`` are the replicas in Git, if any.
     """
 
     desired: DesiredObject
@@ -49,6 +49,7 @@ class ApplyTarget(RedactedRepr, frozen=True):
     resource: RESTMapping | None
     applyset: str
     takes_count: bool = False
+    stated: int | None = None
 
     @property
     def body(self) -> Object:
@@ -87,7 +88,8 @@ def target_of(
     key = desired.key
     if namespace != key.namespace:
         key = key._replace(namespace=namespace)
-    return ApplyTarget(desired, key, kind, resource, applyset)
+    stated = stated_replicas(desired.body)
+    return ApplyTarget(desired, key, kind, resource, applyset, stated=stated)
 
 
 def _marks(desired: DesiredObject) -> dict[str, str]:

@@ -4,78 +4,21 @@ compared last. Both are given again only where all is the same that they were ma
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from msgspec.structs import replace
 
-from reconciler.api.objects import GroupKind, Object, ObjectKey, RedactedRepr
+from reconciler.api.objects import GroupKind, Object, ObjectKey
 from reconciler.cluster.discovery import Discovery, GroupVersionKind, RESTMapping
 from reconciler.federation.model import DriftRules
-from reconciler.inventory.observe import Observation
 from reconciler.inventory.records import AppliedRecord
 from reconciler.plan.custom_resources import kind_defined_by
 from reconciler.plan.dry_run import Checked
 from reconciler.plan.prune import CRD
-from reconciler.plan.requests import ApplyTarget, crds_in, target_of
-from reconciler.render import run_once
+from reconciler.plan.requests import ApplyTarget
+from reconciler.plan.targets import Targets
 from reconciler.render.render import DesiredObject
-
-
-class MemberTargets(RedactedRepr, frozen=True):
-    """What a member is to have, with what follows from that alone.
-
-    ``crds`` are the kinds that it introduces, ``hidden`` where values of an object are not shown,
-    ``resources`` those of the kinds that are served; ``once`` are Jobs and the like; ``releases``
-    and ``hooks`` as in ``member_plan.MemberWork``.
-    """
-
-    targets: tuple[ApplyTarget, ...]
-    crds: Mapping[GroupVersionKind, RESTMapping]
-    by_key: Mapping[ObjectKey, ApplyTarget]
-    keys: frozenset[ObjectKey]
-    hidden: Mapping[ObjectKey, tuple[str, ...]]
-    resources: Mapping[GroupVersionKind, RESTMapping]
-    once: tuple[ApplyTarget, ...]
-    releases: Mapping[ObjectKey, str]
-    hooks: Mapping[ObjectKey, int]
-
-
-def targets_in(
-    desired: Sequence[DesiredObject], discovery: Discovery, applyset: str
-) -> MemberTargets:
-    """As the member's discovery has the kinds; ``applyset`` is what all of it belongs to."""
-    crds = crds_in([d.body for d in desired])
-    targets = tuple(target_of(d, discovery, crds, applyset) for d in desired)
-    by_key = {target.key: target for target in targets}
-    once = tuple(t for t in targets if run_once.runs_once(t.desired.body))
-    return MemberTargets(
-        targets,
-        crds,
-        by_key,
-        frozenset(by_key),
-        {t.key: t.desired.hidden for t in targets if t.desired.hidden},
-        {t.kind: t.resource for t in targets if t.resource},
-        once,
-        {t.key: t.desired.chart for t in targets if t.desired.chart},
-        {t.key: t.desired.hook for t in once if t.desired.hook is not None},
-    )
-
-
-def what_ran(
-    observation: Observation, once: Sequence[ApplyTarget], same: Collection[ObjectKey]
-) -> dict[ObjectKey, str]:
-    """What has run of ``once``, as remembered and as seen. ``same``: is as wanted."""
-    inventory, members = observation.inventory, observation.members
-    found: dict[ObjectKey, str] = {}
-    for target in once:
-        known = inventory.ran.get(target.key)
-        if target.key in members and target.key in same:
-            seen = run_once.counts_as_run(members[target.key][1])
-            known = run_once.content_digest(inventory.digester, target.body) if seen else None
-        if known is not None:
-            found[target.key] = known
-    return found
 
 
 class KnownTargets:
@@ -84,17 +27,21 @@ class KnownTargets:
     def __init__(self) -> None:
         self._of: tuple[Sequence[DesiredObject], Mapping[GroupVersionKind, RESTMapping], str]
         self._of = ((), {}, "")
-        self._last: MemberTargets | None = None
+        self._last: Targets | None = None
 
     def of(
-        self, desired: Sequence[DesiredObject], discovery: Discovery, applyset: str
-    ) -> MemberTargets:
-        """As ``targets_in``."""
+        self,
+        desired: Sequence[DesiredObject],
+        discovery: Discovery,
+        applyset: str,
+        make: Callable[[Sequence[DesiredObject], Discovery, str], Targets],
+    ) -> Targets:
+        """As ``make`` makes them of the same."""
         before, resources, name = self._of
         same = before is desired and name == applyset and resources == discovery.resources
         if self._last is None or not same:
             self._of = desired, discovery.resources, applyset
-            self._last = targets_in(desired, discovery, applyset)
+            self._last = make(desired, discovery, applyset)
         return self._last
 
 

@@ -45,8 +45,8 @@ class Rendering(Struct, frozen=True):
 
 
 def render(state: DesiredState, assignments: Sequence[Assignment]) -> Rendering:
-    """Make every object for every cluster it goes to. Inputs are never changed; bodies are shared
-    between clusters where nothing differs.
+    """Make every object for every cluster it goes to. Inputs are never changed; objects, and the
+    tuples of them, are shared between clusters where nothing differs.
 
     Overrides are tried for every cluster that a workload might ever go to, too: an outage is no
     time to find that one does not fit.
@@ -58,39 +58,59 @@ def render(state: DesiredState, assignments: Sequence[Assignment]) -> Rendering:
     bases: dict[int, Object] = {}
     for assignment in assignments:
         newest = workloads[assignment.workload]
+        alike: dict[tuple[object, ...], DesiredObject] = {}
         for name, count in assignment.replicas.items():
             workload = newest
             if state.commits is not None:
                 workload = version_in(state, newest, assignment, name)
-            form = workload.form_in(name)
-            if form is not workload.template:
-                workload = replace(workload, template=form)
-            base = bases.get(id(form))
-            if base is None:
-                base = bases[id(form)] = _without_steering(form)
-            body = _render_one(workload, base, clusters[name], count, problems)
-            if name in assignment.bounds:
-                body = _with_bounds(body, assignment.bounds[name])
-            if body is not base or workload.kubefed:
-                problems += _content_problems(workload, clusters[name], body)
-            divided = name in assignment.bounds
-            objects[name].append(_desired(workload, name, body, bounds_divided=divided))
+            form, cluster = workload.form_in(name), clusters[name]
+            overrides = workload.overrides
+            operations = tuple(_operations(overrides, cluster)) if overrides else ()
+            bounds = assignment.bounds.get(name)
+            # All of these outlive this loop, so that no other gets their number.
+            looks = (id(workload), id(form), count, *map(id, operations), bounds)
+            desired = alike.get(looks)
+            if desired is None:
+                base = bases.get(id(form))
+                if base is None:
+                    base = bases[id(form)] = _without_steering(form)
+                one = workload if form is workload.template else replace(workload, template=form)
+                body = _render_one(one, base, cluster, operations, count, problems)
+                if bounds is not None:
+                    body = _with_bounds(body, bounds)
+                desired = _desired(one, body, bounds_divided=bounds is not None)
+                if not workload.substitute_variables:
+                    alike[looks] = desired
+            if desired.body is not bases[id(form)] or workload.kubefed:
+                problems += _content_problems(workload, cluster, desired.body)
+            objects[name].append(desired)
         if newest.overrides:
             for name in assignment.spare:
                 count = duplicated_count(newest, name)
                 base = _without_steering(newest.form_in(name))
-                _render_one(newest, base, clusters[name], count, problems)
-    if any(scale_target(workload.template) for workload in state.workloads):
-        objects = {name: _left_to_autoscalers(found) for name, found in objects.items()}
-    return Rendering(
-        {name: tuple(sorted(found, key=lambda d: d.key)) for name, found in objects.items()},
-        tuple(sorted(set(problems))),
-    )
+                operations = tuple(_operations(newest.overrides, clusters[name]))
+                _render_one(newest, base, clusters[name], operations, count, problems)
+    scaled = any(scale_target(workload.template) for workload in state.workloads)
+    return Rendering(_arranged(objects, scaled=scaled), tuple(sorted(set(problems))))
 
 
-def _desired(
-    workload: Workload, cluster: str, body: Object, *, bounds_divided: bool
-) -> DesiredObject:
+def _arranged(
+    objects: Mapping[str, Sequence[DesiredObject]], *, scaled: bool
+) -> dict[str, tuple[DesiredObject, ...]]:
+    """Sorted by key, once for all clusters that have the very same. ``scaled``: autoscalers may be
+    among them."""
+    known: dict[tuple[int, ...], tuple[DesiredObject, ...]] = {}
+    found = {}
+    for name, some in objects.items():
+        same = tuple(map(id, some))
+        if same not in known:
+            settled = _left_to_autoscalers(some) if scaled else some
+            known[same] = tuple(sorted(settled, key=lambda d: d.key))
+        found[name] = known[same]
+    return found
+
+
+def _desired(workload: Workload, body: Object, *, bounds_divided: bool) -> DesiredObject:
     """With what the object's own annotations say, which an override may have set."""
     says = body["metadata"].get("annotations") or {}
 
@@ -98,7 +118,6 @@ def _desired(
         return says.get(PREFIX + name) == "true"
 
     return DesiredObject(
-        cluster=cluster,
         key=workload.key,
         body=body,
         position=workload.position,
@@ -176,6 +195,7 @@ def _render_one(
     workload: Workload,
     base: Object,
     cluster: Cluster,
+    operations: Iterable[Operation],
     count: int | None,
     problems: list[Problem],
 ) -> Object:
@@ -186,7 +206,7 @@ def _render_one(
     shared_out = workload.replicas.mode != "Duplicated"
     if count is not None and not shared_out:
         body = _with_replicas(body, count)
-    for operation in _operations(workload.overrides, cluster):
+    for operation in operations:
         try:
             body = _changed(body, operation)
         except PatchError as fault:
@@ -280,7 +300,7 @@ def _variable(match: re.Match[str], cluster: Cluster) -> str:
 
 
 class DesiredObject(RedactedRepr, frozen=True):
-    """The template with this cluster's overrides and replicas; the inventory's labels come later.
+    """The template with a cluster's overrides and replicas; the inventory's labels come later.
 
     ``retain`` are JSON pointers of fields sent at creation only; afterwards the live value stands.
     ``autoscaler`` is what sets spec.replicas there, as the repository itself says: ``kind name``.
@@ -294,7 +314,6 @@ class DesiredObject(RedactedRepr, frozen=True):
     ``bounds_divided``: its minReplicas and maxReplicas are this cluster's part of the manifest's.
     """
 
-    cluster: str
     key: ObjectKey
     body: Object
     position: Position

@@ -13,13 +13,17 @@ from reconciler.scheduler.model import Assignment
 @remembered
 def clusters_by_object(rendering: Rendering) -> Mapping[ObjectKey, frozenset[str]]:
     """Object -> the clusters that are to have it."""
-    placed_in: dict[ObjectKey, set[str]] = {}
+    # Most have the very same objects.
+    clusters: dict[int, list[str]] = {}
     for name, objects in rendering.objects.items():
-        for desired in objects:
-            placed_in.setdefault(desired.key, set()).add(name)
+        clusters.setdefault(id(objects), []).append(name)
+    placed_in: dict[ObjectKey, set[str]] = {}
+    for names in clusters.values():
+        for desired in rendering.objects[names[0]]:
+            placed_in.setdefault(desired.key, set()).update(names)
             if not desired.key.namespace:
                 # The member's discovery tells whether it is namespaced; here both are remembered.
-                placed_in.setdefault(desired.key.with_namespace, set()).add(name)
+                placed_in.setdefault(desired.key.with_namespace, set()).update(names)
     # Most go to the same clusters.
     same: dict[frozenset[str], frozenset[str]] = {}
     found = ((key, frozenset(names)) for key, names in placed_in.items())

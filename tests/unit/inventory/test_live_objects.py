@@ -15,7 +15,12 @@ from reconciler.cluster.client import FIELD_MANAGER
 from reconciler.cluster.discovery import RESTMapping
 from reconciler.cluster.responses import MalformedAnswer
 from reconciler.inventory.applyset import IDENTITY, identity_of
-from reconciler.inventory.live_objects import BLOCK_OBJECTS, LiveObjects, read_live_objects
+from reconciler.inventory.live_objects import (
+    BLOCK_OBJECTS,
+    LiveObjects,
+    SharedValues,
+    read_live_objects,
+)
 from reconciler.inventory.records import AppliedRecord, Digester
 
 DEPLOYMENTS = RESTMapping("apps/v1", "Deployment", "deployments", namespaced=True)
@@ -57,7 +62,7 @@ def web(name: str = "web") -> Object:
                     "manager": FIELD_MANAGER,
                     "operation": "Apply",
                     "apiVersion": "apps/v1",
-                    "fieldsV1": OURS,
+                    "fieldsV1": copy.deepcopy(OURS),
                 }
             ],
         },
@@ -85,11 +90,14 @@ def record_of(obj: Object) -> AppliedRecord:
 
 
 def read(
-    objects: Sequence[Object], rows: dict[ObjectKey, AppliedRecord] | None = None, per_page: int = 3
+    objects: Sequence[Object],
+    rows: dict[ObjectKey, AppliedRecord] | None = None,
+    per_page: int = 3,
+    shared: SharedValues | None = None,
 ) -> LiveObjects:
     raw = [Raw(orjson.dumps(obj)) for obj in objects]
     pages = [raw[n : n + per_page] for n in range(0, len(raw), per_page)]
-    return read_live_objects(pages, DEPLOYMENTS, "set", rows or {}, DIGESTER)
+    return read_live_objects(pages, DEPLOYMENTS, "set", rows or {}, DIGESTER, shared)
 
 
 def test_every_object_is_given_back_as_it_came() -> None:
@@ -165,6 +173,29 @@ def test_as_recorded_is_what_the_whole_object_says(change: str) -> None:
     digests = (footprint.entry, footprint.values) if footprint else ("", "")
     uid = obj["metadata"]["uid"]
     assert same is ((*digests, uid) == (record.entry, record.values, record.uid))
+
+
+PLAIN = {"f:metadata": {"f:labels": {"f:app": {}}}, "f:spec": OURS["f:spec"]}
+"""Of the metadata it has only labels and annotations, as most entries do."""
+
+
+@pytest.mark.parametrize("tree", [OURS, PLAIN], ids=["with finalizers", "plain"])
+@pytest.mark.parametrize("space", [0, 1024 * 1024])
+def test_what_members_share_changes_nothing_of_what_is_seen(
+    tree: Object, space: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One member after the other, each with another change and twice, as its neighbours have it."""
+    monkeypatch.setattr("reconciler.inventory.live_objects.SHARED_BYTES", space)
+    shared = SharedValues()
+    for change in (*CHANGES, *reversed(CHANGES)):
+        obj = web()
+        obj["metadata"]["managedFields"][0]["fieldsV1"] = copy.deepcopy(tree)
+        rows = {key_of_web(): record_of(obj)}
+        CHANGES[change][0](obj)
+        alone, beside = read([obj], rows), read([obj], rows, shared=shared)
+        assert beside.glance(key_of_web()) == alone.glance(key_of_web()), change
+        assert dict(beside) == dict(alone)
+        assert beside.entries == alone.entries
 
 
 @pytest.mark.parametrize(

@@ -35,7 +35,7 @@ def live(*held: tuple[str, str, Any]) -> Object:
 
 
 def found(obj: Object) -> FoundAdditions:
-    desired = DesiredObject("aws", key_of(obj), obj, Position("one.yaml", 1, 1))
+    desired = DesiredObject(key_of(obj), obj, Position("one.yaml", 1, 1))
     return AdditionFinder(DriftRules(additions="Remove")).find(obj, desired)
 
 

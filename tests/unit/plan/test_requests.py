@@ -43,7 +43,7 @@ def thing(kind: str = "ConfigMap", namespace: str = "shop", **more: Any) -> Obje
 
 
 def target(body: Object, crds: Any = None, **more: Any) -> ApplyTarget:
-    desired = DesiredObject("aws", key_of(body), body, Position("a.yaml", 1, 1), **more)
+    desired = DesiredObject(key_of(body), body, Position("a.yaml", 1, 1), **more)
     return target_of(desired, DISCOVERY, crds or {}, OURS)
 
 

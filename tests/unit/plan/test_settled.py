@@ -13,7 +13,8 @@ from reconciler.federation.model import DriftRules
 from reconciler.inventory.records import AppliedRecord
 from reconciler.plan.dry_run import Checked
 from reconciler.plan.requests import ApplyTarget
-from reconciler.plan.settled import KnownTargets, SettledObjects, kinds_defined_in, targets_in
+from reconciler.plan.settled import KnownTargets, SettledObjects, kinds_defined_in
+from reconciler.plan.targets import Targets, targets_of
 from reconciler.render.render import DesiredObject
 from tests.definitions import definition
 
@@ -29,12 +30,10 @@ def settings(name: str = "a") -> Object:
 
 
 def desired(body: Object) -> DesiredObject:
-    return DesiredObject(
-        key=key_of(body), cluster="aws", position=Position("a.yaml", 1, 1), body=body
-    )
+    return DesiredObject(key=key_of(body), position=Position("a.yaml", 1, 1), body=body)
 
 
-TARGET = targets_in([desired(settings())], DISCOVERY, "set").targets[0]
+TARGET = targets_of([desired(settings())], DISCOVERY, "set").all[0]
 LIVE = settings()
 
 
@@ -62,7 +61,7 @@ def test_a_verdict_holds_while_all_is_the_same(settled: SettledObjects) -> None:
 @pytest.mark.parametrize(
     "other",
     [
-        {"target": targets_in([desired(settings())], DISCOVERY, "set").targets[0]},
+        {"target": targets_of([desired(settings())], DISCOVERY, "set").all[0]},
         {"live": settings()},
         {"live": None},
         {"record": RECORD._replace(values="others")},
@@ -88,7 +87,7 @@ def test_it_does_not_under_another_key_or_other_rules(settled: SettledObjects) -
 
 
 def test_objects_of_kinds_that_git_defines_are_compared_each_time() -> None:
-    targets = targets_in([desired(definition("Claim"))], DISCOVERY, "set").targets
+    targets = targets_of([desired(definition("Claim"))], DISCOVERY, "set").all
     assert kinds_defined_in(targets) == {GroupKind("example.com", "Claim")}
     settled = SettledObjects()
     settled.keep([(LIVE, RECORD, Checked(TARGET, None, RECORD))], {TARGET.key.group_kind})
@@ -102,10 +101,14 @@ def test_what_is_wanted_no_longer_is_forgotten(settled: SettledObjects) -> None:
 
 def test_targets_are_made_again_only_for_other_values() -> None:
     known, wanted = KnownTargets(), (desired(settings()),)
-    first = known.of(wanted, DISCOVERY, "set")
-    assert known.of(wanted, Discovery({KIND: MAPS}, complete=False), "set") is first
-    assert known.of((wanted[0],), DISCOVERY, "set") is not first
-    again = known.of(wanted, DISCOVERY, "set")
-    assert known.of(wanted, DISCOVERY, "other").targets[0].applyset == "other"
-    assert known.of(wanted, Discovery({}), "set").targets[0].resource is None
-    assert again.targets[0].resource == MAPS
+
+    def of(desired: tuple[DesiredObject, ...], discovery: Discovery, applyset: str) -> Targets:
+        return known.of(desired, discovery, applyset, targets_of)
+
+    first = of(wanted, DISCOVERY, "set")
+    assert of(wanted, Discovery({KIND: MAPS}, complete=False), "set") is first
+    assert of((wanted[0],), DISCOVERY, "set") is not first
+    again = of(wanted, DISCOVERY, "set")
+    assert of(wanted, DISCOVERY, "other").all[0].applyset == "other"
+    assert of(wanted, Discovery({}), "set").all[0].resource is None
+    assert again.all[0].resource == MAPS

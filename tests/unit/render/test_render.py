@@ -74,10 +74,34 @@ def test_what_has_no_count_is_as_it_is_written_and_shared_between_clusters() -> 
     assert only(found, "aws").body is only(found, "gcp").body
 
 
+@pytest.mark.parametrize(
+    ("more", "alike"),
+    [
+        ({}, True),
+        ({"overrides": (override("replace", "/spec/paused", True),)}, True),
+        ({"overrides": (override("replace", "/spec/paused", True, clusters=("gcp",)),)}, False),
+        ({"forms": {"gcp": web(a="b")}}, False),
+        ({"template": web(cloud="${cluster.name}"), "substitute_variables": True}, False),
+    ],
+    ids=["nothing", "an override of both", "an override of one", "a form of one", "variables"],
+)
+def test_clusters_share_what_is_the_same_in_them_and_nothing_else(
+    more: dict[str, Any], *, alike: bool
+) -> None:
+    found = rendered(workload(more.pop("template", None), **more))
+    assert (found.objects["aws"] is found.objects["gcp"]) is alike
+    assert (only(found, "aws").body == only(found, "gcp").body) is alike
+
+
+def test_clusters_with_other_counts_share_nothing_of_these() -> None:
+    found = rendered(workload(), workload(web() | {"kind": "StatefulSet"}), aws=1, gcp=2)
+    assert found.objects["aws"] != found.objects["gcp"]
+
+
 def test_a_cluster_to_which_nothing_goes_gets_nothing() -> None:
     found = rendered(workload(), aws=6)
     assert found.objects["gcp"] == ()
-    assert only(found).cluster == "aws"
+    assert len(found.objects["aws"]) == 1
 
 
 def test_what_steers_this_program_is_not_written_and_other_annotations_are() -> None:
