@@ -45,6 +45,8 @@ class Cause(StrEnum):
 
 DRIFTS = frozenset({Cause.DRIFT, Cause.DRIFT_BY_ADDITION, Cause.DRIFT_OF_OWNERSHIP})
 """Causes that put back what somebody else changed."""
+OF_GIT = frozenset({Cause.IN_GIT, Cause.NO_LONGER_IN_GIT, Cause.SHARE_OF_REPLICAS})
+"""Causes that bring what Git says anew."""
 
 
 class Reason(Struct, frozen=True):

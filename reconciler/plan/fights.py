@@ -13,8 +13,7 @@ from msgspec.structs import replace
 from reconciler.api.durations import duration_words
 from reconciler.api.notices import Notice, NoticeCause, notice
 from reconciler.api.objects import ObjectKey
-from reconciler.api.reasons import Cause
-from reconciler.plan.model import Action, Change, Plan
+from reconciler.plan.model import Change, Plan
 
 FREE_REPAIRS = 3
 """So often in a row an object is put back at once: people make mistakes more than once."""
@@ -23,8 +22,6 @@ LONGEST_PAUSE = 600.0
 """Seconds until the next repair; they double in between."""
 FORGOTTEN_AFTER = 900.0
 """Seconds without a repair after which a fight is over. Longer than the longest pause."""
-
-_REPAIRS = (Action.UPDATE, Action.RECREATE)
 
 
 class Fight(Struct, frozen=True):
@@ -63,7 +60,7 @@ def fights_after(fights: Fights, plan: Plan, now: float) -> Fights:
     """With the repairs of a plan that was just carried out."""
     found = {key: one for key, one in fights.items() if now - one.last <= FORGOTTEN_AFTER}
     for cluster, change in plan.writes():
-        if is_repair(change):
+        if change.is_repair:
             key = (cluster.name, change.key)
             before = found.get(key, Fight(0, now, now))
             others = {name for field in change.fields for name in field.managers}
@@ -76,18 +73,10 @@ def fights_after(fights: Fights, plan: Plan, now: float) -> Fights:
     return found
 
 
-def is_repair(change: Change) -> bool:
-    """Whether a change does nothing but put back what somebody else changed."""
-    causes = [one.cause for one in change.reasons]
-    causes += [one.cause for field in change.fields for one in field.reasons]
-    of_git = (Cause.IN_GIT, Cause.NO_LONGER_IN_GIT, Cause.SHARE_OF_REPLICAS)
-    return change.action in _REPAIRS and change.is_drift and not any(c in of_git for c in causes)
-
-
 def why_it_waits(fights: Fights, cluster: str, change: Change, now: float) -> str:
     """Why an object is not put back yet; empty: it is."""
     fight = fights.get((cluster, change.key))
-    if fight is None or not fight.is_one or now >= fight.until or not is_repair(change):
+    if fight is None or not fight.is_one or now >= fight.until or not change.is_repair:
         return ""
     pause = duration_words(fight.until - fight.last)
     return f"waits {pause} from the last time: {fight.words}"

@@ -359,8 +359,6 @@ def open_part(work: MemberWork) -> MemberWork:
 
 
 def _only(work: MemberWork, chosen: Callable[[Change], bool]) -> MemberWork:
-    from reconciler.plan.fights import is_repair
-
     kept = tuple(change for change in work.plan.changes if chosen(change))
     rest = [change for change in work.plan.changes if change not in kept]
     return structs.replace(
@@ -370,7 +368,7 @@ def _only(work: MemberWork, chosen: Callable[[Change], bool]) -> MemberWork:
         behind=any(
             change.action is Action.FAILED or change.action not in NOT_WRITTEN
             for change in rest
-            if change.key in work.of_commit and not is_repair(change)
+            if change.key in work.of_commit and not change.is_repair
         ),
     )
 

@@ -18,7 +18,7 @@ from reconciler.api.errors import RunError, Violation
 from reconciler.api.field_path import FieldPath
 from reconciler.api.notices import Notice, NoticeCause, notice
 from reconciler.api.objects import Object, ObjectKey, RedactedRepr
-from reconciler.api.reasons import DRIFTS, Reason, reasons_text
+from reconciler.api.reasons import DRIFTS, OF_GIT, Reason, reasons_text
 from reconciler.cluster.discovery import GroupVersionKind
 from reconciler.failover.cluster_health import Absence, ClusterHealth
 from reconciler.federation.sensitive import SECRET
@@ -201,6 +201,14 @@ class Change:
         """Whether it puts back what somebody else changed, if perhaps among other things."""
         every = (self.reasons, *(field.reasons for field in self.fields))
         return any(one.cause in DRIFTS for reasons in every for one in reasons)
+
+    @property
+    def is_repair(self) -> bool:
+        """Whether it does nothing but put back what somebody else changed."""
+        causes = [one.cause for one in self.reasons]
+        causes += [one.cause for field in self.fields for one in field.reasons]
+        repairs = self.action in (Action.UPDATE, Action.RECREATE) and self.is_drift
+        return repairs and not any(cause in OF_GIT for cause in causes)
 
     @property
     def is_sensitive(self) -> bool:

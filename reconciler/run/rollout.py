@@ -13,10 +13,10 @@ from reconciler.api.notices import Notice, NoticeCause, notice
 from reconciler.api.objects import Object, ObjectKey, first_few
 from reconciler.api.options import RunOptions
 from reconciler.cluster.discovery import GroupVersionKind
-from reconciler.cluster.kstatus import Status, object_status
+from reconciler.cluster.kstatus import Status, object_status, wanted_replicas
 from reconciler.cluster.responses import reading_answers
 from reconciler.federation.maintenance import Maintenance, closed
-from reconciler.federation.model import DesiredState, RolloutRules, StricterRollout
+from reconciler.federation.model import DesiredState, RolloutRules, StricterRollout, Workload
 from reconciler.git.read import ReadSource
 from reconciler.inventory.observe import observe
 from reconciler.plan.live_state import MemberState
@@ -37,12 +37,12 @@ from reconciler.rollout.waves import gates_of, is_manual, limit, soak_of, waves_
 from reconciler.rollout.words import short_commit
 from reconciler.run.decide import LookedAt
 from reconciler.run.repository import Repository, read_other_commit
-from reconciler.scheduler.capacity import replicas_due
+from reconciler.scheduler.capacity import needs_room, replicas_due
 from reconciler.scheduler.commits import version_in, with_commits
 from reconciler.scheduler.keep_until_ready import is_current
 from reconciler.scheduler.model import Assignment
 from reconciler.scheduler.schedule import schedule
-from reconciler.state.memory import RolloutMemory
+from reconciler.state.memory import RolloutMemory, WorkloadMemory
 
 UNCOMMITTED = "uncommitted"
 """Stands for the commit of a work tree with changes that are in none."""
@@ -232,6 +232,7 @@ class Rollout:
             remembered = RolloutMemory(stable=remembered.stable)
         self.commits, self._now, self._seconds_left = commits, now, seconds_left
         self._remembered, self._applied = remembered, applied
+        self._workloads: Mapping[str, Mapping[str, WorkloadMemory]] = {}
         self.memory = remembered or RolloutMemory(stable=applied or commits.newest)
         self.state = commits.fleet_state(self.memory)
 
@@ -244,6 +245,7 @@ class Rollout:
     def advance(self, looked: LookedAt) -> RolloutView:
         """Go as far as the rules allow; ``memory`` and ``state`` are then those of this run."""
         seen = {one.cluster.name: one for one in looked.seen}
+        self._workloads = looked.availability.memory.workloads
         facts = self._facts(seen, looked)
         advanced = advance(self._remembered, facts)
         self.memory = advanced.memory
@@ -363,12 +365,23 @@ class Rollout:
             due = 0
             if key.kind in REPLICATED:
                 workload = version_in(self.state, workloads[key], assignment, cluster)
-                due = replicas_due(workload, assignment.replicas[cluster], live)
+                due = self._due(workload, cluster, assignment.replicas[cluster], live)
             if object_status(live).status is Status.FAILED:
                 return Wellness(f"{key}: {is_current(live)}", failed=True)
             if why := is_current(live, due):
                 unwell.append(f"{key}: {why}")
         return Wellness(first_few(unwell, 3)) if unwell else Wellness()
+
+    def _due(self, workload: Workload, cluster: str, count: int | None, live: Object | None) -> int:
+        """How many replicas must be ready there. Where a division builds on what runs, or on what
+        is free, Git alone does not tell how it came out; the live object does, unless the workload
+        was moved away because it does not run."""
+        by_what_runs = needs_room(workload) or not workload.replicas.rebalance
+        if by_what_runs and live is not None:
+            remembered = self._workloads.get(cluster, {}).get(str(workload.key))
+            if remembered is None or not remembered.away:
+                return wanted_replicas(live)
+        return replicas_due(workload, count, live)
 
     def _closed_part(self, cluster: str, candidate: str) -> str:
         """Which object of the candidate must not be written there now, and why; empty: none."""

@@ -234,6 +234,58 @@ def test_a_job_that_has_run_and_is_gone_holds_no_wave_up(simulated: RolloutWorld
     assert world.rollout.stable == new, world.rollout.reason
 
 
+PREFERENCE = """
+apiVersion: v1
+kind: Namespace
+metadata: {name: shop}
+---
+apiVersion: types.kubefed.io/v1beta1
+kind: FederatedNamespace
+metadata: {name: shop, namespace: shop}
+spec: {placement: {clusterSelector: {}}}
+---
+apiVersion: types.kubefed.io/v1beta1
+kind: FederatedDeployment
+metadata: {name: web, namespace: shop}
+spec:
+  template:
+    metadata: {labels: {app: web}}
+    spec:
+      selector: {matchLabels: {app: web}}
+      template:
+        metadata: {labels: {app: web}}
+        spec: {containers: [{name: web, image: "registry.invalid/web:TAG"}]}
+  placement: {clusterSelector: {}}
+---
+apiVersion: scheduling.kubefed.io/v1alpha1
+kind: ReplicaSchedulingPreference
+metadata: {name: web, namespace: shop}
+spec:
+  targetKind: FederatedDeployment
+  totalReplicas: 6
+  clusters: {aws-eu: {weight: 1}, gcp-eu: {weight: 1}, gcp-us: {weight: WEIGHT}}
+"""
+
+
+def test_replicas_that_stay_where_they_run_are_as_wanted(simulated: RolloutWorld) -> None:
+    """KubeFed's preferences move none without rebalance, whatever the weights say by now."""
+    world = simulated
+    world.begin(web=PREFERENCE.replace("TAG", "1").replace("WEIGHT", "1"))
+    new = world.commit(web=PREFERENCE.replace("TAG", "2").replace("WEIGHT", "4"))
+    for _ in range(12):
+        world.run()
+    assert world.rollout.stable == new, world.rollout.reason
+    assert world.versions() == all_on("2")
+    assert world.shares() == {FIRST: 2, SECOND: 2, LAST: 2}
+    for host in world.hosts.values():
+        host.controllers.broken = BROKEN
+    world.commit(web=PREFERENCE.replace("TAG", BROKEN).replace("WEIGHT", "4"))
+    for _ in range(14):
+        world.run()
+    assert world.rollout.phase is RolloutPhase.FAILED
+    assert world.versions() == {FIRST: BROKEN, SECOND: "2", LAST: "2"}
+
+
 CAREFUL = """---
 apiVersion: federation.reconciler.dev/v1alpha1
 kind: Placement
