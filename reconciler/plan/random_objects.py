@@ -27,6 +27,10 @@ def of_two_renderings(work: MemberWork, desired: Sequence[DesiredObject]) -> Ite
         made = [str(key) for key in keys if changes.get(key) in _MADE]
         stay = [str(key) for key in keys if changes.get(key, Action.UNCHANGED) in _STAY]
         if made and stay:
-            cause = NoticeCause.CHART_OF_TWO_RENDERINGS
-            shown = {"objects": first_few(made), "others": first_few(stay)}
-            yield notice(cause, work.cluster.name, release, **shown)
+            yield notice(
+                NoticeCause.CHART_OF_TWO_RENDERINGS,
+                work.cluster.name,
+                release,
+                objects=first_few(made),
+                others=first_few(stay),
+            )
