@@ -38,6 +38,9 @@ from tests.strategies import CLUSTER_MEMORIES, NOTIFIED, SHORT_NAMES, UNIX_TIMES
             st.dictionaries(SHORT_NAMES, SHORT_NAMES, min_size=1, max_size=2),
             max_size=2,
         ),
+        divided=st.dictionaries(
+            SHORT_NAMES, st.dictionaries(SHORT_NAMES, st.integers(1, 9), max_size=2), max_size=2
+        ),
         taints=st.dictionaries(
             SHORT_NAMES,
             st.dictionaries(SHORT_NAMES, UNIX_TIMES, min_size=1, max_size=2),
