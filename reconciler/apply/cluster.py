@@ -37,7 +37,7 @@ from reconciler.render import run_once
 RELEASE_SECONDS = 60.0
 """How long servers may keep ports and addresses of what is gone."""
 CONCURRENT_WRITES = 16
-"""Twice as many as questions: a write also waits for the server's disk."""
+"""With eight a first apply waits for the server's disk; with 32 nothing is gained."""
 CRD_TIMEOUT_SECONDS = 30.0
 CRD_POLL_SECONDS = 0.1
 HOOK_TIMEOUT_SECONDS = 60.0

@@ -38,8 +38,8 @@ CHUNK = 512 * 1024
 """Bytes that libcurl hands over at a time, at the most."""
 STREAM_CHUNK = 64 * 1024
 """The same of a stream, as many are open at once and little comes."""
-LEFT_IS_ASKED_SECONDS = 0.5
-"""How often a transfer asks whether there is time left."""
+LEFT_IS_ASKED_SECONDS = 0.1
+"""A transfer asks no more often than that whether there is time left."""
 LARGEST_REFUSAL = 64 * 1024
 """Bytes that are kept of what is answered instead of a stream."""
 

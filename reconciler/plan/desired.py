@@ -40,6 +40,8 @@ from reconciler.plan.targets import Requests
 from reconciler.render.run_once import content_digest, may_rerun, runs_once
 
 CONCURRENT_CHECKS = 16
+"""A server that always has the next question at hand takes less time for each: with eight at a time
+a fifth more of the processor."""
 
 
 class MemberContext(Struct, frozen=True):

@@ -136,9 +136,10 @@ def test_ownership_follows_the_schema(served: Api) -> None:
     ids=["too small", "missing", "not in the list", "unknown"],
 )
 def test_the_schema_is_enforced(served: Api, spec: Object, status: int, message: str) -> None:
-    answer = served.apply(gadget(**spec))
-    assert answer.status == status, answer.body
-    assert message in answer.body["message"]
+    for validation in ("Strict", "Ignore"):
+        answer = served.apply(gadget(**spec), fieldValidation=validation)
+        assert answer.status == status, answer.body
+        assert message in answer.body["message"]
 
 
 def test_the_status_of_an_instance_is_written_apart(served: Api) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -41,3 +43,24 @@ def test_one_that_has_answered_before_is_asked_twice(server: SimulatedCluster) -
     assert transport.request("GET", "/version").status == 200
 
     assert transport.requests == 3
+
+
+def test_a_request_that_waits_ends_soon_after_the_run_was_told_to_stop(
+    server: SimulatedCluster,
+) -> None:
+    began = time.monotonic()
+    told = threading.Event()
+    threading.Timer(0.4, told.set).start()
+    transport = Transport(
+        "aws-eu",
+        Endpoint(server.url, bearer(server.token)),
+        seconds_left=lambda: 0.0 if told.is_set() else 100.0,
+    )
+    server.faults.hang()
+
+    with pytest.raises(ClusterUnreachable):
+        transport.request("GET", "/version")
+
+    # Its own limits are 30 seconds and more.
+    assert told.is_set()
+    assert time.monotonic() - began < 15
