@@ -100,6 +100,7 @@ ONE_NAME_TWICE = {
 # How many modules of our own one may import, and who needs more.
 MOST_IMPORTS = 30
 NEEDS_MORE = {
+    "plan.member_plan": "all that is decided of one member, strung together",
     "run.pipeline": "the steps strung together",
     "run.repository": "files, members, the host's list and charts meet in what Git comes to",
     "run.rollout": "Git, members and rules meet in how far a commit may go",
