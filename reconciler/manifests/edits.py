@@ -92,13 +92,12 @@ class Draft:
 
 def _in_the_way(body: Any, path: Steps) -> Steps | None:
     """Where something is that can hold no more of the path. What is not there yet can be made."""
-    here = body
     for number, step in enumerate(path):
-        if not isinstance(here, list if isinstance(step, int) else dict):
-            return path[:number]
-        here = here[step] if isinstance(step, int) else here.get(step)
+        here = value_at(body, path[:number])
         if here is None:
             break
+        if not isinstance(here, list if isinstance(step, int) else dict):
+            return path[:number]
     return None
 
 

@@ -210,7 +210,7 @@ def _written(document: Any, form: str) -> str:
 
     def represent(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
         try:
-            known = dumper.resolve(yaml.ScalarNode, text, (True, False))
+            known = dumper.resolve(yaml.ScalarNode, text, (True, False))  # type: ignore[no-untyped-call]
             plain = resolve_plain(text) == text and known == _TEXT
         except ValueError:
             plain = False

@@ -22,7 +22,7 @@ from reconciler.api.notices import Notice, NoticeCause, notice
 from reconciler.federation.model import Cluster, ClusterAffinity, PlacementTarget, Spread
 from reconciler.federation.selectors import affine, zones_of
 
-_MOST_SETS = 10_000
+_MOST_SETS = 2_000
 """Sets of groups that are compared: a fleet in hundreds of zones must not take for ever."""
 
 

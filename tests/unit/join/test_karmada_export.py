@@ -179,6 +179,23 @@ def test_secrets_are_written_where_asked_but_never_those_of_clusters() -> None:
     assert "karmada-cluster/secret-aws.yaml" not in files
 
 
+def test_the_certificates_of_an_ingress_come_along() -> None:
+    ingress = """
+apiVersion: networking.k8s.io/v1
+kind: Ingress
+metadata: {name: web, namespace: shop}
+spec: {tls: [{secretName: password}]}
+---
+"""
+    text = KARMADA.replace(
+        "    - {apiVersion: v1, kind: Secret, namespace: shop}\n",
+        "    - {apiVersion: networking.k8s.io/v1, kind: Ingress}\n",
+    )
+    request = ImportRequest(with_secrets=True)
+    files = export_of_karmada(yaml.safe_load_all(ingress + text), request).files
+    assert "shop/secret-password.yaml" in files
+
+
 def test_nothing_of_karmadas_controllers_and_of_its_server_is_left() -> None:
     files = parsed(exported())
     web = files["shop/deployment-web.yaml"]
