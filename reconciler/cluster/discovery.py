@@ -8,6 +8,7 @@ from urllib.parse import quote
 
 from msgspec import Struct, convert, field
 
+from reconciler.api.manifest import Manifest
 from reconciler.api.objects import GroupKind, Object, ObjectKey, api_group, read_in_threads
 
 AGGREGATED = (
@@ -30,6 +31,10 @@ class GroupVersionKind(NamedTuple):
     @classmethod
     def of(cls, obj: Object) -> GroupVersionKind:
         return cls(obj["apiVersion"], obj["kind"])
+
+    @classmethod
+    def of_manifest(cls, manifest: Manifest) -> GroupVersionKind:
+        return cls(manifest.api_version, manifest.kind)
 
 
 class RESTMapping(Struct, frozen=True):

@@ -16,7 +16,6 @@ from reconciler.api.notices import Notice, NoticeCause, notice
 from reconciler.api.objects import GroupKind, Object, ObjectKey, RedactedRepr, key_of
 from reconciler.cluster.client import Member
 from reconciler.cluster.discovery import GroupVersionKind, RESTMapping
-from reconciler.cluster.kstatus import stated_replicas
 from reconciler.cluster.parallel import in_parallel
 from reconciler.cluster.warnings import warnings_about
 from reconciler.federation.karmada_kinds import is_karmadas
@@ -314,7 +313,7 @@ def _as_recorded(
         # What is sent depends on what is there.
         or desired.retain
         or desired.ignore
-        or (glance.wanted is not None and stated_replicas(desired.body) is None)
+        or (glance.wanted is not None and desired.manifest.stated_replicas is None)
         or target.kind in shared.observation.failed
         or kind in known.definitions
         or target.key.namespace in known.going

@@ -44,7 +44,7 @@ from reconciler.plan.model import (
 )
 from reconciler.plan.prune import NAMESPACE, DeletionRules
 from reconciler.plan.redact import additions_without_values, without_values
-from reconciler.plan.requests import ApplyTarget, crds_in, target_of
+from reconciler.plan.requests import ApplyTarget, crds_wanted, target_of
 from reconciler.render import run_once
 from reconciler.render.render import DesiredObject
 from reconciler.scheduler.placement_warnings import Unplaced
@@ -124,7 +124,7 @@ def plan_member(
 ) -> MemberWork:
     """Compare, ask, decide. Raises ClusterError when the member stops answering."""
     inventory = observation.inventory
-    crds = crds_in([d.body for d in desired])
+    crds = crds_wanted(desired)
     targets = [target_of(d, observation.discovery, crds, inventory.applyset) for d in desired]
     apply_rules = apply_rules_of(
         member, inventory, federation, force_conflicts=settings.force_conflicts
@@ -302,7 +302,7 @@ def _ran(
     inventory, members = observation.inventory, observation.members
     found: dict[ObjectKey, str] = {}
     for target in targets:
-        if not run_once.runs_once(target.desired.body):
+        if not run_once.may_run_once(target.key) or not run_once.runs_once(target.desired.body):
             continue
         known = inventory.ran.get(target.key)
         if target.key in members and target.key in same:

@@ -10,7 +10,7 @@ import orjson
 from msgspec import Struct, field
 from msgspec.structs import replace
 
-from reconciler.api.kinds import REPLICAS, REPLICATED, RUN_PODS, scale_target, scaled_as
+from reconciler.api.kinds import REPLICAS, REPLICATED, RUN_PODS, scaled_as
 from reconciler.api.moves import (
     Degraded,
     Move,
@@ -121,7 +121,7 @@ def place_workloads(
     moves += _degraded(usual, assignments, state, out, unplaced)
     moves += _staying(usual, state, availability.staying)
     workloads = {workload.key: workload for workload in state.workloads}
-    scalers = {scale_target(workload.template): workload.key for workload in state.workloads}
+    scalers = {workload.manifest.scale_target: workload.key for workload in state.workloads}
 
     def asked_of(a: Assignment) -> dict[str, int]:
         return _ours(a, asked.get(a.workload, {}), foreign_objects)

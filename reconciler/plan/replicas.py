@@ -55,7 +55,7 @@ def replicas_in(rendering: Rendering) -> dict[ObjectKey, dict[str, int]]:
     counts: dict[ObjectKey, dict[str, int]] = {}
     for name, objects in rendering.objects.items():
         for desired in objects:
-            replicas = stated_replicas(desired.body)
+            replicas = desired.manifest.stated_replicas
             if replicas is not None:
                 counts.setdefault(desired.key, {})[name] = replicas
     return counts
@@ -232,7 +232,7 @@ def with_autoscaled_counts(
 
 def may_be_anothers(target: ApplyTarget, glance: Glance | None) -> bool:
     """Whether the live count may be another's than Git's; where nothing is known, it may."""
-    stated = stated_replicas(target.desired.body)
+    stated = target.desired.manifest.stated_replicas
     if stated is None:
         return False
     return glance is None or (glance.counted_by_others and glance.wanted not in (None, stated))
@@ -241,7 +241,7 @@ def may_be_anothers(target: ApplyTarget, glance: Glance | None) -> bool:
 def _is_anothers(target: ApplyTarget, live: Object | None) -> bool:
     """Whether the live count is not Git's, and somebody else has set it."""
     desired = target.desired
-    stated = stated_replicas(desired.body)
+    stated = desired.manifest.stated_replicas
     if live is None or stated is None or desired.force_conflicts:
         return False
     if REPLICAS in desired.retain and stated:

@@ -12,7 +12,8 @@ from msgspec.structs import replace
 from reconciler.api.annotations import PREFIX, STEERING
 from reconciler.api.errors import Position, Problem
 from reconciler.api.json_pointer import join_pointer, split_pointer
-from reconciler.api.kinds import REPLICAS, scale_target, scaled_as
+from reconciler.api.kinds import REPLICAS, scaled_as
+from reconciler.api.manifest import Manifest
 from reconciler.api.objects import Object, ObjectKey, RedactedRepr, map_of
 from reconciler.federation.lint import VARIABLE
 from reconciler.federation.model import (
@@ -55,7 +56,7 @@ def render(state: DesiredState, assignments: Sequence[Assignment]) -> Rendering:
     workloads = {workload.key: workload for workload in state.workloads}
     objects: dict[str, list[DesiredObject]] = {name: [] for name in clusters}
     problems: list[Problem] = []
-    bases: dict[int, Object] = {}
+    bases: dict[int, Manifest] = {}
     for assignment in assignments:
         newest = workloads[assignment.workload]
         for name, count in assignment.replicas.items():
@@ -63,24 +64,29 @@ def render(state: DesiredState, assignments: Sequence[Assignment]) -> Rendering:
             if state.commits is not None:
                 workload = version_in(state, newest, assignment, name)
             form = workload.form_in(name)
-            if form is not workload.template:
-                workload = replace(workload, template=form)
+            if form is not workload.manifest:
+                workload = replace(workload, manifest=form)
             base = bases.get(id(form))
             if base is None:
                 base = bases[id(form)] = _without_steering(form)
-            body = _render_one(workload, base, clusters[name], count, problems)
-            if name in assignment.bounds:
-                body = _with_bounds(body, assignment.bounds[name])
-            if body is not base or workload.kubefed:
-                problems += _content_problems(workload, clusters[name], body)
             divided = name in assignment.bounds
-            objects[name].append(_desired(workload, name, body, bounds_divided=divided))
+            made = base
+            if count is not None or divided or workload.overrides or workload.substitute_variables:
+                body = base.object
+                changed = _render_one(workload, body, clusters[name], count, problems)
+                if divided:
+                    changed = _with_bounds(changed, assignment.bounds[name])
+                if changed is not body:
+                    made = Manifest(changed)
+            if made is not base or workload.kubefed:
+                problems += _content_problems(workload, clusters[name], made.object)
+            objects[name].append(_desired(workload, name, made, bounds_divided=divided))
         if newest.overrides:
             for name in assignment.spare:
                 count = duplicated_count(newest, name)
-                base = _without_steering(newest.form_in(name))
-                _render_one(newest, base, clusters[name], count, problems)
-    if any(scale_target(workload.template) for workload in state.workloads):
+                body = _without_steering(newest.form_in(name)).object
+                _render_one(newest, body, clusters[name], count, problems)
+    if any(workload.manifest.scale_target for workload in state.workloads):
         objects = {name: _left_to_autoscalers(found) for name, found in objects.items()}
     return Rendering(
         {name: tuple(sorted(found, key=lambda d: d.key)) for name, found in objects.items()},
@@ -89,10 +95,10 @@ def render(state: DesiredState, assignments: Sequence[Assignment]) -> Rendering:
 
 
 def _desired(
-    workload: Workload, cluster: str, body: Object, *, bounds_divided: bool
+    workload: Workload, cluster: str, manifest: Manifest, *, bounds_divided: bool
 ) -> DesiredObject:
     """With what the object's own annotations say, which an override may have set."""
-    says = body["metadata"].get("annotations") or {}
+    says = manifest.annotations
 
     def asked(name: str) -> bool:
         return says.get(PREFIX + name) == "true"
@@ -100,9 +106,12 @@ def _desired(
     return DesiredObject(
         cluster=cluster,
         key=workload.key,
-        body=body,
+        manifest=manifest,
         position=workload.position,
-        retain=(*(_retained(workload, body) if workload.retain else ()), *workload.random),
+        retain=(
+            *(_retained(workload, manifest.object) if workload.retain else ()),
+            *workload.random,
+        ),
         force_conflicts=workload.force_conflicts or asked("force-conflicts"),
         recreate=workload.recreate or asked("recreate"),
         protect=workload.protect or asked("protect"),
@@ -115,7 +124,7 @@ def _desired(
         abort_on_conflict=workload.abort_on_conflict,
         random=workload.random,
         chart=workload.chart,
-        hook=hook_weight(body) if workload.hook else None,
+        hook=hook_weight(manifest.object) if workload.hook else None,
         remove_record=workload.remove_record,
         bounds_divided=bounds_divided,
     )
@@ -148,7 +157,7 @@ def _values(value: Any, steps: Sequence[str]) -> list[Any]:
 
 def _left_to_autoscalers(objects: Sequence[DesiredObject]) -> list[DesiredObject]:
     """The objects of one cluster; replicas that one of them scales there are retained."""
-    scalers = {target: d.key for d in objects if (target := scale_target(d.body))}
+    scalers = {target: d.key for d in objects if (target := d.manifest.scale_target)}
     return [
         replace(
             desired,
@@ -161,15 +170,16 @@ def _left_to_autoscalers(objects: Sequence[DesiredObject]) -> list[DesiredObject
     ]
 
 
-def _without_steering(template: Object) -> Object:
-    annotations = template["metadata"].get("annotations") or {}
-    if not any(name in annotations for name in _STEERING):
-        return template
+def _without_steering(manifest: Manifest) -> Manifest:
+    annotations = manifest.annotations
+    if not annotations or not any(name in annotations for name in _STEERING):
+        return manifest
+    template = manifest.object
     kept = {k: v for k, v in annotations.items() if k not in _STEERING}
     metadata = {k: v for k, v in template["metadata"].items() if k != "annotations"}
     if kept:
         metadata["annotations"] = kept
-    return {**template, "metadata": metadata}
+    return Manifest({**template, "metadata": metadata})
 
 
 def _render_one(
@@ -296,7 +306,7 @@ class DesiredObject(RedactedRepr, frozen=True):
 
     cluster: str
     key: ObjectKey
-    body: Object
+    manifest: Manifest
     position: Position
     retain: tuple[str, ...] = ()
     autoscaler: str = ""
@@ -315,3 +325,8 @@ class DesiredObject(RedactedRepr, frozen=True):
     hook: int | None = None
     remove_record: bool = False
     bounds_divided: bool = False
+
+    @property
+    def body(self) -> Object:
+        """All of it, parsed. To ask for what ``manifest`` knows is cheaper."""
+        return self.manifest.object

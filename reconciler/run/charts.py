@@ -339,7 +339,7 @@ def _render(one: _Prepared, work: _Work, versions: Versions, *, asked: bool) -> 
                 chart,
                 frozenset(name for group, _ in found for name in group.clusters),
                 {
-                    name: document.body
+                    name: document.manifest
                     for group, document in found[1:]
                     if document.body != first.body
                     for name in group.clusters

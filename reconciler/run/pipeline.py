@@ -760,7 +760,7 @@ def _plan_one(
         return unreachable_plan(one.cluster, one.absence)
     desired = rendering.objects[one.cluster.name]
     observation = one.observation
-    wanted = {GroupVersionKind.of(d.body) for d in desired}
+    wanted = {GroupVersionKind.of_manifest(d.manifest) for d in desired}
     try:
         with reading_answers(one.cluster.name):
             if not wanted <= {*observation.live, *observation.unserved, *observation.failed}:

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from reconciler.api.errors import BadInput, ClusterError, Position, SourceError, UsageError
 from reconciler.api.kinds import REPLICATED
 from reconciler.api.notices import Notice, NoticeCause, notice
-from reconciler.api.objects import Object, ObjectKey, first_few
+from reconciler.api.objects import ObjectKey, first_few
 from reconciler.api.options import RunOptions
 from reconciler.cluster.discovery import GroupVersionKind
 from reconciler.cluster.kstatus import Status, object_status
@@ -22,7 +22,7 @@ from reconciler.inventory.observe import observe
 from reconciler.plan.live_state import MemberState
 from reconciler.plan.member_plan import MemberWork
 from reconciler.plan.model import ClusterPlan
-from reconciler.plan.requests import crds_in
+from reconciler.plan.requests import crds_wanted
 from reconciler.render.render import DesiredObject, render
 from reconciler.rollout.advance import (
     Facts,
@@ -365,11 +365,11 @@ class Rollout:
             if one.member is None or one.observation is None:
                 continue
             objects, found = self.commits.objects(candidate, name), one.observation
-            bodies: list[Object] = [desired.body for desired in objects.values()]
             changed = self.commits.changed(candidate, name, self.memory.stable)
             wanted = {
-                GroupVersionKind.of(objects[key].body) for key in changed & objects.keys()
-            } - crds_in(bodies).keys()
+                GroupVersionKind.of_manifest(objects[key].manifest)
+                for key in changed & objects.keys()
+            } - crds_wanted(objects.values()).keys()
             unknown = wanted - {*found.live, *found.unserved, *found.failed}
             try:
                 with reading_answers(name):

@@ -9,7 +9,6 @@ from msgspec.structs import replace
 
 from reconciler.api.notices import Notice, NoticeCause, notice
 from reconciler.api.objects import ObjectKey
-from reconciler.cluster.kstatus import stated_replicas
 from reconciler.federation.model import (
     Cluster,
     DesiredState,
@@ -320,7 +319,7 @@ def duplicated_count(workload: Workload, cluster: str) -> int | None:
 def template_replicas(state: DesiredState) -> dict[ObjectKey, int]:
     """The counts that templates themselves have, for those that have one."""
     return {
-        w.key: count for w in state.workloads if (count := stated_replicas(w.template)) is not None
+        w.key: count for w in state.workloads if (count := w.manifest.stated_replicas) is not None
     }
 
 

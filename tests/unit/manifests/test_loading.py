@@ -147,14 +147,19 @@ def test_the_cache_gives_what_parsing_gave_and_never_holds_secrets(tmp_path: Pat
         for name, text in (("a.yaml", CONFIG), ("s.yaml", secret))
     ]
     path = tmp_path / "cache.json"
-    first = load(files, ParseCache(path)).documents
-    again = load(files, ParseCache(path)).documents
-    assert [(d.body, d.line, d.position()) for d in first] == [
-        (d.body, d.line, d.position()) for d in again
-    ]
-    assert b"canary" not in path.read_bytes()
-    path.write_bytes(b"{damaged")
-    assert load(files, ParseCache(path)).documents == first
+
+    def loaded() -> list[object]:
+        found = load(files, ParseCache(path)).documents
+        return [(d.body, d.key, d.line, d.position()) for d in found]
+
+    first = loaded()
+    assert loaded() == first
+    kept = path.read_bytes()
+    assert b"canary" not in kept
+    # What would still be JSON, but not what was in Git.
+    for damaged in (b"{damaged", b"", kept.replace(b"ConfigMap", b"ConfigMop")):
+        path.write_bytes(damaged)
+        assert loaded() == first
 
 
 @pytest.mark.parametrize("entry", [None, [], [0, 1, 1, []], ["x", 1, 1, [], {}], [0, 1, 1, [], 7]])
