@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
@@ -34,7 +35,13 @@ class GroupVersionKind(NamedTuple):
 
     @classmethod
     def of_manifest(cls, manifest: Manifest) -> GroupVersionKind:
-        return cls(manifest.api_version, manifest.kind)
+        return _shared_kind(manifest.api_version, manifest.kind)
+
+
+@lru_cache(maxsize=512)
+def _shared_kind(api_version: str, kind: str) -> GroupVersionKind:
+    """Kinds are few, and what is of them may be much."""
+    return GroupVersionKind(api_version, kind)
 
 
 class RESTMapping(Struct, frozen=True):
