@@ -6,6 +6,7 @@ own, which is asked first. Equal inputs are rendered once.
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import posixpath
 import time
@@ -21,6 +22,7 @@ from reconciler.api.errors import ClusterError, Position, Problem, with_hint
 from reconciler.api.files import SourceFile
 from reconciler.api.json_pointer import join_pointer
 from reconciler.api.kinds import API_VERSIONS, CLUSTER_SCOPED
+from reconciler.api.manifest import Manifest
 from reconciler.api.notices import Notice, NoticeCause, notice
 from reconciler.api.objects import (
     GroupKind,
@@ -507,7 +509,8 @@ def _documents(one: _Prepared, result: RenderedChart, work: _Work) -> list[Docum
             metadata["namespace"] = chart.release.namespace
         if one.traits.random:
             _without_string_data(body)
-        found.append(document)
+        # What the other one knows of itself was read before that.
+        found.append(dataclasses.replace(document, manifest=Manifest(body)))
     return found
 
 

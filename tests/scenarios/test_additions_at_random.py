@@ -170,7 +170,7 @@ def write(member: Member, key: ObjectKey, chance: random.Random) -> None:
     headers = {"content-type": "application/strategic-merge-patch+json"}
     query = {"fieldManager": manager}
     try:
-        member._object(
+        member._body(
             "PATCH", resource.item(key), query=query, body=edit, headers=headers, write=True
         )
     except ApiError:

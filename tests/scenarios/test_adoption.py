@@ -58,7 +58,7 @@ def call(
     path = f"/{plural}/namespaces/{key.namespace}/{key.kind.lower()}s/{key.name}"
     query = {"fieldManager": manager}
     headers = {"content-type": content_type}
-    member._object(verb, path, query=query, body=body, headers=headers, write=True)
+    member._body(verb, path, query=query, body=body, headers=headers, write=True)
 
 
 def change_of(world: World, kind: str, **options: Any) -> Change:

@@ -112,7 +112,7 @@ def _edit(member: Member, resource: RESTMapping, chance: random.Random) -> None:
     way = chance.choice(["patch", "apply as another", "apply as us"])
     try:
         if way == "patch":
-            member._object(
+            member._body(
                 "PATCH",
                 resource.item(key),
                 query={"fieldManager": chance.choice(HANDS)},
